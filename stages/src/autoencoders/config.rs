@@ -1,0 +1,126 @@
+//! The shape of an autoencoder.
+
+use crate::problems::Problems;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Encoder and decoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ArchitectureConfig {
+    /// Fully connected layers with SiLU; the decoder mirrors the encoder.
+    Dense {
+        /// Widths of the encoder's hidden layers, from the data to the latents.
+        #[serde(default = "default_widths")]
+        widths: Vec<usize>,
+    },
+    /// 3 x 3 convolutions, each stage halving the image, and a dense layer to the latents; the
+    /// decoder mirrors the encoder.
+    Convolutional {
+        /// Channels of each stage, from the data to the latents.
+        #[serde(default = "default_channels")]
+        channels: Vec<usize>,
+    },
+    /// No data: free points that start at N(0, I) and follow the regulariser alone, the paper's
+    /// controlled experiment.
+    Points {
+        /// How many.
+        count: usize,
+    },
+}
+
+fn default_widths() -> Vec<usize> {
+    vec![256, 256]
+}
+
+fn default_channels() -> Vec<usize> {
+    vec![32, 64]
+}
+
+impl Default for ArchitectureConfig {
+    fn default() -> Self {
+        Self::Dense {
+            widths: default_widths(),
+        }
+    }
+}
+
+impl ArchitectureConfig {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        match self {
+            Self::Dense { widths } => problems.require(
+                !widths.is_empty() && widths.iter().all(|w| (1..=65_536).contains(w)),
+                "widths",
+                format!("{widths:?}"),
+                "one or more widths, 1 to 65536",
+            ),
+            Self::Convolutional { channels } => problems.require(
+                !channels.is_empty() && channels.iter().all(|c| (1..=4096).contains(c)),
+                "channels",
+                format!("{channels:?}"),
+                "one or more channel counts, 1 to 4096",
+            ),
+            Self::Points { count } => {
+                problems.require(*count >= 8, "count", count, "at least 8 points")
+            }
+        }
+    }
+}
+
+/// The shape of a latent: tokens that the prior treats as independent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatentConfig {
+    /// Tokens T a row.
+    #[serde(default = "one")]
+    pub tokens: usize,
+    /// Width d of a token; the flow's width.
+    pub width: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl LatentConfig {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.require(
+            (1..=65_536).contains(&self.tokens),
+            "tokens",
+            self.tokens,
+            "1 to 65536",
+        );
+        problems.require(
+            (1..=65_536).contains(&self.width),
+            "width",
+            self.width,
+            "1 to 65536",
+        );
+    }
+}
+
+/// What the encoder outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Posterior {
+    /// One latent a row.
+    #[default]
+    Deterministic,
+    /// Mean and log-variance of a diagonal Gaussian, sampled in training.
+    Gaussian,
+}
+
+/// How a reconstruction is compared with its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reconstruction {
+    /// Mean squared error over elements.
+    #[default]
+    Mse,
+    /// Mean absolute error over elements.
+    L1,
+    /// Mean over elements of the Bernoulli negative log-likelihood in nats; data in [0, 1].
+    Bernoulli,
+}

@@ -1,0 +1,113 @@
+//! What a stage is given besides its configuration, and what it gives back.
+
+use crate::error::{Error, Result};
+use burn::tensor::Device;
+use std::path::PathBuf;
+
+/// How a stage talks to whoever runs it. The pipeline implements this with progress bars, parquet
+/// files and signal handlers; tests with [`Silent`].
+pub trait Monitor: Send + Sync {
+    /// True once the user asked to stop.
+    fn cancelled(&self) -> bool;
+    /// `done` of `total` units of `task` are finished; `note` is a few words such as the loss.
+    fn progress(&self, task: &str, done: u64, total: u64, note: &str);
+    /// One row of the learning curves; names are stable within a stage, units in the name or docs.
+    fn metrics(&self, step: u64, row: &[(&'static str, f64)]);
+    /// Writes a table as `<name>.parquet` into the stage's directory.
+    fn table(&self, name: &str, table: &Table) -> Result<()>;
+    /// Something the user should read now and find again in the summary.
+    fn warn(&self, message: &str);
+}
+
+/// The surroundings of one run of one stage.
+pub struct Context<'a> {
+    /// The seed all random streams of this stage derive from.
+    pub seed: u64,
+    /// Where tensors live; without autodiff (a stage adds it where it differentiates).
+    pub device: Device,
+    /// The directory to fill. It exists and is empty.
+    pub dir: PathBuf,
+    /// The listener.
+    pub monitor: &'a dyn Monitor,
+}
+
+impl Context<'_> {
+    /// Returns [`Error::Cancelled`] once the user asked to stop.
+    pub fn check_cancelled(&self) -> Result<()> {
+        if self.monitor.cancelled() {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A monitor that listens to nothing.
+pub struct Silent;
+
+impl Monitor for Silent {
+    fn cancelled(&self) -> bool {
+        false
+    }
+    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
+    fn metrics(&self, _: u64, _: &[(&'static str, f64)]) {}
+    fn table(&self, _: &str, _: &Table) -> Result<()> {
+        Ok(())
+    }
+    fn warn(&self, _: &str) {}
+}
+
+/// A small table: named columns of one length.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    /// Name and values of each column, in order.
+    pub columns: Vec<(String, Column)>,
+}
+
+/// The values of one column. A missing number is NaN.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Column {
+    /// Real numbers.
+    Float(Vec<f64>),
+    /// Counts and indices.
+    Int(Vec<i64>),
+    /// Labels.
+    Text(Vec<String>),
+}
+
+impl Table {
+    /// Appends a column of real numbers.
+    pub fn float(&mut self, name: impl Into<String>, values: Vec<f64>) -> &mut Self {
+        self.columns.push((name.into(), Column::Float(values)));
+        self
+    }
+    /// Appends a column of integers.
+    pub fn int(&mut self, name: impl Into<String>, values: Vec<i64>) -> &mut Self {
+        self.columns.push((name.into(), Column::Int(values)));
+        self
+    }
+    /// Appends a column of labels.
+    pub fn text(&mut self, name: impl Into<String>, values: Vec<String>) -> &mut Self {
+        self.columns.push((name.into(), Column::Text(values)));
+        self
+    }
+}
+
+/// The final figures of a stage, in the order in which a reader wants them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Summary {
+    /// Name (with its unit where it has one) and value.
+    pub figures: Vec<(String, f64)>,
+}
+
+impl Summary {
+    /// Appends a figure.
+    pub fn add(&mut self, name: impl Into<String>, value: f64) -> &mut Self {
+        self.figures.push((name.into(), value));
+        self
+    }
+    /// The value called `name`.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.figures.iter().find(|(n, _)| n == name).map(|f| f.1)
+    }
+}

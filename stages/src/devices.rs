@@ -1,0 +1,58 @@
+//! The device tensors live on, chosen at run time.
+
+use crate::error::{Error, Result};
+use burn::tensor::Device;
+use std::fmt;
+use std::str::FromStr;
+
+/// A device by name: `cpu`, `cuda`, `cuda:1`, `remote:ws://host:3000`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// Pure Rust on this machine's cores (Burn's Flex backend).
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU by index (cargo feature `cuda`).
+    Cuda(usize),
+    /// A device served by another host (cargo feature `remote`).
+    Remote(String),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let expected = || {
+            Error::input(format!(
+                "device: found `{name}`, expected `cpu`, `cuda`, `cuda:N` or `remote:URL`"
+            ))
+        };
+        match name.split_once(':') {
+            None if name == "cpu" => Ok(Self::Cpu),
+            None if name == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", index)) => index.parse().map(Self::Cuda).map_err(|_| expected()),
+            Some(("remote", url)) if !url.is_empty() => Ok(Self::Remote(url.to_owned())),
+            _ => Err(expected()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Cpu => write!(f, "cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Remote(url) => write!(f, "remote:{url}"),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// Opens the device, or says in one line what is missing.
+    pub fn open(&self) -> Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::flex()),
+            Self::Cuda(_) => Err(Error::Device("todo".into())),
+            Self::Remote(_) => Err(Error::Device("todo".into())),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What can go wrong in a stage, sorted by what the reader has to do about it.
+
+use std::path::{Path, PathBuf};
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a stage stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The input is wrong. The message names the file or key, what was found, what was expected and
+    /// how to fix it.
+    #[error("{0}")]
+    Input(String),
+    /// A file could not be read or written.
+    #[error("{path}: {message}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        message: String,
+    },
+    /// The numbers went wrong: a loss that is not finite, a solver that does not converge.
+    #[error("{0}")]
+    Numerical(String),
+    /// The device cannot do what was asked.
+    #[error("{0}")]
+    Device(String),
+    /// The user asked to stop.
+    #[error("stopped on request")]
+    Cancelled,
+}
+
+impl Error {
+    /// Wrong input, described in full.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::Input(message.into())
+    }
+
+    /// A failure of the file system or of a file format.
+    pub fn file(path: impl AsRef<Path>, message: impl ToString) -> Self {
+        Self::File {
+            path: path.as_ref().to_owned(),
+            message: message.to_string(),
+        }
+    }
+}

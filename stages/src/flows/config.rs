@@ -1,0 +1,60 @@
+//! The size of the velocity network.
+
+use crate::problems::Problems;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The AdaLN residual network of Li et al. (after MAR).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct VelocityNetworkConfig {
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Number of residual blocks.
+    pub blocks: usize,
+    /// Width of the sinusoidal embedding of time; even.
+    pub frequencies: usize,
+    /// Time in [0, 1] is multiplied by this before the embedding, whose periods reach 2 pi * 10,000.
+    pub time_scale: f64,
+}
+
+impl Default for VelocityNetworkConfig {
+    fn default() -> Self {
+        Self {
+            width: 256,
+            blocks: 4,
+            frequencies: 256,
+            time_scale: 1000.0,
+        }
+    }
+}
+
+impl VelocityNetworkConfig {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.require(
+            (1..=16_384).contains(&self.width),
+            "width",
+            self.width,
+            "1 to 16384",
+        );
+        problems.require(
+            (1..=256).contains(&self.blocks),
+            "blocks",
+            self.blocks,
+            "1 to 256",
+        );
+        problems.require(
+            self.frequencies >= 4 && self.frequencies % 2 == 0 && self.frequencies <= 16_384,
+            "frequencies",
+            self.frequencies,
+            "an even number, 4 to 16384",
+        );
+        problems.require(
+            self.time_scale > 0.0 && self.time_scale.is_finite(),
+            "time_scale",
+            self.time_scale,
+            "a positive number such as 1000",
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! The priors: velocity network and flow matching.
+
+mod config;
+
+pub use config::VelocityNetworkConfig;

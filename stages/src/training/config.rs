@@ -1,0 +1,83 @@
+//! The optimiser and its schedule.
+
+use crate::problems::Problems;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// AdamW with linear warm-up, cosine decay, clipping of the global gradient norm, and an
+/// exponential moving average of the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimiserConfig {
+    /// The largest learning rate, reached after the warm-up.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up from zero.
+    pub warmup_steps: u64,
+    /// The learning rate at the last step, as a share of the largest.
+    pub final_learning_rate: f64,
+    /// Decoupled weight decay (AdamW).
+    pub weight_decay: f64,
+    /// Decay of the first and second moments.
+    pub betas: [f64; 2],
+    /// The largest global L2 norm of a gradient; longer ones are scaled down.
+    pub gradient_clip: f64,
+    /// Decay of the moving average of the weights; 0 keeps the last weights.
+    pub ema: f64,
+}
+
+impl Default for OptimiserConfig {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-3,
+            warmup_steps: 100,
+            final_learning_rate: 0.01,
+            weight_decay: 0.0,
+            betas: [0.9, 0.999],
+            gradient_clip: 1.0,
+            ema: 0.999,
+        }
+    }
+}
+
+impl OptimiserConfig {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        problems.require(
+            positive(self.learning_rate),
+            "learning_rate",
+            self.learning_rate,
+            "a positive number such as 1e-3",
+        );
+        problems.require(
+            (0.0..=1.0).contains(&self.final_learning_rate),
+            "final_learning_rate",
+            self.final_learning_rate,
+            "a share in [0, 1]",
+        );
+        problems.require(
+            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+            "weight_decay",
+            self.weight_decay,
+            "zero or a positive number",
+        );
+        problems.require(
+            self.betas.iter().all(|b| (0.0..1.0).contains(b)),
+            "betas",
+            format!("{:?}", self.betas),
+            "two numbers in [0, 1), such as [0.9, 0.999]",
+        );
+        problems.require(
+            positive(self.gradient_clip),
+            "gradient_clip",
+            self.gradient_clip,
+            "a positive number such as 1.0",
+        );
+        problems.require(
+            (0.0..1.0).contains(&self.ema),
+            "ema",
+            self.ema,
+            "a number in [0, 1), such as 0.999",
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! What every stage's loop shares.
+
+mod config;
+
+pub use config::OptimiserConfig;
