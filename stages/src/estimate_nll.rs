@@ -1,8 +1,16 @@
 //! Stage 3: likelihoods under the flow, and whether the alignment loss is a surrogate for them.
 
-use crate::context::{Context, Summary};
-use crate::error::Result;
+use crate::alignment::{Weighting, alignment_loss_per_point};
+use crate::context::{Context, Summary, Table};
+use crate::error::{Error, Result};
+use crate::features::read_dataset_f32;
+use crate::flows::{Flow, held_out_points};
+use crate::likelihood::{
+    Agreement, Interval, agreement, mean, negative_log_likelihood, standard_error,
+};
 use crate::problems::Problems;
+use crate::tensors::{from_f32, spread};
+use crate::training::Streams;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -75,14 +83,284 @@ impl Config {
     }
 }
 
-/// Estimates likelihoods under the flow in `flow`, of its held-out features and of the latents in
-/// `autoencoder`, and fills the directory of `context`.
+/// Estimates likelihoods under the flow in the directory `flow`, of its held-out features and of the
+/// latents in the directory `autoencoder`, and fills the directory of `context`:
+/// `points.parquet` (one row a point) and `agreement.parquet` (how the alignment loss follows the
+/// NLL in each region).
 pub fn run(
     config: &Config,
     flow: &Path,
     autoencoder: Option<&Path>,
     context: &Context,
 ) -> Result<Summary> {
-    let _ = (config, flow, autoencoder, context);
-    todo!()
+    let flow_dir = flow;
+    let flow = Flow::load(flow_dir, &context.device)?;
+    let regions = regions(config, flow_dir, autoencoder, flow.normaliser.output_width)?;
+    let total = regions.iter().map(Region::count).sum::<usize>() as u64;
+    let mut done = 0;
+    let mut measured = Vec::new();
+    for region in regions {
+        let count = region.count();
+        let progress = |share: f64| {
+            let now = done + (share * count as f64).round() as u64;
+            context
+                .monitor
+                .progress("estimate-nll", now, total, region.name);
+            context.check_cancelled()
+        };
+        measured.push(measure(region.clone(), &flow, config, context, progress)?);
+        done += count as u64;
+    }
+    context.monitor.table("points", &points_table(&measured))?;
+    context
+        .monitor
+        .table("agreement", &agreement_table(&measured))?;
+    Ok(summarise(&measured, &flow, context))
+}
+
+/// A set of points whose figures stand apart from the others'.
+#[derive(Clone)]
+struct Region {
+    name: &'static str,
+    points: Vec<f32>, // [n, d]
+    width: usize,
+}
+
+impl Region {
+    fn count(&self) -> usize {
+        self.points.len() / self.width
+    }
+}
+
+/// A region and what was found there.
+struct Measured {
+    region: Region,
+    nll: Vec<f64>,
+    analytic: Option<Vec<f64>>,
+    alignment: Vec<f64>,
+    agreement: Agreement,
+    against_analytic: Option<Agreement>,
+    evaluations: u64,
+}
+
+/// The point sets: held-out features, encoder latents, and a grid in two dimensions.
+fn regions(
+    config: &Config,
+    flow: &Path,
+    autoencoder: Option<&Path>,
+    width: usize,
+) -> Result<Vec<Region>> {
+    let region = |name, points| Region {
+        name,
+        points,
+        width,
+    };
+    let features = held_out_points(flow)?;
+    let mut regions = Vec::new();
+    if let Some(features) = &features {
+        regions.push(region(
+            "held-out features",
+            spread(features, width, config.points),
+        ));
+    }
+    if let Some(directory) = autoencoder {
+        let path = directory.join("latents.h5");
+        let (_, latents) = read_dataset_f32(&path, "held_out_latents")?;
+        regions.push(region(
+            "encoder latents",
+            spread(&latents, width, config.points),
+        ));
+    }
+    if let Some(features) = features.filter(|_| width == 2 && config.grid_cells > 0) {
+        regions.push(region("grid", grid(&features, config)));
+    }
+    if regions.is_empty() {
+        return Err(Error::input(format!(
+            "{}: found no held-out features with this flow (it was imported) and no autoencoder, \
+             expected at least one of them; add a train_autoencoder section",
+            flow.display()
+        )));
+    }
+    Ok(regions)
+}
+
+/// A square grid over the range of `features` [n, 2] and a margin.
+fn grid(features: &[f32], config: &Config) -> Vec<f32> {
+    let range = |axis: usize| {
+        let values = features.iter().skip(axis).step_by(2);
+        let (low, high) = values.fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &x| {
+            (l.min(x), h.max(x))
+        });
+        let margin = config.grid_margin as f32 * (high - low);
+        (low - margin, high + margin)
+    };
+    let line = |(low, high): (f32, f32), i: usize| {
+        low + (high - low) * i as f32 / (config.grid_cells - 1) as f32
+    };
+    let (x, y) = (range(0), range(1));
+    (0..config.grid_cells)
+        .flat_map(|row| {
+            (0..config.grid_cells).flat_map(move |column| [line(x, column), line(y, row)])
+        })
+        .collect()
+}
+
+fn measure(
+    region: Region,
+    flow: &Flow,
+    config: &Config,
+    context: &Context,
+    progress: impl FnMut(f64) -> Result<()>,
+) -> Result<Measured> {
+    let streams = Streams::new(context.seed);
+    let points = from_f32(
+        region.points.clone(),
+        [region.count(), region.width],
+        &context.device,
+    );
+    let alignment = alignment_loss_per_point(
+        &flow.network,
+        points.clone(),
+        Weighting::Uniform,
+        config.draws,
+        streams,
+    )?;
+    let likelihoods = negative_log_likelihood(&flow.network, points, config.tolerance, progress)?;
+    let analytic = flow.analytic_nll(&region.points);
+    let against = |nll: &[f64]| agreement(&alignment, nll, config.bootstrap, streams);
+    Ok(Measured {
+        agreement: against(&likelihoods.nll),
+        against_analytic: analytic
+            .as_ref()
+            .map(|analytic| agreement(analytic, &likelihoods.nll, config.bootstrap, streams)),
+        nll: likelihoods.nll,
+        evaluations: likelihoods.evaluations,
+        analytic,
+        alignment,
+        region,
+    })
+}
+
+fn points_table(measured: &[Measured]) -> Table {
+    let column = |values: &dyn Fn(&Measured) -> Vec<f64>| -> Vec<f64> {
+        measured.iter().flat_map(values).collect()
+    };
+    let missing = |m: &Measured| vec![f64::NAN; m.nll.len()];
+    let mut table = Table::default();
+    table.text(
+        "region",
+        (measured.iter())
+            .flat_map(|m| vec![m.region.name.to_owned(); m.nll.len()])
+            .collect(),
+    );
+    table.int(
+        "point",
+        (measured.iter())
+            .flat_map(|m| 0..m.nll.len() as i64)
+            .collect(),
+    );
+    table.float("nll_ode", column(&|m| m.nll.clone()));
+    table.float(
+        "nll_analytic",
+        column(&|m| m.analytic.clone().unwrap_or_else(|| missing(m))),
+    );
+    table.float("alignment_loss", column(&|m| m.alignment.clone()));
+    for axis in 0..measured[0].region.width {
+        let coordinate = |m: &Measured| {
+            let values = m.region.points.iter().skip(axis).step_by(m.region.width);
+            values.map(|&x| f64::from(x)).collect()
+        };
+        table.float(format!("y{axis}"), column(&coordinate));
+    }
+    table
+}
+
+fn agreement_table(measured: &[Measured]) -> Table {
+    let mut rows: Vec<(&str, &str, &str, Interval)> = Vec::new();
+    for m in measured {
+        let compared = [
+            (
+                "alignment loss (uniform) against ODE NLL",
+                Some(m.agreement),
+            ),
+            ("analytic NLL against ODE NLL", m.against_analytic),
+        ];
+        for (pair, found) in compared {
+            if let Some(found) = found {
+                rows.push((m.region.name, pair, "Pearson", found.pearson));
+                rows.push((m.region.name, pair, "Spearman", found.spearman));
+                rows.push((m.region.name, pair, "slope", found.slope));
+            }
+        }
+    }
+    let text = |f: &dyn Fn(&(&str, &str, &str, Interval)) -> String| rows.iter().map(f).collect();
+    let float = |f: &dyn Fn(&Interval) -> f64| rows.iter().map(|row| f(&row.3)).collect();
+    let mut table = Table::default();
+    table.text("region", text(&|row| row.0.to_owned()));
+    table.text("pair", text(&|row| row.1.to_owned()));
+    table.text("figure", text(&|row| row.2.to_owned()));
+    table.float("value", float(&|interval| interval.value));
+    table.float("low", float(&|interval| interval.low));
+    table.float("high", float(&|interval| interval.high));
+    table
+}
+
+/// The figures of each region. NLLs are in nats, of points of the flow.
+fn summarise(measured: &[Measured], flow: &Flow, context: &Context) -> Summary {
+    let mut summary = Summary::default();
+    for m in measured {
+        let name = m.region.name;
+        summary.add(format!("{name}: points"), m.nll.len() as f64);
+        summary.add(format!("{name}: mean NLL (nats)"), mean(&m.nll));
+        summary.add(
+            format!("{name}: its standard error"),
+            standard_error(&m.nll),
+        );
+        if let Some(analytic) = &m.analytic {
+            summary.add(format!("{name}: mean analytic NLL (nats)"), mean(analytic));
+        }
+        if let Some(found) = &m.against_analytic {
+            summary.add(
+                format!("{name}: Pearson, ODE and analytic NLL"),
+                found.pearson.value,
+            );
+        }
+        summary.add(
+            format!("{name}: mean alignment loss (sum over dimensions)"),
+            mean(&m.alignment),
+        );
+        for (figure, interval) in [
+            ("Pearson", m.agreement.pearson),
+            ("Spearman", m.agreement.spearman),
+        ] {
+            let what = format!("{name}: {figure}, alignment loss and NLL");
+            summary.add(&what, interval.value);
+            summary.add(format!("{what}, 2.5 %"), interval.low);
+            summary.add(format!("{what}, 97.5 %"), interval.high);
+        }
+    }
+    if let Some(log_det) = flow.normaliser.log_abs_det() {
+        summary.add("add for NLL in feature space (nats)", -log_det);
+    }
+    let evaluations = measured.iter().map(|m| m.evaluations).sum::<u64>();
+    summary.add("velocity and divergence evaluations", evaluations as f64);
+    let mean_of = |name: &str| {
+        let m = measured.iter().find(|m| m.region.name == name)?;
+        Some((mean(&m.nll), standard_error(&m.nll)))
+    };
+    if let (Some((features, _)), Some((latents, error))) =
+        (mean_of("held-out features"), mean_of("encoder latents"))
+    {
+        summary.add(
+            "NLL gap, encoder latents over features (nats)",
+            latents - features,
+        );
+        if latents - features < -2.0 * error {
+            context.monitor.warn(
+                "the latents are likelier than held-out features: they sit at the modes of the \
+                 target (collapse), which the alignment loss does not prevent",
+            );
+        }
+    }
+    summary
 }

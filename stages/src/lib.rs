@@ -15,8 +15,10 @@ pub mod error;
 pub mod estimate_nll;
 pub mod features;
 pub mod flows;
+pub mod likelihood;
 pub mod pretrain_flow;
 pub mod problems;
+pub mod tensors;
 pub mod train_autoencoder;
 pub mod training;
 

@@ -1,11 +1,17 @@
 //! Stage 1: pretrain a flow-matching model on target features.
 
 use crate::context::{Context, Monitor, Summary};
-use crate::error::Result;
-use crate::features::{NormalisationConfig, SourceConfig, SplitConfig};
-use crate::flows::VelocityNetworkConfig;
+use crate::error::{Error, Result};
+use crate::features::{
+    Attribute, Batches, Ingest, NormalisationConfig, Normaliser, OutData, Part, RowView,
+    SourceConfig, Split, SplitConfig, Target, read_target, write_datasets,
+};
+use crate::flows::{Evaluation, Flow, VelocityNetwork, VelocityNetworkConfig, flow_matching_loss};
+use crate::likelihood::{mean, negative_log_likelihood, sample};
 use crate::problems::Problems;
-use crate::training::OptimiserConfig;
+use crate::tensors::{from_f32, to_f32};
+use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times};
+use burn::module::Module;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -125,27 +131,210 @@ impl Config {
 /// The stage with its input opened, scanned and found good.
 pub struct Prepared {
     config: Config,
-    seed: u64,
+    ingest: Ingest,
+    normaliser: Normaliser,
+    target: Option<Target>,
 }
 
 /// Opens and scans the features; whatever is wrong with them is found here, before any training.
 pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
-    let _ = monitor;
+    let ingest = Ingest::read(
+        &config.features,
+        RowView::Tokens,
+        Split::new(seed, config.held_out.fraction),
+        Normaliser::needs_covariance(&config.normalisation),
+        monitor,
+    )?;
+    let scan = &ingest.scan;
+    if scan.train_rows < config.batch as u64 || scan.held_out_rows < 2 {
+        return Err(Error::input(format!(
+            "{}: found {} training rows and {} held-out rows, expected at least one batch ({}) and \
+             2 held-out rows; give more features, or lower pretrain_flow.batch",
+            ingest.dataset.describe(),
+            scan.train_rows,
+            scan.held_out_rows,
+            config.batch,
+        )));
+    }
     Ok(Prepared {
+        normaliser: Normaliser::fit(&config.normalisation, &ingest.moments, seed)?,
+        target: read_target(&ingest.dataset)?,
         config: config.clone(),
-        seed,
+        ingest,
     })
 }
+
+/// Steps between two rows of the learning curve.
+const LOG_EVERY: u64 = 25;
+/// Tolerance of the ODE solver for the samples and likelihoods at the end.
+const TOLERANCE: f64 = 1e-4;
 
 impl Prepared {
     /// The width of the flow's points.
     pub fn latent_width(&self) -> usize {
-        todo!()
+        self.normaliser.output_width
     }
 
     /// Trains the flow and fills the directory of `context`.
     pub fn run(self, context: &Context) -> Result<Summary> {
-        let _ = (context, self.config, self.seed);
-        todo!()
+        let width = self.latent_width();
+        let streams = Streams::new(context.seed);
+        self.write_scan(context)?;
+
+        let rows = self.ingest.held_out_rows(self.config.held_out.at_most)?;
+        let held_out = self.normaliser.apply(&rows);
+        write_datasets(
+            &context.dir.join("held_out.h5"),
+            &[(
+                "features",
+                &[held_out.len() / width, width],
+                OutData::F32(&held_out),
+            )],
+            &[(
+                "space",
+                Attribute::Text("points of the flow: (feature - mean) matrix".into()),
+            )],
+        )?;
+        let points = self.config.evaluation_points;
+        let evaluation = Evaluation::new(&held_out, width, points, streams, &context.device);
+
+        let network = self.train(&evaluation, context)?;
+        let flow = Flow {
+            network,
+            normaliser: self.normaliser,
+            target: self.target,
+        };
+        flow.save(&self.config.network, &context.dir)?;
+        write_samples(&flow, self.config.samples, context)?;
+        summarise(&flow, &evaluation, &held_out, &self.config, context)
     }
+
+    /// The network with averaged weights after `config.steps` steps of flow matching.
+    fn train(&self, evaluation: &Evaluation, context: &Context) -> Result<VelocityNetwork> {
+        let Config {
+            steps,
+            batch,
+            times: groups,
+            evaluate_every,
+            ..
+        } = self.config;
+        let width = self.latent_width();
+        let streams = Streams::new(context.seed);
+        let device = context.device.clone().autodiff();
+        let mut batches = Batches::start(
+            &self.ingest,
+            Part::Train,
+            self.normaliser.clone(),
+            batch,
+            context.seed,
+            self.config.memory_mib << 20,
+            0,
+        )?;
+        let network = self.config.network.init(width, streams, &device);
+        let mut trainer = Trainer::new(network, &self.config.optimiser, steps);
+        let mut recent = RunningMean::default();
+        let mut note = String::new();
+        for step in 0..steps {
+            context.check_cancelled()?;
+            let dims = [groups, batch / groups, width];
+            let data = from_f32(batches.next()?, dims, &device);
+            let mut rng = streams.at("flow matching", step);
+            let times = stratified_times(&mut rng, groups);
+            let noise = from_f32(normal(&mut rng, batch * width), dims, &device);
+
+            let loss = flow_matching_loss(&trainer.module, data, noise, &times);
+            let rate = trainer.learning_rate();
+            trainer = trainer.step(loss.backward());
+            recent.add(loss.inner());
+
+            let done = step + 1;
+            let evaluate = done % evaluate_every == 0 || done == steps;
+            if evaluate || done % LOG_EVERY == 0 {
+                let train_loss = recent.take(step, context.seed)?;
+                let held_out_loss = if evaluate {
+                    evaluation.loss(&trainer.averaged())?
+                } else {
+                    f64::NAN
+                };
+                context.monitor.metrics(
+                    done,
+                    &[
+                        ("train_loss", train_loss),
+                        ("held_out_loss", held_out_loss),
+                        ("learning_rate", rate),
+                    ],
+                );
+                note = format!("loss {train_loss:.4}");
+            }
+            context
+                .monitor
+                .progress("pretrain-flow", done, steps, &note);
+        }
+        Ok(trainer.averaged())
+    }
+
+    fn write_scan(&self, context: &Context) -> Result<()> {
+        let path = context.dir.join("scan.json");
+        let scan = serde_json::to_vec_pretty(&self.ingest.scan).expect("plain data serialises");
+        std::fs::write(&path, scan).map_err(|error| Error::file(&path, error))
+    }
+}
+
+/// Draws samples of the trained flow into `samples.h5`: as points, and as features where the
+/// normalisation can be undone.
+fn write_samples(flow: &Flow, count: usize, context: &Context) -> Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let width = flow.normaliser.output_width;
+    let noise = Streams::new(context.seed).normal("samples", 0, count * width);
+    let noise = from_f32(noise, [count, width], &context.device);
+    let points = to_f32(sample(&flow.network, noise, TOLERANCE)?)?;
+    let features = flow.normaliser.inverse(&points);
+    let shape = [count, width];
+    let mut datasets = vec![("points", &shape[..], OutData::F32(&points))];
+    if let Some(features) = &features {
+        datasets.push(("features", &shape[..], OutData::F32(features)));
+    }
+    write_datasets(&context.dir.join("samples.h5"), &datasets, &[])
+}
+
+/// The final figures. Losses are summed over dimensions; likelihoods are in nats, of points.
+fn summarise(
+    flow: &Flow,
+    evaluation: &Evaluation,
+    held_out: &[f32],
+    config: &Config,
+    context: &Context,
+) -> Result<Summary> {
+    let mut summary = Summary::default();
+    let width = flow.normaliser.output_width;
+    let loss = evaluation.loss(&flow.network)?;
+    summary.add("held-out flow-matching loss", loss);
+    if let Some(exact) = flow.exact_field(&context.device) {
+        let floor = evaluation.loss(&exact)?;
+        summary.add("its floor (exact velocity, same points)", floor);
+        summary.add("loss over floor", loss / floor);
+    }
+    let count = (held_out.len() / width).min(config.nll_points);
+    if count > 0 {
+        let rows = &held_out[..count * width];
+        let points = from_f32(rows.to_vec(), [count, width], &context.device);
+        let task = "held-out likelihood";
+        let done = |share: f64| {
+            let done = (share * count as f64).round() as u64;
+            context.monitor.progress(task, done, count as u64, "");
+            context.check_cancelled()
+        };
+        let nll = negative_log_likelihood(&flow.network, points, TOLERANCE, done)?.nll;
+        summary.add("held-out NLL (nats)", mean(&nll));
+        if let Some(analytic) = flow.analytic_nll(rows) {
+            summary.add("analytic NLL of the same points (nats)", mean(&analytic));
+        }
+        if let Some(log_det) = flow.normaliser.log_abs_det() {
+            summary.add("held-out NLL in feature space (nats)", mean(&nll) - log_det);
+        }
+    }
+    summary.add("parameters", flow.network.num_params() as f64);
+    Ok(summary)
 }

@@ -1,12 +1,22 @@
 //! Stage 2: train an autoencoder whose latents follow the frozen flow.
 
-use crate::alignment::RegulariserConfig;
-use crate::autoencoders::{ArchitectureConfig, LatentConfig, Posterior, Reconstruction};
+use crate::alignment::{RegulariserConfig, collapse, penalty};
+use crate::autoencoders::{
+    ArchitectureConfig, Autoencoder, DataShape, LatentConfig, Points, Posterior, Reconstruction,
+    write_image_grid,
+};
 use crate::context::{Context, Monitor, Summary};
-use crate::error::Result;
-use crate::features::{NonFinite, SourceConfig, SplitConfig};
+use crate::error::{Error, Result};
+use crate::features::{
+    Attribute, Batches, Element, Ingest, NonFinite, Normaliser, OutData, Part, RowView,
+    SourceConfig, Split, SplitConfig, write_datasets,
+};
+use crate::flows::{Flow, VelocityNetwork, held_out_points};
 use crate::problems::Problems;
-use crate::training::OptimiserConfig;
+use crate::tensors::{from_f32, scalar, spread, to_f32};
+use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer, save_weights};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -160,7 +170,14 @@ impl Config {
 /// The stage with its input opened, scanned and found good.
 pub struct Prepared {
     config: Config,
-    seed: u64,
+    data: Option<Data>,
+}
+
+/// The data of an autoencoder, scanned.
+struct Data {
+    ingest: Ingest,
+    scale: Normaliser,
+    shape: DataShape,
 }
 
 /// Opens and scans the data; whatever is wrong with it, or does not fit a flow over points of width
@@ -171,17 +188,439 @@ pub fn prepare(
     flow_width: usize,
     monitor: &dyn Monitor,
 ) -> Result<Prepared> {
-    let _ = (flow_width, monitor);
+    if config.latent.width != flow_width {
+        return Err(Error::input(format!(
+            "train_autoencoder.latent.width: found {}, expected {flow_width}, the width of the \
+             flow's points; set it to {flow_width}, or change pretrain_flow.normalisation.projection",
+            config.latent.width
+        )));
+    }
+    let data = (config.data.as_ref())
+        .map(|data| Data::read(data, config, seed, monitor))
+        .transpose()?;
     Ok(Prepared {
         config: config.clone(),
-        seed,
+        data,
     })
 }
 
+impl Data {
+    fn read(data: &DataConfig, config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Self> {
+        let split = Split::new(seed, config.held_out.fraction);
+        let ingest = Ingest::read(&data.source(), RowView::Items, split, false, monitor)?;
+        let (dataset, scan) = (&ingest.dataset, &ingest.scan);
+        let convolutional = matches!(
+            config.architecture,
+            ArchitectureConfig::Convolutional { .. }
+        );
+        let shape = match *dataset.shape() {
+            [_, channels, height, width] => DataShape {
+                channels,
+                height,
+                width,
+            },
+            [..] if convolutional => {
+                return Err(Error::input(format!(
+                    "{}: found shape {:?}, expected images [N, C, H, W] for `architecture: {{kind: \
+                     convolutional}}`; use `kind: dense` for vectors",
+                    dataset.describe(),
+                    dataset.shape(),
+                )));
+            }
+            [..] => DataShape {
+                channels: dataset.item_width(),
+                height: 1,
+                width: 1,
+            },
+        };
+        if scan.train_rows < config.batch as u64 || scan.held_out_rows < 2 {
+            return Err(Error::input(format!(
+                "{}: found {} training rows and {} held-out rows, expected at least one batch ({}) \
+                 and 2 held-out rows; give more data, or lower train_autoencoder.batch",
+                dataset.describe(),
+                scan.train_rows,
+                scan.held_out_rows,
+                config.batch,
+            )));
+        }
+        let maximum = data.maximum.unwrap_or(match dataset.element() {
+            Element::U8 => 255.0,
+            _ => 1.0,
+        });
+        let least = scan.min.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = scan.max.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let images = shape.height > 1 || config.reconstruction == Reconstruction::Bernoulli;
+        if images && (least < 0.0 || most > maximum) {
+            return Err(Error::input(format!(
+                "{}: found values from {least} to {most}, expected 0 to {maximum}; set \
+                 train_autoencoder.data.maximum to the largest value",
+                dataset.describe()
+            )));
+        }
+        Ok(Self {
+            scale: Normaliser::scale(dataset.item_width(), 1.0 / maximum),
+            ingest,
+            shape,
+        })
+    }
+
+    /// Rows on the host -> [B, C, H, W].
+    fn tensor(&self, rows: Vec<f32>, device: &Device) -> Tensor<4> {
+        let DataShape {
+            channels,
+            height,
+            width,
+        } = self.shape;
+        let count = rows.len() / self.shape.elements();
+        from_f32(rows, [count, channels, height, width], device)
+    }
+}
+
+/// Steps between two rows of the learning curve.
+const LOG_EVERY: u64 = 25;
+/// Rows encoded at a time.
+const CHUNK: usize = 512;
+/// Reconstructions kept with the artifact.
+const RECONSTRUCTIONS: usize = 64;
+/// Latents and features compared by the collapse diagnostics.
+const COMPARED: usize = 2000;
+
 impl Prepared {
-    /// Trains the autoencoder against the flow in `flow` and fills the directory of `context`.
+    /// Trains the autoencoder against the flow in the directory `flow` and fills the directory of
+    /// `context`.
     pub fn run(self, flow: &Path, context: &Context) -> Result<Summary> {
-        let _ = (flow, context, self.config, self.seed);
-        todo!()
+        let device = context.device.clone().autodiff();
+        let prior = Flow::load(flow, &device)?.network;
+        let features = held_out_points(flow)?;
+        match &self.data {
+            Some(data) => self.train_autoencoder(data, &prior, features, context),
+            None => self.move_points(&prior, features, context),
+        }
+    }
+
+    /// Trains encoder and decoder, then writes latents, reconstructions and diagnostics.
+    fn train_autoencoder(
+        &self,
+        data: &Data,
+        prior: &VelocityNetwork,
+        features: Option<Vec<f32>>,
+        context: &Context,
+    ) -> Result<Summary> {
+        let config = &self.config;
+        let streams = Streams::new(context.seed);
+        let device = context.device.clone().autodiff();
+        let autoencoder = Autoencoder::new(
+            &config.architecture,
+            &config.latent,
+            config.posterior,
+            data.shape,
+            streams,
+            &device,
+        )
+        .expect("free points have no data");
+        let mut batches = Batches::start(
+            &data.ingest,
+            Part::Train,
+            data.scale.clone(),
+            config.batch,
+            context.seed,
+            config.memory_mib << 20,
+            0,
+        )?;
+        let held_out = data.scale.apply(
+            &data
+                .ingest
+                .held_out_rows(config.held_out.at_most.min(CHUNK))?,
+        );
+
+        let trainer = Trainer::new(autoencoder, &config.optimiser, config.steps);
+        let objective = |model: &Autoencoder, step: u64, rows: Tensor<4>| {
+            let mut rng = streams.at("autoencoder", step);
+            let encoding = model.encode(rows.clone());
+            let latents = encoding.draw(&mut rng);
+            let reconstruction = config
+                .reconstruction
+                .loss(model.decode(latents.clone()), rows);
+            let term = penalty(
+                &config.regulariser,
+                prior,
+                latents,
+                Some(&encoding),
+                &mut rng,
+            );
+            (reconstruction, term)
+        };
+        let trained = self.train(
+            trainer,
+            context,
+            |model, step| {
+                Ok(objective(
+                    model,
+                    step,
+                    data.tensor(batches.next()?, &device),
+                ))
+            },
+            |model| {
+                // the same noise every time
+                let rows = data.tensor(held_out.clone(), &context.device);
+                let (reconstruction, _) = objective(model, u64::MAX, rows);
+                scalar(reconstruction)
+            },
+        )?;
+
+        save_weights(
+            &trained,
+            &context.dir.join("autoencoder.safetensors"),
+            &[("config", serde_json::to_string(config).expect("plain data"))],
+        )?;
+        let mut summary = Summary::default();
+        self.write_reconstructions(&trained, data, &mut summary, context)?;
+        let latents = self.write_latents(&trained, data, context)?;
+        self.diagnose(&latents, features.as_deref(), &mut summary, context);
+        summary.add("parameters", trained.num_params() as f64);
+        Ok(summary)
+    }
+
+    /// Moves free points down the regulariser alone.
+    fn move_points(
+        &self,
+        prior: &VelocityNetwork,
+        features: Option<Vec<f32>>,
+        context: &Context,
+    ) -> Result<Summary> {
+        let config = &self.config;
+        let ArchitectureConfig::Points { count } = config.architecture else {
+            unreachable!("a configuration without data is checked to have free points");
+        };
+        let streams = Streams::new(context.seed);
+        let device = context.device.clone().autodiff();
+        let width = config.latent.width;
+        let points = Points::new(count, width, streams, &device);
+        let start = to_f32(points.latents.val())?;
+
+        let trainer = Trainer::new(points, &config.optimiser, config.steps);
+        let trained = self.train(
+            trainer,
+            context,
+            |points, step| {
+                let mut rng = streams.at("points", step);
+                let latents = points.latents.val();
+                let zero = latents.clone().sum().mul_scalar(0.0);
+                Ok((
+                    zero,
+                    penalty(&config.regulariser, prior, latents, None, &mut rng),
+                ))
+            },
+            |_| Ok(f64::NAN),
+        )?;
+
+        let latents = to_f32(trained.latents.val())?;
+        let shape = [count, 1, width];
+        write_datasets(
+            &context.dir.join("latents.h5"),
+            &[
+                ("held_out_latents", &shape, OutData::F32(&latents)),
+                ("initial_latents", &shape, OutData::F32(&start)),
+            ],
+            &[("space", Attribute::Text("points of the flow".into()))],
+        )?;
+        let mut summary = Summary::default();
+        self.diagnose(&latents, features.as_deref(), &mut summary, context);
+        Ok(summary)
+    }
+
+    /// The loop: `terms` gives reconstruction and regulariser of a step, `evaluate` the
+    /// reconstruction term on held-out rows.
+    fn train<M: Module>(
+        &self,
+        mut trainer: Trainer<M>,
+        context: &Context,
+        mut terms: impl FnMut(&M, u64) -> Result<(Tensor<1>, Option<Tensor<1>>)>,
+        evaluate: impl Fn(&M) -> Result<f64>,
+    ) -> Result<M> {
+        let steps = self.config.steps;
+        let weight = self.config.regulariser.weight();
+        let (mut reconstructions, mut regularisers) =
+            (RunningMean::default(), RunningMean::default());
+        let mut note = String::new();
+        for step in 0..steps {
+            context.check_cancelled()?;
+            let (reconstruction, regulariser) = terms(&trainer.module, step)?;
+            reconstructions.add(reconstruction.clone().inner());
+            let loss = match regulariser {
+                None => reconstruction,
+                Some(term) => {
+                    regularisers.add(term.clone().inner());
+                    reconstruction + term.mul_scalar(weight)
+                }
+            };
+            let rate = trainer.learning_rate();
+            trainer = trainer.step(loss.backward());
+
+            let done = step + 1;
+            let evaluation = done % self.config.evaluate_every == 0 || done == steps;
+            if evaluation || done % LOG_EVERY == 0 {
+                let reconstruction = reconstructions.take(step, context.seed)?;
+                let regulariser = regularisers.take(step, context.seed)?;
+                let held_out = if evaluation {
+                    evaluate(&trainer.averaged())?
+                } else {
+                    f64::NAN
+                };
+                context.monitor.metrics(
+                    done,
+                    &[
+                        ("reconstruction", reconstruction),
+                        ("regulariser", regulariser),
+                        ("held_out_reconstruction", held_out),
+                        ("learning_rate", rate),
+                    ],
+                );
+                note = format!("reconstruction {reconstruction:.5}, regulariser {regulariser:.4}");
+            }
+            context
+                .monitor
+                .progress("train-autoencoder", done, steps, &note);
+        }
+        Ok(trainer.averaged())
+    }
+
+    /// Held-out reconstruction errors, and the first reconstructions as HDF5 and as a picture.
+    fn write_reconstructions(
+        &self,
+        model: &Autoencoder,
+        data: &Data,
+        summary: &mut Summary,
+        context: &Context,
+    ) -> Result<()> {
+        let rows = data.ingest.held_out_rows(self.config.held_out.at_most)?;
+        let rows = data.scale.apply(&rows);
+        let size = data.shape.elements();
+        let (mut term, mut squared) = (0.0, 0.0);
+        let mut first = Vec::new();
+        for chunk in rows.chunks(CHUNK * size) {
+            let share = chunk.len() as f64 / rows.len() as f64;
+            let original = data.tensor(chunk.to_vec(), &context.device);
+            // the mean of a Gaussian posterior
+            let decoded = model.decode(model.encode(original.clone()).mean);
+            let reconstructed = self.config.reconstruction.data(decoded.clone());
+            let loss = self.config.reconstruction.loss(decoded, original.clone());
+            term += share * scalar(loss)?;
+            let error = (reconstructed.clone() - original).square().mean();
+            squared += share * scalar(error)?;
+            if first.len() < RECONSTRUCTIONS * size {
+                first.extend(to_f32(reconstructed)?);
+            }
+        }
+        first.truncate(RECONSTRUCTIONS * size);
+        let originals = &rows[..first.len()];
+        let DataShape {
+            channels,
+            height,
+            width,
+        } = data.shape;
+        let shape = [first.len() / size, channels, height, width];
+        write_datasets(
+            &context.dir.join("reconstructions.h5"),
+            &[
+                ("originals", &shape, OutData::F32(originals)),
+                ("reconstructions", &shape, OutData::F32(&first)),
+            ],
+            &[("split", Attribute::Text("held out".into()))],
+        )?;
+        let picture = context.dir.join("reconstructions.png");
+        write_image_grid(&picture, originals, &first, data.shape)?;
+        summary.add("held-out reconstruction loss", term);
+        summary.add("held-out mean squared error", squared);
+        summary.add("held-out PSNR (dB)", -10.0 * squared.log10());
+        Ok(())
+    }
+
+    /// The latents of both splits, in file order. Returns those of held-out rows [n * T, d].
+    fn write_latents(
+        &self,
+        model: &Autoencoder,
+        data: &Data,
+        context: &Context,
+    ) -> Result<Vec<f32>> {
+        let latent = &self.config.latent;
+        let streams = Streams::new(context.seed);
+        let mut of_part = |part: Part, stream: &str| -> Result<(Vec<f32>, Vec<i64>)> {
+            let (mut latents, mut items) = (Vec::new(), Vec::new());
+            data.ingest.for_each_block(part, &mut |ids, rows| {
+                for (ids, rows) in ids
+                    .chunks(CHUNK)
+                    .zip(rows.chunks(CHUNK * data.shape.elements()))
+                {
+                    context.check_cancelled()?;
+                    let rows = data.tensor(data.scale.apply(rows), &context.device);
+                    let mut rng = streams.at(stream, items.len() as u64);
+                    latents.extend(to_f32(model.encode(rows).draw(&mut rng))?);
+                    items.extend(ids.iter().map(|&id| id as i64));
+                }
+                Ok(())
+            })?;
+            Ok((latents, items))
+        };
+        let (train, train_items) = of_part(Part::Train, "train latents")?;
+        let (held_out, held_out_items) = of_part(Part::HeldOut, "held-out latents")?;
+        let shape = |items: &[i64]| [items.len(), latent.tokens, latent.width];
+        write_datasets(
+            &context.dir.join("latents.h5"),
+            &[
+                ("train_latents", &shape(&train_items), OutData::F32(&train)),
+                (
+                    "train_items",
+                    &[train_items.len()],
+                    OutData::I64(&train_items),
+                ),
+                (
+                    "held_out_latents",
+                    &shape(&held_out_items),
+                    OutData::F32(&held_out),
+                ),
+                (
+                    "held_out_items",
+                    &[held_out_items.len()],
+                    OutData::I64(&held_out_items),
+                ),
+            ],
+            &[("space", Attribute::Text("points of the flow".into()))],
+        )?;
+        Ok(held_out)
+    }
+
+    /// What tells alignment from collapse; a warning where it looks like the latter.
+    fn diagnose(
+        &self,
+        latents: &[f32],
+        features: Option<&[f32]>,
+        summary: &mut Summary,
+        context: &Context,
+    ) {
+        let width = self.config.latent.width;
+        let Some(features) = features else {
+            return;
+        };
+        let latents = spread(latents, width, COMPARED);
+        let features = spread(features, width, COMPARED);
+        let found = collapse(&latents, &features, width);
+        let least = found.variance.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = found.variance.iter().copied().fold(0.0, f64::max);
+        let mean_variance = found.variance.iter().sum::<f64>() / width as f64;
+        summary.add("latent variance, mean over dimensions", mean_variance);
+        summary.add("latent variance, smallest dimension", least);
+        summary.add("latent variance, largest dimension", most);
+        summary.add("effective rank of latents", found.effective_rank);
+        summary.add("effective rank of features", found.feature_effective_rank);
+        summary.add("coverage of features", found.coverage);
+        summary.add("energy distance to features", found.energy_distance);
+        if found.coverage < 0.5 {
+            context.monitor.warn(&format!(
+                "the latents cover {:.0} % of the held-out features (about 97 % for a fresh sample): \
+                 they may have collapsed onto modes, or lie elsewhere",
+                100.0 * found.coverage
+            ));
+        }
     }
 }

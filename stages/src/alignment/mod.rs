@@ -1,5 +1,11 @@
-//! The alignment loss and its weightings.
+//! The alignment loss and its weightings, and what tells alignment from collapse.
 
+mod collapse;
 mod config;
+mod loss;
+mod regulariser;
 
+pub use collapse::{Collapse, collapse};
 pub use config::{RegulariserConfig, Weighting};
+pub use loss::{alignment_loss, alignment_loss_per_point};
+pub use regulariser::penalty;

@@ -1,5 +1,17 @@
-//! The priors: velocity network and flow matching.
+//! The priors: velocity fields, flow matching, and flows on disk.
 
 mod config;
+mod exact;
+mod field;
+mod import;
+mod matching;
+mod stored;
+mod velocity_network;
 
 pub use config::VelocityNetworkConfig;
+pub use exact::ExactMixture;
+pub use field::VelocityField;
+pub use import::{ImportConfig, TimeDirection, import};
+pub use matching::{Evaluation, flow_matching_loss, interpolate};
+pub use stored::{Flow, held_out_points, stored_width};
+pub use velocity_network::VelocityNetwork;

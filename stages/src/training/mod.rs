@@ -1,5 +1,17 @@
 //! What every stage's loop shares.
 
 mod config;
+mod initialise;
+mod optimiser;
+mod random;
+mod running_mean;
+mod weights;
 
 pub use config::OptimiserConfig;
+pub use initialise::initialise;
+#[cfg(test)]
+pub use initialise::perturb;
+pub use optimiser::{Trainer, learning_rate};
+pub use random::{Streams, normal, stratified_times};
+pub use running_mean::RunningMean;
+pub use weights::{load_weights, load_weights_from_bytes, save_weights};

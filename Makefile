@@ -1,0 +1,60 @@
+# The front door: every target is a thin call of cargo or of the binary.
+#
+#   make run                             the digits experiment, end to end
+#   make run CONFIG=configs/ring.yaml    another one
+#   make test                            the whole test suite
+
+CONFIG ?= configs/digits.yaml
+ARGS   ?=
+
+.PHONY: help run plan test build lint check-cuda hdf5 python
+
+help:
+	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
+
+## make run [CONFIG=configs/digits.yaml] [ARGS="--set key=value"]   run an experiment
+run: build
+	@$(BINARY) run $(CONFIG) $(ARGS)
+
+## make plan [CONFIG=...]                                           what would run, and why
+plan: build
+	@$(BINARY) plan $(CONFIG) $(ARGS)
+
+## make build                                                       build the binary
+build: hdf5
+	cargo build --locked
+
+## make test                                                        run the whole test suite
+test: hdf5 python
+	LATENT_ALIGN_PYTHON="$(PYTHON)" cargo test --locked --workspace
+
+## make lint                                                        formatting, clippy, rustdoc, warnings denied
+lint: hdf5
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+## make check-cuda                                                  compile the CUDA build (needs no GPU and no toolkit)
+check-cuda: hdf5
+	cargo check --locked --features cuda
+
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+BINARY = $(TARGET)/debug/latent-align
+
+# HDF5's C library: installed when that is allowed, else one line says what to type.
+hdf5:
+	@pkg-config --exists hdf5 2>/dev/null || ls /usr/include/hdf5/serial/hdf5.h >/dev/null 2>&1 || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq libhdf5-dev pkg-config; \
+	else \
+	  echo "HDF5's C library is missing. Type: sudo apt-get install libhdf5-dev pkg-config" >&2; exit 1; \
+	fi
+
+# Python with h5py, for the tests that read our files from Python; without it they say that they are
+# skipped.
+VENV   = $(TARGET)/python
+PYTHON = $(abspath $(VENV))/bin/python
+python:
+	@[ -x $(PYTHON) ] && $(PYTHON) -c 'import h5py, numpy, safetensors' 2>/dev/null || \
+	{ python3 -m venv $(VENV) && $(PYTHON) -m pip install -q numpy h5py safetensors; } || \
+	echo "no Python with venv and pip: tests that read our files from Python will be skipped" >&2

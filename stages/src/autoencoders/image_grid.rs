@@ -1,0 +1,70 @@
+//! A picture of images beside their reconstructions.
+
+use super::DataShape;
+use crate::error::{Error, Result};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+
+/// Pairs of image and reconstruction in a row of the picture.
+const COLUMNS: usize = 8;
+/// Small images are enlarged to about this many pixels.
+const SIDE: usize = 56;
+/// Pixels between images.
+const GAP: usize = 2;
+
+/// Writes a PNG of `originals` above their `reconstructions` (both [n, C, H, W] in [0, 1], C = 1 or
+/// 3), eight a row, enlarged without smoothing. Returns false, writing nothing, for data that is not
+/// an image.
+pub fn write_image_grid(
+    path: &Path,
+    originals: &[f32],
+    reconstructions: &[f32],
+    shape: DataShape,
+) -> Result<bool> {
+    if ![1, 3].contains(&shape.channels) || shape.height < 2 || shape.width < 2 {
+        return Ok(false);
+    }
+    let size = shape.elements();
+    let count = originals.len() / size;
+    let zoom = (SIDE / shape.height.max(shape.width)).max(1);
+    let (cell_h, cell_w) = (shape.height * zoom + GAP, shape.width * zoom + GAP);
+    let bands = count.div_ceil(COLUMNS);
+    let (height, width) = (
+        bands * (2 * cell_h + GAP) + GAP,
+        COLUMNS.min(count) * cell_w + GAP,
+    );
+    let mut pixels = vec![255u8; height * width * shape.channels];
+    let mut paint = |image: &[f32], top: usize, left: usize| {
+        for y in 0..shape.height * zoom {
+            for x in 0..shape.width * zoom {
+                for channel in 0..shape.channels {
+                    let from = (channel * shape.height + y / zoom) * shape.width + x / zoom;
+                    let to = ((top + y) * width + left + x) * shape.channels + channel;
+                    pixels[to] = (image[from].clamp(0.0, 1.0) * 255.0).round() as u8;
+                }
+            }
+        }
+    };
+    for index in 0..count {
+        let row = &originals[index * size..(index + 1) * size];
+        let reconstruction = &reconstructions[index * size..(index + 1) * size];
+        let top = GAP + index / COLUMNS * (2 * cell_h + GAP);
+        let left = GAP + index % COLUMNS * cell_w;
+        paint(row, top, left);
+        paint(reconstruction, top + cell_h, left);
+    }
+    let fail = |error: png::EncodingError| Error::file(path, error);
+    let file = File::create(path).map_err(|error| Error::file(path, error))?;
+    let mut encoder = png::Encoder::new(BufWriter::new(file), width as u32, height as u32);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_color(if shape.channels == 1 {
+        png::ColorType::Grayscale
+    } else {
+        png::ColorType::Rgb
+    });
+    let mut writer = encoder.write_header().map_err(fail)?;
+    writer.write_image_data(&pixels).map_err(fail)?;
+    writer.finish().map_err(fail)?;
+    Ok(true)
+}

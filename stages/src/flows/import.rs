@@ -1,0 +1,372 @@
+//! Foreign flows: the checkpoints of the paper's released code (MAR's `SimpleMLPAdaLN`), as `.pt` or
+//! safetensors, become flows of this project.
+//!
+//! The released ImageNet code runs time from data (t = 0) to noise (t = 1) with velocity noise - data.
+//! Ours is `v(x, t) = -v'(x, 1 - t)`, and both changes fold into the weights: the sign into the last
+//! layer, and time into the first. With `e(t) = [cos(s t f), sin(s t f)]`,
+//!
+//! ```text
+//! cos(s (1 - t) f) = cos(s f) cos(s t f) + sin(s f) sin(s t f)
+//! sin(s (1 - t) f) = sin(s f) cos(s t f) - cos(s f) sin(s t f)
+//! ```
+//!
+//! so that `W e(1 - t) = W R e(t)` with a fixed rotation-reflection R. Nothing downstream needs to know.
+
+use super::config::VelocityNetworkConfig;
+use super::stored::Flow;
+use super::velocity_network::embedding_frequencies;
+use crate::context::{Context, Summary};
+use crate::error::{Error, Result};
+use crate::features::Normaliser;
+use crate::training::{Streams, load_weights_from_bytes};
+use burn::module::Module;
+use pytorch_reader::PytorchReader;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What to import and how to read it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportConfig {
+    /// A `.pt` / `.pth` or `.safetensors` file.
+    pub file: PathBuf,
+    /// The dictionary in a `.pt` file that holds the weights; by default `ema` if there is one, else
+    /// `model`, else the top level.
+    pub key: Option<String>,
+    /// Which way the foreign flow runs time.
+    pub time: TimeDirection,
+    /// What the foreign code multiplies t in [0, 1] by before its sinusoidal embedding.
+    pub time_scale: f64,
+    /// Features were multiplied by this before the foreign flow saw them.
+    pub feature_scale: f64,
+}
+
+/// Which way a flow runs time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeDirection {
+    /// t = 0 is noise, velocity = data - noise: this project, and the paper's toy.
+    NoiseToData,
+    /// t = 0 is data, velocity = noise - data: the paper's ImageNet code.
+    DataToNoise,
+}
+
+/// A tensor in PyTorch's layout.
+struct Weights {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+type Checkpoint = BTreeMap<String, Weights>;
+
+/// Reads a foreign flow and writes it as a flow artifact into the directory of `context`.
+pub fn import(config: &ImportConfig, context: &Context) -> Result<Summary> {
+    let (network, flow) = read(config, &context.device)?;
+    flow.save(&network, &context.dir)?;
+    let mut summary = Summary::default();
+    summary.add("width d", flow.normaliser.output_width as f64);
+    summary.add("network width", network.width as f64);
+    summary.add("network blocks", network.blocks as f64);
+    summary.add("parameters", flow.network.num_params() as f64);
+    Ok(summary)
+}
+
+/// The flow in a foreign checkpoint.
+pub(super) fn read(
+    config: &ImportConfig,
+    device: &burn::tensor::Device,
+) -> Result<(VelocityNetworkConfig, Flow)> {
+    let path = &config.file;
+    let mut weights = renamed(read_checkpoint(path, config.key.as_deref())?, path)?;
+    let network = infer(&weights, config.time_scale, path)?;
+    let dimensions = shape_of(&weights, "input.weight", path)?[1];
+    if config.time == TimeDirection::DataToNoise {
+        reverse_time(&mut weights, config.time_scale);
+    }
+    let mut module = network.init(dimensions, Streams::new(0), device);
+    load_weights_from_bytes(&mut module, serialise(&weights, path)?, path)?;
+    let flow = Flow {
+        network: module,
+        normaliser: Normaliser::scale(dimensions, config.feature_scale),
+        target: None,
+    };
+    Ok((network, flow))
+}
+
+fn read_checkpoint(path: &Path, key: Option<&str>) -> Result<Checkpoint> {
+    if !path.is_file() {
+        return Err(Error::input(format!(
+            "{}: no such file; expected a `.pt` or `.safetensors` checkpoint",
+            path.display()
+        )));
+    }
+    if path.extension().is_some_and(|e| e == "safetensors") {
+        return read_safetensors(path);
+    }
+    let fail = |error: &dyn std::fmt::Display| {
+        Error::input(format!(
+            "{}: not a PyTorch checkpoint that can be read ({error}); expected a file written by \
+             torch.save, or safetensors",
+            path.display()
+        ))
+    };
+    let reader = match key {
+        Some(key) => PytorchReader::with_top_level_key(path, key).map_err(|e| fail(&e))?,
+        None => ["ema", "model"]
+            .iter()
+            .find_map(|key| {
+                PytorchReader::with_top_level_key(path, key)
+                    .ok()
+                    .filter(|r| !r.is_empty())
+            })
+            .map_or_else(|| PytorchReader::new(path), Ok)
+            .map_err(|e| fail(&e))?,
+    };
+    reader
+        .into_tensors()
+        .into_iter()
+        .map(|(name, tensor)| {
+            let bytes = tensor.read().map_err(|e| fail(&e))?;
+            let values = to_f32(&format!("{:?}", tensor.dtype()), &bytes)
+                .ok_or_else(|| fail(&format!("`{name}` has element type {:?}", tensor.dtype())))?;
+            let shape = tensor.shape().to_vec();
+            Ok((name, Weights { shape, values }))
+        })
+        .collect()
+}
+
+fn read_safetensors(path: &Path) -> Result<Checkpoint> {
+    let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+    let fail = |error: &dyn std::fmt::Display| {
+        Error::input(format!(
+            "{}: not a safetensors file ({error})",
+            path.display()
+        ))
+    };
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| fail(&e))?;
+    tensors
+        .iter()
+        .map(|(name, view)| {
+            let values = to_f32(&format!("{:?}", view.dtype()), view.data())
+                .ok_or_else(|| fail(&format!("`{name}` has element type {:?}", view.dtype())))?;
+            let shape = view.shape().to_vec();
+            Ok((name.to_owned(), Weights { shape, values }))
+        })
+        .collect()
+}
+
+/// Little-endian values of an element type, by its name, as f32.
+fn to_f32(dtype: &str, bytes: &[u8]) -> Option<Vec<f32>> {
+    use half::{bf16, f16};
+    fn each<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        (bytes.chunks_exact(N))
+            .map(|chunk| f(chunk.try_into().expect("exact chunks")))
+            .collect()
+    }
+    match dtype.to_ascii_lowercase().as_str() {
+        "f32" | "float32" => Some(each(bytes, f32::from_le_bytes)),
+        "f64" | "float64" => Some(each(bytes, |b| f64::from_le_bytes(b) as f32)),
+        "f16" | "float16" => Some(each(bytes, |b| f16::from_le_bytes(b).to_f32())),
+        "bf16" | "bfloat16" => Some(each(bytes, |b| bf16::from_le_bytes(b).to_f32())),
+        _ => None,
+    }
+}
+
+/// The checkpoint under this project's names. Anything this network has no place for is an error.
+fn renamed(checkpoint: Checkpoint, path: &Path) -> Result<Checkpoint> {
+    let mut unknown = Vec::new();
+    let mut weights = Checkpoint::new();
+    for (name, tensor) in checkpoint {
+        match our_name(name.strip_prefix("net.").unwrap_or(&name)) {
+            Some(ours) => {
+                weights.insert(ours, tensor);
+            }
+            None => unknown.push(name),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(weights);
+    }
+    Err(Error::input(format!(
+        "{}: found tensors that an unconditional SimpleMLPAdaLN does not have: {}; expected \
+         time_embed, input_proj, res_blocks and final_layer alone (use --key to choose another \
+         dictionary of the checkpoint)",
+        path.display(),
+        unknown.join(", ")
+    )))
+}
+
+/// MAR's name of a parameter -> ours.
+fn our_name(theirs: &str) -> Option<String> {
+    let (layer, parameter) = theirs.rsplit_once('.')?;
+    let layer = match layer {
+        "time_embed.mlp.0" => "time.fc1".to_owned(),
+        "time_embed.mlp.2" => "time.fc2".to_owned(),
+        "input_proj" => "input".to_owned(),
+        "final_layer.linear" => "output.linear".to_owned(),
+        "final_layer.adaLN_modulation.1" => "output.modulation".to_owned(),
+        _ => {
+            let (index, layer) = layer.strip_prefix("res_blocks.")?.split_once('.')?;
+            let layer = match layer {
+                "in_ln" => "norm",
+                "mlp.0" => "fc1",
+                "mlp.2" => "fc2",
+                "adaLN_modulation.1" => "modulation",
+                _ => return None,
+            };
+            format!("blocks.{}.{layer}", index.parse::<usize>().ok()?)
+        }
+    };
+    matches!(parameter, "weight" | "bias").then(|| format!("{layer}.{parameter}"))
+}
+
+fn shape_of<'a>(weights: &'a Checkpoint, name: &str, path: &Path) -> Result<&'a [usize]> {
+    match weights.get(name) {
+        Some(tensor) if tensor.shape.len() == 2 => Ok(&tensor.shape),
+        found => Err(Error::input(format!(
+            "{}: found {} for `{name}`, expected a matrix; is this the checkpoint of a \
+             SimpleMLPAdaLN?",
+            path.display(),
+            found.map_or("nothing".into(), |t| format!("shape {:?}", t.shape)),
+        ))),
+    }
+}
+
+/// The size of the network from the shapes of its weights.
+fn infer(weights: &Checkpoint, time_scale: f64, path: &Path) -> Result<VelocityNetworkConfig> {
+    let width = shape_of(weights, "input.weight", path)?[0];
+    let frequencies = shape_of(weights, "time.fc1.weight", path)?[1];
+    let blocks = (weights.keys())
+        .filter(|name| name.starts_with("blocks.") && name.ends_with(".fc1.weight"))
+        .count();
+    Ok(VelocityNetworkConfig {
+        width,
+        blocks,
+        frequencies,
+        time_scale,
+    })
+}
+
+/// Turns the weights of `v'` into those of `v(x, t) = -v'(x, 1 - t)`.
+fn reverse_time(weights: &mut Checkpoint, time_scale: f64) {
+    for name in ["output.linear.weight", "output.linear.bias"] {
+        if let Some(tensor) = weights.get_mut(name) {
+            tensor.values.iter_mut().for_each(|value| *value = -*value);
+        }
+    }
+    if let Some(tensor) = weights.get_mut("time.fc1.weight") {
+        let half = tensor.shape[1] / 2;
+        let angles: Vec<(f64, f64)> = embedding_frequencies(half)
+            .map(|f| (time_scale * f).sin_cos())
+            .collect();
+        for row in tensor.values.chunks_exact_mut(2 * half) {
+            let (on_cos, on_sin) = row.split_at_mut(half);
+            for ((c, s), (sin, cos)) in on_cos.iter_mut().zip(on_sin).zip(&angles) {
+                let (before_c, before_s) = (f64::from(*c), f64::from(*s));
+                *c = (before_c * cos + before_s * sin) as f32;
+                *s = (before_c * sin - before_s * cos) as f32;
+            }
+        }
+    }
+}
+
+fn serialise(weights: &Checkpoint, path: &Path) -> Result<Vec<u8>> {
+    let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = (weights.iter())
+        .map(|(name, tensor)| {
+            let bytes = tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            (name, &tensor.shape, bytes)
+        })
+        .collect();
+    let views = (bytes.iter())
+        .map(|(name, shape, data)| {
+            let view = TensorView::new(Dtype::F32, (*shape).clone(), data)
+                .map_err(|error| Error::file(path, error))?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    safetensors::serialize(views, None).map_err(|error| Error::file(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::read_dataset_f32;
+    use crate::flows::VelocityField;
+    use crate::tensors::{from_f32, to_f32};
+    use burn::tensor::Device;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(name)
+    }
+
+    fn config() -> ImportConfig {
+        ImportConfig {
+            file: fixture("paper-flow-head.pt"),
+            key: None,
+            time: TimeDirection::DataToNoise,
+            time_scale: 1.0,
+            feature_scale: 1.0,
+        }
+    }
+
+    /// The largest difference of velocity and divergence from what the paper's code computed.
+    fn largest_errors(config: &ImportConfig) -> (f32, f32) {
+        let device = Device::flex();
+        let network = read(config, &device).unwrap().1.network;
+        let expected = fixture("paper-flow-head-io.h5");
+        let dataset = |name| read_dataset_f32(&expected, name).unwrap().1;
+        let (x, t) = (dataset("x"), dataset("t"));
+        let (velocity, divergence) = (dataset("velocity"), dataset("divergence"));
+        let (mut of_velocity, mut of_divergence) = (0f32, 0f32);
+        for (i, row) in x.chunks(8).enumerate() {
+            // theirs at t is minus ours at 1 - t
+            let point = from_f32(row.to_vec(), [1, 8], &device);
+            let time = 1.0 - f64::from(t[i]);
+            let (v, div) = network.velocity_and_divergence(point, time);
+            for (ours, theirs) in to_f32(v).unwrap().iter().zip(&velocity[8 * i..]) {
+                of_velocity = of_velocity.max((ours + theirs).abs());
+            }
+            of_divergence = of_divergence.max((to_f32(div).unwrap()[0] + divergence[i]).abs());
+        }
+        (of_velocity, of_divergence)
+    }
+
+    #[test]
+    fn the_papers_checkpoint_reproduces_its_velocity_and_divergence() {
+        for key in ["ema", "model"] {
+            let (velocity, divergence) = largest_errors(&ImportConfig {
+                key: Some(key.into()),
+                ..config()
+            });
+            println!("{key}: velocity {velocity:.1e}, divergence {divergence:.1e}");
+        }
+        let (velocity, divergence) = largest_errors(&config());
+        assert!(velocity < 1e-5, "{velocity}");
+        assert!(divergence < 1e-4, "{divergence}");
+    }
+
+    #[test]
+    fn the_wrong_direction_of_time_is_far_off() {
+        let (velocity, _) = largest_errors(&ImportConfig {
+            time: TimeDirection::NoiseToData,
+            ..config()
+        });
+        assert!(velocity > 0.1, "{velocity}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_checkpoint_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("broken.pt");
+        std::fs::write(&file, b"not a checkpoint").unwrap();
+        let error = read(&ImportConfig { file, ..config() }, &Device::flex());
+        let message = error.err().unwrap().to_string();
+        assert!(
+            message.contains("broken.pt") && message.contains("expected"),
+            "{message}"
+        );
+    }
+}

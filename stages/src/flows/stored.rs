@@ -1,0 +1,220 @@
+//! A flow on disk: what every later stage and any Python script reads.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `flow.safetensors` | the averaged weights in PyTorch's names and layouts; in the header the network's configuration and the convention of time |
+//! | `normalisation.safetensors` | `mean` [D] and `matrix` [D, d] in f64: a feature x becomes the point (x - mean) matrix |
+//! | `target.json` | the analytic density of the features, where they have one |
+//! | `held_out.h5` | `/features` [n, d]: held-out features as points of the flow |
+//!
+//! An imported flow has the first two only.
+
+use super::config::VelocityNetworkConfig;
+use super::exact::ExactMixture;
+use super::velocity_network::VelocityNetwork;
+use crate::error::{Error, Result};
+use crate::features::{Normaliser, Target, read_dataset_f32};
+use crate::training::{Streams, load_weights, save_weights};
+use burn::module::Module;
+use burn::tensor::{DType, Device};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+/// The format of `flow.safetensors`; a reader refuses a newer one.
+const FORMAT: &str = "latent-align flow 1";
+/// What the weights mean.
+const CONVENTION: &str =
+    "t = 0 noise, t = 1 data; x_t = (1 - t) noise + t data; velocity = data - noise";
+
+/// A pretrained flow and the normalisation its points went through.
+pub struct Flow {
+    /// The velocity network.
+    pub network: VelocityNetwork,
+    /// From features to the flow's points.
+    pub normaliser: Normaliser,
+    /// The analytic density of the features (before normalisation), where they have one.
+    pub target: Option<Target>,
+}
+
+/// What the header of `flow.safetensors` says of the network.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    dimensions: usize,
+    network: VelocityNetworkConfig,
+}
+
+impl Flow {
+    /// Writes the flow into the directory `dir`. `network` is the configuration of its network.
+    pub fn save(&self, network: &VelocityNetworkConfig, dir: &Path) -> Result<()> {
+        let header = Header {
+            dimensions: self.normaliser.output_width,
+            network: network.clone(),
+        };
+        save_weights(
+            &self.network,
+            &dir.join("flow.safetensors"),
+            &[
+                ("latent_align_format", FORMAT.to_owned()),
+                ("convention", CONVENTION.to_owned()),
+                ("flow", json(&header)),
+            ],
+        )?;
+        save_normaliser(&self.normaliser, &dir.join("normalisation.safetensors"))?;
+        if let Some(target) = &self.target {
+            let path = dir.join("target.json");
+            fs::write(&path, json(target)).map_err(|e| Error::file(&path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the flow in the directory `dir` onto `device`, its weights frozen.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self> {
+        let header = read_header(dir)?;
+        let mut network = header
+            .network
+            .init(header.dimensions, Streams::new(0), device);
+        load_weights(&mut network, &dir.join("flow.safetensors"))?;
+        let target_path = dir.join("target.json");
+        let target = match fs::read(&target_path) {
+            Ok(bytes) => Some(
+                serde_json::from_slice(&bytes).map_err(|error| Error::file(&target_path, error))?,
+            ),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::file(&target_path, error)),
+        };
+        Ok(Self {
+            network: network.no_grad(),
+            normaliser: load_normaliser(&dir.join("normalisation.safetensors"))?,
+            target,
+        })
+    }
+}
+
+impl Flow {
+    /// The velocity that a perfect flow would have, where the features follow a Gaussian mixture.
+    pub fn exact_field(&self, device: &Device) -> Option<ExactMixture> {
+        let mixture = self.target.as_ref()?.as_mixture()?;
+        let points = mixture.affine(&self.normaliser);
+        Some(ExactMixture::new(&points, DType::F32, device))
+    }
+
+    /// The analytic NLL in nats of each of `points` [n, d], as points of the flow, where the features
+    /// have a density that survives the normalisation.
+    pub fn analytic_nll(&self, points: &[f32]) -> Option<Vec<f64>> {
+        let target = self.target.as_ref()?;
+        let wide = |row: &[f32]| -> Vec<f64> { row.iter().map(|&x| f64::from(x)).collect() };
+        if let Some(mixture) = target.as_mixture() {
+            let mixture = mixture.affine(&self.normaliser);
+            let rows = points.chunks(self.normaliser.output_width);
+            return Some(rows.map(|row| -mixture.log_density(&wide(row))).collect());
+        }
+        let features = self.normaliser.inverse(points)?;
+        let log_det = self.normaliser.log_abs_det()?;
+        features
+            .chunks(self.normaliser.input_width)
+            .map(|row| Some(log_det - target.log_density(&wide(row))?))
+            .collect()
+    }
+}
+
+/// The held-out features kept with the flow in `dir`, as points [n, d]; none for an imported flow.
+pub fn held_out_points(dir: &Path) -> Result<Option<Vec<f32>>> {
+    let path = dir.join("held_out.h5");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(read_dataset_f32(&path, "features")?.1))
+}
+
+/// The width d of the points of the flow in `dir`, without reading its weights.
+pub fn stored_width(dir: &Path) -> Result<usize> {
+    Ok(read_header(dir)?.dimensions)
+}
+
+fn read_header(dir: &Path) -> Result<Header> {
+    let path = dir.join("flow.safetensors");
+    let bytes = fs::read(&path).map_err(|error| Error::file(&path, error))?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(&path, error))?;
+    let metadata = metadata.metadata().clone().unwrap_or_default();
+    let found = metadata.get("latent_align_format").map(String::as_str);
+    if found != Some(FORMAT) {
+        return Err(Error::input(format!(
+            "{}: found format `{}`, expected `{FORMAT}`; pretrain the flow again or use the version \
+             of latent-align that wrote it",
+            path.display(),
+            found.unwrap_or("none")
+        )));
+    }
+    let header = metadata.get("flow").map_or("", String::as_str);
+    serde_json::from_str(header).map_err(|error| Error::file(&path, error))
+}
+
+fn save_normaliser(normaliser: &Normaliser, path: &Path) -> Result<()> {
+    let bytes =
+        |values: &[f64]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let (mean, matrix) = (bytes(&normaliser.mean), bytes(&normaliser.matrix()));
+    let (from, to) = (normaliser.input_width, normaliser.output_width);
+    let view = |shape: Vec<usize>, data| {
+        TensorView::new(Dtype::F64, shape, data).map_err(|error| Error::file(path, error))
+    };
+    let tensors = [
+        ("mean", view(vec![from], mean.as_slice())?),
+        ("matrix", view(vec![from, to], matrix.as_slice())?),
+    ];
+    let mut metadata = HashMap::from([(
+        "meaning".to_owned(),
+        "a feature x [D] becomes the point (x - mean) matrix [d]".to_owned(),
+    )]);
+    if let Some(seed) = normaliser.projection_seed {
+        metadata.insert("projection_seed".to_owned(), seed.to_string());
+    }
+    safetensors::serialize_to_file(tensors, Some(metadata), path)
+        .map_err(|error| Error::file(path, error))
+}
+
+fn load_normaliser(path: &Path) -> Result<Normaliser> {
+    let bytes = fs::read(path).map_err(|error| Error::file(path, error))?;
+    let fail = |error: &dyn std::fmt::Display| Error::file(path, error);
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| fail(&e))?;
+    let values = |name: &str| -> Result<(Vec<usize>, Vec<f64>)> {
+        let view = tensors.tensor(name).map_err(|e| fail(&e))?;
+        if view.dtype() != Dtype::F64 {
+            return Err(fail(&format!(
+                "`{name}` is {:?}, expected F64",
+                view.dtype()
+            )));
+        }
+        let values = view
+            .data()
+            .chunks_exact(8)
+            .map(|b| f64::from_le_bytes(b.try_into().expect("eight bytes")))
+            .collect();
+        Ok((view.shape().to_vec(), values))
+    };
+    let (_, mean) = values("mean")?;
+    let (shape, matrix) = values("matrix")?;
+    let [from, to] = shape[..] else {
+        return Err(fail(&format!(
+            "`matrix` has shape {shape:?}, expected [D, d]"
+        )));
+    };
+    if mean.len() != from {
+        return Err(fail(&format!(
+            "`mean` has {} entries, expected {from}",
+            mean.len()
+        )));
+    }
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| fail(&e))?;
+    let projection_seed = (metadata.metadata().as_ref())
+        .and_then(|m| m.get("projection_seed"))
+        .and_then(|seed| seed.parse().ok());
+    Normaliser::from_parts(mean, matrix, to, projection_seed)
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data serialises")
+}

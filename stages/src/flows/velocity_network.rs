@@ -1,0 +1,389 @@
+//! The velocity network v(x, t): the AdaLN residual network that Li et al. take from MAR
+//! (arXiv 2406.11838, `SimpleMLPAdaLN`).
+//!
+//! ```text
+//! c = W silu(W embed(1000 t))                          time embedding        [K, width]
+//! h = W x                                              input                 [rows, width]
+//! for each block:
+//!     shift, scale, gate = W silu(c)                   modulation            [K, 3 width]
+//!     h = h + gate * W silu(W (norm(h) * (1 + scale) + shift))
+//! shift, scale = W silu(c)
+//! v = W (norm(h) * (1 + scale) + shift)                output                [rows, d]
+//! ```
+//!
+//! The modulation depends on time only, so points come in K groups that share a time, and it is
+//! computed once a group. All modulation layers and the output layer start at zero: the untrained
+//! velocity is 0 and every block the identity.
+
+use super::config::VelocityNetworkConfig;
+use super::field::VelocityField;
+use crate::tensors::from_f64;
+use crate::training::{Streams, initialise};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::{sigmoid, silu};
+use burn::tensor::{DType, Device, Tensor};
+
+/// Added to the variance in every layer norm, as in MAR.
+const NORM_EPSILON: f64 = 1e-6;
+
+/// The network. Weights stand in Burn's layout here ([in, out]) and in PyTorch's on disk.
+#[derive(Module, Debug)]
+pub struct VelocityNetwork {
+    time: TimeEmbedding,
+    input: Linear,
+    blocks: Vec<Block>,
+    output: Output,
+    dimensions: usize,
+}
+
+/// Sinusoids of time, then two linear layers.
+#[derive(Module, Debug)]
+struct TimeEmbedding {
+    fc1: Linear,
+    fc2: Linear,
+    frequencies: usize,
+    scale: f64,
+}
+
+/// One residual block.
+#[derive(Module, Debug)]
+struct Block {
+    norm: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+    modulation: Linear,
+}
+
+/// The last layer. Its norm has no weights.
+#[derive(Module, Debug)]
+struct Output {
+    modulation: Linear,
+    linear: Linear,
+}
+
+impl VelocityNetworkConfig {
+    /// A network over points of width `dimensions`, with weights drawn from `streams`.
+    pub fn init(&self, dimensions: usize, streams: Streams, device: &Device) -> VelocityNetwork {
+        let width = self.width;
+        let linear = |from, to| LinearConfig::new(from, to).init(device);
+        let network = VelocityNetwork {
+            time: TimeEmbedding {
+                fc1: linear(self.frequencies, width),
+                fc2: linear(width, width),
+                frequencies: self.frequencies,
+                scale: self.time_scale,
+            },
+            input: linear(dimensions, width),
+            blocks: (0..self.blocks)
+                .map(|_| Block {
+                    norm: LayerNormConfig::new(width)
+                        .with_epsilon(NORM_EPSILON)
+                        .init(device),
+                    fc1: linear(width, width),
+                    fc2: linear(width, width),
+                    modulation: linear(width, 3 * width),
+                })
+                .collect(),
+            output: Output {
+                modulation: linear(width, 2 * width),
+                linear: linear(width, dimensions),
+            },
+            dimensions,
+        };
+        let mut network = initialise(network, streams);
+        for block in &mut network.blocks {
+            block.modulation = zeroed(block.modulation.clone());
+        }
+        network.output.modulation = zeroed(network.output.modulation);
+        network.output.linear = zeroed(network.output.linear);
+        network.set_require_grad(true) // mapping the weights has dropped it
+    }
+}
+
+fn zeroed(layer: Linear) -> Linear {
+    struct Zero;
+    impl ModuleMapper for Zero {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|tensor| tensor.zeros_like())
+        }
+    }
+    layer.map(&mut Zero)
+}
+
+impl TimeEmbedding {
+    /// `times` [K] -> silu of the embedding [K, width].
+    fn forward(&self, times: &[f64]) -> Tensor<2> {
+        let weight = self.fc1.weight.val();
+        let waves = self.waves(times, weight.dtype(), &weight.device()); // [K, frequencies]
+        silu(self.fc2.forward(silu(self.fc1.forward(waves))))
+    }
+
+    /// `[cos(scale t f_j), sin(scale t f_j)]`, f_j from 1 down to 1 / 10,000. Computed in f64 on the
+    /// host: times are known there, and the argument reaches 1,000.
+    fn waves(&self, times: &[f64], dtype: DType, device: &Device) -> Tensor<2> {
+        let half = self.frequencies / 2;
+        let frequencies: Vec<f64> = embedding_frequencies(half).collect();
+        let mut waves = Vec::with_capacity(times.len() * 2 * half);
+        for t in times {
+            let angles = || frequencies.iter().map(move |f| self.scale * t * f);
+            waves.extend(angles().map(f64::cos));
+            waves.extend(angles().map(f64::sin));
+        }
+        from_f64(waves, [times.len(), 2 * half], dtype, device)
+    }
+}
+
+/// The frequencies of the time embedding: `10,000^(-j / half)`.
+pub(super) fn embedding_frequencies(half: usize) -> impl Iterator<Item = f64> {
+    (0..half).map(move |j| (-(10_000f64.ln()) * j as f64 / half as f64).exp())
+}
+
+/// Applies `f` to rows [K * m, width] seen as K groups [K, m, width].
+fn grouped(rows: Tensor<2>, groups: usize, f: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<2> {
+    let [count, width] = rows.dims();
+    f(rows.reshape([groups, count / groups, width])).reshape([count, width])
+}
+
+/// `(1 + scale) * x + shift`, `x` [K * m, width], `shift` and `scale` [K, width].
+fn modulate(x: Tensor<2>, shift: Tensor<2>, scale: Tensor<2>) -> Tensor<2> {
+    let [groups, _] = shift.dims();
+    grouped(x, groups, |x| {
+        x * (scale + 1.0).unsqueeze_dim(1) + shift.unsqueeze_dim(1)
+    })
+}
+
+/// `x - mean(x)` and `1 / sqrt(var(x) + epsilon)` along the last dimension.
+fn standardise(x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+    let centred = x.clone() - x.mean_dim(1);
+    let variance = centred.clone().square().mean_dim(1);
+    let inverse = (variance + NORM_EPSILON).sqrt().recip(); // [rows, 1]
+    (centred * inverse.clone(), inverse)
+}
+
+impl Block {
+    /// Shift, scale and gate of each group, from `c` = silu(time embedding): 3 x [K, width].
+    fn modulation(&self, c: Tensor<2>) -> [Tensor<2>; 3] {
+        let parts = self.modulation.forward(c).chunk(3, 1);
+        <[Tensor<2>; 3]>::try_from(parts).expect("three chunks")
+    }
+
+    /// `h` [K * m, width], `c` [K, width] -> [K * m, width].
+    fn forward(&self, h: Tensor<2>, c: Tensor<2>) -> Tensor<2> {
+        let [groups, _] = c.dims();
+        let [shift, scale, gate] = self.modulation(c);
+        let inner = modulate(self.norm.forward(h.clone()), shift, scale);
+        let inner = self.fc2.forward(silu(self.fc1.forward(inner)));
+        h + grouped(inner, groups, |inner| inner * gate.unsqueeze_dim(1))
+    }
+
+    /// As [`Self::forward`] for one time, carrying `tangents` [n, d, width] along.
+    fn forward_with_tangents(
+        &self,
+        h: Tensor<2>,
+        tangents: Tensor<3>,
+        c: Tensor<2>,
+    ) -> (Tensor<2>, Tensor<3>) {
+        let [shift, scale, gate] = self.modulation(c); // [1, width] each
+        let gamma = self.norm.gamma.val().unsqueeze::<2>();
+        let beta = self.norm.beta.as_ref().expect("affine norm").val();
+        // norm(h) * (1 + scale) + shift, with the norm's own weights folded in
+        let scale = scale + 1.0;
+        let shift = beta.unsqueeze::<2>() * scale.clone() + shift;
+        let scale = gamma * scale;
+
+        let (unit, inverse) = standardise(h.clone());
+        let d_unit = standardise_tangents(tangents.clone(), unit.clone(), inverse);
+        let before = self.fc1.forward(unit * scale.clone() + shift);
+        let d_before = product(d_unit * scale.unsqueeze_dim(1), &self.fc1);
+
+        // silu(a) = a s(a), silu'(a) = s(a) (1 + a (1 - s(a)))
+        let s = sigmoid(before.clone());
+        let slope = s.clone() * (before.clone() * (s.clone().neg() + 1.0) + 1.0);
+        let after = self.fc2.forward(before * s);
+        let d_after = product(d_before * slope.unsqueeze_dim(1), &self.fc2);
+
+        (
+            h + after * gate.clone(),
+            tangents + d_after * gate.unsqueeze_dim(1),
+        )
+    }
+}
+
+/// The tangents of `(x - mean) / std`, given its value `unit` [n, width] and 1 / std [n, 1]:
+/// `(dx - mean(dx) - unit mean(unit dx)) / std`.
+fn standardise_tangents(dx: Tensor<3>, unit: Tensor<2>, inverse: Tensor<2>) -> Tensor<3> {
+    let unit = unit.unsqueeze_dim::<3>(1); // [n, 1, width]
+    let along = (dx.clone() * unit.clone()).mean_dim(2); // [n, d, 1]
+    let mean = dx.clone().mean_dim(2);
+    (dx - mean - unit * along) * inverse.unsqueeze_dim(1)
+}
+
+/// Tangents [n, d, width] through the matrix of a linear layer.
+fn product(tangents: Tensor<3>, layer: &Linear) -> Tensor<3> {
+    let [n, d, width] = tangents.dims();
+    let weight = layer.weight.val();
+    let [_, out] = weight.dims();
+    tangents
+        .reshape([n * d, width])
+        .matmul(weight)
+        .reshape([n, d, out])
+}
+
+impl Output {
+    fn modulation(&self, c: Tensor<2>) -> [Tensor<2>; 2] {
+        let parts = self.modulation.forward(c).chunk(2, 1);
+        <[Tensor<2>; 2]>::try_from(parts).expect("two chunks")
+    }
+
+    fn forward(&self, h: Tensor<2>, c: Tensor<2>) -> Tensor<2> {
+        let [shift, scale] = self.modulation(c);
+        self.linear
+            .forward(modulate(standardise(h).0, shift, scale))
+    }
+
+    /// The velocity [n, d] and its divergence [n]: of d v_i / d x_j only i = j is computed.
+    fn forward_with_divergence(
+        &self,
+        h: Tensor<2>,
+        tangents: Tensor<3>,
+        c: Tensor<2>,
+    ) -> (Tensor<2>, Tensor<1>) {
+        let [shift, scale] = self.modulation(c);
+        let scale = scale + 1.0;
+        let (unit, inverse) = standardise(h);
+        let d_unit = standardise_tangents(tangents, unit.clone(), inverse); // [n, d, width]
+        let velocity = self.linear.forward(unit * scale.clone() + shift);
+        let readout = self.linear.weight.val().transpose() * scale; // [d, width]
+        let divergence = (d_unit * readout.unsqueeze_dim(0)).sum_dims_squeeze::<1, _>(&[1, 2]);
+        (velocity, divergence)
+    }
+}
+
+impl VelocityNetwork {
+    /// The element type of the weights.
+    pub fn dtype(&self) -> DType {
+        self.input.weight.val().dtype()
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> Device {
+        self.input.weight.val().device()
+    }
+}
+
+impl VelocityField for VelocityNetwork {
+    fn width(&self) -> usize {
+        self.dimensions
+    }
+
+    fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
+        let [groups, points, d] = x.dims();
+        let c = self.time.forward(times); // [K, width]
+        let mut h = self.input.forward(x.reshape([groups * points, d]));
+        for block in &self.blocks {
+            h = block.forward(h, c.clone());
+        }
+        self.output.forward(h, c).reshape([groups, points, d])
+    }
+
+    /// Forward mode: d tangents ride along as extra rows of the same matrix products; no graph.
+    fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
+        let [n, d] = x.dims();
+        let c = self.time.forward(&[time]); // [1, width]
+        let mut h = self.input.forward(x);
+        // d h / d x_j is row j of the input matrix, the same for every point
+        let mut tangents = self
+            .input
+            .weight
+            .val()
+            .unsqueeze_dim::<3>(0)
+            .repeat_dim(0, n); // [n, d, width]
+        debug_assert_eq!(tangents.dims()[1], d);
+        for block in &self.blocks {
+            (h, tangents) = block.forward_with_tangents(h, tangents, c.clone());
+        }
+        self.output.forward_with_divergence(h, tangents, c)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flows::field::autodiff_divergence;
+    use crate::tensors::{cast, from_f32, to_f32, to_f64};
+    use crate::training::perturb;
+
+    const CONFIG: VelocityNetworkConfig = VelocityNetworkConfig {
+        width: 32,
+        blocks: 3,
+        frequencies: 16,
+        time_scale: 1000.0,
+    };
+
+    /// Perturbed, since zero initialisation would make the tests vacuous.
+    fn network(dtype: DType, device: &Device) -> VelocityNetwork {
+        let network = CONFIG.init(5, Streams::new(1), device);
+        cast(perturb(network, 0.2, Streams::new(2)), dtype)
+    }
+
+    fn points(n: usize, dtype: DType, device: &Device) -> Tensor<2> {
+        from_f32(Streams::new(3).normal("x", 0, 5 * n), [n, 5], device).cast(dtype)
+    }
+
+    #[test]
+    fn an_untrained_network_is_zero() {
+        let device = Device::flex();
+        let network = CONFIG.init(5, Streams::new(1), &device);
+        let v = network.velocity(
+            points(6, DType::F32, &device).reshape([2, 3, 5]),
+            &[0.1, 0.9],
+        );
+        assert!(to_f32(v).unwrap().iter().all(|&v| v == 0.0));
+    }
+
+    #[test]
+    fn grouped_times_equal_one_time_a_point() {
+        let device = Device::flex();
+        let network = network(DType::F64, &device);
+        let x = points(6, DType::F64, &device);
+        let grouped = network.velocity(x.clone().reshape([2, 3, 5]), &[0.2, 0.7]);
+        let single = network.velocity(x.reshape([6, 1, 5]), &[0.2, 0.2, 0.2, 0.7, 0.7, 0.7]);
+        let (a, b) = (to_f64(grouped).unwrap(), to_f64(single).unwrap());
+        for (a, b) in a.iter().zip(&b) {
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn tangents_agree_with_autodiff_and_central_differences() {
+        let device = Device::flex();
+        let field = network(DType::F64, &device.clone().autodiff());
+        let x = points(7, DType::F64, &device);
+        for time in [0.0, 0.37, 1.0] {
+            let inner = field.valid();
+            let (velocity, divergence) = inner.velocity_and_divergence(x.clone(), time);
+            let value = |x: Tensor<2>| to_f64(inner.velocity(x.unsqueeze::<3>(), &[time])).unwrap();
+            for (a, b) in to_f64(velocity).unwrap().iter().zip(value(x.clone())) {
+                assert!((a - b).abs() < 1e-12, "{a} {b}");
+            }
+            let divergence = to_f64(divergence).unwrap();
+            let autodiff = autodiff_divergence(&field, x.clone(), time);
+            let mut central = vec![0.0; 7];
+            for axis in 0..5 {
+                let mut step = vec![0.0; 5];
+                step[axis] = 1e-5;
+                let step: Tensor<2> = from_f64(step, [1, 5], DType::F64, &device);
+                let (up, down) = (value(x.clone() + step.clone()), value(x.clone() - step));
+                for (point, total) in central.iter_mut().enumerate() {
+                    *total += (up[point * 5 + axis] - down[point * 5 + axis]) / 2e-5;
+                }
+            }
+            for point in 0..7 {
+                let exact = divergence[point];
+                assert!((exact - autodiff[point]).abs() < 1e-9 * exact.abs().max(1.0));
+                assert!((exact - central[point]).abs() < 1e-5 * exact.abs().max(1.0));
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Crossing between host memory and a device.
+
+use crate::error::{Error, Result};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+/// Host values as a tensor of shape `dims` in f32.
+pub fn from_f32<const D: usize>(values: Vec<f32>, dims: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, dims), (device, DType::F32))
+}
+
+/// Host values as a tensor of shape `dims` and element type `dtype` (f32 or f64).
+pub fn from_f64<const D: usize>(
+    values: Vec<f64>,
+    dims: [usize; D],
+    dtype: DType,
+    device: &Device,
+) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, dims), (device, dtype))
+}
+
+/// The values of a tensor, row-major, in f32.
+pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    tensor.try_into_vec_as().map_err(read_error)
+}
+
+/// The values of a tensor, row-major, in f64.
+pub fn to_f64<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
+    tensor.try_into_vec_as().map_err(read_error)
+}
+
+/// The value of a tensor of one element. Waits for the device.
+pub fn scalar(tensor: Tensor<1>) -> Result<f64> {
+    Ok(to_f64(tensor)?[0])
+}
+
+/// At most `at_most` of the rows [n, width], evenly spread from the first to the last.
+pub fn spread(rows: &[f32], width: usize, at_most: usize) -> Vec<f32> {
+    let count = rows.len() / width;
+    let kept = count.min(at_most);
+    (0..kept)
+        .flat_map(|i| {
+            let row = i * count / kept;
+            rows[row * width..(row + 1) * width].iter().copied()
+        })
+        .collect()
+}
+
+fn read_error(error: impl std::fmt::Display) -> Error {
+    Error::Device(format!("the device could not return a result: {error}"))
+}
+
+/// The same module with every real parameter in element type `dtype`.
+pub fn cast<M: Module>(module: M, dtype: DType) -> M {
+    struct Cast(DType);
+    impl ModuleMapper for Cast {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|tensor| {
+                let data = tensor.to_data_dtype(self.0);
+                Tensor::from_data(data, (&tensor.device(), self.0))
+            })
+        }
+    }
+    module.map(&mut Cast(dtype))
+}

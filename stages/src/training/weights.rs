@@ -1,0 +1,58 @@
+//! Weights on disk: safetensors with PyTorch's names and layouts, so that Python reads them as they
+//! are.
+
+use crate::error::{Error, Result};
+use burn::module::Module;
+use burn::store::{
+    BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore,
+    SafetensorsStoreError,
+};
+use std::path::Path;
+
+/// Writes every parameter of `module` to `path`, with `metadata` in the header.
+pub fn save_weights<M: Module>(module: &M, path: &Path, metadata: &[(&str, String)]) -> Result<()> {
+    let mut store = SafetensorsStore::from_file(path)
+        .overwrite(true)
+        .with_to_adapter(BurnToPyTorchAdapter);
+    for (key, value) in metadata {
+        store = store.metadata(*key, value);
+    }
+    module
+        .save_into(&mut store)
+        .map_err(|error| Error::file(path, error))
+}
+
+/// Reads every parameter of `module` from `path`; a missing, unknown or misshapen one is an error.
+pub fn load_weights<M: Module>(module: &mut M, path: &Path) -> Result<()> {
+    if !path.is_file() {
+        return Err(Error::file(path, "no such file; expected weights there"));
+    }
+    load(module, SafetensorsStore::from_file(path), path)
+}
+
+/// As [`load_weights`], from the bytes of a safetensors file that came from `origin`.
+pub fn load_weights_from_bytes<M: Module>(
+    module: &mut M,
+    bytes: Vec<u8>,
+    origin: &Path,
+) -> Result<()> {
+    load(module, SafetensorsStore::from_bytes(Some(bytes)), origin)
+}
+
+fn load<M: Module>(module: &mut M, store: SafetensorsStore, origin: &Path) -> Result<()> {
+    let mut store = store
+        .with_from_adapter(PyTorchToBurnAdapter)
+        .allow_partial(false);
+    let result = module
+        .load_from(&mut store)
+        .map_err(|error: SafetensorsStoreError| Error::file(origin, error))?;
+    if !result.unused.is_empty() {
+        return Err(Error::input(format!(
+            "{}: found tensors that this model does not have: {}; expected the weights of the \
+             same architecture",
+            origin.display(),
+            result.unused.join(", ")
+        )));
+    }
+    Ok(())
+}
