@@ -25,7 +25,7 @@ const MOST_AHEAD: usize = 16;
 #[derive(Debug)]
 pub struct Batches {
     ready: Option<Receiver<Result<Vec<f32>>>>,
-    stop: Arc<AtomicBool>,
+    pub(super) stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
 }
@@ -78,7 +78,10 @@ impl Batches {
         } else {
             (memory_bytes / 32).clamp(1 << 16, 4 << 20)
         });
-        let counts: Vec<usize> = blocks.iter().map(|b| reader.count(b.clone(), part)).collect();
+        let counts: Vec<usize> = blocks
+            .iter()
+            .map(|b| reader.count(b.clone(), part))
+            .collect();
         let window_rows = if in_memory {
             rows
         } else {
@@ -106,7 +109,9 @@ impl Batches {
                     let _ = sender.send(Err(error));
                 }
             })
-            .map_err(|e| Error::file(ingest.dataset.path(), format!("no thread to read it: {e}")))?;
+            .map_err(|e| {
+                Error::file(ingest.dataset.path(), format!("no thread to read it: {e}"))
+            })?;
         Ok(Self {
             ready: Some(receiver),
             stop,
@@ -181,7 +186,8 @@ impl Producer {
                 let at = row as usize * width;
                 batch.extend_from_slice(&rows[at..at + width]);
                 if batch.len() == self.batch * width {
-                    let full = std::mem::replace(&mut batch, Vec::with_capacity(self.batch * width));
+                    let full =
+                        std::mem::replace(&mut batch, Vec::with_capacity(self.batch * width));
                     if sender.send(Ok(full)).is_err() {
                         return Ok(());
                     }

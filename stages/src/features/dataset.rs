@@ -153,7 +153,10 @@ impl Dataset {
                 &self.path,
                 format!(
                     "items {} to {} of `{}` cannot be read: {}. The file is probably damaged; copy or create it again",
-                    range.start, range.end, self.name, reason(&e)
+                    range.start,
+                    range.end,
+                    self.name,
+                    reason(&e)
                 ),
             )
         };

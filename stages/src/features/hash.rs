@@ -72,6 +72,9 @@ mod tests {
             first[values[0]] += 1;
         }
         // 4000 expected, standard deviation 57.
-        assert!(first.iter().all(|&n| (3700..4300).contains(&n)), "{first:?}");
+        assert!(
+            first.iter().all(|&n| (3700..4300).contains(&n)),
+            "{first:?}"
+        );
     }
 }

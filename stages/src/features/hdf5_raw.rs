@@ -119,8 +119,7 @@ pub(super) fn exponent_bias(dtype: &Datatype) -> usize {
 pub(super) fn file_image(file: &File) -> hdf5::Result<Vec<u8>> {
     hdf5::sync::sync(|| {
         // SAFETY: with a null buffer the call only reports the size.
-        let size =
-            hdf5::h5check(unsafe { H5Fget_file_image(file.id(), std::ptr::null_mut(), 0) })?;
+        let size = hdf5::h5check(unsafe { H5Fget_file_image(file.id(), std::ptr::null_mut(), 0) })?;
         let mut image = vec![0u8; size as usize];
         // SAFETY: libhdf5 writes at most `image.len()` bytes.
         hdf5::h5check(unsafe {

@@ -127,7 +127,10 @@ fn describe(dataset: &hdf5::Dataset, name: &str) -> hdf5::Result<DatasetInfo> {
     let mut attributes = Vec::new();
     for attribute in dataset.attr_names()? {
         let value = dataset.attr(&attribute).and_then(|a| print(&a));
-        attributes.push((attribute, value.unwrap_or_else(|e| format!("({})", reason(&e)))));
+        attributes.push((
+            attribute,
+            value.unwrap_or_else(|e| format!("({})", reason(&e))),
+        ));
     }
     Ok(DatasetInfo {
         name: name.to_owned(),

@@ -153,10 +153,9 @@ impl Normaliser {
                 projection_seed = Some(seed);
                 Some(random_projection(width, d, seed))
             }
-            Projection::Pca { width: d } => Some(principal_directions(
-                &second.through(&map).covariance(),
-                d,
-            )?),
+            Projection::Pca { width: d } => {
+                Some(principal_directions(&second.through(&map).covariance(), d)?)
+            }
         };
         if let Some(projection) = projection {
             let projected = match map {
@@ -334,7 +333,12 @@ impl Spread {
         match map {
             Linear::Diagonal(scales) => Self {
                 mean: self.mean.iter().zip(scales).map(|(m, s)| m * s).collect(),
-                variance: self.variance.iter().zip(scales).map(|(v, s)| v * s * s).collect(),
+                variance: self
+                    .variance
+                    .iter()
+                    .zip(scales)
+                    .map(|(v, s)| v * s * s)
+                    .collect(),
                 covariance: self
                     .covariance
                     .as_ref()
@@ -443,9 +447,7 @@ fn refuse_too_few_rows(config: &NormalisationConfig, moments: &Moments) -> Resul
 fn refuse_constant_columns(config: &NormalisationConfig, moments: &Moments) -> Result<()> {
     const SHOWN: usize = 10;
     // Rounding leaves a variance of this order in a column of equal values.
-    let constant = |c: &usize| {
-        moments.variance[*c] <= 1e-24 * moments.mean[*c] * moments.mean[*c]
-    };
+    let constant = |c: &usize| moments.variance[*c] <= 1e-24 * moments.mean[*c] * moments.mean[*c];
     let columns: Vec<usize> = (0..moments.mean.len()).filter(constant).collect();
     let all = columns.len() == moments.mean.len();
     let refused = match config.whiten {

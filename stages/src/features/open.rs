@@ -165,8 +165,8 @@ fn resolve(file: &File, path: &Path, name: &str) -> Result<Option<String>> {
                         path.display()
                     )));
                 }
-                let target = soft_link_target(&group, &part)
-                    .map_err(|e| Error::file(path, reason(&e)))?;
+                let target =
+                    soft_link_target(&group, &part).map_err(|e| Error::file(path, reason(&e)))?;
                 if target.starts_with('/') {
                     behind.clear();
                 }

@@ -87,8 +87,7 @@ impl RowReader {
         let raw = self.dataset.read_items(items.clone())?;
         let dropped = self.dropped_in(&items);
         let mut block = RowBlock::default();
-        for (row, values) in
-            (items.start * self.rows_per_item..).zip(raw.chunks_exact(self.width))
+        for (row, values) in (items.start * self.rows_per_item..).zip(raw.chunks_exact(self.width))
         {
             let item = row / self.rows_per_item;
             if self.split.part(item) == part && dropped.binary_search(&row).is_err() {

@@ -29,7 +29,10 @@ impl Window {
     /// The order in which the loaded rows are visited.
     pub(super) fn order(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.rows as u32).collect();
-        shuffle(&mut order, &mut stream(self.order_seed, Purpose::WindowOrder, &[]));
+        shuffle(
+            &mut order,
+            &mut stream(self.order_seed, Purpose::WindowOrder, &[]),
+        );
         order
     }
 }
@@ -50,7 +53,10 @@ impl Shuffle {
         let mut blocks: Vec<usize> = (0..self.block_rows.len())
             .filter(|&b| self.block_rows[b] > 0)
             .collect();
-        shuffle(&mut blocks, &mut stream(self.seed, Purpose::BlockOrder, &[epoch]));
+        shuffle(
+            &mut blocks,
+            &mut stream(self.seed, Purpose::BlockOrder, &[epoch]),
+        );
         let mut windows: Vec<Window> = Vec::new();
         for block in blocks {
             let rows = self.block_rows[block];
@@ -78,11 +84,13 @@ impl Shuffle {
     pub(super) fn windows_from(&self, position: u64) -> impl Iterator<Item = (Window, usize)> {
         let mut skip = position % self.total;
         let start = position / self.total;
-        (start..).flat_map(|epoch| self.windows(epoch)).filter_map(move |window| {
-            let skipped = skip.min(window.rows as u64);
-            skip -= skipped;
-            (skipped < window.rows as u64).then_some((window, skipped as usize))
-        })
+        (start..)
+            .flat_map(|epoch| self.windows(epoch))
+            .filter_map(move |window| {
+                let skipped = skip.min(window.rows as u64);
+                skip -= skipped;
+                (skipped < window.rows as u64).then_some((window, skipped as usize))
+            })
     }
 }
 
@@ -96,7 +104,10 @@ mod tests {
             .flat_map(|(window, skip)| {
                 let order = window.order();
                 let first = window.blocks[0];
-                order[skip..].iter().map(move |&row| (first, row)).collect::<Vec<_>>()
+                order[skip..]
+                    .iter()
+                    .map(move |&row| (first, row))
+                    .collect::<Vec<_>>()
             })
             .take(count)
             .collect()

@@ -62,7 +62,10 @@ mod tests {
         assert!((9_600..10_400).contains(&a.len()), "{}", a.len());
         assert_eq!(a, held(1));
         let both = a.iter().filter(|i| b.binary_search(i).is_ok()).count();
-        assert!((850..1150).contains(&both), "splits of two seeds must be independent: {both}");
+        assert!(
+            (850..1150).contains(&both),
+            "splits of two seeds must be independent: {both}"
+        );
     }
 
     #[test]

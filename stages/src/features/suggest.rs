@@ -1,6 +1,6 @@
 //! "Did you mean ...?": the candidate closest to a mistyped name.
 
-/// The candidate within a third of the name's length in edits, or one that contains it or is
+/// The candidate within two fifths of the name's length in edits, or one that contains it or is
 /// contained in it.
 pub(super) fn closest<'a>(name: &str, candidates: &'a [String]) -> Option<&'a str> {
     let plain = |s: &str| s.trim_start_matches('/').to_lowercase();
@@ -13,7 +13,7 @@ pub(super) fn closest<'a>(name: &str, candidates: &'a [String]) -> Option<&'a st
             let distance = if nested { 1 } else { edits(&name, &other) };
             (distance, c.as_str())
         })
-        .filter(|(distance, _)| *distance <= name.chars().count().max(3) / 3)
+        .filter(|(distance, _)| *distance <= 2 * name.chars().count().max(3) / 5)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -42,7 +42,10 @@ mod tests {
     fn finds_a_slip_and_an_abbreviation_but_not_a_stranger() {
         let held = ["/feats".to_owned(), "/labels".to_owned()];
         assert_eq!(closest("lables", &held), Some("/labels"));
-        assert_eq!(closest("features", &["/feature".to_owned()]), Some("/feature"));
+        assert_eq!(
+            closest("features", &["/feature".to_owned()]),
+            Some("/feature")
+        );
         assert_eq!(closest("feat", &held), Some("/feats"));
         assert_eq!(closest("images", &["/embeddings".to_owned()]), None);
         assert_eq!(edits("kitten", "sitting"), 3);

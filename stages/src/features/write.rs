@@ -7,6 +7,7 @@
 
 use super::hdf5_raw::{file_image, read_items, write_items};
 use super::open::{absolute, open_dataset, open_file, reason};
+use super::superblock::seal;
 use crate::error::{Error, Result};
 use hdf5::types::VarLenUnicode;
 use hdf5::{File, H5Type, Location};
@@ -69,17 +70,15 @@ pub fn write_datasets(
 }
 
 /// Builds a file in memory with `fill` and puts it at `path`.
-pub(super) fn write_image(
-    path: &Path,
-    fill: impl FnOnce(&File) -> hdf5::Result<()>,
-) -> Result<()> {
+pub(super) fn write_image(path: &Path, fill: impl FnOnce(&File) -> hdf5::Result<()>) -> Result<()> {
     let build = || -> hdf5::Result<Vec<u8>> {
         let file = File::with_options()
             .with_fapl(|p| p.core_options(1 << 20, false).libver_v110())
             .create(path)?;
         fill(&file)?;
         file.flush()?;
-        let image = file_image(&file)?;
+        let mut image = file_image(&file)?;
+        seal(&mut image);
         file.close()?;
         Ok(image)
     };
