@@ -10,7 +10,7 @@ use rand_distr::StandardNormal;
 pub struct GaussianMixture {
     /// Weight of each component; positive, not necessarily of sum one.
     pub weights: Vec<f64>,
-    /// Mean of each component, [d].
+    /// Mean of each component, `[d]`.
     pub means: Vec<Vec<f64>>,
     /// Covariance of each component, row-major [d, d], positive definite.
     pub covariances: Vec<Vec<f64>>,
@@ -19,7 +19,7 @@ pub struct GaussianMixture {
 /// The eigenvalues and eigenvectors of one covariance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComponentEigen {
-    /// Ascending, [d].
+    /// Ascending, `[d]`.
     pub values: Vec<f64>,
     /// Row-major [d, d]; column j belongs to value j. C = V diag(values) V^T.
     pub vectors: Vec<f64>,

@@ -114,7 +114,7 @@ pub fn read_target(dataset: &Dataset) -> Result<Option<Target>> {
     Ok(Some(target))
 }
 
-/// The law as JSON, each of its parameters, and for mixtures `weights` [K], `means` [K, d],
+/// The law as JSON, each of its parameters, and for mixtures `weights` `[K]`, `means` [K, d],
 /// `covariances` [K, d, d].
 fn target_attributes(path: &Path, target: &Target) -> Result<Vec<(String, Attribute)>> {
     let json = serde_json::to_value(target).map_err(|e| Error::file(path, e))?;

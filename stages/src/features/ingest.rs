@@ -137,6 +137,7 @@ impl Ingest {
     ///
     /// # Errors
     /// As [`Dataset::read_items`], and whatever `f` returns.
+    #[allow(clippy::type_complexity)] // Spelt out, it says what a caller gets.
     pub fn for_each_block(
         &self,
         part: Part,

@@ -16,9 +16,9 @@ const TASK_ROWS: usize = 1024;
 pub struct Moments {
     /// How many rows.
     pub rows: u64,
-    /// Mean of each column, [D].
+    /// Mean of each column, `[D]`.
     pub mean: Vec<f64>,
-    /// Variance of each column, [D].
+    /// Variance of each column, `[D]`.
     pub variance: Vec<f64>,
     /// Covariance, row-major [D, D], if it was asked for.
     #[serde(skip)]

@@ -22,7 +22,7 @@ const RANK_TOLERANCE: f64 = 1e-10;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Linear {
-    /// A diagonal matrix by its diagonal, [D]; images are too wide for [D, D].
+    /// A diagonal matrix by its diagonal, `[D]`; images are too wide for [D, D].
     Diagonal(Vec<f64>),
     /// Row-major [D, d].
     Dense(Vec<f64>),
@@ -31,7 +31,7 @@ pub enum Linear {
 /// y = (x - mean) A: the map from features of width D to points of width d.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Normaliser {
-    /// Subtracted first, [D].
+    /// Subtracted first, `[D]`.
     pub mean: Vec<f64>,
     /// A.
     pub linear: Linear,
@@ -60,7 +60,7 @@ impl Normaliser {
         }
     }
 
-    /// A normaliser from its parts, such as a stored flow's: `mean` [D] and `matrix` row-major
+    /// A normaliser from its parts, such as a stored flow's: `mean` `[D]` and `matrix` row-major
     /// [D, d].
     ///
     /// # Errors
@@ -450,13 +450,15 @@ fn refuse_constant_columns(config: &NormalisationConfig, moments: &Moments) -> R
     let constant = |c: &usize| moments.variance[*c] <= 1e-24 * moments.mean[*c] * moments.mean[*c];
     let columns: Vec<usize> = (0..moments.mean.len()).filter(constant).collect();
     let all = columns.len() == moments.mean.len();
+    let pca = matches!(config.projection, Projection::Pca { .. });
     let refused = match config.whiten {
-        Whiten::None => false,
+        Whiten::None => pca && all,
         Whiten::Global => all,
         Whiten::PerDimension => !columns.is_empty(),
-        Whiten::Full => !matches!(config.projection, Projection::Pca { .. }) && !columns.is_empty(),
+        // PCA comes first there and leaves constant columns behind.
+        Whiten::Full => all || (!pca && !columns.is_empty()),
     };
-    if !refused && !(all && matches!(config.projection, Projection::Pca { .. })) {
+    if !refused {
         return Ok(());
     }
     let mut shown: Vec<String> = columns.iter().take(SHOWN).map(usize::to_string).collect();

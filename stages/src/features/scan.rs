@@ -10,13 +10,13 @@ pub struct Scan {
     pub rows: u64,
     /// Width of a row.
     pub width: usize,
-    /// Mean of each column, [width].
+    /// Mean of each column, `[width]`.
     pub mean: Vec<f64>,
-    /// Standard deviation of each column (divided by the number of rows), [width].
+    /// Standard deviation of each column (divided by the number of rows), `[width]`.
     pub std: Vec<f64>,
-    /// Smallest value of each column, [width].
+    /// Smallest value of each column, `[width]`.
     pub min: Vec<f64>,
-    /// Largest value of each column, [width].
+    /// Largest value of each column, `[width]`.
     pub max: Vec<f64>,
     /// NaN values in the dataset.
     pub nan: u64,

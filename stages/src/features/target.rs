@@ -18,7 +18,7 @@ const LEAST_NOISE: f64 = 1e-3;
 pub enum Target {
     /// One Gaussian, with either standard deviations or a covariance.
     Gaussian {
-        /// The mean, [d]; a single number is repeated `width` times.
+        /// The mean, `[d]`; a single number is repeated `width` times.
         #[serde(default = "defaults::zero")]
         mean: Vec<f64>,
         /// Standard deviation of each dimension; a single number is repeated. Without a covariance
@@ -128,7 +128,7 @@ pub struct Component {
     /// Its weight; weights are divided by their sum.
     #[serde(default = "defaults::one")]
     pub weight: f64,
-    /// Its mean, [d].
+    /// Its mean, `[d]`.
     pub mean: Vec<f64>,
     /// Standard deviation of each dimension; a single number is repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
