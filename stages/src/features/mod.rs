@@ -1,5 +1,42 @@
 //! Features in HDF5: reading, scanning, splitting, normalising, batching; analytic targets.
 
+mod batches;
 mod config;
+mod curve_density;
+mod dataset;
+mod gaussian_mixture;
+mod generate;
+mod hash;
+mod hdf5_raw;
+mod ingest;
+mod listing;
+mod moments;
+mod normaliser;
+mod open;
+mod rows;
+mod scan;
+mod shuffle;
+mod split;
+mod suggest;
+mod superblock;
+mod target;
+#[cfg(test)]
+mod tests;
+mod write;
+mod write_stream;
 
+pub use batches::Batches;
 pub use config::{NonFinite, NormalisationConfig, Projection, SourceConfig, SplitConfig, Whiten};
+pub use dataset::{Dataset, Element};
+pub use gaussian_mixture::{ComponentEigen, GaussianMixture, MixtureDensity};
+pub use generate::{generate, read_target, write_features};
+pub use ingest::Ingest;
+pub use listing::{DatasetInfo, FileListing, list};
+pub use moments::Moments;
+pub use normaliser::{Linear, Normaliser};
+pub use rows::RowView;
+pub use scan::Scan;
+pub use split::{Part, Split};
+pub use target::{Component, Density, Target};
+pub use write::{Attribute, OutData, read_dataset_f32, write_datasets};
+pub use write_stream::DatasetWriter;

@@ -1,0 +1,230 @@
+//! One dataset of an HDF5 file, opened and checked: the only way in which numbers come in.
+
+use super::config::SourceConfig;
+use super::hdf5_raw::{exponent_bias, read_items};
+use super::listing::type_name;
+use super::open::{absolute, open_dataset, open_file, reason};
+use crate::error::{Error, Result};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use hdf5::types::{TypeDescriptor, VarLenUnicode};
+use serde::Serialize;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The stored type of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Element {
+    /// IEEE half precision.
+    F16,
+    /// IEEE single precision.
+    F32,
+    /// IEEE double precision, narrowed to single when read.
+    F64,
+    /// Bytes, read as 0 to 255.
+    U8,
+}
+
+impl std::fmt::Display for Element {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::U8 => "u8",
+        })
+    }
+}
+
+/// One HDF5 dataset, opened and its type and shape checked; no data read yet.
+///
+/// A clone shares the open file.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    path: PathBuf,
+    name: String,
+    shape: Vec<usize>,
+    element: Element,
+    chunk_items: Option<usize>,
+    handle: hdf5::Dataset,
+}
+
+impl Dataset {
+    /// Opens the dataset that `source` names.
+    ///
+    /// # Errors
+    /// Input errors that name file and dataset: a file that is missing, not HDF5 or truncated; a
+    /// missing dataset; an element type other than f16, f32, f64, u8; a rank other than 2, 3, 4; an
+    /// empty dataset; data that is kept in another file.
+    pub fn open(source: &SourceConfig) -> Result<Self> {
+        let file = open_file(&source.file)?;
+        let handle = open_dataset(&file, &source.file, &source.dataset)?;
+        let place = format!(
+            "`{}` in {}",
+            absolute(&source.dataset),
+            source.file.display()
+        );
+        let dtype = handle
+            .dtype()
+            .map_err(|e| Error::input(format!("{place}: {}", reason(&e))))?;
+        let element = element_of(&dtype).ok_or_else(|| {
+            Error::input(format!(
+                "{place} holds {}; expected f16, f32, f64 or u8. Convert it with numpy: `.astype(\"float32\")`",
+                type_name(&dtype)
+            ))
+        })?;
+        let shape = handle
+            .get_shape()
+            .map_err(|e| Error::input(format!("{place}: {}", reason(&e))))?;
+        if !(2..=4).contains(&shape.len()) {
+            return Err(Error::input(format!(
+                "{place} has shape {shape:?}; expected rank 2, 3 or 4: [N, D] features, [N, T, D] tokens or [N, C, H, W] images. Reshape it with numpy: `.reshape(n, -1)`"
+            )));
+        }
+        if shape.contains(&0) {
+            return Err(Error::input(format!(
+                "{place} is empty: its shape is {shape:?}; expected at least one row of at least one number"
+            )));
+        }
+        Ok(Self {
+            path: source.file.clone(),
+            name: absolute(&source.dataset),
+            chunk_items: handle.chunk().map(|c| c[0]),
+            shape,
+            element,
+            handle,
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Absolute path of the dataset inside the file, such as `/features`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Length of each axis; two, three or four of them, none zero.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// N, the length of the first axis.
+    pub fn items(&self) -> usize {
+        self.shape[0]
+    }
+
+    /// Numbers an item: the product of the other axes.
+    pub fn item_width(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+
+    /// The stored type.
+    pub fn element(&self) -> Element {
+        self.element
+    }
+
+    /// Such as `/features [29528, 384] f16 in data/words.h5`.
+    pub fn describe(&self) -> String {
+        format!(
+            "{} {:?} {} in {}",
+            self.name,
+            self.shape,
+            self.element,
+            self.path.display()
+        )
+    }
+
+    /// Reads the items of `range`, row-major: [range.len(), item_width].
+    ///
+    /// # Errors
+    /// An input error if an f64 is too large for f32 (it would silently become infinite), a file
+    /// error if libhdf5 cannot read (a failed checksum or decompression).
+    ///
+    /// # Panics
+    /// If `range` ends after the last item.
+    pub fn read_items(&self, range: Range<usize>) -> Result<Vec<f32>> {
+        assert!(range.end <= self.items(), "{range:?} of {}", self.items());
+        let failed = |e: hdf5::Error| {
+            Error::file(
+                &self.path,
+                format!(
+                    "items {} to {} of `{}` cannot be read: {}. The file is probably damaged; copy or create it again",
+                    range.start,
+                    range.end,
+                    self.name,
+                    reason(&e)
+                ),
+            )
+        };
+        let (handle, shape, all) = (&self.handle, &self.shape, range.clone());
+        Ok(match self.element {
+            Element::F32 => read_items::<f32>(handle, shape, all).map_err(failed)?,
+            Element::F16 => read_items::<f16>(handle, shape, all)
+                .map_err(failed)?
+                .to_f32_vec(),
+            Element::U8 => read_items::<u8>(handle, shape, all)
+                .map_err(failed)?
+                .into_iter()
+                .map(f32::from)
+                .collect(),
+            Element::F64 => {
+                let wide = read_items::<f64>(handle, shape, all).map_err(failed)?;
+                self.narrow(&wide, range.start)?
+            }
+        })
+    }
+
+    fn narrow(&self, wide: &[f64], first: usize) -> Result<Vec<f32>> {
+        let overflows = |v: f64| v.is_finite() && !(v as f32).is_finite();
+        if let Some(at) = wide.iter().position(|&v| overflows(v)) {
+            let (item, column) = (first + at / self.item_width(), at % self.item_width());
+            return Err(Error::input(format!(
+                "`{}` in {} holds {:e} at item {item}, column {column}; expected numbers that fit f32 (at most 3.4e38 in size), in which everything is computed. Rescale the features",
+                self.name,
+                self.path.display(),
+                wide[at]
+            )));
+        }
+        Ok(wide.iter().map(|&v| v as f32).collect())
+    }
+
+    /// The string attribute `name`; `None` if there is none or it is no string.
+    pub fn text_attribute(&self, name: &str) -> Option<String> {
+        if !self.handle.attr_names().ok()?.iter().any(|n| n == name) {
+            return None;
+        }
+        let attribute = self.handle.attr(name).ok()?;
+        let text: VarLenUnicode = attribute.read_scalar().ok()?;
+        Some(text.to_string())
+    }
+
+    /// Consecutive ranges that cover all items; each is about `bytes` of f32 and ends where a chunk
+    /// ends, so that reading them one by one decompresses each chunk once.
+    pub(super) fn blocks(&self, bytes: usize) -> Vec<Range<usize>> {
+        let wanted = (bytes / 4 / self.item_width()).max(1);
+        let chunk = self.chunk_items.unwrap_or(1).max(1);
+        let step = (wanted / chunk).max(1) * chunk;
+        (0..self.items())
+            .step_by(step)
+            .map(|start| start..(start + step).min(self.items()))
+            .collect()
+    }
+}
+
+fn element_of(dtype: &hdf5::Datatype) -> Option<Element> {
+    let bias = || exponent_bias(dtype);
+    match dtype.to_descriptor().ok()? {
+        TypeDescriptor::Unsigned(size) if size as usize == 1 => Some(Element::U8),
+        TypeDescriptor::Float(size) => match (size as usize, bias()) {
+            (2, 15) => Some(Element::F16),
+            (4, 127) => Some(Element::F32),
+            (8, 1023) => Some(Element::F64),
+            _ => None,
+        },
+        _ => None,
+    }
+}

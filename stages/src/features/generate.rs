@@ -1,0 +1,172 @@
+//! Feature files with their law written beside the numbers, so that the truth travels with the data.
+
+use super::dataset::Dataset;
+use super::hash::{Purpose, stream};
+use super::target::Target;
+use super::write::{Attribute, OutData, write_attribute, write_dataset, write_image};
+use super::write_stream::DatasetWriter;
+use crate::error::{Error, Result};
+use crate::problems::Problems;
+use serde_json::Value;
+use std::path::Path;
+
+/// Samples drawn and written at once.
+const BLOCK_ROWS: usize = 1 << 16;
+
+/// Numbers of the longest array kept as an attribute.
+const LARGEST_ARRAY: usize = 1 << 17;
+
+/// The attribute that holds the law as JSON.
+const TARGET: &str = "target";
+
+/// Writes `rows`, row-major [n, width], as `dataset` of a new file at `path`, with the law they come
+/// from, if it is known, and further attributes of the dataset.
+///
+/// # Errors
+/// File errors.
+///
+/// # Panics
+/// If `rows` is not a whole number of rows.
+pub fn write_features(
+    path: &Path,
+    dataset: &str,
+    rows: &[f32],
+    width: usize,
+    target: Option<&Target>,
+    extra: &[(&str, Attribute)],
+) -> Result<()> {
+    let mut attributes = match target {
+        Some(target) => target_attributes(path, target)?,
+        None => Vec::new(),
+    };
+    attributes.extend(extra.iter().map(|(n, v)| ((*n).to_owned(), v.clone())));
+    write_image(path, |file| {
+        let written = write_dataset(
+            file,
+            dataset,
+            &[rows.len() / width, width],
+            OutData::F32(rows),
+        )?;
+        for (name, value) in &attributes {
+            write_attribute(&written, name, value)?;
+        }
+        Ok(())
+    })
+}
+
+/// Draws `count` samples of `target` and writes them as `dataset` [count, d] f32 of a new file at
+/// `path`, block by block in little memory, with the law and its seed as attributes of the dataset.
+///
+/// # Errors
+/// An input error for parameters out of range or a count of 0; file errors.
+pub fn generate(
+    target: &Target,
+    count: usize,
+    seed: u64,
+    path: &Path,
+    dataset: &str,
+) -> Result<()> {
+    let mut problems = Problems::new();
+    problems.section("target", |p| target.check(p));
+    problems.require(count >= 1, "count", count, "at least 1");
+    problems.into_result()?;
+    let mut attributes = target_attributes(path, target)?;
+    attributes.push(("seed".to_owned(), Attribute::Int(seed as i64)));
+    let shape = [count, target.width()];
+    let mut writer = DatasetWriter::create(path, dataset, &shape, &attributes)?;
+    for (block, start) in (0..count).step_by(BLOCK_ROWS).enumerate() {
+        let mut rng = stream(seed, Purpose::Generate, &[block as u64]);
+        writer.append(&target.sample(BLOCK_ROWS.min(count - start), &mut rng))?;
+    }
+    writer.commit()
+}
+
+/// The law a dataset was generated from; `None` if it does not say.
+///
+/// # Errors
+/// An input error if it says so in a way that cannot be understood.
+pub fn read_target(dataset: &Dataset) -> Result<Option<Target>> {
+    let Some(json) = dataset.text_attribute(TARGET) else {
+        return Ok(None);
+    };
+    let target: Target = serde_json::from_str(&json).map_err(|e| {
+        Error::input(format!(
+            "the attribute `{TARGET}` of {} is not a target this version knows: {e}. Expected JSON such as {{\"kind\": \"moons\", \"noise\": 0.1}}; remove or correct it",
+            dataset.describe()
+        ))
+    })?;
+    let mut problems = Problems::new();
+    problems.section(TARGET, |p| target.check(p));
+    problems.into_result().map_err(|e| {
+        Error::input(format!(
+            "the attribute `{TARGET}` of {} is out of range: {e}",
+            dataset.describe()
+        ))
+    })?;
+    if target.width() != dataset.item_width() {
+        return Err(Error::input(format!(
+            "the attribute `{TARGET}` of {} describes a law of width {}; expected {}",
+            dataset.describe(),
+            target.width(),
+            dataset.item_width()
+        )));
+    }
+    Ok(Some(target))
+}
+
+/// The law as JSON, each of its parameters, and for mixtures `weights` `[K]`, `means` [K, d],
+/// `covariances` [K, d, d].
+fn target_attributes(path: &Path, target: &Target) -> Result<Vec<(String, Attribute)>> {
+    let json = serde_json::to_value(target).map_err(|e| Error::file(path, e))?;
+    let mut attributes = vec![(TARGET.to_owned(), Attribute::Text(json.to_string()))];
+    if let Value::Object(parameters) = &json {
+        for (name, value) in parameters {
+            if let Some(value) = attribute(value) {
+                attributes.push((name.clone(), value));
+            }
+        }
+    }
+    if let Some(mixture) = target.as_mixture() {
+        let (modes, width) = (mixture.weights.len(), mixture.width());
+        let arrays = [
+            ("weights", vec![modes], mixture.weights.clone()),
+            ("means", vec![modes, width], mixture.means.concat()),
+            (
+                "covariances",
+                vec![modes, width, width],
+                mixture.covariances.concat(),
+            ),
+        ];
+        // The JSON has it all; arrays of megabytes serve nobody as attributes.
+        let readable = arrays
+            .into_iter()
+            .filter(|(_, _, values)| values.len() <= LARGEST_ARRAY);
+        for (name, shape, values) in readable {
+            attributes.push((name.to_owned(), Attribute::Array(shape, values)));
+        }
+    }
+    Ok(attributes)
+}
+
+/// Numbers, text and arrays of numbers; a mixture's list of components is told by its arrays.
+fn attribute(value: &Value) -> Option<Attribute> {
+    match value {
+        Value::String(text) => Some(Attribute::Text(text.clone())),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => Some(Attribute::Int(whole)),
+            None => number.as_f64().map(Attribute::Float),
+        },
+        Value::Array(rows) => {
+            if let Some(row) = rows.iter().map(Value::as_f64).collect::<Option<Vec<_>>>() {
+                return Some(Attribute::Array(vec![row.len()], row));
+            }
+            let width = rows.first()?.as_array()?.len();
+            let flat = rows
+                .iter()
+                .flat_map(|row| row.as_array().into_iter().flatten().map(Value::as_f64))
+                .collect::<Option<Vec<_>>>()?;
+            Some(Attribute::Array(vec![rows.len(), width], flat))
+        }
+        _ => None,
+    }
+}

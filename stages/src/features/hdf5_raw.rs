@@ -1,0 +1,130 @@
+//! The few calls of libhdf5 that the safe crate does not offer. All `unsafe` of this room is here.
+//!
+//! Every call runs under the process-wide lock of libhdf5 (`hdf5::sync::sync`), which also keeps the
+//! library from printing its error stack.
+
+use hdf5::{Dataset, Dataspace, Datatype, File, Group, H5Type, Hyperslab, Selection};
+use hdf5_sys::h5d::{H5Dread, H5Dwrite};
+use hdf5_sys::h5f::H5Fget_file_image;
+use hdf5_sys::h5l::H5Lget_val;
+use hdf5_sys::h5p::H5P_DEFAULT;
+use hdf5_sys::h5t::H5Tget_ebias;
+use std::ffi::CString;
+use std::ops::Range;
+
+/// The part of `dataset` with the first axis in `range`: its selection and its size in elements.
+fn items(
+    dataset: &Dataset,
+    shape: &[usize],
+    range: &Range<usize>,
+) -> hdf5::Result<(Dataspace, Dataspace, usize)> {
+    let axes: Vec<Range<usize>> = std::iter::once(range.clone())
+        .chain(shape.iter().skip(1).map(|&n| 0..n))
+        .collect();
+    let count: Vec<usize> = axes.iter().map(|a| a.len()).collect();
+    let slab = Hyperslab::from(axes.into_iter().map(Into::into).collect::<Vec<_>>());
+    let in_file = dataset.space()?.select(Selection::from(slab))?;
+    let in_memory = Dataspace::try_new(&count)?;
+    Ok((in_file, in_memory, count.iter().product()))
+}
+
+/// Reads the items `range` of a dataset of shape `shape`, row-major.
+pub(super) fn read_items<T: H5Type + Clone + Default>(
+    dataset: &Dataset,
+    shape: &[usize],
+    range: Range<usize>,
+) -> hdf5::Result<Vec<T>> {
+    if range.is_empty() || shape.contains(&0) {
+        return Ok(Vec::new());
+    }
+    let (in_file, in_memory, count) = items(dataset, shape, &range)?;
+    let dtype = Datatype::from_type::<T>()?;
+    let mut values = vec![T::default(); count];
+    // SAFETY: the memory space has exactly `count` elements of type `T`, which is what `values` holds.
+    hdf5::sync::sync(|| {
+        hdf5::h5check(unsafe {
+            H5Dread(
+                dataset.id(),
+                dtype.id(),
+                in_memory.id(),
+                in_file.id(),
+                H5P_DEFAULT,
+                values.as_mut_ptr().cast(),
+            )
+        })
+    })?;
+    Ok(values)
+}
+
+/// Writes whole items, row-major, from item `first` on.
+pub(super) fn write_items<T: H5Type>(
+    dataset: &Dataset,
+    shape: &[usize],
+    first: usize,
+    values: &[T],
+) -> hdf5::Result<()> {
+    let width: usize = shape.iter().skip(1).product();
+    if values.is_empty() || width == 0 {
+        return Ok(());
+    }
+    let (in_file, in_memory, count) =
+        items(dataset, shape, &(first..first + values.len() / width))?;
+    if count != values.len() {
+        return Err(format!("{} values are not whole items of {width}", values.len()).into());
+    }
+    let dtype = Datatype::from_type::<T>()?;
+    // SAFETY: the memory space has exactly `count == values.len()` elements of type `T`.
+    hdf5::sync::sync(|| {
+        hdf5::h5check(unsafe {
+            H5Dwrite(
+                dataset.id(),
+                dtype.id(),
+                in_memory.id(),
+                in_file.id(),
+                H5P_DEFAULT,
+                values.as_ptr().cast(),
+            )
+        })
+    })?;
+    Ok(())
+}
+
+/// Where the soft link `name` of `group` points to.
+pub(super) fn soft_link_target(group: &Group, name: &str) -> hdf5::Result<String> {
+    let name = CString::new(name).map_err(|e| e.to_string())?;
+    let mut target = vec![0u8; 1 << 16];
+    // SAFETY: libhdf5 writes at most `target.len()` bytes.
+    hdf5::sync::sync(|| {
+        hdf5::h5check(unsafe {
+            H5Lget_val(
+                group.id(),
+                name.as_ptr(),
+                target.as_mut_ptr().cast(),
+                target.len() as _,
+                H5P_DEFAULT,
+            )
+        })
+    })?;
+    let end = target.iter().position(|&b| b == 0).unwrap_or(target.len());
+    Ok(String::from_utf8_lossy(&target[..end]).into_owned())
+}
+
+/// The exponent bias of a floating-point type; it tells IEEE half precision (15) from bfloat16 (127).
+pub(super) fn exponent_bias(dtype: &Datatype) -> usize {
+    // SAFETY: a query on a live datatype.
+    hdf5::sync::sync(|| unsafe { H5Tget_ebias(dtype.id()) as usize })
+}
+
+/// The bytes of a flushed file that lives in memory (core driver).
+pub(super) fn file_image(file: &File) -> hdf5::Result<Vec<u8>> {
+    hdf5::sync::sync(|| {
+        // SAFETY: with a null buffer the call only reports the size.
+        let size = hdf5::h5check(unsafe { H5Fget_file_image(file.id(), std::ptr::null_mut(), 0) })?;
+        let mut image = vec![0u8; size as usize];
+        // SAFETY: libhdf5 writes at most `image.len()` bytes.
+        hdf5::h5check(unsafe {
+            H5Fget_file_image(file.id(), image.as_mut_ptr().cast(), image.len() as _)
+        })?;
+        Ok(image)
+    })
+}

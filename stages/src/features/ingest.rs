@@ -1,0 +1,254 @@
+//! One full pass over the features before anything trains: count, check, split, moments.
+
+use super::config::{NonFinite, SourceConfig};
+use super::dataset::Dataset;
+use super::moments::{Accumulator, Moments};
+use super::rows::{RowReader, RowView};
+use super::scan::Scan;
+use super::split::{Part, Split};
+use crate::context::Monitor;
+use crate::error::{Error, Result};
+use std::sync::Arc;
+
+/// Bytes of f32 read at once; small beside any memory budget, large beside a chunk.
+const BLOCK_BYTES: usize = 4 << 20;
+
+/// A dataset that was read once from end to end and found good.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// How its items become rows.
+    pub view: RowView,
+    /// Which items are held out.
+    pub split: Split,
+    /// What the pass found.
+    pub scan: Scan,
+    /// Moments of the training rows.
+    pub moments: Moments,
+    /// Rows left out because they are not finite, ascending.
+    pub dropped: Arc<Vec<usize>>,
+    pub(super) reader: RowReader,
+}
+
+impl Ingest {
+    /// Reads all of `source` once, in bounded memory, and computes the moments of the training rows
+    /// (`covariance` adds [D, D] numbers and N D^2 operations). Progress is reported as task `scan`,
+    /// in items.
+    ///
+    /// # Errors
+    /// Everything [`Dataset::open`] refuses; values that are not finite under
+    /// [`NonFinite::Refuse`]; a part of the split left without rows; [`Error::Cancelled`].
+    pub fn read(
+        source: &SourceConfig,
+        view: RowView,
+        split: Split,
+        covariance: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
+        let dataset = Dataset::open(source)?;
+        let mut reader = RowReader::new(dataset, view, split)?;
+        let mut pass = Pass::new(reader.width, covariance);
+        let total = reader.dataset.items() as u64;
+        for items in reader.dataset.blocks(BLOCK_BYTES) {
+            if monitor.cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let raw = reader.dataset.read_items(items.clone())?;
+            pass.add(&reader, items.start, &raw);
+            monitor.progress("scan", items.end as u64, total, "");
+        }
+        if source.non_finite == NonFinite::Refuse {
+            pass.refuse_non_finite(&reader.dataset)?;
+        }
+        reader.dropped = Arc::new(std::mem::take(&mut pass.bad_rows));
+        let scan = pass.scan(reader.width, reader.dropped.len() as u64);
+        refuse_empty_part(&reader, &scan)?;
+        Ok(Self {
+            dataset: reader.dataset.clone(),
+            view,
+            split,
+            scan,
+            moments: pass.train.moments(),
+            dropped: reader.dropped.clone(),
+            reader,
+        })
+    }
+
+    /// Width of a row.
+    pub fn width(&self) -> usize {
+        self.reader.width
+    }
+
+    /// Rows an item: T for tokens [N, T, D], otherwise 1.
+    pub fn rows_per_item(&self) -> usize {
+        self.reader.rows_per_item
+    }
+
+    /// Rows of `part`.
+    pub fn part_rows(&self, part: Part) -> usize {
+        match part {
+            Part::Train => self.scan.train_rows as usize,
+            Part::HeldOut => self.scan.held_out_rows as usize,
+        }
+    }
+
+    /// Up to `at_most` held-out rows, raw, in file order: all of them, or an even spread over the
+    /// file. Row-major [n, width].
+    ///
+    /// # Errors
+    /// As [`Dataset::read_items`].
+    pub fn held_out_rows(&self, at_most: usize) -> Result<Vec<f32>> {
+        self.some_rows(Part::HeldOut, at_most)
+    }
+
+    /// As [`Self::held_out_rows`], of either part.
+    ///
+    /// # Errors
+    /// As [`Dataset::read_items`].
+    pub fn some_rows(&self, part: Part, at_most: usize) -> Result<Vec<f32>> {
+        let (total, width) = (self.part_rows(part), self.width());
+        let wanted = at_most.min(total);
+        let position = |k: usize| (k as u128 * total as u128 / wanted as u128) as usize;
+        let mut rows = Vec::with_capacity(wanted * width);
+        let (mut next, mut seen) = (0, 0);
+        for items in self.dataset.blocks(BLOCK_BYTES) {
+            if next == wanted {
+                break;
+            }
+            let here = self.reader.count(items.clone(), part);
+            // Blocks without a wanted row are not read at all.
+            if position(next) < seen + here {
+                let block = self.reader.read(items, part)?;
+                while next < wanted && position(next) < seen + here {
+                    let at = (position(next) - seen) * width;
+                    rows.extend_from_slice(&block.rows[at..at + width]);
+                    next += 1;
+                }
+            }
+            seen += here;
+        }
+        Ok(rows)
+    }
+
+    /// Calls `f` with all rows of `part` in file order, in bounded blocks: the item of each row
+    /// (under [`RowView::Items`] these are the item ids, once each), and the raw rows, row-major
+    /// [ids.len(), width]. Tokens of one item always come in one block.
+    ///
+    /// # Errors
+    /// As [`Dataset::read_items`], and whatever `f` returns.
+    #[allow(clippy::type_complexity)] // Spelt out, it says what a caller gets.
+    pub fn for_each_block(
+        &self,
+        part: Part,
+        f: &mut dyn FnMut(&[usize], &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        for items in self.dataset.blocks(BLOCK_BYTES) {
+            let block = self.reader.read(items, part)?;
+            if !block.items.is_empty() {
+                f(&block.items, &block.rows)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse_empty_part(reader: &RowReader, scan: &Scan) -> Result<()> {
+    let place = reader.dataset.describe();
+    if scan.rows == 0 {
+        return Err(Error::input(format!(
+            "{place}: every row holds NaN or an infinity, so none is left; expected at least 2 finite rows"
+        )));
+    }
+    let fraction = reader.split.fraction();
+    if scan.train_rows == 0 || (fraction > 0.0 && scan.held_out_rows == 0) {
+        return Err(Error::input(format!(
+            "{place}: holding out {fraction} of {} items leaves {} rows to train on and {} held out; expected some of each. Use more rows, or another `held_out.fraction` or seed",
+            reader.dataset.items(),
+            scan.train_rows,
+            scan.held_out_rows
+        )));
+    }
+    Ok(())
+}
+
+/// The state of the pass.
+struct Pass {
+    train: Accumulator,
+    held_out: Accumulator,
+    nan: u64,
+    infinite: u64,
+    first: Option<(u64, usize)>,
+    bad_rows: Vec<usize>,
+}
+
+impl Pass {
+    fn new(width: usize, covariance: bool) -> Self {
+        Self {
+            train: Accumulator::new(width, covariance),
+            held_out: Accumulator::new(width, false),
+            nan: 0,
+            infinite: 0,
+            first: None,
+            bad_rows: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, reader: &RowReader, first_item: usize, raw: &[f32]) {
+        let (mut train, mut held_out) = (Vec::with_capacity(raw.len()), Vec::new());
+        let rows = (first_item * reader.rows_per_item..).zip(raw.chunks_exact(reader.width));
+        for (row, values) in rows {
+            if let Some(column) = values.iter().position(|v| !v.is_finite()) {
+                self.first.get_or_insert((row as u64, column));
+                let nan = values.iter().filter(|v| v.is_nan()).count();
+                let infinite = values.iter().filter(|v| v.is_infinite()).count();
+                self.nan += nan as u64;
+                self.infinite += infinite as u64;
+                self.bad_rows.push(row);
+                continue;
+            }
+            match reader.split.part(row / reader.rows_per_item) {
+                Part::Train => train.extend_from_slice(values),
+                Part::HeldOut => held_out.extend_from_slice(values),
+            }
+        }
+        self.train.add(&train);
+        self.held_out.add(&held_out);
+    }
+
+    fn refuse_non_finite(&self, dataset: &Dataset) -> Result<()> {
+        let Some((row, column)) = self.first else {
+            return Ok(());
+        };
+        Err(Error::input(format!(
+            "{} holds {} NaN and {} infinite values in {} rows, the first at row {row}, column {column}; expected finite numbers. Clean the file, or leave these rows out with `non_finite: drop`",
+            dataset.describe(),
+            self.nan,
+            self.infinite,
+            self.bad_rows.len()
+        )))
+    }
+
+    fn scan(&self, width: usize, dropped_rows: u64) -> Scan {
+        let mut all = Accumulator::new(width, false);
+        all.merge(&self.train);
+        all.merge(&self.held_out);
+        let moments = all.moments();
+        let constant = |&c: &usize| all.rows() > 0 && all.min()[c] == all.max()[c];
+        Scan {
+            rows: all.rows(),
+            width,
+            mean: moments.mean,
+            std: moments.variance.iter().map(|v| v.sqrt()).collect(),
+            min: all.min().to_vec(),
+            max: all.max().to_vec(),
+            nan: self.nan,
+            infinite: self.infinite,
+            first_non_finite: self.first,
+            dropped_rows,
+            constant_columns: (0..width).filter(constant).collect(),
+            train_rows: self.train.rows(),
+            held_out_rows: self.held_out.rows(),
+        }
+    }
+}

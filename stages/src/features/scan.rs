@@ -1,0 +1,35 @@
+//! What one full pass over the rows found; kept with the artifact.
+
+use serde::{Deserialize, Serialize};
+
+/// The figures of one full pass at ingest. Statistics are over the rows that are kept, of both parts
+/// of the split; counts of bad values are over everything in the dataset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scan {
+    /// Rows kept.
+    pub rows: u64,
+    /// Width of a row.
+    pub width: usize,
+    /// Mean of each column, `[width]`.
+    pub mean: Vec<f64>,
+    /// Standard deviation of each column (divided by the number of rows), `[width]`.
+    pub std: Vec<f64>,
+    /// Smallest value of each column, `[width]`.
+    pub min: Vec<f64>,
+    /// Largest value of each column, `[width]`.
+    pub max: Vec<f64>,
+    /// NaN values in the dataset.
+    pub nan: u64,
+    /// Infinite values in the dataset.
+    pub infinite: u64,
+    /// Row and column of the first value that is not finite.
+    pub first_non_finite: Option<(u64, usize)>,
+    /// Rows left out because they hold a value that is not finite.
+    pub dropped_rows: u64,
+    /// Columns with the same value in every row.
+    pub constant_columns: Vec<usize>,
+    /// Rows kept for training.
+    pub train_rows: u64,
+    /// Rows kept for evaluation.
+    pub held_out_rows: u64,
+}

@@ -1,0 +1,663 @@
+//! Analytic target distributions: laws whose samples are written as features and whose density is
+//! known, so that every likelihood the pipeline estimates can be held against the truth.
+
+use super::curve_density::{Arc, Curve, CurveDensity};
+use super::gaussian_mixture::{GaussianMixture, MixtureDensity};
+use crate::problems::Problems;
+use rand::{Rng, RngExt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::f64::consts::PI;
+
+/// The smallest noise beside the size of a curve; below it the quadrature gets too fine.
+const LEAST_NOISE: f64 = 1e-3;
+
+/// A law with a known density. All lengths are in the units of the features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Target {
+    /// One Gaussian, with either standard deviations or a covariance.
+    Gaussian {
+        /// The mean, `[d]`; a single number is repeated `width` times.
+        #[serde(default = "defaults::zero")]
+        mean: Vec<f64>,
+        /// Standard deviation of each dimension; a single number is repeated. Without a covariance
+        /// the default is 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        std: Option<Vec<f64>>,
+        /// The covariance by rows, [d, d].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        covariance: Option<Vec<Vec<f64>>>,
+        /// d, where `mean` is a single number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        width: Option<usize>,
+    },
+    /// Equal Gaussians evenly on a circle in the first two dimensions; 0 in the others.
+    GaussianRing {
+        /// How many; the first is at angle 0.
+        #[serde(default = "defaults::modes")]
+        modes: usize,
+        /// Radius of the circle.
+        #[serde(default = "defaults::ring_radius")]
+        radius: f64,
+        /// Standard deviation of each Gaussian in every dimension.
+        #[serde(default = "defaults::sigma")]
+        sigma: f64,
+        /// d, at least 2.
+        #[serde(default = "defaults::two")]
+        width: usize,
+    },
+    /// Equal Gaussians on a grid of `side` points along each dimension, centred at 0.
+    GaussianGrid {
+        /// Points along a dimension; `side^width` Gaussians.
+        #[serde(default = "defaults::side")]
+        side: usize,
+        /// Distance of neighbours.
+        #[serde(default = "defaults::spacing")]
+        spacing: f64,
+        /// Standard deviation of each Gaussian in every dimension.
+        #[serde(default = "defaults::grid_sigma")]
+        sigma: f64,
+        /// d.
+        #[serde(default = "defaults::two")]
+        width: usize,
+    },
+    /// Any Gaussian mixture.
+    Mixture {
+        /// Its components, all of one width.
+        components: Vec<Component>,
+    },
+    /// Two interleaving half circles of radius 1.
+    Moons {
+        /// Standard deviation of the noise.
+        #[serde(default = "defaults::noise")]
+        noise: f64,
+    },
+    /// Concentric circles, equally likely.
+    Rings {
+        /// Their radii.
+        #[serde(default = "defaults::radii")]
+        radii: Vec<f64>,
+        /// Standard deviation of the noise.
+        #[serde(default = "defaults::noise")]
+        noise: f64,
+    },
+    /// Arms of an Archimedean spiral; the angle along an arm is uniform.
+    Spiral {
+        /// How many arms, evenly turned.
+        #[serde(default = "defaults::two")]
+        arms: usize,
+        /// Turns of an arm around the centre.
+        #[serde(default = "defaults::turns")]
+        turns: f64,
+        /// Distance of the outer end from the centre.
+        #[serde(default = "defaults::spiral_radius")]
+        radius: f64,
+        /// Standard deviation of the noise.
+        #[serde(default = "defaults::noise")]
+        noise: f64,
+    },
+    /// The Swiss roll a (cos a, sin a), a uniform on [1.5 pi, 4.5 pi], scaled; in two dimensions, or
+    /// in three with a uniform height as the third.
+    SwissRoll {
+        /// Distance of the outer end from the centre; the inner end is at a third of it.
+        #[serde(default = "defaults::ring_radius")]
+        radius: f64,
+        /// Standard deviation of the noise.
+        #[serde(default = "defaults::noise")]
+        noise: f64,
+        /// Width of the band in the third dimension, centred at 0; absent for two dimensions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        height: Option<f64>,
+    },
+    /// Uniform on the squares of one colour of a board centred at 0.
+    Checkerboard {
+        /// Squares along a side.
+        #[serde(default = "defaults::side")]
+        squares: usize,
+        /// Half the side of the board.
+        #[serde(default = "defaults::half_side")]
+        half_side: f64,
+    },
+}
+
+/// A component of a [`Target::Mixture`], with either standard deviations or a covariance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    /// Its weight; weights are divided by their sum.
+    #[serde(default = "defaults::one")]
+    pub weight: f64,
+    /// Its mean, `[d]`.
+    pub mean: Vec<f64>,
+    /// Standard deviation of each dimension; a single number is repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub std: Option<Vec<f64>>,
+    /// The covariance by rows, [d, d].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covariance: Option<Vec<Vec<f64>>>,
+}
+
+mod defaults {
+    pub fn zero() -> Vec<f64> {
+        vec![0.0]
+    }
+    pub fn one() -> f64 {
+        1.0
+    }
+    pub fn two() -> usize {
+        2
+    }
+    pub fn modes() -> usize {
+        5
+    }
+    pub fn ring_radius() -> f64 {
+        3.0
+    }
+    pub fn sigma() -> f64 {
+        0.3
+    }
+    pub fn side() -> usize {
+        4
+    }
+    pub fn spacing() -> f64 {
+        2.0
+    }
+    pub fn grid_sigma() -> f64 {
+        0.2
+    }
+    pub fn noise() -> f64 {
+        0.1
+    }
+    pub fn radii() -> Vec<f64> {
+        vec![1.0, 2.0, 3.0]
+    }
+    pub fn turns() -> f64 {
+        1.5
+    }
+    pub fn spiral_radius() -> f64 {
+        3.0
+    }
+    pub fn half_side() -> f64 {
+        2.0
+    }
+}
+
+impl Target {
+    /// d, the width of a sample.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Gaussian { mean, width, .. } => width.unwrap_or(mean.len()),
+            Self::GaussianRing { width, .. } | Self::GaussianGrid { width, .. } => *width,
+            Self::Mixture { components } => components.first().map_or(0, |c| c.mean.len()),
+            Self::SwissRoll { height, .. } => 2 + usize::from(height.is_some()),
+            _ => 2,
+        }
+    }
+
+    /// The name of its kind, as in its `kind` field.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Gaussian { .. } => "gaussian",
+            Self::GaussianRing { .. } => "gaussian_ring",
+            Self::GaussianGrid { .. } => "gaussian_grid",
+            Self::Mixture { .. } => "mixture",
+            Self::Moons { .. } => "moons",
+            Self::Rings { .. } => "rings",
+            Self::Spiral { .. } => "spiral",
+            Self::SwissRoll { .. } => "swiss_roll",
+            Self::Checkerboard { .. } => "checkerboard",
+        }
+    }
+
+    /// Notes every value out of range.
+    pub fn check(&self, p: &mut Problems) {
+        let positive = |p: &mut Problems, key: &str, v: f64| {
+            p.require(v > 0.0 && v.is_finite(), key, v, "a positive number");
+        };
+        let noise = |p: &mut Problems, noise: f64, size: f64| {
+            let least = LEAST_NOISE * size;
+            p.require(
+                noise >= least && noise.is_finite(),
+                "noise",
+                noise,
+                &format!("at least {least}, a thousandth of the figure's size"),
+            );
+        };
+        match self {
+            Self::Gaussian {
+                mean,
+                std,
+                covariance,
+                width,
+            } => {
+                let width = width.unwrap_or(mean.len());
+                p.require(width >= 1, "width", width, "at least 1");
+                check_gaussian(p, mean, std.as_deref(), covariance.as_deref(), width);
+            }
+            Self::GaussianRing {
+                modes,
+                radius,
+                sigma,
+                width,
+            } => {
+                p.require(*modes >= 1, "modes", modes, "at least 1");
+                p.require(*width >= 2, "width", width, "at least 2");
+                positive(p, "radius", *radius);
+                positive(p, "sigma", *sigma);
+            }
+            Self::GaussianGrid {
+                side,
+                spacing,
+                sigma,
+                width,
+            } => {
+                let modes = u32::try_from(*width)
+                    .ok()
+                    .and_then(|w| side.checked_pow(w))
+                    .unwrap_or(usize::MAX);
+                p.require(*side >= 1, "side", side, "at least 1");
+                p.require(*width >= 1, "width", width, "at least 1");
+                p.require(
+                    modes <= 4096,
+                    "side",
+                    side,
+                    &format!("at most 4096 modes in all, side^width with width {width}"),
+                );
+                positive(p, "spacing", *spacing);
+                positive(p, "sigma", *sigma);
+            }
+            Self::Mixture { components } => {
+                p.require(!components.is_empty(), "components", "none", "at least one");
+                for (k, component) in components.iter().enumerate() {
+                    p.section(&format!("components[{k}]"), |p| {
+                        positive(p, "weight", component.weight);
+                        let (std, covariance) =
+                            (component.std.as_deref(), component.covariance.as_deref());
+                        check_gaussian(p, &component.mean, std, covariance, self.width());
+                    });
+                }
+            }
+            Self::Moons { noise: sigma } => noise(p, *sigma, 1.0),
+            Self::Rings {
+                radii,
+                noise: sigma,
+            } => {
+                p.require(!radii.is_empty(), "radii", "none", "at least one");
+                radii.iter().for_each(|&r| positive(p, "radii", r));
+                noise(p, *sigma, radii.iter().copied().fold(0.0, f64::max));
+            }
+            Self::Spiral {
+                arms,
+                turns,
+                radius,
+                noise: sigma,
+            } => {
+                p.require((1..=64).contains(arms), "arms", arms, "1 to 64");
+                p.require(
+                    *turns > 0.0 && *turns <= 20.0,
+                    "turns",
+                    turns,
+                    "a number in (0, 20]",
+                );
+                positive(p, "radius", *radius);
+                noise(p, *sigma, *radius);
+            }
+            Self::SwissRoll {
+                radius,
+                noise: sigma,
+                height,
+            } => {
+                positive(p, "radius", *radius);
+                noise(p, *sigma, *radius);
+                if let Some(height) = height {
+                    positive(p, "height", *height);
+                }
+            }
+            Self::Checkerboard { squares, half_side } => {
+                p.require(
+                    (2..=1024).contains(squares),
+                    "squares",
+                    squares,
+                    "2 to 1024",
+                );
+                positive(p, "half_side", *half_side);
+            }
+        }
+    }
+
+    /// `count` samples, row-major [count, d].
+    ///
+    /// # Panics
+    /// If [`Self::check`] finds problems.
+    pub fn sample(&self, count: usize, rng: &mut (impl Rng + ?Sized)) -> Vec<f32> {
+        let sampler = match self.law() {
+            Some(law) => law,
+            None => panic!("{} has no density; call Target::check first", self.kind()),
+        };
+        let mut out = Vec::with_capacity(count * self.width());
+        for _ in 0..count {
+            match &sampler {
+                Law::Mixture(density) => density.sample_into(rng, &mut out),
+                Law::Curve(curve) => curve.sample_into(rng, &mut out),
+                Law::Board(board) => board.sample_into(rng, &mut out),
+            }
+        }
+        out
+    }
+
+    /// ln p(x) in nats, -inf where the density is zero; `None` if the parameters are not those of a
+    /// law. Prepares the density on each call: for many points use [`Self::density`].
+    pub fn log_density(&self, x: &[f64]) -> Option<f64> {
+        Some(self.density()?.log_density(x))
+    }
+
+    /// The density, ready for many points; `None` if the parameters are not those of a law.
+    pub fn density(&self) -> Option<Density> {
+        Some(Density(match self.law()? {
+            Law::Mixture(density) => Prepared::Mixture(density),
+            Law::Curve(curve) => Prepared::Curve(curve.density()),
+            Law::Board(board) => Prepared::Board(board),
+        }))
+    }
+
+    /// The same law as a Gaussian mixture, for those that are one.
+    pub fn as_mixture(&self) -> Option<GaussianMixture> {
+        let isotropic = |means: Vec<Vec<f64>>, sigma: f64| {
+            let width = means.first().map_or(0, Vec::len);
+            GaussianMixture {
+                weights: vec![1.0 / means.len() as f64; means.len()],
+                covariances: vec![diagonal(&vec![sigma; width]); means.len()],
+                means,
+            }
+        };
+        match self {
+            Self::Gaussian {
+                mean,
+                std,
+                covariance,
+                ..
+            } => {
+                let width = self.width();
+                Some(GaussianMixture {
+                    weights: vec![1.0],
+                    means: vec![repeat(mean, width)],
+                    covariances: vec![spread(std.as_deref(), covariance.as_deref(), width)],
+                })
+            }
+            Self::GaussianRing {
+                modes,
+                radius,
+                sigma,
+                width,
+            } => {
+                let mean = |k: usize| {
+                    let angle = 2.0 * PI * k as f64 / *modes as f64;
+                    let mut mean = vec![0.0; (*width).max(2)];
+                    mean[0] = radius * angle.cos();
+                    mean[1] = radius * angle.sin();
+                    mean
+                };
+                Some(isotropic((0..*modes).map(mean).collect(), *sigma))
+            }
+            Self::GaussianGrid {
+                side,
+                spacing,
+                sigma,
+                width,
+            } => {
+                let centre = (*side as f64 - 1.0) / 2.0;
+                let mean = |mut k: usize| {
+                    (0..*width)
+                        .map(|_| {
+                            let place = k % side;
+                            k /= side;
+                            spacing * (place as f64 - centre)
+                        })
+                        .collect()
+                };
+                let modes = side.pow(*width as u32);
+                Some(isotropic((0..modes).map(mean).collect(), *sigma))
+            }
+            Self::Mixture { components } => Some(GaussianMixture {
+                weights: {
+                    let total: f64 = components.iter().map(|c| c.weight).sum();
+                    components.iter().map(|c| c.weight / total).collect()
+                },
+                means: components.iter().map(|c| c.mean.clone()).collect(),
+                covariances: components
+                    .iter()
+                    .map(|c| spread(c.std.as_deref(), c.covariance.as_deref(), c.mean.len()))
+                    .collect(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// What is sampled from; `None` if the parameters are not those of a law.
+    fn law(&self) -> Option<Law> {
+        let mut problems = Problems::new();
+        self.check(&mut problems);
+        problems.into_result().ok()?;
+        if let Some(mixture) = self.as_mixture() {
+            return Some(Law::Mixture(mixture.density()?));
+        }
+        Some(match *self {
+            Self::Checkerboard { squares, half_side } => Law::Board(Board { squares, half_side }),
+            _ => Law::Curve(self.curve()?),
+        })
+    }
+
+    fn curve(&self) -> Option<Curve> {
+        type Path = Box<dyn Fn(f64) -> [f64; 2] + Send + Sync>;
+        let (paths, noise, height): (Vec<Path>, f64, Option<f64>) = match self {
+            Self::Moons { noise } => {
+                let outer: Path = Box::new(|s| [(PI * s).cos(), (PI * s).sin()]);
+                let inner: Path = Box::new(|s| [1.0 - (PI * s).cos(), 0.5 - (PI * s).sin()]);
+                (vec![outer, inner], *noise, None)
+            }
+            Self::Rings { radii, noise } => {
+                let ring = |&radius: &f64| -> Path {
+                    Box::new(move |s| {
+                        let angle = 2.0 * PI * s;
+                        [radius * angle.cos(), radius * angle.sin()]
+                    })
+                };
+                (radii.iter().map(ring).collect(), *noise, None)
+            }
+            &Self::Spiral {
+                arms,
+                turns,
+                radius,
+                noise,
+            } => {
+                let arm = |k: usize| -> Path {
+                    let turned = 2.0 * PI * k as f64 / arms as f64;
+                    Box::new(move |s| {
+                        let angle = 2.0 * PI * turns * s + turned;
+                        [radius * s * angle.cos(), radius * s * angle.sin()]
+                    })
+                };
+                ((0..arms).map(arm).collect(), noise, None)
+            }
+            &Self::SwissRoll {
+                radius,
+                noise,
+                height,
+            } => {
+                let roll: Path = Box::new(move |s| {
+                    let angle = 1.5 * PI * (1.0 + 2.0 * s);
+                    let distance = radius * angle / (4.5 * PI);
+                    [distance * angle.cos(), distance * angle.sin()]
+                });
+                (vec![roll], noise, height)
+            }
+            _ => return None,
+        };
+        let weight = 1.0 / paths.len() as f64;
+        Some(Curve {
+            arcs: paths.into_iter().map(|at| Arc { weight, at }).collect(),
+            noise,
+            height,
+        })
+    }
+}
+
+/// What samples are drawn from.
+enum Law {
+    Mixture(MixtureDensity),
+    Curve(Curve),
+    Board(Board),
+}
+
+/// A density that is ready to be evaluated.
+#[derive(Debug, Clone)]
+pub struct Density(Prepared);
+
+#[derive(Debug, Clone)]
+enum Prepared {
+    Mixture(MixtureDensity),
+    Curve(CurveDensity),
+    Board(Board),
+}
+
+impl Density {
+    /// ln p(x) in nats, -inf where the density is zero. Exact for mixtures and the checkerboard; for
+    /// curves within 1e-6 where the density matters, by quadrature. Farther than about 40 standard
+    /// deviations of the noise from the band of a three-dimensional Swiss roll it is -inf.
+    pub fn log_density(&self, x: &[f64]) -> f64 {
+        match &self.0 {
+            Prepared::Mixture(density) => density.log_density(x),
+            Prepared::Curve(density) => density.log_density(x),
+            Prepared::Board(board) => board.log_density(x),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Board {
+    squares: usize,
+    half_side: f64,
+}
+
+impl Board {
+    /// Squares (i, j) with i + j even; the larger half if their number is odd.
+    fn dark(&self) -> usize {
+        (self.squares * self.squares).div_ceil(2)
+    }
+
+    fn side(&self) -> f64 {
+        2.0 * self.half_side / self.squares as f64
+    }
+
+    fn sample_into(&self, rng: &mut (impl Rng + ?Sized), out: &mut Vec<f32>) {
+        let (i, j) = loop {
+            let (i, j) = (
+                rng.random_range(0..self.squares),
+                rng.random_range(0..self.squares),
+            );
+            if (i + j) % 2 == 0 {
+                break (i, j);
+            }
+        };
+        for place in [i, j] {
+            let inside: f64 = rng.random();
+            out.push(((place as f64 + inside) * self.side() - self.half_side) as f32);
+        }
+    }
+
+    fn log_density(&self, x: &[f64]) -> f64 {
+        let square = |v: f64| {
+            let place = ((v + self.half_side) / self.side()).floor();
+            (place >= 0.0 && place < self.squares as f64).then_some(place as usize)
+        };
+        match (square(x[0]), square(x[1])) {
+            (Some(i), Some(j)) if (i + j) % 2 == 0 => {
+                -(self.dark() as f64 * self.side() * self.side()).ln()
+            }
+            _ => f64::NEG_INFINITY,
+        }
+    }
+}
+
+/// One number stands for `width` of them.
+fn repeat(values: &[f64], width: usize) -> Vec<f64> {
+    match values {
+        [value] => vec![*value; width],
+        _ => values.to_vec(),
+    }
+}
+
+fn diagonal(std: &[f64]) -> Vec<f64> {
+    let width = std.len();
+    let mut covariance = vec![0.0; width * width];
+    for (i, s) in std.iter().enumerate() {
+        covariance[i * width + i] = s * s;
+    }
+    covariance
+}
+
+/// Row-major [d, d].
+fn spread(std: Option<&[f64]>, covariance: Option<&[Vec<f64>]>, width: usize) -> Vec<f64> {
+    match (std, covariance) {
+        (_, Some(rows)) => rows.concat(),
+        (Some(std), None) => diagonal(&repeat(std, width)),
+        (None, None) => diagonal(&vec![1.0; width]),
+    }
+}
+
+fn check_gaussian(
+    p: &mut Problems,
+    mean: &[f64],
+    std: Option<&[f64]>,
+    covariance: Option<&[Vec<f64>]>,
+    width: usize,
+) {
+    let of_width = |n: usize| n == width || n == 1;
+    let expected = format!("{width} finite numbers, or one that is repeated");
+    p.require(
+        of_width(mean.len()) && mean.iter().all(|v| v.is_finite()),
+        "mean",
+        format!("{mean:?}"),
+        &expected,
+    );
+    p.require(
+        std.is_none() || covariance.is_none(),
+        "covariance",
+        "both `std` and `covariance`",
+        "one of them",
+    );
+    if let Some(std) = std {
+        p.require(
+            of_width(std.len()) && std.iter().all(|v| *v > 0.0 && v.is_finite()),
+            "std",
+            format!("{std:?}"),
+            &format!("{width} positive numbers, or one that is repeated"),
+        );
+    }
+    if let Some(rows) = covariance {
+        let square = rows.len() == width && rows.iter().all(|row| row.len() == width);
+        let symmetric = square
+            && (0..width).all(|i| {
+                (0..i).all(|j| {
+                    (rows[i][j] - rows[j][i]).abs() <= 1e-9 * (rows[i][i] * rows[j][j]).abs().sqrt()
+                })
+            });
+        let positive = symmetric
+            && nalgebra::DMatrix::from_row_slice(width, width, &rows.concat())
+                .cholesky()
+                .is_some();
+        p.require(
+            positive,
+            "covariance",
+            if !square {
+                "rows of other lengths"
+            } else if !symmetric {
+                "a matrix that is not symmetric"
+            } else {
+                "a matrix that is not positive definite"
+            },
+            &format!("a symmetric positive definite matrix, {width} rows of {width} numbers"),
+        );
+    }
+}

@@ -1,0 +1,250 @@
+//! HDF5 files that appear whole or not at all.
+//!
+//! libhdf5 can crash on a full disk and leaves an unreadable file if it is killed, so it never
+//! touches the final path: small files are built in memory and written as plain bytes, large ones
+//! ([`super::write_stream`]) beside the final path. Then: fsync, rename, fsync of the directory.
+//! All data is checksummed (fletcher32), since HDF5 otherwise reads a flipped bit as good data.
+
+use super::hdf5_raw::{file_image, read_items, write_items};
+use super::open::{absolute, open_dataset, open_file, reason};
+use super::superblock::seal;
+use crate::error::{Error, Result};
+use hdf5::types::VarLenUnicode;
+use hdf5::{File, H5Type, Location};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of a chunk, about; the unit of checksums and compression.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// The values of a dataset to write, row-major.
+#[derive(Debug, Clone, Copy)]
+pub enum OutData<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Double precision.
+    F64(&'a [f64]),
+    /// Bytes.
+    U8(&'a [u8]),
+    /// Integers.
+    I64(&'a [i64]),
+}
+
+/// The value of an attribute.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Attribute {
+    /// UTF-8 text.
+    Text(String),
+    /// A real number.
+    Float(f64),
+    /// An integer.
+    Int(i64),
+    /// Real numbers of the given shape, row-major.
+    Array(Vec<usize>, Vec<f64>),
+}
+
+/// Writes `datasets` (name, shape, values; a name may have groups) and attributes of the file to
+/// `path`, replacing what is there: chunked, shuffled, compressed by gzip, checksummed. Takes memory
+/// for the compressed file.
+///
+/// # Errors
+/// File errors; the previous file at `path` is then still there.
+///
+/// # Panics
+/// If a shape does not fit its values.
+pub fn write_datasets(
+    path: &Path,
+    datasets: &[(&str, &[usize], OutData<'_>)],
+    attributes: &[(&str, Attribute)],
+) -> Result<()> {
+    write_image(path, |file| {
+        for (name, value) in attributes {
+            write_attribute(file, name, value)?;
+        }
+        for (name, shape, values) in datasets {
+            write_dataset(file, name, shape, *values)?;
+        }
+        Ok(())
+    })
+}
+
+/// Builds a file in memory with `fill` and puts it at `path`.
+pub(super) fn write_image(path: &Path, fill: impl FnOnce(&File) -> hdf5::Result<()>) -> Result<()> {
+    let build = || -> hdf5::Result<Vec<u8>> {
+        let file = File::with_options()
+            .with_fapl(|p| p.core_options(1 << 20, false).libver_v110())
+            .create(path)?;
+        fill(&file)?;
+        file.flush()?;
+        let mut image = file_image(&file)?;
+        seal(&mut image);
+        file.close()?;
+        Ok(image)
+    };
+    let image = build().map_err(|e| Error::file(path, reason(&e)))?;
+    let mut partial = Partial::beside(path)?;
+    let written = std::fs::File::create(&partial.path).and_then(|mut f| f.write_all(&image));
+    written.map_err(|e| {
+        Error::file(
+            path,
+            format!("{} bytes cannot be written: {e}", image.len()),
+        )
+    })?;
+    partial.commit()
+}
+
+/// Creates the dataset `name` of whole-number shape: chunked along the first axis and checksummed.
+pub(super) fn create_dataset<T: H5Type>(
+    file: &File,
+    name: &str,
+    shape: &[usize],
+    compress: bool,
+) -> hdf5::Result<hdf5::Dataset> {
+    let builder = file.new_dataset::<T>();
+    let name = absolute(name);
+    if shape.contains(&0) || shape.is_empty() {
+        // Nothing to cut into chunks.
+        return builder.shape(shape.to_vec()).create(name.as_str());
+    }
+    let item = shape[1..].iter().product::<usize>() * size_of::<T>();
+    let mut chunk = shape.to_vec();
+    chunk[0] = (CHUNK_BYTES / item.max(1)).clamp(1, shape[0]);
+    let builder = builder.shape(shape.to_vec()).chunk(chunk).shuffle();
+    if compress {
+        builder.deflate(4).fletcher32().create(name.as_str())
+    } else {
+        builder.fletcher32().create(name.as_str())
+    }
+}
+
+/// Writes all of a dataset into an open file.
+pub(super) fn write_dataset(
+    file: &File,
+    name: &str,
+    shape: &[usize],
+    values: OutData<'_>,
+) -> hdf5::Result<hdf5::Dataset> {
+    fn all<T: H5Type>(
+        file: &File,
+        name: &str,
+        shape: &[usize],
+        values: &[T],
+    ) -> hdf5::Result<hdf5::Dataset> {
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            values.len(),
+            "the shape {shape:?} of `{name}` does not fit its values"
+        );
+        let dataset = create_dataset::<T>(file, name, shape, true)?;
+        write_items(&dataset, shape, 0, values)?;
+        Ok(dataset)
+    }
+    match values {
+        OutData::F32(values) => all(file, name, shape, values),
+        OutData::F64(values) => all(file, name, shape, values),
+        OutData::U8(values) => all(file, name, shape, values),
+        OutData::I64(values) => all(file, name, shape, values),
+    }
+}
+
+/// Writes one attribute of a file, group or dataset.
+pub(super) fn write_attribute(
+    location: &Location,
+    name: &str,
+    value: &Attribute,
+) -> hdf5::Result<()> {
+    match value {
+        Attribute::Text(text) => {
+            let text: VarLenUnicode = text
+                .parse()
+                .map_err(|e| format!("attribute `{name}` cannot be stored: {e:?}"))?;
+            let attribute = location.new_attr::<VarLenUnicode>().create(name)?;
+            attribute.write_scalar(&text)
+        }
+        Attribute::Float(value) => location.new_attr::<f64>().create(name)?.write_scalar(value),
+        Attribute::Int(value) => location.new_attr::<i64>().create(name)?.write_scalar(value),
+        Attribute::Array(shape, values) => location
+            .new_attr::<f64>()
+            .shape(shape.clone())
+            .create(name)?
+            .write_raw(values.as_slice()),
+    }
+}
+
+/// Reads a whole dataset of any rank as f32; meant for files written here.
+///
+/// # Errors
+/// Input errors for a file or dataset that is missing or damaged, or does not hold numbers that
+/// convert to f32.
+pub fn read_dataset_f32(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+    let file = open_file(path)?;
+    let dataset = open_dataset(&file, path, name)?;
+    let failed = |e: hdf5::Error| {
+        Error::input(format!(
+            "`{}` in {} cannot be read as f32: {}",
+            absolute(name),
+            path.display(),
+            reason(&e)
+        ))
+    };
+    let shape = dataset.get_shape().map_err(failed)?;
+    let values = match shape.first() {
+        Some(&items) => read_items::<f32>(&dataset, &shape, 0..items),
+        None => dataset.read_raw::<f32>(),
+    };
+    Ok((shape, values.map_err(failed)?))
+}
+
+/// A file beside its final path that is removed unless it is committed.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) path: PathBuf,
+    target: PathBuf,
+    committed: bool,
+}
+
+impl Partial {
+    /// Chooses a name in the directory of `target`; creates nothing.
+    pub(super) fn beside(target: &Path) -> Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = target
+            .file_name()
+            .ok_or_else(|| Error::file(target, "expected the path of a file"))?;
+        let partial = format!(
+            ".{}.partial-{}-{}",
+            name.to_string_lossy(),
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        Ok(Self {
+            path: target.with_file_name(partial),
+            target: target.to_owned(),
+            committed: false,
+        })
+    }
+
+    /// Makes the file durable and gives it its name.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        let dir = match self.target.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        let done = std::fs::File::open(&self.path)
+            .and_then(|f| f.sync_all())
+            .and_then(|()| std::fs::rename(&self.path, &self.target))
+            .and_then(|()| std::fs::File::open(dir)?.sync_all());
+        done.map_err(|e| Error::file(&self.target, e))?;
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Best effort: whoever failed already reports why.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
