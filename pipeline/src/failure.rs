@@ -10,7 +10,8 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0    success; also when there was nothing to do
   1    failure: a file that cannot be written, numbers that went wrong, a device that is not there
-  2    wrong input: the command line, the configuration, or the data; the message says what to change
+  2    wrong input: command line, configuration or data; the message says what to change
+  101  a bug in this program
   130  stopped by SIGINT (Ctrl-C)
   143  stopped by SIGTERM
 

@@ -21,10 +21,10 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let mut digests = Digests::of_store(store.root());
     let plan = crate::plan::make(&loaded.experiment, store, &mut digests)?;
     digests.save();
-    let count = plan.to_run().count();
-    let end = match (count, plan.stages.len()) {
-        (0, _) => "Nothing to do: every stage is up to date.".to_owned(),
-        (some, all) => format!("{some} of {all} stages would run."),
+    let end = match plan.to_run().count() {
+        0 => "Nothing to do: every stage is up to date.".to_owned(),
+        1 => "1 stage would run.".to_owned(),
+        some => format!("{some} stages would run."),
     };
     console.print(&format!(
         "{} ({})\n{}\n{end}\n",

@@ -29,7 +29,7 @@ pub struct Workshop<'a> {
 impl Workshop<'_> {
     /// A monitor for `stage`; without a folder it keeps no metrics.
     pub fn monitor(&self, stage: Stage, dir: Option<&Path>) -> StageMonitor<'_> {
-        StageMonitor::new(self.console, &self.signals, stage, dir)
+        StageMonitor::new(self.console, &self.signals, stage.name(), dir)
     }
 
     /// The artifact of `key`, made by `work` unless another process has made it meanwhile. What was

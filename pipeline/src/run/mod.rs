@@ -7,6 +7,7 @@ mod progress;
 mod signals;
 
 pub use fill::Workshop;
+pub use monitor::StageMonitor;
 pub use signals::Signals;
 
 use crate::config::Loaded;

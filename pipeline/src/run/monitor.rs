@@ -4,16 +4,15 @@ use super::metrics::{Metrics, write_table};
 use super::progress::Progress;
 use super::signals::Signals;
 use crate::console::Console;
-use crate::store::Stage;
 use latent_align_stages::context::{Monitor, Table};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The monitor of one stage.
+/// The monitor of one stage, or of anything else that reports like one.
 pub struct StageMonitor<'a> {
     signals: &'a Signals,
-    stage: Stage,
+    name: &'static str,
     dir: Option<PathBuf>,
     inner: Mutex<Inner<'a>>,
 }
@@ -31,15 +30,15 @@ impl<'a> StageMonitor<'a> {
     pub fn new(
         console: &'a Console,
         signals: &'a Signals,
-        stage: Stage,
+        name: &'static str,
         dir: Option<&Path>,
     ) -> Self {
         Self {
             signals,
-            stage,
+            name,
             dir: dir.map(Path::to_owned),
             inner: Mutex::new(Inner {
-                progress: Progress::new(console, stage.name()),
+                progress: Progress::new(console, name),
                 metrics: dir.map(|d| Metrics::new(d.join("metrics.parquet"))),
                 failed: None,
                 warnings: Vec::new(),
@@ -95,7 +94,7 @@ impl Monitor for StageMonitor<'_> {
     }
 
     fn warn(&self, message: &str) {
-        tracing::warn!("{}: {message}", self.stage);
+        tracing::warn!("{}: {message}", self.name);
         let inner = &mut *self.inner();
         if !inner.warnings.iter().any(|w| w == message) {
             inner.warnings.push(message.to_owned());

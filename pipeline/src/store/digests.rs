@@ -81,7 +81,11 @@ impl Digests {
     /// [`Error::Input`] when it is missing or not a file.
     pub fn of(&mut self, path: &Path) -> Result<FileRecord> {
         let meta = std::fs::metadata(path)
-            .map_err(|e| Error::input(format!("{}: {e}; expected a file", path.display())))?;
+            .map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => format!("{}: no such file", path.display()),
+                _ => format!("{}: {e}", path.display()),
+            })
+            .map_err(Error::input)?;
         if !meta.is_file() {
             return Err(Error::input(format!(
                 "{}: not a regular file; expected a file",

@@ -7,9 +7,10 @@ use super::digests::FileRecord;
 use super::key::Key;
 use super::{FORMAT, Stage};
 use latent_align_stages::{Error, Result};
-use serde::de::{MapAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use serde_yaml::NonFiniteFloatPolicy;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -123,7 +124,7 @@ impl Manifest {
             return Err(wrong(format!("{MANIFEST} has {size} bytes, which none has")));
         }
         let text = std::fs::read_to_string(&file).map_err(|e| wrong(format!("{MANIFEST}: {e}")))?;
-        let header: Header = serde_yaml::from_str(&text)
+        let header: Header = parse(&text)
             .map_err(|e| wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))))?;
         if header.format > FORMAT {
             return Err(wrong(format!(
@@ -131,8 +132,7 @@ impl Manifest {
                 header.format
             )));
         }
-        serde_yaml::from_str(&text)
-            .map_err(|e| wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))))
+        parse(&text).map_err(|e| wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))))
     }
 
     /// A digest over the names and contents of all outputs.
@@ -156,6 +156,14 @@ impl Manifest {
     pub fn is_of(&self, key: &Key) -> bool {
         self.stage == key.stage && self.fingerprint == key.fingerprint()
     }
+}
+
+/// Figures may be NaN, unlike settings.
+fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, serde_yaml::Error> {
+    let options = serde_yaml::options! {
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+    };
+    serde_yaml::from_str_with_options(text, options)
 }
 
 fn one_line(error: &serde_yaml::Error) -> String {
