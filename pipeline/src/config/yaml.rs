@@ -114,14 +114,16 @@ fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Error {
         } => (
             format!("unknown key `{field}`, expected {}", list(expected)),
             did_you_mean(field, expected),
-            refine(text, place, field),
+            refine(text, place, field, |_, after| after.starts_with(':')),
         ),
         serde_yaml::Error::SerdeUnknownVariant {
             variant, expected, ..
         } => (
             format!("unknown value `{variant}`, expected {}", list(expected)),
             did_you_mean(variant, expected),
-            place,
+            refine(text, place, variant, |before, after| {
+                before.ends_with(':') && !after.starts_with(':')
+            }),
         ),
         serde_yaml::Error::SerdeMissingField { field, .. } => {
             (format!("the key `{field}` is missing"), None, place)
@@ -172,17 +174,27 @@ fn kind_of_number(ty: &str) -> &str {
     }
 }
 
-/// An error inside a map with a `kind` is reported at the map; the key itself stands further down.
-fn refine(text: &str, place: Option<(usize, usize)>, key: &str) -> Option<(usize, usize)> {
+/// An error inside a map with a `kind` is reported at the map; the word itself stands further down.
+/// `fits` sees what stands around it.
+fn refine(
+    text: &str,
+    place: Option<(usize, usize)>,
+    word: &str,
+    fits: impl Fn(&str, &str) -> bool,
+) -> Option<(usize, usize)> {
     let (first, column) = place?;
     for (number, line) in text.lines().enumerate().skip(first - 1) {
         let skipped = if number + 1 == first { column - 1 } else { 0 };
-        for (at, _) in line.match_indices(key) {
-            let column = line[..at].chars().count();
-            let starts = !line[..at].ends_with(is_word) && column >= skipped;
-            let rest = &line[at + key.len()..];
-            let rest = rest.strip_prefix(['"', '\'']).unwrap_or(rest);
-            if starts && rest.trim_start().starts_with(':') {
+        for (at, _) in line.match_indices(word) {
+            let (before, after) = (&line[..at], &line[at + word.len()..]);
+            let column = before.chars().count();
+            if before.ends_with(is_word) || after.starts_with(is_word) || column < skipped {
+                continue;
+            }
+            let quotes = ['"', '\''];
+            let before = before.strip_suffix(quotes).unwrap_or(before).trim_end();
+            let after = after.strip_prefix(quotes).unwrap_or(after).trim_start();
+            if fits(before, after) {
                 return Some((number + 1, column + 1));
             }
         }

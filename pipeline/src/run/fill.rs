@@ -43,14 +43,16 @@ impl Workshop<'_> {
         mut warnings: Vec<String>,
         work: impl FnOnce(&Context) -> latent_align_stages::Result<Summary>,
     ) -> Result<Manifest> {
-        let lock = self.claim(key)?;
+        let (lock, waited) = self.claim(key)?;
         if let State::Whole(manifest) = self.store.state(key)
             && stale_upstream(&manifest, key).is_none()
         {
-            self.console.note(&format!(
-                "{}: kept, since what it reads turned out unchanged",
-                key.stage
-            ));
+            let why = if waited {
+                "computed by another run meanwhile"
+            } else {
+                "kept, since what it reads turned out unchanged"
+            };
+            self.console.note(&format!("{}: {why}", key.stage));
             return Ok(*manifest);
         }
         let draft = Draft::new(self.store, key, lock)?;
@@ -82,8 +84,8 @@ impl Workshop<'_> {
         Ok(manifest)
     }
 
-    /// Waits for the lock on the artifact, as long as the user does.
-    fn claim(&self, key: &Key) -> Result<Lock> {
+    /// Waits for the lock on the artifact, as long as the user does; says whether it had to.
+    fn claim(&self, key: &Key) -> Result<(Lock, bool)> {
         let folder = self.store.root().join(key.stage.name());
         let fingerprint = key.fingerprint();
         let mut told = false;
@@ -92,7 +94,7 @@ impl Workshop<'_> {
                 return Err(Error::Cancelled.into());
             }
             match Lock::try_claim(&folder, &fingerprint)? {
-                Ok(lock) => return Ok(lock),
+                Ok(lock) => return Ok((lock, told)),
                 Err(holder) if !told => {
                     told = true;
                     self.console.note(&format!(

@@ -171,7 +171,7 @@ fn the_device_is_overridden_by_its_own_option() {
     project.write("a.yaml", CONFIG);
     project
         .run(&["config", "a.yaml", "--device", "cuda:1"])
-        .expect(0, &["device: \"cuda:1\""]);
+        .expect(0, &["device: cuda:1"]);
     project
         .run(&["config", "a.yaml", "--device", "tpu"])
         .expect(2, &["device: found tpu"]);
