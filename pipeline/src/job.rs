@@ -85,7 +85,9 @@ impl Job {
         let mut inputs = Vec::new();
         for (number, path) in paths.into_iter().enumerate() {
             let mark = mark(number);
-            let key = keys.iter().find(|(_, v)| v.as_str().map(Path::new) == Some(&mark));
+            let key = keys
+                .iter()
+                .find(|(_, v)| v.as_str().map(Path::new) == Some(&mark));
             inputs.push((key.map_or(String::new(), |k| k.0.clone()), path));
         }
         let mut blank = self.clone();

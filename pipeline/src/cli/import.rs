@@ -73,7 +73,9 @@ pub struct ImportConfig {
 /// Commits an artifact of stage `pretrain-flow` and prints how to use it.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     if !is_name(&arguments.into) {
-        return Err(Error::input(format!("--into: found {}, expected {NAME}", arguments.into)).into());
+        return Err(
+            Error::input(format!("--into: found {}, expected {NAME}", arguments.into)).into(),
+        );
     }
     if !(arguments.time_scale.is_finite() && arguments.time_scale > 0.0) {
         let found = arguments.time_scale;

@@ -38,7 +38,13 @@ struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
     /// How logs and progress are written to stderr
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
     log_format: LogFormat,
 }
 

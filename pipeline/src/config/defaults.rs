@@ -103,16 +103,21 @@ impl Printer {
             .flat_map(|v| self.choices(&self.resolve(v)))
             .collect();
         if choices.len() > 1 {
-            lines.extend(choices.into_iter().map(|(name, meaning)| {
-                format!("  {name}: {meaning}")
-            }));
+            lines.extend(
+                choices
+                    .into_iter()
+                    .map(|(name, meaning)| format!("  {name}: {meaning}")),
+            );
         }
         lines
     }
 
     fn choices(&self, variant: &Value) -> Vec<(String, String)> {
         let meaning = description(variant).unwrap_or_default().replace('\n', " ");
-        if let Some(kind) = variant.pointer("/properties/kind/const").and_then(Value::as_str) {
+        if let Some(kind) = variant
+            .pointer("/properties/kind/const")
+            .and_then(Value::as_str)
+        {
             let keys = variant.get("properties").and_then(Value::as_object);
             let keys: Vec<&str> = keys
                 .into_iter()
@@ -126,7 +131,13 @@ impl Printer {
             return vec![(format!("{{kind: {kind}{keys}}}"), meaning)];
         }
         let names = variant.get("const").into_iter();
-        let names = names.chain(variant.get("enum").and_then(Value::as_array).into_iter().flatten());
+        let names = names.chain(
+            variant
+                .get("enum")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten(),
+        );
         names
             .filter_map(Value::as_str)
             .map(|n| (n.to_owned(), meaning.clone()))
@@ -190,7 +201,10 @@ mod tests {
             let is_key = !line.trim_start().starts_with('#') && line.contains(':');
             // The meaning of a `kind` stands above its map.
             if is_key && !line.trim_start().starts_with("kind:") {
-                assert!(above.trim_start().starts_with('#'), "no comment above {line}");
+                assert!(
+                    above.trim_start().starts_with('#'),
+                    "no comment above {line}"
+                );
             }
             above = line;
         }

@@ -13,8 +13,8 @@ mod yaml;
 
 pub use defaults::{commented_defaults, json_schema};
 pub use experiment::Experiment;
-pub use paths::is_fingerprint_prefix;
 pub use experiment::{NAME, is_name};
+pub use paths::is_fingerprint_prefix;
 pub use tree::flatten;
 pub use yaml::parse_value;
 

@@ -132,10 +132,7 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[String]
         _ => format!("{section}: {message}"),
     };
     let given = set.iter().map(|s| format!("--set {s}"));
-    Error::input(format!(
-        "{}: {wrong}",
-        given.collect::<Vec<_>>().join(" ")
-    ))
+    Error::input(format!("{}: {wrong}", given.collect::<Vec<_>>().join(" ")))
 }
 
 fn with_hint(message: String, word: &str, expected: &[&str]) -> String {
@@ -190,7 +187,10 @@ mod tests {
     #[test]
     fn an_unknown_key_names_the_candidates() {
         let found = message("pretrain_flow.stpes=3");
-        assert!(found.contains("unknown key `stpes` in `pretrain_flow`"), "{found}");
+        assert!(
+            found.contains("unknown key `stpes` in `pretrain_flow`"),
+            "{found}"
+        );
         assert!(found.contains("did you mean `steps`?"), "{found}");
         let found = message("train_autoencoder.regulariser.wieght=3");
         assert!(found.contains("did you mean `weight`?"), "{found}");
@@ -201,7 +201,10 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_names_its_key() {
         let found = message("pretrain_flow.steps=many");
-        assert!(found.contains("pretrain_flow.steps: invalid type: string"), "{found}");
+        assert!(
+            found.contains("pretrain_flow.steps: invalid type: string"),
+            "{found}"
+        );
         assert!(message("seed.x=1").contains("`seed` is a value, not a section"));
         assert!(message("seed").contains("expected key=value"));
         assert!(message("seed=.nan").contains(".nan"));

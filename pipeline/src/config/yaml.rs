@@ -207,7 +207,12 @@ fn is_word(c: char) -> bool {
 }
 
 fn snippet(text: &str, line: usize, column: usize, hint: Option<&str>) -> Option<String> {
-    let shown: String = text.lines().nth(line.checked_sub(1)?)?.chars().take(160).collect();
+    let shown: String = text
+        .lines()
+        .nth(line.checked_sub(1)?)?
+        .chars()
+        .take(160)
+        .collect();
     if column > shown.chars().count() + 1 {
         return None;
     }
@@ -241,7 +246,10 @@ mod tests {
     fn a_typo_under_a_kind_is_shown_at_the_key_itself() {
         let text = "name: a\ntrain_autoencoder:\n  latent: {width: 2}\n  regulariser:\n    kind: kl\n    wieght: 1.0\n";
         let found = message(text);
-        assert!(found.starts_with("x.yaml:6:5: unknown key `wieght`"), "{found}");
+        assert!(
+            found.starts_with("x.yaml:6:5: unknown key `wieght`"),
+            "{found}"
+        );
     }
 
     #[test]
@@ -257,7 +265,9 @@ mod tests {
 
     #[test]
     fn an_alias_bomb_is_refused_quickly() {
-        let mut text = String::from("name: a\npretrain_flow: {features: {file: a.h5}}\nestimate_nll:\n  points: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        let mut text = String::from(
+            "name: a\npretrain_flow: {features: {file: a.h5}}\nestimate_nll:\n  points: &a0 [x, x, x, x, x, x, x, x, x]\n",
+        );
         for level in 1..12 {
             let inner = vec![format!("*a{}", level - 1); 9].join(", ");
             let _ = writeln!(text, "  k{level}: &a{level} [{inner}]");

@@ -11,7 +11,10 @@ const DEEPEST: usize = 16;
 pub fn tree(store: &Store, dir: &Path, manifest: &Manifest) -> String {
     // An artifact's upstream lies in the store it lies in, which need not be the current one.
     let home = dir.canonicalize().ok();
-    let home = home.as_deref().and_then(Path::parent).and_then(Path::parent);
+    let home = home
+        .as_deref()
+        .and_then(Path::parent)
+        .and_then(Path::parent);
     let home = home.map_or_else(|| store.clone(), Store::at);
     let mut out = format!("  {} {}\n", manifest.stage, manifest.fingerprint);
     branches(&home, manifest, "  ", 0, &mut out);

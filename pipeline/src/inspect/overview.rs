@@ -12,7 +12,14 @@ pub fn overview(artifacts: &[(Stage, PathBuf)]) -> String {
     if artifacts.is_empty() {
         return "No artifacts yet; `latent-align run CONFIG` makes some.\n".into();
     }
-    let header = ["stage", "fingerprint", "created (UTC)", "duration", "size", "key figures"];
+    let header = [
+        "stage",
+        "fingerprint",
+        "created (UTC)",
+        "duration",
+        "size",
+        "key figures",
+    ];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(artifacts.iter().map(|(stage, dir)| row(*stage, dir)));
     columns(&rows)

@@ -54,7 +54,11 @@ impl Plan {
     pub fn render(&self) -> String {
         let mut out = String::new();
         if let Some((flow, _)) = &self.finished_flow {
-            let _ = writeln!(out, "  {}", line(flow.stage, &flow.fingerprint, "given", ""));
+            let _ = writeln!(
+                out,
+                "  {}",
+                line(flow.stage, &flow.fingerprint, "given", "")
+            );
         }
         for planned in &self.stages {
             let fingerprint = planned.key.fingerprint();

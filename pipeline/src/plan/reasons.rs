@@ -34,7 +34,10 @@ pub fn since_last(run: &RunFolder, key: &Key) -> Vec<String> {
         return vec!["never run".into()];
     };
     let fingerprint = key.fingerprint();
-    if last.file_name().is_some_and(|name| name == fingerprint.as_str()) {
+    if last
+        .file_name()
+        .is_some_and(|name| name == fingerprint.as_str())
+    {
         return vec!["its artifact was deleted".into()];
     }
     let Ok(last) = Manifest::read(&last) else {
@@ -58,12 +61,20 @@ fn differences(last: &Manifest, key: &Key) -> Vec<String> {
     for (name, value) in &now {
         let old = before.get(name).copied();
         if old != Some(*value) {
-            reasons.push(format!("{section}.{name}: {} -> {}", show(old), show(Some(value))));
+            reasons.push(format!(
+                "{section}.{name}: {} -> {}",
+                show(old),
+                show(Some(value))
+            ));
         }
     }
     for (name, old) in &before {
         if !now.iter().any(|(n, _)| n == name) {
-            reasons.push(format!("{section}.{name}: {} -> {}", show(Some(old)), show(None)));
+            reasons.push(format!(
+                "{section}.{name}: {} -> {}",
+                show(Some(old)),
+                show(None)
+            ));
         }
     }
     for (name, path, record) in &key.inputs {

@@ -60,7 +60,10 @@ mod tests {
             (f64::NAN, "NaN"),
         ] {
             let shown = number(value);
-            assert!(shown.starts_with(text.trim_end_matches('6')), "{shown} for {text}");
+            assert!(
+                shown.starts_with(text.trim_end_matches('6')),
+                "{shown} for {text}"
+            );
         }
     }
 

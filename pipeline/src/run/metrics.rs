@@ -172,8 +172,14 @@ mod tests {
             .text("region", vec!["grid".into(), "latents".into()]);
         write_table(&file, &table).unwrap();
         let frame = read(&file);
-        assert_eq!(frame.column("index").unwrap().i64().unwrap().get(1), Some(1));
-        assert_eq!(frame.column("region").unwrap().str().unwrap().get(0), Some("grid"));
+        assert_eq!(
+            frame.column("index").unwrap().i64().unwrap().get(1),
+            Some(1)
+        );
+        assert_eq!(
+            frame.column("region").unwrap().str().unwrap().get(0),
+            Some("grid")
+        );
         table.int("short", vec![1]);
         assert!(write_table(&file, &table).is_err());
     }

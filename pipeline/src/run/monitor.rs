@@ -85,7 +85,10 @@ impl Monitor for StageMonitor<'_> {
 
     fn table(&self, name: &str, table: &Table) -> Result<()> {
         let Some(dir) = &self.dir else {
-            return Err(Error::file(name, "no table can be written before the stage runs"));
+            return Err(Error::file(
+                name,
+                "no table can be written before the stage runs",
+            ));
         };
         if !crate::config::is_name(name) {
             return Err(Error::file(name, "not the name of a table"));

@@ -108,7 +108,10 @@ fn line(task: &Task, done: u64, total: u64, note: &str, now: Instant) -> String 
         } else {
             String::new()
         };
-        format!("{} {done}/{total} ({percent:.0} %), {rate:.1}/s{left}", task.name)
+        format!(
+            "{} {done}/{total} ({percent:.0} %), {rate:.1}/s{left}",
+            task.name
+        )
     };
     if !note.is_empty() {
         line.push_str(", ");

@@ -26,7 +26,11 @@ impl Signals {
             flag::register_conditional_default(number, Arc::clone(&asked))
                 .and_then(|_| flag::register(number, Arc::clone(&asked)))
                 .and_then(|_| {
-                    flag::register_usize(number, Arc::clone(&signal), number.unsigned_abs() as usize)
+                    flag::register_usize(
+                        number,
+                        Arc::clone(&signal),
+                        number.unsigned_abs() as usize,
+                    )
                 })
                 .context("cannot listen for signals")?;
         }

@@ -126,11 +126,7 @@ impl Draft {
         let failed = |e| Error::file(place, e);
         let parent = place.parent().unwrap_or(Path::new("."));
         // A damaged artifact makes room; the lock keeps others out meanwhile.
-        let old = parent.join(format!(
-            ".old-{}-{}",
-            self.fingerprint,
-            std::process::id()
-        ));
+        let old = parent.join(format!(".old-{}-{}", self.fingerprint, std::process::id()));
         let replaces = place.symlink_metadata().is_ok();
         if replaces {
             std::fs::rename(place, &old).map_err(failed)?;

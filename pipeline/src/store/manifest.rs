@@ -121,7 +121,9 @@ impl Manifest {
         let size = std::fs::metadata(&file).map(|m| m.len());
         let size = size.map_err(|e| wrong(format!("no readable {MANIFEST} ({e})")))?;
         if size > LARGEST {
-            return Err(wrong(format!("{MANIFEST} has {size} bytes, which none has")));
+            return Err(wrong(format!(
+                "{MANIFEST} has {size} bytes, which none has"
+            )));
         }
         let text = std::fs::read_to_string(&file).map_err(|e| wrong(format!("{MANIFEST}: {e}")))?;
         let header: Header = parse(&text)

@@ -43,7 +43,11 @@ pub enum Stage {
 
 impl Stage {
     /// In the order in which they run.
-    pub const ALL: [Self; 3] = [Self::PretrainFlow, Self::TrainAutoencoder, Self::EstimateNll];
+    pub const ALL: [Self; 3] = [
+        Self::PretrainFlow,
+        Self::TrainAutoencoder,
+        Self::EstimateNll,
+    ];
 
     /// The name of its folder.
     pub fn name(self) -> &'static str {

@@ -33,7 +33,9 @@ pub fn state_of(dir: &Path) -> State {
 fn missing(dir: &Path, manifest: &Manifest) -> Option<String> {
     for (name, record) in &manifest.outputs {
         if !is_confined(name) {
-            return Some(format!("the output `{name}` would lie outside the artifact"));
+            return Some(format!(
+                "the output `{name}` would lie outside the artifact"
+            ));
         }
         match std::fs::symlink_metadata(dir.join(name)) {
             Err(_) => return Some(format!("the output {name} is missing")),

@@ -37,7 +37,11 @@ fn an_unknown_kind_names_the_candidates() {
     project.write("a.yaml", text);
     project.run(&["plan", "a.yaml"]).expect(
         2,
-        &["a.yaml:5:24", "`none`, `random` or `pca`", "did you mean `random`?"],
+        &[
+            "a.yaml:5:24",
+            "`none`, `random` or `pca`",
+            "did you mean `random`?",
+        ],
     );
 }
 
@@ -81,7 +85,10 @@ fn a_flow_is_pretrained_or_given_and_not_both() {
 fn names_that_leave_their_folder_are_refused() {
     let project = Project::new();
     for name in ["..", "a/b", "\"\"", ".a", "a b"] {
-        project.write("a.yaml", CONFIG.replacen("name: a", &format!("name: {name}"), 1));
+        project.write(
+            "a.yaml",
+            CONFIG.replacen("name: a", &format!("name: {name}"), 1),
+        );
         project
             .run(&["plan", "a.yaml"])
             .expect(2, &["name: found", "1 to 64 of A-Z"]);
@@ -92,9 +99,13 @@ fn names_that_leave_their_folder_are_refused() {
 fn a_missing_configuration_suggests_its_neighbour() {
     let project = Project::new();
     project.write("ring.yaml", CONFIG);
-    project
-        .run(&["run", "rnig.yaml"])
-        .expect(2, &["rnig.yaml: no such configuration file", "did you mean ring.yaml?"]);
+    project.run(&["run", "rnig.yaml"]).expect(
+        2,
+        &[
+            "rnig.yaml: no such configuration file",
+            "did you mean ring.yaml?",
+        ],
+    );
     project.run(&["run", "."]).expect(2, &["is a folder"]);
 }
 
@@ -105,7 +116,10 @@ fn a_missing_input_is_named_with_its_key() {
     let path = project.path("a.h5");
     project.run(&["run", "a.yaml"]).expect(
         2,
-        &["pretrain_flow.features.file", &format!("{}: no such file", path.display())],
+        &[
+            "pretrain_flow.features.file",
+            &format!("{}: no such file", path.display()),
+        ],
     );
 }
 

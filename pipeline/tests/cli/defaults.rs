@@ -7,7 +7,10 @@ use serde_json::Value;
 fn the_printed_defaults_are_a_configuration_that_resolves_to_itself() {
     let project = Project::new();
     let defaults = project.run(&["config", "--defaults"]);
-    defaults.expect(0, &["# Training steps.", "steps: 3000", "{kind: kl, weight}"]);
+    defaults.expect(
+        0,
+        &["# Training steps.", "steps: 3000", "{kind: kl, weight}"],
+    );
     project.write("defaults.yaml", &defaults.stdout);
     let resolved = project.run(&["config", "defaults.yaml"]);
     resolved.expect(0, &["steps: 3000"]);

@@ -62,7 +62,10 @@ fn a_run_leaves_artifacts_a_summary_and_links() {
     let project = project();
     let first = run(&project, &[]);
     first.expect(0, &["never run", "# tiny", "## estimate-nll"]);
-    assert!(first.stdout.ends_with("artifacts/runs/tiny/summary.md\n"), "{first}");
+    assert!(
+        first.stdout.ends_with("artifacts/runs/tiny/summary.md\n"),
+        "{first}"
+    );
     for stage in artifacts(&project) {
         assert_eq!(stage.len(), 1, "{stage:?}");
     }
@@ -104,7 +107,13 @@ fn a_changed_key_reruns_exactly_what_depends_on_it() {
     let project = project();
     run(&project, &[]).expect(0, &[]);
     let changed = run(&project, &["--set", "train_autoencoder.steps=21"]);
-    changed.expect(0, &["train_autoencoder.steps: 20 -> 21", "train-autoencoder changes"]);
+    changed.expect(
+        0,
+        &[
+            "train_autoencoder.steps: 20 -> 21",
+            "train-autoencoder changes",
+        ],
+    );
     let counts: Vec<usize> = artifacts(&project).iter().map(Vec::len).collect();
     assert_eq!(counts, [1, 2, 2]);
     // Back again: both results are still there.
@@ -120,7 +129,12 @@ fn experiments_share_a_flow() {
     run(&project, &[]).expect(0, &[]);
     let other = run(
         &project,
-        &["--set", "name=other", "--set", "train_autoencoder.regulariser.kind=none"],
+        &[
+            "--set",
+            "name=other",
+            "--set",
+            "train_autoencoder.regulariser.kind=none",
+        ],
     );
     other.expect(0, &["up to date"]);
     assert_eq!(project.entries("artifacts/pretrain-flow").len(), 1);
@@ -149,7 +163,11 @@ fn a_deleted_output_is_computed_again_and_what_follows_is_kept() {
     let again = run(&project, &[]);
     again.expect(
         0,
-        &["metrics.parquet is missing", "pretrain-flow runs again", "turned out unchanged"],
+        &[
+            "metrics.parquet is missing",
+            "pretrain-flow runs again",
+            "turned out unchanged",
+        ],
     );
     assert_eq!(artifacts(&project), before);
     run(&project, &[]).expect(0, &["Nothing to do"]);
@@ -169,7 +187,10 @@ fn start_training(project: &Project) -> Child {
 
 fn signal(child: &Child, name: &str) {
     let command = format!("kill -{name} {}", child.id());
-    let status = std::process::Command::new("sh").arg("-c").arg(command).status();
+    let status = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(command)
+        .status();
     assert!(status.unwrap().success());
 }
 
@@ -245,7 +266,11 @@ fn refused(project: &Project, more: &[&str], parts: &[&str]) {
 fn features_that_are_not_finite_are_refused_before_training() {
     let project = project();
     project.write_features("features.h5", "features", 400, 2, |row, column| {
-        if (row, column) == (17, 1) { f32::NAN } else { noise(row, column) }
+        if (row, column) == (17, 1) {
+            f32::NAN
+        } else {
+            noise(row, column)
+        }
     });
     refused(&project, &[], &["features.h5", "17"]);
 }
@@ -281,7 +306,11 @@ fn bad_data_of_a_later_stage_is_found_before_the_first_trains() {
     project.write_features("vectors.h5", "vectors", 200, 4, |_, _| f32::INFINITY);
     refused(&project, &[], &["vectors.h5"]);
     let wide = project.write_features("vectors.h5", "vectors", 200, 4, noise);
-    refused(wide, &["--set", "train_autoencoder.latent.width=3"], &["width", "3", "2"]);
+    refused(
+        wide,
+        &["--set", "train_autoencoder.latent.width=3"],
+        &["width", "3", "2"],
+    );
 }
 
 #[test]

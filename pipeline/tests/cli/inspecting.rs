@@ -37,14 +37,23 @@ fn project() -> Project {
 
 #[test]
 fn without_artifacts_it_says_how_to_get_some() {
-    Project::new().run(&["inspect"]).expect(0, &["latent-align run"]);
+    Project::new()
+        .run(&["inspect"])
+        .expect(0, &["latent-align run"]);
 }
 
 #[test]
 fn artifacts_are_a_table() {
     project().run(&["inspect"]).expect(
         0,
-        &["fingerprint", FLOW, AUTOENCODER, "2026-01-02 03:05:05", "1 min 00 s", "held-out loss 2.5371"],
+        &[
+            "fingerprint",
+            FLOW,
+            AUTOENCODER,
+            "2026-01-02 03:05:05",
+            "1 min 00 s",
+            "held-out loss 2.5371",
+        ],
     );
 }
 
@@ -58,7 +67,10 @@ fn damaged_artifacts_are_rows_that_say_so() {
         ("aa04", "\u{0}\u{1}"),
     ] {
         std::fs::create_dir(project.path(&format!("artifacts/pretrain-flow/{name}"))).unwrap();
-        project.write(&format!("artifacts/pretrain-flow/{name}/manifest.yaml"), manifest);
+        project.write(
+            &format!("artifacts/pretrain-flow/{name}/manifest.yaml"),
+            manifest,
+        );
     }
     std::fs::create_dir(project.path("artifacts/pretrain-flow/aa05")).unwrap();
     project.write("artifacts/pretrain-flow/aa06", "a file");
@@ -66,7 +78,9 @@ fn damaged_artifacts_are_rows_that_say_so() {
     table.expect(0, &["newer version", FLOW, AUTOENCODER]);
     assert_eq!(table.stdout.matches("DAMAGED").count(), 6, "{table}");
     project.run(&["inspect", "aa01"]).expect(0, &["DAMAGED"]);
-    project.run(&["inspect", "aa05", "--verify"]).expect(1, &["DAMAGED"]);
+    project
+        .run(&["inspect", "aa05", "--verify"])
+        .expect(1, &["DAMAGED"]);
 }
 
 #[test]

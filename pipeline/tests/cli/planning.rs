@@ -90,7 +90,10 @@ fn a_changed_key_is_the_reason() {
     let project = project();
     let before = commit_flow(&project);
     let plan = project.run(&["plan", "ring.yaml", "--set", "pretrain_flow.steps=4000"]);
-    plan.expect(0, &["pretrain_flow.steps: 3000 -> 4000", "3 stages would run."]);
+    plan.expect(
+        0,
+        &["pretrain_flow.steps: 3000 -> 4000", "3 stages would run."],
+    );
     let after = fingerprint(&plan.stdout, "pretrain-flow");
     assert_ne!(before, after);
     project
@@ -99,7 +102,13 @@ fn a_changed_key_is_the_reason() {
     let projected = "pretrain_flow.normalisation.projection={kind: pca, width: 1}";
     project
         .run(&["plan", "ring.yaml", "--set", projected])
-        .expect(0, &["projection.kind: none -> pca", "projection.width: (absent) -> 1"]);
+        .expect(
+            0,
+            &[
+                "projection.kind: none -> pca",
+                "projection.width: (absent) -> 1",
+            ],
+        );
 }
 
 #[test]
@@ -109,9 +118,10 @@ fn a_changed_input_is_the_reason_with_both_digests() {
     project.write("a.h5", "other features");
     let digest = |text: &str| blake3::hash(text.as_bytes()).to_hex()[..16].to_owned();
     let change = format!("{} -> {}", digest("features"), digest("other features"));
-    project
-        .run(&["plan", "ring.yaml"])
-        .expect(0, &["pretrain_flow.features.file", "changed, digest", &change]);
+    project.run(&["plan", "ring.yaml"]).expect(
+        0,
+        &["pretrain_flow.features.file", "changed, digest", &change],
+    );
 }
 
 #[test]
@@ -126,7 +136,10 @@ fn a_key_of_one_stage_leaves_the_others_alone() {
         ("train-autoencoder", true),
         ("estimate-nll", true),
     ] {
-        let (a, b) = (fingerprint(&plan.stdout, stage), fingerprint(&other.stdout, stage));
+        let (a, b) = (
+            fingerprint(&plan.stdout, stage),
+            fingerprint(&other.stdout, stage),
+        );
         assert_eq!(a != b, changes, "{stage}");
     }
 }
@@ -136,7 +149,14 @@ fn the_device_and_the_name_are_not_part_of_the_identity() {
     let project = project();
     commit_flow(&project);
     project
-        .run(&["plan", "ring.yaml", "--device", "cuda", "--set", "name=other"])
+        .run(&[
+            "plan",
+            "ring.yaml",
+            "--device",
+            "cuda",
+            "--set",
+            "name=other",
+        ])
         .expect(0, &["up to date"]);
 }
 
@@ -174,7 +194,10 @@ fn missing_or_shortened_outputs_are_the_reason() {
     project.write(&weights, "123");
     project.run(&["plan", "ring.yaml"]).expect(
         0,
-        &["its artifact is damaged", "weights.safetensors has 3 bytes, its manifest says 5"],
+        &[
+            "its artifact is damaged",
+            "weights.safetensors has 3 bytes, its manifest says 5",
+        ],
     );
     std::fs::remove_file(project.path(&weights)).unwrap();
     project
@@ -222,7 +245,9 @@ fn a_finished_flow_is_given_by_fingerprint_or_path() {
         .run(&["plan", "other.yaml"])
         .expect(2, &["flow: no pretrain-flow in artifacts"]);
     project.write("other.yaml", text("./nowhere"));
-    project.run(&["plan", "other.yaml"]).expect(2, &["no such folder"]);
+    project
+        .run(&["plan", "other.yaml"])
+        .expect(2, &["no such folder"]);
 }
 
 #[test]

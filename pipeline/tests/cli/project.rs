@@ -131,7 +131,10 @@ impl std::fmt::Display for Outcome {
             stdout,
             stderr,
         } = self;
-        write!(f, "exit {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+        write!(
+            f,
+            "exit {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+        )
     }
 }
 

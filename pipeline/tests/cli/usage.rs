@@ -59,7 +59,10 @@ fn import_refuses_names_that_leave_the_folder() {
 fn a_parameter_of_a_target_needs_a_value() {
     let arguments = ["features", "generate", "moons", "--out", "a.h5", "--count"];
     let project = Project::new();
-    let arguments: Vec<&str> = arguments.into_iter().chain(["8", "--param", "noise"]).collect();
+    let arguments: Vec<&str> = arguments
+        .into_iter()
+        .chain(["8", "--param", "noise"])
+        .collect();
     project
         .run(&arguments)
         .expect(2, &["--param noise: expected NAME=VALUE"]);
