@@ -29,6 +29,7 @@ enum Style {
 pub struct Console {
     bars: MultiProgress,
     style: Style,
+    format: LogFormat,
 }
 
 impl Console {
@@ -62,7 +63,11 @@ impl Console {
         if let Err(e) = started {
             eprintln!("warning: no logs: {e}");
         }
-        Self { bars, style }
+        Self {
+            bars,
+            style,
+            format,
+        }
     }
 
     /// Writes `text` to stdout.
@@ -86,6 +91,16 @@ impl Console {
             Style::Bars | Style::Lines => {
                 // A closed stderr is no reason to stop.
                 let _ = self.bars.suspend(|| writeln!(std::io::stderr(), "{line}"));
+            }
+        }
+    }
+
+    /// Why the process ends.
+    pub fn error(&self, text: &str) {
+        match self.format {
+            LogFormat::Json => tracing::error!("{text}"),
+            LogFormat::Text => {
+                let _ = self.bars.suspend(|| writeln!(std::io::stderr(), "{text}"));
             }
         }
     }

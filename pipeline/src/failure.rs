@@ -1,8 +1,8 @@
 //! How the process ends: one place that prints errors, and what each exit code means.
 
+use crate::console::Console;
 use crate::run::Signals;
 use latent_align_stages::Error;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 /// The exit codes, for `--help`.
@@ -20,7 +20,7 @@ Environment:
   LATENT_ALIGN_LOG        a tracing filter such as `debug` that replaces -v and -q for logs";
 
 /// Prints `error` with its causes and returns the exit code.
-pub fn report(error: &anyhow::Error) -> ExitCode {
+pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
     let stages = error.chain().find_map(|e| e.downcast_ref::<Error>());
     let broken_pipe = error
         .chain()
@@ -30,13 +30,13 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(Error::Cancelled) = stages {
-        say(&format!(
+        console.error(&format!(
             "stopped on request; finished stages are kept. To go on:\n  {}",
             this_command()
         ));
         return ExitCode::from(Signals::exit_code());
     }
-    say(&format!("error: {}", describe(error)));
+    console.error(&format!("error: {}", describe(error)));
     match stages {
         Some(Error::Input(_)) => ExitCode::from(2),
         _ => ExitCode::from(1),
@@ -53,10 +53,6 @@ fn describe(error: &anyhow::Error) -> String {
         }
     }
     lines.join("\n  because: ")
-}
-
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// The command line of this process, to be pasted into a shell.

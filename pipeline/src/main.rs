@@ -32,6 +32,6 @@ fn main() -> ExitCode {
     let console = cli.console();
     match cli.execute(&console) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failure::report(&error),
+        Err(error) => failure::report(&error, &console),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::report::duration;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// At most one line of a task in this time.
@@ -67,9 +67,10 @@ impl<'a> Progress<'a> {
         let now = Instant::now();
         let bar = self.console.add_bar(total).map(|bar| {
             let style = ProgressStyle::with_template(
-                "{prefix} [{wide_bar}] {pos}/{len}  {per_sec}  {eta} left  {msg}",
+                "{prefix} [{wide_bar}] {pos}/{len}  {rate}  {eta} left  {msg}",
             );
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(style.with_key("rate", rate));
             bar.set_prefix(format!("{}: {name}", self.stage));
             bar.set_position(done);
             bar.reset_eta();
@@ -93,6 +94,10 @@ impl<'a> Progress<'a> {
             }
         }
     }
+}
+
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let _ = write!(out, "{:.1}/s", state.per_sec());
 }
 
 fn line(task: &Task, done: u64, total: u64, note: &str, now: Instant) -> String {

@@ -67,3 +67,16 @@ fn a_parameter_of_a_target_needs_a_value() {
         .run(&arguments)
         .expect(2, &["--param noise: expected NAME=VALUE"]);
 }
+
+#[test]
+fn an_error_is_a_json_line_where_logs_are() {
+    let project = Project::new();
+    for more in [&[][..], &["-q"]] {
+        let arguments = [&["run", "none.yaml", "--log-format", "json"], more].concat();
+        let failed = project.run(&arguments);
+        failed.expect(2, &[]);
+        let line: serde_json::Value = serde_json::from_str(&failed.stderr).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        assert!(line["message"].as_str().unwrap().contains("none.yaml"));
+    }
+}
