@@ -1,1 +1,37 @@
-fn main() {}
+//! `latent-align`: pretrain a flow, align an autoencoder with it, and prove it with likelihoods.
+//!
+//! This crate is how stages become runs, and what people see. It never touches a tensor; what a
+//! stage computes is in `latent-align-stages`.
+//!
+//! - [`cli`]: one file a subcommand
+//! - [`config`]: a YAML file -> a checked experiment
+//! - [`plan`]: which stages are stale, and why
+//! - [`run`]: computing them: progress, metrics, signals, commit
+//! - [`store`]: artifacts on disk, addressed by content
+//! - [`job`]: the stages as the pipeline calls them
+//! - [`inspect`], [`report`]: what people read
+//! - [`console`], [`failure`]: stdout and stderr, exit codes
+
+mod cli;
+mod config;
+mod console;
+mod failure;
+mod inspect;
+mod job;
+mod pending;
+mod plan;
+mod report;
+mod run;
+mod store;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let console = cli.console();
+    match cli.execute(&console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error, &console),
+    }
+}

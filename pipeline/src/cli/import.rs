@@ -1,0 +1,121 @@
+//! `latent-align import FILE [--into NAME]`
+
+use crate::config::{NAME, is_name};
+use crate::console::Console;
+use crate::run::{Signals, Workshop};
+use crate::store::{Digests, Key, RunFolder, Stage, Store};
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use latent_align_stages::Error;
+use serde::Serialize;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The checkpoint: `.pt` / `.pth` with the keys `ema` or `model`, or `.safetensors`
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Link the flow as artifacts/runs/NAME/pretrain-flow
+    #[arg(long, value_name = "NAME", default_value = "imported")]
+    into: String,
+    /// Where the checkpoint has its noise: `reversed` at t = 1, as the paper's code does; `forward` at
+    /// t = 0, as this program does
+    #[arg(long, value_enum, default_value_t)]
+    time: Time,
+    /// Factor on time before the checkpoint's embedding of it
+    #[arg(long, value_name = "FACTOR", default_value_t = 1000.0)]
+    time_scale: f64,
+    /// Which weights of the checkpoint
+    #[arg(long, value_enum, default_value_t)]
+    key: Weights,
+    /// Where to check the weights: cpu, cuda, cuda:N or remote:URL
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+/// The direction of time in a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Time {
+    /// Data at t = 0, noise at t = 1.
+    #[default]
+    Reversed,
+    /// Noise at t = 0, data at t = 1.
+    Forward,
+}
+
+/// Which weights of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weights {
+    /// The moving average.
+    #[default]
+    Ema,
+    /// The last step's.
+    Model,
+}
+
+/// INTEGRATION: to be replaced by `latent_align_stages::flows::ImportConfig` (see `pending`).
+#[derive(Debug, Clone, Serialize)]
+pub struct ImportConfig {
+    /// The checkpoint.
+    pub file: PathBuf,
+    /// Its direction of time.
+    pub time: Time,
+    /// Its factor on time.
+    pub time_scale: f64,
+    /// Which of its weights.
+    pub key: Weights,
+}
+
+/// Commits an artifact of stage `pretrain-flow` and prints how to use it.
+pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    if !is_name(&arguments.into) {
+        return Err(
+            Error::input(format!("--into: found {}, expected {NAME}", arguments.into)).into(),
+        );
+    }
+    if !(arguments.time_scale.is_finite() && arguments.time_scale > 0.0) {
+        let found = arguments.time_scale;
+        return Err(Error::input(format!(
+            "--time-scale: found {found}, expected a positive number such as 1000"
+        ))
+        .into());
+    }
+    store.open_for_writing()?;
+    let mut digests = Digests::of_store(store.root());
+    let record = digests.of(&arguments.file)?;
+    let file = std::path::absolute(&arguments.file).context("the current folder is gone")?;
+    let config = ImportConfig {
+        file: file.clone(),
+        time: arguments.time,
+        time_scale: arguments.time_scale,
+        key: arguments.key,
+    };
+    let key = Key {
+        stage: Stage::PretrainFlow,
+        config: json!({ "import": ImportConfig { file: PathBuf::new(), ..config.clone() } }),
+        seed: 0,
+        inputs: vec![("import.file".into(), file, record)],
+        upstream: Vec::new(),
+    };
+    let mut workshop = Workshop {
+        store,
+        console,
+        signals: Signals::listen()?,
+        device: arguments.device.parse()?,
+        digests,
+    };
+    let manifest = workshop.fill(&key, Vec::new(), |context| {
+        crate::pending::import(&config, context)
+    })?;
+    let place = store.artifact(key.stage, &manifest.fingerprint);
+    RunFolder::of(store, &arguments.into).link(key.stage, &place)?;
+    console.print(&format!(
+        "Use it with `flow: {}` in place of `pretrain_flow`.\n{}\n",
+        manifest.fingerprint,
+        place.display()
+    ))
+}

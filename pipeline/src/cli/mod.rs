@@ -1,0 +1,141 @@
+//! The command line: one file a subcommand.
+
+pub mod config;
+pub mod features;
+pub mod import;
+pub mod inspect;
+pub mod plan;
+pub mod run;
+
+use crate::config::Overrides;
+use crate::console::{Console, LogFormat};
+use crate::failure::EXIT_CODES;
+use crate::store::Store;
+use anyhow::Result;
+use clap::{ArgAction, Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Train latent spaces that follow a distribution known only by samples, and prove it with
+/// likelihoods.
+#[derive(Debug, Parser)]
+#[command(name = "latent-align", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The folder of artifacts [default: $LATENT_ALIGN_ARTIFACTS or `artifacts`]
+    #[arg(long, global = true, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// Say more: -v what happens, -vv why, -vvv everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Say less: no progress and no warnings
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// How logs and progress are written to stderr
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring every stage of an experiment up to date
+    Run(run::Arguments),
+    /// Show what `run` would do, and why
+    Plan(plan::Arguments),
+    /// Print a configuration with all its values, the defaults, or the JSON Schema
+    Config(config::Arguments),
+    /// Look at artifacts: all as a table, or one in full
+    Inspect(inspect::Arguments),
+    /// Make a flow artifact of a checkpoint trained elsewhere
+    Import(import::Arguments),
+    /// Look at features, or generate some whose density is known
+    Features(features::Arguments),
+}
+
+/// An experiment on the command line.
+#[derive(Debug, Args)]
+pub struct ExperimentArguments {
+    /// The experiment's YAML file
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+    #[command(flatten)]
+    pub overrides: OverrideArguments,
+}
+
+/// What replaces values of the file.
+#[derive(Debug, Args)]
+pub struct OverrideArguments {
+    /// Replace a value, as in `--set train_autoencoder.regulariser.weight=0.01`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Replace `device`: cpu, cuda, cuda:N or remote:URL
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+impl From<&OverrideArguments> for Overrides {
+    fn from(arguments: &OverrideArguments) -> Self {
+        Self {
+            set: arguments.set.clone(),
+            device: arguments.device.clone(),
+        }
+    }
+}
+
+impl Cli {
+    /// The console that the options ask for.
+    pub fn console(&self) -> Console {
+        let verbosity = if self.global.quiet {
+            -1
+        } else {
+            i8::try_from(self.global.verbose).unwrap_or(i8::MAX)
+        };
+        Console::start(verbosity, self.global.log_format)
+    }
+
+    /// Does what was asked for.
+    pub fn execute(&self, console: &Console) -> Result<()> {
+        let store = self.store();
+        match &self.command {
+            Command::Run(arguments) => run::run(arguments, &store, console),
+            Command::Plan(arguments) => plan::run(arguments, &store, console),
+            Command::Config(arguments) => config::run(arguments, console),
+            Command::Inspect(arguments) => inspect::run(arguments, &store, console),
+            Command::Import(arguments) => import::run(arguments, &store, console),
+            Command::Features(arguments) => features::run(arguments, console),
+        }
+    }
+
+    fn store(&self) -> Store {
+        let given = self.global.artifacts.clone();
+        let variable = || std::env::var_os("LATENT_ALIGN_ARTIFACTS").filter(|v| !v.is_empty());
+        Store::at(
+            given
+                .or_else(|| variable().map(PathBuf::from))
+                .unwrap_or_else(|| PathBuf::from("artifacts")),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

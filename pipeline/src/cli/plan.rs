@@ -1,0 +1,35 @@
+//! `latent-align plan CONFIG`
+
+use super::ExperimentArguments;
+use crate::config;
+use crate::console::Console;
+use crate::store::{Digests, Store};
+use anyhow::Result;
+use clap::Args;
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+}
+
+/// Prints the plan. Runs nothing and needs no writable folder.
+pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    let experiment = &arguments.experiment;
+    let loaded = config::load(&experiment.config, &(&experiment.overrides).into())?;
+    let mut digests = Digests::of_store(store.root());
+    let plan = crate::plan::make(&loaded.experiment, store, &mut digests)?;
+    digests.save();
+    let end = match plan.to_run().count() {
+        0 => "Nothing to do: every stage is up to date.".to_owned(),
+        1 => "1 stage would run.".to_owned(),
+        some => format!("{some} stages would run."),
+    };
+    console.print(&format!(
+        "{} ({})\n{}\n{end}\n",
+        loaded.experiment.name,
+        loaded.file.display(),
+        plan.render()
+    ))
+}

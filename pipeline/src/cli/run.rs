@@ -1,0 +1,27 @@
+//! `latent-align run CONFIG`
+
+use super::ExperimentArguments;
+use crate::config;
+use crate::console::Console;
+use crate::store::Store;
+use anyhow::Result;
+use clap::Args;
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+}
+
+/// Runs the experiment and prints its summary, which ends with the path of what was written.
+pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    let experiment = &arguments.experiment;
+    let loaded = config::load(&experiment.config, &(&experiment.overrides).into())?;
+    let summary = crate::run::run(&loaded, store, console)?;
+    console.print(&format!(
+        "{}\n{}\n",
+        summary.markdown(),
+        summary.folder().join("summary.md").display()
+    ))
+}

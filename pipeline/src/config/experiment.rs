@@ -1,0 +1,112 @@
+//! What a YAML file says: one section per stage.
+
+use latent_align_stages::devices::DeviceChoice;
+use latent_align_stages::problems::Problems;
+use latent_align_stages::{estimate_nll, pretrain_flow, train_autoencoder};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One experiment: a flow, an autoencoder aligned with it, and what the likelihoods say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Names the folder under artifacts/runs: 1 to 64 letters, digits, `.`, `_` or `-`.
+    pub name: String,
+    /// The seed every random stream derives from.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where tensors live: `cpu`, `cuda`, `cuda:N` or `remote:URL`. Not part of an artifact's identity.
+    #[serde(default = "cpu")]
+    pub device: String,
+    /// Use this finished flow instead of pretraining one: the start of its fingerprint (four or more
+    /// characters), or the path of its artifact relative to this file.
+    #[serde(default)]
+    pub flow: Option<String>,
+    /// Stage 1; exactly one of `flow` and `pretrain_flow` is given.
+    #[serde(default)]
+    pub pretrain_flow: Option<pretrain_flow::Config>,
+    /// Stage 2; left out when absent.
+    #[serde(default)]
+    pub train_autoencoder: Option<train_autoencoder::Config>,
+    /// Stage 3; left out when absent, `{}` for all its defaults.
+    #[serde(default)]
+    pub estimate_nll: Option<estimate_nll::Config>,
+}
+
+fn cpu() -> String {
+    "cpu".into()
+}
+
+impl Experiment {
+    /// Every value that is out of range, section by section.
+    pub fn problems(&self) -> Problems {
+        let mut problems = Problems::new();
+        let p = &mut problems;
+        p.require(is_name(&self.name), "name", &self.name, NAME);
+        p.require(
+            self.device.parse::<DeviceChoice>().is_ok(),
+            "device",
+            &self.device,
+            "`cpu`, `cuda`, `cuda:N` or `remote:URL`",
+        );
+        match (&self.flow, &self.pretrain_flow) {
+            (None, None) => p.require(
+                false,
+                "pretrain_flow",
+                "neither `pretrain_flow` nor `flow`",
+                "one of them: a section that pretrains a flow, or a finished flow to use",
+            ),
+            (Some(_), Some(_)) => p.require(
+                false,
+                "flow",
+                "both `flow` and `pretrain_flow`",
+                "one of them: a finished flow to use, or a section that pretrains one",
+            ),
+            (Some(flow), None) => p.require(
+                !flow.trim().is_empty(),
+                "flow",
+                "nothing",
+                "the start of a fingerprint, or the path of an artifact",
+            ),
+            (None, Some(_)) => {}
+        }
+        if let Some(stage) = &self.pretrain_flow {
+            p.section("pretrain_flow", |p| stage.check(p));
+        }
+        if let Some(stage) = &self.train_autoencoder {
+            p.section("train_autoencoder", |p| stage.check(p));
+        }
+        if let Some(stage) = &self.estimate_nll {
+            p.section("estimate_nll", |p| stage.check(p));
+        }
+        problems
+    }
+}
+
+/// What [`is_name`] accepts, in words.
+pub const NAME: &str = "1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot";
+
+/// True for names that may become a folder.
+pub fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_leave_their_folder() {
+        for good in ["ring", "ring-2.1_b", "0"] {
+            assert!(is_name(good), "{good}");
+        }
+        let long = "a".repeat(65);
+        for bad in ["", ".", "..", ".hidden", "a/b", "a b", "é", "a\0", &long] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+}

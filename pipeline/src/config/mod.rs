@@ -1,0 +1,127 @@
+//! From a YAML file to a validated [`Experiment`].
+//!
+//! One direction, each step once: text -> typed struct (errors with line and column) -> `--set`
+//! -> paths made absolute -> every value checked. Nothing downstream sees raw input.
+
+mod defaults;
+mod experiment;
+mod overrides;
+mod paths;
+mod suggest;
+mod tree;
+mod yaml;
+
+pub use defaults::{commented_defaults, json_schema};
+pub use experiment::Experiment;
+pub use experiment::{NAME, is_name};
+pub use paths::is_fingerprint_prefix;
+pub use tree::flatten;
+pub use yaml::parse_value;
+
+use latent_align_stages::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// What the command line says about the experiment besides the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `key=value` pairs, in order.
+    pub set: Vec<String>,
+    /// Replaces `device`.
+    pub device: Option<String>,
+}
+
+/// An experiment ready to be planned, and the file it came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Every value typed, checked, and every path absolute.
+    pub experiment: Experiment,
+    /// The file it was read from.
+    pub file: PathBuf,
+}
+
+/// Reads, overrides and checks the experiment in `file`.
+///
+/// # Errors
+/// [`Error::Input`] that names the file and, for a mistake in it, line, column and the nearest key;
+/// values out of range are reported all at once.
+pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded> {
+    let text = yaml::read(file)?;
+    let mut experiment: Experiment = yaml::parse(&text, &file.display().to_string())?;
+    experiment = overrides::apply(experiment, &overrides.set)?;
+    if let Some(device) = &overrides.device {
+        experiment.device.clone_from(device);
+    }
+    paths::make_absolute(&mut experiment, file)?;
+    check(&experiment, file)?;
+    Ok(Loaded {
+        experiment,
+        file: file.to_owned(),
+    })
+}
+
+fn check(experiment: &Experiment, file: &Path) -> Result<()> {
+    let problems = experiment.problems();
+    match problems.messages() {
+        [] => Ok(()),
+        [one] => Err(Error::input(format!("{}: {one}", file.display()))),
+        many => Err(Error::input(format!(
+            "{}: {} problems\n  {}",
+            file.display(),
+            many.len(),
+            many.join("\n  ")
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_text(text: &str, set: &[&str]) -> Result<Loaded> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("experiment.yaml");
+        std::fs::write(&file, text).unwrap();
+        load(
+            &file,
+            &Overrides {
+                set: set.iter().map(|s| (*s).to_owned()).collect(),
+                device: None,
+            },
+        )
+    }
+
+    #[test]
+    fn all_values_out_of_range_are_reported_at_once() {
+        let text = "name: a/b\nseed: 1\ndevice: gpu\n\
+                    pretrain_flow: {features: {file: a.h5}, steps: 0, network: {width: 0}}\n";
+        let message = load_text(text, &[]).unwrap_err().to_string();
+        for part in [
+            "4 problems",
+            "name: found a/b",
+            "device: found gpu",
+            "pretrain_flow.steps: found 0",
+            "pretrain_flow.network.width: found 0",
+        ] {
+            assert!(message.contains(part), "{part} is missing from\n{message}");
+        }
+    }
+
+    #[test]
+    fn an_override_is_checked_like_the_file() {
+        let text = "name: a\npretrain_flow: {features: {file: a.h5}}\n";
+        let message = load_text(text, &["pretrain_flow.steps=0"]).unwrap_err();
+        assert!(message.to_string().contains("pretrain_flow.steps: found 0"));
+        let loaded = load_text(text, &["pretrain_flow.steps=7"]).unwrap();
+        assert_eq!(loaded.experiment.pretrain_flow.unwrap().steps, 7);
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file_and_become_absolute() {
+        let text = "name: a\npretrain_flow: {features: {file: a.h5}}\n";
+        let loaded = load_text(text, &["pretrain_flow.features.file=sub/../b.h5"]).unwrap();
+        let path = loaded.experiment.pretrain_flow.unwrap().features.file;
+        assert!(path.is_absolute());
+        assert!(path.ends_with("b.h5"));
+        assert_eq!(path.parent(), loaded.file.parent());
+    }
+}

@@ -1,0 +1,231 @@
+//! `--set key=value`: any key of the experiment, type-checked.
+//!
+//! The typed experiment, defaults included, becomes a tree; the key is replaced in the tree; the
+//! tree becomes an experiment again, and its types decide.
+
+use super::Experiment;
+use super::suggest::{did_you_mean, list};
+use super::yaml::parse_value;
+use latent_align_stages::{Error, Result};
+use serde_json::{Map, Value};
+
+/// `experiment` with every `key=value` of `set` applied in order.
+pub fn apply(experiment: Experiment, set: &[String]) -> Result<Experiment> {
+    if set.is_empty() {
+        return Ok(experiment);
+    }
+    let mut tree = serde_json::to_value(&experiment)
+        .map_err(|e| Error::input(format!("the configuration cannot be overridden: {e}")))?;
+    for assignment in set {
+        let (key, text) = assignment.split_once('=').ok_or_else(|| {
+            Error::input(format!(
+                "--set {assignment}: expected key=value, such as --set pretrain_flow.steps=1000"
+            ))
+        })?;
+        let value = parse_value(text, &format!("--set {key}"))?;
+        replace(&mut tree, key, value, text)
+            .map_err(|why| Error::input(format!("--set {assignment}: {why}")))?;
+    }
+    serde_path_to_error::deserialize(&tree).map_err(|e| explain(&e, set))
+}
+
+/// Puts `value` at the dotted `key`.
+fn replace(tree: &mut Value, key: &str, value: Value, text: &str) -> Result<(), String> {
+    let (parents, last) = match key.rsplit_once('.') {
+        Some((parents, last)) => (parents.split('.').collect(), last),
+        None => (Vec::new(), key),
+    };
+    if last.is_empty() || parents.iter().any(|p: &&str| p.is_empty()) {
+        return Err("the key is empty or has an empty part".into());
+    }
+    let mut node = tree;
+    for (depth, part) in parents.iter().enumerate() {
+        node = child(node, part, &parents[..depth])?;
+    }
+    match node {
+        Value::Null => *node = Value::Object(Map::new()),
+        Value::Object(_) | Value::Array(_) => {}
+        _ => return Err(not_a_section(&parents)),
+    }
+    match node {
+        // The keys beside a kind belong to it; a new kind starts from its own defaults.
+        Value::Object(map) if last == "kind" => {
+            if map.get(last) != Some(&value) {
+                map.clear();
+                map.insert(last.into(), value);
+            }
+        }
+        Value::Object(map) => {
+            let is_text = map.get(last).is_some_and(Value::is_string);
+            let value = match value {
+                Value::Number(_) | Value::Bool(_) if is_text => Value::String(text.into()),
+                value => value,
+            };
+            map.insert(last.into(), value);
+        }
+        list => *child(list, last, &parents)? = value,
+    }
+    Ok(())
+}
+
+fn child<'a>(node: &'a mut Value, part: &str, above: &[&str]) -> Result<&'a mut Value, String> {
+    if node.is_null() {
+        *node = Value::Object(Map::new());
+    }
+    match node {
+        Value::Object(map) => {
+            // A section that is absent and has no place in the tree may still be a key of the type.
+            Ok(map.entry(part).or_insert(Value::Null))
+        }
+        Value::Array(items) => {
+            let length = items.len();
+            part.parse::<usize>()
+                .ok()
+                .and_then(|i| items.get_mut(i))
+                .ok_or_else(|| format!("`{part}` is not an index below {length}"))
+        }
+        _ => Err(not_a_section(above)),
+    }
+}
+
+fn not_a_section(path: &[&str]) -> String {
+    format!("`{}` is a value, not a section", path.join("."))
+}
+
+/// Serde's message about a tree, in the words of the person who wrote `--set`.
+fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[String]) -> Error {
+    let path = error.path().to_string();
+    let message = error.inner().to_string();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let section = if path == "." { "" } else { &path };
+    let wrong = match quoted.as_slice() {
+        [word, expected @ ..] if message.starts_with("unknown field") => {
+            let section = section.strip_suffix(word).unwrap_or(section);
+            let section = section.trim_end_matches('.');
+            let place = if section.is_empty() {
+                String::new()
+            } else {
+                format!(" in `{section}`")
+            };
+            with_hint(
+                format!("unknown key `{word}`{place}, expected {}", list(expected)),
+                word,
+                expected,
+            )
+        }
+        [word, expected @ ..] if message.starts_with("unknown variant") => with_hint(
+            format!(
+                "{section}: unknown value `{word}`, expected {}",
+                list(expected)
+            ),
+            word,
+            expected,
+        ),
+        [word, ..] if message.starts_with("missing field") => {
+            let place = if section.is_empty() {
+                (*word).to_owned()
+            } else {
+                format!("{section}.{word}")
+            };
+            format!("the key `{place}` is missing")
+        }
+        _ => format!("{section}: {message}"),
+    };
+    let given = set.iter().map(|s| format!("--set {s}"));
+    Error::input(format!("{}: {wrong}", given.collect::<Vec<_>>().join(" ")))
+}
+
+fn with_hint(message: String, word: &str, expected: &[&str]) -> String {
+    match did_you_mean(word, expected) {
+        Some(hint) => format!("{message}; did you mean `{hint}`?"),
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+    use latent_align_stages::alignment::RegulariserConfig;
+
+    const TEXT: &str = "name: a\npretrain_flow: {features: {file: a.h5}}\n\
+        train_autoencoder: {data: {file: b.h5}, latent: {width: 2}, regulariser: {kind: kl, weight: 3.0}}\n";
+
+    fn set(assignments: &[&str]) -> Result<Experiment> {
+        let base = yaml::parse(TEXT, "x.yaml").unwrap();
+        let set: Vec<String> = assignments.iter().map(|s| (*s).to_owned()).collect();
+        apply(base, &set)
+    }
+
+    fn message(assignment: &str) -> String {
+        set(&[assignment]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_nested_key_is_replaced() {
+        let new = set(&["train_autoencoder.regulariser.weight=0.5"]).unwrap();
+        let stage = new.train_autoencoder.unwrap();
+        assert_eq!(stage.regulariser, RegulariserConfig::Kl { weight: 0.5 });
+    }
+
+    #[test]
+    fn a_new_kind_drops_the_keys_of_the_old_one() {
+        let new = set(&["train_autoencoder.regulariser.kind=none"]).unwrap();
+        let stage = new.train_autoencoder.unwrap();
+        assert_eq!(stage.regulariser, RegulariserConfig::None);
+        let new = set(&[
+            "train_autoencoder.regulariser.kind=alignment",
+            "train_autoencoder.regulariser.draws=2",
+        ])
+        .unwrap();
+        assert!(matches!(
+            new.train_autoencoder.unwrap().regulariser,
+            RegulariserConfig::Alignment { weight, draws: 2, .. } if weight != 3.0
+        ));
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_candidates() {
+        let found = message("pretrain_flow.stpes=3");
+        assert!(
+            found.contains("unknown key `stpes` in `pretrain_flow`"),
+            "{found}"
+        );
+        assert!(found.contains("did you mean `steps`?"), "{found}");
+        let found = message("train_autoencoder.regulariser.wieght=3");
+        assert!(found.contains("did you mean `weight`?"), "{found}");
+        let found = message("sed=3");
+        assert!(found.contains("did you mean `seed`?"), "{found}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_names_its_key() {
+        let found = message("pretrain_flow.steps=many");
+        assert!(
+            found.contains("pretrain_flow.steps: invalid type: string"),
+            "{found}"
+        );
+        assert!(message("seed.x=1").contains("`seed` is a value, not a section"));
+        assert!(message("seed").contains("expected key=value"));
+        assert!(message("seed=.nan").contains(".nan"));
+    }
+
+    #[test]
+    fn an_element_of_a_list_is_replaced() {
+        let new = set(&["pretrain_flow.optimiser.betas.0=0.5"]).unwrap();
+        assert_eq!(new.pretrain_flow.unwrap().optimiser.betas[0], 0.5);
+        assert!(message("pretrain_flow.optimiser.betas.2=0.5").contains("below 2"));
+    }
+
+    #[test]
+    fn an_absent_section_appears_and_a_present_one_is_removed() {
+        let new = set(&["estimate_nll.points=9", "train_autoencoder=null"]).unwrap();
+        assert_eq!(new.estimate_nll.unwrap().points, 9);
+        assert_eq!(new.train_autoencoder, None);
+    }
+
+    #[test]
+    fn a_text_may_look_like_a_number() {
+        assert_eq!(set(&["name=2026"]).unwrap().name, "2026");
+    }
+}

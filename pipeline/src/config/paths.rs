@@ -1,0 +1,74 @@
+//! Paths in a configuration are relative to the file that names them.
+
+use super::Experiment;
+use latent_align_stages::{Error, Result};
+use std::path::{Component, Path, PathBuf};
+
+/// Makes every path in `experiment` absolute, relative ones starting at the folder of `file`.
+pub fn make_absolute(experiment: &mut Experiment, file: &Path) -> Result<()> {
+    let file = std::path::absolute(file).map_err(|e| Error::file(file, e))?;
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let mut paths = Vec::new();
+    if let Some(stage) = &mut experiment.pretrain_flow {
+        paths.extend(stage.inputs_mut());
+    }
+    if let Some(stage) = &mut experiment.train_autoencoder {
+        paths.extend(stage.inputs_mut());
+    }
+    for path in paths {
+        *path = normal(&folder.join(&*path));
+    }
+    if let Some(flow) = &mut experiment.flow
+        && !is_fingerprint_prefix(flow)
+    {
+        let path = normal(&folder.join(&*flow));
+        *flow = path
+            .to_str()
+            .ok_or_else(|| Error::input(format!("flow: {} is not UTF-8", path.display())))?
+            .to_owned();
+    }
+    Ok(())
+}
+
+/// True for what can only be the start of a fingerprint; write `./abcd` for a folder of that name.
+pub fn is_fingerprint_prefix(text: &str) -> bool {
+    (4..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// Removes `.` and `..` where that needs no look at the file system's links: a `..` is only removed
+/// together with a plain name before it, and only when that name is not a symbolic link.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if out.file_name().is_some() && !out.is_symlink() => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parent_folders_cancel() {
+        assert_eq!(normal(Path::new("/a/./b/../c")), Path::new("/a/c"));
+        assert_eq!(normal(Path::new("../a")), Path::new("../a"));
+    }
+
+    #[test]
+    fn only_hexadecimal_words_are_fingerprints() {
+        assert!(is_fingerprint_prefix("12ab"));
+        for path in ["12a", "./12ab", "flow", "12AB", "../pretrain-flow/12ab"] {
+            assert!(!is_fingerprint_prefix(path), "{path}");
+        }
+    }
+}

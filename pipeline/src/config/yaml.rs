@@ -1,0 +1,291 @@
+//! YAML text -> typed values, defensively.
+//!
+//! The size is capped before anything is parsed, aliases and nesting have a budget, `.nan` and
+//! `.inf` are refused, and the text goes straight into the typed struct so that a mistake is shown
+//! where it was made.
+
+use super::suggest::{did_you_mean, list};
+use latent_align_stages::{Error, Result};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_yaml::{Options, SnippetMode, UserMessageFormatter};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+/// No configuration is larger.
+const LARGEST: u64 = 64 * 1024;
+
+/// The text of `file`.
+///
+/// # Errors
+/// [`Error::Input`] when the file is missing, unreadable, not UTF-8, or larger than 64 KiB.
+pub fn read(file: &Path) -> Result<String> {
+    let wrong = |why: String| Error::input(format!("{}: {why}", file.display()));
+    let handle = File::open(file).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => wrong(format!("no such configuration file{}", near(file))),
+        _ => wrong(e.to_string()),
+    })?;
+    if handle.metadata().is_ok_and(|m| m.is_dir()) {
+        return Err(wrong("is a folder; expected a YAML file".into()));
+    }
+    let mut bytes = Vec::new();
+    handle
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| wrong(e.to_string()))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(wrong(format!(
+            "larger than {} KiB, which no configuration is; is this a data file?",
+            LARGEST / 1024
+        )));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        wrong(format!(
+            "not UTF-8 text (byte {}); expected YAML",
+            e.utf8_error().valid_up_to()
+        ))
+    })
+}
+
+fn near(file: &Path) -> String {
+    let folder = match file.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let names = folder.read_dir().into_iter().flatten().flatten();
+    let names = names.filter_map(|e| e.file_name().into_string().ok());
+    let names = names.filter(|n| n.ends_with(".yaml") || n.ends_with(".yml"));
+    file.file_name()
+        .and_then(|name| did_you_mean(&name.to_string_lossy(), names))
+        .map(|n| format!("; did you mean {}?", file.with_file_name(n).display()))
+        .unwrap_or_default()
+}
+
+fn options() -> Options {
+    serde_yaml::options! {
+        budget: serde_yaml::budget! {
+            max_events: 50_000,
+            max_nodes: 20_000,
+            max_aliases: 200,
+            max_anchors: 200,
+            max_depth: 32,
+            flow_nesting_limit: 32,
+            max_documents: 1,
+        },
+        alias_limits: serde_yaml::alias_limits! {
+            max_total_replayed_events: 10_000,
+            max_replay_stack_depth: 8,
+        },
+        strict_booleans: true,
+    }
+}
+
+/// The YAML `text` as a `T`; `source` is what messages call it.
+///
+/// # Errors
+/// [`Error::Input`] with the place, the line itself, what was expected, and the nearest key.
+pub fn parse<T: DeserializeOwned>(text: &str, source: &str) -> Result<T> {
+    let parsed = serde_yaml::from_str_with_options::<T>(text, options())
+        .map_err(|e| explain(&e, text, source))?;
+    // A typed number accepts `.nan`; an untyped one does not.
+    serde_yaml::from_str_with_options::<Value>(text, options())
+        .map_err(|e| explain(&e, text, source))?;
+    Ok(parsed)
+}
+
+/// One YAML value, such as the right side of `--set key=value`.
+pub fn parse_value(text: &str, source: &str) -> Result<Value> {
+    if text.len() as u64 > LARGEST {
+        return Err(Error::input(format!("{source}: larger than 64 KiB")));
+    }
+    serde_yaml::from_str_with_options(text, options()).map_err(|e| explain(&e, text, source))
+}
+
+/// A message in the words of the person who wrote the file.
+fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Error {
+    let place = error
+        .location()
+        .map(|l| (l.line() as usize, l.column() as usize));
+    let (message, hint, place) = match error.without_snippet() {
+        serde_yaml::Error::SerdeUnknownField {
+            field, expected, ..
+        } => (
+            format!("unknown key `{field}`, expected {}", list(expected)),
+            did_you_mean(field, expected),
+            refine(text, place, field, |_, after| after.starts_with(':')),
+        ),
+        serde_yaml::Error::SerdeUnknownVariant {
+            variant, expected, ..
+        } => (
+            format!("unknown value `{variant}`, expected {}", list(expected)),
+            did_you_mean(variant, expected),
+            refine(text, place, variant, |before, after| {
+                before.ends_with(':') && !after.starts_with(':')
+            }),
+        ),
+        serde_yaml::Error::SerdeMissingField { field, .. } => {
+            (format!("the key `{field}` is missing"), None, place)
+        }
+        serde_yaml::Error::DuplicateMappingKey { key: Some(key), .. } => {
+            (format!("the key `{key}` is given twice"), None, place)
+        }
+        serde_yaml::Error::NonFiniteFloat { value, .. } => (
+            format!("`{value}` is not a number a setting can have, expected a finite number"),
+            None,
+            place,
+        ),
+        serde_yaml::Error::InvalidScalar { ty, .. } => {
+            (format!("expected {}", kind_of_number(ty)), None, place)
+        }
+        other => (plain(other), None, place),
+    };
+    let mut out = match place {
+        Some((line, column)) => format!("{source}:{line}:{column}: {message}"),
+        None => format!("{source}: {message}"),
+    };
+    let hint = hint.map(|h| format!("did you mean `{h}`?"));
+    match place.and_then(|(line, column)| snippet(text, line, column, hint.as_deref())) {
+        Some(snippet) => out.push_str(&snippet),
+        None => out.extend(hint.map(|h| format!("; {h}"))),
+    }
+    Error::input(out)
+}
+
+fn plain(error: &serde_yaml::Error) -> String {
+    let rendered = error.render_with_options(serde_yaml::render_options! {
+        formatter: &UserMessageFormatter,
+        snippets: SnippetMode::Off,
+    });
+    match rendered.rfind(" at line ") {
+        Some(end) => rendered[..end].to_owned(),
+        None => rendered,
+    }
+}
+
+fn kind_of_number(ty: &str) -> &str {
+    match ty {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, zero or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "bool" => "true or false",
+        other => other,
+    }
+}
+
+/// An error inside a map with a `kind` is reported at the map; the word itself stands further down.
+/// `fits` sees what stands around it.
+fn refine(
+    text: &str,
+    place: Option<(usize, usize)>,
+    word: &str,
+    fits: impl Fn(&str, &str) -> bool,
+) -> Option<(usize, usize)> {
+    let (first, column) = place?;
+    for (number, line) in text.lines().enumerate().skip(first - 1) {
+        let skipped = if number + 1 == first { column - 1 } else { 0 };
+        for (at, _) in line.match_indices(word) {
+            let (before, after) = (&line[..at], &line[at + word.len()..]);
+            let column = before.chars().count();
+            if before.ends_with(is_word) || after.starts_with(is_word) || column < skipped {
+                continue;
+            }
+            let quotes = ['"', '\''];
+            let before = before.strip_suffix(quotes).unwrap_or(before).trim_end();
+            let after = after.strip_prefix(quotes).unwrap_or(after).trim_start();
+            if fits(before, after) {
+                return Some((number + 1, column + 1));
+            }
+        }
+    }
+    place
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn snippet(text: &str, line: usize, column: usize, hint: Option<&str>) -> Option<String> {
+    let shown: String = text
+        .lines()
+        .nth(line.checked_sub(1)?)?
+        .chars()
+        .take(160)
+        .collect();
+    if column > shown.chars().count() + 1 {
+        return None;
+    }
+    let gutter = line.to_string().len();
+    let mut out = format!("\n{:gutter$} |\n{line} | {shown}\n{:gutter$} | ", "", "");
+    let _ = write!(out, "{:1$}^", "", column.saturating_sub(1));
+    if let Some(hint) = hint {
+        let _ = write!(out, " {hint}");
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Experiment;
+
+    fn message(text: &str) -> String {
+        parse::<Experiment>(text, "x.yaml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_typo_is_shown_in_place_with_the_nearest_key() {
+        let found = message("name: a\npretrain_flw:\n  steps: 3\n");
+        assert!(found.starts_with("x.yaml:2:1: unknown key `pretrain_flw`"));
+        assert!(found.contains("2 | pretrain_flw:"), "{found}");
+        assert!(found.contains("^ did you mean `pretrain_flow`?"), "{found}");
+    }
+
+    #[test]
+    fn a_typo_under_a_kind_is_shown_at_the_key_itself() {
+        let text = "name: a\ntrain_autoencoder:\n  latent: {width: 2}\n  regulariser:\n    kind: kl\n    wieght: 1.0\n";
+        let found = message(text);
+        assert!(
+            found.starts_with("x.yaml:6:5: unknown key `wieght`"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn infinities_and_nan_are_refused_where_they_stand() {
+        for number in [".nan", ".inf", "-.inf", "1e999"] {
+            let text = format!(
+                "name: a\npretrain_flow:\n  features: {{file: a.h5}}\n  optimiser:\n    ema: {number}\n"
+            );
+            let found = message(&text);
+            assert!(found.starts_with("x.yaml:5:10: "), "{number}: {found}");
+        }
+    }
+
+    #[test]
+    fn an_alias_bomb_is_refused_quickly() {
+        let mut text = String::from(
+            "name: a\npretrain_flow: {features: {file: a.h5}}\nestimate_nll:\n  points: &a0 [x, x, x, x, x, x, x, x, x]\n",
+        );
+        for level in 1..12 {
+            let inner = vec![format!("*a{}", level - 1); 9].join(", ");
+            let _ = writeln!(text, "  k{level}: &a{level} [{inner}]");
+        }
+        let started = std::time::Instant::now();
+        parse::<Value>(&text, "x.yaml").unwrap_err();
+        message(&text);
+        assert!(started.elapsed().as_millis() < 500);
+    }
+
+    #[test]
+    fn nesting_has_a_limit() {
+        let text = format!("name: {}{}", "[".repeat(20_000), "]".repeat(20_000));
+        message(&text);
+    }
+
+    #[test]
+    fn a_key_given_twice_is_refused() {
+        assert!(message("name: a\nname: b\n").contains("`name` is given twice"));
+    }
+}

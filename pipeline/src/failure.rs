@@ -1,0 +1,95 @@
+//! How the process ends: one place that prints errors, and what each exit code means.
+
+use crate::console::Console;
+use crate::run::Signals;
+use latent_align_stages::Error;
+use std::process::ExitCode;
+
+/// The exit codes, for `--help`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    success; also when there was nothing to do
+  1    failure: a file that cannot be written, numbers that went wrong, a device that is not there
+  2    wrong input: command line, configuration or data; the message says what to change
+  101  a bug in this program
+  130  stopped by SIGINT (Ctrl-C)
+  143  stopped by SIGTERM
+
+Environment:
+  LATENT_ALIGN_ARTIFACTS  the folder of artifacts, where --artifacts is not given
+  LATENT_ALIGN_LOG        a tracing filter such as `debug` that replaces -v and -q for logs";
+
+/// Prints `error` with its causes and returns the exit code.
+pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
+    let stages = error.chain().find_map(|e| e.downcast_ref::<Error>());
+    let broken_pipe = error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<std::io::Error>())
+        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
+    if broken_pipe {
+        return ExitCode::SUCCESS;
+    }
+    if let Some(Error::Cancelled) = stages {
+        console.error(&format!(
+            "stopped on request; finished stages are kept. To go on:\n  {}",
+            this_command()
+        ));
+        return ExitCode::from(Signals::exit_code());
+    }
+    console.error(&format!("error: {}", describe(error)));
+    match stages {
+        Some(Error::Input(_)) => ExitCode::from(2),
+        _ => ExitCode::from(1),
+    }
+}
+
+/// The outermost message, and each cause on a line below unless it says nothing new.
+fn describe(error: &anyhow::Error) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if !lines.iter().any(|line| line.contains(&text)) {
+            lines.push(text);
+        }
+    }
+    lines.join("\n  because: ")
+}
+
+/// The command line of this process, to be pasted into a shell.
+fn this_command() -> String {
+    let words: Vec<String> = std::env::args_os()
+        .map(|word| quote(&word.to_string_lossy()))
+        .collect();
+    words.join(" ")
+}
+
+fn quote(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn words_with_spaces_survive_a_shell() {
+        assert_eq!(quote("configs/ring.yaml"), "configs/ring.yaml");
+        assert_eq!(quote("a b"), "'a b'");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Err::<(), _>(Error::input("no file"))
+            .context("stage x")
+            .context("stage x: no file")
+            .unwrap_err();
+        assert_eq!(describe(&error), "stage x: no file");
+    }
+}

@@ -1,0 +1,74 @@
+//! From what an artifact was made, and from what that was made: a tree.
+
+use crate::store::{Manifest, State, Store, state_of};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// No chain of stages is longer; a manifest that was tampered with may form a circle.
+const DEEPEST: usize = 16;
+
+/// The tree under the artifact in `dir`.
+pub fn tree(store: &Store, dir: &Path, manifest: &Manifest) -> String {
+    // An artifact's upstream lies in the store it lies in, which need not be the current one.
+    let home = dir.canonicalize().ok();
+    let home = home
+        .as_deref()
+        .and_then(Path::parent)
+        .and_then(Path::parent);
+    let home = home.map_or_else(|| store.clone(), Store::at);
+    let mut out = format!("  {} {}\n", manifest.stage, manifest.fingerprint);
+    branches(&home, manifest, "  ", 0, &mut out);
+    out
+}
+
+enum Leaf {
+    Artifact(String, Option<Box<Manifest>>),
+    File(String),
+}
+
+fn branches(store: &Store, manifest: &Manifest, indent: &str, depth: usize, out: &mut String) {
+    if depth >= DEEPEST {
+        let _ = writeln!(out, "{indent}└─ ... (deeper than any pipeline)");
+        return;
+    }
+    let mut leaves = Vec::new();
+    for input in &manifest.inputs {
+        let digest = input.digest.get(..16).unwrap_or(&input.digest);
+        leaves.push(Leaf::File(format!("{} {digest}", input.path.display())));
+    }
+    for upstream in &manifest.upstream {
+        let place: PathBuf = match &upstream.path {
+            Some(path) => path.clone(),
+            None => store.artifact(upstream.stage, &upstream.fingerprint),
+        };
+        let (note, found) = match state_of(&place) {
+            State::Absent => (" (deleted)", None),
+            State::Damaged(_) => (" (DAMAGED)", None),
+            State::Whole(now) if now.contents() != upstream.contents => {
+                (" (computed again since, with another result)", Some(now))
+            }
+            State::Whole(now) => ("", Some(now)),
+        };
+        let title = format!("{} {}{note}", upstream.stage, upstream.fingerprint);
+        leaves.push(Leaf::Artifact(title, found));
+    }
+    let last = leaves.len().saturating_sub(1);
+    for (number, leaf) in leaves.into_iter().enumerate() {
+        let (arm, below) = if number == last {
+            ("└─", "   ")
+        } else {
+            ("├─", "│  ")
+        };
+        match leaf {
+            Leaf::File(title) => {
+                let _ = writeln!(out, "{indent}{arm} {title}");
+            }
+            Leaf::Artifact(title, found) => {
+                let _ = writeln!(out, "{indent}{arm} {title}");
+                if let Some(found) = found {
+                    branches(store, &found, &format!("{indent}{below}"), depth + 1, out);
+                }
+            }
+        }
+    }
+}

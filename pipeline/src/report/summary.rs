@@ -1,0 +1,72 @@
+//! What a run brought, as Markdown that reads well in a terminal: `summary.md`.
+
+use super::{duration, markdown, number};
+use crate::config::Loaded;
+use crate::store::{Manifest, RunFolder};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The figures of every stage of an experiment.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    title: String,
+    description: String,
+    stages: Vec<Manifest>,
+    folder: PathBuf,
+}
+
+impl Summary {
+    /// The summary of `loaded`, whose stages left `manifests`.
+    pub fn new(loaded: &Loaded, folder: &RunFolder, manifests: &[Manifest]) -> Self {
+        let experiment = &loaded.experiment;
+        let mut description = format!("seed {}", experiment.seed);
+        if let Some(flow) = &experiment.flow {
+            let _ = write!(description, ", flow {flow}");
+        }
+        Self {
+            title: experiment.name.clone(),
+            description,
+            stages: manifests.to_vec(),
+            folder: folder.path().to_owned(),
+        }
+    }
+
+    /// Where the run is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The whole summary.
+    pub fn markdown(&self) -> String {
+        let mut out = format!("# {}\n\n{}\n", self.title, self.description);
+        for stage in &self.stages {
+            out.push('\n');
+            out.push_str(&section(stage));
+        }
+        out
+    }
+}
+
+fn section(stage: &Manifest) -> String {
+    let mut out = format!(
+        "## {} {}\n\n{} on {}, {} UTC\n",
+        stage.stage,
+        stage.fingerprint,
+        duration(stage.seconds),
+        stage.device,
+        stage.finished.readable()
+    );
+    if !stage.figures.0.is_empty() {
+        let mut rows = vec![vec!["figure".to_owned(), "value".to_owned()]];
+        let figures = stage.figures.0.iter();
+        rows.extend(figures.map(|(name, value)| vec![name.clone(), number(*value)]));
+        let _ = write!(out, "\n{}", markdown(&rows));
+    }
+    if !stage.warnings.is_empty() {
+        out.push('\n');
+        for warning in &stage.warnings {
+            let _ = writeln!(out, "- warning: {}", warning.replace('\n', " "));
+        }
+    }
+    out
+}

@@ -1,0 +1,130 @@
+//! One artifact: claim it, let its stage fill a draft, commit.
+
+use super::monitor::StageMonitor;
+use super::signals::Signals;
+use crate::console::Console;
+use crate::plan::stale_upstream;
+use crate::store::{Digests, Draft, Key, Lock, Manifest, Outcome, Stage, State, Store};
+use anyhow::Result;
+use latent_align_stages::Error;
+use latent_align_stages::context::{Context, Summary};
+use latent_align_stages::devices::DeviceChoice;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where artifacts are made.
+pub struct Workshop<'a> {
+    /// Where they go.
+    pub store: &'a Store,
+    /// Where progress is shown.
+    pub console: &'a Console,
+    /// Whether the user asked to stop.
+    pub signals: Signals,
+    /// Where tensors live.
+    pub device: DeviceChoice,
+    /// What is known of input files.
+    pub digests: Digests,
+}
+
+impl Workshop<'_> {
+    /// A monitor for `stage`; without a folder it keeps no metrics.
+    pub fn monitor(&self, stage: Stage, dir: Option<&Path>) -> StageMonitor<'_> {
+        StageMonitor::new(self.console, &self.signals, stage.name(), dir)
+    }
+
+    /// The artifact of `key`, made by `work` unless another process has made it meanwhile. What was
+    /// warned of before, `warnings`, is recorded with it.
+    ///
+    /// # Errors
+    /// What `work` returns, [`Error::Cancelled`] included; nothing is left behind then.
+    pub fn fill(
+        &mut self,
+        key: &Key,
+        mut warnings: Vec<String>,
+        work: impl FnOnce(&Context) -> latent_align_stages::Result<Summary>,
+    ) -> Result<Manifest> {
+        let (lock, waited) = self.claim(key)?;
+        if let State::Whole(manifest) = self.store.state(key)
+            && stale_upstream(&manifest, key).is_none()
+        {
+            let why = if waited {
+                "computed by another run meanwhile"
+            } else {
+                "kept, since what it reads turned out unchanged"
+            };
+            self.console.note(&format!("{}: {why}", key.stage));
+            return Ok(*manifest);
+        }
+        let draft = Draft::new(self.store, key, lock)?;
+        let monitor = self.monitor(key.stage, Some(draft.dir()));
+        let context = Context {
+            seed: key.seed,
+            device: self.device.open()?,
+            dir: draft.dir().to_owned(),
+            monitor: &monitor,
+        };
+        let worked = work(&context);
+        let noted = monitor.finish();
+        let figures = worked?.figures;
+        warnings.extend(noted?);
+        self.inputs_unchanged(key)?;
+        let manifest = draft.commit(
+            key,
+            Outcome {
+                figures,
+                warnings,
+                device: self.device.to_string(),
+            },
+        )?;
+        self.console.note(&format!(
+            "{}: done in {}",
+            key.stage,
+            crate::report::duration(manifest.seconds)
+        ));
+        Ok(manifest)
+    }
+
+    /// Waits for the lock on the artifact, as long as the user does; says whether it had to.
+    fn claim(&self, key: &Key) -> Result<(Lock, bool)> {
+        let folder = self.store.root().join(key.stage.name());
+        let fingerprint = key.fingerprint();
+        let mut told = false;
+        loop {
+            if self.signals.received().is_some() {
+                return Err(Error::Cancelled.into());
+            }
+            match Lock::try_claim(&folder, &fingerprint)? {
+                Ok(lock) => return Ok((lock, told)),
+                Err(holder) if !told => {
+                    told = true;
+                    self.console.note(&format!(
+                        "{} {fingerprint}: waiting for {}, which computes it",
+                        key.stage,
+                        if holder.is_empty() { "a run" } else { &holder }
+                    ));
+                }
+                Err(_) => {}
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// An input that changed while it was read makes an artifact of nothing in particular.
+    fn inputs_unchanged(&mut self, key: &Key) -> Result<()> {
+        for (name, path, before) in &key.inputs {
+            let now = self.digests.of(path)?;
+            if now != *before {
+                return Err(Error::file(
+                    path,
+                    format!(
+                        "changed while {} ran ({name}: digest {} -> {}); run again",
+                        key.stage, before.digest, now.digest
+                    ),
+                )
+                .into());
+            }
+        }
+        self.digests.save();
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! Learning curves and tables as parquet.
+//!
+//! `metrics.parquet` is rewritten as a whole while a stage runs, by a rename, so that a reader
+//! never meets half a file.
+
+use latent_align_stages::context::{Column, Table};
+use latent_align_stages::{Error, Result};
+use polars::prelude::{
+    DataFrame, IntoColumn as _, NamedFrom as _, ParquetCompression, ParquetWriter, PolarsResult,
+    Series,
+};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// At most this long are new rows kept from a reader, or longer where writing takes long.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// The rows so far.
+pub struct Metrics {
+    file: PathBuf,
+    steps: Vec<i64>,
+    /// A column per name in order of first appearance, each as long as `steps`.
+    columns: Vec<(&'static str, Vec<Option<f64>>)>,
+    written: usize,
+    next: Instant,
+}
+
+impl Metrics {
+    /// No rows; nothing is written before the first.
+    pub fn new(file: PathBuf) -> Self {
+        Self {
+            file,
+            steps: Vec::new(),
+            columns: Vec::new(),
+            written: 0,
+            next: Instant::now(),
+        }
+    }
+
+    /// Appends a row, and rewrites the file when that is due.
+    pub fn add(&mut self, step: u64, row: &[(&'static str, f64)]) -> Result<()> {
+        self.steps.push(i64::try_from(step).unwrap_or(i64::MAX));
+        let rows = self.steps.len();
+        for &(name, value) in row {
+            let at = match self.columns.iter().position(|c| c.0 == name) {
+                Some(at) => at,
+                None => {
+                    self.columns.push((name, Vec::new()));
+                    self.columns.len() - 1
+                }
+            };
+            let values = &mut self.columns[at].1;
+            values.resize(rows - 1, None);
+            values.push(Some(value));
+        }
+        for (_, values) in &mut self.columns {
+            values.resize(rows, None);
+        }
+        if Instant::now() >= self.next {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Rewrites the file if there are rows it lacks.
+    pub fn write(&mut self) -> Result<()> {
+        if self.written == self.steps.len() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let mut columns = vec![Series::new("step".into(), &self.steps).into_column()];
+        for (name, values) in &self.columns {
+            columns.push(Series::new((*name).into(), values).into_column());
+        }
+        let frame = DataFrame::new(self.steps.len(), columns);
+        write_frame(&self.file, frame)?;
+        self.written = self.steps.len();
+        // Writing must not take a noticeable share of the training.
+        self.next = Instant::now() + INTERVAL.max(started.elapsed() * 50);
+        Ok(())
+    }
+}
+
+/// Writes `table` to `file`.
+///
+/// # Errors
+/// [`Error::File`] when the columns differ in length or the disk refuses.
+pub fn write_table(file: &Path, table: &Table) -> Result<()> {
+    let height = table.columns.first().map_or(0, |c| length(&c.1));
+    let columns = table
+        .columns
+        .iter()
+        .map(|(name, column)| {
+            let name = name.as_str().into();
+            match column {
+                Column::Float(values) => Series::new(name, values),
+                Column::Int(values) => Series::new(name, values),
+                Column::Text(values) => Series::new(name, values),
+            }
+            .into_column()
+        })
+        .collect();
+    write_frame(file, DataFrame::new(height, columns))
+}
+
+fn length(column: &Column) -> usize {
+    match column {
+        Column::Float(values) => values.len(),
+        Column::Int(values) => values.len(),
+        Column::Text(values) => values.len(),
+    }
+}
+
+fn write_frame(file: &Path, frame: PolarsResult<DataFrame>) -> Result<()> {
+    let failed = |e: &dyn std::fmt::Display| Error::file(file, e);
+    let mut frame = frame.map_err(|e| failed(&e))?;
+    let temporary = file.with_extension("parquet.tmp");
+    let out = File::create(&temporary).map_err(|e| failed(&e))?;
+    ParquetWriter::new(out)
+        .with_compression(ParquetCompression::Uncompressed)
+        .set_parallel(false)
+        .finish(&mut frame)
+        .map_err(|e| failed(&e))?;
+    std::fs::rename(&temporary, file).map_err(|e| failed(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polars::prelude::{ParquetReader, SerReader as _};
+
+    fn read(file: &Path) -> DataFrame {
+        ParquetReader::new(File::open(file).unwrap())
+            .finish()
+            .unwrap()
+    }
+
+    #[test]
+    fn rows_with_different_names_share_one_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::new(dir.path().join("metrics.parquet"));
+        metrics.add(1, &[("loss", 2.0)]).unwrap();
+        metrics.add(2, &[("loss", 1.0), ("held_out", 1.5)]).unwrap();
+        metrics.add(3, &[]).unwrap();
+        metrics.write().unwrap();
+        let frame = read(&dir.path().join("metrics.parquet"));
+        assert_eq!(frame.shape(), (3, 3));
+        let held_out = frame.column("held_out").unwrap();
+        assert_eq!(held_out.null_count(), 2);
+        let losses = frame.column("loss").unwrap().f64().unwrap();
+        assert_eq!(losses.get(1), Some(1.0));
+        assert_eq!(dir.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_first_row_is_written_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::new(dir.path().join("metrics.parquet"));
+        metrics.add(1, &[("loss", 2.0)]).unwrap();
+        assert_eq!(read(&dir.path().join("metrics.parquet")).height(), 1);
+    }
+
+    #[test]
+    fn a_table_keeps_its_types() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("points.parquet");
+        let mut table = Table::default();
+        table
+            .float("nll", vec![1.0, f64::NAN])
+            .int("index", vec![0, 1])
+            .text("region", vec!["grid".into(), "latents".into()]);
+        write_table(&file, &table).unwrap();
+        let frame = read(&file);
+        assert_eq!(
+            frame.column("index").unwrap().i64().unwrap().get(1),
+            Some(1)
+        );
+        assert_eq!(
+            frame.column("region").unwrap().str().unwrap().get(0),
+            Some("grid")
+        );
+        table.int("short", vec![1]);
+        assert!(write_table(&file, &table).is_err());
+    }
+}

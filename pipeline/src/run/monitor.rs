@@ -1,0 +1,106 @@
+//! What a stage reports to: progress on the console, learning curves and tables in its folder.
+
+use super::metrics::{Metrics, write_table};
+use super::progress::Progress;
+use super::signals::Signals;
+use crate::console::Console;
+use latent_align_stages::context::{Monitor, Table};
+use latent_align_stages::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The monitor of one stage, or of anything else that reports like one.
+pub struct StageMonitor<'a> {
+    signals: &'a Signals,
+    name: &'static str,
+    dir: Option<PathBuf>,
+    inner: Mutex<Inner<'a>>,
+}
+
+struct Inner<'a> {
+    progress: Progress<'a>,
+    metrics: Option<Metrics>,
+    /// The first failure to write the metrics; a training is not lost to it before its end.
+    failed: Option<Error>,
+    warnings: Vec<String>,
+}
+
+impl<'a> StageMonitor<'a> {
+    /// A monitor that writes into `dir`, or, without one, only shows.
+    pub fn new(
+        console: &'a Console,
+        signals: &'a Signals,
+        name: &'static str,
+        dir: Option<&Path>,
+    ) -> Self {
+        Self {
+            signals,
+            name,
+            dir: dir.map(Path::to_owned),
+            inner: Mutex::new(Inner {
+                progress: Progress::new(console, name),
+                metrics: dir.map(|d| Metrics::new(d.join("metrics.parquet"))),
+                failed: None,
+                warnings: Vec::new(),
+            }),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner<'a>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the bars, writes the last metrics, and returns the warnings.
+    pub fn finish(&self) -> Result<Vec<String>> {
+        let mut inner = self.inner();
+        inner.progress.clear();
+        if let Some(metrics) = &mut inner.metrics {
+            metrics.write()?;
+        }
+        match inner.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(&mut inner.warnings)),
+        }
+    }
+}
+
+impl Monitor for StageMonitor<'_> {
+    fn cancelled(&self) -> bool {
+        self.signals.received().is_some()
+    }
+
+    fn progress(&self, task: &str, done: u64, total: u64, note: &str) {
+        self.inner().progress.update(task, done, total, note);
+    }
+
+    fn metrics(&self, step: u64, row: &[(&'static str, f64)]) {
+        let inner = &mut *self.inner();
+        if let Some(metrics) = &mut inner.metrics
+            && let Err(error) = metrics.add(step, row)
+        {
+            tracing::warn!("{error}");
+            inner.failed.get_or_insert(error);
+        }
+    }
+
+    fn table(&self, name: &str, table: &Table) -> Result<()> {
+        let Some(dir) = &self.dir else {
+            return Err(Error::file(
+                name,
+                "no table can be written before the stage runs",
+            ));
+        };
+        if !crate::config::is_name(name) {
+            return Err(Error::file(name, "not the name of a table"));
+        }
+        write_table(&dir.join(format!("{name}.parquet")), table)
+    }
+
+    fn warn(&self, message: &str) {
+        tracing::warn!("{}: {message}", self.name);
+        let inner = &mut *self.inner();
+        if !inner.warnings.iter().any(|w| w == message) {
+            inner.warnings.push(message.to_owned());
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Ctrl-C and SIGTERM: the first asks, the second takes.
+
+use anyhow::{Context as _, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// The signal received, if any, wherever it was listened for.
+static RECEIVED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the user asked to stop.
+#[derive(Debug, Clone)]
+pub struct Signals {
+    signal: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// Starts to listen. From now on the first signal is only noted, and a second one ends the
+    /// process at once.
+    pub fn listen() -> Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
+        let signal = Arc::new(AtomicUsize::new(0));
+        for number in [SIGINT, SIGTERM] {
+            // Handlers run in the order of registration: the first arrival finds `asked` unset.
+            flag::register_conditional_default(number, Arc::clone(&asked))
+                .and_then(|_| flag::register(number, Arc::clone(&asked)))
+                .and_then(|_| {
+                    flag::register_usize(
+                        number,
+                        Arc::clone(&signal),
+                        number.unsigned_abs() as usize,
+                    )
+                })
+                .context("cannot listen for signals")?;
+        }
+        Ok(Self { signal })
+    }
+
+    /// The signal received first or last, if any.
+    pub fn received(&self) -> Option<usize> {
+        let number = self.signal.load(Ordering::SeqCst);
+        if number == 0 {
+            return None;
+        }
+        RECEIVED.store(number, Ordering::SeqCst);
+        Some(number)
+    }
+
+    /// The exit code of a process that stopped on request: 128 and the signal.
+    pub fn exit_code() -> u8 {
+        match RECEIVED.load(Ordering::SeqCst) {
+            0 => 130,
+            number => 128 + u8::try_from(number).unwrap_or(2),
+        }
+    }
+}

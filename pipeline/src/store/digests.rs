@@ -1,0 +1,216 @@
+//! Digests of whole files, and a cache of them for inputs.
+//!
+//! An input of many gigabytes is digested once: the cache remembers size, modification time and
+//! inode, and is only a shortcut. It can be deleted at any time.
+
+use latent_align_stages::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Content and length of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// BLAKE3 of the whole file, in hexadecimal.
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl FileRecord {
+    /// Reads `path` once, in pieces.
+    pub fn of(path: &Path) -> Result<Self> {
+        let failed = |e| Error::file(path, e);
+        let mut file = File::open(path).map_err(failed)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; 1 << 20];
+        let mut size = 0;
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => {
+                    hasher.update(&buffer[..n]);
+                    size += n as u64;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+        Ok(Self {
+            digest: hasher.finalize().to_hex().to_string(),
+            size,
+        })
+    }
+}
+
+/// Digests of inputs, remembered in `.digests.json`.
+#[derive(Debug)]
+pub struct Digests {
+    file: PathBuf,
+    known: BTreeMap<PathBuf, Entry>,
+    changed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    size: u64,
+    mtime_ns: i128,
+    inode: u64,
+    digest: String,
+}
+
+impl Digests {
+    /// The cache of the store at `root`; empty when there is none or it cannot be read.
+    pub fn of_store(root: &Path) -> Self {
+        let file = root.join(".digests.json");
+        Self {
+            known: read(&file),
+            file,
+            changed: false,
+        }
+    }
+
+    /// Content and length of `path`, from the cache where the file has not been touched since.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it is missing or not a file.
+    pub fn of(&mut self, path: &Path) -> Result<FileRecord> {
+        let meta = std::fs::metadata(path)
+            .map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => format!("{}: no such file", path.display()),
+                _ => format!("{}: {e}", path.display()),
+            })
+            .map_err(Error::input)?;
+        if !meta.is_file() {
+            return Err(Error::input(format!(
+                "{}: not a regular file; expected a file",
+                path.display()
+            )));
+        }
+        let touched = mtime_ns(&meta);
+        if let Some(entry) = self.known.get(path)
+            && (entry.size, entry.mtime_ns, entry.inode) == (meta.len(), touched, meta.ino())
+        {
+            return Ok(FileRecord {
+                digest: entry.digest.clone(),
+                size: entry.size,
+            });
+        }
+        tracing::debug!(path = %path.display(), size = meta.len(), "digesting an input");
+        let record = FileRecord::of(path)?;
+        // A file touched within the clock's resolution may change again without a new time.
+        let settled = SystemTime::now()
+            .duration_since(meta.modified().unwrap_or(SystemTime::now()))
+            .is_ok_and(|age| age > Duration::from_secs(2));
+        if settled {
+            self.known.insert(
+                path.to_owned(),
+                Entry {
+                    size: meta.len(),
+                    mtime_ns: touched,
+                    inode: meta.ino(),
+                    digest: record.digest.clone(),
+                },
+            );
+            self.changed = true;
+        }
+        Ok(record)
+    }
+
+    /// Remembers what was computed. A store that cannot be written only costs the next run time.
+    pub fn save(&mut self) {
+        if !self.changed || !self.file.parent().is_some_and(Path::is_dir) {
+            return;
+        }
+        let mut all = read(&self.file);
+        all.append(&mut self.known.clone());
+        let temporary = self
+            .file
+            .with_extension(format!("json.tmp-{}", std::process::id()));
+        let written = serde_json::to_vec(&all)
+            .map_err(std::io::Error::other)
+            .and_then(|bytes| std::fs::write(&temporary, bytes))
+            .and_then(|()| std::fs::rename(&temporary, &self.file));
+        match written {
+            Ok(()) => self.changed = false,
+            Err(e) => {
+                tracing::debug!("{}: {e}", self.file.display());
+                let _ = std::fs::remove_file(&temporary);
+            }
+        }
+    }
+}
+
+fn read(file: &Path) -> BTreeMap<PathBuf, Entry> {
+    std::fs::read(file)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
+}
+
+fn mtime_ns(meta: &Metadata) -> i128 {
+    i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn age(path: &Path, seconds: u64) {
+        let past = SystemTime::now() - Duration::from_secs(seconds);
+        File::options()
+            .write(true)
+            .open(path)
+            .and_then(|f| f.set_modified(past))
+            .unwrap();
+    }
+
+    #[test]
+    fn a_changed_file_has_a_new_digest_and_an_untouched_one_is_not_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("input.h5");
+        std::fs::write(&path, b"one").unwrap();
+        age(&path, 100);
+        let mut digests = Digests::of_store(dir.path());
+        let one = digests.of(&path).unwrap();
+        assert_eq!(one.digest, blake3::hash(b"one").to_hex().to_string());
+        digests.save();
+
+        let mut again = Digests::of_store(dir.path());
+        assert_eq!(again.of(&path).unwrap(), one);
+        assert!(!again.changed);
+
+        std::fs::write(&path, b"two").unwrap();
+        age(&path, 50);
+        assert_ne!(again.of(&path).unwrap(), one);
+    }
+
+    #[test]
+    fn a_file_touched_just_now_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("input.h5");
+        std::fs::write(&path, b"one").unwrap();
+        let mut digests = Digests::of_store(dir.path());
+        digests.of(&path).unwrap();
+        assert!(!digests.changed);
+    }
+
+    #[test]
+    fn a_damaged_cache_is_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(".digests.json"), b"{{{").unwrap();
+        assert!(Digests::of_store(dir.path()).known.is_empty());
+    }
+
+    #[test]
+    fn a_missing_input_is_wrong_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = Digests::of_store(dir.path()).of(&dir.path().join("no.h5"));
+        assert!(matches!(missing, Err(Error::Input(_))));
+    }
+}

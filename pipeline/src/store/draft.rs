@@ -1,0 +1,317 @@
+//! An artifact being made: a temporary folder that becomes the artifact at once, or vanishes.
+
+use super::clock::Timestamp;
+use super::digests::FileRecord;
+use super::key::Key;
+use super::lock::Lock;
+use super::manifest::{Figures, InputRecord, MANIFEST, Manifest, Program, UpstreamRecord};
+use super::verify::is_confined;
+use super::{FORMAT, Store};
+use latent_align_stages::{Error, Result};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What a stage brought back.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Its final figures.
+    pub figures: Vec<(String, f64)>,
+    /// What the reader should know.
+    pub warnings: Vec<String>,
+    /// The device it ran on.
+    pub device: String,
+}
+
+/// A folder to fill. Dropped without [`Draft::commit`], it is removed.
+#[derive(Debug)]
+pub struct Draft {
+    store: Store,
+    folder: PathBuf,
+    fingerprint: String,
+    started: Timestamp,
+    clock: Instant,
+    _lock: Lock,
+}
+
+impl Draft {
+    /// An empty temporary folder for the artifact that `lock` claims.
+    pub fn new(store: &Store, key: &Key, lock: Lock) -> Result<Self> {
+        let fingerprint = key.fingerprint();
+        let folder = store
+            .root()
+            .join(key.stage.name())
+            .join(format!(".tmp-{fingerprint}-{}", std::process::id()));
+        let failed = |e| Error::file(&folder, e);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(failed)?;
+        }
+        std::fs::create_dir(&folder).map_err(failed)?;
+        Ok(Self {
+            store: store.clone(),
+            folder,
+            fingerprint,
+            started: Timestamp::now(),
+            clock: Instant::now(),
+            _lock: lock,
+        })
+    }
+
+    /// The folder to fill.
+    pub fn dir(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Digests and syncs every output, writes the manifest, and renames the folder into place.
+    /// Reads each output once.
+    ///
+    /// # Errors
+    /// [`Error::File`] names what could not be written; then no artifact exists, or the one that
+    /// was there before still does.
+    pub fn commit(self, key: &Key, outcome: Outcome) -> Result<Manifest> {
+        let mut outputs = BTreeMap::new();
+        collect(&self.folder, &self.folder, &mut outputs)?;
+        let manifest = Manifest {
+            format: FORMAT,
+            stage: key.stage,
+            fingerprint: self.fingerprint.clone(),
+            started: self.started.clone(),
+            finished: Timestamp::now(),
+            seconds: (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            figures: Figures(outcome.figures),
+            warnings: outcome.warnings,
+            seed: key.seed,
+            device: outcome.device,
+            program: Program::this(),
+            config: key.config.clone(),
+            inputs: key
+                .inputs
+                .iter()
+                .map(|(key, path, record)| InputRecord {
+                    key: key.clone(),
+                    path: path.clone(),
+                    digest: record.digest.clone(),
+                    size: record.size,
+                })
+                .collect(),
+            upstream: self.upstream(key)?,
+            outputs,
+        };
+        let file = self.folder.join(MANIFEST);
+        let text = serde_yaml::to_string(&manifest).map_err(|e| Error::file(&file, e))?;
+        write_synced(&file, text.as_bytes())?;
+        sync_folder(&self.folder)?;
+        self.put_in_place(&self.store.artifact(key.stage, &self.fingerprint))?;
+        Ok(manifest)
+    }
+
+    fn upstream(&self, key: &Key) -> Result<Vec<UpstreamRecord>> {
+        key.upstream
+            .iter()
+            .map(|u| {
+                let inside = self.store.artifact(u.stage, &u.fingerprint) == u.dir;
+                Ok(UpstreamRecord {
+                    stage: u.stage,
+                    fingerprint: u.fingerprint.clone(),
+                    contents: Manifest::read(&u.dir)?.contents(),
+                    path: (!inside).then(|| u.dir.clone()),
+                })
+            })
+            .collect()
+    }
+
+    fn put_in_place(&self, place: &Path) -> Result<()> {
+        let failed = |e| Error::file(place, e);
+        let parent = place.parent().unwrap_or(Path::new("."));
+        // A damaged artifact makes room; the lock keeps others out meanwhile.
+        let old = parent.join(format!(".old-{}-{}", self.fingerprint, std::process::id()));
+        let replaces = place.symlink_metadata().is_ok();
+        if replaces {
+            std::fs::rename(place, &old).map_err(failed)?;
+        }
+        std::fs::rename(&self.folder, place).map_err(failed)?;
+        sync_folder(parent)?;
+        if replaces {
+            remove(&old);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.folder.exists()
+            && let Err(e) = std::fs::remove_dir_all(&self.folder)
+        {
+            tracing::warn!("{}: {e}", self.folder.display());
+        }
+    }
+}
+
+/// Digests and syncs the files under `folder`.
+///
+/// # Errors
+/// A link or anything else that is not a file is refused: an artifact holds what it shows.
+fn collect(root: &Path, folder: &Path, outputs: &mut BTreeMap<String, FileRecord>) -> Result<()> {
+    let failed = |e| Error::file(folder, e);
+    for entry in folder.read_dir().map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
+        if kind.is_dir() {
+            collect(root, &path, outputs)?;
+            continue;
+        }
+        let name = path.strip_prefix(root).ok().and_then(Path::to_str);
+        match name.filter(|n| kind.is_file() && is_confined(n)) {
+            Some(name) => {
+                let file = File::open(&path).map_err(|e| Error::file(&path, e))?;
+                file.sync_all().map_err(|e| Error::file(&path, e))?;
+                outputs.insert(name.to_owned(), FileRecord::of(&path)?);
+            }
+            None => {
+                return Err(Error::file(
+                    &path,
+                    "an artifact holds only regular files with UTF-8 names; links are refused",
+                ));
+            }
+        }
+    }
+    sync_folder(folder)
+}
+
+/// Writes `bytes` to a new file and waits until the disk has them.
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    File::create(path)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
+        .map_err(|e| Error::file(path, e))
+}
+
+fn sync_folder(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|e| Error::file(path, e))
+}
+
+/// Removes the temporary folders under a stage's `folder` whose makers are gone.
+pub fn remove_abandoned(folder: &Path) {
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let temporary = [".tmp-", ".old-"].iter().find_map(|p| name.strip_prefix(p));
+        let fingerprint = temporary.and_then(|rest| rest.split('-').next());
+        if let Some(fingerprint) = fingerprint
+            && let Ok(Ok(_lock)) = Lock::try_claim(folder, fingerprint)
+        {
+            tracing::info!("removing {} of a run that is gone", entry.path().display());
+            remove(&entry.path());
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    let removed = if path.is_dir() && !path.is_symlink() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
+    if let Err(e) = removed {
+        tracing::warn!("{}: {e}", path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Stage, State};
+    use super::*;
+    use serde_json::json;
+
+    fn setting() -> (tempfile::TempDir, Store, Key) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path().join("artifacts"));
+        store.open_for_writing().unwrap();
+        let key = Key {
+            stage: Stage::PretrainFlow,
+            config: json!({"steps": 1}),
+            seed: 0,
+            inputs: vec![],
+            upstream: vec![],
+        };
+        (dir, store, key)
+    }
+
+    fn draft(store: &Store, key: &Key) -> Draft {
+        let folder = store.root().join(key.stage.name());
+        let lock = Lock::try_claim(&folder, &key.fingerprint());
+        Draft::new(store, key, lock.unwrap().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_committed_draft_is_a_whole_artifact() {
+        let (_dir, store, key) = setting();
+        let d = draft(&store, &key);
+        std::fs::create_dir(d.dir().join("sub")).unwrap();
+        std::fs::write(d.dir().join("sub/w.bin"), b"weights").unwrap();
+        assert_eq!(store.state(&key), State::Absent);
+        let manifest = d.commit(&key, Outcome::default()).unwrap();
+        assert_eq!(manifest.outputs["sub/w.bin"].size, 7);
+        assert!(manifest.is_of(&key));
+        assert_eq!(store.state(&key), State::Whole(Box::new(manifest)));
+    }
+
+    #[test]
+    fn a_dropped_draft_leaves_nothing() {
+        let (_dir, store, key) = setting();
+        let d = draft(&store, &key);
+        std::fs::write(d.dir().join("w.bin"), b"weights").unwrap();
+        drop(d);
+        let folder = store.root().join(key.stage.name());
+        assert_eq!(folder.read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_commit_replaces_a_damaged_artifact() {
+        let (_dir, store, key) = setting();
+        let place = store.artifact(key.stage, &key.fingerprint());
+        std::fs::create_dir(&place).unwrap();
+        std::fs::write(place.join("old"), b"old").unwrap();
+        let d = draft(&store, &key);
+        d.commit(&key, Outcome::default()).unwrap();
+        assert!(!place.join("old").exists());
+        assert!(matches!(store.state(&key), State::Whole(_)));
+        assert_eq!(place.parent().unwrap().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_among_the_outputs_is_refused() {
+        let (_dir, store, key) = setting();
+        let d = draft(&store, &key);
+        std::os::unix::fs::symlink("/etc/passwd", d.dir().join("w.bin")).unwrap();
+        let message = d.commit(&key, Outcome::default()).unwrap_err().to_string();
+        assert!(message.contains("links are refused"), "{message}");
+        assert_eq!(store.state(&key), State::Absent);
+    }
+
+    #[test]
+    fn temporaries_are_removed_unless_their_maker_lives() {
+        let (_dir, store, key) = setting();
+        let folder = store.root().join(key.stage.name());
+        let alive = draft(&store, &key);
+        std::fs::create_dir(folder.join(".tmp-ffff000011112222-1")).unwrap();
+        store.open_for_writing().unwrap();
+        assert!(alive.dir().exists());
+        assert!(!folder.join(".tmp-ffff000011112222-1").exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_found_by_the_probe() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, b"").unwrap();
+        let message = Store::at(file.join("artifacts")).open_for_writing();
+        assert!(matches!(message, Err(Error::Input(_))));
+    }
+}

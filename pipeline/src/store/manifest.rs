@@ -1,0 +1,255 @@
+//! `manifest.yaml`: what an artifact is, from what it was made, and what came out.
+//!
+//! It is written last. Its presence is the commit.
+
+use super::clock::Timestamp;
+use super::digests::FileRecord;
+use super::key::Key;
+use super::{FORMAT, Stage};
+use latent_align_stages::{Error, Result};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use serde_yaml::NonFiniteFloatPolicy;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The file's name.
+pub const MANIFEST: &str = "manifest.yaml";
+
+/// No manifest is larger.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// The record of one artifact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The format of this file and of the artifact.
+    pub format: u32,
+    /// The stage that made it.
+    pub stage: Stage,
+    /// Its identity.
+    pub fingerprint: String,
+    /// When the stage started.
+    pub started: Timestamp,
+    /// When it was committed.
+    pub finished: Timestamp,
+    /// How long the stage took.
+    pub seconds: f64,
+    /// The final figures, in the order in which a reader wants them.
+    pub figures: Figures,
+    /// What the reader should know.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// The seed of its random streams.
+    pub seed: u64,
+    /// Where it was computed.
+    pub device: String,
+    /// By what.
+    pub program: Program,
+    /// The stage's configuration after defaults, as the identity sees it: input paths blanked.
+    pub config: Value,
+    /// The files it read.
+    #[serde(default)]
+    pub inputs: Vec<InputRecord>,
+    /// The artifacts it read.
+    #[serde(default)]
+    pub upstream: Vec<UpstreamRecord>,
+    /// The files it wrote, by path within the artifact.
+    pub outputs: BTreeMap<String, FileRecord>,
+}
+
+/// The program that made an artifact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// The crate's version.
+    pub version: String,
+    /// The git revision its sources were built at, with `+changes` if they differed from it.
+    #[serde(default)]
+    pub revision: Option<String>,
+}
+
+impl Program {
+    /// This program.
+    pub fn this() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            revision: option_env!("LATENT_ALIGN_REVISION").map(str::to_owned),
+        }
+    }
+}
+
+/// A file a stage read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InputRecord {
+    /// The key of the stage's configuration that names it.
+    pub key: String,
+    /// Where it was.
+    pub path: PathBuf,
+    /// BLAKE3 of its content.
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// An artifact a stage read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpstreamRecord {
+    /// Its stage.
+    pub stage: Stage,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// [`Manifest::contents`] of it: what was really read.
+    pub contents: String,
+    /// Where it was, if outside this store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+}
+
+impl Manifest {
+    /// The manifest of the artifact in `dir`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it is missing, does not parse, or is of a newer format.
+    pub fn read(dir: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Header {
+            format: u32,
+        }
+        let wrong = |why: String| Error::input(why);
+        let file = dir.join(MANIFEST);
+        let size = std::fs::metadata(&file).map(|m| m.len());
+        let size = size.map_err(|e| wrong(format!("no readable {MANIFEST} ({e})")))?;
+        if size > LARGEST {
+            return Err(wrong(format!(
+                "{MANIFEST} has {size} bytes, which none has"
+            )));
+        }
+        let text = std::fs::read_to_string(&file).map_err(|e| wrong(format!("{MANIFEST}: {e}")))?;
+        let header: Header = parse(&text)
+            .map_err(|e| wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))))?;
+        if header.format > FORMAT {
+            return Err(wrong(format!(
+                "written by a newer version (format {}, this version reads up to {FORMAT}); update latent-align",
+                header.format
+            )));
+        }
+        parse(&text).map_err(|e| wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))))
+    }
+
+    /// A digest over the names and contents of all outputs.
+    pub fn contents(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (name, record) in &self.outputs {
+            hasher.update(name.as_bytes());
+            hasher.update(&[0]);
+            hasher.update(record.digest.as_bytes());
+            hasher.update(&[0]);
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// Bytes of all outputs.
+    pub fn size(&self) -> u64 {
+        self.outputs.values().map(|o| o.size).sum()
+    }
+
+    /// True if this is an artifact of `key`.
+    pub fn is_of(&self, key: &Key) -> bool {
+        self.stage == key.stage && self.fingerprint == key.fingerprint()
+    }
+}
+
+/// Figures may be NaN, unlike settings.
+fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, serde_yaml::Error> {
+    let options = serde_yaml::options! {
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+    };
+    serde_yaml::from_str_with_options(text, options)
+}
+
+fn one_line(error: &serde_yaml::Error) -> String {
+    let text = error.without_snippet().to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Figures by name, in order. Written as a map; NaN is allowed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Figures(pub Vec<(String, f64)>);
+
+impl Serialize for Figures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Figures {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Figures;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a map of names to numbers")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Figures, A::Error> {
+                let mut figures = Vec::new();
+                while let Some(figure) = map.next_entry()? {
+                    figures.push(figure);
+                }
+                Ok(Figures(figures))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A small manifest to change.
+    pub fn manifest() -> Manifest {
+        Manifest {
+            format: FORMAT,
+            stage: Stage::PretrainFlow,
+            fingerprint: "00112233445566aa".into(),
+            started: Timestamp::now(),
+            finished: Timestamp::now(),
+            seconds: 1.25,
+            figures: Figures(vec![("z".into(), 1.5), ("a".into(), f64::NAN)]),
+            warnings: vec!["a \"quoted\": warning\nof two lines".into()],
+            seed: u64::MAX,
+            device: "cpu".into(),
+            program: Program::this(),
+            config: json!({"steps": 3, "betas": [0.9, 0.999], "kind": null}),
+            inputs: vec![],
+            upstream: vec![],
+            outputs: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_reads_back_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut written = manifest();
+        std::fs::write(
+            dir.path().join(MANIFEST),
+            serde_yaml::to_string(&written).unwrap(),
+        )
+        .unwrap();
+        let mut read = Manifest::read(dir.path()).unwrap();
+        assert!(read.figures.0[1].1.is_nan());
+        read.figures.0.pop();
+        written.figures.0.pop();
+        assert_eq!(read, written);
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_with_advice() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(MANIFEST), "format: 99\nnew: {}\n").unwrap();
+        let message = Manifest::read(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("newer version"), "{message}");
+    }
+}

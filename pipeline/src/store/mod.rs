@@ -1,0 +1,182 @@
+//! Artifacts on disk: `artifacts/<stage>/<fingerprint>/`.
+//!
+//! A stage fills a temporary folder beside its artifact. The manifest is written last and the folder
+//! is renamed into place: an artifact either exists whole or not at all. Identity is content: what
+//! went in, not when or where.
+
+mod clock;
+mod digests;
+mod draft;
+mod key;
+mod lock;
+mod manifest;
+mod runs;
+mod verify;
+
+pub use digests::Digests;
+pub use draft::{Draft, Outcome};
+pub use key::{Key, Upstream};
+pub use lock::Lock;
+pub use manifest::{MANIFEST, Manifest};
+pub use runs::RunFolder;
+pub use verify::{State, state_of, verify_digests};
+
+use latent_align_stages::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The layout and meaning of artifacts. Part of every fingerprint; a reader refuses a newer one.
+pub const FORMAT: u32 = 1;
+
+/// A stage by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Pretrains (or imports) a flow.
+    PretrainFlow,
+    /// Trains an autoencoder against a flow.
+    TrainAutoencoder,
+    /// Estimates likelihoods under a flow.
+    EstimateNll,
+}
+
+impl Stage {
+    /// In the order in which they run.
+    pub const ALL: [Self; 3] = [
+        Self::PretrainFlow,
+        Self::TrainAutoencoder,
+        Self::EstimateNll,
+    ];
+
+    /// The name of its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PretrainFlow => "pretrain-flow",
+            Self::TrainAutoencoder => "train-autoencoder",
+            Self::EstimateNll => "estimate-nll",
+        }
+    }
+
+    /// The name of its section in a configuration.
+    pub fn section(self) -> &'static str {
+        match self {
+            Self::PretrainFlow => "pretrain_flow",
+            Self::TrainAutoencoder => "train_autoencoder",
+            Self::EstimateNll => "estimate_nll",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A folder of artifacts.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store at `root`, which need not exist yet. Touches nothing.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the artifact `fingerprint` of `stage` is or would be.
+    pub fn artifact(&self, stage: Stage, fingerprint: &str) -> PathBuf {
+        self.root.join(stage.name()).join(fingerprint)
+    }
+
+    /// Makes the store ready for writing: creates it, probes that it can be written, and removes
+    /// what killed runs left behind.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the folder cannot be written.
+    pub fn open_for_writing(&self) -> Result<()> {
+        for stage in Stage::ALL {
+            let folder = self.root.join(stage.name());
+            let failed = |e: std::io::Error| {
+                Error::input(format!(
+                    "--artifacts {}: cannot write there ({e}); choose a writable folder",
+                    self.root.display()
+                ))
+            };
+            std::fs::create_dir_all(&folder).map_err(failed)?;
+            let probe = folder.join(format!(".probe-{}", std::process::id()));
+            std::fs::write(&probe, b"").map_err(failed)?;
+            std::fs::remove_file(&probe).map_err(failed)?;
+            draft::remove_abandoned(&folder);
+        }
+        Ok(())
+    }
+
+    /// The state of the artifact with this key.
+    pub fn state(&self, key: &Key) -> State {
+        let fingerprint = key.fingerprint();
+        match state_of(&self.artifact(key.stage, &fingerprint)) {
+            State::Whole(manifest) if !manifest.is_of(key) => State::Damaged(format!(
+                "its manifest is that of {} {}",
+                manifest.stage, manifest.fingerprint
+            )),
+            state => state,
+        }
+    }
+
+    /// Every artifact folder, by stage and then by name; damaged ones included.
+    pub fn artifacts(&self) -> Vec<(Stage, PathBuf)> {
+        let mut found = Vec::new();
+        for stage in Stage::ALL {
+            let entries = self.root.join(stage.name()).read_dir();
+            let mut folders: Vec<PathBuf> = entries
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(|e| !e.file_name().to_string_lossy().starts_with('.'))
+                .map(|e| e.path())
+                .collect();
+            folders.sort();
+            found.extend(folders.into_iter().map(|f| (stage, f)));
+        }
+        found
+    }
+
+    /// The one artifact, of `stage` if given, whose fingerprint starts with `prefix`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when there is none, or more than one.
+    pub fn find(&self, stage: Option<Stage>, prefix: &str) -> Result<PathBuf> {
+        let mut found: Vec<PathBuf> = self
+            .artifacts()
+            .into_iter()
+            .filter(|(s, folder)| {
+                let name = folder.file_name().unwrap_or_default().to_string_lossy();
+                stage.is_none_or(|wanted| wanted == *s) && name.starts_with(prefix)
+            })
+            .map(|(_, folder)| folder)
+            .collect();
+        let kind = stage.map_or("artifact", Stage::name);
+        match (found.pop(), found.len()) {
+            (Some(one), 0) => Ok(one),
+            (Some(last), more) => Err(Error::input(format!(
+                "`{prefix}` is the start of {} fingerprints in {}, among them {}; give more characters",
+                more + 1,
+                self.root.display(),
+                last.display()
+            ))),
+            (None, _) => Err(Error::input(format!(
+                "no {kind} in {} has a fingerprint that starts with `{prefix}`; \
+                 `latent-align inspect` lists them",
+                self.root.display()
+            ))),
+        }
+    }
+}

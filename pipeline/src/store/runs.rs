@@ -1,0 +1,123 @@
+//! `artifacts/runs/<name>/`: what people open.
+//!
+//! Links to the stages' artifacts, the resolved configuration, and a summary. Everything in it can
+//! be rebuilt by running the experiment again, which then computes nothing.
+
+use super::{Stage, Store};
+use latent_align_stages::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// The folder of one experiment.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    dir: PathBuf,
+    root: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder of the experiment `name` in `store`. Touches nothing.
+    pub fn of(store: &Store, name: &str) -> Self {
+        Self {
+            dir: store.root().join("runs").join(name),
+            root: store.root().to_owned(),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The artifact that `stage` last led to, whether or not it still exists.
+    pub fn linked(&self, stage: Stage) -> Option<PathBuf> {
+        let target = std::fs::read_link(self.dir.join(stage.name())).ok()?;
+        Some(if target.is_absolute() {
+            target
+        } else {
+            let name = target.file_name()?;
+            self.root.join(stage.name()).join(name)
+        })
+    }
+
+    /// Makes `stage` lead to `artifact`, relative when that lies in the store.
+    pub fn link(&self, stage: Stage, artifact: &Path) -> Result<()> {
+        let inside = artifact.strip_prefix(&self.root);
+        let target = match inside {
+            Ok(inside) => Path::new("../..").join(inside),
+            Err(_) => std::path::absolute(artifact).map_err(|e| Error::file(artifact, e))?,
+        };
+        let link = self.dir.join(stage.name());
+        if std::fs::read_link(&link).is_ok_and(|found| found == target) {
+            return Ok(());
+        }
+        let failed = |e| Error::file(&link, e);
+        std::fs::create_dir_all(&self.dir).map_err(failed)?;
+        let temporary = self.temporary(stage.name());
+        let _ = std::fs::remove_file(&temporary);
+        std::os::unix::fs::symlink(&target, &temporary).map_err(failed)?;
+        std::fs::rename(&temporary, &link).map_err(failed)
+    }
+
+    /// Removes the link of a stage that the experiment no longer has.
+    pub fn unlink(&self, stage: Stage) {
+        let link = self.dir.join(stage.name());
+        if link.is_symlink() {
+            let _ = std::fs::remove_file(link);
+        }
+    }
+
+    /// Writes `text` to the file `name`, all of it or nothing; leaves an equal file alone.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        let file = self.dir.join(name);
+        if std::fs::read_to_string(&file).is_ok_and(|found| found == text) {
+            return Ok(());
+        }
+        let failed = |e| Error::file(&file, e);
+        std::fs::create_dir_all(&self.dir).map_err(failed)?;
+        let temporary = self.temporary(name);
+        std::fs::write(&temporary, text).map_err(failed)?;
+        std::fs::rename(&temporary, &file).map_err(failed)
+    }
+
+    fn temporary(&self, name: &str) -> PathBuf {
+        self.dir.join(format!(".{name}.tmp-{}", std::process::id()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_relative_and_can_be_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path());
+        let run = RunFolder::of(&store, "ring");
+        for fingerprint in ["aa", "bb"] {
+            let artifact = store.artifact(Stage::PretrainFlow, fingerprint);
+            std::fs::create_dir_all(&artifact).unwrap();
+            run.link(Stage::PretrainFlow, &artifact).unwrap();
+            assert_eq!(run.linked(Stage::PretrainFlow), Some(artifact.clone()));
+            let link = run.path().join("pretrain-flow");
+            assert_eq!(
+                std::fs::canonicalize(link).unwrap(),
+                artifact.canonicalize().unwrap()
+            );
+        }
+        let link = std::fs::read_link(run.path().join("pretrain-flow")).unwrap();
+        assert_eq!(link, Path::new("../../pretrain-flow/bb"));
+        run.unlink(Stage::PretrainFlow);
+        assert_eq!(run.linked(Stage::PretrainFlow), None);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunFolder::of(&Store::at(dir.path()), "ring");
+        run.write("summary.md", "one").unwrap();
+        run.write("summary.md", "two").unwrap();
+        assert_eq!(run.path().read_dir().unwrap().count(), 1);
+        let text = std::fs::read_to_string(run.path().join("summary.md")).unwrap();
+        assert_eq!(text, "two");
+    }
+}

@@ -1,0 +1,59 @@
+//! What a configuration can say: defaults, schema, and the resolved form.
+
+use crate::project::Project;
+use serde_json::Value;
+
+#[test]
+fn the_printed_defaults_are_a_configuration_that_resolves_to_itself() {
+    let project = Project::new();
+    let defaults = project.run(&["config", "--defaults"]);
+    defaults.expect(
+        0,
+        &["# Training steps.", "steps: 3000", "{kind: kl, weight}"],
+    );
+    project.write("defaults.yaml", &defaults.stdout);
+    let resolved = project.run(&["config", "defaults.yaml"]);
+    resolved.expect(0, &["steps: 3000"]);
+
+    // A file with only what has no default resolves to the same.
+    project.write(
+        "minimal.yaml",
+        "name: example\npretrain_flow: {features: {file: features.h5}}\n\
+         train_autoencoder: {data: {file: images.h5}, latent: {width: 16}}\nestimate_nll: {}\n",
+    );
+    let minimal = project.run(&["config", "minimal.yaml"]);
+    assert_eq!(minimal.stdout, resolved.stdout);
+}
+
+#[test]
+fn a_resolved_configuration_resolves_to_itself_anywhere() {
+    let project = Project::new();
+    std::fs::create_dir(project.path("sub")).unwrap();
+    project.write(
+        "a.yaml",
+        "name: a\npretrain_flow: {features: {file: data/a.h5}}\n",
+    );
+    let resolved = project.run(&["config", "a.yaml"]);
+    project.write("sub/b.yaml", &resolved.stdout);
+    let again = project.run(&["config", "sub/b.yaml"]);
+    assert_eq!(again.stdout, resolved.stdout);
+}
+
+#[test]
+fn the_schema_is_json_with_every_section() {
+    let schema = Project::new().run(&["config", "--schema"]);
+    schema.expect(0, &[]);
+    let schema: Value = serde_json::from_str(&schema.stdout).unwrap();
+    assert_eq!(schema["additionalProperties"], false);
+    for key in [
+        "name",
+        "seed",
+        "device",
+        "flow",
+        "pretrain_flow",
+        "train_autoencoder",
+        "estimate_nll",
+    ] {
+        assert!(schema["properties"][key].is_object(), "{key}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The real binary, each test in a folder of its own. One test program, so that linking is paid once.
+
+mod configuration;
+mod defaults;
+mod end_to_end;
+mod inspecting;
+mod planning;
+mod project;
+mod usage;

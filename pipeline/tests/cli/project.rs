@@ -1,0 +1,159 @@
+//! A folder with configurations and inputs, and the binary run in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A fresh folder; removed when dropped.
+pub struct Project {
+    dir: TempDir,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Project {
+    pub fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
+        std::fs::write(self.path(name), text).unwrap();
+        self
+    }
+
+    /// An HDF5 file with one dataset of rows of width `width`, values from `value(row, column)`.
+    pub fn write_features(
+        &self,
+        file: &str,
+        dataset: &str,
+        rows: usize,
+        width: usize,
+        value: impl Fn(usize, usize) -> f32,
+    ) -> &Self {
+        let values: Vec<f32> = (0..rows * width)
+            .map(|i| value(i / width, i % width))
+            .collect();
+        self.write_dataset(file, dataset, &[rows, width], &values)
+    }
+
+    pub fn write_dataset<T: hdf5::H5Type>(
+        &self,
+        file: &str,
+        dataset: &str,
+        shape: &[usize],
+        values: &[T],
+    ) -> &Self {
+        let file = hdf5::File::create(self.path(file)).unwrap();
+        let dataset = file
+            .new_dataset::<T>()
+            .shape(shape.to_vec())
+            .create(dataset)
+            .unwrap();
+        dataset.write_raw(values).unwrap();
+        self
+    }
+
+    /// The binary in this folder, free of the caller's environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_latent-align"));
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env_remove("LATENT_ALIGN_ARTIFACTS")
+            .env_remove("LATENT_ALIGN_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = self.command(arguments).output().unwrap();
+        Outcome {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Names in a stage's folder: artifacts, and what is temporary.
+    pub fn entries(&self, folder: &str) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .path(folder)
+            .read_dir()
+            .into_iter()
+            .flatten()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl Outcome {
+    /// Exited with `code`, and said every one of `parts`, on whichever stream.
+    #[track_caller]
+    pub fn expect(&self, code: i32, parts: &[&str]) -> &Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        for part in parts {
+            assert!(
+                self.stdout.contains(part) || self.stderr.contains(part),
+                "`{part}` is missing from\n{self}"
+            );
+        }
+        self
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let Self {
+            code,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            f,
+            "exit {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+        )
+    }
+}
+
+/// Waits for `found` to be true.
+#[track_caller]
+pub fn wait_until(what: &str, mut found: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !found() {
+        assert!(started.elapsed() < Duration::from_secs(120), "no {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The first folder under `folder` whose name starts with `prefix`.
+pub fn starting_with(folder: &Path, prefix: &str) -> Option<PathBuf> {
+    let entries = folder.read_dir().ok()?;
+    let mut paths = entries.flatten().map(|e| e.path());
+    paths.find(|p| {
+        p.file_name()
+            .is_some_and(|n| n.to_string_lossy().starts_with(prefix))
+    })
+}
