@@ -4,9 +4,8 @@
 //! does, replace the function by the call in its comment, and delete this file.
 
 use crate::cli::import::ImportConfig;
-use latent_align_stages::context::{Context, Monitor, Summary};
+use latent_align_stages::context::{Context, Summary};
 use latent_align_stages::{Error, Result};
-use serde_json::Value;
 use std::path::Path;
 
 fn absent<T>(what: &str) -> Result<T> {
@@ -16,23 +15,6 @@ fn absent<T>(what: &str) -> Result<T> {
 /// `latent_align_stages::flows::stored_width(dir)`
 pub fn stored_width(_dir: &Path) -> Result<usize> {
     absent("reading the width of a finished flow")
-}
-
-/// What `features::list` and `features::Ingest` say of a file, as text.
-pub fn scan(_file: &Path, _dataset: Option<&str>, _monitor: &dyn Monitor) -> Result<String> {
-    absent("features scan")
-}
-
-/// `latent_align_stages::features::generate(&serde_json::from_value::<Target>(target)?, ...)`, and a
-/// line that says what was written.
-pub fn generate(
-    _target: &Value,
-    _out: &Path,
-    _count: u64,
-    _seed: u64,
-    _monitor: &dyn Monitor,
-) -> Result<String> {
-    absent("features generate")
 }
 
 /// `latent_align_stages::flows::import(config, context)`
