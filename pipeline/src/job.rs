@@ -1,9 +1,8 @@
 //! The stages as the pipeline calls them: the only file that knows each stage's functions.
 
-use crate::pending;
 use crate::store::Stage;
 use latent_align_stages::context::{Context, Monitor, Summary};
-use latent_align_stages::{Error, Result, estimate_nll, pretrain_flow, train_autoencoder};
+use latent_align_stages::{Error, Result, estimate_nll, flows, pretrain_flow, train_autoencoder};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -142,7 +141,7 @@ impl Ready {
 
 /// The width of the points of the finished flow in `dir`.
 pub fn flow_width(dir: &Path) -> Result<usize> {
-    pending::stored_width(dir)
+    flows::stored_width(dir)
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ mod console;
 mod failure;
 mod inspect;
 mod job;
-mod pending;
 mod plan;
 mod report;
 mod run;

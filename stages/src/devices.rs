@@ -51,8 +51,54 @@ impl DeviceChoice {
     pub fn open(&self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::flex()),
-            Self::Cuda(_) => Err(Error::Device("todo".into())),
-            Self::Remote(_) => Err(Error::Device("todo".into())),
+            Self::Cuda(index) => open_cuda(*index),
+            Self::Remote(url) => open_remote(url),
         }
     }
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(index: usize) -> Result<Device> {
+    use burn::tensor::DeviceType;
+    // Asked first: opening a device that is not there panics.
+    let count = Device::enumerate(DeviceType::Cuda).into_vec().len();
+    if index < count {
+        return Ok(Device::new(burn_cuda::CudaDevice::new(index)));
+    }
+    Err(Error::Device(match count {
+        0 => "device `cuda`: no NVIDIA GPU or driver was found on this machine; use `device: cpu`, or \
+              install the driver"
+            .into(),
+        _ => format!("device `cuda:{index}`: found {count} GPUs, expected an index below {count}"),
+    }))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_: usize) -> Result<Device> {
+    Err(Error::Device(
+        "device `cuda`: this binary was built without CUDA; build it with `cargo build --features \
+         cuda`, or use `device: cpu`"
+            .into(),
+    ))
+}
+
+#[cfg(feature = "remote")]
+fn open_remote(url: &str) -> Result<Device> {
+    use burn::remote::RemoteHost;
+    Device::remote_options(&RemoteHost::websocket(url))
+        .init()
+        .map_err(|error| {
+            Error::Device(format!(
+                "device `remote:{url}`: no device there ({error}); start `latent-align serve` on that \
+                 host, or use `device: cpu`"
+            ))
+        })
+}
+
+#[cfg(not(feature = "remote"))]
+fn open_remote(url: &str) -> Result<Device> {
+    Err(Error::Device(format!(
+        "device `remote:{url}`: this binary was built without remote devices; build it with `cargo \
+         build --features remote`, or use `device: cpu`"
+    )))
 }

@@ -18,6 +18,7 @@ use std::path::Path;
 /// Estimate likelihoods under the flow and compare them with the alignment loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "EstimateNll")]
 pub struct Config {
     /// Points a region (held-out features, encoder latents).
     pub points: usize,

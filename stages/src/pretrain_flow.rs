@@ -19,6 +19,7 @@ use std::path::PathBuf;
 /// Pretrain a flow-matching model on target features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PretrainFlow")]
 pub struct Config {
     /// The target features.
     pub features: SourceConfig,

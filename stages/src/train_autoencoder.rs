@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 /// Train an autoencoder whose latents follow the frozen flow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TrainAutoencoder")]
 pub struct Config {
     /// The images or vectors to encode; absent for `architecture: {kind: points}`.
     #[serde(default)]

@@ -7,7 +7,7 @@ use crate::store::{Digests, Key, RunFolder, Stage, Store};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use latent_align_stages::Error;
-use serde::Serialize;
+use latent_align_stages::flows::{ImportConfig, TimeDirection, import};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -25,49 +25,28 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     time: Time,
     /// Factor on time before the checkpoint's embedding of it
-    #[arg(long, value_name = "FACTOR", default_value_t = 1000.0)]
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     time_scale: f64,
-    /// Which weights of the checkpoint
-    #[arg(long, value_enum, default_value_t)]
-    key: Weights,
+    /// Factor on features before the checkpoint's network sees them
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    feature_scale: f64,
+    /// The dictionary of a `.pt` file that holds the weights; by default `ema`, else `model`, else the
+    /// top level
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     /// Where to check the weights: cpu, cuda, cuda:N or remote:URL
     #[arg(long, default_value = "cpu")]
     device: String,
 }
 
-/// The direction of time in a checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// Which way a checkpoint runs time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Time {
-    /// Data at t = 0, noise at t = 1.
+    /// Data at t = 0, noise at t = 1, as the paper's ImageNet code.
     #[default]
     Reversed,
-    /// Noise at t = 0, data at t = 1.
+    /// Noise at t = 0, data at t = 1, as this program.
     Forward,
-}
-
-/// Which weights of a checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Weights {
-    /// The moving average.
-    #[default]
-    Ema,
-    /// The last step's.
-    Model,
-}
-
-/// INTEGRATION: to be replaced by `latent_align_stages::flows::ImportConfig` (see `pending`).
-#[derive(Debug, Clone, Serialize)]
-pub struct ImportConfig {
-    /// The checkpoint.
-    pub file: PathBuf,
-    /// Its direction of time.
-    pub time: Time,
-    /// Its factor on time.
-    pub time_scale: f64,
-    /// Which of its weights.
-    pub key: Weights,
 }
 
 /// Commits an artifact of stage `pretrain-flow` and prints how to use it.
@@ -77,12 +56,16 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             Error::input(format!("--into: found {}, expected {NAME}", arguments.into)).into(),
         );
     }
-    if !(arguments.time_scale.is_finite() && arguments.time_scale > 0.0) {
-        let found = arguments.time_scale;
-        return Err(Error::input(format!(
-            "--time-scale: found {found}, expected a positive number such as 1000"
-        ))
-        .into());
+    for (option, found) in [
+        ("--time-scale", arguments.time_scale),
+        ("--feature-scale", arguments.feature_scale),
+    ] {
+        if !(found.is_finite() && found > 0.0) {
+            return Err(Error::input(format!(
+                "{option}: found {found}, expected a positive number such as 1"
+            ))
+            .into());
+        }
     }
     store.open_for_writing()?;
     let mut digests = Digests::of_store(store.root());
@@ -90,9 +73,13 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let file = std::path::absolute(&arguments.file).context("the current folder is gone")?;
     let config = ImportConfig {
         file: file.clone(),
-        time: arguments.time,
+        time: match arguments.time {
+            Time::Reversed => TimeDirection::DataToNoise,
+            Time::Forward => TimeDirection::NoiseToData,
+        },
         time_scale: arguments.time_scale,
-        key: arguments.key,
+        feature_scale: arguments.feature_scale,
+        key: arguments.key.clone(),
     };
     let key = Key {
         stage: Stage::PretrainFlow,
@@ -108,9 +95,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         device: arguments.device.parse()?,
         digests,
     };
-    let manifest = workshop.fill(&key, Vec::new(), |context| {
-        crate::pending::import(&config, context)
-    })?;
+    let manifest = workshop.fill(&key, Vec::new(), |context| import(&config, context))?;
     let place = store.artifact(key.stage, &manifest.fingerprint);
     RunFolder::of(store, &arguments.into).link(key.stage, &place)?;
     console.print(&format!(
