@@ -113,6 +113,45 @@ fn each_density_integrates_to_one_and_agrees_with_its_samples() {
 }
 
 #[test]
+fn with_little_noise_samples_lie_on_the_figure() {
+    let off = |json: &str, distance: &dyn Fn(f64, f64) -> f64| {
+        let target: Target = serde_json::from_str(json).expect(json);
+        (target.sample(500, &mut rng(6)).chunks_exact(2))
+            .map(|s| distance(f64::from(s[0]), f64::from(s[1])).abs())
+            .fold(0.0, f64::max)
+    };
+    let near = |a: f64, b: f64| a.abs().min(b.abs());
+    let moons = off(r#"{"kind": "moons", "noise": 0.001}"#, &|x, y| {
+        near(x.hypot(y) - 1.0, (x - 1.0).hypot(y - 0.5) - 1.0)
+    });
+    let rings = off(
+        r#"{"kind": "rings", "radii": [1, 2], "noise": 0.002}"#,
+        &|x, y| near(x.hypot(y) - 1.0, x.hypot(y) - 2.0),
+    );
+    // Along a spiral the distance fixes the angle; close to the centre the noise blurs both.
+    let across = |x: f64, y: f64, angle: f64| {
+        let distance = x.hypot(y);
+        if distance < 0.5 {
+            0.0
+        } else {
+            x * angle.sin() - y * angle.cos()
+        }
+    };
+    let turn = 2.0 * std::f64::consts::PI;
+    let spiral = off(
+        r#"{"kind": "spiral", "arms": 2, "turns": 1.5, "radius": 3, "noise": 0.003}"#,
+        &|x, y| across(x, y, turn * 1.5 * x.hypot(y) / 3.0),
+    );
+    let roll = off(
+        r#"{"kind": "swiss_roll", "radius": 3, "noise": 0.003}"#,
+        &|x, y| across(x, y, turn * 2.25 * x.hypot(y) / 3.0),
+    );
+    assert!(moons < 0.005 && rings < 0.01, "{moons} {rings}");
+    // The noise in the distance turns the angle by up to 4.7 per unit, 3 units out.
+    assert!(spiral < 0.2 && roll < 0.2, "{spiral} {roll}");
+}
+
+#[test]
 fn a_gaussian_has_its_closed_form_in_any_dimension() {
     let d = 16;
     let target = Target::Gaussian {
