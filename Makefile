@@ -7,7 +7,7 @@
 CONFIG ?= configs/digits.yaml
 ARGS   ?=
 
-.PHONY: help run plan test build lint check-cuda hdf5 python
+.PHONY: help run plan test build lint check-cuda large hdf5 python
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -37,6 +37,11 @@ lint: hdf5
 ## make check-cuda                                                  compile the CUDA build (needs no GPU and no toolkit)
 check-cuda: hdf5
 	cargo check --locked --features cuda
+
+## make large                                                      5 million x 64 features in under 2 GiB of memory
+large: build
+	@[ -f configs/data/large.h5 ] || $(BINARY) features generate gaussian --param width=64 --out configs/data/large.h5 --count 5000000 --seed 0
+	@$(BINARY) run configs/large.yaml $(ARGS)
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 BINARY = $(TARGET)/debug/latent-align

@@ -369,10 +369,11 @@ impl Prepared {
             },
         )?;
 
+        let metadata = serde_json::to_string(config).expect("plain data serialises");
         save_weights(
             &trained,
             &context.dir.join("autoencoder.safetensors"),
-            &[("config", serde_json::to_string(config).expect("plain data"))],
+            &metadata,
         )?;
         let mut summary = Summary::default();
         self.write_reconstructions(&trained, data, &mut summary, context)?;
@@ -546,7 +547,7 @@ impl Prepared {
     ) -> Result<Vec<f32>> {
         let latent = &self.config.latent;
         let streams = Streams::new(context.seed);
-        let mut of_part = |part: Part, stream: &str| -> Result<(Vec<f32>, Vec<i64>)> {
+        let of_part = |part: Part, stream: &str| -> Result<(Vec<f32>, Vec<i64>)> {
             let (mut latents, mut items) = (Vec::new(), Vec::new());
             data.ingest.for_each_block(part, &mut |ids, rows| {
                 for (ids, rows) in ids

@@ -65,7 +65,10 @@ impl Workshop<'_> {
         };
         let worked = work(&context);
         let noted = monitor.finish();
-        let figures = worked?.figures;
+        let mut figures = worked?.figures;
+        if let Some(peak) = super::memory::peak_mib() {
+            figures.push(("peak memory of the process (MiB)".into(), peak));
+        }
         warnings.extend(noted?);
         self.inputs_unchanged(key)?;
         let manifest = draft.commit(

@@ -1,6 +1,7 @@
 //! Running an experiment: plan, check every input, compute what is stale, commit each stage, show.
 
 mod fill;
+mod memory;
 mod metrics;
 mod monitor;
 mod progress;

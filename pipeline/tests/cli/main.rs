@@ -3,7 +3,9 @@
 mod configuration;
 mod defaults;
 mod end_to_end;
+mod importing;
 mod inspecting;
 mod planning;
 mod project;
+mod python;
 mod usage;

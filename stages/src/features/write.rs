@@ -73,6 +73,7 @@ pub fn write_datasets(
 pub(super) fn write_image(path: &Path, fill: impl FnOnce(&File) -> hdf5::Result<()>) -> Result<()> {
     let build = || -> hdf5::Result<Vec<u8>> {
         let file = File::with_options()
+            .with_fcpl(|p| p.obj_track_times(false))
             .with_fapl(|p| p.core_options(1 << 20, false).libver_v110())
             .create(path)?;
         fill(&file)?;
@@ -101,7 +102,8 @@ pub(super) fn create_dataset<T: H5Type>(
     shape: &[usize],
     compress: bool,
 ) -> hdf5::Result<hdf5::Dataset> {
-    let builder = file.new_dataset::<T>();
+    // no times of creation and change, so that equal data is equal bytes
+    let builder = file.new_dataset::<T>().obj_track_times(false);
     let name = absolute(name);
     if shape.contains(&0) || shape.is_empty() {
         // Nothing to cut into chunks.

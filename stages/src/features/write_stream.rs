@@ -37,6 +37,7 @@ impl DatasetWriter {
         let partial = Partial::beside(path)?;
         let failed = |e: hdf5::Error| Error::file(path, reason(&e));
         let file = File::with_options()
+            .with_fcpl(|p| p.obj_track_times(false))
             .with_fapl(|p| p.libver_v110())
             .create(&partial.path)
             .map_err(failed)?;

@@ -14,7 +14,7 @@ use super::exact::ExactMixture;
 use super::velocity_network::VelocityNetwork;
 use crate::error::{Error, Result};
 use crate::features::{Normaliser, Target, read_dataset_f32};
-use crate::training::{Streams, load_weights, save_weights};
+use crate::training::{METADATA, Streams, load_weights, save_weights};
 use burn::module::Module;
 use burn::tensor::{DType, Device};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -42,26 +42,29 @@ pub struct Flow {
 /// What the header of `flow.safetensors` says of the network.
 #[derive(Serialize, Deserialize)]
 struct Header {
+    format: String,
+    convention: String,
     dimensions: usize,
     network: VelocityNetworkConfig,
+}
+
+/// What the header of `normalisation.safetensors` says.
+#[derive(Serialize, Deserialize)]
+struct About {
+    meaning: String,
+    projection_seed: Option<u64>,
 }
 
 impl Flow {
     /// Writes the flow into the directory `dir`. `network` is the configuration of its network.
     pub fn save(&self, network: &VelocityNetworkConfig, dir: &Path) -> Result<()> {
         let header = Header {
+            format: FORMAT.to_owned(),
+            convention: CONVENTION.to_owned(),
             dimensions: self.normaliser.output_width,
             network: network.clone(),
         };
-        save_weights(
-            &self.network,
-            &dir.join("flow.safetensors"),
-            &[
-                ("latent_align_format", FORMAT.to_owned()),
-                ("convention", CONVENTION.to_owned()),
-                ("flow", json(&header)),
-            ],
-        )?;
+        save_weights(&self.network, &dir.join("flow.safetensors"), &json(&header))?;
         save_normaliser(&self.normaliser, &dir.join("normalisation.safetensors"))?;
         if let Some(target) = &self.target {
             let path = dir.join("target.json");
@@ -140,17 +143,18 @@ fn read_header(dir: &Path) -> Result<Header> {
     let (_, metadata) =
         SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(&path, error))?;
     let metadata = metadata.metadata().clone().unwrap_or_default();
-    let found = metadata.get("latent_align_format").map(String::as_str);
-    if found != Some(FORMAT) {
+    let header = metadata.get(METADATA).map_or("{}", String::as_str);
+    let header: serde_json::Value =
+        serde_json::from_str(header).map_err(|error| Error::file(&path, error))?;
+    if header["format"] != FORMAT {
         return Err(Error::input(format!(
-            "{}: found format `{}`, expected `{FORMAT}`; pretrain the flow again or use the version \
+            "{}: found format {}, expected \"{FORMAT}\"; pretrain the flow again or use the version \
              of latent-align that wrote it",
             path.display(),
-            found.unwrap_or("none")
+            header["format"]
         )));
     }
-    let header = metadata.get("flow").map_or("", String::as_str);
-    serde_json::from_str(header).map_err(|error| Error::file(&path, error))
+    serde_json::from_value(header).map_err(|error| Error::file(&path, error))
 }
 
 fn save_normaliser(normaliser: &Normaliser, path: &Path) -> Result<()> {
@@ -165,13 +169,11 @@ fn save_normaliser(normaliser: &Normaliser, path: &Path) -> Result<()> {
         ("mean", view(vec![from], mean.as_slice())?),
         ("matrix", view(vec![from, to], matrix.as_slice())?),
     ];
-    let mut metadata = HashMap::from([(
-        "meaning".to_owned(),
-        "a feature x [D] becomes the point (x - mean) matrix [d]".to_owned(),
-    )]);
-    if let Some(seed) = normaliser.projection_seed {
-        metadata.insert("projection_seed".to_owned(), seed.to_string());
-    }
+    let about = About {
+        meaning: "a feature x [D] becomes the point (x - mean) matrix [d]".to_owned(),
+        projection_seed: normaliser.projection_seed,
+    };
+    let metadata = HashMap::from([(METADATA.to_owned(), json(&about))]);
     safetensors::serialize_to_file(tensors, Some(metadata), path)
         .map_err(|error| Error::file(path, error))
 }
@@ -209,9 +211,10 @@ fn load_normaliser(path: &Path) -> Result<Normaliser> {
         )));
     }
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| fail(&e))?;
-    let projection_seed = (metadata.metadata().as_ref())
-        .and_then(|m| m.get("projection_seed"))
-        .and_then(|seed| seed.parse().ok());
+    let about = (metadata.metadata().as_ref())
+        .and_then(|m| m.get(METADATA))
+        .and_then(|about| serde_json::from_str::<About>(about).ok());
+    let projection_seed = about.and_then(|about| about.projection_seed);
     Normaliser::from_parts(mean, matrix, to, projection_seed)
 }
 

@@ -14,4 +14,4 @@ pub use initialise::perturb;
 pub use optimiser::{Trainer, learning_rate};
 pub use random::{Streams, normal, stratified_times};
 pub use running_mean::RunningMean;
-pub use weights::{load_weights, load_weights_from_bytes, save_weights};
+pub use weights::{METADATA, load_weights, load_weights_from_bytes, save_weights};

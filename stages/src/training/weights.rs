@@ -9,14 +9,17 @@ use burn::store::{
 };
 use std::path::Path;
 
-/// Writes every parameter of `module` to `path`, with `metadata` in the header.
-pub fn save_weights<M: Module>(module: &M, path: &Path, metadata: &[(&str, String)]) -> Result<()> {
+/// The one key of the header's metadata. There is only one because the format writes several in
+/// random order, and equal weights shall be equal bytes.
+pub const METADATA: &str = "latent_align";
+
+/// Writes every parameter of `module` to `path`, with `metadata` (JSON) in the header.
+pub fn save_weights<M: Module>(module: &M, path: &Path, metadata: &str) -> Result<()> {
     let mut store = SafetensorsStore::from_file(path)
         .overwrite(true)
+        .clear_metadata()
+        .metadata(METADATA, metadata)
         .with_to_adapter(BurnToPyTorchAdapter);
-    for (key, value) in metadata {
-        store = store.metadata(*key, value);
-    }
     module
         .save_into(&mut store)
         .map_err(|error| Error::file(path, error))

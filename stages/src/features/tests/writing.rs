@@ -160,3 +160,22 @@ fn laws_that_do_not_fit_their_data_are_refused() {
     assert!(read_target(&write(None, 2, &[("target", text)])).is_err());
     assert!(generate(&moons, 0, 1, &path, "x").is_err());
 }
+
+#[test]
+fn equal_data_is_equal_bytes_whenever_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = |name: &str| {
+        let path = directory.path().join(name);
+        let values = [1.0f32, 2.0, 3.0, 4.0];
+        let datasets = [
+            ("a", &[2usize, 2][..], OutData::F32(&values)),
+            ("b", &[4][..], OutData::F32(&values)),
+        ];
+        write_datasets(&path, &datasets, &[("note", Attribute::Text("x".into()))]).unwrap();
+        std::fs::read(path).unwrap()
+    };
+    let first = bytes("first.h5");
+    // HDF5 would store times in seconds
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert!(first == bytes("second.h5"));
+}

@@ -1,0 +1,51 @@
+//! Foreign checkpoints through the binary.
+
+use crate::project::Project;
+use std::path::Path;
+
+fn checkpoint() -> String {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = manifest.join("../stages/tests/fixtures/paper-flow-head.pt");
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_imported_flow_serves_an_experiment_in_place_of_pretraining() {
+    let project = Project::new();
+    project
+        .run(&["import", &checkpoint()])
+        .expect(0, &["artifacts/pretrain-flow/"]);
+    let flow = project.entries("artifacts/pretrain-flow");
+    let flow = flow.iter().find(|name| name.len() == 16).unwrap();
+    project.write_features("vectors.h5", "vectors", 200, 4, |row, column| {
+        ((row * 7 + column * 3) % 11) as f32 / 11.0
+    });
+    project.write(
+        "imported.yaml",
+        format!(
+            "name: imported\nflow: {flow}\ntrain_autoencoder:\n  data: {{file: vectors.h5, dataset: \
+             vectors}}\n  architecture: {{kind: dense, widths: [8]}}\n  latent: {{width: 8}}\n  \
+             regulariser: {{kind: alignment}}\n  steps: 4\n  batch: 16\nestimate_nll: {{points: 8, \
+             draws: 4, tolerance: 0.01, bootstrap: 100}}\n"
+        ),
+    );
+    project
+        .run(&["run", "imported.yaml"])
+        .expect(0, &["encoder latents: mean NLL (nats)"]);
+}
+
+#[test]
+fn a_key_that_the_checkpoint_lacks_is_named() {
+    let project = Project::new();
+    project
+        .run(&["import", &checkpoint(), "--key", "optimiser"])
+        .expect(2, &["paper-flow-head.pt", "optimiser"]);
+}
+
+#[test]
+fn a_missing_checkpoint_is_wrong_input() {
+    let project = Project::new();
+    project
+        .run(&["import", "absent.pt"])
+        .expect(2, &["absent.pt"]);
+}
