@@ -106,7 +106,7 @@ pub fn run(
             let now = done + (share * count as f64).round() as u64;
             context
                 .monitor
-                .progress("estimate-nll", now, total, region.name);
+                .progress("likelihoods", now, total, region.name);
             context.check_cancelled()
         };
         measured.push(measure(region.clone(), &flow, config, context, progress)?);

@@ -9,7 +9,7 @@ use crate::features::{
 use crate::flows::{Evaluation, Flow, VelocityNetwork, VelocityNetworkConfig, flow_matching_loss};
 use crate::likelihood::{mean, negative_log_likelihood, sample};
 use crate::problems::Problems;
-use crate::tensors::{from_f32, to_f32};
+use crate::tensors::{from_f32, spread, to_f32};
 use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times};
 use burn::module::Module;
 use schemars::JsonSchema;
@@ -267,9 +267,7 @@ impl Prepared {
                 );
                 note = format!("loss {train_loss:.4}");
             }
-            context
-                .monitor
-                .progress("pretrain-flow", done, steps, &note);
+            context.monitor.progress("training", done, steps, &note);
         }
         Ok(trainer.averaged())
     }
@@ -317,10 +315,10 @@ fn summarise(
         summary.add("its floor (exact velocity, same points)", floor);
         summary.add("loss over floor", loss / floor);
     }
-    let count = (held_out.len() / width).min(config.nll_points);
+    let rows = spread(held_out, width, config.nll_points);
+    let count = rows.len() / width;
     if count > 0 {
-        let rows = &held_out[..count * width];
-        let points = from_f32(rows.to_vec(), [count, width], &context.device);
+        let points = from_f32(rows.clone(), [count, width], &context.device);
         let task = "held-out likelihood";
         let done = |share: f64| {
             let done = (share * count as f64).round() as u64;
@@ -329,7 +327,7 @@ fn summarise(
         };
         let nll = negative_log_likelihood(&flow.network, points, TOLERANCE, done)?.nll;
         summary.add("held-out NLL (nats)", mean(&nll));
-        if let Some(analytic) = flow.analytic_nll(rows) {
+        if let Some(analytic) = flow.analytic_nll(&rows) {
             summary.add("analytic NLL of the same points (nats)", mean(&analytic));
         }
         if let Some(log_det) = flow.normaliser.log_abs_det() {

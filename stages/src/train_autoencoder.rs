@@ -480,9 +480,7 @@ impl Prepared {
                 );
                 note = format!("reconstruction {reconstruction:.5}, regulariser {regulariser:.4}");
             }
-            context
-                .monitor
-                .progress("train-autoencoder", done, steps, &note);
+            context.monitor.progress("training", done, steps, &note);
         }
         Ok(trainer.averaged())
     }

@@ -2,8 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Held while this process writes HDF5 and while it starts a child: a child born in between would
+/// inherit the open file with its lock.
+static FORK: Mutex<()> = Mutex::new(());
 
 /// A fresh folder; removed when dropped.
 pub struct Project {
@@ -56,6 +61,7 @@ impl Project {
         shape: &[usize],
         values: &[T],
     ) -> &Self {
+        let _no_fork = FORK.lock().unwrap();
         let file = hdf5::File::create(self.path(file)).unwrap();
         let dataset = file
             .new_dataset::<T>()
@@ -79,7 +85,7 @@ impl Project {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Outcome {
-        let output = self.command(arguments).output().unwrap();
+        let output = self.spawn(arguments).wait_with_output().unwrap();
         Outcome {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -88,6 +94,7 @@ impl Project {
     }
 
     pub fn spawn(&self, arguments: &[&str]) -> Child {
+        let _no_open_files = FORK.lock().unwrap();
         self.command(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -39,7 +39,11 @@ pub(super) fn open_file(path: &Path) -> Result<File> {
     });
     readable.map_err(|e| Error::input(format!("{shown} cannot be read: {e}")))?;
     File::open(path).map_err(|e| {
-        Error::input(if head == SIGNATURE {
+        Error::input(if e.to_string().contains("unable to lock") {
+            format!(
+                "{shown} is locked: another program has it open for writing. Wait until it is closed, or set HDF5_USE_FILE_LOCKING=FALSE if the file system has no locks"
+            )
+        } else if head == SIGNATURE {
             format!(
                 "{shown} is an HDF5 file but cannot be opened: it is truncated or damaged ({} bytes). Copy or create it again, and check it with `h5ls`. libhdf5 says: {}",
                 metadata.len(),

@@ -14,7 +14,9 @@ pub struct VelocityNetworkConfig {
     pub blocks: usize,
     /// Width of the sinusoidal embedding of time; even.
     pub frequencies: usize,
-    /// Time in [0, 1] is multiplied by this before the embedding, whose periods reach 2 pi * 10,000.
+    /// Time in `[0, 1]` is multiplied by this before the embedding, whose frequencies run from 1 down to
+    /// 1 / 10,000. A larger scale resolves finer times, and makes the velocity rougher in time: on the
+    /// ring, 1000 trains no better than 100 and takes 2.6 times as many evaluations to integrate.
     pub time_scale: f64,
 }
 
@@ -24,7 +26,7 @@ impl Default for VelocityNetworkConfig {
             width: 256,
             blocks: 4,
             frequencies: 256,
-            time_scale: 1000.0,
+            time_scale: 100.0,
         }
     }
 }
