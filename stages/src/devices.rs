@@ -57,6 +57,17 @@ impl DeviceChoice {
     }
 }
 
+/// Serves `device` over WebSocket to clients that connect to `listener`, until the process ends. The
+/// transport is neither encrypted nor authenticated: for loopback, trusted networks and SSH tunnels.
+#[cfg(feature = "remote")]
+pub fn serve(device: &DeviceChoice, listener: std::net::TcpListener) -> Result<()> {
+    use burn::server::{RemoteServer, WebSocketTransport};
+    let device = device.open()?;
+    RemoteServer::new([device])
+        .serve(WebSocketTransport::from_listener(listener))
+        .map_err(|error| Error::Device(format!("serving stopped: {error}")))
+}
+
 #[cfg(feature = "cuda")]
 fn open_cuda(index: usize) -> Result<Device> {
     use burn::tensor::DeviceType;

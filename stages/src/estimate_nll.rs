@@ -276,8 +276,16 @@ fn points_table(measured: &[Measured]) -> Table {
     table
 }
 
+/// One figure of an agreement, as a row of a table.
+struct Row {
+    region: &'static str,
+    pair: &'static str,
+    figure: &'static str,
+    interval: Interval,
+}
+
 fn agreement_table(measured: &[Measured]) -> Table {
-    let mut rows: Vec<(&str, &str, &str, Interval)> = Vec::new();
+    let mut rows = Vec::new();
     for m in measured {
         let compared = [
             (
@@ -287,22 +295,30 @@ fn agreement_table(measured: &[Measured]) -> Table {
             ("analytic NLL against ODE NLL", m.against_analytic),
         ];
         for (pair, found) in compared {
-            if let Some(found) = found {
-                rows.push((m.region.name, pair, "Pearson", found.pearson));
-                rows.push((m.region.name, pair, "Spearman", found.spearman));
-                rows.push((m.region.name, pair, "slope", found.slope));
+            let Some(found) = found else { continue };
+            for (figure, interval) in [
+                ("Pearson", found.pearson),
+                ("Spearman", found.spearman),
+                ("slope", found.slope),
+            ] {
+                rows.push(Row {
+                    region: m.region.name,
+                    pair,
+                    figure,
+                    interval,
+                });
             }
         }
     }
-    let text = |f: &dyn Fn(&(&str, &str, &str, Interval)) -> String| rows.iter().map(f).collect();
-    let float = |f: &dyn Fn(&Interval) -> f64| rows.iter().map(|row| f(&row.3)).collect();
+    let text = |f: fn(&Row) -> &str| rows.iter().map(|row| f(row).to_owned()).collect();
+    let float = |f: fn(&Interval) -> f64| rows.iter().map(|row| f(&row.interval)).collect();
     let mut table = Table::default();
-    table.text("region", text(&|row| row.0.to_owned()));
-    table.text("pair", text(&|row| row.1.to_owned()));
-    table.text("figure", text(&|row| row.2.to_owned()));
-    table.float("value", float(&|interval| interval.value));
-    table.float("low", float(&|interval| interval.low));
-    table.float("high", float(&|interval| interval.high));
+    table.text("region", text(|row| row.region));
+    table.text("pair", text(|row| row.pair));
+    table.text("figure", text(|row| row.figure));
+    table.float("value", float(|interval| interval.value));
+    table.float("low", float(|interval| interval.low));
+    table.float("high", float(|interval| interval.high));
     table
 }
 

@@ -180,7 +180,7 @@ impl Prepared {
     pub fn run(self, context: &Context) -> Result<Summary> {
         let width = self.latent_width();
         let streams = Streams::new(context.seed);
-        self.write_scan(context)?;
+        self.ingest.write_scan(&context.dir)?;
 
         let rows = self.ingest.held_out_rows(self.config.held_out.at_most)?;
         let held_out = self.normaliser.apply(&rows);
@@ -270,12 +270,6 @@ impl Prepared {
             context.monitor.progress("training", done, steps, &note);
         }
         Ok(trainer.averaged())
-    }
-
-    fn write_scan(&self, context: &Context) -> Result<()> {
-        let path = context.dir.join("scan.json");
-        let scan = serde_json::to_vec_pretty(&self.ingest.scan).expect("plain data serialises");
-        std::fs::write(&path, scan).map_err(|error| Error::file(&path, error))
     }
 }
 

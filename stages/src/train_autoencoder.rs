@@ -334,6 +334,8 @@ impl Prepared {
                 .held_out_rows(config.held_out.at_most.min(CHUNK))?,
         );
 
+        data.ingest.write_scan(&context.dir)?;
+
         let trainer = Trainer::new(autoencoder, &config.optimiser, config.steps);
         let objective = |model: &Autoencoder, step: u64, rows: Tensor<4>| {
             let mut rng = streams.at("autoencoder", step);
@@ -478,11 +480,23 @@ impl Prepared {
                         ("learning_rate", rate),
                     ],
                 );
-                note = format!("reconstruction {reconstruction:.5}, regulariser {regulariser:.4}");
+                note = self.note(reconstruction, regulariser);
             }
             context.monitor.progress("training", done, steps, &note);
         }
         Ok(trainer.averaged())
+    }
+
+    /// The losses in a few words, without those there are not.
+    fn note(&self, reconstruction: f64, regulariser: f64) -> String {
+        let mut parts = Vec::new();
+        if self.data.is_some() {
+            parts.push(format!("reconstruction {reconstruction:.5}"));
+        }
+        if regulariser.is_finite() {
+            parts.push(format!("regulariser {regulariser:.4}"));
+        }
+        parts.join(", ")
     }
 
     /// Held-out reconstruction errors, and the first reconstructions as HDF5 and as a picture.

@@ -6,6 +6,8 @@ pub mod import;
 pub mod inspect;
 pub mod plan;
 pub mod run;
+#[cfg(feature = "remote")]
+pub mod serve;
 
 use crate::config::Overrides;
 use crate::console::{Console, LogFormat};
@@ -62,6 +64,9 @@ enum Command {
     Import(import::Arguments),
     /// Look at features, or generate some whose density is known
     Features(features::Arguments),
+    /// Let other hosts compute on a device of this one
+    #[cfg(feature = "remote")]
+    Serve(serve::Arguments),
 }
 
 /// An experiment on the command line.
@@ -115,6 +120,8 @@ impl Cli {
             Command::Inspect(arguments) => inspect::run(arguments, &store, console),
             Command::Import(arguments) => import::run(arguments, &store, console),
             Command::Features(arguments) => features::run(arguments, console),
+            #[cfg(feature = "remote")]
+            Command::Serve(arguments) => serve::run(arguments, console),
         }
     }
 

@@ -1,9 +1,11 @@
 //! What people read about runs: numbers, tables, summaries.
 
+mod figures;
 mod numbers;
 mod summary;
 mod table;
 
+pub use figures::figures_tables;
 pub use numbers::{bytes, duration, number};
 pub use summary::Summary;
 pub use table::{columns, markdown};

@@ -1,6 +1,6 @@
 //! What a run brought, as Markdown that reads well in a terminal: `summary.md`.
 
-use super::{duration, markdown, number};
+use super::{duration, figures_tables};
 use crate::config::Loaded;
 use crate::store::{Manifest, RunFolder};
 use std::fmt::Write as _;
@@ -57,10 +57,7 @@ fn section(stage: &Manifest) -> String {
         stage.finished.readable()
     );
     if !stage.figures.0.is_empty() {
-        let mut rows = vec![vec!["figure".to_owned(), "value".to_owned()]];
-        let figures = stage.figures.0.iter();
-        rows.extend(figures.map(|(name, value)| vec![name.clone(), number(*value)]));
-        let _ = write!(out, "\n{}", markdown(&rows));
+        let _ = write!(out, "\n{}", figures_tables(&stage.figures.0));
     }
     if !stage.warnings.is_empty() {
         out.push('\n');

@@ -128,15 +128,14 @@ fn compute(
     Ok(manifests)
 }
 
+/// A stage whose input is good, and what its scan warned of.
+type Checked = (Ready, Vec<String>);
+
 /// Opens and scans the inputs of every stage that will run, so that wrong data surfaces before any
 /// training.
 ///
 /// With each comes what its scan warned of.
-fn prepare(
-    plan: &Plan,
-    seed: u64,
-    workshop: &Workshop,
-) -> Result<Vec<Option<(Ready, Vec<String>)>>> {
+fn prepare(plan: &Plan, seed: u64, workshop: &Workshop) -> Result<Vec<Option<Checked>>> {
     let mut finished = plan.finished_flow.as_ref().map(|f| f.0.dir.clone());
     let mut width = None;
     let mut all = Vec::new();

@@ -65,7 +65,7 @@ impl<'a> Progress<'a> {
 
     fn task(&self, name: &str, done: u64, total: u64) -> Task {
         let now = Instant::now();
-        let bar = self.console.add_bar(total).map(|bar| {
+        let bar = self.console.add_bar(total).inspect(|bar| {
             let style = ProgressStyle::with_template(
                 "{prefix} [{wide_bar}] {pos}/{len}  {rate}  {eta} left  {msg}",
             );
@@ -74,7 +74,6 @@ impl<'a> Progress<'a> {
             bar.set_prefix(format!("{}: {name}", self.stage));
             bar.set_position(done);
             bar.reset_eta();
-            bar
         });
         Task {
             name: name.to_owned(),

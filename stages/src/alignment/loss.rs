@@ -26,7 +26,7 @@ impl Weighting {
     }
 }
 
-/// The alignment loss of latents `y` [n, d] as a training loss [1]: `draws` independent
+/// The alignment loss of latents `y` [n, d] as a training loss `[1]`: `draws` independent
 /// (t, noise) draws a latent, *mean* over draws, latents and dimensions.
 ///
 /// Rows share stratified times in groups (at most 64), each row's own time uniform on [0, 1]; the

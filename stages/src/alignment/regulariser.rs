@@ -7,7 +7,7 @@ use crate::flows::VelocityField;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
-/// The term itself [1], before its weight: of `latents` [n, d] drawn from the posterior `encoding`
+/// The term itself `[1]`, before its weight: of `latents` [n, d] drawn from the posterior `encoding`
 /// (free points have none), under the frozen flow `field`. `None` if there is no regulariser.
 pub fn penalty(
     config: &RegulariserConfig,

@@ -74,7 +74,7 @@ impl Encoding {
         }
     }
 
-    /// `KL(q(z|x) || N(0, I))` of a Gaussian posterior in nats, mean over elements [1].
+    /// `KL(q(z|x) || N(0, I))` of a Gaussian posterior in nats, mean over elements `[1]`.
     pub fn kl(&self) -> Option<Tensor<1>> {
         let log_variance = self.log_variance.clone()?;
         let terms = self.mean.clone().square() + log_variance.clone().exp() - log_variance - 1.0;
@@ -148,7 +148,7 @@ impl Autoencoder {
 }
 
 impl Reconstruction {
-    /// The reconstruction term, mean over elements [1]; `decoded` and `data` [B, C, H, W].
+    /// The reconstruction term, mean over elements `[1]`; `decoded` and `data` [B, C, H, W].
     pub fn loss(self, decoded: Tensor<4>, data: Tensor<4>) -> Tensor<1> {
         match self {
             Self::Mse => (decoded - data).square().mean(),

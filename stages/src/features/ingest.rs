@@ -8,6 +8,7 @@ use super::scan::Scan;
 use super::split::{Part, Split};
 use crate::context::Monitor;
 use crate::error::{Error, Result};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes of f32 read at once; small beside any memory budget, large beside a chunk.
@@ -73,6 +74,16 @@ impl Ingest {
             dropped: reader.dropped.clone(),
             reader,
         })
+    }
+
+    /// Writes what the pass found into `dir` as `scan.json`.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn write_scan(&self, dir: &Path) -> Result<()> {
+        let path = dir.join("scan.json");
+        let scan = serde_json::to_vec_pretty(&self.scan).map_err(|e| Error::file(&path, e))?;
+        std::fs::write(&path, scan).map_err(|e| Error::file(&path, e))
     }
 
     /// Width of a row.

@@ -47,7 +47,7 @@ impl VelocityNetworkConfig {
             "1 to 256",
         );
         problems.require(
-            self.frequencies >= 4 && self.frequencies % 2 == 0 && self.frequencies <= 16_384,
+            (4..=16_384).contains(&self.frequencies) && self.frequencies.is_multiple_of(2),
             "frequencies",
             self.frequencies,
             "an even number, 4 to 16384",

@@ -11,7 +11,7 @@ pub trait VelocityField: Send + Sync {
     /// with respect to `x`.
     fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3>;
 
-    /// The velocity [n, d] at `x` [n, d], all at `time`, and its exact divergence [n].
+    /// The velocity [n, d] at `x` [n, d], all at `time`, and its exact divergence `[n]`.
     fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>);
 }
 

@@ -7,7 +7,7 @@ use crate::tensors::{from_f32, from_f64, scalar};
 use crate::training::{Streams, normal, stratified_times};
 use burn::tensor::{DType, Device, Tensor};
 
-/// `|| v(x_t, t) - (data - noise) ||^2` summed over dimensions and averaged over points [1].
+/// `|| v(x_t, t) - (data - noise) ||^2` summed over dimensions and averaged over points `[1]`.
 ///
 /// `data` and `noise` are [K, m, d]; group k is at `times[k]`, `x_t = (1 - t) noise + t data`.
 pub fn flow_matching_loss(

@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `flow.safetensors` | the averaged weights in PyTorch's names and layouts; in the header the network's configuration and the convention of time |
-//! | `normalisation.safetensors` | `mean` [D] and `matrix` [D, d] in f64: a feature x becomes the point (x - mean) matrix |
+//! | `normalisation.safetensors` | `mean` `[D]` and `matrix` [D, d] in f64: a feature x becomes the point (x - mean) matrix |
 //! | `target.json` | the analytic density of the features, where they have one |
 //! | `held_out.h5` | `/features` [n, d]: held-out features as points of the flow |
 //!

@@ -112,7 +112,7 @@ fn zeroed(layer: Linear) -> Linear {
 }
 
 impl TimeEmbedding {
-    /// `times` [K] -> silu of the embedding [K, width].
+    /// `times` `[K]` -> silu of the embedding [K, width].
     fn forward(&self, times: &[f64]) -> Tensor<2> {
         let weight = self.fc1.weight.val();
         let waves = self.waves(times, weight.dtype(), &weight.device()); // [K, frequencies]
@@ -242,7 +242,7 @@ impl Output {
             .forward(modulate(standardise(h).0, shift, scale))
     }
 
-    /// The velocity [n, d] and its divergence [n]: of d v_i / d x_j only i = j is computed.
+    /// The velocity [n, d] and its divergence `[n]`: of d v_i / d x_j only i = j is computed.
     fn forward_with_divergence(
         &self,
         h: Tensor<2>,
@@ -369,7 +369,7 @@ mod tests {
             }
             let divergence = to_f64(divergence).unwrap();
             let autodiff = autodiff_divergence(&field, x.clone(), time);
-            let mut central = vec![0.0; 7];
+            let mut central = [0.0; 7];
             for axis in 0..5 {
                 let mut step = vec![0.0; 5];
                 step[axis] = 1e-5;

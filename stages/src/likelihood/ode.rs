@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::tensors::scalar;
 use burn::tensor::Tensor;
 
-/// A batch of points [n, d] and a quantity integrated along each of them [n].
+/// A batch of points [n, d] and a quantity integrated along each of them `[n]`.
 #[derive(Debug, Clone)]
 pub struct OdeState {
     /// The points.

@@ -12,7 +12,7 @@ pub struct RunningMean {
 }
 
 impl RunningMean {
-    /// Adds a loss [1] without autodiff.
+    /// Adds a loss `[1]` without autodiff.
     pub fn add(&mut self, loss: Tensor<1>) {
         self.sum = Some(match self.sum.take() {
             Some(sum) => sum + loss,
