@@ -65,6 +65,8 @@ hdf5:
 VENV   = $(TARGET)/python
 PYTHON = $(abspath $(VENV))/bin/python
 python:
-	@[ -x $(PYTHON) ] && $(PYTHON) -c 'import h5py, numpy, safetensors' 2>/dev/null || \
-	{ python3 -m venv $(VENV) && $(PYTHON) -m pip install -q numpy h5py safetensors; } || \
+	@$(PYTHON) -c 'import h5py, numpy, safetensors' 2>/dev/null && exit; \
+	python3 -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
+	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q numpy h5py safetensors; } || \
 	echo "no Python with venv and pip: tests that read our files from Python will be skipped" >&2

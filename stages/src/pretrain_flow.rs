@@ -3,7 +3,7 @@
 use crate::context::{Context, Monitor, Summary};
 use crate::error::{Error, Result};
 use crate::features::{
-    Attribute, Batches, Ingest, NormalisationConfig, Normaliser, OutData, Part, RowView,
+    Attribute, Batches, Ingest, MOST_MIB, NormalisationConfig, Normaliser, OutData, Part, RowView,
     SourceConfig, Split, SplitConfig, Target, read_target, write_datasets,
 };
 use crate::flows::{Evaluation, Flow, VelocityNetwork, VelocityNetworkConfig, flow_matching_loss};
@@ -116,10 +116,10 @@ impl Config {
             "at least 1",
         );
         problems.require(
-            self.memory_mib >= 1,
+            (1..=MOST_MIB).contains(&self.memory_mib),
             "memory_mib",
             self.memory_mib,
-            "at least 1",
+            "1 to 16777216 (16 TiB)",
         );
     }
 
@@ -179,7 +179,7 @@ impl Prepared {
     /// Trains the flow and fills the directory of `context`.
     pub fn run(self, context: &Context) -> Result<Summary> {
         let width = self.latent_width();
-        let streams = Streams::new(context.seed);
+        let streams = Streams::of_stage("pretrain-flow", context.seed);
         self.ingest.write_scan(&context.dir)?;
 
         let rows = self.ingest.held_out_rows(self.config.held_out.at_most)?;
@@ -220,7 +220,7 @@ impl Prepared {
             ..
         } = self.config;
         let width = self.latent_width();
-        let streams = Streams::new(context.seed);
+        let streams = Streams::of_stage("pretrain-flow", context.seed);
         let device = context.device.clone().autodiff();
         let mut batches = Batches::start(
             &self.ingest,
@@ -280,9 +280,12 @@ fn write_samples(flow: &Flow, count: usize, context: &Context) -> Result<()> {
         return Ok(());
     }
     let width = flow.normaliser.output_width;
-    let noise = Streams::new(context.seed).normal("samples", 0, count * width);
+    let noise =
+        Streams::of_stage("pretrain-flow", context.seed).normal("samples", 0, count * width);
     let noise = from_f32(noise, [count, width], &context.device);
-    let points = to_f32(sample(&flow.network, noise, TOLERANCE)?)?;
+    let points = to_f32(sample(&flow.network, noise, TOLERANCE, || {
+        context.check_cancelled()
+    })?)?;
     let features = flow.normaliser.inverse(&points);
     let shape = [count, width];
     let mut datasets = vec![("points", &shape[..], OutData::F32(&points))];

@@ -1,6 +1,6 @@
 //! Stage 2: train an autoencoder whose latents follow the frozen flow.
 
-use crate::alignment::{RegulariserConfig, collapse, penalty};
+use crate::alignment::{RegulariserConfig, compare, penalty, spectrum};
 use crate::autoencoders::{
     ArchitectureConfig, Autoencoder, DataShape, LatentConfig, Points, Posterior, Reconstruction,
     write_image_grid,
@@ -8,7 +8,7 @@ use crate::autoencoders::{
 use crate::context::{Context, Monitor, Summary};
 use crate::error::{Error, Result};
 use crate::features::{
-    Attribute, Batches, Element, Ingest, NonFinite, Normaliser, OutData, Part, RowView,
+    Attribute, Batches, Element, Ingest, MOST_MIB, NonFinite, Normaliser, OutData, Part, RowView,
     SourceConfig, Split, SplitConfig, write_datasets,
 };
 use crate::flows::{Flow, VelocityNetwork, held_out_points};
@@ -146,6 +146,27 @@ impl Config {
                 "`gaussian`, which the `kl` regulariser needs",
             );
         }
+        if points {
+            let aligned = matches!(self.regulariser, RegulariserConfig::Alignment { .. });
+            problems.require(
+                aligned,
+                "regulariser.kind",
+                "another kind",
+                "`alignment`, the only thing that moves free points",
+            );
+            problems.require(
+                self.posterior == Posterior::Deterministic,
+                "posterior",
+                "gaussian",
+                "`deterministic`, since free points have no encoder",
+            );
+            problems.require(
+                self.latent.tokens == 1,
+                "latent.tokens",
+                self.latent.tokens,
+                "1 token for each free point",
+            );
+        }
         problems.require(self.steps >= 1, "steps", self.steps, "at least 1");
         problems.require(self.batch >= 1, "batch", self.batch, "at least 1");
         problems.require(
@@ -155,10 +176,10 @@ impl Config {
             "at least 1",
         );
         problems.require(
-            self.memory_mib >= 1,
+            (1..=MOST_MIB).contains(&self.memory_mib),
             "memory_mib",
             self.memory_mib,
-            "at least 1",
+            "1 to 16777216 (16 TiB)",
         );
     }
 
@@ -253,9 +274,13 @@ impl Data {
         let images = shape.height > 1 || config.reconstruction == Reconstruction::Bernoulli;
         if images && (least < 0.0 || most > maximum) {
             return Err(Error::input(format!(
-                "{}: found values from {least} to {most}, expected 0 to {maximum}; set \
-                 train_autoencoder.data.maximum to the largest value",
-                dataset.describe()
+                "{}: found values from {least} to {most}, expected 0 to {maximum}; {}",
+                dataset.describe(),
+                if least < 0.0 {
+                    "rescale the file's values to [0, 1]"
+                } else {
+                    "set train_autoencoder.data.maximum to the largest value"
+                },
             )));
         }
         Ok(Self {
@@ -308,7 +333,7 @@ impl Prepared {
         context: &Context,
     ) -> Result<Summary> {
         let config = &self.config;
-        let streams = Streams::new(context.seed);
+        let streams = Streams::of_stage("train-autoencoder", context.seed);
         let device = context.device.clone().autodiff();
         let autoencoder = Autoencoder::new(
             &config.architecture,
@@ -366,8 +391,8 @@ impl Prepared {
             |model| {
                 // the same noise every time
                 let rows = data.tensor(held_out.clone(), &context.device);
-                let (reconstruction, _) = objective(model, u64::MAX, rows);
-                scalar(reconstruction)
+                let (reconstruction, term) = objective(model, u64::MAX, rows);
+                Ok((scalar(reconstruction)?, term.map_or(Ok(f64::NAN), scalar)?))
             },
         )?;
 
@@ -396,7 +421,7 @@ impl Prepared {
         let ArchitectureConfig::Points { count } = config.architecture else {
             unreachable!("a configuration without data is checked to have free points");
         };
-        let streams = Streams::new(context.seed);
+        let streams = Streams::of_stage("train-autoencoder", context.seed);
         let device = context.device.clone().autodiff();
         let width = config.latent.width;
         let points = Points::new(count, width, streams, &device);
@@ -415,7 +440,7 @@ impl Prepared {
                     penalty(&config.regulariser, prior, latents, None, &mut rng),
                 ))
             },
-            |_| Ok(f64::NAN),
+            |_| Ok((f64::NAN, f64::NAN)),
         )?;
 
         let latents = to_f32(trained.latents.val())?;
@@ -433,14 +458,14 @@ impl Prepared {
         Ok(summary)
     }
 
-    /// The loop: `terms` gives reconstruction and regulariser of a step, `evaluate` the
-    /// reconstruction term on held-out rows.
+    /// The loop: `terms` gives reconstruction and regulariser of a step, `evaluate` the same on held-out
+    /// rows, with fixed noise.
     fn train<M: Module>(
         &self,
         mut trainer: Trainer<M>,
         context: &Context,
         mut terms: impl FnMut(&M, u64) -> Result<(Tensor<1>, Option<Tensor<1>>)>,
-        evaluate: impl Fn(&M) -> Result<f64>,
+        evaluate: impl Fn(&M) -> Result<(f64, f64)>,
     ) -> Result<M> {
         let steps = self.config.steps;
         let weight = self.config.regulariser.weight();
@@ -466,17 +491,18 @@ impl Prepared {
             if evaluation || done % LOG_EVERY == 0 {
                 let reconstruction = reconstructions.take(step, context.seed)?;
                 let regulariser = regularisers.take(step, context.seed)?;
-                let held_out = if evaluation {
+                let (held_out_reconstruction, held_out_regulariser) = if evaluation {
                     evaluate(&trainer.averaged())?
                 } else {
-                    f64::NAN
+                    (f64::NAN, f64::NAN)
                 };
                 context.monitor.metrics(
                     done,
                     &[
                         ("reconstruction", reconstruction),
                         ("regulariser", regulariser),
-                        ("held_out_reconstruction", held_out),
+                        ("held_out_reconstruction", held_out_reconstruction),
+                        ("held_out_regulariser", held_out_regulariser),
                         ("learning_rate", rate),
                     ],
                 );
@@ -543,10 +569,18 @@ impl Prepared {
             &[("split", Attribute::Text("held out".into()))],
         )?;
         let picture = context.dir.join("reconstructions.png");
-        write_image_grid(&picture, originals, &first, data.shape)?;
+        let painted = write_image_grid(&picture, originals, &first, data.shape)?;
+        if !painted && height > 1 {
+            context.monitor.warn(&format!(
+                "no picture of the reconstructions: found {channels} channels, expected 1 or 3"
+            ));
+        }
         summary.add("held-out reconstruction loss", term);
         summary.add("held-out mean squared error", squared);
-        summary.add("held-out PSNR (dB)", -10.0 * squared.log10());
+        if height > 1 {
+            // of images in [0, 1]
+            summary.add("held-out PSNR (dB)", -10.0 * squared.log10());
+        }
         Ok(())
     }
 
@@ -558,7 +592,7 @@ impl Prepared {
         context: &Context,
     ) -> Result<Vec<f32>> {
         let latent = &self.config.latent;
-        let streams = Streams::new(context.seed);
+        let streams = Streams::of_stage("train-autoencoder", context.seed);
         let of_part = |part: Part, stream: &str| -> Result<(Vec<f32>, Vec<i64>)> {
             let (mut latents, mut items) = (Vec::new(), Vec::new());
             data.ingest.for_each_block(part, &mut |ids, rows| {
@@ -604,7 +638,8 @@ impl Prepared {
         Ok(held_out)
     }
 
-    /// What tells alignment from collapse; a warning where it looks like the latter.
+    /// What tells alignment from collapse; a warning where it looks like the latter. An imported flow has
+    /// no features to compare with: then only what the latents say alone.
     fn diagnose(
         &self,
         latents: &[f32],
@@ -613,26 +648,45 @@ impl Prepared {
         context: &Context,
     ) {
         let width = self.config.latent.width;
-        let Some(features) = features else {
-            return;
-        };
-        let latents = spread(latents, width, COMPARED);
-        let features = spread(features, width, COMPARED);
-        let found = collapse(&latents, &features, width);
-        let least = found.variance.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = found.variance.iter().copied().fold(0.0, f64::max);
-        let mean_variance = found.variance.iter().sum::<f64>() / width as f64;
+        let rows = |values: &[f32]| values.len() / width;
+        // Equal numbers, so that coverage has one reference.
+        let compared = features
+            .map_or(COMPARED, rows)
+            .min(rows(latents))
+            .min(COMPARED);
+        let latents = spread(latents, width, compared);
+        let own = spectrum(&latents, width);
+        let mean_variance = own.variance.iter().sum::<f64>() / width as f64;
+        let least = own.variance.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = own.variance.iter().copied().fold(0.0, f64::max);
         summary.add("latent variance, mean over dimensions", mean_variance);
         summary.add("latent variance, smallest dimension", least);
         summary.add("latent variance, largest dimension", most);
-        summary.add("effective rank of latents", found.effective_rank);
-        summary.add("effective rank of features", found.feature_effective_rank);
+        summary.add("effective rank of latents", own.effective_rank);
+        let Some(features) = features else {
+            context.monitor.warn(
+                "the flow was imported and has no held-out features: coverage and energy distance are \
+                 not reported",
+            );
+            return;
+        };
+        let features = spread(features, width, compared);
+        let target = spectrum(&features, width);
+        let found = compare(&latents, &features, width);
+        summary.add("effective rank of features", target.effective_rank);
         summary.add("coverage of features", found.coverage);
         summary.add("energy distance to features", found.energy_distance);
+        let target_variance = target.variance.iter().sum::<f64>() / width as f64;
+        if mean_variance < 0.5 * target_variance {
+            context.monitor.warn(&format!(
+                "the latents' variance is {:.0} % of the features': they have contracted onto modes",
+                100.0 * mean_variance / target_variance
+            ));
+        }
         if found.coverage < 0.5 {
             context.monitor.warn(&format!(
                 "the latents cover {:.0} % of the held-out features (about 97 % for a fresh sample): \
-                 they may have collapsed onto modes, or lie elsewhere",
+                 they leave parts of the target empty",
                 100.0 * found.coverage
             ));
         }

@@ -24,7 +24,10 @@ const LARGEST: u64 = 64 * 1024;
 pub fn read(file: &Path) -> Result<String> {
     let wrong = |why: String| Error::input(format!("{}: {why}", file.display()));
     let handle = File::open(file).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => wrong(format!("no such configuration file{}", near(file))),
+        std::io::ErrorKind::NotFound => wrong(format!(
+            "no such configuration file{}; expected an experiment in YAML, such as configs/digits.yaml",
+            near(file)
+        )),
         _ => wrong(e.to_string()),
     })?;
     if handle.metadata().is_ok_and(|m| m.is_dir()) {

@@ -82,7 +82,11 @@ impl Digests {
     pub fn of(&mut self, path: &Path) -> Result<FileRecord> {
         let meta = std::fs::metadata(path)
             .map_err(|e| match e.kind() {
-                std::io::ErrorKind::NotFound => format!("{}: no such file", path.display()),
+                std::io::ErrorKind::NotFound => format!(
+                    "{}: no such file; expected an input that the configuration names (paths are relative \
+                     to the configuration file)",
+                    path.display()
+                ),
                 _ => format!("{}: {e}", path.display()),
             })
             .map_err(Error::input)?;

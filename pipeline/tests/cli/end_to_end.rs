@@ -334,3 +334,60 @@ fn a_device_that_is_not_there_is_one_clear_error() {
     missing.expect(1, &["cuda"]);
     assert!(missing.stderr.lines().count() <= 3, "{missing}");
 }
+
+#[test]
+fn free_points_refuse_what_cannot_move_them() {
+    let project = project();
+    project.write(
+        "points.yaml",
+        "name: points\npretrain_flow:\n  features: {file: features.h5}\n  batch: 32\n  times: 8\ntrain_autoencoder:\n  \
+         architecture: {kind: points, count: 16}\n  latent: {width: 2, tokens: 3}\n  posterior: gaussian\n  \
+         regulariser: {kind: kl}\n",
+    );
+    project.run(&["run", "points.yaml"]).expect(
+        2,
+        &[
+            "train_autoencoder.regulariser.kind",
+            "train_autoencoder.posterior",
+            "train_autoencoder.latent.tokens",
+        ],
+    );
+}
+
+#[test]
+fn images_out_of_range_are_refused_with_the_key_to_set() {
+    let project = project();
+    let image: Vec<u8> = (0..100 * 16).map(|i| (i % 17) as u8).collect();
+    project.write_dataset("images.h5", "images", &[100, 1, 4, 4], &image);
+    let set = |value: &str| format!("train_autoencoder.data={value}");
+    let small = set("{file: images.h5, dataset: images, maximum: 8}");
+    run(&project, &["--set", &small]).expect(2, &["images.h5", "16", "maximum"]);
+    let right = set("{file: images.h5, dataset: images, maximum: 16}");
+    run(&project, &["--set", &right]).expect(0, &["PSNR"]);
+    let picture = project.path("artifacts/runs/tiny/train-autoencoder/reconstructions.png");
+    assert_eq!(&std::fs::read(picture).unwrap()[1..4], b"PNG");
+}
+
+#[test]
+fn a_convolutional_autoencoder_with_a_gaussian_posterior_and_bernoulli_pixels_runs() {
+    let project = project();
+    let image: Vec<u8> = (0..100 * 35).map(|i| (i * 7 % 256) as u8).collect();
+    project.write_dataset("images.h5", "images", &[100, 1, 7, 5], &image);
+    let mut arguments = Vec::new();
+    for set in [
+        "train_autoencoder.data={file: images.h5, dataset: images}",
+        "train_autoencoder.architecture={kind: convolutional, channels: [4, 8]}",
+        "train_autoencoder.latent={tokens: 3, width: 2}",
+        "train_autoencoder.posterior=gaussian",
+        "train_autoencoder.reconstruction=bernoulli",
+        "train_autoencoder.regulariser={kind: kl, weight: 0.1}",
+    ] {
+        arguments.extend(["--set", set]);
+    }
+    run(&project, &arguments).expect(0, &["held-out reconstruction loss"]);
+    let vectors = [
+        "--set",
+        "train_autoencoder.architecture={kind: convolutional}",
+    ];
+    run(&project, &vectors).expect(2, &["vectors.h5", "[N, C, H, W]", "dense"]);
+}

@@ -31,7 +31,7 @@ fn an_imported_flow_serves_an_experiment_in_place_of_pretraining() {
     );
     project
         .run(&["run", "imported.yaml"])
-        .expect(0, &["encoder latents: mean NLL (nats)"]);
+        .expect(0, &["encoder latents", "mean NLL (nats)"]);
 }
 
 #[test]
@@ -48,4 +48,38 @@ fn a_missing_checkpoint_is_wrong_input() {
     project
         .run(&["import", "absent.pt"])
         .expect(2, &["absent.pt"]);
+}
+
+#[test]
+fn a_checkpoint_of_another_network_is_wrong_input() {
+    let project = Project::new();
+    // a safetensors file with one tensor that no velocity network has
+    let header = br#"{"encoder.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.extend(1f32.to_le_bytes());
+    project.write("other.safetensors", bytes);
+    project
+        .run(&["import", "other.safetensors"])
+        .expect(2, &["other.safetensors", "encoder.weight", "expected"]);
+}
+
+#[test]
+fn a_checkpoint_without_all_weights_is_wrong_input() {
+    let project = Project::new();
+    let tensor = |name: &str, shape: &str, from: usize, to: usize| {
+        format!(r#""{name}":{{"dtype":"F32","shape":{shape},"data_offsets":[{from},{to}]}}"#)
+    };
+    let header = format!(
+        "{{{},{}}}",
+        tensor("input_proj.weight", "[4,2]", 0, 32),
+        tensor("time_embed.mlp.0.weight", "[4,8]", 32, 160)
+    );
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend([0u8; 160]);
+    project.write("part.safetensors", bytes);
+    project
+        .run(&["import", "part.safetensors"])
+        .expect(2, &["part.safetensors", "output.linear.weight", "expected"]);
 }

@@ -13,10 +13,12 @@ fn python() -> Option<PathBuf> {
     if probe.is_ok_and(|p| p.status.success()) {
         return Some(python);
     }
-    eprintln!(
-        "skipped: {} has no numpy, h5py and safetensors",
-        python.display()
+    let reason = format!("{} has no numpy, h5py and safetensors", python.display());
+    assert!(
+        std::env::var_os("LATENT_ALIGN_REQUIRE_PYTHON").is_none(),
+        "{reason}"
     );
+    eprintln!("skipped: {reason}");
     None
 }
 

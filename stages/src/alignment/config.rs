@@ -25,7 +25,7 @@ pub enum RegulariserConfig {
         /// The weighting w(t) of the loss.
         #[serde(default)]
         weighting: Weighting,
-        /// Independent (t, noise) draws a token.
+        /// (t, noise) draws a token: noise independent, times stratified over the batch.
         #[serde(default = "default_draws")]
         draws: usize,
     },

@@ -15,6 +15,8 @@ use rand_pcg::Pcg64;
 
 /// Times in one training loss, each shared by a group of rows.
 const MOST_TIMES: usize = 64;
+/// Fewer make the loss of a step noisy.
+const FEWEST_TIMES: usize = 16;
 
 impl Weighting {
     /// Times for `count` draws and the factor on each draw's squared error, such that the mean over
@@ -29,8 +31,8 @@ impl Weighting {
 /// The alignment loss of latents `y` [n, d] as a training loss `[1]`: `draws` independent
 /// (t, noise) draws a latent, *mean* over draws, latents and dimensions.
 ///
-/// Rows share stratified times in groups (at most 64), each row's own time uniform on [0, 1]; the
-/// strata are dealt to groups in random order.
+/// Rows share stratified times in 16 to 64 groups, each row's own time uniform on [0, 1]; the strata are
+/// dealt to groups in random order. Noise is independent.
 pub fn alignment_loss(
     field: &dyn VelocityField,
     y: Tensor<2>,
@@ -40,10 +42,11 @@ pub fn alignment_loss(
 ) -> Tensor<1> {
     let [n, d] = y.dims();
     let rows = draws * n;
-    let groups = (1..=MOST_TIMES.min(rows))
+    // Where no good number of groups divides the rows, each row has its own time.
+    let groups = (FEWEST_TIMES..=MOST_TIMES)
         .rev()
         .find(|&k| rows.is_multiple_of(k))
-        .expect("1 divides everything");
+        .unwrap_or(rows);
     let dims = [groups, rows / groups, d];
     let (times, factors) = weighting.times(rng, groups);
     let noise = from_f32::<3>(normal(rng, rows * d), dims, &y.device()).cast(y.dtype());
@@ -71,13 +74,15 @@ fn weighted_error(
 /// The alignment loss of each of `points` [n, d], *summed* over dimensions, estimated from `draws`
 /// (t, noise) draws that all points share, the noise in antithetic pairs.
 ///
-/// Shared draws rank points better than independent ones: what is common to all cancels.
+/// Shared draws rank points better than independent ones: what is common to all cancels. `check` is
+/// called now and then; an error from it stops.
 pub fn alignment_loss_per_point(
     field: &dyn VelocityField,
     points: Tensor<2>,
     weighting: Weighting,
     draws: usize,
     streams: Streams,
+    mut check: impl FnMut() -> Result<()>,
 ) -> Result<Vec<f64>> {
     let [n, d] = points.dims();
     let device = points.device();
@@ -89,6 +94,7 @@ pub fn alignment_loss_per_point(
     let mut total = vec![0.0; n];
     let pairs_at_once = (ROWS_PER_CHUNK / (2 * n)).max(1);
     for first in (0..pairs).step_by(pairs_at_once) {
+        check()?;
         let chunk = first..(first + pairs_at_once).min(pairs);
         let count = chunk.len();
         let half: Tensor<3> = from_f32(
@@ -138,9 +144,15 @@ mod tests {
         let field = ExactMixture::new(&mixture, DType::F64, &device);
         let y = [0.5, -1.0, 2.0, 1.5, -0.5, 0.0, -2.0, 0.0, 3.0];
         let points: Tensor<2> = from_f64(y.to_vec(), [3, 3], DType::F64, &device);
-        let losses =
-            alignment_loss_per_point(&field, points, Weighting::Uniform, 65_536, Streams::new(1))
-                .unwrap();
+        let losses = alignment_loss_per_point(
+            &field,
+            points,
+            Weighting::Uniform,
+            65_536,
+            Streams::new(1),
+            || Ok(()),
+        )
+        .unwrap();
         for (row, loss) in losses.iter().enumerate() {
             let expected = (0..3)
                 .map(|i| s[i] + (y[3 * row + i] - mu[i]).powi(2) / s[i])

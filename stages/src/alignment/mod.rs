@@ -5,7 +5,7 @@ mod config;
 mod loss;
 mod regulariser;
 
-pub use collapse::{Collapse, collapse};
+pub use collapse::{Comparison, Spectrum, compare, spectrum};
 pub use config::{RegulariserConfig, Weighting};
 pub use loss::{alignment_loss, alignment_loss_per_point};
 pub use regulariser::penalty;

@@ -26,7 +26,9 @@ mod write;
 mod write_stream;
 
 pub use batches::Batches;
-pub use config::{NonFinite, NormalisationConfig, Projection, SourceConfig, SplitConfig, Whiten};
+pub use config::{
+    MOST_MIB, NonFinite, NormalisationConfig, Projection, SourceConfig, SplitConfig, Whiten,
+};
 pub use dataset::{Dataset, Element};
 pub use gaussian_mixture::{ComponentEigen, GaussianMixture, MixtureDensity};
 pub use generate::{generate, read_target, write_features};

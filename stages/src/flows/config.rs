@@ -56,7 +56,7 @@ impl VelocityNetworkConfig {
             self.time_scale > 0.0 && self.time_scale.is_finite(),
             "time_scale",
             self.time_scale,
-            "a positive number such as 1000",
+            "a positive number such as 100",
         );
     }
 }

@@ -2,7 +2,7 @@
 //! (arXiv 2406.11838, `SimpleMLPAdaLN`).
 //!
 //! ```text
-//! c = W silu(W embed(1000 t))                          time embedding        [K, width]
+//! c = W silu(W embed(scale t))                         time embedding        [K, width]
 //! h = W x                                              input                 [rows, width]
 //! for each block:
 //!     shift, scale, gate = W silu(c)                   modulation            [K, 3 width]
@@ -120,7 +120,7 @@ impl TimeEmbedding {
     }
 
     /// `[cos(scale t f_j), sin(scale t f_j)]`, f_j from 1 down to 1 / 10,000. Computed in f64 on the
-    /// host: times are known there, and the argument reaches 1,000.
+    /// host, where times are known.
     fn waves(&self, times: &[f64], dtype: DType, device: &Device) -> Tensor<2> {
         let half = self.frequencies / 2;
         let frequencies: Vec<f64> = embedding_frequencies(half).collect();

@@ -27,11 +27,18 @@ pub struct Agreement {
     pub slope: Interval,
 }
 
-/// The agreement of `surrogate` with `nll`, paired by point; `resamples` bootstrap samples.
-/// Figures are NaN where one side does not vary.
-pub fn agreement(surrogate: &[f64], nll: &[f64], resamples: usize, streams: Streams) -> Agreement {
+/// The agreement of `surrogate` with `nll`, paired by point; `resamples` bootstrap samples. Points come
+/// in groups of `group` that belong together, such as the tokens of one image, and are resampled
+/// together. Figures are NaN where one side does not vary.
+pub fn agreement(
+    surrogate: &[f64],
+    nll: &[f64],
+    group: usize,
+    resamples: usize,
+    streams: Streams,
+) -> Agreement {
     assert_eq!(surrogate.len(), nll.len());
-    let n = nll.len();
+    let groups = nll.len() / group;
     let figures = |x: &[f64], y: &[f64]| {
         let (correlation, slope) = pearson_and_slope(x, y);
         let (rank, _) = pearson_and_slope(&ranks(x), &ranks(y));
@@ -42,8 +49,9 @@ pub fn agreement(surrogate: &[f64], nll: &[f64], resamples: usize, streams: Stre
         .into_par_iter()
         .map(|resample| {
             let mut rng = streams.at("bootstrap", resample);
-            let (x, y): (Vec<f64>, Vec<f64>) = (0..n)
-                .map(|_| rng.random_range(0..n))
+            let (x, y): (Vec<f64>, Vec<f64>) = (0..groups)
+                .map(|_| rng.random_range(0..groups))
+                .flat_map(|g| g * group..(g + 1) * group)
                 .map(|i| (surrogate[i], nll[i]))
                 .unzip();
             figures(&x, &y)
@@ -71,10 +79,11 @@ pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The standard error of the mean of `values`.
-pub fn standard_error(values: &[f64]) -> f64 {
-    let (n, m) = (values.len() as f64, mean(values));
-    let squares: f64 = values.iter().map(|v| (v - m).powi(2)).sum();
+/// The standard error of the mean of `values`, which come in groups of `group` that belong together.
+pub fn standard_error(values: &[f64], group: usize) -> f64 {
+    let means: Vec<f64> = values.chunks_exact(group).map(mean).collect();
+    let (n, m) = (means.len() as f64, mean(&means));
+    let squares: f64 = means.iter().map(|v| (v - m).powi(2)).sum();
     (squares / (n - 1.0) / n).sqrt()
 }
 
@@ -127,10 +136,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn points_that_belong_together_do_not_narrow_an_interval() {
+        let single: Vec<f64> = (0..100).map(|i| (i as f64 * 0.7).sin()).collect();
+        let twice = |values: &[f64]| values.iter().flat_map(|&v| [v, v]).collect::<Vec<f64>>();
+        let error = standard_error(&single, 1);
+        assert!((standard_error(&twice(&single), 2) - error).abs() < 1e-12);
+        let noise = Streams::new(1).normal("test", 0, 100);
+        let y: Vec<f64> = single
+            .iter()
+            .zip(noise)
+            .map(|(x, e)| x + f64::from(e))
+            .collect();
+        let width = |a: Agreement| a.pearson.high - a.pearson.low;
+        let one = width(agreement(&single, &y, 1, 500, Streams::new(0)));
+        let two = width(agreement(
+            &twice(&single),
+            &twice(&y),
+            2,
+            500,
+            Streams::new(0),
+        ));
+        assert!((two / one - 1.0).abs() < 1e-9, "{one} {two}");
+    }
+
+    #[test]
     fn a_monotone_surrogate_ranks_perfectly_but_is_not_linear() {
         let x: Vec<f64> = (0..200).map(|i| i as f64 / 20.0).collect();
         let y: Vec<f64> = x.iter().map(|x| x.exp()).collect();
-        let a = agreement(&x, &y, 200, Streams::new(0));
+        let a = agreement(&x, &y, 1, 200, Streams::new(0));
         assert!((a.spearman.value - 1.0).abs() < 1e-12);
         assert!(a.pearson.value < 0.8);
     }
@@ -144,11 +177,11 @@ mod tests {
     fn an_affine_surrogate_gives_its_slope_and_a_noisy_one_an_interval_around_it() {
         let x: Vec<f64> = (0..500).map(|i| (i as f64 * 0.7).sin()).collect();
         let exact: Vec<f64> = x.iter().map(|x| 3.0 - 2.0 * x).collect();
-        let a = agreement(&x, &exact, 200, Streams::new(0));
+        let a = agreement(&x, &exact, 1, 200, Streams::new(0));
         assert!((a.slope.value + 2.0).abs() < 1e-12 && (a.pearson.value + 1.0).abs() < 1e-12);
         let noise = Streams::new(1).normal("test", 0, x.len());
         let noisy: Vec<f64> = exact.iter().zip(noise).map(|(y, e)| y + e as f64).collect();
-        let a = agreement(&x, &noisy, 500, Streams::new(0));
+        let a = agreement(&x, &noisy, 1, 500, Streams::new(0));
         assert!(a.slope.low < -2.0 && -2.0 < a.slope.high);
         assert!(a.slope.high - a.slope.low < 0.6);
     }

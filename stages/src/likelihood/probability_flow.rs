@@ -23,12 +23,12 @@ pub struct Likelihoods {
 const ROWS_PER_CHUNK: usize = 8192;
 
 /// The NLL in nats of each of `points` [n, d] under `field`, with the exact divergence.
-/// `between` is called after each chunk with the share that is done; an error from it stops.
+/// `progress` is called with the share of points that is done; an error from it stops.
 pub fn negative_log_likelihood(
     field: &dyn VelocityField,
     points: Tensor<2>,
     tolerance: f64,
-    mut between: impl FnMut(f64) -> Result<()>,
+    mut progress: impl FnMut(f64) -> Result<()>,
 ) -> Result<Likelihoods> {
     let [n, d] = points.dims();
     let chunk = (ROWS_PER_CHUNK / (d + 1)).max(1);
@@ -38,7 +38,10 @@ pub fn negative_log_likelihood(
         let x = points.clone().narrow(0, start, count);
         let integral = x.clone().sum_dim(1).squeeze_dim::<1>(1).zeros_like();
         let solution = dormand_prince(
-            |x, t| Ok(field.velocity_and_divergence(x, t)),
+            |x, t| {
+                progress(start as f64 / n as f64)?;
+                Ok(field.velocity_and_divergence(x, t))
+            },
             OdeState { x, integral },
             1.0,
             0.0,
@@ -55,7 +58,7 @@ pub fn negative_log_likelihood(
             result.nll.push(0.5 * square + constant - divergence);
         }
         result.evaluations += solution.evaluations;
-        between((start + count) as f64 / n as f64)?;
+        progress((start + count) as f64 / n as f64)?;
     }
     match result.nll.iter().position(|nll| !nll.is_finite()) {
         Some(point) => Err(Error::Numerical(format!(
@@ -65,11 +68,18 @@ pub fn negative_log_likelihood(
     }
 }
 
-/// Samples [n, d] of the flow: `noise` [n, d] carried from t = 0 to t = 1.
-pub fn sample(field: &dyn VelocityField, noise: Tensor<2>, tolerance: f64) -> Result<Tensor<2>> {
+/// Samples [n, d] of the flow: `noise` [n, d] carried from t = 0 to t = 1. `check` is called now and
+/// then; an error from it stops.
+pub fn sample(
+    field: &dyn VelocityField,
+    noise: Tensor<2>,
+    tolerance: f64,
+    mut check: impl FnMut() -> Result<()>,
+) -> Result<Tensor<2>> {
     let integral = noise.clone().sum_dim(1).squeeze_dim::<1>(1).zeros_like();
     let solution = dormand_prince(
         |x, t| {
+            check()?;
             let none = x.clone().sum_dim(1).squeeze_dim::<1>(1).zeros_like();
             let velocity = field.velocity(x.unsqueeze::<3>(), &[t]);
             Ok((velocity.squeeze_dim(0), none))
@@ -148,7 +158,7 @@ mod tests {
         let field = ExactMixture::new(&mixture, DType::F32, &device);
         let n = 4000;
         let noise = from_f32(Streams::new(9).normal("noise", 0, 2 * n), [n, 2], &device);
-        let samples = to_f32(sample(&field, noise, 1e-5).unwrap()).unwrap();
+        let samples = to_f32(sample(&field, noise, 1e-5, || Ok(())).unwrap()).unwrap();
         for axis in 0..2 {
             let z: Vec<f64> = (samples.iter().skip(axis).step_by(2))
                 .map(|x| (f64::from(*x) - mean[axis]) / scale[axis])

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct OptimiserConfig {
     /// The largest learning rate, reached after the warm-up.
     pub learning_rate: f64,
-    /// Steps of linear warm-up from zero.
+    /// Steps of linear warm-up from zero; at most half of all steps.
     pub warmup_steps: u64,
     /// The learning rate at the last step, as a share of the largest.
     pub final_learning_rate: f64,

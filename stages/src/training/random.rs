@@ -1,4 +1,4 @@
-//! Random numbers as a function of (seed, stream, step), never of what was drawn before: a resumed
+//! Random numbers as a function of (seed, stage, stream, step), never of what was drawn before: a resumed
 //! run draws what an uninterrupted one would have drawn.
 
 use rand::{RngExt, SeedableRng};
@@ -9,12 +9,18 @@ use rand_pcg::Pcg64;
 #[derive(Debug, Clone, Copy)]
 pub struct Streams {
     seed: u64,
+    stage: &'static str,
 }
 
 impl Streams {
-    /// All streams of a stage run with `seed`.
+    /// Streams that belong to no stage.
     pub fn new(seed: u64) -> Self {
-        Self { seed }
+        Self::of_stage("", seed)
+    }
+
+    /// The streams of `stage` run with `seed`.
+    pub fn of_stage(stage: &'static str, seed: u64) -> Self {
+        Self { seed, stage }
     }
 
     /// The generator of `stream` at `step`.
@@ -22,6 +28,8 @@ impl Streams {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.seed.to_le_bytes());
         hasher.update(&step.to_le_bytes());
+        hasher.update(self.stage.as_bytes());
+        hasher.update(b"/");
         hasher.update(stream.as_bytes());
         Pcg64::from_seed(*hasher.finalize().as_bytes())
     }

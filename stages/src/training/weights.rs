@@ -45,10 +45,21 @@ pub fn load_weights_from_bytes<M: Module>(
 fn load<M: Module>(module: &mut M, store: SafetensorsStore, origin: &Path) -> Result<()> {
     let mut store = store
         .with_from_adapter(PyTorchToBurnAdapter)
-        .allow_partial(false);
+        // what is missing or misshapen is reported below, in our words
+        .allow_partial(true)
+        .validate(false);
     let result = module
         .load_from(&mut store)
         .map_err(|error: SafetensorsStoreError| Error::file(origin, error))?;
+    if !result.missing.is_empty() || !result.errors.is_empty() {
+        let missing: Vec<&str> = result.missing.iter().map(|m| m.0.as_str()).collect();
+        let wrong: Vec<String> = result.errors.iter().map(ToString::to_string).collect();
+        return Err(Error::input(format!(
+            "{}: found no usable tensor for: {}; expected all the weights of this architecture",
+            origin.display(),
+            [missing.join(", "), wrong.join("; ")].join(" ").trim(),
+        )));
+    }
     if !result.unused.is_empty() {
         return Err(Error::input(format!(
             "{}: found tensors that this model does not have: {}; expected the weights of the \
