@@ -7,7 +7,7 @@
 CONFIG ?= configs/digits.yaml
 ARGS   ?=
 
-.PHONY: help run plan test build lint check-cuda check-remote large hdf5 python
+.PHONY: help run plan test build lint check-cuda test-remote large hdf5 python
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -39,9 +39,9 @@ lint: hdf5
 check-cuda: hdf5
 	DOCS_RS=1 cargo check --locked --features cuda --target-dir $(TARGET)/check-cuda
 
-## make check-remote                                                compile the build with remote devices
-check-remote: hdf5
-	cargo check --locked --features remote --target-dir $(TARGET)/check-remote
+## make test-remote                                                 build with remote devices and test one over loopback
+test-remote: hdf5
+	cargo test --locked --workspace --features remote --test cli remote
 
 ## make large                                                       5 million x 64 features in under 2 GiB of memory
 large: build

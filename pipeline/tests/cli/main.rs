@@ -8,4 +8,6 @@ mod inspecting;
 mod planning;
 mod project;
 mod python;
+#[cfg(feature = "remote")]
+mod remote;
 mod usage;
