@@ -1,10 +1,10 @@
 //! Stage 1: pretrain a flow-matching model on target features.
 
 use crate::context::{Context, Monitor, Summary};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::features::{
-    Attribute, Batches, Ingest, MOST_MIB, NormalisationConfig, Normaliser, OutData, Part, RowView,
-    SourceConfig, Split, SplitConfig, Target, read_target, write_datasets,
+    Attribute, Batches, Ingest, NormalisationConfig, Normaliser, OutData, Part, RowView,
+    SourceConfig, Split, SplitConfig, Target, check_memory, read_target, write_datasets,
 };
 use crate::flows::{Evaluation, Flow, VelocityNetwork, VelocityNetworkConfig, flow_matching_loss};
 use crate::likelihood::{mean, negative_log_likelihood, sample};
@@ -115,12 +115,7 @@ impl Config {
             self.evaluation_points,
             "at least 1",
         );
-        problems.require(
-            (1..=MOST_MIB).contains(&self.memory_mib),
-            "memory_mib",
-            self.memory_mib,
-            "1 to 16777216 (16 TiB)",
-        );
+        check_memory(problems, self.memory_mib);
     }
 
     /// The files this stage reads.
@@ -146,17 +141,7 @@ pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prep
         Normaliser::needs_covariance(&config.normalisation),
         monitor,
     )?;
-    let scan = &ingest.scan;
-    if scan.train_rows < config.batch as u64 || scan.held_out_rows < 2 {
-        return Err(Error::input(format!(
-            "{}: found {} training rows and {} held-out rows, expected at least one batch ({}) and \
-             2 held-out rows; give more features, or lower pretrain_flow.batch",
-            ingest.dataset.describe(),
-            scan.train_rows,
-            scan.held_out_rows,
-            config.batch,
-        )));
-    }
+    ingest.require_batch(config.batch, "pretrain_flow.batch")?;
     Ok(Prepared {
         normaliser: Normaliser::fit(&config.normalisation, &ingest.moments, seed)?,
         target: read_target(&ingest.dataset)?,

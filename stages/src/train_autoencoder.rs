@@ -8,8 +8,8 @@ use crate::autoencoders::{
 use crate::context::{Context, Monitor, Summary};
 use crate::error::{Error, Result};
 use crate::features::{
-    Attribute, Batches, Element, Ingest, MOST_MIB, NonFinite, Normaliser, OutData, Part, RowView,
-    SourceConfig, Split, SplitConfig, write_datasets,
+    Attribute, Batches, Element, Ingest, NonFinite, Normaliser, OutData, Part, RowView,
+    SourceConfig, Split, SplitConfig, check_memory, write_datasets,
 };
 use crate::flows::{Flow, VelocityNetwork, held_out_points};
 use crate::problems::Problems;
@@ -175,12 +175,7 @@ impl Config {
             self.evaluate_every,
             "at least 1",
         );
-        problems.require(
-            (1..=MOST_MIB).contains(&self.memory_mib),
-            "memory_mib",
-            self.memory_mib,
-            "1 to 16777216 (16 TiB)",
-        );
+        check_memory(problems, self.memory_mib);
     }
 
     /// The files this stage reads.
@@ -255,16 +250,7 @@ impl Data {
                 width: 1,
             },
         };
-        if scan.train_rows < config.batch as u64 || scan.held_out_rows < 2 {
-            return Err(Error::input(format!(
-                "{}: found {} training rows and {} held-out rows, expected at least one batch ({}) \
-                 and 2 held-out rows; give more data, or lower train_autoencoder.batch",
-                dataset.describe(),
-                scan.train_rows,
-                scan.held_out_rows,
-                config.batch,
-            )));
-        }
+        ingest.require_batch(config.batch, "train_autoencoder.batch")?;
         let maximum = data.maximum.unwrap_or(match dataset.element() {
             Element::U8 => 255.0,
             _ => 1.0,

@@ -5,8 +5,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The largest memory budget, in MiB.
-pub const MOST_MIB: usize = 1 << 24;
+/// Notes a memory budget out of range.
+pub fn check_memory(problems: &mut Problems, mib: usize) {
+    problems.require(
+        (1..=1 << 24).contains(&mib),
+        "memory_mib",
+        mib,
+        "1 to 16777216 (16 TiB)",
+    );
+}
 
 /// A dataset in an HDF5 file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

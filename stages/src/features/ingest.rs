@@ -76,6 +76,27 @@ impl Ingest {
         })
     }
 
+    /// Refuses data with fewer training rows than a batch, or fewer than two held-out rows; `key` is
+    /// where the batch is configured.
+    ///
+    /// # Errors
+    /// Input errors.
+    pub fn require_batch(&self, batch: usize, key: &str) -> Result<()> {
+        let Scan {
+            train_rows,
+            held_out_rows,
+            ..
+        } = self.scan;
+        if train_rows >= batch as u64 && held_out_rows >= 2 {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "{}: found {train_rows} training rows and {held_out_rows} held-out rows, expected at least \
+             one batch ({batch}) and 2 held-out rows; give more data, or lower {key}",
+            self.dataset.describe(),
+        )))
+    }
+
     /// Writes what the pass found into `dir` as `scan.json`.
     ///
     /// # Errors

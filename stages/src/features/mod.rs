@@ -27,7 +27,7 @@ mod write_stream;
 
 pub use batches::Batches;
 pub use config::{
-    MOST_MIB, NonFinite, NormalisationConfig, Projection, SourceConfig, SplitConfig, Whiten,
+    NonFinite, NormalisationConfig, Projection, SourceConfig, SplitConfig, Whiten, check_memory,
 };
 pub use dataset::{Dataset, Element};
 pub use gaussian_mixture::{ComponentEigen, GaussianMixture, MixtureDensity};

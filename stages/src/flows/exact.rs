@@ -17,7 +17,6 @@ use crate::features::GaussianMixture;
 use crate::tensors::from_f64;
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Tensor};
-use nalgebra::{DMatrix, SymmetricEigen};
 
 /// The exact velocity of data that follows a Gaussian mixture.
 #[derive(Debug, Clone)]
@@ -45,19 +44,15 @@ struct Conditional {
 impl ExactMixture {
     /// The field on `device` in element type `dtype` (f32 or f64).
     pub fn new(mixture: &GaussianMixture, dtype: DType, device: &Device) -> Self {
-        let width = mixture.means[0].len();
+        let width = mixture.width();
         let components = (mixture.weights.iter())
             .zip(&mixture.means)
-            .zip(&mixture.covariances)
-            .map(|((weight, mean), covariance)| {
-                let eigen = SymmetricEigen::new(DMatrix::from_row_slice(width, width, covariance));
-                let basis = eigen.eigenvectors.transpose().as_slice().to_vec(); // row-major
-                Component {
-                    log_weight: weight.ln(),
-                    mean: from_f64(mean.clone(), [1, width], dtype, device),
-                    basis: from_f64(basis, [width, width], dtype, device),
-                    eigenvalues: eigen.eigenvalues.iter().map(|l| l.max(0.0)).collect(),
-                }
+            .zip(mixture.components_eigen())
+            .map(|((weight, mean), eigen)| Component {
+                log_weight: weight.ln(),
+                mean: from_f64(mean.clone(), [1, width], dtype, device),
+                basis: from_f64(eigen.vectors, [width, width], dtype, device),
+                eigenvalues: eigen.values.into_iter().map(|l| l.max(0.0)).collect(),
             })
             .collect();
         Self { width, components }
