@@ -7,7 +7,7 @@
 
 use super::config::Weighting;
 use crate::error::Result;
-use crate::flows::{VelocityField, interpolate};
+use crate::flows::{ROWS_PER_EVALUATION, VelocityField, interpolate};
 use crate::tensors::{from_f32, from_f64, to_f64};
 use crate::training::{Streams, normal, stratified_times};
 use burn::tensor::Tensor;
@@ -92,7 +92,7 @@ pub fn alignment_loss_per_point(
     let noise = normal(&mut rng, pairs * d);
 
     let mut total = vec![0.0; n];
-    let pairs_at_once = (ROWS_PER_CHUNK / (2 * n)).max(1);
+    let pairs_at_once = (ROWS_PER_EVALUATION / (2 * n)).max(1);
     for first in (0..pairs).step_by(pairs_at_once) {
         check()?;
         let chunk = first..(first + pairs_at_once).min(pairs);
@@ -114,9 +114,6 @@ pub fn alignment_loss_per_point(
     }
     Ok(total)
 }
-
-/// Rows that one evaluation of the velocity carries.
-const ROWS_PER_CHUNK: usize = 8192;
 
 #[cfg(test)]
 mod tests {

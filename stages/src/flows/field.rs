@@ -2,6 +2,10 @@
 
 use burn::tensor::Tensor;
 
+/// Rows (points, times their tangents) that one evaluation should carry: more do not help, and memory
+/// grows.
+pub const ROWS_PER_EVALUATION: usize = 8192;
+
 /// A velocity field over points of width d: `dx/dt = v(x, t)` carries noise (t = 0) to data (t = 1).
 pub trait VelocityField: Send + Sync {
     /// The width d of a point.

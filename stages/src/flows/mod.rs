@@ -10,7 +10,7 @@ mod velocity_network;
 
 pub use config::VelocityNetworkConfig;
 pub use exact::ExactMixture;
-pub use field::VelocityField;
+pub use field::{ROWS_PER_EVALUATION, VelocityField};
 pub use import::{ImportConfig, TimeDirection, import};
 pub use matching::{Evaluation, flow_matching_loss, interpolate};
 pub use stored::{Flow, held_out_points, stored_width};

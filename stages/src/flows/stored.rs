@@ -109,17 +109,20 @@ impl Flow {
     pub fn analytic_nll(&self, points: &[f32]) -> Option<Vec<f64>> {
         let target = self.target.as_ref()?;
         let wide = |row: &[f32]| -> Vec<f64> { row.iter().map(|&x| f64::from(x)).collect() };
+        // Densities are prepared once: a mixture factorises its covariances, a curve lays out its rule.
         if let Some(mixture) = target.as_mixture() {
-            let mixture = mixture.affine(&self.normaliser);
+            let density = mixture.affine(&self.normaliser).density()?;
             let rows = points.chunks(self.normaliser.output_width);
-            return Some(rows.map(|row| -mixture.log_density(&wide(row))).collect());
+            return Some(rows.map(|row| -density.log_density(&wide(row))).collect());
         }
+        let density = target.density()?;
         let features = self.normaliser.inverse(points)?;
         let log_det = self.normaliser.log_abs_det()?;
-        features
-            .chunks(self.normaliser.input_width)
-            .map(|row| Some(log_det - target.log_density(&wide(row))?))
-            .collect()
+        let rows = features.chunks(self.normaliser.input_width);
+        Some(
+            rows.map(|row| log_det - density.log_density(&wide(row)))
+                .collect(),
+        )
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::ode::{OdeState, Tolerance, dormand_prince};
 use crate::error::{Error, Result};
-use crate::flows::VelocityField;
+use crate::flows::{ROWS_PER_EVALUATION, VelocityField};
 use crate::tensors::to_f64;
 use burn::tensor::Tensor;
 use std::f64::consts::TAU;
@@ -19,9 +19,6 @@ pub struct Likelihoods {
     pub evaluations: u64,
 }
 
-/// Rows (points times tangents) that one evaluation carries: more do not help, and memory grows.
-const ROWS_PER_CHUNK: usize = 8192;
-
 /// The NLL in nats of each of `points` [n, d] under `field`, with the exact divergence.
 /// `progress` is called with the share of points that is done; an error from it stops.
 pub fn negative_log_likelihood(
@@ -31,12 +28,12 @@ pub fn negative_log_likelihood(
     mut progress: impl FnMut(f64) -> Result<()>,
 ) -> Result<Likelihoods> {
     let [n, d] = points.dims();
-    let chunk = (ROWS_PER_CHUNK / (d + 1)).max(1);
+    let chunk = (ROWS_PER_EVALUATION / (d + 1)).max(1);
     let mut result = Likelihoods::default();
     for start in (0..n).step_by(chunk) {
         let count = chunk.min(n - start);
         let x = points.clone().narrow(0, start, count);
-        let integral = x.clone().sum_dim(1).squeeze_dim::<1>(1).zeros_like();
+        let integral = zero_of_each(&x);
         let solution = dormand_prince(
             |x, t| {
                 progress(start as f64 / n as f64)?;
@@ -68,6 +65,12 @@ pub fn negative_log_likelihood(
     }
 }
 
+/// A zero `[n]` for each of the points `[n, d]`.
+fn zero_of_each(points: &Tensor<2>) -> Tensor<1> {
+    let [n, _] = points.dims();
+    Tensor::zeros([n], (&points.device(), points.dtype()))
+}
+
 /// Samples [n, d] of the flow: `noise` [n, d] carried from t = 0 to t = 1. `check` is called now and
 /// then; an error from it stops.
 pub fn sample(
@@ -76,11 +79,11 @@ pub fn sample(
     tolerance: f64,
     mut check: impl FnMut() -> Result<()>,
 ) -> Result<Tensor<2>> {
-    let integral = noise.clone().sum_dim(1).squeeze_dim::<1>(1).zeros_like();
+    let integral = zero_of_each(&noise);
     let solution = dormand_prince(
         |x, t| {
             check()?;
-            let none = x.clone().sum_dim(1).squeeze_dim::<1>(1).zeros_like();
+            let none = zero_of_each(&x);
             let velocity = field.velocity(x.unsqueeze::<3>(), &[t]);
             Ok((velocity.squeeze_dim(0), none))
         },

@@ -11,7 +11,7 @@ pub use config::OptimiserConfig;
 pub use initialise::initialise;
 #[cfg(test)]
 pub use initialise::perturb;
-pub use optimiser::{Trainer, learning_rate};
+pub use optimiser::Trainer;
 pub use random::{Streams, normal, stratified_times};
 pub use running_mean::RunningMean;
 pub use weights::{METADATA, load_weights, load_weights_from_bytes, save_weights};

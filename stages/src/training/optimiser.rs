@@ -10,7 +10,7 @@ use std::f64::consts::PI;
 
 /// The learning rate of `step` (from 0) of `steps`: linear warm-up, then a cosine down to
 /// `final_learning_rate` times the largest.
-pub fn learning_rate(config: &OptimiserConfig, step: u64, steps: u64) -> f64 {
+fn learning_rate(config: &OptimiserConfig, step: u64, steps: u64) -> f64 {
     let warmup = config.warmup_steps.min(steps / 2);
     if step < warmup {
         return config.learning_rate * (step + 1) as f64 / warmup as f64;
