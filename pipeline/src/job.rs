@@ -133,7 +133,7 @@ impl Ready {
             Self::PretrainFlow(prepared) => prepared.run(context),
             Self::TrainAutoencoder(prepared) => prepared.run(flow()?, context),
             Self::EstimateNll(config) => {
-                estimate_nll::run(&config, flow()?, reads.autoencoder.as_deref(), context)
+                estimate_nll::run(&config, flow()?, reads.autoencoder.as_deref(), None, context)
             }
         }
     }
