@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// of the split; counts of bad values are over everything in the dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scan {
+    /// BLAKE3 of the dataset's shape and of all its values (as f32, in file order), in hexadecimal:
+    /// equal for two stages exactly when they read the same data.
+    pub digest: String,
     /// Rows kept.
     pub rows: u64,
     /// Width of a row.
