@@ -102,9 +102,7 @@ impl Ingest {
     /// # Errors
     /// File errors.
     pub fn write_scan(&self, dir: &Path) -> Result<()> {
-        let path = dir.join("scan.json");
-        let scan = serde_json::to_vec_pretty(&self.scan).map_err(|e| Error::file(&path, e))?;
-        std::fs::write(&path, scan).map_err(|e| Error::file(&path, e))
+        self.scan.write(dir)
     }
 
     /// Width of a row.
