@@ -9,6 +9,7 @@
 
 pub mod alignment;
 pub mod autoencoders;
+pub mod classifiers;
 pub mod context;
 pub mod devices;
 pub mod error;
@@ -20,6 +21,7 @@ pub mod pretrain_flow;
 pub mod problems;
 pub mod tensors;
 pub mod train_autoencoder;
+pub mod train_classifier;
 pub mod training;
 
 pub use error::{Error, Result};

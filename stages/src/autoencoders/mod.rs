@@ -11,7 +11,9 @@ mod points;
 mod stored;
 
 pub use config::{ArchitectureConfig, LatentConfig, Posterior, Reconstruction};
+pub(crate) use convolutional::halving_layers;
 pub use data::{Data, DataConfig, Demands};
+pub(crate) use dense::{linear_layers, through};
 pub use image_grid::{write_image_grid, write_images};
 pub use latents::Latents;
 pub use model::{Autoencoder, DataShape, Encoding};
