@@ -359,14 +359,7 @@ mod tests {
             maximum: data.maximum,
         };
         let device = Device::flex().autodiff();
-        let model = Autoencoder::new(
-            &header.architecture,
-            &header.latent,
-            header.posterior,
-            header.shape,
-            Streams::new(1),
-            &device,
-        )
+        let model = Autoencoder::new(&header, Streams::new(1), &device)
         .unwrap();
         let scale = data.scale.clone();
         let mut batches =
@@ -378,7 +371,7 @@ mod tests {
             let decoded = trainer
                 .module
                 .decode(trainer.module.encode(rows.clone()).mean);
-            let loss = header.reconstruction.loss(decoded, rows);
+            let loss = model.reconstruction_losses(header.reconstruction, decoded, rows).mean();
             trainer = trainer.step(loss.backward());
         }
         let model = trainer.averaged();

@@ -1,24 +1,32 @@
 //! Stage 2: train an autoencoder whose latents follow the frozen flow.
 
-use crate::alignment::{RegulariserConfig, compare, penalty, spectrum};
+mod diagnose;
+mod elbo;
+mod outputs;
+mod trajectory;
+
+use crate::alignment::{Regulariser, RegulariserConfig};
 use crate::autoencoders::{
-    ArchitectureConfig, Autoencoder, AutoencoderHeader, Data, DataConfig, DataShape, Demands,
-    LatentConfig, Points, Posterior, Reconstruction, write_image_grid,
+    ArchitectureConfig, Autoencoder, AutoencoderHeader, Data, DataConfig, Demands, LatentConfig,
+    Points, Posterior, Reconstruction,
 };
 use crate::context::{Context, Monitor, Summary};
 use crate::error::{Error, Result};
 use crate::features::{
-    Attribute, Batches, OutData, Part, SplitConfig, check_memory, write_datasets,
+    Attribute, Batches, Element, OutData, Part, SplitConfig, check_memory, write_datasets,
 };
-use crate::flows::{Flow, VelocityNetwork, held_out_points};
+use crate::flows::{Flow, held_out_points};
 use crate::problems::Problems;
-use crate::tensors::{scalar, spread, to_f32};
+use crate::tensors::{scalar, to_f32};
 use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer};
 use burn::module::Module;
 use burn::tensor::Tensor;
+use diagnose::diagnose;
+use outputs::Outputs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use trajectory::Trajectory;
 
 /// Train an autoencoder whose latents follow the frozen flow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -99,27 +107,22 @@ impl Config {
         problems.section("latent", |p| self.latent.check(p));
         problems.section("regulariser", |p| self.regulariser.check(p));
         problems.section("optimiser", |p| self.optimiser.check(p));
-        if matches!(self.regulariser, RegulariserConfig::Kl { .. }) {
+        problems.section("posterior", |p| self.posterior.check(p));
+        if self.regulariser.needs_noise() {
             problems.require(
-                self.posterior == Posterior::Gaussian,
-                "posterior",
+                self.posterior != Posterior::Deterministic,
+                "posterior.kind",
                 "deterministic",
-                "`gaussian`, which the `kl` regulariser needs",
+                "`gaussian` or `fixed_noise`: a KL divergence needs a posterior with noise",
             );
         }
         if points {
-            let aligned = matches!(self.regulariser, RegulariserConfig::Alignment { .. });
             problems.require(
-                aligned,
+                self.regulariser.follows_flow(),
                 "regulariser.kind",
                 "another kind",
-                "`alignment`, the only thing that moves free points",
-            );
-            problems.require(
-                self.posterior == Posterior::Deterministic,
-                "posterior",
-                "gaussian",
-                "`deterministic`, since free points have no encoder",
+                "`alignment`, `flow_kl` or `distribution_matching`, which move free points towards the \
+                 flow",
             );
             problems.require(
                 self.latent.tokens == 1,
@@ -176,6 +179,16 @@ pub fn prepare(
     let data = (config.data.as_ref())
         .map(|data| Data::read(data, demands, seed, monitor))
         .transpose()?;
+    if let Some(data) = &data
+        && config.reconstruction == Reconstruction::DiscretisedLogistic
+        && data.ingest.dataset.element() != Element::U8
+    {
+        return Err(Error::input(format!(
+            "{}: found real numbers, expected whole numbers in u8 for `reconstruction: \
+             discretised_logistic`; use `mse` or `bernoulli` for others",
+            data.ingest.dataset.describe()
+        )));
+    }
     Ok(Prepared {
         config: config.clone(),
         data,
@@ -186,44 +199,37 @@ pub fn prepare(
 const LOG_EVERY: u64 = 25;
 /// Rows encoded at a time.
 const CHUNK: usize = 512;
-/// Reconstructions kept with the artifact.
-const RECONSTRUCTIONS: usize = 64;
-/// Latents and features compared by the collapse diagnostics.
-const COMPARED: usize = 2000;
 
 impl Prepared {
     /// Trains the autoencoder against the flow in the directory `flow` and fills the directory of
     /// `context`.
     pub fn run(self, flow: &Path, context: &Context) -> Result<Summary> {
         let device = context.device.clone().autodiff();
-        let prior = Flow::load(flow, &device)?.network;
-        let features = held_out_points(flow)?;
+        let prior = Prior {
+            flow: Flow::load(flow, &device)?,
+            features: held_out_points(flow)?,
+        };
         match &self.data {
-            Some(data) => self.train_autoencoder(data, &prior, features, context),
-            None => self.move_points(&prior, features, context),
+            Some(data) => self.train_autoencoder(data, &prior, context),
+            None => self.move_points(&prior, context),
         }
     }
 
     /// Trains encoder and decoder, then writes latents, reconstructions and diagnostics.
-    fn train_autoencoder(
-        &self,
-        data: &Data,
-        prior: &VelocityNetwork,
-        features: Option<Vec<f32>>,
-        context: &Context,
-    ) -> Result<Summary> {
+    fn train_autoencoder(&self, data: &Data, prior: &Prior, context: &Context) -> Result<Summary> {
         let config = &self.config;
-        let streams = Streams::of_stage("train-autoencoder", context.seed);
+        let streams = streams(context);
         let device = context.device.clone().autodiff();
-        let autoencoder = Autoencoder::new(
-            &config.architecture,
-            &config.latent,
-            config.posterior,
-            data.shape,
-            streams,
-            &device,
-        )
-        .expect("free points have no data");
+        let header = AutoencoderHeader {
+            architecture: config.architecture.clone(),
+            latent: config.latent.clone(),
+            posterior: config.posterior,
+            reconstruction: config.reconstruction,
+            shape: data.shape,
+            maximum: data.maximum,
+        };
+        let autoencoder =
+            Autoencoder::new(&header, streams, &device).expect("free points have no data");
         let mut batches = Batches::start(
             &data.ingest,
             Part::Train,
@@ -233,100 +239,100 @@ impl Prepared {
             config.memory_mib << 20,
             0,
         )?;
-        let held_out = data.scale.apply(
-            &data
-                .ingest
-                .held_out_rows(config.held_out.at_most.min(CHUNK))?,
-        );
-
+        let held_out = config.held_out.at_most.min(CHUNK);
+        let held_out = data.scale.apply(&data.ingest.held_out_rows(held_out)?);
         data.ingest.write_scan(&context.dir)?;
 
-        let trainer = Trainer::new(autoencoder, &config.optimiser, config.steps);
-        let objective = |model: &Autoencoder, step: u64, rows: Tensor<4>| {
+        let elements = (config.latent.tokens * config.latent.width) as f64;
+        let mut regulariser = Regulariser::new(
+            &config.regulariser,
+            &prior.flow.network,
+            elements / data.shape.elements() as f64,
+            config.steps,
+        );
+        let objective = |model: &Autoencoder, regulariser: &Regulariser, rows: Tensor<4>, step| {
             let mut rng = streams.at("autoencoder", step);
             let encoding = model.encode(rows.clone());
             let latents = encoding.draw(&mut rng);
-            let reconstruction = config
-                .reconstruction
-                .loss(model.decode(latents.clone()), rows);
-            let term = penalty(
-                &config.regulariser,
-                prior,
+            let decoded = model.decode(latents.clone());
+            let losses = model.reconstruction_losses(config.reconstruction, decoded, rows);
+            Terms {
+                reconstruction: Some(losses.mean()),
+                regulariser: regulariser.term(latents.clone(), &encoding, &mut rng),
                 latents,
-                Some(&encoding),
-                &mut rng,
-            );
-            (reconstruction, term)
+            }
         };
         let trained = self.train(
-            trainer,
+            Trainer::new(autoencoder, &config.optimiser, config.steps),
+            &mut regulariser,
             context,
-            |model, step| {
-                Ok(objective(
-                    model,
-                    step,
-                    data.tensor(batches.next()?, &device),
-                ))
+            |model, regulariser, step| {
+                let rows = data.tensor(batches.next()?, &device);
+                Ok(objective(model, regulariser, rows, step))
             },
-            |model| {
+            |model, regulariser| {
                 // the same noise every time
                 let rows = data.tensor(held_out.clone(), &context.device);
-                let (reconstruction, term) = objective(model, u64::MAX, rows);
-                Ok((scalar(reconstruction)?, term.map_or(Ok(f64::NAN), scalar)?))
+                Ok(Some(objective(model, regulariser, rows, u64::MAX)))
             },
         )?;
 
-        let header = AutoencoderHeader {
-            architecture: config.architecture.clone(),
-            latent: config.latent.clone(),
-            posterior: config.posterior,
-            reconstruction: config.reconstruction,
-            shape: data.shape,
-            maximum: data.maximum,
-        };
         trained.save(&header, &context.dir)?;
         let mut summary = Summary::default();
-        self.write_reconstructions(&trained, data, &mut summary, context)?;
-        let latents = self.write_latents(&trained, data, context)?;
-        self.diagnose(&latents, features.as_deref(), &mut summary, context);
+        let outputs = Outputs {
+            model: &trained,
+            config,
+            data,
+            context,
+        };
+        outputs.write_reconstructions(&mut summary)?;
+        let latents = outputs.write_latents()?;
+        outputs.elbo(&prior.flow, &mut summary)?;
+        diagnose(&latents, prior, &mut summary, context)?;
         summary.add("parameters", trained.num_params() as f64);
         Ok(summary)
     }
 
     /// Moves free points down the regulariser alone.
-    fn move_points(
-        &self,
-        prior: &VelocityNetwork,
-        features: Option<Vec<f32>>,
-        context: &Context,
-    ) -> Result<Summary> {
+    fn move_points(&self, prior: &Prior, context: &Context) -> Result<Summary> {
         let config = &self.config;
         let ArchitectureConfig::Points { count } = config.architecture else {
             unreachable!("a configuration without data is checked to have free points");
         };
-        let streams = Streams::of_stage("train-autoencoder", context.seed);
+        let streams = streams(context);
         let device = context.device.clone().autodiff();
         let width = config.latent.width;
-        let points = Points::new(count, width, streams, &device);
-        let start = to_f32(points.latents.val())?;
-
-        let trainer = Trainer::new(points, &config.optimiser, config.steps);
+        let points = Points::new(count, width, config.posterior, streams, &device);
+        let drawn = |points: &Points, stream: &str| {
+            to_f32(points.encoding().draw(&mut streams.at(stream, 0)))
+        };
+        let start = drawn(&points, "initial latents")?;
+        let mut trajectory = Trajectory::new(count, config.steps);
+        let mut regulariser =
+            Regulariser::new(&config.regulariser, &prior.flow.network, 1.0, config.steps);
         let trained = self.train(
-            trainer,
+            Trainer::new(points, &config.optimiser, config.steps),
+            &mut regulariser,
             context,
-            |points, step| {
+            |points, regulariser, step| {
                 let mut rng = streams.at("points", step);
-                let latents = points.latents.val();
-                let zero = latents.clone().sum().mul_scalar(0.0);
-                Ok((
-                    zero,
-                    penalty(&config.regulariser, prior, latents, None, &mut rng),
-                ))
+                let encoding = points.encoding();
+                trajectory.note(step, &encoding.mean)?;
+                let latents = encoding.draw(&mut rng);
+                Ok(Terms {
+                    reconstruction: None,
+                    regulariser: regulariser.term(latents.clone(), &encoding, &mut rng),
+                    latents,
+                })
             },
-            |_| Ok((f64::NAN, f64::NAN)),
+            |_, _| Ok(None),
         )?;
 
-        let latents = to_f32(trained.latents.val())?;
+        trajectory.note(config.steps, &trained.encoding().mean)?;
+        if width == 2 {
+            context.monitor.table("trajectory", &trajectory.table())?;
+        }
+        let latents = drawn(&trained, "latents")?;
         let shape = [count, 1, width];
         write_datasets(
             &context.dir.join("latents.h5"),
@@ -337,241 +343,99 @@ impl Prepared {
             &[("space", Attribute::Text("points of the flow".into()))],
         )?;
         let mut summary = Summary::default();
-        self.diagnose(&latents, features.as_deref(), &mut summary, context);
+        diagnose(&latents, prior, &mut summary, context)?;
         Ok(summary)
     }
 
-    /// The loop: `terms` gives reconstruction and regulariser of a step, `evaluate` the same on held-out
-    /// rows, with fixed noise.
+    /// The loop: `terms` gives the terms of a step, `evaluate` those of held-out rows, with fixed
+    /// noise.
     fn train<M: Module>(
         &self,
         mut trainer: Trainer<M>,
+        regulariser: &mut Regulariser,
         context: &Context,
-        mut terms: impl FnMut(&M, u64) -> Result<(Tensor<1>, Option<Tensor<1>>)>,
-        evaluate: impl Fn(&M) -> Result<(f64, f64)>,
+        mut terms: impl FnMut(&M, &Regulariser, u64) -> Result<Terms>,
+        evaluate: impl Fn(&M, &Regulariser) -> Result<Option<Terms>>,
     ) -> Result<M> {
         let steps = self.config.steps;
-        let weight = self.config.regulariser.weight();
+        let weight = regulariser.weight();
         let (mut reconstructions, mut regularisers) =
             (RunningMean::default(), RunningMean::default());
         let mut note = String::new();
         for step in 0..steps {
             context.check_cancelled()?;
-            let (reconstruction, regulariser) = terms(&trainer.module, step)?;
-            reconstructions.add(reconstruction.clone().inner());
-            let loss = match regulariser {
-                None => reconstruction,
-                Some(term) => {
-                    regularisers.add(term.clone().inner());
-                    reconstruction + term.mul_scalar(weight)
-                }
-            };
+            let found = terms(&trainer.module, regulariser, step)?;
+            if let Some(reconstruction) = &found.reconstruction {
+                reconstructions.add(reconstruction.clone().inner());
+            }
+            if let Some(term) = &found.regulariser {
+                regularisers.add(term.clone().inner());
+            }
+            let weighted = found.regulariser.map(|term| term.mul_scalar(weight));
+            let loss = [found.reconstruction, weighted].into_iter().flatten();
+            let loss = loss.reduce(|a, b| a + b).expect("checked: one of them");
             let rate = trainer.learning_rate();
             trainer = trainer.step(loss.backward());
+            regulariser.learn(found.latents, &mut streams(context).at("student", step));
 
             let done = step + 1;
             let evaluation = done % self.config.evaluate_every == 0 || done == steps;
             if evaluation || done % LOG_EVERY == 0 {
                 let reconstruction = reconstructions.take(step, context.seed)?;
-                let regulariser = regularisers.take(step, context.seed)?;
-                let (held_out_reconstruction, held_out_regulariser) = if evaluation {
-                    evaluate(&trainer.averaged())?
+                let term = regularisers.take(step, context.seed)?;
+                let held_out = if evaluation {
+                    evaluate(&trainer.averaged(), regulariser)?
                 } else {
-                    (f64::NAN, f64::NAN)
+                    None
+                };
+                let value = |of: fn(Terms) -> Option<Tensor<1>>| {
+                    let term = held_out.clone().and_then(of);
+                    term.map_or(Ok(f64::NAN), scalar)
                 };
                 context.monitor.metrics(
                     done,
                     &[
                         ("reconstruction", reconstruction),
-                        ("regulariser", regulariser),
-                        ("held_out_reconstruction", held_out_reconstruction),
-                        ("held_out_regulariser", held_out_regulariser),
+                        ("regulariser", term),
+                        ("held_out_reconstruction", value(|t| t.reconstruction)?),
+                        ("held_out_regulariser", value(|t| t.regulariser)?),
                         ("learning_rate", rate),
                     ],
                 );
-                note = self.note(reconstruction, regulariser);
+                note = losses(reconstruction, term);
             }
             context.monitor.progress("training", done, steps, &note);
         }
         Ok(trainer.averaged())
     }
+}
 
-    /// The losses in a few words, without those there are not.
-    fn note(&self, reconstruction: f64, regulariser: f64) -> String {
-        let mut parts = Vec::new();
-        if self.data.is_some() {
-            parts.push(format!("reconstruction {reconstruction:.5}"));
-        }
-        if regulariser.is_finite() {
-            parts.push(format!("regulariser {regulariser:.4}"));
-        }
-        parts.join(", ")
-    }
+/// The terms of one step, those there are.
+#[derive(Clone)]
+struct Terms {
+    reconstruction: Option<Tensor<1>>,
+    regulariser: Option<Tensor<1>>,
+    /// The latents they are of [n, d].
+    latents: Tensor<2>,
+}
 
-    /// Held-out reconstruction errors, and the first reconstructions as HDF5 and as a picture.
-    fn write_reconstructions(
-        &self,
-        model: &Autoencoder,
-        data: &Data,
-        summary: &mut Summary,
-        context: &Context,
-    ) -> Result<()> {
-        let rows = data.ingest.held_out_rows(self.config.held_out.at_most)?;
-        let rows = data.scale.apply(&rows);
-        let size = data.shape.elements();
-        let (mut term, mut squared) = (0.0, 0.0);
-        let mut first = Vec::new();
-        for chunk in rows.chunks(CHUNK * size) {
-            let share = chunk.len() as f64 / rows.len() as f64;
-            let original = data.tensor(chunk.to_vec(), &context.device);
-            // the mean of a Gaussian posterior
-            let decoded = model.decode(model.encode(original.clone()).mean);
-            let reconstructed = self.config.reconstruction.data(decoded.clone());
-            let loss = self.config.reconstruction.loss(decoded, original.clone());
-            term += share * scalar(loss)?;
-            let error = (reconstructed.clone() - original).square().mean();
-            squared += share * scalar(error)?;
-            if first.len() < RECONSTRUCTIONS * size {
-                first.extend(to_f32(reconstructed)?);
-            }
-        }
-        first.truncate(RECONSTRUCTIONS * size);
-        let originals = &rows[..first.len()];
-        let DataShape {
-            channels,
-            height,
-            width,
-        } = data.shape;
-        let shape = [first.len() / size, channels, height, width];
-        write_datasets(
-            &context.dir.join("reconstructions.h5"),
-            &[
-                ("originals", &shape, OutData::F32(originals)),
-                ("reconstructions", &shape, OutData::F32(&first)),
-            ],
-            &[("split", Attribute::Text("held out".into()))],
-        )?;
-        let picture = context.dir.join("reconstructions.png");
-        let painted = write_image_grid(&picture, originals, &first, data.shape)?;
-        if !painted && height > 1 {
-            context.monitor.warn(&format!(
-                "no picture of the reconstructions: found {channels} channels, expected 1 or 3"
-            ));
-        }
-        summary.add("held-out reconstruction loss", term);
-        summary.add("held-out mean squared error", squared);
-        if height > 1 {
-            // of images in [0, 1]
-            summary.add("held-out PSNR (dB)", -10.0 * squared.log10());
-        }
-        Ok(())
-    }
+/// The frozen flow, and the held-out features it was trained without, as points [n, d].
+struct Prior {
+    flow: Flow,
+    features: Option<Vec<f32>>,
+}
 
-    /// The latents of both splits, in file order. Returns those of held-out rows [n * T, d].
-    fn write_latents(
-        &self,
-        model: &Autoencoder,
-        data: &Data,
-        context: &Context,
-    ) -> Result<Vec<f32>> {
-        let latent = &self.config.latent;
-        let streams = Streams::of_stage("train-autoencoder", context.seed);
-        let of_part = |part: Part, stream: &str| -> Result<(Vec<f32>, Vec<i64>)> {
-            let (mut latents, mut items) = (Vec::new(), Vec::new());
-            data.ingest.for_each_block(part, &mut |ids, rows| {
-                for (ids, rows) in ids
-                    .chunks(CHUNK)
-                    .zip(rows.chunks(CHUNK * data.shape.elements()))
-                {
-                    context.check_cancelled()?;
-                    let rows = data.tensor(data.scale.apply(rows), &context.device);
-                    let mut rng = streams.at(stream, items.len() as u64);
-                    latents.extend(to_f32(model.encode(rows).draw(&mut rng))?);
-                    items.extend(ids.iter().map(|&id| id as i64));
-                }
-                Ok(())
-            })?;
-            Ok((latents, items))
-        };
-        let (train, train_items) = of_part(Part::Train, "train latents")?;
-        let (held_out, held_out_items) = of_part(Part::HeldOut, "held-out latents")?;
-        let shape = |items: &[i64]| [items.len(), latent.tokens, latent.width];
-        write_datasets(
-            &context.dir.join("latents.h5"),
-            &[
-                ("train_latents", &shape(&train_items), OutData::F32(&train)),
-                (
-                    "train_items",
-                    &[train_items.len()],
-                    OutData::I64(&train_items),
-                ),
-                (
-                    "held_out_latents",
-                    &shape(&held_out_items),
-                    OutData::F32(&held_out),
-                ),
-                (
-                    "held_out_items",
-                    &[held_out_items.len()],
-                    OutData::I64(&held_out_items),
-                ),
-            ],
-            &[("space", Attribute::Text("points of the flow".into()))],
-        )?;
-        Ok(held_out)
-    }
+fn streams(context: &Context) -> Streams {
+    Streams::of_stage("train-autoencoder", context.seed)
+}
 
-    /// What tells alignment from collapse; a warning where it looks like the latter. An imported flow has
-    /// no features to compare with: then only what the latents say alone.
-    fn diagnose(
-        &self,
-        latents: &[f32],
-        features: Option<&[f32]>,
-        summary: &mut Summary,
-        context: &Context,
-    ) {
-        let width = self.config.latent.width;
-        let rows = |values: &[f32]| values.len() / width;
-        // Equal numbers, so that coverage has one reference.
-        let compared = features
-            .map_or(COMPARED, rows)
-            .min(rows(latents))
-            .min(COMPARED);
-        let latents = spread(latents, width, compared);
-        let own = spectrum(&latents, width);
-        let mean_variance = own.variance.iter().sum::<f64>() / width as f64;
-        let least = own.variance.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = own.variance.iter().copied().fold(0.0, f64::max);
-        summary.add("latent variance, mean over dimensions", mean_variance);
-        summary.add("latent variance, smallest dimension", least);
-        summary.add("latent variance, largest dimension", most);
-        summary.add("effective rank of latents", own.effective_rank);
-        let Some(features) = features else {
-            context.monitor.warn(
-                "the flow was imported and has no held-out features: coverage and energy distance are \
-                 not reported",
-            );
-            return;
-        };
-        let features = spread(features, width, compared);
-        let target = spectrum(&features, width);
-        let found = compare(&latents, &features, width);
-        summary.add("effective rank of features", target.effective_rank);
-        summary.add("coverage of features", found.coverage);
-        summary.add("energy distance to features", found.energy_distance);
-        let target_variance = target.variance.iter().sum::<f64>() / width as f64;
-        if mean_variance < 0.5 * target_variance {
-            context.monitor.warn(&format!(
-                "the latents' variance is {:.0} % of the features': they have contracted onto modes",
-                100.0 * mean_variance / target_variance
-            ));
-        }
-        if found.coverage < 0.5 {
-            context.monitor.warn(&format!(
-                "the latents cover {:.0} % of the held-out features (about 97 % for a fresh sample): \
-                 they leave parts of the target empty",
-                100.0 * found.coverage
-            ));
-        }
-    }
+/// The losses in a few words, without those there are not.
+fn losses(reconstruction: f64, regulariser: f64) -> String {
+    let named = [
+        ("reconstruction", reconstruction),
+        ("regulariser", regulariser),
+    ];
+    let found = named.iter().filter(|(_, value)| value.is_finite());
+    let words: Vec<String> = found.map(|(name, value)| format!("{name} {value:.5}")).collect();
+    words.join(", ")
 }

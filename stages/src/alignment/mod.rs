@@ -6,11 +6,14 @@ mod estimator;
 mod loss;
 mod noise_rule;
 mod regulariser;
+mod student;
+mod two_sample;
 mod weighting;
 
-pub use collapse::{Comparison, Spectrum, compare, spectrum};
+pub use collapse::{Spectrum, coverage, spectrum};
 pub use config::RegulariserConfig;
 pub use estimator::{Draws, Estimates};
 pub use loss::alignment_loss;
-pub use regulariser::penalty;
+pub use regulariser::Regulariser;
+pub use two_sample::{TwoSample, energy_test};
 pub use weighting::{TRUNCATION, Weighted, Weighting, check_truncation};

@@ -2,36 +2,91 @@
 
 use super::config::RegulariserConfig;
 use super::loss::alignment_loss;
-use super::weighting::Weighted;
+use super::student::Student;
 use crate::autoencoders::Encoding;
-use crate::flows::VelocityField;
+use crate::flows::VelocityNetwork;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
-/// The term itself `[1]`, before its weight: of `latents` [n, d] drawn from the posterior `encoding`
-/// (free points have none), under the frozen flow `field`. `None` if there is no regulariser.
-pub fn penalty(
-    config: &RegulariserConfig,
-    field: &dyn VelocityField,
-    latents: Tensor<2>,
-    encoding: Option<&Encoding>,
-    rng: &mut Pcg64,
-) -> Option<Tensor<1>> {
-    match *config {
-        RegulariserConfig::None => None,
-        RegulariserConfig::Kl { .. } => encoding.and_then(Encoding::kl),
-        RegulariserConfig::Alignment {
-            weighting, draws, ..
-        } => Some(alignment_loss(field, latents, Weighted::new(weighting), draws, rng)),
-    }
+/// The regulariser under a frozen flow.
+pub struct Regulariser<'a> {
+    config: &'a RegulariserConfig,
+    flow: &'a VelocityNetwork,
+    /// Latent elements for each element of data.
+    elements: f64,
+    student: Option<Student>,
 }
 
-impl RegulariserConfig {
+impl<'a> Regulariser<'a> {
+    /// The regulariser of `config` under the frozen `flow` on a device with autodiff, over a training
+    /// of `steps` steps; `elements` is the number of latent elements for each element of data.
+    pub fn new(
+        config: &'a RegulariserConfig,
+        flow: &'a VelocityNetwork,
+        elements: f64,
+        steps: u64,
+    ) -> Self {
+        let student = match config {
+            RegulariserConfig::DistributionMatching {
+                student_steps,
+                student_learning_rate,
+                ..
+            } => Some(Student::new(
+                flow,
+                *student_steps,
+                *student_learning_rate,
+                steps,
+            )),
+            _ => None,
+        };
+        Self {
+            config,
+            flow,
+            elements,
+            student,
+        }
+    }
+
     /// The factor on the term.
     pub fn weight(&self) -> f64 {
-        match *self {
-            Self::None => 0.0,
-            Self::Kl { weight } | Self::Alignment { weight, .. } => weight,
+        self.config.weight()
+    }
+
+    /// The term `[1]` before its weight, of `latents` [n, d] drawn from the posterior `encoding`.
+    /// `None` if there is no regulariser.
+    pub fn term(
+        &self,
+        latents: Tensor<2>,
+        encoding: &Encoding,
+        rng: &mut Pcg64,
+    ) -> Option<Tensor<1>> {
+        match *self.config {
+            RegulariserConfig::None => None,
+            RegulariserConfig::Kl { .. } => {
+                let kl = encoding.kl().expect("checked: the posterior has noise");
+                Some(kl.mul_scalar(self.elements))
+            }
+            RegulariserConfig::Alignment { draws, .. } => {
+                let weighted = self.config.weighted().expect("it is a weighted loss");
+                Some(alignment_loss(self.flow, latents, weighted, draws, rng))
+            }
+            RegulariserConfig::FlowKl { draws, .. } => {
+                let weighted = self.config.weighted().expect("it is a weighted loss");
+                let nll = alignment_loss(self.flow, latents, weighted, draws, rng);
+                let entropy = encoding.entropy().expect("checked: it has noise");
+                Some((nll - entropy).mul_scalar(self.elements))
+            }
+            RegulariserConfig::DistributionMatching { draws, .. } => {
+                let student = self.student.as_ref().expect("made with this kind");
+                Some(student.matching_loss(self.flow, latents, draws, rng))
+            }
+        }
+    }
+
+    /// What is learned from the latents [n, d] of a step besides the autoencoder: the student.
+    pub fn learn(&mut self, latents: Tensor<2>, rng: &mut Pcg64) {
+        if let Some(student) = &mut self.student {
+            student.learn(latents, rng);
         }
     }
 }

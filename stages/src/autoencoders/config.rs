@@ -102,14 +102,39 @@ impl LatentConfig {
 }
 
 /// What the encoder outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Posterior {
     /// One latent a row.
     #[default]
     Deterministic,
     /// Mean and log-variance of a diagonal Gaussian, sampled in training.
     Gaussian,
+    /// A mean, to which noise of one fixed standard deviation is added (Unified Latents, arXiv
+    /// 2602.17270): latents cannot contract below it.
+    FixedNoise {
+        /// The standard deviation, in units of the flow's points.
+        #[serde(default = "default_scale")]
+        scale: f64,
+    },
+}
+
+fn default_scale() -> f64 {
+    0.1
+}
+
+impl Posterior {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        if let Self::FixedNoise { scale } = self {
+            problems.require(
+                *scale > 0.0 && scale.is_finite(),
+                "scale",
+                scale,
+                "a positive standard deviation such as 0.1",
+            );
+        }
+    }
 }
 
 /// How a reconstruction is compared with its input.
@@ -123,4 +148,15 @@ pub enum Reconstruction {
     L1,
     /// Mean over elements of the Bernoulli negative log-likelihood in nats; data in [0, 1].
     Bernoulli,
+    /// Mean over elements of the negative log-likelihood in nats of whole numbers under a logistic
+    /// density of one learned scale, integrated over each number's bin (Kingma et al. 2016, arXiv
+    /// 1606.04934): with it the ELBO is one of the data, in bits a dimension. Data in u8.
+    DiscretisedLogistic,
+}
+
+impl Reconstruction {
+    /// True if the term is a negative log-likelihood in nats.
+    pub fn in_nats(self) -> bool {
+        matches!(self, Self::Bernoulli | Self::DiscretisedLogistic)
+    }
 }

@@ -51,14 +51,7 @@ impl Autoencoder {
             )));
         }
         let header: AutoencoderHeader = read_header(&path, FORMAT, "train the autoencoder again")?;
-        let mut autoencoder = Self::new(
-            &header.architecture,
-            &header.latent,
-            header.posterior,
-            header.shape,
-            Streams::new(0),
-            device,
-        )
+        let mut autoencoder = Self::new(&header, Streams::new(0), device)
         .ok_or_else(|| {
             Error::input(format!(
                 "{}: found free points, expected an autoencoder of data",
@@ -97,14 +90,7 @@ mod tests {
             },
             maximum: 16.0,
         };
-        let autoencoder = Autoencoder::new(
-            &header.architecture,
-            &header.latent,
-            header.posterior,
-            header.shape,
-            Streams::new(1),
-            &device,
-        )
+        let autoencoder = Autoencoder::new(&header, Streams::new(1), &device)
         .unwrap();
         let autoencoder = perturb(autoencoder, 0.3, Streams::new(2)); // biases start at zero
         let dir = tempfile::tempdir().unwrap();

@@ -133,6 +133,13 @@ impl MixtureDensity {
         log_sum_exp(self.components.iter().map(|c| c.log_weighted_density(x)))
     }
 
+    /// The component under which `x` is likeliest, its weight included.
+    pub fn likeliest(&self, x: &[f64]) -> usize {
+        let densities = self.components.iter().map(|c| c.log_weighted_density(x));
+        let best = densities.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+        best.expect("a mixture has components").0
+    }
+
     /// Appends one sample to `out`.
     pub(super) fn sample_into(&self, rng: &mut (impl Rng + ?Sized), out: &mut Vec<f32>) {
         let mut left: f64 = rng.random();

@@ -13,7 +13,7 @@ use super::config::VelocityNetworkConfig;
 use super::exact::ExactMixture;
 use super::velocity_network::VelocityNetwork;
 use crate::error::{Error, Result};
-use crate::features::{Normaliser, Target, read_dataset_f32};
+use crate::features::{GaussianMixture, Normaliser, Target, read_dataset_f32};
 use crate::training::{METADATA, Streams, load_weights, read_header, save_weights};
 use burn::module::Module;
 use burn::tensor::{DType, Device};
@@ -99,9 +99,13 @@ impl Flow {
 impl Flow {
     /// The velocity that a perfect flow would have, where the features follow a Gaussian mixture.
     pub fn exact_field(&self, dtype: DType, device: &Device) -> Option<ExactMixture> {
+        Some(ExactMixture::new(&self.mixture()?, dtype, device))
+    }
+
+    /// The Gaussian mixture that the flow's points follow, where the features follow one.
+    pub fn mixture(&self) -> Option<GaussianMixture> {
         let mixture = self.target.as_ref()?.as_mixture()?;
-        let points = mixture.affine(&self.normaliser);
-        Some(ExactMixture::new(&points, dtype, device))
+        Some(mixture.affine(&self.normaliser))
     }
 
     /// The analytic NLL in nats of each of `points` [n, d], as points of the flow, where the features
@@ -110,8 +114,8 @@ impl Flow {
         let target = self.target.as_ref()?;
         let wide = |row: &[f32]| -> Vec<f64> { row.iter().map(|&x| f64::from(x)).collect() };
         // Densities are prepared once: a mixture factorises its covariances, a curve lays out its rule.
-        if let Some(mixture) = target.as_mixture() {
-            let density = mixture.affine(&self.normaliser).density()?;
+        if let Some(mixture) = self.mixture() {
+            let density = mixture.density()?;
             let rows = points.chunks(self.normaliser.output_width);
             return Some(rows.map(|row| -density.log_density(&wide(row))).collect());
         }

@@ -1,0 +1,135 @@
+//! A student flow trained online on the latents: distribution matching (Yin et al. 2024, arXiv
+//! 2311.18828, for images; here for latents).
+//!
+//! At time t the scores of student and teacher differ by `t / (1 - t) (v_student - v_teacher)`, and
+//! descending the difference of velocities moves latents to where the teacher is denser than they are.
+
+use super::loss::groups_of;
+use crate::flows::{VelocityField, VelocityNetwork, flow_matching_loss, interpolate};
+use crate::tensors::from_f32;
+use crate::training::{OptimiserConfig, Trainer, normal, stratified_times};
+use burn::module::Module;
+use burn::tensor::Tensor;
+use rand_pcg::Pcg64;
+
+/// A flow that follows the latents.
+pub struct Student {
+    /// Only absent while it takes a step.
+    trainer: Option<Trainer<VelocityNetwork>>,
+    steps: usize,
+}
+
+impl Student {
+    /// A student that starts as the `teacher` and takes `steps` steps at each of `of` steps of the
+    /// autoencoder.
+    pub fn new(teacher: &VelocityNetwork, steps: usize, learning_rate: f64, of: u64) -> Self {
+        let optimiser = OptimiserConfig {
+            learning_rate,
+            warmup_steps: 0,
+            final_learning_rate: 0.1,
+            ema: 0.0,
+            ..Default::default()
+        };
+        let network = teacher.clone().set_require_grad(true);
+        Self {
+            trainer: Some(Trainer::new(network, &optimiser, of * steps as u64)),
+            steps,
+        }
+    }
+
+    fn network(&self) -> &VelocityNetwork {
+        &self.trainer.as_ref().expect("no step is under way").module
+    }
+
+    /// A loss `[1]` whose gradient with respect to `latents` [n, d] is the mean over `draws` draws of
+    /// `v_student - v_teacher`, as of a mean over elements; its value is the mean square of that
+    /// difference, zero where both agree.
+    pub fn matching_loss(
+        &self,
+        teacher: &VelocityNetwork,
+        latents: Tensor<2>,
+        draws: usize,
+        rng: &mut Pcg64,
+    ) -> Tensor<1> {
+        let [n, d] = latents.dims();
+        // nothing goes through the networks: no graph
+        let (x, times) = noised(latents.clone().inner(), draws, rng);
+        let of_student = self.network().valid().velocity(x.clone(), &times);
+        let difference = Tensor::from_inner(of_student - teacher.valid().velocity(x, &times));
+        let mean = difference.clone().reshape([draws, n, d]).mean_dim(0);
+        let along = (latents * mean.squeeze_dim(0)).mean();
+        // the value of `along` means nothing
+        along.clone() - along.detach() + difference.square().mean()
+    }
+
+    /// Steps of flow matching on `latents` [n, d].
+    pub fn learn(&mut self, latents: Tensor<2>, rng: &mut Pcg64) {
+        let [n, d] = latents.dims();
+        let groups = groups_of(n);
+        let dims = [groups, n / groups, d];
+        let data = Tensor::<2>::from_inner(latents.inner()).reshape(dims);
+        for _ in 0..self.steps {
+            let trainer = self.trainer.take().expect("no step is under way");
+            let times = stratified_times(rng, groups);
+            let noise = from_f32(normal(rng, n * d), dims, &data.device());
+            let loss = flow_matching_loss(&trainer.module, data.clone(), noise, &times);
+            self.trainer = Some(trainer.step(loss.backward()));
+        }
+    }
+}
+
+/// `draws` noised copies of `latents` [n, d] in groups that share a time [K, m, d], and the times.
+fn noised(latents: Tensor<2>, draws: usize, rng: &mut Pcg64) -> (Tensor<3>, Vec<f64>) {
+    let [n, d] = latents.dims();
+    let groups = groups_of(draws * n);
+    let dims = [groups, draws * n / groups, d];
+    let times = stratified_times(rng, groups);
+    let noise = from_f32(normal(rng, draws * n * d), dims, &latents.device());
+    let data = latents.repeat_dim(0, draws).reshape(dims);
+    (interpolate(data, noise, &times), times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flows::VelocityNetworkConfig;
+    use crate::tensors::{scalar, to_f32};
+    use crate::training::{Streams, perturb};
+    use burn::tensor::Device;
+
+    #[test]
+    fn the_gradient_is_the_difference_of_velocities_and_a_student_like_its_teacher_gives_none() {
+        let device = Device::flex().autodiff();
+        let config = VelocityNetworkConfig {
+            width: 16,
+            blocks: 1,
+            frequencies: 16,
+            time_scale: 10.0,
+        };
+        let teacher = perturb(config.init(2, Streams::new(0), &device), 0.3, Streams::new(1));
+        let mut student = Student::new(&teacher.clone().no_grad(), 5, 1e-2, 10);
+        let points = from_f32::<2>(Streams::new(2).normal("x", 0, 64), [32, 2], &device);
+        let gradient = |student: &Student| {
+            let y = points.clone().require_grad();
+            let mut rng = Streams::new(3).at("draws", 0);
+            let loss = student.matching_loss(&teacher, y.clone(), 1, &mut rng);
+            let gradient = y.grad(&loss.backward()).unwrap();
+            (scalar(loss.inner()).unwrap(), to_f32(gradient).unwrap())
+        };
+        let (value, still) = gradient(&student);
+        assert_eq!(value, 0.0);
+        assert!(still.iter().all(|&g| g == 0.0));
+
+        student.learn(points.clone(), &mut Streams::new(4).at("learn", 0));
+        let (value, found) = gradient(&student);
+        let mut rng = Streams::new(3).at("draws", 0);
+        let (x, times) = noised(points.clone().inner(), 1, &mut rng);
+        let of_student = student.network().valid().velocity(x.clone(), &times);
+        let expected = to_f32(of_student - teacher.valid().velocity(x, &times)).unwrap();
+        let square = expected.iter().map(|e| e * e).sum::<f32>() / 64.0;
+        assert!((value / f64::from(square) - 1.0).abs() < 1e-4);
+        for (g, e) in found.iter().zip(&expected) {
+            assert!((g - e / 64.0).abs() < 1e-6, "{g} {e}");
+        }
+    }
+}

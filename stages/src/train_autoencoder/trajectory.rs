@@ -1,0 +1,71 @@
+//! Where free points went: snapshots of some of them over the training.
+
+use crate::context::Table;
+use crate::error::Result;
+use crate::tensors::to_f32;
+use burn::tensor::Tensor;
+
+/// Points followed.
+const FOLLOWED: usize = 200;
+/// Snapshots of each.
+const SNAPSHOTS: u64 = 50;
+
+/// Snapshots of free points.
+pub struct Trajectory {
+    every: u64,
+    stride: usize,
+    steps: Vec<u64>,
+    /// The followed points of each snapshot, one after another.
+    points: Vec<Vec<f32>>,
+    width: usize,
+}
+
+impl Trajectory {
+    /// Of `count` points over `steps` steps.
+    pub fn new(count: usize, steps: u64) -> Self {
+        Self {
+            every: steps.div_ceil(SNAPSHOTS),
+            stride: count.div_ceil(FOLLOWED),
+            steps: Vec::new(),
+            points: Vec::new(),
+            width: 0,
+        }
+    }
+
+    /// Keeps the points [count, d] before `step`, if it is time to.
+    pub fn note(&mut self, step: u64, points: &Tensor<2>) -> Result<()> {
+        if !step.is_multiple_of(self.every) {
+            return Ok(());
+        }
+        let [_, width] = points.dims();
+        let rows = to_f32(points.clone())?;
+        self.width = width;
+        self.steps.push(step);
+        self.points.push(
+            rows.chunks(width)
+                .step_by(self.stride)
+                .flatten()
+                .copied()
+                .collect(),
+        );
+        Ok(())
+    }
+
+    /// One row a point and snapshot: step, point and coordinates.
+    pub fn table(&self) -> Table {
+        let of_snapshot = |points: &Vec<f32>| points.len() / self.width;
+        let mut table = Table::default();
+        let steps = (self.steps.iter().zip(&self.points))
+            .flat_map(|(&step, points)| vec![step as i64; of_snapshot(points)]);
+        table.int("step", steps.collect());
+        let indices = (self.points.iter())
+            .flat_map(|points| (0..of_snapshot(points)).map(|i| (i * self.stride) as i64));
+        table.int("point", indices.collect());
+        for axis in 0..self.width {
+            let values = (self.points.iter())
+                .flat_map(|points| points.iter().skip(axis).step_by(self.width));
+            table.float(format!("y{axis}"), values.map(|&x| f64::from(x)).collect());
+        }
+        table
+    }
+}
