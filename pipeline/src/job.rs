@@ -1,7 +1,9 @@
 //! The stages as the pipeline calls them: the only file that knows each stage's functions.
 
-use crate::store::Stage;
+use crate::config::Experiment;
+use crate::store::{Role, Stage, Upstream};
 use latent_align_stages::context::{Context, Monitor, Summary};
+use latent_align_stages::reference::Producer;
 use latent_align_stages::{Error, Result, estimate_nll, flows, pretrain_flow, train_autoencoder};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -27,16 +29,47 @@ pub enum Ready {
     EstimateNll(estimate_nll::Config),
 }
 
-/// The folders of the artifacts a stage reads.
-#[derive(Debug, Clone, Default)]
-pub struct Folders {
-    /// The flow.
-    pub flow: Option<PathBuf>,
-    /// The autoencoder.
-    pub autoencoder: Option<PathBuf>,
+/// An artifact that a stage wants to read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    /// What for.
+    pub role: Role,
+    /// The stage that makes it.
+    pub stage: Stage,
+    /// The file of the experiment that has that stage; this one if absent.
+    pub experiment: Option<PathBuf>,
+    /// The key, within the stage's section, that asks for it; empty where the stage itself does.
+    pub key: &'static str,
+    /// Whether the stage can do without, where the experiment lacks it.
+    pub optional: bool,
+}
+
+impl Read {
+    /// What a stage needs of its own experiment.
+    fn own(role: Role, stage: Stage) -> Self {
+        Self {
+            role,
+            stage,
+            experiment: None,
+            key: "",
+            optional: false,
+        }
+    }
 }
 
 impl Job {
+    /// The job of `stage` in `experiment`, if it has that section.
+    pub fn of(experiment: &Experiment, stage: Stage) -> Option<Self> {
+        match stage {
+            Stage::PretrainFlow => experiment.pretrain_flow.clone().map(Self::PretrainFlow),
+            Stage::TrainAutoencoder => {
+                let config = experiment.train_autoencoder.clone();
+                config.map(Self::TrainAutoencoder)
+            }
+            Stage::EstimateNll => experiment.estimate_nll.clone().map(Self::EstimateNll),
+        }
+    }
+
     /// Which stage it is.
     pub fn stage(&self) -> Stage {
         match self {
@@ -46,12 +79,30 @@ impl Job {
         }
     }
 
-    /// The stages whose artifacts it reads, where the experiment has them.
-    pub fn reads(&self) -> &'static [Stage] {
+    /// The artifacts it reads.
+    pub fn reads(&self) -> Vec<Read> {
+        let flow = Read::own(Role::Flow, Stage::PretrainFlow);
         match self {
-            Self::PretrainFlow(_) => &[],
-            Self::TrainAutoencoder(_) => &[Stage::PretrainFlow],
-            Self::EstimateNll(_) => &[Stage::PretrainFlow, Stage::TrainAutoencoder],
+            Self::PretrainFlow(config) => (config.features.from.iter())
+                .map(|from| Read {
+                    experiment: from.experiment.clone(),
+                    key: "features.from",
+                    ..Read::own(Role::Features, producer(from.stage))
+                })
+                .collect(),
+            Self::TrainAutoencoder(_) => vec![flow],
+            Self::EstimateNll(config) => {
+                let autoencoder = Read {
+                    optional: true,
+                    ..Read::own(Role::Autoencoder, Stage::TrainAutoencoder)
+                };
+                let unaligned = config.unaligned.clone().map(|experiment| Read {
+                    experiment: Some(experiment),
+                    key: "unaligned",
+                    ..Read::own(Role::Unaligned, Stage::TrainAutoencoder)
+                });
+                [flow, autoencoder].into_iter().chain(unaligned).collect()
+            }
         }
     }
 
@@ -60,6 +111,14 @@ impl Job {
             Self::PretrainFlow(config) => config.inputs_mut(),
             Self::TrainAutoencoder(config) => config.inputs_mut(),
             Self::EstimateNll(_) => Vec::new(),
+        }
+    }
+
+    fn experiments_mut(&mut self) -> Vec<&mut Option<PathBuf>> {
+        match self {
+            Self::PretrainFlow(config) => config.experiments_mut(),
+            Self::TrainAutoencoder(_) => Vec::new(),
+            Self::EstimateNll(config) => config.experiments_mut(),
         }
     }
 
@@ -72,7 +131,8 @@ impl Job {
         .map_err(|e| Error::input(format!("{}: {e}", self.stage().section())))
     }
 
-    /// The configuration with the paths of inputs blanked, and each input's dotted key and path.
+    /// The configuration with the paths of inputs and of other experiments blanked, and each input's
+    /// dotted key and path. A file of another stage's artifact keeps its name.
     pub fn identity(&self) -> Result<(Value, Vec<(String, PathBuf)>)> {
         let mut marked = self.clone();
         let mut paths = Vec::new();
@@ -93,20 +153,49 @@ impl Job {
         for path in blank.inputs_mut() {
             path.clear();
         }
+        for experiment in blank.experiments_mut() {
+            *experiment = None;
+        }
         Ok((blank.to_value()?, inputs))
     }
 
-    /// Opens and scans the inputs; wrong ones are found here, before anything is trained.
-    pub fn prepare(&self, seed: u64, flow_width: usize, monitor: &dyn Monitor) -> Result<Ready> {
-        Ok(match self {
+    /// This job with the files that it names of other stages' artifacts found in them.
+    fn located(&self, upstream: &[Upstream]) -> Result<Self> {
+        let mut located = self.clone();
+        if let Self::PretrainFlow(config) = &mut located
+            && let Some(features) = upstream.iter().find(|u| u.role == Role::Features)
+        {
+            config.features.file =
+                features.file("pretrain_flow.features", &config.features.file)?;
+        }
+        Ok(located)
+    }
+
+    /// Opens and scans the inputs; wrong ones are found here, before anything is trained. Of
+    /// `upstream`, the features must have been made.
+    pub fn prepare(
+        &self,
+        seed: u64,
+        upstream: &[Upstream],
+        flow_width: usize,
+        monitor: &dyn Monitor,
+    ) -> Result<Ready> {
+        Ok(match self.located(upstream)? {
             Self::PretrainFlow(config) => {
-                Ready::PretrainFlow(pretrain_flow::prepare(config, seed, monitor)?)
+                Ready::PretrainFlow(pretrain_flow::prepare(&config, seed, monitor)?)
             }
             Self::TrainAutoencoder(config) => Ready::TrainAutoencoder(train_autoencoder::prepare(
-                config, seed, flow_width, monitor,
+                &config, seed, flow_width, monitor,
             )?),
-            Self::EstimateNll(config) => Ready::EstimateNll(config.clone()),
+            Self::EstimateNll(config) => Ready::EstimateNll(config),
         })
+    }
+}
+
+fn producer(stage: Producer) -> Stage {
+    match stage {
+        Producer::PretrainFlow => Stage::PretrainFlow,
+        Producer::TrainAutoencoder => Stage::TrainAutoencoder,
     }
 }
 
@@ -123,18 +212,25 @@ impl Ready {
         }
     }
 
-    /// Fills the context's folder.
-    pub fn run(self, reads: &Folders, context: &Context) -> Result<Summary> {
-        let flow = || {
-            let flow = reads.flow.as_deref();
-            flow.ok_or_else(|| Error::input("no flow: neither `pretrain_flow` nor `flow` is given"))
+    /// Fills the context's folder from the artifacts in `upstream`.
+    pub fn run(self, upstream: &[Upstream], context: &Context) -> Result<Summary> {
+        let dir = |role| {
+            let found = upstream.iter().find(|u| u.role == role);
+            found.map(|u| u.dir.as_path())
+        };
+        let needed = |role: Role| {
+            dir(role).ok_or_else(|| Error::input(format!("no {} to read", role.name())))
         };
         match self {
             Self::PretrainFlow(prepared) => prepared.run(context),
-            Self::TrainAutoencoder(prepared) => prepared.run(flow()?, context),
-            Self::EstimateNll(config) => {
-                estimate_nll::run(&config, flow()?, reads.autoencoder.as_deref(), context)
-            }
+            Self::TrainAutoencoder(prepared) => prepared.run(needed(Role::Flow)?, context),
+            Self::EstimateNll(config) => estimate_nll::run(
+                &config,
+                needed(Role::Flow)?,
+                dir(Role::Autoencoder),
+                dir(Role::Unaligned),
+                context,
+            ),
         }
     }
 }
@@ -157,5 +253,21 @@ mod tests {
         assert_eq!(inputs, [("features.file".into(), "/data/a.h5".into())]);
         assert_eq!(value["features"]["file"], "");
         assert_eq!(value["steps"], 3000);
+    }
+
+    #[test]
+    fn a_file_of_an_artifact_keeps_its_name_and_its_experiment_has_none() {
+        let from = json!({"experiment": "/a/other.yaml", "stage": "train_autoencoder"});
+        let config = json!({"features": {"from": from, "file": "latents.h5"}});
+        let job = Job::PretrainFlow(serde_json::from_value(config).unwrap());
+        let (value, inputs) = job.identity().unwrap();
+        assert_eq!(inputs, []);
+        assert_eq!(value["features"]["file"], "latents.h5");
+        assert_eq!(value["features"]["from"]["experiment"], json!(null));
+        let reads = job.reads();
+        assert_eq!(
+            reads[0].experiment.as_deref(),
+            Some(Path::new("/a/other.yaml"))
+        );
     }
 }

@@ -13,13 +13,16 @@ use crate::tensors::{from_f32, spread};
 use crate::training::Streams;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Estimate likelihoods under the flow and compare them with the alignment loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "EstimateNll")]
 pub struct Config {
+    /// The file of another experiment, relative to this one: its autoencoder's held-out latents are
+    /// one more region, such as what aligned latents are compared with.
+    pub unaligned: Option<PathBuf>,
     /// Points a region (held-out features, encoder latents).
     pub points: usize,
     /// (t, noise) draws of the alignment loss, shared by all points.
@@ -37,6 +40,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            unaligned: None,
             points: 500,
             draws: 256,
             tolerance: 1e-5,
@@ -48,6 +52,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The files of the experiments whose artifacts it may read; none where it reads none.
+    pub fn experiments_mut(&mut self) -> Vec<&mut Option<PathBuf>> {
+        vec![&mut self.unaligned]
+    }
+
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.require(self.points >= 8, "points", self.points, "at least 8");
@@ -85,18 +94,23 @@ impl Config {
 }
 
 /// Estimates likelihoods under the flow in the directory `flow`, of its held-out features and of the
-/// latents in the directory `autoencoder`, and fills the directory of `context`:
+/// latents in the directories `autoencoder` and `unaligned`, and fills the directory of `context`:
 /// `points.parquet` (one row a point) and `agreement.parquet` (how the alignment loss follows the
 /// NLL in each region).
 pub fn run(
     config: &Config,
     flow: &Path,
     autoencoder: Option<&Path>,
+    unaligned: Option<&Path>,
     context: &Context,
 ) -> Result<Summary> {
     let flow_dir = flow;
     let flow = Flow::load(flow_dir, &context.device)?;
-    let regions = regions(config, flow_dir, autoencoder, flow.normaliser.output_width)?;
+    let autoencoders = [
+        ("encoder latents", autoencoder),
+        ("unaligned latents", unaligned),
+    ];
+    let regions = regions(config, flow_dir, autoencoders, flow.normaliser.output_width)?;
     let total = regions.iter().map(Region::count).sum::<usize>() as u64;
     let mut done = 0;
     let mut measured = Vec::new();
@@ -146,11 +160,11 @@ struct Measured {
     evaluations: u64,
 }
 
-/// The point sets: held-out features, encoder latents, and a grid in two dimensions.
+/// The point sets: held-out features, latents of each autoencoder, and a grid in two dimensions.
 fn regions(
     config: &Config,
     flow: &Path,
-    autoencoder: Option<&Path>,
+    autoencoders: [(&'static str, Option<&Path>); 2],
     width: usize,
 ) -> Result<Vec<Region>> {
     let region = |name, points, group| Region {
@@ -168,7 +182,8 @@ fn regions(
             1,
         ));
     }
-    if let Some(directory) = autoencoder {
+    for (name, directory) in autoencoders {
+        let Some(directory) = directory else { continue };
         let path = directory.join("latents.h5");
         let (shape, latents) = read_dataset_f32(&path, "held_out_latents")?;
         let [_, tokens, found] = shape[..] else {
@@ -186,7 +201,7 @@ fn regions(
         // whole rows of data, so that tokens stay together
         let rows = (config.points / tokens).max(2);
         let latents = spread(&latents, tokens * width, rows);
-        regions.push(region("encoder latents", latents, tokens));
+        regions.push(region(name, latents, tokens));
     }
     if let Some(features) = features.filter(|_| width == 2 && config.grid_cells > 0) {
         regions.push(region("grid", grid(&features, config), 1));

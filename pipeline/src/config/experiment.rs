@@ -5,6 +5,7 @@ use latent_align_stages::problems::Problems;
 use latent_align_stages::{estimate_nll, pretrain_flow, train_autoencoder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// One experiment: a flow, an autoencoder aligned with it, and what the likelihoods say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +23,7 @@ pub struct Experiment {
     /// characters), or the path of its artifact relative to this file.
     #[serde(default)]
     pub flow: Option<String>,
-    /// Stage 1; exactly one of `flow` and `pretrain_flow` is given.
+    /// Stage 1; at most one of `flow` and `pretrain_flow` is given.
     #[serde(default)]
     pub pretrain_flow: Option<pretrain_flow::Config>,
     /// Stage 2; left out when absent.
@@ -38,6 +39,22 @@ fn cpu() -> String {
 }
 
 impl Experiment {
+    /// Changes every path in the sections: inputs, and the files of other experiments.
+    pub fn change_paths(&mut self, mut change: impl FnMut(&mut PathBuf)) {
+        if let Some(stage) = &mut self.pretrain_flow {
+            stage.inputs_mut().into_iter().for_each(&mut change);
+            let experiments = stage.experiments_mut().into_iter().flatten();
+            experiments.for_each(&mut change);
+        }
+        if let Some(stage) = &mut self.train_autoencoder {
+            stage.inputs_mut().into_iter().for_each(&mut change);
+        }
+        if let Some(stage) = &mut self.estimate_nll {
+            let experiments = stage.experiments_mut().into_iter().flatten();
+            experiments.for_each(&mut change);
+        }
+    }
+
     /// Every value that is out of range, section by section.
     pub fn problems(&self) -> Problems {
         let mut problems = Problems::new();

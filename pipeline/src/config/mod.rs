@@ -15,7 +15,7 @@ pub use defaults::{commented_defaults, json_schema};
 pub use experiment::Experiment;
 pub use experiment::{NAME, is_name};
 pub use paths::is_fingerprint_prefix;
-pub use suggest::did_you_mean;
+pub use suggest::{did_you_mean, list};
 pub use tree::flatten;
 pub use yaml::parse_value;
 

@@ -8,16 +8,7 @@ use std::path::{Component, Path, PathBuf};
 pub fn make_absolute(experiment: &mut Experiment, file: &Path) -> Result<()> {
     let file = std::path::absolute(file).map_err(|e| Error::file(file, e))?;
     let folder = file.parent().unwrap_or(Path::new("/"));
-    let mut paths = Vec::new();
-    if let Some(stage) = &mut experiment.pretrain_flow {
-        paths.extend(stage.inputs_mut());
-    }
-    if let Some(stage) = &mut experiment.train_autoencoder {
-        paths.extend(stage.inputs_mut());
-    }
-    for path in paths {
-        *path = normal(&folder.join(&*path));
-    }
+    experiment.change_paths(|path| *path = normal(&folder.join(&*path)));
     if let Some(flow) = &mut experiment.flow
         && !is_fingerprint_prefix(flow)
     {

@@ -16,8 +16,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The summary of `loaded`, whose stages left `manifests`.
-    pub fn new(loaded: &Loaded, folder: &RunFolder, manifests: &[Manifest]) -> Self {
+    /// The summary of `loaded`, whose stages left the manifests `stages`.
+    pub fn new(loaded: &Loaded, folder: &RunFolder, stages: Vec<Manifest>) -> Self {
         let experiment = &loaded.experiment;
         let mut description = format!("seed {}", experiment.seed);
         if let Some(flow) = &experiment.flow {
@@ -26,7 +26,7 @@ impl Summary {
         Self {
             title: experiment.name.clone(),
             description,
-            stages: manifests.to_vec(),
+            stages,
             folder: folder.path().to_owned(),
         }
     }

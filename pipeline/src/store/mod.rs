@@ -10,6 +10,7 @@ mod draft;
 mod key;
 mod lock;
 mod manifest;
+mod role;
 mod runs;
 mod verify;
 
@@ -18,6 +19,7 @@ pub use draft::{Draft, Outcome};
 pub use key::{Key, Upstream};
 pub use lock::Lock;
 pub use manifest::{MANIFEST, Manifest};
+pub use role::Role;
 pub use runs::RunFolder;
 pub use verify::{State, state_of, verify_digests};
 
@@ -27,7 +29,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The layout and meaning of artifacts. Part of every fingerprint; a reader refuses a newer one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A stage by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -39,8 +39,9 @@ impl RunFolder {
         })
     }
 
-    /// Makes `stage` lead to `artifact`, relative when that lies in the store.
-    pub fn link(&self, stage: Stage, artifact: &Path) -> Result<()> {
+    /// Makes `stage` lead to `artifact`, relative when that lies in the store; says whether it led
+    /// elsewhere before.
+    pub fn link(&self, stage: Stage, artifact: &Path) -> Result<bool> {
         let inside = artifact.strip_prefix(&self.root);
         let target = match inside {
             Ok(inside) => Path::new("../..").join(inside),
@@ -48,14 +49,15 @@ impl RunFolder {
         };
         let link = self.dir.join(stage.name());
         if std::fs::read_link(&link).is_ok_and(|found| found == target) {
-            return Ok(());
+            return Ok(false);
         }
         let failed = |e| Error::file(&link, e);
         std::fs::create_dir_all(&self.dir).map_err(failed)?;
         let temporary = self.temporary(stage.name());
         let _ = std::fs::remove_file(&temporary);
         std::os::unix::fs::symlink(&target, &temporary).map_err(failed)?;
-        std::fs::rename(&temporary, &link).map_err(failed)
+        std::fs::rename(&temporary, &link).map_err(failed)?;
+        Ok(true)
     }
 
     /// Removes the link of a stage that the experiment no longer has.

@@ -8,6 +8,8 @@ mod inspecting;
 mod planning;
 mod project;
 mod python;
+mod references;
 #[cfg(feature = "remote")]
 mod remote;
+mod tiny;
 mod usage;
