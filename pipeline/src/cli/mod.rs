@@ -5,6 +5,7 @@ pub mod features;
 pub mod import;
 pub mod inspect;
 pub mod plan;
+pub mod require;
 pub mod run;
 #[cfg(feature = "remote")]
 pub mod serve;

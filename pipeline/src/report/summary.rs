@@ -2,7 +2,7 @@
 
 use super::{duration, figures_tables};
 use crate::config::Loaded;
-use crate::store::{Manifest, RunFolder};
+use crate::store::{Manifest, RunFolder, Stage};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,12 @@ impl Summary {
     /// Where the run is.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The figures of `stage`; none if the experiment has no such stage.
+    pub fn figures(&self, stage: Stage) -> &[(String, f64)] {
+        let found = self.stages.iter().find(|s| s.stage == stage);
+        found.map_or(&[], |s| &s.figures.0)
     }
 
     /// The whole summary.

@@ -11,5 +11,6 @@ mod python;
 mod references;
 #[cfg(feature = "remote")]
 mod remote;
+mod requiring;
 mod tiny;
 mod usage;
