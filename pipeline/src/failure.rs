@@ -61,7 +61,7 @@ pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
 }
 
 /// The outermost message, and each cause on a line below unless it says nothing new.
-fn describe(error: &anyhow::Error) -> String {
+pub fn describe(error: &anyhow::Error) -> String {
     let mut lines: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();

@@ -17,7 +17,7 @@ pub struct Arguments {
 /// Prints the plan. Runs nothing and needs no writable folder.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let experiment = &arguments.experiment;
-    let loaded = config::load(&experiment.config, &(&experiment.overrides).into())?;
+    let loaded = config::load(&experiment.config, &experiment.overrides.overrides()?)?;
     let mut digests = Digests::of_store(store.root());
     let plan = crate::plan::make(&loaded, store, &mut digests)?;
     digests.save();

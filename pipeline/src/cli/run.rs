@@ -20,7 +20,7 @@ pub struct Arguments {
 /// Runs the experiment and prints its summary, which ends with the path of what was written.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let experiment = &arguments.experiment;
-    let loaded = config::load(&experiment.config, &(&experiment.overrides).into())?;
+    let loaded = config::load(&experiment.config, &experiment.overrides.overrides()?)?;
     let requirement = &arguments.requirement;
     requirement.check_experiment(&loaded.experiment)?;
     let summary = crate::run::run(&loaded, store, console)?;

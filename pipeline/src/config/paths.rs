@@ -29,6 +29,11 @@ pub fn is_fingerprint_prefix(text: &str) -> bool {
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
+/// `path` as `file` names it: relative to the folder of `file`.
+pub fn beside(file: &Path, path: &Path) -> PathBuf {
+    normal(&file.parent().unwrap_or(Path::new("")).join(path))
+}
+
 /// Removes `.` and `..` where that needs no look at the file system's links: a `..` is only removed
 /// together with a plain name before it, and only when that name is not a symbolic link.
 fn normal(path: &Path) -> PathBuf {

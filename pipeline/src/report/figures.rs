@@ -13,7 +13,7 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
             plain.push(vec![name.clone(), number(*value)]);
             continue;
         };
-        if bound(label).is_some() {
+        if is_bound(label) {
             continue; // shown with its figure
         }
         if !regions.contains(&region) {
@@ -66,8 +66,9 @@ pub fn shown(name: &str, value: f64) -> String {
 /// What the names of an interval's limits end in.
 const BOUNDS: [&str; 2] = [", 2.5 %", ", 97.5 %"];
 
-fn bound(label: &str) -> Option<&'static str> {
-    BOUNDS.into_iter().find(|bound| label.ends_with(bound))
+/// True for the name of one end of a figure's interval.
+pub fn is_bound(name: &str) -> bool {
+    BOUNDS.iter().any(|bound| name.ends_with(bound))
 }
 
 #[cfg(test)]

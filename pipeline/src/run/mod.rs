@@ -10,6 +10,7 @@ mod progress;
 mod signals;
 
 pub use fill::Workshop;
+pub use metrics::write_table;
 pub use monitor::StageMonitor;
 pub use signals::Signals;
 

@@ -20,7 +20,7 @@ pub use key::{Key, Upstream};
 pub use lock::Lock;
 pub use manifest::{MANIFEST, Manifest};
 pub use role::Role;
-pub use runs::RunFolder;
+pub use runs::{RunFolder, write_whole};
 pub use verify::{State, state_of, verify_digests};
 
 use latent_align_stages::{Error, Result};

@@ -1,6 +1,6 @@
 //! Whole runs on tiny inputs.
 
-use crate::project::{Outcome, Project, starting_with, wait_until};
+use crate::project::{Outcome, Project, signal, starting_with, wait_until};
 use crate::tiny::{CONFIG, noise, project};
 use std::process::Child;
 
@@ -144,15 +144,6 @@ fn start_training(project: &Project) -> Child {
         starting_with(&folder, ".tmp-").is_some_and(|t| t.join("metrics.parquet").exists())
     });
     child
-}
-
-fn signal(child: &Child, name: &str) {
-    let command = format!("kill -{name} {}", child.id());
-    let status = std::process::Command::new("sh")
-        .arg("-c")
-        .arg(command)
-        .status();
-    assert!(status.unwrap().success());
 }
 
 #[test]

@@ -12,5 +12,6 @@ mod references;
 #[cfg(feature = "remote")]
 mod remote;
 mod requiring;
+mod sweeping;
 mod tiny;
 mod usage;

@@ -155,6 +155,13 @@ pub fn wait_until(what: &str, mut found: impl FnMut() -> bool) {
     }
 }
 
+/// Sends the signal `name` to `child`.
+pub fn signal(child: &Child, name: &str) {
+    let command = format!("kill -{name} {}", child.id());
+    let status = Command::new("sh").arg("-c").arg(command).status();
+    assert!(status.unwrap().success());
+}
+
 /// The first folder under `folder` whose name starts with `prefix`.
 pub fn starting_with(folder: &Path, prefix: &str) -> Option<PathBuf> {
     let entries = folder.read_dir().ok()?;
