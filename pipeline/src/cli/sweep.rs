@@ -11,10 +11,9 @@ use std::path::PathBuf;
 /// Options of `sweep`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The sweep's YAML file
+    /// The sweep's YAML file; --set and --device apply to every trial of it
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Replace values in every trial
     #[command(flatten)]
     overrides: OverrideArguments,
 }
