@@ -1,18 +1,20 @@
 //! The stages of latent-align: what each computes.
 //!
-//! Data flows one way: features -> flow -> autoencoder -> latents -> likelihoods. A stage is given a
-//! typed configuration, the directories of earlier stages, and a [`context::Context`]; it knows
-//! nothing of runs, YAML or terminals.
+//! Data flows one way: features -> flow -> autoencoder -> latents -> likelihoods; what a classifier says
+//! of the same data judges the latents. A stage is given a typed configuration, the directories of
+//! earlier stages, and a [`context::Context`]; it knows nothing of runs, YAML or terminals.
 //!
 //! One convention of time everywhere: `t = 0` is noise and `t = 1` is data,
 //! `x_t = (1 - t) * noise + t * data`, and the velocity is `data - noise`.
 
 pub mod alignment;
 pub mod autoencoders;
+pub mod classifiers;
 pub mod context;
 pub mod devices;
 pub mod error;
 pub mod estimate_nll;
+pub mod evaluate_latents;
 pub mod features;
 pub mod flows;
 pub mod likelihood;
@@ -21,6 +23,7 @@ pub mod problems;
 pub mod reference;
 pub mod tensors;
 pub mod train_autoencoder;
+pub mod train_classifier;
 pub mod training;
 
 pub use error::{Error, Result};

@@ -6,12 +6,12 @@ use crate::features::{
     Attribute, Batches, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData, Part, RowView,
     SourceConfig, Split, SplitConfig, Target, check_memory, read_target, write_datasets,
 };
-use crate::flows::{Evaluation, Flow, VelocityNetwork, VelocityNetworkConfig, flow_matching_loss};
+use crate::flows::{Evaluation, FitConfig, Flow, VelocityNetwork, VelocityNetworkConfig};
 use crate::likelihood::{mean, negative_log_likelihood, sample};
 use crate::problems::Problems;
 use crate::reference::{Reference, is_file_name};
 use crate::tensors::{from_f32, spread, to_f32};
-use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times};
+use crate::training::{OptimiserConfig, Streams};
 use burn::module::Module;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,17 @@ mod defaults {
 }
 
 impl Config {
+    /// How the flow is fitted.
+    fn fit(&self) -> FitConfig {
+        FitConfig {
+            network: self.network.clone(),
+            optimiser: self.optimiser.clone(),
+            steps: self.steps,
+            batch: self.batch,
+            times: self.times,
+        }
+    }
+
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.section("features", |p| {
@@ -135,16 +146,7 @@ impl Config {
             )
         });
         problems.section("held_out", |p| self.held_out.check(p));
-        problems.section("network", |p| self.network.check(p));
-        problems.section("optimiser", |p| self.optimiser.check(p));
-        problems.require(self.steps >= 1, "steps", self.steps, "at least 1");
-        problems.require(self.batch >= 1, "batch", self.batch, "at least 1");
-        problems.require(
-            self.times >= 1 && self.batch.is_multiple_of(self.times),
-            "times",
-            self.times,
-            &format!("a divisor of batch ({})", self.batch),
-        );
+        self.fit().check(problems);
         problems.require(
             self.evaluate_every >= 1,
             "evaluate_every",
@@ -201,8 +203,6 @@ pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prep
     })
 }
 
-/// Steps between two rows of the learning curve.
-const LOG_EVERY: u64 = 25;
 /// Tolerance of the ODE solver for the samples and likelihoods at the end.
 const TOLERANCE: f64 = 1e-4;
 
@@ -246,66 +246,25 @@ impl Prepared {
         summarise(&flow, &evaluation, &held_out, &self.config, context)
     }
 
-    /// The network with averaged weights after `config.steps` steps of flow matching.
+    /// The network fitted to the training rows, normalised.
     fn train(&self, evaluation: &Evaluation, context: &Context) -> Result<VelocityNetwork> {
-        let Config {
-            steps,
-            batch,
-            times: groups,
-            evaluate_every,
-            ..
-        } = self.config;
-        let width = self.latent_width();
-        let streams = Streams::of_stage("pretrain-flow", context.seed);
-        let device = context.device.clone().autodiff();
         let mut batches = Batches::start(
             &self.ingest,
             Part::Train,
             self.normaliser.clone(),
-            batch,
+            self.config.batch,
             context.seed,
             self.config.memory_mib << 20,
             0,
         )?;
-        let network = self.config.network.init(width, streams, &device);
-        let mut trainer = Trainer::new(network, &self.config.optimiser, steps);
-        let mut recent = RunningMean::default();
-        let mut note = String::new();
-        for step in 0..steps {
-            context.check_cancelled()?;
-            let dims = [groups, batch / groups, width];
-            let data = from_f32(batches.next()?, dims, &device);
-            let mut rng = streams.at("flow matching", step);
-            let times = stratified_times(&mut rng, groups);
-            let noise = from_f32(normal(&mut rng, batch * width), dims, &device);
-
-            let loss = flow_matching_loss(&trainer.module, data, noise, &times);
-            let rate = trainer.learning_rate();
-            trainer = trainer.step(loss.backward());
-            recent.add(loss.inner());
-
-            let done = step + 1;
-            let evaluate = done % evaluate_every == 0 || done == steps;
-            if evaluate || done % LOG_EVERY == 0 {
-                let train_loss = recent.take(step, context.seed)?;
-                let held_out_loss = if evaluate {
-                    evaluation.loss(&trainer.averaged())?
-                } else {
-                    f64::NAN
-                };
-                context.monitor.metrics(
-                    done,
-                    &[
-                        ("train_loss", train_loss),
-                        ("held_out_loss", held_out_loss),
-                        ("learning_rate", rate),
-                    ],
-                );
-                note = format!("loss {train_loss:.4}");
-            }
-            context.monitor.progress("training", done, steps, &note);
-        }
-        Ok(trainer.averaged())
+        self.config.fit().fit(
+            self.latent_width(),
+            |_| batches.next(),
+            evaluation,
+            self.config.evaluate_every,
+            Streams::of_stage("pretrain-flow", context.seed),
+            context,
+        )
     }
 }
 

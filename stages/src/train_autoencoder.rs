@@ -2,21 +2,20 @@
 
 use crate::alignment::{RegulariserConfig, compare, penalty, spectrum};
 use crate::autoencoders::{
-    ArchitectureConfig, Autoencoder, DataShape, LatentConfig, Points, Posterior, Reconstruction,
-    write_image_grid,
+    ArchitectureConfig, Autoencoder, AutoencoderHeader, Data, DataConfig, DataShape, Demands,
+    LatentConfig, Points, Posterior, Reconstruction, write_image_grid,
 };
 use crate::context::{Context, Monitor, Summary};
 use crate::error::{Error, Result};
 use crate::features::{
-    Attribute, Batches, Element, Ingest, NonFinite, Normaliser, OutData, Part, RowView,
-    SourceConfig, Split, SplitConfig, check_memory, write_datasets,
+    Attribute, Batches, OutData, Part, SplitConfig, check_memory, write_datasets,
 };
 use crate::flows::{Flow, VelocityNetwork, held_out_points};
 use crate::problems::Problems;
-use crate::tensors::{from_f32, scalar, spread, to_f32};
-use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer, save_weights};
+use crate::tensors::{scalar, spread, to_f32};
+use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -63,27 +62,7 @@ pub struct Config {
     pub memory_mib: usize,
 }
 
-/// The data of an autoencoder.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DataConfig {
-    /// The HDF5 file, relative to the configuration file.
-    pub file: PathBuf,
-    /// The dataset in it: images [N, C, H, W] or vectors [N, D]; f16, f32, f64 or u8.
-    #[serde(default = "defaults::dataset")]
-    pub dataset: String,
-    /// What to do with rows that hold NaN or an infinity.
-    #[serde(default)]
-    pub non_finite: NonFinite,
-    /// Values are divided by this; by default 255 for u8 and 1 for real numbers.
-    #[serde(default)]
-    pub maximum: Option<f64>,
-}
-
 mod defaults {
-    pub fn dataset() -> String {
-        "images".into()
-    }
     pub fn steps() -> u64 {
         2000
     }
@@ -95,17 +74,6 @@ mod defaults {
     }
     pub fn memory_mib() -> usize {
         512
-    }
-}
-
-impl DataConfig {
-    /// Where the data is.
-    pub fn source(&self) -> SourceConfig {
-        SourceConfig {
-            file: self.file.clone(),
-            dataset: self.dataset.clone(),
-            non_finite: self.non_finite,
-        }
     }
 }
 
@@ -123,15 +91,8 @@ impl Config {
                 "`data: {file: ..., dataset: ...}` naming what to encode"
             },
         );
-        if let Some(maximum) = self.data.as_ref().and_then(|d| d.maximum) {
-            problems.section("data", |p| {
-                p.require(
-                    maximum > 0.0 && maximum.is_finite(),
-                    "maximum",
-                    maximum,
-                    "a positive number such as 255",
-                )
-            });
+        if let Some(data) = &self.data {
+            problems.section("data", |p| data.check(p));
         }
         problems.section("held_out", |p| self.held_out.check(p));
         problems.section("architecture", |p| self.architecture.check(p));
@@ -190,13 +151,6 @@ pub struct Prepared {
     data: Option<Data>,
 }
 
-/// The data of an autoencoder, scanned.
-struct Data {
-    ingest: Ingest,
-    scale: Normaliser,
-    shape: DataShape,
-}
-
 /// Opens and scans the data; whatever is wrong with it, or does not fit a flow over points of width
 /// `flow_width`, is found here, before any training.
 pub fn prepare(
@@ -212,80 +166,20 @@ pub fn prepare(
             config.latent.width
         )));
     }
+    let demands = Demands {
+        stage: "train_autoencoder",
+        held_out: &config.held_out,
+        architecture: &config.architecture,
+        batch: config.batch,
+        bounded: config.reconstruction == Reconstruction::Bernoulli,
+    };
     let data = (config.data.as_ref())
-        .map(|data| Data::read(data, config, seed, monitor))
+        .map(|data| Data::read(data, demands, seed, monitor))
         .transpose()?;
     Ok(Prepared {
         config: config.clone(),
         data,
     })
-}
-
-impl Data {
-    fn read(data: &DataConfig, config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Self> {
-        let split = Split::new(seed, config.held_out.fraction);
-        let ingest = Ingest::read(&data.source(), RowView::Items, split, false, monitor)?;
-        let (dataset, scan) = (&ingest.dataset, &ingest.scan);
-        let convolutional = matches!(
-            config.architecture,
-            ArchitectureConfig::Convolutional { .. }
-        );
-        let shape = match *dataset.shape() {
-            [_, channels, height, width] => DataShape {
-                channels,
-                height,
-                width,
-            },
-            [..] if convolutional => {
-                return Err(Error::input(format!(
-                    "{}: found shape {:?}, expected images [N, C, H, W] for `architecture: {{kind: \
-                     convolutional}}`; use `kind: dense` for vectors",
-                    dataset.describe(),
-                    dataset.shape(),
-                )));
-            }
-            [..] => DataShape {
-                channels: dataset.item_width(),
-                height: 1,
-                width: 1,
-            },
-        };
-        ingest.require_batch(config.batch, "train_autoencoder.batch")?;
-        let maximum = data.maximum.unwrap_or(match dataset.element() {
-            Element::U8 => 255.0,
-            _ => 1.0,
-        });
-        let least = scan.min.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = scan.max.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let images = shape.height > 1 || config.reconstruction == Reconstruction::Bernoulli;
-        if images && (least < 0.0 || most > maximum) {
-            return Err(Error::input(format!(
-                "{}: found values from {least} to {most}, expected 0 to {maximum}; {}",
-                dataset.describe(),
-                if least < 0.0 {
-                    "rescale the file's values to [0, 1]"
-                } else {
-                    "set train_autoencoder.data.maximum to the largest value"
-                },
-            )));
-        }
-        Ok(Self {
-            scale: Normaliser::scale(dataset.item_width(), 1.0 / maximum),
-            ingest,
-            shape,
-        })
-    }
-
-    /// Rows on the host -> [B, C, H, W].
-    fn tensor(&self, rows: Vec<f32>, device: &Device) -> Tensor<4> {
-        let DataShape {
-            channels,
-            height,
-            width,
-        } = self.shape;
-        let count = rows.len() / self.shape.elements();
-        from_f32(rows, [count, channels, height, width], device)
-    }
 }
 
 /// Steps between two rows of the learning curve.
@@ -382,12 +276,15 @@ impl Prepared {
             },
         )?;
 
-        let metadata = serde_json::to_string(config).expect("plain data serialises");
-        save_weights(
-            &trained,
-            &context.dir.join("autoencoder.safetensors"),
-            &metadata,
-        )?;
+        let header = AutoencoderHeader {
+            architecture: config.architecture.clone(),
+            latent: config.latent.clone(),
+            posterior: config.posterior,
+            reconstruction: config.reconstruction,
+            shape: data.shape,
+            maximum: data.maximum,
+        };
+        trained.save(&header, &context.dir)?;
         let mut summary = Summary::default();
         self.write_reconstructions(&trained, data, &mut summary, context)?;
         let latents = self.write_latents(&trained, data, context)?;

@@ -37,14 +37,6 @@ impl Convolutional {
             let (height, width) = sizes[sizes.len() - 1];
             sizes.push((height.div_ceil(2), width.div_ceil(2)));
         }
-        let down = (stages.windows(2))
-            .map(|pair| {
-                Conv2dConfig::new([pair[0], pair[1]], [3, 3])
-                    .with_stride([2, 2])
-                    .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                    .init(device)
-            })
-            .collect();
         // A transposed convolution of stride 2 gives 2 n - 1 rows; one more where the image was even.
         let extra = |size: usize| usize::from(size.is_multiple_of(2));
         let up = (0..channels.len())
@@ -62,7 +54,7 @@ impl Convolutional {
         let channels = stages[stages.len() - 1];
         let inner = channels * height * width;
         Self {
-            down,
+            down: halving_layers(&stages, device),
             to_outputs: LinearConfig::new(inner, outputs).init(device),
             from_latents: LinearConfig::new(latents, inner).init(device),
             up,
@@ -95,4 +87,16 @@ impl Convolutional {
         }
         x
     }
+}
+
+/// 3 x 3 convolutions from each of `channels` to the next, each halving the image (rounded up).
+pub(crate) fn halving_layers(channels: &[usize], device: &Device) -> Vec<Conv2d> {
+    (channels.windows(2))
+        .map(|pair| {
+            Conv2dConfig::new([pair[0], pair[1]], [3, 3])
+                .with_stride([2, 2])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                .init(device)
+        })
+        .collect()
 }

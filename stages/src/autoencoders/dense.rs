@@ -26,11 +26,6 @@ impl Dense {
         latents: usize,
         device: &Device,
     ) -> Self {
-        let layers = |sizes: Vec<usize>| -> Vec<Linear> {
-            (sizes.windows(2))
-                .map(|pair| LinearConfig::new(pair[0], pair[1]).init(device))
-                .collect()
-        };
         let inward = [&[shape.elements()], widths, &[outputs]].concat();
         let mut outward = [&[shape.elements()], widths, &[latents]].concat();
         outward.reverse();
@@ -40,8 +35,8 @@ impl Dense {
             width,
         } = shape;
         Self {
-            encoder: layers(inward),
-            decoder: layers(outward),
+            encoder: linear_layers(&inward, device),
+            decoder: linear_layers(&outward, device),
             channels,
             height,
             width,
@@ -60,7 +55,15 @@ impl Dense {
     }
 }
 
-fn through(layers: &[Linear], mut x: Tensor<2>) -> Tensor<2> {
+/// Linear layers from each of `sizes` to the next.
+pub(crate) fn linear_layers(sizes: &[usize], device: &Device) -> Vec<Linear> {
+    (sizes.windows(2))
+        .map(|pair| LinearConfig::new(pair[0], pair[1]).init(device))
+        .collect()
+}
+
+/// `x` [B, in] -> [B, out], with SiLU between the layers.
+pub(crate) fn through(layers: &[Linear], mut x: Tensor<2>) -> Tensor<2> {
     for (index, layer) in layers.iter().enumerate() {
         if index > 0 {
             x = silu(x);

@@ -1,4 +1,4 @@
-//! A picture of images beside their reconstructions.
+//! Pictures of images: beside their reconstructions, or alone.
 
 use super::DataShape;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
-/// Pairs of image and reconstruction in a row of the picture.
+/// Images, or pairs of image and reconstruction, in a row of the picture.
 const COLUMNS: usize = 8;
 /// Small images are enlarged to about this many pixels.
 const SIDE: usize = 56;
@@ -22,16 +22,30 @@ pub fn write_image_grid(
     reconstructions: &[f32],
     shape: DataShape,
 ) -> Result<bool> {
+    write_bands(path, &[originals, reconstructions], shape)
+}
+
+/// As [`write_image_grid`], of `images` [n, C, H, W] alone.
+pub fn write_images(path: &Path, images: &[f32], shape: DataShape) -> Result<bool> {
+    write_bands(path, &[images], shape)
+}
+
+/// Image i of each of `layers` stand one above the other, eight such stacks a band.
+fn write_bands(path: &Path, layers: &[&[f32]], shape: DataShape) -> Result<bool> {
     if ![1, 3].contains(&shape.channels) || shape.height < 2 || shape.width < 2 {
         return Ok(false);
     }
     let size = shape.elements();
-    let count = originals.len() / size;
+    let count = layers[0].len() / size;
     let zoom = (SIDE / shape.height.max(shape.width)).max(1);
     let (cell_h, cell_w) = (shape.height * zoom + GAP, shape.width * zoom + GAP);
-    let bands = count.div_ceil(COLUMNS);
+    // a stack is set off by a wider gap than the images in it
+    let band = match layers.len() {
+        1 => cell_h,
+        stacked => stacked * cell_h + GAP,
+    };
     let (height, width) = (
-        bands * (2 * cell_h + GAP) + GAP,
+        count.div_ceil(COLUMNS) * band + GAP,
         COLUMNS.min(count) * cell_w + GAP,
     );
     let mut pixels = vec![255u8; height * width * shape.channels];
@@ -46,13 +60,12 @@ pub fn write_image_grid(
             }
         }
     };
-    for index in 0..count {
-        let row = &originals[index * size..(index + 1) * size];
-        let reconstruction = &reconstructions[index * size..(index + 1) * size];
-        let top = GAP + index / COLUMNS * (2 * cell_h + GAP);
-        let left = GAP + index % COLUMNS * cell_w;
-        paint(row, top, left);
-        paint(reconstruction, top + cell_h, left);
+    for (layer, images) in layers.iter().enumerate() {
+        for (index, image) in images.chunks_exact(size).enumerate() {
+            let top = GAP + index / COLUMNS * band + layer * cell_h;
+            let left = GAP + index % COLUMNS * cell_w;
+            paint(image, top, left);
+        }
     }
     let fail = |error: png::EncodingError| Error::file(path, error);
     let file = File::create(path).map_err(|error| Error::file(path, error))?;

@@ -2,12 +2,20 @@
 
 mod config;
 mod convolutional;
+mod data;
 mod dense;
 mod image_grid;
+mod latents;
 mod model;
 mod points;
+mod stored;
 
 pub use config::{ArchitectureConfig, LatentConfig, Posterior, Reconstruction};
-pub use image_grid::write_image_grid;
+pub(crate) use convolutional::halving_layers;
+pub use data::{Data, DataConfig, Demands};
+pub(crate) use dense::{linear_layers, through};
+pub use image_grid::{write_image_grid, write_images};
+pub use latents::Latents;
 pub use model::{Autoencoder, DataShape, Encoding};
 pub use points::Points;
+pub use stored::AutoencoderHeader;

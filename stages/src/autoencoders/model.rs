@@ -9,9 +9,10 @@ use burn::module::Module;
 use burn::tensor::activation::{sigmoid, softplus};
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
 
 /// The shape of one row of data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataShape {
     /// Channels; the width of a vector.
     pub channels: usize,

@@ -7,7 +7,7 @@
 
 use super::ingest::Ingest;
 use super::normaliser::Normaliser;
-use super::rows::RowReader;
+use super::rows::{RowBlock, RowReader, RowView};
 use super::shuffle::{Shuffle, Window};
 use super::split::Part;
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ const MOST_AHEAD: usize = 16;
 /// A running stream of batches. Dropping it ends its thread.
 #[derive(Debug)]
 pub struct Batches {
-    ready: Option<Receiver<Result<Vec<f32>>>>,
+    ready: Option<Receiver<Result<RowBlock>>>,
     pub(super) stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
@@ -69,6 +69,7 @@ impl Batches {
             )));
         }
         let reader = ingest.reader.clone();
+        let keep_items = ingest.view == RowView::Items;
         let width = normaliser.output_width;
         let batch_bytes = batch * width * size_of::<f32>();
         let in_memory = rows * width * size_of::<f32>() <= memory_bytes;
@@ -94,6 +95,7 @@ impl Batches {
             blocks,
             shuffle: Shuffle::new(counts, window_rows, seed),
             in_memory,
+            keep_items,
             batch,
             position: from_step * batch as u64,
             stop: Arc::new(AtomicBool::new(false)),
@@ -126,6 +128,15 @@ impl Batches {
     /// Errors of reading the file. The stream ends with the first.
     #[allow(clippy::should_implement_trait)] // An iterator cannot say that it never ends.
     pub fn next(&mut self) -> Result<Vec<f32>> {
+        Ok(self.next_of_items()?.rows)
+    }
+
+    /// As [`Self::next`], with the item of each row: what its label is found by. Under
+    /// [`RowView::Tokens`] rows are anonymous, and there are no items.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn next_of_items(&mut self) -> Result<RowBlock> {
         let ended = || Error::file(&self.path, "the reader has stopped after an error");
         match &self.ready {
             Some(ready) => ready.recv().unwrap_or_else(|_| Err(ended())),
@@ -153,6 +164,7 @@ struct Producer {
     blocks: Vec<Range<usize>>,
     shuffle: Shuffle,
     in_memory: bool,
+    keep_items: bool,
     batch: usize,
     position: u64,
     stop: Arc<AtomicBool>,
@@ -160,7 +172,7 @@ struct Producer {
 
 impl Producer {
     /// Sends batches until nobody listens.
-    fn run(&self, sender: &SyncSender<Result<Vec<f32>>>) -> Result<()> {
+    fn run(&self, sender: &SyncSender<Result<RowBlock>>) -> Result<()> {
         let width = self.normaliser.output_width;
         let resident = if self.in_memory {
             let everything: Vec<usize> = (0..self.blocks.len()).collect();
@@ -168,11 +180,11 @@ impl Producer {
         } else {
             None
         };
-        let mut batch = Vec::with_capacity(self.batch * width);
+        let mut batch = self.empty_batch();
         for (window, skip) in self.shuffle.windows_from(self.position) {
             let loaded;
-            let (rows, order) = match &resident {
-                Some(rows) => (rows, window.order()),
+            let (block, order) = match &resident {
+                Some(block) => (block, window.order()),
                 None => {
                     loaded = self.load(&window.blocks)?;
                     (&loaded, window.order())
@@ -181,13 +193,15 @@ impl Producer {
             if self.stopped() {
                 return Ok(());
             }
-            self.check(&window, rows, width)?;
+            self.check(&window, &block.rows, width)?;
             for &row in &order[skip..] {
                 let at = row as usize * width;
-                batch.extend_from_slice(&rows[at..at + width]);
-                if batch.len() == self.batch * width {
-                    let full =
-                        std::mem::replace(&mut batch, Vec::with_capacity(self.batch * width));
+                batch.rows.extend_from_slice(&block.rows[at..at + width]);
+                if self.keep_items {
+                    batch.items.push(block.items[row as usize]);
+                }
+                if batch.rows.len() == self.batch * width {
+                    let full = std::mem::replace(&mut batch, self.empty_batch());
                     if sender.send(Ok(full)).is_err() {
                         return Ok(());
                     }
@@ -197,25 +211,36 @@ impl Producer {
         Ok(())
     }
 
+    fn empty_batch(&self) -> RowBlock {
+        RowBlock {
+            items: Vec::new(),
+            rows: Vec::with_capacity(self.batch * self.normaliser.output_width),
+        }
+    }
+
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
     /// Normalised rows of the blocks, one after another.
-    fn load(&self, blocks: &[usize]) -> Result<Vec<f32>> {
+    fn load(&self, blocks: &[usize]) -> Result<RowBlock> {
         let count: usize = blocks
             .iter()
             .map(|&b| self.reader.count(self.blocks[b].clone(), self.part))
             .sum();
-        let mut rows = Vec::with_capacity(count * self.normaliser.output_width);
+        let mut loaded = RowBlock::default();
+        (loaded.rows).reserve_exact(count * self.normaliser.output_width);
         for &block in blocks {
             if self.stopped() {
                 break;
             }
             let raw = self.reader.read(self.blocks[block].clone(), self.part)?;
-            rows.extend_from_slice(&self.normaliser.apply(&raw.rows));
+            (loaded.rows).extend_from_slice(&self.normaliser.apply(&raw.rows));
+            if self.keep_items {
+                loaded.items.extend(raw.items);
+            }
         }
-        Ok(rows)
+        Ok(loaded)
     }
 
     /// The file changed under us if it holds other rows than the ingest counted.

@@ -3,7 +3,7 @@
 use super::config::{NonFinite, SourceConfig};
 use super::dataset::Dataset;
 use super::moments::{Accumulator, Moments};
-use super::rows::{RowReader, RowView};
+use super::rows::{RowBlock, RowReader, RowView};
 use super::scan::Scan;
 use super::split::{Part, Split};
 use crate::context::Monitor;
@@ -49,7 +49,7 @@ impl Ingest {
     ) -> Result<Self> {
         let dataset = Dataset::open(source)?;
         let mut reader = RowReader::new(dataset, view, split)?;
-        let mut pass = Pass::new(reader.width, covariance);
+        let mut pass = Pass::new(reader.width, covariance, reader.dataset.shape());
         let total = reader.dataset.items() as u64;
         for items in reader.dataset.blocks(BLOCK_BYTES) {
             if monitor.cancelled() {
@@ -102,9 +102,7 @@ impl Ingest {
     /// # Errors
     /// File errors.
     pub fn write_scan(&self, dir: &Path) -> Result<()> {
-        let path = dir.join("scan.json");
-        let scan = serde_json::to_vec_pretty(&self.scan).map_err(|e| Error::file(&path, e))?;
-        std::fs::write(&path, scan).map_err(|e| Error::file(&path, e))
+        self.scan.write(dir)
     }
 
     /// Width of a row.
@@ -139,10 +137,19 @@ impl Ingest {
     /// # Errors
     /// As [`Dataset::read_items`].
     pub fn some_rows(&self, part: Part, at_most: usize) -> Result<Vec<f32>> {
+        Ok(self.some_rows_of_items(part, at_most)?.rows)
+    }
+
+    /// As [`Self::some_rows`], with the item of each row.
+    ///
+    /// # Errors
+    /// As [`Dataset::read_items`].
+    pub fn some_rows_of_items(&self, part: Part, at_most: usize) -> Result<RowBlock> {
         let (total, width) = (self.part_rows(part), self.width());
         let wanted = at_most.min(total);
         let position = |k: usize| (k as u128 * total as u128 / wanted as u128) as usize;
-        let mut rows = Vec::with_capacity(wanted * width);
+        let mut found = RowBlock::default();
+        found.rows.reserve(wanted * width);
         let (mut next, mut seen) = (0, 0);
         for items in self.dataset.blocks(BLOCK_BYTES) {
             if next == wanted {
@@ -153,14 +160,16 @@ impl Ingest {
             if position(next) < seen + here {
                 let block = self.reader.read(items, part)?;
                 while next < wanted && position(next) < seen + here {
-                    let at = (position(next) - seen) * width;
-                    rows.extend_from_slice(&block.rows[at..at + width]);
+                    let row = position(next) - seen;
+                    found.items.push(block.items[row]);
+                    let values = &block.rows[row * width..(row + 1) * width];
+                    found.rows.extend_from_slice(values);
                     next += 1;
                 }
             }
             seen += here;
         }
-        Ok(rows)
+        Ok(found)
     }
 
     /// Calls `f` with all rows of `part` in file order, in bounded blocks: the item of each row
@@ -206,6 +215,7 @@ fn refuse_empty_part(reader: &RowReader, scan: &Scan) -> Result<()> {
 
 /// The state of the pass.
 struct Pass {
+    digest: blake3::Hasher,
     train: Accumulator,
     held_out: Accumulator,
     nan: u64,
@@ -215,8 +225,13 @@ struct Pass {
 }
 
 impl Pass {
-    fn new(width: usize, covariance: bool) -> Self {
+    fn new(width: usize, covariance: bool, shape: &[usize]) -> Self {
+        let mut digest = blake3::Hasher::new();
+        for &length in shape {
+            digest.update(&(length as u64).to_le_bytes());
+        }
         Self {
+            digest,
             train: Accumulator::new(width, covariance),
             held_out: Accumulator::new(width, false),
             nan: 0,
@@ -227,6 +242,8 @@ impl Pass {
     }
 
     fn add(&mut self, reader: &RowReader, first_item: usize, raw: &[f32]) {
+        let bytes: Vec<u8> = raw.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.digest.update(&bytes);
         let (mut train, mut held_out) = (Vec::with_capacity(raw.len()), Vec::new());
         let rows = (first_item * reader.rows_per_item..).zip(raw.chunks_exact(reader.width));
         for (row, values) in rows {
@@ -268,6 +285,7 @@ impl Pass {
         let moments = all.moments();
         let constant = |&c: &usize| all.rows() > 0 && all.min()[c] == all.max()[c];
         Scan {
+            digest: self.digest.finalize().to_hex().to_string(),
             rows: all.rows(),
             width,
             mean: moments.mean,

@@ -25,6 +25,15 @@ pub struct Moments {
     pub covariance: Option<Vec<f64>>,
 }
 
+impl Moments {
+    /// The moments of `rows` [n, width] in memory, with their covariance if it is asked for.
+    pub fn of_rows(rows: &[f32], width: usize, covariance: bool) -> Self {
+        let mut accumulator = Accumulator::new(width, covariance);
+        accumulator.add(rows);
+        accumulator.moments()
+    }
+}
+
 /// Collects the moments of rows that come in blocks.
 #[derive(Debug, Clone)]
 pub(super) struct Accumulator {

@@ -60,6 +60,33 @@ impl Normaliser {
         }
     }
 
+    /// Brings each column of `rows` [n, width] to mean zero and spread one. Columns that are
+    /// constant, as those of a latent that collapsed, are centred and left at zero.
+    pub fn standardise(rows: &[f32], width: usize) -> Self {
+        let moments = Moments::of_rows(rows, width, false);
+        let scale = |(variance, mean): (&f64, &f64)| {
+            if is_constant(*variance, *mean) {
+                1.0
+            } else {
+                variance.sqrt().recip()
+            }
+        };
+        Self {
+            linear: Linear::Diagonal(
+                moments
+                    .variance
+                    .iter()
+                    .zip(&moments.mean)
+                    .map(scale)
+                    .collect(),
+            ),
+            mean: moments.mean,
+            input_width: width,
+            output_width: width,
+            projection_seed: None,
+        }
+    }
+
     /// A normaliser from its parts, such as a stored flow's: `mean` `[D]` and `matrix` row-major
     /// [D, d].
     ///
@@ -444,10 +471,14 @@ fn refuse_too_few_rows(config: &NormalisationConfig, moments: &Moments) -> Resul
     Ok(())
 }
 
+/// True of a column of equal values: rounding leaves a variance of this order in it.
+fn is_constant(variance: f64, mean: f64) -> bool {
+    variance <= 1e-24 * mean * mean
+}
+
 fn refuse_constant_columns(config: &NormalisationConfig, moments: &Moments) -> Result<()> {
     const SHOWN: usize = 10;
-    // Rounding leaves a variance of this order in a column of equal values.
-    let constant = |c: &usize| moments.variance[*c] <= 1e-24 * moments.mean[*c] * moments.mean[*c];
+    let constant = |c: &usize| is_constant(moments.variance[*c], moments.mean[*c]);
     let columns: Vec<usize> = (0..moments.mean.len()).filter(constant).collect();
     let all = columns.len() == moments.mean.len();
     let pca = matches!(config.projection, Projection::Pca { .. });

@@ -29,12 +29,12 @@ pub(super) struct RowReader {
 }
 
 /// Rows and where they come from.
-#[derive(Debug, Default)]
-pub(super) struct RowBlock {
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RowBlock {
     /// The item of each row.
-    pub(super) items: Vec<usize>,
+    pub items: Vec<usize>,
     /// Row-major [items.len(), width].
-    pub(super) rows: Vec<f32>,
+    pub rows: Vec<f32>,
 }
 
 impl RowReader {

@@ -1,11 +1,16 @@
 //! What one full pass over the rows found; kept with the artifact.
 
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// The figures of one full pass at ingest. Statistics are over the rows that are kept, of both parts
 /// of the split; counts of bad values are over everything in the dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scan {
+    /// BLAKE3 of the dataset's shape and of all its values (as f32, in file order), in hexadecimal:
+    /// equal for two stages exactly when they read the same data.
+    pub digest: String,
     /// Rows kept.
     pub rows: u64,
     /// Width of a row.
@@ -32,4 +37,30 @@ pub struct Scan {
     pub train_rows: u64,
     /// Rows kept for evaluation.
     pub held_out_rows: u64,
+}
+
+impl Scan {
+    /// Writes it into the directory `dir`.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let path = file(dir);
+        let json = serde_json::to_vec_pretty(self).map_err(|e| Error::file(&path, e))?;
+        std::fs::write(&path, json).map_err(|e| Error::file(&path, e))
+    }
+
+    /// Reads what [`Self::write`] wrote into `dir`.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = file(dir);
+        let json = std::fs::read(&path).map_err(|e| Error::file(&path, e))?;
+        serde_json::from_slice(&json).map_err(|e| Error::file(&path, e))
+    }
+}
+
+fn file(dir: &Path) -> PathBuf {
+    dir.join("scan.json")
 }

@@ -180,11 +180,28 @@ pub(super) fn write_attribute(
 /// Input errors for a file or dataset that is missing or damaged, or does not hold numbers that
 /// convert to f32.
 pub fn read_dataset_f32(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+    read_dataset(path, name, "f32")
+}
+
+/// As [`read_dataset_f32`], of whole numbers.
+///
+/// # Errors
+/// As [`read_dataset_f32`].
+pub fn read_dataset_i64(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<i64>)> {
+    read_dataset(path, name, "i64")
+}
+
+/// Reads a whole dataset; libhdf5 converts its numbers to `T`, which messages call `kind`.
+fn read_dataset<T: H5Type + Clone + Default>(
+    path: &Path,
+    name: &str,
+    kind: &str,
+) -> Result<(Vec<usize>, Vec<T>)> {
     let file = open_file(path)?;
     let dataset = open_dataset(&file, path, name)?;
     let failed = |e: hdf5::Error| {
         Error::input(format!(
-            "`{}` in {} cannot be read as f32: {}",
+            "`{}` in {} cannot be read as {kind}: {}",
             absolute(name),
             path.display(),
             reason(&e)
@@ -192,8 +209,8 @@ pub fn read_dataset_f32(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<f32>
     };
     let shape = dataset.get_shape().map_err(failed)?;
     let values = match shape.first() {
-        Some(&items) => read_items::<f32>(&dataset, &shape, 0..items),
-        None => dataset.read_raw::<f32>(),
+        Some(&items) => read_items::<T>(&dataset, &shape, 0..items),
+        None => dataset.read_raw::<T>(),
     };
     Ok((shape, values.map_err(failed)?))
 }

@@ -3,6 +3,7 @@
 mod config;
 mod exact;
 mod field;
+mod fit;
 mod import;
 mod matching;
 mod stored;
@@ -11,6 +12,7 @@ mod velocity_network;
 pub use config::VelocityNetworkConfig;
 pub use exact::ExactMixture;
 pub use field::{ROWS_PER_EVALUATION, VelocityField};
+pub use fit::FitConfig;
 pub use import::{ImportConfig, TimeDirection, import};
 pub use matching::{Evaluation, flow_matching_loss, interpolate};
 pub use stored::{Flow, held_out_points, stored_width};

@@ -14,7 +14,7 @@ use super::exact::ExactMixture;
 use super::velocity_network::VelocityNetwork;
 use crate::error::{Error, Result};
 use crate::features::{Normaliser, Target, read_dataset_f32};
-use crate::training::{METADATA, Streams, load_weights, save_weights};
+use crate::training::{METADATA, Streams, load_weights, read_header, save_weights};
 use burn::module::Module;
 use burn::tensor::{DType, Device};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -75,7 +75,7 @@ impl Flow {
 
     /// Reads the flow in the directory `dir` onto `device`, its weights frozen.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
-        let header = read_header(dir)?;
+        let header = header_of(dir)?;
         let mut network = header
             .network
             .init(header.dimensions, Streams::new(0), device);
@@ -137,27 +137,12 @@ pub fn held_out_points(dir: &Path) -> Result<Option<Vec<f32>>> {
 
 /// The width d of the points of the flow in `dir`, without reading its weights.
 pub fn stored_width(dir: &Path) -> Result<usize> {
-    Ok(read_header(dir)?.dimensions)
+    Ok(header_of(dir)?.dimensions)
 }
 
-fn read_header(dir: &Path) -> Result<Header> {
+fn header_of(dir: &Path) -> Result<Header> {
     let path = dir.join("flow.safetensors");
-    let bytes = fs::read(&path).map_err(|error| Error::file(&path, error))?;
-    let (_, metadata) =
-        SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(&path, error))?;
-    let metadata = metadata.metadata().clone().unwrap_or_default();
-    let header = metadata.get(METADATA).map_or("{}", String::as_str);
-    let header: serde_json::Value =
-        serde_json::from_str(header).map_err(|error| Error::file(&path, error))?;
-    if header["format"] != FORMAT {
-        return Err(Error::input(format!(
-            "{}: found format {}, expected \"{FORMAT}\"; pretrain the flow again or use the version \
-             of latent-align that wrote it",
-            path.display(),
-            header["format"]
-        )));
-    }
-    serde_json::from_value(header).map_err(|error| Error::file(&path, error))
+    read_header(&path, FORMAT, "pretrain the flow again")
 }
 
 fn save_normaliser(normaliser: &Normaliser, path: &Path) -> Result<()> {

@@ -14,4 +14,6 @@ pub use initialise::perturb;
 pub use optimiser::Trainer;
 pub use random::{Streams, normal, stratified_times};
 pub use running_mean::RunningMean;
-pub use weights::{METADATA, load_weights, load_weights_from_bytes, save_weights};
+pub use weights::{
+    METADATA, header_json, load_weights, load_weights_from_bytes, read_header, save_weights,
+};

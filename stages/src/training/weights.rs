@@ -7,6 +7,9 @@ use burn::store::{
     BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore,
     SafetensorsStoreError,
 };
+use safetensors::SafeTensors;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::path::Path;
 
 /// The one key of the header's metadata. There is only one because the format writes several in
@@ -23,6 +26,38 @@ pub fn save_weights<M: Module>(module: &M, path: &Path, metadata: &str) -> Resul
     module
         .save_into(&mut store)
         .map_err(|error| Error::file(path, error))
+}
+
+/// What [`save_weights`] takes as metadata: the fields of `header` after the name of their format.
+pub fn header_json(format: &str, header: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Stamped<'a, H> {
+        format: &'a str,
+        #[serde(flatten)]
+        header: &'a H,
+    }
+    serde_json::to_string(&Stamped { format, header }).expect("plain data serialises")
+}
+
+/// The header that [`save_weights`] put into `path`, if it is of `format`. `remedy` says how to get a
+/// file that is, such as `pretrain the flow again`.
+pub fn read_header<H: DeserializeOwned>(path: &Path, format: &str, remedy: &str) -> Result<H> {
+    let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(path, error))?;
+    let metadata = metadata.metadata().clone().unwrap_or_default();
+    let header = metadata.get(METADATA).map_or("{}", String::as_str);
+    let header: serde_json::Value =
+        serde_json::from_str(header).map_err(|error| Error::file(path, error))?;
+    if header["format"] != format {
+        return Err(Error::input(format!(
+            "{}: found format {}, expected \"{format}\"; {remedy} or use the version of \
+             latent-align that wrote it",
+            path.display(),
+            header["format"]
+        )));
+    }
+    serde_json::from_value(header).map_err(|error| Error::file(path, error))
 }
 
 /// Reads every parameter of `module` from `path`; a missing, unknown or misshapen one is an error.

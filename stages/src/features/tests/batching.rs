@@ -205,3 +205,19 @@ fn a_file_that_breaks_while_it_is_read_ends_the_stream_with_an_error() {
     assert!(error.to_string().contains("features.h5"), "{error}");
     assert!(batches.next().is_err(), "the stream must not go on");
 }
+
+#[test]
+fn every_row_comes_with_its_item() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let ingest = ingest(&counting(dir.path()), 0.25);
+    for memory in [LARGE, SMALL] {
+        let mut batches = start(&ingest, Part::Train, 1000, memory, 3);
+        let mut rows = start(&ingest, Part::Train, 1000, memory, 3);
+        for _ in 0..100 {
+            let batch = batches.next_of_items().expect("batch");
+            let items: Vec<f32> = batch.items.iter().map(|&i| i as f32).collect();
+            assert_eq!(items, batch.rows, "row i of this file is (i)");
+            assert_eq!(batch.rows, rows.next().expect("batch"));
+        }
+    }
+}

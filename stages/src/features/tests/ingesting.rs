@@ -231,3 +231,20 @@ fn the_scan_reports_progress_and_can_be_cancelled() {
     listener.cancel.store(true, Ordering::Relaxed);
     assert!(matches!(ingest(), Err(Error::Cancelled)));
 }
+
+#[test]
+fn the_digest_is_of_the_values_in_their_order_and_of_nothing_else() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let rows: Vec<f32> = (0..100).map(|i| i as f32).collect();
+    let digest = |width: usize, rows: &[f32], split: Split| {
+        let source = features(dir.path(), width, rows);
+        let found = read(&source, RowView::Items, split).expect("ingest");
+        found.scan.digest
+    };
+    let first = digest(2, &rows, Split::new(1, 0.2));
+    assert_eq!(first, digest(2, &rows, Split::new(2, 0.4)));
+    assert_ne!(first, digest(4, &rows, Split::new(1, 0.2)));
+    let mut swapped = rows.clone();
+    swapped.swap(0, 2);
+    assert_ne!(first, digest(2, &swapped, Split::new(1, 0.2)));
+}

@@ -1,7 +1,6 @@
 //! The composition centre, whiten, project, whiten again, against what it promises.
 
 use super::normals;
-use crate::features::moments::Accumulator;
 use crate::features::{Linear, Moments, NormalisationConfig, Normaliser, Projection, Whiten};
 use nalgebra::DMatrix;
 
@@ -21,9 +20,7 @@ fn rows(count: usize) -> Vec<f32> {
 }
 
 fn moments(rows: &[f32], width: usize) -> Moments {
-    let mut sums = Accumulator::new(width, true);
-    sums.add(rows);
-    sums.moments()
+    Moments::of_rows(rows, width, true)
 }
 
 fn config(whiten: Whiten, projection: Projection) -> NormalisationConfig {
@@ -321,4 +318,26 @@ fn what_cannot_be_whitened_is_refused_with_advice() {
         message.contains("more than 5 training rows, found 5"),
         "{message}"
     );
+}
+
+#[test]
+fn standardised_columns_have_spread_one_and_a_constant_one_stays_at_zero() {
+    let rows: Vec<f32> = rows(500)
+        .chunks_exact(5)
+        .flat_map(|row| [row[0], 3.5, row[4]])
+        .collect();
+    let normaliser = Normaliser::standardise(&rows, 3);
+    let points = normaliser.apply(&rows);
+    let found = moments(&points, 3);
+    for (column, spread) in [1.0, 0.0, 1.0].into_iter().enumerate() {
+        assert!(found.mean[column].abs() < 1e-5);
+        assert!((found.variance[column] - spread).abs() < 1e-5);
+    }
+    let back = normaliser.inverse(&points).expect("a diagonal of no zeros");
+    for (back, row) in back.iter().zip(&rows) {
+        assert!(
+            (back - row).abs() < 1e-5 * row.abs().max(50.0),
+            "{back} {row}"
+        );
+    }
 }

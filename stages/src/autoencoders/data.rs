@@ -1,0 +1,164 @@
+//! The images or vectors that an autoencoder or a classifier reads.
+
+use super::config::ArchitectureConfig;
+use super::model::DataShape;
+use crate::context::Monitor;
+use crate::error::{Error, Result};
+use crate::features::{
+    Element, Ingest, NonFinite, Normaliser, RowView, SourceConfig, Split, SplitConfig,
+};
+use crate::problems::Problems;
+use crate::tensors::from_f32;
+use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The data of an autoencoder or a classifier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// The HDF5 file, relative to the configuration file.
+    pub file: PathBuf,
+    /// The dataset in it: images [N, C, H, W] or vectors [N, D]; f16, f32, f64 or u8.
+    #[serde(default = "default_dataset")]
+    pub dataset: String,
+    /// What to do with rows that hold NaN or an infinity.
+    #[serde(default)]
+    pub non_finite: NonFinite,
+    /// Values are divided by this; by default 255 for u8 and 1 for real numbers.
+    #[serde(default)]
+    pub maximum: Option<f64>,
+}
+
+fn default_dataset() -> String {
+    "images".into()
+}
+
+impl DataConfig {
+    /// Where the data is.
+    pub fn source(&self) -> SourceConfig {
+        SourceConfig {
+            file: self.file.clone(),
+            dataset: self.dataset.clone(),
+            non_finite: self.non_finite,
+        }
+    }
+
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        if let Some(maximum) = self.maximum {
+            problems.require(
+                maximum > 0.0 && maximum.is_finite(),
+                "maximum",
+                maximum,
+                "a positive number such as 255",
+            );
+        }
+    }
+}
+
+/// What a stage asks of its data.
+#[derive(Debug, Clone, Copy)]
+pub struct Demands<'a> {
+    /// The stage's key in the configuration, for messages.
+    pub stage: &'static str,
+    /// Which rows are held out.
+    pub held_out: &'a SplitConfig,
+    /// What the data goes through.
+    pub architecture: &'a ArchitectureConfig,
+    /// Rows a step.
+    pub batch: usize,
+    /// Vectors, as images always, have to lie between 0 and the maximum.
+    pub bounded: bool,
+}
+
+/// The data, scanned and found good.
+pub struct Data {
+    /// The dataset, its split and its scan.
+    pub ingest: Ingest,
+    /// Divides by the maximum.
+    pub scale: Normaliser,
+    /// What values are divided by.
+    pub maximum: f64,
+    /// The shape of a row.
+    pub shape: DataShape,
+}
+
+impl Data {
+    /// Opens and scans the data of `config`, split by `seed`.
+    ///
+    /// # Errors
+    /// Everything [`Ingest::read`] refuses; a shape that does not fit the architecture; too few rows;
+    /// values out of range.
+    pub fn read(
+        config: &DataConfig,
+        demands: Demands,
+        seed: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
+        let split = Split::new(seed, demands.held_out.fraction);
+        let ingest = Ingest::read(&config.source(), RowView::Items, split, false, monitor)?;
+        let (dataset, scan) = (&ingest.dataset, &ingest.scan);
+        let convolutional = matches!(
+            demands.architecture,
+            ArchitectureConfig::Convolutional { .. }
+        );
+        let shape = match *dataset.shape() {
+            [_, channels, height, width] => DataShape {
+                channels,
+                height,
+                width,
+            },
+            [..] if convolutional => {
+                return Err(Error::input(format!(
+                    "{}: found shape {:?}, expected images [N, C, H, W] for `architecture: {{kind: \
+                     convolutional}}`; use `kind: dense` for vectors",
+                    dataset.describe(),
+                    dataset.shape(),
+                )));
+            }
+            [..] => DataShape {
+                channels: dataset.item_width(),
+                height: 1,
+                width: 1,
+            },
+        };
+        ingest.require_batch(demands.batch, &format!("{}.batch", demands.stage))?;
+        let maximum = config.maximum.unwrap_or(match dataset.element() {
+            Element::U8 => 255.0,
+            _ => 1.0,
+        });
+        let least = scan.min.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = scan.max.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let bounded = shape.height > 1 || demands.bounded;
+        if bounded && (least < 0.0 || most > maximum) {
+            return Err(Error::input(format!(
+                "{}: found values from {least} to {most}, expected 0 to {maximum}; {}",
+                dataset.describe(),
+                if least < 0.0 {
+                    "rescale the file's values to [0, 1]".to_owned()
+                } else {
+                    format!("set {}.data.maximum to the largest value", demands.stage)
+                },
+            )));
+        }
+        Ok(Self {
+            scale: Normaliser::scale(dataset.item_width(), 1.0 / maximum),
+            maximum,
+            ingest,
+            shape,
+        })
+    }
+
+    /// Rows on the host -> [B, C, H, W].
+    pub fn tensor(&self, rows: Vec<f32>, device: &Device) -> Tensor<4> {
+        let DataShape {
+            channels,
+            height,
+            width,
+        } = self.shape;
+        let count = rows.len() / self.shape.elements();
+        from_f32(rows, [count, channels, height, width], device)
+    }
+}

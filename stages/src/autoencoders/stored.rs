@@ -1,0 +1,135 @@
+//! An autoencoder on disk: `autoencoder.safetensors`, its header enough to build it again.
+
+use super::config::{ArchitectureConfig, LatentConfig, Posterior, Reconstruction};
+use super::model::{Autoencoder, DataShape};
+use crate::error::{Error, Result};
+use crate::training::{Streams, header_json, load_weights, read_header, save_weights};
+use burn::module::Module;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The file in an artifact's directory.
+const FILE: &str = "autoencoder.safetensors";
+/// Its format; a reader refuses another one.
+const FORMAT: &str = "latent-align autoencoder 1";
+
+/// What the header of `autoencoder.safetensors` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AutoencoderHeader {
+    /// Encoder and decoder.
+    pub architecture: ArchitectureConfig,
+    /// The shape of a latent.
+    pub latent: LatentConfig,
+    /// What the encoder outputs.
+    pub posterior: Posterior,
+    /// What the decoder's output means.
+    pub reconstruction: Reconstruction,
+    /// The shape of a row of data.
+    pub shape: DataShape,
+    /// What the data's values were divided by.
+    pub maximum: f64,
+}
+
+impl Autoencoder {
+    /// Writes the weights and `header` into the directory `dir`.
+    pub fn save(&self, header: &AutoencoderHeader, dir: &Path) -> Result<()> {
+        save_weights(self, &dir.join(FILE), &header_json(FORMAT, header))
+    }
+
+    /// Reads the autoencoder in the directory `dir` onto `device`, its weights frozen.
+    ///
+    /// # Errors
+    /// Input errors for a directory without an autoencoder, such as that of free points.
+    pub fn load(dir: &Path, device: &Device) -> Result<(Self, AutoencoderHeader)> {
+        let path = dir.join(FILE);
+        if !path.is_file() {
+            return Err(Error::input(format!(
+                "{}: found no {FILE}, expected a trained autoencoder; free points (`architecture: \
+                 {{kind: points}}`) have none",
+                dir.display()
+            )));
+        }
+        let header: AutoencoderHeader = read_header(&path, FORMAT, "train the autoencoder again")?;
+        let mut autoencoder = Self::new(
+            &header.architecture,
+            &header.latent,
+            header.posterior,
+            header.shape,
+            Streams::new(0),
+            device,
+        )
+        .ok_or_else(|| {
+            Error::input(format!(
+                "{}: found free points, expected an autoencoder of data",
+                path.display()
+            ))
+        })?;
+        load_weights(&mut autoencoder, &path)?;
+        Ok((autoencoder.no_grad(), header))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensors::{from_f32, to_f32};
+    use crate::training::perturb;
+    use burn::tensor::Tensor;
+
+    #[test]
+    fn a_stored_autoencoder_encodes_and_decodes_as_before() {
+        let device = Device::flex();
+        let header = AutoencoderHeader {
+            architecture: ArchitectureConfig::Convolutional {
+                channels: vec![4, 6],
+            },
+            latent: LatentConfig {
+                tokens: 2,
+                width: 3,
+            },
+            posterior: Posterior::default(),
+            reconstruction: Reconstruction::Bernoulli,
+            shape: DataShape {
+                channels: 3,
+                height: 5,
+                width: 4,
+            },
+            maximum: 16.0,
+        };
+        let autoencoder = Autoencoder::new(
+            &header.architecture,
+            &header.latent,
+            header.posterior,
+            header.shape,
+            Streams::new(1),
+            &device,
+        )
+        .unwrap();
+        let autoencoder = perturb(autoencoder, 0.3, Streams::new(2)); // biases start at zero
+        let dir = tempfile::tempdir().unwrap();
+        autoencoder.save(&header, dir.path()).unwrap();
+        let (loaded, read) = Autoencoder::load(dir.path(), &device).unwrap();
+        assert_eq!(read, header);
+
+        let images = Streams::new(3).normal("images", 0, 7 * 60);
+        let images: Tensor<4> = from_f32(images, [7, 3, 5, 4], &device);
+        let through = |model: &Autoencoder| {
+            let latents = model.encode(images.clone()).mean;
+            let decoded = to_f32(model.decode(latents.clone())).unwrap();
+            (to_f32(latents).unwrap(), decoded)
+        };
+        assert_eq!(through(&autoencoder), through(&loaded));
+    }
+
+    #[test]
+    fn a_directory_without_an_autoencoder_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Autoencoder::load(dir.path(), &Device::flex()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("found no autoencoder.safetensors")
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! The class of each item of a dataset.
+
+use crate::error::{Error, Result};
+use crate::features::{Dataset, read_dataset_f32};
+use crate::tensors::from_f32;
+use burn::tensor::{Device, Tensor};
+
+/// Classes 0 to K - 1, one an item, each class with at least one item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labels {
+    of_items: Vec<usize>,
+    classes: usize,
+}
+
+/// Every integer up to this is a number in f32.
+const LARGEST: f32 = (1 << 24) as f32;
+
+impl Labels {
+    /// Reads the labels `name` of `data`, from the same file.
+    ///
+    /// # Errors
+    /// Input errors for a dataset that is missing or not `[N]`; labels that are not integers from 0 up
+    /// without gaps; a single class.
+    pub fn read(data: &Dataset, name: &str) -> Result<Self> {
+        let (shape, values) = read_dataset_f32(data.path(), name)?;
+        let refuse = |found: String, remedy: &str| {
+            Err(Error::input(format!(
+                "`{name}` in {}: found {found}, expected the class of each of the {} items of {}, \
+                 integers from 0 without gaps, of shape [{}]; {remedy}",
+                data.path().display(),
+                data.items(),
+                data.name(),
+                data.items(),
+            )))
+        };
+        if shape != [data.items()] {
+            return refuse(
+                format!("shape {shape:?}"),
+                "set `labels` to the right dataset",
+            );
+        }
+        let whole = |v: f32| (0.0..LARGEST).contains(&v) && v.fract() == 0.0;
+        let renumber = "renumber them with numpy: `np.unique(labels, return_inverse=True)[1]`";
+        if let Some(item) = values.iter().position(|&v| !whole(v)) {
+            return refuse(format!("{} at item {item}", values[item]), renumber);
+        }
+        let of_items: Vec<usize> = values.iter().map(|&v| v as usize).collect();
+        let classes = of_items.iter().max().map_or(0, |most| most + 1);
+        let mut counts = vec![0u64; classes];
+        for &label in &of_items {
+            counts[label] += 1;
+        }
+        if let Some(missing) = counts.iter().position(|&count| count == 0) {
+            let found = format!("classes up to {} but none {missing}", classes - 1);
+            return refuse(found, renumber);
+        }
+        if classes < 2 {
+            return refuse("one class only".into(), "a classifier needs at least two");
+        }
+        Ok(Self { of_items, classes })
+    }
+
+    /// K.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The class of `item`.
+    pub fn of(&self, item: usize) -> usize {
+        self.of_items[item]
+    }
+
+    /// A one at the class of each of `items`: [B, K].
+    pub fn targets(&self, items: &[usize], device: &Device) -> Tensor<2> {
+        let mut targets = vec![0.0; items.len() * self.classes];
+        for (row, &item) in items.iter().enumerate() {
+            targets[row * self.classes + self.of(item)] = 1.0;
+        }
+        from_f32(targets, [items.len(), self.classes], device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::{NonFinite, OutData, SourceConfig, write_datasets};
+
+    fn read(labels: &[f32]) -> Result<Labels> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("data.h5");
+        write_datasets(
+            &file,
+            &[
+                ("images", &[4, 2], OutData::F32(&[0.0; 8])),
+                ("labels", &[labels.len()], OutData::F32(labels)),
+            ],
+            &[],
+        )?;
+        let data = Dataset::open(&SourceConfig {
+            file,
+            dataset: "images".into(),
+            non_finite: NonFinite::Refuse,
+        })?;
+        Labels::read(&data, "labels")
+    }
+
+    #[test]
+    fn labels_become_one_hot_targets() {
+        let labels = read(&[1.0, 0.0, 2.0, 1.0]).unwrap();
+        assert_eq!(labels.classes(), 3);
+        let targets = labels.targets(&[2, 0], &Device::flex());
+        let targets = crate::tensors::to_f32(targets).unwrap();
+        assert_eq!(targets, [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn what_are_no_labels_is_refused_with_what_was_found() {
+        for (labels, found) in [
+            (&[0.0, 1.0, 0.0][..], "shape [3]"),
+            (&[0.0, 1.5, 0.0, 1.0], "1.5 at item 1"),
+            (&[0.0, -1.0, 0.0, 1.0], "-1 at item 1"),
+            (&[0.0, f32::NAN, 0.0, 1.0], "NaN at item 1"),
+            (&[0.0, 3.0, 1.0, 1.0], "classes up to 3 but none 2"),
+            (&[0.0, 0.0, 0.0, 0.0], "one class only"),
+        ] {
+            let message = read(labels).unwrap_err().to_string();
+            assert!(message.contains(found), "{message}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A classifier on disk: `classifier.safetensors`, its header enough to build it again.
+
+use super::model::Classifier;
+use crate::autoencoders::{ArchitectureConfig, DataShape};
+use crate::error::{Error, Result};
+use crate::training::{Streams, header_json, load_weights, read_header, save_weights};
+use burn::module::Module;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The file in an artifact's directory.
+const FILE: &str = "classifier.safetensors";
+/// Its format; a reader refuses another one.
+const FORMAT: &str = "latent-align classifier 1";
+
+/// What the header of `classifier.safetensors` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassifierHeader {
+    /// The layers before the features.
+    pub architecture: ArchitectureConfig,
+    /// F, how many penultimate activations.
+    pub features: usize,
+    /// K.
+    pub classes: usize,
+    /// The shape of a row of data.
+    pub shape: DataShape,
+    /// What the data's values were divided by.
+    pub maximum: f64,
+}
+
+impl Classifier {
+    /// Writes the weights and `header` into the directory `dir`.
+    pub fn save(&self, header: &ClassifierHeader, dir: &Path) -> Result<()> {
+        save_weights(self, &dir.join(FILE), &header_json(FORMAT, header))
+    }
+
+    /// Reads the classifier in the directory `dir` onto `device`, its weights frozen.
+    pub fn load(dir: &Path, device: &Device) -> Result<(Self, ClassifierHeader)> {
+        let path = dir.join(FILE);
+        let header: ClassifierHeader = read_header(&path, FORMAT, "train the classifier again")?;
+        let mut classifier = Self::new(
+            &header.architecture,
+            header.features,
+            header.classes,
+            header.shape,
+            Streams::new(0),
+            device,
+        )
+        .ok_or_else(|| {
+            Error::input(format!(
+                "{}: found free points, expected a classifier",
+                path.display()
+            ))
+        })?;
+        load_weights(&mut classifier, &path)?;
+        Ok((classifier.no_grad(), header))
+    }
+}

@@ -1,0 +1,504 @@
+//! How useful latents are: what a linear probe reads from them, and what a flow that is fitted to them
+//! generates, judged by the features of a classifier.
+//!
+//! The flow of this stage is fitted to the latents themselves, so that autoencoders are compared by
+//! their latents and not by the prior that these were held to.
+//!
+//! A Fréchet distance is in squared units of this classifier's features, and that of n rows is too
+//! large by about 1/n: the one of held-out data is the floor for as many rows, and samples, of which
+//! there may be more, can come below it.
+
+use crate::autoencoders::{Autoencoder, AutoencoderHeader, Latents, write_images};
+use crate::classifiers::{Classifier, Gaussian, LabelledFeatures, LinearProbe, frechet_distance};
+use crate::context::{Context, Summary};
+use crate::error::{Error, Result};
+use crate::features::{Attribute, Normaliser, OutData, Scan, write_datasets};
+use crate::flows::{Evaluation, FitConfig, ROWS_PER_EVALUATION};
+use crate::likelihood::sample;
+use crate::problems::Problems;
+use crate::tensors::{from_f32, to_f32};
+use crate::training::Streams;
+use burn::tensor::{Device, Tensor};
+use rand::RngExt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Measure how useful the latents are: a linear probe, and samples of a flow fitted to them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "EvaluateLatents")]
+pub struct Config {
+    /// The flow that is fitted to the latents of the training rows, whitened per dimension.
+    pub flow: FitConfig,
+    /// Samples of that flow that are decoded and compared with the data.
+    pub samples: usize,
+    /// Absolute and relative tolerance of the ODE solver (Dormand-Prince) that draws them.
+    pub tolerance: f64,
+    /// The L2 penalty of the linear probe: its loss is the mean cross-entropy in nats plus half of this
+    /// times the sum of squared weights.
+    pub probe_l2: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            flow: FitConfig::default(),
+            samples: 2000,
+            tolerance: 1e-3,
+            probe_l2: 1e-3,
+        }
+    }
+}
+
+impl Config {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.section("flow", |p| self.flow.check(p));
+        problems.require(self.samples >= 2, "samples", self.samples, "at least 2");
+        problems.require(
+            (1e-7..=1e-1).contains(&self.tolerance),
+            "tolerance",
+            self.tolerance,
+            "a number in [1e-7, 0.1] (the network computes in f32), such as 1e-3",
+        );
+        problems.require(
+            self.probe_l2 >= 1e-6 && self.probe_l2.is_finite(),
+            "probe_l2",
+            self.probe_l2,
+            "at least 1e-6 (without it the probe of separable points has no minimum), such as 1e-3",
+        );
+    }
+}
+
+/// Evaluations of the flow's held-out loss.
+const EVALUATIONS: u64 = 10;
+/// Latents, noise and times in one of them.
+const EVALUATION_POINTS: usize = 2048;
+/// Rows decoded at a time.
+const CHUNK: usize = 512;
+/// Held-out rows for each feature below which their Fréchet distances mislead.
+const ROWS_PER_FEATURE: usize = 10;
+/// Samples kept with the artifact.
+const KEPT: usize = 64;
+
+/// Measures the latents in the directory `autoencoder` with the classifier in the directory
+/// `classifier` and fills the directory of `context`: `samples.h5` and `samples.png`.
+pub fn run(
+    config: &Config,
+    autoencoder: &Path,
+    classifier: &Path,
+    context: &Context,
+) -> Result<Summary> {
+    let judge = Judge::load(autoencoder, classifier, &context.device)?;
+    require_same_data(autoencoder, classifier)?;
+    let latents = Latents::load(autoencoder)?;
+    let real = LabelledFeatures::load(classifier)?;
+
+    let probed = probe(config, &latents, &real, context)?;
+    let sampled = judge.decode(&draw(config, &latents, context)?, context)?;
+    let reconstructed = judge.decode(&latents.held_out.values, context)?;
+    judge.write_samples(&sampled.images, context)?;
+
+    let width = real.width();
+    let data = Gaussian::of_rows(real.values(), width, "the data")?;
+    let samples = Gaussian::of_rows(&sampled.features, width, "decoded samples")?;
+    let reconstructions = Gaussian::of_rows(&reconstructed.features, width, "reconstructions")?;
+    let part = |items: &[i64], name: &str| -> Result<Gaussian> {
+        Gaussian::of_rows(&real.features_of(items)?, width, name)
+    };
+    let train = part(&latents.train.items, "the training rows")?;
+    let held_out = part(&latents.held_out.items, "the held-out rows")?;
+    warn_of_few_rows(latents.held_out.items.len(), width, context);
+
+    let mut summary = Summary::default();
+    summary.add("linear probe accuracy", probed);
+    summary.add(
+        "Fréchet distance of samples",
+        frechet_distance(&samples, &data),
+    );
+    summary.add(
+        "Fréchet distance of reconstructions",
+        frechet_distance(&reconstructions, &data),
+    );
+    summary.add(
+        "Fréchet distance of held-out data",
+        frechet_distance(&held_out, &train),
+    );
+    Ok(summary)
+}
+
+/// Warns where the covariance of held-out features rests on too little.
+fn warn_of_few_rows(rows: usize, width: usize, context: &Context) {
+    let enough = ROWS_PER_FEATURE * width;
+    if rows < enough {
+        context.monitor.warn(&format!(
+            "{rows} held-out rows are few for Fréchet distances of {width} features (about {enough} are \
+             enough): those of reconstructions and of held-out data are too large"
+        ));
+    }
+}
+
+/// Refuses an autoencoder and a classifier of different data: items would not mean the same rows.
+fn require_same_data(autoencoder: &Path, classifier: &Path) -> Result<()> {
+    let (encoded, classified) = (Scan::read(autoencoder)?, Scan::read(classifier)?);
+    if encoded.digest == classified.digest {
+        return Ok(());
+    }
+    let about = |scan: &Scan| format!("{} rows of width {}", scan.rows, scan.width);
+    Err(Error::input(format!(
+        "found an autoencoder ({}) and a classifier ({}) of different data: {} (digest {:.12}) and {} \
+         (digest {:.12}), expected the same rows in the same order; give train_autoencoder.data and \
+         train_classifier.data the same file and dataset",
+        autoencoder.display(),
+        classifier.display(),
+        about(&encoded),
+        encoded.digest,
+        about(&classified),
+        classified.digest,
+    )))
+}
+
+/// The held-out accuracy of a linear probe fitted to the latents of the training rows, standardised.
+fn probe(
+    config: &Config,
+    latents: &Latents,
+    real: &LabelledFeatures,
+    context: &Context,
+) -> Result<f64> {
+    let width = latents.width();
+    let standardise = Normaliser::standardise(&latents.train.values, width);
+    let probe = LinearProbe::fit(
+        &standardise.apply(&latents.train.values),
+        width,
+        &real.labels_of(&latents.train.items)?,
+        real.classes(),
+        config.probe_l2,
+        || context.check_cancelled(),
+    )?;
+    let points = standardise.apply(&latents.held_out.values);
+    Ok(probe.accuracy(&points, &real.labels_of(&latents.held_out.items)?))
+}
+
+/// Samples [n, T * d] of a flow fitted to the latents of the training rows, as latents.
+fn draw(config: &Config, latents: &Latents, context: &Context) -> Result<Vec<f32>> {
+    let (width, flow) = (latents.width(), &config.flow);
+    let streams = Streams::of_stage("evaluate-latents", context.seed);
+    let whiten = Normaliser::standardise(&latents.train.values, width);
+    let points = whiten.apply(&latents.train.values);
+    let held_out = whiten.apply(&latents.held_out.values);
+    let evaluation = Evaluation::new(
+        &held_out,
+        width,
+        EVALUATION_POINTS,
+        streams,
+        &context.device,
+    );
+    let rows = points.len() / width;
+    let batch = |step| {
+        let mut rng = streams.at("rows", step);
+        Ok((0..flow.batch)
+            .flat_map(|_| {
+                let row = rng.random_range(0..rows);
+                points[row * width..(row + 1) * width].iter().copied()
+            })
+            .collect())
+    };
+    let every = (flow.steps / EVALUATIONS).max(1);
+    let network = flow.fit(width, batch, &evaluation, every, streams, context)?;
+
+    let mut samples = Vec::with_capacity(config.samples * width);
+    for first in (0..config.samples).step_by(ROWS_PER_EVALUATION) {
+        let count = ROWS_PER_EVALUATION.min(config.samples - first);
+        let noise = streams.normal("samples", first as u64, count * width);
+        let noise = from_f32(noise, [count, width], &context.device);
+        let drawn = sample(&network, noise, config.tolerance, || {
+            context.check_cancelled()
+        })?;
+        samples.extend(to_f32(drawn)?);
+        let done = (first + count) as u64;
+        (context.monitor).progress("samples", done, config.samples as u64, "");
+    }
+    Ok((whiten.inverse(&samples)).expect("a diagonal without zeros is invertible"))
+}
+
+/// The frozen networks that turn latents into data and data into features.
+struct Judge {
+    autoencoder: Autoencoder,
+    about: AutoencoderHeader,
+    classifier: Classifier,
+    /// From the scale of the autoencoder's data to that of the classifier's.
+    factor: f64,
+}
+
+/// Decoded latents.
+struct Decoded {
+    /// The first of them as data of the autoencoder, row-major [n, C, H, W].
+    images: Vec<f32>,
+    /// The classifier's features of all, row-major [n, F].
+    features: Vec<f32>,
+}
+
+impl Judge {
+    fn load(autoencoder_dir: &Path, classifier_dir: &Path, device: &Device) -> Result<Self> {
+        let (autoencoder, about) = Autoencoder::load(autoencoder_dir, device)?;
+        let (classifier, header) = Classifier::load(classifier_dir, device)?;
+        if about.shape != header.shape {
+            return Err(Error::input(format!(
+                "{}: found a classifier of {:?}, expected {:?}, as the autoencoder in {} decodes; \
+                 train both on the same dataset",
+                classifier_dir.display(),
+                header.shape,
+                about.shape,
+                autoencoder_dir.display()
+            )));
+        }
+        Ok(Self {
+            factor: about.maximum / header.maximum,
+            autoencoder,
+            about,
+            classifier,
+        })
+    }
+
+    /// Latents [n, T * d] -> data and features.
+    fn decode(&self, latents: &[f32], context: &Context) -> Result<Decoded> {
+        let (tokens, width) = (self.about.latent.tokens, self.about.latent.width);
+        let (mut images, mut features) = (Vec::new(), Vec::new());
+        let kept = KEPT * self.about.shape.elements();
+        for chunk in latents.chunks(CHUNK * tokens * width) {
+            context.check_cancelled()?;
+            let rows = [chunk.len() / width, width]; // [B * T, d]
+            let decoded =
+                (self.autoencoder).decode(from_f32(chunk.to_vec(), rows, &context.device));
+            let data: Tensor<4> = self.about.reconstruction.data(decoded);
+            if images.len() < kept {
+                images.extend(to_f32(data.clone())?);
+            }
+            let scaled = data.mul_scalar(self.factor);
+            features.extend(to_f32(self.classifier.features(scaled))?);
+        }
+        images.truncate(kept);
+        Ok(Decoded { images, features })
+    }
+
+    /// The first samples as HDF5 and as a picture.
+    fn write_samples(&self, images: &[f32], context: &Context) -> Result<()> {
+        let shape = self.about.shape;
+        let count = images.len() / shape.elements();
+        write_datasets(
+            &context.dir.join("samples.h5"),
+            &[(
+                "samples",
+                &[count, shape.channels, shape.height, shape.width],
+                OutData::F32(images),
+            )],
+            &[(
+                "origin",
+                Attribute::Text("decoded samples of a flow fitted to the latents".into()),
+            )],
+        )?;
+        let painted = write_images(&context.dir.join("samples.png"), images, shape)?;
+        if !painted && shape.height > 1 {
+            context.monitor.warn(&format!(
+                "no picture of the samples: found {} channels, expected 1 or 3",
+                shape.channels
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoencoders::{Data, DataConfig, Demands, LatentConfig, Posterior, Reconstruction};
+    use crate::context::Silent;
+    use crate::features::{Batches, Part, SplitConfig, read_dataset_f32};
+    use crate::train_classifier;
+    use crate::training::Trainer;
+    use serde_json::json;
+    use std::path::PathBuf;
+
+    fn digits() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/data/digits.h5")
+    }
+
+    fn context(dir: &Path) -> Context<'static> {
+        Context {
+            seed: 1,
+            device: Device::flex(),
+            dir: dir.to_owned(),
+            monitor: &Silent,
+        }
+    }
+
+    /// What the autoencoder stage commits, after `steps` steps down the reconstruction alone.
+    fn autoencoder(file: &Path, steps: u64, dir: &Path) {
+        let architecture =
+            serde_json::from_value(json!({"kind": "dense", "widths": [64]})).unwrap();
+        let config: DataConfig =
+            serde_json::from_value(json!({"file": file, "maximum": 16})).unwrap();
+        let demands = Demands {
+            stage: "train_autoencoder",
+            held_out: &SplitConfig::default(),
+            architecture: &architecture,
+            batch: 64,
+            bounded: false,
+        };
+        let data = Data::read(&config, demands, 1, &Silent).unwrap();
+        let header = AutoencoderHeader {
+            architecture: architecture.clone(),
+            latent: LatentConfig {
+                tokens: 2,
+                width: 4,
+            },
+            posterior: Posterior::default(),
+            reconstruction: Reconstruction::Mse,
+            shape: data.shape,
+            maximum: data.maximum,
+        };
+        let device = Device::flex().autodiff();
+        let model = Autoencoder::new(
+            &header.architecture,
+            &header.latent,
+            header.posterior,
+            header.shape,
+            Streams::new(1),
+            &device,
+        )
+        .unwrap();
+        let scale = data.scale.clone();
+        let mut batches =
+            Batches::start(&data.ingest, Part::Train, scale, 64, 1, 1 << 24, 0).unwrap();
+        let optimiser = serde_json::from_value(json!({"learning_rate": 3e-3})).unwrap();
+        let mut trainer = Trainer::new(model, &optimiser, steps);
+        for _ in 0..steps {
+            let rows = data.tensor(batches.next().unwrap(), &device);
+            let decoded = trainer
+                .module
+                .decode(trainer.module.encode(rows.clone()).mean);
+            let loss = header.reconstruction.loss(decoded, rows);
+            trainer = trainer.step(loss.backward());
+        }
+        let model = trainer.averaged();
+        model.save(&header, dir).unwrap();
+        data.ingest.write_scan(dir).unwrap();
+        let of_part = |part: Part| {
+            let (mut items, mut latents) = (Vec::new(), Vec::new());
+            let mut add = |ids: &[usize], rows: &[f32]| {
+                let rows = data.tensor(data.scale.apply(rows), &Device::flex());
+                latents.extend(to_f32(model.encode(rows).mean)?);
+                items.extend(ids.iter().map(|&id| id as i64));
+                Ok(())
+            };
+            data.ingest.for_each_block(part, &mut add).unwrap();
+            (items, latents)
+        };
+        let (train, held_out) = (of_part(Part::Train), of_part(Part::HeldOut));
+        write_datasets(
+            &dir.join("latents.h5"),
+            &[
+                ("train_items", &[train.0.len()], OutData::I64(&train.0)),
+                (
+                    "train_latents",
+                    &[train.0.len(), 2, 4],
+                    OutData::F32(&train.1),
+                ),
+                (
+                    "held_out_items",
+                    &[held_out.0.len()],
+                    OutData::I64(&held_out.0),
+                ),
+                (
+                    "held_out_latents",
+                    &[held_out.0.len(), 2, 4],
+                    OutData::F32(&held_out.1),
+                ),
+            ],
+            &[],
+        )
+        .unwrap();
+    }
+
+    /// A classifier whose data is scaled otherwise than the autoencoder's, to [0, 1/2].
+    fn classifier(dir: &Path) {
+        let config: train_classifier::Config = serde_json::from_value(json!({
+            "data": {"file": digits(), "maximum": 32},
+            "architecture": {"kind": "dense", "widths": [48]},
+            "features": 8,
+            "optimiser": {"learning_rate": 4e-3},
+            "steps": 200,
+        }))
+        .unwrap();
+        let prepared = train_classifier::prepare(&config, 1, &Silent).unwrap();
+        prepared.run(&context(dir)).unwrap();
+    }
+
+    fn config() -> Config {
+        serde_json::from_value(json!({
+            "flow": {
+                "network": {"width": 32, "blocks": 2, "frequencies": 32},
+                "optimiser": {"learning_rate": 3e-3},
+                "steps": 200, "batch": 128, "times": 16,
+            },
+            "samples": 300,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_trained_autoencoder_is_more_useful_than_an_untrained_one_by_every_figure() {
+        let classified = tempfile::tempdir().unwrap();
+        classifier(classified.path());
+        let measure = |steps: u64| {
+            let (encoded, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            autoencoder(&digits(), steps, encoded.path());
+            let context = context(out.path());
+            let summary = run(&config(), encoded.path(), classified.path(), &context).unwrap();
+            assert!(out.path().join("samples.png").is_file());
+            let path = out.path().join("samples.h5");
+            let (shape, samples) = read_dataset_f32(&path, "samples").unwrap();
+            assert_eq!(shape, [KEPT, 1, 8, 8]);
+            assert!(samples.iter().all(|v| v.is_finite()));
+            summary
+        };
+        let (untrained, trained) = (measure(1), measure(300));
+        let figure = |summary: &Summary, name: &str| summary.get(name).unwrap();
+        let [before, after] = [&untrained, &trained].map(|s| figure(s, "linear probe accuracy"));
+        assert!(after > before && after > 0.75, "{before} {after}");
+        let floor = figure(&trained, "Fréchet distance of held-out data");
+        assert_eq!(
+            figure(&untrained, "Fréchet distance of held-out data"),
+            floor
+        );
+        for name in ["samples", "reconstructions"] {
+            let name = format!("Fréchet distance of {name}");
+            let (before, after) = (figure(&untrained, &name), figure(&trained, &name));
+            assert!(after < 0.5 * before, "{name}: {before} {after}");
+        }
+        let reconstructed = figure(&trained, "Fréchet distance of reconstructions");
+        let sampled = figure(&trained, "Fréchet distance of samples");
+        assert!(
+            floor > 0.0 && floor < reconstructed,
+            "{floor} {reconstructed}"
+        );
+        assert!(sampled.is_finite());
+    }
+
+    #[test]
+    fn a_classifier_of_other_data_is_refused() {
+        let (encoded, classified) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let other = encoded.path().join("other.h5");
+        let (shape, mut images) = read_dataset_f32(&digits(), "images").unwrap();
+        images.swap(3, 4); // the same shape and nearly the same moments
+        images[0] += 1.0;
+        write_datasets(&other, &[("images", &shape, OutData::F32(&images))], &[]).unwrap();
+        autoencoder(&other, 1, encoded.path());
+        classifier(classified.path());
+        let out = tempfile::tempdir().unwrap();
+        let context = context(out.path());
+        let error = run(&config(), encoded.path(), classified.path(), &context).unwrap_err();
+        assert!(error.to_string().contains("different data"), "{error}");
+    }
+}

@@ -1,0 +1,125 @@
+//! Fitting a velocity network to points: the loop of flow matching.
+
+use super::config::VelocityNetworkConfig;
+use super::matching::{Evaluation, flow_matching_loss};
+use super::velocity_network::VelocityNetwork;
+use crate::context::Context;
+use crate::error::Result;
+use crate::problems::Problems;
+use crate::tensors::from_f32;
+use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a flow is fitted. The defaults are small: for points whose flow is a measurement, not an end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FitConfig {
+    /// The size of the velocity network.
+    pub network: VelocityNetworkConfig,
+    /// Optimiser and schedule.
+    pub optimiser: OptimiserConfig,
+    /// Training steps.
+    pub steps: u64,
+    /// Training points a step.
+    pub batch: usize,
+    /// Stratified times a step, each shared by batch / times points; the time embedding and its
+    /// modulations are computed once for each.
+    pub times: usize,
+}
+
+impl Default for FitConfig {
+    fn default() -> Self {
+        Self {
+            network: VelocityNetworkConfig {
+                width: 128,
+                blocks: 3,
+                frequencies: 128,
+                ..Default::default()
+            },
+            optimiser: OptimiserConfig::default(),
+            steps: 1500,
+            batch: 256,
+            times: 64,
+        }
+    }
+}
+
+/// Steps between two rows of the learning curve.
+const LOG_EVERY: u64 = 25;
+
+impl FitConfig {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.section("network", |p| self.network.check(p));
+        problems.section("optimiser", |p| self.optimiser.check(p));
+        problems.require(self.steps >= 1, "steps", self.steps, "at least 1");
+        problems.require(self.batch >= 1, "batch", self.batch, "at least 1");
+        problems.require(
+            self.times >= 1 && self.batch.is_multiple_of(self.times),
+            "times",
+            self.times,
+            &format!("a divisor of batch ({})", self.batch),
+        );
+    }
+
+    /// The network with averaged weights after `steps` steps of flow matching on what `next` gives:
+    /// the points of a step, [batch, width]. The held-out loss is of `evaluation`, every
+    /// `evaluate_every` steps and at the end.
+    pub fn fit(
+        &self,
+        width: usize,
+        mut next: impl FnMut(u64) -> Result<Vec<f32>>,
+        evaluation: &Evaluation,
+        evaluate_every: u64,
+        streams: Streams,
+        context: &Context,
+    ) -> Result<VelocityNetwork> {
+        let Self {
+            steps,
+            batch,
+            times: groups,
+            ..
+        } = *self;
+        let device = context.device.clone().autodiff();
+        let network = self.network.init(width, streams, &device);
+        let mut trainer = Trainer::new(network, &self.optimiser, steps);
+        let mut recent = RunningMean::default();
+        let mut note = String::new();
+        for step in 0..steps {
+            context.check_cancelled()?;
+            let dims = [groups, batch / groups, width];
+            let data = from_f32(next(step)?, dims, &device);
+            let mut rng = streams.at("flow matching", step);
+            let times = stratified_times(&mut rng, groups);
+            let noise = from_f32(normal(&mut rng, batch * width), dims, &device);
+
+            let loss = flow_matching_loss(&trainer.module, data, noise, &times);
+            let rate = trainer.learning_rate();
+            trainer = trainer.step(loss.backward());
+            recent.add(loss.inner());
+
+            let done = step + 1;
+            let evaluate = done % evaluate_every == 0 || done == steps;
+            if evaluate || done % LOG_EVERY == 0 {
+                let train_loss = recent.take(step, context.seed)?;
+                let held_out_loss = if evaluate {
+                    evaluation.loss(&trainer.averaged())?
+                } else {
+                    f64::NAN
+                };
+                context.monitor.metrics(
+                    done,
+                    &[
+                        ("train_loss", train_loss),
+                        ("held_out_loss", held_out_loss),
+                        ("learning_rate", rate),
+                    ],
+                );
+                note = format!("loss {train_loss:.4}");
+            }
+            context.monitor.progress("training", done, steps, &note);
+        }
+        Ok(trainer.averaged())
+    }
+}

@@ -1,0 +1,359 @@
+//! Train a small classifier whose penultimate activations are semantic features.
+
+use crate::autoencoders::{ArchitectureConfig, Data, DataConfig, Demands};
+use crate::classifiers::{
+    Classifier, ClassifierHeader, LabelledFeatures, Labels, accuracy, cross_entropy,
+};
+use crate::context::{Context, Monitor, Summary};
+use crate::error::Result;
+use crate::features::{Batches, Part, SplitConfig, check_memory};
+use crate::problems::Problems;
+use crate::tensors::{scalar, to_f32};
+use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Train a small classifier whose penultimate activations are semantic features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "TrainClassifier")]
+pub struct Config {
+    /// The images or vectors to classify.
+    pub data: DataConfig,
+    /// The dataset of the classes in the same file: integers 0 to K - 1, one an item, `[N]`.
+    #[serde(default = "defaults::labels")]
+    pub labels: String,
+    /// Which rows are held out.
+    #[serde(default)]
+    pub held_out: SplitConfig,
+    /// The layers before the features: those of an encoder.
+    #[serde(default)]
+    pub architecture: ArchitectureConfig,
+    /// Penultimate activations F, the width of a feature.
+    #[serde(default = "defaults::features")]
+    pub features: usize,
+    /// Optimiser and schedule.
+    #[serde(default)]
+    pub optimiser: OptimiserConfig,
+    /// Training steps.
+    #[serde(default = "defaults::steps")]
+    pub steps: u64,
+    /// Rows a step.
+    #[serde(default = "defaults::batch")]
+    pub batch: usize,
+    /// Steps between evaluations on the held-out rows.
+    #[serde(default = "defaults::evaluate_every")]
+    pub evaluate_every: u64,
+    /// Data is kept in memory below this size, and streamed above it.
+    #[serde(default = "defaults::memory_mib")]
+    pub memory_mib: usize,
+}
+
+mod defaults {
+    pub fn labels() -> String {
+        "labels".into()
+    }
+    pub fn features() -> usize {
+        32
+    }
+    pub fn steps() -> u64 {
+        500
+    }
+    pub fn batch() -> usize {
+        128
+    }
+    pub fn evaluate_every() -> u64 {
+        100
+    }
+    pub fn memory_mib() -> usize {
+        512
+    }
+}
+
+impl Config {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.section("data", |p| self.data.check(p));
+        problems.section("held_out", |p| self.held_out.check(p));
+        problems.section("architecture", |p| self.architecture.check(p));
+        problems.require(
+            !matches!(self.architecture, ArchitectureConfig::Points { .. }),
+            "architecture.kind",
+            "points",
+            "`dense` or `convolutional`, since free points are no data",
+        );
+        problems.require(
+            (1..=65_536).contains(&self.features),
+            "features",
+            self.features,
+            "1 to 65536",
+        );
+        problems.section("optimiser", |p| self.optimiser.check(p));
+        problems.require(self.steps >= 1, "steps", self.steps, "at least 1");
+        problems.require(self.batch >= 1, "batch", self.batch, "at least 1");
+        problems.require(
+            self.evaluate_every >= 1,
+            "evaluate_every",
+            self.evaluate_every,
+            "at least 1",
+        );
+        check_memory(problems, self.memory_mib);
+    }
+
+    /// The files this stage reads.
+    pub fn inputs_mut(&mut self) -> Vec<&mut PathBuf> {
+        vec![&mut self.data.file]
+    }
+}
+
+/// The stage with its input opened, scanned and found good.
+pub struct Prepared {
+    config: Config,
+    data: Data,
+    labels: Labels,
+}
+
+/// Opens and scans the data and its labels; whatever is wrong with them is found here, before any
+/// training.
+pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
+    let demands = Demands {
+        stage: "train_classifier",
+        held_out: &config.held_out,
+        architecture: &config.architecture,
+        batch: config.batch,
+        bounded: false,
+    };
+    let data = Data::read(&config.data, demands, seed, monitor)?;
+    let labels = Labels::read(&data.ingest.dataset, &config.labels)?;
+    Ok(Prepared {
+        config: config.clone(),
+        data,
+        labels,
+    })
+}
+
+/// Steps between two rows of the learning curve.
+const LOG_EVERY: u64 = 25;
+/// Rows classified at a time.
+const CHUNK: usize = 512;
+
+impl Prepared {
+    /// Trains the classifier and fills the directory of `context`.
+    pub fn run(self, context: &Context) -> Result<Summary> {
+        self.data.ingest.write_scan(&context.dir)?;
+        let held_out = HeldOut::read(&self, &context.device)?;
+        let classifier = self.train(&held_out, context)?;
+        let header = ClassifierHeader {
+            architecture: self.config.architecture.clone(),
+            features: self.config.features,
+            classes: self.labels.classes(),
+            shape: self.data.shape,
+            maximum: self.data.maximum,
+        };
+        classifier.save(&header, &context.dir)?;
+        self.write_features(&classifier, context)?;
+
+        let (loss, accuracy) = held_out.measure(&classifier)?;
+        let mut summary = Summary::default();
+        summary.add("held-out accuracy", accuracy);
+        summary.add("held-out cross-entropy (nats)", loss);
+        summary.add("parameters", classifier.num_params() as f64);
+        Ok(summary)
+    }
+
+    /// The classifier with averaged weights after `config.steps` steps down the cross-entropy.
+    fn train(&self, held_out: &HeldOut, context: &Context) -> Result<Classifier> {
+        let config = &self.config;
+        let device = context.device.clone().autodiff();
+        let classifier = Classifier::new(
+            &config.architecture,
+            config.features,
+            self.labels.classes(),
+            self.data.shape,
+            Streams::of_stage("train-classifier", context.seed),
+            &device,
+        )
+        .expect("the configuration is checked to have no free points");
+        let mut batches = Batches::start(
+            &self.data.ingest,
+            Part::Train,
+            self.data.scale.clone(),
+            config.batch,
+            context.seed,
+            config.memory_mib << 20,
+            0,
+        )?;
+        let mut trainer = Trainer::new(classifier, &config.optimiser, config.steps);
+        let (mut losses, mut accuracies) = (RunningMean::default(), RunningMean::default());
+        let mut note = String::new();
+        for step in 0..config.steps {
+            context.check_cancelled()?;
+            let batch = batches.next_of_items()?;
+            let targets = self.labels.targets(&batch.items, &device);
+            let rows = self.data.tensor(batch.rows, &device);
+
+            let logits = trainer.module.logits(rows);
+            accuracies.add(accuracy(logits.clone().inner(), targets.clone().inner()));
+            let loss = cross_entropy(logits, targets);
+            let rate = trainer.learning_rate();
+            trainer = trainer.step(loss.backward());
+            losses.add(loss.inner());
+
+            let done = step + 1;
+            let evaluate = done % config.evaluate_every == 0 || done == config.steps;
+            if evaluate || done % LOG_EVERY == 0 {
+                let train_loss = losses.take(step, context.seed)?;
+                let train_accuracy = accuracies.take(step, context.seed)?;
+                let (held_out_loss, held_out_accuracy) = if evaluate {
+                    held_out.measure(&trainer.averaged())?
+                } else {
+                    (f64::NAN, f64::NAN)
+                };
+                context.monitor.metrics(
+                    done,
+                    &[
+                        ("train_loss", train_loss),
+                        ("train_accuracy", train_accuracy),
+                        ("held_out_loss", held_out_loss),
+                        ("held_out_accuracy", held_out_accuracy),
+                        ("learning_rate", rate),
+                    ],
+                );
+                note = format!("loss {train_loss:.4}, accuracy {train_accuracy:.3}");
+            }
+            (context.monitor).progress("training", done, config.steps, &note);
+        }
+        Ok(trainer.averaged())
+    }
+
+    /// The features of the rows of both parts, in file order.
+    fn write_features(&self, classifier: &Classifier, context: &Context) -> Result<()> {
+        let (size, width) = (self.data.shape.elements(), self.config.features);
+        let (mut items, mut features) = (Vec::new(), Vec::new());
+        for part in [Part::Train, Part::HeldOut] {
+            self.data.ingest.for_each_block(part, &mut |ids, rows| {
+                for rows in rows.chunks(CHUNK * size) {
+                    context.check_cancelled()?;
+                    let rows = self.data.scale.apply(rows);
+                    let rows = self.data.tensor(rows, &context.device);
+                    features.extend(to_f32(classifier.features(rows))?);
+                }
+                items.extend(ids.iter().map(|&item| (item, part == Part::HeldOut)));
+                Ok(())
+            })?;
+        }
+        let rows = (items.iter().zip(features.chunks_exact(width)))
+            .map(|(&(item, held_out), row)| (item, self.labels.of(item), held_out, row))
+            .collect();
+        LabelledFeatures::write(rows, width, &context.dir)
+    }
+}
+
+/// The held-out rows and their classes, on the device.
+struct HeldOut {
+    chunks: Vec<(Tensor<4>, Tensor<2>)>,
+}
+
+impl HeldOut {
+    fn read(stage: &Prepared, device: &Device) -> Result<Self> {
+        let (data, at_most) = (&stage.data, stage.config.held_out.at_most);
+        let found = data.ingest.some_rows_of_items(Part::HeldOut, at_most)?;
+        let rows = found.rows.chunks(CHUNK * data.shape.elements());
+        let chunks = (found.items.chunks(CHUNK).zip(rows))
+            .map(|(items, rows)| {
+                let rows = data.tensor(data.scale.apply(rows), device);
+                (rows, stage.labels.targets(items, device))
+            })
+            .collect();
+        Ok(Self { chunks })
+    }
+
+    /// Cross-entropy in nats and accuracy, means over the rows.
+    fn measure(&self, classifier: &Classifier) -> Result<(f64, f64)> {
+        let (mut loss, mut right, mut count) = (0.0, 0.0, 0.0);
+        for (rows, targets) in &self.chunks {
+            let here = rows.dims()[0] as f64;
+            let logits = classifier.logits(rows.clone());
+            loss += here * scalar(cross_entropy(logits.clone(), targets.clone()))?;
+            right += here * scalar(accuracy(logits, targets.clone()))?;
+            count += here;
+        }
+        Ok((loss / count, right / count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Silent;
+    use crate::tensors::from_f32;
+    use std::path::Path;
+
+    /// A classifier of the handwritten digits after `steps` steps, in `dir`.
+    fn classify(architecture: serde_json::Value, steps: u64, dir: &Path) -> (Summary, Device) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/data/digits.h5");
+        let config: Config = serde_json::from_value(serde_json::json!({
+            "data": {"file": file, "maximum": 16},
+            "architecture": architecture,
+            "features": 12,
+            "optimiser": {"learning_rate": 4e-3},
+            "steps": steps,
+            "batch": 64,
+        }))
+        .unwrap();
+        let mut problems = Problems::new();
+        config.check(&mut problems);
+        problems.into_result().unwrap();
+        let device = Device::flex();
+        let context = Context {
+            seed: 3,
+            device: device.clone(),
+            dir: dir.to_owned(),
+            monitor: &Silent,
+        };
+        let prepared = prepare(&config, 3, &Silent).unwrap();
+        (prepared.run(&context).unwrap(), device)
+    }
+
+    #[test]
+    fn digits_are_told_apart_and_the_features_on_disk_are_those_of_the_weights_on_disk() {
+        for architecture in [
+            serde_json::json!({"kind": "dense", "widths": [48]}),
+            serde_json::json!({"kind": "convolutional", "channels": [8, 16]}),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let (summary, device) = classify(architecture.clone(), 150, dir.path());
+            let accuracy = summary.get("held-out accuracy").unwrap();
+            assert!(accuracy > 0.7, "{architecture}: {accuracy}");
+
+            let (classifier, header) = Classifier::load(dir.path(), &device).unwrap();
+            assert_eq!((header.features, header.classes), (12, 10));
+            let stored = LabelledFeatures::load(dir.path()).unwrap();
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/data/digits.h5");
+            let (_, images) = crate::features::read_dataset_f32(&file, "images").unwrap();
+            let images = images.iter().map(|v| v / 16.0).collect();
+            let images: Tensor<4> = from_f32(images, [1797, 1, 8, 8], &device);
+            let features = to_f32(classifier.features(images.clone())).unwrap();
+            for (stored, computed) in stored.values().iter().zip(&features) {
+                assert!((stored - computed).abs() < 1e-4, "{stored} {computed}");
+            }
+
+            // the accuracy of the summary is that of the logits on the rows marked as held out
+            let items: Vec<i64> = (0..1797).collect();
+            let labels = stored.labels_of(&items).unwrap();
+            let logits = to_f32(classifier.logits(images)).unwrap();
+            let right = (logits.chunks_exact(10).zip(labels)).map(|(row, label)| {
+                let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                row[label] == most
+            });
+            let held_out: Vec<bool> = (stored.held_out().zip(right))
+                .filter_map(|(held_out, right)| held_out.then_some(right))
+                .collect();
+            let share = held_out.iter().filter(|r| **r).count() as f64 / held_out.len() as f64;
+            assert!((share - accuracy).abs() < 1e-6, "{share} {accuracy}");
+        }
+    }
+}
