@@ -4,7 +4,10 @@ use crate::config::Experiment;
 use crate::store::{Role, Stage, Upstream};
 use latent_align_stages::context::{Context, Monitor, Summary};
 use latent_align_stages::reference::Producer;
-use latent_align_stages::{Error, Result, estimate_nll, flows, pretrain_flow, train_autoencoder};
+use latent_align_stages::{
+    Error, Result, estimate_nll, evaluate_latents, flows, pretrain_flow, train_autoencoder,
+    train_classifier,
+};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +20,10 @@ pub enum Job {
     TrainAutoencoder(train_autoencoder::Config),
     /// Stage 3.
     EstimateNll(estimate_nll::Config),
+    /// What judges latents.
+    TrainClassifier(train_classifier::Config),
+    /// How useful they are.
+    EvaluateLatents(evaluate_latents::Config),
 }
 
 /// A stage whose input was opened and found good.
@@ -27,6 +34,10 @@ pub enum Ready {
     TrainAutoencoder(train_autoencoder::Prepared),
     /// Stage 3, which reads only what earlier stages wrote.
     EstimateNll(estimate_nll::Config),
+    /// What judges latents.
+    TrainClassifier(train_classifier::Prepared),
+    /// How useful they are; it reads only what earlier stages wrote.
+    EvaluateLatents(evaluate_latents::Config),
 }
 
 /// An artifact that a stage wants to read.
@@ -67,6 +78,14 @@ impl Job {
                 config.map(Self::TrainAutoencoder)
             }
             Stage::EstimateNll => experiment.estimate_nll.clone().map(Self::EstimateNll),
+            Stage::TrainClassifier => {
+                let config = experiment.train_classifier.clone();
+                config.map(Self::TrainClassifier)
+            }
+            Stage::EvaluateLatents => {
+                let config = experiment.evaluate_latents.clone();
+                config.map(Self::EvaluateLatents)
+            }
         }
     }
 
@@ -76,6 +95,8 @@ impl Job {
             Self::PretrainFlow(_) => Stage::PretrainFlow,
             Self::TrainAutoencoder(_) => Stage::TrainAutoencoder,
             Self::EstimateNll(_) => Stage::EstimateNll,
+            Self::TrainClassifier(_) => Stage::TrainClassifier,
+            Self::EvaluateLatents(_) => Stage::EvaluateLatents,
         }
     }
 
@@ -103,6 +124,15 @@ impl Job {
                 });
                 [flow, autoencoder].into_iter().chain(unaligned).collect()
             }
+            Self::TrainClassifier(_) => Vec::new(),
+            Self::EvaluateLatents(config) => vec![
+                Read::own(Role::Autoencoder, Stage::TrainAutoencoder),
+                Read {
+                    experiment: config.classifier.clone(),
+                    key: "classifier",
+                    ..Read::own(Role::Classifier, Stage::TrainClassifier)
+                },
+            ],
         }
     }
 
@@ -111,6 +141,8 @@ impl Job {
             Self::PretrainFlow(config) => config.inputs_mut(),
             Self::TrainAutoencoder(config) => config.inputs_mut(),
             Self::EstimateNll(_) => Vec::new(),
+            Self::TrainClassifier(config) => config.inputs_mut(),
+            Self::EvaluateLatents(_) => Vec::new(),
         }
     }
 
@@ -119,6 +151,8 @@ impl Job {
             Self::PretrainFlow(config) => config.experiments_mut(),
             Self::TrainAutoencoder(_) => Vec::new(),
             Self::EstimateNll(config) => config.experiments_mut(),
+            Self::TrainClassifier(_) => Vec::new(),
+            Self::EvaluateLatents(config) => config.experiments_mut(),
         }
     }
 
@@ -127,6 +161,8 @@ impl Job {
             Self::PretrainFlow(config) => serde_json::to_value(config),
             Self::TrainAutoencoder(config) => serde_json::to_value(config),
             Self::EstimateNll(config) => serde_json::to_value(config),
+            Self::TrainClassifier(config) => serde_json::to_value(config),
+            Self::EvaluateLatents(config) => serde_json::to_value(config),
         }
         .map_err(|e| Error::input(format!("{}: {e}", self.stage().section())))
     }
@@ -188,6 +224,10 @@ impl Job {
                 &config, seed, flow_width, monitor,
             )?),
             Self::EstimateNll(config) => Ready::EstimateNll(config),
+            Self::TrainClassifier(config) => {
+                Ready::TrainClassifier(train_classifier::prepare(&config, seed, monitor)?)
+            }
+            Self::EvaluateLatents(config) => Ready::EvaluateLatents(config),
         })
     }
 }
@@ -196,6 +236,7 @@ fn producer(stage: Producer) -> Stage {
     match stage {
         Producer::PretrainFlow => Stage::PretrainFlow,
         Producer::TrainAutoencoder => Stage::TrainAutoencoder,
+        Producer::TrainClassifier => Stage::TrainClassifier,
     }
 }
 
@@ -229,6 +270,13 @@ impl Ready {
                 needed(Role::Flow)?,
                 dir(Role::Autoencoder),
                 dir(Role::Unaligned),
+                context,
+            ),
+            Self::TrainClassifier(prepared) => prepared.run(context),
+            Self::EvaluateLatents(config) => evaluate_latents::run(
+                &config,
+                needed(Role::Autoencoder)?,
+                needed(Role::Classifier)?,
                 context,
             ),
         }

@@ -23,6 +23,8 @@ pub enum Producer {
     PretrainFlow,
     /// Latents (latents.h5) and reconstructions (reconstructions.h5).
     TrainAutoencoder,
+    /// Semantic features of data and their classes (features.h5).
+    TrainClassifier,
 }
 
 /// True for the name of a file, without a folder.

@@ -15,6 +15,8 @@ pub enum Role {
     Unaligned,
     /// What a flow is pretrained on.
     Features,
+    /// What judges latents.
+    Classifier,
 }
 
 impl Role {
@@ -25,15 +27,16 @@ impl Role {
             Self::Autoencoder => "autoencoder",
             Self::Unaligned => "unaligned",
             Self::Features => "features",
+            Self::Classifier => "classifier",
         }
     }
 
     /// What messages call an artifact of `stage` in this role: the stage alone where it says enough.
     pub fn of(self, stage: Stage) -> String {
         match (self, stage) {
-            (Self::Flow, Stage::PretrainFlow) | (Self::Autoencoder, Stage::TrainAutoencoder) => {
-                stage.to_string()
-            }
+            (Self::Flow, Stage::PretrainFlow)
+            | (Self::Autoencoder, Stage::TrainAutoencoder)
+            | (Self::Classifier, Stage::TrainClassifier) => stage.to_string(),
             _ => format!("{stage} ({})", self.name()),
         }
     }
@@ -57,6 +60,7 @@ mod tests {
             Role::Autoencoder,
             Role::Unaligned,
             Role::Features,
+            Role::Classifier,
         ] {
             assert_eq!(serde_json::to_value(role).unwrap(), role.name());
         }

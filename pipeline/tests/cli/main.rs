@@ -3,6 +3,7 @@
 mod configuration;
 mod defaults;
 mod end_to_end;
+mod evaluating;
 mod importing;
 mod inspecting;
 mod planning;

@@ -63,12 +63,21 @@ impl Project {
     ) -> &Self {
         let _no_fork = FORK.lock().unwrap();
         let file = hdf5::File::create(self.path(file)).unwrap();
-        let dataset = file
-            .new_dataset::<T>()
-            .shape(shape.to_vec())
-            .create(dataset)
-            .unwrap();
-        dataset.write_raw(values).unwrap();
+        fill(&file, dataset, shape, values);
+        self
+    }
+
+    /// One more dataset in an HDF5 file.
+    pub fn add_dataset<T: hdf5::H5Type>(
+        &self,
+        file: &str,
+        dataset: &str,
+        shape: &[usize],
+        values: &[T],
+    ) -> &Self {
+        let _no_fork = FORK.lock().unwrap();
+        let file = hdf5::File::open_rw(self.path(file)).unwrap();
+        fill(&file, dataset, shape, values);
         self
     }
 
@@ -143,6 +152,14 @@ impl std::fmt::Display for Outcome {
             "exit {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
         )
     }
+}
+
+fn fill<T: hdf5::H5Type>(file: &hdf5::File, dataset: &str, shape: &[usize], values: &[T]) {
+    let dataset = file
+        .new_dataset::<T>()
+        .shape(shape.to_vec())
+        .create(dataset);
+    dataset.unwrap().write_raw(values).unwrap();
 }
 
 /// Waits for `found` to be true.
