@@ -7,12 +7,13 @@ use crate::features::{
     SourceConfig, Split, SplitConfig, Target, check_memory, read_target, write_datasets,
 };
 use crate::flows::{Evaluation, FitConfig, Flow, VelocityNetwork, VelocityNetworkConfig};
-use crate::likelihood::{mean, negative_log_likelihood, sample};
+use crate::likelihood::{Solver, mean, negative_log_likelihood, sample};
 use crate::problems::Problems;
 use crate::reference::{Reference, is_file_name};
 use crate::tensors::{from_f32, spread, to_f32};
 use crate::training::{OptimiserConfig, Streams};
 use burn::module::Module;
+use burn::tensor::DType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -302,7 +303,7 @@ fn summarise(
     let width = flow.normaliser.output_width;
     let loss = evaluation.loss(&flow.network)?;
     summary.add("held-out flow-matching loss", loss);
-    if let Some(exact) = flow.exact_field(&context.device) {
+    if let Some(exact) = flow.exact_field(DType::F32, &context.device) {
         let floor = evaluation.loss(&exact)?;
         summary.add("its floor (exact velocity, same points)", floor);
         summary.add("loss over floor", loss / floor);
@@ -317,7 +318,8 @@ fn summarise(
             context.monitor.progress(task, done, count as u64, "");
             context.check_cancelled()
         };
-        let nll = negative_log_likelihood(&flow.network, points, TOLERANCE, done)?.nll;
+        let nll =
+            negative_log_likelihood(&flow.network, points, &Solver::exact(TOLERANCE), done)?.nll;
         summary.add("held-out NLL (nats)", mean(&nll));
         if let Some(analytic) = flow.analytic_nll(&rows) {
             summary.add("analytic NLL of the same points (nats)", mean(&analytic));

@@ -1,5 +1,6 @@
 //! What holds latents to the prior.
 
+use super::weighting::Weighting;
 use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,15 +38,6 @@ fn default_weight() -> f64 {
 
 fn default_draws() -> usize {
     4
-}
-
-/// The weighting w(t) of the alignment loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Weighting {
-    /// w = 1, t uniform on [0, 1]: the paper's.
-    #[default]
-    Uniform,
 }
 
 impl RegulariserConfig {

@@ -2,10 +2,15 @@
 
 mod collapse;
 mod config;
+mod estimator;
 mod loss;
+mod noise_rule;
 mod regulariser;
+mod weighting;
 
 pub use collapse::{Comparison, Spectrum, compare, spectrum};
-pub use config::{RegulariserConfig, Weighting};
-pub use loss::{alignment_loss, alignment_loss_per_point};
+pub use config::RegulariserConfig;
+pub use estimator::{Draws, Estimates};
+pub use loss::alignment_loss;
 pub use regulariser::penalty;
+pub use weighting::{TRUNCATION, Weighted, Weighting, check_truncation};

@@ -2,6 +2,7 @@
 
 use super::config::RegulariserConfig;
 use super::loss::alignment_loss;
+use super::weighting::Weighted;
 use crate::autoencoders::Encoding;
 use crate::flows::VelocityField;
 use burn::tensor::Tensor;
@@ -21,7 +22,7 @@ pub fn penalty(
         RegulariserConfig::Kl { .. } => encoding.and_then(Encoding::kl),
         RegulariserConfig::Alignment {
             weighting, draws, ..
-        } => Some(alignment_loss(field, latents, weighting, draws, rng)),
+        } => Some(alignment_loss(field, latents, Weighted::new(weighting), draws, rng)),
     }
 }
 

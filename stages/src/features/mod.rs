@@ -40,5 +40,7 @@ pub use rows::{RowBlock, RowView};
 pub use scan::Scan;
 pub use split::{Part, Split};
 pub use target::{Component, Density, Target};
-pub use write::{Attribute, OutData, read_dataset_f32, read_dataset_i64, write_datasets};
+pub use write::{
+    Attribute, OutData, has_dataset, read_dataset_f32, read_dataset_i64, write_datasets,
+};
 pub use write_stream::DatasetWriter;

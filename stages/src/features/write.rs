@@ -215,6 +215,14 @@ fn read_dataset<T: H5Type + Clone + Default>(
     Ok((shape, values.map_err(failed)?))
 }
 
+/// True if the HDF5 file `path` has a dataset `name`.
+///
+/// # Errors
+/// Input errors for a file that is missing or damaged.
+pub fn has_dataset(path: &Path, name: &str) -> Result<bool> {
+    Ok(open_file(path)?.link_exists(name))
+}
+
 /// A file beside its final path that is removed unless it is committed.
 #[derive(Debug)]
 pub(super) struct Partial {

@@ -38,7 +38,7 @@ struct Conditional {
     log_joint: Tensor<3>, // log p(k, x_t), up to a constant shared by all components [K, m, 1]
     velocity: Tensor<3>,  // u_k [K, m, d]
     score: Tensor<3>,     // g_k [K, m, d]
-    trace: Tensor<3>,     // tr((t C - (1 - t) I) S^-1) [K, 1, 1]
+    slope: Tensor<3>,     // (t C - (1 - t) I) S^-1 in the eigenbasis [K, 1, d]
 }
 
 impl ExactMixture {
@@ -70,7 +70,7 @@ impl ExactMixture {
 
 impl Component {
     fn condition(&self, x: &Tensor<3>, times: &[f64]) -> Conditional {
-        let [groups, points, d] = x.dims();
+        let [groups, _, d] = x.dims();
         let (dtype, device) = (x.dtype(), x.device());
         // A coefficient for each time and eigenvalue, [K, 1, d].
         let coefficient = |f: &dyn Fn(f64, f64) -> f64| -> Tensor<3> {
@@ -85,10 +85,6 @@ impl Component {
         let log_variance = coefficient(&|t, l| variance(t, l).ln());
         let time = from_f64(times.to_vec(), [groups, 1, 1], dtype, &device);
 
-        let turn = |rows: Tensor<3>, basis: Tensor<2>| {
-            let flat = rows.reshape([groups * points, d]).matmul(basis);
-            flat.reshape([groups, points, d])
-        };
         let mean = self.mean.clone().unsqueeze::<3>(); // [1, 1, d]
         let z = turn(x.clone() - mean.clone() * time, self.basis.clone()); // eigenbasis
         let back = self.basis.clone().transpose();
@@ -97,9 +93,16 @@ impl Component {
             log_joint: quadratic.mul_scalar(-0.5).add_scalar(self.log_weight),
             velocity: turn(z.clone() * slope.clone(), back.clone()) + mean,
             score: turn(z * precision, back).neg(),
-            trace: slope.sum_dim(2),
+            slope,
         }
     }
+}
+
+/// Rows [K, m, d] into or out of an eigenbasis.
+fn turn(rows: Tensor<3>, basis: Tensor<2>) -> Tensor<3> {
+    let [groups, points, d] = rows.dims();
+    let flat = rows.reshape([groups * points, d]).matmul(basis);
+    flat.reshape([groups, points, d])
 }
 
 impl VelocityField for ExactMixture {
@@ -127,16 +130,42 @@ impl VelocityField for ExactMixture {
         let velocity = weighted(&|c| c.velocity.clone());
         let divergence = weighted(&|c| {
             let spread = c.velocity.clone() - velocity.clone();
-            c.trace.clone() + (c.score.clone() * spread).sum_dim(2)
+            c.slope.clone().sum_dim(2) + (c.score.clone() * spread).sum_dim(2)
         });
         (velocity.squeeze_dim(0), divergence.flatten(0, 2))
+    }
+
+    /// `J p = sum_k gamma_k [ (t C - (1 - t) I) S^-1 p + (u_k - v) (g_k . p) ]`.
+    fn velocity_and_jvps(
+        &self,
+        x: Tensor<2>,
+        time: f64,
+        directions: Tensor<3>,
+    ) -> (Tensor<2>, Tensor<3>) {
+        let (gamma, conditionals) = self.condition(&x.unsqueeze::<3>(), &[time]);
+        let gamma = |k: usize| gamma.clone().narrow(2, k, 1).swap_dims(0, 1); // [n, 1, 1]
+        let row = |rows: &Tensor<3>| rows.clone().swap_dims(0, 1); // [1, n, d] -> [n, 1, d]
+        let velocity = (conditionals.iter().enumerate())
+            .map(|(k, c)| gamma(k) * row(&c.velocity))
+            .reduce(|a, b| a + b)
+            .expect("a mixture has components");
+        let along = (conditionals.iter().zip(&self.components).enumerate())
+            .map(|(k, (c, component))| {
+                let inside = turn(directions.clone(), component.basis.clone()) * c.slope.clone();
+                let linear = turn(inside, component.basis.clone().transpose());
+                let aligned = (directions.clone() * row(&c.score)).sum_dim(2); // [n, k, 1]
+                gamma(k) * (linear + (row(&c.velocity) - velocity.clone()) * aligned)
+            })
+            .reduce(|a, b| a + b)
+            .expect("a mixture has components");
+        (velocity.squeeze_dim(1), along)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::field::autodiff_divergence;
+    use crate::flows::field::{autodiff_divergence, difference_jvps};
     use crate::tensors::{from_f32, to_f64};
     use crate::training::Streams;
 
@@ -171,6 +200,23 @@ mod tests {
     }
 
     #[test]
+    fn jacobian_products_agree_with_central_differences() {
+        let device = Device::flex();
+        let field = ExactMixture::new(&mixture(), DType::F64, &device);
+        let x = from_f32::<2>(Streams::new(0).normal("x", 0, 20), [10, 2], &device);
+        let x = x.cast(DType::F64);
+        let directions: Tensor<3> =
+            from_f32(Streams::new(1).normal("z", 0, 60), [10, 3, 2], &device).cast(DType::F64);
+        let (velocity, along) = field.velocity_and_jvps(x.clone(), 0.6, directions.clone());
+        let expected = difference_jvps(&field, x.clone(), 0.6, directions);
+        for (a, b) in to_f64(along).unwrap().iter().zip(expected) {
+            assert!((a - b).abs() < 1e-6 * b.abs().max(1.0), "{a} {b}");
+        }
+        let (same, _) = field.velocity_and_divergence(x, 0.6);
+        assert_eq!(to_f64(velocity).unwrap(), to_f64(same).unwrap());
+    }
+
+    #[test]
     fn it_is_the_regression_of_data_minus_noise() {
         // Flow matching with any other field costs more, and by E|v' - v|^2: compare with shifts.
         let device = Device::flex();
@@ -184,6 +230,14 @@ mod tests {
                 self.0.velocity(x, times) + self.1
             }
             fn velocity_and_divergence(&self, _: Tensor<2>, _: f64) -> (Tensor<2>, Tensor<1>) {
+                unreachable!()
+            }
+            fn velocity_and_jvps(
+                &self,
+                _: Tensor<2>,
+                _: f64,
+                _: Tensor<3>,
+            ) -> (Tensor<2>, Tensor<3>) {
                 unreachable!()
             }
         }

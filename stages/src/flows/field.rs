@@ -17,6 +17,35 @@ pub trait VelocityField: Send + Sync {
 
     /// The velocity [n, d] at `x` [n, d], all at `time`, and its exact divergence `[n]`.
     fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>);
+
+    /// The velocity [n, d] at `x` [n, d], all at `time`, and its Jacobian times each of k directions a
+    /// point [n, k, d].
+    fn velocity_and_jvps(
+        &self,
+        x: Tensor<2>,
+        time: f64,
+        directions: Tensor<3>,
+    ) -> (Tensor<2>, Tensor<3>);
+}
+
+/// The products of the Jacobian with `directions` [n, k, d] by central differences in f64: what the
+/// tangents are checked against.
+#[cfg(test)]
+pub fn difference_jvps(
+    field: &dyn VelocityField,
+    x: Tensor<2>,
+    time: f64,
+    directions: Tensor<3>,
+) -> Vec<f64> {
+    let step = directions.clone().mul_scalar(1e-5);
+    let [_, k, _] = directions.dims();
+    let x = x.unsqueeze_dim::<3>(1).repeat_dim(1, k); // [n, k, d]
+    let value = |x: Tensor<3>| {
+        let [n, k, d] = x.dims();
+        field.velocity(x.reshape([1, n * k, d]), &[time])
+    };
+    let difference = value(x.clone() + step.clone()) - value(x - step);
+    crate::tensors::to_f64(difference.div_scalar(2e-5)).unwrap()
 }
 
 /// The divergence by d vector-Jacobian products: what the closed forms are checked against.

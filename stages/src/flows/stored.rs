@@ -98,10 +98,10 @@ impl Flow {
 
 impl Flow {
     /// The velocity that a perfect flow would have, where the features follow a Gaussian mixture.
-    pub fn exact_field(&self, device: &Device) -> Option<ExactMixture> {
+    pub fn exact_field(&self, dtype: DType, device: &Device) -> Option<ExactMixture> {
         let mixture = self.target.as_ref()?.as_mixture()?;
         let points = mixture.affine(&self.normaliser);
-        Some(ExactMixture::new(&points, DType::F32, device))
+        Some(ExactMixture::new(&points, dtype, device))
     }
 
     /// The analytic NLL in nats of each of `points` [n, d], as points of the flow, where the features

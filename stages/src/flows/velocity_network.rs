@@ -177,7 +177,7 @@ impl Block {
         h + grouped(inner, groups, |inner| inner * gate.unsqueeze_dim(1))
     }
 
-    /// As [`Self::forward`] for one time, carrying `tangents` [n, d, width] along.
+    /// As [`Self::forward`] for one time, carrying k `tangents` a point [n, k, width] along.
     fn forward_with_tangents(
         &self,
         h: Tensor<2>,
@@ -219,15 +219,15 @@ fn standardise_tangents(dx: Tensor<3>, unit: Tensor<2>, inverse: Tensor<2>) -> T
     (dx - mean - unit * along) * inverse.unsqueeze_dim(1)
 }
 
-/// Tangents [n, d, width] through the matrix of a linear layer.
+/// Tangents [n, k, in] through the matrix of a linear layer [n, k, out].
 fn product(tangents: Tensor<3>, layer: &Linear) -> Tensor<3> {
-    let [n, d, width] = tangents.dims();
+    let [n, k, width] = tangents.dims();
     let weight = layer.weight.val();
     let [_, out] = weight.dims();
     tangents
-        .reshape([n * d, width])
+        .reshape([n * k, width])
         .matmul(weight)
-        .reshape([n, d, out])
+        .reshape([n, k, out])
 }
 
 impl Output {
@@ -240,6 +240,22 @@ impl Output {
         let [shift, scale] = self.modulation(c);
         self.linear
             .forward(modulate(standardise(h).0, shift, scale))
+    }
+
+    /// The velocity [n, d] and its derivative along k tangents [n, k, d].
+    fn forward_with_tangents(
+        &self,
+        h: Tensor<2>,
+        tangents: Tensor<3>,
+        c: Tensor<2>,
+    ) -> (Tensor<2>, Tensor<3>) {
+        let [shift, scale] = self.modulation(c);
+        let scale = scale + 1.0;
+        let (unit, inverse) = standardise(h);
+        let d_unit = standardise_tangents(tangents, unit.clone(), inverse); // [n, k, width]
+        let velocity = self.linear.forward(unit * scale.clone() + shift);
+        let along = product(d_unit * scale.unsqueeze_dim(1), &self.linear);
+        (velocity, along)
     }
 
     /// The velocity [n, d] and its divergence `[n]`: of d v_i / d x_j only i = j is computed.
@@ -289,28 +305,47 @@ impl VelocityField for VelocityNetwork {
 
     /// Forward mode: d tangents ride along as extra rows of the same matrix products; no graph.
     fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
-        let [n, d] = x.dims();
-        let c = self.time.forward(&[time]); // [1, width]
-        let mut h = self.input.forward(x);
+        let [n, _] = x.dims();
         // d h / d x_j is row j of the input matrix, the same for every point
-        let mut tangents = self
-            .input
-            .weight
-            .val()
-            .unsqueeze_dim::<3>(0)
-            .repeat_dim(0, n); // [n, d, width]
-        debug_assert_eq!(tangents.dims()[1], d);
+        let tangents = self.input.weight.val().unsqueeze_dim::<3>(0); // [1, d, width]
+        let (h, tangents, c) = self.through_blocks(x, tangents.repeat_dim(0, n), time);
+        self.output.forward_with_divergence(h, tangents, c)
+    }
+
+    fn velocity_and_jvps(
+        &self,
+        x: Tensor<2>,
+        time: f64,
+        directions: Tensor<3>,
+    ) -> (Tensor<2>, Tensor<3>) {
+        let tangents = product(directions, &self.input); // [n, k, width]
+        let (h, tangents, c) = self.through_blocks(x, tangents, time);
+        self.output.forward_with_tangents(h, tangents, c)
+    }
+}
+
+impl VelocityNetwork {
+    /// `x` [n, d] at one time through all blocks, `tangents` [n, k, width] of the first layer's output
+    /// carried along; and silu of the time embedding [1, width].
+    fn through_blocks(
+        &self,
+        x: Tensor<2>,
+        mut tangents: Tensor<3>,
+        time: f64,
+    ) -> (Tensor<2>, Tensor<3>, Tensor<2>) {
+        let c = self.time.forward(&[time]);
+        let mut h = self.input.forward(x);
         for block in &self.blocks {
             (h, tangents) = block.forward_with_tangents(h, tangents, c.clone());
         }
-        self.output.forward_with_divergence(h, tangents, c)
+        (h, tangents, c)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::field::autodiff_divergence;
+    use crate::flows::field::{autodiff_divergence, difference_jvps};
     use crate::tensors::{cast, from_f32, to_f32, to_f64};
     use crate::training::perturb;
 
@@ -384,6 +419,29 @@ mod tests {
                 assert!((exact - autodiff[point]).abs() < 1e-9 * exact.abs().max(1.0));
                 assert!((exact - central[point]).abs() < 1e-5 * exact.abs().max(1.0));
             }
+        }
+    }
+
+    #[test]
+    fn jacobian_products_agree_with_central_differences_and_sum_to_the_divergence() {
+        let device = Device::flex();
+        let field = network(DType::F64, &device);
+        let x = points(7, DType::F64, &device);
+        let directions: Tensor<3> =
+            from_f32(Streams::new(4).normal("z", 0, 7 * 3 * 5), [7, 3, 5], &device).cast(DType::F64);
+        let (_, along) = field.velocity_and_jvps(x.clone(), 0.4, directions.clone());
+        let expected = difference_jvps(&field, x.clone(), 0.4, directions);
+        for (a, b) in to_f64(along).unwrap().iter().zip(expected) {
+            assert!((a - b).abs() < 1e-5 * b.abs().max(1.0), "{a} {b}");
+        }
+        // along the axes: the trace is the divergence
+        let axes = Tensor::<2>::eye(5, &device).cast(DType::F64).unsqueeze::<3>();
+        let (_, columns) = field.velocity_and_jvps(x.clone(), 0.4, axes.repeat_dim(0, 7));
+        let columns = to_f64(columns).unwrap();
+        let (_, divergence) = field.velocity_and_divergence(x, 0.4);
+        for (point, divergence) in to_f64(divergence).unwrap().iter().enumerate() {
+            let trace: f64 = (0..5).map(|i| columns[point * 25 + i * 6]).sum();
+            assert!((trace - divergence).abs() < 1e-9, "{trace} {divergence}");
         }
     }
 }

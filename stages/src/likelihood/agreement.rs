@@ -1,20 +1,7 @@
-//! How well a surrogate follows the NLL over a set of points: correlation and slope, with bootstrap
-//! intervals.
+//! How well a surrogate follows the NLL over a set of points, with bootstrap intervals.
 
+use super::bootstrap::{Interval, bootstrap};
 use crate::training::Streams;
-use rand::RngExt;
-use rayon::prelude::*;
-
-/// A figure with its 95 % bootstrap interval (percentiles of resampled points).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interval {
-    /// Over all points.
-    pub value: f64,
-    /// 2.5th percentile.
-    pub low: f64,
-    /// 97.5th percentile.
-    pub high: f64,
-}
 
 /// How a surrogate follows the NLL.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,13 +10,32 @@ pub struct Agreement {
     pub pearson: Interval,
     /// Spearman's rank correlation; ties share their mean rank.
     pub spearman: Interval,
+    /// Kendall's rank correlation tau-b: pairs in the same order less pairs in the other.
+    pub kendall: Interval,
     /// Least-squares slope of the NLL on the surrogate, in nats per unit of the surrogate.
     pub slope: Interval,
+    /// Mean of the surrogate less the NLL; in nats where the surrogate is.
+    pub bias: Interval,
+    /// Root mean square of the surrogate less the NLL; in nats where the surrogate is.
+    pub rmse: Interval,
 }
 
-/// The agreement of `surrogate` with `nll`, paired by point; `resamples` bootstrap samples. Points come
-/// in groups of `group` that belong together, such as the tokens of one image, and are resampled
-/// together. Figures are NaN where one side does not vary.
+impl Agreement {
+    /// Every figure with its name.
+    pub fn figures(&self) -> [(&'static str, Interval); 6] {
+        [
+            ("Pearson", self.pearson),
+            ("Spearman", self.spearman),
+            ("Kendall", self.kendall),
+            ("slope", self.slope),
+            ("bias", self.bias),
+            ("RMSE", self.rmse),
+        ]
+    }
+}
+
+/// The agreement of `surrogate` with `nll`, paired by point; `resamples` bootstrap samples of groups of
+/// `group` points that belong together. Figures are NaN where one side does not vary.
 pub fn agreement(
     surrogate: &[f64],
     nll: &[f64],
@@ -38,64 +44,27 @@ pub fn agreement(
     streams: Streams,
 ) -> Agreement {
     assert_eq!(surrogate.len(), nll.len());
-    let groups = nll.len() / group;
-    let figures = |x: &[f64], y: &[f64]| {
-        let (correlation, slope) = pearson_and_slope(x, y);
-        let (rank, _) = pearson_and_slope(&ranks(x), &ranks(y));
-        [correlation, rank, slope]
+    let figures = |points: &[usize]| {
+        let pick = |values: &[f64]| points.iter().map(|&i| values[i]).collect::<Vec<f64>>();
+        let (x, y) = (pick(surrogate), pick(nll));
+        let n = x.len() as f64;
+        let (correlation, slope) = pearson_and_slope(&x, &y);
+        let (rank, _) = pearson_and_slope(&ranks(&x), &ranks(&y));
+        let difference = || x.iter().zip(&y).map(|(x, y)| x - y);
+        let bias = difference().sum::<f64>() / n;
+        let rmse = (difference().map(|d| d * d).sum::<f64>() / n).sqrt();
+        [correlation, rank, kendall(&x, &y), slope, bias, rmse]
     };
-    let value = figures(surrogate, nll);
-    let resampled: Vec<[f64; 3]> = (0..resamples as u64)
-        .into_par_iter()
-        .map(|resample| {
-            let mut rng = streams.at("bootstrap", resample);
-            let (x, y): (Vec<f64>, Vec<f64>) = (0..groups)
-                .map(|_| rng.random_range(0..groups))
-                .flat_map(|g| g * group..(g + 1) * group)
-                .map(|i| (surrogate[i], nll[i]))
-                .unzip();
-            figures(&x, &y)
-        })
-        .collect();
-    let interval = |figure: usize| {
-        let mut values: Vec<f64> = resampled.iter().map(|r| r[figure]).collect();
-        values.retain(|v| v.is_finite());
-        values.sort_by(f64::total_cmp);
-        Interval {
-            value: value[figure],
-            low: percentile(&values, 0.025),
-            high: percentile(&values, 0.975),
-        }
-    };
+    let [pearson, spearman, kendall, slope, bias, rmse] =
+        bootstrap(nll.len(), group, resamples, streams, figures);
     Agreement {
-        pearson: interval(0),
-        spearman: interval(1),
-        slope: interval(2),
+        pearson,
+        spearman,
+        kendall,
+        slope,
+        bias,
+        rmse,
     }
-}
-
-/// The mean of `values`.
-pub fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// The standard error of the mean of `values`, which come in groups of `group` that belong together.
-pub fn standard_error(values: &[f64], group: usize) -> f64 {
-    let means: Vec<f64> = values.chunks_exact(group).map(mean).collect();
-    let (n, m) = (means.len() as f64, mean(&means));
-    let squares: f64 = means.iter().map(|v| (v - m).powi(2)).sum();
-    (squares / (n - 1.0) / n).sqrt()
-}
-
-/// The value at share `p` of sorted `values`, interpolated; NaN if there is none.
-fn percentile(values: &[f64], p: f64) -> f64 {
-    let Some(last) = values.len().checked_sub(1) else {
-        return f64::NAN;
-    };
-    let position = p * last as f64;
-    let below = position.floor() as usize;
-    let above = (below + 1).min(last);
-    values[below] + (position - below as f64) * (values[above] - values[below])
 }
 
 /// The linear correlation of x and y, and the least-squares slope of y on x.
@@ -131,9 +100,69 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
+/// Kendall's tau-b in O(n log n) (Knight 1966): after sorting by x, pairs out of order in y are the
+/// exchanges of a merge sort.
+fn kendall(x: &[f64], y: &[f64]) -> f64 {
+    let n = x.len();
+    let mut order: Vec<usize> = (0..n).collect();
+    // 0 and -0 are one value here, as they are below
+    let compare = |a: f64, b: f64| (a + 0.0).total_cmp(&(b + 0.0));
+    order.sort_unstable_by(|&a, &b| compare(x[a], x[b]).then(compare(y[a], y[b])));
+    let mut sorted: Vec<f64> = order.iter().map(|&i| y[i]).collect();
+    let pairs = |count: usize| (count * count.saturating_sub(1) / 2) as f64;
+    // pairs tied where `same` says so of neighbours
+    let tied = |same: &dyn Fn(usize) -> bool| {
+        let (mut total, mut run) = (0.0, 1);
+        for i in 1..=n {
+            if i < n && same(i) {
+                run += 1;
+            } else {
+                total += pairs(run);
+                run = 1;
+            }
+        }
+        total
+    };
+    let equal_x = |i: usize| x[order[i]] == x[order[i - 1]];
+    let tied_x = tied(&equal_x);
+    let tied_both = tied(&|i| equal_x(i) && y[order[i]] == y[order[i - 1]]);
+    let exchanges = merge_exchanges(&mut sorted);
+    let tied_y = tied(&|i| sorted[i] == sorted[i - 1]); // now sorted by y
+    let all = pairs(n);
+    let concordant_less_discordant = all - tied_x - tied_y + tied_both - 2.0 * exchanges as f64;
+    concordant_less_discordant / ((all - tied_x) * (all - tied_y)).sqrt()
+}
+
+/// Sorts `values` and counts the pairs that were in strictly descending order.
+fn merge_exchanges(values: &mut [f64]) -> u64 {
+    let n = values.len();
+    if n < 2 {
+        return 0;
+    }
+    let (left, right) = values.split_at_mut(n / 2);
+    let mut count = merge_exchanges(left) + merge_exchanges(right);
+    let mut merged = Vec::with_capacity(n);
+    let (mut i, mut j) = (0, 0);
+    while i < left.len() && j < right.len() {
+        if right[j] < left[i] {
+            count += (left.len() - i) as u64;
+            merged.push(right[j]);
+            j += 1;
+        } else {
+            merged.push(left[i]);
+            i += 1;
+        }
+    }
+    merged.extend_from_slice(&left[i..]);
+    merged.extend_from_slice(&right[j..]);
+    values.copy_from_slice(&merged);
+    count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::likelihood::standard_error;
 
     #[test]
     fn points_that_belong_together_do_not_narrow_an_interval() {
@@ -184,5 +213,43 @@ mod tests {
         let a = agreement(&x, &noisy, 1, 500, Streams::new(0));
         assert!(a.slope.low < -2.0 && -2.0 < a.slope.high);
         assert!(a.slope.high - a.slope.low < 0.6);
+    }
+
+    #[test]
+    fn kendall_counts_pairs_with_ties() {
+        let by_pairs = |x: &[f64], y: &[f64]| {
+            let (mut order, mut free_x, mut free_y) = (0.0, 0.0, 0.0);
+            for i in 0..x.len() {
+                for j in 0..i {
+                    let (a, b) = ((x[i] - x[j]).signum(), (y[i] - y[j]).signum());
+                    let (a, b) = (
+                        if x[i] == x[j] { 0.0 } else { a },
+                        if y[i] == y[j] { 0.0 } else { b },
+                    );
+                    order += a * b;
+                    free_x += a * a;
+                    free_y += b * b;
+                }
+            }
+            order / f64::sqrt(free_x * free_y)
+        };
+        let noise = Streams::new(4).normal("test", 0, 120);
+        let x: Vec<f64> = noise[..60].iter().map(|v| f64::from((v * 2.0).round())).collect();
+        let y: Vec<f64> = (noise[60..].iter().zip(&x))
+            .map(|(v, x)| (f64::from(*v) + 0.5 * x).round())
+            .collect();
+        let (found, expected) = (kendall(&x, &y), by_pairs(&x, &y));
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        assert_eq!(kendall(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]), -1.0);
+    }
+
+    #[test]
+    fn bias_and_rmse_are_those_of_the_difference() {
+        let x: Vec<f64> = (0..50).map(f64::from).collect();
+        let y: Vec<f64> = (0..50).map(|i| f64::from(i) + if i % 2 == 0 { 1.0 } else { 3.0 }).collect();
+        let a = agreement(&x, &y, 1, 100, Streams::new(0));
+        assert!((a.bias.value + 2.0).abs() < 1e-12);
+        assert!((a.rmse.value - 5f64.sqrt()).abs() < 1e-12);
+        assert!(a.bias.low < -2.0 && a.bias.high > -2.0);
     }
 }

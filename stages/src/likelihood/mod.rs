@@ -1,9 +1,17 @@
-//! Likelihoods under a flow, and what they say about a surrogate.
+//! Likelihoods through the probability-flow ODE, and what they say about a surrogate.
 
 mod agreement;
+mod bootstrap;
+mod config;
 mod ode;
 mod probability_flow;
+mod verdict;
 
-pub use agreement::{Agreement, Interval, agreement, mean, standard_error};
-pub use ode::{OdeState, Solution, Tolerance, dormand_prince};
-pub use probability_flow::{Likelihoods, negative_log_likelihood, sample};
+pub use agreement::{Agreement, agreement};
+pub use bootstrap::{Interval, bootstrap, mean, standard_error};
+pub use config::{Divergence, Precision};
+pub use ode::{OdeState, Solution, Tolerance, dormand_prince, halved, on_grid};
+pub use probability_flow::{
+    Likelihoods, Solver, halving_check, negative_log_likelihood, nll_gradient, sample,
+};
+pub use verdict::{THRESHOLDS, Verdict};

@@ -8,13 +8,13 @@ use crate::error::{Error, Result};
 use crate::tensors::scalar;
 use burn::tensor::Tensor;
 
-/// A batch of points [n, d] and a quantity integrated along each of them `[n]`.
+/// A batch of points and quantities integrated along each of them.
 #[derive(Debug, Clone)]
 pub struct OdeState {
-    /// The points.
+    /// The points [n, d].
     pub x: Tensor<2>,
-    /// The integral.
-    pub integral: Tensor<1>,
+    /// The q integrals of each [n, q].
+    pub integral: Tensor<2>,
 }
 
 /// The largest local error of a step: for each entry `absolute + relative * |entry|`.
@@ -37,6 +37,8 @@ pub struct Solution {
     pub accepted: u64,
     /// Steps repeated with a smaller size.
     pub rejected: u64,
+    /// Where the accepted steps end, as shares of the interval.
+    pub grid: Vec<f64>,
 }
 
 const C: [f64; 7] = [0.0, 1.0 / 5.0, 3.0 / 10.0, 4.0 / 5.0, 8.0 / 9.0, 1.0, 1.0];
@@ -109,14 +111,50 @@ fn error_share(
         integral: before.integral.zeros_like(),
     };
     let error = zero.advance(h, &E, slopes);
-    let scale = |a: Tensor<2>, b: Tensor<2>| {
-        a.abs().max_pair(b.abs()) * tolerance.relative + tolerance.absolute
+    let share = |error: Tensor<2>, a: &Tensor<2>, b: &Tensor<2>| {
+        let size = a.clone().abs().max_pair(b.clone().abs());
+        (error / (size * tolerance.relative + tolerance.absolute)).square()
     };
-    let x = (error.x / scale(before.x.clone(), after.x.clone())).square();
-    let integral = |state: &OdeState| state.integral.clone().unsqueeze_dim::<2>(1);
-    let along =
-        (error.integral.unsqueeze_dim::<2>(1) / scale(integral(before), integral(after))).square();
-    scalar(x.mean_dim(1).max_pair(along).max().sqrt())
+    let x = share(error.x, &before.x, &after.x).mean_dim(1);
+    let along = share(error.integral, &before.integral, &after.integral).max_dim(1);
+    scalar(x.max_pair(along).max().sqrt())
+}
+
+/// `slope(x, t) = (dx/dt [n, d], d integral/dt [n, q])` between two times, either of which may be
+/// larger. Positions are shares of the interval, so that both directions read the same.
+struct Interval<F> {
+    slope: F,
+    from: f64,
+    to: f64,
+    evaluations: u64,
+}
+
+impl<F: FnMut(Tensor<2>, f64) -> Result<(Tensor<2>, Tensor<2>)>> Interval<F> {
+    fn slope_at(&mut self, state: &OdeState, position: f64) -> Result<OdeState> {
+        self.evaluations += 1;
+        let time = self.from + position * (self.to - self.from);
+        let (x, integral) = (self.slope)(state.x.clone(), time)?;
+        Ok(OdeState { x, integral })
+    }
+
+    /// One step of size `share` from `state` at `position`, where the slope is `first`: the next state
+    /// and the seven slopes, the last of them at the next state.
+    fn step(
+        &mut self,
+        state: &OdeState,
+        first: OdeState,
+        position: f64,
+        share: f64,
+    ) -> Result<(OdeState, Vec<OdeState>)> {
+        let h = share * (self.to - self.from);
+        let mut slopes = vec![first];
+        let mut next = state.clone();
+        for stage in 1..7 {
+            next = state.advance(h, A[stage], &slopes);
+            slopes.push(self.slope_at(&next, position + C[stage] * share)?);
+        }
+        Ok((next, slopes))
+    }
 }
 
 /// Integrates `slope(x, t) = (dx/dt, d integral/dt)` from `from` to `to` (either may be larger).
@@ -124,53 +162,43 @@ fn error_share(
 /// # Errors
 /// When the state stops being finite, the step size underflows, or `slope` fails.
 pub fn dormand_prince(
-    mut slope: impl FnMut(Tensor<2>, f64) -> Result<(Tensor<2>, Tensor<1>)>,
+    slope: impl FnMut(Tensor<2>, f64) -> Result<(Tensor<2>, Tensor<2>)>,
     start: OdeState,
     from: f64,
     to: f64,
     tolerance: Tolerance,
 ) -> Result<Solution> {
     let span = to - from;
-    let mut evaluate = |state: &OdeState, time: f64| -> Result<OdeState> {
-        let (x, integral) = slope(state.x.clone(), time)?;
-        Ok(OdeState { x, integral })
+    let mut interval = Interval {
+        slope,
+        from,
+        to,
+        evaluations: 0,
     };
-    let mut solution = Solution {
-        evaluations: 1,
-        accepted: 0,
-        rejected: 0,
-        state: start,
-    };
-    // All positions are shares of the span, so that both directions read the same.
-    let (mut done, mut step) = (0.0f64, 0.01f64);
-    let mut first = evaluate(&solution.state, from)?;
-    while done < 1.0 {
-        if solution.accepted + solution.rejected >= MOST_STEPS || step < 1e-9 {
+    let mut state = start;
+    let mut first = interval.slope_at(&state, 0.0)?;
+    let (mut position, mut step) = (0.0f64, 0.01f64);
+    let (mut grid, mut rejected) = (Vec::new(), 0);
+    while position < 1.0 {
+        let accepted = grid.len() as u64;
+        if accepted + rejected >= MOST_STEPS || step < 1e-9 {
             return Err(Error::Numerical(format!(
-                "the ODE solver stopped at t = {:.6} after {} steps (step size {:.1e}): the \
+                "the ODE solver stopped at t = {:.6} after {accepted} steps (step size {:.1e}): the \
                  velocity is not smooth enough for tolerance {:e} in this precision; loosen the \
                  tolerance",
-                from + done * span,
-                solution.accepted,
+                from + position * span,
                 step * span.abs(),
                 tolerance.absolute,
             )));
         }
-        let last = done + step >= 1.0;
-        let share = if last { 1.0 - done } else { step };
-        let h = share * span;
-        let mut slopes = vec![first.clone()];
-        let mut next = solution.state.clone();
-        for stage in 1..7 {
-            next = solution.state.advance(h, A[stage], &slopes);
-            slopes.push(evaluate(&next, from + (done + C[stage] * share) * span)?);
-            solution.evaluations += 1;
-        }
-        let error = error_share(&solution.state, &next, h, &slopes, tolerance)?;
+        let last = position + step >= 1.0;
+        let share = if last { 1.0 - position } else { step };
+        let (next, mut slopes) = interval.step(&state, first.clone(), position, share)?;
+        let error = error_share(&state, &next, share * span, &slopes, tolerance)?;
         if !error.is_finite() && share < 1e-6 {
             return Err(Error::Numerical(format!(
                 "the ODE solution stopped being finite at t = {:.6}",
-                from + done * span
+                from + position * span
             )));
         }
         let factor = if error.is_finite() {
@@ -179,17 +207,59 @@ pub fn dormand_prince(
             0.1
         };
         if error <= 1.0 {
-            solution.accepted += 1;
-            solution.state = next;
+            state = next;
             first = slopes.pop().expect("seven slopes");
-            done = if last { 1.0 } else { done + share };
+            position = if last { 1.0 } else { position + share };
+            grid.push(position);
             step = share * factor;
         } else {
-            solution.rejected += 1;
+            rejected += 1;
             step = share * factor.min(0.9);
         }
     }
-    Ok(solution)
+    Ok(Solution {
+        state,
+        evaluations: interval.evaluations,
+        accepted: grid.len() as u64,
+        rejected,
+        grid,
+    })
+}
+
+/// Integrates over steps that end at the positions `grid` (ascending shares of the interval, the last
+/// one 1), without control of the error: with every step of a [`Solution`] halved, the difference
+/// tells its error.
+pub fn on_grid(
+    slope: impl FnMut(Tensor<2>, f64) -> Result<(Tensor<2>, Tensor<2>)>,
+    start: OdeState,
+    from: f64,
+    to: f64,
+    grid: &[f64],
+) -> Result<OdeState> {
+    let mut interval = Interval {
+        slope,
+        from,
+        to,
+        evaluations: 0,
+    };
+    let mut state = start;
+    let mut first = interval.slope_at(&state, 0.0)?;
+    let mut position = 0.0;
+    for &end in grid {
+        let (next, mut slopes) = interval.step(&state, first, position, end - position)?;
+        state = next;
+        first = slopes.pop().expect("seven slopes");
+        position = end;
+    }
+    Ok(state)
+}
+
+/// The positions of `grid` and the middle of each of its steps.
+pub fn halved(grid: &[f64]) -> Vec<f64> {
+    let starts = std::iter::once(0.0).chain(grid.iter().copied());
+    (starts.zip(grid))
+        .flat_map(|(start, &end)| [0.5 * (start + end), end])
+        .collect()
 }
 
 #[cfg(test)]
@@ -202,7 +272,7 @@ mod tests {
         let device = Device::flex();
         let start = OdeState {
             x: from_f64(vec![1.0, 2.0], [1, 2], DType::F64, &device),
-            integral: from_f64(vec![0.0], [1], DType::F64, &device),
+            integral: from_f64(vec![0.0], [1, 1], DType::F64, &device),
         };
         // x' = -x, integral' = t^2
         let tolerance = Tolerance {
@@ -211,7 +281,7 @@ mod tests {
         };
         let solution = dormand_prince(
             |x, t| {
-                let rate = from_f64(vec![t * t], [1], DType::F64, &x.device());
+                let rate = from_f64(vec![t * t], [1, 1], DType::F64, &x.device());
                 Ok((x.neg(), rate))
             },
             start,
@@ -241,5 +311,30 @@ mod tests {
         let (coarse, fine) = (decay(1e-5).1 as f64, decay(1e-10).1 as f64);
         let growth = fine / coarse;
         assert!((4.0..20.0).contains(&growth), "{coarse} -> {fine}");
+    }
+
+    #[test]
+    fn halving_every_step_tells_the_error() {
+        // x' = x cos(t), so x(t) = exp(sin t)
+        let device = Device::flex();
+        let start = || OdeState {
+            x: from_f64(vec![1.0], [1, 1], DType::F64, &device),
+            integral: from_f64(vec![0.0], [1, 1], DType::F64, &device),
+        };
+        let slope = |x: Tensor<2>, t: f64| Ok((x.clone().mul_scalar(t.cos()), x));
+        let value = |state: OdeState| to_f64(state.x).unwrap()[0];
+        let tolerance = Tolerance {
+            absolute: 1e-4,
+            relative: 1e-4,
+        };
+        let solution = dormand_prince(slope, start(), 0.0, 3.0, tolerance).unwrap();
+        let again = value(on_grid(slope, start(), 0.0, 3.0, &solution.grid).unwrap());
+        let grid = halved(&solution.grid);
+        assert_eq!(grid.len() as u64, 2 * solution.accepted);
+        let fine = value(on_grid(slope, start(), 0.0, 3.0, &grid).unwrap());
+        let (coarse, exact) = (value(solution.state), 3f64.sin().exp());
+        assert!((coarse - again).abs() < 1e-12, "{coarse} {again}");
+        let (error, told) = ((coarse - exact).abs(), (coarse - fine).abs());
+        assert!((error / told - 1.0).abs() < 0.1, "{error} {told}");
     }
 }

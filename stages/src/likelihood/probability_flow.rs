@@ -3,58 +3,75 @@
 //! `log p(y) = log N(x_0; 0, I) - int_0^1 div v(x_t, t) dt` along the trajectory that ends in
 //! `x_1 = y`, found by integrating backwards from y.
 
-use super::ode::{OdeState, Tolerance, dormand_prince};
+use super::config::Divergence;
+use super::ode::{OdeState, Solution, Tolerance, dormand_prince, halved, on_grid};
 use crate::error::{Error, Result};
 use crate::flows::{ROWS_PER_EVALUATION, VelocityField};
-use crate::tensors::to_f64;
+use crate::tensors::{from_f64, to_f64};
+use crate::training::Streams;
 use burn::tensor::Tensor;
+use rand::RngExt;
 use std::f64::consts::TAU;
+
+/// How likelihoods are computed.
+#[derive(Debug, Clone, Copy)]
+pub struct Solver {
+    /// Absolute and relative tolerance of each step.
+    pub tolerance: f64,
+    /// How the divergence is evaluated.
+    pub divergence: Divergence,
+    /// Where the probes of an estimated divergence come from.
+    pub streams: Streams,
+}
+
+impl Solver {
+    /// With the exact divergence.
+    pub fn exact(tolerance: f64) -> Self {
+        Self {
+            tolerance,
+            divergence: Divergence::Exact,
+            streams: Streams::new(0),
+        }
+    }
+}
 
 /// Negative log-likelihoods of points, and what they cost.
 #[derive(Debug, Clone, Default)]
 pub struct Likelihoods {
     /// In nats, of each point, in the coordinates the points were given in.
     pub nll: Vec<f64>,
+    /// The standard error of each over the probes of an estimated divergence; empty for the exact one.
+    pub errors: Vec<f64>,
     /// Evaluations of velocity and divergence, each over one chunk of points, summed over chunks.
     pub evaluations: u64,
 }
 
-/// The NLL in nats of each of `points` [n, d] under `field`, with the exact divergence.
+/// The NLL in nats of each of `points` [n, d] under `field`.
 /// `progress` is called with the share of points that is done; an error from it stops.
 pub fn negative_log_likelihood(
     field: &dyn VelocityField,
     points: Tensor<2>,
-    tolerance: f64,
+    solver: &Solver,
     mut progress: impl FnMut(f64) -> Result<()>,
 ) -> Result<Likelihoods> {
-    let [n, d] = points.dims();
-    let chunk = (ROWS_PER_EVALUATION / (d + 1)).max(1);
+    let [n, _] = points.dims();
     let mut result = Likelihoods::default();
-    for start in (0..n).step_by(chunk) {
-        let count = chunk.min(n - start);
-        let x = points.clone().narrow(0, start, count);
-        let integral = zero_of_each(&x);
-        let solution = dormand_prince(
-            |x, t| {
-                progress(start as f64 / n as f64)?;
-                Ok(field.velocity_and_divergence(x, t))
-            },
-            OdeState { x, integral },
-            1.0,
-            0.0,
-            Tolerance {
-                absolute: tolerance,
-                relative: tolerance,
-            },
-        )?;
-        // The integral runs from 1 to 0, so it already carries the minus sign of the formula.
-        let half_square = to_f64(solution.state.x.square().sum_dim(1))?;
-        let divergence = to_f64(solution.state.integral)?;
-        let constant = 0.5 * d as f64 * TAU.ln();
-        for (square, divergence) in half_square.iter().zip(&divergence) {
-            result.nll.push(0.5 * square + constant - divergence);
-        }
+    for (start, x) in chunks(&points, solver) {
+        let [count, _] = x.dims();
+        let check = || progress(start as f64 / n as f64);
+        let along = Along::new(field, solver, &x, start);
+        let solution = along.solve(x, solver.tolerance, check)?;
         result.evaluations += solution.evaluations;
+        let [_, probes] = solution.state.integral.dims();
+        for of_point in to_f64(nll(solution.state))?.chunks(probes) {
+            let mean = of_point.iter().sum::<f64>() / probes as f64;
+            result.nll.push(mean);
+            if probes > 1 {
+                let squares: f64 = of_point.iter().map(|v| (v - mean).powi(2)).sum();
+                let count = probes as f64;
+                result.errors.push((squares / (count - 1.0) / count).sqrt());
+            }
+        }
         progress((start + count) as f64 / n as f64)?;
     }
     match result.nll.iter().position(|nll| !nll.is_finite()) {
@@ -65,10 +82,137 @@ pub fn negative_log_likelihood(
     }
 }
 
-/// A zero `[n]` for each of the points `[n, d]`.
-fn zero_of_each(points: &Tensor<2>) -> Tensor<1> {
-    let [n, _] = points.dims();
-    Tensor::zeros([n], (&points.device(), points.dtype()))
+/// The largest change in nats of the NLL of `points` [n, d] when every step is halved: what the
+/// tolerance, and the precision, leave uncertain.
+pub fn halving_check(
+    field: &dyn VelocityField,
+    points: Tensor<2>,
+    solver: &Solver,
+    mut check: impl FnMut() -> Result<()>,
+) -> Result<f64> {
+    let mut worst = 0.0f64;
+    for (start, x) in chunks(&points, solver) {
+        let along = Along::new(field, solver, &x, start);
+        let coarse = along.solve(x.clone(), solver.tolerance, &mut check)?;
+        let grid = halved(&coarse.grid);
+        let fine = on_grid(along.slope(&mut check), along.start(x), 1.0, 0.0, &grid)?;
+        let difference = to_f64((nll(coarse.state) - nll(fine)).mean_dim(1))?;
+        worst = difference.iter().fold(worst, |w, d| w.max(d.abs()));
+    }
+    Ok(worst)
+}
+
+/// The gradient [n, d] of each point's NLL with respect to the point, in nats, on the host: through
+/// every step of the solver. `field` and `points` are on a device with autodiff.
+pub fn nll_gradient(
+    field: &dyn VelocityField,
+    points: Tensor<2>,
+    tolerance: f64,
+    mut check: impl FnMut() -> Result<()>,
+) -> Result<Vec<f64>> {
+    let ([n, d], solver) = (points.dims(), Solver::exact(tolerance));
+    // The graph keeps every evaluation.
+    let at_once = (ROWS_PER_EVALUATION / 64 / (d + 1)).max(1);
+    let mut gradients = Vec::with_capacity(n * d);
+    for start in (0..n).step_by(at_once) {
+        let y = points.clone().narrow(0, start, at_once.min(n - start));
+        let y = y.detach().require_grad();
+        let along = Along::new(field, &solver, &y, start);
+        let solution = along.solve(y.clone(), tolerance, &mut check)?;
+        let total = nll(solution.state).sum();
+        let gradient = y.grad(&total.backward()).expect("the NLL depends on y");
+        gradients.extend(to_f64(gradient)?);
+    }
+    Ok(gradients)
+}
+
+/// Points [n, d] in chunks of what one evaluation should carry, and where each starts.
+fn chunks(points: &Tensor<2>, solver: &Solver) -> impl Iterator<Item = (usize, Tensor<2>)> {
+    let [n, d] = points.dims();
+    let tangents = match solver.divergence {
+        Divergence::Exact => d,
+        Divergence::Hutchinson { probes } => probes,
+    };
+    let size = (ROWS_PER_EVALUATION / (tangents + 1)).max(1);
+    (0..n)
+        .step_by(size)
+        .map(move |start| (start, points.clone().narrow(0, start, size.min(n - start))))
+}
+
+/// What is integrated along the trajectories of one chunk of points.
+struct Along<'a> {
+    field: &'a dyn VelocityField,
+    /// The directions of an estimated divergence, the same along a whole trajectory [n, k, d].
+    probes: Option<Tensor<3>>,
+}
+
+impl<'a> Along<'a> {
+    /// For the points `x` [n, d], the first of which has the index `start`.
+    fn new(field: &'a dyn VelocityField, solver: &Solver, x: &Tensor<2>, start: usize) -> Self {
+        let probes = match solver.divergence {
+            Divergence::Exact => None,
+            Divergence::Hutchinson { probes } => {
+                let [n, d] = x.dims();
+                let mut rng = solver.streams.at("probes", start as u64);
+                let signs = (0..n * probes * d)
+                    .map(|_| if rng.random() { 1.0 } else { -1.0 })
+                    .collect();
+                Some(from_f64(signs, [n, probes, d], x.dtype(), &x.device()))
+            }
+        };
+        Self { field, probes }
+    }
+
+    fn start(&self, x: Tensor<2>) -> OdeState {
+        let [n, _] = x.dims();
+        let columns = self.probes.as_ref().map_or(1, |p| p.dims()[1]);
+        OdeState {
+            integral: Tensor::zeros([n, columns], (&x.device(), x.dtype())),
+            x,
+        }
+    }
+
+    /// The velocity [n, d] and the divergence [n, 1], or its estimate by each probe [n, k]:
+    /// `e . J e` (Hutchinson 1989; Grathwohl et al. 2019, arXiv 1810.01367).
+    fn slope(
+        &self,
+        mut check: impl FnMut() -> Result<()>,
+    ) -> impl FnMut(Tensor<2>, f64) -> Result<(Tensor<2>, Tensor<2>)> {
+        move |x, t| {
+            check()?;
+            Ok(match &self.probes {
+                None => {
+                    let (velocity, divergence) = self.field.velocity_and_divergence(x, t);
+                    (velocity, divergence.unsqueeze_dim(1))
+                }
+                Some(probes) => {
+                    let (velocity, along) = self.field.velocity_and_jvps(x, t, probes.clone());
+                    (velocity, (along * probes.clone()).sum_dim(2).squeeze_dim(2))
+                }
+            })
+        }
+    }
+
+    fn solve(
+        &self,
+        x: Tensor<2>,
+        tolerance: f64,
+        check: impl FnMut() -> Result<()>,
+    ) -> Result<Solution> {
+        let tolerance = Tolerance {
+            absolute: tolerance,
+            relative: tolerance,
+        };
+        dormand_prince(self.slope(check), self.start(x), 1.0, 0.0, tolerance)
+    }
+}
+
+/// The NLL [n, q] of where trajectories end at t = 0.
+fn nll(end: OdeState) -> Tensor<2> {
+    let [_, d] = end.x.dims();
+    let constant = 0.5 * d as f64 * TAU.ln();
+    // The integral runs from 1 to 0, so it already carries the minus sign of the formula.
+    end.x.square().sum_dim(1).mul_scalar(0.5) + constant - end.integral
 }
 
 /// Samples [n, d] of the flow: `noise` [n, d] carried from t = 0 to t = 1. `check` is called now and
@@ -79,13 +223,14 @@ pub fn sample(
     tolerance: f64,
     mut check: impl FnMut() -> Result<()>,
 ) -> Result<Tensor<2>> {
-    let integral = zero_of_each(&noise);
+    let [n, _] = noise.dims();
+    let integral = Tensor::zeros([n, 1], (&noise.device(), noise.dtype()));
+    let none = integral.clone();
     let solution = dormand_prince(
         |x, t| {
             check()?;
-            let none = zero_of_each(&x);
             let velocity = field.velocity(x.unsqueeze::<3>(), &[t]);
-            Ok((velocity.squeeze_dim(0), none))
+            Ok((velocity.squeeze_dim(0), none.clone()))
         },
         OdeState { x: noise, integral },
         0.0,
@@ -102,9 +247,9 @@ pub fn sample(
 mod tests {
     use super::*;
     use crate::features::GaussianMixture;
-    use crate::flows::ExactMixture;
-    use crate::tensors::{from_f32, from_f64, to_f32};
-    use crate::training::Streams;
+    use crate::flows::{ExactMixture, VelocityNetwork, VelocityNetworkConfig};
+    use crate::tensors::{cast, from_f32, from_f64, to_f32};
+    use crate::training::perturb;
     use burn::tensor::{DType, Device};
 
     /// N(mu, A A^T) in d dimensions, its Cholesky-free log-density known from the rotation-free form:
@@ -139,7 +284,7 @@ mod tests {
                 .collect();
             let field = ExactMixture::new(&mixture, DType::F64, &device);
             let x = from_f64(points.clone(), [n, d], DType::F64, &device);
-            let nll = negative_log_likelihood(&field, x, 1e-7, |_| Ok(()))
+            let nll = negative_log_likelihood(&field, x, &Solver::exact(1e-7), |_| Ok(()))
                 .unwrap()
                 .nll;
             for (point, nll) in points.chunks(d).zip(nll) {
@@ -170,5 +315,86 @@ mod tests {
             let v = z.iter().map(|z| z * z).sum::<f64>() / n as f64;
             assert!(m.abs() < 0.06 && (v - 1.0).abs() < 0.08, "{m} {v}");
         }
+    }
+
+    /// A network that is no potential flow, in f64.
+    fn network(d: usize, device: &Device) -> VelocityNetwork {
+        let config = VelocityNetworkConfig {
+            width: 32,
+            blocks: 2,
+            frequencies: 16,
+            time_scale: 10.0,
+        };
+        let network = config.init(d, Streams::new(1), device);
+        cast(perturb(network, 0.1, Streams::new(2)), DType::F64)
+    }
+
+    #[test]
+    fn hutchinsons_estimate_agrees_with_the_exact_divergence() {
+        let device = Device::flex();
+        let (d, n) = (6, 40);
+        let field = network(d, &device);
+        let x = from_f32(Streams::new(3).normal("x", 0, n * d), [n, d], &device).cast(DType::F64);
+        let exact = Solver::exact(1e-8);
+        let estimated = Solver {
+            divergence: Divergence::Hutchinson { probes: 64 },
+            ..exact
+        };
+        let solve = |solver| negative_log_likelihood(&field, x.clone(), solver, |_| Ok(())).unwrap();
+        let (exact, estimated) = (solve(&exact), solve(&estimated));
+        let mut squares = 0.0;
+        for ((a, b), error) in exact.nll.iter().zip(&estimated.nll).zip(&estimated.errors) {
+            assert!(*error > 0.0 && (a - b).abs() < 4.0 * error, "{a} {b} {error}");
+            squares += ((a - b) / error).powi(2) / n as f64;
+        }
+        // the standard errors are neither too small nor too large
+        assert!((0.4..2.0).contains(&squares), "{squares}");
+        let mean = |v: &[f64]| v.iter().sum::<f64>() / n as f64;
+        let error = estimated.errors.iter().map(|e| e * e).sum::<f64>().sqrt() / n as f64;
+        assert!((mean(&exact.nll) - mean(&estimated.nll)).abs() < 3.0 * error);
+    }
+
+    #[test]
+    fn the_gradient_of_the_nll_is_that_of_central_differences_and_of_a_gaussian() {
+        let device = Device::flex().autodiff();
+        let (n, d) = (3, 2);
+        let values: Vec<f64> = (Streams::new(5).normal("x", 0, n * d).into_iter())
+            .map(f64::from)
+            .collect();
+        let points = |v: &[f64], device| from_f64::<2>(v.to_vec(), [n, d], DType::F64, device);
+        let field = network(d, &device);
+        let found = nll_gradient(&field, points(&values, &device), 1e-9, || Ok(())).unwrap();
+        for i in 0..n * d {
+            let at = |h: f64| {
+                let mut v = values.clone();
+                v[i] += h;
+                let x = points(&v, &device);
+                let solver = Solver::exact(1e-9);
+                let solved = negative_log_likelihood(&field, x, &solver, |_| Ok(())).unwrap();
+                solved.nll[i / d]
+            };
+            let difference = (at(1e-4) - at(-1e-4)) / 2e-4;
+            assert!((found[i] - difference).abs() < 1e-4, "{} {difference}", found[i]);
+        }
+        let (mixture, mean, scale) = gaussian(d);
+        let field = ExactMixture::new(&mixture, DType::F64, &device);
+        let found = nll_gradient(&field, points(&values, &device), 1e-9, || Ok(())).unwrap();
+        for (i, g) in found.iter().enumerate() {
+            let expected = (values[i] - mean[i % d]) / scale[i % d].powi(2);
+            assert!((g - expected).abs() < 1e-5 * expected.abs().max(1.0), "{g} {expected}");
+        }
+    }
+
+    #[test]
+    fn halved_steps_move_the_nll_by_less_where_the_tolerance_is_tighter() {
+        let device = Device::flex();
+        let field = network(3, &device);
+        let x = from_f32(Streams::new(6).normal("x", 0, 30), [10, 3], &device).cast(DType::F64);
+        let check = |tolerance| {
+            halving_check(&field, x.clone(), &Solver::exact(tolerance), || Ok(())).unwrap()
+        };
+        let (loose, tight) = (check(1e-3), check(1e-7));
+        assert!(tight < 1e-6 && tight < 0.01 * loose, "{loose} {tight}");
+        assert!(loose > 0.0 && loose < 0.1, "{loose}");
     }
 }

@@ -1,0 +1,171 @@
+//! The weightings w(t) of the alignment loss: what each samples, and what is known about it.
+//!
+//! A weighting is one arm in each match below.
+
+use crate::problems::Problems;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::f64::consts::TAU;
+
+/// The weighting w(t) of the alignment loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighting {
+    /// w = 1, t uniform on [0, 1]: the paper's.
+    #[default]
+    Uniform,
+    /// w = t / (1 - t), log-uniform in w: the loss becomes a negative log-likelihood in nats (exact
+    /// for the exact velocity, a bound for a trained one).
+    Likelihood,
+}
+
+/// A weighting and the range of t it integrates over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weighted {
+    /// The weighting.
+    pub weighting: Weighting,
+    /// The largest ratio R = t / (1 - t) of data to noise in the likelihood weighting.
+    pub truncation: f64,
+}
+
+/// The default R: what it leaves out of a scale s is about 1 / (R s)^2 nats a dimension.
+pub const TRUNCATION: f64 = 200.0;
+/// The smallest ratio: what it leaves out is at most r^2 |y|^2 / 2 nats.
+const LEAST_RATIO: f64 = 0.01;
+
+/// Notes a truncation out of range.
+pub fn check_truncation(problems: &mut Problems, truncation: f64) {
+    problems.require(
+        (1.0..=1e6).contains(&truncation),
+        "truncation",
+        truncation,
+        "1 to 1e6, a few times the inverse of the smallest scale of the target, such as 200",
+    );
+}
+
+/// A time and the factor on the squared error there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Node {
+    /// In [0, 1]; 0 is noise.
+    pub time: f64,
+    /// The mean of factor x squared error over nodes estimates the weighted integral.
+    pub factor: f64,
+}
+
+impl Weighted {
+    /// `weighting` with the default truncation.
+    pub fn new(weighting: Weighting) -> Self {
+        Self {
+            weighting,
+            truncation: TRUNCATION,
+        }
+    }
+
+    /// The node at share `u` in [0, 1) of the range. Shares that cover [0, 1) evenly make the mean
+    /// over nodes an estimate of `E w(t) || v - u ||^2`.
+    pub fn node(self, u: f64) -> Node {
+        match self.weighting {
+            Weighting::Uniform => Node {
+                time: u,
+                factor: 1.0,
+            },
+            Weighting::Likelihood => {
+                let ratio = LEAST_RATIO * (u * self.range()).exp();
+                let time = ratio / (1.0 + ratio);
+                Node {
+                    time,
+                    factor: time * time * self.range(), // r dt = t^2 d ln r
+                }
+            }
+        }
+    }
+
+    /// The control variate: `factor x error` of a standard normal target's exact velocity grows with
+    /// the noise as `control x |noise|^2`. Its expectation over nodes and noise is known
+    /// ([`Self::control_mean`]) and it removes the fluctuation of the noise that all points share.
+    pub fn control(self, time: f64) -> f64 {
+        match self.weighting {
+            Weighting::Uniform => 0.0,
+            Weighting::Likelihood => {
+                let square = (time / (1.0 - time)).powi(2);
+                self.range() * (square / (1.0 + square)).powi(2)
+            }
+        }
+    }
+
+    /// The expectation of `control x |noise|^2` in one dimension, for shares uniform on [0, 1).
+    pub fn control_mean(self) -> f64 {
+        match self.weighting {
+            Weighting::Uniform => 0.0,
+            Weighting::Likelihood => {
+                // integral of (z / (1 + z))^2 dz / (2 z), z = r^2
+                let primitive = |r: f64| 0.5 * ((r * r).ln_1p() + 1.0 / (1.0 + r * r));
+                primitive(self.truncation) - primitive(LEAST_RATIO)
+            }
+        }
+    }
+
+    /// What is added to the integral, a dimension. With it the likelihood weighting gives nats:
+    /// `NLL(y) = int_0^R r E|v - u|^2 dt + d (ln(2 pi) / 2 + 1/2 - ln R)` as R grows (Kingma & Gao
+    /// 2023, arXiv 2303.00848; the I-MMSE identity of Guo, Shamai & Verdu 2005).
+    pub fn constant(self) -> f64 {
+        match self.weighting {
+            Weighting::Uniform => 0.0,
+            Weighting::Likelihood => 0.5 * TAU.ln() + 0.5 - self.truncation.ln(),
+        }
+    }
+
+    fn range(self) -> f64 {
+        (self.truncation / LEAST_RATIO).ln()
+    }
+}
+
+impl std::fmt::Display for Weighting {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Uniform => "uniform",
+            Self::Likelihood => "likelihood",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_has_its_mean() {
+        for truncation in [10.0, 200.0] {
+            let weighted = Weighted {
+                weighting: Weighting::Likelihood,
+                truncation,
+            };
+            let count = 100_000;
+            let mean = (0..count)
+                .map(|i| weighted.node((f64::from(i) + 0.5) / f64::from(count)))
+                .map(|node| weighted.control(node.time))
+                .sum::<f64>()
+                / f64::from(count);
+            assert!((mean - weighted.control_mean()).abs() < 1e-6, "{mean}");
+        }
+    }
+
+    #[test]
+    fn a_standard_normal_has_its_nll() {
+        // E factor |v - u|^2 in one dimension is control + r^2 y^2 / (1 + r^2)^2 x range
+        let weighted = Weighted::new(Weighting::Likelihood);
+        let y = 1.3;
+        let count = 20_000;
+        let rest = (0..count)
+            .map(|i| {
+                let time = weighted.node((f64::from(i) + 0.5) / f64::from(count)).time;
+                let square = (time / (1.0 - time)).powi(2);
+                weighted.range() * square * y * y / (1.0 + square).powi(2)
+            })
+            .sum::<f64>()
+            / f64::from(count);
+        let nll = weighted.control_mean() + rest + weighted.constant();
+        let expected = 0.5 * (TAU.ln() + y * y);
+        assert!((nll - expected).abs() < 1e-3, "{nll} {expected}");
+    }
+}

@@ -1,0 +1,224 @@
+//! Everything that is measured over one region.
+
+use super::Config;
+use super::regions::Region;
+use crate::alignment::{Draws, Estimates, Weighted, Weighting};
+use crate::context::Context;
+use crate::error::Result;
+use crate::flows::{Flow, VelocityField};
+use crate::likelihood::{
+    Agreement, Interval, Likelihoods, Solver, Verdict, agreement, bootstrap,
+    negative_log_likelihood, nll_gradient,
+};
+use crate::tensors::{cast, from_f32};
+use crate::training::Streams;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+/// The weightings whose losses are estimated.
+pub const WEIGHTINGS: [Weighting; 2] = [Weighting::Uniform, Weighting::Likelihood];
+
+/// What measures: fields, draws and solver, the same for all regions.
+pub struct Instruments<'a> {
+    config: &'a Config,
+    flow: Flow,
+    /// The flow on a device with autodiff.
+    tracked: Flow,
+    exact: Option<Box<dyn VelocityField>>,
+    draws: [Draws; 2],
+    solver: Solver,
+    streams: Streams,
+    device: Device,
+}
+
+/// A region and what was found there.
+pub struct Measured {
+    /// The region.
+    pub region: Region,
+    /// By the ODE.
+    pub likelihoods: Likelihoods,
+    /// The analytic NLL, where it is known.
+    pub analytic: Option<Vec<f64>>,
+    /// The alignment loss under each of [`WEIGHTINGS`].
+    pub losses: [Estimates; 2],
+    /// The same with the exact velocity, where it is known.
+    pub exact_losses: Option<[Estimates; 2]>,
+    /// Each surrogate against each reference.
+    pub compared: Vec<Compared>,
+}
+
+/// How one column follows another.
+pub struct Compared {
+    /// The surrogate.
+    pub surrogate: String,
+    /// What it is compared with.
+    pub reference: &'static str,
+    /// The figures.
+    pub agreement: Agreement,
+    /// The cosine of the angle between the gradients of both, mean over points.
+    pub cosine: Option<Interval>,
+    /// What the surrogate is good for.
+    pub verdict: Verdict,
+}
+
+/// The reference of a surrogate.
+pub const ODE: &str = "ODE NLL";
+/// The reference where it is known.
+pub const ANALYTIC: &str = "analytic NLL";
+
+/// What a loss under `weighting` is called.
+pub fn surrogate(weighting: Weighting) -> &'static str {
+    match weighting {
+        Weighting::Uniform => "alignment loss (uniform)",
+        Weighting::Likelihood => "likelihood-weighted bound",
+    }
+}
+
+impl<'a> Instruments<'a> {
+    /// Instruments for `flow` and `tracked`, the same flow on a device with autodiff.
+    pub fn new(config: &'a Config, flow: Flow, tracked: Flow, context: &Context) -> Self {
+        let streams = Streams::of_stage("estimate-nll", context.seed);
+        let dtype = config.precision.dtype();
+        let in_precision = |mut flow: Flow| {
+            flow.network = cast(flow.network, dtype).no_grad();
+            flow
+        };
+        let (flow, tracked) = (in_precision(flow), in_precision(tracked));
+        let exact = flow.exact_field(dtype, &context.device);
+        let width = flow.normaliser.output_width;
+        Self {
+            exact: exact.map(|field| Box::new(field) as Box<dyn VelocityField>),
+            draws: WEIGHTINGS.map(|weighting| {
+                let weighted = Weighted {
+                    weighting,
+                    truncation: config.truncation,
+                };
+                Draws::new(weighted, config.draws, width, streams)
+            }),
+            solver: Solver {
+                tolerance: config.tolerance,
+                divergence: config.divergence,
+                streams,
+            },
+            device: context.device.clone(),
+            config,
+            flow,
+            tracked,
+            streams,
+        }
+    }
+
+    /// The flow.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// The solver.
+    pub fn solver(&self) -> &Solver {
+        &self.solver
+    }
+
+    /// Points on the host as a tensor [n, d] in the precision asked for.
+    pub fn tensor(&self, points: Vec<f32>, device: &Device) -> Tensor<2> {
+        let width = self.flow.normaliser.output_width;
+        let dims = [points.len() / width, width];
+        from_f32(points, dims, device).cast(self.config.precision.dtype())
+    }
+
+    /// Measures `region`. `progress` is given the share that is done.
+    pub fn measure(
+        &self,
+        region: Region,
+        progress: impl Fn(f64) -> Result<()>,
+    ) -> Result<Measured> {
+        let points = self.tensor(region.points.clone(), &self.device);
+        let estimate = |field: &dyn VelocityField, from: f64| -> Result<[Estimates; 2]> {
+            let [uniform, likelihood] = &self.draws;
+            let of = |draws: &Draws| draws.estimate(field, points.clone(), || progress(from));
+            Ok([of(uniform)?, of(likelihood)?])
+        };
+        // of the time, solving takes most
+        let losses = estimate(&self.flow.network, 0.0)?;
+        let exact_losses = (self.exact.as_deref())
+            .map(|field| estimate(field, 0.2))
+            .transpose()?;
+        let likelihoods =
+            negative_log_likelihood(&self.flow.network, points.clone(), &self.solver, |share| {
+                progress(0.3 + 0.5 * share)
+            })?;
+        let analytic = self.flow.analytic_nll(&region.points);
+        let cosines = self.cosines(&region, || progress(0.8))?;
+        let mut compared = Vec::new();
+        let mut compare = |surrogate: String, x: &[f64], reference, y: &[f64], in_nats, cosine| {
+            let (resamples, group) = (self.config.bootstrap, region.group);
+            let agreement = agreement(x, y, group, resamples, self.streams);
+            compared.push(Compared {
+                surrogate,
+                reference,
+                agreement,
+                cosine,
+                verdict: Verdict::on(&agreement, in_nats),
+            });
+        };
+        for (i, weighting) in WEIGHTINGS.into_iter().enumerate() {
+            let in_nats = weighting == Weighting::Likelihood;
+            let (name, values) = (surrogate(weighting), &losses[i].values);
+            let cosine = cosines.as_ref().map(|c| c[i]);
+            compare(name.into(), values, ODE, &likelihoods.nll, in_nats, cosine);
+            let Some(analytic) = &analytic else { continue };
+            compare(name.into(), values, ANALYTIC, analytic, in_nats, None);
+            if let Some(exact) = &exact_losses {
+                let name = format!("{name}, exact velocity");
+                compare(name, &exact[i].values, ANALYTIC, analytic, in_nats, None);
+            }
+        }
+        if let Some(analytic) = &analytic {
+            compare(ODE.into(), &likelihoods.nll, ANALYTIC, analytic, true, None);
+        }
+        Ok(Measured {
+            region,
+            likelihoods,
+            analytic,
+            losses,
+            exact_losses,
+            compared,
+        })
+    }
+
+    /// The cosine of the angle between the gradient of the loss under each weighting and that of the
+    /// ODE's NLL, mean over some points of `region`.
+    fn cosines(
+        &self,
+        region: &Region,
+        check: impl Fn() -> Result<()>,
+    ) -> Result<Option<[Interval; 2]>> {
+        let points = region.sample(self.config.gradient_points);
+        if points.is_empty() {
+            return Ok(None);
+        }
+        let width = region.width;
+        let points = self.tensor(points, &self.device.clone().autodiff());
+        let field = &self.tracked.network;
+        // the graph of a solve is long: the tolerance is that of a direction
+        let tolerance = self.config.tolerance.max(1e-4);
+        let reference = nll_gradient(field, points.clone(), tolerance, &check)?;
+        let mut cosines = Vec::new();
+        for draws in &self.draws {
+            let gradient = draws.gradient(field, points.clone(), &check)?;
+            let cosine: Vec<f64> = (gradient.chunks(width).zip(reference.chunks(width)))
+                .map(|(a, b)| cosine(a, b))
+                .collect();
+            let resamples = self.config.bootstrap;
+            let [mean] = bootstrap(cosine.len(), 1, resamples, self.streams, |points| {
+                [points.iter().map(|&i| cosine[i]).sum::<f64>() / points.len() as f64]
+            });
+            cosines.push(mean);
+        }
+        Ok(Some([cosines[0], cosines[1]]))
+    }
+}
+
+fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}

@@ -1,0 +1,167 @@
+//! The point sets whose likelihoods are estimated, fixed before anything is measured.
+
+use super::Config;
+use crate::error::{Error, Result};
+use crate::features::{has_dataset, read_dataset_f32};
+use crate::flows::held_out_points;
+use crate::tensors::spread;
+use crate::training::Streams;
+use rand::RngExt;
+use std::path::Path;
+
+/// A set of points whose figures stand apart from the others'.
+#[derive(Clone)]
+pub struct Region {
+    /// What it is called in tables.
+    pub name: &'static str,
+    /// The points of the flow [n, d].
+    pub points: Vec<f32>,
+    /// d.
+    pub width: usize,
+    /// Points that belong together, such as the tokens of one image.
+    pub group: usize,
+}
+
+/// Held-out features of the flow.
+pub const FEATURES: &str = "held-out features";
+/// Latents of held-out data.
+pub const LATENTS: &str = "encoder latents";
+/// Latents of training data.
+pub const TRAINING_LATENTS: &str = "training latents";
+/// Latents of held-out data of an autoencoder without alignment.
+pub const UNALIGNED: &str = "unaligned latents";
+/// Uniform over a box around the features.
+pub const BOX: &str = "uniform box";
+/// A regular grid over that box, in two dimensions.
+pub const GRID: &str = "grid";
+
+/// The artifacts that points come from.
+pub struct Sources<'a> {
+    /// The flow.
+    pub flow: &'a Path,
+    /// The autoencoder aligned with it.
+    pub autoencoder: Option<&'a Path>,
+    /// An autoencoder to compare with.
+    pub unaligned: Option<&'a Path>,
+}
+
+impl Region {
+    /// How many points it has.
+    pub fn count(&self) -> usize {
+        self.points.len() / self.width
+    }
+
+    /// The first points of groups evenly spread over the region, `at_most` of them [m, d].
+    pub fn sample(&self, at_most: usize) -> Vec<f32> {
+        let of_group: Vec<f32> = (self.points.chunks(self.group * self.width))
+            .flat_map(|group| group[..self.width].iter().copied())
+            .collect();
+        spread(&of_group, self.width, at_most)
+    }
+}
+
+/// The point sets of a flow over points of `width` dimensions.
+pub fn regions(
+    config: &Config,
+    sources: &Sources,
+    width: usize,
+    streams: Streams,
+) -> Result<Vec<Region>> {
+    let region = |name, points, group| Region {
+        name,
+        points,
+        width,
+        group,
+    };
+    let features = held_out_points(sources.flow)?;
+    let mut regions = Vec::new();
+    if let Some(features) = &features {
+        let points = spread(features, width, config.points);
+        regions.push(region(FEATURES, points, 1));
+    }
+    let latents = [
+        (LATENTS, sources.autoencoder, "held_out_latents"),
+        (TRAINING_LATENTS, sources.autoencoder, "train_latents"),
+        (UNALIGNED, sources.unaligned, "held_out_latents"),
+    ];
+    for (name, directory, dataset) in latents {
+        let Some(directory) = directory else { continue };
+        let path = directory.join("latents.h5");
+        // free points have one split
+        if has_dataset(&path, dataset)? {
+            let (points, tokens) = read_latents(&path, dataset, width, config.points)?;
+            regions.push(region(name, points, tokens));
+        }
+    }
+    if let Some(features) = &features {
+        let bounds = bounds(features, width, config.grid_margin);
+        if config.box_points > 0 {
+            let mut rng = streams.at("uniform box", 0);
+            let points = (0..config.box_points)
+                .flat_map(|_| bounds.clone())
+                .map(|(low, high)| low + (high - low) * rng.random::<f32>())
+                .collect();
+            regions.push(region(BOX, points, 1));
+        }
+        if let [x, y] = bounds[..]
+            && config.grid_cells > 0
+        {
+            regions.push(region(GRID, grid(x, y, config.grid_cells), 1));
+        }
+    }
+    if regions.is_empty() {
+        return Err(Error::input(format!(
+            "{}: found no held-out features with this flow (it was imported) and no autoencoder, \
+             expected at least one of them; add a train_autoencoder section",
+            sources.flow.display()
+        )));
+    }
+    Ok(regions)
+}
+
+/// About `at_most` latents of the dataset [N, T, d], whole rows of data so that tokens stay together,
+/// and T.
+fn read_latents(
+    path: &Path,
+    dataset: &str,
+    width: usize,
+    at_most: usize,
+) -> Result<(Vec<f32>, usize)> {
+    let (shape, latents) = read_dataset_f32(path, dataset)?;
+    let [_, tokens, found] = shape[..] else {
+        return Err(Error::file(
+            path,
+            format!("`{dataset}` is {shape:?}, expected [N, T, d]"),
+        ));
+    };
+    if found != width {
+        return Err(Error::input(format!(
+            "{}: found latents of width {found}, expected {width}, the width of the flow's points",
+            path.display()
+        )));
+    }
+    let rows = (at_most / tokens).max(2);
+    Ok((spread(&latents, tokens * width, rows), tokens))
+}
+
+/// The range of `features` [n, d] in each dimension, and the share `margin` more on each side.
+fn bounds(features: &[f32], width: usize, margin: f64) -> Vec<(f32, f32)> {
+    (0..width)
+        .map(|axis| {
+            let values = features.iter().skip(axis).step_by(width);
+            let (low, high) = values.fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &x| {
+                (l.min(x), h.max(x))
+            });
+            let margin = margin as f32 * (high - low);
+            (low - margin, high + margin)
+        })
+        .collect()
+}
+
+/// A regular grid of `cells` x `cells` points, row by row.
+fn grid(x: (f32, f32), y: (f32, f32), cells: usize) -> Vec<f32> {
+    let line = |(low, high): (f32, f32), i: usize| low + (high - low) * i as f32 / (cells - 1) as f32;
+    (0..cells)
+        .flat_map(|row| (0..cells).flat_map(move |column| [line(x, column), line(y, row)]))
+        .collect()
+}

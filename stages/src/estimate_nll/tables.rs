@@ -1,0 +1,202 @@
+//! What was measured, as tables and as the figures of the summary.
+
+use super::measure::{ANALYTIC, Measured, ODE, WEIGHTINGS, surrogate};
+use super::regions::{FEATURES, LATENTS};
+use crate::context::{Summary, Table};
+use crate::likelihood::{Interval, mean, standard_error};
+
+/// One row a point.
+pub fn points_table(measured: &[Measured]) -> Table {
+    let column = |values: &dyn Fn(&Measured) -> Vec<f64>| -> Vec<f64> {
+        measured.iter().flat_map(values).collect()
+    };
+    let or_missing = |m: &Measured, values: Option<&Vec<f64>>| {
+        values.cloned().unwrap_or_else(|| vec![f64::NAN; m.region.count()])
+    };
+    let mut table = Table::default();
+    table.text(
+        "region",
+        (measured.iter())
+            .flat_map(|m| vec![m.region.name.to_owned(); m.region.count()])
+            .collect(),
+    );
+    table.int(
+        "point",
+        (measured.iter())
+            .flat_map(|m| 0..m.region.count() as i64)
+            .collect(),
+    );
+    table.int(
+        "group",
+        (measured.iter())
+            .flat_map(|m| (0..m.region.count()).map(|point| (point / m.region.group) as i64))
+            .collect(),
+    );
+    table.float("nll_ode", column(&|m| m.likelihoods.nll.clone()));
+    if measured.iter().any(|m| !m.likelihoods.errors.is_empty()) {
+        table.float("nll_ode_error", column(&|m| m.likelihoods.errors.clone()));
+    }
+    table.float(
+        "nll_analytic",
+        column(&|m| or_missing(m, m.analytic.as_ref())),
+    );
+    for (i, weighting) in WEIGHTINGS.into_iter().enumerate() {
+        table.float(
+            format!("loss_{weighting}"),
+            column(&|m| m.losses[i].values.clone()),
+        );
+        table.float(
+            format!("loss_{weighting}_error"),
+            column(&|m| m.losses[i].errors.clone()),
+        );
+        let exact = |m: &Measured| m.exact_losses.as_ref().map(|e| e[i].values.clone());
+        table.float(
+            format!("loss_{weighting}_exact_velocity"),
+            column(&|m| or_missing(m, exact(m).as_ref())),
+        );
+    }
+    for axis in 0..measured[0].region.width {
+        let coordinate = |m: &Measured| {
+            let values = m.region.points.iter().skip(axis).step_by(m.region.width);
+            values.map(|&x| f64::from(x)).collect()
+        };
+        table.float(format!("y{axis}"), column(&coordinate));
+    }
+    table
+}
+
+/// One row a figure of each pair of columns in each region.
+pub fn agreement_table(measured: &[Measured]) -> Table {
+    struct Row<'a> {
+        region: &'a str,
+        surrogate: &'a str,
+        reference: &'a str,
+        figure: &'a str,
+        interval: Interval,
+    }
+    let mut rows = Vec::new();
+    for m in measured {
+        for compared in &m.compared {
+            let mut row = |figure, interval| {
+                rows.push(Row {
+                    region: m.region.name,
+                    surrogate: &compared.surrogate,
+                    reference: compared.reference,
+                    figure,
+                    interval,
+                });
+            };
+            for (figure, interval) in compared.agreement.figures() {
+                row(figure, interval);
+            }
+            if let Some(cosine) = compared.cosine {
+                row(COSINE, cosine);
+            }
+            let verdict = compared.verdict.figure();
+            row(
+                VERDICT,
+                Interval {
+                    value: verdict,
+                    low: f64::NAN,
+                    high: f64::NAN,
+                },
+            );
+        }
+    }
+    let text = |f: for<'a> fn(&Row<'a>) -> &'a str| rows.iter().map(|row| f(row).to_owned()).collect();
+    let float = |f: fn(&Interval) -> f64| rows.iter().map(|row| f(&row.interval)).collect();
+    let mut table = Table::default();
+    table.text("region", text(|row| row.region));
+    table.text("surrogate", text(|row| row.surrogate));
+    table.text("reference", text(|row| row.reference));
+    table.text("figure", text(|row| row.figure));
+    table.float("value", float(|interval| interval.value));
+    table.float("low", float(|interval| interval.low));
+    table.float("high", float(|interval| interval.high));
+    table
+}
+
+/// A verdict among the figures.
+const VERDICT: &str = "verdict (2 holds, 1 ranks only, 0 fails)";
+/// The agreement of gradients among the figures.
+const COSINE: &str = "gradient cosine";
+
+/// The figures of each region. NLLs are in nats, of points of the flow.
+pub fn figures(measured: &[Measured], summary: &mut Summary) {
+    for m in measured {
+        let name = m.region.name;
+        let mut add = |label: &str, value| {
+            summary.add(format!("{name}: {label}"), value);
+        };
+        add("points", m.region.count() as f64);
+        add("mean NLL, ODE (nats)", mean(&m.likelihoods.nll));
+        add(
+            "its standard error",
+            standard_error(&m.likelihoods.nll, m.region.group),
+        );
+        if !m.likelihoods.errors.is_empty() {
+            let mean_square = mean(&m.likelihoods.errors.iter().map(|e| e * e).collect::<Vec<_>>());
+            add("standard error of a point's divergence", mean_square.sqrt());
+        }
+        if let Some(analytic) = &m.analytic {
+            add("mean NLL, analytic", mean(analytic));
+        }
+        let [uniform, bound] = &m.losses;
+        add("mean NLL, likelihood-weighted bound", mean(&bound.values));
+        add("standard error of its draws", bound.mean_error);
+        add("mean alignment loss, uniform", mean(&uniform.values));
+        for weighting in WEIGHTINGS {
+            let found = (m.compared.iter())
+                .find(|c| c.surrogate == surrogate(weighting) && c.reference == ODE)
+                .expect("every weighting is compared with the ODE");
+            for (figure, interval) in found.agreement.figures() {
+                if !["bias", "RMSE"].contains(&figure) {
+                    with_interval(&mut add, &format!("{weighting}, {figure}"), interval);
+                }
+            }
+            if let Some(cosine) = found.cosine {
+                with_interval(&mut add, &format!("{weighting}, {COSINE}"), cosine);
+            }
+            add(&format!("{weighting}, {VERDICT}"), found.verdict.figure());
+        }
+        let against_analytic = m.compared.iter().filter(|c| c.reference == ANALYTIC);
+        for found in against_analytic {
+            let Some(label) = (found.surrogate.strip_suffix(", exact velocity"))
+                .or((found.surrogate == ODE).then_some(ODE))
+            else {
+                continue; // in the table
+            };
+            let label = match label {
+                ODE => "ODE against analytic".to_owned(),
+                loss => format!("exact velocity, {loss}"),
+            };
+            for (figure, interval) in found.agreement.figures() {
+                let in_nats = label.contains("uniform");
+                if figure == "Spearman" || !in_nats && ["bias", "RMSE", "slope"].contains(&figure) {
+                    with_interval(&mut add, &format!("{label}, {figure}"), interval);
+                }
+            }
+        }
+    }
+    if let Some((gap, error)) = gap(measured) {
+        summary.add("NLL gap, encoder latents over features (nats)", gap);
+        summary.add("its standard error", error);
+    }
+}
+
+fn with_interval(add: &mut impl FnMut(&str, f64), label: &str, interval: Interval) {
+    add(label, interval.value);
+    add(&format!("{label}, 2.5 %"), interval.low);
+    add(&format!("{label}, 97.5 %"), interval.high);
+}
+
+/// The mean NLL of encoder latents less that of held-out features, and its standard error.
+pub fn gap(measured: &[Measured]) -> Option<(f64, f64)> {
+    let of = |name: &str| {
+        let m = measured.iter().find(|m| m.region.name == name)?;
+        let nll = &m.likelihoods.nll;
+        Some((mean(nll), standard_error(nll, m.region.group)))
+    };
+    let ((features, a), (latents, b)) = (of(FEATURES)?, of(LATENTS)?);
+    Some((latents - features, a.hypot(b)))
+}
