@@ -7,6 +7,7 @@ use crate::store::Stage;
 use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;
+use latent_align_stages::alignment::{RegulariserConfig, Weighting};
 
 /// What is required where none is named.
 const REGIONS: [&str; 2] = ["held-out features", "encoder latents"];
@@ -20,6 +21,10 @@ pub struct Requirement {
     /// A region that --require is about; may be repeated [default: held-out features, encoder latents]
     #[arg(long, value_name = "REGION", requires = "require")]
     require_in: Vec<String>,
+    /// The weighting of the alignment loss that --require is about [default: that of the
+    /// autoencoder's regulariser, or likelihood where it has none]
+    #[arg(long, value_name = "WEIGHTING", requires = "require", value_parser = ["uniform", "likelihood"])]
+    require_of: Option<String>,
 }
 
 impl Requirement {
@@ -37,46 +42,53 @@ impl Requirement {
         Ok(())
     }
 
-    /// Whether the run that `summary` is of shows what is required.
+    /// Whether the run of `experiment` that `summary` is of shows what is required.
     ///
     /// # Errors
     /// [`Unmet`] with each region and its verdict; [`Error::Input`] where a region has none.
-    pub fn check(&self, summary: &Summary) -> Result<()> {
+    pub fn check(&self, experiment: &Experiment, summary: &Summary) -> Result<()> {
         let Some(required) = self.require else {
             return Ok(());
         };
-        let figures = summary.figures(Stage::EstimateNll);
-        let all = RegionVerdict::of_regions(figures);
-        let regions = self.regions(&all)?;
-        let found = regions.iter().map(|region| {
-            let verdict = all.iter().find(|(name, _)| name == region);
-            (*region, verdict.and_then(|v| v.1))
-        });
-        let found: Vec<(&str, Option<RegionVerdict>)> = found.collect();
+        let weighting = self.weighting(experiment);
+        let mut all = RegionVerdict::all(summary.figures(Stage::EstimateNll));
+        all.retain(|verdict| verdict.1 == weighting);
+        let names: Vec<&str> = all.iter().map(|verdict| verdict.0).collect();
+        let regions = self.regions(&names)?;
+        let found: Vec<(&str, Option<RegionVerdict>)> = (all.iter())
+            .filter(|(region, ..)| regions.contains(region))
+            .map(|(region, _, verdict)| (*region, *verdict))
+            .collect();
         if found.iter().all(|(_, verdict)| *verdict >= Some(required)) {
             return Ok(());
         }
         let word = |v: Option<RegionVerdict>| v.map_or("no verdict", RegionVerdict::word);
         let told = found.iter().map(|(r, v)| format!("{r}: {}", word(*v)));
         Err(Unmet(format!(
-            "--require {}: found {}; everything was computed and written",
+            "--require {}: under the {weighting} weighting found {}; everything was computed and written",
             required.option(),
             told.collect::<Vec<_>>().join(", ")
         ))
         .into())
     }
 
-    fn regions<'a>(
-        &'a self,
-        all: &[(&str, Option<RegionVerdict>)],
-    ) -> latent_align_stages::Result<Vec<&'a str>> {
-        let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
-        let lacks = |region: &str| !names.contains(&region);
+    fn weighting(&self, experiment: &Experiment) -> String {
+        let autoencoder = experiment.train_autoencoder.as_ref();
+        match (&self.require_of, autoencoder.map(|a| &a.regulariser)) {
+            (Some(given), _) => given.clone(),
+            (None, Some(RegulariserConfig::Alignment { weighting, .. })) => weighting.to_string(),
+            (None, _) => Weighting::Likelihood.to_string(),
+        }
+    }
+
+    /// The regions that are required, out of those that have a verdict.
+    fn regions<'a>(&'a self, all: &[&str]) -> latent_align_stages::Result<Vec<&'a str>> {
+        let lacks = |region: &str| !all.contains(&region);
         if let Some(unknown) = self.require_in.iter().find(|region| lacks(region)) {
-            let hint = did_you_mean(unknown, &names);
+            let hint = did_you_mean(unknown, all);
             return Err(Error::input(format!(
                 "--require-in: estimate-nll gives no verdict on `{unknown}`, expected {}{}",
-                list(&names),
+                list(all),
                 hint.map_or(String::new(), |h| format!("; did you mean `{h}`?"))
             )));
         }
@@ -91,7 +103,7 @@ impl Requirement {
             return Err(Error::input(format!(
                 "--require: estimate-nll gives no verdict on {}; name a region with --require-in, out of {}",
                 list(&REGIONS),
-                list(&names)
+                list(all)
             )));
         }
         Ok(usual)

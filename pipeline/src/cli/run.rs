@@ -29,5 +29,5 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         summary.markdown(),
         summary.folder().join("summary.md").display()
     ))?;
-    requirement.check(&summary)
+    requirement.check(&loaded.experiment, &summary)
 }

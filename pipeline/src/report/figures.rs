@@ -83,7 +83,10 @@ mod tests {
             figure("grid: Pearson, 2.5 %", 0.4),
             figure("grid: Pearson, 97.5 %", 0.6),
             figure("latents: points", 8.0),
-            figure("grid: verdict (2 holds, 1 ranks only, 0 fails)", 1.0),
+            figure(
+                "grid: uniform, verdict (2 holds, 1 ranks only, 0 fails)",
+                1.0,
+            ),
             figure("evaluations", 12.0),
         ]);
         assert_eq!(
@@ -93,11 +96,11 @@ mod tests {
 |-------------|-------|
 | evaluations | 12    |
 
-|         | grid                   | latents |
-|---------|------------------------|---------|
-| Pearson | 0.50000 [0.400, 0.600] |         |
-| points  |                        | 8       |
-| verdict | ranks only             |         |
+|                  | grid                   | latents |
+|------------------|------------------------|---------|
+| Pearson          | 0.50000 [0.400, 0.600] |         |
+| points           |                        | 8       |
+| uniform, verdict | ranks only             |         |
 "
         );
     }

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-/// What the names of these figures end in, after the region.
+/// What the names of these figures end in, after the region and the weighting.
 const NAME: &str = "verdict (2 holds, 1 ranks only, 0 fails)";
 
 /// How well the alignment loss stands in for the NLL in a region, the better the greater.
@@ -43,13 +43,14 @@ impl RegionVerdict {
         }
     }
 
-    /// Every region's verdict among `figures`; none where the value stands for none.
-    pub fn of_regions(figures: &[(String, f64)]) -> Vec<(&str, Option<Self>)> {
-        let regions = figures.iter().filter_map(|(name, value)| {
+    /// Every verdict among `figures`, each with its region and the weighting of the alignment loss.
+    pub fn all(figures: &[(String, f64)]) -> Vec<(&str, &str, Option<Self>)> {
+        let verdicts = figures.iter().filter_map(|(name, value)| {
             let (region, label) = name.split_once(": ")?;
-            is_verdict(label).then_some((region, Self::of(*value)))
+            let weighting = label.strip_suffix(NAME)?.strip_suffix(", ")?;
+            Some((region, weighting, Self::of(*value)))
         });
-        regions.collect()
+        verdicts.collect()
     }
 }
 
@@ -82,11 +83,12 @@ mod tests {
 
     #[test]
     fn a_name_is_shortened_to_its_first_word() {
-        let name = format!("estimate-nll: grid: {NAME}");
-        assert_eq!(short_name(&name), "estimate-nll: grid: verdict");
+        let name = format!("estimate-nll: grid: uniform, {NAME}");
+        assert_eq!(short_name(&name), "estimate-nll: grid: uniform, verdict");
         assert_eq!(short_name("points"), "points");
-        let figures = [(format!("grid: {NAME}"), 1.0), ("grid: points".into(), 2.0)];
-        let found = RegionVerdict::of_regions(&figures);
-        assert_eq!(found, [("grid", Some(RegionVerdict::Ranks))]);
+        let verdict = (format!("grid: uniform, {NAME}"), 1.0);
+        let figures = [verdict, ("grid: points".into(), 2.0)];
+        let found = RegionVerdict::all(&figures);
+        assert_eq!(found, [("grid", "uniform", Some(RegionVerdict::Ranks))]);
     }
 }
