@@ -90,7 +90,10 @@ impl Config {
         check_truncation(problems, self.truncation);
         problems.section("divergence", |p| self.divergence.check(p));
         let (least, why) = match self.precision {
-            Precision::F32 => (1e-7, "[1e-7, 0.1] such as 1e-5 (less needs `precision: f64`)"),
+            Precision::F32 => (
+                1e-7,
+                "[1e-7, 0.1] such as 1e-5 (less needs `precision: f64`)",
+            ),
             Precision::F64 => (1e-12, "[1e-12, 0.1] such as 1e-8"),
         };
         problems.require(
@@ -143,7 +146,8 @@ pub fn run(
         unaligned,
     };
     let tracked = Flow::load(flow, &context.device.clone().autodiff())?;
-    let instruments = Instruments::new(config, Flow::load(flow, &context.device)?, tracked, context);
+    let instruments =
+        Instruments::new(config, Flow::load(flow, &context.device)?, tracked, context);
     let width = instruments.flow().normaliser.output_width;
     let streams = Streams::of_stage("estimate-nll", context.seed);
     let regions = regions::regions(config, &sources, width, streams)?;
@@ -162,7 +166,9 @@ pub fn run(
         done += count as u64;
         context.monitor.progress("likelihoods", done, total, name);
     }
-    context.monitor.table("points", &tables::points_table(&measured))?;
+    context
+        .monitor
+        .table("points", &tables::points_table(&measured))?;
     context
         .monitor
         .table("agreement", &tables::agreement_table(&measured))?;
@@ -202,7 +208,10 @@ fn summarise(
     if let Some(log_det) = flow.normaliser.log_abs_det() {
         summary.add("add for NLL in feature space (nats)", -log_det);
     }
-    let evaluations = measured.iter().map(|m| m.likelihoods.evaluations).sum::<u64>();
+    let evaluations = measured
+        .iter()
+        .map(|m| m.likelihoods.evaluations)
+        .sum::<u64>();
     summary.add("velocity and divergence evaluations", evaluations as f64);
     if let Some(change) = halving {
         summary.add("largest change of an NLL with halved steps (nats)", change);

@@ -22,7 +22,13 @@ pub fn penalty(
         RegulariserConfig::Kl { .. } => encoding.and_then(Encoding::kl),
         RegulariserConfig::Alignment {
             weighting, draws, ..
-        } => Some(alignment_loss(field, latents, Weighted::new(weighting), draws, rng)),
+        } => Some(alignment_loss(
+            field,
+            latents,
+            Weighted::new(weighting),
+            draws,
+            rng,
+        )),
     }
 }
 
