@@ -2,12 +2,14 @@
 #
 #   make run                             the digits experiment, end to end
 #   make run CONFIG=configs/ring.yaml    another one
+#   make sweep SWEEP=configs/sweeps/digits-regularisers.yaml    variants and seeds, tabulated
 #   make test                            the whole test suite
 
 CONFIG ?= configs/digits.yaml
+SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run plan test build lint check-cuda test-remote large hdf5 python
+.PHONY: help run sweep plan test build lint check-cuda test-remote large hdf5 python
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -15,6 +17,10 @@ help:
 ## make run [CONFIG=configs/digits.yaml] [ARGS="--set key=value"]   run an experiment
 run: build
 	@$(BINARY) run $(CONFIG) $(ARGS)
+
+## make sweep [SWEEP=configs/sweeps/NAME.yaml] [ARGS=...]          run variants and seeds, tabulate them
+sweep: build
+	@$(BINARY) sweep $(SWEEP) $(ARGS)
 
 ## make plan [CONFIG=...]                                           what would run, and why
 plan: build

@@ -11,6 +11,7 @@ Exit codes:
   0    success; also when there was nothing to do
   1    failure: a file that cannot be written, numbers that went wrong, a device that is not there
   2    wrong input: command line, configuration or data; the message says what to change
+  3    what `run --require` asks for does not hold; everything was computed and written
   101  a bug in this program
   130  stopped by SIGINT (Ctrl-C)
   143  stopped by SIGTERM
@@ -18,6 +19,18 @@ Exit codes:
 Environment:
   LATENT_ALIGN_ARTIFACTS  the folder of artifacts, where --artifacts is not given
   LATENT_ALIGN_LOG        a tracing filter such as `debug` that replaces -v and -q for logs";
+
+/// A run did not show what was required of it.
+#[derive(Debug)]
+pub struct Unmet(pub String);
+
+impl std::fmt::Display for Unmet {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unmet {}
 
 /// Prints `error` with its causes and returns the exit code.
 pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
@@ -36,6 +49,10 @@ pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
         ));
         return ExitCode::from(Signals::exit_code());
     }
+    if let Some(unmet) = error.downcast_ref::<Unmet>() {
+        console.error(&unmet.to_string());
+        return ExitCode::from(3);
+    }
     console.error(&format!("error: {}", describe(error)));
     match stages {
         Some(Error::Input(_)) => ExitCode::from(2),
@@ -44,7 +61,7 @@ pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
 }
 
 /// The outermost message, and each cause on a line below unless it says nothing new.
-fn describe(error: &anyhow::Error) -> String {
+pub fn describe(error: &anyhow::Error) -> String {
     let mut lines: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();

@@ -7,6 +7,7 @@
 //! - [`config`]: a YAML file -> a checked experiment
 //! - [`plan`]: which stages are stale, and why
 //! - [`run`]: computing them: progress, metrics, signals, commit
+//! - [`sweep`]: variants of an experiment, and the table of their figures
 //! - [`store`]: artifacts on disk, addressed by content
 //! - [`job`]: the stages as the pipeline calls them
 //! - [`inspect`], [`report`]: what people read
@@ -22,6 +23,7 @@ mod plan;
 mod report;
 mod run;
 mod store;
+mod sweep;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -37,6 +37,15 @@ impl Error {
         Self::Input(message.into())
     }
 
+    /// The same with where it happened in front, if it is wrong input.
+    #[must_use]
+    pub fn under(self, place: &str) -> Self {
+        match self {
+            Self::Input(why) => Self::Input(format!("{place}: {why}")),
+            other => other,
+        }
+    }
+
     /// A failure of the file system or of a file format.
     pub fn file(path: impl AsRef<Path>, message: impl ToString) -> Self {
         Self::File {

@@ -15,13 +15,16 @@ use measure::{Instruments, Measured};
 use regions::{FEATURES, LATENTS, Region, Sources};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Estimate likelihoods under the flow and compare them with the alignment loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "EstimateNll")]
 pub struct Config {
+    /// The file of another experiment, relative to this one: its autoencoder's held-out latents are
+    /// one more region, such as what aligned latents are compared with.
+    pub unaligned: Option<PathBuf>,
     /// Points a region (held-out features, latents of each split).
     pub points: usize,
     /// Points of the uniform box around the features; 0 for no box.
@@ -52,6 +55,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            unaligned: None,
             points: 500,
             box_points: 200,
             grid_cells: 50,
@@ -69,6 +73,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The files of the experiments whose artifacts it may read; none where it reads none.
+    pub fn experiments_mut(&mut self) -> Vec<&mut Option<PathBuf>> {
+        vec![&mut self.unaligned]
+    }
+
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.require(self.points >= 8, "points", self.points, "at least 8");
@@ -81,7 +90,10 @@ impl Config {
         check_truncation(problems, self.truncation);
         problems.section("divergence", |p| self.divergence.check(p));
         let (least, why) = match self.precision {
-            Precision::F32 => (1e-7, "[1e-7, 0.1] such as 1e-5 (less needs `precision: f64`)"),
+            Precision::F32 => (
+                1e-7,
+                "[1e-7, 0.1] such as 1e-5 (less needs `precision: f64`)",
+            ),
             Precision::F64 => (1e-12, "[1e-12, 0.1] such as 1e-8"),
         };
         problems.require(
@@ -134,7 +146,8 @@ pub fn run(
         unaligned,
     };
     let tracked = Flow::load(flow, &context.device.clone().autodiff())?;
-    let instruments = Instruments::new(config, Flow::load(flow, &context.device)?, tracked, context);
+    let instruments =
+        Instruments::new(config, Flow::load(flow, &context.device)?, tracked, context);
     let width = instruments.flow().normaliser.output_width;
     let streams = Streams::of_stage("estimate-nll", context.seed);
     let regions = regions::regions(config, &sources, width, streams)?;
@@ -153,7 +166,9 @@ pub fn run(
         done += count as u64;
         context.monitor.progress("likelihoods", done, total, name);
     }
-    context.monitor.table("points", &tables::points_table(&measured))?;
+    context
+        .monitor
+        .table("points", &tables::points_table(&measured))?;
     context
         .monitor
         .table("agreement", &tables::agreement_table(&measured))?;
@@ -193,7 +208,10 @@ fn summarise(
     if let Some(log_det) = flow.normaliser.log_abs_det() {
         summary.add("add for NLL in feature space (nats)", -log_det);
     }
-    let evaluations = measured.iter().map(|m| m.likelihoods.evaluations).sum::<u64>();
+    let evaluations = measured
+        .iter()
+        .map(|m| m.likelihoods.evaluations)
+        .sum::<u64>();
     summary.add("velocity and divergence evaluations", evaluations as f64);
     if let Some(change) = halving {
         summary.add("largest change of an NLL with halved steps (nats)", change);

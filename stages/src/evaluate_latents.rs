@@ -22,13 +22,16 @@ use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Measure how useful the latents are: a linear probe, and samples of a flow fitted to them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "EvaluateLatents")]
 pub struct Config {
+    /// The file of another experiment, relative to this one, whose classifier judges; by default this
+    /// experiment's own.
+    pub classifier: Option<PathBuf>,
     /// The flow that is fitted to the latents of the training rows, whitened per dimension.
     pub flow: FitConfig,
     /// Samples of that flow that are decoded and compared with the data.
@@ -43,6 +46,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            classifier: None,
             flow: FitConfig::default(),
             samples: 2000,
             tolerance: 1e-3,
@@ -52,6 +56,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The files of the experiments whose artifacts it may read; none where it is its own.
+    pub fn experiments_mut(&mut self) -> Vec<&mut Option<PathBuf>> {
+        vec![&mut self.classifier]
+    }
+
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.section("flow", |p| self.flow.check(p));

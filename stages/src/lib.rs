@@ -20,6 +20,7 @@ pub mod flows;
 pub mod likelihood;
 pub mod pretrain_flow;
 pub mod problems;
+pub mod reference;
 pub mod tensors;
 pub mod train_autoencoder;
 pub mod train_classifier;

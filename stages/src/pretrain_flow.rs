@@ -3,12 +3,13 @@
 use crate::context::{Context, Monitor, Summary};
 use crate::error::Result;
 use crate::features::{
-    Attribute, Batches, Ingest, NormalisationConfig, Normaliser, OutData, Part, RowView,
+    Attribute, Batches, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData, Part, RowView,
     SourceConfig, Split, SplitConfig, Target, check_memory, read_target, write_datasets,
 };
 use crate::flows::{Evaluation, FitConfig, Flow, VelocityNetwork, VelocityNetworkConfig};
 use crate::likelihood::{Solver, mean, negative_log_likelihood, sample};
 use crate::problems::Problems;
+use crate::reference::{Reference, is_file_name};
 use crate::tensors::{from_f32, spread, to_f32};
 use crate::training::{OptimiserConfig, Streams};
 use burn::module::Module;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 #[schemars(rename = "PretrainFlow")]
 pub struct Config {
     /// The target features.
-    pub features: SourceConfig,
+    pub features: FeaturesConfig,
     /// Which rows are held out.
     #[serde(default)]
     pub held_out: SplitConfig,
@@ -63,7 +64,40 @@ pub struct Config {
     pub memory_mib: usize,
 }
 
+/// The features of a flow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeaturesConfig {
+    /// Read an artifact of another stage, such as the latents of another experiment's autoencoder:
+    /// `{experiment: other.yaml, stage: train_autoencoder}`. What it needs runs first.
+    #[serde(default)]
+    pub from: Option<Reference>,
+    /// The HDF5 file, relative to the configuration file; with `from`, the name of a file in that
+    /// artifact, such as latents.h5.
+    pub file: PathBuf,
+    /// The dataset in it: [N, D], [N, T, D] or images [N, C, H, W]; f16, f32, f64 or u8.
+    #[serde(default = "defaults::dataset")]
+    pub dataset: String,
+    /// What to do with rows that hold NaN or an infinity.
+    #[serde(default)]
+    pub non_finite: NonFinite,
+}
+
+impl FeaturesConfig {
+    /// Where the features are.
+    fn source(&self) -> SourceConfig {
+        SourceConfig {
+            file: self.file.clone(),
+            dataset: self.dataset.clone(),
+            non_finite: self.non_finite,
+        }
+    }
+}
+
 mod defaults {
+    pub fn dataset() -> String {
+        "features".into()
+    }
     pub fn steps() -> u64 {
         3000
     }
@@ -104,6 +138,14 @@ impl Config {
 
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
+        problems.section("features", |p| {
+            p.require(
+                self.features.from.is_none() || is_file_name(&self.features.file),
+                "file",
+                self.features.file.display(),
+                "the name of a file in the artifact that `from` names, such as latents.h5",
+            )
+        });
         problems.section("held_out", |p| self.held_out.check(p));
         self.fit().check(problems);
         problems.require(
@@ -121,9 +163,18 @@ impl Config {
         check_memory(problems, self.memory_mib);
     }
 
-    /// The files this stage reads.
+    /// The files this stage reads that no stage made.
     pub fn inputs_mut(&mut self) -> Vec<&mut PathBuf> {
-        vec![&mut self.features.file]
+        match self.features.from {
+            None => vec![&mut self.features.file],
+            Some(_) => Vec::new(),
+        }
+    }
+
+    /// The files of the experiments whose artifacts it may read; none where it is its own.
+    pub fn experiments_mut(&mut self) -> Vec<&mut Option<PathBuf>> {
+        let from = self.features.from.iter_mut();
+        from.map(|from| &mut from.experiment).collect()
     }
 }
 
@@ -138,7 +189,7 @@ pub struct Prepared {
 /// Opens and scans the features; whatever is wrong with them is found here, before any training.
 pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
     let ingest = Ingest::read(
-        &config.features,
+        &config.features.source(),
         RowView::Tokens,
         Split::new(seed, config.held_out.fraction),
         Normaliser::needs_covariance(&config.normalisation),
@@ -267,7 +318,8 @@ fn summarise(
             context.monitor.progress(task, done, count as u64, "");
             context.check_cancelled()
         };
-        let nll = negative_log_likelihood(&flow.network, points, &Solver::exact(TOLERANCE), done)?.nll;
+        let nll =
+            negative_log_likelihood(&flow.network, points, &Solver::exact(TOLERANCE), done)?.nll;
         summary.add("held-out NLL (nats)", mean(&nll));
         if let Some(analytic) = flow.analytic_nll(&rows) {
             summary.add("analytic NLL of the same points (nats)", mean(&analytic));

@@ -31,7 +31,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let text = match &arguments.config {
         Some(file) => {
-            let loaded = config::load(file, &(&arguments.overrides).into())?;
+            let loaded = config::load(file, &arguments.overrides.overrides()?)?;
             serde_yaml::to_string(&loaded.experiment)
                 .context("the configuration cannot be written")?
         }

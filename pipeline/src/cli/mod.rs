@@ -5,11 +5,13 @@ pub mod features;
 pub mod import;
 pub mod inspect;
 pub mod plan;
+pub mod require;
 pub mod run;
 #[cfg(feature = "remote")]
 pub mod serve;
+pub mod sweep;
 
-use crate::config::Overrides;
+use crate::config::{Assignment, Overrides};
 use crate::console::{Console, LogFormat};
 use crate::failure::EXIT_CODES;
 use crate::store::Store;
@@ -54,6 +56,8 @@ struct Global {
 enum Command {
     /// Bring every stage of an experiment up to date
     Run(run::Arguments),
+    /// Run variants of an experiment, each with several seeds, and tabulate their figures
+    Sweep(sweep::Arguments),
     /// Show what `run` would do, and why
     Plan(plan::Arguments),
     /// Print a configuration with all its values, the defaults, or the JSON Schema
@@ -90,12 +94,17 @@ pub struct OverrideArguments {
     device: Option<String>,
 }
 
-impl From<&OverrideArguments> for Overrides {
-    fn from(arguments: &OverrideArguments) -> Self {
-        Self {
-            set: arguments.set.clone(),
-            device: arguments.device.clone(),
-        }
+impl OverrideArguments {
+    /// What they say.
+    ///
+    /// # Errors
+    /// A `--set` that is not KEY=VALUE.
+    pub fn overrides(&self) -> Result<Overrides> {
+        let set = self.set.iter().map(|given| Assignment::parse(given));
+        Ok(Overrides {
+            set: set.collect::<latent_align_stages::Result<_>>()?,
+            device: self.device.clone(),
+        })
     }
 }
 
@@ -115,6 +124,7 @@ impl Cli {
         let store = self.store();
         match &self.command {
             Command::Run(arguments) => run::run(arguments, &store, console),
+            Command::Sweep(arguments) => sweep::run(arguments, &store, console),
             Command::Plan(arguments) => plan::run(arguments, &store, console),
             Command::Config(arguments) => config::run(arguments, console),
             Command::Inspect(arguments) => inspect::run(arguments, &store, console),

@@ -17,9 +17,9 @@ pub struct Arguments {
 /// Prints the plan. Runs nothing and needs no writable folder.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let experiment = &arguments.experiment;
-    let loaded = config::load(&experiment.config, &(&experiment.overrides).into())?;
+    let loaded = config::load(&experiment.config, &experiment.overrides.overrides()?)?;
     let mut digests = Digests::of_store(store.root());
-    let plan = crate::plan::make(&loaded.experiment, store, &mut digests)?;
+    let plan = crate::plan::make(&loaded, store, &mut digests)?;
     digests.save();
     let end = match plan.to_run().count() {
         0 => "Nothing to do: every stage is up to date.".to_owned(),

@@ -1,6 +1,7 @@
 //! `latent-align run CONFIG`
 
 use super::ExperimentArguments;
+use super::require::Requirement;
 use crate::config;
 use crate::console::Console;
 use crate::store::Store;
@@ -12,16 +13,21 @@ use clap::Args;
 pub struct Arguments {
     #[command(flatten)]
     experiment: ExperimentArguments,
+    #[command(flatten)]
+    requirement: Requirement,
 }
 
 /// Runs the experiment and prints its summary, which ends with the path of what was written.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let experiment = &arguments.experiment;
-    let loaded = config::load(&experiment.config, &(&experiment.overrides).into())?;
+    let loaded = config::load(&experiment.config, &experiment.overrides.overrides()?)?;
+    let requirement = &arguments.requirement;
+    requirement.check_experiment(&loaded.experiment)?;
     let summary = crate::run::run(&loaded, store, console)?;
     console.print(&format!(
         "{}\n{}\n",
         summary.markdown(),
         summary.folder().join("summary.md").display()
-    ))
+    ))?;
+    requirement.check(&loaded.experiment, &summary)
 }

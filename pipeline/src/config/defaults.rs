@@ -23,6 +23,8 @@ pub fn example() -> Result<Experiment> {
             "latent": { "width": 16 },
         },
         "estimate_nll": {},
+        "train_classifier": { "data": { "file": "images.h5" } },
+        "evaluate_latents": {},
     }))
     .context("the defaults do not make an experiment")
 }

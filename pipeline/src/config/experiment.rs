@@ -2,11 +2,15 @@
 
 use latent_align_stages::devices::DeviceChoice;
 use latent_align_stages::problems::Problems;
-use latent_align_stages::{estimate_nll, pretrain_flow, train_autoencoder};
+use latent_align_stages::{
+    estimate_nll, evaluate_latents, pretrain_flow, train_autoencoder, train_classifier,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
-/// One experiment: a flow, an autoencoder aligned with it, and what the likelihoods say.
+/// One experiment: a flow, an autoencoder aligned with it, what the likelihoods say, and how useful the
+/// latents are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
@@ -22,7 +26,7 @@ pub struct Experiment {
     /// characters), or the path of its artifact relative to this file.
     #[serde(default)]
     pub flow: Option<String>,
-    /// Stage 1; exactly one of `flow` and `pretrain_flow` is given.
+    /// Stage 1; at most one of `flow` and `pretrain_flow` is given.
     #[serde(default)]
     pub pretrain_flow: Option<pretrain_flow::Config>,
     /// Stage 2; left out when absent.
@@ -31,6 +35,13 @@ pub struct Experiment {
     /// Stage 3; left out when absent, `{}` for all its defaults.
     #[serde(default)]
     pub estimate_nll: Option<estimate_nll::Config>,
+    /// A classifier whose features judge latents, or are the target of a flow; needs no flow itself.
+    #[serde(default)]
+    pub train_classifier: Option<train_classifier::Config>,
+    /// How useful the latents are, judged by a classifier; left out when absent, `{}` for all its
+    /// defaults.
+    #[serde(default)]
+    pub evaluate_latents: Option<evaluate_latents::Config>,
 }
 
 fn cpu() -> String {
@@ -38,6 +49,29 @@ fn cpu() -> String {
 }
 
 impl Experiment {
+    /// Changes every path in the sections: inputs, and the files of other experiments.
+    pub fn change_paths(&mut self, mut change: impl FnMut(&mut PathBuf)) {
+        if let Some(stage) = &mut self.pretrain_flow {
+            stage.inputs_mut().into_iter().for_each(&mut change);
+            let experiments = stage.experiments_mut().into_iter().flatten();
+            experiments.for_each(&mut change);
+        }
+        if let Some(stage) = &mut self.train_autoencoder {
+            stage.inputs_mut().into_iter().for_each(&mut change);
+        }
+        if let Some(stage) = &mut self.estimate_nll {
+            let experiments = stage.experiments_mut().into_iter().flatten();
+            experiments.for_each(&mut change);
+        }
+        if let Some(stage) = &mut self.train_classifier {
+            stage.inputs_mut().into_iter().for_each(&mut change);
+        }
+        if let Some(stage) = &mut self.evaluate_latents {
+            let experiments = stage.experiments_mut().into_iter().flatten();
+            experiments.for_each(&mut change);
+        }
+    }
+
     /// Every value that is out of range, section by section.
     pub fn problems(&self) -> Problems {
         let mut problems = Problems::new();
@@ -51,7 +85,7 @@ impl Experiment {
         );
         match (&self.flow, &self.pretrain_flow) {
             (None, None) => p.require(
-                false,
+                !self.needs_flow(),
                 "pretrain_flow",
                 "neither `pretrain_flow` nor `flow`",
                 "one of them: a section that pretrains a flow, or a finished flow to use",
@@ -79,7 +113,39 @@ impl Experiment {
         if let Some(stage) = &self.estimate_nll {
             p.section("estimate_nll", |p| stage.check(p));
         }
+        if let Some(stage) = &self.train_classifier {
+            p.section("train_classifier", |p| stage.check(p));
+        }
+        if let Some(stage) = &self.evaluate_latents {
+            p.section("evaluate_latents", |p| stage.check(p));
+            self.check_what_is_evaluated(stage, p);
+        }
         problems
+    }
+
+    /// True if there is a stage that measures against a flow, or none at all.
+    fn needs_flow(&self) -> bool {
+        let measures = self.train_autoencoder.is_some() || self.estimate_nll.is_some();
+        measures || (self.train_classifier.is_none() && self.evaluate_latents.is_none())
+    }
+
+    fn check_what_is_evaluated(&self, stage: &evaluate_latents::Config, p: &mut Problems) {
+        let encodes = (self.train_autoencoder.as_ref()).is_some_and(|stage| stage.data.is_some());
+        p.require(
+            encodes,
+            "train_autoencoder",
+            match self.train_autoencoder {
+                Some(_) => "free points, which have no decoder",
+                None => "no such section",
+            },
+            "an autoencoder of data, whose latents `evaluate_latents` measures",
+        );
+        p.require(
+            stage.classifier.is_some() || self.train_classifier.is_some(),
+            "evaluate_latents.classifier",
+            "nothing, and no `train_classifier` section",
+            "one of them: the file of an experiment that trains a classifier, or such a section here",
+        );
     }
 }
 

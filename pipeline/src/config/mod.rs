@@ -12,21 +12,22 @@ mod tree;
 mod yaml;
 
 pub use defaults::{commented_defaults, json_schema};
-pub use experiment::Experiment;
-pub use experiment::{NAME, is_name};
-pub use paths::is_fingerprint_prefix;
-pub use suggest::did_you_mean;
+pub use experiment::{Experiment, NAME, is_name};
+pub use overrides::Assignment;
+pub use paths::{beside, is_fingerprint_prefix};
+pub use suggest::{did_you_mean, list, nearest};
 pub use tree::flatten;
 pub use yaml::parse_value;
 
 use latent_align_stages::{Error, Result};
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
 /// What the command line says about the experiment besides the file.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// `key=value` pairs, in order.
-    pub set: Vec<String>,
+    /// What is set, in order.
+    pub set: Vec<Assignment>,
     /// Replaces `device`.
     pub device: Option<String>,
 }
@@ -46,8 +47,7 @@ pub struct Loaded {
 /// [`Error::Input`] that names the file and, for a mistake in it, line, column and the nearest key;
 /// values out of range are reported all at once.
 pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded> {
-    let text = yaml::read(file)?;
-    let mut experiment: Experiment = yaml::parse(&text, &file.display().to_string())?;
+    let mut experiment: Experiment = read(file)?;
     experiment = overrides::apply(experiment, &overrides.set)?;
     if let Some(device) = &overrides.device {
         experiment.device.clone_from(device);
@@ -58,6 +58,14 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded> {
         experiment,
         file: file.to_owned(),
     })
+}
+
+/// What the YAML in `file` says, as a `T`.
+///
+/// # Errors
+/// As [`load`], but for values out of range.
+pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
+    yaml::parse(&yaml::read(file)?, &file.display().to_string())
 }
 
 fn check(experiment: &Experiment, file: &Path) -> Result<()> {
@@ -85,7 +93,7 @@ mod tests {
         load(
             &file,
             &Overrides {
-                set: set.iter().map(|s| (*s).to_owned()).collect(),
+                set: set.iter().map(|s| Assignment::parse(s).unwrap()).collect(),
                 device: None,
             },
         )

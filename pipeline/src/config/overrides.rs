@@ -1,4 +1,4 @@
-//! `--set key=value`: any key of the experiment, type-checked.
+//! `--set key=value`, and what a sweep sets: any key of the experiment, type-checked.
 //!
 //! The typed experiment, defaults included, becomes a tree; the key is replaced in the tree; the
 //! tree becomes an experiment again, and its types decide.
@@ -9,32 +9,81 @@ use super::yaml::parse_value;
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value};
 
-/// `experiment` with every `key=value` of `set` applied in order.
-pub fn apply(experiment: Experiment, set: &[String]) -> Result<Experiment> {
+/// A key and what it is set to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    key: String,
+    value: Value,
+    /// The value as it was written: some texts look like numbers.
+    text: String,
+    /// What messages call the assignment.
+    source: String,
+}
+
+impl Assignment {
+    /// The `key=value` of the command line.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it is none, or the value is not YAML.
+    pub fn parse(given: &str) -> Result<Self> {
+        let (key, text) = given.split_once('=').ok_or_else(|| {
+            Error::input(format!(
+                "--set {given}: expected key=value, such as --set pretrain_flow.steps=1000"
+            ))
+        })?;
+        Ok(Self {
+            key: key.to_owned(),
+            value: parse_value(text, &format!("--set {key}"))?,
+            text: text.to_owned(),
+            source: format!("--set {given}"),
+        })
+    }
+
+    /// `key` set to `value` at a place that messages call `source`.
+    pub fn new(key: &str, value: Value, source: String) -> Self {
+        Self {
+            key: key.to_owned(),
+            text: value.to_string(),
+            value,
+            source,
+        }
+    }
+
+    /// The dotted key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What messages call it.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+/// `experiment` with every assignment of `set` applied in order.
+///
+/// # Errors
+/// [`Error::Input`] that says which assignment is wrong, and names the nearest key.
+pub fn apply(experiment: Experiment, set: &[Assignment]) -> Result<Experiment> {
     if set.is_empty() {
         return Ok(experiment);
     }
     let mut tree = serde_json::to_value(&experiment)
         .map_err(|e| Error::input(format!("the configuration cannot be overridden: {e}")))?;
     for assignment in set {
-        let (key, text) = assignment.split_once('=').ok_or_else(|| {
-            Error::input(format!(
-                "--set {assignment}: expected key=value, such as --set pretrain_flow.steps=1000"
-            ))
-        })?;
-        let value = parse_value(text, &format!("--set {key}"))?;
-        replace(&mut tree, key, value, text)
-            .map_err(|why| Error::input(format!("--set {assignment}: {why}")))?;
+        replace(&mut tree, assignment)
+            .map_err(|why| Error::input(format!("{}: {why}", assignment.source)))?;
     }
     serde_path_to_error::deserialize(&tree).map_err(|e| explain(&e, set))
 }
 
-/// Puts `value` at the dotted `key`.
-fn replace(tree: &mut Value, key: &str, value: Value, text: &str) -> Result<(), String> {
-    let (parents, last) = match key.rsplit_once('.') {
+/// Puts the assignment's value at its key.
+fn replace(tree: &mut Value, assignment: &Assignment) -> Result<(), String> {
+    let (parents, last) = match assignment.key.rsplit_once('.') {
         Some((parents, last)) => (parents.split('.').collect(), last),
-        None => (Vec::new(), key),
+        None => (Vec::new(), assignment.key.as_str()),
     };
+    let value = assignment.value.clone();
     if last.is_empty() || parents.iter().any(|p: &&str| p.is_empty()) {
         return Err("the key is empty or has an empty part".into());
     }
@@ -58,7 +107,9 @@ fn replace(tree: &mut Value, key: &str, value: Value, text: &str) -> Result<(), 
         Value::Object(map) => {
             let is_text = map.get(last).is_some_and(Value::is_string);
             let value = match value {
-                Value::Number(_) | Value::Bool(_) if is_text => Value::String(text.into()),
+                Value::Number(_) | Value::Bool(_) if is_text => {
+                    Value::String(assignment.text.clone())
+                }
                 value => value,
             };
             map.insert(last.into(), value);
@@ -92,8 +143,8 @@ fn not_a_section(path: &[&str]) -> String {
     format!("`{}` is a value, not a section", path.join("."))
 }
 
-/// Serde's message about a tree, in the words of the person who wrote `--set`.
-fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[String]) -> Error {
+/// Serde's message about a tree, in the words of the person who wrote the assignments.
+fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[Assignment]) -> Error {
     let path = error.path().to_string();
     let message = error.inner().to_string();
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
@@ -131,8 +182,19 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[String]
         }
         _ => format!("{section}: {message}"),
     };
-    let given = set.iter().map(|s| format!("--set {s}"));
-    Error::input(format!("{}: {wrong}", given.collect::<Vec<_>>().join(" ")))
+    let sources: Vec<&str> = blamed(set, section).iter().map(|a| a.source()).collect();
+    Error::input(format!("{}: {wrong}", sources.join(" ")))
+}
+
+/// The assignments around `path`, or all of them if there are none.
+fn blamed<'a>(set: &'a [Assignment], path: &str) -> Vec<&'a Assignment> {
+    let around = |a: &&Assignment| path.starts_with(&a.key) || a.key.starts_with(path);
+    let near: Vec<&Assignment> = set.iter().filter(around).collect();
+    if near.is_empty() {
+        set.iter().collect()
+    } else {
+        near
+    }
 }
 
 fn with_hint(message: String, word: &str, expected: &[&str]) -> String {
@@ -153,8 +215,9 @@ mod tests {
 
     fn set(assignments: &[&str]) -> Result<Experiment> {
         let base = yaml::parse(TEXT, "x.yaml").unwrap();
-        let set: Vec<String> = assignments.iter().map(|s| (*s).to_owned()).collect();
-        apply(base, &set)
+        let set: Result<Vec<Assignment>> =
+            assignments.iter().map(|s| Assignment::parse(s)).collect();
+        apply(base, &set?)
     }
 
     fn message(assignment: &str) -> String {
@@ -208,6 +271,14 @@ mod tests {
         assert!(message("seed.x=1").contains("`seed` is a value, not a section"));
         assert!(message("seed").contains("expected key=value"));
         assert!(message("seed=.nan").contains(".nan"));
+    }
+
+    #[test]
+    fn only_the_wrong_assignment_is_blamed() {
+        let wrong = set(&["seed=3", "pretrain_flow.steps=many", "name=b"]);
+        let message = wrong.unwrap_err().to_string();
+        let blamed = "--set pretrain_flow.steps=many: pretrain_flow.steps: invalid type";
+        assert!(message.starts_with(blamed), "{message}");
     }
 
     #[test]

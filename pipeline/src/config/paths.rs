@@ -8,16 +8,7 @@ use std::path::{Component, Path, PathBuf};
 pub fn make_absolute(experiment: &mut Experiment, file: &Path) -> Result<()> {
     let file = std::path::absolute(file).map_err(|e| Error::file(file, e))?;
     let folder = file.parent().unwrap_or(Path::new("/"));
-    let mut paths = Vec::new();
-    if let Some(stage) = &mut experiment.pretrain_flow {
-        paths.extend(stage.inputs_mut());
-    }
-    if let Some(stage) = &mut experiment.train_autoencoder {
-        paths.extend(stage.inputs_mut());
-    }
-    for path in paths {
-        *path = normal(&folder.join(&*path));
-    }
+    experiment.change_paths(|path| *path = normal(&folder.join(&*path)));
     if let Some(flow) = &mut experiment.flow
         && !is_fingerprint_prefix(flow)
     {
@@ -36,6 +27,11 @@ pub fn is_fingerprint_prefix(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// `path` as `file` names it: relative to the folder of `file`.
+pub fn beside(file: &Path, path: &Path) -> PathBuf {
+    normal(&file.parent().unwrap_or(Path::new("")).join(path))
 }
 
 /// Removes `.` and `..` where that needs no look at the file system's links: a `..` is only removed

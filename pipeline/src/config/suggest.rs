@@ -5,18 +5,35 @@ pub fn did_you_mean<S: AsRef<str>>(
     word: &str,
     candidates: impl IntoIterator<Item = S>,
 ) -> Option<String> {
+    let near = by_distance(word, candidates).filter(|(distance, candidate)| {
+        *distance <= (word.chars().count().max(candidate.len()) / 3).max(1)
+    });
+    nearest_of(near)
+}
+
+/// The candidate nearest to `word`, however far.
+pub fn nearest<S: AsRef<str>>(
+    word: &str,
+    candidates: impl IntoIterator<Item = S>,
+) -> Option<String> {
+    nearest_of(by_distance(word, candidates))
+}
+
+fn by_distance<S: AsRef<str>>(
+    word: &str,
+    candidates: impl IntoIterator<Item = S>,
+) -> impl Iterator<Item = (usize, String)> {
     let lower = word.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|c| {
-            let candidate = c.as_ref().to_owned();
-            (strsim::damerau_levenshtein(&lower, &candidate), candidate)
-        })
-        .filter(|(distance, candidate)| {
-            *distance <= (word.chars().count().max(candidate.len()) / 3).max(1)
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    candidates.into_iter().map(move |candidate| {
+        let candidate = candidate.as_ref().to_owned();
+        let other = candidate.to_lowercase();
+        (strsim::damerau_levenshtein(&lower, &other), candidate)
+    })
+}
+
+fn nearest_of(candidates: impl Iterator<Item = (usize, String)>) -> Option<String> {
+    let nearest = candidates.min_by_key(|(distance, _)| *distance);
+    nearest.map(|(_, candidate)| candidate)
 }
 
 /// "`a`, `b` or `c`".
@@ -39,6 +56,8 @@ mod tests {
         assert_eq!(did_you_mean("wieght", keys).as_deref(), Some("weight"));
         assert_eq!(did_you_mean("Draws", keys).as_deref(), Some("draws"));
         assert_eq!(did_you_mean("temperature", keys), None);
+        assert_eq!(nearest("WEIGHTS", keys).as_deref(), Some("weight"));
+        assert!(nearest("temperature", keys).is_some());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub fn read(file: &Path) -> Result<String> {
     let wrong = |why: String| Error::input(format!("{}: {why}", file.display()));
     let handle = File::open(file).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => wrong(format!(
-            "no such configuration file{}; expected an experiment in YAML, such as configs/digits.yaml",
+            "no such configuration file{}; expected a YAML file, such as configs/digits.yaml",
             near(file)
         )),
         _ => wrong(e.to_string()),

@@ -49,7 +49,7 @@ fn branches(store: &Store, manifest: &Manifest, indent: &str, depth: usize, out:
             }
             State::Whole(now) => ("", Some(now)),
         };
-        let title = format!("{} {}{note}", upstream.stage, upstream.fingerprint);
+        let title = format!("{} {}{note}", upstream.name(), upstream.fingerprint);
         leaves.push(Leaf::Artifact(title, found));
     }
     let last = leaves.len().saturating_sub(1);

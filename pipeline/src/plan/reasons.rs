@@ -1,7 +1,7 @@
 //! What changed since an experiment last ran a stage.
 
 use crate::config::flatten;
-use crate::store::{Key, Manifest, RunFolder};
+use crate::store::{FORMAT, Key, Manifest, RunFolder};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -9,15 +9,19 @@ use std::collections::BTreeMap;
 /// read was computed again since, with another result.
 pub fn stale_upstream(manifest: &Manifest, key: &Key) -> Option<String> {
     for upstream in &key.upstream {
-        let Some(recorded) = manifest.upstream.iter().find(|u| u.stage == upstream.stage) else {
-            return Some(format!("it does not record the {} it read", upstream.stage));
+        let mut recorded = manifest.upstream.iter();
+        let Some(recorded) = recorded.find(|u| u.role == Some(upstream.role)) else {
+            return Some(format!(
+                "it does not record the {} it read",
+                upstream.name()
+            ));
         };
         match Manifest::read(&upstream.dir) {
-            Err(why) => return Some(format!("{}: {why}", upstream.stage)),
+            Err(why) => return Some(format!("{}: {why}", upstream.name())),
             Ok(now) if now.contents() != recorded.contents => {
                 return Some(format!(
                     "{} was computed again with another result: contents {} -> {}",
-                    upstream.stage,
+                    upstream.name(),
                     short(&recorded.contents),
                     short(&now.contents())
                 ));
@@ -43,9 +47,15 @@ pub fn since_last(run: &RunFolder, key: &Key) -> Vec<String> {
     let Ok(last) = Manifest::read(&last) else {
         return vec!["never run with this configuration".into()];
     };
+    if last.format != FORMAT {
+        return vec![format!(
+            "the format of artifacts changed: {} -> {FORMAT}",
+            last.format
+        )];
+    }
     let mut reasons = differences(&last, key);
     if reasons.is_empty() {
-        reasons.push("made by another version of the artifact format".into());
+        reasons.push("never run with this configuration".into());
     }
     reasons
 }
@@ -89,19 +99,22 @@ fn differences(last: &Manifest, key: &Key) -> Vec<String> {
         }
     }
     for upstream in &key.upstream {
-        let old = last.upstream.iter().find(|u| u.stage == upstream.stage);
+        let mut old = last.upstream.iter();
+        let old = old.find(|u| u.role == Some(upstream.role));
         match old {
             Some(old) if old.fingerprint == upstream.fingerprint => {}
             Some(old) => reasons.push(format!(
                 "{} changes: {} -> {}",
-                upstream.stage, old.fingerprint, upstream.fingerprint
+                upstream.name(),
+                old.fingerprint,
+                upstream.fingerprint
             )),
-            None => reasons.push(format!("{} is new", upstream.stage)),
+            None => reasons.push(format!("{} is new", upstream.name())),
         }
     }
     for old in &last.upstream {
-        if !key.upstream.iter().any(|u| u.stage == old.stage) {
-            reasons.push(format!("{} is gone", old.stage));
+        if !key.upstream.iter().any(|u| Some(u.role) == old.role) {
+            reasons.push(format!("{} is gone", old.name()));
         }
     }
     reasons

@@ -1,7 +1,7 @@
 //! The figures of a stage as Markdown: plain ones as a list, those of regions (`region: figure`) side by
 //! side, a figure with its interval (`figure, 2.5 %` and `figure, 97.5 %`) in one cell.
 
-use super::{markdown, number};
+use super::{RegionVerdict, is_verdict, markdown, number, short_name};
 
 /// One or two tables, the second for regions.
 pub fn figures_tables(figures: &[(String, f64)]) -> String {
@@ -13,7 +13,7 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
             plain.push(vec![name.clone(), number(*value)]);
             continue;
         };
-        if bound(label).is_some() {
+        if is_bound(label) {
             continue; // shown with its figure
         }
         if !regions.contains(&region) {
@@ -28,7 +28,7 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
         figures.iter().find(|f| f.0 == name).map(|f| f.1)
     };
     let cell = |region: &str, label: &str| {
-        let value = get(region, label).map_or(String::new(), number);
+        let value = get(region, label).map_or(String::new(), |v| shown(label, v));
         let limits = BOUNDS.map(|bound| get(region, &format!("{label}{bound}")));
         match limits {
             [Some(low), Some(high)] => format!("{value} [{low:.3}, {high:.3}]"),
@@ -44,7 +44,8 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
         let mut rows = vec![std::iter::once(String::new()).chain(header).collect()];
         for label in labels {
             let cells = regions.iter().map(|region| cell(region, label));
-            rows.push(std::iter::once(label.to_owned()).chain(cells).collect());
+            let label = short_name(label).to_owned();
+            rows.push(std::iter::once(label).chain(cells).collect());
         }
         if !out.is_empty() {
             out.push('\n');
@@ -54,11 +55,20 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
     out
 }
 
+/// The value of the figure `name` as people read it: a number, or the word that it stands for.
+pub fn shown(name: &str, value: f64) -> String {
+    match RegionVerdict::of(value) {
+        Some(verdict) if is_verdict(name) => verdict.word().to_owned(),
+        _ => number(value),
+    }
+}
+
 /// What the names of an interval's limits end in.
 const BOUNDS: [&str; 2] = [", 2.5 %", ", 97.5 %"];
 
-fn bound(label: &str) -> Option<&'static str> {
-    BOUNDS.into_iter().find(|bound| label.ends_with(bound))
+/// True for the name of one end of a figure's interval.
+pub fn is_bound(name: &str) -> bool {
+    BOUNDS.iter().any(|bound| name.ends_with(bound))
 }
 
 #[cfg(test)]
@@ -73,6 +83,10 @@ mod tests {
             figure("grid: Pearson, 2.5 %", 0.4),
             figure("grid: Pearson, 97.5 %", 0.6),
             figure("latents: points", 8.0),
+            figure(
+                "grid: uniform, verdict (2 holds, 1 ranks only, 0 fails)",
+                1.0,
+            ),
             figure("evaluations", 12.0),
         ]);
         assert_eq!(
@@ -82,10 +96,11 @@ mod tests {
 |-------------|-------|
 | evaluations | 12    |
 
-|         | grid                   | latents |
-|---------|------------------------|---------|
-| Pearson | 0.50000 [0.400, 0.600] |         |
-| points  |                        | 8       |
+|                  | grid                   | latents |
+|------------------|------------------------|---------|
+| Pearson          | 0.50000 [0.400, 0.600] |         |
+| points           |                        | 8       |
+| uniform, verdict | ranks only             |         |
 "
         );
     }

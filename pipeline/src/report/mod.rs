@@ -4,8 +4,10 @@ mod figures;
 mod numbers;
 mod summary;
 mod table;
+mod verdict;
 
-pub use figures::figures_tables;
-pub use numbers::{bytes, duration, number};
+pub use figures::{figures_tables, is_bound};
+pub use numbers::{bytes, duration, number, with_spread};
 pub use summary::Summary;
 pub use table::{columns, markdown};
+pub use verdict::{RegionVerdict, is_verdict, short_name};

@@ -17,6 +17,16 @@ pub fn number(value: f64) -> String {
     format!("{value:.after$}")
 }
 
+/// `mean ± deviation`, with two digits of the deviation and as many decimals of the mean.
+pub fn with_spread(mean: f64, deviation: f64) -> String {
+    let digits = 1.0 - deviation.log10().floor();
+    if !(mean.is_finite() && deviation > 0.0 && deviation.is_finite() && digits <= 8.0) {
+        return format!("{} ± {}", number(mean), number(deviation));
+    }
+    let digits = digits.max(0.0) as usize;
+    format!("{mean:.digits$} ± {deviation:.digits$}")
+}
+
 /// A duration from milliseconds to days.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
@@ -64,6 +74,20 @@ mod tests {
                 shown.starts_with(text.trim_end_matches('6')),
                 "{shown} for {text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_spread_decides_the_digits() {
+        for (mean, deviation, text) in [
+            (22.416, 0.1834, "22.42 ± 0.18"),
+            (0.006_531, 0.000_023_4, "0.006531 ± 0.000023"),
+            (1234.5, 321.0, "1234 ± 321"),
+            (1.5, 0.0, "1.5000 ± 0"),
+            (f64::NAN, 1.0, "NaN ± 1"),
+            (1.0, f64::NAN, "1 ± NaN"),
+        ] {
+            assert_eq!(with_spread(mean, deviation), text);
         }
     }
 

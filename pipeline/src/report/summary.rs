@@ -2,7 +2,7 @@
 
 use super::{duration, figures_tables};
 use crate::config::Loaded;
-use crate::store::{Manifest, RunFolder};
+use crate::store::{Manifest, RunFolder, Stage};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The summary of `loaded`, whose stages left `manifests`.
-    pub fn new(loaded: &Loaded, folder: &RunFolder, manifests: &[Manifest]) -> Self {
+    /// The summary of `loaded`, whose stages left the manifests `stages`.
+    pub fn new(loaded: &Loaded, folder: &RunFolder, stages: Vec<Manifest>) -> Self {
         let experiment = &loaded.experiment;
         let mut description = format!("seed {}", experiment.seed);
         if let Some(flow) = &experiment.flow {
@@ -26,7 +26,7 @@ impl Summary {
         Self {
             title: experiment.name.clone(),
             description,
-            stages: manifests.to_vec(),
+            stages,
             folder: folder.path().to_owned(),
         }
     }
@@ -34,6 +34,17 @@ impl Summary {
     /// Where the run is.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The manifests of its stages, in order.
+    pub fn stages(&self) -> &[Manifest] {
+        &self.stages
+    }
+
+    /// The figures of `stage`; none if the experiment has no such stage.
+    pub fn figures(&self, stage: Stage) -> &[(String, f64)] {
+        let found = self.stages.iter().find(|s| s.stage == stage);
+        found.map_or(&[], |s| &s.figures.0)
     }
 
     /// The whole summary.

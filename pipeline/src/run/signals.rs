@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The signal received, if any, wherever it was listened for.
 static RECEIVED: AtomicUsize = AtomicUsize::new(0);
@@ -17,8 +17,19 @@ pub struct Signals {
 
 impl Signals {
     /// Starts to listen. From now on the first signal is only noted, and a second one ends the
-    /// process at once.
+    /// process at once. A process listens once, however often it is told to.
     pub fn listen() -> Result<Self> {
+        static LISTENING: Mutex<Option<Signals>> = Mutex::new(None);
+        let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signals) = &*listening {
+            return Ok(signals.clone());
+        }
+        let signals = Self::register()?;
+        *listening = Some(signals.clone());
+        Ok(signals)
+    }
+
+    fn register() -> Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         let signal = Arc::new(AtomicUsize::new(0));
         for number in [SIGINT, SIGTERM] {

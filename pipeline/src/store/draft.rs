@@ -113,6 +113,7 @@ impl Draft {
             .map(|u| {
                 let inside = self.store.artifact(u.stage, &u.fingerprint) == u.dir;
                 Ok(UpstreamRecord {
+                    role: Some(u.role),
                     stage: u.stage,
                     fingerprint: u.fingerprint.clone(),
                     contents: Manifest::read(&u.dir)?.contents(),

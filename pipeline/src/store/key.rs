@@ -1,9 +1,11 @@
 //! What an artifact is computed from, and the fingerprint of that.
 
 use super::digests::FileRecord;
-use super::{FORMAT, Stage};
+use super::{FORMAT, Role, Stage};
+use crate::config::{did_you_mean, list};
+use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything that decides what a stage computes. Two equal keys are one artifact.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,19 +18,53 @@ pub struct Key {
     pub seed: u64,
     /// Dotted key, path and content of each input file; the path is not part of the identity.
     pub inputs: Vec<(String, PathBuf, FileRecord)>,
-    /// The artifacts it reads.
+    /// The artifacts it reads, each in a role of its own.
     pub upstream: Vec<Upstream>,
 }
 
 /// An artifact that a stage reads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
+    /// What for.
+    pub role: Role,
     /// Its stage.
     pub stage: Stage,
     /// Its fingerprint.
     pub fingerprint: String,
     /// Where it is, or will be.
     pub dir: PathBuf,
+}
+
+impl Upstream {
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        self.role.of(self.stage)
+    }
+
+    /// Where its file `name` is; `key` is where the configuration asks for it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it holds no such file, with the files it holds.
+    pub fn file(&self, key: &str, name: &Path) -> Result<PathBuf> {
+        let path = self.dir.join(name);
+        if path.is_file() {
+            return Ok(path);
+        }
+        let mut held: Vec<String> = (self.dir.read_dir().into_iter().flatten().flatten())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| name.ends_with(".h5"))
+            .collect();
+        held.sort();
+        let hint = did_you_mean(&name.to_string_lossy(), &held);
+        Err(Error::input(format!(
+            "{key}.file: found {}, expected a file of {} {}, which holds {}{}",
+            name.display(),
+            self.stage,
+            self.fingerprint,
+            list(&held),
+            hint.map_or(String::new(), |h| format!("; did you mean `{h}`?")),
+        )))
+    }
 }
 
 impl Key {
@@ -42,7 +78,7 @@ impl Key {
         let upstream: Map<String, Value> = self
             .upstream
             .iter()
-            .map(|u| (u.stage.name().to_owned(), json!(u.fingerprint)))
+            .map(|u| (u.role.name().to_owned(), json!(u.fingerprint)))
             .collect();
         let identity = json!({
             "format": FORMAT,
@@ -95,6 +131,7 @@ mod tests {
                 },
             )],
             upstream: vec![Upstream {
+                role: Role::Flow,
                 stage: Stage::PretrainFlow,
                 fingerprint: "0123".into(),
                 dir: "/x".into(),
@@ -114,12 +151,13 @@ mod tests {
 
     #[test]
     fn everything_else_does() {
-        let changes: [fn(&mut Key); 5] = [
+        let changes: [fn(&mut Key); 6] = [
             |k| k.stage = Stage::EstimateNll,
             |k| k.config["steps"] = json!(4),
             |k| k.seed = 1,
             |k| k.inputs[0].2.digest = "bb".into(),
             |k| k.upstream[0].fingerprint = "4567".into(),
+            |k| k.upstream[0].role = Role::Features,
         ];
         for change in changes {
             let mut other = key();

@@ -5,7 +5,7 @@
 use super::clock::Timestamp;
 use super::digests::FileRecord;
 use super::key::Key;
-use super::{FORMAT, Stage};
+use super::{FORMAT, Role, Stage};
 use latent_align_stages::{Error, Result};
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -95,6 +95,9 @@ pub struct InputRecord {
 /// An artifact a stage read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpstreamRecord {
+    /// What for; not recorded before format 2.
+    #[serde(default)]
+    pub role: Option<Role>,
     /// Its stage.
     pub stage: Stage,
     /// Its fingerprint.
@@ -104,6 +107,16 @@ pub struct UpstreamRecord {
     /// Where it was, if outside this store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+}
+
+impl UpstreamRecord {
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        match self.role {
+            Some(role) => role.of(self.stage),
+            None => self.stage.to_string(),
+        }
+    }
 }
 
 impl Manifest {

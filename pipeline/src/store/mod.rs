@@ -10,6 +10,7 @@ mod draft;
 mod key;
 mod lock;
 mod manifest;
+mod role;
 mod runs;
 mod verify;
 
@@ -18,7 +19,8 @@ pub use draft::{Draft, Outcome};
 pub use key::{Key, Upstream};
 pub use lock::Lock;
 pub use manifest::{MANIFEST, Manifest};
-pub use runs::RunFolder;
+pub use role::Role;
+pub use runs::{RunFolder, write_whole};
 pub use verify::{State, state_of, verify_digests};
 
 use latent_align_stages::{Error, Result};
@@ -27,43 +29,53 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The layout and meaning of artifacts. Part of every fingerprint; a reader refuses a newer one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A stage by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
+    /// Trains a classifier.
+    TrainClassifier,
     /// Pretrains (or imports) a flow.
     PretrainFlow,
     /// Trains an autoencoder against a flow.
     TrainAutoencoder,
     /// Estimates likelihoods under a flow.
     EstimateNll,
+    /// Measures how useful latents are.
+    EvaluateLatents,
 }
 
 impl Stage {
     /// In the order in which they run.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 5] = [
+        Self::TrainClassifier,
         Self::PretrainFlow,
         Self::TrainAutoencoder,
         Self::EstimateNll,
+        Self::EvaluateLatents,
     ];
 
     /// The name of its folder.
     pub fn name(self) -> &'static str {
         match self {
+            Self::TrainClassifier => "train-classifier",
             Self::PretrainFlow => "pretrain-flow",
             Self::TrainAutoencoder => "train-autoencoder",
             Self::EstimateNll => "estimate-nll",
+            Self::EvaluateLatents => "evaluate-latents",
         }
     }
 
     /// The name of its section in a configuration.
     pub fn section(self) -> &'static str {
         match self {
+            Self::TrainClassifier => "train_classifier",
             Self::PretrainFlow => "pretrain_flow",
             Self::TrainAutoencoder => "train_autoencoder",
             Self::EstimateNll => "estimate_nll",
+            Self::EvaluateLatents => "evaluate_latents",
         }
     }
 }

@@ -39,8 +39,9 @@ impl RunFolder {
         })
     }
 
-    /// Makes `stage` lead to `artifact`, relative when that lies in the store.
-    pub fn link(&self, stage: Stage, artifact: &Path) -> Result<()> {
+    /// Makes `stage` lead to `artifact`, relative when that lies in the store; says whether it led
+    /// elsewhere before.
+    pub fn link(&self, stage: Stage, artifact: &Path) -> Result<bool> {
         let inside = artifact.strip_prefix(&self.root);
         let target = match inside {
             Ok(inside) => Path::new("../..").join(inside),
@@ -48,14 +49,15 @@ impl RunFolder {
         };
         let link = self.dir.join(stage.name());
         if std::fs::read_link(&link).is_ok_and(|found| found == target) {
-            return Ok(());
+            return Ok(false);
         }
         let failed = |e| Error::file(&link, e);
         std::fs::create_dir_all(&self.dir).map_err(failed)?;
-        let temporary = self.temporary(stage.name());
+        let temporary = temporary(&self.dir, stage.name());
         let _ = std::fs::remove_file(&temporary);
         std::os::unix::fs::symlink(&target, &temporary).map_err(failed)?;
-        std::fs::rename(&temporary, &link).map_err(failed)
+        std::fs::rename(&temporary, &link).map_err(failed)?;
+        Ok(true)
     }
 
     /// Removes the link of a stage that the experiment no longer has.
@@ -68,20 +70,26 @@ impl RunFolder {
 
     /// Writes `text` to the file `name`, all of it or nothing; leaves an equal file alone.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
-        let file = self.dir.join(name);
-        if std::fs::read_to_string(&file).is_ok_and(|found| found == text) {
-            return Ok(());
-        }
-        let failed = |e| Error::file(&file, e);
-        std::fs::create_dir_all(&self.dir).map_err(failed)?;
-        let temporary = self.temporary(name);
-        std::fs::write(&temporary, text).map_err(failed)?;
-        std::fs::rename(&temporary, &file).map_err(failed)
+        write_whole(&self.dir, name, text)
     }
+}
 
-    fn temporary(&self, name: &str) -> PathBuf {
-        self.dir.join(format!(".{name}.tmp-{}", std::process::id()))
+/// Writes `text` to the file `name` in the folder `dir`, all of it or nothing; leaves an equal file
+/// alone.
+pub fn write_whole(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let file = dir.join(name);
+    if std::fs::read_to_string(&file).is_ok_and(|found| found == text) {
+        return Ok(());
     }
+    let failed = |e| Error::file(&file, e);
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    let temporary = temporary(dir, name);
+    std::fs::write(&temporary, text).map_err(failed)?;
+    std::fs::rename(&temporary, &file).map_err(failed)
+}
+
+fn temporary(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!(".{name}.tmp-{}", std::process::id()))
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ fn the_printed_defaults_are_a_configuration_that_resolves_to_itself() {
     project.write(
         "minimal.yaml",
         "name: example\npretrain_flow: {features: {file: features.h5}}\n\
-         train_autoencoder: {data: {file: images.h5}, latent: {width: 16}}\nestimate_nll: {}\n",
+         train_autoencoder: {data: {file: images.h5}, latent: {width: 16}}\nestimate_nll: {}\n\
+         train_classifier: {data: {file: images.h5}}\nevaluate_latents: {}\n",
     );
     let minimal = project.run(&["config", "minimal.yaml"]);
     assert_eq!(minimal.stdout, resolved.stdout);
@@ -53,6 +54,8 @@ fn the_schema_is_json_with_every_section() {
         "pretrain_flow",
         "train_autoencoder",
         "estimate_nll",
+        "train_classifier",
+        "evaluate_latents",
     ] {
         assert!(schema["properties"][key].is_object(), "{key}");
     }

@@ -1,50 +1,11 @@
 //! Whole runs on tiny inputs.
 
-use crate::project::{Outcome, Project, starting_with, wait_until};
+use crate::project::{Outcome, Project, signal, starting_with, wait_until};
+use crate::tiny::{CONFIG, noise, project};
 use std::process::Child;
-
-const CONFIG: &str = "\
-name: tiny
-pretrain_flow:
-  features: {file: features.h5}
-  network: {width: 16, blocks: 1, frequencies: 8}
-  steps: 20
-  batch: 32
-  times: 8
-  evaluate_every: 10
-  evaluation_points: 64
-  samples: 16
-  nll_points: 8
-train_autoencoder:
-  data: {file: vectors.h5, dataset: vectors}
-  architecture: {kind: dense, widths: [8]}
-  latent: {width: 2}
-  regulariser: {kind: alignment, weight: 0.1, draws: 2}
-  steps: 20
-  batch: 16
-  evaluate_every: 10
-estimate_nll: {points: 8, draws: 4, tolerance: 0.01, bootstrap: 100, grid_cells: 0}
-";
 
 /// Training that lasts longer than any test.
 const FOREVER: [&str; 2] = ["--set", "pretrain_flow.steps=100000000"];
-
-/// Numbers without a pattern, the same on every machine.
-fn noise(row: usize, column: usize) -> f32 {
-    let mut x = (row * 31 + column + 1) as u64;
-    for _ in 0..3 {
-        x = (x ^ (x >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-    (x >> 40) as f32 / (1u64 << 24) as f32
-}
-
-fn project() -> Project {
-    let project = Project::new();
-    project.write("tiny.yaml", CONFIG);
-    project.write_features("features.h5", "features", 400, 2, noise);
-    project.write_features("vectors.h5", "vectors", 200, 4, noise);
-    project
-}
 
 fn run(project: &Project, more: &[&str]) -> Outcome {
     let arguments: Vec<&str> = ["run", "tiny.yaml"].iter().chain(more).copied().collect();
@@ -183,15 +144,6 @@ fn start_training(project: &Project) -> Child {
         starting_with(&folder, ".tmp-").is_some_and(|t| t.join("metrics.parquet").exists())
     });
     child
-}
-
-fn signal(child: &Child, name: &str) {
-    let command = format!("kill -{name} {}", child.id());
-    let status = std::process::Command::new("sh")
-        .arg("-c")
-        .arg(command)
-        .status();
-    assert!(status.unwrap().success());
 }
 
 #[test]

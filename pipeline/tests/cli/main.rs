@@ -3,11 +3,16 @@
 mod configuration;
 mod defaults;
 mod end_to_end;
+mod evaluating;
 mod importing;
 mod inspecting;
 mod planning;
 mod project;
 mod python;
+mod references;
 #[cfg(feature = "remote")]
 mod remote;
+mod requiring;
+mod sweeping;
+mod tiny;
 mod usage;

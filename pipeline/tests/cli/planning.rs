@@ -28,7 +28,7 @@ fn commit(project: &Project, stage: &str, fingerprint: &str, manifest: &str) {
     project.write(
         &format!("{place}/manifest.yaml"),
         format!(
-            "format: 1\nstage: {stage}\nfingerprint: {fingerprint}\n\
+            "format: 2\nstage: {stage}\nfingerprint: {fingerprint}\n\
              started: 2026-01-01T00:00:00Z\nfinished: 2026-01-01T00:00:01Z\nseconds: 1.0\n\
              figures: {{held-out loss: 2.5}}\nseed: 0\ndevice: cpu\nprogram: {{version: 0.1.0}}\n\
              outputs:\n  weights.safetensors: {{digest: aa, size: 5}}\n{manifest}"
@@ -173,7 +173,7 @@ fn a_changed_upstream_is_the_reason() {
         .replace("train_autoencoder:", "config:")
         .replace(&project.path("b.h5").display().to_string(), "\"\"");
     let manifest = format!(
-        "{config}upstream:\n- {{stage: pretrain-flow, fingerprint: \"{old}\", contents: ff}}\n"
+        "{config}upstream:\n- {{role: flow, stage: pretrain-flow, fingerprint: \"{old}\", contents: ff}}\n"
     );
     commit(&project, "train-autoencoder", &autoencoder, &manifest);
 

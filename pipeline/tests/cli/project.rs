@@ -63,12 +63,21 @@ impl Project {
     ) -> &Self {
         let _no_fork = FORK.lock().unwrap();
         let file = hdf5::File::create(self.path(file)).unwrap();
-        let dataset = file
-            .new_dataset::<T>()
-            .shape(shape.to_vec())
-            .create(dataset)
-            .unwrap();
-        dataset.write_raw(values).unwrap();
+        fill(&file, dataset, shape, values);
+        self
+    }
+
+    /// One more dataset in an HDF5 file.
+    pub fn add_dataset<T: hdf5::H5Type>(
+        &self,
+        file: &str,
+        dataset: &str,
+        shape: &[usize],
+        values: &[T],
+    ) -> &Self {
+        let _no_fork = FORK.lock().unwrap();
+        let file = hdf5::File::open_rw(self.path(file)).unwrap();
+        fill(&file, dataset, shape, values);
         self
     }
 
@@ -145,6 +154,14 @@ impl std::fmt::Display for Outcome {
     }
 }
 
+fn fill<T: hdf5::H5Type>(file: &hdf5::File, dataset: &str, shape: &[usize], values: &[T]) {
+    let dataset = file
+        .new_dataset::<T>()
+        .shape(shape.to_vec())
+        .create(dataset);
+    dataset.unwrap().write_raw(values).unwrap();
+}
+
 /// Waits for `found` to be true.
 #[track_caller]
 pub fn wait_until(what: &str, mut found: impl FnMut() -> bool) {
@@ -153,6 +170,13 @@ pub fn wait_until(what: &str, mut found: impl FnMut() -> bool) {
         assert!(started.elapsed() < Duration::from_secs(120), "no {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Sends the signal `name` to `child`.
+pub fn signal(child: &Child, name: &str) {
+    let command = format!("kill -{name} {}", child.id());
+    let status = Command::new("sh").arg("-c").arg(command).status();
+    assert!(status.unwrap().success());
 }
 
 /// The first folder under `folder` whose name starts with `prefix`.

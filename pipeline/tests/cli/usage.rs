@@ -5,7 +5,19 @@ use crate::project::Project;
 #[test]
 fn help_documents_every_exit_code() {
     let help = Project::new().run(&["--help"]);
-    help.expect(0, &["Exit codes:", "0 ", "1 ", "2 ", "130 ", "143 "]);
+    help.expect(
+        0,
+        &[
+            "Exit codes:",
+            "0 ",
+            "1 ",
+            "2 ",
+            "3 ",
+            "101 ",
+            "130 ",
+            "143 ",
+        ],
+    );
 }
 
 #[test]

@@ -119,7 +119,10 @@ mod tests {
                 let y = y.require_grad();
                 let mut rng = Streams::new(3).at("draws", 0);
                 let weighted = Weighted::new(weighting);
-                (alignment_loss(&network, y.clone(), weighted, 4, &mut rng), y)
+                (
+                    alignment_loss(&network, y.clone(), weighted, 4, &mut rng),
+                    y,
+                )
             };
             let value = |values: &[f64]| to_f64(loss(values).0).unwrap()[0];
             let (at, y) = loss(&values);

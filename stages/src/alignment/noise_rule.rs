@@ -30,7 +30,9 @@ pub struct NodeNoise {
 /// Nodes and directions k a node that make at most `draws` draws of width d: all directions where that
 /// leaves enough nodes.
 pub fn layout(draws: usize, width: usize) -> (usize, usize) {
-    let directions = width.min((draws / FEWEST_NODES).saturating_sub(1) / 2).max(1);
+    let directions = width
+        .min((draws / FEWEST_NODES).saturating_sub(1) / 2)
+        .max(1);
     let nodes = (draws / (2 * directions + 1)).max(FEWEST_NODES);
     (nodes, directions)
 }

@@ -160,7 +160,8 @@ fn bounds(features: &[f32], width: usize, margin: f64) -> Vec<(f32, f32)> {
 
 /// A regular grid of `cells` x `cells` points, row by row.
 fn grid(x: (f32, f32), y: (f32, f32), cells: usize) -> Vec<f32> {
-    let line = |(low, high): (f32, f32), i: usize| low + (high - low) * i as f32 / (cells - 1) as f32;
+    let line =
+        |(low, high): (f32, f32), i: usize| low + (high - low) * i as f32 / (cells - 1) as f32;
     (0..cells)
         .flat_map(|row| (0..cells).flat_map(move |column| [line(x, column), line(y, row)]))
         .collect()

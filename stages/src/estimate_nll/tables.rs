@@ -11,7 +11,9 @@ pub fn points_table(measured: &[Measured]) -> Table {
         measured.iter().flat_map(values).collect()
     };
     let or_missing = |m: &Measured, values: Option<&Vec<f64>>| {
-        values.cloned().unwrap_or_else(|| vec![f64::NAN; m.region.count()])
+        values
+            .cloned()
+            .unwrap_or_else(|| vec![f64::NAN; m.region.count()])
     };
     let mut table = Table::default();
     table.text(
@@ -103,7 +105,8 @@ pub fn agreement_table(measured: &[Measured]) -> Table {
             );
         }
     }
-    let text = |f: for<'a> fn(&Row<'a>) -> &'a str| rows.iter().map(|row| f(row).to_owned()).collect();
+    let text =
+        |f: for<'a> fn(&Row<'a>) -> &'a str| rows.iter().map(|row| f(row).to_owned()).collect();
     let float = |f: fn(&Interval) -> f64| rows.iter().map(|row| f(&row.interval)).collect();
     let mut table = Table::default();
     table.text("region", text(|row| row.region));
@@ -135,7 +138,13 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
             standard_error(&m.likelihoods.nll, m.region.group),
         );
         if !m.likelihoods.errors.is_empty() {
-            let mean_square = mean(&m.likelihoods.errors.iter().map(|e| e * e).collect::<Vec<_>>());
+            let mean_square = mean(
+                &m.likelihoods
+                    .errors
+                    .iter()
+                    .map(|e| e * e)
+                    .collect::<Vec<_>>(),
+            );
             add("standard error of a point's divergence", mean_square.sqrt());
         }
         if let Some(analytic) = &m.analytic {

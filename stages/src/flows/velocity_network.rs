@@ -427,15 +427,21 @@ mod tests {
         let device = Device::flex();
         let field = network(DType::F64, &device);
         let x = points(7, DType::F64, &device);
-        let directions: Tensor<3> =
-            from_f32(Streams::new(4).normal("z", 0, 7 * 3 * 5), [7, 3, 5], &device).cast(DType::F64);
+        let directions: Tensor<3> = from_f32(
+            Streams::new(4).normal("z", 0, 7 * 3 * 5),
+            [7, 3, 5],
+            &device,
+        )
+        .cast(DType::F64);
         let (_, along) = field.velocity_and_jvps(x.clone(), 0.4, directions.clone());
         let expected = difference_jvps(&field, x.clone(), 0.4, directions);
         for (a, b) in to_f64(along).unwrap().iter().zip(expected) {
             assert!((a - b).abs() < 1e-5 * b.abs().max(1.0), "{a} {b}");
         }
         // along the axes: the trace is the divergence
-        let axes = Tensor::<2>::eye(5, &device).cast(DType::F64).unsqueeze::<3>();
+        let axes = Tensor::<2>::eye(5, &device)
+            .cast(DType::F64)
+            .unsqueeze::<3>();
         let (_, columns) = field.velocity_and_jvps(x.clone(), 0.4, axes.repeat_dim(0, 7));
         let columns = to_f64(columns).unwrap();
         let (_, divergence) = field.velocity_and_divergence(x, 0.4);

@@ -234,7 +234,10 @@ mod tests {
             order / f64::sqrt(free_x * free_y)
         };
         let noise = Streams::new(4).normal("test", 0, 120);
-        let x: Vec<f64> = noise[..60].iter().map(|v| f64::from((v * 2.0).round())).collect();
+        let x: Vec<f64> = noise[..60]
+            .iter()
+            .map(|v| f64::from((v * 2.0).round()))
+            .collect();
         let y: Vec<f64> = (noise[60..].iter().zip(&x))
             .map(|(v, x)| (f64::from(*v) + 0.5 * x).round())
             .collect();
@@ -246,7 +249,9 @@ mod tests {
     #[test]
     fn bias_and_rmse_are_those_of_the_difference() {
         let x: Vec<f64> = (0..50).map(f64::from).collect();
-        let y: Vec<f64> = (0..50).map(|i| f64::from(i) + if i % 2 == 0 { 1.0 } else { 3.0 }).collect();
+        let y: Vec<f64> = (0..50)
+            .map(|i| f64::from(i) + if i % 2 == 0 { 1.0 } else { 3.0 })
+            .collect();
         let a = agreement(&x, &y, 1, 100, Streams::new(0));
         assert!((a.bias.value + 2.0).abs() < 1e-12);
         assert!((a.rmse.value - 5f64.sqrt()).abs() < 1e-12);

@@ -340,11 +340,15 @@ mod tests {
             divergence: Divergence::Hutchinson { probes: 64 },
             ..exact
         };
-        let solve = |solver| negative_log_likelihood(&field, x.clone(), solver, |_| Ok(())).unwrap();
+        let solve =
+            |solver| negative_log_likelihood(&field, x.clone(), solver, |_| Ok(())).unwrap();
         let (exact, estimated) = (solve(&exact), solve(&estimated));
         let mut squares = 0.0;
         for ((a, b), error) in exact.nll.iter().zip(&estimated.nll).zip(&estimated.errors) {
-            assert!(*error > 0.0 && (a - b).abs() < 4.0 * error, "{a} {b} {error}");
+            assert!(
+                *error > 0.0 && (a - b).abs() < 4.0 * error,
+                "{a} {b} {error}"
+            );
             squares += ((a - b) / error).powi(2) / n as f64;
         }
         // the standard errors are neither too small nor too large
@@ -374,14 +378,21 @@ mod tests {
                 solved.nll[i / d]
             };
             let difference = (at(1e-4) - at(-1e-4)) / 2e-4;
-            assert!((found[i] - difference).abs() < 1e-4, "{} {difference}", found[i]);
+            assert!(
+                (found[i] - difference).abs() < 1e-4,
+                "{} {difference}",
+                found[i]
+            );
         }
         let (mixture, mean, scale) = gaussian(d);
         let field = ExactMixture::new(&mixture, DType::F64, &device);
         let found = nll_gradient(&field, points(&values, &device), 1e-9, || Ok(())).unwrap();
         for (i, g) in found.iter().enumerate() {
             let expected = (values[i] - mean[i % d]) / scale[i % d].powi(2);
-            assert!((g - expected).abs() < 1e-5 * expected.abs().max(1.0), "{g} {expected}");
+            assert!(
+                (g - expected).abs() < 1e-5 * expected.abs().max(1.0),
+                "{g} {expected}"
+            );
         }
     }
 

@@ -1,0 +1,111 @@
+//! `--require holds`: an exit code for whether the alignment loss stands in for the NLL.
+
+use crate::config::{Experiment, did_you_mean, list};
+use crate::failure::Unmet;
+use crate::report::{RegionVerdict, Summary};
+use crate::store::Stage;
+use anyhow::Result;
+use clap::Args;
+use latent_align_stages::Error;
+use latent_align_stages::alignment::{RegulariserConfig, Weighting};
+
+/// What is required where none is named.
+const REGIONS: [&str; 2] = ["held-out features", "encoder latents"];
+
+/// What a run must show.
+#[derive(Debug, Args)]
+pub struct Requirement {
+    /// Exit with 3 if the alignment loss does less in a region of estimate-nll
+    #[arg(long, value_name = "VERDICT", value_enum)]
+    require: Option<RegionVerdict>,
+    /// A region that --require is about; may be repeated [default: held-out features, encoder latents]
+    #[arg(long, value_name = "REGION", requires = "require")]
+    require_in: Vec<String>,
+    /// The weighting of the alignment loss that --require is about [default: that of the
+    /// autoencoder's regulariser, or likelihood where it has none]
+    #[arg(long, value_name = "WEIGHTING", requires = "require", value_parser = ["uniform", "likelihood"])]
+    require_of: Option<String>,
+}
+
+impl Requirement {
+    /// Refuses to require what `experiment` cannot show, before it runs.
+    ///
+    /// # Errors
+    /// [`Error::Input`].
+    pub fn check_experiment(&self, experiment: &Experiment) -> Result<()> {
+        if self.require.is_some() && experiment.estimate_nll.is_none() {
+            return Err(Error::input(
+                "--require: the experiment has no `estimate_nll` section, which gives the verdicts; add one",
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Whether the run of `experiment` that `summary` is of shows what is required.
+    ///
+    /// # Errors
+    /// [`Unmet`] with each region and its verdict; [`Error::Input`] where a region has none.
+    pub fn check(&self, experiment: &Experiment, summary: &Summary) -> Result<()> {
+        let Some(required) = self.require else {
+            return Ok(());
+        };
+        let weighting = self.weighting(experiment);
+        let mut all = RegionVerdict::all(summary.figures(Stage::EstimateNll));
+        all.retain(|verdict| verdict.1 == weighting);
+        let names: Vec<&str> = all.iter().map(|verdict| verdict.0).collect();
+        let regions = self.regions(&names)?;
+        let found: Vec<(&str, Option<RegionVerdict>)> = (all.iter())
+            .filter(|(region, ..)| regions.contains(region))
+            .map(|(region, _, verdict)| (*region, *verdict))
+            .collect();
+        if found.iter().all(|(_, verdict)| *verdict >= Some(required)) {
+            return Ok(());
+        }
+        let word = |v: Option<RegionVerdict>| v.map_or("no verdict", RegionVerdict::word);
+        let told = found.iter().map(|(r, v)| format!("{r}: {}", word(*v)));
+        Err(Unmet(format!(
+            "--require {}: under the {weighting} weighting found {}; everything was computed and written",
+            required.option(),
+            told.collect::<Vec<_>>().join(", ")
+        ))
+        .into())
+    }
+
+    fn weighting(&self, experiment: &Experiment) -> String {
+        let autoencoder = experiment.train_autoencoder.as_ref();
+        match (&self.require_of, autoencoder.map(|a| &a.regulariser)) {
+            (Some(given), _) => given.clone(),
+            (None, Some(RegulariserConfig::Alignment { weighting, .. })) => weighting.to_string(),
+            (None, _) => Weighting::Likelihood.to_string(),
+        }
+    }
+
+    /// The regions that are required, out of those that have a verdict.
+    fn regions<'a>(&'a self, all: &[&str]) -> latent_align_stages::Result<Vec<&'a str>> {
+        let lacks = |region: &str| !all.contains(&region);
+        if let Some(unknown) = self.require_in.iter().find(|region| lacks(region)) {
+            let hint = did_you_mean(unknown, all);
+            return Err(Error::input(format!(
+                "--require-in: estimate-nll gives no verdict on `{unknown}`, expected {}{}",
+                list(all),
+                hint.map_or(String::new(), |h| format!("; did you mean `{h}`?"))
+            )));
+        }
+        if !self.require_in.is_empty() {
+            return Ok(self.require_in.iter().map(String::as_str).collect());
+        }
+        let usual: Vec<&str> = REGIONS
+            .into_iter()
+            .filter(|region| !lacks(region))
+            .collect();
+        if usual.is_empty() {
+            return Err(Error::input(format!(
+                "--require: estimate-nll gives no verdict on {}; name a region with --require-in, out of {}",
+                list(&REGIONS),
+                list(all)
+            )));
+        }
+        Ok(usual)
+    }
+}

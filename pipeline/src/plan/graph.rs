@@ -1,0 +1,272 @@
+//! From an experiment to the graph of stages that it needs, those of other experiments included.
+
+use super::circle::Chain;
+use super::reasons;
+use super::{Member, Plan, Planned, Verdict, stale_upstream};
+use crate::config::{self, Loaded, Overrides};
+use crate::job::{Job, Read};
+use crate::store::{Digests, Key, Role, RunFolder, Stage, State, Store, Upstream};
+use latent_align_stages::{Error, Result};
+use std::path::Path;
+
+/// Plans the experiment `loaded` against what `store` holds.
+///
+/// # Errors
+/// [`Error::Input`] when an input file, the finished flow, or an experiment that is read is not there
+/// or not right, and when experiments read each other in a circle.
+pub fn make(loaded: &Loaded, store: &Store, digests: &mut Digests) -> Result<Plan> {
+    let mut planner = Planner {
+        store,
+        digests,
+        experiments: vec![Member {
+            loaded: loaded.clone(),
+            has_folder: true,
+            nodes: Vec::new(),
+            finished_flow: None,
+        }],
+        nodes: Vec::new(),
+        chain: Chain::default(),
+    };
+    if loaded.experiment.flow.is_some() {
+        planner.artifact(0, Stage::PretrainFlow, Role::Flow)?;
+    }
+    for stage in Stage::ALL {
+        planner.node(0, stage)?;
+    }
+    for member in &mut planner.experiments {
+        let nodes = &planner.nodes;
+        member.nodes.sort_by_key(|node| nodes[*node].key.stage);
+    }
+    Ok(Plan {
+        experiments: planner.experiments,
+        nodes: planner.nodes,
+    })
+}
+
+struct Planner<'a> {
+    store: &'a Store,
+    digests: &'a mut Digests,
+    experiments: Vec<Member>,
+    nodes: Vec<Planned>,
+    chain: Chain,
+}
+
+impl Planner<'_> {
+    /// The number of the node that is `stage` of the experiment `member`, planned with all it reads;
+    /// none if the experiment has no such stage.
+    fn node(&mut self, member: usize, stage: Stage) -> Result<Option<usize>> {
+        let planned = self.experiments[member].nodes.iter().copied();
+        if let Some(node) = planned.clone().find(|n| self.nodes[*n].key.stage == stage) {
+            return Ok(Some(node));
+        }
+        let experiment = &self.experiments[member].loaded.experiment;
+        let seed = experiment.seed;
+        let Some(job) = Job::of(experiment, stage) else {
+            return Ok(None);
+        };
+        if self.chain.holds(member, stage) {
+            let file = |member: usize| self.experiments[member].loaded.file.as_path();
+            return Err(self.chain.closed_by(member, stage, file));
+        }
+        self.chain.enter(member, stage);
+        let upstream = self.upstream(member, &job)?;
+        self.chain.leave();
+        let key = key(&job, seed, upstream, self.digests).map_err(|e| self.within(member, e))?;
+        let fingerprint = key.fingerprint();
+        let same = |n: &Planned| n.key.stage == stage && n.fingerprint == fingerprint;
+        let node = match self.nodes.iter().position(same) {
+            Some(node) => node,
+            None => {
+                let verdict = self.verdict(member, &key);
+                self.nodes.push(Planned {
+                    member,
+                    job,
+                    key,
+                    fingerprint,
+                    verdict,
+                });
+                self.nodes.len() - 1
+            }
+        };
+        self.experiments[member].nodes.push(node);
+        Ok(Some(node))
+    }
+
+    /// The artifacts that `job` of the experiment `member` reads, planned.
+    fn upstream(&mut self, member: usize, job: &Job) -> Result<Vec<Upstream>> {
+        let mut upstream = Vec::new();
+        for read in job.reads() {
+            let section = job.stage().section();
+            let key = match read.key {
+                "" => section.to_owned(),
+                key => format!("{section}.{key}"),
+            };
+            let home = match &read.experiment {
+                Some(file) => self.other(file).map_err(|e| {
+                    let e = e.under(&key);
+                    self.within(member, e)
+                })?,
+                None => member,
+            };
+            match self.artifact(home, read.stage, read.role)? {
+                Some(artifact) => upstream.push(artifact),
+                None if read.optional => {}
+                None => return Err(self.within(member, self.lacking(home, &read, &key))),
+            }
+        }
+        Ok(upstream)
+    }
+
+    /// The artifact of `stage` of the experiment `member`, to be read in `role`.
+    fn artifact(&mut self, member: usize, stage: Stage, role: Role) -> Result<Option<Upstream>> {
+        let home = &self.experiments[member];
+        if stage == Stage::PretrainFlow
+            && let Some(given) = &home.loaded.experiment.flow
+        {
+            let flow = match &home.finished_flow {
+                Some(flow) => flow.clone(),
+                None => finished_flow(self.store, given).map_err(|e| self.within(member, e))?,
+            };
+            self.experiments[member].finished_flow = Some(flow.clone());
+            return Ok(Some(Upstream { role, ..flow }));
+        }
+        let node = self.node(member, stage)?.map(|node| &self.nodes[node]);
+        Ok(node.map(|node| Upstream {
+            role,
+            stage,
+            dir: self.store.artifact(stage, &node.fingerprint),
+            fingerprint: node.fingerprint.clone(),
+        }))
+    }
+
+    /// The number of the experiment in `file`, as the file has it but for seed and device, which are
+    /// those of the experiment that was asked for.
+    fn other(&mut self, file: &Path) -> Result<usize> {
+        let same = |m: &Member| same_file(&m.loaded.file, file);
+        let found = self.experiments.iter().skip(1).position(same);
+        if let Some(found) = found {
+            return Ok(found + 1);
+        }
+        let mut loaded = config::load(file, &Overrides::default())?;
+        let asked = &self.experiments[0].loaded;
+        let other = &mut loaded.experiment;
+        if other.seed != asked.experiment.seed {
+            other.seed = asked.experiment.seed;
+            // Its own seed's results keep the folder of its name.
+            other.name = format!("{}.seed{}", other.name, other.seed);
+        }
+        other.device.clone_from(&asked.experiment.device);
+        let namesake = self.experiments.iter().position(|m| m.name() == other.name);
+        if let Some(namesake) = namesake {
+            let namesake = &self.experiments[namesake].loaded.file;
+            if !same_file(namesake, file) {
+                return Err(Error::input(format!(
+                    "{}: its name is `{}`, as that of {}; give one of them another name",
+                    file.display(),
+                    other.name,
+                    namesake.display()
+                )));
+            }
+        }
+        self.experiments.push(Member {
+            loaded,
+            has_folder: namesake.is_none(),
+            nodes: Vec::new(),
+            finished_flow: None,
+        });
+        Ok(self.experiments.len() - 1)
+    }
+
+    fn lacking(&self, home: usize, read: &Read, key: &str) -> Error {
+        let section = read.stage.section();
+        Error::input(format!(
+            "{key}: {} has no `{section}` section, which this reads; add one",
+            self.experiments[home].loaded.file.display(),
+        ))
+    }
+
+    /// `error` with the file of the experiment, if that is not the one that was asked for.
+    fn within(&self, member: usize, error: Error) -> Error {
+        match member {
+            0 => error,
+            other => error.under(&self.experiments[other].loaded.file.display().to_string()),
+        }
+    }
+
+    fn verdict(&self, member: usize, key: &Key) -> Verdict {
+        let runs = |u: &Upstream| {
+            let mut running = self.nodes.iter().filter(|n| n.must_run());
+            running.any(|n| n.key.stage == u.stage && n.fingerprint == u.fingerprint)
+        };
+        let upstream: Vec<String> = (key.upstream.iter())
+            .filter(|u| runs(u))
+            .map(|u| format!("{} runs again", u.name()))
+            .collect();
+        match self.store.state(key) {
+            State::Whole(manifest) if upstream.is_empty() => match stale_upstream(&manifest, key) {
+                Some(reason) => Verdict::Run(vec![reason]),
+                None => Verdict::UpToDate(manifest),
+            },
+            State::Whole(_) => Verdict::Run(upstream),
+            State::Damaged(why) => Verdict::Run(vec![format!("its artifact is damaged: {why}")]),
+            State::Absent => {
+                let folder = RunFolder::of(self.store, self.experiments[member].name());
+                Verdict::Run(reasons::since_last(&folder, key))
+            }
+        }
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+fn key(job: &Job, seed: u64, upstream: Vec<Upstream>, digests: &mut Digests) -> Result<Key> {
+    let (config, paths) = job.identity()?;
+    let mut inputs = Vec::new();
+    for (key, path) in paths {
+        let record = digests.of(&path);
+        let record = record.map_err(|e| e.under(&format!("{}.{key}", job.stage().section())))?;
+        inputs.push((key, path, record));
+    }
+    Ok(Key {
+        stage: job.stage(),
+        config,
+        seed,
+        inputs,
+        upstream,
+    })
+}
+
+fn finished_flow(store: &Store, flow: &str) -> Result<Upstream> {
+    let dir = if config::is_fingerprint_prefix(flow) {
+        store
+            .find(Some(Stage::PretrainFlow), flow)
+            .map_err(|e| e.under("flow"))?
+    } else {
+        Path::new(flow).to_owned()
+    };
+    let wrong = |why: &str| {
+        Error::input(format!(
+            "flow: {}: {why}; expected a finished pretrain-flow artifact",
+            dir.display()
+        ))
+    };
+    match crate::store::state_of(&dir) {
+        State::Absent => Err(wrong("no such folder")),
+        State::Damaged(why) => Err(wrong(&why)),
+        State::Whole(m) if m.stage != Stage::PretrainFlow => {
+            Err(wrong(&format!("an artifact of {}", m.stage)))
+        }
+        State::Whole(manifest) => {
+            let inside = store.artifact(manifest.stage, &manifest.fingerprint);
+            let same = inside.canonicalize().ok() == dir.canonicalize().ok();
+            Ok(Upstream {
+                role: Role::Flow,
+                stage: manifest.stage,
+                fingerprint: manifest.fingerprint,
+                dir: if same && inside.exists() { inside } else { dir },
+            })
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The run folders of a plan's experiments: links to what each stage left, configuration, summary.
+
+use crate::config::Loaded;
+use crate::plan::Plan;
+use crate::report::Summary;
+use crate::store::{Key, Manifest, RunFolder, Stage, Store};
+use anyhow::{Context as _, Result};
+
+/// The run folders of a plan, the first that of the experiment that was asked for.
+pub struct Folders<'a> {
+    store: &'a Store,
+    members: Vec<Member>,
+}
+
+struct Member {
+    loaded: Loaded,
+    folder: RunFolder,
+    /// Its stages by number.
+    nodes: Vec<usize>,
+    /// Whether it led elsewhere before.
+    changed: bool,
+}
+
+impl<'a> Folders<'a> {
+    /// The folders of `plan`, with links to finished flows and without those of stages that the
+    /// experiment no longer has.
+    pub fn of(plan: &Plan, store: &'a Store) -> Result<Self> {
+        let mut members = Vec::new();
+        for member in plan.experiments.iter().filter(|m| m.has_folder) {
+            let folder = RunFolder::of(store, member.name());
+            let mut changed = !folder.path().join(SUMMARY).exists();
+            if let Some(flow) = &member.finished_flow {
+                changed |= folder.link(Stage::PretrainFlow, &flow.dir)?;
+            }
+            members.push(Member {
+                loaded: member.loaded.clone(),
+                folder,
+                nodes: member.nodes.clone(),
+                changed,
+            });
+        }
+        let asked = &plan.experiments[0];
+        for stage in Stage::ALL {
+            let mut nodes = asked.nodes.iter().map(|n| &plan.nodes[*n]);
+            let given = stage == Stage::PretrainFlow && asked.finished_flow.is_some();
+            if !given && !nodes.any(|n| n.key.stage == stage) {
+                members[0].folder.unlink(stage);
+            }
+        }
+        Ok(Self { store, members })
+    }
+
+    /// Makes every experiment that has the stage `node` lead to its artifact, that of `key`.
+    pub fn link(&mut self, node: usize, key: &Key) -> Result<()> {
+        let artifact = self.store.artifact(key.stage, &key.fingerprint());
+        for member in self.members.iter_mut().filter(|m| m.nodes.contains(&node)) {
+            member.changed |= member.folder.link(key.stage, &artifact)?;
+        }
+        Ok(())
+    }
+
+    /// Writes configurations and summaries, and returns the summary of the experiment that was asked
+    /// for. Another experiment's are written if it leads elsewhere now: it may have been run as a
+    /// whole before, and then they tell more.
+    pub fn describe(&self, manifests: &[Manifest]) -> Result<Summary> {
+        let summary = |member: &Member| {
+            let nodes = member.nodes.iter();
+            let stages: Vec<Manifest> = nodes.map(|n| manifests[*n].clone()).collect();
+            Summary::new(&member.loaded, &member.folder, stages)
+        };
+        for (number, member) in self.members.iter().enumerate() {
+            if number == 0 || member.changed {
+                let config = serde_yaml::to_string(&member.loaded.experiment);
+                let config = config.context("the configuration cannot be written")?;
+                member.folder.write("config.yaml", &config)?;
+                member.folder.write(SUMMARY, &summary(member).markdown())?;
+            }
+        }
+        Ok(summary(&self.members[0]))
+    }
+}
+
+/// The name of a summary in its run folder.
+const SUMMARY: &str = "summary.md";

@@ -1,0 +1,68 @@
+//! What the YAML of a sweep says.
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_yaml::Spanned;
+use std::fmt;
+use std::path::PathBuf;
+
+/// A sweep as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepFile {
+    /// Names the folder under artifacts/sweeps, and starts the names of the trials.
+    pub name: String,
+    /// The experiment that varies, relative to this file.
+    pub base: PathBuf,
+    /// Its variants.
+    pub list: Vec<Variant>,
+    /// Each variant runs once with each.
+    #[serde(default = "one_seed")]
+    pub seeds: Vec<u64>,
+    /// Figures to tabulate, as `stage: figure`; by default those of the last stage.
+    #[serde(default)]
+    pub columns: Vec<String>,
+}
+
+fn one_seed() -> Vec<u64> {
+    vec![0]
+}
+
+/// A variant of an experiment.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// Its name in the table.
+    pub name: String,
+    /// Another experiment than the sweep's `base`, relative to this file.
+    #[serde(default)]
+    pub base: Option<PathBuf>,
+    /// Keys of the experiment and their values.
+    #[serde(default)]
+    pub set: Settings,
+}
+
+/// Dotted keys and their values with the places where these stand, in order.
+#[derive(Debug, Default)]
+pub struct Settings(pub Vec<(String, Spanned<Value>)>);
+
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Settings;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a map of keys such as train_autoencoder.regulariser.weight to values")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Settings, A::Error> {
+                let mut settings = Vec::new();
+                while let Some(setting) = map.next_entry()? {
+                    settings.push(setting);
+                }
+                Ok(Settings(settings))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}

@@ -1,0 +1,105 @@
+//! `run --require`.
+
+use crate::project::Project;
+use crate::tiny::project;
+
+/// `tiny.yaml`, run, and then with these verdicts among the figures of estimate-nll: figures are no
+/// part of what is verified.
+fn with_verdicts(verdicts: &[(&str, &str)]) -> Project {
+    let project = project();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    let path = "artifacts/runs/tiny/estimate-nll/manifest.yaml";
+    let manifest = std::fs::read_to_string(project.path(path)).unwrap();
+    let kept = manifest.lines().filter(|l| !l.contains(", verdict ("));
+    let mut text: String = kept.map(|l| format!("{l}\n")).collect();
+    let figures: String = verdicts
+        .iter()
+        .map(|(region, value)| {
+            format!("  \"{region}, verdict (2 holds, 1 ranks only, 0 fails)\": {value}\n")
+        })
+        .collect();
+    text = text.replacen("figures:\n", &format!("figures:\n{figures}"), 1);
+    project.write(path, text);
+    project
+}
+
+#[test]
+fn less_than_required_is_an_exit_code_of_its_own() {
+    let project = with_verdicts(&[
+        ("held-out features: uniform", "1.0"),
+        ("encoder latents: uniform", "2.0"),
+        ("encoder latents: likelihood", "0.0"),
+        ("grid: uniform", "0.0"),
+    ]);
+    let run = |more: &[&str]| {
+        let arguments: Vec<&str> = ["run", "tiny.yaml"].iter().chain(more).copied().collect();
+        project.run(&arguments)
+    };
+    let plain = run(&[]);
+    plain.expect(0, &["| uniform, verdict", "ranks only", "holds", "fails"]);
+    assert!(!plain.stdout.contains("2 holds"), "{plain}");
+    run(&["--require", "ranks"]).expect(0, &[]);
+    let unmet = run(&["--require", "holds"]);
+    unmet.expect(
+        3,
+        &[
+            "# tiny",
+            "--require holds: under the uniform weighting found held-out features: ranks only, encoder latents: holds",
+        ],
+    );
+    run(&["--require", "holds", "--require-in", "encoder latents"]).expect(0, &[]);
+    run(&["--require", "ranks", "--require-in", "grid"]).expect(
+        3,
+        &["--require ranks: under the uniform weighting found grid: fails"],
+    );
+    run(&["--require", "ranks", "--require-of", "likelihood"]).expect(
+        3,
+        &["under the likelihood weighting found encoder latents: fails"],
+    );
+    run(&["--require", "ranks", "--require-in", "gird"]).expect(
+        2,
+        &[
+            "no verdict on `gird`",
+            "`held-out features`",
+            "did you mean `grid`?",
+        ],
+    );
+}
+
+#[test]
+fn a_verdict_that_is_none_is_not_enough() {
+    let project = with_verdicts(&[("held-out features: uniform", ".nan")]);
+    project
+        .run(&["run", "tiny.yaml", "--require", "ranks"])
+        .expect(3, &["held-out features: no verdict"]);
+}
+
+#[test]
+fn what_estimate_nll_says_can_be_required() {
+    let project = project();
+    let loose = project.run(&["run", "tiny.yaml", "--require", "ranks"]);
+    assert!(matches!(loose.code, Some(0 | 3)), "{loose}");
+    loose.expect(loose.code.unwrap(), &["| uniform, verdict"]);
+}
+
+#[test]
+fn what_cannot_be_required_is_refused_before_anything_runs() {
+    let project = project();
+    project
+        .run(&[
+            "run",
+            "tiny.yaml",
+            "--set",
+            "estimate_nll=null",
+            "--require",
+            "holds",
+        ])
+        .expect(2, &["--require", "`estimate_nll`"]);
+    project
+        .run(&["run", "tiny.yaml", "--require-in", "grid"])
+        .expect(2, &["--require"]);
+    project
+        .run(&["run", "tiny.yaml", "--require", "fails"])
+        .expect(2, &["holds", "ranks"]);
+    assert!(!project.path("artifacts").exists());
+}

@@ -1,0 +1,247 @@
+//! `sweep`: variants and seeds of an experiment, tabulated.
+
+use crate::project::{Project, signal, starting_with, wait_until};
+use crate::tiny::{CONFIG, project};
+use polars::prelude::{ParquetReader, SerReader as _};
+
+const SWEEP: &str = "\
+name: remedies
+base: tiny.yaml
+list:
+  - {name: aligned}
+  - {name: free, set: {train_autoencoder.regulariser: {kind: none}}}
+seeds: [0, 1]
+columns:
+  - \"train-autoencoder: held-out mean squared error\"
+  - \"estimate-nll: encoder latents: points\"
+";
+
+fn with_sweep(text: &str) -> Project {
+    let project = project();
+    project.write("remedies.yaml", text);
+    project
+}
+
+fn counts(project: &Project) -> [usize; 3] {
+    ["pretrain-flow", "train-autoencoder", "estimate-nll"]
+        .map(|stage| project.entries(&format!("artifacts/{stage}")).len())
+}
+
+#[test]
+fn variants_and_seeds_become_a_table_and_are_computed_once() {
+    let project = with_sweep(SWEEP);
+    let first = project.run(&["sweep", "remedies.yaml"]);
+    first.expect(
+        0,
+        &[
+            "trial 4 of 4: remedies.free.seed1",
+            "| variant | trials | train-autoencoder: held-out mean squared error |",
+            "| aligned | 2      | ",
+            "| free    | 2      | ",
+            " ± ",
+            "| 8 ± 0 ",
+        ],
+    );
+    assert!(
+        first
+            .stdout
+            .ends_with("artifacts/sweeps/remedies/table.md\n"),
+        "{first}"
+    );
+    // A flow for each seed, shared by the variants.
+    assert_eq!(counts(&project), [2, 4, 4]);
+    assert_eq!(
+        project.entries("artifacts/runs"),
+        [
+            "remedies.aligned.seed0",
+            "remedies.aligned.seed1",
+            "remedies.free.seed0",
+            "remedies.free.seed1"
+        ]
+    );
+    let table = std::fs::read_to_string(project.path("artifacts/sweeps/remedies/table.md"));
+    assert!(first.stdout.contains(&table.unwrap()));
+    let parquet = project.path("artifacts/sweeps/remedies/table.parquet");
+    let frame = ParquetReader::new(std::fs::File::open(parquet).unwrap());
+    let frame = frame.finish().unwrap();
+    assert_eq!(frame.height(), 4);
+    let seeds = frame.column("seed").unwrap().i64().unwrap();
+    assert_eq!(seeds.get(3), Some(1));
+    for column in [
+        "variant",
+        "failure",
+        "pretrain-flow: held-out flow-matching loss",
+        "train-autoencoder: held-out mean squared error",
+    ] {
+        assert!(frame.column(column).is_ok(), "{column}");
+    }
+
+    let second = project.run(&["sweep", "remedies.yaml"]);
+    second.expect(0, &[]);
+    assert_eq!(
+        second.stdout.matches("Nothing to do").count(),
+        4,
+        "{second}"
+    );
+    assert_eq!(counts(&project), [2, 4, 4]);
+    let end = |text: &str| text[text.find("# remedies\n").unwrap()..].to_owned();
+    assert_eq!(end(&first.stdout), end(&second.stdout));
+}
+
+#[test]
+fn a_failing_trial_is_shown_and_the_others_finish() {
+    let wrong = "- {name: wide, set: {train_autoencoder.latent.width: 3}}\n  - {name: aligned}";
+    let text = SWEEP.replace("- {name: aligned}", wrong);
+    let project = with_sweep(&text);
+    let swept = project.run(&["sweep", "remedies.yaml"]);
+    swept.expect(
+        1,
+        &[
+            "remedies.wide.seed0 failed: ",
+            "| wide    | 0 of 2, 2 failed |",
+            "| aligned | 2 ",
+            "- remedies.wide.seed1 failed: stage train-autoencoder",
+            "latent.width: found 3, expected 2",
+            "2 of 6 trials failed: remedies.wide.seed0, remedies.wide.seed1",
+        ],
+    );
+    assert_eq!(counts(&project), [2, 4, 4]);
+    let table = std::fs::read_to_string(project.path("artifacts/sweeps/remedies/table.md"));
+    assert!(table.unwrap().contains("2 failed"));
+}
+
+#[test]
+fn without_columns_the_figures_of_the_last_stage_are_shown() {
+    let project = with_sweep(
+        "name: one\nbase: tiny.yaml\nlist:\n  - {name: flow, set: {train_autoencoder: null, estimate_nll: null}}\n  \
+         - {name: other, base: other.yaml}\n",
+    );
+    project.write("other.yaml", CONFIG.replace("name: tiny", "name: other"));
+    let swept = project.run(&["sweep", "remedies.yaml", "--set", "pretrain_flow.steps=5"]);
+    swept.expect(
+        0,
+        &[
+            "| pretrain-flow: held-out flow-matching loss |",
+            "| estimate-nll: encoder latents: points |",
+        ],
+    );
+    let table = &swept.stdout[swept.stdout.find("# one\n").unwrap()..];
+    assert!(!table.contains("peak memory"), "{table}");
+    assert!(!table.contains("97.5 %"), "{table}");
+    assert!(!table.contains("±"), "{table}");
+}
+
+#[test]
+fn an_unknown_figure_is_told_after_the_first_trial_with_the_nearest() {
+    let project =
+        with_sweep(&SWEEP.replace("held-out mean squared error", "held-out mean square eror"));
+    let swept = project.run(&["sweep", "remedies.yaml"]);
+    swept.expect(
+        0,
+        &["has no figure `train-autoencoder: held-out mean square eror`; the nearest is `train-autoencoder: held-out mean squared error`"],
+    );
+    assert_eq!(swept.stderr.matches("has no figure").count(), 1, "{swept}");
+}
+
+/// The sweep is refused with `parts`, and nothing ran.
+#[track_caller]
+fn refused(text: &str, parts: &[&str]) {
+    let project = with_sweep(text);
+    project.run(&["sweep", "remedies.yaml"]).expect(2, parts);
+    assert_eq!(counts(&project), [0, 0, 0]);
+}
+
+#[test]
+fn every_trial_is_checked_before_the_first_runs() {
+    let free = "{name: free, set: {train_autoencoder.regulariser: {kind: none}}}";
+    let replaced = |by: &str| SWEEP.replace(free, by);
+    refused(
+        &replaced("{name: free, set: {train_autoencoder.stpes: 3}}"),
+        &[
+            "remedies.yaml: variant `free`: remedies.yaml:5:49: ",
+            "unknown key `stpes`",
+            "did you mean `steps`?",
+        ],
+    );
+    refused(
+        &replaced("{name: free, set: {train_autoencoder.steps: many}}"),
+        &["remedies.yaml:5:49: train_autoencoder.steps: invalid type: string"],
+    );
+    refused(
+        &replaced(
+            "{name: free, set: {train_autoencoder.steps: 0}}\n  - {name: gone, base: gone.yaml}",
+        ),
+        &[
+            "remedies.yaml: 2 problems",
+            "variant `free`: tiny.yaml: train_autoencoder.steps: found 0",
+            "variant `gone`: gone.yaml: no such configuration file",
+        ],
+    );
+    refused(
+        &replaced("{name: free, set: {pretrain_flow.features.file: b.h5}}"),
+        &[
+            "variant `free`: pretrain_flow.features.file: ",
+            "b.h5: no such file",
+        ],
+    );
+    refused(
+        &replaced("{name: free, set: {seed: 3}}"),
+        &[
+            "`seed` cannot be set in a sweep",
+            "list seeds under `seeds`",
+        ],
+    );
+}
+
+#[test]
+fn a_wrong_sweep_is_shown_where_it_stands() {
+    refused(
+        &SWEEP.replace("seeds:", "sedes:"),
+        &[
+            "remedies.yaml:6:1: unknown key `sedes`",
+            "did you mean `seeds`?",
+        ],
+    );
+    refused(
+        &SWEEP
+            .replace("set: {train", "set: [train")
+            .replace("none}}}", "none}]}"),
+        &["remedies.yaml:5:"],
+    );
+    refused(
+        &SWEEP
+            .replace("[0, 1]", "[0, 0]")
+            .replace("name: free", "name: aligned"),
+        &["seeds: found 0 twice", "list.1.name: found aligned again"],
+    );
+    let project = with_sweep(SWEEP);
+    project
+        .run(&["sweep", "remedies.yaml", "--set", "seed=4"])
+        .expect(2, &["--set seed=4", "list seeds under `seeds`"]);
+    project
+        .run(&["sweep", "remedys.yaml"])
+        .expect(2, &["did you mean remedies.yaml?"]);
+}
+
+#[test]
+fn a_signal_stops_the_whole_sweep_and_keeps_what_is_finished() {
+    let forever = "{name: long, set: {train_autoencoder.steps: 100000000}}";
+    let free = "{name: free, set: {train_autoencoder.regulariser: {kind: none}}}";
+    let project = with_sweep(&SWEEP.replace(free, forever));
+    let mut child = project.spawn(&["sweep", "remedies.yaml"]);
+    let folder = project.path("artifacts/train-autoencoder");
+    wait_until("third trial", || {
+        assert_eq!(child.try_wait().unwrap(), None, "the sweep ended");
+        let third = project.path("artifacts/sweeps/remedies/table.md");
+        let rows = std::fs::read_to_string(third).unwrap_or_default();
+        let training = starting_with(&folder, ".tmp-").map(|t| t.join("metrics.parquet"));
+        rows.contains("| aligned | 2 ") && training.is_some_and(|t| t.exists())
+    });
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let table = std::fs::read_to_string(project.path("artifacts/sweeps/remedies/table.md"));
+    assert!(table.unwrap().contains("| long    | 0 of 2 |"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("sweep remedies.yaml"), "{said}");
+}
