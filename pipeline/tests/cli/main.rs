@@ -13,6 +13,7 @@ mod references;
 #[cfg(feature = "remote")]
 mod remote;
 mod requiring;
+mod surrogate;
 mod sweeping;
 mod tiny;
 mod usage;
