@@ -172,7 +172,7 @@ pub fn run(
     context
         .monitor
         .table("agreement", &tables::agreement_table(&measured))?;
-    Ok(summarise(&measured, halving, instruments.flow(), context))
+    Ok(summarise(&measured, halving, &instruments, context))
 }
 
 /// The largest change of an NLL of the first region when every step of the solver is halved.
@@ -200,12 +200,12 @@ const ACCURATE: f64 = 0.01;
 fn summarise(
     measured: &[Measured],
     halving: Option<f64>,
-    flow: &Flow,
+    instruments: &Instruments,
     context: &Context,
 ) -> Summary {
     let mut summary = Summary::default();
     tables::figures(measured, &mut summary);
-    if let Some(log_det) = flow.normaliser.log_abs_det() {
+    if let Some(log_det) = instruments.flow().normaliser.log_abs_det() {
         summary.add("add for NLL in feature space (nats)", -log_det);
     }
     let evaluations = measured
@@ -213,6 +213,7 @@ fn summarise(
         .map(|m| m.likelihoods.evaluations)
         .sum::<u64>();
     summary.add("velocity and divergence evaluations", evaluations as f64);
+    summary.add("draws behind a point's loss", instruments.draws() as f64);
     if let Some(change) = halving {
         summary.add("largest change of an NLL with halved steps (nats)", change);
         if change > ACCURATE {

@@ -3,7 +3,10 @@
 
 use super::{RegionVerdict, is_verdict, markdown, number, short_name};
 
-/// One or two tables, the second for regions.
+/// Columns of a terminal that tables of regions keep to, where two regions fit at all.
+const WIDTH: usize = 120;
+
+/// A table of plain figures, and as many for regions as keep to a terminal's width.
 pub fn figures_tables(figures: &[(String, f64)]) -> String {
     let mut plain = vec![vec!["figure".to_owned(), "value".to_owned()]];
     let mut regions: Vec<&str> = Vec::new();
@@ -31,7 +34,9 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
         let value = get(region, label).map_or(String::new(), |v| shown(label, v));
         let limits = BOUNDS.map(|bound| get(region, &format!("{label}{bound}")));
         match limits {
-            [Some(low), Some(high)] => format!("{value} [{low:.3}, {high:.3}]"),
+            [Some(low), Some(high)] => {
+                get(region, label).map_or(String::new(), |value| with_interval(value, low, high))
+            }
             _ => value,
         }
     };
@@ -39,20 +44,51 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
     if plain.len() > 1 {
         out.push_str(&markdown(&plain));
     }
-    if !regions.is_empty() {
-        let header = regions.iter().map(|r| (*r).to_owned());
-        let mut rows = vec![std::iter::once(String::new()).chain(header).collect()];
-        for label in labels {
-            let cells = regions.iter().map(|region| cell(region, label));
-            let label = short_name(label).to_owned();
-            rows.push(std::iter::once(label).chain(cells).collect());
+    let columns: Vec<Vec<String>> = (regions.iter())
+        .map(|region| {
+            let cells = labels.iter().map(|label| cell(region, label));
+            std::iter::once((*region).to_owned()).chain(cells).collect()
+        })
+        .collect();
+    let names: Vec<String> = std::iter::once(String::new())
+        .chain(labels.iter().map(|label| short_name(label).to_owned()))
+        .collect();
+    let width = |column: &[String]| {
+        let longest = column.iter().map(|cell| cell.chars().count()).max();
+        longest.unwrap_or(0) + 3
+    };
+    let mut left = columns.as_slice();
+    while !left.is_empty() {
+        let mut used = width(&names) + width(&left[0]);
+        let mut count = 1;
+        while count < left.len() && used + width(&left[count]) < WIDTH {
+            used += width(&left[count]);
+            count += 1;
         }
+        let (now, later) = left.split_at(count);
+        left = later;
+        let row = |i: usize| {
+            let cells = now.iter().map(move |column| column[i].clone());
+            std::iter::once(names[i].clone()).chain(cells).collect()
+        };
+        let present = |row: &Vec<String>| row[1..].iter().any(|cell| !cell.is_empty());
+        let rows: Vec<Vec<String>> = (0..names.len()).map(row).filter(present).collect();
         if !out.is_empty() {
             out.push('\n');
         }
         out.push_str(&markdown(&rows));
     }
     out
+}
+
+/// `value [low, high]` with two digits of the interval's width.
+fn with_interval(value: f64, low: f64, high: f64) -> String {
+    let digits = 1.0 - (high - low).log10().floor();
+    if !value.is_finite() || !digits.is_finite() {
+        return number(value);
+    }
+    let digits = digits.clamp(0.0, 6.0) as usize;
+    format!("{value:.digits$} [{low:.digits$}, {high:.digits$}]")
 }
 
 /// The value of the figure `name` as people read it: a number, or the word that it stands for.
@@ -96,12 +132,26 @@ mod tests {
 |-------------|-------|
 | evaluations | 12    |
 
-|                  | grid                   | latents |
-|------------------|------------------------|---------|
-| Pearson          | 0.50000 [0.400, 0.600] |         |
-| points           |                        | 8       |
-| uniform, verdict | ranks only             |         |
+|                  | grid              | latents |
+|------------------|-------------------|---------|
+| Pearson          | 0.50 [0.40, 0.60] |         |
+| points           |                   | 8       |
+| uniform, verdict | ranks only        |         |
 "
         );
+    }
+
+    #[test]
+    fn many_regions_stand_in_tables_that_fit_a_terminal() {
+        let figures: Vec<(String, f64)> = (0..12)
+            .flat_map(|i| ["a", "b"].map(|l| (format!("region number {i}: {l}"), f64::from(i))))
+            .collect();
+        let tables = figures_tables(&figures);
+        assert!(
+            tables.lines().all(|line| line.chars().count() <= WIDTH),
+            "{tables}"
+        );
+        assert_eq!(tables.matches("region number").count(), 12);
+        assert_eq!(tables.matches("| a ").count(), 2);
     }
 }

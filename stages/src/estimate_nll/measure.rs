@@ -113,6 +113,11 @@ impl<'a> Instruments<'a> {
         &self.flow
     }
 
+    /// Evaluations of the velocity behind a point's loss, under each of [`WEIGHTINGS`].
+    pub fn draws(&self) -> usize {
+        self.draws[0].count()
+    }
+
     /// The solver.
     pub fn solver(&self) -> &Solver {
         &self.solver
@@ -200,8 +205,11 @@ impl<'a> Instruments<'a> {
         let points = self.tensor(points, &self.device.clone().autodiff());
         let field = &self.tracked.network;
         // the graph of a solve is long: the tolerance is that of a direction
-        let tolerance = self.config.tolerance.max(1e-4);
-        let reference = nll_gradient(field, points.clone(), tolerance, &check)?;
+        let solver = Solver {
+            tolerance: self.config.tolerance.max(1e-3),
+            ..self.solver
+        };
+        let reference = nll_gradient(field, points.clone(), &solver, &check)?;
         let mut cosines = Vec::new();
         for draws in &self.draws {
             let gradient = draws.gradient(field, points.clone(), &check)?;

@@ -33,6 +33,14 @@ impl Solver {
             streams: Streams::new(0),
         }
     }
+
+    /// Tangents that ride along with a point of `width` dimensions.
+    fn tangents(&self, width: usize) -> usize {
+        match self.divergence {
+            Divergence::Exact => width,
+            Divergence::Hutchinson { probes } => probes,
+        }
+    }
 }
 
 /// Negative log-likelihoods of points, and what they cost.
@@ -107,19 +115,19 @@ pub fn halving_check(
 pub fn nll_gradient(
     field: &dyn VelocityField,
     points: Tensor<2>,
-    tolerance: f64,
+    solver: &Solver,
     mut check: impl FnMut() -> Result<()>,
 ) -> Result<Vec<f64>> {
-    let ([n, d], solver) = (points.dims(), Solver::exact(tolerance));
-    // The graph keeps every evaluation.
-    let at_once = (ROWS_PER_EVALUATION / 64 / (d + 1)).max(1);
+    let [n, d] = points.dims();
+    // the graph keeps every evaluation of a solve
+    let at_once = (ROWS_PER_EVALUATION / 64 / (solver.tangents(d) + 1)).max(1);
     let mut gradients = Vec::with_capacity(n * d);
     for start in (0..n).step_by(at_once) {
         let y = points.clone().narrow(0, start, at_once.min(n - start));
         let y = y.detach().require_grad();
-        let along = Along::new(field, &solver, &y, start);
-        let solution = along.solve(y.clone(), tolerance, &mut check)?;
-        let total = nll(solution.state).sum();
+        let along = Along::new(field, solver, &y, start);
+        let solution = along.solve(y.clone(), solver.tolerance, &mut check)?;
+        let total = nll(solution.state).mean_dim(1).sum();
         let gradient = y.grad(&total.backward()).expect("the NLL depends on y");
         gradients.extend(to_f64(gradient)?);
     }
@@ -129,11 +137,7 @@ pub fn nll_gradient(
 /// Points [n, d] in chunks of what one evaluation should carry, and where each starts.
 fn chunks(points: &Tensor<2>, solver: &Solver) -> impl Iterator<Item = (usize, Tensor<2>)> {
     let [n, d] = points.dims();
-    let tangents = match solver.divergence {
-        Divergence::Exact => d,
-        Divergence::Hutchinson { probes } => probes,
-    };
-    let size = (ROWS_PER_EVALUATION / (tangents + 1)).max(1);
+    let size = (ROWS_PER_EVALUATION / (solver.tangents(d) + 1)).max(1);
     (0..n)
         .step_by(size)
         .map(move |start| (start, points.clone().narrow(0, start, size.min(n - start))))
@@ -367,7 +371,13 @@ mod tests {
             .collect();
         let points = |v: &[f64], device| from_f64::<2>(v.to_vec(), [n, d], DType::F64, device);
         let field = network(d, &device);
-        let found = nll_gradient(&field, points(&values, &device), 1e-9, || Ok(())).unwrap();
+        let found = nll_gradient(
+            &field,
+            points(&values, &device),
+            &Solver::exact(1e-9),
+            || Ok(()),
+        )
+        .unwrap();
         for i in 0..n * d {
             let at = |h: f64| {
                 let mut v = values.clone();
@@ -386,7 +396,13 @@ mod tests {
         }
         let (mixture, mean, scale) = gaussian(d);
         let field = ExactMixture::new(&mixture, DType::F64, &device);
-        let found = nll_gradient(&field, points(&values, &device), 1e-9, || Ok(())).unwrap();
+        let found = nll_gradient(
+            &field,
+            points(&values, &device),
+            &Solver::exact(1e-9),
+            || Ok(()),
+        )
+        .unwrap();
         for (i, g) in found.iter().enumerate() {
             let expected = (values[i] - mean[i % d]) / scale[i % d].powi(2);
             assert!(
