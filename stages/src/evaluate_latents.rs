@@ -368,8 +368,7 @@ mod tests {
             maximum: data.maximum,
         };
         let device = Device::flex().autodiff();
-        let model = Autoencoder::new(&header, Streams::new(1), &device)
-        .unwrap();
+        let model = Autoencoder::new(&header, Streams::new(1), &device).unwrap();
         let scale = data.scale.clone();
         let mut batches =
             Batches::start(&data.ingest, Part::Train, scale, 64, 1, 1 << 24, 0).unwrap();
@@ -380,7 +379,10 @@ mod tests {
             let decoded = trainer
                 .module
                 .decode(trainer.module.encode(rows.clone()).mean);
-            let loss = model.reconstruction_losses(header.reconstruction, decoded, rows).mean();
+            let model = &trainer.module;
+            let loss = model
+                .reconstruction_losses(header.reconstruction, decoded, rows)
+                .mean();
             trainer = trainer.step(loss.backward());
         }
         let model = trainer.averaged();

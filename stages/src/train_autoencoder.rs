@@ -436,6 +436,8 @@ fn losses(reconstruction: f64, regulariser: f64) -> String {
         ("regulariser", regulariser),
     ];
     let found = named.iter().filter(|(_, value)| value.is_finite());
-    let words: Vec<String> = found.map(|(name, value)| format!("{name} {value:.5}")).collect();
+    let words: Vec<String> = found
+        .map(|(name, value)| format!("{name} {value:.5}"))
+        .collect();
     words.join(", ")
 }

@@ -4,7 +4,7 @@
 //! tree becomes an experiment again, and its types decide.
 
 use super::Experiment;
-use super::suggest::{did_you_mean, list};
+use super::suggest::{did_you_mean, in_words, list};
 use super::yaml::parse_value;
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value};
@@ -146,7 +146,7 @@ fn not_a_section(path: &[&str]) -> String {
 /// Serde's message about a tree, in the words of the person who wrote the assignments.
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[Assignment]) -> Error {
     let path = error.path().to_string();
-    let message = error.inner().to_string();
+    let message = in_words(&error.inner().to_string());
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let section = if path == "." { "" } else { &path };
     let wrong = match quoted.as_slice() {

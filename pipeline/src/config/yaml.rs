@@ -4,7 +4,7 @@
 //! `.inf` are refused, and the text goes straight into the typed struct so that a mistake is shown
 //! where it was made.
 
-use super::suggest::{did_you_mean, list};
+use super::suggest::{did_you_mean, in_words, list};
 use latent_align_stages::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -142,7 +142,7 @@ fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Error {
         serde_yaml::Error::InvalidScalar { ty, .. } => {
             (format!("expected {}", kind_of_number(ty)), None, place)
         }
-        other => (plain(other), None, place),
+        other => (in_words(&plain(other)), None, place),
     };
     let mut out = match place {
         Some((line, column)) => format!("{source}:{line}:{column}: {message}"),

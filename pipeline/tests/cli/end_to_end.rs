@@ -293,14 +293,14 @@ fn free_points_refuse_what_cannot_move_them() {
     project.write(
         "points.yaml",
         "name: points\npretrain_flow:\n  features: {file: features.h5}\n  batch: 32\n  times: 8\ntrain_autoencoder:\n  \
-         architecture: {kind: points, count: 16}\n  latent: {width: 2, tokens: 3}\n  posterior: gaussian\n  \
+         architecture: {kind: points, count: 16}\n  latent: {width: 2, tokens: 3}\n  \
          regulariser: {kind: kl}\n",
     );
     project.run(&["run", "points.yaml"]).expect(
         2,
         &[
             "train_autoencoder.regulariser.kind",
-            "train_autoencoder.posterior",
+            "train_autoencoder.posterior.kind",
             "train_autoencoder.latent.tokens",
         ],
     );
@@ -330,13 +330,21 @@ fn a_convolutional_autoencoder_with_a_gaussian_posterior_and_bernoulli_pixels_ru
         "train_autoencoder.data={file: images.h5, dataset: images}",
         "train_autoencoder.architecture={kind: convolutional, channels: [4, 8]}",
         "train_autoencoder.latent={tokens: 3, width: 2}",
-        "train_autoencoder.posterior=gaussian",
+        "train_autoencoder.posterior={kind: gaussian}",
         "train_autoencoder.reconstruction=bernoulli",
         "train_autoencoder.regulariser={kind: kl, weight: 0.1}",
     ] {
         arguments.extend(["--set", set]);
     }
-    run(&project, &arguments).expect(0, &["held-out reconstruction loss"]);
+    run(&project, &arguments).expect(
+        0,
+        &[
+            "held-out reconstruction loss",
+            "divergence from the prior, N(0, I) (nats)",
+        ],
+    );
+    let plain = ["--set", "train_autoencoder.posterior=gaussian"];
+    run(&project, &plain).expect(2, &["train_autoencoder.posterior", "{kind: ...}"]);
     let vectors = [
         "--set",
         "train_autoencoder.architecture={kind: convolutional}",

@@ -14,6 +14,7 @@ mod references;
 #[cfg(feature = "remote")]
 mod remote;
 mod requiring;
+mod surrogate;
 mod sweeping;
 mod tiny;
 mod usage;

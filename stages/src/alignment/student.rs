@@ -106,7 +106,11 @@ mod tests {
             frequencies: 16,
             time_scale: 10.0,
         };
-        let teacher = perturb(config.init(2, Streams::new(0), &device), 0.3, Streams::new(1));
+        let teacher = perturb(
+            config.init(2, Streams::new(0), &device),
+            0.3,
+            Streams::new(1),
+        );
         let mut student = Student::new(&teacher.clone().no_grad(), 5, 1e-2, 10);
         let points = from_f32::<2>(Streams::new(2).normal("x", 0, 64), [32, 2], &device);
         let gradient = |student: &Student| {

@@ -27,7 +27,10 @@ pub fn energy_test(
     permutations: usize,
     streams: Streams,
 ) -> TwoSample {
-    let rows: Vec<&[f32]> = latents.chunks(width).chain(features.chunks(width)).collect();
+    let rows: Vec<&[f32]> = latents
+        .chunks(width)
+        .chain(features.chunks(width))
+        .collect();
     let (n, total) = (latents.len() / width, rows.len());
     let m = total - n;
     let distances: Vec<f32> = (rows.par_iter())
@@ -57,8 +60,7 @@ pub fn energy_test(
         .into_par_iter()
         .filter(|&permutation| {
             let mut labels: Vec<usize> = (0..total).collect();
-            let (first, _) =
-                labels.partial_shuffle(&mut streams.at("permutation", permutation), n);
+            let (first, _) = labels.partial_shuffle(&mut streams.at("permutation", permutation), n);
             first.sort_unstable();
             of(first) >= energy_distance
         })
@@ -119,7 +121,10 @@ mod tests {
         for latents in [gaussian(0, 200, 0.5, 1.0), gaussian(0, 200, 0.0, 0.5)] {
             let found = test(&latents, &features);
             assert_eq!(found.p_value, 0.01, "{found:?}");
-            assert!(found.energy_distance > 3.0 * found.of_fresh_sample, "{found:?}");
+            assert!(
+                found.energy_distance > 3.0 * found.of_fresh_sample,
+                "{found:?}"
+            );
         }
     }
 

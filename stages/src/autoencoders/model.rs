@@ -10,8 +10,8 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::{sigmoid, softplus};
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
-use std::f64::consts::TAU;
 use serde::{Deserialize, Serialize};
+use std::f64::consts::TAU;
 
 /// The shape of one row of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,8 +229,9 @@ fn discretised_logistic_nll(
     let above = softplus(upper.neg(), 1.0);
     let below = softplus(lower, 1.0);
     let inside = (precision.mul_scalar(-2.0 * half).exp().neg() + 1.0).log();
-    let first = data.clone().lower_elem(half).float(); // x = 0
-    let last = data.greater_elem(1.0 - half).float(); // x = maximum
+    let first = data.clone().lower_elem(half).float().cast(data.dtype()); // x = 0
+    let dtype = data.dtype();
+    let last = data.greater_elem(1.0 - half).float().cast(dtype); // x = maximum
     let middle = (first.clone() + last.clone()).neg() + 1.0;
     // the first bin has no lower end, the last no upper one
     above * (last.neg() + 1.0) + below * (first.neg() + 1.0) - inside * middle

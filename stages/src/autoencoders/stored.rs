@@ -51,8 +51,7 @@ impl Autoencoder {
             )));
         }
         let header: AutoencoderHeader = read_header(&path, FORMAT, "train the autoencoder again")?;
-        let mut autoencoder = Self::new(&header, Streams::new(0), device)
-        .ok_or_else(|| {
+        let mut autoencoder = Self::new(&header, Streams::new(0), device).ok_or_else(|| {
             Error::input(format!(
                 "{}: found free points, expected an autoencoder of data",
                 path.display()
@@ -90,8 +89,7 @@ mod tests {
             },
             maximum: 16.0,
         };
-        let autoencoder = Autoencoder::new(&header, Streams::new(1), &device)
-        .unwrap();
+        let autoencoder = Autoencoder::new(&header, Streams::new(1), &device).unwrap();
         let autoencoder = perturb(autoencoder, 0.3, Streams::new(2)); // biases start at zero
         let dir = tempfile::tempdir().unwrap();
         autoencoder.save(&header, dir.path()).unwrap();

@@ -3,7 +3,7 @@
 use super::outputs::Outputs;
 use super::{CHUNK, streams};
 use crate::alignment::{Draws, RegulariserConfig};
-use crate::autoencoders::Encoding;
+use crate::autoencoders::{Encoding, Reconstruction};
 use crate::context::Summary;
 use crate::error::Result;
 use crate::flows::Flow;
@@ -19,7 +19,7 @@ const DRAWS: usize = 512;
 
 impl Outputs<'_> {
     /// Where the reconstruction is a likelihood and the regulariser a KL divergence: the ELBO of
-    /// held-out rows in nats a row and in bits a dimension, and its two parts. With a flow as the
+    /// held-out rows in nats a row, of whole numbers also in bits a dimension, and its two parts. With a flow as the
     /// prior the divergence is that from the flow's likelihood-weighted bound.
     pub fn elbo(&self, flow: &Flow, summary: &mut Summary) -> Result<()> {
         let reconstruction = self.config.reconstruction;
@@ -31,7 +31,10 @@ impl Outputs<'_> {
         let streams = streams(self.context);
         let draws = weighted.map(|w| Draws::new(w, DRAWS, self.config.latent.width, streams));
         let rows = self.config.held_out.at_most.min(ROWS);
-        let rows = self.data.scale.apply(&self.data.ingest.held_out_rows(rows)?);
+        let rows = self
+            .data
+            .scale
+            .apply(&self.data.ingest.held_out_rows(rows)?);
         let size = self.data.shape.elements();
         let (mut reconstructions, mut divergences) = (Vec::new(), Vec::new());
         for (step, chunk) in rows.chunks(CHUNK * size).enumerate() {
@@ -40,15 +43,22 @@ impl Outputs<'_> {
             let encoding = self.model.encode(rows.clone());
             let latents = encoding.draw(&mut streams.at("elbo", step as u64));
             let decoded = self.model.decode(latents.clone());
-            let losses = self.model.reconstruction_losses(reconstruction, decoded, rows);
+            let losses = self
+                .model
+                .reconstruction_losses(reconstruction, decoded, rows);
             reconstructions.extend(to_f64(losses.flatten::<2>(1, 3).sum_dim(1))?);
             let of_tokens = match &draws {
                 None => to_f64(encoding.kl_of_tokens().expect("checked: it has noise"))?,
                 Some(draws) => {
                     let check = || self.context.check_cancelled();
-                    let nll = draws.estimate(&flow.network, latents.clone(), check)?.values;
+                    let nll = draws
+                        .estimate(&flow.network, latents.clone(), check)?
+                        .values;
                     let density = to_f64(log_density(&encoding, latents))?;
-                    nll.iter().zip(density).map(|(nll, log_q)| nll + log_q).collect()
+                    nll.iter()
+                        .zip(density)
+                        .map(|(nll, log_q)| nll + log_q)
+                        .collect()
                 }
             };
             let tokens = self.config.latent.tokens;
@@ -57,20 +67,29 @@ impl Outputs<'_> {
         let total: Vec<f64> = (reconstructions.iter().zip(&divergences))
             .map(|(a, b)| a + b)
             .collect();
-        let prior = if to_flow { "flow" } else { "N(0, I)" };
+        let prior = if to_flow { "the flow" } else { "N(0, I)" };
         summary.add("held-out negative ELBO (nats)", mean(&total));
         summary.add("its standard error", standard_error(&total, 1));
         summary.add("of it reconstruction (nats)", mean(&reconstructions));
-        summary.add(format!("of it KL(q || {prior}) (nats)"), mean(&divergences));
-        let bits = mean(&total) / size as f64 / LN_2;
-        summary.add("held-out negative ELBO (bits/dim)", bits);
+        summary.add(
+            format!("of it divergence from the prior, {prior} (nats)"),
+            mean(&divergences),
+        );
+        // of a Bernoulli likelihood of grey values bits have no meaning
+        if reconstruction == Reconstruction::DiscretisedLogistic {
+            let bits = mean(&total) / size as f64 / LN_2;
+            summary.add("held-out negative ELBO (bits/dim)", bits);
+        }
         Ok(())
     }
 }
 
 /// `log q(z)` of each of `latents` [n, d] under its posterior in nats [n, 1].
 fn log_density(encoding: &Encoding, latents: Tensor<2>) -> Tensor<2> {
-    let log_variance = encoding.log_variance.clone().expect("checked: it has noise");
+    let log_variance = encoding
+        .log_variance
+        .clone()
+        .expect("checked: it has noise");
     let square = (latents - encoding.mean.clone()).square() / log_variance.clone().exp();
     let terms = square + log_variance + TAU.ln();
     terms.sum_dim(1).mul_scalar(-0.5)

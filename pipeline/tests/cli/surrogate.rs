@@ -1,0 +1,204 @@
+//! Whether the loss is a surrogate, and the remedies against collapse, on tiny inputs.
+
+use crate::project::{Outcome, Project};
+use crate::tiny;
+
+/// Samples of the ring and an experiment with free points on it.
+fn ring() -> Project {
+    let project = Project::new();
+    let generate = [
+        "features",
+        "generate",
+        "gaussian_ring",
+        "--out",
+        "ring.h5",
+        "--count",
+        "1000",
+    ];
+    project.run(&generate).expect(0, &[]);
+    project.write(
+        "ring.yaml",
+        "\
+name: ring
+pretrain_flow:
+  features: {file: ring.h5}
+  normalisation: {centre: false, whiten: global}
+  network: {width: 16, blocks: 1, frequencies: 16}
+  batch: 64
+  times: 16
+  steps: 40
+  evaluation_points: 256
+  samples: 16
+  nll_points: 16
+train_autoencoder:
+  architecture: {kind: points, count: 64}
+  latent: {width: 2}
+  regulariser: {kind: alignment, weight: 1.0}
+  steps: 20
+estimate_nll: {points: 64, box_points: 16, grid_cells: 5, draws: 1024, bootstrap: 100, gradient_points: 8}
+",
+    );
+    project
+}
+
+fn run(project: &Project, sets: &[&str]) -> Outcome {
+    let mut arguments = vec!["run", "ring.yaml"];
+    for set in sets {
+        arguments.extend(["--set", set]);
+    }
+    project.run(&arguments)
+}
+
+/// The first number in the row of the summary that starts with `label`.
+fn figure(outcome: &Outcome, label: &str) -> f64 {
+    let row = (outcome.stdout.lines())
+        .find(|line| line.starts_with(&format!("| {label} ")))
+        .unwrap_or_else(|| panic!("no row `{label}` in\n{outcome}"));
+    let cell = row.split('|').nth(2).unwrap();
+    let number = cell.split_whitespace().next().unwrap();
+    number.parse().unwrap()
+}
+
+#[test]
+fn every_region_is_measured_under_both_weightings() {
+    let project = ring();
+    let found = run(&project, &[]);
+    let mut parts = vec![
+        "held-out features",
+        "encoder latents",
+        "uniform box",
+        "grid",
+    ];
+    let labels: Vec<String> = ["uniform", "likelihood"]
+        .iter()
+        .flat_map(|w| {
+            [
+                "Pearson",
+                "Spearman",
+                "Kendall",
+                "slope",
+                "gradient cosine",
+                "verdict",
+            ]
+            .map(|figure| format!("{w}, {figure}"))
+        })
+        .collect();
+    parts.extend(labels.iter().map(String::as_str));
+    found.expect(0, &parts);
+    // the exact velocity owes nothing to training
+    let exact = |figure_of: &str| {
+        figure(
+            &found,
+            &format!("exact velocity, likelihood-weighted bound, {figure_of}"),
+        )
+    };
+    assert!(exact("Spearman") >= 0.99 && exact("RMSE") <= 0.15 && exact("bias").abs() <= 0.1);
+    assert!(figure(&found, "exact velocity, alignment loss (uniform), Spearman") < 0.9);
+    assert!(figure(&found, "largest change of an NLL with halved steps (nats)") < 0.01);
+    let tables = "artifacts/runs/ring/";
+    for file in [
+        "estimate-nll/points.parquet",
+        "estimate-nll/agreement.parquet",
+        "train-autoencoder/trajectory.parquet",
+        "train-autoencoder/variances.parquet",
+    ] {
+        assert!(project.path(tables).join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn every_remedy_moves_free_points() {
+    let project = ring();
+    let without = "estimate_nll=null";
+    for remedy in [
+        &["train_autoencoder.regulariser.weighting=likelihood"][..],
+        &[
+            "train_autoencoder.posterior={kind: gaussian}",
+            "train_autoencoder.regulariser={kind: flow_kl}",
+        ],
+        &["train_autoencoder.posterior={kind: fixed_noise, scale: 0.1}"],
+        &["train_autoencoder.regulariser={kind: distribution_matching, weight: 1.0}"],
+    ] {
+        let found = run(&project, &[&[without], remedy].concat());
+        found.expect(
+            0,
+            &[
+                "p-value, same distribution",
+                "energy distance over that of a fresh sample",
+                "latents in a mode over its mass, smallest",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_vae_with_a_flow_prior_reports_bits_a_dimension() {
+    let project = tiny::project();
+    let levels: Vec<u8> = (0..100 * 16).map(|i| (i % 17) as u8).collect();
+    project.write_dataset("images.h5", "images", &[100, 1, 4, 4], &levels);
+    let mut arguments = vec!["run", "tiny.yaml"];
+    for set in [
+        "estimate_nll=null",
+        "train_autoencoder.data={file: images.h5, dataset: images, maximum: 16}",
+        "train_autoencoder.posterior={kind: gaussian}",
+        "train_autoencoder.reconstruction=discretised_logistic",
+        "train_autoencoder.regulariser={kind: flow_kl}",
+    ] {
+        arguments.extend(["--set", set]);
+    }
+    let found = project.run(&arguments);
+    found.expect(0, &["divergence from the prior, the flow"]);
+    let bits = figure(&found, "held-out negative ELBO (bits/dim)");
+    let nats = figure(&found, "held-out negative ELBO (nats)");
+    assert!(
+        (nats / 16.0 / 2f64.ln() / bits - 1.0).abs() < 1e-3,
+        "{nats} {bits}"
+    );
+
+    let vectors = [
+        "--set",
+        "train_autoencoder.reconstruction=discretised_logistic",
+    ];
+    let refused = project.run(&[&["run", "tiny.yaml"], &vectors[..]].concat());
+    refused.expect(2, &["vectors.h5", "u8", "discretised_logistic"]);
+}
+
+#[test]
+fn hutchinsons_estimate_in_double_precision_agrees_with_the_exact_divergence() {
+    let project = ring();
+    let sets = ["train_autoencoder=null", "estimate_nll.precision=f64"];
+    let exact = run(&project, &sets);
+    exact.expect(0, &[]);
+    let divergence = "estimate_nll.divergence={kind: hutchinson, probes: 32}";
+    let estimated = run(&project, &[&sets[..], &[divergence]].concat());
+    estimated.expect(0, &[]);
+    let mean = |outcome| figure(outcome, "mean NLL, ODE (nats)");
+    let error = figure(&estimated, "standard error of a point's divergence") / 8.0; // of 64 points
+    let difference = mean(&exact) - mean(&estimated);
+    assert!(difference.abs() < 4.0 * error, "{difference} {error}");
+}
+
+#[test]
+fn values_out_of_range_name_what_is_expected() {
+    let project = ring();
+    let wrong = run(
+        &project,
+        &[
+            "estimate_nll.truncation=0",
+            "estimate_nll.tolerance=1e-9",
+            "estimate_nll.divergence={kind: hutchinson, probes: 1}",
+            "train_autoencoder.posterior={kind: fixed_noise, scale: 0}",
+            "train_autoencoder.regulariser={kind: flow_kl, draws: 0}",
+        ],
+    );
+    wrong.expect(
+        2,
+        &[
+            "estimate_nll.truncation: found 0",
+            "precision: f64",
+            "estimate_nll.divergence.probes: found 1",
+            "train_autoencoder.posterior.scale: found 0",
+            "train_autoencoder.regulariser.draws: found 0",
+        ],
+    );
+}
