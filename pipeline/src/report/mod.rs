@@ -1,13 +1,15 @@
-//! What people read about runs: numbers, tables, summaries.
+//! What people read about runs: numbers, tables, figures, summaries.
 
 mod figures;
 mod numbers;
+mod plots;
 mod summary;
 mod table;
 mod verdict;
 
 pub use figures::{figures_tables, is_bound};
 pub use numbers::{bytes, duration, number, with_spread};
+pub use plots::Plots;
 pub use summary::Summary;
 pub use table::{columns, markdown};
 pub use verdict::{RegionVerdict, is_verdict, short_name};

@@ -1,6 +1,6 @@
 //! What a run brought, as Markdown that reads well in a terminal: `summary.md`.
 
-use super::{duration, figures_tables};
+use super::{Plots, duration, figures_tables};
 use crate::config::Loaded;
 use crate::store::{Manifest, RunFolder, Stage};
 use std::fmt::Write as _;
@@ -12,6 +12,7 @@ pub struct Summary {
     title: String,
     description: String,
     stages: Vec<Manifest>,
+    plots: Plots,
     folder: PathBuf,
 }
 
@@ -27,8 +28,14 @@ impl Summary {
             title: experiment.name.clone(),
             description,
             stages,
+            plots: Plots::default(),
             folder: folder.path().to_owned(),
         }
+    }
+
+    /// The same with the run's figures at its end.
+    pub fn with_plots(self, plots: Plots) -> Self {
+        Self { plots, ..self }
     }
 
     /// Where the run is.
@@ -53,6 +60,10 @@ impl Summary {
         for stage in &self.stages {
             out.push('\n');
             out.push_str(&section(stage));
+        }
+        let figures = self.plots.markdown();
+        if !figures.is_empty() {
+            let _ = write!(out, "\n{figures}");
         }
         out
     }

@@ -1,8 +1,9 @@
-//! The run folders of a plan's experiments: links to what each stage left, configuration, summary.
+//! The run folders of a plan's experiments: links to what each stage left, configuration,
+//! figures, summary.
 
 use crate::config::Loaded;
 use crate::plan::Plan;
-use crate::report::Summary;
+use crate::report::{Plots, Summary};
 use crate::store::{Key, Manifest, RunFolder, Stage, Store};
 use anyhow::{Context as _, Result};
 
@@ -59,24 +60,31 @@ impl<'a> Folders<'a> {
         Ok(())
     }
 
-    /// Writes configurations and summaries, and returns the summary of the experiment that was asked
-    /// for. Another experiment's are written if it leads elsewhere now: it may have been run as a
+    /// Writes configurations, figures and summaries, and returns the summary of the experiment that was
+    /// asked for. Another experiment's are written if it leads elsewhere now: it may have been run as a
     /// whole before, and then they tell more.
     pub fn describe(&self, manifests: &[Manifest]) -> Result<Summary> {
-        let summary = |member: &Member| {
-            let nodes = member.nodes.iter();
-            let stages: Vec<Manifest> = nodes.map(|n| manifests[*n].clone()).collect();
-            Summary::new(&member.loaded, &member.folder, stages)
-        };
-        for (number, member) in self.members.iter().enumerate() {
-            if number == 0 || member.changed {
-                let config = serde_yaml::to_string(&member.loaded.experiment);
-                let config = config.context("the configuration cannot be written")?;
-                member.folder.write("config.yaml", &config)?;
-                member.folder.write(SUMMARY, &summary(member).markdown())?;
-            }
+        let (asked, others) = self
+            .members
+            .split_first()
+            .expect("an experiment was asked for");
+        for member in others.iter().filter(|m| m.changed) {
+            member.describe(manifests)?;
         }
-        Ok(summary(&self.members[0]))
+        asked.describe(manifests)
+    }
+}
+
+impl Member {
+    fn describe(&self, manifests: &[Manifest]) -> Result<Summary> {
+        let stages = self.nodes.iter().map(|n| manifests[*n].clone()).collect();
+        let plots = Plots::draw(&self.folder);
+        let summary = Summary::new(&self.loaded, &self.folder, stages).with_plots(plots);
+        let config = serde_yaml::to_string(&self.loaded.experiment);
+        let config = config.context("the configuration cannot be written")?;
+        self.folder.write("config.yaml", &config)?;
+        self.folder.write(SUMMARY, &summary.markdown())?;
+        Ok(summary)
     }
 }
 

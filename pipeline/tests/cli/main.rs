@@ -4,6 +4,7 @@ mod configuration;
 mod defaults;
 mod end_to_end;
 mod evaluating;
+mod figures;
 mod importing;
 mod inspecting;
 mod planning;

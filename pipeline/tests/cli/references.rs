@@ -71,6 +71,7 @@ fn what_an_experiment_reads_runs_first_and_is_shared() {
         project.entries("artifacts/runs/unaligned"),
         [
             "config.yaml",
+            "learning-curves.svg",
             "pretrain-flow",
             "summary.md",
             "train-autoencoder"

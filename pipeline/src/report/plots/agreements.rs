@@ -1,0 +1,69 @@
+//! `agreement.parquet` of `estimate-nll`: how surrogates follow the ODE's NLL.
+
+use super::scale::short;
+use super::tables::Table;
+use crate::report::RegionVerdict;
+use crate::report::is_verdict;
+use anyhow::Result;
+use std::path::Path;
+
+/// Figures of surrogates against the ODE.
+pub struct Agreements {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    /// Region, surrogate, figure.
+    key: [String; 3],
+    value: f64,
+    interval: (f64, f64),
+}
+
+impl Agreements {
+    /// Those of `run`.
+    ///
+    /// # Errors
+    /// The table is missing or damaged.
+    pub fn of(run: &Path) -> Result<Self> {
+        let table = Table::read(&run.join("estimate-nll/agreement.parquet"))?;
+        let [regions, surrogates, references, figures] =
+            ["region", "surrogate", "reference", "figure"].map(|name| table.texts(name));
+        let (regions, surrogates, figures) = (regions?, surrogates?, figures?);
+        let values = table.numbers("value")?;
+        let intervals = table.pairs("low", "high")?;
+        let rows = (references?.into_iter().enumerate())
+            .filter(|(_, reference)| reference == "ODE NLL")
+            .map(|(i, _)| Row {
+                key: [&regions, &surrogates, &figures].map(|column| column[i].clone()),
+                value: values[i],
+                interval: intervals[i],
+            })
+            .collect();
+        Ok(Self { rows })
+    }
+
+    /// A figure with its interval, a dash where it is not known.
+    pub fn figure(&self, region: &str, surrogate: &str, figure: &str) -> String {
+        let found = self.find(region, surrogate, |name| name == figure);
+        let Some(row) = found.filter(|row| row.value.is_finite()) else {
+            return "–".to_owned();
+        };
+        let value = short(row.value);
+        match row.interval {
+            (low, high) if low.is_finite() && high.is_finite() => {
+                format!("{value} [{}, {}]", short(low), short(high))
+            }
+            _ => value,
+        }
+    }
+
+    /// The verdict, if there is one.
+    pub fn verdict(&self, region: &str, surrogate: &str) -> Option<RegionVerdict> {
+        RegionVerdict::of(self.find(region, surrogate, is_verdict)?.value)
+    }
+
+    fn find(&self, region: &str, surrogate: &str, figure: impl Fn(&str) -> bool) -> Option<&Row> {
+        (self.rows.iter())
+            .find(|row| row.key[0] == region && row.key[1] == surrogate && figure(&row.key[2]))
+    }
+}

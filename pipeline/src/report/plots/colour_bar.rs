@@ -1,0 +1,63 @@
+//! What the colours of a heat map mean.
+
+use super::colours::{hex, viridis};
+use super::scale::Scale;
+use super::svg::{Anchor, Font, MUTED, Rect, Svg, Trace};
+
+/// A colour bar at the right of a panel.
+pub struct ColourBar {
+    /// The values of its ends.
+    pub range: (f64, f64),
+    /// Whether there are larger values, which have its last colour: a tip says so.
+    pub clipped: bool,
+}
+
+impl ColourBar {
+    /// Pixels that it needs beside its panel.
+    pub const WIDTH: f64 = 62.0;
+    /// Pixels of the bar alone.
+    const BAR: f64 = 12.0;
+    /// Pixels of the tip.
+    const TIP: f64 = 10.0;
+
+    /// Draws it beside `panel`, its unit above it.
+    pub fn draw(&self, svg: &mut Svg, panel: Rect, unit: &str) {
+        let (left, bottom) = (panel.x + panel.width + 10.0, panel.y + panel.height);
+        let top = panel.y + if self.clipped { Self::TIP } else { 0.0 };
+        let bar = Rect {
+            x: left,
+            y: top,
+            width: Self::BAR,
+            height: bottom - top,
+        };
+        // between tenths, viridis is straight
+        let colours: Vec<String> = (0..=10)
+            .map(|i| hex(viridis(f64::from(i) / 10.0)))
+            .collect();
+        svg.gradient(bar, &colours);
+        let right = left + Self::BAR;
+        let tip = [
+            (left, top),
+            (left + Self::BAR / 2.0, top - Self::TIP),
+            (right, top),
+        ];
+        let mut outline = Trace::default();
+        outline.line([(left, top), (left, bottom), (right, bottom), (right, top)]);
+        if self.clipped {
+            let mut filled = Trace::default();
+            filled.line(tip);
+            svg.trace(&filled, &format!(r#"fill="{}""#, hex(viridis(1.0))));
+            outline.line(tip);
+        } else {
+            outline.line([tip[0], tip[2]]);
+        }
+        let scale = Scale::linear(self.range, (bottom, top));
+        for (value, text) in scale.ticks(5) {
+            let at = scale.place(value);
+            outline.line([(right, at), (right + 4.0, at)]);
+            svg.text(right + 7.0, at + 4.0, &text, Font::muted(Anchor::Start));
+        }
+        svg.trace(&outline, &format!(r#"stroke="{MUTED}" fill="none""#));
+        svg.text(left, panel.y - 10.0, unit, Font::muted(Anchor::Start));
+    }
+}

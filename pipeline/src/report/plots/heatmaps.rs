@@ -1,0 +1,191 @@
+//! `heatmaps.svg`: alignment losses and NLLs over the plane, side by side, with features and latents.
+
+use super::colour_bar::ColourBar;
+use super::panel::{BOTTOM, Caption, GAP, LEFT, Panel, TOP};
+use super::pixels::heat_map;
+use super::regions::{FEATURES, GRID, LATENTS, Regions, thinned};
+use super::scale::{percentile, range, short};
+use super::svg::{Rect, Svg};
+use anyhow::{Result, bail};
+use std::path::Path;
+
+/// The width of a panel, and about its height.
+const SIDE: f64 = 230.0;
+/// The share of the values that colours tell apart.
+const CLIP: f64 = 0.75;
+/// At most this many points of a region are drawn.
+const DOTS_AT_MOST: usize = 500;
+/// The colour in words, diameter and style of features.
+const FEATURE_DOTS: (&str, f64, &str) = ("Pink", 1.5, r##"stroke="#ffa6c9" stroke-opacity="0.8""##);
+/// The same of latents.
+const LATENT_DOTS: (&str, f64, &str) = ("White", 2.0, r#"stroke="white""#);
+
+/// A quantity over the grid.
+struct Map {
+    title: &'static str,
+    unit: &'static str,
+    values: Vec<f64>,
+    in_nats: bool,
+}
+
+/// The figure of `run`; none for a flow that is not in the plane.
+///
+/// # Errors
+/// The table is damaged, or holds no whole grid.
+pub fn draw(run: &Path) -> Result<Option<String>> {
+    let Some(regions) = Regions::of(run)? else {
+        return Ok(None);
+    };
+    if !regions.is_plane() || !regions.names().contains(&GRID) {
+        return Ok(None);
+    }
+    let grid = Grid::of(&regions.places(GRID)?)?;
+    let maps = maps(&regions)?;
+    let dots = [(FEATURES, FEATURE_DOTS), (LATENTS, LATENT_DOTS)].map(|(region, style)| {
+        Ok((
+            region,
+            style,
+            thinned(&regions.places(region)?, DOTS_AT_MOST),
+        ))
+    });
+    let dots = dots.into_iter().collect::<Result<Vec<_>>>()?;
+    let nats: Vec<f64> = (maps.iter().filter(|m| m.in_nats))
+        .flat_map(|m| m.values.iter().copied())
+        .collect();
+    let Some(shared) = range(&nats, 0.0, CLIP) else {
+        bail!("no NLL of the grid is finite");
+    };
+    let mut text = format!(
+        "The NLL panels share one colour scale, which ends at {} nats, the {:.0}th percentile of \
+         their values (the largest is {}); that of the loss ends at the same percentile of its own.",
+        short(shared.1),
+        100.0 * CLIP,
+        short(percentile(&nats, 1.0).unwrap_or(f64::NAN)),
+    );
+    for (region, (colour, ..), places) in &dots {
+        if !places.is_empty() {
+            text.push_str(&format!(" {colour} dots: {} {region}.", places.len()));
+        }
+    }
+
+    let height = SIDE * grid.aspect().clamp(0.5, 1.6);
+    let pitch = SIDE + ColourBar::WIDTH + GAP;
+    let width = LEFT + maps.len() as f64 * pitch;
+    let caption = Caption::new(&text, width);
+    let mut svg = Svg::new(width, TOP + height + BOTTOM + caption.height());
+    for (i, map) in maps.iter().enumerate() {
+        let area = Rect {
+            x: LEFT + i as f64 * pitch,
+            y: TOP,
+            width: SIDE,
+            height,
+        };
+        let panel = Panel::linear(area, grid.x, grid.y);
+        let range = match range(&map.values, 0.0, CLIP) {
+            None => bail!("no {} of the grid is finite", map.title),
+            Some(_) if map.in_nats => shared,
+            Some(own) => own,
+        };
+        svg.image(area, &heat_map(&map.values, grid.side, range)?);
+        for (_, (_, diameter, style), places) in &dots {
+            panel.dots(&mut svg, places, *diameter, style);
+        }
+        panel.frame(&mut svg, map.title, TOP - 10.0);
+        panel.x_axis(&mut svg, "y₀");
+        panel.y_axis(&mut svg, if i == 0 { "y₁" } else { "" });
+        let clipped = map.values.iter().any(|v| *v > range.1);
+        ColourBar { range, clipped }.draw(&mut svg, area, map.unit);
+    }
+    caption.draw(&mut svg, TOP + height + BOTTOM);
+    Ok(Some(svg.finish()))
+}
+
+/// What is shown, left to right.
+fn maps(regions: &Regions) -> Result<Vec<Map>> {
+    let all = [
+        ("alignment loss (uniform)", "loss_uniform", false),
+        ("likelihood-weighted bound", "loss_likelihood", true),
+        ("ODE NLL", "nll_ode", true),
+        ("analytic NLL", "nll_analytic", true),
+    ];
+    let mut maps = Vec::new();
+    for (title, column, in_nats) in all {
+        let values = regions.numbers(GRID, column)?;
+        if column == "nll_analytic" && values.iter().all(|v| v.is_nan()) {
+            continue; // not known
+        }
+        maps.push(Map {
+            title,
+            unit: if in_nats { "nats" } else { "" },
+            values,
+            in_nats,
+        });
+    }
+    Ok(maps)
+}
+
+/// A square grid, row by row; cells are centred on its points.
+#[derive(Debug, PartialEq)]
+struct Grid {
+    /// Points on a side.
+    side: usize,
+    /// From edge to edge of the cells.
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Grid {
+    fn of(points: &[(f64, f64)]) -> Result<Self> {
+        let side = points.len().isqrt();
+        let whole = side >= 2
+            && side * side == points.len()
+            && (points.iter().enumerate())
+                .all(|(i, p)| p.0 == points[i % side].0 && p.1 == points[i / side * side].1);
+        if !whole {
+            bail!(
+                "the {} points of the grid are not a square, row by row",
+                points.len()
+            );
+        }
+        let edges = |first: f64, last: f64| {
+            let half = (last - first) / (side - 1) as f64 / 2.0;
+            (first - half, last + half)
+        };
+        let (first, last) = (points[0], points[points.len() - 1]);
+        if first.0 >= last.0 || first.1 >= last.1 {
+            bail!("the grid has no extent");
+        }
+        Ok(Self {
+            side,
+            x: edges(first.0, last.0),
+            y: edges(first.1, last.1),
+        })
+    }
+
+    /// Height over width.
+    fn aspect(&self) -> f64 {
+        (self.y.1 - self.y.0) / (self.x.1 - self.x.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_reaches_half_a_cell_beyond_its_points() {
+        let points = [(0.0, 0.0), (2.0, 0.0), (0.0, 1.0), (2.0, 1.0)];
+        let grid = Grid::of(&points).unwrap();
+        assert_eq!((grid.side, grid.x, grid.y), (2, (-1.0, 3.0), (-0.5, 1.5)));
+        assert_eq!(grid.aspect(), 0.5);
+    }
+
+    #[test]
+    fn what_is_no_whole_grid_is_refused() {
+        assert!(Grid::of(&[]).is_err());
+        assert!(Grid::of(&[(0.0, 0.0); 4]).is_err());
+        assert!(Grid::of(&[(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]).is_err());
+        let columns_first = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)];
+        assert!(Grid::of(&columns_first).is_err());
+    }
+}

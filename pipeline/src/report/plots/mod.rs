@@ -1,0 +1,152 @@
+//! Figures of a run as SVG, in its folder beside `summary.md`.
+//!
+//! They are drawn from the tables of the artifacts that the folder leads to, each time a run ends, so
+//! that they are always those of the summary. None of them is worth a failed run: what cannot be drawn
+//! is a warning.
+
+mod agreements;
+mod colour_bar;
+mod colours;
+mod heatmaps;
+mod learning_curves;
+mod panel;
+mod pixels;
+mod regions;
+mod scale;
+mod surrogate;
+mod svg;
+mod tables;
+mod trajectories;
+
+use crate::store::RunFolder;
+use anyhow::Result;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// A figure that a run may have.
+struct Kind {
+    file: &'static str,
+    /// What it shows, in one line.
+    about: &'static str,
+    /// Draws it from the folder of a run; none where it does not apply.
+    draw: fn(&Path) -> Result<Option<String>>,
+}
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        file: "heatmaps.svg",
+        about: "alignment losses and NLLs over the plane, with features and latents",
+        draw: heatmaps::draw,
+    },
+    Kind {
+        file: "surrogate.svg",
+        about: "how the alignment losses follow the NLL, region by region, and the verdicts",
+        draw: surrogate::draw,
+    },
+    Kind {
+        file: "trajectories.svg",
+        about: "how the free points moved",
+        draw: trajectories::draw,
+    },
+    Kind {
+        file: "learning-curves.svg",
+        about: "what each training reported, step by step",
+        draw: learning_curves::draw,
+    },
+];
+
+/// The figures of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Plots {
+    /// Lines of a Markdown list.
+    lines: Vec<String>,
+}
+
+impl Plots {
+    /// Draws all that apply into `folder` and removes those that no longer do.
+    pub fn draw(folder: &RunFolder) -> Self {
+        let mut lines = Vec::new();
+        for Kind { file, about, draw } in KINDS {
+            let drawn = draw(folder.path()).and_then(|svg| {
+                if let Some(svg) = &svg {
+                    folder.write(file, svg)?;
+                }
+                Ok(svg.is_some())
+            });
+            match drawn {
+                Ok(true) => {
+                    lines.push(format!("- [{file}]({file}): {about}"));
+                    continue;
+                }
+                Ok(false) => {}
+                Err(e) => {
+                    let why = format!("{e:#}").replace('\n', " ");
+                    lines.push(format!("- warning: {file} is missing: {why}"));
+                }
+            }
+            // one of an earlier run would belong to other numbers
+            let _ = std::fs::remove_file(folder.path().join(file));
+        }
+        Self { lines }
+    }
+
+    /// A section of the summary, empty without figures.
+    pub fn markdown(&self) -> String {
+        if self.lines.is_empty() {
+            return String::new();
+        }
+        let mut out = "## figures\n\n".to_owned();
+        for line in &self.lines {
+            let _ = writeln!(out, "{line}");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::write_table;
+    use crate::store::Store;
+    use latent_align_stages::context::Table;
+
+    #[test]
+    fn a_damaged_table_is_a_warning_and_costs_only_its_own_figures() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::of(&Store::at(dir.path()), "ring");
+        let file = |name: &str| folder.path().join(name);
+        for stage in ["pretrain-flow", "train-autoencoder", "estimate-nll"] {
+            std::fs::create_dir_all(file(stage)).unwrap();
+        }
+        let mut metrics = Table::default();
+        metrics.int("step", vec![1, 2]);
+        metrics.float("train_loss", vec![2.0, 1.0]);
+        write_table(&file("pretrain-flow/metrics.parquet"), &metrics).unwrap();
+        write_table(&file("train-autoencoder/trajectory.parquet"), &metrics).unwrap();
+        let whole = std::fs::read(file("pretrain-flow/metrics.parquet")).unwrap();
+        let points = file("estimate-nll/points.parquet");
+        std::fs::write(&points, &whole[..whole.len() / 2]).unwrap();
+        std::fs::write(file("heatmaps.svg"), "of an earlier run").unwrap();
+
+        let summary = Plots::draw(&folder).markdown();
+        assert!(summary.contains("- [learning-curves.svg](learning-curves.svg): "));
+        for missing in ["heatmaps.svg", "surrogate.svg"] {
+            let warning = format!("- warning: {missing} is missing: reading ");
+            assert!(summary.contains(&warning), "{summary}");
+            assert!(!file(missing).exists());
+        }
+        std::fs::remove_file(&points).unwrap();
+        let summary = Plots::draw(&folder).markdown();
+        assert!(
+            summary.contains("points.parquet: No such file"),
+            "{summary}"
+        );
+    }
+
+    #[test]
+    fn a_run_without_tables_has_no_figures() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::of(&Store::at(dir.path()), "ring");
+        assert_eq!(Plots::draw(&folder).markdown(), "");
+    }
+}

@@ -1,0 +1,154 @@
+//! One panel of a figure: a title, axes with ticks and labels, and room for what is drawn in it.
+
+use super::scale::Scale;
+use super::svg::{Anchor, Font, INK, MUTED, RULE, Rect, Svg, Trace, wrapped};
+
+/// Pixels left of a panel for ticks and the label of the vertical axis.
+pub const LEFT: f64 = 62.0;
+/// Pixels above a panel for its title.
+pub const TOP: f64 = 32.0;
+/// Pixels below a panel for ticks and the label of the horizontal axis.
+pub const BOTTOM: f64 = 46.0;
+/// Pixels from one line of text to the next.
+pub const LINE: f64 = 16.0;
+/// Pixels between neighbours and at the edges.
+pub const GAP: f64 = 18.0;
+
+/// A panel.
+pub struct Panel {
+    /// Where data go.
+    pub area: Rect,
+    /// Left to right.
+    pub x: Scale,
+    /// Bottom to top.
+    pub y: Scale,
+}
+
+impl Panel {
+    /// A panel with linear axes over these ranges.
+    pub fn linear(area: Rect, x: (f64, f64), y: (f64, f64)) -> Self {
+        Self {
+            area,
+            x: Scale::linear(x, (area.x, area.x + area.width)),
+            y: Scale::linear(y, (area.y + area.height, area.y)),
+        }
+    }
+
+    /// The pixel of a point.
+    pub fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        (self.x.place(x), self.y.place(y))
+    }
+
+    /// Whether a point lies in it.
+    pub fn holds(&self, (x, y): (f64, f64)) -> bool {
+        self.x.holds(x) && self.y.holds(y)
+    }
+
+    /// Lines at the ticks, behind data.
+    pub fn rules(&self, svg: &mut Svg) {
+        let Rect {
+            x,
+            y,
+            width,
+            height,
+        } = self.area;
+        let mut rules = Trace::default();
+        for (value, _) in self.x.ticks(self.x_ticks()) {
+            let at = self.x.place(value);
+            rules.line([(at, y), (at, y + height)]);
+        }
+        for (value, _) in self.y.ticks(self.y_ticks()) {
+            let at = self.y.place(value);
+            rules.line([(x, at), (x + width, at)]);
+        }
+        svg.trace(&rules, &format!(r#"stroke="{RULE}" fill="none""#));
+    }
+
+    /// `points` that lie in it as dots `diameter` wide.
+    pub fn dots(&self, svg: &mut Svg, points: &[(f64, f64)], diameter: f64, style: &str) {
+        let mut trace = Trace::default();
+        for point in points.iter().filter(|p| self.holds(**p)) {
+            trace.dot(self.place(*point));
+        }
+        svg.trace(
+            &trace,
+            &format!(r#"fill="none" stroke-linecap="round" stroke-width="{diameter}" {style}"#),
+        );
+    }
+
+    /// The frame, with a title above it.
+    pub fn frame(&self, svg: &mut Svg, title: &str, title_y: f64) {
+        svg.rect(
+            self.area,
+            &format!(r#"fill="none" stroke="{MUTED}" stroke-width="1""#),
+        );
+        svg.text(self.area.x, title_y, title, Font::title());
+    }
+
+    /// Ticks and label of the horizontal axis.
+    pub fn x_axis(&self, svg: &mut Svg, label: &str) {
+        let bottom = self.area.y + self.area.height;
+        let mut marks = Trace::default();
+        for (value, text) in self.x.ticks(self.x_ticks()) {
+            let at = self.x.place(value);
+            marks.line([(at, bottom), (at, bottom + 4.0)]);
+            svg.text(at, bottom + 17.0, &text, Font::muted(Anchor::Middle));
+        }
+        svg.trace(&marks, &format!(r#"stroke="{MUTED}" fill="none""#));
+        let middle = self.area.x + self.area.width / 2.0;
+        svg.text(middle, bottom + 36.0, label, Font::plain(Anchor::Middle));
+    }
+
+    /// Ticks and label of the vertical axis.
+    pub fn y_axis(&self, svg: &mut Svg, label: &str) {
+        let left = self.area.x;
+        let mut marks = Trace::default();
+        for (value, text) in self.y.ticks(self.y_ticks()) {
+            let at = self.y.place(value);
+            marks.line([(left - 4.0, at), (left, at)]);
+            svg.text(left - 7.0, at + 4.0, &text, Font::muted(Anchor::End));
+        }
+        svg.trace(&marks, &format!(r#"stroke="{MUTED}" fill="none""#));
+        let middle = self.area.y + self.area.height / 2.0;
+        svg.upright_text(
+            left - LEFT + 14.0,
+            middle,
+            label,
+            Font::plain(Anchor::Middle),
+        );
+    }
+
+    fn x_ticks(&self) -> usize {
+        (self.area.width / 70.0) as usize
+    }
+
+    fn y_ticks(&self) -> usize {
+        (self.area.height / 42.0) as usize
+    }
+}
+
+/// A caption in lines as long as the picture is wide.
+pub struct Caption(Vec<String>);
+
+impl Caption {
+    /// `text` for a picture `width` wide.
+    pub fn new(text: &str, width: f64) -> Self {
+        Self(wrapped(text, width - 2.0 * GAP, 12.0))
+    }
+
+    /// How high it is.
+    pub fn height(&self) -> f64 {
+        self.0.len() as f64 * LINE + GAP
+    }
+
+    /// Draws it below `y`.
+    pub fn draw(&self, svg: &mut Svg, y: f64) {
+        for (i, line) in self.0.iter().enumerate() {
+            let font = Font {
+                colour: INK,
+                ..Font::plain(Anchor::Start)
+            };
+            svg.text(GAP, y + 12.0 + i as f64 * LINE, line, font);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `points.parquet` of `estimate-nll`: points in regions.
+
+use super::tables::Table;
+use anyhow::Result;
+use std::path::Path;
+
+/// A regular grid of points.
+pub const GRID: &str = "grid";
+/// Held-out features of the flow.
+pub const FEATURES: &str = "held-out features";
+/// Latents of held-out data.
+pub const LATENTS: &str = "encoder latents";
+
+/// The points of all regions.
+pub struct Regions {
+    table: Table,
+    region: Vec<String>,
+}
+
+impl Regions {
+    /// The points of `run`; none without the stage that measures them.
+    ///
+    /// # Errors
+    /// The table is missing or damaged.
+    pub fn of(run: &Path) -> Result<Option<Self>> {
+        let stage = run.join("estimate-nll");
+        if !stage.exists() {
+            return Ok(None);
+        }
+        let table = Table::read(&stage.join("points.parquet"))?;
+        let region = table.texts("region")?;
+        Ok(Some(Self { table, region }))
+    }
+
+    /// The regions in their order.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for name in &self.region {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// How many points a region has.
+    pub fn count(&self, region: &str) -> usize {
+        self.region.iter().filter(|name| *name == region).count()
+    }
+
+    /// A column over one region.
+    ///
+    /// # Errors
+    /// As [`Table::numbers`].
+    pub fn numbers(&self, region: &str, column: &str) -> Result<Vec<f64>> {
+        let all = self.table.numbers(column)?;
+        Ok((self.region.iter().zip(all))
+            .filter(|(name, _)| *name == region)
+            .map(|(_, value)| value)
+            .collect())
+    }
+
+    /// Where the points of a region lie in the plane; nowhere where there is no such region.
+    ///
+    /// # Errors
+    /// As [`Table::numbers`].
+    pub fn places(&self, region: &str) -> Result<Vec<(f64, f64)>> {
+        let (x, y) = (self.numbers(region, "y0")?, self.numbers(region, "y1")?);
+        Ok(x.into_iter().zip(y).collect())
+    }
+
+    /// Whether its points are of two dimensions.
+    pub fn is_plane(&self) -> bool {
+        self.table.is_plane()
+    }
+}
+
+/// At most `most` of `all`, evenly spread.
+pub fn thinned<T: Copy>(all: &[T], most: usize) -> Vec<T> {
+    let count = all.len().min(most);
+    (0..count).map(|i| all[i * all.len() / count]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_of_many_are_evenly_spread() {
+        assert_eq!(thinned(&[0, 1, 2, 3, 4, 5], 3), [0, 2, 4]);
+        assert_eq!(thinned(&[0, 1], 3), [0, 1]);
+        assert_eq!(thinned::<u8>(&[], 3), [0; 0]);
+    }
+}

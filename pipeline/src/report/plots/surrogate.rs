@@ -1,0 +1,148 @@
+//! `surrogate.svg`: each surrogate of the NLL against the NLL, region by region.
+
+use super::agreements::Agreements;
+use super::panel::{BOTTOM, Caption, GAP, LEFT, LINE, Panel, TOP};
+use super::regions::{GRID, Regions, thinned};
+use super::scale::{range, widened};
+use super::svg::{Anchor, BLUE, Font, INK, Rect, Svg, Trace};
+use crate::report::RegionVerdict;
+use anyhow::Result;
+use std::path::Path;
+
+/// The size of a panel.
+const SIZE: (f64, f64) = (370.0, 230.0);
+/// The share of the values left out at each end of an axis.
+const CUT: f64 = 0.005;
+/// At most this many points are drawn in a panel.
+const AT_MOST: usize = 2000;
+/// Dots are drawn in so many sheets, each seen through: where they crowd it is darker.
+const SHEETS: usize = 8;
+
+/// A surrogate.
+struct Surrogate {
+    /// As `agreement.parquet` calls it.
+    name: &'static str,
+    /// Its column in `points.parquet`.
+    column: &'static str,
+    label: &'static str,
+    /// Whether it estimates the NLL itself.
+    in_nats: bool,
+}
+
+const SURROGATES: [Surrogate; 2] = [
+    Surrogate {
+        name: "alignment loss (uniform)",
+        column: "loss_uniform",
+        label: "alignment loss, uniform weighting (no unit)",
+        in_nats: false,
+    },
+    Surrogate {
+        name: "likelihood-weighted bound",
+        column: "loss_likelihood",
+        label: "likelihood-weighted bound (nats)",
+        in_nats: true,
+    },
+];
+
+/// The figure of `run`; none if no likelihoods were estimated.
+///
+/// # Errors
+/// A table is missing or damaged.
+pub fn draw(run: &Path) -> Result<Option<String>> {
+    let Some(regions) = Regions::of(run)? else {
+        return Ok(None);
+    };
+    let agreements = Agreements::of(run)?;
+    let names: Vec<&str> = (regions.names().into_iter())
+        .filter(|name| *name != GRID)
+        .collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let mut text = "Axes span the 0.5th to the 99.5th percentile of the points; figures are of all points, \
+                    with 95 % bootstrap intervals. Dashed: the identity, where a surrogate in nats equals \
+                    the NLL. The slope is that of the NLL on the surrogate."
+        .to_owned();
+    if names.iter().any(|name| regions.count(name) > AT_MOST) {
+        text.push_str(&format!(" Of a region, {AT_MOST} points are drawn."));
+    }
+    let header = TOP + 2.0 * LINE;
+    let pitch = (LEFT + SIZE.0 + GAP, header + SIZE.1 + BOTTOM + GAP / 2.0);
+    let width = SURROGATES.len() as f64 * pitch.0;
+    let caption = Caption::new(&text, width);
+    let below = names.len() as f64 * pitch.1;
+    let mut svg = Svg::new(width, below + caption.height());
+    for (row, region) in names.iter().enumerate() {
+        for (column, surrogate) in SURROGATES.iter().enumerate() {
+            let area = Rect {
+                x: LEFT + column as f64 * pitch.0,
+                y: header + row as f64 * pitch.1,
+                width: SIZE.0,
+                height: SIZE.1,
+            };
+            draw_panel(&mut svg, area, surrogate, &regions, region, &agreements)?;
+        }
+    }
+    caption.draw(&mut svg, below);
+    Ok(Some(svg.finish()))
+}
+
+fn draw_panel(
+    svg: &mut Svg,
+    area: Rect,
+    surrogate: &Surrogate,
+    regions: &Regions,
+    region: &str,
+    agreements: &Agreements,
+) -> Result<()> {
+    let xs = regions.numbers(region, surrogate.column)?;
+    let ys = regions.numbers(region, "nll_ode")?;
+    let span =
+        |values: &[f64]| range(values, CUT, 1.0 - CUT).map_or((0.0, 1.0), |r| widened(r, 0.03));
+    let panel = Panel::linear(area, span(&xs), span(&ys));
+    panel.rules(svg);
+    let points: Vec<(f64, f64)> = xs.into_iter().zip(ys).collect();
+    let points = thinned(&points, AT_MOST);
+    for sheet in 0..SHEETS {
+        let dots: Vec<_> = points.iter().skip(sheet).step_by(SHEETS).copied().collect();
+        let style = format!(r#"stroke="{BLUE}" stroke-opacity="0.45""#);
+        panel.dots(svg, &dots, 3.2, &style);
+    }
+    if surrogate.in_nats {
+        let (low, high) = panel.x.values();
+        let mut identity = Trace::default();
+        identity.line([low, high].map(|v| panel.place((v, v))));
+        svg.clipped(area, |svg| {
+            svg.trace(
+                &identity,
+                &format!(r#"stroke="{INK}" stroke-dasharray="5 4" fill="none""#),
+            );
+        });
+    }
+    let top = area.y;
+    let title = format!("{region}: {}", surrogate.name);
+    panel.frame(svg, &title, top - 2.0 * LINE - 10.0);
+    let figure = |name| agreements.figure(region, surrogate.name, name);
+    let correlations = ["Spearman", "Pearson"].map(|name| format!("{name} {}", figure(name)));
+    let plain = Font::plain(Anchor::Start);
+    svg.text(area.x, top - LINE - 9.0, &correlations.join(", "), plain);
+    let slope = format!("slope {}", figure("slope"));
+    svg.text(area.x, top - 9.0, &slope, plain);
+    if let Some(verdict) = agreements.verdict(region, surrogate.name) {
+        let colour = match verdict {
+            RegionVerdict::Fails => "#b42318",
+            RegionVerdict::Ranks => "#9a6700",
+            RegionVerdict::Holds => "#1a7f37",
+        };
+        let font = Font {
+            bold: true,
+            colour,
+            ..Font::plain(Anchor::End)
+        };
+        let words = format!("verdict: {}", verdict.word());
+        svg.text(area.x + area.width, top - 9.0, &words, font);
+    }
+    panel.x_axis(svg, surrogate.label);
+    panel.y_axis(svg, "ODE NLL (nats)");
+    Ok(())
+}

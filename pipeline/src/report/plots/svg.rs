@@ -1,0 +1,310 @@
+//! A small SVG writer: shapes in pixels, text in the sans-serif of whoever looks.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::fmt::Write as _;
+
+/// Text, axes.
+pub const INK: &str = "#1f2328";
+/// Text of less weight.
+pub const MUTED: &str = "#57606a";
+/// Lines behind data.
+pub const RULE: &str = "#e4e7eb";
+/// The first colour of data.
+pub const BLUE: &str = "#0072b2";
+/// The second colour of data.
+pub const ORANGE: &str = "#d55e00";
+/// Data in the background.
+pub const GREY: &str = "#9aa1a9";
+
+const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif";
+
+/// A picture on a white ground.
+pub struct Svg {
+    width: f64,
+    height: f64,
+    body: String,
+    /// Things that are referred to.
+    named: usize,
+}
+
+/// A rectangle, its corner at the top left.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rect {
+    pub x: f64,
+    pub y: f64,
+    pub width: f64,
+    pub height: f64,
+}
+
+/// Which part of a text stands at its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// How a text looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Font {
+    pub size: f64,
+    pub bold: bool,
+    pub colour: &'static str,
+    pub anchor: Anchor,
+}
+
+impl Font {
+    /// Plain text.
+    pub fn plain(anchor: Anchor) -> Self {
+        Self {
+            size: 12.0,
+            bold: false,
+            colour: INK,
+            anchor,
+        }
+    }
+
+    /// A title.
+    pub fn title() -> Self {
+        Self {
+            size: 13.0,
+            bold: true,
+            ..Self::plain(Anchor::Start)
+        }
+    }
+
+    /// Text of less weight.
+    pub fn muted(anchor: Anchor) -> Self {
+        Self {
+            size: 11.0,
+            colour: MUTED,
+            ..Self::plain(anchor)
+        }
+    }
+}
+
+impl Svg {
+    /// An empty picture.
+    pub fn new(width: f64, height: f64) -> Self {
+        Self {
+            width,
+            height,
+            body: String::new(),
+            named: 0,
+        }
+    }
+
+    /// A rectangle; `style` is attributes such as `fill="white"`.
+    pub fn rect(&mut self, area: Rect, style: &str) {
+        let Rect {
+            x,
+            y,
+            width,
+            height,
+        } = area;
+        let _ = writeln!(
+            self.body,
+            r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" {style}/>"#
+        );
+    }
+
+    /// Lines or dots; `style` is attributes such as `stroke="black"`.
+    pub fn trace(&mut self, trace: &Trace, style: &str) {
+        if !trace.data.is_empty() {
+            let _ = writeln!(self.body, r#"<path d="{}" {style}/>"#, trace.data);
+        }
+    }
+
+    /// A text whose baseline starts, is centred or ends at (x, y).
+    pub fn text(&mut self, x: f64, y: f64, text: &str, font: Font) {
+        self.place_text(&format!(r#"x="{x:.1}" y="{y:.1}""#), text, font);
+    }
+
+    /// A text that is read from below.
+    pub fn upright_text(&mut self, x: f64, y: f64, text: &str, font: Font) {
+        self.place_text(
+            &format!(r#"transform="translate({x:.1} {y:.1}) rotate(-90)""#),
+            text,
+            font,
+        );
+    }
+
+    fn place_text(&mut self, place: &str, text: &str, font: Font) {
+        let anchor = match font.anchor {
+            Anchor::Start => "",
+            Anchor::Middle => r#" text-anchor="middle""#,
+            Anchor::End => r#" text-anchor="end""#,
+        };
+        let weight = if font.bold {
+            r#" font-weight="600""#
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            self.body,
+            r#"<text {place} font-size="{}" fill="{}"{anchor}{weight}>{}</text>"#,
+            font.size,
+            font.colour,
+            escaped(text)
+        );
+    }
+
+    /// A PNG, its pixels as they are.
+    pub fn image(&mut self, area: Rect, png: &[u8]) {
+        let Rect {
+            x,
+            y,
+            width,
+            height,
+        } = area;
+        let _ = writeln!(
+            self.body,
+            r#"<image x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" preserveAspectRatio="none" style="image-rendering:pixelated" xlink:href="data:image/png;base64,{}"/>"#,
+            STANDARD.encode(png)
+        );
+    }
+
+    /// What `draw` adds, as far as it lies in `area`.
+    pub fn clipped(&mut self, area: Rect, draw: impl FnOnce(&mut Self)) {
+        let id = self.name();
+        let _ = writeln!(self.body, r#"<clipPath id="{id}">"#);
+        self.rect(area, "");
+        let _ = writeln!(self.body, "</clipPath>\n<g clip-path=\"url(#{id})\">");
+        draw(self);
+        self.body.push_str("</g>\n");
+    }
+
+    /// A rectangle of `colours`, evenly spread and blended, the first at the bottom.
+    pub fn gradient(&mut self, area: Rect, colours: &[String]) {
+        let id = self.name();
+        let _ = writeln!(
+            self.body,
+            r#"<linearGradient id="{id}" x1="0" y1="1" x2="0" y2="0">"#
+        );
+        for (i, colour) in colours.iter().enumerate() {
+            let share = i as f64 / (colours.len() - 1) as f64;
+            let _ = writeln!(
+                self.body,
+                r#"<stop offset="{share:.3}" stop-color="{colour}"/>"#
+            );
+        }
+        self.body.push_str("</linearGradient>\n");
+        self.rect(area, &format!(r#"fill="url(#{id})""#));
+    }
+
+    fn name(&mut self) -> String {
+        self.named += 1;
+        format!("n{}", self.named)
+    }
+
+    /// The whole file.
+    pub fn finish(self) -> String {
+        let Self {
+            width,
+            height,
+            body,
+            ..
+        } = self;
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" \
+             width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" \
+             font-family=\"{FONTS}\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n"
+        )
+    }
+}
+
+/// Lines and dots in few characters: steps between tenths of a pixel.
+#[derive(Debug, Default)]
+pub struct Trace {
+    data: String,
+    last: (i64, i64),
+}
+
+impl Trace {
+    /// A line through `points`.
+    pub fn line(&mut self, points: impl IntoIterator<Item = (f64, f64)>) -> &mut Self {
+        for (i, point) in points.into_iter().enumerate() {
+            self.step(if i == 0 { 'm' } else { 'l' }, point);
+        }
+        self
+    }
+
+    /// A dot, round where the stroke's ends are.
+    pub fn dot(&mut self, point: (f64, f64)) {
+        self.step('m', point);
+        self.data.push_str("h0");
+    }
+
+    fn step(&mut self, command: char, (x, y): (f64, f64)) {
+        let tenths = |v: f64| (v * 10.0).round() as i64;
+        let to = (tenths(x), tenths(y));
+        let (dx, dy) = (to.0 - self.last.0, to.1 - self.last.1);
+        self.last = to;
+        self.data.push(command);
+        push_tenths(&mut self.data, dx);
+        if dy >= 0 {
+            self.data.push(' '); // a minus separates as well
+        }
+        push_tenths(&mut self.data, dy);
+    }
+}
+
+fn push_tenths(out: &mut String, tenths: i64) {
+    let sign = if tenths < 0 { "-" } else { "" };
+    let size = tenths.unsigned_abs();
+    let _ = match (size / 10, size % 10) {
+        (whole, 0) => write!(out, "{sign}{whole}"),
+        (whole, tenth) => write!(out, "{sign}{whole}.{tenth}"),
+    };
+}
+
+/// `text` in lines that are at most `width` pixels long in a wide font of `size`.
+pub fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
+    let most = (width / (0.6 * size)) as usize;
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= most {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_escaped() {
+        let mut svg = Svg::new(10.0, 10.0);
+        svg.text(1.0, 2.0, "a < b & c", Font::title());
+        let text = svg.finish();
+        assert!(text.contains(">a &lt; b &amp; c</text>"), "{text}");
+    }
+
+    #[test]
+    fn traces_are_short_and_do_not_drift() {
+        let mut trace = Trace::default();
+        trace.line([(1.04, 2.0), (1.0, 0.5), (1.2, 0.96)]);
+        trace.dot((0.0, 0.0));
+        assert_eq!(trace.data, "m1 2l0-1.5l0.2 0.5m-1.2-1h0");
+    }
+
+    #[test]
+    fn long_text_is_wrapped_between_words() {
+        assert_eq!(wrapped("one two three", 60.0, 12.0), ["one two", "three"]);
+    }
+}

@@ -1,0 +1,70 @@
+//! The tables of artifacts as columns of numbers.
+
+use anyhow::{Context as _, Result, bail};
+use polars::prelude::{DataFrame, DataType, ParquetReader, SerReader as _};
+use std::fs::File;
+use std::path::Path;
+
+/// A table.
+pub struct Table {
+    frame: DataFrame,
+}
+
+impl Table {
+    /// Reads `file`.
+    ///
+    /// # Errors
+    /// It is missing or damaged.
+    pub fn read(file: &Path) -> Result<Self> {
+        let read = || -> Result<DataFrame> { Ok(ParquetReader::new(File::open(file)?).finish()?) };
+        let frame = read().with_context(|| format!("reading {}", file.display()))?;
+        Ok(Self { frame })
+    }
+
+    /// Whether it has a column `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.names().any(|n| n == name)
+    }
+
+    /// The names of its columns.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.frame.columns().iter().map(|c| c.name().as_str())
+    }
+
+    /// A column of numbers, NaN where there is none.
+    ///
+    /// # Errors
+    /// There is no such column, or it is not numbers.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f64>> {
+        let column = self.frame.column(name)?;
+        if !column.dtype().is_primitive_numeric() {
+            bail!("`{name}` is {}, expected numbers", column.dtype());
+        }
+        let column = column.cast(&DataType::Float64)?;
+        Ok((column.f64()?.iter())
+            .map(|v| v.unwrap_or(f64::NAN))
+            .collect())
+    }
+
+    /// A column of text.
+    ///
+    /// # Errors
+    /// There is no such column, or it is not text.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>> {
+        let column = self.frame.column(name)?.str()?;
+        Ok(column.iter().map(|v| v.unwrap_or("").to_owned()).collect())
+    }
+
+    /// Two columns as points.
+    ///
+    /// # Errors
+    /// As [`Self::numbers`].
+    pub fn pairs(&self, x: &str, y: &str) -> Result<Vec<(f64, f64)>> {
+        Ok(self.numbers(x)?.into_iter().zip(self.numbers(y)?).collect())
+    }
+
+    /// Whether its points are of two dimensions.
+    pub fn is_plane(&self) -> bool {
+        self.has("y0") && self.has("y1") && !self.has("y2")
+    }
+}

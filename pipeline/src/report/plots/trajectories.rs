@@ -1,0 +1,123 @@
+//! `trajectories.svg`: how free points in the plane move while they are aligned.
+
+use super::panel::{BOTTOM, Caption, GAP, LEFT, LINE, Panel, TOP};
+use super::regions::{FEATURES, Regions, thinned};
+use super::scale::{range, widened};
+use super::svg::{Anchor, BLUE, Font, GREY, ORANGE, Rect, Svg, Trace};
+use super::tables::Table;
+use anyhow::{Result, bail};
+use std::path::Path;
+
+/// The width of the panel, and about its height.
+const SIDE: f64 = 520.0;
+/// At most this many corners of paths are drawn, and features.
+const CORNERS_AT_MOST: usize = 30_000;
+const FEATURES_AT_MOST: usize = 3000;
+
+/// The figure of `run`; none if nothing moved in the plane.
+///
+/// # Errors
+/// A table is damaged.
+pub fn draw(run: &Path) -> Result<Option<String>> {
+    let file = run.join("train-autoencoder/trajectory.parquet");
+    if !file.exists() {
+        return Ok(None);
+    }
+    let table = Table::read(&file)?;
+    if !table.is_plane() {
+        return Ok(None);
+    }
+    let all = paths(&table)?;
+    if all.is_empty() {
+        bail!("{} holds no points", file.display());
+    }
+    let longest = all.iter().map(Vec::len).max().unwrap_or(1);
+    let shown: Vec<usize> = (0..all.len()).collect();
+    let shown = thinned(&shown, (CORNERS_AT_MOST / longest).max(1));
+    let features = match Regions::of(run)? {
+        Some(regions) => regions.places(FEATURES)?,
+        None => Vec::new(),
+    };
+    let features = thinned(&features, FEATURES_AT_MOST);
+
+    let everything = || all.iter().flatten().chain(&features);
+    let axis = |of: fn(&(f64, f64)) -> f64| {
+        let values: Vec<f64> = everything().map(of).collect();
+        range(&values, 0.0, 1.0).map(|r| widened(r, 0.04))
+    };
+    let (Some(x), Some(y)) = (axis(|p| p.0), axis(|p| p.1)) else {
+        bail!("{}: no point is finite", file.display());
+    };
+    let height = SIDE * ((y.1 - y.0) / (x.1 - x.0)).clamp(0.5, 1.6);
+    let width = LEFT + SIDE + GAP;
+    let text = format!(
+        "{} points that were free to move, from where they started to where {} training steps took \
+         them, in the space of the flow.",
+        shown.len(),
+        table.numbers("step")?.into_iter().fold(0.0, f64::max)
+    );
+    let caption = Caption::new(&text, width);
+    let top = TOP + LINE;
+    let mut svg = Svg::new(width, top + height + BOTTOM + caption.height());
+    let area = Rect {
+        x: LEFT,
+        y: top,
+        width: SIDE,
+        height,
+    };
+    let panel = Panel::linear(area, x, y);
+    panel.rules(&mut svg);
+    panel.dots(
+        &mut svg,
+        &features,
+        3.0,
+        &format!(r#"stroke="{GREY}" stroke-opacity="0.6""#),
+    );
+    let mut lines = Trace::default();
+    let (mut starts, mut ends) = (Vec::new(), Vec::new());
+    for path in shown.into_iter().map(|i| &all[i]) {
+        lines.line(path.iter().map(|p| panel.place(*p)));
+        starts.extend(path.first());
+        ends.extend(path.last());
+    }
+    let thin = format!(r#"fill="none" stroke="{BLUE}" stroke-opacity="0.35" stroke-width="0.7""#);
+    svg.trace(&lines, &thin);
+    panel.dots(&mut svg, &starts, 3.0, &format!(r#"stroke="{ORANGE}""#));
+    panel.dots(&mut svg, &ends, 3.6, &format!(r#"stroke="{BLUE}""#));
+    panel.frame(&mut svg, "Trajectories of free points", TOP - 10.0);
+    panel.x_axis(&mut svg, "y₀");
+    panel.y_axis(&mut svg, "y₁");
+    legend(&mut svg, area.x, top - 8.0, !features.is_empty());
+    caption.draw(&mut svg, top + height + BOTTOM);
+    Ok(Some(svg.finish()))
+}
+
+/// The path of each point, in the order of steps, as far as it is finite.
+fn paths(table: &Table) -> Result<Vec<Vec<(f64, f64)>>> {
+    let mut rows: Vec<[f64; 4]> = Vec::new();
+    let (points, steps) = (table.numbers("point")?, table.numbers("step")?);
+    for ((point, step), (x, y)) in points.into_iter().zip(steps).zip(table.pairs("y0", "y1")?) {
+        rows.push([point, step, x, y]);
+    }
+    rows.retain(|row| row.iter().all(|v| v.is_finite()));
+    rows.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
+    let of_point = rows.chunk_by(|a, b| a[0] == b[0]);
+    Ok(of_point
+        .map(|path| path.iter().map(|row| (row[2], row[3])).collect())
+        .collect())
+}
+
+fn legend(svg: &mut Svg, x: f64, y: f64, with_features: bool) {
+    let mut x = x;
+    let entries = [("start", ORANGE), ("end", BLUE), (FEATURES, GREY)];
+    for (text, colour) in &entries[..if with_features { 3 } else { 2 }] {
+        let mut dot = Trace::default();
+        dot.dot((x + 4.0, y - 4.0));
+        svg.trace(
+            &dot,
+            &format!(r#"stroke="{colour}" stroke-width="6" stroke-linecap="round""#),
+        );
+        svg.text(x + 12.0, y, text, Font::plain(Anchor::Start));
+        x += 32.0 + 6.5 * text.chars().count() as f64;
+    }
+}
