@@ -1,10 +1,7 @@
 //! The figures of a stage as Markdown: plain ones as a list, those of regions (`region: figure`) side by
 //! side, a figure with its interval (`figure, 2.5 %` and `figure, 97.5 %`) in one cell.
 
-use super::{RegionVerdict, is_verdict, markdown, number, short_name};
-
-/// Columns of a terminal that tables of regions keep to, where two regions fit at all.
-const WIDTH: usize = 120;
+use super::{RegionVerdict, TERMINAL, is_verdict, markdown, number, short_name};
 
 /// A table of plain figures, and as many for regions as keep to a terminal's width.
 pub fn figures_tables(figures: &[(String, f64)]) -> String {
@@ -61,7 +58,7 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
     while !left.is_empty() {
         let mut used = width(&names) + width(&left[0]);
         let mut count = 1;
-        while count < left.len() && used + width(&left[count]) < WIDTH {
+        while count < left.len() && used + width(&left[count]) < TERMINAL {
             used += width(&left[count]);
             count += 1;
         }
@@ -148,7 +145,7 @@ mod tests {
             .collect();
         let tables = figures_tables(&figures);
         assert!(
-            tables.lines().all(|line| line.chars().count() <= WIDTH),
+            tables.lines().all(|line| line.chars().count() <= TERMINAL),
             "{tables}"
         );
         assert_eq!(tables.matches("region number").count(), 12);

@@ -11,5 +11,5 @@ pub use figures::{figures_tables, is_bound};
 pub use numbers::{bytes, duration, number, with_spread};
 pub use plots::Plots;
 pub use summary::Summary;
-pub use table::{columns, markdown};
+pub use table::{TERMINAL, columns, markdown, markdown_within};
 pub use verdict::{RegionVerdict, is_verdict, short_name};

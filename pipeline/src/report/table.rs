@@ -25,6 +25,38 @@ pub fn markdown(rows: &[Vec<String>]) -> String {
     })
 }
 
+/// Columns of a terminal that wide tables keep to where they can.
+pub const TERMINAL: usize = 120;
+
+/// As [`markdown`], rows and columns exchanged where it is wider than `columns` and the exchange makes
+/// it narrower.
+pub fn markdown_within(rows: &[Vec<String>], columns: usize) -> String {
+    let upright = markdown(rows);
+    if longest_line(&upright) <= columns {
+        return upright;
+    }
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let exchanged: Vec<Vec<String>> = (0..count)
+        .map(|i| {
+            let cell = |row: &Vec<String>| row.get(i).cloned().unwrap_or_default();
+            rows.iter().map(cell).collect()
+        })
+        .collect();
+    let exchanged = markdown(&exchanged);
+    if longest_line(&exchanged) < longest_line(&upright) {
+        exchanged
+    } else {
+        upright
+    }
+}
+
+fn longest_line(text: &str) -> usize {
+    text.lines()
+        .map(|line| line.chars().count())
+        .max()
+        .unwrap_or(0)
+}
+
 fn render(rows: &[Vec<String>], mut line: impl FnMut(&[String], &[usize]) -> String) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count)
@@ -59,6 +91,16 @@ mod tests {
     #[test]
     fn columns_line_up() {
         assert_eq!(columns(&rows()), "name  é\na|b   12\n");
+    }
+
+    #[test]
+    fn a_table_too_wide_is_turned() {
+        let wide: Vec<Vec<String>> = (0..2)
+            .map(|i| (0..5).map(|j| format!("cell {i}{j}")).collect())
+            .collect();
+        assert_eq!(markdown_within(&wide, 80), markdown(&wide));
+        let turned = markdown_within(&wide, 30);
+        assert!(turned.starts_with("| cell 00 | cell 10 |\n|---------|---------|\n| cell 01"));
     }
 
     #[test]

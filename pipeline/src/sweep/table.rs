@@ -3,7 +3,7 @@
 use super::trials::{Sweep, Trial};
 use crate::config::nearest;
 use crate::report::{
-    RegionVerdict, is_bound, is_verdict, markdown, number, short_name, with_spread,
+    RegionVerdict, TERMINAL, is_bound, is_verdict, markdown_within, number, short_name, with_spread,
 };
 use crate::run::write_table;
 use crate::store::write_whole;
@@ -98,7 +98,8 @@ impl Table {
         write_table(&folder.join(PARQUET), &self.trials())
     }
 
-    /// One row a variant: mean and standard deviation over seeds. Below it, what failed.
+    /// One row a variant (one column, where rows are wider than a terminal): mean and standard deviation
+    /// over seeds. Below it, what failed.
     pub fn markdown(&self) -> String {
         let columns = self.shown_columns();
         let header = ["variant", "trials"].map(str::to_owned).into_iter();
@@ -114,7 +115,7 @@ impl Table {
             }
             rows.push(row);
         }
-        let mut out = markdown(&rows);
+        let mut out = markdown_within(&rows, TERMINAL);
         for row in &self.rows {
             if let Err(why) = &row.outcome {
                 let lead = if out.ends_with("|\n") { "\n" } else { "" };
