@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep plan test build lint check-cuda test-remote large hdf5 python
+.PHONY: help run sweep verify plan test build lint check-cuda test-remote large hdf5 python
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -21,6 +21,10 @@ run: build
 ## make sweep [SWEEP=configs/sweeps/NAME.yaml] [ARGS=...]          run variants and seeds, tabulate them
 sweep: build
 	@$(BINARY) sweep $(SWEEP) $(ARGS)
+
+## make verify                                                     every claim of the README, with pass or miss
+verify: build
+	@$(BINARY) sweep configs/sweeps/verify.yaml $(ARGS)
 
 ## make plan [CONFIG=...]                                           what would run, and why
 plan: build

@@ -11,7 +11,8 @@ Exit codes:
   0    success; also when there was nothing to do
   1    failure: a file that cannot be written, numbers that went wrong, a device that is not there
   2    wrong input: command line, configuration or data; the message says what to change
-  3    what `run --require` asks for does not hold; everything was computed and written
+  3    what `run --require` or a sweep's checks ask for does not hold; everything was computed and
+       written
   101  a bug in this program
   130  stopped by SIGINT (Ctrl-C)
   143  stopped by SIGTERM

@@ -2,18 +2,20 @@
 
 mod measure;
 mod regions;
+mod self_check;
 mod tables;
 
 use crate::alignment::{TRUNCATION, check_truncation};
 use crate::context::{Context, Summary};
 use crate::error::Result;
 use crate::flows::Flow;
-use crate::likelihood::{Divergence, Precision, Verdict, halving_check};
+use crate::likelihood::{Divergence, Precision, THRESHOLDS, Verdict};
 use crate::problems::Problems;
 use crate::training::Streams;
-use measure::{Instruments, Measured};
+use measure::{Instruments, Measured, ODE};
 use regions::{FEATURES, LATENTS, Region, Sources};
 use schemars::JsonSchema;
+use self_check::self_check;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +48,8 @@ pub struct Config {
     pub precision: Precision,
     /// Points a region at which the gradients of loss and NLL are compared; 0 for none.
     pub gradient_points: usize,
-    /// Held-out points that are solved again with every step halved; 0 for none.
+    /// Points on which the engine checks itself: solves again with every step halved, and compares
+    /// the divergence with autodiff, central differences and Hutchinson's estimate; 0 for none.
     pub check_points: usize,
     /// Bootstrap resamples behind each interval.
     pub bootstrap: usize,
@@ -151,7 +154,14 @@ pub fn run(
     let width = instruments.flow().normaliser.output_width;
     let streams = Streams::of_stage("estimate-nll", context.seed);
     let regions = regions::regions(config, &sources, width, streams)?;
-    let halving = check_solver(&instruments, &regions[0], config, context)?;
+    let mut checks = Summary::default();
+    self_check(
+        &instruments,
+        &regions[0],
+        config.check_points,
+        &mut checks,
+        context,
+    )?;
 
     let total = regions.iter().map(Region::count).sum::<usize>() as u64;
     let (mut done, mut measured) = (0, Vec::new());
@@ -172,37 +182,13 @@ pub fn run(
     context
         .monitor
         .table("agreement", &tables::agreement_table(&measured))?;
-    Ok(summarise(&measured, halving, &instruments, context))
+    let mut summary = summarise(&measured, &instruments, context);
+    summary.figures.extend(checks.figures);
+    Ok(summary)
 }
-
-/// The largest change of an NLL of the first region when every step of the solver is halved.
-fn check_solver(
-    instruments: &Instruments,
-    region: &Region,
-    config: &Config,
-    context: &Context,
-) -> Result<Option<f64>> {
-    if config.check_points == 0 {
-        return Ok(None);
-    }
-    let points = instruments.tensor(region.sample(config.check_points), &context.device);
-    let network = &instruments.flow().network;
-    let change = halving_check(network, points, instruments.solver(), || {
-        context.check_cancelled()
-    })?;
-    Ok(Some(change))
-}
-
-/// The largest change under halved steps that goes without a warning, in nats.
-const ACCURATE: f64 = 0.01;
 
 /// The figures, and a warning where they mean trouble.
-fn summarise(
-    measured: &[Measured],
-    halving: Option<f64>,
-    instruments: &Instruments,
-    context: &Context,
-) -> Summary {
+fn summarise(measured: &[Measured], instruments: &Instruments, context: &Context) -> Summary {
     let mut summary = Summary::default();
     tables::figures(measured, &mut summary);
     if let Some(log_det) = instruments.flow().normaliser.log_abs_det() {
@@ -214,15 +200,6 @@ fn summarise(
         .sum::<u64>();
     summary.add("velocity and divergence evaluations", evaluations as f64);
     summary.add("draws behind a point's loss", instruments.draws() as f64);
-    if let Some(change) = halving {
-        summary.add("largest change of an NLL with halved steps (nats)", change);
-        if change > ACCURATE {
-            context.monitor.warn(&format!(
-                "halving the solver's steps changes an NLL by {change:.3} nats; lower \
-                 estimate_nll.tolerance or set estimate_nll.precision to f64"
-            ));
-        }
-    }
     if let Some((gap, error)) = tables::gap(measured)
         && gap < -2.0 * error
     {
@@ -235,12 +212,12 @@ fn summarise(
     }
     for m in measured {
         let failing: Vec<&str> = (m.compared.iter())
-            .filter(|c| c.cosine.is_some() && c.verdict == Verdict::Fails)
+            .filter(|c| c.reference == ODE && c.verdict == Verdict::Fails)
             .map(|c| c.surrogate.as_str())
             .collect();
         if !failing.is_empty() && [FEATURES, LATENTS].contains(&m.region.name) {
             context.monitor.warn(&format!(
-                "{}: no surrogate for the NLL: {}",
+                "{}: no surrogate for the NLL: {} ({THRESHOLDS})",
                 m.region.name,
                 failing.join(", ")
             ));

@@ -174,7 +174,7 @@ pub fn prepare(
         held_out: &config.held_out,
         architecture: &config.architecture,
         batch: config.batch,
-        bounded: config.reconstruction == Reconstruction::Bernoulli,
+        bounded: config.reconstruction.in_nats(),
     };
     let data = (config.data.as_ref())
         .map(|data| Data::read(data, demands, seed, monitor))
@@ -288,7 +288,7 @@ impl Prepared {
         outputs.write_reconstructions(&mut summary)?;
         let latents = outputs.write_latents()?;
         outputs.elbo(&prior.flow, &mut summary)?;
-        diagnose(&latents, prior, &mut summary, context)?;
+        diagnose(&latents, config.latent.tokens, prior, &mut summary, context)?;
         summary.add("parameters", trained.num_params() as f64);
         Ok(summary)
     }
@@ -328,7 +328,7 @@ impl Prepared {
             |_, _| Ok(None),
         )?;
 
-        trajectory.note(config.steps, &trained.encoding().mean)?;
+        trajectory.keep(config.steps, &trained.encoding().mean)?;
         if width == 2 {
             context.monitor.table("trajectory", &trajectory.table())?;
         }
@@ -343,7 +343,7 @@ impl Prepared {
             &[("space", Attribute::Text("points of the flow".into()))],
         )?;
         let mut summary = Summary::default();
-        diagnose(&latents, prior, &mut summary, context)?;
+        diagnose(&latents, 1, prior, &mut summary, context)?;
         Ok(summary)
     }
 

@@ -2,6 +2,7 @@
 
 use super::OverrideArguments;
 use crate::console::Console;
+use crate::failure::Unmet;
 use crate::store::Store;
 use crate::sweep::{load, sweep};
 use anyhow::{Result, bail};
@@ -35,6 +36,14 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             swept.trials,
             swept.failed.join(", ")
         );
+    }
+    if !swept.missed.is_empty() {
+        let missed = swept.missed.join("\n  ");
+        return Err(Unmet(format!(
+            "{} claims of the sweep do not hold; everything was computed and written\n  {missed}",
+            swept.missed.len()
+        ))
+        .into());
     }
     Ok(())
 }

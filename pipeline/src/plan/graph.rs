@@ -108,6 +108,9 @@ impl Planner<'_> {
                 })?,
                 None => member,
             };
+            if read.role == Role::Unaligned {
+                self.check_width(member, home, &key)?;
+            }
             match self.artifact(home, read.stage, read.role)? {
                 Some(artifact) => upstream.push(artifact),
                 None if read.optional => {}
@@ -115,6 +118,31 @@ impl Planner<'_> {
             }
         }
         Ok(upstream)
+    }
+
+    /// Latents of two experiments compare only if they have one width.
+    fn check_width(&self, member: usize, home: usize, key: &str) -> Result<()> {
+        let width = |member: usize| {
+            let experiment = &self.experiments[member].loaded.experiment;
+            experiment
+                .train_autoencoder
+                .as_ref()
+                .map(|a| a.latent.width)
+        };
+        match (width(member), width(home)) {
+            (Some(own), Some(other)) if own != other => {
+                let file = self.experiments[home].loaded.file.display();
+                Err(self.within(
+                    member,
+                    Error::input(format!(
+                        "{key}: {file} has latents of width {other}, expected {own} as \
+                         train_autoencoder.latent.width says here; give both one width (--set does not \
+                         reach the other file)"
+                    )),
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The artifact of `stage` of the experiment `member`, to be read in `role`.

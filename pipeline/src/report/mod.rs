@@ -7,7 +7,7 @@ mod summary;
 mod table;
 mod verdict;
 
-pub use figures::{figures_tables, is_bound};
+pub use figures::{figures_tables, is_bound, shown};
 pub use numbers::{bytes, duration, number, with_spread};
 pub use plots::Plots;
 pub use summary::Summary;

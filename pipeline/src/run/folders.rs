@@ -69,6 +69,7 @@ impl<'a> Folders<'a> {
             .split_first()
             .expect("an experiment was asked for");
         for member in others.iter().filter(|m| m.changed) {
+            member.unlink_the_rest(manifests);
             member.describe(manifests)?;
         }
         asked.describe(manifests)
@@ -76,6 +77,16 @@ impl<'a> Folders<'a> {
 }
 
 impl Member {
+    /// Removes links to stages that are not of this plan: they may be of what it led to before.
+    fn unlink_the_rest(&self, manifests: &[Manifest]) {
+        let mut stages = Stage::ALL.to_vec();
+        stages.retain(|stage| self.nodes.iter().all(|n| manifests[*n].stage != *stage));
+        if self.loaded.experiment.flow.is_some() {
+            stages.retain(|stage| *stage != Stage::PretrainFlow);
+        }
+        stages.iter().for_each(|stage| self.folder.unlink(*stage));
+    }
+
     fn describe(&self, manifests: &[Manifest]) -> Result<Summary> {
         let stages = self.nodes.iter().map(|n| manifests[*n].clone()).collect();
         let plots = Plots::draw(&self.folder);

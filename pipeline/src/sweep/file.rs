@@ -23,6 +23,30 @@ pub struct SweepFile {
     /// Figures to tabulate, as `stage: figure`; by default those of the last stage.
     #[serde(default)]
     pub columns: Vec<String>,
+    /// What its figures must be.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+}
+
+/// A claim about a figure of one variant, mean over its seeds; without bounds it is only shown.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// What is claimed, in words.
+    pub claim: String,
+    /// The variant.
+    pub variant: String,
+    /// Its figure, as `stage: figure`.
+    pub figure: String,
+    /// Another figure of it that is subtracted.
+    #[serde(default)]
+    pub minus: Option<String>,
+    /// The least it may be.
+    #[serde(default)]
+    pub at_least: Option<f64>,
+    /// The most it may be.
+    #[serde(default)]
+    pub at_most: Option<f64>,
 }
 
 fn one_seed() -> Vec<u64> {

@@ -3,6 +3,7 @@
 //! A trial is a run of its own name. Artifacts are addressed by content, so that stages which trials
 //! share are computed once, and what is finished is not computed again.
 
+mod checks;
 mod file;
 mod table;
 mod trials;
@@ -29,6 +30,8 @@ pub struct Swept {
     pub failed: Vec<String>,
     /// How many trials there were.
     pub trials: usize,
+    /// The claims of the sweep that do not hold.
+    pub missed: Vec<String>,
 }
 
 /// Runs every trial of `sweep` that is not finished, and tabulates all of them. A trial that fails is
@@ -65,12 +68,18 @@ pub fn sweep(sweep: &Sweep, store: &Store, console: &Console) -> Result<Swept> {
         // After each trial, so that one may look while the sweep runs.
         table.write(&folder)?;
     }
+    let checked = checks::compare(&sweep.checks, &table);
+    if !sweep.checks.is_empty() {
+        table.checks = Some(checked.table);
+        table.write(&folder)?;
+    }
     let failed = table.rows.iter().filter(|row| row.outcome.is_err());
     Ok(Swept {
         failed: failed.map(|row| row.run.clone()).collect(),
         trials: sweep.trials.len(),
-        table: table.markdown(),
+        table: table.whole(),
         file: folder.join(table::MARKDOWN),
+        missed: checked.missed,
     })
 }
 

@@ -26,6 +26,8 @@ pub struct Table {
     variants: Vec<(String, usize)>,
     /// A row a trial.
     pub rows: Vec<Row>,
+    /// What came of the checks, a row each, as Markdown.
+    pub checks: Option<String>,
 }
 
 /// A trial that ended.
@@ -69,7 +71,21 @@ impl Table {
             columns: sweep.columns.clone(),
             variants: variants.collect(),
             rows: Vec::new(),
+            checks: None,
         }
+    }
+
+    /// The mean of `column` over the seeds of `variant`.
+    pub fn mean(&self, variant: &str, column: &str) -> Option<f64> {
+        let trials = self.rows.iter().filter(|row| row.variant == variant);
+        let values: Vec<f64> = trials.filter_map(|row| row.get(column)).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
+    /// The table of variants, and that of the checks where there are any.
+    pub fn whole(&self) -> String {
+        let checks = self.checks.iter().map(|table| format!("\n{table}"));
+        std::iter::once(self.markdown()).chain(checks).collect()
     }
 
     /// One line for each wanted column that the first finished trial has no figure for, with the
@@ -93,7 +109,7 @@ impl Table {
 
     /// Writes both tables into `folder`.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let text = format!("# {}\n\n{}", self.title, self.markdown());
+        let text = format!("# {}\n\n{}", self.title, self.whole());
         write_whole(folder, MARKDOWN, &text)?;
         write_table(&folder.join(PARQUET), &self.trials())
     }
@@ -254,6 +270,7 @@ mod tests {
             title: "s".into(),
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             variants: vec![("a".into(), 2), ("b".into(), 2)],
+            checks: None,
             rows: vec![
                 row("a", 0, Ok(2.0)),
                 row("a", 1, Ok(3.0)),

@@ -1,6 +1,7 @@
 //! From a sweep's file to its trials, each a checked experiment.
 
-use super::file::{Settings, SweepFile, Variant};
+use super::checks;
+use super::file::{Check, Settings, SweepFile, Variant};
 use crate::config::{self, Assignment, Loaded, NAME, Overrides, is_name};
 use latent_align_stages::problems::Problems;
 use latent_align_stages::{Error, Result};
@@ -18,6 +19,8 @@ pub struct Sweep {
     pub trials: Vec<Trial>,
     /// The figures to tabulate, as `stage: figure`; none for those of the last stage.
     pub columns: Vec<String>,
+    /// What the figures must be.
+    pub checks: Vec<Check>,
 }
 
 /// One variant with one seed.
@@ -78,6 +81,7 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Sweep> {
         file: file.to_owned(),
         trials,
         columns: written.columns,
+        checks: written.checks,
     })
 }
 
@@ -120,6 +124,7 @@ fn problems(written: &SweepFile) -> Problems {
             "each seed once",
         );
     }
+    checks::check(written, p);
     let longest = written.seeds.iter().max().copied().unwrap_or(0);
     let mut names = BTreeSet::new();
     for (number, variant) in written.list.iter().enumerate() {

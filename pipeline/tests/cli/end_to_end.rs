@@ -340,7 +340,7 @@ fn a_convolutional_autoencoder_with_a_gaussian_posterior_and_bernoulli_pixels_ru
         0,
         &[
             "held-out reconstruction loss",
-            "divergence from the prior, N(0, I) (nats)",
+            "KL to the prior, N(0, I) (nats)",
         ],
     );
     let plain = ["--set", "train_autoencoder.posterior=gaussian"];

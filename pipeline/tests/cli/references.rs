@@ -313,3 +313,14 @@ fn a_wrong_reference_names_its_key_and_its_file() {
         &["pretrain_flow.features.file: found ../latents.h5, expected the name of a file"],
     );
 }
+
+#[test]
+fn latents_of_another_width_are_refused_before_anything_is_trained() {
+    let project = compared();
+    let narrow = unaligned().replace("latent: {width: 2}", "latent: {width: 1}");
+    assert_ne!(narrow, unaligned());
+    project.write("unaligned.yaml", narrow);
+    let refused = project.run(&["run", "tiny.yaml"]);
+    refused.expect(2, &["estimate_nll.unaligned", "width 1, expected 2"]);
+    assert!(project.entries("artifacts/pretrain-flow").is_empty());
+}

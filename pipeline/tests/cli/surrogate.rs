@@ -147,7 +147,7 @@ fn a_vae_with_a_flow_prior_reports_bits_a_dimension() {
         arguments.extend(["--set", set]);
     }
     let found = project.run(&arguments);
-    found.expect(0, &["divergence from the prior, the flow"]);
+    found.expect(0, &["KL to the prior, the flow"]);
     let bits = figure(&found, "held-out negative ELBO (bits/dim)");
     let nats = figure(&found, "held-out negative ELBO (nats)");
     assert!(
@@ -173,7 +173,10 @@ fn hutchinsons_estimate_in_double_precision_agrees_with_the_exact_divergence() {
     let estimated = run(&project, &[&sets[..], &[divergence]].concat());
     estimated.expect(0, &[]);
     let mean = |outcome| figure(outcome, "mean NLL, ODE (nats)");
-    let error = figure(&estimated, "standard error of a point's divergence") / 8.0; // of 64 points
+    let error = figure(
+        &estimated,
+        "standard error of a point's NLL, from the probes",
+    ) / 8.0; // of 64 points
     let difference = mean(&exact) - mean(&estimated);
     assert!(difference.abs() < 4.0 * error, "{difference} {error}");
 }

@@ -39,7 +39,7 @@ fn variants_and_seeds_become_a_table_and_are_computed_once() {
             "| aligned | 2      | ",
             "| free    | 2      | ",
             " ± ",
-            "| 8 ± 0 ",
+            "| 17 ± 0 ",
         ],
     );
     assert!(
@@ -121,8 +121,8 @@ fn without_columns_the_figures_of_the_last_stage_are_shown() {
     swept.expect(
         0,
         &[
-            "| pretrain-flow: held-out flow-matching loss |",
-            "| estimate-nll: encoder latents: points |",
+            "| pretrain-flow: held-out flow-matching loss ",
+            "| estimate-nll: encoder latents: points ",
         ],
     );
     let table = &swept.stdout[swept.stdout.find("# one\n").unwrap()..];
@@ -244,4 +244,41 @@ fn a_signal_stops_the_whole_sweep_and_keeps_what_is_finished() {
     assert!(table.unwrap().contains("| long    | 0 of 2 |"));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("sweep remedies.yaml"), "{said}");
+}
+
+#[test]
+fn claims_pass_or_miss_and_a_miss_has_its_exit_code() {
+    let checks = "\
+checks:
+  - {claim: counted, variant: free, figure: \"estimate-nll: encoder latents: points\", at_least: 17, at_most: 17}
+  - {claim: nothing, variant: free, figure: \"estimate-nll: encoder latents: points\", minus: \"estimate-nll: held-out features: points\"}
+";
+    let miss = "  - {claim: too many, variant: free, figure: \"estimate-nll: encoder latents: points\", at_most: 7}
+  - {claim: unheard of, variant: free, figure: \"estimate-nll: nothing\", at_most: 7}
+";
+    let project = with_sweep(&format!("{SWEEP}{checks}"));
+    let pass = project.run(&["sweep", "remedies.yaml"]);
+    pass.expect(0, &["| claim ", "| 17 to 17 | pass", "| shown"]);
+    project.write("remedies.yaml", format!("{SWEEP}{checks}{miss}"));
+    let missed = project.run(&["sweep", "remedies.yaml"]);
+    missed.expect(
+        3,
+        &[
+            "2 claims of the sweep do not hold",
+            "too many",
+            "MISS",
+            "unheard of",
+            "MISSING",
+        ],
+    );
+    let table = project.path("artifacts/sweeps/remedies/table.md");
+    assert!(
+        std::fs::read_to_string(table)
+            .unwrap()
+            .contains("| too many")
+    );
+    let wrong = "checks:\n  - {claim: a, variant: fre, figure: \"x: y\"}\n";
+    project.write("remedies.yaml", format!("{SWEEP}{wrong}"));
+    let refused = project.run(&["sweep", "remedies.yaml"]);
+    refused.expect(2, &["checks.0.variant: found fre"]);
 }

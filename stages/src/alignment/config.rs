@@ -21,8 +21,8 @@ pub enum RegulariserConfig {
     },
     /// KL(q(z|x) || flow), the entropy of the posterior against the likelihood-weighted loss of its
     /// draws, over the elements of the row of data: with a reconstruction in nats an element, weight 1
-    /// is the ELBO of a VAE whose prior is the flow (Vahdat et al. 2021, arXiv 2106.05931). Does not
-    /// collapse.
+    /// is the ELBO of a VAE whose prior is the flow (Vahdat et al. 2021, arXiv 2106.05931). The
+    /// entropy keeps latents from contracting onto modes.
     FlowKl {
         /// Factor on the term: the beta of a beta-VAE.
         #[serde(default = "one")]
@@ -51,8 +51,8 @@ pub enum RegulariserConfig {
         truncation: f64,
     },
     /// Distribution matching: a student flow learns the latents online, and their gradient is the
-    /// difference between its velocity and the frozen flow's; no Jacobian, and no collapse, since the
-    /// student pushes latents apart where they are too dense (Yin et al. 2024, arXiv 2311.18828).
+    /// difference between its velocity and the frozen flow's; no Jacobian; the student
+    /// pushes latents apart where they are too dense (Yin et al. 2024, arXiv 2311.18828).
     DistributionMatching {
         /// Factor on the term.
         #[serde(default = "default_weight")]

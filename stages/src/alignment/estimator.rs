@@ -3,7 +3,7 @@
 use super::loss::weighted_error;
 use super::noise_rule::{NodeNoise, layout, noise_rule};
 use super::weighting::{Node, Weighted};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flows::{ROWS_PER_EVALUATION, VelocityField};
 use crate::tensors::{from_f64, to_f64};
 use crate::training::Streams;
@@ -91,6 +91,12 @@ impl Draws {
             }
             values.push(along.iter().sum::<f64>() / nodes as f64 + offset);
             standard_errors.push(systematic_error(&along));
+        }
+        if let Some(point) = values.iter().position(|value| !value.is_finite()) {
+            return Err(Error::Numerical(format!(
+                "the alignment loss of point {point} is not finite ({} weighting)",
+                self.weighted.weighting
+            )));
         }
         Ok(Estimates {
             values,
@@ -239,7 +245,7 @@ mod tests {
     }
 
     /// How the loss with the exact velocity of `mixture` follows its analytic NLL on samples, with at
-    /// most 1,024 draws a point, for several draws of the draws: the worst of each figure.
+    /// most 1,024 draws a point, for several draws of the draws.
     fn against_analytic(
         mixture: &GaussianMixture,
         n: usize,

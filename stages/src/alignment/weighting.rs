@@ -14,8 +14,9 @@ pub enum Weighting {
     /// w = 1, t uniform on [0, 1]: the paper's.
     #[default]
     Uniform,
-    /// w = t / (1 - t), log-uniform in w: the loss becomes a negative log-likelihood in nats (exact
-    /// for the exact velocity, a bound for a trained one).
+    /// w = t / (1 - t), log-uniform in w: the loss becomes a negative log-likelihood in nats: exact
+    /// for the exact velocity; for a trained one a bound on the NLL of the diffusion with its marginals,
+    /// not of the ODE.
     Likelihood,
 }
 

@@ -22,7 +22,7 @@ pub const WEIGHTINGS: [Weighting; 2] = [Weighting::Uniform, Weighting::Likelihoo
 pub struct Instruments<'a> {
     config: &'a Config,
     flow: Flow,
-    /// The flow on a device with autodiff.
+    /// The same on a device with autodiff.
     tracked: Flow,
     exact: Option<Box<dyn VelocityField>>,
     draws: [Draws; 2],
@@ -113,6 +113,11 @@ impl<'a> Instruments<'a> {
         &self.flow
     }
 
+    /// The flow on a device with autodiff.
+    pub fn tracked(&self) -> &Flow {
+        &self.tracked
+    }
+
     /// Evaluations of the velocity behind a point's loss, under each of [`WEIGHTINGS`].
     pub fn draws(&self) -> usize {
         self.draws[0].count()
@@ -156,7 +161,8 @@ impl<'a> Instruments<'a> {
         let mut compared = Vec::new();
         let mut compare = |surrogate: String, x: &[f64], reference, y: &[f64], in_nats, cosine| {
             let (resamples, group) = (self.config.bootstrap, region.group);
-            let agreement = agreement(x, y, group, resamples, self.streams);
+            let (x, y) = finite_groups(x, y, group);
+            let agreement = agreement(&x, &y, group, resamples, self.streams);
             compared.push(Compared {
                 surrogate,
                 reference,
@@ -224,6 +230,14 @@ impl<'a> Instruments<'a> {
         }
         Ok(Some([cosines[0], cosines[1]]))
     }
+}
+
+/// The pairs of groups in which every number is finite: an analytic density may be zero somewhere.
+fn finite_groups(x: &[f64], y: &[f64], group: usize) -> (Vec<f64>, Vec<f64>) {
+    (x.chunks(group).zip(y.chunks(group)))
+        .filter(|(x, y)| x.iter().chain(*y).all(|v| v.is_finite()))
+        .flat_map(|(x, y)| x.iter().copied().zip(y.iter().copied()))
+        .unzip()
 }
 
 fn cosine(a: &[f64], b: &[f64]) -> f64 {

@@ -51,10 +51,14 @@ impl Region {
         self.points.len() / self.width
     }
 
-    /// The first points of groups evenly spread over the region, `at_most` of them [m, d].
+    /// One point of each group, every place in a group in turn, of groups evenly spread over the region:
+    /// `at_most` of them [m, d].
     pub fn sample(&self, at_most: usize) -> Vec<f32> {
-        let of_group: Vec<f32> = (self.points.chunks(self.group * self.width))
-            .flat_map(|group| group[..self.width].iter().copied())
+        let of_group: Vec<f32> = (self.points.chunks(self.group * self.width).enumerate())
+            .flat_map(|(number, group)| {
+                let start = number % self.group * self.width;
+                group[start..start + self.width].iter().copied()
+            })
             .collect();
         spread(&of_group, self.width, at_most)
     }
@@ -119,6 +123,9 @@ pub fn regions(
     Ok(regions)
 }
 
+/// Fewer rows of data say too little, however many tokens they have.
+const FEWEST_ROWS: usize = 20;
+
 /// About `at_most` latents of the dataset [N, T, d], whole rows of data so that tokens stay together,
 /// and T.
 fn read_latents(
@@ -140,7 +147,7 @@ fn read_latents(
             path.display()
         )));
     }
-    let rows = (at_most / tokens).max(2);
+    let rows = (at_most / tokens).max(FEWEST_ROWS);
     Ok((spread(&latents, tokens * width, rows), tokens))
 }
 

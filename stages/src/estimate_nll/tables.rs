@@ -2,6 +2,7 @@
 
 use super::measure::{ANALYTIC, Measured, ODE, WEIGHTINGS, surrogate};
 use super::regions::{FEATURES, LATENTS};
+use crate::alignment::Weighting;
 use crate::context::{Summary, Table};
 use crate::likelihood::{Interval, mean, standard_error};
 
@@ -145,10 +146,18 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
                     .map(|e| e * e)
                     .collect::<Vec<_>>(),
             );
-            add("standard error of a point's divergence", mean_square.sqrt());
+            add(
+                "standard error of a point's NLL, from the probes",
+                mean_square.sqrt(),
+            );
         }
         if let Some(analytic) = &m.analytic {
-            add("mean NLL, analytic", mean(analytic));
+            let finite: Vec<f64> = analytic.iter().copied().filter(|v| v.is_finite()).collect();
+            add("mean NLL, analytic", mean(&finite));
+            let outside = analytic.len() - finite.len();
+            if outside > 0 {
+                add("points where the density is 0, left out", outside as f64);
+            }
         }
         let [uniform, bound] = &m.losses;
         add("mean NLL, likelihood-weighted bound", mean(&bound.values));
@@ -180,8 +189,8 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
                 loss => format!("exact velocity, {loss}"),
             };
             for (figure, interval) in found.agreement.figures() {
-                let in_nats = label.contains("uniform");
-                if figure == "Spearman" || !in_nats && ["bias", "RMSE", "slope"].contains(&figure) {
+                let in_nats = !found.surrogate.starts_with(surrogate(Weighting::Uniform));
+                if figure == "Spearman" || in_nats && ["bias", "RMSE", "slope"].contains(&figure) {
                     with_interval(&mut add, &format!("{label}, {figure}"), interval);
                 }
             }

@@ -1,5 +1,7 @@
 //! What every consumer of a flow asks of it.
 
+use crate::error::Result;
+use crate::tensors::to_f64;
 use burn::tensor::Tensor;
 
 /// Rows (points, times their tangents) that one evaluation should carry: more do not help, and memory
@@ -28,16 +30,18 @@ pub trait VelocityField: Send + Sync {
     ) -> (Tensor<2>, Tensor<3>);
 }
 
-/// The products of the Jacobian with `directions` [n, k, d] by central differences in f64: what the
-/// tangents are checked against.
-#[cfg(test)]
+/// The products of the Jacobian at `x` [n, d] with `directions` [n, k, d] by central differences: what
+/// tangents are checked against, in f64.
+///
+/// # Errors
+/// When the device cannot return them.
 pub fn difference_jvps(
     field: &dyn VelocityField,
     x: Tensor<2>,
     time: f64,
     directions: Tensor<3>,
-) -> Vec<f64> {
-    let step = directions.clone().mul_scalar(1e-5);
+) -> Result<Vec<f64>> {
+    let step = directions.clone().mul_scalar(DIFFERENCE);
     let [_, k, _] = directions.dims();
     let x = x.unsqueeze_dim::<3>(1).repeat_dim(1, k); // [n, k, d]
     let value = |x: Tensor<3>| {
@@ -45,22 +49,46 @@ pub fn difference_jvps(
         field.velocity(x.reshape([1, n * k, d]), &[time])
     };
     let difference = value(x.clone() + step.clone()) - value(x - step);
-    crate::tensors::to_f64(difference.div_scalar(2e-5)).unwrap()
+    to_f64(difference.div_scalar(2.0 * DIFFERENCE))
 }
 
-/// The divergence by d vector-Jacobian products: what the closed forms are checked against.
-#[cfg(test)]
-pub fn autodiff_divergence(field: &dyn VelocityField, x: Tensor<2>, time: f64) -> Vec<f64> {
+/// The step of central differences.
+const DIFFERENCE: f64 = 1e-5;
+
+/// The divergence at `x` [n, d] by central differences.
+///
+/// # Errors
+/// When the device cannot return it.
+pub fn difference_divergence(
+    field: &dyn VelocityField,
+    x: Tensor<2>,
+    time: f64,
+) -> Result<Vec<f64>> {
+    let [n, d] = x.dims();
+    let axes = Tensor::<2>::eye(d, &x.device()).cast(x.dtype());
+    let axes = axes.unsqueeze::<3>().repeat_dim(0, n);
+    let jacobians = difference_jvps(field, x, time, axes)?;
+    let traces = jacobians.chunks(d * d);
+    Ok(traces
+        .map(|j| (0..d).map(|i| j[i * (d + 1)]).sum())
+        .collect())
+}
+
+/// The divergence at `x` [n, d] by d vector-Jacobian products, `field` on a device with autodiff.
+///
+/// # Errors
+/// When the device cannot return it.
+pub fn autodiff_divergence(field: &dyn VelocityField, x: Tensor<2>, time: f64) -> Result<Vec<f64>> {
     let [n, d] = x.dims();
     let mut total = vec![0.0; n];
     for axis in 0..d {
         let x = Tensor::<2>::from_inner(x.clone()).require_grad();
         let v = field.velocity(x.clone().unsqueeze::<3>(), &[time]);
-        let gradient = x.grad(&v.narrow(2, axis, 1).sum().backward()).unwrap();
-        let gradient = crate::tensors::to_f64(gradient.narrow(1, axis, 1)).unwrap();
-        for (total, g) in total.iter_mut().zip(gradient) {
+        let gradients = v.narrow(2, axis, 1).sum().backward();
+        let gradient = x.grad(&gradients).expect("the velocity depends on x");
+        for (total, g) in total.iter_mut().zip(to_f64(gradient.narrow(1, axis, 1))?) {
             *total += g;
         }
     }
-    total
+    Ok(total)
 }

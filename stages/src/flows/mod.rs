@@ -11,7 +11,9 @@ mod velocity_network;
 
 pub use config::VelocityNetworkConfig;
 pub use exact::ExactMixture;
-pub use field::{ROWS_PER_EVALUATION, VelocityField};
+pub use field::{
+    ROWS_PER_EVALUATION, VelocityField, autodiff_divergence, difference_divergence, difference_jvps,
+};
 pub use fit::FitConfig;
 pub use import::{ImportConfig, TimeDirection, import};
 pub use matching::{Evaluation, flow_matching_loss, interpolate};

@@ -95,7 +95,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
         for &i in &order[start..start + tied] {
             ranks[i] = start as f64 + (tied - 1) as f64 / 2.0;
         }
-        start += tied;
+        start += tied.max(1); // NaN equals nothing
     }
     ranks
 }

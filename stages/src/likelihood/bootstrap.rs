@@ -26,6 +26,14 @@ pub fn bootstrap<const K: usize>(
     figures: impl Fn(&[usize]) -> [f64; K] + Sync,
 ) -> [Interval; K] {
     let groups = count / group;
+    if groups == 0 {
+        let nothing = Interval {
+            value: f64::NAN,
+            low: f64::NAN,
+            high: f64::NAN,
+        };
+        return [nothing; K];
+    }
     let all: Vec<usize> = (0..count).collect();
     let value = figures(&all);
     let resampled: Vec<[f64; K]> = (0..resamples as u64)

@@ -3,6 +3,7 @@
 mod agreement;
 mod bootstrap;
 mod config;
+mod importance;
 mod ode;
 mod probability_flow;
 mod verdict;
@@ -10,6 +11,7 @@ mod verdict;
 pub use agreement::{Agreement, agreement};
 pub use bootstrap::{Interval, bootstrap, mean, standard_error};
 pub use config::{Divergence, Precision};
+pub use importance::importance_weighted_nll;
 pub use ode::{OdeState, Solution, Tolerance, dormand_prince, halved, on_grid};
 pub use probability_flow::{
     Likelihoods, Solver, halving_check, negative_log_likelihood, nll_gradient, sample,

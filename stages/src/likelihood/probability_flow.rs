@@ -104,8 +104,14 @@ pub fn halving_check(
         let coarse = along.solve(x.clone(), solver.tolerance, &mut check)?;
         let grid = halved(&coarse.grid);
         let fine = on_grid(along.slope(&mut check), along.start(x), 1.0, 0.0, &grid)?;
-        let difference = to_f64((nll(coarse.state) - nll(fine)).mean_dim(1))?;
-        worst = difference.iter().fold(worst, |w, d| w.max(d.abs()));
+        for change in to_f64((nll(coarse.state) - nll(fine)).mean_dim(1))? {
+            if !change.is_finite() {
+                return Err(Error::Numerical(
+                    "an NLL stops being finite when the solver's steps are halved".to_owned(),
+                ));
+            }
+            worst = worst.max(change.abs());
+        }
     }
     Ok(worst)
 }

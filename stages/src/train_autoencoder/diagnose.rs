@@ -15,11 +15,12 @@ const VARIANCES: &str = "variances";
 /// Relabellings behind its p-value.
 const PERMUTATIONS: usize = 199;
 
-/// The diagnostics of `latents` [n, d] against the held-out features of the flow; warnings where they
+/// The diagnostics of `latents` [n, d], `tokens` of them a row of data, against the held-out features of the flow; warnings where they
 /// look like collapse. An imported flow has no features to compare with: then only what the latents
 /// say alone.
 pub fn diagnose(
     latents: &[f32],
+    tokens: usize,
     prior: &Prior,
     summary: &mut Summary,
     context: &Context,
@@ -32,7 +33,9 @@ pub fn diagnose(
         .map_or(COMPARED, rows)
         .min(rows(latents))
         .min(COMPARED);
-    let latents = spread(latents, width, compared);
+    // whole rows of data, so that every token counts alike
+    let mut latents = spread(latents, tokens * width, compared.div_ceil(tokens));
+    latents.truncate(compared * width);
     let own = spectrum(&latents, width);
     let mean_variance = own.variance.iter().sum::<f64>() / width as f64;
     let least = own.variance.iter().copied().fold(f64::INFINITY, f64::min);

@@ -34,9 +34,15 @@ impl Trajectory {
 
     /// Keeps the points [count, d] before `step`, if it is time to.
     pub fn note(&mut self, step: u64, points: &Tensor<2>) -> Result<()> {
-        if !step.is_multiple_of(self.every) {
-            return Ok(());
+        if step.is_multiple_of(self.every) {
+            self.keep(step, points)
+        } else {
+            Ok(())
         }
+    }
+
+    /// Keeps the points [count, d] before `step`.
+    pub fn keep(&mut self, step: u64, points: &Tensor<2>) -> Result<()> {
         let [_, width] = points.dims();
         let rows = to_f32(points.clone())?;
         self.width = width;

@@ -1,0 +1,103 @@
+//! What a sweep must show: figures of its variants against bounds.
+
+use super::file::{Check, SweepFile};
+use super::table::Table;
+use crate::report::{markdown, shown};
+use latent_align_stages::problems::Problems;
+
+/// What came of the checks of a sweep.
+pub struct Checked {
+    /// A row a check, as Markdown.
+    pub table: String,
+    /// The claims that do not hold.
+    pub missed: Vec<String>,
+}
+
+/// Notes every check of `written` that can never be made.
+pub fn check(written: &SweepFile, problems: &mut Problems) {
+    for (number, check) in written.checks.iter().enumerate() {
+        let known = written.list.iter().any(|v| v.name == check.variant);
+        problems.require(
+            known,
+            &format!("checks.{number}.variant"),
+            &check.variant,
+            "the name of a variant in `list`",
+        );
+        let ordered = match (check.at_least, check.at_most) {
+            (Some(least), Some(most)) => least <= most,
+            _ => true,
+        };
+        problems.require(
+            ordered,
+            &format!("checks.{number}.at_least"),
+            check.at_least.unwrap_or_default(),
+            "no more than `at_most`",
+        );
+    }
+}
+
+/// Compares the figures in `table` with what `checks` ask for.
+pub fn compare(checks: &[Check], table: &Table) -> Checked {
+    let header = ["claim", "measured", "required", ""].map(str::to_owned);
+    let mut rows = vec![header.to_vec()];
+    let mut missed = Vec::new();
+    for check in checks {
+        let value = value(check, table);
+        let word = match value {
+            None => "MISSING",
+            Some(_) if check.at_least.is_none() && check.at_most.is_none() => "shown",
+            Some(value) if holds(check, value) => "pass",
+            Some(_) => "MISS",
+        };
+        if word.starts_with("MISS") {
+            missed.push(check.claim.clone());
+        }
+        rows.push(vec![
+            check.claim.clone(),
+            measured(check, value, table),
+            required(check),
+            word.to_owned(),
+        ]);
+    }
+    Checked {
+        table: markdown(&rows),
+        missed,
+    }
+}
+
+/// The figure, less another one where that is asked for.
+fn value(check: &Check, table: &Table) -> Option<f64> {
+    let figure = table.mean(&check.variant, &check.figure)?;
+    match &check.minus {
+        None => Some(figure),
+        Some(other) => Some(figure - table.mean(&check.variant, other)?),
+    }
+}
+
+/// NaN holds nothing.
+fn holds(check: &Check, value: f64) -> bool {
+    check.at_least.is_none_or(|least| value >= least)
+        && check.at_most.is_none_or(|most| value <= most)
+}
+
+fn measured(check: &Check, value: Option<f64>, table: &Table) -> String {
+    let Some(value) = value else {
+        return format!("no figure `{}`", check.figure);
+    };
+    let text = shown(&check.figure, value);
+    let bound = |end: &str| table.mean(&check.variant, &format!("{}, {end}", check.figure));
+    match (&check.minus, bound("2.5 %"), bound("97.5 %")) {
+        (None, Some(low), Some(high)) => format!("{text} [{low:.4}, {high:.4}]"),
+        _ => text,
+    }
+}
+
+fn required(check: &Check) -> String {
+    match (check.at_least, check.at_most) {
+        (None, None) => String::new(),
+        (Some(least), None) => format!(">= {least}"),
+        (None, Some(most)) => format!("<= {most}"),
+        (Some(least), Some(most)) if least == -most => format!("+- {most}"),
+        (Some(least), Some(most)) => format!("{least} to {most}"),
+    }
+}
