@@ -6,6 +6,7 @@ use crate::report::{RegionVerdict, Summary};
 use crate::store::Stage;
 use anyhow::Result;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use latent_align_stages::Error;
 use latent_align_stages::alignment::{RegulariserConfig, Weighting};
 
@@ -23,8 +24,13 @@ pub struct Requirement {
     require_in: Vec<String>,
     /// The weighting of the alignment loss that --require is about [default: that of the
     /// autoencoder's regulariser, or likelihood where it has none]
-    #[arg(long, value_name = "WEIGHTING", requires = "require", value_parser = ["uniform", "likelihood"])]
+    #[arg(long, value_name = "WEIGHTING", requires = "require", value_parser = weightings())]
     require_of: Option<String>,
+}
+
+/// The names of the weightings.
+fn weightings() -> PossibleValuesParser {
+    PossibleValuesParser::new(Weighting::ALL.map(Weighting::name))
 }
 
 impl Requirement {

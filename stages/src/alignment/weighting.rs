@@ -1,6 +1,7 @@
 //! The weightings w(t) of the alignment loss: what each samples, and what is known about it.
 //!
-//! A weighting is one arm in each match below.
+//! A weighting is one arm in each match below and one entry of [`Weighting::ALL`]; tables, figures and
+//! options follow.
 
 use crate::problems::Problems;
 use schemars::JsonSchema;
@@ -18,6 +19,35 @@ pub enum Weighting {
     /// for the exact velocity; for a trained one a bound on the NLL of the diffusion with its marginals,
     /// not of the ODE.
     Likelihood,
+}
+
+impl Weighting {
+    /// Every weighting, in the order of tables.
+    pub const ALL: [Self; 2] = [Self::Uniform, Self::Likelihood];
+
+    /// As configurations call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Likelihood => "likelihood",
+        }
+    }
+
+    /// What tables call the loss under it, as a surrogate for the NLL.
+    pub fn surrogate(self) -> &'static str {
+        match self {
+            Self::Uniform => "alignment loss (uniform)",
+            Self::Likelihood => "likelihood-weighted bound",
+        }
+    }
+
+    /// True if the loss estimates the NLL itself.
+    pub fn in_nats(self) -> bool {
+        match self {
+            Self::Uniform => false,
+            Self::Likelihood => true,
+        }
+    }
 }
 
 /// A weighting and the range of t it integrates over.
@@ -123,10 +153,7 @@ impl Weighted {
 
 impl std::fmt::Display for Weighting {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Uniform => "uniform",
-            Self::Likelihood => "likelihood",
-        })
+        f.write_str(self.name())
     }
 }
 

@@ -15,9 +15,6 @@ use crate::training::Streams;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-/// The weightings whose losses are estimated.
-pub const WEIGHTINGS: [Weighting; 2] = [Weighting::Uniform, Weighting::Likelihood];
-
 /// What measures: fields, draws and solver, the same for all regions.
 pub struct Instruments<'a> {
     config: &'a Config,
@@ -25,7 +22,8 @@ pub struct Instruments<'a> {
     /// The same on a device with autodiff.
     tracked: Flow,
     exact: Option<Box<dyn VelocityField>>,
-    draws: [Draws; 2],
+    /// For each of [`Weighting::ALL`].
+    draws: [Draws; Weighting::ALL.len()],
     solver: Solver,
     streams: Streams,
     device: Device,
@@ -39,10 +37,10 @@ pub struct Measured {
     pub likelihoods: Likelihoods,
     /// The analytic NLL, where it is known.
     pub analytic: Option<Vec<f64>>,
-    /// The alignment loss under each of [`WEIGHTINGS`].
-    pub losses: [Estimates; 2],
+    /// The alignment loss under each of [`Weighting::ALL`].
+    pub losses: Vec<Estimates>,
     /// The same with the exact velocity, where it is known.
-    pub exact_losses: Option<[Estimates; 2]>,
+    pub exact_losses: Option<Vec<Estimates>>,
     /// Each surrogate against each reference.
     pub compared: Vec<Compared>,
 }
@@ -66,14 +64,6 @@ pub const ODE: &str = "ODE NLL";
 /// The reference where it is known.
 pub const ANALYTIC: &str = "analytic NLL";
 
-/// What a loss under `weighting` is called.
-pub fn surrogate(weighting: Weighting) -> &'static str {
-    match weighting {
-        Weighting::Uniform => "alignment loss (uniform)",
-        Weighting::Likelihood => "likelihood-weighted bound",
-    }
-}
-
 impl<'a> Instruments<'a> {
     /// Instruments for `flow` and `tracked`, the same flow on a device with autodiff.
     pub fn new(config: &'a Config, flow: Flow, tracked: Flow, context: &Context) -> Self {
@@ -88,7 +78,7 @@ impl<'a> Instruments<'a> {
         let width = flow.normaliser.output_width;
         Self {
             exact: exact.map(|field| Box::new(field) as Box<dyn VelocityField>),
-            draws: WEIGHTINGS.map(|weighting| {
+            draws: Weighting::ALL.map(|weighting| {
                 let weighted = Weighted {
                     weighting,
                     truncation: config.truncation,
@@ -118,7 +108,7 @@ impl<'a> Instruments<'a> {
         &self.tracked
     }
 
-    /// Evaluations of the velocity behind a point's loss, under each of [`WEIGHTINGS`].
+    /// Evaluations of the velocity behind a point's loss, under each of [`Weighting::ALL`].
     pub fn draws(&self) -> usize {
         self.draws[0].count()
     }
@@ -142,10 +132,9 @@ impl<'a> Instruments<'a> {
         progress: impl Fn(f64) -> Result<()>,
     ) -> Result<Measured> {
         let points = self.tensor(region.points.clone(), &self.device);
-        let estimate = |field: &dyn VelocityField, from: f64| -> Result<[Estimates; 2]> {
-            let [uniform, likelihood] = &self.draws;
+        let estimate = |field: &dyn VelocityField, from: f64| -> Result<Vec<Estimates>> {
             let of = |draws: &Draws| draws.estimate(field, points.clone(), || progress(from));
-            Ok([of(uniform)?, of(likelihood)?])
+            self.draws.iter().map(of).collect()
         };
         // of the time, solving takes most
         let losses = estimate(&self.flow.network, 0.0)?;
@@ -171,9 +160,9 @@ impl<'a> Instruments<'a> {
                 verdict: Verdict::on(&agreement, in_nats),
             });
         };
-        for (i, weighting) in WEIGHTINGS.into_iter().enumerate() {
-            let in_nats = weighting == Weighting::Likelihood;
-            let (name, values) = (surrogate(weighting), &losses[i].values);
+        for (i, weighting) in Weighting::ALL.into_iter().enumerate() {
+            let in_nats = weighting.in_nats();
+            let (name, values) = (weighting.surrogate(), &losses[i].values);
             let cosine = cosines.as_ref().map(|c| c[i]);
             compare(name.into(), values, ODE, &likelihoods.nll, in_nats, cosine);
             let Some(analytic) = &analytic else { continue };
@@ -202,7 +191,7 @@ impl<'a> Instruments<'a> {
         &self,
         region: &Region,
         check: impl Fn() -> Result<()>,
-    ) -> Result<Option<[Interval; 2]>> {
+    ) -> Result<Option<Vec<Interval>>> {
         let points = region.sample(self.config.gradient_points);
         if points.is_empty() {
             return Ok(None);
@@ -228,7 +217,7 @@ impl<'a> Instruments<'a> {
             });
             cosines.push(mean);
         }
-        Ok(Some([cosines[0], cosines[1]]))
+        Ok(Some(cosines))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was measured, as tables and as the figures of the summary.
 
-use super::measure::{ANALYTIC, Measured, ODE, WEIGHTINGS, surrogate};
+use super::measure::{ANALYTIC, Measured, ODE};
 use super::regions::{FEATURES, LATENTS};
 use crate::alignment::Weighting;
 use crate::context::{Summary, Table};
@@ -43,7 +43,7 @@ pub fn points_table(measured: &[Measured]) -> Table {
         "nll_analytic",
         column(&|m| or_missing(m, m.analytic.as_ref())),
     );
-    for (i, weighting) in WEIGHTINGS.into_iter().enumerate() {
+    for (i, weighting) in Weighting::ALL.into_iter().enumerate() {
         table.float(
             format!("loss_{weighting}"),
             column(&|m| m.losses[i].values.clone()),
@@ -159,13 +159,18 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
                 add("points where the density is 0, left out", outside as f64);
             }
         }
-        let [uniform, bound] = &m.losses;
-        add("mean NLL, likelihood-weighted bound", mean(&bound.values));
-        add("standard error of its draws", bound.mean_error);
-        add("mean alignment loss, uniform", mean(&uniform.values));
-        for weighting in WEIGHTINGS {
+        for (weighting, loss) in Weighting::ALL.into_iter().zip(&m.losses) {
+            let what = if weighting.in_nats() { "NLL, " } else { "" };
+            let surrogate = weighting.surrogate();
+            add(&format!("mean {what}{surrogate}"), mean(&loss.values));
+            add(
+                &format!("{weighting}, standard error of the draws"),
+                loss.mean_error,
+            );
+        }
+        for weighting in Weighting::ALL {
             let found = (m.compared.iter())
-                .find(|c| c.surrogate == surrogate(weighting) && c.reference == ODE)
+                .find(|c| c.surrogate == weighting.surrogate() && c.reference == ODE)
                 .expect("every weighting is compared with the ODE");
             for (figure, interval) in found.agreement.figures() {
                 if !["bias", "RMSE"].contains(&figure) {
@@ -189,7 +194,9 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
                 loss => format!("exact velocity, {loss}"),
             };
             for (figure, interval) in found.agreement.figures() {
-                let in_nats = !found.surrogate.starts_with(surrogate(Weighting::Uniform));
+                let in_nats = (Weighting::ALL.into_iter())
+                    .filter(|w| found.surrogate.starts_with(w.surrogate()))
+                    .all(Weighting::in_nats);
                 if figure == "Spearman" || in_nats && ["bias", "RMSE", "slope"].contains(&figure) {
                     with_interval(&mut add, &format!("{label}, {figure}"), interval);
                 }

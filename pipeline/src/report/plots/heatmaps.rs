@@ -7,6 +7,7 @@ use super::regions::{FEATURES, GRID, LATENTS, Regions, thinned};
 use super::scale::{percentile, range, short};
 use super::svg::{Rect, Svg};
 use anyhow::{Result, bail};
+use latent_align_stages::alignment::Weighting;
 use std::path::Path;
 
 /// The width of a panel, and about its height.
@@ -102,15 +103,14 @@ pub fn draw(run: &Path) -> Result<Option<String>> {
 
 /// What is shown, left to right.
 fn maps(regions: &Regions) -> Result<Vec<Map>> {
-    let all = [
-        ("alignment loss (uniform)", "loss_uniform", false),
-        ("likelihood-weighted bound", "loss_likelihood", true),
-        ("ODE NLL", "nll_ode", true),
-        ("analytic NLL", "nll_analytic", true),
+    let losses = Weighting::ALL.map(|w| (w.surrogate(), format!("loss_{w}"), w.in_nats()));
+    let likelihoods = [
+        ("ODE NLL", "nll_ode".to_owned(), true),
+        ("analytic NLL", "nll_analytic".to_owned(), true),
     ];
     let mut maps = Vec::new();
-    for (title, column, in_nats) in all {
-        let values = regions.numbers(GRID, column)?;
+    for (title, column, in_nats) in losses.into_iter().chain(likelihoods) {
+        let values = regions.numbers(GRID, &column)?;
         if column == "nll_analytic" && values.iter().all(|v| v.is_nan()) {
             continue; // not known
         }

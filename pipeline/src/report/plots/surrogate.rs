@@ -7,6 +7,7 @@ use super::scale::{range, widened};
 use super::svg::{Anchor, BLUE, Font, INK, Rect, Svg, Trace};
 use crate::report::RegionVerdict;
 use anyhow::Result;
+use latent_align_stages::alignment::Weighting;
 use std::path::Path;
 
 /// The size of a panel.
@@ -17,32 +18,6 @@ const CUT: f64 = 0.005;
 const AT_MOST: usize = 2000;
 /// Dots are drawn in so many sheets, each seen through: where they crowd it is darker.
 const SHEETS: usize = 8;
-
-/// A surrogate.
-struct Surrogate {
-    /// As `agreement.parquet` calls it.
-    name: &'static str,
-    /// Its column in `points.parquet`.
-    column: &'static str,
-    label: &'static str,
-    /// Whether it estimates the NLL itself.
-    in_nats: bool,
-}
-
-const SURROGATES: [Surrogate; 2] = [
-    Surrogate {
-        name: "alignment loss (uniform)",
-        column: "loss_uniform",
-        label: "alignment loss, uniform weighting (no unit)",
-        in_nats: false,
-    },
-    Surrogate {
-        name: "likelihood-weighted bound",
-        column: "loss_likelihood",
-        label: "likelihood-weighted bound (nats)",
-        in_nats: true,
-    },
-];
 
 /// The figure of `run`; none if no likelihoods were estimated.
 ///
@@ -68,19 +43,19 @@ pub fn draw(run: &Path) -> Result<Option<String>> {
     }
     let header = TOP + 2.0 * LINE;
     let pitch = (LEFT + SIZE.0 + GAP, header + SIZE.1 + BOTTOM + GAP / 2.0);
-    let width = SURROGATES.len() as f64 * pitch.0;
+    let width = Weighting::ALL.len() as f64 * pitch.0;
     let caption = Caption::new(&text, width);
     let below = names.len() as f64 * pitch.1;
     let mut svg = Svg::new(width, below + caption.height());
     for (row, region) in names.iter().enumerate() {
-        for (column, surrogate) in SURROGATES.iter().enumerate() {
+        for (column, weighting) in Weighting::ALL.into_iter().enumerate() {
             let area = Rect {
                 x: LEFT + column as f64 * pitch.0,
                 y: header + row as f64 * pitch.1,
                 width: SIZE.0,
                 height: SIZE.1,
             };
-            draw_panel(&mut svg, area, surrogate, &regions, region, &agreements)?;
+            draw_panel(&mut svg, area, weighting, &regions, region, &agreements)?;
         }
     }
     caption.draw(&mut svg, below);
@@ -90,12 +65,12 @@ pub fn draw(run: &Path) -> Result<Option<String>> {
 fn draw_panel(
     svg: &mut Svg,
     area: Rect,
-    surrogate: &Surrogate,
+    weighting: Weighting,
     regions: &Regions,
     region: &str,
     agreements: &Agreements,
 ) -> Result<()> {
-    let xs = regions.numbers(region, surrogate.column)?;
+    let xs = regions.numbers(region, &format!("loss_{weighting}"))?;
     let ys = regions.numbers(region, "nll_ode")?;
     let span =
         |values: &[f64]| range(values, CUT, 1.0 - CUT).map_or((0.0, 1.0), |r| widened(r, 0.03));
@@ -108,7 +83,7 @@ fn draw_panel(
         let style = format!(r#"stroke="{BLUE}" stroke-opacity="0.45""#);
         panel.dots(svg, &dots, 3.2, &style);
     }
-    if surrogate.in_nats {
+    if weighting.in_nats() {
         let (low, high) = panel.x.values();
         let mut identity = Trace::default();
         identity.line([low, high].map(|v| panel.place((v, v))));
@@ -120,15 +95,15 @@ fn draw_panel(
         });
     }
     let top = area.y;
-    let title = format!("{region}: {}", surrogate.name);
+    let title = format!("{region}: {}", weighting.surrogate());
     panel.frame(svg, &title, top - 2.0 * LINE - 10.0);
-    let figure = |name| agreements.figure(region, surrogate.name, name);
+    let figure = |name| agreements.figure(region, weighting.surrogate(), name);
     let correlations = ["Spearman", "Pearson"].map(|name| format!("{name} {}", figure(name)));
     let plain = Font::plain(Anchor::Start);
     svg.text(area.x, top - LINE - 9.0, &correlations.join(", "), plain);
     let slope = format!("slope {}", figure("slope"));
     svg.text(area.x, top - 9.0, &slope, plain);
-    if let Some(verdict) = agreements.verdict(region, surrogate.name) {
+    if let Some(verdict) = agreements.verdict(region, weighting.surrogate()) {
         let colour = match verdict {
             RegionVerdict::Fails => "#b42318",
             RegionVerdict::Ranks => "#9a6700",
@@ -142,7 +117,12 @@ fn draw_panel(
         let words = format!("verdict: {}", verdict.word());
         svg.text(area.x + area.width, top - 9.0, &words, font);
     }
-    panel.x_axis(svg, surrogate.label);
+    let unit = if weighting.in_nats() {
+        "nats"
+    } else {
+        "no unit"
+    };
+    panel.x_axis(svg, &format!("{} ({unit})", weighting.surrogate()));
     panel.y_axis(svg, "ODE NLL (nats)");
     Ok(())
 }
