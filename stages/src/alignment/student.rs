@@ -113,27 +113,31 @@ mod tests {
         );
         let mut student = Student::new(&teacher.clone().no_grad(), 5, 1e-2, 10);
         let points = from_f32::<2>(Streams::new(2).normal("x", 0, 64), [32, 2], &device);
-        let gradient = |student: &Student| {
+        let gradient = |student: &Student, draws: usize| {
             let y = points.clone().require_grad();
             let mut rng = Streams::new(3).at("draws", 0);
-            let loss = student.matching_loss(&teacher, y.clone(), 1, &mut rng);
+            let loss = student.matching_loss(&teacher, y.clone(), draws, &mut rng);
             let gradient = y.grad(&loss.backward()).unwrap();
             (scalar(loss.inner()).unwrap(), to_f32(gradient).unwrap())
         };
-        let (value, still) = gradient(&student);
+        let (value, still) = gradient(&student, 1);
         assert_eq!(value, 0.0);
         assert!(still.iter().all(|&g| g == 0.0));
 
         student.learn(points.clone(), &mut Streams::new(4).at("learn", 0));
-        let (value, found) = gradient(&student);
-        let mut rng = Streams::new(3).at("draws", 0);
-        let (x, times) = noised(points.clone().inner(), 1, &mut rng);
-        let of_student = student.network().valid().velocity(x.clone(), &times);
-        let expected = to_f32(of_student - teacher.valid().velocity(x, &times)).unwrap();
-        let square = expected.iter().map(|e| e * e).sum::<f32>() / 64.0;
-        assert!((value / f64::from(square) - 1.0).abs() < 1e-4);
-        for (g, e) in found.iter().zip(&expected) {
-            assert!((g - e / 64.0).abs() < 1e-6, "{g} {e}");
+        for draws in [1, 3] {
+            let (value, found) = gradient(&student, draws);
+            let mut rng = Streams::new(3).at("draws", 0);
+            let (x, times) = noised(points.clone().inner(), draws, &mut rng);
+            let of_student = student.network().valid().velocity(x.clone(), &times);
+            let each = to_f32(of_student - teacher.valid().velocity(x, &times)).unwrap();
+            let square = each.iter().map(|e| e * e).sum::<f32>() / each.len() as f32;
+            assert!((value / f64::from(square) - 1.0).abs() < 1e-4);
+            for (i, g) in found.iter().enumerate() {
+                let sum: f32 = each.iter().skip(i).step_by(64).sum();
+                let expected = sum / draws as f32 / 64.0;
+                assert!((g - expected).abs() < 1e-6, "{g} {expected}");
+            }
         }
     }
 }

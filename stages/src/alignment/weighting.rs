@@ -136,6 +136,26 @@ impl Weighted {
         }
     }
 
+    /// Smooth curves over the range that the expected error is nearly a sum of, most useful first, at
+    /// share `u`: what is left of an estimate's nodes beside them is chance. Under the likelihood
+    /// weighting those of Gaussians of several scales s: `(z / (1 + z))^2` and `z / (1 + z)^2` with
+    /// `z = (r s)^2`; under the uniform one powers of t.
+    pub fn trends(self, u: f64) -> [f64; 8] {
+        match self.weighting {
+            Weighting::Uniform => std::array::from_fn(|power| u.powi(power as i32)),
+            Weighting::Likelihood => {
+                let time = self.node(u).time;
+                let ratio = time / (1.0 - time);
+                let curve = |scale: f64| {
+                    let z = (ratio * scale).powi(2);
+                    [(z / (1.0 + z)).powi(2), z / (1.0 + z).powi(2)]
+                };
+                let [[a, b], [c, d], [e, f], [g, h]] = [0.4, 1.0, 0.15, 2.5].map(curve);
+                [a, c, b, d, e, g, f, h]
+            }
+        }
+    }
+
     /// What is added to the integral, a dimension. With it the likelihood weighting gives nats:
     /// `NLL(y) = int_0^R r E|v - u|^2 dt + d (ln(2 pi) / 2 + 1/2 - ln R)` as R grows (Kingma & Gao
     /// 2023, arXiv 2303.00848; the I-MMSE identity of Guo, Shamai & Verdu 2005).
