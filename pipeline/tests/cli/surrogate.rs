@@ -2,6 +2,7 @@
 
 use crate::project::{Outcome, Project};
 use crate::tiny;
+use polars::prelude::{ParquetReader, SerReader as _};
 
 /// Samples of the ring and an experiment with free points on it.
 fn ring() -> Project {
@@ -110,6 +111,7 @@ fn every_region_is_measured_under_both_weightings() {
 fn every_remedy_moves_free_points() {
     let project = ring();
     let without = "estimate_nll=null";
+    let fast = "train_autoencoder.optimiser.learning_rate=0.05";
     for remedy in [
         &["train_autoencoder.regulariser.weighting=likelihood"][..],
         &[
@@ -119,7 +121,7 @@ fn every_remedy_moves_free_points() {
         &["train_autoencoder.posterior={kind: fixed_noise, scale: 0.1}"],
         &["train_autoencoder.regulariser={kind: distribution_matching, weight: 1.0}"],
     ] {
-        let found = run(&project, &[&[without], remedy].concat());
+        let found = run(&project, &[&[without, fast], remedy].concat());
         found.expect(
             0,
             &[
@@ -128,7 +130,25 @@ fn every_remedy_moves_free_points() {
                 "latents in a mode over its mass, smallest",
             ],
         );
+        let moved = farthest_move(&project);
+        assert!(moved > 0.05, "{remedy:?}: {moved}");
     }
+}
+
+/// How far the farthest of the followed points went along the first axis.
+fn farthest_move(project: &Project) -> f64 {
+    let table = project.path("artifacts/runs/ring/train-autoencoder/trajectory.parquet");
+    let frame = ParquetReader::new(std::fs::File::open(table).unwrap());
+    let frame = frame.finish().unwrap();
+    let points = frame.column("point").unwrap().i64().unwrap();
+    let values = frame.column("y0").unwrap().f64().unwrap();
+    // the points of a snapshot, before the first of them comes again
+    let again = points.iter().skip(1).position(|p| p == points.get(0));
+    let count = again.unwrap() + 1;
+    let (rows, value) = (frame.height(), |row| values.get(row).unwrap());
+    (0..count)
+        .map(|point| (value(rows - count + point) - value(point)).abs())
+        .fold(0.0, f64::max)
 }
 
 #[test]
