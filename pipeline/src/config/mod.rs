@@ -69,8 +69,12 @@ pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
 }
 
 fn check(experiment: &Experiment, file: &Path) -> Result<()> {
-    let problems = experiment.problems();
-    match problems.messages() {
+    all_or_nothing(file, experiment.problems().messages().to_vec())
+}
+
+/// An input error with every message of `wrong`, if there is any.
+pub fn all_or_nothing(file: &Path, wrong: Vec<String>) -> Result<()> {
+    match wrong.as_slice() {
         [] => Ok(()),
         [one] => Err(Error::input(format!("{}: {one}", file.display()))),
         many => Err(Error::input(format!(

@@ -10,6 +10,7 @@ mod trials;
 
 pub use trials::{Sweep, load};
 
+use crate::config::all_or_nothing;
 use crate::console::Console;
 use crate::failure::describe;
 use crate::report::Summary;
@@ -93,7 +94,7 @@ fn check_plans(sweep: &Sweep, store: &Store) -> Result<()> {
             wrong.push(format!("variant `{}`: {error}", trial.variant));
         }
     }
-    Ok(trials::all_or_nothing(&sweep.file, wrong)?)
+    Ok(all_or_nothing(&sweep.file, wrong)?)
 }
 
 /// Every figure of a run as `stage: figure`, by stage.

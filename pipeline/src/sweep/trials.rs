@@ -2,7 +2,7 @@
 
 use super::checks;
 use super::file::{Check, Settings, SweepFile, Variant};
-use crate::config::{self, Assignment, Loaded, NAME, Overrides, is_name};
+use crate::config::{self, Assignment, Loaded, NAME, Overrides, all_or_nothing, is_name};
 use latent_align_stages::problems::Problems;
 use latent_align_stages::{Error, Result};
 use std::collections::BTreeSet;
@@ -83,20 +83,6 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Sweep> {
         columns: written.columns,
         checks: written.checks,
     })
-}
-
-/// An input error with every message of `wrong`, if there is any.
-pub fn all_or_nothing(file: &Path, wrong: Vec<String>) -> Result<()> {
-    match wrong.as_slice() {
-        [] => Ok(()),
-        [one] => Err(Error::input(format!("{}: {one}", file.display()))),
-        many => Err(Error::input(format!(
-            "{}: {} problems\n  {}",
-            file.display(),
-            many.len(),
-            many.join("\n  ")
-        ))),
-    }
 }
 
 fn problems(written: &SweepFile) -> Problems {
