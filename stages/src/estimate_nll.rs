@@ -148,9 +148,8 @@ pub fn run(
         autoencoder,
         unaligned,
     };
-    let tracked = Flow::load(flow, &context.device.clone().autodiff())?;
-    let instruments =
-        Instruments::new(config, Flow::load(flow, &context.device)?, tracked, context);
+    let flow = Flow::load(flow, &context.device.clone().autodiff())?;
+    let instruments = Instruments::new(config, flow, context);
     let width = instruments.flow().normaliser.output_width;
     let streams = Streams::of_stage("estimate-nll", context.seed);
     let regions = regions::regions(config, &sources, width, streams)?;

@@ -330,7 +330,7 @@ mod tests {
     use std::path::PathBuf;
 
     fn digits() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/data/digits.h5")
+        PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../configs/data/digits.h5")
     }
 
     fn context(dir: &Path) -> Context<'static> {

@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_sweeps_of_this_repository_are_right() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/sweeps");
+        let folder = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../configs/sweeps");
         let mut count = 0;
         for entry in folder.read_dir().unwrap() {
             let sweep = load(&entry.unwrap().path(), &Overrides::default()).unwrap();

@@ -1,10 +1,10 @@
 //! Foreign checkpoints through the binary.
 
 use crate::project::Project;
-use std::path::Path;
+use std::path::PathBuf;
 
 fn checkpoint() -> String {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap());
     let path = manifest.join("../stages/tests/fixtures/paper-flow-head.pt");
     path.to_str().unwrap().to_owned()
 }

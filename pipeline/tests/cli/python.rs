@@ -36,7 +36,7 @@ fn execute(python: &Path, project: &Project, script: &str) -> String {
 }
 
 fn fixture(name: &str) -> String {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap());
     let path = manifest.join("../stages/tests/fixtures").join(name);
     path.to_str().unwrap().to_owned()
 }
@@ -48,7 +48,7 @@ fn an_imported_flow_reproduces_the_papers_velocity_with_the_lines_of_the_readme(
     let imported = project.run(&["import", &fixture("paper-flow-head.pt"), "--into", "paper"]);
     imported.expect(0, &["flow: "]);
 
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
     let lines = readme.split("```python\n").nth(1).expect("a Python block");
     let lines = lines.split("```").next().unwrap();

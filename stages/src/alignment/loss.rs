@@ -30,15 +30,12 @@ pub fn alignment_loss(
     draws: usize,
     rng: &mut Pcg64,
 ) -> Tensor<1> {
-    let [n, d] = y.dims();
-    let rows = draws * n;
-    let groups = groups_of(rows);
-    let dims = [groups, rows / groups, d];
-    let nodes: Vec<Node> = (stratified_times(rng, groups).into_iter())
-        .map(|u| weighted.node(u))
-        .collect();
-    let noise = from_f32::<3>(normal(rng, rows * d), dims, &y.device()).cast(y.dtype());
-    let data = y.repeat_dim(0, draws).reshape(dims);
+    let Grouped {
+        data,
+        noise,
+        shares,
+    } = grouped(y, draws, rng);
+    let nodes: Vec<Node> = shares.iter().map(|&u| weighted.node(u)).collect();
     let error = weighted_error(field, data, noise.clone(), &nodes).mean();
     let controls: Vec<f64> = nodes.iter().map(|n| weighted.control(n.time)).collect();
     let offset = weighted.control_mean() + weighted.constant();
@@ -49,13 +46,34 @@ pub fn alignment_loss(
     error - (noise.square() * control).mean() + offset
 }
 
-/// The number of groups that share a time, among `rows` rows.
-pub(super) fn groups_of(rows: usize) -> usize {
+/// Draws for rows in K groups that share a time.
+pub(super) struct Grouped {
+    /// The rows, repeated for each draw [K, m, d].
+    pub data: Tensor<3>,
+    /// Independent standard normal numbers [K, m, d].
+    pub noise: Tensor<3>,
+    /// A stratified share of [0, 1) for each group.
+    pub shares: Vec<f64>,
+}
+
+/// `draws` draws for each of `rows` [n, d]: one after another, in 16 to 64 groups where that many
+/// divide them.
+pub(super) fn grouped(rows: Tensor<2>, draws: usize, rng: &mut Pcg64) -> Grouped {
+    let [n, d] = rows.dims();
+    let count = draws * n;
     // Where no good number of groups divides the rows, each row has its own time.
-    (FEWEST_TIMES..=MOST_TIMES)
+    let groups = (FEWEST_TIMES..=MOST_TIMES)
         .rev()
-        .find(|&k| rows.is_multiple_of(k))
-        .unwrap_or(rows)
+        .find(|&k| count.is_multiple_of(k))
+        .unwrap_or(count);
+    let dims = [groups, count / groups, d];
+    let shares = stratified_times(rng, groups);
+    let noise = from_f32::<3>(normal(rng, count * d), dims, &rows.device()).cast(rows.dtype());
+    Grouped {
+        data: rows.repeat_dim(0, draws).reshape(dims),
+        noise,
+        shares,
+    }
 }
 
 /// `factor (v(x_t, t) - (y - noise))^2` for K groups [K, m, d] of latents, group k at node k.

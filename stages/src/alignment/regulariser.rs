@@ -78,7 +78,7 @@ impl<'a> Regulariser<'a> {
             }
             RegulariserConfig::DistributionMatching { draws, .. } => {
                 let student = self.student.as_ref().expect("made with this kind");
-                Some(student.matching_loss(self.flow, latents, draws, rng))
+                Some(student.matching_loss(latents, draws, rng))
             }
         }
     }

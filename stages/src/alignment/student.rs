@@ -4,10 +4,9 @@
 //! At time t the scores of student and teacher differ by `t / (1 - t) (v_student - v_teacher)`, and
 //! descending the difference of velocities moves latents to where the teacher is denser than they are.
 
-use super::loss::groups_of;
+use super::loss::grouped;
 use crate::flows::{VelocityField, VelocityNetwork, flow_matching_loss, interpolate};
-use crate::tensors::from_f32;
-use crate::training::{OptimiserConfig, Trainer, normal, stratified_times};
+use crate::training::{OptimiserConfig, Trainer};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
@@ -16,6 +15,8 @@ use rand_pcg::Pcg64;
 pub struct Student {
     /// Only absent while it takes a step.
     trainer: Option<Trainer<VelocityNetwork>>,
+    /// The frozen flow, without autodiff.
+    teacher: VelocityNetwork,
     steps: usize,
 }
 
@@ -33,6 +34,7 @@ impl Student {
         let network = teacher.clone().set_require_grad(true);
         Self {
             trainer: Some(Trainer::new(network, &optimiser, of * steps as u64)),
+            teacher: teacher.valid(),
             steps,
         }
     }
@@ -44,18 +46,12 @@ impl Student {
     /// A loss `[1]` whose gradient with respect to `latents` [n, d] is the mean over `draws` draws of
     /// `v_student - v_teacher`, as of a mean over elements; its value is the mean square of that
     /// difference, zero where both agree.
-    pub fn matching_loss(
-        &self,
-        teacher: &VelocityNetwork,
-        latents: Tensor<2>,
-        draws: usize,
-        rng: &mut Pcg64,
-    ) -> Tensor<1> {
+    pub fn matching_loss(&self, latents: Tensor<2>, draws: usize, rng: &mut Pcg64) -> Tensor<1> {
         let [n, d] = latents.dims();
         // nothing goes through the networks: no graph
         let (x, times) = noised(latents.clone().inner(), draws, rng);
         let of_student = self.network().valid().velocity(x.clone(), &times);
-        let difference = Tensor::from_inner(of_student - teacher.valid().velocity(x, &times));
+        let difference = Tensor::from_inner(of_student - self.teacher.velocity(x, &times));
         let mean = difference.clone().reshape([draws, n, d]).mean_dim(0);
         let along = (latents * mean.squeeze_dim(0)).mean();
         // the value of `along` means nothing
@@ -64,15 +60,11 @@ impl Student {
 
     /// Steps of flow matching on `latents` [n, d].
     pub fn learn(&mut self, latents: Tensor<2>, rng: &mut Pcg64) {
-        let [n, d] = latents.dims();
-        let groups = groups_of(n);
-        let dims = [groups, n / groups, d];
-        let data = Tensor::<2>::from_inner(latents.inner()).reshape(dims);
+        let latents = Tensor::<2>::from_inner(latents.inner());
         for _ in 0..self.steps {
             let trainer = self.trainer.take().expect("no step is under way");
-            let times = stratified_times(rng, groups);
-            let noise = from_f32(normal(rng, n * d), dims, &data.device());
-            let loss = flow_matching_loss(&trainer.module, data.clone(), noise, &times);
+            let drawn = grouped(latents.clone(), 1, rng);
+            let loss = flow_matching_loss(&trainer.module, drawn.data, drawn.noise, &drawn.shares);
             self.trainer = Some(trainer.step(loss.backward()));
         }
     }
@@ -80,20 +72,16 @@ impl Student {
 
 /// `draws` noised copies of `latents` [n, d] in groups that share a time [K, m, d], and the times.
 fn noised(latents: Tensor<2>, draws: usize, rng: &mut Pcg64) -> (Tensor<3>, Vec<f64>) {
-    let [n, d] = latents.dims();
-    let groups = groups_of(draws * n);
-    let dims = [groups, draws * n / groups, d];
-    let times = stratified_times(rng, groups);
-    let noise = from_f32(normal(rng, draws * n * d), dims, &latents.device());
-    let data = latents.repeat_dim(0, draws).reshape(dims);
-    (interpolate(data, noise, &times), times)
+    let drawn = grouped(latents, draws, rng);
+    let x = interpolate(drawn.data, drawn.noise, &drawn.shares);
+    (x, drawn.shares)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::flows::VelocityNetworkConfig;
-    use crate::tensors::{scalar, to_f32};
+    use crate::tensors::{from_f32, scalar, to_f32};
     use crate::training::{Streams, perturb};
     use burn::tensor::Device;
 
@@ -116,7 +104,7 @@ mod tests {
         let gradient = |student: &Student, draws: usize| {
             let y = points.clone().require_grad();
             let mut rng = Streams::new(3).at("draws", 0);
-            let loss = student.matching_loss(&teacher, y.clone(), draws, &mut rng);
+            let loss = student.matching_loss(y.clone(), draws, &mut rng);
             let gradient = y.grad(&loss.backward()).unwrap();
             (scalar(loss.inner()).unwrap(), to_f32(gradient).unwrap())
         };

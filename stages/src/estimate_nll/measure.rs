@@ -5,7 +5,7 @@ use super::regions::Region;
 use crate::alignment::{Draws, Estimates, Weighted, Weighting};
 use crate::context::Context;
 use crate::error::Result;
-use crate::flows::{Flow, VelocityField};
+use crate::flows::{Flow, VelocityField, VelocityNetwork};
 use crate::likelihood::{
     Agreement, Interval, Likelihoods, Solver, Verdict, agreement, bootstrap,
     negative_log_likelihood, nll_gradient,
@@ -19,8 +19,8 @@ use burn::tensor::{Device, Tensor};
 pub struct Instruments<'a> {
     config: &'a Config,
     flow: Flow,
-    /// The same on a device with autodiff.
-    tracked: Flow,
+    /// Its network on a device with autodiff.
+    tracked: VelocityNetwork,
     exact: Option<Box<dyn VelocityField>>,
     /// For each of [`Weighting::ALL`].
     draws: [Draws; Weighting::ALL.len()],
@@ -65,15 +65,12 @@ pub const ODE: &str = "ODE NLL";
 pub const ANALYTIC: &str = "analytic NLL";
 
 impl<'a> Instruments<'a> {
-    /// Instruments for `flow` and `tracked`, the same flow on a device with autodiff.
-    pub fn new(config: &'a Config, flow: Flow, tracked: Flow, context: &Context) -> Self {
+    /// Instruments for `flow`, which is on a device with autodiff.
+    pub fn new(config: &'a Config, mut flow: Flow, context: &Context) -> Self {
         let streams = Streams::of_stage("estimate-nll", context.seed);
         let dtype = config.precision.dtype();
-        let in_precision = |mut flow: Flow| {
-            flow.network = cast(flow.network, dtype).no_grad();
-            flow
-        };
-        let (flow, tracked) = (in_precision(flow), in_precision(tracked));
+        let tracked = cast(flow.network, dtype).no_grad();
+        flow.network = tracked.valid();
         let exact = flow.exact_field(dtype, &context.device);
         let width = flow.normaliser.output_width;
         Self {
@@ -103,8 +100,8 @@ impl<'a> Instruments<'a> {
         &self.flow
     }
 
-    /// The flow on a device with autodiff.
-    pub fn tracked(&self) -> &Flow {
+    /// The network on a device with autodiff.
+    pub fn tracked(&self) -> &VelocityNetwork {
         &self.tracked
     }
 
@@ -198,7 +195,7 @@ impl<'a> Instruments<'a> {
         }
         let width = region.width;
         let points = self.tensor(points, &self.device.clone().autodiff());
-        let field = &self.tracked.network;
+        let field = &self.tracked;
         // the graph of a solve is long: the tolerance is that of a direction
         let solver = Solver {
             tolerance: self.config.tolerance.max(1e-3),

@@ -43,7 +43,7 @@ pub fn self_check(
     }
 
     let plain = cast(network.clone(), DType::F64).no_grad();
-    let tracked = cast(instruments.tracked().network.clone(), DType::F64).no_grad();
+    let tracked = cast(instruments.tracked().clone(), DType::F64).no_grad();
     let wide = x.clone().cast(DType::F64);
     let (mut from_autodiff, mut from_differences) = (0.0f64, 0.0f64);
     for time in TIMES {

@@ -297,7 +297,7 @@ mod tests {
     use burn::tensor::Device;
 
     fn fixture(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
+        PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap())
             .join("tests/fixtures")
             .join(name)
     }

@@ -249,13 +249,11 @@ impl Output {
         tangents: Tensor<3>,
         c: Tensor<2>,
     ) -> (Tensor<2>, Tensor<3>) {
-        let [shift, scale] = self.modulation(c);
-        let scale = scale + 1.0;
-        let (unit, inverse) = standardise(h);
-        let d_unit = standardise_tangents(tangents, unit.clone(), inverse); // [n, k, width]
-        let velocity = self.linear.forward(unit * scale.clone() + shift);
-        let along = product(d_unit * scale.unsqueeze_dim(1), &self.linear);
-        (velocity, along)
+        let (velocity, d_unit, scale) = self.before_readout(h, tangents, c);
+        (
+            velocity,
+            product(d_unit * scale.unsqueeze_dim(1), &self.linear),
+        )
     }
 
     /// The velocity [n, d] and its divergence `[n]`: of d v_i / d x_j only i = j is computed.
@@ -265,14 +263,26 @@ impl Output {
         tangents: Tensor<3>,
         c: Tensor<2>,
     ) -> (Tensor<2>, Tensor<1>) {
-        let [shift, scale] = self.modulation(c);
-        let scale = scale + 1.0;
-        let (unit, inverse) = standardise(h);
-        let d_unit = standardise_tangents(tangents, unit.clone(), inverse); // [n, d, width]
-        let velocity = self.linear.forward(unit * scale.clone() + shift);
+        let (velocity, d_unit, scale) = self.before_readout(h, tangents, c);
         let readout = self.linear.weight.val().transpose() * scale; // [d, width]
         let divergence = (d_unit * readout.unsqueeze_dim(0)).sum_dims_squeeze::<1, _>(&[1, 2]);
         (velocity, divergence)
+    }
+
+    /// The velocity [n, d], the tangents of the standardised `h` [n, k, width], and the scale between
+    /// them and the linear layer [1, width].
+    fn before_readout(
+        &self,
+        h: Tensor<2>,
+        tangents: Tensor<3>,
+        c: Tensor<2>,
+    ) -> (Tensor<2>, Tensor<3>, Tensor<2>) {
+        let [shift, scale] = self.modulation(c);
+        let scale = scale + 1.0;
+        let (unit, inverse) = standardise(h);
+        let d_unit = standardise_tangents(tangents, unit.clone(), inverse);
+        let velocity = self.linear.forward(unit * scale.clone() + shift);
+        (velocity, d_unit, scale)
     }
 }
 

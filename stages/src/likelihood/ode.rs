@@ -130,6 +130,15 @@ struct Interval<F> {
 }
 
 impl<F: FnMut(Tensor<2>, f64) -> Result<(Tensor<2>, Tensor<2>)>> Interval<F> {
+    fn new(slope: F, from: f64, to: f64) -> Self {
+        Self {
+            slope,
+            from,
+            to,
+            evaluations: 0,
+        }
+    }
+
     fn slope_at(&mut self, state: &OdeState, position: f64) -> Result<OdeState> {
         self.evaluations += 1;
         let time = self.from + position * (self.to - self.from);
@@ -169,12 +178,7 @@ pub fn dormand_prince(
     tolerance: Tolerance,
 ) -> Result<Solution> {
     let span = to - from;
-    let mut interval = Interval {
-        slope,
-        from,
-        to,
-        evaluations: 0,
-    };
+    let mut interval = Interval::new(slope, from, to);
     let mut state = start;
     let mut first = interval.slope_at(&state, 0.0)?;
     let (mut position, mut step) = (0.0f64, 0.01f64);
@@ -236,12 +240,7 @@ pub fn on_grid(
     to: f64,
     grid: &[f64],
 ) -> Result<OdeState> {
-    let mut interval = Interval {
-        slope,
-        from,
-        to,
-        evaluations: 0,
-    };
+    let mut interval = Interval::new(slope, from, to);
     let mut state = start;
     let mut first = interval.slope_at(&state, 0.0)?;
     let mut position = 0.0;

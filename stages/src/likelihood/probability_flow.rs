@@ -3,6 +3,7 @@
 //! `log p(y) = log N(x_0; 0, I) - int_0^1 div v(x_t, t) dt` along the trajectory that ends in
 //! `x_1 = y`, found by integrating backwards from y.
 
+use super::bootstrap::{mean, standard_error};
 use super::config::Divergence;
 use super::ode::{OdeState, Solution, Tolerance, dormand_prince, halved, on_grid};
 use crate::error::{Error, Result};
@@ -72,12 +73,9 @@ pub fn negative_log_likelihood(
         result.evaluations += solution.evaluations;
         let [_, probes] = solution.state.integral.dims();
         for of_point in to_f64(nll(solution.state))?.chunks(probes) {
-            let mean = of_point.iter().sum::<f64>() / probes as f64;
-            result.nll.push(mean);
+            result.nll.push(mean(of_point));
             if probes > 1 {
-                let squares: f64 = of_point.iter().map(|v| (v - mean).powi(2)).sum();
-                let count = probes as f64;
-                result.errors.push((squares / (count - 1.0) / count).sqrt());
+                result.errors.push(standard_error(of_point, 1));
             }
         }
         progress((start + count) as f64 / n as f64)?;

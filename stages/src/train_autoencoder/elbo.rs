@@ -51,7 +51,8 @@ impl Outputs<'_> {
             }
             _ => Prior::Normal,
         };
-        let bound = self.bound(&prior(DRAWS))?;
+        let precise = prior(DRAWS);
+        let bound = self.bound(&precise)?;
         let size = self.data.shape.elements() as f64;
         let total: Vec<f64> = (bound.reconstructions.iter().zip(&bound.divergences))
             .map(|(a, b)| a + b)
@@ -60,7 +61,7 @@ impl Outputs<'_> {
         summary.add("held-out negative ELBO (nats)", mean(&total));
         summary.add("its standard error", error);
         summary.add("of it reconstruction (nats)", mean(&bound.reconstructions));
-        let name = match prior(DRAWS) {
+        let name = match precise {
             Prior::Normal => "N(0, I)",
             Prior::Flow(..) => "the flow",
         };

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// A file of `tests/fixtures`, made by `make.py` there.
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap())
         .join("tests/fixtures")
         .join(name)
 }
