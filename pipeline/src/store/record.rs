@@ -4,6 +4,7 @@
 //! which these are, and how the run came to its end.
 
 use super::clock::Timestamp;
+use super::lock::leads_to;
 use super::{RunFolder, Stage};
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -140,10 +141,20 @@ pub fn identity(stages: &[StageOfRun]) -> String {
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
-/// A claim that this process works on a run, until dropped. Others may as well.
+/// A claim that this process works on a run, until dropped. Others may as well; the last one takes the
+/// file away.
 #[derive(Debug)]
 pub struct Presence {
-    _file: File,
+    path: PathBuf,
+    file: File,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if self.file.try_lock().is_ok() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl RunFolder {
@@ -155,16 +166,20 @@ impl RunFolder {
         let path = self.path().join(PRESENCE);
         let failed = |e| Error::file(&path, e);
         std::fs::create_dir_all(self.path()).map_err(failed)?;
-        let mut options = File::options();
-        let options = options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&path).map_err(failed)?;
-        file.lock_shared().map_err(failed)?;
-        Ok(Presence { _file: file })
+        loop {
+            let file = open(&path, true).map_err(failed)?;
+            file.lock_shared().map_err(failed)?;
+            if leads_to(&path, &file).map_err(failed)? {
+                return Ok(Presence { path, file });
+            }
+            // The last one who attended took it away between our opening and our locking.
+        }
     }
 
     /// True if some process works on the run.
     pub fn is_attended(&self) -> bool {
-        let file = File::open(self.path().join(PRESENCE));
+        // Opened for writing: a network file system may want that of whoever locks.
+        let file = open(&self.path().join(PRESENCE), false);
         file.is_ok_and(|f| matches!(f.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
@@ -203,6 +218,12 @@ impl RunFolder {
         let text = serde_json::to_string_pretty(record).expect("a record has nothing but text");
         self.write(RECORD, &(text + "\n"))
     }
+}
+
+fn open(path: &Path, create: bool) -> std::io::Result<File> {
+    let mut options = File::options();
+    let options = options.read(true).write(true).create(create);
+    options.truncate(false).open(path)
 }
 
 /// The name of this host.
@@ -258,6 +279,7 @@ mod tests {
         assert!(folder.is_attended());
         drop(two);
         assert!(!folder.is_attended());
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     }
 
     #[test]

@@ -9,8 +9,7 @@ mod record;
 mod table;
 mod trials;
 
-pub use file::{Constraint, Direction, Objective};
-pub use record::{SweepRecord, TrialRecord};
+pub use record::SweepRecord;
 pub use trials::{Sweep, load};
 
 use crate::config::all_or_nothing;
@@ -21,7 +20,6 @@ use crate::run::{Signals, run};
 use crate::store::{Digests, Store, identity};
 use anyhow::Result;
 use latent_align_stages::Error;
-use record::SweepRecord;
 use std::path::PathBuf;
 use table::{Row, Table};
 
