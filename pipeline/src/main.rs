@@ -10,9 +10,11 @@
 //! - [`sweep`]: variants of an experiment, and the table of their figures
 //! - [`store`]: artifacts on disk, addressed by content
 //! - [`job`]: the stages as the pipeline calls them
+//! - [`catalogue`]: what a store holds, as tables; [`query`]: what is asked of a table
 //! - [`inspect`], [`report`]: what people read
 //! - [`console`], [`failure`]: stdout and stderr, exit codes
 
+mod catalogue;
 mod cli;
 mod config;
 mod console;
@@ -20,6 +22,7 @@ mod failure;
 mod inspect;
 mod job;
 mod plan;
+mod query;
 mod report;
 mod run;
 mod store;

@@ -1,14 +1,21 @@
 //! The command line: one file a subcommand.
 
+pub mod best;
+pub mod compare;
 pub mod config;
+pub mod diff;
 pub mod features;
+pub mod gc;
 pub mod import;
 pub mod inspect;
+pub mod ls;
+pub mod metrics;
 pub mod plan;
 pub mod require;
 pub mod run;
 #[cfg(feature = "remote")]
 pub mod serve;
+pub mod show;
 pub mod sweep;
 
 use crate::config::{Assignment, Overrides};
@@ -62,7 +69,21 @@ enum Command {
     Plan(plan::Arguments),
     /// Print a configuration with all its values, the defaults, or the JSON Schema
     Config(config::Arguments),
-    /// Look at artifacts: all as a table, or one in full
+    /// List runs, sweeps or artifacts
+    Ls(ls::Arguments),
+    /// Show everything about one run
+    Show(show::Arguments),
+    /// Show what differs between runs
+    Compare(compare::Arguments),
+    /// Order the trials of a sweep by its objective
+    Best(best::Arguments),
+    /// Show how two runs or two artifacts differ, and which artifacts runs share
+    Diff(diff::Arguments),
+    /// Show the learning curves of a run, as a table or in the terminal
+    Metrics(metrics::Arguments),
+    /// Find artifacts that nothing refers to, and delete them
+    Gc(gc::Arguments),
+    /// Look at artifacts, all as a table or one in full, or into an HDF5 file
     Inspect(inspect::Arguments),
     /// Make a flow artifact of a checkpoint trained elsewhere
     Import(import::Arguments),
@@ -127,6 +148,13 @@ impl Cli {
             Command::Sweep(arguments) => sweep::run(arguments, &store, console),
             Command::Plan(arguments) => plan::run(arguments, &store, console),
             Command::Config(arguments) => config::run(arguments, console),
+            Command::Ls(arguments) => ls::run(arguments, &store, console),
+            Command::Show(arguments) => show::run(arguments, &store, console),
+            Command::Compare(arguments) => compare::run(arguments, &store, console),
+            Command::Best(arguments) => best::run(arguments, &store, console),
+            Command::Diff(arguments) => diff::run(arguments, &store, console),
+            Command::Metrics(arguments) => metrics::run(arguments, &store, console),
+            Command::Gc(arguments) => gc::run(arguments, &store, console),
             Command::Inspect(arguments) => inspect::run(arguments, &store, console),
             Command::Import(arguments) => import::run(arguments, &store, console),
             Command::Features(arguments) => features::run(arguments, console),

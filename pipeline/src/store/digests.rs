@@ -107,11 +107,7 @@ impl Digests {
         }
         tracing::debug!(path = %path.display(), size = meta.len(), "digesting an input");
         let record = FileRecord::of(path)?;
-        // A file touched within the clock's resolution may change again without a new time.
-        let settled = SystemTime::now()
-            .duration_since(meta.modified().unwrap_or(SystemTime::now()))
-            .is_ok_and(|age| age > Duration::from_secs(2));
-        if settled {
+        if is_settled(&meta) {
             self.known.insert(
                 path.to_owned(),
                 Entry {
@@ -148,6 +144,14 @@ impl Digests {
             }
         }
     }
+}
+
+/// False for a file touched just now: within the clock's resolution it may change again without a new
+/// time.
+pub fn is_settled(meta: &Metadata) -> bool {
+    let touched = meta.modified().unwrap_or(SystemTime::now());
+    let age = SystemTime::now().duration_since(touched);
+    age.is_ok_and(|age| age > Duration::from_secs(2))
 }
 
 fn read(file: &Path) -> BTreeMap<PathBuf, Entry> {

@@ -139,15 +139,20 @@ impl Manifest {
             )));
         }
         let text = std::fs::read_to_string(&file).map_err(|e| wrong(format!("{MANIFEST}: {e}")))?;
-        let header: Header = parse(&text)
-            .map_err(|e| wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))))?;
-        if header.format > FORMAT {
-            return Err(wrong(format!(
-                "written by a newer version (format {}, this version reads up to {FORMAT}); update latent-align",
-                header.format
-            )));
+        let newer = |format: u32| {
+            wrong(format!(
+                "written by a newer version (format {format}, this version reads up to {FORMAT}); update latent-align"
+            ))
+        };
+        match parse::<Self>(&text) {
+            Ok(manifest) if manifest.format > FORMAT => Err(newer(manifest.format)),
+            Ok(manifest) => Ok(manifest),
+            // What a newer version writes need not parse as ours.
+            Err(e) => Err(match parse::<Header>(&text) {
+                Ok(header) if header.format > FORMAT => newer(header.format),
+                _ => wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))),
+            }),
         }
-        parse(&text).map_err(|e| wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))))
     }
 
     /// A digest over the names and contents of all outputs.

@@ -7,6 +7,7 @@
 mod clock;
 mod digests;
 mod draft;
+mod index;
 mod key;
 mod lock;
 mod manifest;
@@ -17,13 +18,14 @@ mod verify;
 
 pub use digests::Digests;
 pub use draft::{Draft, Outcome};
+pub use index::{Card, Index, Settings, Symbol, Symbols, in_parallel};
 pub use key::{Key, Upstream};
 pub use lock::Lock;
 pub use manifest::{MANIFEST, Manifest};
 pub use record::{Presence, RunRecord, RunState, StageOfRun, identity};
 pub use role::Role;
 pub use runs::{RunFolder, write_whole};
-pub use verify::{State, state_of, verify_digests};
+pub use verify::{State, missing, state_of, verify_digests};
 
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,7 @@ use std::path::{Path, PathBuf};
 pub const FORMAT: u32 = 2;
 
 /// A stage by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Trains a classifier.

@@ -23,15 +23,22 @@ pub fn state_of(dir: &Path) -> State {
     }
     match Manifest::read(dir) {
         Err(e) => State::Damaged(e.to_string()),
-        Ok(manifest) => match missing(dir, &manifest) {
+        Ok(manifest) => match missing(dir, sizes(&manifest)) {
             Some(why) => State::Damaged(why),
             None => State::Whole(Box::new(manifest)),
         },
     }
 }
 
-fn missing(dir: &Path, manifest: &Manifest) -> Option<String> {
-    for (name, record) in &manifest.outputs {
+fn sizes(manifest: &Manifest) -> impl Iterator<Item = (&str, u64)> {
+    let outputs = manifest.outputs.iter();
+    outputs.map(|(name, record)| (name.as_str(), record.size))
+}
+
+/// Which of `outputs`, names and sizes, is not in `dir` as it should be, if any is not. No output is
+/// read.
+pub fn missing<'a>(dir: &Path, outputs: impl Iterator<Item = (&'a str, u64)>) -> Option<String> {
+    for (name, size) in outputs {
         if !is_confined(name) {
             return Some(format!(
                 "the output `{name}` would lie outside the artifact"
@@ -42,11 +49,11 @@ fn missing(dir: &Path, manifest: &Manifest) -> Option<String> {
             Ok(meta) if !meta.is_file() => {
                 return Some(format!("the output {name} is not a regular file"));
             }
-            Ok(meta) if meta.len() != record.size => {
+            Ok(meta) if meta.len() != size => {
                 return Some(format!(
                     "the output {name} has {} bytes, its manifest says {}",
                     meta.len(),
-                    record.size
+                    size
                 ));
             }
             Ok(_) => {}

@@ -1,0 +1,101 @@
+//! Artifacts, one a row.
+
+use super::Catalogue;
+use crate::query::{Field, Kind, Source, Values};
+use crate::report::number;
+use crate::store::{Card, Index, Stage, in_parallel, missing};
+use std::path::PathBuf;
+
+/// Figures a row shows.
+const KEY_FIGURES: usize = 3;
+
+/// An artifact.
+pub struct ArtifactEntry {
+    /// The stage in whose folder it lies.
+    pub stage: Stage,
+    /// The name of its folder.
+    pub fingerprint: String,
+    /// Where it is, as it was given.
+    pub dir: PathBuf,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
+/// Looks at every artifact of `places`.
+pub fn find(places: &[(Stage, PathBuf)], index: &mut Index) -> Vec<ArtifactEntry> {
+    let dirs: Vec<PathBuf> = places.iter().map(|place| place.1.clone()).collect();
+    index.look_up(&dirs, &[]);
+    let index = &*index;
+    in_parallel(places, |(stage, dir)| {
+        let name = dir.canonicalize();
+        let name = name.as_ref().unwrap_or(dir).file_name().unwrap_or_default();
+        ArtifactEntry {
+            stage: *stage,
+            fingerprint: name.to_string_lossy().into_owned(),
+            dir: dir.clone(),
+            problem: problem(index, dir),
+        }
+    })
+}
+
+/// What is wrong with the artifact in `dir`, which was looked up.
+pub fn problem(index: &Index, dir: &std::path::Path) -> Option<String> {
+    if !dir.is_dir() {
+        return Some("DAMAGED: not a folder, or a link to nothing".into());
+    }
+    let why = match index.card(dir) {
+        Ok(card) => {
+            let outputs = card.outputs.iter();
+            missing(dir, outputs.map(|(name, size)| (index.symbols.text(*name), *size)))?
+        }
+        Err(why) => why.to_owned(),
+    };
+    Some(format!("DAMAGED: {}", why.replace('\n', " ")))
+}
+
+/// The table of `entries`.
+pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> Source<'a> {
+    let index = &catalogue.index;
+    let cards: Vec<Option<&Card>> = entries.iter().map(|e| index.card(&e.dir).ok()).collect();
+    let text = |name: &str, of: &dyn Fn(&Card) -> String| {
+        Field::text(name, cards.iter().map(|c| c.map_or(String::new(), of)))
+    };
+    let whole = |name: &str, of: &dyn Fn(&Card) -> u64| {
+        let values = cards.iter().map(|c| c.map(|c| i64::try_from(of(c)).unwrap_or(i64::MAX)));
+        Field::new(name, Values::Int(values.collect()))
+    };
+    let seconds = cards.iter().map(|c| c.map(|c| c.seconds)).collect();
+    let key_figures = |card: &Card| {
+        let figures = card.figures.iter().take(KEY_FIGURES);
+        let figures = figures.map(|(name, v)| format!("{} {}", index.symbols.text(*name), number(*v)));
+        figures.collect::<Vec<_>>().join(", ")
+    };
+    let sizes = |card: &Card| card.outputs.iter().map(|o| o.1).sum();
+    let mut fields = vec![
+        Field::text("stage", entries.iter().map(|e| e.stage.name())),
+        Field::text("fingerprint", entries.iter().map(|e| e.fingerprint.as_str())),
+        text("started", &|c| c.started.clone()).of(Kind::Moment),
+        text("finished", &|c| c.finished.clone()).of(Kind::Moment),
+        Field::new("seconds", Values::Float(seconds)).of(Kind::Seconds),
+        whole("bytes", &sizes).of(Kind::Bytes),
+        whole("seed", &|c| c.seed),
+        text("device", &|c| c.device.clone()),
+        text("version", &|c| c.version.clone()),
+        text("revision", &|c| c.revision.clone().unwrap_or_default()),
+        whole("warnings", &|c| c.warnings),
+        text("key figures", &key_figures),
+        Field::text("problem", entries.iter().map(|e| e.problem.clone().unwrap_or_default())),
+    ];
+    let mut columns = super::runs::Columns::default();
+    for (row, card) in cards.iter().enumerate() {
+        let Some(card) = card else { continue };
+        columns.settings(row, entries.len(), None, &card.config, index);
+        columns.figures(row, entries.len(), card, index);
+    }
+    fields.extend(columns.fields(&fields));
+    let mut shown = vec!["stage", "fingerprint", "finished", "seconds", "bytes", "key figures"];
+    if entries.iter().any(|e| e.problem.is_some()) {
+        shown.push("problem");
+    }
+    Source::new(entries.len(), fields).showing(&shown)
+}

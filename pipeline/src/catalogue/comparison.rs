@@ -1,0 +1,48 @@
+//! Runs beside a baseline: only what differs among them.
+
+use super::{Catalogue, RunEntry};
+use crate::query::{Field, Kind, Source, Values};
+use crate::report::is_bound;
+
+/// Figures that say how a run went, not what it found.
+const ASIDE: &str = "peak memory";
+
+/// The table of `runs` as [`Catalogue::table`] has it, of which those settings and figures are shown
+/// that are not the same in all of them, each figure followed by its difference from the first run.
+/// Ends of intervals are left out, and what says how a run went.
+pub fn compare<'a>(catalogue: &'a Catalogue, runs: &'a [RunEntry]) -> Source<'a> {
+    let Source { height, fields, .. } = catalogue.table(runs);
+    let is_plain = |name: &str| !name.contains(": ") && !name.contains('.');
+    let mut all: Vec<Field> = Vec::new();
+    let mut shown = Vec::new();
+    for field in fields {
+        let aside = is_bound(&field.name) || field.name.contains(ASIDE);
+        let compared = match field.name.as_str() {
+            "name" => true,
+            "state" | "seed" | "device" | "problem" | "flow" => field.varies(),
+            name => !is_plain(name) && !aside && field.varies(),
+        };
+        if compared {
+            shown.push(all.len());
+        }
+        let delta = match &field.values {
+            Values::Float(values) if field.kind == Kind::Figure => Some(deltas(&field.name, values)),
+            _ => None,
+        };
+        all.push(field);
+        if let Some(delta) = delta {
+            if compared {
+                shown.push(all.len());
+            }
+            all.push(delta);
+        }
+    }
+    Source { height, fields: all, shown }
+}
+
+fn deltas(name: &str, values: &[Option<f64>]) -> Field<'static> {
+    let baseline = values.first().copied().flatten();
+    let delta = |value: &Option<f64>| Some((*value)? - baseline?);
+    let values = values.iter().map(delta).collect();
+    Field::new(format!("{name} (difference)"), Values::Float(values)).of(Kind::Delta)
+}

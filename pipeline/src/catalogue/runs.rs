@@ -1,0 +1,277 @@
+//! Runs, one a row: how they stand, their configuration, the figures of their stages.
+
+use super::Catalogue;
+use super::artifacts::problem;
+use crate::query::{Field, Kind, Source, Values};
+use crate::store::{
+    Card, Index, RunFolder, RunRecord, RunState, Settings, Stage, Store, Symbol, in_parallel,
+};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// The configuration in a run's folder.
+const CONFIG: &str = "config.yaml";
+/// What a run is called whose record cannot be read.
+const DAMAGED: &str = "damaged";
+/// What a run is called that has no record: an older version ran it.
+const UNRECORDED: &str = "unrecorded";
+/// The figures shown where none are asked for, if any run has them.
+const KEY_FIGURES: [&str; 3] = [
+    "train-autoencoder: held-out mean squared error",
+    "estimate-nll: encoder latents: mean NLL, ODE (nats)",
+    "estimate-nll: held-out features: mean NLL, ODE (nats)",
+];
+
+/// A run.
+pub struct RunEntry {
+    /// Its name, that of its folder.
+    pub name: String,
+    /// Its folder.
+    pub folder: RunFolder,
+    /// How it stands, if that is recorded.
+    pub record: Option<RunRecord>,
+    /// The stages it consists of, finished or not.
+    pub stages: Vec<StageEntry>,
+    /// Its configuration.
+    pub config: PathBuf,
+    /// What is wrong with it.
+    pub problems: Vec<String>,
+    damaged: bool,
+}
+
+/// A stage of a run.
+pub struct StageEntry {
+    /// The stage.
+    pub stage: Stage,
+    /// The artifact it leads to.
+    pub fingerprint: String,
+    /// Where that is, or will be.
+    pub dir: PathBuf,
+    /// What is wrong with it; a stage that was not computed yet lacks its folder.
+    pub problem: Option<String>,
+}
+
+impl RunEntry {
+    /// How it stands, in a word.
+    pub fn state(&self) -> &'static str {
+        match &self.record {
+            Some(record) => record.state.word(),
+            None if self.damaged => DAMAGED,
+            None => UNRECORDED,
+        }
+    }
+
+    /// Its stages that have an artifact.
+    pub fn done(&self) -> impl Iterator<Item = &StageEntry> {
+        self.stages.iter().filter(|s| s.problem.is_none())
+    }
+}
+
+/// Looks at the runs called `names`.
+pub fn find(store: &Store, names: &[String], index: &mut Index) -> Vec<RunEntry> {
+    let mut runs = in_parallel(names, |name| open(store, name));
+    let dirs = runs.iter().flat_map(|run| run.stages.iter().map(|s| s.dir.clone()));
+    let mut dirs: Vec<PathBuf> = dirs.filter(|dir| dir.is_dir()).collect();
+    dirs.sort();
+    dirs.dedup();
+    let configs = runs.iter().map(|run| run.config.clone());
+    let configs: Vec<PathBuf> = configs.filter(|file| file.exists()).collect();
+    index.look_up(&dirs, &configs);
+    let index = &*index;
+    let problems = in_parallel(&dirs, |dir| problem(index, dir));
+    let problems: HashMap<&PathBuf, Option<String>> = dirs.iter().zip(problems).collect();
+    for run in &mut runs {
+        let finished = (run.record.as_ref()).is_none_or(|r| r.state == RunState::Finished);
+        for stage in &mut run.stages {
+            let found = problems.get(&stage.dir);
+            stage.problem = match found {
+                Some(problem) => problem.clone(),
+                None => Some("not there".into()),
+            };
+            match &stage.problem {
+                Some(why) if found.is_some() || finished => {
+                    run.problems.push(format!("{} {}: {why}", stage.stage, stage.fingerprint));
+                }
+                _ => {}
+            }
+        }
+        if run.config.exists() {
+            if let Err(why) = index.config(&run.config) {
+                run.problems.push(why.to_owned());
+            }
+        } else if finished {
+            run.problems.push(format!("{CONFIG} is missing"));
+        }
+    }
+    runs
+}
+
+/// The run without what its artifacts say.
+fn open(store: &Store, name: &str) -> RunEntry {
+    let folder = RunFolder::of(store, name);
+    let mut problems = Vec::new();
+    let record = match folder.record() {
+        Ok(record) => record,
+        Err(why) => {
+            problems.push(format!("DAMAGED: {}", why.to_string().replace('\n', " ")));
+            None
+        }
+    };
+    let links = Stage::ALL.into_iter().filter_map(|stage| Some((stage, folder.linked(stage)?)));
+    let links: Vec<(Stage, PathBuf)> = links.collect();
+    let entry = |stage, fingerprint: String, dir| StageEntry { stage, fingerprint, dir, problem: None };
+    let stages = match &record {
+        Some(record) => (record.stages.iter())
+            .map(|s| {
+                // A link leads further where the artifact lies in another store.
+                let linked = links.iter().find(|l| l.0 == s.stage && l.1.ends_with(&s.fingerprint));
+                let dir = linked.map_or_else(|| store.artifact(s.stage, &s.fingerprint), |l| l.1.clone());
+                entry(s.stage, s.fingerprint.clone(), dir)
+            })
+            .collect(),
+        None => (links.into_iter())
+            .map(|(stage, dir)| {
+                let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                entry(stage, name, dir)
+            })
+            .collect(),
+    };
+    RunEntry {
+        name: name.to_owned(),
+        damaged: !problems.is_empty(),
+        config: folder.path().join(CONFIG),
+        folder,
+        record,
+        stages,
+        problems,
+    }
+}
+
+impl Catalogue {
+    /// The table of `runs`.
+    pub fn table<'a>(&'a self, runs: &'a [RunEntry]) -> Source<'a> {
+        let index = &self.index;
+        let mut columns = Columns::default();
+        for (row, run) in runs.iter().enumerate() {
+            let config = index.config(&run.config);
+            if let Ok(config) = config {
+                columns.settings(row, runs.len(), None, config, index);
+            }
+            for stage in &run.stages {
+                let Ok(card) = index.card(&stage.dir) else { continue };
+                // A run that was not finished has no configuration yet; its stages have theirs.
+                if config.is_err() {
+                    columns.settings(row, runs.len(), Some(stage.stage), &card.config, index);
+                }
+                columns.figures(row, runs.len(), card, index);
+            }
+        }
+        let mut fields = plain(runs);
+        fields.extend(columns.fields(&fields));
+        let mut shown = vec!["name", "state", "started", "seconds", "stages"];
+        shown.extend(KEY_FIGURES);
+        if runs.iter().any(|run| !run.problems.is_empty()) {
+            shown.push("problem");
+        }
+        Source::new(runs.len(), fields).showing(&shown)
+    }
+}
+
+/// The columns that every run has.
+fn plain(runs: &[RunEntry]) -> Vec<Field<'static>> {
+    let records = || runs.iter().map(|run| run.record.as_ref());
+    let text = |name: &str, of: fn(&RunRecord) -> String| {
+        Field::text(name, records().map(|r| r.map_or(String::new(), of)))
+    };
+    let seconds = records().map(|r| r.and_then(|r| r.seconds)).collect();
+    let seeds = records().map(|r| r.map(|r| i64::try_from(r.seed).unwrap_or(i64::MAX)));
+    let stages = runs.iter().map(|run| match (run.done().count(), run.stages.len()) {
+        (done, all) if done == all => all.to_string(),
+        (done, all) => format!("{done} of {all}"),
+    });
+    vec![
+        Field::text("name", runs.iter().map(|run| run.name.as_str())),
+        Field::text("state", runs.iter().map(RunEntry::state)),
+        text("started", |r| r.started.to_string()).of(Kind::Moment),
+        text("finished", |r| r.finished.as_ref().map_or(String::new(), ToString::to_string)).of(Kind::Moment),
+        Field::new("seconds", Values::Float(seconds)).of(Kind::Seconds),
+        Field::text("stages", stages),
+        Field::new("seed", Values::Int(seeds.collect())),
+        text("device", |r| r.device.clone()),
+        text("file", |r| r.file.display().to_string()),
+        text("host", |r| r.host.clone()),
+        text("identity", |r| r.identity.clone()),
+        text("failure", |r| r.failure.clone().unwrap_or_default()),
+        Field::text("problem", runs.iter().map(|run| run.problems.join("; "))),
+    ]
+}
+
+/// Columns of settings and figures that grow row by row.
+#[derive(Default)]
+pub struct Columns<'a> {
+    settings: Vec<(String, Vec<Option<&'a str>>)>,
+    setting_of: HashMap<(Option<Stage>, Symbol), usize>,
+    setting_named: HashMap<String, usize>,
+    figures: Vec<(Stage, Symbol, Vec<Option<f64>>)>,
+    figure_of: HashMap<(Stage, Symbol), usize>,
+    names: HashMap<Symbol, &'a str>,
+}
+
+impl<'a> Columns<'a> {
+    /// Sets `settings` in the row `row` of `height`, under the section of `stage` where one is given.
+    pub fn settings(
+        &mut self,
+        row: usize,
+        height: usize,
+        stage: Option<Stage>,
+        settings: &Settings,
+        index: &'a Index,
+    ) {
+        for (key, value) in settings {
+            let at = match self.setting_of.get(&(stage, *key)) {
+                Some(at) => *at,
+                None => {
+                    let key_text = index.symbols.text(*key);
+                    let name = match stage {
+                        Some(stage) => format!("{}.{key_text}", stage.section()),
+                        None => key_text.to_owned(),
+                    };
+                    let next = self.settings.len();
+                    let at = *self.setting_named.entry(name.clone()).or_insert(next);
+                    if at == next {
+                        self.settings.push((name, vec![None; height]));
+                    }
+                    self.setting_of.insert((stage, *key), at);
+                    at
+                }
+            };
+            self.settings[at].1[row] = Some(index.symbols.text(*value));
+        }
+    }
+
+    /// Sets the figures of `card` in the row `row` of `height`.
+    pub fn figures(&mut self, row: usize, height: usize, card: &Card, index: &'a Index) {
+        for (name, value) in &card.figures {
+            let next = self.figures.len();
+            let at = *self.figure_of.entry((card.stage, *name)).or_insert(next);
+            if at == next {
+                self.names.insert(*name, index.symbols.text(*name));
+                self.figures.push((card.stage, *name, vec![None; height]));
+            }
+            self.figures[at].2[row] = Some(*value);
+        }
+    }
+
+    /// The settings that are not among `taken`, then the figures by stage, each as `stage: figure`.
+    pub fn fields(mut self, taken: &[Field]) -> Vec<Field<'a>> {
+        self.figures.sort_by_key(|figure| figure.0);
+        let settings = self.settings.into_iter();
+        let settings = settings.filter(|(name, _)| taken.iter().all(|field| field.name != *name));
+        let settings = settings.map(|(name, values)| Field::new(name, Values::Setting(values)));
+        let names = self.names;
+        let figures = self.figures.into_iter().map(|(stage, name, values)| {
+            Field::new(format!("{stage}: {}", names[&name]), Values::Float(values)).of(Kind::Figure)
+        });
+        settings.chain(figures).collect()
+    }
+}

@@ -1,0 +1,186 @@
+//! Sweeps, one a row: how their trials stand, and which is the best.
+
+use super::{Catalogue, RunEntry};
+use crate::query::{Field, Kind, Source, Values};
+use crate::store::Index;
+use crate::sweep::{Constraint, Direction, Objective, SweepRecord, TrialRecord};
+use latent_align_stages::{Error, Result};
+
+/// A sweep.
+pub struct SweepEntry {
+    /// Its name, that of its folder.
+    pub name: String,
+    /// What it consists of, or what is wrong with its record.
+    pub record: Result<SweepRecord, String>,
+    /// Its trials, in order.
+    pub trials: Vec<TrialEntry>,
+}
+
+/// A trial of a sweep.
+pub struct TrialEntry {
+    /// What the sweep says of it.
+    pub trial: TrialRecord,
+    /// Its run, if there is one.
+    pub run: Option<RunEntry>,
+}
+
+impl TrialEntry {
+    /// How it stands, in a word.
+    pub fn state(&self) -> &'static str {
+        match &self.run {
+            None => "waiting",
+            // What was run under its name is not what the sweep says now.
+            Some(run) if self.is_outdated(run) => "outdated",
+            Some(run) => run.state(),
+        }
+    }
+
+    fn is_outdated(&self, run: &RunEntry) -> bool {
+        (run.record.as_ref()).is_some_and(|record| record.identity != self.trial.identity)
+    }
+
+    /// The figure `name`, as `stage: figure`.
+    pub fn figure(&self, name: &str, index: &Index) -> Option<f64> {
+        let (stage, figure) = name.split_once(": ")?;
+        let stages = self.run.as_ref()?.stages.iter();
+        let mut cards = stages.filter_map(|s| index.card(&s.dir).ok());
+        let card = cards.find(|card| card.stage.name() == stage)?;
+        let mut figures = card.figures.iter();
+        let found = figures.find(|(name, _)| index.symbols.text(*name) == figure);
+        found.map(|f| f.1)
+    }
+
+    /// Why it is not among those that count, if it is not.
+    pub fn left_out(&self, objective: &Objective, constraints: &[Constraint], index: &Index) -> Option<String> {
+        let state = self.state();
+        if state != "finished" {
+            return Some(match state {
+                "waiting" => "it was not run yet".into(),
+                "outdated" => "its run is of another configuration; run the sweep again".into(),
+                _ => format!("its run is {state}"),
+            });
+        }
+        let Some(value) = self.figure(&objective.figure, index) else {
+            return Some(format!("it has no figure `{}`", objective.figure));
+        };
+        if value.is_nan() {
+            return Some(format!("`{}` is NaN", objective.figure));
+        }
+        let broken = constraints.iter().filter_map(|c| {
+            let Some(value) = self.figure(&c.figure, index) else {
+                return Some(format!("it has no figure `{}`", c.figure));
+            };
+            // NaN keeps to no bound.
+            let least = c.at_least.filter(|least| !(value >= *least)).map(|v| format!("at least {v}"));
+            let most = c.at_most.filter(|most| !(value <= *most)).map(|v| format!("at most {v}"));
+            let bound = least.or(most)?;
+            Some(format!("`{}` is {value}, expected {bound}", c.figure))
+        });
+        let broken: Vec<String> = broken.collect();
+        (!broken.is_empty()).then(|| broken.join("; "))
+    }
+}
+
+/// Looks at the sweeps called `names` and at the runs of their trials.
+pub fn find(catalogue: &mut Catalogue, names: &[String]) -> Vec<SweepEntry> {
+    let mut sweeps = Vec::new();
+    let exists = catalogue.folders("runs");
+    for name in names {
+        let folder = catalogue.store.root().join("sweeps").join(name);
+        let record = SweepRecord::read(&folder).map_err(|e| e.to_string().replace('\n', " "));
+        let trials = record.as_ref().map_or(vec![], |r| r.trials.clone());
+        let runs: Vec<String> = trials.iter().map(|t| t.run.clone()).collect();
+        let runs: Vec<String> = runs.into_iter().filter(|r| exists.binary_search(r).is_ok()).collect();
+        let mut runs = catalogue.runs(Some(&runs)).into_iter().peekable();
+        let trials = trials.into_iter().map(|trial| TrialEntry {
+            run: runs.next_if(|run| run.name == trial.run),
+            trial,
+        });
+        let trials = trials.collect();
+        sweeps.push(SweepEntry { name: name.clone(), record, trials });
+    }
+    sweeps
+}
+
+impl Catalogue {
+    /// The sweep called `name`, or in that folder.
+    ///
+    /// # Errors
+    /// There is none, or its record is damaged.
+    pub fn sweep(&mut self, name: &str) -> Result<(SweepEntry, SweepRecord)> {
+        let names = self.folders("sweeps");
+        let last = name.trim_end_matches('/').rsplit('/').next().unwrap_or(name);
+        if !names.iter().any(|n| n == last) {
+            let near = crate::config::did_you_mean(last, &names);
+            let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+            return Err(Error::input(format!(
+                "no sweep `{last}` in {}{near} (`latent-align ls sweeps` lists them)",
+                self.store.root().display()
+            )));
+        }
+        let entry = find(self, &[last.to_owned()]).remove(0);
+        match &entry.record {
+            Ok(record) => {
+                let record = record.clone();
+                Ok((entry, record))
+            }
+            Err(why) => Err(Error::input(why.clone())),
+        }
+    }
+}
+
+/// The table of `entries`.
+pub fn sweeps<'a>(catalogue: &Catalogue, entries: &[SweepEntry]) -> Source<'a> {
+    let records = || entries.iter().map(|e| e.record.as_ref().ok());
+    let text = |name: &str, of: &dyn Fn(&SweepRecord) -> String| {
+        Field::text(name, records().map(|r| r.map_or(String::new(), of)))
+    };
+    let count = |name: &str, states: &[&str]| {
+        let of = |e: &SweepEntry| e.trials.iter().filter(|t| states.contains(&t.state())).count();
+        Field::new(name, Values::Int(entries.iter().map(|e| Some(of(e) as i64)).collect()))
+    };
+    let best: Vec<Option<(f64, String)>> = entries.iter().map(|e| best(e, &catalogue.index)).collect();
+    let objective = |r: &SweepRecord| r.objective.clone();
+    let direction = |r: &SweepRecord| {
+        let word = |o: Objective| match o.direction {
+            Direction::Minimise => "minimise".to_owned(),
+            Direction::Maximise => "maximise".to_owned(),
+        };
+        objective(r).map_or(String::new(), word)
+    };
+    let trials = entries.iter().map(|e| Some(e.trials.len() as i64)).collect();
+    let problems = entries.iter().map(|e| e.record.as_ref().err().map_or(String::new(), |why| format!("DAMAGED: {why}")));
+    let fields = vec![
+        Field::text("name", entries.iter().map(|e| e.name.as_str())),
+        Field::new("trials", Values::Int(trials)),
+        count("finished", &["finished"]),
+        count("running", &["running"]),
+        count("failed", &["failed"]),
+        count("unfinished", &["waiting", "stopped", "interrupted", "outdated", "damaged", "unrecorded"]),
+        text("axes", &|r| r.axes.join(", ")),
+        text("objective", &|r| objective(r).map_or(String::new(), |o| o.figure)),
+        text("direction", &direction),
+        Field::new("best", Values::Float(best.iter().map(|b| b.as_ref().map(|b| b.0)).collect())).of(Kind::Figure),
+        Field::text("best run", best.iter().map(|b| b.as_ref().map_or("", |b| b.1.as_str()))),
+        text("file", &|r| r.file.display().to_string()),
+        Field::text("problem", problems),
+    ];
+    let mut shown = vec!["name", "trials", "finished", "running", "failed", "unfinished", "objective", "best", "best run"];
+    if entries.iter().any(|e| e.record.is_err()) {
+        shown.push("problem");
+    }
+    Source::new(entries.len(), fields).showing(&shown)
+}
+
+/// The best value of the objective among the trials that count, and the run that has it.
+fn best(entry: &SweepEntry, index: &Index) -> Option<(f64, String)> {
+    let record = entry.record.as_ref().ok()?;
+    let objective = record.objective.as_ref()?;
+    let counts = |t: &&TrialEntry| t.left_out(objective, &record.constraints, index).is_none();
+    let trials = entry.trials.iter().filter(counts);
+    let values = trials.filter_map(|t| Some((t.figure(&objective.figure, index)?, t.trial.run.clone())));
+    match objective.direction {
+        Direction::Minimise => values.min_by(|a, b| a.0.total_cmp(&b.0)),
+        Direction::Maximise => values.max_by(|a, b| a.0.total_cmp(&b.0)),
+    }
+}

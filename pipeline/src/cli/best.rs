@@ -1,0 +1,150 @@
+//! `latent-align best SWEEP`
+
+use crate::catalogue::{Catalogue, TrialEntry};
+use crate::console::Console;
+use crate::query::{Field, Kind, OutputArguments, Query, Source, Values, resolve};
+use crate::store::Store;
+use crate::sweep::{Constraint, Direction, Objective, SweepRecord};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use latent_align_stages::Error;
+use std::fmt::Write as _;
+
+/// Options of `best`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The sweep's name or folder
+    #[arg(value_name = "SWEEP")]
+    sweep: String,
+    /// Another objective than that of the sweep's file, as `stage: figure`
+    #[arg(long, value_name = "FIGURE")]
+    objective: Option<String>,
+    /// Which way is better
+    #[arg(long, value_enum, value_name = "DIRECTION")]
+    direction: Option<Better>,
+    #[command(flatten)]
+    query: Query,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Better {
+    /// The least value is the best
+    #[value(alias = "minimize")]
+    Minimise,
+    /// The greatest value is the best
+    #[value(alias = "maximize")]
+    Maximise,
+}
+
+/// Prints the trials, the best first, and those that were left out.
+pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    let output = arguments.output.open()?;
+    let mut catalogue = Catalogue::of(store);
+    let (entry, record) = catalogue.sweep(&arguments.sweep)?;
+    let objective = objective(arguments, &record, &catalogue, &entry.trials)?;
+    let index = &catalogue.index;
+    let left_out = |t: &TrialEntry| t.left_out(&objective, &record.constraints, index);
+    let value = |t: &TrialEntry| t.figure(&objective.figure, index).unwrap_or(f64::NAN);
+    let (mut trials, out): (Vec<_>, Vec<_>) =
+        (entry.trials.iter()).map(|t| (t, left_out(t))).partition(|t| t.1.is_none());
+    trials.sort_by(|a, b| {
+        let (a, b) = (value(a.0), value(b.0));
+        match objective.direction {
+            Direction::Minimise => a.total_cmp(&b),
+            Direction::Maximise => b.total_cmp(&a),
+        }
+    });
+    let mut notes = String::new();
+    for (trial, why) in &out {
+        let why = why.as_deref().unwrap_or_default();
+        let _ = writeln!(notes, "left out: {}: {why}", trial.trial.run);
+    }
+    if trials.is_empty() {
+        notes.insert_str(0, "no trial counts\n");
+    } else if !out.is_empty() {
+        notes.insert(0, '\n');
+    }
+    // People read of them below the table; programs find all trials in it.
+    if !output.is_text() {
+        trials.extend(out);
+    }
+    let source = table(&trials, &record, &objective, &catalogue, output.is_text());
+    let mut frame = arguments.query.run(&source)?;
+    output.write_with(&mut frame, &notes, console)
+}
+
+fn objective(
+    arguments: &Arguments,
+    record: &SweepRecord,
+    catalogue: &Catalogue,
+    trials: &[TrialEntry],
+) -> Result<Objective> {
+    let direction = arguments.direction.map(|better| match better {
+        Better::Minimise => Direction::Minimise,
+        Better::Maximise => Direction::Maximise,
+    });
+    let mut objective = match (&arguments.objective, &record.objective) {
+        (Some(wanted), _) => {
+            // As lenient about names as columns are, where any trial has figures.
+            let runs: Vec<_> = trials.iter().filter_map(|t| t.run.as_ref()).collect();
+            let names = catalogue.figure_names(&runs);
+            let fields = names.iter().map(|name| Field::new(name, Values::Float(vec![])));
+            let figures = Source::new(0, fields.collect());
+            let at = resolve(&figures, wanted, "--objective")?;
+            Objective { figure: names[at].clone(), direction: Direction::Minimise }
+        }
+        (None, Some(objective)) => objective.clone(),
+        (None, None) => {
+            return Err(Error::input(format!(
+                "sweep `{}` has no objective; give one, such as --objective 'train-autoencoder: held-out \
+                 mean squared error' --direction minimise, or write `objective: {{figure: ...}}` into {}",
+                record.name,
+                record.file.display()
+            ))
+            .into());
+        }
+    };
+    objective.direction = direction.unwrap_or(objective.direction);
+    Ok(objective)
+}
+
+fn table<'a>(
+    trials: &[(&'a TrialEntry, Option<String>)],
+    record: &'a SweepRecord,
+    objective: &Objective,
+    catalogue: &Catalogue,
+    is_text: bool,
+) -> Source<'a> {
+    let each = || trials.iter().map(|t| t.0);
+    let seeds = each().map(|t| i64::try_from(t.trial.seed).ok()).collect();
+    let mut fields = vec![
+        Field::text("run", each().map(|t| t.trial.run.as_str())),
+        Field::text("variant", each().map(|t| t.trial.variant.as_str())),
+        Field::new("seed", Values::Int(seeds)),
+    ];
+    let constraints = record.constraints.iter().map(|c: &Constraint| &c.figure);
+    let mut figures: Vec<&String> = std::iter::once(&objective.figure).chain(constraints).collect();
+    figures.extend(&record.columns);
+    let mut named: Vec<&str> = Vec::new();
+    for figure in figures {
+        if !named.contains(&figure.as_str()) {
+            named.push(figure);
+            let values = each().map(|t| t.figure(figure, &catalogue.index)).collect();
+            fields.push(Field::new(figure, Values::Float(values)).of(Kind::Figure));
+        }
+    }
+    let settings: Vec<Vec<Option<String>>> = (record.axes.iter())
+        .map(|axis| each().map(|t| t.trial.settings.get(axis).map(ToString::to_string)).collect())
+        .collect();
+    for (axis, values) in record.axes.iter().zip(settings) {
+        let words = values.into_iter().map(|v| v.map(|v| v.trim_matches('"').to_owned()));
+        fields.push(Field::new(axis, Values::Text(words.collect())));
+    }
+    fields.push(Field::text("state", each().map(TrialEntry::state)));
+    if !is_text {
+        fields.push(Field::text("left out", trials.iter().map(|t| t.1.clone().unwrap_or_default())));
+    }
+    Source::new(trials.len(), fields)
+}

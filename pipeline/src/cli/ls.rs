@@ -1,0 +1,60 @@
+//! `latent-align ls [runs | sweeps | artifacts]`
+
+use crate::catalogue::{Catalogue, artifacts, sweeps};
+use crate::console::Console;
+use crate::query::{OutputArguments, Query};
+use crate::store::Store;
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+/// Options of `ls`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What is listed
+    #[arg(value_enum, default_value_t)]
+    what: What,
+    #[command(flatten)]
+    query: Query,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, ValueEnum)]
+enum What {
+    /// Runs with their state, settings and figures
+    #[default]
+    Runs,
+    /// Sweeps with how their trials stand
+    Sweeps,
+    /// Artifacts of all stages
+    Artifacts,
+}
+
+/// Prints the table.
+pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    let output = arguments.output.open()?;
+    let mut catalogue = Catalogue::of(store);
+    let (runs, trials, entries);
+    let (source, none) = match arguments.what {
+        What::Runs => {
+            runs = catalogue.runs(None);
+            (catalogue.table(&runs), "No runs yet; `latent-align run CONFIG` makes one.\n")
+        }
+        What::Sweeps => {
+            trials = catalogue.sweeps();
+            (sweeps(&catalogue, &trials), "No sweeps yet; `latent-align sweep FILE` makes one.\n")
+        }
+        What::Artifacts => {
+            entries = catalogue.artifacts(&store.artifacts());
+            (artifacts(&catalogue, &entries), NO_ARTIFACTS)
+        }
+    };
+    if source.height == 0 && output.is_text_on_stdout() {
+        return console.print(none);
+    }
+    let mut frame = arguments.query.run(&source)?;
+    output.write(&mut frame, console)
+}
+
+/// What is said of a store without artifacts.
+pub const NO_ARTIFACTS: &str = "No artifacts yet; `latent-align run CONFIG` makes some.\n";

@@ -1,0 +1,91 @@
+//! What the command line asks of a table.
+
+use super::filter::Filter;
+use super::frame::Frame;
+use super::names::{choose, resolve};
+use super::output::Output;
+use super::source::Source;
+use clap::{Args, ValueEnum};
+use latent_align_stages::Result;
+use std::path::PathBuf;
+
+/// Which rows and columns, and in which order.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Query {
+    /// Keep rows as in `state=finished`, `pretrain_flow.steps>=1000` or `name~digits*`; nothing after
+    /// `=` means no value; may be repeated
+    #[arg(long, value_name = "COLUMN OP VALUE")]
+    pub filter: Vec<String>,
+    /// Order by a column, as in `--sort=started`, or downwards, as in `--sort=-started`; may be repeated
+    #[arg(long, value_name = "[-]COLUMN", allow_hyphen_values = true)]
+    pub sort: Vec<String>,
+    /// Keep the first rows only
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Show these columns, separated by commas; `*` stands for any text
+    #[arg(long, value_name = "NAMES")]
+    pub columns: Vec<String>,
+}
+
+/// How a table is written, and where.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OutputArguments {
+    /// How the table is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+    /// Write it into this file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// How a table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For a terminal
+    #[default]
+    Table,
+    /// Markdown
+    Md,
+    /// Comma-separated values
+    Csv,
+    /// An array of objects
+    Json,
+    /// Apache Parquet; needs --out
+    Parquet,
+}
+
+impl OutputArguments {
+    /// Opens where it is written, before any work.
+    ///
+    /// # Errors
+    /// As [`Output::open`].
+    pub fn open(&self) -> Result<Output> {
+        Output::open(self.format, self.out.as_deref())
+    }
+}
+
+impl Query {
+    /// What is asked for of `source`.
+    ///
+    /// # Errors
+    /// [`latent_align_stages::Error::Input`] for a column that is not there, and for a comparison that
+    /// makes no sense.
+    pub fn run(&self, source: &Source) -> Result<Frame> {
+        let filters = self.filter.iter().map(|f| Filter::parse(f, source));
+        let filters: Vec<Filter> = filters.collect::<Result<_>>()?;
+        let sort = self.sort.iter().map(|wanted| {
+            let (column, descending) = match wanted.strip_prefix('-') {
+                Some(column) => (column, true),
+                None => (wanted.as_str(), false),
+            };
+            Ok((resolve(source, column, "--sort")?, descending))
+        });
+        let sort: Vec<(usize, bool)> = sort.collect::<Result<_>>()?;
+        let shown = if self.columns.is_empty() {
+            source.shown.clone()
+        } else {
+            choose(source, &self.columns)?
+        };
+        Frame::of(source, &filters, &sort, self.limit, &shown)
+    }
+}

@@ -1,0 +1,164 @@
+//! A table with every column there is. Columns become polars' only when something asks for them.
+
+use polars::prelude::{Column, IntoColumn as _, NamedFrom as _, Series};
+use serde_json::Value;
+
+/// Every column there is.
+pub struct Source<'a> {
+    /// How many rows.
+    pub height: usize,
+    /// The columns.
+    pub fields: Vec<Field<'a>>,
+    /// Those shown where none are asked for.
+    pub shown: Vec<usize>,
+}
+
+/// A column.
+pub struct Field<'a> {
+    /// Its name.
+    pub name: String,
+    /// What its values mean.
+    pub kind: Kind,
+    /// Its values, one a row.
+    pub values: Values<'a>,
+}
+
+/// What the values of a column mean, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// They are shown as they are.
+    Plain,
+    /// A moment.
+    Moment,
+    /// A duration in seconds.
+    Seconds,
+    /// A size in bytes.
+    Bytes,
+    /// A figure, to five digits.
+    Figure,
+    /// How much the column before differs from a baseline.
+    Delta,
+}
+
+/// The values of a column; none where a row has none.
+pub enum Values<'a> {
+    /// Words.
+    Text(Vec<Option<String>>),
+    /// Numbers.
+    Float(Vec<Option<f64>>),
+    /// Whole numbers.
+    Int(Vec<Option<i64>>),
+    /// Settings as JSON; what type the column has follows from them.
+    Setting(Vec<Option<&'a str>>),
+}
+
+impl<'a> Source<'a> {
+    /// A table of `height` rows that shows all of its `fields`.
+    pub fn new(height: usize, fields: Vec<Field<'a>>) -> Self {
+        let shown = (0..fields.len()).collect();
+        Self { height, fields, shown }
+    }
+
+    /// The same, of which only `names` are shown; one that is not there is left out.
+    pub fn showing(mut self, names: &[&str]) -> Self {
+        let place = |name: &&str| self.fields.iter().position(|f| f.name == **name);
+        self.shown = names.iter().filter_map(place).collect();
+        self
+    }
+}
+
+impl<'a> Field<'a> {
+    /// A column whose values are shown as they are.
+    pub fn new(name: impl Into<String>, values: Values<'a>) -> Self {
+        let name = name.into();
+        Self { name, kind: Kind::Plain, values }
+    }
+
+    /// The same whose values are of this kind.
+    pub fn of(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Words; empty ones count as none.
+    pub fn text<T: Into<String>>(name: &str, words: impl Iterator<Item = T>) -> Self {
+        let words = words.map(|w| Some(w.into()).filter(|w: &String| !w.is_empty()));
+        Self::new(name, Values::Text(words.collect()))
+    }
+
+    /// The column as polars has it.
+    pub fn column(&self) -> Column {
+        let name = self.name.as_str().into();
+        match &self.values {
+            Values::Text(values) => Series::new(name, values),
+            Values::Float(values) => Series::new(name, values),
+            Values::Int(values) => Series::new(name, values),
+            Values::Setting(values) => settings(&self.name, values),
+        }
+        .into_column()
+    }
+
+    /// Whether two rows differ.
+    pub fn varies(&self) -> bool {
+        fn differ<T>(values: &[T], same: impl Fn(&T, &T) -> bool) -> bool {
+            values.windows(2).any(|pair| !same(&pair[0], &pair[1]))
+        }
+        match &self.values {
+            Values::Text(values) => differ(values, |a, b| a == b),
+            Values::Int(values) => differ(values, |a, b| a == b),
+            Values::Setting(values) => differ(values, |a, b| a == b),
+            // NaN is NaN.
+            Values::Float(values) => differ(values, |a, b| a.map(f64::to_bits) == b.map(f64::to_bits)),
+        }
+    }
+}
+
+/// A column of the narrowest type that holds all `values`.
+fn settings(name: &str, values: &[Option<&str>]) -> Series {
+    let parse = |json: &&str| serde_json::from_str(json).unwrap_or(Value::Null);
+    let parsed = values.iter().map(|v| v.as_ref().map_or(Value::Null, parse));
+    let parsed: Vec<Value> = parsed.collect();
+    let all = |is: fn(&Value) -> bool| parsed.iter().all(|v| v.is_null() || is(v));
+    let name = name.into();
+    if all(Value::is_i64) {
+        Series::new(name, parsed.iter().map(Value::as_i64).collect::<Vec<_>>())
+    } else if all(Value::is_number) {
+        Series::new(name, parsed.iter().map(Value::as_f64).collect::<Vec<_>>())
+    } else if all(Value::is_boolean) {
+        Series::new(name, parsed.iter().map(Value::as_bool).collect::<Vec<_>>())
+    } else {
+        let text = |value: &Value| match value {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
+        Series::new(name, parsed.iter().map(text).collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polars::prelude::DataType;
+
+    #[test]
+    fn settings_get_the_type_that_all_of_them_have() {
+        for (values, dtype) in [
+            (["1", "2"], DataType::Int64),
+            (["1", "0.5"], DataType::Float64),
+            (["true", "null"], DataType::Boolean),
+            (["\"a\"", "1"], DataType::String),
+            (["[1,2]", "null"], DataType::String),
+        ] {
+            let field = Field::new("a", Values::Setting(values.map(Some).to_vec()));
+            assert_eq!(*field.column().dtype(), dtype, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn nan_is_no_difference() {
+        let varies = |values: [f64; 2]| Field::new("a", Values::Float(values.map(Some).to_vec())).varies();
+        assert!(!varies([f64::NAN, f64::NAN]));
+        assert!(varies([f64::NAN, 1.0]));
+    }
+}

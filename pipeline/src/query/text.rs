@@ -1,0 +1,145 @@
+//! A table for people.
+
+use super::filter::text;
+use super::frame::Frame;
+use super::source::Kind;
+use crate::report::{TERMINAL, bytes, columns, duration, markdown_within, number, short_name, shown};
+use polars::prelude::AnyValue;
+
+/// Headers are not broken into lines narrower than this.
+const NARROW: usize = 16;
+
+/// Aligned columns; rows and columns exchanged where that is narrower and a terminal is too narrow.
+pub fn terminal(frame: &Frame) -> String {
+    let rows = cells(frame, "-");
+    let upright = columns(&with_broken_header(&rows));
+    if widest(&upright) <= TERMINAL || rows.len() < 2 {
+        return upright;
+    }
+    let count = rows[0].len();
+    let exchanged: Vec<Vec<String>> = (0..count)
+        .map(|i| rows.iter().map(|row| row[i].clone()).collect())
+        .collect();
+    let exchanged = columns(&exchanged);
+    if widest(&exchanged) < widest(&upright) {
+        exchanged
+    } else {
+        upright
+    }
+}
+
+/// The same as Markdown.
+pub fn markdown(frame: &Frame) -> String {
+    markdown_within(&cells(frame, ""), TERMINAL)
+}
+
+fn widest(text: &str) -> usize {
+    text.lines().map(|l| l.chars().count()).max().unwrap_or(0)
+}
+
+/// The header and every row; `none` stands where there is no value.
+fn cells(frame: &Frame, none: &str) -> Vec<Vec<String>> {
+    let mut rows = vec![Vec::new(); frame.data.height() + 1];
+    for (column, kind) in frame.data.columns().iter().zip(&frame.kinds) {
+        let name = column.name().as_str();
+        if *kind != Kind::Delta {
+            rows[0].push(short_name(name).to_owned());
+        }
+        for (row, value) in rows[1..].iter_mut().zip(column.as_materialized_series().iter()) {
+            if *kind != Kind::Delta {
+                row.push(match &value {
+                    AnyValue::Null => none.to_owned(),
+                    value => cell(name, *kind, value),
+                });
+            } else if let (Some(delta), Some(before)) = (value.extract::<f64>(), row.last_mut())
+                && !value.is_null()
+                && delta != 0.0
+            {
+                *before = format!("{before} ({}{})", if delta > 0.0 { "+" } else { "" }, number(delta));
+            }
+        }
+    }
+    rows
+}
+
+fn cell(name: &str, kind: Kind, value: &AnyValue) -> String {
+    let number = value.extract::<f64>();
+    match (kind, number) {
+        (Kind::Figure, Some(number)) => shown(name, number),
+        (Kind::Seconds, Some(seconds)) => duration(seconds),
+        (Kind::Bytes, Some(size)) => bytes(size as u64),
+        (Kind::Moment, _) => text(value).replace('T', " ").trim_end_matches('Z').to_owned(),
+        _ => text(value).replace('\n', " "),
+    }
+}
+
+/// The same rows with a header of several lines where names are longer than what stands below them.
+fn with_broken_header(rows: &[Vec<String>]) -> Vec<Vec<String>> {
+    let Some((header, body)) = rows.split_first() else {
+        return Vec::new();
+    };
+    let broken = header.iter().enumerate().map(|(i, name)| {
+        let width = body.iter().map(|row| row[i].chars().count()).max();
+        lines(name, width.unwrap_or(0).max(NARROW))
+    });
+    let broken: Vec<Vec<String>> = broken.collect();
+    let height = broken.iter().map(Vec::len).max().unwrap_or(0);
+    let line = |at: usize| {
+        let part = |lines: &Vec<String>| lines.get(at).cloned().unwrap_or_default();
+        broken.iter().map(part).collect()
+    };
+    (0..height).map(line).chain(body.iter().cloned()).collect()
+}
+
+/// The words of `name` in lines of at most `width` where words allow that.
+fn lines(name: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in name.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::{Field, Source, Values};
+    use super::*;
+
+    fn frame() -> Frame {
+        let fields = vec![
+            Field::text("name", ["a", "b"].into_iter()),
+            Field::new("seconds", Values::Float(vec![Some(80.4), None])).of(Kind::Seconds),
+            Field::new("flow: mean NLL under it (nats)", Values::Float(vec![Some(22.0), Some(24.5)]))
+                .of(Kind::Figure),
+            Field::new("change", Values::Float(vec![Some(0.0), Some(2.5)])).of(Kind::Delta),
+        ];
+        let source = Source::new(2, fields);
+        Frame::of(&source, &[], &[], None, &source.shown).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_for_people_and_headers_are_broken() {
+        let expected = "\
+name  seconds       flow: mean NLL
+                    under it (nats)
+a     1 min 20 s    22
+b     -             24.500 (+2.5000)
+";
+        let table = terminal(&frame());
+        let trimmed = |t: &str| t.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+        assert_eq!(trimmed(&table), trimmed(expected), "{table}");
+    }
+
+    #[test]
+    fn markdown_has_one_header_line() {
+        let table = markdown(&frame());
+        assert!(table.starts_with("| name | seconds    | flow: mean NLL under it (nats) |\n|--"), "{table}");
+        assert!(table.contains("| b    |            | 24.500 (+2.5000) "), "{table}");
+    }
+}
