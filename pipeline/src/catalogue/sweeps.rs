@@ -3,7 +3,8 @@
 use super::{Catalogue, RunEntry};
 use crate::query::{Field, Kind, Source, Values};
 use crate::store::Index;
-use crate::sweep::{Constraint, Direction, Objective, SweepRecord, TrialRecord};
+use crate::sweep::record::{SweepRecord, TrialRecord};
+use crate::sweep::{Constraint, Direction, Objective};
 use latent_align_stages::{Error, Result};
 
 /// A sweep.
@@ -28,6 +29,7 @@ impl TrialEntry {
     /// How it stands, in a word.
     pub fn state(&self) -> &'static str {
         match &self.run {
+            _ if self.trial.dropped.is_some() => "dropped",
             None => "waiting",
             // What was run under its name is not what the sweep says now.
             Some(run) if self.is_outdated(run) => "outdated",
@@ -56,6 +58,7 @@ impl TrialEntry {
         if state != "finished" {
             return Some(match state {
                 "waiting" => "it was not run yet".into(),
+                "dropped" => "successive halving stopped it".into(),
                 "outdated" => "its run is of another configuration; run the sweep again".into(),
                 _ => format!("its run is {state}"),
             });
@@ -156,6 +159,7 @@ pub fn sweeps<'a>(catalogue: &Catalogue, entries: &[SweepEntry]) -> Source<'a> {
         count("finished", &["finished"]),
         count("running", &["running"]),
         count("failed", &["failed"]),
+        count("dropped", &["dropped"]),
         count("unfinished", &["waiting", "stopped", "interrupted", "outdated", "damaged", "unrecorded"]),
         text("axes", &|r| r.axes.join(", ")),
         text("objective", &|r| objective(r).map_or(String::new(), |o| o.figure)),

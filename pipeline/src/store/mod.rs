@@ -11,6 +11,7 @@ mod index;
 mod key;
 mod lock;
 mod manifest;
+mod progress;
 mod record;
 mod role;
 mod runs;
@@ -22,9 +23,10 @@ pub use index::{Card, Index, Settings, Symbol, Symbols, in_parallel};
 pub use key::{Key, Upstream};
 pub use lock::Lock;
 pub use manifest::{MANIFEST, Manifest};
+pub use progress::Progress;
 pub use record::{Presence, RunRecord, RunState, StageOfRun, identity};
 pub use role::Role;
-pub use runs::{RunFolder, write_whole};
+pub use runs::{RunFolder, temporary, write_whole};
 pub use verify::{State, missing, state_of, verify_digests};
 
 use latent_align_stages::{Error, Result};
@@ -127,7 +129,7 @@ impl Store {
                 ))
             };
             std::fs::create_dir_all(&folder).map_err(failed)?;
-            let probe = folder.join(format!(".probe-{}", std::process::id()));
+            let probe = temporary(&folder, "probe");
             std::fs::write(&probe, b"").map_err(failed)?;
             std::fs::remove_file(&probe).map_err(failed)?;
             draft::remove_abandoned(&folder);

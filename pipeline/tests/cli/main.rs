@@ -15,6 +15,8 @@ mod references;
 mod remote;
 mod requiring;
 mod surrogate;
+mod sweep_axes;
+mod sweep_jobs;
 mod sweeping;
 mod tiny;
 mod usage;
