@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test build lint check-cuda test-remote large hdf5 python
+.PHONY: help run sweep verify plan test bench build lint check-cuda test-remote large hdf5 python
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -37,6 +37,10 @@ build: hdf5
 ## make test                                                        run the whole test suite
 test: hdf5 python
 	LATENT_ALIGN_PYTHON="$(PYTHON)" cargo test --locked --workspace
+
+## make bench                                                    time `ls` and `compare` over a thousand runs
+bench: hdf5
+	cargo bench --locked --profile dev --bench listing
 
 ## make lint                                                        formatting, clippy, rustdoc, warnings denied
 lint: hdf5

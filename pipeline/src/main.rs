@@ -11,6 +11,7 @@
 //! - [`store`]: artifacts on disk, addressed by content
 //! - [`job`]: the stages as the pipeline calls them
 //! - [`catalogue`]: what a store holds, as tables; [`query`]: what is asked of a table
+//! - [`gc`]: removing what nothing refers to
 //! - [`inspect`], [`report`]: what people read
 //! - [`console`], [`failure`]: stdout and stderr, exit codes
 
@@ -19,6 +20,7 @@ mod cli;
 mod config;
 mod console;
 mod failure;
+mod gc;
 mod inspect;
 mod job;
 mod plan;

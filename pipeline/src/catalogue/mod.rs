@@ -6,6 +6,7 @@
 mod artifacts;
 mod comparison;
 mod names;
+mod references;
 mod runs;
 mod sweeps;
 

@@ -1,27 +1,50 @@
-//! `latent-align inspect [PATH | FINGERPRINT]`
+//! `latent-align inspect [PATH | FINGERPRINT | FILE.h5]`
 
 use crate::console::Console;
-use crate::inspect::{Target, one, overview, target};
+use super::ls::NO_ARTIFACTS;
+use crate::catalogue::{Catalogue, artifacts as table};
+use crate::inspect::{Target, hdf5, one, target};
+use crate::query::{OutputArguments, Query};
+use crate::run::{Signals, StageMonitor};
 use crate::store::Store;
 use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 /// Options of `inspect`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// An artifact's folder, a run's, a store's, or four or more characters of a fingerprint; all
-    /// artifacts by default
+    /// An artifact's folder, a run's, a store's, four or more characters of a fingerprint, or an HDF5
+    /// file; all artifacts by default
     #[arg(value_name = "PATH|FINGERPRINT")]
     target: Option<PathBuf>,
     /// Read every output and compare its digest; damage is an error
     #[arg(long)]
     verify: bool,
+    /// Rows of each dataset of an HDF5 file that are shown
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    rows: usize,
+    /// This dataset of an HDF5 file only
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    #[command(flatten)]
+    query: Query,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 /// Prints the table, or the one artifact.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    let output = arguments.output.open()?;
+    if let Some(file) = arguments.target.as_deref().filter(|path| is_hdf5(path)) {
+        let signals = Signals::listen()?;
+        let monitor = StageMonitor::new(console, &signals, "inspect", None, None);
+        let page = hdf5::page(file, arguments.dataset.as_deref(), arguments.rows, &monitor);
+        monitor.finish()?;
+        return console.print(&page?);
+    }
     let target = target(store, arguments.target.as_deref())?;
     let artifacts = match target {
         Target::One(dir) => {
@@ -31,7 +54,14 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         }
         Target::Many(artifacts) => artifacts,
     };
-    console.print(&overview(&artifacts))?;
+    let mut catalogue = Catalogue::of(store);
+    let entries = catalogue.artifacts(&artifacts);
+    let source = table(&catalogue, &entries);
+    if source.height == 0 && output.is_text_on_stdout() {
+        console.print(NO_ARTIFACTS)?;
+    } else {
+        output.write(&mut arguments.query.run(&source)?, console)?;
+    }
     if arguments.verify {
         let damaged: Vec<String> = artifacts
             .iter()
@@ -47,4 +77,12 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         ))?;
     }
     Ok(())
+}
+
+/// True for a file that claims to be HDF5, by its content or by its name.
+fn is_hdf5(path: &Path) -> bool {
+    let named = path.extension().is_some_and(|e| ["h5", "hdf5", "he5"].iter().any(|x| e == *x));
+    let mut head = [0u8; 8];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    named || (read.is_ok() && &head == b"\x89HDF\r\n\x1a\n")
 }

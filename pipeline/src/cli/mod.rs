@@ -81,7 +81,7 @@ enum Command {
     Diff(diff::Arguments),
     /// Show the learning curves of a run, as a table or in the terminal
     Metrics(metrics::Arguments),
-    /// Find artifacts that nothing refers to, and delete them
+    /// Find artifacts that no run leads to (an imported flow counts once a run uses it), and delete them
     Gc(gc::Arguments),
     /// Look at artifacts, all as a table or one in full, or into an HDF5 file
     Inspect(inspect::Arguments),

@@ -1,3 +1,36 @@
-use crate::console::Console; use crate::store::Store;
-#[derive(Debug, clap::Args)] pub struct Arguments {}
-pub fn run(_: &Arguments, _: &Store, _: &Console) -> anyhow::Result<()> { Ok(()) }
+//! `latent-align show RUN`
+
+use crate::catalogue::Catalogue;
+use crate::console::Console;
+use crate::inspect::run_page;
+use crate::query::{OutputArguments, Query};
+use crate::store::Store;
+use anyhow::Result;
+use clap::Args;
+
+/// Options of `show`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The run's name or folder
+    #[arg(value_name = "RUN")]
+    run: String,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// Prints a page on the run; where programs read, every column that `ls` knows of it.
+pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    let output = arguments.output.open()?;
+    let mut catalogue = Catalogue::of(store);
+    let name = catalogue.one_named(&arguments.run)?;
+    let runs = catalogue.runs(Some(&[name]));
+    if output.is_text_on_stdout() {
+        return console.print(&run_page(store, &runs[0]));
+    }
+    let all = Query {
+        columns: vec!["*".into()],
+        ..Query::default()
+    };
+    let mut frame = all.run(&catalogue.table(&runs))?;
+    output.write(&mut frame, console)
+}

@@ -1,13 +1,19 @@
-//! Looking at artifacts: all of them as a table, or one in full.
+//! Looking at one thing, or two beside each other: artifacts, runs, learning curves.
 //!
-//! Nothing here stops at a damaged artifact; it is shown as what it is.
+//! Nothing here stops at a damaged artifact; it is shown as what it is. Tables of many are the
+//! [`catalogue`](crate::catalogue)'s.
 
+pub mod chart;
+pub mod curves;
+pub mod differences;
+pub mod hdf5;
 mod lineage;
 mod one;
-mod overview;
+mod run;
 
+pub use differences::Difference;
 pub use one::one;
-pub use overview::overview;
+pub use run::run_page;
 
 use crate::config::is_fingerprint_prefix;
 use crate::store::{MANIFEST, Stage, Store};

@@ -1,6 +1,6 @@
 //! What was asked for of a table: rows filtered and sorted by polars.
 
-use super::filter::Filter;
+use super::filter::{Filter, text};
 use super::source::{Kind, Source};
 use latent_align_stages::{Error, Result};
 use polars::prelude::{
@@ -58,6 +58,15 @@ impl Frame {
         }
         let kinds = shown.iter().map(|at| source.fields[*at].kind).collect();
         Ok(Self { data, kinds })
+    }
+}
+
+impl Frame {
+    /// The words in the column `name`, rows without any left out.
+    pub fn texts(&self, name: &str) -> impl Iterator<Item = String> {
+        let column = self.data.column(name).ok();
+        let values = column.into_iter().flat_map(|c| c.as_materialized_series().iter());
+        values.filter(|v| !v.is_null()).map(|v| text(&v))
     }
 }
 

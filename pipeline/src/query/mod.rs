@@ -15,5 +15,4 @@ mod text;
 pub use arguments::{OutputArguments, Query};
 pub use glob::matches;
 pub use names::resolve;
-pub use output::Output;
 pub use source::{Field, Kind, Source, Values};

@@ -13,10 +13,11 @@ const NARROW: usize = 16;
 pub fn terminal(frame: &Frame) -> String {
     let rows = cells(frame, "-");
     let upright = columns(&with_broken_header(&rows));
-    if widest(&upright) <= TERMINAL || rows.len() < 2 {
+    let count = rows[0].len();
+    // A table of more rows than columns only becomes wider.
+    if widest(&upright) <= TERMINAL || rows.len() > count {
         return upright;
     }
-    let count = rows[0].len();
     let exchanged: Vec<Vec<String>> = (0..count)
         .map(|i| rows.iter().map(|row| row[i].clone()).collect())
         .collect();

@@ -19,7 +19,7 @@ mod verify;
 
 pub use digests::Digests;
 pub use draft::{Draft, Outcome};
-pub use index::{Card, Index, Settings, Symbol, Symbols, in_parallel};
+pub use index::{Card, Index, Settings, Symbol, in_parallel};
 pub use key::{Key, Upstream};
 pub use lock::Lock;
 pub use manifest::{MANIFEST, Manifest};

@@ -7,6 +7,8 @@ mod evaluating;
 mod figures;
 mod importing;
 mod inspecting;
+mod listing;
+mod looking;
 mod planning;
 mod project;
 mod python;

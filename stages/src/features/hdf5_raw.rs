@@ -12,20 +12,26 @@ use hdf5_sys::h5t::H5Tget_ebias;
 use std::ffi::CString;
 use std::ops::Range;
 
-/// The part of `dataset` with the first axis in `range`: its selection and its size in elements.
-fn items(
+/// The part of `dataset` that is `axes`: its selection and its size in elements.
+fn part(
     dataset: &Dataset,
-    shape: &[usize],
-    range: &Range<usize>,
+    axes: &[Range<usize>],
 ) -> hdf5::Result<(Dataspace, Dataspace, usize)> {
-    let axes: Vec<Range<usize>> = std::iter::once(range.clone())
-        .chain(shape.iter().skip(1).map(|&n| 0..n))
-        .collect();
     let count: Vec<usize> = axes.iter().map(|a| a.len()).collect();
-    let slab = Hyperslab::from(axes.into_iter().map(Into::into).collect::<Vec<_>>());
-    let in_file = dataset.space()?.select(Selection::from(slab))?;
+    let slab: Vec<_> = axes.iter().cloned().map(Into::into).collect();
+    let in_file = match axes.is_empty() {
+        true => dataset.space()?, // a single value has no axis to select from
+        false => dataset.space()?.select(Selection::from(Hyperslab::from(slab)))?,
+    };
     let in_memory = Dataspace::try_new(&count)?;
     Ok((in_file, in_memory, count.iter().product()))
+}
+
+/// The items `range` of an array of `shape`, as a part of it.
+fn items(shape: &[usize], range: &Range<usize>) -> Vec<Range<usize>> {
+    std::iter::once(range.clone())
+        .chain(shape.iter().skip(1).map(|&n| 0..n))
+        .collect()
 }
 
 /// Reads the items `range` of a dataset of shape `shape`, row-major.
@@ -34,10 +40,21 @@ pub(super) fn read_items<T: H5Type + Clone + Default>(
     shape: &[usize],
     range: Range<usize>,
 ) -> hdf5::Result<Vec<T>> {
-    if range.is_empty() || shape.contains(&0) {
+    if shape.contains(&0) {
         return Ok(Vec::new());
     }
-    let (in_file, in_memory, count) = items(dataset, shape, &range)?;
+    read_slab(dataset, &items(shape, &range))
+}
+
+/// Reads the part `axes` of a dataset, a range an axis, row-major.
+pub(super) fn read_slab<T: H5Type + Clone + Default>(
+    dataset: &Dataset,
+    axes: &[Range<usize>],
+) -> hdf5::Result<Vec<T>> {
+    if axes.iter().any(Range::is_empty) {
+        return Ok(Vec::new());
+    }
+    let (in_file, in_memory, count) = part(dataset, axes)?;
     let dtype = Datatype::from_type::<T>()?;
     let mut values = vec![T::default(); count];
     // SAFETY: the memory space has exactly `count` elements of type `T`, which is what `values` holds.
@@ -68,7 +85,7 @@ pub(super) fn write_items<T: H5Type>(
         return Ok(());
     }
     let (in_file, in_memory, count) =
-        items(dataset, shape, &(first..first + values.len() / width))?;
+        part(dataset, &items(shape, &(first..first + values.len() / width)))?;
     if count != values.len() {
         return Err(format!("{} values are not whole items of {width}", values.len()).into());
     }

@@ -2,6 +2,7 @@
 
 mod batches;
 mod config;
+mod contents;
 mod curve_density;
 mod dataset;
 mod gaussian_mixture;
@@ -29,6 +30,7 @@ pub use batches::Batches;
 pub use config::{
     NonFinite, NormalisationConfig, Projection, SourceConfig, SplitConfig, Whiten, check_memory,
 };
+pub use contents::{Contents, Statistics};
 pub use dataset::{Dataset, Element};
 pub use gaussian_mixture::{ComponentEigen, GaussianMixture, MixtureDensity};
 pub use generate::{generate, read_target, write_features};

@@ -1,27 +1,17 @@
-//! `latent-align features scan FILE`
+//! `latent-align features scan FILE`: as `inspect FILE`, without rows.
 
-use crate::report::{bytes, columns, number};
+use crate::inspect::hdf5;
 use clap::Args;
+use latent_align_stages::Result;
 use latent_align_stages::context::Monitor;
-use latent_align_stages::features::{
-    DatasetInfo, FileListing, Ingest, NonFinite, RowView, Scan, SourceConfig, Split,
-};
-use latent_align_stages::{Error, Result};
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-
-/// Columns shown one by one; beyond, only the range over all of them.
-const COLUMNS: usize = 16;
-
-/// Characters of an attribute that are shown.
-const LONGEST_ATTRIBUTE: usize = 100;
+use std::path::PathBuf;
 
 /// Options of `scan`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The HDF5 file
     file: PathBuf,
-    /// Scan this dataset only; every one that can be features by default
+    /// Scan this dataset only; all of them by default
     #[arg(long)]
     dataset: Option<String>,
 }
@@ -29,130 +19,7 @@ pub struct Arguments {
 /// What the file holds, and what one full pass over each dataset found.
 ///
 /// # Errors
-/// [`Error::Input`] for a file or a dataset that cannot be read.
+/// A file or a dataset that cannot be read.
 pub fn page(arguments: &Arguments, monitor: &dyn Monitor) -> Result<String> {
-    let file = &arguments.file;
-    let listing = FileListing::read(file)?;
-    let mut out = format!("{}\n{}", file.display(), contents(&listing));
-    let chosen: Vec<String> = match &arguments.dataset {
-        Some(name) => vec![name.clone()],
-        None => {
-            let numeric = listing.datasets.iter().filter(|d| is_numeric(d));
-            numeric.map(|d| d.name.clone()).collect()
-        }
-    };
-    for name in chosen {
-        let _ = write!(out, "\n{name}\n");
-        match scan(file, &name, monitor) {
-            Ok(scan) => out.push_str(&figures(&scan)),
-            // One that cannot be features does not hide the others, unless it was asked for.
-            Err(Error::Input(why)) if arguments.dataset.is_none() => {
-                let _ = writeln!(out, "  not features: {why}");
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(out)
-}
-
-fn is_numeric(dataset: &DatasetInfo) -> bool {
-    ["f16", "f32", "f64", "u8"].contains(&dataset.dtype.as_str()) && dataset.shape.len() >= 2
-}
-
-fn contents(listing: &FileListing) -> String {
-    let header = ["  dataset", "shape", "type", "size", "layout"];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    for dataset in &listing.datasets {
-        let mut layout = match &dataset.chunks {
-            Some(chunks) => format!("chunks {chunks:?}"),
-            None => "contiguous".into(),
-        };
-        for filter in &dataset.filters {
-            let _ = write!(layout, " {filter}");
-        }
-        rows.push(vec![
-            format!("  {}", dataset.name),
-            format!("{:?}", dataset.shape),
-            dataset.dtype.clone(),
-            bytes(dataset.stored_bytes),
-            layout,
-        ]);
-    }
-    let mut out = columns(&rows);
-    for dataset in &listing.datasets {
-        for (name, value) in &dataset.attributes {
-            let value: String = value.chars().take(LONGEST_ATTRIBUTE).collect();
-            let _ = writeln!(out, "  {}@{name} = {value}", dataset.name);
-        }
-    }
-    for link in &listing.external_links {
-        let _ = writeln!(out, "  {link}: a link into another file, never followed");
-    }
-    out
-}
-
-fn scan(file: &Path, dataset: &str, monitor: &dyn Monitor) -> Result<Scan> {
-    let source = SourceConfig {
-        file: file.to_owned(),
-        dataset: dataset.trim_start_matches('/').to_owned(),
-        // To be counted, not refused.
-        non_finite: NonFinite::Drop,
-    };
-    let rows = |view| Ingest::read(&source, view, Split::new(0, 0.0), false, monitor);
-    // Images have no width of a token; each is one row.
-    let ingest = match rows(RowView::Tokens) {
-        Err(Error::Input(_)) => rows(RowView::Items),
-        done => done,
-    }?;
-    Ok(ingest.scan)
-}
-
-fn figures(scan: &Scan) -> String {
-    let mut out = format!(
-        "  {} rows of width {}; NaN {}, infinite {}, constant columns {}\n",
-        scan.rows,
-        scan.width,
-        scan.nan,
-        scan.infinite,
-        scan.constant_columns.len()
-    );
-    if let Some((row, column)) = scan.first_non_finite {
-        let _ = writeln!(
-            out,
-            "  first value that is not finite: row {row}, column {column}; {} rows would be dropped",
-            scan.dropped_rows
-        );
-    }
-    let mut rows = vec![
-        ["  column", "mean", "std", "min", "max"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    let each = scan
-        .mean
-        .iter()
-        .zip(&scan.std)
-        .zip(&scan.min)
-        .zip(&scan.max);
-    for (i, (((mean, std), min), max)) in each.take(COLUMNS).enumerate() {
-        let numbers = [mean, std, min, max].map(|v| number(*v));
-        rows.push([vec![format!("  {i}")], numbers.to_vec()].concat());
-    }
-    out.push_str(&columns(&rows));
-    if scan.width > COLUMNS {
-        let smallest = |v: &[f64]| number(v.iter().copied().fold(f64::INFINITY, f64::min));
-        let largest = |v: &[f64]| number(v.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-        let _ = writeln!(
-            out,
-            "  all {}: mean {} to {}, std {} to {}, values {} to {}",
-            scan.width,
-            smallest(&scan.mean),
-            largest(&scan.mean),
-            smallest(&scan.std),
-            largest(&scan.std),
-            smallest(&scan.min),
-            largest(&scan.max)
-        );
-    }
-    out
+    hdf5::page(&arguments.file, arguments.dataset.as_deref(), 0, monitor)
 }

@@ -1,0 +1,151 @@
+//! What a store holds that nothing refers to, and removing it.
+//!
+//! An artifact is kept while a run leads to it, by link or record, or a kept artifact was made from it.
+//! Whatever a living process holds the lock of is left alone. An artifact is first renamed to what a
+//! leftover is called, so that none is ever half there.
+
+mod leftovers;
+
+pub use leftovers::{Leftover, leftovers};
+
+use crate::catalogue::{ArtifactEntry, Catalogue};
+use crate::store::{Lock, Stage, Store};
+use latent_align_stages::{Error, Result};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// Something that may go.
+pub struct Candidate {
+    /// The artifact's stage, if it is one.
+    pub stage: Option<Stage>,
+    /// The artifact's fingerprint, or a name.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Why it may go, or why it stays although nothing refers to it.
+    pub why: String,
+    /// Whether it goes.
+    pub goes: bool,
+    /// What is locked while it goes: the fingerprint in the stage's folder.
+    lock: Option<String>,
+}
+
+/// Everything in the store that nothing refers to. An artifact whose manifest is damaged goes only with
+/// `damaged`: what it is can only be guessed.
+pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Vec<Candidate> {
+    let references = catalogue.references();
+    let places = catalogue.store.artifacts();
+    let entries = catalogue.artifacts(&places);
+    let loose = entries.into_iter().filter(|e| !references.hold(e.stage, &e.fingerprint));
+    let loose: Vec<ArtifactEntry> = loose.filter(|e| !e.dir.is_symlink()).collect();
+    let unknown = references.unreadable.first().map(|dir| dir.display().to_string());
+    let mut found: Vec<Candidate> = Vec::new();
+    for entry in loose {
+        let is_readable = catalogue.index.card(&entry.dir).is_ok();
+        let busy = is_locked(&entry.dir, &entry.fingerprint);
+        let (goes, why) = match (&entry.problem, &unknown) {
+            _ if busy => (false, "stays: a process works on it".to_owned()),
+            (Some(why), _) if !is_readable && !damaged => {
+                (false, format!("stays without --damaged: {why}"))
+            }
+            (_, Some(kept)) if !damaged => {
+                (false, format!("stays without --damaged: {kept}, which is kept and damaged, may be made from it"))
+            }
+            (Some(why), _) => (true, format!("nothing refers to it; {why}")),
+            (None, _) => (true, "nothing refers to it".to_owned()),
+        };
+        found.push(Candidate {
+            stage: Some(entry.stage),
+            bytes: size(&entry.dir),
+            path: entry.dir,
+            lock: Some(entry.fingerprint.clone()),
+            name: entry.fingerprint,
+            why,
+            goes,
+        });
+    }
+    found.extend(leftovers(&catalogue.store).into_iter().map(Leftover::into_candidate));
+    found
+}
+
+/// Removes `candidates`, unless something refers to them or
+/// works on them by now. Returns how many bytes that freed, and what stayed although it should go.
+///
+/// # Errors
+/// The disk refuses.
+pub fn remove(store: &Store, candidates: &[&Candidate]) -> Result<(u64, Vec<String>)> {
+    let mut stayed = Vec::new();
+    let mut locks: BTreeMap<PathBuf, Result<Lock, String>> = BTreeMap::new();
+    for candidate in candidates {
+        if let Some((folder, fingerprint)) = candidate.locked()
+            && !locks.contains_key(&folder.join(fingerprint))
+        {
+            let lock = Lock::try_claim(folder, fingerprint)?;
+            locks.insert(folder.join(fingerprint), lock);
+        }
+    }
+    // A run may have started meanwhile; with the locks ours, none can compute what it finds missing.
+    let references = Catalogue::of(store).references();
+    let mut freed = 0;
+    for candidate in candidates {
+        let lock = candidate.locked().and_then(|(folder, name)| locks.get(&folder.join(name)));
+        if let Some(Err(holder)) = lock {
+            stayed.push(format!("{}: {holder} works on it", candidate.path.display()));
+            continue;
+        }
+        if candidate.stage.is_some_and(|stage| references.hold(stage, &candidate.name)) {
+            stayed.push(format!("{}: a run refers to it now", candidate.path.display()));
+            continue;
+        }
+        candidate.remove().map_err(|e| Error::file(&candidate.path, e))?;
+        freed += candidate.bytes;
+    }
+    Ok((freed, stayed))
+}
+
+impl Candidate {
+    /// The folder and the fingerprint that are locked while it goes.
+    fn locked(&self) -> Option<(&Path, &str)> {
+        Some((self.path.parent()?, self.lock.as_deref()?))
+    }
+
+    fn remove(&self) -> std::io::Result<()> {
+        if self.name.starts_with(".lock-") {
+            return Ok(()); // giving the lock back takes its file away
+        }
+        if !self.path.is_dir() {
+            return std::fs::remove_file(&self.path);
+        }
+        if self.stage.is_none() {
+            return std::fs::remove_dir_all(&self.path);
+        }
+        let old = format!(".old-{}-{}", self.name, std::process::id());
+        let old = self.path.with_file_name(old);
+        std::fs::rename(&self.path, &old)?;
+        std::fs::remove_dir_all(&old)
+    }
+}
+
+/// Whether a process holds the lock of the artifact in `dir`. Leaves no file behind.
+fn is_locked(dir: &Path, fingerprint: &str) -> bool {
+    let folder = dir.parent().unwrap_or(dir);
+    let file = folder.join(format!(".lock-{fingerprint}"));
+    let file = File::options().read(true).write(true).open(file);
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
+/// Bytes of everything under `path`; links count as themselves.
+fn size(path: &Path) -> u64 {
+    let own = path.symlink_metadata();
+    match own {
+        Ok(meta) if meta.is_dir() => {
+            let entries = path.read_dir().into_iter().flatten().flatten();
+            entries.map(|entry| size(&entry.path())).sum()
+        }
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    }
+}

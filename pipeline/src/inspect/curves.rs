@@ -1,0 +1,160 @@
+//! The learning curves of a run: one a column of a stage's `metrics.parquet`.
+
+use crate::catalogue::{RunEntry, StageEntry};
+use crate::config::{did_you_mean, list};
+use crate::query::{Field, Kind, Source, Values};
+use crate::store::Stage;
+use latent_align_stages::{Error, Result};
+use polars::prelude::{DataType, ParquetReader, SerReader as _};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+const TABLE: &str = "metrics.parquet";
+const STEP: &str = "step";
+
+/// A metric of a stage, step by step.
+pub struct Curve {
+    /// The stage.
+    pub stage: Stage,
+    /// Its column.
+    pub column: String,
+    /// The rows of the stage's table.
+    pub rows: Vec<(i64, Option<f64>)>,
+}
+
+/// A metric over steps, of training and of held-out data.
+pub struct Panel {
+    /// The stage and the metric.
+    pub title: String,
+    /// Of batches that are trained on.
+    pub training: Vec<(f64, f64)>,
+    /// Of held-out data.
+    pub held_out: Vec<(f64, f64)>,
+}
+
+/// The curves of `run`, of these stages or of all; and what could not be read.
+pub fn of(run: &RunEntry, stages: &[Stage]) -> (Vec<Curve>, Vec<String>) {
+    let (mut curves, mut damaged) = (Vec::new(), Vec::new());
+    let wanted = |s: &&StageEntry| stages.is_empty() || stages.contains(&s.stage);
+    for stage in run.stages.iter().filter(wanted) {
+        let Some(file) = table_of(stage) else { continue };
+        match read(stage.stage, &file) {
+            Ok(read) => curves.extend(read),
+            Err(why) => damaged.push(format!("{}: DAMAGED: {why}", file.display())),
+        }
+    }
+    (curves, damaged)
+}
+
+/// The table of a stage, that of the process which computes it now included.
+fn table_of(stage: &StageEntry) -> Option<PathBuf> {
+    let done = stage.dir.join(TABLE);
+    if done.exists() {
+        return Some(done);
+    }
+    let start = format!(".tmp-{}-", stage.fingerprint);
+    let entries = stage.dir.parent()?.read_dir().ok()?.flatten();
+    let mut places = entries.filter(|e| e.file_name().to_string_lossy().starts_with(&start));
+    places.find_map(|e| Some(e.path().join(TABLE)).filter(|file| file.exists()))
+}
+
+fn read(stage: Stage, file: &Path) -> anyhow::Result<Vec<Curve>> {
+    let frame = ParquetReader::new(File::open(file)?).finish()?;
+    let steps = frame.column(STEP)?.cast(&DataType::Int64)?;
+    let steps: Vec<i64> = steps.i64()?.iter().map(|s| s.unwrap_or(0)).collect();
+    let mut curves = Vec::new();
+    for column in frame.columns().iter().filter(|c| c.name() != STEP) {
+        let values = column.cast(&DataType::Float64)?;
+        curves.push(Curve {
+            stage,
+            column: column.name().to_string(),
+            rows: steps.iter().copied().zip(values.f64()?.iter()).collect(),
+        });
+    }
+    Ok(curves)
+}
+
+/// What a column measures, without the data it is measured on.
+fn metric(column: &str) -> &str {
+    let of_data = column.strip_prefix("held_out_").or(column.strip_prefix("train_"));
+    of_data.unwrap_or(column)
+}
+
+/// The curves of the metrics `wanted`, each by its column's name or without what it is measured on; all
+/// where none are named.
+///
+/// # Errors
+/// [`Error::Input`] for one that is not there.
+pub fn chosen(curves: Vec<Curve>, wanted: &[String]) -> Result<Vec<Curve>> {
+    if wanted.is_empty() {
+        return Ok(curves);
+    }
+    let is = |curve: &Curve, wanted: &str| {
+        let wanted = wanted.replace(' ', "_");
+        curve.column == wanted || metric(&curve.column) == wanted
+    };
+    for name in wanted {
+        if !curves.iter().any(|curve| is(curve, name)) {
+            let mut names: Vec<&str> = curves.iter().map(|c| metric(&c.column)).collect();
+            names.sort_unstable();
+            names.dedup();
+            let near = did_you_mean(name, &names);
+            let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+            let names = list(&names);
+            return Err(Error::input(format!("--metric: found `{name}`, expected {names}{near}")));
+        }
+    }
+    let named = curves.into_iter();
+    Ok(named.filter(|curve| wanted.iter().any(|w| is(curve, w))).collect())
+}
+
+/// The table of `curves`, a row a step of a stage.
+pub fn table(curves: &[Curve]) -> Source<'static> {
+    let parts: Vec<&[Curve]> = curves.chunk_by(|a, b| a.stage == b.stage).collect();
+    let height = parts.iter().map(|part| part[0].rows.len()).sum();
+    let steps = parts.iter().flat_map(|part| part[0].rows.iter().map(|row| Some(row.0)));
+    let stages = parts.iter().flat_map(|part| part[0].rows.iter().map(|_| part[0].stage.name()));
+    let mut fields = vec![
+        Field::text("stage", stages),
+        Field::new(STEP, Values::Int(steps.collect())),
+    ];
+    let mut names: Vec<&str> = Vec::new();
+    for curve in curves {
+        if !names.contains(&curve.column.as_str()) {
+            names.push(&curve.column);
+        }
+    }
+    for name in names {
+        let values = parts.iter().flat_map(|part| {
+            let curve = part.iter().find(|curve| curve.column == name);
+            (0..part[0].rows.len()).map(move |row| curve.and_then(|c| c.rows[row].1))
+        });
+        fields.push(Field::new(name, Values::Float(values.collect())).of(Kind::Figure));
+    }
+    Source::new(height, fields)
+}
+
+/// Curves of one metric together. A term that the run does not have, zero throughout, is left out.
+pub fn panels(curves: &[Curve]) -> Vec<Panel> {
+    let mut panels: Vec<Panel> = Vec::new();
+    for curve in curves {
+        let points = curve.rows.iter().filter_map(|(step, v)| Some((*step as f64, (*v)?)));
+        let points: Vec<(f64, f64)> = points.filter(|p| p.1.is_finite()).collect();
+        if points.iter().all(|p| p.1 == 0.0) {
+            continue;
+        }
+        let title = format!("{}: {}", curve.stage, metric(&curve.column).replace('_', " "));
+        let at = panels.iter().position(|panel| panel.title == title);
+        let at = at.unwrap_or_else(|| {
+            let (training, held_out) = (Vec::new(), Vec::new());
+            panels.push(Panel { title, training, held_out });
+            panels.len() - 1
+        });
+        if curve.column.starts_with("held_out_") {
+            panels[at].held_out = points;
+        } else {
+            panels[at].training = points;
+        }
+    }
+    panels
+}

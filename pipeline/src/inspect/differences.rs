@@ -1,0 +1,148 @@
+//! Two artifacts, or two runs: the settings that differ, and which artifacts are shared, else why not.
+
+use crate::catalogue::RunEntry;
+use crate::config::flatten;
+use crate::store::{Manifest, Stage};
+use serde_json::Value;
+use std::path::Path;
+
+/// A line of the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// `setting`, `stage`, `input`, ...
+    pub what: &'static str,
+    /// The key, or the stage.
+    pub name: String,
+    /// The one's value.
+    pub one: Option<String>,
+    /// The other's.
+    pub other: Option<String>,
+    /// Why, where that is not the values.
+    pub why: String,
+}
+
+/// How two configurations differ, key by key.
+pub fn settings(one: &Value, other: &Value) -> Vec<Difference> {
+    let (ours, theirs) = (flatten(one), flatten(other));
+    let get = |leaves: &[(String, &Value)], key: &str| {
+        let found = leaves.iter().find(|leaf| leaf.0 == key)?;
+        Some(found.1.as_str().map_or_else(|| found.1.to_string(), str::to_owned))
+    };
+    let mut keys: Vec<&String> = ours.iter().map(|leaf| &leaf.0).collect();
+    keys.extend(theirs.iter().map(|leaf| &leaf.0).filter(|key| ours.iter().all(|o| o.0 != **key)));
+    let rows = keys.into_iter().map(|key| plain("setting", key, get(&ours, key), get(&theirs, key)));
+    rows.filter(|row| row.one != row.other).collect()
+}
+
+/// How two artifacts differ: what they were made from, and what came out.
+pub fn artifacts(one: &Manifest, other: &Manifest) -> Vec<Difference> {
+    let mut rows = vec![
+        plain("artifact", "stage", Some(one.stage.to_string()), Some(other.stage.to_string())),
+        plain("artifact", "format", Some(one.format.to_string()), Some(other.format.to_string())),
+        plain("artifact", "seed", Some(one.seed.to_string()), Some(other.seed.to_string())),
+        plain("artifact", "device", Some(one.device.clone()), Some(other.device.clone())),
+        plain("artifact", "program", Some(program(one)), Some(program(other))),
+    ];
+    rows.extend(settings(&one.config, &other.config));
+    let inputs = |m: &Manifest| m.inputs.iter().map(|i| (i.key.clone(), short(&i.digest))).collect();
+    rows.extend(named("input", inputs(one), inputs(other)));
+    let upstream = |m: &Manifest| {
+        let each = m.upstream.iter();
+        each.map(|u| (u.name(), format!("{}, contents {}", u.fingerprint, short(&u.contents)))).collect()
+    };
+    rows.extend(named("upstream", upstream(one), upstream(other)));
+    let outputs = |m: &Manifest| m.outputs.iter().map(|(n, o)| (n.clone(), short(&o.digest))).collect();
+    rows.extend(named("output", outputs(one), outputs(other)));
+    rows.retain(|row| row.one != row.other);
+    rows
+}
+
+/// How two runs differ: settings as their folders have them, then stage by stage.
+pub fn runs(one: &RunEntry, other: &RunEntry) -> Vec<Difference> {
+    let config = |run: &RunEntry| crate::config::read::<Value>(&run.config);
+    let mut rows = match (config(one), config(other)) {
+        (Ok(ours), Ok(theirs)) => settings(&ours, &theirs),
+        (ours, theirs) => {
+            let state = |c: latent_align_stages::Result<Value>| Some(c.map_or("cannot be read", |_| "is there").to_owned());
+            vec![plain("setting", "config.yaml", state(ours), state(theirs))]
+        }
+    };
+    for stage in Stage::ALL {
+        let place = |run: &RunEntry| {
+            let found = run.stages.iter().find(|s| s.stage == stage)?;
+            Some((found.fingerprint.clone(), found.dir.clone()))
+        };
+        let (ours, theirs) = (place(one), place(other));
+        let why = match (&ours, &theirs) {
+            (None, None) => continue,
+            (Some(_), None) => format!("{} has no such stage", other.name),
+            (None, Some(_)) => format!("{} has no such stage", one.name),
+            (Some(ours), Some(theirs)) if ours.0 == theirs.0 => "shared".into(),
+            (Some(ours), Some(theirs)) => reasons(stage, &ours.1, &theirs.1),
+        };
+        let fingerprint = |place: Option<(String, _)>| place.map(|p| p.0);
+        rows.push(Difference { why, ..plain("stage", stage.name(), fingerprint(ours), fingerprint(theirs)) });
+    }
+    rows
+}
+
+/// Why the artifacts of a stage in two folders are not the same one.
+fn reasons(stage: Stage, one: &Path, other: &Path) -> String {
+    let (one, other) = match (Manifest::read(one), Manifest::read(other)) {
+        (Ok(one), Ok(other)) => (one, other),
+        (Err(why), _) | (_, Err(why)) => return format!("not known: {why}").replace('\n', " "),
+    };
+    let differences = artifacts(&one, &other);
+    let because = differences.iter().filter_map(|d| match d.what {
+        "setting" => Some(format!("{}.{}", stage.section(), d.name)),
+        "input" => Some(format!("the file of {}", d.name)),
+        "upstream" => Some(format!("the {} it reads", d.name)),
+        "artifact" if ["seed", "format"].contains(&d.name.as_str()) => Some(d.name.clone()),
+        _ => None,
+    });
+    let because: Vec<String> = because.collect();
+    match because.is_empty() {
+        true => "computed from the same".into(),
+        false => format!("differ in {}", because.join(", ")),
+    }
+}
+
+fn plain(what: &'static str, name: &str, one: Option<String>, other: Option<String>) -> Difference {
+    Difference { what, name: name.to_owned(), one, other, why: String::new() }
+}
+
+fn named(what: &'static str, one: Vec<(String, String)>, other: Vec<(String, String)>) -> Vec<Difference> {
+    let get = |all: &[(String, String)], name: &str| all.iter().find(|n| n.0 == name).map(|n| n.1.clone());
+    let mut names: Vec<&String> = one.iter().map(|n| &n.0).collect();
+    names.extend(other.iter().map(|n| &n.0).filter(|name| one.iter().all(|o| o.0 != **name)));
+    names.into_iter().map(|name| plain(what, name, get(&one, name), get(&other, name))).collect()
+}
+
+fn program(manifest: &Manifest) -> String {
+    let revision = manifest.program.revision.as_ref().map_or(String::new(), |r| format!(" ({r})"));
+    format!("{}{revision}", manifest.program.version)
+}
+
+fn short(digest: &str) -> String {
+    digest.get(..16).unwrap_or(digest).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_of_either_side_are_told() {
+        let one = json!({"a": {"b": 1, "c": "x"}, "same": true});
+        let other = json!({"a": {"b": 2}, "d": null, "same": true});
+        let rows = settings(&one, &other);
+        let told = rows.iter().map(|r| (r.name.as_str(), r.one.as_deref(), r.other.as_deref()));
+        let expected = [
+            ("a.b", Some("1"), Some("2")),
+            ("a.c", Some("x"), None),
+            ("d", None, Some("null")),
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+}

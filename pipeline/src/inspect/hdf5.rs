@@ -1,0 +1,182 @@
+//! An HDF5 file: what it holds, what one full pass over each dataset found, and first rows.
+
+use crate::report::{bytes, columns, number};
+use latent_align_stages::context::Monitor;
+use latent_align_stages::features::{
+    Contents, DatasetInfo, FileListing, Ingest, NonFinite, RowView, Scan, SourceConfig, Split, Statistics,
+};
+use latent_align_stages::{Error, Result};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Columns shown one by one; beyond, only the range over all of them.
+const COLUMNS: usize = 16;
+
+/// Characters of an attribute that are shown.
+const LONGEST_ATTRIBUTE: usize = 100;
+
+/// What the file holds, and what one full pass over each dataset, or over `dataset` alone, found; with
+/// the first `rows` of each.
+///
+/// # Errors
+/// [`Error::Input`] for a file that cannot be read, and for a `dataset` that cannot be.
+pub fn page(file: &Path, dataset: Option<&str>, rows: usize, monitor: &dyn Monitor) -> Result<String> {
+    let listing = FileListing::read(file)?;
+    let mut out = format!("{}\n{}", file.display(), contents(&listing));
+    let chosen: Vec<String> = match dataset {
+        Some(name) => vec![format!("/{}", name.trim_matches('/'))],
+        None => listing.datasets.iter().map(|d| d.name.clone()).collect(),
+    };
+    for name in chosen {
+        let _ = write!(out, "\n{name}\n");
+        let found = listing.datasets.iter().find(|d| d.name == name);
+        let scanned = match found {
+            Some(found) if !is_numeric(found) => None,
+            _ => Some(scan(file, &name, monitor)),
+        };
+        let whole = match scanned {
+            Some(Ok(scan)) => {
+                out.push_str(&figures(&scan));
+                false
+            }
+            // What cannot be features is not hidden, unless it is not there at all.
+            Some(Err(Error::Input(why))) if found.is_some() => {
+                let _ = writeln!(out, "  not features: {why}");
+                true
+            }
+            Some(Err(error)) if dataset.is_some() => return Err(error),
+            Some(Err(error)) => {
+                let _ = writeln!(out, "  DAMAGED: {error}");
+                continue;
+            }
+            None => true,
+        };
+        match Contents::read(file, &name, whole, rows) {
+            Ok(contents) => out.push_str(&rest(&contents)),
+            Err(error) if dataset.is_some() => return Err(error),
+            Err(error) => {
+                let _ = writeln!(out, "  {error}");
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Statistics of all numbers together, and first rows.
+fn rest(contents: &Contents) -> String {
+    let mut out = String::new();
+    if let Some(Statistics { finite, nan, infinite, mean, std, min, max }) = contents.statistics {
+        let _ = write!(out, "  {finite} finite numbers; NaN {nan}, infinite {infinite}");
+        if finite > 0 {
+            let [mean, std, min, max] = [mean, std, min, max].map(number);
+            let _ = write!(out, "; mean {mean}, std {std}, min {min}, max {max}");
+        }
+        out.push('\n');
+    }
+    for (row, values) in contents.rows.iter().enumerate() {
+        let _ = writeln!(out, "  [{row}] {values}");
+    }
+    out
+}
+
+fn is_numeric(dataset: &DatasetInfo) -> bool {
+    ["f16", "f32", "f64", "u8"].contains(&dataset.dtype.as_str()) && dataset.shape.len() >= 2
+}
+
+fn contents(listing: &FileListing) -> String {
+    let header = ["  dataset", "shape", "type", "size", "layout"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for dataset in &listing.datasets {
+        let mut layout = match &dataset.chunks {
+            Some(chunks) => format!("chunks {chunks:?}"),
+            None => "contiguous".into(),
+        };
+        for filter in &dataset.filters {
+            let _ = write!(layout, " {filter}");
+        }
+        rows.push(vec![
+            format!("  {}", dataset.name),
+            format!("{:?}", dataset.shape),
+            dataset.dtype.clone(),
+            bytes(dataset.stored_bytes),
+            layout,
+        ]);
+    }
+    let mut out = columns(&rows);
+    for dataset in &listing.datasets {
+        for (name, value) in &dataset.attributes {
+            let value: String = value.chars().take(LONGEST_ATTRIBUTE).collect();
+            let _ = writeln!(out, "  {}@{name} = {value}", dataset.name);
+        }
+    }
+    for link in &listing.external_links {
+        let _ = writeln!(out, "  {link}: a link into another file, never followed");
+    }
+    out
+}
+
+fn scan(file: &Path, dataset: &str, monitor: &dyn Monitor) -> Result<Scan> {
+    let source = SourceConfig {
+        file: file.to_owned(),
+        dataset: dataset.trim_start_matches('/').to_owned(),
+        // To be counted, not refused.
+        non_finite: NonFinite::Drop,
+    };
+    let rows = |view| Ingest::read(&source, view, Split::new(0, 0.0), false, monitor);
+    // Images have no width of a token; each is one row.
+    let ingest = match rows(RowView::Tokens) {
+        Err(Error::Input(_)) => rows(RowView::Items),
+        done => done,
+    }?;
+    Ok(ingest.scan)
+}
+
+fn figures(scan: &Scan) -> String {
+    let mut out = format!(
+        "  {} rows of width {}; NaN {}, infinite {}, constant columns {}\n",
+        scan.rows,
+        scan.width,
+        scan.nan,
+        scan.infinite,
+        scan.constant_columns.len()
+    );
+    if let Some((row, column)) = scan.first_non_finite {
+        let _ = writeln!(
+            out,
+            "  first value that is not finite: row {row}, column {column}; {} rows would be dropped",
+            scan.dropped_rows
+        );
+    }
+    let mut rows = vec![
+        ["  column", "mean", "std", "min", "max"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let each = scan
+        .mean
+        .iter()
+        .zip(&scan.std)
+        .zip(&scan.min)
+        .zip(&scan.max);
+    for (i, (((mean, std), min), max)) in each.take(COLUMNS).enumerate() {
+        let numbers = [mean, std, min, max].map(|v| number(*v));
+        rows.push([vec![format!("  {i}")], numbers.to_vec()].concat());
+    }
+    out.push_str(&columns(&rows));
+    if scan.width > COLUMNS {
+        let smallest = |v: &[f64]| number(v.iter().copied().fold(f64::INFINITY, f64::min));
+        let largest = |v: &[f64]| number(v.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+        let _ = writeln!(
+            out,
+            "  all {}: mean {} to {}, std {} to {}, values {} to {}",
+            scan.width,
+            smallest(&scan.mean),
+            largest(&scan.mean),
+            smallest(&scan.std),
+            largest(&scan.std),
+            smallest(&scan.min),
+            largest(&scan.max)
+        );
+    }
+    out
+}
