@@ -19,6 +19,9 @@ pub struct SweepFile {
     pub name: String,
     /// The experiment that varies, relative to this file.
     pub base: PathBuf,
+    /// Keys of the experiment and the values that they have in every trial.
+    #[serde(default)]
+    pub set: InOrder<Spanned<AnyValue>>,
     /// Variants by name, each with the values of several keys that go together.
     #[serde(default)]
     pub list: Vec<Variant>,

@@ -14,6 +14,7 @@ mod references;
 #[cfg(feature = "remote")]
 mod remote;
 mod requiring;
+mod slurm;
 mod surrogate;
 mod sweep_axes;
 mod sweep_jobs;
