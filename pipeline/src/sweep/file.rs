@@ -1,15 +1,18 @@
 //! What the YAML of a sweep says.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_yaml::Spanned;
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
-/// A sweep as it is written.
-#[derive(Debug, Deserialize)]
+/// Variants of an experiment, each with several seeds, and a table of their figures.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Sweep")]
 pub struct SweepFile {
     /// Names the folder under artifacts/sweeps, and starts the names of the trials.
     pub name: String,
@@ -29,7 +32,7 @@ pub struct SweepFile {
 }
 
 /// A claim about a figure of one variant, mean over its seeds; without bounds it is only shown.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// What is claimed, in words.
@@ -54,7 +57,7 @@ fn one_seed() -> Vec<u64> {
 }
 
 /// A variant of an experiment.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// Its name in the table.
@@ -88,5 +91,20 @@ impl<'de> Deserialize<'de> for Settings {
             }
         }
         deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Any keys: which ones there are depends on the experiment, and is checked when it is read.
+impl JsonSchema for Settings {
+    fn schema_name() -> Cow<'static, str> {
+        "Settings".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Keys of the experiment and their values, such as `train_autoencoder.regulariser.weight: 0.01`.",
+            "type": "object",
+            "propertyNames": { "pattern": r"^[a-z_]+(\.[a-z0-9_]+)*$" },
+        })
     }
 }

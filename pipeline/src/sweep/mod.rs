@@ -8,6 +8,7 @@ mod file;
 mod table;
 mod trials;
 
+pub use file::SweepFile;
 pub use trials::{Sweep, load};
 
 use crate::config::all_or_nothing;

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod defaults;
+mod editors;
 mod end_to_end;
 mod evaluating;
 mod figures;

@@ -1,19 +1,17 @@
 //! What we write, read by Python: h5py opens our HDF5, and the README's lines reproduce a velocity.
 
-use crate::project::Project;
+use crate::project::{Project, output};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Python with numpy, h5py and safetensors (`make test` provides it), or `None` with the reason said.
-fn python() -> Option<PathBuf> {
+/// Python with `modules` (`make test` provides it), or `None` with the reason said.
+pub fn python(modules: &str) -> Option<PathBuf> {
     let python = PathBuf::from(std::env::var_os("LATENT_ALIGN_PYTHON").unwrap_or("python3".into()));
-    let probe = Command::new(&python)
-        .args(["-c", "import numpy, h5py, safetensors"])
-        .output();
+    let probe = output(Command::new(&python).args(["-c", &format!("import {modules}")]));
     if probe.is_ok_and(|p| p.status.success()) {
         return Some(python);
     }
-    let reason = format!("{} has no numpy, h5py and safetensors", python.display());
+    let reason = format!("{} cannot import {modules}", python.display());
     assert!(
         std::env::var_os("LATENT_ALIGN_REQUIRE_PYTHON").is_none(),
         "{reason}"
@@ -22,14 +20,14 @@ fn python() -> Option<PathBuf> {
     None
 }
 
+/// What reads arrays.
+const NUMBERS: &str = "numpy, h5py, safetensors";
+
 /// Runs `script`, which must succeed.
 #[track_caller]
-fn execute(python: &Path, project: &Project, script: &str) -> String {
+pub fn execute(python: &Path, project: &Project, script: &str) -> String {
     project.write("script.py", script);
-    let output = Command::new(python)
-        .arg(project.path("script.py"))
-        .output()
-        .unwrap();
+    let output = output(Command::new(python).arg(project.path("script.py"))).unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
@@ -43,7 +41,9 @@ fn fixture(name: &str) -> String {
 
 #[test]
 fn an_imported_flow_reproduces_the_papers_velocity_with_the_lines_of_the_readme() {
-    let Some(python) = python() else { return };
+    let Some(python) = python(NUMBERS) else {
+        return;
+    };
     let project = Project::new();
     let imported = project.run(&["import", &fixture("paper-flow-head.pt"), "--into", "paper"]);
     imported.expect(0, &["flow: "]);
@@ -71,7 +71,9 @@ print(worst)
 
 #[test]
 fn files_written_here_open_in_h5py_with_their_checksums() {
-    let Some(python) = python() else { return };
+    let Some(python) = python(NUMBERS) else {
+        return;
+    };
     let project = Project::new();
     let generated = project.run(&[
         "features", "generate", "moons", "--out", "moons.h5", "--count", "500",
