@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test build schema lint check-cuda test-remote large hdf5 python
+.PHONY: help run sweep verify plan test build install schema lint check-cuda test-remote large hdf5 python
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -33,6 +33,20 @@ plan: build
 ## make build                                                       build the binary
 build: hdf5
 	cargo build --locked
+
+## make install [PREFIX=~/.local]                                   the binary, completions and man pages
+install: build
+	install -D -m 755 $(BINARY) $(PREFIX)/bin/latent-align
+	$(BINARY) man --out $(PREFIX)/share/man/man1
+	install -d $(addprefix $(PREFIX)/share/,$(dir $(BASH) $(ZSH) $(FISH)))
+	$(BINARY) completions bash > $(PREFIX)/share/$(BASH)
+	$(BINARY) completions zsh > $(PREFIX)/share/$(ZSH)
+	$(BINARY) completions fish > $(PREFIX)/share/$(FISH)
+
+PREFIX ?= $(HOME)/.local
+BASH = bash-completion/completions/latent-align
+ZSH  = zsh/site-functions/_latent-align
+FISH = fish/vendor_completions.d/latent-align.fish
 
 ## make schema                                                      write configs/schema again, after a key changed
 schema: build

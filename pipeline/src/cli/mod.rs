@@ -1,9 +1,11 @@
 //! The command line: one file a subcommand.
 
+pub mod completions;
 pub mod config;
 pub mod features;
 pub mod import;
 pub mod inspect;
+pub mod man;
 pub mod plan;
 pub mod require;
 pub mod run;
@@ -68,6 +70,10 @@ enum Command {
     Import(import::Arguments),
     /// Look at features, or generate some whose density is known
     Features(features::Arguments),
+    /// Print the completions of a shell
+    Completions(completions::Arguments),
+    /// Print the manual, or write its pages
+    Man(man::Arguments),
     /// Let other hosts compute on a device of this one
     #[cfg(feature = "remote")]
     Serve(serve::Arguments),
@@ -130,6 +136,8 @@ impl Cli {
             Command::Inspect(arguments) => inspect::run(arguments, &store, console),
             Command::Import(arguments) => import::run(arguments, &store, console),
             Command::Features(arguments) => features::run(arguments, console),
+            Command::Completions(arguments) => completions::run(arguments, console),
+            Command::Man(arguments) => man::run(arguments, console),
             #[cfg(feature = "remote")]
             Command::Serve(arguments) => serve::run(arguments, console),
         }

@@ -15,6 +15,7 @@ mod references;
 #[cfg(feature = "remote")]
 mod remote;
 mod requiring;
+mod shells;
 mod surrogate;
 mod sweeping;
 mod tiny;
