@@ -11,6 +11,7 @@
 //! - [`store`]: artifacts on disk, addressed by content
 //! - [`job`]: the stages as the pipeline calls them
 //! - [`inspect`], [`report`]: what people read
+//! - [`starter`]: a first experiment for a file nobody has described yet
 //! - [`console`], [`failure`]: stdout and stderr, exit codes
 
 mod cli;
@@ -22,6 +23,7 @@ mod job;
 mod plan;
 mod report;
 mod run;
+mod starter;
 mod store;
 mod sweep;
 

@@ -4,6 +4,7 @@ pub mod completions;
 pub mod config;
 pub mod features;
 pub mod import;
+pub mod init;
 pub mod inspect;
 pub mod man;
 pub mod plan;
@@ -70,6 +71,8 @@ enum Command {
     Import(import::Arguments),
     /// Look at features, or generate some whose density is known
     Features(features::Arguments),
+    /// Write a commented starter configuration for your own HDF5 file, after scanning it
+    Init(init::Arguments),
     /// Print the completions of a shell
     Completions(completions::Arguments),
     /// Print the manual, or write its pages
@@ -136,6 +139,7 @@ impl Cli {
             Command::Inspect(arguments) => inspect::run(arguments, &store, console),
             Command::Import(arguments) => import::run(arguments, &store, console),
             Command::Features(arguments) => features::run(arguments, console),
+            Command::Init(arguments) => init::run(arguments, console),
             Command::Completions(arguments) => completions::run(arguments, console),
             Command::Man(arguments) => man::run(arguments, console),
             #[cfg(feature = "remote")]

@@ -16,6 +16,7 @@ mod references;
 mod remote;
 mod requiring;
 mod shells;
+mod starting;
 mod surrogate;
 mod sweeping;
 mod tiny;
