@@ -94,8 +94,8 @@ hdf5:
 VENV   = $(TARGET)/python
 PYTHON = $(abspath $(VENV))/bin/python
 python:
-	@$(PYTHON) -c 'import h5py, jsonschema, numpy, safetensors' 2>/dev/null && exit; \
+	@$(PYTHON) -c 'import h5py, jsonschema, numpy, safetensors, tensorboard' 2>/dev/null && exit; \
 	python3 -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
-	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q h5py jsonschema numpy safetensors; } || \
+	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q h5py jsonschema numpy safetensors tensorboard; } || \
 	echo "no Python with venv and pip: tests that read our files from Python will be skipped" >&2

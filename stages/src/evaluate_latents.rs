@@ -330,7 +330,8 @@ mod tests {
     use std::path::PathBuf;
 
     fn digits() -> PathBuf {
-        PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../configs/data/digits.h5")
+        PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap())
+            .join("../configs/data/digits.h5")
     }
 
     fn context(dir: &Path) -> Context<'static> {

@@ -294,7 +294,8 @@ mod tests {
 
     /// A classifier of the handwritten digits after `steps` steps, in `dir`.
     fn classify(architecture: serde_json::Value, steps: u64, dir: &Path) -> (Summary, Device) {
-        let file = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../configs/data/digits.h5");
+        let file = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap())
+            .join("../configs/data/digits.h5");
         let config: Config = serde_json::from_value(serde_json::json!({
             "data": {"file": file, "maximum": 16},
             "architecture": architecture,
@@ -332,7 +333,8 @@ mod tests {
             let (classifier, header) = Classifier::load(dir.path(), &device).unwrap();
             assert_eq!((header.features, header.classes), (12, 10));
             let stored = LabelledFeatures::load(dir.path()).unwrap();
-            let file = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../configs/data/digits.h5");
+            let file = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap())
+                .join("../configs/data/digits.h5");
             let (_, images) = crate::features::read_dataset_f32(&file, "images").unwrap();
             let images = images.iter().map(|v| v / 16.0).collect();
             let images: Tensor<4> = from_f32(images, [1797, 1, 8, 8], &device);

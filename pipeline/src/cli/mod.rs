@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod config;
+pub mod export;
 pub mod features;
 pub mod import;
 pub mod init;
@@ -73,6 +74,8 @@ enum Command {
     Features(features::Arguments),
     /// Write a commented starter configuration for your own HDF5 file, after scanning it
     Init(init::Arguments),
+    /// Copy results out for other programs: TensorBoard, or weights as safetensors
+    Export(export::Arguments),
     /// Print the completions of a shell
     Completions(completions::Arguments),
     /// Print the manual, or write its pages
@@ -140,6 +143,7 @@ impl Cli {
             Command::Import(arguments) => import::run(arguments, &store, console),
             Command::Features(arguments) => features::run(arguments, console),
             Command::Init(arguments) => init::run(arguments, console),
+            Command::Export(arguments) => export::run(arguments, &store, console),
             Command::Completions(arguments) => completions::run(arguments, console),
             Command::Man(arguments) => man::run(arguments, console),
             #[cfg(feature = "remote")]

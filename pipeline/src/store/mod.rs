@@ -21,7 +21,7 @@ pub use lock::Lock;
 pub use manifest::{MANIFEST, Manifest};
 pub use role::Role;
 pub use runs::{RunFolder, write_whole};
-pub use verify::{State, state_of, verify_digests};
+pub use verify::{State, state_of, verify_digests, verify_output};
 
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@ mod defaults;
 mod editors;
 mod end_to_end;
 mod evaluating;
+mod exporting;
 mod figures;
 mod importing;
 mod inspecting;
