@@ -12,7 +12,7 @@ pub use reasons::stale_upstream;
 
 use crate::config::Loaded;
 use crate::job::Job;
-use crate::store::{Key, Manifest, Stage, Upstream};
+use crate::store::{Key, Manifest, Stage, StageOfRun, Upstream};
 
 /// The stages of an experiment, and those of others that it reads, in an order in which they can run.
 #[derive(Debug)]
@@ -65,6 +65,19 @@ impl Plan {
     /// The stages that must run.
     pub fn to_run(&self) -> impl Iterator<Item = &Planned> {
         self.nodes.iter().filter(|n| n.must_run())
+    }
+
+    /// The artifacts that the stages of `member` are or will be, a finished flow included.
+    pub fn stages_of(&self, member: &Member) -> Vec<StageOfRun> {
+        let flow = member.finished_flow.iter().map(|flow| StageOfRun {
+            stage: flow.stage,
+            fingerprint: flow.fingerprint.clone(),
+        });
+        let planned = member.nodes.iter().map(|node| StageOfRun {
+            stage: self.nodes[*node].key.stage,
+            fingerprint: self.nodes[*node].fingerprint.clone(),
+        });
+        flow.chain(planned).collect()
     }
 
     /// What messages call a stage: with its experiment, if that is not the one that was asked for.

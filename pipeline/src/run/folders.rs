@@ -1,10 +1,11 @@
 //! The run folders of a plan's experiments: links to what each stage left, configuration,
 //! figures, summary.
 
+use super::attendance::Attendance;
 use crate::config::Loaded;
 use crate::plan::Plan;
 use crate::report::{Plots, Summary};
-use crate::store::{Key, Manifest, RunFolder, Stage, Store};
+use crate::store::{Key, Manifest, RunFolder, RunRecord, RunState, Stage, StageOfRun, Store};
 use anyhow::{Context as _, Result};
 
 /// The run folders of a plan, the first that of the experiment that was asked for.
@@ -18,6 +19,8 @@ struct Member {
     folder: RunFolder,
     /// Its stages by number.
     nodes: Vec<usize>,
+    /// The artifacts it leads to, a finished flow included.
+    stages: Vec<StageOfRun>,
     /// Whether it led elsewhere before.
     changed: bool,
 }
@@ -37,6 +40,7 @@ impl<'a> Folders<'a> {
                 loaded: member.loaded.clone(),
                 folder,
                 nodes: member.nodes.clone(),
+                stages: plan.stages_of(member),
                 changed,
             });
         }
@@ -49,6 +53,18 @@ impl<'a> Folders<'a> {
             }
         }
         Ok(Self { store, members })
+    }
+
+    /// Tells others that this process works on the run that was asked for; none if that is finished and
+    /// leads to the same artifacts already.
+    pub fn attend(&self) -> Result<Option<Attendance>> {
+        let asked = &self.members[0];
+        let record = asked.record();
+        let found = asked.folder.record().ok().flatten();
+        if found.is_some_and(|f| f.state == RunState::Finished && f.identity == record.identity) {
+            return Ok(None);
+        }
+        Ok(Some(Attendance::start(&asked.folder, record)?))
     }
 
     /// Makes every experiment that has the stage `node` lead to its artifact, that of `key`.
@@ -71,12 +87,25 @@ impl<'a> Folders<'a> {
         for member in others.iter().filter(|m| m.changed) {
             member.unlink_the_rest(manifests);
             member.describe(manifests)?;
+            Attendance::start(&member.folder, member.record())?.end(None)?;
         }
         asked.describe(manifests)
     }
 }
 
 impl Member {
+    /// The record of the run, started now.
+    fn record(&self) -> RunRecord {
+        let experiment = &self.loaded.experiment;
+        RunRecord::starting(
+            &experiment.name,
+            &self.loaded.file,
+            experiment.seed,
+            &experiment.device,
+        )
+        .with_stages(self.stages.clone())
+    }
+
     /// Removes links to stages that are not of this plan: they may be of what it led to before.
     fn unlink_the_rest(&self, manifests: &[Manifest]) {
         let mut stages = Stage::ALL.to_vec();

@@ -1,5 +1,6 @@
 //! Running an experiment: plan, check every input, compute what is stale, commit each stage, show.
 
+mod attendance;
 mod compute;
 mod fill;
 mod folders;
@@ -16,9 +17,9 @@ pub use signals::Signals;
 
 use crate::config::Loaded;
 use crate::console::Console;
-use crate::plan::Verdict;
+use crate::plan::{Plan, Verdict};
 use crate::report::Summary;
-use crate::store::{Digests, Store};
+use crate::store::{Digests, Manifest, Store};
 use anyhow::{Context as _, Result};
 use folders::Folders;
 use latent_align_stages::devices::DeviceChoice;
@@ -42,8 +43,24 @@ pub fn run(loaded: &Loaded, store: &Store, console: &Console) -> Result<Summary>
     ))?;
 
     let mut folders = Folders::of(&plan, store)?;
-    let idle = plan.to_run().next().is_none();
-    let manifests = if idle {
+    let attendance = folders.attend()?;
+    let outcome = bring_up_to_date(&plan, &mut folders, store, console, digests)
+        .and_then(|manifests| folders.describe(&manifests));
+    if let Some(attendance) = attendance {
+        attendance.end(outcome.as_ref().err())?;
+    }
+    outcome
+}
+
+/// Computes what must be computed, and returns the manifest of every stage of the plan.
+fn bring_up_to_date(
+    plan: &Plan,
+    folders: &mut Folders,
+    store: &Store,
+    console: &Console,
+    digests: Digests,
+) -> Result<Vec<Manifest>> {
+    if plan.to_run().next().is_none() {
         console.print("Nothing to do: every stage is up to date.\n\n")?;
         let mut manifests = Vec::new();
         for (number, planned) in plan.nodes.iter().enumerate() {
@@ -52,21 +69,19 @@ pub fn run(loaded: &Loaded, store: &Store, console: &Console) -> Result<Summary>
                 manifests.push((**manifest).clone());
             }
         }
-        manifests
-    } else {
-        let device: DeviceChoice = experiment.device.parse()?;
-        // A device that is not there is found before any data is read.
-        device
-            .open()
-            .with_context(|| format!("cannot open the device `{device}`"))?;
-        let mut workshop = Workshop {
-            store,
-            console,
-            signals: Signals::listen()?,
-            device,
-            digests,
-        };
-        compute::all(&plan, &mut workshop, &mut folders)?
+        return Ok(manifests);
+    }
+    let device: DeviceChoice = plan.experiments[0].loaded.experiment.device.parse()?;
+    // A device that is not there is found before any data is read.
+    device
+        .open()
+        .with_context(|| format!("cannot open the device `{device}`"))?;
+    let mut workshop = Workshop {
+        store,
+        console,
+        signals: Signals::listen()?,
+        device,
+        digests,
     };
-    folders.describe(&manifests)
+    compute::all(plan, &mut workshop, folders)
 }

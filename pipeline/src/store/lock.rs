@@ -39,9 +39,7 @@ impl Lock {
                 }
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
             }
-            let locked = file.metadata().map_err(failed)?;
-            let named = std::fs::metadata(&path);
-            if named.is_ok_and(|n| (n.dev(), n.ino()) == (locked.dev(), locked.ino())) {
+            if leads_to(&path, &file).map_err(failed)? {
                 file.set_len(0)
                     .and_then(|()| file.rewind())
                     .and_then(|()| write!(file, "process {}", std::process::id()))
@@ -51,6 +49,13 @@ impl Lock {
             // Its last holder removed it between our opening and our locking.
         }
     }
+}
+
+/// Whether `path` is still the name of the open `file`.
+pub fn leads_to(path: &Path, file: &File) -> std::io::Result<bool> {
+    let locked = file.metadata()?;
+    let named = std::fs::metadata(path);
+    Ok(named.is_ok_and(|n| (n.dev(), n.ino()) == (locked.dev(), locked.ino())))
 }
 
 impl Drop for Lock {

@@ -2,8 +2,8 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use serde_yaml::Spanned;
 use std::borrow::Cow;
 use std::fmt;
@@ -26,9 +26,51 @@ pub struct SweepFile {
     /// Figures to tabulate, as `stage: figure`; by default those of the last stage.
     #[serde(default)]
     pub columns: Vec<String>,
+    /// What is sought among the trials.
+    #[serde(default)]
+    pub objective: Option<Objective>,
+    /// What the figures of a trial must be for it to count.
+    #[serde(default)]
+    pub constraints: Vec<Constraint>,
     /// What its figures must be.
     #[serde(default)]
     pub checks: Vec<Check>,
+}
+
+/// A figure and which way is better.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Objective {
+    /// The figure, as `stage: figure`.
+    pub figure: String,
+    /// Which way is better.
+    #[serde(default)]
+    pub direction: Direction,
+}
+
+/// Which way is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// The least value is the best.
+    #[default]
+    Minimise,
+    /// The greatest value is the best.
+    Maximise,
+}
+
+/// What a figure must be for a trial to count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Constraint {
+    /// The figure, as `stage: figure`.
+    pub figure: String,
+    /// The least it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// The most it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
 }
 
 /// A claim about a figure of one variant, mean over its seeds; without bounds it is only shown.
@@ -73,6 +115,16 @@ pub struct Variant {
 /// Dotted keys and their values with the places where these stand, in order.
 #[derive(Debug, Default)]
 pub struct Settings(pub Vec<(String, Spanned<Value>)>);
+
+impl Settings {
+    /// The keys and their values, without the places.
+    pub fn values(&self) -> Map<String, Value> {
+        let settings = self.0.iter();
+        settings
+            .map(|(key, value)| (key.clone(), value.value.clone()))
+            .collect()
+    }
+}
 
 impl<'de> Deserialize<'de> for Settings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -5,10 +5,12 @@
 
 mod checks;
 mod file;
+mod record;
 mod table;
 mod trials;
 
 pub use file::SweepFile;
+pub use record::SweepRecord;
 pub use trials::{Sweep, load};
 
 use crate::config::all_or_nothing;
@@ -16,7 +18,7 @@ use crate::console::Console;
 use crate::failure::describe;
 use crate::report::Summary;
 use crate::run::{Signals, run};
-use crate::store::{Digests, Store};
+use crate::store::{Digests, Store, identity};
 use anyhow::Result;
 use latent_align_stages::Error;
 use std::path::PathBuf;
@@ -43,10 +45,11 @@ pub struct Swept {
 /// Wrong input of any trial before the first one runs, as far as it can be found without computing;
 /// [`Error::Cancelled`]; a table that cannot be written.
 pub fn sweep(sweep: &Sweep, store: &Store, console: &Console) -> Result<Swept> {
-    check_plans(sweep, store)?;
+    let identities = identities(sweep, store)?;
     let signals = Signals::listen()?;
     let mut table = Table::of(sweep);
     let folder = store.root().join("sweeps").join(&sweep.name);
+    SweepRecord::new(sweep, &identities).write(&folder)?;
     for (number, trial) in sweep.trials.iter().enumerate() {
         if signals.received().is_some() {
             return Err(Error::Cancelled.into());
@@ -85,17 +88,26 @@ pub fn sweep(sweep: &Sweep, store: &Store, console: &Console) -> Result<Swept> {
     })
 }
 
-/// Plans a trial of every variant, so that missing inputs and wrong references surface before
-/// anything is trained.
-fn check_plans(sweep: &Sweep, store: &Store) -> Result<()> {
+/// What each trial computes. Every trial is planned for it, so that missing inputs and wrong
+/// references surface before anything is trained.
+fn identities(sweep: &Sweep, store: &Store) -> Result<Vec<String>> {
     let mut digests = Digests::of_store(store.root());
-    let mut wrong = Vec::new();
-    for trial in sweep.one_of_each_variant() {
-        if let Err(error) = crate::plan::make(&trial.loaded, store, &mut digests) {
-            wrong.push(format!("variant `{}`: {error}", trial.variant));
+    let mut identities = Vec::new();
+    let mut wrong: Vec<String> = Vec::new();
+    for trial in &sweep.trials {
+        match crate::plan::make(&trial.loaded, store, &mut digests) {
+            Ok(plan) => identities.push(identity(&plan.stages_of(&plan.experiments[0]))),
+            Err(error) => {
+                let message = format!("variant `{}`: {error}", trial.variant);
+                if !wrong.contains(&message) {
+                    wrong.push(message); // once for all seeds
+                }
+            }
         }
     }
-    Ok(all_or_nothing(&sweep.file, wrong)?)
+    digests.save();
+    all_or_nothing(&sweep.file, wrong)?;
+    Ok(identities)
 }
 
 /// Every figure of a run as `stage: figure`, by stage.

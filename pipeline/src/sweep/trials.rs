@@ -1,10 +1,11 @@
 //! From a sweep's file to its trials, each a checked experiment.
 
 use super::checks;
-use super::file::{Check, Settings, SweepFile, Variant};
+use super::file::{Check, Constraint, Objective, Settings, SweepFile, Variant};
 use crate::config::{self, Assignment, Loaded, NAME, Overrides, all_or_nothing, is_name};
 use latent_align_stages::problems::Problems;
 use latent_align_stages::{Error, Result};
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,10 @@ pub struct Sweep {
     pub trials: Vec<Trial>,
     /// The figures to tabulate, as `stage: figure`; none for those of the last stage.
     pub columns: Vec<String>,
+    /// What is sought among the trials.
+    pub objective: Option<Objective>,
+    /// What the figures of a trial must be for it to count.
+    pub constraints: Vec<Constraint>,
     /// What the figures must be.
     pub checks: Vec<Check>,
 }
@@ -28,6 +33,8 @@ pub struct Sweep {
 pub struct Trial {
     /// The variant's name.
     pub variant: String,
+    /// The keys it sets, and their values.
+    pub settings: Map<String, Value>,
     /// The experiment, under the trial's name and seed.
     pub loaded: Loaded,
 }
@@ -36,14 +43,6 @@ impl Trial {
     /// The name of its run.
     pub fn name(&self) -> &str {
         &self.loaded.experiment.name
-    }
-}
-
-impl Sweep {
-    /// The first trial of each variant.
-    pub fn one_of_each_variant(&self) -> impl Iterator<Item = &Trial> {
-        let variants = self.trials.chunk_by(|a, b| a.variant == b.variant);
-        variants.filter_map(<[Trial]>::first)
     }
 }
 
@@ -69,6 +68,7 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Sweep> {
                 loaded.experiment.seed = *seed;
                 Trial {
                     variant: variant.name.clone(),
+                    settings: variant.set.values(),
                     loaded,
                 }
             })),
@@ -81,6 +81,8 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Sweep> {
         file: file.to_owned(),
         trials,
         columns: written.columns,
+        objective: written.objective,
+        constraints: written.constraints,
         checks: written.checks,
     })
 }
@@ -190,7 +192,8 @@ mod tests {
 
     #[test]
     fn the_sweeps_of_this_repository_are_right() {
-        let folder = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../configs/sweeps");
+        let folder =
+            PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../configs/sweeps");
         let mut count = 0;
         for entry in folder.read_dir().unwrap() {
             let sweep = load(&entry.unwrap().path(), &Overrides::default()).unwrap();

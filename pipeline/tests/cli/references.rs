@@ -73,6 +73,7 @@ fn what_an_experiment_reads_runs_first_and_is_shared() {
             "config.yaml",
             "learning-curves.svg",
             "pretrain-flow",
+            "run.json",
             "summary.md",
             "train-autoencoder"
         ]

@@ -1,0 +1,115 @@
+//! `sweep.json`: what a sweep consists of, for whoever reads its results.
+//!
+//! How a trial stands is in the record of its run.
+
+use super::file::{Constraint, Objective};
+use super::trials::Sweep;
+use crate::store::write_whole;
+use latent_align_stages::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// The file's name.
+pub const RECORD: &str = "sweep.json";
+/// The format of the record; a reader refuses a newer one.
+const FORMAT: u32 = 1;
+/// No record is larger.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// What a sweep consists of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepRecord {
+    /// The format of this file.
+    pub format: u32,
+    /// The sweep's name.
+    pub name: String,
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// The keys that any trial sets, in order.
+    pub axes: Vec<String>,
+    /// What is sought.
+    pub objective: Option<Objective>,
+    /// What the figures of a trial must be for it to count.
+    pub constraints: Vec<Constraint>,
+    /// The figures to tabulate, as `stage: figure`.
+    pub columns: Vec<String>,
+    /// Its trials, variant by variant.
+    pub trials: Vec<TrialRecord>,
+}
+
+/// A trial of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// The name of its run.
+    pub run: String,
+    /// The variant's name.
+    pub variant: String,
+    /// Its seed.
+    pub seed: u64,
+    /// The identity that the record of its run has once it is the one of this trial.
+    pub identity: String,
+    /// The keys that it sets, and their values.
+    pub settings: Map<String, Value>,
+}
+
+impl SweepRecord {
+    /// The record of `sweep`; `identities` are those of its trials, in order.
+    pub fn new(sweep: &Sweep, identities: &[String]) -> Self {
+        let trials = sweep.trials.iter().zip(identities);
+        let trials: Vec<TrialRecord> = trials
+            .map(|(trial, identity)| TrialRecord {
+                run: trial.name().to_owned(),
+                variant: trial.variant.clone(),
+                seed: trial.loaded.experiment.seed,
+                identity: identity.clone(),
+                settings: trial.settings.clone(),
+            })
+            .collect();
+        let mut axes: Vec<String> = Vec::new();
+        for key in trials.iter().flat_map(|trial| trial.settings.keys()) {
+            if !axes.contains(key) {
+                axes.push(key.clone());
+            }
+        }
+        Self {
+            format: FORMAT,
+            name: sweep.name.clone(),
+            file: std::path::absolute(&sweep.file).unwrap_or_else(|_| sweep.file.clone()),
+            axes,
+            objective: sweep.objective.clone(),
+            constraints: sweep.constraints.clone(),
+            columns: sweep.columns.clone(),
+            trials,
+        }
+    }
+
+    /// The record of the sweep in `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it is missing, does not parse, or is of a newer format.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(RECORD);
+        let wrong = |why: String| Error::input(format!("{}: {why}", path.display()));
+        let size = std::fs::metadata(&path).map(|m| m.len());
+        if size.map_err(|e| wrong(e.to_string()))? > LARGEST {
+            return Err(wrong("is larger than any record".into()));
+        }
+        let bytes = std::fs::read(&path).map_err(|e| wrong(e.to_string()))?;
+        let record: Self = serde_json::from_slice(&bytes)
+            .map_err(|e| wrong(format!("does not parse ({e}); run the sweep again")))?;
+        if record.format > FORMAT {
+            return Err(wrong(format!(
+                "written by a newer version (format {}, this version reads up to {FORMAT}); update latent-align",
+                record.format
+            )));
+        }
+        Ok(record)
+    }
+
+    /// Writes it into `folder`, all of it or nothing.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).expect("a record has nothing but text");
+        write_whole(folder, RECORD, &(text + "\n"))
+    }
+}
