@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
         schema: !arguments.no_schema,
     };
     let signals = Signals::listen()?;
-    let monitor = StageMonitor::new(console, &signals, "init", None);
+    let monitor = StageMonitor::new(console, &signals, "init", None, None);
     let text = starter(&request, &monitor);
     monitor.finish()?;
     write(&out, &text?)?;

@@ -130,7 +130,7 @@ fn mistakes_are_found_by_the_schemas() {
     );
     finds(
         "sweep",
-        "name: a\nbase: b.yaml\nlist: [{name: c, set: {pretrain_flow.steps: 3}}]\nseeds: [0]\n",
+        "name: a\nbase: b.yaml\nlist: [{name: c, set: {pretrain_flow.steps: 3}}]\ngrid: {seed: [1, 2]}\nseeds: [0]\nobjective: {figure: \"a: b\", direction: minimise}\n",
         &[
             ("base: b.yaml\n", ""),
             ("list", "lists"),
@@ -138,6 +138,8 @@ fn mistakes_are_found_by_the_schemas() {
             ("[0]", "[a]"),
             ("pretrain_flow.steps", "pretrain_flow steps"),
             ("{pretrain_flow.steps: 3}", "3"),
+            ("[1, 2]", "1"),
+            ("minimise", "minimum"),
         ],
     );
 }
@@ -163,9 +165,10 @@ fn check(schema: &Value, place: &str, keys: &mut usize) {
                 );
                 for (key, property) in properties {
                     *keys += 1;
-                    // What a kind means stands above it.
-                    let described =
-                        property["description"].is_string() || property["const"].is_string();
+                    // What a kind means, or the one key of a choice, stands above it.
+                    let is_kind = property["const"].is_string() || properties.len() == 1;
+                    let above = is_kind && map.contains_key("description");
+                    let described = property["description"].is_string() || above;
                     assert!(described, "{place}/{key}");
                 }
             }
