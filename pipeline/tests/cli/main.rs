@@ -2,8 +2,10 @@
 
 mod configuration;
 mod defaults;
+mod editors;
 mod end_to_end;
 mod evaluating;
+mod exporting;
 mod figures;
 mod importing;
 mod inspecting;
@@ -14,7 +16,9 @@ mod references;
 #[cfg(feature = "remote")]
 mod remote;
 mod requiring;
+mod shells;
 mod slurm;
+mod starting;
 mod surrogate;
 mod sweep_axes;
 mod sweep_digits;

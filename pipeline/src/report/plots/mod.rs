@@ -18,6 +18,8 @@ mod svg;
 mod tables;
 mod trajectories;
 
+pub use tables::Table;
+
 use crate::store::RunFolder;
 use anyhow::Result;
 use std::fmt::Write as _;
