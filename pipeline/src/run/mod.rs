@@ -49,6 +49,10 @@ pub fn run(loaded: &Loaded, store: &Store, console: &Console) -> Result<Summary>
     if let Some(attendance) = attendance {
         attendance.end(outcome.as_ref().err())?;
     }
+    // last, since it says how the run ended
+    if let Err(why) = folders.report() {
+        console.note(&format!("warning: no report: {why:#}"));
+    }
     outcome
 }
 

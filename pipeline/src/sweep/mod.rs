@@ -9,7 +9,8 @@ mod record;
 mod table;
 mod trials;
 
-pub use record::SweepRecord;
+pub use file::Direction;
+pub use record::{RECORD, SweepRecord, TrialRecord};
 pub use trials::{Sweep, load};
 
 use crate::config::all_or_nothing;

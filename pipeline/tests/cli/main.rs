@@ -1,5 +1,7 @@
 //! The real binary, each test in a folder of its own. One test program, so that linking is paid once.
 
+mod browser;
+mod chromium;
 mod configuration;
 mod defaults;
 mod end_to_end;
@@ -13,6 +15,7 @@ mod python;
 mod references;
 #[cfg(feature = "remote")]
 mod remote;
+mod reporting;
 mod requiring;
 mod surrogate;
 mod sweeping;

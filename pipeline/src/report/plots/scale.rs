@@ -69,6 +69,13 @@ impl Scale {
         (self.values.0..=self.values.1).contains(&value)
     }
 
+    /// It in words that a page reads: values and pixels of its ends, and `log` if it is logarithmic.
+    pub fn told(&self) -> String {
+        let ((low, high), (first, last)) = (self.values, self.pixels);
+        let kind = if self.logarithmic { " log" } else { "" };
+        format!("{low:.7e} {high:.7e} {first:.1} {last:.1}{kind}")
+    }
+
     /// Its ends.
     pub fn values(&self) -> (f64, f64) {
         self.values
