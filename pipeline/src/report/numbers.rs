@@ -20,7 +20,7 @@ pub fn number(value: f64) -> String {
 /// A figure where room is short: three significant digits.
 pub fn brief(value: f64) -> String {
     let size = value.abs();
-    if !value.is_finite() || size < 1e-4 || size >= 1000.0 {
+    if !(1e-4..1000.0).contains(&size) {
         return number(value);
     }
     let after = usize::try_from(2 - size.log10().floor() as i32).unwrap_or(0);

@@ -285,7 +285,7 @@ constraints:
     let text = text.as_str().unwrap();
     for part in [
         "is best: ",
-        "6 of 8 trials finished",
+        "6 of 8",
         "Pareto front",
         "expected 2, the width of the flow",
     ] {

@@ -59,6 +59,38 @@ fn a_report_says_what_was_run_and_from_what() {
         .expect(0, &["runs/tiny/report.html"]);
 }
 
+/// The shipped experiment with as many points in its figures, but hardly trained.
+#[test]
+fn the_report_of_a_digits_run_is_small_and_shows_pictures() {
+    let project = Project::new();
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/digits.yaml");
+    let settings = [
+        "pretrain_flow.steps=2",
+        "pretrain_flow.network.width=16",
+        "pretrain_flow.network.blocks=1",
+        "pretrain_flow.nll_points=8",
+        "pretrain_flow.evaluation_points=64",
+        "train_autoencoder.steps=2",
+        "estimate_nll.unaligned=null",
+        "estimate_nll.draws=64",
+        "estimate_nll.tolerance=0.1",
+        "estimate_nll.bootstrap=100",
+        "estimate_nll.gradient_points=2",
+        "estimate_nll.check_points=2",
+    ];
+    let mut arguments = vec!["-q", "run", config];
+    for setting in &settings {
+        arguments.extend(["--set", setting]);
+    }
+    project.run(&arguments).expect(0, &[]);
+    let file = project.path("artifacts/runs/digits/report.html");
+    let page = std::fs::read_to_string(&file).unwrap();
+    assert!(page.len() < 1_000_000, "{} bytes", page.len());
+    assert!(page.contains("<img alt=\"Held-out originals, each above its reconstruction.\" src=\"data:image/png;base64,"));
+    // where there is a picture, values are not drawn as dots
+    assert!(!page.contains("id=\"figure-reconstructions\""));
+}
+
 #[test]
 fn nothing_loads_anything() {
     let project = ran();

@@ -62,6 +62,34 @@ pub fn chip(word: &str, grade: Grade) -> Html {
     ))
 }
 
+/// A number that decides.
+pub struct Card {
+    pub name: &'static str,
+    pub value: String,
+    pub detail: String,
+    pub grade: Grade,
+}
+
+/// Cards side by side; nothing without any.
+pub fn cards(cards: &[Card]) -> Html {
+    if cards.is_empty() {
+        return Html::default();
+    }
+    let mut out = "<dl class=\"cards\">\n".to_owned();
+    for card in cards {
+        let _ = writeln!(
+            out,
+            "<div class=\"card {}\"><dt>{}</dt><dd class=\"value\">{}</dd><dd>{}</dd></div>",
+            card.grade.class(),
+            escaped(card.name),
+            escaped(&card.value),
+            escaped(&card.detail)
+        );
+    }
+    out.push_str("</dl>\n");
+    Html(out)
+}
+
 /// What opens on demand.
 pub fn details(summary: &str, inner: &Html) -> Html {
     Html(format!(

@@ -127,46 +127,41 @@ fn interval(figures: &[(String, f64)], name: &str) -> Cell {
     }
 }
 
-/// The verdict under the weighting that the latents were trained with, over all regions: a word, how
-/// good, and where.
+/// The regions that a verdict is asked about first.
+const USUAL: [&str; 2] = ["held-out features", "encoder latents"];
+
+/// The verdict under the weighting that the latents were trained with: the worse of the usual regions
+/// (of all, without these) as a word, how good it is, and what all regions say.
 pub fn overall(found: &Found) -> Option<(String, Grade, String)> {
     let mut all = RegionVerdict::all(found.figures(Stage::EstimateNll));
     let weighting = found.weighting();
     let name = weighting.map_or("likelihood", |w| w.name());
     all.retain(|verdict| verdict.1 == name);
-    let least = all.iter().map(|v| v.2).min()?;
+    let usual = all.iter().filter(|v| USUAL.contains(&v.0));
+    let worst = usual.map(|v| v.2).min().or(all.iter().map(|v| v.2).min())?;
+    let word = |v: Option<RegionVerdict>| v.map_or("no verdict", RegionVerdict::word);
+    let kinds = [
+        RegionVerdict::Holds,
+        RegionVerdict::Ranks,
+        RegionVerdict::Fails,
+    ];
+    let kinds = kinds.into_iter().map(Some).chain([None]);
+    let told: Vec<String> = kinds
+        .filter_map(|kind| {
+            let regions = all.iter().filter(|v| v.2 == kind).map(|v| v.0);
+            let regions: Vec<&str> = regions.collect();
+            match regions.len() {
+                0 => None,
+                count if count == all.len() => Some("in every region".to_owned()),
+                _ => Some(format!("{}: {}", word(kind), regions.join(", "))),
+            }
+        })
+        .collect();
     let trained = if weighting.is_some() {
         ", as trained"
     } else {
         ""
     };
-    let regions = |verdict| -> Vec<&str> {
-        let those = all.iter().filter(|v| v.2 == verdict);
-        those.map(|v| v.0).collect()
-    };
-    let word = |v: Option<RegionVerdict>| v.map_or("no verdict", RegionVerdict::word);
-    let best = all.iter().map(|v| v.2).max()?;
-    let (shown, where_) = if least == best {
-        (
-            word(least).to_owned(),
-            format!("in all {} regions", all.len()),
-        )
-    } else {
-        let most = [
-            RegionVerdict::Holds,
-            RegionVerdict::Ranks,
-            RegionVerdict::Fails,
-        ];
-        let told = most.into_iter().map(Some).chain([None]);
-        let told = told.map(|v| (v, regions(v))).filter(|(_, r)| !r.is_empty());
-        let told: Vec<String> = told
-            .map(|(v, regions)| format!("{}: {}", word(v), regions.join(", ")))
-            .collect();
-        ("differs".to_owned(), told.join("; "))
-    };
-    Some((
-        shown,
-        grade(least),
-        format!("{name} weighting{trained}; {where_}"),
-    ))
+    let detail = format!("{name} weighting{trained}; {}", told.join("; "));
+    Some((word(worst).to_owned(), grade(worst), detail))
 }

@@ -4,7 +4,7 @@ use super::collapse::diagnostics;
 use super::figures::{drawn, table, timings};
 use super::found::Found;
 use super::headline::{Headline, Likelihoods, rough};
-use super::html::{Grade, Html, chip};
+use super::html::{self, Card, Grade, Html, chip};
 use super::likelihood::{likelihoods, overall, verdicts};
 use super::pictures::pictures;
 use super::provenance::provenance;
@@ -99,18 +99,7 @@ fn header(found: &Found) -> Html {
             escaped(&headline.reasons)
         );
     }
-    out.push_str("<dl class=\"cards\">\n");
-    for card in cards(found) {
-        let _ = writeln!(
-            out,
-            "<div class=\"card {}\"><dt>{}</dt><dd class=\"value\">{}</dd><dd>{}</dd></div>",
-            card.grade.class(),
-            escaped(card.name),
-            escaped(&card.value),
-            escaped(&card.detail)
-        );
-    }
-    out.push_str("</dl>\n");
+    out.push_str(&html::cards(&cards(found)).0);
     out.push_str(&warnings(found).0);
     let _ = writeln!(out, "<p class=\"meta\">{}</p>", escaped(&meta(found)));
     Html(out)
@@ -129,14 +118,6 @@ fn meta(found: &Found) -> String {
         parts.push(format!("on {}", experiment.device));
     }
     parts.join(" · ")
-}
-
-/// A number that decides.
-struct Card {
-    name: &'static str,
-    value: String,
-    detail: String,
-    grade: Grade,
 }
 
 fn cards(found: &Found) -> Vec<Card> {

@@ -1,11 +1,13 @@
 //! The report of a sweep: what is best first, then every trial, the objective and the Pareto front.
 
-use super::html::{Cell, Grade, Html, Table, chip, code, note, text};
+use super::html::{self, Card, Cell, Grade, Html, Table, chip, code, note, text};
 use super::shell::{self, Section};
 use super::warnings::listed;
 use crate::report::plots::{escaped, sweeps};
 use crate::report::trials::{ERROR, NLL, TrialRow, Trials, told};
-use crate::report::{RegionVerdict, duration, is_verdict, number, short_name, shown, with_spread};
+use crate::report::{
+    RegionVerdict, brief, duration, is_verdict, number, short_name, shown, with_spread,
+};
 use crate::store::RunState;
 use std::fmt::Write as _;
 
@@ -44,15 +46,12 @@ pub fn page(trials: &Trials) -> String {
             body: provenance(trials),
         },
     ];
-    shell::page(&trials.record.name, &header(trials), &sections)
+    shell::page(&trials.record.name, &header(trials, &on_front), &sections)
 }
 
-fn header(trials: &Trials) -> Html {
+fn header(trials: &Trials, on_front: &[usize]) -> Html {
     let name = escaped(&trials.record.name);
     let mut out = format!("<p class=\"over\">Sweep</p>\n<h1>{name}</h1>\n");
-    let count = |state: Option<RunState>| trials.rows.iter().filter(|r| r.state == state).count();
-    let total = trials.rows.len();
-    let finished = count(Some(RunState::Finished));
     let (grade, verdict, reasons) = best(trials);
     let _ = write!(
         out,
@@ -61,25 +60,7 @@ fn header(trials: &Trials) -> Html {
         escaped(&verdict),
         escaped(&reasons)
     );
-    let mut standing = vec![format!("{finished} of {total} trials finished")];
-    let others = [
-        RunState::Running,
-        RunState::Stopped,
-        RunState::Interrupted,
-        RunState::Failed,
-    ];
-    for state in others {
-        let of = count(Some(state));
-        if of > 0 {
-            standing.push(format!("{of} {}", state.word()));
-        }
-    }
-    let never = count(None);
-    if never > 0 {
-        standing.push(format!("{never} not run"));
-    }
-    let seconds: f64 = trials.rows.iter().filter_map(|r| r.seconds).sum();
-    standing.push(format!("{} of work", duration(seconds)));
+    out.push_str(&html::cards(&cards(trials, on_front)).0);
     let troubled = trials.rows.iter().filter(|row| row.trouble.is_some());
     let troubled: Vec<&str> = troubled.map(|row| row.trial.run.as_str()).collect();
     if !troubled.is_empty() {
@@ -90,12 +71,64 @@ fn header(trials: &Trials) -> Html {
         let named = troubled.join(", ");
         out.push_str(&listed(&[(about, &named)]).0);
     }
-    let _ = writeln!(
-        out,
-        "<p class=\"meta\">{}</p>",
-        escaped(&standing.join(" · "))
-    );
     Html(out)
+}
+
+/// How far the sweep is, and how far apart its trials are.
+fn cards(trials: &Trials, on_front: &[usize]) -> Vec<Card> {
+    let count = |state: Option<RunState>| trials.rows.iter().filter(|r| r.state == state).count();
+    let states = [
+        Some(RunState::Running),
+        Some(RunState::Stopped),
+        Some(RunState::Interrupted),
+        Some(RunState::Failed),
+        None,
+    ];
+    let others = states.map(|state| (state.map_or("not run", RunState::word), count(state)));
+    let others = others.iter().filter(|(_, count)| *count > 0);
+    let others: Vec<String> = others
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    let (detail, grade) = match others.is_empty() {
+        true => ("none is missing".to_owned(), Grade::Good),
+        false => (others.join(", "), Grade::Fair),
+    };
+    let finished = count(Some(RunState::Finished));
+    let mut cards = vec![Card {
+        name: "Trials finished",
+        value: format!("{finished} of {}", trials.rows.len()),
+        detail,
+        grade,
+    }];
+    let (aim, _) = trials.aim();
+    let values = trials.rows.iter().filter_map(|row| row.figure(aim));
+    let values: Vec<f64> = values.collect();
+    if values.len() > 1 {
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        cards.push(Card {
+            name: "Range over trials",
+            value: format!("{} to {}", brief(low), brief(high)),
+            detail: short_name(aim).to_owned(),
+            grade: Grade::Plain,
+        });
+    }
+    if !on_front.is_empty() {
+        cards.push(Card {
+            name: "On the Pareto front",
+            value: on_front.len().to_string(),
+            detail: "reconstruction error against NLL".to_owned(),
+            grade: Grade::Plain,
+        });
+    }
+    let seconds: f64 = trials.rows.iter().filter_map(|r| r.seconds).sum();
+    cards.push(Card {
+        name: "Time of all runs",
+        value: duration(seconds),
+        detail: "stages that trials share are computed once".to_owned(),
+        grade: Grade::Plain,
+    });
+    cards
 }
 
 /// What is best, in words.

@@ -63,7 +63,8 @@ impl Figure {
     pub fn html(&self, name: &str, about: &str) -> String {
         let widest = self.panels.iter().map(|p| p.width).fold(0.0, f64::max);
         let mut out = format!(
-            "<figure id=\"figure-{name}\">\n<div class=\"panels\" style=\"--w:{widest:.0}px\">\n"
+            "<figure id=\"figure-{name}\">\n<div class=\"panels\" style=\"--w:{widest:.0}px;--n:{}\">\n",
+            self.columns.max(1)
         );
         for (i, panel) in self.panels.iter().enumerate() {
             let Svg { width, height, .. } = panel;

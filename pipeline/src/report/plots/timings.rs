@@ -13,10 +13,10 @@ use std::path::Path;
 const PITCH: f64 = 30.0;
 const BAR: f64 = 16.0;
 /// Pixels left of the bars, and of the longest.
-const NAMES: f64 = 150.0;
-const LONGEST: f64 = 360.0;
+const NAMES: f64 = 125.0;
+const LONGEST: f64 = 260.0;
 /// Pixels for what stands behind a bar.
-const AFTER: f64 = 110.0;
+const AFTER: f64 = 95.0;
 const MEMORY: &str = "peak memory of the process (MiB)";
 
 /// The figure of `run`; none where it has no finished stage. A stage whose manifest is damaged is left

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use std::path::Path;
 
 /// The width of the panel, and about its height.
-const SIDE: f64 = 520.0;
+const SIDE: f64 = 440.0;
 /// At most this many corners of paths are drawn, and features.
 const CORNERS_AT_MOST: usize = 30_000;
 const FEATURES_AT_MOST: usize = 3000;

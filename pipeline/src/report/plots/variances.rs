@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use std::path::Path;
 
 /// The size of the panel.
-const SIZE: (f64, f64) = (560.0, 190.0);
+const SIZE: (f64, f64) = (430.0, 180.0);
 /// Dimensions are marked by dots if they are at most this many.
 const FEW: usize = 128;
 const LATENTS: &str = "latents";
@@ -47,7 +47,8 @@ pub fn draw(run: &Path) -> Result<Option<Figure>> {
     };
     let mut svg = Svg::new(LEFT + SIZE.0 + GAP, area.y + SIZE.1 + BOTTOM);
     let x = widened((0.0, last.max(1.0)), 0.02);
-    let panel = Panel::linear(area, x, (0.0, 1.06 * highest));
+    let mut panel = Panel::linear(area, x, (0.0, 1.06 * highest));
+    panel.x = panel.x.of_whole();
     panel.rules(&mut svg);
     let mut entries = Vec::new();
     for (name, colour, points) in [(FEATURES, GREY, &features), (LATENTS, BLUE, &latents)] {

@@ -10,7 +10,7 @@ use crate::report::plots::svg::{Anchor, Font, Rect, Svg, Trace};
 use crate::report::trials::{ERROR, FEATURES_NLL, NLL, Trials};
 
 /// The size of the panel.
-const SIZE: (f64, f64) = (560.0, 320.0);
+const SIZE: (f64, f64) = (460.0, 300.0);
 /// Names are written beside the front's trials if these are at most this many.
 const NAMED: usize = 12;
 
