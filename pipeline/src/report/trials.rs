@@ -14,6 +14,10 @@ pub const NLL: &str = "estimate-nll: encoder latents: mean NLL, ODE (nats)";
 /// What that is measured against.
 pub const FEATURES_NLL: &str = "estimate-nll: held-out features: mean NLL, ODE (nats)";
 
+/// How much less likely latents are than that, and how well it is known.
+const GAP: &str = "estimate-nll: NLL gap, encoder latents over features (nats)";
+const GAP_ERROR: &str = "estimate-nll: its standard error";
+
 /// A sweep and its trials.
 pub struct Trials {
     /// What it consists of.
@@ -191,6 +195,20 @@ impl TrialRow {
     pub fn figure(&self, name: &str) -> Option<f64> {
         let found = self.figures.iter().find(|f| f.0 == name);
         found.map(|f| f.1).filter(|v| v.is_finite())
+    }
+
+    /// The name of its run without that of the sweep.
+    pub fn short_name(&self, sweep: &str) -> &str {
+        let name = self.trial.run.strip_prefix(sweep);
+        let name = name.and_then(|name| name.strip_prefix('.'));
+        name.unwrap_or(&self.trial.run)
+    }
+
+    /// True if its latents are likelier than features by more than two standard errors, which is collapse
+    /// onto modes.
+    pub fn has_gathered(&self) -> bool {
+        let gap = self.figure(GAP).zip(self.figure(GAP_ERROR));
+        gap.is_some_and(|(gap, error)| gap < -2.0 * error)
     }
 
     /// How it stands, in a word.

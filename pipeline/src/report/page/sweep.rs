@@ -5,9 +5,7 @@ use super::shell::{self, Section};
 use super::warnings::listed;
 use crate::report::plots::{escaped, sweeps};
 use crate::report::trials::{ERROR, NLL, TrialRow, Trials, told};
-use crate::report::{
-    RegionVerdict, brief, duration, is_verdict, number, short_name, shown, with_spread,
-};
+use crate::report::{RegionVerdict, brief, duration, is_verdict, short_name, shown, with_spread};
 use crate::store::RunState;
 use std::fmt::Write as _;
 
@@ -154,17 +152,21 @@ fn best(trials: &Trials) -> (Grade, String, String) {
         };
         return (Grade::Fair, "Nothing is best yet".into(), reasons);
     };
-    let value = row.figure(&objective.figure).map_or(String::new(), number);
+    let value = row.figure(&objective.figure).map_or(String::new(), brief);
     let settings = trials.record.axes.iter().zip(&row.values);
     let settings: Vec<String> = settings
         .map(|(axis, value)| format!("{axis} = {}", told(value.as_ref())))
         .collect();
-    let verdict = format!("{} is best: {value}", row.trial.run);
-    (
-        Grade::Good,
-        verdict,
-        format!("{aim}; {}.", settings.join(", ")),
-    )
+    let verdict = format!("{} is best", row.short_name(&trials.record.name));
+    let mut reasons = format!("{aim} {value}; {}.", settings.join(", "));
+    if row.has_gathered() {
+        reasons.push_str(
+            " But its latents are likelier than the features by more than two standard errors: they have \
+             gathered on modes of the target. Constrain the coverage or the NLL gap.",
+        );
+        return (Grade::Fair, verdict, reasons);
+    }
+    (Grade::Good, verdict, reasons)
 }
 
 fn figure(trials: &Trials, name: &str) -> Html {

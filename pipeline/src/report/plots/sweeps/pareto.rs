@@ -7,7 +7,7 @@ use crate::report::plots::palette::{BLUE, GREY, INK, ORANGE};
 use crate::report::plots::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use crate::report::plots::scale::{range, widened};
 use crate::report::plots::svg::{Anchor, Font, Rect, Svg, Trace};
-use crate::report::trials::{ERROR, FEATURES_NLL, NLL, Trials};
+use crate::report::trials::{ERROR, FEATURES_NLL, NLL, TrialRow, Trials};
 
 /// The size of the panel.
 const SIZE: (f64, f64) = (460.0, 300.0);
@@ -16,13 +16,8 @@ const NAMED: usize = 12;
 
 /// The figure of `trials`; none where less than two have both figures.
 pub fn draw(trials: &Trials) -> Option<Figure> {
-    let placed: Vec<(&str, (f64, f64))> = (trials.rows.iter())
-        .filter_map(|row| {
-            Some((
-                row.trial.run.as_str(),
-                (row.figure(ERROR)?, row.figure(NLL)?),
-            ))
-        })
+    let placed: Vec<(&TrialRow, (f64, f64))> = (trials.rows.iter())
+        .filter_map(|row| Some((row, (row.figure(ERROR)?, row.figure(NLL)?))))
         .collect();
     if placed.len() < 2 {
         return None;
@@ -58,10 +53,11 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     line.line(best.iter().map(|i| panel.place(points[*i])));
     let style = format!(r#"stroke="{ORANGE}" stroke-width="1.6" fill="none""#);
     svg.trace(&line, &style);
-    for (i, (run, point)) in placed.iter().enumerate() {
+    for (i, (row, point)) in placed.iter().enumerate() {
         let is_best = best.contains(&i);
         let tip = format!(
-            "{run}: mean squared error {}, NLL {} nats{}",
+            "{}: mean squared error {}, NLL {} nats{}",
+            row.trial.run,
             number(point.0),
             number(point.1),
             if is_best { ", on the front" } else { "" }
@@ -90,10 +86,7 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
                 continue; // the page names it when it is pointed at
             };
             used.push((x, y));
-            let name = placed[*i].0;
-            let name = name
-                .strip_prefix(&format!("{}.", trials.record.name))
-                .unwrap_or(name);
+            let name = placed[*i].0.short_name(&trials.record.name);
             svg.text(x + shift, y, name, Font::muted(anchor));
         }
     }
