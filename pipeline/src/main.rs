@@ -35,6 +35,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    if !run::end_with_parent() {
+        return ExitCode::FAILURE;
+    }
     let console = cli.console();
     match cli.execute(&console) {
         Ok(()) => ExitCode::SUCCESS,

@@ -94,6 +94,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         signals: Signals::listen()?,
         device: arguments.device.parse()?,
         digests,
+        run: None,
     };
     let manifest = workshop.fill(&key, Vec::new(), |context| import(&config, context))?;
     let place = store.artifact(key.stage, &manifest.fingerprint);

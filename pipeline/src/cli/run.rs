@@ -14,6 +14,10 @@ use clap::Args;
 pub struct Arguments {
     #[command(flatten)]
     experiment: ExperimentArguments,
+    /// Compute no more than this stage needs, which is included: a stage's name such as pretrain-flow, or
+    /// the start of a fingerprint that `plan` shows
+    #[arg(long, value_name = "STAGE", conflicts_with = "require")]
+    until: Option<String>,
     #[command(flatten)]
     requirement: Requirement,
 }
@@ -24,7 +28,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let loaded = config::load(&experiment.config, &experiment.overrides.overrides()?)?;
     let requirement = &arguments.requirement;
     requirement.check_experiment(&loaded.experiment)?;
-    let summary = crate::run::run(&loaded, store, console)?;
+    let summary = crate::run::run(&loaded, arguments.until.as_deref(), store, console)?;
     console.print(&format!(
         "{}\n{}\n{}\n",
         summary.markdown(),

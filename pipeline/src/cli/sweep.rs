@@ -1,34 +1,112 @@
-//! `latent-align sweep FILE`
+//! `latent-align sweep FILE`, `latent-align sweep status FILE|NAME`
 
 use super::OverrideArguments;
 use crate::console::Console;
 use crate::failure::Unmet;
 use crate::store::Store;
-use crate::sweep::{load, sweep};
+use crate::sweep::{self, Launcher, Local, Swept, cores};
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
+use latent_align_stages::Error;
 use std::path::PathBuf;
 
 /// Options of `sweep`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The sweep's YAML file; --set and --device apply to every trial of it
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required = true)]
+    file: Option<PathBuf>,
+    /// Trials at a time, in processes that share the cores [default: 1; with Slurm, all]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Go on with the other trials when one fails; the default
+    #[arg(long)]
+    keep_going: bool,
+    /// Stop the other trials when one fails
+    #[arg(long, conflicts_with = "keep_going")]
+    fail_fast: bool,
+    /// Where trials run
+    #[arg(long, value_enum, default_value_t, value_name = "LAUNCHER")]
+    launcher: Where,
+    /// With Slurm: stay until all trials have ended, and print their table
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     overrides: OverrideArguments,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show how every trial stands, wherever it runs, and bring the table up to date
+    Status {
+        /// The sweep's YAML file, or its name
+        #[arg(value_name = "FILE|NAME")]
+        sweep: PathBuf,
+    },
+}
+
+/// Where trials run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Where {
+    /// On this machine.
+    #[default]
+    Local,
+    /// As one job array of Slurm, with what the file says under `slurm`.
+    Slurm,
+}
+
 /// Runs the trials and prints their table, and the path where it was written.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
-    let loaded = load(&arguments.file, &arguments.overrides.overrides()?)?;
-    let swept = sweep(&loaded, store, console)?;
+    let file = match (&arguments.command, &arguments.file) {
+        (Some(Command::Status { sweep }), _) => {
+            return console.print(&sweep::status(sweep, store, console)?);
+        }
+        (None, Some(file)) => file,
+        (None, None) => bail!("clap requires a file"),
+    };
+    let launcher = arguments.launcher(console)?;
+    let loaded = sweep::load(file, &arguments.overrides.overrides()?)?;
+    let swept = sweep::sweep(&loaded, launcher, store, console)?;
     console.print(&format!(
         "# {}\n\n{}\n{}\n",
         loaded.name,
         swept.table,
         swept.file.display()
     ))?;
+    verdict(&swept)
+}
+
+impl Arguments {
+    fn launcher(&self, console: &Console) -> Result<Launcher> {
+        let jobs = self.jobs.map(usize::from);
+        if self.launcher == Where::Slurm {
+            if self.fail_fast {
+                return Err(Error::input(
+                    "--fail-fast: Slurm's tasks do not stop each other; leave it out, or use --launcher local",
+                )
+                .into());
+            }
+            let wait = self.wait;
+            return Ok(Launcher::Slurm { jobs, wait });
+        }
+        let wanted = jobs.unwrap_or(1);
+        let jobs = wanted.min(cores());
+        if jobs < wanted {
+            console.note(&format!(
+                "--jobs {wanted}: {jobs} at a time, as many as there are cores"
+            ));
+        }
+        Ok(Launcher::Local(Local {
+            jobs,
+            fail_fast: self.fail_fast,
+        }))
+    }
+}
+
+fn verdict(swept: &Swept) -> Result<()> {
     if !swept.failed.is_empty() {
         bail!(
             "{} of {} trials failed: {}",

@@ -5,7 +5,7 @@ use super::reasons;
 use super::{Member, Plan, Planned, Verdict, stale_upstream};
 use crate::config::{self, Loaded, Overrides};
 use crate::job::{Job, Read};
-use crate::store::{Digests, Key, Role, RunFolder, Stage, State, Store, Upstream};
+use crate::store::{Digests, Key, Role, RunFolder, Stage, StageOfRun, State, Store, Upstream};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 
@@ -22,6 +22,7 @@ pub fn make(loaded: &Loaded, store: &Store, digests: &mut Digests) -> Result<Pla
             loaded: loaded.clone(),
             has_folder: true,
             nodes: Vec::new(),
+            stages: Vec::new(),
             finished_flow: None,
         }],
         nodes: Vec::new(),
@@ -36,6 +37,15 @@ pub fn make(loaded: &Loaded, store: &Store, digests: &mut Digests) -> Result<Pla
     for member in &mut planner.experiments {
         let nodes = &planner.nodes;
         member.nodes.sort_by_key(|node| nodes[*node].key.stage);
+        let flow = member.finished_flow.iter().map(|flow| StageOfRun {
+            stage: flow.stage,
+            fingerprint: flow.fingerprint.clone(),
+        });
+        let planned = member.nodes.iter().map(|node| StageOfRun {
+            stage: nodes[*node].key.stage,
+            fingerprint: nodes[*node].fingerprint.clone(),
+        });
+        member.stages = flow.chain(planned).collect();
     }
     Ok(Plan {
         experiments: planner.experiments,
@@ -200,6 +210,7 @@ impl Planner<'_> {
             loaded,
             has_folder: namesake.is_none(),
             nodes: Vec::new(),
+            stages: Vec::new(),
             finished_flow: None,
         });
         Ok(self.experiments.len() - 1)

@@ -6,6 +6,7 @@ mod circle;
 mod graph;
 mod reasons;
 mod render;
+mod until;
 
 pub use graph::make;
 pub use reasons::stale_upstream;
@@ -33,6 +34,9 @@ pub struct Member {
     pub has_folder: bool,
     /// Its stages that were asked for, by number, in the order of the stages.
     pub nodes: Vec<usize>,
+    /// The artifacts that all its stages are or will be, a finished flow included; those of a plan that
+    /// was cut short as well.
+    pub stages: Vec<StageOfRun>,
     /// The finished flow it names instead of pretraining one, once that was asked for.
     pub finished_flow: Option<Upstream>,
 }
@@ -65,19 +69,6 @@ impl Plan {
     /// The stages that must run.
     pub fn to_run(&self) -> impl Iterator<Item = &Planned> {
         self.nodes.iter().filter(|n| n.must_run())
-    }
-
-    /// The artifacts that the stages of `member` are or will be, a finished flow included.
-    pub fn stages_of(&self, member: &Member) -> Vec<StageOfRun> {
-        let flow = member.finished_flow.iter().map(|flow| StageOfRun {
-            stage: flow.stage,
-            fingerprint: flow.fingerprint.clone(),
-        });
-        let planned = member.nodes.iter().map(|node| StageOfRun {
-            stage: self.nodes[*node].key.stage,
-            fingerprint: self.nodes[*node].fingerprint.clone(),
-        });
-        flow.chain(planned).collect()
     }
 
     /// What messages call a stage: with its experiment, if that is not the one that was asked for.

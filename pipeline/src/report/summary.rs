@@ -43,11 +43,6 @@ impl Summary {
         &self.folder
     }
 
-    /// The manifests of its stages, in order.
-    pub fn stages(&self) -> &[Manifest] {
-        &self.stages
-    }
-
     /// The figures of `stage`; none if the experiment has no such stage.
     pub fn figures(&self, stage: Stage) -> &[(String, f64)] {
         let found = self.stages.iter().find(|s| s.stage == stage);

@@ -1,11 +1,10 @@
 //! The trials of a sweep as its report shows them: what each set, how it stands, what it found.
 
-use crate::store::{Manifest, RunFolder, RunState, Stage, Store};
-use crate::sweep::{Direction, SweepRecord, TrialRecord};
+use crate::store::{RunFolder, Store};
+use crate::sweep::{Direction, Standing, SweepRecord, TrialRecord};
 use latent_align_stages::Result;
 use serde_json::Value;
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The reconstruction error of a trial.
 pub const ERROR: &str = "train-autoencoder: held-out mean squared error";
@@ -30,33 +29,23 @@ pub struct Trials {
 pub struct TrialRow {
     /// What it is.
     pub trial: TrialRecord,
-    /// How its run stands; none if it was not run yet, or is of another configuration now.
-    pub state: Option<RunState>,
-    /// Why it failed, or what is damaged.
-    pub trouble: Option<String>,
-    /// Its figures as `stage: figure`.
-    pub figures: Vec<(String, f64)>,
-    /// How long its run took the last time.
-    pub seconds: Option<f64>,
+    /// How it stands, with its figures once it is finished.
+    pub standing: Standing,
     /// What it has for each axis of the sweep, as far as that is known.
     pub values: Vec<Option<Value>>,
     /// Whether its run has a report.
     pub has_report: bool,
 }
 
-/// The figures of artifacts that were read, or why they could not be: trials share artifacts.
-type Manifests = HashMap<PathBuf, std::result::Result<Vec<(String, f64)>, String>>;
-
 impl Trials {
     /// Those of the sweep whose record is in `folder`.
     ///
     /// # Errors
-    /// The record is missing or damaged. Trials that are damaged say so in their row.
+    /// The record is missing or damaged.
     pub fn read(store: &Store, folder: &Path) -> Result<Self> {
         let record = SweepRecord::read(folder)?;
-        let mut manifests = Manifests::new();
         let trials = record.trials.iter();
-        let rows = trials.map(|trial| TrialRow::read(store, trial, &record.axes, &mut manifests));
+        let rows = trials.map(|trial| TrialRow::read(store, trial, &record.axes));
         Ok(Self {
             rows: rows.collect(),
             record,
@@ -74,26 +63,43 @@ impl Trials {
 
     /// True if `row` is what the sweep's constraints ask for.
     pub fn counts(&self, row: &TrialRow) -> bool {
+        self.meets(|figure| row.figure(figure))
+    }
+
+    fn meets(&self, value: impl Fn(&str) -> Option<f64>) -> bool {
         self.record.constraints.iter().all(|constraint| {
-            row.figure(&constraint.figure).is_some_and(|value| {
+            value(&constraint.figure).is_some_and(|value| {
                 constraint.at_least.is_none_or(|least| value >= least)
                     && constraint.at_most.is_none_or(|most| value <= most)
             })
         })
     }
 
-    /// The trial with the best figure of those that count; none without an objective.
-    pub fn best(&self) -> Option<&TrialRow> {
+    /// The best variant by the sweep's objective, and its figure, the mean over seeds; of those alone that
+    /// meet the constraints. None without an objective.
+    pub fn best(&self) -> Option<(&str, f64)> {
         let objective = self.record.objective.as_ref()?;
         let sign = match objective.direction {
             Direction::Minimise => 1.0,
             Direction::Maximise => -1.0,
         };
-        let counted = self.rows.iter().filter(|row| self.counts(row));
-        let valued = counted.filter_map(|row| Some((sign * row.figure(&objective.figure)?, row)));
-        valued
-            .min_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|found| found.1)
+        let variants = self.variants().into_iter();
+        let meeting = variants.filter(|variant| self.meets(|figure| self.mean(variant, figure)));
+        let valued = meeting.filter_map(|v| Some((v, self.mean(v, &objective.figure)?)));
+        valued.min_by(|a, b| (sign * a.1).total_cmp(&(sign * b.1)))
+    }
+
+    /// The trials of a variant.
+    pub fn of_variant(&self, variant: &str) -> Vec<&TrialRow> {
+        let rows = self.rows.iter();
+        rows.filter(|row| row.trial.variant == variant).collect()
+    }
+
+    /// The mean of a figure over the seeds of a variant.
+    fn mean(&self, variant: &str, figure: &str) -> Option<f64> {
+        let rows = self.of_variant(variant);
+        let values: Vec<f64> = rows.iter().filter_map(|row| row.figure(figure)).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
     /// The variants in order.
@@ -124,54 +130,17 @@ impl Trials {
 }
 
 impl TrialRow {
-    fn read(
-        store: &Store,
-        trial: &TrialRecord,
-        axes: &[String],
-        manifests: &mut Manifests,
-    ) -> Self {
+    fn read(store: &Store, trial: &TrialRecord, axes: &[String]) -> Self {
         let folder = RunFolder::of(store, &trial.run);
         let mut row = Self {
             trial: trial.clone(),
-            state: None,
-            trouble: None,
-            figures: Vec::new(),
-            seconds: None,
+            standing: Standing::of(trial, store),
             values: (axes.iter().map(|axis| trial.settings.get(axis).cloned())).collect(),
             has_report: folder.path().join(super::page::FILE).is_file(),
         };
-        let record = match folder.record() {
-            Ok(Some(record)) if record.identity == trial.identity => record,
-            Ok(_) => return row,
-            Err(why) => {
-                row.trouble = Some(why.to_string());
-                return row;
-            }
-        };
-        row.state = Some(record.state);
-        row.seconds = record.seconds;
-        row.trouble = record.failure;
-        for stage in Stage::ALL {
-            let Some(artifact) = folder.linked(stage) else {
-                continue;
-            };
-            let figures = manifests.entry(artifact.clone()).or_insert_with(|| {
-                let manifest = Manifest::read(&artifact).map_err(|why| why.to_string())?;
-                let figures = manifest.figures.0.into_iter();
-                Ok(figures
-                    .map(|(name, value)| (format!("{stage}: {name}"), value))
-                    .collect())
-            });
-            match figures {
-                Ok(figures) => row.figures.extend(figures.iter().cloned()),
-                // a trial that never came so far has nothing there
-                Err(why) if record.state == RunState::Finished => {
-                    row.trouble = Some(format!("{stage}: {why}"));
-                }
-                Err(_) => {}
-            }
+        if row.standing.is_finished() {
+            row.fill_values(&folder, axes);
         }
-        row.fill_values(&folder, axes);
         row
     }
 
@@ -193,8 +162,7 @@ impl TrialRow {
 
     /// A figure, if it has it and it is a number.
     pub fn figure(&self, name: &str) -> Option<f64> {
-        let found = self.figures.iter().find(|f| f.0 == name);
-        found.map(|f| f.1).filter(|v| v.is_finite())
+        self.standing.figure(name).filter(|value| value.is_finite())
     }
 
     /// The name of its run without that of the sweep.
@@ -209,11 +177,6 @@ impl TrialRow {
     pub fn has_gathered(&self) -> bool {
         let gap = self.figure(GAP).zip(self.figure(GAP_ERROR));
         gap.is_some_and(|(gap, error)| gap < -2.0 * error)
-    }
-
-    /// How it stands, in a word.
-    pub fn standing(&self) -> &'static str {
-        self.state.map_or("not run", RunState::word)
     }
 }
 

@@ -29,18 +29,20 @@ impl Attendance {
         })
     }
 
-    /// Records how the run ended: with `error`, or well.
+    /// Records how the run ended: with `error`, or well, and then `whole` or only up to a stage.
     ///
     /// # Errors
     /// The record cannot be written.
-    pub fn end(self, error: Option<&anyhow::Error>) -> Result<()> {
+    pub fn end(self, error: Option<&anyhow::Error>, whole: bool) -> Result<()> {
         let state = match error {
-            None => RunState::Finished,
+            None if whole => RunState::Finished,
+            None => RunState::Stopped,
             Some(e) if is_cancelled(e) => RunState::Stopped,
             Some(_) => RunState::Failed,
         };
         let failed = error.filter(|_| state == RunState::Failed);
         let ended = self.record.ended(state, failed.map(describe), self.since);
+        self.folder.clear_progress();
         self.folder.write_record(&ended)
     }
 }

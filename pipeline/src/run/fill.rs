@@ -4,7 +4,7 @@ use super::monitor::StageMonitor;
 use super::signals::Signals;
 use crate::console::Console;
 use crate::plan::stale_upstream;
-use crate::store::{Digests, Draft, Key, Lock, Manifest, Outcome, Stage, State, Store};
+use crate::store::{Digests, Draft, Key, Lock, Manifest, Outcome, RunFolder, Stage, State, Store};
 use anyhow::Result;
 use latent_align_stages::Error;
 use latent_align_stages::context::{Context, Summary};
@@ -24,12 +24,15 @@ pub struct Workshop<'a> {
     pub device: DeviceChoice,
     /// What is known of input files.
     pub digests: Digests,
+    /// The run that this is for, if any: other processes find progress there.
+    pub run: Option<RunFolder>,
 }
 
 impl Workshop<'_> {
     /// A monitor for `stage`; without a folder it keeps no metrics.
     pub fn monitor(&self, stage: Stage, dir: Option<&Path>) -> StageMonitor<'_> {
-        StageMonitor::new(self.console, &self.signals, stage.name(), dir)
+        let run = self.run.clone();
+        StageMonitor::new(self.console, &self.signals, stage.name(), dir, run)
     }
 
     /// The artifact of `key`, made by `work` unless another process has made it meanwhile. What was

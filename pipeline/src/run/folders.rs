@@ -40,19 +40,22 @@ impl<'a> Folders<'a> {
                 loaded: member.loaded.clone(),
                 folder,
                 nodes: member.nodes.clone(),
-                stages: plan.stages_of(member),
+                stages: member.stages.clone(),
                 changed,
             });
         }
         let asked = &plan.experiments[0];
         for stage in Stage::ALL {
-            let mut nodes = asked.nodes.iter().map(|n| &plan.nodes[*n]);
-            let given = stage == Stage::PretrainFlow && asked.finished_flow.is_some();
-            if !given && !nodes.any(|n| n.key.stage == stage) {
+            if !asked.stages.iter().any(|s| s.stage == stage) {
                 members[0].folder.unlink(stage);
             }
         }
         Ok(Self { store, members })
+    }
+
+    /// The folder of the experiment that was asked for.
+    pub fn asked(&self) -> &RunFolder {
+        &self.members[0].folder
     }
 
     /// Tells others that this process works on the run that was asked for; none if that is finished and
@@ -87,7 +90,7 @@ impl<'a> Folders<'a> {
         for member in others.iter().filter(|m| m.changed) {
             member.unlink_the_rest(manifests);
             member.describe(manifests)?;
-            Attendance::start(&member.folder, member.record())?.end(None)?;
+            Attendance::start(&member.folder, member.record())?.end(None, true)?;
             if let Err(why) = write_run(self.store, &member.folder) {
                 tracing::warn!("no report of {}: {why:#}", member.loaded.experiment.name);
             }

@@ -3,6 +3,7 @@
 //! `metrics.parquet` is rewritten as a whole while a stage runs, by a rename, so that a reader
 //! never meets half a file.
 
+use crate::store::temporary;
 use latent_align_stages::context::{Column, Table};
 use latent_align_stages::{Error, Result};
 use polars::prelude::{
@@ -115,7 +116,9 @@ fn length(column: &Column) -> usize {
 fn write_frame(file: &Path, frame: PolarsResult<DataFrame>) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Error::file(file, e);
     let mut frame = frame.map_err(|e| failed(&e))?;
-    let temporary = file.with_extension("parquet.tmp");
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = temporary(folder, &name);
     let out = File::create(&temporary).map_err(|e| failed(&e))?;
     ParquetWriter::new(out)
         .with_compression(ParquetCompression::Uncompressed)

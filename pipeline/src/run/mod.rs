@@ -7,12 +7,14 @@ mod folders;
 mod memory;
 mod metrics;
 mod monitor;
+mod parent;
 mod progress;
 mod signals;
 
 pub use fill::Workshop;
 pub use metrics::write_table;
 pub use monitor::StageMonitor;
+pub use parent::{PARENT, end_with_parent};
 pub use signals::Signals;
 
 use crate::config::Loaded;
@@ -24,17 +26,27 @@ use anyhow::{Context as _, Result};
 use folders::Folders;
 use latent_align_stages::devices::DeviceChoice;
 
-/// Brings the artifacts of an experiment up to date and returns its summary.
+/// Brings the artifacts of an experiment up to date, those that `until` needs where that is given, and
+/// returns its summary.
 ///
 /// # Errors
 /// Wrong input is found before anything is trained. A failure of a later stage leaves the artifacts
 /// of earlier ones in place.
-pub fn run(loaded: &Loaded, store: &Store, console: &Console) -> Result<Summary> {
+pub fn run(
+    loaded: &Loaded,
+    until: Option<&str>,
+    store: &Store,
+    console: &Console,
+) -> Result<Summary> {
     let experiment = &loaded.experiment;
     store.open_for_writing()?;
     let mut digests = Digests::of_store(store.root());
     let plan = crate::plan::make(loaded, store, &mut digests)?;
     digests.save();
+    let plan = match until {
+        Some(last) => plan.until(last)?,
+        None => plan,
+    };
     console.print(&format!(
         "{} ({})\n{}\n",
         experiment.name,
@@ -47,7 +59,7 @@ pub fn run(loaded: &Loaded, store: &Store, console: &Console) -> Result<Summary>
     let outcome = bring_up_to_date(&plan, &mut folders, store, console, digests)
         .and_then(|manifests| folders.describe(&manifests));
     if let Some(attendance) = attendance {
-        attendance.end(outcome.as_ref().err())?;
+        attendance.end(outcome.as_ref().err(), until.is_none())?;
     }
     // last, since it says how the run ended
     if let Err(why) = folders.report() {
@@ -86,6 +98,7 @@ fn bring_up_to_date(
         signals: Signals::listen()?,
         device,
         digests,
+        run: Some(folders.asked().clone()),
     };
     compute::all(plan, &mut workshop, folders)
 }

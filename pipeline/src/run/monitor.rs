@@ -4,6 +4,7 @@ use super::metrics::{Metrics, write_table};
 use super::progress::Progress;
 use super::signals::Signals;
 use crate::console::Console;
+use crate::store::RunFolder;
 use latent_align_stages::context::{Monitor, Table};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -26,19 +27,21 @@ struct Inner<'a> {
 }
 
 impl<'a> StageMonitor<'a> {
-    /// A monitor that writes into `dir`, or, without one, only shows.
+    /// A monitor that writes into `dir`, or, without one, only shows; other processes find progress in
+    /// the folder of the `run`.
     pub fn new(
         console: &'a Console,
         signals: &'a Signals,
         name: &'static str,
         dir: Option<&Path>,
+        run: Option<RunFolder>,
     ) -> Self {
         Self {
             signals,
             name,
             dir: dir.map(Path::to_owned),
             inner: Mutex::new(Inner {
-                progress: Progress::new(console, name),
+                progress: Progress::new(console, name, run),
                 metrics: dir.map(|d| Metrics::new(d.join("metrics.parquet"))),
                 failed: None,
                 warnings: Vec::new(),

@@ -2,17 +2,22 @@
 
 use crate::console::Console;
 use crate::report::duration;
+use crate::store::{self, RunFolder};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// At most one line of a task in this time.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// At most one word to other processes in this time.
+const NEWS: Duration = Duration::from_secs(1);
 
 /// The tasks of one stage.
 pub struct Progress<'a> {
     console: &'a Console,
     stage: &'static str,
     tasks: Vec<Task>,
+    /// Where other processes look, and when it is told there next.
+    folder: Option<(RunFolder, Instant)>,
 }
 
 struct Task {
@@ -27,11 +32,12 @@ struct Task {
 
 impl<'a> Progress<'a> {
     /// No tasks yet.
-    pub fn new(console: &'a Console, stage: &'static str) -> Self {
+    pub fn new(console: &'a Console, stage: &'static str, folder: Option<RunFolder>) -> Self {
         Self {
             console,
             stage,
             tasks: Vec::new(),
+            folder: folder.map(|folder| (folder, Instant::now())),
         }
     }
 
@@ -44,13 +50,25 @@ impl<'a> Progress<'a> {
                 self.tasks.len() - 1
             }
         };
+        let now = Instant::now();
+        if let Some((folder, next)) = &mut self.folder
+            && now >= *next
+        {
+            *next = now + NEWS;
+            folder.write_progress(&store::Progress {
+                stage: self.stage.to_owned(),
+                task: name.to_owned(),
+                done,
+                total,
+                note: note.to_owned(),
+            });
+        }
         let task = &mut self.tasks[at];
         if let Some(bar) = &task.bar {
             bar.set_length(total);
             bar.set_position(done);
             bar.set_message(note.to_owned());
         }
-        let now = Instant::now();
         let finishes = done >= total && !task.finished;
         if finishes || (task.bar.is_none() && now >= task.next_line && !task.finished) {
             task.next_line = now + INTERVAL;

@@ -3,6 +3,7 @@
 //! An input of many gigabytes is digested once: the cache remembers size, modification time and
 //! inode, and is only a shortcut. It can be deleted at any time.
 
+use super::temporary;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -133,9 +134,8 @@ impl Digests {
         }
         let mut all = read(&self.file);
         all.append(&mut self.known.clone());
-        let temporary = self
-            .file
-            .with_extension(format!("json.tmp-{}", std::process::id()));
+        let folder = self.file.parent().unwrap_or(Path::new("."));
+        let temporary = temporary(folder, "digests.json");
         let written = serde_json::to_vec(&all)
             .map_err(std::io::Error::other)
             .and_then(|bytes| std::fs::write(&temporary, bytes))

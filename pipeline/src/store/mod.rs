@@ -10,6 +10,7 @@ mod draft;
 mod key;
 mod lock;
 mod manifest;
+mod progress;
 mod record;
 mod role;
 mod runs;
@@ -20,9 +21,10 @@ pub use draft::{Draft, Outcome};
 pub use key::{Key, Upstream};
 pub use lock::Lock;
 pub use manifest::{MANIFEST, Manifest};
+pub use progress::Progress;
 pub use record::{Presence, RunRecord, RunState, StageOfRun, identity};
 pub use role::Role;
-pub use runs::{RunFolder, write_whole};
+pub use runs::{RunFolder, temporary, write_whole};
 pub use verify::{State, state_of, verify_digests};
 
 use latent_align_stages::{Error, Result};
@@ -125,7 +127,7 @@ impl Store {
                 ))
             };
             std::fs::create_dir_all(&folder).map_err(failed)?;
-            let probe = folder.join(format!(".probe-{}", std::process::id()));
+            let probe = temporary(&folder, "probe");
             std::fs::write(&probe, b"").map_err(failed)?;
             std::fs::remove_file(&probe).map_err(failed)?;
             draft::remove_abandoned(&folder);

@@ -6,6 +6,8 @@
 use super::{Stage, Store};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The folder of one experiment.
 #[derive(Debug, Clone)]
@@ -88,8 +90,14 @@ pub fn write_whole(dir: &Path, name: &str, text: &str) -> Result<()> {
     std::fs::rename(&temporary, &file).map_err(failed)
 }
 
-fn temporary(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!(".{name}.tmp-{}", std::process::id()))
+/// A name beside `name` in `dir` that no other process or thread uses, on this host or another.
+pub fn temporary(dir: &Path, name: &str) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanoseconds = now.map_or(0, |d| d.subsec_nanos());
+    let process = std::process::id();
+    dir.join(format!(".{name}.tmp-{process}-{nanoseconds}-{count}"))
 }
 
 #[cfg(test)]

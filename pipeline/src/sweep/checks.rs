@@ -1,9 +1,8 @@
 //! What a sweep must show: figures of its variants against bounds.
 
-use super::file::{Check, SweepFile};
+use super::file::Check;
 use super::table::Table;
 use crate::report::{markdown, shown};
-use latent_align_stages::problems::Problems;
 
 /// What came of the checks of a sweep.
 pub struct Checked {
@@ -11,29 +10,6 @@ pub struct Checked {
     pub table: String,
     /// The claims that do not hold.
     pub missed: Vec<String>,
-}
-
-/// Notes every check of `written` that can never be made.
-pub fn check(written: &SweepFile, problems: &mut Problems) {
-    for (number, check) in written.checks.iter().enumerate() {
-        let known = written.list.iter().any(|v| v.name == check.variant);
-        problems.require(
-            known,
-            &format!("checks.{number}.variant"),
-            &check.variant,
-            "the name of a variant in `list`",
-        );
-        let ordered = match (check.at_least, check.at_most) {
-            (Some(least), Some(most)) => least <= most,
-            _ => true,
-        };
-        problems.require(
-            ordered,
-            &format!("checks.{number}.at_least"),
-            check.at_least.unwrap_or_default(),
-            "no more than `at_most`",
-        );
-    }
 }
 
 /// Compares the figures in `table` with what `checks` ask for.

@@ -1,131 +1,247 @@
 //! Variants of an experiment, each with several seeds: ordinary runs, and a table of their figures.
 //!
-//! A trial is a run of its own name. Artifacts are addressed by content, so that stages which trials
-//! share are computed once, and what is finished is not computed again.
+//! A trial is a run of its own name, in a process of its own. Artifacts are addressed by content, so that
+//! stages which trials share are computed once, and what is finished is not computed again. How the
+//! trials stand is read from disk, whoever ran them.
+//!
+//! - [`file`], [`problems`], [`variants`], [`random`], [`trials`]: from YAML to checked trials
+//! - [`batch`]: what the trials compute; [`halving`]: which of them go on
+//! - [`local`] ([`schedule`], [`worker`], [`live`]) and [`slurm`]: running them
+//! - [`folder`], [`record`], [`standing`]: on disk
+//! - [`results`], [`table`], [`best`], [`checks`], [`status`]: what people read
 
+mod batch;
+mod best;
 mod checks;
 mod file;
-mod record;
+mod folder;
+mod halving;
+mod live;
+mod local;
+mod problems;
+mod random;
+pub mod record;
+mod results;
+mod schedule;
+mod slurm;
+mod standing;
+mod status;
 mod table;
 mod trials;
+mod variants;
+mod worker;
 
-pub use file::Direction;
+pub use file::{Direction, SweepFile};
+pub use local::{Local, cores};
 pub use record::{RECORD, SweepRecord, TrialRecord};
+pub use results::Swept;
+pub use standing::{Standing, TrialState};
+pub use status::status;
 pub use trials::{Sweep, load};
 
-use crate::config::all_or_nothing;
 use crate::console::Console;
-use crate::failure::describe;
-use crate::report::Summary;
-use crate::run::{Signals, run};
-use crate::store::{Digests, Store, identity};
+use crate::run::Signals;
+use crate::store::Store;
 use anyhow::Result;
+use batch::Batch;
+use folder::SweepFolder;
+use halving::{Halving, survivors};
 use latent_align_stages::Error;
-use std::path::PathBuf;
-use table::{Row, Table};
+use results::Results;
+use slurm::Submitted;
+use std::time::Duration;
 
-/// What a sweep left.
-pub struct Swept {
-    /// The table with one row a variant, as Markdown.
-    pub table: String,
-    /// Where it was written.
-    pub file: PathBuf,
-    /// The names of the trials that failed.
-    pub failed: Vec<String>,
-    /// How many trials there were.
-    pub trials: usize,
-    /// The claims of the sweep that do not hold.
-    pub missed: Vec<String>,
+/// How often Slurm is asked.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Where trials run.
+#[derive(Debug, Clone, Copy)]
+pub enum Launcher {
+    /// On this machine.
+    Local(Local),
+    /// As a job array.
+    Slurm {
+        /// Tasks at a time, all by default.
+        jobs: Option<usize>,
+        /// Whether to stay until all have ended.
+        wait: bool,
+    },
 }
 
-/// Runs every trial of `sweep` that is not finished, and tabulates all of them. A trial that fails is
-/// told and the others go on.
+/// Runs every trial of `sweep` that is not finished, and tabulates all of them.
 ///
 /// # Errors
 /// Wrong input of any trial before the first one runs, as far as it can be found without computing;
 /// [`Error::Cancelled`]; a table that cannot be written.
-pub fn sweep(sweep: &Sweep, store: &Store, console: &Console) -> Result<Swept> {
-    let identities = identities(sweep, store)?;
+pub fn sweep(sweep: &Sweep, launcher: Launcher, store: &Store, console: &Console) -> Result<Swept> {
+    let batch = Batch::plan(&sweep.trials, store, &sweep.file)?;
+    store.open_for_writing()?;
+    let folder = SweepFolder::of(store, &sweep.name);
+    let mut results = Results::new(sweep, &folder, &batch);
+    results.write()?;
+    let Some(halving) = &sweep.halving else {
+        return run(sweep, &batch, launcher, results, console);
+    };
+    for rung in 0..halving.rungs.len() {
+        if !climb(sweep, halving, rung, launcher, &mut results, console)? {
+            return results.finish();
+        }
+    }
+    let left = sweep.trials.iter().filter(|t| !results.is_dropped(t));
+    let batch = Batch::plan(left, store, &sweep.file)?;
+    run(sweep, &batch, launcher, results, console)
+}
+
+/// Runs the trials of a batch and tabulates them.
+fn run(
+    sweep: &Sweep,
+    batch: &Batch,
+    launcher: Launcher,
+    mut results: Results,
+    console: &Console,
+) -> Result<Swept> {
+    launch(sweep, batch, launcher, &mut results, console)?;
+    results.finish()
+}
+
+/// Runs the trials of a rung and drops the variants that do not go on; false where no variant does, or
+/// trials did not end.
+fn climb(
+    sweep: &Sweep,
+    halving: &Halving,
+    rung: usize,
+    launcher: Launcher,
+    results: &mut Results,
+    console: &Console,
+) -> Result<bool> {
+    let folder = results.folder().clone();
+    let steps = halving.budget.rungs[rung];
+    let left = halving.rungs[rung].iter();
+    let left = left.filter(|t| !results.is_dropped(t));
+    let batch = Batch::plan(left, folder.store(), &sweep.file)?;
+    let launcher = match launcher {
+        Launcher::Slurm { jobs, .. } => Launcher::Slurm { jobs, wait: true },
+        local => local,
+    };
+    // The figures of a rung are its own, not those of the trials in full.
+    let mut here = Results::of_rung(sweep, &folder, &batch);
+    launch(sweep, &batch, launcher, &mut here, console)?;
+    if here.is_waiting() {
+        return Ok(false);
+    }
+    let measured = here.measured(&halving.budget.metric);
+    let kept = survivors(&halving.budget, &measured);
+    for (variant, value) in &measured {
+        if !kept.contains(variant) {
+            results.drop_variant(variant, steps, *value);
+        }
+    }
+    console.note(&format!(
+        "rung {steps}: {} of {} variants go on: {}",
+        kept.len(),
+        measured.len(),
+        kept.join(", ")
+    ));
+    results.write()?;
+    Ok(!kept.is_empty())
+}
+
+fn launch(
+    sweep: &Sweep,
+    batch: &Batch,
+    launcher: Launcher,
+    results: &mut Results,
+    console: &Console,
+) -> Result<()> {
+    let folder = results.folder().clone();
+    let mut todo = batch.to_run();
+    let count = batch.trials.len();
+    let finished = count - todo.len();
+    match launcher {
+        Launcher::Local(local) => {
+            let Local { jobs, .. } = local;
+            let at_a_time = match jobs.min(todo.len()) {
+                0 => String::new(),
+                jobs => format!(", {jobs} at a time on {} cores", cores()),
+            };
+            console.note(&format!(
+                "{}: {finished} of {count} trials are finished already, {} to run{at_a_time}",
+                sweep.name,
+                todo.len()
+            ));
+            batch.prepare(&folder)?;
+            local.run(batch, &folder, console, &mut |trial, standing| {
+                results.ended(&batch.records[trial].run, standing, console)
+            })
+        }
+        Launcher::Slurm { jobs, wait } => {
+            let mut submitted = Submitted::last(&folder);
+            let queue = submitted.as_ref().map(Submitted::queue).transpose()?;
+            let queue = queue.unwrap_or_default();
+            todo.retain(|trial| !queue.contains_key(batch.trials[*trial].name()));
+            if todo.is_empty() {
+                console.note(&format!(
+                    "{}: {finished} of {count} trials are finished already, {} are in Slurm's queue",
+                    sweep.name,
+                    queue.len()
+                ));
+            } else {
+                if !queue.is_empty() {
+                    return Err(Error::input(format!(
+                        "{}: {} trials are still in Slurm's queue as job {} and {} others are to run; wait for them, or \
+                         stop them with scancel",
+                        sweep.name,
+                        queue.len(),
+                        submitted.map_or(0, |s| s.job),
+                        todo.len()
+                    ))
+                    .into());
+                }
+                batch.prepare(&folder)?;
+                let array = slurm::submit(batch, &todo, &sweep.slurm, jobs, &folder)?;
+                console.note(&format!(
+                    "{}: {finished} of {count} trials are finished already, {} submitted as job array {}",
+                    sweep.name,
+                    todo.len(),
+                    array.job
+                ));
+                submitted = Some(array);
+            }
+            if let (true, Some(array)) = (wait, submitted) {
+                attend(&array, batch, results, console)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Waits until Slurm has no task of `array` left, and takes note of each trial that ends meanwhile.
+fn attend(
+    array: &Submitted,
+    batch: &Batch,
+    results: &mut Results,
+    console: &Console,
+) -> Result<()> {
     let signals = Signals::listen()?;
-    let mut table = Table::of(sweep);
-    let folder = store.root().join("sweeps").join(&sweep.name);
-    SweepRecord::new(sweep, &identities).write(&folder)?;
-    for (number, trial) in sweep.trials.iter().enumerate() {
+    let mut ended = vec![false; batch.trials.len()];
+    loop {
+        let queue = array.queue()?;
+        for (trial, record) in batch.records.iter().enumerate() {
+            let is_of_array = array.runs.contains(&record.run);
+            if is_of_array && !ended[trial] && !queue.contains_key(&record.run) {
+                ended[trial] = true;
+                let standing = batch.standing(trial, results.folder().store());
+                console.note(&format!("{}: {}", record.run, standing.state.word()));
+                results.ended(&record.run, standing, console)?;
+            }
+        }
+        if queue.is_empty() {
+            return Ok(());
+        }
+        std::thread::sleep(POLL);
         if signals.received().is_some() {
+            console.note("the trials go on in Slurm; scancel stops them");
             return Err(Error::Cancelled.into());
         }
-        let (count, name) = (sweep.trials.len(), trial.name());
-        console.note(&format!("trial {} of {count}: {name}", number + 1));
-        let outcome = match run(&trial.loaded, store, console) {
-            Ok(summary) => Ok(figures(&summary)),
-            Err(error) if stops_everything(&error) => return Err(error),
-            Err(error) => {
-                let why = describe(&error);
-                console.error(&format!("{name} failed: {why}"));
-                Err(why)
-            }
-        };
-        let is_first = outcome.is_ok() && !table.rows.iter().any(|row| row.outcome.is_ok());
-        table.rows.push(Row::new(trial, outcome));
-        if is_first {
-            table.unknown_columns().iter().for_each(|w| console.note(w));
-        }
-        // After each trial, so that one may look while the sweep runs.
-        table.write(&folder)?;
     }
-    let checked = checks::compare(&sweep.checks, &table);
-    if !sweep.checks.is_empty() {
-        table.checks = Some(checked.table);
-        table.write(&folder)?;
-    }
-    let failed = table.rows.iter().filter(|row| row.outcome.is_err());
-    Ok(Swept {
-        failed: failed.map(|row| row.run.clone()).collect(),
-        trials: sweep.trials.len(),
-        table: table.whole(),
-        file: folder.join(table::MARKDOWN),
-        missed: checked.missed,
-    })
-}
-
-/// What each trial computes. Every trial is planned for it, so that missing inputs and wrong
-/// references surface before anything is trained.
-fn identities(sweep: &Sweep, store: &Store) -> Result<Vec<String>> {
-    let mut digests = Digests::of_store(store.root());
-    let mut identities = Vec::new();
-    let mut wrong: Vec<String> = Vec::new();
-    for trial in &sweep.trials {
-        match crate::plan::make(&trial.loaded, store, &mut digests) {
-            Ok(plan) => identities.push(identity(&plan.stages_of(&plan.experiments[0]))),
-            Err(error) => {
-                let message = format!("variant `{}`: {error}", trial.variant);
-                if !wrong.contains(&message) {
-                    wrong.push(message); // once for all seeds
-                }
-            }
-        }
-    }
-    digests.save();
-    all_or_nothing(&sweep.file, wrong)?;
-    Ok(identities)
-}
-
-/// Every figure of a run as `stage: figure`, by stage.
-fn figures(summary: &Summary) -> Vec<(String, f64)> {
-    let stages = summary.stages().iter();
-    stages
-        .flat_map(|stage| {
-            let figures = stage.figures.0.iter();
-            figures.map(|(name, value)| (format!("{}: {name}", stage.stage), *value))
-        })
-        .collect()
-}
-
-/// True if the other trials must not run either: the user asked to stop, or nobody reads any more.
-fn stops_everything(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let cancelled = matches!(cause.downcast_ref(), Some(Error::Cancelled));
-        let io = cause.downcast_ref::<std::io::Error>();
-        cancelled || io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }

@@ -3,7 +3,8 @@
 //! How a trial stands is in the record of its run.
 
 use super::file::{Constraint, Objective};
-use super::trials::Sweep;
+use super::halving::Dropped;
+use super::trials::{Sweep, Trial};
 use crate::store::write_whole;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,18 @@ pub struct SweepRecord {
     pub trials: Vec<TrialRecord>,
 }
 
+/// The record of `trial`, whose run will have this `identity`.
+pub fn trial_record(trial: &Trial, identity: String) -> TrialRecord {
+    TrialRecord {
+        run: trial.name().to_owned(),
+        variant: trial.variant.clone(),
+        seed: trial.loaded.experiment.seed,
+        identity,
+        settings: trial.settings.clone(),
+        dropped: None,
+    }
+}
+
 /// A trial of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialRecord {
@@ -51,21 +64,14 @@ pub struct TrialRecord {
     pub identity: String,
     /// The keys that it sets, and their values.
     pub settings: Map<String, Value>,
+    /// Where successive halving stopped it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
 }
 
 impl SweepRecord {
-    /// The record of `sweep`; `identities` are those of its trials, in order.
-    pub fn new(sweep: &Sweep, identities: &[String]) -> Self {
-        let trials = sweep.trials.iter().zip(identities);
-        let trials: Vec<TrialRecord> = trials
-            .map(|(trial, identity)| TrialRecord {
-                run: trial.name().to_owned(),
-                variant: trial.variant.clone(),
-                seed: trial.loaded.experiment.seed,
-                identity: identity.clone(),
-                settings: trial.settings.clone(),
-            })
-            .collect();
+    /// The record of `sweep`, which has these `trials`.
+    pub fn new(sweep: &Sweep, trials: Vec<TrialRecord>) -> Self {
         let mut axes: Vec<String> = Vec::new();
         for key in trials.iter().flat_map(|trial| trial.settings.keys()) {
             if !axes.contains(key) {

@@ -1,13 +1,17 @@
 //! The figures of a sweep: a row a trial as parquet, a row a variant as Markdown.
 
-use super::trials::{Sweep, Trial};
+use super::halving::Dropped;
+use super::record::{SweepRecord, TrialRecord};
+use super::standing::{Standing, TrialState};
+use super::trials::Sweep;
 use crate::config::nearest;
 use crate::report::{
     RegionVerdict, TERMINAL, is_bound, is_verdict, markdown_within, number, short_name, with_spread,
 };
 use crate::run::write_table;
-use crate::store::write_whole;
+use crate::store::{RunState, write_whole};
 use latent_align_stages::{Result, context};
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -22,86 +26,89 @@ const ASIDE: &str = "peak memory";
 pub struct Table {
     title: String,
     columns: Vec<String>,
+    /// Keys whose values are shown, since the names of the variants do not say them.
+    drawn: Vec<String>,
+    /// The metric by which variants were dropped.
+    metric: String,
     /// The variants in order, each with its number of trials.
     variants: Vec<(String, usize)>,
     /// A row a trial.
     pub rows: Vec<Row>,
+    /// Which variant is the best, in a sentence.
+    pub best: Option<String>,
     /// What came of the checks, a row each, as Markdown.
     pub checks: Option<String>,
 }
 
-/// A trial that ended.
+/// A trial and how it stands.
 pub struct Row {
-    variant: String,
-    seed: u64,
-    /// The name of the run.
-    pub run: String,
-    /// Its figures as `stage: figure`, or why it failed.
-    pub outcome: Result<Vec<(String, f64)>, String>,
-}
-
-impl Row {
-    /// The row of `trial`.
-    pub fn new(trial: &Trial, outcome: Result<Vec<(String, f64)>, String>) -> Self {
-        Self {
-            variant: trial.variant.clone(),
-            seed: trial.loaded.experiment.seed,
-            run: trial.name().to_owned(),
-            outcome,
-        }
-    }
-
-    fn figures(&self) -> &[(String, f64)] {
-        self.outcome.as_deref().unwrap_or_default()
-    }
-
-    fn get(&self, column: &str) -> Option<f64> {
-        let mut figures = self.figures().iter();
-        figures.find(|(name, _)| name == column).map(|f| f.1)
-    }
+    trial: TrialRecord,
+    standing: Standing,
 }
 
 impl Table {
-    /// The table of `sweep` before its first trial.
-    pub fn of(sweep: &Sweep) -> Self {
-        let variants = sweep.trials.chunk_by(|a, b| a.variant == b.variant);
+    /// The table of `sweep`, whose trials stand as `standings` say, in the order of `record`.
+    pub fn new(sweep: &Sweep, record: &SweepRecord, standings: Vec<Standing>) -> Self {
+        let variants = record.trials.chunk_by(|a, b| a.variant == b.variant);
         let variants = variants.map(|trials| (trials[0].variant.clone(), trials.len()));
+        let mut columns = sweep.columns.clone();
+        if let Some(objective) = &sweep.objective
+            && !columns.is_empty()
+            && !columns.contains(&objective.figure)
+        {
+            columns.push(objective.figure.clone());
+        }
+        let rows = record.trials.iter().cloned().zip(standings);
         Self {
             title: sweep.name.clone(),
-            columns: sweep.columns.clone(),
+            columns,
+            drawn: sweep.drawn.clone(),
+            metric: (sweep.halving.iter())
+                .map(|h| h.budget.metric.clone())
+                .collect(),
             variants: variants.collect(),
-            rows: Vec::new(),
+            rows: rows
+                .map(|(trial, standing)| Row { trial, standing })
+                .collect(),
+            best: None,
             checks: None,
         }
     }
 
+    /// The names of the variants.
+    pub fn variants(&self) -> impl Iterator<Item = &str> {
+        self.variants.iter().map(|v| v.0.as_str())
+    }
+
     /// The mean of `column` over the seeds of `variant`.
     pub fn mean(&self, variant: &str, column: &str) -> Option<f64> {
-        let trials = self.rows.iter().filter(|row| row.variant == variant);
+        let trials = self.rows.iter().filter(|row| row.trial.variant == variant);
         let values: Vec<f64> = trials.filter_map(|row| row.get(column)).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
-    /// The table of variants, and that of the checks where there are any.
+    /// The table of variants, the best of them, and the table of the checks where there are any.
     pub fn whole(&self) -> String {
+        let best = self.best.iter().map(|best| format!("\n{best}\n"));
         let checks = self.checks.iter().map(|table| format!("\n{table}"));
-        std::iter::once(self.markdown()).chain(checks).collect()
+        let table = std::iter::once(self.markdown());
+        table.chain(best).chain(checks).collect()
     }
 
-    /// One line for each wanted column that the first finished trial has no figure for, with the
-    /// nearest that it has.
+    /// One line for each wanted column that a finished trial has no figure for, with the nearest that it
+    /// has.
     pub fn unknown_columns(&self) -> Vec<String> {
-        let Some(row) = self.rows.iter().find(|row| row.outcome.is_ok()) else {
+        let Some(row) = self.rows.iter().find(|row| row.standing.is_finished()) else {
             return Vec::new();
         };
         let unknown = self.columns.iter().filter(|c| row.get(c).is_none());
         let told = unknown.map(|column| {
-            let names = row.figures().iter().map(|f| &f.0);
+            let names = row.standing.figures.iter().map(|f| &f.0);
             let nearest = nearest(column, names);
             let nearest = nearest.map_or(String::new(), |n| format!("; the nearest is `{n}`"));
             format!(
                 "warning: columns: {} has no figure `{column}`{nearest}",
-                row.run
+                row.trial.run
             )
         });
         told.collect()
@@ -115,16 +122,21 @@ impl Table {
     }
 
     /// One row a variant (one column, where rows are wider than a terminal): mean and standard deviation
-    /// over seeds. Below it, what failed.
+    /// over seeds. Below it, what failed and what was dropped.
     pub fn markdown(&self) -> String {
         let columns = self.shown_columns();
         let header = ["variant", "trials"].map(str::to_owned).into_iter();
+        let drawn = self.drawn.iter().cloned();
         let names = columns.iter().map(|c| short_name(c).to_owned());
-        let mut rows = vec![header.chain(names).collect()];
+        let mut rows = vec![header.chain(drawn).chain(names).collect()];
         for (variant, count) in &self.variants {
-            let trials = self.rows.iter().filter(|row| row.variant == *variant);
+            let trials = self.rows.iter().filter(|row| row.trial.variant == *variant);
             let trials: Vec<&Row> = trials.collect();
             let mut row = vec![variant.clone(), progress(&trials, *count)];
+            for key in &self.drawn {
+                let value = trials.first().and_then(|t| t.trial.settings.get(key));
+                row.push(value.map_or(String::new(), setting));
+            }
             for column in &columns {
                 let values: Vec<f64> = trials.iter().filter_map(|t| t.get(column)).collect();
                 row.push(cell(column, &values));
@@ -132,18 +144,29 @@ impl Table {
             rows.push(row);
         }
         let mut out = markdown_within(&rows, TERMINAL);
-        for row in &self.rows {
-            if let Err(why) = &row.outcome {
-                let lead = if out.ends_with("|\n") { "\n" } else { "" };
-                let _ = writeln!(
-                    out,
-                    "{lead}- {} failed: {}",
-                    row.run,
-                    why.replace('\n', " ")
-                );
-            }
+        let failures = self.rows.iter().filter(|row| row.standing.is_failed());
+        let failures = failures.map(|row| {
+            let why = row.standing.failure.as_deref().unwrap_or("no reason known");
+            format!("- {} failed: {}", row.trial.run, why.replace('\n', " "))
+        });
+        let first = self
+            .rows
+            .chunk_by(|a, b| a.trial.variant == b.trial.variant);
+        let dropped = first.filter_map(|rows| self.dropped(&rows[0].trial));
+        for (i, line) in failures.chain(dropped).enumerate() {
+            let lead = if i == 0 { "\n" } else { "" };
+            let _ = writeln!(out, "{lead}{line}");
         }
         out
+    }
+
+    /// A line on where a variant was dropped, if it was.
+    fn dropped(&self, trial: &TrialRecord) -> Option<String> {
+        let Dropped { rung, value } = trial.dropped.as_ref()?;
+        let value = value.map_or("failed".into(), |v| {
+            format!("{} {}", self.metric, number(v))
+        });
+        Some(format!("- {} dropped at {rung}: {value}", trial.variant))
     }
 
     /// The columns asked for, or the figures of the last stage of any trial.
@@ -154,8 +177,8 @@ impl Table {
         let mut columns: Vec<String> = Vec::new();
         for row in &self.rows {
             let stage = |name: &str| name.split_once(": ").map(|s| s.0.to_owned());
-            let last = row.figures().last().and_then(|f| stage(&f.0));
-            for (name, _) in row.figures() {
+            let last = row.standing.figures.last().and_then(|f| stage(&f.0));
+            for (name, _) in &row.standing.figures {
                 let aside = is_bound(name) || name.contains(ASIDE);
                 if stage(name) == last && !aside && !columns.contains(name) {
                     columns.push(name.clone());
@@ -165,28 +188,48 @@ impl Table {
         columns
     }
 
-    /// One row a trial, every figure a column.
+    /// One row a trial; every key that is set and every figure is a column.
     fn trials(&self) -> context::Table {
+        let mut keys: Vec<&String> = Vec::new();
         let mut names: Vec<&String> = Vec::new();
-        for (name, _) in self.rows.iter().flat_map(Row::figures) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
+        for row in &self.rows {
+            let settings = row.trial.settings.keys();
+            keys.extend(settings.filter(|k| !keys.contains(k)).collect::<Vec<_>>());
+            let figures = row.standing.figures.iter().map(|f| &f.0);
+            names.extend(figures.filter(|n| !names.contains(n)).collect::<Vec<_>>());
         }
-        let text = |of: fn(&Row) -> &str| self.rows.iter().map(|r| of(r).to_owned()).collect();
-        let seeds = self
-            .rows
-            .iter()
-            .map(|r| i64::try_from(r.seed).unwrap_or(i64::MAX));
+        let text =
+            |of: &dyn Fn(&Row) -> String| -> Vec<String> { self.rows.iter().map(of).collect() };
+        let seeds = self.rows.iter().map(|r| r.trial.seed);
+        let seeds = seeds.map(|seed| i64::try_from(seed).unwrap_or(i64::MAX));
         let mut table = context::Table::default();
         table
-            .text("variant", text(|r| &r.variant))
+            .text("variant", text(&|r| r.trial.variant.clone()))
             .int("seed", seeds.collect())
-            .text("run", text(|r| &r.run))
+            .text("run", text(&|r| r.trial.run.clone()))
+            .text("state", text(&|r| r.standing.state.word().to_owned()))
             .text(
                 "failure",
-                text(|r| r.outcome.as_ref().err().map_or("", |e| e)),
+                text(&|r| r.standing.failure.clone().unwrap_or_default()),
             );
+        for key in keys {
+            let values: Vec<Option<&Value>> = (self.rows.iter())
+                .map(|r| r.trial.settings.get(key))
+                .collect();
+            let numbers: Option<Vec<f64>> = (values.iter())
+                .map(|v| v.map_or(Some(f64::NAN), Value::as_f64))
+                .collect();
+            match numbers {
+                Some(numbers) => table.float(key, numbers),
+                None => table.text(
+                    key,
+                    values
+                        .iter()
+                        .map(|v| v.map_or(String::new(), setting))
+                        .collect(),
+                ),
+            };
+        }
         for name in names {
             let values = self.rows.iter().map(|r| r.get(name).unwrap_or(f64::NAN));
             table.float(name, values.collect());
@@ -195,18 +238,45 @@ impl Table {
     }
 }
 
+impl Row {
+    fn get(&self, column: &str) -> Option<f64> {
+        self.standing.figure(column)
+    }
+}
+
+/// A value as it is written in a file, a text without its quotes.
+fn setting(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// How many of a variant's trials there are, such as `3` or `1 of 3, 1 failed`.
 fn progress(trials: &[&Row], count: usize) -> String {
-    let failed = trials.iter().filter(|t| t.outcome.is_err()).count();
-    let done = trials.len() - failed;
+    let is = |state| move |row: &&&Row| row.standing.state == state;
+    if trials
+        .iter()
+        .any(|row| row.standing.state == TrialState::Dropped)
+    {
+        return "dropped".into();
+    }
+    let failed = trials.iter().filter(|row| row.standing.is_failed()).count();
+    let running = TrialState::Run(RunState::Running);
+    let running = trials.iter().filter(is(running)).count();
+    let done = trials
+        .iter()
+        .filter(|row| row.standing.is_finished())
+        .count();
     if done == count {
         return count.to_string();
     }
-    let done = format!("{done} of {count}");
-    match failed {
-        0 => done,
-        _ => format!("{done}, {failed} failed"),
+    let mut text = format!("{done} of {count}");
+    for (number, word) in [(failed, "failed"), (running, "running")] {
+        if number > 0 {
+            let _ = write!(text, ", {number} {word}");
+        }
     }
+    text
 }
 
 fn cell(column: &str, values: &[f64]) -> String {
@@ -257,11 +327,25 @@ mod tests {
                 ),
             ]
         };
+        let standing = match outcome {
+            Ok(x) => Standing {
+                state: TrialState::Run(RunState::Finished),
+                figures: figures(x),
+                ..Standing::waiting()
+            },
+            Err(why) => Standing::failed(why.to_owned()),
+        };
+        let settings = serde_json::json!({"a.weight": 0.5, "a.kind": "kl"});
         Row {
-            variant: variant.into(),
-            seed,
-            run: format!("s.{variant}.seed{seed}"),
-            outcome: outcome.map(figures).map_err(str::to_owned),
+            trial: TrialRecord {
+                run: format!("s.{variant}.seed{seed}"),
+                variant: variant.into(),
+                seed,
+                identity: String::new(),
+                settings: settings.as_object().unwrap().clone(),
+                dropped: None,
+            },
+            standing,
         }
     }
 
@@ -269,7 +353,10 @@ mod tests {
         Table {
             title: "s".into(),
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            drawn: Vec::new(),
+            metric: "loss".into(),
             variants: vec![("a".into(), 2), ("b".into(), 2)],
+            best: None,
             checks: None,
             rows: vec![
                 row("a", 0, Ok(2.0)),
@@ -278,6 +365,31 @@ mod tests {
                 row("b", 1, Err("no\nmemory")),
             ],
         }
+    }
+
+    #[test]
+    fn what_was_drawn_and_what_was_dropped_is_told() {
+        let mut table = table(&["estimate-nll: grid: NLL"]);
+        table.drawn = vec!["a.weight".into()];
+        for row in &mut table.rows[2..] {
+            row.trial.dropped = Some(Dropped {
+                rung: 10,
+                value: Some(0.25),
+            });
+            row.standing = Standing {
+                state: TrialState::Dropped,
+                ..Standing::waiting()
+            };
+        }
+        let expected = "\
+| variant | trials  | a.weight | estimate-nll: grid: NLL |
+|---------|---------|----------|-------------------------|
+| a       | 2       | 0.5      | 2.50 ± 0.71             |
+| b       | dropped | 0.5      |                         |
+
+- b dropped at 10: loss 0.25000
+";
+        assert_eq!(table.markdown(), expected);
     }
 
     #[test]
@@ -309,10 +421,19 @@ mod tests {
         let trials = table(&[]).trials();
         let names: Vec<&str> = trials.columns.iter().map(|c| c.0.as_str()).collect();
         assert_eq!(
-            &names[..5],
-            ["variant", "seed", "run", "failure", "pretrain-flow: loss"]
+            &names[..8],
+            [
+                "variant",
+                "seed",
+                "run",
+                "state",
+                "failure",
+                "a.weight",
+                "a.kind",
+                "pretrain-flow: loss"
+            ]
         );
-        let context::Column::Float(losses) = &trials.columns[4].1 else {
+        let context::Column::Float(losses) = &trials.columns[7].1 else {
             panic!()
         };
         assert!(losses[3].is_nan());

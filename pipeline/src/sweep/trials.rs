@@ -1,12 +1,12 @@
 //! From a sweep's file to its trials, each a checked experiment.
 
-use super::checks;
-use super::file::{Check, Constraint, Objective, Settings, SweepFile, Variant};
-use crate::config::{self, Assignment, Loaded, NAME, Overrides, all_or_nothing, is_name};
-use latent_align_stages::problems::Problems;
+use super::file::{Check, Constraint, Objective, Slurm, SweepFile};
+use super::halving::{Halving, shortened};
+use super::problems;
+use super::variants::{self, Point};
+use crate::config::{self, Assignment, Loaded, Overrides, all_or_nothing};
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A sweep ready to run.
@@ -18,18 +18,24 @@ pub struct Sweep {
     pub file: PathBuf,
     /// Variant by variant, the seeds of each together.
     pub trials: Vec<Trial>,
+    /// The keys that are drawn at random.
+    pub drawn: Vec<String>,
     /// The figures to tabulate, as `stage: figure`; none for those of the last stage.
     pub columns: Vec<String>,
-    /// What is sought among the trials.
+    /// What is sought among the variants.
     pub objective: Option<Objective>,
-    /// What the figures of a trial must be for it to count.
+    /// What the figures of a variant must be for it to count.
     pub constraints: Vec<Constraint>,
+    /// What stops variants early.
+    pub halving: Option<Halving>,
+    /// How trials are submitted to Slurm.
+    pub slurm: Slurm,
     /// What the figures must be.
     pub checks: Vec<Check>,
 }
 
 /// One variant with one seed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Trial {
     /// The variant's name.
     pub variant: String,
@@ -53,121 +59,98 @@ impl Trial {
 /// that is wrong at once.
 pub fn load(file: &Path, overrides: &Overrides) -> Result<Sweep> {
     let written: SweepFile = config::read(file)?;
-    let problems = problems(&written);
-    all_or_nothing(file, problems.messages().to_vec())?;
+    all_or_nothing(file, problems::of_axes(&written))?;
     if let Some(taken) = overrides.set.iter().find(|a| is_taken(a.key())) {
         return Err(Error::input(taken_message(taken)));
     }
+    let points = variants::all(&written, file);
+    all_or_nothing(file, problems::of_variants(&written, &points))?;
     let mut trials = Vec::new();
+    let mut rungs = vec![Vec::new(); written.budget.iter().map(|b| b.rungs.len()).sum()];
     let mut wrong = Vec::new();
-    for variant in &written.list {
-        match experiment(file, &written, variant, overrides) {
-            Ok(loaded) => trials.extend(written.seeds.iter().map(|seed| {
-                let mut loaded = loaded.clone();
-                loaded.experiment.name = trial_name(&written.name, &variant.name, *seed);
-                loaded.experiment.seed = *seed;
-                Trial {
-                    variant: variant.name.clone(),
-                    settings: variant.set.values(),
-                    loaded,
+    for point in &points {
+        match trials_of(point, &written, file, overrides) {
+            Ok((whole, shortened)) => {
+                trials.extend(whole);
+                for (rung, trials) in rungs.iter_mut().zip(shortened) {
+                    rung.extend(trials);
                 }
-            })),
-            Err(error) => wrong.push(format!("variant `{}`: {error}", variant.name)),
+            }
+            Err(error) => wrong.push(format!("variant `{}`: {error}", point.name)),
         }
     }
     all_or_nothing(file, wrong)?;
+    let random = written.random.into_iter().flat_map(|r| r.axes.0);
     Ok(Sweep {
         name: written.name,
         file: file.to_owned(),
         trials,
+        drawn: random.map(|axis| axis.0).collect(),
         columns: written.columns,
         objective: written.objective,
         constraints: written.constraints,
+        halving: written.budget.map(|budget| Halving { budget, rungs }),
+        slurm: written.slurm,
         checks: written.checks,
     })
 }
 
-fn problems(written: &SweepFile) -> Problems {
-    let mut problems = Problems::new();
-    let p = &mut problems;
-    p.require(is_name(&written.name), "name", &written.name, NAME);
-    p.require(
-        !written.list.is_empty(),
-        "list",
-        "nothing",
-        "at least one variant, such as `- {name: base}`",
-    );
-    p.require(
-        !written.seeds.is_empty(),
-        "seeds",
-        "nothing",
-        "at least one seed",
-    );
-    let mut seeds = BTreeSet::new();
-    for seed in &written.seeds {
-        p.require(
-            seeds.insert(seed),
-            "seeds",
-            format!("{seed} twice"),
-            "each seed once",
-        );
-    }
-    checks::check(written, p);
-    let longest = written.seeds.iter().max().copied().unwrap_or(0);
-    let mut names = BTreeSet::new();
-    for (number, variant) in written.list.iter().enumerate() {
-        let key = format!("list.{number}.name");
-        let name = trial_name(&written.name, &variant.name, longest);
-        p.require(is_name(&variant.name), &key, &variant.name, NAME);
-        p.require(
-            names.insert(&variant.name),
-            &key,
-            format!("{} again", variant.name),
-            "a name that no other variant has",
-        );
-        p.require(
-            name.len() <= 64,
-            &key,
-            format!("the run name {name}"),
-            "at most 64 characters; shorten the sweep's name or the variant's",
-        );
-    }
-    problems
-}
-
-fn trial_name(sweep: &str, variant: &str, seed: u64) -> String {
-    format!("{sweep}.{variant}.seed{seed}")
-}
-
-/// The experiment of `variant`, under the name and with the seed of its base.
-fn experiment(
-    file: &Path,
+/// The trials of a variant: in full, and on each rung.
+fn trials_of(
+    point: &Point,
     written: &SweepFile,
-    variant: &Variant,
+    file: &Path,
     overrides: &Overrides,
+) -> Result<(Vec<Trial>, Vec<Vec<Trial>>)> {
+    let loaded = experiment(point, file, overrides, Vec::new())?;
+    let mut rungs = Vec::new();
+    if let Some(budget) = &written.budget {
+        for rung in &budget.rungs {
+            let set = shortened(budget, *rung, &loaded.experiment)?;
+            let loaded = experiment(point, file, overrides, set)?;
+            rungs.push(with_seeds(point, written, &loaded, &format!(".rung{rung}")));
+        }
+    }
+    Ok((with_seeds(point, written, &loaded, ""), rungs))
+}
+
+/// The experiment of a variant, under the name and with the seed of its base; `last` is set last.
+fn experiment(
+    point: &Point,
+    file: &Path,
+    overrides: &Overrides,
+    last: Vec<Assignment>,
 ) -> Result<Loaded> {
-    let base = variant.base.as_ref().unwrap_or(&written.base);
-    let mut set = assignments(&variant.set, file);
+    let mut set = point.set.clone();
     if let Some(taken) = set.iter().find(|a| is_taken(a.key())) {
         return Err(Error::input(taken_message(taken)));
     }
     set.extend(overrides.set.iter().cloned());
+    set.extend(last);
     let overrides = Overrides {
         set,
         device: overrides.device.clone(),
     };
-    config::load(&config::beside(file, base), &overrides)
+    config::load(&config::beside(file, &point.base), &overrides)
 }
 
-fn assignments(settings: &Settings, file: &Path) -> Vec<Assignment> {
-    let settings = settings.0.iter();
-    settings
-        .map(|(key, value)| {
-            let (line, column) = (value.referenced.line(), value.referenced.column());
-            let place = format!("{}:{line}:{column}", file.display());
-            Assignment::new(key, value.value.clone(), place)
-        })
-        .collect()
+fn with_seeds(point: &Point, written: &SweepFile, loaded: &Loaded, end: &str) -> Vec<Trial> {
+    let trial = |seed: &u64| {
+        let mut loaded = loaded.clone();
+        loaded.experiment.name = run_name(&written.name, &point.name, *seed) + end;
+        loaded.experiment.seed = *seed;
+        Trial {
+            variant: point.name.clone(),
+            settings: point.settings.clone(),
+            loaded,
+        }
+    };
+    written.seeds.iter().map(trial).collect()
+}
+
+/// The name of the run of a variant with a seed.
+pub fn run_name(sweep: &str, variant: &str, seed: u64) -> String {
+    format!("{sweep}.{variant}.seed{seed}")
 }
 
 /// True for keys that every trial has a value of its own for.
@@ -192,10 +175,9 @@ mod tests {
 
     #[test]
     fn the_sweeps_of_this_repository_are_right() {
-        let folder =
-            PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../configs/sweeps");
+        let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap());
         let mut count = 0;
-        for entry in folder.read_dir().unwrap() {
+        for entry in root.join("../configs/sweeps").read_dir().unwrap() {
             let sweep = load(&entry.unwrap().path(), &Overrides::default()).unwrap();
             assert!(!sweep.trials.is_empty());
             count += 1;

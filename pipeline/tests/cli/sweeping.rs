@@ -22,6 +22,11 @@ fn with_sweep(text: &str) -> Project {
     project
 }
 
+fn table(project: &Project) -> String {
+    let file = project.path("artifacts/sweeps/remedies/table.md");
+    std::fs::read_to_string(file).unwrap_or_default()
+}
+
 fn counts(project: &Project) -> [usize; 3] {
     ["pretrain-flow", "train-autoencoder", "estimate-nll"]
         .map(|stage| project.entries(&format!("artifacts/{stage}")).len())
@@ -34,7 +39,9 @@ fn variants_and_seeds_become_a_table_and_are_computed_once() {
     first.expect(
         0,
         &[
-            "trial 4 of 4: remedies.free.seed1",
+            "0 of 4 trials are finished already, 4 to run, 1 at a time",
+            "remedies.free.seed1 finished in ",
+            "(4 of 4)",
             "| variant | trials | train-autoencoder: held-out mean squared error |",
             "| aligned | 2      | ",
             "| free    | 2      | ",
@@ -77,12 +84,7 @@ fn variants_and_seeds_become_a_table_and_are_computed_once() {
     }
 
     let second = project.run(&["sweep", "remedies.yaml"]);
-    second.expect(0, &[]);
-    assert_eq!(
-        second.stdout.matches("Nothing to do").count(),
-        4,
-        "{second}"
-    );
+    second.expect(0, &["4 of 4 trials are finished already, 0 to run"]);
     assert_eq!(counts(&project), [2, 4, 4]);
     let end = |text: &str| text[text.find("# remedies\n").unwrap()..].to_owned();
     assert_eq!(end(&first.stdout), end(&second.stdout));
@@ -232,16 +234,18 @@ fn a_signal_stops_the_whole_sweep_and_keeps_what_is_finished() {
     let folder = project.path("artifacts/train-autoencoder");
     wait_until("third trial", || {
         assert_eq!(child.try_wait().unwrap(), None, "the sweep ended");
-        let third = project.path("artifacts/sweeps/remedies/table.md");
-        let rows = std::fs::read_to_string(third).unwrap_or_default();
         let training = starting_with(&folder, ".tmp-").map(|t| t.join("metrics.parquet"));
-        rows.contains("| aligned | 2 ") && training.is_some_and(|t| t.exists())
+        table(&project).contains("| aligned | 2 ") && training.is_some_and(|t| t.exists())
     });
     signal(&child, "INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    let table = std::fs::read_to_string(project.path("artifacts/sweeps/remedies/table.md"));
-    assert!(table.unwrap().contains("| long    | 0 of 2 |"));
+    assert!(table(&project).contains("| long    | 0 of 2 |"));
+    // The trial was asked to stop, and its process is gone.
+    let record =
+        std::fs::read_to_string(project.path("artifacts/runs/remedies.long.seed0/run.json"));
+    assert!(record.unwrap().contains("\"state\": \"stopped\""));
+    assert_eq!(starting_with(&folder, ".tmp-"), None);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("sweep remedies.yaml"), "{said}");
 }

@@ -26,7 +26,7 @@ enum Command {
 /// Scans or generates.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let signals = Signals::listen()?;
-    let monitor = StageMonitor::new(console, &signals, "features", None);
+    let monitor = StageMonitor::new(console, &signals, "features", None, None);
     let done = match &arguments.command {
         Command::Scan(scan) => scan::page(scan, &monitor),
         Command::Generate(generate) => generate::write(generate),

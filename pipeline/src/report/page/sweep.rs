@@ -5,8 +5,11 @@ use super::shell::{self, Section};
 use super::warnings::listed;
 use crate::report::plots::{escaped, sweeps};
 use crate::report::trials::{ERROR, NLL, TrialRow, Trials, told};
-use crate::report::{RegionVerdict, brief, duration, is_verdict, short_name, shown, with_spread};
+use crate::report::{
+    RegionVerdict, brief, duration, is_verdict, number, short_name, shown, with_spread,
+};
 use crate::store::RunState;
+use crate::sweep::TrialState;
 use std::fmt::Write as _;
 
 /// The page of `trials`.
@@ -59,12 +62,12 @@ fn header(trials: &Trials, on_front: &[usize]) -> Html {
         escaped(&reasons)
     );
     out.push_str(&html::cards(&cards(trials, on_front)).0);
-    let troubled = trials.rows.iter().filter(|row| row.trouble.is_some());
+    let troubled = trials.rows.iter().filter(|row| row.standing.is_failed());
     let troubled: Vec<&str> = troubled.map(|row| row.trial.run.as_str()).collect();
     if !troubled.is_empty() {
         let about = match troubled.len() {
-            1 => "1 trial has no whole result".to_owned(),
-            many => format!("{many} trials have no whole result"),
+            1 => "1 trial failed".to_owned(),
+            many => format!("{many} trials failed"),
         };
         let named = troubled.join(", ");
         out.push_str(&listed(&[(about, &named)]).0);
@@ -74,24 +77,23 @@ fn header(trials: &Trials, on_front: &[usize]) -> Html {
 
 /// How far the sweep is, and how far apart its trials are.
 fn cards(trials: &Trials, on_front: &[usize]) -> Vec<Card> {
-    let count = |state: Option<RunState>| trials.rows.iter().filter(|r| r.state == state).count();
-    let states = [
-        Some(RunState::Running),
-        Some(RunState::Stopped),
-        Some(RunState::Interrupted),
-        Some(RunState::Failed),
-        None,
-    ];
-    let others = states.map(|state| (state.map_or("not run", RunState::word), count(state)));
-    let others = others.iter().filter(|(_, count)| *count > 0);
-    let others: Vec<String> = others
+    let finished = trials.rows.iter().filter(|r| r.standing.is_finished());
+    let finished = finished.count();
+    let mut others: Vec<(&str, usize)> = Vec::new();
+    for row in trials.rows.iter().filter(|r| !r.standing.is_finished()) {
+        let word = row.standing.state.word();
+        match others.iter_mut().find(|other| other.0 == word) {
+            Some(other) => other.1 += 1,
+            None => others.push((word, 1)),
+        }
+    }
+    let told: Vec<String> = (others.iter())
         .map(|(word, count)| format!("{count} {word}"))
         .collect();
     let (detail, grade) = match others.is_empty() {
         true => ("none is missing".to_owned(), Grade::Good),
-        false => (others.join(", "), Grade::Fair),
+        false => (told.join(", "), Grade::Fair),
     };
-    let finished = count(Some(RunState::Finished));
     let mut cards = vec![Card {
         name: "Trials finished",
         value: format!("{finished} of {}", trials.rows.len()),
@@ -119,7 +121,7 @@ fn cards(trials: &Trials, on_front: &[usize]) -> Vec<Card> {
             grade: Grade::Plain,
         });
     }
-    let seconds: f64 = trials.rows.iter().filter_map(|r| r.seconds).sum();
+    let seconds: f64 = trials.rows.iter().filter_map(|r| r.standing.seconds).sum();
     cards.push(Card {
         name: "Time of all runs",
         value: duration(seconds),
@@ -141,25 +143,28 @@ fn best(trials: &Trials) -> (Grade, String, String) {
         );
     };
     let aim = short_name(&objective.figure);
-    let Some(row) = trials.best() else {
-        let reasons = match trials
-            .rows
-            .iter()
-            .any(|r| r.figure(&objective.figure).is_some())
-        {
-            true => "No trial meets the constraints.".to_owned(),
+    let Some((variant, value)) = trials.best() else {
+        let measured = |row: &TrialRow| row.figure(&objective.figure).is_some();
+        let reasons = match trials.rows.iter().any(measured) {
+            true => "No variant meets the constraints.".to_owned(),
             false => format!("No trial has the figure `{aim}` yet."),
         };
         return (Grade::Fair, "Nothing is best yet".into(), reasons);
     };
-    let value = row.figure(&objective.figure).map_or(String::new(), brief);
-    let settings = trials.record.axes.iter().zip(&row.values);
+    let rows = trials.of_variant(variant);
+    let settings = rows.first().into_iter().flat_map(|row| &row.values);
+    let settings = trials.record.axes.iter().zip(settings);
     let settings: Vec<String> = settings
         .map(|(axis, value)| format!("{axis} = {}", told(value.as_ref())))
         .collect();
-    let verdict = format!("{} is best", row.short_name(&trials.record.name));
-    let mut reasons = format!("{aim} {value}; {}.", settings.join(", "));
-    if row.has_gathered() {
+    let verdict = format!("{variant} is best");
+    let over = match rows.len() {
+        1 => "",
+        _ => ", mean over seeds",
+    };
+    let mut reasons = format!("{aim}{over}: {}; {}.", brief(value), settings.join(", "));
+    let mut finished = rows.iter().filter(|row| row.standing.is_finished());
+    if finished.all(|row| row.has_gathered()) {
         reasons.push_str(
             " But its latents are likelier than the features by more than two standard errors: they have \
              gathered on modes of the target. Constrain the coverage or the NLL gap.",
@@ -217,7 +222,7 @@ fn variants(trials: &Trials) -> Html {
     for variant in trials.variants() {
         let rows = trials.rows.iter().filter(|r| r.trial.variant == variant);
         let rows: Vec<&TrialRow> = rows.collect();
-        let done = rows.iter().filter(|r| r.state == Some(RunState::Finished));
+        let done = rows.iter().filter(|r| r.standing.is_finished());
         let done = done.count();
         let mut cells = vec![
             Cell::text(variant),
@@ -289,7 +294,8 @@ fn all(trials: &Trials, on_front: &[usize]) -> Html {
         }
         cells.push(Cell::text(if on_front.contains(&i) { "yes" } else { "" }));
         cells.push(
-            row.seconds
+            row.standing
+                .seconds
                 .map_or_else(Cell::none, |s| Cell::shown(s, &duration(s))),
         );
         table.rows.push(cells);
@@ -307,29 +313,44 @@ fn link(row: &TrialRow) -> Cell {
 }
 
 fn standing(row: &TrialRow) -> Html {
-    let grade = match row.state {
-        Some(RunState::Finished) if row.trouble.is_none() => Grade::Good,
-        Some(RunState::Finished | RunState::Failed | RunState::Interrupted) => Grade::Bad,
-        Some(RunState::Stopped) => Grade::Fair,
-        Some(RunState::Running) | None => Grade::Plain,
+    let state = row.standing.state;
+    let grade = match state {
+        TrialState::Run(RunState::Finished) => Grade::Good,
+        TrialState::Run(RunState::Failed | RunState::Interrupted) => Grade::Bad,
+        TrialState::Run(RunState::Stopped) | TrialState::Dropped => Grade::Fair,
+        TrialState::Run(RunState::Running) | TrialState::Waiting => Grade::Plain,
     };
-    chip(row.standing(), grade)
+    chip(state.word(), grade)
 }
 
 /// The trials that brought nothing, and why.
 fn unfinished(trials: &Trials) -> Html {
     let mut table = Table::new("Trials without a result", &["trial", "state", "why"]);
-    let without = |row: &&TrialRow| row.state != Some(RunState::Finished) || row.trouble.is_some();
-    for row in trials.rows.iter().filter(without) {
-        let why = row.trouble.as_deref().unwrap_or(match row.state {
-            None => "it was not run with the configuration that it has now",
-            Some(RunState::Running) => "it is going on",
-            Some(RunState::Stopped) => "it was stopped; run the sweep again to go on",
-            Some(_) => "its process ended without a word; run the sweep again to go on",
-        });
-        table
-            .rows
-            .push(vec![link(row), Cell::of(standing(row)), Cell::text(why)]);
+    for row in trials.rows.iter().filter(|r| !r.standing.is_finished()) {
+        let why = match (
+            &row.standing.failure,
+            row.standing.state,
+            &row.trial.dropped,
+        ) {
+            (Some(why), ..) => why.clone(),
+            (_, _, Some(dropped)) => {
+                let value = dropped
+                    .value
+                    .map_or("failed".to_owned(), |v| format!("was {}", number(v)));
+                let rung = dropped.rung;
+                format!("successive halving stopped it at rung {rung}, where its metric {value}")
+            }
+            (_, TrialState::Run(RunState::Running), _) => "it is going on".into(),
+            (_, TrialState::Run(RunState::Stopped), _) => {
+                "it was stopped; run the sweep again to go on".into()
+            }
+            (_, TrialState::Waiting, _) => {
+                "it was not run as it is now, or an artifact of it is gone".into()
+            }
+            _ => "its process ended without a word; run the sweep again to go on".into(),
+        };
+        let cells = [link(row), Cell::of(standing(row)), Cell::text(why)];
+        table.rows.push(cells.into());
     }
     table.html()
 }

@@ -1,0 +1,105 @@
+//! Trials that run together: what each computes, and which of them are finished.
+
+use super::folder::SweepFolder;
+use super::record::{TrialRecord, trial_record};
+use super::schedule::Needs;
+use super::standing::Standing;
+use super::trials::Trial;
+use crate::config::all_or_nothing;
+use crate::plan::{self, Plan};
+use crate::store::{Digests, Stage, Store, identity};
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Trials of one sweep, or of one rung of it.
+pub struct Batch<'a> {
+    /// The trials.
+    pub trials: Vec<&'a Trial>,
+    /// What each is, in the same order.
+    pub records: Vec<TrialRecord>,
+    /// What each must still compute.
+    pub needs: Vec<Needs>,
+    /// How each stood before.
+    pub before: Vec<Standing>,
+    /// The stage of each artifact that must be computed.
+    stages: BTreeMap<String, Stage>,
+}
+
+impl<'a> Batch<'a> {
+    /// Plans every trial, so that missing inputs and wrong references surface before anything is trained.
+    ///
+    /// # Errors
+    /// Wrong input, all of it at once; `file` is that of the sweep.
+    pub fn plan(
+        trials: impl IntoIterator<Item = &'a Trial>,
+        store: &Store,
+        file: &Path,
+    ) -> Result<Self> {
+        let mut digests = Digests::of_store(store.root());
+        let mut batch = Self {
+            trials: Vec::new(),
+            records: Vec::new(),
+            needs: Vec::new(),
+            before: Vec::new(),
+            stages: BTreeMap::new(),
+        };
+        let mut wrong: Vec<String> = Vec::new();
+        for trial in trials {
+            match plan::make(&trial.loaded, store, &mut digests) {
+                Ok(plan) => batch.add(trial, &plan, store),
+                Err(error) => {
+                    let message = format!("variant `{}`: {error}", trial.variant);
+                    if !wrong.contains(&message) {
+                        wrong.push(message); // once for all seeds
+                    }
+                }
+            }
+        }
+        digests.save();
+        all_or_nothing(file, wrong)?;
+        Ok(batch)
+    }
+
+    fn add(&mut self, trial: &'a Trial, plan: &Plan, store: &Store) {
+        let record = trial_record(trial, identity(&plan.experiments[0].stages));
+        let mut needs = Needs::new();
+        for node in plan.to_run() {
+            let reads = node.key.upstream.iter().map(|u| u.fingerprint.clone());
+            needs.push((node.fingerprint.clone(), reads.collect()));
+            self.stages.insert(node.fingerprint.clone(), node.key.stage);
+        }
+        self.before.push(Standing::of(&record, store));
+        self.trials.push(trial);
+        self.records.push(record);
+        self.needs.push(needs);
+    }
+
+    /// The numbers of the trials that are not finished.
+    pub fn to_run(&self) -> Vec<usize> {
+        let all = 0..self.trials.len();
+        all.filter(|i| !self.needs[*i].is_empty() || !self.before[*i].is_finished())
+            .collect()
+    }
+
+    /// How a trial stands now.
+    pub fn standing(&self, trial: usize, store: &Store) -> Standing {
+        Standing::of(&self.records[trial], store)
+    }
+
+    /// The name of the stage of an artifact that must be computed.
+    pub fn stage_of(&self, fingerprint: &str) -> &'static str {
+        let found = self.stages.get(fingerprint);
+        found.map_or("artifact", |stage| stage.name())
+    }
+
+    /// Writes the configuration of every trial that is to be run, and makes room for it.
+    pub fn prepare(&self, folder: &SweepFolder) -> Result<()> {
+        for trial in self.to_run() {
+            let name = self.trials[trial].name();
+            folder.keep_earlier(name, &self.records[trial].identity)?;
+            folder.write_trial(self.trials[trial])?;
+        }
+        Ok(())
+    }
+}

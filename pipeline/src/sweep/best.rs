@@ -1,0 +1,52 @@
+//! Which variant is the best: by the objective, among those that meet the constraints.
+
+use super::file::{Constraint, Direction, Objective};
+use super::table::Table;
+use crate::report::{number, short_name};
+
+/// A sentence on the best variant; none without one.
+pub fn best(objective: &Objective, constraints: &[Constraint], table: &Table) -> Option<String> {
+    let variants = table.variants();
+    let values = variants.map(|v| (v, table.mean(v, &objective.figure)));
+    let measured: Vec<(&str, f64)> = values
+        .filter_map(|(v, value)| Some((v, value.filter(|x| !x.is_nan())?)))
+        .collect();
+    let meets = |variant: &str| {
+        constraints
+            .iter()
+            .all(|c| holds(c, table.mean(variant, &c.figure)))
+    };
+    let (meeting, others): (Vec<_>, Vec<_>) = measured.into_iter().partition(|v| meets(v.0));
+    let worth = |value: f64| match objective.direction {
+        Direction::Minimise => -value,
+        Direction::Maximise => value,
+    };
+    let best = meeting
+        .iter()
+        .max_by(|a, b| worth(a.1).total_cmp(&worth(b.1)));
+    let Some((variant, value)) = best else {
+        return (!others.is_empty()).then(|| {
+            format!(
+                "best: none; none of {} variants meets the constraints",
+                others.len()
+            )
+        });
+    };
+    let left_out = match others.len() {
+        0 => String::new(),
+        some => format!("; {some} left out, which do not meet the constraints"),
+    };
+    let figure = short_name(&objective.figure);
+    Some(format!(
+        "best: {variant}, {figure} {}{left_out}",
+        number(*value)
+    ))
+}
+
+/// A missing figure holds nothing, and neither does NaN.
+fn holds(constraint: &Constraint, value: Option<f64>) -> bool {
+    value.is_some_and(|value| {
+        constraint.at_least.is_none_or(|least| value >= least)
+            && constraint.at_most.is_none_or(|most| value <= most)
+    })
+}

@@ -1,0 +1,178 @@
+//! Trials as processes of this machine.
+
+use super::batch::Batch;
+use super::folder::SweepFolder;
+use super::live::Live;
+use super::schedule::Schedule;
+use super::standing::Standing;
+use super::worker::{self, Worker};
+use crate::console::Console;
+use crate::run::Signals;
+use anyhow::Result;
+use latent_align_stages::Error;
+use std::collections::BTreeMap;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// How long to wait before looking at the processes again.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How trials run on this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Local {
+    /// Processes at a time.
+    pub jobs: usize,
+    /// Whether a failed trial stops the others.
+    pub fail_fast: bool,
+}
+
+/// The number of cores.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Local {
+    /// Runs the trials of `batch` that are to be run; tells `ended` of each how it stands then.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; a process that cannot be started. Those that run are asked to stop, and
+    /// waited for.
+    pub fn run(
+        self,
+        batch: &Batch,
+        folder: &SweepFolder,
+        console: &Console,
+        ended: &mut dyn FnMut(usize, Standing) -> Result<()>,
+    ) -> Result<()> {
+        let todo = batch.to_run();
+        let needs: Vec<_> = todo.iter().map(|i| batch.needs[*i].clone()).collect();
+        let mut running = Running {
+            schedule: Schedule::new(&needs, self.jobs, cores()),
+            workers: BTreeMap::new(),
+            live: Live::new(console, todo.len(), folder.store()),
+            todo,
+            batch,
+            folder,
+            fail_fast: self.fail_fast,
+        };
+        let outcome = running.all(console, ended);
+        running.stop();
+        outcome
+    }
+}
+
+struct Running<'a> {
+    schedule: Schedule,
+    /// The processes by the number of their task.
+    workers: BTreeMap<usize, Worker>,
+    live: Live<'a>,
+    /// The trial of the batch that each trial of the schedule is.
+    todo: Vec<usize>,
+    batch: &'a Batch<'a>,
+    folder: &'a SweepFolder,
+    fail_fast: bool,
+}
+
+impl Running<'_> {
+    fn all(
+        &mut self,
+        console: &Console,
+        ended: &mut dyn FnMut(usize, Standing) -> Result<()>,
+    ) -> Result<()> {
+        let signals = Signals::listen()?;
+        loop {
+            if signals.received().is_some() {
+                return Err(Error::Cancelled.into());
+            }
+            while let Some((task, threads)) = self.schedule.next() {
+                self.start(task, threads, console)?;
+            }
+            if self.workers.is_empty() {
+                return Ok(());
+            }
+            std::thread::sleep(TICK);
+            self.live.show(self.workers.values());
+            for (task, status) in self.reap()? {
+                if !self.end(task, status, console, ended)? && self.fail_fast {
+                    console.note("--fail-fast: the other trials are stopped");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, task: usize, threads: usize, console: &Console) -> Result<()> {
+        let started = self.schedule.task(task);
+        let run = self.batch.trials[self.todo[started.trial]].name();
+        if let Some(until) = &started.until {
+            let stage = self.batch.stage_of(until);
+            console.note(&format!(
+                "{stage} {until}, which several trials read: by {run}"
+            ));
+        }
+        let worker = Worker::start(run, started.until.as_deref(), threads, self.folder)?;
+        self.live.add(&worker);
+        self.workers.insert(task, worker);
+        Ok(())
+    }
+
+    /// The processes that ended.
+    fn reap(&mut self) -> Result<Vec<(usize, ExitStatus)>> {
+        let mut ended = Vec::new();
+        for (task, worker) in &mut self.workers {
+            if let Some(status) = worker.ended()? {
+                ended.push((*task, status));
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Takes note of a process that ended; true if it did well.
+    fn end(
+        &mut self,
+        task: usize,
+        status: ExitStatus,
+        console: &Console,
+        ended: &mut dyn FnMut(usize, Standing) -> Result<()>,
+    ) -> Result<bool> {
+        let worker = self.workers.remove(&task).expect("it was reaped just now");
+        self.live.remove(&worker);
+        let trial = self.todo[self.schedule.task(task).trial];
+        let is_whole = self.schedule.task(task).until.is_none();
+        if status.success() {
+            self.schedule.done(task);
+            if is_whole {
+                let standing = self.batch.standing(trial, self.folder.store());
+                self.live.finished(console, &worker);
+                ended(trial, standing)?;
+            }
+            return Ok(true);
+        }
+        let lost = self.schedule.failed(task);
+        let mut standing = self.batch.standing(trial, self.folder.store());
+        if !standing.is_failed() {
+            standing = Standing::failed(worker::why(status, &worker.run, self.folder));
+        }
+        let why = standing.failure.clone().unwrap_or_default();
+        self.live.failed(console, &worker, &why);
+        for other in lost {
+            let reason = format!("what it reads failed in {}: {why}", worker.run);
+            ended(self.todo[other], Standing::failed(reason))?;
+        }
+        ended(trial, standing)?;
+        Ok(false)
+    }
+
+    /// Asks what still runs to stop, and waits for it.
+    fn stop(&mut self) {
+        for worker in self.workers.values() {
+            worker.ask_to_stop();
+        }
+        for (_, mut worker) in std::mem::take(&mut self.workers) {
+            while matches!(worker.ended(), Ok(None)) {
+                std::thread::sleep(TICK);
+            }
+        }
+        self.live.clear();
+    }
+}

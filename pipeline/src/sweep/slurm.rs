@@ -1,0 +1,245 @@
+//! Trials as one job array of Slurm. Every task is `latent-align run` on the configuration of a trial;
+//! the artifact store, on a file system that all nodes share, keeps them out of each other's way.
+
+use super::batch::Batch;
+use super::file::Slurm;
+use super::folder::SweepFolder;
+use crate::store::write_whole;
+use latent_align_stages::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The record of what was submitted.
+const SUBMITTED: &str = "slurm.json";
+/// A trial is asked to stop so many seconds before its time ends.
+const NOTICE: u32 = 60;
+
+/// A job array, and the run that each of its tasks is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// The array's job number.
+    pub job: u64,
+    /// The runs, by the number of the task.
+    pub runs: Vec<String>,
+}
+
+impl Submitted {
+    /// The last array that was submitted for the sweep in `folder`, if any.
+    pub fn last(folder: &SweepFolder) -> Option<Self> {
+        let text = std::fs::read(folder.path().join(SUBMITTED)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// The tasks that Slurm still has, by run, each as `pending (Resources)` or `running`.
+    ///
+    /// # Errors
+    /// [`Error::File`] when `squeue` cannot be asked.
+    pub fn queue(&self) -> Result<BTreeMap<String, String>> {
+        let job = self.job.to_string();
+        let told = ask(
+            Command::new("squeue")
+                .args([
+                    "--array",
+                    "--noheader",
+                    "--format=%F %K %T %r",
+                    "--states=all",
+                    "--jobs",
+                ])
+                .arg(&job),
+            "squeue",
+        );
+        let told = match told {
+            // An array that ended a while ago is unknown.
+            Err(e) if e.to_string().contains("Invalid job id") => String::new(),
+            told => told?,
+        };
+        let mut queue = BTreeMap::new();
+        for line in told.lines() {
+            // The reason may be several words.
+            let words: Vec<&str> = line.trim().splitn(4, ' ').collect();
+            let [array, task, state, reason] = words[..] else {
+                continue;
+            };
+            let run = task.parse().ok().and_then(|t: usize| self.runs.get(t));
+            if let (true, Some(run)) = (array == job, run)
+                && is_alive(state)
+            {
+                let state = state.to_lowercase();
+                let state = match reason {
+                    "None" => state,
+                    reason => format!("{state} ({reason})"),
+                };
+                queue.insert(run.clone(), state);
+            }
+        }
+        Ok(queue)
+    }
+}
+
+/// True for the states of a task that may still do something.
+fn is_alive(state: &str) -> bool {
+    const ALIVE: [&str; 9] = [
+        "PENDING",
+        "RUNNING",
+        "CONFIGURING",
+        "COMPLETING",
+        "SUSPENDED",
+        "REQUEUED",
+        "REQUEUE_HOLD",
+        "RESIZING",
+        "STAGE_OUT",
+    ];
+    ALIVE.contains(&state)
+}
+
+/// Submits the trials `todo` of `batch` as one array, `at_a_time` of them at a time where that is given.
+///
+/// # Errors
+/// [`Error::Input`] when there is no `sbatch`, or it refuses.
+pub fn submit(
+    batch: &Batch,
+    todo: &[usize],
+    options: &Slurm,
+    at_a_time: Option<usize>,
+    folder: &SweepFolder,
+) -> Result<Submitted> {
+    let runs: Vec<String> = todo
+        .iter()
+        .map(|i| batch.trials[*i].name().to_owned())
+        .collect();
+    let program = std::env::current_exe().map_err(|e| Error::file("this program", e))?;
+    let absolute = |path: &Path| std::path::absolute(path).map_err(|e| Error::file(path, e));
+    let script = script(
+        &runs,
+        options,
+        at_a_time,
+        &program,
+        &absolute(folder.store().root())?,
+        &absolute(folder.path())?,
+    );
+    write_whole(folder.path(), "slurm.sh", &script)?;
+    let told = ask(
+        Command::new("sbatch")
+            .arg("--parsable")
+            .arg(folder.path().join("slurm.sh")),
+        "sbatch",
+    )?;
+    let job = told.trim().split(';').next().and_then(|j| j.parse().ok());
+    let job = job.ok_or_else(|| {
+        Error::input(format!(
+            "sbatch: expected a job number, found {}",
+            told.trim()
+        ))
+    })?;
+    let submitted = Submitted { job, runs };
+    let text = serde_json::to_string_pretty(&submitted).expect("numbers and names");
+    write_whole(folder.path(), SUBMITTED, &(text + "\n"))?;
+    Ok(submitted)
+}
+
+/// What a command of Slurm says.
+fn ask(command: &mut Command, name: &str) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|e| {
+        Error::input(match e.kind() {
+            std::io::ErrorKind::NotFound => format!(
+                "--launcher slurm: there is no `{name}` on this machine; run it on a login node of the \
+                 cluster, or leave the option out to run the trials here"
+            ),
+            _ => format!("{name}: {e}"),
+        })
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Error::input(format!("{name}: {}", said.trim())))
+}
+
+/// The script of the array.
+fn script(
+    runs: &[String],
+    options: &Slurm,
+    at_a_time: Option<usize>,
+    program: &Path,
+    store: &Path,
+    folder: &Path,
+) -> String {
+    let limit = at_a_time.map_or(String::new(), |n| format!("%{n}"));
+    let last = runs.len().saturating_sub(1);
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let mut head = vec![
+        format!("--job-name={name}"),
+        format!("--array=0-{last}{limit}"),
+        format!("--output={}/logs/slurm-%A_%a.log", folder.display()),
+        format!("--signal=B:TERM@{NOTICE}"),
+    ];
+    let mut option = |name: &str, value: Option<String>| {
+        head.extend(value.map(|v| format!("--{name}={v}")));
+    };
+    option("partition", options.partition.clone());
+    option("time", options.time.clone());
+    option("cpus-per-task", options.cpus.map(|n| n.to_string()));
+    option("mem", options.memory.clone());
+    option("gpus", options.gpus.map(|n| n.to_string()));
+    head.extend(options.options.iter().cloned());
+    let head: String = head.iter().map(|o| format!("#SBATCH {o}\n")).collect();
+    let setup: String = options.setup.iter().map(|l| format!("{l}\n")).collect();
+    let names: String = runs.iter().map(|run| format!("  {run}\n")).collect();
+    let (program, store, folder) = (quoted(program), quoted(store), quoted(folder));
+    format!(
+        "#!/bin/bash\n{head}\n{setup}\nruns=(\n{names})\nrun=${{runs[$SLURM_ARRAY_TASK_ID]}}\n\
+         export RAYON_NUM_THREADS=${{SLURM_CPUS_PER_TASK:-1}} POLARS_MAX_THREADS=${{SLURM_CPUS_PER_TASK:-1}}\n\
+         exec {program} --artifacts {store} run {folder}/trials/\"$run\".yaml > {folder}/logs/\"$run\".log 2>&1\n"
+    )
+}
+
+/// A path as a word of a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_says_what_the_file_says_and_quotes_paths() {
+        let options = Slurm {
+            partition: Some("gpu".into()),
+            time: Some("1:00:00".into()),
+            cpus: Some(4),
+            memory: None,
+            gpus: Some(1),
+            options: vec!["--account=lab".into()],
+            setup: vec!["module load cuda".into()],
+        };
+        let runs = ["s.a.seed0".to_owned(), "s.b.seed0".to_owned()];
+        let script = script(
+            &runs,
+            &options,
+            Some(1),
+            Path::new("/bin/latent-align"),
+            Path::new("/it's here"),
+            Path::new("/it's here/sweeps/s"),
+        );
+        for line in [
+            "#SBATCH --array=0-1%1",
+            "#SBATCH --partition=gpu",
+            "#SBATCH --time=1:00:00",
+            "#SBATCH --cpus-per-task=4",
+            "#SBATCH --gpus=1",
+            "#SBATCH --account=lab",
+            "module load cuda",
+        ] {
+            assert!(script.lines().any(|l| l == line), "{line}\n{script}");
+        }
+        assert!(!script.contains("--mem"));
+        assert!(
+            script.contains(r"--artifacts '/it'\''s here' run '/it'\''s here/sweeps/s'/trials/")
+        );
+        // The options stand before the first command, or sbatch does not see them.
+        assert!(script.find("#SBATCH --account").unwrap() < script.find("module load").unwrap());
+    }
+}

@@ -1,0 +1,138 @@
+//! How a trial stands, read from the record of its run and the manifests that this leads to.
+
+use super::record::TrialRecord;
+use crate::store::{Progress, RunFolder, RunRecord, RunState, State, Store, state_of};
+
+/// How a trial stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// Whether it is finished.
+    pub state: TrialState,
+    /// Its figures as `stage: figure`, once it is finished.
+    pub figures: Vec<(String, f64)>,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// How long it took.
+    pub seconds: Option<f64>,
+    /// What it is doing, while it runs.
+    pub progress: Option<Progress>,
+}
+
+/// Whether a trial is finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrialState {
+    /// Not started, or started before what it computes changed.
+    Waiting,
+    /// As its run.
+    Run(RunState),
+    /// Successive halving stopped it.
+    Dropped,
+}
+
+impl TrialState {
+    /// What tables call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Run(state) => state.word(),
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+impl Standing {
+    /// A trial that was not started.
+    pub fn waiting() -> Self {
+        Self {
+            state: TrialState::Waiting,
+            figures: Vec::new(),
+            failure: None,
+            seconds: None,
+            progress: None,
+        }
+    }
+
+    /// A trial that failed before its run could say so.
+    pub fn failed(why: String) -> Self {
+        Self {
+            state: TrialState::Run(RunState::Failed),
+            failure: Some(why),
+            ..Self::waiting()
+        }
+    }
+
+    /// A trial that successive halving stopped.
+    pub fn dropped() -> Self {
+        Self {
+            state: TrialState::Dropped,
+            ..Self::waiting()
+        }
+    }
+
+    /// How `trial` stands in `store`.
+    pub fn of(trial: &TrialRecord, store: &Store) -> Self {
+        if trial.dropped.is_some() {
+            return Self::dropped();
+        }
+        let folder = RunFolder::of(store, &trial.run);
+        let Ok(Some(record)) = folder.record() else {
+            return Self::waiting();
+        };
+        if record.identity != trial.identity {
+            return Self::waiting();
+        }
+        let figures = match record.state {
+            RunState::Finished => match figures(&folder, &record, store) {
+                Some(figures) => figures,
+                None => return Self::waiting(), // an artifact is gone or damaged
+            },
+            _ => Vec::new(),
+        };
+        Self {
+            state: TrialState::Run(record.state),
+            figures,
+            failure: record.failure,
+            seconds: record.seconds,
+            progress: match record.state {
+                RunState::Running => folder.progress(),
+                _ => None,
+            },
+        }
+    }
+
+    /// True if it is finished.
+    pub fn is_finished(&self) -> bool {
+        self.state == TrialState::Run(RunState::Finished)
+    }
+
+    /// True if it is finished, failed or dropped: nothing more will come of it.
+    pub fn has_ended(&self) -> bool {
+        self.is_finished() || self.is_failed() || self.state == TrialState::Dropped
+    }
+
+    /// True if it failed.
+    pub fn is_failed(&self) -> bool {
+        self.state == TrialState::Run(RunState::Failed)
+    }
+
+    /// A figure, if it is finished and has it.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        let mut figures = self.figures.iter();
+        figures.find(|figure| figure.0 == name).map(|f| f.1)
+    }
+}
+
+/// Every figure of a run as `stage: figure`, by stage; none if an artifact is not there.
+fn figures(folder: &RunFolder, record: &RunRecord, store: &Store) -> Option<Vec<(String, f64)>> {
+    let mut all = Vec::new();
+    for stage in &record.stages {
+        let place = store.artifact(stage.stage, &stage.fingerprint);
+        let place = folder.linked(stage.stage).unwrap_or(place);
+        let State::Whole(manifest) = state_of(&place) else {
+            return None;
+        };
+        let figures = manifest.figures.0.into_iter();
+        all.extend(figures.map(|(name, value)| (format!("{}: {name}", stage.stage), value)));
+    }
+    Some(all)
+}

@@ -1,0 +1,97 @@
+//! The process that runs a trial.
+
+use super::folder::SweepFolder;
+use crate::run::PARENT;
+use latent_align_stages::{Error, Result};
+use std::fs::File;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Lines of a log that an error shows.
+const TOLD: usize = 5;
+
+/// A process that runs a trial, or a part of it.
+pub struct Worker {
+    /// The name of the run.
+    pub run: String,
+    child: Child,
+    started: Instant,
+}
+
+impl Worker {
+    /// Starts `latent-align run` on the configuration of the trial `run`, with as many threads.
+    pub fn start(
+        run: &str,
+        until: Option<&str>,
+        threads: usize,
+        folder: &SweepFolder,
+    ) -> Result<Self> {
+        let program = std::env::current_exe().map_err(|e| Error::file("this program", e))?;
+        let log = folder.log(run);
+        let failed = |e| Error::file(&log, e);
+        let out = File::create(&log).map_err(failed)?;
+        let root = folder.store().root();
+        let mut command = Command::new(program);
+        command
+            .arg("--artifacts")
+            .arg(std::path::absolute(root).map_err(|e| Error::file(root, e))?)
+            .arg("run")
+            .arg(folder.trial_file(run));
+        if let Some(last) = until {
+            command.args(["--until", last]);
+        }
+        let child = command
+            .env("RAYON_NUM_THREADS", threads.to_string())
+            .env("POLARS_MAX_THREADS", threads.to_string())
+            .env(PARENT, std::process::id().to_string())
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().map_err(failed)?)
+            .stderr(out)
+            // Ctrl-C reaches the sweep alone, which passes it on once.
+            .process_group(0)
+            .spawn()
+            .map_err(|e| Error::file(run, format!("its process cannot be started: {e}")))?;
+        Ok(Self {
+            run: run.to_owned(),
+            child,
+            started: Instant::now(),
+        })
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let status = self.child.try_wait();
+        status.map_err(|e| Error::file(&self.run, format!("its process is lost: {e}")))
+    }
+
+    /// How long it has run.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Passes on that the user asked to stop.
+    pub fn ask_to_stop(&self) {
+        if let Ok(process) = i32::try_from(self.child.id()) {
+            // One that has just ended does not mind.
+            // SAFETY: `kill` takes numbers alone; the child is not reaped yet, so the number is still its own.
+            let _ = unsafe { libc::kill(process, libc::SIGTERM) };
+        }
+    }
+}
+
+/// Why a process failed that could not record it: how it ended, and the last that it said.
+pub fn why(status: ExitStatus, run: &str, folder: &SweepFolder) -> String {
+    let log = folder.log(run);
+    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    let told = lines[lines.len().saturating_sub(TOLD)..].join("\n  ");
+    let ended = match (status.code(), status.signal()) {
+        (Some(2), _) => return told.trim_start_matches("error: ").to_owned(),
+        (Some(code), _) => format!("its process exited with {code}"),
+        (None, Some(9)) => "its process was killed (signal 9); out of memory?".into(),
+        (None, Some(signal)) => format!("its process was ended by signal {signal}"),
+        (None, None) => "its process ended".into(),
+    };
+    format!("{ended}; the end of {}:\n  {told}", log.display())
+}
