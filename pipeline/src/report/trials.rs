@@ -155,7 +155,12 @@ impl TrialRow {
         for (value, axis) in self.values.iter_mut().zip(axes) {
             if value.is_none() {
                 let pointer = format!("/{}", axis.replace('.', "/"));
-                *value = config.pointer(&pointer).filter(|v| !v.is_null()).cloned();
+                *value = match config.pointer(&pointer) {
+                    // the other axes say what else is in it
+                    Some(Value::Object(section)) => section.get("kind").cloned(),
+                    Some(Value::Null) | None => None,
+                    Some(other) => Some(other.clone()),
+                };
             }
         }
     }
