@@ -20,6 +20,7 @@ mod requiring;
 mod slurm;
 mod surrogate;
 mod sweep_axes;
+mod sweep_digits;
 mod sweep_jobs;
 mod sweeping;
 mod tiny;

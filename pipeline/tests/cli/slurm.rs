@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// A Slurm of one node, stopped when dropped.
-struct Node {
+pub struct Node {
     dir: TempDir,
 }
 
@@ -17,7 +17,7 @@ fn script() -> PathBuf {
 
 impl Node {
     /// Starts it; none, and a reason, where Slurm is not installed.
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let installed = |program: &str| {
             let places = ["/usr/sbin", "/usr/bin", "/sbin", "/usr/local/sbin"];
             places.iter().any(|p| Path::new(p).join(program).exists())
@@ -66,7 +66,7 @@ impl Node {
         }
     }
 
-    fn run(&self, project: &Project, arguments: &[&str]) -> (Option<i32>, String) {
+    pub fn run(&self, project: &Project, arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = project.command(arguments);
         let output = command
             .env("SLURM_CONF", self.dir.path().join("slurm.conf"))
