@@ -11,17 +11,21 @@
 //! - [`store`]: artifacts on disk, addressed by content
 //! - [`job`]: the stages as the pipeline calls them
 //! - [`inspect`], [`report`]: what people read
+//! - [`export`]: what other programs read
+//! - [`starter`]: a first experiment for a file nobody has described yet
 //! - [`console`], [`failure`]: stdout and stderr, exit codes
 
 mod cli;
 mod config;
 mod console;
+mod export;
 mod failure;
 mod inspect;
 mod job;
 mod plan;
 mod report;
 mod run;
+mod starter;
 mod store;
 mod sweep;
 

@@ -1,9 +1,13 @@
 //! The command line: one file a subcommand.
 
+pub mod completions;
 pub mod config;
+pub mod export;
 pub mod features;
 pub mod import;
+pub mod init;
 pub mod inspect;
+pub mod man;
 pub mod plan;
 pub mod report;
 pub mod require;
@@ -71,6 +75,14 @@ enum Command {
     Import(import::Arguments),
     /// Look at features, or generate some whose density is known
     Features(features::Arguments),
+    /// Write a commented starter configuration for your own HDF5 file, after scanning it
+    Init(init::Arguments),
+    /// Copy results out for other programs: TensorBoard, or weights as safetensors
+    Export(export::Arguments),
+    /// Print the completions of a shell
+    Completions(completions::Arguments),
+    /// Print the manual, or write its pages
+    Man(man::Arguments),
     /// Let other hosts compute on a device of this one
     #[cfg(feature = "remote")]
     Serve(serve::Arguments),
@@ -134,6 +146,10 @@ impl Cli {
             Command::Report(arguments) => report::run(arguments, &store, console),
             Command::Import(arguments) => import::run(arguments, &store, console),
             Command::Features(arguments) => features::run(arguments, console),
+            Command::Init(arguments) => init::run(arguments, console),
+            Command::Export(arguments) => export::run(arguments, &store, console),
+            Command::Completions(arguments) => completions::run(arguments, console),
+            Command::Man(arguments) => man::run(arguments, console),
             #[cfg(feature = "remote")]
             Command::Serve(arguments) => serve::run(arguments, console),
         }

@@ -12,7 +12,7 @@ mod verdict;
 pub use figures::{figures_tables, is_bound, shown};
 pub use numbers::{brief, bytes, duration, number, with_spread};
 pub use page::{FILE as REPORT, write_run, write_sweep};
-pub use plots::{Plots, write_png};
+pub use plots::{Plots, Table, write_png};
 pub use summary::Summary;
 pub use table::{TERMINAL, columns, markdown, markdown_within};
 pub use verdict::{RegionVerdict, is_verdict, short_name};

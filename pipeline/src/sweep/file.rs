@@ -243,7 +243,10 @@ impl<T: Described> JsonSchema for InOrder<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = schemars::json_schema!({ "type": "object" });
+        let mut schema = schemars::json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": r"^[a-z_]+(\.[a-z0-9_]+)*$" },
+        });
         schema.insert("additionalProperties".into(), T::schema(generator).into());
         schema
     }

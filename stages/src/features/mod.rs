@@ -1,5 +1,6 @@
 //! Features in HDF5: reading, scanning, splitting, normalising, batching; analytic targets.
 
+mod as_safetensors;
 mod batches;
 mod config;
 mod curve_density;
@@ -26,6 +27,7 @@ mod tests;
 mod write;
 mod write_stream;
 
+pub use as_safetensors::as_safetensors;
 pub use batches::Batches;
 pub use config::{
     NonFinite, NormalisationConfig, Projection, SourceConfig, SplitConfig, Whiten, check_memory,

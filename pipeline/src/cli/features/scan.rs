@@ -3,9 +3,7 @@
 use crate::report::{bytes, columns, number};
 use clap::Args;
 use latent_align_stages::context::Monitor;
-use latent_align_stages::features::{
-    DatasetInfo, FileListing, Ingest, NonFinite, RowView, Scan, SourceConfig, Split,
-};
+use latent_align_stages::features::{DatasetInfo, FileListing, Ingest, RowView, Scan};
 use latent_align_stages::{Error, Result};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -92,13 +90,7 @@ fn contents(listing: &FileListing) -> String {
 }
 
 fn scan(file: &Path, dataset: &str, monitor: &dyn Monitor) -> Result<Scan> {
-    let source = SourceConfig {
-        file: file.to_owned(),
-        dataset: dataset.trim_start_matches('/').to_owned(),
-        // To be counted, not refused.
-        non_finite: NonFinite::Drop,
-    };
-    let rows = |view| Ingest::read(&source, view, Split::new(0, 0.0), false, monitor);
+    let rows = |view| Ingest::survey(file, dataset, view, false, monitor);
     // Images have no width of a token; each is one row.
     let ingest = match rows(RowView::Tokens) {
         Err(Error::Input(_)) => rows(RowView::Items),

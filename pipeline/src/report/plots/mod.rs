@@ -35,6 +35,8 @@ pub use figure::Figure;
 pub use png::Painter;
 pub use svg::escaped;
 
+pub use tables::Table;
+
 use crate::store::RunFolder;
 use anyhow::Result;
 use std::fmt::Write as _;
