@@ -9,6 +9,7 @@ pub mod init;
 pub mod inspect;
 pub mod man;
 pub mod plan;
+pub mod report;
 pub mod require;
 pub mod run;
 #[cfg(feature = "remote")]
@@ -68,6 +69,8 @@ enum Command {
     Config(config::Arguments),
     /// Look at artifacts: all as a table, or one in full
     Inspect(inspect::Arguments),
+    /// Write the report of a run or of a sweep: one HTML file that opens anywhere
+    Report(report::Arguments),
     /// Make a flow artifact of a checkpoint trained elsewhere
     Import(import::Arguments),
     /// Look at features, or generate some whose density is known
@@ -140,6 +143,7 @@ impl Cli {
             Command::Plan(arguments) => plan::run(arguments, &store, console),
             Command::Config(arguments) => config::run(arguments, console),
             Command::Inspect(arguments) => inspect::run(arguments, &store, console),
+            Command::Report(arguments) => report::run(arguments, &store, console),
             Command::Import(arguments) => import::run(arguments, &store, console),
             Command::Features(arguments) => features::run(arguments, console),
             Command::Init(arguments) => init::run(arguments, console),

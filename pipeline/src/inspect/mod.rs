@@ -6,6 +6,7 @@ mod lineage;
 mod one;
 mod overview;
 
+pub use lineage::tree as lineage;
 pub use one::one;
 pub use overview::overview;
 

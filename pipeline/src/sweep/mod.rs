@@ -31,9 +31,11 @@ mod trials;
 mod variants;
 mod worker;
 
-pub use file::SweepFile;
+pub use file::{Direction, SweepFile};
 pub use local::{Local, cores};
+pub use record::{RECORD, SweepRecord, TrialRecord};
 pub use results::Swept;
+pub use standing::{Standing, TrialState};
 pub use status::status;
 pub use trials::{Sweep, load};
 

@@ -1,5 +1,7 @@
 //! The real binary, each test in a folder of its own. One test program, so that linking is paid once.
 
+mod browser;
+mod chromium;
 mod configuration;
 mod defaults;
 mod editors;
@@ -15,6 +17,7 @@ mod python;
 mod references;
 #[cfg(feature = "remote")]
 mod remote;
+mod reporting;
 mod requiring;
 mod shells;
 mod slurm;
