@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test bench build lint check-cuda test-remote large hdf5 python
+.PHONY: help run sweep verify plan test bench build install schema lint check-cuda test-remote large hdf5 python
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -33,6 +33,25 @@ plan: build
 ## make build                                                       build the binary
 build: hdf5
 	cargo build --locked
+
+## make install [PREFIX=~/.local]                                   the binary, completions and man pages
+install: build
+	install -D -m 755 $(BINARY) $(PREFIX)/bin/latent-align
+	$(BINARY) man --out $(PREFIX)/share/man/man1
+	install -d $(addprefix $(PREFIX)/share/,$(dir $(BASH) $(ZSH) $(FISH)))
+	$(BINARY) completions bash > $(PREFIX)/share/$(BASH)
+	$(BINARY) completions zsh > $(PREFIX)/share/$(ZSH)
+	$(BINARY) completions fish > $(PREFIX)/share/$(FISH)
+
+PREFIX ?= $(HOME)/.local
+BASH = bash-completion/completions/latent-align
+ZSH  = zsh/site-functions/_latent-align
+FISH = fish/vendor_completions.d/latent-align.fish
+
+## make schema                                                      write configs/schema again, after a key changed
+schema: build
+	$(BINARY) config --schema experiment > configs/schema/experiment.json
+	$(BINARY) config --schema sweep > configs/schema/sweep.json
 
 ## make test                                                        run the whole test suite
 test: hdf5 python
@@ -74,13 +93,13 @@ hdf5:
 	  echo "HDF5's C library is missing. Type: sudo apt-get install libhdf5-dev pkg-config" >&2; exit 1; \
 	fi
 
-# Python with h5py, for the tests that read our files from Python; without it they say that they are
-# skipped.
+# Python with what reads our files, for the tests that have it read them; without it they say that they
+# are skipped.
 VENV   = $(TARGET)/python
 PYTHON = $(abspath $(VENV))/bin/python
 python:
-	@$(PYTHON) -c 'import h5py, numpy, safetensors' 2>/dev/null && exit; \
+	@$(PYTHON) -c 'import h5py, jsonschema, numpy, safetensors, tensorboard' 2>/dev/null && exit; \
 	python3 -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
-	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q numpy h5py safetensors; } || \
+	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q h5py jsonschema numpy safetensors tensorboard; } || \
 	echo "no Python with venv and pip: tests that read our files from Python will be skipped" >&2

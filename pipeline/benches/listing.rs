@@ -13,11 +13,20 @@ use tempfile::TempDir;
 
 const RUNS: usize = 1000;
 /// Regions of `estimate-nll`, and what is measured in each.
-const REGIONS: [&str; 5] =
-    ["held-out features", "encoder latents", "uniform box", "unaligned latents", "noise"];
+const REGIONS: [&str; 5] = [
+    "held-out features",
+    "encoder latents",
+    "uniform box",
+    "unaligned latents",
+    "noise",
+];
 const PLAIN: [&str; 7] = [
-    "points", "mean NLL, ODE (nats)", "its standard error", "mean alignment loss (uniform)",
-    "uniform, standard error of the draws", "mean NLL, likelihood-weighted bound",
+    "points",
+    "mean NLL, ODE (nats)",
+    "its standard error",
+    "mean alignment loss (uniform)",
+    "uniform, standard error of the draws",
+    "mean NLL, likelihood-weighted bound",
     "likelihood, standard error of the draws",
 ];
 const CORRELATIONS: [&str; 5] = ["Pearson", "Spearman", "Kendall", "slope", "gradient cosine"];
@@ -39,12 +48,18 @@ fn without_the_index(bencher: Bencher, command: &str) {
     let forget = || {
         let _ = std::fs::remove_file(store.path().join(".index"));
     };
-    bencher.with_inputs(forget).bench_local_values(|()| run(store.path(), command));
+    bencher
+        .with_inputs(forget)
+        .bench_local_values(|()| run(store.path(), command));
 }
 
 fn run(store: &Path, command: &str) {
     let mut binary = Command::new(env!("CARGO_BIN_EXE_latent-align"));
-    binary.arg("--artifacts").arg(store).arg(command).stdout(Stdio::null());
+    binary
+        .arg("--artifacts")
+        .arg(store)
+        .arg(command)
+        .stdout(Stdio::null());
     if command == "compare" {
         binary.arg("*");
     }
@@ -67,7 +82,12 @@ fn write_run(store: &Path, number: usize) {
     let autoencoder = fingerprint(number, 2);
     let stages = [
         ("pretrain-flow", flow.clone(), flow_figures(number), vec![]),
-        ("train-autoencoder", autoencoder.clone(), autoencoder_figures(number), vec![("pretrain-flow", flow.clone())]),
+        (
+            "train-autoencoder",
+            autoencoder.clone(),
+            autoencoder_figures(number),
+            vec![("pretrain-flow", flow.clone())],
+        ),
         (
             "estimate-nll",
             fingerprint(number, 3),
@@ -79,12 +99,17 @@ fn write_run(store: &Path, number: usize) {
     for (stage, fingerprint, figures, upstream) in &stages {
         let dir = store.join(stage).join(fingerprint);
         std::fs::create_dir_all(&dir).unwrap();
-        write_settled(&dir.join("manifest.yaml"), &manifest(stage, fingerprint, figures, upstream, number));
+        write_settled(
+            &dir.join("manifest.yaml"),
+            &manifest(stage, fingerprint, figures, upstream, number),
+        );
         for output in OUTPUTS {
             std::fs::write(dir.join(output), "").unwrap();
         }
         symlink(format!("../../{stage}/{fingerprint}"), folder.join(stage)).unwrap();
-        recorded.push(format!("{{\"stage\": \"{stage}\", \"fingerprint\": \"{fingerprint}\"}}"));
+        recorded.push(format!(
+            "{{\"stage\": \"{stage}\", \"fingerprint\": \"{fingerprint}\"}}"
+        ));
     }
     write_settled(&folder.join("config.yaml"), &config(number));
     let record = format!(
@@ -98,18 +123,29 @@ fn write_run(store: &Path, number: usize) {
     std::fs::write(folder.join("run.json"), record).unwrap();
 }
 
-const OUTPUTS: [&str; 6] =
-    ["weights.safetensors", "held_out.h5", "samples.h5", "metrics.parquet", "scan.json", "points.parquet"];
+const OUTPUTS: [&str; 6] = [
+    "weights.safetensors",
+    "held_out.h5",
+    "samples.h5",
+    "metrics.parquet",
+    "scan.json",
+    "points.parquet",
+];
 
 /// A file written a while ago: the index does not trust a younger one.
 fn write_settled(file: &Path, text: &str) {
     std::fs::write(file, text).unwrap();
     let opened = std::fs::File::options().write(true).open(file).unwrap();
-    opened.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+    opened
+        .set_modified(SystemTime::now() - Duration::from_secs(60))
+        .unwrap();
 }
 
 fn fingerprint(number: usize, stage: u64) -> String {
-    format!("{:016x}", (number as u64 * 4 + stage).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    format!(
+        "{:016x}",
+        (number as u64 * 4 + stage).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    )
 }
 
 /// Digits like those of a measurement.
@@ -119,14 +155,37 @@ fn value(number: usize, figure: usize) -> f64 {
 }
 
 fn flow_figures(number: usize) -> Vec<(String, f64)> {
-    let names = ["held-out flow-matching loss", "held-out NLL (nats)", "parameters", "peak memory of the process (MiB)"];
-    names.iter().enumerate().map(|(i, n)| ((*n).to_owned(), value(number, i))).collect()
+    let names = [
+        "held-out flow-matching loss",
+        "held-out NLL (nats)",
+        "parameters",
+        "peak memory of the process (MiB)",
+    ];
+    names
+        .iter()
+        .enumerate()
+        .map(|(i, n)| ((*n).to_owned(), value(number, i)))
+        .collect()
 }
 
 fn autoencoder_figures(number: usize) -> Vec<(String, f64)> {
-    let names = ["held-out mean squared error", "regulariser, held-out", "effective rank", "coverage", "energy distance",
-        "least variance", "greatest variance", "NLL gap (nats)", "parameters", "peak memory of the process (MiB)"];
-    names.iter().enumerate().map(|(i, n)| ((*n).to_owned(), value(number, 20 + i))).collect()
+    let names = [
+        "held-out mean squared error",
+        "regulariser, held-out",
+        "effective rank",
+        "coverage",
+        "energy distance",
+        "least variance",
+        "greatest variance",
+        "NLL gap (nats)",
+        "parameters",
+        "peak memory of the process (MiB)",
+    ];
+    names
+        .iter()
+        .enumerate()
+        .map(|(i, n)| ((*n).to_owned(), value(number, 20 + i)))
+        .collect()
 }
 
 fn nll_figures(number: usize) -> Vec<(String, f64)> {
@@ -138,10 +197,16 @@ fn nll_figures(number: usize) -> Vec<(String, f64)> {
                 let name = format!("{region}: {weighting}, {correlation}");
                 names.extend([format!("{name}, 2.5 %"), format!("{name}, 97.5 %"), name]);
             }
-            names.push(format!("{region}: {weighting}, verdict (2 holds, 1 ranks only, 0 fails)"));
+            names.push(format!(
+                "{region}: {weighting}, verdict (2 holds, 1 ranks only, 0 fails)"
+            ));
         }
     }
-    names.into_iter().enumerate().map(|(i, name)| (name, value(number, 100 + i))).collect()
+    names
+        .into_iter()
+        .enumerate()
+        .map(|(i, name)| (name, value(number, 100 + i)))
+        .collect()
 }
 
 fn manifest(
@@ -158,14 +223,25 @@ fn manifest(
     for (name, value) in figures {
         let _ = writeln!(text, "  \"{name}\": {value}");
     }
-    let _ = write!(text, "warnings: []\nseed: {}\ndevice: cpu\nprogram:\n  version: \"0.1.0\"\n  revision: abc\nconfig:\n", number % 3);
+    let _ = write!(
+        text,
+        "warnings: []\nseed: {}\ndevice: cpu\nprogram:\n  version: \"0.1.0\"\n  revision: abc\nconfig:\n",
+        number % 3
+    );
     for line in section(number).lines() {
         let _ = writeln!(text, "  {line}");
     }
     let digest = "0123456789abcdef".repeat(4);
-    let _ = write!(text, "inputs:\n- key: features.file\n  path: /data/words.h5\n  digest: {digest}\n  size: 3975173\nupstream:\n");
+    let _ = write!(
+        text,
+        "inputs:\n- key: features.file\n  path: /data/words.h5\n  digest: {digest}\n  size: 3975173\nupstream:\n"
+    );
     for (stage, fingerprint) in upstream {
-        let _ = writeln!(text, "- stage: {stage}\n  fingerprint: \"{fingerprint}\"\n  contents: {}", &digest[..32]);
+        let _ = writeln!(
+            text,
+            "- stage: {stage}\n  fingerprint: \"{fingerprint}\"\n  contents: {}",
+            &digest[..32]
+        );
     }
     if upstream.is_empty() {
         text.truncate(text.len() - 1);
@@ -193,7 +269,10 @@ fn section(number: usize) -> String {
 }
 
 fn config(number: usize) -> String {
-    let mut text = format!("name: run-{number:04}\nseed: {}\ndevice: cpu\nflow: null\n", number % 3);
+    let mut text = format!(
+        "name: run-{number:04}\nseed: {}\ndevice: cpu\nflow: null\n",
+        number % 3
+    );
     for stage in ["pretrain_flow", "train_autoencoder", "estimate_nll"] {
         let _ = writeln!(text, "{stage}:");
         for line in section(number).lines() {

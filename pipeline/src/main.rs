@@ -13,12 +13,15 @@
 //! - [`catalogue`]: what a store holds, as tables; [`query`]: what is asked of a table
 //! - [`gc`]: removing what nothing refers to
 //! - [`inspect`], [`report`]: what people read
+//! - [`export`]: what other programs read
+//! - [`starter`]: a first experiment for a file nobody has described yet
 //! - [`console`], [`failure`]: stdout and stderr, exit codes
 
 mod catalogue;
 mod cli;
 mod config;
 mod console;
+mod export;
 mod failure;
 mod gc;
 mod inspect;
@@ -27,6 +30,7 @@ mod plan;
 mod query;
 mod report;
 mod run;
+mod starter;
 mod store;
 mod sweep;
 

@@ -46,7 +46,10 @@ pub fn problem(index: &Index, dir: &std::path::Path) -> Option<String> {
     let why = match index.card(dir) {
         Ok(card) => {
             let outputs = card.outputs.iter();
-            missing(dir, outputs.map(|(name, size)| (index.symbols.text(*name), *size)))?
+            missing(
+                dir,
+                outputs.map(|(name, size)| (index.symbols.text(*name), *size)),
+            )?
         }
         Err(why) => why.to_owned(),
     };
@@ -61,19 +64,25 @@ pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> 
         Field::text(name, cards.iter().map(|c| c.map_or(String::new(), of)))
     };
     let whole = |name: &str, of: &dyn Fn(&Card) -> u64| {
-        let values = cards.iter().map(|c| c.map(|c| i64::try_from(of(c)).unwrap_or(i64::MAX)));
+        let values = cards
+            .iter()
+            .map(|c| c.map(|c| i64::try_from(of(c)).unwrap_or(i64::MAX)));
         Field::new(name, Values::Int(values.collect()))
     };
     let seconds = cards.iter().map(|c| c.map(|c| c.seconds)).collect();
     let key_figures = |card: &Card| {
         let figures = card.figures.iter().take(KEY_FIGURES);
-        let figures = figures.map(|(name, v)| format!("{} {}", index.symbols.text(*name), number(*v)));
+        let figures =
+            figures.map(|(name, v)| format!("{} {}", index.symbols.text(*name), number(*v)));
         figures.collect::<Vec<_>>().join(", ")
     };
     let sizes = |card: &Card| card.outputs.iter().map(|o| o.1).sum();
     let mut fields = vec![
         Field::text("stage", entries.iter().map(|e| e.stage.name())),
-        Field::text("fingerprint", entries.iter().map(|e| e.fingerprint.as_str())),
+        Field::text(
+            "fingerprint",
+            entries.iter().map(|e| e.fingerprint.as_str()),
+        ),
         text("started", &|c| c.started.clone()).of(Kind::Moment),
         text("finished", &|c| c.finished.clone()).of(Kind::Moment),
         Field::new("seconds", Values::Float(seconds)).of(Kind::Seconds),
@@ -84,7 +93,12 @@ pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> 
         text("revision", &|c| c.revision.clone().unwrap_or_default()),
         whole("warnings", &|c| c.warnings),
         text("key figures", &key_figures),
-        Field::text("problem", entries.iter().map(|e| e.problem.clone().unwrap_or_default())),
+        Field::text(
+            "problem",
+            entries
+                .iter()
+                .map(|e| e.problem.clone().unwrap_or_default()),
+        ),
     ];
     let mut columns = super::runs::Columns::default();
     for (row, card) in cards.iter().enumerate() {
@@ -93,7 +107,14 @@ pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> 
         columns.figures(row, entries.len(), card, index);
     }
     fields.extend(columns.fields(&fields));
-    let mut shown = vec!["stage", "fingerprint", "finished", "seconds", "bytes", "key figures"];
+    let mut shown = vec![
+        "stage",
+        "fingerprint",
+        "finished",
+        "seconds",
+        "bytes",
+        "key figures",
+    ];
     if entries.iter().any(|e| e.problem.is_some()) {
         shown.push("problem");
     }

@@ -26,7 +26,9 @@ pub fn compare<'a>(catalogue: &'a Catalogue, runs: &'a [RunEntry]) -> Source<'a>
             shown.push(all.len());
         }
         let delta = match &field.values {
-            Values::Float(values) if field.kind == Kind::Figure => Some(deltas(&field.name, values)),
+            Values::Float(values) if field.kind == Kind::Figure => {
+                Some(deltas(&field.name, values))
+            }
             _ => None,
         };
         all.push(field);
@@ -37,7 +39,11 @@ pub fn compare<'a>(catalogue: &'a Catalogue, runs: &'a [RunEntry]) -> Source<'a>
             all.push(delta);
         }
     }
-    Source { height, fields: all, shown }
+    Source {
+        height,
+        fields: all,
+        shown,
+    }
 }
 
 fn deltas(name: &str, values: &[Option<f64>]) -> Field<'static> {

@@ -43,7 +43,9 @@ impl Catalogue {
         let mut named = self.named(&[wanted.to_owned()])?;
         match named.len() {
             1 => Ok(named.remove(0)),
-            count => Err(Error::input(format!("`{wanted}` names {count} runs; expected one"))),
+            count => Err(Error::input(format!(
+                "`{wanted}` names {count} runs; expected one"
+            ))),
         }
     }
 }

@@ -31,7 +31,10 @@ impl Catalogue {
             ahead.extend(run.stages.iter().map(|s| (s.stage, s.fingerprint.clone())));
             for stage in Stage::ALL {
                 let linked = run.folder.linked(stage);
-                let name = linked.as_deref().and_then(Path::file_name).and_then(|n| n.to_str());
+                let name = linked
+                    .as_deref()
+                    .and_then(Path::file_name)
+                    .and_then(|n| n.to_str());
                 ahead.extend(name.map(|name| (stage, name.to_owned())));
             }
         }
@@ -46,7 +49,9 @@ impl Catalogue {
             .collect();
         let mut references = References::default();
         while let Some(artifact) = ahead.pop() {
-            let Some(dir) = places.get(&artifact) else { continue };
+            let Some(dir) = places.get(&artifact) else {
+                continue;
+            };
             if !references.kept.insert(artifact) {
                 continue;
             }

@@ -70,7 +70,9 @@ impl RunEntry {
 /// Looks at the runs called `names`.
 pub fn find(store: &Store, names: &[String], index: &mut Index) -> Vec<RunEntry> {
     let mut runs = in_parallel(names, |name| open(store, name));
-    let dirs = runs.iter().flat_map(|run| run.stages.iter().map(|s| s.dir.clone()));
+    let dirs = runs
+        .iter()
+        .flat_map(|run| run.stages.iter().map(|s| s.dir.clone()));
     let mut dirs: Vec<PathBuf> = dirs.filter(|dir| dir.is_dir()).collect();
     dirs.sort();
     dirs.dedup();
@@ -90,7 +92,8 @@ pub fn find(store: &Store, names: &[String], index: &mut Index) -> Vec<RunEntry>
             };
             match &stage.problem {
                 Some(why) if found.is_some() || finished => {
-                    run.problems.push(format!("{} {}: {why}", stage.stage, stage.fingerprint));
+                    run.problems
+                        .push(format!("{} {}: {why}", stage.stage, stage.fingerprint));
                 }
                 _ => {}
             }
@@ -117,21 +120,35 @@ fn open(store: &Store, name: &str) -> RunEntry {
             None
         }
     };
-    let links = Stage::ALL.into_iter().filter_map(|stage| Some((stage, folder.linked(stage)?)));
+    let links = Stage::ALL
+        .into_iter()
+        .filter_map(|stage| Some((stage, folder.linked(stage)?)));
     let links: Vec<(Stage, PathBuf)> = links.collect();
-    let entry = |stage, fingerprint: String, dir| StageEntry { stage, fingerprint, dir, problem: None };
+    let entry = |stage, fingerprint: String, dir| StageEntry {
+        stage,
+        fingerprint,
+        dir,
+        problem: None,
+    };
     let stages = match &record {
         Some(record) => (record.stages.iter())
             .map(|s| {
                 // A link leads further where the artifact lies in another store.
-                let linked = links.iter().find(|l| l.0 == s.stage && l.1.ends_with(&s.fingerprint));
-                let dir = linked.map_or_else(|| store.artifact(s.stage, &s.fingerprint), |l| l.1.clone());
+                let linked = links
+                    .iter()
+                    .find(|l| l.0 == s.stage && l.1.ends_with(&s.fingerprint));
+                let dir =
+                    linked.map_or_else(|| store.artifact(s.stage, &s.fingerprint), |l| l.1.clone());
                 entry(s.stage, s.fingerprint.clone(), dir)
             })
             .collect(),
         None => (links.into_iter())
             .map(|(stage, dir)| {
-                let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let name = dir
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 entry(stage, name, dir)
             })
             .collect(),
@@ -158,7 +175,9 @@ impl Catalogue {
                 columns.settings(row, runs.len(), None, config, index);
             }
             for stage in &run.stages {
-                let Ok(card) = index.card(&stage.dir) else { continue };
+                let Ok(card) = index.card(&stage.dir) else {
+                    continue;
+                };
                 // A run that was not finished has no configuration yet; its stages have theirs.
                 if config.is_err() {
                     columns.settings(row, runs.len(), Some(stage.stage), &card.config, index);
@@ -185,15 +204,22 @@ fn plain(runs: &[RunEntry]) -> Vec<Field<'static>> {
     };
     let seconds = records().map(|r| r.and_then(|r| r.seconds)).collect();
     let seeds = records().map(|r| r.map(|r| i64::try_from(r.seed).unwrap_or(i64::MAX)));
-    let stages = runs.iter().map(|run| match (run.done().count(), run.stages.len()) {
-        (done, all) if done == all => all.to_string(),
-        (done, all) => format!("{done} of {all}"),
-    });
+    let stages = runs
+        .iter()
+        .map(|run| match (run.done().count(), run.stages.len()) {
+            (done, all) if done == all => all.to_string(),
+            (done, all) => format!("{done} of {all}"),
+        });
     vec![
         Field::text("name", runs.iter().map(|run| run.name.as_str())),
         Field::text("state", runs.iter().map(RunEntry::state)),
         text("started", |r| r.started.to_string()).of(Kind::Moment),
-        text("finished", |r| r.finished.as_ref().map_or(String::new(), ToString::to_string)).of(Kind::Moment),
+        text("finished", |r| {
+            r.finished
+                .as_ref()
+                .map_or(String::new(), ToString::to_string)
+        })
+        .of(Kind::Moment),
         Field::new("seconds", Values::Float(seconds)).of(Kind::Seconds),
         Field::text("stages", stages),
         Field::new("seed", Values::Int(seeds.collect())),

@@ -53,7 +53,12 @@ impl TrialEntry {
     }
 
     /// Why it is not among those that count, if it is not.
-    pub fn left_out(&self, objective: &Objective, constraints: &[Constraint], index: &Index) -> Option<String> {
+    pub fn left_out(
+        &self,
+        objective: &Objective,
+        constraints: &[Constraint],
+        index: &Index,
+    ) -> Option<String> {
         let state = self.state();
         if state != "finished" {
             return Some(match state {
@@ -74,8 +79,14 @@ impl TrialEntry {
                 return Some(format!("it has no figure `{}`", c.figure));
             };
             // NaN keeps to no bound.
-            let least = c.at_least.filter(|least| !(value >= *least)).map(|v| format!("at least {v}"));
-            let most = c.at_most.filter(|most| !(value <= *most)).map(|v| format!("at most {v}"));
+            let least = c
+                .at_least
+                .filter(|least| !(value >= *least))
+                .map(|v| format!("at least {v}"));
+            let most = c
+                .at_most
+                .filter(|most| !(value <= *most))
+                .map(|v| format!("at most {v}"));
             let bound = least.or(most)?;
             Some(format!("`{}` is {value}, expected {bound}", c.figure))
         });
@@ -93,14 +104,21 @@ pub fn find(catalogue: &mut Catalogue, names: &[String]) -> Vec<SweepEntry> {
         let record = SweepRecord::read(&folder).map_err(|e| e.to_string().replace('\n', " "));
         let trials = record.as_ref().map_or(vec![], |r| r.trials.clone());
         let runs: Vec<String> = trials.iter().map(|t| t.run.clone()).collect();
-        let runs: Vec<String> = runs.into_iter().filter(|r| exists.binary_search(r).is_ok()).collect();
+        let runs: Vec<String> = runs
+            .into_iter()
+            .filter(|r| exists.binary_search(r).is_ok())
+            .collect();
         let mut runs = catalogue.runs(Some(&runs)).into_iter().peekable();
         let trials = trials.into_iter().map(|trial| TrialEntry {
             run: runs.next_if(|run| run.name == trial.run),
             trial,
         });
         let trials = trials.collect();
-        sweeps.push(SweepEntry { name: name.clone(), record, trials });
+        sweeps.push(SweepEntry {
+            name: name.clone(),
+            record,
+            trials,
+        });
     }
     sweeps
 }
@@ -112,7 +130,11 @@ impl Catalogue {
     /// There is none, or its record is damaged.
     pub fn sweep(&mut self, name: &str) -> Result<(SweepEntry, SweepRecord)> {
         let names = self.folders("sweeps");
-        let last = name.trim_end_matches('/').rsplit('/').next().unwrap_or(name);
+        let last = name
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .unwrap_or(name);
         if !names.iter().any(|n| n == last) {
             let near = crate::config::did_you_mean(last, &names);
             let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
@@ -139,10 +161,19 @@ pub fn sweeps<'a>(catalogue: &Catalogue, entries: &[SweepEntry]) -> Source<'a> {
         Field::text(name, records().map(|r| r.map_or(String::new(), of)))
     };
     let count = |name: &str, states: &[&str]| {
-        let of = |e: &SweepEntry| e.trials.iter().filter(|t| states.contains(&t.state())).count();
-        Field::new(name, Values::Int(entries.iter().map(|e| Some(of(e) as i64)).collect()))
+        let of = |e: &SweepEntry| {
+            e.trials
+                .iter()
+                .filter(|t| states.contains(&t.state()))
+                .count()
+        };
+        Field::new(
+            name,
+            Values::Int(entries.iter().map(|e| Some(of(e) as i64)).collect()),
+        )
     };
-    let best: Vec<Option<(f64, String)>> = entries.iter().map(|e| best(e, &catalogue.index)).collect();
+    let best: Vec<Option<(f64, String)>> =
+        entries.iter().map(|e| best(e, &catalogue.index)).collect();
     let objective = |r: &SweepRecord| r.objective.clone();
     let direction = |r: &SweepRecord| {
         let word = |o: Objective| match o.direction {
@@ -151,8 +182,16 @@ pub fn sweeps<'a>(catalogue: &Catalogue, entries: &[SweepEntry]) -> Source<'a> {
         };
         objective(r).map_or(String::new(), word)
     };
-    let trials = entries.iter().map(|e| Some(e.trials.len() as i64)).collect();
-    let problems = entries.iter().map(|e| e.record.as_ref().err().map_or(String::new(), |why| format!("DAMAGED: {why}")));
+    let trials = entries
+        .iter()
+        .map(|e| Some(e.trials.len() as i64))
+        .collect();
+    let problems = entries.iter().map(|e| {
+        e.record
+            .as_ref()
+            .err()
+            .map_or(String::new(), |why| format!("DAMAGED: {why}"))
+    });
     let fields = vec![
         Field::text("name", entries.iter().map(|e| e.name.as_str())),
         Field::new("trials", Values::Int(trials)),
@@ -160,16 +199,45 @@ pub fn sweeps<'a>(catalogue: &Catalogue, entries: &[SweepEntry]) -> Source<'a> {
         count("running", &["running"]),
         count("failed", &["failed"]),
         count("dropped", &["dropped"]),
-        count("unfinished", &["waiting", "stopped", "interrupted", "outdated", "damaged", "unrecorded"]),
+        count(
+            "unfinished",
+            &[
+                "waiting",
+                "stopped",
+                "interrupted",
+                "outdated",
+                "damaged",
+                "unrecorded",
+            ],
+        ),
         text("axes", &|r| r.axes.join(", ")),
-        text("objective", &|r| objective(r).map_or(String::new(), |o| o.figure)),
+        text("objective", &|r| {
+            objective(r).map_or(String::new(), |o| o.figure)
+        }),
         text("direction", &direction),
-        Field::new("best", Values::Float(best.iter().map(|b| b.as_ref().map(|b| b.0)).collect())).of(Kind::Figure),
-        Field::text("best run", best.iter().map(|b| b.as_ref().map_or("", |b| b.1.as_str()))),
+        Field::new(
+            "best",
+            Values::Float(best.iter().map(|b| b.as_ref().map(|b| b.0)).collect()),
+        )
+        .of(Kind::Figure),
+        Field::text(
+            "best run",
+            best.iter().map(|b| b.as_ref().map_or("", |b| b.1.as_str())),
+        ),
         text("file", &|r| r.file.display().to_string()),
         Field::text("problem", problems),
     ];
-    let mut shown = vec!["name", "trials", "finished", "running", "failed", "unfinished", "objective", "best", "best run"];
+    let mut shown = vec![
+        "name",
+        "trials",
+        "finished",
+        "running",
+        "failed",
+        "unfinished",
+        "objective",
+        "best",
+        "best run",
+    ];
     if entries.iter().any(|e| e.record.is_err()) {
         shown.push("problem");
     }
@@ -182,7 +250,8 @@ fn best(entry: &SweepEntry, index: &Index) -> Option<(f64, String)> {
     let objective = record.objective.as_ref()?;
     let counts = |t: &&TrialEntry| t.left_out(objective, &record.constraints, index).is_none();
     let trials = entry.trials.iter().filter(counts);
-    let values = trials.filter_map(|t| Some((t.figure(&objective.figure, index)?, t.trial.run.clone())));
+    let values =
+        trials.filter_map(|t| Some((t.figure(&objective.figure, index)?, t.trial.run.clone())));
     match objective.direction {
         Direction::Minimise => values.min_by(|a, b| a.0.total_cmp(&b.0)),
         Direction::Maximise => values.max_by(|a, b| a.0.total_cmp(&b.0)),

@@ -48,8 +48,9 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let index = &catalogue.index;
     let left_out = |t: &TrialEntry| t.left_out(&objective, &record.constraints, index);
     let value = |t: &TrialEntry| t.figure(&objective.figure, index).unwrap_or(f64::NAN);
-    let (mut trials, out): (Vec<_>, Vec<_>) =
-        (entry.trials.iter()).map(|t| (t, left_out(t))).partition(|t| t.1.is_none());
+    let (mut trials, out): (Vec<_>, Vec<_>) = (entry.trials.iter())
+        .map(|t| (t, left_out(t)))
+        .partition(|t| t.1.is_none());
     trials.sort_by(|a, b| {
         let (a, b) = (value(a.0), value(b.0));
         match objective.direction {
@@ -91,10 +92,15 @@ fn objective(
             // As lenient about names as columns are, where any trial has figures.
             let runs: Vec<_> = trials.iter().filter_map(|t| t.run.as_ref()).collect();
             let names = catalogue.figure_names(&runs);
-            let fields = names.iter().map(|name| Field::new(name, Values::Float(vec![])));
+            let fields = names
+                .iter()
+                .map(|name| Field::new(name, Values::Float(vec![])));
             let figures = Source::new(0, fields.collect());
             let at = resolve(&figures, wanted, "--objective")?;
-            Objective { figure: names[at].clone(), direction: Direction::Minimise }
+            Objective {
+                figure: names[at].clone(),
+                direction: Direction::Minimise,
+            }
         }
         (None, Some(objective)) => objective.clone(),
         (None, None) => {
@@ -126,7 +132,9 @@ fn table<'a>(
         Field::new("seed", Values::Int(seeds)),
     ];
     let constraints = record.constraints.iter().map(|c: &Constraint| &c.figure);
-    let mut figures: Vec<&String> = std::iter::once(&objective.figure).chain(constraints).collect();
+    let mut figures: Vec<&String> = std::iter::once(&objective.figure)
+        .chain(constraints)
+        .collect();
     figures.extend(&record.columns);
     let mut named: Vec<&str> = Vec::new();
     for figure in figures {
@@ -137,15 +145,24 @@ fn table<'a>(
         }
     }
     let settings: Vec<Vec<Option<String>>> = (record.axes.iter())
-        .map(|axis| each().map(|t| t.trial.settings.get(axis).map(ToString::to_string)).collect())
+        .map(|axis| {
+            each()
+                .map(|t| t.trial.settings.get(axis).map(ToString::to_string))
+                .collect()
+        })
         .collect();
     for (axis, values) in record.axes.iter().zip(settings) {
-        let words = values.into_iter().map(|v| v.map(|v| v.trim_matches('"').to_owned()));
+        let words = values
+            .into_iter()
+            .map(|v| v.map(|v| v.trim_matches('"').to_owned()));
         fields.push(Field::new(axis, Values::Text(words.collect())));
     }
     fields.push(Field::text("state", each().map(TrialEntry::state)));
     if !is_text {
-        fields.push(Field::text("left out", trials.iter().map(|t| t.1.clone().unwrap_or_default())));
+        fields.push(Field::text(
+            "left out",
+            trials.iter().map(|t| t.1.clone().unwrap_or_default()),
+        ));
     }
     Source::new(trials.len(), fields)
 }

@@ -36,6 +36,10 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let source = compare(&catalogue, &runs);
     let mut frame = arguments.query.run(&source)?;
     let notes = format!("\n(differences from {})\n", names[0]);
-    let notes = if names.len() > 1 { notes } else { String::new() };
+    let notes = if names.len() > 1 {
+        notes
+    } else {
+        String::new()
+    };
     output.write_with(&mut frame, &notes, console)
 }

@@ -1,10 +1,11 @@
-//! `latent-align config [CONFIG] [--defaults | --schema]`
+//! `latent-align config [CONFIG] [--defaults | --schema [experiment|sweep]]`
 
 use super::OverrideArguments;
-use crate::config;
+use crate::config::{self, Experiment};
 use crate::console::Console;
+use crate::sweep::SweepFile;
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// Options of `config`.
@@ -20,23 +21,33 @@ pub struct Arguments {
     /// Print every key with its documentation and default, as YAML
     #[arg(long, conflicts_with = "schema")]
     defaults: bool,
-    /// Print the JSON Schema, for editors
-    #[arg(long)]
-    schema: bool,
+    /// Print the JSON Schema of experiments or sweeps, for editors
+    #[arg(long, value_name = "FILE", value_enum, num_args = 0..=1, default_missing_value = "experiment")]
+    schema: Option<Schema>,
     #[command(flatten)]
     overrides: OverrideArguments,
 }
 
+/// A kind of file that people write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Schema {
+    /// What `run` reads.
+    Experiment,
+    /// What `sweep` reads.
+    Sweep,
+}
+
 /// Prints what was asked for.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
-    let text = match &arguments.config {
-        Some(file) => {
+    let text = match (&arguments.config, arguments.schema) {
+        (Some(file), _) => {
             let loaded = config::load(file, &arguments.overrides.overrides()?)?;
             serde_yaml::to_string(&loaded.experiment)
                 .context("the configuration cannot be written")?
         }
-        None if arguments.schema => config::json_schema()?,
-        None => config::commented_defaults()?,
+        (None, Some(Schema::Experiment)) => config::json_schema::<Experiment>()?,
+        (None, Some(Schema::Sweep)) => config::json_schema::<SweepFile>()?,
+        (None, None) => config::commented_defaults()?,
     };
     console.print(&text)
 }

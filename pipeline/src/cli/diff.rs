@@ -39,15 +39,21 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         }
         [one, other] => {
             let manifest = |name: &str| match target(store, Some(Path::new(name)))? {
-                Target::One(dir) => Manifest::read(&dir).map_err(|e| e.under(&dir.display().to_string())),
-                Target::Many(_) => Err(Error::input(format!("{name}: holds several artifacts; expected one"))),
+                Target::One(dir) => {
+                    Manifest::read(&dir).map_err(|e| e.under(&dir.display().to_string()))
+                }
+                Target::Many(_) => Err(Error::input(format!(
+                    "{name}: holds several artifacts; expected one"
+                ))),
             };
             match (manifest(names[0]), manifest(names[1]), one, other) {
                 (Ok(one), Ok(other), ..) => differences::artifacts(&one, &other),
                 // A name that is of nothing was most likely meant to be that of a run.
                 (Err(_), _, Err(wrong), _) | (_, Err(_), _, Err(wrong)) => return Err(wrong.into()),
                 (Err(wrong), ..) | (_, Err(wrong), ..) => {
-                    return Err(wrong.under("one names a run, the other must as well").into());
+                    return Err(wrong
+                        .under("one names a run, the other must as well")
+                        .into());
                 }
             }
         }
@@ -55,7 +61,9 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     if rows.is_empty() && output.is_text_on_stdout() {
         return console.print("no difference\n");
     }
-    let mut frame = arguments.query.run(&table(&rows, &arguments.one, &arguments.other))?;
+    let mut frame = arguments
+        .query
+        .run(&table(&rows, &arguments.one, &arguments.other))?;
     output.write(&mut frame, console)
 }
 
@@ -63,7 +71,11 @@ fn table(rows: &[Difference], one: &str, other: &str) -> Source<'static> {
     let values = |of: fn(&Difference) -> &Option<String>| {
         Values::Text(rows.iter().map(|row| of(row).clone()).collect())
     };
-    let (one, other) = if one == other { ("A", "B") } else { (one, other) };
+    let (one, other) = if one == other {
+        ("A", "B")
+    } else {
+        (one, other)
+    };
     let mut fields = vec![
         Field::text("what", rows.iter().map(|row| row.what)),
         Field::text("name", rows.iter().map(|row| row.name.as_str())),

@@ -40,10 +40,17 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let chosen = |c: &&Candidate| c.goes && paths.contains(&*c.path.to_string_lossy());
     let going: Vec<&Candidate> = found.iter().filter(chosen).collect();
     let total: u64 = going.iter().map(|c| c.bytes).sum();
-    let freed = arguments.delete.then(|| remove(store, &going)).transpose()?;
+    let freed = arguments
+        .delete
+        .then(|| remove(store, &going))
+        .transpose()?;
     let notes = match &freed {
         None if going.is_empty() => "nothing to delete\n".to_owned(),
-        None => format!("\n{} things, {}; --delete removes them\n", going.len(), bytes(total)),
+        None => format!(
+            "\n{} things, {}; --delete removes them\n",
+            going.len(),
+            bytes(total)
+        ),
         Some((freed, stayed)) => {
             let stayed = stayed.iter().map(|s| format!("stayed: {s}\n"));
             let told = format!("deleted {}\n", bytes(*freed));

@@ -1,8 +1,8 @@
 //! `latent-align inspect [PATH | FINGERPRINT | FILE.h5]`
 
-use crate::console::Console;
 use super::ls::NO_ARTIFACTS;
 use crate::catalogue::{Catalogue, artifacts as table};
+use crate::console::Console;
 use crate::inspect::{Target, hdf5, one, target};
 use crate::query::{OutputArguments, Query};
 use crate::run::{Signals, StageMonitor};
@@ -81,7 +81,9 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
 
 /// True for a file that claims to be HDF5, by its content or by its name.
 fn is_hdf5(path: &Path) -> bool {
-    let named = path.extension().is_some_and(|e| ["h5", "hdf5", "he5"].iter().any(|x| e == *x));
+    let named = path
+        .extension()
+        .is_some_and(|e| ["h5", "hdf5", "he5"].iter().any(|x| e == *x));
     let mut head = [0u8; 8];
     let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
     named || (read.is_ok() && &head == b"\x89HDF\r\n\x1a\n")

@@ -38,11 +38,17 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let (source, none) = match arguments.what {
         What::Runs => {
             runs = catalogue.runs(None);
-            (catalogue.table(&runs), "No runs yet; `latent-align run CONFIG` makes one.\n")
+            (
+                catalogue.table(&runs),
+                "No runs yet; `latent-align run CONFIG` makes one.\n",
+            )
         }
         What::Sweeps => {
             trials = catalogue.sweeps();
-            (sweeps(&catalogue, &trials), "No sweeps yet; `latent-align sweep FILE` makes one.\n")
+            (
+                sweeps(&catalogue, &trials),
+                "No sweeps yet; `latent-align sweep FILE` makes one.\n",
+            )
         }
         What::Artifacts => {
             entries = catalogue.artifacts(&store.artifacts());

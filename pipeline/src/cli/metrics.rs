@@ -43,7 +43,11 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     if curves.is_empty() {
         return Err(Error::input(format!(
             "{name}: no learning curves; expected a run with a stage that trains{}",
-            if stages.is_empty() { "" } else { " among those of --stage" }
+            if stages.is_empty() {
+                ""
+            } else {
+                " among those of --stage"
+            }
         ))
         .into());
     }

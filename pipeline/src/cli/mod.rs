@@ -2,15 +2,20 @@
 
 pub mod best;
 pub mod compare;
+pub mod completions;
 pub mod config;
 pub mod diff;
+pub mod export;
 pub mod features;
 pub mod gc;
 pub mod import;
+pub mod init;
 pub mod inspect;
 pub mod ls;
+pub mod man;
 pub mod metrics;
 pub mod plan;
+pub mod report;
 pub mod require;
 pub mod run;
 #[cfg(feature = "remote")]
@@ -85,10 +90,20 @@ enum Command {
     Gc(gc::Arguments),
     /// Look at artifacts, all as a table or one in full, or into an HDF5 file
     Inspect(inspect::Arguments),
+    /// Write the report of a run or of a sweep: one HTML file that opens anywhere
+    Report(report::Arguments),
     /// Make a flow artifact of a checkpoint trained elsewhere
     Import(import::Arguments),
     /// Look at features, or generate some whose density is known
     Features(features::Arguments),
+    /// Write a commented starter configuration for your own HDF5 file, after scanning it
+    Init(init::Arguments),
+    /// Copy results out for other programs: TensorBoard, or weights as safetensors
+    Export(export::Arguments),
+    /// Print the completions of a shell
+    Completions(completions::Arguments),
+    /// Print the manual, or write its pages
+    Man(man::Arguments),
     /// Let other hosts compute on a device of this one
     #[cfg(feature = "remote")]
     Serve(serve::Arguments),
@@ -156,8 +171,13 @@ impl Cli {
             Command::Metrics(arguments) => metrics::run(arguments, &store, console),
             Command::Gc(arguments) => gc::run(arguments, &store, console),
             Command::Inspect(arguments) => inspect::run(arguments, &store, console),
+            Command::Report(arguments) => report::run(arguments, &store, console),
             Command::Import(arguments) => import::run(arguments, &store, console),
             Command::Features(arguments) => features::run(arguments, console),
+            Command::Init(arguments) => init::run(arguments, console),
+            Command::Export(arguments) => export::run(arguments, &store, console),
+            Command::Completions(arguments) => completions::run(arguments, console),
+            Command::Man(arguments) => man::run(arguments, console),
             #[cfg(feature = "remote")]
             Command::Serve(arguments) => serve::run(arguments, console),
         }

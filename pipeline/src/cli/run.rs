@@ -4,6 +4,7 @@ use super::ExperimentArguments;
 use super::require::Requirement;
 use crate::config;
 use crate::console::Console;
+use crate::report::REPORT;
 use crate::store::Store;
 use anyhow::Result;
 use clap::Args;
@@ -21,7 +22,7 @@ pub struct Arguments {
     requirement: Requirement,
 }
 
-/// Runs the experiment and prints its summary, which ends with the path of what was written.
+/// Runs the experiment and prints its summary, which ends with the paths of what was written, the report last.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let experiment = &arguments.experiment;
     let loaded = config::load(&experiment.config, &experiment.overrides.overrides()?)?;
@@ -29,9 +30,10 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     requirement.check_experiment(&loaded.experiment)?;
     let summary = crate::run::run(&loaded, arguments.until.as_deref(), store, console)?;
     console.print(&format!(
-        "{}\n{}\n",
+        "{}\n{}\n{}\n",
         summary.markdown(),
-        summary.folder().join("summary.md").display()
+        summary.folder().join("summary.md").display(),
+        summary.folder().join(REPORT).display()
     ))?;
     requirement.check(&loaded.experiment, &summary)
 }

@@ -1,15 +1,16 @@
-//! The defaults as YAML with the structs' own documentation, and the JSON Schema.
+//! The defaults as YAML with the structs' own documentation, and JSON Schemas.
 //!
-//! Both derive from the types: a new key documents itself.
+//! All derive from the types: a new key documents itself.
 
 use super::Experiment;
 use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// The JSON Schema of an experiment.
-pub fn json_schema() -> Result<String> {
-    let schema = schemars::schema_for!(Experiment);
+/// The JSON Schema of `T`, a file that people write, such as [`Experiment`].
+pub fn json_schema<T: JsonSchema>() -> Result<String> {
+    let schema = schemars::schema_for!(T);
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
 

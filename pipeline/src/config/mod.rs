@@ -4,6 +4,7 @@
 //! -> paths made absolute -> every value checked. Nothing downstream sees raw input.
 
 mod defaults;
+mod differing;
 mod experiment;
 mod overrides;
 mod paths;
@@ -12,6 +13,7 @@ mod tree;
 mod yaml;
 
 pub use defaults::{commented_defaults, json_schema};
+pub use differing::differing;
 pub use experiment::{Experiment, NAME, is_name};
 pub use overrides::Assignment;
 pub use paths::{beside, is_fingerprint_prefix};

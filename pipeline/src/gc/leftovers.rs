@@ -44,14 +44,29 @@ pub fn leftovers(store: &Store) -> Vec<Leftover> {
     for stage in Stage::ALL {
         let folder = store.root().join(stage.name());
         for path in hidden(&folder) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let kinds = [(".tmp-", "the unfinished work"), (".old-", "a replaced artifact"), (".lock-", "the lock")];
-            let kind = kinds.iter().find_map(|(start, what)| Some((name.strip_prefix(start)?, *what)));
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let kinds = [
+                (".tmp-", "the unfinished work"),
+                (".old-", "a replaced artifact"),
+                (".lock-", "the lock"),
+            ];
+            let kind = kinds
+                .iter()
+                .find_map(|(start, what)| Some((name.strip_prefix(start)?, *what)));
             match kind {
                 Some((rest, what)) => {
                     let fingerprint = rest.split('-').next().unwrap_or(rest).to_owned();
                     let alive = is_locked(&path, &fingerprint);
-                    found.push(Leftover { path, fingerprint: Some(fingerprint), what, alive });
+                    found.push(Leftover {
+                        path,
+                        fingerprint: Some(fingerprint),
+                        what,
+                        alive,
+                    });
                 }
                 None if name.starts_with(".probe-") => found.extend(temporary(path)),
                 None => {}
@@ -59,7 +74,9 @@ pub fn leftovers(store: &Store) -> Vec<Leftover> {
         }
     }
     let kinds = ["runs", "sweeps"].map(|kind| store.root().join(kind));
-    let folders = kinds.iter().flat_map(|kind| kind.read_dir().into_iter().flatten().flatten());
+    let folders = kinds
+        .iter()
+        .flat_map(|kind| kind.read_dir().into_iter().flatten().flatten());
     let folders: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
     for folder in folders.iter().map(PathBuf::as_path).chain([store.root()]) {
         let names = hidden(folder).into_iter();
@@ -80,8 +97,18 @@ fn hidden(folder: &Path) -> Vec<PathBuf> {
 
 /// A file that only its age tells from one that is being written; none if it is young.
 fn temporary(path: PathBuf) -> Option<Leftover> {
-    let touched = path.symlink_metadata().and_then(|meta| meta.modified()).ok()?;
-    let is_old = SystemTime::now().duration_since(touched).is_ok_and(|age| age > LONG);
+    let touched = path
+        .symlink_metadata()
+        .and_then(|meta| meta.modified())
+        .ok()?;
+    let is_old = SystemTime::now()
+        .duration_since(touched)
+        .is_ok_and(|age| age > LONG);
     let what = "a temporary file";
-    is_old.then_some(Leftover { path, fingerprint: None, what, alive: false })
+    is_old.then_some(Leftover {
+        path,
+        fingerprint: None,
+        what,
+        alive: false,
+    })
 }

@@ -39,9 +39,14 @@ pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Vec<Candidate> {
     let references = catalogue.references();
     let places = catalogue.store.artifacts();
     let entries = catalogue.artifacts(&places);
-    let loose = entries.into_iter().filter(|e| !references.hold(e.stage, &e.fingerprint));
+    let loose = entries
+        .into_iter()
+        .filter(|e| !references.hold(e.stage, &e.fingerprint));
     let loose: Vec<ArtifactEntry> = loose.filter(|e| !e.dir.is_symlink()).collect();
-    let unknown = references.unreadable.first().map(|dir| dir.display().to_string());
+    let unknown = references
+        .unreadable
+        .first()
+        .map(|dir| dir.display().to_string());
     let mut found: Vec<Candidate> = Vec::new();
     for entry in loose {
         let is_readable = catalogue.index.card(&entry.dir).is_ok();
@@ -51,9 +56,12 @@ pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Vec<Candidate> {
             (Some(why), _) if !is_readable && !damaged => {
                 (false, format!("stays without --damaged: {why}"))
             }
-            (_, Some(kept)) if !damaged => {
-                (false, format!("stays without --damaged: {kept}, which is kept and damaged, may be made from it"))
-            }
+            (_, Some(kept)) if !damaged => (
+                false,
+                format!(
+                    "stays without --damaged: {kept}, which is kept and damaged, may be made from it"
+                ),
+            ),
             (Some(why), _) => (true, format!("nothing refers to it; {why}")),
             (None, _) => (true, "nothing refers to it".to_owned()),
         };
@@ -67,7 +75,11 @@ pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Vec<Candidate> {
             goes,
         });
     }
-    found.extend(leftovers(&catalogue.store).into_iter().map(Leftover::into_candidate));
+    found.extend(
+        leftovers(&catalogue.store)
+            .into_iter()
+            .map(Leftover::into_candidate),
+    );
     found
 }
 
@@ -91,16 +103,29 @@ pub fn remove(store: &Store, candidates: &[&Candidate]) -> Result<(u64, Vec<Stri
     let references = Catalogue::of(store).references();
     let mut freed = 0;
     for candidate in candidates {
-        let lock = candidate.locked().and_then(|(folder, name)| locks.get(&folder.join(name)));
+        let lock = candidate
+            .locked()
+            .and_then(|(folder, name)| locks.get(&folder.join(name)));
         if let Some(Err(holder)) = lock {
-            stayed.push(format!("{}: {holder} works on it", candidate.path.display()));
+            stayed.push(format!(
+                "{}: {holder} works on it",
+                candidate.path.display()
+            ));
             continue;
         }
-        if candidate.stage.is_some_and(|stage| references.hold(stage, &candidate.name)) {
-            stayed.push(format!("{}: a run refers to it now", candidate.path.display()));
+        if candidate
+            .stage
+            .is_some_and(|stage| references.hold(stage, &candidate.name))
+        {
+            stayed.push(format!(
+                "{}: a run refers to it now",
+                candidate.path.display()
+            ));
             continue;
         }
-        candidate.remove().map_err(|e| Error::file(&candidate.path, e))?;
+        candidate
+            .remove()
+            .map_err(|e| Error::file(&candidate.path, e))?;
         freed += candidate.bytes;
     }
     Ok((freed, stayed))

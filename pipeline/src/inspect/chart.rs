@@ -16,7 +16,10 @@ const HELD_OUT: char = 'o';
 pub fn draw(panel: &Panel) -> String {
     let all = || panel.training.iter().chain(&panel.held_out);
     let fold = |start, of: fn(f64, f64) -> f64| all().map(|p| p.1).fold(start, of);
-    let (low, high) = (fold(f64::INFINITY, f64::min), fold(f64::NEG_INFINITY, f64::max));
+    let (low, high) = (
+        fold(f64::INFINITY, f64::min),
+        fold(f64::NEG_INFINITY, f64::max),
+    );
     let is_logarithmic = low > 0.0 && high > WIDE * low;
     let bend = |v: f64| if is_logarithmic { v.ln() } else { v };
     let straight = |v: f64| if is_logarithmic { v.exp() } else { v };
@@ -29,9 +32,16 @@ pub fn draw(panel: &Panel) -> String {
     let mut grid = vec![vec![' '; SIZE.0]; SIZE.1];
     for (points, mark) in [(&panel.training, TRAINING), (&panel.held_out, HELD_OUT)] {
         let place = |p: &(f64, f64)| {
-            let across = if last > first { (p.0 - first) / (last - first) } else { 0.5 };
+            let across = if last > first {
+                (p.0 - first) / (last - first)
+            } else {
+                0.5
+            };
             let up = (bend(p.1) - bottom) / (top - bottom);
-            let (x, y) = (across * (SIZE.0 - 1) as f64, (1.0 - up) * (SIZE.1 - 1) as f64);
+            let (x, y) = (
+                across * (SIZE.0 - 1) as f64,
+                (1.0 - up) * (SIZE.1 - 1) as f64,
+            );
             (x.round() as usize, y.round() as usize)
         };
         for pair in points.windows(2) {
@@ -43,26 +53,39 @@ pub fn draw(panel: &Panel) -> String {
         }
     }
     let mut out = panel.title.clone();
-    for (points, mark, what) in [(&panel.training, TRAINING, "training"), (&panel.held_out, HELD_OUT, "held-out")] {
+    for (points, mark, what) in [
+        (&panel.training, TRAINING, "training"),
+        (&panel.held_out, HELD_OUT, "held-out"),
+    ] {
         if !points.is_empty() {
             out.push_str(&format!("   {mark} {what}"));
         }
     }
-    out.push_str(if is_logarithmic { "   (logarithmic)\n" } else { "\n" });
+    out.push_str(if is_logarithmic {
+        "   (logarithmic)\n"
+    } else {
+        "\n"
+    });
     for (y, line) in grid.iter().enumerate() {
         let labelled = y % 4 == 0 || y == SIZE.1 - 1;
         let share = 1.0 - y as f64 / (SIZE.1 - 1) as f64;
         let value = straight(bottom + share * (top - bottom));
-        let label = if labelled { number(value) } else { String::new() };
+        let label = if labelled {
+            number(value)
+        } else {
+            String::new()
+        };
         let tick = if labelled { '+' } else { '|' };
         let line: String = line.iter().collect();
         out.push_str(&format!("{label:>LABEL$} {tick}{}\n", line.trim_end()));
     }
     let (first, last) = (number(first), number(last));
     out.push_str(&format!("{:LABEL$} +{}\n", "", "-".repeat(SIZE.0)));
-    let gap = SIZE.0.saturating_sub(first.len() + "step".len()) ;
+    let gap = SIZE.0.saturating_sub(first.len() + "step".len());
     out.push_str(&format!("{:LABEL$}  {first} step{last:>gap$}\n", ""));
-    out.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    out.lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
 }
 
 /// Dots between two places, for what has none yet.
@@ -97,17 +120,29 @@ mod tests {
     fn a_chart_fits_a_terminal_and_has_both_curves() {
         let values: Vec<f64> = (1..500).map(|i| 100.0 / f64::from(i)).collect();
         let chart = draw(&panel(&values, &[50.0, 40.0]));
-        assert!(chart.lines().all(|line| line.chars().count() <= 80), "{chart}");
-        assert!(chart.contains(". training   o held-out   (logarithmic)"), "{chart}");
+        assert!(
+            chart.lines().all(|line| line.chars().count() <= 80),
+            "{chart}"
+        );
+        assert!(
+            chart.contains(". training   o held-out   (logarithmic)"),
+            "{chart}"
+        );
         let drawn: String = chart.lines().skip(1).collect();
-        assert!(drawn.contains('o') && drawn.contains('.') && drawn.contains("499"), "{chart}");
+        assert!(
+            drawn.contains('o') && drawn.contains('.') && drawn.contains("499"),
+            "{chart}"
+        );
     }
 
     #[test]
     fn the_largest_value_is_at_the_top_and_the_smallest_at_the_bottom() {
         let chart = draw(&panel(&[1.0, 2.0, 3.0], &[]));
         let lines: Vec<&str> = chart.lines().collect();
-        assert!(lines[1].trim_start().starts_with("3 +") && lines[1].ends_with('.'), "{chart}");
+        assert!(
+            lines[1].trim_start().starts_with("3 +") && lines[1].ends_with('.'),
+            "{chart}"
+        );
         assert!(lines[SIZE.1].trim_start().starts_with("1 +."), "{chart}");
     }
 
@@ -115,7 +150,10 @@ mod tests {
     fn one_point_and_equal_values_are_drawn() {
         for values in [&[2.0][..], &[0.0, 0.0], &[-1.0, -1.0, -1.0]] {
             let chart = draw(&panel(values, &[]));
-            assert!(chart.lines().skip(1).any(|line| line.contains('.')), "{chart}");
+            assert!(
+                chart.lines().skip(1).any(|line| line.contains('.')),
+                "{chart}"
+            );
         }
     }
 }

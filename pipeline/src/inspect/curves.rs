@@ -37,7 +37,9 @@ pub fn of(run: &RunEntry, stages: &[Stage]) -> (Vec<Curve>, Vec<String>) {
     let (mut curves, mut damaged) = (Vec::new(), Vec::new());
     let wanted = |s: &&StageEntry| stages.is_empty() || stages.contains(&s.stage);
     for stage in run.stages.iter().filter(wanted) {
-        let Some(file) = table_of(stage) else { continue };
+        let Some(file) = table_of(stage) else {
+            continue;
+        };
         match read(stage.stage, &file) {
             Ok(read) => curves.extend(read),
             Err(why) => damaged.push(format!("{}: DAMAGED: {why}", file.display())),
@@ -76,7 +78,9 @@ fn read(stage: Stage, file: &Path) -> anyhow::Result<Vec<Curve>> {
 
 /// What a column measures, without the data it is measured on.
 fn metric(column: &str) -> &str {
-    let of_data = column.strip_prefix("held_out_").or(column.strip_prefix("train_"));
+    let of_data = column
+        .strip_prefix("held_out_")
+        .or(column.strip_prefix("train_"));
     of_data.unwrap_or(column)
 }
 
@@ -101,19 +105,27 @@ pub fn chosen(curves: Vec<Curve>, wanted: &[String]) -> Result<Vec<Curve>> {
             let near = did_you_mean(name, &names);
             let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
             let names = list(&names);
-            return Err(Error::input(format!("--metric: found `{name}`, expected {names}{near}")));
+            return Err(Error::input(format!(
+                "--metric: found `{name}`, expected {names}{near}"
+            )));
         }
     }
     let named = curves.into_iter();
-    Ok(named.filter(|curve| wanted.iter().any(|w| is(curve, w))).collect())
+    Ok(named
+        .filter(|curve| wanted.iter().any(|w| is(curve, w)))
+        .collect())
 }
 
 /// The table of `curves`, a row a step of a stage.
 pub fn table(curves: &[Curve]) -> Source<'static> {
     let parts: Vec<&[Curve]> = curves.chunk_by(|a, b| a.stage == b.stage).collect();
     let height = parts.iter().map(|part| part[0].rows.len()).sum();
-    let steps = parts.iter().flat_map(|part| part[0].rows.iter().map(|row| Some(row.0)));
-    let stages = parts.iter().flat_map(|part| part[0].rows.iter().map(|_| part[0].stage.name()));
+    let steps = parts
+        .iter()
+        .flat_map(|part| part[0].rows.iter().map(|row| Some(row.0)));
+    let stages = parts
+        .iter()
+        .flat_map(|part| part[0].rows.iter().map(|_| part[0].stage.name()));
     let mut fields = vec![
         Field::text("stage", stages),
         Field::new(STEP, Values::Int(steps.collect())),
@@ -138,16 +150,27 @@ pub fn table(curves: &[Curve]) -> Source<'static> {
 pub fn panels(curves: &[Curve]) -> Vec<Panel> {
     let mut panels: Vec<Panel> = Vec::new();
     for curve in curves {
-        let points = curve.rows.iter().filter_map(|(step, v)| Some((*step as f64, (*v)?)));
+        let points = curve
+            .rows
+            .iter()
+            .filter_map(|(step, v)| Some((*step as f64, (*v)?)));
         let points: Vec<(f64, f64)> = points.filter(|p| p.1.is_finite()).collect();
         if points.iter().all(|p| p.1 == 0.0) {
             continue;
         }
-        let title = format!("{}: {}", curve.stage, metric(&curve.column).replace('_', " "));
+        let title = format!(
+            "{}: {}",
+            curve.stage,
+            metric(&curve.column).replace('_', " ")
+        );
         let at = panels.iter().position(|panel| panel.title == title);
         let at = at.unwrap_or_else(|| {
             let (training, held_out) = (Vec::new(), Vec::new());
-            panels.push(Panel { title, training, held_out });
+            panels.push(Panel {
+                title,
+                training,
+                held_out,
+            });
             panels.len() - 1
         });
         if curve.column.starts_with("held_out_") {

@@ -26,32 +26,85 @@ pub fn settings(one: &Value, other: &Value) -> Vec<Difference> {
     let (ours, theirs) = (flatten(one), flatten(other));
     let get = |leaves: &[(String, &Value)], key: &str| {
         let found = leaves.iter().find(|leaf| leaf.0 == key)?;
-        Some(found.1.as_str().map_or_else(|| found.1.to_string(), str::to_owned))
+        Some(
+            found
+                .1
+                .as_str()
+                .map_or_else(|| found.1.to_string(), str::to_owned),
+        )
     };
     let mut keys: Vec<&String> = ours.iter().map(|leaf| &leaf.0).collect();
-    keys.extend(theirs.iter().map(|leaf| &leaf.0).filter(|key| ours.iter().all(|o| o.0 != **key)));
-    let rows = keys.into_iter().map(|key| plain("setting", key, get(&ours, key), get(&theirs, key)));
+    keys.extend(
+        theirs
+            .iter()
+            .map(|leaf| &leaf.0)
+            .filter(|key| ours.iter().all(|o| o.0 != **key)),
+    );
+    let rows = keys
+        .into_iter()
+        .map(|key| plain("setting", key, get(&ours, key), get(&theirs, key)));
     rows.filter(|row| row.one != row.other).collect()
 }
 
 /// How two artifacts differ: what they were made from, and what came out.
 pub fn artifacts(one: &Manifest, other: &Manifest) -> Vec<Difference> {
     let mut rows = vec![
-        plain("artifact", "stage", Some(one.stage.to_string()), Some(other.stage.to_string())),
-        plain("artifact", "format", Some(one.format.to_string()), Some(other.format.to_string())),
-        plain("artifact", "seed", Some(one.seed.to_string()), Some(other.seed.to_string())),
-        plain("artifact", "device", Some(one.device.clone()), Some(other.device.clone())),
-        plain("artifact", "program", Some(program(one)), Some(program(other))),
+        plain(
+            "artifact",
+            "stage",
+            Some(one.stage.to_string()),
+            Some(other.stage.to_string()),
+        ),
+        plain(
+            "artifact",
+            "format",
+            Some(one.format.to_string()),
+            Some(other.format.to_string()),
+        ),
+        plain(
+            "artifact",
+            "seed",
+            Some(one.seed.to_string()),
+            Some(other.seed.to_string()),
+        ),
+        plain(
+            "artifact",
+            "device",
+            Some(one.device.clone()),
+            Some(other.device.clone()),
+        ),
+        plain(
+            "artifact",
+            "program",
+            Some(program(one)),
+            Some(program(other)),
+        ),
     ];
     rows.extend(settings(&one.config, &other.config));
-    let inputs = |m: &Manifest| m.inputs.iter().map(|i| (i.key.clone(), short(&i.digest))).collect();
+    let inputs = |m: &Manifest| {
+        m.inputs
+            .iter()
+            .map(|i| (i.key.clone(), short(&i.digest)))
+            .collect()
+    };
     rows.extend(named("input", inputs(one), inputs(other)));
     let upstream = |m: &Manifest| {
         let each = m.upstream.iter();
-        each.map(|u| (u.name(), format!("{}, contents {}", u.fingerprint, short(&u.contents)))).collect()
+        each.map(|u| {
+            (
+                u.name(),
+                format!("{}, contents {}", u.fingerprint, short(&u.contents)),
+            )
+        })
+        .collect()
     };
     rows.extend(named("upstream", upstream(one), upstream(other)));
-    let outputs = |m: &Manifest| m.outputs.iter().map(|(n, o)| (n.clone(), short(&o.digest))).collect();
+    let outputs = |m: &Manifest| {
+        m.outputs
+            .iter()
+            .map(|(n, o)| (n.clone(), short(&o.digest)))
+            .collect()
+    };
     rows.extend(named("output", outputs(one), outputs(other)));
     rows.retain(|row| row.one != row.other);
     rows
@@ -63,7 +116,9 @@ pub fn runs(one: &RunEntry, other: &RunEntry) -> Vec<Difference> {
     let mut rows = match (config(one), config(other)) {
         (Ok(ours), Ok(theirs)) => settings(&ours, &theirs),
         (ours, theirs) => {
-            let state = |c: latent_align_stages::Result<Value>| Some(c.map_or("cannot be read", |_| "is there").to_owned());
+            let state = |c: latent_align_stages::Result<Value>| {
+                Some(c.map_or("cannot be read", |_| "is there").to_owned())
+            };
             vec![plain("setting", "config.yaml", state(ours), state(theirs))]
         }
     };
@@ -81,7 +136,15 @@ pub fn runs(one: &RunEntry, other: &RunEntry) -> Vec<Difference> {
             (Some(ours), Some(theirs)) => reasons(stage, &ours.1, &theirs.1),
         };
         let fingerprint = |place: Option<(String, _)>| place.map(|p| p.0);
-        rows.push(Difference { why, ..plain("stage", stage.name(), fingerprint(ours), fingerprint(theirs)) });
+        rows.push(Difference {
+            why,
+            ..plain(
+                "stage",
+                stage.name(),
+                fingerprint(ours),
+                fingerprint(theirs),
+            )
+        });
     }
     rows
 }
@@ -108,18 +171,42 @@ fn reasons(stage: Stage, one: &Path, other: &Path) -> String {
 }
 
 fn plain(what: &'static str, name: &str, one: Option<String>, other: Option<String>) -> Difference {
-    Difference { what, name: name.to_owned(), one, other, why: String::new() }
+    Difference {
+        what,
+        name: name.to_owned(),
+        one,
+        other,
+        why: String::new(),
+    }
 }
 
-fn named(what: &'static str, one: Vec<(String, String)>, other: Vec<(String, String)>) -> Vec<Difference> {
-    let get = |all: &[(String, String)], name: &str| all.iter().find(|n| n.0 == name).map(|n| n.1.clone());
+fn named(
+    what: &'static str,
+    one: Vec<(String, String)>,
+    other: Vec<(String, String)>,
+) -> Vec<Difference> {
+    let get = |all: &[(String, String)], name: &str| {
+        all.iter().find(|n| n.0 == name).map(|n| n.1.clone())
+    };
     let mut names: Vec<&String> = one.iter().map(|n| &n.0).collect();
-    names.extend(other.iter().map(|n| &n.0).filter(|name| one.iter().all(|o| o.0 != **name)));
-    names.into_iter().map(|name| plain(what, name, get(&one, name), get(&other, name))).collect()
+    names.extend(
+        other
+            .iter()
+            .map(|n| &n.0)
+            .filter(|name| one.iter().all(|o| o.0 != **name)),
+    );
+    names
+        .into_iter()
+        .map(|name| plain(what, name, get(&one, name), get(&other, name)))
+        .collect()
 }
 
 fn program(manifest: &Manifest) -> String {
-    let revision = manifest.program.revision.as_ref().map_or(String::new(), |r| format!(" ({r})"));
+    let revision = manifest
+        .program
+        .revision
+        .as_ref()
+        .map_or(String::new(), |r| format!(" ({r})"));
     format!("{}{revision}", manifest.program.version)
 }
 
@@ -137,7 +224,9 @@ mod tests {
         let one = json!({"a": {"b": 1, "c": "x"}, "same": true});
         let other = json!({"a": {"b": 2}, "d": null, "same": true});
         let rows = settings(&one, &other);
-        let told = rows.iter().map(|r| (r.name.as_str(), r.one.as_deref(), r.other.as_deref()));
+        let told = rows
+            .iter()
+            .map(|r| (r.name.as_str(), r.one.as_deref(), r.other.as_deref()));
         let expected = [
             ("a.b", Some("1"), Some("2")),
             ("a.c", Some("x"), None),

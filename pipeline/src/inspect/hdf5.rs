@@ -3,7 +3,7 @@
 use crate::report::{bytes, columns, number};
 use latent_align_stages::context::Monitor;
 use latent_align_stages::features::{
-    Contents, DatasetInfo, FileListing, Ingest, NonFinite, RowView, Scan, SourceConfig, Split, Statistics,
+    Contents, DatasetInfo, FileListing, Ingest, RowView, Scan, Statistics,
 };
 use latent_align_stages::{Error, Result};
 use std::fmt::Write as _;
@@ -20,7 +20,12 @@ const LONGEST_ATTRIBUTE: usize = 100;
 ///
 /// # Errors
 /// [`Error::Input`] for a file that cannot be read, and for a `dataset` that cannot be.
-pub fn page(file: &Path, dataset: Option<&str>, rows: usize, monitor: &dyn Monitor) -> Result<String> {
+pub fn page(
+    file: &Path,
+    dataset: Option<&str>,
+    rows: usize,
+    monitor: &dyn Monitor,
+) -> Result<String> {
     let listing = FileListing::read(file)?;
     let mut out = format!("{}\n{}", file.display(), contents(&listing));
     let chosen: Vec<String> = match dataset {
@@ -65,8 +70,20 @@ pub fn page(file: &Path, dataset: Option<&str>, rows: usize, monitor: &dyn Monit
 /// Statistics of all numbers together, and first rows.
 fn rest(contents: &Contents) -> String {
     let mut out = String::new();
-    if let Some(Statistics { finite, nan, infinite, mean, std, min, max }) = contents.statistics {
-        let _ = write!(out, "  {finite} finite numbers; NaN {nan}, infinite {infinite}");
+    if let Some(Statistics {
+        finite,
+        nan,
+        infinite,
+        mean,
+        std,
+        min,
+        max,
+    }) = contents.statistics
+    {
+        let _ = write!(
+            out,
+            "  {finite} finite numbers; NaN {nan}, infinite {infinite}"
+        );
         if finite > 0 {
             let [mean, std, min, max] = [mean, std, min, max].map(number);
             let _ = write!(out, "; mean {mean}, std {std}, min {min}, max {max}");
@@ -116,13 +133,7 @@ fn contents(listing: &FileListing) -> String {
 }
 
 fn scan(file: &Path, dataset: &str, monitor: &dyn Monitor) -> Result<Scan> {
-    let source = SourceConfig {
-        file: file.to_owned(),
-        dataset: dataset.trim_start_matches('/').to_owned(),
-        // To be counted, not refused.
-        non_finite: NonFinite::Drop,
-    };
-    let rows = |view| Ingest::read(&source, view, Split::new(0, 0.0), false, monitor);
+    let rows = |view| Ingest::survey(file, dataset, view, false, monitor);
     // Images have no width of a token; each is one row.
     let ingest = match rows(RowView::Tokens) {
         Err(Error::Input(_)) => rows(RowView::Items),

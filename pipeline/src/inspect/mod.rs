@@ -12,6 +12,7 @@ mod one;
 mod run;
 
 pub use differences::Difference;
+pub use lineage::tree as lineage;
 pub use one::one;
 pub use run::run_page;
 

@@ -17,9 +17,16 @@ pub fn run_page(store: &Store, run: &RunEntry) -> String {
     page.push_str(&settings(run));
     page.push_str(&stages(run));
     for stage in &run.stages {
-        let Ok(manifest) = Manifest::read(&stage.dir) else { continue };
+        let Ok(manifest) = Manifest::read(&stage.dir) else {
+            continue;
+        };
         if !manifest.figures.0.is_empty() {
-            let _ = write!(page, "\n{}\n\n{}", stage.stage, figures_tables(&manifest.figures.0));
+            let _ = write!(
+                page,
+                "\n{}\n\n{}",
+                stage.stage,
+                figures_tables(&manifest.figures.0)
+            );
         }
         if !manifest.warnings.is_empty() {
             page.push('\n');
@@ -37,14 +44,24 @@ fn head(run: &RunEntry) -> String {
     let mut rows = vec![("path", run.folder.path().display().to_string())];
     if let Some(record) = &run.record {
         rows.push(("started", format!("{} UTC", record.started.readable())));
-        rows.extend(record.finished.as_ref().map(|t| ("ended", format!("{} UTC", t.readable()))));
+        rows.extend(
+            record
+                .finished
+                .as_ref()
+                .map(|t| ("ended", format!("{} UTC", t.readable()))),
+        );
         rows.extend(record.seconds.map(|s| ("took", duration(s))));
         rows.push(("file", record.file.display().to_string()));
         rows.push(("seed", record.seed.to_string()));
         rows.push(("device", record.device.clone()));
         rows.push(("process", format!("{} on {}", record.process, record.host)));
         rows.push(("identity", record.identity.clone()));
-        rows.extend(record.failure.clone().map(|why| ("failure", why.replace('\n', " "))));
+        rows.extend(
+            record
+                .failure
+                .clone()
+                .map(|why| ("failure", why.replace('\n', " "))),
+        );
     }
     let rows: Vec<Vec<String>> = (rows.into_iter())
         .map(|(name, value)| vec![format!("  {name}"), value])
@@ -79,10 +96,14 @@ fn not_default(tree: &Value) -> Vec<(String, String)> {
             whole.is_some() && experiment(&less) == whole
         })
     };
-    let leaves = flatten(tree).into_iter().filter(|leaf| !is_default(&leaf.0));
+    let leaves = flatten(tree)
+        .into_iter()
+        .filter(|leaf| !is_default(&leaf.0));
     leaves
         .map(|(key, value)| {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             (key, text)
         })
         .collect()
@@ -142,7 +163,9 @@ fn lineages(store: &Store, run: &RunEntry) -> String {
         let mut upstream = manifests.iter().flat_map(|m| &m.1.upstream);
         upstream.any(|u| u.stage == stage && u.fingerprint == fingerprint)
     };
-    let last = manifests.iter().filter(|(s, _)| !is_read(s.stage, &s.fingerprint));
+    let last = manifests
+        .iter()
+        .filter(|(s, _)| !is_read(s.stage, &s.fingerprint));
     let trees: Vec<String> = last.map(|(s, m)| lineage::tree(store, &s.dir, m)).collect();
     match trees.is_empty() {
         true => String::new(),
@@ -164,6 +187,9 @@ mod tests {
         let experiment: Experiment = serde_json::from_value(written).unwrap();
         let whole = serde_json::to_value(&experiment).unwrap();
         let told: Vec<String> = not_default(&whole).into_iter().map(|s| s.0).collect();
-        assert_eq!(told, ["name", "pretrain_flow.features.file", "pretrain_flow.steps"]);
+        assert_eq!(
+            told,
+            ["name", "pretrain_flow.features.file", "pretrain_flow.steps"]
+        );
     }
 }

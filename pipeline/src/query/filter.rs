@@ -34,7 +34,12 @@ impl Filter {
             match resolve(source, given[..at].trim(), "--filter") {
                 Ok(column) => {
                     let value = given[at + operator.len()..].trim().to_owned();
-                    return Ok(Self { column, operator, value, given: given.to_owned() });
+                    return Ok(Self {
+                        column,
+                        operator,
+                        value,
+                        given: given.to_owned(),
+                    });
                 }
                 Err(error) => wrong = wrong.or(Some(error)),
             }
@@ -120,7 +125,10 @@ mod tests {
         let words = ["finished", "failed", ""].into_iter();
         let fields = vec![
             Field::text("state", words),
-            Field::new("nll: S = 4 (bits)", Values::Float(vec![Some(1.5), Some(f64::NAN), None])),
+            Field::new(
+                "nll: S = 4 (bits)",
+                Values::Float(vec![Some(1.5), Some(f64::NAN), None]),
+            ),
         ];
         Source::new(3, fields)
     }

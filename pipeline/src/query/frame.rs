@@ -4,8 +4,8 @@ use super::filter::{Filter, text};
 use super::source::{Kind, Source};
 use latent_align_stages::{Error, Result};
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, DataType, IntoColumn as _, NamedFrom as _, NewChunkedArray as _,
-    PolarsError, Series, SortMultipleOptions,
+    BooleanChunked, Column, DataFrame, DataType, IntoColumn as _, NamedFrom as _,
+    NewChunkedArray as _, PolarsError, Series, SortMultipleOptions,
 };
 
 /// Rows and columns to be written.
@@ -33,7 +33,9 @@ impl Frame {
         let mut mask = vec![true; source.height];
         for filter in filters {
             let keeps = filter.mask(&source.fields[filter.column].column())?;
-            mask.iter_mut().zip(keeps).for_each(|(all, this)| *all &= this);
+            mask.iter_mut()
+                .zip(keeps)
+                .for_each(|(all, this)| *all &= this);
         }
         let failed = |e: PolarsError| Error::input(format!("the table cannot be made: {e}"));
         let mut columns: Vec<Column> = shown.iter().map(|at| source.fields[*at].column()).collect();
@@ -50,7 +52,9 @@ impl Frame {
                 .with_nulls_last(true)
                 .with_maintain_order(true)
                 .with_multithreaded(false);
-            data = data.sort(keys.iter().map(String::as_str), options).map_err(failed)?;
+            data = data
+                .sort(keys.iter().map(String::as_str), options)
+                .map_err(failed)?;
             data = data.drop_many(keys.iter().map(String::as_str));
         }
         if let Some(limit) = limit {
@@ -65,7 +69,9 @@ impl Frame {
     /// The words in the column `name`, rows without any left out.
     pub fn texts(&self, name: &str) -> impl Iterator<Item = String> {
         let column = self.data.column(name).ok();
-        let values = column.into_iter().flat_map(|c| c.as_materialized_series().iter());
+        let values = column
+            .into_iter()
+            .flat_map(|c| c.as_materialized_series().iter());
         values.filter(|v| !v.is_null()).map(|v| text(&v))
     }
 }

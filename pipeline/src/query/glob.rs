@@ -2,7 +2,8 @@
 
 /// Whether `text` is what `pattern` describes: `*` stands for any text, `?` for one character.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // Where the last `*` stood, and the first character that it does not stand for.
     let mut star: Option<(usize, usize)> = None;
@@ -43,7 +44,12 @@ mod tests {
         ] {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("digits", "digits2"), ("*seed?", "seed"), ("a*b", "ac"), ("?", "")] {
+        for (pattern, text) in [
+            ("digits", "digits2"),
+            ("*seed?", "seed"),
+            ("a*b", "ac"),
+            ("?", ""),
+        ] {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
     }

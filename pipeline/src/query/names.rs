@@ -30,7 +30,10 @@ pub fn choose(source: &Source, wanted: &[String]) -> Result<Vec<usize>> {
             });
             let (end, found) = match found {
                 Some(found) => found,
-                None => (at + 1, vec![resolve(source, parts[at].trim(), "--columns")?]),
+                None => (
+                    at + 1,
+                    vec![resolve(source, parts[at].trim(), "--columns")?],
+                ),
             };
             let new = found.into_iter().filter(|column| !chosen.contains(column));
             let new: Vec<usize> = new.collect();
@@ -73,7 +76,10 @@ fn find(source: &Source, wanted: &str) -> Result<usize, String> {
         _ if wanted.is_empty() => {}
         _ => {
             let names: Vec<&str> = meant.iter().map(|m| m.1).collect();
-            return Err(format!("`{wanted}` may be {}; give more of it", list(&names)));
+            return Err(format!(
+                "`{wanted}` may be {}; give more of it",
+                list(&names)
+            ));
         }
     }
     let parts = names().filter_map(|name| name.rsplit([':', '.']).next().map(str::trim));
@@ -91,7 +97,13 @@ mod tests {
     use super::*;
 
     fn source() -> Source<'static> {
-        let names = ["name", "a.weight", "b.weight", "a.steps", "nll: grid: Pearson, 2.5 %"];
+        let names = [
+            "name",
+            "a.weight",
+            "b.weight",
+            "a.steps",
+            "nll: grid: Pearson, 2.5 %",
+        ];
         let fields = names.map(|name| Field::new(name, Values::Int(vec![])));
         Source::new(0, fields.into())
     }
@@ -99,20 +111,27 @@ mod tests {
     #[test]
     fn a_last_part_is_enough_where_it_is_the_only_one() {
         assert_eq!(resolve(&source(), "steps", "--sort").unwrap(), 3);
-        let message = resolve(&source(), "weight", "--sort").unwrap_err().to_string();
+        let message = resolve(&source(), "weight", "--sort")
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("`a.weight` or `b.weight`"), "{message}");
     }
 
     #[test]
     fn a_typo_is_told_with_the_nearest_name() {
-        let message = resolve(&source(), "a.wieght", "--sort").unwrap_err().to_string();
+        let message = resolve(&source(), "a.wieght", "--sort")
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("did you mean `a.weight`?"), "{message}");
     }
 
     #[test]
     fn a_name_with_a_comma_is_one_column() {
         let chosen = |names: &str| choose(&source(), &[names.to_owned()]);
-        assert_eq!(chosen("name,nll: grid: Pearson, 2.5 %,a.steps").unwrap(), [0, 4, 3]);
+        assert_eq!(
+            chosen("name,nll: grid: Pearson, 2.5 %,a.steps").unwrap(),
+            [0, 4, 3]
+        );
         assert_eq!(chosen("*weight, name").unwrap(), [1, 2, 0]);
         assert!(chosen("name,b").is_err());
     }

@@ -54,7 +54,14 @@ impl Output {
         let file = File::create(&temporary)
             .map_err(|e| wrong(format!("cannot be written ({e}); choose a writable folder")))?;
         let path = path.to_owned();
-        Ok(Self { format, file: Some(Draft { file, temporary, path }) })
+        Ok(Self {
+            format,
+            file: Some(Draft {
+                file,
+                temporary,
+                path,
+            }),
+        })
     }
 
     /// Whether people read it, not programs.
@@ -79,7 +86,12 @@ impl Output {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn write_with(mut self, frame: &mut Frame, notes: &str, console: &Console) -> anyhow::Result<()> {
+    pub fn write_with(
+        mut self,
+        frame: &mut Frame,
+        notes: &str,
+        console: &Console,
+    ) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Table => terminal(frame) + notes,
             Format::Md => markdown(frame) + notes,
@@ -95,10 +107,17 @@ impl Output {
             let writer = ParquetWriter::new(&draft.file).set_parallel(false);
             writer.finish(&mut frame.data).map_err(|e| failed(&e))?;
         } else {
-            draft.file.write_all(text.as_bytes()).map_err(|e| Error::file(&draft.path, e))?;
+            draft
+                .file
+                .write_all(text.as_bytes())
+                .map_err(|e| Error::file(&draft.path, e))?;
         }
         std::fs::rename(&draft.temporary, &draft.path).map_err(|e| Error::file(&draft.path, e))?;
-        console.note(&format!("{} rows in {}", frame.data.height(), draft.path.display()));
+        console.note(&format!(
+            "{} rows in {}",
+            frame.data.height(),
+            draft.path.display()
+        ));
         Ok(())
     }
 }
@@ -141,7 +160,10 @@ fn json(frame: &Frame) -> String {
             row.insert(column.name().to_string(), value);
         }
     }
-    let lines: Vec<String> = rows.into_iter().map(|row| Value::Object(row).to_string()).collect();
+    let lines: Vec<String> = rows
+        .into_iter()
+        .map(|row| Value::Object(row).to_string())
+        .collect();
     match lines.is_empty() {
         true => "[]\n".into(),
         false => format!("[\n{}\n]\n", lines.join(",\n")),

@@ -56,7 +56,11 @@ impl<'a> Source<'a> {
     /// A table of `height` rows that shows all of its `fields`.
     pub fn new(height: usize, fields: Vec<Field<'a>>) -> Self {
         let shown = (0..fields.len()).collect();
-        Self { height, fields, shown }
+        Self {
+            height,
+            fields,
+            shown,
+        }
     }
 
     /// The same, of which only `names` are shown; one that is not there is left out.
@@ -71,7 +75,11 @@ impl<'a> Field<'a> {
     /// A column whose values are shown as they are.
     pub fn new(name: impl Into<String>, values: Values<'a>) -> Self {
         let name = name.into();
-        Self { name, kind: Kind::Plain, values }
+        Self {
+            name,
+            kind: Kind::Plain,
+            values,
+        }
     }
 
     /// The same whose values are of this kind.
@@ -108,7 +116,9 @@ impl<'a> Field<'a> {
             Values::Int(values) => differ(values, |a, b| a == b),
             Values::Setting(values) => differ(values, |a, b| a == b),
             // NaN is NaN.
-            Values::Float(values) => differ(values, |a, b| a.map(f64::to_bits) == b.map(f64::to_bits)),
+            Values::Float(values) => {
+                differ(values, |a, b| a.map(f64::to_bits) == b.map(f64::to_bits))
+            }
         }
     }
 }
@@ -157,7 +167,8 @@ mod tests {
 
     #[test]
     fn nan_is_no_difference() {
-        let varies = |values: [f64; 2]| Field::new("a", Values::Float(values.map(Some).to_vec())).varies();
+        let varies =
+            |values: [f64; 2]| Field::new("a", Values::Float(values.map(Some).to_vec())).varies();
         assert!(!varies([f64::NAN, f64::NAN]));
         assert!(varies([f64::NAN, 1.0]));
     }

@@ -3,7 +3,9 @@
 use super::filter::text;
 use super::frame::Frame;
 use super::source::Kind;
-use crate::report::{TERMINAL, bytes, columns, duration, markdown_within, number, short_name, shown};
+use crate::report::{
+    TERMINAL, bytes, columns, duration, markdown_within, number, short_name, shown,
+};
 use polars::prelude::AnyValue;
 
 /// Headers are not broken into lines narrower than this.
@@ -46,7 +48,10 @@ fn cells(frame: &Frame, none: &str) -> Vec<Vec<String>> {
         if *kind != Kind::Delta {
             rows[0].push(short_name(name).to_owned());
         }
-        for (row, value) in rows[1..].iter_mut().zip(column.as_materialized_series().iter()) {
+        for (row, value) in rows[1..]
+            .iter_mut()
+            .zip(column.as_materialized_series().iter())
+        {
             if *kind != Kind::Delta {
                 row.push(match &value {
                     AnyValue::Null => none.to_owned(),
@@ -56,7 +61,11 @@ fn cells(frame: &Frame, none: &str) -> Vec<Vec<String>> {
                 && !value.is_null()
                 && delta != 0.0
             {
-                *before = format!("{before} ({}{})", if delta > 0.0 { "+" } else { "" }, number(delta));
+                *before = format!(
+                    "{before} ({}{})",
+                    if delta > 0.0 { "+" } else { "" },
+                    number(delta)
+                );
             }
         }
     }
@@ -69,7 +78,10 @@ fn cell(name: &str, kind: Kind, value: &AnyValue) -> String {
         (Kind::Figure, Some(number)) => shown(name, number),
         (Kind::Seconds, Some(seconds)) => duration(seconds),
         (Kind::Bytes, Some(size)) => bytes(size as u64),
-        (Kind::Moment, _) => text(value).replace('T', " ").trim_end_matches('Z').to_owned(),
+        (Kind::Moment, _) => text(value)
+            .replace('T', " ")
+            .trim_end_matches('Z')
+            .to_owned(),
         _ => text(value).replace('\n', " "),
     }
 }
@@ -116,8 +128,11 @@ mod tests {
         let fields = vec![
             Field::text("name", ["a", "b"].into_iter()),
             Field::new("seconds", Values::Float(vec![Some(80.4), None])).of(Kind::Seconds),
-            Field::new("flow: mean NLL under it (nats)", Values::Float(vec![Some(22.0), Some(24.5)]))
-                .of(Kind::Figure),
+            Field::new(
+                "flow: mean NLL under it (nats)",
+                Values::Float(vec![Some(22.0), Some(24.5)]),
+            )
+            .of(Kind::Figure),
             Field::new("change", Values::Float(vec![Some(0.0), Some(2.5)])).of(Kind::Delta),
         ];
         let source = Source::new(2, fields);
@@ -133,14 +148,24 @@ a     1 min 20 s    22
 b     -             24.500 (+2.5000)
 ";
         let table = terminal(&frame());
-        let trimmed = |t: &str| t.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+        let trimmed = |t: &str| {
+            t.lines()
+                .map(|l| l.split_whitespace().collect::<Vec<_>>().join(" "))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(trimmed(&table), trimmed(expected), "{table}");
     }
 
     #[test]
     fn markdown_has_one_header_line() {
         let table = markdown(&frame());
-        assert!(table.starts_with("| name | seconds    | flow: mean NLL under it (nats) |\n|--"), "{table}");
-        assert!(table.contains("| b    |            | 24.500 (+2.5000) "), "{table}");
+        assert!(
+            table.starts_with("| name | seconds    | flow: mean NLL under it (nats) |\n|--"),
+            "{table}"
+        );
+        assert!(
+            table.contains("| b    |            | 24.500 (+2.5000) "),
+            "{table}"
+        );
     }
 }

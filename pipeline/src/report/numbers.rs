@@ -17,6 +17,16 @@ pub fn number(value: f64) -> String {
     format!("{value:.after$}")
 }
 
+/// A figure where room is short: three significant digits.
+pub fn brief(value: f64) -> String {
+    let size = value.abs();
+    if !(1e-4..1000.0).contains(&size) {
+        return number(value);
+    }
+    let after = usize::try_from(2 - size.log10().floor() as i32).unwrap_or(0);
+    format!("{value:.after$}")
+}
+
 /// `mean ± deviation`, with two digits of the deviation and as many decimals of the mean.
 pub fn with_spread(mean: f64, deviation: f64) -> String {
     let digits = 1.0 - deviation.log10().floor();
@@ -74,6 +84,20 @@ mod tests {
                 shown.starts_with(text.trim_end_matches('6')),
                 "{shown} for {text}"
             );
+        }
+    }
+
+    #[test]
+    fn brief_figures_have_three_digits() {
+        for (value, text) in [
+            (0.006_529_5, "0.00653"),
+            (-22.517, "-22.5"),
+            (0.38, "0.380"),
+            (999.4, "999"),
+            (0.0, "0"),
+            (1234.5, "1234.5"),
+        ] {
+            assert_eq!(brief(value), text);
         }
     }
 

@@ -4,7 +4,7 @@
 use super::attendance::Attendance;
 use crate::config::Loaded;
 use crate::plan::Plan;
-use crate::report::{Plots, Summary};
+use crate::report::{Plots, Summary, write_run};
 use crate::store::{Key, Manifest, RunFolder, RunRecord, RunState, Stage, StageOfRun, Store};
 use anyhow::{Context as _, Result};
 
@@ -91,8 +91,16 @@ impl<'a> Folders<'a> {
             member.unlink_the_rest(manifests);
             member.describe(manifests)?;
             Attendance::start(&member.folder, member.record())?.end(None, true)?;
+            if let Err(why) = write_run(self.store, &member.folder) {
+                tracing::warn!("no report of {}: {why:#}", member.loaded.experiment.name);
+            }
         }
         asked.describe(manifests)
+    }
+
+    /// Writes the report of the experiment that was asked for.
+    pub fn report(&self) -> Result<()> {
+        write_run(self.store, &self.members[0].folder).map(drop)
     }
 }
 

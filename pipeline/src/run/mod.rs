@@ -61,6 +61,10 @@ pub fn run(
     if let Some(attendance) = attendance {
         attendance.end(outcome.as_ref().err(), until.is_none())?;
     }
+    // last, since it says how the run ended
+    if let Err(why) = folders.report() {
+        console.note(&format!("warning: no report: {why:#}"));
+    }
     outcome
 }
 

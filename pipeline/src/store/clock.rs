@@ -24,6 +24,19 @@ impl Timestamp {
         ))
     }
 
+    /// Seconds since 1970; none where the text is no moment, as in a manifest that was edited.
+    pub fn seconds(&self) -> Option<u64> {
+        let numbers = |text: &str, between: char| -> Option<[u64; 3]> {
+            let parts = text.split(between).map(|part| part.parse().ok());
+            parts.collect::<Option<Vec<u64>>>()?.try_into().ok()
+        };
+        let (date, time) = self.0.trim_end_matches('Z').split_once('T')?;
+        let ([year, month, day], [h, m, s]) = (numbers(date, '-')?, numbers(time, ':')?);
+        let sane = (1970..10_000).contains(&year) && (1..=12).contains(&month);
+        let days = (sane && day >= 1).then(|| days(year, month, day))?;
+        Some(days * 86_400 + h * 3600 + m * 60 + s)
+    }
+
     /// Date and time of day with a space between, for tables.
     pub fn readable(&self) -> String {
         self.0.replace('T', " ").trim_end_matches('Z').to_owned()
@@ -55,6 +68,15 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// The inverse of [`civil`].
+fn days(year: u64, month: u64, day: u64) -> u64 {
+    let year = year - u64::from(month <= 2);
+    let shifted = if month > 2 { month - 3 } else { month + 9 };
+    let (era, of_era) = (year / 400, year % 400);
+    let of_year = (153 * shifted + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +89,22 @@ mod tests {
             (1_709_251_199, "2024-02-29T23:59:59Z"),
             (4_102_444_800, "2100-01-01T00:00:00Z"),
         ] {
-            assert_eq!(Timestamp::from_seconds(seconds).to_string(), text);
+            let moment = Timestamp::from_seconds(seconds);
+            assert_eq!(moment.to_string(), text);
+            assert_eq!(moment.seconds(), Some(seconds));
+        }
+    }
+
+    #[test]
+    fn what_is_no_moment_has_no_seconds() {
+        for text in [
+            "",
+            "today",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01",
+            "0-1-1T0:0:0Z",
+        ] {
+            assert_eq!(Timestamp(text.into()).seconds(), None, "{text}");
         }
     }
 }

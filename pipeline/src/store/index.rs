@@ -44,7 +44,8 @@ impl Symbols {
         if let Some(found) = self.numbers.get(text) {
             return *found;
         }
-        let symbol = Symbol(u32::try_from(self.texts.len()).expect("fewer texts than memory holds"));
+        let symbol =
+            Symbol(u32::try_from(self.texts.len()).expect("fewer texts than memory holds"));
         self.texts.push(text.to_owned());
         self.numbers.insert(text.to_owned(), symbol);
         symbol
@@ -236,7 +237,9 @@ impl Index {
         }
         self.known.retain(|name, _| self.root.join(name).exists());
         let file = self.root.join(INDEX);
-        let temporary = self.root.join(format!("{INDEX}.tmp-{}", std::process::id()));
+        let temporary = self
+            .root
+            .join(format!("{INDEX}.tmp-{}", std::process::id()));
         let written = std::fs::write(&temporary, self.encoded())
             .and_then(|()| std::fs::rename(&temporary, &file));
         match written {
@@ -303,8 +306,12 @@ fn card(manifest: Manifest, symbols: &mut Symbols) -> Card {
     let outputs = manifest.outputs.iter();
     let upstream = manifest.upstream.iter().filter(|u| u.path.is_none());
     Card {
-        figures: figures.map(|(name, value)| (symbols.number(name), *value)).collect(),
-        outputs: outputs.map(|(name, o)| (symbols.number(name), o.size)).collect(),
+        figures: figures
+            .map(|(name, value)| (symbols.number(name), *value))
+            .collect(),
+        outputs: outputs
+            .map(|(name, o)| (symbols.number(name), o.size))
+            .collect(),
         upstream: upstream.map(|u| (u.stage, u.fingerprint.clone())).collect(),
         config: settings(&manifest.config, symbols),
         stage: manifest.stage,
@@ -329,7 +336,9 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync)
         let parts: Vec<_> = (items.chunks(share))
             .map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>()))
             .collect();
-        let done = parts.into_iter().map(|part| part.join().expect("work does not panic"));
+        let done = parts
+            .into_iter()
+            .map(|part| part.join().expect("work does not panic"));
         done.flatten().collect()
     })
 }
@@ -429,6 +438,9 @@ mod tests {
     #[test]
     fn work_in_parallel_keeps_its_order() {
         let items: Vec<usize> = (0..100).collect();
-        assert_eq!(in_parallel(&items, |i| i * 2), (0..200).step_by(2).collect::<Vec<_>>());
+        assert_eq!(
+            in_parallel(&items, |i| i * 2),
+            (0..200).step_by(2).collect::<Vec<_>>()
+        );
     }
 }

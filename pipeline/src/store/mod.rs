@@ -27,7 +27,7 @@ pub use progress::Progress;
 pub use record::{Presence, RunRecord, RunState, StageOfRun, identity};
 pub use role::Role;
 pub use runs::{RunFolder, temporary, write_whole};
-pub use verify::{State, missing, state_of, verify_digests};
+pub use verify::{State, missing, state_of, verify_digests, verify_output};
 
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -72,22 +72,25 @@ pub fn is_confined(name: &str) -> bool {
 
 /// Reads every output and compares its digest. Returns one line for each that differs.
 pub fn verify_digests(dir: &Path, manifest: &Manifest) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (name, record) in &manifest.outputs {
-        if !is_confined(name) {
-            wrong.push(format!("{name}: would lie outside the artifact"));
-            continue;
-        }
-        match FileRecord::of(&dir.join(name)) {
-            Ok(found) if found == *record => {}
-            Ok(found) => wrong.push(format!(
-                "{name}: digest {} ({} bytes), its manifest says {} ({} bytes)",
-                found.digest, found.size, record.digest, record.size
-            )),
-            Err(e) => wrong.push(e.to_string()),
-        }
+    let outputs = manifest.outputs.iter();
+    outputs
+        .filter_map(|(name, record)| verify_output(dir, name, record))
+        .collect()
+}
+
+/// Reads the output `name` and compares its digest. Returns a line if it differs from `record`.
+pub fn verify_output(dir: &Path, name: &str, record: &FileRecord) -> Option<String> {
+    if !is_confined(name) {
+        return Some(format!("{name}: would lie outside the artifact"));
     }
-    wrong
+    match FileRecord::of(&dir.join(name)) {
+        Ok(found) if found == *record => None,
+        Ok(found) => Some(format!(
+            "{name}: digest {} ({} bytes), its manifest says {} ({} bytes)",
+            found.digest, found.size, record.digest, record.size
+        )),
+        Err(e) => Some(e.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ pub struct SweepFile {
     pub name: String,
     /// The experiment that varies, relative to this file.
     pub base: PathBuf,
+    /// Keys of the experiment and the values that they have in every trial.
+    #[serde(default)]
+    pub set: InOrder<Spanned<AnyValue>>,
     /// Variants by name, each with the values of several keys that go together.
     #[serde(default)]
     pub list: Vec<Variant>,
@@ -240,7 +243,10 @@ impl<T: Described> JsonSchema for InOrder<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = schemars::json_schema!({ "type": "object" });
+        let mut schema = schemars::json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": r"^[a-z_]+(\.[a-z0-9_]+)*$" },
+        });
         schema.insert("additionalProperties".into(), T::schema(generator).into());
         schema
     }

@@ -4,11 +4,11 @@
 //! stages which trials share are computed once, and what is finished is not computed again. How the
 //! trials stand is read from disk, whoever ran them.
 //!
-//! - [`file`], [`problems`], [`variants`], [`random`], [`trials`]: from YAML to checked trials
+//! - [`mod@file`], [`problems`], [`variants`], [`random`], [`trials`]: from YAML to checked trials
 //! - [`batch`]: what the trials compute; [`halving`]: which of them go on
 //! - [`local`] ([`schedule`], [`worker`], [`live`]) and [`slurm`]: running them
 //! - [`folder`], [`record`], [`standing`]: on disk
-//! - [`results`], [`table`], [`best`], [`checks`], [`status`]: what people read
+//! - [`results`], [`table`], [`best`], [`checks`], [`mod@status`]: what people read
 
 mod batch;
 mod best;
@@ -33,7 +33,9 @@ mod worker;
 
 pub use file::{Constraint, Direction, Objective, SweepFile};
 pub use local::{Local, cores};
+pub use record::{RECORD, SweepRecord, TrialRecord};
 pub use results::Swept;
+pub use standing::{Standing, TrialState};
 pub use status::status;
 pub use trials::{Sweep, load};
 

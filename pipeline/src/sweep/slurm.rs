@@ -57,7 +57,8 @@ impl Submitted {
         };
         let mut queue = BTreeMap::new();
         for line in told.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
+            // The reason may be several words.
+            let words: Vec<&str> = line.trim().splitn(4, ' ').collect();
             let [array, task, state, reason] = words[..] else {
                 continue;
             };

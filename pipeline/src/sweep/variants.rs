@@ -41,6 +41,10 @@ pub fn all(written: &SweepFile, file: &Path) -> Vec<Point> {
             settings: Map::new(),
             axes: Vec::new(),
         };
+        for (key, value) in &written.set.0 {
+            let (value, source) = (value.value.clone(), place(value.referenced));
+            point.set.push(Assignment::new(key, value, source));
+        }
         for (key, value) in &variant.set.0 {
             point.add(key, value.value.clone(), place(value.referenced));
         }
@@ -190,7 +194,7 @@ mod tests {
     #[test]
     fn every_combination_is_a_variant() {
         let all = points(
-            "name: s\nbase: a.yaml\nlist: [{name: x, set: {a.b: 1}}, {name: y, base: c.yaml}]\n\
+            "name: s\nbase: a.yaml\nset: {c.d: 1}\nlist: [{name: x, set: {a.b: 1}}, {name: y, base: c.yaml}]\n\
              grid: {r.weight: [0, 1.0e-5], p.kind: [gaussian]}\nrandom: {count: 2, axes: {l.rate: {choice: [7]}}}\n",
         );
         assert_eq!(all.len(), 8);
@@ -204,9 +208,9 @@ mod tests {
             r#"{"a.b":1,"r.weight":0,"p.kind":"gaussian","l.rate":7}"#
         );
         assert!(
-            all[0].set[1].source().starts_with("s.yaml:4:19"),
+            all[0].set[2].source().starts_with("s.yaml:5:19"),
             "{:?}",
-            all[0].set[1]
+            all[0].set[2]
         );
     }
 

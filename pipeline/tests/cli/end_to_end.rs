@@ -24,7 +24,9 @@ fn a_run_leaves_artifacts_a_summary_and_links() {
     let first = run(&project, &[]);
     first.expect(0, &["never run", "# tiny", "## estimate-nll"]);
     assert!(
-        first.stdout.ends_with("artifacts/runs/tiny/summary.md\n"),
+        first
+            .stdout
+            .ends_with("artifacts/runs/tiny/summary.md\nartifacts/runs/tiny/report.html\n"),
         "{first}"
     );
     for stage in artifacts(&project) {

@@ -20,7 +20,7 @@ fn project() -> Project {
 }
 
 /// Each figure and texts that it holds.
-const FIGURES: [(&str, &[&str]); 4] = [
+const FIGURES: [(&str, &[&str]); 8] = [
     (
         "heatmaps.svg",
         &[
@@ -37,6 +37,23 @@ const FIGURES: [(&str, &[&str]); 4] = [
             "uniform box: likelihood-weighted bound",
             "ODE NLL (nats)",
         ],
+    ),
+    (
+        "principal-plane.svg",
+        &[
+            "features alone",
+            "latents over features",
+            "held-out latents",
+        ],
+    ),
+    (
+        "marginals.svg",
+        &["dimension 0", "dimension 1", "density", "held-out features"],
+    ),
+    ("variances.svg", &["Variance of each dimension", "latents"]),
+    (
+        "timings.svg",
+        &["pretrain-flow", "train-autoencoder", "estimate-nll"],
     ),
     (
         "trajectories.svg",

@@ -7,7 +7,14 @@ use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
 /// A manifest of `stage`, with `figures` and `steps` as its only setting.
-fn artifact(project: &Project, stage: &str, fingerprint: &str, steps: u32, figures: &str, upstream: &str) {
+fn artifact(
+    project: &Project,
+    stage: &str,
+    fingerprint: &str,
+    steps: u32,
+    figures: &str,
+    upstream: &str,
+) {
     let place = format!("artifacts/{stage}/{fingerprint}");
     std::fs::create_dir_all(project.path(&place)).unwrap();
     project.write(&format!("{place}/weights.safetensors"), "weights");
@@ -28,8 +35,12 @@ fn artifact(project: &Project, stage: &str, fingerprint: &str, steps: u32, figur
 
 /// Makes a file look as if it was written a while ago: the index trusts no younger one.
 fn settle(project: &Project, name: &str) {
-    let file = std::fs::File::options().write(true).open(project.path(name)).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+    let file = std::fs::File::options()
+        .write(true)
+        .open(project.path(name))
+        .unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(60))
+        .unwrap();
 }
 
 /// A run that leads to a flow and an autoencoder.
@@ -38,8 +49,14 @@ fn run(project: &Project, name: &str, state: &str, stages: &[(&str, &str)], weig
     std::fs::create_dir_all(project.path(&folder)).unwrap();
     let mut recorded = Vec::new();
     for (stage, fingerprint) in stages {
-        symlink(format!("../../{stage}/{fingerprint}"), project.path(&format!("{folder}/{stage}"))).unwrap();
-        recorded.push(format!("{{\"stage\": \"{stage}\", \"fingerprint\": \"{fingerprint}\"}}"));
+        symlink(
+            format!("../../{stage}/{fingerprint}"),
+            project.path(&format!("{folder}/{stage}")),
+        )
+        .unwrap();
+        recorded.push(format!(
+            "{{\"stage\": \"{stage}\", \"fingerprint\": \"{fingerprint}\"}}"
+        ));
     }
     project.write(
         &format!("{folder}/run.json"),
@@ -68,15 +85,32 @@ const MSE: &str = "held-out mean squared error";
 /// Three runs that share a flow; the best autoencoder is that of `digits-b`.
 fn project() -> Project {
     let project = Project::new();
-    artifact(&project, "pretrain-flow", "aa00000000000001", 7, "held-out loss: 2.5", "");
+    artifact(
+        &project,
+        "pretrain-flow",
+        "aa00000000000001",
+        7,
+        "held-out loss: 2.5",
+        "",
+    );
     let flow = "{stage: pretrain-flow, fingerprint: aa00000000000001, contents: ff}";
     for (name, fingerprint, error, weight) in [
         ("digits-a", "bb00000000000001", "0.25", 0.1),
         ("digits-b", "bb00000000000002", "0.125", 0.01),
         ("moons", "bb00000000000003", ".nan", 0.001),
     ] {
-        artifact(&project, "train-autoencoder", fingerprint, 9, &format!("{MSE}: {error}, coverage: 0.5"), flow);
-        let stages = [("pretrain-flow", "aa00000000000001"), ("train-autoencoder", fingerprint)];
+        artifact(
+            &project,
+            "train-autoencoder",
+            fingerprint,
+            9,
+            &format!("{MSE}: {error}, coverage: 0.5"),
+            flow,
+        );
+        let stages = [
+            ("pretrain-flow", "aa00000000000001"),
+            ("train-autoencoder", fingerprint),
+        ];
         run(&project, name, "finished", &stages, weight);
     }
     project
@@ -114,15 +148,21 @@ fn json(project: &Project, arguments: &[&str]) -> Vec<Value> {
 }
 
 fn names(rows: &[Value], column: &str) -> Vec<String> {
-    rows.iter().map(|row| row[column].as_str().unwrap_or("-").to_owned()).collect()
+    rows.iter()
+        .map(|row| row[column].as_str().unwrap_or("-").to_owned())
+        .collect()
 }
 
 #[test]
 fn an_empty_store_says_what_fills_it() {
     let project = Project::new();
     project.run(&["ls"]).expect(0, &["latent-align run"]);
-    project.run(&["ls", "sweeps"]).expect(0, &["latent-align sweep"]);
-    project.run(&["ls", "artifacts"]).expect(0, &["latent-align run"]);
+    project
+        .run(&["ls", "sweeps"])
+        .expect(0, &["latent-align sweep"]);
+    project
+        .run(&["ls", "artifacts"])
+        .expect(0, &["latent-align run"]);
     project.run(&["gc"]).expect(0, &["nothing to delete"]);
     project.run(&["ls", "--format", "json"]).expect(0, &["[]"]);
 }
@@ -133,15 +173,31 @@ fn runs_are_filtered_sorted_and_cut() {
     let weight = "train_autoencoder.regulariser.weight";
     let filtered = |more: &[&str]| names(&json(&project, &[&["ls"], more].concat()), "name");
     assert_eq!(filtered(&[]), ["digits-a", "digits-b", "moons"]);
-    assert_eq!(filtered(&["--filter", &format!("{weight}>=0.01")]), ["digits-a", "digits-b"]);
-    assert_eq!(filtered(&["--filter", "weight<0.05", "--filter", "name~digits*"]), ["digits-b"]);
+    assert_eq!(
+        filtered(&["--filter", &format!("{weight}>=0.01")]),
+        ["digits-a", "digits-b"]
+    );
+    assert_eq!(
+        filtered(&["--filter", "weight<0.05", "--filter", "name~digits*"]),
+        ["digits-b"]
+    );
     // NaN comes last whichever way.
     let error = format!("train-autoencoder: {MSE}");
-    assert_eq!(filtered(&["--sort", &error]), ["digits-b", "digits-a", "moons"]);
+    assert_eq!(
+        filtered(&["--sort", &error]),
+        ["digits-b", "digits-a", "moons"]
+    );
     let downwards = format!("--sort=-{error}");
     assert_eq!(filtered(&[&downwards]), ["digits-a", "digits-b", "moons"]);
     assert_eq!(filtered(&[&downwards, "--limit", "1"]), ["digits-a"]);
-    let rows = json(&project, &["ls", "--columns", &format!("weight,{error},pretrain_flow.steps")]);
+    let rows = json(
+        &project,
+        &[
+            "ls",
+            "--columns",
+            &format!("weight,{error},pretrain_flow.steps"),
+        ],
+    );
     assert_eq!(rows[0][weight], 0.1);
     assert_eq!(rows[0]["pretrain_flow.steps"], 7);
     assert_eq!(rows[2][&error], Value::Null);
@@ -151,25 +207,42 @@ fn runs_are_filtered_sorted_and_cut() {
 fn an_unknown_column_is_wrong_input_with_the_nearest() {
     let project = project();
     for option in ["--sort=stat", "--columns=stat", "--filter=stat=finished"] {
-        project.run(&["ls", option]).expect(2, &["did you mean `state`?"]);
+        project
+            .run(&["ls", option])
+            .expect(2, &["did you mean `state`?"]);
     }
-    project.run(&["ls", "--filter", "weight=much"]).expect(2, &["holds numbers"]);
-    project.run(&["show", "digits"]).expect(2, &["did you mean `digits-"]);
+    project
+        .run(&["ls", "--filter", "weight=much"])
+        .expect(2, &["holds numbers"]);
+    project
+        .run(&["show", "digits"])
+        .expect(2, &["did you mean `digits-"]);
 }
 
 #[test]
 fn every_format_has_the_same_rows() {
     let project = project();
-    project.run(&["ls"]).expect(0, &["digits-a  finished  2026-01-02 03:04:05  4 min 00 s"]);
-    project.run(&["ls", "--format", "md"]).expect(0, &["| name ", "| digits-a | finished"]);
+    project
+        .run(&["ls"])
+        .expect(0, &["digits-a  finished  2026-01-02 03:04:05  4 min 00 s"]);
+    project
+        .run(&["ls", "--format", "md"])
+        .expect(0, &["| name ", "| digits-a | finished"]);
     let csv = project.run(&["ls", "--format", "csv", "--columns", "name,seconds"]);
-    assert_eq!(csv.stdout, "name,seconds\ndigits-a,240\ndigits-b,240\nmoons,240\n");
-    project.run(&["ls", "--format", "parquet"]).expect(2, &["--out"]);
+    assert_eq!(
+        csv.stdout,
+        "name,seconds\ndigits-a,240\ndigits-b,240\nmoons,240\n"
+    );
+    project
+        .run(&["ls", "--format", "parquet"])
+        .expect(2, &["--out"]);
     let table = ["ls", "--format", "parquet", "--out", "runs.parquet"];
     project.run(&table).expect(0, &["3 rows in runs.parquet"]);
     let bytes = std::fs::read(project.path("runs.parquet")).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
-    project.run(&["ls", "--out", "no/where.csv"]).expect(2, &["--out no/where.csv"]);
+    project
+        .run(&["ls", "--out", "no/where.csv"])
+        .expect(2, &["--out no/where.csv"]);
     assert_eq!(project.entries("."), ["artifacts", "runs.parquet"]);
 }
 
@@ -177,31 +250,69 @@ fn every_format_has_the_same_rows() {
 fn a_comparison_shows_only_what_differs() {
     let project = project();
     let outcome = project.run(&["compare", "digits-a", "digits-b"]);
-    outcome.expect(0, &["0.12500 (-0.12500)", "regulariser.weight", "0.01", "differences from digits-a"]);
-    assert!(!outcome.stdout.contains("coverage") && !outcome.stdout.contains("steps"), "{outcome}");
+    outcome.expect(
+        0,
+        &[
+            "0.12500 (-0.12500)",
+            "regulariser.weight",
+            "0.01",
+            "differences from digits-a",
+        ],
+    );
+    assert!(
+        !outcome.stdout.contains("coverage") && !outcome.stdout.contains("steps"),
+        "{outcome}"
+    );
     let rows = json(&project, &["compare", "digits-*", "--baseline", "digits-b"]);
     assert_eq!(names(&rows, "name"), ["digits-b", "digits-a"]);
-    assert_eq!(rows[1][format!("train-autoencoder: {MSE} (difference)")], 0.125);
+    assert_eq!(
+        rows[1][format!("train-autoencoder: {MSE} (difference)")],
+        0.125
+    );
 }
 
 #[test]
 fn the_best_trial_is_first_and_what_is_left_out_is_told() {
     let project = project();
     sweep(&project, "null");
-    project.run(&["best", "weights"]).expect(2, &["has no objective", "--objective"]);
-    let by_hand = ["best", "weights", "--objective", MSE, "--direction", "maximise"];
+    project
+        .run(&["best", "weights"])
+        .expect(2, &["has no objective", "--objective"]);
+    let by_hand = [
+        "best",
+        "weights",
+        "--objective",
+        MSE,
+        "--direction",
+        "maximise",
+    ];
     assert_eq!(names(&json(&project, &by_hand), "run")[0], "digits-a");
-    sweep(&project, &format!("{{\"figure\": \"train-autoencoder: {MSE}\", \"direction\": \"minimise\"}}"));
+    sweep(
+        &project,
+        &format!("{{\"figure\": \"train-autoencoder: {MSE}\", \"direction\": \"minimise\"}}"),
+    );
     let outcome = project.run(&["best", "weights"]);
-    outcome.expect(0, &["left out: moons", "NaN", "left out: never: it was not run yet"]);
+    outcome.expect(
+        0,
+        &[
+            "left out: moons",
+            "NaN",
+            "left out: never: it was not run yet",
+        ],
+    );
     let place = |run| outcome.stdout.find(run).unwrap();
     assert!(place("digits-b") < place("digits-a"), "{outcome}");
     let all = json(&project, &["best", "weights"]);
-    assert_eq!(names(&all, "run"), ["digits-b", "digits-a", "moons", "never"]);
+    assert_eq!(
+        names(&all, "run"),
+        ["digits-b", "digits-a", "moons", "never"]
+    );
     let sweeps = json(&project, &["ls", "sweeps", "--columns", "*"]);
     assert_eq!(names(&sweeps, "best run"), ["digits-b"]);
     assert_eq!(sweeps[0]["unfinished"], 1);
-    project.run(&["best", "weight"]).expect(2, &["did you mean `weights`?"]);
+    project
+        .run(&["best", "weight"])
+        .expect(2, &["did you mean `weights`?"]);
 }
 
 #[test]
@@ -209,13 +320,23 @@ fn two_runs_share_a_flow_and_differ_in_a_setting() {
     let project = project();
     let rows = json(&project, &["diff", "digits-a", "digits-b"]);
     let find = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();
-    assert_eq!(find("train_autoencoder.regulariser.weight")["digits-b"], "0.01");
+    assert_eq!(
+        find("train_autoencoder.regulariser.weight")["digits-b"],
+        "0.01"
+    );
     assert_eq!(find("pretrain-flow")["why"], "shared");
     let artifacts = json(&project, &["diff", "aa00000000000001", "bb00000000000001"]);
     let steps = artifacts.iter().find(|row| row["name"] == "steps").unwrap();
-    assert_eq!((&steps["aa00000000000001"], &steps["bb00000000000001"]), (&"7".into(), &"9".into()));
-    project.run(&["diff", "digits-a", "digits-a"]).expect(0, &["shared"]);
-    project.run(&["diff", "digits-a", "nowhere"]).expect(2, &["nowhere"]);
+    assert_eq!(
+        (&steps["aa00000000000001"], &steps["bb00000000000001"]),
+        (&"7".into(), &"9".into())
+    );
+    project
+        .run(&["diff", "digits-a", "digits-a"])
+        .expect(0, &["shared"]);
+    project
+        .run(&["diff", "digits-a", "nowhere"])
+        .expect(2, &["nowhere"]);
 }
 
 #[test]
@@ -261,7 +382,10 @@ fn everything(project: &Project) -> Vec<(String, i32, String)> {
 #[test]
 fn the_index_changes_no_answer() {
     let project = project();
-    sweep(&project, &format!("{{\"figure\": \"train-autoencoder: {MSE}\"}}"));
+    sweep(
+        &project,
+        &format!("{{\"figure\": \"train-autoencoder: {MSE}\"}}"),
+    );
     let index = project.path("artifacts/.index");
     let mut without = Vec::new();
     for _ in 0..2 {
@@ -274,7 +398,14 @@ fn the_index_changes_no_answer() {
     std::fs::write(&index, &whole[..whole.len() / 2]).unwrap();
     assert_eq!(everything(&project), without);
     // What changed since is seen, though the index knows what it was.
-    artifact(&project, "train-autoencoder", "bb00000000000001", 9, &format!("{MSE}: 0.0625"), "");
+    artifact(
+        &project,
+        "train-autoencoder",
+        "bb00000000000001",
+        9,
+        &format!("{MSE}: 0.0625"),
+        "",
+    );
     let rows = json(&project, &["ls", "--filter", "name=digits-a"]);
     assert_eq!(rows[0][format!("train-autoencoder: {MSE}")], 0.0625);
 }
@@ -282,17 +413,31 @@ fn the_index_changes_no_answer() {
 #[test]
 fn many_processes_may_list_at_once() {
     let project = project();
-    let children: Vec<_> = (0..8).map(|_| project.spawn(&["ls", "--format", "csv"])).collect();
-    let outputs = children.into_iter().map(|child| child.wait_with_output().unwrap());
+    let children: Vec<_> = (0..8)
+        .map(|_| project.spawn(&["ls", "--format", "csv"]))
+        .collect();
+    let outputs = children
+        .into_iter()
+        .map(|child| child.wait_with_output().unwrap());
     let outputs: Vec<_> = outputs.map(|o| (o.status.code(), o.stdout)).collect();
     assert!(outputs.iter().all(|o| *o == outputs[0] && o.0 == Some(0)));
-    assert_eq!(project.entries("artifacts").iter().filter(|n| n.starts_with('.')).count(), 1);
+    assert_eq!(
+        project
+            .entries("artifacts")
+            .iter()
+            .filter(|n| n.starts_with('.'))
+            .count(),
+        1
+    );
 }
 
 #[test]
 fn damage_is_a_flagged_row_and_every_command_works() {
     let project = project();
-    sweep(&project, &format!("{{\"figure\": \"train-autoencoder: {MSE}\"}}"));
+    sweep(
+        &project,
+        &format!("{{\"figure\": \"train-autoencoder: {MSE}\"}}"),
+    );
     let manifest = "artifacts/train-autoencoder/bb00000000000001/manifest.yaml";
     let text = std::fs::read_to_string(project.path(manifest)).unwrap();
     project.write(manifest, &text[..text.len() / 3]);
@@ -302,12 +447,19 @@ fn damage_is_a_flagged_row_and_every_command_works() {
     }
     let flagged = |arguments: &[&str]| {
         let rows = json(&project, arguments);
-        names(&rows, "problem").iter().filter(|p| p.contains("DAMAGED")).count()
+        names(&rows, "problem")
+            .iter()
+            .filter(|p| p.contains("DAMAGED"))
+            .count()
     };
     assert_eq!(flagged(&["ls"]), 1);
     assert_eq!(flagged(&["ls", "artifacts"]), 1);
-    project.run(&["ls"]).expect(0, &["DAMAGED: manifest.yaml does not parse", "digits-b"]);
-    project.run(&["best", "weights"]).expect(0, &["left out: digits-a"]);
+    project
+        .run(&["ls"])
+        .expect(0, &["DAMAGED: manifest.yaml does not parse", "digits-b"]);
+    project
+        .run(&["best", "weights"])
+        .expect(0, &["left out: digits-a"]);
 }
 
 #[test]
@@ -316,25 +468,44 @@ fn records_and_configurations_may_be_damaged_missing_or_lead_nowhere() {
     project.write("artifacts/runs/digits-a/run.json", "{\"format\": 1, \"na");
     std::fs::remove_file(project.path("artifacts/runs/digits-b/config.yaml")).unwrap();
     std::fs::create_dir_all(project.path("artifacts/runs/old")).unwrap();
-    symlink("../../pretrain-flow/aa00000000000001", project.path("artifacts/runs/old/pretrain-flow")).unwrap();
+    symlink(
+        "../../pretrain-flow/aa00000000000001",
+        project.path("artifacts/runs/old/pretrain-flow"),
+    )
+    .unwrap();
     std::fs::create_dir_all(project.path("artifacts/runs/dangling")).unwrap();
-    symlink("../../pretrain-flow/ffff", project.path("artifacts/runs/dangling/pretrain-flow")).unwrap();
+    symlink(
+        "../../pretrain-flow/ffff",
+        project.path("artifacts/runs/dangling/pretrain-flow"),
+    )
+    .unwrap();
     let stages = [("pretrain-flow", "aa00000000000001")];
     run(&project, "killed", "running", &stages, 1.0);
     project.write("artifacts/runs/moons/config.yaml", "name: [");
     std::fs::create_dir_all(project.path("artifacts/sweeps/broken")).unwrap();
     project.write("artifacts/sweeps/broken/sweep.json", "{");
     let rows = json(&project, &["ls", "--columns", "*"]);
-    let told: Vec<String> = rows.iter().map(|r| format!("{}: {}", r["name"], r["state"]).replace('"', "")).collect();
+    let told: Vec<String> = rows
+        .iter()
+        .map(|r| format!("{}: {}", r["name"], r["state"]).replace('"', ""))
+        .collect();
     let expected = [
-        "dangling: unrecorded", "digits-a: damaged", "digits-b: finished", "killed: interrupted",
-        "moons: finished", "old: unrecorded",
+        "dangling: unrecorded",
+        "digits-a: damaged",
+        "digits-b: finished",
+        "killed: interrupted",
+        "moons: finished",
+        "old: unrecorded",
     ];
     assert_eq!(told, expected);
     let problem = |row: usize| rows[row]["problem"].as_str().unwrap_or_default().to_owned();
     assert!(problem(0).contains("not there"), "{}", problem(0));
     assert!(problem(1).contains("run.json"), "{}", problem(1));
-    assert!(problem(2).contains("config.yaml is missing"), "{}", problem(2));
+    assert!(
+        problem(2).contains("config.yaml is missing"),
+        "{}",
+        problem(2)
+    );
     assert!(problem(4).contains("config.yaml"), "{}", problem(4));
     // The settings of stages stand in for a configuration that is gone.
     assert_eq!(rows[2]["pretrain_flow.steps"], 7);
@@ -345,7 +516,9 @@ fn records_and_configurations_may_be_damaged_missing_or_lead_nowhere() {
     }
     project.run(&["compare", "*"]).expect(0, &[]);
     project.run(&["gc"]).expect(0, &[]);
-    project.run(&["ls", "sweeps"]).expect(0, &["broken", "DAMAGED"]);
+    project
+        .run(&["ls", "sweeps"])
+        .expect(0, &["broken", "DAMAGED"]);
     project.run(&["best", "broken"]).expect(2, &["sweep.json"]);
 }
 
@@ -354,28 +527,57 @@ fn what_nothing_refers_to_goes_only_when_asked_and_damage_only_when_named() {
     let project = project();
     artifact(&project, "pretrain-flow", "dd00000000000001", 7, "", "");
     let upstream = "{stage: pretrain-flow, fingerprint: dd00000000000001, contents: ff}";
-    artifact(&project, "train-autoencoder", "dd00000000000002", 9, "", upstream);
+    artifact(
+        &project,
+        "train-autoencoder",
+        "dd00000000000002",
+        9,
+        "",
+        upstream,
+    );
     std::fs::create_dir_all(project.path("artifacts/pretrain-flow/dd00000000000003")).unwrap();
-    project.write("artifacts/pretrain-flow/dd00000000000003/manifest.yaml", "format: 2\nsta");
-    std::fs::create_dir_all(project.path("artifacts/pretrain-flow/.tmp-ee00000000000001-1")).unwrap();
-    project.write("artifacts/pretrain-flow/.lock-ee00000000000001", "process 1");
+    project.write(
+        "artifacts/pretrain-flow/dd00000000000003/manifest.yaml",
+        "format: 2\nsta",
+    );
+    std::fs::create_dir_all(project.path("artifacts/pretrain-flow/.tmp-ee00000000000001-1"))
+        .unwrap();
+    project.write(
+        "artifacts/pretrain-flow/.lock-ee00000000000001",
+        "process 1",
+    );
     let artifacts = |project: &Project| {
         let stages = ["artifacts/pretrain-flow", "artifacts/train-autoencoder"];
         stages.map(|stage| project.entries(stage)).concat()
     };
     let before = artifacts(&project);
     let dry = project.run(&["gc"]);
-    dry.expect(0, &["dd00000000000001", "dd00000000000002", "stays without --damaged", "4 things", "--delete"]);
+    dry.expect(
+        0,
+        &[
+            "dd00000000000001",
+            "dd00000000000002",
+            "stays without --damaged",
+            "4 things",
+            "--delete",
+        ],
+    );
     assert!(!dry.stdout.contains("bb0000"), "{dry}");
     assert_eq!(artifacts(&project), before);
-    project.run(&["gc", "--delete", "--filter", "stage=train-autoencoder"]).expect(0, &["deleted"]);
+    project
+        .run(&["gc", "--delete", "--filter", "stage=train-autoencoder"])
+        .expect(0, &["deleted"]);
     assert!(!artifacts(&project).contains(&"dd00000000000002".to_owned()));
     assert!(artifacts(&project).contains(&"dd00000000000001".to_owned()));
-    project.run(&["gc", "--delete"]).expect(0, &["deleted", "stays without --damaged"]);
+    project
+        .run(&["gc", "--delete"])
+        .expect(0, &["deleted", "stays without --damaged"]);
     let kept = ["aa00000000000001", "dd00000000000003"];
     let trained = ["bb00000000000001", "bb00000000000002", "bb00000000000003"];
     assert_eq!(artifacts(&project), [&kept[..], &trained].concat());
-    project.run(&["gc", "--delete", "--damaged"]).expect(0, &["deleted"]);
+    project
+        .run(&["gc", "--delete", "--damaged"])
+        .expect(0, &["deleted"]);
     assert_eq!(artifacts(&project), [&kept[..1], &trained].concat());
 }
 
@@ -383,7 +585,8 @@ fn what_nothing_refers_to_goes_only_when_asked_and_damage_only_when_named() {
 fn what_a_process_works_on_stays() {
     let project = project();
     artifact(&project, "pretrain-flow", "dd00000000000001", 7, "", "");
-    std::fs::create_dir_all(project.path("artifacts/pretrain-flow/.tmp-ee00000000000001-1")).unwrap();
+    std::fs::create_dir_all(project.path("artifacts/pretrain-flow/.tmp-ee00000000000001-1"))
+        .unwrap();
     let lock = |fingerprint: &str| {
         let file = project.path(&format!("artifacts/pretrain-flow/.lock-{fingerprint}"));
         let file = std::fs::File::create(file).unwrap();
@@ -391,19 +594,30 @@ fn what_a_process_works_on_stays() {
         file
     };
     let held = [lock("dd00000000000001"), lock("ee00000000000001")];
-    project.run(&["gc", "--delete"]).expect(0, &["a process works on it"]);
+    project
+        .run(&["gc", "--delete"])
+        .expect(0, &["a process works on it"]);
     let left = project.entries("artifacts/pretrain-flow");
     assert_eq!(left.len(), 5, "{left:?}");
     drop(held);
     project.run(&["gc", "--delete"]).expect(0, &["deleted"]);
-    assert_eq!(project.entries("artifacts/pretrain-flow"), ["aa00000000000001"]);
+    assert_eq!(
+        project.entries("artifacts/pretrain-flow"),
+        ["aa00000000000001"]
+    );
 }
 
 #[test]
 fn a_run_in_progress_keeps_what_its_record_names() {
     let project = project();
     artifact(&project, "pretrain-flow", "dd00000000000001", 7, "", "");
-    run(&project, "planned", "running", &[("pretrain-flow", "dd00000000000001")], 1.0);
+    run(
+        &project,
+        "planned",
+        "running",
+        &[("pretrain-flow", "dd00000000000001")],
+        1.0,
+    );
     std::fs::remove_file(project.path("artifacts/runs/planned/pretrain-flow")).unwrap();
     let outcome = project.run(&["gc"]);
     assert!(!outcome.stdout.contains("dd00"), "{outcome}");

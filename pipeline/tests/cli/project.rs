@@ -1,7 +1,7 @@
 //! A folder with configurations and inputs, and the binary run in it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -160,6 +160,19 @@ fn fill<T: hdf5::H5Type>(file: &hdf5::File, dataset: &str, shape: &[usize], valu
         .shape(shape.to_vec())
         .create(dataset);
     dataset.unwrap().write_raw(values).unwrap();
+}
+
+/// What another program than ours did.
+pub fn output(command: &mut Command) -> std::io::Result<Output> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = {
+        let _no_open_files = FORK.lock().unwrap();
+        command.spawn()?
+    };
+    child.wait_with_output()
 }
 
 /// Waits for `found` to be true.

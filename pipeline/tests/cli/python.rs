@@ -1,19 +1,20 @@
-//! What we write, read by Python: h5py opens our HDF5, and the README's lines reproduce a velocity.
+//! What we write, read by Python: h5py opens our HDF5, TensorBoard our event files, safetensors our
+//! weights, and the README's lines reproduce a velocity.
 
-use crate::project::Project;
+use crate::project::{Project, output};
+use crate::tiny;
+use polars::prelude::{ParquetReader, SerReader as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Python with numpy, h5py and safetensors (`make test` provides it), or `None` with the reason said.
-fn python() -> Option<PathBuf> {
+/// Python with `modules` (`make test` provides it), or `None` with the reason said.
+pub fn python(modules: &str) -> Option<PathBuf> {
     let python = PathBuf::from(std::env::var_os("LATENT_ALIGN_PYTHON").unwrap_or("python3".into()));
-    let probe = Command::new(&python)
-        .args(["-c", "import numpy, h5py, safetensors"])
-        .output();
+    let probe = output(Command::new(&python).args(["-c", &format!("import {modules}")]));
     if probe.is_ok_and(|p| p.status.success()) {
         return Some(python);
     }
-    let reason = format!("{} has no numpy, h5py and safetensors", python.display());
+    let reason = format!("{} cannot import {modules}", python.display());
     assert!(
         std::env::var_os("LATENT_ALIGN_REQUIRE_PYTHON").is_none(),
         "{reason}"
@@ -22,14 +23,14 @@ fn python() -> Option<PathBuf> {
     None
 }
 
+/// What reads arrays.
+const NUMBERS: &str = "numpy, h5py, safetensors";
+
 /// Runs `script`, which must succeed.
 #[track_caller]
-fn execute(python: &Path, project: &Project, script: &str) -> String {
+pub fn execute(python: &Path, project: &Project, script: &str) -> String {
     project.write("script.py", script);
-    let output = Command::new(python)
-        .arg(project.path("script.py"))
-        .output()
-        .unwrap();
+    let output = output(Command::new(python).arg(project.path("script.py"))).unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
@@ -43,7 +44,9 @@ fn fixture(name: &str) -> String {
 
 #[test]
 fn an_imported_flow_reproduces_the_papers_velocity_with_the_lines_of_the_readme() {
-    let Some(python) = python() else { return };
+    let Some(python) = python(NUMBERS) else {
+        return;
+    };
     let project = Project::new();
     let imported = project.run(&["import", &fixture("paper-flow-head.pt"), "--into", "paper"]);
     imported.expect(0, &["flow: "]);
@@ -71,7 +74,9 @@ print(worst)
 
 #[test]
 fn files_written_here_open_in_h5py_with_their_checksums() {
-    let Some(python) = python() else { return };
+    let Some(python) = python(NUMBERS) else {
+        return;
+    };
     let project = Project::new();
     let generated = project.run(&[
         "features", "generate", "moons", "--out", "moons.h5", "--count", "500",
@@ -104,4 +109,125 @@ print('read')
         root = project.path(""),
     );
     assert_eq!(execute(&python, &project, &script), "read\n");
+}
+
+#[test]
+fn exported_event_files_read_back_in_tensorboard() {
+    let Some(python) = python("tensorboard.backend.event_processing.event_accumulator") else {
+        return;
+    };
+    let project = tiny::project();
+    let images: Vec<f32> = (0..200 * 16).map(|i| tiny::noise(i, 0)).collect();
+    project.write_dataset("images.h5", "images", &[200, 1, 4, 4], &images);
+    let data = "train_autoencoder.data={file: images.h5}";
+    project
+        .run(&["run", "tiny.yaml", "--set", data])
+        .expect(0, &["# tiny"]);
+    let exported = project.run(&["export", "tensorboard", "tiny", "--out", "events"]);
+    exported.expect(0, &["3 files written", "tensorboard --logdir events"]);
+    let script = format!(
+        "
+import json, math
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+number = lambda x: x if math.isfinite(x) else None
+found = {{}}
+for stage in ['pretrain-flow', 'train-autoencoder', 'estimate-nll']:
+    run = EventAccumulator({events:?} + '/tiny/' + stage, size_guidance={{'scalars': 0, 'images': 0}})
+    run.Reload()
+    start = HParamsPluginData.FromString(run.SummaryMetadata('_hparams_/session_start_info').plugin_data.content)
+    text = run.Tensors('configuration')[0].tensor_proto.string_val[0].decode()
+    found[stage] = dict(
+        version=run.file_version,
+        scalars={{tag: [(e.step, number(e.value)) for e in run.Scalars(tag)] for tag in run.Tags()['scalars']}},
+        images={{tag: [(i.width, i.height, i.encoded_image_string.hex()) for i in run.Images(tag)] for tag in run.Tags()['images']}},
+        hparams={{name: value.number_value or value.string_value for name, value in start.session_start_info.hparams.items()}},
+        text=text,
+    )
+print(json.dumps(found))
+",
+        events = project.path("events"),
+    );
+    let found = execute(&python, &project, &script);
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let flow = &found["pretrain-flow"];
+    assert_eq!(flow["version"], 2.0);
+    assert_eq!(flow["hparams"]["steps"], 20.0);
+    assert_eq!(flow["hparams"]["normalisation.whiten"], "per_dimension");
+    assert!(flow["text"].as_str().unwrap().contains("steps: 20\n"));
+
+    // The PNG itself, with the size that it says.
+    let png =
+        std::fs::read(project.path("artifacts/runs/tiny/train-autoencoder/reconstructions.png"))
+            .unwrap();
+    let [image] = found["train-autoencoder"]["images"]["reconstructions"]
+        .as_array()
+        .unwrap()
+        .as_slice()
+    else {
+        panic!("{found}");
+    };
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    let hex: String = png.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(*image, serde_json::json!([side(16), side(20), hex]));
+
+    // Every number of the learning curves, and every figure of the manifest.
+    for stage in ["pretrain-flow", "train-autoencoder", "estimate-nll"] {
+        let dir = project.path("artifacts/runs/tiny").join(stage);
+        let scalars = &found[stage]["scalars"];
+        let mut compared = 0;
+        for (tag, step, value) in logged(&dir) {
+            let points = scalars[&tag]
+                .as_array()
+                .unwrap_or_else(|| panic!("no {tag}"));
+            let point = points.iter().find(|p| p[0] == step);
+            let point = point.unwrap_or_else(|| panic!("no step {step} of {tag}"));
+            match point[1].as_f64() {
+                Some(read) => assert!(
+                    (read - value).abs() <= 1e-6 * value.abs(),
+                    "{tag} at {step}"
+                ),
+                None => assert!(!value.is_finite(), "{tag} at {step}"),
+            }
+            compared += 1;
+        }
+        let read = scalars.as_object().unwrap().values();
+        assert_eq!(
+            read.map(|v| v.as_array().unwrap().len()).sum::<usize>(),
+            compared,
+            "{stage}"
+        );
+        assert!(compared > 3, "{stage}");
+    }
+}
+
+/// Tag, step and value of everything that the artifact in `dir` logged.
+fn logged(dir: &Path) -> Vec<(String, u64, f64)> {
+    let mut all = Vec::new();
+    let mut last = 0;
+    if dir.join("metrics.parquet").exists() {
+        let file = std::fs::File::open(dir.join("metrics.parquet")).unwrap();
+        let frame = ParquetReader::new(file).finish().unwrap();
+        let steps = frame.column("step").unwrap().i64().unwrap().clone();
+        for column in frame.columns().iter().filter(|c| c.name() != "step") {
+            let values = column.f64().unwrap().iter().zip(steps.iter());
+            let values = values.filter_map(|(value, step)| Some((value?, step.unwrap() as u64)));
+            all.extend(values.map(|(value, step)| (column.name().to_string(), step, value)));
+        }
+        last = steps.iter().next_back().unwrap().unwrap() as u64;
+    }
+    let manifest = std::fs::read_to_string(dir.join("manifest.yaml")).unwrap();
+    let manifest: serde_json::Value = serde_yaml::from_str_with_options(
+        &manifest,
+        serde_yaml::options! { non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::PassThrough },
+    )
+    .unwrap();
+    for (name, value) in manifest["figures"].as_object().unwrap() {
+        all.push((
+            format!("figures/{name}"),
+            last,
+            value.as_f64().unwrap_or(f64::NAN),
+        ));
+    }
+    all
 }

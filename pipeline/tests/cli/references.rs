@@ -72,10 +72,16 @@ fn what_an_experiment_reads_runs_first_and_is_shared() {
         [
             "config.yaml",
             "learning-curves.svg",
+            "marginals.svg",
             "pretrain-flow",
+            "principal-plane.svg",
+            "reconstructions.svg",
+            "report.html",
             "run.json",
             "summary.md",
-            "train-autoencoder"
+            "timings.svg",
+            "train-autoencoder",
+            "variances.svg"
         ]
     );
     project

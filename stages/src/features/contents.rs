@@ -102,7 +102,10 @@ impl Contents {
         let file = open_file(path)?;
         let dataset = open_dataset(&file, path, name)?;
         let failed = |e: hdf5::Error| {
-            let why = format!("`{name}` cannot be read: {}. The file is probably damaged", reason(&e));
+            let why = format!(
+                "`{name}` cannot be read: {}. The file is probably damaged",
+                reason(&e)
+            );
             Error::file(path, why)
         };
         let shape = dataset.get_shape().map_err(failed)?;
@@ -132,7 +135,10 @@ impl Contents {
                 None => row_of_text(&dataset, &shape, row).map_err(failed)?,
             });
         }
-        Ok(Self { statistics: found, rows: shown })
+        Ok(Self {
+            statistics: found,
+            rows: shown,
+        })
     }
 }
 
@@ -150,11 +156,17 @@ fn blocks(shape: &[usize]) -> Vec<Vec<Range<usize>>> {
         let starts = (0..first).step_by(step);
         let whole = rest.iter().map(|n| 0..*n);
         let part = |start: usize| start..(start + step).min(first);
-        return starts.map(|s| std::iter::once(part(s)).chain(whole.clone()).collect()).collect();
+        return starts
+            .map(|s| std::iter::once(part(s)).chain(whole.clone()).collect())
+            .collect();
     }
     let inner = blocks(rest);
     let under = |item: usize| {
-        let each = inner.iter().map(move |axes| std::iter::once(item..item + 1).chain(axes.iter().cloned()).collect());
+        let each = inner.iter().map(move |axes| {
+            std::iter::once(item..item + 1)
+                .chain(axes.iter().cloned())
+                .collect()
+        });
         each.collect::<Vec<Vec<Range<usize>>>>()
     };
     (0..first).flat_map(under).collect()
@@ -165,13 +177,21 @@ fn numbers(dataset: &Dataset, part: &[Range<usize>], kind: Values) -> hdf5::Resu
         Values::Float | Values::Signed | Values::Unsigned => read_slab::<f64>(dataset, part)?,
         Values::Boolean => {
             let flags = read_slab::<bool>(dataset, part)?;
-            flags.into_iter().map(|flag| f64::from(u8::from(flag))).collect()
+            flags
+                .into_iter()
+                .map(|flag| f64::from(u8::from(flag)))
+                .collect()
         }
     })
 }
 
 /// The first values of the item `row`, exactly as they are stored.
-fn row_of_numbers(dataset: &Dataset, shape: &[usize], row: usize, kind: Values) -> hdf5::Result<String> {
+fn row_of_numbers(
+    dataset: &Dataset,
+    shape: &[usize],
+    row: usize,
+    kind: Values,
+) -> hdf5::Result<String> {
     fn join<T: ToString>(values: Vec<T>) -> Vec<String> {
         values.iter().map(ToString::to_string).collect()
     }
@@ -194,8 +214,14 @@ fn row_of_numbers(dataset: &Dataset, shape: &[usize], row: usize, kind: Values) 
 }
 
 fn row_of_text(dataset: &Dataset, shape: &[usize], row: usize) -> hdf5::Result<String> {
-    fn texts<T: H5Type + Clone + Default + ToString>(dataset: &Dataset, part: &[Range<usize>]) -> hdf5::Result<Vec<String>> {
-        Ok(read_slab::<T>(dataset, part)?.iter().map(ToString::to_string).collect())
+    fn texts<T: H5Type + Clone + Default + ToString>(
+        dataset: &Dataset,
+        part: &[Range<usize>],
+    ) -> hdf5::Result<Vec<String>> {
+        Ok(read_slab::<T>(dataset, part)?
+            .iter()
+            .map(ToString::to_string)
+            .collect())
     }
     let part = start_of(shape, row);
     let values = match dataset.dtype()?.to_descriptor()? {
@@ -235,12 +261,22 @@ mod tests {
 
     #[test]
     fn blocks_cover_every_number_once() {
-        for shape in [&[][..], &[0, 3], &[7], &[3, BLOCK / 2 + 1], &[2, 3, BLOCK], &[2, 2, BLOCK + 1]] {
+        for shape in [
+            &[][..],
+            &[0, 3],
+            &[7],
+            &[3, BLOCK / 2 + 1],
+            &[2, 3, BLOCK],
+            &[2, 2, BLOCK + 1],
+        ] {
             let counted: usize = (blocks(shape).iter())
                 .map(|part| part.iter().map(ExactSizeIterator::len).product::<usize>())
                 .sum();
             assert_eq!(counted, shape.iter().product::<usize>(), "{shape:?}");
-            let largest = blocks(shape).iter().map(|p| p.iter().map(ExactSizeIterator::len).product()).max();
+            let largest = blocks(shape)
+                .iter()
+                .map(|p| p.iter().map(ExactSizeIterator::len).product())
+                .max();
             assert!(largest.unwrap_or(0) <= BLOCK, "{shape:?}");
         }
     }
@@ -252,7 +288,14 @@ mod tests {
         sum.add(&[f64::NEG_INFINITY, 1e9 + 2.0]);
         let found = sum.finish();
         assert_eq!((found.finite, found.nan, found.infinite), (3, 1, 1));
-        assert_eq!((found.mean, found.min, found.max), (1e9 + 1.0, 1e9, 1e9 + 2.0));
-        assert!((found.std - (2.0f64 / 3.0).sqrt()).abs() < 1e-9, "{}", found.std);
+        assert_eq!(
+            (found.mean, found.min, found.max),
+            (1e9 + 1.0, 1e9, 1e9 + 2.0)
+        );
+        assert!(
+            (found.std - (2.0f64 / 3.0).sqrt()).abs() < 1e-9,
+            "{}",
+            found.std
+        );
     }
 }

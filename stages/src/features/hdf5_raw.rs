@@ -13,15 +13,14 @@ use std::ffi::CString;
 use std::ops::Range;
 
 /// The part of `dataset` that is `axes`: its selection and its size in elements.
-fn part(
-    dataset: &Dataset,
-    axes: &[Range<usize>],
-) -> hdf5::Result<(Dataspace, Dataspace, usize)> {
+fn part(dataset: &Dataset, axes: &[Range<usize>]) -> hdf5::Result<(Dataspace, Dataspace, usize)> {
     let count: Vec<usize> = axes.iter().map(|a| a.len()).collect();
     let slab: Vec<_> = axes.iter().cloned().map(Into::into).collect();
     let in_file = match axes.is_empty() {
         true => dataset.space()?, // a single value has no axis to select from
-        false => dataset.space()?.select(Selection::from(Hyperslab::from(slab)))?,
+        false => dataset
+            .space()?
+            .select(Selection::from(Hyperslab::from(slab)))?,
     };
     let in_memory = Dataspace::try_new(&count)?;
     Ok((in_file, in_memory, count.iter().product()))
@@ -84,8 +83,10 @@ pub(super) fn write_items<T: H5Type>(
     if values.is_empty() || width == 0 {
         return Ok(());
     }
-    let (in_file, in_memory, count) =
-        part(dataset, &items(shape, &(first..first + values.len() / width)))?;
+    let (in_file, in_memory, count) = part(
+        dataset,
+        &items(shape, &(first..first + values.len() / width)),
+    )?;
     if count != values.len() {
         return Err(format!("{} values are not whole items of {width}", values.len()).into());
     }

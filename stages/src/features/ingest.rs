@@ -76,6 +76,26 @@ impl Ingest {
         })
     }
 
+    /// As [`Self::read`] of `dataset` in `file`, to look at it: nothing is held out, and rows with values
+    /// that are not finite are counted and left out, not refused.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn survey(
+        file: &Path,
+        dataset: &str,
+        view: RowView,
+        covariance: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
+        let source = SourceConfig {
+            file: file.to_owned(),
+            dataset: dataset.trim_start_matches('/').to_owned(),
+            non_finite: NonFinite::Drop,
+        };
+        Self::read(&source, view, Split::new(0, 0.0), covariance, monitor)
+    }
+
     /// Refuses data with fewer training rows than a batch, or fewer than two held-out rows; `key` is
     /// where the batch is configured.
     ///

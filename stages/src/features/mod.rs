@@ -1,5 +1,6 @@
 //! Features in HDF5: reading, scanning, splitting, normalising, batching; analytic targets.
 
+mod as_safetensors;
 mod batches;
 mod config;
 mod contents;
@@ -14,6 +15,7 @@ mod listing;
 mod moments;
 mod normaliser;
 mod open;
+mod principal;
 mod rows;
 mod scan;
 mod shuffle;
@@ -26,6 +28,7 @@ mod tests;
 mod write;
 mod write_stream;
 
+pub use as_safetensors::as_safetensors;
 pub use batches::Batches;
 pub use config::{
     NonFinite, NormalisationConfig, Projection, SourceConfig, SplitConfig, Whiten, check_memory,
@@ -38,6 +41,7 @@ pub use ingest::Ingest;
 pub use listing::{DatasetInfo, FileListing, list};
 pub use moments::Moments;
 pub use normaliser::{Linear, Normaliser};
+pub use principal::PrincipalPlane;
 pub use rows::{RowBlock, RowView};
 pub use scan::Scan;
 pub use split::{Part, Split};

@@ -192,7 +192,7 @@ pub fn read_dataset_i64(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<i64>
 }
 
 /// Reads a whole dataset; libhdf5 converts its numbers to `T`, which messages call `kind`.
-fn read_dataset<T: H5Type + Clone + Default>(
+pub(super) fn read_dataset<T: H5Type + Clone + Default>(
     path: &Path,
     name: &str,
     kind: &str,

@@ -1,8 +1,9 @@
 //! What the colours of a heat map mean.
 
 use super::colours::{hex, viridis};
+use super::palette::MUTED;
 use super::scale::Scale;
-use super::svg::{Anchor, Font, MUTED, Rect, Svg, Trace};
+use super::svg::{Anchor, Font, Rect, Svg, Trace};
 
 /// A colour bar at the right of a panel.
 pub struct ColourBar {

@@ -1,12 +1,15 @@
 //! `heatmaps.svg`: alignment losses and NLLs over the plane, side by side, with features and latents.
 
 use super::colour_bar::ColourBar;
-use super::panel::{BOTTOM, Caption, GAP, LEFT, Panel, TOP};
-use super::pixels::heat_map;
+use super::figure::Figure;
+use super::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
+use super::pixels::{heat_map, levels};
 use super::regions::{FEATURES, GRID, LATENTS, Regions, thinned};
 use super::scale::{percentile, range, short};
-use super::svg::{Rect, Svg};
+use super::svg::{Rect, Svg, series};
 use anyhow::{Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use latent_align_stages::alignment::Weighting;
 use std::path::Path;
 
@@ -33,7 +36,7 @@ struct Map {
 ///
 /// # Errors
 /// The table is damaged, or holds no whole grid.
-pub fn draw(run: &Path) -> Result<Option<String>> {
+pub fn draw(run: &Path) -> Result<Option<Figure>> {
     let Some(regions) = Regions::of(run)? else {
         return Ok(None);
     };
@@ -70,35 +73,47 @@ pub fn draw(run: &Path) -> Result<Option<String>> {
     }
 
     let height = SIDE * grid.aspect().clamp(0.5, 1.6);
-    let pitch = SIDE + ColourBar::WIDTH + GAP;
-    let width = LEFT + maps.len() as f64 * pitch;
-    let caption = Caption::new(&text, width);
-    let mut svg = Svg::new(width, TOP + height + BOTTOM + caption.height());
-    for (i, map) in maps.iter().enumerate() {
-        let area = Rect {
-            x: LEFT + i as f64 * pitch,
-            y: TOP,
-            width: SIDE,
-            height,
-        };
+    let area = Rect {
+        x: LEFT,
+        y: TOP,
+        width: SIDE,
+        height,
+    };
+    let mut panels = Vec::new();
+    for map in &maps {
+        let width = LEFT + SIDE + ColourBar::WIDTH + GAP;
+        let mut svg = Svg::new(width, TOP + height + BOTTOM);
         let panel = Panel::linear(area, grid.x, grid.y);
         let range = match range(&map.values, 0.0, CLIP) {
             None => bail!("no {} of the grid is finite", map.title),
             Some(_) if map.in_nats => shared,
             Some(own) => own,
         };
-        svg.image(area, &heat_map(&map.values, grid.side, range)?);
-        for (_, (_, diameter, style), places) in &dots {
-            panel.dots(&mut svg, places, *diameter, style);
+        let cells = format!(
+            r#"data-side="{}" data-range="{:.5e} {:.5e}" data-levels="{}""#,
+            grid.side,
+            range.0,
+            range.1,
+            STANDARD.encode(levels(&map.values, range))
+        );
+        svg.image(area, &heat_map(&map.values, grid.side, range)?, &cells);
+        for (region, (_, diameter, style), places) in &dots {
+            let style = series(region) + style;
+            panel.dots(&mut svg, places, *diameter, &style);
         }
         panel.frame(&mut svg, map.title, TOP - 10.0);
         panel.x_axis(&mut svg, "y₀");
-        panel.y_axis(&mut svg, if i == 0 { "y₁" } else { "" });
+        panel.y_axis(&mut svg, "y₁");
         let clipped = map.values.iter().any(|v| *v > range.1);
         ColourBar { range, clipped }.draw(&mut svg, area, map.unit);
+        panels.push(svg);
     }
-    caption.draw(&mut svg, TOP + height + BOTTOM);
-    Ok(Some(svg.finish()))
+    let columns = if panels.len() == 3 { 3 } else { 2 };
+    Ok(Some(Figure {
+        panels,
+        columns,
+        caption: text,
+    }))
 }
 
 /// What is shown, left to right.

@@ -1,9 +1,11 @@
 //! `learning-curves.svg`: what training reported, a panel for each metric.
 
+use super::figure::Figure;
+use super::palette::{BLUE, ORANGE};
 use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use super::regions::thinned;
 use super::scale::{Scale, percentile, range, widened};
-use super::svg::{Anchor, BLUE, Font, ORANGE, Rect, Svg, Trace};
+use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 use super::tables::Table;
 use crate::store::Stage;
 use anyhow::Result;
@@ -35,7 +37,7 @@ struct Metric {
 ///
 /// # Errors
 /// A table is damaged.
-pub fn draw(run: &Path) -> Result<Option<String>> {
+pub fn draw(run: &Path) -> Result<Option<Figure>> {
     let mut metrics = Vec::new();
     for stage in Stage::ALL {
         let file = run.join(stage.name()).join("metrics.parquet");
@@ -46,21 +48,12 @@ pub fn draw(run: &Path) -> Result<Option<String>> {
     if metrics.is_empty() {
         return Ok(None);
     }
-    let columns = metrics.len().min(COLUMNS);
-    let rows = metrics.len().div_ceil(COLUMNS);
-    let header = TOP + LINE;
-    let pitch = (LEFT + SIZE.0 + GAP, header + SIZE.1 + BOTTOM + GAP / 2.0);
-    let mut svg = Svg::new(columns as f64 * pitch.0, rows as f64 * pitch.1);
-    for (i, metric) in metrics.iter().enumerate() {
-        let area = Rect {
-            x: LEFT + (i % COLUMNS) as f64 * pitch.0,
-            y: header + (i / COLUMNS) as f64 * pitch.1,
-            width: SIZE.0,
-            height: SIZE.1,
-        };
-        metric.draw(&mut svg, area);
-    }
-    Ok(Some(svg.finish()))
+    let caption = "Axes are logarithmic where values differ in size.";
+    Ok(Some(Figure {
+        panels: metrics.iter().map(Metric::draw).collect(),
+        columns: COLUMNS,
+        caption: caption.to_owned(),
+    }))
 }
 
 /// The metrics of a stage: columns of training beside those of held-out data.
@@ -99,7 +92,17 @@ fn metrics_of(stage: &'static str, table: &Table) -> Result<Vec<Metric>> {
 }
 
 impl Metric {
-    fn draw(&self, svg: &mut Svg, area: Rect) {
+    fn draw(&self) -> Svg {
+        let header = TOP + LINE;
+        let height = header + SIZE.1 + BOTTOM + GAP / 2.0;
+        let mut drawn = Svg::new(LEFT + SIZE.0 + GAP, height);
+        let svg = &mut drawn;
+        let area = Rect {
+            x: LEFT,
+            y: header,
+            width: SIZE.0,
+            height: SIZE.1,
+        };
         let curves = [
             ("training", &self.training, BLUE, "1.2"),
             ("held-out", &self.held_out, ORANGE, "2"),
@@ -120,7 +123,7 @@ impl Metric {
             let style = format!(
                 r#"fill="none" stroke="{colour}" stroke-width="{width}" stroke-linejoin="round""#
             );
-            svg.trace(&line, &style);
+            svg.trace(&line, &(series(label) + &style));
             if curve.len() <= FEW {
                 let dots = format!(r#"stroke="{colour}""#);
                 panel.dots(svg, curve, 4.0, &dots);
@@ -135,6 +138,7 @@ impl Metric {
         panel.frame(svg, &title, area.y - LINE - 10.0);
         panel.x_axis(svg, "training step");
         panel.y_axis(svg, &self.name);
+        drawn
     }
 }
 

@@ -1,4 +1,4 @@
-//! Figures of a run as SVG, in its folder beside `summary.md`.
+//! Figures of a run and of a sweep: as SVG in its folder, in its report, as PNG where asked for.
 //!
 //! They are drawn from the tables of the artifacts that the folder leads to, each time a run ends, so
 //! that they are always those of the summary. None of them is worth a failed run: what cannot be drawn
@@ -7,16 +7,35 @@
 mod agreements;
 mod colour_bar;
 mod colours;
+mod figure;
 mod heatmaps;
+mod histogram;
 mod learning_curves;
+mod legend;
+mod marginals;
+mod palette;
 mod panel;
 mod pixels;
+mod png;
+mod point_sets;
+mod principal;
+mod reconstructed;
 mod regions;
 mod scale;
 mod surrogate;
 mod svg;
+pub mod sweeps;
 mod tables;
+mod timings;
 mod trajectories;
+mod variances;
+pub mod write_png;
+
+pub use figure::Figure;
+pub use png::Painter;
+pub use svg::escaped;
+
+pub use tables::Table;
 
 use crate::store::RunFolder;
 use anyhow::Result;
@@ -24,34 +43,61 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// A figure that a run may have.
-struct Kind {
-    file: &'static str,
+pub struct Kind {
+    /// The name of its file, without what says that it is SVG.
+    pub name: &'static str,
     /// What it shows, in one line.
-    about: &'static str,
+    pub about: &'static str,
     /// Draws it from the folder of a run; none where it does not apply.
-    draw: fn(&Path) -> Result<Option<String>>,
+    pub draw: fn(&Path) -> Result<Option<Figure>>,
 }
 
-const KINDS: [Kind; 4] = [
+/// Every figure that a run may have.
+pub const KINDS: [Kind; 9] = [
     Kind {
-        file: "heatmaps.svg",
+        name: "heatmaps",
         about: "alignment losses and NLLs over the plane, with features and latents",
         draw: heatmaps::draw,
     },
     Kind {
-        file: "surrogate.svg",
+        name: "surrogate",
         about: "how the alignment losses follow the NLL, region by region, and the verdicts",
         draw: surrogate::draw,
     },
     Kind {
-        file: "trajectories.svg",
+        name: "principal-plane",
+        about: "latents and features in the plane of the features' first two principal components",
+        draw: principal::draw,
+    },
+    Kind {
+        name: "marginals",
+        about: "the first dimensions of latents and features as densities",
+        draw: marginals::draw,
+    },
+    Kind {
+        name: "variances",
+        about: "the variance of each dimension of latents and features",
+        draw: variances::draw,
+    },
+    Kind {
+        name: "trajectories",
         about: "how the free points moved",
         draw: trajectories::draw,
     },
     Kind {
-        file: "learning-curves.svg",
+        name: "reconstructions",
+        about: "held-out values against their reconstructions",
+        draw: reconstructed::draw,
+    },
+    Kind {
+        name: "learning-curves",
         about: "what each training reported, step by step",
         draw: learning_curves::draw,
+    },
+    Kind {
+        name: "timings",
+        about: "how long each stage took",
+        draw: timings::draw,
     },
 ];
 
@@ -66,12 +112,13 @@ impl Plots {
     /// Draws all that apply into `folder` and removes those that no longer do.
     pub fn draw(folder: &RunFolder) -> Self {
         let mut lines = Vec::new();
-        for Kind { file, about, draw } in KINDS {
-            let drawn = draw(folder.path()).and_then(|svg| {
-                if let Some(svg) = &svg {
-                    folder.write(file, svg)?;
+        for Kind { name, about, draw } in KINDS {
+            let file = &format!("{name}.svg");
+            let drawn = draw(folder.path()).and_then(|figure| {
+                if let Some(figure) = &figure {
+                    folder.write(file, &figure.file())?;
                 }
-                Ok(svg.is_some())
+                Ok(figure.is_some())
             });
             match drawn {
                 Ok(true) => {

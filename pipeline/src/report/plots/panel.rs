@@ -1,7 +1,8 @@
 //! One panel of a figure: a title, axes with ticks and labels, and room for what is drawn in it.
 
+use super::palette::{MUTED, RULE};
 use super::scale::Scale;
-use super::svg::{Anchor, Font, INK, MUTED, RULE, Rect, Svg, Trace, wrapped};
+use super::svg::{Anchor, Font, Rect, Svg, Trace};
 
 /// Pixels left of a panel for ticks and the label of the vertical axis.
 pub const LEFT: f64 = 62.0;
@@ -76,11 +77,13 @@ impl Panel {
         );
     }
 
-    /// The frame, with a title above it.
+    /// The frame, with a title above it. It says where values stand, so that a page can tell the value
+    /// of a place.
     pub fn frame(&self, svg: &mut Svg, title: &str, title_y: f64) {
+        let (x, y) = (self.x.told(), self.y.told());
         svg.rect(
             self.area,
-            &format!(r#"fill="none" stroke="{MUTED}" stroke-width="1""#),
+            &format!(r#"fill="none" stroke="{MUTED}" stroke-width="1" data-x="{x}" data-y="{y}""#),
         );
         svg.text(self.area.x, title_y, title, Font::title());
     }
@@ -96,7 +99,9 @@ impl Panel {
         }
         svg.trace(&marks, &format!(r#"stroke="{MUTED}" fill="none""#));
         let middle = self.area.x + self.area.width / 2.0;
-        svg.text(middle, bottom + 36.0, label, Font::plain(Anchor::Middle));
+        svg.named("xl", |svg| {
+            svg.text(middle, bottom + 36.0, label, Font::plain(Anchor::Middle));
+        });
     }
 
     /// Ticks and label of the vertical axis.
@@ -110,12 +115,10 @@ impl Panel {
         }
         svg.trace(&marks, &format!(r#"stroke="{MUTED}" fill="none""#));
         let middle = self.area.y + self.area.height / 2.0;
-        svg.upright_text(
-            left - LEFT + 14.0,
-            middle,
-            label,
-            Font::plain(Anchor::Middle),
-        );
+        svg.named("yl", |svg| {
+            let left = left - LEFT + 14.0;
+            svg.upright_text(left, middle, label, Font::plain(Anchor::Middle));
+        });
     }
 
     fn x_ticks(&self) -> usize {
@@ -124,31 +127,5 @@ impl Panel {
 
     fn y_ticks(&self) -> usize {
         (self.area.height / 42.0) as usize
-    }
-}
-
-/// A caption in lines as long as the picture is wide.
-pub struct Caption(Vec<String>);
-
-impl Caption {
-    /// `text` for a picture `width` wide.
-    pub fn new(text: &str, width: f64) -> Self {
-        Self(wrapped(text, width - 2.0 * GAP, 12.0))
-    }
-
-    /// How high it is.
-    pub fn height(&self) -> f64 {
-        self.0.len() as f64 * LINE + GAP
-    }
-
-    /// Draws it below `y`.
-    pub fn draw(&self, svg: &mut Svg, y: f64) {
-        for (i, line) in self.0.iter().enumerate() {
-            let font = Font {
-                colour: INK,
-                ..Font::plain(Anchor::Start)
-            };
-            svg.text(GAP, y + 12.0 + i as f64 * LINE, line, font);
-        }
     }
 }

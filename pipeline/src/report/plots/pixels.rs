@@ -38,6 +38,11 @@ pub fn heat_map(values: &[f64], side: usize, range: (f64, f64)) -> Result<Vec<u8
     Ok(file)
 }
 
+/// The levels of `values` in the same order, a byte each; [`MISSING`] is 255.
+pub fn levels(values: &[f64], range: (f64, f64)) -> Vec<u8> {
+    values.iter().map(|value| level(*value, range)).collect()
+}
+
 /// The place of a value's colour in the palette.
 fn level(value: f64, (low, high): (f64, f64)) -> u8 {
     if value.is_nan() {
@@ -55,7 +60,7 @@ mod tests {
     fn levels_end_with_the_range_and_spare_what_is_missing() {
         let of = |value| level(value, (1.0, 3.0));
         assert_eq!([-5.0, 1.0, 2.0, 3.0, 9.0].map(of), [0, 0, 127, 254, 254]);
-        assert_eq!(of(f64::NAN), MISSING);
+        assert_eq!(levels(&[3.0, f64::NAN], (1.0, 3.0)), [254, MISSING]);
         assert_eq!(of(f64::INFINITY), 254);
     }
 

@@ -35,6 +35,8 @@ pub struct Scale {
     values: (f64, f64),
     pixels: (f64, f64),
     logarithmic: bool,
+    /// Ticks are no closer.
+    least_step: f64,
 }
 
 impl Scale {
@@ -44,6 +46,7 @@ impl Scale {
             values,
             pixels,
             logarithmic: false,
+            least_step: 0.0,
         }
     }
 
@@ -53,6 +56,15 @@ impl Scale {
             values,
             pixels,
             logarithmic: true,
+            least_step: 0.0,
+        }
+    }
+
+    /// The same for values that are whole, and so are its ticks.
+    pub fn of_whole(self) -> Self {
+        Self {
+            least_step: 1.0,
+            ..self
         }
     }
 
@@ -67,6 +79,13 @@ impl Scale {
     /// Whether a value lies on it.
     pub fn holds(&self, value: f64) -> bool {
         (self.values.0..=self.values.1).contains(&value)
+    }
+
+    /// It in words that a page reads: values and pixels of its ends, and `log` if it is logarithmic.
+    pub fn told(&self) -> String {
+        let ((low, high), (first, last)) = (self.values, self.pixels);
+        let kind = if self.logarithmic { " log" } else { "" };
+        format!("{low:.7e} {high:.7e} {first:.1} {last:.1}{kind}")
     }
 
     /// Its ends.
@@ -86,7 +105,7 @@ impl Scale {
                 }
             }
         }
-        let step = round_step((high - low) / count.max(1) as f64);
+        let step = round_step((high - low) / count.max(1) as f64).max(self.least_step);
         let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
         let largest = exponent(low.abs().max(high.abs()));
         (first..=last)
@@ -196,6 +215,7 @@ mod tests {
             ["0", "1000", "2000", "3000", "4000", "5000"]
         );
         assert_eq!(labels(scale(2.5351, 2.5359)).len(), 4);
+        assert_eq!(labels(scale(-0.1, 2.1).of_whole()), ["0", "1", "2"]);
         assert_eq!(
             labels(scale(0.0, 3e-7)),
             [

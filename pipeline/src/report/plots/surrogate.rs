@@ -1,10 +1,12 @@
 //! `surrogate.svg`: each surrogate of the NLL against the NLL, region by region.
 
 use super::agreements::Agreements;
-use super::panel::{BOTTOM, Caption, GAP, LEFT, LINE, Panel, TOP};
+use super::figure::Figure;
+use super::palette::{BAD, BLUE, FAIR, GOOD, INK};
+use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use super::regions::{GRID, Regions, thinned};
 use super::scale::{range, widened};
-use super::svg::{Anchor, BLUE, Font, INK, Rect, Svg, Trace};
+use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 use crate::report::RegionVerdict;
 use anyhow::Result;
 use latent_align_stages::alignment::Weighting;
@@ -23,7 +25,7 @@ const SHEETS: usize = 8;
 ///
 /// # Errors
 /// A table is missing or damaged.
-pub fn draw(run: &Path) -> Result<Option<String>> {
+pub fn draw(run: &Path) -> Result<Option<Figure>> {
     let Some(regions) = Regions::of(run)? else {
         return Ok(None);
     };
@@ -34,42 +36,41 @@ pub fn draw(run: &Path) -> Result<Option<String>> {
     if names.is_empty() {
         return Ok(None);
     }
-    let mut text = "Axes span the 0.5th to the 99.5th percentile of the points; figures are of all points, \
+    let mut caption = "Axes span the 0.5th to the 99.5th percentile of the points; figures are of all points, \
                     with 95 % bootstrap intervals. Dashed: the identity, where a surrogate in nats equals \
                     the NLL. The slope is that of the NLL on the surrogate."
         .to_owned();
     if names.iter().any(|name| regions.count(name) > AT_MOST) {
-        text.push_str(&format!(" Of a region, {AT_MOST} points are drawn."));
+        caption.push_str(&format!(" Of a region, {AT_MOST} points are drawn."));
     }
-    let header = TOP + 2.0 * LINE;
-    let pitch = (LEFT + SIZE.0 + GAP, header + SIZE.1 + BOTTOM + GAP / 2.0);
-    let width = Weighting::ALL.len() as f64 * pitch.0;
-    let caption = Caption::new(&text, width);
-    let below = names.len() as f64 * pitch.1;
-    let mut svg = Svg::new(width, below + caption.height());
-    for (row, region) in names.iter().enumerate() {
-        for (column, weighting) in Weighting::ALL.into_iter().enumerate() {
-            let area = Rect {
-                x: LEFT + column as f64 * pitch.0,
-                y: header + row as f64 * pitch.1,
-                width: SIZE.0,
-                height: SIZE.1,
-            };
-            draw_panel(&mut svg, area, weighting, &regions, region, &agreements)?;
+    let mut panels = Vec::new();
+    for region in &names {
+        for weighting in Weighting::ALL {
+            panels.push(draw_panel(weighting, &regions, region, &agreements)?);
         }
     }
-    caption.draw(&mut svg, below);
-    Ok(Some(svg.finish()))
+    Ok(Some(Figure {
+        panels,
+        columns: Weighting::ALL.len(),
+        caption,
+    }))
 }
 
 fn draw_panel(
-    svg: &mut Svg,
-    area: Rect,
     weighting: Weighting,
     regions: &Regions,
     region: &str,
     agreements: &Agreements,
-) -> Result<()> {
+) -> Result<Svg> {
+    let area = Rect {
+        x: LEFT,
+        y: TOP + 2.0 * LINE,
+        width: SIZE.0,
+        height: SIZE.1,
+    };
+    let height = area.y + SIZE.1 + BOTTOM + GAP / 2.0;
+    let mut drawn = Svg::new(LEFT + SIZE.0 + GAP, height);
+    let svg = &mut drawn;
     let xs = regions.numbers(region, &format!("loss_{weighting}"))?;
     let ys = regions.numbers(region, "nll_ode")?;
     let span =
@@ -80,7 +81,7 @@ fn draw_panel(
     let points = thinned(&points, AT_MOST);
     for sheet in 0..SHEETS {
         let dots: Vec<_> = points.iter().skip(sheet).step_by(SHEETS).copied().collect();
-        let style = format!(r#"stroke="{BLUE}" stroke-opacity="0.45""#);
+        let style = series(region) + &format!(r#"stroke="{BLUE}" stroke-opacity="0.45""#);
         panel.dots(svg, &dots, 3.2, &style);
     }
     if weighting.in_nats() {
@@ -105,9 +106,9 @@ fn draw_panel(
     svg.text(area.x, top - 9.0, &slope, plain);
     if let Some(verdict) = agreements.verdict(region, weighting.surrogate()) {
         let colour = match verdict {
-            RegionVerdict::Fails => "#b42318",
-            RegionVerdict::Ranks => "#9a6700",
-            RegionVerdict::Holds => "#1a7f37",
+            RegionVerdict::Fails => BAD,
+            RegionVerdict::Ranks => FAIR,
+            RegionVerdict::Holds => GOOD,
         };
         let font = Font {
             bold: true,
@@ -124,5 +125,5 @@ fn draw_panel(
     };
     panel.x_axis(svg, &format!("{} ({unit})", weighting.surrogate()));
     panel.y_axis(svg, "ODE NLL (nats)");
-    Ok(())
+    Ok(drawn)
 }

@@ -1,29 +1,19 @@
 //! A small SVG writer: shapes in pixels, text in the sans-serif of whoever looks.
+//!
+//! Colours are names ([`super::palette`]) and so are the things that are referred to, both always
+//! in quotes; quotes in texts are escaped, so that a name can be replaced wherever it stands.
 
+use super::palette::{INK, MUTED};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write as _;
 
-/// Text, axes.
-pub const INK: &str = "#1f2328";
-/// Text of less weight.
-pub const MUTED: &str = "#57606a";
-/// Lines behind data.
-pub const RULE: &str = "#e4e7eb";
-/// The first colour of data.
-pub const BLUE: &str = "#0072b2";
-/// The second colour of data.
-pub const ORANGE: &str = "#d55e00";
-/// Data in the background.
-pub const GREY: &str = "#9aa1a9";
-
-const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif";
-
-/// A picture on a white ground.
+/// A picture without a ground of its own: [`super::figure`] puts it on one.
+#[derive(Debug)]
 pub struct Svg {
-    width: f64,
-    height: f64,
-    body: String,
+    pub width: f64,
+    pub height: f64,
+    pub body: String,
     /// Things that are referred to.
     named: usize,
 }
@@ -130,6 +120,15 @@ impl Svg {
         );
     }
 
+    /// A text that ends at (x, y) and rises towards it.
+    pub fn slanted_text(&mut self, x: f64, y: f64, text: &str, font: Font) {
+        self.place_text(
+            &format!(r#"transform="translate({x:.1} {y:.1}) rotate(-35)""#),
+            text,
+            font,
+        );
+    }
+
     fn place_text(&mut self, place: &str, text: &str, font: Font) {
         let anchor = match font.anchor {
             Anchor::Start => "",
@@ -150,8 +149,8 @@ impl Svg {
         );
     }
 
-    /// A PNG, its pixels as they are.
-    pub fn image(&mut self, area: Rect, png: &[u8]) {
+    /// A PNG, its pixels as they are; `style` is further attributes.
+    pub fn image(&mut self, area: Rect, png: &[u8], style: &str) {
         let Rect {
             x,
             y,
@@ -160,7 +159,7 @@ impl Svg {
         } = area;
         let _ = writeln!(
             self.body,
-            r#"<image x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" preserveAspectRatio="none" style="image-rendering:pixelated" xlink:href="data:image/png;base64,{}"/>"#,
+            r#"<image x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" preserveAspectRatio="none" style="image-rendering:pixelated" {style} xlink:href="data:image/png;base64,{}"/>"#,
             STANDARD.encode(png)
         );
     }
@@ -171,6 +170,13 @@ impl Svg {
         let _ = writeln!(self.body, r#"<clipPath id="{id}">"#);
         self.rect(area, "");
         let _ = writeln!(self.body, "</clipPath>\n<g clip-path=\"url(#{id})\">");
+        draw(self);
+        self.body.push_str("</g>\n");
+    }
+
+    /// What `draw` adds, in a group of a class that pages look for.
+    pub fn named(&mut self, class: &str, draw: impl FnOnce(&mut Self)) {
+        let _ = writeln!(self.body, r#"<g class="{class}">"#);
         draw(self);
         self.body.push_str("</g>\n");
     }
@@ -193,25 +199,32 @@ impl Svg {
         self.rect(area, &format!(r#"fill="url(#{id})""#));
     }
 
-    fn name(&mut self) -> String {
-        self.named += 1;
-        format!("n{}", self.named)
+    /// A mark that says `tip` when it is pointed at.
+    pub fn mark(&mut self, (x, y): (f64, f64), radius: f64, tip: &str, style: &str) {
+        let _ = writeln!(
+            self.body,
+            r#"<circle cx="{x:.1}" cy="{y:.1}" r="{radius}" {}{style}/>"#,
+            tipped(tip)
+        );
     }
 
-    /// The whole file.
-    pub fn finish(self) -> String {
-        let Self {
-            width,
-            height,
-            body,
-            ..
-        } = self;
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" \
-             width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" \
-             font-family=\"{FONTS}\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n"
-        )
+    fn name(&mut self) -> String {
+        self.named += 1;
+        format!("{NAMED}{}", self.named)
     }
+}
+
+/// What the names of things that are referred to start with.
+pub const NAMED: &str = "n-";
+
+/// The attribute of a line or of dots that makes their values readable under `name`.
+pub fn series(name: &str) -> String {
+    format!(r#"data-s="{}" "#, escaped(name))
+}
+
+/// The attribute of a shape that says `tip` when it is pointed at.
+pub fn tipped(tip: &str) -> String {
+    format!(r#"data-t="{}" "#, escaped(tip))
 }
 
 /// Lines and dots in few characters: steps between tenths of a pixel.
@@ -277,10 +290,22 @@ pub fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
     lines
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+/// `text` as content or as the value of an attribute.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            // XML has no other control characters, not even as references
+            c if c.is_control() && !['\n', '\t'].contains(&c) => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -290,9 +315,14 @@ mod tests {
     #[test]
     fn text_is_escaped() {
         let mut svg = Svg::new(10.0, 10.0);
-        svg.text(1.0, 2.0, "a < b & c", Font::title());
-        let text = svg.finish();
-        assert!(text.contains(">a &lt; b &amp; c</text>"), "{text}");
+        svg.text(1.0, 2.0, "a < \"b\" & c\u{1b}", Font::title());
+        svg.mark((1.0, 2.0), 3.0, "\"/><script>", "");
+        for part in [
+            ">a &lt; &quot;b&quot; &amp; c\u{fffd}</text>",
+            "data-t=\"&quot;/&gt;&lt;script&gt;\"",
+        ] {
+            assert!(svg.body.contains(part), "{}", svg.body);
+        }
     }
 
     #[test]

@@ -36,14 +36,21 @@ impl Table {
     /// # Errors
     /// There is no such column, or it is not numbers.
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>> {
+        let values = self.numbers_or_none(name)?.into_iter();
+        Ok(values.map(|v| v.unwrap_or(f64::NAN)).collect())
+    }
+
+    /// A column of numbers, which may have gaps.
+    ///
+    /// # Errors
+    /// As [`Self::numbers`].
+    pub fn numbers_or_none(&self, name: &str) -> Result<Vec<Option<f64>>> {
         let column = self.frame.column(name)?;
         if !column.dtype().is_primitive_numeric() {
             bail!("`{name}` is {}, expected numbers", column.dtype());
         }
         let column = column.cast(&DataType::Float64)?;
-        Ok((column.f64()?.iter())
-            .map(|v| v.unwrap_or(f64::NAN))
-            .collect())
+        Ok(column.f64()?.iter().collect())
     }
 
     /// A column of text.

@@ -1,15 +1,18 @@
 //! `trajectories.svg`: how free points in the plane move while they are aligned.
 
-use super::panel::{BOTTOM, Caption, GAP, LEFT, LINE, Panel, TOP};
+use super::figure::Figure;
+use super::legend::legend;
+use super::palette::{BLUE, GREY, ORANGE};
+use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use super::regions::{FEATURES, Regions, thinned};
 use super::scale::{range, widened};
-use super::svg::{Anchor, BLUE, Font, GREY, ORANGE, Rect, Svg, Trace};
+use super::svg::{Rect, Svg, Trace, series};
 use super::tables::Table;
 use anyhow::{Result, bail};
 use std::path::Path;
 
 /// The width of the panel, and about its height.
-const SIDE: f64 = 520.0;
+const SIDE: f64 = 440.0;
 /// At most this many corners of paths are drawn, and features.
 const CORNERS_AT_MOST: usize = 30_000;
 const FEATURES_AT_MOST: usize = 3000;
@@ -18,7 +21,7 @@ const FEATURES_AT_MOST: usize = 3000;
 ///
 /// # Errors
 /// A table is damaged.
-pub fn draw(run: &Path) -> Result<Option<String>> {
+pub fn draw(run: &Path) -> Result<Option<Figure>> {
     let file = run.join("train-autoencoder/trajectory.parquet");
     if !file.exists() {
         return Ok(None);
@@ -49,16 +52,14 @@ pub fn draw(run: &Path) -> Result<Option<String>> {
         bail!("{}: no point is finite", file.display());
     };
     let height = SIDE * ((y.1 - y.0) / (x.1 - x.0)).clamp(0.5, 1.6);
-    let width = LEFT + SIDE + GAP;
-    let text = format!(
+    let caption = format!(
         "{} points that were free to move, from where they started to where {} training steps took \
          them, in the space of the flow.",
         shown.len(),
         table.numbers("step")?.into_iter().fold(0.0, f64::max)
     );
-    let caption = Caption::new(&text, width);
     let top = TOP + LINE;
-    let mut svg = Svg::new(width, top + height + BOTTOM + caption.height());
+    let mut svg = Svg::new(LEFT + SIDE + GAP, top + height + BOTTOM);
     let area = Rect {
         x: LEFT,
         y: top,
@@ -71,7 +72,7 @@ pub fn draw(run: &Path) -> Result<Option<String>> {
         &mut svg,
         &features,
         3.0,
-        &format!(r#"stroke="{GREY}" stroke-opacity="0.6""#),
+        &(series(FEATURES) + &format!(r#"stroke="{GREY}" stroke-opacity="0.6""#)),
     );
     let mut lines = Trace::default();
     let (mut starts, mut ends) = (Vec::new(), Vec::new());
@@ -82,14 +83,20 @@ pub fn draw(run: &Path) -> Result<Option<String>> {
     }
     let thin = format!(r#"fill="none" stroke="{BLUE}" stroke-opacity="0.35" stroke-width="0.7""#);
     svg.trace(&lines, &thin);
-    panel.dots(&mut svg, &starts, 3.0, &format!(r#"stroke="{ORANGE}""#));
-    panel.dots(&mut svg, &ends, 3.6, &format!(r#"stroke="{BLUE}""#));
+    let dots = |name, colour| series(name) + &format!(r#"stroke="{colour}""#);
+    panel.dots(&mut svg, &starts, 3.0, &dots("start", ORANGE));
+    panel.dots(&mut svg, &ends, 3.6, &dots("end", BLUE));
     panel.frame(&mut svg, "Trajectories of free points", TOP - 10.0);
     panel.x_axis(&mut svg, "y₀");
     panel.y_axis(&mut svg, "y₁");
-    legend(&mut svg, area.x, top - 8.0, !features.is_empty());
-    caption.draw(&mut svg, top + height + BOTTOM);
-    Ok(Some(svg.finish()))
+    let entries = [("start", ORANGE), ("end", BLUE), (FEATURES, GREY)];
+    let shown = if features.is_empty() { 2 } else { 3 };
+    legend(&mut svg, area.x, top - 8.0, &entries[..shown]);
+    Ok(Some(Figure {
+        panels: vec![svg],
+        columns: 1,
+        caption,
+    }))
 }
 
 /// The path of each point, in the order of steps, as far as it is finite.
@@ -105,19 +112,4 @@ fn paths(table: &Table) -> Result<Vec<Vec<(f64, f64)>>> {
     Ok(of_point
         .map(|path| path.iter().map(|row| (row[2], row[3])).collect())
         .collect())
-}
-
-fn legend(svg: &mut Svg, x: f64, y: f64, with_features: bool) {
-    let mut x = x;
-    let entries = [("start", ORANGE), ("end", BLUE), (FEATURES, GREY)];
-    for (text, colour) in &entries[..if with_features { 3 } else { 2 }] {
-        let mut dot = Trace::default();
-        dot.dot((x + 4.0, y - 4.0));
-        svg.trace(
-            &dot,
-            &format!(r#"stroke="{colour}" stroke-width="6" stroke-linecap="round""#),
-        );
-        svg.text(x + 12.0, y, text, Font::plain(Anchor::Start));
-        x += 32.0 + 6.5 * text.chars().count() as f64;
-    }
 }

@@ -1,0 +1,38 @@
+//! `latent-align completions SHELL`
+
+use super::Cli;
+use crate::console::Console;
+use anyhow::Result;
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = WHERE)]
+pub struct Arguments {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// How to use what is printed.
+const WHERE: &str = "\
+Where shells look for them (`make install` puts them there):
+  bash  ~/.local/share/bash-completion/completions/latent-align
+  zsh   ~/.local/share/zsh/site-functions/_latent-align, a folder that must be in fpath
+  fish  ~/.local/share/fish/vendor_completions.d/latent-align.fish";
+
+/// Prints the script.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
+    let mut script = Vec::new();
+    let mut program = Cli::command();
+    let name = program.get_name().to_owned();
+    clap_complete::generate(arguments.shell, &mut program, name, &mut script);
+    let mut script = String::from_utf8(script)?;
+    if arguments.shell == Shell::Bash {
+        // clap#6421: the hyphen in the program's name is taken for the end of a subcommand's, and nothing is
+        // completed after one.
+        script = script.replace("latent__subcmd__align", "latent__align");
+    }
+    console.print(&script)
+}

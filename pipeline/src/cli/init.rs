@@ -1,0 +1,99 @@
+//! `latent-align init FILE.h5`
+
+use crate::config::{Experiment, beside, json_schema};
+use crate::console::Console;
+use crate::run::{Signals, StageMonitor};
+use crate::starter::{Request, SCHEMA, name_of, starter};
+use crate::store::write_whole;
+use anyhow::{Context as _, Result};
+use clap::Args;
+use latent_align_stages::Error;
+use std::path::{Path, PathBuf};
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The HDF5 file with the features that latents shall follow: [N, D] or [N, T, D]
+    #[arg(value_name = "FILE.h5")]
+    file: Option<PathBuf>,
+    /// The dataset in it [default: `features`, or the only one that can be]
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// The HDF5 file with the images or vectors to encode [default: FILE, if it holds images]
+    #[arg(long, value_name = "FILE.h5")]
+    data: Option<PathBuf>,
+    /// The dataset in that [default: `images`, or the only one that can be]
+    #[arg(long, value_name = "NAME")]
+    data_dataset: Option<String>,
+    /// The configuration to write [default: FILE's name with .yaml, in this folder]
+    #[arg(long, value_name = "NAME.yaml")]
+    out: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
+    /// Do not write the JSON Schema beside the configuration, by which editors complete and check it
+    #[arg(long)]
+    no_schema: bool,
+}
+
+/// What to give where nothing was given.
+const HINT: &str = "\
+found no file, expected the HDF5 file with the features that latents shall follow, [N, D] or [N, T, D]:
+  latent-align init features.h5                      scans it and writes features.yaml
+  latent-align init features.h5 --data images.h5     with images or vectors to encode
+To write one with h5py: `h5py.File(\"features.h5\", \"w\")[\"features\"] = array`
+To try it without one: `latent-align features generate moons --out moons.h5 --count 5000`";
+
+/// Writes the configuration, and says what to do with it.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
+    let file = arguments.file.as_deref();
+    let file = file.ok_or_else(|| Error::input(format!("init: {HINT}")))?;
+    let name = name_of(file);
+    let out = arguments.out.clone();
+    let out = out.unwrap_or_else(|| PathBuf::from(format!("{name}.yaml")));
+    // Before the scan, which may take long.
+    if out.exists() && !arguments.force {
+        return Err(Error::input(format!(
+            "{}: found a file, expected none; choose another --out, or replace it with --force",
+            out.display()
+        ))
+        .into());
+    }
+    let request = Request {
+        features: (file, arguments.dataset.as_deref()),
+        data: arguments.data.as_deref(),
+        data_dataset: arguments.data_dataset.as_deref(),
+        out: &out,
+        schema: !arguments.no_schema,
+    };
+    let signals = Signals::listen()?;
+    let monitor = StageMonitor::new(console, &signals, "init", None, None);
+    let text = starter(&request, &monitor);
+    monitor.finish()?;
+    write(&out, &text?)?;
+    if request.schema {
+        let file = beside(&out, Path::new(SCHEMA));
+        let schema = json_schema::<Experiment>()?;
+        match std::fs::read_to_string(&file) {
+            // One of another version still serves; it is not worth an error.
+            Ok(found) if found != schema && !arguments.force => {
+                console.note(&format!("{}: kept as it is", file.display()));
+            }
+            _ => write(&file, &schema)?,
+        }
+    }
+    let out = out.display();
+    console.print(&format!(
+        "{out}: written; read what it says of your data, then\n  latent-align plan {out}\n  latent-align run {out}\n"
+    ))
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.with_context(|| format!("{}: no name of a file", file.display()))?;
+    Ok(write_whole(
+        file.parent().unwrap_or(Path::new("")),
+        name,
+        text,
+    )?)
+}

@@ -1,0 +1,53 @@
+//! `latent-align man [--out DIR]`
+
+use super::Cli;
+use crate::console::Console;
+use anyhow::Result;
+use clap::{Args, Command, CommandFactory as _};
+use clap_mangen::Man;
+use latent_align_stages::Error;
+use std::path::PathBuf;
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Write a page for the program and one for each subcommand into this folder, replacing those that
+    /// are there; by default all pages are printed, one after the other, as in `latent-align man | man -l -`
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Prints the manual, or writes its pages.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
+    let pages = pages()?;
+    let Some(dir) = &arguments.out else {
+        let all: Vec<String> = pages.into_iter().map(|page| page.1).collect();
+        return console.print(&all.concat());
+    };
+    std::fs::create_dir_all(dir)
+        .map_err(|e| Error::input(format!("--out {}: cannot write there ({e})", dir.display())))?;
+    for (name, text) in &pages {
+        let file = dir.join(name);
+        std::fs::write(&file, text).map_err(|e| Error::file(&file, e))?;
+    }
+    console.print(&format!("{} pages in {}\n", pages.len(), dir.display()))
+}
+
+/// The pages by file name: that of the program, then those of its subcommands.
+fn pages() -> Result<Vec<(String, String)>> {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    // Gives each subcommand its full name and the global options.
+    program.build();
+    let mut pages = Vec::new();
+    add(&program, &mut pages)?;
+    Ok(pages)
+}
+
+fn add(command: &Command, pages: &mut Vec<(String, String)>) -> Result<()> {
+    let source = concat!("latent-align ", env!("CARGO_PKG_VERSION"));
+    let page = Man::new(command.clone()).source(source);
+    let mut roff = Vec::new();
+    page.render(&mut roff)?;
+    pages.push((page.get_filename(), String::from_utf8(roff)?));
+    command.get_subcommands().try_for_each(|c| add(c, pages))
+}

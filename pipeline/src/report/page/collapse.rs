@@ -1,0 +1,128 @@
+//! What tells alignment from collapse, each figure with the words that explain it.
+
+use super::found::Found;
+use super::headline::{Likelihoods, rough};
+use super::html::{Cell, Html, Table, paragraph};
+use crate::report::{brief, with_spread};
+use crate::store::Stage;
+
+const MEANING: &str = "The alignment loss has no entropy term: latents that contract onto the modes of the target have a small \
+    loss and a small NLL, and are still no sample of it. These figures tell.";
+
+/// The diagnostics as a table; nothing without latents.
+pub fn diagnostics(found: &Found) -> Html {
+    let figure = |name: &str| found.figure(Stage::TrainAutoencoder, name);
+    let mut table = Table::new(
+        "Collapse diagnostics",
+        &["diagnostic", "latents", "a fresh sample", "what it says"],
+    );
+    let mut add = |name: &str, value: f64, told: String, fresh: String, says: String| {
+        table.rows.push(vec![
+            Cell::text(name),
+            Cell::shown(value, &told),
+            Cell::text(fresh),
+            Cell::text(says),
+        ]);
+    };
+    if let Some(likelihoods) = Likelihoods::of(found) {
+        let (gap, error) = likelihoods.gap();
+        let says = match likelihoods.words() {
+            "likelier than" => {
+                "likelier than the features by more than two standard errors: mode-seeking"
+            }
+            "less likely than" => "less likely than the features by more than two standard errors",
+            _ => "within two standard errors of the features",
+        };
+        let told = with_spread(gap, error);
+        add(
+            "NLL gap to held-out features (nats)",
+            gap,
+            told,
+            "0".into(),
+            says.into(),
+        );
+    }
+    if let Some(covered) = figure("coverage of features") {
+        let says = match covered {
+            c if c >= 0.9 => "hardly any part of the target is left empty",
+            c if c >= 0.5 => "parts of the target are left empty",
+            _ => "most of the target is left empty",
+        };
+        let told = format!("{:.0} %", 100.0 * covered);
+        add(
+            "coverage of held-out features",
+            covered,
+            told,
+            "97 %".into(),
+            says.into(),
+        );
+    }
+    if let Some(ratio) = figure("energy distance over that of a fresh sample") {
+        let p = figure("p-value, same distribution");
+        let says = p.map_or(String::new(), |p| match p > 0.05 {
+            true => format!(
+                "the energy test does not tell them apart (p = {})",
+                brief(p)
+            ),
+            false => format!("the energy test tells them apart (p = {p:.3})"),
+        });
+        let told = rough(ratio);
+        add(
+            "energy distance, in that of a fresh sample",
+            ratio,
+            told,
+            "1".into(),
+            says,
+        );
+    }
+    if let (Some(own), Some(target)) = (
+        figure("effective rank of latents"),
+        figure("effective rank of features"),
+    ) {
+        let says = format!(
+            "{:.0} % of the directions that the features use",
+            100.0 * own / target
+        );
+        let fresh = format!("{target:.1}");
+        add("effective rank", own, format!("{own:.1}"), fresh, says);
+    }
+    if let Some(mean) = figure("latent variance, mean over dimensions") {
+        let ends =
+            ["smallest", "largest"].map(|end| figure(&format!("latent variance, {end} dimension")));
+        let says = match ends {
+            [Some(least), Some(most)] => {
+                format!("from {} to {} over dimensions", brief(least), brief(most))
+            }
+            _ => String::new(),
+        };
+        add(
+            "variance, mean over dimensions",
+            mean,
+            brief(mean),
+            "see below".into(),
+            says,
+        );
+    }
+    let modes = ["smallest", "largest"]
+        .map(|end| figure(&format!("latents in a mode over its mass, {end}")));
+    if let [Some(least), Some(most)] = modes {
+        let says = format!(
+            "the fullest mode of the mixture holds {} times its mass",
+            rough(most)
+        );
+        let told = format!("{least:.2}");
+        add(
+            "emptiest mode, share over its mass",
+            least,
+            told,
+            "about 1".into(),
+            says,
+        );
+    }
+    if table.rows.is_empty() {
+        return Html::default();
+    }
+    let mut out = paragraph(MEANING);
+    out.0.push_str(&table.html().0);
+    out
+}

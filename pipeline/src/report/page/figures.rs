@@ -1,0 +1,61 @@
+//! Figures where they belong in a report, and every figure of a stage as one table.
+
+use super::found::Found;
+use super::html::{Cell, Html, Table, note};
+use crate::report::plots::KINDS;
+use crate::report::{duration, is_bound, short_name, shown};
+
+/// The figures called `names`, as far as they apply to `found`. One that cannot be drawn is a note.
+pub fn drawn(found: &Found, names: &[&str]) -> Html {
+    let mut out = Html::default();
+    for kind in KINDS.iter().filter(|kind| names.contains(&kind.name)) {
+        match (kind.draw)(found.path()) {
+            Ok(Some(figure)) => out.0.push_str(&figure.html(kind.name, kind.about)),
+            Ok(None) => {}
+            Err(why) => {
+                let text = format!("The figure of {} is missing: {why:#}", kind.about);
+                out.0.push_str(&note(text).0);
+            }
+        }
+    }
+    out
+}
+
+/// Every figure of every stage.
+pub fn table(found: &Found) -> Html {
+    let mut table = Table::new(
+        "Every figure of every stage",
+        &["stage", "figure", "value", "2.5 %", "97.5 %"],
+    );
+    for stage in &found.stages {
+        let figures = &stage.figures.0;
+        let bound = |name: &str, end: &str| {
+            let found = figures.iter().find(|f| f.0 == format!("{name}, {end} %"));
+            found.map_or_else(Cell::none, |f| Cell::number(f.1))
+        };
+        for (name, value) in figures.iter().filter(|f| !is_bound(&f.0)) {
+            table.rows.push(vec![
+                Cell::text(stage.stage.name()),
+                Cell::text(short_name(name)),
+                Cell::shown(*value, &shown(name, *value)),
+                bound(name, "2.5"),
+                bound(name, "97.5"),
+            ]);
+        }
+    }
+    table.html()
+}
+
+/// How long each stage took, as a picture and in all.
+pub fn timings(found: &Found) -> Html {
+    let mut out = drawn(found, &["timings"]);
+    let all: f64 = found.stages.iter().map(|s| s.seconds).sum();
+    if found.stages.len() > 1 {
+        let text = format!(
+            "{} in all, the time of stages that were computed earlier and reused included.",
+            duration(all)
+        );
+        out.0.push_str(&format!("<p>{text}</p>\n"));
+    }
+    out
+}

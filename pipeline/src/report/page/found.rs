@@ -1,0 +1,95 @@
+//! What a run's folder leads to.
+
+use crate::config::{self, Experiment};
+use crate::store::{Manifest, RunFolder, RunRecord, Stage};
+use latent_align_stages::alignment::{RegulariserConfig, Weighting};
+use std::path::{Path, PathBuf};
+
+/// A run as it lies on disk, with what could not be read.
+pub struct Found {
+    /// The name of its folder.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// How it stands, if that was recorded.
+    pub record: Option<RunRecord>,
+    /// Its configuration, if that reads as one.
+    pub experiment: Option<Experiment>,
+    /// Its stages that are there, in order.
+    pub stages: Vec<Manifest>,
+    /// What is damaged, a line each.
+    pub damage: Vec<String>,
+}
+
+impl Found {
+    /// What lies in `folder`.
+    pub fn read(folder: &RunFolder) -> Self {
+        let path = folder.path().to_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let mut damage = Vec::new();
+        let record = folder.record().unwrap_or_else(|why| {
+            damage.push(why.to_string());
+            None
+        });
+        let file = path.join("config.yaml");
+        let experiment = file.exists().then(|| config::read(&file));
+        let experiment = experiment.and_then(|read| {
+            read.map_err(|why: latent_align_stages::Error| damage.push(why.to_string()))
+                .ok()
+        });
+        let mut stages = Vec::new();
+        for stage in Stage::ALL {
+            let link = path.join(stage.name());
+            if !link.is_symlink() && !link.exists() {
+                continue;
+            }
+            match Manifest::read(&link) {
+                Ok(manifest) => stages.push(manifest),
+                Err(why) => damage.push(format!("{stage}: {why}")),
+            }
+        }
+        Self {
+            name: name.into_owned(),
+            folder: path,
+            record,
+            experiment,
+            stages,
+            damage,
+        }
+    }
+
+    /// The folder of the run.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The manifest of `stage`, if the run has it.
+    pub fn stage(&self, stage: Stage) -> Option<&Manifest> {
+        self.stages.iter().find(|s| s.stage == stage)
+    }
+
+    /// The figures of `stage`; none if the run has no such stage.
+    pub fn figures(&self, stage: Stage) -> &[(String, f64)] {
+        self.stage(stage).map_or(&[], |s| &s.figures.0)
+    }
+
+    /// A figure of `stage` that is a number.
+    pub fn figure(&self, stage: Stage, name: &str) -> Option<f64> {
+        let found = self.figures(stage).iter().find(|f| f.0 == name);
+        found.map(|f| f.1).filter(|v| v.is_finite())
+    }
+
+    /// The weighting that the autoencoder was trained with, if it was.
+    pub fn weighting(&self) -> Option<Weighting> {
+        match &self
+            .experiment
+            .as_ref()?
+            .train_autoencoder
+            .as_ref()?
+            .regulariser
+        {
+            RegulariserConfig::Alignment { weighting, .. } => Some(*weighting),
+            _ => None,
+        }
+    }
+}

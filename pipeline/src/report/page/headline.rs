@@ -1,0 +1,293 @@
+//! Whether the latents follow the target, in a sentence.
+
+use super::found::Found;
+use super::html::Grade;
+use crate::report::{number, with_spread};
+use crate::store::{RunState, Stage};
+
+/// What a reader should know first.
+#[derive(Debug, PartialEq)]
+pub struct Headline {
+    pub grade: Grade,
+    pub verdict: String,
+    /// The figures behind it, in words; may be empty.
+    pub reasons: String,
+}
+
+/// The NLL of latents and of features with standard errors, in nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Likelihoods {
+    pub latents: (f64, f64),
+    pub features: (f64, f64),
+}
+
+/// What the verdict rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Evidence {
+    pub likelihoods: Option<Likelihoods>,
+    /// The share of features that latents cover.
+    pub coverage: Option<f64>,
+    /// The energy distance over that of a fresh sample.
+    pub distance: Option<f64>,
+    /// That latents and features follow one distribution.
+    pub p_value: Option<f64>,
+}
+
+/// Up to this many times the energy distance of a fresh sample, latents follow the target; what
+/// `make verify` asks of the remedies against collapse.
+const NEAR: f64 = 2.0;
+/// Above this p-value the energy test does not tell latents from a fresh sample.
+const USUAL: f64 = 0.05;
+/// What a fresh sample covers, less what chance takes.
+const COVERED: f64 = 0.9;
+/// Below this coverage the stage warns.
+const SPARSE: f64 = 0.5;
+
+impl Likelihoods {
+    /// Those of `found`, if they were estimated.
+    pub fn of(found: &Found) -> Option<Self> {
+        let of = |region: &str| -> Option<(f64, f64)> {
+            let figure =
+                |name: &str| found.figure(Stage::EstimateNll, &format!("{region}: {name}"));
+            Some((
+                figure("mean NLL, ODE (nats)")?,
+                figure("its standard error").unwrap_or(f64::NAN),
+            ))
+        };
+        Some(Self {
+            latents: of("encoder latents")?,
+            features: of("held-out features")?,
+        })
+    }
+
+    /// How much less likely latents are than features, with its standard error.
+    pub fn gap(&self) -> (f64, f64) {
+        (
+            self.latents.0 - self.features.0,
+            self.latents.1.hypot(self.features.1),
+        )
+    }
+
+    /// The gap in words: beyond two standard errors, the latents are likelier or less likely.
+    pub fn words(&self) -> &'static str {
+        let (gap, error) = self.gap();
+        match error.is_finite() {
+            true if gap < -2.0 * error => "likelier than",
+            true if gap > 2.0 * error => "less likely than",
+            _ => "as likely as",
+        }
+    }
+}
+
+impl Evidence {
+    /// That of `found`.
+    pub fn of(found: &Found) -> Self {
+        let figure = |name| found.figure(Stage::TrainAutoencoder, name);
+        Self {
+            likelihoods: Likelihoods::of(found),
+            coverage: figure("coverage of features"),
+            distance: figure("energy distance over that of a fresh sample"),
+            p_value: figure("p-value, same distribution"),
+        }
+    }
+
+    /// The verdict; none without any evidence.
+    pub fn headline(&self) -> Option<Headline> {
+        let near =
+            self.distance.is_some_and(|d| d <= NEAR) || self.p_value.is_some_and(|p| p > USUAL);
+        let compared = self.distance.is_some();
+        let likelier = self
+            .likelihoods
+            .is_some_and(|l| l.words() == "likelier than");
+        let unlikely = self
+            .likelihoods
+            .is_some_and(|l| l.words() == "less likely than");
+        let sparse = self.coverage.is_some_and(|c| c < SPARSE);
+        let whole = self.coverage.is_none_or(|c| c >= COVERED);
+        let (grade, verdict) = match (compared, near) {
+            (false, _) => {
+                self.likelihoods?;
+                match (likelier, unlikely) {
+                    (true, _) => (Grade::Fair, "The latents are likelier than the features"),
+                    (_, true) => (Grade::Bad, "The latents are less likely than the features"),
+                    _ => (Grade::Plain, "The latents are as likely as the features"),
+                }
+            }
+            (true, true) if whole && !unlikely => (Grade::Good, "The latents follow the target"),
+            (true, true) => (Grade::Fair, "The latents nearly follow the target"),
+            (true, false) if likelier => (
+                Grade::Bad,
+                "The latents have gathered on modes of the target",
+            ),
+            (true, false) if sparse && !unlikely && self.likelihoods.is_some() => (
+                Grade::Bad,
+                "The latents are likely, but follow only a part of the target",
+            ),
+            (true, false) if !sparse && !unlikely => {
+                (Grade::Fair, "The latents follow the target in part")
+            }
+            (true, false) => (Grade::Bad, "The latents do not follow the target"),
+        };
+        Some(Headline {
+            grade,
+            verdict: verdict.to_owned(),
+            reasons: self.reasons(),
+        })
+    }
+
+    fn reasons(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(l) = &self.likelihoods {
+            parts.push(format!(
+                "under the flow they are {} held-out features ({} against {} nats)",
+                l.words(),
+                with_spread(l.latents.0, l.latents.1),
+                with_spread(l.features.0, l.features.1)
+            ));
+        }
+        if let Some(covered) = self.coverage {
+            parts.push(format!(
+                "they cover {:.0} % of the features (a fresh sample covers 97 %)",
+                100.0 * covered
+            ));
+        }
+        if let Some(distance) = self.distance {
+            parts.push(format!(
+                "their energy distance to them is {} times that of a fresh sample",
+                rough(distance)
+            ));
+        }
+        let mut sentence = parts.join("; ");
+        if let Some(first) = sentence.get(..1).map(str::to_uppercase) {
+            sentence.replace_range(..1, &first);
+            sentence.push('.');
+        }
+        sentence
+    }
+}
+
+/// Two digits of a ratio.
+pub fn rough(value: f64) -> String {
+    match value {
+        v if v >= 10.0 => format!("{v:.0}"),
+        v => format!("{v:.1}"),
+    }
+}
+
+impl Headline {
+    /// That of `found`: how it ended if it did not end well, else whether latents follow the target, else
+    /// what its last stage found.
+    pub fn of(found: &Found) -> Self {
+        if let Some(record) = &found.record {
+            let verdict = match record.state {
+                RunState::Finished => None,
+                RunState::Running => Some((Grade::Plain, "This run is still going on")),
+                RunState::Stopped => Some((Grade::Fair, "This run was stopped before it was done")),
+                RunState::Interrupted => Some((Grade::Bad, "This run was interrupted")),
+                RunState::Failed => Some((Grade::Bad, "This run failed")),
+            };
+            if let Some((grade, verdict)) = verdict {
+                let reasons = record.failure.clone().unwrap_or_else(|| {
+                    "What follows is what its finished stages found; run it again to go on.".into()
+                });
+                return Self {
+                    grade,
+                    verdict: verdict.into(),
+                    reasons,
+                };
+            }
+        }
+        Evidence::of(found).headline().unwrap_or_else(|| {
+            let last = found.stages.last();
+            let figures = last.map_or(&[][..], |s| &s.figures.0);
+            let told = figures.iter().take(2);
+            let told: Vec<String> = told
+                .map(|(name, v)| format!("{name} {}", number(*v)))
+                .collect();
+            Self {
+                grade: Grade::Plain,
+                verdict: match last {
+                    Some(stage) => format!("{} is done", stage.stage),
+                    None => "Nothing is finished yet".to_owned(),
+                },
+                reasons: told.join(", "),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence(gap: f64, coverage: f64, distance: f64, p_value: f64) -> Evidence {
+        Evidence {
+            likelihoods: Some(Likelihoods {
+                latents: (20.0 + gap, 0.2),
+                features: (20.0, 0.2),
+            }),
+            coverage: Some(coverage),
+            distance: Some(distance),
+            p_value: Some(p_value),
+        }
+    }
+
+    fn verdict(evidence: Evidence) -> (Grade, String) {
+        let headline = evidence.headline().unwrap();
+        (headline.grade, headline.verdict)
+    }
+
+    #[test]
+    fn a_high_likelihood_alone_is_no_success() {
+        for (evidence, grade, words) in [
+            (
+                evidence(0.0, 0.97, 1.0, 0.5),
+                Grade::Good,
+                "follow the target",
+            ),
+            (
+                evidence(-2.0, 0.3, 7.0, 0.005),
+                Grade::Bad,
+                "gathered on modes",
+            ),
+            (evidence(-0.1, 0.38, 43.0, 0.005), Grade::Bad, "only a part"),
+            (
+                evidence(2.0, 0.28, 55.0, 0.005),
+                Grade::Bad,
+                "do not follow",
+            ),
+            (evidence(0.1, 0.8, 5.0, 0.005), Grade::Fair, "in part"),
+            (evidence(0.1, 0.8, 1.5, 0.06), Grade::Fair, "nearly follow"),
+        ] {
+            let found = verdict(evidence);
+            assert!(
+                found.0 == grade && found.1.contains(words),
+                "{found:?} for {words}"
+            );
+        }
+    }
+
+    #[test]
+    fn reasons_are_a_sentence_with_figures() {
+        let reasons = evidence(-0.15, 0.38, 43.2, 0.005)
+            .headline()
+            .unwrap()
+            .reasons;
+        assert_eq!(
+            reasons,
+            "Under the flow they are as likely as held-out features (19.85 ± 0.20 against 20.00 ± 0.20 nats); \
+             they cover 38 % of the features (a fresh sample covers 97 %); \
+             their energy distance to them is 43 times that of a fresh sample."
+        );
+    }
+
+    #[test]
+    fn without_evidence_there_is_no_verdict() {
+        assert_eq!(Evidence::default().headline(), None);
+        let only_covered = Evidence {
+            coverage: Some(0.9),
+            ..Evidence::default()
+        };
+        assert_eq!(only_covered.headline(), None);
+    }
+}

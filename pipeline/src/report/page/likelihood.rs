@@ -1,0 +1,167 @@
+//! Whether the alignment loss stands in for the NLL: the verdict of each region with what it rests on.
+
+use super::found::Found;
+use super::html::{Cell, Grade, Html, Table, chip, paragraph};
+use crate::report::{RegionVerdict, number, with_spread};
+use crate::store::Stage;
+
+/// What the verdicts mean, for those who do not know.
+const MEANING: &str = "Does a smaller alignment loss mean a greater likelihood? Holds: the loss follows the NLL (Spearman \
+    and Pearson at least 0.95, and a slope of 0.9 to 1.1 where it is in nats). Ranks only: it orders points as the \
+    NLL does (Spearman at least 0.8). Intervals are 95 % bootstrap intervals, and count by their low end.";
+
+/// The colour of a verdict.
+pub fn grade(verdict: Option<RegionVerdict>) -> Grade {
+    match verdict {
+        Some(RegionVerdict::Holds) => Grade::Good,
+        Some(RegionVerdict::Ranks) => Grade::Fair,
+        Some(RegionVerdict::Fails) => Grade::Bad,
+        None => Grade::Plain,
+    }
+}
+
+/// The verdicts as a table; nothing without any.
+pub fn verdicts(found: &Found) -> Html {
+    let figures = found.figures(Stage::EstimateNll);
+    let all = RegionVerdict::all(figures);
+    if all.is_empty() {
+        return Html::default();
+    }
+    let trained = found.weighting().map(|w| w.name());
+    let mut table = Table::new(
+        "The verdict of each region and weighting",
+        &[
+            "region",
+            "weighting",
+            "verdict",
+            "Spearman",
+            "Pearson",
+            "slope",
+        ],
+    );
+    for (region, weighting, verdict) in all {
+        let word = verdict.map_or("no verdict", RegionVerdict::word);
+        let rank = verdict.map_or(-1.0, |v| f64::from(v as u8));
+        let name = match trained == Some(weighting) {
+            true => format!("{weighting} (trained with)"),
+            false => weighting.to_owned(),
+        };
+        let mut row = vec![
+            Cell::text(region),
+            Cell::text(name),
+            Cell::ranked(rank, chip(word, grade(verdict))),
+        ];
+        for figure in ["Spearman", "Pearson", "slope"] {
+            row.push(interval(
+                figures,
+                &format!("{region}: {weighting}, {figure}"),
+            ));
+        }
+        table.rows.push(row);
+    }
+    let mut out = paragraph(MEANING);
+    out.0.push_str(&table.html().0);
+    out
+}
+
+/// The likelihoods of each region as a table.
+pub fn likelihoods(found: &Found) -> Html {
+    let figures = found.figures(Stage::EstimateNll);
+    let mut regions: Vec<&str> = Vec::new();
+    for region in figures.iter().filter_map(|f| f.0.split_once(": ")) {
+        if !regions.contains(&region.0) {
+            regions.push(region.0);
+        }
+    }
+    let columns = [
+        ("points", "points"),
+        ("mean NLL, ODE (nats)", "ODE NLL (nats)"),
+        ("mean NLL, analytic", "analytic NLL (nats)"),
+        (
+            "mean NLL, likelihood-weighted bound",
+            "likelihood-weighted bound (nats)",
+        ),
+        ("mean alignment loss (uniform)", "alignment loss (uniform)"),
+    ];
+    let value = |region: &str, name: &str| {
+        let wanted = format!("{region}: {name}");
+        figures.iter().find(|f| f.0 == wanted).map(|f| f.1)
+    };
+    let present = |name: &str| regions.iter().any(|region| value(region, name).is_some());
+    let columns: Vec<_> = columns.into_iter().filter(|c| present(c.0)).collect();
+    let mut header = vec!["region"];
+    header.extend(columns.iter().map(|c| c.1));
+    let mut table = Table::new("Mean likelihoods of each region", &header);
+    for region in &regions {
+        let mut row = vec![Cell::text(region)];
+        for (name, _) in &columns {
+            row.push(match (value(region, name), *name) {
+                (None, _) => Cell::none(),
+                (Some(mean), "mean NLL, ODE (nats)") => {
+                    let error = value(region, "its standard error");
+                    let told = error.map_or_else(|| number(mean), |e| with_spread(mean, e));
+                    Cell::shown(mean, &told)
+                }
+                (Some(other), _) => Cell::number(other),
+            });
+        }
+        table.rows.push(row);
+    }
+    table.html()
+}
+
+/// A figure with its interval.
+fn interval(figures: &[(String, f64)], name: &str) -> Cell {
+    let of = |name: &str| figures.iter().find(|f| f.0 == name).map(|f| f.1);
+    let bound = |end: &str| of(&format!("{name}, {end} %")).filter(|v| v.is_finite());
+    match (
+        of(name).filter(|v| v.is_finite()),
+        bound("2.5"),
+        bound("97.5"),
+    ) {
+        (None, ..) => Cell::none(),
+        (Some(value), Some(low), Some(high)) => {
+            Cell::shown(value, &format!("{value:.3} [{low:.3}, {high:.3}]"))
+        }
+        (Some(value), ..) => Cell::shown(value, &format!("{value:.3}")),
+    }
+}
+
+/// The regions that a verdict is asked about first.
+const USUAL: [&str; 2] = ["held-out features", "encoder latents"];
+
+/// The verdict under the weighting that the latents were trained with: the worse of the usual regions
+/// (of all, without these) as a word, how good it is, and what all regions say.
+pub fn overall(found: &Found) -> Option<(String, Grade, String)> {
+    let mut all = RegionVerdict::all(found.figures(Stage::EstimateNll));
+    let weighting = found.weighting();
+    let name = weighting.map_or("likelihood", |w| w.name());
+    all.retain(|verdict| verdict.1 == name);
+    let usual = all.iter().filter(|v| USUAL.contains(&v.0));
+    let worst = usual.map(|v| v.2).min().or(all.iter().map(|v| v.2).min())?;
+    let word = |v: Option<RegionVerdict>| v.map_or("no verdict", RegionVerdict::word);
+    let kinds = [
+        RegionVerdict::Holds,
+        RegionVerdict::Ranks,
+        RegionVerdict::Fails,
+    ];
+    let kinds = kinds.into_iter().map(Some).chain([None]);
+    let told: Vec<String> = kinds
+        .filter_map(|kind| {
+            let regions = all.iter().filter(|v| v.2 == kind).map(|v| v.0);
+            let regions: Vec<&str> = regions.collect();
+            match regions.len() {
+                0 => None,
+                count if count == all.len() => Some("in every region".to_owned()),
+                _ => Some(format!("{}: {}", word(kind), regions.join(", "))),
+            }
+        })
+        .collect();
+    let trained = if weighting.is_some() {
+        ", as trained"
+    } else {
+        ""
+    };
+    let detail = format!("{name} weighting{trained}; {}", told.join("; "));
+    Some((word(worst).to_owned(), grade(worst), detail))
+}

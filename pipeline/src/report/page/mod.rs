@@ -1,0 +1,55 @@
+//! `report.html`: a run or a sweep in one file that opens anywhere, without a network.
+//!
+//! Everything is read from disk, at the end of a run as well as later. Nothing here fails a run: what
+//! cannot be read is a note where it would stand.
+
+mod collapse;
+mod figures;
+mod found;
+mod headline;
+mod html;
+mod likelihood;
+mod pictures;
+mod provenance;
+mod run;
+mod shell;
+mod sweep;
+mod warnings;
+
+use super::trials::Trials;
+use crate::store::{RunFolder, Store, write_whole};
+use anyhow::Result;
+use found::Found;
+use std::path::PathBuf;
+
+/// The name of a report.
+pub const FILE: &str = "report.html";
+
+/// Writes the report of the run in `folder` and returns its path.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write_run(store: &Store, folder: &RunFolder) -> Result<PathBuf> {
+    let found = Found::read(folder);
+    folder.write(FILE, &run::page(store, &found))?;
+    Ok(folder.path().join(FILE))
+}
+
+/// Writes the report of the sweep `name`, and its figures as SVG beside it; returns its path.
+///
+/// # Errors
+/// There is no readable record of such a sweep, or its folder cannot be written.
+pub fn write_sweep(store: &Store, name: &str) -> Result<PathBuf> {
+    let folder = store.root().join("sweeps").join(name);
+    let trials = Trials::read(store, &folder)?;
+    for kind in super::plots::sweeps::KINDS {
+        let file = format!("{}.svg", kind.name);
+        match (kind.draw)(&trials) {
+            Some(figure) => write_whole(&folder, &file, &figure.file())?,
+            // one of an earlier state would show other trials
+            None => drop(std::fs::remove_file(folder.join(file))),
+        }
+    }
+    write_whole(&folder, FILE, &sweep::page(&trials))?;
+    Ok(folder.join(FILE))
+}

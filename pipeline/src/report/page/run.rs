@@ -1,0 +1,211 @@
+//! The report of a run: the verdict first, and then what it rests on.
+
+use super::collapse::diagnostics;
+use super::figures::{drawn, table, timings};
+use super::found::Found;
+use super::headline::{Headline, Likelihoods, rough};
+use super::html::{self, Card, Grade, Html, chip};
+use super::likelihood::{likelihoods, overall, verdicts};
+use super::pictures::pictures;
+use super::provenance::provenance;
+use super::shell::{self, Section};
+use super::warnings::warnings;
+use crate::report::plots::escaped;
+use crate::report::{brief, with_spread};
+use crate::store::{RunState, Stage, Store};
+use std::fmt::Write as _;
+
+/// The page of `found`.
+pub fn page(store: &Store, found: &Found) -> String {
+    let joined = |parts: Vec<Html>| Html(parts.into_iter().map(|p| p.0).collect());
+    let sections = [
+        Section {
+            id: "target",
+            title: "Latents against the target",
+            body: drawn(
+                found,
+                &["heatmaps", "principal-plane", "marginals", "trajectories"],
+            ),
+        },
+        Section {
+            id: "collapse",
+            title: "Alignment or collapse?",
+            body: joined(vec![diagnostics(found), drawn(found, &["variances"])]),
+        },
+        Section {
+            id: "surrogate",
+            title: "Does the loss stand in for the likelihood?",
+            body: joined(vec![
+                verdicts(found),
+                drawn(found, &["surrogate"]),
+                likelihoods(found),
+            ]),
+        },
+        Section {
+            id: "pictures",
+            title: "Reconstructions and samples",
+            body: joined(vec![pictures(found), drawn(found, &["reconstructions"])]),
+        },
+        Section {
+            id: "learning",
+            title: "Learning curves",
+            body: drawn(found, &["learning-curves"]),
+        },
+        Section {
+            id: "timings",
+            title: "Timings",
+            body: timings(found),
+        },
+        Section {
+            id: "provenance",
+            title: "What was run, and from what",
+            body: provenance(store, found),
+        },
+        Section {
+            id: "figures",
+            title: "Every figure",
+            body: table(found),
+        },
+    ];
+    shell::page(&found.name, &header(found), &sections)
+}
+
+fn header(found: &Found) -> Html {
+    let headline = Headline::of(found);
+    let mut out = format!(
+        "<p class=\"over\">{}</p>\n<h1>{}",
+        "Run",
+        escaped(&found.name)
+    );
+    if let Some(record) = &found.record {
+        let grade = match record.state {
+            RunState::Finished => Grade::Good,
+            RunState::Running => Grade::Plain,
+            RunState::Stopped => Grade::Fair,
+            RunState::Interrupted | RunState::Failed => Grade::Bad,
+        };
+        let _ = write!(out, " {}", chip(record.state.word(), grade).0);
+    }
+    let _ = write!(
+        out,
+        "</h1>\n<p class=\"verdict {}\">{}</p>\n",
+        headline.grade.class(),
+        escaped(&headline.verdict)
+    );
+    if !headline.reasons.is_empty() {
+        let _ = writeln!(
+            out,
+            "<p class=\"reasons\">{}</p>",
+            escaped(&headline.reasons)
+        );
+    }
+    out.push_str(&html::cards(&cards(found)).0);
+    out.push_str(&warnings(found).0);
+    let _ = writeln!(out, "<p class=\"meta\">{}</p>", escaped(&meta(found)));
+    Html(out)
+}
+
+/// Seed, device, when, and from which file.
+fn meta(found: &Found) -> String {
+    let mut parts = Vec::new();
+    if let Some(record) = &found.record {
+        parts.push(format!("seed {}", record.seed));
+        parts.push(format!("on {} of {}", record.device, record.host));
+        parts.push(format!("started {} UTC", record.started.readable()));
+        parts.push(format!("from {}", record.file.display()));
+    } else if let Some(experiment) = &found.experiment {
+        parts.push(format!("seed {}", experiment.seed));
+        parts.push(format!("on {}", experiment.device));
+    }
+    parts.join(" · ")
+}
+
+fn cards(found: &Found) -> Vec<Card> {
+    let mut cards = Vec::new();
+    let mut add = |name, value, detail: String, grade| {
+        cards.push(Card {
+            name,
+            value,
+            detail,
+            grade,
+        });
+    };
+    let autoencoder = |name: &str| found.figure(Stage::TrainAutoencoder, name);
+    if let Some((word, grade, detail)) = overall(found) {
+        add("Loss as a stand-in for the NLL", word, detail, grade);
+    }
+    if let Some(l) = Likelihoods::of(found) {
+        let (gap, error) = l.gap();
+        let features = with_spread(l.features.0, l.features.1);
+        let grade = match l.words() {
+            "as likely as" => Grade::Good,
+            "likelier than" => Grade::Fair,
+            _ => Grade::Bad,
+        };
+        let value = with_spread(l.latents.0, l.latents.1);
+        let detail = format!("features {features}; gap {}", with_spread(gap, error));
+        add("NLL of latents (nats)", value, detail, grade);
+    }
+    if let Some(covered) = autoencoder("coverage of features") {
+        let grade = match covered {
+            c if c >= 0.9 => Grade::Good,
+            c if c >= 0.5 => Grade::Fair,
+            _ => Grade::Bad,
+        };
+        let value = format!("{:.0} %", 100.0 * covered);
+        add(
+            "Coverage of features",
+            value,
+            "97 % for a fresh sample".into(),
+            grade,
+        );
+    }
+    if let Some(ratio) = autoencoder("energy distance over that of a fresh sample") {
+        let grade = match ratio {
+            r if r <= 2.0 => Grade::Good,
+            r if r <= 10.0 => Grade::Fair,
+            _ => Grade::Bad,
+        };
+        let p = autoencoder("p-value, same distribution");
+        let p = p.map_or(String::new(), |p| format!("; p = {p:.3}"));
+        let detail = format!("times that of a fresh sample{p}");
+        add(
+            "Energy distance to features",
+            format!("{} ×", rough(ratio)),
+            detail,
+            grade,
+        );
+    }
+    if let Some(error) = autoencoder("held-out mean squared error") {
+        let decibel = autoencoder("held-out PSNR (dB)");
+        let detail = decibel.map_or("mean squared, held-out".to_owned(), |d| {
+            format!("mean squared, held-out; PSNR {d:.1} dB")
+        });
+        add("Reconstruction error", brief(error), detail, Grade::Plain);
+    }
+    if let Some(accuracy) = found.figure(Stage::EvaluateLatents, "linear probe accuracy") {
+        let frechet = found.figure(Stage::EvaluateLatents, "Fréchet distance of samples");
+        let detail = frechet.map_or(String::new(), |d| {
+            format!("Fréchet distance of samples {}", brief(d))
+        });
+        let value = format!("{:.1} %", 100.0 * accuracy);
+        add("Linear probe of latents", value, detail, Grade::Plain);
+    }
+    if found.stage(Stage::TrainAutoencoder).is_none() {
+        if let Some(loss) = found.figure(Stage::PretrainFlow, "held-out flow-matching loss") {
+            let nll = found.figure(Stage::PretrainFlow, "held-out NLL (nats)");
+            let detail = nll.map_or(String::new(), |n| format!("held-out NLL {} nats", brief(n)));
+            add("Flow-matching loss", brief(loss), detail, Grade::Plain);
+        }
+        if let Some(accuracy) = found.figure(Stage::TrainClassifier, "held-out accuracy") {
+            let value = format!("{:.1} %", 100.0 * accuracy);
+            add(
+                "Classifier",
+                value,
+                "held-out accuracy".into(),
+                Grade::Plain,
+            );
+        }
+    }
+    cards
+}

@@ -1,0 +1,38 @@
+//! What a reader should know before they trust the rest: warnings of the stages, and what is damaged.
+
+use super::found::Found;
+use super::html::Html;
+use crate::report::plots::escaped;
+use std::fmt::Write as _;
+
+/// A box of them; nothing without any.
+pub fn warnings(found: &Found) -> Html {
+    let mut lines: Vec<(String, &str)> = Vec::new();
+    for why in &found.damage {
+        lines.push(("damaged".into(), why));
+    }
+    for stage in &found.stages {
+        for warning in &stage.warnings {
+            lines.push((stage.stage.to_string(), warning));
+        }
+    }
+    listed(&lines)
+}
+
+/// A box of `lines`, each under what it is about.
+pub fn listed(lines: &[(String, &str)]) -> Html {
+    if lines.is_empty() {
+        return Html::default();
+    }
+    let mut out = "<ul class=\"warnings\" aria-label=\"Warnings\">\n".to_owned();
+    for (about, line) in lines {
+        let _ = writeln!(
+            out,
+            "<li><b>{}</b> {}</li>",
+            escaped(about),
+            escaped(&line.replace('\n', " "))
+        );
+    }
+    out.push_str("</ul>\n");
+    Html(out)
+}

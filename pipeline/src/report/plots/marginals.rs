@@ -1,0 +1,109 @@
+//! `marginals.svg`: the first dimensions of latents and of features, each as two histograms.
+
+use super::figure::Figure;
+use super::histogram::{Histogram, bins_for};
+use super::legend::legend;
+use super::palette::{BLUE, GREY};
+use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use super::point_sets::PointSets;
+use super::regions::FEATURES;
+use super::scale::{range, short, widened};
+use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
+use anyhow::Result;
+use latent_align_stages::alignment::marginal_distance;
+use std::path::Path;
+
+/// The size of a panel.
+const SIZE: (f64, f64) = (300.0, 150.0);
+/// At most this many dimensions are drawn.
+const DIMENSIONS: usize = 6;
+/// The share of the values left out at each end of an axis.
+const CUT: f64 = 0.002;
+const LATENTS: &str = "held-out latents";
+
+/// The figure of `run`; none where latents have nothing to be compared with.
+///
+/// # Errors
+/// A file is damaged.
+pub fn draw(run: &Path) -> Result<Option<Figure>> {
+    let Some(sets) = PointSets::of(run)? else {
+        return Ok(None);
+    };
+    let shown = sets.width.min(DIMENSIONS);
+    let panels: Vec<Svg> = (0..shown).filter_map(|i| panel(&sets, i)).collect();
+    if panels.is_empty() {
+        return Ok(None);
+    }
+    let which = match shown == sets.width {
+        true => "Each dimension".to_owned(),
+        false => format!("The first {shown} of {} dimensions", sets.width),
+    };
+    Ok(Some(Figure {
+        panels,
+        columns: 3,
+        caption: format!(
+            "{which} of the flow's space, as densities. The energy distance of the two samples stands \
+             beside that of a fresh sample of the features: equal numbers mean that this marginal cannot \
+             be told apart."
+        ),
+    }))
+}
+
+fn panel(sets: &PointSets, dimension: usize) -> Option<Svg> {
+    let features = sets.dimension(&sets.features, dimension);
+    let latents = sets.dimension(&sets.latents, dimension);
+    if features.is_empty() || latents.is_empty() {
+        return None;
+    }
+    let both = [&features, &latents].map(|values| range(values, CUT, 1.0 - CUT));
+    let (a, b) = (both[0]?, both[1]?);
+    let x = widened((a.0.min(b.0), a.1.max(b.1)), 0.03);
+    let bins = bins_for(features.len().min(latents.len()));
+    let [of_features, of_latents] = [&features, &latents].map(|v| Histogram::of(v, x, bins));
+    let highest = of_features.highest().max(of_latents.highest());
+
+    let area = Rect {
+        x: LEFT,
+        y: TOP + 2.0 * LINE,
+        width: SIZE.0,
+        height: SIZE.1,
+    };
+    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, area.y + SIZE.1 + BOTTOM + GAP / 2.0);
+    let panel = Panel::linear(area, x, (0.0, 1.06 * highest));
+    panel.rules(&mut svg);
+    for (histogram, name, style) in [
+        (
+            &of_features,
+            FEATURES,
+            format!(r#"fill="{GREY}" fill-opacity="0.35" stroke="{GREY}""#),
+        ),
+        (
+            &of_latents,
+            LATENTS,
+            format!(r#"fill="none" stroke="{BLUE}" stroke-width="1.8""#),
+        ),
+    ] {
+        let mut outline = Trace::default();
+        outline.line(histogram.outline().into_iter().map(|p| panel.place(p)));
+        svg.trace(&outline, &(series(name) + &style));
+    }
+    let top = area.y;
+    let title = format!("dimension {dimension}");
+    panel.frame(&mut svg, &title, top - 2.0 * LINE - 10.0);
+    let found = marginal_distance(&latents, &features);
+    let told = format!(
+        "energy distance {}, of a fresh sample {}",
+        short(found.energy_distance),
+        short(found.of_fresh_sample)
+    );
+    svg.text(area.x, top - LINE - 9.0, &told, Font::plain(Anchor::Start));
+    legend(
+        &mut svg,
+        area.x,
+        top - 9.0,
+        &[(LATENTS, BLUE), (FEATURES, GREY)],
+    );
+    panel.x_axis(&mut svg, &format!("dimension {dimension}"));
+    panel.y_axis(&mut svg, "density");
+    Some(svg)
+}

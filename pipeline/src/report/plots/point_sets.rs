@@ -1,0 +1,67 @@
+//! What a run leaves of the target and of the latents, both as points of the flow.
+
+use anyhow::{Result, bail};
+use latent_align_stages::features::{has_dataset, read_dataset_f32};
+use std::path::Path;
+
+/// At most this many points of a set are looked at; more would not change a figure.
+const AT_MOST: usize = 20_000;
+
+/// Held-out features and held-out latents.
+pub struct PointSets {
+    /// Dimensions of a point.
+    pub width: usize,
+    /// Row-major [n, width].
+    pub features: Vec<f32>,
+    /// Row-major [m, width].
+    pub latents: Vec<f32>,
+}
+
+impl PointSets {
+    /// Those of `run`; none where it has no latents, or a flow that was imported without features.
+    ///
+    /// # Errors
+    /// A file is damaged, or the two are not of equally many dimensions.
+    pub fn of(run: &Path) -> Result<Option<Self>> {
+        let features = run.join("pretrain-flow/held_out.h5");
+        let latents = run.join("train-autoencoder/latents.h5");
+        if !features.exists() || !latents.exists() || !has_dataset(&features, "features")? {
+            return Ok(None);
+        }
+        let (width, features) = read(&features, "features")?;
+        let (own, latents) = read(&latents, "held_out_latents")?;
+        if own != width || width == 0 {
+            bail!("features have {width} dimensions and latents {own}");
+        }
+        if features.is_empty() || latents.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            width,
+            features,
+            latents,
+        }))
+    }
+
+    /// One dimension of `rows`, as far as it is finite.
+    pub fn dimension(&self, rows: &[f32], dimension: usize) -> Vec<f64> {
+        let column = rows.iter().skip(dimension).step_by(self.width);
+        column
+            .map(|v| f64::from(*v))
+            .filter(|v| v.is_finite())
+            .collect()
+    }
+}
+
+/// The last axis of a dataset and its values, rows evenly thinned.
+fn read(file: &Path, name: &str) -> Result<(usize, Vec<f32>)> {
+    let (shape, values) = read_dataset_f32(file, name)?;
+    let width = shape.last().copied().unwrap_or(0);
+    let rows = values.len() / width.max(1);
+    if rows <= AT_MOST {
+        return Ok((width, values));
+    }
+    let chosen = (0..AT_MOST).map(|i| i * rows / AT_MOST);
+    let thinned = chosen.flat_map(|row| values[row * width..(row + 1) * width].to_vec());
+    Ok((width, thinned.collect()))
+}

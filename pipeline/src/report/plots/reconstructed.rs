@@ -1,0 +1,66 @@
+//! `reconstructions.svg`: values of held-out data against their reconstructions, for data that is no
+//! picture.
+
+use super::figure::Figure;
+use super::palette::{BLUE, INK};
+use super::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
+use super::regions::thinned;
+use super::scale::{range, widened};
+use super::svg::{Rect, Svg, Trace, series};
+use anyhow::{Result, bail};
+use latent_align_stages::features::read_dataset_f32;
+use std::path::Path;
+
+/// The sides of the panel.
+const SIDE: f64 = 300.0;
+/// At most this many values are drawn.
+const AT_MOST: usize = 2000;
+
+/// The figure of `run`; none without reconstructions, or where there is a picture of them.
+///
+/// # Errors
+/// A file is damaged.
+pub fn draw(run: &Path) -> Result<Option<Figure>> {
+    let folder = run.join("train-autoencoder");
+    let file = folder.join("reconstructions.h5");
+    if !file.exists() || folder.join("reconstructions.png").exists() {
+        return Ok(None);
+    }
+    let read = |name| -> Result<Vec<f64>> {
+        let values = read_dataset_f32(&file, name)?.1;
+        Ok(values.into_iter().map(f64::from).collect())
+    };
+    let (originals, found) = (read("originals")?, read("reconstructions")?);
+    let both = [originals.as_slice(), &found].concat();
+    let Some(span) = range(&both, 0.0, 1.0).map(|r| widened(r, 0.04)) else {
+        bail!("{}: no value is finite", file.display());
+    };
+    let points: Vec<(f64, f64)> = originals.into_iter().zip(found).collect();
+    let points = thinned(&points, AT_MOST);
+    let area = Rect {
+        x: LEFT,
+        y: TOP,
+        width: SIDE,
+        height: SIDE,
+    };
+    let mut svg = Svg::new(LEFT + SIDE + GAP, TOP + SIDE + BOTTOM);
+    let panel = Panel::linear(area, span, span);
+    panel.rules(&mut svg);
+    let mut identity = Trace::default();
+    identity.line([span.0, span.1].map(|v| panel.place((v, v))));
+    svg.trace(
+        &identity,
+        &format!(r#"stroke="{INK}" stroke-dasharray="5 4" fill="none""#),
+    );
+    let style = format!(r#"stroke="{BLUE}" stroke-opacity="0.5""#);
+    panel.dots(&mut svg, &points, 3.2, &(series("value") + &style));
+    panel.frame(&mut svg, "Held-out data", TOP - 10.0);
+    panel.x_axis(&mut svg, "original");
+    panel.y_axis(&mut svg, "reconstruction");
+    Ok(Some(Figure {
+        panels: vec![svg],
+        columns: 1,
+        caption: "Every value of the first held-out rows against its reconstruction; dashed: where both are equal."
+            .to_owned(),
+    }))
+}

@@ -1,0 +1,191 @@
+//! `objective.svg`: what the sweep is about against each of its axes.
+
+use crate::report::plots::figure::Figure;
+use crate::report::plots::palette::{BLUE, GREY, ORANGE};
+use crate::report::plots::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
+use crate::report::plots::scale::{Scale, range, widened};
+use crate::report::plots::svg::{Anchor, Font, Rect, Svg, Trace};
+use crate::report::trials::{TrialRow, Trials, told};
+use crate::report::{number, short_name};
+use crate::sweep::Direction;
+use serde_json::Value;
+
+/// The size of a panel.
+const SIZE: (f64, f64) = (400.0, 230.0);
+/// Values of an axis whose largest is this many times the smallest are drawn on a logarithmic one.
+const WIDE: f64 = 20.0;
+/// Categories of an axis that can be told apart.
+const CATEGORIES: usize = 24;
+/// Characters of a category's name.
+const LETTERS: usize = 26;
+
+/// Trials with their place on an axis and their figure.
+struct Placed<'a> {
+    row: &'a TrialRow,
+    at: f64,
+    figure: f64,
+}
+
+/// The figure of `trials`; none where less than two have the figure that the sweep is about.
+pub fn draw(trials: &Trials) -> Option<Figure> {
+    let (aim, direction) = trials.aim();
+    let valued: Vec<(&TrialRow, f64)> = (trials.rows.iter())
+        .filter_map(|row| Some((row, row.figure(aim)?)))
+        .collect();
+    if valued.len() < 2 {
+        return None;
+    }
+    let figures: Vec<f64> = valued.iter().map(|v| v.1).collect();
+    let y = widened(range(&figures, 0.0, 1.0)?, 0.06);
+    let mut panels = Vec::new();
+    for (i, name) in trials.record.axes.iter().enumerate() {
+        let value = |row: &TrialRow| row.values[i].clone();
+        panels.extend(panel(trials, &valued, name, value, y));
+    }
+    if trials.record.axes.len() != 1 {
+        let value = |row: &TrialRow| Some(Value::String(row.trial.variant.clone()));
+        panels.extend(panel(trials, &valued, "variant", value, y));
+    }
+    let best = match direction {
+        Direction::Minimise => "smaller",
+        Direction::Maximise => "greater",
+    };
+    let better = match &trials.record.objective {
+        Some(_) => format!(" The {best} the better."),
+        None => " The sweep names no objective.".to_owned(),
+    };
+    let hollow = match trials.record.constraints.is_empty() {
+        true => "",
+        false => " Hollow: trials that a constraint rules out.",
+    };
+    let caption = format!(
+        "{}: a dot a trial; the line joins the means over what else varies.{better}{hollow}",
+        short_name(aim)
+    );
+    (!panels.is_empty()).then_some(Figure {
+        panels,
+        columns: 2,
+        caption,
+    })
+}
+
+fn panel(
+    trials: &Trials,
+    valued: &[(&TrialRow, f64)],
+    name: &str,
+    value: impl Fn(&TrialRow) -> Option<Value>,
+    y: (f64, f64),
+) -> Option<Svg> {
+    let values: Vec<Option<Value>> = valued.iter().map(|v| value(v.0)).collect();
+    let numbers: Option<Vec<f64>> = values.iter().map(|v| v.as_ref()?.as_f64()).collect();
+    let mut categories: Vec<String> = Vec::new();
+    let places: Vec<f64> = match &numbers {
+        Some(numbers) => numbers.clone(),
+        None => (values.iter())
+            .map(|value| {
+                let text = told(value.as_ref());
+                let at = categories.iter().position(|c| *c == text);
+                let at = at.unwrap_or_else(|| {
+                    categories.push(text);
+                    categories.len() - 1
+                });
+                at as f64
+            })
+            .collect(),
+    };
+    if categories.len() > CATEGORIES || places.iter().all(|at| *at == places[0]) {
+        return None; // too many to tell apart, or nothing that varies
+    }
+    let placed: Vec<Placed> = (valued.iter().zip(&places))
+        .map(|((row, figure), at)| Placed {
+            row,
+            at: *at,
+            figure: *figure,
+        })
+        .collect();
+
+    // slanted names of categories need room below
+    let slanted = (categories.iter())
+        .map(|c| c.chars().count().min(LETTERS))
+        .max();
+    let below = slanted.map_or(0.0, |letters| 3.6 * letters as f64);
+    let area = Rect {
+        x: LEFT,
+        y: TOP,
+        width: SIZE.0,
+        height: SIZE.1,
+    };
+    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, TOP + SIZE.1 + BOTTOM + below);
+    let mut panel = Panel::linear(area, (-0.5, categories.len() as f64 - 0.5), y);
+    if numbers.is_some() {
+        let (low, high) = range(&places, 0.0, 1.0)?;
+        let ends = (area.x, area.x + area.width);
+        let least = places.iter().copied().fold(f64::INFINITY, f64::min);
+        panel.x = if least > 0.0 && high > WIDE * low {
+            let (low, high) = widened((low.ln(), high.ln()), 0.06);
+            Scale::logarithmic((low.exp(), high.exp()), ends)
+        } else {
+            Scale::linear(widened((low, high), 0.06), ends)
+        };
+        panel.rules(&mut svg);
+    }
+    means(&mut svg, &panel, &placed, numbers.is_some());
+    for Placed { row, at, figure } in &placed {
+        let tip = format!(
+            "{}: {} {}, {}",
+            row.trial.run,
+            name.rsplit('.').next().unwrap_or(name),
+            told(value(row).as_ref()),
+            number(*figure)
+        );
+        let style = match trials.counts(row) {
+            true => format!(r#"fill="{BLUE}" fill-opacity="0.8""#),
+            false => format!(r#"fill="none" stroke="{GREY}" stroke-width="1.5""#),
+        };
+        svg.mark(panel.place((*at, *figure)), 4.0, &tip, &style);
+    }
+    panel.frame(&mut svg, name, TOP - 10.0);
+    if numbers.is_some() {
+        panel.x_axis(&mut svg, name);
+    } else {
+        for (i, category) in categories.iter().enumerate() {
+            let at = panel.x.place(i as f64);
+            let name: String = match category.chars().count() > LETTERS {
+                true => category.chars().take(LETTERS - 1).chain(['…']).collect(),
+                false => category.clone(),
+            };
+            let bottom = area.y + area.height + 14.0;
+            svg.slanted_text(at, bottom, &name, Font::muted(Anchor::End));
+        }
+    }
+    let label = trials.aim().0;
+    let label = label.split_once(": ").map_or(label, |l| l.1);
+    panel.y_axis(&mut svg, short_name(label));
+    Some(svg)
+}
+
+/// The mean of the figure at each place: joined where places are numbers, else a dash each.
+fn means(svg: &mut Svg, panel: &Panel, placed: &[Placed], joined: bool) {
+    let mut places: Vec<f64> = placed.iter().map(|p| p.at).collect();
+    places.sort_by(f64::total_cmp);
+    places.dedup();
+    let mean = |at: f64| {
+        let here: Vec<f64> = (placed.iter().filter(|p| p.at == at))
+            .map(|p| p.figure)
+            .collect();
+        here.iter().sum::<f64>() / here.len() as f64
+    };
+    let mut line = Trace::default();
+    if joined {
+        line.line(places.iter().map(|at| panel.place((*at, mean(*at)))));
+    } else {
+        for at in places {
+            let (x, y) = panel.place((at, mean(at)));
+            line.line([(x - 14.0, y), (x + 14.0, y)]);
+        }
+    }
+    svg.trace(
+        &line,
+        &format!(r#"fill="none" stroke="{ORANGE}" stroke-width="1.8""#),
+    );
+}

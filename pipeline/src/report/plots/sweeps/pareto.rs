@@ -1,0 +1,169 @@
+//! `pareto.svg`: the reconstruction error of trials against the NLL of their latents.
+
+use crate::report::number;
+use crate::report::plots::figure::Figure;
+use crate::report::plots::legend::legend;
+use crate::report::plots::palette::{BLUE, GREY, INK, ORANGE};
+use crate::report::plots::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use crate::report::plots::scale::{range, widened};
+use crate::report::plots::svg::{Anchor, Font, Rect, Svg, Trace};
+use crate::report::trials::{ERROR, FEATURES_NLL, NLL, TrialRow, Trials};
+
+/// The size of the panel.
+const SIZE: (f64, f64) = (460.0, 300.0);
+/// Names are written beside the front's trials if these are at most this many.
+const NAMED: usize = 12;
+
+/// The figure of `trials`; none where less than two have both figures.
+pub fn draw(trials: &Trials) -> Option<Figure> {
+    let placed: Vec<(&TrialRow, (f64, f64))> = (trials.rows.iter())
+        .filter_map(|row| Some((row, (row.figure(ERROR)?, row.figure(NLL)?))))
+        .collect();
+    if placed.len() < 2 {
+        return None;
+    }
+    let points: Vec<(f64, f64)> = placed.iter().map(|p| p.1).collect();
+    let best = front(&points);
+    let features: Vec<f64> = (trials.rows.iter())
+        .filter_map(|row| row.figure(FEATURES_NLL))
+        .collect();
+    let features_nll =
+        (!features.is_empty()).then(|| features.iter().sum::<f64>() / features.len() as f64);
+    let xs: Vec<f64> = points.iter().map(|p| p.0).collect();
+    let ys: Vec<f64> = points.iter().map(|p| p.1).chain(features_nll).collect();
+    let (x, y) = (range(&xs, 0.0, 1.0)?, range(&ys, 0.0, 1.0)?);
+
+    let area = Rect {
+        x: LEFT,
+        y: TOP + LINE,
+        width: SIZE.0,
+        height: SIZE.1,
+    };
+    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, area.y + SIZE.1 + BOTTOM);
+    let panel = Panel::linear(area, widened(x, 0.1), widened(y, 0.1));
+    panel.rules(&mut svg);
+    if let Some(level) = features_nll {
+        let (low, high) = panel.x.values();
+        let mut line = Trace::default();
+        line.line([low, high].map(|v| panel.place((v, level))));
+        let style = format!(r#"stroke="{INK}" stroke-dasharray="5 4" fill="none""#);
+        svg.trace(&line, &style);
+    }
+    let mut line = Trace::default();
+    line.line(best.iter().map(|i| panel.place(points[*i])));
+    let style = format!(r#"stroke="{ORANGE}" stroke-width="1.6" fill="none""#);
+    svg.trace(&line, &style);
+    for (i, (row, point)) in placed.iter().enumerate() {
+        let is_best = best.contains(&i);
+        let tip = format!(
+            "{}: mean squared error {}, NLL {} nats{}",
+            row.trial.run,
+            number(point.0),
+            number(point.1),
+            if is_best { ", on the front" } else { "" }
+        );
+        let colour = if is_best { ORANGE } else { BLUE };
+        let style = format!(r#"fill="{colour}" fill-opacity="0.85""#);
+        svg.mark(panel.place(*point), 4.5, &tip, &style);
+    }
+    if best.len() <= NAMED {
+        let mut used: Vec<(f64, f64)> = Vec::new();
+        for i in &best {
+            let (x, y) = panel.place(points[*i]);
+            // to the side where there is room, below the name before it if they would touch
+            let anchor = match x > area.x + 0.6 * area.width {
+                true => Anchor::End,
+                false => Anchor::Start,
+            };
+            let shift = if anchor == Anchor::End { -9.0 } else { 9.0 };
+            let y = y - 6.0;
+            let touches = |y: f64| {
+                let mut others = used.iter();
+                others.any(|u| (u.0 - x).abs() < 160.0 && (u.1 - y).abs() < 13.0)
+            };
+            let mut places = [y, y + 13.0, y + 26.0].into_iter();
+            let Some(y) = places.find(|y| !touches(*y)) else {
+                continue; // the page names it when it is pointed at
+            };
+            used.push((x, y));
+            let name = placed[*i].0.short_name(&trials.record.name);
+            svg.text(x + shift, y, name, Font::muted(anchor));
+        }
+    }
+    panel.frame(&mut svg, "Reconstruction against likelihood", TOP - 10.0);
+    let entries = [
+        ("Pareto front", ORANGE),
+        ("other trials", BLUE),
+        ("NLL of features (dashed)", GREY),
+    ];
+    let shown = if features_nll.is_some() { 3 } else { 2 };
+    legend(&mut svg, area.x, area.y - 8.0, &entries[..shown]);
+    panel.x_axis(&mut svg, "held-out mean squared error");
+    panel.y_axis(&mut svg, "NLL of encoder latents (nats)");
+    Some(Figure {
+        panels: vec![svg],
+        columns: 1,
+        caption: "A trial is on the front if no other has both a smaller reconstruction error and a smaller NLL. \
+                  Latents below the dashed line are likelier than the features themselves, which is collapse \
+                  onto modes and not success."
+            .to_owned(),
+    })
+}
+
+/// The points that no other is at least as good as in both coordinates and better in one, smaller being
+/// better: from left to right.
+pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
+    let finite = |p: &(f64, f64)| p.0.is_finite() && p.1.is_finite();
+    let mut order: Vec<usize> = (0..points.len()).filter(|i| finite(&points[*i])).collect();
+    order.sort_by(|a, b| {
+        let (a, b) = (points[*a], points[*b]);
+        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+    let mut found: Vec<usize> = Vec::new();
+    for i in order {
+        let last = found.last().map(|l| points[*l]);
+        // an equal one is as good, a lower one better
+        if last.is_none_or(|last| points[i].1 < last.1 || points[i] == last) {
+            found.push(i);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_front_is_what_nothing_beats() {
+        let points = [
+            (3.0, 1.0), // on it
+            (1.0, 3.0), // on it
+            (2.0, 2.0), // on it
+            (2.0, 2.5), // beaten by (2, 2)
+            (3.0, 2.0), // beaten by (3, 1)
+            (4.0, 1.0), // beaten by (3, 1)
+            (f64::NAN, 0.0),
+            (0.0, f64::NAN),
+        ];
+        assert_eq!(front(&points), [1, 2, 0]);
+    }
+
+    #[test]
+    fn equal_points_share_a_place_on_the_front() {
+        assert_eq!(front(&[(1.0, 1.0), (1.0, 1.0), (1.0, 2.0)]), [0, 1]);
+        assert!(front(&[]).is_empty());
+    }
+
+    #[test]
+    fn no_point_of_a_front_is_beaten_and_all_others_are() {
+        let points: Vec<(f64, f64)> = (0..200)
+            .map(|i| (f64::from(i * 37 % 101), f64::from(i * 53 % 89)))
+            .collect();
+        let found = front(&points);
+        for (i, p) in points.iter().enumerate() {
+            let beaten = (points.iter()).any(|q| q.0 <= p.0 && q.1 <= p.1 && q != p);
+            assert_eq!(found.contains(&i), !beaten, "{p:?}");
+        }
+    }
+}

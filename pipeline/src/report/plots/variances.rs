@@ -1,0 +1,78 @@
+//! `variances.svg`: the variance of each dimension of the latents beside that of the features.
+
+use super::figure::Figure;
+use super::legend::legend;
+use super::palette::{BLUE, GREY};
+use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use super::regions::FEATURES;
+use super::scale::widened;
+use super::svg::{Rect, Svg, Trace, series};
+use super::tables::Table;
+use anyhow::{Result, bail};
+use std::path::Path;
+
+/// The size of the panel.
+const SIZE: (f64, f64) = (430.0, 180.0);
+/// Dimensions are marked by dots if they are at most this many.
+const FEW: usize = 128;
+const LATENTS: &str = "latents";
+
+/// The figure of `run`; none without latents.
+///
+/// # Errors
+/// The table is damaged.
+pub fn draw(run: &Path) -> Result<Option<Figure>> {
+    let file = run.join("train-autoencoder/variances.parquet");
+    if !file.exists() {
+        return Ok(None);
+    }
+    let table = Table::read(&file)?;
+    let latents = table.pairs("dimension", "latent_variance")?;
+    let features = match table.has("feature_variance") {
+        true => table.pairs("dimension", "feature_variance")?,
+        false => Vec::new(),
+    };
+    let all = || latents.iter().chain(&features);
+    let highest = all().map(|p| p.1).filter(|v| v.is_finite());
+    let highest = highest.fold(0.0, f64::max);
+    if latents.is_empty() || highest <= 0.0 {
+        bail!("{}: no variance is positive", file.display());
+    }
+    let last = all().map(|p| p.0).fold(0.0, f64::max);
+    let area = Rect {
+        x: LEFT,
+        y: TOP + LINE,
+        width: SIZE.0,
+        height: SIZE.1,
+    };
+    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, area.y + SIZE.1 + BOTTOM);
+    let x = widened((0.0, last.max(1.0)), 0.02);
+    let mut panel = Panel::linear(area, x, (0.0, 1.06 * highest));
+    panel.x = panel.x.of_whole();
+    panel.rules(&mut svg);
+    let mut entries = Vec::new();
+    for (name, colour, points) in [(FEATURES, GREY, &features), (LATENTS, BLUE, &latents)] {
+        if points.is_empty() {
+            continue;
+        }
+        let mut line = Trace::default();
+        line.line(points.iter().map(|p| panel.place(*p)));
+        let style = format!(r#"fill="none" stroke="{colour}" stroke-width="1.5""#);
+        svg.trace(&line, &(series(name) + &style));
+        if points.len() <= FEW {
+            panel.dots(&mut svg, points, 5.0, &format!(r#"stroke="{colour}""#));
+        }
+        entries.insert(0, (name, colour));
+    }
+    panel.frame(&mut svg, "Variance of each dimension", TOP - 10.0);
+    legend(&mut svg, area.x, area.y - 8.0, &entries);
+    panel.x_axis(&mut svg, "dimension");
+    panel.y_axis(&mut svg, "variance");
+    Ok(Some(Figure {
+        panels: vec![svg],
+        columns: 1,
+        caption: "A dimension whose latents vary much less than the features has contracted; one that does \
+                  not vary at all carries nothing."
+            .to_owned(),
+    }))
+}

@@ -1,0 +1,233 @@
+//! The trials of a sweep as its report shows them: what each set, how it stands, what it found.
+
+use crate::store::{RunFolder, Store};
+use crate::sweep::{Direction, Standing, SweepRecord, TrialRecord};
+use latent_align_stages::Result;
+use serde_json::Value;
+use std::path::Path;
+
+/// The reconstruction error of a trial.
+pub const ERROR: &str = "train-autoencoder: held-out mean squared error";
+/// The NLL of its latents.
+pub const NLL: &str = "estimate-nll: encoder latents: mean NLL, ODE (nats)";
+/// What that is measured against.
+pub const FEATURES_NLL: &str = "estimate-nll: held-out features: mean NLL, ODE (nats)";
+
+/// How much less likely latents are than that, and how well it is known.
+const GAP: &str = "estimate-nll: NLL gap, encoder latents over features (nats)";
+const GAP_ERROR: &str = "estimate-nll: its standard error";
+
+/// A sweep and its trials.
+pub struct Trials {
+    /// What it consists of.
+    pub record: SweepRecord,
+    /// Its trials in the same order.
+    pub rows: Vec<TrialRow>,
+}
+
+/// A trial.
+pub struct TrialRow {
+    /// What it is.
+    pub trial: TrialRecord,
+    /// How it stands, with its figures once it is finished.
+    pub standing: Standing,
+    /// What it has for each axis of the sweep, as far as that is known.
+    pub values: Vec<Option<Value>>,
+    /// Whether its run has a report.
+    pub has_report: bool,
+}
+
+impl Trials {
+    /// Those of the sweep whose record is in `folder`.
+    ///
+    /// # Errors
+    /// The record is missing or damaged.
+    pub fn read(store: &Store, folder: &Path) -> Result<Self> {
+        let record = SweepRecord::read(folder)?;
+        let trials = record.trials.iter();
+        let rows = trials.map(|trial| TrialRow::read(store, trial, &record.axes));
+        Ok(Self {
+            rows: rows.collect(),
+            record,
+        })
+    }
+
+    /// The figure that the sweep is about: its objective, else its first column, else the NLL of latents.
+    pub fn aim(&self) -> (&str, Direction) {
+        if let Some(objective) = &self.record.objective {
+            return (&objective.figure, objective.direction);
+        }
+        let figure = self.record.columns.first().map_or(NLL, String::as_str);
+        (figure, Direction::Minimise)
+    }
+
+    /// True if `row` is what the sweep's constraints ask for.
+    pub fn counts(&self, row: &TrialRow) -> bool {
+        self.meets(|figure| row.figure(figure))
+    }
+
+    fn meets(&self, value: impl Fn(&str) -> Option<f64>) -> bool {
+        self.record.constraints.iter().all(|constraint| {
+            value(&constraint.figure).is_some_and(|value| {
+                constraint.at_least.is_none_or(|least| value >= least)
+                    && constraint.at_most.is_none_or(|most| value <= most)
+            })
+        })
+    }
+
+    /// The best variant by the sweep's objective, and its figure, the mean over seeds; of those alone that
+    /// meet the constraints. None without an objective.
+    pub fn best(&self) -> Option<(&str, f64)> {
+        let objective = self.record.objective.as_ref()?;
+        let sign = match objective.direction {
+            Direction::Minimise => 1.0,
+            Direction::Maximise => -1.0,
+        };
+        let variants = self.variants().into_iter();
+        let meeting = variants.filter(|variant| self.meets(|figure| self.mean(variant, figure)));
+        let valued = meeting.filter_map(|v| Some((v, self.mean(v, &objective.figure)?)));
+        valued.min_by(|a, b| (sign * a.1).total_cmp(&(sign * b.1)))
+    }
+
+    /// The trials of a variant.
+    pub fn of_variant(&self, variant: &str) -> Vec<&TrialRow> {
+        let rows = self.rows.iter();
+        rows.filter(|row| row.trial.variant == variant).collect()
+    }
+
+    /// The mean of a figure over the seeds of a variant.
+    fn mean(&self, variant: &str, figure: &str) -> Option<f64> {
+        let rows = self.of_variant(variant);
+        let values: Vec<f64> = rows.iter().filter_map(|row| row.figure(figure)).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
+    /// The variants in order.
+    pub fn variants(&self) -> Vec<&str> {
+        let mut variants: Vec<&str> = Vec::new();
+        for row in &self.rows {
+            if !variants.contains(&row.trial.variant.as_str()) {
+                variants.push(&row.trial.variant);
+            }
+        }
+        variants
+    }
+
+    /// The figures to show: those that the sweep asks for, with its objective and the two of the front.
+    pub fn columns(&self) -> Vec<String> {
+        let mut columns: Vec<String> = Vec::new();
+        let aim = self.aim().0.to_owned();
+        let wanted = std::iter::once(aim).chain(self.record.columns.iter().cloned());
+        let always = [ERROR, FEATURES_NLL, NLL].map(str::to_owned);
+        for name in wanted.chain(always) {
+            let known = self.rows.iter().any(|row| row.figure(&name).is_some());
+            if known && !columns.contains(&name) {
+                columns.push(name);
+            }
+        }
+        columns
+    }
+}
+
+impl TrialRow {
+    fn read(store: &Store, trial: &TrialRecord, axes: &[String]) -> Self {
+        let folder = RunFolder::of(store, &trial.run);
+        let mut row = Self {
+            trial: trial.clone(),
+            standing: Standing::of(trial, store),
+            values: (axes.iter().map(|axis| trial.settings.get(axis).cloned())).collect(),
+            has_report: folder.path().join(super::page::FILE).is_file(),
+        };
+        if row.standing.is_finished() {
+            row.fill_values(&folder, axes);
+        }
+        row
+    }
+
+    /// What the experiment has for axes that this trial leaves as they are.
+    fn fill_values(&mut self, folder: &RunFolder, axes: &[String]) {
+        if self.values.iter().all(Option::is_some) {
+            return;
+        }
+        let text = std::fs::read_to_string(folder.path().join("config.yaml")).ok();
+        let config: Option<Value> = text.and_then(|text| serde_yaml::from_str(&text).ok());
+        let Some(config) = config else { return };
+        for (value, axis) in self.values.iter_mut().zip(axes) {
+            if value.is_none() {
+                let pointer = format!("/{}", axis.replace('.', "/"));
+                *value = match config.pointer(&pointer) {
+                    // the other axes say what else is in it
+                    Some(Value::Object(section)) => section.get("kind").cloned(),
+                    Some(Value::Null) | None => None,
+                    Some(other) => Some(other.clone()),
+                };
+            }
+        }
+    }
+
+    /// A figure, if it has it and it is a number.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        self.standing.figure(name).filter(|value| value.is_finite())
+    }
+
+    /// The name of its run without that of the sweep.
+    pub fn short_name(&self, sweep: &str) -> &str {
+        let name = self.trial.run.strip_prefix(sweep);
+        let name = name.and_then(|name| name.strip_prefix('.'));
+        name.unwrap_or(&self.trial.run)
+    }
+
+    /// True if its latents are likelier than features by more than two standard errors, which is collapse
+    /// onto modes.
+    pub fn has_gathered(&self) -> bool {
+        let gap = self.figure(GAP).zip(self.figure(GAP_ERROR));
+        gap.is_some_and(|(gap, error)| gap < -2.0 * error)
+    }
+}
+
+/// The value of an axis in few characters: the kind of a section, the whole of anything else.
+pub fn told(value: Option<&Value>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(map)) => {
+            let kind = map.get("kind").and_then(Value::as_str);
+            let rest = map.iter().filter(|(key, _)| *key != "kind");
+            let rest: Vec<String> = rest
+                .map(|(key, value)| format!("{key} {}", told(Some(value))))
+                .collect();
+            let parts: Vec<String> = kind.map(str::to_owned).into_iter().chain(rest).collect();
+            parts.join(", ")
+        }
+        Some(Value::Number(number)) if number.is_f64() => {
+            let value = number.as_f64().unwrap_or(f64::NAN);
+            match value.abs() {
+                size if size > 0.0 && !(1e-3..1e5).contains(&size) => format!("{value:e}"),
+                _ => number.to_string(),
+            }
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_told_in_few_characters() {
+        for (value, text) in [
+            (json!(0.01), "0.01"),
+            (json!(0.00005), "5e-5"),
+            (json!(3), "3"),
+            (json!("uniform"), "uniform"),
+            (json!({"kind": "kl", "weight": 0.01}), "kl, weight 0.01"),
+            (json!({"kind": "none"}), "none"),
+            (json!([8, 8]), "[8,8]"),
+        ] {
+            assert_eq!(told(Some(&value)), text);
+        }
+        assert_eq!(told(None), "–");
+    }
+}

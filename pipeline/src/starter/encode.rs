@@ -1,0 +1,241 @@
+//! What is encoded, and the autoencoder for it.
+
+use super::flow::{Flow, comment};
+use super::{batch, one_line, refuse_non_finite, yaml};
+use crate::report::number;
+use latent_align_stages::context::Monitor;
+use latent_align_stages::features::{Dataset, Element, Ingest, RowView};
+use latent_align_stages::{Error, Result};
+use std::path::Path;
+
+/// Images whose shorter side is smaller go through dense layers.
+const SMALLEST_CONVOLVED: usize = 16;
+/// Convolutions halve an image down to about this.
+const CONVOLVED_TO: usize = 8;
+/// No latent has more tokens.
+const MOST_TOKENS: usize = 64;
+
+/// The section `train_autoencoder` for `dataset` in `file`, in a configuration at `out`.
+///
+/// # Errors
+/// [`Error::Input`] for values that are not finite, images with negative values or with their channels
+/// last; what [`Ingest::read`] returns.
+pub fn section(
+    file: &Path,
+    dataset: &str,
+    flow: &Flow,
+    out: &Path,
+    monitor: &dyn Monitor,
+) -> Result<String> {
+    let ingest = Ingest::survey(file, dataset, RowView::Items, false, monitor)?;
+    refuse_non_finite(&ingest)?;
+    let data = &ingest.dataset;
+    let (least, most) = range(&ingest);
+    check_images(data, least)?;
+    let rows = ingest.scan.rows;
+    let held_out = if rows < 2000 { 0.2 } else { 0.1 };
+    let train = (rows as f64 * (1.0 - held_out)) as u64;
+    if train < 16 {
+        return Err(Error::input(format!(
+            "{}: found {rows} rows, expected at least 20 to train an autoencoder",
+            data.describe()
+        )));
+    }
+    let batch = batch(train, 128);
+    let steps = (100 * train / batch)
+        .next_multiple_of(100)
+        .clamp(1000, 20_000);
+    let (width, elements) = (flow.width(), data.item_width());
+    let tokens = tokens(elements, width);
+    let (divisor, why) = maximum(data.element(), least, most);
+    Ok(format!(
+        "\
+train_autoencoder:
+  # Found {shown}: {rows} rows of {elements} numbers, all finite, from {least} to {most}.
+{why}  data: {{file: {file}, dataset: {dataset}{divisor}}}
+  held_out: {{fraction: {held_out}}}
+  architecture: {architecture}
+{about_latent}  latent: {{tokens: {tokens}, width: {width}}}
+  posterior: {{kind: gaussian}}
+  reconstruction: mse
+{about_regulariser}  regulariser: {{kind: flow_kl, weight: 1.0e-2}}
+  steps: {steps}
+  batch: {batch}
+",
+        shown = one_line(format_args!(
+            "{} {:?} {}",
+            data.name(),
+            data.shape(),
+            data.element()
+        )),
+        least = number(least),
+        most = number(most),
+        why = comment(&why),
+        file = yaml::path(file, out)?,
+        dataset = yaml::scalar(data.name().trim_start_matches('/')),
+        architecture = architecture(data.shape()),
+        about_latent = comment(&format!(
+            "{tokens} x {width} numbers for {elements}: a latent is {tokens} tokens that the flow sees one by one, \
+             so their width is that of its points, {width}. More tokens reconstruct better."
+        )),
+        about_regulariser = comment(
+            "Holds the latents to the flow, with an entropy term against collapse. A larger weight follows the \
+             flow more closely and reconstructs worse: try some, the summary shows both (mean squared error, NLL \
+             gap, coverage). `kind: alignment` is the paper's loss, without the entropy term."
+        ),
+    ))
+}
+
+/// What stands in its place where there is nothing to encode: points that move freely where that can be
+/// looked at, else the section to fill in.
+pub fn without_data(flow: &Flow) -> String {
+    let width = flow.width();
+    if width == 2 {
+        return format!(
+            "\
+{}train_autoencoder:
+  architecture: {{kind: points, count: 1000}}
+  latent: {{width: 2}}
+  regulariser: {{kind: distribution_matching, weight: 1.0}}
+  optimiser: {{learning_rate: 2.0e-2, warmup_steps: 0, ema: 0.0}}
+  steps: 1000
+",
+            comment(
+                "There is nothing to encode, so 1,000 free points follow the flow, which in two dimensions makes \
+                 pictures (heatmaps.svg, trajectories.svg). For an autoencoder, run `latent-align init` again with \
+                 `--data FILE.h5`, the images or vectors to encode."
+            )
+            .replace("  #", "#")
+        );
+    }
+    format!(
+        "\
+# There is nothing to encode yet. For an autoencoder whose latents follow the flow, run `latent-align init`
+# again with `--data FILE.h5`, the images [N, C, H, W] or vectors [N, D] to encode, or fill this in:
+#
+# train_autoencoder:
+#   data: {{file: images.h5, dataset: images}}
+#   latent: {{tokens: 2, width: {width}}}   # the width is that of the flow's points
+#   posterior: {{kind: gaussian}}
+#   regulariser: {{kind: flow_kl, weight: 1.0e-2}}
+"
+    )
+}
+
+fn range(ingest: &Ingest) -> (f64, f64) {
+    let least = ingest
+        .scan
+        .min
+        .iter()
+        .copied()
+        .fold(f64::INFINITY, f64::min);
+    let most = ingest
+        .scan
+        .max
+        .iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max);
+    (least, most)
+}
+
+fn check_images(data: &Dataset, least: f64) -> Result<()> {
+    let [_, channels, height, width] = *data.shape() else {
+        return Ok(());
+    };
+    if channels > 4 && height > 4 && width <= 4 {
+        return Err(Error::input(format!(
+            "{}: found channels last, expected images [N, C, H, W]; move them with numpy: `x.transpose(0, 3, 1, 2)`",
+            data.describe()
+        )));
+    }
+    if least < 0.0 {
+        return Err(Error::input(format!(
+            "{}: found values down to {}, expected images from 0 up; rescale them to [0, 1]",
+            data.describe(),
+            number(least)
+        )));
+    }
+    Ok(())
+}
+
+/// Dense layers, or as many convolutions as an image can take.
+fn architecture(shape: &[usize]) -> String {
+    let side = match *shape {
+        [_, _, height, width] => height.min(width),
+        _ => 1,
+    };
+    if side < SMALLEST_CONVOLVED {
+        return "{kind: dense, widths: [256, 256]}".into();
+    }
+    let mut channels = Vec::new();
+    let mut left = side;
+    while left > CONVOLVED_TO && channels.len() < 5 {
+        channels.push((32 << channels.len()).min(128));
+        left = left.div_ceil(2);
+    }
+    format!("{{kind: convolutional, channels: {channels:?}}}")
+}
+
+/// Tokens of `width` numbers for a row of `elements`: an eighth of it, and at least 32 numbers, but no more
+/// than the row has.
+fn tokens(elements: usize, width: usize) -> usize {
+    let wanted = (elements / 8).max(32).div_ceil(width);
+    wanted.min(elements / width).clamp(1, MOST_TOKENS)
+}
+
+/// The key `maximum`, if it is needed, and the reason.
+fn maximum(element: Element, least: f64, most: f64) -> (String, String) {
+    let size = most.abs().max(least.abs());
+    let key = || format!(", maximum: {size:?}");
+    match element {
+        Element::U8 if size > 0.0 && size <= 127.0 => (
+            key(),
+            format!(
+                "Values are divided by {size}, the largest one, and not by 255, the largest of a byte."
+            ),
+        ),
+        Element::U8 => (String::new(), "Bytes are divided by 255.".into()),
+        _ if size > 1.0 => (
+            key(),
+            format!("Values are divided by {size}, the largest one, so that none is beyond 1."),
+        ),
+        _ => (
+            String::new(),
+            "Values are within 1 and stay as they are.".into(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latent_is_smaller_than_its_row_wherever_it_can_be() {
+        for (elements, width, expected) in [
+            (64, 16, 2),
+            (784, 16, 7),
+            (4, 2, 2),
+            (4, 16, 1),
+            (1_000_000, 2, 64),
+        ] {
+            assert_eq!(tokens(elements, width), expected, "{elements}, {width}");
+        }
+    }
+
+    #[test]
+    fn large_images_are_convolved_and_small_ones_are_not() {
+        assert!(architecture(&[9, 1, 8, 8]).contains("dense"));
+        assert!(architecture(&[9, 300]).contains("dense"));
+        assert!(architecture(&[9, 1, 28, 28]).contains("[32, 64]"));
+        assert!(architecture(&[9, 3, 224, 300]).contains("[32, 64, 128, 128, 128]"));
+    }
+
+    #[test]
+    fn values_are_divided_by_the_largest_where_that_is_not_the_types() {
+        assert_eq!(maximum(Element::U8, 0.0, 16.0).0, ", maximum: 16.0");
+        assert_eq!(maximum(Element::U8, 0.0, 254.0).0, "");
+        assert_eq!(maximum(Element::F32, 0.0, 1.0).0, "");
+        assert_eq!(maximum(Element::F32, -3.5, 2.0).0, ", maximum: 3.5");
+    }
+}

@@ -1,0 +1,176 @@
+//! `sweep --launcher slurm`, on a real Slurm of one node.
+
+use crate::project::{Project, wait_until};
+use crate::tiny::project;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// A Slurm of one node, stopped when dropped.
+pub struct Node {
+    dir: TempDir,
+}
+
+fn script() -> PathBuf {
+    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../.ci/slurm-node")
+}
+
+impl Node {
+    /// Starts it; none, and a reason, where Slurm is not installed.
+    pub fn start() -> Option<Self> {
+        let installed = |program: &str| {
+            let places = ["/usr/sbin", "/usr/bin", "/sbin", "/usr/local/sbin"];
+            places.iter().any(|p| Path::new(p).join(program).exists())
+        };
+        if !["slurmctld", "slurmd", "munged", "sbatch"]
+            .into_iter()
+            .all(installed)
+        {
+            let required = std::env::var_os("LATENT_ALIGN_REQUIRE_SLURM").is_some();
+            assert!(
+                !required,
+                "Slurm is not installed: apt-get install slurmctld slurmd slurm-client munge"
+            );
+            eprintln!(
+                "SKIPPED: Slurm is not installed (Debian: slurmctld slurmd slurm-client munge)"
+            );
+            return None;
+        }
+        let node = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        let output = node.script("start");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Some(node)
+    }
+
+    /// The daemons that it starts keep no pipe of ours open.
+    fn script(&self, verb: &str) -> std::process::Output {
+        let errors = self.dir.path().join("script.log");
+        let file = std::fs::File::create(&errors).unwrap();
+        let status = Command::new(script())
+            .arg(verb)
+            .arg(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .status();
+        std::process::Output {
+            status: status.unwrap(),
+            stdout: Vec::new(),
+            stderr: std::fs::read(&errors).unwrap_or_default(),
+        }
+    }
+
+    pub fn run(&self, project: &Project, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = project.command(arguments);
+        let output = command
+            .env("SLURM_CONF", self.dir.path().join("slurm.conf"))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.script("stop");
+    }
+}
+
+const SWEEP: &str = "\
+name: weights
+base: tiny.yaml
+grid:
+  train_autoencoder.regulariser.weight: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1]
+columns:
+  - \"train-autoencoder: held-out mean squared error\"
+  - \"estimate-nll: encoder latents: mean NLL, ODE (nats)\"
+slurm:
+  partition: main
+  cpus: 1
+  setup: [\"export HOW=slurm\"]
+";
+
+fn with_sweep(text: &str) -> Project {
+    let project = project();
+    project.write("weights.yaml", text);
+    project
+}
+
+fn table(project: &Project) -> String {
+    std::fs::read_to_string(project.path("artifacts/sweeps/weights/table.md")).unwrap_or_default()
+}
+
+/// One test, since a node takes seconds to start.
+#[test]
+fn a_job_array_gives_the_table_that_local_trials_give() {
+    let Some(node) = Node::start() else { return };
+    let local = with_sweep(SWEEP);
+    local
+        .run(&["sweep", "weights.yaml", "--jobs", "2"])
+        .expect(0, &["(12 of 12)"]);
+
+    let project = with_sweep(SWEEP);
+    let slurm = ["sweep", "weights.yaml", "--launcher", "slurm", "--wait"];
+    let (code, said) = node.run(&project, &slurm);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("12 submitted as job array "), "{said}");
+    assert_eq!(table(&project), table(&local));
+    // Twelve processes wanted the flow, and one computed it.
+    assert_eq!(project.entries("artifacts/pretrain-flow").len(), 1);
+    assert_eq!(project.entries("artifacts/train-autoencoder").len(), 12);
+    let (code, said) = node.run(&project, &slurm);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("12 of 12 trials are finished already"),
+        "{said}"
+    );
+
+    // Submitted and left: `status` sees what Slurm and the store know, until all is there.
+    let wrong = SWEEP.replace(
+        "grid:",
+        "list:\n  - {name: t}\n  - {name: wide, set: {train_autoencoder.latent.width: 3}}\ngrid:",
+    );
+    let wrong = wrong.replace(
+        "[0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1]",
+        "[0.1, 0.2, 0.3]",
+    );
+    project.write("weights.yaml", wrong);
+    let (code, said) = node.run(&project, &["sweep", "weights.yaml", "--launcher", "slurm"]);
+    assert_eq!(code, Some(0), "{said}");
+    let mut seen = String::new();
+    let mut queued = false;
+    wait_until("end of the array", || {
+        let (code, said) = node.run(&project, &["sweep", "status", "weights"]);
+        assert_eq!(code, Some(0), "{said}");
+        queued |= said.contains("queued") || said.contains("running");
+        seen = said;
+        seen.contains("6 trials: 3 failed, 3 finished")
+    });
+    assert!(queued);
+    assert!(
+        seen.contains("latent.width: found 3, expected 2")
+            || seen.contains("stage train-autoencoder"),
+        "{seen}"
+    );
+    assert!(table(&project).contains("failed"));
+}
+
+#[test]
+fn without_slurm_the_error_says_so() {
+    let project = with_sweep(SWEEP);
+    let mut command = project.command(&["sweep", "weights.yaml", "--launcher", "slurm"]);
+    let output = command.env("PATH", "/nonexistent").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("there is no `sbatch` on this machine"),
+        "{said}"
+    );
+}

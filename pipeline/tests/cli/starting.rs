@@ -1,0 +1,247 @@
+//! `init`: from somebody's HDF5 file to an experiment that runs.
+
+use crate::project::Project;
+use crate::tiny::noise;
+
+/// What makes any experiment run in a second.
+const TINY: [&str; 16] = [
+    "pretrain_flow.steps=10",
+    "pretrain_flow.batch=32",
+    "pretrain_flow.times=8",
+    "pretrain_flow.network={width: 8, blocks: 1, frequencies: 8}",
+    "pretrain_flow.evaluation_points=32",
+    "pretrain_flow.nll_points=4",
+    "pretrain_flow.samples=8",
+    "train_autoencoder.steps=10",
+    "train_autoencoder.batch=16",
+    "estimate_nll.points=8",
+    "estimate_nll.draws=64",
+    "estimate_nll.bootstrap=100",
+    "estimate_nll.box_points=0",
+    "estimate_nll.grid_cells=0",
+    "estimate_nll.gradient_points=0",
+    "estimate_nll.check_points=0",
+];
+
+fn run_tiny(project: &Project, file: &str, more: &[&str]) {
+    let mut arguments = vec!["run", file];
+    for setting in TINY.iter().chain(more) {
+        arguments.extend(["--set", setting]);
+    }
+    project.run(&arguments).expect(0, &["estimate-nll"]);
+}
+
+/// What starts with a word of `lines` in the file.
+fn has(project: &Project, file: &str, lines: &[&str]) {
+    let text = std::fs::read_to_string(project.path(file)).unwrap();
+    for line in lines {
+        assert!(
+            text.lines().any(|l| l.trim().starts_with(line)),
+            "{line} is missing from\n{text}"
+        );
+    }
+    assert!(text.lines().all(|l| l.chars().count() <= 120), "{text}");
+}
+
+#[test]
+fn wide_features_and_images_become_an_experiment_that_plans_and_runs() {
+    let project = Project::new();
+    project.write_features("my words.h5", "embeddings", 400, 80, noise);
+    let images: Vec<u8> = (0..200 * 64).map(|i| (noise(i, 0) * 16.99) as u8).collect();
+    project.write_dataset("digits.h5", "images", &[200, 1, 8, 8], &images);
+    project
+        .run(&["init", "my words.h5", "--data", "digits.h5"])
+        .expect(
+            0,
+            &["my-words.yaml: written", "latent-align run my-words.yaml"],
+        );
+    has(
+        &project,
+        "my-words.yaml",
+        &[
+            "# yaml-language-server: $schema=latent-align.schema.json",
+            "name: my-words",
+            "# Found /embeddings [400, 80] f32: 400 rows of width 80, all finite, no column constant.",
+            "features: {file: \"my words.h5\", dataset: embeddings}",
+            "projection: {kind: random, width: 16}",
+            "# Found /images [200, 1, 8, 8] u8: 200 rows of 64 numbers, all finite, from 0 to 16.",
+            "data: {file: digits.h5, dataset: images, maximum: 16.0}",
+            "latent: {tokens: 2, width: 16}",
+        ],
+    );
+    let schema = std::fs::read_to_string(project.path("latent-align.schema.json")).unwrap();
+    assert_eq!(schema, project.run(&["config", "--schema"]).stdout);
+    project
+        .run(&["plan", "my-words.yaml"])
+        .expect(0, &["3 stages would run"]);
+    run_tiny(&project, "my-words.yaml", &[]);
+}
+
+#[test]
+fn images_in_the_same_file_are_encoded() {
+    let project = Project::new();
+    project.write_features("both.h5", "features", 300, 4, noise);
+    let images: Vec<f32> = (0..100 * 256).map(|i| noise(i, 1)).collect();
+    project.add_dataset("both.h5", "pictures", &[100, 1, 16, 16], &images);
+    project
+        .run(&["init", "both.h5", "--out", "b.yaml", "--no-schema"])
+        .expect(0, &[]);
+    assert!(!project.path("latent-align.schema.json").exists());
+    has(
+        &project,
+        "b.yaml",
+        &[
+            "# both.h5: a first experiment",
+            "architecture: {kind: convolutional, channels: [32]}",
+            "latent: {tokens: 8, width: 4}",
+        ],
+    );
+    project
+        .run(&["plan", "b.yaml"])
+        .expect(0, &["3 stages would run"]);
+}
+
+#[test]
+fn a_plane_without_data_moves_free_points() {
+    let project = Project::new();
+    let generated = [
+        "features", "generate", "moons", "--out", "moons.h5", "--count", "500",
+    ];
+    project.run(&generated).expect(0, &[]);
+    project.run(&["init", "moons.h5"]).expect(0, &[]);
+    has(
+        &project,
+        "moons.yaml",
+        &[
+            "# The file says that their density is known (moons)",
+            "architecture: {kind: points",
+        ],
+    );
+    project
+        .run(&["plan", "moons.yaml"])
+        .expect(0, &["3 stages would run"]);
+    run_tiny(
+        &project,
+        "moons.yaml",
+        &["train_autoencoder.architecture.count=32"],
+    );
+}
+
+#[test]
+fn more_dimensions_without_data_leave_the_autoencoder_to_be_filled_in() {
+    let project = Project::new();
+    project.write_features("a.h5", "features", 300, 5, |i, j| {
+        if j == 4 { 1.0 } else { noise(i, j) }
+    });
+    project.run(&["init", "a.h5"]).expect(0, &[]);
+    has(
+        &project,
+        "a.yaml",
+        &[
+            "# train_autoencoder:",
+            "whiten: full",
+            "projection: {kind: pca, width: 4}",
+        ],
+    );
+    project
+        .run(&["plan", "a.yaml"])
+        .expect(0, &["2 stages would run"]);
+    let text = std::fs::read_to_string(project.path("a.yaml")).unwrap();
+    let (above, below) = text.split_once("# train_autoencoder:").unwrap();
+    // What stands there as a comment is a section of the right shape.
+    let section = below.split("\n\n").next().unwrap().replace("\n# ", "\n");
+    let rest = below.split_once("\n\n").map_or("", |(_, rest)| rest);
+    project.write(
+        "filled.yaml",
+        format!("{above}train_autoencoder:{section}\n\n{rest}"),
+    );
+    project
+        .run(&["config", "filled.yaml"])
+        .expect(0, &["train_autoencoder:", "kind: flow_kl"]);
+}
+
+#[test]
+fn nothing_is_overwritten_without_force() {
+    let project = Project::new();
+    project.write_features("a.h5", "features", 300, 3, noise);
+    project
+        .write("a.yaml", "mine")
+        .write("latent-align.schema.json", "mine too");
+    project
+        .run(&["init", "a.h5"])
+        .expect(2, &["a.yaml: found a file", "--force"]);
+    assert_eq!(
+        std::fs::read_to_string(project.path("a.yaml")).unwrap(),
+        "mine"
+    );
+    project
+        .run(&["init", "a.h5", "--out", "b.yaml"])
+        .expect(0, &["latent-align.schema.json: kept"]);
+    let schema = || std::fs::read_to_string(project.path("latent-align.schema.json")).unwrap();
+    assert_eq!(schema(), "mine too");
+    project
+        .run(&["init", "a.h5", "--force"])
+        .expect(0, &["a.yaml: written"]);
+    assert!(schema().starts_with('{'));
+}
+
+#[test]
+fn what_cannot_be_an_experiment_is_refused_with_what_was_found() {
+    let project = Project::new();
+    project.run(&["init"]).expect(
+        2,
+        &["found no file", "latent-align init features.h5", "h5py"],
+    );
+    project
+        .run(&["init", "none.h5"])
+        .expect(2, &["no file none.h5"]);
+    project.write("a.npy", "\u{93}NUMPY");
+    project
+        .run(&["init", "a.npy"])
+        .expect(2, &["not an HDF5 file", "h5py"]);
+
+    let broken = |i: usize, j: usize| {
+        if (i, j) == (7, 2) {
+            f32::NAN
+        } else {
+            noise(i, j)
+        }
+    };
+    project.write_features("nan.h5", "features", 300, 3, broken);
+    project.run(&["init", "nan.h5"]).expect(
+        2,
+        &[
+            "/features [300, 3] f32 in nan.h5",
+            "1 NaN",
+            "row 7, column 2",
+            "non_finite: drop",
+        ],
+    );
+    project.write_features("good.h5", "features", 300, 3, noise);
+    project
+        .run(&["init", "good.h5", "--data", "nan.h5"])
+        .expect(2, &["/features [300, 3] f32 in nan.h5", "1 NaN"]);
+    project.write_dataset("labels.h5", "labels", &[300], &[1_i64; 300]);
+    project
+        .run(&["init", "labels.h5"])
+        .expect(2, &["/labels [300] i64", "expected features [N, D]"]);
+    project.add_dataset("good.h5", "x", &[300, 2], &[0.5_f32; 600]);
+    project
+        .run(&["init", "good.h5", "--dataset", "x"])
+        .expect(2, &["same values in every row"]);
+    project
+        .run(&["init", "good.h5", "--dataset", "feature"])
+        .expect(2, &["Did you mean `features`?"]);
+    project.write_dataset("last.h5", "images", &[100, 8, 8, 3], &[0.5_f32; 100 * 192]);
+    project
+        .run(&["init", "good.h5", "--data", "last.h5"])
+        .expect(2, &["channels last", "transpose(0, 3, 1, 2)"]);
+    assert_eq!(
+        project
+            .entries(".")
+            .iter()
+            .filter(|f| f.ends_with("yaml"))
+            .count(),
+        0
+    );
+}
