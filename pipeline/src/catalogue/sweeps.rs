@@ -81,11 +81,11 @@ impl TrialEntry {
             // NaN keeps to no bound.
             let least = c
                 .at_least
-                .filter(|least| !(value >= *least))
+                .filter(|least| value < *least || value.is_nan())
                 .map(|v| format!("at least {v}"));
             let most = c
                 .at_most
-                .filter(|most| !(value <= *most))
+                .filter(|most| value > *most || value.is_nan())
                 .map(|v| format!("at most {v}"));
             let bound = least.or(most)?;
             Some(format!("`{}` is {value}, expected {bound}", c.figure))
