@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test bench build install schema lint check-cuda test-remote large hdf5 python
+.PHONY: help run sweep verify plan test bench build install schema lint check-cuda check-sweep test-remote large hdf5 python
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -75,6 +75,10 @@ check-cuda: hdf5
 ## make test-remote                                                 build with remote devices and test one over loopback
 test-remote: hdf5
 	cargo test --locked --workspace --features remote --test cli remote
+
+## make check-sweep                                                 the weight sweep in full: undisturbed, killed, through Slurm
+check-sweep: hdf5
+	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli twelve_weights
 
 ## make large                                                       5 million x 64 features in under 2 GiB of memory
 large: build

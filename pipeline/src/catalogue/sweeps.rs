@@ -74,25 +74,31 @@ impl TrialEntry {
         if value.is_nan() {
             return Some(format!("`{}` is NaN", objective.figure));
         }
-        let broken = constraints.iter().filter_map(|c| {
-            let Some(value) = self.figure(&c.figure, index) else {
-                return Some(format!("it has no figure `{}`", c.figure));
-            };
-            // NaN keeps to no bound.
-            let least = c
-                .at_least
-                .filter(|least| value < *least || value.is_nan())
-                .map(|v| format!("at least {v}"));
-            let most = c
-                .at_most
-                .filter(|most| value > *most || value.is_nan())
-                .map(|v| format!("at most {v}"));
-            let bound = least.or(most)?;
-            Some(format!("`{}` is {value}, expected {bound}", c.figure))
+        let broken = constraints.iter().filter_map(|constraint| {
+            let value = self.figure(&constraint.figure, index);
+            (!constraint.is_met_by(value)).then(|| told(constraint, value))
         });
         let broken: Vec<String> = broken.collect();
         (!broken.is_empty()).then(|| broken.join("; "))
     }
+}
+
+/// What is wrong with `value`, which does not meet `constraint`.
+fn told(constraint: &Constraint, value: Option<f64>) -> String {
+    let Constraint {
+        figure,
+        at_least,
+        at_most,
+    } = constraint;
+    let Some(value) = value else {
+        return format!("it has no figure `{figure}`");
+    };
+    let bounds = [("at least", at_least), ("at most", at_most)];
+    let bounds = bounds
+        .iter()
+        .filter_map(|(word, bound)| Some(format!("{word} {}", (*bound).as_ref()?)));
+    let bounds: Vec<String> = bounds.collect();
+    format!("`{figure}` is {value}, expected {}", bounds.join(" and "))
 }
 
 /// Looks at the sweeps called `names` and at the runs of their trials.
@@ -252,8 +258,5 @@ fn best(entry: &SweepEntry, index: &Index) -> Option<(f64, String)> {
     let trials = entry.trials.iter().filter(counts);
     let values =
         trials.filter_map(|t| Some((t.figure(&objective.figure, index)?, t.trial.run.clone())));
-    match objective.direction {
-        Direction::Minimise => values.min_by(|a, b| a.0.total_cmp(&b.0)),
-        Direction::Maximise => values.max_by(|a, b| a.0.total_cmp(&b.0)),
-    }
+    values.min_by(|a, b| objective.direction.order(a.0, b.0))
 }

@@ -51,13 +51,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let (mut trials, out): (Vec<_>, Vec<_>) = (entry.trials.iter())
         .map(|t| (t, left_out(t)))
         .partition(|t| t.1.is_none());
-    trials.sort_by(|a, b| {
-        let (a, b) = (value(a.0), value(b.0));
-        match objective.direction {
-            Direction::Minimise => a.total_cmp(&b),
-            Direction::Maximise => b.total_cmp(&a),
-        }
-    });
+    trials.sort_by(|a, b| objective.direction.order(value(a.0), value(b.0)));
     let mut notes = String::new();
     for (trial, why) in &out {
         let why = why.as_deref().unwrap_or_default();

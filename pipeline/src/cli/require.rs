@@ -2,16 +2,42 @@
 
 use crate::config::{Experiment, did_you_mean, list};
 use crate::failure::Unmet;
-use crate::report::{RegionVerdict, Summary};
+use crate::report::{RegionVerdict, Summary, verdicts_of};
 use crate::store::Stage;
 use anyhow::Result;
-use clap::Args;
 use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
 use latent_align_stages::Error;
 use latent_align_stages::alignment::{RegulariserConfig, Weighting};
 
 /// What is required where none is named.
 const REGIONS: [&str; 2] = ["held-out features", "encoder latents"];
+
+/// The least verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Required {
+    /// It ranks points as the NLL does
+    Ranks,
+    /// It follows the NLL
+    Holds,
+}
+
+impl Required {
+    fn verdict(self) -> RegionVerdict {
+        match self {
+            Self::Ranks => RegionVerdict::RanksOnly,
+            Self::Holds => RegionVerdict::Holds,
+        }
+    }
+
+    /// What the command line calls it.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Ranks => "ranks",
+            Self::Holds => "holds",
+        }
+    }
+}
 
 /// What a run must show.
 #[derive(Debug, Args)]
@@ -20,7 +46,7 @@ pub struct Requirement {
     /// Pearson of at least 0.95 (the low ends of their intervals) and, in nats, a slope of 0.9 to 1.1; it
     /// ranks with a Spearman of at least 0.8
     #[arg(long, value_name = "VERDICT", value_enum)]
-    require: Option<RegionVerdict>,
+    require: Option<Required>,
     /// A region that --require is about; may be repeated [default: held-out features, encoder latents]
     #[arg(long, value_name = "REGION", requires = "require")]
     require_in: Vec<String>,
@@ -59,7 +85,7 @@ impl Requirement {
             return Ok(());
         };
         let weighting = self.weighting(experiment);
-        let mut all = RegionVerdict::all(summary.figures(Stage::EstimateNll));
+        let mut all = verdicts_of(summary.figures(Stage::EstimateNll));
         all.retain(|verdict| verdict.1 == weighting);
         let names: Vec<&str> = all.iter().map(|verdict| verdict.0).collect();
         let regions = self.regions(&names)?;
@@ -67,7 +93,10 @@ impl Requirement {
             .filter(|(region, ..)| regions.contains(region))
             .map(|(region, _, verdict)| (*region, *verdict))
             .collect();
-        if found.iter().all(|(_, verdict)| *verdict >= Some(required)) {
+        if found
+            .iter()
+            .all(|(_, verdict)| *verdict >= Some(required.verdict()))
+        {
             return Ok(());
         }
         let word = |v: Option<RegionVerdict>| v.map_or("no verdict", RegionVerdict::word);

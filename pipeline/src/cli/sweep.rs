@@ -58,7 +58,7 @@ pub enum Where {
     Slurm,
 }
 
-/// Runs the trials and prints their table, and the path where it was written.
+/// Runs the trials and prints their table, and the paths of what was written, the report last.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let file = match (&arguments.command, &arguments.file) {
         (Some(Command::Status { sweep }), _) => {
@@ -71,10 +71,10 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let loaded = sweep::load(file, &arguments.overrides.overrides()?)?;
     let swept = sweep::sweep(&loaded, launcher, store, console)?;
     console.print(&format!(
-        "# {}\n\n{}\n{}\n",
+        "# {}\n\n{}\n{}",
         loaded.name,
         swept.table,
-        swept.file.display()
+        swept.paths()
     ))?;
     verdict(&swept)
 }

@@ -90,7 +90,7 @@ fn with_interval(value: f64, low: f64, high: f64) -> String {
 
 /// The value of the figure `name` as people read it: a number, or the word that it stands for.
 pub fn shown(name: &str, value: f64) -> String {
-    match RegionVerdict::of(value) {
+    match RegionVerdict::from_figure(value) {
         Some(verdict) if is_verdict(name) => verdict.word().to_owned(),
         _ => number(value),
     }

@@ -15,4 +15,4 @@ pub use page::{FILE as REPORT, write_run, write_sweep};
 pub use plots::{Plots, Table, write_png};
 pub use summary::Summary;
 pub use table::{TERMINAL, columns, markdown, markdown_within};
-pub use verdict::{RegionVerdict, is_verdict, short_name};
+pub use verdict::{RegionVerdict, is_verdict, short_name, verdicts_of};

@@ -67,26 +67,18 @@ impl Trials {
     }
 
     fn meets(&self, value: impl Fn(&str) -> Option<f64>) -> bool {
-        self.record.constraints.iter().all(|constraint| {
-            value(&constraint.figure).is_some_and(|value| {
-                constraint.at_least.is_none_or(|least| value >= least)
-                    && constraint.at_most.is_none_or(|most| value <= most)
-            })
-        })
+        let mut constraints = self.record.constraints.iter();
+        constraints.all(|constraint| constraint.is_met_by(value(&constraint.figure)))
     }
 
     /// The best variant by the sweep's objective, and its figure, the mean over seeds; of those alone that
     /// meet the constraints. None without an objective.
     pub fn best(&self) -> Option<(&str, f64)> {
         let objective = self.record.objective.as_ref()?;
-        let sign = match objective.direction {
-            Direction::Minimise => 1.0,
-            Direction::Maximise => -1.0,
-        };
         let variants = self.variants().into_iter();
         let meeting = variants.filter(|variant| self.meets(|figure| self.mean(variant, figure)));
         let valued = meeting.filter_map(|v| Some((v, self.mean(v, &objective.figure)?)));
-        valued.min_by(|a, b| (sign * a.1).total_cmp(&(sign * b.1)))
+        valued.min_by(|a, b| objective.direction.order(a.1, b.1))
     }
 
     /// The trials of a variant.

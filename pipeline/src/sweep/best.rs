@@ -1,6 +1,6 @@
 //! Which variant is the best: by the objective, among those that meet the constraints.
 
-use super::file::{Constraint, Direction, Objective};
+use super::file::{Constraint, Objective};
 use super::table::Table;
 use crate::report::{number, short_name};
 
@@ -14,16 +14,10 @@ pub fn best(objective: &Objective, constraints: &[Constraint], table: &Table) ->
     let meets = |variant: &str| {
         constraints
             .iter()
-            .all(|c| holds(c, table.mean(variant, &c.figure)))
+            .all(|c| c.is_met_by(table.mean(variant, &c.figure)))
     };
     let (meeting, others): (Vec<_>, Vec<_>) = measured.into_iter().partition(|v| meets(v.0));
-    let worth = |value: f64| match objective.direction {
-        Direction::Minimise => -value,
-        Direction::Maximise => value,
-    };
-    let best = meeting
-        .iter()
-        .max_by(|a, b| worth(a.1).total_cmp(&worth(b.1)));
+    let best = (meeting.iter()).min_by(|a, b| objective.direction.order(a.1, b.1));
     let Some((variant, value)) = best else {
         return (!others.is_empty()).then(|| {
             format!(
@@ -41,12 +35,4 @@ pub fn best(objective: &Objective, constraints: &[Constraint], table: &Table) ->
         "best: {variant}, {figure} {}{left_out}",
         number(*value)
     ))
-}
-
-/// A missing figure holds nothing, and neither does NaN.
-fn holds(constraint: &Constraint, value: Option<f64>) -> bool {
-    value.is_some_and(|value| {
-        constraint.at_least.is_none_or(|least| value >= least)
-            && constraint.at_most.is_none_or(|most| value <= most)
-    })
 }

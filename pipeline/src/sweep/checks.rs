@@ -1,6 +1,6 @@
 //! What a sweep must show: figures of its variants against bounds.
 
-use super::file::Check;
+use super::file::{Check, is_within};
 use super::table::Table;
 use crate::report::{markdown, shown};
 
@@ -52,8 +52,7 @@ fn value(check: &Check, table: &Table) -> Option<f64> {
 
 /// NaN holds nothing.
 fn holds(check: &Check, value: f64) -> bool {
-    check.at_least.is_none_or(|least| value >= least)
-        && check.at_most.is_none_or(|most| value <= most)
+    is_within(value, check.at_least, check.at_most)
 }
 
 fn measured(check: &Check, value: Option<f64>, table: &Table) -> String {

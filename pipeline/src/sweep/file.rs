@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_yaml::Spanned;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -200,6 +201,30 @@ pub struct Check {
     /// The most it may be.
     #[serde(default)]
     pub at_most: Option<f64>,
+}
+
+impl Direction {
+    /// Orders values, the better one first. NaN is worse than any number.
+    pub fn order(self, a: f64, b: f64) -> Ordering {
+        let badness = |value: f64| match self {
+            _ if value.is_nan() => f64::INFINITY,
+            Self::Minimise => value,
+            Self::Maximise => -value,
+        };
+        badness(a).total_cmp(&badness(b))
+    }
+}
+
+impl Constraint {
+    /// Whether a figure meets it; a missing one does not, and neither does NaN.
+    pub fn is_met_by(&self, value: Option<f64>) -> bool {
+        value.is_some_and(|value| is_within(value, self.at_least, self.at_most))
+    }
+}
+
+/// Whether `value` lies within bounds, where there are any. NaN lies in none.
+pub fn is_within(value: f64, least: Option<f64>, most: Option<f64>) -> bool {
+    least.is_none_or(|least| value >= least) && most.is_none_or(|most| value <= most)
 }
 
 /// Any value that a key may have.

@@ -1,6 +1,6 @@
 //! Successive halving: which variants go on from a rung.
 
-use super::file::{Budget, Direction};
+use super::file::Budget;
 use super::trials::Trial;
 use crate::config::{Assignment, Experiment, flatten};
 use crate::store::Stage;
@@ -79,22 +79,16 @@ fn default_key(stage: Stage, tree: &Value) -> String {
 /// value goes on only with a better one beside it.
 pub fn survivors<'a>(budget: &Budget, measured: &[(&'a str, Option<f64>)]) -> Vec<&'a str> {
     let count = (budget.keep * measured.len() as f64).ceil().max(1.0) as usize;
-    let badness = |value: Option<f64>| match (value, budget.direction) {
-        (Some(value), _) if value.is_nan() => f64::INFINITY,
-        (Some(value), Direction::Minimise) => value,
-        (Some(value), Direction::Maximise) => -value,
-        (None, _) => f64::INFINITY,
-    };
+    let value = |measured: &(&str, Option<f64>)| measured.1.unwrap_or(f64::NAN);
     let mut ranked: Vec<&(&str, Option<f64>)> = measured.iter().collect();
-    ranked.sort_by(|a, b| badness(a.1).total_cmp(&badness(b.1)));
+    ranked.sort_by(|a, b| budget.direction.order(value(a), value(b)));
     let best = ranked.into_iter().take(count);
-    best.filter(|m| badness(m.1).is_finite())
-        .map(|m| m.0)
-        .collect()
+    best.filter(|m| !value(m).is_nan()).map(|m| m.0).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::file::Direction;
     use super::*;
 
     fn budget(keep: f64, direction: Direction) -> Budget {

@@ -10,6 +10,7 @@ use super::standing::Standing;
 use super::table::{self, Table};
 use super::trials::{Sweep, Trial};
 use crate::console::Console;
+use crate::report::write_sweep;
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -19,6 +20,8 @@ pub struct Swept {
     pub table: String,
     /// Where it was written.
     pub file: PathBuf,
+    /// Where the report was written.
+    pub report: Option<PathBuf>,
     /// The names of the trials that failed.
     pub failed: Vec<String>,
     /// How many trials there are.
@@ -36,6 +39,15 @@ pub struct Results<'a> {
     /// Whether the results are those of the sweep, and not of a rung.
     is_whole: bool,
     has_warned: bool,
+}
+
+impl Swept {
+    /// The paths of what was written, a line each, the report last.
+    pub fn paths(&self) -> String {
+        let report = self.report.iter().map(|r| r.display().to_string());
+        let paths = std::iter::once(self.file.display().to_string()).chain(report);
+        paths.map(|path| path + "\n").collect()
+    }
 }
 
 impl<'a> Results<'a> {
@@ -154,11 +166,17 @@ impl<'a> Results<'a> {
         }
         self.record.write(self.folder.path())?;
         table.write(self.folder.path())?;
+        // A report is not worth a sweep.
+        let report = write_sweep(self.folder.store(), &self.record.name);
+        if let Err(why) = &report {
+            tracing::warn!("no report of {}: {why:#}", self.record.name);
+        }
         let trials = self.record.trials.iter().zip(&self.standings);
         let failed = trials.filter(|t| t.1.is_failed());
         Ok(Swept {
             table: table.whole(),
             file: self.folder.path().join(table::MARKDOWN),
+            report: report.ok(),
             failed: failed.map(|t| t.0.run.clone()).collect(),
             trials: self.record.trials.len(),
             missed,

@@ -73,7 +73,7 @@ pub fn status(what: &Path, store: &Store, console: &Console) -> Result<String> {
     match load(&record.file, &Overrides::default()) {
         Ok(sweep) => {
             let swept = Results::of(&sweep, &folder, record, standings).finish()?;
-            let _ = writeln!(out, "{}", swept.file.display());
+            out.push_str(&swept.paths());
         }
         Err(e) => console.note(&format!("warning: the table is left as it was: {e}")),
     }

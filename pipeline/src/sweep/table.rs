@@ -280,7 +280,7 @@ fn progress(trials: &[&Row], count: usize) -> String {
 }
 
 fn cell(column: &str, values: &[f64]) -> String {
-    let verdicts = values.iter().map(|v| RegionVerdict::of(*v));
+    let verdicts = values.iter().map(|v| RegionVerdict::from_figure(*v));
     let verdicts: Option<Vec<RegionVerdict>> = verdicts.collect();
     match (values, verdicts) {
         ([], _) => String::new(),

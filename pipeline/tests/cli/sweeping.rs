@@ -50,9 +50,9 @@ fn variants_and_seeds_become_a_table_and_are_computed_once() {
         ],
     );
     assert!(
-        first
-            .stdout
-            .ends_with("artifacts/sweeps/remedies/table.md\n"),
+        first.stdout.ends_with(
+            "artifacts/sweeps/remedies/table.md\nartifacts/sweeps/remedies/report.html\n"
+        ),
         "{first}"
     );
     // A flow for each seed, shared by the variants.

@@ -4,7 +4,7 @@ use super::measure::{ANALYTIC, Measured, ODE};
 use super::regions::{FEATURES, LATENTS};
 use crate::alignment::Weighting;
 use crate::context::{Summary, Table};
-use crate::likelihood::{Interval, mean, standard_error};
+use crate::likelihood::{Interval, Verdict, mean, standard_error};
 
 /// One row a point.
 pub fn points_table(measured: &[Measured]) -> Table {
@@ -97,7 +97,7 @@ pub fn agreement_table(measured: &[Measured]) -> Table {
             }
             let verdict = compared.verdict.figure();
             row(
-                VERDICT,
+                Verdict::FIGURE,
                 Interval {
                     value: verdict,
                     low: f64::NAN,
@@ -121,7 +121,6 @@ pub fn agreement_table(measured: &[Measured]) -> Table {
 }
 
 /// A verdict among the figures.
-const VERDICT: &str = "verdict (2 holds, 1 ranks only, 0 fails)";
 /// The agreement of gradients among the figures.
 const COSINE: &str = "gradient cosine";
 
@@ -180,7 +179,10 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
             if let Some(cosine) = found.cosine {
                 with_interval(&mut add, &format!("{weighting}, {COSINE}"), cosine);
             }
-            add(&format!("{weighting}, {VERDICT}"), found.verdict.figure());
+            add(
+                &format!("{weighting}, {}", Verdict::FIGURE),
+                found.verdict.figure(),
+            );
         }
         let against_analytic = m.compared.iter().filter(|c| c.reference == ANALYTIC);
         for found in against_analytic {

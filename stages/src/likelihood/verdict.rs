@@ -37,13 +37,22 @@ impl Verdict {
         }
     }
 
-    /// As a figure: 2 holds, 1 ranks only, 0 fails.
+    /// What the names of figures that are verdicts end in, after the region and the weighting.
+    pub const FIGURE: &str = "verdict (2 holds, 1 ranks only, 0 fails)";
+
+    /// As a figure.
     pub fn figure(self) -> f64 {
         f64::from(self as u8)
     }
 
-    /// In words.
-    pub fn words(self) -> &'static str {
+    /// The verdict that a figure's value stands for, if it is one.
+    pub fn from_figure(value: f64) -> Option<Self> {
+        let all = [Self::Fails, Self::RanksOnly, Self::Holds];
+        all.into_iter().find(|verdict| verdict.figure() == value)
+    }
+
+    /// What tables call it.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Fails => "fails",
             Self::RanksOnly => "ranks only",

@@ -2,7 +2,7 @@
 
 use super::found::Found;
 use super::html::{Cell, Grade, Html, Table, chip, paragraph};
-use crate::report::{RegionVerdict, number, with_spread};
+use crate::report::{RegionVerdict, number, verdicts_of, with_spread};
 use crate::store::Stage;
 
 /// What the verdicts mean, for those who do not know.
@@ -14,7 +14,7 @@ const MEANING: &str = "Does a smaller alignment loss mean a greater likelihood? 
 pub fn grade(verdict: Option<RegionVerdict>) -> Grade {
     match verdict {
         Some(RegionVerdict::Holds) => Grade::Good,
-        Some(RegionVerdict::Ranks) => Grade::Fair,
+        Some(RegionVerdict::RanksOnly) => Grade::Fair,
         Some(RegionVerdict::Fails) => Grade::Bad,
         None => Grade::Plain,
     }
@@ -23,7 +23,7 @@ pub fn grade(verdict: Option<RegionVerdict>) -> Grade {
 /// The verdicts as a table; nothing without any.
 pub fn verdicts(found: &Found) -> Html {
     let figures = found.figures(Stage::EstimateNll);
-    let all = RegionVerdict::all(figures);
+    let all = verdicts_of(figures);
     if all.is_empty() {
         return Html::default();
     }
@@ -133,7 +133,7 @@ const USUAL: [&str; 2] = ["held-out features", "encoder latents"];
 /// The verdict under the weighting that the latents were trained with: the worse of the usual regions
 /// (of all, without these) as a word, how good it is, and what all regions say.
 pub fn overall(found: &Found) -> Option<(String, Grade, String)> {
-    let mut all = RegionVerdict::all(found.figures(Stage::EstimateNll));
+    let mut all = verdicts_of(found.figures(Stage::EstimateNll));
     let weighting = found.weighting();
     let name = weighting.map_or("likelihood", |w| w.name());
     all.retain(|verdict| verdict.1 == name);
@@ -142,7 +142,7 @@ pub fn overall(found: &Found) -> Option<(String, Grade, String)> {
     let word = |v: Option<RegionVerdict>| v.map_or("no verdict", RegionVerdict::word);
     let kinds = [
         RegionVerdict::Holds,
-        RegionVerdict::Ranks,
+        RegionVerdict::RanksOnly,
         RegionVerdict::Fails,
     ];
     let kinds = kinds.into_iter().map(Some).chain([None]);

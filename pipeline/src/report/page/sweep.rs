@@ -245,7 +245,7 @@ fn summarised(column: &str, values: &[f64]) -> Cell {
         [] => Cell::none(),
         [one] => Cell::shown(*one, &shown(column, *one)),
         many if is_verdict(column) => {
-            let words = many.iter().filter_map(|v| RegionVerdict::of(*v));
+            let words = many.iter().filter_map(|v| RegionVerdict::from_figure(*v));
             let mut words: Vec<&str> = words.map(RegionVerdict::word).collect();
             words.dedup();
             Cell::ranked(mean, text(words.join(", ")))

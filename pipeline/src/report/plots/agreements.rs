@@ -59,7 +59,7 @@ impl Agreements {
 
     /// The verdict, if there is one.
     pub fn verdict(&self, region: &str, surrogate: &str) -> Option<RegionVerdict> {
-        RegionVerdict::of(self.find(region, surrogate, is_verdict)?.value)
+        RegionVerdict::from_figure(self.find(region, surrogate, is_verdict)?.value)
     }
 
     fn find(&self, region: &str, surrogate: &str, figure: impl Fn(&str) -> bool) -> Option<&Row> {

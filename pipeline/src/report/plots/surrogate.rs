@@ -107,7 +107,7 @@ fn draw_panel(
     if let Some(verdict) = agreements.verdict(region, weighting.surrogate()) {
         let colour = match verdict {
             RegionVerdict::Fails => BAD,
-            RegionVerdict::Ranks => FAIR,
+            RegionVerdict::RanksOnly => FAIR,
             RegionVerdict::Holds => GOOD,
         };
         let font = Font {
