@@ -1,7 +1,7 @@
 //! Tables of anything: chosen, filtered, sorted, and written as text or for other programs.
 //!
 //! A [`Source`] has every column there is; a [`Query`] takes what was asked for out of it as a
-//! [`Frame`], through polars; an [`Output`] writes that.
+//! [`Frame`](frame::Frame), through polars; an [`Output`](output::Output) writes that.
 
 mod arguments;
 mod filter;

@@ -310,6 +310,17 @@ fn the_best_trial_is_first_and_what_is_left_out_is_told() {
     let sweeps = json(&project, &["ls", "sweeps", "--columns", "*"]);
     assert_eq!(names(&sweeps, "best run"), ["digits-b"]);
     assert_eq!(sweeps[0]["unfinished"], 1);
+    let file = "artifacts/sweeps/weights/sweep.json";
+    let text = std::fs::read_to_string(project.path(file)).unwrap();
+    let bound = format!(
+        "\"constraints\": [{{\"figure\": \"train-autoencoder: {MSE}\", \"at_least\": 0.2}}]"
+    );
+    project.write(file, text.replace("\"constraints\": []", &bound));
+    let bounded = project.run(&["best", "weights"]);
+    bounded.expect(
+        0,
+        &["left out: digits-b", "is 0.125, expected at least 0.2"],
+    );
     project
         .run(&["best", "weight"])
         .expect(2, &["did you mean `weights`?"]);
