@@ -58,7 +58,8 @@ impl<'a> Folders<'a> {
         &self.members[0].folder
     }
 
-    /// Tells others that this process works on the run that was asked for; none if that is finished and
+    /// Tells others that this process works on the run that was asked for, and with what configuration;
+    /// none if that is finished and
     /// leads to the same artifacts already.
     pub fn attend(&self) -> Result<Option<Attendance>> {
         let asked = &self.members[0];
@@ -67,6 +68,7 @@ impl<'a> Folders<'a> {
         if found.is_some_and(|f| f.state == RunState::Finished && f.identity == record.identity) {
             return Ok(None);
         }
+        asked.write_config()?;
         Ok(Some(Attendance::start(&asked.folder, record)?))
     }
 
@@ -131,11 +133,16 @@ impl Member {
         let stages = self.nodes.iter().map(|n| manifests[*n].clone()).collect();
         let plots = Plots::draw(&self.folder);
         let summary = Summary::new(&self.loaded, &self.folder, stages).with_plots(plots);
-        let config = serde_yaml::to_string(&self.loaded.experiment);
-        let config = config.context("the configuration cannot be written")?;
-        self.folder.write("config.yaml", &config)?;
+        self.write_config()?;
         self.folder.write(SUMMARY, &summary.markdown())?;
         Ok(summary)
+    }
+
+    /// Writes the resolved configuration.
+    fn write_config(&self) -> Result<()> {
+        let config = serde_yaml::to_string(&self.loaded.experiment);
+        let config = config.context("the configuration cannot be written")?;
+        Ok(self.folder.write("config.yaml", &config)?)
     }
 }
 

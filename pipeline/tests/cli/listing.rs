@@ -443,8 +443,19 @@ fn many_processes_may_list_at_once() {
 }
 
 #[test]
-fn damage_is_a_flagged_row_and_every_command_works() {
+fn one_truncated_manifest_of_a_thousand_is_one_flagged_row_and_every_command_works() {
     let project = project();
+    let flow = "{stage: pretrain-flow, fingerprint: aa00000000000001, contents: ff}";
+    for number in 3..1000 {
+        let fingerprint = format!("cc{number:014x}");
+        let error = format!("{MSE}: {}", 1.0 + f64::from(number));
+        artifact(&project, "train-autoencoder", &fingerprint, 9, &error, flow);
+        let stages = [
+            ("pretrain-flow", "aa00000000000001"),
+            ("train-autoencoder", fingerprint.as_str()),
+        ];
+        run(&project, &format!("run-{number}"), "finished", &stages, 0.5);
+    }
     sweep(
         &project,
         &format!("{{\"figure\": \"train-autoencoder: {MSE}\"}}"),
@@ -463,6 +474,7 @@ fn damage_is_a_flagged_row_and_every_command_works() {
             .filter(|p| p.contains("DAMAGED"))
             .count()
     };
+    assert_eq!(json(&project, &["ls"]).len(), 1000);
     assert_eq!(flagged(&["ls"]), 1);
     assert_eq!(flagged(&["ls", "artifacts"]), 1);
     project

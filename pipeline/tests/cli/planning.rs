@@ -1,6 +1,6 @@
 //! Plans: what would run, and why.
 
-use crate::project::Project;
+use crate::project::{Project, output};
 
 const CONFIG: &str = "name: ring\npretrain_flow:\n  features: {file: a.h5}\n\
                       train_autoencoder:\n  data: {file: b.h5}\n  latent: {width: 2}\nestimate_nll: {}\n";
@@ -267,10 +267,7 @@ fn the_store_is_chosen_by_the_environment_too() {
     let project = project();
     let flow = commit_flow(&project);
     std::fs::rename(project.path("artifacts"), project.path("elsewhere")).unwrap();
-    let output = project
-        .command(&["inspect"])
-        .env("LATENT_ALIGN_ARTIFACTS", "elsewhere")
-        .output()
-        .unwrap();
+    let mut command = project.command(&["inspect"]);
+    let output = output(command.env("LATENT_ALIGN_ARTIFACTS", "elsewhere")).unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains(&flow));
 }

@@ -103,12 +103,8 @@ impl Project {
     }
 
     pub fn spawn(&self, arguments: &[&str]) -> Child {
-        let _no_open_files = FORK.lock().unwrap();
-        self.command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        let mut command = self.command(arguments);
+        start(command.stdout(Stdio::piped()).stderr(Stdio::piped())).unwrap()
     }
 
     /// Names in a stage's folder: artifacts, and what is temporary.
@@ -168,11 +164,13 @@ pub fn output(command: &mut Command) -> std::io::Result<Output> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let child = {
-        let _no_open_files = FORK.lock().unwrap();
-        command.spawn()?
-    };
-    child.wait_with_output()
+    start(command)?.wait_with_output()
+}
+
+/// Starts a program while no file is open that it would inherit.
+pub fn start(command: &mut Command) -> std::io::Result<Child> {
+    let _no_open_files = FORK.lock().unwrap();
+    command.spawn()
 }
 
 /// Waits for `found` to be true.
@@ -188,8 +186,8 @@ pub fn wait_until(what: &str, mut found: impl FnMut() -> bool) {
 /// Sends the signal `name` to `child`.
 pub fn signal(child: &Child, name: &str) {
     let command = format!("kill -{name} {}", child.id());
-    let status = Command::new("sh").arg("-c").arg(command).status();
-    assert!(status.unwrap().success());
+    let mut sent = start(Command::new("sh").arg("-c").arg(command)).unwrap();
+    assert!(sent.wait().unwrap().success());
 }
 
 /// The first folder under `folder` whose name starts with `prefix`.

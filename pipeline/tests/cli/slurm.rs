@@ -1,6 +1,6 @@
 //! `sweep --launcher slurm`, on a real Slurm of one node.
 
-use crate::project::{Project, wait_until};
+use crate::project::{Project, output, start, wait_until};
 use crate::tiny::project;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -52,15 +52,15 @@ impl Node {
     fn script(&self, verb: &str) -> std::process::Output {
         let errors = self.dir.path().join("script.log");
         let file = std::fs::File::create(&errors).unwrap();
-        let status = Command::new(script())
+        let mut command = Command::new(script());
+        command
             .arg(verb)
             .arg(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(file)
-            .status();
+            .stderr(file);
         std::process::Output {
-            status: status.unwrap(),
+            status: start(&mut command).unwrap().wait().unwrap(),
             stdout: Vec::new(),
             stderr: std::fs::read(&errors).unwrap_or_default(),
         }
@@ -68,10 +68,8 @@ impl Node {
 
     pub fn run(&self, project: &Project, arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = project.command(arguments);
-        let output = command
-            .env("SLURM_CONF", self.dir.path().join("slurm.conf"))
-            .output()
-            .unwrap();
+        command.env("SLURM_CONF", self.dir.path().join("slurm.conf"));
+        let output = output(&mut command).unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(said).unwrap())
     }
@@ -166,7 +164,7 @@ fn a_job_array_gives_the_table_that_local_trials_give() {
 fn without_slurm_the_error_says_so() {
     let project = with_sweep(SWEEP);
     let mut command = project.command(&["sweep", "weights.yaml", "--launcher", "slurm"]);
-    let output = command.env("PATH", "/nonexistent").output().unwrap();
+    let output = output(command.env("PATH", "/nonexistent")).unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(

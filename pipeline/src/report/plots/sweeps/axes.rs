@@ -14,6 +14,8 @@ use serde_json::Value;
 const SIZE: (f64, f64) = (400.0, 230.0);
 /// Values of an axis whose largest is this many times the smallest are drawn on a logarithmic one.
 const WIDE: f64 = 20.0;
+/// How far left of the others 0 stands on a logarithmic axis, as a share of their width.
+const ASIDE: f64 = 0.12;
 /// Categories of an axis that can be told apart.
 const CATEGORIES: usize = 24;
 /// Characters of a category's name.
@@ -93,6 +95,9 @@ fn panel(
             })
             .collect(),
     };
+    let zero = numbers.as_ref().and_then(|numbers| zero_of(numbers));
+    let moved = |at: f64| zero.filter(|_| at == 0.0).unwrap_or(at);
+    let places: Vec<f64> = places.into_iter().map(moved).collect();
     if categories.len() > CATEGORIES || places.iter().all(|at| *at == places[0]) {
         return None; // too many to tell apart, or nothing that varies
     }
@@ -147,6 +152,15 @@ fn panel(
     panel.frame(&mut svg, name, TOP - 10.0);
     if numbers.is_some() {
         panel.x_axis(&mut svg, name);
+        if let Some(zero) = zero {
+            let bottom = area.y + area.height;
+            svg.text(
+                panel.x.place(zero),
+                bottom + 17.0,
+                "0",
+                Font::muted(Anchor::Middle),
+            );
+        }
     } else {
         for (i, category) in categories.iter().enumerate() {
             let at = panel.x.place(i as f64);
@@ -162,6 +176,17 @@ fn panel(
     let label = label.split_once(": ").map_or(label, |l| l.1);
     panel.y_axis(&mut svg, short_name(label));
     Some(svg)
+}
+
+/// Where a logarithmic axis of `values` has its 0: left of the least other one, at a place of its own. None
+/// where there is no 0, or the axis is linear.
+fn zero_of(values: &[f64]) -> Option<f64> {
+    let others = values.iter().copied().filter(|v| *v != 0.0);
+    let least = others.clone().fold(f64::INFINITY, f64::min);
+    let most = others.fold(0.0, f64::max);
+    let is_wide = least > 0.0 && most > WIDE * least;
+    let has_zero = values.contains(&0.0);
+    (is_wide && has_zero).then(|| least * (least / most).powf(ASIDE))
 }
 
 /// The mean of the figure at each place: joined where places are numbers, else a dash each.
@@ -188,4 +213,18 @@ fn means(svg: &mut Svg, panel: &Panel, placed: &[Placed], joined: bool) {
         &line,
         &format!(r#"fill="none" stroke="{ORANGE}" stroke-width="1.8""#),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_has_a_place_on_a_logarithmic_axis_and_none_is_needed_on_a_linear_one() {
+        let zero = zero_of(&[0.0, 1e-6, 1e-2]).unwrap();
+        assert!(zero > 1e-7 && zero < 1e-6, "{zero}");
+        assert_eq!(zero_of(&[1e-6, 1e-2]), None);
+        assert_eq!(zero_of(&[0.0, 1.0, 2.0]), None);
+        assert_eq!(zero_of(&[-1.0, 0.0, 100.0]), None);
+    }
 }
