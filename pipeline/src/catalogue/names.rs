@@ -4,6 +4,7 @@ use super::Catalogue;
 use crate::config::did_you_mean;
 use crate::query::matches;
 use latent_align_stages::{Error, Result};
+use std::path::Path;
 
 impl Catalogue {
     /// The runs that `wanted` name: each a run's name, its folder, or a pattern with `*`. In that order,
@@ -17,6 +18,9 @@ impl Catalogue {
         for wanted in wanted {
             let path = wanted.trim_end_matches('/');
             let name = path.rsplit('/').next().unwrap_or(path);
+            if name != path {
+                self.holds(Path::new(path))?;
+            }
             let found: Vec<&String> = all.iter().filter(|run| matches(name, run)).collect();
             if found.is_empty() {
                 let near = did_you_mean(name, &all);
@@ -33,6 +37,20 @@ impl Catalogue {
             }
         }
         Ok(named)
+    }
+
+    /// That `folder` is one of a run of this store.
+    fn holds(&self, folder: &Path) -> Result<()> {
+        let home = folder.parent().and_then(|p| p.canonicalize().ok());
+        let runs = self.store.root().join("runs");
+        if home.is_some() && home == runs.canonicalize().ok() {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "{}: no run of this store, whose runs are in {}; name another store with --artifacts",
+            folder.display(),
+            runs.display()
+        )))
     }
 
     /// The one run that `wanted` names.

@@ -366,6 +366,13 @@ fn a_run_is_shown_with_what_was_set_and_what_it_was_made_from() {
         ],
     );
     assert_eq!(json(&project, &["show", "digits-a"])[0]["seed"], 3);
+    // A folder is that of a run of this store, or of none.
+    project
+        .run(&["show", "artifacts/runs/digits-a/"])
+        .expect(0, &["digits-a"]);
+    project
+        .run(&["show", "elsewhere/runs/digits-a"])
+        .expect(2, &["no run of this store", "--artifacts"]);
 }
 
 /// What each command says of a store.
