@@ -3,6 +3,7 @@
 use super::OverrideArguments;
 use crate::console::Console;
 use crate::failure::Unmet;
+use crate::query::{OutputArguments, Query};
 use crate::store::Store;
 use crate::sweep::{self, Launcher, Local, Swept, cores};
 use anyhow::{Result, bail};
@@ -45,6 +46,10 @@ enum Command {
         /// The sweep's YAML file, or its name
         #[arg(value_name = "FILE|NAME")]
         sweep: PathBuf,
+        #[command(flatten)]
+        query: Box<Query>,
+        #[command(flatten)]
+        output: OutputArguments,
     },
 }
 
@@ -61,8 +66,18 @@ pub enum Where {
 /// Runs the trials and prints their table, and the paths of what was written, the report last.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let file = match (&arguments.command, &arguments.file) {
-        (Some(Command::Status { sweep }), _) => {
-            return console.print(&sweep::status(sweep, store, console)?);
+        (
+            Some(Command::Status {
+                sweep,
+                query,
+                output,
+            }),
+            _,
+        ) => {
+            let output = output.open()?;
+            let status = sweep::status(sweep, store, console)?;
+            let mut frame = query.run(&status.trials)?;
+            return output.write_with(&mut frame, &status.notes, console);
         }
         (None, Some(file)) => file,
         (None, None) => bail!("clap requires a file"),

@@ -170,6 +170,8 @@ fn launch(
                 todo.len()
             ));
             batch.prepare(&folder)?;
+            let runs = todo.iter().map(|i| batch.records[*i].run.clone());
+            results.starting(&runs.collect::<Vec<_>>())?;
             local.run(batch, &folder, console, &mut |trial, standing| {
                 results.ended(&batch.records[trial].run, standing, console)
             })
@@ -205,6 +207,7 @@ fn launch(
                     todo.len(),
                     array.job
                 ));
+                results.starting(&array.runs)?;
                 submitted = Some(array);
             }
             if let (true, Some(array)) = (wait, submitted) {

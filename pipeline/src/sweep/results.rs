@@ -87,6 +87,19 @@ impl<'a> Results<'a> {
         &self.folder
     }
 
+    /// Takes note that these trials run now: what failed before is tried again.
+    pub fn starting(&mut self, runs: &[String]) -> Result<()> {
+        for (trial, standing) in self.record.trials.iter().zip(&mut self.standings) {
+            if runs.contains(&trial.run) {
+                *standing = Standing::waiting();
+            }
+        }
+        if self.is_whole {
+            self.write()?;
+        }
+        Ok(())
+    }
+
     /// Takes note of how the trial that runs as `run` stands.
     pub fn ended(&mut self, run: &str, standing: Standing, console: &Console) -> Result<()> {
         let found = self.record.trials.iter().position(|t| t.run == run);

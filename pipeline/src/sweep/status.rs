@@ -9,20 +9,26 @@ use super::standing::{Standing, TrialState};
 use super::{SweepFile, load};
 use crate::config::{self, Overrides, is_name};
 use crate::console::Console;
-use crate::report::{columns, duration, number, short_name};
+use crate::query::{Field, Kind, Source, Values};
 use crate::store::{RunState, Store};
 use anyhow::Result;
 use latent_align_stages::Error;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
-/// A row a trial of the sweep `what`, its file or its name, and how many stand how. The table of the
-/// sweep is brought up to date.
+/// How a sweep stands.
+pub struct Status {
+    /// A row a trial.
+    pub trials: Source<'static>,
+    /// How many stand how, and the paths of what was written.
+    pub notes: String,
+}
+
+/// How the sweep `what`, its file or its name, stands. Its table and report are brought up to date.
 ///
 /// # Errors
 /// There is no such sweep.
-pub fn status(what: &Path, store: &Store, console: &Console) -> Result<String> {
+pub fn status(what: &Path, store: &Store, console: &Console) -> Result<Status> {
     let name = match what.is_file() {
         true => config::read::<SweepFile>(what)?.name,
         false => what.to_string_lossy().into_owned(),
@@ -38,46 +44,83 @@ pub fn status(what: &Path, store: &Store, console: &Console) -> Result<String> {
     }
     let record = SweepRecord::read(folder.path())?;
     let queue = queue(&folder, console);
-    let standings: Vec<Standing> = record
-        .trials
-        .iter()
-        .map(|trial| Standing::of(trial, store))
+    let all: Vec<Stands> = (record.trials.iter())
+        .map(|trial| Stands {
+            standing: Standing::of(trial, store),
+            queued: queue.get(&trial.run).cloned(),
+        })
         .collect();
-    let figure = record.objective.as_ref().map(|o| o.figure.as_str());
-    let mut header = vec!["trial", "state", "", "time"];
-    header.extend(figure.map(short_name));
-    let mut rows = vec![header.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>()];
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for (trial, standing) in record.trials.iter().zip(&standings) {
-        let queued = queue.get(&trial.run);
-        let state = word(standing, queued);
-        *counts.entry(state).or_default() += 1;
-        let about = match (&standing.progress, &standing.failure, queued) {
-            (Some(progress), ..) => doing(progress),
-            (None, Some(why), _) => why.lines().next().unwrap_or_default().to_owned(),
-            (None, None, Some(queued)) if !standing.has_ended() => format!("Slurm: {queued}"),
-            _ => String::new(),
-        };
-        let mut row = vec![
-            trial.run.clone(),
-            state.to_owned(),
-            about,
-            standing.seconds.map_or(String::new(), duration),
-        ];
-        row.extend(figure.map(|f| standing.figure(f).map_or(String::new(), number)));
-        rows.push(row);
+    for trial in &all {
+        *counts.entry(trial.word()).or_default() += 1;
     }
     let counts: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
-    let mut out = columns(&rows);
-    let _ = writeln!(out, "\n{} trials: {}", standings.len(), counts.join(", "));
+    let mut notes = format!("\n{} trials: {}\n", all.len(), counts.join(", "));
+    let trials = table(&record, &all);
     match load(&record.file, &Overrides::default()) {
         Ok(sweep) => {
+            let standings = all.into_iter().map(|t| t.standing).collect();
             let swept = Results::of(&sweep, &folder, record, standings).finish()?;
-            out.push_str(&swept.paths());
+            notes.push_str(&swept.paths());
         }
         Err(e) => console.note(&format!("warning: the table is left as it was: {e}")),
     }
-    Ok(out)
+    Ok(Status { trials, notes })
+}
+
+/// The table of the trials.
+fn table(record: &SweepRecord, all: &[Stands]) -> Source<'static> {
+    let trials = || record.trials.iter();
+    let seeds = trials().map(|t| i64::try_from(t.seed).ok()).collect();
+    let seconds = all.iter().map(|t| t.standing.seconds).collect();
+    let mut fields = vec![
+        Field::text("trial", trials().map(|t| t.run.clone())),
+        Field::text("variant", trials().map(|t| t.variant.clone())),
+        Field::new("seed", Values::Int(seeds)),
+        Field::text("state", all.iter().map(Stands::word)),
+        Field::text("doing", all.iter().map(Stands::doing)),
+        Field::new("seconds", Values::Float(seconds)).of(Kind::Seconds),
+    ];
+    let mut shown = vec!["trial", "state", "doing", "seconds"];
+    if let Some(objective) = &record.objective {
+        let figures = all.iter().map(|t| t.standing.figure(&objective.figure));
+        let figures = Values::Float(figures.collect());
+        fields.push(Field::new(&objective.figure, figures).of(Kind::Figure));
+        shown.push(&objective.figure);
+    }
+    Source::new(all.len(), fields).showing(&shown)
+}
+
+/// How a trial stands, and what Slurm says of it.
+struct Stands {
+    standing: Standing,
+    queued: Option<String>,
+}
+
+impl Stands {
+    /// The state of the trial, that of its task in Slurm where it has not started, or not again.
+    fn word(&self) -> &'static str {
+        let state = self.standing.state;
+        let settled = [RunState::Running, RunState::Finished].map(TrialState::Run);
+        match self.queued {
+            Some(_) if !settled.contains(&state) => "queued",
+            _ => state.word(),
+        }
+    }
+
+    /// What it does, waits for, or failed of.
+    fn doing(&self) -> String {
+        match (
+            &self.standing.progress,
+            &self.queued,
+            &self.standing.failure,
+        ) {
+            (Some(progress), ..) => doing(progress),
+            (None, Some(queued), _) if !self.standing.is_finished() => format!("Slurm: {queued}"),
+            (None, _, Some(why)) => why.replace('\n', " "),
+            _ => String::new(),
+        }
+    }
 }
 
 /// What Slurm has of the sweep. That it cannot be asked is told, and no more: trials may have run
@@ -90,15 +133,5 @@ fn queue(folder: &SweepFolder, console: &Console) -> BTreeMap<String, String> {
             console.note(&format!("warning: {e}"));
             BTreeMap::new()
         }
-    }
-}
-
-/// The state of a trial, that of its task in Slurm where it has not started.
-fn word(standing: &Standing, queued: Option<&String>) -> &'static str {
-    let state = standing.state;
-    let has_started = state == TrialState::Run(RunState::Running);
-    match queued {
-        Some(_) if !standing.has_ended() && !has_started => "queued",
-        _ => state.word(),
     }
 }

@@ -158,6 +158,26 @@ fn a_job_array_gives_the_table_that_local_trials_give() {
         "{seen}"
     );
     assert!(table(&project).contains("failed"));
+
+    // Submitted again, what failed is waiting, not failed; programs read the same.
+    let (code, said) = node.run(&project, &["sweep", "weights.yaml", "--launcher", "slurm"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("3 submitted as job array"), "{said}");
+    let json = [
+        "sweep",
+        "status",
+        "weights",
+        "--format",
+        "json",
+        "--filter",
+        "variant~wide*",
+    ];
+    wait_until("end of the array", || {
+        let (code, said) = node.run(&project, &json);
+        assert_eq!(code, Some(0), "{said}");
+        said.matches("\"state\": \"failed\"").count() == 3
+            || said.matches("\"state\":\"failed\"").count() == 3
+    });
 }
 
 #[test]
