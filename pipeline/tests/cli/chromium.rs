@@ -1,6 +1,7 @@
 //! Chromium without a window, driven over two pipes: the DevTools protocol as JSON messages that end in
 //! a zero byte.
 
+use crate::project::skipped;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -40,7 +41,7 @@ impl Browser {
         let Some(name) = names.iter().find(finds) else {
             let required = std::env::var(REQUIRED).is_ok_and(|v| v == "1");
             assert!(!required, "{REQUIRED}=1, and no Chromium is installed");
-            eprintln!("SKIPPED: no Chromium is installed (Debian: apt-get install chromium)");
+            skipped("no Chromium is installed (Debian: apt-get install chromium)");
             return None;
         };
         let profile = format!("--user-data-dir={}", folder.join("chromium").display());

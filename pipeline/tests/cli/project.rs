@@ -1,5 +1,6 @@
 //! A folder with configurations and inputs, and the binary run in it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -171,6 +172,11 @@ pub fn output(command: &mut Command) -> std::io::Result<Output> {
 pub fn start(command: &mut Command) -> std::io::Result<Child> {
     let _no_open_files = FORK.lock().unwrap();
     command.spawn()
+}
+
+/// Says why a test is skipped, on stderr itself: what a passing test prints is not shown.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
 /// Waits for `found` to be true.

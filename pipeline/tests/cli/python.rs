@@ -1,7 +1,7 @@
 //! What we write, read by Python: h5py opens our HDF5, TensorBoard our event files, safetensors our
 //! weights, and the README's lines reproduce a velocity.
 
-use crate::project::{Project, output};
+use crate::project::{Project, output, skipped};
 use crate::tiny;
 use polars::prelude::{ParquetReader, SerReader as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub fn python(modules: &str) -> Option<PathBuf> {
         std::env::var_os("LATENT_ALIGN_REQUIRE_PYTHON").is_none(),
         "{reason}"
     );
-    eprintln!("skipped: {reason}");
+    skipped(&reason);
     None
 }
 

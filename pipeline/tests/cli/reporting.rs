@@ -1,6 +1,6 @@
 //! `report`: written at the end of a run and whenever it is asked for, from whatever is there.
 
-use crate::project::Project;
+use crate::project::{Project, skipped};
 use crate::tiny::{CONFIG, project};
 use std::path::PathBuf;
 
@@ -189,7 +189,7 @@ fn figures_are_png_files_where_asked_for() {
     let project = ran();
     let written = project.run(&["report", "tiny", "--png"]);
     if written.stderr.contains("this machine has no fonts") {
-        eprintln!("SKIPPED: no fonts are installed");
+        skipped("no fonts are installed");
         return;
     }
     written.expect(0, &["runs/tiny/surrogate.png", "runs/tiny/marginals.png"]);

@@ -1,6 +1,6 @@
 //! Completions and man pages, in the shells and with the `man` of this machine, and their installation.
 
-use crate::project::{Project, output};
+use crate::project::{Project, output, skipped};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,7 +12,7 @@ fn execute(project: &Project, shell: &str, script: &str) -> Option<String> {
     }
     let output = output(command.arg("-c").arg(script).current_dir(project.path(".")));
     let Ok(output) = output else {
-        eprintln!("skipped: there is no {shell} here");
+        skipped(&format!("there is no {shell} here"));
         return None;
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -96,7 +96,7 @@ fn the_manual_has_a_page_a_subcommand_and_renders() {
     project.write("whole.1", &whole.stdout);
     let render = "MANWIDTH=100 LC_ALL=C man -l";
     if output(Command::new("man").arg("--version")).is_err() {
-        eprintln!("skipped: there is no man here");
+        skipped("there is no man here");
         return;
     }
     for page in &pages {

@@ -1,6 +1,6 @@
 //! `sweep --launcher slurm`, on a real Slurm of one node.
 
-use crate::project::{Project, output, start, wait_until};
+use crate::project::{Project, output, skipped, start, wait_until};
 use crate::tiny::project;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -31,9 +31,7 @@ impl Node {
                 !required,
                 "Slurm is not installed: apt-get install slurmctld slurmd slurm-client munge"
             );
-            eprintln!(
-                "SKIPPED: Slurm is not installed (Debian: slurmctld slurmd slurm-client munge)"
-            );
+            skipped("Slurm is not installed (Debian: slurmctld slurmd slurm-client munge)");
             return None;
         }
         let node = Self {
