@@ -68,7 +68,7 @@ pub fn leftovers(store: &Store) -> Vec<Leftover> {
                         alive,
                     });
                 }
-                None if name.starts_with(".probe-") => found.extend(temporary(path)),
+                None if name.starts_with(".probe") => found.extend(temporary(path)),
                 None => {}
             }
         }

@@ -83,8 +83,8 @@ pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Vec<Candidate> {
     found
 }
 
-/// Removes `candidates`, unless something refers to them or
-/// works on them by now. Returns how many bytes that freed, and what stayed although it should go.
+/// Removes `candidates`, unless something refers to them or works on them by now. Returns how many bytes that
+/// freed, and what stayed although it should go.
 ///
 /// # Errors
 /// The disk refuses.

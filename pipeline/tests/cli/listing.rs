@@ -612,6 +612,25 @@ fn what_nothing_refers_to_goes_only_when_asked_and_damage_only_when_named() {
 }
 
 #[test]
+fn temporary_files_of_dead_processes_are_found_by_their_age() {
+    let project = project();
+    let left = "artifacts/pretrain-flow/.probe.tmp-1-2-3";
+    project.write(left, "");
+    let young = project.run(&["gc"]);
+    assert!(!young.stdout.contains(".probe"), "{young}");
+    let file = std::fs::File::options()
+        .write(true)
+        .open(project.path(left))
+        .unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(7200))
+        .unwrap();
+    project
+        .run(&["gc", "--delete"])
+        .expect(0, &[".probe.tmp-1-2-3", "a temporary file"]);
+    assert!(!project.path(left).exists());
+}
+
+#[test]
 fn what_a_process_works_on_stays() {
     let project = project();
     artifact(&project, "pretrain-flow", "dd00000000000001", 7, "", "");
