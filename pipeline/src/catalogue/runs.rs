@@ -3,6 +3,7 @@
 use super::Catalogue;
 use super::artifacts::problem;
 use crate::query::{Field, Kind, Source, Values};
+use crate::report::{ERROR, FEATURES_NLL, NLL};
 use crate::store::{
     Card, Index, RunFolder, RunRecord, RunState, Settings, Stage, Store, Symbol, in_parallel,
 };
@@ -16,11 +17,7 @@ const DAMAGED: &str = "damaged";
 /// What a run is called that has no record: an older version ran it.
 const UNRECORDED: &str = "unrecorded";
 /// The figures shown where none are asked for, if any run has them.
-const KEY_FIGURES: [&str; 3] = [
-    "train-autoencoder: held-out mean squared error",
-    "estimate-nll: encoder latents: mean NLL, ODE (nats)",
-    "estimate-nll: held-out features: mean NLL, ODE (nats)",
-];
+const KEY_FIGURES: [&str; 3] = [ERROR, NLL, FEATURES_NLL];
 
 /// A run.
 pub struct RunEntry {

@@ -3,8 +3,7 @@
 use super::{Catalogue, RunEntry};
 use crate::query::{Field, Kind, Source, Values};
 use crate::store::Index;
-use crate::sweep::record::{SweepRecord, TrialRecord};
-use crate::sweep::{Constraint, Direction, Objective};
+use crate::sweep::{Constraint, Direction, Objective, SweepRecord, TrialRecord};
 use latent_align_stages::{Error, Result};
 
 /// A sweep.

@@ -102,4 +102,18 @@ mod tests {
             assert_eq!(of(untouched), None, "{untouched}");
         }
     }
+
+    #[test]
+    fn only_what_was_set_is_told() {
+        let written = json!({
+            "name": "a",
+            "pretrain_flow": {"features": {"file": "a.h5"}, "steps": 7},
+        });
+        let experiment: Experiment = serde_json::from_value(written).unwrap();
+        let told: Vec<String> = differing(&experiment).into_iter().map(|s| s.key).collect();
+        assert_eq!(
+            told,
+            ["name", "pretrain_flow.features.file", "pretrain_flow.steps"]
+        );
+    }
 }

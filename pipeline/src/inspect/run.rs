@@ -2,10 +2,9 @@
 
 use super::lineage;
 use crate::catalogue::{RunEntry, StageEntry};
-use crate::config::{self, Experiment, flatten};
+use crate::config::{self, Experiment, differing};
 use crate::report::{bytes, columns, duration, figures_tables};
 use crate::store::{Manifest, Stage, Store};
-use serde_json::Value;
 use std::fmt::Write as _;
 
 /// Everything about `run`.
@@ -73,54 +72,18 @@ fn settings(run: &RunEntry) -> String {
     if !run.config.exists() {
         return String::new();
     }
-    let read: latent_align_stages::Result<Value> = config::read(&run.config);
-    let tree = match read {
-        Ok(tree) => tree,
-        Err(_) => return String::new(), // told among its problems
+    let read: latent_align_stages::Result<Experiment> = config::read(&run.config);
+    let Ok(experiment) = read else {
+        return String::new(); // told among its problems
     };
-    let rows: Vec<Vec<String>> = (not_default(&tree).into_iter())
-        .map(|(key, value)| vec![format!("  {key}"), value])
+    let rows: Vec<Vec<String>> = (differing(&experiment).into_iter())
+        .map(|setting| {
+            let text = setting.value.as_str().map(str::to_owned);
+            let text = text.unwrap_or_else(|| setting.value.to_string());
+            vec![format!("  {}", setting.key), text]
+        })
         .collect();
     format!("\nsettings other than the defaults\n{}", columns(&rows))
-}
-
-/// The settings of an experiment without which it would be another one.
-fn not_default(tree: &Value) -> Vec<(String, String)> {
-    let experiment = |tree: &Value| serde_json::from_value::<Experiment>(tree.clone()).ok();
-    let whole = experiment(tree);
-    let is_default = |key: &str| {
-        let ends = key.match_indices('.').map(|(at, _)| at).chain([key.len()]);
-        ends.into_iter().any(|end| {
-            let mut less = tree.clone();
-            remove(&mut less, &key[..end]);
-            whole.is_some() && experiment(&less) == whole
-        })
-    };
-    let leaves = flatten(tree)
-        .into_iter()
-        .filter(|leaf| !is_default(&leaf.0));
-    leaves
-        .map(|(key, value)| {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            (key, text)
-        })
-        .collect()
-}
-
-fn remove(tree: &mut Value, key: &str) {
-    match (tree, key.split_once('.')) {
-        (Value::Object(map), None) => {
-            map.remove(key);
-        }
-        (Value::Object(map), Some((first, rest))) => {
-            if let Some(inner) = map.get_mut(first) {
-                remove(inner, rest);
-            }
-        }
-        _ => {}
-    }
 }
 
 fn stages(run: &RunEntry) -> String {
@@ -170,26 +133,5 @@ fn lineages(store: &Store, run: &RunEntry) -> String {
     match trees.is_empty() {
         true => String::new(),
         false => format!("\nlineage\n{}", trees.concat()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn only_what_was_set_is_told() {
-        let written = json!({
-            "name": "a",
-            "pretrain_flow": {"features": {"file": "a.h5"}, "steps": 7},
-        });
-        let experiment: Experiment = serde_json::from_value(written).unwrap();
-        let whole = serde_json::to_value(&experiment).unwrap();
-        let told: Vec<String> = not_default(&whole).into_iter().map(|s| s.0).collect();
-        assert_eq!(
-            told,
-            ["name", "pretrain_flow.features.file", "pretrain_flow.steps"]
-        );
     }
 }

@@ -27,6 +27,14 @@ pub fn brief(value: f64) -> String {
     format!("{value:.after$}")
 }
 
+/// The mean of `values` and their standard deviation (n - 1); NaN where there are too few.
+pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    (mean, (squares / (count - 1.0)).sqrt())
+}
+
 /// `mean ± deviation`, with two digits of the deviation and as many decimals of the mean.
 pub fn with_spread(mean: f64, deviation: f64) -> String {
     let digits = 1.0 - deviation.log10().floor();

@@ -1,7 +1,8 @@
 //! The trials of a sweep as its report shows them: what each set, how it stands, what it found.
 
+use crate::report::mean_and_deviation;
 use crate::store::{RunFolder, Store};
-use crate::sweep::{Direction, Standing, SweepRecord, TrialRecord};
+use crate::sweep::{Direction, Standing, SweepRecord, TrialRecord, best_of};
 use latent_align_stages::Result;
 use serde_json::Value;
 use std::path::Path;
@@ -76,9 +77,8 @@ impl Trials {
     pub fn best(&self) -> Option<(&str, f64)> {
         let objective = self.record.objective.as_ref()?;
         let variants = self.variants().into_iter();
-        let meeting = variants.filter(|variant| self.meets(|figure| self.mean(variant, figure)));
-        let valued = meeting.filter_map(|v| Some((v, self.mean(v, &objective.figure)?)));
-        valued.min_by(|a, b| objective.direction.order(a.1, b.1))
+        let mean = |variant: &str, figure: &str| self.mean(variant, figure);
+        best_of(variants, objective, &self.record.constraints, mean).0
     }
 
     /// The trials of a variant.
@@ -91,7 +91,7 @@ impl Trials {
     fn mean(&self, variant: &str, figure: &str) -> Option<f64> {
         let rows = self.of_variant(variant);
         let values: Vec<f64> = rows.iter().filter_map(|row| row.figure(figure)).collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        (!values.is_empty()).then(|| mean_and_deviation(&values).0)
     }
 
     /// The variants in order.

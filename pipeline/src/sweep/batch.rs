@@ -82,6 +82,13 @@ impl<'a> Batch<'a> {
             .collect()
     }
 
+    /// How many trials are finished, in words.
+    pub fn finished(&self) -> String {
+        let count = self.trials.len();
+        let finished = count - self.to_run().len();
+        format!("{finished} of {count} trials are finished already")
+    }
+
     /// How a trial stands now.
     pub fn standing(&self, trial: usize, store: &Store) -> Standing {
         Standing::of(&self.records[trial], store)

@@ -6,33 +6,40 @@ use crate::report::{number, short_name};
 
 /// A sentence on the best variant; none without one.
 pub fn best(objective: &Objective, constraints: &[Constraint], table: &Table) -> Option<String> {
-    let variants = table.variants();
-    let values = variants.map(|v| (v, table.mean(v, &objective.figure)));
-    let measured: Vec<(&str, f64)> = values
-        .filter_map(|(v, value)| Some((v, value.filter(|x| !x.is_nan())?)))
-        .collect();
-    let meets = |variant: &str| {
-        constraints
-            .iter()
-            .all(|c| c.is_met_by(table.mean(variant, &c.figure)))
-    };
-    let (meeting, others): (Vec<_>, Vec<_>) = measured.into_iter().partition(|v| meets(v.0));
-    let best = (meeting.iter()).min_by(|a, b| objective.direction.order(a.1, b.1));
+    let mean = |variant: &str, figure: &str| table.mean(variant, figure);
+    let (best, others) = best_of(table.variants(), objective, constraints, mean);
     let Some((variant, value)) = best else {
-        return (!others.is_empty()).then(|| {
-            format!(
-                "best: none; none of {} variants meets the constraints",
-                others.len()
-            )
-        });
+        return (others > 0)
+            .then(|| format!("best: none; none of {others} variants meets the constraints"));
     };
-    let left_out = match others.len() {
+    let left_out = match others {
         0 => String::new(),
         some => format!("; {some} left out, which do not meet the constraints"),
     };
     let figure = short_name(&objective.figure);
     Some(format!(
         "best: {variant}, {figure} {}{left_out}",
-        number(*value)
+        number(value)
     ))
+}
+
+/// The best of `variants` that meet `constraints`, with its figure, and how many others have the figure and
+/// do not meet them; `mean` is that of a figure over the seeds of a variant.
+pub fn best_of<'a>(
+    variants: impl Iterator<Item = &'a str>,
+    objective: &Objective,
+    constraints: &[Constraint],
+    mean: impl Fn(&str, &str) -> Option<f64>,
+) -> (Option<(&'a str, f64)>, usize) {
+    let measured = variants.filter_map(|variant| {
+        let value = mean(variant, &objective.figure).filter(|v| !v.is_nan());
+        Some((variant, value?))
+    });
+    let meets = |variant: &str| {
+        let mut constraints = constraints.iter();
+        constraints.all(|c| c.is_met_by(mean(variant, &c.figure)))
+    };
+    let (meeting, others): (Vec<_>, Vec<_>) = measured.partition(|v| meets(v.0));
+    let best = (meeting.into_iter()).min_by(|a, b| objective.direction.order(a.1, b.1));
+    (best, others.len())
 }

@@ -20,7 +20,7 @@ mod live;
 mod local;
 mod problems;
 mod random;
-pub mod record;
+mod record;
 mod results;
 mod schedule;
 mod slurm;
@@ -31,6 +31,7 @@ mod trials;
 mod variants;
 mod worker;
 
+pub use best::best_of;
 pub use file::{Constraint, Direction, Objective, SweepFile};
 pub use local::{Local, cores};
 pub use record::{RECORD, SweepRecord, TrialRecord};
@@ -146,6 +147,7 @@ fn climb(
     Ok(!kept.is_empty())
 }
 
+/// Runs the trials of `batch` that are not finished, where `launcher` says.
 fn launch(
     sweep: &Sweep,
     batch: &Batch,
@@ -153,69 +155,79 @@ fn launch(
     results: &mut Results,
     console: &Console,
 ) -> Result<()> {
-    let folder = results.folder().clone();
-    let mut todo = batch.to_run();
-    let count = batch.trials.len();
-    let finished = count - todo.len();
     match launcher {
-        Launcher::Local(local) => {
-            let Local { jobs, .. } = local;
-            let at_a_time = match jobs.min(todo.len()) {
-                0 => String::new(),
-                jobs => format!(", {jobs} at a time on {} cores", cores()),
-            };
-            console.note(&format!(
-                "{}: {finished} of {count} trials are finished already, {} to run{at_a_time}",
-                sweep.name,
-                todo.len()
-            ));
-            batch.prepare(&folder)?;
-            let runs = todo.iter().map(|i| batch.records[*i].run.clone());
-            results.starting(&runs.collect::<Vec<_>>())?;
-            local.run(batch, &folder, console, &mut |trial, standing| {
-                results.ended(&batch.records[trial].run, standing, console)
-            })
-        }
+        Launcher::Local(local) => launch_here(sweep, batch, local, results, console),
         Launcher::Slurm { jobs, wait } => {
-            let mut submitted = Submitted::last(&folder);
-            let queue = submitted.as_ref().map(Submitted::queue).transpose()?;
-            let queue = queue.unwrap_or_default();
-            todo.retain(|trial| !queue.contains_key(batch.trials[*trial].name()));
-            if todo.is_empty() {
-                console.note(&format!(
-                    "{}: {finished} of {count} trials are finished already, {} are in Slurm's queue",
-                    sweep.name,
-                    queue.len()
-                ));
-            } else {
-                if !queue.is_empty() {
-                    return Err(Error::input(format!(
-                        "{}: {} trials are still in Slurm's queue as job {} and {} others are to run; wait for them, or \
-                         stop them with scancel",
-                        sweep.name,
-                        queue.len(),
-                        submitted.map_or(0, |s| s.job),
-                        todo.len()
-                    ))
-                    .into());
-                }
-                batch.prepare(&folder)?;
-                let array = slurm::submit(batch, &todo, &sweep.slurm, jobs, &folder)?;
-                console.note(&format!(
-                    "{}: {finished} of {count} trials are finished already, {} submitted as job array {}",
-                    sweep.name,
-                    todo.len(),
-                    array.job
-                ));
-                results.starting(&array.runs)?;
-                submitted = Some(array);
+            let array = submit(sweep, batch, jobs, results, console)?;
+            match array.filter(|_| wait) {
+                Some(array) => attend(&array, batch, results, console),
+                None => Ok(()),
             }
-            if let (true, Some(array)) = (wait, submitted) {
-                attend(&array, batch, results, console)?;
-            }
-            Ok(())
         }
     }
+}
+
+fn launch_here(
+    sweep: &Sweep,
+    batch: &Batch,
+    local: Local,
+    results: &mut Results,
+    console: &Console,
+) -> Result<()> {
+    let todo = batch.to_run();
+    let at_a_time = match local.jobs.min(todo.len()) {
+        0 => String::new(),
+        jobs => format!(", {jobs} at a time on {} cores", cores()),
+    };
+    let (name, finished) = (&sweep.name, batch.finished());
+    let to_run = format!("{} to run{at_a_time}", todo.len());
+    console.note(&format!("{name}: {finished}, {to_run}"));
+    let folder = results.folder().clone();
+    batch.prepare(&folder)?;
+    let runs = todo.iter().map(|i| batch.records[*i].run.clone());
+    results.starting(&runs.collect::<Vec<_>>())?;
+    local.run(batch, &folder, console, &mut |trial, standing| {
+        results.ended(&batch.records[trial].run, standing, console)
+    })
+}
+
+/// Submits the trials that are not finished, unless Slurm has them already. Returns the last array of the
+/// sweep, if there is any.
+fn submit(
+    sweep: &Sweep,
+    batch: &Batch,
+    jobs: Option<usize>,
+    results: &mut Results,
+    console: &Console,
+) -> Result<Option<Submitted>> {
+    let folder = results.folder().clone();
+    let last = Submitted::last(&folder);
+    let queue = last.as_ref().map(Submitted::queue).transpose()?;
+    let queue = queue.unwrap_or_default();
+    let mut todo = batch.to_run();
+    todo.retain(|trial| !queue.contains_key(batch.trials[*trial].name()));
+    let (name, finished) = (&sweep.name, batch.finished());
+    if todo.is_empty() {
+        let queued = format!("{} are in Slurm's queue", queue.len());
+        console.note(&format!("{name}: {finished}, {queued}"));
+        return Ok(last);
+    }
+    if !queue.is_empty() {
+        return Err(Error::input(format!(
+            "{name}: {} trials are still in Slurm's queue as job {} and {} others are to run; wait for them, or \
+             stop them with scancel",
+            queue.len(),
+            last.map_or(0, |array| array.job),
+            todo.len()
+        ))
+        .into());
+    }
+    batch.prepare(&folder)?;
+    let array = slurm::submit(batch, &todo, &sweep.slurm, jobs, &folder)?;
+    let submitted = format!("{} submitted as job array {}", todo.len(), array.job);
+    console.note(&format!("{name}: {finished}, {submitted}"));
+    results.starting(&array.runs)?;
+    Ok(Some(array))
 }
 
 /// Waits until Slurm has no task of `array` left, and takes note of each trial that ends meanwhile.

@@ -6,7 +6,8 @@ use super::standing::{Standing, TrialState};
 use super::trials::Sweep;
 use crate::config::nearest;
 use crate::report::{
-    RegionVerdict, TERMINAL, is_bound, is_verdict, markdown_within, number, short_name, with_spread,
+    RegionVerdict, TERMINAL, is_bound, is_verdict, markdown_within, mean_and_deviation, number,
+    short_name, with_spread,
 };
 use crate::run::write_table;
 use crate::store::{RunState, write_whole};
@@ -84,7 +85,7 @@ impl Table {
     pub fn mean(&self, variant: &str, column: &str) -> Option<f64> {
         let trials = self.rows.iter().filter(|row| row.trial.variant == variant);
         let values: Vec<f64> = trials.filter_map(|row| row.get(column)).collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        (!values.is_empty()).then(|| mean_and_deviation(&values).0)
     }
 
     /// The table of variants, the best of them, and the table of the checks where there are any.
@@ -287,10 +288,8 @@ fn cell(column: &str, values: &[f64]) -> String {
         (_, Some(verdicts)) if is_verdict(column) => words(&verdicts),
         ([one], _) => number(*one),
         (many, _) => {
-            let count = many.len() as f64;
-            let mean = many.iter().sum::<f64>() / count;
-            let squares: f64 = many.iter().map(|v| (v - mean).powi(2)).sum();
-            with_spread(mean, (squares / (count - 1.0)).sqrt())
+            let (mean, deviation) = mean_and_deviation(many);
+            with_spread(mean, deviation)
         }
     }
 }

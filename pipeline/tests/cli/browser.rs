@@ -2,7 +2,7 @@
 
 use crate::chromium::Browser;
 use crate::project::Project;
-use crate::tiny::{CONFIG, noise, project};
+use crate::tiny::{plane, project};
 use serde_json::Value;
 use std::path::Path;
 
@@ -214,16 +214,7 @@ fn the_report_of_a_run_opens_and_answers() {
 
 #[test]
 fn heat_maps_say_the_value_of_a_cell() {
-    let config = CONFIG
-        .replace("  data: {file: vectors.h5, dataset: vectors}\n", "")
-        .replace("{kind: dense, widths: [8]}", "{kind: points, count: 40}")
-        .replace(
-            "box_points: 0, grid_cells: 0",
-            "box_points: 8, grid_cells: 4",
-        );
-    let project = Project::new();
-    project.write("tiny.yaml", config);
-    project.write_features("features.h5", "features", 400, 2, noise);
+    let project = plane();
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
     let file = project.path("artifacts/runs/tiny/report.html");
     let Some(mut browser) = open(&project, &file) else {

@@ -1,23 +1,7 @@
 //! The figures of a run.
 
-use crate::project::Project;
-use crate::tiny::{CONFIG, noise};
+use crate::tiny::plane;
 use roxmltree::Document;
-
-/// Free points in the plane with a grid: every figure applies.
-fn project() -> Project {
-    let config = CONFIG
-        .replace("  data: {file: vectors.h5, dataset: vectors}\n", "")
-        .replace("{kind: dense, widths: [8]}", "{kind: points, count: 40}")
-        .replace(
-            "box_points: 0, grid_cells: 0",
-            "box_points: 8, grid_cells: 4",
-        );
-    let project = Project::new();
-    project.write("tiny.yaml", config);
-    project.write_features("features.h5", "features", 400, 2, noise);
-    project
-}
 
 /// Each figure and texts that it holds.
 const FIGURES: [(&str, &[&str]); 8] = [
@@ -71,7 +55,7 @@ const FIGURES: [(&str, &[&str]); 8] = [
 
 #[test]
 fn figures_are_drawn_listed_and_kept() {
-    let project = project();
+    let project = plane();
     let first = project.run(&["run", "tiny.yaml"]);
     first.expect(0, &["never run", "## figures"]);
     let folder = project.path("artifacts/runs/tiny");

@@ -35,6 +35,21 @@ pub fn noise(row: usize, column: usize) -> f32 {
     (x >> 40) as f32 / (1u64 << 24) as f32
 }
 
+/// Free points in the plane with a grid: every figure applies.
+pub fn plane() -> Project {
+    let config = CONFIG
+        .replace("  data: {file: vectors.h5, dataset: vectors}\n", "")
+        .replace("{kind: dense, widths: [8]}", "{kind: points, count: 40}")
+        .replace(
+            "box_points: 0, grid_cells: 0",
+            "box_points: 8, grid_cells: 4",
+        );
+    let project = Project::new();
+    project.write("tiny.yaml", config);
+    project.write_features("features.h5", "features", 400, 2, noise);
+    project
+}
+
 /// A folder with `tiny.yaml` and its inputs.
 pub fn project() -> Project {
     let project = Project::new();

@@ -6,7 +6,8 @@ use super::warnings::listed;
 use crate::report::plots::{escaped, sweeps};
 use crate::report::trials::{ERROR, NLL, TrialRow, Trials, told};
 use crate::report::{
-    RegionVerdict, brief, duration, is_verdict, number, short_name, shown, with_spread,
+    RegionVerdict, brief, duration, is_verdict, mean_and_deviation, number, short_name, shown,
+    with_spread,
 };
 use crate::store::RunState;
 use crate::sweep::TrialState;
@@ -239,8 +240,7 @@ fn variants(trials: &Trials) -> Html {
 
 /// Figures of one variant as one cell.
 fn summarised(column: &str, values: &[f64]) -> Cell {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
+    let (mean, deviation) = mean_and_deviation(values);
     match values {
         [] => Cell::none(),
         [one] => Cell::shown(*one, &shown(column, *one)),
@@ -250,10 +250,7 @@ fn summarised(column: &str, values: &[f64]) -> Cell {
             words.dedup();
             Cell::ranked(mean, text(words.join(", ")))
         }
-        many => {
-            let squares: f64 = many.iter().map(|v| (v - mean).powi(2)).sum();
-            Cell::shown(mean, &with_spread(mean, (squares / (count - 1.0)).sqrt()))
-        }
+        _ => Cell::shown(mean, &with_spread(mean, deviation)),
     }
 }
 
