@@ -17,6 +17,7 @@ pub mod estimate_nll;
 pub mod evaluate_latents;
 pub mod features;
 pub mod flows;
+pub mod fused;
 pub mod likelihood;
 pub mod pretrain_flow;
 pub mod problems;

@@ -17,15 +17,14 @@
 
 use super::config::VelocityNetworkConfig;
 use super::field::VelocityField;
+use crate::fused::plain::{parts, standardise};
+use crate::fused::{self, BlockWeights, NORM_EPSILON};
 use crate::tensors::from_f64;
 use crate::training::{Streams, initialise};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::{sigmoid, silu};
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Device, Tensor};
-
-/// Added to the variance in every layer norm, as in MAR.
-const NORM_EPSILON: f64 = 1e-6;
 
 /// The network. Weights stand in Burn's layout here ([in, out]) and in PyTorch's on disk.
 #[derive(Module, Debug)]
@@ -116,7 +115,8 @@ impl TimeEmbedding {
     fn forward(&self, times: &[f64]) -> Tensor<2> {
         let weight = self.fc1.weight.val();
         let waves = self.waves(times, weight.dtype(), &weight.device()); // [K, frequencies]
-        silu(self.fc2.forward(silu(self.fc1.forward(waves))))
+        let inner = fused::silu(apply(&self.fc1, waves));
+        fused::silu(apply(&self.fc2, inner))
     }
 
     /// `[cos(scale t f_j), sin(scale t f_j)]`, f_j from 1 down to 1 / 10,000. Computed in f64 on the
@@ -139,42 +139,35 @@ pub(super) fn embedding_frequencies(half: usize) -> impl Iterator<Item = f64> {
     (0..half).map(move |j| (-(10_000f64.ln()) * j as f64 / half as f64).exp())
 }
 
-/// Applies `f` to rows [K * m, width] seen as K groups [K, m, width].
-fn grouped(rows: Tensor<2>, groups: usize, f: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<2> {
-    let [count, width] = rows.dims();
-    f(rows.reshape([groups, count / groups, width])).reshape([count, width])
+/// A linear layer, fused where the device allows it.
+fn apply(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+    fused::linear(x, layer.weight.val(), bias(layer))
 }
 
-/// `(1 + scale) * x + shift`, `x` [K * m, width], `shift` and `scale` [K, width].
-fn modulate(x: Tensor<2>, shift: Tensor<2>, scale: Tensor<2>) -> Tensor<2> {
-    let [groups, _] = shift.dims();
-    grouped(x, groups, |x| {
-        x * (scale + 1.0).unsqueeze_dim(1) + shift.unsqueeze_dim(1)
-    })
-}
-
-/// `x - mean(x)` and `1 / sqrt(var(x) + epsilon)` along the last dimension.
-fn standardise(x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    let centred = x.clone() - x.mean_dim(1);
-    let variance = centred.clone().square().mean_dim(1);
-    let inverse = (variance + NORM_EPSILON).sqrt().recip(); // [rows, 1]
-    (centred * inverse.clone(), inverse)
+fn bias(layer: &Linear) -> Tensor<1> {
+    layer.bias.as_ref().expect("a layer with a bias").val()
 }
 
 impl Block {
-    /// Shift, scale and gate of each group, from `c` = silu(time embedding): 3 x [K, width].
-    fn modulation(&self, c: Tensor<2>) -> [Tensor<2>; 3] {
-        let parts = self.modulation.forward(c).chunk(3, 1);
-        <[Tensor<2>; 3]>::try_from(parts).expect("three chunks")
+    /// Shift, scale and gate of each group, from `c` = silu(time embedding): [K, 3 width].
+    fn modulation(&self, c: Tensor<2>) -> Tensor<2> {
+        apply(&self.modulation, c)
+    }
+
+    fn weights(&self) -> BlockWeights {
+        BlockWeights {
+            gamma: self.norm.gamma.val(),
+            beta: self.norm.beta.as_ref().expect("affine norm").val(),
+            w1: self.fc1.weight.val(),
+            b1: bias(&self.fc1),
+            w2: self.fc2.weight.val(),
+            b2: bias(&self.fc2),
+        }
     }
 
     /// `h` [K * m, width], `c` [K, width] -> [K * m, width].
     fn forward(&self, h: Tensor<2>, c: Tensor<2>) -> Tensor<2> {
-        let [groups, _] = c.dims();
-        let [shift, scale, gate] = self.modulation(c);
-        let inner = modulate(self.norm.forward(h.clone()), shift, scale);
-        let inner = self.fc2.forward(silu(self.fc1.forward(inner)));
-        h + grouped(inner, groups, |inner| inner * gate.unsqueeze_dim(1))
+        fused::block(h, self.modulation(c), self.weights())
     }
 
     /// As [`Self::forward`] for one time, carrying k `tangents` a point [n, k, width] along.
@@ -184,7 +177,7 @@ impl Block {
         tangents: Tensor<3>,
         c: Tensor<2>,
     ) -> (Tensor<2>, Tensor<3>) {
-        let [shift, scale, gate] = self.modulation(c); // [1, width] each
+        let [shift, scale, gate] = parts(self.modulation(c)); // [1, width] each
         let gamma = self.norm.gamma.val().unsqueeze::<2>();
         let beta = self.norm.beta.as_ref().expect("affine norm").val();
         // norm(h) * (1 + scale) + shift, with the norm's own weights folded in
@@ -231,15 +224,12 @@ fn product(tangents: Tensor<3>, layer: &Linear) -> Tensor<3> {
 }
 
 impl Output {
-    fn modulation(&self, c: Tensor<2>) -> [Tensor<2>; 2] {
-        let parts = self.modulation.forward(c).chunk(2, 1);
-        <[Tensor<2>; 2]>::try_from(parts).expect("two chunks")
+    fn modulation(&self, c: Tensor<2>) -> Tensor<2> {
+        apply(&self.modulation, c)
     }
 
     fn forward(&self, h: Tensor<2>, c: Tensor<2>) -> Tensor<2> {
-        let [shift, scale] = self.modulation(c);
-        self.linear
-            .forward(modulate(standardise(h).0, shift, scale))
+        apply(&self.linear, fused::modulated_norm(h, self.modulation(c)))
     }
 
     /// The velocity [n, d] and its derivative along k tangents [n, k, d].
@@ -277,7 +267,7 @@ impl Output {
         tangents: Tensor<3>,
         c: Tensor<2>,
     ) -> (Tensor<2>, Tensor<3>, Tensor<2>) {
-        let [shift, scale] = self.modulation(c);
+        let [shift, scale] = parts(self.modulation(c));
         let scale = scale + 1.0;
         let (unit, inverse) = standardise(h);
         let d_unit = standardise_tangents(tangents, unit.clone(), inverse);
@@ -306,7 +296,7 @@ impl VelocityField for VelocityNetwork {
     fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
         let [groups, points, d] = x.dims();
         let c = self.time.forward(times); // [K, width]
-        let mut h = self.input.forward(x.reshape([groups * points, d]));
+        let mut h = apply(&self.input, x.reshape([groups * points, d]));
         for block in &self.blocks {
             h = block.forward(h, c.clone());
         }
@@ -344,7 +334,7 @@ impl VelocityNetwork {
         time: f64,
     ) -> (Tensor<2>, Tensor<3>, Tensor<2>) {
         let c = self.time.forward(&[time]);
-        let mut h = self.input.forward(x);
+        let mut h = apply(&self.input, x);
         for block in &self.blocks {
             (h, tangents) = block.forward_with_tangents(h, tangents, c.clone());
         }

@@ -1,5 +1,6 @@
 //! What every stage's loop shares.
 
+mod adamw;
 mod config;
 mod initialise;
 mod optimiser;

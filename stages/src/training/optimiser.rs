@@ -1,9 +1,10 @@
 //! AdamW with warm-up, cosine decay, clipping of the global gradient norm, and a moving average of
 //! the weights.
 
+use super::adamw::{Kept, Step, update};
 use super::config::OptimiserConfig;
+use crate::fused;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Gradients, Tensor};
 use std::collections::HashMap;
 use std::f64::consts::PI;
@@ -25,8 +26,7 @@ fn learning_rate(config: &OptimiserConfig, step: u64, steps: u64) -> f64 {
 pub struct Trainer<M: Module> {
     /// The module, on a device with autodiff.
     pub module: M,
-    average: Average,
-    optimiser: ModuleOptimizer,
+    kept: HashMap<ParamId, Kept>,
     config: OptimiserConfig,
     step: u64,
     steps: u64,
@@ -35,16 +35,17 @@ pub struct Trainer<M: Module> {
 impl<M: Module> Trainer<M> {
     /// Prepares to train `module` for `steps` steps.
     pub fn new(module: M, config: &OptimiserConfig, steps: u64) -> Self {
-        let optimiser = AdamWConfig::new()
-            .with_beta_1(config.betas[0] as f32)
-            .with_beta_2(config.betas[1] as f32)
-            .with_epsilon(1e-8)
-            .with_weight_decay(config.weight_decay as f32)
-            .init();
+        struct Keep(HashMap<ParamId, Kept>);
+        impl ModuleVisitor for Keep {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0.insert(param.id, Kept::of(flat(param.val().inner())));
+            }
+        }
+        let mut keep = Keep(HashMap::new());
+        module.visit(&mut keep);
         Self {
-            average: Average::of(&module.valid()),
             module,
-            optimiser,
+            kept: keep.0,
             config: config.clone(),
             step: 0,
             steps,
@@ -53,21 +54,38 @@ impl<M: Module> Trainer<M> {
 
     /// One step down the gradients of a loss. Nothing is read back from the device.
     pub fn step(mut self, gradients: Gradients) -> Self {
-        let gradients = GradientsParams::from_grads(gradients, &self.module);
-        let gradients = clip(gradients, &self.module, self.config.gradient_clip);
+        let gradients = flat_gradients(&self.module, gradients);
+        let factor = clipping(gradients.values(), self.config.gradient_clip);
         let rate = learning_rate(&self.config, self.step, self.steps);
-        self.module = self.optimiser.step(rate, self.module, gradients);
         self.step += 1;
         // Early weights are far from the last ones: the average forgets them faster.
         let warm = (1 + self.step) as f64 / (10 + self.step) as f64;
-        self.average
-            .update(&self.module.valid(), self.config.ema.min(warm));
+        let step = Step {
+            rate,
+            betas: self.config.betas,
+            number: self.step,
+            decay: self.config.weight_decay,
+            average: self.config.ema.min(warm),
+        };
+        self.module = self.module.map(&mut Update {
+            kept: &mut self.kept,
+            gradients,
+            factor,
+            step,
+        });
         self
     }
 
     /// The module with averaged weights, without autodiff.
     pub fn averaged(&self) -> M {
-        self.average.apply(self.module.valid())
+        struct Apply<'a>(&'a HashMap<ParamId, Kept>);
+        impl ModuleMapper for Apply<'_> {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                let average = self.0[&param.id].average.clone();
+                param.map(|weights| average.reshape(weights.dims()))
+            }
+        }
+        self.module.valid().map(&mut Apply(&self.kept))
     }
 
     /// The learning rate of the next step.
@@ -76,90 +94,61 @@ impl<M: Module> Trainer<M> {
     }
 }
 
-/// Scales all gradients by `min(1, largest / norm)`, norm the global L2 norm.
-fn clip<M: Module>(gradients: GradientsParams, module: &M, largest: f64) -> GradientsParams {
-    struct Norm<'a>(&'a GradientsParams, Option<Tensor<1>>);
-    impl ModuleVisitor for Norm<'_> {
+/// All elements of a tensor in a row.
+fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+    let count = tensor.shape().num_elements();
+    tensor.reshape([count])
+}
+
+/// The gradient of each parameter that has one.
+fn flat_gradients<M: Module>(module: &M, gradients: Gradients) -> HashMap<ParamId, Tensor<1>> {
+    struct Take(Gradients, HashMap<ParamId, Tensor<1>>);
+    impl ModuleVisitor for Take {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.0.get::<D>(param.id) {
-                let square = gradient.square().sum();
-                self.1 = Some(match self.1.take() {
-                    Some(sum) => sum + square,
-                    None => square,
-                });
+            if let Some(gradient) = param.val().grad_remove(&mut self.0) {
+                self.1.insert(param.id, flat(gradient));
             }
         }
     }
-    struct Scale(GradientsParams, Tensor<1>);
-    impl ModuleVisitor for Scale {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.0.remove::<D>(param.id) {
-                let factor = self.1.clone().reshape([1; D]);
-                self.0.register(param.id, gradient * factor);
-            }
-        }
-    }
-    let mut norm = Norm(&gradients, None);
-    module.visit(&mut norm);
-    let Some(square) = norm.1 else {
-        return gradients;
-    };
-    let factor = (square.sqrt() + 1e-12)
-        .recip()
-        .mul_scalar(largest)
-        .clamp_max(1.0);
-    let mut scale = Scale(gradients, factor);
-    module.visit(&mut scale);
-    scale.0
+    let mut take = Take(gradients, HashMap::new());
+    module.visit(&mut take);
+    take.1
 }
 
-/// A moving average of every real parameter of a module.
-struct Average {
-    weights: HashMap<ParamId, Box<dyn std::any::Any + Send>>,
+/// What scales all gradients to a global L2 norm of at most `largest`, `min(1, largest / norm)` `[1]`.
+fn clipping<'a>(
+    gradients: impl Iterator<Item = &'a Tensor<1>>,
+    largest: f64,
+) -> Option<Tensor<1>> {
+    let square = gradients
+        .map(|gradient| fused::sum_of_squares(gradient.clone()))
+        .reduce(|a, b| a + b)?;
+    let norm = square.sqrt() + 1e-12;
+    Some(norm.recip().mul_scalar(largest).clamp_max(1.0))
 }
 
-impl Average {
-    fn of<M: Module>(module: &M) -> Self {
-        let mut average = Self {
-            weights: HashMap::new(),
+/// Moves every parameter that has a gradient.
+struct Update<'a> {
+    kept: &'a mut HashMap<ParamId, Kept>,
+    gradients: HashMap<ParamId, Tensor<1>>,
+    factor: Option<Tensor<1>>,
+    step: Step,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some((gradient, factor)) = self.gradients.remove(&param.id).zip(self.factor.clone())
+        else {
+            return param;
         };
-        average.update(module, 0.0);
-        average
-    }
-
-    /// `average = decay * average + (1 - decay) * weights`.
-    fn update<M: Module>(&mut self, module: &M, decay: f64) {
-        struct Update<'a>(&'a mut Average, f64);
-        impl ModuleVisitor for Update<'_> {
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let Self(average, decay) = self;
-                let now = param.val();
-                let next = match average.weights.remove(&param.id) {
-                    Some(before) if *decay > 0.0 => {
-                        let before = *before.downcast::<Tensor<D>>().expect("rank is fixed");
-                        // before + (1 - decay) (now - before)
-                        before.clone() + (now - before).mul_scalar(1.0 - *decay)
-                    }
-                    _ => now,
-                };
-                average.weights.insert(param.id, Box::new(next));
-            }
-        }
-        module.visit(&mut Update(self, decay));
-    }
-
-    fn apply<M: Module>(&self, module: M) -> M {
-        struct Apply<'a>(&'a Average);
-        impl ModuleMapper for Apply<'_> {
-            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-                let weight = self.0.weights[&param.id]
-                    .downcast_ref::<Tensor<D>>()
-                    .expect("rank is fixed")
-                    .clone();
-                param.map(|_| weight)
-            }
-        }
-        module.map(&mut Apply(self))
+        let kept = self.kept.remove(&param.id).expect("kept for each parameter");
+        let (id, weights, mapper) = param.consume();
+        let dims = weights.dims();
+        // the weights' only owner, so that they are changed in place
+        let (weights, kept) = update(flat(weights.inner()), gradient, factor, kept, self.step);
+        self.kept.insert(id, kept);
+        let weights = Tensor::from_inner(weights.reshape(dims)).require_grad();
+        Param::from_mapped_value(id, weights, mapper)
     }
 }
 
@@ -234,10 +223,9 @@ mod tests {
         let layer = LinearConfig::new(2, 2).with_bias(false).init(&device);
         for (factor, expected) in [(10.0, 0.5), (0.1, 0.1)] {
             let loss = layer.weight.val().sum().mul_scalar(factor);
-            let gradients = GradientsParams::from_grads(loss.backward(), &layer);
-            let clipped = clip(gradients, &layer, 1.0);
-            let gradient = to_f32(clipped.get::<2>(layer.weight.id).unwrap()).unwrap();
-            for g in gradient {
+            let gradients = flat_gradients(&layer, loss.backward());
+            let factor = clipping(gradients.values(), 1.0).unwrap();
+            for g in to_f32(gradients[&layer.weight.id].clone() * factor).unwrap() {
                 assert!((f64::from(g) - expected).abs() < 1e-6, "{g} {expected}");
             }
         }

@@ -1,0 +1,102 @@
+//! SiLU, `silu(x) = x s(x)` with the logistic function s, and its derivative.
+
+use crate::level::for_each_level;
+use rayon::prelude::*;
+
+/// Elements one task takes.
+const CHUNK: usize = 1 << 14;
+
+/// `exp(x)` for x in [-87, 88], to 2 units in the last place; saturates outside. Cody and Waite's
+/// reduction, then a polynomial of degree 6 (Taylor, |r| <= ln 2 / 2).
+#[inline(always)]
+fn exponential(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let power = shifted - ROUND;
+    let r = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
+    let mut p = 1.0 / 720.0;
+    p = p * r + 1.0 / 120.0;
+    p = p * r + 1.0 / 24.0;
+    p = p * r + 1.0 / 6.0;
+    p = p * r + 0.5;
+    p = p * r + 1.0;
+    p = p * r + 1.0;
+    // 2^power: the low bits of `shifted` hold the integer
+    let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32) + 127;
+    p * f32::from_bits((exponent << 23) as u32)
+}
+
+/// SiLU of `x`.
+#[inline(always)]
+pub(crate) fn silu_of(x: f32) -> f32 {
+    x / (1.0 + exponential(-x))
+}
+
+/// SiLU of `x` and its derivative `s (1 + x (1 - s))`.
+#[inline(always)]
+pub(crate) fn silu_and_slope(x: f32) -> (f32, f32) {
+    let s = 1.0 / (1.0 + exponential(-x));
+    (x * s, s * (1.0 + x * (1.0 - s)))
+}
+
+for_each_level! {
+    fn silu_chunk(x: &[f32], out: &mut [f32]) {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = silu_of(x);
+        }
+    }
+}
+
+for_each_level! {
+    fn silu_gradient_chunk(x: &[f32], gradient: &[f32], out: &mut [f32]) {
+        for ((out, &x), &g) in out.iter_mut().zip(x).zip(gradient) {
+            *out = g * silu_and_slope(x).1;
+        }
+    }
+}
+
+/// SiLU of each of `x`.
+pub fn silu(x: &[f32], out: &mut [f32]) {
+    (out.par_chunks_mut(CHUNK), x.par_chunks(CHUNK))
+        .into_par_iter()
+        .for_each(|(out, x)| silu_chunk(x, out));
+}
+
+/// `gradient` times the derivative of SiLU at each of `x`.
+pub fn silu_gradient(x: &[f32], gradient: &[f32], out: &mut [f32]) {
+    (
+        out.par_chunks_mut(CHUNK),
+        x.par_chunks(CHUNK),
+        gradient.par_chunks(CHUNK),
+    )
+        .into_par_iter()
+        .for_each(|(out, x, gradient)| silu_gradient_chunk(x, gradient, out));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silu_and_its_slope_are_those_of_double_precision() {
+        let x: Vec<f32> = (-4000..4000).map(|i| i as f32 * 0.03).collect();
+        let ones = vec![1.0; x.len()];
+        let (mut value, mut slope) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        silu(&x, &mut value);
+        silu_gradient(&x, &ones, &mut slope);
+        for ((x, value), slope) in x.iter().zip(value).zip(slope) {
+            let x = f64::from(*x);
+            let s = 1.0 / (1.0 + (-x).exp());
+            let near = |found: f32, exact: f64| {
+                (f64::from(found) - exact).abs() < 4e-7 * exact.abs() + 1e-35
+            };
+            assert!(near(value, x * s), "silu({x}): {value}, {}", x * s);
+            let exact = s * (1.0 + x * (1.0 - s));
+            assert!(
+                (f64::from(slope) - exact).abs() < 6e-7 * exact.abs().max(0.1),
+                "{x}: {slope} {exact}"
+            );
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! AdamW (Loshchilov and Hutter, arXiv 1711.05101) and a moving average of the weights, in one pass
+//! over parameter, gradient, both moments and average.
+
+use crate::level::for_each_level;
+use rayon::prelude::*;
+
+/// Elements one task takes.
+const CHUNK: usize = 1 << 15;
+
+/// What is the same for all parameters of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamW {
+    /// The learning rate.
+    pub rate: f32,
+    /// Decays of the moments.
+    pub betas: [f32; 2],
+    /// `1 - beta^step` for both.
+    pub corrections: [f32; 2],
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Decoupled weight decay.
+    pub decay: f32,
+    /// A factor on the gradient: what clipping its norm leaves of it.
+    pub factor: f32,
+    /// The decay of the moving average of the weights.
+    pub average: f32,
+}
+
+/// One parameter and what is kept about it, all of one length.
+pub struct Parameter<'a> {
+    /// The weights.
+    pub weights: &'a mut [f32],
+    /// Their gradient.
+    pub gradient: &'a [f32],
+    /// First moment.
+    pub first: &'a mut [f32],
+    /// Second moment.
+    pub second: &'a mut [f32],
+    /// Moving average of the weights.
+    pub average: &'a mut [f32],
+}
+
+for_each_level! {
+    fn step_chunk(
+        step: AdamW, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32],
+        average: &mut [f32],
+    ) {
+        let count = weights.len();
+        let (gradient, first) = (&gradient[..count], &mut first[..count]);
+        let (second, average) = (&mut second[..count], &mut average[..count]);
+        let [b1, b2] = step.betas;
+        let shrink = 1.0 - step.rate * step.decay;
+        let rate = step.rate / step.corrections[0];
+        let root = 1.0 / step.corrections[1].sqrt();
+        for i in 0..count {
+            let g = gradient[i] * step.factor;
+            let m = b1 * first[i] + (1.0 - b1) * g;
+            let v = b2 * second[i] + (1.0 - b2) * (g * g);
+            let w = weights[i] * shrink - rate * m / (v.sqrt() * root + step.epsilon);
+            first[i] = m;
+            second[i] = v;
+            weights[i] = w;
+            average[i] += (1.0 - step.average) * (w - average[i]);
+        }
+    }
+}
+
+/// One step of AdamW on one parameter.
+pub fn adamw(step: AdamW, parameter: Parameter) {
+    (
+        parameter.weights.par_chunks_mut(CHUNK),
+        parameter.gradient.par_chunks(CHUNK),
+        parameter.first.par_chunks_mut(CHUNK),
+        parameter.second.par_chunks_mut(CHUNK),
+        parameter.average.par_chunks_mut(CHUNK),
+    )
+        .into_par_iter()
+        .for_each(|(weights, gradient, first, second, average)| {
+            step_chunk(step, weights, gradient, first, second, average);
+        });
+}
+
+for_each_level! {
+    fn squares_chunk(values: &[f32], total: &mut f64) {
+        let mut lanes = [0.0f32; 16];
+        // short runs, so that f32 loses nothing that matters
+        for run in values.chunks(1024) {
+            let (whole, rest) = run.as_chunks::<16>();
+            let mut sums = [0.0f32; 16];
+            for chunk in whole {
+                for i in 0..16 {
+                    sums[i] += chunk[i] * chunk[i];
+                }
+            }
+            for (i, x) in rest.iter().enumerate() {
+                sums[i] += x * x;
+            }
+            for i in 0..16 {
+                lanes[i] = sums[i];
+            }
+            *total += lanes.iter().map(|&x| f64::from(x)).sum::<f64>();
+        }
+    }
+}
+
+/// The sum of the squares of `values`.
+pub fn sum_of_squares(values: &[f32]) -> f64 {
+    let parts: Vec<f64> = values
+        .par_chunks(CHUNK)
+        .map(|chunk| {
+            let mut total = 0.0;
+            squares_chunk(chunk, &mut total);
+            total
+        })
+        .collect();
+    parts.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_that_of_the_formulas_in_double_precision() {
+        let n = 40_000;
+        let value = |i: usize, s: usize| ((i * 31 + s * 17) % 101) as f32 / 50.0 - 1.0;
+        let start: Vec<f32> = (0..n).map(|i| value(i, 1)).collect();
+        let gradient: Vec<f32> = (0..n).map(|i| value(i, 2)).collect();
+        let (mut w, mut m, mut v, mut e) =
+            (start.clone(), vec![0.1; n], vec![0.2; n], start.clone());
+        let step = AdamW {
+            rate: 0.01,
+            betas: [0.9, 0.99],
+            corrections: [0.19, 0.0199],
+            epsilon: 1e-8,
+            decay: 0.1,
+            factor: 0.5,
+            average: 0.95,
+        };
+        adamw(
+            step,
+            Parameter {
+                weights: &mut w,
+                gradient: &gradient,
+                first: &mut m,
+                second: &mut v,
+                average: &mut e,
+            },
+        );
+        for i in 0..n {
+            let g = 0.5 * f64::from(gradient[i]);
+            let m = 0.9 * 0.1 + 0.1 * g;
+            let v = 0.99 * 0.2 + 0.01 * g * g;
+            let was = f64::from(start[i]);
+            let now = was - 0.01 * (m / 0.19 / ((v / 0.0199).sqrt() + 1e-8) + 0.1 * was);
+            assert!((f64::from(w[i]) - now).abs() < 1e-6, "{} {now}", w[i]);
+            let average = was + 0.05 * (now - was);
+            assert!((f64::from(e[i]) - average).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn sums_of_squares_keep_their_precision() {
+        let values = vec![1.1f32; 3_000_001];
+        let exact = 3_000_001.0 * f64::from(1.1f32).powi(2);
+        assert!((sum_of_squares(&values) / exact - 1.0).abs() < 1e-6);
+    }
+}

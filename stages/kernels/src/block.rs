@@ -1,0 +1,367 @@
+//! The residual block of the velocity network on slices:
+//! `out = h + gate * (W2 silu(W1 u + b1) + b2)`, `u` the modulated layer norm of h. Forward, backward
+//! and along tangents.
+//!
+//! Rows come in groups that share a modulation [shift, scale, gate]. Weights are [in, out].
+
+use crate::activation::{silu_and_slope, silu_of};
+use crate::layer_norm::{
+    LayerNorm, Moments, gate_gradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
+};
+use crate::matmul::{Epilogue, Matrix, Plain, matmul};
+use crate::{ROWS, Shared, buffer};
+
+/// The weights of a block: gamma, beta, b1, b2 [width]; w1, w2 [width, width].
+#[derive(Clone, Copy)]
+pub struct Block<'a> {
+    /// Factor of the layer norm.
+    pub gamma: &'a [f32],
+    /// Summand of the layer norm.
+    pub beta: &'a [f32],
+    /// First linear layer.
+    pub w1: &'a [f32],
+    /// Its bias.
+    pub b1: &'a [f32],
+    /// Second linear layer.
+    pub w2: &'a [f32],
+    /// Its bias.
+    pub b2: &'a [f32],
+    /// Shift, scale and gate of each group [groups, 3 width].
+    pub modulation: &'a [f32],
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// What the forward pass keeps for the backward pass, each [rows, width].
+#[derive(Debug, Clone)]
+pub struct Kept {
+    u: Vec<f32>,
+    moments: Vec<Moments>,
+    /// silu(W1 u + b1), and the derivative of SiLU there.
+    activation: Vec<f32>,
+    slope: Vec<f32>,
+    /// Before the gate.
+    z: Vec<f32>,
+}
+
+/// Gradients with respect to all but h.
+pub struct BlockGradient {
+    /// Of shift, scale and gate [groups, 3 width].
+    pub modulation: Vec<f32>,
+    /// As in [`Block`].
+    pub gamma: Vec<f32>,
+    /// As in [`Block`].
+    pub beta: Vec<f32>,
+    /// As in [`Block`].
+    pub w1: Vec<f32>,
+    /// As in [`Block`].
+    pub b1: Vec<f32>,
+    /// As in [`Block`].
+    pub w2: Vec<f32>,
+    /// As in [`Block`].
+    pub b2: Vec<f32>,
+}
+
+impl<'a> Block<'a> {
+    fn width(&self) -> usize {
+        self.gamma.len()
+    }
+
+    fn rows_per_group(&self, rows: usize) -> usize {
+        rows / (self.modulation.len() / (3 * self.width()))
+    }
+
+    fn norm(&self, rows: usize) -> LayerNorm<'a> {
+        LayerNorm {
+            width: self.width(),
+            rows_per_group: self.rows_per_group(rows),
+            modulation: self.modulation,
+            stride: 3 * self.width(),
+            weights: Some((self.gamma, self.beta)),
+            epsilon: self.epsilon,
+        }
+    }
+
+    fn square<'b>(&self, weights: &'b [f32]) -> Matrix<'b> {
+        Matrix::new(weights, self.width(), self.width())
+    }
+
+    fn rows<'b>(&self, values: &'b [f32]) -> Matrix<'b> {
+        Matrix::new(values, values.len() / self.width(), self.width())
+    }
+
+    /// `h` [rows, width] -> out [rows, width].
+    pub fn forward(&self, h: &[f32]) -> Vec<f32> {
+        self.run(h, false).0
+    }
+
+    /// As [`Self::forward`], and what [`Self::gradient`] needs.
+    pub fn forward_keeping(&self, h: &[f32]) -> (Vec<f32>, Kept) {
+        self.run(h, true)
+    }
+
+    fn run(&self, h: &[f32], keep: bool) -> (Vec<f32>, Kept) {
+        let width = self.width();
+        let rows = h.len() / width;
+        let kept = |wanted: bool| buffer(if wanted { h.len() } else { 0 });
+        let mut u = buffer(h.len());
+        let mut moments = vec![Moments::default(); rows];
+        layer_norm(self.norm(rows), h, &mut u, &mut moments);
+
+        let (mut activation, mut slope) = (buffer(h.len()), kept(keep));
+        let first = BiasSilu {
+            bias: self.b1,
+            slope: keep.then(|| Shared::new(&mut slope)),
+        };
+        matmul(self.rows(&u), self.square(self.w1), &mut activation, &first);
+
+        let (mut out, mut z) = (buffer(h.len()), kept(keep));
+        let second = Gated {
+            bias: self.b2,
+            h,
+            modulation: self.modulation,
+            rows_per_group: self.rows_per_group(rows),
+            z: keep.then(|| Shared::new(&mut z)),
+        };
+        matmul(self.rows(&activation), self.square(self.w2), &mut out, &second);
+        let kept = Kept {
+            u,
+            moments,
+            activation,
+            slope,
+            z,
+        };
+        (out, kept)
+    }
+
+    /// The gradient with respect to `h`, given that of the output, `dout`; and, if `wanted`, all
+    /// others.
+    pub fn gradient(
+        &self,
+        h: &[f32],
+        kept: Kept,
+        dout: &[f32],
+        wanted: bool,
+    ) -> (Vec<f32>, Option<BlockGradient>) {
+        let width = self.width();
+        let rows = h.len() / width;
+        let of_weights = |input: &[f32], gradient: &[f32]| {
+            let mut out = buffer(width * width);
+            let input = self.rows(input).transposed();
+            matmul(input, self.rows(gradient), &mut out, &Plain);
+            out
+        };
+
+        let mut dz = buffer(h.len());
+        let gate = gate_gradient(
+            width,
+            self.rows_per_group(rows),
+            (self.modulation, 3 * width, 2 * width),
+            wanted.then_some(&kept.z),
+            dout,
+            &mut dz,
+        );
+        drop(kept.z);
+        let w2 = wanted.then(|| of_weights(&kept.activation, &dz));
+        drop(kept.activation);
+
+        // through W2, then SiLU
+        let mut da = buffer(h.len());
+        let blocks = rows.div_ceil(ROWS);
+        let mut sums = vec![0.0; if wanted { blocks * width } else { 0 }];
+        let through = TimesSlope {
+            slope: &kept.slope,
+            width,
+            sums: wanted.then(|| Shared::new(&mut sums)),
+        };
+        let transposed = self.square(self.w2).transposed();
+        matmul(self.rows(&dz), transposed, &mut da, &through);
+        let w1 = wanted.then(|| of_weights(&kept.u, &da));
+
+        let mut du = dz; // of the same size, and done with
+        let transposed = self.square(self.w1).transposed();
+        matmul(self.rows(&da), transposed, &mut du, &Plain);
+
+        let mut dh = da;
+        let norm = self.norm(rows);
+        let norm = layer_norm_gradient(norm, h, &kept.moments, &du, Some(dout), &mut dh, wanted);
+
+        let others = gate.zip(norm).zip(w1.zip(w2)).map(|((gate, norm), (w1, w2))| {
+            let mut modulation = buffer(self.modulation.len());
+            for (group, out) in modulation.chunks_mut(3 * width).enumerate() {
+                let of_group = group * width..(group + 1) * width;
+                out[..width].copy_from_slice(&norm.shift[of_group.clone()]);
+                out[width..2 * width].copy_from_slice(&norm.scale[of_group.clone()]);
+                out[2 * width..].copy_from_slice(&gate.gate[of_group]);
+            }
+            let mut b1 = vec![0.0; width];
+            for part in sums.chunks(width) {
+                for (b1, part) in b1.iter_mut().zip(part) {
+                    *b1 += part;
+                }
+            }
+            BlockGradient {
+                modulation,
+                gamma: norm.gamma,
+                beta: norm.beta,
+                w1,
+                b1,
+                w2,
+                b2: gate.bias,
+            }
+        });
+        (dh, others)
+    }
+
+    /// `h` [points, width] of one group, and its tangents `dh` [points, k, width] (or [1, k, width],
+    /// the same at every point) -> the same of the output.
+    pub fn with_tangents(&self, h: &[f32], dh: &[f32], k: usize) -> (Vec<f32>, Vec<f32>) {
+        let width = self.width();
+        let points = h.len() / width;
+        let (out, kept) = self.run(h, true);
+        let rows = points * k;
+        let mut du = buffer(rows * width);
+        layer_norm_tangents(self.norm(points), h, &kept.moments, dh, k, &mut du);
+
+        let mut through = buffer(rows * width);
+        let slope = TimesSlopeOfPoint {
+            slope: &kept.slope,
+            width,
+            tangents: k,
+        };
+        matmul(self.rows(&du), self.square(self.w1), &mut through, &slope);
+        let mut tangents = du;
+        let gated = GatedTangent {
+            gate: &self.modulation[2 * width..3 * width],
+            dh,
+            rows: dh.len() / width,
+        };
+        matmul(self.rows(&through), self.square(self.w2), &mut tangents, &gated);
+        (out, tangents)
+    }
+}
+
+/// SiLU of the sum with a bias; its derivative there into `slope`.
+struct BiasSilu<'a> {
+    bias: &'a [f32],
+    slope: Option<Shared<'a>>,
+}
+
+impl Epilogue for BiasSilu<'_> {
+    #[inline(always)]
+    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
+        let count = values.len();
+        let bias = &self.bias[column..column + count];
+        match &self.slope {
+            None => {
+                for i in 0..count {
+                    values[i] = silu_of(values[i] + bias[i]);
+                }
+            }
+            Some(slope) => {
+                // SAFETY: each entry is finished once.
+                let slope = unsafe { slope.part(row * self.bias.len() + column, count) };
+                for i in 0..count {
+                    (values[i], slope[i]) = silu_and_slope(values[i] + bias[i]);
+                }
+            }
+        }
+    }
+}
+
+/// `h + gate * (value + bias)`; the value before the gate into `z`.
+struct Gated<'a> {
+    bias: &'a [f32],
+    h: &'a [f32],
+    modulation: &'a [f32],
+    rows_per_group: usize,
+    z: Option<Shared<'a>>,
+}
+
+impl Epilogue for Gated<'_> {
+    #[inline(always)]
+    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
+        let (width, count) = (self.bias.len(), values.len());
+        let bias = &self.bias[column..column + count];
+        let h = &self.h[row * width + column..][..count];
+        let gate = (row / self.rows_per_group * 3 + 2) * width + column;
+        let gate = &self.modulation[gate..gate + count];
+        match &self.z {
+            None => {
+                for i in 0..count {
+                    values[i] = h[i] + gate[i] * (values[i] + bias[i]);
+                }
+            }
+            Some(z) => {
+                // SAFETY: each entry is finished once.
+                let z = unsafe { z.part(row * width + column, count) };
+                for i in 0..count {
+                    z[i] = values[i] + bias[i];
+                    values[i] = h[i] + gate[i] * z[i];
+                }
+            }
+        }
+    }
+}
+
+/// Times `slope` [rows, width]; sums over blocks of [`ROWS`] rows into `sums` [blocks, width].
+struct TimesSlope<'a> {
+    slope: &'a [f32],
+    width: usize,
+    sums: Option<Shared<'a>>,
+}
+
+impl Epilogue for TimesSlope<'_> {
+    #[inline(always)]
+    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
+        let count = values.len();
+        let slope = &self.slope[row * self.width + column..][..count];
+        for i in 0..count {
+            values[i] *= slope[i];
+        }
+        if let Some(sums) = &self.sums {
+            // SAFETY: one thread has these columns of a block of rows.
+            let sums = unsafe { sums.part(row / ROWS * self.width + column, count) };
+            for i in 0..count {
+                sums[i] += values[i];
+            }
+        }
+    }
+}
+
+/// Times the slope of a tangent's point.
+struct TimesSlopeOfPoint<'a> {
+    slope: &'a [f32],
+    width: usize,
+    tangents: usize,
+}
+
+impl Epilogue for TimesSlopeOfPoint<'_> {
+    #[inline(always)]
+    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
+        let count = values.len();
+        let slope = &self.slope[row / self.tangents * self.width + column..][..count];
+        for i in 0..count {
+            values[i] *= slope[i];
+        }
+    }
+}
+
+/// `dh + gate * value`, of `rows` rows of dh one after another.
+struct GatedTangent<'a> {
+    gate: &'a [f32],
+    dh: &'a [f32],
+    rows: usize,
+}
+
+impl Epilogue for GatedTangent<'_> {
+    #[inline(always)]
+    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
+        let count = values.len();
+        let gate = &self.gate[column..column + count];
+        let dh = &self.dh[row % self.rows * self.gate.len() + column..][..count];
+        for i in 0..count {
+            values[i] = dh[i] + gate[i] * values[i];
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The arithmetic of the velocity network on a CPU, in f32: matrix products with what follows them
+//! fused in, layer norms, SiLU and AdamW, each one pass over memory, forward and backward.
+//!
+//! Vector instructions are chosen at run time ([`Level`]). Results do not depend on the number of
+//! threads: every sum is taken in an order that only shapes decide.
+
+#![allow(clippy::too_many_arguments)] // a kernel takes its operands one by one
+
+mod activation;
+mod adamw;
+mod block;
+mod layer_norm;
+mod level;
+mod matmul;
+mod shared;
+
+pub use activation::{silu, silu_gradient};
+pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
+pub use block::{Block, BlockGradient, Kept};
+pub use layer_norm::{LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, sum_of_rows};
+pub use level::Level;
+pub use matmul::{AddBias, Epilogue, Matrix, Plain, matmul};
+pub use shared::Shared;
+
+/// Rows that one task works on; sums over rows are taken in blocks of as many.
+const ROWS: usize = 256;
+
+/// Room for `count` numbers that are about to be written; what it holds is not specified.
+pub fn buffer(count: usize) -> Vec<f32> {
+    let room = Box::<[f32]>::new_uninit_slice(count);
+    // SAFETY: every bit pattern is an f32, and each is written before it is read.
+    unsafe { room.assume_init() }.into_vec()
+}

@@ -1,0 +1,49 @@
+//! Plain Rust: 4 x 8 entries in registers.
+
+use super::{Block, Epilogue, Kernel, Scratch, Strided};
+
+/// See the module.
+struct Portable;
+
+impl Kernel for Portable {
+    const ROWS: usize = 4;
+    const COLUMNS: usize = 8;
+
+    #[inline(always)]
+    unsafe fn product(
+        rows: usize,
+        depth: usize,
+        a: Strided,
+        b: *const f32,
+        out: *mut f32,
+        out_stride: usize,
+        add: bool,
+    ) {
+        let mut sums = [[0.0f32; 8]; 4];
+        for p in 0..depth {
+            // SAFETY: a whole row of the packed panel, and rows of a, by the caller's contract.
+            unsafe {
+                let b = &*b.add(p * 8).cast::<[f32; 8]>();
+                for (i, sums) in sums.iter_mut().enumerate().take(rows) {
+                    let a = *a.start.add(i * a.row_stride + p * a.column_stride);
+                    for (sum, b) in sums.iter_mut().zip(b) {
+                        *sum += a * b;
+                    }
+                }
+            }
+        }
+        for (i, sums) in sums.iter().enumerate().take(rows) {
+            // SAFETY: a row of the output.
+            let out = unsafe { std::slice::from_raw_parts_mut(out.add(i * out_stride), 8) };
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = if add { *out + sum } else { *sum };
+            }
+        }
+    }
+}
+
+/// Computes a block.
+pub(super) fn run<E: Epilogue>(block: Block, epilogue: &E, scratch: &mut Scratch) {
+    // SAFETY: it needs no special instructions.
+    unsafe { block.compute::<Portable, E>(epilogue, scratch) }
+}

@@ -1,0 +1,55 @@
+//! Between Burn's CPU tensors and slices.
+
+use burn::backend::Flex;
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::tensor::{Bytes, DType, Shape, Tensor};
+
+fn primitive(tensor: Tensor<1>) -> FlexTensor {
+    let on_cpu = tensor.try_into_primitive::<Flex>();
+    on_cpu.expect("checked: a tensor on the CPU without a graph")
+}
+
+/// Calls `f` with the values of a CPU tensor.
+pub fn flex_ref<R>(tensor: Tensor<1>, f: impl FnOnce(&[f32]) -> R) -> R {
+    f(values(&whole(primitive(tensor))))
+}
+
+/// Calls `f` with the values of CPU tensors, to be changed; in place where nothing else holds them.
+pub fn flex_mut<const N: usize>(tensors: [&mut Tensor<1>; N], f: impl FnOnce([&mut [f32]; N])) {
+    let device = tensors[0].device();
+    let mut taken = tensors.map(|tensor| {
+        let values = std::mem::replace(tensor, Tensor::empty([0], &device));
+        (tensor, whole(primitive(values)))
+    });
+    f(taken.each_mut().map(|(_, values)| values.storage_mut()));
+    for (tensor, values) in taken {
+        *tensor = Tensor::from_primitive::<Flex>(values);
+    }
+}
+
+/// A tensor that holds `values`, row-major.
+pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
+    let layout = Layout::contiguous(shape.into());
+    FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
+}
+
+/// The same values in one piece, row-major.
+pub(super) fn whole(tensor: FlexTensor) -> FlexTensor {
+    // a view of a part of a buffer counts as contiguous, too
+    let entire = tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>();
+    match entire && tensor.is_contiguous() {
+        true => tensor,
+        false => tensor.to_contiguous(),
+    }
+}
+
+/// The values of a tensor that is [`whole`].
+pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("f32, in one piece")
+}
+
+/// Rows and columns of a matrix.
+pub(super) fn dims(tensor: &FlexTensor) -> [usize; 2] {
+    let shape = tensor.layout().shape();
+    [shape[0], shape[1]]
+}

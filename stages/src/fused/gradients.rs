@@ -1,0 +1,205 @@
+//! The operations on tensors with a graph: each one node of it, with its gradient written by hand.
+
+use super::flex::{dims, tensor, values, whole};
+use super::operations::{FusedOperations, block, matrix, norm, normed};
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Flex};
+use latent_align_kernels::{
+    Kept, Moments, Plain, buffer, layer_norm_gradient, matmul, silu_gradient, sum_of_rows,
+};
+use std::sync::Arc;
+
+type Node = FloatTensor<Autodiff<Flex>>;
+
+impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
+    fn fused_linear(x: Node, weight: Node, bias: Node) -> Node {
+        let ((x, x_node), (weight, weight_node), (bias, bias_node)) =
+            (x.into_parts(), weight.into_parts(), bias.into_parts());
+        let (x, weight) = (whole(x), whole(weight));
+        let out = Flex::fused_linear(x.clone(), weight.clone(), bias);
+        match LinearGradient
+            .prepare::<C>([x_node, weight_node, bias_node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(node) => node.finish((x, weight), out),
+            OpsKind::UnTracked(node) => node.finish(out),
+        }
+    }
+
+    fn fused_silu(x: Node) -> Node {
+        let (x, node) = x.into_parts();
+        let x = whole(x);
+        let out = Flex::fused_silu(x.clone());
+        match SiluGradient.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(node) => node.finish(x, out),
+            OpsKind::UnTracked(node) => node.finish(out),
+        }
+    }
+
+    fn fused_modulated_norm(x: Node, modulation: Node) -> Node {
+        let ((x, x_node), (modulation, modulation_node)) = (x.into_parts(), modulation.into_parts());
+        let (x, modulation) = (whole(x), whole(modulation));
+        let (out, moments) = normed(&x, &modulation);
+        match NormGradient
+            .prepare::<C>([x_node, modulation_node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(node) => node.finish((x, modulation, Arc::new(moments)), out),
+            OpsKind::UnTracked(node) => node.finish(out),
+        }
+    }
+
+    fn fused_block(
+        h: Node,
+        modulation: Node,
+        gamma: Node,
+        beta: Node,
+        w1: Node,
+        b1: Node,
+        w2: Node,
+        b2: Node,
+    ) -> Node {
+        let (h, h_node) = h.into_parts();
+        let parts = [modulation, gamma, beta, w1, b1, w2, b2].map(|tensor| tensor.into_parts());
+        let [modulation, gamma, beta, w1, b1, w2, b2] = parts;
+        let nodes = [
+            h_node, modulation.1, gamma.1, beta.1, w1.1, b1.1, w2.1, b2.1,
+        ];
+        let h = whole(h);
+        let others = [
+            modulation.0, gamma.0, beta.0, w1.0, b1.0, w2.0, b2.0,
+        ]
+        .map(whole);
+        match BlockGradient.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(node) => {
+                let (out, kept) = block(&others).forward_keeping(values(&h));
+                let out = tensor(out, dims(&h));
+                node.finish((h, others, Arc::new(kept)), out)
+            }
+            OpsKind::UnTracked(node) => {
+                let out = block(&others).forward(values(&h));
+                node.finish(tensor(out, dims(&h)))
+            }
+        }
+    }
+}
+
+/// Of `out = x weight + bias`: dx = dout weight^T, dweight = x^T dout, dbias = the sum of its rows.
+#[derive(Debug)]
+struct LinearGradient;
+
+impl Backward<Flex, 3> for LinearGradient {
+    type State = (FlexTensor, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = whole(grads.consume::<Flex>(&ops.node));
+        let (x, weight) = ops.state;
+        let [of_x, of_weight, of_bias] = ops.parents;
+        if let Some(node) = of_x {
+            let mut dx = buffer(values(&x).len());
+            matmul(matrix(&dout), matrix(&weight).transposed(), &mut dx, &Plain);
+            grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
+        }
+        if let Some(node) = of_weight {
+            let mut dw = buffer(values(&weight).len());
+            matmul(matrix(&x).transposed(), matrix(&dout), &mut dw, &Plain);
+            grads.register::<Flex>(node.id, tensor(dw, dims(&weight)));
+        }
+        if let Some(node) = of_bias {
+            let [_, columns] = dims(&dout);
+            let sums = sum_of_rows(values(&dout), columns);
+            grads.register::<Flex>(node.id, tensor(sums, [columns]));
+        }
+    }
+}
+
+/// Of SiLU.
+#[derive(Debug)]
+struct SiluGradient;
+
+impl Backward<Flex, 1> for SiluGradient {
+    type State = FlexTensor;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = whole(grads.consume::<Flex>(&ops.node));
+        let x = ops.state;
+        if let [Some(node)] = ops.parents {
+            let mut dx = buffer(values(&x).len());
+            silu_gradient(values(&x), values(&dout), &mut dx);
+            grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
+        }
+    }
+}
+
+/// Of the modulated layer norm without weights.
+#[derive(Debug)]
+struct NormGradient;
+
+impl Backward<Flex, 2> for NormGradient {
+    type State = (FlexTensor, FlexTensor, Arc<Vec<Moments>>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = whole(grads.consume::<Flex>(&ops.node));
+        let (x, modulation, moments) = ops.state;
+        let [of_x, of_modulation] = ops.parents;
+        let mut dx = buffer(values(&x).len());
+        let others = layer_norm_gradient(
+            norm(&x, &modulation),
+            values(&x),
+            &moments,
+            values(&dout),
+            None,
+            &mut dx,
+            of_modulation.is_some(),
+        );
+        if let Some(node) = of_x {
+            grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
+        }
+        if let Some((node, others)) = of_modulation.zip(others) {
+            let [groups, stride] = dims(&modulation);
+            let width = stride / 2;
+            let mut of_both = Vec::with_capacity(groups * stride);
+            for group in 0..groups {
+                let at = group * width..(group + 1) * width;
+                of_both.extend_from_slice(&others.shift[at.clone()]);
+                of_both.extend_from_slice(&others.scale[at]);
+            }
+            grads.register::<Flex>(node.id, tensor(of_both, [groups, stride]));
+        }
+    }
+}
+
+/// Of a residual block.
+#[derive(Debug)]
+struct BlockGradient;
+
+impl Backward<Flex, 8> for BlockGradient {
+    type State = (FlexTensor, [FlexTensor; 7], Arc<Kept>);
+
+    fn backward(self, ops: Ops<Self::State, 8>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = whole(grads.consume::<Flex>(&ops.node));
+        let (h, others, kept) = ops.state;
+        let [of_h, of_others @ ..] = ops.parents;
+        let kept = Arc::unwrap_or_clone(kept);
+        let wanted = of_others.iter().any(Option::is_some);
+        let (dh, gradient) = block(&others).gradient(values(&h), kept, values(&dout), wanted);
+        if let Some(node) = of_h {
+            grads.register::<Flex>(node.id, tensor(dh, dims(&h)));
+        }
+        let Some(g) = gradient else { return };
+        let gradients = [g.modulation, g.gamma, g.beta, g.w1, g.b1, g.w2, g.b2];
+        for ((node, gradient), of) in of_others.into_iter().zip(gradients).zip(&others) {
+            if let Some(node) = node {
+                let shape = of.layout().shape().clone();
+                grads.register::<Flex>(node.id, tensor(gradient, shape));
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Operations of the velocity network that are one pass on a CPU in f32, as a Burn backend extension
+//! with hand-written gradients, and plain Burn operations everywhere else.
+//!
+//! Rows come in K groups of m that share a modulation: `x` [K m, width], `modulation` [K, 2 or 3 width]
+//! holding shift, scale (and gate) of each group.
+
+mod flex;
+mod gradients;
+mod operations;
+pub mod plain;
+
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Device, Tensor};
+pub use flex::{flex_mut, flex_ref};
+use latent_align_kernels as kernels;
+use operations::FusedOperations;
+
+/// Added to the variance in every layer norm, as in MAR (arXiv 2406.11838).
+pub const NORM_EPSILON: f64 = 1e-6;
+
+/// Whether operations on `x` are fused: on the CPU, in f32.
+pub fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && x.device().inner() == Device::flex()
+}
+
+/// The sum of the squares of `x`, `[1]`.
+pub fn sum_of_squares(x: Tensor<1>) -> Tensor<1> {
+    if !is_fused(&x) {
+        return x.square().sum();
+    }
+    let device = x.device();
+    let sum = flex_ref(x, kernels::sum_of_squares);
+    Tensor::from_data([sum as f32], &device)
+}
+
+/// `x weight + bias`: x [n, in], weight [in, out], bias `[out]`.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    if !is_fused(&x) {
+        return plain::linear(x, weight, bias);
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_linear(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+    ))
+}
+
+/// SiLU.
+pub fn silu(x: Tensor<2>) -> Tensor<2> {
+    if !is_fused(&x) {
+        return plain::silu(x);
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_silu(x.into_dispatch()))
+}
+
+/// `(1 + scale) * norm(x) + shift`, the norm without weights; `modulation` [K, 2 width].
+pub fn modulated_norm(x: Tensor<2>, modulation: Tensor<2>) -> Tensor<2> {
+    if !is_fused(&x) {
+        return plain::modulated_norm(x, modulation);
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_modulated_norm(
+        x.into_dispatch(),
+        modulation.into_dispatch(),
+    ))
+}
+
+/// The weights of a residual block: gamma, beta, b1, b2 `[width]`; w1, w2 [width, width] as [in, out].
+#[derive(Debug, Clone)]
+pub struct BlockWeights {
+    /// Factor of the layer norm.
+    pub gamma: Tensor<1>,
+    /// Summand of the layer norm.
+    pub beta: Tensor<1>,
+    /// First linear layer.
+    pub w1: Tensor<2>,
+    /// Its bias.
+    pub b1: Tensor<1>,
+    /// Second linear layer.
+    pub w2: Tensor<2>,
+    /// Its bias.
+    pub b2: Tensor<1>,
+}
+
+/// A residual block, `h + gate * W2 silu(W1 (norm(h) * (1 + scale) + shift))`; `modulation`
+/// [K, 3 width].
+pub fn block(h: Tensor<2>, modulation: Tensor<2>, weights: BlockWeights) -> Tensor<2> {
+    if !is_fused(&h) {
+        return plain::block(h, modulation, weights);
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_block(
+        h.into_dispatch(),
+        modulation.into_dispatch(),
+        weights.gamma.into_dispatch(),
+        weights.beta.into_dispatch(),
+        weights.w1.into_dispatch(),
+        weights.b1.into_dispatch(),
+        weights.w2.into_dispatch(),
+        weights.b2.into_dispatch(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    //! The hand-written gradients against Burn's own of the plain operations in f64.
+
+    use super::*;
+    use crate::tensors::{from_f32, to_f64};
+    use crate::training::Streams;
+
+    fn draw<const D: usize>(name: &str, dims: [usize; D], device: &Device) -> Tensor<D> {
+        let count = dims.iter().product();
+        from_f32(Streams::new(3).normal(name, 0, count), dims, device)
+    }
+
+    /// Output and gradients of `f` over `inputs`, weighted by fixed numbers so that no direction is
+    /// special.
+    fn with_gradients<const N: usize>(
+        inputs: [Tensor<2>; N],
+        f: impl Fn([Tensor<2>; N]) -> Tensor<2>,
+    ) -> Vec<Vec<f64>> {
+        let inputs = inputs.map(|x| x.require_grad());
+        let out = f(inputs.clone());
+        let weights = draw("weights", out.dims(), &out.device()).cast(out.dtype());
+        let gradients = (out.clone() * weights).sum().backward();
+        let mut all = vec![to_f64(out).unwrap()];
+        all.extend(inputs.map(|x| to_f64(x.grad(&gradients).unwrap()).unwrap()));
+        all
+    }
+
+    /// Compares both in f32, `fused` as it is and `plain` in f64.
+    fn check<const N: usize>(
+        inputs: [Tensor<2>; N],
+        fused: impl Fn([Tensor<2>; N]) -> Tensor<2>,
+        plain: impl Fn([Tensor<2>; N]) -> Tensor<2>,
+    ) {
+        assert!(is_fused(&inputs[0]));
+        let exact = inputs.clone().map(|x| x.cast(DType::F64).detach());
+        let found = with_gradients(inputs, fused);
+        let exact = with_gradients(exact, plain);
+        for (which, (found, exact)) in found.iter().zip(&exact).enumerate() {
+            let size = (exact.iter().map(|x| x * x).sum::<f64>() / exact.len() as f64).sqrt();
+            for (a, b) in found.iter().zip(exact) {
+                assert!((a - b).abs() < 2e-5 * size.max(1e-3), "{which}: {a} {b} of {size}");
+            }
+        }
+    }
+
+    fn vector(row: Tensor<2>) -> Tensor<1> {
+        let [_, width] = row.dims();
+        row.reshape([width])
+    }
+
+    #[test]
+    fn a_linear_layer_has_the_gradients_of_autodiff() {
+        let device = Device::flex().autodiff();
+        for (n, from, to) in [(1, 1, 1), (70, 33, 40), (300, 64, 96)] {
+            let inputs = [
+                draw("x", [n, from], &device),
+                draw("w", [from, to], &device),
+                draw("b", [1, to], &device),
+            ];
+            check(
+                inputs,
+                |[x, w, b]| linear(x, w, vector(b)),
+                |[x, w, b]| plain::linear(x, w, vector(b)),
+            );
+        }
+    }
+
+    #[test]
+    fn silu_and_the_modulated_norm_have_the_gradients_of_autodiff() {
+        let device = Device::flex().autodiff();
+        check(
+            [draw("x", [50, 37], &device)],
+            |[x]| silu(x),
+            |[x]| plain::silu(x),
+        );
+        for (groups, rows, width) in [(1, 130, 20), (4, 5, 33), (6, 1, 64), (2, 70, 16)] {
+            let inputs = [
+                draw("x", [groups * rows, width], &device),
+                draw("m", [groups, 2 * width], &device),
+            ];
+            check(
+                inputs,
+                |[x, m]| modulated_norm(x, m),
+                |[x, m]| plain::modulated_norm(x, m),
+            );
+        }
+    }
+
+    fn weights([gamma, beta, w1, b1, w2, b2]: [Tensor<2>; 6]) -> BlockWeights {
+        BlockWeights {
+            gamma: vector(gamma),
+            beta: vector(beta),
+            w1,
+            b1: vector(b1),
+            w2,
+            b2: vector(b2),
+        }
+    }
+
+    #[test]
+    fn a_residual_block_has_the_gradients_of_autodiff() {
+        let device = Device::flex().autodiff();
+        for (groups, rows, width) in [(1, 300, 24), (8, 5, 33), (7, 1, 64), (3, 100, 40)] {
+            let inputs = [
+                draw("h", [groups * rows, width], &device),
+                draw("m", [groups, 3 * width], &device),
+                draw("gamma", [1, width], &device),
+                draw("beta", [1, width], &device),
+                draw("w1", [width, width], &device),
+                draw("b1", [1, width], &device),
+                draw("w2", [width, width], &device),
+                draw("b2", [1, width], &device),
+            ];
+            check(
+                inputs,
+                |[h, m, rest @ ..]| block(h, m, weights(rest)),
+                |[h, m, rest @ ..]| plain::block(h, m, weights(rest)),
+            );
+        }
+    }
+
+    #[test]
+    fn frozen_weights_leave_the_gradient_of_the_input() {
+        let device = Device::flex().autodiff();
+        let (groups, rows, width) = (4, 8, 48);
+        let fixed = |name, dims| draw::<2>(name, dims, &Device::flex());
+        let m = fixed("m", [groups, 3 * width]);
+        let rest = ["a", "b", "c", "d", "e", "f"].map(|name| match name {
+            "c" | "e" => fixed(name, [width, width]),
+            _ => fixed(name, [1, width]),
+        });
+        let on = |x: &Tensor<2>, dtype| Tensor::<2>::from_inner(x.clone().cast(dtype));
+        let all = |dtype| (on(&m, dtype), weights(rest.each_ref().map(|x| on(x, dtype))));
+        check(
+            [draw("h", [groups * rows, width], &device)],
+            |[h]| {
+                let (m, weights) = all(DType::F32);
+                block(h, m, weights)
+            },
+            |[h]| {
+                let (m, weights) = all(DType::F64);
+                plain::block(h, m, weights)
+            },
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! The operations that Burn dispatches, forward, on CPU tensors.
+
+use super::NORM_EPSILON;
+use super::flex::{dims, tensor, values, whole};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Flex, backend_extension};
+use latent_align_kernels::{
+    AddBias, Block, LayerNorm, Matrix, Moments, buffer, layer_norm, matmul, silu,
+};
+
+/// See the functions of these names in [`super`].
+#[backend_extension(Autodiff, Flex)]
+pub trait FusedOperations: Backend {
+    /// `x weight + bias`.
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// SiLU.
+    fn fused_silu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `(1 + scale) * norm(x) + shift`.
+    fn fused_modulated_norm(
+        x: FloatTensor<Self>,
+        modulation: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// A residual block.
+    #[allow(clippy::too_many_arguments)] // tensors that a graph may reach each on its own
+    fn fused_block(
+        h: FloatTensor<Self>,
+        modulation: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        w1: FloatTensor<Self>,
+        b1: FloatTensor<Self>,
+        w2: FloatTensor<Self>,
+        b2: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+impl FusedOperations for Flex {
+    fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        let (x, weight, bias) = (whole(x), whole(weight), whole(bias));
+        let out = product(matrix(&x), matrix(&weight), &values(&bias));
+        let [rows, _] = dims(&x);
+        let [_, columns] = dims(&weight);
+        tensor(out, [rows, columns])
+    }
+
+    fn fused_silu(x: FlexTensor) -> FlexTensor {
+        let x = whole(x);
+        let mut out = buffer(values(&x).len());
+        silu(values(&x), &mut out);
+        tensor(out, dims(&x))
+    }
+
+    fn fused_modulated_norm(x: FlexTensor, modulation: FlexTensor) -> FlexTensor {
+        let (x, modulation) = (whole(x), whole(modulation));
+        normed(&x, &modulation).0
+    }
+
+    fn fused_block(
+        h: FlexTensor,
+        modulation: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        w1: FlexTensor,
+        b1: FlexTensor,
+        w2: FlexTensor,
+        b2: FlexTensor,
+    ) -> FlexTensor {
+        let h = whole(h);
+        let others = [modulation, gamma, beta, w1, b1, w2, b2].map(whole);
+        tensor(block(&others).forward(values(&h)), dims(&h))
+    }
+}
+
+/// A matrix in one piece.
+pub(super) fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
+    let [rows, columns] = dims(tensor);
+    Matrix::new(values(tensor), rows, columns)
+}
+
+/// `a b + bias`.
+fn product(a: Matrix, b: Matrix, bias: &[f32]) -> Vec<f32> {
+    let mut out = buffer(a.rows() * b.columns());
+    matmul(a, b, &mut out, &AddBias(bias));
+    out
+}
+
+/// The layer norm of rows of `x` under a modulation of shift and scale.
+pub(super) fn norm<'a>(x: &FlexTensor, modulation: &'a FlexTensor) -> LayerNorm<'a> {
+    let [rows, width] = dims(x);
+    let [groups, stride] = dims(modulation);
+    LayerNorm {
+        width,
+        rows_per_group: rows / groups,
+        modulation: values(modulation),
+        stride,
+        weights: None,
+        epsilon: NORM_EPSILON as f32,
+    }
+}
+
+/// The layer norm of `x`, and the moments of its rows.
+pub(super) fn normed(x: &FlexTensor, modulation: &FlexTensor) -> (FlexTensor, Vec<Moments>) {
+    let [rows, _] = dims(x);
+    let mut out = buffer(values(x).len());
+    let mut moments = vec![Moments::default(); rows];
+    layer_norm(norm(x, modulation), values(x), &mut out, &mut moments);
+    (tensor(out, dims(x)), moments)
+}
+
+/// A block of modulation, gamma, beta, w1, b1, w2, b2.
+pub(super) fn block(tensors: &[FlexTensor; 7]) -> Block<'_> {
+    let [modulation, gamma, beta, w1, b1, w2, b2] = tensors.each_ref().map(values);
+    Block {
+        gamma,
+        beta,
+        w1,
+        b1,
+        w2,
+        b2,
+        modulation,
+        epsilon: NORM_EPSILON as f32,
+    }
+}
