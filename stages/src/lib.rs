@@ -26,5 +26,7 @@ pub mod tensors;
 pub mod train_autoencoder;
 pub mod train_classifier;
 pub mod training;
+#[cfg(test)]
+mod timing;
 
 pub use error::{Error, Result};

@@ -455,6 +455,49 @@ pub fn layer_norm_tangents(
     }
 }
 
+/// The trace of the derivative of `layer_norm(x) readout` of one group along tangents: `dx` as in
+/// [`layer_norm_tangents`], `readout` [tangents, width], one row for each tangent; `[points]`.
+pub fn layer_norm_trace(
+    norm: LayerNorm,
+    x: &[f32],
+    moments: &[Moments],
+    dx: &[f32],
+    readout: &[f32],
+    out: &mut [f32],
+) {
+    let (width, row) = (norm.width, readout.len());
+    let same = dx.len() == row;
+    let (mut factor, mut unused) = (vec![0.0; width], vec![0.0; width]);
+    norm.affine(0, &mut factor, &mut unused);
+    let mut scaled = readout.to_vec();
+    for row in scaled.chunks_exact_mut(width) {
+        for (r, f) in row.iter_mut().zip(&factor) {
+            *r *= f;
+        }
+    }
+    out.par_iter_mut().enumerate().for_each(|(point, out)| {
+        let dx = if same { dx } else { &dx[point * row..][..row] };
+        of_point(&x[point * width..][..width], moments[point], dx, &scaled, out);
+    });
+
+    for_each_level! {
+        fn of_point(x: &[f32], moments: Moments, dx: &[f32], readout: &[f32], out: &mut f32) {
+            let width = x.len();
+            let unit: Vec<f32> = x.iter().map(|x| (x - moments.mean) * moments.inverse).collect();
+            let mut trace = 0.0;
+            for (dx, readout) in dx.chunks_exact(width).zip(readout.chunks_exact(width)) {
+                let (dx, readout, unit) = (&dx[..width], &readout[..width], &unit[..width]);
+                let along = sum2(dx, unit, |a, b| a * b) / width as f32;
+                let mean = sum2(dx, dx, |a, _| a) / width as f32;
+                trace += sum2(dx, readout, |a, b| a * b)
+                    - mean * sum2(readout, readout, |a, _| a)
+                    - along * sum2(readout, unit, |a, b| a * b);
+            }
+            *out = trace * moments.inverse;
+        }
+    }
+}
+
 for_each_level! {
     fn add_row(row: &[f32], sums: &mut [f32]) {
         for (sum, x) in sums.iter_mut().zip(row) {

@@ -3,6 +3,8 @@
 //!
 //! Vector instructions are chosen at run time ([`Level`]). Results do not depend on the number of
 //! threads: every sum is taken in an order that only shapes decide.
+//!
+//! Nothing public is generic: the kernels are compiled here, with this crate's settings.
 
 #![allow(clippy::too_many_arguments)] // a kernel takes its operands one by one
 
@@ -17,10 +19,13 @@ mod shared;
 pub use activation::{silu, silu_gradient};
 pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
 pub use block::{Block, BlockGradient, Kept};
-pub use layer_norm::{LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, sum_of_rows};
+pub use layer_norm::{
+    LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
+    layer_norm_trace, sum_of_rows,
+};
 pub use level::Level;
-pub use matmul::{AddBias, Epilogue, Matrix, Plain, matmul};
-pub use shared::Shared;
+pub use matmul::{Matrix, product, product_plus_bias};
+use shared::Shared;
 
 /// Rows that one task works on; sums over rows are taken in blocks of as many.
 const ROWS: usize = 256;

@@ -64,14 +64,14 @@ impl<'a> Matrix<'a> {
 }
 
 /// What is done with each entry of a product once it is complete.
-pub trait Epilogue: Sync {
+pub(crate) trait Epilogue: Sync {
     /// `values` are the entries (row, column..), to be changed in place. Each entry is seen once; rows
     /// of one block of [`ROWS`] in ascending order, by one thread.
     fn finish(&self, row: usize, column: usize, values: &mut [f32]);
 }
 
 /// Leaves entries as they are.
-pub struct Plain;
+pub(crate) struct Plain;
 
 impl Epilogue for Plain {
     #[inline(always)]
@@ -79,7 +79,7 @@ impl Epilogue for Plain {
 }
 
 /// Adds a bias [columns] to each row.
-pub struct AddBias<'a>(pub &'a [f32]);
+struct AddBias<'a>(&'a [f32]);
 
 impl Epilogue for AddBias<'_> {
     #[inline(always)]
@@ -91,9 +91,19 @@ impl Epilogue for AddBias<'_> {
     }
 }
 
+/// `out = a b`: a [m, k], b [k, n], out [m, n] row-major.
+pub fn product(a: Matrix, b: Matrix, out: &mut [f32]) {
+    matmul(a, b, out, &Plain);
+}
+
+/// `out = a b + bias`, the bias [n] added to every row.
+pub fn product_plus_bias(a: Matrix, b: Matrix, bias: &[f32], out: &mut [f32]) {
+    matmul(a, b, out, &AddBias(bias));
+}
+
 /// `out = epilogue(a b)`: a [m, k], b [k, n], out [m, n] row-major. The sum of an entry is taken in an
 /// order that only k decides.
-pub fn matmul<E: Epilogue>(a: Matrix, b: Matrix, out: &mut [f32], epilogue: &E) {
+pub(crate) fn matmul<E: Epilogue>(a: Matrix, b: Matrix, out: &mut [f32], epilogue: &E) {
     assert_eq!(a.columns, b.rows, "inner dimensions differ");
     assert_eq!(out.len(), a.rows * b.columns, "the product has another shape");
     if out.is_empty() {
@@ -411,7 +421,7 @@ mod tests {
                     Matrix::new(&b_turned, n, k).transposed(),
                 ] {
                     let mut out = vec![f32::NAN; m * n];
-                    matmul(a_layout, b_layout, &mut out, &AddBias(&bias));
+                    product_plus_bias(a_layout, b_layout, &bias, &mut out);
                     for i in 0..m {
                         for j in 0..n {
                             let exact: f64 = (0..k)
@@ -439,7 +449,7 @@ mod tests {
                 .unwrap();
             let mut out = vec![0.0; m * n];
             pool.install(|| {
-                matmul(Matrix::new(&a, m, k), Matrix::new(&b, k, n), &mut out, &Plain)
+                product(Matrix::new(&a, m, k), Matrix::new(&b, k, n), &mut out)
             });
             out
         };

@@ -17,13 +17,11 @@
 
 use super::config::VelocityNetworkConfig;
 use super::field::VelocityField;
-use crate::fused::plain::{parts, standardise};
 use crate::fused::{self, BlockWeights, NORM_EPSILON};
 use crate::tensors::from_f64;
 use crate::training::{Streams, initialise};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Device, Tensor};
 
 /// The network. Weights stand in Burn's layout here ([in, out]) and in PyTorch's on disk.
@@ -169,58 +167,6 @@ impl Block {
     fn forward(&self, h: Tensor<2>, c: Tensor<2>) -> Tensor<2> {
         fused::block(h, self.modulation(c), self.weights())
     }
-
-    /// As [`Self::forward`] for one time, carrying k `tangents` a point [n, k, width] along.
-    fn forward_with_tangents(
-        &self,
-        h: Tensor<2>,
-        tangents: Tensor<3>,
-        c: Tensor<2>,
-    ) -> (Tensor<2>, Tensor<3>) {
-        let [shift, scale, gate] = parts(self.modulation(c)); // [1, width] each
-        let gamma = self.norm.gamma.val().unsqueeze::<2>();
-        let beta = self.norm.beta.as_ref().expect("affine norm").val();
-        // norm(h) * (1 + scale) + shift, with the norm's own weights folded in
-        let scale = scale + 1.0;
-        let shift = beta.unsqueeze::<2>() * scale.clone() + shift;
-        let scale = gamma * scale;
-
-        let (unit, inverse) = standardise(h.clone());
-        let d_unit = standardise_tangents(tangents.clone(), unit.clone(), inverse);
-        let before = self.fc1.forward(unit * scale.clone() + shift);
-        let d_before = product(d_unit * scale.unsqueeze_dim(1), &self.fc1);
-
-        // silu(a) = a s(a), silu'(a) = s(a) (1 + a (1 - s(a)))
-        let s = sigmoid(before.clone());
-        let slope = s.clone() * (before.clone() * (s.clone().neg() + 1.0) + 1.0);
-        let after = self.fc2.forward(before * s);
-        let d_after = product(d_before * slope.unsqueeze_dim(1), &self.fc2);
-
-        (
-            h + after * gate.clone(),
-            tangents + d_after * gate.unsqueeze_dim(1),
-        )
-    }
-}
-
-/// The tangents of `(x - mean) / std`, given its value `unit` [n, width] and 1 / std [n, 1]:
-/// `(dx - mean(dx) - unit mean(unit dx)) / std`.
-fn standardise_tangents(dx: Tensor<3>, unit: Tensor<2>, inverse: Tensor<2>) -> Tensor<3> {
-    let unit = unit.unsqueeze_dim::<3>(1); // [n, 1, width]
-    let along = (dx.clone() * unit.clone()).mean_dim(2); // [n, d, 1]
-    let mean = dx.clone().mean_dim(2);
-    (dx - mean - unit * along) * inverse.unsqueeze_dim(1)
-}
-
-/// Tangents [n, k, in] through the matrix of a linear layer [n, k, out].
-fn product(tangents: Tensor<3>, layer: &Linear) -> Tensor<3> {
-    let [n, k, width] = tangents.dims();
-    let weight = layer.weight.val();
-    let [_, out] = weight.dims();
-    tangents
-        .reshape([n * k, width])
-        .matmul(weight)
-        .reshape([n, k, out])
 }
 
 impl Output {
@@ -228,51 +174,9 @@ impl Output {
         apply(&self.modulation, c)
     }
 
-    fn forward(&self, h: Tensor<2>, c: Tensor<2>) -> Tensor<2> {
-        apply(&self.linear, fused::modulated_norm(h, self.modulation(c)))
-    }
-
-    /// The velocity [n, d] and its derivative along k tangents [n, k, d].
-    fn forward_with_tangents(
-        &self,
-        h: Tensor<2>,
-        tangents: Tensor<3>,
-        c: Tensor<2>,
-    ) -> (Tensor<2>, Tensor<3>) {
-        let (velocity, d_unit, scale) = self.before_readout(h, tangents, c);
-        (
-            velocity,
-            product(d_unit * scale.unsqueeze_dim(1), &self.linear),
-        )
-    }
-
-    /// The velocity [n, d] and its divergence `[n]`: of d v_i / d x_j only i = j is computed.
-    fn forward_with_divergence(
-        &self,
-        h: Tensor<2>,
-        tangents: Tensor<3>,
-        c: Tensor<2>,
-    ) -> (Tensor<2>, Tensor<1>) {
-        let (velocity, d_unit, scale) = self.before_readout(h, tangents, c);
-        let readout = self.linear.weight.val().transpose() * scale; // [d, width]
-        let divergence = (d_unit * readout.unsqueeze_dim(0)).sum_dims_squeeze::<1, _>(&[1, 2]);
-        (velocity, divergence)
-    }
-
-    /// The velocity [n, d], the tangents of the standardised `h` [n, k, width], and the scale between
-    /// them and the linear layer [1, width].
-    fn before_readout(
-        &self,
-        h: Tensor<2>,
-        tangents: Tensor<3>,
-        c: Tensor<2>,
-    ) -> (Tensor<2>, Tensor<3>, Tensor<2>) {
-        let [shift, scale] = parts(self.modulation(c));
-        let scale = scale + 1.0;
-        let (unit, inverse) = standardise(h);
-        let d_unit = standardise_tangents(tangents, unit.clone(), inverse);
-        let velocity = self.linear.forward(unit * scale.clone() + shift);
-        (velocity, d_unit, scale)
+    /// The velocity [K * m, d] that is read from `h` [K * m, width].
+    fn read(&self, h: Tensor<2>, modulation: Tensor<2>) -> Tensor<2> {
+        apply(&self.linear, fused::modulated_norm(h, modulation))
     }
 }
 
@@ -300,16 +204,21 @@ impl VelocityField for VelocityNetwork {
         for block in &self.blocks {
             h = block.forward(h, c.clone());
         }
-        self.output.forward(h, c).reshape([groups, points, d])
+        let modulation = self.output.modulation(c);
+        self.output.read(h, modulation).reshape([groups, points, d])
     }
 
     /// Forward mode: d tangents ride along as extra rows of the same matrix products; no graph.
     fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
-        let [n, _] = x.dims();
         // d h / d x_j is row j of the input matrix, the same for every point
         let tangents = self.input.weight.val().unsqueeze_dim::<3>(0); // [1, d, width]
-        let (h, tangents, c) = self.through_blocks(x, tangents.repeat_dim(0, n), time);
-        self.output.forward_with_divergence(h, tangents, c)
+        let (h, tangents, c) = self.through_blocks(x, tangents, time);
+        let modulation = self.output.modulation(c);
+        let readout = self.output.linear.weight.val().transpose(); // [d, width]
+        // of d v_i / d x_j only i = j is computed
+        let divergence =
+            fused::modulated_norm_trace(h.clone(), tangents, modulation.clone(), readout);
+        (self.output.read(h, modulation), divergence)
     }
 
     fn velocity_and_jvps(
@@ -320,13 +229,28 @@ impl VelocityField for VelocityNetwork {
     ) -> (Tensor<2>, Tensor<3>) {
         let tangents = product(directions, &self.input); // [n, k, width]
         let (h, tangents, c) = self.through_blocks(x, tangents, time);
-        self.output.forward_with_tangents(h, tangents, c)
+        let modulation = self.output.modulation(c);
+        let tangents = fused::modulated_norm_tangents(h.clone(), tangents, modulation.clone());
+        let along = product(tangents, &self.output.linear);
+        (self.output.read(h, modulation), along)
     }
 }
 
+/// Tangents [n, k, in] through the matrix of a linear layer [n, k, out].
+fn product(tangents: Tensor<3>, layer: &Linear) -> Tensor<3> {
+    let [n, k, width] = tangents.dims();
+    let weight = layer.weight.val();
+    let [_, out] = weight.dims();
+    tangents
+        .reshape([n * k, width])
+        .matmul(weight)
+        .reshape([n, k, out])
+}
+
 impl VelocityNetwork {
-    /// `x` [n, d] at one time through all blocks, `tangents` [n, k, width] of the first layer's output
-    /// carried along; and silu of the time embedding [1, width].
+    /// `x` [n, d] at one time through all blocks, `tangents` of the first layer's output carried along
+    /// ([n, k, width], or [1, k, width], the same at every point); and silu of the time embedding
+    /// [1, width].
     fn through_blocks(
         &self,
         x: Tensor<2>,
@@ -336,7 +260,8 @@ impl VelocityNetwork {
         let c = self.time.forward(&[time]);
         let mut h = apply(&self.input, x);
         for block in &self.blocks {
-            (h, tangents) = block.forward_with_tangents(h, tangents, c.clone());
+            let modulation = block.modulation(c.clone());
+            (h, tangents) = fused::block_tangents(h, tangents, modulation, block.weights());
         }
         (h, tangents, c)
     }

@@ -4,7 +4,8 @@ use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape, Tensor};
 
-fn primitive(tensor: Tensor<1>) -> FlexTensor {
+/// The CPU's tensor of one without a graph.
+pub(super) fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     let on_cpu = tensor.try_into_primitive::<Flex>();
     on_cpu.expect("checked: a tensor on the CPU without a graph")
 }

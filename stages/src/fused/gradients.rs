@@ -10,7 +10,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
-    Kept, Moments, Plain, buffer, layer_norm_gradient, matmul, silu_gradient, sum_of_rows,
+    Kept, Moments, buffer, layer_norm_gradient, product, silu_gradient, sum_of_rows,
 };
 use std::sync::Arc;
 
@@ -104,12 +104,12 @@ impl Backward<Flex, 3> for LinearGradient {
         let [of_x, of_weight, of_bias] = ops.parents;
         if let Some(node) = of_x {
             let mut dx = buffer(values(&x).len());
-            matmul(matrix(&dout), matrix(&weight).transposed(), &mut dx, &Plain);
+            product(matrix(&dout), matrix(&weight).transposed(), &mut dx);
             grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
         }
         if let Some(node) = of_weight {
             let mut dw = buffer(values(&weight).len());
-            matmul(matrix(&x).transposed(), matrix(&dout), &mut dw, &Plain);
+            product(matrix(&x).transposed(), matrix(&dout), &mut dw);
             grads.register::<Flex>(node.id, tensor(dw, dims(&weight)));
         }
         if let Some(node) = of_bias {

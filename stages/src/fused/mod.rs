@@ -8,10 +8,12 @@ mod flex;
 mod gradients;
 mod operations;
 pub mod plain;
+mod tangents;
 
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor};
 pub use flex::{flex_mut, flex_ref};
+pub use tangents::{block_tangents, modulated_norm_tangents, modulated_norm_trace};
 use latent_align_kernels as kernels;
 use operations::FusedOperations;
 
@@ -217,6 +219,47 @@ mod tests {
                 inputs,
                 |[h, m, rest @ ..]| block(h, m, weights(rest)),
                 |[h, m, rest @ ..]| plain::block(h, m, weights(rest)),
+            );
+        }
+    }
+
+    #[test]
+    fn tangents_are_those_of_plain_operations() {
+        let device = Device::flex();
+        for (n, k, width, same) in [(5, 3, 33, false), (70, 4, 48, true)] {
+            let h = draw("h", [n, width], &device);
+            let dh = draw::<3>("dh", [if same { 1 } else { n }, k, width], &device);
+            let m = draw("m", [1, 3 * width], &device);
+            let m2 = draw("m2", [1, 2 * width], &device);
+            let readout = draw("readout", [k, width], &device);
+            let all = || ["a", "b", "c", "d", "e", "f"].map(|name| match name {
+                "c" | "e" => draw(name, [width, width], &device),
+                _ => draw(name, [1, width], &device),
+            });
+            let exact = |x: &Tensor<2>| x.clone().cast(DType::F64);
+            let dh_exact = dh.clone().cast(DType::F64);
+            let close = |found: Vec<f64>, exact: Vec<f64>| {
+                let size = (exact.iter().map(|x| x * x).sum::<f64>() / exact.len() as f64).sqrt();
+                for (a, b) in found.iter().zip(exact) {
+                    assert!((a - b).abs() < 2e-5 * size, "{a} {b} of {size}");
+                }
+            };
+            let found = block_tangents(h.clone(), dh.clone(), m.clone(), weights(all()));
+            let expected = plain::block_tangents(
+                exact(&h), dh_exact.clone(), exact(&m), weights(all().map(|x| exact(&x))),
+            );
+            close(to_f64(found.0).unwrap(), to_f64(expected.0).unwrap());
+            close(to_f64(found.1).unwrap(), to_f64(expected.1).unwrap());
+            close(
+                to_f64(modulated_norm_tangents(h.clone(), dh.clone(), m2.clone())).unwrap(),
+                to_f64(plain::modulated_norm_tangents(exact(&h), dh_exact.clone(), exact(&m2)))
+                    .unwrap(),
+            );
+            close(
+                to_f64(modulated_norm_trace(h.clone(), dh, m2.clone(), readout.clone())).unwrap(),
+                to_f64(plain::modulated_norm_trace(
+                    exact(&h), dh_exact, exact(&m2), exact(&readout),
+                )).unwrap(),
             );
         }
     }

@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};
 use latent_align_kernels::{
-    AddBias, Block, LayerNorm, Matrix, Moments, buffer, layer_norm, matmul, silu,
+    Block, LayerNorm, Matrix, Moments, buffer, layer_norm, product_plus_bias, silu,
 };
 
 /// See the functions of these names in [`super`].
@@ -45,9 +45,9 @@ pub trait FusedOperations: Backend {
 impl FusedOperations for Flex {
     fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
         let (x, weight, bias) = (whole(x), whole(weight), whole(bias));
-        let out = product(matrix(&x), matrix(&weight), &values(&bias));
-        let [rows, _] = dims(&x);
-        let [_, columns] = dims(&weight);
+        let ([rows, _], [_, columns]) = (dims(&x), dims(&weight));
+        let mut out = buffer(rows * columns);
+        product_plus_bias(matrix(&x), matrix(&weight), values(&bias), &mut out);
         tensor(out, [rows, columns])
     }
 
@@ -83,13 +83,6 @@ impl FusedOperations for Flex {
 pub(super) fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
     let [rows, columns] = dims(tensor);
     Matrix::new(values(tensor), rows, columns)
-}
-
-/// `a b + bias`.
-fn product(a: Matrix, b: Matrix, bias: &[f32]) -> Vec<f32> {
-    let mut out = buffer(a.rows() * b.columns());
-    matmul(a, b, &mut out, &AddBias(bias));
-    out
 }
 
 /// The layer norm of rows of `x` under a modulation of shift and scale.

@@ -58,3 +58,73 @@ pub fn standardise(x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     let inverse = (variance + NORM_EPSILON).sqrt().recip(); // [rows, 1]
     (centred * inverse.clone(), inverse)
 }
+
+/// As [`super::block_tangents`].
+pub fn block_tangents(
+    h: Tensor<2>,
+    tangents: Tensor<3>,
+    modulation: Tensor<2>,
+    weights: BlockWeights,
+) -> (Tensor<2>, Tensor<3>) {
+    let [shift, scale, gate] = parts(modulation); // [1, width] each
+    // norm(h) * (1 + scale) + shift, with the norm's own weights folded in
+    let scale = scale + 1.0;
+    let shift = weights.beta.unsqueeze::<2>() * scale.clone() + shift;
+    let scale = weights.gamma.unsqueeze::<2>() * scale;
+
+    let (unit, inverse) = standardise(h.clone());
+    let d_unit = standardise_tangents(tangents.clone(), unit.clone(), inverse);
+    let before = linear(unit * scale.clone() + shift, weights.w1.clone(), weights.b1);
+    let d_before = product(d_unit * scale.unsqueeze_dim(1), weights.w1);
+
+    // silu(a) = a s(a), silu'(a) = s(a) (1 + a (1 - s(a)))
+    let s = activation::sigmoid(before.clone());
+    let slope = s.clone() * (before.clone() * (s.clone().neg() + 1.0) + 1.0);
+    let after = linear(before * s, weights.w2.clone(), weights.b2);
+    let d_after = product(d_before * slope.unsqueeze_dim(1), weights.w2);
+    (
+        h + after * gate.clone(),
+        tangents + d_after * gate.unsqueeze_dim(1),
+    )
+}
+
+/// As [`super::modulated_norm_tangents`].
+pub fn modulated_norm_tangents(
+    x: Tensor<2>,
+    tangents: Tensor<3>,
+    modulation: Tensor<2>,
+) -> Tensor<3> {
+    let [_, scale] = parts(modulation);
+    let (unit, inverse) = standardise(x);
+    standardise_tangents(tangents, unit, inverse) * (scale + 1.0).unsqueeze_dim(1)
+}
+
+/// As [`super::modulated_norm_trace`].
+pub fn modulated_norm_trace(
+    x: Tensor<2>,
+    tangents: Tensor<3>,
+    modulation: Tensor<2>,
+    readout: Tensor<2>,
+) -> Tensor<1> {
+    let along = modulated_norm_tangents(x, tangents, modulation);
+    (along * readout.unsqueeze_dim(0)).sum_dims_squeeze::<1, _>(&[1, 2])
+}
+
+/// The tangents of `(x - mean) / std`, given its value `unit` [n, width] and 1 / std [n, 1]:
+/// `(dx - mean(dx) - unit mean(unit dx)) / std`; dx [n or 1, k, width].
+fn standardise_tangents(dx: Tensor<3>, unit: Tensor<2>, inverse: Tensor<2>) -> Tensor<3> {
+    let unit = unit.unsqueeze_dim::<3>(1); // [n, 1, width]
+    let along = (dx.clone() * unit.clone()).mean_dim(2); // [n, k, 1]
+    let mean = dx.clone().mean_dim(2);
+    (dx - mean - unit * along) * inverse.unsqueeze_dim(1)
+}
+
+/// Tangents [n, k, in] times a matrix [in, out].
+fn product(tangents: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
+    let [n, k, width] = tangents.dims();
+    let [_, out] = weight.dims();
+    tangents
+        .reshape([n * k, width])
+        .matmul(weight)
+        .reshape([n, k, out])
+}
