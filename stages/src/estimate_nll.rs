@@ -40,7 +40,7 @@ pub struct Config {
     /// The largest ratio R = t / (1 - t) in the likelihood weighting: a few times the inverse of the
     /// smallest scale of the features.
     pub truncation: f64,
-    /// Absolute and relative tolerance of the ODE solver (Dormand-Prince).
+    /// The tolerance of an NLL in nats: how far its integral may still move when its nodes are doubled.
     pub tolerance: f64,
     /// How the divergence of the velocity is evaluated.
     pub divergence: Divergence,
@@ -193,11 +193,13 @@ fn summarise(measured: &[Measured], instruments: &Instruments, context: &Context
     if let Some(log_det) = instruments.flow().normaliser.log_abs_det() {
         summary.add("add for NLL in feature space (nats)", -log_det);
     }
-    let evaluations = measured
-        .iter()
-        .map(|m| m.likelihoods.evaluations)
-        .sum::<u64>();
-    summary.add("velocity and divergence evaluations", evaluations as f64);
+    let likelihoods = || measured.iter().map(|m| &m.likelihoods);
+    let evaluations: u64 = likelihoods().map(|l| l.evaluations).sum();
+    let points: usize = likelihoods().map(|l| l.nll.len()).sum();
+    summary.add(
+        "divergence evaluations a point",
+        evaluations as f64 / points.max(1) as f64,
+    );
     summary.add("draws behind a point's loss", instruments.draws() as f64);
     if let Some((gap, error)) = tables::gap(measured)
         && gap < -2.0 * error

@@ -2,20 +2,12 @@
 //! evaluation (Dormand & Prince 1980; step control as in Hairer, Norsett & Wanner, II.4).
 //!
 //! The state is a batch of points on a device that share one step size: no crate at hand integrates
-//! a batched tensor without moving it to the host at every stage.
+//! a batched tensor without moving it to the host at every stage. Between the ends of a step the
+//! solution is the pair's continuous extension of order four (Hairer, Norsett & Wanner, II.6).
 
 use crate::error::{Error, Result};
 use crate::tensors::scalar;
 use burn::tensor::Tensor;
-
-/// A batch of points and quantities integrated along each of them.
-#[derive(Debug, Clone)]
-pub struct OdeState {
-    /// The points [n, d].
-    pub x: Tensor<2>,
-    /// The q integrals of each [n, q].
-    pub integral: Tensor<2>,
-}
 
 /// The largest local error of a step: for each entry `absolute + relative * |entry|`.
 #[derive(Debug, Clone, Copy)]
@@ -26,19 +18,52 @@ pub struct Tolerance {
     pub relative: f64,
 }
 
-/// The end of an integration and what it cost.
+/// A solution [n, d] over a whole interval, and what it cost.
 #[derive(Debug)]
-pub struct Solution {
-    /// The state at the end.
-    pub state: OdeState,
+pub struct Trajectory {
+    steps: Vec<Step>,
+    end: Tensor<2>,
     /// Evaluations of the right-hand side.
     pub evaluations: u64,
-    /// Steps whose error was within tolerance.
-    pub accepted: u64,
     /// Steps repeated with a smaller size.
     pub rejected: u64,
-    /// Where the accepted steps end, as shares of the interval.
+    /// Where the steps end, as shares of the interval.
     pub grid: Vec<f64>,
+}
+
+/// One step, as the coefficients of its continuous extension.
+#[derive(Debug)]
+struct Step {
+    position: f64,
+    share: f64,
+    coefficients: [Tensor<2>; 5],
+}
+
+impl Trajectory {
+    /// The points at the end of the interval [n, d].
+    pub fn end(&self) -> Tensor<2> {
+        self.end.clone()
+    }
+
+    /// The points [n, d] at `position`, a share of the interval.
+    pub fn at(&self, position: f64) -> Tensor<2> {
+        if position >= 1.0 {
+            return self.end();
+        }
+        let step = self.grid.partition_point(|&end| end <= position);
+        let Step {
+            position: start,
+            share,
+            coefficients: [c0, c1, c2, c3, c4],
+        } = &self.steps[step];
+        let s = (position - start) / share;
+        // c0 + s (c1 + (1 - s) (c2 + s (c3 + (1 - s) c4)))
+        c0.clone()
+            + c1.clone().mul_scalar(s)
+            + c2.clone().mul_scalar(s * (1.0 - s))
+            + c3.clone().mul_scalar(s * s * (1.0 - s))
+            + c4.clone().mul_scalar(s * s * (1.0 - s) * (1.0 - s))
+    }
 }
 
 const C: [f64; 7] = [0.0, 1.0 / 5.0, 3.0 / 10.0, 4.0 / 5.0, 8.0 / 9.0, 1.0, 1.0];
@@ -80,48 +105,45 @@ const E: [f64; 7] = [
     -1.0 / 40.0,
 ];
 
+/// Weights of the slopes in the last coefficient of the continuous extension.
+const D: [f64; 7] = [
+    -12715105075.0 / 11282082432.0,
+    0.0,
+    87487479700.0 / 32700410799.0,
+    -10690763975.0 / 1880347072.0,
+    701980252875.0 / 199316789632.0,
+    -1453857185.0 / 822651844.0,
+    69997945.0 / 29380423.0,
+];
+
 /// Steps after which an integration is given up.
 const MOST_STEPS: u64 = 100_000;
 
-impl OdeState {
-    /// `self + h sum_i weights[i] slopes[i]`.
-    fn advance(&self, h: f64, weights: &[f64], slopes: &[OdeState]) -> Self {
-        let mut sum = self.clone();
-        for (weight, slope) in weights.iter().zip(slopes) {
-            if *weight != 0.0 {
-                sum.x = sum.x + slope.x.clone().mul_scalar(h * weight);
-                sum.integral = sum.integral + slope.integral.clone().mul_scalar(h * weight);
-            }
-        }
-        sum
-    }
+/// `h sum_i weights[i] slopes[i]`, added to `x`.
+fn advance(x: Tensor<2>, h: f64, weights: &[f64], slopes: &[Tensor<2>]) -> Tensor<2> {
+    let terms = weights.iter().zip(slopes).filter(|(w, _)| **w != 0.0);
+    terms.fold(x, |x, (weight, slope)| {
+        x + slope.clone().mul_scalar(h * weight)
+    })
 }
 
 /// The local error of a step as a share of the tolerance: the root mean square over a point's
 /// entries, the largest over points, so that every point meets the tolerance.
 fn error_share(
-    before: &OdeState,
-    after: &OdeState,
+    before: &Tensor<2>,
+    after: &Tensor<2>,
     h: f64,
-    slopes: &[OdeState],
+    slopes: &[Tensor<2>],
     tolerance: Tolerance,
 ) -> Result<f64> {
-    let zero = OdeState {
-        x: before.x.zeros_like(),
-        integral: before.integral.zeros_like(),
-    };
-    let error = zero.advance(h, &E, slopes);
-    let share = |error: Tensor<2>, a: &Tensor<2>, b: &Tensor<2>| {
-        let size = a.clone().abs().max_pair(b.clone().abs());
-        (error / (size * tolerance.relative + tolerance.absolute)).square()
-    };
-    let x = share(error.x, &before.x, &after.x).mean_dim(1);
-    let along = share(error.integral, &before.integral, &after.integral).max_dim(1);
-    scalar(x.max_pair(along).max().sqrt())
+    let error = advance(before.zeros_like(), h, &E, slopes);
+    let size = before.clone().abs().max_pair(after.clone().abs());
+    let share = error / (size * tolerance.relative + tolerance.absolute);
+    scalar(share.square().mean_dim(1).max().sqrt())
 }
 
-/// `slope(x, t) = (dx/dt [n, d], d integral/dt [n, q])` between two times, either of which may be
-/// larger. Positions are shares of the interval, so that both directions read the same.
+/// `slope(x, t) = dx/dt` [n, d] between two times, either of which may be larger. Positions are shares
+/// of the interval, so that both directions read the same.
 struct Interval<F> {
     slope: F,
     from: f64,
@@ -129,7 +151,7 @@ struct Interval<F> {
     evaluations: u64,
 }
 
-impl<F: FnMut(Tensor<2>, f64) -> Result<(Tensor<2>, Tensor<2>)>> Interval<F> {
+impl<F: FnMut(Tensor<2>, f64) -> Result<Tensor<2>>> Interval<F> {
     fn new(slope: F, from: f64, to: f64) -> Self {
         Self {
             slope,
@@ -139,50 +161,77 @@ impl<F: FnMut(Tensor<2>, f64) -> Result<(Tensor<2>, Tensor<2>)>> Interval<F> {
         }
     }
 
-    fn slope_at(&mut self, state: &OdeState, position: f64) -> Result<OdeState> {
+    fn slope_at(&mut self, x: &Tensor<2>, position: f64) -> Result<Tensor<2>> {
         self.evaluations += 1;
         let time = self.from + position * (self.to - self.from);
-        let (x, integral) = (self.slope)(state.x.clone(), time)?;
-        Ok(OdeState { x, integral })
+        (self.slope)(x.clone(), time)
     }
 
-    /// One step of size `share` from `state` at `position`, where the slope is `first`: the next state
-    /// and the seven slopes, the last of them at the next state.
+    /// One step of size `share` from `x` at `position`, where the slope is `first`: the next points and
+    /// the seven slopes, the last of them at the next points.
     fn step(
         &mut self,
-        state: &OdeState,
-        first: OdeState,
+        x: &Tensor<2>,
+        first: Tensor<2>,
         position: f64,
         share: f64,
-    ) -> Result<(OdeState, Vec<OdeState>)> {
+    ) -> Result<(Tensor<2>, Vec<Tensor<2>>)> {
         let h = share * (self.to - self.from);
         let mut slopes = vec![first];
-        let mut next = state.clone();
+        let mut next = x.clone();
         for stage in 1..7 {
-            next = state.advance(h, A[stage], &slopes);
+            next = advance(x.clone(), h, A[stage], &slopes);
             slopes.push(self.slope_at(&next, position + C[stage] * share)?);
         }
         Ok((next, slopes))
     }
+
+    /// The continuous extension of a step.
+    fn extension(
+        &self,
+        x: Tensor<2>,
+        next: Tensor<2>,
+        slopes: &[Tensor<2>],
+        position: f64,
+        share: f64,
+    ) -> Step {
+        let h = share * (self.to - self.from);
+        let difference = next - x.clone();
+        let bend = slopes[0].clone().mul_scalar(h) - difference.clone();
+        let last = slopes[6].clone().mul_scalar(h);
+        let fourth = advance(x.zeros_like(), h, &D, slopes);
+        Step {
+            position,
+            share,
+            coefficients: [
+                x,
+                difference.clone(),
+                bend.clone(),
+                difference - last - bend,
+                fourth,
+            ],
+        }
+    }
 }
 
-/// Integrates `slope(x, t) = (dx/dt, d integral/dt)` from `from` to `to` (either may be larger).
+/// Integrates `slope(x, t) = dx/dt` from `from` to `to` (either may be larger), starting at `start`
+/// [n, d].
 ///
 /// # Errors
-/// When the state stops being finite, the step size underflows, or `slope` fails.
+/// When the points stop being finite, the step size underflows, or `slope` fails.
 pub fn dormand_prince(
-    slope: impl FnMut(Tensor<2>, f64) -> Result<(Tensor<2>, Tensor<2>)>,
-    start: OdeState,
+    slope: impl FnMut(Tensor<2>, f64) -> Result<Tensor<2>>,
+    start: Tensor<2>,
     from: f64,
     to: f64,
     tolerance: Tolerance,
-) -> Result<Solution> {
+) -> Result<Trajectory> {
     let span = to - from;
     let mut interval = Interval::new(slope, from, to);
-    let mut state = start;
-    let mut first = interval.slope_at(&state, 0.0)?;
+    let mut x = start;
+    let mut first = interval.slope_at(&x, 0.0)?;
     let (mut position, mut step) = (0.0f64, 0.01f64);
-    let (mut grid, mut rejected) = (Vec::new(), 0);
+    let (mut steps, mut grid, mut rejected) = (Vec::new(), Vec::new(), 0);
     while position < 1.0 {
         let accepted = grid.len() as u64;
         if accepted + rejected >= MOST_STEPS || step < 1e-9 {
@@ -197,8 +246,8 @@ pub fn dormand_prince(
         }
         let last = position + step >= 1.0;
         let share = if last { 1.0 - position } else { step };
-        let (next, mut slopes) = interval.step(&state, first.clone(), position, share)?;
-        let error = error_share(&state, &next, share * span, &slopes, tolerance)?;
+        let (next, mut slopes) = interval.step(&x, first.clone(), position, share)?;
+        let error = error_share(&x, &next, share * span, &slopes, tolerance)?;
         if !error.is_finite() && share < 1e-6 {
             return Err(Error::Numerical(format!(
                 "the ODE solution stopped being finite at t = {:.6}",
@@ -211,7 +260,8 @@ pub fn dormand_prince(
             0.1
         };
         if error <= 1.0 {
-            state = next;
+            steps.push(interval.extension(x, next.clone(), &slopes, position, share));
+            x = next;
             first = slopes.pop().expect("seven slopes");
             position = if last { 1.0 } else { position + share };
             grid.push(position);
@@ -221,36 +271,48 @@ pub fn dormand_prince(
             step = share * factor.min(0.9);
         }
     }
-    Ok(Solution {
-        state,
+    Ok(Trajectory {
+        steps,
+        end: x,
         evaluations: interval.evaluations,
-        accepted: grid.len() as u64,
         rejected,
         grid,
     })
 }
 
 /// Integrates over steps that end at the positions `grid` (ascending shares of the interval, the last
-/// one 1), without control of the error: with every step of a [`Solution`] halved, the difference
+/// one 1), without control of the error: with every step of a [`Trajectory`] halved, the difference
 /// tells its error.
+///
+/// # Errors
+/// When `slope` fails.
 pub fn on_grid(
-    slope: impl FnMut(Tensor<2>, f64) -> Result<(Tensor<2>, Tensor<2>)>,
-    start: OdeState,
+    slope: impl FnMut(Tensor<2>, f64) -> Result<Tensor<2>>,
+    start: Tensor<2>,
     from: f64,
     to: f64,
     grid: &[f64],
-) -> Result<OdeState> {
+) -> Result<Trajectory> {
     let mut interval = Interval::new(slope, from, to);
-    let mut state = start;
-    let mut first = interval.slope_at(&state, 0.0)?;
+    let mut x = start;
+    let mut first = interval.slope_at(&x, 0.0)?;
     let mut position = 0.0;
+    let mut steps = Vec::new();
     for &end in grid {
-        let (next, mut slopes) = interval.step(&state, first, position, end - position)?;
-        state = next;
+        let share = end - position;
+        let (next, mut slopes) = interval.step(&x, first, position, share)?;
+        steps.push(interval.extension(x, next.clone(), &slopes, position, share));
+        x = next;
         first = slopes.pop().expect("seven slopes");
         position = end;
     }
-    Ok(state)
+    Ok(Trajectory {
+        steps,
+        end: x,
+        evaluations: interval.evaluations,
+        rejected: 0,
+        grid: grid.to_vec(),
+    })
 }
 
 /// The positions of `grid` and the middle of each of its steps.
@@ -267,36 +329,26 @@ mod tests {
     use crate::tensors::{from_f64, to_f64};
     use burn::tensor::{DType, Device};
 
-    fn decay(tolerance: f64) -> (f64, u64) {
-        let device = Device::flex();
-        let start = OdeState {
-            x: from_f64(vec![1.0, 2.0], [1, 2], DType::F64, &device),
-            integral: from_f64(vec![0.0], [1, 1], DType::F64, &device),
-        };
-        // x' = -x, integral' = t^2
-        let tolerance = Tolerance {
+    fn start(values: &[f64]) -> Tensor<2> {
+        from_f64(values.to_vec(), [1, values.len()], DType::F64, &Device::flex())
+    }
+
+    fn tolerance(tolerance: f64) -> Tolerance {
+        Tolerance {
             absolute: tolerance,
             relative: tolerance,
-        };
-        let solution = dormand_prince(
-            |x, t| {
-                let rate = from_f64(vec![t * t], [1, 1], DType::F64, &x.device());
-                Ok((x.neg(), rate))
-            },
-            start,
-            1.0,
-            -2.0,
-            tolerance,
-        )
-        .unwrap();
-        let x = to_f64(solution.state.x).unwrap();
-        let integral = to_f64(solution.state.integral).unwrap()[0];
-        let worst = [
-            (x[0] / 3f64.exp() - 1.0).abs(),
-            (x[1] / (2.0 * 3f64.exp()) - 1.0).abs(),
-            (integral + 3.0).abs(),
-        ];
-        (worst.into_iter().fold(0.0, f64::max), solution.evaluations)
+        }
+    }
+
+    /// x' = -x from 1 to -2: the worst relative error at the end, and the evaluations.
+    fn decay(within: f64) -> (f64, u64) {
+        let start = start(&[1.0, 2.0]);
+        let solution =
+            dormand_prince(|x, _| Ok(x.neg()), start, 1.0, -2.0, tolerance(within)).unwrap();
+        let x = to_f64(solution.end()).unwrap();
+        let worst = [x[0] / 3f64.exp() - 1.0, x[1] / (2.0 * 3f64.exp()) - 1.0];
+        let worst = worst.map(f64::abs).into_iter().fold(0.0, f64::max);
+        (worst, solution.evaluations)
     }
 
     #[test]
@@ -313,25 +365,31 @@ mod tests {
     }
 
     #[test]
-    fn halving_every_step_tells_the_error() {
+    fn the_solution_between_steps_is_as_good_as_at_their_ends() {
         // x' = x cos(t), so x(t) = exp(sin t)
-        let device = Device::flex();
-        let start = || OdeState {
-            x: from_f64(vec![1.0], [1, 1], DType::F64, &device),
-            integral: from_f64(vec![0.0], [1, 1], DType::F64, &device),
-        };
-        let slope = |x: Tensor<2>, t: f64| Ok((x.clone().mul_scalar(t.cos()), x));
-        let value = |state: OdeState| to_f64(state.x).unwrap()[0];
-        let tolerance = Tolerance {
-            absolute: 1e-4,
-            relative: 1e-4,
-        };
-        let solution = dormand_prince(slope, start(), 0.0, 3.0, tolerance).unwrap();
-        let again = value(on_grid(slope, start(), 0.0, 3.0, &solution.grid).unwrap());
+        let slope = |x: Tensor<2>, t: f64| Ok(x.mul_scalar(t.cos()));
+        for within in [1e-5, 1e-8] {
+            let solution =
+                dormand_prince(slope, start(&[1.0]), 0.0, 3.0, tolerance(within)).unwrap();
+            for i in 0..=300 {
+                let position = f64::from(i) / 300.0;
+                let found = to_f64(solution.at(position)).unwrap()[0];
+                let exact = (3.0 * position).sin().exp();
+                assert!((found - exact).abs() < 20.0 * within, "{position}: {found} {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn halving_every_step_tells_the_error() {
+        let slope = |x: Tensor<2>, t: f64| Ok(x.mul_scalar(t.cos()));
+        let value = |solution: Trajectory| to_f64(solution.end()).unwrap()[0];
+        let solution = dormand_prince(slope, start(&[1.0]), 0.0, 3.0, tolerance(1e-4)).unwrap();
+        let again = value(on_grid(slope, start(&[1.0]), 0.0, 3.0, &solution.grid).unwrap());
         let grid = halved(&solution.grid);
-        assert_eq!(grid.len() as u64, 2 * solution.accepted);
-        let fine = value(on_grid(slope, start(), 0.0, 3.0, &grid).unwrap());
-        let (coarse, exact) = (value(solution.state), 3f64.sin().exp());
+        assert_eq!(grid.len(), 2 * solution.grid.len());
+        let fine = value(on_grid(slope, start(&[1.0]), 0.0, 3.0, &grid).unwrap());
+        let (coarse, exact) = (value(solution), 3f64.sin().exp());
         assert!((coarse - again).abs() < 1e-12, "{coarse} {again}");
         let (error, told) = ((coarse - exact).abs(), (coarse - fine).abs());
         assert!((error / told - 1.0).abs() < 0.1, "{error} {told}");
