@@ -19,7 +19,7 @@ type Block = Result<Vec<f32>>;
 pub(super) fn each_block(
     dataset: &Dataset,
     blocks: &[Range<usize>],
-    work: &mut dyn FnMut(Range<usize>, &[f32]) -> Result<()>,
+    mut work: impl FnMut(Range<usize>, &[f32]) -> Result<()>,
 ) -> Result<()> {
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..READERS)
@@ -46,12 +46,16 @@ pub(super) fn each_block(
 /// Sends `blocks` until nobody listens or reading fails, then the error.
 fn read<'a>(
     dataset: &Dataset,
-    blocks: impl Iterator<Item = &'a Range<usize>>,
+    blocks: impl Iterator<Item = &'a Range<usize>> + Clone,
     full: &SyncSender<Block>,
     used: &Receiver<Vec<f32>>,
 ) {
     let mut scratch = Scratch::default();
+    let mut later = blocks.clone().skip(1);
     for items in blocks {
+        if let Some(next) = later.next() {
+            dataset.announce_items(next.clone());
+        }
         let mut values = used.try_recv().unwrap_or_default();
         values.resize(items.len() * dataset.item_width(), 0.0);
         let outcome = dataset.read_items_into(items.clone(), &mut values, &mut scratch);

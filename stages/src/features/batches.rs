@@ -74,40 +74,17 @@ impl Batches {
                 normaliser.input_width
             )));
         }
-        let width = normaliser.output_width;
-        let in_memory = rows * width * size_of::<f32>() <= memory_bytes;
-        // Small blocks mix better, large ones read faster.
-        let blocks = ingest.dataset.blocks(if in_memory {
-            4 << 20
-        } else {
-            (memory_bytes / 32).clamp(1 << 16, 4 << 20)
-        });
-        let counts: Vec<usize> = blocks
-            .iter()
-            .map(|b| ingest.reader.count(b.clone(), part))
-            .collect();
-        let window_rows = if in_memory {
-            rows
-        } else {
-            (memory_bytes / 2 / (width * size_of::<f32>())).max(batch)
-        };
-        let stop = Arc::new(AtomicBool::new(false));
-        let producer = Producer {
-            shuffle: Shuffle::new(counts.clone(), window_rows, seed),
-            loader: Loader {
-                reader: ingest.reader.clone(),
-                part,
-                normaliser,
-                blocks,
-                counts,
-                keep_items: ingest.view == RowView::Items,
-                stop: stop.clone(),
-            },
-            in_memory,
+        let batch_bytes = batch * normaliser.output_width * size_of::<f32>();
+        let producer = Producer::new(
+            ingest,
+            part,
+            normaliser,
             batch,
-            position: from_step * batch as u64,
-        };
-        let batch_bytes = batch * width * size_of::<f32>();
+            seed,
+            memory_bytes,
+            from_step,
+        );
+        let stop = producer.loader.stop.clone();
         let ahead = (memory_bytes / 8 / batch_bytes).clamp(2, MOST_AHEAD);
         let (sender, receiver) = sync_channel(ahead);
         let thread = std::thread::Builder::new()
@@ -168,6 +145,50 @@ struct Producer {
 }
 
 impl Producer {
+    fn new(
+        ingest: &Ingest,
+        part: Part,
+        normaliser: Normaliser,
+        batch: usize,
+        seed: u64,
+        memory_bytes: usize,
+        from_step: u64,
+    ) -> Self {
+        let width = normaliser.output_width;
+        let rows = ingest.part_rows(part);
+        let in_memory = rows * width * size_of::<f32>() <= memory_bytes;
+        // Small blocks mix better, large ones read faster.
+        let blocks = ingest.dataset.blocks(if in_memory {
+            4 << 20
+        } else {
+            (memory_bytes / 32).clamp(1 << 16, 4 << 20)
+        });
+        let counts: Vec<usize> = blocks
+            .iter()
+            .map(|b| ingest.reader.count(b.clone(), part))
+            .collect();
+        let window_rows = if in_memory {
+            rows
+        } else {
+            (memory_bytes / 2 / (width * size_of::<f32>())).max(batch)
+        };
+        Self {
+            shuffle: Shuffle::new(counts.clone(), window_rows, seed),
+            loader: Loader {
+                reader: ingest.reader.clone(),
+                part,
+                normaliser,
+                blocks,
+                counts,
+                keep_items: ingest.view == RowView::Items,
+                stop: Arc::default(),
+            },
+            in_memory,
+            batch,
+            position: from_step * batch as u64,
+        }
+    }
+
     /// Sends batches until nobody listens or reading fails, then the error.
     fn run(&self, sender: &SyncSender<Result<RowBlock>>) {
         // No place in between: one window waits, filled, while another is handed out.
@@ -234,5 +255,53 @@ impl Producer {
             }),
             rows: Vec::with_capacity(self.batch * self.loader.normaliser.output_width),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Silent;
+    use crate::features::{NonFinite, OutData, SourceConfig, Split, write_datasets};
+
+    #[test]
+    fn a_window_takes_half_of_the_budget_however_many_there_were() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let file = folder.path().join("features.h5");
+        let values: Vec<f32> = (0..400_000).map(|i| i as f32).collect();
+        let data = OutData::F32(&values);
+        write_datasets(&file, &[("features", &[100_000, 4], data)], &[]).expect("write");
+        let source = SourceConfig {
+            file,
+            dataset: "features".into(),
+            non_finite: NonFinite::Refuse,
+        };
+        let split = Split::new(5, 0.3);
+        let ingest = Ingest::read(&source, RowView::Items, split, false, &Silent).expect("read");
+        let budget = 1 << 20;
+        let identity = Normaliser::identity(4);
+        let producer = Producer::new(&ingest, Part::Train, identity, 10, 1, budget, 0);
+        assert!(!producer.in_memory);
+        let (filled, windows) = sync_channel(0);
+        let (give_back, used) = channel();
+        give_back.send(Arc::default()).expect("open");
+        std::thread::scope(|scope| {
+            let Producer {
+                loader, shuffle, ..
+            } = &producer;
+            scope.spawn(move || loader.stream(shuffle, 0, &filled, &used));
+            let (windows, give_back) = (windows, give_back);
+            let mut sizes = Vec::new();
+            for _ in 0..30 {
+                let window: Filled = windows.recv().expect("endless").expect("read");
+                let bytes = window.block.rows.capacity() * size_of::<f32>();
+                assert!(bytes <= budget / 2, "{bytes} bytes");
+                sizes.push(window.order.len());
+                give_back.send(window.block).expect("open");
+            }
+            sizes.sort_unstable();
+            sizes.dedup();
+            assert!(sizes.len() > 2, "windows differ in size: {sizes:?}");
+        });
     }
 }

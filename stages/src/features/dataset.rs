@@ -186,6 +186,11 @@ impl Dataset {
             })
     }
 
+    /// Says that the items of `range` are read soon.
+    pub(super) fn announce_items(&self, range: Range<usize>) {
+        self.stored.announce(range);
+    }
+
     /// The string attribute `name`; `None` if there is none or it is no string.
     pub fn text_attribute(&self, name: &str) -> Option<String> {
         if !self.handle.attr_names().ok()?.iter().any(|n| n == name) {

@@ -54,7 +54,7 @@ impl Ingest {
         let mut pass = Pass::new(reader.width, covariance, reader.dataset.shape());
         let total = reader.dataset.items() as u64;
         let blocks = reader.dataset.blocks(BLOCK_BYTES);
-        each_block(&reader.dataset, &blocks, &mut |items, raw| {
+        each_block(&reader.dataset, &blocks, |items, raw| {
             if monitor.cancelled() {
                 return Err(Error::Cancelled);
             }

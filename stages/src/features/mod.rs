@@ -1,5 +1,6 @@
 //! Features in HDF5: reading, scanning, splitting, normalising, batching; analytic targets.
 
+mod advise;
 mod ahead;
 mod as_safetensors;
 mod batches;

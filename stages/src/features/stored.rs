@@ -3,6 +3,7 @@
 //! Numbers in one piece are read by position, straight to where they go; chunks are read raw and
 //! unpacked here. Both leave libhdf5's process-wide lock to others. What is neither goes through libhdf5.
 
+use super::advise::will_read;
 use super::chunks::Chunks;
 use super::dataset::Element;
 use super::decode::decode;
@@ -94,6 +95,17 @@ impl Stored {
             _ => self.read_by_library(dataset, range, out)?,
         }
         self.refuse_shorter_file()
+    }
+
+    /// Lets the disk start on the items of `range`, if it is known where they are.
+    pub(super) fn announce(&self, range: Range<usize>) {
+        if let (Place::Piece(at), Some(file)) = (&self.place, &self.file) {
+            let item = (self.width() * self.element.size()) as u64;
+            will_read(
+                file,
+                at + range.start as u64 * item..at + range.end as u64 * item,
+            );
+        }
     }
 
     fn read_piece(

@@ -43,6 +43,8 @@ pub(super) struct Loader {
 /// A block to read, and where its rows and their items go.
 struct Job<'a> {
     block: usize,
+    /// A block that is read soon after.
+    later: Option<usize>,
     rows: &'a mut [f32],
     items: &'a mut [usize],
 }
@@ -111,16 +113,15 @@ impl Loader {
     ) -> Result<()> {
         let width = self.normaliser.output_width;
         let count: usize = blocks.iter().map(|&b| self.counts[b]).sum();
-        window.rows.resize(count * width, 0.0);
-        window
-            .items
-            .resize(if self.keep_items { count } else { 0 }, 0);
+        resize(&mut window.rows, count * width);
+        resize(&mut window.items, if self.keep_items { count } else { 0 });
         let (mut rows, mut items) = (&mut window.rows[..], &mut window.items[..]);
         let mut jobs = Vec::with_capacity(blocks.len());
-        for &block in blocks {
+        for (place, &block) in blocks.iter().enumerate() {
             let count = self.counts[block];
             jobs.push(Job {
                 block,
+                later: blocks.get(place + READERS).copied(),
                 rows: rows.split_off_mut(..count * width).expect("counted"),
                 items: items
                     .split_off_mut(..count.min(items.len()))
@@ -154,6 +155,11 @@ impl Loader {
             if self.stopped() {
                 break;
             }
+            if let Some(later) = job.later {
+                self.reader
+                    .dataset
+                    .announce_items(self.blocks[later].clone());
+            }
             let block = self.blocks[job.block].clone();
             self.reader.read_into(block, self.part, buffer)?;
             self.normaliser.apply_into(&buffer.rows, job.rows);
@@ -167,4 +173,14 @@ impl Loader {
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
+}
+
+/// Makes room for just `count` values, whatever they are; `Vec::resize` would take up to twice as much.
+fn resize<T: Copy + Default>(values: &mut Vec<T>, count: usize) {
+    if values.capacity() < count {
+        // Given back first, so that both are never held at once.
+        *values = Vec::new();
+        values.reserve_exact(count);
+    }
+    values.resize(count, T::default());
 }
