@@ -1,4 +1,7 @@
-//! An infinite stream of training batches, shuffled, resumable, prepared on a thread of its own.
+//! An infinite stream of training batches, shuffled, resumable, prepared on threads of its own.
+//!
+//! Windows of rows are filled ahead ([`super::windows`]) -> their rows are gathered into batches, some
+//! ahead -> training takes them.
 //!
 //! Batch k holds rows k * batch to (k + 1) * batch of a stream that is one epoch after another (see
 //! [`super::shuffle`]); a batch may straddle two epochs, so that each epoch visits each row exactly
@@ -7,21 +10,21 @@
 
 use super::ingest::Ingest;
 use super::normaliser::Normaliser;
-use super::rows::{RowBlock, RowReader, RowView};
-use super::shuffle::{Shuffle, Window};
+use super::rows::{RowBlock, RowView};
+use super::shuffle::Shuffle;
 use super::split::Part;
+use super::windows::{Filled, Loader};
 use crate::error::{Error, Result};
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 /// Most batches prepared ahead; fewer if they are large.
 const MOST_AHEAD: usize = 16;
 
-/// A running stream of batches. Dropping it ends its thread.
+/// A running stream of batches. Dropping it ends its threads.
 #[derive(Debug)]
 pub struct Batches {
     ready: Option<Receiver<Result<RowBlock>>>,
@@ -35,7 +38,10 @@ impl Batches {
     ///
     /// If the normalised part fits in `memory_bytes` it is loaded once and each epoch is a full
     /// shuffle. Otherwise it is streamed: chunk-aligned blocks in seeded order, shuffled within
-    /// windows that hold half of the budget.
+    /// windows that hold half of the budget; one is filled while another is handed out. On top of the
+    /// budget come the batches prepared ahead (an eighth of it, but at least two), blocks of at most 4
+    /// MiB on their way, and a few bytes a row in memory: its place in the order, and its item if rows
+    /// have items.
     ///
     /// # Errors
     /// An input error if the part has fewer rows than a batch. Errors of reading come from
@@ -68,49 +74,22 @@ impl Batches {
                 normaliser.input_width
             )));
         }
-        let reader = ingest.reader.clone();
-        let keep_items = ingest.view == RowView::Items;
-        let width = normaliser.output_width;
-        let batch_bytes = batch * width * size_of::<f32>();
-        let in_memory = rows * width * size_of::<f32>() <= memory_bytes;
-        // Small blocks mix better, large ones read faster.
-        let blocks = reader.dataset.blocks(if in_memory {
-            4 << 20
-        } else {
-            (memory_bytes / 32).clamp(1 << 16, 4 << 20)
-        });
-        let counts: Vec<usize> = blocks
-            .iter()
-            .map(|b| reader.count(b.clone(), part))
-            .collect();
-        let window_rows = if in_memory {
-            rows
-        } else {
-            (memory_bytes / 2 / (width * size_of::<f32>())).max(batch)
-        };
-        let producer = Producer {
-            reader,
+        let batch_bytes = batch * normaliser.output_width * size_of::<f32>();
+        let producer = Producer::new(
+            ingest,
             part,
             normaliser,
-            blocks,
-            shuffle: Shuffle::new(counts, window_rows, seed),
-            in_memory,
-            keep_items,
             batch,
-            position: from_step * batch as u64,
-            stop: Arc::new(AtomicBool::new(false)),
-        };
+            seed,
+            memory_bytes,
+            from_step,
+        );
+        let stop = producer.loader.stop.clone();
         let ahead = (memory_bytes / 8 / batch_bytes).clamp(2, MOST_AHEAD);
         let (sender, receiver) = sync_channel(ahead);
-        let stop = producer.stop.clone();
         let thread = std::thread::Builder::new()
             .name("batches".into())
-            .spawn(move || {
-                if let Err(error) = producer.run(&sender) {
-                    // Nobody listens if the stream was dropped meanwhile.
-                    let _ = sender.send(Err(error));
-                }
-            })
+            .spawn(move || producer.run(&sender))
             .map_err(|e| {
                 Error::file(ingest.dataset.path(), format!("no thread to read it: {e}"))
             })?;
@@ -156,101 +135,173 @@ impl Drop for Batches {
     }
 }
 
-/// The thread's side.
+/// The threads' side.
 struct Producer {
-    reader: RowReader,
-    part: Part,
-    normaliser: Normaliser,
-    blocks: Vec<Range<usize>>,
+    loader: Loader,
     shuffle: Shuffle,
     in_memory: bool,
-    keep_items: bool,
     batch: usize,
     position: u64,
-    stop: Arc<AtomicBool>,
 }
 
 impl Producer {
-    /// Sends batches until nobody listens.
-    fn run(&self, sender: &SyncSender<Result<RowBlock>>) -> Result<()> {
-        let width = self.normaliser.output_width;
-        let resident = if self.in_memory {
-            let everything: Vec<usize> = (0..self.blocks.len()).collect();
-            Some(self.load(&everything)?)
+    fn new(
+        ingest: &Ingest,
+        part: Part,
+        normaliser: Normaliser,
+        batch: usize,
+        seed: u64,
+        memory_bytes: usize,
+        from_step: u64,
+    ) -> Self {
+        let width = normaliser.output_width;
+        let rows = ingest.part_rows(part);
+        let in_memory = rows * width * size_of::<f32>() <= memory_bytes;
+        // Small blocks mix better, large ones read faster.
+        let blocks = ingest.dataset.blocks(if in_memory {
+            4 << 20
         } else {
-            None
+            (memory_bytes / 32).clamp(1 << 16, 4 << 20)
+        });
+        let counts: Vec<usize> = blocks
+            .iter()
+            .map(|b| ingest.reader.count(b.clone(), part))
+            .collect();
+        let window_rows = if in_memory {
+            rows
+        } else {
+            (memory_bytes / 2 / (width * size_of::<f32>())).max(batch)
         };
+        Self {
+            shuffle: Shuffle::new(counts.clone(), window_rows, seed),
+            loader: Loader {
+                reader: ingest.reader.clone(),
+                part,
+                normaliser,
+                blocks,
+                counts,
+                keep_items: ingest.view == RowView::Items,
+                stop: Arc::default(),
+            },
+            in_memory,
+            batch,
+            position: from_step * batch as u64,
+        }
+    }
+
+    /// Sends batches until nobody listens or reading fails, then the error.
+    fn run(&self, sender: &SyncSender<Result<RowBlock>>) {
+        // No place in between: one window waits, filled, while another is handed out.
+        let (filled, windows) = sync_channel(0);
+        let (give_back, used) = channel();
+        let (loader, shuffle, position) = (&self.loader, &self.shuffle, self.position);
+        std::thread::scope(|scope| {
+            if self.in_memory {
+                scope.spawn(move || loader.stay(shuffle, position, &filled));
+            } else {
+                for _ in 0..2 {
+                    let _ = give_back.send(Arc::default());
+                }
+                scope.spawn(move || loader.stream(shuffle, position, &filled, &used));
+            }
+            // Both ends drop with it, which ends the other thread.
+            self.gather(windows, give_back, sender);
+        });
+    }
+
+    /// Makes batches of windows.
+    #[allow(clippy::needless_pass_by_value)] // The caller must not keep them.
+    fn gather(
+        &self,
+        windows: Receiver<Result<Filled>>,
+        give_back: Sender<Arc<RowBlock>>,
+        sender: &SyncSender<Result<RowBlock>>,
+    ) {
+        let width = self.loader.normaliser.output_width;
         let mut batch = self.empty_batch();
-        for (window, skip) in self.shuffle.windows_from(self.position) {
-            let loaded;
-            let (block, order) = match &resident {
-                Some(block) => (block, window.order()),
-                None => {
-                    loaded = self.load(&window.blocks)?;
-                    (&loaded, window.order())
+        while let Ok(next) = windows.recv() {
+            let Filled { block, order, skip } = match next {
+                Ok(window) => window,
+                Err(error) => {
+                    // Nobody listens if the stream was dropped meanwhile.
+                    let _ = sender.send(Err(error));
+                    return;
                 }
             };
-            if self.stopped() {
-                return Ok(());
-            }
-            self.check(&window, &block.rows, width)?;
             for &row in &order[skip..] {
                 let at = row as usize * width;
                 batch.rows.extend_from_slice(&block.rows[at..at + width]);
-                if self.keep_items {
+                if self.loader.keep_items {
                     batch.items.push(block.items[row as usize]);
                 }
                 if batch.rows.len() == self.batch * width {
                     let full = std::mem::replace(&mut batch, self.empty_batch());
                     if sender.send(Ok(full)).is_err() {
-                        return Ok(());
+                        return;
                     }
                 }
             }
+            // Rows that stay in memory are not waited for.
+            let _ = give_back.send(block);
         }
-        Ok(())
     }
 
     fn empty_batch(&self) -> RowBlock {
         RowBlock {
-            items: Vec::new(),
-            rows: Vec::with_capacity(self.batch * self.normaliser.output_width),
+            items: Vec::with_capacity(if self.loader.keep_items {
+                self.batch
+            } else {
+                0
+            }),
+            rows: Vec::with_capacity(self.batch * self.loader.normaliser.output_width),
         }
     }
+}
 
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Silent;
+    use crate::features::{NonFinite, OutData, SourceConfig, Split, write_datasets};
 
-    /// Normalised rows of the blocks, one after another.
-    fn load(&self, blocks: &[usize]) -> Result<RowBlock> {
-        let count: usize = blocks
-            .iter()
-            .map(|&b| self.reader.count(self.blocks[b].clone(), self.part))
-            .sum();
-        let mut loaded = RowBlock::default();
-        (loaded.rows).reserve_exact(count * self.normaliser.output_width);
-        for &block in blocks {
-            if self.stopped() {
-                break;
+    #[test]
+    fn a_window_takes_half_of_the_budget_however_many_there_were() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let file = folder.path().join("features.h5");
+        let values: Vec<f32> = (0..400_000).map(|i| i as f32).collect();
+        let data = OutData::F32(&values);
+        write_datasets(&file, &[("features", &[100_000, 4], data)], &[]).expect("write");
+        let source = SourceConfig {
+            file,
+            dataset: "features".into(),
+            non_finite: NonFinite::Refuse,
+        };
+        let split = Split::new(5, 0.3);
+        let ingest = Ingest::read(&source, RowView::Items, split, false, &Silent).expect("read");
+        let budget = 1 << 20;
+        let identity = Normaliser::identity(4);
+        let producer = Producer::new(&ingest, Part::Train, identity, 10, 1, budget, 0);
+        assert!(!producer.in_memory);
+        let (filled, windows) = sync_channel(0);
+        let (give_back, used) = channel();
+        give_back.send(Arc::default()).expect("open");
+        std::thread::scope(|scope| {
+            let Producer {
+                loader, shuffle, ..
+            } = &producer;
+            scope.spawn(move || loader.stream(shuffle, 0, &filled, &used));
+            let (windows, give_back) = (windows, give_back);
+            let mut sizes = Vec::new();
+            for _ in 0..30 {
+                let window: Filled = windows.recv().expect("endless").expect("read");
+                let bytes = window.block.rows.capacity() * size_of::<f32>();
+                assert!(bytes <= budget / 2, "{bytes} bytes");
+                sizes.push(window.order.len());
+                give_back.send(window.block).expect("open");
             }
-            let raw = self.reader.read(self.blocks[block].clone(), self.part)?;
-            (loaded.rows).extend_from_slice(&self.normaliser.apply(&raw.rows));
-            if self.keep_items {
-                loaded.items.extend(raw.items);
-            }
-        }
-        Ok(loaded)
-    }
-
-    /// The file changed under us if it holds other rows than the ingest counted.
-    fn check(&self, window: &Window, rows: &[f32], width: usize) -> Result<()> {
-        if rows.len() == window.rows * width {
-            return Ok(());
-        }
-        Err(Error::file(
-            self.reader.dataset.path(),
-            "the file changed while it was read",
-        ))
+            sizes.sort_unstable();
+            sizes.dedup();
+            assert!(sizes.len() > 2, "windows differ in size: {sizes:?}");
+        });
     }
 }

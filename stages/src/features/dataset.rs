@@ -1,12 +1,12 @@
 //! One dataset of an HDF5 file, opened and checked: the only way in which numbers come in.
 
 use super::config::SourceConfig;
-use super::hdf5_raw::{exponent_bias, read_items};
+use super::hdf5_raw::exponent_bias;
 use super::listing::type_name;
 use super::open::{absolute, open_dataset, open_file, reason};
+use super::scratch::Scratch;
+use super::stored::{ReadError, Stored};
 use crate::error::{Error, Result};
-use half::f16;
-use half::slice::HalfFloatSliceExt;
 use hdf5::types::{TypeDescriptor, VarLenUnicode};
 use serde::Serialize;
 use std::ops::Range;
@@ -48,6 +48,7 @@ pub struct Dataset {
     element: Element,
     chunk_items: Option<usize>,
     handle: hdf5::Dataset,
+    stored: Stored,
 }
 
 impl Dataset {
@@ -87,6 +88,8 @@ impl Dataset {
                 "{place} is empty: its shape is {shape:?}; expected at least one row of at least one number"
             )));
         }
+        let stored = Stored::of(&file, &handle, &shape, element)
+            .map_err(|e| Error::file(&source.file, e))?;
         Ok(Self {
             path: source.file.clone(),
             name: absolute(&source.dataset),
@@ -94,6 +97,7 @@ impl Dataset {
             shape,
             element,
             handle,
+            stored,
         })
     }
 
@@ -142,54 +146,49 @@ impl Dataset {
     ///
     /// # Errors
     /// An input error if an f64 is too large for f32 (it would silently become infinite), a file
-    /// error if libhdf5 cannot read (a failed checksum or decompression).
+    /// error if the numbers cannot be read: a failed checksum or decompression, a file that has become
+    /// shorter.
     ///
     /// # Panics
     /// If `range` ends after the last item.
     pub fn read_items(&self, range: Range<usize>) -> Result<Vec<f32>> {
-        assert!(range.end <= self.items(), "{range:?} of {}", self.items());
-        let failed = |e: hdf5::Error| {
-            Error::file(
-                &self.path,
-                format!(
-                    "items {} to {} of `{}` cannot be read: {}. The file is probably damaged; copy or create it again",
-                    range.start,
-                    range.end,
-                    self.name,
-                    reason(&e)
-                ),
-            )
-        };
-        let (handle, shape, all) = (&self.handle, &self.shape, range.clone());
-        Ok(match self.element {
-            Element::F32 => read_items::<f32>(handle, shape, all).map_err(failed)?,
-            Element::F16 => read_items::<f16>(handle, shape, all)
-                .map_err(failed)?
-                .to_f32_vec(),
-            Element::U8 => read_items::<u8>(handle, shape, all)
-                .map_err(failed)?
-                .into_iter()
-                .map(f32::from)
-                .collect(),
-            Element::F64 => {
-                let wide = read_items::<f64>(handle, shape, all).map_err(failed)?;
-                self.narrow(&wide, range.start)?
-            }
-        })
+        let mut values = vec![0.0; range.len() * self.item_width()];
+        self.read_items_into(range, &mut values, &mut Scratch::default())?;
+        Ok(values)
     }
 
-    fn narrow(&self, wide: &[f64], first: usize) -> Result<Vec<f32>> {
-        let overflows = |v: f64| v.is_finite() && !(v as f32).is_finite();
-        if let Some(at) = wide.iter().position(|&v| overflows(v)) {
-            let (item, column) = (first + at / self.item_width(), at % self.item_width());
-            return Err(Error::input(format!(
-                "`{}` in {} holds {:e} at item {item}, column {column}; expected numbers that fit f32 (at most 3.4e38 in size), in which everything is computed. Rescale the features",
-                self.name,
-                self.path.display(),
-                wide[at]
-            )));
-        }
-        Ok(wide.iter().map(|&v| v as f32).collect())
+    /// As [`Self::read_items`], into `values`, which are all overwritten.
+    pub(super) fn read_items_into(
+        &self,
+        range: Range<usize>,
+        values: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        assert!(range.end <= self.items(), "{range:?} of {}", self.items());
+        assert_eq!(values.len(), range.len() * self.item_width());
+        self.stored
+            .read(&self.handle, range.clone(), values, scratch)
+            .map_err(|error| match error {
+                ReadError::TooLarge { at, value } => Error::input(format!(
+                    "`{}` in {} holds {value:e} at item {}, column {}; expected numbers that fit f32 (at most 3.4e38 in size), in which everything is computed. Rescale the features",
+                    self.name,
+                    self.path.display(),
+                    at / self.item_width(),
+                    at % self.item_width(),
+                )),
+                ReadError::Failed(reason) => Error::file(
+                    &self.path,
+                    format!(
+                        "items {} to {} of `{}` cannot be read: {reason}. The file is probably damaged; copy or create it again",
+                        range.start, range.end, self.name,
+                    ),
+                ),
+            })
+    }
+
+    /// Says that the items of `range` are read soon.
+    pub(super) fn announce_items(&self, range: Range<usize>) {
+        self.stored.announce(range);
     }
 
     /// The string attribute `name`; `None` if there is none or it is no string.

@@ -15,6 +15,7 @@ pub(super) enum Purpose {
 }
 
 /// 64 well-mixed bits of (seed, purpose, words), by the finaliser of SplitMix64 over a running state.
+#[inline]
 pub(super) fn mix(seed: u64, purpose: Purpose, words: &[u64]) -> u64 {
     let mut state = finalise(seed ^ 0x6c61_7465_6e74_2d61);
     for &word in [purpose as u64].iter().chain(words) {
@@ -23,6 +24,7 @@ pub(super) fn mix(seed: u64, purpose: Purpose, words: &[u64]) -> u64 {
     state
 }
 
+#[inline]
 fn finalise(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,6 +33,7 @@ fn finalise(x: u64) -> u64 {
 }
 
 /// Maps 64 bits to [0, 1) with 53 bits of resolution.
+#[inline]
 pub(super) fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }

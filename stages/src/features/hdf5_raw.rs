@@ -3,14 +3,27 @@
 //! Every call runs under the process-wide lock of libhdf5 (`hdf5::sync::sync`), which also keeps the
 //! library from printing its error stack.
 
+use hdf5::file::FileDriver;
 use hdf5::{Dataset, Dataspace, Datatype, File, Group, H5Type, Hyperslab, Selection};
-use hdf5_sys::h5d::{H5Dread, H5Dwrite};
-use hdf5_sys::h5f::H5Fget_file_image;
+use hdf5_sys::h5::{herr_t, hsize_t};
+use hdf5_sys::h5d::{H5Dread, H5Dread_chunk1, H5Dwrite};
+use hdf5_sys::h5f::{H5Fget_file_image, H5Fget_vfd_handle};
+use hdf5_sys::h5i::hid_t;
 use hdf5_sys::h5l::H5Lget_val;
 use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5t::H5Tget_ebias;
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
+
+unsafe extern "C" {
+    /// Since 1.10.2; the bindings lack it.
+    fn H5Dget_chunk_storage_size(
+        dataset: hid_t,
+        offset: *const hsize_t,
+        bytes: *mut hsize_t,
+    ) -> herr_t;
+}
 
 /// The part of `dataset` that is `axes`: its selection and its size in elements.
 fn part(dataset: &Dataset, axes: &[Range<usize>]) -> hdf5::Result<(Dataspace, Dataspace, usize)> {
@@ -70,6 +83,65 @@ pub(super) fn read_slab<T: H5Type + Clone + Default>(
         })
     })?;
     Ok(values)
+}
+
+/// Reads the chunk that starts at `offset` (an index an axis) as it is stored, into the memory that
+/// `place` gives for its size. `None` if `place` gives none, the chunk was never written, a filter
+/// was skipped for it, or it cannot be read.
+///
+/// # Panics
+/// If `place` gives memory of another size.
+pub(super) fn read_chunk<'a>(
+    dataset: &Dataset,
+    offset: &[u64],
+    place: impl FnOnce(usize) -> Option<&'a mut [u8]>,
+) -> Option<&'a [u8]> {
+    assert_eq!(offset.len(), dataset.ndim());
+    hdf5::sync::sync(|| {
+        let mut size: hsize_t = 0;
+        // SAFETY: `offset` has an entry an axis.
+        hdf5::h5check(unsafe {
+            H5Dget_chunk_storage_size(dataset.id(), offset.as_ptr(), &mut size)
+        })
+        .ok()?;
+        if size == 0 {
+            return None;
+        }
+        let stored = place(usize::try_from(size).ok()?)?;
+        assert_eq!(stored.len() as u64, size);
+        let mut skipped = 0;
+        // SAFETY: libhdf5 writes the chunk, whose size was just asked for under the same lock.
+        hdf5::h5check(unsafe {
+            H5Dread_chunk1(
+                dataset.id(),
+                H5P_DEFAULT,
+                offset.as_ptr(),
+                &mut skipped,
+                stored.as_mut_ptr().cast(),
+            )
+        })
+        .ok()?;
+        (skipped == 0).then_some(&*stored)
+    })
+}
+
+/// The file that libhdf5 has open as `file`, to read from it without libhdf5: the very same, whatever
+/// has its name by now. `None` if it is not a plain file.
+pub(super) fn plain_file(file: &File) -> Option<std::fs::File> {
+    let driver = file.access_plist().ok()?.driver();
+    if !matches!(driver, FileDriver::Sec2) {
+        return None;
+    }
+    hdf5::sync::sync(|| {
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: the driver is the one whose handle is a pointer to a descriptor, which is open as
+        // long as the file is.
+        let descriptor = unsafe {
+            hdf5::h5check(H5Fget_vfd_handle(file.id(), H5P_DEFAULT, &mut handle)).ok()?;
+            BorrowedFd::borrow_raw(*handle.cast::<c_int>())
+        };
+        descriptor.try_clone_to_owned().ok().map(Into::into)
+    })
 }
 
 /// Writes whole items, row-major, from item `first` on.

@@ -1,8 +1,10 @@
 //! One full pass over the features before anything trains: count, check, split, moments.
 
+use super::ahead::each_block;
 use super::config::{NonFinite, SourceConfig};
 use super::dataset::Dataset;
-use super::moments::{Accumulator, Moments};
+use super::moments::Moments;
+use super::pass::Pass;
 use super::rows::{RowBlock, RowReader, RowView};
 use super::scan::Scan;
 use super::split::{Part, Split};
@@ -51,18 +53,20 @@ impl Ingest {
         let mut reader = RowReader::new(dataset, view, split)?;
         let mut pass = Pass::new(reader.width, covariance, reader.dataset.shape());
         let total = reader.dataset.items() as u64;
-        for items in reader.dataset.blocks(BLOCK_BYTES) {
+        let blocks = reader.dataset.blocks(BLOCK_BYTES);
+        each_block(&reader.dataset, &blocks, |items, raw| {
             if monitor.cancelled() {
                 return Err(Error::Cancelled);
             }
-            let raw = reader.dataset.read_items(items.clone())?;
-            pass.add(&reader, items.start, &raw);
-            monitor.progress("scan", items.end as u64, total, "");
-        }
+            let done = items.end as u64;
+            pass.add(&reader, items, raw);
+            monitor.progress("scan", done, total, "");
+            Ok(())
+        })?;
         if source.non_finite == NonFinite::Refuse {
             pass.refuse_non_finite(&reader.dataset)?;
         }
-        reader.dropped = Arc::new(std::mem::take(&mut pass.bad_rows));
+        reader.dropped = Arc::new(pass.take_bad_rows());
         let scan = pass.scan(reader.width, reader.dropped.len() as u64);
         refuse_empty_part(&reader, &scan)?;
         Ok(Self {
@@ -70,7 +74,7 @@ impl Ingest {
             view,
             split,
             scan,
-            moments: pass.train.moments(),
+            moments: pass.moments(),
             dropped: reader.dropped.clone(),
             reader,
         })
@@ -231,94 +235,4 @@ fn refuse_empty_part(reader: &RowReader, scan: &Scan) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// The state of the pass.
-struct Pass {
-    digest: blake3::Hasher,
-    train: Accumulator,
-    held_out: Accumulator,
-    nan: u64,
-    infinite: u64,
-    first: Option<(u64, usize)>,
-    bad_rows: Vec<usize>,
-}
-
-impl Pass {
-    fn new(width: usize, covariance: bool, shape: &[usize]) -> Self {
-        let mut digest = blake3::Hasher::new();
-        for &length in shape {
-            digest.update(&(length as u64).to_le_bytes());
-        }
-        Self {
-            digest,
-            train: Accumulator::new(width, covariance),
-            held_out: Accumulator::new(width, false),
-            nan: 0,
-            infinite: 0,
-            first: None,
-            bad_rows: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, reader: &RowReader, first_item: usize, raw: &[f32]) {
-        let bytes: Vec<u8> = raw.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.digest.update(&bytes);
-        let (mut train, mut held_out) = (Vec::with_capacity(raw.len()), Vec::new());
-        let rows = (first_item * reader.rows_per_item..).zip(raw.chunks_exact(reader.width));
-        for (row, values) in rows {
-            if let Some(column) = values.iter().position(|v| !v.is_finite()) {
-                self.first.get_or_insert((row as u64, column));
-                let nan = values.iter().filter(|v| v.is_nan()).count();
-                let infinite = values.iter().filter(|v| v.is_infinite()).count();
-                self.nan += nan as u64;
-                self.infinite += infinite as u64;
-                self.bad_rows.push(row);
-                continue;
-            }
-            match reader.split.part(row / reader.rows_per_item) {
-                Part::Train => train.extend_from_slice(values),
-                Part::HeldOut => held_out.extend_from_slice(values),
-            }
-        }
-        self.train.add(&train);
-        self.held_out.add(&held_out);
-    }
-
-    fn refuse_non_finite(&self, dataset: &Dataset) -> Result<()> {
-        let Some((row, column)) = self.first else {
-            return Ok(());
-        };
-        Err(Error::input(format!(
-            "{} holds {} NaN and {} infinite values in {} rows, the first at row {row}, column {column}; expected finite numbers. Clean the file, or leave these rows out with `non_finite: drop`",
-            dataset.describe(),
-            self.nan,
-            self.infinite,
-            self.bad_rows.len()
-        )))
-    }
-
-    fn scan(&self, width: usize, dropped_rows: u64) -> Scan {
-        let mut all = Accumulator::new(width, false);
-        all.merge(&self.train);
-        all.merge(&self.held_out);
-        let moments = all.moments();
-        let constant = |&c: &usize| all.rows() > 0 && all.min()[c] == all.max()[c];
-        Scan {
-            digest: self.digest.finalize().to_hex().to_string(),
-            rows: all.rows(),
-            width,
-            mean: moments.mean,
-            std: moments.variance.iter().map(|v| v.sqrt()).collect(),
-            min: all.min().to_vec(),
-            max: all.max().to_vec(),
-            nan: self.nan,
-            infinite: self.infinite,
-            first_non_finite: self.first,
-            dropped_rows,
-            constant_columns: (0..width).filter(constant).collect(),
-            train_rows: self.train.rows(),
-            held_out_rows: self.held_out.rows(),
-        }
-    }
 }

@@ -1,11 +1,16 @@
 //! Features in HDF5: reading, scanning, splitting, normalising, batching; analytic targets.
 
+mod advise;
+mod ahead;
 mod as_safetensors;
 mod batches;
+mod chunks;
 mod config;
 mod contents;
 mod curve_density;
 mod dataset;
+mod decode;
+mod fletcher32;
 mod gaussian_mixture;
 mod generate;
 mod hash;
@@ -15,16 +20,20 @@ mod listing;
 mod moments;
 mod normaliser;
 mod open;
+mod pass;
 mod principal;
 mod rows;
 mod scan;
+mod scratch;
 mod shuffle;
 mod split;
+mod stored;
 mod suggest;
 mod superblock;
 mod target;
 #[cfg(test)]
 mod tests;
+mod windows;
 mod write;
 mod write_stream;
 

@@ -80,19 +80,25 @@ impl Accumulator {
         }
         let mut block = Self::new(width, false);
         block.rows = count as u64;
+        // Extremes of f32 are exact, and twice as many fit a vector.
+        let mut low = vec![f32::INFINITY; width];
+        let mut high = vec![f32::NEG_INFINITY; width];
         for row in rows.chunks_exact(width) {
-            for (column, &value) in row.iter().enumerate() {
-                let value = f64::from(value);
-                block.mean[column] += value;
-                block.min[column] = block.min[column].min(value);
-                block.max[column] = block.max[column].max(value);
+            for (mean, &value) in block.mean.iter_mut().zip(row) {
+                *mean += f64::from(value);
+            }
+            for ((low, high), &value) in low.iter_mut().zip(&mut high).zip(row) {
+                *low = if value < *low { value } else { *low };
+                *high = if value > *high { value } else { *high };
             }
         }
+        block.min = low.into_iter().map(f64::from).collect();
+        block.max = high.into_iter().map(f64::from).collect();
         block.mean.iter_mut().for_each(|m| *m /= count as f64);
         for row in rows.chunks_exact(width) {
-            for (column, &value) in row.iter().enumerate() {
-                let centred = f64::from(value) - block.mean[column];
-                block.squares[column] += centred * centred;
+            for ((square, mean), &value) in block.squares.iter_mut().zip(&block.mean).zip(row) {
+                let centred = f64::from(value) - mean;
+                *square += centred * centred;
             }
         }
         if self.products.is_some() {

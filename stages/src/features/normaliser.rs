@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 /// Rows a task maps at once.
 const TASK_ROWS: usize = 512;
 
+/// Numbers that a diagonal map goes through at once, at least.
+const DIAGONAL_COLUMNS: usize = 256;
+
 /// A direction whose variance is this small beside the largest counts as constant.
 const RANK_TOLERANCE: f64 = 1e-10;
 
@@ -232,34 +235,43 @@ impl Normaliser {
     /// If `rows` is not a whole number of rows.
     pub fn apply(&self, rows: &[f32]) -> Vec<f32> {
         assert!(rows.len().is_multiple_of(self.input_width));
-        let width = self.input_width;
+        let mut points = vec![0.0; rows.len() / self.input_width * self.output_width];
+        self.apply_into(rows, &mut points);
+        points
+    }
+
+    /// As [`Self::apply`], into `points` [n, d].
+    pub(super) fn apply_into(&self, rows: &[f32], points: &mut [f32]) {
+        let (width, output_width) = (self.input_width, self.output_width);
+        assert_eq!(rows.len() * output_width, points.len() * width);
         match &self.linear {
-            Linear::Diagonal(scales) => rows
-                .par_chunks(TASK_ROWS * width)
-                .flat_map_iter(|part| {
-                    part.iter().enumerate().map(|(i, &v)| {
-                        let column = i % width;
-                        ((f64::from(v) - self.mean[column]) * scales[column]) as f32
-                    })
-                })
-                .collect(),
+            Linear::Diagonal(scales) => {
+                // Several narrow rows at once are as quick as a wide one.
+                let together = DIAGONAL_COLUMNS.div_ceil(width);
+                let (mean, scales) = (self.mean.repeat(together), scales.repeat(together));
+                let parts = rows.chunks(together * width);
+                for (from, to) in parts.zip(points.chunks_mut(together * width)) {
+                    for (((to, &v), mean), scale) in to.iter_mut().zip(from).zip(&mean).zip(&scales)
+                    {
+                        *to = ((f64::from(v) - mean) * scale) as f32;
+                    }
+                }
+            }
             Linear::Dense(values) => {
                 // Row-major [D, d] is column-major [d, D].
-                let transposed = DMatrix::from_column_slice(self.output_width, width, values);
-                let parts: Vec<DMatrix<f64>> = rows
-                    .par_chunks(TASK_ROWS * width)
-                    .map(|part| {
-                        let centred = part
-                            .iter()
-                            .enumerate()
-                            .map(|(i, &v)| f64::from(v) - self.mean[i % width]);
-                        &transposed * DMatrix::from_iterator(width, part.len() / width, centred)
-                    })
-                    .collect();
-                parts
-                    .iter()
-                    .flat_map(|part| part.iter().map(|&v| v as f32))
-                    .collect()
+                let transposed = DMatrix::from_column_slice(output_width, width, values);
+                rows.par_chunks(TASK_ROWS * width)
+                    .zip(points.par_chunks_mut(TASK_ROWS * output_width))
+                    .for_each(|(from, to)| {
+                        let centred = (from.chunks_exact(width))
+                            .flat_map(|row| row.iter().zip(&self.mean))
+                            .map(|(&v, mean)| f64::from(v) - mean);
+                        let mapped = &transposed
+                            * DMatrix::from_iterator(width, from.len() / width, centred);
+                        for (to, &v) in to.iter_mut().zip(mapped.iter()) {
+                            *to = v as f32;
+                        }
+                    });
             }
         }
     }

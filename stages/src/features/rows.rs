@@ -1,6 +1,7 @@
 //! From items to rows: which rows of a dataset belong to a part of the split, read in blocks.
 
 use super::dataset::Dataset;
+use super::scratch::BlockBuffer;
 use super::split::{Part, Split};
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -81,20 +82,81 @@ impl RowReader {
 
     /// Reads the rows of `part` among `items`; no I/O if there are none.
     pub(super) fn read(&self, items: Range<usize>, part: Part) -> Result<RowBlock> {
-        if self.count(items.clone(), part) == 0 {
-            return Ok(RowBlock::default());
+        let mut buffer = BlockBuffer::default();
+        self.read_into(items, part, &mut buffer)?;
+        Ok(RowBlock {
+            items: self.items(&buffer.kept).collect(),
+            rows: buffer.rows,
+        })
+    }
+
+    /// As [`Self::read`], into memory that is used again; [`Self::items`] tells the item of each row.
+    pub(super) fn read_into(
+        &self,
+        items: Range<usize>,
+        part: Part,
+        buffer: &mut BlockBuffer,
+    ) -> Result<()> {
+        let BlockBuffer {
+            rows,
+            kept,
+            scratch,
+        } = buffer;
+        self.keep(items.clone(), part, self.dropped_in(&items), kept);
+        if kept.is_empty() {
+            rows.clear();
+            return Ok(());
         }
-        let raw = self.dataset.read_items(items.clone())?;
-        let dropped = self.dropped_in(&items);
-        let mut block = RowBlock::default();
-        for (row, values) in (items.start * self.rows_per_item..).zip(raw.chunks_exact(self.width))
-        {
-            let item = row / self.rows_per_item;
-            if self.split.part(item) == part && dropped.binary_search(&row).is_err() {
-                block.items.push(item);
-                block.rows.extend_from_slice(values);
+        rows.resize(items.len() * self.rows_per_item * self.width, 0.0);
+        self.dataset.read_items_into(items.clone(), rows, scratch)?;
+        let first = items.start * self.rows_per_item;
+        let mut end = 0;
+        for run in kept {
+            let from = (run.start - first) * self.width;
+            let count = run.len() * self.width;
+            rows.copy_within(from..from + count, end);
+            end += count;
+        }
+        rows.truncate(end);
+        Ok(())
+    }
+
+    /// The rows of `part` among `items`, as ascending ranges of rows of the file, without those that
+    /// are `dropped`, which are ascending and among `items` too.
+    pub(super) fn keep(
+        &self,
+        items: Range<usize>,
+        part: Part,
+        dropped: &[usize],
+        kept: &mut Vec<Range<usize>>,
+    ) {
+        kept.clear();
+        let mut dropped = dropped.iter().copied().peekable();
+        for item in items.filter(|&item| self.split.part(item) == part) {
+            let (mut start, end) = (item * self.rows_per_item, (item + 1) * self.rows_per_item);
+            while let Some(bad) = dropped.next_if(|&row| row < end) {
+                // One that lies before is of an item of the other part.
+                if bad >= start {
+                    extend(kept, start..bad);
+                    start = bad + 1;
+                }
             }
+            extend(kept, start..end);
         }
-        Ok(block)
+    }
+
+    /// The item of each row of `kept`.
+    pub(super) fn items(&self, kept: &[Range<usize>]) -> impl Iterator<Item = usize> {
+        kept.iter()
+            .flat_map(|run| run.clone().map(|row| row / self.rows_per_item))
+    }
+}
+
+/// Adds `run`, as a part of the last range where it follows on it.
+fn extend(kept: &mut Vec<Range<usize>>, run: Range<usize>) {
+    match kept.last_mut() {
+        _ if run.is_empty() => {}
+        Some(last) if last.end == run.start => last.end = run.end,
+        _ => kept.push(run),
     }
 }

@@ -33,11 +33,13 @@ impl Split {
     }
 
     /// True if hash(seed, item), uniform on [0, 1), is below the fraction.
+    #[inline]
     pub fn is_held_out(&self, item: usize) -> bool {
         unit(mix(self.seed, Purpose::Split, &[item as u64])) < self.fraction
     }
 
     /// The side of `item`.
+    #[inline]
     pub fn part(&self, item: usize) -> Part {
         if self.is_held_out(item) {
             Part::HeldOut

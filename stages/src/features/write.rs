@@ -112,12 +112,13 @@ pub(super) fn create_dataset<T: H5Type>(
     let item = shape[1..].iter().product::<usize>() * size_of::<T>();
     let mut chunk = shape.to_vec();
     chunk[0] = (CHUNK_BYTES / item.max(1)).clamp(1, shape[0]);
-    let builder = builder.shape(shape.to_vec()).chunk(chunk).shuffle();
-    if compress {
-        builder.deflate(4).fletcher32().create(name.as_str())
-    } else {
-        builder.fletcher32().create(name.as_str())
-    }
+    let builder = builder.shape(shape.to_vec()).chunk(chunk);
+    // Shuffled bytes compress better, but take time to put in order again.
+    let builder = match compress {
+        true => builder.shuffle().deflate(4),
+        false => builder,
+    };
+    builder.fletcher32().create(name.as_str())
 }
 
 /// Writes all of a dataset into an open file.

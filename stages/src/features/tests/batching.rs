@@ -221,3 +221,76 @@ fn every_row_comes_with_its_item() {
         }
     }
 }
+
+#[test]
+fn the_stream_is_the_one_it_was_in_earlier_versions() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let rows: Vec<f32> = (0..ROWS * 5).map(|i| i as f32 / 7.0).collect();
+    let ingest = ingest(&features(dir.path(), 5, &rows), 0.1);
+    let digest = |memory, from| {
+        let normaliser = Normaliser::scale(5, 0.3);
+        let mut batches =
+            Batches::start(&ingest, Part::Train, normaliser, 500, 11, memory, from).expect("start");
+        let mut digest = blake3::Hasher::new();
+        for _ in 0..400 {
+            let batch = batches.next_of_items().expect("batch");
+            for (row, item) in batch.rows.chunks(5).zip(&batch.items) {
+                digest.update(&item.to_le_bytes());
+                row.iter().for_each(|v| _ = digest.update(&v.to_le_bytes()));
+            }
+        }
+        digest.finalize().to_hex()[..16].to_owned()
+    };
+    assert_eq!(
+        [digest(LARGE, 0), digest(SMALL, 0), digest(1 << 20, 77)],
+        ["a24a0b9941504c37", "dd1a83d845176706", "d895be433f63f044"]
+    );
+}
+
+#[test]
+fn a_dense_map_and_tokens_stream_as_they_are_read() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("tokens.h5");
+    let values: Vec<f32> = super::normals(2, 6000 * 4 * 3)
+        .iter()
+        .map(|&v| v as f32)
+        .collect();
+    let shape = [6000, 4, 3];
+    write_datasets(&path, &[("features", &shape, OutData::F32(&values))], &[]).expect("write");
+    let ingest = Ingest::read(
+        &source(path, "features"),
+        RowView::Tokens,
+        Split::new(3, 0.2),
+        false,
+        &Silent,
+    )
+    .expect("ingest");
+    let matrix = vec![1.0, 2.0, -3.0, 0.5, 0.25, 4.0];
+    let normaliser =
+        Normaliser::from_parts(vec![0.5, 1.5, -1.0], matrix, 2, None).expect("normaliser");
+    let sorted = |mut rows: Vec<Vec<u32>>| {
+        rows.sort_unstable();
+        rows
+    };
+    let bits = |rows: &[f32]| -> Vec<Vec<u32>> {
+        (rows.chunks(2))
+            .map(|r| r.iter().map(|v| v.to_bits()).collect())
+            .collect()
+    };
+    let mut expected = Vec::new();
+    ingest
+        .for_each_block(Part::Train, &mut |_, rows| {
+            expected.extend(bits(&normaliser.apply(rows)));
+            Ok(())
+        })
+        .expect("read");
+    let expected = sorted(expected);
+    for memory in [LARGE, SMALL] {
+        let rows = expected.len();
+        let map = normaliser.clone();
+        let mut batches =
+            Batches::start(&ingest, Part::Train, map, 128, 1, memory, 0).expect("start");
+        let stream = take(&mut batches, rows.div_ceil(128)).concat();
+        assert_eq!(sorted(bits(&stream[..2 * rows])), expected, "{memory}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod batching;
 mod density;
+mod direct;
 mod ingesting;
 mod normalising;
 mod reading;
