@@ -1,13 +1,11 @@
 //! The residual block of the velocity network on slices:
-//! `out = h + gate * (W2 silu(W1 u + b1) + b2)`, `u` the modulated layer norm of h. Forward, backward
-//! and along tangents.
+//! `out = h + gate * (W2 silu(W1 u + b1) + b2)`, `u` the modulated layer norm of h. Forward and
+//! backward.
 //!
 //! Rows come in groups that share a modulation [shift, scale, gate]. Weights are [in, out].
 
 use crate::activation::{silu_and_slope, silu_of};
-use crate::layer_norm::{
-    LayerNorm, Moments, gate_gradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
-};
+use crate::layer_norm::{LayerNorm, Moments, gate_gradient, layer_norm, layer_norm_gradient};
 use crate::matmul::{Epilogue, Matrix, Plain, matmul};
 use crate::{ROWS, Shared, buffer};
 
@@ -36,10 +34,10 @@ pub struct Block<'a> {
 #[derive(Debug, Clone)]
 pub struct Kept {
     u: Vec<f32>,
-    moments: Vec<Moments>,
+    pub(crate) moments: Vec<Moments>,
     /// silu(W1 u + b1), and the derivative of SiLU there.
     activation: Vec<f32>,
-    slope: Vec<f32>,
+    pub(crate) slope: Vec<f32>,
     /// Before the gate.
     z: Vec<f32>,
 }
@@ -63,7 +61,7 @@ pub struct BlockGradient {
 }
 
 impl<'a> Block<'a> {
-    fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.gamma.len()
     }
 
@@ -71,7 +69,7 @@ impl<'a> Block<'a> {
         rows / (self.modulation.len() / (3 * self.width()))
     }
 
-    fn norm(&self, rows: usize) -> LayerNorm<'a> {
+    pub(crate) fn norm(&self, rows: usize) -> LayerNorm<'a> {
         LayerNorm {
             width: self.width(),
             rows_per_group: self.rows_per_group(rows),
@@ -82,11 +80,11 @@ impl<'a> Block<'a> {
         }
     }
 
-    fn square<'b>(&self, weights: &'b [f32]) -> Matrix<'b> {
+    pub(crate) fn square<'b>(&self, weights: &'b [f32]) -> Matrix<'b> {
         Matrix::new(weights, self.width(), self.width())
     }
 
-    fn rows<'b>(&self, values: &'b [f32]) -> Matrix<'b> {
+    pub(crate) fn rows<'b>(&self, values: &'b [f32]) -> Matrix<'b> {
         Matrix::new(values, values.len() / self.width(), self.width())
     }
 
@@ -100,7 +98,7 @@ impl<'a> Block<'a> {
         self.run(h, true)
     }
 
-    fn run(&self, h: &[f32], keep: bool) -> (Vec<f32>, Kept) {
+    pub(crate) fn run(&self, h: &[f32], keep: bool) -> (Vec<f32>, Kept) {
         let width = self.width();
         let rows = h.len() / width;
         let kept = |wanted: bool| buffer(if wanted { h.len() } else { 0 });
@@ -123,7 +121,12 @@ impl<'a> Block<'a> {
             rows_per_group: self.rows_per_group(rows),
             z: keep.then(|| Shared::new(&mut z)),
         };
-        matmul(self.rows(&activation), self.square(self.w2), &mut out, &second);
+        matmul(
+            self.rows(&activation),
+            self.square(self.w2),
+            &mut out,
+            &second,
+        );
         let kept = Kept {
             u,
             moments,
@@ -186,58 +189,34 @@ impl<'a> Block<'a> {
         let norm = self.norm(rows);
         let norm = layer_norm_gradient(norm, h, &kept.moments, &du, Some(dout), &mut dh, wanted);
 
-        let others = gate.zip(norm).zip(w1.zip(w2)).map(|((gate, norm), (w1, w2))| {
-            let mut modulation = buffer(self.modulation.len());
-            for (group, out) in modulation.chunks_mut(3 * width).enumerate() {
-                let of_group = group * width..(group + 1) * width;
-                out[..width].copy_from_slice(&norm.shift[of_group.clone()]);
-                out[width..2 * width].copy_from_slice(&norm.scale[of_group.clone()]);
-                out[2 * width..].copy_from_slice(&gate.gate[of_group]);
-            }
-            let mut b1 = vec![0.0; width];
-            for part in sums.chunks(width) {
-                for (b1, part) in b1.iter_mut().zip(part) {
-                    *b1 += part;
+        let others = gate
+            .zip(norm)
+            .zip(w1.zip(w2))
+            .map(|((gate, norm), (w1, w2))| {
+                let mut modulation = buffer(self.modulation.len());
+                for (group, out) in modulation.chunks_mut(3 * width).enumerate() {
+                    let of_group = group * width..(group + 1) * width;
+                    out[..width].copy_from_slice(&norm.shift[of_group.clone()]);
+                    out[width..2 * width].copy_from_slice(&norm.scale[of_group.clone()]);
+                    out[2 * width..].copy_from_slice(&gate.gate[of_group]);
                 }
-            }
-            BlockGradient {
-                modulation,
-                gamma: norm.gamma,
-                beta: norm.beta,
-                w1,
-                b1,
-                w2,
-                b2: gate.bias,
-            }
-        });
+                let mut b1 = vec![0.0; width];
+                for part in sums.chunks(width) {
+                    for (b1, part) in b1.iter_mut().zip(part) {
+                        *b1 += part;
+                    }
+                }
+                BlockGradient {
+                    modulation,
+                    gamma: norm.gamma,
+                    beta: norm.beta,
+                    w1,
+                    b1,
+                    w2,
+                    b2: gate.bias,
+                }
+            });
         (dh, others)
-    }
-
-    /// `h` [points, width] of one group, and its tangents `dh` [points, k, width] (or [1, k, width],
-    /// the same at every point) -> the same of the output.
-    pub fn with_tangents(&self, h: &[f32], dh: &[f32], k: usize) -> (Vec<f32>, Vec<f32>) {
-        let width = self.width();
-        let points = h.len() / width;
-        let (out, kept) = self.run(h, true);
-        let rows = points * k;
-        let mut du = buffer(rows * width);
-        layer_norm_tangents(self.norm(points), h, &kept.moments, dh, k, &mut du);
-
-        let mut through = buffer(rows * width);
-        let slope = TimesSlopeOfPoint {
-            slope: &kept.slope,
-            width,
-            tangents: k,
-        };
-        matmul(self.rows(&du), self.square(self.w1), &mut through, &slope);
-        let mut tangents = du;
-        let gated = GatedTangent {
-            gate: &self.modulation[2 * width..3 * width],
-            dh,
-            rows: dh.len() / width,
-        };
-        matmul(self.rows(&through), self.square(self.w2), &mut tangents, &gated);
-        (out, tangents)
     }
 }
 
@@ -325,43 +304,6 @@ impl Epilogue for TimesSlope<'_> {
             for i in 0..count {
                 sums[i] += values[i];
             }
-        }
-    }
-}
-
-/// Times the slope of a tangent's point.
-struct TimesSlopeOfPoint<'a> {
-    slope: &'a [f32],
-    width: usize,
-    tangents: usize,
-}
-
-impl Epilogue for TimesSlopeOfPoint<'_> {
-    #[inline(always)]
-    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
-        let count = values.len();
-        let slope = &self.slope[row / self.tangents * self.width + column..][..count];
-        for i in 0..count {
-            values[i] *= slope[i];
-        }
-    }
-}
-
-/// `dh + gate * value`, of `rows` rows of dh one after another.
-struct GatedTangent<'a> {
-    gate: &'a [f32],
-    dh: &'a [f32],
-    rows: usize,
-}
-
-impl Epilogue for GatedTangent<'_> {
-    #[inline(always)]
-    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
-        let count = values.len();
-        let gate = &self.gate[column..column + count];
-        let dh = &self.dh[row % self.rows * self.gate.len() + column..][..count];
-        for i in 0..count {
-            values[i] = dh[i] + gate[i] * values[i];
         }
     }
 }

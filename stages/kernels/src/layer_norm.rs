@@ -54,7 +54,7 @@ fn total(mut lanes: Lanes) -> f32 {
 
 /// `sum_i f(a_i, b_i)`.
 #[inline(always)]
-fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; 16];
     let (a, a_rest) = a.as_chunks::<16>();
     let (b, b_rest) = b.as_chunks::<16>();
@@ -83,7 +83,7 @@ fn moments_of(row: &[f32], epsilon: f32) -> Moments {
 impl<'a> LayerNorm<'a> {
     /// Factor and summand of unit rows in `group`: gamma (1 + scale) and beta (1 + scale) + shift.
     #[inline(always)]
-    fn affine(&self, group: usize, factor: &mut [f32], summand: &mut [f32]) {
+    pub(crate) fn affine(&self, group: usize, factor: &mut [f32], summand: &mut [f32]) {
         let (shift, scale) = self.of_group(group);
         match self.weights {
             Some((gamma, beta)) => {
@@ -346,7 +346,11 @@ pub fn gate_gradient(
     dz: &mut [f32],
 ) -> Option<GateGradient> {
     let segments = Segments::new(dout.len() / width, rows_per_group);
-    let kept = if z.is_some() { segments.count * width } else { 0 };
+    let kept = if z.is_some() {
+        segments.count * width
+    } else {
+        0
+    };
     let (mut plain, mut along) = (vec![0.0; kept], vec![0.0; kept]);
     let (plain_out, along_out) = (Shared::new(&mut plain), Shared::new(&mut along));
     let dz = Shared::new(dz);
@@ -451,49 +455,6 @@ pub fn layer_norm_tangents(
                     du[i] = (dx[i] - mean - unit[i] * along) * factor[i];
                 }
             }
-        }
-    }
-}
-
-/// The trace of the derivative of `layer_norm(x) readout` of one group along tangents: `dx` as in
-/// [`layer_norm_tangents`], `readout` [tangents, width], one row for each tangent; `[points]`.
-pub fn layer_norm_trace(
-    norm: LayerNorm,
-    x: &[f32],
-    moments: &[Moments],
-    dx: &[f32],
-    readout: &[f32],
-    out: &mut [f32],
-) {
-    let (width, row) = (norm.width, readout.len());
-    let same = dx.len() == row;
-    let (mut factor, mut unused) = (vec![0.0; width], vec![0.0; width]);
-    norm.affine(0, &mut factor, &mut unused);
-    let mut scaled = readout.to_vec();
-    for row in scaled.chunks_exact_mut(width) {
-        for (r, f) in row.iter_mut().zip(&factor) {
-            *r *= f;
-        }
-    }
-    out.par_iter_mut().enumerate().for_each(|(point, out)| {
-        let dx = if same { dx } else { &dx[point * row..][..row] };
-        of_point(&x[point * width..][..width], moments[point], dx, &scaled, out);
-    });
-
-    for_each_level! {
-        fn of_point(x: &[f32], moments: Moments, dx: &[f32], readout: &[f32], out: &mut f32) {
-            let width = x.len();
-            let unit: Vec<f32> = x.iter().map(|x| (x - moments.mean) * moments.inverse).collect();
-            let mut trace = 0.0;
-            for (dx, readout) in dx.chunks_exact(width).zip(readout.chunks_exact(width)) {
-                let (dx, readout, unit) = (&dx[..width], &readout[..width], &unit[..width]);
-                let along = sum2(dx, unit, |a, b| a * b) / width as f32;
-                let mean = sum2(dx, dx, |a, _| a) / width as f32;
-                trace += sum2(dx, readout, |a, b| a * b)
-                    - mean * sum2(readout, readout, |a, _| a)
-                    - along * sum2(readout, unit, |a, b| a * b);
-            }
-            *out = trace * moments.inverse;
         }
     }
 }

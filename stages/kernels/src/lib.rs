@@ -15,17 +15,19 @@ mod layer_norm;
 mod level;
 mod matmul;
 mod shared;
+mod tangents;
 
 pub use activation::{silu, silu_gradient};
 pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
 pub use block::{Block, BlockGradient, Kept};
 pub use layer_norm::{
     LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
-    layer_norm_trace, sum_of_rows,
+    sum_of_rows,
 };
 pub use level::Level;
 pub use matmul::{Matrix, product, product_plus_bias};
 use shared::Shared;
+pub use tangents::Tangents;
 
 /// Rows that one task works on; sums over rows are taken in blocks of as many.
 const ROWS: usize = 256;

@@ -105,7 +105,11 @@ pub fn product_plus_bias(a: Matrix, b: Matrix, bias: &[f32], out: &mut [f32]) {
 /// order that only k decides.
 pub(crate) fn matmul<E: Epilogue>(a: Matrix, b: Matrix, out: &mut [f32], epilogue: &E) {
     assert_eq!(a.columns, b.rows, "inner dimensions differ");
-    assert_eq!(out.len(), a.rows * b.columns, "the product has another shape");
+    assert_eq!(
+        out.len(),
+        a.rows * b.columns,
+        "the product has another shape"
+    );
     if out.is_empty() {
         return;
     }
@@ -235,9 +239,8 @@ impl Block<'_> {
                 for row in self.rows.clone().step_by(K::ROWS) {
                     let rows = K::ROWS.min(self.rows.end - row);
                     // SAFETY: only this task writes these entries.
-                    let at = |i: usize| unsafe {
-                        self.out.part((row + i) * width + column, columns)
-                    };
+                    let at =
+                        |i: usize| unsafe { self.out.part((row + i) * width + column, columns) };
                     let a = a.at_row(row - self.rows.start, K::ROWS);
                     if columns == K::COLUMNS {
                         let out = at(0).as_mut_ptr();
@@ -430,7 +433,10 @@ mod tests {
                                 + f64::from(bias[j]);
                             let found = f64::from(out[i * n + j]);
                             let bound = 1e-6 * (k as f64).sqrt() * 4.0 + 1e-6;
-                            assert!((found - exact).abs() < bound, "{m} {k} {n}: {found} {exact}");
+                            assert!(
+                                (found - exact).abs() < bound,
+                                "{m} {k} {n}: {found} {exact}"
+                            );
                         }
                     }
                 }
@@ -448,9 +454,7 @@ mod tests {
                 .build()
                 .unwrap();
             let mut out = vec![0.0; m * n];
-            pool.install(|| {
-                product(Matrix::new(&a, m, k), Matrix::new(&b, k, n), &mut out)
-            });
+            pool.install(|| product(Matrix::new(&a, m, k), Matrix::new(&b, k, n), &mut out));
             out
         };
         let one = on(1);

@@ -23,6 +23,7 @@ use crate::training::{Streams, initialise};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor};
+use rayon::prelude::*;
 
 /// The network. Weights stand in Burn's layout here ([in, out]) and in PyTorch's on disk.
 #[derive(Module, Debug)]
@@ -210,15 +211,22 @@ impl VelocityField for VelocityNetwork {
 
     /// Forward mode: d tangents ride along as extra rows of the same matrix products; no graph.
     fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
-        // d h / d x_j is row j of the input matrix, the same for every point
-        let tangents = self.input.weight.val().unsqueeze_dim::<3>(0); // [1, d, width]
-        let (h, tangents, c) = self.through_blocks(x, tangents, time);
-        let modulation = self.output.modulation(c);
-        let readout = self.output.linear.weight.val().transpose(); // [d, width]
-        // of d v_i / d x_j only i = j is computed
-        let divergence =
-            fused::modulated_norm_trace(h.clone(), tangents, modulation.clone(), readout);
-        (self.output.read(h, modulation), divergence)
+        let modulations = self.modulations(time);
+        let [n, d] = x.dims();
+        let at_once = (CACHED_ROWS / d).max(1);
+        if !fused::is_fused(&x) || n <= at_once {
+            return self.divergence_at(x, &modulations);
+        }
+        // points in small groups, each through the whole network while it is in a core's cache
+        let parts: Vec<_> = (0..n).step_by(at_once).collect();
+        let parts: Vec<(Tensor<2>, Tensor<1>)> = (parts.into_par_iter())
+            .map(|start| {
+                let part = x.clone().narrow(0, start, at_once.min(n - start));
+                self.divergence_at(part, &modulations)
+            })
+            .collect();
+        let (velocities, divergences) = parts.into_iter().unzip();
+        (Tensor::cat(velocities, 0), Tensor::cat(divergences, 0))
     }
 
     fn velocity_and_jvps(
@@ -228,11 +236,13 @@ impl VelocityField for VelocityNetwork {
         directions: Tensor<3>,
     ) -> (Tensor<2>, Tensor<3>) {
         let tangents = product(directions, &self.input); // [n, k, width]
-        let (h, tangents, c) = self.through_blocks(x, tangents, time);
-        let modulation = self.output.modulation(c);
-        let tangents = fused::modulated_norm_tangents(h.clone(), tangents, modulation.clone());
+        let modulations = self.modulations(time);
+        let blocks = self.blocks.iter().zip(&modulations.blocks);
+        let (h, tangents) = through_blocks(apply(&self.input, x), tangents, blocks);
+        let output = modulations.output;
+        let tangents = fused::modulated_norm_tangents(h.clone(), tangents, output.clone());
         let along = product(tangents, &self.output.linear);
-        (self.output.read(h, modulation), along)
+        (self.output.read(h, output), along)
     }
 }
 
@@ -247,24 +257,59 @@ fn product(tangents: Tensor<3>, layer: &Linear) -> Tensor<3> {
         .reshape([n, k, out])
 }
 
+/// Rows (points times their tangents) that stay in a core's cache on their way through the network.
+const CACHED_ROWS: usize = 1024;
+
+/// The modulations of one time.
+struct Modulations {
+    /// Of each block [1, 3 width].
+    blocks: Vec<Tensor<2>>,
+    /// Of the output [1, 2 width].
+    output: Tensor<2>,
+}
+
 impl VelocityNetwork {
-    /// `x` [n, d] at one time through all blocks, `tangents` of the first layer's output carried along
-    /// ([n, k, width], or [1, k, width], the same at every point); and silu of the time embedding
-    /// [1, width].
-    fn through_blocks(
-        &self,
-        x: Tensor<2>,
-        mut tangents: Tensor<3>,
-        time: f64,
-    ) -> (Tensor<2>, Tensor<3>, Tensor<2>) {
+    fn modulations(&self, time: f64) -> Modulations {
         let c = self.time.forward(&[time]);
-        let mut h = apply(&self.input, x);
-        for block in &self.blocks {
-            let modulation = block.modulation(c.clone());
-            (h, tangents) = fused::block_tangents(h, tangents, modulation, block.weights());
+        let blocks = self.blocks.iter();
+        Modulations {
+            blocks: blocks.map(|block| block.modulation(c.clone())).collect(),
+            output: self.output.modulation(c),
         }
-        (h, tangents, c)
     }
+
+    /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], all at one time.
+    fn divergence_at(&self, x: Tensor<2>, modulations: &Modulations) -> (Tensor<2>, Tensor<1>) {
+        // d h / d x_j is row j of the input matrix, the same for every point
+        let tangents = self.input.weight.val().unsqueeze_dim::<3>(0); // [1, d, width]
+        let readout = self.output.linear.weight.val().transpose(); // [d, width]
+        let mut blocks = self.blocks.iter().zip(&modulations.blocks);
+        let (last, last_modulation) = blocks.next_back().expect("checked: a block or more");
+        let (h, tangents) = through_blocks(apply(&self.input, x), tangents, blocks);
+        // of d v_i / d x_j only i = j is computed
+        let output = &modulations.output;
+        let (h, divergence) = fused::block_trace(
+            h,
+            tangents,
+            last_modulation.clone(),
+            last.weights(),
+            output.clone(),
+            readout,
+        );
+        (self.output.read(h, output.clone()), divergence)
+    }
+}
+
+/// `h` [n, width] at one time through `blocks`, its `tangents` carried along: [n, k, width], or
+/// [1, k, width], the same at every point.
+fn through_blocks<'a>(
+    h: Tensor<2>,
+    tangents: Tensor<3>,
+    blocks: impl Iterator<Item = (&'a Block, &'a Tensor<2>)>,
+) -> (Tensor<2>, Tensor<3>) {
+    blocks.fold((h, tangents), |(h, tangents), (block, modulation)| {
+        fused::block_tangents(h, tangents, modulation.clone(), block.weights())
+    })
 }
 
 #[cfg(test)]

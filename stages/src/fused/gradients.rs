@@ -43,7 +43,8 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
     }
 
     fn fused_modulated_norm(x: Node, modulation: Node) -> Node {
-        let ((x, x_node), (modulation, modulation_node)) = (x.into_parts(), modulation.into_parts());
+        let ((x, x_node), (modulation, modulation_node)) =
+            (x.into_parts(), modulation.into_parts());
         let (x, modulation) = (whole(x), whole(modulation));
         let (out, moments) = normed(&x, &modulation);
         match NormGradient
@@ -70,13 +71,17 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
         let parts = [modulation, gamma, beta, w1, b1, w2, b2].map(|tensor| tensor.into_parts());
         let [modulation, gamma, beta, w1, b1, w2, b2] = parts;
         let nodes = [
-            h_node, modulation.1, gamma.1, beta.1, w1.1, b1.1, w2.1, b2.1,
+            h_node,
+            modulation.1,
+            gamma.1,
+            beta.1,
+            w1.1,
+            b1.1,
+            w2.1,
+            b2.1,
         ];
         let h = whole(h);
-        let others = [
-            modulation.0, gamma.0, beta.0, w1.0, b1.0, w2.0, b2.0,
-        ]
-        .map(whole);
+        let others = [modulation.0, gamma.0, beta.0, w1.0, b1.0, w2.0, b2.0].map(whole);
         match BlockGradient.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(node) => {
                 let (out, kept) = block(&others).forward_keeping(values(&h));

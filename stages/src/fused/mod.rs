@@ -13,9 +13,9 @@ mod tangents;
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor};
 pub use flex::{flex_mut, flex_ref};
-pub use tangents::{block_tangents, modulated_norm_tangents, modulated_norm_trace};
 use latent_align_kernels as kernels;
 use operations::FusedOperations;
+pub use tangents::{block_tangents, block_trace, modulated_norm_tangents};
 
 /// Added to the variance in every layer norm, as in MAR (arXiv 2406.11838).
 pub const NORM_EPSILON: f64 = 1e-6;
@@ -142,7 +142,10 @@ mod tests {
         for (which, (found, exact)) in found.iter().zip(&exact).enumerate() {
             let size = (exact.iter().map(|x| x * x).sum::<f64>() / exact.len() as f64).sqrt();
             for (a, b) in found.iter().zip(exact) {
-                assert!((a - b).abs() < 2e-5 * size.max(1e-3), "{which}: {a} {b} of {size}");
+                assert!(
+                    (a - b).abs() < 2e-5 * size.max(1e-3),
+                    "{which}: {a} {b} of {size}"
+                );
             }
         }
     }
@@ -232,10 +235,12 @@ mod tests {
             let m = draw("m", [1, 3 * width], &device);
             let m2 = draw("m2", [1, 2 * width], &device);
             let readout = draw("readout", [k, width], &device);
-            let all = || ["a", "b", "c", "d", "e", "f"].map(|name| match name {
-                "c" | "e" => draw(name, [width, width], &device),
-                _ => draw(name, [1, width], &device),
-            });
+            let all = || {
+                ["a", "b", "c", "d", "e", "f"].map(|name| match name {
+                    "c" | "e" => draw(name, [width, width], &device),
+                    _ => draw(name, [1, width], &device),
+                })
+            };
             let exact = |x: &Tensor<2>| x.clone().cast(DType::F64);
             let dh_exact = dh.clone().cast(DType::F64);
             let close = |found: Vec<f64>, exact: Vec<f64>| {
@@ -246,21 +251,40 @@ mod tests {
             };
             let found = block_tangents(h.clone(), dh.clone(), m.clone(), weights(all()));
             let expected = plain::block_tangents(
-                exact(&h), dh_exact.clone(), exact(&m), weights(all().map(|x| exact(&x))),
+                exact(&h),
+                dh_exact.clone(),
+                exact(&m),
+                weights(all().map(|x| exact(&x))),
             );
             close(to_f64(found.0).unwrap(), to_f64(expected.0).unwrap());
             close(to_f64(found.1).unwrap(), to_f64(expected.1).unwrap());
             close(
                 to_f64(modulated_norm_tangents(h.clone(), dh.clone(), m2.clone())).unwrap(),
-                to_f64(plain::modulated_norm_tangents(exact(&h), dh_exact.clone(), exact(&m2)))
-                    .unwrap(),
+                to_f64(plain::modulated_norm_tangents(
+                    exact(&h),
+                    dh_exact.clone(),
+                    exact(&m2),
+                ))
+                .unwrap(),
             );
-            close(
-                to_f64(modulated_norm_trace(h.clone(), dh, m2.clone(), readout.clone())).unwrap(),
-                to_f64(plain::modulated_norm_trace(
-                    exact(&h), dh_exact, exact(&m2), exact(&readout),
-                )).unwrap(),
+            let found = block_trace(
+                h.clone(),
+                dh.clone(),
+                m.clone(),
+                weights(all()),
+                m2.clone(),
+                readout.clone(),
             );
+            let expected = plain::block_trace(
+                exact(&h),
+                dh_exact,
+                exact(&m),
+                weights(all().map(|x| exact(&x))),
+                exact(&m2),
+                exact(&readout),
+            );
+            close(to_f64(found.0).unwrap(), to_f64(expected.0).unwrap());
+            close(to_f64(found.1).unwrap(), to_f64(expected.1).unwrap());
         }
     }
 
@@ -275,7 +299,12 @@ mod tests {
             _ => fixed(name, [1, width]),
         });
         let on = |x: &Tensor<2>, dtype| Tensor::<2>::from_inner(x.clone().cast(dtype));
-        let all = |dtype| (on(&m, dtype), weights(rest.each_ref().map(|x| on(x, dtype))));
+        let all = |dtype| {
+            (
+                on(&m, dtype),
+                weights(rest.each_ref().map(|x| on(x, dtype))),
+            )
+        };
         check(
             [draw("h", [groups * rows, width], &device)],
             |[h]| {

@@ -99,15 +99,19 @@ pub fn modulated_norm_tangents(
     standardise_tangents(tangents, unit, inverse) * (scale + 1.0).unsqueeze_dim(1)
 }
 
-/// As [`super::modulated_norm_trace`].
-pub fn modulated_norm_trace(
-    x: Tensor<2>,
+/// As [`super::block_trace`].
+pub fn block_trace(
+    h: Tensor<2>,
     tangents: Tensor<3>,
     modulation: Tensor<2>,
+    weights: BlockWeights,
+    last: Tensor<2>,
     readout: Tensor<2>,
-) -> Tensor<1> {
-    let along = modulated_norm_tangents(x, tangents, modulation);
-    (along * readout.unsqueeze_dim(0)).sum_dims_squeeze::<1, _>(&[1, 2])
+) -> (Tensor<2>, Tensor<1>) {
+    let (h, tangents) = block_tangents(h, tangents, modulation, weights);
+    let along = modulated_norm_tangents(h.clone(), tangents, last);
+    let trace = (along * readout.unsqueeze_dim(0)).sum_dims_squeeze::<1, _>(&[1, 2]);
+    (h, trace)
 }
 
 /// The tangents of `(x - mean) / std`, given its value `unit` [n, width] and 1 / std [n, 1]:

@@ -1,13 +1,13 @@
 //! Derivatives along tangents that ride with the points, at one time: no graph, so that they are fused
 //! where there is none.
 
-use super::flex::{dims, primitive, tensor, values, whole};
+use super::flex::{primitive, tensor, values, whole};
 use super::operations::{block, norm, normed};
 use super::{BlockWeights, is_fused, plain};
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use latent_align_kernels::{buffer, layer_norm_tangents, layer_norm_trace};
+use latent_align_kernels::{Tangents, buffer, layer_norm_tangents};
 
 /// Whether nothing asks for a graph.
 fn without_graph(x: &Tensor<2>) -> bool {
@@ -28,24 +28,12 @@ pub fn block_tangents(
     let [n, width] = h.dims();
     let [_, k, _] = tangents.dims();
     let (h, tangents) = (whole(primitive(h)), whole(primitive(tangents)));
-    let BlockWeights {
-        gamma,
-        beta,
-        w1,
-        b1,
-        w2,
-        b2,
-    } = weights;
-    let others = [
-        whole(primitive(modulation)),
-        whole(primitive(gamma)),
-        whole(primitive(beta)),
-        whole(primitive(w1)),
-        whole(primitive(b1)),
-        whole(primitive(w2)),
-        whole(primitive(b2)),
-    ];
-    let (out, tangents) = block(&others).with_tangents(values(&h), values(&tangents), k);
+    let others = operands(modulation, weights);
+    let riding = Tangents {
+        values: values(&tangents),
+        count: k,
+    };
+    let (out, tangents) = block(&others).with_tangents(values(&h), riding);
     (
         Tensor::from_primitive::<Flex>(tensor(out, [n, width])),
         Tensor::from_primitive::<Flex>(tensor(tangents, [n, k, width])),
@@ -72,31 +60,56 @@ pub fn modulated_norm_tangents(
     Tensor::from_primitive::<Flex>(tensor(out, [n, k, width]))
 }
 
-/// The sum over tangents j of the derivative of `readout_j . modulated_norm(x)` along tangent j,
-/// `readout` [k, width]: `[n]`. With the axes as tangents, the trace of a Jacobian.
-pub fn modulated_norm_trace(
-    x: Tensor<2>,
+/// A block as in [`block_tangents`], and after it a [`super::modulated_norm`] under `last` [1, 2 width]
+/// and a linear layer: the block's output [n, width], and the sum over tangents j of the derivative of
+/// `readout_j . modulated_norm` along tangent j `[n]`, `readout` [k, width]. With the axes as tangents,
+/// that is the trace of a Jacobian.
+pub fn block_trace(
+    h: Tensor<2>,
     tangents: Tensor<3>,
     modulation: Tensor<2>,
+    weights: BlockWeights,
+    last: Tensor<2>,
     readout: Tensor<2>,
-) -> Tensor<1> {
-    if !without_graph(&x) {
-        return plain::modulated_norm_trace(x, tangents, modulation, readout);
+) -> (Tensor<2>, Tensor<1>) {
+    if !without_graph(&h) {
+        return plain::block_trace(h, tangents, modulation, weights, last, readout);
     }
+    let [n, width] = h.dims();
+    let [_, k, _] = tangents.dims();
     let tangents = whole(primitive(tangents));
-    let [x, modulation, readout]: [FlexTensor; 3] =
-        [x, modulation, readout].map(|x| whole(primitive(x)));
-    let moments = normed(&x, &modulation).1;
-    let [n, _] = dims(&x);
-    let mut out = buffer(n);
-    let norm = norm(&x, &modulation);
-    layer_norm_trace(
-        norm,
-        values(&x),
-        &moments,
-        values(&tangents),
-        values(&readout),
-        &mut out,
-    );
-    Tensor::from_primitive::<Flex>(tensor(out, [n]))
+    let [h, last, readout] = [h, last, readout].map(|x| whole(primitive(x)));
+    let others = operands(modulation, weights);
+    let riding = Tangents {
+        values: values(&tangents),
+        count: k,
+    };
+    let last = norm(&h, &last);
+    let (out, trace) = block(&others).trace(values(&h), riding, last, values(&readout));
+    (
+        Tensor::from_primitive::<Flex>(tensor(out, [n, width])),
+        Tensor::from_primitive::<Flex>(tensor(trace, [n])),
+    )
+}
+
+/// Modulation, gamma, beta, w1, b1, w2, b2.
+fn operands(modulation: Tensor<2>, weights: BlockWeights) -> [FlexTensor; 7] {
+    let BlockWeights {
+        gamma,
+        beta,
+        w1,
+        b1,
+        w2,
+        b2,
+    } = weights;
+    [
+        primitive(modulation),
+        primitive(gamma),
+        primitive(beta),
+        primitive(w1),
+        primitive(b1),
+        primitive(w2),
+        primitive(b2),
+    ]
+    .map(whole)
 }

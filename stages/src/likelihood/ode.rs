@@ -330,7 +330,12 @@ mod tests {
     use burn::tensor::{DType, Device};
 
     fn start(values: &[f64]) -> Tensor<2> {
-        from_f64(values.to_vec(), [1, values.len()], DType::F64, &Device::flex())
+        from_f64(
+            values.to_vec(),
+            [1, values.len()],
+            DType::F64,
+            &Device::flex(),
+        )
     }
 
     fn tolerance(tolerance: f64) -> Tolerance {
@@ -375,7 +380,10 @@ mod tests {
                 let position = f64::from(i) / 300.0;
                 let found = to_f64(solution.at(position)).unwrap()[0];
                 let exact = (3.0 * position).sin().exp();
-                assert!((found - exact).abs() < 20.0 * within, "{position}: {found} {exact}");
+                assert!(
+                    (found - exact).abs() < 20.0 * within,
+                    "{position}: {found} {exact}"
+                );
             }
         }
     }

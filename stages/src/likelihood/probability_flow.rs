@@ -117,7 +117,9 @@ pub fn halving_check(
         let fine = on_grid(along.velocity(&mut check), x, 1.0, 0.0, &grid)?;
         let integrals = along.by_rule(&fine, 2 * coarse.integrals.intervals, &mut check)?;
         let fine = to_f64(nll(fine.end(), integrals))?;
-        for (a, b) in (along.nll(&coarse)?.chunks(along.columns())).zip(fine.chunks(along.columns())) {
+        for (a, b) in
+            (along.nll(&coarse)?.chunks(along.columns())).zip(fine.chunks(along.columns()))
+        {
             let change = mean(a) - mean(b);
             if !change.is_finite() {
                 return Err(Error::Numerical(
@@ -251,19 +253,24 @@ impl<'a> Along<'a> {
             relative: within,
         };
         let trajectory = dormand_prince(self.velocity(&mut check), x, 1.0, 0.0, within)?;
-        let integrals = quadrature::integrate(n, self.columns(), [tolerance, rounding], |position, points| {
-            check()?;
-            let x = trajectory.at(position);
-            let (x, chosen) = if points.len() == n {
-                (x, None)
-            } else {
-                let indices: Vec<i64> = points.iter().map(|&p| p as i64).collect();
-                let chosen = TensorData::new(indices, [points.len()]);
-                let chosen = Tensor::<1, Int>::from_data(chosen, &device);
-                (x.select(0, chosen.clone()), Some(chosen))
-            };
-            to_f64(self.divergence(x, 1.0 - position, chosen))
-        })?;
+        let integrals = quadrature::integrate(
+            n,
+            self.columns(),
+            [tolerance, rounding],
+            |position, points| {
+                check()?;
+                let x = trajectory.at(position);
+                let (x, chosen) = if points.len() == n {
+                    (x, None)
+                } else {
+                    let indices: Vec<i64> = points.iter().map(|&p| p as i64).collect();
+                    let chosen = TensorData::new(indices, [points.len()]);
+                    let chosen = Tensor::<1, Int>::from_data(chosen, &device);
+                    (x.select(0, chosen.clone()), Some(chosen))
+                };
+                to_f64(self.divergence(x, 1.0 - position, chosen))
+            },
+        )?;
         Ok(Solution {
             trajectory,
             integrals,
@@ -296,7 +303,10 @@ impl<'a> Along<'a> {
         let x = solution.trajectory.end();
         let q = self.columns();
         let [n, _] = x.dims();
-        let gaussian = to_f64(nll(x.clone(), Tensor::zeros([n, 1], (&x.device(), x.dtype()))))?;
+        let gaussian = to_f64(nll(
+            x.clone(),
+            Tensor::zeros([n, 1], (&x.device(), x.dtype())),
+        ))?;
         let integrals = solution.integrals.values.chunks(q);
         Ok((gaussian.iter().zip(integrals))
             .flat_map(|(gaussian, integrals)| integrals.iter().map(move |i| gaussian + i))

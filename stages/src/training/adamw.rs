@@ -107,8 +107,7 @@ fn plain(
     let second = kept.second.mul_scalar(b2) + gradient.square().mul_scalar(1.0 - b2);
     let root = second.clone().div_scalar(c2).sqrt() + EPSILON;
     let moved = first.clone().div_scalar(c1) / root;
-    let weights =
-        weights.mul_scalar(1.0 - step.rate * step.decay) - moved.mul_scalar(step.rate);
+    let weights = weights.mul_scalar(1.0 - step.rate * step.decay) - moved.mul_scalar(step.rate);
     // average + (1 - decay) (weights - average)
     let change = (weights.clone() - kept.average.clone()).mul_scalar(1.0 - step.average);
     let kept = Kept {
@@ -146,7 +145,11 @@ mod tests {
             (a, kept_a) = update(a, gradient.clone(), factor.clone(), kept_a, step);
             (b, kept_b) = plain(b, gradient, factor, kept_b, step);
         }
-        let pairs = [(a, b), (kept_a.average, kept_b.average), (kept_a.second, kept_b.second)];
+        let pairs = [
+            (a, b),
+            (kept_a.average, kept_b.average),
+            (kept_a.second, kept_b.second),
+        ];
         for (a, b) in pairs {
             for (a, b) in to_f32(a).unwrap().iter().zip(to_f32(b).unwrap()) {
                 assert!((a - b).abs() < 2e-6 * b.abs().max(1.0), "{a} {b}");

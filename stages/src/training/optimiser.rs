@@ -116,10 +116,7 @@ fn flat_gradients<M: Module>(module: &M, gradients: Gradients) -> HashMap<ParamI
 }
 
 /// What scales all gradients to a global L2 norm of at most `largest`, `min(1, largest / norm)` `[1]`.
-fn clipping<'a>(
-    gradients: impl Iterator<Item = &'a Tensor<1>>,
-    largest: f64,
-) -> Option<Tensor<1>> {
+fn clipping<'a>(gradients: impl Iterator<Item = &'a Tensor<1>>, largest: f64) -> Option<Tensor<1>> {
     let square = gradients
         .map(|gradient| fused::sum_of_squares(gradient.clone()))
         .reduce(|a, b| a + b)?;
@@ -141,7 +138,10 @@ impl ModuleMapper for Update<'_> {
         else {
             return param;
         };
-        let kept = self.kept.remove(&param.id).expect("kept for each parameter");
+        let kept = self
+            .kept
+            .remove(&param.id)
+            .expect("kept for each parameter");
         let (id, weights, mapper) = param.consume();
         let dims = weights.dims();
         // the weights' only owner, so that they are changed in place

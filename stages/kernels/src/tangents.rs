@@ -1,0 +1,290 @@
+//! A residual block along tangents that ride with the points of one group, and the trace of the
+//! Jacobian that they end in.
+//!
+//! Two of the matrix products over tangents are not needed. Before the first block tangents are the
+//! same at every point; the layer norm's derivative is `(dx - mean(dx) - unit <unit, dx> / width) / std`,
+//! so that its product with W1 is a combination of products that have one row a tangent or one row a
+//! point. After the last block only a trace is wanted, and W2 can act on the other side of the inner
+//! products, where the same holds.
+
+use crate::block::Block;
+use crate::buffer;
+use crate::layer_norm::{LayerNorm, Moments, layer_norm, layer_norm_tangents, sum2};
+use crate::level::for_each_level;
+use crate::matmul::{Epilogue, Matrix, matmul, product};
+use rayon::prelude::*;
+
+/// The tangents of points [points, k, width], or the same at every point [1, k, width].
+#[derive(Clone, Copy)]
+pub struct Tangents<'a> {
+    /// Row-major.
+    pub values: &'a [f32],
+    /// Tangents of a point.
+    pub count: usize,
+}
+
+impl<'a> Tangents<'a> {
+    fn of_point(&self, point: usize, width: usize) -> &'a [f32] {
+        let row = self.count * width;
+        match self.values.len() == row {
+            true => self.values,
+            false => &self.values[point * row..][..row],
+        }
+    }
+
+    fn same_everywhere(&self, width: usize) -> bool {
+        self.values.len() == self.count * width
+    }
+}
+
+impl Block<'_> {
+    /// `h` [points, width] of one group, and its `tangents` -> the same of the output, [points, width]
+    /// and [points, k, width].
+    pub fn with_tangents(&self, h: &[f32], tangents: Tangents) -> (Vec<f32>, Vec<f32>) {
+        let width = self.width();
+        let (out, hidden) = self.hidden_tangents(h, tangents);
+        let mut images = buffer(hidden.len());
+        let gated = GatedTangent {
+            gate: &self.modulation[2 * width..3 * width],
+            dh: tangents.values,
+            rows: tangents.values.len() / width,
+        };
+        matmul(
+            self.rows(&hidden),
+            self.square(self.w2),
+            &mut images,
+            &gated,
+        );
+        (out, images)
+    }
+
+    /// As [`Self::with_tangents`], followed by a layer norm and a linear layer with the weights `readout`
+    /// [k, width], one row for each tangent: the block's output [points, width], and the trace of the
+    /// whole [points], the sum over j of the derivative of output j along tangent j.
+    pub fn trace(
+        &self,
+        h: &[f32],
+        tangents: Tangents,
+        last: LayerNorm,
+        readout: &[f32],
+    ) -> (Vec<f32>, Vec<f32>) {
+        let width = self.width();
+        let (out, hidden) = self.hidden_tangents(h, tangents);
+        let points = h.len() / width;
+        let gate = &self.modulation[2 * width..3 * width];
+        let (mut u, mut moments) = (buffer(h.len()), vec![Moments::default(); points]);
+        layer_norm(last, &out, &mut u, &mut moments);
+
+        // q = readout * factor, the adjoints before the norm; W2 (gate * .) of q, of 1 and of units
+        let (mut factor, mut summand) = (vec![0.0; width], vec![0.0; width]);
+        last.affine(0, &mut factor, &mut summand);
+        let q: Vec<f32> = (readout.chunks_exact(width))
+            .flat_map(|row| row.iter().zip(&factor).map(|(r, f)| r * f))
+            .collect();
+        let unit = units(&out, &moments, width);
+        let gated = |rows: &[f32]| -> Vec<f32> {
+            let rows = rows.chunks_exact(width);
+            rows.flat_map(|row| row.iter().zip(gate).map(|(r, g)| r * g))
+                .collect()
+        };
+        let ones = vec![1.0; width];
+        let [q_back, ones_back, unit_back] =
+            [&q, &ones, &unit].map(|rows| self.through(&gated(rows), self.w2, true));
+
+        let mut trace = buffer(points);
+        trace.par_iter_mut().enumerate().for_each(|(point, trace)| {
+            let at = point * width..(point + 1) * width;
+            let row = tangents.count * width;
+            inner_products(
+                tangents.of_point(point, width),
+                &hidden[point * row..][..row],
+                [&q, &q_back],
+                &ones_back,
+                [&unit[at.clone()], &unit_back[at]],
+                moments[point].inverse,
+                trace,
+            );
+        });
+        (out, trace)
+    }
+
+    /// The output [points, width], and the tangents of silu(W1 u + b1) [points, k, width].
+    fn hidden_tangents(&self, h: &[f32], tangents: Tangents) -> (Vec<f32>, Vec<f32>) {
+        let width = self.width();
+        let points = h.len() / width;
+        let (out, kept) = self.run(h, true);
+        let mut hidden = buffer(points * tangents.count * width);
+        if tangents.same_everywhere(width) {
+            self.first(h, &kept.moments, &kept.slope, tangents, &mut hidden);
+            return (out, hidden);
+        }
+        let mut du = buffer(hidden.len());
+        let (norm, k) = (self.norm(points), tangents.count);
+        layer_norm_tangents(norm, h, &kept.moments, tangents.values, k, &mut du);
+        let slope = TimesSlopeOfPoint {
+            slope: &kept.slope,
+            width,
+            tangents: k,
+        };
+        matmul(self.rows(&du), self.square(self.w1), &mut hidden, &slope);
+        (out, hidden)
+    }
+
+    /// The hidden tangents where those of h are the same at every point.
+    fn first(
+        &self,
+        h: &[f32],
+        moments: &[Moments],
+        slope: &[f32],
+        tangents: Tangents,
+        hidden: &mut [f32],
+    ) {
+        let (width, k) = (self.width(), tangents.count);
+        let points = moments.len();
+        let (mut factor, mut summand) = (vec![0.0; width], vec![0.0; width]);
+        self.norm(points).affine(0, &mut factor, &mut summand);
+        let scaled = |rows: &[f32]| -> Vec<f32> {
+            let rows = rows.chunks_exact(width);
+            rows.flat_map(|row| row.iter().zip(&factor).map(|(r, f)| r * f))
+                .collect()
+        };
+        let unit = units(h, moments, width);
+        let of_tangents = self.through(&scaled(tangents.values), self.w1, false);
+        let of_ones = self.through(&factor, self.w1, false);
+        let of_unit = self.through(&scaled(&unit), self.w1, false);
+        let mut along = buffer(points * k); // <unit_i, dx_j>
+        let tangent_rows = Matrix::new(tangents.values, k, width);
+        product(self.rows(&unit), tangent_rows.transposed(), &mut along);
+        let means: Vec<f32> = (tangents.values.chunks_exact(width))
+            .map(|dx| dx.iter().sum::<f32>() / width as f32)
+            .collect();
+        hidden
+            .par_chunks_mut(k * width)
+            .enumerate()
+            .for_each(|(point, hidden)| {
+                let at = point * width..(point + 1) * width;
+                combine(
+                    [&slope[at.clone()], &of_unit[at], &of_ones],
+                    moments[point].inverse,
+                    &of_tangents,
+                    &means,
+                    &along[point * k..(point + 1) * k],
+                    hidden,
+                );
+            });
+    }
+
+    /// Rows [n, width] times w1 or w2, or its transpose.
+    fn through(&self, rows: &[f32], weights: &[f32], transposed: bool) -> Vec<f32> {
+        let mut out = buffer(rows.len());
+        let weights = self.square(weights);
+        let weights = if transposed {
+            weights.transposed()
+        } else {
+            weights
+        };
+        product(self.rows(rows), weights, &mut out);
+        out
+    }
+}
+
+/// `(x - mean) / std` of each row.
+fn units(x: &[f32], moments: &[Moments], width: usize) -> Vec<f32> {
+    x.chunks_exact(width)
+        .zip(moments)
+        .flat_map(|(row, m)| row.iter().map(move |x| (x - m.mean) * m.inverse))
+        .collect()
+}
+
+for_each_level! {
+    /// `slope / std (a_j - mean_j ones - along_j unit / width)` for each tangent j.
+    fn combine(
+        rows: [&[f32]; 3], inverse: f32, of_tangents: &[f32], means: &[f32], along: &[f32],
+        hidden: &mut [f32],
+    ) {
+        let width = rows[0].len();
+        let [slope, unit, ones] = rows.map(|row| &row[..width]);
+        let tangents = of_tangents.chunks_exact(width).zip(hidden.chunks_exact_mut(width));
+        for ((a, hidden), (mean, along)) in tangents.zip(means.iter().zip(along)) {
+            let along = along / width as f32;
+            for i in 0..width {
+                hidden[i] = slope[i] * inverse * (a[i] - mean * ones[i] - along * unit[i]);
+            }
+        }
+    }
+}
+
+for_each_level! {
+    /// `sum_j <t_j, r_j> + <p_j, s_j>` with `r_j = (q_j - mean(q_j) - unit <q_j, unit> / width) / std`, and
+    /// s_j the same combination of what W2 made of q_j, 1 and unit.
+    fn inner_products(
+        t: &[f32], p: &[f32], q: [&[f32]; 2], ones: &[f32], unit: [&[f32]; 2], inverse: f32,
+        trace: &mut f32,
+    ) {
+        let width = ones.len();
+        let mut sum = 0.0;
+        let [unit, unit_back] = unit.map(|row| &row[..width]);
+        let rows = t.chunks_exact(width).zip(p.chunks_exact(width));
+        let adjoints = q[0].chunks_exact(width).zip(q[1].chunks_exact(width));
+        for ((t, p), (q, q_back)) in rows.zip(adjoints) {
+            let mean = sum2(q, q, |a, _| a) / width as f32;
+            let along = sum2(q, unit, |a, b| a * b) / width as f32;
+            // the combination is the same on both sides
+            let direct = sum3(t, q, unit, mean, along);
+            let back = sum4(p, q_back, ones, unit_back, mean, along);
+            sum += direct + back;
+        }
+        *trace = sum * inverse;
+    }
+}
+
+/// `<t, q - mean - along unit>`.
+#[inline(always)]
+fn sum3(t: &[f32], q: &[f32], unit: &[f32], mean: f32, along: f32) -> f32 {
+    let products = sum2(t, q, |a, b| a * b);
+    products - mean * sum2(t, t, |a, _| a) - along * sum2(t, unit, |a, b| a * b)
+}
+
+/// `<p, q - mean ones - along unit>`.
+#[inline(always)]
+fn sum4(p: &[f32], q: &[f32], ones: &[f32], unit: &[f32], mean: f32, along: f32) -> f32 {
+    let products = sum2(p, q, |a, b| a * b);
+    products - mean * sum2(p, ones, |a, b| a * b) - along * sum2(p, unit, |a, b| a * b)
+}
+
+/// Times the slope of a tangent's point.
+struct TimesSlopeOfPoint<'a> {
+    slope: &'a [f32],
+    width: usize,
+    tangents: usize,
+}
+
+impl Epilogue for TimesSlopeOfPoint<'_> {
+    #[inline(always)]
+    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
+        let count = values.len();
+        let slope = &self.slope[row / self.tangents * self.width + column..][..count];
+        for i in 0..count {
+            values[i] *= slope[i];
+        }
+    }
+}
+
+/// `dh + gate * value`, of `rows` rows of dh one after another.
+struct GatedTangent<'a> {
+    gate: &'a [f32],
+    dh: &'a [f32],
+    rows: usize,
+}
+
+impl Epilogue for GatedTangent<'_> {
+    #[inline(always)]
+    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
+        let count = values.len();
+        let gate = &self.gate[column..column + count];
+        let dh = &self.dh[row % self.rows * self.gate.len() + column..][..count];
+        for i in 0..count {
+            values[i] = dh[i] + gate[i] * values[i];
+        }
+    }
+}
