@@ -101,7 +101,7 @@ impl Prepared {
     pub fn describe(&self, sides: &mut [Side; 3]) -> Result<String> {
         let mut text = format!(
             "NLL solve: the loosest tolerance of {TOLERANCES:?} whose worst error over the first {REFERENCES} \
-             points is below {WITHIN:e} nats, against a solve in f64 to 1e-7 a step."
+             points is below {WITHIN:e} nats, against ours in f64 with 1e-7."
         );
         for (side, (tolerance, how)) in sides.iter_mut().zip(&self.chosen) {
             let worst = worst_error(side, &self.reference)?;

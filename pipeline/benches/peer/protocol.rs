@@ -60,7 +60,8 @@ pub enum Task {
         flow: PathBuf,
         /// `points` [n, d].
         points: PathBuf,
-        /// Absolute and relative, of a step of the solver.
+        /// As the side's solver understands it: absolute and relative of a step for torchdiffeq, see
+        /// `Solver` for ours.
         tolerance: f64,
     },
     /// A batch of shuffled rows of an HDF5 file.

@@ -73,6 +73,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 Some(x) => format!("{x:.digits$}"),
                 None => "never".to_owned(),
             };
+            let losses = moments.map(|steps| race.losses_after(steps)).join(", ");
+            eprintln!(
+                "{name}, seed {seed}: ratio {}, losses {losses}",
+                number(ratio, 2)
+            );
             table.row([
                 name.to_owned(),
                 seed.to_string(),
@@ -81,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 number(reached.map(|here| here.seconds), 1),
                 number(reached.map(|here| here.steps), 0),
                 number(ratio, 2),
-                moments.map(|steps| race.losses_after(steps)).join(", "),
+                losses,
             ]);
         }
         let ratio = Spread::of(ratios);
