@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test bench build install schema lint check-cuda check-sweep test-remote large hdf5 python
+.PHONY: help run sweep verify plan test bench bench-peer bench-quality build install schema lint check-cuda check-sweep test-remote large hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -57,9 +57,21 @@ schema: build
 test: hdf5 python
 	LATENT_ALIGN_PYTHON="$(PYTHON)" cargo test --locked --workspace
 
-## make bench                                                    time `ls` and `compare` over a thousand runs
+## make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5
-	cargo bench --locked --profile dev --bench listing
+	LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(CUDA) --bench hot_paths --bench listing
+
+## make bench-peer [ARGS="--rows train"] [OUT=table.md]              the same jobs in PyTorch, turn by turn with ours
+bench-peer: hdf5 peer
+	$(BENCH_PEER) compare --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
+
+## make bench-quality [ARGS="--seeds 3"] [OUT=table.md]              seconds to the held-out loss that PyTorch reaches
+bench-quality: hdf5 peer
+	$(BENCH_PEER) quality --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
+
+DEVICE ?= cpu
+CUDA    = $(if $(filter cuda%,$(DEVICE)),--features cuda)
+BENCH_PEER = LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(CUDA) --bench peer --
 
 ## make lint                                                        formatting, clippy, rustdoc, warnings denied
 lint: hdf5
@@ -107,3 +119,16 @@ python:
 	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
 	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q h5py jsonschema numpy safetensors tensorboard; } || \
 	echo "no Python with venv and pip: tests that read our files from Python will be skipped" >&2
+
+# PyTorch, for the comparison with it. Another Python that has all of it: make bench-peer PEER_PYTHON=...
+PEER         = $(TARGET)/peer
+PEER_PYTHON ?= $(abspath $(PEER))/bin/python
+PIP_ARGS    ?=
+peer:
+	@$(PEER_PYTHON) -c 'import h5py, numpy, torch, torchdiffeq' 2>/dev/null && exit; \
+	[ "$(PEER_PYTHON)" = "$(abspath $(PEER))/bin/python" ] || \
+	{ echo "PEER_PYTHON=$(PEER_PYTHON) cannot import h5py, numpy, torch and torchdiffeq" >&2; exit 1; }; \
+	echo "installing PyTorch into $(PEER): about 3 GB. PIP_ARGS=... goes to pip, such as another wheel index" >&2; \
+	python3 -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
+	python3 -m venv --clear $(PEER) && $(PEER_PYTHON) -m pip install -q $(PIP_ARGS) h5py numpy torch torchdiffeq

@@ -23,8 +23,6 @@ pub mod pretrain_flow;
 pub mod problems;
 pub mod reference;
 pub mod tensors;
-#[cfg(test)]
-mod timing;
 pub mod train_autoencoder;
 pub mod train_classifier;
 pub mod training;

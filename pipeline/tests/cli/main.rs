@@ -13,6 +13,7 @@ mod importing;
 mod inspecting;
 mod listing;
 mod looking;
+mod peer;
 mod planning;
 mod project;
 mod python;

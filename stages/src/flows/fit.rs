@@ -1,6 +1,7 @@
 //! Fitting a velocity network to points: the loop of flow matching.
 
 use super::config::VelocityNetworkConfig;
+use super::field::VelocityField;
 use super::matching::{Evaluation, flow_matching_loss};
 use super::velocity_network::VelocityNetwork;
 use crate::context::Context;
@@ -8,6 +9,8 @@ use crate::error::Result;
 use crate::problems::Problems;
 use crate::tensors::from_f32;
 use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times};
+use burn::tensor::{Device, Tensor};
+use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +48,8 @@ impl Default for FitConfig {
     }
 }
 
+/// The stream of a step's times and noise.
+const STREAM: &str = "flow matching";
 /// Steps between two rows of the learning curve.
 const LOG_EVERY: u64 = 25;
 
@@ -63,6 +68,37 @@ impl FitConfig {
         );
     }
 
+    /// A fresh network over points of `width` dimensions, ready to be trained on `device` (without
+    /// autodiff, which is added here).
+    pub fn begin(
+        &self,
+        width: usize,
+        streams: Streams,
+        device: &Device,
+    ) -> Trainer<VelocityNetwork> {
+        let device = device.clone().autodiff();
+        let network = self.network.init(width, streams, &device);
+        Trainer::new(network, &self.optimiser, self.steps)
+    }
+
+    /// One step of flow matching on `points`, row-major [batch, width], times and noise from `rng`: the
+    /// trainer after it and the loss `[1]`, without autodiff. Nothing is read back from the device.
+    pub fn step(
+        &self,
+        trainer: Trainer<VelocityNetwork>,
+        points: Vec<f32>,
+        rng: &mut Pcg64,
+    ) -> (Trainer<VelocityNetwork>, Tensor<1>) {
+        let network = &trainer.module;
+        let (device, groups) = (network.device(), self.times);
+        let dims = [groups, self.batch / groups, network.width()];
+        let times = stratified_times(rng, groups);
+        let noise = from_f32(normal(rng, points.len()), dims, &device);
+        let data = from_f32(points, dims, &device);
+        let loss = flow_matching_loss(network, data, noise, &times);
+        (trainer.step(loss.backward()), loss.inner())
+    }
+
     /// The network with averaged weights after `steps` steps of flow matching on what `next` gives:
     /// the points of a step, [batch, width]. The held-out loss is of `evaluation`, every
     /// `evaluate_every` steps and at the end.
@@ -75,29 +111,16 @@ impl FitConfig {
         streams: Streams,
         context: &Context,
     ) -> Result<VelocityNetwork> {
-        let Self {
-            steps,
-            batch,
-            times: groups,
-            ..
-        } = *self;
-        let device = context.device.clone().autodiff();
-        let network = self.network.init(width, streams, &device);
-        let mut trainer = Trainer::new(network, &self.optimiser, steps);
+        let steps = self.steps;
+        let mut trainer = self.begin(width, streams, &context.device);
         let mut recent = RunningMean::default();
         let mut note = String::new();
         for step in 0..steps {
             context.check_cancelled()?;
-            let dims = [groups, batch / groups, width];
-            let data = from_f32(next(step)?, dims, &device);
-            let mut rng = streams.at("flow matching", step);
-            let times = stratified_times(&mut rng, groups);
-            let noise = from_f32(normal(&mut rng, batch * width), dims, &device);
-
-            let loss = flow_matching_loss(&trainer.module, data, noise, &times);
             let rate = trainer.learning_rate();
-            trainer = trainer.step(loss.backward());
-            recent.add(loss.inner());
+            let (after, loss) = self.step(trainer, next(step)?, &mut streams.at(STREAM, step));
+            trainer = after;
+            recent.add(loss);
 
             let done = step + 1;
             let evaluate = done % evaluate_every == 0 || done == steps;

@@ -1,0 +1,130 @@
+//! The hot paths, by the names of their stages, on the device that LATENT_ALIGN_DEVICE names.
+
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the comparison with PyTorch uses more of it"
+)]
+mod jobs;
+#[expect(dead_code, reason = "tests use more of it")]
+#[path = "../tests/cli/project.rs"]
+mod project;
+#[expect(dead_code, reason = "tests use more of it")]
+#[path = "../tests/cli/tiny.rs"]
+mod tiny;
+
+use burn::tensor::Device;
+use divan::Bencher;
+use jobs::{
+    Align, Divergence, Job, Likelihood, Size, TOLERANCES, Train, points, reference, trained_flow,
+};
+use latent_align_stages::flows::VelocityNetwork;
+use latent_align_stages::training::Streams;
+use project::Project;
+use std::sync::OnceLock;
+
+/// As the binary's: what tensors cost depends on it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    divan::main();
+}
+
+/// Seconds that a size is timed for, of those that take long.
+const SECONDS: u64 = 4;
+
+#[divan::bench(args = Size::ALL, sample_size = 1, max_time = SECONDS)]
+fn pretrain_flow_step(bencher: Bencher, size: Size) {
+    let device = device();
+    time(bencher, &device, Train::on_noise(size, &device));
+}
+
+#[divan::bench(args = Size::ALL, sample_size = 1, max_time = SECONDS)]
+fn alignment_step(bencher: Bencher, size: Size) {
+    let device = device();
+    time(bencher, &device, Align::new(size, &device).unwrap());
+}
+
+#[divan::bench(args = [Size::tokens(256, 256), Size::tokens(256, 1024)], sample_size = 1, max_time = SECONDS)]
+fn velocity_and_divergence(bencher: Bencher, size: Size) {
+    let device = device();
+    time(bencher, &device, Divergence::new(size, &device).unwrap());
+}
+
+/// Points of a solve, and steps of training before it.
+const POINTS: usize = 100;
+const STEPS: u64 = 100;
+
+/// By accuracy: to so many nats, by the loosest tolerance whose worst error is below that among the
+/// points that are also solved in f64.
+#[divan::bench(args = [1e-2, 1e-3], sample_size = 1, max_time = SECONDS)]
+fn nll_solve_of_100_points(bencher: Bencher, nats: f64) {
+    let (device, size) = (device(), Size::tokens(256, 256));
+    let solved = Solved::once(size, &device);
+    let job = TOLERANCES.into_iter().find_map(|tolerance| {
+        let (flow, rows) = (solved.flow.clone(), solved.rows.clone());
+        let mut job = Likelihood::new(flow, rows, size, tolerance);
+        job.step().unwrap();
+        let mut errors = job.nll.iter().zip(&solved.reference);
+        errors.all(|(a, b)| (a - b).abs() < nats).then_some(job)
+    });
+    time(bencher, &device, job.expect("one is tight enough"));
+}
+
+/// A flow, points, and the NLL of the first of them.
+struct Solved {
+    flow: VelocityNetwork,
+    rows: Vec<f32>,
+    reference: Vec<f64>,
+}
+
+/// Points whose NLL is known in f64.
+const REFERENCES: usize = 16;
+
+impl Solved {
+    fn once(size: Size, device: &Device) -> &'static Self {
+        static SOLVED: OnceLock<Solved> = OnceLock::new();
+        SOLVED.get_or_init(|| {
+            let flow = trained_flow(size, STEPS, device).unwrap();
+            let rows = points(size.dimensions, POINTS, Streams::new(1));
+            let first = &rows[..REFERENCES * size.dimensions];
+            let reference = reference(flow.clone(), first, size).unwrap();
+            Self {
+                flow,
+                rows,
+                reference,
+            }
+        })
+    }
+}
+
+#[divan::bench(sample_size = 1)]
+fn start_up(bencher: Bencher) {
+    let project = Project::new();
+    bencher.bench_local(|| project.run(&["--version"]));
+}
+
+#[divan::bench(sample_size = 1)]
+fn plan_with_nothing_to_do(bencher: Bencher) {
+    let project = tiny::project();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    bencher.bench_local(|| {
+        project
+            .run(&["plan", "tiny.yaml"])
+            .expect(0, &["Nothing to do"]);
+    });
+}
+
+/// Runs the whole job again and again, each time to the end of what the device was asked.
+fn time(bencher: Bencher, device: &Device, mut job: impl Job) {
+    job.step().unwrap(); // what happens only once
+    bencher.bench_local(|| {
+        job.step().unwrap();
+        jobs::wait_for(device).unwrap();
+    });
+}
+
+fn device() -> Device {
+    jobs::device().unwrap()
+}

@@ -1,0 +1,51 @@
+//! The alignment loss of a step of `train-autoencoder`, and its gradient.
+
+use super::{Job, Size, Train};
+use burn::module::Module;
+use burn::tensor::Device;
+use latent_align_stages::alignment::{Weighted, Weighting, alignment_loss};
+use latent_align_stages::flows::VelocityNetwork;
+use latent_align_stages::tensors::from_f32;
+use latent_align_stages::training::Streams;
+use latent_align_stages::{Error, Result};
+
+/// Latents [batch, d] under a frozen flow.
+pub struct Align {
+    flow: VelocityNetwork,
+    latents: Vec<f32>,
+    size: Size,
+    device: Device,
+    done: u64,
+}
+
+impl Align {
+    /// Random latents under a network that is no longer zero.
+    ///
+    /// # Errors
+    /// As [`Job::step`].
+    pub fn new(size: Size, device: &Device) -> Result<Self> {
+        Ok(Self {
+            flow: Train::a_little(size, device)?.module().no_grad(),
+            latents: Streams::new(0).normal("latents", 0, size.batch * size.dimensions),
+            size,
+            device: device.clone().autodiff(),
+            done: 0,
+        })
+    }
+}
+
+impl Job for Align {
+    fn step(&mut self) -> Result<()> {
+        let shape = [self.size.batch, self.size.dimensions];
+        let latents = from_f32::<2>(self.latents.clone(), shape, &self.device).require_grad();
+        let weighted = Weighted::new(Weighting::Uniform);
+        let mut rng = Streams::new(0).at("draws", self.done);
+        let loss = alignment_loss(&self.flow, latents.clone(), weighted, 1, &mut rng);
+        let gradient = latents.grad(&loss.backward());
+        self.done += 1;
+        match gradient {
+            Some(_) => Ok(()),
+            None => Err(Error::Numerical("the loss has no gradient".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! One evaluation of the velocity and its exact divergence.
+
+use super::{Job, Size, Train};
+use burn::tensor::{Device, Tensor};
+use latent_align_stages::Result;
+use latent_align_stages::flows::{VelocityField as _, VelocityNetwork};
+use latent_align_stages::tensors::from_f32;
+use latent_align_stages::training::Streams;
+
+/// Points [batch, d] at one time.
+pub struct Divergence {
+    flow: VelocityNetwork,
+    points: Tensor<2>,
+}
+
+/// Where on the way from noise to data.
+const TIME: f64 = 0.5;
+
+impl Divergence {
+    /// Random points under a network that is no longer zero.
+    ///
+    /// # Errors
+    /// As [`Job::step`].
+    pub fn new(size: Size, device: &Device) -> Result<Self> {
+        let shape = [size.batch, size.dimensions];
+        let points = Streams::new(0).normal("points", 0, shape[0] * shape[1]);
+        Ok(Self {
+            flow: Train::a_little(size, device)?.averaged(),
+            points: from_f32(points, shape, device),
+        })
+    }
+}
+
+impl Job for Divergence {
+    fn step(&mut self) -> Result<()> {
+        let (velocity, divergence) = self.flow.velocity_and_divergence(self.points.clone(), TIME);
+        drop((velocity, divergence));
+        Ok(())
+    }
+}

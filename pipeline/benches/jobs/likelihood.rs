@@ -1,0 +1,77 @@
+//! A whole solve of the probability-flow ODE: the NLL of points under a flow that was trained a while.
+
+use super::{Job, Size, Train, points};
+use burn::tensor::{DType, Device, Tensor};
+use latent_align_stages::Result;
+use latent_align_stages::flows::VelocityNetwork;
+use latent_align_stages::likelihood::{Solver, negative_log_likelihood};
+use latent_align_stages::tensors::{cast, from_f32};
+use latent_align_stages::training::{OptimiserConfig, Streams};
+
+/// A flow and points of the law that it was trained on.
+pub struct Likelihood {
+    flow: VelocityNetwork,
+    points: Tensor<2>,
+    solver: Solver,
+    /// In nats, of each point, after the last step.
+    pub nll: Vec<f64>,
+}
+
+/// Tolerances, as each solver understands them, the loosest first.
+pub const TOLERANCES: [f64; 9] = [1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6];
+/// The tolerance of a solve in f64 that others are held against.
+const REFERENCE: f64 = 1e-7;
+
+impl Likelihood {
+    /// `rows`, row-major [n, d], under `flow`.
+    pub fn new(flow: VelocityNetwork, rows: Vec<f32>, size: Size, tolerance: f64) -> Self {
+        let shape = [rows.len() / size.dimensions, size.dimensions];
+        Self {
+            points: from_f32(rows, shape, &flow.device()),
+            flow,
+            solver: Solver::exact(tolerance),
+            nll: Vec::new(),
+        }
+    }
+}
+
+impl Job for Likelihood {
+    fn step(&mut self) -> Result<()> {
+        let points = self.points.clone();
+        self.nll = negative_log_likelihood(&self.flow, points, &self.solver, |_| Ok(()))?.nll;
+        Ok(())
+    }
+}
+
+/// The NLL in nats of `rows`, row-major [n, d], under `flow`, in f64 with a tolerance of 1e-7.
+///
+/// # Errors
+/// As [`Job::step`].
+pub fn reference(flow: VelocityNetwork, rows: &[f32], size: Size) -> Result<Vec<f64>> {
+    let shape = [rows.len() / size.dimensions, size.dimensions];
+    let points: Tensor<2> = from_f32(rows.to_vec(), shape, &flow.device());
+    let (flow, points) = (cast(flow, DType::F64), points.cast(DType::F64));
+    let solver = Solver::exact(REFERENCE);
+    Ok(negative_log_likelihood(&flow, points, &solver, |_| Ok(()))?.nll)
+}
+
+/// A flow that `steps` steps have fitted to [`points`]: its field moves as that of a real one.
+///
+/// # Errors
+/// As [`Job::step`].
+pub fn trained_flow(size: Size, steps: u64, device: &Device) -> Result<VelocityNetwork> {
+    let streams = Streams::new(0);
+    let mut fit = size.fit();
+    fit.steps = steps;
+    fit.optimiser = OptimiserConfig {
+        ema: 0.0, // an average over few steps would remember the zeros it began with
+        ..fit.optimiser
+    };
+    let trainer = fit.begin(size.dimensions, streams, device);
+    let rows = points(size.dimensions, 256 * size.batch, streams);
+    let mut train = Train::resume(fit, trainer, rows, streams);
+    for _ in 0..steps {
+        train.step()?;
+    }
+    Ok(train.averaged())
+}

@@ -1,0 +1,56 @@
+//! What is timed: the hot paths of the stages, each set up once and then run a step at a time. The
+//! benchmarks and the comparison with PyTorch time these same steps.
+
+mod align;
+mod divergence;
+mod likelihood;
+mod points;
+mod size;
+mod stream;
+mod train;
+
+pub use align::Align;
+pub use divergence::Divergence;
+pub use likelihood::{Likelihood, TOLERANCES, reference, trained_flow};
+pub use points::points;
+pub use size::Size;
+pub use stream::{DATASET, MEMORY, Stream};
+pub use train::Train;
+
+use burn::tensor::Device;
+use latent_align_stages::devices::DeviceChoice;
+use latent_align_stages::{Error, Result};
+
+/// A hot path, set up.
+pub trait Job {
+    /// Runs it once. What it leaves to the device need not be done: see [`wait_for`].
+    ///
+    /// # Errors
+    /// When the device fails, or the numbers do.
+    fn step(&mut self) -> Result<()>;
+}
+
+/// The variable that names the device.
+const DEVICE: &str = "LATENT_ALIGN_DEVICE";
+
+/// The device that the environment names: `cpu` unless it says otherwise.
+///
+/// # Errors
+/// When there is no such device, or this build has none of its kind.
+pub fn device() -> Result<Device> {
+    let choice: DeviceChoice = device_name().parse().map_err(|e: Error| e.under(DEVICE))?;
+    choice.open()
+}
+
+/// What the environment calls it.
+pub fn device_name() -> String {
+    std::env::var(DEVICE).unwrap_or_else(|_| "cpu".to_owned())
+}
+
+/// Returns once `device` has done what it was asked.
+///
+/// # Errors
+/// When something that it was asked has failed.
+pub fn wait_for(device: &Device) -> Result<()> {
+    device.sync().map_err(|e| Error::Device(e.to_string()))
+}

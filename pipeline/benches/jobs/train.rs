@@ -1,0 +1,89 @@
+//! One training step of `pretrain-flow`.
+
+use super::{Job, Size};
+use burn::tensor::Device;
+use latent_align_stages::Result;
+use latent_align_stages::flows::{FitConfig, VelocityField as _, VelocityNetwork};
+use latent_align_stages::training::{Streams, Trainer};
+
+/// A flow in training on the rows it was given, in their order, over and over.
+pub struct Train {
+    fit: FitConfig,
+    streams: Streams,
+    rows: Vec<f32>,
+    trainer: Option<Trainer<VelocityNetwork>>,
+    done: usize,
+}
+
+/// Steps after which no weight is zero: the first moves the last layer, the second the gates, the third
+/// all else.
+const STEPS_TO_MOVE: usize = 3;
+
+impl Train {
+    /// A fresh network on random rows, enough for 16 steps.
+    pub fn on_noise(size: Size, device: &Device) -> Self {
+        let (fit, streams) = (size.fit(), Streams::new(0));
+        let trainer = fit.begin(size.dimensions, streams, device);
+        let rows = streams.normal("rows", 0, 16 * size.batch * size.dimensions);
+        Self::resume(fit, trainer, rows, streams)
+    }
+
+    /// Goes on with `trainer` on `rows`, row-major, at least a batch of them; times and noise from
+    /// `streams`.
+    pub fn resume(
+        fit: FitConfig,
+        trainer: Trainer<VelocityNetwork>,
+        rows: Vec<f32>,
+        streams: Streams,
+    ) -> Self {
+        Self {
+            fit,
+            streams,
+            rows,
+            trainer: Some(trainer),
+            done: 0,
+        }
+    }
+
+    /// A network that a few steps have moved: a fresh one is zero everywhere.
+    ///
+    /// # Errors
+    /// As [`Job::step`].
+    pub fn a_little(size: Size, device: &Device) -> Result<Self> {
+        let mut train = Self::on_noise(Size { batch: 64, ..size }, device);
+        for _ in 0..STEPS_TO_MOVE {
+            train.step()?;
+        }
+        Ok(train)
+    }
+
+    /// The network, with autodiff.
+    pub fn module(&self) -> VelocityNetwork {
+        self.trainer().module.clone()
+    }
+
+    /// The network with averaged weights, without autodiff.
+    pub fn averaged(&self) -> VelocityNetwork {
+        self.trainer().averaged()
+    }
+
+    fn trainer(&self) -> &Trainer<VelocityNetwork> {
+        self.trainer.as_ref().expect("it comes back from each step")
+    }
+}
+
+impl Job for Train {
+    fn step(&mut self) -> Result<()> {
+        let trainer = self.trainer.take().expect("it comes back from each step");
+        let mut batches = self
+            .rows
+            .chunks_exact(self.fit.batch * trainer.module.width());
+        let points = batches.nth(self.done % batches.len()).expect("one of them");
+        let points = points.to_vec();
+        let mut rng = self.streams.at("flow matching", self.done as u64);
+        let (trainer, _) = self.fit.step(trainer, points, &mut rng);
+        self.trainer = Some(trainer);
+        self.done += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! Ours against PyTorch: the same jobs, turn by turn on the same cores.
+//!
+//! This program drives one worker a side: itself as `worker`, and `worker.py` twice, eager and compiled.
+//! It is run by `make bench-peer` and `make bench-quality`.
+
+#[path = "../jobs/mod.rs"]
+mod jobs;
+
+mod compare;
+mod exchange;
+mod held_out;
+mod likelihood;
+mod machine;
+mod protocol;
+mod quality;
+mod race;
+mod rounds;
+mod side;
+mod statistics;
+mod table;
+mod worker;
+
+use clap::{Parser, Subcommand};
+
+/// As the binary's: what tensors cost depends on it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(about = "Ours against PyTorch, turn by turn on the same cores")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Passed by `cargo bench`.
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Times jobs at every size and prints a table of ratios
+    Compare(compare::Arguments),
+    /// Seconds to the held-out loss that PyTorch reaches
+    Quality(quality::Arguments),
+    /// Our side: reads requests from stdin, answers on stdout
+    #[command(hide = true)]
+    Worker,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Quality(arguments) => quality::run(&arguments),
+        Command::Worker => worker::serve(std::io::stdin().lock(), std::io::stdout().lock()),
+    }
+}

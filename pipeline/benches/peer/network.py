@@ -1,0 +1,83 @@
+"""The velocity network in PyTorch, its parameters under the names that `flow.safetensors` has."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+NORM_EPSILON = 1e-6
+
+
+class TimeEmbedding(nn.Module):
+    def __init__(self, width, frequencies, scale):
+        super().__init__()
+        half = frequencies // 2
+        steps = torch.arange(half) / half
+        self.register_buffer("angles", scale * torch.exp(-math.log(10_000) * steps), persistent=False)
+        self.fc1, self.fc2 = nn.Linear(frequencies, width), nn.Linear(width, width)
+
+    def forward(self, t):  # [n] -> [n, width]
+        angles = t[:, None] * self.angles
+        waves = torch.cat([angles.cos(), angles.sin()], -1)
+        return F.silu(self.fc2(F.silu(self.fc1(waves))))
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.fc1, self.fc2 = nn.Linear(width, width), nn.Linear(width, width)
+        self.modulation = nn.Linear(width, 3 * width)
+
+    def forward(self, h, c):
+        shift, scale, gate = self.modulation(c).chunk(3, -1)
+        inner = self.norm(h) * (1 + scale) + shift
+        return h + gate * self.fc2(F.silu(self.fc1(inner)))
+
+
+class Output(nn.Module):
+    def __init__(self, width, dimensions):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=NORM_EPSILON, elementwise_affine=False)
+        self.modulation, self.linear = nn.Linear(width, 2 * width), nn.Linear(width, dimensions)
+
+    def forward(self, h, c):
+        shift, scale = self.modulation(c).chunk(2, -1)
+        return self.linear(self.norm(h) * (1 + scale) + shift)
+
+
+class Velocity(nn.Module):
+    """v(x, t) of points x [n, d] at times t [n], or [1] for all of them."""
+
+    def __init__(self, dimensions, width, blocks, frequencies, time_scale):
+        super().__init__()
+        self.time = TimeEmbedding(width, frequencies, time_scale)
+        self.input = nn.Linear(dimensions, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        self.output = Output(width, dimensions)
+
+    def forward(self, x, t):
+        c, h = self.time(t), self.input(x)
+        for block in self.blocks:
+            h = block(h, c)
+        return self.output(h, c)
+
+
+def read_tensors(path):
+    """The f32 tensors of a safetensors file, by name."""
+    raw = Path(path).read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    tensors = {}
+    for name, about in json.loads(raw[8:start]).items():
+        if name == "__metadata__":
+            continue
+        if about["dtype"] != "F32":
+            raise ValueError(f"{path}: `{name}` is {about['dtype']}, expected F32")
+        first, end = about["data_offsets"]
+        values = np.frombuffer(raw[start + first : start + end], np.float32)
+        tensors[name] = torch.tensor(values.reshape(about["shape"]))
+    return tensors

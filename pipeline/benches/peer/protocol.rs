@@ -1,0 +1,112 @@
+//! What the driver and a worker say to each other: a line of JSON each way.
+
+use super::jobs::Size;
+use latent_align_stages::flows::VelocityNetworkConfig;
+use latent_align_stages::training::OptimiserConfig;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Asked of a worker. All but [`Self::Product`] are about the task it was last given.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Forget the last task and set this one up.
+    Prepare(Task),
+    /// Run so many steps.
+    Steps(u64),
+    /// The NLLs of the last step.
+    Likelihoods(()),
+    /// The held-out loss of the averaged weights.
+    HeldOutLoss(()),
+    /// Multiply two square matrices.
+    Product {
+        /// Rows and columns of each.
+        side: usize,
+        /// Products timed, after one that is not.
+        times: usize,
+    },
+    /// What runs there.
+    About(()),
+}
+
+/// The answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The task is set up, or what runs there: in words.
+    Ready(String),
+    /// Seconds a step.
+    Seconds(f64),
+    /// NLLs in nats, a loss, or the seconds of each product.
+    Values(Vec<f64>),
+    /// Why not.
+    Failed(String),
+}
+
+/// What to set up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Task {
+    /// A training step of the flow on random rows.
+    Train { size: Shape },
+    /// An alignment step on random latents.
+    Align { size: Shape },
+    /// An evaluation of velocity and exact divergence at random points.
+    Divergence { size: Shape },
+    /// A whole solve: the NLL of given points under a given flow.
+    Likelihood {
+        size: Shape,
+        /// Weights of the flow.
+        flow: PathBuf,
+        /// `points` [n, d].
+        points: PathBuf,
+        /// As the side's solver understands it: absolute and relative of a step for torchdiffeq, see
+        /// `Solver` for ours.
+        tolerance: f64,
+    },
+    /// A batch of shuffled rows of an HDF5 file.
+    Stream {
+        file: PathBuf,
+        /// [n, d], f32.
+        dataset: String,
+        /// Rows.
+        batch: usize,
+        /// For rows, in bytes.
+        memory: usize,
+    },
+    /// A whole training from given weights on given rows.
+    Fit {
+        size: Shape,
+        /// Initial weights: those that `FitConfig::begin` draws from the seed.
+        flow: PathBuf,
+        /// `rows` [n, d] in the order they are taken in; held out: `data` and `noise` [m, d], `times` [m].
+        points: PathBuf,
+        optimiser: OptimiserConfig,
+        /// Of the initial weights, noise and times.
+        seed: u64,
+    },
+}
+
+/// A size with every setting of its network: nothing is a default of the other side.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Shape {
+    #[serde(flatten)]
+    pub size: Size,
+    pub frequencies: usize,
+    pub time_scale: f64,
+}
+
+impl From<Size> for Shape {
+    fn from(size: Size) -> Self {
+        let VelocityNetworkConfig {
+            frequencies,
+            time_scale,
+            ..
+        } = size.network();
+        Self {
+            size,
+            frequencies,
+            time_scale,
+        }
+    }
+}

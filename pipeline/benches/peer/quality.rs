@@ -1,0 +1,155 @@
+//! Seconds to the held-out loss that PyTorch reaches.
+//!
+//! Both sides start from the same weights and take the same rows in the same order, by the pipeline's
+//! recipe at a constant learning rate. PyTorch draws a time for each point; ours shares stratified times,
+//! as the pipeline does. The loss is that of the averaged weights, at the same points, noise and times; the
+//! time it takes is not counted.
+
+use super::exchange::write_flow;
+use super::held_out::HeldOut;
+use super::jobs::{Size, device, points};
+use super::machine;
+use super::protocol::Task;
+use super::race::Race;
+use super::side::{Common, Side};
+use super::statistics::{Ask, Spread};
+use super::table::{Table, publish};
+use anyhow::Result;
+use burn::module::Module as _;
+use latent_align_stages::training::{OptimiserConfig, Streams};
+use std::fmt::Write as _;
+use tempfile::TempDir;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Seeds: of the data, the initial weights, noise and times
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Steps of PyTorch
+    #[arg(long, default_value_t = 2000)]
+    steps: u64,
+}
+
+const SETTINGS: [(&str, Size); 2] = [("ring", Size::RING), ("tokens", Size::tokens(256, 256))];
+/// Of the ratio of seconds.
+const ASK: Ask = Ask::new(1.2, 2.0);
+/// Training rows.
+const ROWS: usize = 100_000;
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let mut sides = Side::all(&arguments.common)?;
+    let about = [sides[0].about()?, sides[1].about()?].join("; ");
+    let moments = [4, 2, 1].map(|part| arguments.steps / part);
+    let mut table = Table::new(&[
+        "data",
+        "seed",
+        "PyTorch (s)",
+        "its loss",
+        "ours (s)",
+        "after steps",
+        "PyTorch / ours",
+        &format!("loss, ours / PyTorch, after {moments:?} steps"),
+    ]);
+    let mut verdicts = String::new();
+    let mut others = 0.0f64;
+    for (name, size) in SETTINGS {
+        let mut ratios = Vec::new();
+        let mut faster = None;
+        for seed in 0..arguments.seeds {
+            eprintln!("{name}, seed {seed}");
+            let files = Files::write(size, seed)?;
+            let peer = match faster {
+                Some(peer) => peer,
+                None => *faster.insert(faster_peer(&mut sides, &files.task)?),
+            };
+            let race = Race::run(&mut sides, peer, &files.task, arguments.steps)?;
+            let (target, reached) = (race.target(), race.reached());
+            let ratio = reached.map(|here| target.seconds / here.seconds);
+            ratios.push(ratio.unwrap_or(0.0)); // never there: less than any ratio
+            others = others.max(race.others());
+            let number = |x: Option<f64>, digits: usize| match x {
+                Some(x) => format!("{x:.digits$}"),
+                None => "never".to_owned(),
+            };
+            let losses = moments.map(|steps| race.losses_after(steps)).join(", ");
+            eprintln!(
+                "{name}, seed {seed}: ratio {}, losses {losses}",
+                number(ratio, 2)
+            );
+            table.row([
+                name.to_owned(),
+                seed.to_string(),
+                format!("{:.1}, {}", target.seconds, sides[peer].name),
+                format!("{:.4}", target.loss),
+                number(reached.map(|here| here.seconds), 1),
+                number(reached.map(|here| here.steps), 0),
+                number(ratio, 2),
+                losses,
+            ]);
+        }
+        let ratio = Spread::of(ratios);
+        let _ = writeln!(
+            verdicts,
+            "\n{name}: {ratio}, {ASK}: {}.",
+            ASK.verdict(ratio)
+        );
+    }
+    let text = format!(
+        "{}\nSeconds to the held-out loss that PyTorch has after {} steps. {about}; {}.\n{verdicts}\n{}",
+        table.render(),
+        arguments.steps,
+        machine::processor(),
+        machine::disturbance(others),
+    );
+    publish(&text, arguments.common.out.as_deref())
+}
+
+/// What both sides read, as long as it lives.
+struct Files {
+    task: Task,
+    _folder: TempDir,
+}
+
+impl Files {
+    fn write(size: Size, seed: u64) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let flow = folder.path().join("flow.safetensors");
+        let points_file = folder.path().join("points.safetensors");
+        let streams = Streams::new(seed);
+        let fit = size.fit();
+        let trainer = fit.begin(size.dimensions, streams, &device()?);
+        write_flow(&trainer.module.valid(), &flow)?;
+        let mut tensors = HeldOut::draw(size.dimensions, Streams::of_stage("held out", seed));
+        let rows = points(size.dimensions, ROWS, streams);
+        tensors.add("rows", [ROWS, size.dimensions], rows);
+        tensors.write(&points_file)?;
+        Ok(Self {
+            task: Task::Fit {
+                size: size.into(),
+                flow,
+                points: points_file,
+                optimiser: OptimiserConfig {
+                    final_learning_rate: 1.0, // constant after the warm-up: no end is built in
+                    ..fit.optimiser
+                },
+                seed,
+            },
+            _folder: folder,
+        })
+    }
+}
+
+/// Which of eager and compiled takes less time over a few steps.
+fn faster_peer(sides: &mut [Side; 3], task: &Task) -> Result<usize> {
+    let mut seconds = [f64::INFINITY; 3];
+    for at in [1, 2] {
+        sides[at].prepare(task.clone())?;
+        sides[at].run(3)?; // compiling
+    }
+    for at in [1, 2, 1, 2] {
+        seconds[at] = seconds[at].min(sides[at].run(20)?);
+    }
+    Ok(if seconds[1] < seconds[2] { 1 } else { 2 })
+}

@@ -1,0 +1,106 @@
+//! Two trainings, turn by turn, and where each was when.
+
+use super::protocol::{Request, Task};
+use super::side::Side;
+use anyhow::Result;
+
+/// Where a training was.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moment {
+    pub steps: f64,
+    /// Of training: evaluations are not counted.
+    pub seconds: f64,
+    /// On held-out points.
+    pub loss: f64,
+}
+
+/// The moments of both sides after each turn.
+pub struct Race {
+    ours: Vec<Moment>,
+    theirs: Vec<Moment>,
+    others: Vec<f64>,
+}
+
+/// Steps of a turn; the loss is known after each.
+const TURN: u64 = 50;
+/// Ours gives up after so many times the steps of PyTorch.
+const PATIENCE: u64 = 2;
+
+impl Race {
+    /// The side `peer` takes `steps` steps; ours as many, and then more until its loss is as small.
+    pub fn run(sides: &mut [Side; 3], peer: usize, task: &Task, steps: u64) -> Result<Self> {
+        let mut race = Self {
+            ours: Vec::new(),
+            theirs: Vec::new(),
+            others: Vec::new(),
+        };
+        sides[0].prepare(task.clone())?;
+        sides[peer].prepare(task.clone())?;
+        for _ in 0..steps.div_ceil(TURN) {
+            race.turn(&mut sides[peer], false)?;
+            race.turn(&mut sides[0], true)?;
+        }
+        while race.reached().is_none() && (race.ours.len() as u64) * TURN < PATIENCE * steps {
+            race.turn(&mut sides[0], true)?;
+        }
+        Ok(race)
+    }
+
+    fn turn(&mut self, side: &mut Side, ours: bool) -> Result<()> {
+        let each = side.run(TURN)?;
+        self.others.push(side.others);
+        let loss = side.values(&Request::HeldOutLoss(()))?[0];
+        let moments = if ours {
+            &mut self.ours
+        } else {
+            &mut self.theirs
+        };
+        let before = moments.last().map_or((0.0, 0.0), |m| (m.steps, m.seconds));
+        moments.push(Moment {
+            steps: before.0 + TURN as f64,
+            seconds: before.1 + TURN as f64 * each,
+            loss,
+        });
+        Ok(())
+    }
+
+    /// Where PyTorch ended.
+    pub fn target(&self) -> Moment {
+        *self.theirs.last().expect("it had a turn")
+    }
+
+    /// When our loss first was that of the target: linear between the turns.
+    pub fn reached(&self) -> Option<Moment> {
+        first_at(&self.ours, self.target().loss)
+    }
+
+    /// The ratio of the losses, ours over PyTorch's, after `steps` steps of each.
+    pub fn losses_after(&self, steps: u64) -> String {
+        let at = (steps / TURN).max(1) as usize - 1;
+        match (self.ours.get(at), self.theirs.get(at)) {
+            (Some(ours), Some(theirs)) => format!("{:.4}", ours.loss / theirs.loss),
+            _ => "-".to_owned(),
+        }
+    }
+
+    /// The share of the machine that others used, in the mean over turns.
+    pub fn others(&self) -> f64 {
+        self.others.iter().sum::<f64>() / self.others.len() as f64
+    }
+}
+
+/// When the loss of `moments` first was at most `loss`.
+pub fn first_at(moments: &[Moment], loss: f64) -> Option<Moment> {
+    let at = moments.iter().position(|m| m.loss <= loss)?;
+    let after = moments[at];
+    let Some(before) = at.checked_sub(1).map(|before| moments[before]) else {
+        return Some(after);
+    };
+    let share = (before.loss - loss) / (before.loss - after.loss);
+    let between = |a: f64, b: f64| a + share * (b - a);
+    Some(Moment {
+        steps: between(before.steps, after.steps),
+        seconds: between(before.seconds, after.seconds),
+        loss,
+    })
+}

@@ -1,0 +1,79 @@
+"""PyTorch's side of the comparison: reads a request a line from stdin and answers each with a line of JSON.
+
+Usage: worker.py eager|compiled THREADS. Started by the bench target `peer`; requests are described there.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+import warnings
+
+import torch
+
+from jobs import JOBS, product_seconds, synchronise
+
+
+class Worker:
+    def __init__(self, compiled, device):
+        self.compiled, self.device = compiled, device
+        self.task, self.job = None, None
+
+    def answer(self, request):
+        kind, given = next(iter(request.items()))
+        return getattr(self, kind)(given)
+
+    def prepare(self, task):
+        kind = JOBS[task["kind"]]
+        same = lambda key: self.task.get(key) == task[key]
+        # What was compiled is kept for a task that differs in nothing that needs compiling again.
+        if self.task and same("kind") and all(same(key) for key in task if key not in kind.restarts):
+            self.job.restart(task)
+        else:
+            self.task, self.job = None, None
+            gc.collect()
+            torch._dynamo.reset()
+            self.job = kind(task, self.device, self.compiled)
+        self.task = task
+        return {"ready": self.job.how}
+
+    def steps(self, count):
+        start = time.perf_counter()
+        for _ in range(count):
+            self.job.step()
+        synchronise(self.device)
+        return {"seconds": (time.perf_counter() - start) / count}
+
+    def likelihoods(self, _):
+        return {"values": self.job.likelihoods()}
+
+    def held_out_loss(self, _):
+        return {"values": [self.job.held_out_loss()]}
+
+    def product(self, given):
+        return {"values": product_seconds(given["side"], given["times"], self.device)}
+
+    def about(self, _):
+        return {"ready": f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {self.device}"}
+
+
+def main():
+    mode, threads = sys.argv[1:]
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(int(threads))
+    torch.manual_seed(0)
+    if os.environ.get("PEER_TF32") == "1":
+        torch.set_float32_matmul_precision("high")
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever else is printed goes to stderr
+    worker = Worker(mode == "compiled", os.environ.get("LATENT_ALIGN_DEVICE", "cpu"))
+    for line in sys.stdin:
+        try:
+            reply = worker.answer(json.loads(line))
+        except Exception as error:
+            reply = {"failed": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+main()
