@@ -11,7 +11,7 @@ use crate::likelihood::{Solver, mean, negative_log_likelihood, sample};
 use crate::problems::Problems;
 use crate::reference::{Reference, is_file_name};
 use crate::tensors::{from_f32, spread, to_f32};
-use crate::training::{OptimiserConfig, Streams};
+use crate::training::{MatmulPrecision, OptimiserConfig, Streams};
 use burn::module::Module;
 use burn::tensor::DType;
 use schemars::JsonSchema;
@@ -47,6 +47,9 @@ pub struct Config {
     /// modulations are computed once for each.
     #[serde(default = "defaults::times")]
     pub times: usize,
+    /// What the matrix products of training are taken in.
+    #[serde(default)]
+    pub precision: MatmulPrecision,
     /// Steps between evaluations of the held-out loss.
     #[serde(default = "defaults::evaluate_every")]
     pub evaluate_every: u64,
@@ -133,6 +136,7 @@ impl Config {
             steps: self.steps,
             batch: self.batch,
             times: self.times,
+            precision: self.precision,
         }
     }
 

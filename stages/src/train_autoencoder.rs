@@ -18,7 +18,7 @@ use crate::features::{
 use crate::flows::{Flow, held_out_points};
 use crate::problems::Problems;
 use crate::tensors::{scalar, to_f32};
-use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer};
+use crate::training::{MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use diagnose::diagnose;
@@ -53,6 +53,9 @@ pub struct Config {
     /// What holds the latents to the prior.
     #[serde(default)]
     pub regulariser: RegulariserConfig,
+    /// What the matrix products of the frozen flow are taken in, for the regulariser.
+    #[serde(default)]
+    pub precision: MatmulPrecision,
     /// Optimiser and schedule.
     #[serde(default)]
     pub optimiser: OptimiserConfig,
@@ -244,9 +247,10 @@ impl Prepared {
         data.ingest.write_scan(&context.dir)?;
 
         let elements = (config.latent.tokens * config.latent.width) as f64;
+        let frozen = prior.flow.network.clone().in_precision(config.precision);
         let mut regulariser = Regulariser::new(
             &config.regulariser,
-            &prior.flow.network,
+            &frozen,
             elements / data.shape.elements() as f64,
             config.steps,
         );
@@ -308,8 +312,8 @@ impl Prepared {
         };
         let start = drawn(&points, "initial latents")?;
         let mut trajectory = Trajectory::new(count, config.steps);
-        let mut regulariser =
-            Regulariser::new(&config.regulariser, &prior.flow.network, 1.0, config.steps);
+        let frozen = prior.flow.network.clone().in_precision(config.precision);
+        let mut regulariser = Regulariser::new(&config.regulariser, &frozen, 1.0, config.steps);
         let trained = self.train(
             Trainer::new(points, &config.optimiser, config.steps),
             &mut regulariser,

@@ -36,8 +36,10 @@ pub(crate) fn silu_of(x: f32) -> f32 {
 /// SiLU of `x` and its derivative `s (1 + x (1 - s))`.
 #[inline(always)]
 pub(crate) fn silu_and_slope(x: f32) -> (f32, f32) {
-    let s = 1.0 / (1.0 + exponential(-x));
-    (x * s, s * (1.0 + x * (1.0 - s)))
+    let e = exponential(-x);
+    let s = 1.0 / (1.0 + e);
+    // 1 - s = e s, without cancellation
+    (x * s, s * (1.0 + x * (e * s)))
 }
 
 for_each_level! {

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::problems::Problems;
 use crate::tensors::from_f32;
-use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times};
+use crate::training::{MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times};
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
@@ -29,6 +29,8 @@ pub struct FitConfig {
     /// Stratified times a step, each shared by batch / times points; the time embedding and its
     /// modulations are computed once for each.
     pub times: usize,
+    /// What the matrix products of training are taken in.
+    pub precision: MatmulPrecision,
 }
 
 impl Default for FitConfig {
@@ -44,6 +46,7 @@ impl Default for FitConfig {
             steps: 1500,
             batch: 256,
             times: 64,
+            precision: MatmulPrecision::F32,
         }
     }
 }
@@ -78,6 +81,7 @@ impl FitConfig {
     ) -> Trainer<VelocityNetwork> {
         let device = device.clone().autodiff();
         let network = self.network.init(width, streams, &device);
+        let network = network.in_precision(self.precision);
         Trainer::new(network, &self.optimiser, self.steps)
     }
 
@@ -127,7 +131,7 @@ impl FitConfig {
             if evaluate || done % LOG_EVERY == 0 {
                 let train_loss = recent.take(step, context.seed)?;
                 let held_out_loss = if evaluate {
-                    evaluation.loss(&trainer.averaged())?
+                    evaluation.loss(&in_f32(trainer.averaged()))?
                 } else {
                     f64::NAN
                 };
@@ -143,6 +147,11 @@ impl FitConfig {
             }
             context.monitor.progress("training", done, steps, &note);
         }
-        Ok(trainer.averaged())
+        Ok(in_f32(trainer.averaged()))
     }
+}
+
+/// What a network is evaluated in, however it was trained.
+fn in_f32(network: VelocityNetwork) -> VelocityNetwork {
+    network.in_precision(MatmulPrecision::F32)
 }

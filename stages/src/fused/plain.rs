@@ -2,12 +2,19 @@
 //! checked against.
 
 use super::{BlockWeights, NORM_EPSILON};
-use burn::tensor::Tensor;
 use burn::tensor::activation;
+use burn::tensor::{DType, Tensor};
 
 /// As [`super::linear`].
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     x.matmul(weight) + bias.unsqueeze()
+}
+
+/// As [`linear`], the operands rounded to bfloat16.
+pub fn linear_bf16(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let dtype = x.dtype();
+    let product = x.cast(DType::BF16).matmul(weight.cast(DType::BF16));
+    product.cast(dtype) + bias.unsqueeze()
 }
 
 /// As [`super::silu`].
@@ -23,6 +30,16 @@ pub fn modulated_norm(x: Tensor<2>, modulation: Tensor<2>) -> Tensor<2> {
 
 /// As [`super::block`].
 pub fn block(h: Tensor<2>, modulation: Tensor<2>, weights: BlockWeights) -> Tensor<2> {
+    block_by(h, modulation, weights, linear)
+}
+
+/// As [`block`], with `linear` for both of its linear layers.
+pub fn block_by(
+    h: Tensor<2>,
+    modulation: Tensor<2>,
+    weights: BlockWeights,
+    linear: impl Fn(Tensor<2>, Tensor<2>, Tensor<1>) -> Tensor<2>,
+) -> Tensor<2> {
     let [shift, scale, gate] = parts(modulation);
     let normed = standardise(h.clone()).0 * weights.gamma.unsqueeze() + weights.beta.unsqueeze();
     let inner = linear(modulate(normed, shift, scale), weights.w1, weights.b1);

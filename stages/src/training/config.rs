@@ -4,6 +4,20 @@ use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The numbers that the velocity network's matrix products are taken in while something trains. Weights,
+/// sums, norms and the optimiser stay in f32, and so does every evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "MatmulPrecision")]
+pub enum MatmulPrecision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// Operands rounded to bfloat16 (8 bits of precision): fast on GPUs with tensor cores, slower than
+    /// f32 on a CPU.
+    Bf16,
+}
+
 /// AdamW with linear warm-up, cosine decay, clipping of the global gradient norm, and an
 /// exponential moving average of the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ mod random;
 mod running_mean;
 mod weights;
 
-pub use config::OptimiserConfig;
+pub use config::{MatmulPrecision, OptimiserConfig};
 pub use initialise::initialise;
 #[cfg(test)]
 pub use initialise::perturb;

@@ -55,7 +55,7 @@ impl<M: Module> Trainer<M> {
     /// One step down the gradients of a loss. Nothing is read back from the device.
     pub fn step(mut self, gradients: Gradients) -> Self {
         let gradients = flat_gradients(&self.module, gradients);
-        let factor = clipping(gradients.values(), self.config.gradient_clip);
+        let factor = clipping(&gradients, self.config.gradient_clip);
         let rate = learning_rate(&self.config, self.step, self.steps);
         self.step += 1;
         // Early weights are far from the last ones: the average forgets them faster.
@@ -69,7 +69,7 @@ impl<M: Module> Trainer<M> {
         };
         self.module = self.module.map(&mut Update {
             kept: &mut self.kept,
-            gradients,
+            gradients: gradients.into_iter().collect(),
             factor,
             step,
         });
@@ -100,25 +100,26 @@ fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     tensor.reshape([count])
 }
 
-/// The gradient of each parameter that has one.
-fn flat_gradients<M: Module>(module: &M, gradients: Gradients) -> HashMap<ParamId, Tensor<1>> {
-    struct Take(Gradients, HashMap<ParamId, Tensor<1>>);
+/// The gradient of each parameter that has one, in the module's order.
+fn flat_gradients<M: Module>(module: &M, gradients: Gradients) -> Vec<(ParamId, Tensor<1>)> {
+    struct Take(Gradients, Vec<(ParamId, Tensor<1>)>);
     impl ModuleVisitor for Take {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(gradient) = param.val().grad_remove(&mut self.0) {
-                self.1.insert(param.id, flat(gradient));
+                self.1.push((param.id, flat(gradient)));
             }
         }
     }
-    let mut take = Take(gradients, HashMap::new());
+    let mut take = Take(gradients, Vec::new());
     module.visit(&mut take);
     take.1
 }
 
 /// What scales all gradients to a global L2 norm of at most `largest`, `min(1, largest / norm)` `[1]`.
-fn clipping<'a>(gradients: impl Iterator<Item = &'a Tensor<1>>, largest: f64) -> Option<Tensor<1>> {
+fn clipping(gradients: &[(ParamId, Tensor<1>)], largest: f64) -> Option<Tensor<1>> {
     let square = gradients
-        .map(|gradient| fused::sum_of_squares(gradient.clone()))
+        .iter()
+        .map(|(_, gradient)| fused::sum_of_squares(gradient.clone()))
         .reduce(|a, b| a + b)?;
     let norm = square.sqrt() + 1e-12;
     Some(norm.recip().mul_scalar(largest).clamp_max(1.0))
@@ -224,8 +225,11 @@ mod tests {
         for (factor, expected) in [(10.0, 0.5), (0.1, 0.1)] {
             let loss = layer.weight.val().sum().mul_scalar(factor);
             let gradients = flat_gradients(&layer, loss.backward());
-            let factor = clipping(gradients.values(), 1.0).unwrap();
-            for g in to_f32(gradients[&layer.weight.id].clone() * factor).unwrap() {
+            let factor = clipping(&gradients, 1.0).unwrap();
+            let [(_, gradient)] = &gradients[..] else {
+                panic!("one parameter")
+            };
+            for g in to_f32(gradient.clone() * factor).unwrap() {
                 assert!((f64::from(g) - expected).abs() < 1e-6, "{g} {expected}");
             }
         }
