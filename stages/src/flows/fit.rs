@@ -8,7 +8,9 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::problems::Problems;
 use crate::tensors::from_f32;
-use crate::training::{MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times};
+use crate::training::{
+    MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times,
+};
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;

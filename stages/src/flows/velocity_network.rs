@@ -172,11 +172,8 @@ impl Block {
         match precision {
             MatmulPrecision::F32 => fused::block(h, self.modulation(c), self.weights()),
             MatmulPrecision::Bf16 => {
-                let modulation = plain::linear_bf16(
-                    c,
-                    self.modulation.weight.val(),
-                    bias(&self.modulation),
-                );
+                let modulation =
+                    plain::linear_bf16(c, self.modulation.weight.val(), bias(&self.modulation));
                 plain::block_by(h, modulation, self.weights(), plain::linear_bf16)
             }
         }
@@ -371,7 +368,9 @@ mod tests {
         let device = Device::flex().autodiff();
         let network = network(DType::F32, &device);
         let run = |network: &VelocityNetwork| {
-            let x = points(64, DType::F32, &device).reshape([4, 16, 5]).require_grad();
+            let x = points(64, DType::F32, &device)
+                .reshape([4, 16, 5])
+                .require_grad();
             let v = network.velocity(x.clone(), &[0.1, 0.3, 0.6, 0.9]);
             let gradients = v.clone().square().sum().backward();
             let gradient = x.grad(&gradients).unwrap();
@@ -381,7 +380,9 @@ mod tests {
         let rounded = run(&network.clone().in_precision(MatmulPrecision::Bf16));
         for (exact, rounded) in exact.iter().zip(rounded) {
             let size: f64 = exact.iter().map(|x| x * x).sum();
-            let error: f64 = (exact.iter().zip(&rounded)).map(|(a, b)| (a - b).powi(2)).sum();
+            let error: f64 = (exact.iter().zip(&rounded))
+                .map(|(a, b)| (a - b).powi(2))
+                .sum();
             let relative = (error / size).sqrt();
             assert!((1e-5..2e-2).contains(&relative), "{relative}");
         }
