@@ -59,7 +59,7 @@ test: hdf5 python
 
 ## make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5
-	LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(CUDA) --bench hot_paths --bench listing
+	LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(CUDA) --bench hot_paths --bench streaming --bench listing
 
 ## make bench-peer [ARGS="--rows train"] [OUT=table.md]              the same jobs in PyTorch, turn by turn with ours
 bench-peer: hdf5 peer

@@ -15,6 +15,7 @@ mod listing;
 mod looking;
 mod peer;
 mod planning;
+mod processors;
 mod project;
 mod python;
 mod references;
