@@ -193,8 +193,16 @@ impl<'a> Comparison<'a> {
             seconds: None,
             products: false,
         })?;
-        let size = format!("{} points, {}", likelihood::POINTS, likelihood::NETWORK);
-        self.report("NLL solve to 1e-3 nats", &size, SOLVING, &rounds);
+        let size = Size {
+            batch: likelihood::POINTS,
+            ..likelihood::NETWORK
+        };
+        self.report(
+            "NLL solve to 1e-3 nats",
+            &size.to_string(),
+            SOLVING,
+            &rounds,
+        );
         self.notes.push(prepared.describe(&mut self.sides)?);
         Ok(())
     }
