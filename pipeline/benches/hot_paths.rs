@@ -52,6 +52,17 @@ fn velocity_and_divergence(bencher: Bencher, size: Size) {
     time(bencher, &device, Divergence::new(size, &device).unwrap());
 }
 
+/// How the exact divergence grows with the dimensions of a point.
+#[divan::bench(args = [2, 8, 32, 128], sample_size = 1, max_time = SECONDS)]
+fn divergence_by_dimensions(bencher: Bencher, dimensions: usize) {
+    let device = device();
+    let size = Size {
+        dimensions,
+        ..Size::tokens(256, 256)
+    };
+    time(bencher, &device, Divergence::new(size, &device).unwrap());
+}
+
 /// Points of a solve, and steps of training before it.
 const POINTS: usize = 100;
 const STEPS: u64 = 100;
