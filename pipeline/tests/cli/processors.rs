@@ -14,7 +14,11 @@ fn held_out_loss(level: Option<&str>) -> f64 {
         run.env("LATENT_ALIGN_CPU", level);
     }
     let ran = output(&mut run).unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
     let shown = project.run(&["ls", "--format", "json", "--columns", LOSS]);
     let rows: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
     let loss = &rows[0][LOSS];
