@@ -82,7 +82,6 @@ pub fn adamw(step: AdamW, parameter: Parameter) {
 
 for_each_level! {
     fn squares_chunk(values: &[f32], total: &mut f64) {
-        let mut lanes = [0.0f32; 16];
         // short runs, so that f32 loses nothing that matters
         for run in values.chunks(1024) {
             let (whole, rest) = run.as_chunks::<16>();
@@ -95,10 +94,7 @@ for_each_level! {
             for (i, x) in rest.iter().enumerate() {
                 sums[i] += x * x;
             }
-            for i in 0..16 {
-                lanes[i] = sums[i];
-            }
-            *total += lanes.iter().map(|&x| f64::from(x)).sum::<f64>();
+            *total += sums.iter().map(|&x| f64::from(x)).sum::<f64>();
         }
     }
 }

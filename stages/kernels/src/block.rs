@@ -9,7 +9,7 @@ use crate::layer_norm::{LayerNorm, Moments, gate_gradient, layer_norm, layer_nor
 use crate::matmul::{Epilogue, Matrix, Plain, matmul};
 use crate::{ROWS, Shared, buffer};
 
-/// The weights of a block: gamma, beta, b1, b2 [width]; w1, w2 [width, width].
+/// The weights of a block: gamma, beta, b1, b2 `[width]`; w1, w2 [width, width].
 #[derive(Clone, Copy)]
 pub struct Block<'a> {
     /// Factor of the layer norm.

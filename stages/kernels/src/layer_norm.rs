@@ -29,11 +29,11 @@ pub struct LayerNorm<'a> {
     pub width: usize,
     /// Rows that share a modulation.
     pub rows_per_group: usize,
-    /// Of each group: shift [width], scale [width], and what else the stride holds.
+    /// Of each group: shift `[width]`, scale `[width]`, and what else the stride holds.
     pub modulation: &'a [f32],
     /// Entries of a group in `modulation`.
     pub stride: usize,
-    /// gamma and beta [width]; without them 1 and 0.
+    /// gamma and beta `[width]`; without them 1 and 0.
     pub weights: Option<(&'a [f32], &'a [f32])>,
     /// Added to the variance.
     pub epsilon: f32,
@@ -217,9 +217,9 @@ pub struct NormGradient {
     pub shift: Vec<f32>,
     /// Of the scale of each group [groups, width].
     pub scale: Vec<f32>,
-    /// Of gamma [width].
+    /// Of gamma `[width]`.
     pub gamma: Vec<f32>,
-    /// Of beta [width].
+    /// Of beta `[width]`.
     pub beta: Vec<f32>,
 }
 
@@ -330,7 +330,7 @@ pub fn layer_norm_gradient(
 pub struct GateGradient {
     /// Of the gate of each group [groups, width].
     pub gate: Vec<f32>,
-    /// Of a bias that is added before the gate [width].
+    /// Of a bias that is added before the gate `[width]`.
     pub bias: Vec<f32>,
 }
 

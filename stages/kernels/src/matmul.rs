@@ -78,7 +78,7 @@ impl Epilogue for Plain {
     fn finish(&self, _: usize, _: usize, _: &mut [f32]) {}
 }
 
-/// Adds a bias [columns] to each row.
+/// Adds a bias `[columns]` to each row.
 struct AddBias<'a>(&'a [f32]);
 
 impl Epilogue for AddBias<'_> {
@@ -96,7 +96,7 @@ pub fn product(a: Matrix, b: Matrix, out: &mut [f32]) {
     matmul(a, b, out, &Plain);
 }
 
-/// `out = a b + bias`, the bias [n] added to every row.
+/// `out = a b + bias`, the bias `[n]` added to every row.
 pub fn product_plus_bias(a: Matrix, b: Matrix, bias: &[f32], out: &mut [f32]) {
     matmul(a, b, out, &AddBias(bias));
 }

@@ -60,7 +60,7 @@ impl Block<'_> {
 
     /// As [`Self::with_tangents`], followed by a layer norm and a linear layer with the weights `readout`
     /// [k, width], one row for each tangent: the block's output [points, width], and the trace of the
-    /// whole [points], the sum over j of the derivative of output j along tangent j.
+    /// whole `[points]`, the sum over j of the derivative of output j along tangent j.
     pub fn trace(
         &self,
         h: &[f32],

@@ -21,10 +21,10 @@ unsafe fn product<const ROWS: usize>(
         let (mut at, mut b) = (a.start, b);
         for _ in 0..depth {
             let (left, right) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
-            for i in 0..ROWS {
+            for (i, sums) in sums.iter_mut().enumerate() {
                 let a = _mm256_set1_ps(*at.add(i * a.row_stride));
-                sums[i][0] = _mm256_fmadd_ps(a, left, sums[i][0]);
-                sums[i][1] = _mm256_fmadd_ps(a, right, sums[i][1]);
+                sums[0] = _mm256_fmadd_ps(a, left, sums[0]);
+                sums[1] = _mm256_fmadd_ps(a, right, sums[1]);
             }
             at = at.wrapping_add(a.column_stride);
             b = b.add(16);
