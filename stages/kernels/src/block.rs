@@ -5,7 +5,9 @@
 //! Rows come in groups that share a modulation [shift, scale, gate]. Weights are [in, out].
 
 use crate::activation::{silu_and_slope, silu_of};
-use crate::layer_norm::{LayerNorm, Moments, gate_gradient, layer_norm, layer_norm_gradient};
+use crate::layer_norm::{
+    LayerNorm, Moments, add_row, gate_gradient, layer_norm, layer_norm_gradient, side_by_side,
+};
 use crate::matmul::{Epilogue, Matrix, Plain, matmul};
 use crate::{ROWS, Shared, buffer};
 
@@ -175,6 +177,7 @@ impl<'a> Block<'a> {
         let through = TimesSlope {
             slope: &kept.slope,
             width,
+            rows_per_point: 1,
             sums: wanted.then(|| Shared::new(&mut sums)),
         };
         let transposed = self.square(self.w2).transposed();
@@ -193,21 +196,12 @@ impl<'a> Block<'a> {
             .zip(norm)
             .zip(w1.zip(w2))
             .map(|((gate, norm), (w1, w2))| {
-                let mut modulation = buffer(self.modulation.len());
-                for (group, out) in modulation.chunks_mut(3 * width).enumerate() {
-                    let of_group = group * width..(group + 1) * width;
-                    out[..width].copy_from_slice(&norm.shift[of_group.clone()]);
-                    out[width..2 * width].copy_from_slice(&norm.scale[of_group.clone()]);
-                    out[2 * width..].copy_from_slice(&gate.gate[of_group]);
-                }
                 let mut b1 = vec![0.0; width];
                 for part in sums.chunks(width) {
-                    for (b1, part) in b1.iter_mut().zip(part) {
-                        *b1 += part;
-                    }
+                    add_row(part, &mut b1);
                 }
                 BlockGradient {
-                    modulation,
+                    modulation: side_by_side([&norm.shift, &norm.scale, &gate.gate], width),
                     gamma: norm.gamma,
                     beta: norm.beta,
                     w1,
@@ -283,18 +277,21 @@ impl Epilogue for Gated<'_> {
     }
 }
 
-/// Times `slope` [rows, width]; sums over blocks of [`ROWS`] rows into `sums` [blocks, width].
-struct TimesSlope<'a> {
-    slope: &'a [f32],
-    width: usize,
-    sums: Option<Shared<'a>>,
+/// Times the `slope` [points, width] of a row's point; sums over blocks of [`ROWS`] rows into `sums`
+/// [blocks, width].
+pub(crate) struct TimesSlope<'a> {
+    pub(crate) slope: &'a [f32],
+    pub(crate) width: usize,
+    /// More than one where tangents ride with the points.
+    pub(crate) rows_per_point: usize,
+    pub(crate) sums: Option<Shared<'a>>,
 }
 
 impl Epilogue for TimesSlope<'_> {
     #[inline(always)]
     fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
         let count = values.len();
-        let slope = &self.slope[row * self.width + column..][..count];
+        let slope = &self.slope[row / self.rows_per_point * self.width + column..][..count];
         for i in 0..count {
             values[i] *= slope[i];
         }

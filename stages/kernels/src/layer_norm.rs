@@ -4,8 +4,8 @@
 //! Rows come in groups that share shift, scale and gate. Sums over the rows of a group are taken in
 //! segments of 64 rows.
 
-use crate::Shared;
 use crate::level::for_each_level;
+use crate::{Shared, Tangents};
 use rayon::prelude::*;
 
 /// Rows whose sums are taken at once.
@@ -159,9 +159,7 @@ impl Segments {
             .zip(sums.chunks(self.per_group * width))
         {
             for part in parts.chunks(width) {
-                for (sum, part) in group.iter_mut().zip(part) {
-                    *sum += part;
-                }
+                add_row(part, group);
             }
         }
         groups
@@ -202,6 +200,30 @@ pub fn layer_norm(norm: LayerNorm, x: &[f32], u: &mut [f32], moments: &mut [Mome
             }
         }
     }
+}
+
+/// The moments of the rows of `x` [rows, width], as [`layer_norm`] finds them.
+pub fn moments(norm: LayerNorm, x: &[f32]) -> Vec<Moments> {
+    return (x.par_chunks(norm.width))
+        .map(|row| {
+            let mut moments = Moments::default();
+            of_row(row, norm.epsilon, &mut moments);
+            moments
+        })
+        .collect();
+
+    for_each_level! {
+        fn of_row(row: &[f32], epsilon: f32, moments: &mut Moments) {
+            *moments = moments_of(row, epsilon);
+        }
+    }
+}
+
+/// Rows [n, width] of several matrices beside each other, [n, N width].
+pub fn side_by_side<const N: usize>(parts: [&[f32]; N], width: usize) -> Vec<f32> {
+    let rows = parts[0].len() / width;
+    let row = |row: usize| parts.map(|part| &part[row * width..][..width]).concat();
+    (0..rows).flat_map(row).collect()
 }
 
 /// The moments of rows, filled by several tasks.
@@ -417,23 +439,19 @@ pub fn gate_gradient(
     })
 }
 
-/// The derivative of a [`layer_norm`] of one group along tangents: `dx` [points, tangents, width] (or
-/// [1, tangents, width], the same at every point) -> `du` [points, tangents, width].
+/// The derivative of a [`layer_norm`] of one group along `tangents` of x: `du`
+/// [points, tangents, width].
 pub fn layer_norm_tangents(
     norm: LayerNorm,
     x: &[f32],
     moments: &[Moments],
-    dx: &[f32],
-    tangents: usize,
+    tangents: Tangents,
     du: &mut [f32],
 ) {
-    let row = tangents * norm.width;
-    let same = dx.len() == row;
-    du.par_chunks_mut(row)
+    du.par_chunks_mut(tangents.count * norm.width)
         .enumerate()
-        .with_min_len(1)
         .for_each(|(point, du)| {
-            let dx = if same { dx } else { &dx[point * row..][..row] };
+            let dx = tangents.of_point(point, norm.width);
             let x = &x[point * norm.width..][..norm.width];
             of_point(norm, x, moments[point], dx, du);
         });
@@ -460,7 +478,8 @@ pub fn layer_norm_tangents(
 }
 
 for_each_level! {
-    fn add_row(row: &[f32], sums: &mut [f32]) {
+    /// `sums += row`.
+    pub(crate) fn add_row(row: &[f32], sums: &mut [f32]) {
         for (sum, x) in sums.iter_mut().zip(row) {
             *sum += x;
         }

@@ -46,15 +46,6 @@ impl Level {
     fn best() -> Self {
         Self::Portable
     }
-
-    /// Its name in `LATENT_ALIGN_CPU` and in records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Portable => "portable",
-            Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
-        }
-    }
 }
 
 /// Compiles a function once for each [`Level`] and calls the one that this processor has. The body is

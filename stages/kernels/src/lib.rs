@@ -22,7 +22,7 @@ pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
 pub use block::{Block, BlockGradient, Kept};
 pub use layer_norm::{
     LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
-    sum_of_rows,
+    moments, side_by_side, sum_of_rows,
 };
 pub use level::Level;
 pub use matmul::{Matrix, product, product_plus_bias};

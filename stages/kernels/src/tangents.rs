@@ -7,9 +7,9 @@
 //! point. After the last block only a trace is wanted, and W2 can act on the other side of the inner
 //! products, where the same holds.
 
-use crate::block::Block;
+use crate::block::{Block, TimesSlope};
 use crate::buffer;
-use crate::layer_norm::{LayerNorm, Moments, layer_norm, layer_norm_tangents, sum2};
+use crate::layer_norm::{LayerNorm, Moments, layer_norm_tangents, moments, sum2};
 use crate::level::for_each_level;
 use crate::matmul::{Epilogue, Matrix, matmul, product};
 use rayon::prelude::*;
@@ -24,7 +24,7 @@ pub struct Tangents<'a> {
 }
 
 impl<'a> Tangents<'a> {
-    fn of_point(&self, point: usize, width: usize) -> &'a [f32] {
+    pub(crate) fn of_point(&self, point: usize, width: usize) -> &'a [f32] {
         let row = self.count * width;
         match self.values.len() == row {
             true => self.values,
@@ -72,24 +72,17 @@ impl Block<'_> {
         let (out, hidden) = self.hidden_tangents(h, tangents);
         let points = h.len() / width;
         let gate = &self.modulation[2 * width..3 * width];
-        let (mut u, mut moments) = (buffer(h.len()), vec![Moments::default(); points]);
-        layer_norm(last, &out, &mut u, &mut moments);
+        let moments = moments(last, &out);
 
         // q = readout * factor, the adjoints before the norm; W2 (gate * .) of q, of 1 and of units
         let (mut factor, mut summand) = (vec![0.0; width], vec![0.0; width]);
         last.affine(0, &mut factor, &mut summand);
-        let q: Vec<f32> = (readout.chunks_exact(width))
-            .flat_map(|row| row.iter().zip(&factor).map(|(r, f)| r * f))
-            .collect();
+        let q = rows_times(readout, &factor);
+        let means = means(&q, width);
         let unit = units(&out, &moments, width);
-        let gated = |rows: &[f32]| -> Vec<f32> {
-            let rows = rows.chunks_exact(width);
-            rows.flat_map(|row| row.iter().zip(gate).map(|(r, g)| r * g))
-                .collect()
-        };
         let ones = vec![1.0; width];
         let [q_back, ones_back, unit_back] =
-            [&q, &ones, &unit].map(|rows| self.through(&gated(rows), self.w2, true));
+            [&q, &ones, &unit].map(|rows| self.through(&rows_times(rows, gate), self.w2, true));
 
         let mut trace = buffer(points);
         trace.par_iter_mut().enumerate().for_each(|(point, trace)| {
@@ -99,6 +92,7 @@ impl Block<'_> {
                 tangents.of_point(point, width),
                 &hidden[point * row..][..row],
                 [&q, &q_back],
+                &means,
                 &ones_back,
                 [&unit[at.clone()], &unit_back[at]],
                 moments[point].inverse,
@@ -119,12 +113,12 @@ impl Block<'_> {
             return (out, hidden);
         }
         let mut du = buffer(hidden.len());
-        let (norm, k) = (self.norm(points), tangents.count);
-        layer_norm_tangents(norm, h, &kept.moments, tangents.values, k, &mut du);
-        let slope = TimesSlopeOfPoint {
+        layer_norm_tangents(self.norm(points), h, &kept.moments, tangents, &mut du);
+        let slope = TimesSlope {
             slope: &kept.slope,
             width,
-            tangents: k,
+            rows_per_point: tangents.count,
+            sums: None,
         };
         matmul(self.rows(&du), self.square(self.w1), &mut hidden, &slope);
         (out, hidden)
@@ -143,21 +137,14 @@ impl Block<'_> {
         let points = moments.len();
         let (mut factor, mut summand) = (vec![0.0; width], vec![0.0; width]);
         self.norm(points).affine(0, &mut factor, &mut summand);
-        let scaled = |rows: &[f32]| -> Vec<f32> {
-            let rows = rows.chunks_exact(width);
-            rows.flat_map(|row| row.iter().zip(&factor).map(|(r, f)| r * f))
-                .collect()
-        };
         let unit = units(h, moments, width);
-        let of_tangents = self.through(&scaled(tangents.values), self.w1, false);
+        let of_tangents = self.through(&rows_times(tangents.values, &factor), self.w1, false);
         let of_ones = self.through(&factor, self.w1, false);
-        let of_unit = self.through(&scaled(&unit), self.w1, false);
+        let of_unit = self.through(&rows_times(&unit, &factor), self.w1, false);
         let mut along = buffer(points * k); // <unit_i, dx_j>
         let tangent_rows = Matrix::new(tangents.values, k, width);
         product(self.rows(&unit), tangent_rows.transposed(), &mut along);
-        let means: Vec<f32> = (tangents.values.chunks_exact(width))
-            .map(|dx| dx.iter().sum::<f32>() / width as f32)
-            .collect();
+        let means = means(tangents.values, width);
         hidden
             .par_chunks_mut(k * width)
             .enumerate()
@@ -186,6 +173,20 @@ impl Block<'_> {
         product(self.rows(rows), weights, &mut out);
         out
     }
+}
+
+/// Each row times `factor`, entry by entry.
+fn rows_times(rows: &[f32], factor: &[f32]) -> Vec<f32> {
+    rows.chunks_exact(factor.len())
+        .flat_map(|row| row.iter().zip(factor).map(|(x, f)| x * f))
+        .collect()
+}
+
+/// The mean of each row.
+fn means(rows: &[f32], width: usize) -> Vec<f32> {
+    rows.chunks_exact(width)
+        .map(|row| sum2(row, row, |a, _| a) / width as f32)
+        .collect()
 }
 
 /// `(x - mean) / std` of each row.
@@ -218,16 +219,15 @@ for_each_level! {
     /// `sum_j <t_j, r_j> + <p_j, s_j>` with `r_j = (q_j - mean(q_j) - unit <q_j, unit> / width) / std`, and
     /// s_j the same combination of what W2 made of q_j, 1 and unit.
     fn inner_products(
-        t: &[f32], p: &[f32], q: [&[f32]; 2], ones: &[f32], unit: [&[f32]; 2], inverse: f32,
-        trace: &mut f32,
+        t: &[f32], p: &[f32], q: [&[f32]; 2], means: &[f32], ones: &[f32], unit: [&[f32]; 2],
+        inverse: f32, trace: &mut f32,
     ) {
         let width = ones.len();
         let mut sum = 0.0;
         let [unit, unit_back] = unit.map(|row| &row[..width]);
         let rows = t.chunks_exact(width).zip(p.chunks_exact(width));
         let adjoints = q[0].chunks_exact(width).zip(q[1].chunks_exact(width));
-        for ((t, p), (q, q_back)) in rows.zip(adjoints) {
-            let mean = sum2(q, q, |a, _| a) / width as f32;
+        for (((t, p), (q, q_back)), &mean) in rows.zip(adjoints).zip(means) {
             let along = sum2(q, unit, |a, b| a * b) / width as f32;
             // the combination is the same on both sides
             let direct = sum3(t, q, unit, mean, along);
@@ -250,24 +250,6 @@ fn sum3(t: &[f32], q: &[f32], unit: &[f32], mean: f32, along: f32) -> f32 {
 fn sum4(p: &[f32], q: &[f32], ones: &[f32], unit: &[f32], mean: f32, along: f32) -> f32 {
     let products = sum2(p, q, |a, b| a * b);
     products - mean * sum2(p, ones, |a, b| a * b) - along * sum2(p, unit, |a, b| a * b)
-}
-
-/// Times the slope of a tangent's point.
-struct TimesSlopeOfPoint<'a> {
-    slope: &'a [f32],
-    width: usize,
-    tangents: usize,
-}
-
-impl Epilogue for TimesSlopeOfPoint<'_> {
-    #[inline(always)]
-    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
-        let count = values.len();
-        let slope = &self.slope[row / self.tangents * self.width + column..][..count];
-        for i in 0..count {
-            values[i] *= slope[i];
-        }
-    }
 }
 
 /// `dh + gate * value`, of `rows` rows of dh one after another.

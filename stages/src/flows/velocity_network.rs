@@ -230,7 +230,7 @@ impl VelocityField for VelocityNetwork {
         let modulations = self.modulations(time);
         let [n, d] = x.dims();
         let at_once = (CACHED_ROWS / d).max(1);
-        if !fused::is_fused(&x) || n <= at_once {
+        if !fused::without_graph(&x) || n <= at_once {
             return self.divergence_at(x, &modulations);
         }
         // points in small groups, each through the whole network while it is in a core's cache
@@ -251,26 +251,15 @@ impl VelocityField for VelocityNetwork {
         time: f64,
         directions: Tensor<3>,
     ) -> (Tensor<2>, Tensor<3>) {
-        let tangents = product(directions, &self.input); // [n, k, width]
+        let tangents = plain::product(directions, self.input.weight.val()); // [n, k, width]
         let modulations = self.modulations(time);
         let blocks = self.blocks.iter().zip(&modulations.blocks);
         let (h, tangents) = through_blocks(apply(&self.input, x), tangents, blocks);
         let output = modulations.output;
         let tangents = fused::modulated_norm_tangents(h.clone(), tangents, output.clone());
-        let along = product(tangents, &self.output.linear);
+        let along = plain::product(tangents, self.output.linear.weight.val());
         (self.output.read(h, output), along)
     }
-}
-
-/// Tangents [n, k, in] through the matrix of a linear layer [n, k, out].
-fn product(tangents: Tensor<3>, layer: &Linear) -> Tensor<3> {
-    let [n, k, width] = tangents.dims();
-    let weight = layer.weight.val();
-    let [_, out] = weight.dims();
-    tangents
-        .reshape([n * k, width])
-        .matmul(weight)
-        .reshape([n, k, out])
 }
 
 /// Rows (points times their tangents) that stay in a core's cache on their way through the network.

@@ -10,7 +10,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
-    Kept, Moments, buffer, layer_norm_gradient, product, silu_gradient, sum_of_rows,
+    Kept, Moments, buffer, layer_norm_gradient, product, side_by_side, silu_gradient, sum_of_rows,
 };
 use std::sync::Arc;
 
@@ -170,12 +170,7 @@ impl Backward<Flex, 2> for NormGradient {
         if let Some((node, others)) = of_modulation.zip(others) {
             let [groups, stride] = dims(&modulation);
             let width = stride / 2;
-            let mut of_both = Vec::with_capacity(groups * stride);
-            for group in 0..groups {
-                let at = group * width..(group + 1) * width;
-                of_both.extend_from_slice(&others.shift[at.clone()]);
-                of_both.extend_from_slice(&others.scale[at]);
-            }
+            let of_both = side_by_side([&others.shift, &others.scale], width);
             grads.register::<Flex>(node.id, tensor(of_both, [groups, stride]));
         }
     }

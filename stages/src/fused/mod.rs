@@ -15,7 +15,7 @@ use burn::tensor::{DType, Device, Tensor};
 pub use flex::{flex_mut, flex_ref};
 use latent_align_kernels as kernels;
 use operations::FusedOperations;
-pub use tangents::{block_tangents, block_trace, modulated_norm_tangents};
+pub use tangents::{block_tangents, block_trace, modulated_norm_tangents, without_graph};
 
 /// Added to the variance in every layer norm, as in MAR (arXiv 2406.11838).
 pub const NORM_EPSILON: f64 = 1e-6;

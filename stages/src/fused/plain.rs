@@ -49,7 +49,7 @@ pub fn block_by(
 }
 
 /// A modulation [K, N width] in its N parts [K, width].
-pub fn parts<const N: usize>(modulation: Tensor<2>) -> [Tensor<2>; N] {
+fn parts<const N: usize>(modulation: Tensor<2>) -> [Tensor<2>; N] {
     let parts = modulation.chunk(N, 1);
     parts.try_into().expect("a modulation of N parts")
 }
@@ -69,7 +69,7 @@ fn modulate(x: Tensor<2>, shift: Tensor<2>, scale: Tensor<2>) -> Tensor<2> {
 }
 
 /// `(x - mean(x)) / std` and `1 / std` along the last dimension, `std = sqrt(var(x) + epsilon)`.
-pub fn standardise(x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+fn standardise(x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().mean_dim(1);
     let inverse = (variance + NORM_EPSILON).sqrt().recip(); // [rows, 1]
@@ -141,7 +141,7 @@ fn standardise_tangents(dx: Tensor<3>, unit: Tensor<2>, inverse: Tensor<2>) -> T
 }
 
 /// Tangents [n, k, in] times a matrix [in, out].
-fn product(tangents: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
+pub fn product(tangents: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     let [n, k, width] = tangents.dims();
     let [_, out] = weight.dims();
     tangents

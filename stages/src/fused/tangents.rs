@@ -2,15 +2,15 @@
 //! where there is none.
 
 use super::flex::{primitive, tensor, values, whole};
-use super::operations::{block, norm, normed};
+use super::operations::{block, norm};
 use super::{BlockWeights, is_fused, plain};
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use latent_align_kernels::{Tangents, buffer, layer_norm_tangents};
+use latent_align_kernels::{Tangents, buffer, layer_norm_tangents, moments};
 
-/// Whether nothing asks for a graph.
-fn without_graph(x: &Tensor<2>) -> bool {
+/// Whether operations on `x` are fused and nothing asks for a graph.
+pub fn without_graph(x: &Tensor<2>) -> bool {
     is_fused(x) && !x.device().is_autodiff()
 }
 
@@ -53,10 +53,14 @@ pub fn modulated_norm_tangents(
     let [_, k, _] = tangents.dims();
     let [x, modulation] = [x, modulation].map(|x| whole(primitive(x)));
     let tangents = whole(primitive(tangents));
-    let moments = normed(&x, &modulation).1;
-    let mut out = buffer(n * k * width);
     let norm = norm(&x, &modulation);
-    layer_norm_tangents(norm, values(&x), &moments, values(&tangents), k, &mut out);
+    let moments = moments(norm, values(&x));
+    let riding = Tangents {
+        values: values(&tangents),
+        count: k,
+    };
+    let mut out = buffer(n * k * width);
+    layer_norm_tangents(norm, values(&x), &moments, riding, &mut out);
     Tensor::from_primitive::<Flex>(tensor(out, [n, k, width]))
 }
 

@@ -116,7 +116,7 @@ pub fn halving_check(
         let grid = halved(&coarse.trajectory.grid);
         let fine = on_grid(along.velocity(&mut check), x, 1.0, 0.0, &grid)?;
         let integrals = along.by_rule(&fine, 2 * coarse.integrals.intervals, &mut check)?;
-        let fine = to_f64(nll(fine.end(), integrals))?;
+        let fine = to_f64(gaussian_nll(fine.end()) + integrals)?;
         for (a, b) in
             (along.nll(&coarse)?.chunks(along.columns())).zip(fine.chunks(along.columns()))
         {
@@ -157,7 +157,8 @@ pub fn nll_gradient(
         let grid = &chosen.trajectory.grid;
         let trajectory = on_grid(along.velocity(&mut check), y.clone(), 1.0, 0.0, grid)?;
         let integrals = along.by_rule(&trajectory, chosen.integrals.intervals, &mut check)?;
-        let total = nll(trajectory.end(), integrals).mean_dim(1).sum();
+        let nll = gaussian_nll(trajectory.end()) + integrals;
+        let total = nll.mean_dim(1).sum();
         let gradient = y.grad(&total.backward()).expect("the NLL depends on y");
         gradients.extend(to_f64(gradient)?);
     }
@@ -300,14 +301,8 @@ impl<'a> Along<'a> {
 
     /// The NLL of each point by each integral, [n, q].
     fn nll(&self, solution: &Solution) -> Result<Vec<f64>> {
-        let x = solution.trajectory.end();
-        let q = self.columns();
-        let [n, _] = x.dims();
-        let gaussian = to_f64(nll(
-            x.clone(),
-            Tensor::zeros([n, 1], (&x.device(), x.dtype())),
-        ))?;
-        let integrals = solution.integrals.values.chunks(q);
+        let gaussian = to_f64(gaussian_nll(solution.trajectory.end()))?;
+        let integrals = solution.integrals.values.chunks(self.columns());
         Ok((gaussian.iter().zip(integrals))
             .flat_map(|(gaussian, integrals)| integrals.iter().map(move |i| gaussian + i))
             .collect())
@@ -320,12 +315,10 @@ struct Solution {
     integrals: Integrals,
 }
 
-/// The NLL [n, q] of where trajectories end at t = 0, given the `integrals` [n, q] of the divergence
-/// over time.
-fn nll(end: Tensor<2>, integrals: Tensor<2>) -> Tensor<2> {
-    let [_, d] = end.dims();
-    let constant = 0.5 * d as f64 * TAU.ln();
-    end.square().sum_dim(1).mul_scalar(0.5) + constant + integrals
+/// The NLL [n, 1] of where trajectories end at t = 0, `x` [n, d], under N(0, I).
+fn gaussian_nll(x: Tensor<2>) -> Tensor<2> {
+    let [_, d] = x.dims();
+    x.square().sum_dim(1).mul_scalar(0.5) + 0.5 * d as f64 * TAU.ln()
 }
 
 /// Samples [n, d] of the flow: `noise` [n, d] carried from t = 0 to t = 1. `check` is called now and

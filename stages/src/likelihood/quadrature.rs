@@ -70,11 +70,11 @@ pub fn integrate(
     let mut nodes: Vec<Vec<f64>> = Vec::new();
     let mut intervals = FEWEST;
     loop {
-        let known = std::mem::take(&mut nodes);
-        let mut known = known.into_iter();
+        let mut known = std::mem::take(&mut nodes).into_iter();
         for index in 0..=intervals {
-            let reused = intervals > FEWEST && index % 2 == 0;
-            nodes.push(match known.next_if(reused) {
+            // every second node is one of the coarser rule
+            let reused = if index % 2 == 0 { known.next() } else { None };
+            nodes.push(match reused {
                 Some(values) => values,
                 None => {
                     result.evaluations += points.len() as u64;
@@ -122,17 +122,6 @@ pub fn integrate(
         }
         points = left.into_iter().map(|row| points[row]).collect();
         intervals *= 2;
-    }
-}
-
-/// An iterator that is asked for its next item only under a condition.
-trait NextIf: Iterator {
-    fn next_if(&mut self, wanted: bool) -> Option<Self::Item>;
-}
-
-impl<I: Iterator> NextIf for I {
-    fn next_if(&mut self, wanted: bool) -> Option<I::Item> {
-        if wanted { self.next() } else { None }
     }
 }
 

@@ -1,45 +1,44 @@
 //! AVX-512: 8 x 32 entries in 16 of 32 registers.
 
+use super::registers::{self, Vector};
 use super::{Block, Epilogue, Kernel, Scratch, Strided};
 use std::arch::x86_64::*;
 
 /// See the module.
 struct Avx512;
 
-#[inline(always)]
-unsafe fn product<const ROWS: usize>(
-    depth: usize,
-    a: Strided,
-    b: *const f32,
-    out: *mut f32,
-    out_stride: usize,
-    add: bool,
-) {
-    // SAFETY: the caller's.
-    unsafe {
-        let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
-        let (mut at, mut b) = (a.start, b);
-        for _ in 0..depth {
-            let (left, right) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let a = _mm512_set1_ps(*at.add(i * a.row_stride));
-                sums[0] = _mm512_fmadd_ps(a, left, sums[0]);
-                sums[1] = _mm512_fmadd_ps(a, right, sums[1]);
-            }
-            at = at.wrapping_add(a.column_stride);
-            b = b.add(32);
-        }
-        for (i, sums) in sums.iter().enumerate() {
-            for (j, sum) in sums.iter().enumerate() {
-                let out = out.add(i * out_stride + 16 * j);
-                let sum = if add {
-                    _mm512_add_ps(_mm512_loadu_ps(out), *sum)
-                } else {
-                    *sum
-                };
-                _mm512_storeu_ps(out, sum);
-            }
-        }
+impl Vector for __m512 {
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: the caller's, as below.
+        unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, factor: Self, summand: Self) -> Self {
+        unsafe { _mm512_fmadd_ps(self, factor, summand) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        unsafe { _mm512_add_ps(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, into: *mut f32) {
+        unsafe { _mm512_storeu_ps(into, self) }
     }
 }
 
@@ -58,18 +57,7 @@ impl Kernel for Avx512 {
         add: bool,
     ) {
         // SAFETY: the caller's.
-        unsafe {
-            match rows {
-                8 => product::<8>(depth, a, b, out, out_stride, add),
-                7 => product::<7>(depth, a, b, out, out_stride, add),
-                6 => product::<6>(depth, a, b, out, out_stride, add),
-                5 => product::<5>(depth, a, b, out, out_stride, add),
-                4 => product::<4>(depth, a, b, out, out_stride, add),
-                3 => product::<3>(depth, a, b, out, out_stride, add),
-                2 => product::<2>(depth, a, b, out, out_stride, add),
-                _ => product::<1>(depth, a, b, out, out_stride, add),
-            }
-        }
+        unsafe { registers::product::<__m512>(rows, depth, a, b, out, out_stride, add) }
     }
 
     #[inline(always)]
