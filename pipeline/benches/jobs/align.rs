@@ -3,15 +3,16 @@
 use super::{Job, Size, Train};
 use burn::module::Module;
 use burn::tensor::Device;
-use latent_align_stages::alignment::{Weighted, Weighting, alignment_loss};
-use latent_align_stages::flows::VelocityNetwork;
+use latent_align_stages::alignment::{Weighted, Weighting, alignment_loss, alignment_times};
+use latent_align_stages::flows::Tabulated;
 use latent_align_stages::tensors::from_f32;
 use latent_align_stages::training::Streams;
 use latent_align_stages::{Error, Result};
 
 /// Latents [batch, d] under a frozen flow.
 pub struct Align {
-    flow: VelocityNetwork,
+    flow: Tabulated,
+    weighted: Weighted,
     latents: Vec<f32>,
     size: Size,
     device: Device,
@@ -24,8 +25,11 @@ impl Align {
     /// # Errors
     /// As [`Job::step`].
     pub fn new(size: Size, device: &Device) -> Result<Self> {
+        let weighted = Weighted::new(Weighting::Uniform);
+        let flow = Train::a_little(size, device)?.module().no_grad();
         Ok(Self {
-            flow: Train::a_little(size, device)?.module().no_grad(),
+            flow: Tabulated::new(flow, alignment_times(weighted)),
+            weighted,
             latents: Streams::new(0).normal("latents", 0, size.batch * size.dimensions),
             size,
             device: device.clone().autodiff(),
@@ -38,9 +42,8 @@ impl Job for Align {
     fn step(&mut self) -> Result<()> {
         let shape = [self.size.batch, self.size.dimensions];
         let latents = from_f32::<2>(self.latents.clone(), shape, &self.device).require_grad();
-        let weighted = Weighted::new(Weighting::Uniform);
         let mut rng = Streams::new(0).at("draws", self.done);
-        let loss = alignment_loss(&self.flow, latents.clone(), weighted, 1, &mut rng);
+        let loss = alignment_loss(&self.flow, latents.clone(), self.weighted, 1, &mut rng);
         let gradient = latents.grad(&loss.backward());
         self.done += 1;
         match gradient {

@@ -16,13 +16,16 @@ use rand_pcg::Pcg64;
 const MOST_TIMES: usize = 64;
 /// Fewer make the loss of a step noisy.
 const FEWEST_TIMES: usize = 16;
+/// Times there are at all: a rule of as many midpoints is exact next to the chance of a training.
+const GRID: usize = 1024;
 
 /// The alignment loss of latents `y` [n, d] as a training loss `[1]`: `draws` independent
 /// (t, noise) draws a latent, *mean* over draws, latents and dimensions. Under the likelihood
 /// weighting it estimates the NLL in nats a dimension.
 ///
 /// Rows share stratified times in 16 to 64 groups, each row's own time following the weighting; the
-/// strata are dealt to groups in random order. Noise is independent.
+/// strata are dealt to groups in random order. Noise is independent. Times are those of
+/// [`alignment_times`].
 pub fn alignment_loss(
     field: &dyn VelocityField,
     y: Tensor<2>,
@@ -35,7 +38,9 @@ pub fn alignment_loss(
         noise,
         shares,
     } = grouped(y, draws, rng);
-    let nodes: Vec<Node> = shares.iter().map(|&u| weighted.node(u)).collect();
+    let nodes: Vec<Node> = (shares.iter())
+        .map(|u| weighted.node(grid_share((u * GRID as f64) as usize)))
+        .collect();
     let error = weighted_error(field, data, noise.clone(), &nodes).mean();
     let controls: Vec<f64> = nodes.iter().map(|n| weighted.control(n.time)).collect();
     let offset = weighted.control_mean() + weighted.constant();
@@ -44,6 +49,18 @@ pub fn alignment_loss(
     }
     let control = per_group(&controls, &noise);
     error - (noise.square() * control).mean() + offset
+}
+
+/// The times that [`alignment_loss`] evaluates a field at, ascending: the middles of equal cells of the
+/// weighting's range. What depends on time alone can be computed once for all of them
+/// ([`crate::flows::Tabulated`]).
+pub fn alignment_times(weighted: Weighted) -> Vec<f64> {
+    (0..GRID).map(|k| weighted.node(grid_share(k)).time).collect()
+}
+
+/// The share in the middle of a cell of the grid.
+fn grid_share(cell: usize) -> f64 {
+    (cell.min(GRID - 1) as f64 + 0.5) / GRID as f64
 }
 
 /// Draws for rows in K groups that share a time.
@@ -166,6 +183,51 @@ mod tests {
             covariances: vec![vec![1.0, 0.0, 0.0, 1.0]],
         };
         ExactMixture::new(&mixture, DType::F32, device)
+    }
+
+    #[test]
+    fn every_time_of_a_loss_is_one_of_the_grid() {
+        /// Notes what it is asked.
+        struct Noting(std::sync::Mutex<Vec<f64>>);
+        impl VelocityField for Noting {
+            fn width(&self) -> usize {
+                2
+            }
+            fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
+                self.0.lock().unwrap().extend(times);
+                x
+            }
+            fn velocity_and_divergence(&self, _: Tensor<2>, _: f64) -> (Tensor<2>, Tensor<1>) {
+                unreachable!("no loss asks for it")
+            }
+            fn velocity_and_jvps(
+                &self,
+                _: Tensor<2>,
+                _: f64,
+                _: Tensor<3>,
+            ) -> (Tensor<2>, Tensor<3>) {
+                unreachable!("no loss asks for it")
+            }
+        }
+        for weighted in Weighting::ALL.map(Weighted::new) {
+            let grid = alignment_times(weighted);
+            assert!(grid.is_sorted_by(|a, b| a < b));
+            let field = Noting(Vec::new().into());
+            for step in 0..50 {
+                let y = from_f32(vec![0.5; 128], [64, 2], &Device::flex());
+                let mut rng = Streams::new(3).at("draws", step);
+                alignment_loss(&field, y, weighted, 1, &mut rng);
+            }
+            let asked = field.0.into_inner().unwrap();
+            assert!(asked.iter().all(|t| grid.contains(t)));
+            let mut cells: Vec<usize> = (asked.iter())
+                .map(|t| grid.partition_point(|g| g < t))
+                .collect();
+            cells.sort_unstable();
+            cells.dedup();
+            // 3,200 draws among 1,024 cells: all but about 45 are met
+            assert!(cells.len() > 900, "{}", cells.len());
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod weighting;
 pub use collapse::{Spectrum, coverage, spectrum};
 pub use config::RegulariserConfig;
 pub use estimator::{Draws, Estimates};
-pub use loss::alignment_loss;
+pub use loss::{alignment_loss, alignment_times};
 pub use marginal::{Marginal, marginal_distance};
 pub use regulariser::Regulariser;
 pub use two_sample::{TwoSample, energy_test};

@@ -1,17 +1,19 @@
 //! The regulariser of an autoencoder's latents, ready to be evaluated.
 
 use super::config::RegulariserConfig;
-use super::loss::alignment_loss;
+use super::loss::{alignment_loss, alignment_times};
 use super::student::Student;
+use super::weighting::Weighted;
 use crate::autoencoders::Encoding;
-use crate::flows::VelocityNetwork;
+use crate::flows::{Tabulated, VelocityNetwork};
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
 /// The regulariser under a frozen flow.
 pub struct Regulariser<'a> {
     config: &'a RegulariserConfig,
-    flow: &'a VelocityNetwork,
+    /// The weighted loss it is made of, if it is, and the frozen flow at its times.
+    weighted: Option<(Weighted, Tabulated)>,
     /// Latent elements for each element of data.
     elements: f64,
     student: Option<Student>,
@@ -22,7 +24,7 @@ impl<'a> Regulariser<'a> {
     /// of `steps` steps; `elements` is the number of latent elements for each element of data.
     pub fn new(
         config: &'a RegulariserConfig,
-        flow: &'a VelocityNetwork,
+        flow: &VelocityNetwork,
         elements: f64,
         steps: u64,
     ) -> Self {
@@ -39,9 +41,10 @@ impl<'a> Regulariser<'a> {
             )),
             _ => None,
         };
+        let weighted = config.weighted();
         Self {
             config,
-            flow,
+            weighted: weighted.map(|w| (w, Tabulated::new(flow.clone(), alignment_times(w)))),
             elements,
             student,
         }
@@ -67,12 +70,10 @@ impl<'a> Regulariser<'a> {
                 Some(kl.mul_scalar(self.elements))
             }
             RegulariserConfig::Alignment { draws, .. } => {
-                let weighted = self.config.weighted().expect("it is a weighted loss");
-                Some(alignment_loss(self.flow, latents, weighted, draws, rng))
+                Some(self.weighted_loss(latents, draws, rng))
             }
             RegulariserConfig::FlowKl { draws, .. } => {
-                let weighted = self.config.weighted().expect("it is a weighted loss");
-                let nll = alignment_loss(self.flow, latents, weighted, draws, rng);
+                let nll = self.weighted_loss(latents, draws, rng);
                 let entropy = encoding.entropy().expect("checked: it has noise");
                 Some((nll - entropy).mul_scalar(self.elements))
             }
@@ -81,6 +82,11 @@ impl<'a> Regulariser<'a> {
                 Some(student.matching_loss(latents, draws, rng))
             }
         }
+    }
+
+    fn weighted_loss(&self, latents: Tensor<2>, draws: usize, rng: &mut Pcg64) -> Tensor<1> {
+        let (weighted, flow) = self.weighted.as_ref().expect("made with this kind");
+        alignment_loss(flow, latents, *weighted, draws, rng)
     }
 
     /// What is learned from the latents [n, d] of a step besides the autoencoder: the student.

@@ -7,6 +7,7 @@ mod fit;
 mod import;
 mod matching;
 mod stored;
+mod tabulated;
 mod velocity_network;
 
 pub use config::VelocityNetworkConfig;
@@ -18,4 +19,5 @@ pub use fit::FitConfig;
 pub use import::{ImportConfig, TimeDirection, import};
 pub use matching::{Evaluation, flow_matching_loss, interpolate};
 pub use stored::{Flow, held_out_points, stored_width};
+pub use tabulated::Tabulated;
 pub use velocity_network::VelocityNetwork;

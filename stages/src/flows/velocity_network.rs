@@ -22,7 +22,7 @@ use crate::tensors::from_f64;
 use crate::training::{MatmulPrecision, Streams, initialise};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 use rayon::prelude::*;
 
 /// The network. Weights stand in Burn's layout here ([in, out]) and in PyTorch's on disk.
@@ -152,8 +152,13 @@ fn bias(layer: &Linear) -> Tensor<1> {
 
 impl Block {
     /// Shift, scale and gate of each group, from `c` = silu(time embedding): [K, 3 width].
-    fn modulation(&self, c: Tensor<2>) -> Tensor<2> {
-        apply(&self.modulation, c)
+    fn modulation(&self, c: Tensor<2>, precision: MatmulPrecision) -> Tensor<2> {
+        match precision {
+            MatmulPrecision::F32 => apply(&self.modulation, c),
+            MatmulPrecision::Bf16 => {
+                plain::linear_bf16(c, self.modulation.weight.val(), bias(&self.modulation))
+            }
+        }
     }
 
     fn weights(&self) -> BlockWeights {
@@ -167,13 +172,16 @@ impl Block {
         }
     }
 
-    /// `h` [K * m, width], `c` [K, width] -> [K * m, width].
-    fn forward(&self, h: Tensor<2>, c: Tensor<2>, precision: MatmulPrecision) -> Tensor<2> {
+    /// `h` [K * m, width], `modulation` [K, 3 width] -> [K * m, width].
+    fn forward(
+        &self,
+        h: Tensor<2>,
+        modulation: Tensor<2>,
+        precision: MatmulPrecision,
+    ) -> Tensor<2> {
         match precision {
-            MatmulPrecision::F32 => fused::block(h, self.modulation(c), self.weights()),
+            MatmulPrecision::F32 => fused::block(h, modulation, self.weights()),
             MatmulPrecision::Bf16 => {
-                let modulation =
-                    plain::linear_bf16(c, self.modulation.weight.val(), bias(&self.modulation));
                 plain::block_by(h, modulation, self.weights(), plain::linear_bf16)
             }
         }
@@ -198,6 +206,11 @@ impl VelocityNetwork {
         Self { precision, ..self }
     }
 
+    /// What [`VelocityField::velocity`] takes the matrix products of its blocks in.
+    pub(super) fn precision(&self) -> MatmulPrecision {
+        self.precision
+    }
+
     /// The element type of the weights.
     pub fn dtype(&self) -> DType {
         self.input.weight.val().dtype()
@@ -215,19 +228,12 @@ impl VelocityField for VelocityNetwork {
     }
 
     fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
-        let [groups, points, d] = x.dims();
-        let c = self.time.forward(times); // [K, width]
-        let mut h = apply(&self.input, x.reshape([groups * points, d]));
-        for block in &self.blocks {
-            h = block.forward(h, c.clone(), self.precision);
-        }
-        let modulation = self.output.modulation(c);
-        self.output.read(h, modulation).reshape([groups, points, d])
+        self.modulated(x, self.modulations(times, self.precision))
     }
 
     /// Forward mode: d tangents ride along as extra rows of the same matrix products; no graph.
     fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
-        let modulations = self.modulations(time);
+        let modulations = self.modulations(&[time], MatmulPrecision::F32);
         let [n, d] = x.dims();
         let at_once = (CACHED_ROWS / d).max(1);
         if !fused::without_graph(&x) || n <= at_once {
@@ -252,7 +258,7 @@ impl VelocityField for VelocityNetwork {
         directions: Tensor<3>,
     ) -> (Tensor<2>, Tensor<3>) {
         let tangents = plain::product(directions, self.input.weight.val()); // [n, k, width]
-        let modulations = self.modulations(time);
+        let modulations = self.modulations(&[time], MatmulPrecision::F32);
         let blocks = self.blocks.iter().zip(&modulations.blocks);
         let (h, tangents) = through_blocks(apply(&self.input, x), tangents, blocks);
         let output = modulations.output;
@@ -265,22 +271,52 @@ impl VelocityField for VelocityNetwork {
 /// Rows (points times their tangents) that stay in a core's cache on their way through the network.
 const CACHED_ROWS: usize = 1024;
 
-/// The modulations of one time.
-struct Modulations {
-    /// Of each block [1, 3 width].
+/// What the network takes from time.
+pub(super) struct Modulations {
+    /// Of each block [K, 3 width].
     blocks: Vec<Tensor<2>>,
-    /// Of the output [1, 2 width].
+    /// Of the output [K, 2 width].
     output: Tensor<2>,
 }
 
+impl Modulations {
+    /// Those of some times by number, which may repeat.
+    pub(super) fn select(&self, rows: Tensor<1, Int>) -> Self {
+        self.map(|modulation| modulation.select(0, rows.clone()))
+    }
+
+    /// The same without a graph.
+    pub(super) fn detach(&self) -> Self {
+        self.map(Tensor::detach)
+    }
+
+    fn map(&self, f: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
+        Self {
+            blocks: self.blocks.iter().cloned().map(&f).collect(),
+            output: f(self.output.clone()),
+        }
+    }
+}
+
 impl VelocityNetwork {
-    fn modulations(&self, time: f64) -> Modulations {
-        let c = self.time.forward(&[time]);
+    /// The modulations of `times` `[K]`, those of blocks taken in `precision`.
+    pub(super) fn modulations(&self, times: &[f64], precision: MatmulPrecision) -> Modulations {
+        let c = self.time.forward(times); // [K, width]
         let blocks = self.blocks.iter();
         Modulations {
-            blocks: blocks.map(|block| block.modulation(c.clone())).collect(),
+            blocks: blocks.map(|block| block.modulation(c.clone(), precision)).collect(),
             output: self.output.modulation(c),
         }
+    }
+
+    /// The velocity at `x` [K, m, d], each group by its modulation.
+    pub(super) fn modulated(&self, x: Tensor<3>, modulations: Modulations) -> Tensor<3> {
+        let [groups, points, d] = x.dims();
+        let mut h = apply(&self.input, x.reshape([groups * points, d]));
+        for (block, modulation) in self.blocks.iter().zip(modulations.blocks) {
+            h = block.forward(h, modulation, self.precision);
+        }
+        self.output.read(h, modulations.output).reshape([groups, points, d])
     }
 
     /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], all at one time.

@@ -1,0 +1,107 @@
+//! A frozen network that looks up what depends on time alone.
+
+use super::field::VelocityField;
+use super::velocity_network::{Modulations, VelocityNetwork};
+use burn::tensor::{Device, Int, Tensor};
+
+/// A velocity network whose weights no longer change, with its modulations at the times of a grid:
+/// computed once, not at every step of a training against it. At other times it is the network itself.
+pub struct Tabulated {
+    network: VelocityNetwork,
+    /// The grid, ascending.
+    times: Vec<f64>,
+    /// A row for each of them.
+    table: Modulations,
+}
+
+impl Tabulated {
+    /// The frozen `network` with a table of `times`, which ascend. It holds 3 width numbers a block and
+    /// time, and 2 width more.
+    pub fn new(network: VelocityNetwork, times: Vec<f64>) -> Self {
+        debug_assert!(times.is_sorted(), "looked up by bisection");
+        Self {
+            table: network.modulations(&times, network.precision()).detach(),
+            network,
+            times,
+        }
+    }
+
+    /// The rows of `times` in the table, if it has all of them.
+    fn rows(&self, times: &[f64]) -> Option<Vec<i64>> {
+        let row = |time: &f64| self.times.binary_search_by(|t| t.total_cmp(time)).ok();
+        times.iter().map(|t| Some(row(t)? as i64)).collect()
+    }
+
+    /// Where tensors live.
+    pub fn device(&self) -> Device {
+        self.network.device()
+    }
+}
+
+impl VelocityField for Tabulated {
+    fn width(&self) -> usize {
+        self.network.width()
+    }
+
+    fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
+        let Some(rows) = self.rows(times) else {
+            return self.network.velocity(x, times);
+        };
+        let rows: Tensor<1, Int> = Tensor::from_data(&rows[..], &self.device());
+        self.network.modulated(x, self.table.select(rows))
+    }
+
+    fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
+        self.network.velocity_and_divergence(x, time)
+    }
+
+    fn velocity_and_jvps(
+        &self,
+        x: Tensor<2>,
+        time: f64,
+        directions: Tensor<3>,
+    ) -> (Tensor<2>, Tensor<3>) {
+        self.network.velocity_and_jvps(x, time, directions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flows::VelocityNetworkConfig;
+    use crate::tensors::{from_f32, to_f32};
+    use crate::training::{MatmulPrecision, Streams, perturb};
+
+    #[test]
+    fn what_is_looked_up_is_what_is_computed() {
+        let device = Device::flex().autodiff();
+        let config = VelocityNetworkConfig {
+            width: 48,
+            blocks: 2,
+            frequencies: 16,
+            time_scale: 1000.0,
+        };
+        let network = config.init(3, Streams::new(1), &device);
+        let network = perturb(network, 0.2, Streams::new(2));
+        for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
+            let network = network.clone().in_precision(precision);
+            let times: Vec<f64> = (0..64).map(|k| f64::from(k) / 64.0).collect();
+            let tabulated = Tabulated::new(network.clone(), times.clone());
+            // on the grid in any order and more than once, and off it
+            for asked in [[times[7], times[3], times[7]], [times[7], 0.123, 0.9]] {
+                let run = |field: &dyn VelocityField| {
+                    let x = from_f32(Streams::new(3).normal("x", 0, 36), [3, 4, 3], &device);
+                    let x: Tensor<3> = x.require_grad();
+                    let v = field.velocity(x.clone(), &asked);
+                    let gradient = x.grad(&v.clone().square().sum().backward()).unwrap();
+                    [to_f32(v).unwrap(), to_f32(gradient).unwrap()]
+                };
+                for (a, b) in run(&tabulated).iter().zip(run(&network)) {
+                    for (a, b) in a.iter().zip(&b) {
+                        assert!((a - b).abs() < 1e-5 * b.abs().max(1.0), "{a} {b}");
+                    }
+                }
+            }
+        }
+    }
+}
