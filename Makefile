@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test bench bench-peer bench-quality build install schema lint check-cuda check-sweep test-remote large hdf5 python peer
+.PHONY: help run sweep verify plan test torture faults fuzz bench bench-peer bench-quality build install schema lint check-cuda check-sweep test-remote large hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -56,6 +56,22 @@ schema: build
 ## make test                                                        run the whole test suite
 test: hdf5 python
 	LATENT_ALIGN_PYTHON="$(PYTHON)" cargo test --locked --workspace
+
+## make torture [KILLS=200]                                         kill runs at random moments, and resume them
+torture: hdf5
+	LATENT_ALIGN_KILLS=$(KILLS) cargo test --locked --workspace --test cli torture::a_run_killed -- --nocapture
+
+## make faults                                                      every operation fails once; 1,000 flipped bits; 300 lengths
+faults: hdf5
+	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli -- --nocapture faults:: rot::
+
+## make fuzz [SECONDS=600] [SEED=1]                                 mutated files and options, SECONDS for each kind
+fuzz: hdf5
+	LATENT_ALIGN_FUZZ_SECONDS=$(SECONDS) LATENT_ALIGN_SEED=$(SEED) cargo test --locked --workspace --test cli -- --nocapture --test-threads 2 fuzzing::
+
+KILLS   ?= 200
+SECONDS ?= 600
+SEED    ?= 1
 
 ## make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5

@@ -44,6 +44,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    store::ignore_size_limit_signal();
     if !run::end_with_parent() {
         return ExitCode::FAILURE;
     }

@@ -1,6 +1,7 @@
 //! What a stage is given besides its configuration, and what it gives back.
 
 use crate::error::{Error, Result};
+use crate::training::{Resumable, Snapshot};
 use burn::tensor::Device;
 use std::path::PathBuf;
 
@@ -17,6 +18,16 @@ pub trait Monitor: Send + Sync {
     fn table(&self, name: &str, table: &Table) -> Result<()>;
     /// Something the user should read now and find again in the summary.
     fn warn(&self, message: &str);
+    /// Whether the state of a training after `done` steps should be kept now; never by default.
+    fn wants_checkpoint(&self, _done: u64) -> bool {
+        false
+    }
+    /// Keeps the state of a training, which a later [`Context`] goes on from; does not by default.
+    fn checkpoint(&self, _state: &Snapshot) -> Result<()> {
+        Ok(())
+    }
+    /// After the batch of `rows`, as the data counts them, `what` was not finite.
+    fn diverged(&self, _step: u64, _what: &str, _rows: &[u64]) {}
 }
 
 /// The surroundings of one run of one stage.
@@ -27,6 +38,8 @@ pub struct Context<'a> {
     pub device: Device,
     /// The directory to fill. It exists and is empty.
     pub dir: PathBuf,
+    /// The state that the stage's training goes on from; none from the start.
+    pub resume: Option<Snapshot>,
     /// The listener.
     pub monitor: &'a dyn Monitor,
 }
@@ -35,6 +48,48 @@ impl Context<'_> {
     /// Returns [`Error::Cancelled`] once the user asked to stop.
     pub fn check_cancelled(&self) -> Result<()> {
         if self.monitor.cancelled() {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The step at which the training starts or goes on.
+    pub fn first_step(&self) -> u64 {
+        self.resume.as_ref().map_or(0, Snapshot::step)
+    }
+
+    /// Gives every part of a training the state it goes on from, if it does.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when that is the state of another training.
+    pub fn restore(&self, parts: &mut [(&str, &mut dyn Resumable)]) -> Result<()> {
+        if let Some(state) = &self.resume {
+            for (name, part) in parts {
+                part.restore(name, state)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After `done` of `steps` steps: keeps the state of `parts` when it is time to, at the end, and when
+    /// the user asked to stop; `held_out_loss` is the last one measured.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when the user asked to stop, what keeping it returns otherwise.
+    pub fn checkpoint(
+        &self,
+        done: u64,
+        steps: u64,
+        held_out_loss: Option<f64>,
+        parts: &[(&str, &dyn Resumable)],
+    ) -> Result<()> {
+        let cancelled = self.monitor.cancelled();
+        if cancelled || done == steps || self.monitor.wants_checkpoint(done) {
+            let state = Snapshot::of(done, held_out_loss, parts)?;
+            self.monitor.checkpoint(&state)?;
+        }
+        if cancelled {
             Err(Error::Cancelled)
         } else {
             Ok(())

@@ -23,6 +23,14 @@ pub enum Error {
     /// The numbers went wrong: a loss that is not finite, a solver that does not converge.
     #[error("{0}")]
     Numerical(String),
+    /// A training came to numbers that are not finite.
+    #[error("{what} after step {step}; lower optimiser.learning_rate or optimiser.gradient_clip")]
+    Diverged {
+        /// The first such step, from 0.
+        step: u64,
+        /// What is not finite, such as `the loss is NaN`.
+        what: String,
+    },
     /// The device cannot do what was asked.
     #[error("{0}")]
     Device(String),

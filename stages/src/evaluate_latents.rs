@@ -339,6 +339,7 @@ mod tests {
             seed: 1,
             device: Device::flex(),
             dir: dir.to_owned(),
+            resume: None,
             monitor: &Silent,
         }
     }

@@ -260,16 +260,17 @@ impl Prepared {
             self.config.batch,
             context.seed,
             self.config.memory_mib << 20,
-            0,
+            context.first_step(),
         )?;
-        self.config.fit().fit(
+        let network = self.config.fit().fit(
             self.latent_width(),
             |_| batches.next(),
             evaluation,
             self.config.evaluate_every,
             Streams::of_stage("pretrain-flow", context.seed),
             context,
-        )
+        );
+        batches.explain(network, context)
     }
 }
 

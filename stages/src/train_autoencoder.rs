@@ -18,13 +18,14 @@ use crate::features::{
 use crate::flows::{Flow, held_out_points};
 use crate::problems::Problems;
 use crate::tensors::{scalar, to_f32};
-use crate::training::{MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer};
+use crate::training::{MatmulPrecision, OptimiserConfig, RunningMean, Snapshot, Streams, Trainer};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use diagnose::diagnose;
 use outputs::Outputs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use trajectory::Trajectory;
 
@@ -202,6 +203,12 @@ pub fn prepare(
 const LOG_EVERY: u64 = 25;
 /// Rows encoded at a time.
 const CHUNK: usize = 512;
+/// The parts of a checkpoint.
+const AUTOENCODER: &str = "autoencoder";
+const REGULARISER: &str = "student";
+const TRAJECTORY: &str = "trajectory";
+const RECONSTRUCTION_TERM: &str = "reconstruction_term";
+const REGULARISER_TERM: &str = "regulariser_term";
 
 impl Prepared {
     /// Trains the autoencoder against the flow in the directory `flow` and fills the directory of
@@ -240,7 +247,7 @@ impl Prepared {
             config.batch,
             context.seed,
             config.memory_mib << 20,
-            0,
+            context.first_step(),
         )?;
         let held_out = config.held_out.at_most.min(CHUNK);
         let held_out = data.scale.apply(&data.ingest.held_out_rows(held_out)?);
@@ -269,6 +276,7 @@ impl Prepared {
         let trained = self.train(
             Trainer::new(autoencoder, &config.optimiser, config.steps),
             &mut regulariser,
+            None,
             context,
             |model, regulariser, step| {
                 let rows = data.tensor(batches.next()?, &device);
@@ -279,7 +287,8 @@ impl Prepared {
                 let rows = data.tensor(held_out.clone(), &context.device);
                 Ok(Some(objective(model, regulariser, rows, u64::MAX)))
             },
-        )?;
+        );
+        let trained = batches.explain(trained, context)?;
 
         trained.save(&header, &context.dir)?;
         let mut summary = Summary::default();
@@ -311,17 +320,18 @@ impl Prepared {
             to_f32(points.encoding().draw(&mut streams.at(stream, 0)))
         };
         let start = drawn(&points, "initial latents")?;
-        let mut trajectory = Trajectory::new(count, config.steps);
+        let trajectory = RefCell::new(Trajectory::new(count, config.steps));
         let frozen = prior.flow.network.clone().in_precision(config.precision);
         let mut regulariser = Regulariser::new(&config.regulariser, &frozen, 1.0, config.steps);
         let trained = self.train(
             Trainer::new(points, &config.optimiser, config.steps),
             &mut regulariser,
+            Some(&trajectory),
             context,
             |points, regulariser, step| {
                 let mut rng = streams.at("points", step);
                 let encoding = points.encoding();
-                trajectory.note(step, &encoding.mean)?;
+                trajectory.borrow_mut().note(step, &encoding.mean)?;
                 let latents = encoding.draw(&mut rng);
                 Ok(Terms {
                     reconstruction: None,
@@ -332,6 +342,7 @@ impl Prepared {
             |_, _| Ok(None),
         )?;
 
+        let mut trajectory = trajectory.into_inner();
         trajectory.keep(config.steps, &trained.encoding().mean)?;
         if width == 2 {
             context.monitor.table("trajectory", &trajectory.table())?;
@@ -351,23 +362,31 @@ impl Prepared {
         Ok(summary)
     }
 
-    /// The loop: `terms` gives the terms of a step, `evaluate` those of held-out rows, with fixed
-    /// noise.
+    /// The loop: `terms` gives the terms of a step and may note it in `trajectory`, `evaluate` those of
+    /// held-out rows, with fixed noise. Goes on where `context` says.
     fn train<M: Module>(
         &self,
         mut trainer: Trainer<M>,
         regulariser: &mut Regulariser,
+        mut trajectory: Option<&RefCell<Trajectory>>,
         context: &Context,
         mut terms: impl FnMut(&M, &Regulariser, u64) -> Result<Terms>,
         evaluate: impl Fn(&M, &Regulariser) -> Result<Option<Terms>>,
     ) -> Result<M> {
         let steps = self.config.steps;
         let weight = regulariser.weight();
-        let (mut reconstructions, mut regularisers) =
-            (RunningMean::default(), RunningMean::default());
+        let mut reconstructions = RunningMean::new(&context.device);
+        let mut regularisers = RunningMean::new(&context.device);
+        context.restore(&mut [
+            (AUTOENCODER, &mut trainer),
+            (REGULARISER, regulariser),
+            (TRAJECTORY, &mut trajectory),
+            (RECONSTRUCTION_TERM, &mut reconstructions),
+            (REGULARISER_TERM, &mut regularisers),
+        ])?;
+        let mut last = context.resume.as_ref().and_then(Snapshot::held_out_loss);
         let mut note = String::new();
-        for step in 0..steps {
-            context.check_cancelled()?;
+        for step in context.first_step()..steps {
             let found = terms(&trainer.module, regulariser, step)?;
             if let Some(reconstruction) = &found.reconstruction {
                 reconstructions.add(reconstruction.clone().inner());
@@ -385,8 +404,8 @@ impl Prepared {
             let done = step + 1;
             let evaluation = done % self.config.evaluate_every == 0 || done == steps;
             if evaluation || done % LOG_EVERY == 0 {
-                let reconstruction = reconstructions.take(step, context.seed)?;
-                let term = regularisers.take(step, context.seed)?;
+                let reconstruction = reconstructions.take(step)?;
+                let term = regularisers.take(step)?;
                 let held_out = if evaluation {
                     evaluate(&trainer.averaged(), regulariser)?
                 } else {
@@ -396,19 +415,37 @@ impl Prepared {
                     let term = held_out.clone().and_then(of);
                     term.map_or(Ok(f64::NAN), scalar)
                 };
+                let of_data = value(|t| t.reconstruction)?;
+                let of_latents = value(|t| t.regulariser)?;
+                if held_out.is_some() {
+                    let terms = [of_data, weight * of_latents];
+                    last = Some(terms.iter().filter(|t| !t.is_nan()).sum());
+                }
                 context.monitor.metrics(
                     done,
                     &[
                         ("reconstruction", reconstruction),
                         ("regulariser", term),
-                        ("held_out_reconstruction", value(|t| t.reconstruction)?),
-                        ("held_out_regulariser", value(|t| t.regulariser)?),
+                        ("held_out_reconstruction", of_data),
+                        ("held_out_regulariser", of_latents),
                         ("learning_rate", rate),
                     ],
                 );
                 note = losses(reconstruction, term);
             }
             context.monitor.progress("training", done, steps, &note);
+            context.checkpoint(
+                done,
+                steps,
+                last,
+                &[
+                    (AUTOENCODER, &trainer),
+                    (REGULARISER, &*regulariser),
+                    (TRAJECTORY, &trajectory),
+                    (RECONSTRUCTION_TERM, &reconstructions),
+                    (REGULARISER_TERM, &regularisers),
+                ],
+            )?;
         }
         Ok(trainer.averaged())
     }

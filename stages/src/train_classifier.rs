@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::features::{Batches, Part, SplitConfig, check_memory};
 use crate::problems::Problems;
 use crate::tensors::{scalar, to_f32};
-use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer};
+use crate::training::{OptimiserConfig, RunningMean, Snapshot, Streams, Trainer};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
@@ -139,6 +139,10 @@ pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prep
 const LOG_EVERY: u64 = 25;
 /// Rows classified at a time.
 const CHUNK: usize = 512;
+/// The parts of a checkpoint.
+const CLASSIFIER: &str = "classifier";
+const LOSS: &str = "train_loss";
+const ACCURACY: &str = "train_accuracy";
 
 impl Prepared {
     /// Trains the classifier and fills the directory of `context`.
@@ -184,13 +188,33 @@ impl Prepared {
             config.batch,
             context.seed,
             config.memory_mib << 20,
-            0,
+            context.first_step(),
         )?;
-        let mut trainer = Trainer::new(classifier, &config.optimiser, config.steps);
-        let (mut losses, mut accuracies) = (RunningMean::default(), RunningMean::default());
+        let trainer = Trainer::new(classifier, &config.optimiser, config.steps);
+        let trained = self.steps(trainer, &mut batches, held_out, context);
+        batches.explain(trained, context)
+    }
+
+    /// The steps of the training.
+    fn steps(
+        &self,
+        mut trainer: Trainer<Classifier>,
+        batches: &mut Batches,
+        held_out: &HeldOut,
+        context: &Context,
+    ) -> Result<Classifier> {
+        let config = &self.config;
+        let device = context.device.clone().autodiff();
+        let mut losses = RunningMean::new(&context.device);
+        let mut accuracies = RunningMean::new(&context.device);
+        context.restore(&mut [
+            (CLASSIFIER, &mut trainer),
+            (LOSS, &mut losses),
+            (ACCURACY, &mut accuracies),
+        ])?;
+        let mut last = context.resume.as_ref().and_then(Snapshot::held_out_loss);
         let mut note = String::new();
-        for step in 0..config.steps {
-            context.check_cancelled()?;
+        for step in context.first_step()..config.steps {
             let batch = batches.next_of_items()?;
             let targets = self.labels.targets(&batch.items, &device);
             let rows = self.data.tensor(batch.rows, &device);
@@ -205,13 +229,14 @@ impl Prepared {
             let done = step + 1;
             let evaluate = done % config.evaluate_every == 0 || done == config.steps;
             if evaluate || done % LOG_EVERY == 0 {
-                let train_loss = losses.take(step, context.seed)?;
-                let train_accuracy = accuracies.take(step, context.seed)?;
+                let train_loss = losses.take(step)?;
+                let train_accuracy = accuracies.take(step)?;
                 let (held_out_loss, held_out_accuracy) = if evaluate {
                     held_out.measure(&trainer.averaged())?
                 } else {
                     (f64::NAN, f64::NAN)
                 };
+                last = Some(held_out_loss).filter(|_| evaluate).or(last);
                 context.monitor.metrics(
                     done,
                     &[
@@ -225,6 +250,16 @@ impl Prepared {
                 note = format!("loss {train_loss:.4}, accuracy {train_accuracy:.3}");
             }
             (context.monitor).progress("training", done, config.steps, &note);
+            context.checkpoint(
+                done,
+                config.steps,
+                last,
+                &[
+                    (CLASSIFIER, &trainer),
+                    (LOSS, &losses),
+                    (ACCURACY, &accuracies),
+                ],
+            )?;
         }
         Ok(trainer.averaged())
     }
@@ -313,6 +348,7 @@ mod tests {
             seed: 3,
             device: device.clone(),
             dir: dir.to_owned(),
+            resume: None,
             monitor: &Silent,
         };
         let prepared = prepare(&config, 3, &Silent).unwrap();

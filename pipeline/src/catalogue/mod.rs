@@ -12,6 +12,7 @@ mod sweeps;
 
 pub use artifacts::{ArtifactEntry, artifacts};
 pub use comparison::compare;
+pub use references::References;
 pub use runs::{RunEntry, StageEntry};
 pub use sweeps::{SweepEntry, TrialEntry, sweeps};
 

@@ -49,12 +49,12 @@ impl Catalogue {
             .collect();
         let mut references = References::default();
         while let Some(artifact) = ahead.pop() {
-            let Some(dir) = places.get(&artifact) else {
-                continue;
-            };
-            if !references.kept.insert(artifact) {
+            if !references.kept.insert(artifact.clone()) {
                 continue;
             }
+            let Some(dir) = places.get(&artifact) else {
+                continue; // it is still to be made
+            };
             match self.index.card(dir) {
                 Ok(card) => ahead.extend(card.upstream.iter().cloned()),
                 Err(_) => references.unreadable.push(dir.clone()),

@@ -1,5 +1,6 @@
 //! `latent-align import FILE [--into NAME]`
 
+use crate::config::CheckpointConfig;
 use crate::config::{NAME, is_name};
 use crate::console::Console;
 use crate::run::{Signals, Workshop};
@@ -94,6 +95,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         signals: Signals::listen()?,
         device: arguments.device.parse()?,
         digests,
+        checkpoints: CheckpointConfig::default(),
         run: None,
     };
     let manifest = workshop.fill(&key, Vec::new(), |context| import(&config, context))?;

@@ -22,6 +22,7 @@ pub mod run;
 pub mod serve;
 pub mod show;
 pub mod sweep;
+pub mod verify;
 
 use crate::config::{Assignment, Overrides};
 use crate::console::{Console, LogFormat};
@@ -90,6 +91,8 @@ enum Command {
     Gc(gc::Arguments),
     /// Look at artifacts, all as a table or one in full, or into an HDF5 file
     Inspect(inspect::Arguments),
+    /// Read everything that has a digest, and say what is not as it was written
+    Verify(verify::Arguments),
     /// Write the report of a run or of a sweep: one HTML file that opens anywhere
     Report(report::Arguments),
     /// Make a flow artifact of a checkpoint trained elsewhere
@@ -171,6 +174,7 @@ impl Cli {
             Command::Metrics(arguments) => metrics::run(arguments, &store, console),
             Command::Gc(arguments) => gc::run(arguments, &store, console),
             Command::Inspect(arguments) => inspect::run(arguments, &store, console),
+            Command::Verify(arguments) => verify::run(arguments, &store, console),
             Command::Report(arguments) => report::run(arguments, &store, console),
             Command::Import(arguments) => import::run(arguments, &store, console),
             Command::Features(arguments) => features::run(arguments, console),

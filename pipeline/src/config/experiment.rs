@@ -8,6 +8,7 @@ use latent_align_stages::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// One experiment: a flow, an autoencoder aligned with it, what the likelihoods say, and how useful the
 /// latents are.
@@ -22,6 +23,10 @@ pub struct Experiment {
     /// Where tensors live: `cpu`, `cuda`, `cuda:N` or `remote:URL`. Not part of an artifact's identity.
     #[serde(default = "cpu")]
     pub device: String,
+    /// When the state of a training is kept, to go on from after a crash. Not part of an artifact's
+    /// identity.
+    #[serde(default)]
+    pub checkpoints: CheckpointConfig,
     /// Use this finished flow instead of pretraining one: the start of its fingerprint (four or more
     /// characters), or the path of its artifact relative to this file.
     #[serde(default)]
@@ -42,6 +47,58 @@ pub struct Experiment {
     /// defaults.
     #[serde(default)]
     pub evaluate_latents: Option<evaluate_latents::Config>,
+}
+
+/// When the state of a training is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Checkpoints")]
+pub struct CheckpointConfig {
+    /// Seconds of training between two checkpoints; more where writing them would take more than a
+    /// twentieth of the time.
+    pub every_seconds: f64,
+    /// Steps between two checkpoints, besides.
+    pub every_steps: Option<u64>,
+    /// How many of the newest are kept, besides the one with the least held-out loss.
+    pub keep: usize,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self {
+            every_seconds: 60.0,
+            every_steps: None,
+            keep: 2,
+        }
+    }
+}
+
+impl CheckpointConfig {
+    /// Time between two checkpoints.
+    pub fn interval(self) -> Duration {
+        Duration::try_from_secs_f64(self.every_seconds).unwrap_or(Duration::MAX)
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        problems.require(
+            (0.1..=1e6).contains(&self.every_seconds),
+            "every_seconds",
+            self.every_seconds,
+            "0.1 to 1e6 seconds, such as 60",
+        );
+        problems.require(
+            self.every_steps != Some(0),
+            "every_steps",
+            0,
+            "a number of steps, or nothing",
+        );
+        problems.require(
+            (1..=1000).contains(&self.keep),
+            "keep",
+            self.keep,
+            "1 to 1000 checkpoints, such as 2",
+        );
+    }
 }
 
 fn cpu() -> String {
@@ -83,6 +140,7 @@ impl Experiment {
             &self.device,
             "`cpu`, `cuda`, `cuda:N` or `remote:URL`",
         );
+        p.section("checkpoints", |p| self.checkpoints.check(p));
         match (&self.flow, &self.pretrain_flow) {
             (None, None) => p.require(
                 !self.needs_flow(),

@@ -14,7 +14,7 @@ mod yaml;
 
 pub use defaults::{commented_defaults, json_schema};
 pub use differing::differing;
-pub use experiment::{Experiment, NAME, is_name};
+pub use experiment::{CheckpointConfig, Experiment, NAME, is_name};
 pub use overrides::Assignment;
 pub use paths::{beside, is_fingerprint_prefix};
 pub use suggest::{did_you_mean, list, nearest};

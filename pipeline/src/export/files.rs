@@ -1,5 +1,6 @@
 //! Files to write: all of them, or none where one would replace another file.
 
+use crate::store::write_lightly;
 use latent_align_stages::{Error, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -57,22 +58,13 @@ impl Files {
             )));
         }
         for (file, content) in &new {
-            replace(file, content).map_err(|e| Error::file(file, e))?;
+            write_lightly(file, content)?;
         }
         Ok(Written {
             new: new.len(),
             kept: self.0.len() - new.len(),
         })
     }
-}
-
-fn replace(file: &Path, content: &[u8]) -> std::io::Result<()> {
-    let dir = file.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir)?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = dir.join(format!(".{name}.tmp-{}", std::process::id()));
-    std::fs::write(&temporary, content)?;
-    std::fs::rename(&temporary, file)
 }
 
 #[cfg(test)]

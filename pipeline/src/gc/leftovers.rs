@@ -1,9 +1,13 @@
 //! What dead processes left behind: unfinished artifacts, locks that nobody holds, temporary files.
 
 use super::{Candidate, is_locked, size};
-use crate::store::{Stage, Store};
+use crate::catalogue::References;
+use crate::store::{Stage, Store, TRAINING};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+/// What a training that was stopped goes on from.
+const CHECKPOINTS: &str = "the checkpoints";
 
 /// Temporary files without a lock live for moments; one this old has lost its process.
 const LONG: Duration = Duration::from_secs(3600);
@@ -39,7 +43,7 @@ impl Leftover {
 }
 
 /// Every leftover in `store`, and what looks like one but is of a living process.
-pub fn leftovers(store: &Store) -> Vec<Leftover> {
+pub fn leftovers(store: &Store, references: &References) -> Vec<Leftover> {
     let mut found = Vec::new();
     for stage in Stage::ALL {
         let folder = store.root().join(stage.name());
@@ -53,6 +57,7 @@ pub fn leftovers(store: &Store) -> Vec<Leftover> {
                 (".tmp-", "the unfinished work"),
                 (".old-", "a replaced artifact"),
                 (".lock-", "the lock"),
+                (TRAINING, CHECKPOINTS),
             ];
             let kind = kinds
                 .iter()
@@ -60,6 +65,10 @@ pub fn leftovers(store: &Store) -> Vec<Leftover> {
             match kind {
                 Some((rest, what)) => {
                     let fingerprint = rest.split('-').next().unwrap_or(rest).to_owned();
+                    let resumable = what == CHECKPOINTS && references.hold(stage, &fingerprint);
+                    if resumable {
+                        continue; // a run goes on from there
+                    }
                     let alive = is_locked(&path, &fingerprint);
                     found.push(Leftover {
                         path,

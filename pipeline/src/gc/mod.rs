@@ -76,7 +76,7 @@ pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Vec<Candidate> {
         });
     }
     found.extend(
-        leftovers(&catalogue.store)
+        leftovers(&catalogue.store, &references)
             .into_iter()
             .map(Leftover::into_candidate),
     );

@@ -163,7 +163,8 @@ impl Planner<'_> {
         {
             let flow = match &home.finished_flow {
                 Some(flow) => flow.clone(),
-                None => finished_flow(self.store, given).map_err(|e| self.within(member, e))?,
+                None => finished_flow(self.store, given, self.digests)
+                    .map_err(|e| self.within(member, e))?,
             };
             self.experiments[member].finished_flow = Some(flow.clone());
             return Ok(Some(Upstream { role, ..flow }));
@@ -232,7 +233,7 @@ impl Planner<'_> {
         }
     }
 
-    fn verdict(&self, member: usize, key: &Key) -> Verdict {
+    fn verdict(&mut self, member: usize, key: &Key) -> Verdict {
         let runs = |u: &Upstream| {
             let mut running = self.nodes.iter().filter(|n| n.must_run());
             running.any(|n| n.key.stage == u.stage && n.fingerprint == u.fingerprint)
@@ -241,7 +242,7 @@ impl Planner<'_> {
             .filter(|u| runs(u))
             .map(|u| format!("{} runs again", u.name()))
             .collect();
-        match self.store.state(key) {
+        match self.store.state(key, self.digests) {
             State::Whole(manifest) if upstream.is_empty() => match stale_upstream(&manifest, key) {
                 Some(reason) => Verdict::Run(vec![reason]),
                 None => Verdict::UpToDate(manifest),
@@ -277,7 +278,7 @@ fn key(job: &Job, seed: u64, upstream: Vec<Upstream>, digests: &mut Digests) -> 
     })
 }
 
-fn finished_flow(store: &Store, flow: &str) -> Result<Upstream> {
+fn finished_flow(store: &Store, flow: &str, digests: &mut Digests) -> Result<Upstream> {
     let dir = if config::is_fingerprint_prefix(flow) {
         store
             .find(Some(Stage::PretrainFlow), flow)
@@ -291,7 +292,7 @@ fn finished_flow(store: &Store, flow: &str) -> Result<Upstream> {
             dir.display()
         ))
     };
-    match crate::store::state_of(&dir) {
+    match digests.state_of(&dir) {
         State::Absent => Err(wrong("no such folder")),
         State::Damaged(why) => Err(wrong(&why)),
         State::Whole(m) if m.stage != Stage::PretrainFlow => {

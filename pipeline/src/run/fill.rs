@@ -2,9 +2,13 @@
 
 use super::monitor::StageMonitor;
 use super::signals::Signals;
+use crate::config::CheckpointConfig;
 use crate::console::Console;
 use crate::plan::stale_upstream;
-use crate::store::{Digests, Draft, Key, Lock, Manifest, Outcome, RunFolder, Stage, State, Store};
+use crate::store::{
+    Checkpoint, Digests, Draft, Key, Lock, Manifest, Outcome, RunFolder, Stage, State, Store,
+    Training, verify_digests,
+};
 use anyhow::Result;
 use latent_align_stages::Error;
 use latent_align_stages::context::{Context, Summary};
@@ -24,6 +28,8 @@ pub struct Workshop<'a> {
     pub device: DeviceChoice,
     /// What is known of input files.
     pub digests: Digests,
+    /// When the state of a training is kept.
+    pub checkpoints: CheckpointConfig,
     /// The run that this is for, if any: other processes find progress there.
     pub run: Option<RunFolder>,
 }
@@ -38,8 +44,10 @@ impl Workshop<'_> {
     /// The artifact of `key`, made by `work` unless another process has made it meanwhile. What was
     /// warned of before, `warnings`, is recorded with it.
     ///
+    /// A training goes on from its newest checkpoint.
+    ///
     /// # Errors
-    /// What `work` returns, [`Error::Cancelled`] included; nothing is left behind then.
+    /// What `work` returns, [`Error::Cancelled`] included; nothing but checkpoints is left behind then.
     pub fn fill(
         &mut self,
         key: &Key,
@@ -47,7 +55,7 @@ impl Workshop<'_> {
         work: impl FnOnce(&Context) -> latent_align_stages::Result<Summary>,
     ) -> Result<Manifest> {
         let (lock, waited) = self.claim(key)?;
-        if let State::Whole(manifest) = self.store.state(key)
+        if let State::Whole(manifest) = self.store.state(key, &mut self.digests)
             && stale_upstream(&manifest, key).is_none()
         {
             let why = if waited {
@@ -58,16 +66,41 @@ impl Workshop<'_> {
             self.console.note(&format!("{}: {why}", key.stage));
             return Ok(*manifest);
         }
+        self.upstream_unchanged(key)?;
         let draft = Draft::new(self.store, key, lock)?;
+        let training = Training::of(self.store, key);
+        let checkpoint = training.newest(|why| self.console.note(&format!("warning: {why}")))?;
+        let (state, metrics) = match checkpoint {
+            Some(Checkpoint { state, metrics }) => (Some(state), metrics),
+            None => (None, None),
+        };
+        if let Some(state) = &state {
+            let step = state.step();
+            self.console.note(&format!(
+                "{}: goes on from the checkpoint of step {step}",
+                key.stage
+            ));
+        }
         let monitor = self.monitor(key.stage, Some(draft.dir()));
+        let monitor = monitor.keeping(training.clone(), self.checkpoints, metrics.as_deref())?;
         let context = Context {
             seed: key.seed,
             device: self.device.open()?,
             dir: draft.dir().to_owned(),
+            resume: state,
             monitor: &monitor,
         };
         let worked = work(&context);
+        drop(context.resume);
         let noted = monitor.finish();
+        if worked.is_err()
+            && let Some(step) = training.step()
+        {
+            self.console.note(&format!(
+                "{}: the checkpoint of step {step} is kept",
+                key.stage
+            ));
+        }
         let mut figures = worked?.figures;
         if let Some(peak) = super::memory::peak_mib() {
             figures.push(("peak memory of the process (MiB)".into(), peak));
@@ -82,6 +115,7 @@ impl Workshop<'_> {
                 device: self.device.to_string(),
             },
         )?;
+        training.remove();
         self.console.note(&format!(
             "{}: done in {}",
             key.stage,
@@ -113,6 +147,30 @@ impl Workshop<'_> {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Everything that is read of other artifacts is read once more before it is used: the disk may have
+    /// lost what it had when the plan was made.
+    fn upstream_unchanged(&self, key: &Key) -> Result<()> {
+        for upstream in &key.upstream {
+            let manifest = Manifest::read(&upstream.dir);
+            let wrong = match manifest {
+                Ok(manifest) => verify_digests(&upstream.dir, &manifest),
+                Err(why) => vec![why.to_string()],
+            };
+            if !wrong.is_empty() {
+                return Err(Error::file(
+                    &upstream.dir,
+                    format!(
+                        "{} is damaged, and not used; run again, which computes it again\n  {}",
+                        upstream.name(),
+                        wrong.join("\n  ")
+                    ),
+                )
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// An input that changed while it was read makes an artifact of nothing in particular.

@@ -7,22 +7,26 @@ use crate::store::temporary;
 use latent_align_stages::context::{Column, Table};
 use latent_align_stages::{Error, Result};
 use polars::prelude::{
-    DataFrame, IntoColumn as _, NamedFrom as _, ParquetCompression, ParquetWriter, PolarsResult,
-    Series,
+    DataFrame, IntoColumn as _, NamedFrom as _, ParquetCompression, ParquetReader, ParquetWriter,
+    PolarsResult, SerReader as _, Series,
 };
 use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// At most this long are new rows kept from a reader, or longer where writing takes long.
 const INTERVAL: Duration = Duration::from_secs(2);
 
+/// The column of steps.
+const STEP: &str = "step";
+
 /// The rows so far.
 pub struct Metrics {
     file: PathBuf,
     steps: Vec<i64>,
     /// A column per name in order of first appearance, each as long as `steps`.
-    columns: Vec<(&'static str, Vec<Option<f64>>)>,
+    columns: Vec<(String, Vec<Option<f64>>)>,
     written: usize,
     next: Instant,
 }
@@ -47,7 +51,7 @@ impl Metrics {
             let at = match self.columns.iter().position(|c| c.0 == name) {
                 Some(at) => at,
                 None => {
-                    self.columns.push((name, Vec::new()));
+                    self.columns.push((name.to_owned(), Vec::new()));
                     self.columns.len() - 1
                 }
             };
@@ -64,18 +68,45 @@ impl Metrics {
         Ok(())
     }
 
+    /// Writes all rows to `file`; nothing if there are none.
+    pub fn write_to(&self, file: &Path) -> Result<()> {
+        if self.steps.is_empty() {
+            return Ok(());
+        }
+        let mut columns = vec![Series::new(STEP.into(), &self.steps).into_column()];
+        for (name, values) in &self.columns {
+            columns.push(Series::new(name.into(), values).into_column());
+        }
+        write_frame(file, DataFrame::new(self.steps.len(), columns))
+    }
+
+    /// Takes the rows that [`Self::write_to`] wrote to `file` instead of its own.
+    pub fn restore(&mut self, file: &Path) -> Result<()> {
+        let failed = |e: &dyn std::fmt::Display| Error::file(file, e);
+        let open = File::open(file).map_err(|e| failed(&e))?;
+        let frame = ParquetReader::new(open).finish().map_err(|e| failed(&e))?;
+        self.columns.clear();
+        for column in frame.columns() {
+            if column.name() == STEP {
+                let steps = column.i64().map_err(|e| failed(&e))?;
+                self.steps = steps.into_no_null_iter().collect();
+            } else {
+                let values = column.f64().map_err(|e| failed(&e))?;
+                let values = values.iter().collect();
+                self.columns.push((column.name().to_string(), values));
+            }
+        }
+        self.written = 0;
+        Ok(())
+    }
+
     /// Rewrites the file if there are rows it lacks.
     pub fn write(&mut self) -> Result<()> {
         if self.written == self.steps.len() {
             return Ok(());
         }
         let started = Instant::now();
-        let mut columns = vec![Series::new("step".into(), &self.steps).into_column()];
-        for (name, values) in &self.columns {
-            columns.push(Series::new((*name).into(), values).into_column());
-        }
-        let frame = DataFrame::new(self.steps.len(), columns);
-        write_frame(&self.file, frame)?;
+        self.write_to(&self.file)?;
         self.written = self.steps.len();
         // Writing must not take a noticeable share of the training.
         self.next = Instant::now() + INTERVAL.max(started.elapsed() * 50);
@@ -120,19 +151,19 @@ fn write_frame(file: &Path, frame: PolarsResult<DataFrame>) -> Result<()> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let temporary = temporary(folder, &name);
     let out = File::create(&temporary).map_err(|e| failed(&e))?;
-    ParquetWriter::new(out)
+    let mut out = BufWriter::new(out);
+    ParquetWriter::new(&mut out)
         .with_compression(ParquetCompression::Uncompressed)
         .set_parallel(false)
         .finish(&mut frame)
         .map_err(|e| failed(&e))?;
+    out.flush().map_err(|e| failed(&e))?;
     std::fs::rename(&temporary, file).map_err(|e| failed(&e))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use polars::prelude::{ParquetReader, SerReader as _};
-
     fn read(file: &Path) -> DataFrame {
         ParquetReader::new(File::open(file).unwrap())
             .finish()
@@ -154,6 +185,30 @@ mod tests {
         let losses = frame.column("loss").unwrap().f64().unwrap();
         assert_eq!(losses.get(1), Some(1.0));
         assert_eq!(dir.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn restored_rows_are_written_as_they_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let [kept, whole, resumed] = ["kept", "whole", "resumed"].map(|n| dir.path().join(n));
+        let mut metrics = Metrics::new(whole.clone());
+        metrics
+            .add(1, &[("loss", 0.1), ("held_out", f64::NAN)])
+            .unwrap();
+        metrics.add(2, &[("loss", 1.0 / 3.0)]).unwrap();
+        metrics.write_to(&kept).unwrap();
+        let mut again = Metrics::new(resumed.clone());
+        again.restore(&kept).unwrap();
+        for metrics in [&mut metrics, &mut again] {
+            metrics
+                .add(3, &[("held_out", 5.0), ("rate", 1e-3)])
+                .unwrap();
+            metrics.write().unwrap();
+        }
+        assert_eq!(
+            std::fs::read(whole).unwrap(),
+            std::fs::read(resumed).unwrap()
+        );
     }
 
     #[test]

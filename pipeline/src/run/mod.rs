@@ -98,6 +98,7 @@ fn bring_up_to_date(
         signals: Signals::listen()?,
         device,
         digests,
+        checkpoints: plan.experiments[0].loaded.experiment.checkpoints,
         run: Some(folders.asked().clone()),
     };
     compute::all(plan, &mut workshop, folders)

@@ -3,18 +3,22 @@
 use super::metrics::{Metrics, write_table};
 use super::progress::Progress;
 use super::signals::Signals;
+use crate::config::CheckpointConfig;
 use crate::console::Console;
-use crate::store::RunFolder;
+use crate::store::{RunFolder, Training};
 use latent_align_stages::context::{Monitor, Table};
+use latent_align_stages::training::Snapshot;
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The monitor of one stage, or of anything else that reports like one.
 pub struct StageMonitor<'a> {
     signals: &'a Signals,
     name: &'static str,
     dir: Option<PathBuf>,
+    checkpoints: Option<(Training, CheckpointConfig)>,
     inner: Mutex<Inner<'a>>,
 }
 
@@ -24,7 +28,12 @@ struct Inner<'a> {
     /// The first failure to write the metrics; a training is not lost to it before its end.
     failed: Option<Error>,
     warnings: Vec<String>,
+    /// When the next checkpoint is due by the clock.
+    next_checkpoint: Instant,
 }
+
+/// Checkpoints take at most one part in this many of a training's time, unless steps are counted.
+const SHARE: u32 = 20;
 
 impl<'a> StageMonitor<'a> {
     /// A monitor that writes into `dir`, or, without one, only shows; other processes find progress in
@@ -40,13 +49,35 @@ impl<'a> StageMonitor<'a> {
             signals,
             name,
             dir: dir.map(Path::to_owned),
+            checkpoints: None,
             inner: Mutex::new(Inner {
                 progress: Progress::new(console, name, run),
                 metrics: dir.map(|d| Metrics::new(d.join("metrics.parquet"))),
                 failed: None,
                 warnings: Vec::new(),
+                next_checkpoint: Instant::now(),
             }),
         }
+    }
+
+    /// The same, keeping checkpoints of `training`; its learning curves go on from those in `metrics`.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn keeping(
+        mut self,
+        training: Training,
+        config: CheckpointConfig,
+        metrics: Option<&Path>,
+    ) -> Result<Self> {
+        let mut inner = self.inner();
+        inner.next_checkpoint = Instant::now() + config.interval();
+        if let Some((mine, kept)) = inner.metrics.as_mut().zip(metrics) {
+            mine.restore(kept)?;
+        }
+        drop(inner);
+        self.checkpoints = Some((training, config));
+        Ok(self)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner<'a>> {
@@ -97,6 +128,43 @@ impl Monitor for StageMonitor<'_> {
             return Err(Error::file(name, "not the name of a table"));
         }
         write_table(&dir.join(format!("{name}.parquet")), table)
+    }
+
+    fn wants_checkpoint(&self, done: u64) -> bool {
+        let Some((_, config)) = &self.checkpoints else {
+            return false;
+        };
+        let by_steps = config.every_steps.is_some_and(|n| done.is_multiple_of(n));
+        by_steps || Instant::now() >= self.inner().next_checkpoint
+    }
+
+    fn checkpoint(&self, state: &Snapshot) -> Result<()> {
+        let Some((training, config)) = &self.checkpoints else {
+            return Ok(());
+        };
+        let started = Instant::now();
+        let mut inner = self.inner();
+        let metrics = inner.metrics.as_ref();
+        training.commit(state, config.keep, |file| {
+            metrics.map_or(Ok(()), |metrics| metrics.write_to(file))
+        })?;
+        tracing::debug!(step = state.step(), "{}: checkpoint", self.name);
+        let pause: Duration = config.interval().max(started.elapsed() * SHARE);
+        inner.next_checkpoint = Instant::now() + pause;
+        Ok(())
+    }
+
+    fn diverged(&self, step: u64, what: &str, rows: &[u64]) {
+        let Some((training, _)) = &self.checkpoints else {
+            return;
+        };
+        match training.diverged(step, what, rows) {
+            Ok(file) => self.warn(&format!(
+                "step, seed, configuration and rows of the batch are in {}",
+                file.display()
+            )),
+            Err(error) => tracing::warn!("{error}"),
+        }
     }
 
     fn warn(&self, message: &str) {

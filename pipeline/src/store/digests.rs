@@ -3,7 +3,7 @@
 //! An input of many gigabytes is digested once: the cache remembers size, modification time and
 //! inode, and is only a shortcut. It can be deleted at any time.
 
-use super::temporary;
+use super::{Manifest, State, disk, sealed, state_of};
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -12,6 +12,9 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+/// No cache is larger.
+const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// Content and length of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +52,15 @@ impl FileRecord {
     }
 }
 
-/// Digests of inputs, remembered in `.digests.json`.
+/// How a file differs from what a manifest says.
+pub fn mismatch(name: &str, found: &FileRecord, recorded: &FileRecord) -> String {
+    format!(
+        "{name}: digest {} ({} bytes), its manifest says {} ({} bytes)",
+        found.digest, found.size, recorded.digest, recorded.size
+    )
+}
+
+/// Digests of inputs and of artifacts that are read, remembered in `.digests.json`.
 #[derive(Debug)]
 pub struct Digests {
     file: PathBuf,
@@ -98,6 +109,8 @@ impl Digests {
             )));
         }
         let touched = mtime_ns(&meta);
+        // the cache outlives the current folder
+        let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         if let Some(entry) = self.known.get(path)
             && (entry.size, entry.mtime_ns, entry.inode) == (meta.len(), touched, meta.ino())
         {
@@ -123,6 +136,26 @@ impl Digests {
         Ok(record)
     }
 
+    /// As [`state_of`], and every output has its digest; from the cache where a file has not been
+    /// touched since.
+    pub fn state_of(&mut self, dir: &Path) -> State {
+        match state_of(dir) {
+            State::Whole(manifest) => match self.differing_output(dir, &manifest) {
+                Some(why) => State::Damaged(why),
+                None => State::Whole(manifest),
+            },
+            state => state,
+        }
+    }
+
+    fn differing_output(&mut self, dir: &Path, manifest: &Manifest) -> Option<String> {
+        (manifest.outputs.iter()).find_map(|(name, recorded)| match self.of(&dir.join(name)) {
+            Ok(found) if found == *recorded => None,
+            Ok(found) => Some(mismatch(name, &found, recorded)),
+            Err(why) => Some(why.to_string()),
+        })
+    }
+
     /// Remembers what was computed. A store that cannot be written only costs the next run time.
     pub fn save(&mut self) {
         if !self.changed || !self.file.parent().is_some_and(Path::is_dir) {
@@ -130,18 +163,10 @@ impl Digests {
         }
         let mut all = read(&self.file);
         all.append(&mut self.known.clone());
-        let folder = self.file.parent().unwrap_or(Path::new("."));
-        let temporary = temporary(folder, "digests.json");
-        let written = serde_json::to_vec(&all)
-            .map_err(std::io::Error::other)
-            .and_then(|bytes| std::fs::write(&temporary, bytes))
-            .and_then(|()| std::fs::rename(&temporary, &self.file));
-        match written {
+        let json = serde_json::to_string(&all).expect("text and numbers");
+        match disk::write_lightly(&self.file, sealed::seal_json(&json).as_bytes()) {
             Ok(()) => self.changed = false,
-            Err(e) => {
-                tracing::debug!("{}: {e}", self.file.display());
-                let _ = std::fs::remove_file(&temporary);
-            }
+            Err(e) => tracing::debug!("{e}"),
         }
     }
 }
@@ -154,11 +179,15 @@ pub fn is_settled(meta: &Metadata) -> bool {
     age.is_ok_and(|age| age > Duration::from_secs(2))
 }
 
+/// A cache that is not as it was written is an empty one: a wrong digest would make a right file look
+/// changed.
 fn read(file: &Path) -> BTreeMap<PathBuf, Entry> {
-    std::fs::read(file)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default()
+    let entries = || {
+        let text = disk::read_small(file, LARGEST).ok()?;
+        let json = sealed::open_json(&text).ok()?;
+        serde_json::from_str(&json).ok()
+    };
+    entries().unwrap_or_default()
 }
 
 fn mtime_ns(meta: &Metadata) -> i128 {

@@ -6,11 +6,9 @@ use super::key::Key;
 use super::lock::Lock;
 use super::manifest::{Figures, InputRecord, MANIFEST, Manifest, Program, UpstreamRecord};
 use super::verify::is_confined;
-use super::{FORMAT, Store};
+use super::{FORMAT, State, Store, TRAINING, disk, state_of};
 use latent_align_stages::{Error, Result};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -100,9 +98,8 @@ impl Draft {
             outputs,
         };
         let file = self.folder.join(MANIFEST);
-        let text = serde_yaml::to_string(&manifest).map_err(|e| Error::file(&file, e))?;
-        write_synced(&file, text.as_bytes())?;
-        sync_folder(&self.folder)?;
+        disk::write_synced(&file, manifest.text()?.as_bytes())?;
+        disk::sync(&self.folder)?;
         self.put_in_place(&self.store.artifact(key.stage, &self.fingerprint))?;
         Ok(manifest)
     }
@@ -124,29 +121,19 @@ impl Draft {
     }
 
     fn put_in_place(&self, place: &Path) -> Result<()> {
-        let failed = |e| Error::file(place, e);
-        let parent = place.parent().unwrap_or(Path::new("."));
-        // A damaged artifact makes room; the lock keeps others out meanwhile.
-        let old = parent.join(format!(".old-{}-{}", self.fingerprint, std::process::id()));
-        let replaces = place.symlink_metadata().is_ok();
-        if replaces {
-            std::fs::rename(place, &old).map_err(failed)?;
+        if place.symlink_metadata().is_err() {
+            std::fs::rename(&self.folder, place).map_err(|e| Error::file(place, e))?;
+            return disk::sync(place.parent().unwrap_or(Path::new(".")));
         }
-        std::fs::rename(&self.folder, place).map_err(failed)?;
-        sync_folder(parent)?;
-        if replaces {
-            remove(&old);
-        }
-        Ok(())
+        // What is damaged or stale makes room at once; dropping the draft removes it.
+        disk::exchange(&self.folder, place)
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if self.folder.exists()
-            && let Err(e) = std::fs::remove_dir_all(&self.folder)
-        {
-            tracing::warn!("{}: {e}", self.folder.display());
+        if self.folder.symlink_metadata().is_ok() {
+            disk::remove(&self.folder);
         }
     }
 }
@@ -167,8 +154,7 @@ fn collect(root: &Path, folder: &Path, outputs: &mut BTreeMap<String, FileRecord
         let name = path.strip_prefix(root).ok().and_then(Path::to_str);
         match name.filter(|n| kind.is_file() && is_confined(n)) {
             Some(name) => {
-                let file = File::open(&path).map_err(|e| Error::file(&path, e))?;
-                file.sync_all().map_err(|e| Error::file(&path, e))?;
+                disk::sync(&path)?;
                 outputs.insert(name.to_owned(), FileRecord::of(&path)?);
             }
             None => {
@@ -179,23 +165,7 @@ fn collect(root: &Path, folder: &Path, outputs: &mut BTreeMap<String, FileRecord
             }
         }
     }
-    sync_folder(folder)
-}
-
-/// Writes `bytes` to a new file and waits until the disk has them.
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    File::create(path)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        })
-        .map_err(|e| Error::file(path, e))
-}
-
-fn sync_folder(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|e| Error::file(path, e))
+    disk::sync(folder)
 }
 
 /// Removes the temporary folders under a stage's `folder` whose makers are gone.
@@ -203,30 +173,23 @@ pub fn remove_abandoned(folder: &Path) {
     for entry in folder.read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let temporary = [".tmp-", ".old-"].iter().find_map(|p| name.strip_prefix(p));
+        // a training is over once its artifact is there
+        let training = name
+            .strip_prefix(TRAINING)
+            .filter(|fingerprint| matches!(state_of(&folder.join(fingerprint)), State::Whole(_)));
         let fingerprint = temporary.and_then(|rest| rest.split('-').next());
-        if let Some(fingerprint) = fingerprint
+        if let Some(fingerprint) = fingerprint.or(training)
             && let Ok(Ok(_lock)) = Lock::try_claim(folder, fingerprint)
         {
             tracing::info!("removing {} of a run that is gone", entry.path().display());
-            remove(&entry.path());
+            disk::remove(&entry.path());
         }
-    }
-}
-
-fn remove(path: &Path) {
-    let removed = if path.is_dir() && !path.is_symlink() {
-        std::fs::remove_dir_all(path)
-    } else {
-        std::fs::remove_file(path)
-    };
-    if let Err(e) = removed {
-        tracing::warn!("{}: {e}", path.display());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Stage, State};
+    use super::super::{Digests, Stage};
     use super::*;
     use serde_json::json;
 
@@ -250,17 +213,21 @@ mod tests {
         Draft::new(store, key, lock.unwrap().unwrap()).unwrap()
     }
 
+    fn state(store: &Store, key: &Key) -> State {
+        store.state(key, &mut Digests::of_store(store.root()))
+    }
+
     #[test]
     fn a_committed_draft_is_a_whole_artifact() {
         let (_dir, store, key) = setting();
         let d = draft(&store, &key);
         std::fs::create_dir(d.dir().join("sub")).unwrap();
         std::fs::write(d.dir().join("sub/w.bin"), b"weights").unwrap();
-        assert_eq!(store.state(&key), State::Absent);
+        assert_eq!(state(&store, &key), State::Absent);
         let manifest = d.commit(&key, Outcome::default()).unwrap();
         assert_eq!(manifest.outputs["sub/w.bin"].size, 7);
         assert!(manifest.is_of(&key));
-        assert_eq!(store.state(&key), State::Whole(Box::new(manifest)));
+        assert_eq!(state(&store, &key), State::Whole(Box::new(manifest)));
     }
 
     #[test]
@@ -282,7 +249,7 @@ mod tests {
         let d = draft(&store, &key);
         d.commit(&key, Outcome::default()).unwrap();
         assert!(!place.join("old").exists());
-        assert!(matches!(store.state(&key), State::Whole(_)));
+        assert!(matches!(state(&store, &key), State::Whole(_)));
         assert_eq!(place.parent().unwrap().read_dir().unwrap().count(), 1);
     }
 
@@ -293,7 +260,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", d.dir().join("w.bin")).unwrap();
         let message = d.commit(&key, Outcome::default()).unwrap_err().to_string();
         assert!(message.contains("links are refused"), "{message}");
-        assert_eq!(store.state(&key), State::Absent);
+        assert_eq!(state(&store, &key), State::Absent);
     }
 
     #[test]

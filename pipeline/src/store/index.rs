@@ -7,7 +7,7 @@
 
 use super::digests::is_settled;
 use super::manifest::{MANIFEST, Manifest};
-use super::{Stage, Store};
+use super::{Stage, Store, disk};
 use crate::config::{self, flatten};
 use latent_align_stages::Error;
 use serde::{Deserialize, Serialize};
@@ -237,17 +237,9 @@ impl Index {
         }
         self.known.retain(|name, _| self.root.join(name).exists());
         let file = self.root.join(INDEX);
-        let temporary = self
-            .root
-            .join(format!("{INDEX}.tmp-{}", std::process::id()));
-        let written = std::fs::write(&temporary, self.encoded())
-            .and_then(|()| std::fs::rename(&temporary, &file));
-        match written {
+        match disk::write_lightly(&file, &self.encoded()) {
             Ok(()) => self.changed = false,
-            Err(e) => {
-                tracing::debug!("{}: {e}", file.display());
-                let _ = std::fs::remove_file(&temporary);
-            }
+            Err(e) => tracing::debug!("{e}"),
         }
     }
 
@@ -352,7 +344,7 @@ mod tests {
         let place = dir.join("pretrain-flow/00112233445566aa");
         std::fs::create_dir_all(&place).unwrap();
         let file = place.join(MANIFEST);
-        std::fs::write(&file, serde_yaml::to_string(&manifest()).unwrap()).unwrap();
+        std::fs::write(&file, manifest().text().unwrap()).unwrap();
         let past = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
         let opened = std::fs::File::options().write(true).open(&file).unwrap();
         opened.set_modified(past).unwrap();

@@ -5,7 +5,7 @@
 use super::clock::Timestamp;
 use super::digests::FileRecord;
 use super::key::Key;
-use super::{FORMAT, Role, Stage};
+use super::{FORMAT, Role, Stage, sealed};
 use latent_align_stages::{Error, Result};
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 
 /// The file's name.
 pub const MANIFEST: &str = "manifest.yaml";
+
+/// Since this format a manifest ends with its digest.
+const SEALED: u32 = 3;
 
 /// No manifest is larger.
 const LARGEST: u64 = 16 * 1024 * 1024;
@@ -139,6 +142,10 @@ impl Manifest {
             )));
         }
         let text = std::fs::read_to_string(&file).map_err(|e| wrong(format!("{MANIFEST}: {e}")))?;
+        let seal = sealed::check_yaml(&text);
+        if let Some(Err(why)) = &seal {
+            return Err(wrong(format!("{MANIFEST} {why}")));
+        }
         let newer = |format: u32| {
             wrong(format!(
                 "written by a newer version (format {format}, this version reads up to {FORMAT}); update latent-align"
@@ -146,6 +153,9 @@ impl Manifest {
         };
         match parse::<Self>(&text) {
             Ok(manifest) if manifest.format > FORMAT => Err(newer(manifest.format)),
+            Ok(manifest) if manifest.format >= SEALED && seal.is_none() => {
+                Err(wrong(format!("{MANIFEST} does not end with its digest")))
+            }
             Ok(manifest) => Ok(manifest),
             // What a newer version writes need not parse as ours.
             Err(e) => Err(match parse::<Header>(&text) {
@@ -153,6 +163,12 @@ impl Manifest {
                 _ => wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))),
             }),
         }
+    }
+
+    /// What stands in the file: YAML with its digest below.
+    pub fn text(&self) -> Result<String> {
+        let yaml = serde_yaml::to_string(self).map_err(|e| Error::file(MANIFEST, e))?;
+        Ok(sealed::seal_yaml(&yaml))
     }
 
     /// A digest over the names and contents of all outputs.
@@ -251,11 +267,7 @@ pub mod tests {
     fn a_manifest_reads_back_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
         let mut written = manifest();
-        std::fs::write(
-            dir.path().join(MANIFEST),
-            serde_yaml::to_string(&written).unwrap(),
-        )
-        .unwrap();
+        std::fs::write(dir.path().join(MANIFEST), written.text().unwrap()).unwrap();
         let mut read = Manifest::read(dir.path()).unwrap();
         assert!(read.figures.0[1].1.is_nan());
         read.figures.0.pop();

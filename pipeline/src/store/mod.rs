@@ -6,6 +6,7 @@
 
 mod clock;
 mod digests;
+mod disk;
 mod draft;
 mod index;
 mod key;
@@ -15,9 +16,12 @@ mod progress;
 mod record;
 mod role;
 mod runs;
+mod sealed;
+mod training;
 mod verify;
 
-pub use digests::Digests;
+pub use digests::{Digests, FileRecord};
+pub use disk::{ignore_size_limit_signal, write_lightly, write_whole};
 pub use draft::{Draft, Outcome};
 pub use index::{Card, Index, Settings, Symbol, in_parallel};
 pub use key::{Key, Upstream};
@@ -26,7 +30,8 @@ pub use manifest::{MANIFEST, Manifest};
 pub use progress::Progress;
 pub use record::{Presence, RunRecord, RunState, StageOfRun, identity};
 pub use role::Role;
-pub use runs::{RunFolder, temporary, write_whole};
+pub use runs::{RunFolder, temporary};
+pub use training::{Checkpoint, TRAINING, Training, checkpoints};
 pub use verify::{State, missing, state_of, verify_digests, verify_output};
 
 use latent_align_stages::{Error, Result};
@@ -35,7 +40,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The layout and meaning of artifacts. Part of every fingerprint; a reader refuses a newer one.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A stage by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,6 +133,13 @@ impl Store {
                     self.root.display()
                 ))
             };
+            if folder.is_symlink() {
+                return Err(Error::input(format!(
+                    "{}: found a link, expected a folder: artifacts stay in their store; move the folder \
+                     there, or choose another with --artifacts",
+                    folder.display()
+                )));
+            }
             std::fs::create_dir_all(&folder).map_err(failed)?;
             let probe = temporary(&folder, "probe");
             std::fs::write(&probe, b"").map_err(failed)?;
@@ -137,10 +149,14 @@ impl Store {
         Ok(())
     }
 
-    /// The state of the artifact with this key.
-    pub fn state(&self, key: &Key) -> State {
-        let fingerprint = key.fingerprint();
-        match state_of(&self.artifact(key.stage, &fingerprint)) {
+    /// The state of the artifact with this key, its outputs found to have their digests: every file that
+    /// was touched since `digests` knows it is read.
+    pub fn state(&self, key: &Key, digests: &mut Digests) -> State {
+        let dir = self.artifact(key.stage, &key.fingerprint());
+        if dir.is_symlink() {
+            return State::Damaged("it is a link, which none is".into());
+        }
+        match digests.state_of(&dir) {
             State::Whole(manifest) if !manifest.is_of(key) => State::Damaged(format!(
                 "its manifest is that of {} {}",
                 manifest.stage, manifest.fingerprint

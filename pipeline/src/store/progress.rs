@@ -34,7 +34,7 @@ impl RunFolder {
     /// Says what the run is doing. Nothing is lost if that cannot be written.
     pub fn write_progress(&self, progress: &Progress) {
         let text = serde_json::to_string(progress).unwrap_or_default();
-        if let Err(e) = self.write(FILE, &text) {
+        if let Err(e) = self.write_lightly(FILE, &text) {
             tracing::debug!("{e}");
         }
     }

@@ -5,7 +5,7 @@
 
 use super::clock::Timestamp;
 use super::lock::leads_to;
-use super::{RunFolder, Stage};
+use super::{RunFolder, Stage, disk};
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
@@ -190,16 +190,11 @@ impl RunFolder {
     pub fn record(&self) -> Result<Option<RunRecord>> {
         let path = self.path().join(RECORD);
         let wrong = |why: String| Error::input(format!("{}: {why}", path.display()));
-        let size = match std::fs::metadata(&path) {
-            Ok(meta) => meta.len(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(wrong(e.to_string())),
-        };
-        if size > LARGEST {
-            return Err(wrong(format!("has {size} bytes, which no record has")));
+        if !path.exists() {
+            return Ok(None);
         }
-        let bytes = std::fs::read(&path).map_err(|e| wrong(e.to_string()))?;
-        let mut record: RunRecord = serde_json::from_slice(&bytes)
+        let text = disk::read_small(&path, LARGEST).map_err(|e| Error::input(e.to_string()))?;
+        let mut record: RunRecord = serde_json::from_str(&text)
             .map_err(|e| wrong(format!("does not parse ({e}); run the experiment again")))?;
         if record.format > FORMAT {
             return Err(wrong(format!(

@@ -3,7 +3,7 @@
 //! Links to the stages' artifacts, the resolved configuration, and a summary. Everything in it can
 //! be rebuilt by running the experiment again, which then computes nothing.
 
-use super::{Stage, Store};
+use super::{Stage, Store, disk};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,9 +56,8 @@ impl RunFolder {
         let failed = |e| Error::file(&link, e);
         std::fs::create_dir_all(&self.dir).map_err(failed)?;
         let temporary = temporary(&self.dir, stage.name());
-        let _ = std::fs::remove_file(&temporary);
         std::os::unix::fs::symlink(&target, &temporary).map_err(failed)?;
-        std::fs::rename(&temporary, &link).map_err(failed)?;
+        disk::place(&temporary, &link)?;
         Ok(true)
     }
 
@@ -72,22 +71,13 @@ impl RunFolder {
 
     /// Writes `text` to the file `name`, all of it or nothing; leaves an equal file alone.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
-        write_whole(&self.dir, name, text)
+        disk::write_whole(&self.dir, name, text)
     }
-}
 
-/// Writes `text` to the file `name` in the folder `dir`, all of it or nothing; leaves an equal file
-/// alone.
-pub fn write_whole(dir: &Path, name: &str, text: &str) -> Result<()> {
-    let file = dir.join(name);
-    if std::fs::read_to_string(&file).is_ok_and(|found| found == text) {
-        return Ok(());
+    /// As [`Self::write`], of what may be lost when the power is: the disk is not waited for.
+    pub fn write_lightly(&self, name: &str, text: &str) -> Result<()> {
+        disk::write_lightly(&self.dir.join(name), text.as_bytes())
     }
-    let failed = |e| Error::file(&file, e);
-    std::fs::create_dir_all(dir).map_err(failed)?;
-    let temporary = temporary(dir, name);
-    std::fs::write(&temporary, text).map_err(failed)?;
-    std::fs::rename(&temporary, &file).map_err(failed)
 }
 
 /// A name beside `name` in `dir` that no other process or thread uses, on this host or another.

@@ -1,6 +1,6 @@
 //! Whether an artifact on disk is what its manifest says.
 
-use super::digests::FileRecord;
+use super::digests::{FileRecord, mismatch};
 use super::manifest::Manifest;
 use std::path::{Component, Path};
 
@@ -85,10 +85,7 @@ pub fn verify_output(dir: &Path, name: &str, record: &FileRecord) -> Option<Stri
     }
     match FileRecord::of(&dir.join(name)) {
         Ok(found) if found == *record => None,
-        Ok(found) => Some(format!(
-            "{name}: digest {} ({} bytes), its manifest says {} ({} bytes)",
-            found.digest, found.size, record.digest, record.size
-        )),
+        Ok(found) => Some(mismatch(name, &found, record)),
         Err(e) => Some(e.to_string()),
     }
 }
@@ -104,8 +101,7 @@ mod tests {
         std::fs::write(dir.path().join("w.bin"), content).unwrap();
         let record = FileRecord::of(&dir.path().join("w.bin")).unwrap();
         m.outputs.insert("w.bin".into(), record);
-        let text = serde_yaml::to_string(&m).unwrap();
-        std::fs::write(dir.path().join(MANIFEST), text).unwrap();
+        std::fs::write(dir.path().join(MANIFEST), m.text().unwrap()).unwrap();
         dir
     }
 

@@ -191,7 +191,7 @@ fn script(
     format!(
         "#!/bin/bash\n{head}\n{setup}\nruns=(\n{names})\nrun=${{runs[$SLURM_ARRAY_TASK_ID]}}\n\
          export RAYON_NUM_THREADS=${{SLURM_CPUS_PER_TASK:-1}} POLARS_MAX_THREADS=${{SLURM_CPUS_PER_TASK:-1}}\n\
-         exec {program} --artifacts {store} run {folder}/trials/\"$run\".yaml > {folder}/logs/\"$run\".log 2>&1\n"
+         exec {program} --artifacts {store} run {folder}/trials/\"$run\".yaml >> {folder}/logs/\"$run\".log 2>&1\n"
     )
 }
 

@@ -30,7 +30,9 @@ impl Worker {
         let program = std::env::current_exe().map_err(|e| Error::file("this program", e))?;
         let log = folder.log(run);
         let failed = |e| Error::file(&log, e);
-        let out = File::create(&log).map_err(failed)?;
+        // after what it said before, such as while it made what several trials read
+        let out = File::options().append(true).create(true).open(&log);
+        let out = out.map_err(failed)?;
         let root = folder.store().root();
         let mut command = Command::new(program);
         command

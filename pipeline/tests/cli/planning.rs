@@ -1,6 +1,6 @@
 //! Plans: what would run, and why.
 
-use crate::project::{Project, output};
+use crate::project::{Project, output, sealed};
 
 const CONFIG: &str = "name: ring\npretrain_flow:\n  features: {file: a.h5}\n\
                       train_autoencoder:\n  data: {file: b.h5}\n  latent: {width: 2}\nestimate_nll: {}\n";
@@ -25,14 +25,15 @@ fn commit(project: &Project, stage: &str, fingerprint: &str, manifest: &str) {
     std::fs::create_dir_all(project.path(&place)).unwrap();
     std::fs::create_dir_all(project.path("artifacts/runs/ring")).unwrap();
     project.write(&format!("{place}/weights.safetensors"), "12345");
+    let digest = blake3::hash(b"12345").to_hex();
     project.write(
         &format!("{place}/manifest.yaml"),
-        format!(
-            "format: 2\nstage: {stage}\nfingerprint: {fingerprint}\n\
+        sealed(&format!(
+            "format: 3\nstage: {stage}\nfingerprint: {fingerprint}\n\
              started: 2026-01-01T00:00:00Z\nfinished: 2026-01-01T00:00:01Z\nseconds: 1.0\n\
              figures: {{held-out loss: 2.5}}\nseed: 0\ndevice: cpu\nprogram: {{version: 0.1.0}}\n\
-             outputs:\n  weights.safetensors: {{digest: aa, size: 5}}\n{manifest}"
-        ),
+             outputs:\n  weights.safetensors: {{digest: {digest}, size: 5}}\n{manifest}"
+        )),
     );
     let link = project.path(&format!("artifacts/runs/ring/{stage}"));
     let _ = std::fs::remove_file(&link);

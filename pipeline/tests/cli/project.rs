@@ -159,6 +159,12 @@ fn fill<T: hdf5::H5Type>(file: &hdf5::File, dataset: &str, shape: &[usize], valu
     dataset.unwrap().write_raw(values).unwrap();
 }
 
+/// A manifest as it stands on disk: with its digest below.
+pub fn sealed(manifest: &str) -> String {
+    let digest = blake3::hash(manifest.as_bytes()).to_hex();
+    format!("{manifest}# digest of all above: {digest}\n")
+}
+
 /// What another program than ours did.
 pub fn output(command: &mut Command) -> std::io::Result<Output> {
     command

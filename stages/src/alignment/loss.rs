@@ -55,7 +55,9 @@ pub fn alignment_loss(
 /// weighting's range. What depends on time alone can be computed once for all of them
 /// ([`crate::flows::Tabulated`]).
 pub fn alignment_times(weighted: Weighted) -> Vec<f64> {
-    (0..GRID).map(|k| weighted.node(grid_share(k)).time).collect()
+    (0..GRID)
+        .map(|k| weighted.node(grid_share(k)).time)
+        .collect()
 }
 
 /// The share in the middle of a cell of the grid.

@@ -5,7 +5,9 @@ use super::loss::{alignment_loss, alignment_times};
 use super::student::Student;
 use super::weighting::Weighted;
 use crate::autoencoders::Encoding;
+use crate::error::Result;
 use crate::flows::{Tabulated, VelocityNetwork};
+use crate::training::{Resumable, Snapshot};
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
@@ -93,6 +95,23 @@ impl<'a> Regulariser<'a> {
     pub fn learn(&mut self, latents: Tensor<2>, rng: &mut Pcg64) {
         if let Some(student) = &mut self.student {
             student.learn(latents, rng);
+        }
+    }
+}
+
+/// The student is the only thing that learns.
+impl Resumable for Regulariser<'_> {
+    fn save(&self, name: &str, snapshot: &mut Snapshot) -> Result<()> {
+        match &self.student {
+            Some(student) => student.trainer().save(name, snapshot),
+            None => Ok(()),
+        }
+    }
+
+    fn restore(&mut self, name: &str, snapshot: &Snapshot) -> Result<()> {
+        match &mut self.student {
+            Some(student) => student.trainer_mut().restore(name, snapshot),
+            None => Ok(()),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Student {
     }
 
     fn network(&self) -> &VelocityNetwork {
-        &self.trainer.as_ref().expect("no step is under way").module
+        &self.trainer().module
     }
 
     /// A loss `[1]` whose gradient with respect to `latents` [n, d] is the mean over `draws` draws of
@@ -56,6 +56,16 @@ impl Student {
         let along = (latents * mean.squeeze_dim(0)).mean();
         // the value of `along` means nothing
         along.clone() - along.detach() + difference.square().mean()
+    }
+
+    /// Its training.
+    pub(super) fn trainer(&self) -> &Trainer<VelocityNetwork> {
+        self.trainer.as_ref().expect("no step is under way")
+    }
+
+    /// Its training, to be resumed.
+    pub(super) fn trainer_mut(&mut self) -> &mut Trainer<VelocityNetwork> {
+        self.trainer.as_mut().expect("no step is under way")
     }
 
     /// Steps of flow matching on `latents` [n, d].

@@ -2,8 +2,6 @@
 
 use super::DataShape;
 use crate::error::{Error, Result};
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 
 /// Images, or pairs of image and reconstruction, in a row of the picture.
@@ -68,8 +66,8 @@ fn write_bands(path: &Path, layers: &[&[f32]], shape: DataShape) -> Result<bool>
         }
     }
     let fail = |error: png::EncodingError| Error::file(path, error);
-    let file = File::create(path).map_err(|error| Error::file(path, error))?;
-    let mut encoder = png::Encoder::new(BufWriter::new(file), width as u32, height as u32);
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_color(if shape.channels == 1 {
         png::ColorType::Grayscale
@@ -79,5 +77,6 @@ fn write_bands(path: &Path, layers: &[&[f32]], shape: DataShape) -> Result<bool>
     let mut writer = encoder.write_header().map_err(fail)?;
     writer.write_image_data(&pixels).map_err(fail)?;
     writer.finish().map_err(fail)?;
+    std::fs::write(path, bytes).map_err(|error| Error::file(path, error))?;
     Ok(true)
 }

@@ -13,7 +13,9 @@ use super::normaliser::Normaliser;
 use super::rows::{RowBlock, RowView};
 use super::shuffle::Shuffle;
 use super::split::Part;
+use super::whereabouts::Whereabouts;
 use super::windows::{Filled, Loader};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ pub struct Batches {
     pub(super) stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
+    whereabouts: Whereabouts,
 }
 
 impl Batches {
@@ -85,6 +88,7 @@ impl Batches {
             from_step,
         );
         let stop = producer.loader.stop.clone();
+        let whereabouts = producer.whereabouts();
         let ahead = (memory_bytes / 8 / batch_bytes).clamp(2, MOST_AHEAD);
         let (sender, receiver) = sync_channel(ahead);
         let thread = std::thread::Builder::new()
@@ -98,7 +102,21 @@ impl Batches {
             stop,
             thread: Some(thread),
             path: ingest.dataset.path().to_owned(),
+            whereabouts,
         })
+    }
+
+    /// `trained` as it is; where it diverged, whoever listens learns which rows of the file the batch
+    /// had.
+    ///
+    /// # Errors
+    /// That of `trained`.
+    pub fn explain<T>(&self, trained: Result<T>, context: &Context) -> Result<T> {
+        if let Err(Error::Diverged { step, what }) = &trained {
+            let rows = self.whereabouts.rows(*step);
+            context.monitor.diverged(*step, what, &rows);
+        }
+        trained
     }
 
     /// The batch of the next step, row-major [batch, width]; waits until it is there.
@@ -186,6 +204,17 @@ impl Producer {
             in_memory,
             batch,
             position: from_step * batch as u64,
+        }
+    }
+
+    fn whereabouts(&self) -> Whereabouts {
+        Whereabouts {
+            reader: self.loader.reader.clone(),
+            part: self.loader.part,
+            blocks: self.loader.blocks.clone(),
+            shuffle: self.shuffle.clone(),
+            in_memory: self.in_memory,
+            batch: self.batch,
         }
     }
 
@@ -303,5 +332,44 @@ mod tests {
             sizes.dedup();
             assert!(sizes.len() > 2, "windows differ in size: {sizes:?}");
         });
+    }
+
+    #[test]
+    fn the_rows_of_a_batch_are_found_again() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let file = folder.path().join("features.h5");
+        // each row holds its number
+        let values: Vec<f32> = (0..60_000).map(|i| (i / 2) as f32).collect();
+        for shape in [&[30_000, 2][..], &[10_000, 3, 2]] {
+            let data = OutData::F32(&values);
+            write_datasets(&file, &[("features", shape, data)], &[]).expect("write");
+            let source = SourceConfig {
+                file: file.clone(),
+                dataset: "features".into(),
+                non_finite: NonFinite::Refuse,
+            };
+            let split = Split::new(5, 0.3);
+            let ingest =
+                Ingest::read(&source, RowView::Tokens, split, false, &Silent).expect("read");
+            for budget in [1 << 17, 1 << 22] {
+                let first = 37;
+                let mut batches = Batches::start(
+                    &ingest,
+                    Part::Train,
+                    Normaliser::identity(2),
+                    1000,
+                    1,
+                    budget,
+                    first,
+                )
+                .expect("start");
+                for step in first..first + 40 {
+                    let numbers: Vec<u64> = (batches.next().expect("read").chunks_exact(2))
+                        .map(|row| row[0] as u64)
+                        .collect();
+                    assert_eq!(batches.whereabouts.rows(step), numbers, "{shape:?} {step}");
+                }
+            }
+        }
     }
 }

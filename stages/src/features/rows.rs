@@ -72,7 +72,7 @@ impl RowReader {
         kept * self.rows_per_item - gone
     }
 
-    fn dropped_in(&self, items: &Range<usize>) -> &[usize] {
+    pub(super) fn dropped_in(&self, items: &Range<usize>) -> &[usize] {
         let bound = |item: usize| {
             self.dropped
                 .partition_point(|&row| row < item * self.rows_per_item)

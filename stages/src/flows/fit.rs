@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::problems::Problems;
 use crate::tensors::from_f32;
 use crate::training::{
-    MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times,
+    MatmulPrecision, OptimiserConfig, RunningMean, Snapshot, Streams, Trainer, normal,
+    stratified_times,
 };
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
@@ -57,6 +58,9 @@ impl Default for FitConfig {
 const STREAM: &str = "flow matching";
 /// Steps between two rows of the learning curve.
 const LOG_EVERY: u64 = 25;
+/// The parts of a checkpoint.
+const FLOW: &str = "flow";
+const LOSS: &str = "train_loss";
 
 impl FitConfig {
     /// Notes every value out of range.
@@ -107,7 +111,7 @@ impl FitConfig {
 
     /// The network with averaged weights after `steps` steps of flow matching on what `next` gives:
     /// the points of a step, [batch, width]. The held-out loss is of `evaluation`, every
-    /// `evaluate_every` steps and at the end.
+    /// `evaluate_every` steps and at the end. Goes on where `context` says.
     pub fn fit(
         &self,
         width: usize,
@@ -119,10 +123,11 @@ impl FitConfig {
     ) -> Result<VelocityNetwork> {
         let steps = self.steps;
         let mut trainer = self.begin(width, streams, &context.device);
-        let mut recent = RunningMean::default();
+        let mut recent = RunningMean::new(&context.device);
+        context.restore(&mut [(FLOW, &mut trainer), (LOSS, &mut recent)])?;
+        let mut last = context.resume.as_ref().and_then(Snapshot::held_out_loss);
         let mut note = String::new();
-        for step in 0..steps {
-            context.check_cancelled()?;
+        for step in context.first_step()..steps {
             let rate = trainer.learning_rate();
             let (after, loss) = self.step(trainer, next(step)?, &mut streams.at(STREAM, step));
             trainer = after;
@@ -131,12 +136,13 @@ impl FitConfig {
             let done = step + 1;
             let evaluate = done % evaluate_every == 0 || done == steps;
             if evaluate || done % LOG_EVERY == 0 {
-                let train_loss = recent.take(step, context.seed)?;
+                let train_loss = recent.take(step)?;
                 let held_out_loss = if evaluate {
                     evaluation.loss(&in_f32(trainer.averaged()))?
                 } else {
                     f64::NAN
                 };
+                last = Some(held_out_loss).filter(|_| evaluate).or(last);
                 context.monitor.metrics(
                     done,
                     &[
@@ -148,6 +154,7 @@ impl FitConfig {
                 note = format!("loss {train_loss:.4}");
             }
             context.monitor.progress("training", done, steps, &note);
+            context.checkpoint(done, steps, last, &[(FLOW, &trainer), (LOSS, &recent)])?;
         }
         Ok(in_f32(trainer.averaged()))
     }

@@ -71,6 +71,7 @@ mod tests {
     use crate::flows::VelocityNetworkConfig;
     use crate::tensors::{from_f32, to_f32};
     use crate::training::{MatmulPrecision, Streams, perturb};
+    use burn::module::Module;
 
     #[test]
     fn what_is_looked_up_is_what_is_computed() {
@@ -82,7 +83,7 @@ mod tests {
             time_scale: 1000.0,
         };
         let network = config.init(3, Streams::new(1), &device);
-        let network = perturb(network, 0.2, Streams::new(2));
+        let network = perturb(network, 0.2, Streams::new(2)).no_grad();
         for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
             let network = network.clone().in_precision(precision);
             let times: Vec<f64> = (0..64).map(|k| f64::from(k) / 64.0).collect();

@@ -304,7 +304,9 @@ impl VelocityNetwork {
         let c = self.time.forward(times); // [K, width]
         let blocks = self.blocks.iter();
         Modulations {
-            blocks: blocks.map(|block| block.modulation(c.clone(), precision)).collect(),
+            blocks: blocks
+                .map(|block| block.modulation(c.clone(), precision))
+                .collect(),
             output: self.output.modulation(c),
         }
     }
@@ -316,7 +318,9 @@ impl VelocityNetwork {
         for (block, modulation) in self.blocks.iter().zip(modulations.blocks) {
             h = block.forward(h, modulation, self.precision);
         }
-        self.output.read(h, modulations.output).reshape([groups, points, d])
+        self.output
+            .read(h, modulations.output)
+            .reshape([groups, points, d])
     }
 
     /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], all at one time.

@@ -3,7 +3,9 @@
 use crate::context::Table;
 use crate::error::Result;
 use crate::tensors::to_f32;
+use crate::training::{Resumable, Snapshot};
 use burn::tensor::Tensor;
+use std::cell::RefCell;
 
 /// Points followed.
 const FOLLOWED: usize = 200;
@@ -73,5 +75,37 @@ impl Trajectory {
             table.float(format!("y{axis}"), values.map(|&x| f64::from(x)).collect());
         }
         table
+    }
+}
+
+/// Noted by the steps of a training, where it is, and kept by its checkpoints.
+impl Resumable for Option<&RefCell<Trajectory>> {
+    fn save(&self, name: &str, snapshot: &mut Snapshot) -> Result<()> {
+        let Some(trajectory) = self.map(RefCell::borrow) else {
+            return Ok(());
+        };
+        let steps = trajectory.steps.iter().zip(&trajectory.points);
+        for (number, (step, points)) in steps.enumerate() {
+            snapshot.put_number(format!("{name}.{number}"), *step);
+            snapshot.put(format!("{name}.{number}"), points.clone());
+        }
+        snapshot.put_number(format!("{name}.count"), trajectory.steps.len() as u64);
+        snapshot.put_number(format!("{name}.width"), trajectory.width as u64);
+        Ok(())
+    }
+
+    fn restore(&mut self, name: &str, snapshot: &Snapshot) -> Result<()> {
+        let Some(mut trajectory) = self.map(RefCell::borrow_mut) else {
+            return Ok(());
+        };
+        trajectory.width = snapshot.number(&format!("{name}.width"))? as usize;
+        trajectory.steps.clear();
+        trajectory.points.clear();
+        for number in 0..snapshot.number(&format!("{name}.count"))? {
+            let at = format!("{name}.{number}");
+            trajectory.steps.push(snapshot.number(&at)?);
+            trajectory.points.push(snapshot.get(&at)?.to_vec());
+        }
+        Ok(())
     }
 }

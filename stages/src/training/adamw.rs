@@ -12,9 +12,9 @@ const EPSILON: f64 = 1e-8;
 #[derive(Clone)]
 pub(super) struct Kept {
     /// First moment.
-    first: Tensor<1>,
+    pub(super) first: Tensor<1>,
     /// Second moment.
-    second: Tensor<1>,
+    pub(super) second: Tensor<1>,
     /// Moving average of the weights.
     pub(super) average: Tensor<1>,
 }

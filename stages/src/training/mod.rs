@@ -5,7 +5,9 @@ mod config;
 mod initialise;
 mod optimiser;
 mod random;
+mod resume;
 mod running_mean;
+mod snapshot;
 mod weights;
 
 pub use config::{MatmulPrecision, OptimiserConfig};
@@ -15,6 +17,7 @@ pub use initialise::perturb;
 pub use optimiser::Trainer;
 pub use random::{Streams, normal, stratified_times};
 pub use running_mean::RunningMean;
+pub use snapshot::{Resumable, Snapshot};
 pub use weights::{
     METADATA, header_json, load_weights, load_weights_from_bytes, read_header, save_weights,
 };

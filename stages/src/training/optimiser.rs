@@ -26,9 +26,10 @@ fn learning_rate(config: &OptimiserConfig, step: u64, steps: u64) -> f64 {
 pub struct Trainer<M: Module> {
     /// The module, on a device with autodiff.
     pub module: M,
-    kept: HashMap<ParamId, Kept>,
+    pub(super) kept: HashMap<ParamId, Kept>,
     config: OptimiserConfig,
-    step: u64,
+    /// Steps taken.
+    pub(super) step: u64,
     steps: u64,
 }
 
@@ -95,7 +96,7 @@ impl<M: Module> Trainer<M> {
 }
 
 /// All elements of a tensor in a row.
-fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+pub(super) fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let count = tensor.shape().num_elements();
     tensor.reshape([count])
 }

@@ -1,40 +1,106 @@
 //! The mean of a loss since it was last read, kept on the device in between.
 
+use super::snapshot::{Resumable, Snapshot};
 use crate::error::{Error, Result};
-use crate::tensors::scalar;
-use burn::tensor::Tensor;
+use crate::tensors::{from_f32, to_f32};
+use burn::tensor::{Device, Tensor};
 
-/// A sum of losses on the device; reading it is the only synchronisation.
-#[derive(Default)]
+/// Losses on the device, one a step; reading them is the only synchronisation.
 pub struct RunningMean {
-    sum: Option<Tensor<1>>,
-    count: u32,
+    device: Device,
+    losses: Vec<Tensor<1>>,
 }
 
 impl RunningMean {
-    /// Adds a loss `[1]` without autodiff.
-    pub fn add(&mut self, loss: Tensor<1>) {
-        self.sum = Some(match self.sum.take() {
-            Some(sum) => sum + loss,
-            None => loss,
-        });
-        self.count += 1;
+    /// No losses yet; `device` is without autodiff.
+    pub fn new(device: &Device) -> Self {
+        Self {
+            device: device.clone(),
+            losses: Vec::new(),
+        }
     }
 
-    /// The mean since the last call, NaN if there was nothing. A loss that is not finite is an error
-    /// that names the step and the seed.
-    pub fn take(&mut self, step: u64, seed: u64) -> Result<f64> {
-        let Some(sum) = self.sum.take() else {
-            return Ok(f64::NAN);
-        };
-        let mean = scalar(sum)? / f64::from(std::mem::take(&mut self.count));
-        if mean.is_finite() {
-            Ok(mean)
-        } else {
-            Err(Error::Numerical(format!(
-                "the loss is {mean} at step {step} (seed {seed}); lower optimiser.learning_rate or \
-                 optimiser.gradient_clip"
-            )))
+    /// Adds the loss `[1]` of a step, without autodiff.
+    pub fn add(&mut self, loss: Tensor<1>) {
+        self.losses.push(loss);
+    }
+
+    /// The mean since the last call, NaN if there was nothing; `step` is the last one added.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] names the first step whose loss is not finite.
+    pub fn take(&mut self, step: u64) -> Result<f64> {
+        let losses = self.read(step + 1)?;
+        self.losses.clear();
+        let sum: f64 = losses.iter().map(|&loss| f64::from(loss)).sum();
+        Ok(sum / losses.len() as f64)
+    }
+
+    /// The losses of the last steps of `done`.
+    fn read(&self, done: u64) -> Result<Vec<f32>> {
+        if self.losses.is_empty() {
+            return Ok(Vec::new());
         }
+        let losses = to_f32(Tensor::cat(self.losses.clone(), 0))?;
+        match losses.iter().position(|loss| !loss.is_finite()) {
+            None => Ok(losses),
+            Some(at) => Err(Error::Diverged {
+                step: done - (losses.len() - at) as u64,
+                what: format!("the loss is {}", losses[at]),
+            }),
+        }
+    }
+}
+
+impl Resumable for RunningMean {
+    fn save(&self, name: &str, snapshot: &mut Snapshot) -> Result<()> {
+        snapshot.put(name, self.read(snapshot.step())?);
+        Ok(())
+    }
+
+    fn restore(&mut self, name: &str, snapshot: &Snapshot) -> Result<()> {
+        let losses = snapshot.get(name)?.iter();
+        let tensor = |&loss: &f32| from_f32(vec![loss], [1], &self.device);
+        self.losses = losses.map(tensor).collect();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mean_of(losses: &[f32]) -> RunningMean {
+        let device = Device::flex();
+        let mut mean = RunningMean::new(&device);
+        for &loss in losses {
+            mean.add(from_f32(vec![loss], [1], &device));
+        }
+        mean
+    }
+
+    #[test]
+    fn the_mean_is_of_what_came_since_the_last() {
+        let mut mean = mean_of(&[1.0, 2.0]);
+        assert_eq!(mean.take(1).unwrap(), 1.5);
+        assert!(mean.take(1).unwrap().is_nan());
+    }
+
+    #[test]
+    fn the_first_step_that_diverged_is_named_and_its_state_is_not_kept() {
+        let mut mean = mean_of(&[1.0, f32::NAN, f32::INFINITY]);
+        let saved = Snapshot::of(13, None, &[("loss", &mean)]);
+        for error in [saved.unwrap_err(), mean.take(12).unwrap_err()] {
+            assert!(matches!(error, Error::Diverged { step: 11, what } if what.contains("NaN")));
+        }
+    }
+
+    #[test]
+    fn a_resumed_mean_goes_on() {
+        let saved = Snapshot::of(2, None, &[("loss", &mean_of(&[1.0, 2.0]))]).unwrap();
+        let mut mean = RunningMean::new(&Device::flex());
+        mean.restore("loss", &saved).unwrap();
+        mean.add(from_f32(vec![6.0], [1], &Device::flex()));
+        assert_eq!(mean.take(2).unwrap(), 3.0);
     }
 }

@@ -1,0 +1,155 @@
+//! Writing so that a crash, a full disk or a lost power supply leaves the state before or the state
+//! after: what is written is made beside, synced, and renamed.
+
+use super::temporary;
+use latent_align_stages::{Error, Result};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// Makes a file that grows past the process's size limit an error that names it, not a signal that ends
+/// the process.
+pub fn ignore_size_limit_signal() {
+    // SAFETY: to ignore a signal runs no code of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+/// Writes `bytes` to a new file and waits until the disk has them.
+pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    File::create(path)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
+        .map_err(|e| {
+            Error::file(
+                path,
+                format!("{e} ({} bytes were to be written)", bytes.len()),
+            )
+        })
+}
+
+/// Waits until the disk has the file or folder `path`.
+pub fn sync(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|e| Error::file(path, e))
+}
+
+/// Gives `from`, whose content the disk has, the name `to`, and waits until the disk has that. What
+/// cannot get the name is removed.
+pub fn place(from: &Path, to: &Path) -> Result<()> {
+    let renamed = std::fs::rename(from, to).map_err(|e| Error::file(to, e));
+    if renamed.is_err() {
+        remove(from);
+    }
+    renamed?;
+    sync(parent(to))
+}
+
+/// Lets the folders `a` and `b` of one file system change places at once, and waits until the disk has
+/// that.
+pub fn exchange(a: &Path, b: &Path) -> Result<()> {
+    let name =
+        |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|e| Error::file(path, e));
+    let (from, to) = (name(a)?, name(b)?);
+    // SAFETY: both are strings that end with a zero and outlive the call.
+    let done = unsafe {
+        libc::renameat2(
+            libc::AT_FDCWD,
+            from.as_ptr(),
+            libc::AT_FDCWD,
+            to.as_ptr(),
+            libc::RENAME_EXCHANGE,
+        )
+    };
+    if done != 0 {
+        return Err(Error::file(b, std::io::Error::last_os_error()));
+    }
+    sync(parent(b))
+}
+
+/// Writes `text` to the file `name` in the folder `dir`, all of it or nothing, and waits until the disk
+/// has it; leaves an equal file alone.
+pub fn write_whole(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let file = dir.join(name);
+    if std::fs::read_to_string(&file).is_ok_and(|found| found == text) {
+        return Ok(());
+    }
+    create_folder(dir)?;
+    let made = temporary(dir, name);
+    if let Err(error) = write_synced(&made, text.as_bytes()) {
+        let _ = std::fs::remove_file(&made);
+        return Err(error);
+    }
+    place(&made, &file)
+}
+
+/// Writes `bytes` to `file`, all of it or nothing, and does not wait for the disk: for what can be made
+/// again or may be lost.
+pub fn write_lightly(file: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |e: std::io::Error| Error::file(file, e);
+    std::fs::create_dir_all(parent(file)).map_err(failed)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let made = temporary(parent(file), &name);
+    let written = std::fs::write(&made, bytes).and_then(|()| std::fs::rename(&made, file));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&made);
+    }
+    written.map_err(failed)
+}
+
+/// Makes the folder `path` and those above it where they are missing, and waits until the disk has it.
+pub fn create_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(path).map_err(|e| Error::file(path, e))?;
+    sync(parent(path))
+}
+
+/// The text of a file that has at most `largest` bytes; larger ones are not read.
+pub fn read_small(path: &Path, largest: u64) -> Result<String> {
+    let failed = |e: std::io::Error| Error::file(path, e);
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(largest + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > largest {
+        return Err(Error::file(
+            path,
+            format!("has more than {largest} bytes, which none has"),
+        ));
+    }
+    String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8"))
+}
+
+/// Removes `path`, or says why it cannot.
+pub fn remove(path: &Path) {
+    let removed = if path.is_dir() && !path.is_symlink() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
+    if let Err(e) = removed {
+        tracing::warn!("{}: {e}", path.display());
+    }
+}
+
+/// Removes what is unfinished in `folder`, which no other process writes to.
+pub fn remove_temporaries(folder: &Path) {
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            remove(&entry.path());
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}

@@ -1,0 +1,463 @@
+//! The checkpoints of a training that is not finished: `artifacts/<stage>/.training-<fingerprint>/`.
+//!
+//! ```text
+//! step-000000001500/
+//!     state.safetensors     weights, moving average, moments, pending losses (safetensors)
+//!     metrics.parquet       the learning curves so far
+//!     checkpoint.json       written last: step, what is trained, digests of the other files and of itself
+//! ```
+//!
+//! A checkpoint is made beside and renamed into place: it exists whole or not at all. One whose digests
+//! do not hold is set aside and the one before it is used. Whoever trains holds the artifact's lock;
+//! the folder goes when the artifact is committed.
+
+use super::clock::Timestamp;
+use super::digests::FileRecord;
+use super::disk;
+use super::key::Key;
+use super::manifest::Program;
+use super::sealed;
+use super::{FORMAT, Stage, Store};
+use crate::config::flatten;
+use latent_align_stages::training::Snapshot;
+use latent_align_stages::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What the folder of a training is called, before its fingerprint.
+pub const TRAINING: &str = ".training-";
+const RECORD: &str = "checkpoint.json";
+const STATE: &str = "state.safetensors";
+const METRICS: &str = "metrics.parquet";
+/// What the name of a checkpoint starts with, before its step.
+const STEP: &str = "step-";
+/// A checkpoint that cannot be used; kept for whoever wants to know why.
+const DAMAGED: &str = "damaged-";
+/// Why a training stopped.
+const DIVERGED: &str = "diverged.json";
+/// No record is larger.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// The training of one artifact.
+#[derive(Debug, Clone)]
+pub struct Training {
+    folder: PathBuf,
+    about: Value,
+}
+
+/// What a checkpoint holds.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The state of the training.
+    pub state: Snapshot,
+    /// Its learning curves so far, if there were any.
+    pub metrics: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    step: u64,
+    held_out_loss: Option<f64>,
+    written: Timestamp,
+    program: Program,
+    /// What is trained: everything the artifact's fingerprint is of.
+    about: Value,
+    files: BTreeMap<String, FileRecord>,
+}
+
+/// Why a checkpoint cannot be gone on from.
+enum Unfit {
+    /// It is not what was written.
+    Damaged(String),
+    /// It is whole, but no good here: wrong input.
+    Refused(String),
+}
+
+impl Training {
+    /// The training of the artifact of `key`. Touches nothing.
+    pub fn of(store: &Store, key: &Key) -> Self {
+        let name = format!("{TRAINING}{}", key.fingerprint());
+        let inputs = key.inputs.iter();
+        let upstream = key.upstream.iter();
+        Self {
+            folder: store.root().join(key.stage.name()).join(name),
+            about: json!({
+                "stage": key.stage,
+                "seed": key.seed,
+                key.stage.section(): key.config,
+                "inputs": inputs.map(|(name, _, record)| (name.clone(), record.digest.clone()))
+                    .collect::<BTreeMap<_, _>>(),
+                "upstream": upstream.map(|u| (u.role.name(), u.fingerprint.clone()))
+                    .collect::<BTreeMap<_, _>>(),
+            }),
+        }
+    }
+
+    /// The newest checkpoint that can be gone on from. `tell` hears of each that cannot and was set
+    /// aside.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when one is of another configuration or of a newer version: that is nothing to
+    /// pass over.
+    pub fn newest(&self, mut tell: impl FnMut(&str)) -> Result<Option<Checkpoint>> {
+        for (step, folder) in self.steps().into_iter().rev() {
+            match self.read(step, &folder) {
+                Ok(found) => return Ok(Some(found)),
+                Err(Unfit::Refused(why)) => {
+                    return Err(Error::input(format!("{}: {why}", folder.display())));
+                }
+                Err(Unfit::Damaged(why)) => {
+                    let name = format!("{DAMAGED}{step:012}");
+                    let aside = super::temporary(&self.folder, &name);
+                    let moved = std::fs::rename(&folder, &aside);
+                    tell(&format!(
+                        "{}: {why}; {}, and the checkpoint before it is used if there is one",
+                        folder.display(),
+                        match moved {
+                            Ok(()) => format!("set aside as {}", aside.display()),
+                            Err(e) => format!("it cannot be set aside ({e})"),
+                        }
+                    ));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Commits `state` and the learning curves that `write_metrics` writes, then removes what is more
+    /// than the `keep` newest and the best.
+    ///
+    /// # Errors
+    /// [`Error::File`] names what could not be written; the checkpoints before stay as they are.
+    pub fn commit(
+        &self,
+        state: &Snapshot,
+        keep: usize,
+        write_metrics: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        disk::create_folder(&self.folder)?;
+        disk::remove_temporaries(&self.folder);
+        let made = super::temporary(&self.folder, "checkpoint");
+        let written = self.write(&made, state, write_metrics);
+        let place = self.folder.join(format!("{STEP}{:012}", state.step()));
+        let placed = written.and_then(|()| {
+            if place.exists() {
+                disk::remove(&place);
+            }
+            disk::place(&made, &place)
+        });
+        if placed.is_err() {
+            disk::remove(&made);
+        }
+        placed?;
+        self.prune(keep);
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        folder: &Path,
+        state: &Snapshot,
+        write_metrics: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        std::fs::create_dir(folder).map_err(|e| Error::file(folder, e))?;
+        state.write(&folder.join(STATE))?;
+        write_metrics(&folder.join(METRICS))?;
+        let mut files = BTreeMap::new();
+        for name in [STATE, METRICS] {
+            let path = folder.join(name);
+            if path.exists() {
+                disk::sync(&path)?;
+                files.insert(name.to_owned(), FileRecord::of(&path)?);
+            }
+        }
+        let record = Record {
+            format: FORMAT,
+            step: state.step(),
+            held_out_loss: state.held_out_loss(),
+            written: Timestamp::now(),
+            program: Program::this(),
+            about: self.about.clone(),
+            files,
+        };
+        let path = folder.join(RECORD);
+        let text = serde_json::to_string_pretty(&record).map_err(|e| Error::file(&path, e))?;
+        disk::write_synced(&path, sealed::seal_json(&text).as_bytes())?;
+        disk::sync(folder)
+    }
+
+    fn read(&self, step: u64, folder: &Path) -> Result<Checkpoint, Unfit> {
+        let damaged = |why: String| Unfit::Damaged(why);
+        let record = whole(step, folder)?;
+        let differing = differing(&record.about, &self.about);
+        if !differing.is_empty() {
+            return Err(Unfit::Refused(format!(
+                "found the checkpoint of another configuration, expected one of this: {}; remove it to \
+                 train from the start",
+                differing.join("; ")
+            )));
+        }
+        let state = Snapshot::read(&folder.join(STATE)).map_err(|e| damaged(e.to_string()))?;
+        if state.step() != step {
+            return Err(damaged(format!(
+                "its state is that of step {}",
+                state.step()
+            )));
+        }
+        let metrics = record.files.contains_key(METRICS);
+        Ok(Checkpoint {
+            state,
+            metrics: metrics.then(|| folder.join(METRICS)),
+        })
+    }
+
+    /// The checkpoints by step, ascending.
+    fn steps(&self) -> Vec<(u64, PathBuf)> {
+        steps(&self.folder)
+    }
+
+    /// Removes all but the `keep` newest checkpoints and the one with the least held-out loss.
+    fn prune(&self, keep: usize) {
+        let steps = self.steps();
+        let loss = |folder: &Path| {
+            let record = record(folder).ok()?;
+            record.held_out_loss.filter(|loss| loss.is_finite())
+        };
+        let best = (steps.iter())
+            .filter_map(|(step, folder)| Some((loss(folder)?, *step)))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let old = steps.len().saturating_sub(keep.max(1));
+        for (step, folder) in &steps[..old] {
+            if best.is_none_or(|(_, best)| best != *step) {
+                disk::remove(folder);
+            }
+        }
+    }
+
+    /// Records why the training stopped, for whoever wants to see it again; returns where.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn diverged(&self, step: u64, what: &str, rows: &[u64]) -> Result<PathBuf> {
+        let checkpoint = self.steps().last().map(|(step, _)| *step);
+        let record = json!({
+            "step": step,
+            "what": what,
+            "about": self.about,
+            "program": Program::this(),
+            "goes on from step": checkpoint,
+            "rows of the batch": rows,
+        });
+        disk::create_folder(&self.folder)?;
+        let text = serde_json::to_string_pretty(&record).expect("text and numbers") + "\n";
+        disk::write_whole(&self.folder, DIVERGED, &text)?;
+        Ok(self.folder.join(DIVERGED))
+    }
+
+    /// The step of the newest checkpoint, if there is one.
+    pub fn step(&self) -> Option<u64> {
+        self.steps().last().map(|(step, _)| *step)
+    }
+
+    /// Removes all of it.
+    pub fn remove(&self) {
+        if self.folder.exists() {
+            disk::remove(&self.folder);
+        }
+    }
+}
+
+/// Every checkpoint in `store`, and what is wrong with it, if anything is.
+pub fn checkpoints(store: &Store) -> Vec<(PathBuf, Option<String>)> {
+    let mut found = Vec::new();
+    for stage in Stage::ALL {
+        let entries = store.root().join(stage.name()).read_dir();
+        let entries = entries.into_iter().flatten().flatten();
+        let is_training = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(TRAINING)
+        };
+        let mut trainings: Vec<PathBuf> = entries.map(|e| e.path()).filter(is_training).collect();
+        trainings.sort();
+        for (step, folder) in trainings.iter().flat_map(|training| steps(training)) {
+            let wrong = whole(step, &folder).err().map(|why| match why {
+                Unfit::Damaged(why) | Unfit::Refused(why) => why,
+            });
+            found.push((folder, wrong));
+        }
+    }
+    found
+}
+
+/// The checkpoints in `training` by step, ascending.
+fn steps(training: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = training.read_dir().into_iter().flatten().flatten();
+    let mut found: Vec<(u64, PathBuf)> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            Some((name.strip_prefix(STEP)?.parse().ok()?, entry.path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// The record of the checkpoint of `step`, whose files have the digests it says.
+fn whole(step: u64, folder: &Path) -> Result<Record, Unfit> {
+    let damaged = |why: String| Unfit::Damaged(why);
+    let record = record(folder)?;
+    if record.step != step {
+        return Err(damaged(format!(
+            "its record is that of step {}",
+            record.step
+        )));
+    }
+    for (name, expected) in &record.files {
+        if ![STATE, METRICS].contains(&&**name) {
+            return Err(damaged(format!("it records a file called `{name}`")));
+        }
+        let found = FileRecord::of(&folder.join(name)).map_err(|e| damaged(e.to_string()))?;
+        if found != *expected {
+            return Err(damaged(format!(
+                "{name}: digest {} ({} bytes), its record says {} ({} bytes)",
+                found.digest, found.size, expected.digest, expected.size
+            )));
+        }
+    }
+    Ok(record)
+}
+
+fn record(folder: &Path) -> Result<Record, Unfit> {
+    #[derive(Deserialize)]
+    struct Header {
+        format: u32,
+    }
+    let damaged = |why: String| Unfit::Damaged(format!("{RECORD} {why}"));
+    let text = disk::read_small(&folder.join(RECORD), LARGEST);
+    let text = text.map_err(|e| Unfit::Damaged(e.to_string()))?;
+    let text = sealed::open_json(&text).map_err(damaged)?;
+    let parsed = |e: serde_json::Error| damaged(format!("does not parse ({e})"));
+    let header: Header = serde_json::from_str(&text).map_err(parsed)?;
+    if header.format > FORMAT {
+        return Err(Unfit::Refused(format!(
+            "written by a newer version (format {}, this version reads up to {FORMAT}); update \
+             latent-align, or remove it to train from the start",
+            header.format
+        )));
+    }
+    serde_json::from_str(&text).map_err(parsed)
+}
+
+/// The leaves in which two descriptions differ.
+fn differing(found: &Value, expected: &Value) -> Vec<String> {
+    let found: BTreeMap<String, &Value> = flatten(found).into_iter().collect();
+    let expected: BTreeMap<String, &Value> = flatten(expected).into_iter().collect();
+    let show = |value: Option<&&Value>| value.map_or("(absent)".to_owned(), ToString::to_string);
+    let mut names: Vec<&String> = found.keys().chain(expected.keys()).collect();
+    names.sort();
+    names.dedup();
+    (names.into_iter())
+        .filter(|name| found.get(*name) != expected.get(*name))
+        .map(|name| {
+            format!(
+                "{name}: found {}, expected {}",
+                show(found.get(name)),
+                show(expected.get(name))
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(steps: u64) -> Key {
+        Key {
+            stage: Stage::PretrainFlow,
+            config: json!({"steps": steps}),
+            seed: 3,
+            inputs: vec![],
+            upstream: vec![],
+        }
+    }
+
+    fn state(step: u64, held_out_loss: f64) -> Snapshot {
+        let mut state = Snapshot::of(step, Some(held_out_loss), &[]).unwrap();
+        state.put("weights", vec![step as f32; 5]);
+        state
+    }
+
+    fn training() -> (tempfile::TempDir, Training) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path());
+        let training = Training::of(&store, &key(9));
+        (dir, training)
+    }
+
+    fn commit(training: &Training, step: u64, loss: f64) {
+        let metrics = |path: &Path| {
+            std::fs::write(path, format!("curves up to {step}")).unwrap();
+            Ok(())
+        };
+        training.commit(&state(step, loss), 2, metrics).unwrap();
+    }
+
+    fn step_of(training: &Training) -> (Option<u64>, Vec<String>) {
+        let mut told = Vec::new();
+        let found = training.newest(|text| told.push(text.to_owned())).unwrap();
+        (found.map(|c| c.state.step()), told)
+    }
+
+    #[test]
+    fn the_newest_and_the_best_are_kept() {
+        let (_dir, training) = training();
+        assert_eq!(step_of(&training), (None, vec![]));
+        for (step, loss) in [(1, 5.0), (2, 1.0), (3, 4.0), (4, 3.0), (5, 2.0)] {
+            commit(&training, step, loss);
+        }
+        let steps: Vec<u64> = training.steps().iter().map(|s| s.0).collect();
+        assert_eq!(steps, [2, 4, 5]);
+        let found = training.newest(|_| {}).unwrap().unwrap();
+        assert_eq!(found.state, state(5, 2.0));
+        let metrics = std::fs::read_to_string(found.metrics.unwrap()).unwrap();
+        assert_eq!(metrics, "curves up to 5");
+        training.remove();
+        assert_eq!(step_of(&training), (None, vec![]));
+    }
+
+    #[test]
+    fn any_flipped_bit_sets_a_checkpoint_aside_and_the_one_before_is_used() {
+        let (_dir, training) = training();
+        for name in [STATE, METRICS, RECORD] {
+            commit(&training, 1, 1.0);
+            commit(&training, 2, 2.0);
+            let file = training.steps()[1].1.join(name);
+            let whole = std::fs::read(&file).unwrap();
+            for at in (0..whole.len()).step_by(1 + whole.len() / 40) {
+                commit(&training, 2, 2.0);
+                let mut bytes = std::fs::read(&file).unwrap();
+                let at = at.min(bytes.len() - 1);
+                bytes[at] ^= 1 << (at % 8);
+                std::fs::write(&file, bytes).unwrap();
+                let (step, told) = step_of(&training);
+                assert_eq!(step, Some(1), "{name} {at}");
+                assert!(told[0].contains("set aside"), "{told:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_checkpoint_of_another_configuration_is_refused_with_what_differs() {
+        let (dir, training) = training();
+        commit(&training, 1, 1.0);
+        let other = Training::of(&Store::at(dir.path()), &key(10));
+        std::fs::rename(&training.folder, &other.folder).unwrap();
+        let message = other.newest(|_| {}).unwrap_err().to_string();
+        let what = "pretrain_flow.steps: found 9, expected 10";
+        assert!(message.contains(what), "{message}");
+    }
+}

@@ -1,0 +1,295 @@
+//! Disks that fail: any one write, sync or rename, a full disk, a limit on the size of files. After each
+//! the store holds the state before or the state after, and the next run ends as if nothing had been.
+
+use crate::project::{Outcome, Project, output, skipped};
+use crate::resuming::{STAGES, outputs};
+use crate::tiny;
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Every stage, in as few operations as possible.
+const CONFIG: &str = "\
+name: tiny
+checkpoints: {every_steps: 2}
+train_classifier:
+  data: {file: vectors.h5, dataset: vectors}
+  architecture: {kind: dense, widths: [8]}
+  features: 4
+  steps: 3
+  batch: 16
+pretrain_flow:
+  features: {file: features.h5}
+  network: {width: 8, blocks: 1, frequencies: 8}
+  steps: 3
+  batch: 8
+  times: 8
+  evaluation_points: 16
+  samples: 4
+  nll_points: 2
+train_autoencoder:
+  data: {file: vectors.h5, dataset: vectors}
+  architecture: {kind: dense, widths: [8]}
+  latent: {width: 2}
+  regulariser: {kind: alignment, weight: 0.1, draws: 2}
+  steps: 3
+  batch: 16
+estimate_nll: {points: 8, draws: 64, tolerance: 0.1, bootstrap: 100, box_points: 0, grid_cells: 0, gradient_points: 2, check_points: 2}
+evaluate_latents:
+  samples: 16
+  flow: {network: {width: 8, blocks: 1, frequencies: 8}, steps: 3, batch: 8, times: 8}
+";
+
+fn project() -> Project {
+    let project = tiny::project();
+    project.write("tiny.yaml", CONFIG);
+    let labels: Vec<i64> = (0..200).map(|i| i % 3).collect();
+    project.add_dataset("vectors.h5", "labels", &[200], &labels);
+    std::fs::create_dir(project.path("artifacts")).unwrap();
+    project
+}
+
+/// What an undisturbed run makes.
+fn reference() -> &'static BTreeMap<String, String> {
+    static REFERENCE: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    REFERENCE.get_or_init(|| {
+        let project = project();
+        project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+        outputs(&project)
+    })
+}
+
+/// The library that makes operations fail.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, library) = LIBRARY.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let library = folder.path().join("faults.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/faults.c");
+        let mut compiler = Command::new("cc");
+        compiler
+            .args(["-O1", "-shared", "-fPIC", "-o"])
+            .arg(&library)
+            .arg(source);
+        let compiled = output(compiler.arg("-ldl")).unwrap();
+        let errors = String::from_utf8_lossy(&compiled.stderr);
+        assert!(compiled.status.success(), "{errors}");
+        (folder, library)
+    });
+    library
+}
+
+/// A run whose operation number `at` below `artifacts` fails, and the number of operations.
+fn run_with_fault(project: &Project, at: u64, errno: i32, stays: bool) -> (Outcome, u64) {
+    let count = project.path("count");
+    let mut command = project.command(&["run", "tiny.yaml"]);
+    command
+        .env("LD_PRELOAD", library())
+        .env("FAULT_BELOW", project.path("artifacts"))
+        .env("FAULT_AT", at.to_string())
+        .env("FAULT_ERRNO", errno.to_string())
+        .env("FAULT_COUNT", &count);
+    if stays {
+        command.env("FAULT_STAYS", "1");
+    }
+    let outcome = outcome(&mut command);
+    let count = std::fs::read_to_string(count).unwrap_or_default();
+    (outcome, count.parse().unwrap_or(0))
+}
+
+fn outcome(command: &mut Command) -> Outcome {
+    let done = output(command.stdin(Stdio::null())).unwrap();
+    Outcome {
+        code: done.status.code(),
+        stdout: String::from_utf8(done.stdout).unwrap(),
+        stderr: String::from_utf8(done.stderr).unwrap(),
+    }
+}
+
+/// Files of the process may not grow beyond `bytes`.
+fn limit_files(command: &mut Command, bytes: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: bytes,
+    };
+    // SAFETY: the call is one that may be made between fork and exec.
+    unsafe {
+        command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+}
+
+fn shell(text: &str) -> bool {
+    output(Command::new("sh").arg("-c").arg(text))
+        .unwrap()
+        .status
+        .success()
+}
+
+/// A file system of one megabyte, until dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn at(folder: &Path) -> Option<Self> {
+        let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", folder.display());
+        shell(&mount).then(|| Self(folder.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        shell(&format!("umount -l {}", self.0.display()));
+    }
+}
+
+/// Runs every stage that comes before `stage`.
+fn run_those_before(project: &Project, stage: &str) {
+    for before in STAGES.into_iter().take_while(|before| *before != stage) {
+        let run = project.run(&["run", "tiny.yaml", "--until", before]);
+        run.expect(0, &[]);
+    }
+}
+
+/// Ended with success or a failure that names a file, by no signal; what exists is whole, and as it
+/// would have been.
+#[track_caller]
+fn check_state(project: &Project, outcome: &Outcome, what: &str) {
+    match outcome.code {
+        Some(0) => {}
+        Some(1 | 2) => assert!(
+            outcome.stderr.contains("artifacts"),
+            "{what}: no file in {outcome}"
+        ),
+        _ => panic!("{what}: {outcome}"),
+    }
+    for (name, found) in outputs(project) {
+        assert_eq!(Some(&found), reference().get(&name), "{what}: {name}");
+    }
+    let verified = project.run(&["verify"]);
+    assert_eq!(verified.code, Some(0), "{what}: {verified}\n{outcome}");
+}
+
+/// The next run ends as an undisturbed one, and leaves nothing besides.
+#[track_caller]
+fn check_recovery(project: &Project, what: &str) {
+    let again = project.run(&["run", "tiny.yaml"]);
+    assert_eq!(again.code, Some(0), "{what}: {again}");
+    assert_eq!(&outputs(project), reference(), "{what}");
+    for stage in STAGES {
+        let left = project.entries(&format!("artifacts/{stage}"));
+        assert!(
+            left.iter().all(|name| !name.starts_with('.')),
+            "{what}: {left:?}"
+        );
+    }
+}
+
+/// One in this many operations; `LATENT_ALIGN_FULL=1` (`make faults`) takes every one.
+fn stride(count: u64, some: u64) -> u64 {
+    match std::env::var_os("LATENT_ALIGN_FULL") {
+        Some(_) => 1,
+        None => (count / some).max(1),
+    }
+}
+
+#[test]
+fn any_operation_may_fail_and_the_store_is_before_or_after() {
+    let whole = project();
+    let (outcome, count) = run_with_fault(&whole, 0, libc::EIO, false);
+    outcome.expect(0, &[]);
+    assert_eq!(&outputs(&whole), reference());
+    assert!(count > 100, "{count} operations");
+    let stride = stride(count, 12);
+    let (mut failed, mut at) = (0, 1 + count % stride);
+    let mut tried = 0;
+    while at <= count {
+        let project = project();
+        let (outcome, _) = run_with_fault(&project, at, libc::EIO, false);
+        let what = format!("operation {at} of {count}");
+        failed += u64::from(outcome.code != Some(0));
+        check_state(&project, &outcome, &what);
+        check_recovery(&project, &what);
+        at += stride;
+        tried += 1;
+    }
+    assert!(failed > 0, "not one of {tried} failures mattered");
+    eprintln!("{tried} of {count} operations failed in turn, {failed} runs with them");
+}
+
+#[test]
+fn a_disk_that_fills_up_at_any_moment_is_an_error_that_names_the_file() {
+    let (_, count) = run_with_fault(&project(), 0, libc::ENOSPC, false);
+    let stride = stride(count, 8);
+    for at in (1..=count).step_by(stride as usize) {
+        let project = project();
+        let (outcome, _) = run_with_fault(&project, at, libc::ENOSPC, true);
+        let what = format!("full from operation {at} of {count}");
+        check_state(&project, &outcome, &what);
+        if outcome.code == Some(1) {
+            outcome.expect(1, &["No space left on device"]);
+        }
+        check_recovery(&project, &what);
+    }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_in_every_stage_and_no_signal() {
+    for stage in STAGES {
+        let project = project();
+        run_those_before(&project, stage);
+        let had = outputs(&project);
+        // less than the largest file it will write
+        let made = reference().iter().find(|(name, _)| name.starts_with(stage));
+        let sizes = made
+            .unwrap()
+            .1
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("size: "));
+        let largest: u64 = sizes
+            .map(|size| size.parse::<u64>().unwrap())
+            .max()
+            .unwrap();
+        let mut command = project.command(&["run", "tiny.yaml", "--until", stage]);
+        limit_files(&mut command, largest - 1);
+        let run = outcome(&mut command);
+        run.expect(1, &["File too large", &format!("artifacts/{stage}/")]);
+        let has = outputs(&project);
+        assert!(
+            had.iter()
+                .all(|(name, digests)| has.get(name) == Some(digests)),
+            "{stage}"
+        );
+        assert!(!has.keys().any(|name| name.starts_with(stage)), "{stage}");
+        check_state(&project, &run, stage);
+        check_recovery(&project, stage);
+    }
+}
+
+#[test]
+fn a_full_file_system_is_an_error_in_every_stage_and_then_there_is_room() {
+    for stage in STAGES {
+        let project = project();
+        let Some(_mounted) = Mounted::at(&project.path("artifacts")) else {
+            skipped("no right to mount a small file system");
+            return;
+        };
+        run_those_before(&project, stage);
+        let had = outputs(&project);
+        let filler = project.path("artifacts/filler");
+        // all but three pages
+        shell(&format!(
+            "cat /dev/zero > {0} 2>/dev/null; truncate -s -12288 {0}",
+            filler.display()
+        ));
+        let run = project.run(&["run", "tiny.yaml", "--until", stage]);
+        run.expect(1, &["No space left on device", "artifacts"]);
+        assert_eq!(outputs(&project), had, "{stage}");
+        std::fs::remove_file(filler).unwrap();
+        check_state(&project, &run, stage);
+        check_recovery(&project, stage);
+    }
+}

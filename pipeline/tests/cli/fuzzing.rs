@@ -1,0 +1,380 @@
+//! Mutated files and options through the real binary: an error or success, never a panic, a signal, a
+//! hang, or much memory.
+
+use crate::project::{Project, sealed, start, starting_with};
+use crate::tiny::{self, CONFIG};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Seconds spent on a target: `LATENT_ALIGN_FUZZ_SECONDS` (`make fuzz` asks for 600).
+fn budget() -> Duration {
+    let asked = std::env::var("LATENT_ALIGN_FUZZ_SECONDS").ok();
+    let seconds = asked.map_or(4, |s| {
+        s.parse().expect("LATENT_ALIGN_FUZZ_SECONDS is a number")
+    });
+    Duration::from_secs(seconds)
+}
+
+/// Nothing takes longer than this, on however busy a machine.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Nothing takes more memory than this (KiB).
+const LARGEST: i64 = 1024 * 1024;
+
+/// What interesting numbers look like in text and in bytes.
+const WORDS: [&str; 24] = [
+    "0",
+    "-1",
+    "1e400",
+    "-0.0",
+    ".nan",
+    ".inf",
+    "18446744073709551616",
+    "4294967295",
+    "99999999999",
+    "null",
+    "~",
+    "[]",
+    "{}",
+    "true",
+    "&a",
+    "*a",
+    "<<: *a",
+    "!!binary",
+    "'",
+    "\"",
+    "\u{0}",
+    "../..",
+    "\u{feff}",
+    "\n  - ",
+];
+
+/// `bytes` with a few random changes.
+fn mutate(rng: &mut Pcg64, bytes: &[u8]) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    for _ in 0..rng.random_range(1..=4) {
+        if out.is_empty() {
+            return out;
+        }
+        let at = rng.random_range(0..out.len());
+        let end = (at + rng.random_range(1..=32)).min(out.len());
+        match rng.random_range(0..10) {
+            0 | 1 => out[at] ^= 1 << rng.random_range(0..8),
+            2 => out[at] = rng.random(),
+            3 => out[at..end].fill([0, 0xff, 0x7f, b'9'][rng.random_range(0..4)]),
+            4 => drop(out.drain(at..end)),
+            5 => {
+                let copy = out[at..end].to_vec();
+                let place = rng.random_range(0..=out.len());
+                out.splice(place..place, copy);
+            }
+            6 => out.truncate(at),
+            7 => {
+                let word = WORDS[rng.random_range(0..WORDS.len())];
+                out.splice(at..end, word.bytes());
+            }
+            8 => {
+                // a whole line again, elsewhere
+                let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
+                let line = lines[rng.random_range(0..lines.len())].to_vec();
+                out.splice(at..at, line);
+            }
+            _ => {
+                // a number where a length may be
+                let width = [1, 2, 4, 8][rng.random_range(0..4)];
+                let value: u64 =
+                    [0, 1, u64::MAX, 1 << 31, 1 << 40, rng.random()][rng.random_range(0..6)];
+                let end = (at + width).min(out.len());
+                out[at..end].copy_from_slice(&value.to_le_bytes()[..end - at]);
+            }
+        }
+    }
+    out
+}
+
+/// Tries mutations until the time is over; `prepare` writes one into the project and says what to run.
+fn fuzz(target: &str, project: &Project, mut prepare: impl FnMut(&mut Pcg64) -> Vec<Vec<String>>) {
+    let asked = std::env::var("LATENT_ALIGN_SEED").ok();
+    let first: u64 = asked.map_or(1, |seed| {
+        seed.parse().expect("LATENT_ALIGN_SEED is a number")
+    });
+    let started = Instant::now();
+    let (mut cases, mut refused) = (0, 0);
+    let mut most = 0;
+    while started.elapsed() < budget() {
+        let seed = first + cases;
+        let mut rng = Pcg64::seed_from_u64(seed);
+        for arguments in prepare(&mut rng) {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let (code, stderr, memory) = run(project.command(&arguments));
+            let what = format!("{target}, LATENT_ALIGN_SEED={seed}: {arguments:?}\n{stderr}");
+            let code = code.unwrap_or_else(|| panic!("ended by a signal or too slow: {what}"));
+            assert!([0, 1, 2, 3].contains(&code), "exit code {code}: {what}");
+            assert!(memory < LARGEST, "{memory} KiB: {what}");
+            refused += u64::from(code != 0);
+            most = most.max(memory);
+        }
+        cases += 1;
+    }
+    assert!(refused > 0, "{target}: nothing was refused");
+    eprintln!(
+        "{target}: {cases} cases, {refused} refused, at most {} MiB",
+        most / 1024
+    );
+}
+
+/// Exit code (none for a signal, or when it took too long), stderr, and the most memory it took in KiB.
+fn run(mut command: Command) -> (Option<i32>, String, i64) {
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = start(&mut command).unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stderr.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let id = child.id() as libc::pid_t;
+    let started = Instant::now();
+    let (mut status, mut usage) = (0, unsafe { std::mem::zeroed::<libc::rusage>() });
+    let mut ended = false;
+    while !ended {
+        // SAFETY: both places live through the call.
+        ended = unsafe { libc::wait4(id, &mut status, libc::WNOHANG, &mut usage) } == id;
+        if !ended && started.elapsed() > LONGEST {
+            child.kill().unwrap();
+            // SAFETY: as above.
+            unsafe { libc::wait4(id, &mut status, 0, &mut usage) };
+            ended = true;
+        }
+        if !ended {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+    (code, reader.join().unwrap(), usage.ru_maxrss)
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+#[test]
+fn configurations() {
+    let project = tiny::project();
+    let sweep = "name: s\nbase: tiny.yaml\nseeds: [0, 1]\ngrid:\n  train_autoencoder.regulariser.weight: [0.1, 1]\n";
+    fuzz("config", &project, |rng| {
+        project.write("tiny.yaml", CONFIG);
+        if rng.random_range(0..4) == 0 {
+            project.write("sweep.yaml", mutate(rng, sweep.as_bytes()));
+            return vec![words("sweep --dry-run sweep.yaml")];
+        }
+        project.write("tiny.yaml", mutate(rng, CONFIG.as_bytes()));
+        vec![words("config tiny.yaml"), words("plan tiny.yaml")]
+    });
+}
+
+#[test]
+fn overrides() {
+    let project = tiny::project();
+    let given = [
+        "train_autoencoder.regulariser.weight=0.1",
+        "train_autoencoder.regulariser={kind: kl, weight: 1}",
+        "pretrain_flow.optimiser.betas=[0.9, 0.99]",
+        "name=other",
+        "checkpoints.every_steps=3",
+    ];
+    fuzz("--set", &project, |rng| {
+        let chosen = given[rng.random_range(0..given.len())];
+        let set = mutate(rng, chosen.as_bytes());
+        // no argument holds a zero
+        let set = String::from_utf8_lossy(&set).replace('\0', "\u{fffd}");
+        vec![vec!["plan".into(), "tiny.yaml".into(), "--set".into(), set]]
+    });
+}
+
+/// A project whose run was finished, and the folder of its flow.
+fn finished() -> (Project, PathBuf) {
+    let project = tiny::project();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    let flow = project
+        .path("artifacts/runs/tiny/pretrain-flow")
+        .canonicalize()
+        .unwrap();
+    (project, flow)
+}
+
+/// The text of a manifest without its digest.
+fn unsealed(manifest: &Path) -> String {
+    let text = std::fs::read_to_string(manifest).unwrap();
+    text.split_once("# digest").unwrap().0.to_owned()
+}
+
+#[test]
+fn manifests() {
+    let (project, flow) = finished();
+    let file = flow.join("manifest.yaml");
+    let whole = unsealed(&file);
+    fuzz("manifest", &project, |rng| {
+        let mutated = mutate(rng, whole.as_bytes());
+        let text = String::from_utf8_lossy(&mutated);
+        std::fs::write(&file, sealed(&text)).unwrap();
+        vec![
+            words("inspect"),
+            vec!["inspect".into(), flow.display().to_string()],
+            words("plan tiny.yaml"),
+            words("verify"),
+        ]
+    });
+}
+
+#[test]
+fn weights() {
+    let (project, flow) = finished();
+    let names = [
+        "flow.safetensors",
+        "normalisation.safetensors",
+        "held_out.h5",
+    ];
+    let whole = names.map(|name| std::fs::read(flow.join(name)).unwrap());
+    let manifest = unsealed(&flow.join("manifest.yaml"));
+    let config = CONFIG.split_once("pretrain_flow:").unwrap();
+    let (_, rest) = config.1.split_once("train_autoencoder:").unwrap();
+    let given = format!(
+        "name: given\nflow: {}\ntrain_autoencoder:{rest}",
+        flow.display()
+    );
+    project.write("given.yaml", given.replace("steps: 20", "steps: 1"));
+    fuzz("weights", &project, |rng| {
+        let chosen = rng.random_range(0..names.len());
+        // a manifest that fits, so that the file itself is parsed
+        let mut text = manifest.clone();
+        for (number, name) in names.iter().enumerate() {
+            let bytes = match number == chosen {
+                true => mutate(rng, &whole[number]),
+                false => whole[number].clone(),
+            };
+            let old = (blake3::hash(&whole[number]).to_hex(), whole[number].len());
+            let new = (blake3::hash(&bytes).to_hex(), bytes.len());
+            text = text.replace(
+                &format!("digest: {}\n    size: {}", old.0, old.1),
+                &format!("digest: {}\n    size: {}", new.0, new.1),
+            );
+            std::fs::write(flow.join(name), bytes).unwrap();
+        }
+        std::fs::write(flow.join("manifest.yaml"), sealed(&text)).unwrap();
+        // another result each time, or the first would be kept
+        let seed = format!("seed={}", rng.random_range(0..1_000_000));
+        vec![
+            ["run", "given.yaml", "--set", &seed]
+                .map(str::to_owned)
+                .to_vec(),
+        ]
+    });
+}
+
+#[test]
+fn checkpoints() {
+    let project = tiny::project();
+    let config = CONFIG.replacen("steps: 20\n", "steps: 4\n", 2);
+    project.write(
+        "tiny.yaml",
+        format!("{config}checkpoints: {{every_steps: 1}}\n"),
+    );
+    let forever = ["run", "tiny.yaml", "--set", "pretrain_flow.steps=100000000"];
+    let mut child = project.spawn(&forever);
+    let folder = project.path("artifacts/pretrain-flow");
+    let state = || {
+        let training = starting_with(&folder, ".training-")?;
+        starting_with(&training, "step-").filter(|step| step.join("checkpoint.json").exists())
+    };
+    crate::project::wait_until("checkpoint", || state().is_some());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let training = starting_with(&folder, ".training-").unwrap();
+    let newest = || {
+        let steps = training.read_dir().unwrap().flatten().map(|e| e.path());
+        let mut steps: Vec<PathBuf> = steps
+            .filter(|p| {
+                p.file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .starts_with("step-")
+            })
+            .collect();
+        steps.sort();
+        steps.pop().unwrap()
+    };
+    let newest = newest();
+    let [state, record] = ["state.safetensors", "checkpoint.json"].map(|name| newest.join(name));
+    let (bytes, text) = (
+        std::fs::read(&state).unwrap(),
+        std::fs::read_to_string(&record).unwrap(),
+    );
+    let (json, _) = text.split_once("\ndigest of").unwrap();
+    let (digest, size) = (blake3::hash(&bytes).to_hex().to_string(), bytes.len());
+    fuzz("checkpoint", &project, |rng| {
+        std::fs::create_dir_all(&newest).unwrap();
+        let (bytes, json) = match rng.random_range(0..2) {
+            0 => {
+                let bytes = mutate(rng, &bytes);
+                let new = blake3::hash(&bytes).to_hex().to_string();
+                let json = json.replace(&digest, &new).replace(
+                    &format!("\"size\": {size}"),
+                    &format!("\"size\": {}", bytes.len()),
+                );
+                (bytes, json)
+            }
+            _ => {
+                let json = mutate(rng, json.as_bytes());
+                (bytes.clone(), String::from_utf8_lossy(&json).into_owned())
+            }
+        };
+        std::fs::write(&state, bytes).unwrap();
+        let seal = blake3::hash(json.as_bytes()).to_hex();
+        std::fs::write(&record, format!("{json}\ndigest of all above: {seal}\n")).unwrap();
+        vec![
+            words("verify"),
+            words("run tiny.yaml --until pretrain_flow"),
+        ]
+    });
+}
+
+#[test]
+fn hdf5_files() {
+    let project = tiny::project();
+    let whole = std::fs::read(project.path("features.h5")).unwrap();
+    let values: Vec<f32> = (0..800).map(|i| tiny::noise(i, 0)).collect();
+    let written = project.path("written.h5");
+    project
+        .run(&[
+            "features",
+            "generate",
+            "rings",
+            "--out",
+            "written.h5",
+            "--count",
+            "300",
+        ])
+        .expect(0, &[]);
+    let written = std::fs::read(written).unwrap();
+    project.write_dataset("tokens.h5", "features", &[100, 4, 2], &values);
+    let tokens = std::fs::read(project.path("tokens.h5")).unwrap();
+    fuzz("hdf5", &project, |rng| {
+        let seeds = [&whole, &written, &tokens];
+        let bytes = seeds[rng.random_range(0..seeds.len())];
+        // where structure is, more often than where numbers are
+        let bytes = match rng.random_range(0..2) {
+            0 => mutate(rng, bytes),
+            _ => {
+                let head = bytes.len().min(2048);
+                [mutate(rng, &bytes[..head]), bytes[head..].to_vec()].concat()
+            }
+        };
+        project.write("features.h5", bytes);
+        let run = "run tiny.yaml --until pretrain_flow --set pretrain_flow.steps=1";
+        vec![words("inspect features.h5"), words(run)]
+    });
+}

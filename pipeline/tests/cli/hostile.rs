@@ -1,0 +1,165 @@
+//! Inputs and stores that mean harm, or look like it.
+
+use crate::project::{output, skipped};
+use crate::resuming::outputs;
+use crate::tiny;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// An HDF5 file of the stages' tests.
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../stages/tests/fixtures")
+        .join(name)
+}
+
+/// A run on `dataset` of a fixture is refused before anything is trained.
+fn refused(file: &str, dataset: &str, parts: &[&str]) {
+    let project = tiny::project();
+    let file = format!("pretrain_flow.features.file={}", fixture(file).display());
+    let dataset = format!("pretrain_flow.features.dataset={dataset}");
+    let run = project.run(&["run", "tiny.yaml", "--set", &file, "--set", &dataset]);
+    run.expect(2, parts);
+    assert!(outputs(&project).is_empty());
+}
+
+#[test]
+fn a_file_that_makes_the_reader_open_another_is_refused() {
+    refused(
+        "refused.h5",
+        "external_link",
+        &["refused.h5", "link into another file"],
+    );
+    refused(
+        "refused.h5",
+        "external_storage",
+        &["refused.h5", "external files", "refused"],
+    );
+    refused(
+        "refused.h5",
+        "virtual",
+        &["refused.h5", "virtual", "refused"],
+    );
+}
+
+#[test]
+fn a_filter_that_is_not_known_is_refused() {
+    refused(
+        "unknown_filter.h5",
+        "features",
+        &["unknown_filter.h5", "32015", "gzip"],
+    );
+}
+
+#[test]
+fn a_dataset_without_rows_is_refused() {
+    refused(
+        "refused.h5",
+        "empty",
+        &["refused.h5", "[0, 3]", "expected at least one row"],
+    );
+}
+
+#[test]
+fn numbers_that_do_not_fit_are_refused() {
+    // f64 beyond f32 would be read as an infinity
+    refused("refused.h5", "too_large", &["refused.h5", "too_large"]);
+}
+
+#[test]
+fn rows_that_are_not_finite_are_dropped_where_asked_for_and_counted() {
+    let project = tiny::project();
+    project.write_features("features.h5", "features", 400, 2, |row, column| match row {
+        7 | 300 => f32::NAN,
+        _ => tiny::noise(row, column),
+    });
+    project
+        .run(&["run", "tiny.yaml"])
+        .expect(2, &["features.h5", "2 rows", "row 7", "drop"]);
+    let drop = [
+        "run",
+        "tiny.yaml",
+        "--set",
+        "pretrain_flow.features.non_finite=drop",
+    ];
+    project.run(&drop).expect(0, &[]);
+    let scan = project.path("artifacts/runs/tiny/pretrain-flow/scan.json");
+    let scan = std::fs::read_to_string(scan).unwrap();
+    let scan: serde_json::Value = serde_json::from_str(&scan).unwrap();
+    assert!(scan.to_string().contains("\"dropped_rows\":2"), "{scan}");
+}
+
+#[test]
+fn an_output_that_is_a_link_is_not_used() {
+    let project = tiny::project();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    let before = outputs(&project);
+    let flow = project
+        .path("artifacts/runs/tiny/pretrain-flow")
+        .canonicalize()
+        .unwrap();
+    let weights = flow.join("flow.safetensors");
+    std::fs::rename(&weights, project.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(project.path("elsewhere"), &weights).unwrap();
+    project
+        .run(&["plan", "tiny.yaml"])
+        .expect(0, &["flow.safetensors is not a regular file"]);
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    assert_eq!(outputs(&project), before);
+    // the artifact itself
+    std::fs::rename(&flow, project.path("moved")).unwrap();
+    std::os::unix::fs::symlink(project.path("moved"), &flow).unwrap();
+    project
+        .run(&["plan", "tiny.yaml"])
+        .expect(0, &["it is a link"]);
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    assert!(!flow.is_symlink() && project.path("moved/flow.safetensors").exists());
+    // the stage's folder
+    let stage = project.path("artifacts/pretrain-flow");
+    std::fs::rename(&stage, project.path("stage")).unwrap();
+    std::os::unix::fs::symlink(project.path("stage"), &stage).unwrap();
+    project
+        .run(&["run", "tiny.yaml"])
+        .expect(2, &["found a link, expected a folder"]);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_can_be_looked_at() {
+    let project = tiny::project();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    let store = project.path("artifacts");
+    let mount = format!(
+        "mount --bind {0} {0} && mount -o remount,ro,bind {0}",
+        store.display()
+    );
+    let shell = |text: &str| output(Command::new("sh").arg("-c").arg(text)).unwrap();
+    if !shell(&mount).status.success() {
+        shell(&format!("umount -l {}", store.display()));
+        skipped("no right to mount a folder read-only");
+        return;
+    }
+    let looks = [
+        &["plan", "tiny.yaml"][..],
+        &["inspect"],
+        &["ls"],
+        &["show", "tiny"],
+        &["verify"],
+        &["metrics", "tiny"],
+        &["gc"],
+    ];
+    let looked: Vec<_> = looks
+        .iter()
+        .map(|arguments| project.run(arguments))
+        .collect();
+    let nothing_to_do = project.run(&["run", "tiny.yaml"]);
+    let run = project.run(&["run", "tiny.yaml", "--set", "seed=4"]);
+    let unmounted = shell(&format!("umount -l {}", store.display()));
+    assert!(unmounted.status.success());
+    for look in looked {
+        look.expect(0, &[]);
+    }
+    for run in [nothing_to_do, run] {
+        run.expect(2, &["cannot write there", "choose a writable folder"]);
+        assert!(!run.stderr.contains("training"), "{run}");
+    }
+}
