@@ -39,6 +39,8 @@ pub fn run(
     console: &Console,
 ) -> Result<Summary> {
     let experiment = &loaded.experiment;
+    // before others are told that this process works on the run: it must be able to take that back
+    let signals = Signals::listen()?;
     store.open_for_writing()?;
     let mut digests = Digests::of_store(store.root());
     let plan = crate::plan::make(loaded, store, &mut digests)?;
@@ -56,7 +58,7 @@ pub fn run(
 
     let mut folders = Folders::of(&plan, store)?;
     let attendance = folders.attend()?;
-    let outcome = bring_up_to_date(&plan, &mut folders, store, console, digests)
+    let outcome = bring_up_to_date(&plan, &mut folders, store, console, digests, signals)
         .and_then(|manifests| folders.describe(&manifests));
     if let Some(attendance) = attendance {
         attendance.end(outcome.as_ref().err(), until.is_none())?;
@@ -75,6 +77,7 @@ fn bring_up_to_date(
     store: &Store,
     console: &Console,
     digests: Digests,
+    signals: Signals,
 ) -> Result<Vec<Manifest>> {
     if plan.to_run().next().is_none() {
         console.print("Nothing to do: every stage is up to date.\n\n")?;
@@ -95,7 +98,7 @@ fn bring_up_to_date(
     let mut workshop = Workshop {
         store,
         console,
-        signals: Signals::listen()?,
+        signals,
         device,
         digests,
         checkpoints: plan.experiments[0].loaded.experiment.checkpoints,

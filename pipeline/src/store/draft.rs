@@ -38,15 +38,16 @@ impl Draft {
     /// An empty temporary folder for the artifact that `lock` claims.
     pub fn new(store: &Store, key: &Key, lock: Lock) -> Result<Self> {
         let fingerprint = key.fingerprint();
-        let folder = store
-            .root()
-            .join(key.stage.name())
-            .join(format!(".tmp-{fingerprint}-{}", std::process::id()));
-        let failed = |e| Error::file(&folder, e);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).map_err(failed)?;
+        let stage = store.root().join(key.stage.name());
+        // the lock is ours: whoever made these is gone
+        let prefix = format!(".tmp-{fingerprint}-");
+        for entry in stage.read_dir().into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                disk::remove(&entry.path());
+            }
         }
-        std::fs::create_dir(&folder).map_err(failed)?;
+        let folder = stage.join(format!("{prefix}{}", std::process::id()));
+        std::fs::create_dir(&folder).map_err(|e| Error::file(&folder, e))?;
         Ok(Self {
             store: store.clone(),
             folder,

@@ -57,13 +57,15 @@ pub fn status(what: &Path, store: &Store, console: &Console) -> Result<Status> {
     let counts: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
     let mut notes = format!("\n{} trials: {}\n", all.len(), counts.join(", "));
     let trials = table(&record, &all);
-    match load(&record.file, &Overrides::default()) {
-        Ok(sweep) => {
-            let standings = all.into_iter().map(|t| t.standing).collect();
-            let swept = Results::of(&sweep, &folder, record, standings).finish()?;
-            notes.push_str(&swept.paths());
-        }
-        Err(e) => console.note(&format!("warning: the table is left as it was: {e}")),
+    let sweep = load(&record.file, &Overrides::default());
+    // looking must work where nothing can be written
+    let brought_up_to_date = sweep.map_err(anyhow::Error::from).and_then(|sweep| {
+        let standings = all.into_iter().map(|t| t.standing).collect();
+        Results::of(&sweep, &folder, record, standings).finish()
+    });
+    match brought_up_to_date {
+        Ok(swept) => notes.push_str(&swept.paths()),
+        Err(e) => console.note(&format!("warning: the table is left as it was: {e:#}")),
     }
     Ok(Status { trials, notes })
 }

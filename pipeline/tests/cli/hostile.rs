@@ -126,7 +126,12 @@ fn an_output_that_is_a_link_is_not_used() {
 #[test]
 fn a_store_that_cannot_be_written_can_be_looked_at() {
     let project = tiny::project();
+    project.write(
+        "sweep.yaml",
+        "name: s\nbase: tiny.yaml\ngrid:\n  train_autoencoder.regulariser.weight: [0.1]\n",
+    );
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    project.run(&["sweep", "sweep.yaml"]).expect(0, &[]);
     let store = project.path("artifacts");
     let mount = format!(
         "mount --bind {0} {0} && mount -o remount,ro,bind {0}",
@@ -146,6 +151,7 @@ fn a_store_that_cannot_be_written_can_be_looked_at() {
         &["verify"],
         &["metrics", "tiny"],
         &["gc"],
+        &["sweep", "status", "s"],
     ];
     let looked: Vec<_> = looks
         .iter()

@@ -12,17 +12,30 @@ use hdf5_sys::h5i::hid_t;
 use hdf5_sys::h5l::H5Lget_val;
 use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5t::H5Tget_ebias;
-use std::ffi::{CString, c_int};
+use std::ffi::{CString, c_int, c_uint};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::sync::Once;
 
 unsafe extern "C" {
+    /// The bindings take it for a pointer.
+    fn H5PLset_loading_state(plugin_control_mask: c_uint) -> herr_t;
     /// Since 1.10.2; the bindings lack it.
     fn H5Dget_chunk_storage_size(
         dataset: hid_t,
         offset: *const hsize_t,
         bytes: *mut hsize_t,
     ) -> herr_t;
+}
+
+/// Keeps libhdf5 from loading code for filters that it lacks, from wherever a variable points: a filter it
+/// does not have is refused.
+pub(super) fn forbid_plugins() {
+    static FORBIDDEN: Once = Once::new();
+    FORBIDDEN.call_once(|| {
+        // SAFETY: the call takes a number alone.
+        hdf5::sync::sync(|| unsafe { H5PLset_loading_state(0) });
+    });
 }
 
 /// The part of `dataset` that is `axes`: its selection and its size in elements.

@@ -1,6 +1,6 @@
 //! Opening HDF5 files that may be missing, damaged, mislabelled, or out to make us open other files.
 
-use super::hdf5_raw::soft_link_target;
+use super::hdf5_raw::{forbid_plugins, soft_link_target};
 use super::listing;
 use super::suggest::closest;
 use crate::error::{Error, Result};
@@ -38,6 +38,7 @@ pub(super) fn open_file(path: &Path) -> Result<File> {
         other => other,
     });
     readable.map_err(|e| Error::input(format!("{shown} cannot be read: {e}")))?;
+    forbid_plugins();
     File::open(path).map_err(|e| {
         Error::input(if e.to_string().contains("unable to lock") {
             format!(

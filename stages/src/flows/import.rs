@@ -18,7 +18,7 @@ use super::velocity_network::embedding_frequencies;
 use crate::context::{Context, Summary};
 use crate::error::{Error, Result};
 use crate::features::Normaliser;
-use crate::training::{Streams, load_weights_from_bytes};
+use crate::training::{Streams, load_weights_from_bytes, read_whole};
 use burn::module::Module;
 use pytorch_reader::PytorchReader;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -137,7 +137,7 @@ fn read_checkpoint(path: &Path, key: Option<&str>) -> Result<Checkpoint> {
 }
 
 fn read_safetensors(path: &Path) -> Result<Checkpoint> {
-    let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+    let bytes = read_whole(path)?;
     let fail = |error: &dyn std::fmt::Display| {
         Error::input(format!(
             "{}: not a safetensors file ({error})",

@@ -14,7 +14,8 @@ use super::exact::ExactMixture;
 use super::velocity_network::VelocityNetwork;
 use crate::error::{Error, Result};
 use crate::features::{GaussianMixture, Normaliser, Target, read_dataset_f32};
-use crate::training::{METADATA, Streams, load_weights, read_header, save_weights};
+use crate::problems::Problems;
+use crate::training::{METADATA, Streams, load_weights, read_header, read_whole, save_weights};
 use burn::module::Module;
 use burn::tensor::{DType, Device};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -146,7 +147,25 @@ pub fn stored_width(dir: &Path) -> Result<usize> {
 
 fn header_of(dir: &Path) -> Result<Header> {
     let path = dir.join("flow.safetensors");
-    read_header(&path, FORMAT, "pretrain the flow again")
+    let header: Header = read_header(&path, FORMAT, "pretrain the flow again")?;
+    let mut problems = Problems::new();
+    header.network.check(&mut problems);
+    problems
+        .into_result()
+        .map_err(|e| e.under(&path.display().to_string()))?;
+    // before memory is taken for a network that the file cannot hold
+    let size = fs::metadata(&path)
+        .map_err(|e| Error::file(&path, e))?
+        .len();
+    let parameters = header.network.parameters(header.dimensions);
+    if parameters.saturating_mul(4) > u128::from(size) {
+        return Err(Error::input(format!(
+            "{}: its header is that of a network of {parameters} parameters, which {size} bytes do not \
+             hold; pretrain the flow again",
+            path.display()
+        )));
+    }
+    Ok(header)
 }
 
 fn save_normaliser(normaliser: &Normaliser, path: &Path) -> Result<()> {
@@ -171,7 +190,7 @@ fn save_normaliser(normaliser: &Normaliser, path: &Path) -> Result<()> {
 }
 
 fn load_normaliser(path: &Path) -> Result<Normaliser> {
-    let bytes = fs::read(path).map_err(|error| Error::file(path, error))?;
+    let bytes = read_whole(path)?;
     let fail = |error: &dyn std::fmt::Display| Error::file(path, error);
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| fail(&e))?;
     let values = |name: &str| -> Result<(Vec<usize>, Vec<f64>)> {

@@ -385,6 +385,7 @@ mod tests {
     fn an_untrained_network_is_zero() {
         let device = Device::flex();
         let network = CONFIG.init(5, Streams::new(1), &device);
+        assert_eq!(network.num_params() as u128, CONFIG.parameters(5));
         let v = network.velocity(
             points(6, DType::F32, &device).reshape([2, 3, 5]),
             &[0.1, 0.9],

@@ -1,6 +1,6 @@
 //! The state of a training between two steps: what a resumed one continues from, bit for bit.
 
-use super::weights::METADATA;
+use super::weights::{METADATA, read_whole};
 use crate::error::{Error, Result};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -10,8 +10,6 @@ use std::path::Path;
 
 /// The name and version of the format; one that differs is not read.
 const FORMAT: &str = "latent-align-training-1";
-/// No training state is larger; a file that claims to be is refused before it is read.
-const LARGEST: u64 = 64 << 30;
 
 /// Arrays and counts by name. Random streams are functions of the step, so their state is the step.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -147,11 +145,7 @@ impl Snapshot {
     /// [`Error::File`] or [`Error::Input`] when it cannot be read or is of another format.
     pub fn read(path: &Path) -> Result<Self> {
         let failed = |e: &dyn std::fmt::Display| Error::file(path, e);
-        let size = std::fs::metadata(path).map_err(|e| failed(&e))?.len();
-        if size > LARGEST {
-            return Err(failed(&format!("{size} bytes, which no training has")));
-        }
-        let bytes = std::fs::read(path).map_err(|e| failed(&e))?;
+        let bytes = read_whole(path)?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| failed(&e))?;
         let header = metadata.metadata().as_ref().and_then(|m| m.get(METADATA));
         let header = header.ok_or_else(|| failed(&"found no header of a training's state"))?;

@@ -16,6 +16,23 @@ use std::path::Path;
 /// random order, and equal weights shall be equal bytes.
 pub const METADATA: &str = "latent_align";
 
+/// No file of weights that fits a machine's memory is larger.
+const LARGEST: u64 = 64 << 30;
+
+/// The bytes of a file of weights or of a training's state; one that is far too large is not read.
+pub fn read_whole(path: &Path) -> Result<Vec<u8>> {
+    let size = std::fs::metadata(path)
+        .map_err(|e| Error::file(path, e))?
+        .len();
+    if size > LARGEST {
+        return Err(Error::file(
+            path,
+            format!("found {size} bytes, expected at most {LARGEST}: these are no weights"),
+        ));
+    }
+    std::fs::read(path).map_err(|e| Error::file(path, e))
+}
+
 /// Writes every parameter of `module` to `path`, with `metadata` (JSON) in the header.
 pub fn save_weights<M: Module>(module: &M, path: &Path, metadata: &str) -> Result<()> {
     let mut store = SafetensorsStore::from_file(path)
@@ -42,7 +59,7 @@ pub fn header_json(format: &str, header: &impl Serialize) -> String {
 /// The header that [`save_weights`] put into `path`, if it is of `format`. `remedy` says how to get a
 /// file that is, such as `pretrain the flow again`.
 pub fn read_header<H: DeserializeOwned>(path: &Path, format: &str, remedy: &str) -> Result<H> {
-    let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+    let bytes = read_whole(path)?;
     let (_, metadata) =
         SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(path, error))?;
     let metadata = metadata.metadata().clone().unwrap_or_default();
