@@ -3,6 +3,7 @@
 
 use super::hdf5_raw::{exponent_bias, read_slab};
 use super::open::{open_dataset, open_file, reason};
+use super::text::FileText;
 use crate::error::{Error, Result};
 use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Dataset, H5Type};
@@ -214,13 +215,13 @@ fn row_of_numbers(
 }
 
 fn row_of_text(dataset: &Dataset, shape: &[usize], row: usize) -> hdf5::Result<String> {
-    fn texts<T: H5Type + Clone + Default + ToString>(
+    fn texts<T: H5Type + Clone + Default + FileText>(
         dataset: &Dataset,
         part: &[Range<usize>],
     ) -> hdf5::Result<Vec<String>> {
         Ok(read_slab::<T>(dataset, part)?
             .iter()
-            .map(ToString::to_string)
+            .map(FileText::text)
             .collect())
     }
     let part = start_of(shape, row);

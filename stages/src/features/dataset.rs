@@ -6,6 +6,7 @@ use super::listing::type_name;
 use super::open::{absolute, open_dataset, open_file, reason};
 use super::scratch::Scratch;
 use super::stored::{ReadError, Stored};
+use super::text::FileText;
 use crate::error::{Error, Result};
 use hdf5::types::{TypeDescriptor, VarLenUnicode};
 use serde::Serialize;
@@ -198,7 +199,7 @@ impl Dataset {
         }
         let attribute = self.handle.attr(name).ok()?;
         let text: VarLenUnicode = attribute.read_scalar().ok()?;
-        Some(text.to_string())
+        Some(text.text())
     }
 
     /// Consecutive ranges that cover all items; each is about `bytes` of f32 and ends where a chunk

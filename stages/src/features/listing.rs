@@ -1,6 +1,7 @@
 //! What an HDF5 file holds, without reading its data and without following it into other files.
 
 use super::open::{open_file, reason};
+use super::text::FileText;
 use crate::error::{Error, Result};
 use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Attribute, File, Group, IndexType, IterationOrder, LinkType, LocationType};
@@ -12,6 +13,9 @@ const DEEPEST_GROUP: usize = 16;
 
 /// Numbers of an array attribute that are shown.
 const LONGEST_ARRAY: usize = 8;
+
+/// Values of an attribute that is printed; of a larger one only their number.
+const LARGEST_ATTRIBUTE: usize = 65_536;
 
 /// A dataset as its header describes it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -97,6 +101,7 @@ fn visit(
         .links(IndexType::Name, IterationOrder::Increasing)
         .map_err(|e| damaged(&format!("{prefix}/"), e))?;
     for (link, info) in links {
+        let link = link.text();
         let name = format!("{prefix}/{link}");
         match info.link_type {
             LinkType::External => listing.external_links.push(name),
@@ -128,7 +133,7 @@ fn describe(dataset: &hdf5::Dataset, name: &str) -> hdf5::Result<DatasetInfo> {
     for attribute in dataset.attr_names()? {
         let value = dataset.attr(&attribute).and_then(|a| print(&a));
         attributes.push((
-            attribute,
+            attribute.text(),
             value.unwrap_or_else(|e| format!("({})", reason(&e))),
         ));
     }
@@ -186,16 +191,22 @@ fn print(attribute: &Attribute) -> hdf5::Result<String> {
             _ => format!("[{}]", shown.join(", ")),
         }
     }
+    fn texts<T: FileText>(values: Vec<T>) -> String {
+        join(values.iter().map(FileText::text).collect())
+    }
+    if attribute.size() > LARGEST_ATTRIBUTE {
+        return Ok(format!("({} values)", attribute.size()));
+    }
     let dtype = attribute.dtype()?.to_descriptor()?;
     Ok(match dtype {
         Float(_) => join(attribute.read_raw::<f64>()?),
         Integer(_) => join(attribute.read_raw::<i64>()?),
         Unsigned(_) => join(attribute.read_raw::<u64>()?),
         Boolean => join(attribute.read_raw::<bool>()?),
-        TypeDescriptor::VarLenUnicode => join(attribute.read_raw::<VarLenUnicode>()?),
-        TypeDescriptor::VarLenAscii => join(attribute.read_raw::<VarLenAscii>()?),
-        TypeDescriptor::FixedAscii(_) => join(attribute.read_raw::<FixedAscii<1024>>()?),
-        TypeDescriptor::FixedUnicode(_) => join(attribute.read_raw::<FixedUnicode<1024>>()?),
+        TypeDescriptor::VarLenUnicode => texts(attribute.read_raw::<VarLenUnicode>()?),
+        TypeDescriptor::VarLenAscii => texts(attribute.read_raw::<VarLenAscii>()?),
+        TypeDescriptor::FixedAscii(_) => texts(attribute.read_raw::<FixedAscii<1024>>()?),
+        TypeDescriptor::FixedUnicode(_) => texts(attribute.read_raw::<FixedUnicode<1024>>()?),
         other => other.to_string(),
     })
 }

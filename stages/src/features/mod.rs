@@ -33,6 +33,7 @@ mod superblock;
 mod target;
 #[cfg(test)]
 mod tests;
+mod text;
 mod whereabouts;
 mod windows;
 mod write;
