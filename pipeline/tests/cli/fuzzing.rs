@@ -110,11 +110,14 @@ fn fuzz(target: &str, project: &Project, mut prepare: impl FnMut(&mut Pcg64) -> 
         for arguments in prepare(&mut rng) {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             let (code, stderr, memory) = run(project.command(&arguments));
-            let what = format!("{target}, LATENT_ALIGN_SEED={seed}: {arguments:?}\n{stderr}");
-            let code = code.unwrap_or_else(|| panic!("ended by a signal or too slow: {what}"));
-            assert!([0, 1, 2, 3].contains(&code), "exit code {code}: {what}");
-            assert!(memory < LARGEST, "{memory} KiB: {what}");
-            refused += u64::from(code != 0);
+            let good = code.is_some_and(|code| [0, 1, 2, 3].contains(&code)) && memory < LARGEST;
+            assert!(
+                good,
+                "{target}, LATENT_ALIGN_SEED={seed}: {arguments:?} exited with {code:?} (none: a signal, or \
+                 too slow) and took {memory} KiB; files are kept in {}\n{stderr}",
+                kept(project).display()
+            );
+            refused += u64::from(code != Some(0));
             most = most.max(memory);
         }
         cases += 1;
@@ -124,6 +127,17 @@ fn fuzz(target: &str, project: &Project, mut prepare: impl FnMut(&mut Pcg64) -> 
         "{target}: {cases} cases, {refused} refused, at most {} MiB",
         most / 1024
     );
+}
+
+/// A copy of the project's files that stays.
+fn kept(project: &Project) -> PathBuf {
+    let folder = tempfile::tempdir().unwrap().keep();
+    for entry in project.path(".").read_dir().unwrap().flatten() {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+    }
+    folder
 }
 
 /// `wait4` is what waits for the process, and knows the memory it took.

@@ -117,7 +117,54 @@ pub(super) fn open_dataset(file: &File, path: &Path, name: &str) -> Result<hdf5:
             created.filters()
         )));
     }
+    check_size(&dataset, path, &full)?;
     Ok(dataset)
+}
+
+/// The most that gzip makes of a byte; other filters that are known make less.
+const GREATEST_COMPRESSION: u128 = 1100;
+/// A dataset as small as this may never have been written: it holds its fill value.
+const SMALL: u128 = 1 << 20;
+/// No row of features has more numbers.
+const WIDEST_ITEM: u128 = 1 << 26;
+
+/// Refuses a shape that what is stored cannot hold: memory would be taken for it.
+fn check_size(dataset: &hdf5::Dataset, path: &Path, full: &str) -> Result<()> {
+    let damaged = |e: hdf5::Error| {
+        Error::input(format!(
+            "`{full}` in {} cannot be read: {}. The file is probably damaged; create it again",
+            path.display(),
+            reason(&e)
+        ))
+    };
+    let shape = dataset.get_shape().map_err(damaged)?;
+    let of = |axes: &[usize]| {
+        axes.iter()
+            .fold(1u128, |n, &axis| n.saturating_mul(axis as u128))
+    };
+    let size = dataset.dtype().map_err(damaged)?.size() as u128;
+    let (bytes, stored) = (
+        of(&shape).saturating_mul(size),
+        u128::from(dataset.storage_size()),
+    );
+    let file = std::fs::metadata(path).map_or(0, |meta| u128::from(meta.len()));
+    let layout = dataset.dcpl().and_then(|created| created.get_layout());
+    let held = match layout.map_err(damaged)? {
+        Layout::Chunked => stored.saturating_mul(GREATEST_COMPRESSION).max(SMALL),
+        Layout::Contiguous if stored == 0 => SMALL,
+        // in one piece, which libhdf5 would read past the end of
+        _ => stored,
+    };
+    let wide = of(shape.get(1..).unwrap_or_default()) > WIDEST_ITEM;
+    if stored <= file && bytes <= held && !wide {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "`{full}` in {} says that its shape is {shape:?}, but {stored} bytes of it are stored in a file of \
+         {file}; expected at most {WIDEST_ITEM} numbers an item, all of them written. The file is probably \
+         damaged; create it again",
+        path.display()
+    )))
 }
 
 /// `name` with one leading slash.

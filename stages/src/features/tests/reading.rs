@@ -141,6 +141,25 @@ fn wrong_types_ranks_and_empty_datasets_are_refused() {
 }
 
 #[test]
+fn a_shape_that_the_file_cannot_hold_is_refused_before_memory_is_taken() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("huge.h5");
+    for shape in [[1usize << 40, 2], [4, 1 << 50]] {
+        let file = hdf5::File::create(&path).expect("create");
+        let chunk = [4, 2];
+        let dataset = file.new_dataset::<f32>().shape(shape).chunk(chunk);
+        drop(dataset.create("features").expect("dataset"));
+        drop(file);
+        match Dataset::open(&source(&path, "features")) {
+            Err(Error::Input(message)) => {
+                contains(&message, &["huge.h5", "says that its shape is"])
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn nothing_leads_into_another_file() {
     contains(&refused("external_link"), &["link into another file"]);
     contains(&refused("soft_to_external"), &["link into another file"]);
