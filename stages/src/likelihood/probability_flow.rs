@@ -134,6 +134,11 @@ pub fn halving_check(
     Ok(worst)
 }
 
+/// Evaluations that a graph may keep.
+const MOST_IN_GRAPH: usize = 12_000;
+/// Evaluations of a step of Dormand-Prince.
+const STAGES: usize = 6;
+
 /// The gradient [n, d] of each point's NLL with respect to the point, in nats, on the host: through
 /// every step of the solver. `field` and `points` are on a device with autodiff.
 ///
@@ -157,6 +162,14 @@ pub fn nll_gradient(
         let chosen = along.solve(y.clone(), solver.tolerance, &mut check)?;
         let y = y.require_grad();
         let grid = &chosen.trajectory.grid;
+        let evaluations = STAGES * grid.len() + chosen.integrals.intervals;
+        if evaluations > MOST_IN_GRAPH {
+            return Err(Error::Numerical(format!(
+                "the gradient of an NLL would go through {evaluations} evaluations of the flow, expected at \
+                 most {MOST_IN_GRAPH}: the velocity is far from smooth; loosen the tolerance, or take no \
+                 gradients (estimate_nll.gradient_points: 0)"
+            )));
+        }
         let trajectory = on_grid(along.velocity(&mut check), y.clone(), 1.0, 0.0, grid)?;
         let integrals = along.by_rule(&trajectory, chosen.integrals.intervals, &mut check)?;
         let nll = gaussian_nll(trajectory.end()) + integrals;
