@@ -135,7 +135,7 @@ pub fn halving_check(
 }
 
 /// Evaluations that a graph may keep.
-const MOST_IN_GRAPH: usize = 12_000;
+const MOST_IN_GRAPH: usize = 6_000;
 /// Evaluations of a step of Dormand-Prince.
 const STAGES: usize = 6;
 
