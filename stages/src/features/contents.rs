@@ -2,6 +2,7 @@
 //! rows. Read in blocks; a file of any size takes a few MiB.
 
 use super::hdf5_raw::{exponent_bias, read_slab};
+use super::heap;
 use super::open::{open_dataset, open_file, reason};
 use super::text::FileText;
 use crate::error::{Error, Result};
@@ -225,6 +226,9 @@ fn row_of_text(dataset: &Dataset, shape: &[usize], row: usize) -> hdf5::Result<S
             .collect())
     }
     let part = start_of(shape, row);
+    if !heap::is_sound(Path::new(&dataset.filename())) {
+        return Ok("(text in a heap that is damaged)".to_owned());
+    }
     let values = match dataset.dtype()?.to_descriptor()? {
         TypeDescriptor::VarLenUnicode => texts::<VarLenUnicode>(dataset, &part)?,
         TypeDescriptor::VarLenAscii => texts::<VarLenAscii>(dataset, &part)?,

@@ -1,5 +1,6 @@
 //! What an HDF5 file holds, without reading its data and without following it into other files.
 
+use super::heap;
 use super::open::{open_file, reason};
 use super::text::FileText;
 use crate::error::{Error, Result};
@@ -198,6 +199,13 @@ fn print(attribute: &Attribute) -> hdf5::Result<String> {
         return Ok(format!("({} values)", attribute.size()));
     }
     let dtype = attribute.dtype()?.to_descriptor()?;
+    let in_heap = matches!(
+        dtype,
+        TypeDescriptor::VarLenUnicode | TypeDescriptor::VarLenAscii
+    );
+    if in_heap && !heap::is_sound(Path::new(&attribute.filename())) {
+        return Ok("(text in a heap that is damaged)".to_owned());
+    }
     Ok(match dtype {
         Float(_) => join(attribute.read_raw::<f64>()?),
         Integer(_) => join(attribute.read_raw::<i64>()?),

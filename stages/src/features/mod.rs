@@ -15,6 +15,7 @@ mod gaussian_mixture;
 mod generate;
 mod hash;
 mod hdf5_raw;
+mod heap;
 mod ingest;
 mod listing;
 mod moments;
