@@ -1,7 +1,6 @@
 //! `latent-align import FILE [--into NAME]`
 
-use crate::config::CheckpointConfig;
-use crate::config::{NAME, is_name};
+use crate::config::{CheckpointConfig, NAME, is_name};
 use crate::console::Console;
 use crate::run::{Signals, Workshop};
 use crate::store::{Digests, Key, RunFolder, Stage, Store};

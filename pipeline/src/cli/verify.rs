@@ -1,5 +1,6 @@
 //! `latent-align verify [PATH | FINGERPRINT]`
 
+use crate::catalogue::Catalogue;
 use crate::console::Console;
 use crate::inspect::{Target, target};
 use crate::report::{bytes, columns};
@@ -117,14 +118,7 @@ impl Findings {
     }
 
     fn runs(&mut self, store: &Store) {
-        let entries = store.root().join("runs").read_dir();
-        let names = entries.into_iter().flatten().flatten();
-        let mut names: Vec<String> = names
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| !name.starts_with('.'))
-            .collect();
-        names.sort();
-        for name in names {
+        for name in Catalogue::of(store).folders("runs") {
             let folder = RunFolder::of(store, &name);
             match folder.record() {
                 Ok(None) => {}

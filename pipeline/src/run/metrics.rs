@@ -164,6 +164,7 @@ fn write_frame(file: &Path, frame: PolarsResult<DataFrame>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     fn read(file: &Path) -> DataFrame {
         ParquetReader::new(File::open(file).unwrap())
             .finish()

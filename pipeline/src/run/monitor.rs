@@ -11,7 +11,7 @@ use latent_align_stages::training::Snapshot;
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The monitor of one stage, or of anything else that reports like one.
 pub struct StageMonitor<'a> {
@@ -149,7 +149,7 @@ impl Monitor for StageMonitor<'_> {
             metrics.map_or(Ok(()), |metrics| metrics.write_to(file))
         })?;
         tracing::debug!(step = state.step(), "{}: checkpoint", self.name);
-        let pause: Duration = config.interval().max(started.elapsed() * SHARE);
+        let pause = config.interval().max(started.elapsed() * SHARE);
         inner.next_checkpoint = Instant::now() + pause;
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Mutated files and options through the real binary: an error or success, never a panic, a signal, a
 //! hang, or much memory.
 
-use crate::project::{Project, sealed, start, starting_with};
+use crate::project::{Project, sealed, start};
+use crate::resuming::{checkpoints as checkpoints_of, kill, start as start_until_checkpoints};
 use crate::tiny::{self, CONFIG};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
@@ -140,9 +141,8 @@ fn kept(project: &Project) -> PathBuf {
     folder
 }
 
-/// `wait4` is what waits for the process, and knows the memory it took.
-#[allow(clippy::zombie_processes)]
 /// Exit code (none for a signal, or when it took too long), stderr, and the most memory it took in KiB.
+#[allow(clippy::zombie_processes)] // `wait4` waits for it, and knows the memory it took
 fn run(mut command: Command) -> (Option<i32>, String, i64) {
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = start(&mut command).unwrap();
@@ -294,36 +294,16 @@ fn weights() {
 #[test]
 fn checkpoints() {
     let project = tiny::project();
-    let config = CONFIG.replacen("steps: 20\n", "steps: 4\n", 2);
+    let config = CONFIG.replacen("steps: 20\n", "steps: 150\n", 1);
     project.write(
         "tiny.yaml",
         format!("{config}checkpoints: {{every_steps: 1}}\n"),
     );
-    let forever = ["run", "tiny.yaml", "--set", "pretrain_flow.steps=100000000"];
-    let mut child = project.spawn(&forever);
-    let folder = project.path("artifacts/pretrain-flow");
-    let state = || {
-        let training = starting_with(&folder, ".training-")?;
-        starting_with(&training, "step-").filter(|step| step.join("checkpoint.json").exists())
-    };
-    crate::project::wait_until("checkpoint", || state().is_some());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let training = starting_with(&folder, ".training-").unwrap();
-    let newest = || {
-        let steps = training.read_dir().unwrap().flatten().map(|e| e.path());
-        let mut steps: Vec<PathBuf> = steps
-            .filter(|p| {
-                p.file_name()
-                    .unwrap()
-                    .to_string_lossy()
-                    .starts_with("step-")
-            })
-            .collect();
-        steps.sort();
-        steps.pop().unwrap()
-    };
-    let newest = newest();
+    kill(start_until_checkpoints(&project, "pretrain-flow"));
+    let newest = checkpoints_of(&project, "pretrain-flow").pop().unwrap();
+    let training = newest.parent().unwrap();
+    let name = training.file_name().unwrap().to_string_lossy();
+    let artifact = training.with_file_name(name.trim_start_matches(".training-"));
     let [state, record] = ["state.safetensors", "checkpoint.json"].map(|name| newest.join(name));
     let (bytes, text) = (
         std::fs::read(&state).unwrap(),
@@ -332,6 +312,9 @@ fn checkpoints() {
     let (json, _) = text.split_once("\ndigest of").unwrap();
     let (digest, size) = (blake3::hash(&bytes).to_hex().to_string(), bytes.len());
     fuzz("checkpoint", &project, |rng| {
+        // as after the kill, whatever the run before made of it
+        let _ = std::fs::remove_dir_all(training);
+        let _ = std::fs::remove_dir_all(&artifact);
         std::fs::create_dir_all(&newest).unwrap();
         let (bytes, json) = match rng.random_range(0..2) {
             0 => {
@@ -353,7 +336,7 @@ fn checkpoints() {
         std::fs::write(&record, format!("{json}\ndigest of all above: {seal}\n")).unwrap();
         vec![
             words("verify"),
-            words("run tiny.yaml --until pretrain_flow"),
+            words("run tiny.yaml --until pretrain-flow --set checkpoints.every_steps=1000"),
         ]
     });
 }
@@ -390,7 +373,7 @@ fn hdf5_files() {
             }
         };
         project.write("features.h5", bytes);
-        let run = "run tiny.yaml --until pretrain_flow --set pretrain_flow.steps=1";
+        let run = "run tiny.yaml --until pretrain-flow --set pretrain_flow.steps=1";
         vec![words("inspect features.h5"), words(run)]
     });
 }

@@ -47,7 +47,7 @@ fn project_of(config: &str) -> Project {
 }
 
 /// The checkpoints of the training of `stage`.
-fn checkpoints(project: &Project, stage: &str) -> Vec<PathBuf> {
+pub fn checkpoints(project: &Project, stage: &str) -> Vec<PathBuf> {
     let folder = project.path(&format!("artifacts/{stage}"));
     let Some(training) = starting_with(&folder, ".training-") else {
         return Vec::new();
@@ -67,7 +67,7 @@ fn checkpoints(project: &Project, stage: &str) -> Vec<PathBuf> {
 }
 
 /// Starts the run and waits for a checkpoint of `stage`.
-fn start(project: &Project, stage: &str) -> Child {
+pub fn start(project: &Project, stage: &str) -> Child {
     let mut child = project.spawn(&["run", "tiny.yaml"]);
     wait_until("checkpoint", || {
         assert_eq!(child.try_wait().unwrap(), None, "the run ended");
@@ -76,7 +76,7 @@ fn start(project: &Project, stage: &str) -> Child {
     child
 }
 
-fn kill(mut child: Child) {
+pub fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -2,7 +2,7 @@
 //! rows. Read in blocks; a file of any size takes a few MiB.
 
 use super::hdf5_raw::{exponent_bias, read_slab};
-use super::heap;
+use super::heap::{DAMAGED, Heaps};
 use super::open::{open_dataset, open_file, reason};
 use super::text::FileText;
 use crate::error::{Error, Result};
@@ -130,11 +130,12 @@ impl Contents {
             found = Some(sum.finish());
         }
         let count = shape.first().map_or(1, |items| rows.min(*items)).min(rows);
+        let heaps = Heaps::of(path);
         let mut shown = Vec::new();
         for row in 0..count {
             shown.push(match kind {
                 Some(kind) => row_of_numbers(&dataset, &shape, row, kind).map_err(failed)?,
-                None => row_of_text(&dataset, &shape, row).map_err(failed)?,
+                None => row_of_text(&dataset, &shape, row, &heaps).map_err(failed)?,
             });
         }
         Ok(Self {
@@ -215,7 +216,12 @@ fn row_of_numbers(
     Ok(shown(values, shape))
 }
 
-fn row_of_text(dataset: &Dataset, shape: &[usize], row: usize) -> hdf5::Result<String> {
+fn row_of_text(
+    dataset: &Dataset,
+    shape: &[usize],
+    row: usize,
+    heaps: &Heaps,
+) -> hdf5::Result<String> {
     fn texts<T: H5Type + Clone + Default + FileText>(
         dataset: &Dataset,
         part: &[Range<usize>],
@@ -226,10 +232,10 @@ fn row_of_text(dataset: &Dataset, shape: &[usize], row: usize) -> hdf5::Result<S
             .collect())
     }
     let part = start_of(shape, row);
-    if !heap::is_sound(Path::new(&dataset.filename())) {
-        return Ok("(text in a heap that is damaged)".to_owned());
-    }
     let values = match dataset.dtype()?.to_descriptor()? {
+        TypeDescriptor::VarLenUnicode | TypeDescriptor::VarLenAscii if !heaps.are_sound() => {
+            return Ok(DAMAGED.to_owned());
+        }
         TypeDescriptor::VarLenUnicode => texts::<VarLenUnicode>(dataset, &part)?,
         TypeDescriptor::VarLenAscii => texts::<VarLenAscii>(dataset, &part)?,
         TypeDescriptor::FixedUnicode(_) => texts::<FixedUnicode<1024>>(dataset, &part)?,

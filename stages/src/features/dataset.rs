@@ -2,7 +2,7 @@
 
 use super::config::SourceConfig;
 use super::hdf5_raw::exponent_bias;
-use super::heap;
+use super::heap::Heaps;
 use super::listing::type_name;
 use super::open::{absolute, open_dataset, open_file, reason};
 use super::scratch::Scratch;
@@ -199,7 +199,7 @@ impl Dataset {
             return None;
         }
         let attribute = self.handle.attr(name).ok()?;
-        if !heap::is_sound(&self.path) {
+        if !Heaps::of(&self.path).are_sound() {
             return None;
         }
         let text: VarLenUnicode = attribute.read_scalar().ok()?;

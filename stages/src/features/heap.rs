@@ -1,8 +1,11 @@
 //! Whether the heaps of variable-length text in a file can be walked: libhdf5 1.10 goes round for ever in
 //! one that is broken.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
+/// What is shown of text that is not read.
+pub(super) const DAMAGED: &str = "(text in a heap that is damaged)";
 /// Larger files are not looked through; text in them is read as it is.
 const LARGEST: u64 = 64 << 20;
 /// What a heap starts with.
@@ -10,8 +13,28 @@ const SIGNATURE: &[u8] = b"GCOL";
 /// Bytes before the first object, and before the data of each.
 const HEADER: usize = 16;
 
-/// Whether every global heap collection of the file `path` ends ("HDF5 File Format Specification", III.E).
-pub(super) fn is_sound(path: &Path) -> bool {
+/// The heaps of one file, looked through once, and only where somebody asks.
+pub(super) struct Heaps<'a> {
+    path: &'a Path,
+    sound: OnceCell<bool>,
+}
+
+impl<'a> Heaps<'a> {
+    /// Those of the file `path`. Reads nothing.
+    pub(super) fn of(path: &'a Path) -> Self {
+        Self {
+            path,
+            sound: OnceCell::new(),
+        }
+    }
+
+    /// Whether every collection ends ("HDF5 File Format Specification", III.E).
+    pub(super) fn are_sound(&self) -> bool {
+        *self.sound.get_or_init(|| all_end(self.path))
+    }
+}
+
+fn all_end(path: &Path) -> bool {
     match std::fs::metadata(path) {
         Ok(meta) if meta.len() <= LARGEST => {}
         _ => return true,
@@ -68,18 +91,19 @@ mod tests {
             attribute.unwrap().write_scalar(&text).unwrap();
         }
         drop(file);
-        assert!(is_sound(&path));
+        let are_sound = || Heaps::of(&path).are_sound();
+        assert!(are_sound());
         let whole = std::fs::read(&path).unwrap();
         let heap = whole.windows(4).position(|w| w == SIGNATURE).unwrap();
         // the first object is free space of no size
         let mut broken = whole.clone();
         broken[heap + HEADER..][..HEADER].fill(0);
         std::fs::write(&path, broken).unwrap();
-        assert!(!is_sound(&path));
+        assert!(!are_sound());
         // and one that goes on past the end
         let mut broken = whole;
         broken[heap + HEADER + 12] = 1;
         std::fs::write(&path, broken).unwrap();
-        assert!(!is_sound(&path));
+        assert!(!are_sound());
     }
 }

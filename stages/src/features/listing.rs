@@ -1,6 +1,6 @@
 //! What an HDF5 file holds, without reading its data and without following it into other files.
 
-use super::heap;
+use super::heap::{DAMAGED, Heaps};
 use super::open::{open_file, reason};
 use super::text::FileText;
 use crate::error::{Error, Result};
@@ -60,7 +60,7 @@ impl FileListing {
             datasets: Vec::new(),
             external_links: Vec::new(),
         };
-        visit(&file, path, "", 0, &mut listing)?;
+        visit(&file, path, &Heaps::of(path), "", 0, &mut listing)?;
         Ok(listing)
     }
 }
@@ -80,13 +80,14 @@ pub(super) fn datasets(file: &File, path: &Path) -> Result<Vec<DatasetInfo>> {
         datasets: Vec::new(),
         external_links: Vec::new(),
     };
-    visit(file, path, "", 0, &mut listing)?;
+    visit(file, path, &Heaps::of(path), "", 0, &mut listing)?;
     Ok(listing.datasets)
 }
 
 fn visit(
     group: &Group,
     path: &Path,
+    heaps: &Heaps,
     prefix: &str,
     depth: usize,
     listing: &mut FileListing,
@@ -115,11 +116,11 @@ fn visit(
                         let dataset = group.dataset(&link).map_err(|e| damaged(&name, e))?;
                         listing
                             .datasets
-                            .push(describe(&dataset, &name).map_err(|e| damaged(&name, e))?);
+                            .push(describe(&dataset, &name, heaps).map_err(|e| damaged(&name, e))?);
                     }
                     LocationType::Group if depth < DEEPEST_GROUP => {
                         let inner = group.group(&link).map_err(|e| damaged(&name, e))?;
-                        visit(&inner, path, &name, depth + 1, listing)?;
+                        visit(&inner, path, heaps, &name, depth + 1, listing)?;
                     }
                     _ => {}
                 }
@@ -129,10 +130,10 @@ fn visit(
     Ok(())
 }
 
-fn describe(dataset: &hdf5::Dataset, name: &str) -> hdf5::Result<DatasetInfo> {
+fn describe(dataset: &hdf5::Dataset, name: &str, heaps: &Heaps) -> hdf5::Result<DatasetInfo> {
     let mut attributes = Vec::new();
     for attribute in dataset.attr_names()? {
-        let value = dataset.attr(&attribute).and_then(|a| print(&a));
+        let value = dataset.attr(&attribute).and_then(|a| print(&a, heaps));
         attributes.push((
             attribute.text(),
             value.unwrap_or_else(|e| format!("({})", reason(&e))),
@@ -176,7 +177,7 @@ fn filter_name(filter: &hdf5::filters::Filter) -> String {
 }
 
 /// The value of an attribute on one line.
-fn print(attribute: &Attribute) -> hdf5::Result<String> {
+fn print(attribute: &Attribute, heaps: &Heaps) -> hdf5::Result<String> {
     use TypeDescriptor::{Boolean, Float, Integer, Unsigned};
     fn join<T: ToString>(values: Vec<T>) -> String {
         let mut shown: Vec<String> = values
@@ -199,18 +200,14 @@ fn print(attribute: &Attribute) -> hdf5::Result<String> {
         return Ok(format!("({} values)", attribute.size()));
     }
     let dtype = attribute.dtype()?.to_descriptor()?;
-    let in_heap = matches!(
-        dtype,
-        TypeDescriptor::VarLenUnicode | TypeDescriptor::VarLenAscii
-    );
-    if in_heap && !heap::is_sound(Path::new(&attribute.filename())) {
-        return Ok("(text in a heap that is damaged)".to_owned());
-    }
     Ok(match dtype {
         Float(_) => join(attribute.read_raw::<f64>()?),
         Integer(_) => join(attribute.read_raw::<i64>()?),
         Unsigned(_) => join(attribute.read_raw::<u64>()?),
         Boolean => join(attribute.read_raw::<bool>()?),
+        TypeDescriptor::VarLenUnicode | TypeDescriptor::VarLenAscii if !heaps.are_sound() => {
+            DAMAGED.to_owned()
+        }
         TypeDescriptor::VarLenUnicode => texts(attribute.read_raw::<VarLenUnicode>()?),
         TypeDescriptor::VarLenAscii => texts(attribute.read_raw::<VarLenAscii>()?),
         TypeDescriptor::FixedAscii(_) => texts(attribute.read_raw::<FixedAscii<1024>>()?),
