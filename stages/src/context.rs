@@ -59,6 +59,11 @@ impl Context<'_> {
         self.resume.as_ref().map_or(0, Snapshot::step)
     }
 
+    /// The last held-out loss that was measured before it goes on, if one was.
+    pub fn held_out_loss(&self) -> Option<f64> {
+        self.resume.as_ref().and_then(Snapshot::held_out_loss)
+    }
+
     /// Gives every part of a training the state it goes on from, if it does.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::features::{
 use crate::flows::{Flow, held_out_points};
 use crate::problems::Problems;
 use crate::tensors::{scalar, to_f32};
-use crate::training::{MatmulPrecision, OptimiserConfig, RunningMean, Snapshot, Streams, Trainer};
+use crate::training::{MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use diagnose::diagnose;
@@ -384,7 +384,7 @@ impl Prepared {
             (RECONSTRUCTION_TERM, &mut reconstructions),
             (REGULARISER_TERM, &mut regularisers),
         ])?;
-        let mut last = context.resume.as_ref().and_then(Snapshot::held_out_loss);
+        let mut last = context.held_out_loss();
         let mut note = String::new();
         for step in context.first_step()..steps {
             let found = terms(&trainer.module, regulariser, step)?;

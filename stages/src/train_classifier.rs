@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::features::{Batches, Part, SplitConfig, check_memory};
 use crate::problems::Problems;
 use crate::tensors::{scalar, to_f32};
-use crate::training::{OptimiserConfig, RunningMean, Snapshot, Streams, Trainer};
+use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
@@ -212,7 +212,7 @@ impl Prepared {
             (LOSS, &mut losses),
             (ACCURACY, &mut accuracies),
         ])?;
-        let mut last = context.resume.as_ref().and_then(Snapshot::held_out_loss);
+        let mut last = context.held_out_loss();
         let mut note = String::new();
         for step in context.first_step()..config.steps {
             let batch = batches.next_of_items()?;
@@ -236,7 +236,9 @@ impl Prepared {
                 } else {
                     (f64::NAN, f64::NAN)
                 };
-                last = Some(held_out_loss).filter(|_| evaluate).or(last);
+                if evaluate {
+                    last = Some(held_out_loss);
+                }
                 context.monitor.metrics(
                     done,
                     &[

@@ -13,7 +13,6 @@ use super::normaliser::Normaliser;
 use super::rows::{RowBlock, RowView};
 use super::shuffle::Shuffle;
 use super::split::Part;
-use super::whereabouts::Whereabouts;
 use super::windows::{Filled, Loader};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -33,7 +32,7 @@ pub struct Batches {
     pub(super) stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
-    whereabouts: Whereabouts,
+    producer: Arc<Producer>,
 }
 
 impl Batches {
@@ -78,7 +77,7 @@ impl Batches {
             )));
         }
         let batch_bytes = batch * normaliser.output_width * size_of::<f32>();
-        let producer = Producer::new(
+        let producer = Arc::new(Producer::new(
             ingest,
             part,
             normaliser,
@@ -86,14 +85,16 @@ impl Batches {
             seed,
             memory_bytes,
             from_step,
-        );
+        ));
         let stop = producer.loader.stop.clone();
-        let whereabouts = producer.whereabouts();
         let ahead = (memory_bytes / 8 / batch_bytes).clamp(2, MOST_AHEAD);
         let (sender, receiver) = sync_channel(ahead);
         let thread = std::thread::Builder::new()
             .name("batches".into())
-            .spawn(move || producer.run(&sender))
+            .spawn({
+                let producer = producer.clone();
+                move || producer.run(&sender)
+            })
             .map_err(|e| {
                 Error::file(ingest.dataset.path(), format!("no thread to read it: {e}"))
             })?;
@@ -102,7 +103,7 @@ impl Batches {
             stop,
             thread: Some(thread),
             path: ingest.dataset.path().to_owned(),
-            whereabouts,
+            producer,
         })
     }
 
@@ -113,7 +114,7 @@ impl Batches {
     /// That of `trained`.
     pub fn explain<T>(&self, trained: Result<T>, context: &Context) -> Result<T> {
         if let Err(Error::Diverged { step, what }) = &trained {
-            let rows = self.whereabouts.rows(*step);
+            let rows = self.producer.rows_of(*step);
             context.monitor.diverged(*step, what, &rows);
         }
         trained
@@ -153,12 +154,14 @@ impl Drop for Batches {
     }
 }
 
-/// The threads' side.
-struct Producer {
-    loader: Loader,
-    shuffle: Shuffle,
-    in_memory: bool,
-    batch: usize,
+/// What the stream is made of; the threads' side.
+#[derive(Debug)]
+pub(super) struct Producer {
+    pub(super) loader: Loader,
+    pub(super) shuffle: Shuffle,
+    /// Whether all rows lie in memory in file order.
+    pub(super) in_memory: bool,
+    pub(super) batch: usize,
     position: u64,
 }
 
@@ -204,17 +207,6 @@ impl Producer {
             in_memory,
             batch,
             position: from_step * batch as u64,
-        }
-    }
-
-    fn whereabouts(&self) -> Whereabouts {
-        Whereabouts {
-            reader: self.loader.reader.clone(),
-            part: self.loader.part,
-            blocks: self.loader.blocks.clone(),
-            shuffle: self.shuffle.clone(),
-            in_memory: self.in_memory,
-            batch: self.batch,
         }
     }
 
@@ -367,7 +359,7 @@ mod tests {
                     let numbers: Vec<u64> = (batches.next().expect("read").chunks_exact(2))
                         .map(|row| row[0] as u64)
                         .collect();
-                    assert_eq!(batches.whereabouts.rows(step), numbers, "{shape:?} {step}");
+                    assert_eq!(batches.producer.rows_of(step), numbers, "{shape:?} {step}");
                 }
             }
         }

@@ -29,6 +29,7 @@ pub(super) struct Filled {
 }
 
 /// Reads and normalises windows.
+#[derive(Debug)]
 pub(super) struct Loader {
     pub(super) reader: RowReader,
     pub(super) part: Part,

@@ -9,8 +9,7 @@ use crate::error::Result;
 use crate::problems::Problems;
 use crate::tensors::from_f32;
 use crate::training::{
-    MatmulPrecision, OptimiserConfig, RunningMean, Snapshot, Streams, Trainer, normal,
-    stratified_times,
+    MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times,
 };
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
@@ -125,7 +124,7 @@ impl FitConfig {
         let mut trainer = self.begin(width, streams, &context.device);
         let mut recent = RunningMean::new(&context.device);
         context.restore(&mut [(FLOW, &mut trainer), (LOSS, &mut recent)])?;
-        let mut last = context.resume.as_ref().and_then(Snapshot::held_out_loss);
+        let mut last = context.held_out_loss();
         let mut note = String::new();
         for step in context.first_step()..steps {
             let rate = trainer.learning_rate();
@@ -142,7 +141,9 @@ impl FitConfig {
                 } else {
                     f64::NAN
                 };
-                last = Some(held_out_loss).filter(|_| evaluate).or(last);
+                if evaluate {
+                    last = Some(held_out_loss);
+                }
                 context.monitor.metrics(
                     done,
                     &[
