@@ -194,17 +194,18 @@ impl<'a> Instruments<'a> {
             return Ok(None);
         }
         let width = region.width;
-        let points = self.tensor(points, &self.device.clone().autodiff());
-        let field = &self.tracked;
+        let points = self.tensor(points, &self.device);
         // the graph of a solve is long: the tolerance is that of a direction
         let solver = Solver {
             tolerance: self.config.tolerance.max(1e-3),
             ..self.solver
         };
-        let reference = nll_gradient(field, points.clone(), &solver, &check)?;
+        let (field, tracked) = (&self.flow.network, &self.tracked);
+        let reference = nll_gradient(field, tracked, points.clone(), &solver, &check)?;
+        let points = Tensor::from_inner(points);
         let mut cosines = Vec::new();
         for draws in &self.draws {
-            let gradient = draws.gradient(field, points.clone(), &check)?;
+            let gradient = draws.gradient(tracked, points.clone(), &check)?;
             let cosine: Vec<f64> = (gradient.chunks(width).zip(reference.chunks(width)))
                 .map(|(a, b)| cosine(a, b))
                 .collect();

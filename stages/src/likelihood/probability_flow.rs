@@ -140,12 +140,14 @@ const MOST_IN_GRAPH: usize = 6_000;
 const STAGES: usize = 6;
 
 /// The gradient [n, d] of each point's NLL with respect to the point, in nats, on the host: through
-/// every step of the solver. `field` and `points` are on a device with autodiff.
+/// every step of the solver. `tracked` is `field` on a device with autodiff, which keeps what goes through
+/// it: where to step is found without.
 ///
 /// # Errors
-/// As [`negative_log_likelihood`].
+/// As [`negative_log_likelihood`], and where the graph would not fit into memory.
 pub fn nll_gradient(
     field: &dyn VelocityField,
+    tracked: &dyn VelocityField,
     points: Tensor<2>,
     solver: &Solver,
     mut check: impl FnMut() -> Result<()>,
@@ -156,11 +158,9 @@ pub fn nll_gradient(
     let mut gradients = Vec::with_capacity(n * d);
     for start in (0..n).step_by(at_once) {
         let y = points.clone().narrow(0, start, at_once.min(n - start));
-        let y = y.detach();
         let along = Along::new(field, solver, &y, start);
         // steps and nodes are chosen first, and then held fixed
         let chosen = along.solve(y.clone(), solver.tolerance, &mut check)?;
-        let y = y.require_grad();
         let grid = &chosen.trajectory.grid;
         let evaluations = STAGES * grid.len() + chosen.integrals.intervals;
         if evaluations > MOST_IN_GRAPH {
@@ -170,6 +170,8 @@ pub fn nll_gradient(
                  gradients (estimate_nll.gradient_points: 0)"
             )));
         }
+        let y = Tensor::from_inner(y).require_grad();
+        let along = along.tracked_by(tracked);
         let trajectory = on_grid(along.velocity(&mut check), y.clone(), 1.0, 0.0, grid)?;
         let integrals = along.by_rule(&trajectory, chosen.integrals.intervals, &mut check)?;
         let nll = gaussian_nll(trajectory.end()) + integrals;
@@ -211,6 +213,12 @@ impl<'a> Along<'a> {
             }
         };
         Self { field, probes }
+    }
+
+    /// The same on a device with autodiff, where the field is `field`.
+    fn tracked_by<'b>(&self, field: &'b dyn VelocityField) -> Along<'b> {
+        let probes = self.probes.clone().map(Tensor::from_inner);
+        Along { field, probes }
     }
 
     /// Integrals of a point: one, or one for each probe.
@@ -478,16 +486,18 @@ mod tests {
 
     #[test]
     fn the_gradient_of_the_nll_is_that_of_central_differences_and_of_a_gaussian() {
-        let device = Device::flex().autodiff();
+        let device = Device::flex();
+        let autodiff = device.clone().autodiff();
         let (n, d) = (3, 2);
         let values: Vec<f64> = (Streams::new(5).normal("x", 0, n * d).into_iter())
             .map(f64::from)
             .collect();
-        let points = |v: &[f64], device| from_f64::<2>(v.to_vec(), [n, d], DType::F64, device);
-        let field = network(d, &device);
+        let points = |v: &[f64]| from_f64::<2>(v.to_vec(), [n, d], DType::F64, &device);
+        let (field, tracked) = (network(d, &device), network(d, &autodiff));
         let found = nll_gradient(
             &field,
-            points(&values, &device),
+            &tracked,
+            points(&values),
             &Solver::exact(1e-9),
             || Ok(()),
         )
@@ -496,7 +506,7 @@ mod tests {
             let at = |h: f64| {
                 let mut v = values.clone();
                 v[i] += h;
-                let x = points(&v, &device);
+                let x = points(&v);
                 let solver = Solver::exact(1e-9);
                 let solved = negative_log_likelihood(&field, x, &solver, |_| Ok(())).unwrap();
                 solved.nll[i / d]
@@ -509,10 +519,12 @@ mod tests {
             );
         }
         let (mixture, mean, scale) = gaussian(d);
-        let field = ExactMixture::new(&mixture, DType::F64, &device);
+        let on = |device| ExactMixture::new(&mixture, DType::F64, device);
+        let (field, tracked) = (on(&device), on(&autodiff));
         let found = nll_gradient(
             &field,
-            points(&values, &device),
+            &tracked,
+            points(&values),
             &Solver::exact(1e-9),
             || Ok(()),
         )
