@@ -52,6 +52,37 @@ fn a_filter_that_is_not_known_is_refused() {
 }
 
 #[test]
+fn a_file_that_crashes_libhdf5_is_refused() {
+    let project = tiny::project();
+    let file = project.path("features.h5");
+    let mut bytes = std::fs::read(&file).unwrap();
+    // the tree of the group's links: what the first node is called, and where it is
+    let tree = bytes.windows(4).position(|w| w == b"TREE").unwrap();
+    bytes[tree + 24..tree + 40].fill(0xff);
+    std::fs::write(&file, bytes).unwrap();
+    let damaged = ["features.h5", "damaged", "again"];
+    project.run(&["run", "tiny.yaml"]).expect(2, &damaged);
+    project.run(&["inspect", "features.h5"]).expect(2, &damaged);
+    assert!(outputs(&project).is_empty());
+}
+
+#[test]
+fn a_file_that_libhdf5_reads_for_ever_is_refused() {
+    let project = tiny::project();
+    let generate = "features generate rings --out features.h5 --count 300";
+    let generate: Vec<&str> = generate.split(' ').collect();
+    project.run(&generate).expect(0, &[]);
+    let file = project.path("features.h5");
+    let mut bytes = std::fs::read(&file).unwrap();
+    // the first object in the heap of text is free space of no size
+    let heap = bytes.windows(4).position(|w| w == b"GCOL").unwrap();
+    bytes[heap + 16..heap + 32].fill(0);
+    std::fs::write(&file, bytes).unwrap();
+    let inspected = project.run(&["inspect", "features.h5"]);
+    inspected.expect(2, &["features.h5", "damaged", "comes to no end"]);
+}
+
+#[test]
 fn a_dataset_without_rows_is_refused() {
     refused(
         "refused.h5",

@@ -2,8 +2,8 @@
 //! rows. Read in blocks; a file of any size takes a few MiB.
 
 use super::hdf5_raw::{exponent_bias, read_slab};
-use super::heap::{DAMAGED, Heaps};
 use super::open::{open_dataset, open_file, reason};
+use super::rehearsal::Asked;
 use super::text::FileText;
 use crate::error::{Error, Result};
 use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
@@ -101,7 +101,11 @@ impl Contents {
     /// As [`super::Dataset::open`] has for the file and for what leads out of it; any type and shape
     /// will do.
     pub fn read(path: &Path, name: &str, statistics: bool, rows: usize) -> Result<Self> {
-        let file = open_file(path)?;
+        let asked = Asked::Dataset {
+            name: name.to_owned(),
+            rows,
+        };
+        let file = open_file(path, &asked)?;
         let dataset = open_dataset(&file, path, name)?;
         let failed = |e: hdf5::Error| {
             let why = format!(
@@ -130,12 +134,11 @@ impl Contents {
             found = Some(sum.finish());
         }
         let count = shape.first().map_or(1, |items| rows.min(*items)).min(rows);
-        let heaps = Heaps::of(path);
         let mut shown = Vec::new();
         for row in 0..count {
             shown.push(match kind {
                 Some(kind) => row_of_numbers(&dataset, &shape, row, kind).map_err(failed)?,
-                None => row_of_text(&dataset, &shape, row, &heaps).map_err(failed)?,
+                None => row_of_text(&dataset, &shape, row).map_err(failed)?,
             });
         }
         Ok(Self {
@@ -216,12 +219,7 @@ fn row_of_numbers(
     Ok(shown(values, shape))
 }
 
-fn row_of_text(
-    dataset: &Dataset,
-    shape: &[usize],
-    row: usize,
-    heaps: &Heaps,
-) -> hdf5::Result<String> {
+fn row_of_text(dataset: &Dataset, shape: &[usize], row: usize) -> hdf5::Result<String> {
     fn texts<T: H5Type + Clone + Default + FileText>(
         dataset: &Dataset,
         part: &[Range<usize>],
@@ -233,9 +231,6 @@ fn row_of_text(
     }
     let part = start_of(shape, row);
     let values = match dataset.dtype()?.to_descriptor()? {
-        TypeDescriptor::VarLenUnicode | TypeDescriptor::VarLenAscii if !heaps.are_sound() => {
-            return Ok(DAMAGED.to_owned());
-        }
         TypeDescriptor::VarLenUnicode => texts::<VarLenUnicode>(dataset, &part)?,
         TypeDescriptor::VarLenAscii => texts::<VarLenAscii>(dataset, &part)?,
         TypeDescriptor::FixedUnicode(_) => texts::<FixedUnicode<1024>>(dataset, &part)?,

@@ -2,9 +2,9 @@
 
 use super::config::SourceConfig;
 use super::hdf5_raw::exponent_bias;
-use super::heap::Heaps;
 use super::listing::type_name;
 use super::open::{absolute, open_dataset, open_file, reason};
+use super::rehearsal::Asked;
 use super::scratch::Scratch;
 use super::stored::{ReadError, Stored};
 use super::text::FileText;
@@ -61,7 +61,7 @@ impl Dataset {
     /// missing dataset; an element type other than f16, f32, f64, u8; a rank other than 2, 3, 4; an
     /// empty dataset; data that is kept in another file.
     pub fn open(source: &SourceConfig) -> Result<Self> {
-        let file = open_file(&source.file)?;
+        let file = open_file(&source.file, &Asked::dataset(&source.dataset))?;
         let handle = open_dataset(&file, &source.file, &source.dataset)?;
         let place = format!(
             "`{}` in {}",
@@ -199,9 +199,6 @@ impl Dataset {
             return None;
         }
         let attribute = self.handle.attr(name).ok()?;
-        if !Heaps::of(&self.path).are_sound() {
-            return None;
-        }
         let text: VarLenUnicode = attribute.read_scalar().ok()?;
         Some(text.text())
     }

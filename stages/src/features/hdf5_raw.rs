@@ -11,6 +11,7 @@ use hdf5_sys::h5f::{H5Fget_file_image, H5Fget_vfd_handle};
 use hdf5_sys::h5i::hid_t;
 use hdf5_sys::h5l::H5Lget_val;
 use hdf5_sys::h5p::H5P_DEFAULT;
+use hdf5_sys::h5s::H5S_ALL;
 use hdf5_sys::h5t::H5Tget_ebias;
 use std::ffi::{CString, c_int, c_uint};
 use std::ops::Range;
@@ -26,6 +27,8 @@ unsafe extern "C" {
         offset: *const hsize_t,
         bytes: *mut hsize_t,
     ) -> herr_t;
+    /// Since 1.10.5; the bindings have it for builds that know their version.
+    fn H5Dget_num_chunks(dataset: hid_t, space: hid_t, count: *mut hsize_t) -> herr_t;
 }
 
 /// Keeps libhdf5 from loading code for filters that it lacks, from wherever a variable points: a filter it
@@ -136,6 +139,19 @@ pub(super) fn read_chunk<'a>(
         .ok()?;
         (skipped == 0).then_some(&*stored)
     })
+}
+
+/// How many chunks of `dataset` were written, found by going through all of their index; `None` if it is
+/// not in chunks.
+pub(super) fn count_chunks(dataset: &Dataset) -> Option<u64> {
+    dataset.chunk()?;
+    let mut count = 0;
+    // SAFETY: libhdf5 writes one number.
+    hdf5::sync::sync(|| {
+        hdf5::h5check(unsafe { H5Dget_num_chunks(dataset.id(), H5S_ALL, &mut count) })
+    })
+    .ok()?;
+    Some(count)
 }
 
 /// The file that libhdf5 has open as `file`, to read from it without libhdf5: the very same, whatever

@@ -1,7 +1,7 @@
 //! What an HDF5 file holds, without reading its data and without following it into other files.
 
-use super::heap::{DAMAGED, Heaps};
 use super::open::{open_file, reason};
+use super::rehearsal::Asked;
 use super::text::FileText;
 use crate::error::{Error, Result};
 use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
@@ -54,13 +54,13 @@ impl FileListing {
     /// # Errors
     /// An input error for a file that is missing, not HDF5, or damaged.
     pub fn read(path: &Path) -> Result<Self> {
-        let file = open_file(path)?;
+        let file = open_file(path, &Asked::Listing)?;
         let mut listing = Self {
             file: path.to_owned(),
             datasets: Vec::new(),
             external_links: Vec::new(),
         };
-        visit(&file, path, &Heaps::of(path), "", 0, &mut listing)?;
+        visit(&file, path, "", 0, &mut listing)?;
         Ok(listing)
     }
 }
@@ -80,14 +80,13 @@ pub(super) fn datasets(file: &File, path: &Path) -> Result<Vec<DatasetInfo>> {
         datasets: Vec::new(),
         external_links: Vec::new(),
     };
-    visit(file, path, &Heaps::of(path), "", 0, &mut listing)?;
+    visit(file, path, "", 0, &mut listing)?;
     Ok(listing.datasets)
 }
 
 fn visit(
     group: &Group,
     path: &Path,
-    heaps: &Heaps,
     prefix: &str,
     depth: usize,
     listing: &mut FileListing,
@@ -116,11 +115,11 @@ fn visit(
                         let dataset = group.dataset(&link).map_err(|e| damaged(&name, e))?;
                         listing
                             .datasets
-                            .push(describe(&dataset, &name, heaps).map_err(|e| damaged(&name, e))?);
+                            .push(describe(&dataset, &name).map_err(|e| damaged(&name, e))?);
                     }
                     LocationType::Group if depth < DEEPEST_GROUP => {
                         let inner = group.group(&link).map_err(|e| damaged(&name, e))?;
-                        visit(&inner, path, heaps, &name, depth + 1, listing)?;
+                        visit(&inner, path, &name, depth + 1, listing)?;
                     }
                     _ => {}
                 }
@@ -130,10 +129,11 @@ fn visit(
     Ok(())
 }
 
-fn describe(dataset: &hdf5::Dataset, name: &str, heaps: &Heaps) -> hdf5::Result<DatasetInfo> {
+/// What the header of `dataset` says, which is called `name`.
+pub(super) fn describe(dataset: &hdf5::Dataset, name: &str) -> hdf5::Result<DatasetInfo> {
     let mut attributes = Vec::new();
     for attribute in dataset.attr_names()? {
-        let value = dataset.attr(&attribute).and_then(|a| print(&a, heaps));
+        let value = dataset.attr(&attribute).and_then(|a| print(&a));
         attributes.push((
             attribute.text(),
             value.unwrap_or_else(|e| format!("({})", reason(&e))),
@@ -177,7 +177,7 @@ fn filter_name(filter: &hdf5::filters::Filter) -> String {
 }
 
 /// The value of an attribute on one line.
-fn print(attribute: &Attribute, heaps: &Heaps) -> hdf5::Result<String> {
+fn print(attribute: &Attribute) -> hdf5::Result<String> {
     use TypeDescriptor::{Boolean, Float, Integer, Unsigned};
     fn join<T: ToString>(values: Vec<T>) -> String {
         let mut shown: Vec<String> = values
@@ -205,9 +205,6 @@ fn print(attribute: &Attribute, heaps: &Heaps) -> hdf5::Result<String> {
         Integer(_) => join(attribute.read_raw::<i64>()?),
         Unsigned(_) => join(attribute.read_raw::<u64>()?),
         Boolean => join(attribute.read_raw::<bool>()?),
-        TypeDescriptor::VarLenUnicode | TypeDescriptor::VarLenAscii if !heaps.are_sound() => {
-            DAMAGED.to_owned()
-        }
         TypeDescriptor::VarLenUnicode => texts(attribute.read_raw::<VarLenUnicode>()?),
         TypeDescriptor::VarLenAscii => texts(attribute.read_raw::<VarLenAscii>()?),
         TypeDescriptor::FixedAscii(_) => texts(attribute.read_raw::<FixedAscii<1024>>()?),

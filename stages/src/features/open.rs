@@ -2,6 +2,7 @@
 
 use super::hdf5_raw::{forbid_plugins, soft_link_target};
 use super::listing;
+use super::rehearsal::{Asked, rehearse};
 use super::suggest::closest;
 use crate::error::{Error, Result};
 use hdf5::plist::dataset_create::Layout;
@@ -15,11 +16,12 @@ const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 /// Soft links followed before a path counts as circular.
 const LONGEST_LINK_CHAIN: usize = 16;
 
-/// Opens `path` for reading.
+/// Opens `path` to have `asked` answered.
 ///
 /// # Errors
-/// Input errors for a file that is missing, not HDF5, or truncated.
-pub(super) fn open_file(path: &Path) -> Result<File> {
+/// Input errors for a file that is missing, not HDF5, or truncated, and for one that libhdf5 does not
+/// survive.
+pub(super) fn open_file(path: &Path, asked: &Asked) -> Result<File> {
     let shown = path.display();
     let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Error::input(format!(
@@ -38,6 +40,7 @@ pub(super) fn open_file(path: &Path) -> Result<File> {
         other => other,
     });
     readable.map_err(|e| Error::input(format!("{shown} cannot be read: {e}")))?;
+    rehearse(path, &metadata, asked)?;
     forbid_plugins();
     File::open(path).map_err(|e| {
         Error::input(if e.to_string().contains("unable to lock") {

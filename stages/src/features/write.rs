@@ -7,6 +7,7 @@
 
 use super::hdf5_raw::{file_image, read_items, write_items};
 use super::open::{absolute, open_dataset, open_file, reason};
+use super::rehearsal::Asked;
 use super::superblock::seal;
 use crate::error::{Error, Result};
 use hdf5::types::VarLenUnicode;
@@ -198,7 +199,7 @@ pub(super) fn read_dataset<T: H5Type + Clone + Default>(
     name: &str,
     kind: &str,
 ) -> Result<(Vec<usize>, Vec<T>)> {
-    let file = open_file(path)?;
+    let file = open_file(path, &Asked::dataset(name))?;
     let dataset = open_dataset(&file, path, name)?;
     let failed = |e: hdf5::Error| {
         Error::input(format!(
@@ -221,7 +222,7 @@ pub(super) fn read_dataset<T: H5Type + Clone + Default>(
 /// # Errors
 /// Input errors for a file that is missing or damaged.
 pub fn has_dataset(path: &Path, name: &str) -> Result<bool> {
-    Ok(open_file(path)?.link_exists(name))
+    Ok(open_file(path, &Asked::dataset(name))?.link_exists(name))
 }
 
 /// A file beside its final path that is removed unless it is committed.
