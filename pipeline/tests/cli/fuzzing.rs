@@ -291,6 +291,86 @@ fn weights() {
     });
 }
 
+/// A zip whose entries say that they have no checksum, so that what was changed in them is parsed.
+fn without_checksums(mut zip: Vec<u8>) -> Vec<u8> {
+    for (signature, place) in [(b"PK\x01\x02", 16), (b"PK\x03\x04", 14)] {
+        for at in 0..zip.len() - 46 {
+            if zip[at..].starts_with(signature) {
+                zip[at + place..at + place + 4].fill(0);
+            }
+        }
+    }
+    zip
+}
+
+/// The smallest flow as other code calls its weights, a safetensors file.
+pub fn foreign_flow() -> Vec<u8> {
+    let tensors = [
+        ("time_embed.mlp.0", [4, 8]),
+        ("time_embed.mlp.2", [4, 4]),
+        ("input_proj", [4, 2]),
+        ("res_blocks.0.in_ln", [4, 0]),
+        ("res_blocks.0.mlp.0", [4, 4]),
+        ("res_blocks.0.mlp.2", [4, 4]),
+        ("res_blocks.0.adaLN_modulation.1", [12, 4]),
+        ("final_layer.adaLN_modulation.1", [8, 4]),
+        ("final_layer.linear", [2, 4]),
+    ];
+    let (mut header, mut end) = (Vec::new(), 0);
+    let mut add = |name: String, shape: &[usize]| {
+        let start = end;
+        end += 4 * shape.iter().product::<usize>();
+        header.push(format!(
+            r#""{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#
+        ));
+    };
+    for (layer, [rows, columns]) in tensors {
+        let shape = [rows, columns];
+        add(
+            format!("{layer}.weight"),
+            &shape[..1 + usize::from(columns > 0)],
+        );
+        add(format!("{layer}.bias"), &shape[..1]);
+    }
+    let header = format!("{{{}}}", header.join(","));
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend((0..end / 4).flat_map(|i| (tiny::noise(i, 1) - 0.5).to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn imports() {
+    let project = Project::new();
+    let fixture = "../stages/tests/fixtures/paper-flow-head.pt";
+    let torch = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture)).unwrap();
+    let torch = without_checksums(torch);
+    let small = foreign_flow();
+    let import = |file: &str| words(&format!("import {file}"));
+    for (file, bytes) in [("flow.pt", &torch), ("flow.safetensors", &small)] {
+        project.write(file, bytes);
+        project.run(&["import", file]).expect(0, &[]);
+    }
+    fuzz("import", &project, |rng| {
+        let _ = std::fs::remove_dir_all(project.path("artifacts"));
+        if rng.random_range(0..2) == 0 {
+            project.write("flow.safetensors", mutate(rng, &small));
+            return vec![import("flow.safetensors")];
+        }
+        // what describes the weights is at the start and at the end
+        let edge = 5400;
+        let (start, rest) = torch.split_at(edge);
+        let (middle, end) = rest.split_at(rest.len() - edge);
+        let bytes = match rng.random_range(0..4) {
+            0 => mutate(rng, &torch),
+            1 => [start, middle, &mutate(rng, end)].concat(),
+            _ => [&mutate(rng, start), middle, end].concat(),
+        };
+        project.write("flow.pt", bytes);
+        vec![import("flow.pt")]
+    });
+}
+
 #[test]
 fn checkpoints() {
     let project = tiny::project();

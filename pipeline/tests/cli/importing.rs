@@ -83,3 +83,31 @@ fn a_checkpoint_without_all_weights_is_wrong_input() {
         .run(&["import", "part.safetensors"])
         .expect(2, &["part.safetensors", "output.linear.weight", "expected"]);
 }
+
+#[test]
+fn weights_that_are_not_finite_are_refused() {
+    let project = Project::new();
+    let mut flow = crate::fuzzing::foreign_flow();
+    let end = flow.len();
+    flow[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    project.write("flow.safetensors", flow);
+    project.run(&["import", "flow.safetensors"]).expect(
+        2,
+        &["flow.safetensors", "NaN", "output.linear.bias", "finite"],
+    );
+}
+
+#[test]
+fn shapes_of_a_network_that_the_checkpoint_does_not_hold_are_refused() {
+    let project = Project::new();
+    let flow = crate::fuzzing::foreign_flow();
+    // as many numbers in another shape: a width of 8
+    let text = r#""input_proj.weight":{"dtype":"F32","shape":[4, 2]"#.as_bytes();
+    let at = flow.windows(text.len()).position(|w| w == text).unwrap() + text.len();
+    let mut other = flow;
+    other[at - 6..at].copy_from_slice(b"[8, 1]");
+    project.write("flow.safetensors", other);
+    project
+        .run(&["import", "flow.safetensors"])
+        .expect(2, &["flow.safetensors", "width 8", "but it holds"]);
+}

@@ -18,6 +18,7 @@ use super::velocity_network::embedding_frequencies;
 use crate::context::{Context, Summary};
 use crate::error::{Error, Result};
 use crate::features::Normaliser;
+use crate::problems::Problems;
 use crate::training::{Streams, load_weights_from_bytes, read_whole};
 use burn::module::Module;
 use pytorch_reader::PytorchReader;
@@ -79,6 +80,7 @@ pub(super) fn read(
 ) -> Result<(VelocityNetworkConfig, Flow)> {
     let path = &config.file;
     let mut weights = renamed(read_checkpoint(path, config.key.as_deref())?, path)?;
+    refuse_non_finite(&weights, path)?;
     let network = infer(&weights, config.time_scale, path)?;
     let dimensions = shape_of(&weights, "input.weight", path)?[1];
     if config.time == TimeDirection::DataToNoise {
@@ -197,6 +199,19 @@ fn renamed(checkpoint: Checkpoint, path: &Path) -> Result<Checkpoint> {
     )))
 }
 
+fn refuse_non_finite(weights: &Checkpoint, path: &Path) -> Result<()> {
+    for (name, tensor) in weights {
+        if let Some(at) = tensor.values.iter().position(|v| !v.is_finite()) {
+            return Err(Error::input(format!(
+                "{}: found {} at place {at} of `{name}`, expected finite weights; was its training stable?",
+                path.display(),
+                tensor.values[at]
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// MAR's name of a parameter -> ours.
 fn our_name(theirs: &str) -> Option<String> {
     let (layer, parameter) = theirs.rsplit_once('.')?;
@@ -221,6 +236,23 @@ fn our_name(theirs: &str) -> Option<String> {
     matches!(parameter, "weight" | "bias").then(|| format!("{layer}.{parameter}"))
 }
 
+/// Our names of the parameters of a network with so many blocks.
+fn names(blocks: usize) -> Vec<String> {
+    let of_blocks = (0..blocks).flat_map(|block| {
+        ["norm", "fc1", "fc2", "modulation"].map(|layer| format!("blocks.{block}.{layer}"))
+    });
+    let layers = [
+        "time.fc1",
+        "time.fc2",
+        "input",
+        "output.modulation",
+        "output.linear",
+    ];
+    (layers.map(str::to_owned).into_iter().chain(of_blocks))
+        .flat_map(|layer| ["weight", "bias"].map(|parameter| format!("{layer}.{parameter}")))
+        .collect()
+}
+
 fn shape_of<'a>(weights: &'a Checkpoint, name: &str, path: &Path) -> Result<&'a [usize]> {
     match weights.get(name) {
         Some(tensor) if tensor.shape.len() == 2 => Ok(&tensor.shape),
@@ -234,18 +266,46 @@ fn shape_of<'a>(weights: &'a Checkpoint, name: &str, path: &Path) -> Result<&'a 
 }
 
 /// The size of the network from the shapes of its weights.
+///
+/// # Errors
+/// An input error for one that the checkpoint does not hold, before memory is taken for it.
 fn infer(weights: &Checkpoint, time_scale: f64, path: &Path) -> Result<VelocityNetworkConfig> {
     let width = shape_of(weights, "input.weight", path)?[0];
     let frequencies = shape_of(weights, "time.fc1.weight", path)?[1];
     let blocks = (weights.keys())
         .filter(|name| name.starts_with("blocks.") && name.ends_with(".fc1.weight"))
         .count();
-    Ok(VelocityNetworkConfig {
+    let missing: Vec<String> = (names(blocks).into_iter())
+        .filter(|name| !weights.contains_key(name))
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::input(format!(
+            "{}: found no tensor for {}; expected all the weights of a SimpleMLPAdaLN",
+            path.display(),
+            missing.join(", ")
+        )));
+    }
+    let network = VelocityNetworkConfig {
         width,
         blocks,
         frequencies,
         time_scale,
-    })
+    };
+    let mut problems = Problems::new();
+    network.check(&mut problems);
+    problems
+        .into_result()
+        .map_err(|e| e.under(&path.display().to_string()))?;
+    let needed = network.parameters(shape_of(weights, "input.weight", path)?[1]);
+    let held: u128 = weights.values().map(|w| w.values.len() as u128).sum();
+    if needed != held {
+        return Err(Error::input(format!(
+            "{}: its shapes are those of a network of {needed} parameters (width {width}, {blocks} blocks, \
+             {frequencies} frequencies), but it holds {held}; expected the checkpoint of a SimpleMLPAdaLN",
+            path.display()
+        )));
+    }
+    Ok(network)
 }
 
 /// Turns the weights of `v'` into those of `v(x, t) = -v'(x, 1 - t)`.
