@@ -54,6 +54,16 @@ impl Error {
         }
     }
 
+    /// Of two that came of the same training, the one that happened first: divergences know their step.
+    /// Of one step it is `later`, which is of what was computed last.
+    #[must_use]
+    pub fn earlier(self, later: Self) -> Self {
+        match (&self, &later) {
+            (Self::Diverged { step: a, .. }, Self::Diverged { step: b, .. }) if b <= a => later,
+            _ => self,
+        }
+    }
+
     /// A failure of the file system or of a file format.
     pub fn file(path: impl AsRef<Path>, message: impl ToString) -> Self {
         Self::File {

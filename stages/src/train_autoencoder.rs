@@ -340,7 +340,11 @@ impl Prepared {
                 })
             },
             |_, _| Ok(None),
-        )?;
+        );
+        if let Err(Error::Diverged { step, what }) = &trained {
+            context.monitor.diverged(*step, what, &[]); // of no batch
+        }
+        let trained = trained?;
 
         let mut trajectory = trajectory.into_inner();
         trajectory.keep(config.steps, &trained.encoding().mean)?;
@@ -404,8 +408,8 @@ impl Prepared {
             let done = step + 1;
             let evaluation = done % self.config.evaluate_every == 0 || done == steps;
             if evaluation || done % LOG_EVERY == 0 {
-                let reconstruction = reconstructions.take(step)?;
-                let term = regularisers.take(step)?;
+                let means = [&mut reconstructions, &mut regularisers];
+                let [reconstruction, term] = RunningMean::take_all(means, step)?;
                 let held_out = if evaluation {
                     evaluate(&trainer.averaged(), regulariser)?
                 } else {

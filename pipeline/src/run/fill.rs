@@ -66,9 +66,9 @@ impl Workshop<'_> {
             self.console.note(&format!("{}: {why}", key.stage));
             return Ok(*manifest);
         }
-        self.upstream_unchanged(key)?;
+        let contents = self.upstream_contents(key)?;
         let draft = Draft::new(self.store, key, lock)?;
-        let training = Training::of(self.store, key);
+        let training = Training::of(self.store, key, &contents);
         let checkpoint = training.newest(|why| self.console.note(&format!("warning: {why}")))?;
         let (state, metrics) = match checkpoint {
             Some(Checkpoint { state, metrics }) => (Some(state), metrics),
@@ -109,6 +109,7 @@ impl Workshop<'_> {
         self.inputs_unchanged(key)?;
         let manifest = draft.commit(
             key,
+            contents,
             Outcome {
                 figures,
                 warnings,
@@ -149,13 +150,17 @@ impl Workshop<'_> {
         }
     }
 
-    /// Everything that is read of other artifacts is read once more before it is used: the disk may have
-    /// lost what it had when the plan was made.
-    fn upstream_unchanged(&self, key: &Key) -> Result<()> {
+    /// The contents of every upstream artifact, all of which is read once more before it is used: the disk
+    /// may have lost what it had when the plan was made.
+    fn upstream_contents(&self, key: &Key) -> Result<Vec<String>> {
+        let mut contents = Vec::new();
         for upstream in &key.upstream {
             let manifest = Manifest::read(&upstream.dir);
             let wrong = match manifest {
-                Ok(manifest) => verify_digests(&upstream.dir, &manifest),
+                Ok(manifest) => {
+                    contents.push(manifest.contents());
+                    verify_digests(&upstream.dir, &manifest)
+                }
                 Err(why) => vec![why.to_string()],
             };
             if !wrong.is_empty() {
@@ -170,7 +175,7 @@ impl Workshop<'_> {
                 .into());
             }
         }
-        Ok(())
+        Ok(contents)
     }
 
     /// An input that changed while it was read makes an artifact of nothing in particular.

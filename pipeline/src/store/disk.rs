@@ -66,8 +66,27 @@ pub fn exchange(a: &Path, b: &Path) -> Result<()> {
         )
     };
     if done != 0 {
-        return Err(Error::file(b, std::io::Error::last_os_error()));
+        let error = std::io::Error::last_os_error();
+        return match error.raw_os_error() {
+            Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => exchange_by_renaming(a, b),
+            _ => Err(Error::file(b, error)),
+        };
     }
+    sync(parent(b))
+}
+
+/// The same on file systems that know no exchange, such as NFS: for a moment nothing is called `b`.
+fn exchange_by_renaming(a: &Path, b: &Path) -> Result<()> {
+    let name = b.file_name().unwrap_or_default().to_string_lossy();
+    let aside = parent(b).join(format!(".old-{name}-{}", std::process::id()));
+    let renamed = std::fs::rename(b, &aside).and_then(|()| {
+        std::fs::rename(a, b).inspect_err(|_| {
+            // as it was, if that can be
+            let _ = std::fs::rename(&aside, b);
+        })
+    });
+    renamed.map_err(|e| Error::file(b, e))?;
+    std::fs::rename(&aside, a).map_err(|e| Error::file(a, e))?;
     sync(parent(b))
 }
 
@@ -152,4 +171,30 @@ fn parent(path: &Path) -> &Path {
     path.parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_change_places_with_and_without_the_systems_help() {
+        let dir = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
+        for folder in [&a, &b] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("name"), folder.display().to_string()).unwrap();
+        }
+        let held = |folder: &Path| std::fs::read_to_string(folder.join("name")).unwrap();
+        for change in [exchange, exchange_by_renaming] {
+            let before = (held(&a), held(&b));
+            change(&a, &b).unwrap();
+            assert_eq!((held(&b), held(&a)), before);
+            assert_eq!(dir.path().read_dir().unwrap().count(), 2);
+        }
+        // what is not there leaves the other as it is
+        let before = held(&b);
+        assert!(exchange_by_renaming(&dir.path().join("absent"), &b).is_err());
+        assert_eq!(held(&b), before);
+    }
 }

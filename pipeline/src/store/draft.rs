@@ -64,12 +64,13 @@ impl Draft {
     }
 
     /// Digests and syncs every output, writes the manifest, and renames the folder into place.
-    /// Reads each output once.
+    /// Reads each output once. `contents` are those of each upstream artifact of `key` as the stage read
+    /// them.
     ///
     /// # Errors
     /// [`Error::File`] names what could not be written; then no artifact exists, or the one that
     /// was there before still does.
-    pub fn commit(self, key: &Key, outcome: Outcome) -> Result<Manifest> {
+    pub fn commit(self, key: &Key, contents: Vec<String>, outcome: Outcome) -> Result<Manifest> {
         let mut outputs = BTreeMap::new();
         collect(&self.folder, &self.folder, &mut outputs)?;
         let manifest = Manifest {
@@ -95,7 +96,7 @@ impl Draft {
                     size: record.size,
                 })
                 .collect(),
-            upstream: self.upstream(key)?,
+            upstream: self.upstream(key, contents),
             outputs,
         };
         let file = self.folder.join(MANIFEST);
@@ -105,18 +106,17 @@ impl Draft {
         Ok(manifest)
     }
 
-    fn upstream(&self, key: &Key) -> Result<Vec<UpstreamRecord>> {
-        key.upstream
-            .iter()
-            .map(|u| {
+    fn upstream(&self, key: &Key, contents: Vec<String>) -> Vec<UpstreamRecord> {
+        (key.upstream.iter().zip(contents))
+            .map(|(u, contents)| {
                 let inside = self.store.artifact(u.stage, &u.fingerprint) == u.dir;
-                Ok(UpstreamRecord {
+                UpstreamRecord {
                     role: Some(u.role),
                     stage: u.stage,
                     fingerprint: u.fingerprint.clone(),
-                    contents: Manifest::read(&u.dir)?.contents(),
+                    contents,
                     path: (!inside).then(|| u.dir.clone()),
-                })
+                }
             })
             .collect()
     }
@@ -174,10 +174,8 @@ pub fn remove_abandoned(folder: &Path) {
     for entry in folder.read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let temporary = [".tmp-", ".old-"].iter().find_map(|p| name.strip_prefix(p));
-        // a training is over once its artifact is there
-        let training = name
-            .strip_prefix(TRAINING)
-            .filter(|fingerprint| matches!(state_of(&folder.join(fingerprint)), State::Whole(_)));
+        let training = (name.strip_prefix(TRAINING))
+            .filter(|fingerprint| is_over(&entry.path(), &folder.join(fingerprint)));
         let fingerprint = temporary.and_then(|rest| rest.split('-').next());
         if let Some(fingerprint) = fingerprint.or(training)
             && let Ok(Ok(_lock)) = Lock::try_claim(folder, fingerprint)
@@ -185,6 +183,19 @@ pub fn remove_abandoned(folder: &Path) {
             tracing::info!("removing {} of a run that is gone", entry.path().display());
             disk::remove(&entry.path());
         }
+    }
+}
+
+/// Whether the training whose state is in the folder `training` came to an end with the `artifact`: it is
+/// there, and nothing was kept since. An artifact that is stale or damaged is trained again while it is
+/// there.
+fn is_over(training: &Path, artifact: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified());
+    match (changed(training), changed(&artifact.join(MANIFEST))) {
+        (Ok(kept), Ok(committed)) => {
+            kept <= committed && matches!(state_of(artifact), State::Whole(_))
+        }
+        _ => false,
     }
 }
 
@@ -225,7 +236,7 @@ mod tests {
         std::fs::create_dir(d.dir().join("sub")).unwrap();
         std::fs::write(d.dir().join("sub/w.bin"), b"weights").unwrap();
         assert_eq!(state(&store, &key), State::Absent);
-        let manifest = d.commit(&key, Outcome::default()).unwrap();
+        let manifest = d.commit(&key, vec![], Outcome::default()).unwrap();
         assert_eq!(manifest.outputs["sub/w.bin"].size, 7);
         assert!(manifest.is_of(&key));
         assert_eq!(state(&store, &key), State::Whole(Box::new(manifest)));
@@ -248,7 +259,7 @@ mod tests {
         std::fs::create_dir(&place).unwrap();
         std::fs::write(place.join("old"), b"old").unwrap();
         let d = draft(&store, &key);
-        d.commit(&key, Outcome::default()).unwrap();
+        d.commit(&key, vec![], Outcome::default()).unwrap();
         assert!(!place.join("old").exists());
         assert!(matches!(state(&store, &key), State::Whole(_)));
         assert_eq!(place.parent().unwrap().read_dir().unwrap().count(), 1);
@@ -259,7 +270,10 @@ mod tests {
         let (_dir, store, key) = setting();
         let d = draft(&store, &key);
         std::os::unix::fs::symlink("/etc/passwd", d.dir().join("w.bin")).unwrap();
-        let message = d.commit(&key, Outcome::default()).unwrap_err().to_string();
+        let message = d
+            .commit(&key, vec![], Outcome::default())
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("links are refused"), "{message}");
         assert_eq!(state(&store, &key), State::Absent);
     }

@@ -35,6 +35,8 @@ const METRICS: &str = "metrics.parquet";
 const STEP: &str = "step-";
 /// A checkpoint that cannot be used; kept for whoever wants to know why.
 const DAMAGED: &str = "damaged-";
+/// What an artifact is made of besides inputs, in the description of a training.
+const UPSTREAM: &str = "upstream";
 /// Why a training stopped.
 const DIVERGED: &str = "diverged.json";
 /// No record is larger.
@@ -77,11 +79,12 @@ enum Unfit {
 }
 
 impl Training {
-    /// The training of the artifact of `key`. Touches nothing.
-    pub fn of(store: &Store, key: &Key) -> Self {
+    /// The training of the artifact of `key`; `contents` are those of each upstream artifact. Touches
+    /// nothing.
+    pub fn of(store: &Store, key: &Key, contents: &[String]) -> Self {
         let name = format!("{TRAINING}{}", key.fingerprint());
         let inputs = key.inputs.iter();
-        let upstream = key.upstream.iter();
+        let upstream = key.upstream.iter().zip(contents);
         Self {
             folder: store.root().join(key.stage.name()).join(name),
             about: json!({
@@ -90,7 +93,11 @@ impl Training {
                 key.stage.section(): key.config,
                 "inputs": inputs.map(|(name, _, record)| (name.clone(), record.digest.clone()))
                     .collect::<BTreeMap<_, _>>(),
-                "upstream": upstream.map(|u| (u.role.name(), u.fingerprint.clone()))
+                UPSTREAM: upstream
+                    .map(|(u, contents)| {
+                        let about = json!({"fingerprint": u.fingerprint, "contents": contents});
+                        (u.role.name(), about)
+                    })
                     .collect::<BTreeMap<_, _>>(),
             }),
         }
@@ -110,8 +117,7 @@ impl Training {
                     return Err(Error::input(format!("{}: {why}", folder.display())));
                 }
                 Err(Unfit::Damaged(why)) => {
-                    let name = format!("{DAMAGED}{step:012}");
-                    let aside = super::temporary(&self.folder, &name);
+                    let aside = self.aside(step);
                     let moved = std::fs::rename(&folder, &aside);
                     tell(&format!(
                         "{}: {why}; {}, and the checkpoint before it is used if there is one",
@@ -193,6 +199,13 @@ impl Training {
         let damaged = |why: String| Unfit::Damaged(why);
         let record = whole(step, folder)?;
         let differing = differing(&record.about, &self.about);
+        let of_upstream = |what: &String| what.starts_with(UPSTREAM);
+        if !differing.is_empty() && differing.iter().all(of_upstream) {
+            return Err(damaged(format!(
+                "what it was trained on was computed again with another result: {}",
+                differing.join("; ")
+            )));
+        }
         if !differing.is_empty() {
             return Err(Unfit::Refused(format!(
                 "found the checkpoint of another configuration, expected one of this: {}; remove it to \
@@ -200,7 +213,10 @@ impl Training {
                 differing.join("; ")
             )));
         }
-        let state = Snapshot::read(&folder.join(STATE)).map_err(|e| damaged(e.to_string()))?;
+        let state = Snapshot::read(&folder.join(STATE)).map_err(|e| match e {
+            Error::Input(why) => Unfit::Refused(why),
+            other => damaged(other.to_string()),
+        })?;
         if state.step() != step {
             return Err(damaged(format!(
                 "its state is that of step {}",
@@ -212,6 +228,14 @@ impl Training {
             state,
             metrics: metrics.then(|| folder.join(METRICS)),
         })
+    }
+
+    /// A free name for the checkpoint of `step` that cannot be used.
+    fn aside(&self, step: u64) -> PathBuf {
+        (1..)
+            .map(|n| self.folder.join(format!("{DAMAGED}{step:012}-{n}")))
+            .find(|path| path.symlink_metadata().is_err())
+            .expect("one of all numbers is free")
     }
 
     /// The checkpoints by step, ascending.
@@ -305,6 +329,16 @@ fn steps(training: &Path) -> Vec<(u64, PathBuf)> {
     found
 }
 
+/// A file that is there and cannot be opened, for want of rights or of descriptors, is not damaged.
+fn may_be_read(file: &Path) -> Result<(), Unfit> {
+    match std::fs::File::open(file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Unfit::Refused(format!("{}: {e}", file.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The record of the checkpoint of `step`, whose files have the digests it says.
 fn whole(step: u64, folder: &Path) -> Result<Record, Unfit> {
     let damaged = |why: String| Unfit::Damaged(why);
@@ -316,6 +350,7 @@ fn whole(step: u64, folder: &Path) -> Result<Record, Unfit> {
         )));
     }
     for (name, expected) in &record.files {
+        may_be_read(&folder.join(name))?;
         if ![STATE, METRICS].contains(&&**name) {
             return Err(damaged(format!("it records a file called `{name}`")));
         }
@@ -336,6 +371,7 @@ fn record(folder: &Path) -> Result<Record, Unfit> {
         format: u32,
     }
     let damaged = |why: String| Unfit::Damaged(format!("{RECORD} {why}"));
+    may_be_read(&folder.join(RECORD))?;
     let text = disk::read_small(&folder.join(RECORD), LARGEST);
     let text = text.map_err(|e| Unfit::Damaged(e.to_string()))?;
     let text = sealed::open_json(&text).map_err(damaged)?;
@@ -373,6 +409,7 @@ fn differing(found: &Value, expected: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Role, Upstream};
     use super::*;
 
     fn key(steps: u64) -> Key {
@@ -394,7 +431,7 @@ mod tests {
     fn training() -> (tempfile::TempDir, Training) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::at(dir.path());
-        let training = Training::of(&store, &key(9));
+        let training = Training::of(&store, &key(9), &[]);
         (dir, training)
     }
 
@@ -451,10 +488,49 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_of_what_upstream_was_before_is_set_aside_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path());
+        let mut key = key(9);
+        key.stage = Stage::TrainAutoencoder;
+        key.upstream = vec![Upstream {
+            role: Role::Flow,
+            stage: Stage::PretrainFlow,
+            fingerprint: "00ff".repeat(4),
+            dir: dir.path().join("flow"),
+        }];
+        let [before, now] =
+            ["before", "now"].map(|contents| Training::of(&store, &key, &[contents.to_owned()]));
+        commit(&before, 1, 1.0);
+        assert_eq!(step_of(&before).0, Some(1));
+        let (step, told) = step_of(&now);
+        assert_eq!(step, None);
+        assert!(told[0].contains("upstream.flow.contents"), "{told:?}");
+        // the training from the start keeps what was set aside
+        commit(&now, 1, 1.0);
+        assert_eq!(step_of(&now), (Some(1), vec![]));
+        let aside = now.folder.join("damaged-000000000001-1");
+        assert!(aside.join(STATE).is_file());
+    }
+
+    #[test]
+    fn numbers_of_a_configuration_are_the_same_after_a_kill() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut key = key(9);
+        // of those that a parser without care rounds otherwise
+        let numbers = [0.17265083563414355, 1.0 / 3.0, 5e-324, f64::MAX];
+        key.config = json!({"numbers": numbers});
+        let training = Training::of(&Store::at(dir.path()), &key, &[]);
+        commit(&training, 1, 0.1 + 0.2);
+        let found = training.newest(|_| {}).unwrap().unwrap();
+        assert_eq!(found.state, state(1, 0.1 + 0.2));
+    }
+
+    #[test]
     fn the_checkpoint_of_another_configuration_is_refused_with_what_differs() {
         let (dir, training) = training();
         commit(&training, 1, 1.0);
-        let other = Training::of(&Store::at(dir.path()), &key(10));
+        let other = Training::of(&Store::at(dir.path()), &key(10), &[]);
         std::fs::rename(&training.folder, &other.folder).unwrap();
         let message = other.newest(|_| {}).unwrap_err().to_string();
         let what = "pretrain_flow.steps: found 9, expected 10";

@@ -1,7 +1,7 @@
 //! Mutated files and options through the real binary: an error or success, never a panic, a signal, a
 //! hang, or much memory.
 
-use crate::project::{Project, sealed, start};
+use crate::project::{Project, output, sealed, start};
 use crate::resuming::{checkpoints as checkpoints_of, kill, start as start_until_checkpoints};
 use crate::tiny::{self, CONFIG};
 use rand::{RngExt as _, SeedableRng as _};
@@ -133,11 +133,9 @@ fn fuzz(target: &str, project: &Project, mut prepare: impl FnMut(&mut Pcg64) -> 
 /// A copy of the project's files that stays.
 fn kept(project: &Project) -> PathBuf {
     let folder = tempfile::tempdir().unwrap().keep();
-    for entry in project.path(".").read_dir().unwrap().flatten() {
-        if entry.file_type().unwrap().is_file() {
-            std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
-        }
-    }
+    let mut copy = Command::new("cp");
+    copy.arg("-a").arg(project.path(".")).arg(&folder);
+    assert!(output(&mut copy).unwrap().status.success());
     folder
 }
 
@@ -384,40 +382,47 @@ fn checkpoints() {
     let training = newest.parent().unwrap();
     let name = training.file_name().unwrap().to_string_lossy();
     let artifact = training.with_file_name(name.trim_start_matches(".training-"));
-    let [state, record] = ["state.safetensors", "checkpoint.json"].map(|name| newest.join(name));
-    let (bytes, text) = (
-        std::fs::read(&state).unwrap(),
-        std::fs::read_to_string(&record).unwrap(),
-    );
+    let record = newest.join("checkpoint.json");
+    let text = std::fs::read_to_string(&record).unwrap();
     let (json, _) = text.split_once("\ndigest of").unwrap();
-    let (digest, size) = (blake3::hash(&bytes).to_hex().to_string(), bytes.len());
+    let names = ["state.safetensors", "metrics.parquet"];
+    let files: Vec<(PathBuf, Vec<u8>)> = (names.iter())
+        .map(|name| newest.join(name))
+        .filter_map(|path| Some((path.clone(), std::fs::read(path).ok()?)))
+        .collect();
+    // as it is, it is gone on from
+    let run = words("run tiny.yaml --until pretrain-flow --set checkpoints.every_steps=1000");
+    let arguments: Vec<&str> = run.iter().map(String::as_str).collect();
+    project
+        .run(&arguments)
+        .expect(0, &["goes on from the checkpoint"]);
     fuzz("checkpoint", &project, |rng| {
         // as after the kill, whatever the run before made of it
         let _ = std::fs::remove_dir_all(training);
         let _ = std::fs::remove_dir_all(&artifact);
         std::fs::create_dir_all(&newest).unwrap();
-        let (bytes, json) = match rng.random_range(0..2) {
-            0 => {
-                let bytes = mutate(rng, &bytes);
-                let new = blake3::hash(&bytes).to_hex().to_string();
-                let json = json.replace(&digest, &new).replace(
-                    &format!("\"size\": {size}"),
-                    &format!("\"size\": {}", bytes.len()),
-                );
-                (bytes, json)
-            }
-            _ => {
-                let json = mutate(rng, json.as_bytes());
-                (bytes.clone(), String::from_utf8_lossy(&json).into_owned())
-            }
-        };
-        std::fs::write(&state, bytes).unwrap();
+        let chosen = rng.random_range(0..=files.len());
+        let mut json = json.to_owned();
+        for (number, (path, whole)) in files.iter().enumerate() {
+            let bytes = match number == chosen {
+                true => mutate(rng, whole),
+                false => whole.clone(),
+            };
+            // a record that fits, so that the file itself is parsed
+            let said = |bytes: &[u8]| {
+                let (digest, size) = (blake3::hash(bytes).to_hex(), bytes.len());
+                format!("\"digest\": \"{digest}\",\n      \"size\": {size}")
+            };
+            assert!(json.contains(&said(whole)), "{json}");
+            json = json.replace(&said(whole), &said(&bytes));
+            std::fs::write(path, bytes).unwrap();
+        }
+        if chosen == files.len() {
+            json = String::from_utf8_lossy(&mutate(rng, json.as_bytes())).into_owned();
+        }
         let seal = blake3::hash(json.as_bytes()).to_hex();
         std::fs::write(&record, format!("{json}\ndigest of all above: {seal}\n")).unwrap();
-        vec![
-            words("verify"),
-            words("run tiny.yaml --until pretrain-flow --set checkpoints.every_steps=1000"),
-        ]
+        vec![words("verify"), run.clone()]
     });
 }
 

@@ -300,6 +300,46 @@ fn a_loss_that_is_nan_stops_with_the_last_good_checkpoint_and_a_record() {
 }
 
 #[test]
+fn the_step_that_diverged_does_not_depend_on_when_checkpoints_are_kept() {
+    let config = config().replace(
+        "  steps: 150\n  batch: 32\n",
+        "  steps: 150\n  batch: 32\n  optimiser: {learning_rate: 1e37, warmup_steps: 75, gradient_clip: 1e30, ema: 0.0}\n",
+    );
+    let steps = [1, 7, 13, 1000].map(|every| {
+        let every = format!("every_steps: {every}");
+        let project = project_of(&config.replace("every_steps: 7", &every));
+        project.run(&["run", "tiny.yaml"]).expect(1, &[]);
+        let training = project.path("artifacts/pretrain-flow");
+        let training = starting_with(&training, ".training-").unwrap();
+        let record = std::fs::read_to_string(training.join("diverged.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        (
+            record["step"].as_u64().unwrap(),
+            record["rows of the batch"].clone(),
+        )
+    });
+    assert!(steps.iter().all(|found| *found == steps[0]), "{steps:?}");
+}
+
+#[test]
+fn an_artifact_that_is_trained_again_goes_on_from_its_checkpoint_too() {
+    let project = project_of(&config());
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    let before = outputs(&project);
+    let flow = project.path("artifacts/runs/tiny/pretrain-flow/flow.safetensors");
+    let mut weights = std::fs::read(&flow).unwrap();
+    *weights.last_mut().unwrap() ^= 1;
+    std::fs::write(&flow, weights).unwrap();
+    kill(start(&project, "pretrain-flow"));
+    // the damaged artifact is still there, and looks whole to who does not read it
+    let kept = checkpoints(&project, "pretrain-flow");
+    let again = project.run(&["run", "tiny.yaml"]);
+    again.expect(0, &["goes on from the checkpoint of step"]);
+    assert!(!kept.is_empty() && checkpoints(&project, "pretrain-flow").is_empty());
+    assert_eq!(outputs(&project), before);
+}
+
+#[test]
 fn checkpoints_are_no_part_of_the_identity_and_go_with_gc_only_when_no_run_needs_them() {
     let project = project_of(&config());
     kill(start(&project, "pretrain-flow"));

@@ -1,8 +1,11 @@
 //! The shape of an autoencoder.
 
+use super::model::DataShape;
+use crate::error::{Error, Result};
 use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// Encoder and decoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +68,76 @@ impl ArchitectureConfig {
                 problems.require(*count >= 8, "count", count, "at least 8 points")
             }
         }
+    }
+
+    /// No network from data of `shape` to `outputs` numbers has fewer parameters.
+    fn fewest_parameters(&self, shape: DataShape, outputs: usize) -> u128 {
+        let product = |sizes: &[usize]| {
+            (sizes.iter()).fold(1u128, |product, &size| product.saturating_mul(size as u128))
+        };
+        let DataShape {
+            channels,
+            height,
+            width,
+        } = shape;
+        // the sizes that layers lead from and to, and how many numbers each of the last has
+        let (first, layers, pixels) = match self {
+            Self::Dense { widths } => (product(&[channels, height, width]), widths, 1),
+            Self::Convolutional { channels: stages } => {
+                let halved = |size: usize| stages.iter().fold(size, |n, _| n.div_ceil(2));
+                let pixels = product(&[halved(height), halved(width)]);
+                (channels as u128, stages, pixels)
+            }
+            Self::Points { .. } => return 0,
+        };
+        let (mut from, mut fewest) = (first, 0u128);
+        for &to in layers {
+            fewest = fewest.saturating_add(from.saturating_mul(to as u128));
+            from = to as u128;
+        }
+        fewest.saturating_add(from.saturating_mul(pixels).saturating_mul(outputs as u128))
+    }
+
+    /// Refuses the header of the file of weights `path`, which is that of a network from data of `shape`,
+    /// divided by `maximum`, to `outputs` numbers, before memory is taken for what the file cannot hold.
+    ///
+    /// # Errors
+    /// Input errors that name the file and the field.
+    pub fn check_stored(
+        &self,
+        shape: DataShape,
+        maximum: f64,
+        outputs: usize,
+        path: &Path,
+    ) -> Result<()> {
+        let mut problems = Problems::new();
+        problems.section("architecture", |p| self.check(p));
+        let DataShape {
+            channels,
+            height,
+            width,
+        } = shape;
+        for (key, size) in [("channels", channels), ("height", height), ("width", width)] {
+            let sane = (1..=1 << 26).contains(&size);
+            problems.require(sane, &format!("shape.{key}"), size, "1 to 67108864");
+        }
+        let positive = maximum > 0.0 && maximum.is_finite();
+        problems.require(positive, "maximum", maximum, "a positive number");
+        problems
+            .into_result()
+            .map_err(|e| e.under(&path.display().to_string()))?;
+        let size = std::fs::metadata(path)
+            .map_err(|e| Error::file(path, e))?
+            .len();
+        let fewest = self.fewest_parameters(shape, outputs);
+        if fewest.saturating_mul(4) > u128::from(size) {
+            return Err(Error::input(format!(
+                "{}: its header is that of a network of at least {fewest} parameters, which {size} bytes do \
+                 not hold; train it again",
+                path.display()
+            )));
+        }
+        Ok(())
     }
 }
 

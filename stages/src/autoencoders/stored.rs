@@ -3,6 +3,7 @@
 use super::config::{ArchitectureConfig, LatentConfig, Posterior, Reconstruction};
 use super::model::{Autoencoder, DataShape};
 use crate::error::{Error, Result};
+use crate::problems::Problems;
 use crate::training::{Streams, header_json, load_weights, read_header, save_weights};
 use burn::module::Module;
 use burn::tensor::Device;
@@ -51,6 +52,14 @@ impl Autoencoder {
             )));
         }
         let header: AutoencoderHeader = read_header(&path, FORMAT, "train the autoencoder again")?;
+        let mut problems = Problems::new();
+        problems.section("latent", |p| header.latent.check(p));
+        problems.section("posterior", |p| header.posterior.check(p));
+        problems
+            .into_result()
+            .map_err(|e| e.under(&path.display().to_string()))?;
+        let outputs = header.latent.tokens * header.latent.width;
+        (header.architecture).check_stored(header.shape, header.maximum, outputs, &path)?;
         let mut autoencoder = Self::new(&header, Streams::new(0), device).ok_or_else(|| {
             Error::input(format!(
                 "{}: found free points, expected an autoencoder of data",
@@ -104,6 +113,55 @@ mod tests {
             (to_f32(latents).unwrap(), decoded)
         };
         assert_eq!(through(&autoencoder), through(&loaded));
+    }
+
+    #[test]
+    fn a_header_of_what_the_file_does_not_hold_is_refused_before_memory_is_taken() {
+        let device = Device::flex();
+        let good = AutoencoderHeader {
+            architecture: ArchitectureConfig::Dense { widths: vec![4] },
+            latent: LatentConfig {
+                tokens: 1,
+                width: 2,
+            },
+            posterior: Posterior::default(),
+            reconstruction: Reconstruction::Mse,
+            shape: DataShape {
+                channels: 3,
+                height: 1,
+                width: 1,
+            },
+            maximum: 1.0,
+        };
+        let autoencoder = Autoencoder::new(&good, Streams::new(1), &device).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |change: &dyn Fn(&mut AutoencoderHeader), what: &str| {
+            let mut header = good.clone();
+            change(&mut header);
+            autoencoder.save(&header, dir.path()).unwrap();
+            let error = Autoencoder::load(dir.path(), &device).unwrap_err();
+            assert!(error.to_string().contains(what), "{what}: {error}");
+        };
+        let dense = |widths: &[usize]| ArchitectureConfig::Dense {
+            widths: widths.to_vec(),
+        };
+        let convolutional = ArchitectureConfig::Convolutional {
+            channels: vec![4096; 2],
+        };
+        refused(
+            &|h| h.architecture = dense(&[usize::MAX]),
+            "architecture.widths",
+        );
+        refused(&|h| h.architecture = dense(&[65_536; 2]), "do not hold");
+        refused(&|h| h.architecture = convolutional.clone(), "do not hold");
+        refused(&|h| h.latent.width = 65_536, "do not hold");
+        refused(&|h| h.latent.tokens = 0, "latent.tokens");
+        refused(&|h| h.shape.channels = usize::MAX, "shape.channels");
+        refused(&|h| h.shape.height = 1 << 26, "do not hold");
+        refused(&|h| h.shape.width = 0, "shape.width");
+        refused(&|h| h.maximum = 0.0, "maximum");
+        autoencoder.save(&good, dir.path()).unwrap();
+        assert!(Autoencoder::load(dir.path(), &device).is_ok());
     }
 
     #[test]

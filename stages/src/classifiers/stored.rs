@@ -39,6 +39,14 @@ impl Classifier {
     pub fn load(dir: &Path, device: &Device) -> Result<(Self, ClassifierHeader)> {
         let path = dir.join(FILE);
         let header: ClassifierHeader = read_header(&path, FORMAT, "train the classifier again")?;
+        let (features, classes) = (header.features, header.classes);
+        (header.architecture).check_stored(header.shape, header.maximum, features, &path)?;
+        if !(1..=65_536).contains(&classes) {
+            return Err(Error::input(format!(
+                "{}: found {classes} classes, expected 1 to 65536",
+                path.display()
+            )));
+        }
         let mut classifier = Self::new(
             &header.architecture,
             header.features,

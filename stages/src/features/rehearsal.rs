@@ -95,14 +95,16 @@ pub fn is_rehearsal() -> bool {
     true
 }
 
-/// Seconds of a processor, to which comes one for each so many bytes of the file.
+/// Seconds of a processor, to which comes one for each so many bytes of the file, and the most.
 const SECONDS: u64 = 10;
 const BYTES_A_SECOND: u64 = 8 << 20;
+const MOST_SECONDS: u64 = 60;
 
-/// Bounds this process, which leaves no core behind and does not hear of Ctrl-C: its parent does.
+/// Bounds this process, which leaves no core behind, ends with its parent, and does not hear of Ctrl-C:
+/// its parent does.
 fn limit(path: &Path) {
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
-    let seconds = SECONDS + size / BYTES_A_SECOND;
+    let seconds = (SECONDS + size / BYTES_A_SECOND).min(MOST_SECONDS);
     let set = |resource, soft, hard| {
         let limits = libc::rlimit {
             rlim_cur: soft,
@@ -113,6 +115,8 @@ fn limit(path: &Path) {
     };
     set(libc::RLIMIT_CORE, 0, 0);
     set(libc::RLIMIT_CPU, seconds, seconds + 1);
+    // SAFETY: this call of `prctl` takes a number alone.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: to ignore a signal runs no code of ours.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
@@ -164,10 +168,12 @@ pub(super) fn rehearse(path: &Path, meta: &Metadata, asked: &Asked) -> Result<()
     Ok(())
 }
 
-/// What became of a process that did not end well; `None` also where somebody else killed it.
+/// What became of a process that did not end well; `None` also where somebody else stopped it.
 fn damage(status: ExitStatus) -> Option<String> {
     match (status.signal(), status.code()) {
         (Some(libc::SIGXCPU), _) => Some("comes to no end".to_owned()),
+        // out of memory, most likely
+        (Some(libc::SIGKILL), _) => Some("is killed".to_owned()),
         (
             Some(
                 signal @ (libc::SIGSEGV
@@ -208,8 +214,8 @@ mod tests {
     fn only_what_a_process_does_to_itself_is_damage() {
         let of = |raw| damage(ExitStatus::from_raw(raw));
         assert_eq!(of(0), None);
-        assert_eq!(of(libc::SIGKILL), None);
-        assert_eq!(of(libc::SIGINT), None);
+        assert_eq!(of(libc::SIGTERM), None);
+        assert_eq!(of(libc::SIGKILL).unwrap(), "is killed");
         assert_eq!(of(libc::SIGSEGV).unwrap(), "crashes (signal 11)");
         assert_eq!(of(libc::SIGXCPU).unwrap(), "comes to no end");
         assert_eq!(of(101 << 8).unwrap(), "panics");

@@ -125,8 +125,18 @@ fn read_checkpoint(path: &Path, key: Option<&str>) -> Result<Checkpoint> {
             .map_or_else(|| PytorchReader::new(path), Ok)
             .map_err(|e| fail(&e))?,
     };
-    reader
-        .into_tensors()
+    let tensors = reader.into_tensors();
+    // a view of one number may call itself larger than any memory
+    let size = std::fs::metadata(path)
+        .map_err(|e| Error::file(path, e))?
+        .len();
+    let said: u128 = tensors.values().map(|t| t.byte_len() as u128).sum();
+    if said > u128::from(size) {
+        return Err(fail(&format!(
+            "tensors of {said} bytes in a file of {size}"
+        )));
+    }
+    tensors
         .into_iter()
         .map(|(name, tensor)| {
             let bytes = tensor.read().map_err(|e| fail(&e))?;

@@ -36,6 +36,24 @@ impl RunningMean {
         Ok(sum / losses.len() as f64)
     }
 
+    /// [`Self::take`] of each of `means`.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] names the first step at which any loss is not finite.
+    pub fn take_all<const N: usize>(means: [&mut Self; N], step: u64) -> Result<[f64; N]> {
+        let taken = means.map(|mean| mean.take(step));
+        let mut values = [f64::NAN; N];
+        let mut failed: Option<Error> = None;
+        for (value, taken) in values.iter_mut().zip(taken) {
+            match (taken, failed.take()) {
+                (Ok(found), before) => (*value, failed) = (found, before),
+                (Err(error), None) => failed = Some(error),
+                (Err(error), Some(before)) => failed = Some(before.earlier(error)),
+            }
+        }
+        failed.map_or(Ok(values), Err)
+    }
+
     /// The losses of the last steps of `done`.
     fn read(&self, done: u64) -> Result<Vec<f32>> {
         if self.losses.is_empty() {
@@ -92,6 +110,35 @@ mod tests {
         let saved = Snapshot::of(13, None, &[("loss", &mean)]);
         for error in [saved.unwrap_err(), mean.take(12).unwrap_err()] {
             assert!(matches!(error, Error::Diverged { step: 11, what } if what.contains("NaN")));
+        }
+    }
+
+    #[test]
+    fn of_two_losses_and_weights_the_first_that_diverged_is_named() {
+        // the regulariser at step 11, and what it did to the weights at step 12
+        let mut reconstruction = mean_of(&[1.0, 1.0, f32::NAN]);
+        let mut regulariser = mean_of(&[1.0, f32::INFINITY, f32::NAN]);
+        struct Weights;
+        impl Resumable for Weights {
+            fn save(&self, _: &str, snapshot: &mut Snapshot) -> Result<()> {
+                Err(Error::Diverged {
+                    step: snapshot.step() - 1,
+                    what: "the weights are not finite".to_owned(),
+                })
+            }
+            fn restore(&mut self, _: &str, _: &Snapshot) -> Result<()> {
+                Ok(())
+            }
+        }
+        let parts: [(&str, &dyn Resumable); 3] = [
+            ("weights", &Weights),
+            ("reconstruction", &reconstruction),
+            ("regulariser", &regulariser),
+        ];
+        let saved = Snapshot::of(13, None, &parts).unwrap_err();
+        let taken = RunningMean::take_all([&mut reconstruction, &mut regulariser], 12);
+        for error in [saved, taken.unwrap_err()] {
+            assert!(matches!(error, Error::Diverged { step: 11, what } if what.contains("inf")));
         }
     }
 

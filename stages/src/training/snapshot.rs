@@ -44,10 +44,11 @@ pub trait Resumable {
 }
 
 impl Snapshot {
-    /// The state of `parts` after `step` steps; `held_out_loss` is the last one measured.
+    /// The state of `parts` after `step` steps; `held_out_loss` is the last one measured. Parts that are
+    /// not finite at the same step are asked in this order, and the last is blamed: losses after weights.
     ///
     /// # Errors
-    /// As [`Resumable::save`].
+    /// As [`Resumable::save`]; of divergences the first.
     pub fn of(
         step: u64,
         held_out_loss: Option<f64>,
@@ -62,10 +63,15 @@ impl Snapshot {
             },
             arrays: BTreeMap::new(),
         };
-        for (name, part) in parts {
-            part.save(name, &mut snapshot)?;
+        // weights that are not finite are those of a loss that was not, some steps before
+        let failed = parts
+            .iter()
+            .filter_map(|(name, part)| part.save(name, &mut snapshot).err())
+            .reduce(Error::earlier);
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(snapshot),
         }
-        Ok(snapshot)
     }
 
     /// Steps that are done.
