@@ -1,7 +1,7 @@
 //! Chunks of a dataset, read raw and unpacked here: the filters of libhdf5 run under its one lock.
 //!
-//! What is not as expected (a checksum that does not fit, a chunk never written, a filter skipped) is
-//! left to libhdf5, which reads it or says what is wrong.
+//! What is not as expected (a chunk never written, a filter skipped) is left to libhdf5. What is damaged
+//! is not: it would take whatever memory the damage asks for.
 
 use super::fletcher32::fletcher32;
 use super::hdf5_raw::read_chunk;
@@ -70,13 +70,16 @@ impl Chunks {
     }
 
     /// The stored bytes of `items`, all of chunk `chunk`; `None` if libhdf5 has to be asked.
+    ///
+    /// # Errors
+    /// In words, what is wrong with the chunk.
     pub(super) fn unpack<'a>(
         &self,
         dataset: &Dataset,
         chunk: usize,
         items: &Range<usize>,
         scratch: &'a mut Scratch,
-    ) -> Option<&'a [u8]> {
+    ) -> Result<Option<&'a [u8]>, String> {
         let first = chunk * self.items;
         let wanted = (items.start - first) * self.width..(items.end - first) * self.width;
         let plain = self.items * self.width * self.size;
@@ -88,27 +91,41 @@ impl Chunks {
 
         let mut offset = vec![0; self.rank];
         offset[0] = first as u64;
-        let mut chunk = read_chunk(dataset, &offset, |size| {
-            self.fits(size, plain).then(|| bytes(stored, size))
-        })?;
+        let mut unfit = None;
+        let found = read_chunk(dataset, &offset, |size| {
+            if !self.fits(size, plain) {
+                unfit = Some(size);
+                return None;
+            }
+            Some(bytes(stored, size))
+        });
+        let Some(mut chunk) = found else {
+            return match unfit.filter(|_| self.filters.deflate) {
+                Some(size) => Err(format!("{size} bytes are stored of a chunk of {plain}")),
+                None => Ok(None),
+            };
+        };
         if self.filters.fletcher32 {
             let (data, sum) = chunk.split_at(chunk.len() - CHECKSUM);
             if fletcher32(data).to_le_bytes() != sum {
-                return None;
+                return Err("its checksum does not fit".to_owned());
             }
             chunk = data;
         }
         if self.filters.deflate {
             let inflated = bytes(inflated, plain);
-            inflate(chunk, inflated)?;
+            inflate(chunk, inflated)
+                .ok_or_else(|| format!("a chunk does not inflate to its {plain} bytes"))?;
             chunk = inflated;
         }
         if self.filters.shuffle {
             let ordered = bytes(ordered, wanted.len() * self.size);
             unshuffle(chunk, self.size, wanted.start, ordered);
-            return Some(ordered);
+            return Ok(Some(ordered));
         }
-        Some(&chunk[wanted.start * self.size..wanted.end * self.size])
+        Ok(Some(
+            &chunk[wanted.start * self.size..wanted.end * self.size],
+        ))
     }
 
     /// True if a chunk of `plain` bytes may take `stored` bytes in the file.

@@ -154,6 +154,36 @@ pub(super) fn count_chunks(dataset: &Dataset) -> Option<u64> {
     Some(count)
 }
 
+/// Writes the chunk that starts at `offset` as it is to be stored, whatever its filters would make.
+#[cfg(test)]
+pub(super) fn write_chunk(dataset: &Dataset, offset: &[u64], stored: &[u8]) -> hdf5::Result<()> {
+    unsafe extern "C" {
+        fn H5Dwrite_chunk(
+            dataset: hid_t,
+            transfer: hid_t,
+            skipped: u32,
+            offset: *const hsize_t,
+            size: usize,
+            stored: *const std::ffi::c_void,
+        ) -> herr_t;
+    }
+    assert_eq!(offset.len(), dataset.ndim());
+    hdf5::sync::sync(|| {
+        // SAFETY: `offset` has an entry an axis, and libhdf5 reads `stored` alone.
+        hdf5::h5check(unsafe {
+            H5Dwrite_chunk(
+                dataset.id(),
+                H5P_DEFAULT,
+                0,
+                offset.as_ptr(),
+                stored.len(),
+                stored.as_ptr().cast(),
+            )
+        })
+    })?;
+    Ok(())
+}
+
 /// The file that libhdf5 has open as `file`, to read from it without libhdf5: the very same, whatever
 /// has its name by now. `None` if it is not a plain file.
 pub(super) fn plain_file(file: &File) -> Option<std::fs::File> {

@@ -153,6 +153,7 @@ fn check_size(dataset: &hdf5::Dataset, path: &Path, full: &str) -> Result<()> {
     let file = std::fs::metadata(path).map_or(0, |meta| u128::from(meta.len()));
     let layout = dataset.dcpl().and_then(|created| created.get_layout());
     let held = match layout.map_err(damaged)? {
+        Layout::Chunked if stored > of_chunks(dataset, &shape, size) => 0,
         Layout::Chunked => stored.saturating_mul(GREATEST_COMPRESSION).max(SMALL),
         Layout::Contiguous if stored == 0 => SMALL,
         // in one piece, which libhdf5 would read past the end of
@@ -168,6 +169,18 @@ fn check_size(dataset: &hdf5::Dataset, path: &Path, full: &str) -> Result<()> {
          damaged; create it again",
         path.display()
     )))
+}
+
+/// The most bytes that all chunks of a dataset of `shape`, with numbers of `size` bytes, take in a file:
+/// filters add a little to what they cannot compress. Chunks that take more grow in memory.
+fn of_chunks(dataset: &hdf5::Dataset, shape: &[usize], size: u128) -> u128 {
+    let chunk = dataset.chunk().unwrap_or_default();
+    let (mut count, mut plain) = (1u128, size);
+    for (&axis, &of_chunk) in shape.iter().zip(&chunk) {
+        count = count.saturating_mul(axis.div_ceil(of_chunk.max(1)) as u128);
+        plain = plain.saturating_mul(of_chunk as u128);
+    }
+    count.saturating_mul(plain + plain / 100 + 1024)
 }
 
 /// `name` with one leading slash.

@@ -147,7 +147,8 @@ impl Stored {
             let chunk = next / chunks.items;
             let items = next..range.end.min((chunk + 1) * chunks.items);
             let (here, rest) = out.split_at_mut(items.len() * self.width());
-            match chunks.unpack(dataset, chunk, &items, scratch) {
+            let unpacked = chunks.unpack(dataset, chunk, &items, scratch);
+            match unpacked.map_err(ReadError::Failed)? {
                 Some(stored) => self.decode(stored, items.start * self.width(), here)?,
                 None => self.read_by_library(dataset, items.clone(), here)?,
             }

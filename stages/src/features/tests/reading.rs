@@ -193,11 +193,34 @@ fn a_damaged_chunk_is_an_error_that_names_the_items() {
     std::fs::write(&path, bytes).expect("write");
     let outcome = Dataset::open(&source(&path, "x")).and_then(|d| d.read_items(0..1000));
     match outcome {
-        Err(Error::File { message, .. }) => contains(&message, &["items 0 to 1000", "damaged"]),
+        Err(Error::File { message, .. }) => {
+            contains(&message, &["items 0 to 1000", "checksum", "damaged"])
+        }
         other => panic!(
             "one flipped bit was not noticed: {:?}",
             other.map(|r| r.len())
         ),
+    }
+}
+
+#[test]
+fn a_chunk_that_grows_beyond_its_size_is_refused_before_it_does() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("bomb.h5");
+    let file = hdf5::File::create(&path).expect("create");
+    // a chunk of 64 KiB, in the place of which lie zeros enough for 100 MB
+    let builder = file.new_dataset::<f32>().shape([64, 256]).chunk([64, 256]);
+    let dataset = builder.deflate(9).create("x").expect("create");
+    let zeros = vec![0; 100 << 20];
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut packed, &zeros).expect("pack");
+    let packed = packed.finish().expect("pack");
+    crate::features::hdf5_raw::write_chunk(&dataset, &[0, 0], &packed).expect("write");
+    drop((dataset, file));
+    let outcome = Dataset::open(&source(&path, "x"));
+    match outcome {
+        Err(Error::Input(message)) => contains(&message, &["bomb.h5", "stored", "damaged"]),
+        other => panic!("expected an input error, found {other:?}"),
     }
 }
 
