@@ -113,12 +113,33 @@ fn a_killed_training_with_a_student_resumes_to_the_same_bits() {
     resumes(&student, &["train-autoencoder"]);
 }
 
+/// With free points in place of an autoencoder.
+fn free_points() -> String {
+    config()
+        .replace("  data: {file: vectors.h5, dataset: vectors}\n", "")
+        .replace("{kind: dense, widths: [8]}", "{kind: points, count: 40}")
+}
+
 #[test]
 fn a_killed_training_of_free_points_resumes_to_the_same_bits() {
-    let points = config()
-        .replace("  data: {file: vectors.h5, dataset: vectors}\n", "")
-        .replace("{kind: dense, widths: [8]}", "{kind: points, count: 40}");
-    resumes(&points, &["train-autoencoder"]);
+    resumes(&free_points(), &["train-autoencoder"]);
+}
+
+#[test]
+fn free_points_that_diverge_leave_a_record_too() {
+    let config = free_points().replace(
+        "  batch: 16\n",
+        "  batch: 16\n  optimiser: {learning_rate: 1e38, warmup_steps: 0, gradient_clip: 1e30}\n",
+    );
+    let project = project_of(&config);
+    let run = project.run(&["run", "tiny.yaml"]);
+    run.expect(1, &["train-autoencoder", "after step", "diverged.json"]);
+    let training = project.path("artifacts/train-autoencoder");
+    let training = starting_with(&training, ".training-").unwrap();
+    let record = std::fs::read_to_string(training.join("diverged.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["about"]["stage"], "train-autoencoder");
+    assert!(record["rows of the batch"].as_array().unwrap().is_empty());
 }
 
 #[test]
