@@ -59,6 +59,17 @@ impl Context<'_> {
         self.resume.as_ref().map_or(0, Snapshot::step)
     }
 
+    /// Has the monitor record a divergence that `trained` ended in; `rows` are those of the batch of a step.
+    ///
+    /// # Errors
+    /// That of `trained`.
+    pub fn explain<T>(&self, trained: Result<T>, rows: impl FnOnce(u64) -> Vec<u64>) -> Result<T> {
+        if let Err(Error::Diverged { step, what }) = &trained {
+            self.monitor.diverged(*step, what, &rows(*step));
+        }
+        trained
+    }
+
     /// The last held-out loss that was measured before it goes on, if one was.
     pub fn held_out_loss(&self) -> Option<f64> {
         self.resume.as_ref().and_then(Snapshot::held_out_loss)

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::fmt::Display;
+use std::path::Path;
 
 /// A list of problems under a key of the configuration.
 #[derive(Debug, Default)]
@@ -37,6 +38,12 @@ impl Problems {
     /// All problems, one a line.
     pub fn messages(&self) -> &[String] {
         &self.found
+    }
+
+    /// As [`Self::into_result`], with the file `path` in front, whose header was checked.
+    pub fn in_file(self, path: &Path) -> Result<()> {
+        self.into_result()
+            .map_err(|e| e.under(&path.display().to_string()))
     }
 
     /// An input error with every problem, if there is any.

@@ -341,10 +341,7 @@ impl Prepared {
             },
             |_, _| Ok(None),
         );
-        if let Err(Error::Diverged { step, what }) = &trained {
-            context.monitor.diverged(*step, what, &[]); // of no batch
-        }
-        let trained = trained?;
+        let trained = context.explain(trained, |_| Vec::new())?; // there are no batches
 
         let mut trajectory = trajectory.into_inner();
         trajectory.keep(config.steps, &trained.encoding().mean)?;

@@ -158,10 +158,10 @@ pub fn remove(path: &Path) {
     }
 }
 
-/// Removes what is unfinished in `folder`, which no other process writes to.
-pub fn remove_temporaries(folder: &Path) {
+/// Removes what is unfinished in `folder`: names that start with `prefix`, which no other process writes.
+pub fn remove_temporaries(folder: &Path, prefix: &str) {
     for entry in folder.read_dir().into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with('.') {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
             remove(&entry.path());
         }
     }

@@ -41,11 +41,7 @@ impl Draft {
         let stage = store.root().join(key.stage.name());
         // the lock is ours: whoever made these is gone
         let prefix = format!(".tmp-{fingerprint}-");
-        for entry in stage.read_dir().into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&prefix) {
-                disk::remove(&entry.path());
-            }
-        }
+        disk::remove_temporaries(&stage, &prefix);
         let folder = stage.join(format!("{prefix}{}", std::process::id()));
         std::fs::create_dir(&folder).map_err(|e| Error::file(&folder, e))?;
         Ok(Self {

@@ -1,6 +1,7 @@
 //! Mutated files and options through the real binary: an error or success, never a panic, a signal, a
 //! hang, or much memory.
 
+use crate::importing::foreign_flow;
 use crate::project::{Project, output, sealed, start};
 use crate::resuming::{checkpoints as checkpoints_of, kill, start as start_until_checkpoints};
 use crate::tiny::{self, CONFIG};
@@ -299,42 +300,6 @@ fn without_checksums(mut zip: Vec<u8>) -> Vec<u8> {
         }
     }
     zip
-}
-
-/// The smallest flow as other code calls its weights, a safetensors file.
-pub fn foreign_flow() -> Vec<u8> {
-    let tensors = [
-        ("time_embed.mlp.0", [4, 8]),
-        ("time_embed.mlp.2", [4, 4]),
-        ("input_proj", [4, 2]),
-        ("res_blocks.0.in_ln", [4, 0]),
-        ("res_blocks.0.mlp.0", [4, 4]),
-        ("res_blocks.0.mlp.2", [4, 4]),
-        ("res_blocks.0.adaLN_modulation.1", [12, 4]),
-        ("final_layer.adaLN_modulation.1", [8, 4]),
-        ("final_layer.linear", [2, 4]),
-    ];
-    let (mut header, mut end) = (Vec::new(), 0);
-    let mut add = |name: String, shape: &[usize]| {
-        let start = end;
-        end += 4 * shape.iter().product::<usize>();
-        header.push(format!(
-            r#""{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#
-        ));
-    };
-    for (layer, [rows, columns]) in tensors {
-        let shape = [rows, columns];
-        add(
-            format!("{layer}.weight"),
-            &shape[..1 + usize::from(columns > 0)],
-        );
-        add(format!("{layer}.bias"), &shape[..1]);
-    }
-    let header = format!("{{{}}}", header.join(","));
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(header.as_bytes());
-    bytes.extend((0..end / 4).flat_map(|i| (tiny::noise(i, 1) - 0.5).to_le_bytes()));
-    bytes
 }
 
 #[test]

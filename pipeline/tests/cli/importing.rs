@@ -1,12 +1,51 @@
 //! Foreign checkpoints through the binary.
 
 use crate::project::Project;
+use crate::tiny;
 use std::path::PathBuf;
 
 fn checkpoint() -> String {
     let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap());
     let path = manifest.join("../stages/tests/fixtures/paper-flow-head.pt");
     path.to_str().unwrap().to_owned()
+}
+
+/// A safetensors file of f32 tensors, by name and shape.
+fn safetensors(tensors: impl IntoIterator<Item = (String, Vec<usize>)>) -> Vec<u8> {
+    let (mut header, mut end) = (Vec::new(), 0);
+    for (name, shape) in tensors {
+        let start = end;
+        end += 4 * shape.iter().product::<usize>();
+        header.push(format!(
+            r#""{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#
+        ));
+    }
+    let header = format!("{{{}}}", header.join(","));
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend((0..end / 4).flat_map(|i| (tiny::noise(i, 1) - 0.5).to_le_bytes()));
+    bytes
+}
+
+/// The smallest flow as other code calls its weights, a safetensors file.
+pub fn foreign_flow() -> Vec<u8> {
+    let layers: [(&str, &[usize]); 9] = [
+        ("time_embed.mlp.0", &[4, 8]),
+        ("time_embed.mlp.2", &[4, 4]),
+        ("input_proj", &[4, 2]),
+        ("res_blocks.0.in_ln", &[4]),
+        ("res_blocks.0.mlp.0", &[4, 4]),
+        ("res_blocks.0.mlp.2", &[4, 4]),
+        ("res_blocks.0.adaLN_modulation.1", &[12, 4]),
+        ("final_layer.adaLN_modulation.1", &[8, 4]),
+        ("final_layer.linear", &[2, 4]),
+    ];
+    safetensors(layers.into_iter().flat_map(|(layer, shape)| {
+        [
+            (format!("{layer}.weight"), shape.to_vec()),
+            (format!("{layer}.bias"), shape[..1].to_vec()),
+        ]
+    }))
 }
 
 #[test]
@@ -53,11 +92,8 @@ fn a_missing_checkpoint_is_wrong_input() {
 #[test]
 fn a_checkpoint_of_another_network_is_wrong_input() {
     let project = Project::new();
-    // a safetensors file with one tensor that no velocity network has
-    let header = br#"{"encoder.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(header);
-    bytes.extend(1f32.to_le_bytes());
+    // one tensor that no velocity network has
+    let bytes = safetensors([("encoder.weight".to_owned(), vec![1])]);
     project.write("other.safetensors", bytes);
     project
         .run(&["import", "other.safetensors"])
@@ -67,17 +103,10 @@ fn a_checkpoint_of_another_network_is_wrong_input() {
 #[test]
 fn a_checkpoint_without_all_weights_is_wrong_input() {
     let project = Project::new();
-    let tensor = |name: &str, shape: &str, from: usize, to: usize| {
-        format!(r#""{name}":{{"dtype":"F32","shape":{shape},"data_offsets":[{from},{to}]}}"#)
-    };
-    let header = format!(
-        "{{{},{}}}",
-        tensor("input_proj.weight", "[4,2]", 0, 32),
-        tensor("time_embed.mlp.0.weight", "[4,8]", 32, 160)
-    );
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(header.as_bytes());
-    bytes.extend([0u8; 160]);
+    let bytes = safetensors([
+        ("input_proj.weight".to_owned(), vec![4, 2]),
+        ("time_embed.mlp.0.weight".to_owned(), vec![4, 8]),
+    ]);
     project.write("part.safetensors", bytes);
     project
         .run(&["import", "part.safetensors"])
@@ -87,7 +116,7 @@ fn a_checkpoint_without_all_weights_is_wrong_input() {
 #[test]
 fn weights_that_are_not_finite_are_refused() {
     let project = Project::new();
-    let mut flow = crate::fuzzing::foreign_flow();
+    let mut flow = foreign_flow();
     let end = flow.len();
     flow[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     project.write("flow.safetensors", flow);
@@ -100,7 +129,7 @@ fn weights_that_are_not_finite_are_refused() {
 #[test]
 fn shapes_of_a_network_that_the_checkpoint_does_not_hold_are_refused() {
     let project = Project::new();
-    let flow = crate::fuzzing::foreign_flow();
+    let flow = foreign_flow();
     // as many numbers in another shape: a width of 8
     let text = r#""input_proj.weight":{"dtype":"F32","shape":[4, 2]"#.as_bytes();
     let at = flow.windows(text.len()).position(|w| w == text).unwrap() + text.len();

@@ -134,10 +134,7 @@ fn free_points_that_diverge_leave_a_record_too() {
     let project = project_of(&config);
     let run = project.run(&["run", "tiny.yaml"]);
     run.expect(1, &["train-autoencoder", "after step", "diverged.json"]);
-    let training = project.path("artifacts/train-autoencoder");
-    let training = starting_with(&training, ".training-").unwrap();
-    let record = std::fs::read_to_string(training.join("diverged.json")).unwrap();
-    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let record = diverged(&project, "train-autoencoder");
     assert_eq!(record["about"]["stage"], "train-autoencoder");
     assert!(record["rows of the batch"].as_array().unwrap().is_empty());
 }
@@ -293,21 +290,30 @@ fn a_checkpoint_of_a_newer_version_is_refused_with_advice() {
     );
 }
 
-#[test]
-fn a_loss_that_is_nan_stops_with_the_last_good_checkpoint_and_a_record() {
-    // weights overflow some steps after the first checkpoints
-    let config = config().replace(
+/// With weights that overflow some steps after the first checkpoints.
+fn diverging() -> String {
+    config().replace(
         "  steps: 150\n  batch: 32\n",
         "  steps: 150\n  batch: 32\n  optimiser: {learning_rate: 1e37, warmup_steps: 75, gradient_clip: 1e30, ema: 0.0}\n",
-    );
+    )
+}
+
+/// The record of the training of `stage` that diverged.
+fn diverged(project: &Project, stage: &str) -> serde_json::Value {
+    let folder = project.path(&format!("artifacts/{stage}"));
+    let training = starting_with(&folder, ".training-").unwrap();
+    let record = std::fs::read_to_string(training.join("diverged.json")).unwrap();
+    serde_json::from_str(&record).unwrap()
+}
+
+#[test]
+fn a_loss_that_is_nan_stops_with_the_last_good_checkpoint_and_a_record() {
+    let config = diverging();
     let project = project_of(&config.replace("every_steps: 7", "every_steps: 1"));
     let run = project.run(&["run", "tiny.yaml"]);
     run.expect(1, &["after step", "learning_rate", "diverged.json"]);
     assert_eq!(outputs(&project), BTreeMap::new());
-    let folder = project.path("artifacts/pretrain-flow");
-    let training = starting_with(&folder, ".training-").unwrap();
-    let record = std::fs::read_to_string(training.join("diverged.json")).unwrap();
-    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let record = diverged(&project, "pretrain-flow");
     let step = record["step"].as_u64().unwrap();
     assert!(run.stderr.contains(&format!("after step {step}")), "{run}");
     let rows = record["rows of the batch"].as_array().unwrap();
@@ -322,18 +328,12 @@ fn a_loss_that_is_nan_stops_with_the_last_good_checkpoint_and_a_record() {
 
 #[test]
 fn the_step_that_diverged_does_not_depend_on_when_checkpoints_are_kept() {
-    let config = config().replace(
-        "  steps: 150\n  batch: 32\n",
-        "  steps: 150\n  batch: 32\n  optimiser: {learning_rate: 1e37, warmup_steps: 75, gradient_clip: 1e30, ema: 0.0}\n",
-    );
+    let config = diverging();
     let steps = [1, 7, 13, 1000].map(|every| {
         let every = format!("every_steps: {every}");
         let project = project_of(&config.replace("every_steps: 7", &every));
         project.run(&["run", "tiny.yaml"]).expect(1, &[]);
-        let training = project.path("artifacts/pretrain-flow");
-        let training = starting_with(&training, ".training-").unwrap();
-        let record = std::fs::read_to_string(training.join("diverged.json")).unwrap();
-        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        let record = diverged(&project, "pretrain-flow");
         (
             record["step"].as_u64().unwrap(),
             record["rows of the batch"].clone(),

@@ -1,8 +1,9 @@
 //! The shape of an autoencoder.
 
 use super::model::DataShape;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::problems::Problems;
+use crate::training::must_hold;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -71,7 +72,7 @@ impl ArchitectureConfig {
     }
 
     /// No network from data of `shape` to `outputs` numbers has fewer parameters.
-    fn fewest_parameters(&self, shape: DataShape, outputs: usize) -> u128 {
+    fn fewest_parameters(&self, shape: DataShape, outputs: u128) -> u128 {
         let product = |sizes: &[usize]| {
             (sizes.iter()).fold(1u128, |product, &size| product.saturating_mul(size as u128))
         };
@@ -95,49 +96,30 @@ impl ArchitectureConfig {
             fewest = fewest.saturating_add(from.saturating_mul(to as u128));
             from = to as u128;
         }
-        fewest.saturating_add(from.saturating_mul(pixels).saturating_mul(outputs as u128))
+        fewest.saturating_add(from.saturating_mul(pixels).saturating_mul(outputs))
     }
 
     /// Refuses the header of the file of weights `path`, which is that of a network from data of `shape`,
     /// divided by `maximum`, to `outputs` numbers, before memory is taken for what the file cannot hold.
+    /// `problems` are those of its other fields, `remedy` how to get a file that can be read.
     ///
     /// # Errors
-    /// Input errors that name the file and the field.
+    /// Input errors that name the file and every field out of range.
     pub fn check_stored(
         &self,
+        mut problems: Problems,
         shape: DataShape,
         maximum: f64,
-        outputs: usize,
+        outputs: u128,
         path: &Path,
+        remedy: &str,
     ) -> Result<()> {
-        let mut problems = Problems::new();
         problems.section("architecture", |p| self.check(p));
-        let DataShape {
-            channels,
-            height,
-            width,
-        } = shape;
-        for (key, size) in [("channels", channels), ("height", height), ("width", width)] {
-            let sane = (1..=1 << 26).contains(&size);
-            problems.require(sane, &format!("shape.{key}"), size, "1 to 67108864");
-        }
+        problems.section("shape", |p| shape.check(p));
         let positive = maximum > 0.0 && maximum.is_finite();
         problems.require(positive, "maximum", maximum, "a positive number");
-        problems
-            .into_result()
-            .map_err(|e| e.under(&path.display().to_string()))?;
-        let size = std::fs::metadata(path)
-            .map_err(|e| Error::file(path, e))?
-            .len();
-        let fewest = self.fewest_parameters(shape, outputs);
-        if fewest.saturating_mul(4) > u128::from(size) {
-            return Err(Error::input(format!(
-                "{}: its header is that of a network of at least {fewest} parameters, which {size} bytes do \
-                 not hold; train it again",
-                path.display()
-            )));
-        }
-        Ok(())
+        problems.in_file(path)?;
+        must_hold(path, self.fewest_parameters(shape, outputs), remedy)
     }
 }
 

@@ -4,6 +4,7 @@ use super::config::{ArchitectureConfig, Posterior, Reconstruction};
 use super::convolutional::Convolutional;
 use super::dense::Dense;
 use super::stored::AutoencoderHeader;
+use crate::problems::Problems;
 use crate::tensors::from_f32;
 use crate::training::{Streams, initialise, normal};
 use burn::module::{Module, Param};
@@ -25,6 +26,19 @@ pub struct DataShape {
 }
 
 impl DataShape {
+    /// Notes every size out of range.
+    pub fn check(self, problems: &mut Problems) {
+        let sizes = [
+            ("channels", self.channels),
+            ("height", self.height),
+            ("width", self.width),
+        ];
+        for (key, size) in sizes {
+            let sane = (1..=1 << 26).contains(&size);
+            problems.require(sane, key, size, "1 to 67108864");
+        }
+    }
+
     /// Numbers in a row.
     pub fn elements(self) -> usize {
         self.channels * self.height * self.width

@@ -14,6 +14,8 @@ use std::path::Path;
 const FILE: &str = "autoencoder.safetensors";
 /// Its format; a reader refuses another one.
 const FORMAT: &str = "latent-align autoencoder 1";
+/// How to get a file that can be read.
+const REMEDY: &str = "train the autoencoder again";
 
 /// What the header of `autoencoder.safetensors` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,15 +53,19 @@ impl Autoencoder {
                 dir.display()
             )));
         }
-        let header: AutoencoderHeader = read_header(&path, FORMAT, "train the autoencoder again")?;
+        let header: AutoencoderHeader = read_header(&path, FORMAT, REMEDY)?;
         let mut problems = Problems::new();
         problems.section("latent", |p| header.latent.check(p));
         problems.section("posterior", |p| header.posterior.check(p));
-        problems
-            .into_result()
-            .map_err(|e| e.under(&path.display().to_string()))?;
-        let outputs = header.latent.tokens * header.latent.width;
-        (header.architecture).check_stored(header.shape, header.maximum, outputs, &path)?;
+        let outputs = header.latent.tokens as u128 * header.latent.width as u128;
+        (header.architecture).check_stored(
+            problems,
+            header.shape,
+            header.maximum,
+            outputs,
+            &path,
+            REMEDY,
+        )?;
         let mut autoencoder = Self::new(&header, Streams::new(0), device).ok_or_else(|| {
             Error::input(format!(
                 "{}: found free points, expected an autoencoder of data",

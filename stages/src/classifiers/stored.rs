@@ -3,6 +3,7 @@
 use super::model::Classifier;
 use crate::autoencoders::{ArchitectureConfig, DataShape};
 use crate::error::{Error, Result};
+use crate::problems::Problems;
 use crate::training::{Streams, header_json, load_weights, read_header, save_weights};
 use burn::module::Module;
 use burn::tensor::Device;
@@ -13,6 +14,8 @@ use std::path::Path;
 const FILE: &str = "classifier.safetensors";
 /// Its format; a reader refuses another one.
 const FORMAT: &str = "latent-align classifier 1";
+/// How to get a file that can be read.
+const REMEDY: &str = "train the classifier again";
 
 /// What the header of `classifier.safetensors` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,15 +41,18 @@ impl Classifier {
     /// Reads the classifier in the directory `dir` onto `device`, its weights frozen.
     pub fn load(dir: &Path, device: &Device) -> Result<(Self, ClassifierHeader)> {
         let path = dir.join(FILE);
-        let header: ClassifierHeader = read_header(&path, FORMAT, "train the classifier again")?;
-        let (features, classes) = (header.features, header.classes);
-        (header.architecture).check_stored(header.shape, header.maximum, features, &path)?;
-        if !(1..=65_536).contains(&classes) {
-            return Err(Error::input(format!(
-                "{}: found {classes} classes, expected 1 to 65536",
-                path.display()
-            )));
-        }
+        let header: ClassifierHeader = read_header(&path, FORMAT, REMEDY)?;
+        let mut problems = Problems::new();
+        let sane = (1..=65_536).contains(&header.classes);
+        problems.require(sane, "classes", header.classes, "1 to 65536");
+        (header.architecture).check_stored(
+            problems,
+            header.shape,
+            header.maximum,
+            header.features as u128,
+            &path,
+            REMEDY,
+        )?;
         let mut classifier = Self::new(
             &header.architecture,
             header.features,

@@ -113,11 +113,7 @@ impl Batches {
     /// # Errors
     /// That of `trained`.
     pub fn explain<T>(&self, trained: Result<T>, context: &Context) -> Result<T> {
-        if let Err(Error::Diverged { step, what }) = &trained {
-            let rows = self.producer.rows_of(*step);
-            context.monitor.diverged(*step, what, &rows);
-        }
-        trained
+        context.explain(trained, |step| self.producer.rows_of(step))
     }
 
     /// The batch of the next step, row-major [batch, width]; waits until it is there.

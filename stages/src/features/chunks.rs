@@ -54,6 +54,12 @@ impl Filters {
     }
 }
 
+/// The most bytes that a chunk of `plain` bytes takes in a file: filters add a little to what they cannot
+/// compress.
+pub(super) fn most_stored(plain: u128) -> u128 {
+    plain.saturating_add(plain / 100 + 1024)
+}
+
 impl Chunks {
     /// `None` if the dataset of `shape`, with numbers of `size` bytes, is not chunked, cut along other
     /// axes than the first, or needs libhdf5 to unpack it.
@@ -132,8 +138,7 @@ impl Chunks {
     fn fits(&self, stored: usize, plain: usize) -> bool {
         let checksum = if self.filters.fletcher32 { CHECKSUM } else { 0 };
         match stored.checked_sub(checksum) {
-            // zlib adds a few bytes to what it cannot compress.
-            Some(data) if self.filters.deflate => data <= plain + plain / 100 + 1024,
+            Some(data) if self.filters.deflate => data as u128 <= most_stored(plain as u128),
             data => data == Some(plain),
         }
     }

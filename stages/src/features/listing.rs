@@ -1,9 +1,9 @@
 //! What an HDF5 file holds, without reading its data and without following it into other files.
 
-use super::open::{open_file, reason};
+use super::open::{damaged, open_file, reason};
 use super::rehearsal::Asked;
 use super::text::FileText;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Attribute, File, Group, IndexType, IterationOrder, LinkType, LocationType};
 use serde::Serialize;
@@ -91,13 +91,7 @@ fn visit(
     depth: usize,
     listing: &mut FileListing,
 ) -> Result<()> {
-    let damaged = |name: &str, e: hdf5::Error| {
-        Error::input(format!(
-            "`{name}` in {} cannot be read: {}. The file is probably damaged; create it again",
-            path.display(),
-            reason(&e)
-        ))
-    };
+    let damaged = |name: &str, e: hdf5::Error| damaged(path, name, &e);
     let links = group
         .links(IndexType::Name, IterationOrder::Increasing)
         .map_err(|e| damaged(&format!("{prefix}/"), e))?;

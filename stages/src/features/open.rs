@@ -1,5 +1,6 @@
 //! Opening HDF5 files that may be missing, damaged, mislabelled, or out to make us open other files.
 
+use super::chunks::most_stored;
 use super::hdf5_raw::{forbid_plugins, soft_link_target};
 use super::listing;
 use super::rehearsal::{Asked, rehearse};
@@ -67,6 +68,15 @@ pub(super) fn reason(error: &hdf5::Error) -> String {
     text.lines().next().unwrap_or("unknown").trim().to_owned()
 }
 
+/// What is said of `name` in the file `path` where libhdf5 fails on it.
+pub(super) fn damaged(path: &Path, name: &str, error: &hdf5::Error) -> Error {
+    Error::input(format!(
+        "`{name}` in {} cannot be read: {}. The file is probably damaged; create it again",
+        path.display(),
+        reason(error)
+    ))
+}
+
 /// Opens the dataset `name` of `file` (opened from `path`) without ever leaving the file.
 ///
 /// # Errors
@@ -100,9 +110,10 @@ pub(super) fn open_dataset(file: &File, path: &Path, name: &str) -> Result<hdf5:
     }
     let dataset = file.dataset(&real).map_err(damaged)?;
     let created = dataset.dcpl().map_err(damaged)?;
+    let layout = created.get_layout().map_err(damaged)?;
     let outside = if !created.get_external().map_err(damaged)?.is_empty() {
         "keeps its data in external files"
-    } else if created.get_layout().map_err(damaged)? == Layout::Virtual {
+    } else if layout == Layout::Virtual {
         "is virtual: its data is in other files"
     } else {
         ""
@@ -120,7 +131,7 @@ pub(super) fn open_dataset(file: &File, path: &Path, name: &str) -> Result<hdf5:
             created.filters()
         )));
     }
-    check_size(&dataset, path, &full)?;
+    check_size(&dataset, layout, path, &full)?;
     Ok(dataset)
 }
 
@@ -132,34 +143,23 @@ const SMALL: u128 = 1 << 20;
 const WIDEST_ITEM: u128 = 1 << 26;
 
 /// Refuses a shape that what is stored cannot hold: memory would be taken for it.
-fn check_size(dataset: &hdf5::Dataset, path: &Path, full: &str) -> Result<()> {
-    let damaged = |e: hdf5::Error| {
-        Error::input(format!(
-            "`{full}` in {} cannot be read: {}. The file is probably damaged; create it again",
-            path.display(),
-            reason(&e)
-        ))
-    };
+fn check_size(dataset: &hdf5::Dataset, layout: Layout, path: &Path, full: &str) -> Result<()> {
+    let damaged = |e| damaged(path, full, &e);
     let shape = dataset.get_shape().map_err(damaged)?;
-    let of = |axes: &[usize]| {
-        axes.iter()
-            .fold(1u128, |n, &axis| n.saturating_mul(axis as u128))
-    };
     let size = dataset.dtype().map_err(damaged)?.size() as u128;
     let (bytes, stored) = (
-        of(&shape).saturating_mul(size),
+        product(shape.iter().copied()).saturating_mul(size),
         u128::from(dataset.storage_size()),
     );
     let file = std::fs::metadata(path).map_or(0, |meta| u128::from(meta.len()));
-    let layout = dataset.dcpl().and_then(|created| created.get_layout());
-    let held = match layout.map_err(damaged)? {
+    let held = match layout {
         Layout::Chunked if stored > of_chunks(dataset, &shape, size) => 0,
         Layout::Chunked => stored.saturating_mul(GREATEST_COMPRESSION).max(SMALL),
         Layout::Contiguous if stored == 0 => SMALL,
         // in one piece, which libhdf5 would read past the end of
         _ => stored,
     };
-    let wide = of(shape.get(1..).unwrap_or_default()) > WIDEST_ITEM;
+    let wide = product(shape.iter().copied().skip(1)) > WIDEST_ITEM;
     if stored <= file && bytes <= held && !wide {
         return Ok(());
     }
@@ -171,16 +171,18 @@ fn check_size(dataset: &hdf5::Dataset, path: &Path, full: &str) -> Result<()> {
     )))
 }
 
-/// The most bytes that all chunks of a dataset of `shape`, with numbers of `size` bytes, take in a file:
-/// filters add a little to what they cannot compress. Chunks that take more grow in memory.
+/// The most bytes that all chunks of a dataset of `shape`, with numbers of `size` bytes, take in a file.
+/// Chunks that take more grow in memory.
 fn of_chunks(dataset: &hdf5::Dataset, shape: &[usize], size: u128) -> u128 {
     let chunk = dataset.chunk().unwrap_or_default();
-    let (mut count, mut plain) = (1u128, size);
-    for (&axis, &of_chunk) in shape.iter().zip(&chunk) {
-        count = count.saturating_mul(axis.div_ceil(of_chunk.max(1)) as u128);
-        plain = plain.saturating_mul(of_chunk as u128);
-    }
-    count.saturating_mul(plain + plain / 100 + 1024)
+    let axes = shape.iter().zip(&chunk);
+    let count = product(axes.map(|(axis, of_chunk)| axis.div_ceil((*of_chunk).max(1))));
+    let plain = product(chunk).saturating_mul(size);
+    count.saturating_mul(most_stored(plain))
+}
+
+fn product(axes: impl IntoIterator<Item = usize>) -> u128 {
+    (axes.into_iter()).fold(1, |product, axis| product.saturating_mul(axis as u128))
 }
 
 /// `name` with one leading slash.

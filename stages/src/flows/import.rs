@@ -19,7 +19,7 @@ use crate::context::{Context, Summary};
 use crate::error::{Error, Result};
 use crate::features::Normaliser;
 use crate::problems::Problems;
-use crate::training::{Streams, load_weights_from_bytes, read_whole};
+use crate::training::{Streams, file_size, load_weights_from_bytes, read_whole};
 use burn::module::Module;
 use pytorch_reader::PytorchReader;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -81,8 +81,7 @@ pub(super) fn read(
     let path = &config.file;
     let mut weights = renamed(read_checkpoint(path, config.key.as_deref())?, path)?;
     refuse_non_finite(&weights, path)?;
-    let network = infer(&weights, config.time_scale, path)?;
-    let dimensions = shape_of(&weights, "input.weight", path)?[1];
+    let (network, dimensions) = infer(&weights, config.time_scale, path)?;
     if config.time == TimeDirection::DataToNoise {
         reverse_time(&mut weights, config.time_scale);
     }
@@ -127,9 +126,7 @@ fn read_checkpoint(path: &Path, key: Option<&str>) -> Result<Checkpoint> {
     };
     let tensors = reader.into_tensors();
     // a view of one number may call itself larger than any memory
-    let size = std::fs::metadata(path)
-        .map_err(|e| Error::file(path, e))?
-        .len();
+    let size = file_size(path)?;
     let said: u128 = tensors.values().map(|t| t.byte_len() as u128).sum();
     if said > u128::from(size) {
         return Err(fail(&format!(
@@ -275,12 +272,17 @@ fn shape_of<'a>(weights: &'a Checkpoint, name: &str, path: &Path) -> Result<&'a 
     }
 }
 
-/// The size of the network from the shapes of its weights.
+/// The size of the network, and the width of its points, from the shapes of its weights.
 ///
 /// # Errors
 /// An input error for one that the checkpoint does not hold, before memory is taken for it.
-fn infer(weights: &Checkpoint, time_scale: f64, path: &Path) -> Result<VelocityNetworkConfig> {
-    let width = shape_of(weights, "input.weight", path)?[0];
+fn infer(
+    weights: &Checkpoint,
+    time_scale: f64,
+    path: &Path,
+) -> Result<(VelocityNetworkConfig, usize)> {
+    let input = shape_of(weights, "input.weight", path)?;
+    let (width, dimensions) = (input[0], input[1]);
     let frequencies = shape_of(weights, "time.fc1.weight", path)?[1];
     let blocks = (weights.keys())
         .filter(|name| name.starts_with("blocks.") && name.ends_with(".fc1.weight"))
@@ -303,10 +305,8 @@ fn infer(weights: &Checkpoint, time_scale: f64, path: &Path) -> Result<VelocityN
     };
     let mut problems = Problems::new();
     network.check(&mut problems);
-    problems
-        .into_result()
-        .map_err(|e| e.under(&path.display().to_string()))?;
-    let needed = network.parameters(shape_of(weights, "input.weight", path)?[1]);
+    problems.in_file(path)?;
+    let needed = network.parameters(dimensions);
     let held: u128 = weights.values().map(|w| w.values.len() as u128).sum();
     if needed != held {
         return Err(Error::input(format!(
@@ -315,7 +315,7 @@ fn infer(weights: &Checkpoint, time_scale: f64, path: &Path) -> Result<VelocityN
             path.display()
         )));
     }
-    Ok(network)
+    Ok((network, dimensions))
 }
 
 /// Turns the weights of `v'` into those of `v(x, t) = -v'(x, 1 - t)`.

@@ -15,7 +15,9 @@ use super::velocity_network::VelocityNetwork;
 use crate::error::{Error, Result};
 use crate::features::{GaussianMixture, Normaliser, Target, read_dataset_f32};
 use crate::problems::Problems;
-use crate::training::{METADATA, Streams, load_weights, read_header, read_whole, save_weights};
+use crate::training::{
+    METADATA, Streams, load_weights, must_hold, read_header, read_whole, save_weights,
+};
 use burn::module::Module;
 use burn::tensor::{DType, Device};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -26,6 +28,8 @@ use std::path::Path;
 
 /// The format of `flow.safetensors`; a reader refuses a newer one.
 const FORMAT: &str = "latent-align flow 1";
+/// How to get a file that can be read.
+const REMEDY: &str = "pretrain the flow again";
 /// What the weights mean.
 const CONVENTION: &str =
     "t = 0 noise, t = 1 data; x_t = (1 - t) noise + t data; velocity = data - noise";
@@ -147,24 +151,11 @@ pub fn stored_width(dir: &Path) -> Result<usize> {
 
 fn header_of(dir: &Path) -> Result<Header> {
     let path = dir.join("flow.safetensors");
-    let header: Header = read_header(&path, FORMAT, "pretrain the flow again")?;
+    let header: Header = read_header(&path, FORMAT, REMEDY)?;
     let mut problems = Problems::new();
     header.network.check(&mut problems);
-    problems
-        .into_result()
-        .map_err(|e| e.under(&path.display().to_string()))?;
-    // before memory is taken for a network that the file cannot hold
-    let size = fs::metadata(&path)
-        .map_err(|e| Error::file(&path, e))?
-        .len();
-    let parameters = header.network.parameters(header.dimensions);
-    if parameters.saturating_mul(4) > u128::from(size) {
-        return Err(Error::input(format!(
-            "{}: its header is that of a network of {parameters} parameters, which {size} bytes do not \
-             hold; pretrain the flow again",
-            path.display()
-        )));
-    }
+    problems.in_file(&path)?;
+    must_hold(&path, header.network.parameters(header.dimensions), REMEDY)?;
     Ok(header)
 }
 

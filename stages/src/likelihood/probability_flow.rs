@@ -28,9 +28,8 @@ const TRAJECTORY: f64 = 0.0001;
 /// How likelihoods are computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Solver {
-    /// In nats, how far the integral of the divergence may still move when its nodes are doubled;
-    /// 0.003 of it is the absolute and relative tolerance of each step of a trajectory (in f32 not
-    /// below 1e-6).
+    /// In nats, what may be left of the integral of the divergence as its nodes are doubled; 0.0001 of
+    /// it is the absolute and relative tolerance of each step of a trajectory (in f32 not below 1e-6).
     pub tolerance: f64,
     /// How the divergence is evaluated.
     pub divergence: Divergence,

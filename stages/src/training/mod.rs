@@ -19,6 +19,6 @@ pub use random::{Streams, normal, stratified_times};
 pub use running_mean::RunningMean;
 pub use snapshot::{Resumable, Snapshot};
 pub use weights::{
-    METADATA, header_json, load_weights, load_weights_from_bytes, read_header, read_whole,
-    save_weights,
+    METADATA, file_size, header_json, load_weights, load_weights_from_bytes, must_hold,
+    read_header, read_whole, save_weights,
 };

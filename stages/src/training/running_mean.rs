@@ -41,17 +41,15 @@ impl RunningMean {
     /// # Errors
     /// [`Error::Diverged`] names the first step at which any loss is not finite.
     pub fn take_all<const N: usize>(means: [&mut Self; N], step: u64) -> Result<[f64; N]> {
-        let taken = means.map(|mean| mean.take(step));
-        let mut values = [f64::NAN; N];
-        let mut failed: Option<Error> = None;
-        for (value, taken) in values.iter_mut().zip(taken) {
-            match (taken, failed.take()) {
-                (Ok(found), before) => (*value, failed) = (found, before),
-                (Err(error), None) => failed = Some(error),
-                (Err(error), Some(before)) => failed = Some(before.earlier(error)),
-            }
-        }
-        failed.map_or(Ok(values), Err)
+        let mut failed = Vec::new();
+        let values = means.map(|mean| {
+            mean.take(step).unwrap_or_else(|error| {
+                failed.push(error);
+                f64::NAN
+            })
+        });
+        let first = failed.into_iter().reduce(Error::earlier);
+        first.map_or(Ok(values), Err)
     }
 
     /// The losses of the last steps of `done`.

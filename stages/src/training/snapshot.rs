@@ -68,10 +68,7 @@ impl Snapshot {
             .iter()
             .filter_map(|(name, part)| part.save(name, &mut snapshot).err())
             .reduce(Error::earlier);
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(snapshot),
-        }
+        failed.map_or(Ok(snapshot), Err)
     }
 
     /// Steps that are done.

@@ -19,11 +19,29 @@ pub const METADATA: &str = "latent_align";
 /// No file of weights that fits a machine's memory is larger.
 const LARGEST: u64 = 64 << 30;
 
+/// The bytes that `path` has.
+pub fn file_size(path: &Path) -> Result<u64> {
+    let metadata = std::fs::metadata(path);
+    Ok(metadata.map_err(|e| Error::file(path, e))?.len())
+}
+
+/// Refuses the file of weights `path` if its header is that of a network of at least `parameters`, for
+/// which memory would be taken, and it is too small for them. `remedy` is as in [`read_header`].
+pub fn must_hold(path: &Path, parameters: u128, remedy: &str) -> Result<()> {
+    let size = file_size(path)?;
+    if parameters.saturating_mul(4) > u128::from(size) {
+        return Err(Error::input(format!(
+            "{}: its header is that of a network of at least {parameters} parameters, which {size} bytes do \
+             not hold; {remedy}",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
 /// The bytes of a file of weights or of a training's state; one that is far too large is not read.
 pub fn read_whole(path: &Path) -> Result<Vec<u8>> {
-    let size = std::fs::metadata(path)
-        .map_err(|e| Error::file(path, e))?
-        .len();
+    let size = file_size(path)?;
     if size > LARGEST {
         return Err(Error::file(
             path,
