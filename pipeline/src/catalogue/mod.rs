@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod comparison;
+mod history;
 mod names;
 mod references;
 mod runs;
@@ -12,6 +13,7 @@ mod sweeps;
 
 pub use artifacts::{ArtifactEntry, artifacts};
 pub use comparison::compare;
+pub use history::Entry;
 pub use references::References;
 pub use runs::{RunEntry, StageEntry};
 pub use sweeps::{SweepEntry, TrialEntry, sweeps};
@@ -36,13 +38,9 @@ impl Catalogue {
         }
     }
 
-    /// The runs called `names`, or all, by name.
-    pub fn runs(&mut self, names: Option<&[String]>) -> Vec<RunEntry> {
-        let names = match names {
-            Some(names) => names.to_vec(),
-            None => self.folders("runs"),
-        };
-        let runs = runs::find(&self.store, &names, &mut self.index);
+    /// The runs called `names`, as their folders are.
+    pub fn runs(&mut self, names: &[String]) -> Vec<RunEntry> {
+        let runs = runs::find(&self.store, names, &mut self.index);
         self.index.save();
         runs
     }

@@ -1,19 +1,23 @@
 //! Runs as people name them.
 
-use super::Catalogue;
+use super::{Catalogue, Entry};
 use crate::config::did_you_mean;
 use crate::query::matches;
+use crate::store::{entry_name, entry_of};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 
 impl Catalogue {
-    /// The runs that `wanted` name: each a run's name, its folder, or a pattern with `*`. In that order,
-    /// each once.
+    /// The folders of the runs that `wanted` name: each a run's name, its folder, an older entry of its history
+    /// such as `toy@1`, or a pattern with `*`. In that order, each once. Where no entry is named, the newest
+    /// is meant.
     ///
     /// # Errors
     /// [`Error::Input`] for one that names no run.
     pub fn named(&self, wanted: &[String]) -> Result<Vec<String>> {
-        let all = self.folders("runs");
+        let history = self.history();
+        let newest = history.iter().filter(|entry| entry.is_newest);
+        let all: Vec<&str> = newest.map(|entry| entry.run.as_str()).collect();
         let mut named: Vec<String> = Vec::new();
         for wanted in wanted {
             let path = wanted.trim_end_matches('/');
@@ -21,12 +25,25 @@ impl Catalogue {
             if name != path {
                 self.holds(Path::new(path))?;
             }
-            let found: Vec<&String> = all.iter().filter(|run| matches(name, run)).collect();
+            let is_meant = |entry: &&Entry| match name.contains('@') {
+                false => entry.is_newest && matches(name, &entry.run),
+                true => matches(name, &entry_name(&entry.run, entry.number(self))),
+            };
+            let found: Vec<&String> = (history.iter().filter(is_meant))
+                .map(|entry| &entry.folder)
+                .collect();
             if found.is_empty() {
-                let near = did_you_mean(name, &all);
-                let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+                let run = entry_of(name).0;
+                let (hint, lists) = match all.contains(&run) {
+                    true => (String::new(), "ls --all"),
+                    false => {
+                        let near = did_you_mean(name, &all);
+                        let near = near.map(|n| format!("; did you mean `{n}`?"));
+                        (near.unwrap_or_default(), "ls")
+                    }
+                };
                 return Err(Error::input(format!(
-                    "no run `{name}` in {}{near} (`latent-align ls` lists them)",
+                    "no run `{name}` in {}{hint} (`latent-align {lists}` lists them)",
                     self.store.root().display()
                 )));
             }

@@ -22,10 +22,10 @@ impl References {
 
 impl Catalogue {
     /// What every run leads to, by link or record, finished or not, and what that was made from. The
-    /// trials of sweeps are runs.
+    /// trials of sweeps are runs, and so are the older entries of a run's history.
     pub fn references(&mut self) -> References {
         let names = self.folders("runs");
-        let runs = self.runs(Some(&names));
+        let runs = self.runs(&names);
         let mut ahead: Vec<(Stage, String)> = Vec::new();
         for run in &runs {
             ahead.extend(run.stages.iter().map(|s| (s.stage, s.fingerprint.clone())));

@@ -23,6 +23,8 @@ const KEY_FIGURES: [&str; 3] = [ERROR, NLL, FEATURES_NLL];
 pub struct RunEntry {
     /// Its name, that of its folder.
     pub name: String,
+    /// Which entry of the run's history it is; the first is 1.
+    pub entry: u64,
     /// Its folder.
     pub folder: RunFolder,
     /// How it stands, if that is recorded.
@@ -117,10 +119,6 @@ fn open(store: &Store, name: &str) -> RunEntry {
             None
         }
     };
-    let links = Stage::ALL
-        .into_iter()
-        .filter_map(|stage| Some((stage, folder.linked(stage)?)));
-    let links: Vec<(Stage, PathBuf)> = links.collect();
     let entry = |stage, fingerprint: String, dir| StageEntry {
         stage,
         fingerprint,
@@ -129,17 +127,10 @@ fn open(store: &Store, name: &str) -> RunEntry {
     };
     let stages = match &record {
         Some(record) => (record.stages.iter())
-            .map(|s| {
-                // A link leads further where the artifact lies in another store.
-                let linked = links
-                    .iter()
-                    .find(|l| l.0 == s.stage && l.1.ends_with(&s.fingerprint));
-                let dir =
-                    linked.map_or_else(|| store.artifact(s.stage, &s.fingerprint), |l| l.1.clone());
-                entry(s.stage, s.fingerprint.clone(), dir)
-            })
+            .map(|s| entry(s.stage, s.fingerprint.clone(), folder.place(s)))
             .collect(),
-        None => (links.into_iter())
+        None => (Stage::ALL.into_iter())
+            .filter_map(|stage| Some((stage, folder.linked(stage)?)))
             .map(|(stage, dir)| {
                 let name = dir
                     .file_name()
@@ -152,6 +143,7 @@ fn open(store: &Store, name: &str) -> RunEntry {
     };
     RunEntry {
         name: name.to_owned(),
+        entry: folder.number_with(record.as_ref()),
         damaged: !problems.is_empty(),
         config: folder.path().join(CONFIG),
         folder,
@@ -201,6 +193,7 @@ fn plain(runs: &[RunEntry]) -> Vec<Field<'static>> {
     };
     let seconds = records().map(|r| r.and_then(|r| r.seconds)).collect();
     let seeds = records().map(|r| r.map(|r| i64::try_from(r.seed).unwrap_or(i64::MAX)));
+    let entries = (runs.iter()).map(|run| i64::try_from(run.entry).ok());
     let stages = runs
         .iter()
         .map(|run| match (run.done().count(), run.stages.len()) {
@@ -209,6 +202,7 @@ fn plain(runs: &[RunEntry]) -> Vec<Field<'static>> {
         });
     vec![
         Field::text("name", runs.iter().map(|run| run.name.as_str())),
+        Field::new("entry", Values::Int(entries.collect())),
         Field::text("state", runs.iter().map(RunEntry::state)),
         text("started", |r| r.started.to_string()).of(Kind::Moment),
         text("finished", |r| {

@@ -113,7 +113,7 @@ pub fn find(catalogue: &mut Catalogue, names: &[String]) -> Vec<SweepEntry> {
             .into_iter()
             .filter(|r| exists.binary_search(r).is_ok())
             .collect();
-        let mut runs = catalogue.runs(Some(&runs)).into_iter().peekable();
+        let mut runs = catalogue.runs(&runs).into_iter().peekable();
         let trials = trials.into_iter().map(|trial| TrialEntry {
             run: runs.next_if(|run| run.name == trial.run),
             trial,

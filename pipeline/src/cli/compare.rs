@@ -10,7 +10,8 @@ use clap::Args;
 /// Options of `compare`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Runs by name or folder, or patterns such as 'digits*'; quote those
+    /// Runs by name or folder, older entries such as digits@1, or patterns such as 'digits*' and 'digits@*';
+    /// quote those
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<String>,
     /// The run that figures are compared with; the first by default
@@ -32,7 +33,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         names.retain(|name| *name != baseline);
         names.insert(0, baseline);
     }
-    let runs = catalogue.runs(Some(&names));
+    let runs = catalogue.runs(&names);
     let source = compare(&catalogue, &runs);
     let mut frame = arguments.query.run(&source)?;
     let notes = format!("\n(differences from {})\n", names[0]);

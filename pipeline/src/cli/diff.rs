@@ -33,8 +33,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let runs = names.map(|name| catalogue.one_named(name));
     let rows = match runs {
         [Ok(one), Ok(other)] => {
-            let one = catalogue.runs(Some(&[one])).remove(0);
-            let other = catalogue.runs(Some(&[other])).remove(0);
+            let one = catalogue.runs(&[one]).remove(0);
+            let other = catalogue.runs(&[other]).remove(0);
             differences::runs(&one, &other)
         }
         [one, other] => {

@@ -67,6 +67,13 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             .into());
         }
     }
+    if RunFolder::of(store, &arguments.into).record()?.is_some() {
+        return Err(Error::input(format!(
+            "--into: `{}` is the run of an experiment, which an imported flow is no part of; give another name",
+            arguments.into
+        ))
+        .into());
+    }
     store.open_for_writing()?;
     let mut digests = Digests::of_store(store.root());
     let record = digests.of(&arguments.file)?;

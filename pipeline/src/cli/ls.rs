@@ -13,6 +13,9 @@ pub struct Arguments {
     /// What is listed
     #[arg(value_enum, default_value_t)]
     what: What,
+    /// Runs with their history: what they were of other configurations, as NAME@NUMBER
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     query: Query,
     #[command(flatten)]
@@ -35,9 +38,17 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let output = arguments.output.open()?;
     let mut catalogue = Catalogue::of(store);
     let (runs, trials, entries);
+    let mut notes = String::new();
     let (source, none) = match arguments.what {
         What::Runs => {
-            runs = catalogue.runs(None);
+            let (shown, older): (Vec<_>, Vec<_>) = (catalogue.history().into_iter())
+                .partition(|entry| entry.is_newest || arguments.all);
+            if !older.is_empty() {
+                let count = older.len();
+                notes = format!("\n({count} older entries of these runs; --all shows them)\n");
+            }
+            let names: Vec<String> = shown.into_iter().map(|entry| entry.folder).collect();
+            runs = catalogue.runs(&names);
             (
                 catalogue.table(&runs),
                 "No runs yet; `latent-align run CONFIG` makes one.\n",
@@ -59,7 +70,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         return console.print(none);
     }
     let mut frame = arguments.query.run(&source)?;
-    output.write(&mut frame, console)
+    output.write_with(&mut frame, &notes, console)
 }
 
 /// What is said of a store without artifacts.

@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let output = arguments.output.open()?;
     let mut catalogue = Catalogue::of(store);
     let name = catalogue.one_named(&arguments.run)?;
-    let runs = catalogue.runs(Some(std::slice::from_ref(&name)));
+    let runs = catalogue.runs(std::slice::from_ref(&name));
     let stages = arguments.stage.iter().map(|name| stage(name));
     let stages: Vec<Stage> = stages.collect::<Result<_, Error>>()?;
     let (curves, damaged) = curves::of(&runs[0], &stages);

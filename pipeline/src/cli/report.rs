@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Options of `report`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The name of a run or of a sweep, or its folder
+    /// The name of a run (NAME@NUMBER for an older entry) or of a sweep, or its folder
     #[arg(value_name = "RUN|SWEEP")]
     what: PathBuf,
     /// Write the figures as PNG too, beside the SVG files
@@ -60,8 +60,14 @@ fn subject(store: &Store, what: &Path) -> Result<(Store, Subject)> {
     let name = what.to_string_lossy().trim_end_matches('/').to_owned();
     if !name.contains('/') {
         let at = |kind: &str| store.root().join(kind).join(&name);
-        match (is_run(&at("runs")), is_sweep(&at("sweeps"))) {
-            (true, false) => return Ok((store.clone(), Subject::Run(name))),
+        let entry = store.run_entry(&name);
+        let has_run = entry
+            .as_ref()
+            .is_some_and(|entry| is_run(&store.root().join("runs").join(entry)));
+        match (has_run, is_sweep(&at("sweeps"))) {
+            (true, false) => {
+                return Ok((store.clone(), Subject::Run(entry.unwrap_or(name))));
+            }
             (false, true) => return Ok((store.clone(), Subject::Sweep(name))),
             (true, true) => {
                 return Err(Error::input(format!(

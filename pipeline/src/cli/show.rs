@@ -11,7 +11,7 @@ use clap::Args;
 /// Options of `show`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The run's name or folder
+    /// The run's name or folder; NAME@NUMBER is an older entry of its history
     #[arg(value_name = "RUN")]
     run: String,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let output = arguments.output.open()?;
     let mut catalogue = Catalogue::of(store);
     let name = catalogue.one_named(&arguments.run)?;
-    let runs = catalogue.runs(Some(&[name]));
+    let runs = catalogue.runs(&[name]);
     if output.is_text_on_stdout() {
         return console.print(&run_page(store, &runs[0]));
     }

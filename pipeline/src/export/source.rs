@@ -32,7 +32,9 @@ impl Source {
     /// [`Error::Input`] when it is none of these, or no stage of the run is finished; [`Error::File`] for a
     /// damaged artifact.
     pub fn find(store: &Store, what: &Path) -> Result<Self> {
-        let run = store.root().join("runs").join(what);
+        let entry = store.run_entry(&what.to_string_lossy());
+        let run = store.root().join("runs");
+        let run = entry.map_or_else(|| run.join(what), |entry| run.join(entry));
         // A path that exists is what it is, even if a run has the same name.
         let place = match what.exists() {
             false if run.is_dir() => &run,

@@ -4,7 +4,7 @@ use super::lineage;
 use crate::catalogue::{RunEntry, StageEntry};
 use crate::config::{self, Experiment, differing};
 use crate::report::{bytes, columns, duration, figures_tables};
-use crate::store::{Manifest, Stage, Store};
+use crate::store::{Manifest, Stage, Store, entry_name};
 use std::fmt::Write as _;
 
 /// Everything about `run`.
@@ -41,6 +41,15 @@ pub fn run_page(store: &Store, run: &RunEntry) -> String {
 
 fn head(run: &RunEntry) -> String {
     let mut rows = vec![("path", run.folder.path().display().to_string())];
+    let earlier = run.folder.earlier();
+    if !earlier.is_empty() {
+        let names = earlier.iter().map(|number| entry_name(&run.name, *number));
+        let names: Vec<String> = names.collect();
+        rows.push((
+            "entry",
+            format!("{}, after {}", run.entry, names.join(", ")),
+        ));
+    }
     if let Some(record) = &run.record {
         rows.push(("started", format!("{} UTC", record.started.readable())));
         rows.extend(

@@ -5,7 +5,7 @@ use super::reasons;
 use super::{Member, Plan, Planned, Verdict, stale_upstream};
 use crate::config::{self, Loaded, Overrides};
 use crate::job::{Job, Read};
-use crate::store::{Digests, Key, Role, RunFolder, Stage, StageOfRun, State, Store, Upstream};
+use crate::store::{Digests, Key, Role, Stage, StageOfRun, State, Store, Upstream};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 
@@ -250,8 +250,8 @@ impl Planner<'_> {
             State::Whole(_) => Verdict::Run(upstream),
             State::Damaged(why) => Verdict::Run(vec![format!("its artifact is damaged: {why}")]),
             State::Absent => {
-                let folder = RunFolder::of(self.store, self.experiments[member].name());
-                Verdict::Run(reasons::since_last(&folder, key))
+                let name = self.experiments[member].name();
+                Verdict::Run(reasons::since_last(self.store, name, key))
             }
         }
     }

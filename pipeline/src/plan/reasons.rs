@@ -1,7 +1,7 @@
 //! What changed since an experiment last ran a stage.
 
 use crate::config::flatten;
-use crate::store::{FORMAT, Key, Manifest, RunFolder};
+use crate::store::{FORMAT, Key, Manifest, RunFolder, Store, entry_name};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -32,9 +32,14 @@ pub fn stale_upstream(manifest: &Manifest, key: &Key) -> Option<String> {
     None
 }
 
-/// Differences between `key` and the artifact of the stage that the experiment last led to.
-pub fn since_last(run: &RunFolder, key: &Key) -> Vec<String> {
-    let Some(last) = run.linked(key.stage) else {
+/// Differences between `key` and the artifact of the stage that the experiment last led to, in an older
+/// entry of its history where the newest has not come to that stage.
+pub fn since_last(store: &Store, name: &str, key: &Key) -> Vec<String> {
+    let newest = RunFolder::of(store, name);
+    let older = newest.earlier().into_iter().rev();
+    let older = older.map(|number| RunFolder::of(store, &entry_name(name, number)));
+    let mut entries = std::iter::once(newest.clone()).chain(older);
+    let Some(last) = entries.find_map(|run| run.linked(key.stage)) else {
         return vec!["never run".into()];
     };
     let fingerprint = key.fingerprint();

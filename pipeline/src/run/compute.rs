@@ -11,12 +11,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A stage whose input is good, and what its scan warned of.
-type Checked = (Ready, Vec<String>);
+pub type Checked = (Ready, Vec<String>);
 
-/// Prepares every stage that will run, then runs and commits them in order. Returns the manifest of
-/// every stage of the plan.
-pub fn all(plan: &Plan, workshop: &mut Workshop, folders: &mut Folders) -> Result<Vec<Manifest>> {
-    let ready = prepare_all(plan, workshop)?;
+/// Runs and commits every stage that must run, in order, those that are `ready` at once. Returns the manifest
+/// of every stage of the plan.
+pub fn all(
+    plan: &Plan,
+    ready: Vec<Option<Checked>>,
+    workshop: &mut Workshop,
+    folders: &mut Folders,
+) -> Result<Vec<Manifest>> {
     let mut manifests = Vec::new();
     for ((number, planned), ready) in plan.nodes.iter().enumerate().zip(ready) {
         let manifest = match &planned.verdict {
@@ -51,7 +55,7 @@ fn run(
                 Some(flow) if needs_width(planned) => width_of(flow)?,
                 _ => 0,
             };
-            prepare(planned, width, workshop)?
+            prepare_one(planned, width, workshop)?
         }
     };
     workshop.fill(&planned.key, warnings, |context| {
@@ -62,7 +66,7 @@ fn run(
 /// Opens and scans the inputs of every stage that will run, so that wrong data surfaces before any
 /// training; none for a stage that is up to date, and for one whose input, or the width it must
 /// have, comes from a stage that has not run yet.
-fn prepare_all(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<Checked>>> {
+pub fn prepare(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<Checked>>> {
     // What will be made, with the width of its points where that is known beforehand.
     let mut coming: BTreeMap<&str, Option<usize>> = BTreeMap::new();
     let mut all = Vec::new();
@@ -84,7 +88,7 @@ fn prepare_all(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<Checked>>>
         };
         let ready = match width {
             Some(width) => Some(
-                prepare(planned, width, workshop)
+                prepare_one(planned, width, workshop)
                     .with_context(|| format!("stage {}", plan.title(planned)))?,
             ),
             None => None,
@@ -96,7 +100,7 @@ fn prepare_all(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<Checked>>>
     Ok(all)
 }
 
-fn prepare(planned: &Planned, flow_width: usize, workshop: &Workshop) -> Result<Checked> {
+fn prepare_one(planned: &Planned, flow_width: usize, workshop: &Workshop) -> Result<Checked> {
     let monitor = workshop.monitor(planned.key.stage, None);
     let key = &planned.key;
     let ready = (planned.job).prepare(key.seed, &key.upstream, flow_width, &monitor);

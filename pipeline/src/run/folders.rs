@@ -2,11 +2,17 @@
 //! figures, summary.
 
 use super::attendance::Attendance;
+use super::entry::Before;
 use crate::config::Loaded;
 use crate::plan::Plan;
 use crate::report::{Plots, Summary, write_run};
-use crate::store::{Key, Manifest, RunFolder, RunRecord, RunState, Stage, StageOfRun, Store};
+use crate::store::{
+    Key, MANIFEST, Manifest, RunFolder, RunRecord, RunState, Stage, StageOfRun, Store, identity,
+};
 use anyhow::{Context as _, Result};
+use latent_align_stages::Error;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// The run folders of a plan, the first that of the experiment that was asked for.
 pub struct Folders<'a> {
@@ -17,40 +23,50 @@ pub struct Folders<'a> {
 struct Member {
     loaded: Loaded,
     folder: RunFolder,
+    /// Whether it is the experiment that was asked for.
+    is_asked: bool,
     /// Its stages by number.
     nodes: Vec<usize>,
     /// The artifacts it leads to, a finished flow included.
     stages: Vec<StageOfRun>,
-    /// Whether it led elsewhere before.
-    changed: bool,
+    /// Where a finished flow is.
+    flow: Option<PathBuf>,
+    /// How its folder stands to this plan.
+    part: Part,
+}
+
+/// What this process does with the folder of an experiment.
+enum Part {
+    /// Nothing yet.
+    Waits,
+    /// It is that of another configuration, or tells more than this plan: it stays as it is.
+    LeavesAlone,
+    /// It is finished and of this plan; only what is missing in it is added.
+    Completes,
+    /// It is of this plan, and not finished.
+    Works(Attendance),
+    /// As [`Part::Works`], and done.
+    Ended,
 }
 
 impl<'a> Folders<'a> {
-    /// The folders of `plan`, with links to finished flows and without those of stages that the
-    /// experiment no longer has.
-    pub fn of(plan: &Plan, store: &'a Store) -> Result<Self> {
-        let mut members = Vec::new();
-        for member in plan.experiments.iter().filter(|m| m.has_folder) {
-            let folder = RunFolder::of(store, member.name());
-            let mut changed = !folder.path().join(SUMMARY).exists();
-            if let Some(flow) = &member.finished_flow {
-                changed |= folder.link(Stage::PretrainFlow, &flow.dir)?;
-            }
-            members.push(Member {
+    /// The folders of `plan`. Touches nothing.
+    pub fn of(plan: &Plan, store: &'a Store) -> Self {
+        let members = (plan.experiments.iter().enumerate())
+            .filter(|(_, member)| member.has_folder)
+            .map(|(number, member)| Member {
                 loaded: member.loaded.clone(),
-                folder,
+                folder: RunFolder::of(store, member.name()),
+                is_asked: number == 0,
                 nodes: member.nodes.clone(),
                 stages: member.stages.clone(),
-                changed,
+                flow: member.finished_flow.as_ref().map(|flow| flow.dir.clone()),
+                part: Part::Waits,
             });
+        Self {
+            store,
+            members: members.collect(),
         }
-        let asked = &plan.experiments[0];
-        for stage in Stage::ALL {
-            if !asked.stages.iter().any(|s| s.stage == stage) {
-                members[0].folder.unlink(stage);
-            }
-        }
-        Ok(Self { store, members })
     }
 
     /// The folder of the experiment that was asked for.
@@ -58,57 +74,107 @@ impl<'a> Folders<'a> {
         &self.members[0].folder
     }
 
-    /// Tells others that this process works on the run that was asked for, and with what configuration;
-    /// none if that is finished and
-    /// leads to the same artifacts already.
-    pub fn attend(&self) -> Result<Option<Attendance>> {
-        let asked = &self.members[0];
-        let record = asked.record();
-        let found = asked.folder.record().ok().flatten();
-        if found.is_some_and(|f| f.state == RunState::Finished && f.identity == record.identity) {
-            return Ok(None);
+    /// Makes the folders ready for what the plan computes, and tells others that this process works on
+    /// these runs. What is there of another configuration becomes an older entry of the run's history.
+    ///
+    /// # Errors
+    /// Another process works on the run that was asked for, with another configuration; a folder cannot
+    /// be written.
+    pub fn begin(&mut self) -> Result<()> {
+        for member in &mut self.members {
+            if member.is_asked || !member.nodes.is_empty() {
+                member.begin()?;
+            }
         }
-        asked.write_config()?;
-        Ok(Some(Attendance::start(&asked.folder, record)?))
+        Ok(())
+    }
+
+    /// Records that the run that was asked for failed before anything was begun, where that replaces
+    /// nothing: an earlier result, or another configuration's, is left as it is.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn not_begun(&mut self, error: &anyhow::Error) -> Result<()> {
+        let asked = &self.members[0];
+        let _alone = asked.folder.alone()?;
+        let record = asked.folder.record().ok().flatten();
+        let is_nothing_lost = match Before::of(&asked.folder, &asked.stages) {
+            Before::Nothing => true,
+            Before::Same => {
+                record.is_some_and(|r| !matches!(r.state, RunState::Finished | RunState::Running))
+            }
+            _ => false,
+        };
+        if is_nothing_lost {
+            asked.write_config()?;
+            let record = asked.record(asked.folder.number());
+            Attendance::start(&asked.folder, record)?.end(Some(error), false)?;
+            write_run(self.store, &asked.folder)?;
+        }
+        Ok(())
     }
 
     /// Makes every experiment that has the stage `node` lead to its artifact, that of `key`.
     pub fn link(&mut self, node: usize, key: &Key) -> Result<()> {
         let artifact = self.store.artifact(key.stage, &key.fingerprint());
-        for member in self.members.iter_mut().filter(|m| m.nodes.contains(&node)) {
-            member.changed |= member.folder.link(key.stage, &artifact)?;
+        let members = self.members.iter().filter(|m| m.nodes.contains(&node));
+        for member in members.filter(|m| !matches!(m.part, Part::LeavesAlone)) {
+            member.folder.link(key.stage, &artifact)?;
         }
         Ok(())
     }
 
     /// Writes configurations, figures and summaries, and returns the summary of the experiment that was
-    /// asked for. Another experiment's are written if it leads elsewhere now: it may have been run as a
-    /// whole before, and then they tell more.
+    /// asked for.
     pub fn describe(&self, manifests: &[Manifest]) -> Result<Summary> {
         let (asked, others) = self
             .members
             .split_first()
             .expect("an experiment was asked for");
-        for member in others.iter().filter(|m| m.changed) {
-            member.unlink_the_rest(manifests);
+        for member in others.iter().filter(|m| m.is_begun()) {
             member.describe(manifests)?;
-            Attendance::start(&member.folder, member.record())?.end(None, true)?;
-            if let Err(why) = write_run(self.store, &member.folder) {
-                tracing::warn!("no report of {}: {why:#}", member.loaded.experiment.name);
-            }
         }
         asked.describe(manifests)
     }
 
-    /// Writes the report of the experiment that was asked for.
+    /// Records how what was begun ended: with `error`, or well.
+    ///
+    /// # Errors
+    /// A record cannot be written.
+    pub fn end(&mut self, error: Option<&anyhow::Error>) -> Result<()> {
+        let mut ended = Ok(());
+        for member in &mut self.members {
+            let Part::Works(attendance) = std::mem::replace(&mut member.part, Part::Ended) else {
+                continue;
+            };
+            let is_whole = member.is_whole();
+            let error = error.filter(|_| member.is_asked || !is_whole);
+            ended = ended.and(attendance.end(error, is_whole));
+        }
+        Ok(ended?)
+    }
+
+    /// Writes the reports: that of the experiment that was asked for, and of others that were begun.
+    ///
+    /// # Errors
+    /// The folder of the experiment that was asked for cannot be written.
     pub fn report(&self) -> Result<()> {
+        for member in self.members.iter().skip(1).filter(|m| m.is_begun()) {
+            if let Err(why) = write_run(self.store, &member.folder) {
+                tracing::warn!("no report of {}: {why:#}", member.loaded.experiment.name);
+            }
+        }
         write_run(self.store, &self.members[0].folder).map(drop)
     }
 }
 
 impl Member {
-    /// The record of the run, started now.
-    fn record(&self) -> RunRecord {
+    fn is_begun(&self) -> bool {
+        matches!(self.part, Part::Works(_) | Part::Ended)
+    }
+
+    /// The record of the run, started now as the entry `number`.
+    fn record(&self, number: u64) -> RunRecord {
         let experiment = &self.loaded.experiment;
         RunRecord::starting(
             &experiment.name,
@@ -117,20 +183,106 @@ impl Member {
             &experiment.device,
         )
         .with_stages(self.stages.clone())
+        .numbered(number)
     }
 
-    /// Removes links to stages that are not of this plan: they may be of what it led to before.
-    fn unlink_the_rest(&self, manifests: &[Manifest]) {
-        let mut stages = Stage::ALL.to_vec();
-        stages.retain(|stage| self.nodes.iter().all(|n| manifests[*n].stage != *stage));
-        if self.loaded.experiment.flow.is_some() {
-            stages.retain(|stage| *stage != Stage::PretrainFlow);
+    fn begin(&mut self) -> Result<()> {
+        let _alone = self.folder.alone()?;
+        let before = Before::of(&self.folder, &self.stages);
+        let mut number = self.folder.number();
+        let gives_way = match before {
+            Before::Other => true,
+            // An experiment that others read is not asked for as a whole, and may have been before.
+            Before::More => self.is_asked,
+            Before::Nothing | Before::Same | Before::Part => false,
+        };
+        if before == Before::More && !self.is_asked {
+            self.part = Part::LeavesAlone;
+            return Ok(());
         }
-        stages.iter().for_each(|stage| self.folder.unlink(*stage));
+        if gives_way {
+            if self.is_worked_on() {
+                return self.give_up();
+            }
+            number = self.folder.retire()? + 1;
+        }
+        for stage in Stage::ALL {
+            let mut own = self.stages.iter().filter(|s| s.stage == stage);
+            if !own.any(|s| self.folder.leads_to(s)) {
+                self.folder.unlink(stage);
+            }
+        }
+        let found = self.folder.record().ok().flatten();
+        let is_finished = found.is_some_and(|found| {
+            found.state == RunState::Finished && found.identity == identity(&self.stages)
+        });
+        self.part = match is_finished {
+            true => Part::Completes,
+            false => {
+                self.write_config()?;
+                Part::Works(Attendance::start(&self.folder, self.record(number))?)
+            }
+        };
+        if let Some(flow) = &self.flow {
+            self.folder.link(Stage::PretrainFlow, flow)?;
+        }
+        Ok(())
     }
 
+    /// Whether a process works on the run. Whoever asks that holds the lock for a moment; a process that
+    /// works keeps it.
+    fn is_worked_on(&self) -> bool {
+        (0..20).all(|_| {
+            let is_attended = self.folder.is_attended();
+            if is_attended {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            is_attended
+        })
+    }
+
+    /// What another process works on, with another configuration, is not replaced under its hands.
+    fn give_up(&mut self) -> Result<()> {
+        if !self.is_asked {
+            let name = &self.loaded.experiment.name;
+            tracing::warn!(
+                "{name}: another process works on it with another configuration; its folder is left to that"
+            );
+            self.part = Part::LeavesAlone;
+            return Ok(());
+        }
+        let record = self.folder.record().ok().flatten();
+        let who = record.map_or("a process".into(), |record| {
+            format!("process {} on {}", record.process, record.host)
+        });
+        Err(Error::input(format!(
+            "{}: {who} works on it with another configuration; wait until that ends, or give this run a \
+             name of its own with --set name=NAME",
+            self.folder.path().display()
+        ))
+        .into())
+    }
+
+    /// Whether every stage has its artifact.
+    fn is_whole(&self) -> bool {
+        let mut stages = self.stages.iter();
+        stages.all(|stage| self.folder.place(stage).join(MANIFEST).exists())
+    }
+
+    /// Writes the configuration, the figures, and the summary of all that is of this configuration: stages
+    /// that this plan leaves out were computed before.
     fn describe(&self, manifests: &[Manifest]) -> Result<Summary> {
-        let stages = self.nodes.iter().map(|n| manifests[*n].clone()).collect();
+        let led = self.folder.stages();
+        for (stage, _) in &led.stale {
+            self.folder.unlink(*stage);
+        }
+        let own = self.nodes.iter().map(|n| &manifests[*n]);
+        let stages = Stage::ALL.into_iter().filter_map(|stage| {
+            let mut all = own.clone().chain(&led.whole);
+            let is_given = stage == Stage::PretrainFlow && self.flow.is_some();
+            all.find(|m| m.stage == stage && !is_given).cloned()
+        });
+        let stages = stages.collect();
         let plots = Plots::draw(&self.folder);
         let summary = Summary::new(&self.loaded, &self.folder, stages).with_plots(plots);
         self.write_config()?;

@@ -2,6 +2,7 @@
 
 mod attendance;
 mod compute;
+mod entry;
 mod fill;
 mod folders;
 mod memory;
@@ -19,19 +20,18 @@ pub use signals::Signals;
 
 use crate::config::Loaded;
 use crate::console::Console;
-use crate::plan::{Plan, Verdict};
+use crate::plan::Plan;
 use crate::report::Summary;
-use crate::store::{Digests, Manifest, Store};
+use crate::store::{Digests, Store};
 use anyhow::{Context as _, Result};
 use folders::Folders;
-use latent_align_stages::devices::DeviceChoice;
 
 /// Brings the artifacts of an experiment up to date, those that `until` needs where that is given, and
 /// returns its summary.
 ///
 /// # Errors
-/// Wrong input is found before anything is trained. A failure of a later stage leaves the artifacts
-/// of earlier ones in place.
+/// Wrong input is found before anything is trained, and then what earlier runs left is as it was. A failure
+/// of a later stage leaves the artifacts of earlier ones in place.
 pub fn run(
     loaded: &Loaded,
     until: Option<&str>,
@@ -56,13 +56,29 @@ pub fn run(
         plan.render()
     ))?;
 
-    let mut folders = Folders::of(&plan, store)?;
-    let attendance = folders.attend()?;
-    let outcome = bring_up_to_date(&plan, &mut folders, store, console, digests, signals)
-        .and_then(|manifests| folders.describe(&manifests));
-    if let Some(attendance) = attendance {
-        attendance.end(outcome.as_ref().err(), until.is_none())?;
-    }
+    let mut folders = Folders::of(&plan, store);
+    let mut workshop = Workshop {
+        store,
+        console,
+        signals,
+        device: experiment.device.parse()?,
+        digests,
+        checkpoints: experiment.checkpoints,
+        run: None,
+    };
+    let ready = match ready(&plan, &workshop) {
+        Ok(ready) => ready,
+        Err(error) => {
+            folders.not_begun(&error)?;
+            return Err(error);
+        }
+    };
+    let outcome = folders.begin().and_then(|()| {
+        workshop.run = Some(folders.asked().clone());
+        let manifests = compute::all(&plan, ready, &mut workshop, &mut folders)?;
+        folders.describe(&manifests)
+    });
+    folders.end(outcome.as_ref().err())?;
     // last, since it says how the run ended
     if let Err(why) = folders.report() {
         console.note(&format!("warning: no report: {why:#}"));
@@ -70,39 +86,15 @@ pub fn run(
     outcome
 }
 
-/// Computes what must be computed, and returns the manifest of every stage of the plan.
-fn bring_up_to_date(
-    plan: &Plan,
-    folders: &mut Folders,
-    store: &Store,
-    console: &Console,
-    digests: Digests,
-    signals: Signals,
-) -> Result<Vec<Manifest>> {
+/// Opens what the stages that must run need: the device, then every input.
+fn ready(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<compute::Checked>>> {
     if plan.to_run().next().is_none() {
+        let console = workshop.console;
         console.print("Nothing to do: every stage is up to date.\n\n")?;
-        let mut manifests = Vec::new();
-        for (number, planned) in plan.nodes.iter().enumerate() {
-            folders.link(number, &planned.key)?;
-            if let Verdict::UpToDate(manifest) = &planned.verdict {
-                manifests.push((**manifest).clone());
-            }
-        }
-        return Ok(manifests);
+    } else {
+        // A device that is not there is found before any data is read.
+        let device = &workshop.device;
+        (device.open()).with_context(|| format!("cannot open the device `{device}`"))?;
     }
-    let device: DeviceChoice = plan.experiments[0].loaded.experiment.device.parse()?;
-    // A device that is not there is found before any data is read.
-    device
-        .open()
-        .with_context(|| format!("cannot open the device `{device}`"))?;
-    let mut workshop = Workshop {
-        store,
-        console,
-        signals,
-        device,
-        digests,
-        checkpoints: plan.experiments[0].loaded.experiment.checkpoints,
-        run: Some(folders.asked().clone()),
-    };
-    compute::all(plan, &mut workshop, folders)
+    compute::prepare(plan, workshop)
 }

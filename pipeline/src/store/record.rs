@@ -28,6 +28,9 @@ pub struct RunRecord {
     pub format: u32,
     /// The experiment's name.
     pub name: String,
+    /// Which configuration of this name it is of: the first is 1.
+    #[serde(default = "first")]
+    pub entry: u64,
     /// Whether it is finished.
     pub state: RunState,
     /// What it computes: a hash of the fingerprints of its stages.
@@ -98,6 +101,7 @@ impl RunRecord {
         Self {
             format: FORMAT,
             name: name.to_owned(),
+            entry: first(),
             state: RunState::Running,
             identity: identity(&[]),
             file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
@@ -120,6 +124,12 @@ impl RunRecord {
         self
     }
 
+    /// The same as the entry `number` of its name.
+    pub fn numbered(mut self, number: u64) -> Self {
+        self.entry = number;
+        self
+    }
+
     /// The same, ended as `state`.
     pub fn ended(mut self, state: RunState, failure: Option<String>, since: Instant) -> Self {
         self.state = state;
@@ -128,6 +138,11 @@ impl RunRecord {
         self.seconds = Some((since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0);
         self
     }
+}
+
+/// The number of a run's first entry; that of every run whose record does not say it.
+fn first() -> u64 {
+    1
 }
 
 /// A hash of what the stages of a run are computed from: equal for two runs that compute the same.

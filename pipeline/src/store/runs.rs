@@ -30,6 +30,11 @@ impl RunFolder {
         &self.dir
     }
 
+    /// The root of the store it is in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The artifact that `stage` last led to, whether or not it still exists.
     pub fn linked(&self, stage: Stage) -> Option<PathBuf> {
         let target = std::fs::read_link(self.dir.join(stage.name())).ok()?;

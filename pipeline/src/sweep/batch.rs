@@ -100,11 +100,9 @@ impl<'a> Batch<'a> {
         found.map_or("artifact", |stage| stage.name())
     }
 
-    /// Writes the configuration of every trial that is to be run, and makes room for it.
+    /// Writes the configuration of every trial that is to be run.
     pub fn prepare(&self, folder: &SweepFolder) -> Result<()> {
         for trial in self.to_run() {
-            let name = self.trials[trial].name();
-            folder.keep_earlier(name, &self.records[trial].identity)?;
             folder.write_trial(self.trials[trial])?;
         }
         Ok(())

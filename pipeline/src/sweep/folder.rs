@@ -2,7 +2,7 @@
 //! what their processes said.
 
 use super::trials::Trial;
-use crate::store::{RunFolder, RunState, Store, write_whole};
+use crate::store::{Store, write_whole};
 use anyhow::{Context as _, Result};
 use latent_align_stages::Error;
 use std::path::{Path, PathBuf};
@@ -51,24 +51,5 @@ impl SweepFolder {
         write_whole(&self.dir.join("trials"), &name, &text)?;
         let logs = self.dir.join("logs");
         Ok(std::fs::create_dir_all(&logs).map_err(|e| Error::file(&logs, e))?)
-    }
-
-    /// Gives way to a trial of the name `run` and another `identity`: a finished run of that name that
-    /// computed something else keeps its links and summaries, under a name that ends in its own identity.
-    pub fn keep_earlier(&self, run: &str, identity: &str) -> Result<()> {
-        let folder = RunFolder::of(&self.store, run);
-        let Ok(Some(record)) = folder.record() else {
-            return Ok(());
-        };
-        let differs = record.identity != identity && record.state == RunState::Finished;
-        if !differs || folder.is_attended() {
-            return Ok(());
-        }
-        let short = record.identity.get(..8).unwrap_or(&record.identity);
-        let place = folder.path().with_file_name(format!("{run}.{short}"));
-        if !place.exists() {
-            std::fs::rename(folder.path(), &place).map_err(|e| Error::file(&place, e))?;
-        }
-        Ok(())
     }
 }

@@ -82,7 +82,7 @@ impl Standing {
             return Self::waiting();
         }
         let figures = match record.state {
-            RunState::Finished => match figures(&folder, &record, store) {
+            RunState::Finished => match figures(&folder, &record) {
                 Some(figures) => figures,
                 None => return Self::waiting(), // an artifact is gone or damaged
             },
@@ -123,12 +123,10 @@ impl Standing {
 }
 
 /// Every figure of a run as `stage: figure`, by stage; none if an artifact is not there.
-fn figures(folder: &RunFolder, record: &RunRecord, store: &Store) -> Option<Vec<(String, f64)>> {
+fn figures(folder: &RunFolder, record: &RunRecord) -> Option<Vec<(String, f64)>> {
     let mut all = Vec::new();
     for stage in &record.stages {
-        let place = store.artifact(stage.stage, &stage.fingerprint);
-        let place = folder.linked(stage.stage).unwrap_or(place);
-        let State::Whole(manifest) = state_of(&place) else {
+        let State::Whole(manifest) = state_of(&folder.place(stage)) else {
             return None;
         };
         let figures = manifest.figures.0.into_iter();

@@ -73,10 +73,7 @@ fn a_sweep_whose_experiment_changed_keeps_what_it_found_before() {
         .expect(0, &["0 of 2 trials are finished already"]);
     let names = runs(&project);
     assert_eq!(names.len(), 4, "{names:?}");
-    assert!(
-        names[1].starts_with("weights.t.weight-0.1.seed0."),
-        "{names:?}"
-    );
+    assert_eq!(names[1], "weights.t.weight-0.1.seed0@1");
     assert_eq!(contents(&project, &names[1]), before);
 }
 

@@ -9,7 +9,7 @@ use crate::report::{duration, is_bound, short_name, shown};
 pub fn drawn(found: &Found, names: &[&str]) -> Html {
     let mut out = Html::default();
     for kind in KINDS.iter().filter(|kind| names.contains(&kind.name)) {
-        match (kind.draw)(found.path()) {
+        match (kind.draw)(&found.places) {
             Ok(Some(figure)) => out.0.push_str(&figure.html(kind.name, kind.about)),
             Ok(None) => {}
             Err(why) => {

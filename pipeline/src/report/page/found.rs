@@ -1,7 +1,7 @@
 //! What a run's folder leads to.
 
 use crate::config::{self, Experiment};
-use crate::store::{Manifest, RunFolder, RunRecord, Stage};
+use crate::store::{Manifest, RunFolder, RunRecord, RunStages, Stage};
 use latent_align_stages::alignment::{RegulariserConfig, Weighting};
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,14 @@ pub struct Found {
     pub record: Option<RunRecord>,
     /// Its configuration, if that reads as one.
     pub experiment: Option<Experiment>,
-    /// Its stages that are there, in order.
+    /// Its stages that are there and of its configuration, in order.
     pub stages: Vec<Manifest>,
+    /// Where these are.
+    pub places: RunStages,
     /// What is damaged, a line each.
     pub damage: Vec<String>,
+    /// What is left out since it is of something else, a line each.
+    pub left_out: Vec<String>,
 }
 
 impl Found {
@@ -37,23 +41,17 @@ impl Found {
             read.map_err(|why: latent_align_stages::Error| damage.push(why.to_string()))
                 .ok()
         });
-        let mut stages = Vec::new();
-        for stage in Stage::ALL {
-            let link = path.join(stage.name());
-            if !link.is_symlink() && !link.exists() {
-                continue;
-            }
-            match Manifest::read(&link) {
-                Ok(manifest) => stages.push(manifest),
-                Err(why) => damage.push(format!("{stage}: {why}")),
-            }
-        }
+        let mut places = folder.stages_with(record.as_ref());
+        let told = |(stage, why): &(Stage, String)| format!("{stage}: {why}");
+        damage.extend(places.damaged.iter().map(told));
         Self {
             name: name.into_owned(),
             folder: path,
             record,
             experiment,
-            stages,
+            stages: std::mem::take(&mut places.whole),
+            left_out: places.stale.iter().map(told).collect(),
+            places,
             damage,
         }
     }

@@ -11,6 +11,9 @@ pub fn warnings(found: &Found) -> Html {
     for why in &found.damage {
         lines.push(("damaged".into(), why));
     }
+    for why in &found.left_out {
+        lines.push(("left out".into(), why));
+    }
     for stage in &found.stages {
         for warning in &stage.warnings {
             lines.push((stage.stage.to_string(), warning));

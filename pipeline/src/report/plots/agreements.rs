@@ -4,8 +4,8 @@ use super::scale::short;
 use super::tables::Table;
 use crate::report::RegionVerdict;
 use crate::report::is_verdict;
-use anyhow::Result;
-use std::path::Path;
+use crate::store::{RunStages, Stage};
+use anyhow::{Context as _, Result};
 
 /// Figures of surrogates against the ODE.
 pub struct Agreements {
@@ -24,8 +24,10 @@ impl Agreements {
     ///
     /// # Errors
     /// The table is missing or damaged.
-    pub fn of(run: &Path) -> Result<Self> {
-        let table = Table::read(&run.join("estimate-nll/agreement.parquet"))?;
+    pub fn of(run: &RunStages) -> Result<Self> {
+        let stage = run.folder(Stage::EstimateNll);
+        let stage = stage.context("the run has no estimate-nll")?;
+        let table = Table::read(&stage.join("agreement.parquet"))?;
         let [regions, surrogates, references, figures] =
             ["region", "surrogate", "reference", "figure"].map(|name| table.texts(name));
         let (regions, surrogates, figures) = (regions?, surrogates?, figures?);

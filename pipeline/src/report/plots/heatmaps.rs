@@ -7,11 +7,11 @@ use super::pixels::{heat_map, levels};
 use super::regions::{FEATURES, GRID, LATENTS, Regions, thinned};
 use super::scale::{percentile, range, short};
 use super::svg::{Rect, Svg, series};
+use crate::store::RunStages;
 use anyhow::{Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use latent_align_stages::alignment::Weighting;
-use std::path::Path;
 
 /// The width of a panel, and about its height.
 const SIDE: f64 = 230.0;
@@ -36,7 +36,7 @@ struct Map {
 ///
 /// # Errors
 /// The table is damaged, or holds no whole grid.
-pub fn draw(run: &Path) -> Result<Option<Figure>> {
+pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let Some(regions) = Regions::of(run)? else {
         return Ok(None);
     };

@@ -7,9 +7,8 @@ use super::regions::thinned;
 use super::scale::{Scale, percentile, range, widened};
 use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 use super::tables::Table;
-use crate::store::Stage;
+use crate::store::{RunStages, Stage};
 use anyhow::Result;
-use std::path::Path;
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (300.0, 200.0);
@@ -37,11 +36,10 @@ struct Metric {
 ///
 /// # Errors
 /// A table is damaged.
-pub fn draw(run: &Path) -> Result<Option<Figure>> {
+pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let mut metrics = Vec::new();
     for stage in Stage::ALL {
-        let file = run.join(stage.name()).join("metrics.parquet");
-        if file.exists() {
+        if let Some(file) = run.file(stage, "metrics.parquet") {
             metrics.extend(metrics_of(stage.name(), &Table::read(&file)?)?);
         }
     }

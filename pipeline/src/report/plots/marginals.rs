@@ -9,9 +9,9 @@ use super::point_sets::PointSets;
 use super::regions::FEATURES;
 use super::scale::{range, short, widened};
 use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
+use crate::store::RunStages;
 use anyhow::Result;
 use latent_align_stages::alignment::marginal_distance;
-use std::path::Path;
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (300.0, 150.0);
@@ -25,7 +25,7 @@ const LATENTS: &str = "held-out latents";
 ///
 /// # Errors
 /// A file is damaged.
-pub fn draw(run: &Path) -> Result<Option<Figure>> {
+pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let Some(sets) = PointSets::of(run)? else {
         return Ok(None);
     };

@@ -37,10 +37,9 @@ pub use svg::escaped;
 
 pub use tables::Table;
 
-use crate::store::RunFolder;
+use crate::store::{RunFolder, RunStages};
 use anyhow::Result;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// A figure that a run may have.
 pub struct Kind {
@@ -48,8 +47,8 @@ pub struct Kind {
     pub name: &'static str,
     /// What it shows, in one line.
     pub about: &'static str,
-    /// Draws it from the folder of a run; none where it does not apply.
-    pub draw: fn(&Path) -> Result<Option<Figure>>,
+    /// Draws it from what a run leads to; none where it does not apply.
+    pub draw: fn(&RunStages) -> Result<Option<Figure>>,
 }
 
 /// Every figure that a run may have.
@@ -112,9 +111,10 @@ impl Plots {
     /// Draws all that apply into `folder` and removes those that no longer do.
     pub fn draw(folder: &RunFolder) -> Self {
         let mut lines = Vec::new();
+        let stages = folder.stages();
         for Kind { name, about, draw } in KINDS {
             let file = &format!("{name}.svg");
-            let drawn = draw(folder.path()).and_then(|figure| {
+            let drawn = draw(&stages).and_then(|figure| {
                 if let Some(figure) = &figure {
                     folder.write(file, &figure.file())?;
                 }

@@ -1,5 +1,6 @@
 //! What a run leaves of the target and of the latents, both as points of the flow.
 
+use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
 use latent_align_stages::features::{has_dataset, read_dataset_f32};
 use std::path::Path;
@@ -22,10 +23,13 @@ impl PointSets {
     ///
     /// # Errors
     /// A file is damaged, or the two are not of equally many dimensions.
-    pub fn of(run: &Path) -> Result<Option<Self>> {
-        let features = run.join("pretrain-flow/held_out.h5");
-        let latents = run.join("train-autoencoder/latents.h5");
-        if !features.exists() || !latents.exists() || !has_dataset(&features, "features")? {
+    pub fn of(run: &RunStages) -> Result<Option<Self>> {
+        let features = run.file(Stage::PretrainFlow, "held_out.h5");
+        let latents = run.file(Stage::TrainAutoencoder, "latents.h5");
+        let Some((features, latents)) = features.zip(latents) else {
+            return Ok(None);
+        };
+        if !has_dataset(&features, "features")? {
             return Ok(None);
         }
         let (width, features) = read(&features, "features")?;

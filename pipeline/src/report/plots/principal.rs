@@ -8,9 +8,9 @@ use super::point_sets::PointSets;
 use super::regions::{FEATURES, thinned};
 use super::scale::{range, widened};
 use super::svg::{Rect, Svg, series};
+use crate::store::RunStages;
 use anyhow::{Result, bail};
 use latent_align_stages::features::PrincipalPlane;
-use std::path::Path;
 
 /// The width of a panel, and about its height.
 const SIDE: f64 = 340.0;
@@ -24,7 +24,7 @@ const LATENTS: &str = "held-out latents";
 ///
 /// # Errors
 /// A file is damaged.
-pub fn draw(run: &Path) -> Result<Option<Figure>> {
+pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let Some(sets) = PointSets::of(run)? else {
         return Ok(None);
     };

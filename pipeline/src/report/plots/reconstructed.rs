@@ -7,9 +7,9 @@ use super::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
 use super::regions::thinned;
 use super::scale::{range, widened};
 use super::svg::{Rect, Svg, Trace, series};
+use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
 use latent_align_stages::features::read_dataset_f32;
-use std::path::Path;
 
 /// The sides of the panel.
 const SIDE: f64 = 300.0;
@@ -20,12 +20,11 @@ const AT_MOST: usize = 2000;
 ///
 /// # Errors
 /// A file is damaged.
-pub fn draw(run: &Path) -> Result<Option<Figure>> {
-    let folder = run.join("train-autoencoder");
-    let file = folder.join("reconstructions.h5");
-    if !file.exists() || folder.join("reconstructions.png").exists() {
+pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
+    let file = |name| run.file(Stage::TrainAutoencoder, name);
+    let (Some(file), None) = (file("reconstructions.h5"), file("reconstructions.png")) else {
         return Ok(None);
-    }
+    };
     let read = |name| -> Result<Vec<f64>> {
         let values = read_dataset_f32(&file, name)?.1;
         Ok(values.into_iter().map(f64::from).collect())

@@ -1,8 +1,8 @@
 //! `points.parquet` of `estimate-nll`: points in regions.
 
 use super::tables::Table;
+use crate::store::{RunStages, Stage};
 use anyhow::Result;
-use std::path::Path;
 
 /// A regular grid of points.
 pub const GRID: &str = "grid";
@@ -22,11 +22,11 @@ impl Regions {
     ///
     /// # Errors
     /// The table is missing or damaged.
-    pub fn of(run: &Path) -> Result<Option<Self>> {
-        let stage = run.join("estimate-nll");
-        if !stage.exists() {
+    pub fn of(run: &RunStages) -> Result<Option<Self>> {
+        let stage = run.folder(Stage::EstimateNll).filter(|s| s.exists());
+        let Some(stage) = stage else {
             return Ok(None);
-        }
+        };
         let table = Table::read(&stage.join("points.parquet"))?;
         let region = table.texts("region")?;
         Ok(Some(Self { table, region }))

@@ -8,9 +8,9 @@ use super::regions::{GRID, Regions, thinned};
 use super::scale::{range, widened};
 use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 use crate::report::RegionVerdict;
+use crate::store::RunStages;
 use anyhow::Result;
 use latent_align_stages::alignment::Weighting;
-use std::path::Path;
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (370.0, 230.0);
@@ -25,7 +25,7 @@ const SHEETS: usize = 8;
 ///
 /// # Errors
 /// A table is missing or damaged.
-pub fn draw(run: &Path) -> Result<Option<Figure>> {
+pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let Some(regions) = Regions::of(run)? else {
         return Ok(None);
     };

@@ -5,9 +5,8 @@ use super::palette::{BLUE, INK};
 use super::panel::GAP;
 use super::svg::{Anchor, Font, Rect, Svg, tipped};
 use crate::report::{bytes, duration};
-use crate::store::{Manifest, Stage};
+use crate::store::{Manifest, RunStages, Stage};
 use anyhow::Result;
-use std::path::Path;
 
 /// Pixels from one bar to the next, and of a bar.
 const PITCH: f64 = 30.0;
@@ -24,10 +23,10 @@ const MEMORY: &str = "peak memory of the process (MiB)";
 ///
 /// # Errors
 /// None so far.
-pub fn draw(run: &Path) -> Result<Option<Figure>> {
-    let folders = Stage::ALL.map(|stage| run.join(stage.name()));
-    let stages: Vec<Manifest> = (folders.iter())
-        .filter_map(|folder| Manifest::read(folder).ok())
+pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
+    let folders = Stage::ALL.into_iter().filter_map(|stage| run.folder(stage));
+    let stages: Vec<Manifest> = folders
+        .filter_map(|folder| Manifest::read(&folder).ok())
         .collect();
     let longest = stages.iter().map(|s| s.seconds).fold(0.0, f64::max);
     if longest <= 0.0 {

@@ -8,8 +8,8 @@ use super::regions::{FEATURES, Regions, thinned};
 use super::scale::{range, widened};
 use super::svg::{Rect, Svg, Trace, series};
 use super::tables::Table;
+use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
-use std::path::Path;
 
 /// The width of the panel, and about its height.
 const SIDE: f64 = 440.0;
@@ -21,11 +21,10 @@ const FEATURES_AT_MOST: usize = 3000;
 ///
 /// # Errors
 /// A table is damaged.
-pub fn draw(run: &Path) -> Result<Option<Figure>> {
-    let file = run.join("train-autoencoder/trajectory.parquet");
-    if !file.exists() {
+pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
+    let Some(file) = run.file(Stage::TrainAutoencoder, "trajectory.parquet") else {
         return Ok(None);
-    }
+    };
     let table = Table::read(&file)?;
     if !table.is_plane() {
         return Ok(None);

@@ -8,8 +8,8 @@ use super::regions::FEATURES;
 use super::scale::widened;
 use super::svg::{Rect, Svg, Trace, series};
 use super::tables::Table;
+use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
-use std::path::Path;
 
 /// The size of the panel.
 const SIZE: (f64, f64) = (430.0, 180.0);
@@ -21,11 +21,10 @@ const LATENTS: &str = "latents";
 ///
 /// # Errors
 /// The table is damaged.
-pub fn draw(run: &Path) -> Result<Option<Figure>> {
-    let file = run.join("train-autoencoder/variances.parquet");
-    if !file.exists() {
+pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
+    let Some(file) = run.file(Stage::TrainAutoencoder, "variances.parquet") else {
         return Ok(None);
-    }
+    };
     let table = Table::read(&file)?;
     let latents = table.pairs("dimension", "latent_variance")?;
     let features = match table.has("feature_variance") {

@@ -18,9 +18,8 @@ pub struct Written {
 /// # Errors
 /// There are no fonts, or the folder cannot be written.
 pub fn of_run(folder: &RunFolder) -> Result<Written> {
-    let figures = KINDS
-        .iter()
-        .map(|kind| (kind.name, (kind.draw)(folder.path())));
+    let stages = folder.stages();
+    let figures = KINDS.iter().map(|kind| (kind.name, (kind.draw)(&stages)));
     write(folder.path(), figures)
 }
 

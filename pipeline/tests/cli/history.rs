@@ -1,0 +1,265 @@
+//! What a run was of other configurations is kept, and what it shows is of one.
+
+use crate::project::{Project, sealed, signal, wait_until};
+use crate::tiny::{CONFIG, project};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const WEIGHT: &str = "train_autoencoder.regulariser.weight";
+
+fn weighted(project: &Project, weight: &str, more: &[&str]) {
+    let set = format!("{WEIGHT}={weight}");
+    let arguments = [&["-q", "run", "tiny.yaml", "--set", &set], more].concat();
+    project.run(&arguments).expect(0, &[]);
+}
+
+fn json(project: &Project, arguments: &[&str]) -> Vec<Value> {
+    let outcome = project.run(&[arguments, &["--format", "json"]].concat());
+    outcome.expect(0, &[]);
+    serde_json::from_str(&outcome.stdout).unwrap()
+}
+
+/// One column of a table.
+fn column(project: &Project, arguments: &[&str], name: &str) -> Vec<String> {
+    let rows = json(project, &[arguments, &["--columns", name]].concat());
+    let values = rows
+        .iter()
+        .flat_map(|row| row.as_object().unwrap().values());
+    values.map(|v| v.to_string().replace('"', "")).collect()
+}
+
+/// Everything in a folder: files with their bytes, links with where they lead.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = folder.read_dir().unwrap().flatten();
+    let entries = entries.map(|entry| {
+        let path = entry.path();
+        let bytes = match path.read_link() {
+            Ok(target) => target.to_string_lossy().into_owned().into_bytes(),
+            Err(_) => std::fs::read(&path).unwrap(),
+        };
+        (entry.file_name().into_string().unwrap(), bytes)
+    });
+    entries.collect()
+}
+
+fn file(project: &Project, run: &str, name: &str) -> String {
+    let path = project.path("artifacts/runs").join(run).join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn three_weights_are_three_entries_that_can_be_compared() {
+    let project = project();
+    weighted(&project, "0.1", &[]);
+    let first = contents(&project.path("artifacts/runs/tiny"));
+    weighted(&project, "0.2", &[]);
+    weighted(&project, "0.3", &[]);
+    assert_eq!(column(&project, &["ls"], "name"), ["tiny"]);
+    project
+        .run(&["ls"])
+        .expect(0, &["2 older entries of these runs; --all shows them"]);
+    let all = ["ls", "--all"];
+    assert_eq!(column(&project, &all, "name"), ["tiny@1", "tiny@2", "tiny"]);
+    assert_eq!(column(&project, &all, "entry"), ["1", "2", "3"]);
+    assert_eq!(column(&project, &all, WEIGHT), ["0.1", "0.2", "0.3"]);
+    assert_eq!(column(&project, &all, "state"), ["finished"; 3]);
+    // the older one is what it was, with its summary and report
+    assert_eq!(contents(&project.path("artifacts/runs/tiny@1")), first);
+    assert_eq!(
+        column(&project, &["compare", "tiny@1", "tiny@2"], WEIGHT),
+        ["0.1", "0.2"]
+    );
+    // the newest answers to its number too
+    assert_eq!(
+        column(&project, &["compare", "tiny@3", "tiny@2"], "name"),
+        ["tiny", "tiny@2"]
+    );
+    assert_eq!(column(&project, &["compare", "tiny@*"], "name").len(), 3);
+    assert_eq!(column(&project, &["compare", "tiny*"], "name"), ["tiny"]);
+    project
+        .run(&["show", "tiny@1"])
+        .expect(0, &["tiny@1: finished", "regulariser.weight   0.1"]);
+    project
+        .run(&["show", "tiny"])
+        .expect(0, &["3, after tiny@1, tiny@2"]);
+    project
+        .run(&["show", "tiny@7"])
+        .expect(2, &["no run `tiny@7`", "ls --all"]);
+    project
+        .run(&["diff", "tiny@1", "tiny"])
+        .expect(0, &[WEIGHT, "0.3"]);
+    project
+        .run(&["report", "tiny@2"])
+        .expect(0, &["runs/tiny@2/report.html"]);
+    project
+        .run(&["metrics", "tiny@1"])
+        .expect(0, &["train-autoencoder"]);
+    project.run(&["verify"]).expect(0, &["tiny@1"]);
+    // what an older entry leads to is in use
+    project.run(&["gc"]).expect(0, &["nothing to delete"]);
+    project.run(&["gc", "--delete"]).expect(0, &[]);
+    assert_eq!(project.entries("artifacts/train-autoencoder").len(), 3);
+    assert_eq!(project.entries("artifacts/estimate-nll").len(), 3);
+    // what was computed before is found again, and is the newest then
+    let again = project.run(&["run", "tiny.yaml"]);
+    again.expect(0, &["Nothing to do"]);
+    assert_eq!(column(&project, &all, WEIGHT), ["0.1", "0.2", "0.3", "0.1"]);
+    // the same once more is no new entry
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    assert_eq!(column(&project, &all, "entry").len(), 4);
+}
+
+#[test]
+fn what_a_run_shows_is_of_one_configuration() {
+    let project = project();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    assert!(file(&project, "tiny", "report.html").contains("NLL of latents (nats)"));
+    weighted(&project, "0.3", &["--until", "train-autoencoder"]);
+    let names: Vec<String> = contents(&project.path("artifacts/runs/tiny"))
+        .into_keys()
+        .collect();
+    assert!(names.contains(&"train-autoencoder".to_owned()), "{names:?}");
+    for name in ["estimate-nll", "surrogate.svg"] {
+        assert!(!names.contains(&name.to_owned()), "{name} in {names:?}");
+    }
+    for name in ["summary.md", "report.html"] {
+        let text = file(&project, "tiny", name);
+        assert!(!text.contains("mean NLL"), "{name}");
+        assert!(text.contains("held-out mean squared error"), "{name}");
+    }
+    assert!(!file(&project, "tiny", "report.html").contains("NLL of latents (nats)"));
+    assert!(file(&project, "tiny@1", "report.html").contains("NLL of latents (nats)"));
+    // a plan names what changed since the stage last ran, though the newest entry did not come to it
+    let set = format!("{WEIGHT}=0.3");
+    project
+        .run(&["plan", "tiny.yaml", "--set", &set])
+        .expect(0, &["train-autoencoder changes: "]);
+    // the rest of the same configuration is the same entry
+    weighted(&project, "0.3", &[]);
+    assert_eq!(column(&project, &["ls", "--all"], "state"), ["finished"; 2]);
+    // and a part of it leaves what was found before
+    weighted(&project, "0.3", &["--until", "train-autoencoder"]);
+    assert!(file(&project, "tiny", "summary.md").contains("mean NLL"));
+}
+
+#[test]
+fn what_read_an_earlier_result_is_left_out_and_told() {
+    let project = project();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    let folder = project.path("artifacts/runs/tiny");
+    // as if the autoencoder had been computed again elsewhere, with another result
+    let autoencoder = folder.join("train-autoencoder").canonicalize().unwrap();
+    std::fs::write(autoencoder.join("note.txt"), "new").unwrap();
+    let manifest = autoencoder.join("manifest.yaml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let digest = blake3::hash(b"new").to_hex();
+    let more = format!("outputs:\n  note.txt:\n    digest: {digest}\n    size: 3\n");
+    let text = text.replacen("outputs:\n", &more, 1);
+    let (above, _) = text.rsplit_once("# digest of all above").unwrap();
+    std::fs::write(&manifest, sealed(above)).unwrap();
+    project.run(&["report", "tiny"]).expect(0, &[]);
+    let page = file(&project, "tiny", "report.html");
+    assert!(page.contains("train-autoencoder was computed again since, with another result"));
+    assert!(!page.contains("NLL of latents (nats)") && !page.contains("id=\"figure-surrogate\""));
+    let until = ["run", "tiny.yaml", "--until", "train-autoencoder"];
+    project.run(&until).expect(0, &["Nothing to do"]);
+    assert!(!file(&project, "tiny", "summary.md").contains("mean NLL"));
+    assert!(!folder.join("estimate-nll").is_symlink() && !folder.join("surrogate.svg").exists());
+    project
+        .run(&["run", "tiny.yaml"])
+        .expect(0, &["computed again with another result", "mean NLL"]);
+}
+
+#[test]
+fn a_link_to_what_another_configuration_made_is_left_out_of_the_report() {
+    let project = project();
+    weighted(&project, "0.3", &[]);
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    // as versions without a history left it
+    let [own, other] = ["tiny", "tiny@1"].map(|run| {
+        project
+            .path("artifacts/runs")
+            .join(run)
+            .join("estimate-nll")
+    });
+    std::fs::remove_file(&own).unwrap();
+    std::os::unix::fs::symlink(other.read_link().unwrap(), &own).unwrap();
+    project.run(&["report", "tiny"]).expect(0, &[]);
+    let page = file(&project, "tiny", "report.html");
+    assert!(page.contains("it is of another configuration than this run"));
+    assert!(!page.contains("NLL of latents (nats)") && !page.contains("id=\"figure-surrogate\""));
+    // a run puts it right
+    project
+        .run(&["run", "tiny.yaml"])
+        .expect(0, &["Nothing to do"]);
+    assert!(file(&project, "tiny", "report.html").contains("NLL of latents (nats)"));
+}
+
+#[test]
+fn a_run_that_fails_before_it_starts_changes_nothing() {
+    let project = project();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    let before = contents(&project.path("artifacts/runs/tiny"));
+    for (setting, why) in [
+        ("train_autoencoder.data.dataset=vectrs", "vectrs"),
+        ("train_autoencoder.stesp=3", "did you mean"),
+        ("train_autoencoder.data.file=no.h5", "no.h5"),
+    ] {
+        let wrong = project.run(&["run", "tiny.yaml", "--set", setting]);
+        wrong.expect(2, &[why]);
+        assert_eq!(contents(&project.path("artifacts/runs/tiny")), before);
+    }
+    assert_eq!(column(&project, &["ls", "--all"], "state"), ["finished"]);
+    // where nothing is replaced, the failure is recorded
+    let wrong = [
+        "--set",
+        "name=new",
+        "--set",
+        "train_autoencoder.data.dataset=vectrs",
+    ];
+    project
+        .run(&[&["run", "tiny.yaml"], &wrong[..]].concat())
+        .expect(2, &["vectrs"]);
+    assert_eq!(column(&project, &["ls"], "state"), ["failed", "finished"]);
+    let import = ["import", "features.h5", "--into", "tiny"];
+    project
+        .run(&import)
+        .expect(2, &["`tiny` is the run of an experiment"]);
+}
+
+#[test]
+fn a_run_that_another_process_works_on_is_not_replaced_under_its_hands() {
+    let project = project();
+    let long = CONFIG.replace("  steps: 20\n  batch: 16", "  steps: 10000000\n  batch: 16");
+    project.write("tiny.yaml", long);
+    let mut child = project.spawn(&["-q", "run", "tiny.yaml"]);
+    let states = || column(&project, &["ls"], "state");
+    wait_until("running run", || states() == ["running"]);
+    let other = ["run", "tiny.yaml", "--set", "seed=3"];
+    project.run(&other).expect(
+        2,
+        &["works on it with another configuration", "--set name=NAME"],
+    );
+    assert_eq!(column(&project, &["ls", "--all"], "state"), ["running"]);
+    signal(&child, "INT");
+    child.wait().unwrap();
+    assert_eq!(states(), ["stopped"]);
+}
+
+#[test]
+fn killed_when_its_newest_entry_had_just_become_an_older_one_a_run_goes_on_from_that() {
+    let project = project();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    let [newest, older] = ["tiny", "tiny@1"].map(|n| project.path("artifacts/runs").join(n));
+    std::fs::rename(&newest, &older).unwrap();
+    assert_eq!(column(&project, &["ls"], "name"), ["tiny@1"]);
+    project
+        .run(&["show", "tiny"])
+        .expect(0, &["tiny@1: finished"]);
+    project.run(&["gc"]).expect(0, &["nothing to delete"]);
+    project
+        .run(&["run", "tiny.yaml"])
+        .expect(0, &["Nothing to do"]);
+    assert_eq!(column(&project, &["ls", "--all"], "entry"), ["1", "2"]);
+}
