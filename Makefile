@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test torture faults fuzz bench bench-peer bench-quality build install schema lint check-cuda check-sweep test-remote large hdf5 python peer
+.PHONY: help run sweep verify plan test torture faults fuzz miri bench bench-peer bench-quality build install schema lint check-cuda check-sweep test-remote large hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -68,6 +68,13 @@ faults: hdf5
 ## make fuzz [SECONDS=600] [SEED=1]                                 mutated files and options, SECONDS for each kind
 fuzz: hdf5
 	LATENT_ALIGN_FUZZ_SECONDS=$(SECONDS) LATENT_ALIGN_SEED=$(SEED) cargo test --locked --workspace --test cli -- --nocapture --test-threads 2 fuzzing::
+
+# Alone in this target: a nightly toolchain, with Miri and the sources of the standard library.
+## make miri                                                        undefined behaviour in the kernels' plain Rust (needs nightly and Miri)
+miri:
+	@cargo +nightly miri --version >/dev/null 2>&1 || \
+	{ echo "Miri is missing. Type: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
+	MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check" cargo +nightly miri test --locked -p latent-align-kernels
 
 KILLS   ?= 200
 SECONDS ?= 600

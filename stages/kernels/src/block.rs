@@ -9,7 +9,8 @@ use crate::layer_norm::{
     LayerNorm, Moments, add_row, gate_gradient, layer_norm, layer_norm_gradient, side_by_side,
 };
 use crate::matmul::{Epilogue, Matrix, Plain, matmul};
-use crate::{ROWS, Shared, buffer};
+use crate::{Fresh, ROWS, Shared};
+use std::mem::MaybeUninit;
 
 /// The weights of a block: gamma, beta, b1, b2 `[width]`; w1, w2 [width, width].
 #[derive(Clone, Copy)]
@@ -103,32 +104,29 @@ impl<'a> Block<'a> {
     pub(crate) fn run(&self, h: &[f32], keep: bool) -> (Vec<f32>, Kept) {
         let width = self.width();
         let rows = h.len() / width;
-        let kept = |wanted: bool| buffer(if wanted { h.len() } else { 0 });
-        let mut u = buffer(h.len());
-        let mut moments = vec![Moments::default(); rows];
-        layer_norm(self.norm(rows), h, &mut u, &mut moments);
+        let kept = || Fresh::new(if keep { rows * width } else { 0 });
+        let (u, moments) = layer_norm(self.norm(rows), h);
 
-        let (mut activation, mut slope) = (buffer(h.len()), kept(keep));
+        let mut slope = kept();
         let first = BiasSilu {
             bias: self.b1,
-            slope: keep.then(|| Shared::new(&mut slope)),
+            slope: keep.then(|| Shared::new(slope.room())),
         };
-        matmul(self.rows(&u), self.square(self.w1), &mut activation, &first);
+        let activation = matmul(self.rows(&u), self.square(self.w1), &first);
+        // SAFETY: there is none, or the product has finished every entry.
+        let slope = unsafe { slope.written() };
 
-        let (mut out, mut z) = (buffer(h.len()), kept(keep));
+        let mut z = kept();
         let second = Gated {
             bias: self.b2,
             h,
             modulation: self.modulation,
             rows_per_group: self.rows_per_group(rows),
-            z: keep.then(|| Shared::new(&mut z)),
+            z: keep.then(|| Shared::new(z.room())),
         };
-        matmul(
-            self.rows(&activation),
-            self.square(self.w2),
-            &mut out,
-            &second,
-        );
+        let out = matmul(self.rows(&activation), self.square(self.w2), &second);
+        // SAFETY: as above.
+        let z = unsafe { z.written() };
         let kept = Kept {
             u,
             moments,
@@ -151,27 +149,22 @@ impl<'a> Block<'a> {
         let width = self.width();
         let rows = h.len() / width;
         let of_weights = |input: &[f32], gradient: &[f32]| {
-            let mut out = buffer(width * width);
             let input = self.rows(input).transposed();
-            matmul(input, self.rows(gradient), &mut out, &Plain);
-            out
+            matmul(input, self.rows(gradient), &Plain)
         };
 
-        let mut dz = buffer(h.len());
-        let gate = gate_gradient(
+        let (dz, gate) = gate_gradient(
             width,
             self.rows_per_group(rows),
             (self.modulation, 3 * width, 2 * width),
             wanted.then_some(&kept.z),
             dout,
-            &mut dz,
         );
         drop(kept.z);
         let w2 = wanted.then(|| of_weights(&kept.activation, &dz));
         drop(kept.activation);
 
         // through W2, then SiLU
-        let mut da = buffer(h.len());
         let blocks = rows.div_ceil(ROWS);
         let mut sums = vec![0.0; if wanted { blocks * width } else { 0 }];
         let through = TimesSlope {
@@ -181,16 +174,16 @@ impl<'a> Block<'a> {
             sums: wanted.then(|| Shared::new(&mut sums)),
         };
         let transposed = self.square(self.w2).transposed();
-        matmul(self.rows(&dz), transposed, &mut da, &through);
+        let da = matmul(self.rows(&dz), transposed, &through);
         let w1 = wanted.then(|| of_weights(&kept.u, &da));
 
-        let mut du = dz; // of the same size, and done with
+        drop(dz); // each is done with before one of the same size is taken
         let transposed = self.square(self.w1).transposed();
-        matmul(self.rows(&da), transposed, &mut du, &Plain);
+        let du = matmul(self.rows(&da), transposed, &Plain);
 
-        let mut dh = da;
+        drop(da);
         let norm = self.norm(rows);
-        let norm = layer_norm_gradient(norm, h, &kept.moments, &du, Some(dout), &mut dh, wanted);
+        let (dh, norm) = layer_norm_gradient(norm, h, &kept.moments, &du, Some(dout), wanted);
 
         let others = gate
             .zip(norm)
@@ -217,7 +210,7 @@ impl<'a> Block<'a> {
 /// SiLU of the sum with a bias; its derivative there into `slope`.
 struct BiasSilu<'a> {
     bias: &'a [f32],
-    slope: Option<Shared<'a>>,
+    slope: Option<Shared<'a, MaybeUninit<f32>>>,
 }
 
 impl Epilogue for BiasSilu<'_> {
@@ -235,7 +228,9 @@ impl Epilogue for BiasSilu<'_> {
                 // SAFETY: each entry is finished once.
                 let slope = unsafe { slope.part(row * self.bias.len() + column, count) };
                 for i in 0..count {
-                    (values[i], slope[i]) = silu_and_slope(values[i] + bias[i]);
+                    let (value, of_value) = silu_and_slope(values[i] + bias[i]);
+                    values[i] = value;
+                    slope[i].write(of_value);
                 }
             }
         }
@@ -248,7 +243,7 @@ struct Gated<'a> {
     h: &'a [f32],
     modulation: &'a [f32],
     rows_per_group: usize,
-    z: Option<Shared<'a>>,
+    z: Option<Shared<'a, MaybeUninit<f32>>>,
 }
 
 impl Epilogue for Gated<'_> {
@@ -269,8 +264,9 @@ impl Epilogue for Gated<'_> {
                 // SAFETY: each entry is finished once.
                 let z = unsafe { z.part(row * width + column, count) };
                 for i in 0..count {
-                    z[i] = values[i] + bias[i];
-                    values[i] = h[i] + gate[i] * z[i];
+                    let before = values[i] + bias[i];
+                    z[i].write(before);
+                    values[i] = h[i] + gate[i] * before;
                 }
             }
         }

@@ -5,8 +5,9 @@
 //! segments of 64 rows.
 
 use crate::level::for_each_level;
-use crate::{Shared, Tangents};
-use rayon::prelude::*;
+use crate::parallel::*;
+use crate::{Fresh, Shared, Tangents};
+use std::mem::MaybeUninit;
 
 /// Rows whose sums are taken at once.
 const SEGMENT: usize = 64;
@@ -167,18 +168,22 @@ impl Segments {
 }
 
 /// `x` [rows, width] -> `u` [rows, width], and the moments of each row.
-pub fn layer_norm(norm: LayerNorm, x: &[f32], u: &mut [f32], moments: &mut [Moments]) {
-    let segments = norm.segments(moments.len());
-    let u = Shared::new(u);
-    let moments = SharedMoments(moments.as_mut_ptr());
+pub fn layer_norm(norm: LayerNorm, x: &[f32]) -> (Vec<f32>, Vec<Moments>) {
+    let rows = x.len() / norm.width;
+    let segments = norm.segments(rows);
+    let mut u = Fresh::new(rows * norm.width);
+    let mut moments = vec![Moments::default(); rows];
+    let (to, of_rows) = (Shared::new(u.room()), Shared::new(&mut moments));
     segments.for_each(|range| {
-        for_each_row(norm, segments, range, x, u, moments);
+        for_each_row(norm, segments, range, x, to, of_rows);
     });
+    // SAFETY: the segments cover the rows, and each row is written whole.
+    return (unsafe { u.written() }, moments);
 
     for_each_level! {
         fn for_each_row(
             norm: LayerNorm, segments: Segments, range: std::ops::Range<usize>, x: &[f32],
-            u: Shared, moments: SharedMoments,
+            u: Shared<MaybeUninit<f32>>, moments: Shared<Moments>,
         ) {
             let width = norm.width;
             let (mut factor, mut summand) = (vec![0.0; width], vec![0.0; width]);
@@ -189,12 +194,10 @@ pub fn layer_norm(norm: LayerNorm, x: &[f32], u: &mut [f32], moments: &mut [Mome
                     let x = &x[row * width..][..width];
                     let of_row = moments_of(x, norm.epsilon);
                     // SAFETY: each row is in one segment.
-                    let u = unsafe {
-                        *moments.0.add(row) = of_row;
-                        u.part(row * width, width)
-                    };
+                    let (u, moments) = unsafe { (u.part(row * width, width), moments.part(row, 1)) };
+                    moments[0] = of_row;
                     for i in 0..width {
-                        u[i] = (x[i] - of_row.mean) * of_row.inverse * factor[i] + summand[i];
+                        u[i].write((x[i] - of_row.mean) * of_row.inverse * factor[i] + summand[i]);
                     }
                 }
             }
@@ -226,13 +229,6 @@ pub fn side_by_side<const N: usize>(parts: [&[f32]; N], width: usize) -> Vec<f32
     (0..rows).flat_map(row).collect()
 }
 
-/// The moments of rows, filled by several tasks.
-#[derive(Clone, Copy)]
-struct SharedMoments(*mut Moments);
-// SAFETY: each row is written by one task.
-unsafe impl Send for SharedMoments {}
-unsafe impl Sync for SharedMoments {}
-
 /// Gradients of the modulation and weights of a [`LayerNorm`].
 pub struct NormGradient {
     /// Of the shift of each group [groups, width].
@@ -246,34 +242,35 @@ pub struct NormGradient {
 }
 
 /// The gradient with respect to `x` of a [`layer_norm`] whose output has the gradient `du`, plus
-/// `residual` where there is one, in `dx`; and the gradients of modulation and weights if they are
-/// `wanted`.
+/// `residual` where there is one; and the gradients of modulation and weights if they are `wanted`.
 pub fn layer_norm_gradient(
     norm: LayerNorm,
     x: &[f32],
     moments: &[Moments],
     du: &[f32],
     residual: Option<&[f32]>,
-    dx: &mut [f32],
     wanted: bool,
-) -> Option<NormGradient> {
+) -> (Vec<f32>, Option<NormGradient>) {
     let width = norm.width;
     let segments = norm.segments(moments.len());
+    let mut of_x = Fresh::new(moments.len() * width);
     let kept = if wanted { segments.count * width } else { 0 };
     let (mut plain, mut along) = (vec![0.0; kept], vec![0.0; kept]);
     let (plain_out, along_out) = (Shared::new(&mut plain), Shared::new(&mut along));
-    let dx = Shared::new(dx);
+    let dx = Shared::new(of_x.room());
     segments.for_each(|range| {
         rows(
             norm, segments, range, x, moments, du, residual, dx, wanted, plain_out, along_out,
         );
     });
+    // SAFETY: the segments cover the rows, and each row is written whole.
+    let of_x = unsafe { of_x.written() };
 
     for_each_level! {
         fn rows(
             norm: LayerNorm, segments: Segments, range: std::ops::Range<usize>, x: &[f32],
-            moments: &[Moments], du: &[f32], residual: Option<&[f32]>, dx: Shared, wanted: bool,
-            plain: Shared, along: Shared,
+            moments: &[Moments], du: &[f32], residual: Option<&[f32]>,
+            dx: Shared<MaybeUninit<f32>>, wanted: bool, plain: Shared, along: Shared,
         ) {
             let width = norm.width;
             let (mut factor, mut unused) = (vec![0.0; width], vec![0.0; width]);
@@ -299,10 +296,12 @@ pub fn layer_norm_gradient(
                     let dx = unsafe { dx.part(row * width, width) };
                     for i in 0..width {
                         let unit = (x[i] - mean) * inverse;
-                        dx[i] = (du[i] * factor[i] - mean_g - unit * mean_product) * inverse;
+                        dx[i].write((du[i] * factor[i] - mean_g - unit * mean_product) * inverse);
                     }
                     if let Some(residual) = residual {
                         let residual = &residual[row * width..][..width];
+                        // SAFETY: written just now.
+                        let dx = unsafe { dx.assume_init_mut() };
                         for i in 0..width {
                             dx[i] += residual[i];
                         }
@@ -323,7 +322,7 @@ pub fn layer_norm_gradient(
     }
 
     if !wanted {
-        return None;
+        return (of_x, None);
     }
     let shift = segments.to_groups(plain, width);
     let mut scale = segments.to_groups(along, width);
@@ -340,12 +339,13 @@ pub fn layer_norm_gradient(
             }
         }
     }
-    Some(NormGradient {
+    let others = NormGradient {
         shift,
         scale,
         gamma,
         beta,
-    })
+    };
+    (of_x, Some(others))
 }
 
 /// Gradients of a gate.
@@ -357,17 +357,18 @@ pub struct GateGradient {
 }
 
 /// The gradient with respect to `z` of `gate * z`, rows in groups of `rows_per_group`, the gate of a
-/// group at `modulation[group * stride + offset..]`: `dz = gate * dout`. And the gradients of gate and
-/// bias, if `z` is given.
+/// group at `modulation[group * stride + offset..]`: `gate * dout`. And the gradients of gate and bias, if
+/// `z` is given.
 pub fn gate_gradient(
     width: usize,
     rows_per_group: usize,
     (modulation, stride, offset): (&[f32], usize, usize),
     z: Option<&[f32]>,
     dout: &[f32],
-    dz: &mut [f32],
-) -> Option<GateGradient> {
-    let segments = Segments::new(dout.len() / width, rows_per_group);
+) -> (Vec<f32>, Option<GateGradient>) {
+    let rows = dout.len() / width;
+    let segments = Segments::new(rows, rows_per_group);
+    let mut of_z = Fresh::new(rows * width);
     let kept = if z.is_some() {
         segments.count * width
     } else {
@@ -375,7 +376,7 @@ pub fn gate_gradient(
     };
     let (mut plain, mut along) = (vec![0.0; kept], vec![0.0; kept]);
     let (plain_out, along_out) = (Shared::new(&mut plain), Shared::new(&mut along));
-    let dz = Shared::new(dz);
+    let dz = Shared::new(of_z.room());
     segments.for_each(|range| {
         for segment in range {
             let (group, first, rows) = segments.get(segment);
@@ -401,7 +402,7 @@ pub fn gate_gradient(
 
     for_each_level! {
         fn gate_row(
-            gate: &[f32], dout: &[f32], dz: &mut [f32],
+            gate: &[f32], dout: &[f32], dz: &mut [MaybeUninit<f32>],
             sums: Option<(&[f32], &mut [f32], &mut [f32])>,
         ) {
             let width = gate.len();
@@ -409,13 +410,13 @@ pub fn gate_gradient(
             match sums {
                 None => {
                     for i in 0..width {
-                        dz[i] = gate[i] * dout[i];
+                        dz[i].write(gate[i] * dout[i]);
                     }
                 }
                 Some((z, plain, along)) => {
                     let (z, plain, along) = (&z[..width], &mut plain[..width], &mut along[..width]);
                     for i in 0..width {
-                        dz[i] = gate[i] * dout[i];
+                        dz[i].write(gate[i] * dout[i]);
                         plain[i] += dout[i];
                         along[i] += dout[i] * z[i];
                     }
@@ -424,7 +425,11 @@ pub fn gate_gradient(
         }
     }
 
-    z?;
+    // SAFETY: the segments cover the rows, and each row is written whole.
+    let of_z = unsafe { of_z.written() };
+    if z.is_none() {
+        return (of_z, None);
+    }
     let plain = segments.to_groups(plain, width);
     let mut bias = vec![0.0; width];
     for (group, sums) in plain.chunks(width).enumerate() {
@@ -433,31 +438,37 @@ pub fn gate_gradient(
             bias[i] += gate[i] * sums[i];
         }
     }
-    Some(GateGradient {
+    let others = GateGradient {
         gate: segments.to_groups(along, width),
         bias,
-    })
+    };
+    (of_z, Some(others))
 }
 
-/// The derivative of a [`layer_norm`] of one group along `tangents` of x: `du`
-/// [points, tangents, width].
+/// The derivative of a [`layer_norm`] of one group along `tangents` of x: [points, tangents, width].
 pub fn layer_norm_tangents(
     norm: LayerNorm,
     x: &[f32],
     moments: &[Moments],
     tangents: Tangents,
-    du: &mut [f32],
-) {
-    du.par_chunks_mut(tangents.count * norm.width)
-        .enumerate()
-        .for_each(|(point, du)| {
-            let dx = tangents.of_point(point, norm.width);
-            let x = &x[point * norm.width..][..norm.width];
-            of_point(norm, x, moments[point], dx, du);
-        });
+) -> Vec<f32> {
+    let of_a_point = tangents.count * norm.width;
+    let mut du = Fresh::new(moments.len() * of_a_point);
+    (du.room()
+        .par_chunks_exact_mut(of_a_point.max(1))
+        .enumerate())
+    .for_each(|(point, du)| {
+        let dx = tangents.of_point(point, norm.width);
+        let x = &x[point * norm.width..][..norm.width];
+        of_point(norm, x, moments[point], dx, du);
+    });
+    // SAFETY: each point has as many tangents as it has rows of du, and each row is written whole.
+    return unsafe { du.written() };
 
     for_each_level! {
-        fn of_point(norm: LayerNorm, x: &[f32], moments: Moments, dx: &[f32], du: &mut [f32]) {
+        fn of_point(
+            norm: LayerNorm, x: &[f32], moments: Moments, dx: &[f32], du: &mut [MaybeUninit<f32>],
+        ) {
             let width = norm.width;
             let (mut factor, mut unit) = (vec![0.0; width], vec![0.0; width]);
             norm.affine(0, &mut factor, &mut unit);
@@ -470,7 +481,7 @@ pub fn layer_norm_tangents(
                 let mean = sum2(dx, dx, |a, _| a) / width as f32;
                 let along = sum2(dx, unit, |a, b| a * b) / width as f32;
                 for i in 0..width {
-                    du[i] = (dx[i] - mean - unit[i] * along) * factor[i];
+                    du[i].write((dx[i] - mean - unit[i] * along) * factor[i]);
                 }
             }
         }

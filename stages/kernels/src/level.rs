@@ -19,6 +19,9 @@ impl Level {
     pub fn get() -> Self {
         static LEVEL: OnceLock<Level> = OnceLock::new();
         *LEVEL.get_or_init(|| {
+            if cfg!(miri) {
+                return Self::Portable; // Miri knows few vector instructions
+            }
             let best = Self::best();
             match std::env::var("LATENT_ALIGN_CPU").as_deref() {
                 Ok("portable") => Self::Portable,

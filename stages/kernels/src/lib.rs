@@ -11,15 +11,20 @@
 mod activation;
 mod adamw;
 mod block;
+mod fresh;
 mod layer_norm;
 mod level;
 mod matmul;
+mod parallel;
 mod shared;
 mod tangents;
+#[cfg(test)]
+mod tests;
 
 pub use activation::{silu, silu_gradient};
 pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
 pub use block::{Block, BlockGradient, Kept};
+use fresh::Fresh;
 pub use layer_norm::{
     LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
     moments, side_by_side, sum_of_rows,
@@ -31,10 +36,3 @@ pub use tangents::Tangents;
 
 /// Rows that one task works on; sums over rows are taken in blocks of as many.
 const ROWS: usize = 256;
-
-/// Room for `count` numbers that are about to be written; what it holds is not specified.
-pub fn buffer(count: usize) -> Vec<f32> {
-    let room = Box::<[f32]>::new_uninit_slice(count);
-    // SAFETY: every bit pattern is an f32, and each is written before it is read.
-    unsafe { room.assume_init() }.into_vec()
-}

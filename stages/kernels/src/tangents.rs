@@ -7,12 +7,13 @@
 //! point. After the last block only a trace is wanted, and W2 can act on the other side of the inner
 //! products, where the same holds.
 
+use crate::Fresh;
 use crate::block::{Block, TimesSlope};
-use crate::buffer;
 use crate::layer_norm::{LayerNorm, Moments, layer_norm_tangents, moments, sum2};
 use crate::level::for_each_level;
 use crate::matmul::{Epilogue, Matrix, matmul, product};
-use rayon::prelude::*;
+use crate::parallel::*;
+use std::mem::MaybeUninit;
 
 /// The tangents of points [points, k, width], or the same at every point [1, k, width].
 #[derive(Clone, Copy)]
@@ -43,18 +44,12 @@ impl Block<'_> {
     pub fn with_tangents(&self, h: &[f32], tangents: Tangents) -> (Vec<f32>, Vec<f32>) {
         let width = self.width();
         let (out, hidden) = self.hidden_tangents(h, tangents);
-        let mut images = buffer(hidden.len());
         let gated = GatedTangent {
             gate: &self.modulation[2 * width..3 * width],
             dh: tangents.values,
             rows: tangents.values.len() / width,
         };
-        matmul(
-            self.rows(&hidden),
-            self.square(self.w2),
-            &mut images,
-            &gated,
-        );
+        let images = matmul(self.rows(&hidden), self.square(self.w2), &gated);
         (out, images)
     }
 
@@ -84,7 +79,7 @@ impl Block<'_> {
         let [q_back, ones_back, unit_back] =
             [&q, &ones, &unit].map(|rows| self.through(&rows_times(rows, gate), self.w2, true));
 
-        let mut trace = buffer(points);
+        let mut trace = vec![0.0; points];
         trace.par_iter_mut().enumerate().for_each(|(point, trace)| {
             let at = point * width..(point + 1) * width;
             let row = tangents.count * width;
@@ -107,32 +102,22 @@ impl Block<'_> {
         let width = self.width();
         let points = h.len() / width;
         let (out, kept) = self.run(h, true);
-        let mut hidden = buffer(points * tangents.count * width);
         if tangents.same_everywhere(width) {
-            self.first(h, &kept.moments, &kept.slope, tangents, &mut hidden);
-            return (out, hidden);
+            return (out, self.first(h, &kept.moments, &kept.slope, tangents));
         }
-        let mut du = buffer(hidden.len());
-        layer_norm_tangents(self.norm(points), h, &kept.moments, tangents, &mut du);
+        let du = layer_norm_tangents(self.norm(points), h, &kept.moments, tangents);
         let slope = TimesSlope {
             slope: &kept.slope,
             width,
             rows_per_point: tangents.count,
             sums: None,
         };
-        matmul(self.rows(&du), self.square(self.w1), &mut hidden, &slope);
+        let hidden = matmul(self.rows(&du), self.square(self.w1), &slope);
         (out, hidden)
     }
 
     /// The hidden tangents where those of h are the same at every point.
-    fn first(
-        &self,
-        h: &[f32],
-        moments: &[Moments],
-        slope: &[f32],
-        tangents: Tangents,
-        hidden: &mut [f32],
-    ) {
+    fn first(&self, h: &[f32], moments: &[Moments], slope: &[f32], tangents: Tangents) -> Vec<f32> {
         let (width, k) = (self.width(), tangents.count);
         let points = moments.len();
         let (mut factor, mut summand) = (vec![0.0; width], vec![0.0; width]);
@@ -141,37 +126,38 @@ impl Block<'_> {
         let of_tangents = self.through(&rows_times(tangents.values, &factor), self.w1, false);
         let of_ones = self.through(&factor, self.w1, false);
         let of_unit = self.through(&rows_times(&unit, &factor), self.w1, false);
-        let mut along = buffer(points * k); // <unit_i, dx_j>
         let tangent_rows = Matrix::new(tangents.values, k, width);
-        product(self.rows(&unit), tangent_rows.transposed(), &mut along);
+        let along = product(self.rows(&unit), tangent_rows.transposed()); // <unit_i, dx_j>
         let means = means(tangents.values, width);
-        hidden
-            .par_chunks_mut(k * width)
-            .enumerate()
-            .for_each(|(point, hidden)| {
-                let at = point * width..(point + 1) * width;
-                combine(
-                    [&slope[at.clone()], &of_unit[at], &of_ones],
-                    moments[point].inverse,
-                    &of_tangents,
-                    &means,
-                    &along[point * k..(point + 1) * k],
-                    hidden,
-                );
-            });
+        let mut hidden = Fresh::new(points * k * width);
+        (hidden
+            .room()
+            .par_chunks_exact_mut((k * width).max(1))
+            .enumerate())
+        .for_each(|(point, hidden)| {
+            let at = point * width..(point + 1) * width;
+            combine(
+                [&slope[at.clone()], &of_unit[at], &of_ones],
+                moments[point].inverse,
+                &of_tangents,
+                &means,
+                &along[point * k..(point + 1) * k],
+                hidden,
+            );
+        });
+        // SAFETY: `k` tangents, means and products a point make `k` rows, each written whole.
+        unsafe { hidden.written() }
     }
 
     /// Rows [n, width] times w1 or w2, or its transpose.
     fn through(&self, rows: &[f32], weights: &[f32], transposed: bool) -> Vec<f32> {
-        let mut out = buffer(rows.len());
         let weights = self.square(weights);
         let weights = if transposed {
             weights.transposed()
         } else {
             weights
         };
-        product(self.rows(rows), weights, &mut out);
-        out
+        product(self.rows(rows), weights)
     }
 }
 
@@ -201,7 +187,7 @@ for_each_level! {
     /// `slope / std (a_j - mean_j ones - along_j unit / width)` for each tangent j.
     fn combine(
         rows: [&[f32]; 3], inverse: f32, of_tangents: &[f32], means: &[f32], along: &[f32],
-        hidden: &mut [f32],
+        hidden: &mut [MaybeUninit<f32>],
     ) {
         let width = rows[0].len();
         let [slope, unit, ones] = rows.map(|row| &row[..width]);
@@ -209,7 +195,7 @@ for_each_level! {
         for ((a, hidden), (mean, along)) in tangents.zip(means.iter().zip(along)) {
             let along = along / width as f32;
             for i in 0..width {
-                hidden[i] = slope[i] * inverse * (a[i] - mean * ones[i] - along * unit[i]);
+                hidden[i].write(slope[i] * inverse * (a[i] - mean * ones[i] - along * unit[i]));
             }
         }
     }

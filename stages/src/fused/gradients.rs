@@ -10,7 +10,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
-    Kept, Moments, buffer, layer_norm_gradient, product, side_by_side, silu_gradient, sum_of_rows,
+    Kept, Moments, layer_norm_gradient, product, side_by_side, silu_gradient, sum_of_rows,
 };
 use std::sync::Arc;
 
@@ -108,13 +108,11 @@ impl Backward<Flex, 3> for LinearGradient {
         let (x, weight) = ops.state;
         let [of_x, of_weight, of_bias] = ops.parents;
         if let Some(node) = of_x {
-            let mut dx = buffer(values(&x).len());
-            product(matrix(&dout), matrix(&weight).transposed(), &mut dx);
+            let dx = product(matrix(&dout), matrix(&weight).transposed());
             grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
         }
         if let Some(node) = of_weight {
-            let mut dw = buffer(values(&weight).len());
-            product(matrix(&x).transposed(), matrix(&dout), &mut dw);
+            let dw = product(matrix(&x).transposed(), matrix(&dout));
             grads.register::<Flex>(node.id, tensor(dw, dims(&weight)));
         }
         if let Some(node) = of_bias {
@@ -136,8 +134,7 @@ impl Backward<Flex, 1> for SiluGradient {
         let dout = whole(grads.consume::<Flex>(&ops.node));
         let x = ops.state;
         if let [Some(node)] = ops.parents {
-            let mut dx = buffer(values(&x).len());
-            silu_gradient(values(&x), values(&dout), &mut dx);
+            let dx = silu_gradient(values(&x), values(&dout));
             grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
         }
     }
@@ -154,14 +151,12 @@ impl Backward<Flex, 2> for NormGradient {
         let dout = whole(grads.consume::<Flex>(&ops.node));
         let (x, modulation, moments) = ops.state;
         let [of_x, of_modulation] = ops.parents;
-        let mut dx = buffer(values(&x).len());
-        let others = layer_norm_gradient(
+        let (dx, others) = layer_norm_gradient(
             norm(&x, &modulation),
             values(&x),
             &moments,
             values(&dout),
             None,
-            &mut dx,
             of_modulation.is_some(),
         );
         if let Some(node) = of_x {

@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};
 use latent_align_kernels::{
-    Block, LayerNorm, Matrix, Moments, buffer, layer_norm, product_plus_bias, silu,
+    Block, LayerNorm, Matrix, Moments, layer_norm, product_plus_bias, silu,
 };
 
 /// See the functions of these names in [`super`].
@@ -46,16 +46,13 @@ impl FusedOperations for Flex {
     fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
         let (x, weight, bias) = (whole(x), whole(weight), whole(bias));
         let ([rows, _], [_, columns]) = (dims(&x), dims(&weight));
-        let mut out = buffer(rows * columns);
-        product_plus_bias(matrix(&x), matrix(&weight), values(&bias), &mut out);
+        let out = product_plus_bias(matrix(&x), matrix(&weight), values(&bias));
         tensor(out, [rows, columns])
     }
 
     fn fused_silu(x: FlexTensor) -> FlexTensor {
         let x = whole(x);
-        let mut out = buffer(values(&x).len());
-        silu(values(&x), &mut out);
-        tensor(out, dims(&x))
+        tensor(silu(values(&x)), dims(&x))
     }
 
     fn fused_modulated_norm(x: FlexTensor, modulation: FlexTensor) -> FlexTensor {
@@ -101,10 +98,7 @@ pub(super) fn norm<'a>(x: &FlexTensor, modulation: &'a FlexTensor) -> LayerNorm<
 
 /// The layer norm of `x`, and the moments of its rows.
 pub(super) fn normed(x: &FlexTensor, modulation: &FlexTensor) -> (FlexTensor, Vec<Moments>) {
-    let [rows, _] = dims(x);
-    let mut out = buffer(values(x).len());
-    let mut moments = vec![Moments::default(); rows];
-    layer_norm(norm(x, modulation), values(x), &mut out, &mut moments);
+    let (out, moments) = layer_norm(norm(x, modulation), values(x));
     (tensor(out, dims(x)), moments)
 }
 

@@ -7,7 +7,7 @@ use super::{BlockWeights, is_fused, plain};
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use latent_align_kernels::{Tangents, buffer, layer_norm_tangents, moments};
+use latent_align_kernels::{Tangents, layer_norm_tangents, moments};
 
 /// Whether operations on `x` are fused and nothing asks for a graph.
 pub fn without_graph(x: &Tensor<2>) -> bool {
@@ -59,8 +59,7 @@ pub fn modulated_norm_tangents(
         values: values(&tangents),
         count: k,
     };
-    let mut out = buffer(n * k * width);
-    layer_norm_tangents(norm, values(&x), &moments, riding, &mut out);
+    let out = layer_norm_tangents(norm, values(&x), &moments, riding);
     Tensor::from_primitive::<Flex>(tensor(out, [n, k, width]))
 }
 

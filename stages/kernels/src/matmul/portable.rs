@@ -33,10 +33,12 @@ impl Kernel for Portable {
             }
         }
         for (i, sums) in sums.iter().enumerate().take(rows) {
-            // SAFETY: a row of the output.
-            let out = unsafe { std::slice::from_raw_parts_mut(out.add(i * out_stride), 8) };
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = if add { *out + sum } else { *sum };
+            for (j, sum) in sums.iter().enumerate() {
+                // SAFETY: a row of the output, by the caller's contract.
+                unsafe {
+                    let out = out.add(i * out_stride + j);
+                    *out = if add { *out + sum } else { *sum };
+                }
             }
         }
     }
