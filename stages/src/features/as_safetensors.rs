@@ -1,5 +1,6 @@
 //! An HDF5 file as a safetensors file.
 
+use super::hdf5_raw::Readable;
 use super::listing::list;
 use super::write::read_dataset;
 use crate::error::{Error, Result};
@@ -39,7 +40,7 @@ pub fn as_safetensors(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Shape and little-endian values of a dataset.
-fn bytes<T: hdf5::H5Type + Clone + Default, const N: usize>(
+fn bytes<T: Readable, const N: usize>(
     path: &Path,
     name: &str,
     le: impl Fn(T) -> [u8; N],

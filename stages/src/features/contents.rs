@@ -1,13 +1,13 @@
 //! What any dataset holds, whether or not it can be features: statistics of its numbers, and its first
 //! rows. Read in blocks; a file of any size takes a few MiB.
 
-use super::hdf5_raw::{exponent_bias, read_slab};
+use super::hdf5_raw::{Readable, exponent_bias, read_flags, read_slab};
 use super::open::{open_dataset, open_file, reason};
 use super::rehearsal::Asked;
 use super::text::FileText;
 use crate::error::{Error, Result};
+use hdf5::Dataset;
 use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
-use hdf5::{Dataset, H5Type};
 use std::ops::Range;
 use std::path::Path;
 
@@ -182,7 +182,7 @@ fn numbers(dataset: &Dataset, part: &[Range<usize>], kind: Values) -> hdf5::Resu
     Ok(match kind {
         Values::Float | Values::Signed | Values::Unsigned => read_slab::<f64>(dataset, part)?,
         Values::Boolean => {
-            let flags = read_slab::<bool>(dataset, part)?;
+            let flags = read_flags(dataset, part)?;
             flags
                 .into_iter()
                 .map(|flag| f64::from(u8::from(flag)))
@@ -214,13 +214,13 @@ fn row_of_numbers(
         }
         Values::Signed => join(read_slab::<i64>(dataset, &part)?),
         Values::Unsigned => join(read_slab::<u64>(dataset, &part)?),
-        Values::Boolean => join(read_slab::<bool>(dataset, &part)?),
+        Values::Boolean => join(read_flags(dataset, &part)?),
     };
     Ok(shown(values, shape))
 }
 
 fn row_of_text(dataset: &Dataset, shape: &[usize], row: usize) -> hdf5::Result<String> {
-    fn texts<T: H5Type + Clone + Default + FileText>(
+    fn texts<T: Readable + FileText>(
         dataset: &Dataset,
         part: &[Range<usize>],
     ) -> hdf5::Result<Vec<String>> {
@@ -285,6 +285,39 @@ mod tests {
                 .max();
             assert!(largest.unwrap_or(0) <= BLOCK, "{shape:?}");
         }
+    }
+
+    #[test]
+    fn a_flag_is_true_whatever_byte_other_than_zero_stands_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("flags.h5");
+        let file = hdf5::File::create(&path).unwrap();
+        let dataset = file.new_dataset::<bool>().shape([6]).create("flags");
+        let dataset = dataset.unwrap();
+        dataset
+            .write_raw(&[true, false, true, true, false, true])
+            .unwrap();
+        let attribute = dataset.new_attr::<bool>().shape([7]).create("of");
+        let of = [true, true, false, true, true, true, false];
+        attribute.unwrap().write_raw(&of).unwrap();
+        drop((dataset, file));
+        let mut bytes = std::fs::read(&path).unwrap();
+        let mut change = |stored: &[u8], other: &[u8]| {
+            let found = bytes.windows(stored.len()).rposition(|w| w == stored);
+            bytes[found.unwrap()..][..other.len()].copy_from_slice(other);
+        };
+        change(&[1, 0, 1, 1, 0, 1], &[2, 0, 255, 1, 0, 128]);
+        change(&[1, 1, 0, 1, 1, 1, 0], &[7, 254, 0, 1, 1, 1, 0]);
+        std::fs::write(&path, bytes).unwrap();
+
+        let contents = Contents::read(&path, "flags", true, 6).unwrap();
+        let found = contents.statistics.unwrap();
+        assert_eq!((found.min, found.max, found.mean), (0.0, 1.0, 4.0 / 6.0));
+        let expected = ["true", "false", "true", "true", "false", "true"];
+        assert_eq!(contents.rows, expected);
+        let listed = crate::features::list(&path).unwrap();
+        let shown = "[true, true, false, true, true, true, false]".to_owned();
+        assert_eq!(listed[0].attributes, [("of".to_owned(), shown)]);
     }
 
     #[test]

@@ -3,9 +3,12 @@
 //! Every call runs under the process-wide lock of libhdf5 (`hdf5::sync::sync`), which also keeps the
 //! library from printing its error stack.
 
+use half::f16;
 use hdf5::file::FileDriver;
-use hdf5::{Dataset, Dataspace, Datatype, File, Group, H5Type, Hyperslab, Selection};
+use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
+use hdf5::{Attribute, Dataset, Dataspace, Datatype, File, Group, H5Type, Hyperslab, Selection};
 use hdf5_sys::h5::{herr_t, hsize_t};
+use hdf5_sys::h5a::H5Aread;
 use hdf5_sys::h5d::{H5Dread, H5Dread_chunk1, H5Dwrite};
 use hdf5_sys::h5f::{H5Fget_file_image, H5Fget_vfd_handle};
 use hdf5_sys::h5i::hid_t;
@@ -41,6 +44,17 @@ pub(super) fn forbid_plugins() {
     });
 }
 
+/// Types of which whatever libhdf5 writes is a value. `bool` is none: a file may hold any byte where 0 or 1
+/// is meant, and libhdf5 hands it on.
+pub(super) trait Readable: H5Type + Clone + Default {}
+
+macro_rules! readable {
+    ($($kind:ty),*) => { $(impl Readable for $kind {})* };
+}
+readable!(f16, f32, f64, i8, i64, u8, u64, VarLenUnicode, VarLenAscii);
+impl<const N: usize> Readable for FixedUnicode<N> {}
+impl<const N: usize> Readable for FixedAscii<N> {}
+
 /// The part of `dataset` that is `axes`: its selection and its size in elements.
 fn part(dataset: &Dataset, axes: &[Range<usize>]) -> hdf5::Result<(Dataspace, Dataspace, usize)> {
     let count: Vec<usize> = axes.iter().map(|a| a.len()).collect();
@@ -63,7 +77,7 @@ fn items(shape: &[usize], range: &Range<usize>) -> Vec<Range<usize>> {
 }
 
 /// Reads the items `range` of a dataset of shape `shape`, row-major.
-pub(super) fn read_items<T: H5Type + Clone + Default>(
+pub(super) fn read_items<T: Readable>(
     dataset: &Dataset,
     shape: &[usize],
     range: Range<usize>,
@@ -75,7 +89,7 @@ pub(super) fn read_items<T: H5Type + Clone + Default>(
 }
 
 /// Reads the part `axes` of a dataset, a range an axis, row-major.
-pub(super) fn read_slab<T: H5Type + Clone + Default>(
+pub(super) fn read_slab<T: Readable>(
     dataset: &Dataset,
     axes: &[Range<usize>],
 ) -> hdf5::Result<Vec<T>> {
@@ -85,7 +99,8 @@ pub(super) fn read_slab<T: H5Type + Clone + Default>(
     let (in_file, in_memory, count) = part(dataset, axes)?;
     let dtype = Datatype::from_type::<T>()?;
     let mut values = vec![T::default(); count];
-    // SAFETY: the memory space has exactly `count` elements of type `T`, which is what `values` holds.
+    // SAFETY: the memory space has exactly `count` elements of type `T`, which is what `values` holds, and
+    // any bytes are a `T`.
     hdf5::sync::sync(|| {
         hdf5::h5check(unsafe {
             H5Dread(
@@ -99,6 +114,26 @@ pub(super) fn read_slab<T: H5Type + Clone + Default>(
         })
     })?;
     Ok(values)
+}
+
+/// As [`read_slab`], of a dataset of flags: what is not zero is true.
+pub(super) fn read_flags(dataset: &Dataset, axes: &[Range<usize>]) -> hdf5::Result<Vec<bool>> {
+    Ok(flags(&read_slab(dataset, axes)?))
+}
+
+/// The values of an attribute of flags: what is not zero is true.
+pub(super) fn attribute_flags(attribute: &Attribute) -> hdf5::Result<Vec<bool>> {
+    let dtype = Datatype::from_type::<i8>()?;
+    let mut values = vec![0i8; attribute.size()];
+    // SAFETY: libhdf5 writes one byte for each value of the attribute.
+    hdf5::sync::sync(|| {
+        hdf5::h5check(unsafe { H5Aread(attribute.id(), dtype.id(), values.as_mut_ptr().cast()) })
+    })?;
+    Ok(flags(&values))
+}
+
+fn flags(values: &[i8]) -> Vec<bool> {
+    values.iter().map(|&value| value != 0).collect()
 }
 
 /// Reads the chunk that starts at `offset` (an index an axis) as it is stored, into the memory that

@@ -1,5 +1,6 @@
 //! What an HDF5 file holds, without reading its data and without following it into other files.
 
+use super::hdf5_raw::attribute_flags;
 use super::open::{damaged, open_file, reason};
 use super::rehearsal::Asked;
 use super::text::FileText;
@@ -198,7 +199,7 @@ fn print(attribute: &Attribute) -> hdf5::Result<String> {
         Float(_) => join(attribute.read_raw::<f64>()?),
         Integer(_) => join(attribute.read_raw::<i64>()?),
         Unsigned(_) => join(attribute.read_raw::<u64>()?),
-        Boolean => join(attribute.read_raw::<bool>()?),
+        Boolean => join(attribute_flags(attribute)?),
         TypeDescriptor::VarLenUnicode => texts(attribute.read_raw::<VarLenUnicode>()?),
         TypeDescriptor::VarLenAscii => texts(attribute.read_raw::<VarLenAscii>()?),
         TypeDescriptor::FixedAscii(_) => texts(attribute.read_raw::<FixedAscii<1024>>()?),

@@ -7,11 +7,11 @@ use super::advise::will_read;
 use super::chunks::Chunks;
 use super::dataset::Element;
 use super::decode::decode;
-use super::hdf5_raw::{plain_file, read_items};
+use super::hdf5_raw::{Readable, plain_file, read_items};
 use super::open::reason;
 use super::scratch::{Scratch, bytes};
 use half::f16;
-use hdf5::{Datatype, H5Type};
+use hdf5::Datatype;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -185,7 +185,7 @@ impl Stored {
         }
     }
 
-    fn library_items<T: H5Type + Clone + Default>(
+    fn library_items<T: Readable>(
         &self,
         dataset: &hdf5::Dataset,
         range: Range<usize>,

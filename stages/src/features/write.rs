@@ -5,7 +5,7 @@
 //! ([`super::write_stream`]) beside the final path. Then: fsync, rename, fsync of the directory.
 //! All data is checksummed (fletcher32), since HDF5 otherwise reads a flipped bit as good data.
 
-use super::hdf5_raw::{file_image, read_items, write_items};
+use super::hdf5_raw::{Readable, file_image, read_items, write_items};
 use super::open::{absolute, open_dataset, open_file, reason};
 use super::rehearsal::Asked;
 use super::superblock::seal;
@@ -194,7 +194,7 @@ pub fn read_dataset_i64(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<i64>
 }
 
 /// Reads a whole dataset; libhdf5 converts its numbers to `T`, which messages call `kind`.
-pub(super) fn read_dataset<T: H5Type + Clone + Default>(
+pub(super) fn read_dataset<T: Readable>(
     path: &Path,
     name: &str,
     kind: &str,
