@@ -10,13 +10,16 @@ use std::collections::HashMap;
 use std::f64::consts::PI;
 
 /// The learning rate of `step` (from 0) of `steps`: linear warm-up, then a cosine down to
-/// `final_learning_rate` times the largest.
+/// `final_learning_rate` times the largest, which the last step takes. One step alone takes the largest.
 fn learning_rate(config: &OptimiserConfig, step: u64, steps: u64) -> f64 {
     let warmup = config.warmup_steps.min(steps / 2);
     if step < warmup {
         return config.learning_rate * (step + 1) as f64 / warmup as f64;
     }
-    let progress = (step - warmup) as f64 / (steps - warmup).max(1) as f64;
+    let progress = match (steps - warmup).saturating_sub(1) {
+        0 => f64::from(u8::from(warmup > 0)),
+        last => (step - warmup) as f64 / last as f64,
+    };
     let cosine = 0.5 * (1.0 + (PI * progress).cos());
     let floor = config.final_learning_rate;
     config.learning_rate * (floor + (1.0 - floor) * cosine)
@@ -176,8 +179,19 @@ mod tests {
         let rate = |step| learning_rate(&config(), step, 110);
         assert!((rate(0) - 0.01).abs() < 1e-12);
         assert!((rate(9) - 0.1).abs() < 1e-12);
-        assert!((rate(60) - 0.055).abs() < 1e-12);
-        assert!((rate(110) - 0.01).abs() < 1e-12);
+        assert!((rate(10) - 0.1).abs() < 1e-12);
+        let middle = (rate(59) + rate(60)) / 2.0;
+        assert!((middle - 0.055).abs() < 1e-12, "{middle}");
+        assert!(rate(108) > 0.01 + 1e-6);
+    }
+
+    #[test]
+    fn the_last_step_takes_the_final_learning_rate() {
+        for steps in [2, 3, 11, 110, 100_000] {
+            let last = learning_rate(&config(), steps - 1, steps);
+            assert!((last - 0.01).abs() < 1e-12, "{steps}: {last}");
+        }
+        assert!((learning_rate(&config(), 0, 1) - 0.1).abs() < 1e-12);
     }
 
     fn weight(layer: &Linear) -> Vec<f32> {

@@ -7,9 +7,11 @@ use burn::store::{
     BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore,
     SafetensorsStoreError,
 };
-use safetensors::SafeTensors;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 /// The one key of the header's metadata. There is only one because the format writes several in
@@ -18,6 +20,8 @@ pub const METADATA: &str = "latent_align";
 
 /// No file of weights that fits a machine's memory is larger.
 const LARGEST: u64 = 64 << 30;
+/// The largest header that the format allows.
+const LARGEST_HEADER: u64 = 100_000_000;
 
 /// The bytes that `path` has.
 pub fn file_size(path: &Path) -> Result<u64> {
@@ -77,10 +81,7 @@ pub fn header_json(format: &str, header: &impl Serialize) -> String {
 /// The header that [`save_weights`] put into `path`, if it is of `format`. `remedy` says how to get a
 /// file that is, such as `pretrain the flow again`.
 pub fn read_header<H: DeserializeOwned>(path: &Path, format: &str, remedy: &str) -> Result<H> {
-    let bytes = read_whole(path)?;
-    let (_, metadata) =
-        SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(path, error))?;
-    let metadata = metadata.metadata().clone().unwrap_or_default();
+    let metadata = read_metadata(path)?;
     let header = metadata.get(METADATA).map_or("{}", String::as_str);
     let header: serde_json::Value =
         serde_json::from_str(header).map_err(|error| Error::file(path, error))?;
@@ -93,6 +94,32 @@ pub fn read_header<H: DeserializeOwned>(path: &Path, format: &str, remedy: &str)
         )));
     }
     serde_json::from_value(header).map_err(|error| Error::file(path, error))
+}
+
+/// What the header of a safetensors file says beside its tensors; of the file, only the header is read.
+fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(rename = "__metadata__", default)]
+        metadata: HashMap<String, String>,
+    }
+    let failed = |error: std::io::Error| Error::file(path, error);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(failed)?;
+    let length = u64::from_le_bytes(length);
+    let held = file_size(path)?.saturating_sub(8);
+    if length > held.min(LARGEST_HEADER) {
+        return Err(Error::file(
+            path,
+            format!("found a header of {length} bytes in {held}: these are no weights"),
+        ));
+    }
+    let mut header = vec![0; length as usize];
+    file.read_exact(&mut header).map_err(failed)?;
+    let header: Header =
+        serde_json::from_slice(&header).map_err(|error| Error::file(path, error))?;
+    Ok(header.metadata)
 }
 
 /// Reads every parameter of `module` from `path`; a missing, unknown or misshapen one is an error.
@@ -139,4 +166,58 @@ fn load<M: Module>(module: &mut M, store: SafetensorsStore, origin: &Path) -> Re
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A safetensors file whose tensor of `floats` numbers is a hole, so that it takes no disk.
+    fn sparse(path: &Path, floats: u64, cut: u64) {
+        let bytes = 4 * floats;
+        let header = format!(
+            r#"{{"__metadata__":{{"{METADATA}":"{{\"format\":\"f 1\",\"width\":3}}"}},"w":{{"dtype":"F32","shape":[{floats}],"data_offsets":[0,{bytes}]}}}}"#
+        );
+        let mut start = (header.len() as u64).to_le_bytes().to_vec();
+        start.extend(header.as_bytes());
+        std::fs::write(path, &start).unwrap();
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_len(start.len() as u64 + bytes - cut).unwrap();
+    }
+
+    #[test]
+    fn a_header_is_read_without_the_weights_after_it() {
+        #[derive(Deserialize)]
+        struct Width {
+            width: usize,
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("flow.safetensors");
+        sparse(&path, 1 << 40, 0); // 4 TiB, more than is ever read whole
+        let header: Width = read_header(&path, "f 1", "train again").unwrap();
+        assert_eq!(header.width, 3);
+        let error = read_header::<Width>(&path, "f 2", "train again")
+            .err()
+            .unwrap();
+        assert!(
+            error.to_string().contains("expected \"f 2\"; train again"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_header_longer_than_its_file_is_refused_before_memory_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("flow.safetensors");
+        for bytes in [
+            &b""[..],
+            b"1234567",
+            &[0xff; 64],
+            &[9, 0, 0, 0, 0, 0, 0, 0, b'{'],
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = read_metadata(&path).unwrap_err().to_string();
+            assert!(error.contains("flow.safetensors"), "{error}");
+        }
+    }
 }
