@@ -2,8 +2,11 @@
 
 mod diagnose;
 mod elbo;
+mod evidence;
 mod outputs;
+mod thinned;
 mod trajectory;
+mod vae;
 
 use crate::alignment::{Regulariser, RegulariserConfig};
 use crate::autoencoders::{
@@ -18,11 +21,13 @@ use crate::features::{
 use crate::flows::{Flow, held_out_points};
 use crate::problems::Problems;
 use crate::tensors::{scalar, to_f32};
-use crate::training::{MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer};
+use crate::training::{
+    MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, finite, unless_before,
+};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use diagnose::diagnose;
-use outputs::Outputs;
+use outputs::{MEANS, Outputs};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -301,7 +306,14 @@ impl Prepared {
         outputs.write_reconstructions(&mut summary)?;
         let latents = outputs.write_latents()?;
         outputs.elbo(&prior.flow, &mut summary)?;
-        diagnose(&latents, config.latent.tokens, prior, &mut summary, context)?;
+        diagnose(
+            &latents.drawn,
+            latents.means.as_deref(),
+            config.latent.tokens,
+            prior,
+            &mut summary,
+            context,
+        )?;
         summary.add("parameters", trained.num_params() as f64);
         Ok(summary)
     }
@@ -349,17 +361,26 @@ impl Prepared {
             context.monitor.table("trajectory", &trajectory.table())?;
         }
         let latents = drawn(&trained, "latents")?;
+        let encoding = trained.encoding();
+        let means = (encoding.has_noise())
+            .then(|| to_f32(encoding.mean))
+            .transpose()?;
         let shape = [count, 1, width];
+        let mut datasets = vec![
+            ("held_out_latents", &shape[..], OutData::F32(&latents)),
+            ("initial_latents", &shape, OutData::F32(&start)),
+        ];
+        if let Some(means) = &means {
+            datasets.push((MEANS, &shape, OutData::F32(means)));
+        }
         write_datasets(
             &context.dir.join("latents.h5"),
-            &[
-                ("held_out_latents", &shape, OutData::F32(&latents)),
-                ("initial_latents", &shape, OutData::F32(&start)),
-            ],
+            &datasets,
             &[("space", Attribute::Text("points of the flow".into()))],
         )?;
         let mut summary = Summary::default();
-        diagnose(&latents, 1, prior, &mut summary, context)?;
+        let means = means.as_deref();
+        diagnose(&latents, means, 1, prior, &mut summary, context)?;
         Ok(summary)
     }
 
@@ -406,22 +427,21 @@ impl Prepared {
             let evaluation = done % self.config.evaluate_every == 0 || done == steps;
             if evaluation || done % LOG_EVERY == 0 {
                 let means = [&mut reconstructions, &mut regularisers];
-                let [reconstruction, term] = RunningMean::take_all(means, step)?;
+                let means = RunningMean::take_all(means, step);
+                let checks = [trainer.check(), regulariser.check()];
+                let [reconstruction, term] = unless_before(checks, means)?;
                 let held_out = if evaluation {
                     evaluate(&trainer.averaged(), regulariser)?
                 } else {
                     None
                 };
-                let value = |of: fn(Terms) -> Option<Tensor<1>>| {
-                    let term = held_out.clone().and_then(of);
-                    term.map_or(Ok(f64::NAN), scalar)
-                };
-                let of_data = value(|t| t.reconstruction)?;
-                let of_latents = value(|t| t.regulariser)?;
-                if held_out.is_some() {
-                    let terms = [of_data, weight * of_latents];
-                    last = Some(terms.iter().filter(|t| !t.is_nan()).sum());
+                let held_out = held_out.map(|terms| terms.values(step)).transpose()?;
+                if let Some([of_data, of_latents]) = held_out {
+                    let weighted = of_latents.map(|term| weight * term);
+                    last = Some(of_data.unwrap_or(0.0) + weighted.unwrap_or(0.0));
                 }
+                let [of_data, of_latents] =
+                    held_out.map_or([f64::NAN; 2], |terms| terms.map(|t| t.unwrap_or(f64::NAN)));
                 context.monitor.metrics(
                     done,
                     &[
@@ -453,12 +473,28 @@ impl Prepared {
 }
 
 /// The terms of one step, those there are.
-#[derive(Clone)]
 struct Terms {
     reconstruction: Option<Tensor<1>>,
     regulariser: Option<Tensor<1>>,
     /// The latents they are of [n, d].
     latents: Tensor<2>,
+}
+
+impl Terms {
+    /// Those of held-out rows after `step`, reconstruction and regulariser. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if one of them is not finite.
+    fn values(self, step: u64) -> Result<[Option<f64>; 2]> {
+        let value = |term: Option<Tensor<1>>, what| {
+            let value = term.map(scalar).transpose()?;
+            value.map(|value| finite(value, what, step)).transpose()
+        };
+        Ok([
+            value(self.reconstruction, "the held-out reconstruction")?,
+            value(self.regulariser, "the held-out regulariser")?,
+        ])
+    }
 }
 
 /// The frozen flow, and the held-out features it was trained without, as points [n, d].
@@ -482,4 +518,28 @@ fn losses(reconstruction: f64, regulariser: f64) -> String {
         .map(|(name, value)| format!("{name} {value:.5}"))
         .collect();
     words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensors::from_f32;
+    use burn::tensor::Device;
+
+    /// Red where a term that is NaN is left out of the sum like one that is not there: a held-out loss
+    /// of 0 is the best there is.
+    #[test]
+    fn a_held_out_term_that_is_nan_is_a_divergence_and_one_that_is_missing_is_not() {
+        let terms = |regulariser: f32| Terms {
+            reconstruction: None,
+            regulariser: Some(from_f32(vec![regulariser], [1], &Device::flex())),
+            latents: from_f32(vec![0.0], [1, 1], &Device::flex()),
+        };
+        assert_eq!(terms(0.25).values(7).unwrap(), [None, Some(0.25)]);
+        let told = terms(f32::NAN).values(7).unwrap_err().to_string();
+        assert!(
+            told.starts_with("the held-out regulariser is NaN after step 7"),
+            "{told}"
+        );
+    }
 }

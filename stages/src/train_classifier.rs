@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::features::{Batches, Part, SplitConfig, check_memory};
 use crate::problems::Problems;
 use crate::tensors::{scalar, to_f32};
-use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer};
+use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer, finite, unless_before};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
@@ -229,16 +229,15 @@ impl Prepared {
             let done = step + 1;
             let evaluate = done % config.evaluate_every == 0 || done == config.steps;
             if evaluate || done % LOG_EVERY == 0 {
-                let train_loss = losses.take(step)?;
+                let train_loss = unless_before([trainer.check()], losses.take(step))?;
                 let train_accuracy = accuracies.take(step)?;
                 let (held_out_loss, held_out_accuracy) = if evaluate {
-                    held_out.measure(&trainer.averaged())?
+                    let (loss, accuracy) = held_out.measure(&trainer.averaged())?;
+                    last = Some(finite(loss, "the held-out loss", step)?);
+                    (loss, accuracy)
                 } else {
                     (f64::NAN, f64::NAN)
                 };
-                if evaluate {
-                    last = Some(held_out_loss);
-                }
                 context.monitor.metrics(
                     done,
                     &[

@@ -60,6 +60,27 @@ fn figure(outcome: &Outcome, label: &str) -> f64 {
     number.parse().unwrap()
 }
 
+/// The number of a region, a column of one of the tables, in the row `label`.
+fn figure_of(outcome: &Outcome, region: &str, label: &str) -> f64 {
+    let cells = |line: &str| -> Vec<String> {
+        line.split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let mut column = None;
+    for line in outcome.stdout.lines().map(cells) {
+        match line.get(1).map(String::as_str) {
+            Some("") => column = line.iter().position(|cell| cell == region),
+            Some(row) if row == label => {
+                if let Some(column) = column {
+                    let number = line[column].split_whitespace().next().unwrap();
+                    return number.parse().unwrap();
+                }
+            }
+            _ => (),
+        }
+    }
+    panic!("no `{label}` of {region} in\n{outcome}")
+}
+
 #[test]
 fn every_region_is_measured_under_both_weightings() {
     let project = ring();
@@ -181,6 +202,63 @@ fn a_vae_with_a_flow_prior_reports_bits_a_dimension() {
     ];
     let refused = project.run(&[&["run", "tiny.yaml"], &vectors[..]].concat());
     refused.expect(2, &["vectors.h5", "u8", "discretised_logistic"]);
+}
+
+/// Red where p(z), q(z|x) or a constant is left out of the importance weights, or draws are shared.
+#[test]
+fn a_linear_vae_is_measured_against_its_evidence() {
+    let project = tiny::project();
+    let mut arguments = vec!["run", "tiny.yaml"];
+    for set in [
+        "estimate_nll=null",
+        "train_autoencoder.architecture={kind: dense, widths: []}",
+        "train_autoencoder.posterior={kind: gaussian}",
+        "train_autoencoder.regulariser={kind: kl, weight: 0.05}",
+        "train_autoencoder.steps=400",
+        "train_autoencoder.held_out.fraction=0.4",
+    ] {
+        arguments.extend(["--set", set]);
+    }
+    let found = project.run(&arguments);
+    found.expect(0, &["exact NLL of 64 rows, linear decoder (nats)"]);
+    let name = "importance-weighted NLL of 64 rows, S =";
+    let apart = |what: &str| figure(&found, &format!("{name} {what} (standard errors)"));
+    assert!(apart("1 less their negative ELBO").abs() < 3.0, "{found}");
+    assert!(apart("32 less the exact one").abs() < 3.0, "{found}");
+    let nll = |samples: u32| figure(&found, &format!("{name} {samples} (nats)"));
+    assert!(nll(1) > nll(32) + 0.01, "{found}");
+}
+
+/// Red where the error of decoded means stands for that of draws, or the NLL of draws for that of means.
+#[test]
+fn a_posterior_with_noise_is_shown_by_its_means_and_by_its_draws() {
+    let project = tiny::project();
+    let run = |posterior: &str| {
+        let posterior = format!("train_autoencoder.posterior={posterior}");
+        project.run(&["run", "tiny.yaml", "--set", &posterior])
+    };
+    let noisy = run("{kind: fixed_noise, scale: 2}");
+    noisy.expect(0, &[]);
+    let error = |which: &str| figure(&noisy, &format!("held-out mean squared error{which}"));
+    assert!(error(", decoded draws") > error("") + 0.01, "{noisy}");
+    // noise of scale 2 is most of a draw's distance from the target
+    let nll = |region| figure_of(&noisy, region, "mean NLL, ODE (nats)");
+    assert!(
+        nll("encoder latents") > nll("posterior means") + 1.0,
+        "{noisy}"
+    );
+    noisy.expect(
+        0,
+        &[
+            "coverage of features by posterior means",
+            "energy distance of posterior means over that of a fresh sample",
+        ],
+    );
+    let without = run("{kind: deterministic}");
+    without.expect(0, &[]);
+    for figure in ["decoded draws", "posterior means"] {
+        assert!(!without.stdout.contains(figure), "{without}");
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ mod tests {
         let features: Vec<f32> = (streams.normal("features", 0, 200).into_iter())
             .map(|x| 0.5 * x + 0.3)
             .collect();
-        let pairs = energy_test(&latents, &features, 1, 1, streams);
+        let pairs = energy_test(&latents, &features, 1, 1, 1, streams);
         let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
         let found = marginal_distance(&wide(&latents), &wide(&features));
         assert!((found.energy_distance - pairs.energy_distance).abs() < 1e-6);

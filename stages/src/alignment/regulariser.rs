@@ -97,6 +97,17 @@ impl<'a> Regulariser<'a> {
             student.learn(latents, rng);
         }
     }
+
+    /// Refuses to go on if what is learned went wrong since the last check; waits for the device.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Diverged`] names the first such step of the autoencoder.
+    pub fn check(&mut self) -> Result<()> {
+        match &mut self.student {
+            Some(student) => student.trainer_mut().check(),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The student is the only thing that learns.

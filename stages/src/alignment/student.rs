@@ -32,8 +32,9 @@ impl Student {
             ..Default::default()
         };
         let network = teacher.clone().set_require_grad(true);
+        let trainer = Trainer::new(network, &optimiser, of * steps as u64);
         Self {
-            trainer: Some(Trainer::new(network, &optimiser, of * steps as u64)),
+            trainer: Some(trainer.within_another("student's gradient", steps as u64)),
             teacher: teacher.valid(),
             steps,
         }
@@ -137,5 +138,29 @@ mod tests {
                 assert!((g - expected).abs() < 1e-6, "{g} {expected}");
             }
         }
+    }
+
+    /// Red where nobody asks the student: its loss is read nowhere.
+    #[test]
+    fn a_student_whose_gradient_overflows_says_at_which_step_of_the_autoencoder() {
+        let device = Device::flex().autodiff();
+        let config = VelocityNetworkConfig {
+            width: 16,
+            blocks: 1,
+            frequencies: 16,
+            time_scale: 10.0,
+        };
+        let teacher = config.init(2, Streams::new(0), &device).no_grad();
+        let mut student = Student::new(&teacher, 5, 1e-2, 10);
+        for (step, scale) in [1.0, 3e18].into_iter().enumerate() {
+            student.trainer_mut().check().unwrap();
+            let points = from_f32::<2>(vec![scale; 64], [32, 2], &device);
+            student.learn(points, &mut Streams::new(4).at("learn", step as u64));
+        }
+        let told = student.trainer_mut().check().unwrap_err().to_string();
+        assert!(
+            told.starts_with("the norm of the student's gradient is inf after step 1;"),
+            "{told}"
+        );
     }
 }

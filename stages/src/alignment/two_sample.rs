@@ -18,12 +18,17 @@ pub struct TwoSample {
 }
 
 /// Compares `latents` [n, d] with `features` [m, d] by `permutations` relabellings. Takes
-/// O((n + m)^2) memory and O(permutations (n + m)^2) time: give at most a few thousand rows. Points
-/// are taken as independent, so that the p-value of tokens that belong together is too small.
+/// O((n + m)^2) memory and O(permutations (n + m)^2) time: give at most a few thousand rows.
+///
+/// Every `group` latents belong together, such as the tokens of one row of data, and are relabelled
+/// together, as are every `group` features: with as many features as latents the p-value is then that
+/// of latents that follow the features' distribution one by one, however those of a group depend on each
+/// other.
 pub fn energy_test(
     latents: &[f32],
     features: &[f32],
     width: usize,
+    group: usize,
     permutations: usize,
     streams: Streams,
 ) -> TwoSample {
@@ -32,6 +37,7 @@ pub fn energy_test(
         .chain(features.chunks(width))
         .collect();
     let (n, total) = (latents.len() / width, rows.len());
+    assert!(n.is_multiple_of(group) && total.is_multiple_of(group));
     let m = total - n;
     let distances: Vec<f32> = (rows.par_iter())
         .flat_map_iter(|x| rows.iter().map(|y| distance(x, y)))
@@ -59,10 +65,12 @@ pub fn energy_test(
     let as_large = (0..permutations as u64)
         .into_par_iter()
         .filter(|&permutation| {
-            let mut labels: Vec<usize> = (0..total).collect();
-            let (first, _) = labels.partial_shuffle(&mut streams.at("permutation", permutation), n);
+            let mut groups: Vec<usize> = (0..total / group).collect();
+            let mut rng = streams.at("permutation", permutation);
+            let (first, _) = groups.partial_shuffle(&mut rng, n / group);
             first.sort_unstable();
-            of(first) >= energy_distance
+            let labels = first.iter().flat_map(|g| g * group..(g + 1) * group);
+            of(&labels.collect::<Vec<_>>()) >= energy_distance
         })
         .count();
     let among_features: f64 = (n..total)
@@ -96,7 +104,7 @@ mod tests {
     }
 
     fn test(latents: &[f32], features: &[f32]) -> TwoSample {
-        energy_test(latents, features, 2, 99, Streams::new(0))
+        energy_test(latents, features, 2, 1, 99, Streams::new(0))
     }
 
     #[test]
@@ -128,6 +136,22 @@ mod tests {
         }
     }
 
+    /// Red where points are relabelled one by one: the four tokens of a row, all equal, then count as
+    /// four rows, and more than half of the fresh samples are rejected.
+    #[test]
+    fn tokens_that_repeat_each_other_do_not_count_as_many() {
+        let rejected = (0..100)
+            .filter(|&seed| {
+                let rows = gaussian(2 * seed, 60, 0.0, 1.0);
+                let latents: Vec<f32> = rows.chunks(2).flat_map(|row| row.repeat(4)).collect();
+                let features = gaussian(2 * seed + 1, 240, 0.0, 1.0);
+                let streams = Streams::new(seed);
+                energy_test(&latents, &features, 2, 4, 99, streams).p_value <= 0.05
+            })
+            .count();
+        assert!((1..=12).contains(&rejected), "{rejected}");
+    }
+
     #[test]
     fn the_distance_of_shifted_gaussians_has_its_known_value() {
         // In one dimension 2 E|x + a - y| - 2 E|x - y| with a large shift a tends to 2a - 4/sqrt(pi).
@@ -135,7 +159,7 @@ mod tests {
             let rows = Streams::new(seed).normal("test", 0, 2000);
             rows.into_iter().map(|x| x + shift).collect()
         };
-        let found = energy_test(&line(0, 10.0), &line(1, 0.0), 1, 1, Streams::new(0));
+        let found = energy_test(&line(0, 10.0), &line(1, 0.0), 1, 1, 1, Streams::new(0));
         let expected = 20.0 - 4.0 / std::f64::consts::PI.sqrt();
         assert!((found.energy_distance - expected).abs() < 0.2, "{found:?}");
     }

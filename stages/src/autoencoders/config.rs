@@ -14,7 +14,7 @@ use std::path::Path;
 pub enum ArchitectureConfig {
     /// Fully connected layers with SiLU; the decoder mirrors the encoder.
     Dense {
-        /// Widths of the encoder's hidden layers, from the data to the latents.
+        /// Widths of the encoder's hidden layers, from the data to the latents; with none both are linear.
         #[serde(default = "default_widths")]
         widths: Vec<usize>,
     },
@@ -54,10 +54,10 @@ impl ArchitectureConfig {
     pub fn check(&self, problems: &mut Problems) {
         match self {
             Self::Dense { widths } => problems.require(
-                !widths.is_empty() && widths.iter().all(|w| (1..=65_536).contains(w)),
+                widths.iter().all(|w| (1..=65_536).contains(w)),
                 "widths",
                 format!("{widths:?}"),
-                "one or more widths, 1 to 65536",
+                "widths of 1 to 65536",
             ),
             Self::Convolutional { channels } => problems.require(
                 !channels.is_empty() && channels.iter().all(|c| (1..=4096).contains(c)),

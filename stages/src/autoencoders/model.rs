@@ -83,6 +83,11 @@ const LOG_SCALE: f32 = -2.3;
 const LOG_VARIANCE: f64 = 15.0;
 
 impl Encoding {
+    /// Whether a latent is drawn, and not the mean itself.
+    pub fn has_noise(&self) -> bool {
+        self.log_variance.is_some()
+    }
+
     /// A latent [B * T, d]: the mean itself, or a draw from the Gaussian posterior.
     pub fn draw(&self, rng: &mut Pcg64) -> Tensor<2> {
         match &self.log_variance {
@@ -117,6 +122,13 @@ impl Encoding {
     pub fn entropy(&self) -> Option<Tensor<1>> {
         let log_variance = self.log_variance.clone()?;
         Some((log_variance.mean() + (TAU.ln() + 1.0)).mul_scalar(0.5))
+    }
+
+    /// The same of each token [B * T, 1].
+    pub fn entropy_of_tokens(&self) -> Option<Tensor<2>> {
+        let log_variance = self.log_variance.clone()?;
+        let terms = log_variance + (TAU.ln() + 1.0);
+        Some(terms.sum_dim(1).mul_scalar(0.5))
     }
 }
 
@@ -296,6 +308,8 @@ mod tests {
         let value = |t: Option<Tensor<1>>| to_f64(t.unwrap()).unwrap()[0];
         let entropy = 0.5 * (TAU * std::f64::consts::E * variance).ln();
         assert!((value(encoding.entropy()) - entropy).abs() < 1e-12);
+        let of_token = to_f64(encoding.entropy_of_tokens().unwrap()).unwrap()[0];
+        assert!((of_token - entropy).abs() < 1e-12);
         let kl = 0.5 * (mean * mean + variance - variance.ln() - 1.0);
         assert!((value(encoding.kl()) - kl).abs() < 1e-12);
     }

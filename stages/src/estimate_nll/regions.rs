@@ -26,6 +26,8 @@ pub struct Region {
 pub const FEATURES: &str = "held-out features";
 /// Latents of held-out data.
 pub const LATENTS: &str = "encoder latents";
+/// The means of the posteriors of held-out data, where the latents are draws.
+pub const MEANS: &str = "posterior means";
 /// Latents of training data.
 pub const TRAINING_LATENTS: &str = "training latents";
 /// Latents of held-out data of an autoencoder without alignment.
@@ -85,6 +87,7 @@ pub fn regions(
     }
     let latents = [
         (LATENTS, sources.autoencoder, "held_out_latents"),
+        (MEANS, sources.autoencoder, "held_out_means"),
         (TRAINING_LATENTS, sources.autoencoder, "train_latents"),
         (UNALIGNED, sources.unaligned, "held_out_latents"),
     ];

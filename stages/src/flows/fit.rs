@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::problems::Problems;
 use crate::tensors::from_f32;
 use crate::training::{
-    MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, normal, stratified_times,
+    MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, finite, normal,
+    stratified_times, unless_before,
 };
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
@@ -135,15 +136,14 @@ impl FitConfig {
             let done = step + 1;
             let evaluate = done % evaluate_every == 0 || done == steps;
             if evaluate || done % LOG_EVERY == 0 {
-                let train_loss = recent.take(step)?;
+                let train_loss = unless_before([trainer.check()], recent.take(step))?;
                 let held_out_loss = if evaluate {
-                    evaluation.loss(&in_f32(trainer.averaged()))?
+                    let loss = evaluation.loss(&in_f32(trainer.averaged()))?;
+                    last = Some(finite(loss, "the held-out loss", step)?);
+                    loss
                 } else {
                     f64::NAN
                 };
-                if evaluate {
-                    last = Some(held_out_loss);
-                }
                 context.monitor.metrics(
                     done,
                     &[

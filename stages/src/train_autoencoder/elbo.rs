@@ -1,251 +1,181 @@
 //! The evidence lower bound of held-out data, and what more samples make of it.
 
+use super::evidence::linear_gaussian_nll;
 use super::outputs::Outputs;
+use super::vae::{Likelihood, Prior, Vae};
 use super::{CHUNK, streams};
-use crate::alignment::{Draws, Estimates, RegulariserConfig};
-use crate::autoencoders::{Encoding, Reconstruction};
+use crate::alignment::{Draws, RegulariserConfig};
+use crate::autoencoders::{ArchitectureConfig, Reconstruction};
 use crate::context::Summary;
 use crate::error::Result;
 use crate::flows::Flow;
 use crate::likelihood::{importance_weighted_nll, mean, standard_error};
-use crate::tensors::to_f64;
 use burn::tensor::Tensor;
-use std::f64::consts::{LN_2, TAU};
+use std::f64::consts::LN_2;
 
 /// Rows it is estimated on.
 const ROWS: usize = 1000;
 /// Rows of the importance-weighted estimate.
 const WEIGHTED_ROWS: usize = 64;
-/// Samples a row of it.
-const SAMPLES: [usize; 4] = [1, 4, 16, 32];
+/// Samples S a row of it, and how many times S of them: each S has draws of its own.
+const SAMPLES: [(usize, usize); 3] = [(1, 16), (4, 8), (32, 1)];
+/// Draws a row of the negative ELBO that one sample is compared with.
+const ELBO_DRAWS: usize = 16;
 /// (t, noise) draws of the likelihood-weighted loss, shared by all latents.
 const DRAWS: usize = 512;
 /// Draws where a row has many samples.
 const FEWER_DRAWS: usize = 264;
 
-/// `-log p(z)` of a prior.
-enum Prior<'a> {
-    /// N(0, I).
-    Normal,
-    /// The flow's likelihood-weighted bound, a fixed function of z.
-    Flow(&'a Flow, Draws),
-}
-
 impl Outputs<'_> {
-    /// Where the reconstruction is a likelihood and the regulariser a KL divergence: the ELBO of
-    /// held-out rows in nats a row, of whole numbers also in bits a dimension, its two parts, and the
-    /// importance-weighted NLL, which may not be above the negative ELBO and falls with the number of
-    /// samples. With a flow as the prior its log-density is the likelihood-weighted bound.
+    /// Where the loss is a negative ELBO in some unit ([`Likelihood::of`]): the ELBO of held-out rows in
+    /// nats a row, of whole numbers also in bits a dimension, and its two parts; then the
+    /// importance-weighted NLL of some rows from one sample, which is the negative ELBO, and from more,
+    /// which lower it towards the NLL. With a flow as the prior its log-density is the
+    /// likelihood-weighted bound. Where the NLL is known, as of a linear decoder with Gaussian noise, it
+    /// stands beside.
     pub fn elbo(&self, flow: &Flow, summary: &mut Summary) -> Result<()> {
-        let reconstruction = self.config.reconstruction;
-        if !reconstruction.in_nats() || !self.config.regulariser.needs_noise() {
+        let Some(likelihood) = Likelihood::of(self.config) else {
             return Ok(());
-        }
-        let prior = |draws| match self.config.regulariser {
+        };
+        let check = || self.context.check_cancelled();
+        let vae = |draws| Vae {
+            model: self.model,
+            likelihood,
+            tokens: self.config.latent.tokens,
+            prior: self.prior(flow, draws),
+            check: &check,
+        };
+        self.bound(&vae(DRAWS), summary)?;
+        self.importance(&vae(FEWER_DRAWS), summary)
+    }
+
+    /// The prior that the regulariser holds latents to, a flow's from at most `draws` draws.
+    fn prior<'a>(&self, flow: &'a Flow, draws: usize) -> Prior<'a> {
+        match self.config.regulariser {
             RegulariserConfig::FlowKl { .. } => {
                 let weighted = self.config.regulariser.weighted();
                 let weighted = weighted.expect("it is a weighted loss");
                 let width = self.config.latent.width;
                 let draws = Draws::new(weighted, draws, width, streams(self.context));
-                Prior::Flow(flow, draws)
+                Prior::Flow(&flow.network, draws)
             }
             _ => Prior::Normal,
-        };
-        let precise = prior(DRAWS);
-        let bound = self.bound(&precise)?;
-        let size = self.data.shape.elements() as f64;
-        let total: Vec<f64> = (bound.reconstructions.iter().zip(&bound.divergences))
-            .map(|(a, b)| a + b)
-            .collect();
-        let error = standard_error(&total, 1).hypot(bound.shared_error);
+        }
+    }
+
+    /// The negative ELBO and its parts, one draw a row.
+    fn bound(&self, vae: &Vae, summary: &mut Summary) -> Result<()> {
+        let (mut reconstructions, mut divergences) = (Vec::new(), Vec::new());
+        let mut shared_error = 0.0f64;
+        let rows = self.some_held_out(ROWS)?;
+        let [count, ..] = rows.dims();
+        for (step, start) in (0..count).step_by(CHUNK).enumerate() {
+            let rows = rows.clone().narrow(0, start, CHUNK.min(count - start));
+            let posteriors = vae.posteriors(rows);
+            let mut rng = streams(self.context).at("elbo", step as u64);
+            let drawn = vae.draw(&posteriors, &mut rng)?;
+            divergences.extend(match vae.prior {
+                Prior::Normal => vae.divergences(&posteriors, &drawn)?,
+                // at the same draw, so that what both have in common cancels
+                Prior::Flow(..) => sums(&drawn.priors, &drawn.posteriors),
+            });
+            shared_error = shared_error.max(drawn.shared_error);
+            reconstructions.extend(drawn.reconstructions);
+        }
+        let total = sums(&reconstructions, &divergences);
+        let error = standard_error(&total, 1).hypot(shared_error);
         summary.add("held-out negative ELBO (nats)", mean(&total));
         summary.add("its standard error", error);
-        summary.add("of it reconstruction (nats)", mean(&bound.reconstructions));
-        let name = match precise {
-            Prior::Normal => "N(0, I)",
-            Prior::Flow(..) => "the flow",
-        };
+        summary.add("of it reconstruction (nats)", mean(&reconstructions));
         summary.add(
-            format!("of it KL to the prior, {name} (nats)"),
-            mean(&bound.divergences),
+            format!("of it KL to the prior, {} (nats)", vae.prior.name()),
+            mean(&divergences),
         );
-        // of a Bernoulli likelihood of grey values bits have no meaning
-        if reconstruction == Reconstruction::DiscretisedLogistic {
+        // of a density, or of a Bernoulli likelihood of grey values, bits have no meaning
+        if self.config.reconstruction == Reconstruction::DiscretisedLogistic {
+            let size = self.data.shape.elements() as f64;
             let bits = mean(&total) / size / LN_2;
             summary.add("held-out negative ELBO (bits/dim)", bits);
         }
-        let weights = self.log_weights(&prior(FEWER_DRAWS))?;
-        for samples in SAMPLES {
-            let nll: Vec<f64> = (weights.iter())
+        Ok(())
+    }
+
+    /// The importance-weighted NLL of some rows, each number of samples compared with the one before.
+    fn importance(&self, vae: &Vae, summary: &mut Summary) -> Result<()> {
+        let rows = self.some_held_out(WEIGHTED_ROWS)?;
+        let [count, ..] = rows.dims();
+        let name = format!("importance-weighted NLL of {count} rows");
+        let posteriors = vae.posteriors(rows.clone());
+
+        let mut elbo = vec![0.0; count];
+        for draw in 0..ELBO_DRAWS {
+            let mut rng = streams(self.context).at("ELBO of a few rows", draw as u64);
+            let drawn = vae.draw(&posteriors, &mut rng)?;
+            let divergences = vae.divergences(&posteriors, &drawn)?;
+            let losses = sums(&drawn.reconstructions, &divergences);
+            for (total, loss) in elbo.iter_mut().zip(losses) {
+                *total += loss / ELBO_DRAWS as f64;
+            }
+        }
+        let (mut before, mut nll) = ("their negative ELBO".to_owned(), elbo);
+        for (samples, times) in SAMPLES {
+            let mut weights = vec![Vec::with_capacity(samples * times); count];
+            let stream = format!("importance, S = {samples}");
+            for draw in 0..samples * times {
+                let mut rng = streams(self.context).at(&stream, draw as u64);
+                let drawn = vae.draw(&posteriors, &mut rng)?;
+                for (weights, weight) in weights.iter_mut().zip(drawn.log_weights()) {
+                    weights.push(weight);
+                }
+            }
+            let found: Vec<f64> = (weights.iter())
                 .map(|row| importance_weighted_nll(row, samples))
                 .collect();
+            summary.add(format!("{name}, S = {samples} (nats)"), mean(&found));
             summary.add(
-                format!(
-                    "importance-weighted NLL of {} rows, S = {samples} (nats)",
-                    nll.len()
-                ),
-                mean(&nll),
+                format!("{name}, S = {samples} less {before} (standard errors)"),
+                in_standard_errors(&found, &nll),
+            );
+            (before, nll) = (format!("S = {samples}"), found);
+        }
+
+        let ArchitectureConfig::Dense { widths } = &self.config.architecture else {
+            return Ok(());
+        };
+        let gaussian = vae.likelihood.reconstruction == Reconstruction::Mse;
+        if widths.is_empty() && gaussian && matches!(vae.prior, Prior::Normal) {
+            let latent = &self.config.latent;
+            let variance = vae.likelihood.scale / 2.0;
+            let exact =
+                linear_gaussian_nll(self.model, latent.tokens, latent.width, variance, rows)?;
+            summary.add(
+                format!("exact NLL of {count} rows, linear decoder (nats)"),
+                mean(&exact),
+            );
+            summary.add(
+                format!("{name}, {before} less the exact one (standard errors)"),
+                in_standard_errors(&nll, &exact),
             );
         }
         Ok(())
     }
 
-    /// The two parts of the negative ELBO of each row, one draw a row.
-    fn bound(&self, prior: &Prior) -> Result<Bound> {
-        let rows = self.config.held_out.at_most.min(ROWS);
-        let rows = self
-            .data
-            .scale
-            .apply(&self.data.ingest.held_out_rows(rows)?);
-        let mut bound = Bound::default();
-        for (step, chunk) in rows.chunks(CHUNK * self.data.shape.elements()).enumerate() {
-            let rows = self.data.tensor(chunk.to_vec(), &self.context.device);
-            let encoding = self.model.encode(rows.clone());
-            let mut rng = streams(self.context).at("elbo", step as u64);
-            let latents = encoding.draw(&mut rng);
-            let losses = self.losses(latents.clone(), rows)?;
-            bound.reconstructions.extend(losses);
-            let of_tokens = match prior {
-                Prior::Normal => to_f64(encoding.kl_of_tokens().expect("checked: noise"))?,
-                Prior::Flow(..) => {
-                    let found = self.prior_nll(prior, latents.clone())?;
-                    let tokens = self.config.latent.tokens as f64;
-                    bound.shared_error = bound.shared_error.max(tokens * found.mean_error);
-                    let log_q = to_f64(log_density(&encoding, latents))?;
-                    (found.values.iter().zip(log_q))
-                        .map(|(a, b)| a + b)
-                        .collect()
-                }
-            };
-            bound.divergences.extend(self.sums_of_rows(&of_tokens));
-        }
-        Ok(bound)
-    }
-
-    /// `log p(x|z) + log p(z) - log q(z|x)` of several draws z for each of some rows.
-    fn log_weights(&self, prior: &Prior) -> Result<Vec<Vec<f64>>> {
-        let rows = self.config.held_out.at_most.min(WEIGHTED_ROWS);
-        let rows = self
-            .data
-            .scale
-            .apply(&self.data.ingest.held_out_rows(rows)?);
-        let rows = self.data.tensor(rows, &self.context.device);
-        let encoding = self.model.encode(rows.clone());
-        let mut weights = vec![Vec::new(); rows.dims()[0]];
-        for sample in 0..SAMPLES[SAMPLES.len() - 1] {
-            let mut rng = streams(self.context).at("importance", sample as u64);
-            let latents = encoding.draw(&mut rng);
-            let losses = self.losses(latents.clone(), rows.clone())?;
-            let prior_nll = self.prior_nll(prior, latents.clone())?.values;
-            let log_q = to_f64(log_density(&encoding, latents))?;
-            let (prior_nll, log_q) = (self.sums_of_rows(&prior_nll), self.sums_of_rows(&log_q));
-            for (row, weights) in weights.iter_mut().enumerate() {
-                weights.push(-losses[row] - prior_nll[row] - log_q[row]);
-            }
-        }
-        Ok(weights)
-    }
-
-    /// The reconstruction of each row from its latents [n * T, d], in nats.
-    fn losses(&self, latents: Tensor<2>, rows: Tensor<4>) -> Result<Vec<f64>> {
-        let decoded = self.model.decode(latents);
-        let reconstruction = self.config.reconstruction;
-        let losses = (self.model).reconstruction_losses(reconstruction, decoded, rows);
-        to_f64(losses.flatten::<2>(1, 3).sum_dim(1))
-    }
-
-    /// `-log p(z)` of each token [n * T, d] in nats.
-    fn prior_nll(&self, prior: &Prior, latents: Tensor<2>) -> Result<Estimates> {
-        self.context.check_cancelled()?;
-        match prior {
-            Prior::Flow(flow, draws) => {
-                draws.estimate(&flow.network, latents, || self.context.check_cancelled())
-            }
-            Prior::Normal => {
-                let terms = latents.square() + TAU.ln();
-                let values = to_f64(terms.sum_dim(1).mul_scalar(0.5))?;
-                Ok(Estimates {
-                    errors: vec![0.0; values.len()],
-                    values,
-                    mean_error: 0.0,
-                })
-            }
-        }
-    }
-
-    /// Values of tokens [n * T] added up over the T tokens of each row.
-    fn sums_of_rows(&self, of_tokens: &[f64]) -> Vec<f64> {
-        let tokens = self.config.latent.tokens;
-        of_tokens
-            .chunks(tokens)
-            .map(|row| row.iter().sum())
-            .collect()
+    /// At most `at_most` held-out rows, evenly spread [n, C, H, W].
+    fn some_held_out(&self, at_most: usize) -> Result<Tensor<4>> {
+        let rows = self.config.held_out.at_most.min(at_most);
+        let rows = self.data.ingest.held_out_rows(rows)?;
+        let rows = self.data.scale.apply(&rows);
+        Ok(self.data.tensor(rows, &self.context.device))
     }
 }
 
-/// The parts of the negative ELBO.
-#[derive(Default)]
-struct Bound {
-    reconstructions: Vec<f64>,
-    divergences: Vec<f64>,
-    /// The standard error that all rows share: that of the draws.
-    shared_error: f64,
+/// The sums of what stands beside each other.
+fn sums(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
-/// `log q(z)` of each of `latents` [n, d] under its posterior in nats [n, 1].
-fn log_density(encoding: &Encoding, latents: Tensor<2>) -> Tensor<2> {
-    let log_variance = (encoding.log_variance.clone()).expect("checked: it has noise");
-    let square = (latents - encoding.mean.clone()).square() / log_variance.clone().exp();
-    let terms = square + log_variance + TAU.ln();
-    terms.sum_dim(1).mul_scalar(-0.5)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::alignment::{Weighted, Weighting};
-    use crate::features::GaussianMixture;
-    use crate::flows::ExactMixture;
-    use crate::tensors::from_f64;
-    use crate::training::Streams;
-    use burn::tensor::{DType, Device};
-
-    #[test]
-    fn the_divergence_from_a_gaussian_flow_is_the_closed_form() {
-        // q = N(m, s^2 I) against N(0, diag(0.25, 1)), on average over draws
-        let device = Device::flex();
-        let mixture = GaussianMixture {
-            weights: vec![1.0],
-            means: vec![vec![0.0; 2]],
-            covariances: vec![vec![0.25, 0.0, 0.0, 1.0]],
-        };
-        let field = ExactMixture::new(&mixture, DType::F64, &device);
-        let (n, mean_of, variance) = (2000, [0.3, -0.5], 0.2f64);
-        let means = mean_of.repeat(n);
-        let encoding = Encoding {
-            mean: from_f64(means.clone(), [n, 2], DType::F64, &device),
-            log_variance: Some(from_f64(
-                vec![variance.ln(); 2 * n],
-                [n, 2],
-                DType::F64,
-                &device,
-            )),
-        };
-        let noise = Streams::new(1).normal("z", 0, 2 * n);
-        let drawn = (means.iter().zip(noise)).map(|(m, e)| m + variance.sqrt() * f64::from(e));
-        let latents: Tensor<2> = from_f64(drawn.collect(), [n, 2], DType::F64, &device);
-        let weighted = Weighted::new(Weighting::Likelihood);
-        let draws = Draws::new(weighted, 2048, 2, Streams::new(2));
-        let nll = draws
-            .estimate(&field, latents.clone(), || Ok(()))
-            .unwrap()
-            .values;
-        let log_q = to_f64(log_density(&encoding, latents)).unwrap();
-        let found = (nll.iter().zip(log_q)).map(|(a, b)| a + b).sum::<f64>() / n as f64;
-        let kl = |mean: f64, prior: f64| {
-            0.5 * ((variance + mean * mean) / prior - 1.0 + (prior / variance).ln())
-        };
-        let expected = kl(0.3, 0.25) + kl(-0.5, 1.0);
-        assert!((found - expected).abs() < 0.06, "{found} {expected}");
-    }
+/// The mean of `a` less `b`, row by row, in its standard errors.
+fn in_standard_errors(a: &[f64], b: &[f64]) -> f64 {
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    mean(&differences) / standard_error(&differences, 1)
 }

@@ -2,6 +2,7 @@
 
 mod adamw;
 mod config;
+mod divergence;
 mod initialise;
 mod optimiser;
 mod random;
@@ -11,6 +12,7 @@ mod snapshot;
 mod weights;
 
 pub use config::{MatmulPrecision, OptimiserConfig};
+pub use divergence::{finite, unless_before};
 pub use initialise::initialise;
 #[cfg(test)]
 pub use initialise::perturb;

@@ -3,7 +3,10 @@
 
 use super::adamw::{Kept, Step, update};
 use super::config::OptimiserConfig;
+use super::divergence::finite;
+use crate::error::Result;
 use crate::fused;
+use crate::tensors::to_f64;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients, Tensor};
 use std::collections::HashMap;
@@ -34,6 +37,12 @@ pub struct Trainer<M: Module> {
     /// Steps taken.
     pub(super) step: u64,
     steps: u64,
+    /// The gradients' global norms `[1]` since the last check, on the device.
+    norms: Vec<Tensor<1>>,
+    /// What a divergence calls the gradient.
+    gradient: &'static str,
+    /// Steps in a step of the training that it is part of.
+    each: u64,
 }
 
 impl<M: Module> Trainer<M> {
@@ -53,13 +62,28 @@ impl<M: Module> Trainer<M> {
             config: config.clone(),
             step: 0,
             steps,
+            norms: Vec::new(),
+            gradient: "gradient",
+            each: 1,
+        }
+    }
+
+    /// As part of another training, which takes a step after `each` of these: a divergence is of a step of
+    /// the other, and calls the gradient `gradient`.
+    pub fn within_another(self, gradient: &'static str, each: u64) -> Self {
+        Self {
+            gradient,
+            each,
+            ..self
         }
     }
 
     /// One step down the gradients of a loss. Nothing is read back from the device.
     pub fn step(mut self, gradients: Gradients) -> Self {
         let gradients = flat_gradients(&self.module, gradients);
-        let factor = clipping(&gradients, self.config.gradient_clip);
+        let norm = norm(&gradients);
+        let factor = norm.clone().map(|n| clipping(n, self.config.gradient_clip));
+        self.norms.extend(norm);
         let rate = learning_rate(&self.config, self.step, self.steps);
         self.step += 1;
         // Early weights are far from the last ones: the average forgets them faster.
@@ -78,6 +102,31 @@ impl<M: Module> Trainer<M> {
             step,
         });
         self
+    }
+
+    /// Refuses to go on if a gradient since the last check had a norm that is not finite: the step down it
+    /// moved nothing, or moved everything to NaN. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] names the first such step.
+    pub fn check(&mut self) -> Result<()> {
+        self.gradients_are_finite()?;
+        self.norms.clear();
+        Ok(())
+    }
+
+    /// As [`Self::check`], which may ask again.
+    pub(super) fn gradients_are_finite(&self) -> Result<()> {
+        if self.norms.is_empty() {
+            return Ok(());
+        }
+        let norms = to_f64(Tensor::cat(self.norms.clone(), 0))?;
+        let first = self.step - norms.len() as u64;
+        let what = format!("the norm of the {}", self.gradient);
+        for (step, norm) in (first..).zip(norms) {
+            finite(norm, &what, step / self.each)?;
+        }
+        Ok(())
     }
 
     /// The module with averaged weights, without autodiff.
@@ -119,14 +168,18 @@ fn flat_gradients<M: Module>(module: &M, gradients: Gradients) -> Vec<(ParamId, 
     take.1
 }
 
-/// What scales all gradients to a global L2 norm of at most `largest`, `min(1, largest / norm)` `[1]`.
-fn clipping(gradients: &[(ParamId, Tensor<1>)], largest: f64) -> Option<Tensor<1>> {
+/// The L2 norm of all gradients together `[1]`.
+fn norm(gradients: &[(ParamId, Tensor<1>)]) -> Option<Tensor<1>> {
     let square = gradients
         .iter()
         .map(|(_, gradient)| fused::sum_of_squares(gradient.clone()))
         .reduce(|a, b| a + b)?;
-    let norm = square.sqrt() + 1e-12;
-    Some(norm.recip().mul_scalar(largest).clamp_max(1.0))
+    Some(square.sqrt())
+}
+
+/// What scales gradients of `norm` to at most `largest`, `min(1, largest / norm)` `[1]`.
+fn clipping(norm: Tensor<1>, largest: f64) -> Tensor<1> {
+    (norm + 1e-12).recip().mul_scalar(largest).clamp_max(1.0)
 }
 
 /// Moves every parameter that has a gradient.
@@ -161,6 +214,7 @@ impl ModuleMapper for Update<'_> {
 mod tests {
     use super::*;
     use crate::tensors::{from_f32, to_f32};
+    use crate::training::Snapshot;
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;
 
@@ -233,6 +287,24 @@ mod tests {
         }
     }
 
+    /// Red where an infinite norm only scales the gradient to nothing: weights and loss stay finite then.
+    #[test]
+    fn a_gradient_whose_norm_overflows_is_a_divergence_of_its_step() {
+        let mut trainer = step(trainer(&config()), 1.0);
+        trainer.check().unwrap();
+        for factor in [1.0, 3e38, 1.0] {
+            trainer = step(trainer, factor);
+        }
+        let saved = Snapshot::of(4, None, &[("layer", &trainer)]).unwrap_err();
+        for error in [saved, trainer.check().unwrap_err()] {
+            let told = error.to_string();
+            assert!(
+                told.starts_with("the norm of the gradient is inf after step 2;"),
+                "{told}"
+            );
+        }
+    }
+
     #[test]
     fn long_gradients_are_scaled_to_the_global_norm() {
         let device = Device::flex().autodiff();
@@ -240,7 +312,7 @@ mod tests {
         for (factor, expected) in [(10.0, 0.5), (0.1, 0.1)] {
             let loss = layer.weight.val().sum().mul_scalar(factor);
             let gradients = flat_gradients(&layer, loss.backward());
-            let factor = clipping(&gradients, 1.0).unwrap();
+            let factor = clipping(norm(&gradients).unwrap(), 1.0);
             let [(_, gradient)] = &gradients[..] else {
                 panic!("one parameter")
             };

@@ -1,6 +1,7 @@
 //! The state of an optimiser and its module: weights, moments, moving average and step.
 
 use super::adamw::Kept;
+use super::divergence::unless_before;
 use super::optimiser::{Trainer, flat};
 use super::snapshot::{Resumable, Snapshot};
 use crate::error::{Error, Result};
@@ -26,7 +27,8 @@ impl<M: Module> Resumable for Trainer<M> {
             snapshot,
         };
         self.module.visit(&mut save);
-        save.outcome?;
+        // what is not finite in the weights is of an earlier gradient that was not
+        unless_before([self.gradients_are_finite()], save.outcome)?;
         snapshot.put_number(format!("{name}.{STEP}"), self.step);
         Ok(())
     }

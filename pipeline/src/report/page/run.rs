@@ -178,9 +178,13 @@ fn cards(found: &Found) -> Vec<Card> {
     }
     if let Some(error) = autoencoder("held-out mean squared error") {
         let decibel = autoencoder("held-out PSNR (dB)");
-        let detail = decibel.map_or("mean squared, held-out".to_owned(), |d| {
-            format!("mean squared, held-out; PSNR {d:.1} dB")
-        });
+        let mut detail = "mean squared, held-out".to_owned();
+        if let Some(of_draws) = autoencoder("held-out mean squared error, decoded draws") {
+            detail += &format!(", decoded means; decoded draws {}", brief(of_draws));
+        }
+        if let Some(decibel) = decibel {
+            detail += &format!("; PSNR {decibel:.1} dB");
+        }
         add("Reconstruction error", brief(error), detail, Grade::Plain);
     }
     if let Some(accuracy) = found.figure(Stage::EvaluateLatents, "linear probe accuracy") {

@@ -1,0 +1,332 @@
+//! An autoencoder with noise in its latents as a latent-variable model: p(z), p(x|z) and q(z|x) of a row
+//! x and its latents z, in nats.
+
+use super::Config;
+use crate::alignment::Draws;
+use crate::autoencoders::{Autoencoder, Encoding, Reconstruction};
+use crate::error::Result;
+use crate::flows::VelocityField;
+use crate::tensors::to_f64;
+use burn::tensor::Tensor;
+use rand_pcg::Pcg64;
+use std::f64::consts::{PI, TAU};
+
+/// `-log p(x|z)` of a reconstruction: of each element `loss / scale + constant`.
+#[derive(Clone, Copy)]
+pub struct Likelihood {
+    pub reconstruction: Reconstruction,
+    pub scale: f64,
+    constant: f64,
+}
+
+impl Likelihood {
+    /// That of `config`, where its loss is a negative ELBO in some unit: the regulariser is a KL
+    /// divergence, and the reconstruction a negative log-likelihood. A squared error under the weight w
+    /// is that of N(decoded, w / 2) in units of w, an absolute one that of a Laplace density of scale w.
+    pub fn of(config: &Config) -> Option<Self> {
+        let weight = config.regulariser.weight();
+        if !config.regulariser.needs_noise() || weight <= 0.0 {
+            return None;
+        }
+        let reconstruction = config.reconstruction;
+        let (scale, constant) = match reconstruction {
+            Reconstruction::Mse => (weight, 0.5 * (PI * weight).ln()),
+            Reconstruction::L1 => (weight, (2.0 * weight).ln()),
+            Reconstruction::Bernoulli | Reconstruction::DiscretisedLogistic => (1.0, 0.0),
+        };
+        Some(Self {
+            reconstruction,
+            scale,
+            constant,
+        })
+    }
+}
+
+/// p(z), of each token on its own.
+pub enum Prior<'a> {
+    /// N(0, I).
+    Normal,
+    /// The flow's likelihood-weighted bound, a fixed function of z.
+    Flow(&'a dyn VelocityField, Draws),
+}
+
+impl Prior<'_> {
+    /// In a few words.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Normal => "N(0, I)",
+            Self::Flow(..) => "the flow",
+        }
+    }
+}
+
+/// The model.
+pub struct Vae<'a> {
+    pub model: &'a Autoencoder,
+    pub likelihood: Likelihood,
+    /// Tokens a row.
+    pub tokens: usize,
+    pub prior: Prior<'a>,
+    /// Asked now and then; an error from it stops.
+    pub check: &'a dyn Fn() -> Result<()>,
+}
+
+/// Rows of data and their posteriors.
+pub struct Posteriors {
+    rows: Tensor<4>,
+    encoding: Encoding,
+}
+
+/// One draw z ~ q(z|x) of the latents of each row, in nats.
+pub struct Drawn {
+    /// `-log p(x|z)` of each row.
+    pub reconstructions: Vec<f64>,
+    /// `-log p(z)` of each row.
+    pub priors: Vec<f64>,
+    /// `log q(z|x)` of each row.
+    pub posteriors: Vec<f64>,
+    /// The standard error of the mean of `priors` that all rows share, from the draws of the flow's
+    /// bound.
+    pub shared_error: f64,
+}
+
+impl Drawn {
+    /// `log p(x|z) + log p(z) - log q(z|x)` of each row.
+    pub fn log_weights(&self) -> Vec<f64> {
+        let parts = self.reconstructions.iter().zip(&self.priors);
+        let parts = parts.zip(&self.posteriors);
+        parts.map(|((r, p), q)| -r - p - q).collect()
+    }
+}
+
+impl Vae<'_> {
+    /// The posteriors of `rows` [n, C, H, W].
+    pub fn posteriors(&self, rows: Tensor<4>) -> Posteriors {
+        let encoding = self.model.encode(rows.clone());
+        Posteriors { rows, encoding }
+    }
+
+    /// A draw from each posterior.
+    pub fn draw(&self, posteriors: &Posteriors, rng: &mut Pcg64) -> Result<Drawn> {
+        (self.check)()?;
+        let Posteriors { rows, encoding } = posteriors;
+        let latents = encoding.draw(rng);
+        let reconstructions = self.reconstructions(latents.clone(), rows.clone())?;
+        let log_q = to_f64(log_density(encoding, latents.clone()))?;
+        let (priors, error) = self.priors(latents)?;
+        Ok(Drawn {
+            reconstructions,
+            priors: self.sums_of_rows(&priors),
+            posteriors: self.sums_of_rows(&log_q),
+            shared_error: self.tokens as f64 * error,
+        })
+    }
+
+    /// `KL(q(z|x) || p(z))` of each row in nats, the entropy of q and, for N(0, I), all of it in closed
+    /// form; the rest from `drawn`.
+    pub fn divergences(&self, posteriors: &Posteriors, drawn: &Drawn) -> Result<Vec<f64>> {
+        let encoding = &posteriors.encoding;
+        Ok(match self.prior {
+            Prior::Normal => {
+                let kl = encoding.kl_of_tokens().expect("checked: it has noise");
+                self.sums_of_rows(&to_f64(kl)?)
+            }
+            Prior::Flow(..) => {
+                let entropies = encoding.entropy_of_tokens().expect("checked: noise");
+                let entropies = self.sums_of_rows(&to_f64(entropies)?);
+                let parts = drawn.priors.iter().zip(entropies);
+                parts.map(|(prior, entropy)| prior - entropy).collect()
+            }
+        })
+    }
+
+    /// `-log p(x|z)` of each of `rows` and its `latents` [n * T, d].
+    fn reconstructions(&self, latents: Tensor<2>, rows: Tensor<4>) -> Result<Vec<f64>> {
+        let Likelihood {
+            reconstruction,
+            scale,
+            constant,
+        } = self.likelihood;
+        let decoded = self.model.decode(latents);
+        let losses = (self.model).reconstruction_losses(reconstruction, decoded, rows);
+        let losses = losses.flatten::<2>(1, 3);
+        let [_, elements] = losses.dims();
+        let sums = to_f64(losses.sum_dim(1))?;
+        let constant = elements as f64 * constant;
+        Ok(sums.iter().map(|sum| sum / scale + constant).collect())
+    }
+
+    /// `-log p(z)` of each token [n * T, d], and the standard error of its mean that all share.
+    fn priors(&self, latents: Tensor<2>) -> Result<(Vec<f64>, f64)> {
+        match &self.prior {
+            Prior::Flow(field, draws) => {
+                let found = draws.estimate(*field, latents, || (self.check)())?;
+                Ok((found.values, found.mean_error))
+            }
+            Prior::Normal => {
+                let terms = latents.square() + TAU.ln();
+                Ok((to_f64(terms.sum_dim(1).mul_scalar(0.5))?, 0.0))
+            }
+        }
+    }
+
+    /// Values of tokens [n * T] added up over the T tokens of each row.
+    fn sums_of_rows(&self, of_tokens: &[f64]) -> Vec<f64> {
+        let rows = of_tokens.chunks(self.tokens);
+        rows.map(|tokens| tokens.iter().sum()).collect()
+    }
+}
+
+/// `log q(z)` of each of `latents` [n, d] under its posterior in nats [n, 1].
+fn log_density(encoding: &Encoding, latents: Tensor<2>) -> Tensor<2> {
+    let log_variance = (encoding.log_variance.clone()).expect("checked: it has noise");
+    let square = (latents - encoding.mean.clone()).square() / log_variance.clone().exp();
+    let terms = square + log_variance + TAU.ln();
+    terms.sum_dim(1).mul_scalar(-0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evidence::linear_gaussian_nll;
+    use super::*;
+    use crate::alignment::{Weighted, Weighting};
+    use crate::autoencoders::{
+        ArchitectureConfig, AutoencoderHeader, DataShape, LatentConfig, Posterior,
+    };
+    use crate::features::GaussianMixture;
+    use crate::flows::ExactMixture;
+    use crate::likelihood::{importance_weighted_nll, mean, standard_error};
+    use crate::tensors::from_f32;
+    use crate::training::Streams;
+    use burn::tensor::{DType, Device};
+
+    const TOKENS: usize = 2;
+    const WIDTH: usize = 2;
+    const ELEMENTS: usize = 5;
+    /// Twice the variance of the likelihood.
+    const SCALE: f64 = 3.0;
+    /// Rows of data.
+    const ROWS: usize = 40;
+
+    /// A linear encoder and decoder: `x = W z + b` and a Gaussian posterior.
+    fn linear() -> Autoencoder {
+        let header = AutoencoderHeader {
+            architecture: ArchitectureConfig::Dense { widths: Vec::new() },
+            latent: LatentConfig {
+                tokens: TOKENS,
+                width: WIDTH,
+            },
+            posterior: Posterior::Gaussian,
+            reconstruction: Reconstruction::Mse,
+            shape: DataShape {
+                channels: ELEMENTS,
+                height: 1,
+                width: 1,
+            },
+            maximum: 1.0,
+        };
+        Autoencoder::new(&header, Streams::new(5), &Device::flex()).unwrap()
+    }
+
+    fn vae<'a>(model: &'a Autoencoder, prior: Prior<'a>) -> Vae<'a> {
+        Vae {
+            model,
+            likelihood: Likelihood {
+                reconstruction: Reconstruction::Mse,
+                scale: SCALE,
+                constant: 0.5 * (PI * SCALE).ln(),
+            },
+            tokens: TOKENS,
+            prior,
+            check: &|| Ok(()),
+        }
+    }
+
+    fn rows() -> Tensor<4> {
+        let values = Streams::new(2).normal("x", 0, ROWS * ELEMENTS);
+        from_f32(values, [ROWS, ELEMENTS, 1, 1], &Device::flex())
+    }
+
+    /// The importance-weighted NLL of each row from `samples` draws, its mean over `sets` of them.
+    fn importance_weighted(vae: &Vae, samples: usize, sets: usize) -> Vec<f64> {
+        let posteriors = vae.posteriors(rows());
+        let mut weights = vec![Vec::new(); ROWS];
+        for draw in 0..samples * sets {
+            let mut rng = Streams::new(samples as u64).at("z", draw as u64);
+            let drawn = vae.draw(&posteriors, &mut rng).unwrap();
+            for (row, weight) in weights.iter_mut().zip(drawn.log_weights()) {
+                row.push(weight);
+            }
+        }
+        let nll = weights
+            .iter()
+            .map(|row| importance_weighted_nll(row, samples));
+        nll.collect()
+    }
+
+    /// Of the differences of `a` and `b`, the mean in standard errors.
+    fn apart(a: &[f64], b: &[f64]) -> f64 {
+        let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+        mean(&differences) / standard_error(&differences, 1)
+    }
+
+    /// Checks importance weights and ELBO under `prior`, the exact NLL of each row being `exact`, known
+    /// `within` some nats.
+    fn reaches(prior: Prior, exact: &[f64], within: f64) {
+        let model = linear();
+        let vae = vae(&model, prior);
+        let posteriors = vae.posteriors(rows());
+        let mut elbo = vec![0.0; ROWS];
+        for draw in 0..64 {
+            let mut rng = Streams::new(99).at("elbo", draw);
+            let drawn = vae.draw(&posteriors, &mut rng).unwrap();
+            let divergences = vae.divergences(&posteriors, &drawn).unwrap();
+            let parts = drawn.reconstructions.iter().zip(divergences);
+            for (total, (a, b)) in elbo.iter_mut().zip(parts) {
+                *total += (a + b) / 64.0;
+            }
+        }
+        let one = importance_weighted(&vae, 1, 64);
+        let told = apart(&one, &elbo);
+        assert!(told.abs() < 3.0, "one sample is not the ELBO: {told}");
+        assert!(mean(&one) > mean(exact) + 0.1, "the posterior is too good");
+        let many = importance_weighted(&vae, 2048, 1);
+        let gap = mean(&many) - mean(exact);
+        assert!(gap.abs() < within, "{gap}");
+    }
+
+    /// Red where p(z), q(z|x), a constant or the number of samples is left out, or a sign is wrong.
+    #[test]
+    fn importance_weights_of_a_linear_gaussian_model_reach_its_evidence() {
+        let model = linear();
+        let exact = linear_gaussian_nll(&model, TOKENS, WIDTH, SCALE / 2.0, rows()).unwrap();
+        reaches(Prior::Normal, &exact, 0.03);
+    }
+
+    /// The same under an exact flow of a Gaussian that is not N(0, I), with f32 as a run has it.
+    #[test]
+    fn importance_weights_under_a_flow_of_a_gaussian_reach_the_evidence() {
+        let (mean, scale) = ([0.3, -0.5], [0.6, 1.2]);
+        let mixture = GaussianMixture {
+            weights: vec![1.0],
+            means: vec![mean.to_vec()],
+            covariances: vec![vec![scale[0] * scale[0], 0.0, 0.0, scale[1] * scale[1]]],
+        };
+        let field = ExactMixture::new(&mixture, DType::F32, &Device::flex());
+        let weighted = Weighted::new(Weighting::Likelihood);
+        let draws = Draws::new(weighted, 264, WIDTH, Streams::new(2));
+        // z = mean + scale u with u ~ N(0, I): the same model of u, its decoder composed with that
+        let decode = |u: Tensor<2>| {
+            let n = u.dims()[0];
+            let device = Device::flex();
+            let of = |values: [f64; 2]| {
+                from_f32::<2>(values.map(|x| x as f32).to_vec(), [1, 2], &device).repeat_dim(0, n)
+            };
+            linear().decode(u * of(scale) + of(mean))
+        };
+        let exact =
+            super::super::evidence::nll_of(decode, TOKENS, WIDTH, SCALE / 2.0, rows()).unwrap();
+        // the draws of the bound are good to about 0.1 nats a row
+        reaches(Prior::Flow(&field, draws), &exact, 0.15);
+    }
+}
