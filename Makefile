@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test torture faults fuzz miri bench bench-peer bench-quality build install schema lint check-cuda check-sweep test-remote large hdf5 python peer
+.PHONY: help run sweep verify plan test torture faults fuzz miri mutations check-energy bench bench-peer bench-quality build install schema lint check-cuda check-sweep test-remote large hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -79,6 +79,16 @@ miri:
 KILLS   ?= 200
 SECONDS ?= 600
 SEED    ?= 1
+
+## make mutations [MUTATIONS=all]                                   defects in a copy of the sources, and the claims of verify that notice
+mutations: hdf5
+	LATENT_ALIGN_MUTATIONS=$(MUTATIONS) cargo test --locked --workspace --test cli -- --nocapture every_mutation_turns
+
+MUTATIONS ?= all
+
+## make check-energy                                                the energy test on 200 samples of the size of a run
+check-energy: hdf5
+	LATENT_ALIGN_FULL=1 cargo test --locked -p latent-align-stages --lib diagnose
 
 ## make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5

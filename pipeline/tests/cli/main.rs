@@ -17,6 +17,7 @@ mod importing;
 mod inspecting;
 mod listing;
 mod looking;
+mod mutations;
 mod peer;
 mod planning;
 mod processors;

@@ -1,0 +1,281 @@
+//! Whether the claims of `make verify` can fail: defects are put into a copy of the sources, and the rows
+//! that name them must miss.
+
+use crate::project::{output, skipped};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// `mutations.yaml`.
+#[derive(Deserialize)]
+struct File {
+    /// Keys of each variant that make it cheap.
+    reduced: BTreeMap<String, Map<String, Value>>,
+    mutations: Vec<Mutation>,
+}
+
+/// A defect: an expression that stands once in a file, and another of the same type.
+#[derive(Deserialize)]
+struct Mutation {
+    name: String,
+    file: PathBuf,
+    was: String,
+    becomes: String,
+}
+
+/// What the comment above a claim says would turn it red.
+enum Red {
+    /// A mutation by name.
+    Run(String),
+    /// In words.
+    NotRun,
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn mutations() -> File {
+    serde_yaml::from_str(&read(workspace().join("pipeline/tests/mutations.yaml"))).unwrap()
+}
+
+fn verify() -> String {
+    read(workspace().join("configs/sweeps/verify.yaml"))
+}
+
+/// The claims of `verify.yaml`, each with what the line above says.
+fn reds(text: &str) -> BTreeMap<String, Option<Red>> {
+    let mut above = "";
+    let mut found = BTreeMap::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(claim) = line.strip_prefix("- claim: ") {
+            let red = match above.strip_prefix("# red: ") {
+                Some(name) => Some(Red::Run(name.to_owned())),
+                None => above.strip_prefix("# red, not run: ").map(|_| Red::NotRun),
+            };
+            found.insert(claim.trim_matches('"').to_owned(), red);
+        }
+        above = line;
+    }
+    found
+}
+
+/// The text of the mutation's file with the defect in place of what was, where the program is asked for it.
+fn mutated(text: &str, mutation: &Mutation) -> String {
+    let Mutation {
+        name, was, becomes, ..
+    } = mutation;
+    let places = text.matches(was.as_str()).count();
+    let file = mutation.file.display();
+    assert_eq!(
+        places, 1,
+        "{file}: `{was}` stands {places} times, expected once"
+    );
+    let either = format!("(if crate::mutated({name:?}) {{ {becomes} }} else {{ {was} }})");
+    text.replace(was, &either)
+}
+
+#[test]
+fn every_claim_with_bounds_names_the_defect_that_turns_it_red() {
+    let text = verify();
+    let (file, reds) = (mutations(), reds(&text));
+    let sweep: Value = serde_yaml::from_str(&text).unwrap();
+    for check in sweep["checks"].as_array().unwrap() {
+        let claim = check["claim"].as_str().unwrap();
+        let bounded = check.get("at_least").is_some() || check.get("at_most").is_some();
+        let red = reds[claim].as_ref();
+        assert_eq!(red.is_some(), bounded, "{claim}");
+        if let Some(Red::Run(name)) = red {
+            let known = file.mutations.iter().any(|m| m.name == *name);
+            assert!(known, "{claim}: {name} is not in mutations.yaml");
+        }
+    }
+    let named = |m: &Mutation| {
+        let mut reds = reds.values().flatten();
+        reds.any(|red| matches!(red, Red::Run(name) if *name == m.name))
+    };
+    for mutation in &file.mutations {
+        assert!(named(mutation), "{}: no claim names it", mutation.name);
+        mutated(&read(workspace().join(&mutation.file)), mutation);
+    }
+    assert!(file.mutations.len() >= 10);
+}
+
+/// `LATENT_ALIGN_MUTATIONS=all`, or some names with commas between. Takes a build and some minutes.
+#[test]
+fn every_mutation_turns_its_claims_red() {
+    let Ok(wanted) = std::env::var("LATENT_ALIGN_MUTATIONS") else {
+        skipped(
+            "mutations: `make mutations` puts defects into the sources and runs what must notice",
+        );
+        return;
+    };
+    let file = mutations();
+    let chosen: Vec<&Mutation> = (file.mutations.iter())
+        .filter(|m| wanted == "all" || wanted.split(',').any(|name| name == m.name))
+        .collect();
+    assert!(!chosen.is_empty(), "no mutation is called {wanted}");
+    let mutants = Mutants::build(&file);
+    let reds = reds(&verify());
+    let claims_of = |name: &str| -> BTreeSet<&str> {
+        (reds.iter())
+            .filter(|(_, red)| matches!(red, Some(Red::Run(of)) if of == name))
+            .map(|(claim, _)| claim.as_str())
+            .collect()
+    };
+    let all = chosen.iter().flat_map(|m| claims_of(&m.name)).collect();
+    let sound = mutants.verdicts(&file, None, &all);
+    let (mut table, mut survived) = (String::new(), Vec::new());
+    for mutation in chosen {
+        let claims = claims_of(&mutation.name);
+        let found = mutants.verdicts(&file, Some(&mutation.name), &claims);
+        for claim in claims {
+            let (without, with) = (&sound[claim], &found[claim]);
+            let [was, is] = [without, with].map(|v| if v.red { "MISS" } else { "pass" });
+            let name = &mutation.name;
+            let [a, b] = [without, with].map(|v| &v.measured);
+            table += &format!("| {name} | {claim} | {a} | {was} | {b} | {is} |\n");
+            if without.red || !with.red {
+                survived.push(format!("{name}: {claim}"));
+            }
+        }
+    }
+    println!("| defect | claim | without it | | with it | |\n|---|---|---|---|---|---|\n{table}");
+    assert!(
+        survived.is_empty(),
+        "not turned red, or red without: {survived:#?}"
+    );
+}
+
+/// What a row of the table of checks says.
+struct Verdict {
+    measured: String,
+    red: bool,
+}
+
+/// The program with every defect in it, each asleep until it is asked for.
+struct Mutants {
+    tree: PathBuf,
+    binary: PathBuf,
+}
+
+impl Mutants {
+    fn build(file: &File) -> Self {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let tree = target.join("tmp/mutations");
+        let _ = std::fs::remove_dir_all(&tree);
+        std::fs::create_dir_all(&tree).unwrap();
+        for part in ["Cargo.toml", "Cargo.lock", "stages", "pipeline", "configs"] {
+            let mut copy = Command::new("cp");
+            copy.arg("-r").arg(workspace().join(part)).arg(&tree);
+            assert!(output(&mut copy).unwrap().status.success(), "{part}");
+        }
+        for mutation in &file.mutations {
+            let path = tree.join(&mutation.file);
+            std::fs::write(&path, mutated(&read(&path), mutation)).unwrap();
+        }
+        let library = tree.join("stages/src/lib.rs");
+        let asked = "\
+/// Whether the defect `name` is asked for.
+pub fn mutated(name: &str) -> bool {
+    static ASKED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    ASKED.get_or_init(|| std::env::var(\"LATENT_ALIGN_MUTATION\").unwrap_or_default()) == name
+}
+";
+        std::fs::write(&library, read(&library) + asked).unwrap();
+        // a name of its own beside the sound one
+        let manifest = tree.join("pipeline/Cargo.toml");
+        let binary = "\n[[bin]]\nname = \"latent-align-mutants\"\npath = \"src/main.rs\"\n";
+        std::fs::write(&manifest, read(&manifest) + binary).unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build
+            .args(["build", "--locked", "--quiet", "-p", "latent-align"])
+            .args(["--bin", "latent-align-mutants", "--target-dir"])
+            .arg(target)
+            .current_dir(&tree);
+        let built = output(&mut build).unwrap();
+        let told = String::from_utf8_lossy(&built.stderr);
+        assert!(built.status.success(), "{told}");
+        let binary = target.join("debug/latent-align-mutants");
+        Self { tree, binary }
+    }
+
+    /// The rows of `claims` with the defect `name`, or with none. A trial that fails is red.
+    fn verdicts(
+        &self,
+        file: &File,
+        name: Option<&str>,
+        claims: &BTreeSet<&str>,
+    ) -> BTreeMap<String, Verdict> {
+        let called = name.unwrap_or("none");
+        let sweep = self
+            .tree
+            .join(format!("configs/sweeps/mutant-{called}.yaml"));
+        let reduced = reduced(&verify(), file, called, claims);
+        std::fs::write(&sweep, reduced.to_string()).unwrap(); // JSON is YAML
+        let store = self.tree.join(format!("artifacts-{called}"));
+        let sound = self.tree.join("artifacts-none/pretrain-flow");
+        if name.is_some() && sound.is_dir() {
+            // flows are trained without the defect
+            std::fs::create_dir(&store).unwrap();
+            let mut copy = Command::new("cp");
+            copy.arg("-r").arg(sound).arg(&store);
+            assert!(output(&mut copy).unwrap().status.success());
+        }
+        let mut run = Command::new(&self.binary);
+        run.arg("sweep")
+            .arg(sweep)
+            .env("LATENT_ALIGN_ARTIFACTS", &store)
+            .env("LATENT_ALIGN_MUTATION", name.unwrap_or_default());
+        let run = output(&mut run).unwrap();
+        let table = String::from_utf8(run.stdout).unwrap();
+        let row = |claim: &str| {
+            let row = table
+                .lines()
+                .find(|l| l.starts_with(&format!("| {claim} |")));
+            let cells: Vec<&str> = row.into_iter().flat_map(|r| r.split('|')).collect();
+            match cells[..] {
+                [_, _, measured, _, verdict, _] => Verdict {
+                    measured: measured.trim().to_owned(),
+                    red: verdict.trim() != "pass",
+                },
+                _ => Verdict {
+                    measured: "failed".to_owned(),
+                    red: true,
+                },
+            }
+        };
+        (claims.iter())
+            .map(|claim| ((*claim).to_owned(), row(claim)))
+            .collect()
+    }
+}
+
+/// The sweep `text` with nothing but `claims` and their variants, reduced.
+fn reduced(text: &str, file: &File, called: &str, claims: &BTreeSet<&str>) -> Value {
+    let mut sweep: Value = serde_yaml::from_str(text).unwrap();
+    sweep["name"] = json!(format!("mutant-{called}"));
+    let checks = sweep["checks"].as_array_mut().unwrap();
+    checks.retain(|check| claims.contains(check["claim"].as_str().unwrap()));
+    let variants: BTreeSet<String> = (checks.iter())
+        .map(|check| check["variant"].as_str().unwrap().to_owned())
+        .collect();
+    let list = sweep["list"].as_array_mut().unwrap();
+    list.retain(|variant| variants.contains(variant["name"].as_str().unwrap()));
+    for variant in list {
+        let name = variant["name"].as_str().unwrap();
+        let keys = file.reduced.get(name).cloned().unwrap_or_default();
+        let set = variant.as_object_mut().unwrap().entry("set");
+        let set = set.or_insert_with(|| json!({})).as_object_mut().unwrap();
+        set.extend(keys);
+    }
+    sweep["columns"] = json!([]);
+    sweep
+}
