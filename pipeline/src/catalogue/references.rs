@@ -1,16 +1,23 @@
 //! What refers to artifacts: the links and records of runs, and what kept artifacts were made from.
+//!
+//! Whoever deletes what nothing refers to must have seen everything that refers to something. So nothing
+//! is passed over here: what cannot be read is an error, not the absence of a reference.
 
 use super::Catalogue;
-use crate::store::Stage;
+use crate::store::{MANIFEST, RECORD, RunFolder, Stage, Store, can_be_read, entries};
+use latent_align_stages::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+/// An artifact by its stage and fingerprint.
+type Artifact = (Stage, String);
 
 /// The artifacts of a store that must stay.
 #[derive(Default)]
 pub struct References {
-    kept: BTreeSet<(Stage, String)>,
-    /// Kept artifacts whose manifest cannot be read: what they were made from is not known.
-    pub unreadable: Vec<PathBuf>,
+    kept: BTreeSet<Artifact>,
+    /// Runs and kept artifacts that say, damaged as they are, only in part what they refer to.
+    pub damaged: Vec<PathBuf>,
 }
 
 impl References {
@@ -20,34 +27,30 @@ impl References {
     }
 }
 
+/// What could not be read, one a line.
+#[derive(Default)]
+struct Unread(Vec<String>);
+
+impl Unread {
+    fn note<T>(&mut self, path: &Path, read: std::io::Result<T>) -> Option<T> {
+        read.map_err(|e| self.0.push(format!("{}: {e}", path.display())))
+            .ok()
+    }
+}
+
 impl Catalogue {
     /// What every run leads to, by link or record, finished or not, and what that was made from. The
     /// trials of sweeps are runs, and so are the older entries of a run's history.
-    pub fn references(&mut self) -> References {
-        let names = self.folders("runs");
-        let runs = self.runs(&names);
-        let mut ahead: Vec<(Stage, String)> = Vec::new();
-        for run in &runs {
-            ahead.extend(run.stages.iter().map(|s| (s.stage, s.fingerprint.clone())));
-            for stage in Stage::ALL {
-                let linked = run.folder.linked(stage);
-                let name = linked
-                    .as_deref()
-                    .and_then(Path::file_name)
-                    .and_then(|n| n.to_str());
-                ahead.extend(name.map(|name| (stage, name.to_owned())));
-            }
-        }
-        let all = self.store.artifacts();
-        let dirs: Vec<PathBuf> = all.iter().map(|a| a.1.clone()).collect();
-        self.index.look_up(&dirs, &[]);
-        let places: BTreeMap<(Stage, String), PathBuf> = (all.into_iter())
-            .filter_map(|(stage, dir)| {
-                let name = dir.file_name()?.to_str()?.to_owned();
-                Some(((stage, name), dir))
-            })
-            .collect();
+    ///
+    /// # Errors
+    /// [`Error::Input`] names everything that cannot be read and may refer to something.
+    pub fn references(&mut self) -> Result<References> {
+        let mut unread = Unread::default();
         let mut references = References::default();
+        let mut ahead = of_runs(&self.store, &mut references, &mut unread);
+        let places = places(&self.store, &mut unread);
+        let dirs: Vec<PathBuf> = places.values().cloned().collect();
+        self.index.look_up(&dirs, &[]);
         while let Some(artifact) = ahead.pop() {
             if !references.kept.insert(artifact.clone()) {
                 continue;
@@ -55,11 +58,73 @@ impl Catalogue {
             let Some(dir) = places.get(&artifact) else {
                 continue; // it is still to be made
             };
+            let manifest = dir.join(MANIFEST);
+            if unread.note(&manifest, can_be_read(&manifest)).is_none() {
+                continue;
+            }
             match self.index.card(dir) {
                 Ok(card) => ahead.extend(card.upstream.iter().cloned()),
-                Err(_) => references.unreadable.push(dir.clone()),
+                Err(_) => references.damaged.push(dir.clone()),
             }
         }
-        references
+        if unread.0.is_empty() {
+            return Ok(references);
+        }
+        Err(Error::input(format!(
+            "what refers to artifacts cannot be read, so nothing may be deleted; make it readable (mount the \
+             disk, change permissions), or remove it if it is not needed:\n  {}",
+            unread.0.join("\n  ")
+        )))
     }
+}
+
+/// What the runs of `store` lead to.
+fn of_runs(store: &Store, references: &mut References, unread: &mut Unread) -> Vec<Artifact> {
+    let runs = store.root().join("runs");
+    let mut found = Vec::new();
+    for dir in unread.note(&runs, entries(&runs)).unwrap_or_default() {
+        let is_hidden =
+            (dir.file_name()).is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        // through a link: a run may lie on another disk
+        let meta = match is_hidden {
+            true => continue, // no run is called so
+            false => unread.note(&dir, dir.metadata()),
+        };
+        if !meta.is_some_and(|meta| meta.is_dir()) {
+            continue;
+        }
+        let record = dir.join(RECORD);
+        let folder = RunFolder::at(store, dir);
+        let listed = unread.note(folder.path(), entries(folder.path()));
+        if listed.is_none() || unread.note(&record, can_be_read(&record)).is_none() {
+            continue;
+        }
+        match folder.record() {
+            Ok(record) => {
+                let stages = record.into_iter().flat_map(|record| record.stages);
+                found.extend(stages.map(|s| (s.stage, s.fingerprint)));
+            }
+            Err(_) => references.damaged.push(folder.path().to_owned()),
+        }
+        match folder.links() {
+            Ok(links) => found.extend(links),
+            Err(why) => unread.0.push(why),
+        }
+    }
+    found
+}
+
+/// Where each artifact of `store` is.
+fn places(store: &Store, unread: &mut Unread) -> BTreeMap<Artifact, PathBuf> {
+    let mut places = BTreeMap::new();
+    for stage in Stage::ALL {
+        let folder = store.root().join(stage.name());
+        for dir in unread.note(&folder, entries(&folder)).unwrap_or_default() {
+            let name = dir.file_name().and_then(|name| name.to_str());
+            if let Some(name) = name.filter(|name| !name.starts_with('.')) {
+                places.insert((stage, name.to_owned()), dir);
+            }
+        }
+    }
+    places
 }

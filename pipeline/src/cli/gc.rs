@@ -28,7 +28,7 @@ pub struct Arguments {
 /// Prints what nothing refers to, and deletes it if asked to.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let output = arguments.output.open()?;
-    let found = candidates(&mut Catalogue::of(store), arguments.damaged);
+    let found = candidates(&mut Catalogue::of(store), arguments.damaged)?;
     let mut frame = arguments.query.run(&table(&found))?;
     // What the filters leave out is neither shown nor deleted.
     let paths = Query {

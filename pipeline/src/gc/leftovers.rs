@@ -1,8 +1,8 @@
 //! What dead processes left behind: unfinished artifacts, locks that nobody holds, temporary files.
 
-use super::{Candidate, is_locked, size};
+use super::{Candidate, size, stays};
 use crate::catalogue::References;
-use crate::store::{Stage, Store, TRAINING};
+use crate::store::{Name, Stage, Store, held};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -12,100 +12,68 @@ const CHECKPOINTS: &str = "the checkpoints";
 /// Temporary files without a lock live for moments; one this old has lost its process.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// What a process left behind.
-pub struct Leftover {
-    path: PathBuf,
-    /// The artifact it was about, where there is one.
-    fingerprint: Option<String>,
-    what: &'static str,
-    /// Whether a process lives that may still want it.
-    alive: bool,
-}
-
-impl Leftover {
-    /// What may become of it.
-    pub fn into_candidate(self) -> Candidate {
-        let why = match self.alive {
-            true => "stays: a process works on it".to_owned(),
-            false => format!("{} of a process that is gone", self.what),
-        };
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        Candidate {
-            stage: None,
-            name: name.into_owned(),
-            bytes: size(&self.path),
-            path: self.path,
-            why,
-            goes: !self.alive,
-            lock: self.fingerprint,
-        }
-    }
-}
-
-/// Every leftover in `store`, and what looks like one but is of a living process.
-pub fn leftovers(store: &Store, references: &References) -> Vec<Leftover> {
+/// Every leftover in `store`, and what looks like one but is of a living process. Checkpoints stay where
+/// `unknown` says why a run may still want them.
+pub fn leftovers(store: &Store, references: &References, unknown: Option<&str>) -> Vec<Candidate> {
     let mut found = Vec::new();
     for stage in Stage::ALL {
         let folder = store.root().join(stage.name());
-        for path in hidden(&folder) {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            let kinds = [
-                (".tmp-", "the unfinished work"),
-                (".old-", "a replaced artifact"),
-                (".lock-", "the lock"),
-                (TRAINING, CHECKPOINTS),
-            ];
-            let kind = kinds
-                .iter()
-                .find_map(|(start, what)| Some((name.strip_prefix(start)?, *what)));
-            match kind {
-                Some((rest, what)) => {
-                    let fingerprint = rest.split('-').next().unwrap_or(rest).to_owned();
-                    let resumable = what == CHECKPOINTS && references.hold(stage, &fingerprint);
-                    if resumable {
-                        continue; // a run goes on from there
-                    }
-                    let alive = is_locked(&path, &fingerprint);
-                    found.push(Leftover {
-                        path,
-                        fingerprint: Some(fingerprint),
-                        what,
-                        alive,
-                    });
+        for path in entries(&folder) {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let (fingerprint, what) = match Name::of(name) {
+                Some(Name::Draft(fingerprint)) => (fingerprint, "the unfinished work"),
+                Some(Name::Replaced(fingerprint)) => (fingerprint, "a replaced artifact"),
+                Some(Name::Lock(fingerprint)) => (fingerprint, "the lock"),
+                // a run goes on from there
+                Some(Name::Training(fingerprint)) if references.hold(stage, fingerprint) => {
+                    continue;
                 }
-                None if name.starts_with(".probe") => found.extend(temporary(path)),
-                None => {}
-            }
+                Some(Name::Training(fingerprint)) => (fingerprint, CHECKPOINTS),
+                Some(Name::Temporary) => {
+                    found.extend(temporary(&path));
+                    continue;
+                }
+                None => continue,
+            };
+            let held = stays(&held(&folder, fingerprint));
+            let wanted = unknown.filter(|_| what == CHECKPOINTS);
+            let why = held.or_else(|| wanted.map(str::to_owned));
+            found.push(candidate(&path, Some(fingerprint), what, why));
         }
     }
-    let kinds = ["runs", "sweeps"].map(|kind| store.root().join(kind));
-    let folders = kinds
-        .iter()
-        .flat_map(|kind| kind.read_dir().into_iter().flatten().flatten());
-    let folders: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
-    for folder in folders.iter().map(PathBuf::as_path).chain([store.root()]) {
-        let names = hidden(folder).into_iter();
-        let is_temporary = |p: &PathBuf| p.to_string_lossy().contains("tmp-");
-        found.extend(names.filter(is_temporary).filter_map(temporary));
+    for folder in places(store) {
+        let is_temporary = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.and_then(Name::of) == Some(Name::Temporary)
+        };
+        let made = entries(&folder).into_iter().filter(is_temporary);
+        found.extend(made.filter_map(|path| temporary(&path)));
     }
     found
 }
 
-/// The entries of `folder` that start with a dot, sorted.
-fn hidden(folder: &Path) -> Vec<PathBuf> {
-    let entries = folder.read_dir().into_iter().flatten().flatten();
-    let entries = entries.filter(|e| e.file_name().to_string_lossy().starts_with('.'));
-    let mut paths: Vec<PathBuf> = entries.map(|e| e.path()).collect();
-    paths.sort();
-    paths
+/// The folders beside those of stages in which this program makes temporary files.
+fn places(store: &Store) -> Vec<PathBuf> {
+    let folders_in = |folder: &Path| {
+        let folders = entries(folder).into_iter();
+        folders.filter(|path| path.is_dir() && !path.is_symlink())
+    };
+    let [runs, sweeps] = ["runs", "sweeps"].map(|kind| store.root().join(kind));
+    let of_sweeps = folders_in(&sweeps).flat_map(|sweep| [sweep.join("trials"), sweep]);
+    let mut places = vec![store.root().to_owned()];
+    places.extend(folders_in(&runs).chain(of_sweeps));
+    places
+}
+
+/// The entries of `folder`, sorted. What cannot be read is none: it is left alone.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    crate::store::entries(folder).unwrap_or_default()
 }
 
 /// A file that only its age tells from one that is being written; none if it is young.
-fn temporary(path: PathBuf) -> Option<Leftover> {
+fn temporary(path: &Path) -> Option<Candidate> {
     let touched = path
         .symlink_metadata()
         .and_then(|meta| meta.modified())
@@ -113,11 +81,25 @@ fn temporary(path: PathBuf) -> Option<Leftover> {
     let is_old = SystemTime::now()
         .duration_since(touched)
         .is_ok_and(|age| age > LONG);
-    let what = "a temporary file";
-    is_old.then_some(Leftover {
-        path,
-        fingerprint: None,
-        what,
-        alive: false,
-    })
+    is_old.then(|| candidate(path, None, "a temporary file", None))
+}
+
+/// `path`, which is `what` of a process, about the artifact `fingerprint` where there is one. It goes unless
+/// `stays` says why not.
+fn candidate(
+    path: &Path,
+    fingerprint: Option<&str>,
+    what: &str,
+    stays: Option<String>,
+) -> Candidate {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Candidate {
+        stage: None,
+        name: name.into_owned(),
+        bytes: size(path),
+        path: path.to_owned(),
+        goes: stays.is_none(),
+        why: stays.unwrap_or_else(|| format!("{what} of a process that is gone")),
+        lock: fingerprint.map(str::to_owned),
+    }
 }

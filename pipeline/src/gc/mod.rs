@@ -1,18 +1,18 @@
 //! What a store holds that nothing refers to, and removing it.
 //!
 //! An artifact is kept while a run leads to it, by link or record, or a kept artifact was made from it.
-//! Whatever a living process holds the lock of is left alone. An artifact is first renamed to what a
+//! While any of that cannot be read nothing is deleted at all. Whatever a living process holds the lock of
+//! is left alone, and every name that this program does not make. An artifact is first renamed to what a
 //! leftover is called, so that none is ever half there.
 
 mod leftovers;
 
-pub use leftovers::{Leftover, leftovers};
+use leftovers::leftovers;
 
 use crate::catalogue::{ArtifactEntry, Catalogue};
-use crate::store::{Lock, Stage, Store};
+use crate::store::{Held, Lock, MANIFEST, Name, Stage, Store, can_be_read, held, replaced};
 use latent_align_stages::{Error, Result};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Something that may go.
@@ -35,33 +35,35 @@ pub struct Candidate {
 
 /// Everything in the store that nothing refers to. An artifact whose manifest is damaged goes only with
 /// `damaged`: what it is can only be guessed.
-pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Vec<Candidate> {
-    let references = catalogue.references();
+///
+/// # Errors
+/// [`Error::Input`] when something that may refer to artifacts cannot be read.
+pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Result<Vec<Candidate>> {
+    let references = catalogue.references()?;
     let places = catalogue.store.artifacts();
     let entries = catalogue.artifacts(&places);
     let loose = entries
         .into_iter()
         .filter(|e| !references.hold(e.stage, &e.fingerprint));
     let loose: Vec<ArtifactEntry> = loose.filter(|e| !e.dir.is_symlink()).collect();
-    let unknown = references
-        .unreadable
-        .first()
-        .map(|dir| dir.display().to_string());
+    let kept = references.damaged.first().filter(|_| !damaged);
+    let unknown = kept.map(|dir| {
+        let dir = dir.display();
+        format!("stays without --damaged: {dir}, which is kept and damaged, may refer to it")
+    });
     let mut found: Vec<Candidate> = Vec::new();
     for entry in loose {
         let is_readable = catalogue.index.card(&entry.dir).is_ok();
-        let busy = is_locked(&entry.dir, &entry.fingerprint);
+        let folder = entry.dir.parent().unwrap_or(&entry.dir);
+        let busy = stays(&held(folder, &entry.fingerprint));
+        let unread = can_be_read(&entry.dir.join(MANIFEST)).err();
+        let unread = unread.map(|why| format!("stays: its manifest cannot be read ({why})"));
         let (goes, why) = match (&entry.problem, &unknown) {
-            _ if busy => (false, "stays: a process works on it".to_owned()),
+            _ if busy.is_some() || unread.is_some() => (false, busy.or(unread).unwrap_or_default()),
             (Some(why), _) if !is_readable && !damaged => {
                 (false, format!("stays without --damaged: {why}"))
             }
-            (_, Some(kept)) if !damaged => (
-                false,
-                format!(
-                    "stays without --damaged: {kept}, which is kept and damaged, may be made from it"
-                ),
-            ),
+            (_, Some(why)) => (false, why.clone()),
             (Some(why), _) => (true, format!("nothing refers to it; {why}")),
             (None, _) => (true, "nothing refers to it".to_owned()),
         };
@@ -75,19 +77,26 @@ pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Vec<Candidate> {
             goes,
         });
     }
-    found.extend(
-        leftovers(&catalogue.store, &references)
-            .into_iter()
-            .map(Leftover::into_candidate),
-    );
-    found
+    found.extend(leftovers(&catalogue.store, &references, unknown.as_deref()));
+    Ok(found)
+}
+
+/// Why something stays whose claim is `held` so, if it does.
+fn stays(held: &Held) -> Option<String> {
+    match held {
+        Held::No => None,
+        Held::Yes => Some("stays: a process works on it".to_owned()),
+        Held::Unknown(why) => Some(format!(
+            "stays: whether a process works on it cannot be found out ({why})"
+        )),
+    }
 }
 
 /// Removes `candidates`, unless something refers to them or works on them by now. Returns how many bytes that
 /// freed, and what stayed although it should go.
 ///
 /// # Errors
-/// The disk refuses.
+/// The disk refuses; something that may refer to artifacts cannot be read, and then nothing is removed.
 pub fn remove(store: &Store, candidates: &[&Candidate]) -> Result<(u64, Vec<String>)> {
     let mut stayed = Vec::new();
     let mut locks: BTreeMap<PathBuf, Result<Lock, String>> = BTreeMap::new();
@@ -100,7 +109,7 @@ pub fn remove(store: &Store, candidates: &[&Candidate]) -> Result<(u64, Vec<Stri
         }
     }
     // A run may have started meanwhile; with the locks ours, none can compute what it finds missing.
-    let references = Catalogue::of(store).references();
+    let references = Catalogue::of(store).references()?;
     let mut freed = 0;
     for candidate in candidates {
         let lock = candidate
@@ -138,7 +147,7 @@ impl Candidate {
     }
 
     fn remove(&self) -> std::io::Result<()> {
-        if self.name.starts_with(".lock-") {
+        if matches!(Name::of(&self.name), Some(Name::Lock(_))) {
             return Ok(()); // giving the lock back takes its file away
         }
         if !self.path.is_dir() {
@@ -147,19 +156,10 @@ impl Candidate {
         if self.stage.is_none() {
             return std::fs::remove_dir_all(&self.path);
         }
-        let old = format!(".old-{}-{}", self.name, std::process::id());
-        let old = self.path.with_file_name(old);
+        let old = self.path.with_file_name(replaced(&self.name));
         std::fs::rename(&self.path, &old)?;
         std::fs::remove_dir_all(&old)
     }
-}
-
-/// Whether a process holds the lock of the artifact in `dir`. Leaves no file behind.
-fn is_locked(dir: &Path, fingerprint: &str) -> bool {
-    let folder = dir.parent().unwrap_or(dir);
-    let file = folder.join(format!(".lock-{fingerprint}"));
-    let file = File::options().read(true).write(true).open(file);
-    file.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 /// Bytes of everything under `path`; links count as themselves.

@@ -3,7 +3,7 @@
 use crate::catalogue::{RunEntry, StageEntry};
 use crate::config::{did_you_mean, list};
 use crate::query::{Field, Kind, Source, Values};
-use crate::store::Stage;
+use crate::store::{Name, Stage};
 use latent_align_stages::{Error, Result};
 use polars::prelude::{DataType, ParquetReader, SerReader as _};
 use std::fs::File;
@@ -54,9 +54,9 @@ fn table_of(stage: &StageEntry) -> Option<PathBuf> {
     if done.exists() {
         return Some(done);
     }
-    let start = format!(".tmp-{}-", stage.fingerprint);
+    let draft = Name::Draft(&stage.fingerprint);
     let entries = stage.dir.parent()?.read_dir().ok()?.flatten();
-    let mut places = entries.filter(|e| e.file_name().to_string_lossy().starts_with(&start));
+    let mut places = entries.filter(|e| e.file_name().to_str().and_then(Name::of) == Some(draft));
     places.find_map(|e| Some(e.path().join(TABLE)).filter(|file| file.exists()))
 }
 

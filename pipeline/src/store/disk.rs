@@ -1,13 +1,13 @@
 //! Writing so that a crash, a full disk or a lost power supply leaves the state before or the state
 //! after: what is written is made beside, synced, and renamed.
 
-use super::temporary;
+use super::names::temporary;
 use latent_align_stages::{Error, Result};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes a file that grows past the process's size limit an error that names it, not a signal that ends
 /// the process.
@@ -78,7 +78,7 @@ pub fn exchange(a: &Path, b: &Path) -> Result<()> {
 /// The same on file systems that know no exchange, such as NFS: for a moment nothing is called `b`.
 fn exchange_by_renaming(a: &Path, b: &Path) -> Result<()> {
     let name = b.file_name().unwrap_or_default().to_string_lossy();
-    let aside = parent(b).join(format!(".old-{name}-{}", std::process::id()));
+    let aside = temporary(parent(b), &name);
     let renamed = std::fs::rename(b, &aside).and_then(|()| {
         std::fs::rename(a, b).inspect_err(|_| {
             // as it was, if that can be
@@ -146,6 +146,44 @@ pub fn read_small(path: &Path, largest: u64) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8"))
 }
 
+/// The entries of the folder `path`, sorted; none if nothing is there.
+///
+/// # Errors
+/// Something is there whose entries cannot be read, such as a link that leads nowhere.
+pub fn entries(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !is_there(path)? {
+        return Ok(Vec::new());
+    }
+    let entries = path.read_dir()?.map(|entry| Ok(entry?.path()));
+    let mut entries = entries.collect::<std::io::Result<Vec<PathBuf>>>()?;
+    entries.sort();
+    Ok(entries)
+}
+
+/// Whether the file `path` is there.
+///
+/// # Errors
+/// It is there and cannot be opened, or whether it is there cannot be told.
+pub fn can_be_read(path: &Path) -> std::io::Result<bool> {
+    if !is_there(path)? {
+        return Ok(false);
+    }
+    // others may not be opened: a pipe would wait
+    if path.metadata()?.is_file() {
+        File::open(path)?;
+    }
+    Ok(true)
+}
+
+/// Whether anything has the name `path`, a link that leads nowhere included.
+pub fn is_there(path: &Path) -> std::io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// Removes `path`, or says why it cannot.
 pub fn remove(path: &Path) {
     let removed = if path.is_dir() && !path.is_symlink() {
@@ -158,10 +196,10 @@ pub fn remove(path: &Path) {
     }
 }
 
-/// Removes what is unfinished in `folder`: names that start with `prefix`, which no other process writes.
-pub fn remove_temporaries(folder: &Path, prefix: &str) {
+/// Removes those entries of `folder` whose names `goes` says to; no other process may write them.
+pub fn remove_those(folder: &Path, goes: impl Fn(&str) -> bool) {
     for entry in folder.read_dir().into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
+        if entry.file_name().to_str().is_some_and(&goes) {
             remove(&entry.path());
         }
     }

@@ -5,8 +5,9 @@ use super::digests::FileRecord;
 use super::key::Key;
 use super::lock::Lock;
 use super::manifest::{Figures, InputRecord, MANIFEST, Manifest, Program, UpstreamRecord};
+use super::names::{self, Name};
 use super::verify::is_confined;
-use super::{FORMAT, State, Store, TRAINING, disk, state_of};
+use super::{FORMAT, State, Store, disk, state_of};
 use latent_align_stages::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,9 +41,10 @@ impl Draft {
         let fingerprint = key.fingerprint();
         let stage = store.root().join(key.stage.name());
         // the lock is ours: whoever made these is gone
-        let prefix = format!(".tmp-{fingerprint}-");
-        disk::remove_temporaries(&stage, &prefix);
-        let folder = stage.join(format!("{prefix}{}", std::process::id()));
+        disk::remove_those(&stage, |name| {
+            Name::of(name) == Some(Name::Draft(&fingerprint))
+        });
+        let folder = stage.join(names::draft(&fingerprint));
         std::fs::create_dir(&folder).map_err(|e| Error::file(&folder, e))?;
         Ok(Self {
             store: store.clone(),
@@ -168,14 +170,17 @@ fn collect(root: &Path, folder: &Path, outputs: &mut BTreeMap<String, FileRecord
 /// Removes the temporary folders under a stage's `folder` whose makers are gone.
 pub fn remove_abandoned(folder: &Path) {
     for entry in folder.read_dir().into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let temporary = [".tmp-", ".old-"].iter().find_map(|p| name.strip_prefix(p));
-        let training = (name.strip_prefix(TRAINING))
-            .filter(|fingerprint| is_over(&entry.path(), &folder.join(fingerprint)));
-        let fingerprint = temporary.and_then(|rest| rest.split('-').next());
-        if let Some(fingerprint) = fingerprint.or(training)
-            && let Ok(Ok(_lock)) = Lock::try_claim(folder, fingerprint)
-        {
+        let name = entry.file_name();
+        let fingerprint = match name.to_str().and_then(Name::of) {
+            Some(Name::Draft(fingerprint) | Name::Replaced(fingerprint)) => fingerprint,
+            Some(Name::Training(fingerprint))
+                if is_over(&entry.path(), &folder.join(fingerprint)) =>
+            {
+                fingerprint
+            }
+            _ => continue,
+        };
+        if let Ok(Ok(_lock)) = Lock::try_claim(folder, fingerprint) {
             tracing::info!("removing {} of a run that is gone", entry.path().display());
             disk::remove(&entry.path());
         }

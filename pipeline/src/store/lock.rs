@@ -4,6 +4,7 @@
 //! holder dies. The file is removed when the lock is given back; whoever locks it checks that the
 //! name still leads to the file it locked.
 
+use super::names;
 use latent_align_stages::{Error, Result};
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -20,7 +21,7 @@ pub struct Lock {
 impl Lock {
     /// Claims `fingerprint` under the stage's `folder`, or returns `None` and who holds it.
     pub fn try_claim(folder: &Path, fingerprint: &str) -> Result<Result<Self, String>> {
-        let path = folder.join(format!(".lock-{fingerprint}"));
+        let path = folder.join(names::lock(fingerprint));
         let failed = |e: std::io::Error| Error::file(&path, e);
         loop {
             let mut file = File::options()
@@ -48,6 +49,31 @@ impl Lock {
             }
             // Its last holder removed it between our opening and our locking.
         }
+    }
+}
+
+/// Whether a process holds the claim on an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// None does.
+    No,
+    /// One does.
+    Yes,
+    /// That cannot be found out, and why.
+    Unknown(String),
+}
+
+/// Whether a process holds the claim on `fingerprint` under the stage's `folder`. Leaves no file behind.
+pub fn held(folder: &Path, fingerprint: &str) -> Held {
+    let path = folder.join(names::lock(fingerprint));
+    match File::options().read(true).write(true).open(&path) {
+        Ok(file) => match file.try_lock() {
+            Ok(()) => Held::No,
+            Err(TryLockError::WouldBlock) => Held::Yes,
+            Err(TryLockError::Error(e)) => Held::Unknown(format!("{}: {e}", path.display())),
+        },
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Held::No,
+        Err(e) => Held::Unknown(format!("{}: {e}", path.display())),
     }
 }
 

@@ -3,11 +3,10 @@
 //! Links to the stages' artifacts, the resolved configuration, and a summary. Everything in it can
 //! be rebuilt by running the experiment again, which then computes nothing.
 
+use super::names::temporary;
 use super::{Stage, Store, disk};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The folder of one experiment.
 #[derive(Debug, Clone)]
@@ -23,6 +22,12 @@ impl RunFolder {
             dir: store.root().join("runs").join(name),
             root: store.root().to_owned(),
         }
+    }
+
+    /// The folder `dir` of a run in `store`, whatever it is called. Touches nothing.
+    pub fn at(store: &Store, dir: PathBuf) -> Self {
+        let root = store.root().to_owned();
+        Self { dir, root }
     }
 
     /// Where it is.
@@ -44,6 +49,26 @@ impl RunFolder {
             let name = target.file_name()?;
             self.root.join(stage.name()).join(name)
         })
+    }
+
+    /// The artifacts that its links lead to.
+    ///
+    /// # Errors
+    /// What cannot be read, and why.
+    pub fn links(&self) -> std::result::Result<Vec<(Stage, String)>, String> {
+        let mut found = Vec::new();
+        for stage in Stage::ALL {
+            let link = self.dir.join(stage.name());
+            let told = |e: std::io::Error| format!("{}: {e}", link.display());
+            // what is no link leads nowhere: someone put a copy there
+            if !disk::is_there(&link).map_err(told)? || !link.is_symlink() {
+                continue;
+            }
+            let target = std::fs::read_link(&link).map_err(told)?;
+            let name = target.file_name().and_then(|name| name.to_str());
+            found.extend(name.map(|name| (stage, name.to_owned())));
+        }
+        Ok(found)
     }
 
     /// Makes `stage` lead to `artifact`, relative when that lies in the store; says whether it led
@@ -83,16 +108,6 @@ impl RunFolder {
     pub fn write_lightly(&self, name: &str, text: &str) -> Result<()> {
         disk::write_lightly(&self.dir.join(name), text.as_bytes())
     }
-}
-
-/// A name beside `name` in `dir` that no other process or thread uses, on this host or another.
-pub fn temporary(dir: &Path, name: &str) -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let nanoseconds = now.map_or(0, |d| d.subsec_nanos());
-    let process = std::process::id();
-    dir.join(format!(".{name}.tmp-{process}-{nanoseconds}-{count}"))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::digests::FileRecord;
 use super::disk;
 use super::key::Key;
 use super::manifest::Program;
+use super::names::{self, Name};
 use super::sealed;
 use super::{FORMAT, Stage, Store};
 use crate::config::flatten;
@@ -26,8 +27,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What the folder of a training is called, before its fingerprint.
-pub const TRAINING: &str = ".training-";
 const RECORD: &str = "checkpoint.json";
 const STATE: &str = "state.safetensors";
 const METRICS: &str = "metrics.parquet";
@@ -82,7 +81,7 @@ impl Training {
     /// The training of the artifact of `key`; `contents` are those of each upstream artifact. Touches
     /// nothing.
     pub fn of(store: &Store, key: &Key, contents: &[String]) -> Self {
-        let name = format!("{TRAINING}{}", key.fingerprint());
+        let name = names::training(&key.fingerprint());
         let inputs = key.inputs.iter();
         let upstream = key.upstream.iter().zip(contents);
         Self {
@@ -145,8 +144,8 @@ impl Training {
         write_metrics: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<()> {
         disk::create_folder(&self.folder)?;
-        disk::remove_temporaries(&self.folder, ".");
-        let made = super::temporary(&self.folder, "checkpoint");
+        disk::remove_those(&self.folder, |name| Name::of(name).is_some());
+        let made = names::temporary(&self.folder, "checkpoint");
         let written = self.write(&made, state, write_metrics);
         let place = self.folder.join(format!("{STEP}{:012}", state.step()));
         let placed = written.and_then(|()| {
@@ -302,7 +301,7 @@ pub fn checkpoints(store: &Store) -> Vec<(PathBuf, Option<String>)> {
         let entries = entries.into_iter().flatten().flatten();
         let is_training = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(TRAINING)
+            matches!(Name::of(&name), Some(Name::Training(_)))
         };
         let mut trainings: Vec<PathBuf> = entries.map(|e| e.path()).filter(is_training).collect();
         trainings.sort();

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
 /// A manifest of `stage`, with `figures` and `steps` as its only setting.
-fn artifact(
+pub fn artifact(
     project: &Project,
     stage: &str,
     fingerprint: &str,
@@ -83,7 +83,7 @@ fn run(project: &Project, name: &str, state: &str, stages: &[(&str, &str)], weig
 const MSE: &str = "held-out mean squared error";
 
 /// Three runs that share a flow; the best autoencoder is that of `digits-b`.
-fn project() -> Project {
+pub fn project() -> Project {
     let project = Project::new();
     artifact(
         &project,

@@ -11,6 +11,7 @@ mod exporting;
 mod faults;
 mod figures;
 mod fuzzing;
+mod gc;
 mod history;
 mod hostile;
 mod importing;

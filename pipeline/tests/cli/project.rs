@@ -1,6 +1,8 @@
 //! A folder with configurations and inputs, and the binary run in it.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -10,6 +12,9 @@ use tempfile::TempDir;
 /// Held while this process writes HDF5 and while it starts a child: a child born in between would
 /// inherit the open file with its lock.
 static FORK: Mutex<()> = Mutex::new(());
+
+/// The user `nobody`, and its group.
+const NOBODY: u32 = 65534;
 
 /// A fresh folder; removed when dropped.
 pub struct Project {
@@ -84,7 +89,11 @@ impl Project {
 
     /// The binary in this folder, free of the caller's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_latent-align"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_latent-align")), arguments)
+    }
+
+    fn command_of(&self, binary: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary);
         command
             .args(arguments)
             .current_dir(self.dir.path())
@@ -94,13 +103,44 @@ impl Project {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Outcome {
-        let output = self.spawn(arguments).wait_with_output().unwrap();
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
+    /// The same as another user than the one who made the folder; none, and a reason, where that takes
+    /// rights that this one lacks. Whoever it is may enter the folder.
+    pub fn command_of_another_user(&self, arguments: &[&str]) -> Option<Command> {
+        // SAFETY: the call has no conditions.
+        if unsafe { libc::geteuid() } != 0 {
+            skipped("only root may run the binary as another user");
+            return None;
         }
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(self.dir.path(), open).unwrap();
+        let mut command = self.command_of(&self.binary_for_everyone(), arguments);
+        command.env("HOME", "/nonexistent").uid(NOBODY).gid(NOBODY);
+        Some(command)
+    }
+
+    /// The binary where every user may run it: cargo's folder may be one that only its owner may enter.
+    fn binary_for_everyone(&self) -> PathBuf {
+        let binary = Path::new(env!("CARGO_BIN_EXE_latent-align"));
+        let is_open = |folder: &Path| folder.metadata().unwrap().permissions().mode() & 0o001 != 0;
+        if binary.ancestors().all(is_open) {
+            return binary.to_owned();
+        }
+        let copy = self.path(".latent-align");
+        if !copy.exists() {
+            let _no_fork = FORK.lock().unwrap();
+            std::fs::copy(binary, &copy).unwrap();
+        }
+        copy
+    }
+
+    /// Runs as another user, if that can be.
+    pub fn run_as_another_user(&self, arguments: &[&str]) -> Option<Outcome> {
+        let output = output(&mut self.command_of_another_user(arguments)?).unwrap();
+        Some(Outcome::of(output))
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(self.spawn(arguments).wait_with_output().unwrap())
     }
 
     pub fn spawn(&self, arguments: &[&str]) -> Child {
@@ -123,6 +163,14 @@ impl Project {
 }
 
 impl Outcome {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Exited with `code`, and said every one of `parts`, on whichever stream.
     #[track_caller]
     pub fn expect(&self, code: i32, parts: &[&str]) -> &Self {
