@@ -22,6 +22,7 @@ pub mod likelihood;
 pub mod pretrain_flow;
 pub mod problems;
 pub mod reference;
+pub mod temporary;
 pub mod tensors;
 pub mod train_autoencoder;
 pub mod train_classifier;

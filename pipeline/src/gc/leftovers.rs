@@ -2,15 +2,11 @@
 
 use super::{Candidate, size, stays};
 use crate::catalogue::References;
-use crate::store::{Name, Stage, Store, held};
+use crate::store::{Name, Stage, Store, held, is_over};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 /// What a training that was stopped goes on from.
 const CHECKPOINTS: &str = "the checkpoints";
-
-/// Temporary files without a lock live for moments; one this old has lost its process.
-const LONG: Duration = Duration::from_secs(3600);
 
 /// Every leftover in `store`, and what looks like one but is of a living process. Checkpoints stay where
 /// `unknown` says why a run may still want them.
@@ -27,15 +23,13 @@ pub fn leftovers(store: &Store, references: &References, unknown: Option<&str>) 
                 Some(Name::Replaced(fingerprint)) => (fingerprint, "a replaced artifact"),
                 Some(Name::Lock(fingerprint)) => (fingerprint, "the lock"),
                 // a run goes on from there
-                Some(Name::Training(fingerprint)) if references.hold(stage, fingerprint) => {
+                Some(Name::Training(fingerprint))
+                    if references.hold(stage, fingerprint) && !is_over(&folder, fingerprint) =>
+                {
                     continue;
                 }
                 Some(Name::Training(fingerprint)) => (fingerprint, CHECKPOINTS),
-                Some(Name::Temporary) => {
-                    found.extend(temporary(&path));
-                    continue;
-                }
-                None => continue,
+                Some(Name::Temporary(_)) | None => continue,
             };
             let held = stays(&held(&folder, fingerprint));
             let wanted = unknown.filter(|_| what == CHECKPOINTS);
@@ -44,17 +38,19 @@ pub fn leftovers(store: &Store, references: &References, unknown: Option<&str>) 
         }
     }
     for folder in places(store) {
-        let is_temporary = |path: &PathBuf| {
+        for path in entries(&folder) {
             let name = path.file_name().and_then(|name| name.to_str());
-            name.and_then(Name::of) == Some(Name::Temporary)
-        };
-        let made = entries(&folder).into_iter().filter(is_temporary);
-        found.extend(made.filter_map(|path| temporary(&path)));
+            if let Some(Name::Temporary(maker)) = name.and_then(Name::of)
+                && maker.has_left(&path)
+            {
+                found.push(candidate(&path, None, "a temporary file", None));
+            }
+        }
     }
     found
 }
 
-/// The folders beside those of stages in which this program makes temporary files.
+/// The folders in which this program makes temporary files.
 fn places(store: &Store) -> Vec<PathBuf> {
     let folders_in = |folder: &Path| {
         let folders = entries(folder).into_iter();
@@ -63,6 +59,7 @@ fn places(store: &Store) -> Vec<PathBuf> {
     let [runs, sweeps] = ["runs", "sweeps"].map(|kind| store.root().join(kind));
     let of_sweeps = folders_in(&sweeps).flat_map(|sweep| [sweep.join("trials"), sweep]);
     let mut places = vec![store.root().to_owned()];
+    places.extend(Stage::ALL.map(|stage| store.root().join(stage.name())));
     places.extend(folders_in(&runs).chain(of_sweeps));
     places
 }
@@ -70,18 +67,6 @@ fn places(store: &Store) -> Vec<PathBuf> {
 /// The entries of `folder`, sorted. What cannot be read is none: it is left alone.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     crate::store::entries(folder).unwrap_or_default()
-}
-
-/// A file that only its age tells from one that is being written; none if it is young.
-fn temporary(path: &Path) -> Option<Candidate> {
-    let touched = path
-        .symlink_metadata()
-        .and_then(|meta| meta.modified())
-        .ok()?;
-    let is_old = SystemTime::now()
-        .duration_since(touched)
-        .is_ok_and(|age| age > LONG);
-    is_old.then(|| candidate(path, None, "a temporary file", None))
 }
 
 /// `path`, which is `what` of a process, about the artifact `fingerprint` where there is one. It goes unless

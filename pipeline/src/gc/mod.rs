@@ -2,16 +2,16 @@
 //!
 //! An artifact is kept while a run leads to it, by link or record, or a kept artifact was made from it.
 //! While any of that cannot be read nothing is deleted at all. Whatever a living process holds the lock of
-//! is left alone, and every name that this program does not make. An artifact is first renamed to what a
-//! leftover is called, so that none is ever half there.
+//! is left alone, and every name that this program does not make. What goes is first renamed to what a
+//! leftover is called, so that nothing is ever half there.
 
 mod leftovers;
 
 use leftovers::leftovers;
 
 use crate::catalogue::{ArtifactEntry, Catalogue};
-use crate::store::{Held, Lock, MANIFEST, Name, Stage, Store, can_be_read, held, replaced};
-use latent_align_stages::{Error, Result};
+use crate::store::{Held, Lock, MANIFEST, Name, Stage, Store, can_be_read, held, remove_at_once};
+use latent_align_stages::Result;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ pub struct Candidate {
 /// `damaged`: what it is can only be guessed.
 ///
 /// # Errors
-/// [`Error::Input`] when something that may refer to artifacts cannot be read.
+/// [`Input`](latent_align_stages::Error::Input) when something that may refer to artifacts cannot be read.
 pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Result<Vec<Candidate>> {
     let references = catalogue.references()?;
     let places = catalogue.store.artifacts();
@@ -132,9 +132,7 @@ pub fn remove(store: &Store, candidates: &[&Candidate]) -> Result<(u64, Vec<Stri
             ));
             continue;
         }
-        candidate
-            .remove()
-            .map_err(|e| Error::file(&candidate.path, e))?;
+        candidate.remove()?;
         freed += candidate.bytes;
     }
     Ok((freed, stayed))
@@ -146,19 +144,11 @@ impl Candidate {
         Some((self.path.parent()?, self.lock.as_deref()?))
     }
 
-    fn remove(&self) -> std::io::Result<()> {
+    fn remove(&self) -> Result<()> {
         if matches!(Name::of(&self.name), Some(Name::Lock(_))) {
             return Ok(()); // giving the lock back takes its file away
         }
-        if !self.path.is_dir() {
-            return std::fs::remove_file(&self.path);
-        }
-        if self.stage.is_none() {
-            return std::fs::remove_dir_all(&self.path);
-        }
-        let old = self.path.with_file_name(replaced(&self.name));
-        std::fs::rename(&self.path, &old)?;
-        std::fs::remove_dir_all(&old)
+        remove_at_once(&self.path)
     }
 }
 

@@ -54,9 +54,9 @@ fn table_of(stage: &StageEntry) -> Option<PathBuf> {
     if done.exists() {
         return Some(done);
     }
-    let draft = Name::Draft(&stage.fingerprint);
+    let draft = Some(Name::Draft(&stage.fingerprint));
     let entries = stage.dir.parent()?.read_dir().ok()?.flatten();
-    let mut places = entries.filter(|e| e.file_name().to_str().and_then(Name::of) == Some(draft));
+    let mut places = entries.filter(|e| e.file_name().to_str().and_then(Name::of) == draft);
     places.find_map(|e| Some(e.path().join(TABLE)).filter(|file| file.exists()))
 }
 

@@ -107,7 +107,7 @@ impl Workshop<'_> {
         }
         warnings.extend(noted?);
         self.inputs_unchanged(key)?;
-        let manifest = draft.commit(
+        let (manifest, lock) = draft.commit(
             key,
             contents,
             Outcome {
@@ -117,6 +117,8 @@ impl Workshop<'_> {
             },
         )?;
         training.remove();
+        // not before: another process may train the same again at once
+        drop(lock);
         self.console.note(&format!(
             "{}: done in {}",
             key.stage,

@@ -188,6 +188,7 @@ impl Member {
 
     fn begin(&mut self) -> Result<()> {
         let _alone = self.folder.alone()?;
+        self.folder.tidy();
         let before = Before::of(&self.folder, &self.stages);
         let mut number = self.folder.number();
         let gives_way = match before {

@@ -38,15 +38,19 @@ pub fn sync(path: &Path) -> Result<()> {
         .map_err(|e| Error::file(path, e))
 }
 
-/// Gives `from`, whose content the disk has, the name `to`, and waits until the disk has that. What
-/// cannot get the name is removed.
+/// Gives `from`, whose content the disk has, the name `to`, and waits until the disk has that.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).map_err(|e| Error::file(to, e))?;
+    sync(parent(to))
+}
+
+/// As [`rename`] of what was made for that name: what cannot get it is removed.
 pub fn place(from: &Path, to: &Path) -> Result<()> {
-    let renamed = std::fs::rename(from, to).map_err(|e| Error::file(to, e));
-    if renamed.is_err() {
+    let placed = rename(from, to);
+    if placed.is_err() && from.symlink_metadata().is_ok() {
         remove(from);
     }
-    renamed?;
-    sync(parent(to))
+    placed
 }
 
 /// Lets the folders `a` and `b` of one file system change places at once, and waits until the disk has
@@ -194,6 +198,22 @@ pub fn remove(path: &Path) {
     if let Err(e) = removed {
         tracing::warn!("{}: {e}", path.display());
     }
+}
+
+/// Removes `path` so that it is never half there under its name: it is given another one first.
+///
+/// # Errors
+/// It cannot be removed; it may then have lost its name.
+pub fn remove_at_once(path: &Path) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = temporary(parent(path), &name);
+    let renamed = std::fs::rename(path, &aside).map_err(|e| Error::file(path, e));
+    renamed.and_then(|()| sync(parent(path)))?;
+    let removed = match aside.is_dir() && !aside.is_symlink() {
+        true => std::fs::remove_dir_all(&aside),
+        false => std::fs::remove_file(&aside),
+    };
+    removed.map_err(|e| Error::file(&aside, e))
 }
 
 /// Removes those entries of `folder` whose names `goes` says to; no other process may write them.

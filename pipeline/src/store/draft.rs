@@ -8,7 +8,7 @@ use super::manifest::{Figures, InputRecord, MANIFEST, Manifest, Program, Upstrea
 use super::names::{self, Name};
 use super::verify::is_confined;
 use super::{FORMAT, State, Store, disk, state_of};
-use latent_align_stages::{Error, Result};
+use latent_align_stages::{Error, Result, temporary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -32,7 +32,8 @@ pub struct Draft {
     fingerprint: String,
     started: Timestamp,
     clock: Instant,
-    _lock: Lock,
+    /// Given back by [`Draft::commit`].
+    lock: Option<Lock>,
 }
 
 impl Draft {
@@ -52,7 +53,7 @@ impl Draft {
             fingerprint,
             started: Timestamp::now(),
             clock: Instant::now(),
-            _lock: lock,
+            lock: Some(lock),
         })
     }
 
@@ -63,12 +64,17 @@ impl Draft {
 
     /// Digests and syncs every output, writes the manifest, and renames the folder into place.
     /// Reads each output once. `contents` are those of each upstream artifact of `key` as the stage read
-    /// them.
+    /// them. The lock comes back: what led to the artifact is still to be cleared away.
     ///
     /// # Errors
     /// [`Error::File`] names what could not be written; then no artifact exists, or the one that
     /// was there before still does.
-    pub fn commit(self, key: &Key, contents: Vec<String>, outcome: Outcome) -> Result<Manifest> {
+    pub fn commit(
+        mut self,
+        key: &Key,
+        contents: Vec<String>,
+        outcome: Outcome,
+    ) -> Result<(Manifest, Lock)> {
         let mut outputs = BTreeMap::new();
         collect(&self.folder, &self.folder, &mut outputs)?;
         let manifest = Manifest {
@@ -101,7 +107,8 @@ impl Draft {
         disk::write_synced(&file, manifest.text()?.as_bytes())?;
         disk::sync(&self.folder)?;
         self.put_in_place(&self.store.artifact(key.stage, &self.fingerprint))?;
-        Ok(manifest)
+        let lock = self.lock.take().expect("only a commit takes it");
+        Ok((manifest, lock))
     }
 
     fn upstream(&self, key: &Key, contents: Vec<String>) -> Vec<UpstreamRecord> {
@@ -167,16 +174,18 @@ fn collect(root: &Path, folder: &Path, outputs: &mut BTreeMap<String, FileRecord
     disk::sync(folder)
 }
 
-/// Removes the temporary folders under a stage's `folder` whose makers are gone.
+/// Removes from a stage's `folder` what makers that are gone left there.
 pub fn remove_abandoned(folder: &Path) {
+    temporary::remove_abandoned(folder, |_| true);
     for entry in folder.read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name();
         let fingerprint = match name.to_str().and_then(Name::of) {
             Some(Name::Draft(fingerprint) | Name::Replaced(fingerprint)) => fingerprint,
-            Some(Name::Training(fingerprint))
-                if is_over(&entry.path(), &folder.join(fingerprint)) =>
-            {
-                fingerprint
+            Some(Name::Training(fingerprint)) if is_over(folder, fingerprint) => fingerprint,
+            Some(Name::Lock(fingerprint)) => {
+                // one that nobody holds goes when it is given back
+                drop(Lock::try_claim(folder, fingerprint));
+                continue;
             }
             _ => continue,
         };
@@ -187,14 +196,16 @@ pub fn remove_abandoned(folder: &Path) {
     }
 }
 
-/// Whether the training whose state is in the folder `training` came to an end with the `artifact`: it is
+/// Whether the training of `fingerprint` under a stage's `folder` came to an end with the artifact: that is
 /// there, and nothing was kept since. An artifact that is stale or damaged is trained again while it is
 /// there.
-fn is_over(training: &Path, artifact: &Path) -> bool {
+pub fn is_over(folder: &Path, fingerprint: &str) -> bool {
+    let training = folder.join(names::training(fingerprint));
+    let artifact = folder.join(fingerprint);
     let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified());
-    match (changed(training), changed(&artifact.join(MANIFEST))) {
+    match (changed(&training), changed(&artifact.join(MANIFEST))) {
         (Ok(kept), Ok(committed)) => {
-            kept <= committed && matches!(state_of(artifact), State::Whole(_))
+            kept <= committed && matches!(state_of(&artifact), State::Whole(_))
         }
         _ => false,
     }
@@ -237,7 +248,7 @@ mod tests {
         std::fs::create_dir(d.dir().join("sub")).unwrap();
         std::fs::write(d.dir().join("sub/w.bin"), b"weights").unwrap();
         assert_eq!(state(&store, &key), State::Absent);
-        let manifest = d.commit(&key, vec![], Outcome::default()).unwrap();
+        let (manifest, _) = d.commit(&key, vec![], Outcome::default()).unwrap();
         assert_eq!(manifest.outputs["sub/w.bin"].size, 7);
         assert!(manifest.is_of(&key));
         assert_eq!(state(&store, &key), State::Whole(Box::new(manifest)));

@@ -96,7 +96,7 @@ impl RunFolder {
         while place(number).symlink_metadata().is_ok() {
             number += 1;
         }
-        disk::place(self.path(), &place(number))?;
+        disk::rename(self.path(), &place(number))?;
         Ok(number)
     }
 

@@ -24,14 +24,16 @@ mod training;
 mod verify;
 
 pub use digests::{Digests, FileRecord};
-pub use disk::{can_be_read, entries, ignore_size_limit_signal, write_lightly, write_whole};
-pub use draft::{Draft, Outcome};
+pub use disk::{
+    can_be_read, entries, ignore_size_limit_signal, remove_at_once, write_lightly, write_whole,
+};
+pub use draft::{Draft, Outcome, is_over};
 pub use history::{entry_name, entry_of};
 pub use index::{Card, Index, Settings, Symbol, in_parallel};
 pub use key::{Key, Upstream};
 pub use lock::{Held, Lock, held};
 pub use manifest::{MANIFEST, Manifest};
-pub use names::{Name, replaced, temporary};
+pub use names::{Name, temporary};
 pub use progress::Progress;
 pub use record::{Presence, RECORD, RunRecord, RunState, StageOfRun, identity};
 pub use role::Role;
@@ -40,6 +42,7 @@ pub use stages::RunStages;
 pub use training::{Checkpoint, Training, checkpoints};
 pub use verify::{State, missing, state_of, verify_digests, verify_output};
 
+use latent_align_stages::temporary::remove_abandoned;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -147,11 +150,12 @@ impl Store {
                 )));
             }
             std::fs::create_dir_all(&folder).map_err(failed)?;
-            let probe = temporary(&folder, "probe");
+            let probe = names::temporary(&folder, "probe");
             std::fs::write(&probe, b"").map_err(failed)?;
             std::fs::remove_file(&probe).map_err(failed)?;
             draft::remove_abandoned(&folder);
         }
+        remove_abandoned(&self.root, |_| true);
         Ok(())
     }
 

@@ -3,46 +3,46 @@
 //!
 //! | name | in | what |
 //! |---|---|---|
-//! | `.tmp-<fingerprint>-<process>` | a stage's folder | an artifact being made |
-//! | `.old-<fingerprint>-<process>` | a stage's folder | what is being removed |
+//! | `.tmp-<fingerprint>-<maker>` | a stage's folder | an artifact being made |
+//! | `.old-<fingerprint>-<maker>` | a stage's folder | what older versions were removing |
 //! | `.lock-<fingerprint>` | a stage's folder | the claim on an artifact |
 //! | `.training-<fingerprint>` | a stage's folder | the checkpoints of a training |
-//! | `.<name>.tmp-<process>-<nanoseconds>-<count>` | anywhere in a store | what will be called `name` |
+//! | `.<name>.tmp-<maker>-<nanoseconds>-<count>` | anywhere in a store | what will be called `name` |
+//!
+//! A maker is a process and the system that it runs in ([`Maker`]).
 
+use latent_align_stages::temporary::{self, Maker};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const DRAFT: &str = ".tmp-";
 const REPLACED: &str = ".old-";
 const LOCK: &str = ".lock-";
 const TRAINING: &str = ".training-";
-/// Between what a temporary file will be called and who makes it.
-const TEMPORARY: &str = ".tmp-";
 /// Hexadecimal digits of a fingerprint.
 const FINGERPRINT: usize = 16;
 
 /// What a name that was made here stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name<'a> {
     /// An artifact being made, by its fingerprint.
     Draft(&'a str),
-    /// What is being removed.
+    /// What an older version was removing.
     Replaced(&'a str),
     /// The claim on an artifact.
     Lock(&'a str),
     /// The checkpoints of a training.
     Training(&'a str),
-    /// A file or folder that gets its name once it is whole.
-    Temporary,
+    /// A file or folder that gets its name once it is whole, and who makes it.
+    Temporary(Maker),
 }
 
 impl<'a> Name<'a> {
     /// What `name` stands for; none for one that this program does not make.
     pub fn of(name: &'a str) -> Option<Self> {
         let made = |rest: &'a str| {
-            let (fingerprint, process) = rest.split_once('-')?;
-            (is_fingerprint(fingerprint) && is_number(process)).then_some(fingerprint)
+            let (fingerprint, maker) = rest.split_once('-')?;
+            Maker::parse(maker)?;
+            is_fingerprint(fingerprint).then_some(fingerprint)
         };
         if let Some(fingerprint) = name.strip_prefix(DRAFT).and_then(made) {
             return Some(Self::Draft(fingerprint));
@@ -57,10 +57,7 @@ impl<'a> Name<'a> {
         if let Some(fingerprint) = alone(TRAINING) {
             return Some(Self::Training(fingerprint));
         }
-        let (of, maker) = name.strip_prefix('.')?.rsplit_once(TEMPORARY)?;
-        let parts: Vec<&str> = maker.split('-').collect();
-        let is_made = !of.is_empty() && parts.len() == 3 && parts.into_iter().all(is_number);
-        is_made.then_some(Self::Temporary)
+        temporary::parse(name).map(|(_, maker)| Self::Temporary(maker))
     }
 }
 
@@ -69,18 +66,9 @@ fn is_fingerprint(text: &str) -> bool {
     text.len() == FINGERPRINT && text.bytes().all(is_digit)
 }
 
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
-}
-
 /// What the artifact `fingerprint` is called while this process makes it.
 pub fn draft(fingerprint: &str) -> String {
-    format!("{DRAFT}{fingerprint}-{}", std::process::id())
-}
-
-/// What the artifact `fingerprint` is called from when it goes until it is removed.
-pub fn replaced(fingerprint: &str) -> String {
-    format!("{REPLACED}{fingerprint}-{}", std::process::id())
+    format!("{DRAFT}{fingerprint}-{}", Maker::this())
 }
 
 /// What the claim on the artifact `fingerprint` is called.
@@ -95,12 +83,7 @@ pub fn training(fingerprint: &str) -> String {
 
 /// A name beside `name` in `dir` that no other process or thread uses, on this host or another.
 pub fn temporary(dir: &Path, name: &str) -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let nanoseconds = now.map_or(0, |d| d.subsec_nanos());
-    let process = std::process::id();
-    dir.join(format!(".{name}{TEMPORARY}{process}-{nanoseconds}-{count}"))
+    temporary::beside(&dir.join(name))
 }
 
 #[cfg(test)]
@@ -114,13 +97,20 @@ mod tests {
         let known = |name: &str| Name::of(name).map(|n| format!("{n:?}"));
         let expected = |what: &str| Some(format!("{what}(\"{FINGERPRINT}\")"));
         assert_eq!(known(&draft(FINGERPRINT)), expected("Draft"));
-        assert_eq!(known(&replaced(FINGERPRINT)), expected("Replaced"));
+        let replaced = format!(".old-{FINGERPRINT}-{}", Maker::this());
+        assert_eq!(known(&replaced), expected("Replaced"));
         assert_eq!(known(&lock(FINGERPRINT)), expected("Lock"));
         assert_eq!(known(&training(FINGERPRINT)), expected("Training"));
-        for name in ["run.json", ".index", "timings.svg", "a.tmp-b"] {
-            let made = temporary(Path::new("/store.tmp-1/runs"), name);
-            let made = made.file_name().unwrap().to_str().unwrap().to_owned();
-            assert_eq!(Name::of(&made), Some(Name::Temporary), "{made}");
+        let made = temporary(Path::new("/store.tmp-1/runs"), "run.json");
+        let made = made.file_name().unwrap().to_str().unwrap();
+        assert_eq!(Name::of(made), Some(Name::Temporary(Maker::this())));
+        // as older versions called it
+        for old in [
+            ".tmp-00112233445566aa-7",
+            ".old-00112233445566aa-7",
+            ".run.json.tmp-7-8-9",
+        ] {
+            assert!(Name::of(old).is_some(), "{old}");
         }
     }
 
@@ -136,6 +126,7 @@ mod tests {
             ".tmp-notes-1",
             ".tmp-00112233445566aa",
             ".tmp-00112233445566aa-mine",
+            ".tmp-00112233445566aa-0011-7",
             ".old-00112233445566aa-1.tar",
             ".lock-mine",
             ".lock-00112233445566aa.bak",

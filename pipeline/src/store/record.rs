@@ -198,6 +198,19 @@ impl RunFolder {
         file.is_ok_and(|f| matches!(f.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
+    /// Removes what says that a process works on the run, if none does.
+    pub fn remove_unattended(&self) {
+        let path = self.path().join(PRESENCE);
+        let Ok(file) = open(&path, false) else {
+            return;
+        };
+        // as the last one who attends would have
+        if file.try_lock().is_ok() {
+            self.clear_progress();
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+
     /// How the run stands; none if it was never run.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 use super::names::temporary;
 use super::{Stage, Store, disk};
+use latent_align_stages::temporary::remove_abandoned;
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -97,6 +98,12 @@ impl RunFolder {
         if link.is_symlink() {
             let _ = std::fs::remove_file(link);
         }
+    }
+
+    /// Removes what processes that are gone left here.
+    pub fn tidy(&self) {
+        remove_abandoned(&self.dir, |_| true);
+        self.remove_unattended();
     }
 
     /// Writes `text` to the file `name`, all of it or nothing; leaves an equal file alone.

@@ -149,12 +149,13 @@ impl Training {
         let written = self.write(&made, state, write_metrics);
         let place = self.folder.join(format!("{STEP}{:012}", state.step()));
         let placed = written.and_then(|()| {
-            if place.exists() {
-                disk::remove(&place);
+            // in between, what was there before must not be missing
+            match place.exists() {
+                true => disk::exchange(&made, &place),
+                false => disk::place(&made, &place),
             }
-            disk::place(&made, &place)
         });
-        if placed.is_err() {
+        if made.exists() {
             disk::remove(&made);
         }
         placed?;
@@ -255,7 +256,7 @@ impl Training {
         let old = steps.len().saturating_sub(keep.max(1));
         for (step, folder) in &steps[..old] {
             if best.is_none_or(|(_, best)| best != *step) {
-                disk::remove(folder);
+                remove(folder);
             }
         }
     }
@@ -285,11 +286,18 @@ impl Training {
         self.steps().last().map(|(step, _)| *step)
     }
 
-    /// Removes all of it.
+    /// Removes all of it. Whoever does holds the artifact's lock.
     pub fn remove(&self) {
         if self.folder.exists() {
-            disk::remove(&self.folder);
+            remove(&self.folder);
         }
+    }
+}
+
+/// Removes a folder at once, or says why it cannot.
+fn remove(folder: &Path) {
+    if let Err(why) = disk::remove_at_once(folder) {
+        tracing::warn!("{why}");
     }
 }
 

@@ -5,6 +5,7 @@ use super::trials::Trial;
 use crate::store::{Store, write_whole};
 use anyhow::{Context as _, Result};
 use latent_align_stages::Error;
+use latent_align_stages::temporary::remove_abandoned;
 use std::path::{Path, PathBuf};
 
 /// The folder of a sweep.
@@ -20,6 +21,13 @@ impl SweepFolder {
         Self {
             store: store.clone(),
             dir: store.root().join("sweeps").join(name),
+        }
+    }
+
+    /// Removes what processes that are gone left here.
+    pub fn tidy(&self) {
+        for folder in [&self.dir, &self.dir.join("trials")] {
+            remove_abandoned(folder, |_| true);
         }
     }
 

@@ -78,6 +78,7 @@ pub fn sweep(sweep: &Sweep, launcher: Launcher, store: &Store, console: &Console
     let batch = Batch::plan(&sweep.trials, store, &sweep.file)?;
     store.open_for_writing()?;
     let folder = SweepFolder::of(store, &sweep.name);
+    folder.tidy();
     let mut results = Results::new(sweep, &folder, &batch);
     results.write()?;
     let Some(halving) = &sweep.halving else {

@@ -1,16 +1,21 @@
-/* Preloaded into the binary: makes one write, sync or rename below a folder fail, or every one after it.
+/* Preloaded into the binary: makes one write, sync or rename below a folder fail, or every one after it, or
+ * kills the process there.
  *
  * FAULT_BELOW   the folder; what happens elsewhere is left alone
  * FAULT_AT      the number of the operation that fails, from 1; 0 for none
  * FAULT_ERRNO   with what
  * FAULT_STAYS   set if all later operations that take space fail too, as on a full disk
+ * FAULT_KILL    set if the process is killed before the operation; removals count as operations then
  * FAULT_COUNT   a file that gets the number of operations at the end
+ * FAULT_LOG     a file that gets a line for each operation that changes names or waits for the disk: its
+ *               number, what it is, the path
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,7 +28,8 @@
 static atomic_long done;
 static char below[PATH_MAX];
 static long at;
-static int with, stays;
+static int with, stays, kills;
+static FILE *told;
 
 __attribute__((constructor)) static void start(void) {
     const char *folder = getenv("FAULT_BELOW");
@@ -31,6 +37,8 @@ __attribute__((constructor)) static void start(void) {
     at = getenv("FAULT_AT") ? atol(getenv("FAULT_AT")) : 0;
     with = getenv("FAULT_ERRNO") ? atoi(getenv("FAULT_ERRNO")) : EIO;
     stays = getenv("FAULT_STAYS") != NULL;
+    kills = getenv("FAULT_KILL") != NULL;
+    if (getenv("FAULT_LOG")) told = fopen(getenv("FAULT_LOG"), "a");
 }
 
 __attribute__((destructor)) static void end(void) {
@@ -74,11 +82,27 @@ static int path_below(const char *path) {
 /* Counts an operation; true if it is to fail. */
 static int fails(int takes_space) {
     long number = atomic_fetch_add(&done, 1) + 1;
+    if (kills && number == at) kill(getpid(), SIGKILL);
     if (at && (number == at || (stays && takes_space && number > at))) {
         errno = with;
         return 1;
     }
     return 0;
+}
+
+static void tell(const char *what, const char *path) {
+    if (!told) return;
+    fprintf(told, "%ld %s %s\n", atomic_load(&done), what, path);
+    fflush(told);
+}
+
+static void tell_fd(const char *what, int fd) {
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n < 0) return;
+    path[n] = 0;
+    tell(what, path);
 }
 
 #define REAL(name) \
@@ -111,7 +135,13 @@ int ftruncate64(int fd, off64_t size) {
 }
 int fsync(int fd) {
     REAL(fsync);
-    return fd_below(fd) && fails(0) ? -1 : real(fd);
+    if (!fd_below(fd)) {
+        tell_fd("sync", fd); // the folder above is waited for too
+        return real(fd);
+    }
+    if (fails(0)) return -1;
+    tell_fd("sync", fd);
+    return real(fd);
 }
 int fdatasync(int fd) {
     REAL(fdatasync);
@@ -119,7 +149,36 @@ int fdatasync(int fd) {
 }
 int rename(const char *from, const char *to) {
     REAL(rename);
-    return path_below(to) && fails(0) ? -1 : real(from, to);
+    if (!path_below(to)) return real(from, to);
+    if (fails(0)) return -1;
+    tell("rename", from);
+    return real(from, to);
+}
+/* Removals never fail here: they only warn. */
+static void removes(const char *path) {
+    if (!path_below(path)) return;
+    if (kills) fails(0);
+    tell("remove", path);
+}
+int unlink(const char *path) {
+    REAL(unlink);
+    removes(path);
+    return real(path);
+}
+int rmdir(const char *path) {
+    REAL(rmdir);
+    removes(path);
+    return real(path);
+}
+int unlinkat(int folder, const char *path, int flags) {
+    REAL(unlinkat);
+    if (folder == AT_FDCWD || *path == '/') {
+        removes(path);
+    } else if (fd_below(folder)) {
+        if (kills) fails(0);
+        tell_fd("remove in", folder);
+    }
+    return real(folder, path, flags);
 }
 int renameat2(int a, const char *from, int b, const char *to, unsigned flags) {
     REAL(renameat2);
@@ -127,7 +186,11 @@ int renameat2(int a, const char *from, int b, const char *to, unsigned flags) {
 }
 int mkdir(const char *path, mode_t mode) {
     REAL(mkdir);
-    return path_below(path) && fails(1) ? -1 : real(path, mode);
+    if (!path_below(path)) return real(path, mode);
+    if (fails(1)) return -1;
+    int made = real(path, mode);
+    if (made == 0) tell("folder", path);
+    return made;
 }
 int symlink(const char *target, const char *path) {
     REAL(symlink);

@@ -81,22 +81,44 @@ fn library() -> &'static Path {
     library
 }
 
-/// A run whose operation number `at` below `artifacts` fails, and the number of operations.
-fn run_with_fault(project: &Project, at: u64, errno: i32, stays: bool) -> (Outcome, u64) {
-    let count = project.path("count");
+/// A run of which the library watches what it does below `artifacts`, and intervenes at operation `at`.
+fn watched(project: &Project, at: u64) -> Command {
     let mut command = project.command(&["run", "tiny.yaml"]);
     command
         .env("LD_PRELOAD", library())
         .env("FAULT_BELOW", project.path("artifacts"))
         .env("FAULT_AT", at.to_string())
-        .env("FAULT_ERRNO", errno.to_string())
-        .env("FAULT_COUNT", &count);
+        .env("FAULT_COUNT", project.path("count"));
+    command
+}
+
+/// A run whose operation number `at` below `artifacts` fails, and the number of operations.
+fn run_with_fault(project: &Project, at: u64, errno: i32, stays: bool) -> (Outcome, u64) {
+    let mut command = watched(project, at);
+    command.env("FAULT_ERRNO", errno.to_string());
     if stays {
         command.env("FAULT_STAYS", "1");
     }
     let outcome = outcome(&mut command);
-    let count = std::fs::read_to_string(count).unwrap_or_default();
+    let count = std::fs::read_to_string(project.path("count")).unwrap_or_default();
     (outcome, count.parse().unwrap_or(0))
+}
+
+/// What an undisturbed run does: the number of each operation that changes names or waits for the disk,
+/// what it is, and the path; and the number of all operations.
+fn operations(project: &Project) -> (Vec<(u64, String, String)>, u64) {
+    let log = project.path("log");
+    let mut command = watched(project, 0);
+    outcome(command.env("FAULT_KILL", "1").env("FAULT_LOG", &log)).expect(0, &[]);
+    let log = std::fs::read_to_string(log).unwrap();
+    let operations = log.lines().map(|line| {
+        let (number, rest) = line.split_once(' ').unwrap();
+        let (what, path) = rest.split_once(" /").unwrap_or((rest, ""));
+        (number.parse().unwrap(), what.to_owned(), format!("/{path}"))
+    });
+    let operations = operations.collect();
+    let count = std::fs::read_to_string(project.path("count")).unwrap();
+    (operations, count.parse().unwrap())
 }
 
 fn outcome(command: &mut Command) -> Outcome {
@@ -179,12 +201,20 @@ fn check_recovery(project: &Project, what: &str) {
     let again = project.run(&["run", "tiny.yaml"]);
     assert_eq!(again.code, Some(0), "{what}: {again}");
     assert_eq!(&outputs(project), reference(), "{what}");
-    for stage in STAGES {
-        let left = project.entries(&format!("artifacts/{stage}"));
-        assert!(
-            left.iter().all(|name| !name.starts_with('.')),
-            "{what}: {left:?}"
-        );
+    check_leftovers(project, what, |_| false);
+}
+
+/// What is hidden in a store and no leftover.
+const KEPT: [&str; 2] = [".digests.json", ".index"];
+
+/// Nothing hidden is left but what the store keeps and what `may_stay`.
+#[track_caller]
+fn check_leftovers(project: &Project, what: &str, may_stay: impl Fn(&str) -> bool) {
+    let folders = STAGES.iter().copied().chain(["", "runs", "runs/tiny"]);
+    for folder in folders {
+        let mut left = project.entries(&format!("artifacts/{folder}"));
+        left.retain(|name| name.starts_with('.') && !KEPT.contains(&&**name) && !may_stay(name));
+        assert!(left.is_empty(), "{what}: {folder}: {left:?}");
     }
 }
 
@@ -291,5 +321,58 @@ fn a_full_file_system_is_an_error_in_every_stage_and_then_there_is_room() {
         std::fs::remove_file(filler).unwrap();
         check_state(&project, &run, stage);
         check_recovery(&project, stage);
+    }
+}
+
+/// Kills a run at operation `at`; the next run, or `gc` and then the next run, leaves nothing behind.
+fn kill_at(at: u64, what: &str) {
+    let project = project();
+    let killed = outcome(watched(&project, at).env("FAULT_KILL", "1"));
+    if killed.code == Some(0) {
+        return; // it did one operation less than the other
+    }
+    assert_eq!(killed.code, None, "{what}: {killed}");
+    for (name, found) in outputs(&project) {
+        assert_eq!(Some(&found), reference().get(&name), "{what}: {name}");
+    }
+    if at % 2 == 0 {
+        let gone = project.run(&["gc", "--delete"]);
+        gone.expect(0, &[]);
+        // the run is still to go on from its checkpoints
+        let may_stay = |name: &str| {
+            [".training-", ".running", ".progress.json", ".lock-tiny"]
+                .iter()
+                .any(|kept| name.starts_with(kept))
+        };
+        check_leftovers(&project, &format!("{what}: {gone}"), may_stay);
+        let verified = project.run(&["verify"]);
+        assert_eq!(verified.code, Some(0), "{what}: {verified}");
+    }
+    check_recovery(&project, what);
+    let verified = project.run(&["verify"]);
+    assert_eq!(verified.code, Some(0), "{what}: {verified}");
+}
+
+/// Defects that turn it red: a folder removed under its own name, a temporary file that is known by its
+/// age alone.
+#[test]
+fn a_run_killed_at_any_operation_leaves_nothing_that_stays() {
+    let (operations, count) = operations(&project());
+    let stride = stride(count, 8);
+    for at in (1..=count).step_by(stride as usize) {
+        kill_at(at, &format!("killed at operation {at} of {count}"));
+    }
+    // most removals are those of checkpoints, and each folder has few files
+    let removals: Vec<_> = operations
+        .iter()
+        .filter(|o| o.1.starts_with("remove"))
+        .collect();
+    assert!(removals.len() > 20, "{} removals", removals.len());
+    let stride = match std::env::var_os("LATENT_ALIGN_FULL") {
+        Some(_) => 1,
+        None => removals.len() / 8,
+    };
+    for (at, _, path) in removals.into_iter().step_by(stride) {
+        kill_at(*at, &format!("killed at operation {at}, removing {path}"));
     }
 }

@@ -10,11 +10,11 @@ use super::open::{absolute, open_dataset, open_file, reason};
 use super::rehearsal::Asked;
 use super::superblock::seal;
 use crate::error::{Error, Result};
+use crate::temporary;
 use hdf5::types::VarLenUnicode;
 use hdf5::{File, H5Type, Location};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a chunk, about; the unit of checksums and compression.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -234,20 +234,16 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Chooses a name in the directory of `target`; creates nothing.
+    /// Chooses a name in the directory of `target`, and removes what killed processes left there of the
+    /// same target; creates nothing.
     pub(super) fn beside(target: &Path) -> Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = target
             .file_name()
-            .ok_or_else(|| Error::file(target, "expected the path of a file"))?;
-        let partial = format!(
-            ".{}.partial-{}-{}",
-            name.to_string_lossy(),
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+            .ok_or_else(|| Error::file(target, "expected the path of a file"))?
+            .to_string_lossy();
+        temporary::remove_abandoned(directory(target), |of| of == name);
         Ok(Self {
-            path: target.with_file_name(partial),
+            path: temporary::beside(target),
             target: target.to_owned(),
             committed: false,
         })
@@ -255,10 +251,7 @@ impl Partial {
 
     /// Makes the file durable and gives it its name.
     pub(super) fn commit(&mut self) -> Result<()> {
-        let dir = match self.target.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
+        let dir = directory(&self.target);
         let done = std::fs::File::open(&self.path)
             .and_then(|f| f.sync_all())
             .and_then(|()| std::fs::rename(&self.path, &self.target))
@@ -266,6 +259,14 @@ impl Partial {
         done.map_err(|e| Error::file(&self.target, e))?;
         self.committed = true;
         Ok(())
+    }
+}
+
+/// The directory that `file` is in.
+fn directory(file: &Path) -> &Path {
+    match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
     }
 }
 
