@@ -74,14 +74,14 @@ pub fn describe(error: &anyhow::Error) -> String {
 }
 
 /// The command line of this process, to be pasted into a shell.
-fn this_command() -> String {
+pub(crate) fn this_command() -> String {
     let words: Vec<String> = std::env::args_os()
         .map(|word| quote(&word.to_string_lossy()))
         .collect();
     words.join(" ")
 }
 
-fn quote(word: &str) -> String {
+pub(crate) fn quote(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&b);
     if !word.is_empty() && word.bytes().all(plain) {
         word.to_owned()

@@ -78,7 +78,7 @@ pub struct FeaturesConfig {
     /// The HDF5 file, relative to the configuration file; with `from`, the name of a file in that
     /// artifact, such as latents.h5.
     pub file: PathBuf,
-    /// The dataset in it: [N, D], [N, T, D] or images [N, C, H, W]; f16, f32, f64 or u8.
+    /// The dataset in it: features [N, D] or tokens [N, T, D]; f16, f32, f64 or u8.
     #[serde(default = "defaults::dataset")]
     pub dataset: String,
     /// What to do with rows that hold NaN or an infinity.

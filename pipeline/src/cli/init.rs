@@ -2,8 +2,9 @@
 
 use crate::config::{Experiment, beside, json_schema};
 use crate::console::Console;
+use crate::failure::this_command;
 use crate::run::{Signals, StageMonitor};
-use crate::starter::{Request, SCHEMA, name_of, starter};
+use crate::starter::{DataAs, Request, SCHEMA, name_of, starter};
 use crate::store::write_whole;
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -19,12 +20,18 @@ pub struct Arguments {
     /// The dataset in it [default: `features`, or the only one that can be]
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
+    /// FILE's features of rank 3 are tokens: N items of T points of width D
+    #[arg(long)]
+    tokens: bool,
     /// The HDF5 file with the images or vectors to encode [default: FILE, if it holds images]
     #[arg(long, value_name = "FILE.h5")]
     data: Option<PathBuf>,
     /// The dataset in that [default: `images`, or the only one that can be]
     #[arg(long, value_name = "NAME")]
     data_dataset: Option<String>,
+    /// What the items of data [N, H, W] are
+    #[arg(long, value_enum, value_name = "KIND")]
+    data_as: Option<DataAs>,
     /// The configuration to write [default: FILE's name with .yaml, in this folder]
     #[arg(long, value_name = "NAME.yaml")]
     out: Option<PathBuf>,
@@ -63,6 +70,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
         features: (file, arguments.dataset.as_deref()),
         data: arguments.data.as_deref(),
         data_dataset: arguments.data_dataset.as_deref(),
+        tokens: arguments.tokens,
+        data_as: arguments.data_as,
+        typed: this_command(),
         out: &out,
         schema: !arguments.no_schema,
     };

@@ -1,9 +1,10 @@
 //! An HDF5 file: what it holds, what one full pass over each dataset found, and first rows.
 
 use crate::report::{bytes, columns, number};
+use latent_align_stages::autoencoders::refuse_channels_last;
 use latent_align_stages::context::Monitor;
 use latent_align_stages::features::{
-    Contents, DatasetInfo, FileListing, Ingest, RowView, Scan, Statistics,
+    Contents, Dataset, DatasetInfo, FileListing, Ingest, RowView, Scan, Statistics,
 };
 use latent_align_stages::{Error, Result};
 use std::fmt::Write as _;
@@ -41,7 +42,8 @@ pub fn page(
         };
         let whole = match scanned {
             Some(Ok(scan)) => {
-                out.push_str(&figures(&scan));
+                out.push_str(&reading(&scan.dataset, &scan.scan));
+                out.push_str(&figures(&scan.scan));
                 false
             }
             // What cannot be features is not hidden, unless it is not there at all.
@@ -132,14 +134,34 @@ fn contents(listing: &FileListing) -> String {
     out
 }
 
-fn scan(file: &Path, dataset: &str, monitor: &dyn Monitor) -> Result<Scan> {
+fn scan(file: &Path, dataset: &str, monitor: &dyn Monitor) -> Result<Ingest> {
     let rows = |view| Ingest::survey(file, dataset, view, false, monitor);
     // Images have no width of a token; each is one row.
-    let ingest = match rows(RowView::Tokens) {
+    match rows(RowView::Tokens) {
         Err(Error::Input(_)) => rows(RowView::Items),
         done => done,
-    }?;
-    Ok(ingest.scan)
+    }
+}
+
+/// How the axes were read, where there is more than one way.
+fn reading(dataset: &Dataset, scan: &Scan) -> String {
+    match *dataset.shape() {
+        [items, tokens, width] => format!(
+            "  read as {items} items of {tokens} tokens of width {width}, which {items} images of {tokens} x {width} \
+             would look like\n"
+        ),
+        [_, channels, height, width] => match refuse_channels_last(dataset, "the data") {
+            Err(_) => format!(
+                "  channels last? {channels} x {height} pixels of {width}: `x.transpose(0, 3, 1, 2)` makes images \
+                 [N, C, H, W] of them\n"
+            ),
+            Ok(()) => format!(
+                "  {} images of {channels} channels, {height} x {width}\n",
+                scan.rows
+            ),
+        },
+        _ => String::new(),
+    }
 }
 
 fn figures(scan: &Scan) -> String {

@@ -1,10 +1,11 @@
 //! What is encoded, and the autoencoder for it.
 
 use super::flow::{Flow, comment};
-use super::{batch, one_line, refuse_non_finite, yaml};
+use super::{DataAs, Request, batch, one_line, readings, refuse_non_finite, yaml};
 use crate::report::number;
+use latent_align_stages::autoencoders::refuse_channels_last;
 use latent_align_stages::context::Monitor;
-use latent_align_stages::features::{Dataset, Element, Ingest, RowView};
+use latent_align_stages::features::{Dataset, Element, Ingest, NonFinite, RowView, SourceConfig};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 
@@ -15,23 +16,27 @@ const CONVOLVED_TO: usize = 8;
 /// No latent has more tokens.
 const MOST_TOKENS: usize = 64;
 
-/// The section `train_autoencoder` for `dataset` in `file`, in a configuration at `out`.
+/// The section `train_autoencoder` for `dataset` in `file`.
 ///
 /// # Errors
 /// [`Error::Input`] for values that are not finite, images with negative values or with their channels
-/// last; what [`Ingest::read`] returns.
+/// last, and what can be images or vectors; what [`Ingest::read`] returns.
 pub fn section(
+    request: &Request,
     file: &Path,
     dataset: &str,
     flow: &Flow,
-    out: &Path,
     monitor: &dyn Monitor,
 ) -> Result<String> {
+    // Before the scan, which may take long.
+    let items = items(request, file, dataset)?;
     let ingest = Ingest::survey(file, dataset, RowView::Items, false, monitor)?;
     refuse_non_finite(&ingest)?;
     let data = &ingest.dataset;
     let (least, most) = range(&ingest);
-    check_images(data, least)?;
+    if !matches!(items, Items::Vectors) {
+        refuse_negative(data, least)?;
+    }
     let rows = ingest.scan.rows;
     let held_out = if rows < 2000 { 0.2 } else { 0.1 };
     let train = (rows as f64 * (1.0 - held_out)) as u64;
@@ -52,7 +57,7 @@ pub fn section(
         "\
 train_autoencoder:
   # Found {shown}: {rows} rows of {elements} numbers, all finite, from {least} to {most}.
-{why}  data: {{file: {file}, dataset: {dataset}{divisor}}}
+{why}  data: {{file: {file}, dataset: {dataset}{said}{divisor}}}
   held_out: {{fraction: {held_out}}}
   architecture: {architecture}
 {about_latent}  latent: {{tokens: {tokens}, width: {width}}}
@@ -71,9 +76,13 @@ train_autoencoder:
         least = number(least),
         most = number(most),
         why = comment(&why),
-        file = yaml::path(file, out)?,
+        file = yaml::path(file, request.out)?,
+        said = match items {
+            Items::Grey(height, width) => format!(", shape: [1, {height}, {width}]"),
+            _ => String::new(),
+        },
         dataset = yaml::scalar(data.name().trim_start_matches('/')),
-        architecture = architecture(data.shape()),
+        architecture = architecture(items),
         about_latent = comment(&format!(
             "{tokens} x {width} numbers for {elements}: a latent is {tokens} tokens that the flow sees one by one, \
              so their width is that of its points, {width}. More tokens reconstruct better."
@@ -138,31 +147,66 @@ fn range(ingest: &Ingest) -> (f64, f64) {
     (least, most)
 }
 
-fn check_images(data: &Dataset, least: f64) -> Result<()> {
-    let [_, channels, height, width] = *data.shape() else {
+/// What the items of a dataset are.
+#[derive(Clone, Copy)]
+enum Items {
+    Vectors,
+    /// Height and width of images with one channel, whose axis the file does not have.
+    Grey(usize, usize),
+    /// Height and width.
+    Images(usize, usize),
+}
+
+/// What the axes of `dataset` in `file` mean, as far as that is beyond doubt or was said.
+fn items(request: &Request, file: &Path, dataset: &str) -> Result<Items> {
+    let opened = Dataset::open(&SourceConfig {
+        file: file.to_owned(),
+        dataset: dataset.trim_start_matches('/').to_owned(),
+        non_finite: NonFinite::Drop,
+    })?;
+    Ok(match (opened.shape(), request.data_as) {
+        (&[_, _, _, _], Some(DataAs::Vectors)) => Items::Vectors,
+        (&[_, _, height, width], _) => {
+            refuse_channels_last(&opened, "train_autoencoder.data")?;
+            Items::Images(height, width)
+        }
+        (&[_, height, width], Some(DataAs::Images)) => Items::Grey(height, width),
+        (&[rows, height, width], None) => {
+            let shown = one_line(format_args!(
+                "{} {:?} {}",
+                opened.name(),
+                opened.shape(),
+                opened.element()
+            ));
+            return Err(readings::data(request, file, &shown, [rows, height, width]));
+        }
+        (_, Some(DataAs::Images)) => {
+            return Err(Error::input(format!(
+                "{}: found vectors, expected [N, H, W] or [N, C, H, W] for --data-as images; leave that out and \
+                 add `shape: [C, H, W]` to train_autoencoder.data in what is written",
+                opened.describe()
+            )));
+        }
+        _ => Items::Vectors,
+    })
+}
+
+fn refuse_negative(images: &Dataset, least: f64) -> Result<()> {
+    if least >= 0.0 {
         return Ok(());
-    };
-    if channels > 4 && height > 4 && width <= 4 {
-        return Err(Error::input(format!(
-            "{}: found channels last, expected images [N, C, H, W]; move them with numpy: `x.transpose(0, 3, 1, 2)`",
-            data.describe()
-        )));
     }
-    if least < 0.0 {
-        return Err(Error::input(format!(
-            "{}: found values down to {}, expected images from 0 up; rescale them to [0, 1]",
-            data.describe(),
-            number(least)
-        )));
-    }
-    Ok(())
+    Err(Error::input(format!(
+        "{}: found values down to {}, expected images from 0 up; rescale them to [0, 1]",
+        images.describe(),
+        number(least)
+    )))
 }
 
 /// Dense layers, or as many convolutions as an image can take.
-fn architecture(shape: &[usize]) -> String {
-    let side = match *shape {
-        [_, _, height, width] => height.min(width),
-        _ => 1,
+fn architecture(items: Items) -> String {
+    let side = match items {
+        Items::Grey(height, width) | Items::Images(height, width) => height.min(width),
+        Items::Vectors => 1,
     };
     if side < SMALLEST_CONVOLVED {
         return "{kind: dense, widths: [256, 256]}".into();
@@ -225,10 +269,10 @@ mod tests {
 
     #[test]
     fn large_images_are_convolved_and_small_ones_are_not() {
-        assert!(architecture(&[9, 1, 8, 8]).contains("dense"));
-        assert!(architecture(&[9, 300]).contains("dense"));
-        assert!(architecture(&[9, 1, 28, 28]).contains("[32, 64]"));
-        assert!(architecture(&[9, 3, 224, 300]).contains("[32, 64, 128, 128, 128]"));
+        assert!(architecture(Items::Images(8, 8)).contains("dense"));
+        assert!(architecture(Items::Vectors).contains("dense"));
+        assert!(architecture(Items::Grey(28, 28)).contains("[32, 64]"));
+        assert!(architecture(Items::Images(224, 300)).contains("[32, 64, 128, 128, 128]"));
     }
 
     #[test]

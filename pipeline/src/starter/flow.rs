@@ -1,6 +1,6 @@
 //! What the features are like, and the flow for them.
 
-use super::{batch, one_line, refuse_non_finite, yaml};
+use super::{Request, batch, one_line, readings, refuse_non_finite, yaml};
 use crate::report::number;
 use latent_align_stages::context::Monitor;
 use latent_align_stages::features::{
@@ -43,18 +43,33 @@ struct Normalisation {
 }
 
 impl Flow {
-    /// Scans `dataset` in `file`.
+    /// Scans `dataset` in the file of the features.
     ///
     /// # Errors
-    /// [`Error::Input`] for values that are not finite, too few rows, or columns that are all constant;
+    /// [`Error::Input`] for what can be tokens or images and for images; for values that are not finite, too few rows, or columns that are all constant;
     /// what [`Ingest::read`] returns.
-    pub fn scan(file: &Path, dataset: &str, monitor: &dyn Monitor) -> Result<Self> {
+    pub fn scan(request: &Request, dataset: &str, monitor: &dyn Monitor) -> Result<Self> {
+        let file = request.features.0;
         let source = SourceConfig {
             file: file.to_owned(),
             dataset: dataset.to_owned(),
             non_finite: NonFinite::Drop,
         };
         let opened = Dataset::open(&source)?;
+        let shown = one_line(format_args!(
+            "{} {:?} {}",
+            opened.name(),
+            opened.shape(),
+            opened.element()
+        ));
+        match *opened.shape() {
+            [items, tokens, width] if !request.tokens => {
+                let shape = [items, tokens, width];
+                return Err(readings::features(request, dataset, &shown, shape));
+            }
+            [_, _, _, _] => return Err(readings::images_as_features(file, dataset, &shown)),
+            _ => {}
+        }
         let narrow = opened.shape()[opened.shape().len() - 1] <= WIDEST;
         let ingest = Ingest::survey(file, dataset, RowView::Tokens, narrow, monitor)?;
         refuse_non_finite(&ingest)?;
@@ -72,12 +87,7 @@ impl Flow {
         Ok(Self {
             file: file.to_owned(),
             dataset: dataset.trim_start_matches('/').to_owned(),
-            shown: one_line(format_args!(
-                "{} {:?} {}",
-                opened.name(),
-                opened.shape(),
-                opened.element()
-            )),
+            shown,
             target: read_target(&opened)?.map(|target| target.kind()),
             normalisation: normalisation(&ingest),
             held_out: if scan.rows < 1000 { 0.2 } else { 0.1 },
@@ -268,7 +278,17 @@ mod tests {
         let values: Vec<f32> = (0..rows).flat_map(|i| row(i as f32)).collect();
         let shape = [rows, values.len() / rows];
         write_datasets(&path, &[("features", &shape, OutData::F32(&values))], &[]).unwrap();
-        Flow::scan(&path, "/features", &Silent)
+        let request = Request {
+            features: (&path, None),
+            data: None,
+            data_dataset: None,
+            tokens: false,
+            data_as: None,
+            typed: String::new(),
+            out: Path::new("a.yaml"),
+            schema: false,
+        };
+        Flow::scan(&request, "/features", &Silent)
     }
 
     fn irrational(i: f32, columns: usize) -> impl Iterator<Item = f32> {

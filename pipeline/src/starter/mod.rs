@@ -1,18 +1,21 @@
 //! A first experiment for somebody's own files: scan them, choose, and say why in comments.
 //!
 //! - [`pick`]: which datasets are meant
+//! - [`readings`]: what is asked for where one can be read in more than one way
 //! - [`flow`], [`encode`]: what was found in them, and what is chosen for it
 //! - [`yaml`]: how paths and names stand in the file
 
 mod encode;
 mod flow;
 mod pick;
+mod readings;
 mod yaml;
 
 use flow::Flow;
 use latent_align_stages::context::Monitor;
 use latent_align_stages::features::FileListing;
 use latent_align_stages::{Error, Result};
+pub use readings::DataAs;
 use std::fmt::Display;
 use std::path::Path;
 pub use yaml::name_of;
@@ -29,6 +32,12 @@ pub struct Request<'a> {
     pub data: Option<&'a Path>,
     /// Which dataset of it.
     pub data_dataset: Option<&'a str>,
+    /// Whether features of rank 3 are tokens.
+    pub tokens: bool,
+    /// How data of rank 3 is read.
+    pub data_as: Option<DataAs>,
+    /// The command as it was typed, to be typed again with one more option.
+    pub typed: String,
     /// Where the configuration will be.
     pub out: &'a Path,
     /// Whether [`SCHEMA`] will be beside it.
@@ -39,12 +48,12 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// [`Error::Input`] for a file without a dataset that serves, with several where none was named, or with
-/// values that are not finite; what the scans return.
+/// values that are not finite, or that can be read in more than one way; what the scans return.
 pub fn starter(request: &Request, monitor: &dyn Monitor) -> Result<String> {
     let (file, dataset) = request.features;
     let listing = FileListing::read(file)?;
     let features = pick::features(&listing, dataset)?;
-    let flow = Flow::scan(file, &features, monitor)?;
+    let flow = Flow::scan(request, &features, monitor)?;
 
     let data_file = request.data.unwrap_or(file);
     let same = data_file.canonicalize().ok() == file.canonicalize().ok();
@@ -55,7 +64,7 @@ pub fn starter(request: &Request, monitor: &dyn Monitor) -> Result<String> {
         (None, None) => pick::images(&listing, taken),
     };
     let encode = match &data {
-        Some(dataset) => encode::section(data_file, dataset, &flow, request.out, monitor)?,
+        Some(dataset) => encode::section(request, data_file, dataset, &flow, monitor)?,
         None => encode::without_data(&flow),
     };
     let comment = if request.schema {

@@ -1,5 +1,6 @@
 //! Which datasets of a file are meant, where nobody said.
 
+use super::readings::images_as_features;
 use latent_align_stages::features::{DatasetInfo, FileListing};
 use latent_align_stages::{Error, Result};
 
@@ -13,6 +14,14 @@ pub fn features(listing: &FileListing, named: Option<&str>) -> Result<String> {
     }
     let can_be = |d: &DatasetInfo| (2..=3).contains(&d.shape.len());
     let expected = "features [N, D] or tokens [N, T, D]";
+    let image = usable(listing, None).find(|d| d.shape.len() == 4);
+    if let Some(image) = image.filter(|_| !usable(listing, None).any(can_be)) {
+        return Err(images_as_features(
+            &listing.file,
+            &image.name,
+            &describe(image),
+        ));
+    }
     choose(listing, None, "features", "--dataset", expected, can_be)
 }
 

@@ -1,7 +1,7 @@
 //! `init`: from somebody's HDF5 file to an experiment that runs.
 
-use crate::project::Project;
-use crate::tiny::noise;
+use crate::project::{Outcome, Project};
+use crate::tiny::{self, noise};
 
 /// What makes any experiment run in a second.
 const TINY: [&str; 16] = [
@@ -244,4 +244,186 @@ fn what_cannot_be_an_experiment_is_refused_with_what_was_found() {
             .count(),
         0
     );
+}
+
+/// The commands that a refusal shows, each as its arguments.
+fn shown_commands(refusal: &Outcome) -> Vec<Vec<String>> {
+    let lines = refusal.stderr.lines().map(str::trim);
+    let commands = lines.filter(|line| line.contains(" init "));
+    commands
+        .map(|line| {
+            let words = line.split(' ').skip(1);
+            words
+                .map(|word| word.trim_matches('\'').to_owned())
+                .collect()
+        })
+        .collect()
+}
+
+fn type_again(project: &Project, command: &[String]) -> Outcome {
+    project.run(&command.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn rows_of_rows_are_tokens_or_images_and_init_asks_which() {
+    let project = Project::new();
+    let values: Vec<f32> = (0..300 * 20 * 17).map(|i| noise(i / 17, i % 17)).collect();
+    project.write_dataset("x.h5", "digits", &[300, 20, 17], &values);
+    let asked = project.run(&["init", "x.h5", "--out", "tokens.yaml"]);
+    asked.expect(
+        2,
+        &[
+            "x.h5: found /digits [300, 20, 17] f32",
+            "300 items of 20 tokens of width 17",
+            "6000 points",
+            "300 images of 20 x 17",
+        ],
+    );
+    assert!(!project.path("tokens.yaml").exists());
+    let [tokens, images] = &shown_commands(&asked)[..] else {
+        panic!("two commands: {asked}");
+    };
+    type_again(&project, tokens).expect(0, &["tokens.yaml: written"]);
+    has(
+        &project,
+        "tokens.yaml",
+        &["# Found /digits [300, 20, 17] f32: 6000 rows of width 17"],
+    );
+
+    project.write_features("FEATURES.h5", "features", 300, 3, noise);
+    type_again(&project, images).expect(0, &["FEATURES.yaml: written"]);
+    has(
+        &project,
+        "FEATURES.yaml",
+        &[
+            "data: {file: x.h5, dataset: digits, shape: [1, 20, 17]}",
+            "architecture: {kind: convolutional, channels: [32, 64]}",
+        ],
+    );
+    run_tiny(&project, "FEATURES.yaml", &["train_autoencoder.steps=2"]);
+}
+
+#[test]
+fn data_of_rows_of_rows_are_images_or_vectors_and_init_asks_which() {
+    let project = Project::new();
+    project.write_features("f.h5", "features", 300, 3, noise);
+    let images: Vec<u8> = (0..200 * 64).map(|i| (noise(i, 0) * 255.0) as u8).collect();
+    project.write_dataset("my digits.h5", "x", &[200, 8, 8], &images);
+    let asked = project.run(&["init", "f.h5", "--force", "--data", "my digits.h5"]);
+    asked.expect(
+        2,
+        &[
+            "my digits.h5: found /x [200, 8, 8] u8",
+            "200 images of 8 x 8",
+            "200 vectors of 64 numbers",
+            "--data 'my digits.h5' --data-as images",
+            "--data 'my digits.h5' --data-as vectors",
+        ],
+    );
+    let with = |kind| {
+        [
+            "init",
+            "f.h5",
+            "--force",
+            "--data",
+            "my digits.h5",
+            "--data-as",
+            kind,
+        ]
+    };
+    project.run(&with("vectors")).expect(0, &[]);
+    has(
+        &project,
+        "f.yaml",
+        &["data: {file: \"my digits.h5\", dataset: x}"],
+    );
+    project.run(&with("images")).expect(0, &[]);
+    has(
+        &project,
+        "f.yaml",
+        &["data: {file: \"my digits.h5\", dataset: x, shape: [1, 8, 8]}"],
+    );
+    project
+        .run(&["plan", "f.yaml"])
+        .expect(0, &["3 stages would run"]);
+    let flat = [
+        "init",
+        "f.h5",
+        "--force",
+        "--data",
+        "f.h5",
+        "--data-dataset",
+        "features",
+    ];
+    let flat = project.run(&[&flat[..], &["--data-as", "images"]].concat());
+    flat.expect(2, &["found vectors", "shape: [C, H, W]"]);
+}
+
+#[test]
+fn images_are_no_features_and_go_with_data() {
+    let project = tiny::project();
+    project.write_dataset("images.h5", "images", &[60, 1, 8, 8], &[0.5_f32; 60 * 64]);
+    let advice = [
+        "/images [60, 1, 8, 8] f32",
+        "--data",
+        "latent-align init FEATURES.h5 --data images.h5 --data-dataset images",
+    ];
+    project.run(&["init", "images.h5"]).expect(2, &advice);
+    project
+        .run(&["init", "images.h5", "--dataset", "images"])
+        .expect(2, &advice);
+    let features = "pretrain_flow.features={file: images.h5, dataset: images}";
+    project
+        .run(&["run", "tiny.yaml", "--set", features])
+        .expect(2, &["rank 4", "use --data", "train_autoencoder.data"]);
+}
+
+#[test]
+fn channels_last_are_refused_wherever_images_are_read() {
+    let project = tiny::project();
+    project.write_dataset("last.h5", "images", &[60, 8, 9, 3], &[0.5_f32; 60 * 216]);
+    project.add_dataset("last.h5", "labels", &[60], &[0_i64, 1].repeat(30));
+    let mended = [
+        "/images [60, 8, 9, 3] f32",
+        "channels last",
+        "x.transpose(0, 3, 1, 2)",
+    ];
+    let set = |value: &str| {
+        let data = format!("train_autoencoder.data={{file: last.h5, dataset: images{value}}}");
+        project.run(&["run", "tiny.yaml", "--set", &data])
+    };
+    set("").expect(2, &mended);
+    set("").expect(2, &["under train_autoencoder.data"]);
+    set(", shape: [3, 8, 9]").expect(2, &["items of shape [8, 9, 3]"]);
+    set(", shape: [8, 9, 3]").expect(0, &[]);
+    project.write(
+        "classes.yaml",
+        "name: classes\ntrain_classifier:\n  data: {file: last.h5}\n  steps: 2\n  batch: 16\n",
+    );
+    project.run(&["run", "classes.yaml"]).expect(2, &mended);
+    project
+        .run(&["run", "classes.yaml"])
+        .expect(2, &["under train_classifier.data"]);
+    project
+        .run(&["inspect", "last.h5"])
+        .expect(0, &["channels last?", "transpose(0, 3, 1, 2)"]);
+    assert!(project.entries("artifacts/train-classifier").is_empty());
+}
+
+#[test]
+fn flat_images_are_convolved_where_their_shape_is_said() {
+    let project = tiny::project();
+    project.write_features("flat.h5", "images", 60, 64, noise);
+    let run = |data: &str| {
+        let data = format!("train_autoencoder.data={{file: flat.h5, dataset: images{data}}}");
+        let layers = "train_autoencoder.architecture={kind: convolutional, channels: [4]}";
+        project.run(&["run", "tiny.yaml", "--set", &data, "--set", layers])
+    };
+    run("").expect(
+        2,
+        &["items of shape [64]", "`shape: [C, H, W]`", "kind: dense"],
+    );
+    run(", shape: [1, 8, 9]").expect(2, &["items of shape [64]", "[1, 8, 9]"]);
+    run(", shape: [1, 0, 9]").expect(2, &["train_autoencoder.data.shape", "[1, 28, 28]"]);
+    run(", shape: [1, 8, 8]").expect(0, &["held-out mean squared error"]);
 }

@@ -20,7 +20,8 @@ use std::path::PathBuf;
 pub struct DataConfig {
     /// The HDF5 file, relative to the configuration file.
     pub file: PathBuf,
-    /// The dataset in it: images [N, C, H, W] or vectors [N, D]; f16, f32, f64 or u8.
+    /// The dataset in it: images [N, C, H, W], or vectors [N, D] or [N, T, D], each item flat; f16, f32, f64
+    /// or u8.
     #[serde(default = "default_dataset")]
     pub dataset: String,
     /// What to do with rows that hold NaN or an infinity.
@@ -29,6 +30,10 @@ pub struct DataConfig {
     /// Values are divided by this; by default 255 for u8 and 1 for real numbers.
     #[serde(default)]
     pub maximum: Option<f64>,
+    /// The shape [C, H, W] of an item, for images that the file holds without the axis of their only
+    /// channel, [N, H, W], or flat, [N, C * H * W]; by default what the dataset's own axes say.
+    #[serde(default)]
+    pub shape: Option<[usize; 3]>,
 }
 
 fn default_dataset() -> String {
@@ -53,6 +58,14 @@ impl DataConfig {
                 "maximum",
                 maximum,
                 "a positive number such as 255",
+            );
+        }
+        if let Some(shape) = self.shape {
+            problems.require(
+                shape.iter().all(|n| (1..=1 << 26).contains(n)),
+                "shape",
+                format!("{shape:?}"),
+                "three sizes of 1 to 67108864, such as [1, 28, 28]",
             );
         }
     }
@@ -104,26 +117,8 @@ impl Data {
             demands.architecture,
             ArchitectureConfig::Convolutional { .. }
         );
-        let shape = match *dataset.shape() {
-            [_, channels, height, width] => DataShape {
-                channels,
-                height,
-                width,
-            },
-            [..] if convolutional => {
-                return Err(Error::input(format!(
-                    "{}: found shape {:?}, expected images [N, C, H, W] for `architecture: {{kind: \
-                     convolutional}}`; use `kind: dense` for vectors",
-                    dataset.describe(),
-                    dataset.shape(),
-                )));
-            }
-            [..] => DataShape {
-                channels: dataset.item_width(),
-                height: 1,
-                width: 1,
-            },
-        };
+        let key = format!("{}.data", demands.stage);
+        let shape = DataShape::of(dataset, config.shape, convolutional, &key)?;
         ingest.require_batch(demands.batch, &format!("{}.batch", demands.stage))?;
         let maximum = config.maximum.unwrap_or(match dataset.element() {
             Element::U8 => 255.0,

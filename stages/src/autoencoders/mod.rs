@@ -8,6 +8,7 @@ mod image_grid;
 mod latents;
 mod model;
 mod points;
+mod shape;
 mod stored;
 
 pub use config::{ArchitectureConfig, LatentConfig, Posterior, Reconstruction};
@@ -18,4 +19,5 @@ pub use image_grid::{write_image_grid, write_images};
 pub use latents::Latents;
 pub use model::{Autoencoder, DataShape, Encoding};
 pub use points::Points;
+pub use shape::refuse_channels_last;
 pub use stored::AutoencoderHeader;

@@ -46,7 +46,7 @@ impl RowReader {
             (RowView::Tokens, 3) => (shape[1], shape[2]),
             (RowView::Tokens, _) => {
                 return Err(Error::input(format!(
-                    "{} has rank {}; expected features [N, D] or tokens [N, T, D]. Move the axis that holds a point's coordinates last and merge the others: `x.transpose(0, 2, 3, 1).reshape(n, h * w, c)`",
+                    "{} has rank {}; expected features [N, D] or tokens [N, T, D]. Images are what is encoded: use --data with `init`, or `train_autoencoder.data`. Of a feature map, move the axis that holds a point's coordinates last and merge the others: `x.transpose(0, 2, 3, 1).reshape(n, h * w, c)`",
                     dataset.describe(),
                     shape.len()
                 )));

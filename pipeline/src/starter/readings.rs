@@ -1,0 +1,62 @@
+//! What can be read in more than one way, and is asked for instead of guessed.
+
+use super::Request;
+use crate::failure::quote;
+use clap::ValueEnum;
+use latent_align_stages::Error;
+use std::path::Path;
+
+/// How items of shape [H, W] are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DataAs {
+    /// Images of H x W pixels with one channel
+    Images,
+    /// Vectors of H * W numbers
+    Vectors,
+}
+
+/// Features of rank 3: tokens or images. `shown` are name, shape and type.
+pub fn features(request: &Request, dataset: &str, shown: &str, shape: [usize; 3]) -> Error {
+    let [items, tokens, width] = shape;
+    Error::input(format!(
+        "{file}: found {shown}, which can be read in two ways; type the one that is meant\n  \
+         {items} items of {tokens} tokens of width {width}, features that latents follow ({points} points):\n    \
+         {typed} --tokens\n  \
+         {items} images of {tokens} x {width}, which are encoded; the features are in another file:\n    \
+         latent-align init FEATURES.h5 --data {quoted} --data-dataset {name} --data-as images",
+        file = request.features.0.display(),
+        points = items * tokens,
+        typed = request.typed,
+        quoted = path(request.features.0),
+        name = quote(dataset.trim_start_matches('/')),
+    ))
+}
+
+/// Data of rank 3: images or vectors.
+pub fn data(request: &Request, file: &Path, shown: &str, shape: [usize; 3]) -> Error {
+    let [items, height, width] = shape;
+    Error::input(format!(
+        "{}: found {shown}, which can be read in two ways; type the one that is meant\n  \
+         {items} images of {height} x {width} with one channel:\n    {typed} --data-as images\n  \
+         {items} vectors of {} numbers:\n    {typed} --data-as vectors",
+        file.display(),
+        height * width,
+        typed = request.typed,
+    ))
+}
+
+/// Images where features are expected.
+pub fn images_as_features(file: &Path, dataset: &str, shown: &str) -> Error {
+    Error::input(format!(
+        "{}: found {shown}, images, which are what is encoded; expected features [N, D] or tokens [N, T, D], \
+         which latents follow. Use --data for the images:\n  \
+         latent-align init FEATURES.h5 --data {} --data-dataset {}",
+        file.display(),
+        path(file),
+        quote(dataset.trim_start_matches('/')),
+    ))
+}
+
+fn path(file: &Path) -> String {
+    quote(&file.to_string_lossy())
+}
