@@ -55,7 +55,7 @@ schema: build
 
 ## make test                                                        run the whole test suite
 test: hdf5 python
-	LATENT_ALIGN_PYTHON="$(PYTHON)" cargo test --locked --workspace
+	LATENT_ALIGN_PYTHON="$(PYTHON)" LATENT_ALIGN_PEER_PYTHON="$(wildcard $(PEER_PYTHON))" cargo test --locked --workspace
 
 ## make torture [KILLS=200]                                         kill runs at random moments, and resume them
 torture: hdf5

@@ -19,16 +19,24 @@ pub struct Align {
     done: u64,
 }
 
+/// That of the paper.
+const WEIGHTING: Weighting = Weighting::Uniform;
+
 impl Align {
+    /// Every time that a loss is taken at, ascending.
+    pub fn grid() -> Vec<f64> {
+        alignment_times(Weighted::new(WEIGHTING))
+    }
+
     /// Random latents under a network that is no longer zero.
     ///
     /// # Errors
     /// As [`Job::step`].
     pub fn new(size: Size, device: &Device) -> Result<Self> {
-        let weighted = Weighted::new(Weighting::Uniform);
+        let weighted = Weighted::new(WEIGHTING);
         let flow = Train::a_little(size, device)?.module().no_grad();
         Ok(Self {
-            flow: Tabulated::new(flow, alignment_times(weighted)),
+            flow: Tabulated::new(flow, Self::grid()),
             weighted,
             latents: Streams::new(0).normal("latents", 0, size.batch * size.dimensions),
             size,

@@ -24,6 +24,16 @@ impl Tensors {
         Ok(found.with_context(|| format!("no tensor `{name}`"))?.1)
     }
 
+    /// N(0, scale^2) added to every number: what is zero at first is no longer.
+    pub fn perturb(&mut self, scale: f32, streams: Streams) {
+        for (name, (_, values)) in &mut self.0 {
+            let noise = streams.normal(name, 0, values.len());
+            for (value, noise) in values.iter_mut().zip(noise) {
+                *value += scale * noise;
+            }
+        }
+    }
+
     pub fn write(&self, path: &Path) -> Result<()> {
         let bytes = self.0.iter().map(|(name, (shape, values))| {
             let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -1,11 +1,12 @@
-"""The same jobs in PyTorch: what a careful user would run instead.
+"""The same jobs in PyTorch: what its users would run instead.
 
-A job is made from the fields of its task, on a device, eager or compiled. `step` runs it once; `how` says
-in a few words what runs. `restart` takes up a task that differs in the fields `restarts` only.
+A job is made from the fields of its task, on a device, in a mode. `step` runs it once; `how` says in a few
+words what runs. `restart` takes up a task that differs in the fields `restarts` only.
 """
 
 import math
 import time
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -22,6 +23,16 @@ LOADERS = 2
 BLOCKS = 32
 
 
+class Mode(NamedTuple):
+    """Naive is what first comes to mind. Careful has no more arithmetic than ours."""
+
+    careful: bool
+    compiled: bool
+
+    def compile(self, function):
+        return torch.compile(function) if self.compiled else function
+
+
 class Job:
     restarts = ()
 
@@ -31,21 +42,50 @@ def network_of(size, device):
     return Velocity(*(size[key] for key in keys)).to(device)
 
 
+def shares(count, device):
+    """A random number in each of `count` equal parts of [0, 1), in random order."""
+    return (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
+
+
+def draw_times(mode, size, device):
+    """Naive: a time for each point. Careful: stratified ones, as ours has them, each for a group of points."""
+    return shares(size["times"], device) if mode.careful else torch.rand(size["batch"], device=device)
+
+
+def grouped(k, *points):
+    """Points [n, d] as [k, n / k, d], where k is less than n."""
+    return [p if k == len(p) else p.view(k, -1, p.shape[1]) for p in points]
+
+
 def flow_matching_error(network, y, t, noise):
-    x = (1 - t[:, None]) * noise + t[:, None] * y
+    """y and noise [n, d], t [n]; or t [k], each for n / k points in a row."""
+    y, noise = grouped(len(t), y, noise)
+    t = t.view(-1, *[1] * (y.dim() - 1))
+    x = (1 - t) * noise + t * y
     return network(x, t) - (y - noise)
 
 
-class Train(Job):
-    """One step of flow matching: forward, backward, fused AdamW; a time for each point."""
+def given_draws(mode, file, device):
+    """Points and noise [n, d], and times: k in the file, each for n / k points in a row."""
+    given = read_tensors(file)
+    y, noise, t = (given[name].to(device) for name in ("points", "noise", "times"))
+    return y, (t if mode.careful else t.repeat_interleave(len(y) // len(t))), noise
 
-    def __init__(self, task, device, compiled):
-        self.size, self.device, self.done = task["size"], device, 0
+
+def flat(loss, gradients):
+    return [loss.item(), *torch.cat([g.flatten() for g in gradients]).tolist()]
+
+
+class Train(Job):
+    """One step of flow matching: forward, backward, fused AdamW."""
+
+    def __init__(self, task, device, mode):
+        self.size, self.device, self.mode, self.done = task["size"], device, mode, 0
         self.network = network_of(self.size, device)
-        self.loss = torch.compile(self.mean_square) if compiled else self.mean_square
+        self.loss = mode.compile(self.mean_square)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-4, fused=True)
         self.rows = torch.randn(BATCHES, self.size["batch"], self.size["dimensions"], device=device)
-        self.how = "fused AdamW"
+        self.how = "fused AdamW, " + ("times shared by groups" if mode.careful else "a time for each point")
 
     def mean_square(self, y, t, noise):
         return flow_matching_error(self.network, y, t, noise).square().mean()
@@ -53,34 +93,67 @@ class Train(Job):
     def step(self):
         self.optimiser.zero_grad(set_to_none=True)
         y = self.rows[self.done % BATCHES]
-        t = torch.rand(len(y), device=self.device)
-        self.loss(y, t, torch.randn_like(y)).backward()
+        self.loss(y, draw_times(self.mode, self.size, self.device), torch.randn_like(y)).backward()
         self.optimiser.step()
         self.done += 1
+
+    def gradient(self, flow, points):
+        """The loss, and its gradient with respect to the weights, sorted by name."""
+        self.network.load_state_dict(read_tensors(flow))
+        loss = self.loss(*given_draws(self.mode, points, self.device))
+        weights = [weight for _, weight in sorted(self.network.named_parameters())]
+        return flat(loss, torch.autograd.grad(loss, weights))
 
 
 class Align(Job):
     """The alignment loss of latents under a frozen network, and its gradient with respect to them."""
 
-    def __init__(self, task, device, compiled):
-        size, self.device, self.done = task["size"], device, 0
-        self.network = network_of(size, device).requires_grad_(False)
-        self.loss = torch.compile(self.mean_square) if compiled else self.mean_square
-        self.rows = torch.randn(BATCHES, size["batch"], size["dimensions"], device=device)
-        self.how = "frozen weights"
+    def __init__(self, task, device, mode):
+        self.size, self.device, self.mode, self.done = task["size"], device, mode, 0
+        self.network = network_of(self.size, device).requires_grad_(False)
+        self.grid = torch.tensor(task["grid"], device=device)
+        self.rows = torch.randn(BATCHES, self.size["batch"], self.size["dimensions"], device=device)
+        self.loss = mode.compile(self.by_table if mode.careful else self.mean_square)
+        self.how = "frozen weights, " + ("a table of modulations" if mode.careful else "a time for each point")
+        self.tabulate()
+
+    def tabulate(self):
+        if self.mode.careful:
+            self.table = self.network.modulations(self.grid[:, None])
 
     def mean_square(self, y, t, noise):
         return flow_matching_error(self.network, y, t, noise).square().mean()
 
+    def by_table(self, y, rows, noise):
+        """`rows` [k] of the table, each for n / k points in a row."""
+        y, noise = grouped(len(rows), y, noise)
+        t = self.grid[rows, None, None]
+        x = (1 - t) * noise + t * y
+        v = self.network.modulated(x, [modulation[rows, None] for modulation in self.table])
+        return (v - (y - noise)).square().mean()
+
     def step(self):
         y = self.rows[self.done % BATCHES].clone().requires_grad_()
-        t = torch.rand(len(y), device=self.device)
-        self.loss(y, t, torch.randn_like(y)).backward()
+        times = draw_times(self.mode, self.size, self.device)
+        if self.mode.careful:
+            times = (times * len(self.grid)).long()
+        self.loss(y, times, torch.randn_like(y)).backward()
         self.done += 1
+
+    def gradient(self, flow, points):
+        """The loss, and its gradient with respect to the points."""
+        self.network.load_state_dict(read_tensors(flow))
+        self.tabulate()
+        y, times, noise = given_draws(self.mode, points, self.device)
+        if self.mode.careful:
+            times = torch.searchsorted(self.grid, times)
+        y.requires_grad_()
+        loss = self.loss(y, times, noise)
+        return flat(loss, torch.autograd.grad(loss, [y]))
 
 
 def divergences(network, compiled):
-    """Ways to the velocity [n, d] and its exact divergence [n] at x [n, d] and t [1], by name."""
+    """Ways to the velocity [n, d] and its exact divergence [n] at x [n, d] and t [1, 1], by name."""
 
     def passes(through):
         def run(x, t):
@@ -118,7 +191,7 @@ def divergences(network, compiled):
 
 def fastest_divergence(network, compiled, x):
     """The fastest of those that work, and its name."""
-    t = torch.full((1,), 0.5, device=x.device)
+    t = torch.full((1, 1), 0.5, device=x.device)
     found = []
     for name, divergence in divergences(network, compiled).items():
         try:
@@ -139,12 +212,12 @@ def fastest_divergence(network, compiled, x):
 class Divergence(Job):
     """One evaluation of the velocity and its exact divergence, frozen weights, one time for all points."""
 
-    def __init__(self, task, device, compiled):
+    def __init__(self, task, device, mode):
         size = task["size"]
         network = network_of(size, device).requires_grad_(False)
         self.x = torch.randn(size["batch"], size["dimensions"], device=device)
-        self.t = torch.full((1,), 0.5, device=device)
-        self.divergence, self.how = fastest_divergence(network, compiled, self.x)
+        self.t = torch.full((1, 1), 0.5, device=device)
+        self.divergence, self.how = fastest_divergence(network, mode.compiled, self.x)
 
     def step(self):
         self.divergence(self.x, self.t)
@@ -155,13 +228,13 @@ class Likelihood(Job):
 
     restarts = ("tolerance",)
 
-    def __init__(self, task, device, compiled):
+    def __init__(self, task, device, mode):
         given = read_tensors(task["flow"])
         network = network_of(task["size"], device).requires_grad_(False)
         network.load_state_dict(given)
         self.x = read_tensors(task["points"])["points"].to(device)
         self.tolerance = task["tolerance"]
-        self.divergence, self.how = fastest_divergence(network, compiled, self.x)
+        self.divergence, self.how = fastest_divergence(network, mode.compiled, self.x)
         self.nll = None
 
     def restart(self, task):
@@ -171,7 +244,7 @@ class Likelihood(Job):
         from torchdiffeq import odeint
 
         def slope(t, state):
-            v, divergence = self.divergence(state[0], t.reshape(1).to(self.x.dtype))
+            v, divergence = self.divergence(state[0], t.reshape(1, 1).to(self.x.dtype))
             return v, divergence
 
         start = (self.x, torch.zeros(len(self.x), device=self.x.device))
@@ -225,9 +298,9 @@ class Windows(IterableDataset):
 class Stream(Job):
     """Shuffled batches of an HDF5 dataset by a DataLoader with two workers."""
 
-    def __init__(self, task, device, compiled):
+    def __init__(self, task, device, mode):
         self.device, loading = device, {"num_workers": LOADERS, "persistent_workers": True}
-        if compiled:  # there is nothing to compile: this is the careful variant
+        if mode.careful:
             self.loader = DataLoader(Windows(task, LOADERS), batch_size=None, **loading)
             self.how = "an IterableDataset of shuffled windows of blocks"
         else:
@@ -245,7 +318,7 @@ class Stream(Job):
 
 
 class Fit(Job):
-    """A whole training on given rows, from given weights: the pipeline's recipe, with a time for each point.
+    """A whole training on given rows, from given weights: the pipeline's recipe.
 
     AdamW, linear warm-up to a constant rate, the gradient's norm clipped, a moving average of the weights.
     The loss is that of the average, on held-out points with given noise and times, summed over dimensions.
@@ -253,10 +326,10 @@ class Fit(Job):
 
     restarts = ("flow", "points", "optimiser", "seed")
 
-    def __init__(self, task, device, compiled):
-        self.size, self.device = task["size"], device
+    def __init__(self, task, device, mode):
+        self.size, self.device, self.mode = task["size"], device, mode
         self.network = network_of(self.size, device)
-        self.error = torch.compile(self.square_sum) if compiled else self.square_sum
+        self.error = mode.compile(self.square_sum)
         self.restart(task)
         self.how = "AdamW, clipping and moving average in fused passes"
 
@@ -287,7 +360,7 @@ class Fit(Job):
         first = self.done % (len(self.rows) // batch) * batch
         y = self.rows[first : first + batch]
         self.optimiser.zero_grad(set_to_none=True)
-        self.error(y, torch.rand(batch, device=self.device), torch.randn_like(y)).backward()
+        self.error(y, draw_times(self.mode, self.size, self.device), torch.randn_like(y)).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, recipe["gradient_clip"], foreach=True)
         self.optimiser.step()
         self.done += 1

@@ -21,6 +21,9 @@ const STEPS: u64 = 500;
 /// The worst error allowed, in nats.
 const WITHIN: f64 = 1e-3;
 
+/// Ours, PyTorch eager and PyTorch compiled.
+type Sides<'a> = [&'a mut Side; 3];
+
 /// Every side ready to solve.
 pub struct Prepared {
     reference: Vec<f64>,
@@ -31,7 +34,7 @@ pub struct Prepared {
 
 /// Trains a flow, solves its first points in f64, and finds each side's tolerance: first on these points
 /// alone, then on all.
-pub fn prepare(sides: &mut [Side; 3]) -> Result<Prepared> {
+pub fn prepare(sides: &mut Sides) -> Result<Prepared> {
     eprintln!(
         "NLL solve: training a flow for {STEPS} steps and solving {REFERENCES} points in f64"
     );
@@ -69,18 +72,18 @@ pub fn prepare(sides: &mut [Side; 3]) -> Result<Prepared> {
             .into_iter()
             .skip_while(|&t| t > loosest)
             .peekable();
-        let side = &mut sides[at];
+        let side = &mut *sides[at];
         for points in [&few, &all] {
             chosen[at] = loop {
-                let tolerance = *tolerances
-                    .peek()
-                    .with_context(|| format!("{}: none is within {WITHIN:e} nats", side.name))?;
+                let tolerance = *tolerances.peek().with_context(|| {
+                    format!("{}: none is within {WITHIN:e} nats", side.way.name())
+                })?;
                 let how = side.prepare(task(points, tolerance))?;
                 side.run(1)?;
                 let worst = worst_error(side, &reference)?;
                 eprintln!(
                     "{}: tolerance {tolerance:e}, worst error {worst:.1e} nats",
-                    side.name
+                    side.way.name()
                 );
                 if worst < WITHIN {
                     break (tolerance, how);
@@ -98,7 +101,7 @@ pub fn prepare(sides: &mut [Side; 3]) -> Result<Prepared> {
 
 impl Prepared {
     /// What each side's last solve was like.
-    pub fn describe(&self, sides: &mut [Side; 3]) -> Result<String> {
+    pub fn describe(&self, sides: &mut Sides) -> Result<String> {
         let mut text = format!(
             "NLL solve: the loosest tolerance of {TOLERANCES:?} whose worst error over the first {REFERENCES} \
              points is below {WITHIN:e} nats, against ours in f64 with 1e-7."
@@ -108,7 +111,7 @@ impl Prepared {
             write!(
                 text,
                 " {}: tolerance {tolerance:e}, worst error {worst:.1e} nats, {how}.",
-                side.name
+                side.way.name()
             )?;
         }
         Ok(text)

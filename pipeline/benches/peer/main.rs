@@ -6,6 +6,7 @@
 #[path = "../jobs/mod.rs"]
 mod jobs;
 
+mod agreement;
 mod compare;
 mod exchange;
 mod held_out;

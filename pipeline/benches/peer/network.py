@@ -20,8 +20,8 @@ class TimeEmbedding(nn.Module):
         self.register_buffer("angles", scale * torch.exp(-math.log(10_000) * steps), persistent=False)
         self.fc1, self.fc2 = nn.Linear(frequencies, width), nn.Linear(width, width)
 
-    def forward(self, t):  # [n] -> [n, width]
-        angles = t[:, None] * self.angles
+    def forward(self, t):  # [..., 1] -> [..., width]
+        angles = t * self.angles
         waves = torch.cat([angles.cos(), angles.sin()], -1)
         return F.silu(self.fc2(F.silu(self.fc1(waves))))
 
@@ -33,8 +33,8 @@ class Block(nn.Module):
         self.fc1, self.fc2 = nn.Linear(width, width), nn.Linear(width, width)
         self.modulation = nn.Linear(width, 3 * width)
 
-    def forward(self, h, c):
-        shift, scale, gate = self.modulation(c).chunk(3, -1)
+    def forward(self, h, modulation):
+        shift, scale, gate = modulation.chunk(3, -1)
         inner = self.norm(h) * (1 + scale) + shift
         return h + gate * self.fc2(F.silu(self.fc1(inner)))
 
@@ -45,13 +45,17 @@ class Output(nn.Module):
         self.norm = nn.LayerNorm(width, eps=NORM_EPSILON, elementwise_affine=False)
         self.modulation, self.linear = nn.Linear(width, 2 * width), nn.Linear(width, dimensions)
 
-    def forward(self, h, c):
-        shift, scale = self.modulation(c).chunk(2, -1)
+    def forward(self, h, modulation):
+        shift, scale = modulation.chunk(2, -1)
         return self.linear(self.norm(h) * (1 + scale) + shift)
 
 
 class Velocity(nn.Module):
-    """v(x, t) of points x [n, d] at times t [n], or [1] for all of them."""
+    """v(x, t) of points x [..., d] at times t [..., 1], which broadcast.
+
+    What depends on time alone, the modulations, is more arithmetic than all the rest: [k, 1, 1] for [k, m, d]
+    computes it once for m points, a table of `modulations` once and for all.
+    """
 
     def __init__(self, dimensions, width, blocks, frequencies, time_scale):
         super().__init__()
@@ -60,11 +64,22 @@ class Velocity(nn.Module):
         self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
         self.output = Output(width, dimensions)
 
+    def layers(self):
+        return [*self.blocks, self.output]
+
+    def modulations(self, t):
+        """Of each block [..., 3 width], and of the output [..., 2 width]."""
+        c = self.time(t)
+        return [layer.modulation(c) for layer in self.layers()]
+
+    def modulated(self, x, modulations):
+        h = self.input(x)
+        for layer, modulation in zip(self.layers(), modulations):
+            h = layer(h, modulation)
+        return h
+
     def forward(self, x, t):
-        c, h = self.time(t), self.input(x)
-        for block in self.blocks:
-            h = block(h, c)
-        return self.output(h, c)
+        return self.modulated(x, self.modulations(t))
 
 
 def read_tensors(path):

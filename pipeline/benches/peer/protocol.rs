@@ -1,6 +1,6 @@
 //! What the driver and a worker say to each other: a line of JSON each way.
 
-use super::jobs::Size;
+use super::jobs::{Align, Size};
 use latent_align_stages::flows::VelocityNetworkConfig;
 use latent_align_stages::training::OptimiserConfig;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,14 @@ pub enum Request {
     Likelihoods(()),
     /// The held-out loss of the averaged weights.
     HeldOutLoss(()),
+    /// Of PyTorch: the loss of a training or an alignment step and its gradient, with respect to the
+    /// weights or the latents, at what is given instead of drawn.
+    Gradient {
+        /// Weights of the flow.
+        flow: PathBuf,
+        /// `points` and `noise` [n, d]; `times` `[k]`, each of n / k points in a row.
+        points: PathBuf,
+    },
     /// Multiply two square matrices.
     Product {
         /// Rows and columns of each.
@@ -37,7 +45,7 @@ pub enum Reply {
     Ready(String),
     /// Seconds a step.
     Seconds(f64),
-    /// NLLs in nats, a loss, or the seconds of each product.
+    /// NLLs in nats, a loss (and its gradient), or the seconds of each product.
     Values(Vec<f64>),
     /// Why not.
     Failed(String),
@@ -50,7 +58,11 @@ pub enum Task {
     /// A training step of the flow on random rows.
     Train { size: Shape },
     /// An alignment step on random latents.
-    Align { size: Shape },
+    Align {
+        size: Shape,
+        /// Every time that a loss is taken at, ascending.
+        grid: Vec<f64>,
+    },
     /// An evaluation of velocity and exact divergence at random points.
     Divergence { size: Shape },
     /// A whole solve: the NLL of given points under a given flow.
@@ -94,6 +106,8 @@ pub struct Shape {
     pub size: Size,
     pub frequencies: usize,
     pub time_scale: f64,
+    /// Of a step, each shared by batch / times points where times are shared.
+    pub times: usize,
 }
 
 impl From<Size> for Shape {
@@ -107,6 +121,22 @@ impl From<Size> for Shape {
             size,
             frequencies,
             time_scale,
+            times: size.fit().times,
+        }
+    }
+}
+
+impl Task {
+    /// A training step.
+    pub fn train(size: Size) -> Self {
+        Self::Train { size: size.into() }
+    }
+
+    /// An alignment step.
+    pub fn align(size: Size) -> Self {
+        Self::Align {
+            size: size.into(),
+            grid: Align::grid(),
         }
     }
 }

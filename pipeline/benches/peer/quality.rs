@@ -1,9 +1,9 @@
 //! Seconds to the held-out loss that PyTorch reaches.
 //!
 //! Both sides start from the same weights and take the same rows in the same order, by the pipeline's
-//! recipe at a constant learning rate. PyTorch draws a time for each point; ours shares stratified times,
-//! as the pipeline does. The loss is that of the averaged weights, at the same points, noise and times; the
-//! time it takes is not counted.
+//! recipe at a constant learning rate. Both share stratified times, as the pipeline does, or PyTorch, naive,
+//! draws a time for each point. The loss is that of the averaged weights, at the same points, noise and
+//! times; the time it takes is not counted.
 
 use super::exchange::write_flow;
 use super::held_out::HeldOut;
@@ -11,7 +11,7 @@ use super::jobs::{Size, device, points};
 use super::machine;
 use super::protocol::Task;
 use super::race::Race;
-use super::side::{Common, Side};
+use super::side::{Common, Side, Way};
 use super::statistics::{Ask, Spread};
 use super::table::{Table, publish};
 use anyhow::Result;
@@ -30,6 +30,25 @@ pub struct Arguments {
     /// Steps of PyTorch
     #[arg(long, default_value_t = 2000)]
     steps: u64,
+    /// PyTorch that shares times as ours does, or that draws one for each point
+    #[arg(long, value_enum, default_value_t = Against::Careful)]
+    against: Against,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Against {
+    Careful,
+    Naive,
+}
+
+impl Against {
+    /// Eager, and compiled.
+    fn ways(self) -> [Way; 2] {
+        match self {
+            Self::Careful => [Way::CarefulEager, Way::CarefulCompiled],
+            Self::Naive => [Way::NaiveEager, Way::NaiveCompiled],
+        }
+    }
 }
 
 const SETTINGS: [(&str, Size); 2] = [("ring", Size::RING), ("tokens", Size::tokens(256, 256))];
@@ -39,8 +58,13 @@ const ASK: Ask = Ask::new(1.2, 2.0);
 const ROWS: usize = 100_000;
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut sides = Side::all(&arguments.common)?;
-    let about = [sides[0].about()?, sides[1].about()?].join("; ");
+    let mut ours = Side::start(Way::Ours, &arguments.common)?;
+    let [eager, compiled] = arguments.against.ways();
+    let mut peers = [
+        Side::start(eager, &arguments.common)?,
+        Side::start(compiled, &arguments.common)?,
+    ];
+    let about = [ours.about()?, peers[0].about()?].join("; ");
     let moments = [4, 2, 1].map(|part| arguments.steps / part);
     let mut table = Table::new(&[
         "data",
@@ -62,9 +86,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let files = Files::write(size, seed)?;
             let peer = match faster {
                 Some(peer) => peer,
-                None => *faster.insert(faster_peer(&mut sides, &files.task)?),
+                None => *faster.insert(faster_of(&mut peers, &files.task)?),
             };
-            let race = Race::run(&mut sides, peer, &files.task, arguments.steps)?;
+            let race = Race::run(&mut ours, &mut peers[peer], &files.task, arguments.steps)?;
             let (target, reached) = (race.target(), race.reached());
             let ratio = reached.map(|here| target.seconds / here.seconds);
             ratios.push(ratio.unwrap_or(0.0)); // never there: less than any ratio
@@ -81,7 +105,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             table.row([
                 name.to_owned(),
                 seed.to_string(),
-                format!("{:.1}, {}", target.seconds, sides[peer].name),
+                format!("{:.1}, {}", target.seconds, peers[peer].way.name()),
                 format!("{:.4}", target.loss),
                 number(reached.map(|here| here.seconds), 1),
                 number(reached.map(|here| here.steps), 0),
@@ -142,14 +166,14 @@ impl Files {
 }
 
 /// Which of eager and compiled takes less time over a few steps.
-fn faster_peer(sides: &mut [Side; 3], task: &Task) -> Result<usize> {
-    let mut seconds = [f64::INFINITY; 3];
-    for at in [1, 2] {
-        sides[at].prepare(task.clone())?;
-        sides[at].run(3)?; // compiling
+fn faster_of(peers: &mut [Side; 2], task: &Task) -> Result<usize> {
+    let mut seconds = [f64::INFINITY; 2];
+    for peer in peers.iter_mut() {
+        peer.prepare(task.clone())?;
+        peer.run(3)?; // compiling
     }
-    for at in [1, 2, 1, 2] {
-        seconds[at] = seconds[at].min(sides[at].run(20)?);
+    for at in [0, 1, 0, 1] {
+        seconds[at] = seconds[at].min(peers[at].run(20)?);
     }
-    Ok(if seconds[1] < seconds[2] { 1 } else { 2 })
+    Ok(if seconds[0] < seconds[1] { 0 } else { 1 })
 }

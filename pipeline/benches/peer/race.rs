@@ -1,7 +1,7 @@
 //! Two trainings, turn by turn, and where each was when.
 
 use super::protocol::{Request, Task};
-use super::side::Side;
+use super::side::{Side, Way};
 use anyhow::Result;
 
 /// Where a training was.
@@ -27,30 +27,30 @@ const TURN: u64 = 50;
 const PATIENCE: u64 = 2;
 
 impl Race {
-    /// The side `peer` takes `steps` steps; ours as many, and then more until its loss is as small.
-    pub fn run(sides: &mut [Side; 3], peer: usize, task: &Task, steps: u64) -> Result<Self> {
+    /// `theirs` takes `steps` steps; ours as many, and then more until its loss is as small.
+    pub fn run(ours: &mut Side, theirs: &mut Side, task: &Task, steps: u64) -> Result<Self> {
         let mut race = Self {
             ours: Vec::new(),
             theirs: Vec::new(),
             others: Vec::new(),
         };
-        sides[0].prepare(task.clone())?;
-        sides[peer].prepare(task.clone())?;
+        ours.prepare(task.clone())?;
+        theirs.prepare(task.clone())?;
         for _ in 0..steps.div_ceil(TURN) {
-            race.turn(&mut sides[peer], false)?;
-            race.turn(&mut sides[0], true)?;
+            race.turn(theirs)?;
+            race.turn(ours)?;
         }
         while race.reached().is_none() && (race.ours.len() as u64) * TURN < PATIENCE * steps {
-            race.turn(&mut sides[0], true)?;
+            race.turn(ours)?;
         }
         Ok(race)
     }
 
-    fn turn(&mut self, side: &mut Side, ours: bool) -> Result<()> {
+    fn turn(&mut self, side: &mut Side) -> Result<()> {
         let each = side.run(TURN)?;
         self.others.push(side.others);
         let loss = side.values(&Request::HeldOutLoss(()))?[0];
-        let moments = if ours {
+        let moments = if side.way == Way::Ours {
             &mut self.ours
         } else {
             &mut self.theirs

@@ -2,8 +2,9 @@
 
 use super::machine::QUIET;
 use super::protocol::Request;
-use super::side::Side;
+use super::side::{Side, Way};
 use anyhow::Result;
+use std::collections::BTreeMap;
 
 /// What is run.
 pub struct Plan {
@@ -16,16 +17,25 @@ pub struct Plan {
     pub products: bool,
 }
 
-/// What was measured: ours, PyTorch eager, PyTorch compiled.
-#[derive(Debug, Clone)]
+/// What was measured.
+#[derive(Debug, Clone, Default)]
 pub struct Round {
-    /// Of a step.
-    pub seconds: [f64; 3],
+    /// Of a step, each way.
+    pub seconds: BTreeMap<Way, f64>,
     /// Matrix products, ours and PyTorch's, in floating-point operations a second; 0 where the plan has
     /// none.
     pub rates: [f64; 2],
     /// The greatest share of the machine that others used in a turn.
     pub others: f64,
+}
+
+impl Round {
+    /// How many times as long as ours the fastest of those `ways` took; nothing where there is none.
+    pub fn ratio(&self, ways: impl Fn(Way) -> bool) -> Option<f64> {
+        let theirs = self.seconds.iter().filter(|(way, _)| ways(**way));
+        let best = theirs.map(|(_, &seconds)| seconds).reduce(f64::min)?;
+        Some(best / self.seconds.get(&Way::Ours)?)
+    }
 }
 
 /// Rounds that others disturbed are run again, up to so many times as many as are wanted.
@@ -35,10 +45,10 @@ const PATIENCE: usize = 3;
 pub const SQUARES: [usize; 3] = [1024, 2048, 4096];
 const PRODUCTS: usize = 2;
 
-/// Runs the task that all sides are set up for: the least disturbed rounds, as many as the plan wants.
-/// The order of turns moves on by one from round to round.
-pub fn rounds(sides: &mut [Side; 3], plan: &Plan) -> Result<Vec<Round>> {
-    let mut steps = [1; 3];
+/// Runs the task that all of `sides` are set up for, ours first: the least disturbed rounds, as many as the
+/// plan wants. The order of turns moves on by one from round to round.
+pub fn rounds(sides: &mut [&mut Side], plan: &Plan) -> Result<Vec<Round>> {
+    let mut steps = vec![1; sides.len()];
     if let Some(seconds) = plan.seconds {
         for (steps, side) in steps.iter_mut().zip(sides.iter_mut()) {
             side.run(1)?; // what happens only once, such as compiling
@@ -48,15 +58,12 @@ pub fn rounds(sides: &mut [Side; 3], plan: &Plan) -> Result<Vec<Round>> {
     let mut measured: Vec<Round> = Vec::new();
     let quiet = |rounds: &[Round]| rounds.iter().filter(|r| r.others < QUIET).count();
     while quiet(&measured) < plan.count && measured.len() < PATIENCE * plan.count {
-        let mut round = Round {
-            seconds: [0.0; 3],
-            rates: [0.0; 2],
-            others: 0.0,
-        };
-        for turn in 0..3 {
-            let at = (measured.len() + turn) % 3;
-            round.seconds[at] = sides[at].run(steps[at])?;
-            round.others = round.others.max(sides[at].others);
+        let mut round = Round::default();
+        for turn in 0..sides.len() {
+            let at = (measured.len() + turn) % sides.len();
+            let side = &mut *sides[at];
+            round.seconds.insert(side.way, side.run(steps[at])?);
+            round.others = round.others.max(side.others);
         }
         if plan.products {
             for (rate, side) in round.rates.iter_mut().zip(sides.iter_mut()) {

@@ -8,6 +8,48 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+/// How a job is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    Ours,
+    /// PyTorch, as first comes to mind: a time for each point, rows of a file one by one.
+    NaiveEager,
+    NaiveCompiled,
+    /// PyTorch with no more arithmetic than ours: times shared by groups of points, modulations of a frozen
+    /// flow out of a table, windows of a file.
+    CarefulEager,
+    CarefulCompiled,
+}
+
+impl Way {
+    pub const ALL: [Self; 5] = [
+        Self::Ours,
+        Self::NaiveEager,
+        Self::NaiveCompiled,
+        Self::CarefulEager,
+        Self::CarefulCompiled,
+    ];
+
+    /// As `worker.py` is told: `careful compiled`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::NaiveEager => "naive eager",
+            Self::NaiveCompiled => "naive compiled",
+            Self::CarefulEager => "careful eager",
+            Self::CarefulCompiled => "careful compiled",
+        }
+    }
+
+    pub fn is_careful(self) -> bool {
+        matches!(self, Self::CarefulEager | Self::CarefulCompiled)
+    }
+
+    pub fn is_naive(self) -> bool {
+        matches!(self, Self::NaiveEager | Self::NaiveCompiled)
+    }
+}
+
 /// What both comparisons need to know.
 #[derive(clap::Args)]
 pub struct Common {
@@ -24,8 +66,7 @@ pub struct Common {
 
 /// One side of the comparison.
 pub struct Side {
-    /// Such as `compiled`.
-    pub name: &'static str,
+    pub way: Way,
     /// The share of the machine that others used during the last request.
     pub others: f64,
     child: Child,
@@ -37,40 +78,37 @@ pub struct Side {
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Side {
-    /// Ours, PyTorch eager and PyTorch compiled.
-    pub fn all(common: &Common) -> Result<[Self; 3]> {
-        let Common {
-            python, threads, ..
-        } = common;
-        let mut ours = Command::new(std::env::current_exe()?);
-        ours.arg("worker");
-        Ok([
-            Self::start("ours", ours, *threads)?,
-            Self::pytorch(python, "eager", *threads)?,
-            Self::pytorch(python, "compiled", *threads)?,
-        ])
+    /// A process that does jobs in that way.
+    pub fn start(way: Way, common: &Common) -> Result<Self> {
+        if way == Way::Ours {
+            let mut ours = Command::new(std::env::current_exe()?);
+            ours.arg("worker");
+            return Self::begin(way, ours, common.threads);
+        }
+        Self::pytorch(way, &common.python, common.threads)
     }
 
-    /// PyTorch, `eager` or `compiled`.
-    pub fn pytorch(python: &Path, mode: &'static str, threads: usize) -> Result<Self> {
+    /// PyTorch's side.
+    pub fn pytorch(way: Way, python: &Path, threads: usize) -> Result<Self> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer/worker.py");
         let mut command = Command::new(python);
-        command.args([script, mode, &threads.to_string()]);
+        command.arg(script).args(way.name().split(' '));
+        command.arg(threads.to_string());
         command.env("PYTHONDONTWRITEBYTECODE", "1");
-        Self::start(mode, command, threads)
+        Self::begin(way, command, threads)
     }
 
-    fn start(name: &'static str, mut command: Command, threads: usize) -> Result<Self> {
+    fn begin(way: Way, mut command: Command, threads: usize) -> Result<Self> {
         for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
             command.env(variable, threads.to_string());
         }
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| {
-            let program = command.get_program().display();
+            let (name, program) = (way.name(), command.get_program().display());
             format!("{name}: `{program}` cannot be started; `--python` names a Python with torch")
         })?;
         Ok(Self {
-            name,
+            way,
             others: 0.0,
             requests: child.stdin.take().expect("piped"),
             replies: BufReader::new(child.stdout.take().expect("piped")),
@@ -86,14 +124,14 @@ impl Side {
         let sent = self.requests.write_all(line.as_bytes());
         line.clear();
         if sent.is_err() || self.replies.read_line(&mut line)? == 0 {
-            bail!("{}: it ended ({})", self.name, self.child.wait()?);
+            bail!("{}: it ended ({})", self.way.name(), self.child.wait()?);
         }
         let after = Usage::of(self.child.id());
         self.others = (before.zip(after)).map_or(0.0, |(b, a)| a.others_since(&b));
         let reply = serde_json::from_str(&line)
-            .with_context(|| format!("{}: its answer `{}`", self.name, line.trim()))?;
+            .with_context(|| format!("{}: its answer `{}`", self.way.name(), line.trim()))?;
         match reply {
-            Reply::Failed(why) => bail!("{}: {why}", self.name),
+            Reply::Failed(why) => bail!("{}: {why}", self.way.name()),
             reply => Ok(reply),
         }
     }
@@ -111,7 +149,7 @@ impl Side {
     fn words(&mut self, request: &Request) -> Result<String> {
         match self.ask(request)? {
             Reply::Ready(words) => Ok(words),
-            reply => bail!("{}: {reply:?} in answer to {request:?}", self.name),
+            reply => bail!("{}: {reply:?} in answer to {request:?}", self.way.name()),
         }
     }
 
@@ -119,7 +157,7 @@ impl Side {
     pub fn run(&mut self, steps: u64) -> Result<f64> {
         match self.ask(&Request::Steps(steps))? {
             Reply::Seconds(seconds) => Ok(seconds),
-            reply => bail!("{}: {reply:?} in answer to {steps} steps", self.name),
+            reply => bail!("{}: {reply:?} in answer to {steps} steps", self.way.name()),
         }
     }
 
@@ -127,7 +165,7 @@ impl Side {
     pub fn values(&mut self, request: &Request) -> Result<Vec<f64>> {
         match self.ask(request)? {
             Reply::Values(values) => Ok(values),
-            reply => bail!("{}: {reply:?} in answer to {request:?}", self.name),
+            reply => bail!("{}: {reply:?} in answer to {request:?}", self.way.name()),
         }
     }
 }

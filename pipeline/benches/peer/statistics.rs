@@ -14,14 +14,19 @@ impl Spread {
     /// # Panics
     /// If there are no measurements.
     pub fn of(measured: impl IntoIterator<Item = f64>) -> Self {
+        Self::of_any(measured).expect("at least one")
+    }
+
+    /// Nothing, if there are no measurements.
+    pub fn of_any(measured: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = measured.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
-        let (n, last) = (sorted.len(), sorted.len() - 1);
-        Self {
+        let (n, last) = (sorted.len(), sorted.len().checked_sub(1)?);
+        Some(Self {
             median: (sorted[last / 2] + sorted[n / 2]) / 2.0,
             least: sorted[0],
             greatest: sorted[last],
-        }
+        })
     }
 }
 

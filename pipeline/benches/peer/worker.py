@@ -1,6 +1,6 @@
 """PyTorch's side of the comparison: reads a request a line from stdin and answers each with a line of JSON.
 
-Usage: worker.py eager|compiled THREADS. Started by the bench target `peer`; requests are described there.
+Usage: worker.py naive|careful eager|compiled THREADS. Started by the bench target `peer`; requests are described there.
 """
 
 import gc
@@ -12,12 +12,12 @@ import warnings
 
 import torch
 
-from jobs import JOBS, product_seconds, synchronise
+from jobs import JOBS, Mode, product_seconds, synchronise
 
 
 class Worker:
-    def __init__(self, compiled, device):
-        self.compiled, self.device = compiled, device
+    def __init__(self, mode, device):
+        self.mode, self.device = mode, device
         self.task, self.job = None, None
 
     def answer(self, request):
@@ -34,7 +34,7 @@ class Worker:
             self.task, self.job = None, None
             gc.collect()
             torch._dynamo.reset()
-            self.job = kind(task, self.device, self.compiled)
+            self.job = kind(task, self.device, self.mode)
         self.task = task
         return {"ready": self.job.how}
 
@@ -48,6 +48,9 @@ class Worker:
     def likelihoods(self, _):
         return {"values": self.job.likelihoods()}
 
+    def gradient(self, given):
+        return {"values": self.job.gradient(given["flow"], given["points"])}
+
     def held_out_loss(self, _):
         return {"values": [self.job.held_out_loss()]}
 
@@ -59,7 +62,7 @@ class Worker:
 
 
 def main():
-    mode, threads = sys.argv[1:]
+    care, mode, threads = sys.argv[1:]
     warnings.filterwarnings("ignore")
     torch.set_num_threads(int(threads))
     torch.manual_seed(0)
@@ -67,7 +70,7 @@ def main():
         torch.set_float32_matmul_precision("high")
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed goes to stderr
-    worker = Worker(mode == "compiled", os.environ.get("LATENT_ALIGN_DEVICE", "cpu"))
+    worker = Worker(Mode(care == "careful", mode == "compiled"), os.environ.get("LATENT_ALIGN_DEVICE", "cpu"))
     for line in sys.stdin:
         try:
             reply = worker.answer(json.loads(line))

@@ -91,7 +91,7 @@ impl Worker {
 fn prepare(task: Task, device: &Device) -> Result<Prepared> {
     Ok(match task {
         Task::Train { size } => Prepared::Plain(Box::new(Train::on_noise(size.size, device))),
-        Task::Align { size } => Prepared::Plain(Box::new(Align::new(size.size, device)?)),
+        Task::Align { size, .. } => Prepared::Plain(Box::new(Align::new(size.size, device)?)),
         Task::Divergence { size } => Prepared::Plain(Box::new(Divergence::new(size.size, device)?)),
         Task::Likelihood {
             size: shape,

@@ -2,6 +2,8 @@
 
 #![expect(dead_code, reason = "the benchmarks use more of it")]
 
+#[path = "../../benches/peer/agreement.rs"]
+mod agreement;
 #[path = "../../benches/peer/exchange.rs"]
 mod exchange;
 #[path = "../../benches/peer/held_out.rs"]
@@ -15,6 +17,8 @@ mod machine;
 mod protocol;
 #[path = "../../benches/peer/race.rs"]
 mod race;
+#[path = "../../benches/peer/rounds.rs"]
+mod rounds;
 #[path = "../../benches/peer/side.rs"]
 mod side;
 #[path = "../../benches/peer/statistics.rs"]
@@ -23,15 +27,17 @@ mod statistics;
 mod worker;
 
 use crate::project::{Project, output, skipped};
+use agreement::{Given, Step};
 use exchange::{Tensors, write_flow};
 use held_out::HeldOut;
 use jobs::{DATASET, MEMORY, Size, Stream, points, reference, trained_flow};
 use latent_align_stages::flows::VelocityNetworkConfig;
 use latent_align_stages::training::Streams;
 use machine::Usage;
-use protocol::{Reply, Request, Shape, Task};
+use protocol::{Reply, Request, Task};
 use race::{Moment, first_at};
-use side::Side;
+use rounds::Round;
+use side::{Side, Way};
 use statistics::Spread;
 use std::path::PathBuf;
 use std::process::Command;
@@ -66,11 +72,10 @@ fn values(reply: &Reply) -> &[f64] {
 
 #[test]
 fn our_worker_runs_each_task_and_says_how_long_a_step_took() {
-    let size = Shape::from(TINY);
     for task in [
-        Task::Train { size },
-        Task::Align { size },
-        Task::Divergence { size },
+        Task::train(TINY),
+        Task::align(TINY),
+        Task::Divergence { size: TINY.into() },
     ] {
         let replies = answers(&[Request::Prepare(task), Request::Steps(2)]);
         assert!(matches!(replies[0], Reply::Ready(_)), "{replies:?}");
@@ -160,19 +165,75 @@ fn a_solve_of_ours_is_that_of_f64() {
     within_a_thousandth(values(&replies[2]), &expected);
 }
 
+/// A Python with PyTorch, such as `make peer` installs and `make test` names.
+fn pytorch() -> Option<PathBuf> {
+    let named = |variable| std::env::var_os(variable).filter(|name| !name.is_empty());
+    let python = named("LATENT_ALIGN_PEER_PYTHON").or_else(|| named("LATENT_ALIGN_PYTHON"));
+    let python = PathBuf::from(python.unwrap_or("python3".into()));
+    let probe = output(Command::new(&python).args(["-c", "import h5py, torch, torchdiffeq"]));
+    if probe.is_ok_and(|p| p.status.success()) {
+        return Some(python);
+    }
+    skipped("no Python with h5py, torch and torchdiffeq");
+    None
+}
+
 #[test]
 fn a_solve_of_pytorch_with_our_weights_is_that_of_f64() {
-    let python = std::env::var_os("LATENT_ALIGN_PYTHON").unwrap_or("python3".into());
-    let probe = output(Command::new(&python).args(["-c", "import torch, torchdiffeq"]));
-    if !probe.is_ok_and(|p| p.status.success()) {
-        return skipped("no Python with torch and torchdiffeq");
-    }
+    let Some(python) = pytorch() else { return };
     let project = Project::new();
     let (task, expected) = solve(&project);
-    let mut eager = Side::pytorch(python.as_ref(), "eager", 1).unwrap();
+    let mut eager = Side::pytorch(Way::CarefulEager, &python, 1).unwrap();
     eager.prepare(task).unwrap();
     eager.run(1).unwrap();
     within_a_thousandth(&eager.values(&Request::Likelihoods(())).unwrap(), &expected);
+}
+
+/// Red where careful PyTorch shares a time among the wrong points, takes another row of its table, or forgets
+/// a factor.
+#[test]
+fn naive_and_careful_pytorch_have_our_loss_and_the_same_gradient() {
+    let Some(python) = pytorch() else { return };
+    let given = Given::write().unwrap();
+    let mut sides =
+        [Way::NaiveEager, Way::CarefulEager].map(|way| Side::pytorch(way, &python, 1).unwrap());
+    for step in [Step::Training, Step::Alignment] {
+        let found = sides.each_mut().map(|side| given.by(side, step).unwrap());
+        let difference = given.difference(step, &found);
+        assert!(difference < 1e-4, "{step:?}: {difference:e}");
+        // and each takes steps that way
+        for side in &mut sides {
+            assert!(side.run(2).unwrap() > 0.0);
+        }
+    }
+}
+
+#[test]
+fn a_difference_is_the_greatest_of_losses_and_gradients_relative_to_their_size() {
+    let given = Given::write().unwrap();
+    let (loss, gradient) = (2.0, vec![4.0, -8.0]);
+    let answer = |loss: f64, gradient: &[f64]| {
+        let ours = given.loss();
+        [&[loss / 2.0 * ours], gradient].concat()
+    };
+    let same = answer(loss, &gradient);
+    let of = |other: Vec<f64>| given.difference(Step::Training, &[same.clone(), other]);
+    assert_eq!(of(same.clone()), 0.0);
+    assert_eq!(of(answer(loss, &[4.0, -7.0])), 0.125);
+    assert!((of(answer(2.5, &gradient)) - 0.25).abs() < 1e-12);
+    assert_eq!(of(answer(loss, &[4.0, f64::NAN])), f64::INFINITY);
+}
+
+#[test]
+fn a_ratio_is_that_of_the_fastest_of_its_ways() {
+    let seconds = [2.0, 9.0, 7.0, 3.0, 5.0];
+    let round = Round {
+        seconds: Way::ALL.into_iter().zip(seconds).collect(),
+        ..Default::default()
+    };
+    assert_eq!(round.ratio(Way::is_careful), Some(1.5));
+    assert_eq!(round.ratio(Way::is_naive), Some(3.5));
+    assert_eq!(round.ratio(|_| false), None);
 }
 
 #[test]
