@@ -61,6 +61,8 @@ pub fn page(
         match Contents::read(file, &name, whole, rows) {
             Ok(contents) => out.push_str(&rest(&contents)),
             Err(error) if dataset.is_some() => return Err(error),
+            // as it was said already
+            Err(error) if out.contains(&error.to_string()) => {}
             Err(error) => {
                 let _ = writeln!(out, "  {error}");
             }
@@ -131,6 +133,12 @@ fn contents(listing: &FileListing) -> String {
     for link in &listing.external_links {
         let _ = writeln!(out, "  {link}: a link into another file, never followed");
     }
+    for group in &listing.too_deep {
+        let _ = writeln!(
+            out,
+            "  {group}: a group nested too deep to look for datasets in it"
+        );
+    }
     out
 }
 
@@ -156,7 +164,7 @@ fn reading(dataset: &Dataset, scan: &Scan) -> String {
                  [N, C, H, W] of them\n"
             ),
             Ok(()) => format!(
-                "  {} images of {channels} channels, {height} x {width}\n",
+                "  {} images [C, H, W] = [{channels}, {height}, {width}]\n",
                 scan.rows
             ),
         },

@@ -82,7 +82,9 @@ impl Flow {
             ));
         }
         if scan.constant_columns.len() == scan.width {
-            return wrong("found the same values in every row, expected features that differ");
+            return wrong(
+                "found the same values in every row, read as f32, expected features that differ",
+            );
         }
         Ok(Self {
             file: file.to_owned(),

@@ -40,10 +40,14 @@ pub fn data(listing: &FileListing, taken: Option<&str>) -> Result<String> {
     })
 }
 
-/// The images in a file that was given for something else, if there are some beyond doubt.
+/// The images in a file that was given for something else, if there are some beyond doubt: the only ones,
+/// or what has that name.
 pub fn images(listing: &FileListing, taken: Option<&str>) -> Option<String> {
-    let all = usable(listing, taken).filter(|d| d.shape.len() == 4);
-    one(&all.collect::<Vec<_>>(), "images").map(|d| d.name.clone())
+    let named = |d: &DatasetInfo| d.shape.len() == 3 && d.name.ends_with("/images");
+    let all: Vec<_> = usable(listing, taken)
+        .filter(|d| d.shape.len() == 4 || named(d))
+        .collect();
+    one(&all, "images").map(|d| d.name.clone())
 }
 
 fn choose(
@@ -67,9 +71,22 @@ fn choose(
             [] => "no dataset".to_owned(),
             some => some.join(", "),
         };
+        let empty = |d: &DatasetInfo| d.shape.contains(&0);
+        let remedy = match (listing.datasets.as_slice(), listing.too_deep.first()) {
+            ([], Some(group)) => {
+                format!(
+                    "{group} is nested too deep to look in it; name what it holds with {option}"
+                )
+            }
+            ([], None) => "Write some with h5py".to_owned(),
+            (some, _) if some.iter().all(empty) => "Nothing in it holds a number".to_owned(),
+            _ => {
+                "Convert with numpy (`.astype(\"float32\")`, `.reshape(n, -1)`) and write with h5py"
+                    .to_owned()
+            }
+        };
         return Err(Error::input(format!(
-            "{file}: found {held}; expected {expected} of f16, f32, f64 or u8. Convert with numpy \
-             (`.astype(\"float32\")`, `.reshape(n, -1)`) and write with h5py"
+            "{file}: found {held}; expected {expected} of f16, f32, f64 or u8. {remedy}"
         )));
     }
     let held: Vec<String> = all.into_iter().map(describe).collect();
@@ -133,6 +150,7 @@ mod tests {
             file: "a.h5".into(),
             datasets: datasets.collect(),
             external_links: Vec::new(),
+            too_deep: Vec::new(),
         }
     }
 
@@ -188,6 +206,15 @@ mod tests {
             Some("/a")
         );
         assert_eq!(images(&listing(&[a, b]), None), None);
+        let (grey, tokens) = (
+            ("/images", &[9, 4, 4][..], "u8"),
+            ("/x", &[9, 4, 4][..], "u8"),
+        );
+        assert_eq!(images(&listing(&[features, tokens]), None), None);
+        assert_eq!(
+            images(&listing(&[features, grey]), None).as_deref(),
+            Some("/images")
+        );
         assert_eq!(data(&listing(&[features]), None).unwrap(), "/features");
         assert!(data(&listing(&[features]), Some("/features")).is_err());
     }

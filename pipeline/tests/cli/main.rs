@@ -34,6 +34,7 @@ mod rot;
 mod shells;
 mod slurm;
 mod starting;
+mod strangers;
 mod surrogate;
 mod sweep_axes;
 mod sweep_digits;

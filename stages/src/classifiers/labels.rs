@@ -22,7 +22,13 @@ impl Labels {
     /// Input errors for a dataset that is missing or not `[N]`; labels that are not integers from 0 up
     /// without gaps; a single class.
     pub fn read(data: &Dataset, name: &str) -> Result<Self> {
-        let (shape, values) = read_dataset_f32(data.path(), name)?;
+        let renumber = "renumber them with numpy: `np.unique(labels, return_inverse=True)[1]`";
+        let (shape, values) = read_dataset_f32(data.path(), name).map_err(|error| match error {
+            Error::Input(why) => Error::input(format!(
+                "{why}. `labels` names the class of each item, integers from 0; {renumber}"
+            )),
+            other => other,
+        })?;
         let refuse = |found: String, remedy: &str| {
             Err(Error::input(format!(
                 "`{name}` in {}: found {found}, expected the class of each of the {} items of {}, \
@@ -34,13 +40,16 @@ impl Labels {
             )))
         };
         if shape != [data.items()] {
-            return refuse(
-                format!("shape {shape:?}"),
-                "set `labels` to the right dataset",
-            );
+            let remedy = match shape[..] {
+                [items, 1] if items == data.items() => "take the column: `labels[:, 0]`",
+                [items, _] if items == data.items() => {
+                    "take the class of each row where one column a class is set: `labels.argmax(1)`"
+                }
+                _ => "set `labels` to the right dataset",
+            };
+            return refuse(format!("shape {shape:?}"), remedy);
         }
         let whole = |v: f32| (0.0..LARGEST).contains(&v) && v.fract() == 0.0;
-        let renumber = "renumber them with numpy: `np.unique(labels, return_inverse=True)[1]`";
         if let Some(item) = values.iter().position(|&v| !whole(v)) {
             return refuse(format!("{} at item {item}", values[item]), renumber);
         }
@@ -111,6 +120,40 @@ mod tests {
         let targets = labels.targets(&[2, 0], &Device::flex());
         let targets = crate::tensors::to_f32(targets).unwrap();
         assert_eq!(targets, [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_column_a_code_of_ones_and_text_are_refused_with_what_makes_labels_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("data.h5");
+        let mut datasets: Vec<(&str, &[usize], OutData)> =
+            vec![("images", &[4, 2], OutData::F32(&[0.0; 8]))];
+        datasets.push(("column", &[4, 1], OutData::I64(&[0, 1, 1, 0])));
+        datasets.push(("codes", &[4, 2], OutData::U8(&[0, 1, 1, 0, 1, 0, 0, 1])));
+        write_datasets(&file, &datasets, &[]).unwrap();
+        let opened = hdf5::File::open_rw(&file).unwrap();
+        let text = opened
+            .new_dataset::<hdf5::types::FixedAscii<3>>()
+            .shape([4]);
+        text.create("text").unwrap();
+        drop(opened);
+        let data = Dataset::open(&SourceConfig {
+            file,
+            dataset: "images".into(),
+            non_finite: NonFinite::Refuse,
+        })
+        .unwrap();
+        for (name, remedy) in [
+            ("column", "`labels[:, 0]`"),
+            ("codes", "`labels.argmax(1)`"),
+            ("text", "np.unique(labels, return_inverse=True)[1]"),
+        ] {
+            let message = Labels::read(&data, name).unwrap_err().to_string();
+            assert!(
+                message.contains(remedy) && message.contains(name),
+                "{message}"
+            );
+        }
     }
 
     #[test]

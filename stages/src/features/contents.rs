@@ -2,7 +2,8 @@
 //! rows. Read in blocks; a file of any size takes a few MiB.
 
 use super::hdf5_raw::{Readable, exponent_bias, read_flags, read_slab};
-use super::open::{open_dataset, open_file, reason};
+use super::listing::type_name;
+use super::open::{open_dataset, open_file, reason, remedy};
 use super::rehearsal::Asked;
 use super::text::FileText;
 use crate::error::{Error, Result};
@@ -108,13 +109,14 @@ impl Contents {
         let file = open_file(path, &asked)?;
         let dataset = open_dataset(&file, path, name)?;
         let failed = |e: hdf5::Error| {
-            let why = format!(
-                "`{name}` cannot be read: {}. The file is probably damaged",
-                reason(&e)
-            );
+            let why = reason(&e);
+            let why = format!("`{name}` cannot be read: {why}. {}", remedy(&why));
             Error::file(path, why)
         };
-        let shape = dataset.get_shape().map_err(failed)?;
+        let mut shape = dataset.get_shape().map_err(failed)?;
+        if shape.is_empty() && dataset.space().map_err(failed)?.size() == 0 {
+            shape.push(0); // of no values, which is not of one
+        }
         let dtype = dataset.dtype().map_err(failed)?;
         let kind = match dtype.to_descriptor() {
             Ok(TypeDescriptor::Float(size)) if size as usize > 2 || exponent_bias(&dtype) == 15 => {
@@ -206,9 +208,14 @@ fn row_of_numbers(
         Values::Float => {
             // Shortest text that reads back as the same f32, or f64.
             let wide = read_slab::<f64>(dataset, &part)?;
-            let text = |v: f64| match f64::from(v as f32) == v {
-                true => (v as f32).to_string(),
-                false => v.to_string(),
+            let text = |v: f64| {
+                let plain = v == 0.0 || !v.is_finite() || (1e-6..1e15).contains(&v.abs());
+                match (f64::from(v as f32) == v, plain) {
+                    (true, true) => (v as f32).to_string(),
+                    (true, false) => format!("{:e}", v as f32),
+                    (false, true) => v.to_string(),
+                    (false, false) => format!("{v:e}"),
+                }
             };
             wide.into_iter().map(text).collect()
         }
@@ -230,7 +237,11 @@ fn row_of_text(dataset: &Dataset, shape: &[usize], row: usize) -> hdf5::Result<S
             .collect())
     }
     let part = start_of(shape, row);
-    let values = match dataset.dtype()?.to_descriptor()? {
+    let dtype = dataset.dtype()?;
+    let Ok(descriptor) = dtype.to_descriptor() else {
+        return Ok(format!("({})", type_name(&dtype)));
+    };
+    let values = match descriptor {
         TypeDescriptor::VarLenUnicode => texts::<VarLenUnicode>(dataset, &part)?,
         TypeDescriptor::VarLenAscii => texts::<VarLenAscii>(dataset, &part)?,
         TypeDescriptor::FixedUnicode(_) => texts::<FixedUnicode<1024>>(dataset, &part)?,
@@ -318,6 +329,21 @@ mod tests {
         let listed = crate::features::list(&path).unwrap();
         let shown = "[true, true, false, true, true, true, false]".to_owned();
         assert_eq!(listed[0].attributes, [("of".to_owned(), shown)]);
+    }
+
+    #[test]
+    fn numbers_of_any_size_take_one_short_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sizes.h5");
+        let file = hdf5::File::create(&path).unwrap();
+        let values = [1e-310, -2.5e300, 0.1, 0.0, 1e15];
+        let dataset = file.new_dataset::<f64>().shape([1, 5]).create("x");
+        dataset.unwrap().write_raw(&values).unwrap();
+        drop(file);
+        let contents = Contents::read(&path, "x", true, 1).unwrap();
+        assert_eq!(contents.rows, ["1e-310, -2.5e300, 0.1, 0, 1e15"]);
+        let found = contents.statistics.unwrap();
+        assert_eq!((found.finite, found.max), (5, 1e15));
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct FileListing {
     pub datasets: Vec<DatasetInfo>,
     /// Links into other files, which are never followed.
     pub external_links: Vec<String>,
+    /// Groups nested too deep to be entered.
+    pub too_deep: Vec<String>,
 }
 
 impl FileListing {
@@ -60,6 +62,7 @@ impl FileListing {
             file: path.to_owned(),
             datasets: Vec::new(),
             external_links: Vec::new(),
+            too_deep: Vec::new(),
         };
         visit(&file, path, "", 0, &mut listing)?;
         Ok(listing)
@@ -80,6 +83,7 @@ pub(super) fn datasets(file: &File, path: &Path) -> Result<Vec<DatasetInfo>> {
         file: path.to_owned(),
         datasets: Vec::new(),
         external_links: Vec::new(),
+        too_deep: Vec::new(),
     };
     visit(file, path, "", 0, &mut listing)?;
     Ok(listing.datasets)
@@ -116,6 +120,7 @@ fn visit(
                         let inner = group.group(&link).map_err(|e| damaged(&name, e))?;
                         visit(&inner, path, &name, depth + 1, listing)?;
                     }
+                    LocationType::Group => listing.too_deep.push(name),
                     _ => {}
                 }
             }
@@ -160,12 +165,15 @@ pub(super) fn type_name(dtype: &hdf5::Datatype) -> String {
     }
 }
 
-fn filter_name(filter: &hdf5::filters::Filter) -> String {
+pub(super) fn filter_name(filter: &hdf5::filters::Filter) -> String {
     use hdf5::filters::Filter;
     match filter {
         Filter::Deflate(level) => format!("gzip({level})"),
         Filter::Shuffle => "shuffle".into(),
         Filter::Fletcher32 => "fletcher32".into(),
+        Filter::User(id @ 32000, _) => format!("lzf, filter {id}"),
+        Filter::User(id @ (32001 | 32026), _) => format!("blosc, filter {id}"),
+        Filter::User(id @ 32015, _) => format!("zstd, filter {id}"),
         Filter::User(id, _) => format!("filter {id}"),
         other => format!("{other:?}").to_lowercase(),
     }

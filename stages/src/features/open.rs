@@ -48,6 +48,8 @@ pub(super) fn open_file(path: &Path, asked: &Asked) -> Result<File> {
             format!(
                 "{shown} is locked: another program has it open for writing. Wait until it is closed, or set HDF5_USE_FILE_LOCKING=FALSE if the file system has no locks"
             )
+        } else if metadata.len() == 0 {
+            format!("{shown} is empty, 0 bytes; expected an HDF5 file. Copy or create it again")
         } else if head == SIGNATURE {
             format!(
                 "{shown} is an HDF5 file but cannot be opened: it is truncated or damaged ({} bytes). Copy or create it again, and check it with `h5ls`. libhdf5 says: {}",
@@ -70,11 +72,24 @@ pub(super) fn reason(error: &hdf5::Error) -> String {
 
 /// What is said of `name` in the file `path` where libhdf5 fails on it.
 pub(super) fn damaged(path: &Path, name: &str, error: &hdf5::Error) -> Error {
+    let why = reason(error);
     Error::input(format!(
-        "`{name}` in {} cannot be read: {}. The file is probably damaged; create it again",
+        "`{name}` in {} cannot be read: {why}. {}",
         path.display(),
-        reason(error)
+        remedy(&why)
     ))
+}
+
+/// What to do where libhdf5 says `why` it fails.
+pub(super) fn remedy(why: &str) -> String {
+    if !why.contains("bad version number") {
+        return "The file is probably damaged; create it again".to_owned();
+    }
+    let (major, minor, _) = hdf5::library_version();
+    format!(
+        "The file is damaged, or in a newer format than libhdf5 {major}.{minor} reads: write it again without \
+         libver=\"latest\", or with `h5py.File(path, \"w\", libver=(\"earliest\", \"v110\"))`"
+    )
 }
 
 /// Opens the dataset `name` of `file` (opened from `path`) without ever leaving the file.
@@ -88,12 +103,7 @@ pub(super) fn open_dataset(file: &File, path: &Path, name: &str) -> Result<hdf5:
     let Some(real) = resolve(file, path, name)? else {
         return Err(missing(file, path, &full));
     };
-    let damaged = |e: hdf5::Error| {
-        Error::input(format!(
-            "`{full}` in {shown} cannot be opened: {}. The file is probably damaged; create it again",
-            reason(&e)
-        ))
-    };
+    let damaged = |e: hdf5::Error| damaged(path, &full, &e);
     match file.loc_type_by_name(&real).map_err(damaged)? {
         LocationType::Dataset => {}
         LocationType::Group => {
@@ -127,8 +137,13 @@ pub(super) fn open_dataset(file: &File, path: &Path, name: &str) -> Result<hdf5:
     }
     if created.has_filters() && !created.all_filters_avail() {
         return Err(Error::input(format!(
-            "`{full}` in {shown} is compressed with a filter this libhdf5 lacks ({:?}). Write it again with gzip: `compression=\"gzip\", shuffle=True`",
-            created.filters()
+            "`{full}` in {shown} is compressed with a filter this libhdf5 lacks ({}). Write it again with gzip: `compression=\"gzip\", shuffle=True`",
+            created
+                .filters()
+                .iter()
+                .map(listing::filter_name)
+                .collect::<Vec<_>>()
+                .join(", ")
         )));
     }
     check_size(&dataset, layout, path, &full)?;
@@ -280,4 +295,21 @@ fn contents(file: &File, path: &Path, wanted: &str) -> String {
         None => "Set `dataset` to one of them".to_owned(),
     };
     format!("it holds {}. {guess}", held.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_that_is_newer_is_not_called_damaged_alone() {
+        let newer =
+            remedy("H5Dopen2(): unable to open dataset: bad version number for layout message");
+        assert!(
+            newer.contains("newer format") && newer.contains("libver"),
+            "{newer}"
+        );
+        let other = remedy("H5Dopen2(): unable to open dataset: bad heap");
+        assert!(other.contains("damaged; create it again"), "{other}");
+    }
 }
