@@ -10,7 +10,8 @@ use crate::console::Console;
 use crate::run::Signals;
 use anyhow::Result;
 use latent_align_stages::Error;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ impl Local {
     ///
     /// # Errors
     /// [`Error::Cancelled`]; a process that cannot be started. Those that run are asked to stop, and
-    /// waited for.
+    /// waited for; those that come to their own end all the same count.
     pub fn run(
         self,
         batch: &Batch,
@@ -56,8 +57,8 @@ impl Local {
             fail_fast: self.fail_fast,
         };
         let outcome = running.all(console, ended);
-        running.stop();
-        outcome
+        let stopped = running.stop(console, ended);
+        outcome.and(stopped)
     }
 }
 
@@ -92,11 +93,14 @@ impl Running<'_> {
             }
             std::thread::sleep(TICK);
             self.live.show(self.workers.values());
+            // All of them, before any is reason to stop.
+            let mut has_failed = false;
             for (task, status) in self.reap()? {
-                if !self.end(task, status, console, ended)? && self.fail_fast {
-                    console.note("--fail-fast: the other trials are stopped");
-                    return Ok(());
-                }
+                has_failed |= !self.end(task, status, console, ended)?;
+            }
+            if has_failed && self.fail_fast {
+                console.note("--fail-fast: the other trials are stopped");
+                return Ok(());
             }
         }
     }
@@ -163,16 +167,44 @@ impl Running<'_> {
         Ok(false)
     }
 
-    /// Asks what still runs to stop, and waits for it.
-    fn stop(&mut self) {
-        for worker in self.workers.values() {
-            worker.ask_to_stop();
+    /// Asks what still runs to stop, waits for it, and takes note of what ended for another reason.
+    fn stop(
+        &mut self,
+        console: &Console,
+        ended: &mut dyn FnMut(usize, Standing) -> Result<()>,
+    ) -> Result<()> {
+        let mut asked = BTreeSet::new();
+        for (task, worker) in &mut self.workers {
+            if worker.ask_to_stop() {
+                asked.insert(*task);
+            }
         }
-        for (_, mut worker) in std::mem::take(&mut self.workers) {
-            while matches!(worker.ended(), Ok(None)) {
-                std::thread::sleep(TICK);
+        let mut outcome = Ok(());
+        for task in self.workers.keys().copied().collect::<Vec<_>>() {
+            match self.wait(task) {
+                Some(status) if !(asked.contains(&task) && is_stopped(status)) => {
+                    outcome = outcome.and(self.end(task, status, console, ended).map(drop));
+                }
+                _ => drop(self.workers.remove(&task)),
             }
         }
         self.live.clear();
+        outcome
     }
+
+    /// How the process of `task` ended, once it did; none if nobody knows.
+    fn wait(&mut self, task: usize) -> Option<ExitStatus> {
+        let worker = self.workers.get_mut(&task)?;
+        loop {
+            match worker.ended() {
+                Ok(None) => std::thread::sleep(TICK),
+                ended => return ended.ok().flatten(),
+            }
+        }
+    }
+}
+
+/// Whether a process did what SIGTERM asks for, rather than finish or fail.
+fn is_stopped(status: ExitStatus) -> bool {
+    status.signal() == Some(libc::SIGTERM) || status.code() == Some(128 + libc::SIGTERM)
 }

@@ -8,7 +8,7 @@ use crate::store::write_whole;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The record of what was submitted.
@@ -110,6 +110,7 @@ pub fn submit(
         .map(|i| batch.trials[*i].name().to_owned())
         .collect();
     let program = std::env::current_exe().map_err(|e| Error::file("this program", e))?;
+    let program = without_mark(program);
     let absolute = |path: &Path| std::path::absolute(path).map_err(|e| Error::file(path, e));
     let script = script(
         &runs,
@@ -137,6 +138,16 @@ pub fn submit(
     let text = serde_json::to_string_pretty(&submitted).expect("numbers and names");
     write_whole(folder.path(), SUBMITTED, &(text + "\n"))?;
     Ok(submitted)
+}
+
+/// The path of a program that another file replaced since it was started, which Linux marks: the tasks,
+/// on other machines, can run the new one only.
+fn without_mark(program: PathBuf) -> PathBuf {
+    let text = program.to_string_lossy();
+    match text.strip_suffix(" (deleted)").map(PathBuf::from) {
+        Some(replaced) if replaced.exists() => replaced,
+        _ => program,
+    }
 }
 
 /// What a command of Slurm says.
@@ -203,6 +214,17 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_was_rebuilt_is_found_under_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("latent-align");
+        let marked = dir.path().join("latent-align (deleted)");
+        assert_eq!(without_mark(marked.clone()), marked);
+        std::fs::write(&program, "rebuilt").unwrap();
+        assert_eq!(without_mark(marked), program);
+        assert_eq!(without_mark(program.clone()), program);
+    }
 
     #[test]
     fn the_script_says_what_the_file_says_and_quotes_paths() {

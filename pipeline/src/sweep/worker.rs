@@ -27,15 +27,16 @@ impl Worker {
         threads: usize,
         folder: &SweepFolder,
     ) -> Result<Self> {
-        let program = std::env::current_exe().map_err(|e| Error::file("this program", e))?;
         let log = folder.log(run);
         let failed = |e| Error::file(&log, e);
         // after what it said before, such as while it made what several trials read
         let out = File::options().append(true).create(true).open(&log);
         let out = out.map_err(failed)?;
         let root = folder.store().root();
-        let mut command = Command::new(program);
+        // this very program, even if another file has its name by now
+        let mut command = Command::new("/proc/self/exe");
         command
+            .arg0(std::env::args_os().next().unwrap_or_default())
             .arg("--artifacts")
             .arg(std::path::absolute(root).map_err(|e| Error::file(root, e))?)
             .arg("run")
@@ -72,13 +73,16 @@ impl Worker {
         self.started.elapsed()
     }
 
-    /// Passes on that the user asked to stop.
-    pub fn ask_to_stop(&self) {
-        if let Ok(process) = i32::try_from(self.child.id()) {
-            // One that has just ended does not mind.
-            // SAFETY: `kill` takes numbers alone; the child is not reaped yet, so the number is still its own.
-            let _ = unsafe { libc::kill(process, libc::SIGTERM) };
-        }
+    /// Passes on that the user asked to stop; false if there is nobody to be asked. Once a process that
+    /// ended is waited for, its number may be another's.
+    pub fn ask_to_stop(&mut self) -> bool {
+        let is_running = matches!(self.child.try_wait(), Ok(None));
+        let Some(process) = i32::try_from(self.child.id()).ok().filter(|_| is_running) else {
+            return false;
+        };
+        // SAFETY: `kill` takes numbers alone; nobody but this struct waits for the child, and it did not
+        // just now, so the number is still its own.
+        unsafe { libc::kill(process, libc::SIGTERM) == 0 }
     }
 }
 
@@ -96,4 +100,29 @@ pub fn why(status: ExitStatus, run: &str, folder: &SweepFolder) -> String {
         (None, None) => "its process ended".into(),
     };
     format!("{ended}; the end of {}:\n  {told}", log.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_was_waited_for_is_not_asked_to_stop() {
+        let worker = |program: &str| Worker {
+            run: program.to_owned(),
+            child: Command::new(program).stdin(Stdio::piped()).spawn().unwrap(),
+            started: Instant::now(),
+        };
+        let mut ended = worker("true");
+        while ended.ended().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        assert!(!ended.ask_to_stop());
+
+        let mut waiting = worker("cat");
+        assert!(waiting.ask_to_stop());
+        let status = waiting.child.wait().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGTERM));
+        assert!(!waiting.ask_to_stop());
+    }
 }

@@ -1,7 +1,9 @@
 //! `sweep`: processes, failures, signals and deaths.
 
-use crate::project::{Project, signal, wait_until};
+use crate::project::{Project, output, signal, skipped, start, wait_until};
 use crate::tiny::project;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const SWEEP: &str = "\
@@ -198,4 +200,123 @@ fn a_run_stops_where_it_is_told_to() {
         .expect(0, &["estimate-nll: done"]);
     let record = std::fs::read_to_string(project.path("artifacts/runs/tiny/run.json")).unwrap();
     assert!(record.contains("\"state\": \"finished\""), "{record}");
+}
+
+/// A library with which the processes of trials stop themselves before they do anything, until they are
+/// sent SIGCONT.
+const STOP_AT_START: &str = r#"
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+__attribute__((constructor)) static void stop(void) {
+    const char *parent = getenv("LATENT_ALIGN_PARENT");
+    if (parent && atol(parent) == getppid()) raise(SIGSTOP);
+}
+"#;
+
+/// A sweep by the program at `program` whose trials stop themselves when they start.
+fn sweep_of_stopped_trials(project: &Project, program: &str, more: &[&str]) -> Child {
+    project.write("stop.c", STOP_AT_START);
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o", "stop.so", "stop.c"]);
+    let compiled = output(compiler.current_dir(project.path("."))).unwrap();
+    assert!(compiled.status.success(), "{compiled:?}");
+    let mut sweep = Command::new(program);
+    sweep
+        .args(["sweep", "jobs.yaml"])
+        .args(more)
+        .current_dir(project.path("."))
+        .env("LD_PRELOAD", project.path("stop.so"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    start(&mut sweep).unwrap()
+}
+
+/// The processes that `parent` started, each with its state: `T` stopped, `Z` ended.
+fn children(parent: &Child) -> Vec<(String, char)> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = entries.filter_map(|e| std::fs::read_to_string(e.path().join("stat")).ok());
+    let mut found = Vec::new();
+    for stat in stats {
+        // The name, in parentheses, may hold anything.
+        let (number, rest) = stat.split_once(" (").unwrap();
+        let mut rest = rest.rsplit_once(") ").unwrap().1.split(' ');
+        let state = rest.next().unwrap().chars().next().unwrap();
+        if rest.next() == Some(&parent.id().to_string()) {
+            found.push((number.to_owned(), state));
+        }
+    }
+    found
+}
+
+fn send(name: &str, process: &str) {
+    let mut kill = Command::new("sh");
+    output(kill.arg("-c").arg(format!("kill -{name} {process}"))).unwrap();
+}
+
+#[test]
+fn trials_that_end_in_the_moment_of_a_failure_count() {
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2) {
+        skipped("one processor runs one trial at a time");
+        return;
+    }
+    // The flow is there already, so that the two trials are all that runs.
+    let project = with(
+        "\
+name: jobs
+base: tiny.yaml
+list:
+  - {name: wrong, set: {train_autoencoder.latent.width: 4}}
+  - {name: right, set: {estimate_nll.points: 9}}
+columns: [\"estimate-nll: encoder latents: points\"]
+",
+    );
+    let flow = ["run", "tiny.yaml", "--until", "pretrain-flow"];
+    project.run(&flow).expect(0, &[]);
+    let program = env!("CARGO_BIN_EXE_latent-align");
+    let sweep = sweep_of_stopped_trials(&project, program, &["--jobs", "2", "--fail-fast"]);
+    let both_are = |state: char| {
+        let found = children(&sweep);
+        found.len() == 2 && found.iter().all(|child| child.1 == state)
+    };
+    wait_until("two trials", || both_are('T'));
+    signal(&sweep, "STOP");
+    for (trial, _) in children(&sweep) {
+        send("CONT", &trial);
+    }
+    wait_until("end of both while the sweep does not look", || {
+        both_are('Z')
+    });
+    signal(&sweep, "CONT");
+    let swept = sweep.wait_with_output().unwrap();
+    let (said, printed) = (
+        String::from_utf8(swept.stderr).unwrap(),
+        String::from_utf8(swept.stdout).unwrap(),
+    );
+    assert_eq!(swept.status.code(), Some(1), "{said}");
+    assert!(said.contains("1 of 2 trials failed"), "{said}");
+    let row = printed.lines().find(|line| line.starts_with("| right"));
+    assert!(row.is_some_and(|row| row.contains("| 17")), "{printed}");
+}
+
+#[test]
+fn a_sweep_whose_program_is_replaced_goes_on_with_its_own() {
+    let project = with(SWEEP);
+    let program: PathBuf = project.path("program");
+    std::fs::copy(env!("CARGO_BIN_EXE_latent-align"), &program).unwrap();
+    let mut sweep = sweep_of_stopped_trials(&project, &program.to_string_lossy(), &[]);
+    wait_until("a trial", || children(&sweep).iter().any(|c| c.1 == 'T'));
+    project.write("rebuilt", "not even a program");
+    std::fs::rename(project.path("rebuilt"), &program).unwrap();
+    let mut ended = None;
+    wait_until("end of the sweep", || {
+        for (trial, _) in children(&sweep).iter().filter(|c| c.1 == 'T') {
+            send("CONT", trial);
+        }
+        ended = sweep.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.unwrap().code(), Some(0));
+    assert_eq!(table(&project), undisturbed());
 }
