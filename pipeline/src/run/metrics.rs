@@ -150,7 +150,7 @@ fn write_frame(file: &Path, frame: PolarsResult<DataFrame>) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let temporary = temporary(folder, &name);
-    let out = File::create(&temporary).map_err(|e| failed(&e))?;
+    let out = File::create_new(&temporary).map_err(|e| failed(&e))?;
     let mut out = BufWriter::new(out);
     ParquetWriter::new(&mut out)
         .with_compression(ParquetCompression::Uncompressed)

@@ -86,7 +86,7 @@ pub(super) fn write_image(path: &Path, fill: impl FnOnce(&File) -> hdf5::Result<
     };
     let image = build().map_err(|e| Error::file(path, reason(&e)))?;
     let mut partial = Partial::beside(path)?;
-    let written = std::fs::File::create(&partial.path).and_then(|mut f| f.write_all(&image));
+    let written = std::fs::File::create_new(&partial.path).and_then(|mut f| f.write_all(&image));
     written.map_err(|e| {
         Error::file(
             path,
@@ -235,7 +235,8 @@ pub(super) struct Partial {
 
 impl Partial {
     /// Chooses a name in the directory of `target`, and removes what killed processes left there of the
-    /// same target; creates nothing.
+    /// same target; creates nothing. Who creates it must refuse what is there by then, above all a link
+    /// that somebody left for us to follow.
     pub(super) fn beside(target: &Path) -> Result<Self> {
         let name = target
             .file_name()

@@ -39,7 +39,7 @@ impl DatasetWriter {
         let file = File::with_options()
             .with_fcpl(|p| p.obj_track_times(false))
             .with_fapl(|p| p.libver_v110())
-            .create(&partial.path)
+            .create_excl(&partial.path)
             .map_err(failed)?;
         let file = ManuallyDrop::new(file);
         let dataset = create_dataset::<f32>(&file, name, shape, false).map_err(failed)?;
