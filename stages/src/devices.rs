@@ -57,13 +57,25 @@ impl DeviceChoice {
     }
 }
 
-/// Serves `device` over WebSocket to clients that connect to `listener`, until the process ends. The
-/// transport is neither encrypted nor authenticated: for loopback, trusted networks and SSH tunnels.
+/// The environment variable with the token that clients of a served device show.
 #[cfg(feature = "remote")]
-pub fn serve(device: &DeviceChoice, listener: std::net::TcpListener) -> Result<()> {
-    use burn::server::{RemoteServer, WebSocketTransport};
+pub const TOKEN: &str = "LATENT_ALIGN_TOKEN";
+
+/// Serves `device` over WebSocket to clients that connect to `listener` and show `token`, until the
+/// process ends. Any program of this machine can connect to loopback, a web page in a browser among them;
+/// without the token none of them gets a session. The transport is not encrypted: for loopback, trusted
+/// networks and SSH tunnels.
+///
+/// # Errors
+/// An empty token; a device that is not there; a listener that fails.
+#[cfg(feature = "remote")]
+pub fn serve(device: &DeviceChoice, listener: std::net::TcpListener, token: &str) -> Result<()> {
+    use burn::server::{RemoteServer, TokenAuthorizer, WebSocketTransport};
+    let authorizer =
+        TokenAuthorizer::new(token).map_err(|e| Error::input(format!("{TOKEN}: {e}")))?;
     let device = device.open()?;
     RemoteServer::new([device])
+        .with_authorizer(authorizer)
         .serve(WebSocketTransport::from_listener(listener))
         .map_err(|error| Error::Device(format!("serving stopped: {error}")))
 }
@@ -95,15 +107,22 @@ fn open_cuda(_: usize) -> Result<Device> {
 
 #[cfg(feature = "remote")]
 fn open_remote(url: &str) -> Result<Device> {
-    use burn::remote::RemoteHost;
-    Device::remote_options(&RemoteHost::websocket(url))
-        .init()
-        .map_err(|error| {
-            Error::Device(format!(
+    use burn::remote::{ConnectError, RemoteHost};
+    let token = std::env::var(TOKEN).unwrap_or_default();
+    let host = RemoteHost::websocket(url).with_credential(token.as_str());
+    Device::remote_options(&host).init().map_err(|error| {
+        Error::Device(match error {
+            ConnectError::Unauthorized => format!(
+                "device `remote:{url}`: found {} in {TOKEN}, expected the token that `latent-align serve` \
+                 printed on that host; set it in the environment",
+                if token.is_empty() { "nothing" } else { "another token" }
+            ),
+            error => format!(
                 "device `remote:{url}`: no device there ({error}); start `latent-align serve` on that \
                  host, or use `device: cpu`"
-            ))
+            ),
         })
+    })
 }
 
 #[cfg(not(feature = "remote"))]

@@ -1,8 +1,8 @@
 //! A device on the other side of a socket computes what this one does. Runs with `--features remote`.
 
-use crate::project::Project;
+use crate::project::{Outcome, Project, output};
 use std::io::{BufRead, BufReader};
-use std::process::Child;
+use std::process::{Child, Command};
 
 /// Killed when the test ends, however it ends.
 struct Server(Child);
@@ -11,6 +11,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+fn run(mut command: Command) -> Outcome {
+    let done = output(&mut command).unwrap();
+    Outcome {
+        code: done.status.code(),
+        stdout: String::from_utf8(done.stdout).unwrap(),
+        stderr: String::from_utf8(done.stderr).unwrap(),
     }
 }
 
@@ -27,11 +36,14 @@ fn a_served_device_gives_the_same_outputs() {
          steps: 5\n  batch: 64\n  samples: 8\n  nll_points: 8\n",
     );
     let mut server = Server(project.spawn(&["serve", "--listen", "127.0.0.1:0"]));
-    let mut line = String::new();
-    let stdout = server.0.stdout.take().unwrap();
-    BufReader::new(stdout).read_line(&mut line).unwrap();
+    let mut stdout = BufReader::new(server.0.stdout.take().unwrap());
+    let (mut line, mut token) = (String::new(), String::new());
+    stdout.read_line(&mut line).unwrap();
+    stdout.read_line(&mut token).unwrap();
     let device = line.split('`').nth(1).unwrap_or_else(|| panic!("{line}"));
     let device = device.strip_prefix("device: ").unwrap();
+    let token = token.trim().strip_prefix("LATENT_ALIGN_TOKEN=").unwrap();
+    assert_eq!(token.len(), 32);
 
     let far = [
         "run",
@@ -41,7 +53,16 @@ fn a_served_device_gives_the_same_outputs() {
         "--device",
         device,
     ];
-    project.run(&far).expect(0, &[device]);
+    // Who does not know the token gets nothing, as a web page that opens a socket does not.
+    for wrong in [None, Some("0123456789abcdef0123456789abcdef")] {
+        let mut command = project.command(&far);
+        command.env_remove("LATENT_ALIGN_TOKEN");
+        command.envs(wrong.map(|token| ("LATENT_ALIGN_TOKEN", token)));
+        run(command).expect(1, &["LATENT_ALIGN_TOKEN", "expected the token"]);
+    }
+    let mut command = project.command(&far);
+    command.env("LATENT_ALIGN_TOKEN", token);
+    run(command).expect(0, &[device]);
     let near = ["run", "moons.yaml", "--artifacts", "near"];
     project.run(&near).expect(0, &["on cpu"]);
     let weights = |artifacts: &str| {
