@@ -1,11 +1,13 @@
 //! What people see: results on stdout, progress and logs on stderr, each said once.
 
-use anyhow::Result;
 use indicatif::{MultiProgress, ProgressBar};
-use std::io::{IsTerminal as _, Write as _};
+use std::borrow::Cow;
+use std::io::{ErrorKind, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
 use tracing_indicatif::IndicatifWriter;
 use tracing_indicatif::writer::Stderr;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// How logs and progress are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -25,12 +27,21 @@ enum Style {
     Nothing,
 }
 
-/// The process's stdout and stderr.
+/// The process's stdout and stderr. Neither stops the work when it cannot be written.
 pub struct Console {
     bars: MultiProgress,
     style: Style,
     format: LogFormat,
+    /// How stdout stands: [`OPEN`], [`LEFT`] or [`LOST`].
+    stdout: AtomicU8,
 }
+
+/// Stdout took everything.
+const OPEN: u8 = 0;
+/// Its reader went away, as `head` does: it has seen what it wanted.
+const LEFT: u8 = 1;
+/// It could not be written, as on a full disk.
+const LOST: u8 = 2;
 
 impl Console {
     /// Sets up logging for the whole process. `verbosity` is the number of `-v`, or -1 for `-q`.
@@ -42,13 +53,15 @@ impl Console {
             _ => Style::Lines,
         };
         let bars = MultiProgress::new();
-        let writer = IndicatifWriter::<Stderr>::new(bars.clone());
+        let writer = Logs(IndicatifWriter::<Stderr>::new(bars.clone()));
         let filter = std::env::var("LATENT_ALIGN_LOG")
             .ok()
             .and_then(|spec| EnvFilter::try_new(spec).ok())
             .unwrap_or_else(|| EnvFilter::new(filter(verbosity, format)));
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
+            // It would be said with a panic where stderr is full.
+            .log_internal_errors(false)
             .with_writer(writer)
             .with_ansi(style == Style::Bars);
         let started = match format {
@@ -61,30 +74,62 @@ impl Console {
                 .try_init(),
         };
         if let Err(e) = started {
-            eprintln!("warning: no logs: {e}");
+            let _ = writeln!(std::io::stderr(), "warning: no logs: {e}");
         }
         Self {
             bars,
             style,
             format,
+            stdout: AtomicU8::new(OPEN),
         }
     }
 
-    /// Writes `text` to stdout.
-    ///
-    /// # Errors
-    /// A reader that went away is [`std::io::ErrorKind::BrokenPipe`].
-    pub fn print(&self, text: &str) -> Result<()> {
-        self.bars.suspend(|| {
+    /// Writes `text` for people to stdout, [`visible`]. Once that has no reader, nothing more is written;
+    /// where it cannot be written, that is said once, and [`Self::has_lost_output`] knows.
+    pub fn print(&self, text: &str) {
+        self.print_as_it_is(&visible(text));
+    }
+
+    /// As [`Self::print`], what programs read: it is [`visible`] on a terminal only.
+    pub fn print_for_programs(&self, text: &str) {
+        match std::io::stdout().is_terminal() {
+            true => self.print(text),
+            false => self.print_as_it_is(text),
+        }
+    }
+
+    fn print_as_it_is(&self, text: &str) {
+        if self.stdout.load(Ordering::Relaxed) != OPEN {
+            return;
+        }
+        let written = self.bars.suspend(|| {
             let mut out = std::io::stdout().lock();
             out.write_all(text.as_bytes())?;
             out.flush()
-        })?;
-        Ok(())
+        });
+        match written {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => {
+                self.stdout.store(LEFT, Ordering::Relaxed);
+            }
+            Err(e) => {
+                self.stdout.store(LOST, Ordering::Relaxed);
+                self.error(&format!(
+                    "error: standard output cannot be written ({e}); what it was to show is lost, the work \
+                     goes on"
+                ));
+            }
+        }
+    }
+
+    /// True if stdout could not be written: who reads it later must not take what is there for all.
+    pub fn has_lost_output(&self) -> bool {
+        self.stdout.load(Ordering::Relaxed) == LOST
     }
 
     /// One line about what is going on.
     pub fn note(&self, line: &str) {
+        let line = visible(line);
         match self.style {
             Style::Nothing => {}
             Style::Events => tracing::info!(target: "latent_align::progress", "{line}"),
@@ -100,6 +145,7 @@ impl Console {
         match self.format {
             LogFormat::Json => tracing::error!("{text}"),
             LogFormat::Text => {
+                let text = visible(text);
                 let _ = self.bars.suspend(|| writeln!(std::io::stderr(), "{text}"));
             }
         }
@@ -118,5 +164,70 @@ fn filter(verbosity: i8, format: LogFormat) -> &'static str {
         (0, LogFormat::Json) | (1, _) => "warn,latent_align=info,latent_align_stages=info",
         (2, _) => "info,latent_align=debug,latent_align_stages=debug",
         _ => "debug,latent_align=trace,latent_align_stages=trace",
+    }
+}
+
+/// `text` with every character written out that a terminal would obey rather than show, or that would let
+/// it show other words than there are: control characters but for line ends and tabs, and marks of the
+/// direction of writing. Names in other people's files may hold them.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    visible_but_for(text, &['\n', '\t'])
+}
+
+fn visible_but_for<'a>(text: &'a str, allowed: &[char]) -> Cow<'a, str> {
+    let is_shown = |c: char| allowed.contains(&c) || !(c.is_control() || is_mark(c));
+    if text.chars().all(is_shown) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_shown(c) {
+            true => out.push(c),
+            false => out.extend(c.escape_default()),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Ends of lines and paragraphs that `char::is_control` does not know, and what turns the direction of
+/// writing.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Where logs go, [`visible`] but for the colours of the formatter, which itself writes out those that are
+/// in messages.
+struct Logs<W>(W);
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Logs<M> {
+    type Writer = Logs<M::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Logs(self.0.make_writer())
+    }
+}
+
+impl<W: Write> Write for Logs<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let text = visible_but_for(&text, &['\n', '\t', '\u{1b}']);
+        self.0.write_all(text.as_bytes()).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        let found = visible("a\u{1b}[2J\r\u{7}\u{9b}1m\u{202e}b\u{2028}\tc\né…╭⣿");
+        let expected = "a\\u{1b}[2J\\r\\u{7}\\u{9b}1m\\u{202e}b\\u{2028}\tc\né…╭⣿";
+        assert_eq!(found, expected);
+        assert!(matches!(visible("plain\n"), Cow::Borrowed(_)));
     }
 }

@@ -3,13 +3,16 @@
 use crate::console::Console;
 use crate::run::Signals;
 use latent_align_stages::Error;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 /// The exit codes, for `--help`.
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    success; also when there was nothing to do
-  1    failure: a file that cannot be written, numbers that went wrong, a device that is not there
+  1    failure: a file that cannot be written, numbers that went wrong, a device that is not there;
+       also when everything was done and standard output could not be written, but not when its
+       reader went away, as `head` does
   2    wrong input: command line, configuration or data; the message says what to change
   3    what `run --require` or a sweep's checks ask for does not hold; everything was computed and
        written
@@ -33,16 +36,25 @@ impl std::fmt::Display for Unmet {
 
 impl std::error::Error for Unmet {}
 
+/// Prints help, the version, or what is wrong with the command line, and returns the exit code.
+pub fn usage(said: &clap::Error) -> ExitCode {
+    let printed = said.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        _ if said.use_stderr() => ExitCode::from(2),
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: standard output cannot be written ({e})"
+            );
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 /// Prints `error` with its causes and returns the exit code.
 pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
     let stages = error.chain().find_map(|e| e.downcast_ref::<Error>());
-    let broken_pipe = error
-        .chain()
-        .filter_map(|e| e.downcast_ref::<std::io::Error>())
-        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
-    if broken_pipe {
-        return ExitCode::SUCCESS;
-    }
     if let Some(Error::Cancelled) = stages {
         console.error(&format!(
             "stopped on request; finished stages are kept. To go on:\n  {}",

@@ -15,12 +15,13 @@
 //! - [`inspect`], [`report`]: what people read
 //! - [`export`]: what other programs read
 //! - [`starter`]: a first experiment for a file nobody has described yet
-//! - [`console`], [`failure`]: stdout and stderr, exit codes
+//! - [`console`], [`failure`]: stdout and stderr, exit codes; [`destination`]: files that people name
 
 mod catalogue;
 mod cli;
 mod config;
 mod console;
+mod destination;
 mod export;
 mod failure;
 mod gc;
@@ -46,13 +47,17 @@ fn main() -> ExitCode {
     if latent_align_stages::features::is_rehearsal() {
         return ExitCode::SUCCESS;
     }
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return failure::usage(&said),
+    };
     store::ignore_size_limit_signal();
     if !run::end_with_parent() {
         return ExitCode::FAILURE;
     }
     let console = cli.console();
     match cli.execute(&console) {
+        Ok(()) if console.has_lost_output() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error, &console),
     }

@@ -34,5 +34,6 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
         // completed after one.
         script = script.replace("latent__subcmd__align", "latent__align");
     }
-    console.print(&script)
+    console.print_for_programs(&script);
+    Ok(())
 }

@@ -49,5 +49,6 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
         (None, Some(Schema::Sweep)) => config::json_schema::<SweepFile>()?,
         (None, None) => config::commented_defaults()?,
     };
-    console.print(&text)
+    console.print_for_programs(&text);
+    Ok(())
 }

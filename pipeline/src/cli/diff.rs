@@ -59,7 +59,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         }
     };
     if rows.is_empty() && output.is_text_on_stdout() {
-        return console.print("no difference\n");
+        console.print("no difference\n");
+        return Ok(());
     }
     let mut frame = arguments
         .query

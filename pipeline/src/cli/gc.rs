@@ -58,7 +58,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         }
     };
     if found.is_empty() && output.is_text_on_stdout() {
-        return console.print(&notes);
+        console.print(&notes);
+        return Ok(());
     }
     output.write_with(&mut frame, &notes, console)
 }

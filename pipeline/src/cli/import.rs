@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use latent_align_stages::Error;
 use latent_align_stages::flows::{ImportConfig, TimeDirection, import};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `import`.
 #[derive(Debug, Args)]
@@ -20,6 +20,9 @@ pub struct Arguments {
     /// Link the flow as artifacts/runs/NAME/pretrain-flow
     #[arg(long, value_name = "NAME", default_value = "imported")]
     into: String,
+    /// Let NAME lead to this flow if it led to another one
+    #[arg(long)]
+    force: bool,
     /// Where the checkpoint has its noise: `reversed` at t = 1, as the paper's code does; `forward` at
     /// t = 0, as this program does
     #[arg(long, value_enum, default_value_t)]
@@ -95,6 +98,9 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         inputs: vec![("import.file".into(), file, record)],
         upstream: Vec::new(),
     };
+    let place = store.artifact(key.stage, &key.fingerprint());
+    let run = RunFolder::of(store, &arguments.into);
+    refuse_another(&run, &place, arguments)?;
     let mut workshop = Workshop {
         store,
         console,
@@ -105,11 +111,27 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         run: None,
     };
     let manifest = workshop.fill(&key, Vec::new(), |context| import(&config, context))?;
-    let place = store.artifact(key.stage, &manifest.fingerprint);
-    RunFolder::of(store, &arguments.into).link(key.stage, &place)?;
+    run.link(key.stage, &place)?;
     console.print(&format!(
         "Use it with `flow: {}` in place of `pretrain_flow`.\n{}\n",
         manifest.fingerprint,
         place.display()
-    ))
+    ));
+    Ok(())
+}
+
+/// Refuses a run that leads to another flow, before any work.
+fn refuse_another(run: &RunFolder, place: &Path, arguments: &Arguments) -> Result<(), Error> {
+    let link = run.path().join(Stage::PretrainFlow.name());
+    let way_out = match run.linked(Stage::PretrainFlow) {
+        Some(led_to) if led_to == place || arguments.force => return Ok(()),
+        Some(_) => ", or let this one lead to the new flow with --force",
+        None if link.symlink_metadata().is_err() => return Ok(()),
+        None => "",
+    };
+    Err(Error::input(format!(
+        "--into {}: found another flow at {}, expected none; choose another name{way_out}",
+        arguments.into,
+        link.display()
+    )))
 }

@@ -2,11 +2,11 @@
 
 use crate::config::{Experiment, beside, json_schema};
 use crate::console::Console;
+use crate::destination::{Destination, Found};
 use crate::failure::this_command;
 use crate::run::{Signals, StageMonitor};
 use crate::starter::{DataAs, Request, SCHEMA, name_of, starter};
-use crate::store::write_whole;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub struct Arguments {
     /// The configuration to write [default: FILE's name with .yaml, in this folder]
     #[arg(long, value_name = "NAME.yaml")]
     out: Option<PathBuf>,
-    /// Replace files that are there
+    /// Replace the files of --out and of the schema
     #[arg(long)]
     force: bool,
     /// Do not write the JSON Schema beside the configuration, by which editors complete and check it
@@ -59,13 +59,13 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let out = arguments.out.clone();
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{name}.yaml")));
     // Before the scan, which may take long.
-    if out.exists() && !arguments.force {
-        return Err(Error::input(format!(
-            "{}: found a file, expected none; choose another --out, or replace it with --force",
-            out.display()
-        ))
-        .into());
-    }
+    let destination = Destination::open(&out, arguments.force)?;
+    // A pipe is in no folder: what it gets is for this one, and beside it there is no place for a schema.
+    let is_stream = destination.is_stream();
+    let out = match is_stream {
+        true => PathBuf::from(format!("{name}.yaml")),
+        false => out,
+    };
     let request = Request {
         features: (file, arguments.dataset.as_deref()),
         data: arguments.data.as_deref(),
@@ -74,36 +74,39 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
         data_as: arguments.data_as,
         typed: this_command(),
         out: &out,
-        schema: !arguments.no_schema,
+        schema: !arguments.no_schema && !is_stream,
     };
     let signals = Signals::listen()?;
     let monitor = StageMonitor::new(console, &signals, "init", None, None);
     let text = starter(&request, &monitor);
     monitor.finish()?;
-    write(&out, &text?)?;
+    destination.write(text?.as_bytes())?;
+    if is_stream {
+        return Ok(());
+    }
     if request.schema {
-        let file = beside(&out, Path::new(SCHEMA));
-        let schema = json_schema::<Experiment>()?;
-        match std::fs::read_to_string(&file) {
-            // One of another version still serves; it is not worth an error.
-            Ok(found) if found != schema && !arguments.force => {
-                console.note(&format!("{}: kept as it is", file.display()));
-            }
-            _ => write(&file, &schema)?,
-        }
+        write_schema(&beside(&out, Path::new(SCHEMA)), arguments.force, console)?;
     }
     let out = out.display();
     console.print(&format!(
         "{out}: written; read what it says of your data, then\n  latent-align plan {out}\n  latent-align run {out}\n"
-    ))
+    ));
+    Ok(())
 }
 
-fn write(file: &Path, text: &str) -> Result<()> {
-    let name = file.file_name().and_then(|name| name.to_str());
-    let name = name.with_context(|| format!("{}: no name of a file", file.display()))?;
-    Ok(write_whole(
-        file.parent().unwrap_or(Path::new("")),
-        name,
-        text,
-    )?)
+fn write_schema(file: &Path, force: bool, console: &Console) -> Result<()> {
+    let schema = json_schema::<Experiment>()?;
+    match Found::at(file)? {
+        Found::Nothing => {}
+        Found::File(found) if std::fs::read_to_string(&found).is_ok_and(|f| f == schema) => {
+            return Ok(());
+        }
+        Found::File(_) if force => {}
+        // One of another version still serves; it is not worth an error.
+        _ => {
+            console.note(&format!("{}: kept as it is", file.display()));
+            return Ok(());
+        }
+    }
+    Ok(Destination::open(file, force)?.write(schema.as_bytes())?)
 }

@@ -43,13 +43,14 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         let monitor = StageMonitor::new(console, &signals, "inspect", None, None);
         let page = hdf5::page(file, arguments.dataset.as_deref(), arguments.rows, &monitor);
         monitor.finish()?;
-        return console.print(&page?);
+        console.print(&page?);
+        return Ok(());
     }
     let target = target(store, arguments.target.as_deref())?;
     let artifacts = match target {
         Target::One(dir) => {
             let (page, result) = one(store, &dir, arguments.verify);
-            console.print(&page)?;
+            console.print(&page);
             return Ok(result?);
         }
         Target::Many(artifacts) => artifacts,
@@ -58,7 +59,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let entries = catalogue.artifacts(&artifacts);
     let source = table(&catalogue, &entries);
     if source.height == 0 && output.is_text_on_stdout() {
-        console.print(NO_ARTIFACTS)?;
+        console.print(NO_ARTIFACTS);
     } else {
         output.write(&mut arguments.query.run(&source)?, console)?;
     }
@@ -74,7 +75,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         console.print(&format!(
             "\nverified: the outputs of all {} artifacts have their digests\n",
             artifacts.len()
-        ))?;
+        ));
     }
     Ok(())
 }
@@ -85,6 +86,8 @@ fn is_hdf5(path: &Path) -> bool {
         .extension()
         .is_some_and(|e| ["h5", "hdf5", "he5"].iter().any(|x| e == *x));
     let mut head = [0u8; 8];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    named || (read.is_ok() && &head == b"\x89HDF\r\n\x1a\n")
+    // To open a pipe is to wait for somebody who writes.
+    let is_read = path.is_file()
+        && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok());
+    named || (is_read && &head == b"\x89HDF\r\n\x1a\n")
 }

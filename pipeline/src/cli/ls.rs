@@ -67,7 +67,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         }
     };
     if source.height == 0 && output.is_text_on_stdout() {
-        return console.print(none);
+        console.print(none);
+        return Ok(());
     }
     let mut frame = arguments.query.run(&source)?;
     output.write_with(&mut frame, &notes, console)

@@ -2,19 +2,22 @@
 
 use super::Cli;
 use crate::console::Console;
+use crate::export::Files;
 use anyhow::Result;
 use clap::{Args, Command, CommandFactory as _};
 use clap_mangen::Man;
-use latent_align_stages::Error;
 use std::path::PathBuf;
 
 /// Options of `man`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Write a page for the program and one for each subcommand into this folder, replacing those that
-    /// are there; by default all pages are printed, one after the other, as in `latent-align man | man -l -`
+    /// Write a page for the program and one for each subcommand into this folder; by default all pages are
+    /// printed, one after the other, as in `latent-align man | man -l -`
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Replace files that are there and differ
+    #[arg(long, requires = "out")]
+    force: bool,
 }
 
 /// Prints the manual, or writes its pages.
@@ -22,15 +25,16 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let pages = pages()?;
     let Some(dir) = &arguments.out else {
         let all: Vec<String> = pages.into_iter().map(|page| page.1).collect();
-        return console.print(&all.concat());
+        console.print_for_programs(&all.concat());
+        return Ok(());
     };
-    std::fs::create_dir_all(dir)
-        .map_err(|e| Error::input(format!("--out {}: cannot write there ({e})", dir.display())))?;
-    for (name, text) in &pages {
-        let file = dir.join(name);
-        std::fs::write(&file, text).map_err(|e| Error::file(&file, e))?;
+    let mut files = Files::default();
+    for (name, text) in pages {
+        files.add(name, text.into_bytes());
     }
-    console.print(&format!("{} pages in {}\n", pages.len(), dir.display()))
+    files.write(dir, arguments.force)?;
+    console.print(&format!("{} pages in {}\n", files.0.len(), dir.display()));
+    Ok(())
 }
 
 /// The pages by file name: that of the program, then those of its subcommands.

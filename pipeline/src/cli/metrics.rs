@@ -54,7 +54,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let curves = curves::chosen(curves, &arguments.metric)?;
     if arguments.plot {
         let panels: Vec<String> = curves::panels(&curves).iter().map(chart::draw).collect();
-        return console.print(&panels.join("\n"));
+        console.print(&panels.join("\n"));
+        return Ok(());
     }
     let source: Source = curves::table(&curves);
     let mut frame = arguments.query.run(&source)?;

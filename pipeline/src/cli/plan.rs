@@ -31,5 +31,6 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         loaded.experiment.name,
         loaded.file.display(),
         plan.render()
-    ))
+    ));
+    Ok(())
 }

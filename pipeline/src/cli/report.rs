@@ -43,10 +43,11 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             console.note(&format!("warning: {warning}"));
         }
         for file in written.files {
-            console.print(&format!("{}\n", file.display()))?;
+            console.print(&format!("{}\n", file.display()));
         }
     }
-    console.print(&format!("{}\n", path.display()))
+    console.print(&format!("{}\n", path.display()));
+    Ok(())
 }
 
 /// The run or sweep that `what` means: a name in `store`, or a folder in it or in another one.

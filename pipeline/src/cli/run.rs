@@ -34,6 +34,6 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         summary.markdown(),
         summary.folder().join("summary.md").display(),
         summary.folder().join(REPORT).display()
-    ))?;
+    ));
     requirement.check(&loaded.experiment, &summary)
 }

@@ -3,14 +3,19 @@
 use crate::console::Console;
 use anyhow::{Context as _, Result};
 use clap::Args;
-use latent_align_stages::devices::{DeviceChoice, serve};
+use latent_align_stages::devices::{DeviceChoice, TOKEN, serve};
+use std::fs::File;
+use std::io::Read as _;
 use std::net::TcpListener;
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Clients show a token: that of the variable LATENT_ALIGN_TOKEN here, or else a new one that is printed. They
+read it from the same variable.")]
 pub struct Arguments {
-    /// The address to listen on. Neither encrypted nor authenticated: keep it on loopback behind an SSH
-    /// tunnel, or on a network you trust
+    /// The address to listen on. Nothing is encrypted: keep it on loopback behind an SSH tunnel, or on a
+    /// network you trust
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     listen: String,
     /// The device to serve: cpu, cuda or cuda:N
@@ -24,8 +29,24 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let listener = TcpListener::bind(&arguments.listen)
         .with_context(|| format!("--listen {}: cannot listen there", arguments.listen))?;
     let address = listener.local_addr()?;
+    let given = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+    let (token, told) = match given {
+        Some(token) => (token, format!("the {TOKEN} of this one")),
+        None => {
+            let token = new_token().context("no random numbers for a token")?;
+            let told = format!("\n  {TOKEN}={token}");
+            (token, told)
+        }
+    };
     console.print(&format!(
-        "serving {device}; reach it with `device: remote:ws://{address}`\n"
-    ))?;
-    Ok(serve(&device, listener)?)
+        "serving {device}; reach it with `device: remote:ws://{address}`, in an environment with {told}\n"
+    ));
+    Ok(serve(&device, listener, &token)?)
+}
+
+/// 128 bits that nobody can guess.
+fn new_token() -> std::io::Result<String> {
+    let mut bytes = [0u8; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -25,7 +25,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let name = catalogue.one_named(&arguments.run)?;
     let runs = catalogue.runs(&[name]);
     if output.is_text_on_stdout() {
-        return console.print(&run_page(store, &runs[0]));
+        console.print(&run_page(store, &runs[0]));
+        return Ok(());
     }
     let all = Query {
         columns: vec!["*".into()],

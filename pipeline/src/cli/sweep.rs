@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         loaded.name,
         swept.table,
         swept.paths()
-    ))?;
+    ));
     verdict(&swept)
 }
 

@@ -52,18 +52,18 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         console.print(&format!(
             "Nothing to verify in {}\n",
             store.root().display()
-        ))?;
+        ));
         return Ok(());
     }
-    console.print(&columns(&findings.rows))?;
+    console.print(&columns(&findings.rows));
     for changed in &findings.changed {
-        console.print(&format!("note: {changed}\n"))?;
+        console.print(&format!("note: {changed}\n"));
     }
     if findings.damaged.is_empty() {
         let count = findings.rows.len();
         console.print(&format!(
             "\nverified: all {count} are as they were written\n"
-        ))?;
+        ));
         return Ok(());
     }
     Err(Error::file(

@@ -1,6 +1,6 @@
 //! Files to write: all of them, or none where one would replace another file.
 
-use crate::store::write_lightly;
+use crate::destination::{Destination, Found};
 use latent_align_stages::{Error, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -34,37 +34,47 @@ impl Files {
     }
 
     /// Writes them into `dir`, each whole or not at all. A file that is there with the same content is left
-    /// alone; one that differs is replaced only with `force`.
+    /// alone; one that differs is replaced only with `force`, and nothing but files ever: nobody named these.
     ///
     /// # Errors
-    /// [`Error::Input`] before anything is written, with all the files that differ; [`Error::File`].
+    /// [`Error::Input`] before anything is written, with all that may not be replaced; as
+    /// [`Destination::write`].
     pub fn write(&self, dir: &Path, force: bool) -> Result<Written> {
         let mut new = Vec::new();
-        let mut differ = Vec::new();
+        let mut refused = Vec::new();
         for (name, content) in &self.0 {
             let file = dir.join(name);
-            match std::fs::read(&file) {
-                Ok(found) if found == *content => continue,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                _ => differ.push(file.display().to_string()),
+            match Found::at(&file)? {
+                Found::Nothing => {}
+                Found::File(found) if holds(&found, content) => continue,
+                Found::File(_) if force => {}
+                found => refused.push(format!("{}: {}", file.display(), found.word())),
             }
             new.push((file, content));
         }
-        if !force && !differ.is_empty() {
+        if !refused.is_empty() {
             return Err(Error::input(format!(
-                "found files with other content, expected none, so nothing was written; choose another \
-                 --out, or replace them with --force\n  {}",
-                differ.join("\n  ")
+                "found other things where files are to be written, expected none, so nothing was written; \
+                 choose another --out, or replace files with --force\n  {}",
+                refused.join("\n  ")
             )));
         }
         for (file, content) in &new {
-            write_lightly(file, content)?;
+            let folder = file.parent().unwrap_or(dir);
+            std::fs::create_dir_all(folder).map_err(|e| Error::file(folder, e))?;
+            Destination::open(file, force)?.write(content)?;
         }
         Ok(Written {
             new: new.len(),
             kept: self.0.len() - new.len(),
         })
     }
+}
+
+fn holds(file: &Path, content: &[u8]) -> bool {
+    let size = content.len() as u64;
+    std::fs::metadata(file).is_ok_and(|found| found.len() == size)
+        && std::fs::read(file).is_ok_and(|found| found == content)
 }
 
 #[cfg(test)]

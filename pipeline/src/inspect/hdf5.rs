@@ -34,7 +34,7 @@ pub fn page(
         None => listing.datasets.iter().map(|d| d.name.clone()).collect(),
     };
     for name in chosen {
-        let _ = write!(out, "\n{name}\n");
+        let _ = write!(out, "\n{}\n", one_line(&name));
         let found = listing.datasets.iter().find(|d| d.name == name);
         let scanned = match found {
             Some(found) if !is_numeric(found) => None,
@@ -116,7 +116,7 @@ fn contents(listing: &FileListing) -> String {
             let _ = write!(layout, " {filter}");
         }
         rows.push(vec![
-            format!("  {}", dataset.name),
+            format!("  {}", one_line(&dataset.name)),
             format!("{:?}", dataset.shape),
             dataset.dtype.clone(),
             bytes(dataset.stored_bytes),
@@ -127,10 +127,15 @@ fn contents(listing: &FileListing) -> String {
     for dataset in &listing.datasets {
         for (name, value) in &dataset.attributes {
             let value: String = value.chars().take(LONGEST_ATTRIBUTE).collect();
-            let _ = writeln!(out, "  {}@{name} = {value}", dataset.name);
+            let _ = writeln!(
+                out,
+                "  {}",
+                one_line(&format!("{}@{name} = {value}", dataset.name))
+            );
         }
     }
     for link in &listing.external_links {
+        let link = one_line(link);
         let _ = writeln!(out, "  {link}: a link into another file, never followed");
     }
     for group in &listing.too_deep {
@@ -140,6 +145,11 @@ fn contents(listing: &FileListing) -> String {
         );
     }
     out
+}
+
+/// A name, which may hold what looks like lines of ours.
+fn one_line(name: &str) -> String {
+    name.replace('\n', "\\n")
 }
 
 fn scan(file: &Path, dataset: &str, monitor: &dyn Monitor) -> Result<Ingest> {

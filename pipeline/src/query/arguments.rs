@@ -33,9 +33,12 @@ pub struct OutputArguments {
     /// How the table is written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: Format,
-    /// Write it into this file
+    /// Write it into this file, pipe or device
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Replace the file of --out
+    #[arg(long, requires = "out")]
+    pub force: bool,
 }
 
 /// How a table is written.
@@ -60,7 +63,7 @@ impl OutputArguments {
     /// # Errors
     /// As [`Output::open`].
     pub fn open(&self) -> Result<Output> {
-        Output::open(self.format, self.out.as_deref())
+        Output::open(self.format, self.out.as_deref(), self.force)
     }
 }
 

@@ -4,64 +4,31 @@ use super::arguments::Format;
 use super::filter::text;
 use super::frame::Frame;
 use super::text::{markdown, terminal};
-use crate::console::Console;
+use crate::console::{Console, visible};
+use crate::destination::Destination;
 use latent_align_stages::{Error, Result};
 use polars::prelude::{AnyValue, DataType, ParquetWriter};
 use serde_json::{Map, Number, Value};
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// An open place for a table. A file is written beside its name and takes that when it is whole;
-/// dropped before, it leaves nothing.
+/// An open place for a table: stdout, or a file, which is there when it is whole.
 pub struct Output {
     format: Format,
-    file: Option<Draft>,
-}
-
-struct Draft {
-    file: File,
-    temporary: PathBuf,
-    path: PathBuf,
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.temporary); // gone, once it has its name
-    }
+    file: Option<Destination>,
 }
 
 impl Output {
-    /// Opens the file `out`, or stdout.
+    /// Opens the file `out`, which is replaced with `force`, or stdout.
     ///
     /// # Errors
-    /// [`Error::Input`] for parquet without a file, and a file that cannot be written.
-    pub fn open(format: Format, out: Option<&Path>) -> Result<Self> {
-        let Some(path) = out else {
-            if format == Format::Parquet {
-                let wrong = "--format parquet is for programs; say where with --out FILE";
-                return Err(Error::input(wrong));
-            }
-            return Ok(Self { format, file: None });
-        };
-        let wrong = |why: String| Error::input(format!("--out {}: {why}", path.display()));
-        let name = path.file_name().filter(|_| !path.is_dir());
-        let name = name.ok_or_else(|| wrong("is a folder; expected a file to write".into()))?;
-        let mut temporary = std::ffi::OsString::from(".");
-        temporary.push(name);
-        temporary.push(format!(".tmp-{}", std::process::id()));
-        let temporary = path.with_file_name(temporary);
-        let file = File::create(&temporary)
-            .map_err(|e| wrong(format!("cannot be written ({e}); choose a writable folder")))?;
-        let path = path.to_owned();
-        Ok(Self {
-            format,
-            file: Some(Draft {
-                file,
-                temporary,
-                path,
-            }),
-        })
+    /// [`Error::Input`] for parquet without a file, and as [`Destination::open`].
+    pub fn open(format: Format, out: Option<&Path>, force: bool) -> Result<Self> {
+        if out.is_none() && format == Format::Parquet {
+            let wrong = "--format parquet is for programs; say where with --out FILE";
+            return Err(Error::input(wrong));
+        }
+        let file = out.map(|path| Destination::open(path, force)).transpose()?;
+        Ok(Self { format, file })
     }
 
     /// Whether people read it, not programs.
@@ -87,7 +54,7 @@ impl Output {
     /// # Errors
     /// As [`Self::write`].
     pub fn write_with(
-        mut self,
+        self,
         frame: &mut Frame,
         notes: &str,
         console: &Console,
@@ -99,27 +66,29 @@ impl Output {
             Format::Json => json(frame),
             Format::Parquet => String::new(),
         };
-        let Some(mut draft) = self.file.take() else {
-            return console.print(&text);
+        let Some(file) = self.file else {
+            match self.format {
+                Format::Table | Format::Md => console.print(&text),
+                _ => console.print_for_programs(&text),
+            }
+            return Ok(());
         };
-        let failed = |e: &dyn std::fmt::Display| Error::file(&draft.path, e);
-        if self.format == Format::Parquet {
-            let writer = ParquetWriter::new(&draft.file).set_parallel(false);
-            writer.finish(&mut frame.data).map_err(|e| failed(&e))?;
-        } else {
-            draft
-                .file
-                .write_all(text.as_bytes())
-                .map_err(|e| Error::file(&draft.path, e))?;
+        let told = format!("{} rows in {}", frame.data.height(), file.path().display());
+        match self.format {
+            Format::Table | Format::Md => file.write(visible(&text).as_bytes())?,
+            Format::Csv | Format::Json => file.write(text.as_bytes())?,
+            Format::Parquet => file.write(&parquet(frame)?)?,
         }
-        std::fs::rename(&draft.temporary, &draft.path).map_err(|e| Error::file(&draft.path, e))?;
-        console.note(&format!(
-            "{} rows in {}",
-            frame.data.height(),
-            draft.path.display()
-        ));
+        console.note(&told);
         Ok(())
     }
+}
+
+fn parquet(frame: &mut Frame) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let writer = ParquetWriter::new(&mut bytes).set_parallel(false);
+    writer.finish(&mut frame.data)?;
+    Ok(bytes)
 }
 
 /// A line a row, cells quoted as RFC 4180 has it; nothing where there is no value.
@@ -200,17 +169,5 @@ mod tests {
     fn csv_quotes_what_would_break_a_line() {
         let expected = "name,x,n,flag\n\"a \"\"b\"\", c\",0.1,,true\n,NaN,-3,\n";
         assert_eq!(csv(&frame()), expected);
-    }
-
-    #[test]
-    fn a_file_that_is_not_finished_leaves_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("table.csv");
-        let output = Output::open(Format::Csv, Some(&path)).unwrap();
-        assert_eq!(dir.path().read_dir().unwrap().count(), 1);
-        drop(output);
-        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
-        assert!(Output::open(Format::Csv, Some(dir.path())).is_err());
-        assert!(Output::open(Format::Parquet, None).is_err());
     }
 }

@@ -54,7 +54,7 @@ pub fn run(
         experiment.name,
         loaded.file.display(),
         plan.render()
-    ))?;
+    ));
 
     let mut folders = Folders::of(&plan, store);
     let mut workshop = Workshop {
@@ -90,7 +90,7 @@ pub fn run(
 fn ready(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<compute::Checked>>> {
     if plan.to_run().next().is_none() {
         let console = workshop.console;
-        console.print("Nothing to do: every stage is up to date.\n\n")?;
+        console.print("Nothing to do: every stage is up to date.\n\n");
     } else {
         // A device that is not there is found before any data is read.
         let device = &workshop.device;

@@ -30,6 +30,10 @@ impl FileRecord {
     /// Reads `path` once, in pieces.
     pub fn of(path: &Path) -> Result<Self> {
         let failed = |e| Error::file(path, e);
+        // To open a pipe is to wait for somebody who writes, and some devices have no end.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(Error::file(path, "is not a regular file"));
+        }
         let mut file = File::open(path).map_err(failed)?;
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; 1 << 20];

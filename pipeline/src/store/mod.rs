@@ -24,9 +24,7 @@ mod training;
 mod verify;
 
 pub use digests::{Digests, FileRecord};
-pub use disk::{
-    can_be_read, entries, ignore_size_limit_signal, remove_at_once, write_lightly, write_whole,
-};
+pub use disk::{can_be_read, entries, ignore_size_limit_signal, remove_at_once, write_whole};
 pub use draft::{Draft, Outcome, is_over};
 pub use history::{entry_name, entry_of};
 pub use index::{Card, Index, Settings, Symbol, in_parallel};

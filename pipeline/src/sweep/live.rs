@@ -1,7 +1,7 @@
 //! What the trials are doing, while they run.
 
 use super::worker::Worker;
-use crate::console::Console;
+use crate::console::{Console, visible};
 use crate::report::duration;
 use crate::store::{Progress, RunFolder, Store};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -71,7 +71,7 @@ impl<'a> Live<'a> {
             let doing = progress.as_ref().map_or("starting".into(), doing);
             if let Some(bar) = self.bars.get(&worker.run) {
                 let elapsed = duration(worker.elapsed().as_secs_f64());
-                bar.set_message(format!("{doing}  {elapsed}"));
+                bar.set_message(visible(&format!("{doing}  {elapsed}")).into_owned());
             }
             told.push(format!("{} ({doing})", worker.run));
         }

@@ -24,7 +24,7 @@ fn budget() -> Duration {
 /// Nothing takes longer than this, on however busy a machine.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Nothing takes more memory than this (KiB).
-const LARGEST: i64 = 1024 * 1024;
+pub const LARGEST: i64 = 1024 * 1024;
 
 /// What interesting numbers look like in text and in bytes.
 const WORDS: [&str; 24] = [
@@ -142,7 +142,7 @@ fn kept(project: &Project) -> PathBuf {
 
 /// Exit code (none for a signal, or when it took too long), stderr, and the most memory it took in KiB.
 #[allow(clippy::zombie_processes)] // `wait4` waits for it, and knows the memory it took
-fn run(mut command: Command) -> (Option<i32>, String, i64) {
+pub fn run(mut command: Command) -> (Option<i32>, String, i64) {
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = start(&mut command).unwrap();
     let mut stderr = child.stderr.take().unwrap();
@@ -312,7 +312,7 @@ fn imports() {
     let import = |file: &str| words(&format!("import {file}"));
     for (file, bytes) in [("flow.pt", &torch), ("flow.safetensors", &small)] {
         project.write(file, bytes);
-        project.run(&["import", file]).expect(0, &[]);
+        project.run(&["import", file, "--force"]).expect(0, &[]);
     }
     fuzz("import", &project, |rng| {
         let _ = std::fs::remove_dir_all(project.path("artifacts"));

@@ -1,8 +1,11 @@
 //! Inputs and stores that mean harm, or look like it.
 
+use crate::destinations::fifo;
 use crate::project::{output, skipped};
 use crate::resuming::outputs;
 use crate::tiny;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,6 +14,83 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../stages/tests/fixtures")
         .join(name)
+}
+
+/// Commands that read what has the name `P`, and what stands for it.
+const READERS: [&str; 26] = [
+    "run P",
+    "plan P",
+    "config P",
+    "sweep P",
+    "sweep status P",
+    "run tiny.yaml --set pretrain_flow.features.file=P",
+    "plan tiny.yaml --set train_autoencoder.data.file=P",
+    "run tiny.yaml --artifacts P",
+    "plan tiny.yaml --artifacts P",
+    "ls --artifacts P",
+    "gc --artifacts P",
+    "verify --artifacts P",
+    "features scan P",
+    "inspect P",
+    "inspect P --artifacts P",
+    "verify P",
+    "init P",
+    "init features.h5 --data P --out new.yaml",
+    "import P",
+    "report P",
+    "export safetensors P",
+    "show P",
+    "compare P",
+    "diff P P",
+    "metrics P",
+    "best P",
+];
+
+#[test]
+fn special_files_are_no_surprise_where_a_path_is_read() {
+    let project = tiny::project();
+    std::fs::create_dir(project.path("folder")).unwrap();
+    symlink("nowhere", project.path("dangling")).unwrap();
+    symlink("loop", project.path("loop")).unwrap();
+    symlink("/dev/null", project.path("null")).unwrap();
+    symlink("/dev/zero", project.path("zero")).unwrap();
+    let _socket = UnixListener::bind(project.path("socket")).unwrap();
+    fifo(&project.path("pipe"));
+    project.write("empty", "");
+    for reader in READERS {
+        for special in [
+            "folder", "dangling", "loop", "null", "zero", "socket", "pipe", "empty",
+        ] {
+            // A configuration may come through a pipe, which is waited for.
+            let is_text = ["run P", "plan P", "config P", "sweep P", "sweep status P"];
+            if special == "pipe" && is_text.contains(&reader) {
+                continue;
+            }
+            let line = reader.replace('P', special);
+            let arguments: Vec<&str> = line.split(' ').collect();
+            let (code, said, memory) = crate::fuzzing::run(project.command(&arguments));
+            // A folder may be a store without anything in it, and a link to nothing one that is made.
+            assert!(
+                code.is_some_and(|code| code <= 2) && memory < crate::fuzzing::LARGEST,
+                "{line}: exit {code:?} (none: a signal, or too slow), {memory} KiB\n{said}"
+            );
+            assert!(
+                code == Some(0) || said.contains(special),
+                "{line}: not named\n{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_configuration_comes_through_a_pipe() {
+    let project = tiny::project();
+    fifo(&project.path("pipe"));
+    let config = project.spawn(&["config", "pipe"]);
+    std::fs::write(project.path("pipe"), tiny::CONFIG).unwrap();
+    let config = config.wait_with_output().unwrap();
+    let whole = project.run(&["config", "tiny.yaml"]).stdout;
+    assert_eq!(String::from_utf8(config.stdout).unwrap(), whole);
 }
 
 /// A run on `dataset` of a fixture is refused before anything is trained.
@@ -69,7 +149,7 @@ fn a_file_that_crashes_libhdf5_is_refused() {
 #[test]
 fn a_file_that_libhdf5_reads_for_ever_is_refused() {
     let project = tiny::project();
-    let generate = "features generate rings --out features.h5 --count 300";
+    let generate = "features generate rings --out features.h5 --count 300 --force";
     let generate: Vec<&str> = generate.split(' ').collect();
     project.run(&generate).expect(0, &[]);
     let file = project.path("features.h5");

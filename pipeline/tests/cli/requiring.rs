@@ -5,7 +5,7 @@ use crate::tiny::project;
 
 /// `tiny.yaml`, run, and then with these verdicts among the figures of estimate-nll: figures are no
 /// part of what is verified.
-fn with_verdicts(verdicts: &[(&str, &str)]) -> Project {
+pub fn with_verdicts(verdicts: &[(&str, &str)]) -> Project {
     let project = project();
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
     let path = "artifacts/runs/tiny/estimate-nll/manifest.yaml";

@@ -58,5 +58,6 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         Command::Tensorboard(arguments) => tensorboard::run(arguments, store)?,
         Command::Safetensors(arguments) => safetensors::run(arguments, store)?,
     };
-    console.print(&page)
+    console.print(&page);
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! `latent-align features generate KIND --out FILE --count N`
 
 use crate::config::{did_you_mean, parse_value};
+use crate::console::Console;
+use crate::destination::Destination;
 use clap::Args;
 use latent_align_stages::features::{Target, generate};
 use latent_align_stages::{Error, Result};
@@ -15,6 +17,9 @@ pub struct Arguments {
     /// The HDF5 file to write
     #[arg(long)]
     out: PathBuf,
+    /// Replace the file of --out
+    #[arg(long)]
+    force: bool,
     /// Rows
     #[arg(long)]
     count: usize,
@@ -29,11 +34,11 @@ pub struct Arguments {
     parameters: Vec<String>,
 }
 
-/// Draws the samples, and says what was written.
+/// Draws the samples, and says what was written, on stderr where stdout may be what is written to.
 ///
 /// # Errors
-/// [`Error::Input`] for an unknown kind or parameter, or one out of range.
-pub fn write(arguments: &Arguments) -> Result<String> {
+/// [`Error::Input`] for an unknown kind or parameter, or one out of range; as [`Destination::open`].
+pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let target: Target = serde_json::from_value(tree(arguments)?).map_err(|e| explain(&e))?;
     let Arguments {
         out,
@@ -42,13 +47,21 @@ pub fn write(arguments: &Arguments) -> Result<String> {
         dataset,
         ..
     } = arguments;
-    generate(&target, *count, *seed, out, dataset)?;
-    Ok(format!(
-        "{}: /{dataset} [{count}, {}] f32, {} with seed {seed}\n",
+    let destination = Destination::open(out, arguments.force)?;
+    let told = format!(
+        "{}: /{dataset} [{count}, {}] f32, {} with seed {seed}",
         out.display(),
         target.width(),
         target.kind()
-    ))
+    );
+    let is_stream = destination.is_stream();
+    destination.fill(|file| generate(&target, *count, *seed, file, dataset))?;
+    if is_stream {
+        console.note(&told);
+    } else {
+        console.print(&(told + "\n"));
+    }
+    Ok(())
 }
 
 /// Serde's message about a target, in the words of the person who typed it.
@@ -94,6 +107,7 @@ mod tests {
         Arguments {
             kind: "gaussian-ring".into(),
             out: "a.h5".into(),
+            force: false,
             count: 1,
             seed: 0,
             dataset: "features".into(),

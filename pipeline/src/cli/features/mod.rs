@@ -4,7 +4,6 @@ mod generate;
 mod scan;
 
 use crate::console::Console;
-use crate::run::{Signals, StageMonitor};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
@@ -25,12 +24,8 @@ enum Command {
 
 /// Scans or generates.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
-    let signals = Signals::listen()?;
-    let monitor = StageMonitor::new(console, &signals, "features", None, None);
-    let done = match &arguments.command {
-        Command::Scan(scan) => scan::page(scan, &monitor),
-        Command::Generate(generate) => generate::write(generate),
-    };
-    monitor.finish()?;
-    console.print(&done?)
+    match &arguments.command {
+        Command::Scan(arguments) => scan::run(arguments, console),
+        Command::Generate(arguments) => Ok(generate::run(arguments, console)?),
+    }
 }

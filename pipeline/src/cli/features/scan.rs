@@ -1,9 +1,10 @@
 //! `latent-align features scan FILE`: as `inspect FILE`, without rows.
 
+use crate::console::Console;
 use crate::inspect::hdf5;
+use crate::run::{Signals, StageMonitor};
+use anyhow::Result;
 use clap::Args;
-use latent_align_stages::Result;
-use latent_align_stages::context::Monitor;
 use std::path::PathBuf;
 
 /// Options of `scan`.
@@ -16,10 +17,12 @@ pub struct Arguments {
     dataset: Option<String>,
 }
 
-/// What the file holds, and what one full pass over each dataset found.
-///
-/// # Errors
-/// A file or a dataset that cannot be read.
-pub fn page(arguments: &Arguments, monitor: &dyn Monitor) -> Result<String> {
-    hdf5::page(&arguments.file, arguments.dataset.as_deref(), 0, monitor)
+/// Prints what the file holds, and what one full pass over each dataset found.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
+    let signals = Signals::listen()?;
+    let monitor = StageMonitor::new(console, &signals, "features", None, None);
+    let page = hdf5::page(&arguments.file, arguments.dataset.as_deref(), 0, &monitor);
+    monitor.finish()?;
+    console.print(&page?);
+    Ok(())
 }

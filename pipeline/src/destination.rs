@@ -1,0 +1,305 @@
+//! A place that a person named to write to. Nothing that is there is lost unless they say so.
+//!
+//! | what is there | without `--force` | with it |
+//! |---|---|---|
+//! | nothing | made | made |
+//! | a regular file | refused | replaced, whole or not at all |
+//! | a pipe, a terminal, `/dev/null`, `/dev/stdout` | written to | written to |
+//! | a disk | refused | written to |
+//! | a folder, a socket, a link to nothing | refused | refused |
+//!
+//! Links are followed and stay.
+
+use crate::console::visible;
+use latent_align_stages::{Error, Result, temporary};
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::os::fd::{BorrowedFd, RawFd};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
+use std::path::{Path, PathBuf};
+use tempfile::TempPath;
+
+/// An open place. A file is made in a folder of its own beside its name, which no other user can enter,
+/// and takes its name when it is whole; dropped before, it leaves nothing.
+#[derive(Debug)]
+pub struct Destination {
+    named: PathBuf,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    File {
+        /// Where its draft is made.
+        folder: Draft,
+        /// The file itself, where `named` is a link to it.
+        target: PathBuf,
+        is_there: bool,
+    },
+    Stream(File),
+}
+
+/// A folder that only this user can enter; removed when dropped.
+#[derive(Debug)]
+struct Draft(PathBuf);
+
+/// What a path leads to.
+#[derive(Debug, PartialEq)]
+pub enum Found {
+    /// Nothing, in a folder that may be there.
+    Nothing,
+    /// A regular file, which is here.
+    File(PathBuf),
+    /// A pipe or a device that takes one byte after the other.
+    Stream,
+    /// A file descriptor of this process.
+    Descriptor(RawFd),
+    /// A device that keeps what is written.
+    Disk,
+    /// What cannot be written, in words.
+    Other(&'static str),
+}
+
+impl Found {
+    /// Looks at `path`, without opening it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where one cannot look.
+    pub fn at(path: &Path) -> Result<Self> {
+        if let Some(number) = descriptor(path) {
+            return Ok(Self::Descriptor(number));
+        }
+        let ends_in_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let found = match std::fs::metadata(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Ok(match path.symlink_metadata() {
+                    Ok(_) => Self::Other("a link to nothing"),
+                    Err(_) if ends_in_slash => Self::Other("the name of a folder"),
+                    Err(_) => Self::Nothing,
+                });
+            }
+            found => found.map_err(|e| cannot(path, &e))?,
+        };
+        let kind = found.file_type();
+        Ok(if kind.is_dir() {
+            Self::Other("a folder")
+        } else if kind.is_file() {
+            Self::File(path.canonicalize().map_err(|e| cannot(path, &e))?)
+        } else if kind.is_fifo() || kind.is_char_device() {
+            Self::Stream
+        } else if kind.is_block_device() {
+            Self::Disk
+        } else {
+            Self::Other("a socket")
+        })
+    }
+
+    /// Whether it may be written, and a regular file replaced.
+    pub fn may_be_written(&self, force: bool) -> bool {
+        match self {
+            Self::Nothing | Self::Stream | Self::Descriptor(_) => true,
+            Self::File(_) | Self::Disk => force,
+            Self::Other(_) => false,
+        }
+    }
+
+    /// What it is, in words.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::File(_) => "a file",
+            Self::Stream | Self::Descriptor(_) => "a pipe or device",
+            Self::Disk => "a disk",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl Destination {
+    /// Opens `path`. A pipe is waited for until somebody reads it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for what may not be replaced, and for a folder that cannot be written.
+    pub fn open(path: &Path, force: bool) -> Result<Self> {
+        let found = Found::at(path)?;
+        if !found.may_be_written(force) {
+            let way_out = match found.may_be_written(true) {
+                true => ", or replace it with --force",
+                false => "",
+            };
+            return Err(Error::input(format!(
+                "{}: found {}, expected none; choose another --out{way_out}",
+                path.display(),
+                found.word()
+            )));
+        }
+        let file = |target: PathBuf, is_there| {
+            Ok(Place::File {
+                folder: Draft::beside(&target)?,
+                target,
+                is_there,
+            })
+        };
+        let place = match found {
+            Found::Descriptor(number) => duplicate(number).map(Place::Stream),
+            Found::Stream | Found::Disk => {
+                File::options().write(true).open(path).map(Place::Stream)
+            }
+            Found::File(target) => file(target, true),
+            _ => file(path.to_owned(), false),
+        };
+        Ok(Self {
+            named: path.to_owned(),
+            place: place.map_err(|e| cannot(path, &e))?,
+        })
+    }
+
+    /// Whether it is a pipe or a device, beside which there is no place for other files.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.place, Place::Stream(_))
+    }
+
+    /// What it was called.
+    pub fn path(&self) -> &Path {
+        &self.named
+    }
+
+    /// Writes `bytes` and nothing else; to a terminal as [`visible`] has them.
+    ///
+    /// # Errors
+    /// [`Error::File`]; a reader that has seen enough is none.
+    pub fn write(self, bytes: &[u8]) -> Result<()> {
+        if let Place::Stream(mut stream) = self.place {
+            let written = match stream.is_terminal() {
+                true => stream.write_all(visible(&String::from_utf8_lossy(bytes)).as_bytes()),
+                false => stream.write_all(bytes),
+            };
+            return until_enough(written).map_err(|e| Error::file(&self.named, e));
+        }
+        self.fill(|draft| {
+            let made = File::create_new(draft).and_then(|mut file| file.write_all(bytes));
+            made.map_err(|e| Error::file(draft, e))
+        })
+    }
+
+    /// Has `fill` make a file of the name it is given, and puts that where it belongs.
+    ///
+    /// # Errors
+    /// Those of `fill`, about the path that was named; [`Error::File`].
+    pub fn fill(self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let Self { named, place } = self;
+        let failed = |e: std::io::Error| Error::file(&named, e);
+        let make = |folder: &Path, name: &OsStr| {
+            let draft = folder.join(name);
+            fill(&draft).map(|()| draft).map_err(|e| match e {
+                Error::File { message, .. } => Error::file(&named, message),
+                other => other,
+            })
+        };
+        match place {
+            Place::Stream(mut stream) => {
+                let place = std::env::temp_dir().join("latent-align");
+                let folder = Draft::beside(&place).map_err(failed)?;
+                let draft = make(&folder.0, OsStr::new("draft"))?;
+                let mut draft = File::open(draft).map_err(failed)?;
+                until_enough(std::io::copy(&mut draft, &mut stream).map(drop)).map_err(failed)
+            }
+            Place::File {
+                folder,
+                target,
+                is_there,
+            } => {
+                let draft = make(&folder.0, target.file_name().unwrap_or_default())?;
+                put(&draft, &target, is_there).map_err(|e| match e.kind() {
+                    ErrorKind::AlreadyExists => Error::input(format!(
+                        "{}: found a file that was not there before, and kept it; replace it with --force",
+                        named.display()
+                    )),
+                    _ => failed(e),
+                })
+            }
+        }
+    }
+}
+
+/// Gives the file `draft` the name `target`, and waits until the disk has both.
+fn put(draft: &Path, target: &Path, is_there: bool) -> std::io::Result<()> {
+    if is_there {
+        // Who could read it may read it again, and nobody else.
+        std::fs::set_permissions(draft, std::fs::metadata(target)?.permissions())?;
+    }
+    File::open(draft)?.sync_all()?;
+    if is_there {
+        std::fs::rename(draft, target)?;
+    } else {
+        TempPath::try_from_path(draft)?.persist_noclobber(target)?;
+    }
+    File::open(folder_of(target))?.sync_all()
+}
+
+impl Draft {
+    /// A new folder beside `target`. What killed processes left of the same target goes.
+    fn beside(target: &Path) -> std::io::Result<Self> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        temporary::remove_abandoned(folder_of(target), |of| of == name);
+        let folder = temporary::beside(target);
+        DirBuilder::new().mode(0o700).create(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // best effort: it costs only room
+    }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+fn cannot(path: &Path, why: &std::io::Error) -> Error {
+    let why = match why.kind() {
+        ErrorKind::NotFound => format!("there is no folder {}", folder_of(path).display()),
+        _ => why.to_string(),
+    };
+    Error::input(format!(
+        "{}: cannot be written ({why}); choose another --out",
+        path.display()
+    ))
+}
+
+/// A reader that went away has seen what it wanted.
+fn until_enough(written: std::io::Result<()>) -> std::io::Result<()> {
+    written.or_else(|e| match e.kind() {
+        ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(e),
+    })
+}
+
+/// The number of the open file of this process that `path` means, as `/dev/stdout` and `/dev/fd/3` do.
+/// Opened by name it would be a second one, which writes over what the first one wrote.
+fn descriptor(path: &Path) -> Option<RawFd> {
+    let own = Path::new("/proc/self/fd").canonicalize().ok()?;
+    let mut path = std::path::absolute(path).ok()?;
+    for _ in 0..LONGEST_CHAIN {
+        let folder = path.parent()?.canonicalize().ok()?;
+        if folder == own {
+            return path.file_name()?.to_str()?.parse().ok();
+        }
+        path = folder.join(path.read_link().ok()?);
+    }
+    None
+}
+
+/// Links that are followed one by one.
+const LONGEST_CHAIN: usize = 40;
+
+fn duplicate(number: RawFd) -> std::io::Result<File> {
+    // SAFETY: what is borrowed is only copied; a number that is not open is an error.
+    let open = unsafe { BorrowedFd::borrow_raw(number) };
+    open.try_clone_to_owned().map(File::from)
+}
