@@ -37,6 +37,12 @@ pub fn section(
     if !matches!(items, Items::Vectors) {
         refuse_negative(data, least)?;
     }
+    if ingest.scan.constant_columns.len() == ingest.scan.width {
+        return Err(Error::input(format!(
+            "{}: found the same values in every row, read as f32, expected data that differ",
+            data.describe()
+        )));
+    }
     let rows = ingest.scan.rows;
     let held_out = if rows < 2000 { 0.2 } else { 0.1 };
     let train = (rows as f64 * (1.0 - held_out)) as u64;

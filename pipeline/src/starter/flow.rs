@@ -119,6 +119,7 @@ impl Flow {
         let mut found = format!("{} rows of width {}, all finite", scan.rows, scan.width);
         match scan.constant_columns.len() {
             0 => found.push_str(", no column constant"),
+            1 => found.push_str(", 1 column constant"),
             some => {
                 let _ = write!(found, ", {some} columns constant");
             }

@@ -65,6 +65,13 @@ fn choose(
         return Ok(found.name.clone());
     }
     let file = listing.file.display();
+    if let (Some(taken), [], true) = (taken, all.as_slice(), usable(listing, None).any(&can_be)) {
+        let taken = taken.trim_start_matches('/');
+        return Err(Error::input(format!(
+            "{file}: found nothing but {taken}, the features; expected {expected} to encode. Add them, or encode \
+             the features themselves with {option} {taken}"
+        )));
+    }
     if all.is_empty() {
         let held: Vec<String> = listing.datasets.iter().map(describe).collect();
         let held = match held.as_slice() {
@@ -216,6 +223,8 @@ mod tests {
             Some("/images")
         );
         assert_eq!(data(&listing(&[features]), None).unwrap(), "/features");
-        assert!(data(&listing(&[features]), Some("/features")).is_err());
+        let taken = data(&listing(&[features]), Some("/features")).unwrap_err();
+        let remedy = "encode the features themselves with --data-dataset features";
+        assert!(taken.to_string().contains(remedy), "{taken}");
     }
 }

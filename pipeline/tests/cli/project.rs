@@ -87,6 +87,21 @@ impl Project {
         self
     }
 
+    /// A text attribute of a dataset.
+    pub fn write_attribute(&self, file: &str, dataset: &str, name: &str, text: &str) -> &Self {
+        let _no_fork = FORK.lock().unwrap();
+        let file = hdf5::File::open_rw(self.path(file)).unwrap();
+        let dataset = file.dataset(dataset).unwrap();
+        let attribute = dataset
+            .new_attr::<hdf5::types::VarLenUnicode>()
+            .create(name);
+        attribute
+            .unwrap()
+            .write_scalar(&text.parse::<hdf5::types::VarLenUnicode>().unwrap())
+            .unwrap();
+        self
+    }
+
     /// The binary in this folder, free of the caller's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         self.command_of(Path::new(env!("CARGO_BIN_EXE_latent-align")), arguments)

@@ -39,6 +39,33 @@ fn images_without_an_axis_for_channels_are_found_beside_features_by_their_name()
     assert!(text.contains(data), "{text}");
 }
 
+#[test]
+fn an_attribute_of_somebody_else_is_no_law_of_the_features() {
+    let project = Project::new();
+    project.write_features("a.h5", "features", 300, 3, noise);
+    project.write_attribute("a.h5", "features", "target", "cosine similarity");
+    project.run(&["init", "a.h5"]).expect(0, &[]);
+    let text = std::fs::read_to_string(project.path("a.yaml")).unwrap();
+    assert!(!text.contains("density is known"), "{text}");
+    project
+        .run(&["plan", "a.yaml"])
+        .expect(0, &["2 stages would run"]);
+    project.write_features("b.h5", "features", 300, 3, noise);
+    project.write_attribute("b.h5", "features", "target", r#"{"kind": "moon"}"#);
+    let ours = ["attribute `target`", "unknown variant `moon`"];
+    project.run(&["init", "b.h5"]).expect(2, &ours);
+}
+
+#[test]
+fn data_of_equal_rows_are_nothing_to_encode() {
+    let project = Project::new();
+    project.write_features("f.h5", "features", 300, 3, noise);
+    project.write_dataset("zeros.h5", "images", &[60, 1, 8, 8], &[0_u8; 60 * 64]);
+    project
+        .run(&["init", "f.h5", "--data", "zeros.h5"])
+        .expect(2, &["/images [60, 1, 8, 8] u8", "same values in every row"]);
+}
+
 /// What numpy can hold and we cannot, and a group too deep.
 const WRITE: &str = r#"
 import h5py, numpy as np

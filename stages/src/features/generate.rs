@@ -81,7 +81,8 @@ pub fn generate(
     writer.commit()
 }
 
-/// The law a dataset was generated from; `None` if it does not say.
+/// The law a dataset was generated from; `None` if it does not say. An attribute of that name that is no
+/// JSON with a `kind` is somebody else's, and says nothing.
 ///
 /// # Errors
 /// An input error if it says so in a way that cannot be understood.
@@ -89,6 +90,10 @@ pub fn read_target(dataset: &Dataset) -> Result<Option<Target>> {
     let Some(json) = dataset.text_attribute(TARGET) else {
         return Ok(None);
     };
+    let ours = serde_json::from_str::<Value>(&json).is_ok_and(|json| json.get("kind").is_some());
+    if !ours {
+        return Ok(None);
+    }
     let target: Target = serde_json::from_str(&json).map_err(|e| {
         Error::input(format!(
             "the attribute `{TARGET}` of {} is not a target this version knows: {e}. Expected JSON such as {{\"kind\": \"moons\", \"noise\": 0.1}}; remove or correct it",
