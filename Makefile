@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test torture faults fuzz miri mutations check-energy bench bench-peer bench-quality build install schema lint check-cuda check-sweep test-remote large hdf5 python peer
+.PHONY: help run sweep verify plan test calibration torture faults fuzz miri mutations check-energy bench bench-peer bench-quality build install schema lint check-cuda check-sweep test-remote large hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -56,6 +56,13 @@ schema: build
 ## make test                                                        run the whole test suite
 test: hdf5 python
 	LATENT_ALIGN_PYTHON="$(PYTHON)" LATENT_ALIGN_PEER_PYTHON="$(wildcard $(PEER_PYTHON))" cargo test --locked --workspace
+
+## make calibration [SEEDS=200] [POINTS=500]                      do 95 % intervals hold the truth in 95 %?
+calibration: hdf5
+	LATENT_ALIGN_SEEDS=$(SEEDS) LATENT_ALIGN_POINTS=$(POINTS) cargo test --locked --workspace --lib nominal_95_percent -- --nocapture
+
+SEEDS  ?= 200
+POINTS ?= 500
 
 ## make torture [KILLS=200]                                         kill runs at random moments, and resume them
 torture: hdf5

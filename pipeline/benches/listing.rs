@@ -24,10 +24,10 @@ const PLAIN: [&str; 7] = [
     "points",
     "mean NLL, ODE (nats)",
     "its standard error",
-    "mean alignment loss (uniform)",
-    "uniform, standard error of the draws",
+    "mean alignment loss (uniform, sum)",
+    "mean alignment loss (uniform, sum), 2.5 %",
     "mean NLL, likelihood-weighted bound",
-    "likelihood, standard error of the draws",
+    "mean NLL, likelihood-weighted bound, 2.5 %",
 ];
 const CORRELATIONS: [&str; 5] = ["Pearson", "Spearman", "Kendall", "slope", "gradient cosine"];
 

@@ -1,18 +1,20 @@
 //! Stage 3: likelihoods under the flow, and whether the alignment loss is a surrogate for them.
 
+#[cfg(test)]
+mod calibration;
 mod measure;
 mod regions;
 mod self_check;
 mod tables;
 
-use crate::alignment::{TRUNCATION, check_truncation};
+use crate::alignment::{FEWEST_DRAWS, RULES, TRUNCATION, check_truncation};
 use crate::context::{Context, Summary};
 use crate::error::Result;
 use crate::flows::Flow;
-use crate::likelihood::{Divergence, Precision, THRESHOLDS, Verdict};
+use crate::likelihood::{Divergence, MOST_INTERVALS, Precision, THRESHOLDS, Verdict};
 use crate::problems::Problems;
 use crate::training::Streams;
-use measure::{Instruments, Measured, ODE};
+use measure::{Instruments, Measured};
 use regions::{FEATURES, LATENTS, Region, Sources};
 use schemars::JsonSchema;
 use self_check::self_check;
@@ -35,7 +37,8 @@ pub struct Config {
     pub grid_cells: usize,
     /// Box and grid cover the range of the held-out features and this share more on each side.
     pub grid_margin: f64,
-    /// (t, noise) draws of the alignment loss under each weighting, shared by all points.
+    /// (t, noise) draws of the alignment loss under each weighting, shared by all points: 8 independent
+    /// rules whose spread tells what chance the draws leave.
     pub draws: usize,
     /// The largest ratio R = t / (1 - t) in the likelihood weighting: a few times the inverse of the
     /// smallest scale of the features.
@@ -48,11 +51,9 @@ pub struct Config {
     pub precision: Precision,
     /// Points a region at which the gradients of loss and NLL are compared; 0 for none.
     pub gradient_points: usize,
-    /// Points on which the engine checks itself: solves again with every step halved, and compares
+    /// Points of each region on which the engine checks itself: solves again with every step halved, and compares
     /// the divergence with autodiff, central differences and Hutchinson's estimate; 0 for none.
     pub check_points: usize,
-    /// Bootstrap resamples behind each interval.
-    pub bootstrap: usize,
 }
 
 impl Default for Config {
@@ -70,7 +71,6 @@ impl Default for Config {
             precision: Precision::F32,
             gradient_points: 32,
             check_points: 32,
-            bootstrap: 1000,
         }
     }
 }
@@ -85,10 +85,10 @@ impl Config {
     pub fn check(&self, problems: &mut Problems) {
         problems.require(self.points >= 8, "points", self.points, "at least 8");
         problems.require(
-            (64..=1 << 20).contains(&self.draws),
+            (FEWEST_DRAWS..=1 << 20).contains(&self.draws),
             "draws",
             self.draws,
-            "64 to 1048576",
+            "192 to 1048576: 8 independent rules of 8 times with 3 draws each, or more",
         );
         check_truncation(problems, self.truncation);
         problems.section("divergence", |p| self.divergence.check(p));
@@ -110,12 +110,6 @@ impl Config {
             "box_points",
             self.box_points,
             "0, or at least 8",
-        );
-        problems.require(
-            self.bootstrap >= 100,
-            "bootstrap",
-            self.bootstrap,
-            "at least 100",
         );
         problems.require(
             self.grid_cells != 1 && self.grid_cells <= 1000,
@@ -156,7 +150,7 @@ pub fn run(
     let mut checks = Summary::default();
     self_check(
         &instruments,
-        &regions[0],
+        &regions,
         config.check_points,
         &mut checks,
         context,
@@ -200,7 +194,24 @@ fn summarise(measured: &[Measured], instruments: &Instruments, context: &Context
         "divergence evaluations a point",
         evaluations as f64 / points.max(1) as f64,
     );
+    let unsettled = |m: &Measured| m.likelihoods.unsettled();
+    summary.add(
+        format!("points whose quadrature stopped at {MOST_INTERVALS} intervals"),
+        measured.iter().map(unsettled).sum::<usize>() as f64,
+    );
+    for m in measured.iter().filter(|m| unsettled(m) > 0) {
+        context.monitor.warn(&format!(
+            "{}: {} of {} ODE NLLs did not settle within estimate_nll.tolerance: their quadrature stopped \
+             at {MOST_INTERVALS} intervals (`nll_ode_settled` in points.parquet is 0); the velocity is far \
+             from smooth there, or precision f32 is too coarse for the tolerance: loosen it, or set \
+             estimate_nll.precision to f64",
+            m.region.name,
+            unsettled(m),
+            m.region.count()
+        ));
+    }
     summary.add("draws behind a point's loss", instruments.draws() as f64);
+    summary.add("independent rules among them", RULES as f64);
     if let Some((gap, error)) = tables::gap(measured)
         && gap < -2.0 * error
     {
@@ -213,13 +224,15 @@ fn summarise(measured: &[Measured], instruments: &Instruments, context: &Context
     }
     for m in measured {
         let failing: Vec<&str> = (m.compared.iter())
-            .filter(|c| c.reference == ODE && c.verdict == Verdict::Fails)
+            .filter(|c| c.is_trained && c.reference == m.reference())
+            .filter(|c| c.verdict == Verdict::Fails)
             .map(|c| c.surrogate.as_str())
             .collect();
         if !failing.is_empty() && [FEATURES, LATENTS].contains(&m.region.name) {
             context.monitor.warn(&format!(
-                "{}: no surrogate for the NLL: {} ({THRESHOLDS})",
+                "{}: no surrogate for the {}: {} ({THRESHOLDS})",
                 m.region.name,
+                m.reference(),
                 failing.join(", ")
             ));
         }

@@ -8,7 +8,7 @@ const FIGURES: [(&str, &[&str]); 8] = [
     (
         "heatmaps.svg",
         &[
-            "alignment loss (uniform)",
+            "alignment loss (uniform, sum)",
             "likelihood-weighted bound",
             "ODE NLL",
             "y₁",
@@ -17,7 +17,7 @@ const FIGURES: [(&str, &[&str]); 8] = [
     (
         "surrogate.svg",
         &[
-            "held-out features: alignment loss (uniform)",
+            "held-out features: alignment loss (uniform, sum)",
             "uniform box: likelihood-weighted bound",
             "ODE NLL (nats)",
         ],

@@ -65,7 +65,7 @@ fn an_imported_flow_serves_an_experiment_in_place_of_pretraining() {
             "name: imported\nflow: {flow}\ntrain_autoencoder:\n  data: {{file: vectors.h5, dataset: \
              vectors}}\n  architecture: {{kind: dense, widths: [8]}}\n  latent: {{width: 8}}\n  \
              regulariser: {{kind: alignment}}\n  steps: 4\n  batch: 16\nestimate_nll: {{points: 8, \
-             draws: 64, tolerance: 0.01, bootstrap: 100}}\n"
+             draws: 192, tolerance: 0.01}}\n"
         ),
     );
     project

@@ -72,9 +72,8 @@ fn the_report_of_a_digits_run_is_small_and_shows_pictures() {
         "pretrain_flow.evaluation_points=64",
         "train_autoencoder.steps=2",
         "estimate_nll.unaligned=null",
-        "estimate_nll.draws=64",
+        "estimate_nll.draws=192",
         "estimate_nll.tolerance=0.1",
-        "estimate_nll.bootstrap=100",
         "estimate_nll.gradient_points=2",
         "estimate_nll.check_points=2",
     ];

@@ -12,7 +12,7 @@ const SHORT: [&str; 4] = [
     "pretrain_flow.steps=20",
     "pretrain_flow.nll_points=8",
     "train_autoencoder.steps=20",
-    "estimate_nll={points: 8, draws: 64, tolerance: 0.01, bootstrap: 100, box_points: 0, gradient_points: 2, \
+    "estimate_nll={points: 8, draws: 192, tolerance: 0.01, box_points: 0, gradient_points: 2, \
      check_points: 2}",
 ];
 

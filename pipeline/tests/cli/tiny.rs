@@ -23,7 +23,7 @@ train_autoencoder:
   steps: 20
   batch: 16
   evaluate_every: 10
-estimate_nll: {points: 8, draws: 64, tolerance: 0.01, bootstrap: 100, box_points: 0, grid_cells: 0, gradient_points: 2, check_points: 2}
+estimate_nll: {points: 8, draws: 192, tolerance: 0.01, box_points: 0, grid_cells: 0, gradient_points: 2, check_points: 2}
 ";
 
 /// Numbers without a pattern, the same on every machine.

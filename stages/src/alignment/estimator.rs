@@ -1,57 +1,106 @@
 //! The alignment loss of single points, precise enough to be compared with likelihoods.
 
 use super::loss::weighted_error;
-use super::noise_rule::{NodeNoise, layout, noise_rule};
+use super::noise_rule::{FEWEST_NODES, NodeNoise, layout, noise_rule};
 use super::weighting::{Node, Weighted};
 use crate::error::{Error, Result};
 use crate::flows::{ROWS_PER_EVALUATION, VelocityField};
+use crate::likelihood::{mean, standard_error, student};
 use crate::tensors::{from_f64, to_f64};
 use crate::training::Streams;
 use burn::tensor::Tensor;
-use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
+
+/// Independent rules among the draws. Their spread is what the standard errors come from; of so few, 95 %
+/// is [`Draws::quantile`] standard errors, not 2.
+pub const RULES: usize = 8;
+/// Fewer draws leave a rule without nodes in time.
+pub const FEWEST_DRAWS: usize = RULES * FEWEST_NODES * 3;
 
 /// The alignment loss of each point, *summed* over dimensions; under the likelihood weighting the
 /// NLL in nats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Estimates {
-    /// One a point.
+    /// One a point: the mean over the rules.
     pub values: Vec<f64>,
-    /// The standard error of each, from the chance of the draws.
+    /// The standard error of each, from the chance of the draws: the spread of the rules.
     pub errors: Vec<f64>,
     /// The standard error of the mean of `values`, from the chance of the draws alone: all points
     /// share them.
     pub mean_error: f64,
+    /// What each of the [`RULES`] says of every point [rules, n].
+    pub rules: Vec<Vec<f64>>,
 }
 
-/// The draws that all points share: nodes in time, systematic with one random offset, and the noise
-/// of each. Shared draws rank points better than independent ones: what is common to all cancels.
+impl Estimates {
+    /// From what each of several independent rules says of every point [rules, n].
+    fn of_rules(rules: Vec<Vec<f64>>) -> Self {
+        let of_point = |point: usize| rules.iter().map(move |rule| rule[point]);
+        let points = 0..rules[0].len();
+        let errors = points
+            .clone()
+            .map(|p| standard_error(&collect(of_point(p)), 1));
+        let means: Vec<f64> = rules.iter().map(|rule| mean(rule)).collect();
+        Self {
+            values: points.map(|p| mean(&collect(of_point(p)))).collect(),
+            errors: errors.collect(),
+            mean_error: standard_error(&means, 1),
+            rules,
+        }
+    }
+}
+
+fn collect(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    values.collect()
+}
+
+/// The draws that all points share: [`RULES`] rules, each of nodes in time, systematic with a random
+/// offset of its own, and the noise of each node. Shared draws rank points better than independent ones:
+/// what is common to all cancels.
 pub struct Draws {
     weighted: Weighted,
+    /// Of all rules, one after another.
     nodes: Vec<Node>,
+    /// The control variate at each node, a dimension.
+    controls: Vec<f64>,
     noise: Vec<NodeNoise>,
-    chance: Chance,
+    /// Nodes of a rule.
+    nodes_of_rule: usize,
     width: usize,
     each: usize,
 }
 
 impl Draws {
-    /// At most `count` (t, noise) draws for points of `width` dimensions.
+    /// At most `count` (t, noise) draws for points of `width` dimensions; at least [`FEWEST_DRAWS`].
     pub fn new(weighted: Weighted, count: usize, width: usize, streams: Streams) -> Self {
-        let (nodes, directions) = layout(count, width);
-        let mut rng = streams.at("alignment loss", 0);
-        let offset: f64 = rng.random();
-        let shares: Vec<f64> = (0..nodes)
-            .map(|i| (i as f64 + offset) / nodes as f64)
-            .collect();
+        let (nodes_of_rule, directions) = layout(count / RULES, width);
+        let (mut nodes, mut controls, mut noise) = (Vec::new(), Vec::new(), Vec::new());
+        for rule in 0..RULES {
+            let mut rng = streams.at("alignment loss", rule as u64);
+            let offset: f64 = rng.random();
+            for i in 0..nodes_of_rule {
+                let share = (i as f64 + offset) / nodes_of_rule as f64;
+                let (node, control) = weighted.rule_node(share);
+                nodes.push(node);
+                controls.push(control);
+            }
+            noise.extend(noise_rule(&mut rng, nodes_of_rule, directions, width));
+        }
         Self {
             weighted,
-            nodes: shares.iter().map(|&u| weighted.node(u)).collect(),
-            noise: noise_rule(&mut rng, nodes, directions, width),
-            chance: Chance::new(weighted, &shares),
+            nodes,
+            controls,
+            noise,
+            nodes_of_rule,
             width,
             each: 2 * directions + 1,
         }
+    }
+
+    /// How many standard errors of the draws are a 95 % interval to each side: Student's t of
+    /// [`RULES`] - 1 degrees of freedom.
+    pub fn quantile() -> f64 {
+        student(RULES as f64 - 1.0)
     }
 
     /// Evaluations of the velocity a point.
@@ -81,60 +130,56 @@ impl Draws {
                 }
             }
         }
-        let controls: Vec<f64> = (self.nodes.iter())
-            .map(|node| d as f64 * self.weighted.control(node.time))
-            .collect();
         let offset = d as f64 * (self.weighted.control_mean() + self.weighted.constant());
-        let (mut values, mut standard_errors) = (Vec::with_capacity(n), Vec::with_capacity(n));
-        let mut of_mean = vec![0.0; nodes];
-        for point in 0..n {
-            let along: Vec<f64> = (0..nodes)
-                .map(|node| errors[node * n + point] - controls[node])
-                .collect();
-            for (total, value) in of_mean.iter_mut().zip(&along) {
-                *total += value / n as f64;
+        let rules = (0..RULES).map(|rule| {
+            let of_rule = rule * self.nodes_of_rule..(rule + 1) * self.nodes_of_rule;
+            let mut values = vec![offset; n];
+            for node in of_rule {
+                let control = d as f64 * self.controls[node];
+                for (value, error) in values.iter_mut().zip(&errors[node * n..]) {
+                    *value += (error - control) / self.nodes_of_rule as f64;
+                }
             }
-            values.push(along.iter().sum::<f64>() / nodes as f64 + offset);
-            standard_errors.push(self.chance.of_mean(&along));
-        }
-        if let Some(point) = values.iter().position(|value| !value.is_finite()) {
+            values
+        });
+        let found = Estimates::of_rules(rules.collect());
+        if let Some(point) = found.values.iter().position(|value| !value.is_finite()) {
             return Err(Error::Numerical(format!(
                 "the alignment loss of point {point} is not finite ({} weighting)",
                 self.weighted.weighting
             )));
         }
-        Ok(Estimates {
-            values,
-            errors: standard_errors,
-            mean_error: self.chance.of_mean(&of_mean),
-        })
+        Ok(found)
     }
 
-    /// The gradient [n, d] of each point's loss with respect to the point, on the host. `field` and
-    /// `points` are on a device with autodiff.
-    pub fn gradient(
+    /// The gradient [n, d] of each point's loss with respect to the point by each of the [`RULES`], on
+    /// the host; that of the loss is their mean. `field` and `points` are on a device with autodiff.
+    pub fn gradients(
         &self,
         field: &dyn VelocityField,
         points: Tensor<2>,
         mut check: impl FnMut() -> Result<()>,
-    ) -> Result<Vec<f64>> {
-        let nodes = self.nodes.len();
-        let mut gradients = Vec::with_capacity(points.dims().iter().product());
+    ) -> Result<Vec<Vec<f64>>> {
+        let nodes = self.nodes_of_rule;
+        let mut gradients = vec![Vec::new(); RULES];
         for (_, chunk) in self.chunks(&points) {
             let [count, width] = chunk.dims();
-            let mut total = vec![0.0; count * width];
             let at_once = (ROWS_PER_EVALUATION / (self.each * count)).max(1);
-            for first in (0..nodes).step_by(at_once) {
-                check()?;
-                let last = (first + at_once).min(nodes);
-                let y = chunk.clone().detach().require_grad();
-                let loss = self.errors(field, y.clone(), first..last).sum();
-                let gradient = y.grad(&loss.backward()).expect("the loss depends on y");
-                for (total, g) in total.iter_mut().zip(to_f64(gradient)?) {
-                    *total += g / nodes as f64;
+            for (rule, gradient) in gradients.iter_mut().enumerate() {
+                let start = gradient.len();
+                gradient.resize(start + count * width, 0.0);
+                let (from, to) = (rule * nodes, (rule + 1) * nodes);
+                for first in (from..to).step_by(at_once) {
+                    check()?;
+                    let last = (first + at_once).min(to);
+                    let y = chunk.clone().detach().require_grad();
+                    let loss = self.errors(field, y.clone(), first..last).sum();
+                    let found = y.grad(&loss.backward()).expect("the loss depends on y");
+                    for (total, g) in gradient[start..].iter_mut().zip(to_f64(found)?) {
+                        *total += g / nodes as f64;
+                    }
                 }
             }
-            gradients.extend(total);
         }
         Ok(gradients)
     }
@@ -170,42 +215,15 @@ impl Draws {
     }
 }
 
-/// The standard error of the mean over nodes: from what is left of them beside smooth curves.
-struct Chance {
-    /// An orthonormal basis of those curves [nodes, q].
-    smooth: DMatrix<f64>,
-}
-
-impl Chance {
-    fn new(weighted: Weighted, shares: &[f64]) -> Self {
-        let nodes = shares.len();
-        let curves: Vec<[f64; 8]> = shares.iter().map(|&u| weighted.trends(u)).collect();
-        let count = (nodes / 2).min(curves[0].len());
-        let curves = DMatrix::from_fn(nodes, count, |i, j| curves[i][j]);
-        Self {
-            smooth: curves.qr().q(),
-        }
-    }
-
-    /// Of the mean of `values`, one a node. What the even spacing of the nodes gains is not counted.
-    fn of_mean(&self, values: &[f64]) -> f64 {
-        let values = DVector::from_column_slice(values);
-        let along = self.smooth.tr_mul(&values);
-        let squares = (values.norm_squared() - along.norm_squared()).max(0.0);
-        let (nodes, curves) = self.smooth.shape();
-        (squares / (nodes - curves) as f64 / nodes as f64).sqrt()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::alignment::Weighting;
+    use crate::alignment::known_targets::{analytic_nll, ring, samples, uneven};
     use crate::features::GaussianMixture;
     use crate::flows::ExactMixture;
-    use crate::likelihood::{Agreement, agreement, mean};
+    use crate::likelihood::{Agreement, agreement};
     use crate::tensors::from_f32;
-    use crate::training::normal;
     use burn::tensor::{DType, Device};
     use std::f64::consts::PI;
 
@@ -248,24 +266,6 @@ mod tests {
         }
     }
 
-    /// Samples [n, d] of a mixture whose components have independent dimensions.
-    fn samples(mixture: &GaussianMixture, n: usize) -> Vec<f32> {
-        let d = mixture.width();
-        let mut rng = Streams::new(7).at("samples", 0);
-        (0..n)
-            .flat_map(|_| {
-                let k = rng.random_range(0..mixture.weights.len());
-                let z = normal(&mut rng, d);
-                (0..d)
-                    .map(|i| {
-                        let scale = mixture.covariances[k][i * d + i].sqrt();
-                        (mixture.means[k][i] + scale * f64::from(z[i])) as f32
-                    })
-                    .collect::<Vec<f32>>()
-            })
-            .collect()
-    }
-
     /// How the loss with the exact velocity of `mixture` follows its analytic NLL on samples, with at
     /// most 1,024 draws a point, for several draws of the draws.
     fn against_analytic(
@@ -274,14 +274,8 @@ mod tests {
         weighting: Weighting,
     ) -> Vec<(Agreement, Estimates)> {
         let (device, d) = (Device::flex(), mixture.width());
-        let rows = samples(mixture, n);
-        let density = mixture.density().unwrap();
-        let nll: Vec<f64> = (rows.chunks(d))
-            .map(|row| {
-                let wide: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
-                -density.log_density(&wide)
-            })
-            .collect();
+        let rows = samples(mixture, n, Streams::new(7));
+        let nll = analytic_nll(mixture, &rows);
         let field = ExactMixture::new(mixture, DType::F32, &device);
         let points = from_f32(rows, [n, d], &device);
         (0..3)
@@ -289,24 +283,10 @@ mod tests {
                 let draws = Draws::new(Weighted::new(weighting), 1024, d, Streams::new(seed));
                 assert!(draws.count() <= 1024);
                 let found = draws.estimate(&field, points.clone(), || Ok(())).unwrap();
-                let agreement = agreement(&found.values, &nll, 1, 100, Streams::new(0));
+                let agreement = agreement(&found.rules, &nll, 1, Streams::new(0));
                 (agreement, found)
             })
             .collect()
-    }
-
-    /// Five Gaussians of standard deviation 0.3 on a ring of radius 3, divided by the global scale.
-    fn ring() -> GaussianMixture {
-        let scale = (0.5f64 * 9.0 + 0.09).sqrt();
-        let angle = |k: usize| 2.0 * PI * k as f64 / 5.0;
-        let variance = 0.09 / scale / scale;
-        GaussianMixture {
-            weights: vec![0.2; 5],
-            means: (0..5)
-                .map(|k| vec![3.0 * angle(k).cos() / scale, 3.0 * angle(k).sin() / scale])
-                .collect(),
-            covariances: vec![vec![variance, 0.0, 0.0, variance]; 5],
-        }
     }
 
     #[test]
@@ -327,22 +307,7 @@ mod tests {
     #[test]
     fn the_likelihood_weighting_gives_nats_in_16_and_64_dimensions() {
         for (d, n) in [(16, 300), (64, 150)] {
-            let mut rng = Streams::new(3).at("mixture", d as u64);
-            let covariance = |rng: &mut rand_pcg::Pcg64| {
-                let mut c = vec![0.0; d * d];
-                for i in 0..d {
-                    // scales from 0.2 to 1
-                    c[i * d + i] = 0.04f64.powf(rng.random::<f64>());
-                }
-                c
-            };
-            let mixture = GaussianMixture {
-                weights: vec![0.2; 5],
-                means: (0..5)
-                    .map(|_| normal(&mut rng, d).into_iter().map(f64::from).collect())
-                    .collect(),
-                covariances: (0..5).map(|_| covariance(&mut rng)).collect(),
-            };
+            let mixture = uneven(d);
             for (a, found) in against_analytic(&mixture, n, Weighting::Likelihood) {
                 assert!(a.spearman.value >= 0.99, "{d}: {a:?}");
                 assert!(a.rmse.value < 3.0 * mean(&found.errors), "{d}: {a:?}");
@@ -369,7 +334,10 @@ mod tests {
         );
         let y = [0.4, 1.1, -0.9, 0.2];
         let points = |y: &[f64]| from_f64::<2>(y.to_vec(), [2, 2], DType::F64, &device);
-        let found = draws.gradient(&field, points(&y), || Ok(())).unwrap();
+        let by_rule = draws.gradients(&field, points(&y), || Ok(())).unwrap();
+        let found: Vec<f64> = (0..4)
+            .map(|i| by_rule.iter().map(|g| g[i]).sum::<f64>() / RULES as f64)
+            .collect();
         for i in 0..4 {
             let at = |h: f64| {
                 let mut y = y;

@@ -3,6 +3,8 @@
 mod collapse;
 mod config;
 mod estimator;
+#[cfg(test)]
+pub(crate) mod known_targets;
 mod loss;
 mod marginal;
 mod noise_rule;
@@ -13,7 +15,7 @@ mod weighting;
 
 pub use collapse::{Spectrum, coverage, spectrum};
 pub use config::RegulariserConfig;
-pub use estimator::{Draws, Estimates};
+pub use estimator::{Draws, Estimates, FEWEST_DRAWS, RULES};
 pub use loss::{alignment_loss, alignment_times};
 pub use marginal::{Marginal, marginal_distance};
 pub use regulariser::Regulariser;

@@ -33,10 +33,10 @@ impl Weighting {
         }
     }
 
-    /// What tables call the loss under it, as a surrogate for the NLL.
+    /// What tables call the loss under it, summed over dimensions, as a surrogate for the NLL.
     pub fn surrogate(self) -> &'static str {
         match self {
-            Self::Uniform => "alignment loss (uniform)",
+            Self::Uniform => "alignment loss (uniform, sum)",
             Self::Likelihood => "likelihood-weighted bound",
         }
     }
@@ -63,6 +63,10 @@ pub struct Weighted {
 pub const TRUNCATION: f64 = 200.0;
 /// The smallest ratio: what it leaves out is at most r^2 |y|^2 / 2 nats.
 const LEAST_RATIO: f64 = 0.01;
+/// By how much the spacing of a rule's nodes in ln r is larger at the ends and smaller in the middle.
+/// Measured with exact velocities and 504 draws: against even spacing the error of a point's NLL falls from
+/// 0.14 to 0.10 nats in 2 dimensions, 0.38 to 0.31 in 16 and 0.82 to 0.58 in 64.
+const CLOSER: f64 = 0.6;
 
 /// Notes a truncation out of range.
 pub fn check_truncation(problems: &mut Problems, truncation: f64) {
@@ -136,24 +140,24 @@ impl Weighted {
         }
     }
 
-    /// Smooth curves over the range that the expected error is nearly a sum of, most useful first, at
-    /// share `u`: what is left of an estimate's nodes beside them is chance. Under the likelihood
-    /// weighting those of Gaussians of several scales s: `(z / (1 + z))^2` and `z / (1 + z)^2` with
-    /// `z = (r s)^2`; under the uniform one powers of t.
-    pub fn trends(self, u: f64) -> [f64; 8] {
-        match self.weighting {
-            Weighting::Uniform => std::array::from_fn(|power| u.powi(power as i32)),
-            Weighting::Likelihood => {
-                let time = self.node(u).time;
-                let ratio = time / (1.0 - time);
-                let curve = |scale: f64| {
-                    let z = (ratio * scale).powi(2);
-                    [(z / (1.0 + z)).powi(2), z / (1.0 + z).powi(2)]
-                };
-                let [[a, b], [c, d], [e, f], [g, h]] = [0.4, 1.0, 0.15, 2.5].map(curve);
-                [a, c, b, d, e, g, f, h]
-            }
-        }
+    /// The node at share `u` of a rule in which few nodes must do, and the [`Self::control`] there, both
+    /// with the density of nodes. Under the likelihood weighting nodes lie up to 2.5 times as close in the
+    /// middle of ln r, where the error of a target of scale 1 / R to 1 varies, and further apart at the
+    /// ends, where it is known.
+    pub fn rule_node(self, u: f64) -> (Node, f64) {
+        let (share, density) = match self.weighting {
+            Weighting::Uniform => (u, 1.0),
+            Weighting::Likelihood => (
+                u + CLOSER * (TAU * u).sin() / TAU,
+                1.0 + CLOSER * (TAU * u).cos(),
+            ),
+        };
+        let node = self.node(share);
+        let dense = Node {
+            factor: density * node.factor,
+            ..node
+        };
+        (dense, density * self.control(node.time))
     }
 
     /// What is added to the integral, a dimension. With it the likelihood weighting gives nats:
@@ -195,6 +199,26 @@ mod tests {
                 .sum::<f64>()
                 / f64::from(count);
             assert!((mean - weighted.control_mean()).abs() < 1e-6, "{mean}");
+        }
+    }
+
+    #[test]
+    fn nodes_of_a_rule_cover_the_range_as_even_ones_do() {
+        for weighted in Weighting::ALL.map(Weighted::new) {
+            let count = 1000;
+            let shares = || (0..count).map(|i| (f64::from(i) + 0.5) / f64::from(count));
+            // a standard normal's error at y = 0, and the control
+            let error = |time: f64| (1.0 - time).powi(2) / (1.0 - 2.0 * time + 2.0 * time * time);
+            let even: f64 = (shares().map(|u| weighted.node(u)))
+                .map(|node| node.factor * error(node.time))
+                .sum();
+            let dense: f64 = (shares().map(|u| weighted.rule_node(u).0))
+                .map(|node| node.factor * error(node.time))
+                .sum();
+            assert!((even / dense - 1.0).abs() < 1e-3, "{even} {dense}");
+            let control: f64 = shares().map(|u| weighted.rule_node(u).1).sum();
+            let mean = control / f64::from(count);
+            assert!((mean - weighted.control_mean()).abs() < 1e-3, "{mean}");
         }
     }
 

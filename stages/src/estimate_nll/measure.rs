@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::flows::{Flow, VelocityField, VelocityNetwork};
 use crate::likelihood::{
-    Agreement, Interval, Likelihoods, Solver, Verdict, agreement, bootstrap,
+    Agreement, Interval, Likelihoods, Scale, Solver, Verdict, agreement, intervals,
     negative_log_likelihood, nll_gradient,
 };
 use crate::tensors::{cast, from_f32};
@@ -45,6 +45,24 @@ pub struct Measured {
     pub compared: Vec<Compared>,
 }
 
+impl Measured {
+    /// What verdicts are about: the analytic NLL where it is known, since off the data the ODE of a
+    /// trained flow need not be the truth, and else the ODE's.
+    pub fn reference(&self) -> &'static str {
+        match self.analytic {
+            Some(_) => ANALYTIC,
+            None => ODE,
+        }
+    }
+
+    /// How the alignment loss of the trained flow under `weighting` follows `reference`.
+    pub fn compared(&self, weighting: Weighting, reference: &str) -> &Compared {
+        (self.compared.iter())
+            .find(|c| c.surrogate == weighting.surrogate() && c.reference == reference)
+            .expect("every weighting is compared with every reference there is")
+    }
+}
+
 /// How one column follows another.
 pub struct Compared {
     /// The surrogate.
@@ -53,6 +71,9 @@ pub struct Compared {
     pub reference: &'static str,
     /// The figures.
     pub agreement: Agreement,
+    /// Whether it is the alignment loss of the trained flow: the others say what the ODE and an exact
+    /// velocity are worth.
+    pub is_trained: bool,
     /// The cosine of the angle between the gradients of both, mean over points.
     pub cosine: Option<Interval>,
     /// What the surrogate is good for.
@@ -145,32 +166,37 @@ impl<'a> Instruments<'a> {
         let analytic = self.flow.analytic_nll(&region.points);
         let cosines = self.cosines(&region, || progress(0.8))?;
         let mut compared = Vec::new();
-        let mut compare = |surrogate: String, x: &[f64], reference, y: &[f64], in_nats, cosine| {
-            let (resamples, group) = (self.config.bootstrap, region.group);
-            let (x, y) = finite_groups(x, y, group);
-            let agreement = agreement(&x, &y, group, resamples, self.streams);
-            compared.push(Compared {
-                surrogate,
-                reference,
-                agreement,
-                cosine,
-                verdict: Verdict::on(&agreement, in_nats),
-            });
-        };
+        let mut compare =
+            |surrogate: String, x: &[Vec<f64>], reference, y: &[f64], in_nats, cosine| {
+                let group = region.group;
+                let kept = finite_groups(y, group);
+                let pick = |values: &[f64]| kept.iter().map(|&i| values[i]).collect::<Vec<f64>>();
+                let x: Vec<Vec<f64>> = x.iter().map(|rule| pick(rule)).collect();
+                let agreement = agreement(&x, &pick(y), group, self.streams);
+                compared.push(Compared {
+                    is_trained: Weighting::ALL.iter().any(|w| w.surrogate() == surrogate),
+                    surrogate,
+                    reference,
+                    agreement,
+                    cosine,
+                    verdict: Verdict::on(&agreement, in_nats),
+                });
+            };
         for (i, weighting) in Weighting::ALL.into_iter().enumerate() {
             let in_nats = weighting.in_nats();
-            let (name, values) = (weighting.surrogate(), &losses[i].values);
+            let (name, values) = (weighting.surrogate(), &losses[i].rules);
             let cosine = cosines.as_ref().map(|c| c[i]);
             compare(name.into(), values, ODE, &likelihoods.nll, in_nats, cosine);
             let Some(analytic) = &analytic else { continue };
             compare(name.into(), values, ANALYTIC, analytic, in_nats, None);
             if let Some(exact) = &exact_losses {
                 let name = format!("{name}, exact velocity");
-                compare(name, &exact[i].values, ANALYTIC, analytic, in_nats, None);
+                compare(name, &exact[i].rules, ANALYTIC, analytic, in_nats, None);
             }
         }
         if let Some(analytic) = &analytic {
-            compare(ODE.into(), &likelihoods.nll, ANALYTIC, analytic, true, None);
+            let ode = [likelihoods.nll.clone()];
+            compare(ODE.into(), &ode, ANALYTIC, analytic, true, None);
         }
         Ok(Measured {
             region,
@@ -205,13 +231,21 @@ impl<'a> Instruments<'a> {
         let points = Tensor::from_inner(points);
         let mut cosines = Vec::new();
         for draws in &self.draws {
-            let gradient = draws.gradient(tracked, points.clone(), &check)?;
-            let cosine: Vec<f64> = (gradient.chunks(width).zip(reference.chunks(width)))
-                .map(|(a, b)| cosine(a, b))
+            let by_rule = draws.gradients(tracked, points.clone(), &check)?;
+            let total: Vec<f64> = (0..reference.len())
+                .map(|i| by_rule.iter().map(|rule| rule[i]).sum())
                 .collect();
-            let resamples = self.config.bootstrap;
-            let [mean] = bootstrap(cosine.len(), 1, resamples, self.streams, |points| {
-                [points.iter().map(|&i| cosine[i]).sum::<f64>() / points.len() as f64]
+            let shape = (reference.len() / width, 1, by_rule.len());
+            let scales = [Scale::CORRELATION];
+            let [mean] = intervals(shape, self.streams, scales, |kept| {
+                let of_point = |&point: &usize| {
+                    let at = point * width..(point + 1) * width;
+                    let gradient: Vec<f64> = (at.clone())
+                        .map(|i| total[i] - kept.without.map_or(0.0, |rule| by_rule[rule][i]))
+                        .collect();
+                    cosine(&gradient, &reference[at])
+                };
+                [kept.points.iter().map(of_point).sum::<f64>() / kept.points.len() as f64]
             });
             cosines.push(mean);
         }
@@ -219,12 +253,12 @@ impl<'a> Instruments<'a> {
     }
 }
 
-/// The pairs of groups in which every number is finite: an analytic density may be zero somewhere.
-fn finite_groups(x: &[f64], y: &[f64], group: usize) -> (Vec<f64>, Vec<f64>) {
-    (x.chunks(group).zip(y.chunks(group)))
-        .filter(|(x, y)| x.iter().chain(*y).all(|v| v.is_finite()))
-        .flat_map(|(x, y)| x.iter().copied().zip(y.iter().copied()))
-        .unzip()
+/// The points of groups in which every number is finite: an analytic density may be zero somewhere.
+fn finite_groups(values: &[f64], group: usize) -> Vec<usize> {
+    (values.chunks_exact(group).enumerate())
+        .filter(|(_, values)| values.iter().all(|v| v.is_finite()))
+        .flat_map(|(number, _)| number * group..(number + 1) * group)
+        .collect()
 }
 
 fn cosine(a: &[f64], b: &[f64]) -> f64 {

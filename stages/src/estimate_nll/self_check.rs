@@ -1,4 +1,4 @@
-//! What the likelihood engine says about itself, on some held-out points and the flow at hand.
+//! What the likelihood engine says about itself, on some points of every region and the flow at hand.
 
 use super::measure::Instruments;
 use super::regions::Region;
@@ -8,7 +8,7 @@ use crate::flows::{VelocityField, autodiff_divergence, difference_divergence};
 use crate::likelihood::{Divergence, Solver, halving_check, negative_log_likelihood};
 use crate::tensors::{cast, to_f64};
 use burn::module::Module;
-use burn::tensor::DType;
+use burn::tensor::{DType, Tensor};
 
 /// Times at which divergences are compared.
 const TIMES: [f64; 3] = [0.1, 0.5, 0.9];
@@ -17,12 +17,12 @@ const PROBES: usize = 16;
 /// The largest change under halved steps that goes without a warning, in nats.
 const ACCURATE: f64 = 0.01;
 
-/// Checks the solver and the divergence on `points` points of `region`: how much an NLL changes when
-/// every step is halved, how far the tangents' divergence is from autodiff's and from central
+/// Checks the solver and the divergence on `points` points of each of `regions`: how much an NLL changes
+/// when every step is halved, how far the tangents' divergence is from autodiff's and from central
 /// differences (f64), and how many standard errors Hutchinson's mean is from the exact one.
 pub fn self_check(
     instruments: &Instruments,
-    region: &Region,
+    regions: &[Region],
     points: usize,
     summary: &mut Summary,
     context: &Context,
@@ -30,61 +30,111 @@ pub fn self_check(
     if points == 0 {
         return Ok(());
     }
-    let check = || context.check_cancelled();
-    let network = &instruments.flow().network;
-    let x = instruments.tensor(region.sample(points), &context.device);
-    let change = halving_check(network, x.clone(), instruments.solver(), check)?;
-    summary.add("largest change of an NLL with halved steps (nats)", change);
-    if change > ACCURATE {
-        context.monitor.warn(&format!(
-            "halving the solver's steps changes an NLL by {change:.3} nats; lower \
-             estimate_nll.tolerance or set estimate_nll.precision to f64"
-        ));
+    let mut worst = Worst::default();
+    for region in regions {
+        let x = instruments.tensor(region.sample(points), &context.device);
+        let change = halving_change(instruments, region, x.clone(), context)?;
+        summary.add(format!("{}: {HALVED}", region.name), change);
+        worst.change = worst.change.max(change);
+        worst.divergences(instruments, x.clone().cast(DType::F64), context)?;
+        worst.hutchinson(instruments, x, context)?;
     }
-
-    let plain = cast(network.clone(), DType::F64).no_grad();
-    let tracked = cast(instruments.tracked().clone(), DType::F64).no_grad();
-    let wide = x.clone().cast(DType::F64);
-    let (mut from_autodiff, mut from_differences) = (0.0f64, 0.0f64);
-    for time in TIMES {
-        check()?;
-        let (_, exact) = plain.velocity_and_divergence(wide.clone(), time);
-        let exact = to_f64(exact)?;
-        let worst = |other: &[f64]| {
-            let relative = exact
-                .iter()
-                .zip(other)
-                .map(|(a, b)| (a - b).abs() / a.abs().max(1.0));
-            relative.fold(0.0, f64::max)
-        };
-        from_autodiff =
-            from_autodiff.max(worst(&autodiff_divergence(&tracked, wide.clone(), time)?));
-        from_differences =
-            from_differences.max(worst(&difference_divergence(&plain, wide.clone(), time)?));
-    }
+    summary.add(HALVED, worst.change);
     summary.add(
         "divergence, tangents against autodiff in f64 (relative)",
-        from_autodiff,
+        worst.from_autodiff,
     );
     summary.add(
         "divergence, tangents against central differences in f64 (relative)",
-        from_differences,
+        worst.from_differences,
     );
-
-    let solve = |divergence| {
-        let solver = Solver {
-            divergence,
-            ..*instruments.solver()
-        };
-        negative_log_likelihood(network, x.clone(), &solver, |_| check())
-    };
-    let exact = solve(Divergence::Exact)?.nll;
-    let estimated = solve(Divergence::Hutchinson { probes: PROBES })?;
-    let difference: f64 = (exact.iter().zip(&estimated.nll)).map(|(a, b)| b - a).sum();
-    let error = estimated.errors.iter().map(|e| e * e).sum::<f64>().sqrt();
     summary.add(
         "Hutchinson's mean NLL against the exact one (standard errors)",
-        difference / error,
+        worst.difference / worst.variance.sqrt(),
     );
     Ok(())
+}
+
+/// Of a region and, without its name, the largest over regions.
+const HALVED: &str = "largest change of an NLL with halved steps (nats)";
+
+/// The largest change of an NLL of `x` with halved steps, and a warning where it is large.
+fn halving_change(
+    instruments: &Instruments,
+    region: &Region,
+    x: Tensor<2>,
+    context: &Context,
+) -> Result<f64> {
+    let (network, solver) = (&instruments.flow().network, instruments.solver());
+    let change = halving_check(network, x, solver, || context.check_cancelled())?;
+    if change > ACCURATE {
+        context.monitor.warn(&format!(
+            "{}: halving the solver's steps changes an NLL by {change:.3} nats; lower \
+             estimate_nll.tolerance or set estimate_nll.precision to f64",
+            region.name
+        ));
+    }
+    Ok(change)
+}
+
+/// What was found over all regions so far.
+#[derive(Default)]
+struct Worst {
+    change: f64,
+    from_autodiff: f64,
+    from_differences: f64,
+    /// Of Hutchinson's NLLs less the exact ones, added up.
+    difference: f64,
+    variance: f64,
+}
+
+impl Worst {
+    /// Divergences at `x` [n, d] in f64.
+    fn divergences(
+        &mut self,
+        instruments: &Instruments,
+        x: Tensor<2>,
+        context: &Context,
+    ) -> Result<()> {
+        let plain = cast(instruments.flow().network.clone(), DType::F64).no_grad();
+        let tracked = cast(instruments.tracked().clone(), DType::F64).no_grad();
+        for time in TIMES {
+            context.check_cancelled()?;
+            let (_, exact) = plain.velocity_and_divergence(x.clone(), time);
+            let exact = to_f64(exact)?;
+            let worst = |other: &[f64]| {
+                (exact.iter().zip(other))
+                    .map(|(a, b)| (a - b).abs() / a.abs().max(1.0))
+                    .fold(0.0, f64::max)
+            };
+            let autodiff = worst(&autodiff_divergence(&tracked, x.clone(), time)?);
+            self.from_autodiff = self.from_autodiff.max(autodiff);
+            let differences = worst(&difference_divergence(&plain, x.clone(), time)?);
+            self.from_differences = self.from_differences.max(differences);
+        }
+        Ok(())
+    }
+
+    /// Hutchinson's NLLs of `x` [n, d] beside the exact ones.
+    fn hutchinson(
+        &mut self,
+        instruments: &Instruments,
+        x: Tensor<2>,
+        context: &Context,
+    ) -> Result<()> {
+        let solve = |divergence| {
+            let solver = Solver {
+                divergence,
+                ..*instruments.solver()
+            };
+            let network = &instruments.flow().network;
+            negative_log_likelihood(network, x.clone(), &solver, |_| context.check_cancelled())
+        };
+        let exact = solve(Divergence::Exact)?.nll;
+        let estimated = solve(Divergence::Hutchinson { probes: PROBES })?;
+        let differences = exact.iter().zip(&estimated.nll).map(|(a, b)| b - a);
+        self.difference += differences.sum::<f64>();
+        self.variance += estimated.errors.iter().map(|e| e * e).sum::<f64>();
+        Ok(())
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::measure::{ANALYTIC, Measured, ODE};
 use super::regions::{FEATURES, LATENTS};
-use crate::alignment::Weighting;
+use crate::alignment::{Draws, Weighting};
 use crate::context::{Summary, Table};
 use crate::likelihood::{Interval, Verdict, mean, standard_error};
 
@@ -36,6 +36,12 @@ pub fn points_table(measured: &[Measured]) -> Table {
             .collect(),
     );
     table.float("nll_ode", column(&|m| m.likelihoods.nll.clone()));
+    table.int(
+        "nll_ode_settled",
+        (measured.iter())
+            .flat_map(|m| m.likelihoods.settled.iter().map(|&settled| settled.into()))
+            .collect(),
+    );
     if measured.iter().any(|m| !m.likelihoods.errors.is_empty()) {
         table.float("nll_ode_error", column(&|m| m.likelihoods.errors.clone()));
     }
@@ -120,11 +126,11 @@ pub fn agreement_table(measured: &[Measured]) -> Table {
     table
 }
 
-/// A verdict among the figures.
 /// The agreement of gradients among the figures.
 const COSINE: &str = "gradient cosine";
 
-/// The figures of each region. NLLs are in nats, of points of the flow.
+/// The figures of each region. NLLs are in nats, of points of the flow. Correlations, slopes and verdicts
+/// of the losses are against [`Measured::reference`].
 pub fn figures(measured: &[Measured], summary: &mut Summary) {
     for m in measured {
         let name = m.region.name;
@@ -160,23 +166,25 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
         }
         for (weighting, loss) in Weighting::ALL.into_iter().zip(&m.losses) {
             let what = if weighting.in_nats() { "NLL, " } else { "" };
-            let surrogate = weighting.surrogate();
-            add(&format!("mean {what}{surrogate}"), mean(&loss.values));
-            add(
-                &format!("{weighting}, standard error of the draws"),
-                loss.mean_error,
-            );
+            let value = mean(&loss.values);
+            let half = Draws::quantile() * loss.mean_error;
+            let of_draws = Interval {
+                value,
+                low: value - half,
+                high: value + half,
+            };
+            let label = format!("mean {what}{}", weighting.surrogate());
+            with_interval(&mut add, &label, of_draws);
         }
         for weighting in Weighting::ALL {
-            let found = (m.compared.iter())
-                .find(|c| c.surrogate == weighting.surrogate() && c.reference == ODE)
-                .expect("every weighting is compared with the ODE");
+            let found = m.compared(weighting, m.reference());
             for (figure, interval) in found.agreement.figures() {
                 if !["bias", "RMSE"].contains(&figure) {
                     with_interval(&mut add, &format!("{weighting}, {figure}"), interval);
                 }
             }
-            if let Some(cosine) = found.cosine {
+            // gradients are compared with the ODE's
+            if let Some(cosine) = m.compared(weighting, ODE).cosine {
                 with_interval(&mut add, &format!("{weighting}, {COSINE}"), cosine);
             }
             add(

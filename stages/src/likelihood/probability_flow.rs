@@ -7,10 +7,10 @@
 //! first, with steps of its own, and the divergence is integrated along it by a quadrature that takes
 //! as many nodes as each point needs.
 
-use super::bootstrap::{mean, standard_error};
 use super::config::Divergence;
 use super::ode::{Tolerance, Trajectory, dormand_prince, halved, on_grid};
 use super::quadrature::{self, Integrals};
+use super::statistics::{mean, standard_error};
 use crate::error::{Error, Result};
 use crate::flows::{ROWS_PER_EVALUATION, VelocityField};
 use crate::tensors::{from_f64, to_f64};
@@ -65,7 +65,20 @@ pub struct Likelihoods {
     pub errors: Vec<f64>,
     /// Evaluations of the divergence, of one point each.
     pub evaluations: u64,
+    /// Whether the integral of each settled within the tolerance; false where its quadrature stopped at
+    /// [`MOST_INTERVALS`] without.
+    pub settled: Vec<bool>,
 }
+
+impl Likelihoods {
+    /// Points whose integral did not settle.
+    pub fn unsettled(&self) -> usize {
+        self.settled.iter().filter(|settled| !**settled).count()
+    }
+}
+
+/// Intervals between nodes along a trajectory after which its integral is taken as it is.
+pub const MOST_INTERVALS: usize = quadrature::MOST;
 
 /// The NLL in nats of each of `points` [n, d] under `field`.
 /// `progress` is called with the share of points that is done; an error from it stops.
@@ -83,6 +96,7 @@ pub fn negative_log_likelihood(
         let check = || progress(start as f64 / n as f64);
         let solution = along.solve(x, solver.tolerance, check)?;
         result.evaluations += solution.integrals.evaluations;
+        result.settled.extend(&solution.integrals.settled);
         for of_point in along.nll(&solution)?.chunks(along.columns()) {
             result.nll.push(mean(of_point));
             if of_point.len() > 1 {
@@ -452,6 +466,36 @@ mod tests {
         };
         let network = config.init(d, Streams::new(1), device);
         cast(perturb(network, 0.1, Streams::new(2)), DType::F64)
+    }
+
+    #[test]
+    fn a_point_whose_divergence_is_too_rough_to_integrate_is_told() {
+        /// Stands still; its divergence swings `x` times as fast as any rule can follow.
+        struct Rough;
+        impl VelocityField for Rough {
+            fn width(&self) -> usize {
+                1
+            }
+            fn velocity(&self, x: Tensor<3>, _: &[f64]) -> Tensor<3> {
+                x.zeros_like()
+            }
+            fn velocity_and_divergence(&self, x: Tensor<2>, t: f64) -> (Tensor<2>, Tensor<1>) {
+                let divergence = x.clone().mul_scalar((20_000.0 * t).cos());
+                (x.zeros_like(), divergence.squeeze_dim(1))
+            }
+            fn velocity_and_jvps(
+                &self,
+                _: Tensor<2>,
+                _: f64,
+                _: Tensor<3>,
+            ) -> (Tensor<2>, Tensor<3>) {
+                unreachable!("the divergence is exact")
+            }
+        }
+        let x = from_f64(vec![0.0, 1.0, 0.0], [3, 1], DType::F64, &Device::flex());
+        let found = negative_log_likelihood(&Rough, x, &Solver::exact(1e-6), |_| Ok(())).unwrap();
+        assert_eq!(found.settled, [true, false, true]);
+        assert_eq!(found.unsettled(), 1);
     }
 
     #[test]

@@ -12,7 +12,7 @@ const FEWEST: usize = 16;
 /// Intervals from which on changes are taken for those of a series that converges.
 const CONVERGING: usize = 128;
 /// Intervals after which a point's integral is taken as it is.
-const MOST: usize = 2048;
+pub const MOST: usize = 2048;
 
 /// The nodes of the rule with `intervals` intervals, ascending shares of the interval.
 pub fn node(index: usize, intervals: usize) -> f64 {
@@ -45,6 +45,8 @@ pub struct Integrals {
     pub evaluations: u64,
     /// Intervals of the finest rule that a point needed.
     pub intervals: usize,
+    /// Whether each point was done; false where the finest rule there is left more than what is allowed.
+    pub settled: Vec<bool>,
 }
 
 /// Integrates q functions at each of n points over [0, 1]. `evaluate(position, points)` gives those of
@@ -64,6 +66,7 @@ pub fn integrate(
         values: vec![f64::NAN; n * q],
         evaluations: 0,
         intervals: FEWEST,
+        settled: vec![true; n],
     };
     let mut points: Vec<usize> = (0..n).collect();
     let mut changes = vec![f64::INFINITY; n];
@@ -110,6 +113,8 @@ pub fn integrate(
             changes[point] = change;
             if error > allowed && intervals < MOST {
                 left.push(row);
+            } else if error > allowed {
+                result.settled[point] = false;
             }
         }
         if left.is_empty() {
@@ -184,9 +189,21 @@ mod tests {
             let [one, two] = [found.values[2 * point], found.values[2 * point + 1]];
             assert!((one - exact).abs() < 1e-10 && (two - 2.0 * exact).abs() < 1e-10);
         }
+        assert_eq!(found.settled, [true; 4]);
         // the fast one needs 256 intervals or more, the others do not
         assert!(found.intervals >= 256);
         assert!(found.evaluations < 2 * (found.intervals as u64 + 1));
+    }
+
+    #[test]
+    fn a_point_that_the_finest_rule_leaves_undone_says_so() {
+        let rates = [1.0, 20_000.0];
+        let found = integrate(2, 1, [1e-6, 0.0], |t, points| {
+            Ok(points.iter().map(|&p| (rates[p] * t).cos()).collect())
+        })
+        .unwrap();
+        assert_eq!(found.settled, [true, false]);
+        assert_eq!(found.intervals, MOST);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::store::Stage;
 /// What the verdicts mean, for those who do not know.
 const MEANING: &str = "Does a smaller alignment loss mean a greater likelihood? Holds: the loss follows the NLL (Spearman \
     and Pearson at least 0.95, and a slope of 0.9 to 1.1 where it is in nats). Ranks only: it orders points as the \
-    NLL does (Spearman at least 0.8). Intervals are 95 % bootstrap intervals, and count by their low end.";
+    NLL does (Spearman at least 0.8). The NLL is the analytic one where a density is known, else the ODE's. \
+    Intervals are of 95 %, over points and draws, and correlations count by their low end.";
 
 /// The colour of a verdict.
 pub fn grade(verdict: Option<RegionVerdict>) -> Grade {
@@ -81,7 +82,10 @@ pub fn likelihoods(found: &Found) -> Html {
             "mean NLL, likelihood-weighted bound",
             "likelihood-weighted bound (nats)",
         ),
-        ("mean alignment loss (uniform)", "alignment loss (uniform)"),
+        (
+            "mean alignment loss (uniform, sum)",
+            "alignment loss (uniform, sum)",
+        ),
     ];
     let value = |region: &str, name: &str| {
         let wanted = format!("{region}: {name}");

@@ -1,4 +1,4 @@
-//! `agreement.parquet` of `estimate-nll`: how surrogates follow the ODE's NLL.
+//! `agreement.parquet` of `estimate-nll`: how surrogates follow the NLL.
 
 use super::scale::short;
 use super::tables::Table;
@@ -7,12 +7,18 @@ use crate::report::is_verdict;
 use crate::store::{RunStages, Stage};
 use anyhow::{Context as _, Result};
 
-/// Figures of surrogates against the ODE.
+/// The reference of a region where its density is known: verdicts are about it.
+pub const ANALYTIC: &str = "analytic NLL";
+/// The reference elsewhere.
+pub const ODE: &str = "ODE NLL";
+
+/// Figures of surrogates against the NLL.
 pub struct Agreements {
     rows: Vec<Row>,
 }
 
 struct Row {
+    reference: String,
     /// Region, surrogate, figure.
     key: [String; 3],
     value: f64,
@@ -34,14 +40,24 @@ impl Agreements {
         let values = table.numbers("value")?;
         let intervals = table.pairs("low", "high")?;
         let rows = (references?.into_iter().enumerate())
-            .filter(|(_, reference)| reference == "ODE NLL")
-            .map(|(i, _)| Row {
+            .map(|(i, reference)| Row {
+                reference,
                 key: [&regions, &surrogates, &figures].map(|column| column[i].clone()),
                 value: values[i],
                 interval: intervals[i],
             })
             .collect();
         Ok(Self { rows })
+    }
+
+    /// What the figures of a region are about: the analytic NLL where it is known, else the ODE's.
+    pub fn reference(&self, region: &str) -> &'static str {
+        let known = |row: &Row| row.key[0] == region && row.reference == ANALYTIC;
+        if self.rows.iter().any(known) {
+            ANALYTIC
+        } else {
+            ODE
+        }
     }
 
     /// A figure with its interval, a dash where it is not known.
@@ -65,7 +81,12 @@ impl Agreements {
     }
 
     fn find(&self, region: &str, surrogate: &str, figure: impl Fn(&str) -> bool) -> Option<&Row> {
-        (self.rows.iter())
-            .find(|row| row.key[0] == region && row.key[1] == surrogate && figure(&row.key[2]))
+        let reference = self.reference(region);
+        (self.rows.iter()).find(|row| {
+            row.reference == reference
+                && row.key[0] == region
+                && row.key[1] == surrogate
+                && figure(&row.key[2])
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! `surrogate.svg`: each surrogate of the NLL against the NLL, region by region.
 
-use super::agreements::Agreements;
+use super::agreements::{ANALYTIC, Agreements};
 use super::figure::Figure;
 use super::palette::{BAD, BLUE, FAIR, GOOD, INK};
 use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
@@ -37,7 +37,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         return Ok(None);
     }
     let mut caption = "Axes span the 0.5th to the 99.5th percentile of the points; figures are of all points, \
-                    with 95 % bootstrap intervals. Dashed: the identity, where a surrogate in nats equals \
+                    with 95 % intervals over points and draws. Dashed: the identity, where a surrogate in nats equals \
                     the NLL. The slope is that of the NLL on the surrogate."
         .to_owned();
     if names.iter().any(|name| regions.count(name) > AT_MOST) {
@@ -72,7 +72,16 @@ fn draw_panel(
     let mut drawn = Svg::new(LEFT + SIZE.0 + GAP, height);
     let svg = &mut drawn;
     let xs = regions.numbers(region, &format!("loss_{weighting}"))?;
-    let ys = regions.numbers(region, "nll_ode")?;
+    let reference = agreements.reference(region);
+    let column = match reference {
+        ANALYTIC => "nll_analytic",
+        _ => "nll_ode",
+    };
+    // a density may be zero somewhere
+    let known: Vec<(f64, f64)> = (xs.into_iter().zip(regions.numbers(region, column)?))
+        .filter(|(_, y)| y.is_finite())
+        .collect();
+    let (xs, ys): (Vec<f64>, Vec<f64>) = known.into_iter().unzip();
     let span =
         |values: &[f64]| range(values, CUT, 1.0 - CUT).map_or((0.0, 1.0), |r| widened(r, 0.03));
     let panel = Panel::linear(area, span(&xs), span(&ys));
@@ -124,6 +133,6 @@ fn draw_panel(
         "no unit"
     };
     panel.x_axis(svg, &format!("{} ({unit})", weighting.surrogate()));
-    panel.y_axis(svg, "ODE NLL (nats)");
+    panel.y_axis(svg, &format!("{reference} (nats)"));
     Ok(drawn)
 }

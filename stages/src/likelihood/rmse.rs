@@ -1,0 +1,163 @@
+//! The root mean square error of a surrogate over points and draws, with its interval.
+//!
+//! A surrogate is the mean of M independent rules. Its mean square error over points and draws is
+//! `B + s`: B the mean square of what it is off by with endless draws, s the variance that the draws
+//! leave. All points share the draws, so that the square of what is seen, q, hangs on few chances even of
+//! thousands of points: with an exact velocity (B = 0) q / s is about an F variable whose degrees of
+//! freedom are the effective rank of the rules' covariance over points. Leaving out rules cannot see that,
+//! since q is a square that is smallest where it is known worst; but the spread of the rules knows s
+//! (M - 1) times better than q does. So s has a chi^2 interval, B the values that q does not reject
+//! (Wilson's way: the variance is that under the value tried), and the interval of the sum is their sum.
+
+use super::jackknife::Interval;
+use super::statistics::{fisher, mean, student, variance_of_mean};
+use statrs::distribution::{ChiSquared, ContinuousCDF};
+
+/// The root mean square of the mean over rules of `differences` [rules, n], each rule's surrogate less
+/// the NLL, over points and draws, for two rules or more. Points come in groups of `group` that belong
+/// together. The value is at least what the spread of the rules alone makes it. NaN of fewer than two
+/// groups.
+pub fn root_mean_square(differences: &[Vec<f64>], group: usize) -> Interval {
+    let (rules, n) = (differences.len(), differences[0].len());
+    let groups = (n / group) as f64;
+    let freedom = rules as f64 - 1.0;
+    let means: Vec<f64> = (0..n)
+        .map(|p| differences.iter().map(|rule| rule[p]).sum::<f64>() / rules as f64)
+        .collect();
+    let seen = mean(&means.iter().map(|m| m * m).collect::<Vec<f64>>());
+    let deviations: Vec<Vec<f64>> = (differences.iter())
+        .map(|rule| rule.iter().zip(&means).map(|(x, m)| x - m).collect())
+        .collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / n as f64;
+
+    // the trace of a rule's covariance over points and of its square, both unbiased (Wishart moments)
+    let mut trace = 0.0;
+    let mut square = 0.0;
+    for a in &deviations {
+        trace += dot(a, a) / freedom;
+        square += (deviations.iter())
+            .map(|b| (dot(a, b) / freedom).powi(2))
+            .sum::<f64>();
+    }
+    let square = freedom * freedom * (square - trace * trace / freedom)
+        / ((freedom + 2.0) * (freedom - 1.0).max(1.0));
+    let rank = if square > 0.0 {
+        (trace * trace / square).clamp(1.0, groups.max(1.0))
+    } else {
+        groups.max(1.0)
+    };
+    let spread = trace / rules as f64; // s
+    let value = seen.max(spread).sqrt();
+    if groups < 2.0 {
+        let (low, high) = (f64::NAN, f64::NAN);
+        return Interval { value, low, high };
+    }
+
+    let of_groups = |of_point: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        (0..n / group)
+            .map(|g| (g * group..(g + 1) * group).map(of_point).sum::<f64>() / group as f64)
+            .collect()
+    };
+    // s: chi^2, its relative variance also that over points
+    let variance_at = |p: usize| deviations.iter().map(|d| d[p] * d[p]).sum::<f64>();
+    let variances = of_groups(&variance_at);
+    let over_points = variance_of_mean(&variances) / mean(&variances).powi(2);
+    let (low, high) = if spread > 0.0 {
+        let freedom = 2.0 / (2.0 / (freedom * rank) + over_points);
+        let chi = ChiSquared::new(freedom).expect("positive degrees of freedom");
+        let at = |p| spread * freedom / chi.inverse_cdf(p);
+        (at(0.975), at(0.025))
+    } else {
+        (0.0, 0.0)
+    };
+
+    // B: what q - s can come from
+    let within = freedom * rank;
+    let above = (fisher(rank, within, 0.975) - 1.0) * spread;
+    let below = (1.0 - fisher(rank, within, 0.025)) * spread;
+    let t = student(within).powi(2);
+    let squares = of_groups(&|p| means[p] * means[p]);
+    let points = student(groups - 1.0).powi(2) * variance_of_mean(&squares);
+    // how the variance of q grows with B: by what leaving out rules says, less what the null has of it
+    let null = 4.0 * spread * spread / rank;
+    let influence: f64 = (deviations.iter())
+        .map(|d| 4.0 * dot(d, &means).powi(2))
+        .sum::<f64>()
+        / freedom
+        / rules as f64;
+    let excess = seen - spread;
+    let slope = if spread > 0.0 {
+        (influence.max(null) / (4.0 * (excess.max(0.0) + spread))).min(spread)
+    } else {
+        0.0
+    };
+    // (B - excess)^2 = null^2 + points + 4 slope t B
+    let root = |null: f64, sign: f64| {
+        let fixed = null * null + points;
+        if excess.abs() <= fixed.sqrt() && sign < 0.0 || excess < -fixed.sqrt() {
+            return 0.0;
+        }
+        let middle = excess + 2.0 * slope * t;
+        let inside = (middle * middle - excess * excess + fixed).max(0.0);
+        (middle + sign * inside.sqrt()).max(0.0)
+    };
+    Interval {
+        value,
+        low: (root(above, -1.0) + low).sqrt(),
+        high: (root(below, 1.0) + high).sqrt(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::Streams;
+
+    /// How often the interval holds the truth: rules that share `shared` over all points and have `own`
+    /// at each, around what is off by `bias` everywhere and by `uneven` times chance at each point.
+    fn held(shared: f64, own: f64, bias: f64, uneven: f64) -> f64 {
+        let (rules, n, seeds) = (8, 200, 400);
+        let truth =
+            ((shared * shared + own * own) / rules as f64 + bias * bias + uneven * uneven).sqrt();
+        let mut held = 0;
+        for seed in 0..seeds {
+            let streams = Streams::new(seed);
+            let common = streams.normal("rules", 0, rules);
+            let cells = streams.normal("cells", 0, rules * n);
+            let points = streams.normal("points", 0, n);
+            let table: Vec<Vec<f64>> = (0..rules)
+                .map(|r| {
+                    (0..n)
+                        .map(|p| {
+                            shared * f64::from(common[r])
+                                + own * f64::from(cells[n * r + p])
+                                + bias
+                                + uneven * f64::from(points[p])
+                        })
+                        .collect()
+                })
+                .collect();
+            let found = root_mean_square(&table, 1);
+            assert!(found.low <= found.value && found.value <= found.high);
+            held += usize::from(found.low <= truth && truth <= found.high);
+        }
+        held as f64 / f64::from(seeds as u32)
+    }
+
+    #[test]
+    fn the_interval_holds_the_error_over_points_and_draws() {
+        for (shared, own, bias, uneven) in [
+            (1.0, 0.3, 0.0, 0.0),
+            (1.0, 0.3, 0.5, 0.0),
+            (1.0, 0.3, 2.0, 0.0),
+            (1.0, 0.3, 0.0, 2.0),
+            (0.3, 1.0, 0.0, 0.0),
+        ] {
+            let share = held(shared, own, bias, uneven);
+            assert!(
+                (0.91..=1.0).contains(&share),
+                "{shared} {own} {bias} {uneven}: {share}"
+            );
+        }
+    }
+}
