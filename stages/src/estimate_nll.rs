@@ -15,7 +15,8 @@ use crate::likelihood::{Divergence, MOST_INTERVALS, Precision, THRESHOLDS, Verdi
 use crate::problems::Problems;
 use crate::training::Streams;
 use measure::{Instruments, Measured};
-use regions::{FEATURES, LATENTS, Region, Sources};
+pub use regions::{FEATURES, LATENTS};
+use regions::{Region, Sources};
 use schemars::JsonSchema;
 use self_check::self_check;
 use serde::{Deserialize, Serialize};
@@ -26,16 +27,16 @@ use std::path::{Path, PathBuf};
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "EstimateNll")]
 pub struct Config {
-    /// The file of another experiment, relative to this one: its autoencoder's held-out latents are
+    /// The file of another experiment, relative to this one: its autoencoder's test latents are
     /// one more region, such as what aligned latents are compared with.
     pub unaligned: Option<PathBuf>,
-    /// Points a region (held-out features, latents of each split).
+    /// Points a region (test features, latents of each part), whole items of them.
     pub points: usize,
     /// Points of the uniform box around the features; 0 for no box.
     pub box_points: usize,
     /// Cells along each side of the grid in two dimensions; 0 for no grid.
     pub grid_cells: usize,
-    /// Box and grid cover the range of the held-out features and this share more on each side.
+    /// Box and grid cover the range of the test features and this share more on each side.
     pub grid_margin: f64,
     /// (t, noise) draws of the alignment loss under each weighting, shared by all points: 8 independent
     /// rules whose spread tells what chance the draws leave.
@@ -126,7 +127,7 @@ impl Config {
     }
 }
 
-/// Estimates likelihoods under the flow in the directory `flow`, of its held-out features, of the
+/// Estimates likelihoods under the flow in the directory `flow`, of its test features, of the
 /// latents in the directory `autoencoder` and of those in `unaligned`, and fills the directory of
 /// `context`: `points.parquet` (one row a point) and `agreement.parquet` (how the alignment loss under
 /// each weighting follows the NLL in each region).
@@ -216,19 +217,21 @@ fn summarise(measured: &[Measured], instruments: &Instruments, context: &Context
         && gap < -2.0 * error
     {
         context.monitor.warn(
-            "the latents are likelier than held-out features, a sign of collapse onto modes, which \
+            "the latents are likelier than the features, a sign of collapse onto modes, which \
              the alignment loss does not prevent; lower train_autoencoder.regulariser.weight or take \
              one of the remedies: `posterior: {kind: gaussian}` with `regulariser: {kind: flow_kl}`, \
              `posterior: {kind: fixed_noise}`, or `regulariser: {kind: distribution_matching}`",
         );
     }
+    let shown = [&FEATURES[..], &LATENTS[..]]
+        .map(|names| tables::first(measured, names).map(|m| m.region.name));
     for m in measured {
         let failing: Vec<&str> = (m.compared.iter())
             .filter(|c| c.is_trained && c.reference == m.reference())
             .filter(|c| c.verdict == Verdict::Fails)
             .map(|c| c.surrogate.as_str())
             .collect();
-        if !failing.is_empty() && [FEATURES, LATENTS].contains(&m.region.name) {
+        if !failing.is_empty() && shown.contains(&Some(m.region.name)) {
             context.monitor.warn(&format!(
                 "{}: no surrogate for the {}: {} ({THRESHOLDS})",
                 m.region.name,

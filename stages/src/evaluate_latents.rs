@@ -4,15 +4,17 @@
 //! The flow of this stage is fitted to the latents themselves, so that autoencoders are compared by
 //! their latents and not by the prior that these were held to.
 //!
-//! A Fréchet distance is in squared units of this classifier's features, and that of n rows is too
-//! large by about 1/n: the one of held-out data is the floor for as many rows, and samples, of which
-//! there may be more, can come below it.
+//! The classifier judges rows that it was not trained on: what it is asked about is compared with the
+//! test rows (and, for sweeps that choose, with the held-out rows). A Fréchet distance is in squared
+//! units of this classifier's features, and that of n rows is too large by about 1/n: the one between
+//! held-out and test data shows by how much, and samples, of which there may be more, and reconstructions
+//! of the very rows that they are compared with can come below it.
 
-use crate::autoencoders::{Autoencoder, AutoencoderHeader, Latents, write_images};
+use crate::autoencoders::{Autoencoder, AutoencoderHeader, Latents, PartLatents, write_images};
 use crate::classifiers::{Classifier, Gaussian, LabelledFeatures, LinearProbe, frechet_distance};
 use crate::context::{Context, Summary};
 use crate::error::{Error, Result};
-use crate::features::{Attribute, Normaliser, OutData, Scan, write_datasets};
+use crate::features::{Attribute, Normaliser, OutData, Part, Scan, write_datasets};
 use crate::flows::{Evaluation, FitConfig, ROWS_PER_EVALUATION};
 use crate::likelihood::sample;
 use crate::problems::Problems;
@@ -86,7 +88,7 @@ const EVALUATIONS: u64 = 10;
 const EVALUATION_POINTS: usize = 2048;
 /// Rows decoded at a time.
 const CHUNK: usize = 512;
-/// Held-out rows for each feature below which their Fréchet distances mislead.
+/// Rows for each feature below which their Fréchet distances mislead.
 const ROWS_PER_FEATURE: usize = 10;
 /// Samples kept with the artifact.
 const KEPT: usize = 64;
@@ -103,47 +105,57 @@ pub fn run(
     require_same_data(autoencoder, classifier)?;
     let latents = Latents::load(autoencoder)?;
     let real = LabelledFeatures::load(classifier)?;
+    let parts = latents.unseen();
+    for (part, rows) in &parts {
+        require_unseen(&real, *part, &rows.items, classifier)?;
+    }
 
-    let probed = probe(config, &latents, &real, context)?;
+    let probe = Probe::fit(config, &latents, &real, context)?;
     let sampled = judge.decode(&draw(config, &latents, context)?, context)?;
-    let reconstructed = judge.decode(&latents.held_out.values, context)?;
     judge.write_samples(&sampled.images, context)?;
-
     let width = real.width();
-    let data = Gaussian::of_rows(real.values(), width, "the data")?;
     let samples = Gaussian::of_rows(&sampled.features, width, "decoded samples")?;
-    let reconstructions = Gaussian::of_rows(&reconstructed.features, width, "reconstructions")?;
-    let part = |items: &[i64], name: &str| -> Result<Gaussian> {
-        Gaussian::of_rows(&real.features_of(items)?, width, name)
-    };
-    let train = part(&latents.train.items, "the training rows")?;
-    let held_out = part(&latents.held_out.items, "the held-out rows")?;
-    warn_of_few_rows(latents.held_out.items.len(), width, context);
 
     let mut summary = Summary::default();
-    summary.add("linear probe accuracy", probed);
-    summary.add(
-        "Fréchet distance of samples",
-        frechet_distance(&samples, &data),
-    );
-    summary.add(
-        "Fréchet distance of reconstructions",
-        frechet_distance(&reconstructions, &data),
-    );
-    summary.add(
-        "Fréchet distance of held-out data",
-        frechet_distance(&held_out, &train),
-    );
+    let mut references = Vec::new();
+    for (part, rows) in parts {
+        let word = part.word();
+        let features = real.features_of(&rows.items)?;
+        let data = Gaussian::of_rows(&features, width, &format!("the {word} rows"))?;
+        let reconstructed = judge.decode(&rows.values, context)?.features;
+        let reconstructions = Gaussian::of_rows(&reconstructed, width, "reconstructions")?;
+        let probed = probe.accuracy(rows, &real)?;
+        summary.add(format!("{word} linear probe accuracy"), probed);
+        summary.add(
+            format!("{word} Fréchet distance of samples"),
+            frechet_distance(&samples, &data),
+        );
+        summary.add(
+            format!("{word} Fréchet distance of reconstructions"),
+            frechet_distance(&reconstructions, &data),
+        );
+        references.push((rows.items.len(), data));
+    }
+    if let [(_, held_out), (_, test)] = &references[..] {
+        summary.add(
+            "Fréchet distance between held-out and test data",
+            frechet_distance(held_out, test),
+        );
+    }
+    if let Some((rows, _)) = references.last() {
+        warn_of_few_rows(*rows, width, context);
+    }
     Ok(summary)
 }
 
-/// Warns where the covariance of held-out features rests on too little.
+/// Warns where the covariance of the features that are compared with rests on too little.
 fn warn_of_few_rows(rows: usize, width: usize, context: &Context) {
     let enough = ROWS_PER_FEATURE * width;
     if rows < enough {
         context.monitor.warn(&format!(
-            "{rows} held-out rows are few for Fréchet distances of {width} features (about {enough} are \
-             enough): those of reconstructions and of held-out data are too large"
+            "{rows} rows are few for Fréchet distances of {width} features (about {enough} are enough): \
+             they are too large; `test: {{fraction: ...}}` in train_autoencoder and train_classifier sets \
+             their number"
         ));
     }
 }
@@ -168,25 +180,59 @@ fn require_same_data(autoencoder: &Path, classifier: &Path) -> Result<()> {
     )))
 }
 
-/// The held-out accuracy of a linear probe fitted to the latents of the training rows, standardised.
-fn probe(
-    config: &Config,
-    latents: &Latents,
+/// Refuses a classifier that trained on some of `items`, which it would judge.
+fn require_unseen(
     real: &LabelledFeatures,
-    context: &Context,
-) -> Result<f64> {
-    let width = latents.width();
-    let standardise = Normaliser::standardise(&latents.train.values, width);
-    let probe = LinearProbe::fit(
-        &standardise.apply(&latents.train.values),
-        width,
-        &real.labels_of(&latents.train.items)?,
-        real.classes(),
-        config.probe_l2,
-        || context.check_cancelled(),
-    )?;
-    let points = standardise.apply(&latents.held_out.values);
-    Ok(probe.accuracy(&points, &real.labels_of(&latents.held_out.items)?))
+    part: Part,
+    items: &[i64],
+    classifier: &Path,
+) -> Result<()> {
+    let trained_on = real.trained_on(items)?;
+    let Some(first) = trained_on.first() else {
+        return Ok(());
+    };
+    Err(Error::input(format!(
+        "{}: found a classifier that trained on {} of the {} {} rows of the autoencoder, the first item \
+         {first}, expected one that judges rows it has not seen; give train_classifier the same `held_out`, \
+         `test` and seed as train_autoencoder",
+        classifier.display(),
+        trained_on.len(),
+        items.len(),
+        part.word()
+    )))
+}
+
+/// A linear probe fitted to the latents of the training rows, standardised.
+struct Probe {
+    standardise: Normaliser,
+    probe: LinearProbe,
+}
+
+impl Probe {
+    fn fit(
+        config: &Config,
+        latents: &Latents,
+        real: &LabelledFeatures,
+        context: &Context,
+    ) -> Result<Self> {
+        let width = latents.width();
+        let standardise = Normaliser::standardise(&latents.train.values, width);
+        let probe = LinearProbe::fit(
+            &standardise.apply(&latents.train.values),
+            width,
+            &real.labels_of(&latents.train.items)?,
+            real.classes(),
+            config.probe_l2,
+            || context.check_cancelled(),
+        )?;
+        Ok(Self { standardise, probe })
+    }
+
+    /// The share of `rows` whose class it tells.
+    fn accuracy(&self, rows: &PartLatents, real: &LabelledFeatures) -> Result<f64> {
+        let points = self.standardise.apply(&rows.values);
+        Ok((self.probe).accuracy(&points, &real.labels_of(&rows.items)?))
+    }
 }
 
 /// Samples [n, T * d] of a flow fitted to the latents of the training rows, as latents.
@@ -323,7 +369,7 @@ mod tests {
     use super::*;
     use crate::autoencoders::{Data, DataConfig, Demands, LatentConfig, Posterior, Reconstruction};
     use crate::context::Silent;
-    use crate::features::{Batches, Part, SplitConfig, read_dataset_f32};
+    use crate::features::{Batches, PartConfig, read_dataset_f32};
     use crate::train_classifier;
     use crate::training::Trainer;
     use serde_json::json;
@@ -346,13 +392,18 @@ mod tests {
 
     /// What the autoencoder stage commits, after `steps` steps down the reconstruction alone.
     fn autoencoder(file: &Path, steps: u64, dir: &Path) {
+        autoencoder_of(file, PartConfig::default(), steps, dir);
+    }
+
+    /// As [`autoencoder`], with this test part.
+    fn autoencoder_of(file: &Path, test: PartConfig, steps: u64, dir: &Path) {
         let architecture =
             serde_json::from_value(json!({"kind": "dense", "widths": [64]})).unwrap();
         let config: DataConfig =
             serde_json::from_value(json!({"file": file, "maximum": 16})).unwrap();
         let demands = Demands {
             stage: "train_autoencoder",
-            held_out: &SplitConfig::default(),
+            parts: [&PartConfig::default(), &test],
             architecture: &architecture,
             batch: 64,
             bounded: false,
@@ -401,26 +452,18 @@ mod tests {
             data.ingest.for_each_block(part, &mut add).unwrap();
             (items, latents)
         };
-        let (train, held_out) = (of_part(Part::Train), of_part(Part::HeldOut));
+        let parts = Part::ALL.map(of_part);
+        let [train, held_out, test] = &parts;
+        let shapes = [train, held_out, test].map(|part| ([part.0.len()], [part.0.len(), 2, 4]));
         write_datasets(
             &dir.join("latents.h5"),
             &[
-                ("train_items", &[train.0.len()], OutData::I64(&train.0)),
-                (
-                    "train_latents",
-                    &[train.0.len(), 2, 4],
-                    OutData::F32(&train.1),
-                ),
-                (
-                    "held_out_items",
-                    &[held_out.0.len()],
-                    OutData::I64(&held_out.0),
-                ),
-                (
-                    "held_out_latents",
-                    &[held_out.0.len(), 2, 4],
-                    OutData::F32(&held_out.1),
-                ),
+                ("train_items", &shapes[0].0, OutData::I64(&train.0)),
+                ("train_latents", &shapes[0].1, OutData::F32(&train.1)),
+                ("held_out_items", &shapes[1].0, OutData::I64(&held_out.0)),
+                ("held_out_latents", &shapes[1].1, OutData::F32(&held_out.1)),
+                ("test_items", &shapes[2].0, OutData::I64(&test.0)),
+                ("test_latents", &shapes[2].1, OutData::F32(&test.1)),
             ],
             &[],
         )
@@ -471,25 +514,41 @@ mod tests {
         };
         let (untrained, trained) = (measure(1), measure(300));
         let figure = |summary: &Summary, name: &str| summary.get(name).unwrap();
-        let [before, after] = [&untrained, &trained].map(|s| figure(s, "linear probe accuracy"));
+        let [before, after] =
+            [&untrained, &trained].map(|s| figure(s, "test linear probe accuracy"));
         assert!(after > before && after > 0.75, "{before} {after}");
-        let floor = figure(&trained, "Fréchet distance of held-out data");
-        assert_eq!(
-            figure(&untrained, "Fréchet distance of held-out data"),
-            floor
-        );
+        let floor = "Fréchet distance between held-out and test data";
+        assert_eq!(figure(&untrained, floor), figure(&trained, floor));
+        assert!(figure(&trained, floor) > 0.0);
         for name in ["samples", "reconstructions"] {
-            let name = format!("Fréchet distance of {name}");
-            let (before, after) = (figure(&untrained, &name), figure(&trained, &name));
-            assert!(after < 0.5 * before, "{name}: {before} {after}");
+            for part in ["held-out", "test"] {
+                let name = format!("{part} Fréchet distance of {name}");
+                let (before, after) = (figure(&untrained, &name), figure(&trained, &name));
+                assert!(after < 0.5 * before, "{name}: {before} {after}");
+            }
         }
-        let reconstructed = figure(&trained, "Fréchet distance of reconstructions");
-        let sampled = figure(&trained, "Fréchet distance of samples");
-        assert!(
-            floor > 0.0 && floor < reconstructed,
-            "{floor} {reconstructed}"
-        );
-        assert!(sampled.is_finite());
+    }
+
+    #[test]
+    fn a_classifier_that_trained_on_rows_that_it_would_judge_is_refused() {
+        let (encoded, classified) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let larger = PartConfig {
+            fraction: Some(0.2),
+            ..PartConfig::default()
+        };
+        autoencoder_of(&digits(), larger, 1, encoded.path());
+        classifier(classified.path());
+        let out = tempfile::tempdir().unwrap();
+        let context = context(out.path());
+        let error = run(&config(), encoded.path(), classified.path(), &context).unwrap_err();
+        let message = error.to_string();
+        for words in [
+            "trained on",
+            "test rows of the autoencoder",
+            "the same `held_out`",
+        ] {
+            assert!(message.contains(words), "{words}: {message}");
+        }
     }
 
     #[test]

@@ -3,14 +3,17 @@
 use crate::context::{Context, Monitor, Summary};
 use crate::error::Result;
 use crate::features::{
-    Attribute, Batches, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData, Part, RowView,
-    SourceConfig, Split, SplitConfig, Target, check_memory, read_target, write_datasets,
+    Attribute, Batches, Described, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData,
+    Part, PartConfig, RowView, SourceConfig, Target, check_memory, check_parts, read_target,
+    write_described,
 };
-use crate::flows::{Evaluation, FitConfig, Flow, VelocityNetwork, VelocityNetworkConfig};
-use crate::likelihood::{Solver, mean, negative_log_likelihood, sample};
+use crate::flows::{
+    Evaluation, FitConfig, Flow, KeptPoints, VelocityNetwork, VelocityNetworkConfig, about_points,
+};
+use crate::likelihood::{Solver, mean, negative_log_likelihood, sample, standard_error};
 use crate::problems::Problems;
 use crate::reference::{Reference, is_file_name};
-use crate::tensors::{from_f32, spread, to_f32};
+use crate::tensors::{from_f32, to_f32};
 use crate::training::{MatmulPrecision, OptimiserConfig, Streams};
 use burn::module::Module;
 use burn::tensor::DType;
@@ -25,9 +28,12 @@ use std::path::PathBuf;
 pub struct Config {
     /// The target features.
     pub features: FeaturesConfig,
-    /// Which rows are held out.
+    /// Which rows are held out, for what chooses: learning curves and sweeps.
     #[serde(default)]
-    pub held_out: SplitConfig,
+    pub held_out: PartConfig,
+    /// Which rows choose nothing: figures that are shown are of these.
+    #[serde(default)]
+    pub test: PartConfig,
     /// How features become training points.
     #[serde(default)]
     pub normalisation: NormalisationConfig,
@@ -59,7 +65,7 @@ pub struct Config {
     /// Samples drawn from the trained flow at the end.
     #[serde(default = "defaults::samples")]
     pub samples: usize,
-    /// Held-out features whose NLL is computed at the end.
+    /// Test features whose NLL is computed at the end.
     #[serde(default = "defaults::nll_points")]
     pub nll_points: usize,
     /// Features are kept in memory below this size (after normalisation), and streamed above it.
@@ -150,7 +156,20 @@ impl Config {
                 "the name of a file in the artifact that `from` names, such as latents.h5",
             )
         });
-        problems.section("held_out", |p| self.held_out.check(p));
+        check_parts(&self.held_out, &self.test, false, problems);
+        if self.features.from.is_some() {
+            for (key, part) in [("held_out", &self.held_out), ("test", &self.test)] {
+                let file = part.file.as_ref().map(|file| file.display().to_string());
+                problems.section(key, |p| {
+                    p.require(
+                        file.is_none(),
+                        "file",
+                        file.unwrap_or_default(),
+                        "no file: with `features.from`, a dataset in the same file",
+                    );
+                });
+            }
+        }
         self.fit().check(problems);
         problems.require(
             self.evaluate_every >= 1,
@@ -169,10 +188,12 @@ impl Config {
 
     /// The files this stage reads that no stage made.
     pub fn inputs_mut(&mut self) -> Vec<&mut PathBuf> {
-        match self.features.from {
-            None => vec![&mut self.features.file],
-            Some(_) => Vec::new(),
+        if self.features.from.is_some() {
+            return Vec::new();
         }
+        let parts = [&mut self.held_out, &mut self.test];
+        let files = parts.into_iter().filter_map(|part| part.file.as_mut());
+        [&mut self.features.file].into_iter().chain(files).collect()
     }
 
     /// The files of the experiments whose artifacts it may read; none where it is its own.
@@ -192,14 +213,16 @@ pub struct Prepared {
 
 /// Opens and scans the features; whatever is wrong with them is found here, before any training.
 pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
-    let ingest = Ingest::read(
+    let ingest = Ingest::read_parts(
         &config.features.source(),
         RowView::Tokens,
-        Split::new(seed, config.held_out.fraction),
+        seed,
+        [&config.held_out, &config.test],
         Normaliser::needs_covariance(&config.normalisation),
         monitor,
     )?;
     ingest.require_batch(config.batch, "pretrain_flow.batch")?;
+    ingest.warn_of_no_test(monitor);
     Ok(Prepared {
         normaliser: Normaliser::fit(&config.normalisation, &ingest.moments, seed)?,
         target: read_target(&ingest.dataset)?,
@@ -223,24 +246,27 @@ impl Prepared {
         let streams = Streams::of_stage("pretrain-flow", context.seed);
         self.ingest.write_scan(&context.dir)?;
 
-        let rows = self.ingest.held_out_rows(self.config.held_out.at_most)?;
-        let held_out = self.normaliser.apply(&rows);
-        write_datasets(
-            &context.dir.join("held_out.h5"),
-            &[(
-                "features",
-                &[held_out.len() / width, width],
-                OutData::F32(&held_out),
-            )],
-            &[(
-                "space",
-                Attribute::Text("points of the flow: (feature - mean) matrix".into()),
-            )],
-        )?;
-        let points = self.config.evaluation_points;
-        let evaluation = Evaluation::new(&held_out, width, points, streams, &context.device);
+        let held_out = self.keep(Part::HeldOut, context)?;
+        let evaluate = |kept: &KeptPoints| {
+            let points = self.config.evaluation_points;
+            Evaluation::new(&kept.values, width, points, streams, &context.device)
+        };
+        let evaluation = evaluate(&held_out);
 
         let network = self.train(&evaluation, context)?;
+        let mut summary = Summary::default();
+        let loss = evaluation.loss(&network)?;
+        summary.add("held-out flow-matching loss", loss);
+        let shown = match self.ingest.reported() {
+            Part::Test => {
+                let test = self.keep(Part::Test, context)?;
+                let evaluation = evaluate(&test);
+                let loss = evaluation.loss(&network)?;
+                summary.add("test flow-matching loss", loss);
+                (Part::Test, test, evaluation, loss)
+            }
+            part => (part, held_out, evaluation, loss),
+        };
         let flow = Flow {
             network,
             normaliser: self.normaliser,
@@ -248,7 +274,25 @@ impl Prepared {
         };
         flow.save(&self.config.network, &context.dir)?;
         write_samples(&flow, self.config.samples, context)?;
-        summarise(&flow, &evaluation, &held_out, &self.config, context)
+        summarise(&flow, shown, &self.config, &mut summary, context)?;
+        Ok(summary)
+    }
+
+    /// Some features of `part` as points of the flow, kept with the artifact.
+    fn keep(&self, part: Part, context: &Context) -> Result<KeptPoints> {
+        let at_most = match part {
+            Part::Test => self.config.test.at_most,
+            _ => self.config.held_out.at_most,
+        };
+        let rows = self.ingest.some_whole_items(part, at_most)?;
+        let kept = KeptPoints {
+            values: self.normaliser.apply(&rows.rows),
+            width: self.normaliser.output_width,
+            items: rows.items.iter().map(|&item| item as i64).collect(),
+            tokens: self.ingest.rows_per_item(),
+        };
+        kept.save(part, &context.dir)?;
+        Ok(kept)
     }
 
     /// The network fitted to the training rows, normalised.
@@ -288,51 +332,66 @@ fn write_samples(flow: &Flow, count: usize, context: &Context) -> Result<()> {
         context.check_cancelled()
     })?)?;
     let features = flow.normaliser.inverse(&points);
+    let about_points = about_points();
+    let about_features = [
+        ("space", "features as in the data: point matrix^-1 + mean"),
+        ("units", "those of the data"),
+    ];
+    let about_features = about_features.map(|(name, text)| (name, Attribute::Text(text.into())));
     let shape = [count, width];
-    let mut datasets = vec![("points", &shape[..], OutData::F32(&points))];
+    let dataset = |name, values, about| Described {
+        name,
+        shape: &shape,
+        values: OutData::F32(values),
+        about,
+    };
+    let mut datasets = vec![dataset("points", &points, &about_points)];
     if let Some(features) = &features {
-        datasets.push(("features", &shape[..], OutData::F32(features)));
+        datasets.push(dataset("features", features, &about_features));
     }
-    write_datasets(&context.dir.join("samples.h5"), &datasets, &[])
+    write_described(&context.dir.join("samples.h5"), &datasets, &[])
 }
 
-/// The final figures. Losses are summed over dimensions; likelihoods are in nats, of points.
+/// The figures of the part that is shown. Losses are summed over dimensions; likelihoods are in nats, of
+/// points.
 fn summarise(
     flow: &Flow,
-    evaluation: &Evaluation,
-    held_out: &[f32],
+    (part, kept, evaluation, loss): (Part, KeptPoints, Evaluation, f64),
     config: &Config,
+    summary: &mut Summary,
     context: &Context,
-) -> Result<Summary> {
-    let mut summary = Summary::default();
+) -> Result<()> {
     let width = flow.normaliser.output_width;
-    let loss = evaluation.loss(&flow.network)?;
-    summary.add("held-out flow-matching loss", loss);
+    let word = part.word();
     if let Some(exact) = flow.exact_field(DType::F32, &context.device) {
         let floor = evaluation.loss(&exact)?;
         summary.add("its floor (exact velocity, same points)", floor);
         summary.add("loss over floor", loss / floor);
     }
-    let rows = spread(held_out, width, config.nll_points);
+    let rows = kept.some(config.nll_points);
     let count = rows.len() / width;
     if count > 0 {
         let points = from_f32(rows.clone(), [count, width], &context.device);
-        let task = "held-out likelihood";
+        let task = format!("{word} likelihood");
         let done = |share: f64| {
             let done = (share * count as f64).round() as u64;
-            context.monitor.progress(task, done, count as u64, "");
+            context.monitor.progress(&task, done, count as u64, "");
             context.check_cancelled()
         };
         let nll =
             negative_log_likelihood(&flow.network, points, &Solver::exact(TOLERANCE), done)?.nll;
-        summary.add("held-out NLL (nats)", mean(&nll));
+        summary.add(format!("{word} NLL (nats)"), mean(&nll));
+        summary.add("its standard error", standard_error(&nll, kept.tokens));
         if let Some(analytic) = flow.analytic_nll(&rows) {
             summary.add("analytic NLL of the same points (nats)", mean(&analytic));
         }
         if let Some(log_det) = flow.normaliser.log_abs_det() {
-            summary.add("held-out NLL in feature space (nats)", mean(&nll) - log_det);
+            summary.add(
+                format!("{word} NLL in feature space (nats)"),
+                mean(&nll) - log_det,
+            );
         }
     }
     summary.add("parameters", flow.network.num_params() as f64);
-    Ok(summary)
+    Ok(())
 }

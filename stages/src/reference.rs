@@ -19,7 +19,7 @@ pub struct Reference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Producer {
-    /// Features as points of the flow (held_out.h5), and samples (samples.h5).
+    /// Features as points of the flow (held_out.h5, test.h5), and samples (samples.h5).
     PretrainFlow,
     /// Latents (latents.h5) and reconstructions (reconstructions.h5).
     TrainAutoencoder,

@@ -16,9 +16,10 @@ use crate::autoencoders::{
 use crate::context::{Context, Monitor, Summary};
 use crate::error::{Error, Result};
 use crate::features::{
-    Attribute, Batches, Element, OutData, Part, SplitConfig, check_memory, write_datasets,
+    Batches, Described, Element, OutData, Part, PartConfig, check_memory, check_parts,
+    write_described,
 };
-use crate::flows::{Flow, held_out_points};
+use crate::flows::{Flow, KeptPoints, about_points};
 use crate::problems::Problems;
 use crate::tensors::{scalar, to_f32};
 use crate::training::{
@@ -26,8 +27,8 @@ use crate::training::{
 };
 use burn::module::Module;
 use burn::tensor::Tensor;
-use diagnose::diagnose;
-use outputs::{MEANS, Outputs};
+use diagnose::{Diagnosed, diagnose};
+use outputs::Outputs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -42,9 +43,12 @@ pub struct Config {
     /// The images or vectors to encode; absent for `architecture: {kind: points}`.
     #[serde(default)]
     pub data: Option<DataConfig>,
-    /// Which rows are held out.
+    /// Which rows are held out, for what chooses: learning curves, the best checkpoint, sweeps.
     #[serde(default)]
-    pub held_out: SplitConfig,
+    pub held_out: PartConfig,
+    /// Which rows choose nothing: figures that are shown are of these.
+    #[serde(default)]
+    pub test: PartConfig,
     /// Encoder and decoder.
     #[serde(default)]
     pub architecture: ArchitectureConfig,
@@ -111,7 +115,7 @@ impl Config {
         if let Some(data) = &self.data {
             problems.section("data", |p| data.check(p));
         }
-        problems.section("held_out", |p| self.held_out.check(p));
+        check_parts(&self.held_out, &self.test, false, problems);
         problems.section("architecture", |p| self.architecture.check(p));
         problems.section("latent", |p| self.latent.check(p));
         problems.section("regulariser", |p| self.regulariser.check(p));
@@ -153,7 +157,10 @@ impl Config {
 
     /// The files this stage reads.
     pub fn inputs_mut(&mut self) -> Vec<&mut PathBuf> {
-        self.data.iter_mut().map(|d| &mut d.file).collect()
+        let data = self.data.iter_mut().map(|d| &mut d.file);
+        let parts = [&mut self.held_out, &mut self.test];
+        let files = parts.into_iter().filter_map(|part| part.file.as_mut());
+        data.chain(files).collect()
     }
 }
 
@@ -180,7 +187,7 @@ pub fn prepare(
     }
     let demands = Demands {
         stage: "train_autoencoder",
-        held_out: &config.held_out,
+        parts: [&config.held_out, &config.test],
         architecture: &config.architecture,
         batch: config.batch,
         bounded: config.reconstruction.in_nats(),
@@ -222,7 +229,8 @@ impl Prepared {
         let device = context.device.clone().autodiff();
         let prior = Prior {
             flow: Flow::load(flow, &device)?,
-            features: held_out_points(flow)?,
+            held_out: KeptPoints::load(Part::HeldOut, flow)?,
+            test: KeptPoints::load(Part::Test, flow)?,
         };
         match &self.data {
             Some(data) => self.train_autoencoder(data, &prior, context),
@@ -255,7 +263,7 @@ impl Prepared {
             context.first_step(),
         )?;
         let held_out = config.held_out.at_most.min(CHUNK);
-        let held_out = data.scale.apply(&data.ingest.held_out_rows(held_out)?);
+        let held_out = data.some_rows(Part::HeldOut, held_out)?;
         data.ingest.write_scan(&context.dir)?;
 
         let elements = (config.latent.tokens * config.latent.width) as f64;
@@ -306,14 +314,17 @@ impl Prepared {
         outputs.write_reconstructions(&mut summary)?;
         let latents = outputs.write_latents()?;
         outputs.elbo(&prior.flow, &mut summary)?;
-        diagnose(
-            &latents.drawn,
-            latents.means.as_deref(),
-            config.latent.tokens,
-            prior,
-            &mut summary,
-            context,
-        )?;
+        for (part, latents) in latents {
+            let latents = Diagnosed {
+                values: &latents.drawn,
+                means: latents.means.as_deref(),
+                tokens: config.latent.tokens,
+                part: Some(part),
+                against: part,
+                is_shown: part == data.ingest.reported(),
+            };
+            diagnose(&latents, prior, &mut summary, context)?;
+        }
         summary.add("parameters", trained.num_params() as f64);
         Ok(summary)
     }
@@ -366,21 +377,43 @@ impl Prepared {
             .then(|| to_f32(encoding.mean))
             .transpose()?;
         let shape = [count, 1, width];
-        let mut datasets = vec![
-            ("held_out_latents", &shape[..], OutData::F32(&latents)),
-            ("initial_latents", &shape, OutData::F32(&start)),
+        let dataset = |name, values| Described {
+            name,
+            shape: &shape,
+            values: OutData::F32(values),
+            about: &[],
+        };
+        let about = about_points();
+        let datasets = [
+            dataset("points", &latents),
+            dataset("initial_points", &start),
         ];
-        if let Some(means) = &means {
-            datasets.push((MEANS, &shape, OutData::F32(means)));
-        }
-        write_datasets(
-            &context.dir.join("latents.h5"),
-            &datasets,
-            &[("space", Attribute::Text("points of the flow".into()))],
-        )?;
+        let means_of_points = means.as_deref().map(|means| dataset("point_means", means));
+        let datasets = datasets.into_iter().chain(means_of_points);
+        let datasets: Vec<_> = datasets
+            .map(|dataset| Described {
+                about: &about,
+                ..dataset
+            })
+            .collect();
+        write_described(&context.dir.join("latents.h5"), &datasets, &[])?;
         let mut summary = Summary::default();
-        let means = means.as_deref();
-        diagnose(&latents, means, 1, prior, &mut summary, context)?;
+        // points encode no data: only the features have parts
+        let parts = match prior.test {
+            Some(_) => &[Part::HeldOut, Part::Test][..],
+            None => &[Part::HeldOut],
+        };
+        for (number, &against) in parts.iter().enumerate() {
+            let latents = Diagnosed {
+                values: &latents,
+                means: means.as_deref(),
+                tokens: 1,
+                part: None,
+                against,
+                is_shown: number + 1 == parts.len(),
+            };
+            diagnose(&latents, prior, &mut summary, context)?;
+        }
         Ok(summary)
     }
 
@@ -497,10 +530,22 @@ impl Terms {
     }
 }
 
-/// The frozen flow, and the held-out features it was trained without, as points [n, d].
+/// The frozen flow, and the features it was trained without, as its points.
 struct Prior {
     flow: Flow,
-    features: Option<Vec<f32>>,
+    held_out: Option<KeptPoints>,
+    test: Option<KeptPoints>,
+}
+
+impl Prior {
+    /// The features to compare latents of `part` with: those of that part of the flow's data, or
+    /// held-out ones where it has no test part. An imported flow has none.
+    fn features(&self, part: Part) -> Option<&KeptPoints> {
+        match part {
+            Part::Test => self.test.as_ref().or(self.held_out.as_ref()),
+            _ => self.held_out.as_ref(),
+        }
+    }
 }
 
 fn streams(context: &Context) -> Streams {

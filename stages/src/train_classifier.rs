@@ -6,7 +6,7 @@ use crate::classifiers::{
 };
 use crate::context::{Context, Monitor, Summary};
 use crate::error::Result;
-use crate::features::{Batches, Part, SplitConfig, check_memory};
+use crate::features::{Batches, Dataset, Part, PartConfig, check_memory, check_parts};
 use crate::problems::Problems;
 use crate::tensors::{scalar, to_f32};
 use crate::training::{OptimiserConfig, RunningMean, Streams, Trainer, finite, unless_before};
@@ -26,9 +26,12 @@ pub struct Config {
     /// The dataset of the classes in the same file: integers 0 to K - 1, one an item, `[N]`.
     #[serde(default = "defaults::labels")]
     pub labels: String,
-    /// Which rows are held out.
+    /// Which rows are held out, for what chooses: learning curves, the best checkpoint, sweeps.
     #[serde(default)]
-    pub held_out: SplitConfig,
+    pub held_out: PartConfig,
+    /// Which rows choose nothing: figures that are shown are of these.
+    #[serde(default)]
+    pub test: PartConfig,
     /// The layers before the features: those of an encoder.
     #[serde(default)]
     pub architecture: ArchitectureConfig,
@@ -77,7 +80,7 @@ impl Config {
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.section("data", |p| self.data.check(p));
-        problems.section("held_out", |p| self.held_out.check(p));
+        check_parts(&self.held_out, &self.test, true, problems);
         problems.section("architecture", |p| self.architecture.check(p));
         problems.require(
             !matches!(self.architecture, ArchitectureConfig::Points { .. }),
@@ -105,7 +108,9 @@ impl Config {
 
     /// The files this stage reads.
     pub fn inputs_mut(&mut self) -> Vec<&mut PathBuf> {
-        vec![&mut self.data.file]
+        let parts = [&mut self.held_out, &mut self.test];
+        let files = parts.into_iter().filter_map(|part| part.file.as_mut());
+        [&mut self.data.file].into_iter().chain(files).collect()
     }
 }
 
@@ -121,13 +126,18 @@ pub struct Prepared {
 pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
     let demands = Demands {
         stage: "train_classifier",
-        held_out: &config.held_out,
+        parts: [&config.held_out, &config.test],
         architecture: &config.architecture,
         batch: config.batch,
         bounded: false,
     };
     let data = Data::read(&config.data, demands, seed, monitor)?;
-    let labels = Labels::read(&data.ingest.dataset, &config.labels)?;
+    let given = [&config.held_out, &config.test];
+    let given = given.into_iter().filter(|part| part.dataset.is_some());
+    let names = given.filter_map(|part| part.labels.as_deref());
+    let names = [config.labels.as_str()].into_iter().chain(names);
+    let sources: Vec<(&Dataset, &str)> = data.ingest.datasets().iter().zip(names).collect();
+    let labels = Labels::read(&sources)?;
     Ok(Prepared {
         config: config.clone(),
         data,
@@ -148,7 +158,7 @@ impl Prepared {
     /// Trains the classifier and fills the directory of `context`.
     pub fn run(self, context: &Context) -> Result<Summary> {
         self.data.ingest.write_scan(&context.dir)?;
-        let held_out = HeldOut::read(&self, &context.device)?;
+        let held_out = Unseen::read(&self, Part::HeldOut, &context.device)?;
         let classifier = self.train(&held_out, context)?;
         let header = ClassifierHeader {
             architecture: self.config.architecture.clone(),
@@ -160,16 +170,20 @@ impl Prepared {
         classifier.save(&header, &context.dir)?;
         self.write_features(&classifier, context)?;
 
-        let (loss, accuracy) = held_out.measure(&classifier)?;
         let mut summary = Summary::default();
-        summary.add("held-out accuracy", accuracy);
-        summary.add("held-out cross-entropy (nats)", loss);
+        for &part in self.data.ingest.unseen() {
+            let rows = Unseen::read(&self, part, &context.device)?;
+            let (loss, accuracy) = rows.measure(&classifier)?;
+            let word = part.word();
+            summary.add(format!("{word} accuracy"), accuracy);
+            summary.add(format!("{word} cross-entropy (nats)"), loss);
+        }
         summary.add("parameters", classifier.num_params() as f64);
         Ok(summary)
     }
 
     /// The classifier with averaged weights after `config.steps` steps down the cross-entropy.
-    fn train(&self, held_out: &HeldOut, context: &Context) -> Result<Classifier> {
+    fn train(&self, held_out: &Unseen, context: &Context) -> Result<Classifier> {
         let config = &self.config;
         let device = context.device.clone().autodiff();
         let classifier = Classifier::new(
@@ -200,7 +214,7 @@ impl Prepared {
         &self,
         mut trainer: Trainer<Classifier>,
         batches: &mut Batches,
-        held_out: &HeldOut,
+        held_out: &Unseen,
         context: &Context,
     ) -> Result<Classifier> {
         let config = &self.config;
@@ -265,11 +279,11 @@ impl Prepared {
         Ok(trainer.averaged())
     }
 
-    /// The features of the rows of both parts, in file order.
+    /// The features of the rows of all parts, in file order.
     fn write_features(&self, classifier: &Classifier, context: &Context) -> Result<()> {
         let (size, width) = (self.data.shape.elements(), self.config.features);
         let (mut items, mut features) = (Vec::new(), Vec::new());
-        for part in [Part::Train, Part::HeldOut] {
+        for part in Part::ALL {
             self.data.ingest.for_each_block(part, &mut |ids, rows| {
                 for rows in rows.chunks(CHUNK * size) {
                     context.check_cancelled()?;
@@ -277,26 +291,30 @@ impl Prepared {
                     let rows = self.data.tensor(rows, &context.device);
                     features.extend(to_f32(classifier.features(rows))?);
                 }
-                items.extend(ids.iter().map(|&item| (item, part == Part::HeldOut)));
+                items.extend(ids.iter().map(|&item| (item, part)));
                 Ok(())
             })?;
         }
         let rows = (items.iter().zip(features.chunks_exact(width)))
-            .map(|(&(item, held_out), row)| (item, self.labels.of(item), held_out, row))
+            .map(|(&(item, part), row)| (item, self.labels.of(item), part, row))
             .collect();
         LabelledFeatures::write(rows, width, &context.dir)
     }
 }
 
-/// The held-out rows and their classes, on the device.
-struct HeldOut {
+/// Rows of a part that is not trained on and their classes, on the device.
+struct Unseen {
     chunks: Vec<(Tensor<4>, Tensor<2>)>,
 }
 
-impl HeldOut {
-    fn read(stage: &Prepared, device: &Device) -> Result<Self> {
-        let (data, at_most) = (&stage.data, stage.config.held_out.at_most);
-        let found = data.ingest.some_rows_of_items(Part::HeldOut, at_most)?;
+impl Unseen {
+    fn read(stage: &Prepared, part: Part, device: &Device) -> Result<Self> {
+        let data = &stage.data;
+        let at_most = match part {
+            Part::Test => stage.config.test.at_most,
+            _ => stage.config.held_out.at_most,
+        };
+        let found = data.ingest.some_rows_of_items(part, at_most)?;
         let rows = found.rows.chunks(CHUNK * data.shape.elements());
         let chunks = (found.items.chunks(CHUNK).zip(rows))
             .map(|(items, rows)| {
@@ -364,7 +382,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             let (summary, device) = classify(architecture.clone(), 150, dir.path());
-            let accuracy = summary.get("held-out accuracy").unwrap();
+            let accuracy = summary.get("test accuracy").unwrap();
             assert!(accuracy > 0.7, "{architecture}: {accuracy}");
 
             let (classifier, header) = Classifier::load(dir.path(), &device).unwrap();
@@ -380,7 +398,7 @@ mod tests {
                 assert!((stored - computed).abs() < 1e-4, "{stored} {computed}");
             }
 
-            // the accuracy of the summary is that of the logits on the rows marked as held out
+            // the accuracy of the summary is that of the logits on the rows marked as test rows
             let items: Vec<i64> = (0..1797).collect();
             let labels = stored.labels_of(&items).unwrap();
             let logits = to_f32(classifier.logits(images)).unwrap();
@@ -388,10 +406,10 @@ mod tests {
                 let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 row[label] == most
             });
-            let held_out: Vec<bool> = (stored.held_out().zip(right))
-                .filter_map(|(held_out, right)| held_out.then_some(right))
+            let tested: Vec<bool> = (stored.parts().zip(right))
+                .filter_map(|(part, right)| (part == Part::Test).then_some(right))
                 .collect();
-            let share = held_out.iter().filter(|r| **r).count() as f64 / held_out.len() as f64;
+            let share = tested.iter().filter(|r| **r).count() as f64 / tested.len() as f64;
             assert!((share - accuracy).abs() < 1e-6, "{share} {accuracy}");
         }
     }

@@ -4,7 +4,9 @@ use crate::catalogue::{Catalogue, TrialEntry};
 use crate::console::Console;
 use crate::query::{Field, Kind, OutputArguments, Query, Source, Values, resolve};
 use crate::store::Store;
-use crate::sweep::{Constraint, Direction, Objective, SweepRecord};
+use crate::sweep::{
+    Constraint, Direction, Objective, SweepRecord, refuse_to_choose_by, test_figure,
+};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use latent_align_stages::Error;
@@ -90,6 +92,13 @@ fn objective(
                 .map(|name| Field::new(name, Values::Float(vec![])));
             let figures = Source::new(0, fields.collect());
             let at = resolve(&figures, wanted, "--objective")?;
+            if let Some(expected) = refuse_to_choose_by(&names[at]) {
+                let found = &names[at];
+                return Err(Error::input(format!(
+                    "--objective: found `{found}`, expected {expected}"
+                ))
+                .into());
+            }
             Objective {
                 figure: names[at].clone(),
                 direction: Direction::Minimise,
@@ -125,7 +134,9 @@ fn table<'a>(
         Field::new("seed", Values::Int(seeds)),
     ];
     let constraints = record.constraints.iter().map(|c: &Constraint| &c.figure);
+    let shown = test_figure(&objective.figure);
     let mut figures: Vec<&String> = std::iter::once(&objective.figure)
+        .chain(&shown)
         .chain(constraints)
         .collect();
     figures.extend(&record.columns);

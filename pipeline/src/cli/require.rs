@@ -9,9 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use latent_align_stages::Error;
 use latent_align_stages::alignment::{RegulariserConfig, Weighting};
-
-/// What is required where none is named.
-const REGIONS: [&str; 2] = ["held-out features", "encoder latents"];
+use latent_align_stages::estimate_nll::{FEATURES, LATENTS};
 
 /// The least verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,7 +45,8 @@ pub struct Requirement {
     /// ranks with a Spearman of at least 0.8
     #[arg(long, value_name = "VERDICT", value_enum)]
     require: Option<Required>,
-    /// A region that --require is about; may be repeated [default: held-out features, encoder latents]
+    /// A region that --require is about; may be repeated [default: the features and the latents
+    /// of the test part]
     #[arg(long, value_name = "REGION", requires = "require")]
     require_in: Vec<String>,
     /// The weighting of the alignment loss that --require is about [default: that of the
@@ -132,14 +131,13 @@ impl Requirement {
         if !self.require_in.is_empty() {
             return Ok(self.require_in.iter().map(String::as_str).collect());
         }
-        let usual: Vec<&str> = REGIONS
-            .into_iter()
-            .filter(|region| !lacks(region))
-            .collect();
+        let first = |names: &[&'static str]| names.iter().copied().find(|region| !lacks(region));
+        let usual = [&FEATURES[..], &LATENTS[..]].map(first);
+        let usual: Vec<&str> = usual.into_iter().flatten().collect();
         if usual.is_empty() {
             return Err(Error::input(format!(
                 "--require: estimate-nll gives no verdict on {}; name a region with --require-in, out of {}",
-                list(&REGIONS),
+                list(&[FEATURES[0], LATENTS[0]]),
                 list(all)
             )));
         }

@@ -184,12 +184,13 @@ fn reading(dataset: &Dataset, scan: &Scan) -> String {
 
 fn figures(scan: &Scan) -> String {
     let mut out = format!(
-        "  {} rows of width {}; NaN {}, infinite {}, constant columns {}\n",
+        "  {} rows of width {}; NaN {}, infinite {}, constant columns {}, rows that equal an earlier one {}\n",
         scan.rows,
         scan.width,
         scan.nan,
         scan.infinite,
-        scan.constant_columns.len()
+        scan.constant_columns.len(),
+        (scan.equal_rows).map_or("not counted".to_owned(), |count| count.to_string()),
     );
     if let Some((row, column)) = scan.first_non_finite {
         let _ = writeln!(

@@ -2,20 +2,20 @@
 
 use crate::report::mean_and_deviation;
 use crate::store::{RunFolder, Store};
-use crate::sweep::{Direction, Standing, SweepRecord, TrialRecord, best_of};
+use crate::sweep::{Direction, Standing, SweepRecord, TrialRecord, best_of, test_figure};
 use latent_align_stages::Result;
 use serde_json::Value;
 use std::path::Path;
 
 /// The reconstruction error of a trial.
-pub const ERROR: &str = "train-autoencoder: held-out mean squared error";
+pub const ERROR: &str = "train-autoencoder: test mean squared error";
 /// The NLL of its latents.
-pub const NLL: &str = "estimate-nll: encoder latents: mean NLL, ODE (nats)";
+pub const NLL: &str = "estimate-nll: test latents: mean NLL, ODE (nats)";
 /// What that is measured against.
-pub const FEATURES_NLL: &str = "estimate-nll: held-out features: mean NLL, ODE (nats)";
+pub const FEATURES_NLL: &str = "estimate-nll: test features: mean NLL, ODE (nats)";
 
 /// How much less likely latents are than that, and how well it is known.
-const GAP: &str = "estimate-nll: NLL gap, encoder latents over features (nats)";
+const GAP: &str = "estimate-nll: NLL gap, latents over features (nats)";
 const GAP_ERROR: &str = "estimate-nll: its standard error";
 
 /// A sweep and its trials.
@@ -109,7 +109,9 @@ impl Trials {
     pub fn columns(&self) -> Vec<String> {
         let mut columns: Vec<String> = Vec::new();
         let aim = self.aim().0.to_owned();
-        let wanted = std::iter::once(aim).chain(self.record.columns.iter().cloned());
+        let shown = test_figure(&aim);
+        let wanted = std::iter::once(aim).chain(shown);
+        let wanted = wanted.chain(self.record.columns.iter().cloned());
         let always = [ERROR, FEATURES_NLL, NLL].map(str::to_owned);
         for name in wanted.chain(always) {
             let known = self.rows.iter().any(|row| row.figure(&name).is_some());
@@ -160,6 +162,12 @@ impl TrialRow {
     /// A figure, if it has it and it is a number.
     pub fn figure(&self, name: &str) -> Option<f64> {
         self.standing.figure(name).filter(|value| value.is_finite())
+    }
+
+    /// A figure of test rows that is shown; that of held-out rows where there is no test part.
+    pub fn shown(&self, name: &str) -> Option<f64> {
+        let held_out = || self.figure(&name.replacen(": test ", ": held-out ", 1));
+        self.figure(name).or_else(held_out)
     }
 
     /// The name of its run without that of the sweep.

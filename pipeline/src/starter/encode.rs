@@ -44,8 +44,14 @@ pub fn section(
         )));
     }
     let rows = ingest.scan.rows;
-    let held_out = if rows < 2000 { 0.2 } else { 0.1 };
-    let train = (rows as f64 * (1.0 - held_out)) as u64;
+    let held_out = if rows < 2000 { 0.1 } else { 0.05 };
+    let train = (rows as f64 * (1.0 - 2.0 * held_out)) as u64;
+    let equal = match ingest.scan.equal_rows {
+        Some(equal) if equal > 0 => {
+            format!(", {equal} equal to an earlier one (equal rows stay in one part of the split)")
+        }
+        _ => String::new(),
+    };
     if train < 16 {
         return Err(Error::input(format!(
             "{}: found {rows} rows, expected at least 20 to train an autoencoder",
@@ -62,9 +68,10 @@ pub fn section(
     Ok(format!(
         "\
 train_autoencoder:
-  # Found {shown}: {rows} rows of {elements} numbers, all finite, from {least} to {most}.
+  # Found {shown}: {rows} rows of {elements} numbers, all finite, from {least} to {most}{equal}.
 {why}  data: {{file: {file}, dataset: {dataset}{said}{divisor}}}
-  held_out: {{fraction: {held_out}}}
+  held_out: {{fraction: {held_out}}}   # these choose: learning curves, the best checkpoint, sweeps
+  test: {{fraction: {held_out}}}   # figures that are shown are of these, which choose nothing
   architecture: {architecture}
 {about_latent}  latent: {{tokens: {tokens}, width: {width}}}
   posterior: {{kind: gaussian}}

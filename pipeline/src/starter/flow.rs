@@ -30,7 +30,7 @@ pub struct Flow {
     /// The kind of the density, where the file says.
     target: Option<&'static str>,
     normalisation: Normalisation,
-    /// The share of rows held out.
+    /// The share of rows held out, and as many for the test part.
     held_out: f64,
 }
 
@@ -92,7 +92,7 @@ impl Flow {
             shown,
             target: read_target(&opened)?.map(|target| target.kind()),
             normalisation: normalisation(&ingest),
-            held_out: if scan.rows < 1000 { 0.2 } else { 0.1 },
+            held_out: if scan.rows < 1000 { 0.1 } else { 0.05 },
             scan: ingest.scan,
         })
     }
@@ -109,7 +109,7 @@ impl Flow {
             normalisation,
             ..
         } = self;
-        let train = (scan.rows as f64 * (1.0 - self.held_out)) as u64;
+        let train = (scan.rows as f64 * (1.0 - 2.0 * self.held_out)) as u64;
         let batch = batch(train, 256);
         let passes = 60;
         let steps = (passes * train / batch)
@@ -123,6 +123,12 @@ impl Flow {
             some => {
                 let _ = write!(found, ", {some} columns constant");
             }
+        }
+        if let Some(equal) = scan.equal_rows.filter(|&equal| equal > 0) {
+            let _ = write!(
+                found,
+                ", {equal} equal to an earlier one (equal rows stay in one part of the split)"
+            );
         }
         let mut section = format!(
             "\
@@ -149,7 +155,8 @@ pretrain_flow:
 {why}  normalisation:
     whiten: {whiten}
     projection: {projection}
-  held_out: {{fraction: {held_out}}}
+  held_out: {{fraction: {held_out}}}   # these choose: learning curves, sweeps
+  test: {{fraction: {held_out}}}   # figures that are shown are of these, which choose nothing
   # {train} rows to train on, points of {d} dimensions: a larger network fits more rows, and overfits fewer.
   # If the held-out loss (learning-curves.svg) rises again, take fewer steps; if it still falls, more.
   network: {{width: {width}, blocks: {blocks}}}

@@ -17,10 +17,38 @@ pub fn best(objective: &Objective, constraints: &[Constraint], table: &Table) ->
         some => format!("; {some} left out, which do not meet the constraints"),
     };
     let figure = short_name(&objective.figure);
+    let shown = test_figure(&objective.figure).and_then(|shown| {
+        let value = table.mean(variant, &shown)?;
+        Some(format!(" ({} {})", short_name(&shown), number(value)))
+    });
     Some(format!(
-        "best: {variant}, {figure} {}{left_out}",
-        number(value)
+        "best: {variant}, {figure} {}{}{left_out}",
+        number(value),
+        shown.unwrap_or_default()
     ))
+}
+
+/// The figure of test rows that stands beside one of held-out rows, `stage: held-out ...`: what is chosen by
+/// one is shown by the other.
+pub fn test_figure(figure: &str) -> Option<String> {
+    let (stage, of_held_out) = figure.split_once(": held-out ")?;
+    Some(format!("{stage}: test {of_held_out}"))
+}
+
+/// Why nothing may be chosen by `figure`; none where it may.
+pub fn refuse_to_choose_by(figure: &str) -> Option<String> {
+    let (stage, name) = figure.split_once(": ")?;
+    if let Some(rest) = name.strip_prefix("test ") {
+        return Some(format!(
+            "a figure of held-out rows, such as `{stage}: held-out {rest}`: nothing is chosen by test rows, \
+             whose figures are shown beside"
+        ));
+    }
+    name.starts_with("NLL gap").then(|| {
+        "a figure of held-out rows, such as `train-autoencoder: held-out coverage of features`: the gap is of \
+         test rows, by which nothing is chosen"
+            .to_owned()
+    })
 }
 
 /// The best of `variants` that meet `constraints`, with its figure, and how many others have the figure and

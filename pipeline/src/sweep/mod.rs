@@ -31,7 +31,7 @@ mod trials;
 mod variants;
 mod worker;
 
-pub use best::best_of;
+pub use best::{best_of, refuse_to_choose_by, test_figure};
 pub use file::{Constraint, Direction, Objective, SweepFile};
 pub use local::{Local, cores};
 pub use record::{RECORD, SweepRecord, TrialRecord};

@@ -1,5 +1,6 @@
 //! What is wrong with a sweep's file beyond its syntax.
 
+use super::best::refuse_to_choose_by;
 use super::file::{Budget, Check, Distribution, SweepFile};
 use super::trials::run_name;
 use super::variants::Point;
@@ -154,6 +155,7 @@ fn of_budget(budget: &Budget, p: &mut Problems) {
         &budget.metric,
         "a figure as `stage: figure`, such as `train-autoencoder: held-out mean squared error`",
     );
+    chosen_by("metric", &budget.metric, p);
     p.require(
         !budget.rungs.is_empty() && budget.rungs.is_sorted_by(|a, b| a < b) && budget.rungs[0] > 0,
         "rungs",
@@ -168,7 +170,24 @@ fn of_budget(budget: &Budget, p: &mut Problems) {
     );
 }
 
+/// What chooses does not look at test rows.
+fn chosen_by(key: &str, figure: &str, p: &mut Problems) {
+    if let Some(expected) = refuse_to_choose_by(figure) {
+        p.require(false, key, figure, &expected);
+    }
+}
+
 fn of_bounds(written: &SweepFile, p: &mut Problems) {
+    if let Some(objective) = &written.objective {
+        chosen_by("objective.figure", &objective.figure, p);
+    }
+    for (number, constraint) in written.constraints.iter().enumerate() {
+        chosen_by(
+            &format!("constraints.{number}.figure"),
+            &constraint.figure,
+            p,
+        );
+    }
     for (number, constraint) in written.constraints.iter().enumerate() {
         let key = format!("constraints.{number}");
         let bounded = constraint.at_least.is_some() || constraint.at_most.is_some();

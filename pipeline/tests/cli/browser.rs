@@ -199,12 +199,12 @@ fn the_report_of_a_run_opens_and_answers() {
     let left = browser.value(
         "(() => {
             const input = document.querySelector('#figures input[type=search]');
-            input.value = 'coverage of features';
+            input.value = 'test coverage of features';
             input.dispatchEvent(new Event('input'));
             return [...document.querySelectorAll('#figures tbody tr')].filter(r => !r.hidden).map(r => r.cells[1].textContent);
         })()",
     );
-    assert_eq!(left, serde_json::json!(["coverage of features"]));
+    assert_eq!(left, serde_json::json!(["test coverage of features"]));
     let printed = browser.call(
         "Page.printToPDF",
         serde_json::json!({"printBackground": true}),
@@ -247,7 +247,7 @@ list:
   - {name: none, set: {train_autoencoder.regulariser: {kind: none}}}
   - {name: broken, set: {train_autoencoder.latent.width: 3}}
 seeds: [0, 1]
-objective: {figure: \"estimate-nll: encoder latents: mean NLL, ODE (nats)\"}
+objective: {figure: \"estimate-nll: held-out latents: mean NLL, ODE (nats)\"}
 constraints:
   - {figure: \"train-autoencoder: held-out mean squared error\", at_most: 1000}
 ",

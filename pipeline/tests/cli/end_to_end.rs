@@ -252,8 +252,11 @@ fn a_shape_that_is_not_a_table_is_refused_before_training() {
 #[test]
 fn fewer_rows_than_a_batch_are_refused_before_training() {
     let project = project();
-    project.write_features("features.h5", "features", 20, 2, noise);
-    refused(&project, &[], &["features.h5", "batch"]);
+    refused(
+        &project,
+        &["--set", "pretrain_flow.batch=512"],
+        &["features.h5", "batch (512)", "held-out rows", "test rows"],
+    );
 }
 
 #[test]
@@ -313,7 +316,7 @@ fn free_points_refuse_what_cannot_move_them() {
 #[test]
 fn images_out_of_range_are_refused_with_the_key_to_set() {
     let project = project();
-    let image: Vec<u8> = (0..100 * 16).map(|i| (i % 17) as u8).collect();
+    let image: Vec<u8> = (0..100 * 16).map(|i| (noise(i, 0) * 17.0) as u8).collect();
     project.write_dataset("images.h5", "images", &[100, 1, 4, 4], &image);
     let set = |value: &str| format!("train_autoencoder.data={value}");
     let small = set("{file: images.h5, dataset: images, maximum: 8}");
@@ -327,7 +330,7 @@ fn images_out_of_range_are_refused_with_the_key_to_set() {
 #[test]
 fn a_convolutional_autoencoder_with_a_gaussian_posterior_and_bernoulli_pixels_runs() {
     let project = project();
-    let image: Vec<u8> = (0..100 * 35).map(|i| (i * 7 % 256) as u8).collect();
+    let image: Vec<u8> = (0..100 * 35).map(|i| (noise(i, 0) * 256.0) as u8).collect();
     project.write_dataset("images.h5", "images", &[100, 1, 7, 5], &image);
     let mut arguments = Vec::new();
     for set in [

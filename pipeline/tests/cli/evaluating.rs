@@ -33,9 +33,10 @@ fn stages_that_ran(project: &Project) -> Vec<usize> {
 #[test]
 fn a_classifier_is_an_experiment_of_its_own_and_needs_no_flow() {
     let project = project();
-    project
-        .run(&["run", "classes.yaml"])
-        .expect(0, &["## train-classifier", "held-out accuracy"]);
+    project.run(&["run", "classes.yaml"]).expect(
+        0,
+        &["## train-classifier", "held-out accuracy", "test accuracy"],
+    );
     project
         .run(&["run", "classes.yaml"])
         .expect(0, &["Nothing to do"]);
@@ -60,9 +61,14 @@ fn latents_are_evaluated_with_the_classifier_of_another_experiment_or_its_own() 
             "5 stages would run.",
         ],
     );
-    project
-        .run(&["run", "tiny.yaml"])
-        .expect(0, &["## evaluate-latents", "linear probe accuracy"]);
+    project.run(&["run", "tiny.yaml"]).expect(
+        0,
+        &[
+            "## evaluate-latents",
+            "held-out linear probe accuracy",
+            "test linear probe accuracy",
+        ],
+    );
     assert_eq!(stages_that_ran(&project), [1, 1, 1]);
     // The same classifier in a section of its own is the same artifact, and so is what it says.
     let own = format!("{CLASSIFIER}evaluate_latents:\n{EVALUATION}");

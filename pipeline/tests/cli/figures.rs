@@ -17,22 +17,18 @@ const FIGURES: [(&str, &[&str]); 8] = [
     (
         "surrogate.svg",
         &[
-            "held-out features: alignment loss (uniform, sum)",
+            "test features: alignment loss (uniform, sum)",
             "uniform box: likelihood-weighted bound",
             "ODE NLL (nats)",
         ],
     ),
     (
         "principal-plane.svg",
-        &[
-            "features alone",
-            "latents over features",
-            "held-out latents",
-        ],
+        &["features alone", "latents over features", "free points"],
     ),
     (
         "marginals.svg",
-        &["dimension 0", "dimension 1", "density", "held-out features"],
+        &["dimension 0", "dimension 1", "density", "test features"],
     ),
     ("variances.svg", &["Variance of each dimension", "latents"]),
     (
@@ -41,7 +37,7 @@ const FIGURES: [(&str, &[&str]); 8] = [
     ),
     (
         "trajectories.svg",
-        &["Trajectories of free points", "start", "held-out features"],
+        &["Trajectories of free points", "start", "features"],
     ),
     (
         "learning-curves.svg",

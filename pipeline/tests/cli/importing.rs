@@ -57,7 +57,7 @@ fn an_imported_flow_serves_an_experiment_in_place_of_pretraining() {
     let flow = project.entries("artifacts/pretrain-flow");
     let flow = flow.iter().find(|name| name.len() == 16).unwrap();
     project.write_features("vectors.h5", "vectors", 200, 4, |row, column| {
-        ((row * 7 + column * 3) % 11) as f32 / 11.0
+        crate::tiny::noise(row, column)
     });
     project.write(
         "imported.yaml",
@@ -70,7 +70,7 @@ fn an_imported_flow_serves_an_experiment_in_place_of_pretraining() {
     );
     project
         .run(&["run", "imported.yaml"])
-        .expect(0, &["encoder latents", "mean NLL, ODE (nats)"]);
+        .expect(0, &["test latents", "mean NLL, ODE (nats)"]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod inspecting;
 mod listing;
 mod looking;
 mod mutations;
+mod parting;
 mod peer;
 mod planning;
 mod processors;

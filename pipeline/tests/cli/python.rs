@@ -96,10 +96,16 @@ moons = h5py.File(root + '/moons.h5')['features']
 assert moons.shape == (500, 2) and moons.dtype == np.float32 and moons.fletcher32
 assert moons.attrs['kind'] == 'moons', dict(moons.attrs)
 flow = root + '/artifacts/runs/moons/pretrain-flow/'
-held_out = h5py.File(flow + 'held_out.h5')['features']
+held_out = h5py.File(flow + 'held_out.h5')['points']
 assert held_out.fletcher32 and abs(held_out[...].mean()) < 1
+for part in 'held_out', 'test':
+    kept = h5py.File(flow + part + '.h5')
+    assert kept['points'].attrs['space'].startswith('points of the flow'), part
+    assert len(kept['items']) == len(kept['points']) and kept.attrs['tokens'] == 1
 samples = h5py.File(flow + 'samples.h5')
 assert samples['points'].shape == (32, 2) and np.isfinite(samples['features'][...]).all()
+assert samples['points'].attrs['space'] == held_out.attrs['space']
+assert samples['features'].attrs['units'] == 'those of the data'
 from safetensors.numpy import load_file
 normalisation = load_file(flow + 'normalisation.safetensors')
 points = (moons[...] - normalisation['mean']) @ normalisation['matrix']

@@ -65,7 +65,7 @@ fn what_an_experiment_reads_runs_first_and_is_shared() {
     assert_eq!(would_run(&plan), stages);
     project
         .run(&["run", "tiny.yaml"])
-        .expect(0, &["unaligned latents", "encoder latents"]);
+        .expect(0, &["unaligned latents", "test latents"]);
     assert_eq!(counts(&project), [1, 2, 1]);
     assert_eq!(
         project.entries("artifacts/runs/unaligned"),

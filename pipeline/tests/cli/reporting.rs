@@ -85,7 +85,7 @@ fn the_report_of_a_digits_run_is_small_and_shows_pictures() {
     let file = project.path("artifacts/runs/digits/report.html");
     let page = std::fs::read_to_string(&file).unwrap();
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
-    assert!(page.contains("<img alt=\"Held-out originals, each above its reconstruction.\" src=\"data:image/png;base64,"));
+    assert!(page.contains("<img alt=\"Originals that were not trained on, each above its reconstruction.\" src=\"data:image/png;base64,"));
     // where there is a picture, values are not drawn as dots
     assert!(!page.contains("id=\"figure-reconstructions\""));
 }

@@ -27,9 +27,9 @@ pub fn with_verdicts(verdicts: &[(&str, &str)]) -> Project {
 #[test]
 fn less_than_required_is_an_exit_code_of_its_own() {
     let project = with_verdicts(&[
-        ("held-out features: uniform", "1.0"),
-        ("encoder latents: uniform", "2.0"),
-        ("encoder latents: likelihood", "0.0"),
+        ("test features: uniform", "1.0"),
+        ("test latents: uniform", "2.0"),
+        ("test latents: likelihood", "0.0"),
         ("grid: uniform", "0.0"),
     ]);
     let run = |more: &[&str]| {
@@ -45,23 +45,23 @@ fn less_than_required_is_an_exit_code_of_its_own() {
         3,
         &[
             "# tiny",
-            "--require holds: under the uniform weighting found held-out features: ranks only, encoder latents: holds",
+            "--require holds: under the uniform weighting found test features: ranks only, test latents: holds",
         ],
     );
-    run(&["--require", "holds", "--require-in", "encoder latents"]).expect(0, &[]);
+    run(&["--require", "holds", "--require-in", "test latents"]).expect(0, &[]);
     run(&["--require", "ranks", "--require-in", "grid"]).expect(
         3,
         &["--require ranks: under the uniform weighting found grid: fails"],
     );
     run(&["--require", "ranks", "--require-of", "likelihood"]).expect(
         3,
-        &["under the likelihood weighting found encoder latents: fails"],
+        &["under the likelihood weighting found test latents: fails"],
     );
     run(&["--require", "ranks", "--require-in", "gird"]).expect(
         2,
         &[
             "no verdict on `gird`",
-            "`held-out features`",
+            "`test features`",
             "did you mean `grid`?",
         ],
     );
@@ -69,10 +69,10 @@ fn less_than_required_is_an_exit_code_of_its_own() {
 
 #[test]
 fn a_verdict_that_is_none_is_not_enough() {
-    let project = with_verdicts(&[("held-out features: uniform", ".nan")]);
+    let project = with_verdicts(&[("test features: uniform", ".nan")]);
     project
         .run(&["run", "tiny.yaml", "--require", "ranks"])
-        .expect(3, &["held-out features: no verdict"]);
+        .expect(3, &["test features: no verdict"]);
 }
 
 #[test]

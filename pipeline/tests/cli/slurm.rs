@@ -86,7 +86,7 @@ grid:
   train_autoencoder.regulariser.weight: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1]
 columns:
   - \"train-autoencoder: held-out mean squared error\"
-  - \"estimate-nll: encoder latents: mean NLL, ODE (nats)\"
+  - \"estimate-nll: test latents: mean NLL, ODE (nats)\"
 slurm:
   partition: main
   cpus: 1

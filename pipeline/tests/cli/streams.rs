@@ -67,14 +67,14 @@ fn a_run_that_nobody_reads_computes_everything() {
 
 #[test]
 fn what_a_run_lacks_is_its_exit_code_whoever_reads() {
-    let project = with_verdicts(&[("held-out features: uniform", "0.0")]);
+    let project = with_verdicts(&[("test features: uniform", "0.0")]);
     for reader in [Reader::Gone, Reader::Full] {
         run(
             &project,
             &["run", "tiny.yaml", "--require", "holds"],
             reader,
         )
-        .expect(3, &["held-out features: fails"]);
+        .expect(3, &["test features: fails"]);
     }
 }
 

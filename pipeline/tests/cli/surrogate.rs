@@ -94,12 +94,7 @@ fn figures(outcome: &Outcome, label: &str) -> Vec<f64> {
 fn every_region_is_measured_under_both_weightings() {
     let project = ring();
     let found = run(&project, &[]);
-    let mut parts = vec![
-        "held-out features",
-        "encoder latents",
-        "uniform box",
-        "grid",
-    ];
+    let mut parts = vec!["test features", "free points", "uniform box", "grid"];
     let labels: Vec<String> = ["uniform", "likelihood"]
         .iter()
         .flat_map(|w| {
@@ -181,12 +176,7 @@ fn where_a_density_is_known_verdicts_are_about_the_analytic_nll() {
             .get(row)
             .unwrap()
     };
-    let regions = [
-        "held-out features",
-        "encoder latents",
-        "uniform box",
-        "grid",
-    ];
+    let regions = ["test features", "free points", "uniform box", "grid"];
     let shown = figures(&found, "likelihood, slope");
     assert_eq!(shown.len(), regions.len());
     for (region, shown) in regions.into_iter().zip(shown) {
@@ -217,8 +207,8 @@ fn every_remedy_moves_free_points() {
         found.expect(
             0,
             &[
-                "p-value, same distribution",
-                "energy distance over that of a fresh sample",
+                "test p-value, same distribution",
+                "test energy distance over that of a fresh sample",
                 "latents in a mode over its mass, smallest",
             ],
         );
@@ -246,7 +236,9 @@ fn farthest_move(project: &Project) -> f64 {
 #[test]
 fn a_vae_with_a_flow_prior_reports_bits_a_dimension() {
     let project = tiny::project();
-    let levels: Vec<u8> = (0..100 * 16).map(|i| (i % 17) as u8).collect();
+    let levels: Vec<u8> = (0..100 * 16)
+        .map(|i| (tiny::noise(i, 0) * 17.0) as u8)
+        .collect();
     project.write_dataset("images.h5", "images", &[100, 1, 4, 4], &levels);
     let mut arguments = vec!["run", "tiny.yaml"];
     for set in [
@@ -260,8 +252,8 @@ fn a_vae_with_a_flow_prior_reports_bits_a_dimension() {
     }
     let found = project.run(&arguments);
     found.expect(0, &["KL to the prior, the flow"]);
-    let bits = figure(&found, "held-out negative ELBO (bits/dim)");
-    let nats = figure(&found, "held-out negative ELBO (nats)");
+    let bits = figure(&found, "test negative ELBO (bits/dim)");
+    let nats = figure(&found, "test negative ELBO (nats)");
     assert!(
         (nats / 16.0 / 2f64.ln() / bits - 1.0).abs() < 1e-3,
         "{nats} {bits}"
@@ -286,7 +278,7 @@ fn a_linear_vae_is_measured_against_its_evidence() {
         "train_autoencoder.posterior={kind: gaussian}",
         "train_autoencoder.regulariser={kind: kl, weight: 0.05}",
         "train_autoencoder.steps=400",
-        "train_autoencoder.held_out.fraction=0.4",
+        "train_autoencoder.test.fraction=0.4",
     ] {
         arguments.extend(["--set", set]);
     }
@@ -315,7 +307,7 @@ fn a_posterior_with_noise_is_shown_by_its_means_and_by_its_draws() {
     // noise of scale 2 is most of a draw's distance from the target
     let nll = |region| figure_of(&noisy, region, "mean NLL, ODE (nats)");
     assert!(
-        nll("encoder latents") > nll("posterior means") + 1.0,
+        nll("test latents") > nll("posterior means") + 1.0,
         "{noisy}"
     );
     noisy.expect(

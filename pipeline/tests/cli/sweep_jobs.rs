@@ -15,7 +15,7 @@ grid:
   train_autoencoder.regulariser.weight: [0.1, 0.2, 0.3, 0.4]
 columns:
   - \"train-autoencoder: held-out mean squared error\"
-  - \"estimate-nll: encoder latents: mean NLL, ODE (nats)\"
+  - \"estimate-nll: test latents: mean NLL, ODE (nats)\"
 ";
 
 fn with(text: &str) -> Project {
@@ -269,7 +269,7 @@ base: tiny.yaml
 list:
   - {name: wrong, set: {train_autoencoder.latent.width: 4}}
   - {name: right, set: {estimate_nll.points: 9}}
-columns: [\"estimate-nll: encoder latents: points\"]
+columns: [\"estimate-nll: test latents: points\"]
 ",
     );
     let flow = ["run", "tiny.yaml", "--until", "pretrain-flow"];

@@ -7,13 +7,14 @@ use polars::prelude::{ParquetReader, SerReader as _};
 const SWEEP: &str = "\
 name: remedies
 base: tiny.yaml
+set: {train_autoencoder.test.fraction: 0.2}
 list:
   - {name: aligned}
   - {name: free, set: {train_autoencoder.regulariser: {kind: none}}}
 seeds: [0, 1]
 columns:
   - \"train-autoencoder: held-out mean squared error\"
-  - \"estimate-nll: encoder latents: points\"
+  - \"estimate-nll: test latents: points\"
 ";
 
 fn with_sweep(text: &str) -> Project {
@@ -46,7 +47,7 @@ fn variants_and_seeds_become_a_table_and_are_computed_once() {
             "| aligned | 2      | ",
             "| free    | 2      | ",
             " ± ",
-            "| 17 ± 0 ",
+            "| 20 ± 0 ",
         ],
     );
     assert!(
@@ -124,7 +125,7 @@ fn without_columns_the_figures_of_the_last_stage_are_shown() {
         0,
         &[
             "| pretrain-flow: held-out flow-matching loss ",
-            "| estimate-nll: encoder latents: points ",
+            "| estimate-nll: test latents: points ",
         ],
     );
     let table = &swept.stdout[swept.stdout.find("# one\n").unwrap()..];
@@ -254,15 +255,15 @@ fn a_signal_stops_the_whole_sweep_and_keeps_what_is_finished() {
 fn claims_pass_or_miss_and_a_miss_has_its_exit_code() {
     let checks = "\
 checks:
-  - {claim: counted, variant: free, figure: \"estimate-nll: encoder latents: points\", at_least: 17, at_most: 17}
-  - {claim: nothing, variant: free, figure: \"estimate-nll: encoder latents: points\", minus: \"estimate-nll: held-out features: points\"}
+  - {claim: counted, variant: free, figure: \"estimate-nll: test latents: points\", at_least: 20, at_most: 20}
+  - {claim: nothing, variant: free, figure: \"estimate-nll: test latents: points\", minus: \"estimate-nll: test features: points\"}
 ";
-    let miss = "  - {claim: too many, variant: free, figure: \"estimate-nll: encoder latents: points\", at_most: 7}
+    let miss = "  - {claim: too many, variant: free, figure: \"estimate-nll: test latents: points\", at_most: 7}
   - {claim: unheard of, variant: free, figure: \"estimate-nll: nothing\", at_most: 7}
 ";
     let project = with_sweep(&format!("{SWEEP}{checks}"));
     let pass = project.run(&["sweep", "remedies.yaml"]);
-    pass.expect(0, &["| claim ", "| 17 to 17 | pass", "| shown"]);
+    pass.expect(0, &["| claim ", "| 20 to 20 | pass", "| shown"]);
     project.write("remedies.yaml", format!("{SWEEP}{checks}{miss}"));
     let missed = project.run(&["sweep", "remedies.yaml"]);
     missed.expect(

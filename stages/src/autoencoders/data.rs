@@ -5,7 +5,7 @@ use super::model::DataShape;
 use crate::context::Monitor;
 use crate::error::{Error, Result};
 use crate::features::{
-    Element, Ingest, NonFinite, Normaliser, RowView, SourceConfig, Split, SplitConfig,
+    Element, Ingest, NonFinite, Normaliser, Part, PartConfig, RowView, SourceConfig,
 };
 use crate::problems::Problems;
 use crate::tensors::from_f32;
@@ -76,8 +76,8 @@ impl DataConfig {
 pub struct Demands<'a> {
     /// The stage's key in the configuration, for messages.
     pub stage: &'static str,
-    /// Which rows are held out.
-    pub held_out: &'a SplitConfig,
+    /// Which rows are held out, and which are tested on.
+    pub parts: [&'a PartConfig; 2],
     /// What the data goes through.
     pub architecture: &'a ArchitectureConfig,
     /// Rows a step.
@@ -99,7 +99,7 @@ pub struct Data {
 }
 
 impl Data {
-    /// Opens and scans the data of `config`, split by `seed`.
+    /// Opens and scans the data of `config`; what is drawn for a part is drawn by `seed`.
     ///
     /// # Errors
     /// Everything [`Ingest::read`] refuses; a shape that does not fit the architecture; too few rows;
@@ -110,8 +110,9 @@ impl Data {
         seed: u64,
         monitor: &dyn Monitor,
     ) -> Result<Self> {
-        let split = Split::new(seed, demands.held_out.fraction);
-        let ingest = Ingest::read(&config.source(), RowView::Items, split, false, monitor)?;
+        let (source, view) = (config.source(), RowView::Items);
+        let ingest = Ingest::read_parts(&source, view, seed, demands.parts, false, monitor)?;
+        ingest.warn_of_no_test(monitor);
         let (dataset, scan) = (&ingest.dataset, &ingest.scan);
         let convolutional = matches!(
             demands.architecture,
@@ -144,6 +145,14 @@ impl Data {
             ingest,
             shape,
         })
+    }
+
+    /// Up to `at_most` rows of `part`, divided by the maximum; see [`Ingest::some_rows`].
+    ///
+    /// # Errors
+    /// As [`Ingest::some_rows`].
+    pub fn some_rows(&self, part: Part, at_most: usize) -> Result<Vec<f32>> {
+        Ok(self.scale.apply(&self.ingest.some_rows(part, at_most)?))
     }
 
     /// Rows on the host -> [B, C, H, W].

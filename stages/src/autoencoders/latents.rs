@@ -1,7 +1,7 @@
 //! The latents that `train-autoencoder` wrote: `latents.h5`.
 
 use crate::error::{Error, Result};
-use crate::features::{read_dataset_f32, read_dataset_i64};
+use crate::features::{Part, has_dataset, read_dataset_f32, read_dataset_i64};
 use std::path::Path;
 
 /// The latents of one part of the split.
@@ -13,7 +13,7 @@ pub struct PartLatents {
     pub values: Vec<f32>,
 }
 
-/// The latents of both parts, T tokens of width d a row.
+/// The latents of all parts, T tokens of width d a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latents {
     /// T.
@@ -22,14 +22,25 @@ pub struct Latents {
     pub token_width: usize,
     /// Of the rows the autoencoder trained on.
     pub train: PartLatents,
-    /// Of the rows it did not see.
+    /// Of the rows it did not see, which choose.
     pub held_out: PartLatents,
+    /// Of the rows it did not see, which choose nothing; none where there is no test part.
+    pub test: Option<PartLatents>,
 }
 
 impl Latents {
     /// Numbers a row: T * d.
     pub fn width(&self) -> usize {
         self.tokens * self.token_width
+    }
+
+    /// Those of each part that was not trained on, the one that is shown last.
+    pub fn unseen(&self) -> Vec<(Part, &PartLatents)> {
+        let test = self.test.iter().map(|test| (Part::Test, test));
+        [(Part::HeldOut, &self.held_out)]
+            .into_iter()
+            .chain(test)
+            .collect()
     }
 
     /// Reads `latents.h5` in the directory `dir`.
@@ -55,11 +66,16 @@ impl Latents {
         };
         let (tokens, token_width, train) = part("train")?;
         let (.., held_out) = part("held_out")?;
+        let test = match has_dataset(&path, "test_latents")? {
+            true => Some(part("test")?.2),
+            false => None,
+        };
         Ok(Self {
             tokens,
             token_width,
             train,
             held_out,
+            test,
         })
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use convolutional::halving_layers;
 pub use data::{Data, DataConfig, Demands};
 pub(crate) use dense::{linear_layers, through};
 pub use image_grid::{write_image_grid, write_images};
-pub use latents::Latents;
+pub use latents::{Latents, PartLatents};
 pub use model::{Autoencoder, DataShape, Encoding};
 pub use points::Points;
 pub use shape::refuse_channels_last;

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `/features` [n, F] f32 | the penultimate activations of each row, in file order |
 //! | `/labels` `[n]` i64 | its class |
-//! | `/held_out` `[n]` i64 | 1 if the classifier did not train on it, otherwise 0 |
-//! | `/items` `[n]` i64 | its index in the data; n is less than N where rows were dropped |
+//! | `/part` `[n]` i64 | 0 if the classifier trained on it, 1 if it was held out, 2 if it was tested on |
+//! | `/items` `[n]` i64 | its index in the data; n is less than N where rows were dropped. Items of datasets that are parts of their own follow on those of the training dataset |
 
 use crate::error::{Error, Result};
-use crate::features::{Attribute, OutData, read_dataset_f32, read_dataset_i64, write_datasets};
+use crate::features::{
+    Attribute, OutData, Part, read_dataset_f32, read_dataset_i64, write_datasets,
+};
 use std::path::{Path, PathBuf};
 
 /// The file in an artifact's directory.
@@ -21,13 +23,13 @@ pub struct LabelledFeatures {
     /// The items there are, ascending.
     items: Vec<i64>,
     labels: Vec<i64>,
-    held_out: Vec<i64>,
+    parts: Vec<i64>,
     values: Vec<f32>, // [n, F]
     width: usize,
 }
 
-/// One row before it has a place: an item, its class, whether it was held out, its features.
-pub type Row<'a> = (usize, usize, bool, &'a [f32]);
+/// One row before it has a place: an item, its class, its part, its features.
+pub type Row<'a> = (usize, usize, Part, &'a [f32]);
 
 impl LabelledFeatures {
     /// Puts `rows` (in any order, of `width` features each) in the order of their items and writes
@@ -39,7 +41,7 @@ impl LabelledFeatures {
         rows.sort_unstable_by_key(|row| row.0);
         let items: Vec<i64> = rows.iter().map(|row| row.0 as i64).collect();
         let labels: Vec<i64> = rows.iter().map(|row| row.1 as i64).collect();
-        let held_out: Vec<i64> = rows.iter().map(|row| i64::from(row.2)).collect();
+        let parts: Vec<i64> = rows.iter().map(|row| row.2 as i64).collect();
         let values: Vec<f32> = rows.iter().flat_map(|row| row.3).copied().collect();
         let count = [rows.len()];
         write_datasets(
@@ -47,13 +49,19 @@ impl LabelledFeatures {
             &[
                 ("features", &[rows.len(), width], OutData::F32(&values)),
                 ("labels", &count, OutData::I64(&labels)),
-                ("held_out", &count, OutData::I64(&held_out)),
+                ("part", &count, OutData::I64(&parts)),
                 ("items", &count, OutData::I64(&items)),
             ],
-            &[(
-                "space",
-                Attribute::Text("penultimate activations of the classifier".into()),
-            )],
+            &[
+                (
+                    "space",
+                    Attribute::Text("penultimate activations of the classifier".into()),
+                ),
+                (
+                    "part",
+                    Attribute::Text("0 trained on, 1 held out, 2 tested on".into()),
+                ),
+            ],
         )
     }
 
@@ -65,20 +73,27 @@ impl LabelledFeatures {
         let path = dir.join(FILE);
         let (shape, values) = read_dataset_f32(&path, "features")?;
         let (_, labels) = read_dataset_i64(&path, "labels")?;
-        let (_, held_out) = read_dataset_i64(&path, "held_out")?;
+        let (_, parts) = read_dataset_i64(&path, "part")?;
         let (_, items) = read_dataset_i64(&path, "items")?;
-        let lengths = [labels.len(), held_out.len(), items.len()];
+        let lengths = [labels.len(), parts.len(), items.len()];
+        let known = |&part: &i64| (0..Part::ALL.len() as i64).contains(&part);
         match shape[..] {
-            [n, width] if lengths == [n; 3] && labels.iter().all(|&l| l >= 0) => Ok(Self {
-                path,
-                items,
-                labels,
-                held_out,
-                values,
-                width,
-            }),
+            [n, width]
+                if lengths == [n; 3]
+                    && labels.iter().all(|&l| l >= 0)
+                    && parts.iter().all(known) =>
+            {
+                Ok(Self {
+                    path,
+                    items,
+                    labels,
+                    parts,
+                    values,
+                    width,
+                })
+            }
             _ => Err(Error::input(format!(
-                "{}: found features {shape:?} with {lengths:?} labels, held_out and items, expected \
+                "{}: found features {shape:?} with {lengths:?} labels, parts and items, expected \
                  [n, F] with n of each; train the classifier again",
                 path.display()
             ))),
@@ -95,9 +110,23 @@ impl LabelledFeatures {
         &self.values
     }
 
-    /// True for each row that the classifier did not train on.
-    pub fn held_out(&self) -> impl Iterator<Item = bool> {
-        self.held_out.iter().map(|&held_out| held_out != 0)
+    /// The part of each row in the training of the classifier.
+    pub fn parts(&self) -> impl Iterator<Item = Part> {
+        self.parts.iter().map(|&part| Part::ALL[part as usize])
+    }
+
+    /// Those of `items` that the classifier trained on.
+    ///
+    /// # Errors
+    /// As [`Self::labels_of`].
+    pub fn trained_on(&self, items: &[i64]) -> Result<Vec<i64>> {
+        let mut found = Vec::new();
+        for &item in items {
+            if self.parts[self.row_of(item)?] == Part::Train as i64 {
+                found.push(item);
+            }
+        }
+        Ok(found)
     }
 
     /// K: one more than the largest class.
@@ -149,14 +178,16 @@ mod tests {
     fn rows_are_written_in_file_order_and_found_by_item() {
         let dir = tempfile::tempdir().unwrap();
         let rows: Vec<Row> = vec![
-            (7, 1, false, &[7.0, 7.5]),
-            (2, 0, true, &[2.0, 2.5]),
-            (4, 2, false, &[4.0, 4.5]),
+            (7, 1, Part::Train, &[7.0, 7.5]),
+            (2, 0, Part::HeldOut, &[2.0, 2.5]),
+            (4, 2, Part::Test, &[4.0, 4.5]),
         ];
         LabelledFeatures::write(rows, 2, dir.path()).unwrap();
         let found = LabelledFeatures::load(dir.path()).unwrap();
         assert_eq!(found.values(), [2.0, 2.5, 4.0, 4.5, 7.0, 7.5]);
-        assert_eq!(found.held_out().collect::<Vec<_>>(), [true, false, false]);
+        let parts: Vec<Part> = found.parts().collect();
+        assert_eq!(parts, [Part::HeldOut, Part::Test, Part::Train]);
+        assert_eq!(found.trained_on(&[2, 4, 7]).unwrap(), [7]);
         assert_eq!(found.classes(), 3);
         assert_eq!(found.labels_of(&[7, 2]).unwrap(), [1, 0]);
         assert_eq!(found.features_of(&[4]).unwrap(), [4.0, 4.5]);

@@ -16,20 +16,15 @@ pub struct Labels {
 const LARGEST: f32 = (1 << 24) as f32;
 
 impl Labels {
-    /// Reads the labels `name` of `data`, from the same file.
+    /// Reads the labels of each of `sources`, a dataset and the name of its labels in the same file; items
+    /// are numbered on from one to the next.
     ///
     /// # Errors
     /// Input errors for a dataset that is missing or not `[N]`; labels that are not integers from 0 up
     /// without gaps; a single class.
-    pub fn read(data: &Dataset, name: &str) -> Result<Self> {
+    pub fn read(sources: &[(&Dataset, &str)]) -> Result<Self> {
         let renumber = "renumber them with numpy: `np.unique(labels, return_inverse=True)[1]`";
-        let (shape, values) = read_dataset_f32(data.path(), name).map_err(|error| match error {
-            Error::Input(why) => Error::input(format!(
-                "{why}. `labels` names the class of each item, integers from 0; {renumber}"
-            )),
-            other => other,
-        })?;
-        let refuse = |found: String, remedy: &str| {
+        let refuse = |(data, name): (&Dataset, &str), found: String, remedy: &str| {
             Err(Error::input(format!(
                 "`{name}` in {}: found {found}, expected the class of each of the {} items of {}, \
                  integers from 0 without gaps, of shape [{}]; {remedy}",
@@ -39,21 +34,32 @@ impl Labels {
                 data.items(),
             )))
         };
-        if shape != [data.items()] {
-            let remedy = match shape[..] {
-                [items, 1] if items == data.items() => "take the column: `labels[:, 0]`",
-                [items, _] if items == data.items() => {
-                    "take the class of each row where one column a class is set: `labels.argmax(1)`"
-                }
-                _ => "set `labels` to the right dataset",
-            };
-            return refuse(format!("shape {shape:?}"), remedy);
-        }
         let whole = |v: f32| (0.0..LARGEST).contains(&v) && v.fract() == 0.0;
-        if let Some(item) = values.iter().position(|&v| !whole(v)) {
-            return refuse(format!("{} at item {item}", values[item]), renumber);
+        let mut of_items: Vec<usize> = Vec::new();
+        for &(data, name) in sources {
+            let read = read_dataset_f32(data.path(), name);
+            let (shape, values) = read.map_err(|error| match error {
+                Error::Input(why) => Error::input(format!(
+                    "{why}. `labels` names the class of each item, integers from 0; {renumber}"
+                )),
+                other => other,
+            })?;
+            if shape != [data.items()] {
+                let remedy = match shape[..] {
+                    [items, 1] if items == data.items() => "take the column: `labels[:, 0]`",
+                    [items, _] if items == data.items() => {
+                        "take the class of each row where one column a class is set: `labels.argmax(1)`"
+                    }
+                    _ => "set `labels` to the right dataset",
+                };
+                return refuse((data, name), format!("shape {shape:?}"), remedy);
+            }
+            if let Some(item) = values.iter().position(|&v| !whole(v)) {
+                let found = format!("{} at item {item}", values[item]);
+                return refuse((data, name), found, renumber);
+            }
+            of_items.extend(values.iter().map(|&v| v as usize));
         }
-        let of_items: Vec<usize> = values.iter().map(|&v| v as usize).collect();
         let classes = of_items.iter().max().map_or(0, |most| most + 1);
         let mut counts = vec![0u64; classes];
         for &label in &of_items {
@@ -61,10 +67,14 @@ impl Labels {
         }
         if let Some(missing) = counts.iter().position(|&count| count == 0) {
             let found = format!("classes up to {} but none {missing}", classes - 1);
-            return refuse(found, renumber);
+            return refuse(sources[0], found, renumber);
         }
         if classes < 2 {
-            return refuse("one class only".into(), "a classifier needs at least two");
+            return refuse(
+                sources[0],
+                "one class only".into(),
+                "a classifier needs at least two",
+            );
         }
         Ok(Self { of_items, classes })
     }
@@ -110,7 +120,7 @@ mod tests {
             dataset: "images".into(),
             non_finite: NonFinite::Refuse,
         })?;
-        Labels::read(&data, "labels")
+        Labels::read(&[(&data, "labels")])
     }
 
     #[test]
@@ -148,7 +158,7 @@ mod tests {
             ("codes", "`labels.argmax(1)`"),
             ("text", "np.unique(labels, return_inverse=True)[1]"),
         ] {
-            let message = Labels::read(&data, name).unwrap_err().to_string();
+            let message = Labels::read(&[(&data, name)]).unwrap_err().to_string();
             assert!(
                 message.contains(remedy) && message.contains(name),
                 "{message}"

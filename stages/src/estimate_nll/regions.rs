@@ -2,8 +2,8 @@
 
 use super::Config;
 use crate::error::{Error, Result};
-use crate::features::{has_dataset, read_dataset_f32};
-use crate::flows::held_out_points;
+use crate::features::{Part, has_dataset, read_dataset_f32};
+use crate::flows::KeptPoints;
 use crate::tensors::spread;
 use crate::training::Streams;
 use rand::RngExt;
@@ -22,16 +22,26 @@ pub struct Region {
     pub group: usize,
 }
 
-/// Held-out features of the flow.
-pub const FEATURES: &str = "held-out features";
-/// Latents of held-out data.
-pub const LATENTS: &str = "encoder latents";
-/// The means of the posteriors of held-out data, where the latents are draws.
+/// Test features of the flow, which chose nothing.
+pub const TEST_FEATURES: &str = "test features";
+/// Held-out features of the flow, where it has no test part.
+pub const HELD_OUT_FEATURES: &str = "held-out features";
+/// Latents of test data.
+pub const TEST_LATENTS: &str = "test latents";
+/// The means of the posteriors of the latents that are shown, where these are draws.
 pub const MEANS: &str = "posterior means";
+/// Latents of held-out data, by which sweeps may choose.
+pub const HELD_OUT_LATENTS: &str = "held-out latents";
 /// Latents of training data.
 pub const TRAINING_LATENTS: &str = "training latents";
-/// Latents of held-out data of an autoencoder without alignment.
+/// Points that encode nothing, as the training left them.
+pub const FREE_POINTS: &str = "free points";
+/// Latents of test data of an autoencoder without alignment.
 pub const UNALIGNED: &str = "unaligned latents";
+/// The features that are shown: the first of these that there is.
+pub const FEATURES: [&str; 2] = [TEST_FEATURES, HELD_OUT_FEATURES];
+/// The latents that are shown: the first of these that there is.
+pub const LATENTS: [&str; 3] = [TEST_LATENTS, FREE_POINTS, HELD_OUT_LATENTS];
 /// Uniform over a box around the features.
 pub const BOX: &str = "uniform box";
 /// A regular grid over that box, in two dimensions.
@@ -79,25 +89,42 @@ pub fn regions(
         width,
         group,
     };
-    let features = held_out_points(sources.flow)?;
+    let kept = KeptPoints::shown(sources.flow)?;
     let mut regions = Vec::new();
-    if let Some(features) = &features {
-        let points = spread(features, width, config.points);
-        regions.push(region(FEATURES, points, 1));
+    if let Some((part, kept)) = &kept {
+        let name = match part {
+            Part::Test => TEST_FEATURES,
+            _ => HELD_OUT_FEATURES,
+        };
+        let at_most = config.points.max(FEWEST_ROWS * kept.tokens);
+        regions.push(region(name, kept.some(at_most), kept.tokens));
     }
+    let features = kept.map(|(_, kept)| kept.values);
     let latents = [
-        (LATENTS, sources.autoencoder, "held_out_latents"),
-        (MEANS, sources.autoencoder, "held_out_means"),
-        (TRAINING_LATENTS, sources.autoencoder, "train_latents"),
-        (UNALIGNED, sources.unaligned, "held_out_latents"),
+        (TEST_LATENTS, sources.autoencoder, &["test_latents"][..]),
+        (FREE_POINTS, sources.autoencoder, &["points"]),
+        (
+            MEANS,
+            sources.autoencoder,
+            &["test_means", "point_means", "held_out_means"],
+        ),
+        (HELD_OUT_LATENTS, sources.autoencoder, &["held_out_latents"]),
+        (TRAINING_LATENTS, sources.autoencoder, &["train_latents"]),
+        (
+            UNALIGNED,
+            sources.unaligned,
+            &["test_latents", "points", "held_out_latents"],
+        ),
     ];
-    for (name, directory, dataset) in latents {
+    for (name, directory, datasets) in latents {
         let Some(directory) = directory else { continue };
         let path = directory.join("latents.h5");
-        // free points have one split
-        if has_dataset(&path, dataset)? {
-            let (points, tokens) = read_latents(&path, dataset, width, config.points)?;
-            regions.push(region(name, points, tokens));
+        for dataset in datasets {
+            if has_dataset(&path, dataset)? {
+                let (points, tokens) = read_latents(&path, dataset, width, config.points)?;
+                regions.push(region(name, points, tokens));
+                break;
+            }
         }
     }
     if let Some(features) = &features {
@@ -118,7 +145,7 @@ pub fn regions(
     }
     if regions.is_empty() {
         return Err(Error::input(format!(
-            "{}: found no held-out features with this flow (it was imported) and no autoencoder, \
+            "{}: found no features with this flow (it was imported) and no autoencoder, \
              expected at least one of them; add a train_autoencoder section",
             sources.flow.display()
         )));
@@ -175,4 +202,50 @@ fn grid(x: (f32, f32), y: (f32, f32), cells: usize) -> Vec<f32> {
     (0..cells)
         .flat_map(|row| (0..cells).flat_map(move |column| [line(x, column), line(y, row)]))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::likelihood::standard_error;
+
+    /// Regression: tokens of one item counted as independent, so that errors were too narrow by up to the
+    /// square root of T.
+    #[test]
+    fn tokens_of_one_feature_belong_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let noise = Streams::new(1).normal("items", 0, 40);
+        // all four tokens of an item are alike
+        let values: Vec<f32> = noise.iter().flat_map(|&v| [v; 8]).collect();
+        let kept = KeptPoints {
+            values: values.clone(),
+            width: 2,
+            items: (0..40).flat_map(|item| [item; 4]).collect(),
+            tokens: 4,
+        };
+        kept.save(Part::Test, dir.path()).unwrap();
+        let sources = Sources {
+            flow: dir.path(),
+            autoencoder: None,
+            unaligned: None,
+        };
+        let config = Config {
+            points: 100,
+            ..Config::default()
+        };
+        let found = regions(&config, &sources, 2, Streams::new(0)).unwrap();
+        let features = &found[0];
+        assert_eq!((features.name, features.group), (TEST_FEATURES, 4));
+        assert_eq!(features.count(), 100, "25 whole items");
+        for item in features.points.chunks(8) {
+            assert_eq!(item, [item[0]; 8]);
+        }
+        let of_points: Vec<f64> = (features.points.iter().step_by(2))
+            .map(|&v| f64::from(v))
+            .collect();
+        let of_items: Vec<f64> = of_points.iter().step_by(4).copied().collect();
+        let error = standard_error(&of_points, features.group);
+        assert!((error - standard_error(&of_items, 1)).abs() < 1e-12);
+        assert!(error > 1.9 * standard_error(&of_points, 1));
+    }
 }

@@ -1,7 +1,7 @@
 //! Blocks of a file in order, read while the ones before are worked on.
 
-use super::dataset::Dataset;
 use super::scratch::Scratch;
+use super::stack::Stack;
 use crate::error::Result;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -15,9 +15,9 @@ type Block = Result<Vec<f32>>;
 /// order. About five blocks are in memory at a time.
 ///
 /// # Errors
-/// As [`Dataset::read_items`], and whatever `work` returns; nothing is read after the first.
+/// As [`Stack::read_items_into`], and whatever `work` returns; nothing is read after the first.
 pub(super) fn each_block(
-    dataset: &Dataset,
+    stack: &Stack,
     blocks: &[Range<usize>],
     mut work: impl FnMut(Range<usize>, &[f32]) -> Result<()>,
 ) -> Result<()> {
@@ -27,7 +27,7 @@ pub(super) fn each_block(
                 let (full, next) = sync_channel(1);
                 let (give_back, used) = channel();
                 let mine = blocks.iter().skip(reader).step_by(READERS);
-                scope.spawn(move || read(dataset, mine, &full, &used));
+                scope.spawn(move || read(stack, mine, &full, &used));
                 (next, give_back)
             })
             .collect();
@@ -45,7 +45,7 @@ pub(super) fn each_block(
 
 /// Sends `blocks` until nobody listens or reading fails, then the error.
 fn read<'a>(
-    dataset: &Dataset,
+    stack: &Stack,
     blocks: impl Iterator<Item = &'a Range<usize>> + Clone,
     full: &SyncSender<Block>,
     used: &Receiver<Vec<f32>>,
@@ -54,11 +54,11 @@ fn read<'a>(
     let mut later = blocks.clone().skip(1);
     for items in blocks {
         if let Some(next) = later.next() {
-            dataset.announce_items(next.clone());
+            stack.announce_items(next.clone());
         }
         let mut values = used.try_recv().unwrap_or_default();
-        values.resize(items.len() * dataset.item_width(), 0.0);
-        let outcome = dataset.read_items_into(items.clone(), &mut values, &mut scratch);
+        values.resize(items.len() * stack.item_width(), 0.0);
+        let outcome = stack.read_items_into(items.clone(), &mut values, &mut scratch);
         let failed = outcome.is_err();
         if full.send(outcome.map(|()| values)).is_err() || failed {
             return;

@@ -61,10 +61,7 @@ impl Batches {
         if rows < batch || batch == 0 {
             return Err(Error::input(format!(
                 "batch: found {batch}, expected 1 to {rows}, the {} rows of {}. Use a smaller batch or more rows",
-                match part {
-                    Part::Train => "training",
-                    Part::HeldOut => "held-out",
-                },
+                part.word(),
                 ingest.dataset.describe()
             )));
         }
@@ -175,7 +172,7 @@ impl Producer {
         let rows = ingest.part_rows(part);
         let in_memory = rows * width * size_of::<f32>() <= memory_bytes;
         // Small blocks mix better, large ones read faster.
-        let blocks = ingest.dataset.blocks(if in_memory {
+        let blocks = ingest.reader.stack.blocks(if in_memory {
             4 << 20
         } else {
             (memory_bytes / 32).clamp(1 << 16, 4 << 20)

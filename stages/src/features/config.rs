@@ -44,34 +44,92 @@ pub enum NonFinite {
     Drop,
 }
 
-/// Which rows are kept for evaluation.
+/// Which rows are in a part: a share drawn by the seed, a dataset of its own, or a list of items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SplitConfig {
-    /// The share of rows held out, in (0, 0.5].
-    pub fraction: f64,
-    /// At most this many held-out rows are used for evaluation and kept with the artifact.
+#[serde(deny_unknown_fields)]
+pub struct PartConfig {
+    /// The share of the training dataset's rows, drawn by the seed, at most 0.5; 0.05 where neither
+    /// `dataset` nor `indices` is given. 0 for no test part: figures are then of held-out rows.
+    #[serde(default)]
+    pub fraction: Option<f64>,
+    /// Instead, a dataset of its own, such as test_images, with rows like those of the training dataset.
+    #[serde(default)]
+    pub dataset: Option<String>,
+    /// Instead, a dataset `[n]` of the numbers of these items in the training dataset, from 0.
+    #[serde(default)]
+    pub indices: Option<String>,
+    /// The HDF5 file of `dataset` or `indices`, relative to the configuration file; by default that of
+    /// the training dataset.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// With `dataset`, of `train_classifier` only: the dataset of its classes in the same file.
+    #[serde(default)]
+    pub labels: Option<String>,
+    /// At most this many rows of the part are used for evaluation and kept with the artifact.
+    #[serde(default = "default_at_most")]
     pub at_most: usize,
 }
 
-impl Default for SplitConfig {
+fn default_at_most() -> usize {
+    10_000
+}
+
+impl Default for PartConfig {
     fn default() -> Self {
         Self {
-            fraction: 0.1,
-            at_most: 10_000,
+            fraction: None,
+            dataset: None,
+            indices: None,
+            file: None,
+            labels: None,
+            at_most: default_at_most(),
         }
     }
 }
 
-impl SplitConfig {
-    /// Notes every value out of range.
-    pub fn check(&self, problems: &mut Problems) {
+/// The share of rows in a part where nothing is said.
+const SHARE: f64 = 0.05;
+
+impl PartConfig {
+    /// The share of items that is drawn; 0 where the part is given.
+    pub fn share(&self) -> f64 {
+        match (&self.dataset, &self.indices) {
+            (None, None) => self.fraction.unwrap_or(SHARE),
+            _ => 0.0,
+        }
+    }
+
+    /// Notes every value out of range; `may_be_empty` allows a share of 0.
+    fn check(&self, may_be_empty: bool, problems: &mut Problems) {
+        let share = self.share();
+        let given = [
+            ("fraction", self.fraction.is_some()),
+            ("dataset", self.dataset.is_some()),
+            ("indices", self.indices.is_some()),
+        ];
+        let given: Vec<&str> = (given.iter()).filter(|g| g.1).map(|g| g.0).collect();
+        let last = given.last().copied().unwrap_or("fraction");
         problems.require(
-            self.fraction > 0.0 && self.fraction <= 0.5,
-            "fraction",
-            self.fraction,
-            "a share in (0, 0.5], such as 0.1",
+            given.len() <= 1,
+            last,
+            given.join(" and "),
+            "one of fraction, dataset and indices (set the others to null)",
         );
+        let drawn = self.dataset.is_none() && self.indices.is_none();
+        let (least, expected) = match may_be_empty {
+            true => (0.0, "a share in [0, 0.5], such as 0.05"),
+            false => (f64::MIN_POSITIVE, "a share in (0, 0.5], such as 0.05"),
+        };
+        problems.require(
+            !drawn || (least..=0.5).contains(&share),
+            "fraction",
+            share,
+            expected,
+        );
+        if let (true, Some(file)) = (drawn, &self.file) {
+            let expected = "no file without `dataset` or `indices`, which are looked for in it";
+            problems.require(false, "file", file.display(), expected);
+        }
         problems.require(
             self.at_most >= 2,
             "at_most",
@@ -79,6 +137,43 @@ impl SplitConfig {
             "at least 2 rows",
         );
     }
+}
+
+/// Notes every value out of range of the two parts that are not trained on. `labelled` where rows have
+/// classes.
+pub fn check_parts(
+    held_out: &PartConfig,
+    test: &PartConfig,
+    labelled: bool,
+    problems: &mut Problems,
+) {
+    for (key, part) in [("held_out", held_out), ("test", test)] {
+        problems.section(key, |p| {
+            part.check(key == "test", p);
+            match (&part.dataset, &part.labels, labelled) {
+                (Some(dataset), None, true) => p.require(
+                    false,
+                    "labels",
+                    "nothing",
+                    &format!("the dataset of the classes of `{dataset}`"),
+                ),
+                (dataset, Some(labels), labelled) if dataset.is_none() || !labelled => p.require(
+                    false,
+                    "labels",
+                    labels,
+                    "no labels: only train_classifier has them, for a `dataset` of its own",
+                ),
+                _ => {}
+            }
+        });
+    }
+    let both = held_out.share() + test.share();
+    problems.require(
+        both <= 0.9,
+        "test.fraction",
+        format!("{both} in both parts together"),
+        "at most 0.9, so that there are rows to train on",
+    );
 }
 
 /// How features become the flow's training points: centre, whiten, project, whiten again.

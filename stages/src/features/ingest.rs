@@ -1,13 +1,15 @@
 //! One full pass over the features before anything trains: count, check, split, moments.
 
 use super::ahead::each_block;
-use super::config::{NonFinite, SourceConfig};
+use super::config::{NonFinite, PartConfig, SourceConfig};
 use super::dataset::Dataset;
 use super::moments::Moments;
+use super::parts;
 use super::pass::Pass;
 use super::rows::{RowBlock, RowReader, RowView};
 use super::scan::Scan;
 use super::split::{Part, Split};
+use super::stack::Stack;
 use crate::context::Monitor;
 use crate::error::{Error, Result};
 use std::path::Path;
@@ -19,29 +21,26 @@ const BLOCK_BYTES: usize = 4 << 20;
 /// A dataset that was read once from end to end and found good.
 #[derive(Debug, Clone)]
 pub struct Ingest {
-    /// The dataset.
+    /// The training dataset.
     pub dataset: Dataset,
     /// How its items become rows.
     pub view: RowView,
-    /// Which items are held out.
+    /// The part of each item.
     pub split: Split,
     /// What the pass found.
     pub scan: Scan,
     /// Moments of the training rows.
     pub moments: Moments,
-    /// Rows left out because they are not finite, ascending.
+    /// Rows left out because they are not finite, or equal one of a given part; ascending.
     pub dropped: Arc<Vec<usize>>,
     pub(super) reader: RowReader,
 }
 
 impl Ingest {
-    /// Reads all of `source` once, in bounded memory, and computes the moments of the training rows
-    /// (`covariance` adds [D, D] numbers and N D^2 operations). Progress is reported as task `scan`,
-    /// in items.
+    /// Reads all of `source` once, split as `split` says; see [`Self::read_parts`].
     ///
     /// # Errors
-    /// Everything [`Dataset::open`] refuses; values that are not finite under
-    /// [`NonFinite::Refuse`]; a part of the split left without rows; [`Error::Cancelled`].
+    /// As [`Self::read_parts`].
     pub fn read(
         source: &SourceConfig,
         view: RowView,
@@ -49,12 +48,59 @@ impl Ingest {
         covariance: bool,
         monitor: &dyn Monitor,
     ) -> Result<Self> {
-        let dataset = Dataset::open(source)?;
-        let mut reader = RowReader::new(dataset, view, split)?;
-        let mut pass = Pass::new(reader.width, covariance, reader.dataset.shape());
-        let total = reader.dataset.items() as u64;
-        let blocks = reader.dataset.blocks(BLOCK_BYTES);
-        each_block(&reader.dataset, &blocks, |items, raw| {
+        let stack = Stack::of(Dataset::open(source)?);
+        Self::scan(stack, split, view, source.non_finite, covariance, monitor)
+    }
+
+    /// Reads all of `source`, and of the datasets that `held_out` and `test` name, once, and computes the
+    /// moments of the training rows (`covariance` adds [D, D] numbers and N D^2 operations). Takes 10 to
+    /// 30 bytes an item besides a few blocks of rows. What is held out or tested on by a share is drawn by
+    /// `seed`. Items of datasets that are parts of their own are numbered on after those of `source`,
+    /// held-out ones first. Progress is reported as task `scan`, in items; equal rows are warned of.
+    ///
+    /// # Errors
+    /// Everything [`Dataset::open`] refuses; parts that do not fit the data or each other; values that
+    /// are not finite under [`NonFinite::Refuse`]; a part left without rows; [`Error::Cancelled`].
+    pub fn read_parts(
+        source: &SourceConfig,
+        view: RowView,
+        seed: u64,
+        [held_out, test]: [&PartConfig; 2],
+        covariance: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
+        let (stack, split) = parts::resolve(source, seed, held_out, test)?;
+        Self::scan(stack, split, view, source.non_finite, covariance, monitor)
+    }
+
+    fn scan(
+        stack: Stack,
+        split: Split,
+        view: RowView,
+        non_finite: NonFinite,
+        covariance: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
+        let mut reader = RowReader::new(stack, view, split)?;
+        let mut pass = Pass::new(&reader, covariance);
+        let total = reader.stack.items() as u64;
+        let blocks = reader.stack.blocks(BLOCK_BYTES);
+        for part in [Part::Test, Part::HeldOut] {
+            if !reader.split.is_given(part) {
+                continue;
+            }
+            let given = |item| reader.split.given_part(item) == Some(part);
+            let holding = blocks.iter().filter(|b| (*b).clone().any(&given));
+            let holding: Vec<_> = holding.cloned().collect();
+            each_block(&reader.stack, &holding, |items, raw| {
+                if monitor.cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                pass.note_given(&reader, part, items, raw);
+                Ok(())
+            })?;
+        }
+        each_block(&reader.stack, &blocks, |items, raw| {
             if monitor.cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -63,21 +109,87 @@ impl Ingest {
             monitor.progress("scan", done, total, "");
             Ok(())
         })?;
-        if source.non_finite == NonFinite::Refuse {
-            pass.refuse_non_finite(&reader.dataset)?;
+        if non_finite == NonFinite::Refuse {
+            pass.refuse_non_finite(&reader.stack, reader.rows_per_item)?;
         }
         reader.dropped = Arc::new(pass.take_bad_rows());
-        let scan = pass.scan(reader.width, reader.dropped.len() as u64);
+        reader.split = reader.split.with_moved(pass.take_moved());
+        let scan = pass.scan(reader.width);
         refuse_empty_part(&reader, &scan)?;
-        Ok(Self {
-            dataset: reader.dataset.clone(),
+        let found = Self {
+            dataset: reader.stack.first().clone(),
             view,
-            split,
+            split: reader.split.clone(),
             scan,
             moments: pass.moments(),
             dropped: reader.dropped.clone(),
             reader,
-        })
+        };
+        found.warn_of_equal_rows(monitor);
+        Ok(found)
+    }
+
+    /// One line where rows are equal, and something is not trained on.
+    fn warn_of_equal_rows(&self, monitor: &dyn Monitor) {
+        let (held_out, test) = self.split.shares();
+        if held_out + test == 0.0 && !self.split.has_given() {
+            return;
+        }
+        let place = self.dataset.describe();
+        let (Some(equal), Some(across)) = (self.scan.equal_rows, self.scan.equal_rows_across)
+        else {
+            return monitor.warn(&format!(
+                "{place}: too many rows to look for equal ones, which may be in several parts of the split"
+            ));
+        };
+        if equal == 0 {
+            return;
+        }
+        let split = match (across, self.split.has_given()) {
+            (0, _) => "all are in its part of the split".to_owned(),
+            (some, false) => format!(
+                "{some} of them were drawn for another part of the split and moved to that of the first"
+            ),
+            (some, true) => format!(
+                "{some} of them were of another part of the split and moved to that of the first, or are \
+                 left out where that is a part that is given"
+            ),
+        };
+        let total = self.reader.stack.items();
+        monitor.warn(&format!(
+            "{place}: {equal} of {total} rows equal an earlier one; {split}"
+        ));
+    }
+
+    /// The training dataset, and those that are parts of their own: their items are numbered on.
+    pub fn datasets(&self) -> &[Dataset] {
+        self.reader.stack.datasets()
+    }
+
+    /// The part whose figures are shown: the test part, or the held-out one where there is no other.
+    pub fn reported(&self) -> Part {
+        match self.scan.test_rows {
+            0 => Part::HeldOut,
+            _ => Part::Test,
+        }
+    }
+
+    /// The parts that are not trained on, the one that is shown last.
+    pub fn unseen(&self) -> &'static [Part] {
+        match self.reported() {
+            Part::Test => &[Part::HeldOut, Part::Test],
+            _ => &[Part::HeldOut],
+        }
+    }
+
+    /// A warning where figures are of the rows that choose, since there is no test part.
+    pub fn warn_of_no_test(&self, monitor: &dyn Monitor) {
+        if self.reported() != Part::Test {
+            monitor.warn(
+                "there is no test part (`test: {fraction: 0}`): figures are of held-out rows, which also \
+                 choose checkpoints and what a sweep prefers, and are better than those of new rows",
+            );
+        }
     }
 
     /// As [`Self::read`] of `dataset` in `file`, to look at it: nothing is held out, and rows with values
@@ -100,8 +212,8 @@ impl Ingest {
         Self::read(&source, view, Split::new(0, 0.0), covariance, monitor)
     }
 
-    /// Refuses data with fewer training rows than a batch, or fewer than two held-out rows; `key` is
-    /// where the batch is configured.
+    /// Refuses data with fewer training rows than a batch, or fewer than two held-out or test rows; `key`
+    /// is where the batch is configured.
     ///
     /// # Errors
     /// Input errors.
@@ -109,14 +221,16 @@ impl Ingest {
         let Scan {
             train_rows,
             held_out_rows,
+            test_rows,
             ..
         } = self.scan;
-        if train_rows >= batch as u64 && held_out_rows >= 2 {
+        if train_rows >= batch as u64 && held_out_rows >= 2 && test_rows != 1 {
             return Ok(());
         }
         Err(Error::input(format!(
-            "{}: found {train_rows} training rows and {held_out_rows} held-out rows, expected at least \
-             one batch ({batch}) and 2 held-out rows; give more data, or lower {key}",
+            "{}: found {train_rows} training rows, {held_out_rows} held-out rows and {test_rows} test rows, \
+             expected at least one batch ({batch}), 2 held-out rows and 2 test rows; give more data, lower \
+             {key}, or go without a test part (`test: {{fraction: 0}}`): figures are then of held-out rows",
             self.dataset.describe(),
         )))
     }
@@ -144,19 +258,12 @@ impl Ingest {
         match part {
             Part::Train => self.scan.train_rows as usize,
             Part::HeldOut => self.scan.held_out_rows as usize,
+            Part::Test => self.scan.test_rows as usize,
         }
     }
 
-    /// Up to `at_most` held-out rows, raw, in file order: all of them, or an even spread over the
-    /// file. Row-major [n, width].
-    ///
-    /// # Errors
-    /// As [`Dataset::read_items`].
-    pub fn held_out_rows(&self, at_most: usize) -> Result<Vec<f32>> {
-        self.some_rows(Part::HeldOut, at_most)
-    }
-
-    /// As [`Self::held_out_rows`], of either part.
+    /// Up to `at_most` rows of `part`, raw, in file order: all of them, or an even spread over the file.
+    /// Row-major [n, width].
     ///
     /// # Errors
     /// As [`Dataset::read_items`].
@@ -175,7 +282,7 @@ impl Ingest {
         let mut found = RowBlock::default();
         found.rows.reserve(wanted * width);
         let (mut next, mut seen) = (0, 0);
-        for items in self.dataset.blocks(BLOCK_BYTES) {
+        for items in self.reader.stack.blocks(BLOCK_BYTES) {
             if next == wanted {
                 break;
             }
@@ -196,6 +303,49 @@ impl Ingest {
         Ok(found)
     }
 
+    /// Up to `at_most` rows of `part`, raw, as items with all their tokens, in file order: all of them, or
+    /// an even spread over the file (one item at least). Items with a row that is left out are left out.
+    ///
+    /// # Errors
+    /// As [`Dataset::read_items`]; an input error where no item has all its tokens.
+    pub fn some_whole_items(&self, part: Part, at_most: usize) -> Result<RowBlock> {
+        let tokens = self.rows_per_item();
+        if tokens == 1 {
+            return self.some_rows_of_items(part, at_most);
+        }
+        let is_whole = |item: usize| {
+            self.split.part(item) == part && self.reader.dropped_in(&(item..item + 1)).is_empty()
+        };
+        let all: Vec<usize> = (0..self.reader.stack.items())
+            .filter(|&item| is_whole(item))
+            .collect();
+        if all.is_empty() {
+            return Err(Error::input(format!(
+                "{}: found no {} item of which all {tokens} tokens are finite, expected some; clean the file",
+                self.dataset.describe(),
+                part.word()
+            )));
+        }
+        let wanted = (at_most / tokens).clamp(1, all.len());
+        let mut chosen = (0..wanted).map(|k| all[k * all.len() / wanted]).peekable();
+        let mut found = RowBlock::default();
+        for items in self.reader.stack.blocks(BLOCK_BYTES) {
+            if chosen.peek().is_none_or(|&item| item >= items.end) {
+                continue;
+            }
+            let block = self.reader.read(items.clone(), part)?;
+            while let Some(item) = chosen.next_if(|&item| item < items.end) {
+                let first = block.items.partition_point(|&i| i < item);
+                let rows = first * self.width()..(first + tokens) * self.width();
+                found
+                    .items
+                    .extend_from_slice(&block.items[first..first + tokens]);
+                found.rows.extend_from_slice(&block.rows[rows]);
+            }
+        }
+        Ok(found)
+    }
+
     /// Calls `f` with all rows of `part` in file order, in bounded blocks: the item of each row
     /// (under [`RowView::Items`] these are the item ids, once each), and the raw rows, row-major
     /// [ids.len(), width]. Tokens of one item always come in one block.
@@ -208,7 +358,7 @@ impl Ingest {
         part: Part,
         f: &mut dyn FnMut(&[usize], &[f32]) -> Result<()>,
     ) -> Result<()> {
-        for items in self.dataset.blocks(BLOCK_BYTES) {
+        for items in self.reader.stack.blocks(BLOCK_BYTES) {
             let block = self.reader.read(items, part)?;
             if !block.items.is_empty() {
                 f(&block.items, &block.rows)?;
@@ -219,19 +369,24 @@ impl Ingest {
 }
 
 fn refuse_empty_part(reader: &RowReader, scan: &Scan) -> Result<()> {
-    let place = reader.dataset.describe();
+    let place = reader.stack.first().describe();
     if scan.rows == 0 {
         return Err(Error::input(format!(
             "{place}: every row holds NaN or an infinity, so none is left; expected at least 2 finite rows"
         )));
     }
-    let fraction = reader.split.fraction();
-    if scan.train_rows == 0 || (fraction > 0.0 && scan.held_out_rows == 0) {
+    let (held_out, test) = reader.split.shares();
+    let lacks = |part, share: f64, rows| (share > 0.0 || reader.split.is_given(part)) && rows == 0;
+    if scan.train_rows == 0
+        || lacks(Part::HeldOut, held_out, scan.held_out_rows)
+        || lacks(Part::Test, test, scan.test_rows)
+    {
         return Err(Error::input(format!(
-            "{place}: holding out {fraction} of {} items leaves {} rows to train on and {} held out; expected some of each. Use more rows, or another `held_out.fraction` or seed",
-            reader.dataset.items(),
+            "{place}: the split of {} items (equal ones together) leaves {} rows to train on, {} held out and {} to test on; expected some of each. Use more rows, another `held_out.fraction`, `test.fraction` or seed, or no test part (`test: {{fraction: 0}}`): figures are then of held-out rows",
+            reader.stack.items(),
             scan.train_rows,
-            scan.held_out_rows
+            scan.held_out_rows,
+            scan.test_rows
         )));
     }
     Ok(())

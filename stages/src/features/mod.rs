@@ -10,6 +10,7 @@ mod contents;
 mod curve_density;
 mod dataset;
 mod decode;
+mod equal;
 mod fletcher32;
 mod gaussian_mixture;
 mod generate;
@@ -20,6 +21,7 @@ mod listing;
 mod moments;
 mod normaliser;
 mod open;
+mod parts;
 mod pass;
 mod principal;
 mod rehearsal;
@@ -28,6 +30,7 @@ mod scan;
 mod scratch;
 mod shuffle;
 mod split;
+mod stack;
 mod stored;
 mod suggest;
 mod superblock;
@@ -43,7 +46,8 @@ mod write_stream;
 pub use as_safetensors::as_safetensors;
 pub use batches::Batches;
 pub use config::{
-    NonFinite, NormalisationConfig, Projection, SourceConfig, SplitConfig, Whiten, check_memory,
+    NonFinite, NormalisationConfig, PartConfig, Projection, SourceConfig, Whiten, check_memory,
+    check_parts,
 };
 pub use contents::{Contents, Statistics};
 pub use dataset::{Dataset, Element};
@@ -60,6 +64,7 @@ pub use scan::Scan;
 pub use split::{Part, Split};
 pub use target::{Component, Density, Target};
 pub use write::{
-    Attribute, OutData, has_dataset, read_dataset_f32, read_dataset_i64, write_datasets,
+    Attribute, Described, OutData, has_dataset, read_dataset_f32, read_dataset_i64, write_datasets,
+    write_described,
 };
 pub use write_stream::DatasetWriter;

@@ -1,10 +1,11 @@
 //! What the one pass over all rows collects: a digest, and figures of each part of the split.
 
-use super::dataset::Dataset;
+use super::equal::{EqualRows, Place, keys};
 use super::moments::{Accumulator, Moments};
 use super::rows::RowReader;
 use super::scan::Scan;
 use super::split::Part;
+use super::stack::Stack;
 use crate::error::{Error, Result};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,35 +17,70 @@ pub(super) struct Pass {
 }
 
 struct Figures {
-    train: Accumulator,
-    held_out: Accumulator,
+    /// Of each part.
+    parts: [Accumulator; Part::ALL.len()],
     nan: u64,
     infinite: u64,
-    first: Option<(u64, usize)>,
+    first: Option<(usize, usize)>,
+    non_finite_rows: u64,
+    /// Rows that are left out, ascending.
     bad_rows: Vec<usize>,
+    equal: EqualRows,
+    /// Held-out items of a given part that equal a test item, ascending.
+    left_out: Vec<usize>,
+    /// Items that are not in their own part but in that of an equal one, ascending.
+    moved: Vec<(usize, Part)>,
     /// Memory for the rows of one part of a block.
     rows: Vec<f32>,
     kept: Vec<Range<usize>>,
 }
 
 impl Pass {
-    pub(super) fn new(width: usize, covariance: bool, shape: &[usize]) -> Self {
+    pub(super) fn new(reader: &RowReader, covariance: bool) -> Self {
         let mut digest = blake3::Hasher::new();
-        for &length in shape {
+        for &length in reader.stack.datasets().iter().flat_map(|d| d.shape()) {
             digest.update(&(length as u64).to_le_bytes());
         }
+        let accumulate = |part| Accumulator::new(reader.width, covariance && part == Part::Train);
         Self {
             digest,
             figures: Figures {
-                train: Accumulator::new(width, covariance),
-                held_out: Accumulator::new(width, false),
+                parts: Part::ALL.map(accumulate),
                 nan: 0,
                 infinite: 0,
                 first: None,
+                non_finite_rows: 0,
                 bad_rows: Vec::new(),
+                equal: EqualRows::among(reader.stack.items()),
+                left_out: Vec::new(),
+                moved: Vec::new(),
                 rows: Vec::new(),
                 kept: Vec::new(),
             },
+        }
+    }
+
+    /// Notes the items of `part`, which is given, among `items`, whose values are `raw`: before the pass,
+    /// so that rows which equal them are known when they come. The test part is first.
+    pub(super) fn note_given(
+        &mut self,
+        reader: &RowReader,
+        part: Part,
+        items: Range<usize>,
+        raw: &[f32],
+    ) {
+        let figures = &mut self.figures;
+        let size = raw.len() / items.len();
+        for (item, values) in items.zip(raw.chunks_exact(size)) {
+            if reader.split.given_part(item) != Some(part)
+                || !values.chunks_exact(reader.width).any(is_finite)
+            {
+                continue;
+            }
+            let key = keys(values, size)[0];
+            if figures.equal.note(key, part, true) == Place::LeftOut {
+                figures.left_out.push(item);
+            }
         }
     }
 
@@ -60,33 +96,45 @@ impl Pass {
 
     /// Moments of the training rows.
     pub(super) fn moments(&self) -> Moments {
-        self.figures.train.moments()
+        self.figures.parts[Part::Train as usize].moments()
     }
 
-    /// Rows that hold a value that is not finite, ascending; they count as left out from here on.
+    /// Rows that hold a value that is not finite or equal one of a given part, ascending; they count as
+    /// left out from here on.
     pub(super) fn take_bad_rows(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.figures.bad_rows)
     }
 
+    /// Items that belong where the first that equals them is, ascending, each with that part.
+    pub(super) fn take_moved(&mut self) -> Vec<(usize, Part)> {
+        std::mem::take(&mut self.figures.moved)
+    }
+
     /// An error if a value was not finite.
-    pub(super) fn refuse_non_finite(&self, dataset: &Dataset) -> Result<()> {
+    pub(super) fn refuse_non_finite(&self, stack: &Stack, rows_per_item: usize) -> Result<()> {
         let Some((row, column)) = self.figures.first else {
             return Ok(());
         };
+        let (dataset, first_item) = stack.holder(row / rows_per_item);
+        let row = row - first_item * rows_per_item;
         Err(Error::input(format!(
             "{} holds {} NaN and {} infinite values in {} rows, the first at row {row}, column {column}; expected finite numbers. Clean the file, or leave these rows out with `non_finite: drop`",
             dataset.describe(),
             self.figures.nan,
             self.figures.infinite,
-            self.figures.bad_rows.len()
+            self.figures.non_finite_rows
         )))
     }
 
-    /// What was found; `dropped_rows` of the rows were left out.
-    pub(super) fn scan(&self, width: usize, dropped_rows: u64) -> Scan {
+    /// What was found.
+    pub(super) fn scan(&self, width: usize) -> Scan {
         let mut all = Accumulator::new(width, false);
-        all.merge(&self.figures.train);
-        all.merge(&self.figures.held_out);
+        for part in &self.figures.parts {
+            all.merge(part);
+        }
+        let equal = &self.figures.equal;
+        let counted = |count: u64| equal.compares().then_some(count);
+        let rows = |part: Part| self.figures.parts[part as usize].rows();
         let moments = all.moments();
         let constant = |&c: &usize| all.rows() > 0 && all.min()[c] == all.max()[c];
         Scan {
@@ -99,11 +147,14 @@ impl Pass {
             max: all.max().to_vec(),
             nan: self.figures.nan,
             infinite: self.figures.infinite,
-            first_non_finite: self.figures.first,
-            dropped_rows,
+            first_non_finite: (self.figures.first).map(|(row, column)| (row as u64, column)),
+            dropped_rows: self.figures.non_finite_rows,
             constant_columns: (0..width).filter(constant).collect(),
-            train_rows: self.figures.train.rows(),
-            held_out_rows: self.figures.held_out.rows(),
+            train_rows: rows(Part::Train),
+            held_out_rows: rows(Part::HeldOut),
+            test_rows: rows(Part::Test),
+            equal_rows: counted(equal.equal),
+            equal_rows_across: counted(equal.across),
         }
     }
 }
@@ -111,16 +162,44 @@ impl Pass {
 impl Figures {
     fn add(&mut self, reader: &RowReader, items: Range<usize>, raw: &[f32]) {
         let known = self.bad_rows.len();
-        let first_row = items.start * reader.rows_per_item;
-        if !raw.iter().fold(true, |all, v| all & v.is_finite()) {
-            self.note_bad_rows(first_row, raw, reader.width);
+        let each = reader.rows_per_item;
+        let size = each * reader.width;
+        let all_finite = raw.iter().fold(true, |all, v| all & v.is_finite());
+        let compared = match self.equal.compares() {
+            true => keys(raw, size),
+            false => Vec::new(),
+        };
+        let mut parts = Vec::with_capacity(items.len());
+        for (at, item) in items.clone().enumerate() {
+            let before = self.bad_rows.len();
+            if !all_finite {
+                self.note_bad_rows(item * each, &raw[at * size..(at + 1) * size], reader.width);
+            }
+            let part = reader.split.part(item);
+            let whole = self.bad_rows.len() - before < each;
+            let place = match (reader.split.given_part(item), compared.get(at)) {
+                (Some(_), _) if self.left_out.binary_search(&item).is_ok() => Place::LeftOut,
+                (None, Some(&key)) if whole => self.equal.note(key, part, false),
+                _ => Place::Stays,
+            };
+            match place {
+                Place::Stays => parts.push(part),
+                Place::Moves(to) => {
+                    self.moved.push((item, to));
+                    parts.push(to);
+                }
+                Place::LeftOut => {
+                    self.bad_rows.truncate(before);
+                    self.bad_rows.extend(item * each..(item + 1) * each);
+                    parts.push(part);
+                }
+            }
         }
-        for (part, figures) in [
-            (Part::Train, &mut self.train),
-            (Part::HeldOut, &mut self.held_out),
-        ] {
+        let first_row = items.start * each;
+        for (part, figures) in Part::ALL.into_iter().zip(&mut self.parts) {
             let bad = &self.bad_rows[known..];
-            reader.keep(items.clone(), part, bad, &mut self.kept);
+            let of_part = |item: usize| parts[item - items.start] == part;
+            reader.keep(items.clone(), of_part, bad, &mut self.kept);
             self.rows.clear();
             for run in &self.kept {
                 let values = run.start - first_row..run.end - first_row;
@@ -137,12 +216,17 @@ impl Figures {
             let Some(column) = values.iter().position(|v| !v.is_finite()) else {
                 continue;
             };
-            self.first.get_or_insert((row as u64, column));
+            self.first.get_or_insert((row, column));
             self.nan += values.iter().filter(|v| v.is_nan()).count() as u64;
             self.infinite += values.iter().filter(|v| v.is_infinite()).count() as u64;
+            self.non_finite_rows += 1;
             self.bad_rows.push(row);
         }
     }
+}
+
+fn is_finite(row: &[f32]) -> bool {
+    row.iter().all(|v| v.is_finite())
 }
 
 /// The bytes of `values` in the order that digests are of.

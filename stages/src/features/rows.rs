@@ -1,8 +1,8 @@
 //! From items to rows: which rows of a dataset belong to a part of the split, read in blocks.
 
-use super::dataset::Dataset;
 use super::scratch::BlockBuffer;
 use super::split::{Part, Split};
+use super::stack::Stack;
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::ops::Range;
@@ -18,14 +18,15 @@ pub enum RowView {
     Items,
 }
 
-/// Reads the rows of one part, in file order. Cheap to clone; clones share the open file.
+/// Reads the rows of one part, in file order. Cheap to clone; clones share the open files.
 #[derive(Debug, Clone)]
 pub(super) struct RowReader {
-    pub(super) dataset: Dataset,
+    pub(super) stack: Stack,
     pub(super) rows_per_item: usize,
     pub(super) width: usize,
     pub(super) split: Split,
-    /// Rows left out because they are not finite, ascending, counted over the whole file.
+    /// Rows left out, because they are not finite or equal a row of a given part; ascending, counted
+    /// over all datasets.
     pub(super) dropped: Arc<Vec<usize>>,
 }
 
@@ -39,7 +40,8 @@ pub struct RowBlock {
 }
 
 impl RowReader {
-    pub(super) fn new(dataset: Dataset, view: RowView, split: Split) -> Result<Self> {
+    pub(super) fn new(stack: Stack, view: RowView, split: Split) -> Result<Self> {
+        let dataset = stack.first();
         let shape = dataset.shape();
         let (rows_per_item, width) = match (view, shape.len()) {
             (RowView::Items, _) | (RowView::Tokens, 2) => (1, dataset.item_width()),
@@ -53,7 +55,7 @@ impl RowReader {
             }
         };
         Ok(Self {
-            dataset,
+            stack,
             rows_per_item,
             width,
             split,
@@ -102,13 +104,14 @@ impl RowReader {
             kept,
             scratch,
         } = buffer;
-        self.keep(items.clone(), part, self.dropped_in(&items), kept);
+        let of_part = |item| self.split.part(item) == part;
+        self.keep(items.clone(), of_part, self.dropped_in(&items), kept);
         if kept.is_empty() {
             rows.clear();
             return Ok(());
         }
         rows.resize(items.len() * self.rows_per_item * self.width, 0.0);
-        self.dataset.read_items_into(items.clone(), rows, scratch)?;
+        self.stack.read_items_into(items.clone(), rows, scratch)?;
         let first = items.start * self.rows_per_item;
         let mut end = 0;
         for run in kept {
@@ -121,18 +124,18 @@ impl RowReader {
         Ok(())
     }
 
-    /// The rows of `part` among `items`, as ascending ranges of rows of the file, without those that
-    /// are `dropped`, which are ascending and among `items` too.
+    /// The rows of those of `items` that are wanted, as ascending ranges of rows, without those that are
+    /// `dropped`, which are ascending and among `items` too.
     pub(super) fn keep(
         &self,
         items: Range<usize>,
-        part: Part,
+        wanted: impl Fn(usize) -> bool,
         dropped: &[usize],
         kept: &mut Vec<Range<usize>>,
     ) {
         kept.clear();
         let mut dropped = dropped.iter().copied().peekable();
-        for item in items.filter(|&item| self.split.part(item) == part) {
+        for item in items.filter(|&item| wanted(item)) {
             let (mut start, end) = (item * self.rows_per_item, (item + 1) * self.rows_per_item);
             while let Some(bad) = dropped.next_if(|&row| row < end) {
                 // One that lies before is of an item of the other part.

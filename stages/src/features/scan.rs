@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The figures of one full pass at ingest. Statistics are over the rows that are kept, of both parts
+/// The figures of one full pass at ingest. Statistics are over the rows that are kept, of all parts
 /// of the split; counts of bad values are over everything in the dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scan {
@@ -35,8 +35,19 @@ pub struct Scan {
     pub constant_columns: Vec<usize>,
     /// Rows kept for training.
     pub train_rows: u64,
-    /// Rows kept for evaluation.
+    /// Rows held out, for what chooses.
     pub held_out_rows: u64,
+    /// Rows of the test part, for figures that are shown.
+    #[serde(default)]
+    pub test_rows: u64,
+    /// Rows (items with all their tokens) that equal an earlier one; none where there are too many
+    /// to compare.
+    #[serde(default)]
+    pub equal_rows: Option<u64>,
+    /// Of them those that would have been in another part of the split than the first: they are where
+    /// that is, or left out where it is of a part that is given.
+    #[serde(default)]
+    pub equal_rows_across: Option<u64>,
 }
 
 impl Scan {

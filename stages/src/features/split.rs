@@ -1,52 +1,152 @@
-//! The held-out split: a seeded decision per item that needs no list and no order.
+//! Which part each item belongs to: a seeded decision that needs no list and no order, or a list.
 
 use super::hash::{Purpose, mix, unit};
 use serde::Serialize;
+use std::ops::Range;
+use std::sync::Arc;
 
-/// Which side of the split.
+/// A part of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Items the flow or the autoencoder trains on.
     Train,
-    /// Items kept for evaluation.
+    /// Items that choose: of learning curves, the best checkpoint, and a sweep's objective.
     HeldOut,
+    /// Items that choose nothing: for figures that are shown.
+    Test,
 }
 
-/// A seeded, stateless split by item: the tokens of one item stay together, and an item stays where
-/// it is when the file grows.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+impl Part {
+    /// All of them, as they are stored: 0, 1, 2.
+    pub const ALL: [Self; 3] = [Self::Train, Self::HeldOut, Self::Test];
+
+    /// As figures and messages call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Train => "training",
+            Self::HeldOut => "held-out",
+            Self::Test => "test",
+        }
+    }
+
+    /// As datasets and keys call it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::HeldOut => "held_out",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// A split by item: the tokens of one item stay together. Where nothing else is said, an item's part is
+/// drawn by a hash of seed and item, so that it stays where it is when the file grows.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     seed: u64,
-    fraction: f64,
+    held_out: f64,
+    test: f64,
+    /// Items of datasets that are parts of their own.
+    datasets: Vec<(Range<usize>, Part)>,
+    /// Items of index lists, ascending.
+    listed: Arc<Vec<(usize, Part)>>,
+    /// Items that equal an earlier one of another part, ascending, each with that part.
+    moved: Arc<Vec<(usize, Part)>>,
 }
 
 impl Split {
-    /// Holds out each item with probability `fraction`.
-    pub fn new(seed: u64, fraction: f64) -> Self {
-        Self { seed, fraction }
+    /// Holds out each item with probability `held_out`; there is no test part.
+    pub fn new(seed: u64, held_out: f64) -> Self {
+        Self::drawn(seed, held_out, 0.0)
     }
 
-    /// The share of items held out, in expectation.
-    pub fn fraction(&self) -> f64 {
-        self.fraction
+    /// Holds out each item with probability `held_out`, and puts it into the test part with
+    /// probability `test`.
+    pub fn drawn(seed: u64, held_out: f64, test: f64) -> Self {
+        Self {
+            seed,
+            held_out,
+            test,
+            datasets: Vec::new(),
+            listed: Arc::default(),
+            moved: Arc::default(),
+        }
     }
 
-    /// True if hash(seed, item), uniform on [0, 1), is below the fraction.
+    /// With these items as parts of their own; `listed` is ascending, and holds no item twice.
+    pub(super) fn given(
+        mut self,
+        datasets: Vec<(Range<usize>, Part)>,
+        listed: Vec<(usize, Part)>,
+    ) -> Self {
+        self.datasets = datasets;
+        self.listed = Arc::new(listed);
+        self
+    }
+
+    /// With each item of `moved`, ascending, in the part beside it.
+    pub(super) fn with_moved(mut self, moved: Vec<(usize, Part)>) -> Self {
+        self.moved = Arc::new(moved);
+        self
+    }
+
+    /// The shares of items that are drawn to be held out and to be tested on, in expectation.
+    pub(super) fn shares(&self) -> (f64, f64) {
+        (self.held_out, self.test)
+    }
+
+    /// Whether `part` is given by a dataset or a list.
+    pub(super) fn is_given(&self, part: Part) -> bool {
+        self.datasets.iter().any(|(_, p)| *p == part) || self.listed.iter().any(|(_, p)| *p == part)
+    }
+
+    /// Whether any part is given.
+    pub(super) fn has_given(&self) -> bool {
+        !self.datasets.is_empty() || !self.listed.is_empty()
+    }
+
+    /// The part of `item` where it is given by a dataset or a list.
+    #[inline]
+    pub(super) fn given_part(&self, item: usize) -> Option<Part> {
+        let of_dataset = self
+            .datasets
+            .iter()
+            .find(|(items, _)| items.contains(&item));
+        (of_dataset.map(|(_, part)| *part)).or_else(|| found(&self.listed, item))
+    }
+
+    /// True if `item` is held out.
     #[inline]
     pub fn is_held_out(&self, item: usize) -> bool {
-        unit(mix(self.seed, Purpose::Split, &[item as u64])) < self.fraction
+        self.part(item) == Part::HeldOut
     }
 
-    /// The side of `item`.
+    /// The part of `item`: given, or else that of hash(seed, item), uniform on [0, 1): held out below
+    /// one share, tested on below the sum of both.
     #[inline]
     pub fn part(&self, item: usize) -> Part {
-        if self.is_held_out(item) {
+        if let Some(part) = self.given_part(item).or_else(|| found(&self.moved, item)) {
+            return part;
+        }
+        let place = unit(mix(self.seed, Purpose::Split, &[item as u64]));
+        if place < self.held_out {
             Part::HeldOut
+        } else if place < self.held_out + self.test {
+            Part::Test
         } else {
             Part::Train
         }
     }
+}
+
+#[inline]
+fn found(list: &[(usize, Part)], item: usize) -> Option<Part> {
+    if list.is_empty() {
+        return None;
+    }
+    let at = list.binary_search_by_key(&item, |entry| entry.0).ok()?;
+    Some(list[at].1)
 }
 
 #[cfg(test)]
@@ -74,5 +174,28 @@ mod tests {
     fn fraction_zero_holds_nothing_out() {
         let split = Split::new(7, 0.0);
         assert!((0..1000).all(|i| split.part(i) == Part::Train));
+    }
+
+    #[test]
+    fn a_test_part_takes_half_of_what_was_held_out_and_leaves_the_training_rows_as_they_were() {
+        for whole in [0.1, 0.2] {
+            let (two, three) = (
+                Split::new(3, whole),
+                Split::drawn(3, whole / 2.0, whole / 2.0),
+            );
+            let trained = |split: &Split| -> Vec<usize> {
+                (0..20_000)
+                    .filter(|&i| split.part(i) == Part::Train)
+                    .collect()
+            };
+            assert_eq!(trained(&two), trained(&three));
+            let count = |part| (0..20_000).filter(|&i| three.part(i) == part).count() as f64;
+            let (held_out, test) = (count(Part::HeldOut), count(Part::Test));
+            let expected = 10_000.0 * whole;
+            assert!(
+                (held_out - expected).abs() < 150.0 && (test - expected).abs() < 150.0,
+                "{held_out} {test}"
+            );
+        }
     }
 }

@@ -28,7 +28,8 @@ impl Producer {
         let (reader, items) = (&self.loader.reader, self.loader.blocks[block].clone());
         let mut kept = Vec::new();
         let dropped = reader.dropped_in(&items);
-        reader.keep(items.clone(), self.loader.part, dropped, &mut kept);
+        let of_part = |item| reader.split.part(item) == self.loader.part;
+        reader.keep(items.clone(), of_part, dropped, &mut kept);
         kept.into_iter().flatten()
     }
 }

@@ -157,9 +157,7 @@ impl Loader {
                 break;
             }
             if let Some(later) = job.later {
-                self.reader
-                    .dataset
-                    .announce_items(self.blocks[later].clone());
+                self.reader.stack.announce_items(self.blocks[later].clone());
             }
             let block = self.blocks[job.block].clone();
             self.reader.read_into(block, self.part, buffer)?;

@@ -59,12 +59,51 @@ pub fn write_datasets(
     datasets: &[(&str, &[usize], OutData<'_>)],
     attributes: &[(&str, Attribute)],
 ) -> Result<()> {
+    let described: Vec<Described> = (datasets.iter())
+        .map(|&(name, shape, values)| Described {
+            name,
+            shape,
+            values,
+            about: &[],
+        })
+        .collect();
+    write_described(path, &described, attributes)
+}
+
+/// A dataset to write, with attributes of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Described<'a> {
+    /// Its name, which may have groups.
+    pub name: &'a str,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Its values.
+    pub values: OutData<'a>,
+    /// Its attributes, such as the space and units of its values.
+    pub about: &'a [(&'a str, Attribute)],
+}
+
+/// As [`write_datasets`], of datasets with attributes.
+///
+/// # Errors
+/// As [`write_datasets`].
+///
+/// # Panics
+/// As [`write_datasets`].
+pub fn write_described(
+    path: &Path,
+    datasets: &[Described<'_>],
+    attributes: &[(&str, Attribute)],
+) -> Result<()> {
     write_image(path, |file| {
         for (name, value) in attributes {
             write_attribute(file, name, value)?;
         }
-        for (name, shape, values) in datasets {
-            write_dataset(file, name, shape, *values)?;
+        for dataset in datasets {
+            let written = write_dataset(file, dataset.name, dataset.shape, dataset.values)?;
+            for (name, value) in dataset.about {
+                write_attribute(&written, name, value)?;
+            }
         }
         Ok(())
     })

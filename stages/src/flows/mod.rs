@@ -18,6 +18,6 @@ pub use field::{
 pub use fit::FitConfig;
 pub use import::{ImportConfig, TimeDirection, import};
 pub use matching::{Evaluation, flow_matching_loss, interpolate};
-pub use stored::{Flow, held_out_points, stored_width};
+pub use stored::{Flow, KeptPoints, about_points, stored_width};
 pub use tabulated::Tabulated;
 pub use velocity_network::VelocityNetwork;

@@ -5,7 +5,7 @@
 //! | `flow.safetensors` | the averaged weights in PyTorch's names and layouts; in the header the network's configuration and the convention of time |
 //! | `normalisation.safetensors` | `mean` `[D]` and `matrix` [D, d] in f64: a feature x becomes the point (x - mean) matrix |
 //! | `target.json` | the analytic density of the features, where they have one |
-//! | `held_out.h5` | `/features` [n, d]: held-out features as points of the flow |
+//! | `held_out.h5`, `test.h5` | features of these parts as points of the flow: see [`KeptPoints`] |
 //!
 //! An imported flow has the first two only.
 
@@ -13,8 +13,12 @@ use super::config::VelocityNetworkConfig;
 use super::exact::ExactMixture;
 use super::velocity_network::VelocityNetwork;
 use crate::error::{Error, Result};
-use crate::features::{GaussianMixture, Normaliser, Target, read_dataset_f32};
+use crate::features::{
+    Attribute, Described, GaussianMixture, Normaliser, OutData, Part, Target, has_dataset,
+    read_dataset_f32, read_dataset_i64, write_described,
+};
 use crate::problems::Problems;
+use crate::tensors::spread;
 use crate::training::{
     METADATA, Streams, load_weights, must_hold, read_header, read_whole, save_weights,
 };
@@ -24,7 +28,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The format of `flow.safetensors`; a reader refuses a newer one.
 const FORMAT: &str = "latent-align flow 1";
@@ -135,13 +139,117 @@ impl Flow {
     }
 }
 
-/// The held-out features kept with the flow in `dir`, as points [n, d]; none for an imported flow.
-pub fn held_out_points(dir: &Path) -> Result<Option<Vec<f32>>> {
-    let path = dir.join("held_out.h5");
-    if !path.is_file() {
-        return Ok(None);
+/// What attributes say of points of the flow.
+pub fn about_points() -> [(&'static str, Attribute); 2] {
+    let text = |text: &str| Attribute::Text(text.to_owned());
+    [
+        ("space", text("points of the flow: (feature - mean) matrix")),
+        ("units", text("none: standardised by the normalisation")),
+    ]
+}
+
+/// Features of a part that was not trained on, kept with the flow as its points, in `held_out.h5` or
+/// `test.h5`:
+///
+/// | dataset | holds |
+/// |---|---|
+/// | `/points` [n, d] f32 | the points; attributes say their space and units |
+/// | `/items` `[n]` i64 | the item of each; the T tokens of one stand together (attribute `tokens`) |
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptPoints {
+    /// Row-major [n, d].
+    pub values: Vec<f32>,
+    /// d.
+    pub width: usize,
+    /// The item of each.
+    pub items: Vec<i64>,
+    /// T, the points of an item, which belong together: 1 for features [N, D].
+    pub tokens: usize,
+}
+
+impl KeptPoints {
+    /// At most `at_most` of the points [m, d], evenly spread, as whole items (one at least).
+    pub fn some(&self, at_most: usize) -> Vec<f32> {
+        let items = match at_most {
+            0 => 0,
+            some => (some / self.tokens).max(1),
+        };
+        spread(&self.values, self.tokens * self.width, items)
     }
-    Ok(Some(read_dataset_f32(&path, "features")?.1))
+
+    /// Writes them into the directory `dir`.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn save(&self, part: Part, dir: &Path) -> Result<()> {
+        let count = self.items.len();
+        write_described(
+            &kept_file(part, dir),
+            &[
+                Described {
+                    name: "points",
+                    shape: &[count, self.width],
+                    values: OutData::F32(&self.values),
+                    about: &about_points(),
+                },
+                Described {
+                    name: "items",
+                    shape: &[count],
+                    values: OutData::I64(&self.items),
+                    about: &[("meaning", Attribute::Text("the item of each point".into()))],
+                },
+            ],
+            &[
+                ("part", Attribute::Text(part.word().into())),
+                ("tokens", Attribute::Int(self.tokens as i64)),
+            ],
+        )
+    }
+
+    /// Those of `part` kept with the flow in `dir`; none where it has none, as an imported flow.
+    ///
+    /// # Errors
+    /// An input error for a file that holds something else.
+    pub fn load(part: Part, dir: &Path) -> Result<Option<Self>> {
+        let path = kept_file(part, dir);
+        if !path.is_file() || !has_dataset(&path, "points")? {
+            return Ok(None);
+        }
+        let (shape, values) = read_dataset_f32(&path, "points")?;
+        let (_, items) = read_dataset_i64(&path, "items")?;
+        let tokens = items.iter().take_while(|&&item| item == items[0]).count();
+        match shape[..] {
+            [n, width] if n == items.len() && n > 0 && n % tokens == 0 => Ok(Some(Self {
+                values,
+                width,
+                items,
+                tokens,
+            })),
+            _ => Err(Error::input(format!(
+                "{}: found points {shape:?} of {} items, expected [n, d] with n items of equally many tokens; {REMEDY}",
+                path.display(),
+                items.len(),
+            ))),
+        }
+    }
+
+    /// Those of the part that is shown, with it: of the test part, or of the held-out one where there is
+    /// no other.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn shown(dir: &Path) -> Result<Option<(Part, Self)>> {
+        for part in [Part::Test, Part::HeldOut] {
+            if let Some(kept) = Self::load(part, dir)? {
+                return Ok(Some((part, kept)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn kept_file(part: Part, dir: &Path) -> PathBuf {
+    dir.join(format!("{}.h5", part.key()))
 }
 
 /// The width d of the points of the flow in `dir`, without reading its weights.

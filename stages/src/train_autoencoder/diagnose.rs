@@ -5,6 +5,8 @@ use super::{Prior, streams};
 use crate::alignment::{TwoSample, coverage, energy_test, spectrum};
 use crate::context::{Context, Summary, Table};
 use crate::error::Result;
+use crate::features::Part;
+use crate::flows::KeptPoints;
 use crate::tensors::spread;
 use crate::training::Streams;
 
@@ -17,60 +19,108 @@ const VARIANCES: &str = "variances";
 /// Relabellings behind its p-value.
 const PERMUTATIONS: usize = 199;
 
-/// The diagnostics of `latents` [n, d], `tokens` of them a row of data, against the held-out features of
-/// the flow; warnings where they look like collapse. Where they are draws, how near their `means` are to
-/// the features besides. An imported flow has no features to compare with: then only what the latents
-/// say alone.
+/// Latents to look at.
+pub struct Diagnosed<'a> {
+    /// Row-major [n, d].
+    pub values: &'a [f32],
+    /// Where they are draws, the means of their posteriors [n, d].
+    pub means: Option<&'a [f32]>,
+    /// How many of them are of one row of data.
+    pub tokens: usize,
+    /// The part that they are of; none for free points.
+    pub part: Option<Part>,
+    /// The part whose features they are compared with.
+    pub against: Part,
+    /// Whether people see these figures first: then there are warnings and a table.
+    pub is_shown: bool,
+}
+
+/// The diagnostics of latents against features of the flow that it was not trained on; warnings where
+/// they look like collapse. Where they are draws, how near their means are to the features besides. An
+/// imported flow has no features to compare with: then only what the latents say alone. Figures are named
+/// by the part that they are of.
 pub fn diagnose(
-    latents: &[f32],
-    means: Option<&[f32]>,
-    tokens: usize,
+    diagnosed: &Diagnosed,
     prior: &Prior,
     summary: &mut Summary,
     context: &Context,
 ) -> Result<()> {
     let width = prior.flow.normaliser.output_width;
-    let at_most = (prior.features.as_deref()).map_or(usize::MAX, |f| f.len() / width);
+    let &Diagnosed {
+        values: latents,
+        means,
+        tokens,
+        part,
+        against,
+        is_shown,
+    } = diagnosed;
+    // those of latents alone, and those of both
+    let own_name = |name: &str| match part {
+        Some(part) => format!("{} {name}", part.word()),
+        None => name.to_owned(),
+    };
+    let name = |name: &str| format!("{} {name}", against.word());
+    // free points are one set, whatever they are compared with
+    let tells_own = part.is_some() || is_shown;
+    let kept = prior.features(against);
+    let at_most = kept.map_or(usize::MAX, |kept| kept.items.len());
     let some = |count: usize| thin(latents, tokens, width, at_most.min(count), streams(context));
     let compared = some(COMPARED).latents;
     let own = spectrum(&compared, width);
     let mean_variance = own.variance.iter().sum::<f64>() / width as f64;
     let least = own.variance.iter().copied().fold(f64::INFINITY, f64::min);
     let most = own.variance.iter().copied().fold(0.0, f64::max);
-    summary.add("latent variance, mean over dimensions", mean_variance);
-    summary.add("latent variance, smallest dimension", least);
-    summary.add("latent variance, largest dimension", most);
-    summary.add("effective rank of latents", own.effective_rank);
+    if tells_own {
+        summary.add(
+            own_name("latent variance, mean over dimensions"),
+            mean_variance,
+        );
+        summary.add(own_name("latent variance, smallest dimension"), least);
+        summary.add(own_name("latent variance, largest dimension"), most);
+        summary.add(own_name("effective rank of latents"), own.effective_rank);
+    }
     let mut table = Table::default();
     table.int("dimension", (0..width as i64).collect());
     table.float("latent_variance", own.variance.clone());
-    let Some(features) = prior.features.as_deref() else {
-        context.monitor.warn(
-            "the flow was imported and has no held-out features: coverage and energy distance are not \
-             reported",
-        );
-        return context.monitor.table(VARIANCES, &table);
+    let Some(kept) = kept else {
+        if is_shown {
+            context.monitor.warn(
+                "the flow was imported and has no features: coverage and energy distance are not reported",
+            );
+            context.monitor.table(VARIANCES, &table)?;
+        }
+        return Ok(());
     };
     // Equal numbers, so that coverage has one reference.
-    let of_target = spread(features, width, compared.len() / width);
+    let of_target = some_features(kept, compared.len() / width);
     let target = spectrum(&of_target, width);
     table.float("feature_variance", target.variance.clone());
-    context.monitor.table(VARIANCES, &table)?;
+    if is_shown {
+        context.monitor.table(VARIANCES, &table)?;
+    }
     let covered = coverage(&compared, &of_target, width);
-    summary.add("effective rank of features", target.effective_rank);
-    summary.add("coverage of features", covered);
-    modes(latents, prior, summary);
-    let found = distance(&some(TESTED), features, width, streams(context));
-    summary.add("energy distance to features", found.energy_distance);
-    summary.add("energy distance of a fresh sample", found.of_fresh_sample);
+    summary.add(name("effective rank of features"), target.effective_rank);
+    summary.add(name("coverage of features"), covered);
+    if tells_own {
+        modes(latents, prior, own_name, summary);
+    }
+    let found = distance(&some(TESTED), kept, streams(context));
+    summary.add(name("energy distance to features"), found.energy_distance);
     summary.add(
-        "energy distance over that of a fresh sample",
+        name("energy distance of a fresh sample"),
+        found.of_fresh_sample,
+    );
+    summary.add(
+        name("energy distance over that of a fresh sample"),
         found.energy_distance / found.of_fresh_sample,
     );
-    summary.add("p-value, same distribution", found.p_value);
+    summary.add(name("p-value, same distribution"), found.p_value);
 
     if let Some(means) = means {
-        of_means(means, tokens, features, width, streams(context), summary);
+        of_means(means, tokens, kept, name, streams(context), summary);
+    }
+    if !is_shown {
+        return Ok(());
     }
 
     let target_variance = target.variance.iter().sum::<f64>() / width as f64;
@@ -82,7 +132,7 @@ pub fn diagnose(
     }
     if covered < 0.5 {
         context.monitor.warn(&format!(
-            "the latents cover {:.0} % of the held-out features (about 97 % for a fresh sample): they \
+            "the latents cover {:.0} % of the features (about 97 % for a fresh sample): they \
              leave parts of the target empty",
             100.0 * covered
         ));
@@ -90,10 +140,18 @@ pub fn diagnose(
     Ok(())
 }
 
-/// The energy test of `latents` against as many of the `features` [m, d].
-fn distance(latents: &Thinned, features: &[f32], width: usize, streams: Streams) -> TwoSample {
-    let Thinned { latents, group } = latents;
-    let features = spread(features, width, latents.len() / width);
+/// `count` of the features, at most all of them [count, d], evenly spread and of whole items but the last.
+fn some_features(kept: &KeptPoints, count: usize) -> Vec<f32> {
+    let items = count.div_ceil(kept.tokens);
+    let mut features = spread(&kept.values, kept.tokens * kept.width, items);
+    features.truncate(count * kept.width);
+    features
+}
+
+/// The energy test of `latents` against as many of the features.
+fn distance(latents: &Thinned, kept: &KeptPoints, streams: Streams) -> TwoSample {
+    let (Thinned { latents, group }, width) = (latents, kept.width);
+    let features = some_features(kept, latents.len() / width);
     energy_test(latents, &features, width, *group, PERMUTATIONS, streams)
 }
 
@@ -101,29 +159,30 @@ fn distance(latents: &Thinned, features: &[f32], width: usize, streams: Streams)
 fn of_means(
     means: &[f32],
     tokens: usize,
-    features: &[f32],
-    width: usize,
+    kept: &KeptPoints,
+    name: impl Fn(&str) -> String,
     streams: Streams,
     summary: &mut Summary,
 ) {
+    let width = kept.width;
     let some = |count: usize| {
-        let at_most = count.min(features.len() / width);
+        let at_most = count.min(kept.items.len());
         thin(means, tokens, width, at_most, streams)
     };
     let compared = some(COMPARED).latents;
-    let of_target = spread(features, width, compared.len() / width);
+    let of_target = some_features(kept, compared.len() / width);
     let covered = coverage(&compared, &of_target, width);
-    summary.add("coverage of features by posterior means", covered);
-    let found = distance(&some(TESTED), features, width, streams);
+    summary.add(name("coverage of features by posterior means"), covered);
+    let found = distance(&some(TESTED), kept, streams);
     summary.add(
-        "energy distance of posterior means over that of a fresh sample",
+        name("energy distance of posterior means over that of a fresh sample"),
         found.energy_distance / found.of_fresh_sample,
     );
 }
 
 /// Where the target is a mixture: the share of latents nearest to each mode over the mode's mass, the
 /// smallest and the largest.
-fn modes(latents: &[f32], prior: &Prior, summary: &mut Summary) {
+fn modes(latents: &[f32], prior: &Prior, name: impl Fn(&str) -> String, summary: &mut Summary) {
     let Some(mixture) = prior.flow.mixture() else {
         return;
     };
@@ -139,8 +198,8 @@ fn modes(latents: &[f32], prior: &Prior, summary: &mut Summary) {
     }
     let ratios = mass.iter().zip(&mixture.weights).map(|(m, w)| m / w);
     let (least, most) = ratios.fold((f64::INFINITY, 0.0f64), |(l, m), r| (l.min(r), m.max(r)));
-    summary.add("latents in a mode over its mass, smallest", least);
-    summary.add("latents in a mode over its mass, largest", most);
+    summary.add(name("latents in a mode over its mass, smallest"), least);
+    summary.add(name("latents in a mode over its mass, largest"), most);
 }
 
 #[cfg(test)]
@@ -170,9 +229,14 @@ mod tests {
                     .iter_mut()
                     .for_each(|x| *x += shift);
             }
-            let features = Streams::new(seed).normal("features", 0, 2 * rows * WIDTH);
+            let features = KeptPoints {
+                values: Streams::new(seed).normal("features", 0, 2 * rows * WIDTH),
+                width: WIDTH,
+                items: (0..2 * rows as i64).collect(),
+                tokens: 1,
+            };
             let latents = thin(&latents, tokens, WIDTH, at_most, Streams::new(seed));
-            distance(&latents, &features, WIDTH, Streams::new(seed)).p_value <= 0.05
+            distance(&latents, &features, Streams::new(seed)).p_value <= 0.05
         });
         tests.count() as u64
     }

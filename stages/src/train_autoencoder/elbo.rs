@@ -1,4 +1,4 @@
-//! The evidence lower bound of held-out data, and what more samples make of it.
+//! The evidence lower bound of test data, and what more samples make of it.
 
 use super::evidence::linear_gaussian_nll;
 use super::outputs::Outputs;
@@ -27,7 +27,7 @@ const DRAWS: usize = 512;
 const FEWER_DRAWS: usize = 264;
 
 impl Outputs<'_> {
-    /// Where the loss is a negative ELBO in some unit ([`Likelihood::of`]): the ELBO of held-out rows in
+    /// Where the loss is a negative ELBO in some unit ([`Likelihood::of`]): the ELBO of test rows in
     /// nats a row, of whole numbers also in bits a dimension, and its two parts; then the
     /// importance-weighted NLL of some rows from one sample, which is the negative ELBO, and from more,
     /// which lower it towards the NLL. With a flow as the prior its log-density is the
@@ -67,7 +67,7 @@ impl Outputs<'_> {
     fn bound(&self, vae: &Vae, summary: &mut Summary) -> Result<()> {
         let (mut reconstructions, mut divergences) = (Vec::new(), Vec::new());
         let mut shared_error = 0.0f64;
-        let rows = self.some_held_out(ROWS)?;
+        let rows = self.some_rows(ROWS)?;
         let [count, ..] = rows.dims();
         for (step, start) in (0..count).step_by(CHUNK).enumerate() {
             let rows = rows.clone().narrow(0, start, CHUNK.min(count - start));
@@ -84,7 +84,8 @@ impl Outputs<'_> {
         }
         let total = sums(&reconstructions, &divergences);
         let error = standard_error(&total, 1).hypot(shared_error);
-        summary.add("held-out negative ELBO (nats)", mean(&total));
+        let word = self.data.ingest.reported().word();
+        summary.add(format!("{word} negative ELBO (nats)"), mean(&total));
         summary.add("its standard error", error);
         summary.add("of it reconstruction (nats)", mean(&reconstructions));
         summary.add(
@@ -95,14 +96,14 @@ impl Outputs<'_> {
         if self.config.reconstruction == Reconstruction::DiscretisedLogistic {
             let size = self.data.shape.elements() as f64;
             let bits = mean(&total) / size / LN_2;
-            summary.add("held-out negative ELBO (bits/dim)", bits);
+            summary.add(format!("{word} negative ELBO (bits/dim)"), bits);
         }
         Ok(())
     }
 
     /// The importance-weighted NLL of some rows, each number of samples compared with the one before.
     fn importance(&self, vae: &Vae, summary: &mut Summary) -> Result<()> {
-        let rows = self.some_held_out(WEIGHTED_ROWS)?;
+        let rows = self.some_rows(WEIGHTED_ROWS)?;
         let [count, ..] = rows.dims();
         let name = format!("importance-weighted NLL of {count} rows");
         let posteriors = vae.posteriors(rows.clone());
@@ -160,11 +161,10 @@ impl Outputs<'_> {
         Ok(())
     }
 
-    /// At most `at_most` held-out rows, evenly spread [n, C, H, W].
-    fn some_held_out(&self, at_most: usize) -> Result<Tensor<4>> {
-        let rows = self.config.held_out.at_most.min(at_most);
-        let rows = self.data.ingest.held_out_rows(rows)?;
-        let rows = self.data.scale.apply(&rows);
+    /// At most `at_most` rows of the part that is shown, evenly spread [n, C, H, W].
+    fn some_rows(&self, at_most: usize) -> Result<Tensor<4>> {
+        let part = self.data.ingest.reported();
+        let rows = (self.data).some_rows(part, self.at_most(part).min(at_most))?;
         Ok(self.data.tensor(rows, &self.context.device))
     }
 }

@@ -4,12 +4,11 @@ use super::{CHUNK, Config, streams};
 use crate::autoencoders::{Autoencoder, Data, DataShape, write_image_grid};
 use crate::context::{Context, Summary};
 use crate::error::Result;
-use crate::features::{Attribute, OutData, Part, write_datasets};
+use crate::features::{Attribute, Described, OutData, Part, write_datasets, write_described};
+use crate::flows::about_points;
 use crate::tensors::{scalar, to_f32};
 use burn::tensor::Tensor;
 
-/// The means of the posteriors of held-out rows in `latents.h5`.
-pub const MEANS: &str = "held_out_means";
 /// Reconstructions kept with the artifact.
 const RECONSTRUCTIONS: usize = 64;
 
@@ -20,7 +19,7 @@ pub struct Outputs<'a> {
     pub model: &'a Autoencoder,
     /// The stage's.
     pub config: &'a Config,
-    /// Both splits.
+    /// All parts.
     pub data: &'a Data,
     /// The stage's.
     pub context: &'a Context<'a>,
@@ -36,17 +35,29 @@ pub struct LatentsOfRows {
 }
 
 impl Outputs<'_> {
-    /// Held-out reconstruction errors, and the first reconstructions as HDF5 and as a picture; where the
-    /// posterior has noise those of its decoded mean, and the error of its decoded draws besides.
+    /// Reconstruction errors of each part that was not trained on, and the first reconstructions of the
+    /// one that is shown as HDF5 and as a picture; where the posterior has noise those of its decoded mean,
+    /// and the error of its decoded draws besides.
     pub fn write_reconstructions(&self, summary: &mut Summary) -> Result<()> {
+        let shown = self.data.ingest.reported();
+        for &part in self.data.ingest.unseen() {
+            let (originals, first) = self.reconstruct(part, summary)?;
+            if part == shown {
+                self.write_first_reconstructions(part, &originals, &first)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the reconstruction errors of `part`; returns its first rows and their reconstructions.
+    fn reconstruct(&self, part: Part, summary: &mut Summary) -> Result<(Vec<f32>, Vec<f32>)> {
         let Self {
             model,
             config,
             data,
             context,
         } = *self;
-        let rows = data.ingest.held_out_rows(config.held_out.at_most)?;
-        let rows = data.scale.apply(&rows);
+        let mut rows = data.some_rows(part, self.at_most(part))?;
         let size = data.shape.elements();
         let (mut term, mut squared, mut squared_of_draws) = (0.0, 0.0, None);
         let mut first = Vec::new();
@@ -73,44 +84,64 @@ impl Outputs<'_> {
                 first.extend(to_f32(reconstructed)?);
             }
         }
+        let word = part.word();
+        summary.add(format!("{word} reconstruction loss"), term);
+        summary.add(format!("{word} mean squared error"), squared);
+        if let Some(squared) = squared_of_draws {
+            summary.add(format!("{word} mean squared error, decoded draws"), squared);
+        }
+        if data.shape.height > 1 {
+            // of images in [0, 1]
+            summary.add(format!("{word} PSNR (dB)"), -10.0 * squared.log10());
+        }
         first.truncate(RECONSTRUCTIONS * size);
-        let originals = &rows[..first.len()];
+        rows.truncate(first.len());
+        Ok((rows, first))
+    }
+
+    /// At most this many rows of `part` are evaluated.
+    pub fn at_most(&self, part: Part) -> usize {
+        match part {
+            Part::Test => self.config.test.at_most,
+            _ => self.config.held_out.at_most,
+        }
+    }
+
+    fn write_first_reconstructions(
+        &self,
+        part: Part,
+        originals: &[f32],
+        first: &[f32],
+    ) -> Result<()> {
+        let Self { data, context, .. } = *self;
         let DataShape {
             channels,
             height,
             width,
         } = data.shape;
-        let shape = [first.len() / size, channels, height, width];
+        let shape = [first.len() / data.shape.elements(), channels, height, width];
         write_datasets(
             &context.dir.join("reconstructions.h5"),
             &[
                 ("originals", &shape, OutData::F32(originals)),
-                ("reconstructions", &shape, OutData::F32(&first)),
+                ("reconstructions", &shape, OutData::F32(first)),
             ],
-            &[("split", Attribute::Text("held out".into()))],
+            &[("part", Attribute::Text(part.word().into()))],
         )?;
         let picture = context.dir.join("reconstructions.png");
-        let painted = write_image_grid(&picture, originals, &first, data.shape)?;
+        let painted = write_image_grid(&picture, originals, first, data.shape)?;
         if !painted && height > 1 {
             context.monitor.warn(&format!(
                 "no picture of the reconstructions: found {channels} channels, expected 1 or 3"
             ));
         }
-        summary.add("held-out reconstruction loss", term);
-        summary.add("held-out mean squared error", squared);
-        if let Some(squared) = squared_of_draws {
-            summary.add("held-out mean squared error, decoded draws", squared);
-        }
-        if height > 1 {
-            // of images in [0, 1]
-            summary.add("held-out PSNR (dB)", -10.0 * squared.log10());
-        }
         Ok(())
     }
 
-    /// The latents of both splits, in file order: draws where the posterior has noise, and the means of
-    /// those of held-out rows besides. Returns those of held-out rows.
-    pub fn write_latents(&self) -> Result<LatentsOfRows> {
+    /// The latents of all parts, in file order: draws where the posterior has noise, and the means of
+    /// those besides, of rows that were not trained on. Returns those of these parts, the one that is
+    /// shown last.
+    pub fn write_latents(&self) -> Result<Vec<(Part, LatentsOfRows)>> {
         let Self {
             model,
             config,
@@ -119,7 +150,12 @@ impl Outputs<'_> {
         } = *self;
         let latent = &config.latent;
         let streams = streams(context);
-        let of_part = |part: Part, stream: &str| -> Result<(LatentsOfRows, Vec<i64>)> {
+        let of_part = |part: Part| -> Result<(Part, LatentsOfRows, Vec<i64>)> {
+            let stream = match part {
+                Part::Train => "train latents",
+                Part::HeldOut => "held-out latents",
+                Part::Test => "test latents",
+            };
             let (mut latents, mut items) = (LatentsOfRows::default(), Vec::new());
             data.ingest.for_each_block(part, &mut |ids, rows| {
                 for (ids, rows) in ids
@@ -139,40 +175,40 @@ impl Outputs<'_> {
                 }
                 Ok(())
             })?;
-            Ok((latents, items))
+            Ok((part, latents, items))
         };
-        let (train, train_items) = of_part(Part::Train, "train latents")?;
-        let (held_out, held_out_items) = of_part(Part::HeldOut, "held-out latents")?;
-        let shape = |items: &[i64]| [items.len(), latent.tokens, latent.width];
-        let held_out_shape = shape(&held_out_items);
-        let train_shape = shape(&train_items);
-        let (train_count, held_out_count) = ([train_items.len()], [held_out_items.len()]);
-        let mut datasets = vec![
-            (
-                "train_latents",
-                &train_shape[..],
-                OutData::F32(&train.drawn),
-            ),
-            ("train_items", &train_count, OutData::I64(&train_items)),
-            (
-                "held_out_latents",
-                &held_out_shape,
-                OutData::F32(&held_out.drawn),
-            ),
-            (
-                "held_out_items",
-                &held_out_count,
-                OutData::I64(&held_out_items),
-            ),
-        ];
-        if let Some(means) = &held_out.means {
-            datasets.push((MEANS, &held_out_shape, OutData::F32(means)));
+        let parts = [Part::Train].iter().chain(data.ingest.unseen());
+        let parts: Vec<_> = parts.map(|&part| of_part(part)).collect::<Result<_>>()?;
+        let about = about_points();
+        let shapes: Vec<_> = (parts.iter())
+            .map(|(.., items)| ([items.len(), latent.tokens, latent.width], [items.len()]))
+            .collect();
+        let names = parts.iter().map(|(part, ..)| {
+            let of_part = |what| format!("{}_{what}", part.key());
+            ["latents", "items", "means"].map(of_part)
+        });
+        let names: Vec<_> = names.collect();
+        let mut datasets = Vec::new();
+        for (((part, latents, items), shapes), names) in parts.iter().zip(&shapes).zip(&names) {
+            let points = |name, values| Described {
+                name,
+                shape: &shapes.0,
+                values: OutData::F32(values),
+                about: &about,
+            };
+            datasets.push(points(names[0].as_str(), &latents.drawn));
+            datasets.push(Described {
+                name: &names[1],
+                shape: &shapes.1,
+                values: OutData::I64(items),
+                about: &[],
+            });
+            if let Some(means) = latents.means.as_deref().filter(|_| *part != Part::Train) {
+                datasets.push(points(&names[2], means));
+            }
         }
-        write_datasets(
-            &context.dir.join("latents.h5"),
-            &datasets,
-            &[("space", Attribute::Text("points of the flow".into()))],
-        )?;
-        Ok(held_out)
+        write_described(&context.dir.join("latents.h5"), &datasets, &[])?;
+        let unseen = parts.into_iter().skip(1);
+        Ok(unseen.map(|(part, latents, _)| (part, latents)).collect())
     }
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(flatten)]
     exported: Exported,
-    /// Also the HDF5 outputs, such as latents, samples and held-out features, a tensor for each dataset
+    /// Also the HDF5 outputs, such as latents, samples and features of the parts, a tensor for each dataset
     #[arg(long)]
     arrays: bool,
     /// The folder to write to: DIR/RUN/STAGE/NAME.safetensors, and DIR/RUN/metadata.json with what the

@@ -11,7 +11,7 @@ const MEANING: &str = "The alignment loss has no entropy term: latents that cont
 
 /// The diagnostics as a table; nothing without latents.
 pub fn diagnostics(found: &Found) -> Html {
-    let figure = |name: &str| found.figure(Stage::TrainAutoencoder, name);
+    let figure = |name: &str| found.shown(Stage::TrainAutoencoder, name);
     let mut table = Table::new(
         "Collapse diagnostics",
         &["diagnostic", "latents", "a fresh sample", "what it says"],
@@ -35,7 +35,7 @@ pub fn diagnostics(found: &Found) -> Html {
         };
         let told = with_spread(gap, error);
         add(
-            "NLL gap to held-out features (nats)",
+            "NLL gap to the features (nats)",
             gap,
             told,
             "0".into(),
@@ -50,7 +50,7 @@ pub fn diagnostics(found: &Found) -> Html {
         };
         let told = format!("{:.0} %", 100.0 * covered);
         add(
-            "coverage of held-out features",
+            "coverage of the features",
             covered,
             told,
             "97 %".into(),

@@ -77,6 +77,21 @@ impl Found {
         found.map(|f| f.1).filter(|v| v.is_finite())
     }
 
+    /// A figure of `stage` that is shown: of test rows, or of held-out rows where there is no test part,
+    /// or of neither.
+    pub fn shown(&self, stage: Stage, name: &str) -> Option<f64> {
+        let of = |part: &str| self.figure(stage, &format!("{part}{name}"));
+        of("test ").or_else(|| of("held-out ")).or_else(|| of(""))
+    }
+
+    /// Whether figures are of held-out rows, since an autoencoder, or a flow, has no test part.
+    pub fn lacks_test(&self) -> bool {
+        Stage::ALL.into_iter().any(|stage| {
+            let has = |part: &str| self.figures(stage).iter().any(|f| f.0.starts_with(part));
+            has("held-out ") && !has("test ")
+        })
+    }
+
     /// The weighting that the autoencoder was trained with, if it was.
     pub fn weighting(&self) -> Option<Weighting> {
         match &self

@@ -4,6 +4,7 @@ use super::found::Found;
 use super::html::Grade;
 use crate::report::{number, with_spread};
 use crate::store::{RunState, Stage};
+use latent_align_stages::estimate_nll::{FEATURES, LATENTS};
 
 /// What a reader should know first.
 #[derive(Debug, PartialEq)]
@@ -31,6 +32,8 @@ pub struct Evidence {
     pub distance: Option<f64>,
     /// That latents and features follow one distribution.
     pub p_value: Option<f64>,
+    /// Whether all this is of rows that also chose.
+    pub lacks_test: bool,
 }
 
 /// Up to this many times the energy distance of a fresh sample, latents follow the target; what
@@ -46,7 +49,7 @@ const SPARSE: f64 = 0.5;
 impl Likelihoods {
     /// Those of `found`, if they were estimated.
     pub fn of(found: &Found) -> Option<Self> {
-        let of = |region: &str| -> Option<(f64, f64)> {
+        let of = |region: &&str| -> Option<(f64, f64)> {
             let figure =
                 |name: &str| found.figure(Stage::EstimateNll, &format!("{region}: {name}"));
             Some((
@@ -55,8 +58,8 @@ impl Likelihoods {
             ))
         };
         Some(Self {
-            latents: of("encoder latents")?,
-            features: of("held-out features")?,
+            latents: LATENTS.iter().find_map(of)?,
+            features: FEATURES.iter().find_map(of)?,
         })
     }
 
@@ -82,8 +85,9 @@ impl Likelihoods {
 impl Evidence {
     /// That of `found`.
     pub fn of(found: &Found) -> Self {
-        let figure = |name| found.figure(Stage::TrainAutoencoder, name);
+        let figure = |name| found.shown(Stage::TrainAutoencoder, name);
         Self {
+            lacks_test: found.lacks_test(),
             likelihoods: Likelihoods::of(found),
             coverage: figure("coverage of features"),
             distance: figure("energy distance over that of a fresh sample"),
@@ -139,7 +143,7 @@ impl Evidence {
         let mut parts = Vec::new();
         if let Some(l) = &self.likelihoods {
             parts.push(format!(
-                "under the flow they are {} held-out features ({} against {} nats)",
+                "under the flow they are {} the features ({} against {} nats)",
                 l.words(),
                 with_spread(l.latents.0, l.latents.1),
                 with_spread(l.features.0, l.features.1)
@@ -156,6 +160,11 @@ impl Evidence {
                 "their energy distance to them is {} times that of a fresh sample",
                 rough(distance)
             ));
+        }
+        if self.lacks_test && !parts.is_empty() {
+            parts.push(
+                "without a test part, these are figures of held-out rows, which also choose".into(),
+            );
         }
         let mut sentence = parts.join("; ");
         if let Some(first) = sentence.get(..1).map(str::to_uppercase) {
@@ -229,6 +238,7 @@ mod tests {
             coverage: Some(coverage),
             distance: Some(distance),
             p_value: Some(p_value),
+            lacks_test: false,
         }
     }
 
@@ -275,9 +285,22 @@ mod tests {
             .reasons;
         assert_eq!(
             reasons,
-            "Under the flow they are as likely as held-out features (19.85 ± 0.20 against 20.00 ± 0.20 nats); \
+            "Under the flow they are as likely as the features (19.85 ± 0.20 against 20.00 ± 0.20 nats); \
              they cover 38 % of the features (a fresh sample covers 97 %); \
              their energy distance to them is 43 times that of a fresh sample."
+        );
+    }
+
+    #[test]
+    fn without_a_test_part_the_reasons_say_that_its_rows_also_chose() {
+        let without = Evidence {
+            lacks_test: true,
+            ..evidence(0.0, 0.97, 1.0, 0.5)
+        };
+        let reasons = without.headline().unwrap().reasons;
+        assert!(
+            reasons.ends_with("held-out rows, which also choose."),
+            "{reasons}"
         );
     }
 

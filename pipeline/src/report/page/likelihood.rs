@@ -4,6 +4,7 @@ use super::found::Found;
 use super::html::{Cell, Grade, Html, Table, chip, paragraph};
 use crate::report::{RegionVerdict, number, verdicts_of, with_spread};
 use crate::store::Stage;
+use latent_align_stages::estimate_nll::{FEATURES, LATENTS};
 
 /// What the verdicts mean, for those who do not know.
 const MEANING: &str = "Does a smaller alignment loss mean a greater likelihood? Holds: the loss follows the NLL (Spearman \
@@ -131,9 +132,6 @@ fn interval(figures: &[(String, f64)], name: &str) -> Cell {
     }
 }
 
-/// The regions that a verdict is asked about first.
-const USUAL: [&str; 2] = ["held-out features", "encoder latents"];
-
 /// The verdict under the weighting that the latents were trained with: the worse of the usual regions
 /// (of all, without these) as a word, how good it is, and what all regions say.
 pub fn overall(found: &Found) -> Option<(String, Grade, String)> {
@@ -141,7 +139,12 @@ pub fn overall(found: &Found) -> Option<(String, Grade, String)> {
     let weighting = found.weighting();
     let name = weighting.map_or("likelihood", |w| w.name());
     all.retain(|verdict| verdict.1 == name);
-    let usual = all.iter().filter(|v| USUAL.contains(&v.0));
+    let usual = [&FEATURES[..], &LATENTS[..]]
+        .into_iter()
+        .filter_map(|names| {
+            let named = |name: &&str| all.iter().find(|v| v.0 == *name);
+            names.iter().find_map(named)
+        });
     let worst = usual.map(|v| v.2).min().or(all.iter().map(|v| v.2).min())?;
     let word = |v: Option<RegionVerdict>| v.map_or("no verdict", RegionVerdict::word);
     let kinds = [

@@ -23,7 +23,7 @@ const PICTURES: [Picture; 2] = [
     Picture {
         stage: Stage::TrainAutoencoder,
         file: "reconstructions.png",
-        caption: "Held-out originals, each above its reconstruction.",
+        caption: "Originals that were not trained on, each above its reconstruction.",
     },
     Picture {
         stage: Stage::EvaluateLatents,

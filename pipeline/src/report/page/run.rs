@@ -130,7 +130,11 @@ fn cards(found: &Found) -> Vec<Card> {
             grade,
         });
     };
-    let autoencoder = |name: &str| found.figure(Stage::TrainAutoencoder, name);
+    let autoencoder = |name: &str| found.shown(Stage::TrainAutoencoder, name);
+    let part = match found.lacks_test() {
+        true => "held-out",
+        false => "test",
+    };
     if let Some((word, grade, detail)) = overall(found) {
         add("Loss as a stand-in for the NLL", word, detail, grade);
     }
@@ -176,10 +180,10 @@ fn cards(found: &Found) -> Vec<Card> {
             grade,
         );
     }
-    if let Some(error) = autoencoder("held-out mean squared error") {
-        let decibel = autoencoder("held-out PSNR (dB)");
-        let mut detail = "mean squared, held-out".to_owned();
-        if let Some(of_draws) = autoencoder("held-out mean squared error, decoded draws") {
+    if let Some(error) = autoencoder("mean squared error") {
+        let decibel = autoencoder("PSNR (dB)");
+        let mut detail = format!("mean squared, {part} rows");
+        if let Some(of_draws) = autoencoder("mean squared error, decoded draws") {
             detail += &format!(", decoded means; decoded draws {}", brief(of_draws));
         }
         if let Some(decibel) = decibel {
@@ -187,8 +191,8 @@ fn cards(found: &Found) -> Vec<Card> {
         }
         add("Reconstruction error", brief(error), detail, Grade::Plain);
     }
-    if let Some(accuracy) = found.figure(Stage::EvaluateLatents, "linear probe accuracy") {
-        let frechet = found.figure(Stage::EvaluateLatents, "Fréchet distance of samples");
+    if let Some(accuracy) = found.shown(Stage::EvaluateLatents, "linear probe accuracy") {
+        let frechet = found.shown(Stage::EvaluateLatents, "Fréchet distance of samples");
         let detail = frechet.map_or(String::new(), |d| {
             format!("Fréchet distance of samples {}", brief(d))
         });
@@ -196,17 +200,19 @@ fn cards(found: &Found) -> Vec<Card> {
         add("Linear probe of latents", value, detail, Grade::Plain);
     }
     if found.stage(Stage::TrainAutoencoder).is_none() {
-        if let Some(loss) = found.figure(Stage::PretrainFlow, "held-out flow-matching loss") {
-            let nll = found.figure(Stage::PretrainFlow, "held-out NLL (nats)");
-            let detail = nll.map_or(String::new(), |n| format!("held-out NLL {} nats", brief(n)));
+        if let Some(loss) = found.shown(Stage::PretrainFlow, "flow-matching loss") {
+            let nll = found.shown(Stage::PretrainFlow, "NLL (nats)");
+            let detail = nll.map_or(format!("of {part} rows"), |n| {
+                format!("of {part} rows; NLL {} nats", brief(n))
+            });
             add("Flow-matching loss", brief(loss), detail, Grade::Plain);
         }
-        if let Some(accuracy) = found.figure(Stage::TrainClassifier, "held-out accuracy") {
+        if let Some(accuracy) = found.shown(Stage::TrainClassifier, "accuracy") {
             let value = format!("{:.1} %", 100.0 * accuracy);
             add(
                 "Classifier",
                 value,
-                "held-out accuracy".into(),
+                format!("{part} accuracy"),
                 Grade::Plain,
             );
         }

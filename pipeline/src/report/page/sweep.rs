@@ -168,7 +168,7 @@ fn best(trials: &Trials) -> (Grade, String, String) {
     if finished.all(|row| row.has_gathered()) {
         reasons.push_str(
             " But its latents are likelier than the features by more than two standard errors: they have \
-             gathered on modes of the target. Constrain the coverage or the NLL gap.",
+             gathered on modes of the target. Constrain `train-autoencoder: held-out coverage of features`.",
         );
         return (Grade::Fair, verdict, reasons);
     }
@@ -187,7 +187,7 @@ fn figure(trials: &Trials, name: &str) -> Html {
 /// The trials that no other beats in both figures, by number.
 fn front(trials: &Trials) -> Vec<usize> {
     let points = trials.rows.iter().map(|row| {
-        let of = |name| row.figure(name).unwrap_or(f64::NAN);
+        let of = |name| row.shown(name).unwrap_or(f64::NAN);
         (of(ERROR), of(NLL))
     });
     sweeps::front(&points.collect::<Vec<_>>())
@@ -202,12 +202,12 @@ fn pareto(trials: &Trials, on_front: &[usize]) -> Html {
         "The trials of the Pareto front",
         &[
             "trial on the front",
-            "held-out mean squared error",
+            "mean squared error",
             "NLL of latents (nats)",
         ],
     );
     for row in on_front.iter().map(|i| &trials.rows[*i]) {
-        let of = |name| row.figure(name).map_or_else(Cell::none, Cell::number);
+        let of = |name| row.shown(name).map_or_else(Cell::none, Cell::number);
         table.rows.push(vec![link(row), of(ERROR), of(NLL)]);
     }
     out.0.push_str(&table.html().0);

@@ -4,7 +4,7 @@ use super::colour_bar::ColourBar;
 use super::figure::Figure;
 use super::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
 use super::pixels::{heat_map, levels};
-use super::regions::{FEATURES, GRID, LATENTS, Regions, thinned};
+use super::regions::{GRID, Regions, thinned};
 use super::scale::{percentile, range, short};
 use super::svg::{Rect, Svg, series};
 use crate::store::RunStages;
@@ -12,6 +12,7 @@ use anyhow::{Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use latent_align_stages::alignment::Weighting;
+use latent_align_stages::estimate_nll::{FEATURES, LATENTS};
 
 /// The width of a panel, and about its height.
 const SIDE: f64 = 230.0;
@@ -45,14 +46,21 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     }
     let grid = Grid::of(&regions.places(GRID)?)?;
     let maps = maps(&regions)?;
-    let dots = [(FEATURES, FEATURE_DOTS), (LATENTS, LATENT_DOTS)].map(|(region, style)| {
+    let names = [
+        (regions.first(&FEATURES), FEATURE_DOTS),
+        (regions.first(&LATENTS), LATENT_DOTS),
+    ];
+    let there = names
+        .into_iter()
+        .filter_map(|(region, style)| Some((region?, style)));
+    let dots = there.map(|(region, style)| {
         Ok((
             region,
             style,
             thinned(&regions.places(region)?, DOTS_AT_MOST),
         ))
     });
-    let dots = dots.into_iter().collect::<Result<Vec<_>>>()?;
+    let dots = dots.collect::<Result<Vec<_>>>()?;
     let nats: Vec<f64> = (maps.iter().filter(|m| m.in_nats))
         .flat_map(|m| m.values.iter().copied())
         .collect();

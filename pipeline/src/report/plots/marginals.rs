@@ -6,7 +6,6 @@ use super::legend::legend;
 use super::palette::{BLUE, GREY};
 use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use super::point_sets::PointSets;
-use super::regions::FEATURES;
 use super::scale::{range, short, widened};
 use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 use crate::store::RunStages;
@@ -19,7 +18,6 @@ const SIZE: (f64, f64) = (300.0, 150.0);
 const DIMENSIONS: usize = 6;
 /// The share of the values left out at each end of an axis.
 const CUT: f64 = 0.002;
-const LATENTS: &str = "held-out latents";
 
 /// The figure of `run`; none where latents have nothing to be compared with.
 ///
@@ -74,12 +72,12 @@ fn panel(sets: &PointSets, dimension: usize) -> Option<Svg> {
     for (histogram, name, style) in [
         (
             &of_features,
-            FEATURES,
+            sets.features_name,
             format!(r#"fill="{GREY}" fill-opacity="0.35" stroke="{GREY}""#),
         ),
         (
             &of_latents,
-            LATENTS,
+            sets.latents_name,
             format!(r#"fill="none" stroke="{BLUE}" stroke-width="1.8""#),
         ),
     ] {
@@ -101,7 +99,7 @@ fn panel(sets: &PointSets, dimension: usize) -> Option<Svg> {
         &mut svg,
         area.x,
         top - 9.0,
-        &[(LATENTS, BLUE), (FEATURES, GREY)],
+        &[(sets.latents_name, BLUE), (sets.features_name, GREY)],
     );
     panel.x_axis(&mut svg, &format!("dimension {dimension}"));
     panel.y_axis(&mut svg, "density");

@@ -85,7 +85,7 @@ pub const KINDS: [Kind; 9] = [
     },
     Kind {
         name: "reconstructions",
-        about: "held-out values against their reconstructions",
+        about: "values that were not trained on against their reconstructions",
         draw: reconstructed::draw,
     },
     Kind {

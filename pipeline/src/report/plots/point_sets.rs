@@ -8,8 +8,12 @@ use std::path::Path;
 /// At most this many points of a set are looked at; more would not change a figure.
 const AT_MOST: usize = 20_000;
 
-/// Held-out features and held-out latents.
+/// Features and latents of test data, or of held-out data where there is no test part.
 pub struct PointSets {
+    /// Which features they are.
+    pub features_name: &'static str,
+    /// Which latents they are.
+    pub latents_name: &'static str,
     /// Dimensions of a point.
     pub width: usize,
     /// Row-major [n, width].
@@ -24,16 +28,35 @@ impl PointSets {
     /// # Errors
     /// A file is damaged, or the two are not of equally many dimensions.
     pub fn of(run: &RunStages) -> Result<Option<Self>> {
-        let features = run.file(Stage::PretrainFlow, "held_out.h5");
+        let features = [
+            ("test features", "test.h5"),
+            ("held-out features", "held_out.h5"),
+        ];
+        let features = (features.into_iter())
+            .find_map(|(name, file)| Some((name, run.file(Stage::PretrainFlow, file)?)));
         let latents = run.file(Stage::TrainAutoencoder, "latents.h5");
-        let Some((features, latents)) = features.zip(latents) else {
+        let Some(((features_name, features), latents)) = features.zip(latents) else {
             return Ok(None);
         };
-        if !has_dataset(&features, "features")? {
+        if !has_dataset(&features, "points")? {
             return Ok(None);
         }
-        let (width, features) = read(&features, "features")?;
-        let (own, latents) = read(&latents, "held_out_latents")?;
+        let (width, features) = read(&features, "points")?;
+        let sets = [
+            ("test latents", "test_latents"),
+            ("free points", "points"),
+            ("held-out latents", "held_out_latents"),
+        ];
+        let mut found = None;
+        for (name, dataset) in sets {
+            if found.is_none() && has_dataset(&latents, dataset)? {
+                found = Some((name, dataset));
+            }
+        }
+        let Some((latents_name, dataset)) = found else {
+            return Ok(None);
+        };
+        let (own, latents) = read(&latents, dataset)?;
         if own != width || width == 0 {
             bail!("features have {width} dimensions and latents {own}");
         }
@@ -41,6 +64,8 @@ impl PointSets {
             return Ok(None);
         }
         Ok(Some(Self {
+            features_name,
+            latents_name,
             width,
             features,
             latents,

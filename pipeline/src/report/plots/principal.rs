@@ -5,7 +5,7 @@ use super::legend::legend;
 use super::palette::{BLUE, GREY};
 use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use super::point_sets::PointSets;
-use super::regions::{FEATURES, thinned};
+use super::regions::thinned;
 use super::scale::{range, widened};
 use super::svg::{Rect, Svg, series};
 use crate::store::RunStages;
@@ -18,7 +18,6 @@ const SIDE: f64 = 340.0;
 const AT_MOST: usize = 1500;
 /// The share of the points left out at each end of an axis.
 const CUT: f64 = 0.002;
-const LATENTS: &str = "held-out latents";
 
 /// The figure of `run`; none where latents have nothing to be compared with, or only one dimension.
 ///
@@ -48,8 +47,8 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let height = SIDE * ((y.1 - y.0) / (x.1 - x.0)).clamp(0.6, 1.2);
     let features = thinned(&features, AT_MOST);
     let latents = thinned(&latents, AT_MOST);
-    let grey = (FEATURES, GREY, "0.75", &features);
-    let blue = (LATENTS, BLUE, "0.6", &latents);
+    let grey = (sets.features_name, GREY, "0.75", &features);
+    let blue = (sets.latents_name, BLUE, "0.6", &latents);
     let labels = [0, 1].map(|i| {
         let (name, share) = (["first", "second"][i], 100.0 * plane.shares[i]);
         format!("{name} principal component ({share:.0} % of the variance)")
@@ -83,7 +82,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         panels: panels.into(),
         columns: 2,
         caption: format!(
-            "The plane through the first two principal components of the held-out features, in the flow's \
+            "The plane through the first two principal components of the features, in the flow's \
              space; {} features and {} latents are drawn. Where the latents follow the target, blue \
              covers grey and does not reach beyond it.",
             features.len(),

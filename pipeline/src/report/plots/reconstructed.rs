@@ -1,4 +1,4 @@
-//! `reconstructions.svg`: values of held-out data against their reconstructions, for data that is no
+//! `reconstructions.svg`: values of test data against their reconstructions, for data that is no
 //! picture.
 
 use super::figure::Figure;
@@ -53,13 +53,13 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     );
     let style = format!(r#"stroke="{BLUE}" stroke-opacity="0.5""#);
     panel.dots(&mut svg, &points, 3.2, &(series("value") + &style));
-    panel.frame(&mut svg, "Held-out data", TOP - 10.0);
+    panel.frame(&mut svg, "Data that was not trained on", TOP - 10.0);
     panel.x_axis(&mut svg, "original");
     panel.y_axis(&mut svg, "reconstruction");
     Ok(Some(Figure {
         panels: vec![svg],
         columns: 1,
-        caption: "Every value of the first held-out rows against its reconstruction; dashed: where both are equal."
+        caption: "Every value of the first of these rows against its reconstruction; dashed: where both are equal."
             .to_owned(),
     }))
 }

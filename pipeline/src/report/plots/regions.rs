@@ -6,10 +6,6 @@ use anyhow::Result;
 
 /// A regular grid of points.
 pub const GRID: &str = "grid";
-/// Held-out features of the flow.
-pub const FEATURES: &str = "held-out features";
-/// Latents of held-out data.
-pub const LATENTS: &str = "encoder latents";
 
 /// The points of all regions.
 pub struct Regions {
@@ -41,6 +37,12 @@ impl Regions {
             }
         }
         names
+    }
+
+    /// The first of `names` that is a region.
+    pub fn first<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
+        let mut names = names.iter().copied();
+        names.find(|name| self.region.iter().any(|region| region == name))
     }
 
     /// How many points a region has.

@@ -4,18 +4,20 @@ use super::figure::Figure;
 use super::legend::legend;
 use super::palette::{BLUE, GREY, ORANGE};
 use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
-use super::regions::{FEATURES, Regions, thinned};
+use super::regions::{Regions, thinned};
 use super::scale::{range, widened};
 use super::svg::{Rect, Svg, Trace, series};
 use super::tables::Table;
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
+use latent_align_stages::estimate_nll;
 
 /// The width of the panel, and about its height.
 const SIDE: f64 = 440.0;
 /// At most this many corners of paths are drawn, and features.
 const CORNERS_AT_MOST: usize = 30_000;
 const FEATURES_AT_MOST: usize = 3000;
+const FEATURES: &str = "features";
 
 /// The figure of `run`; none if nothing moved in the plane.
 ///
@@ -37,7 +39,10 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let shown: Vec<usize> = (0..all.len()).collect();
     let shown = thinned(&shown, (CORNERS_AT_MOST / longest).max(1));
     let features = match Regions::of(run)? {
-        Some(regions) => regions.places(FEATURES)?,
+        Some(regions) => match regions.first(&estimate_nll::FEATURES) {
+            Some(region) => regions.places(region)?,
+            None => Vec::new(),
+        },
         None => Vec::new(),
     };
     let features = thinned(&features, FEATURES_AT_MOST);

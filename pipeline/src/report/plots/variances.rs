@@ -4,7 +4,6 @@ use super::figure::Figure;
 use super::legend::legend;
 use super::palette::{BLUE, GREY};
 use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
-use super::regions::FEATURES;
 use super::scale::widened;
 use super::svg::{Rect, Svg, Trace, series};
 use super::tables::Table;
@@ -16,6 +15,7 @@ const SIZE: (f64, f64) = (430.0, 180.0);
 /// Dimensions are marked by dots if they are at most this many.
 const FEW: usize = 128;
 const LATENTS: &str = "latents";
+const FEATURES: &str = "features";
 
 /// The figure of `run`; none without latents.
 ///

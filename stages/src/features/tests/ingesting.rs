@@ -108,7 +108,7 @@ fn tokens_become_rows_and_stay_with_their_item() {
         held == 2
     });
     let split = split.expect("some seed holds two out");
-    let found = read(&config, RowView::Tokens, split).expect("ingest");
+    let found = read(&config, RowView::Tokens, split.clone()).expect("ingest");
     assert_eq!(
         (found.width(), found.rows_per_item(), found.scan.rows),
         (4, 3, 18)
@@ -125,7 +125,7 @@ fn tokens_become_rows_and_stay_with_their_item() {
             Ok(())
         })
         .expect("blocks");
-    let flat = read(&config, RowView::Items, split).expect("ingest");
+    let flat = read(&config, RowView::Items, split.clone()).expect("ingest");
     assert_eq!((flat.width(), flat.scan.rows), (12, 6));
     assert!(
         message(read(
@@ -147,13 +147,13 @@ fn held_out_rows_are_in_order_and_evenly_spread() {
         Split::new(3, 0.2),
     )
     .expect("ingest");
-    let all = found.held_out_rows(10_000).expect("rows");
+    let all = found.some_rows(Part::HeldOut, 10_000).expect("rows");
     let expected: Vec<f32> = (0..5000)
         .filter(|&i| found.split.is_held_out(i))
         .map(|i| i as f32)
         .collect();
     assert_eq!(all, expected);
-    let some = found.held_out_rows(10).expect("rows");
+    let some = found.some_rows(Part::HeldOut, 10).expect("rows");
     assert_eq!(some.len(), 10);
     assert!(some.windows(2).all(|w| w[0] < w[1]));
     assert!(

@@ -5,6 +5,7 @@ mod density;
 mod direct;
 mod ingesting;
 mod normalising;
+mod parting;
 mod reading;
 mod writing;
 

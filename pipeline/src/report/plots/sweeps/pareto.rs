@@ -17,7 +17,7 @@ const NAMED: usize = 12;
 /// The figure of `trials`; none where less than two have both figures.
 pub fn draw(trials: &Trials) -> Option<Figure> {
     let placed: Vec<(&TrialRow, (f64, f64))> = (trials.rows.iter())
-        .filter_map(|row| Some((row, (row.figure(ERROR)?, row.figure(NLL)?))))
+        .filter_map(|row| Some((row, (row.shown(ERROR)?, row.shown(NLL)?))))
         .collect();
     if placed.len() < 2 {
         return None;
@@ -25,7 +25,7 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     let points: Vec<(f64, f64)> = placed.iter().map(|p| p.1).collect();
     let best = front(&points);
     let features: Vec<f64> = (trials.rows.iter())
-        .filter_map(|row| row.figure(FEATURES_NLL))
+        .filter_map(|row| row.shown(FEATURES_NLL))
         .collect();
     let features_nll =
         (!features.is_empty()).then(|| features.iter().sum::<f64>() / features.len() as f64);
@@ -98,8 +98,8 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     ];
     let shown = if features_nll.is_some() { 3 } else { 2 };
     legend(&mut svg, area.x, area.y - 8.0, &entries[..shown]);
-    panel.x_axis(&mut svg, "held-out mean squared error");
-    panel.y_axis(&mut svg, "NLL of encoder latents (nats)");
+    panel.x_axis(&mut svg, "mean squared error");
+    panel.y_axis(&mut svg, "NLL of latents (nats)");
     Some(Figure {
         panels: vec![svg],
         columns: 1,
