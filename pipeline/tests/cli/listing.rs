@@ -425,7 +425,10 @@ fn the_index_changes_no_answer() {
         &format!("{MSE}: 0.0625"),
         "",
     );
-    let rows = json(&project, &["ls", "--filter", "name=digits-a"]);
+    let rows = json(
+        &project,
+        &["ls", "--filter", "name=digits-a", "--columns", "*"],
+    );
     assert_eq!(rows[0][format!("train-autoencoder: {MSE}")], 0.0625);
 }
 
