@@ -278,7 +278,8 @@ fn a_linear_vae_is_measured_against_its_evidence() {
         "train_autoencoder.posterior={kind: gaussian}",
         "train_autoencoder.regulariser={kind: kl, weight: 0.05}",
         "train_autoencoder.steps=400",
-        "train_autoencoder.test.fraction=0.4",
+        "train_autoencoder.held_out.fraction=0.4",
+        "train_autoencoder.test.fraction=0",
     ] {
         arguments.extend(["--set", set]);
     }
