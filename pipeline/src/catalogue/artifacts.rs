@@ -3,7 +3,7 @@
 use super::Catalogue;
 use crate::query::{Field, Kind, Source, Values};
 use crate::report::number;
-use crate::store::{Card, Index, Stage, in_parallel, missing};
+use crate::store::{Card, Index, MANIFEST, Stage, Wrong, in_parallel, missing, unreadable};
 use std::path::PathBuf;
 
 /// Figures a row shows.
@@ -40,10 +40,13 @@ pub fn find(places: &[(Stage, PathBuf)], index: &mut Index) -> Vec<ArtifactEntry
 
 /// What is wrong with the artifact in `dir`, which was looked up.
 pub fn problem(index: &Index, dir: &std::path::Path) -> Option<String> {
+    if let Some(why) = unreadable(&dir.join(MANIFEST)) {
+        return Some(told(&Wrong::Unreadable(why)));
+    }
     if !dir.is_dir() {
         return Some("DAMAGED: not a folder, or a link to nothing".into());
     }
-    let why = match index.card(dir) {
+    let wrong = match index.card(dir) {
         Ok(card) => {
             let outputs = card.outputs.iter();
             missing(
@@ -51,9 +54,18 @@ pub fn problem(index: &Index, dir: &std::path::Path) -> Option<String> {
                 outputs.map(|(name, size)| (index.symbols.text(*name), *size)),
             )?
         }
-        Err(why) => why.to_owned(),
+        Err(why) => Wrong::Damaged(why.to_owned()),
     };
-    Some(format!("DAMAGED: {}", why.replace('\n', " ")))
+    Some(told(&wrong))
+}
+
+/// What a table says of something that is not as it should be.
+pub fn told(wrong: &Wrong) -> String {
+    let told = wrong.to_string().replace('\n', " ");
+    match wrong {
+        Wrong::Damaged(_) => format!("DAMAGED: {told}"),
+        Wrong::Unreadable(_) => told,
+    }
 }
 
 /// The table of `entries`.

@@ -1,19 +1,23 @@
 //! Runs, one a row: how they stand, their configuration, the figures of their stages.
 
 use super::Catalogue;
-use super::artifacts::problem;
+use super::artifacts::{problem, told};
 use crate::query::{Field, Kind, Source, Values};
 use crate::report::{ERROR, FEATURES_NLL, NLL};
 use crate::store::{
-    Card, Index, RunFolder, RunRecord, RunState, Settings, Stage, Store, Symbol, in_parallel,
+    Card, Index, RunFolder, RunRecord, RunState, Settings, Stage, Store, Symbol, Wrong,
+    in_parallel, unreadable,
 };
+use latent_align_stages::Error;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// The configuration in a run's folder.
 const CONFIG: &str = "config.yaml";
-/// What a run is called whose record cannot be read.
+/// What a run is called whose record is not as it was written.
 const DAMAGED: &str = "damaged";
+/// What a run is called whose record this user may not read.
+const UNREADABLE: &str = "unreadable";
 /// What a run is called that has no record: an older version ran it.
 const UNRECORDED: &str = "unrecorded";
 /// The figures shown where none are asked for, if any run has them.
@@ -35,7 +39,8 @@ pub struct RunEntry {
     pub config: PathBuf,
     /// What is wrong with it.
     pub problems: Vec<String>,
-    damaged: bool,
+    /// What it is called if it has no record.
+    unrecorded: &'static str,
 }
 
 /// A stage of a run.
@@ -55,8 +60,7 @@ impl RunEntry {
     pub fn state(&self) -> &'static str {
         match &self.record {
             Some(record) => record.state.word(),
-            None if self.damaged => DAMAGED,
-            None => UNRECORDED,
+            None => self.unrecorded,
         }
     }
 
@@ -72,7 +76,9 @@ pub fn find(store: &Store, names: &[String], index: &mut Index) -> Vec<RunEntry>
     let dirs = runs
         .iter()
         .flat_map(|run| run.stages.iter().map(|s| s.dir.clone()));
-    let mut dirs: Vec<PathBuf> = dirs.filter(|dir| dir.is_dir()).collect();
+    // one that this user may not look into is there too
+    let is_there = |dir: &PathBuf| dir.is_dir() || unreadable(dir).is_some();
+    let mut dirs: Vec<PathBuf> = dirs.filter(is_there).collect();
     dirs.sort();
     dirs.dedup();
     let configs = runs.iter().map(|run| run.config.clone());
@@ -111,11 +117,20 @@ pub fn find(store: &Store, names: &[String], index: &mut Index) -> Vec<RunEntry>
 /// The run without what its artifacts say.
 fn open(store: &Store, name: &str) -> RunEntry {
     let folder = RunFolder::of(store, name);
-    let mut problems = Vec::new();
+    let (mut problems, mut unrecorded) = (Vec::new(), UNRECORDED);
+    let mut wrong = |state, wrong: &Wrong| {
+        unrecorded = state;
+        problems.push(told(wrong));
+    };
     let record = match folder.record() {
         Ok(record) => record,
+        Err(Error::File { path, message }) => {
+            let why = format!("{}: {message}", path.display());
+            wrong(UNREADABLE, &Wrong::Unreadable(why));
+            None
+        }
         Err(why) => {
-            problems.push(format!("DAMAGED: {}", why.to_string().replace('\n', " ")));
+            wrong(DAMAGED, &Wrong::Damaged(why.to_string()));
             None
         }
     };
@@ -144,7 +159,7 @@ fn open(store: &Store, name: &str) -> RunEntry {
     RunEntry {
         name: name.to_owned(),
         entry: folder.number_with(record.as_ref()),
-        damaged: !problems.is_empty(),
+        unrecorded,
         config: folder.path().join(CONFIG),
         folder,
         record,

@@ -212,6 +212,7 @@ pub fn sweeps<'a>(catalogue: &Catalogue, entries: &[SweepEntry]) -> Source<'a> {
                 "interrupted",
                 "outdated",
                 "damaged",
+                "unreadable",
                 "unrecorded",
             ],
         ),

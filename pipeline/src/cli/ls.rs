@@ -35,6 +35,7 @@ enum What {
 
 /// Prints the table.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    store.must_be_listed()?;
     let output = arguments.output.open()?;
     let mut catalogue = Catalogue::of(store);
     let (runs, trials, entries);

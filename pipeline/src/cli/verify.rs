@@ -4,7 +4,10 @@ use crate::catalogue::Catalogue;
 use crate::console::Console;
 use crate::inspect::{Target, target};
 use crate::report::{bytes, columns};
-use crate::store::{FileRecord, Manifest, RunFolder, Store, checkpoints, verify_digests};
+use crate::store::{
+    FileRecord, MANIFEST, Manifest, RunFolder, Store, Wrong, checkpoints, unreadable,
+    verify_digests,
+};
 use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;
@@ -25,6 +28,8 @@ pub struct Arguments {
 struct Findings {
     rows: Vec<Vec<String>>,
     damaged: Vec<String>,
+    /// What this user may not read: nobody knows whether it is whole.
+    unreadable: Vec<String>,
     /// Inputs that are not what they were: stale results, but no damage.
     changed: Vec<String>,
     /// Inputs that were read already.
@@ -34,6 +39,9 @@ struct Findings {
 /// Reads everything that has a digest and compares.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let mut findings = Findings::default();
+    if arguments.target.is_none() {
+        store.must_be_listed()?;
+    }
     match target(store, arguments.target.as_deref())? {
         Target::One(dir) => findings.artifact(&dir),
         Target::Many(artifacts) => {
@@ -44,7 +52,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     }
     if arguments.target.is_none() {
         for (dir, wrong) in checkpoints(store) {
-            findings.note("checkpoint", &dir, "", wrong);
+            findings.note("checkpoint", &dir, "", wrong.as_slice());
         }
         findings.runs(store);
     }
@@ -59,52 +67,81 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     for changed in &findings.changed {
         console.print(&format!("note: {changed}\n"));
     }
-    if findings.damaged.is_empty() {
+    if findings.damaged.is_empty() && findings.unreadable.is_empty() {
         let count = findings.rows.len();
         console.print(&format!(
             "\nverified: all {count} are as they were written\n"
         ));
         return Ok(());
     }
-    Err(Error::file(
-        store.root(),
-        format!(
-            "damaged; the next run that needs one of these computes it again\n  {}",
-            findings.damaged.join("\n  ")
+    let mut told = Vec::new();
+    for (what, found) in [
+        (
+            "damaged; the next run that needs one of these computes it again",
+            &findings.damaged,
         ),
-    )
-    .into())
+        (
+            "cannot be read; ask its owner for permission (chmod a+rX)",
+            &findings.unreadable,
+        ),
+    ] {
+        if !found.is_empty() {
+            told.push(format!("{what}\n  {}", found.join("\n  ")));
+        }
+    }
+    Err(Error::file(store.root(), told.join("\n")).into())
 }
 
 impl Findings {
-    fn note(&mut self, kind: &str, path: &Path, what: &str, wrong: Option<String>) {
-        let verdict = if wrong.is_some() { "DAMAGED" } else { "whole" };
+    fn note(&mut self, kind: &str, path: &Path, what: &str, wrong: &[Wrong]) {
+        let (mut damaged, mut unreadable) = (Vec::new(), Vec::new());
+        for wrong in wrong {
+            match wrong {
+                Wrong::Damaged(why) => damaged.push(why.as_str()),
+                Wrong::Unreadable(why) => unreadable.push(why.as_str()),
+            }
+        }
+        let verdict = match (damaged.is_empty(), unreadable.is_empty()) {
+            (true, true) => "whole",
+            (true, false) => "unreadable",
+            _ => "DAMAGED",
+        };
         let row = [kind, &path.display().to_string(), what, verdict];
         self.rows.push(row.map(str::to_owned).to_vec());
-        if let Some(why) = wrong {
-            self.damaged.push(format!("{}: {why}", path.display()));
+        for (why, all) in [
+            (damaged, &mut self.damaged),
+            (unreadable, &mut self.unreadable),
+        ] {
+            if !why.is_empty() {
+                all.push(format!("{}: {}", path.display(), why.join("; ")));
+            }
         }
     }
 
     fn artifact(&mut self, dir: &Path) {
-        let manifest = match Manifest::read(dir) {
-            Ok(manifest) => manifest,
-            Err(why) => return self.note("artifact", dir, "", Some(why.to_string())),
+        let unread = unreadable(&dir.join(MANIFEST)).map(Wrong::Unreadable);
+        let manifest = match (unread, Manifest::read(dir)) {
+            (Some(wrong), _) => return self.note("artifact", dir, "", &[wrong]),
+            (None, Ok(manifest)) => manifest,
+            (None, Err(why)) => {
+                let wrong = Wrong::Damaged(why.to_string());
+                return self.note("artifact", dir, "", &[wrong]);
+            }
         };
         let wrong = verify_digests(dir, &manifest);
-        let wrong = (!wrong.is_empty()).then(|| wrong.join("; "));
         let what = format!(
             "{} files, {}",
             manifest.outputs.len(),
             bytes(manifest.size())
         );
-        self.note("artifact", dir, &what, wrong);
+        self.note("artifact", dir, &what, &wrong);
         for input in &manifest.inputs {
             let found = self.inputs.entry(input.path.clone());
             let found = found.or_insert_with_key(|path| FileRecord::of(path).ok());
             let now = match found {
                 Some(found) if found.digest == input.digest => continue,
                 Some(found) => format!("has digest {}", found.digest),
+                None if input.path.exists() => "cannot be read".to_owned(),
                 None => "is gone".to_owned(),
             };
             self.changed.push(format!(
@@ -122,8 +159,14 @@ impl Findings {
             let folder = RunFolder::of(store, &name);
             match folder.record() {
                 Ok(None) => {}
-                Ok(Some(_)) => self.note("run", folder.path(), "its record", None),
-                Err(why) => self.note("run", folder.path(), "", Some(why.to_string())),
+                Ok(Some(_)) => self.note("run", folder.path(), "its record", &[]),
+                Err(why) => {
+                    let wrong = match why {
+                        Error::File { .. } => Wrong::Unreadable(why.to_string()),
+                        why => Wrong::Damaged(why.to_string()),
+                    };
+                    self.note("run", folder.path(), "", &[wrong]);
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::config::did_you_mean;
 use crate::inspect::{self, Target};
-use crate::store::{Manifest, Stage, State, Store, state_of, verify_output};
+use crate::store::{Manifest, Stage, State, Store, Wrong, state_of, verify_output};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -92,6 +92,7 @@ impl Artifact {
                 manifest: *manifest,
             }),
             State::Damaged(why) => Err(damaged(&dir, &why)),
+            State::Unreadable(why) => Err(Error::file(&dir, format!("cannot be read ({why})"))),
             State::Absent => Err(damaged(&dir, "it was deleted")),
         }
     }
@@ -116,7 +117,10 @@ impl Artifact {
             return Ok(None);
         };
         match verify_output(&self.dir, name, record) {
-            Some(why) => Err(damaged(&self.dir, &why)),
+            Some(Wrong::Damaged(why)) => Err(damaged(&self.dir, &why)),
+            Some(Wrong::Unreadable(why)) => {
+                Err(Error::file(&self.dir, format!("cannot be read ({why})")))
+            }
             None => Ok(Some(self.dir.join(name))),
         }
     }

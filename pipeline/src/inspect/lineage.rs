@@ -44,6 +44,7 @@ fn branches(store: &Store, manifest: &Manifest, indent: &str, depth: usize, out:
         let (note, found) = match state_of(&place) {
             State::Absent => (" (deleted)", None),
             State::Damaged(_) => (" (DAMAGED)", None),
+            State::Unreadable(_) => (" (cannot be read)", None),
             State::Whole(now) if now.contents() != upstream.contents => {
                 (" (computed again since, with another result)", Some(now))
             }

@@ -26,6 +26,13 @@ pub fn one(store: &Store, dir: &Path, verify: bool) -> (String, Result<()>) {
                 return (page, verified(dir, verify, vec![why]));
             }
         },
+        State::Unreadable(why) => {
+            let _ = writeln!(page, "{}\ncannot be read: {why}", dir.display());
+            return (
+                page,
+                Err(Error::file(dir, format!("cannot be read: {why}"))),
+            );
+        }
         State::Absent => {
             let _ = writeln!(page, "{}\nDAMAGED: not a folder", dir.display());
             return (page, verified(dir, verify, vec!["not a folder".into()]));
@@ -43,6 +50,7 @@ pub fn one(store: &Store, dir: &Path, verify: bool) -> (String, Result<()>) {
     }
     let result = if verify {
         let wrong = verify_digests(dir, &manifest);
+        let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         if wrong.is_empty() {
             let count = manifest.outputs.len();
             let _ = writeln!(page, "\nverified: all {count} outputs have their digests");

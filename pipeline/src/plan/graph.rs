@@ -87,7 +87,7 @@ impl Planner<'_> {
         let node = match self.nodes.iter().position(same) {
             Some(node) => node,
             None => {
-                let verdict = self.verdict(member, &key);
+                let verdict = self.verdict(member, &key)?;
                 self.nodes.push(Planned {
                     member,
                     job,
@@ -233,7 +233,7 @@ impl Planner<'_> {
         }
     }
 
-    fn verdict(&mut self, member: usize, key: &Key) -> Verdict {
+    fn verdict(&mut self, member: usize, key: &Key) -> Result<Verdict> {
         let runs = |u: &Upstream| {
             let mut running = self.nodes.iter().filter(|n| n.must_run());
             running.any(|n| n.key.stage == u.stage && n.fingerprint == u.fingerprint)
@@ -242,18 +242,20 @@ impl Planner<'_> {
             .filter(|u| runs(u))
             .map(|u| format!("{} runs again", u.name()))
             .collect();
-        match self.store.state(key, self.digests) {
+        Ok(match self.store.state(key, self.digests)? {
             State::Whole(manifest) if upstream.is_empty() => match stale_upstream(&manifest, key) {
                 Some(reason) => Verdict::Run(vec![reason]),
                 None => Verdict::UpToDate(manifest),
             },
             State::Whole(_) => Verdict::Run(upstream),
-            State::Damaged(why) => Verdict::Run(vec![format!("its artifact is damaged: {why}")]),
+            State::Damaged(why) | State::Unreadable(why) => {
+                Verdict::Run(vec![format!("its artifact is damaged: {why}")])
+            }
             State::Absent => {
                 let name = self.experiments[member].name();
                 Verdict::Run(reasons::since_last(self.store, name, key))
             }
-        }
+        })
     }
 }
 
@@ -295,6 +297,7 @@ fn finished_flow(store: &Store, flow: &str, digests: &mut Digests) -> Result<Ups
     match digests.state_of(&dir) {
         State::Absent => Err(wrong("no such folder")),
         State::Damaged(why) => Err(wrong(&why)),
+        State::Unreadable(why) => Err(wrong(&format!("cannot be read: {why}"))),
         State::Whole(m) if m.stage != Stage::PretrainFlow => {
             Err(wrong(&format!("an artifact of {}", m.stage)))
         }

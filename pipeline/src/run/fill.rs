@@ -7,7 +7,7 @@ use crate::console::Console;
 use crate::plan::stale_upstream;
 use crate::store::{
     Checkpoint, Digests, Draft, Key, Lock, Manifest, Outcome, RunFolder, Stage, State, Store,
-    Training, verify_digests,
+    Training, Wrong, verify_digests,
 };
 use anyhow::Result;
 use latent_align_stages::Error;
@@ -55,7 +55,7 @@ impl Workshop<'_> {
         work: impl FnOnce(&Context) -> latent_align_stages::Result<Summary>,
     ) -> Result<Manifest> {
         let (lock, waited) = self.claim(key)?;
-        if let State::Whole(manifest) = self.store.state(key, &mut self.digests)
+        if let State::Whole(manifest) = self.store.state(key, &mut self.digests)?
             && stale_upstream(&manifest, key).is_none()
         {
             let why = if waited {
@@ -163,8 +163,9 @@ impl Workshop<'_> {
                     contents.push(manifest.contents());
                     verify_digests(&upstream.dir, &manifest)
                 }
-                Err(why) => vec![why.to_string()],
+                Err(why) => vec![Wrong::Damaged(why.to_string())],
             };
+            let wrong: Vec<String> = wrong.iter().map(Wrong::to_string).collect();
             if !wrong.is_empty() {
                 return Err(Error::file(
                     &upstream.dir,

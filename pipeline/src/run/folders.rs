@@ -12,7 +12,6 @@ use crate::store::{
 use anyhow::{Context as _, Result};
 use latent_align_stages::Error;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// The run folders of a plan, the first that of the experiment that was asked for.
 pub struct Folders<'a> {
@@ -188,6 +187,10 @@ impl Member {
 
     fn begin(&mut self) -> Result<()> {
         let _alone = self.folder.alone()?;
+        // another user's, who keeps it from this one, does not give way
+        if let Err(why @ Error::File { .. }) = self.folder.record() {
+            return Err(why.into());
+        }
         self.folder.tidy();
         let before = Before::of(&self.folder, &self.stages);
         let mut number = self.folder.number();
@@ -202,7 +205,7 @@ impl Member {
             return Ok(());
         }
         if gives_way {
-            if self.is_worked_on() {
+            if self.folder.is_attended() {
                 return self.give_up();
             }
             number = self.folder.retire()? + 1;
@@ -228,18 +231,6 @@ impl Member {
             self.folder.link(Stage::PretrainFlow, flow)?;
         }
         Ok(())
-    }
-
-    /// Whether a process works on the run. Whoever asks that holds the lock for a moment; a process that
-    /// works keeps it.
-    fn is_worked_on(&self) -> bool {
-        (0..20).all(|_| {
-            let is_attended = self.folder.is_attended();
-            if is_attended {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            is_attended
-        })
     }
 
     /// What another process works on, with another configuration, is not replaced under its hands.

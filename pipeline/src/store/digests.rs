@@ -3,7 +3,7 @@
 //! An input of many gigabytes is digested once: the cache remembers size, modification time and
 //! inode, and is only a shortcut. It can be deleted at any time.
 
-use super::{Manifest, State, disk, sealed, state_of};
+use super::{Manifest, State, Wrong, disk, sealed, state_of, unreadable};
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -145,18 +145,25 @@ impl Digests {
     pub fn state_of(&mut self, dir: &Path) -> State {
         match state_of(dir) {
             State::Whole(manifest) => match self.differing_output(dir, &manifest) {
-                Some(why) => State::Damaged(why),
+                Some(wrong) => wrong.into(),
                 None => State::Whole(manifest),
             },
             state => state,
         }
     }
 
-    fn differing_output(&mut self, dir: &Path, manifest: &Manifest) -> Option<String> {
-        (manifest.outputs.iter()).find_map(|(name, recorded)| match self.of(&dir.join(name)) {
-            Ok(found) if found == *recorded => None,
-            Ok(found) => Some(mismatch(name, &found, recorded)),
-            Err(why) => Some(why.to_string()),
+    fn differing_output(&mut self, dir: &Path, manifest: &Manifest) -> Option<Wrong> {
+        (manifest.outputs.iter()).find_map(|(name, recorded)| {
+            let file = dir.join(name);
+            // a digest that is known is no permission
+            if let Some(why) = unreadable(&file) {
+                return Some(Wrong::Unreadable(why));
+            }
+            match self.of(&file) {
+                Ok(found) if found == *recorded => None,
+                Ok(found) => Some(Wrong::Damaged(mismatch(name, &found, recorded))),
+                Err(why) => Some(Wrong::Damaged(why.to_string())),
+            }
         })
     }
 

@@ -124,13 +124,21 @@ pub fn write_lightly(file: &Path, bytes: &[u8]) -> Result<()> {
     written.map_err(failed)
 }
 
-/// Makes the folder `path` and those above it where they are missing, and waits until the disk has it.
+/// Makes the folder `path` and those above it where they are missing, and waits until the disk has them.
 pub fn create_folder(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(path).map_err(|e| Error::file(path, e))?;
-    sync(parent(path))
+    let above = parent(path);
+    if above != path {
+        create_folder(above)?;
+    }
+    match std::fs::create_dir(path) {
+        // another process made it meanwhile
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made.map_err(|e| Error::file(path, e))?,
+    }
+    sync(above)
 }
 
 /// The text of a file that has at most `largest` bytes; larger ones are not read.

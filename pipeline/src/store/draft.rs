@@ -238,7 +238,8 @@ mod tests {
     }
 
     fn state(store: &Store, key: &Key) -> State {
-        store.state(key, &mut Digests::of_store(store.root()))
+        let mut digests = Digests::of_store(store.root());
+        store.state(key, &mut digests).unwrap()
     }
 
     #[test]

@@ -3,13 +3,25 @@
 //! The lock is the operating system's on `.lock-<fingerprint>`, so the kernel frees it when its
 //! holder dies. The file is removed when the lock is given back; whoever locks it checks that the
 //! name still leads to the file it locked.
+//!
+//! On some file systems that hosts share, each host knows only its own locks. So the file says which
+//! process holds it, on which boot of which host, and there another host's is never taken over.
 
 use super::names;
+use super::record::host;
+use super::shared::locks_are_seen_by_all_hosts;
+use latent_align_stages::temporary::boot;
 use latent_align_stages::{Error, Result};
 use std::fs::{File, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What stands in the file before the boot of its holder's host.
+const BOOT: &str = "boot ";
+/// One that still says nothing of its holder after so long lost it before it could.
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// An exclusive claim on one artifact, until dropped.
 #[derive(Debug)]
@@ -19,37 +31,150 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Claims `fingerprint` under the stage's `folder`, or returns `None` and who holds it.
+    /// Claims `fingerprint` under the stage's `folder`, or returns who holds it.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the file cannot be made; [`Error::Input`] where another host may hold it and
+    /// that cannot be found out.
     pub fn try_claim(folder: &Path, fingerprint: &str) -> Result<Result<Self, String>> {
+        Self::try_claim_where(folder, fingerprint, locks_are_seen_by_all_hosts(folder))
+    }
+
+    /// As [`Self::try_claim`] where locks are `seen` by all hosts, or not.
+    fn try_claim_where(
+        folder: &Path,
+        fingerprint: &str,
+        seen: bool,
+    ) -> Result<Result<Self, String>> {
         let path = folder.join(names::lock(fingerprint));
         let failed = |e: std::io::Error| Error::file(&path, e);
         loop {
-            let mut file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(failed)?;
+            let Some(Opened { mut file, access }) = Opened::at(&path, true).map_err(failed)? else {
+                continue; // its last holder has just removed it
+            };
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    let _ = file.take(200).read_to_string(&mut holder);
-                    return Ok(Err(holder.trim().to_owned()));
-                }
+                Err(TryLockError::WouldBlock) => return Ok(Err(holder(&text(&file)))),
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
             }
-            if leads_to(&path, &file).map_err(failed)? {
-                file.set_len(0)
-                    .and_then(|()| file.rewind())
-                    .and_then(|()| write!(file, "process {}", std::process::id()))
-                    .map_err(failed)?;
-                return Ok(Ok(Self { path, _file: file }));
+            if !leads_to(&path, &file).map_err(failed)? {
+                continue; // its last holder removed it between our opening and our locking
             }
-            // Its last holder removed it between our opening and our locking.
+            if access != Access::New && !seen {
+                match left_by(&file) {
+                    Left::ByThisBoot => {}
+                    Left::JustNow => return Ok(Err(String::new())),
+                    Left::Elsewhere(holder) => return Err(Error::input(elsewhere(&path, &holder))),
+                }
+            }
+            if access == Access::Read {
+                // that of another user's process, which is gone
+                std::fs::remove_file(&path).map_err(failed)?;
+                continue;
+            }
+            file.set_len(0)
+                .and_then(|()| file.rewind())
+                .and_then(|()| file.write_all(about_this().as_bytes()))
+                .and_then(|()| file.sync_data())
+                .map_err(failed)?;
+            return Ok(Ok(Self { path, _file: file }));
         }
     }
+}
+
+/// What may be done with a lock's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// It was made just now, by this process alone: that holds between hosts too.
+    New,
+    /// It was there.
+    Write,
+    /// It was there, made by another user.
+    Read,
+}
+
+struct Opened {
+    file: File,
+    access: Access,
+}
+
+impl Opened {
+    /// Opens the file, or makes it; none if it is not there, or is there only for a moment.
+    fn at(path: &Path, make: bool) -> std::io::Result<Option<Self>> {
+        let mut options = File::options();
+        options.read(true).write(true);
+        if make {
+            match options.clone().create_new(true).open(path) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                made => {
+                    let access = Access::New;
+                    return made.map(|file| Some(Self { file, access }));
+                }
+            }
+        }
+        let (opened, access) = match options.open(path) {
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => (File::open(path), Access::Read),
+            opened => (opened, Access::Write),
+        };
+        match opened {
+            Ok(file) => Ok(Some(Self { file, access })),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// What stands in the file while this process holds it.
+fn about_this() -> String {
+    let (process, host) = (std::process::id(), host());
+    format!("process {process} on {host}\n{BOOT}{}\n", boot())
+}
+
+fn text(file: &File) -> String {
+    let mut text = String::new();
+    let _ = file.take(1000).read_to_string(&mut text);
+    text
+}
+
+/// The holder that a file of this `text` tells of, for people; empty if it does not.
+fn holder(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+/// Who left a file behind that this host sees no lock on.
+enum Left {
+    /// A process of this boot of this host, whose lock would be seen: it is gone.
+    ByThisBoot,
+    /// One that has made it just now and does not say yet who it is.
+    JustNow,
+    /// One of another host, or of an earlier boot of this one.
+    Elsewhere(String),
+}
+
+fn left_by(file: &File) -> Left {
+    let text = text(file);
+    let booted = text.lines().find_map(|line| line.strip_prefix(BOOT));
+    let age = file.metadata().and_then(|meta| meta.modified());
+    let age = age.map(|touched| touched.elapsed().unwrap_or_default());
+    match booted {
+        Some(booted) if booted == boot() && !booted.is_empty() => Left::ByThisBoot,
+        None if text.is_empty() && age.is_ok_and(|age| age < MOMENT) => Left::JustNow,
+        _ => Left::Elsewhere(match holder(&text) {
+            holder if holder.is_empty() => "a process that does not say who it is".to_owned(),
+            holder => holder,
+        }),
+    }
+}
+
+fn elsewhere(path: &Path, holder: &str) -> String {
+    format!(
+        "{}: {holder} may still work on this artifact, and this host ({}) cannot see whether it does: on this \
+         file system each host knows only its own locks. Let one host at a time work in the store, or mount it \
+         so that locks are shared (NFS without `nolock` and `local_lock`, Lustre with `flock`); if that process \
+         has ended, remove this file",
+        path.display(),
+        host()
+    )
 }
 
 /// Whether a process holds the claim on an artifact.
@@ -65,15 +190,27 @@ pub enum Held {
 
 /// Whether a process holds the claim on `fingerprint` under the stage's `folder`. Leaves no file behind.
 pub fn held(folder: &Path, fingerprint: &str) -> Held {
+    held_where(folder, fingerprint, locks_are_seen_by_all_hosts(folder))
+}
+
+/// As [`held`] where locks are `seen` by all hosts, or not.
+fn held_where(folder: &Path, fingerprint: &str, seen: bool) -> Held {
     let path = folder.join(names::lock(fingerprint));
-    match File::options().read(true).write(true).open(&path) {
-        Ok(file) => match file.try_lock() {
-            Ok(()) => Held::No,
-            Err(TryLockError::WouldBlock) => Held::Yes,
-            Err(TryLockError::Error(e)) => Held::Unknown(format!("{}: {e}", path.display())),
+    let failed = |e: std::io::Error| Held::Unknown(format!("{}: {e}", path.display()));
+    let file = match Opened::at(&path, false) {
+        Ok(Some(opened)) => opened.file,
+        Ok(None) => return Held::No,
+        Err(e) => return failed(e),
+    };
+    match file.try_lock() {
+        Ok(()) if seen => Held::No,
+        Ok(()) => match left_by(&file) {
+            Left::ByThisBoot => Held::No,
+            Left::JustNow => Held::Yes,
+            Left::Elsewhere(holder) => Held::Unknown(elsewhere(&path, &holder)),
         },
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Held::No,
-        Err(e) => Held::Unknown(format!("{}: {e}", path.display())),
+        Err(TryLockError::WouldBlock) => Held::Yes,
+        Err(TryLockError::Error(e)) => failed(e),
     }
 }
 
@@ -99,10 +236,59 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Lock::try_claim(dir.path(), "aa").unwrap().unwrap();
         let holder = Lock::try_claim(dir.path(), "aa").unwrap().unwrap_err();
-        assert_eq!(holder, format!("process {}", std::process::id()));
+        assert_eq!(
+            holder,
+            format!("process {} on {}", std::process::id(), host())
+        );
         Lock::try_claim(dir.path(), "bb").unwrap().unwrap();
         drop(first);
         Lock::try_claim(dir.path(), "aa").unwrap().unwrap();
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
+
+    /// A lock as a process of another host leaves it while it works, or when it is killed.
+    fn of_another_host(dir: &Path) -> PathBuf {
+        let path = dir.join(names::lock("aa"));
+        std::fs::write(&path, "process 7 on node2\nboot 0-0-0\n").unwrap();
+        path
+    }
+
+    /// Defect that turns it red: a lock is trusted wherever it is.
+    #[test]
+    fn where_hosts_do_not_see_each_others_locks_none_takes_over_anothers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = of_another_host(dir.path());
+        let before = std::fs::read(&path).unwrap();
+        let refused = Lock::try_claim_where(dir.path(), "aa", false).unwrap_err();
+        let told = refused.to_string();
+        assert!(told.contains("process 7 on node2"), "{told}");
+        assert!(told.contains("remove this file"), "{told}");
+        let held = held_where(dir.path(), "aa", false);
+        assert!(matches!(held, Held::Unknown(_)), "{held:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        // where locks are seen, one that is not seen is that of a dead process
+        assert_eq!(held_where(dir.path(), "aa", true), Held::No);
+        Lock::try_claim_where(dir.path(), "aa", true)
+            .unwrap()
+            .unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_process_of_this_host_left_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(names::lock("aa")), about_this()).unwrap();
+        assert_eq!(held_where(dir.path(), "aa", false), Held::No);
+        let lock = Lock::try_claim_where(dir.path(), "aa", false).unwrap();
+        drop(lock.unwrap());
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_holder_that_does_not_say_yet_who_it_is_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(names::lock("aa")), "").unwrap();
+        let claimed = Lock::try_claim_where(dir.path(), "aa", false).unwrap();
+        assert_eq!(claimed.unwrap_err(), "");
+        assert_eq!(held_where(dir.path(), "aa", false), Held::Yes);
     }
 }

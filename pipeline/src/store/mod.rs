@@ -14,11 +14,13 @@ mod key;
 mod lock;
 mod manifest;
 mod names;
+mod open_lock;
 mod progress;
 mod record;
 mod role;
 mod runs;
 mod sealed;
+mod shared;
 mod stages;
 mod training;
 mod verify;
@@ -38,7 +40,7 @@ pub use role::Role;
 pub use runs::RunFolder;
 pub use stages::RunStages;
 pub use training::{Checkpoint, Training, checkpoints};
-pub use verify::{State, missing, state_of, verify_digests, verify_output};
+pub use verify::{State, Wrong, missing, state_of, unreadable, verify_digests, verify_output};
 
 use latent_align_stages::temporary::remove_abandoned;
 use latent_align_stages::{Error, Result};
@@ -134,12 +136,13 @@ impl Store {
     pub fn open_for_writing(&self) -> Result<()> {
         for stage in Stage::ALL {
             let folder = self.root.join(stage.name());
-            let failed = |e: std::io::Error| {
+            let refused = |why: &dyn std::fmt::Display| {
                 Error::input(format!(
-                    "--artifacts {}: cannot write there ({e}); choose a writable folder",
+                    "--artifacts {}: cannot write there ({why}); choose a writable folder",
                     self.root.display()
                 ))
             };
+            let failed = |e: std::io::Error| refused(&e);
             if folder.is_symlink() {
                 return Err(Error::input(format!(
                     "{}: found a link, expected a folder: artifacts stay in their store; move the folder \
@@ -147,7 +150,7 @@ impl Store {
                     folder.display()
                 )));
             }
-            std::fs::create_dir_all(&folder).map_err(failed)?;
+            disk::create_folder(&folder).map_err(|e| refused(&e))?;
             let probe = names::temporary(&folder, "probe");
             std::fs::write(&probe, b"").map_err(failed)?;
             std::fs::remove_file(&probe).map_err(failed)?;
@@ -159,18 +162,51 @@ impl Store {
 
     /// The state of the artifact with this key, its outputs found to have their digests: every file that
     /// was touched since `digests` knows it is read.
-    pub fn state(&self, key: &Key, digests: &mut Digests) -> State {
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it is there and this user may not read it. To compute it again would replace
+    /// what is whole for others.
+    pub fn state(&self, key: &Key, digests: &mut Digests) -> Result<State> {
         let dir = self.artifact(key.stage, &key.fingerprint());
         if dir.is_symlink() {
-            return State::Damaged("it is a link, which none is".into());
+            return Ok(State::Damaged("it is a link, which none is".into()));
         }
-        match digests.state_of(&dir) {
+        Ok(match digests.state_of(&dir) {
+            State::Unreadable(why) => {
+                return Err(Error::input(format!(
+                    "{} {} is there and cannot be read ({why}); ask its owner for permission (chmod -R a+rX \
+                     {}), or use a store of your own with --artifacts",
+                    key.stage,
+                    key.fingerprint(),
+                    dir.display()
+                )));
+            }
             State::Whole(manifest) if !manifest.is_of(key) => State::Damaged(format!(
                 "its manifest is that of {} {}",
                 manifest.stage, manifest.fingerprint
             )),
             state => state,
+        })
+    }
+
+    /// That the folders of artifacts, runs and sweeps can be listed, where they are there.
+    ///
+    /// # Errors
+    /// [`Error::Input`] names the one that cannot.
+    pub fn must_be_listed(&self) -> Result<()> {
+        let kinds = Stage::ALL.map(Stage::name).into_iter();
+        let folders = kinds
+            .chain(["runs", "sweeps"])
+            .map(|name| self.root.join(name));
+        for folder in std::iter::once(self.root.clone()).chain(folders) {
+            entries(&folder).map_err(|e| {
+                Error::input(format!(
+                    "{}: cannot be listed ({e}); make it readable, or name another store with --artifacts",
+                    folder.display()
+                ))
+            })?;
         }
+        Ok(())
     }
 
     /// Every artifact folder, by stage and then by name; damaged ones included.

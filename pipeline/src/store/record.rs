@@ -5,10 +5,12 @@
 
 use super::clock::Timestamp;
 use super::lock::leads_to;
+use super::open_lock;
+use super::shared::locks_are_seen_by_all_hosts;
 use super::{RunFolder, Stage, disk};
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -166,7 +168,7 @@ pub struct Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        if self.file.try_lock().is_ok() {
+        if open_lock::try_exclusive(&self.file) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -180,10 +182,10 @@ impl RunFolder {
     pub fn attend(&self) -> Result<Presence> {
         let path = self.path().join(PRESENCE);
         let failed = |e| Error::file(&path, e);
-        std::fs::create_dir_all(self.path()).map_err(failed)?;
+        disk::create_folder(self.path())?;
         loop {
             let file = open(&path, true).map_err(failed)?;
-            file.lock_shared().map_err(failed)?;
+            open_lock::shared(&file).map_err(failed)?;
             if leads_to(&path, &file).map_err(failed)? {
                 return Ok(Presence { path, file });
             }
@@ -191,11 +193,11 @@ impl RunFolder {
         }
     }
 
-    /// True if some process works on the run.
+    /// True if some process works on the run. Whoever asks takes no lock, so that two who ask do not take
+    /// each other for one who works.
     pub fn is_attended(&self) -> bool {
-        // Opened for writing: a network file system may want that of whoever locks.
-        let file = open(&self.path().join(PRESENCE), false);
-        file.is_ok_and(|f| matches!(f.try_lock(), Err(TryLockError::WouldBlock)))
+        let file = File::open(self.path().join(PRESENCE));
+        file.is_ok_and(|file| open_lock::is_held(&file))
     }
 
     /// Removes what says that a process works on the run, if none does.
@@ -205,7 +207,7 @@ impl RunFolder {
             return;
         };
         // as the last one who attends would have
-        if file.try_lock().is_ok() {
+        if open_lock::try_exclusive(&file) {
             self.clear_progress();
             let _ = std::fs::remove_file(&path);
         }
@@ -214,11 +216,12 @@ impl RunFolder {
     /// How the run stands; none if it was never run.
     ///
     /// # Errors
-    /// [`Error::Input`] when the record does not parse or is of a newer format.
+    /// [`Error::File`] when it is there and cannot be opened; [`Error::Input`] when it does not parse or is
+    /// of a newer format.
     pub fn record(&self) -> Result<Option<RunRecord>> {
         let path = self.path().join(RECORD);
         let wrong = |why: String| Error::input(format!("{}: {why}", path.display()));
-        if !path.exists() {
+        if !disk::can_be_read(&path).map_err(|e| Error::file(&path, e))? {
             return Ok(None);
         }
         let text = disk::read_small(&path, LARGEST).map_err(|e| Error::input(e.to_string()))?;
@@ -230,7 +233,9 @@ impl RunFolder {
                 record.format
             )));
         }
-        if record.state == RunState::Running && !self.is_attended() {
+        // a process of another host may be one that this host cannot see
+        let would_be_seen = || record.host == host() || locks_are_seen_by_all_hosts(self.path());
+        if record.state == RunState::Running && !self.is_attended() && would_be_seen() {
             record.state = RunState::Interrupted;
         }
         Ok(Some(record))
@@ -250,7 +255,7 @@ fn open(path: &Path, create: bool) -> std::io::Result<File> {
 }
 
 /// The name of this host.
-fn host() -> String {
+pub fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
     name.map_or_else(|_| "unknown".into(), |n| n.trim().to_owned())
 }
@@ -303,6 +308,27 @@ mod tests {
         drop(two);
         assert!(!folder.is_attended());
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    }
+
+    /// Defect that turns it red: whoever asks whether a run is worked on holds its lock meanwhile.
+    #[test]
+    fn those_who_ask_are_not_taken_for_those_who_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::of(&Store::at(dir.path()), "ring");
+        drop(folder.attend().unwrap());
+        folder.write(PRESENCE, "").unwrap(); // as a killed process leaves it
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                let folder = &folder;
+                scope.spawn(move || {
+                    for _ in 0..2000 {
+                        assert!(!folder.is_attended());
+                    }
+                });
+            }
+        });
+        let _working = folder.attend().unwrap();
+        assert!(folder.is_attended());
     }
 
     #[test]

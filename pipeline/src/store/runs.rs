@@ -85,7 +85,7 @@ impl RunFolder {
             return Ok(false);
         }
         let failed = |e| Error::file(&link, e);
-        std::fs::create_dir_all(&self.dir).map_err(failed)?;
+        disk::create_folder(&self.dir)?;
         let temporary = temporary(&self.dir, stage.name());
         std::os::unix::fs::symlink(&target, &temporary).map_err(failed)?;
         disk::place(&temporary, &link)?;

@@ -18,7 +18,7 @@ use super::key::Key;
 use super::manifest::Program;
 use super::names::{self, Name};
 use super::sealed;
-use super::{FORMAT, Stage, Store};
+use super::{FORMAT, Stage, Store, Wrong};
 use crate::config::flatten;
 use latent_align_stages::training::Snapshot;
 use latent_align_stages::{Error, Result};
@@ -302,7 +302,7 @@ fn remove(folder: &Path) {
 }
 
 /// Every checkpoint in `store`, and what is wrong with it, if anything is.
-pub fn checkpoints(store: &Store) -> Vec<(PathBuf, Option<String>)> {
+pub fn checkpoints(store: &Store) -> Vec<(PathBuf, Option<Wrong>)> {
     let mut found = Vec::new();
     for stage in Stage::ALL {
         let entries = store.root().join(stage.name()).read_dir();
@@ -315,7 +315,8 @@ pub fn checkpoints(store: &Store) -> Vec<(PathBuf, Option<String>)> {
         trainings.sort();
         for (step, folder) in trainings.iter().flat_map(|training| steps(training)) {
             let wrong = whole(step, &folder).err().map(|why| match why {
-                Unfit::Damaged(why) | Unfit::Refused(why) => why,
+                Unfit::Damaged(why) => Wrong::Damaged(why),
+                Unfit::Refused(why) => Wrong::Unreadable(why),
             });
             found.push((folder, wrong));
         }
@@ -418,6 +419,7 @@ fn differing(found: &Value, expected: &Value) -> Vec<String> {
 mod tests {
     use super::super::{Role, Upstream};
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn key(steps: u64) -> Key {
         Key {
@@ -471,6 +473,27 @@ mod tests {
         assert_eq!(metrics, "curves up to 5");
         training.remove();
         assert_eq!(step_of(&training), (None, vec![]));
+    }
+
+    /// Defect that turns it red: what was there before is removed before the new one takes its place.
+    #[test]
+    fn a_checkpoint_that_is_written_again_is_never_missing() {
+        let (_dir, training) = training();
+        commit(&training, 1, 1.0);
+        let place = training.steps()[0].1.clone();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let looks = scope.spawn(|| {
+                let mut was_there = true;
+                while !done.load(Ordering::Relaxed) {
+                    was_there &= place.join(RECORD).exists();
+                }
+                was_there
+            });
+            (0..100).for_each(|_| commit(&training, 1, 1.0));
+            done.store(true, Ordering::Relaxed);
+            assert!(looks.join().unwrap());
+        });
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Whether an artifact on disk is what its manifest says.
 
 use super::digests::{FileRecord, mismatch};
-use super::manifest::Manifest;
+use super::disk;
+use super::manifest::{MANIFEST, Manifest};
+use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Component, Path};
 
 /// What was found where an artifact should be.
@@ -13,18 +16,60 @@ pub enum State {
     Whole(Box<Manifest>),
     /// Something that cannot be used, and why.
     Damaged(String),
+    /// Something that this user may not read, and why: it may well be whole.
+    Unreadable(String),
+}
+
+/// Why something is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wrong {
+    /// It is not what was written.
+    Damaged(String),
+    /// It cannot be read, or not understood, so that nobody knows.
+    Unreadable(String),
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Damaged(why) => f.write_str(why),
+            Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
+        }
+    }
+}
+
+impl From<Wrong> for State {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::Damaged(why) => Self::Damaged(why),
+            Wrong::Unreadable(why) => Self::Unreadable(why),
+        }
+    }
+}
+
+/// Why this user cannot read `path`, if it is there.
+pub fn unreadable(path: &Path) -> Option<String> {
+    let why = disk::can_be_read(path).err()?;
+    Some(format!("{}: {why}", path.display()))
 }
 
 /// Reads the manifest in `dir` and looks that every output is there with its size. Cheap: no output
 /// is read.
 pub fn state_of(dir: &Path) -> State {
-    if !dir.is_dir() {
-        return State::Absent;
+    match dir.metadata() {
+        Ok(meta) if meta.is_dir() => {}
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            return State::Unreadable(format!("{}: {e}", dir.display()));
+        }
+        _ => return State::Absent,
+    }
+    if let Some(why) = unreadable(&dir.join(MANIFEST)) {
+        return State::Unreadable(why);
     }
     match Manifest::read(dir) {
         Err(e) => State::Damaged(e.to_string()),
         Ok(manifest) => match missing(dir, sizes(&manifest)) {
-            Some(why) => State::Damaged(why),
+            Some(wrong) => wrong.into(),
             None => State::Whole(Box::new(manifest)),
         },
     }
@@ -37,29 +82,27 @@ fn sizes(manifest: &Manifest) -> impl Iterator<Item = (&str, u64)> {
 
 /// Which of `outputs`, names and sizes, is not in `dir` as it should be, if any is not. No output is
 /// read.
-pub fn missing<'a>(dir: &Path, outputs: impl Iterator<Item = (&'a str, u64)>) -> Option<String> {
-    for (name, size) in outputs {
+pub fn missing<'a>(dir: &Path, outputs: impl IntoIterator<Item = (&'a str, u64)>) -> Option<Wrong> {
+    let wrong = |(name, size)| {
         if !is_confined(name) {
-            return Some(format!(
-                "the output `{name}` would lie outside the artifact"
-            ));
+            let why = format!("the output `{name}` would lie outside the artifact");
+            return Some(Wrong::Damaged(why));
         }
-        match std::fs::symlink_metadata(dir.join(name)) {
-            Err(_) => return Some(format!("the output {name} is missing")),
-            Ok(meta) if !meta.is_file() => {
-                return Some(format!("the output {name} is not a regular file"));
+        let why = match std::fs::symlink_metadata(dir.join(name)) {
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                return Some(Wrong::Unreadable(format!("the output {name}: {e}")));
             }
-            Ok(meta) if meta.len() != size => {
-                return Some(format!(
-                    "the output {name} has {} bytes, its manifest says {}",
-                    meta.len(),
-                    size
-                ));
-            }
-            Ok(_) => {}
-        }
-    }
-    None
+            Err(_) => format!("the output {name} is missing"),
+            Ok(meta) if !meta.is_file() => format!("the output {name} is not a regular file"),
+            Ok(meta) if meta.len() != size => format!(
+                "the output {name} has {} bytes, its manifest says {size}",
+                meta.len(),
+            ),
+            Ok(_) => return None,
+        };
+        Some(Wrong::Damaged(why))
+    };
+    outputs.into_iter().find_map(wrong)
 }
 
 /// True for a relative path of plain names.
@@ -71,7 +114,7 @@ pub fn is_confined(name: &str) -> bool {
 }
 
 /// Reads every output and compares its digest. Returns one line for each that differs.
-pub fn verify_digests(dir: &Path, manifest: &Manifest) -> Vec<String> {
+pub fn verify_digests(dir: &Path, manifest: &Manifest) -> Vec<Wrong> {
     let outputs = manifest.outputs.iter();
     outputs
         .filter_map(|(name, record)| verify_output(dir, name, record))
@@ -79,20 +122,25 @@ pub fn verify_digests(dir: &Path, manifest: &Manifest) -> Vec<String> {
 }
 
 /// Reads the output `name` and compares its digest. Returns a line if it differs from `record`.
-pub fn verify_output(dir: &Path, name: &str, record: &FileRecord) -> Option<String> {
+pub fn verify_output(dir: &Path, name: &str, record: &FileRecord) -> Option<Wrong> {
     if !is_confined(name) {
-        return Some(format!("{name}: would lie outside the artifact"));
+        let why = format!("{name}: would lie outside the artifact");
+        return Some(Wrong::Damaged(why));
     }
-    match FileRecord::of(&dir.join(name)) {
+    let file = dir.join(name);
+    if let Some(why) = unreadable(&file) {
+        return Some(Wrong::Unreadable(why));
+    }
+    match FileRecord::of(&file) {
         Ok(found) if found == *record => None,
-        Ok(found) => Some(mismatch(name, &found, record)),
-        Err(e) => Some(e.to_string()),
+        Ok(found) => Some(Wrong::Damaged(mismatch(name, &found, record))),
+        Err(e) => Some(Wrong::Damaged(e.to_string())),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::{MANIFEST, tests::manifest};
+    use super::super::manifest::tests::manifest;
     use super::*;
 
     fn artifact(content: &[u8]) -> tempfile::TempDir {
@@ -121,7 +169,7 @@ mod tests {
         let State::Whole(m) = state_of(dir.path()) else {
             panic!()
         };
-        assert_eq!(verify_digests(dir.path(), &m), Vec::<String>::new());
+        assert_eq!(verify_digests(dir.path(), &m), Vec::<Wrong>::new());
         std::fs::write(dir.path().join("w.bin"), b"weighus").unwrap();
         assert_eq!(verify_digests(dir.path(), &m).len(), 1);
     }

@@ -8,6 +8,8 @@ use crate::store::write_whole;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -78,20 +80,22 @@ impl Submitted {
     }
 }
 
-/// True for the states of a task that may still do something.
+/// True for the states of a task that may still do something: all but those that squeue(1) says end a job.
+/// One that is not known here may, and submitting its trial twice would be worse than waiting.
 fn is_alive(state: &str) -> bool {
-    const ALIVE: [&str; 9] = [
-        "PENDING",
-        "RUNNING",
-        "CONFIGURING",
-        "COMPLETING",
-        "SUSPENDED",
-        "REQUEUED",
-        "REQUEUE_HOLD",
-        "RESIZING",
-        "STAGE_OUT",
+    const ENDED: [&str; 10] = [
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "REVOKED",
+        "TIMEOUT",
     ];
-    ALIVE.contains(&state)
+    !ENDED.contains(&state)
 }
 
 /// Submits the trials `todo` of `batch` as one array, `at_a_time` of them at a time where that is given.
@@ -124,6 +128,7 @@ pub fn submit(
     let told = ask(
         Command::new("sbatch")
             .arg("--parsable")
+            .args(place(options, &absolute(folder.path())?))
             .arg(folder.path().join("slurm.sh")),
         "sbatch",
     )?;
@@ -148,6 +153,30 @@ fn without_mark(program: PathBuf) -> PathBuf {
         Some(replaced) if replaced.exists() => replaced,
         _ => program,
     }
+}
+
+/// The option that says where Slurm writes what a task says; none where the file of the sweep does. In a
+/// line of the script, blanks, quotes and `#` in the folder's path would mean something.
+fn place(options: &Slurm, folder: &Path) -> Option<OsString> {
+    let mut given = options.options.iter();
+    if given.any(|option| option.starts_with("--output") || option.starts_with("-o")) {
+        return None;
+    }
+    let folder = folder.as_os_str().as_bytes();
+    let mut option = b"--output=".to_vec();
+    if folder.contains(&b'\\') {
+        // after a backslash Slurm replaces nothing, and all tasks would write one file
+        option.extend(b"/dev/null");
+        return Some(OsString::from_vec(option));
+    }
+    for byte in folder {
+        option.push(*byte);
+        if *byte == b'%' {
+            option.push(b'%');
+        }
+    }
+    option.extend(b"/logs/slurm-%A_%a.log");
+    Some(OsString::from_vec(option))
 }
 
 /// What a command of Slurm says.
@@ -183,7 +212,6 @@ fn script(
     let mut head = vec![
         format!("--job-name={name}"),
         format!("--array=0-{last}{limit}"),
-        format!("--output={}/logs/slurm-%A_%a.log", folder.display()),
         format!("--signal=B:TERM@{NOTICE}"),
     ];
     let mut option = |name: &str, value: Option<String>| {
@@ -214,6 +242,49 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Defect that turns it red: a list of what is alive that lacks a state.
+    #[test]
+    fn a_task_has_ended_only_in_the_states_that_end_a_job() {
+        for state in [
+            "PENDING",
+            "RUNNING",
+            "CONFIGURING",
+            "COMPLETING",
+            "SIGNALING",
+            "STOPPED",
+            "SUSPENDED",
+            "SPECIAL_EXIT",
+            "REQUEUED",
+            "REQUEUE_FED",
+            "REQUEUE_HOLD",
+            "RESIZING",
+            "RESV_DEL_HOLD",
+            "STAGE_OUT",
+            "of a later version",
+        ] {
+            assert!(is_alive(state), "{state}");
+        }
+        for state in ["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"] {
+            assert!(!is_alive(state), "{state}");
+        }
+    }
+
+    #[test]
+    fn where_tasks_write_is_said_once_and_means_the_folder() {
+        let mut options = Slurm::default();
+        for (folder, place) in [
+            ("/a b/it's #1 %A", "/a b/it's #1 %%A/logs/slurm-%A_%a.log"),
+            ("/a\\b", "/dev/null"),
+        ] {
+            let said = super::place(&options, Path::new(folder)).unwrap();
+            assert_eq!(said.to_str(), Some(&*format!("--output={place}")));
+        }
+        for given in ["--output=mine.log", "-o mine.log"] {
+            options.options = vec![given.to_owned()];
+            assert_eq!(super::place(&options, Path::new("/a")), None, "{given}");
+        }
+    }
 
     #[test]
     fn a_program_that_was_rebuilt_is_found_under_its_name() {

@@ -91,8 +91,10 @@ static int fails(int takes_space) {
 }
 
 static void tell(const char *what, const char *path) {
+    char here[PATH_MAX] = "";
     if (!told) return;
-    fprintf(told, "%ld %s %s\n", atomic_load(&done), what, path);
+    if (*path != '/' && getcwd(here, sizeof here)) strncat(here, "/", sizeof here - strlen(here) - 1);
+    fprintf(told, "%ld %s %s%s\n", atomic_load(&done), what, here, path);
     fflush(told);
 }
 

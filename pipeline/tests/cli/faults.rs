@@ -376,3 +376,40 @@ fn a_run_killed_at_any_operation_leaves_nothing_that_stays() {
         kill_at(*at, &format!("killed at operation {at}, removing {path}"));
     }
 }
+
+/// Defects that turn it red: only the last of several new folders is synced into its parent; the lock is given
+/// back before what it protects is cleared away.
+#[test]
+fn new_folders_are_synced_and_checkpoints_go_before_the_lock() {
+    let (operations, _) = operations(&project());
+    let is = |what: &'static str| move |o: &&(u64, String, String)| o.1 == what;
+    for (number, _, folder) in operations.iter().filter(is("folder")) {
+        let name = folder.rsplit('/').next().unwrap();
+        if name.starts_with('.') || folder.contains("/.tmp-") {
+            continue; // it gets its name later
+        }
+        let above = Path::new(folder).parent().unwrap();
+        let mut later = operations
+            .iter()
+            .filter(is("sync"))
+            .filter(|o| o.0 > *number);
+        assert!(
+            later.any(|o| Path::new(&o.2) == above),
+            "{folder} may get lost"
+        );
+    }
+    let mut trainings = 0;
+    for (number, _, path) in operations.iter().filter(is("rename")) {
+        let Some((folder, fingerprint)) = path.split_once("/.training-") else {
+            continue;
+        };
+        if fingerprint.contains('/') {
+            continue; // one checkpoint of several
+        }
+        let lock = format!("{folder}/.lock-{fingerprint}");
+        let given_back = operations.iter().find(|o| o.1 == "remove" && o.2 == lock);
+        assert!(given_back.is_some_and(|back| back.0 > *number), "{path}");
+        trainings += 1;
+    }
+    assert!(trainings >= 3, "{trainings} trainings");
+}

@@ -33,6 +33,7 @@ mod reporting;
 mod requiring;
 mod resuming;
 mod rot;
+mod sharing;
 mod shells;
 mod slurm;
 mod starting;

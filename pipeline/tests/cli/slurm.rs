@@ -107,6 +107,7 @@ fn table(project: &Project) -> String {
 #[test]
 fn a_job_array_gives_the_table_that_local_trials_give() {
     let Some(node) = Node::start() else { return };
+    in_a_folder_of_special_signs(&node);
     let local = with_sweep(SWEEP);
     local
         .run(&["sweep", "weights.yaml", "--jobs", "2"])
@@ -176,6 +177,37 @@ fn a_job_array_gives_the_table_that_local_trials_give() {
         said.matches("\"state\": \"failed\"").count() == 3
             || said.matches("\"state\":\"failed\"").count() == 3
     });
+}
+
+/// The signs mean something to sbatch, to a shell, or in the name of a file that Slurm writes.
+fn in_a_folder_of_special_signs(node: &Node) {
+    let store = "it's #1, %A \"b\"";
+    let project = with_sweep(SWEEP);
+    project.write(
+        "weights.yaml",
+        SWEEP.replace(
+            "[0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1]",
+            "[0.1, 0.2]",
+        ),
+    );
+    let slurm = [
+        "--artifacts",
+        store,
+        "sweep",
+        "weights.yaml",
+        "--launcher",
+        "slurm",
+        "--wait",
+    ];
+    let (code, said) = node.run(&project, &slurm);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(
+        project.entries(&format!("{store}/train-autoencoder")).len(),
+        2
+    );
+    let logs = project.entries(&format!("{store}/sweeps/weights/logs"));
+    let of_slurm = logs.iter().filter(|log| log.starts_with("slurm-"));
+    assert_eq!(of_slurm.count(), 2, "{logs:?}");
 }
 
 #[test]

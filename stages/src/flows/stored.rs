@@ -20,13 +20,12 @@ use crate::features::{
 use crate::problems::Problems;
 use crate::tensors::spread;
 use crate::training::{
-    METADATA, Streams, load_weights, must_hold, read_header, read_whole, save_weights,
+    METADATA, Streams, load_weights, must_hold, read_header, read_whole, save_tensors, save_weights,
 };
 use burn::module::Module;
 use burn::tensor::{DType, Device};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -283,9 +282,7 @@ fn save_normaliser(normaliser: &Normaliser, path: &Path) -> Result<()> {
         meaning: "a feature x [D] becomes the point (x - mean) matrix [d]".to_owned(),
         projection_seed: normaliser.projection_seed,
     };
-    let metadata = HashMap::from([(METADATA.to_owned(), json(&about))]);
-    safetensors::serialize_to_file(tensors, Some(metadata), path)
-        .map_err(|error| Error::file(path, error))
+    save_tensors(tensors, json(&about), path)
 }
 
 fn load_normaliser(path: &Path) -> Result<Normaliser> {

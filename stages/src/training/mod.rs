@@ -22,5 +22,5 @@ pub use running_mean::RunningMean;
 pub use snapshot::{Resumable, Snapshot};
 pub use weights::{
     METADATA, file_size, header_json, load_weights, load_weights_from_bytes, must_hold,
-    read_header, read_whole, save_weights,
+    read_header, read_whole, save_tensors, save_weights,
 };

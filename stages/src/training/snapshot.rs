@@ -1,11 +1,11 @@
 //! The state of a training between two steps: what a resumed one continues from, bit for bit.
 
-use super::weights::{METADATA, read_whole};
+use super::weights::{METADATA, read_whole, save_tensors};
 use crate::error::{Error, Result};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The name and version of the format; one that differs is not read.
@@ -133,13 +133,12 @@ impl Snapshot {
     pub fn write(&self, path: &Path) -> Result<()> {
         let failed = |e: &dyn std::fmt::Display| Error::file(path, e);
         let header = serde_json::to_string(&self.header).map_err(|e| failed(&e))?;
-        let metadata = HashMap::from([(METADATA.to_owned(), header)]);
         let views = self.arrays.iter().map(|(name, values)| {
             let bytes = bytemuck::cast_slice(values);
             TensorView::new(Dtype::F32, vec![values.len()], bytes).map(|view| (name, view))
         });
         let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|e| failed(&e))?;
-        safetensors::serialize_to_file(views, Some(metadata), path).map_err(|e| failed(&e))
+        save_tensors(views, header, path)
     }
 
     /// Reads what [`Self::write`] wrote.

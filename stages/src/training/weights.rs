@@ -7,9 +7,11 @@ use burn::store::{
     BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore,
     SafetensorsStoreError,
 };
+use safetensors::View;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -62,9 +64,32 @@ pub fn save_weights<M: Module>(module: &M, path: &Path, metadata: &str) -> Resul
         .clear_metadata()
         .metadata(METADATA, metadata)
         .with_to_adapter(BurnToPyTorchAdapter);
-    module
-        .save_into(&mut store)
-        .map_err(|error| Error::file(path, error))
+    with_usual_permissions(path, || {
+        (module.save_into(&mut store)).map_err(|error| Error::file(path, error))
+    })
+}
+
+/// Writes `tensors` and the header's `metadata` to the safetensors file `path`.
+pub fn save_tensors<S: AsRef<str> + Ord + Display, V: View>(
+    tensors: impl IntoIterator<Item = (S, V)>,
+    metadata: String,
+    path: &Path,
+) -> Result<()> {
+    let metadata = HashMap::from([(METADATA.to_owned(), metadata)]);
+    with_usual_permissions(path, || {
+        safetensors::serialize_to_file(tensors, Some(metadata), path)
+            .map_err(|error| Error::file(path, error))
+    })
+}
+
+/// Gives what `write` puts at `path` the permissions that files have which are created there: the library
+/// writes files that nobody but their owner may read, whatever the umask says.
+fn with_usual_permissions(path: &Path, write: impl FnOnce() -> Result<()>) -> Result<()> {
+    let failed = |e| Error::file(path, e);
+    let usual = File::create(path).and_then(|file| file.metadata());
+    let usual = usual.map_err(failed)?.permissions();
+    write()?;
+    std::fs::set_permissions(path, usual).map_err(failed)
 }
 
 /// What [`save_weights`] takes as metadata: the fields of `header` after the name of their format.
