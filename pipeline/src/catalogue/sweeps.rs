@@ -3,7 +3,7 @@
 use super::{Catalogue, RunEntry};
 use crate::query::{Field, Kind, Source, Values};
 use crate::store::Index;
-use crate::sweep::{Constraint, Direction, Objective, SweepRecord, TrialRecord};
+use crate::sweep::{Constraint, Direction, Objective, Seeds, SweepRecord, TrialRecord};
 use latent_align_stages::{Error, Result};
 
 /// A sweep.
@@ -50,15 +50,26 @@ impl TrialEntry {
         let found = figures.find(|(name, _)| index.symbols.text(*name) == figure);
         found.map(|f| f.1)
     }
+}
 
-    /// Why it is not among those that count, if it is not.
+impl SweepEntry {
+    /// The figure `name` over the seeds of `variant`.
+    pub fn seeds(&self, variant: &str, name: &str, index: &Index) -> Seeds {
+        let trials = self.trials.iter().filter(|t| t.trial.variant == variant);
+        let is_finished = |t: &&TrialEntry| t.state() == "finished";
+        let figures = trials.map(|t| Some(t).filter(is_finished)?.figure(name, index));
+        figures.collect()
+    }
+
+    /// Why `trial` is not among those that count, if it is not: a variant counts with all its seeds.
     pub fn left_out(
         &self,
+        trial: &TrialEntry,
         objective: &Objective,
         constraints: &[Constraint],
         index: &Index,
     ) -> Option<String> {
-        let state = self.state();
+        let state = trial.state();
         if state != "finished" {
             return Some(match state {
                 "waiting" => "it was not run yet".into(),
@@ -67,37 +78,75 @@ impl TrialEntry {
                 _ => format!("its run is {state}"),
             });
         }
-        let Some(value) = self.figure(&objective.figure, index) else {
+        let Some(value) = trial.figure(&objective.figure, index) else {
             return Some(format!("it has no figure `{}`", objective.figure));
         };
-        if value.is_nan() {
-            return Some(format!("`{}` is NaN", objective.figure));
+        if !value.is_finite() {
+            return Some(format!("`{}` is {value}", objective.figure));
+        }
+        let variant = &trial.trial.variant;
+        if let Some(some) = self.seeds(variant, &objective.figure, index).lacking() {
+            return Some(format!(
+                "`{variant}` has a number for {some} seeds, and counts with all"
+            ));
         }
         let broken = constraints.iter().filter_map(|constraint| {
-            let value = self.figure(&constraint.figure, index);
-            (!constraint.is_met_by(value)).then(|| told(constraint, value))
+            let seeds = self.seeds(variant, &constraint.figure, index);
+            (!constraint.is_met_by(seeds.mean())).then(|| told(constraint, &seeds))
         });
         let broken: Vec<String> = broken.collect();
         (!broken.is_empty()).then(|| broken.join("; "))
     }
+
+    /// The trials that count, the best first: by the mean of their variant, and then by their own figure.
+    pub fn ranked(
+        &self,
+        objective: &Objective,
+        constraints: &[Constraint],
+        index: &Index,
+    ) -> Vec<&TrialEntry> {
+        let figure = &objective.figure;
+        let counts = |t: &TrialEntry| self.left_out(t, objective, constraints, index).is_none();
+        let mut ranked: Vec<(f64, f64, &TrialEntry)> = (self.trials.iter())
+            .filter(|t| counts(t))
+            .filter_map(|t| {
+                let mean = self.seeds(&t.trial.variant, figure, index).mean()?;
+                Some((mean, t.figure(figure, index)?, t))
+            })
+            .collect();
+        let order = |a, b| objective.direction.order(a, b);
+        ranked.sort_by(|a, b| order(a.0, b.0).then(order(a.1, b.1)));
+        ranked.into_iter().map(|t| t.2).collect()
+    }
 }
 
-/// What is wrong with `value`, which does not meet `constraint`.
-fn told(constraint: &Constraint, value: Option<f64>) -> String {
+/// What is wrong with `seeds`, whose mean does not meet `constraint`.
+fn told(constraint: &Constraint, seeds: &Seeds) -> String {
     let Constraint {
         figure,
         at_least,
         at_most,
     } = constraint;
-    let Some(value) = value else {
-        return format!("it has no figure `{figure}`");
+    let Some(value) = seeds.mean() else {
+        return match seeds.lacking() {
+            Some(some) => format!("`{figure}` is a number in {some} seeds"),
+            None => format!("it has no figure `{figure}`"),
+        };
+    };
+    let over = if seeds.count > 1 {
+        " on average over seeds"
+    } else {
+        ""
     };
     let bounds = [("at least", at_least), ("at most", at_most)];
     let bounds = bounds
         .iter()
         .filter_map(|(word, bound)| Some(format!("{word} {}", (*bound).as_ref()?)));
     let bounds: Vec<String> = bounds.collect();
-    format!("`{figure}` is {value}, expected {}", bounds.join(" and "))
+    format!(
+        "`{figure}` is {value}{over}, expected {}",
+        bounds.join(" and ")
+    )
 }
 
 /// Looks at the sweeps called `names` and at the runs of their trials.
@@ -250,13 +299,15 @@ pub fn sweeps<'a>(catalogue: &Catalogue, entries: &[SweepEntry]) -> Source<'a> {
     Source::new(entries.len(), fields).showing(&shown)
 }
 
-/// The best value of the objective among the trials that count, and the run that has it.
+/// The best variant's mean of the objective, and the run of its best trial.
 fn best(entry: &SweepEntry, index: &Index) -> Option<(f64, String)> {
     let record = entry.record.as_ref().ok()?;
     let objective = record.objective.as_ref()?;
-    let counts = |t: &&TrialEntry| t.left_out(objective, &record.constraints, index).is_none();
-    let trials = entry.trials.iter().filter(counts);
-    let values =
-        trials.filter_map(|t| Some((t.figure(&objective.figure, index)?, t.trial.run.clone())));
-    values.min_by(|a, b| objective.direction.order(a.0, b.0))
+    let best = *entry
+        .ranked(objective, &record.constraints, index)
+        .first()?;
+    let mean = entry
+        .seeds(&best.trial.variant, &objective.figure, index)
+        .mean()?;
+    Some((mean, best.trial.run.clone()))
 }

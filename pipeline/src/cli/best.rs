@@ -1,6 +1,6 @@
 //! `latent-align best SWEEP`
 
-use crate::catalogue::{Catalogue, TrialEntry};
+use crate::catalogue::{Catalogue, SweepEntry, TrialEntry};
 use crate::console::Console;
 use crate::query::{Field, Kind, OutputArguments, Query, Source, Values, resolve};
 use crate::store::Store;
@@ -40,19 +40,22 @@ enum Better {
     Maximise,
 }
 
-/// Prints the trials, the best first, and those that were left out.
+/// The column of the objective over the seeds of a variant, by which variants compare.
+const MEAN: &str = "mean over seeds";
+
+/// Prints the trials, the best variant's first, and those that were left out.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let output = arguments.output.open()?;
     let mut catalogue = Catalogue::of(store);
     let (entry, record) = catalogue.sweep(&arguments.sweep)?;
     let objective = objective(arguments, &record, &catalogue, &entry.trials)?;
     let index = &catalogue.index;
-    let left_out = |t: &TrialEntry| t.left_out(&objective, &record.constraints, index);
-    let value = |t: &TrialEntry| t.figure(&objective.figure, index).unwrap_or(f64::NAN);
-    let (mut trials, out): (Vec<_>, Vec<_>) = (entry.trials.iter())
-        .map(|t| (t, left_out(t)))
-        .partition(|t| t.1.is_none());
-    trials.sort_by(|a, b| objective.direction.order(value(a.0), value(b.0)));
+    let ranked = entry.ranked(&objective, &record.constraints, index);
+    let mut trials: Vec<_> = ranked.into_iter().map(|t| (t, None)).collect();
+    let out: Vec<_> = (entry.trials.iter())
+        .map(|t| (t, entry.left_out(t, &objective, &record.constraints, index)))
+        .filter(|t| t.1.is_some())
+        .collect();
     let mut notes = String::new();
     for (trial, why) in &out {
         let why = why.as_deref().unwrap_or_default();
@@ -67,7 +70,14 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     if !output.is_text() {
         trials.extend(out);
     }
-    let source = table(&trials, &record, &objective, &catalogue, output.is_text());
+    let source = table(
+        &trials,
+        &entry,
+        &record,
+        &objective,
+        &catalogue,
+        output.is_text(),
+    );
     let mut frame = arguments.query.run(&source)?;
     output.write_with(&mut frame, &notes, console)
 }
@@ -121,6 +131,7 @@ fn objective(
 
 fn table<'a>(
     trials: &[(&'a TrialEntry, Option<String>)],
+    entry: &SweepEntry,
     record: &'a SweepRecord,
     objective: &Objective,
     catalogue: &Catalogue,
@@ -133,6 +144,12 @@ fn table<'a>(
         Field::text("variant", each().map(|t| t.trial.variant.as_str())),
         Field::new("seed", Values::Int(seeds)),
     ];
+    let index = &catalogue.index;
+    let seeds = |t: &TrialEntry| entry.seeds(&t.trial.variant, &objective.figure, index);
+    if each().any(|t| seeds(t).count > 1) {
+        let means = each().map(|t| seeds(t).mean()).collect();
+        fields.push(Field::new(MEAN, Values::Float(means)).of(Kind::Figure));
+    }
     let constraints = record.constraints.iter().map(|c: &Constraint| &c.figure);
     let shown = test_figure(&objective.figure);
     let mut figures: Vec<&String> = std::iter::once(&objective.figure)

@@ -1,8 +1,9 @@
 //! The trials of a sweep as its report shows them: what each set, how it stands, what it found.
 
-use crate::report::mean_and_deviation;
 use crate::store::{RunFolder, Store};
-use crate::sweep::{Direction, Standing, SweepRecord, TrialRecord, best_of, test_figure};
+use crate::sweep::{
+    Direction, Objective, Race, Seeds, Standing, SweepRecord, TrialRecord, race, test_figure,
+};
 use latent_align_stages::Result;
 use serde_json::Value;
 use std::path::Path;
@@ -72,13 +73,11 @@ impl Trials {
         constraints.all(|constraint| constraint.is_met_by(value(&constraint.figure)))
     }
 
-    /// The best variant by the sweep's objective, and its figure, the mean over seeds; of those alone that
-    /// meet the constraints. None without an objective.
-    pub fn best(&self) -> Option<(&str, f64)> {
-        let objective = self.record.objective.as_ref()?;
+    /// How the variants compare by `objective` and the sweep's constraints.
+    pub fn race(&self, objective: &Objective) -> Race<'_> {
         let variants = self.variants().into_iter();
-        let mean = |variant: &str, figure: &str| self.mean(variant, figure);
-        best_of(variants, objective, &self.record.constraints, mean).0
+        let seeds = |variant: &str, figure: &str| self.seeds(variant, figure);
+        race(variants, objective, &self.record.constraints, seeds)
     }
 
     /// The trials of a variant.
@@ -87,11 +86,10 @@ impl Trials {
         rows.filter(|row| row.trial.variant == variant).collect()
     }
 
-    /// The mean of a figure over the seeds of a variant.
-    fn mean(&self, variant: &str, figure: &str) -> Option<f64> {
+    /// A figure over the seeds of a variant.
+    pub fn seeds(&self, variant: &str, figure: &str) -> Seeds {
         let rows = self.of_variant(variant);
-        let values: Vec<f64> = rows.iter().filter_map(|row| row.figure(figure)).collect();
-        (!values.is_empty()).then(|| mean_and_deviation(&values).0)
+        rows.iter().map(|row| row.figure(figure)).collect()
     }
 
     /// The variants in order.

@@ -43,24 +43,30 @@ pub fn compare(checks: &[Check], table: &Table) -> Checked {
 
 /// The figure, less another one where that is asked for.
 fn value(check: &Check, table: &Table) -> Option<f64> {
-    let figure = table.mean(&check.variant, &check.figure)?;
+    let figure = table.seeds(&check.variant, &check.figure).mean()?;
     match &check.minus {
         None => Some(figure),
-        Some(other) => Some(figure - table.mean(&check.variant, other)?),
+        Some(other) => Some(figure - table.seeds(&check.variant, other).mean()?),
     }
 }
 
-/// NaN holds nothing.
+/// The figure is the mean over all seeds of the variant; NaN holds nothing.
 fn holds(check: &Check, value: f64) -> bool {
     is_within(value, check.at_least, check.at_most)
 }
 
 fn measured(check: &Check, value: Option<f64>, table: &Table) -> String {
     let Some(value) = value else {
-        return format!("no figure `{}`", check.figure);
+        return match table.seeds(&check.variant, &check.figure).lacking() {
+            Some(some) => format!("a number in {some} seeds"),
+            None => format!("no figure `{}`", check.figure),
+        };
     };
     let text = shown(&check.figure, value);
-    let bound = |end: &str| table.mean(&check.variant, &format!("{}, {end}", check.figure));
+    let bound = |end: &str| {
+        let figure = format!("{}, {end}", check.figure);
+        table.seeds(&check.variant, &figure).mean()
+    };
     match (&check.minus, bound("2.5 %"), bound("97.5 %")) {
         (None, Some(low), Some(high)) => format!("{text} [{low:.4}, {high:.4}]"),
         _ => text,

@@ -22,7 +22,7 @@ pub struct Halving {
 pub struct Dropped {
     /// The rung it did not go on from.
     pub rung: u64,
-    /// Its metric there, none if it failed.
+    /// Its metric there, none if not every seed came to a number.
     pub value: Option<f64>,
 }
 

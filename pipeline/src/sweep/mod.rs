@@ -8,17 +8,18 @@
 //! - [`batch`]: what the trials compute; [`halving`]: which of them go on
 //! - [`local`] ([`schedule`], [`worker`], [`live`]) and [`slurm`]: running them
 //! - [`folder`], [`record`], [`standing`]: on disk
-//! - [`results`], [`table`], [`best`], [`checks`], [`mod@status`]: what people read
+//! - [`results`], [`table`], [`race`], [`choosing`], [`checks`], [`mod@status`]: what people read
 
 mod batch;
-mod best;
 mod checks;
+mod choosing;
 mod file;
 mod folder;
 mod halving;
 mod live;
 mod local;
 mod problems;
+mod race;
 mod random;
 mod record;
 mod results;
@@ -31,9 +32,10 @@ mod trials;
 mod variants;
 mod worker;
 
-pub use best::{best_of, refuse_to_choose_by, test_figure};
+pub use choosing::{refuse_to_choose_by, test_figure};
 pub use file::{Constraint, Direction, Objective, SweepFile};
 pub use local::{Local, cores};
+pub use race::{Race, Seeds, race};
 pub use record::{RECORD, SweepRecord, TrialRecord};
 pub use results::Swept;
 pub use standing::{Standing, TrialState};

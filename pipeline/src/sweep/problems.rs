@@ -1,6 +1,6 @@
 //! What is wrong with a sweep's file beyond its syntax.
 
-use super::best::refuse_to_choose_by;
+use super::choosing::refuse_to_choose_by;
 use super::file::{Budget, Check, Distribution, SweepFile};
 use super::trials::run_name;
 use super::variants::Point;

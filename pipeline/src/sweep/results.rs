@@ -1,10 +1,10 @@
 //! How the trials of a sweep stand while they run, on disk at any time, and what came of them.
 
 use super::batch::Batch;
-use super::best::best;
 use super::checks;
 use super::folder::SweepFolder;
 use super::halving::Dropped;
+use super::race::best;
 use super::record::SweepRecord;
 use super::standing::Standing;
 use super::table::{self, Table};
@@ -139,13 +139,13 @@ impl<'a> Results<'a> {
         self.standings.iter().filter(|s| !s.has_ended()).count()
     }
 
-    /// The mean of `figure` over the seeds of every variant.
+    /// The mean of `figure` over the seeds of every variant; none where any of them lacks it.
     pub fn measured(&self, figure: &str) -> Vec<(&str, Option<f64>)> {
         let table = self.table();
         let variants = self.record.trials.chunk_by(|a, b| a.variant == b.variant);
         variants
             .map(|trials| trials[0].variant.as_str())
-            .map(|variant| (variant, table.mean(variant, figure)))
+            .map(|variant| (variant, table.seeds(variant, figure).mean()))
             .collect()
     }
 

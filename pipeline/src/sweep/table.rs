@@ -1,6 +1,7 @@
 //! The figures of a sweep: a row a trial as parquet, a row a variant as Markdown.
 
 use super::halving::Dropped;
+use super::race::Seeds;
 use super::record::{SweepRecord, TrialRecord};
 use super::standing::{Standing, TrialState};
 use super::trials::Sweep;
@@ -81,11 +82,10 @@ impl Table {
         self.variants.iter().map(|v| v.0.as_str())
     }
 
-    /// The mean of `column` over the seeds of `variant`.
-    pub fn mean(&self, variant: &str, column: &str) -> Option<f64> {
+    /// The figure `column` over the seeds of `variant`.
+    pub fn seeds(&self, variant: &str, column: &str) -> Seeds {
         let trials = self.rows.iter().filter(|row| row.trial.variant == variant);
-        let values: Vec<f64> = trials.filter_map(|row| row.get(column)).collect();
-        (!values.is_empty()).then(|| mean_and_deviation(&values).0)
+        trials.map(|row| row.get(column)).collect()
     }
 
     /// The table of variants, the best of them, and the table of the checks where there are any.
@@ -139,8 +139,7 @@ impl Table {
                 row.push(value.map_or(String::new(), setting));
             }
             for column in &columns {
-                let values: Vec<f64> = trials.iter().filter_map(|t| t.get(column)).collect();
-                row.push(cell(column, &values));
+                row.push(cell(column, &trials));
             }
             rows.push(row);
         }
@@ -164,7 +163,7 @@ impl Table {
     /// A line on where a variant was dropped, if it was.
     fn dropped(&self, trial: &TrialRecord) -> Option<String> {
         let Dropped { rung, value } = trial.dropped.as_ref()?;
-        let value = value.map_or("failed".into(), |v| {
+        let value = value.map_or("not every seed came to a number".into(), |v| {
             format!("{} {}", self.metric, number(v))
         });
         Some(format!("- {} dropped at {rung}: {value}", trial.variant))
@@ -280,7 +279,22 @@ fn progress(trials: &[&Row], count: usize) -> String {
     text
 }
 
-fn cell(column: &str, values: &[f64]) -> String {
+/// A figure over the finished trials of a variant, and how many of them it is a number in where it is not one
+/// in all.
+fn cell(column: &str, trials: &[&Row]) -> String {
+    let finished = trials.iter().filter(|row| row.standing.is_finished());
+    let seeds: Seeds = finished.map(|row| row.get(column)).collect();
+    let told = summarised(column, &seeds.finite);
+    match seeds.lacking() {
+        Some(some) => format!("{told} ({some})"),
+        None if seeds.finite.is_empty() && trials.iter().any(|row| row.get(column).is_some()) => {
+            "NaN".into()
+        }
+        None => told,
+    }
+}
+
+fn summarised(column: &str, values: &[f64]) -> String {
     let verdicts = values.iter().map(|v| RegionVerdict::from_figure(*v));
     let verdicts: Option<Vec<RegionVerdict>> = verdicts.collect();
     match (values, verdicts) {
@@ -441,8 +455,17 @@ mod tests {
     #[test]
     fn verdicts_are_words() {
         let column = "estimate-nll: grid: verdict (2 holds, 1 ranks only, 0 fails)";
-        assert_eq!(cell(column, &[2.0, 2.0]), "holds");
-        assert_eq!(cell(column, &[0.0, 2.0, 2.0]), "2 holds, 1 fails");
-        assert_eq!(cell("points", &[2.0]), "2");
+        assert_eq!(summarised(column, &[2.0, 2.0]), "holds");
+        assert_eq!(summarised(column, &[0.0, 2.0, 2.0]), "2 holds, 1 fails");
+        assert_eq!(summarised("points", &[2.0]), "2");
+    }
+
+    #[test]
+    fn a_figure_that_is_no_number_for_every_seed_says_for_how_many_it_is() {
+        let column = "estimate-nll: grid: NLL";
+        let rows = [2.0, f64::NAN, 3.0].map(|x| row("a", 0, Ok(x)));
+        let rows: Vec<&Row> = rows.iter().collect();
+        assert_eq!(cell(column, &rows), "2.50 ± 0.71 (2 of 3)");
+        assert_eq!(cell(column, &rows[1..2]), "NaN");
     }
 }

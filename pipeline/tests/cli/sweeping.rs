@@ -287,3 +287,78 @@ checks:
     let refused = project.run(&["sweep", "remedies.yaml"]);
     refused.expect(2, &["checks.0.variant: found fre"]);
 }
+
+/// Three seeds of two weights.
+const SEEDS: &str = "\
+name: seeds
+base: tiny.yaml
+set: {estimate_nll: null}
+list:
+  - {name: light, set: {train_autoencoder.regulariser.weight: 0.01}}
+  - {name: heavy, set: {train_autoencoder.regulariser.weight: 10}}
+seeds: [0, 1, 2]
+columns: [\"train-autoencoder: held-out mean squared error\"]
+objective: {figure: \"train-autoencoder: held-out mean squared error\"}
+";
+
+/// Which variant the table, the report, `best` and `ls sweeps` name.
+fn winners(project: &Project) -> [String; 4] {
+    project.run(&["sweep", "status", "seeds"]).expect(0, &[]);
+    let read = |name: &str| {
+        std::fs::read_to_string(project.path(&format!("artifacts/sweeps/seeds/{name}"))).unwrap()
+    };
+    let (table, page) = (read("table.md"), read("report.html"));
+    let of_table = table.split("best: ").nth(1).unwrap();
+    let of_table = of_table.split(',').next().unwrap().to_owned();
+    let (before, _) = page.split_once(" is best</p>").unwrap();
+    let of_page = before.rsplit('>').next().unwrap().to_owned();
+    let first = |arguments: &[&str], column: &str| {
+        let outcome = project.run(&[arguments, &["--format", "json"]].concat());
+        let rows: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+        rows[0][column].as_str().unwrap().to_owned()
+    };
+    let run = first(&["ls", "sweeps"], "best run");
+    let run = run.split('.').nth(1).unwrap().to_owned();
+    [of_table, of_page, first(&["best", "seeds"], "variant"), run]
+}
+
+#[test]
+fn a_variant_with_a_lost_seed_wins_nowhere_and_says_how_many_it_has() {
+    let project = crate::tiny::project();
+    project.write("seeds.yaml", SEEDS);
+    project.run(&["sweep", "seeds.yaml"]).expect(0, &[]);
+    let before = winners(&project);
+    let best = before[0].clone();
+    assert_eq!(before, [&best; 4].map(String::clone));
+    let other = if best == "light" { "heavy" } else { "light" };
+    let run = format!("artifacts/runs/seeds.{best}.seed1");
+    // one seed without a number
+    let manifest = project.path(&run).join("train-autoencoder/manifest.yaml");
+    let whole = std::fs::read_to_string(&manifest).unwrap();
+    let (start, rest) = whole.split_once("held-out mean squared error: ").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    let text = format!("{start}held-out mean squared error: .nan\n{rest}");
+    let (above, _) = text.rsplit_once("# digest of all above").unwrap();
+    std::fs::write(&manifest, crate::project::sealed(above)).unwrap();
+    assert_eq!(winners(&project), [other; 4].map(str::to_owned));
+    let told = format!("{best} with 2 of 3 seeds");
+    for name in ["table.md", "report.html"] {
+        let file = project.path("artifacts/sweeps/seeds").join(name);
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains(&told) && text.contains("(2 of 3)"), "{name}: {text}");
+    }
+    let counts = format!("`{best}` has a number for 2 of 3 seeds");
+    project
+        .run(&["best", "seeds"])
+        .expect(0, &[&counts, "held-out mean squared error` is NaN", "mean over seeds"]);
+    // one seed that failed
+    std::fs::write(&manifest, whole).unwrap();
+    assert_eq!(winners(&project), before);
+    let record = project.path(&run).join("run.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let failed = text.replace("\"state\": \"finished\"", "\"state\": \"failed\"");
+    assert_ne!(text, failed);
+    std::fs::write(&record, failed).unwrap();
+    assert_eq!(winners(&project), [other; 4].map(str::to_owned));
+    project.run(&["best", "seeds"]).expect(0, &[&counts]);
+}

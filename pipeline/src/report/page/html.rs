@@ -147,6 +147,12 @@ impl Cell {
         }
     }
 
+    /// The same with `words` behind it.
+    pub fn with(mut self, words: &str) -> Self {
+        self.html.0.push_str(&text(words).0);
+        self
+    }
+
     /// Nothing, among numbers.
     pub fn none() -> Self {
         Self {

@@ -10,7 +10,7 @@ use crate::report::{
     with_spread,
 };
 use crate::store::RunState;
-use crate::sweep::TrialState;
+use crate::sweep::{Seeds, TrialState};
 use std::fmt::Write as _;
 
 /// The page of `trials`.
@@ -144,13 +144,18 @@ fn best(trials: &Trials) -> (Grade, String, String) {
         );
     };
     let aim = short_name(&objective.figure);
-    let Some((variant, value)) = trials.best() else {
-        let measured = |row: &TrialRow| row.figure(&objective.figure).is_some();
-        let reasons = match trials.rows.iter().any(measured) {
-            true => "No variant meets the constraints.".to_owned(),
-            false => format!("No trial has the figure `{aim}` yet."),
+    let race = trials.race(objective);
+    let out = match race.out.is_empty() {
+        true => String::new(),
+        false => format!(" Out of the race: {}.", race.told_out()),
+    };
+    let Some((variant, value)) = race.best else {
+        let reasons = match (race.unmet, race.out.len()) {
+            (0, 0) => format!("No trial has the figure `{aim}` yet."),
+            (0, _) => format!("No variant has the figure `{aim}` of all its seeds."),
+            _ => "No variant meets the constraints.".to_owned(),
         };
-        return (Grade::Fair, "Nothing is best yet".into(), reasons);
+        return (Grade::Fair, "Nothing is best yet".into(), reasons + &out);
     };
     let rows = trials.of_variant(variant);
     let settings = rows.first().into_iter().flat_map(|row| &row.values);
@@ -163,7 +168,11 @@ fn best(trials: &Trials) -> (Grade, String, String) {
         1 => "",
         _ => ", mean over seeds",
     };
-    let mut reasons = format!("{aim}{over}: {}; {}.", brief(value), settings.join(", "));
+    let mut reasons = format!(
+        "{aim}{over}: {}; {}.{out}",
+        brief(value),
+        settings.join(", ")
+    );
     let mut finished = rows.iter().filter(|row| row.standing.is_finished());
     if finished.all(|row| row.has_gathered()) {
         reasons.push_str(
@@ -230,8 +239,13 @@ fn variants(trials: &Trials) -> Html {
             Cell::shown(done as f64, &format!("{done} of {}", rows.len())),
         ];
         for column in &columns {
-            let values: Vec<f64> = rows.iter().filter_map(|r| r.figure(column)).collect();
-            cells.push(summarised(column, &values));
+            let finished = rows.iter().filter(|r| r.standing.is_finished());
+            let seeds: Seeds = finished.map(|r| r.figure(column)).collect();
+            let cell = summarised(column, &seeds.finite);
+            cells.push(match seeds.lacking() {
+                Some(some) => cell.with(&format!(" ({some})")),
+                None => cell,
+            });
         }
         table.rows.push(cells);
     }
@@ -333,7 +347,9 @@ fn unfinished(trials: &Trials) -> Html {
             (_, _, Some(dropped)) => {
                 let value = dropped
                     .value
-                    .map_or("failed".to_owned(), |v| format!("was {}", number(v)));
+                    .map_or("was not a number for every seed".to_owned(), |v| {
+                        format!("was {}", number(v))
+                    });
                 let rung = dropped.rung;
                 format!("successive halving stopped it at rung {rung}, where its metric {value}")
             }

@@ -1,0 +1,181 @@
+//! Which variant is the best: by the objective, among those that meet the constraints.
+//!
+//! A variant stands for all its seeds. One whose seeds did not all end with a number is out of the race:
+//! the mean of those that survived would be another, kinder figure.
+
+use super::choosing::test_figure;
+use super::file::{Constraint, Objective};
+use super::table::Table;
+use crate::report::{mean_and_deviation, number, short_name};
+
+/// A figure over the seeds of a variant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seeds {
+    /// Of the seeds that are finished and have a finite figure.
+    pub finite: Vec<f64>,
+    /// How many seeds there are.
+    pub count: usize,
+}
+
+impl FromIterator<Option<f64>> for Seeds {
+    /// Of the figure of each seed; none for one that is not finished or lacks it.
+    fn from_iter<T: IntoIterator<Item = Option<f64>>>(figures: T) -> Self {
+        let mut seeds = Self {
+            finite: Vec::new(),
+            count: 0,
+        };
+        for figure in figures {
+            seeds.count += 1;
+            seeds
+                .finite
+                .extend(figure.filter(|value| value.is_finite()));
+        }
+        seeds
+    }
+}
+
+impl Seeds {
+    /// The mean, where every seed has the figure.
+    pub fn mean(&self) -> Option<f64> {
+        let is_whole = self.count > 0 && self.finite.len() == self.count;
+        is_whole.then(|| mean_and_deviation(&self.finite).0)
+    }
+
+    /// How many have it, as `2 of 3`, where some do and some do not.
+    pub fn lacking(&self) -> Option<String> {
+        let found = self.finite.len();
+        (found > 0 && found < self.count).then(|| format!("{found} of {}", self.count))
+    }
+}
+
+/// How variants compare.
+#[derive(Debug, PartialEq)]
+pub struct Race<'a> {
+    /// The best, with the mean of its objective.
+    pub best: Option<(&'a str, f64)>,
+    /// How many others have the objective and do not meet the constraints.
+    pub unmet: usize,
+    /// Those that lack seeds, and how many they have.
+    pub out: Vec<(&'a str, String)>,
+}
+
+/// Compares `variants`; `seeds` are a figure of a variant over its seeds.
+pub fn race<'a>(
+    variants: impl Iterator<Item = &'a str>,
+    objective: &Objective,
+    constraints: &[Constraint],
+    seeds: impl Fn(&str, &str) -> Seeds,
+) -> Race<'a> {
+    let mut race = Race {
+        best: None,
+        unmet: 0,
+        out: Vec::new(),
+    };
+    for variant in variants {
+        let measured = seeds(variant, &objective.figure);
+        let Some(value) = measured.mean() else {
+            race.out
+                .extend(measured.lacking().map(|some| (variant, some)));
+            continue;
+        };
+        let mut figures = constraints.iter();
+        if !figures.all(|c| c.is_met_by(seeds(variant, &c.figure).mean())) {
+            race.unmet += 1;
+            continue;
+        }
+        let is_better = race
+            .best
+            .is_none_or(|(_, best)| objective.direction.order(value, best).is_lt());
+        if is_better {
+            race.best = Some((variant, value));
+        }
+    }
+    race
+}
+
+impl Race<'_> {
+    /// Which are out of the race, as `wide with 2 of 3 seeds`; empty where none is.
+    pub fn told_out(&self) -> String {
+        let told = self.out.iter();
+        let told: Vec<String> = told
+            .map(|(variant, some)| format!("{variant} with {some} seeds"))
+            .collect();
+        told.join(", ")
+    }
+}
+
+/// A sentence on the best variant; none where none has the objective.
+pub fn best(objective: &Objective, constraints: &[Constraint], table: &Table) -> Option<String> {
+    let seeds = |variant: &str, figure: &str| table.seeds(variant, figure);
+    let race = race(table.variants(), objective, constraints, seeds);
+    let mut parts = Vec::new();
+    match (race.best, race.unmet) {
+        (Some((variant, value)), unmet) => {
+            let figure = short_name(&objective.figure);
+            let shown = test_figure(&objective.figure).and_then(|shown| {
+                let value = table.seeds(variant, &shown).mean()?;
+                Some(format!(" ({} {})", short_name(&shown), number(value)))
+            });
+            parts.push(format!(
+                "best: {variant}, {figure} {}{}",
+                number(value),
+                shown.unwrap_or_default()
+            ));
+            if unmet > 0 {
+                parts.push(format!(
+                    "{unmet} left out, which do not meet the constraints"
+                ));
+            }
+        }
+        (None, 0) => parts.push("best: none".into()),
+        (None, unmet) => {
+            parts.push(format!(
+                "best: none; none of {unmet} variants meets the constraints"
+            ));
+        }
+    }
+    if !race.out.is_empty() {
+        parts.push(format!("out of the race: {}", race.told_out()));
+    }
+    let is_empty = race.best.is_none() && race.unmet == 0 && race.out.is_empty();
+    (!is_empty).then(|| parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::Direction;
+    use super::*;
+
+    /// Three variants of three seeds: the least mean is that of the survivors of `b`.
+    fn seeds(variant: &str, figure: &str) -> Seeds {
+        let values = match (variant, figure) {
+            ("a", "error") => [Some(3.0), Some(3.0), Some(3.0)],
+            ("b", "error") => [Some(1.0), Some(f64::NAN), Some(1.0)],
+            ("c", "error") => [Some(2.0), Some(2.0), Some(2.0)],
+            ("c", _) => [Some(9.0), None, Some(9.0)],
+            ("d", "error") => [None, None, None],
+            _ => [Some(9.0); 3],
+        };
+        values.into_iter().collect()
+    }
+
+    #[test]
+    fn a_variant_whose_seeds_did_not_all_end_with_a_number_is_out_of_the_race() {
+        let objective = Objective {
+            figure: "error".into(),
+            direction: Direction::Minimise,
+        };
+        let all = || ["a", "b", "c", "d"].into_iter();
+        let free = race(all(), &objective, &[], seeds);
+        assert_eq!(free.best, Some(("c", 2.0)));
+        assert_eq!(free.told_out(), "b with 2 of 3 seeds");
+        // a constraint is not met by those that survived either
+        let constraint = Constraint {
+            figure: "coverage".into(),
+            at_least: Some(1.0),
+            at_most: None,
+        };
+        let bound = race(all(), &objective, &[constraint], seeds);
+        assert_eq!((bound.best, bound.unmet), (Some(("a", 3.0)), 1));
+    }
+}
