@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod calibration;
+mod fall;
 mod measure;
 mod regions;
 mod self_check;
@@ -14,6 +15,7 @@ use crate::flows::Flow;
 use crate::likelihood::{Divergence, MOST_INTERVALS, Precision, THRESHOLDS, Verdict};
 use crate::problems::Problems;
 use crate::training::Streams;
+use fall::Fall;
 use measure::{Instruments, Measured};
 pub use regions::{FEATURES, LATENTS};
 use regions::{Region, Sources};
@@ -176,13 +178,19 @@ pub fn run(
     context
         .monitor
         .table("agreement", &tables::agreement_table(&measured))?;
-    let mut summary = summarise(&measured, &instruments, context);
+    let fall = Fall::of(&measured, &sources, config, &instruments, context)?;
+    let mut summary = summarise(&measured, &instruments, fall, context);
     summary.figures.extend(checks.figures);
     Ok(summary)
 }
 
 /// The figures, and a warning where they mean trouble.
-fn summarise(measured: &[Measured], instruments: &Instruments, context: &Context) -> Summary {
+fn summarise(
+    measured: &[Measured],
+    instruments: &Instruments,
+    fall: Option<Fall>,
+    context: &Context,
+) -> Summary {
     let mut summary = Summary::default();
     tables::figures(measured, &mut summary);
     if let Some(log_det) = instruments.flow().normaliser.log_abs_det() {
@@ -216,12 +224,10 @@ fn summarise(measured: &[Measured], instruments: &Instruments, context: &Context
     if let Some((gap, error)) = tables::gap(measured)
         && gap < -2.0 * error
     {
-        context.monitor.warn(
-            "the latents are likelier than the features, a sign of collapse onto modes, which \
-             the alignment loss does not prevent; lower train_autoencoder.regulariser.weight or take \
-             one of the remedies: `posterior: {kind: gaussian}` with `regulariser: {kind: flow_kl}`, \
-             `posterior: {kind: fixed_noise}`, or `regulariser: {kind: distribution_matching}`",
-        );
+        context.monitor.warn(&fall::warning(fall));
+    }
+    if let Some(fall) = fall {
+        fall.note(&mut summary);
     }
     let shown = [&FEATURES[..], &LATENTS[..]]
         .map(|names| tables::first(measured, names).map(|m| m.region.name));

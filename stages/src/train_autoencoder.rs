@@ -1,5 +1,7 @@
 //! Stage 2: train an autoencoder whose latents follow the frozen flow.
 
+mod before;
+mod contracted;
 mod diagnose;
 mod elbo;
 mod evidence;
@@ -25,9 +27,10 @@ use crate::tensors::{scalar, to_f32};
 use crate::training::{
     MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, finite, unless_before,
 };
+pub use before::{DATASET as INITIAL_DATASET, FILE as INITIAL_FILE};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use diagnose::{Diagnosed, diagnose};
+use diagnose::{Diagnosed, Spread, diagnose};
 use outputs::Outputs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -311,9 +314,14 @@ impl Prepared {
             data,
             context,
         };
-        outputs.write_reconstructions(&mut summary)?;
+        let explained = outputs.write_reconstructions(&mut summary)?;
         let latents = outputs.write_latents()?;
         outputs.elbo(&prior.flow, &mut summary)?;
+        // the same weights as at the start, however often the training was resumed
+        let untrained = Autoencoder::new(&header, streams, &context.device);
+        let untrained = untrained.expect("free points have no data");
+        let initial = before::encode(&untrained, data, context)?;
+        before::write(&initial, config, context)?;
         for (part, latents) in latents {
             let latents = Diagnosed {
                 values: &latents.drawn,
@@ -321,7 +329,11 @@ impl Prepared {
                 tokens: config.latent.tokens,
                 part: Some(part),
                 against: part,
-                is_shown: part == data.ingest.reported(),
+                shown: (part == data.ingest.reported()).then_some(Spread {
+                    initial: &initial,
+                    explained: Some(explained),
+                    config,
+                }),
             };
             diagnose(&latents, prior, &mut summary, context)?;
         }
@@ -398,6 +410,7 @@ impl Prepared {
             .collect();
         write_described(&context.dir.join("latents.h5"), &datasets, &[])?;
         let mut summary = Summary::default();
+        before::write(&start, config, context)?;
         // points encode no data: only the features have parts
         let parts = match prior.test {
             Some(_) => &[Part::HeldOut, Part::Test][..],
@@ -410,7 +423,11 @@ impl Prepared {
                 tokens: 1,
                 part: None,
                 against,
-                is_shown: number + 1 == parts.len(),
+                shown: (number + 1 == parts.len()).then_some(Spread {
+                    initial: &start,
+                    explained: None,
+                    config,
+                }),
             };
             diagnose(&latents, prior, &mut summary, context)?;
         }

@@ -1,5 +1,6 @@
 //! The trials of a sweep as its report shows them: what each set, how it stands, what it found.
 
+use super::page::FALLS;
 use crate::store::{RunFolder, Store};
 use crate::sweep::{
     Direction, Objective, Race, Seeds, Standing, SweepRecord, TrialRecord, race, test_figure,
@@ -175,11 +176,17 @@ impl TrialRow {
         name.unwrap_or(&self.trial.run)
     }
 
-    /// True if its latents are likelier than features by more than two standard errors, which is collapse
-    /// onto modes.
+    /// True if its latents are likelier than features and fell there, by more than two standard errors: that is
+    /// collapse onto modes.
     pub fn has_gathered(&self) -> bool {
         let gap = self.figure(GAP).zip(self.figure(GAP_ERROR));
+        let fall = FALLS.iter().find_map(|name| {
+            let name = format!("estimate-nll: {name}");
+            let error = self.figure(&format!("{name}, standard error"));
+            self.figure(&name).zip(error)
+        });
         gap.is_some_and(|(gap, error)| gap < -2.0 * error)
+            && fall.is_some_and(|(fall, error)| fall > 2.0 * error)
     }
 }
 

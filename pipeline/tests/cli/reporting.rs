@@ -224,3 +224,37 @@ fn a_name_that_is_nothing_is_wrong_input_with_the_nearest() {
     let unknown = project.run(&["report", "tinny"]);
     unknown.expect(2, &["no run and no sweep `tinny`", "did you mean `tiny`?"]);
 }
+
+#[test]
+fn a_short_training_without_a_regulariser_is_undertrained_and_not_collapsed() {
+    let project = project();
+    let none = "train_autoencoder.regulariser={kind: none}";
+    let ran = project.run(&["run", "tiny.yaml", "--set", none]);
+    ran.expect(0, &["undertrained, the reconstruction explains"]);
+    let page = report(&project);
+    for text in [&ran.stdout, &page] {
+        for word in [
+            "collapse onto modes",
+            "contracted",
+            "regulariser.weight",
+            "gathered on",
+        ] {
+            assert!(!text.contains(word), "{word}");
+        }
+    }
+    assert!(page.contains("The autoencoder is undertrained"));
+    assert!(
+        !artifact(&project, "train-autoencoder")
+            .join("initial_latents.h5")
+            .exists()
+    );
+    // with one, what latents were before training is kept and compared with
+    project
+        .run(&["run", "tiny.yaml"])
+        .expect(0, &["fall of the alignment loss since before training"]);
+    assert!(
+        artifact(&project, "train-autoencoder")
+            .join("initial_latents.h5")
+            .exists()
+    );
+}

@@ -345,12 +345,20 @@ fn a_variant_with_a_lost_seed_wins_nowhere_and_says_how_many_it_has() {
     for name in ["table.md", "report.html"] {
         let file = project.path("artifacts/sweeps/seeds").join(name);
         let text = std::fs::read_to_string(file).unwrap();
-        assert!(text.contains(&told) && text.contains("(2 of 3)"), "{name}: {text}");
+        assert!(
+            text.contains(&told) && text.contains("(2 of 3)"),
+            "{name}: {text}"
+        );
     }
     let counts = format!("`{best}` has a number for 2 of 3 seeds");
-    project
-        .run(&["best", "seeds"])
-        .expect(0, &[&counts, "held-out mean squared error` is NaN", "mean over seeds"]);
+    project.run(&["best", "seeds"]).expect(
+        0,
+        &[
+            &counts,
+            "held-out mean squared error` is NaN",
+            "mean over seeds",
+        ],
+    );
     // one seed that failed
     std::fs::write(&manifest, whole).unwrap();
     assert_eq!(winners(&project), before);

@@ -143,6 +143,18 @@ impl<'a> Instruments<'a> {
         from_f32(points, dims, device).cast(self.config.precision.dtype())
     }
 
+    /// The alignment loss of points [n, d] under the uniform weighting, with the draws of the regions.
+    pub fn uniform_losses(
+        &self,
+        points: Vec<f32>,
+        check: impl Fn() -> Result<()>,
+    ) -> Result<Vec<f64>> {
+        let at = Weighting::ALL.iter().position(|w| *w == Weighting::Uniform);
+        let draws = &self.draws[at.expect("one of all")];
+        let points = self.tensor(points, &self.device);
+        Ok(draws.estimate(&self.flow.network, points, check)?.values)
+    }
+
     /// Measures `region`. `progress` is given the share that is done.
     pub fn measure(
         &self,

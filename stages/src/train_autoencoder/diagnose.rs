@@ -1,8 +1,9 @@
 //! What tells alignment from collapse.
 
+use super::contracted::{Variances, warning};
 use super::thinned::{Thinned, thin};
-use super::{Prior, streams};
-use crate::alignment::{TwoSample, coverage, energy_test, spectrum};
+use super::{Config, Prior, streams};
+use crate::alignment::{TwoSample, coverage, energy_test, power, spectrum};
 use crate::context::{Context, Summary, Table};
 use crate::error::Result;
 use crate::features::Part;
@@ -19,6 +20,17 @@ const VARIANCES: &str = "variances";
 /// Relabellings behind its p-value.
 const PERMUTATIONS: usize = 199;
 
+/// What says whether latents have contracted, or were never spread.
+#[derive(Clone, Copy)]
+pub struct Spread<'a> {
+    /// Latents before training [m, d].
+    pub initial: &'a [f32],
+    /// The share of the data's variance that reconstructions explain; free points have none.
+    pub explained: Option<f64>,
+    /// The stage's.
+    pub config: &'a Config,
+}
+
 /// Latents to look at.
 pub struct Diagnosed<'a> {
     /// Row-major [n, d].
@@ -31,8 +43,9 @@ pub struct Diagnosed<'a> {
     pub part: Option<Part>,
     /// The part whose features they are compared with.
     pub against: Part,
-    /// Whether people see these figures first: then there are warnings and a table.
-    pub is_shown: bool,
+    /// Of those whose figures people see first, for which there are warnings and a table: what they are
+    /// judged beside.
+    pub shown: Option<Spread<'a>>,
 }
 
 /// The diagnostics of latents against features of the flow that it was not trained on; warnings where
@@ -52,7 +65,7 @@ pub fn diagnose(
         tokens,
         part,
         against,
-        is_shown,
+        shown,
     } = diagnosed;
     // those of latents alone, and those of both
     let own_name = |name: &str| match part {
@@ -61,7 +74,7 @@ pub fn diagnose(
     };
     let name = |name: &str| format!("{} {name}", against.word());
     // free points are one set, whatever they are compared with
-    let tells_own = part.is_some() || is_shown;
+    let tells_own = part.is_some() || shown.is_some();
     let kept = prior.features(against);
     let at_most = kept.map_or(usize::MAX, |kept| kept.items.len());
     let some = |count: usize| thin(latents, tokens, width, at_most.min(count), streams(context));
@@ -83,7 +96,7 @@ pub fn diagnose(
     table.int("dimension", (0..width as i64).collect());
     table.float("latent_variance", own.variance.clone());
     let Some(kept) = kept else {
-        if is_shown {
+        if shown.is_some() {
             context.monitor.warn(
                 "the flow was imported and has no features: coverage and energy distance are not reported",
             );
@@ -95,7 +108,7 @@ pub fn diagnose(
     let of_target = some_features(kept, compared.len() / width);
     let target = spectrum(&of_target, width);
     table.float("feature_variance", target.variance.clone());
-    if is_shown {
+    if shown.is_some() {
         context.monitor.table(VARIANCES, &table)?;
     }
     let covered = coverage(&compared, &of_target, width);
@@ -104,7 +117,8 @@ pub fn diagnose(
     if tells_own {
         modes(latents, prior, own_name, summary);
     }
-    let found = distance(&some(TESTED), kept, streams(context));
+    let tested = some(TESTED);
+    let found = distance(&tested, kept, streams(context));
     summary.add(name("energy distance to features"), found.energy_distance);
     summary.add(
         name("energy distance of a fresh sample"),
@@ -115,20 +129,30 @@ pub fn diagnose(
         found.energy_distance / found.of_fresh_sample,
     );
     summary.add(name("p-value, same distribution"), found.p_value);
+    let points = tested.latents.len() / width;
+    summary.add(name("energy test, points"), points as f64);
+    summary.add(
+        name("energy test, power for a shift by half a standard deviation"),
+        power(&kept.values, width, points, streams(context)),
+    );
 
     if let Some(means) = means {
         of_means(means, tokens, kept, name, streams(context), summary);
     }
-    if !is_shown {
+    let Some(beside) = shown else {
         return Ok(());
-    }
+    };
 
     let target_variance = target.variance.iter().sum::<f64>() / width as f64;
-    if mean_variance < 0.5 * target_variance {
-        context.monitor.warn(&format!(
-            "the latents' variance is {:.0} % of the features': they have contracted onto modes",
-            100.0 * mean_variance / target_variance
-        ));
+    let before = spectrum(beside.initial, width).variance;
+    let variances = Variances {
+        latents: mean_variance,
+        before: before.iter().sum::<f64>() / width as f64,
+        features: target_variance,
+    };
+    summary.add("latent variance before training", variances.before);
+    if let Some(told) = warning(variances, beside.explained, beside.config) {
+        context.monitor.warn(&told);
     }
     if covered < 0.5 {
         context.monitor.warn(&format!(

@@ -37,20 +37,24 @@ pub struct LatentsOfRows {
 impl Outputs<'_> {
     /// Reconstruction errors of each part that was not trained on, and the first reconstructions of the
     /// one that is shown as HDF5 and as a picture; where the posterior has noise those of its decoded mean,
-    /// and the error of its decoded draws besides.
-    pub fn write_reconstructions(&self, summary: &mut Summary) -> Result<()> {
+    /// and the error of its decoded draws besides. Returns the share of the variance of the rows of that
+    /// part that their reconstructions explain.
+    pub fn write_reconstructions(&self, summary: &mut Summary) -> Result<f64> {
         let shown = self.data.ingest.reported();
+        let mut of_shown = f64::NAN;
         for &part in self.data.ingest.unseen() {
-            let (originals, first) = self.reconstruct(part, summary)?;
+            let (originals, first, explained) = self.reconstruct(part, summary)?;
             if part == shown {
+                of_shown = explained;
                 self.write_first_reconstructions(part, &originals, &first)?;
             }
         }
-        Ok(())
+        Ok(of_shown)
     }
 
-    /// Adds the reconstruction errors of `part`; returns its first rows and their reconstructions.
-    fn reconstruct(&self, part: Part, summary: &mut Summary) -> Result<(Vec<f32>, Vec<f32>)> {
+    /// Adds the reconstruction errors of `part`; returns its first rows, their reconstructions and the share
+    /// of the variance that they explain.
+    fn reconstruct(&self, part: Part, summary: &mut Summary) -> Result<(Vec<f32>, Vec<f32>, f64)> {
         let Self {
             model,
             config,
@@ -94,9 +98,11 @@ impl Outputs<'_> {
             // of images in [0, 1]
             summary.add(format!("{word} PSNR (dB)"), -10.0 * squared.log10());
         }
+        let explained = 1.0 - squared / variance(&rows, size);
+        summary.add(format!("{word} variance explained"), explained);
         first.truncate(RECONSTRUCTIONS * size);
         rows.truncate(first.len());
-        Ok((rows, first))
+        Ok((rows, first, explained))
     }
 
     /// At most this many rows of `part` are evaluated.
@@ -211,4 +217,20 @@ impl Outputs<'_> {
         let unseen = parts.into_iter().skip(1);
         Ok(unseen.map(|(part, latents, _)| (part, latents)).collect())
     }
+}
+
+/// The variance of the elements of `rows`, each of `size`, about their means over rows; mean over elements.
+fn variance(rows: &[f32], size: usize) -> f64 {
+    let count = (rows.len() / size) as f64;
+    let mut means = vec![0.0f64; size];
+    for row in rows.chunks(size) {
+        for (mean, &value) in means.iter_mut().zip(row) {
+            *mean += f64::from(value) / count;
+        }
+    }
+    let squares = rows.chunks(size).flat_map(|row| row.iter().zip(&means));
+    let squares: f64 = squares
+        .map(|(&v, mean)| (f64::from(v) - mean).powi(2))
+        .sum();
+    squares / rows.len() as f64
 }

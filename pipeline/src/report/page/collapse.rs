@@ -1,7 +1,7 @@
 //! What tells alignment from collapse, each figure with the words that explain it.
 
 use super::found::Found;
-use super::headline::{Likelihoods, rough};
+use super::headline::{Evidence, Likelihoods, rough};
 use super::html::{Cell, Html, Table, paragraph};
 use crate::report::{brief, with_spread};
 use crate::store::Stage;
@@ -12,6 +12,7 @@ const MEANING: &str = "The alignment loss has no entropy term: latents that cont
 /// The diagnostics as a table; nothing without latents.
 pub fn diagnostics(found: &Found) -> Html {
     let figure = |name: &str| found.shown(Stage::TrainAutoencoder, name);
+    let evidence = Evidence::of(found);
     let mut table = Table::new(
         "Collapse diagnostics",
         &["diagnostic", "latents", "a fresh sample", "what it says"],
@@ -27,8 +28,11 @@ pub fn diagnostics(found: &Found) -> Html {
     if let Some(likelihoods) = Likelihoods::of(found) {
         let (gap, error) = likelihoods.gap();
         let says = match likelihoods.words() {
+            "likelier than" if evidence.has_fallen() => {
+                "likelier than the features by more than two standard errors, after a fall: mode-seeking"
+            }
             "likelier than" => {
-                "likelier than the features by more than two standard errors: mode-seeking"
+                "likelier than the features by more than two standard errors, without a fall: they fill less"
             }
             "less likely than" => "less likely than the features by more than two standard errors",
             _ => "within two standard errors of the features",
@@ -60,6 +64,7 @@ pub fn diagnostics(found: &Found) -> Html {
     if let Some(ratio) = figure("energy distance over that of a fresh sample") {
         let p = figure("p-value, same distribution");
         let says = p.map_or(String::new(), |p| match p > 0.05 {
+            true if !evidence.can_tell() => "too few points to tell".into(),
             true => format!(
                 "the energy test does not tell them apart (p = {})",
                 brief(p)

@@ -34,6 +34,13 @@ pub struct Evidence {
     pub p_value: Option<f64>,
     /// Whether all this is of rows that also chose.
     pub lacks_test: bool,
+    /// Points behind that, and the power of the test; artifacts of older versions do not say.
+    pub points: Option<f64>,
+    pub power: Option<f64>,
+    /// How far latents fell, one of [`FALLS`], with its standard error.
+    pub fall: Option<(f64, f64)>,
+    /// The share of the data's variance that reconstructions explain.
+    pub explained: Option<f64>,
 }
 
 /// Up to this many times the energy distance of a fresh sample, latents follow the target; what
@@ -41,6 +48,16 @@ pub struct Evidence {
 const NEAR: f64 = 2.0;
 /// Above this p-value the energy test does not tell latents from a fresh sample.
 const USUAL: f64 = 0.05;
+/// From fewer points, and with less power, that the test tells nothing apart says nothing.
+const POINTS: f64 = 100.0;
+const POWER: f64 = 0.8;
+/// By what collapse is known: against latents without alignment, or else against those before training.
+pub const FALLS: [&str; 2] = [
+    "fall of the NLL from unaligned latents (nats)",
+    "fall of the alignment loss since before training",
+];
+/// An autoencoder that explains less of its data is undertrained, or its latents are too narrow.
+const LEARNED: f64 = 0.75;
 /// What a fresh sample covers, less what chance takes.
 const COVERED: f64 = 0.9;
 /// Below this coverage the stage warns.
@@ -92,13 +109,35 @@ impl Evidence {
             coverage: figure("coverage of features"),
             distance: figure("energy distance over that of a fresh sample"),
             p_value: figure("p-value, same distribution"),
+            points: figure("energy test, points"),
+            power: figure("energy test, power for a shift by half a standard deviation"),
+            fall: FALLS.iter().find_map(|name| {
+                let figure = |name: &str| found.figure(Stage::EstimateNll, name);
+                figure(name).zip(figure(&format!("{name}, standard error")))
+            }),
+            explained: figure("variance explained"),
         }
+    }
+
+    /// Whether that the energy test tells nothing apart would say something.
+    pub fn can_tell(&self) -> bool {
+        self.points.is_none_or(|points| points >= POINTS)
+            && self.power.is_none_or(|power| power >= POWER)
+    }
+
+    /// Whether training drew the latents together.
+    pub fn has_fallen(&self) -> bool {
+        self.fall.is_some_and(|(nats, error)| nats > 2.0 * error)
+    }
+
+    fn is_undertrained(&self) -> bool {
+        self.explained.is_some_and(|explained| explained < LEARNED)
     }
 
     /// The verdict; none without any evidence.
     pub fn headline(&self) -> Option<Headline> {
-        let near =
-            self.distance.is_some_and(|d| d <= NEAR) || self.p_value.is_some_and(|p| p > USUAL);
+        let alike = self.p_value.is_some_and(|p| p > USUAL);
+        let near = self.distance.is_some_and(|d| d <= NEAR) || alike;
         let compared = self.distance.is_some();
         let likelier = self
             .likelihoods
@@ -117,11 +156,23 @@ impl Evidence {
                     _ => (Grade::Plain, "The latents are as likely as the features"),
                 }
             }
+            (true, true) if !self.can_tell() => (
+                Grade::Plain,
+                "Too few points to tell whether the latents follow the target",
+            ),
             (true, true) if whole && !unlikely => (Grade::Good, "The latents follow the target"),
             (true, true) => (Grade::Fair, "The latents nearly follow the target"),
-            (true, false) if likelier => (
+            (true, false) if likelier && self.has_fallen() => (
                 Grade::Bad,
                 "The latents have gathered on modes of the target",
+            ),
+            (true, false) if self.is_undertrained() => (
+                Grade::Fair,
+                "The autoencoder is undertrained, and its latents do not follow the target",
+            ),
+            (true, false) if likelier => (
+                Grade::Bad,
+                "The latents do not follow the target: they fill less than it",
             ),
             (true, false) if sparse && !unlikely && self.likelihoods.is_some() => (
                 Grade::Bad,
@@ -165,6 +216,19 @@ impl Evidence {
             parts.push(
                 "without a test part, these are figures of held-out rows, which also choose".into(),
             );
+        }
+        if let Some(explained) = self.explained.filter(|_| self.is_undertrained()) {
+            parts.push(format!(
+                "the reconstruction explains {:.0} % of the data's variance",
+                100.0 * explained.max(0.0)
+            ));
+        }
+        if let Some(points) = self.points.filter(|_| !self.can_tell()) {
+            parts.push(format!(
+                "the energy test has {points:.0} points and a power of {:.2} for a shift by half a standard \
+                 deviation; at least {POINTS:.0} and {POWER} say something",
+                self.power.unwrap_or(f64::NAN)
+            ));
         }
         let mut sentence = parts.join("; ");
         if let Some(first) = sentence.get(..1).map(str::to_uppercase) {
@@ -239,6 +303,10 @@ mod tests {
             distance: Some(distance),
             p_value: Some(p_value),
             lacks_test: false,
+            points: Some(1000.0),
+            power: Some(1.0),
+            fall: Some((2.0, 0.2)),
+            explained: Some(0.9),
         }
     }
 
@@ -274,6 +342,63 @@ mod tests {
                 found.0 == grade && found.1.contains(words),
                 "{found:?} for {words}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_fall_of_the_nll_is_called_gathering_on_modes() {
+        let likelier = evidence(-2.0, 0.3, 7.0, 0.005);
+        for fall in [None, Some((0.3, 0.2)), Some((-2.0, 0.2))] {
+            let found = verdict(Evidence { fall, ..likelier });
+            assert!(found.1.contains("they fill less than it"), "{found:?}");
+            let explained = Some(0.5);
+            let short = Evidence {
+                fall,
+                explained,
+                ..likelier
+            };
+            let found = verdict(short);
+            assert!(found.1.contains("undertrained"), "{found:?}");
+            let reasons = short.headline().unwrap().reasons;
+            assert!(
+                reasons.contains("explains 50 % of the data's variance"),
+                "{reasons}"
+            );
+        }
+        // trained briefly and yet fallen
+        let explained = Some(0.5);
+        let found = verdict(Evidence {
+            explained,
+            ..likelier
+        });
+        assert!(found.1.contains("gathered on modes"), "{found:?}");
+    }
+
+    #[test]
+    fn few_points_or_little_power_are_no_evidence_that_latents_follow_the_target() {
+        for (points, power) in [(20.0, 1.0), (500.0, 0.3)] {
+            let few = Evidence {
+                points: Some(points),
+                power: Some(power),
+                ..evidence(0.0, 0.97, 1.0, 0.5)
+            };
+            let headline = few.headline().unwrap();
+            assert_eq!(headline.grade, Grade::Plain);
+            assert!(
+                headline.verdict.contains("Too few points to tell"),
+                "{headline:?}"
+            );
+            assert!(
+                headline.reasons.contains(&format!("{points:.0} points")),
+                "{headline:?}"
+            );
+            // what the test tells apart is told apart with however few points
+            let apart = Evidence {
+                points: Some(points),
+                power: Some(power),
+                ..evidence(2.0, 0.28, 55.0, 0.005)
+            };
+            assert!(verdict(apart).1.contains("do not follow"));
         }
     }
 

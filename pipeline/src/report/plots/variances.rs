@@ -70,8 +70,9 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     Ok(Some(Figure {
         panels: vec![svg],
         columns: 1,
-        caption: "A dimension whose latents vary much less than the features has contracted; one that does \
+        caption:
+            "A dimension whose latents vary much less than the features is narrow; one that does \
                   not vary at all carries nothing."
-            .to_owned(),
+                .to_owned(),
     }))
 }

@@ -1,0 +1,176 @@
+//! Whether training drew latents together: collapse is a fall, of the NLL against latents without a regulariser,
+//! or else of the alignment loss against latents before training. An encoder that never spread its latents has
+//! a small loss too. (Before training latents lie in the middle of the target, where it may have a hole: their
+//! NLL says nothing.)
+
+use super::Config;
+use super::measure::{Instruments, Measured};
+use super::regions::{LATENTS, Sources, UNALIGNED};
+use super::tables::first;
+use crate::alignment::Weighting;
+use crate::context::{Context, Summary};
+use crate::error::Result;
+use crate::features::read_dataset_f32;
+use crate::likelihood::{mean, standard_error};
+use crate::tensors::spread;
+use crate::train_autoencoder::{INITIAL_DATASET, INITIAL_FILE};
+
+/// Rows of data whose latents before training are looked at.
+const ROWS: usize = 100;
+
+/// How far latents fell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fall {
+    /// The mean of the reference less that of the latents.
+    pub by: f64,
+    /// Its standard error.
+    pub error: f64,
+    /// Of what, and from where.
+    pub kind: Kind,
+}
+
+/// What falls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The NLL in nats, against latents without alignment.
+    Unaligned,
+    /// The alignment loss under the uniform weighting, against latents before training.
+    BeforeTraining,
+}
+
+impl Fall {
+    /// The fall of the latents in `measured`: from those without alignment where there are such, else from
+    /// those before training. None where nothing held the latents to the flow.
+    pub fn of(
+        measured: &[Measured],
+        sources: &Sources,
+        config: &Config,
+        instruments: &Instruments,
+        context: &Context,
+    ) -> Result<Option<Self>> {
+        let file = sources.autoencoder.map(|dir| dir.join(INITIAL_FILE));
+        let Some(file) = file.filter(|file| file.exists()) else {
+            return Ok(None);
+        };
+        let known = |names: &[&str]| {
+            let found = first(measured, names)?;
+            let nll = &found.likelihoods.nll;
+            Some((mean(nll), standard_error(nll, found.region.group)))
+        };
+        let Some(latents) = known(&LATENTS) else {
+            return Ok(None);
+        };
+        let (from, to, kind) = match known(&[UNALIGNED]) {
+            Some(unaligned) => (unaligned, latents, Kind::Unaligned),
+            None => {
+                let (shape, points) = read_dataset_f32(&file, INITIAL_DATASET)?;
+                let [_, tokens, width] = shape[..] else {
+                    return Ok(None);
+                };
+                let rows = ROWS.min(config.points.div_ceil(tokens));
+                let points = spread(&points, tokens * width, rows);
+                let before = instruments.uniform_losses(points, || context.check_cancelled())?;
+                let own = first(measured, &LATENTS).map_or(&[][..], |m| uniform(m));
+                let told = |losses: &[f64]| (mean(losses), standard_error(losses, tokens));
+                (told(&before), told(own), Kind::BeforeTraining)
+            }
+        };
+        Ok(Some(Self {
+            by: from.0 - to.0,
+            error: from.1.hypot(to.1),
+            kind,
+        }))
+    }
+
+    /// Whether it is one, by more than two standard errors.
+    pub fn is_one(&self) -> bool {
+        self.by > 2.0 * self.error
+    }
+
+    /// Adds the figures.
+    pub fn note(&self, summary: &mut Summary) {
+        let name = match self.kind {
+            Kind::Unaligned => "fall of the NLL from unaligned latents (nats)",
+            Kind::BeforeTraining => "fall of the alignment loss since before training",
+        };
+        summary.add(name, self.by);
+        summary.add(&format!("{name}, standard error"), self.error);
+    }
+}
+
+/// The losses of the points of a region under the uniform weighting.
+fn uniform(measured: &Measured) -> &[f64] {
+    let at = Weighting::ALL.iter().position(|w| *w == Weighting::Uniform);
+    &measured.losses[at.expect("one of all")].values
+}
+
+/// What latents that are likelier than features by more than two standard errors mean.
+pub fn warning(fall: Option<Fall>) -> String {
+    let likelier = "the latents are likelier than the features";
+    let Some(fall) = fall else {
+        return format!(
+            "{likelier}: they fill less than the target; that is not called collapse, since nothing is known \
+             of latents before training, as without a regulariser"
+        );
+    };
+    let fell = match fall.kind {
+        Kind::Unaligned => format!(
+            "and {:.2} nats likelier than latents without alignment",
+            fall.by
+        ),
+        Kind::BeforeTraining => {
+            format!(
+                "and their alignment loss fell by {:.2} since before training",
+                fall.by
+            )
+        }
+    };
+    match (fall.is_one(), fall.kind) {
+        (true, _) => format!(
+            "{likelier}, {fell}: collapse onto modes, which the alignment loss does not prevent; lower \
+             train_autoencoder.regulariser.weight or take one of the remedies: `posterior: {{kind: \
+             gaussian}}` with `regulariser: {{kind: flow_kl}}`, `posterior: {{kind: fixed_noise}}`, or \
+             `regulariser: {{kind: distribution_matching}}`"
+        ),
+        (false, Kind::Unaligned) => format!(
+            "{likelier}, as latents without alignment are: they fill less than the target, and that is \
+             no collapse"
+        ),
+        (false, Kind::BeforeTraining) => format!(
+            "{likelier}, without a fall of their alignment loss since before training: they fill less than \
+             the target; whether the regulariser keeps them there, latents without one would tell \
+             (estimate_nll.unaligned)"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn likelier_latents_are_collapse_only_after_a_fall() {
+        for kind in [Kind::Unaligned, Kind::BeforeTraining] {
+            let fall = |by| Fall {
+                by,
+                error: 0.5,
+                kind,
+            };
+            let collapsed = warning(Some(fall(2.0)));
+            assert!(
+                collapsed.contains("collapse onto modes")
+                    && collapsed.contains("regulariser.weight")
+            );
+            for told in [
+                warning(Some(fall(0.9))),
+                warning(Some(fall(-3.0))),
+                warning(None),
+            ] {
+                assert!(
+                    !told.contains("onto modes") && !told.contains("weight"),
+                    "{told}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Latents as they were before training: only against these, or against latents without a regulariser, can
+//! collapse be told from an encoder that never spread its latents.
+
+use super::{CHUNK, Config, streams};
+use crate::autoencoders::{Autoencoder, Data};
+use crate::context::Context;
+use crate::error::Result;
+use crate::features::{Attribute, OutData, write_datasets};
+use crate::tensors::to_f32;
+
+/// The file, and its dataset [n, T, d].
+pub const FILE: &str = "initial_latents.h5";
+pub const DATASET: &str = "initial_latents";
+
+/// The latents [n * T, d] that `untrained` gives some rows of the part that is shown.
+pub fn encode(untrained: &Autoencoder, data: &Data, context: &Context) -> Result<Vec<f32>> {
+    let rows = data.some_rows(data.ingest.reported(), CHUNK)?;
+    let mut rng = streams(context).at("initial latents", 0);
+    let encoding = untrained.encode(data.tensor(rows, &context.device));
+    to_f32(encoding.draw(&mut rng))
+}
+
+/// Writes `latents`, where something holds them to the flow: else training cannot have made them collapse.
+pub fn write(latents: &[f32], config: &Config, context: &Context) -> Result<()> {
+    if config.regulariser.weight() <= 0.0 {
+        return Ok(());
+    }
+    let [tokens, width] = [config.latent.tokens, config.latent.width];
+    let shape = [latents.len() / (tokens * width), tokens, width];
+    write_datasets(
+        &context.dir.join(FILE),
+        &[(DATASET, &shape, OutData::F32(latents))],
+        &[("space", Attribute::Text("points of the flow".into()))],
+    )
+}
