@@ -172,13 +172,15 @@ pub fn entries(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(entries)
 }
 
-/// Whether the file `path` is there.
+/// Whether the file `path` is there; it is not below something that is no directory.
 ///
 /// # Errors
 /// It is there and cannot be opened, or whether it is there cannot be told.
 pub fn can_be_read(path: &Path) -> std::io::Result<bool> {
-    if !is_there(path)? {
-        return Ok(false);
+    match is_there(path) {
+        Ok(true) => {}
+        Err(e) if e.kind() != std::io::ErrorKind::NotADirectory => return Err(e),
+        _ => return Ok(false),
     }
     // others may not be opened: a pipe would wait
     if path.metadata()?.is_file() {

@@ -380,10 +380,13 @@ fn images_are_no_features_and_go_with_data() {
 #[test]
 fn channels_last_are_refused_wherever_images_are_read() {
     let project = tiny::project();
-    project.write_dataset("last.h5", "images", &[60, 8, 9, 3], &[0.5_f32; 60 * 216]);
-    project.add_dataset("last.h5", "labels", &[60], &[0_i64, 1].repeat(30));
+    let images: Vec<f32> = (0..300 * 216)
+        .map(|i| (i * 7919 % 1009) as f32 / 1009.0)
+        .collect();
+    project.write_dataset("last.h5", "images", &[300, 8, 9, 3], &images);
+    project.add_dataset("last.h5", "labels", &[300], &[0_i64, 1].repeat(150));
     let mended = [
-        "/images [60, 8, 9, 3] f32",
+        "/images [300, 8, 9, 3] f32",
         "channels last",
         "x.transpose(0, 3, 1, 2)",
     ];
@@ -412,7 +415,7 @@ fn channels_last_are_refused_wherever_images_are_read() {
 #[test]
 fn flat_images_are_convolved_where_their_shape_is_said() {
     let project = tiny::project();
-    project.write_features("flat.h5", "images", 60, 64, noise);
+    project.write_features("flat.h5", "images", 300, 64, noise);
     let run = |data: &str| {
         let data = format!("train_autoencoder.data={{file: flat.h5, dataset: images{data}}}");
         let layers = "train_autoencoder.architecture={kind: convolutional, channels: [4]}";

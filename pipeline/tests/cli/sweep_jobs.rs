@@ -297,7 +297,7 @@ columns: [\"estimate-nll: test latents: points\"]
     assert_eq!(swept.status.code(), Some(1), "{said}");
     assert!(said.contains("1 of 2 trials failed"), "{said}");
     let row = printed.lines().find(|line| line.starts_with("| right"));
-    assert!(row.is_some_and(|row| row.contains("| 17")), "{printed}");
+    assert!(row.is_some_and(|row| row.contains("| 8 ")), "{printed}");
 }
 
 #[test]

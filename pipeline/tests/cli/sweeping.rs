@@ -161,14 +161,14 @@ fn every_trial_is_checked_before_the_first_runs() {
     refused(
         &replaced("{name: free, set: {train_autoencoder.stpes: 3}}"),
         &[
-            "remedies.yaml: variant `free`: remedies.yaml:5:49: ",
+            "remedies.yaml: variant `free`: remedies.yaml:6:49: ",
             "unknown key `stpes`",
             "did you mean `steps`?",
         ],
     );
     refused(
         &replaced("{name: free, set: {train_autoencoder.steps: many}}"),
-        &["remedies.yaml:5:49: train_autoencoder.steps: invalid type: string"],
+        &["remedies.yaml:6:49: train_autoencoder.steps: invalid type: string"],
     );
     refused(
         &replaced(
@@ -201,15 +201,15 @@ fn a_wrong_sweep_is_shown_where_it_stands() {
     refused(
         &SWEEP.replace("seeds:", "sedes:"),
         &[
-            "remedies.yaml:6:1: unknown key `sedes`",
+            "remedies.yaml:7:1: unknown key `sedes`",
             "did you mean `seeds`?",
         ],
     );
     refused(
         &SWEEP
-            .replace("set: {train", "set: [train")
+            .replace("free, set: {train", "free, set: [train")
             .replace("none}}}", "none}]}"),
-        &["remedies.yaml:5:"],
+        &["remedies.yaml:6:"],
     );
     refused(
         &SWEEP
