@@ -132,7 +132,8 @@ fn every_mutation_turns_its_claims_red() {
     };
     let all = chosen.iter().flat_map(|m| claims_of(&m.name)).collect();
     let sound = mutants.verdicts(&file, None, &all);
-    let (mut table, mut survived) = (String::new(), Vec::new());
+    println!("| defect | claim | without it | | with it | |\n|---|---|---|---|---|---|");
+    let mut survived = Vec::new();
     for mutation in chosen {
         let claims = claims_of(&mutation.name);
         let found = mutants.verdicts(&file, Some(&mutation.name), &claims);
@@ -141,17 +142,60 @@ fn every_mutation_turns_its_claims_red() {
             let [was, is] = [without, with].map(|v| if v.red { "MISS" } else { "pass" });
             let name = &mutation.name;
             let [a, b] = [without, with].map(|v| &v.measured);
-            table += &format!("| {name} | {claim} | {a} | {was} | {b} | {is} |\n");
+            println!("| {name} | {claim} | {a} | {was} | {b} | {is} |");
             if without.red || !with.red {
                 survived.push(format!("{name}: {claim}"));
             }
         }
     }
-    println!("| defect | claim | without it | | with it | |\n|---|---|---|---|---|---|\n{table}");
     assert!(
         survived.is_empty(),
         "not turned red, or red without: {survived:#?}"
     );
+}
+
+/// What the names of the stores of mutants start with.
+const STORE: &str = "artifacts-";
+
+/// What mutants ask for, at the end of the library.
+const ASKED: &str = "\
+/// Whether the defect `name` is asked for.
+pub fn mutated(name: &str) -> bool {
+    static ASKED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    ASKED.get_or_init(|| std::env::var(\"LATENT_ALIGN_MUTATION\").unwrap_or_default()) == name
+}
+";
+
+/// A name of its own beside the sound program.
+const BINARY: &str = "\n[[bin]]\nname = \"latent-align-mutants\"\npath = \"src/main.rs\"\n";
+
+/// Copies `part` of the workspace into `tree` with every defect in it; what is there already stays, so that
+/// only what changed is compiled again.
+fn mirror(part: &Path, tree: &Path, file: &File) {
+    let from = workspace().join(part);
+    if from.is_dir() {
+        for entry in std::fs::read_dir(&from).unwrap() {
+            mirror(&part.join(entry.unwrap().file_name()), tree, file);
+        }
+        return;
+    }
+    let mutations: Vec<&Mutation> = (file.mutations.iter()).filter(|m| m.file == part).collect();
+    let added = match part.to_str() {
+        Some("stages/src/lib.rs") => ASKED,
+        Some("pipeline/Cargo.toml") => BINARY,
+        _ => "",
+    };
+    let bytes = if mutations.is_empty() && added.is_empty() {
+        std::fs::read(&from).unwrap()
+    } else {
+        let text = (mutations.iter()).fold(read(&from), |text, mutation| mutated(&text, mutation));
+        (text + added).into_bytes()
+    };
+    let to = tree.join(part);
+    if !std::fs::read(&to).is_ok_and(|there| there == bytes) {
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(&to, bytes).unwrap();
+    }
 }
 
 /// What a row of the table of checks says.
@@ -170,30 +214,13 @@ impl Mutants {
     fn build(file: &File) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let tree = target.join("tmp/mutations");
-        let _ = std::fs::remove_dir_all(&tree);
-        std::fs::create_dir_all(&tree).unwrap();
         for part in ["Cargo.toml", "Cargo.lock", "stages", "pipeline", "configs"] {
-            let mut copy = Command::new("cp");
-            copy.arg("-r").arg(workspace().join(part)).arg(&tree);
-            assert!(output(&mut copy).unwrap().status.success(), "{part}");
+            mirror(Path::new(part), &tree, file);
         }
-        for mutation in &file.mutations {
-            let path = tree.join(&mutation.file);
-            std::fs::write(&path, mutated(&read(&path), mutation)).unwrap();
+        let stores = std::fs::read_dir(&tree).unwrap().map(|e| e.unwrap());
+        for store in stores.filter(|e| e.file_name().to_string_lossy().starts_with(STORE)) {
+            std::fs::remove_dir_all(store.path()).unwrap();
         }
-        let library = tree.join("stages/src/lib.rs");
-        let asked = "\
-/// Whether the defect `name` is asked for.
-pub fn mutated(name: &str) -> bool {
-    static ASKED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    ASKED.get_or_init(|| std::env::var(\"LATENT_ALIGN_MUTATION\").unwrap_or_default()) == name
-}
-";
-        std::fs::write(&library, read(&library) + asked).unwrap();
-        // a name of its own beside the sound one
-        let manifest = tree.join("pipeline/Cargo.toml");
-        let binary = "\n[[bin]]\nname = \"latent-align-mutants\"\npath = \"src/main.rs\"\n";
-        std::fs::write(&manifest, read(&manifest) + binary).unwrap();
         let mut build = Command::new(env!("CARGO"));
         build
             .args(["build", "--locked", "--quiet", "-p", "latent-align"])
@@ -220,8 +247,8 @@ pub fn mutated(name: &str) -> bool {
             .join(format!("configs/sweeps/mutant-{called}.yaml"));
         let reduced = reduced(&verify(), file, called, claims);
         std::fs::write(&sweep, reduced.to_string()).unwrap(); // JSON is YAML
-        let store = self.tree.join(format!("artifacts-{called}"));
-        let sound = self.tree.join("artifacts-none/pretrain-flow");
+        let store = self.tree.join(format!("{STORE}{called}"));
+        let sound = self.tree.join(format!("{STORE}none/pretrain-flow"));
         if name.is_some() && sound.is_dir() {
             // flows are trained without the defect
             std::fs::create_dir(&store).unwrap();
@@ -237,14 +264,15 @@ pub fn mutated(name: &str) -> bool {
         let run = output(&mut run).unwrap();
         let table = String::from_utf8(run.stdout).unwrap();
         let row = |claim: &str| {
-            let row = table
+            let rows = table
                 .lines()
-                .find(|l| l.starts_with(&format!("| {claim} |")));
-            let cells: Vec<&str> = row.into_iter().flat_map(|r| r.split('|')).collect();
+                .map(|line| line.split('|').map(str::trim).collect());
+            let mut rows = rows.filter(|cells: &Vec<&str>| cells.get(1) == Some(&claim));
+            let cells = rows.next().unwrap_or_default();
             match cells[..] {
                 [_, _, measured, _, verdict, _] => Verdict {
-                    measured: measured.trim().to_owned(),
-                    red: verdict.trim() != "pass",
+                    measured: measured.to_owned(),
+                    red: verdict != "pass",
                 },
                 _ => Verdict {
                     measured: "failed".to_owned(),
