@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test calibration torture faults fuzz miri mutations check-energy bench bench-peer bench-quality build install schema lint check-cuda check-sweep test-remote large hdf5 python peer
+.PHONY: help run sweep verify plan test calibration torture faults fuzz miri mutations check-energy bench bench-peer bench-quality build install schema lint check-cuda build-cuda check-device check-sweep test-remote large hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -99,7 +99,7 @@ check-energy: hdf5
 
 ## make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5
-	LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(CUDA) --bench hot_paths --bench streaming --bench listing
+	LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(BUILT) --bench hot_paths --bench streaming --bench listing
 
 ## make bench-peer [ARGS="--rows train"] [OUT=table.md]              the same jobs in PyTorch, turn by turn with ours
 bench-peer: hdf5 peer
@@ -110,8 +110,8 @@ bench-quality: hdf5 peer
 	$(BENCH_PEER) quality --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
 
 DEVICE ?= cpu
-CUDA    = $(if $(filter cuda%,$(DEVICE)),--features cuda)
-BENCH_PEER = LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(CUDA) --bench peer --
+BUILT   = $(if $(filter cuda%,$(DEVICE)),--features cuda)$(if $(filter wgpu%,$(DEVICE)),--features wgpu)
+BENCH_PEER = LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(BUILT) --bench peer --
 
 ## make lint                                                        formatting, clippy, rustdoc, warnings denied
 lint: hdf5
@@ -123,6 +123,23 @@ lint: hdf5
 ## make check-cuda                                                  compile the CUDA build (needs no GPU and no toolkit)
 check-cuda: hdf5
 	DOCS_RS=1 cargo check --locked --features cuda --target-dir $(TARGET)/check-cuda
+
+## make build-cuda [LLVM=bundle]                                     build for NVIDIA GPUs elsewhere, and pack it
+build-cuda:
+	pipeline/scripts/build-cuda $(TARGET)/build-cuda
+
+# A build of its own in a folder of its own: other features of Burn compile all of it again.
+## make check-device DEVICE=cuda|wgpu|cpu [BIN=latent-align] [BENCH=...] [OUT=table.md]    a device against the processor
+check-device:
+	$(if $(BIN),,$(if $(filter cuda%,$(DEVICE)),,$(DEVICE_BUILD)))
+	pipeline/scripts/check_device.py --device $(DEVICE) --binary $(abspath $(or $(BIN),$(DEVICE_BIN))) \
+	  $(if $(DEVICE_BENCH),--bench $(abspath $(DEVICE_BENCH))) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
+
+CUDA_PACKED  = $(TARGET)/build-cuda/packed
+DEVICE_FOLDER = $(if $(BUILT),$(TARGET)/wgpu,$(TARGET))
+DEVICE_BUILD = cargo build --locked $(BUILT) --target-dir $(DEVICE_FOLDER)
+DEVICE_BIN   = $(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align,$(DEVICE_FOLDER)/debug/latent-align)
+DEVICE_BENCH = $(or $(BENCH),$(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align-bench))
 
 ## make test-remote                                                 build with remote devices and test one over loopback
 test-remote: hdf5

@@ -19,7 +19,7 @@ use jobs::{
     Align, Divergence, Job, Likelihood, Size, TOLERANCES, Train, points, reference, trained_flow,
 };
 use latent_align_stages::flows::VelocityNetwork;
-use latent_align_stages::training::Streams;
+use latent_align_stages::training::{MatmulPrecision, Streams};
 use project::Project;
 use std::sync::OnceLock;
 
@@ -37,13 +37,21 @@ const SECONDS: u64 = 4;
 #[divan::bench(args = Size::ALL, sample_size = 1, max_time = SECONDS)]
 fn pretrain_flow_step(bencher: Bencher, size: Size) {
     let device = device();
-    time(bencher, &device, Train::on_noise(size, &device));
+    time(
+        bencher,
+        &device,
+        Train::on_noise(size, MatmulPrecision::F32, &device),
+    );
 }
 
 #[divan::bench(args = Size::ALL, sample_size = 1, max_time = SECONDS)]
 fn alignment_step(bencher: Bencher, size: Size) {
     let device = device();
-    time(bencher, &device, Align::new(size, &device).unwrap());
+    time(
+        bencher,
+        &device,
+        Align::new(size, MatmulPrecision::F32, &device).unwrap(),
+    );
 }
 
 #[divan::bench(args = [Size::tokens(256, 256), Size::tokens(256, 1024)], sample_size = 1, max_time = SECONDS)]

@@ -3,6 +3,7 @@
 use crate::config::Experiment;
 use crate::store::{Role, Stage, Upstream};
 use latent_align_stages::context::{Context, Monitor, Summary};
+use latent_align_stages::devices::Numbers;
 use latent_align_stages::reference::Producer;
 use latent_align_stages::{
     Error, Result, estimate_nll, evaluate_latents, flows, pretrain_flow, train_autoencoder,
@@ -133,6 +134,17 @@ impl Job {
                     ..Read::own(Role::Classifier, Stage::TrainClassifier)
                 },
             ],
+        }
+    }
+
+    /// The numbers it computes in, by the key that asks for them.
+    pub fn numbers(&self) -> Option<Numbers> {
+        match self {
+            Self::PretrainFlow(config) => Some(config.precision.numbers("precision")),
+            Self::TrainAutoencoder(config) => Some(config.precision.numbers("precision")),
+            Self::EstimateNll(config) => Some(config.precision.numbers("precision")),
+            Self::TrainClassifier(_) => None,
+            Self::EvaluateLatents(config) => Some(config.flow.precision.numbers("flow.precision")),
         }
     }
 

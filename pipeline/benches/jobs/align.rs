@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use latent_align_stages::alignment::{Weighted, Weighting, alignment_loss, alignment_times};
 use latent_align_stages::flows::Tabulated;
 use latent_align_stages::tensors::from_f32;
-use latent_align_stages::training::Streams;
+use latent_align_stages::training::{MatmulPrecision, Streams};
 use latent_align_stages::{Error, Result};
 
 /// Latents [batch, d] under a frozen flow.
@@ -32,9 +32,10 @@ impl Align {
     ///
     /// # Errors
     /// As [`Job::step`].
-    pub fn new(size: Size, device: &Device) -> Result<Self> {
+    pub fn new(size: Size, precision: MatmulPrecision, device: &Device) -> Result<Self> {
         let weighted = Weighted::new(WEIGHTING);
         let flow = Train::a_little(size, device)?.module().no_grad();
+        let flow = flow.in_precision(precision);
         Ok(Self {
             flow: Tabulated::new(flow, Self::grid()),
             weighted,

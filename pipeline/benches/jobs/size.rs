@@ -46,6 +46,9 @@ impl Size {
         Self::tokens(1024, 4096),
     ];
 
+    /// The paper's network, and more points than a processor has time for.
+    pub const PAPER: [Self; 2] = [Self::tokens(1024, 1024), Self::tokens(1024, 8192)];
+
     /// The network, all else as a configuration that says nothing has it.
     pub fn network(&self) -> VelocityNetworkConfig {
         VelocityNetworkConfig {

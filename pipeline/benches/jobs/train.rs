@@ -4,7 +4,7 @@ use super::{Job, Size};
 use burn::tensor::Device;
 use latent_align_stages::Result;
 use latent_align_stages::flows::{FitConfig, VelocityField as _, VelocityNetwork};
-use latent_align_stages::training::{Streams, Trainer};
+use latent_align_stages::training::{MatmulPrecision, Streams, Trainer};
 
 /// A flow in training on the rows it was given, in their order, over and over.
 pub struct Train {
@@ -21,8 +21,12 @@ const STEPS_TO_MOVE: usize = 3;
 
 impl Train {
     /// A fresh network on random rows, enough for 16 steps.
-    pub fn on_noise(size: Size, device: &Device) -> Self {
-        let (fit, streams) = (size.fit(), Streams::new(0));
+    pub fn on_noise(size: Size, precision: MatmulPrecision, device: &Device) -> Self {
+        let streams = Streams::new(0);
+        let fit = FitConfig {
+            precision,
+            ..size.fit()
+        };
         let trainer = fit.begin(size.dimensions, streams, device);
         let rows = streams.normal("rows", 0, 16 * size.batch * size.dimensions);
         Self::resume(fit, trainer, rows, streams)
@@ -50,7 +54,7 @@ impl Train {
     /// # Errors
     /// As [`Job::step`].
     pub fn a_little(size: Size, device: &Device) -> Result<Self> {
-        let mut train = Self::on_noise(Size { batch: 64, ..size }, device);
+        let mut train = Self::on_noise(Size { batch: 64, ..size }, MatmulPrecision::F32, device);
         for _ in 0..STEPS_TO_MOVE {
             train.step()?;
         }

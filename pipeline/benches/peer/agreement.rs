@@ -10,7 +10,7 @@ use burn::module::Module as _;
 use burn::tensor::Tensor;
 use latent_align_stages::flows::{Tabulated, flow_matching_loss};
 use latent_align_stages::tensors::{from_f32, scalar, to_f32};
-use latent_align_stages::training::Streams;
+use latent_align_stages::training::{MatmulPrecision, Streams};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -103,8 +103,8 @@ impl Given {
     /// When its worker says so.
     pub fn by(&self, side: &mut Side, step: Step) -> Result<Vec<f64>> {
         side.prepare(match step {
-            Step::Training => Task::train(SIZE),
-            Step::Alignment => Task::align(SIZE),
+            Step::Training => Task::train(SIZE, MatmulPrecision::F32),
+            Step::Alignment => Task::align(SIZE, MatmulPrecision::F32),
         })?;
         side.values(&Request::Gradient {
             flow: self.flow.clone(),

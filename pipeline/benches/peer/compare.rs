@@ -9,8 +9,9 @@ use super::rounds::{Plan, Round, SQUARES, rounds};
 use super::side::{Common, Side, Way};
 use super::statistics::{Ask, Spread};
 use super::table::{Table, publish};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
+use latent_align_stages::training::MatmulPrecision;
 use std::fmt::{Display, Write as _};
 
 #[derive(clap::Args)]
@@ -29,9 +30,23 @@ pub struct Arguments {
     /// Rounds of whole solves, which take long
     #[arg(long, default_value_t = 2)]
     solves: usize,
+    /// Training and alignment steps of the paper's size alone: width 1024, 6 blocks, batch 1024 and 8192
+    #[arg(long)]
+    paper: bool,
+    /// What training and alignment steps take the matrix products of blocks in: f32 or bf16
+    #[arg(long, default_value = "f32", value_parser = precision)]
+    precision: MatmulPrecision,
+    /// Leave naive PyTorch out
+    #[arg(long)]
+    careful: bool,
     /// Seconds of a turn; one step at least
     #[arg(long, default_value_t = 1.0)]
     turn: f64,
+}
+
+fn precision(name: &str) -> Result<MatmulPrecision, String> {
+    let name = serde_json::Value::from(name);
+    serde_json::from_value(name).map_err(|error| error.to_string())
 }
 
 /// A kind of job.
@@ -84,8 +99,8 @@ const NO_CARE: [Way; 3] = [Way::Ours, Way::CarefulEager, Way::CarefulCompiled];
 const NOT_COMPILED: [Way; 3] = [Way::Ours, Way::NaiveEager, Way::CarefulEager];
 
 struct Comparison<'a> {
-    /// In the order of [`Way::ALL`].
-    sides: [Side; 5],
+    /// In the order of [`Way::ALL`]: those that are asked for.
+    sides: Vec<Side>,
     arguments: &'a Arguments,
     table: Table,
     notes: Vec<String>,
@@ -95,11 +110,19 @@ struct Comparison<'a> {
 
 impl<'a> Comparison<'a> {
     fn new(arguments: &'a Arguments) -> Result<Self> {
-        let sides: Vec<Side> = (Way::ALL.into_iter())
+        let alone = arguments.common.python.is_none();
+        let asked = |way: &Way| match way {
+            Way::Ours => true,
+            way => !alone && !(arguments.careful && way.is_naive()),
+        };
+        let mut sides: Vec<Side> = (Way::ALL.into_iter().filter(asked))
             .map(|way| Side::start(way, &arguments.common))
             .collect::<Result<_>>()?;
-        let mut sides: [Side; 5] = sides.try_into().ok().expect("one for each way");
-        let about = [sides[0].about()?, sides[1].about()?].join("; ");
+        // ours, and any of PyTorch
+        let about: Vec<String> = (sides.iter_mut().take(2))
+            .map(Side::about)
+            .collect::<Result<_>>()?;
+        let about = about.join("; ");
         let table = Table::new(&[
             "job",
             "size",
@@ -145,8 +168,13 @@ impl<'a> Comparison<'a> {
                 .to_owned(),
         );
         self.agree(Step::Training)?;
-        for size in self.sizes(Size::ALL) {
-            self.set_up("training step", size, &Way::ALL, Task::train(size))?;
+        for size in self.steps() {
+            self.set_up(
+                "training step",
+                size,
+                &Way::ALL,
+                Task::train(size, self.arguments.precision),
+            )?;
             let wide = size.width == WIDEST;
             let rounds = self.rounds(&Way::ALL, wide)?;
             self.report("training step", &size.to_string(), TRAINING, &rounds);
@@ -160,8 +188,12 @@ impl<'a> Comparison<'a> {
     /// Notes that all ways compute the same thing.
     fn agree(&mut self, step: Step) -> Result<()> {
         eprintln!("{step:?}: whether all ways have the same loss and gradient");
-        let [_, peers @ ..] = &mut self.sides;
-        self.notes.push(agreement::check(step, peers)?);
+        let [_, peers @ ..] = &mut self.sides[..] else {
+            return Ok(());
+        };
+        if !peers.is_empty() {
+            self.notes.push(agreement::check(step, peers)?);
+        }
         Ok(())
     }
 
@@ -187,8 +219,13 @@ impl<'a> Comparison<'a> {
 
     fn align(&mut self) -> Result<()> {
         self.agree(Step::Alignment)?;
-        for size in self.sizes(Size::ALL) {
-            self.set_up("alignment step", size, &Way::ALL, Task::align(size))?;
+        for size in self.steps() {
+            self.set_up(
+                "alignment step",
+                size,
+                &Way::ALL,
+                Task::align(size, self.arguments.precision),
+            )?;
             let rounds = self.rounds(&Way::ALL, false)?;
             self.report("alignment step", &size.to_string(), ALIGNING, &rounds);
         }
@@ -202,16 +239,17 @@ impl<'a> Comparison<'a> {
             let how = self.set_up(job, size, &NO_CARE, task)?;
             let rounds = self.rounds(&NO_CARE, false)?;
             self.report(job, &size.to_string(), SOLVING, &rounds);
-            self.notes.push(format!(
-                "Divergence, {size}: eager by {}, compiled by {}.",
-                how[1], how[2]
-            ));
+            for (way, how) in how.into_iter().skip(1) {
+                let name = way.name();
+                self.notes
+                    .push(format!("Divergence, {size}, {name}: by {how}."));
+            }
         }
         Ok(())
     }
 
     fn likelihood(&mut self) -> Result<()> {
-        let prepared = likelihood::prepare(&mut self.three(NO_CARE))?;
+        let prepared = likelihood::prepare(&mut self.three(NO_CARE)?)?;
         let rounds = self.follow(
             &NO_CARE,
             &Plan {
@@ -230,7 +268,7 @@ impl<'a> Comparison<'a> {
             SOLVING,
             &rounds,
         );
-        let note = prepared.describe(&mut self.three(NO_CARE))?;
+        let note = prepared.describe(&mut self.three(NO_CARE)?)?;
         self.notes.push(note);
         Ok(())
     }
@@ -250,14 +288,24 @@ impl<'a> Comparison<'a> {
         let how = self.set_up(job, &size, &NOT_COMPILED, task)?;
         let rounds = self.rounds(&NOT_COMPILED, false)?;
         self.report(job, &size, STREAMING, &rounds);
-        self.notes.push(format!(
+        let mut note = format!(
             "HDF5: a contiguous file in the page cache, {} MiB of memory for rows; ours normalises them \
-             besides. PyTorch, naive: {}; careful: {}.",
-            MEMORY >> 20,
-            how[1],
-            how[2]
-        ));
+             besides.",
+            MEMORY >> 20
+        );
+        for (way, how) in how.into_iter().skip(1) {
+            let _ = write!(note, " PyTorch, {}: {how}.", way.name());
+        }
+        self.notes.push(note);
         Ok(())
+    }
+
+    /// The sizes of training and alignment steps that are asked for.
+    fn steps(&self) -> Vec<Size> {
+        if self.arguments.paper {
+            return self.sizes(Size::PAPER);
+        }
+        self.sizes(Size::ALL)
     }
 
     /// Those of `sizes` that are asked for.
@@ -272,22 +320,24 @@ impl<'a> Comparison<'a> {
         self.sides.iter_mut().filter(asked).collect()
     }
 
-    fn three(&mut self, ways: [Way; 3]) -> [&mut Side; 3] {
-        let sides = self.among(&ways).try_into();
-        sides.ok().expect("a side for each way")
+    fn three(&mut self, ways: [Way; 3]) -> Result<[&mut Side; 3]> {
+        let sides = self.among(&ways).try_into().ok();
+        sides.context("it needs PyTorch beside ours; `--python` names a Python with it")
     }
 
-    /// Gives those sides the task; how each does it.
+    /// Gives those sides the task, ours first; how each does it.
     fn set_up(
         &mut self,
         job: &str,
         size: impl Display,
         ways: &[Way],
         task: Task,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<(Way, String)>> {
         eprintln!("{job}, {size}");
         let sides = self.among(ways).into_iter();
-        sides.map(|side| side.prepare(task.clone())).collect()
+        sides
+            .map(|side| Ok((side.way, side.prepare(task.clone())?)))
+            .collect()
     }
 
     fn rounds(&mut self, ways: &[Way], products: bool) -> Result<Vec<Round>> {

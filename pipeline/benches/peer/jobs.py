@@ -42,6 +42,12 @@ def network_of(size, device):
     return Velocity(*(size[key] for key in keys)).to(device)
 
 
+def numbers(size, device):
+    """Autocasting to bfloat16, where the size asks for it."""
+    bf16 = size["precision"] == "bf16"
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16)
+
+
 def shares(count, device):
     """A random number in each of `count` equal parts of [0, 1), in random order."""
     return (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
@@ -88,7 +94,9 @@ class Train(Job):
         self.how = "fused AdamW, " + ("times shared by groups" if mode.careful else "a time for each point")
 
     def mean_square(self, y, t, noise):
-        return flow_matching_error(self.network, y, t, noise).square().mean()
+        with numbers(self.size, self.device):
+            error = flow_matching_error(self.network, y, t, noise)
+        return error.float().square().mean()
 
     def step(self):
         self.optimiser.zero_grad(set_to_none=True)
@@ -122,15 +130,18 @@ class Align(Job):
             self.table = self.network.modulations(self.grid[:, None])
 
     def mean_square(self, y, t, noise):
-        return flow_matching_error(self.network, y, t, noise).square().mean()
+        with numbers(self.size, self.device):
+            error = flow_matching_error(self.network, y, t, noise)
+        return error.float().square().mean()
 
     def by_table(self, y, rows, noise):
         """`rows` [k] of the table, each for n / k points in a row."""
         y, noise = grouped(len(rows), y, noise)
         t = self.grid[rows, None, None]
         x = (1 - t) * noise + t * y
-        v = self.network.modulated(x, [modulation[rows, None] for modulation in self.table])
-        return (v - (y - noise)).square().mean()
+        with numbers(self.size, self.device):
+            v = self.network.modulated(x, [modulation[rows, None] for modulation in self.table])
+        return (v.float() - (y - noise)).square().mean()
 
     def step(self):
         y = self.rows[self.done % BATCHES].clone().requires_grad_()

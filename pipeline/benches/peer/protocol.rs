@@ -2,7 +2,7 @@
 
 use super::jobs::{Align, Size};
 use latent_align_stages::flows::VelocityNetworkConfig;
-use latent_align_stages::training::OptimiserConfig;
+use latent_align_stages::training::{MatmulPrecision, OptimiserConfig};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -108,6 +108,8 @@ pub struct Shape {
     pub time_scale: f64,
     /// Of a step, each shared by batch / times points where times are shared.
     pub times: usize,
+    /// Of the products of matrices in the blocks.
+    pub precision: MatmulPrecision,
 }
 
 impl From<Size> for Shape {
@@ -122,20 +124,28 @@ impl From<Size> for Shape {
             frequencies,
             time_scale,
             times: size.fit().times,
+            precision: MatmulPrecision::F32,
         }
+    }
+}
+
+impl Shape {
+    fn in_precision(self, precision: MatmulPrecision) -> Self {
+        Self { precision, ..self }
     }
 }
 
 impl Task {
     /// A training step.
-    pub fn train(size: Size) -> Self {
-        Self::Train { size: size.into() }
+    pub fn train(size: Size, precision: MatmulPrecision) -> Self {
+        let size = Shape::from(size).in_precision(precision);
+        Self::Train { size }
     }
 
     /// An alignment step.
-    pub fn align(size: Size) -> Self {
+    pub fn align(size: Size, precision: MatmulPrecision) -> Self {
         Self::Align {
-            size: size.into(),
+            size: Shape::from(size).in_precision(precision),
             grid: Align::grid(),
         }
     }

@@ -53,9 +53,12 @@ impl Way {
 /// What both comparisons need to know.
 #[derive(clap::Args)]
 pub struct Common {
-    /// A Python with torch, numpy, h5py and torchdiffeq
+    /// A Python with torch, numpy, h5py and torchdiffeq; without it ours runs alone
     #[arg(long)]
-    pub python: PathBuf,
+    pub python: Option<PathBuf>,
+    /// The folder of `worker.py`, where this program does not run on the machine that built it
+    #[arg(long, default_value = SCRIPTS)]
+    pub scripts: PathBuf,
     /// Threads of each side
     #[arg(long, default_value_t = 2)]
     pub threads: usize,
@@ -63,6 +66,9 @@ pub struct Common {
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
+
+/// Where this file is.
+pub const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer");
 
 /// One side of the comparison.
 pub struct Side {
@@ -85,14 +91,17 @@ impl Side {
             ours.arg("worker");
             return Self::begin(way, ours, common.threads);
         }
-        Self::pytorch(way, &common.python, common.threads)
+        let python = common.python.as_deref();
+        let python = python.context("PyTorch is asked for; `--python` names a Python with it")?;
+        Self::pytorch(way, python, &common.scripts, common.threads)
     }
 
     /// PyTorch's side.
-    pub fn pytorch(way: Way, python: &Path, threads: usize) -> Result<Self> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer/worker.py");
+    pub fn pytorch(way: Way, python: &Path, scripts: &Path, threads: usize) -> Result<Self> {
         let mut command = Command::new(python);
-        command.arg(script).args(way.name().split(' '));
+        command
+            .arg(scripts.join("worker.py"))
+            .args(way.name().split(' '));
         command.arg(threads.to_string());
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         Self::begin(way, command, threads)

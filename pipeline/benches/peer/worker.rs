@@ -90,8 +90,14 @@ impl Worker {
 
 fn prepare(task: Task, device: &Device) -> Result<Prepared> {
     Ok(match task {
-        Task::Train { size } => Prepared::Plain(Box::new(Train::on_noise(size.size, device))),
-        Task::Align { size, .. } => Prepared::Plain(Box::new(Align::new(size.size, device)?)),
+        Task::Train { size } => {
+            let train = Train::on_noise(size.size, size.precision, device);
+            Prepared::Plain(Box::new(train))
+        }
+        Task::Align { size, .. } => {
+            let align = Align::new(size.size, size.precision, device)?;
+            Prepared::Plain(Box::new(align))
+        }
         Task::Divergence { size } => Prepared::Plain(Box::new(Divergence::new(size.size, device)?)),
         Task::Likelihood {
             size: shape,

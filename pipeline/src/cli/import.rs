@@ -1,5 +1,6 @@
 //! `latent-align import FILE [--into NAME]`
 
+use super::devices::DeviceName;
 use crate::config::{CheckpointConfig, NAME, is_name};
 use crate::console::Console;
 use crate::run::{Signals, Workshop};
@@ -7,6 +8,7 @@ use crate::store::{Digests, Key, RunFolder, Stage, Store};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use latent_align_stages::Error;
+use latent_align_stages::devices::forms;
 use latent_align_stages::flows::{ImportConfig, TimeDirection, import};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -37,8 +39,9 @@ pub struct Arguments {
     /// top level
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// Where to check the weights: cpu, cuda, cuda:N or remote:URL
-    #[arg(long, default_value = "cpu")]
+    /// Where to check the weights
+    #[arg(long, default_value = "cpu", value_parser = DeviceName, hide_possible_values = true)]
+    #[arg(help = format!("Where to check the weights: {}", forms("")))]
     device: String,
 }
 

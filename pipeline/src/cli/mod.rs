@@ -4,6 +4,7 @@ pub mod best;
 pub mod compare;
 pub mod completions;
 pub mod config;
+pub mod devices;
 pub mod diff;
 pub mod export;
 pub mod features;
@@ -30,6 +31,8 @@ use crate::failure::EXIT_CODES;
 use crate::store::Store;
 use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use devices::DeviceName;
+use latent_align_stages::devices::forms;
 use std::path::PathBuf;
 
 /// Train latent spaces that follow a distribution known only by samples, and prove it with
@@ -103,6 +106,8 @@ enum Command {
     Init(init::Arguments),
     /// Copy results out for other programs: TensorBoard, or weights as safetensors
     Export(export::Arguments),
+    /// Show the devices of this machine, and what this binary was built for
+    Devices(devices::Arguments),
     /// Print the completions of a shell
     Completions(completions::Arguments),
     /// Print the manual, or write its pages
@@ -128,8 +133,9 @@ pub struct OverrideArguments {
     /// Replace a value, as in `--set train_autoencoder.regulariser.weight=0.01`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Replace `device`: cpu, cuda, cuda:N or remote:URL
-    #[arg(long, value_name = "DEVICE")]
+    /// Replace `device`
+    #[arg(long, value_name = "DEVICE", value_parser = DeviceName, hide_possible_values = true)]
+    #[arg(help = format!("Replace `device`: {}", forms("")))]
     device: Option<String>,
 }
 
@@ -180,6 +186,7 @@ impl Cli {
             Command::Features(arguments) => features::run(arguments, console),
             Command::Init(arguments) => init::run(arguments, console),
             Command::Export(arguments) => export::run(arguments, &store, console),
+            Command::Devices(arguments) => devices::run(arguments, console),
             Command::Completions(arguments) => completions::run(arguments, console),
             Command::Man(arguments) => man::run(arguments, console),
             #[cfg(feature = "remote")]

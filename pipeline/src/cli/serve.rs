@@ -1,9 +1,10 @@
 //! `latent-align serve [--listen ADDRESS] [--device DEVICE]`
 
+use super::devices::DeviceName;
 use crate::console::Console;
 use anyhow::{Context as _, Result};
 use clap::Args;
-use latent_align_stages::devices::{DeviceChoice, TOKEN, serve};
+use latent_align_stages::devices::{DeviceChoice, TOKEN, forms, serve};
 use std::fs::File;
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -18,8 +19,9 @@ pub struct Arguments {
     /// network you trust
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     listen: String,
-    /// The device to serve: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
+    /// The device to serve
+    #[arg(long, default_value = "cpu", value_parser = DeviceName, hide_possible_values = true)]
+    #[arg(help = format!("The device to serve: {}", forms("")))]
     device: String,
 }
 

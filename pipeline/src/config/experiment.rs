@@ -1,6 +1,6 @@
 //! What a YAML file says: one section per stage.
 
-use latent_align_stages::devices::DeviceChoice;
+use latent_align_stages::devices::{DeviceChoice, forms};
 use latent_align_stages::problems::Problems;
 use latent_align_stages::{
     estimate_nll, evaluate_latents, pretrain_flow, train_autoencoder, train_classifier,
@@ -20,8 +20,9 @@ pub struct Experiment {
     /// The seed every random stream derives from.
     #[serde(default)]
     pub seed: u64,
-    /// Where tensors live: `cpu`, `cuda`, `cuda:N` or `remote:URL`. Not part of an artifact's identity.
+    /// Where tensors live. Not part of an artifact's identity.
     #[serde(default = "cpu")]
+    #[schemars(description = device_description())]
     pub device: String,
     /// When the state of a training is kept, to go on from after a crash. Not part of an artifact's
     /// identity.
@@ -47,6 +48,11 @@ pub struct Experiment {
     /// defaults.
     #[serde(default)]
     pub evaluate_latents: Option<evaluate_latents::Config>,
+}
+
+fn device_description() -> String {
+    let forms = forms("`");
+    format!("Where tensors live: {forms}. Not part of an artifact's identity.")
 }
 
 /// When the state of a training is kept.
@@ -138,7 +144,7 @@ impl Experiment {
             self.device.parse::<DeviceChoice>().is_ok(),
             "device",
             &self.device,
-            "`cpu`, `cuda`, `cuda:N` or `remote:URL`",
+            &forms("`"),
         );
         p.section("checkpoints", |p| self.checkpoints.check(p));
         match (&self.flow, &self.pretrain_flow) {

@@ -25,6 +25,8 @@ use crate::report::Summary;
 use crate::store::{Digests, Store};
 use anyhow::{Context as _, Result};
 use folders::Folders;
+use latent_align_stages::devices::check_numbers;
+use latent_align_stages::problems::Problems;
 
 /// Brings the artifacts of an experiment up to date, those that `until` needs where that is given, and
 /// returns its summary.
@@ -92,9 +94,18 @@ fn ready(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<compute::Checked
         let console = workshop.console;
         console.print("Nothing to do: every stage is up to date.\n\n");
     } else {
-        // A device that is not there is found before any data is read.
+        // A device that is not there, or lacks what is asked of it, is found before any data is read.
         let device = &workshop.device;
-        (device.open()).with_context(|| format!("cannot open the device `{device}`"))?;
+        let opened =
+            (device.open()).with_context(|| format!("cannot open the device `{device}`"))?;
+        let mut problems = Problems::new();
+        for planned in plan.to_run() {
+            let asked = Vec::from_iter(planned.job.numbers());
+            problems.section(planned.key.stage.section(), |problems| {
+                check_numbers(&opened, &device.to_string(), &asked, problems);
+            });
+        }
+        problems.into_result()?;
     }
     compute::prepare(plan, workshop)
 }

@@ -5,6 +5,7 @@ mod chromium;
 mod configuration;
 mod defaults;
 mod destinations;
+mod devices;
 mod editors;
 mod end_to_end;
 mod evaluating;

@@ -32,12 +32,12 @@ use exchange::{Tensors, write_flow};
 use held_out::HeldOut;
 use jobs::{DATASET, MEMORY, Size, Stream, points, reference, trained_flow};
 use latent_align_stages::flows::VelocityNetworkConfig;
-use latent_align_stages::training::Streams;
+use latent_align_stages::training::{MatmulPrecision, Streams};
 use machine::Usage;
 use protocol::{Reply, Request, Task};
 use race::{Moment, first_at};
 use rounds::Round;
-use side::{Side, Way};
+use side::{SCRIPTS, Side, Way};
 use statistics::Spread;
 use std::path::PathBuf;
 use std::process::Command;
@@ -72,9 +72,12 @@ fn values(reply: &Reply) -> &[f64] {
 
 #[test]
 fn our_worker_runs_each_task_and_says_how_long_a_step_took() {
+    let [f32, bf16] = [MatmulPrecision::F32, MatmulPrecision::Bf16];
     for task in [
-        Task::train(TINY),
-        Task::align(TINY),
+        Task::train(TINY, f32),
+        Task::train(TINY, bf16),
+        Task::align(TINY, f32),
+        Task::align(TINY, bf16),
         Task::Divergence { size: TINY.into() },
     ] {
         let replies = answers(&[Request::Prepare(task), Request::Steps(2)]);
@@ -183,7 +186,7 @@ fn a_solve_of_pytorch_with_our_weights_is_that_of_f64() {
     let Some(python) = pytorch() else { return };
     let project = Project::new();
     let (task, expected) = solve(&project);
-    let mut eager = Side::pytorch(Way::CarefulEager, &python, 1).unwrap();
+    let mut eager = Side::pytorch(Way::CarefulEager, &python, SCRIPTS.as_ref(), 1).unwrap();
     eager.prepare(task).unwrap();
     eager.run(1).unwrap();
     within_a_thousandth(&eager.values(&Request::Likelihoods(())).unwrap(), &expected);
@@ -195,8 +198,8 @@ fn a_solve_of_pytorch_with_our_weights_is_that_of_f64() {
 fn naive_and_careful_pytorch_have_our_loss_and_the_same_gradient() {
     let Some(python) = pytorch() else { return };
     let given = Given::write().unwrap();
-    let mut sides =
-        [Way::NaiveEager, Way::CarefulEager].map(|way| Side::pytorch(way, &python, 1).unwrap());
+    let mut sides = [Way::NaiveEager, Way::CarefulEager]
+        .map(|way| Side::pytorch(way, &python, SCRIPTS.as_ref(), 1).unwrap());
     for step in [Step::Training, Step::Alignment] {
         let found = sides.each_mut().map(|side| given.by(side, step).unwrap());
         let difference = given.difference(step, &found);

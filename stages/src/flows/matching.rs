@@ -5,7 +5,7 @@ use super::field::VelocityField;
 use crate::error::Result;
 use crate::tensors::{from_f32, from_f64, scalar};
 use crate::training::{Streams, normal, stratified_times};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 
 /// `|| v(x_t, t) - (data - noise) ||^2` summed over dimensions and averaged over points `[1]`.
 ///
@@ -84,7 +84,7 @@ impl Evaluation {
         for (data, noise, times) in &self.chunks {
             let [groups, each, _] = data.dims();
             let loss = flow_matching_loss(field, data.clone(), noise.clone(), times);
-            total += scalar(loss.cast(DType::F64))? * (groups * each) as f64;
+            total += scalar(loss)? * (groups * each) as f64;
             count += groups * each;
         }
         Ok(total / count as f64)

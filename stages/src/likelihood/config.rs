@@ -1,5 +1,6 @@
 //! How likelihoods are computed.
 
+use crate::devices::Numbers;
 use crate::problems::Problems;
 use burn::tensor::DType;
 use schemars::JsonSchema;
@@ -57,5 +58,11 @@ impl Precision {
             Self::F32 => DType::F32,
             Self::F64 => DType::F64,
         }
+    }
+
+    /// As a configuration asks for it under `key`.
+    pub fn numbers(self, key: &'static str) -> Numbers {
+        let dtype = self.dtype();
+        Numbers { key, dtype }
     }
 }

@@ -1,6 +1,8 @@
 //! The optimiser and its schedule.
 
+use crate::devices::Numbers;
 use crate::problems::Problems;
+use burn::tensor::DType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,17 @@ pub enum MatmulPrecision {
     /// Operands rounded to bfloat16 (8 bits of precision): fast on GPUs with tensor cores, slower than
     /// f32 on a CPU.
     Bf16,
+}
+
+impl MatmulPrecision {
+    /// As a configuration asks for it under `key`.
+    pub fn numbers(self, key: &'static str) -> Numbers {
+        let dtype = match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        };
+        Numbers { key, dtype }
+    }
 }
 
 /// AdamW with linear warm-up, cosine decay, clipping of the global gradient norm, and an
