@@ -113,7 +113,7 @@ impl<'a> Comparison<'a> {
         let alone = arguments.common.python.is_none();
         let asked = |way: &Way| match way {
             Way::Ours => true,
-            way => !alone && !(arguments.careful && way.is_naive()),
+            way => !(alone || arguments.careful && way.is_naive()),
         };
         let mut sides: Vec<Side> = (Way::ALL.into_iter().filter(asked))
             .map(|way| Side::start(way, &arguments.common))

@@ -43,7 +43,7 @@ enum Part {
     /// It is finished and of this plan; only what is missing in it is added.
     Completes,
     /// It is of this plan, and not finished.
-    Works(Attendance),
+    Works(Box<Attendance>),
     /// As [`Part::Works`], and done.
     Ended,
 }
@@ -224,7 +224,10 @@ impl Member {
             true => Part::Completes,
             false => {
                 self.write_config()?;
-                Part::Works(Attendance::start(&self.folder, self.record(number))?)
+                Part::Works(Box::new(Attendance::start(
+                    &self.folder,
+                    self.record(number),
+                )?))
             }
         };
         if let Some(flow) = &self.flow {

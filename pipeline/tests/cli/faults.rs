@@ -335,7 +335,7 @@ fn kill_at(at: u64, what: &str) {
     for (name, found) in outputs(&project) {
         assert_eq!(Some(&found), reference().get(&name), "{what}: {name}");
     }
-    if at % 2 == 0 {
+    if at.is_multiple_of(2) {
         let gone = project.run(&["gc", "--delete"]);
         gone.expect(0, &[]);
         // the run is still to go on from its checkpoints

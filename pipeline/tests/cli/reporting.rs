@@ -228,8 +228,15 @@ fn a_name_that_is_nothing_is_wrong_input_with_the_nearest() {
 #[test]
 fn a_short_training_without_a_regulariser_is_undertrained_and_not_collapsed() {
     let project = project();
+    // enough test rows for the energy test to tell
+    let more = [
+        "--set",
+        "pretrain_flow.test.fraction=0.4",
+        "--set",
+        "train_autoencoder.test.fraction=0.4",
+    ];
     let none = "train_autoencoder.regulariser={kind: none}";
-    let ran = project.run(&["run", "tiny.yaml", "--set", none]);
+    let ran = project.run(&[&["run", "tiny.yaml", "--set", none], &more[..]].concat());
     ran.expect(0, &["undertrained, the reconstruction explains"]);
     let page = report(&project);
     for text in [&ran.stdout, &page] {

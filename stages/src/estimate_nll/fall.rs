@@ -94,7 +94,7 @@ impl Fall {
             Kind::BeforeTraining => "fall of the alignment loss since before training",
         };
         summary.add(name, self.by);
-        summary.add(&format!("{name}, standard error"), self.error);
+        summary.add(format!("{name}, standard error"), self.error);
     }
 }
 

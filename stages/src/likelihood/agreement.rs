@@ -205,7 +205,12 @@ mod tests {
             .map(|(x, e)| x + f64::from(e))
             .collect();
         let width = |a: Agreement| a.pearson.high - a.pearson.low;
-        let one = width(agreement(&[single.clone()], &y, 1, Streams::new(0)));
+        let one = width(agreement(
+            std::slice::from_ref(&single),
+            &y,
+            1,
+            Streams::new(0),
+        ));
         let two = width(agreement(&[twice(&single)], &twice(&y), 2, Streams::new(0)));
         assert!((two / one - 1.0).abs() < 1e-9, "{one} {two}");
     }
@@ -214,7 +219,7 @@ mod tests {
     fn a_monotone_surrogate_ranks_perfectly_but_is_not_linear() {
         let x: Vec<f64> = (0..200).map(|i| i as f64 / 20.0).collect();
         let y: Vec<f64> = x.iter().map(|x| x.exp()).collect();
-        let a = agreement(&[x.clone()], &y, 1, Streams::new(0));
+        let a = agreement(std::slice::from_ref(&x), &y, 1, Streams::new(0));
         assert!((a.spearman.value - 1.0).abs() < 1e-12);
         assert!(a.pearson.value < 0.8);
     }
@@ -239,11 +244,11 @@ mod tests {
     fn an_affine_surrogate_gives_its_slope_and_a_noisy_one_an_interval_around_it() {
         let x: Vec<f64> = (0..500).map(|i| (i as f64 * 0.7).sin()).collect();
         let exact: Vec<f64> = x.iter().map(|x| 3.0 - 2.0 * x).collect();
-        let a = agreement(&[x.clone()], &exact, 1, Streams::new(0));
+        let a = agreement(std::slice::from_ref(&x), &exact, 1, Streams::new(0));
         assert!((a.slope.value + 2.0).abs() < 1e-12 && (a.pearson.value + 1.0).abs() < 1e-12);
         let noise = Streams::new(1).normal("test", 0, x.len());
         let noisy: Vec<f64> = exact.iter().zip(noise).map(|(y, e)| y + e as f64).collect();
-        let a = agreement(&[x.clone()], &noisy, 1, Streams::new(0));
+        let a = agreement(std::slice::from_ref(&x), &noisy, 1, Streams::new(0));
         assert!(a.slope.low < -2.0 && -2.0 < a.slope.high);
         assert!(a.slope.high - a.slope.low < 0.6);
     }
@@ -285,7 +290,7 @@ mod tests {
         let y: Vec<f64> = (0..50)
             .map(|i| f64::from(i) + if i % 2 == 0 { 1.0 } else { 3.0 })
             .collect();
-        let a = agreement(&[x.clone()], &y, 1, Streams::new(0));
+        let a = agreement(std::slice::from_ref(&x), &y, 1, Streams::new(0));
         assert!((a.bias.value + 2.0).abs() < 1e-12);
         assert!((a.rmse.value - 5f64.sqrt()).abs() < 1e-12);
         assert!(a.bias.low < -2.0 && a.bias.high > -2.0);

@@ -108,7 +108,7 @@ impl<M: Module> Trainer<M> {
     /// moved nothing, or moved everything to NaN. Waits for the device.
     ///
     /// # Errors
-    /// [`Error::Diverged`] names the first such step.
+    /// [`crate::error::Error::Diverged`] names the first such step.
     pub fn check(&mut self) -> Result<()> {
         self.gradients_are_finite()?;
         self.norms.clear();
