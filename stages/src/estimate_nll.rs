@@ -15,6 +15,7 @@ use crate::flows::Flow;
 use crate::likelihood::{Divergence, MOST_INTERVALS, Precision, THRESHOLDS, Verdict};
 use crate::problems::Problems;
 use crate::training::Streams;
+pub use fall::FALLS;
 use fall::Fall;
 use measure::{Instruments, Measured};
 pub use regions::{FEATURES, LATENTS};

@@ -30,6 +30,7 @@ use crate::training::{
 pub use before::{DATASET as INITIAL_DATASET, FILE as INITIAL_FILE};
 use burn::module::Module;
 use burn::tensor::Tensor;
+pub use contracted::LEARNED;
 use diagnose::{Diagnosed, Spread, diagnose};
 use outputs::Outputs;
 use schemars::JsonSchema;

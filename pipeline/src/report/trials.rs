@@ -1,11 +1,11 @@
 //! The trials of a sweep as its report shows them: what each set, how it stands, what it found.
 
-use super::page::FALLS;
 use crate::store::{RunFolder, Store};
 use crate::sweep::{
     Direction, Objective, Race, Seeds, Standing, SweepRecord, TrialRecord, race, test_figure,
 };
 use latent_align_stages::Result;
+use latent_align_stages::estimate_nll::FALLS;
 use serde_json::Value;
 use std::path::Path;
 

@@ -96,15 +96,19 @@ mod tests {
     use crate::training::{Streams, perturb};
     use burn::tensor::Device;
 
-    #[test]
-    fn the_gradient_is_the_difference_of_velocities_and_a_student_like_its_teacher_gives_none() {
-        let device = Device::flex().autodiff();
-        let config = VelocityNetworkConfig {
+    fn small() -> VelocityNetworkConfig {
+        VelocityNetworkConfig {
             width: 16,
             blocks: 1,
             frequencies: 16,
             time_scale: 10.0,
-        };
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_the_difference_of_velocities_and_a_student_like_its_teacher_gives_none() {
+        let device = Device::flex().autodiff();
+        let config = small();
         let teacher = perturb(
             config.init(2, Streams::new(0), &device),
             0.3,
@@ -144,12 +148,7 @@ mod tests {
     #[test]
     fn a_student_whose_gradient_overflows_says_at_which_step_of_the_autoencoder() {
         let device = Device::flex().autodiff();
-        let config = VelocityNetworkConfig {
-            width: 16,
-            blocks: 1,
-            frequencies: 16,
-            time_scale: 10.0,
-        };
+        let config = small();
         let teacher = config.init(2, Streams::new(0), &device).no_grad();
         let mut student = Student::new(&teacher, 5, 1e-2, 10);
         for (step, scale) in [1.0, 3e18].into_iter().enumerate() {

@@ -25,6 +25,12 @@ impl Weighting {
     /// Every weighting, in the order of tables.
     pub const ALL: [Self; 2] = [Self::Uniform, Self::Likelihood];
 
+    /// Its place in [`Self::ALL`].
+    pub fn index(self) -> usize {
+        let at = Self::ALL.iter().position(|&weighting| weighting == self);
+        at.expect("one of all")
+    }
+
     /// As configurations call it.
     pub fn name(self) -> &'static str {
         match self {

@@ -15,6 +15,12 @@ use crate::likelihood::{mean, standard_error};
 use crate::tensors::spread;
 use crate::train_autoencoder::{INITIAL_DATASET, INITIAL_FILE};
 
+/// The fall against latents without alignment, as its figure is called.
+const FROM_UNALIGNED: &str = "fall of the NLL from unaligned latents (nats)";
+/// The fall against latents before training, as its figure is called.
+const SINCE_TRAINING: &str = "fall of the alignment loss since before training";
+/// By what collapse is known, the first of these figures that there is; each has a standard error beside it.
+pub const FALLS: [&str; 2] = [FROM_UNALIGNED, SINCE_TRAINING];
 /// Rows of data whose latents before training are looked at.
 const ROWS: usize = 100;
 
@@ -90,8 +96,8 @@ impl Fall {
     /// Adds the figures.
     pub fn note(&self, summary: &mut Summary) {
         let name = match self.kind {
-            Kind::Unaligned => "fall of the NLL from unaligned latents (nats)",
-            Kind::BeforeTraining => "fall of the alignment loss since before training",
+            Kind::Unaligned => FROM_UNALIGNED,
+            Kind::BeforeTraining => SINCE_TRAINING,
         };
         summary.add(name, self.by);
         summary.add(format!("{name}, standard error"), self.error);
@@ -100,8 +106,7 @@ impl Fall {
 
 /// The losses of the points of a region under the uniform weighting.
 fn uniform(measured: &Measured) -> &[f64] {
-    let at = Weighting::ALL.iter().position(|w| *w == Weighting::Uniform);
-    &measured.losses[at.expect("one of all")].values
+    &measured.losses[Weighting::Uniform.index()].values
 }
 
 /// What latents that are likelier than features by more than two standard errors mean.

@@ -4,7 +4,8 @@ use super::found::Found;
 use super::html::Grade;
 use crate::report::{number, with_spread};
 use crate::store::{RunState, Stage};
-use latent_align_stages::estimate_nll::{FEATURES, LATENTS};
+use latent_align_stages::estimate_nll::{FALLS, FEATURES, LATENTS};
+use latent_align_stages::train_autoencoder::LEARNED;
 
 /// What a reader should know first.
 #[derive(Debug, PartialEq)]
@@ -51,13 +52,6 @@ const USUAL: f64 = 0.05;
 /// From fewer points, and with less power, that the test tells nothing apart says nothing.
 const POINTS: f64 = 100.0;
 const POWER: f64 = 0.8;
-/// By what collapse is known: against latents without alignment, or else against those before training.
-pub const FALLS: [&str; 2] = [
-    "fall of the NLL from unaligned latents (nats)",
-    "fall of the alignment loss since before training",
-];
-/// An autoencoder that explains less of its data is undertrained, or its latents are too narrow.
-const LEARNED: f64 = 0.75;
 /// What a fresh sample covers, less what chance takes.
 const COVERED: f64 = 0.9;
 /// Below this coverage the stage warns.

@@ -16,8 +16,6 @@ mod shell;
 mod sweep;
 mod warnings;
 
-pub use headline::FALLS;
-
 use super::trials::Trials;
 use crate::store::{RunFolder, Store, write_whole};
 use anyhow::Result;
