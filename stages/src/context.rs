@@ -1,7 +1,7 @@
 //! What a stage is given besides its configuration, and what it gives back.
 
 use crate::error::{Error, Result};
-use crate::training::{Resumable, Snapshot};
+use crate::persist::{Resumable, Snapshot};
 use burn::tensor::Device;
 use std::path::PathBuf;
 

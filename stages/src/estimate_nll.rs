@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::flows::Flow;
 use crate::likelihood::{Divergence, MOST_INTERVALS, Precision, THRESHOLDS, Verdict};
 use crate::problems::Problems;
-use crate::training::Streams;
+use crate::random::Streams;
 pub use fall::FALLS;
 use fall::Fall;
 use measure::{Instruments, Measured};

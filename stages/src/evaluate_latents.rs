@@ -18,8 +18,8 @@ use crate::features::{Attribute, Normaliser, OutData, Part, Scan, write_datasets
 use crate::flows::{Evaluation, FitConfig, ROWS_PER_EVALUATION};
 use crate::likelihood::sample;
 use crate::problems::Problems;
+use crate::random::Streams;
 use crate::tensors::{from_f32, to_f32};
-use crate::training::Streams;
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 use schemars::JsonSchema;

@@ -10,11 +10,13 @@ use crate::features::{
 use crate::flows::{
     Evaluation, FitConfig, Flow, KeptPoints, VelocityNetwork, VelocityNetworkConfig, about_points,
 };
-use crate::likelihood::{Solver, mean, negative_log_likelihood, sample, standard_error};
+use crate::likelihood::{Solver, negative_log_likelihood, sample};
+use crate::numerics::{mean, standard_error};
 use crate::problems::Problems;
+use crate::random::Streams;
 use crate::reference::{Reference, is_file_name};
 use crate::tensors::{from_f32, to_f32};
-use crate::training::{MatmulPrecision, OptimiserConfig, Streams};
+use crate::training::{MatmulPrecision, OptimiserConfig};
 use burn::module::Module;
 use burn::tensor::DType;
 use schemars::JsonSchema;

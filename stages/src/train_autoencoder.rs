@@ -23,9 +23,10 @@ use crate::features::{
 };
 use crate::flows::{Flow, KeptPoints, about_points};
 use crate::problems::Problems;
+use crate::random::Streams;
 use crate::tensors::{scalar, to_f32};
 use crate::training::{
-    MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, finite, unless_before,
+    MatmulPrecision, OptimiserConfig, RunningMean, Trainer, finite, unless_before,
 };
 pub use before::{DATASET as INITIAL_DATASET, FILE as INITIAL_FILE};
 use burn::module::Module;

@@ -76,7 +76,7 @@ fn effective_rank(covariance: DMatrix<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Streams;
+    use crate::random::Streams;
 
     fn gaussian(seed: u64, n: usize, scales: [f32; 3]) -> Vec<f32> {
         let mut rows = Streams::new(seed).normal("test", 0, 3 * n);

@@ -5,9 +5,9 @@ use super::noise_rule::{FEWEST_NODES, NodeNoise, layout, noise_rule};
 use super::weighting::{Node, Weighted};
 use crate::error::{Error, Result};
 use crate::flows::{ROWS_PER_EVALUATION, VelocityField};
-use crate::likelihood::{mean, standard_error, student};
+use crate::numerics::{mean, standard_error, student};
+use crate::random::Streams;
 use crate::tensors::{from_f64, to_f64};
-use crate::training::Streams;
 use burn::tensor::Tensor;
 use rand::RngExt;
 

@@ -7,8 +7,8 @@
 
 use super::weighting::{Node, Weighted};
 use crate::flows::{VelocityField, interpolate};
+use crate::random::{normal, stratified_times};
 use crate::tensors::{from_f32, from_f64};
-use crate::training::{normal, stratified_times};
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
@@ -129,8 +129,9 @@ mod tests {
     use crate::alignment::Weighting;
     use crate::features::GaussianMixture;
     use crate::flows::{ExactMixture, VelocityNetworkConfig};
+    use crate::random::Streams;
     use crate::tensors::{cast, to_f32, to_f64};
-    use crate::training::{Streams, perturb};
+    use crate::training::perturb;
     use burn::tensor::{DType, Device};
     use std::f64::consts::PI;
 

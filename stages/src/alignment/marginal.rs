@@ -42,7 +42,7 @@ pub fn marginal_distance(latents: &[f64], features: &[f64]) -> Marginal {
 mod tests {
     use super::super::energy_test;
     use super::*;
-    use crate::training::Streams;
+    use crate::random::Streams;
 
     #[test]
     fn it_is_the_energy_distance_of_points_on_a_line() {

@@ -11,7 +11,7 @@
 //! fluctuation of `|noise|^2`, which spoils plain draws, nothing is left. Radii and first directions
 //! follow a Kronecker sequence with a random shift, so that neighbouring nodes complement each other.
 
-use crate::training::normal;
+use crate::random::normal;
 use nalgebra::DMatrix;
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -125,7 +125,7 @@ impl Kronecker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Streams;
+    use crate::random::Streams;
 
     /// The rule's value of E f(noise), each node apart.
     fn values(rule: &[NodeNoise], width: usize, f: impl Fn(&[f64]) -> f64) -> Vec<f64> {

@@ -2,7 +2,7 @@
 
 use super::energy_test;
 use super::spectrum;
-use crate::training::Streams;
+use crate::random::Streams;
 use rand::seq::SliceRandom as _;
 
 /// Repetitions.

@@ -7,7 +7,7 @@ use super::weighting::Weighted;
 use crate::autoencoders::Encoding;
 use crate::error::Result;
 use crate::flows::{Tabulated, VelocityNetwork};
-use crate::training::{Resumable, Snapshot};
+use crate::persist::{Resumable, Snapshot};
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 

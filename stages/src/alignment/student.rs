@@ -92,8 +92,9 @@ fn noised(latents: Tensor<2>, draws: usize, rng: &mut Pcg64) -> (Tensor<3>, Vec<
 mod tests {
     use super::*;
     use crate::flows::VelocityNetworkConfig;
+    use crate::random::Streams;
     use crate::tensors::{from_f32, scalar, to_f32};
-    use crate::training::{Streams, perturb};
+    use crate::training::perturb;
     use burn::tensor::Device;
 
     fn small() -> VelocityNetworkConfig {

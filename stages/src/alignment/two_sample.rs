@@ -1,6 +1,6 @@
 //! Whether two samples follow one distribution: the energy distance and its permutation test.
 
-use crate::training::Streams;
+use crate::random::Streams;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 

@@ -2,8 +2,8 @@
 
 use super::model::DataShape;
 use crate::error::Result;
+use crate::persist::must_hold;
 use crate::problems::Problems;
-use crate::training::must_hold;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;

@@ -3,8 +3,8 @@
 
 use super::config::Posterior;
 use super::model::Encoding;
+use crate::random::Streams;
 use crate::tensors::from_f32;
-use crate::training::Streams;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 

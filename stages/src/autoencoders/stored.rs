@@ -3,8 +3,9 @@
 use super::config::{ArchitectureConfig, LatentConfig, Posterior, Reconstruction};
 use super::model::{Autoencoder, DataShape};
 use crate::error::{Error, Result};
+use crate::persist::{header_json, load_weights, read_header, save_weights};
 use crate::problems::Problems;
-use crate::training::{Streams, header_json, load_weights, read_header, save_weights};
+use crate::random::Streams;
 use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};

@@ -76,7 +76,7 @@ fn symmetric_eigen(matrix: DMatrix<f64>) -> SymmetricEigen<f64, nalgebra::Dyn> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Streams;
+    use crate::random::Streams;
 
     fn gaussian(mean: &[f64], covariance: DMatrix<f64>) -> Gaussian {
         Gaussian {

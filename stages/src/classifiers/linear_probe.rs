@@ -179,7 +179,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Streams;
+    use crate::random::Streams;
 
     fn fit(points: &[f32], width: usize, labels: &[usize], classes: usize, l2: f64) -> LinearProbe {
         LinearProbe::fit(points, width, labels, classes, l2, || Ok(())).unwrap()

@@ -1,7 +1,8 @@
 //! A classifier whose penultimate activations are features.
 
 use crate::autoencoders::{ArchitectureConfig, DataShape, halving_layers, linear_layers, through};
-use crate::training::{Streams, initialise};
+use crate::random::Streams;
+use crate::training::initialise;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, LinearConfig};

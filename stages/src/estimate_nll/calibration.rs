@@ -9,9 +9,10 @@ use crate::alignment::known_targets::{analytic_nll, ring, samples, uneven};
 use crate::alignment::{Draws, Estimates, Weighted, Weighting};
 use crate::features::GaussianMixture;
 use crate::flows::ExactMixture;
-use crate::likelihood::{Agreement, Interval, agreement, mean};
+use crate::likelihood::{Agreement, agreement};
+use crate::numerics::{Interval, mean};
+use crate::random::Streams;
 use crate::tensors::from_f32;
-use crate::training::Streams;
 use burn::tensor::{DType, Device};
 
 /// Repetitions from which on every row is held to the bar.

@@ -11,7 +11,7 @@ use crate::alignment::Weighting;
 use crate::context::{Context, Summary};
 use crate::error::Result;
 use crate::features::read_dataset_f32;
-use crate::likelihood::{mean, standard_error};
+use crate::numerics::{mean, standard_error};
 use crate::tensors::spread;
 use crate::train_autoencoder::{INITIAL_DATASET, INITIAL_FILE};
 

@@ -7,11 +7,11 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::flows::{Flow, VelocityField, VelocityNetwork};
 use crate::likelihood::{
-    Agreement, Interval, Likelihoods, Scale, Solver, Verdict, agreement, intervals,
-    negative_log_likelihood, nll_gradient,
+    Agreement, Likelihoods, Solver, Verdict, agreement, negative_log_likelihood, nll_gradient,
 };
+use crate::numerics::{Interval, Scale, intervals};
+use crate::random::Streams;
 use crate::tensors::{cast, from_f32};
-use crate::training::Streams;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 

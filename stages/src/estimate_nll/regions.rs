@@ -4,8 +4,8 @@ use super::Config;
 use crate::error::{Error, Result};
 use crate::features::{Part, has_dataset, read_dataset_f32};
 use crate::flows::KeptPoints;
+use crate::random::Streams;
 use crate::tensors::spread;
-use crate::training::Streams;
 use rand::RngExt;
 use std::path::Path;
 
@@ -207,7 +207,7 @@ fn grid(x: (f32, f32), y: (f32, f32), cells: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::likelihood::standard_error;
+    use crate::numerics::standard_error;
 
     /// Regression: tokens of one item counted as independent, so that errors were too narrow by up to the
     /// square root of T.

@@ -4,7 +4,8 @@ use super::measure::{ANALYTIC, Measured, ODE};
 use super::regions::{FEATURES, LATENTS};
 use crate::alignment::{Draws, Weighting};
 use crate::context::{Summary, Table};
-use crate::likelihood::{Interval, Verdict, mean, standard_error};
+use crate::likelihood::Verdict;
+use crate::numerics::{Interval, mean, standard_error};
 
 /// One row a point.
 pub fn points_table(measured: &[Measured]) -> Table {

@@ -14,7 +14,6 @@ mod equal;
 mod fletcher32;
 mod gaussian_mixture;
 mod generate;
-mod hash;
 mod hdf5_raw;
 mod ingest;
 mod listing;

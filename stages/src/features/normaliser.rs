@@ -3,9 +3,9 @@
 //! A composes what the configuration asks for, in this order: whiten, project, whiten again.
 
 use super::config::{NormalisationConfig, Projection, Whiten};
-use super::hash::{Purpose, stream};
 use super::moments::Moments;
 use crate::error::{Error, Result};
+use crate::random::keyed::{Purpose, stream};
 use nalgebra::{DMatrix, SymmetricEigen};
 use rand::RngExt;
 use rand_distr::StandardNormal;

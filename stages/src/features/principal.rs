@@ -75,7 +75,7 @@ impl PrincipalPlane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Streams;
+    use crate::random::Streams;
 
     #[test]
     fn the_axes_of_a_turned_gaussian_are_found_with_their_shares() {

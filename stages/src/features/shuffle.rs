@@ -4,7 +4,7 @@
 //! into windows: groups of blocks, taken in seeded order, that fit in memory together; rows are
 //! shuffled inside a window. If everything fits there is one window, and the shuffle is full.
 
-use super::hash::{Purpose, mix, shuffle, stream};
+use crate::random::keyed::{Purpose, mix, shuffle, stream};
 
 /// Rows of each block, and how many rows a window may hold.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! Which part each item belongs to: a seeded decision that needs no list and no order, or a list.
 
-use super::hash::{Purpose, mix, unit};
+use crate::random::keyed::{Purpose, mix, unit};
 use serde::Serialize;
 use std::ops::Range;
 use std::sync::Arc;

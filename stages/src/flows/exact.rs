@@ -166,8 +166,8 @@ impl VelocityField for ExactMixture {
 mod tests {
     use super::*;
     use crate::flows::field::{autodiff_divergence, difference_jvps};
+    use crate::random::Streams;
     use crate::tensors::{from_f32, to_f64};
-    use crate::training::Streams;
 
     /// Three components with full covariances in two dimensions.
     fn mixture() -> GaussianMixture {
@@ -246,11 +246,11 @@ mod tests {
         let data = sample(&mixture(), n, &mut rng);
         let data: Tensor<3> = from_f64(data, [64, n / 64, 2], DType::F64, &device);
         let noise: Tensor<3> = from_f32(
-            crate::training::normal(&mut rng, 2 * n),
+            crate::random::normal(&mut rng, 2 * n),
             [64, n / 64, 2],
             &device,
         );
-        let times = crate::training::stratified_times(&mut rng, 64);
+        let times = crate::random::stratified_times(&mut rng, 64);
         let loss = |shift: f64| {
             let field = Shifted(exact.clone(), shift);
             let noise = noise.clone().cast(DType::F64);
@@ -283,7 +283,7 @@ mod tests {
                 let [a, b, _, c] = mixture.covariances[k][..] else {
                     unreachable!()
                 };
-                let z = crate::training::normal(rng, 2);
+                let z = crate::random::normal(rng, 2);
                 let (z0, z1) = (f64::from(z[0]), f64::from(z[1]));
                 let l = a.sqrt();
                 let mean = &mixture.means[k];

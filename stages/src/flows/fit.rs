@@ -7,10 +7,10 @@ use super::velocity_network::VelocityNetwork;
 use crate::context::Context;
 use crate::error::Result;
 use crate::problems::Problems;
+use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::from_f32;
 use crate::training::{
-    MatmulPrecision, OptimiserConfig, RunningMean, Streams, Trainer, finite, normal,
-    stratified_times, unless_before,
+    MatmulPrecision, OptimiserConfig, RunningMean, Trainer, finite, unless_before,
 };
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;

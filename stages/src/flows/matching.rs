@@ -3,8 +3,8 @@
 
 use super::field::VelocityField;
 use crate::error::Result;
+use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::{from_f32, from_f64, scalar};
-use crate::training::{Streams, normal, stratified_times};
 use burn::tensor::{Device, Tensor};
 
 /// `|| v(x_t, t) - (data - noise) ||^2` summed over dimensions and averaged over points `[1]`.

@@ -17,11 +17,12 @@ use crate::features::{
     Attribute, Described, GaussianMixture, Normaliser, OutData, Part, Target, has_dataset,
     read_dataset_f32, read_dataset_i64, write_described,
 };
-use crate::problems::Problems;
-use crate::tensors::spread;
-use crate::training::{
-    METADATA, Streams, load_weights, must_hold, read_header, read_whole, save_tensors, save_weights,
+use crate::persist::{
+    METADATA, load_weights, must_hold, read_header, read_whole, save_tensors, save_weights,
 };
+use crate::problems::Problems;
+use crate::random::Streams;
+use crate::tensors::spread;
 use burn::module::Module;
 use burn::tensor::{DType, Device};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};

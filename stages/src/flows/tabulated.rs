@@ -69,8 +69,9 @@ impl VelocityField for Tabulated {
 mod tests {
     use super::*;
     use crate::flows::VelocityNetworkConfig;
+    use crate::random::Streams;
     use crate::tensors::{from_f32, to_f32};
-    use crate::training::{MatmulPrecision, Streams, perturb};
+    use crate::training::{MatmulPrecision, perturb};
     use burn::module::Module;
 
     #[test]

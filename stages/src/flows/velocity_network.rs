@@ -18,8 +18,9 @@
 use super::config::VelocityNetworkConfig;
 use super::field::VelocityField;
 use crate::fused::{self, BlockWeights, NORM_EPSILON, plain};
+use crate::random::Streams;
 use crate::tensors::from_f64;
-use crate::training::{MatmulPrecision, Streams, initialise};
+use crate::training::{MatmulPrecision, initialise};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{DType, Device, Int, Tensor};

@@ -106,8 +106,8 @@ mod tests {
     //! The hand-written gradients against Burn's own of the plain operations in f64.
 
     use super::*;
+    use crate::random::Streams;
     use crate::tensors::{from_f32, to_f64};
-    use crate::training::Streams;
 
     fn draw<const D: usize>(name: &str, dims: [usize; D], device: &Device) -> Tensor<D> {
         let count = dims.iter().product();

@@ -1,8 +1,7 @@
 //! How well a surrogate follows the NLL over a set of points, with intervals over points and draws.
 
-use super::jackknife::{Interval, Kept, Scale, intervals};
-use super::rmse::root_mean_square;
-use crate::training::Streams;
+use crate::numerics::{Interval, Kept, Scale, intervals, root_mean_square};
+use crate::random::Streams;
 
 /// How a surrogate follows the NLL.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -190,7 +189,7 @@ fn merge_exchanges(values: &mut [f64]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::likelihood::standard_error;
+    use crate::numerics::standard_error;
 
     #[test]
     fn points_that_belong_together_do_not_narrow_an_interval() {

@@ -19,7 +19,7 @@ pub fn importance_weighted_nll(log_weights: &[f64], samples: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Streams;
+    use crate::random::Streams;
     use std::f64::consts::TAU;
 
     #[test]

@@ -8,13 +8,14 @@
 //! as many nodes as each point needs.
 
 use super::config::Divergence;
-use super::ode::{Tolerance, Trajectory, dormand_prince, halved, on_grid};
-use super::quadrature::{self, Integrals};
-use super::statistics::{mean, standard_error};
 use crate::error::{Error, Result};
 use crate::flows::{ROWS_PER_EVALUATION, VelocityField};
+use crate::numerics::quadrature::{self, Integrals};
+use crate::numerics::{
+    Tolerance, Trajectory, dormand_prince, halved, mean, on_grid, standard_error,
+};
+use crate::random::Streams;
 use crate::tensors::{from_f64, to_f64};
-use crate::training::Streams;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use rand::RngExt;
 use std::f64::consts::TAU;

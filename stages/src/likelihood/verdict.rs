@@ -66,7 +66,7 @@ impl Verdict {
 mod tests {
     use super::*;
     use crate::likelihood::agreement;
-    use crate::training::Streams;
+    use crate::random::Streams;
 
     #[test]
     fn each_word_has_its_case() {

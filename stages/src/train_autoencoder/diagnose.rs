@@ -8,8 +8,8 @@ use crate::context::{Context, Summary, Table};
 use crate::error::Result;
 use crate::features::Part;
 use crate::flows::KeptPoints;
+use crate::random::Streams;
 use crate::tensors::spread;
-use crate::training::Streams;
 
 /// Latents and features compared by variance and coverage.
 const COMPARED: usize = 2000;

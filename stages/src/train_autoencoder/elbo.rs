@@ -9,7 +9,8 @@ use crate::autoencoders::{ArchitectureConfig, Reconstruction};
 use crate::context::Summary;
 use crate::error::Result;
 use crate::flows::Flow;
-use crate::likelihood::{importance_weighted_nll, mean, standard_error};
+use crate::likelihood::importance_weighted_nll;
+use crate::numerics::{mean, standard_error};
 use burn::tensor::Tensor;
 use std::f64::consts::LN_2;
 

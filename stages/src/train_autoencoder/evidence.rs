@@ -68,7 +68,7 @@ pub(super) fn nll_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Streams;
+    use crate::random::Streams;
     use burn::tensor::Device;
 
     /// Against the density of N(b, W W^T + s I), its covariance inverted as it is.

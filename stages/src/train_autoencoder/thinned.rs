@@ -1,6 +1,6 @@
 //! Some of the latents, for figures whose cost is the square of their number.
 
-use crate::training::Streams;
+use crate::random::Streams;
 use rand::seq::SliceRandom;
 
 /// Latents that stand for all.

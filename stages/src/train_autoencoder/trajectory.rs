@@ -2,8 +2,8 @@
 
 use crate::context::Table;
 use crate::error::Result;
+use crate::persist::{Resumable, Snapshot};
 use crate::tensors::to_f32;
-use crate::training::{Resumable, Snapshot};
 use burn::tensor::Tensor;
 use std::cell::RefCell;
 

@@ -195,9 +195,10 @@ mod tests {
     };
     use crate::features::GaussianMixture;
     use crate::flows::ExactMixture;
-    use crate::likelihood::{importance_weighted_nll, mean, standard_error};
+    use crate::likelihood::importance_weighted_nll;
+    use crate::numerics::{mean, standard_error};
+    use crate::random::Streams;
     use crate::tensors::from_f32;
-    use crate::training::Streams;
     use burn::tensor::{DType, Device};
 
     const TOKENS: usize = 2;

@@ -121,8 +121,8 @@ fn plain(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Streams;
     use crate::tensors::{from_f32, to_f32};
-    use crate::training::Streams;
     use burn::tensor::Device;
 
     #[test]

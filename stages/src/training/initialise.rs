@@ -1,7 +1,7 @@
 //! Initial weights drawn from a stateless stream, so that they depend on the seed alone and not on
 //! the device's generator.
 
-use super::random::Streams;
+use crate::random::Streams;
 use crate::tensors::from_f32;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;

@@ -5,22 +5,15 @@ mod config;
 mod divergence;
 mod initialise;
 mod optimiser;
-mod random;
 mod resume;
 mod running_mean;
-mod snapshot;
-mod weights;
 
+pub use crate::persist::{Snapshot, load_weights, save_weights};
+pub use crate::random::{Streams, normal, stratified_times}; // until the pipeline names its new room
 pub use config::{MatmulPrecision, OptimiserConfig};
 pub use divergence::{finite, unless_before};
 pub use initialise::initialise;
 #[cfg(test)]
 pub use initialise::perturb;
 pub use optimiser::Trainer;
-pub use random::{Streams, normal, stratified_times};
-pub use running_mean::RunningMean;
-pub use snapshot::{Resumable, Snapshot};
-pub use weights::{
-    METADATA, file_size, header_json, load_weights, load_weights_from_bytes, must_hold,
-    read_header, read_whole, save_tensors, save_weights,
-};
+pub use running_mean::RunningMean; // until the pipeline names its new room

@@ -213,8 +213,8 @@ impl ModuleMapper for Update<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::persist::Snapshot;
     use crate::tensors::{from_f32, to_f32};
-    use crate::training::Snapshot;
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;
 

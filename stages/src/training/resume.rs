@@ -3,8 +3,8 @@
 use super::adamw::Kept;
 use super::divergence::unless_before;
 use super::optimiser::{Trainer, flat};
-use super::snapshot::{Resumable, Snapshot};
 use crate::error::{Error, Result};
+use crate::persist::{Resumable, Snapshot};
 use crate::tensors::{from_f32, to_f32};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
@@ -145,7 +145,8 @@ fn named(path: &[String], what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::{OptimiserConfig, Streams, initialise};
+    use crate::random::Streams;
+    use crate::training::{OptimiserConfig, initialise};
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;
 

@@ -1,7 +1,7 @@
 //! The mean of a loss since it was last read, kept on the device in between.
 
-use super::snapshot::{Resumable, Snapshot};
 use crate::error::{Error, Result};
+use crate::persist::{Resumable, Snapshot};
 use crate::tensors::{from_f32, to_f32};
 use burn::tensor::{Device, Tensor};
 

@@ -6,7 +6,7 @@ use rand_pcg::Pcg64;
 /// What a stream is for; two purposes never share numbers even if they share a seed.
 #[derive(Clone, Copy)]
 #[repr(u64)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     Split = 1,
     BlockOrder = 2,
     WindowOrder = 3,
@@ -16,7 +16,7 @@ pub(super) enum Purpose {
 
 /// 64 well-mixed bits of (seed, purpose, words), by the finaliser of SplitMix64 over a running state.
 #[inline]
-pub(super) fn mix(seed: u64, purpose: Purpose, words: &[u64]) -> u64 {
+pub(crate) fn mix(seed: u64, purpose: Purpose, words: &[u64]) -> u64 {
     let mut state = finalise(seed ^ 0x6c61_7465_6e74_2d61);
     for &word in [purpose as u64].iter().chain(words) {
         state = finalise(state.wrapping_add(finalise(word)));
@@ -34,18 +34,18 @@ fn finalise(x: u64) -> u64 {
 
 /// Maps 64 bits to [0, 1) with 53 bits of resolution.
 #[inline]
-pub(super) fn unit(bits: u64) -> f64 {
+pub(crate) fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
 /// A generator of its own for (seed, purpose, words).
-pub(super) fn stream(seed: u64, purpose: Purpose, words: &[u64]) -> Pcg64 {
+pub(crate) fn stream(seed: u64, purpose: Purpose, words: &[u64]) -> Pcg64 {
     Pcg64::seed_from_u64(mix(seed, purpose, words))
 }
 
 /// Shuffles uniformly (Fisher-Yates). Written out so that the order is this crate's and not that of
 /// a version of `rand`.
-pub(super) fn shuffle<T>(values: &mut [T], rng: &mut impl rand::Rng) {
+pub(crate) fn shuffle<T>(values: &mut [T], rng: &mut impl rand::Rng) {
     for last in (1..values.len()).rev() {
         let bound = last as u128 + 1;
         let pick = ((rng.next_u64() as u128 * bound) >> 64) as usize;

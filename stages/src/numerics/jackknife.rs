@@ -7,7 +7,7 @@
 //! Applied Statistics 1(2), 2007, says why resampling both ways would count the interaction three times).
 
 use super::statistics::{mean, student};
-use crate::training::Streams;
+use crate::random::Streams;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 

@@ -111,7 +111,7 @@ pub fn root_mean_square(differences: &[Vec<f64>], group: usize) -> Interval {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Streams;
+    use crate::random::Streams;
 
     /// How often the interval holds the truth: rules that share `shared` over all points and have `own`
     /// at each, around what is off by `bias` everywhere and by `uneven` times chance at each point.

@@ -1,0 +1,12 @@
+//! Numerical methods: ODE solver, quadrature, and what samples say of a mean.
+
+mod jackknife;
+mod ode;
+pub(crate) mod quadrature;
+mod rmse;
+mod statistics;
+
+pub use jackknife::{Interval, Kept, Scale, intervals};
+pub use ode::{Tolerance, Trajectory, dormand_prince, halved, on_grid};
+pub(crate) use rmse::root_mean_square;
+pub use statistics::{mean, standard_error, student};
