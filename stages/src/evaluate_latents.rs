@@ -13,8 +13,8 @@
 use crate::autoencoders::{Autoencoder, AutoencoderHeader, Latents, PartLatents, write_images};
 use crate::classifiers::{Classifier, Gaussian, LabelledFeatures, LinearProbe, frechet_distance};
 use crate::context::{Context, Summary};
+use crate::data::{Attribute, Normaliser, OutData, Part, Scan, write_datasets};
 use crate::error::{Error, Result};
-use crate::features::{Attribute, Normaliser, OutData, Part, Scan, write_datasets};
 use crate::flows::{Evaluation, FitConfig, ROWS_PER_EVALUATION};
 use crate::likelihood::sample;
 use crate::problems::Problems;
@@ -367,9 +367,9 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::autoencoders::{Data, DataConfig, Demands, LatentConfig, Posterior, Reconstruction};
+    use crate::autoencoders::{LatentConfig, Posterior, Reconstruction};
     use crate::context::Silent;
-    use crate::features::{Batches, PartConfig, read_dataset_f32};
+    use crate::data::{Batches, Data, DataConfig, Demands, PartConfig, read_dataset_f32};
     use crate::train_classifier;
     use crate::training::Trainer;
     use serde_json::json;
@@ -404,13 +404,13 @@ mod tests {
         let demands = Demands {
             stage: "train_autoencoder",
             parts: [&PartConfig::default(), &test],
-            architecture: &architecture,
+            images_only: false,
             batch: 64,
             bounded: false,
         };
         let data = Data::read(&config, demands, 1, &Silent).unwrap();
         let header = AutoencoderHeader {
-            architecture: architecture.clone(),
+            architecture,
             latent: LatentConfig {
                 tokens: 2,
                 width: 4,

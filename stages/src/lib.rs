@@ -11,11 +11,11 @@ pub mod alignment;
 pub mod autoencoders;
 pub mod classifiers;
 pub mod context;
+pub mod data;
 pub mod devices;
 pub mod error;
 pub mod estimate_nll;
 pub mod evaluate_latents;
-pub mod features;
 pub mod flows;
 pub mod fused;
 pub mod likelihood;
@@ -31,4 +31,5 @@ pub mod train_autoencoder;
 pub mod train_classifier;
 pub mod training;
 
+pub use data as features; // until the pipeline names its new room
 pub use error::{Error, Result};

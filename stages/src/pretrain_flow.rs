@@ -1,12 +1,12 @@
 //! Stage 1: pretrain a flow-matching model on target features.
 
 use crate::context::{Context, Monitor, Summary};
-use crate::error::Result;
-use crate::features::{
+use crate::data::{
     Attribute, Batches, Described, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData,
     Part, PartConfig, RowView, SourceConfig, Target, check_memory, check_parts, read_target,
     write_described,
 };
+use crate::error::Result;
 use crate::flows::{
     Evaluation, FitConfig, Flow, KeptPoints, VelocityNetwork, VelocityNetworkConfig, about_points,
 };

@@ -12,15 +12,15 @@ mod vae;
 
 use crate::alignment::{Regulariser, RegulariserConfig};
 use crate::autoencoders::{
-    ArchitectureConfig, Autoencoder, AutoencoderHeader, Data, DataConfig, Demands, LatentConfig,
-    Points, Posterior, Reconstruction,
+    ArchitectureConfig, Autoencoder, AutoencoderHeader, LatentConfig, Points, Posterior,
+    Reconstruction,
 };
 use crate::context::{Context, Monitor, Summary};
-use crate::error::{Error, Result};
-use crate::features::{
-    Batches, Described, Element, OutData, Part, PartConfig, check_memory, check_parts,
-    write_described,
+use crate::data::{
+    Batches, Data, DataConfig, Demands, Described, Element, OutData, Part, PartConfig,
+    check_memory, check_parts, write_described,
 };
+use crate::error::{Error, Result};
 use crate::flows::{Flow, KeptPoints, about_points};
 use crate::problems::Problems;
 use crate::random::Streams;
@@ -193,7 +193,7 @@ pub fn prepare(
     let demands = Demands {
         stage: "train_autoencoder",
         parts: [&config.held_out, &config.test],
-        architecture: &config.architecture,
+        images_only: config.architecture.takes_images(),
         batch: config.batch,
         bounded: config.reconstruction.in_nats(),
     };

@@ -1,12 +1,14 @@
 //! Train a small classifier whose penultimate activations are semantic features.
 
-use crate::autoencoders::{ArchitectureConfig, Data, DataConfig, Demands};
+use crate::autoencoders::ArchitectureConfig;
 use crate::classifiers::{
     Classifier, ClassifierHeader, LabelledFeatures, Labels, accuracy, cross_entropy,
 };
 use crate::context::{Context, Monitor, Summary};
+use crate::data::{
+    Batches, Data, DataConfig, Dataset, Demands, Part, PartConfig, check_memory, check_parts,
+};
 use crate::error::Result;
-use crate::features::{Batches, Dataset, Part, PartConfig, check_memory, check_parts};
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::tensors::{scalar, to_f32};
@@ -128,7 +130,7 @@ pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prep
     let demands = Demands {
         stage: "train_classifier",
         parts: [&config.held_out, &config.test],
-        architecture: &config.architecture,
+        images_only: config.architecture.takes_images(),
         batch: config.batch,
         bounded: false,
     };
@@ -391,7 +393,7 @@ mod tests {
             let stored = LabelledFeatures::load(dir.path()).unwrap();
             let file = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap())
                 .join("../configs/data/digits.h5");
-            let (_, images) = crate::features::read_dataset_f32(&file, "images").unwrap();
+            let (_, images) = crate::data::read_dataset_f32(&file, "images").unwrap();
             let images = images.iter().map(|v| v / 16.0).collect();
             let images: Tensor<4> = from_f32(images, [1797, 1, 8, 8], &device);
             let features = to_f32(classifier.features(images.clone())).unwrap();

@@ -220,7 +220,7 @@ mod tests {
     use super::*;
     use crate::alignment::Weighting;
     use crate::alignment::known_targets::{analytic_nll, ring, samples, uneven};
-    use crate::features::GaussianMixture;
+    use crate::data::GaussianMixture;
     use crate::flows::ExactMixture;
     use crate::likelihood::{Agreement, agreement};
     use crate::tensors::from_f32;

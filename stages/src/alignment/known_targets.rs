@@ -1,6 +1,6 @@
 //! Targets of tests whose density, and so whose exact velocity and NLL, is known.
 
-use crate::features::GaussianMixture;
+use crate::data::GaussianMixture;
 use crate::random::{Streams, normal};
 use rand::RngExt;
 use std::f64::consts::PI;

@@ -127,7 +127,7 @@ fn per_group(values: &[f64], like: &Tensor<3>) -> Tensor<3> {
 mod tests {
     use super::*;
     use crate::alignment::Weighting;
-    use crate::features::GaussianMixture;
+    use crate::data::GaussianMixture;
     use crate::flows::{ExactMixture, VelocityNetworkConfig};
     use crate::random::Streams;
     use crate::tensors::{cast, to_f32, to_f64};

@@ -1,6 +1,6 @@
 //! The shape of an autoencoder.
 
-use super::model::DataShape;
+use crate::data::DataShape;
 use crate::error::Result;
 use crate::persist::must_hold;
 use crate::problems::Problems;
@@ -69,6 +69,11 @@ impl ArchitectureConfig {
                 problems.require(*count >= 8, "count", count, "at least 8 points")
             }
         }
+    }
+
+    /// Whether it takes images alone.
+    pub fn takes_images(&self) -> bool {
+        matches!(self, Self::Convolutional { .. })
     }
 
     /// No network from data of `shape` to `outputs` numbers has fewer parameters.

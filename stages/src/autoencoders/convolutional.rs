@@ -1,6 +1,6 @@
 //! Convolutional encoder and decoder.
 
-use super::DataShape;
+use crate::data::DataShape;
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};

@@ -1,6 +1,6 @@
 //! Fully connected encoder and decoder.
 
-use super::DataShape;
+use crate::data::DataShape;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::silu;

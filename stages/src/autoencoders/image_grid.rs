@@ -1,6 +1,6 @@
 //! Pictures of images: beside their reconstructions, or alone.
 
-use super::DataShape;
+use crate::data::DataShape;
 use crate::error::{Error, Result};
 use std::path::Path;
 

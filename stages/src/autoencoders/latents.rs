@@ -1,7 +1,7 @@
 //! The latents that `train-autoencoder` wrote: `latents.h5`.
 
+use crate::data::{Part, has_dataset, read_dataset_f32, read_dataset_i64};
 use crate::error::{Error, Result};
-use crate::features::{Part, has_dataset, read_dataset_f32, read_dataset_i64};
 use std::path::Path;
 
 /// The latents of one part of the split.

@@ -4,7 +4,6 @@ use super::config::{ArchitectureConfig, Posterior, Reconstruction};
 use super::convolutional::Convolutional;
 use super::dense::Dense;
 use super::stored::AutoencoderHeader;
-use crate::problems::Problems;
 use crate::random::{Streams, normal};
 use crate::tensors::from_f32;
 use crate::training::initialise;
@@ -12,39 +11,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::{sigmoid, softplus};
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
-use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
-
-/// The shape of one row of data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataShape {
-    /// Channels; the width of a vector.
-    pub channels: usize,
-    /// Rows of an image; 1 for a vector.
-    pub height: usize,
-    /// Columns of an image; 1 for a vector.
-    pub width: usize,
-}
-
-impl DataShape {
-    /// Notes every size out of range.
-    pub fn check(self, problems: &mut Problems) {
-        let sizes = [
-            ("channels", self.channels),
-            ("height", self.height),
-            ("width", self.width),
-        ];
-        for (key, size) in sizes {
-            let sane = (1..=1 << 26).contains(&size);
-            problems.require(sane, key, size, "1 to 67108864");
-        }
-    }
-
-    /// Numbers in a row.
-    pub fn elements(self) -> usize {
-        self.channels * self.height * self.width
-    }
-}
 
 /// Encoder and decoder of one kind.
 #[derive(Module, Debug)]

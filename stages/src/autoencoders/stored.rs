@@ -1,7 +1,8 @@
 //! An autoencoder on disk: `autoencoder.safetensors`, its header enough to build it again.
 
 use super::config::{ArchitectureConfig, LatentConfig, Posterior, Reconstruction};
-use super::model::{Autoencoder, DataShape};
+use super::model::Autoencoder;
+use crate::data::DataShape;
 use crate::error::{Error, Result};
 use crate::persist::{header_json, load_weights, read_header, save_weights};
 use crate::problems::Problems;

@@ -7,10 +7,8 @@
 //! | `/part` `[n]` i64 | 0 if the classifier trained on it, 1 if it was held out, 2 if it was tested on |
 //! | `/items` `[n]` i64 | its index in the data; n is less than N where rows were dropped. Items of datasets that are parts of their own follow on those of the training dataset |
 
+use crate::data::{Attribute, OutData, Part, read_dataset_f32, read_dataset_i64, write_datasets};
 use crate::error::{Error, Result};
-use crate::features::{
-    Attribute, OutData, Part, read_dataset_f32, read_dataset_i64, write_datasets,
-};
 use std::path::{Path, PathBuf};
 
 /// The file in an artifact's directory.

@@ -8,8 +8,8 @@
 //! is. A finite set lies above zero even if its law is the other's: compare with the distance between
 //! two parts of the data.
 
+use crate::data::Moments;
 use crate::error::{Error, Result};
-use crate::features::Moments;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
 /// Mean and covariance of a set of features.

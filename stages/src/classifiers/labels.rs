@@ -1,7 +1,7 @@
 //! The class of each item of a dataset.
 
+use crate::data::{Dataset, read_dataset_f32};
 use crate::error::{Error, Result};
-use crate::features::{Dataset, read_dataset_f32};
 use crate::tensors::from_f32;
 use burn::tensor::{Device, Tensor};
 
@@ -102,7 +102,7 @@ impl Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::{NonFinite, OutData, SourceConfig, write_datasets};
+    use crate::data::{NonFinite, OutData, SourceConfig, write_datasets};
 
     fn read(labels: &[f32]) -> Result<Labels> {
         let dir = tempfile::tempdir().unwrap();

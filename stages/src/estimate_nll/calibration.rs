@@ -7,7 +7,7 @@
 use super::Config;
 use crate::alignment::known_targets::{analytic_nll, ring, samples, uneven};
 use crate::alignment::{Draws, Estimates, Weighted, Weighting};
-use crate::features::GaussianMixture;
+use crate::data::GaussianMixture;
 use crate::flows::ExactMixture;
 use crate::likelihood::{Agreement, agreement};
 use crate::numerics::{Interval, mean};

@@ -1,8 +1,8 @@
 //! The point sets whose likelihoods are estimated, fixed before anything is measured.
 
 use super::Config;
+use crate::data::{Part, has_dataset, read_dataset_f32};
 use crate::error::{Error, Result};
-use crate::features::{Part, has_dataset, read_dataset_f32};
 use crate::flows::KeptPoints;
 use crate::random::Streams;
 use crate::tensors::spread;

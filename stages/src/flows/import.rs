@@ -16,8 +16,8 @@ use super::config::VelocityNetworkConfig;
 use super::stored::Flow;
 use super::velocity_network::embedding_frequencies;
 use crate::context::{Context, Summary};
+use crate::data::Normaliser;
 use crate::error::{Error, Result};
-use crate::features::Normaliser;
 use crate::persist::{file_size, load_weights_from_bytes, read_whole};
 use crate::problems::Problems;
 use crate::random::Streams;
@@ -362,7 +362,7 @@ fn serialise(weights: &Checkpoint, path: &Path) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::read_dataset_f32;
+    use crate::data::read_dataset_f32;
     use crate::flows::VelocityField;
     use crate::tensors::{from_f32, to_f32};
     use burn::tensor::Device;

@@ -12,11 +12,11 @@
 use super::config::VelocityNetworkConfig;
 use super::exact::ExactMixture;
 use super::velocity_network::VelocityNetwork;
-use crate::error::{Error, Result};
-use crate::features::{
+use crate::data::{
     Attribute, Described, GaussianMixture, Normaliser, OutData, Part, Target, has_dataset,
     read_dataset_f32, read_dataset_i64, write_described,
 };
+use crate::error::{Error, Result};
 use crate::persist::{
     METADATA, load_weights, must_hold, read_header, read_whole, save_tensors, save_weights,
 };

@@ -386,7 +386,7 @@ pub fn sample(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::GaussianMixture;
+    use crate::data::GaussianMixture;
     use crate::flows::{ExactMixture, VelocityNetwork, VelocityNetworkConfig};
     use crate::tensors::{cast, from_f32, from_f64, to_f32};
     use crate::training::perturb;

@@ -2,10 +2,10 @@
 //! collapse be told from an encoder that never spread its latents.
 
 use super::{CHUNK, Config, streams};
-use crate::autoencoders::{Autoencoder, Data};
+use crate::autoencoders::Autoencoder;
 use crate::context::Context;
+use crate::data::{Attribute, Data, OutData, write_datasets};
 use crate::error::Result;
-use crate::features::{Attribute, OutData, write_datasets};
 use crate::tensors::to_f32;
 
 /// The file, and its dataset [n, T, d].

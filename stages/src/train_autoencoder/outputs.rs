@@ -1,10 +1,12 @@
 //! What the stage writes about the data: reconstructions and latents.
 
 use super::{CHUNK, Config, streams};
-use crate::autoencoders::{Autoencoder, Data, DataShape, write_image_grid};
+use crate::autoencoders::{Autoencoder, write_image_grid};
 use crate::context::{Context, Summary};
+use crate::data::{
+    Attribute, Data, DataShape, Described, OutData, Part, write_datasets, write_described,
+};
 use crate::error::Result;
-use crate::features::{Attribute, Described, OutData, Part, write_datasets, write_described};
 use crate::flows::about_points;
 use crate::tensors::{scalar, to_f32};
 use burn::tensor::Tensor;

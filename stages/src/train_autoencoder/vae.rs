@@ -190,10 +190,8 @@ mod tests {
     use super::super::evidence::linear_gaussian_nll;
     use super::*;
     use crate::alignment::{Weighted, Weighting};
-    use crate::autoencoders::{
-        ArchitectureConfig, AutoencoderHeader, DataShape, LatentConfig, Posterior,
-    };
-    use crate::features::GaussianMixture;
+    use crate::autoencoders::{ArchitectureConfig, AutoencoderHeader, LatentConfig, Posterior};
+    use crate::data::{DataShape, GaussianMixture};
     use crate::flows::ExactMixture;
     use crate::likelihood::importance_weighted_nll;
     use crate::numerics::{mean, standard_error};

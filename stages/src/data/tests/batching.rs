@@ -2,9 +2,9 @@
 
 use super::{features, fixture, source};
 use crate::context::Silent;
-use crate::features::OutData;
-use crate::features::{
-    Batches, Ingest, NonFinite, Normaliser, Part, RowView, SourceConfig, Split, write_datasets,
+use crate::data::{
+    Batches, Ingest, NonFinite, Normaliser, OutData, Part, RowView, SourceConfig, Split,
+    write_datasets,
 };
 use std::path::Path;
 

@@ -1,12 +1,14 @@
 //! The images or vectors that an autoencoder or a classifier reads.
 
-use super::config::ArchitectureConfig;
-use super::model::DataShape;
+use super::config::{NonFinite, PartConfig, SourceConfig};
+use super::dataset::Element;
+use super::ingest::Ingest;
+use super::normaliser::Normaliser;
+use super::rows::RowView;
+use super::shape::DataShape;
+use super::split::Part;
 use crate::context::Monitor;
 use crate::error::{Error, Result};
-use crate::features::{
-    Element, Ingest, NonFinite, Normaliser, Part, PartConfig, RowView, SourceConfig,
-};
 use crate::problems::Problems;
 use crate::tensors::from_f32;
 use burn::tensor::{Device, Tensor};
@@ -78,8 +80,8 @@ pub struct Demands<'a> {
     pub stage: &'static str,
     /// Which rows are held out, and which are tested on.
     pub parts: [&'a PartConfig; 2],
-    /// What the data goes through.
-    pub architecture: &'a ArchitectureConfig,
+    /// Whether it takes images alone, as convolutions do.
+    pub images_only: bool,
     /// Rows a step.
     pub batch: usize,
     /// Vectors, as images always, have to lie between 0 and the maximum.
@@ -102,7 +104,7 @@ impl Data {
     /// Opens and scans the data of `config`; what is drawn for a part is drawn by `seed`.
     ///
     /// # Errors
-    /// Everything [`Ingest::read`] refuses; a shape that does not fit the architecture; too few rows;
+    /// Everything [`Ingest::read`] refuses; a shape that does not fit what goes through; too few rows;
     /// values out of range.
     pub fn read(
         config: &DataConfig,
@@ -114,12 +116,8 @@ impl Data {
         let ingest = Ingest::read_parts(&source, view, seed, demands.parts, false, monitor)?;
         ingest.warn_of_no_test(monitor);
         let (dataset, scan) = (&ingest.dataset, &ingest.scan);
-        let convolutional = matches!(
-            demands.architecture,
-            ArchitectureConfig::Convolutional { .. }
-        );
         let key = format!("{}.data", demands.stage);
-        let shape = DataShape::of(dataset, config.shape, convolutional, &key)?;
+        let shape = DataShape::of(dataset, config.shape, demands.images_only, &key)?;
         ingest.require_batch(demands.batch, &format!("{}.batch", demands.stage))?;
         let maximum = config.maximum.unwrap_or(match dataset.element() {
             Element::U8 => 255.0,

@@ -1,9 +1,9 @@
 //! Reading past libhdf5 gives what libhdf5 gives, and notices what libhdf5 does not.
 
 use super::{fixture, normals, source};
+use crate::data::Dataset;
+use crate::data::hdf5_raw::write_items;
 use crate::error::Error;
-use crate::features::Dataset;
-use crate::features::hdf5_raw::write_items;
 use half::f16;
 use hdf5::{File, H5Type};
 

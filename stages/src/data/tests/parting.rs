@@ -2,10 +2,10 @@
 
 use super::{features, normals, source};
 use crate::context::{Monitor, Table};
-use crate::error::{Error, Result};
-use crate::features::{
+use crate::data::{
     Ingest, OutData, Part, PartConfig, RowView, SourceConfig, Split, write_datasets,
 };
+use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 

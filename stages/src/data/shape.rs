@@ -1,8 +1,40 @@
-//! What the axes of a dataset mean to an autoencoder or a classifier.
+//! The shape of a row of data, and what the axes of a dataset mean to an autoencoder or a classifier.
 
-use super::model::DataShape;
+use super::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::features::Dataset;
+use crate::problems::Problems;
+use serde::{Deserialize, Serialize};
+
+/// The shape of one row of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataShape {
+    /// Channels; the width of a vector.
+    pub channels: usize,
+    /// Rows of an image; 1 for a vector.
+    pub height: usize,
+    /// Columns of an image; 1 for a vector.
+    pub width: usize,
+}
+
+impl DataShape {
+    /// Notes every size out of range.
+    pub fn check(self, problems: &mut Problems) {
+        let sizes = [
+            ("channels", self.channels),
+            ("height", self.height),
+            ("width", self.width),
+        ];
+        for (key, size) in sizes {
+            let sane = (1..=1 << 26).contains(&size);
+            problems.require(sane, key, size, "1 to 67108864");
+        }
+    }
+
+    /// Numbers in a row.
+    pub fn elements(self) -> usize {
+        self.channels * self.height * self.width
+    }
+}
 
 /// A last axis that is no longer, after two that are longer, looks like channels.
 const MOST_CHANNELS: usize = 4;
@@ -92,7 +124,7 @@ pub fn refuse_channels_last(dataset: &Dataset, key: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::{NonFinite, OutData, SourceConfig, write_datasets};
+    use crate::data::{NonFinite, OutData, SourceConfig, write_datasets};
 
     fn of(shape: &[usize], said: Option<[usize; 3]>, convolutional: bool) -> Result<[usize; 3]> {
         let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! The composition centre, whiten, project, whiten again, against what it promises.
 
 use super::normals;
-use crate::features::{Linear, Moments, NormalisationConfig, Normaliser, Projection, Whiten};
+use crate::data::{Linear, Moments, NormalisationConfig, Normaliser, Projection, Whiten};
 use nalgebra::DMatrix;
 
 /// Correlated rows [n, 5] of different scales, far from the origin.

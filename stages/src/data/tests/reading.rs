@@ -1,8 +1,8 @@
 //! Every format is read alike, and every bad file gets one message that says what to do.
 
 use super::{fixture, source, value};
+use crate::data::{Dataset, Element, FileListing, list, read_dataset_f32};
 use crate::error::Error;
-use crate::features::{Dataset, Element, FileListing, list, read_dataset_f32};
 
 fn refused(dataset: &str) -> String {
     refused_in("refused.h5", dataset)
@@ -186,7 +186,7 @@ fn a_damaged_chunk_is_an_error_that_names_the_items() {
     let path = dir.path().join("damaged.h5");
     // Incompressible, so that most bytes of the file are data.
     let rows: Vec<f32> = super::normals(1, 4000).iter().map(|&v| v as f32).collect();
-    crate::features::write_features(&path, "x", &rows, 4, None, &[]).expect("write");
+    crate::data::write_features(&path, "x", &rows, 4, None, &[]).expect("write");
     let mut bytes = std::fs::read(&path).expect("read");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -215,7 +215,7 @@ fn a_chunk_that_grows_beyond_its_size_is_refused_before_it_does() {
     let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut packed, &zeros).expect("pack");
     let packed = packed.finish().expect("pack");
-    crate::features::hdf5_raw::write_chunk(&dataset, &[0, 0], &packed).expect("write");
+    crate::data::hdf5_raw::write_chunk(&dataset, &[0, 0], &packed).expect("write");
     drop((dataset, file));
     let outcome = Dataset::open(&source(&path, "x"));
     match outcome {

@@ -276,7 +276,7 @@ impl Producer {
 mod tests {
     use super::*;
     use crate::context::Silent;
-    use crate::features::{NonFinite, OutData, SourceConfig, Split, write_datasets};
+    use crate::data::{NonFinite, OutData, SourceConfig, Split, write_datasets};
 
     #[test]
     fn a_window_takes_half_of_the_budget_however_many_there_were() {

@@ -52,7 +52,7 @@ fn bytes<T: Readable, const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::{OutData, write_datasets};
+    use crate::data::{OutData, write_datasets};
     use safetensors::SafeTensors;
 
     #[test]

@@ -10,7 +10,7 @@ mod reading;
 mod writing;
 
 use super::{NonFinite, SourceConfig, write_datasets};
-use crate::features::OutData;
+use crate::data::OutData;
 use std::path::{Path, PathBuf};
 
 /// A file of `tests/fixtures`, made by `make.py` there.

@@ -27,6 +27,7 @@ mod rehearsal;
 mod rows;
 mod scan;
 mod scratch;
+mod shape;
 mod shuffle;
 mod split;
 mod stack;
@@ -37,6 +38,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod text;
+mod training_set;
 mod whereabouts;
 mod windows;
 mod write;
@@ -60,8 +62,10 @@ pub use principal::PrincipalPlane;
 pub use rehearsal::is_rehearsal;
 pub use rows::{RowBlock, RowView};
 pub use scan::Scan;
+pub use shape::{DataShape, refuse_channels_last};
 pub use split::{Part, Split};
 pub use target::{Component, Density, Target};
+pub use training_set::{Data, DataConfig, Demands};
 pub use write::{
     Attribute, Described, OutData, has_dataset, read_dataset_f32, read_dataset_i64, write_datasets,
     write_described,

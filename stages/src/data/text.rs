@@ -47,7 +47,7 @@ impl FileText for String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::listing::list;
+    use crate::data::listing::list;
 
     #[test]
     fn text_that_is_not_utf_8_is_shown_with_replacements() {

@@ -2,8 +2,8 @@
 
 use super::{features, fixture, normals, source, value};
 use crate::context::{Column, Monitor, Silent, Table};
+use crate::data::{Ingest, NonFinite, Part, RowView, SourceConfig, Split};
 use crate::error::{Error, Result};
-use crate::features::{Ingest, NonFinite, Part, RowView, SourceConfig, Split};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 

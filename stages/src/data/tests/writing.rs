@@ -1,11 +1,11 @@
 //! What is written can be read again, and a failed write leaves what was there.
 
 use super::{normals, source};
-use crate::error::Error;
-use crate::features::{
+use crate::data::{
     Attribute, Dataset, DatasetWriter, OutData, Target, generate, list, read_dataset_f32,
     read_target, write_datasets, write_features,
 };
+use crate::error::Error;
 
 #[test]
 fn every_kind_of_values_is_read_again_checksummed_and_compressed() {

@@ -326,7 +326,7 @@ mod tests {
         assert_eq!((found.min, found.max, found.mean), (0.0, 1.0, 4.0 / 6.0));
         let expected = ["true", "false", "true", "true", "false", "true"];
         assert_eq!(contents.rows, expected);
-        let listed = crate::features::list(&path).unwrap();
+        let listed = crate::data::list(&path).unwrap();
         let shown = "[true, true, false, true, true, true, false]".to_owned();
         assert_eq!(listed[0].attributes, [("of".to_owned(), shown)]);
     }

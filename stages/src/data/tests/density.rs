@@ -1,7 +1,7 @@
 //! Densities that integrate to one and agree with their own samples.
 
 use super::normals;
-use crate::features::{Component, GaussianMixture, Linear, Normaliser, Target};
+use crate::data::{Component, GaussianMixture, Linear, Normaliser, Target};
 use crate::problems::Problems;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
