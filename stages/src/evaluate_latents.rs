@@ -11,7 +11,8 @@
 //! of the very rows that they are compared with can come below it.
 
 use crate::autoencoders::{Autoencoder, AutoencoderHeader, Latents, PartLatents, write_images};
-use crate::classifiers::{Classifier, Gaussian, LabelledFeatures, LinearProbe, frechet_distance};
+use crate::classifiers::{Classifier, LabelledFeatures, LinearProbe};
+use crate::comparison::{Gaussian, frechet_distance};
 use crate::context::{Context, Summary};
 use crate::data::{Attribute, Normaliser, OutData, Part, Scan, write_datasets};
 use crate::error::{Error, Result};

@@ -8,8 +8,10 @@
 //! `x_t = (1 - t) * noise + t * data`, and the velocity is `data - noise`.
 
 pub mod alignment;
+pub mod architectures;
 pub mod autoencoders;
 pub mod classifiers;
+pub mod comparison;
 pub mod context;
 pub mod data;
 pub mod devices;
@@ -25,11 +27,18 @@ pub mod pretrain_flow;
 pub mod problems;
 pub mod random;
 pub mod reference;
+pub mod targets;
 pub mod temporary;
 pub mod tensors;
 pub mod train_autoencoder;
 pub mod train_classifier;
 pub mod training;
 
-pub use data as features; // until the pipeline names its new room
+/// Old names, until the pipeline uses the new ones.
+pub mod features {
+    pub use crate::comparison::PrincipalPlane;
+    pub use crate::data::*;
+    pub use crate::targets::*;
+}
+
 pub use error::{Error, Result};

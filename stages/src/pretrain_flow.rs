@@ -3,8 +3,7 @@
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{
     Attribute, Batches, Described, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData,
-    Part, PartConfig, RowView, SourceConfig, Target, check_memory, check_parts, read_target,
-    write_described,
+    Part, PartConfig, RowView, SourceConfig, check_memory, check_parts, write_described,
 };
 use crate::error::Result;
 use crate::flows::{
@@ -15,6 +14,7 @@ use crate::numerics::{mean, standard_error};
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::reference::{Reference, is_file_name};
+use crate::targets::{Target, read_target};
 use crate::tensors::{from_f32, to_f32};
 use crate::training::{MatmulPrecision, OptimiserConfig};
 use burn::module::Module;

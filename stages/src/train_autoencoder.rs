@@ -11,9 +11,9 @@ mod trajectory;
 mod vae;
 
 use crate::alignment::{Regulariser, RegulariserConfig};
+use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::{
-    ArchitectureConfig, Autoencoder, AutoencoderHeader, LatentConfig, Points, Posterior,
-    Reconstruction,
+    Autoencoder, AutoencoderHeader, LatentConfig, Points, Posterior, Reconstruction,
 };
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{

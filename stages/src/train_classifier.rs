@@ -1,6 +1,6 @@
 //! Train a small classifier whose penultimate activations are semantic features.
 
-use crate::autoencoders::ArchitectureConfig;
+use crate::architectures::ArchitectureConfig;
 use crate::classifiers::{
     Classifier, ClassifierHeader, LabelledFeatures, Labels, accuracy, cross_entropy,
 };

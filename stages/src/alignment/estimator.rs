@@ -220,9 +220,9 @@ mod tests {
     use super::*;
     use crate::alignment::Weighting;
     use crate::alignment::known_targets::{analytic_nll, ring, samples, uneven};
-    use crate::data::GaussianMixture;
     use crate::flows::ExactMixture;
     use crate::likelihood::{Agreement, agreement};
+    use crate::targets::GaussianMixture;
     use crate::tensors::from_f32;
     use burn::tensor::{DType, Device};
     use std::f64::consts::PI;

@@ -1,7 +1,7 @@
 //! Targets of tests whose density, and so whose exact velocity and NLL, is known.
 
-use crate::data::GaussianMixture;
 use crate::random::{Streams, normal};
+use crate::targets::GaussianMixture;
 use rand::RngExt;
 use std::f64::consts::PI;
 

@@ -127,9 +127,9 @@ fn per_group(values: &[f64], like: &Tensor<3>) -> Tensor<3> {
 mod tests {
     use super::*;
     use crate::alignment::Weighting;
-    use crate::data::GaussianMixture;
     use crate::flows::{ExactMixture, VelocityNetworkConfig};
     use crate::random::Streams;
+    use crate::targets::GaussianMixture;
     use crate::tensors::{cast, to_f32, to_f64};
     use crate::training::perturb;
     use burn::tensor::{DType, Device};

@@ -1,132 +1,10 @@
-//! The shape of an autoencoder.
+//! What an autoencoder is: its latents, its posterior and its reconstruction.
 
+use crate::architectures::ArchitectureConfig;
 use crate::data::DataShape;
-use crate::error::Result;
-use crate::persist::must_hold;
 use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
-
-/// Encoder and decoder.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ArchitectureConfig {
-    /// Fully connected layers with SiLU; the decoder mirrors the encoder.
-    Dense {
-        /// Widths of the encoder's hidden layers, from the data to the latents; with none both are linear.
-        #[serde(default = "default_widths")]
-        widths: Vec<usize>,
-    },
-    /// 3 x 3 convolutions, each stage halving the image, and a dense layer to the latents; the
-    /// decoder mirrors the encoder.
-    Convolutional {
-        /// Channels of each stage, from the data to the latents.
-        #[serde(default = "default_channels")]
-        channels: Vec<usize>,
-    },
-    /// No data: free points that start at N(0, I) and follow the regulariser alone, the paper's
-    /// controlled experiment.
-    Points {
-        /// How many.
-        count: usize,
-    },
-}
-
-fn default_widths() -> Vec<usize> {
-    vec![256, 256]
-}
-
-fn default_channels() -> Vec<usize> {
-    vec![32, 64]
-}
-
-impl Default for ArchitectureConfig {
-    fn default() -> Self {
-        Self::Dense {
-            widths: default_widths(),
-        }
-    }
-}
-
-impl ArchitectureConfig {
-    /// Notes every value out of range.
-    pub fn check(&self, problems: &mut Problems) {
-        match self {
-            Self::Dense { widths } => problems.require(
-                widths.iter().all(|w| (1..=65_536).contains(w)),
-                "widths",
-                format!("{widths:?}"),
-                "widths of 1 to 65536",
-            ),
-            Self::Convolutional { channels } => problems.require(
-                !channels.is_empty() && channels.iter().all(|c| (1..=4096).contains(c)),
-                "channels",
-                format!("{channels:?}"),
-                "one or more channel counts, 1 to 4096",
-            ),
-            Self::Points { count } => {
-                problems.require(*count >= 8, "count", count, "at least 8 points")
-            }
-        }
-    }
-
-    /// Whether it takes images alone.
-    pub fn takes_images(&self) -> bool {
-        matches!(self, Self::Convolutional { .. })
-    }
-
-    /// No network from data of `shape` to `outputs` numbers has fewer parameters.
-    fn fewest_parameters(&self, shape: DataShape, outputs: u128) -> u128 {
-        let product = |sizes: &[usize]| {
-            (sizes.iter()).fold(1u128, |product, &size| product.saturating_mul(size as u128))
-        };
-        let DataShape {
-            channels,
-            height,
-            width,
-        } = shape;
-        // the sizes that layers lead from and to, and how many numbers each of the last has
-        let (first, layers, pixels) = match self {
-            Self::Dense { widths } => (product(&[channels, height, width]), widths, 1),
-            Self::Convolutional { channels: stages } => {
-                let halved = |size: usize| stages.iter().fold(size, |n, _| n.div_ceil(2));
-                let pixels = product(&[halved(height), halved(width)]);
-                (channels as u128, stages, pixels)
-            }
-            Self::Points { .. } => return 0,
-        };
-        let (mut from, mut fewest) = (first, 0u128);
-        for &to in layers {
-            fewest = fewest.saturating_add(from.saturating_mul(to as u128));
-            from = to as u128;
-        }
-        fewest.saturating_add(from.saturating_mul(pixels).saturating_mul(outputs))
-    }
-
-    /// Refuses the header of the file of weights `path`, which is that of a network from data of `shape`,
-    /// divided by `maximum`, to `outputs` numbers, before memory is taken for what the file cannot hold.
-    /// `problems` are those of its other fields, `remedy` how to get a file that can be read.
-    ///
-    /// # Errors
-    /// Input errors that name the file and every field out of range.
-    pub fn check_stored(
-        &self,
-        mut problems: Problems,
-        shape: DataShape,
-        maximum: f64,
-        outputs: u128,
-        path: &Path,
-        remedy: &str,
-    ) -> Result<()> {
-        problems.section("architecture", |p| self.check(p));
-        problems.section("shape", |p| shape.check(p));
-        let positive = maximum > 0.0 && maximum.is_finite();
-        problems.require(positive, "maximum", maximum, "a positive number");
-        problems.in_file(path)?;
-        must_hold(path, self.fewest_parameters(shape, outputs), remedy)
-    }
-}
 
 /// The shape of a latent: tokens that the prior treats as independent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -219,4 +97,21 @@ impl Reconstruction {
     pub fn in_nats(self) -> bool {
         matches!(self, Self::Bernoulli | Self::DiscretisedLogistic)
     }
+}
+
+/// What the header of `autoencoder.safetensors` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AutoencoderHeader {
+    /// Encoder and decoder.
+    pub architecture: ArchitectureConfig,
+    /// The shape of a latent.
+    pub latent: LatentConfig,
+    /// What the encoder outputs.
+    pub posterior: Posterior,
+    /// What the decoder's output means.
+    pub reconstruction: Reconstruction,
+    /// The shape of a row of data.
+    pub shape: DataShape,
+    /// What the data's values were divided by.
+    pub maximum: f64,
 }

@@ -1,8 +1,6 @@
 //! Encoders, decoders and posteriors.
 
 mod config;
-mod convolutional;
-mod dense;
 mod image_grid;
 mod latents;
 mod model;
@@ -10,11 +8,8 @@ mod points;
 mod stored;
 
 pub use crate::data::refuse_channels_last; // until the pipeline names its new room
-pub use config::{ArchitectureConfig, LatentConfig, Posterior, Reconstruction};
-pub(crate) use convolutional::halving_layers;
-pub(crate) use dense::{linear_layers, through};
+pub use config::{AutoencoderHeader, LatentConfig, Posterior, Reconstruction};
 pub use image_grid::{write_image_grid, write_images};
 pub use latents::{Latents, PartLatents};
 pub use model::{Autoencoder, Encoding};
 pub use points::Points;
-pub use stored::AutoencoderHeader;

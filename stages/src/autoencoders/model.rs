@@ -1,9 +1,7 @@
 //! An autoencoder: an architecture between data and the numbers of a posterior.
 
-use super::config::{ArchitectureConfig, Posterior, Reconstruction};
-use super::convolutional::Convolutional;
-use super::dense::Dense;
-use super::stored::AutoencoderHeader;
+use super::config::{AutoencoderHeader, Posterior, Reconstruction};
+use crate::architectures::{ArchitectureConfig, Convolutional, Dense};
 use crate::random::{Streams, normal};
 use crate::tensors::from_f32;
 use crate::training::initialise;

@@ -1,15 +1,13 @@
 //! An autoencoder on disk: `autoencoder.safetensors`, its header enough to build it again.
 
-use super::config::{ArchitectureConfig, LatentConfig, Posterior, Reconstruction};
+use super::config::AutoencoderHeader;
 use super::model::Autoencoder;
-use crate::data::DataShape;
 use crate::error::{Error, Result};
 use crate::persist::{header_json, load_weights, read_header, save_weights};
 use crate::problems::Problems;
 use crate::random::Streams;
 use burn::module::Module;
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The file in an artifact's directory.
@@ -18,23 +16,6 @@ const FILE: &str = "autoencoder.safetensors";
 const FORMAT: &str = "latent-align autoencoder 1";
 /// How to get a file that can be read.
 const REMEDY: &str = "train the autoencoder again";
-
-/// What the header of `autoencoder.safetensors` says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AutoencoderHeader {
-    /// Encoder and decoder.
-    pub architecture: ArchitectureConfig,
-    /// The shape of a latent.
-    pub latent: LatentConfig,
-    /// What the encoder outputs.
-    pub posterior: Posterior,
-    /// What the decoder's output means.
-    pub reconstruction: Reconstruction,
-    /// The shape of a row of data.
-    pub shape: DataShape,
-    /// What the data's values were divided by.
-    pub maximum: f64,
-}
 
 impl Autoencoder {
     /// Writes the weights and `header` into the directory `dir`.
@@ -81,7 +62,10 @@ impl Autoencoder {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::{LatentConfig, Posterior, Reconstruction};
     use super::*;
+    use crate::architectures::ArchitectureConfig;
+    use crate::data::DataShape;
     use crate::tensors::{from_f32, to_f32};
     use crate::training::perturb;
     use burn::tensor::Tensor;

@@ -1,7 +1,6 @@
 //! Classifiers, the features they give, and what is measured with them.
 
 mod features;
-mod frechet;
 mod labels;
 mod linear_probe;
 mod loss;
@@ -9,7 +8,6 @@ mod model;
 mod stored;
 
 pub use features::LabelledFeatures;
-pub use frechet::{Gaussian, frechet_distance};
 pub use labels::Labels;
 pub use linear_probe::LinearProbe;
 pub use loss::{accuracy, cross_entropy};

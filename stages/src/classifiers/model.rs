@@ -1,6 +1,6 @@
 //! A classifier whose penultimate activations are features.
 
-use crate::autoencoders::{ArchitectureConfig, halving_layers, linear_layers, through};
+use crate::architectures::{ArchitectureConfig, halving_layers, linear_layers, through};
 use crate::data::DataShape;
 use crate::random::Streams;
 use crate::training::initialise;

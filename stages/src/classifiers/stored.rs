@@ -1,7 +1,7 @@
 //! A classifier on disk: `classifier.safetensors`, its header enough to build it again.
 
 use super::model::Classifier;
-use crate::autoencoders::ArchitectureConfig;
+use crate::architectures::ArchitectureConfig;
 use crate::data::DataShape;
 use crate::error::{Error, Result};
 use crate::persist::{header_json, load_weights, read_header, save_weights};

@@ -110,7 +110,7 @@ pub fn write_described(
 }
 
 /// Builds a file in memory with `fill` and puts it at `path`.
-pub(super) fn write_image(path: &Path, fill: impl FnOnce(&File) -> hdf5::Result<()>) -> Result<()> {
+pub(crate) fn write_image(path: &Path, fill: impl FnOnce(&File) -> hdf5::Result<()>) -> Result<()> {
     let build = || -> hdf5::Result<Vec<u8>> {
         let file = File::with_options()
             .with_fcpl(|p| p.obj_track_times(false))
@@ -162,7 +162,7 @@ pub(super) fn create_dataset<T: H5Type>(
 }
 
 /// Writes all of a dataset into an open file.
-pub(super) fn write_dataset(
+pub(crate) fn write_dataset(
     file: &File,
     name: &str,
     shape: &[usize],
@@ -192,7 +192,7 @@ pub(super) fn write_dataset(
 }
 
 /// Writes one attribute of a file, group or dataset.
-pub(super) fn write_attribute(
+pub(crate) fn write_attribute(
     location: &Location,
     name: &str,
     value: &Attribute,

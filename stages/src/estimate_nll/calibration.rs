@@ -7,11 +7,11 @@
 use super::Config;
 use crate::alignment::known_targets::{analytic_nll, ring, samples, uneven};
 use crate::alignment::{Draws, Estimates, Weighted, Weighting};
-use crate::data::GaussianMixture;
 use crate::flows::ExactMixture;
 use crate::likelihood::{Agreement, agreement};
 use crate::numerics::{Interval, mean};
 use crate::random::Streams;
+use crate::targets::GaussianMixture;
 use crate::tensors::from_f32;
 use burn::tensor::{DType, Device};
 

@@ -13,7 +13,7 @@
 //! All in the eigenbasis of C, where S is diagonal.
 
 use super::field::VelocityField;
-use crate::data::GaussianMixture;
+use crate::targets::GaussianMixture;
 use crate::tensors::from_f64;
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Tensor};

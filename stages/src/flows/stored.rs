@@ -13,8 +13,8 @@ use super::config::VelocityNetworkConfig;
 use super::exact::ExactMixture;
 use super::velocity_network::VelocityNetwork;
 use crate::data::{
-    Attribute, Described, GaussianMixture, Normaliser, OutData, Part, Target, has_dataset,
-    read_dataset_f32, read_dataset_i64, write_described,
+    Attribute, Described, Normaliser, OutData, Part, has_dataset, read_dataset_f32,
+    read_dataset_i64, write_described,
 };
 use crate::error::{Error, Result};
 use crate::persist::{
@@ -22,6 +22,7 @@ use crate::persist::{
 };
 use crate::problems::Problems;
 use crate::random::Streams;
+use crate::targets::{GaussianMixture, Target};
 use crate::tensors::spread;
 use burn::module::Module;
 use burn::tensor::{DType, Device};

@@ -386,8 +386,8 @@ pub fn sample(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::GaussianMixture;
     use crate::flows::{ExactMixture, VelocityNetwork, VelocityNetworkConfig};
+    use crate::targets::GaussianMixture;
     use crate::tensors::{cast, from_f32, from_f64, to_f32};
     use crate::training::perturb;
     use burn::tensor::Device;

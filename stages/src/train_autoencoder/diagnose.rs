@@ -3,7 +3,7 @@
 use super::contracted::{Variances, warning};
 use super::thinned::{Thinned, thin};
 use super::{Config, Prior, streams};
-use crate::alignment::{TwoSample, coverage, energy_test, power, spectrum};
+use crate::comparison::{TwoSample, coverage, energy_test, power, spectrum};
 use crate::context::{Context, Summary, Table};
 use crate::data::Part;
 use crate::error::Result;

@@ -190,12 +190,14 @@ mod tests {
     use super::super::evidence::linear_gaussian_nll;
     use super::*;
     use crate::alignment::{Weighted, Weighting};
-    use crate::autoencoders::{ArchitectureConfig, AutoencoderHeader, LatentConfig, Posterior};
-    use crate::data::{DataShape, GaussianMixture};
+    use crate::architectures::ArchitectureConfig;
+    use crate::autoencoders::{AutoencoderHeader, LatentConfig, Posterior};
+    use crate::data::DataShape;
     use crate::flows::ExactMixture;
     use crate::likelihood::importance_weighted_nll;
     use crate::numerics::{mean, standard_error};
     use crate::random::Streams;
+    use crate::targets::GaussianMixture;
     use crate::tensors::from_f32;
     use burn::tensor::{DType, Device};
 

@@ -1,7 +1,6 @@
 //! Tests that take several files of this room together, by what they show.
 
 mod batching;
-mod density;
 mod direct;
 mod ingesting;
 mod normalising;
@@ -43,7 +42,7 @@ fn features(dir: &Path, width: usize, rows: &[f32]) -> SourceConfig {
 }
 
 /// Standard normal numbers.
-fn normals(seed: u64, count: usize) -> Vec<f64> {
+pub(crate) fn normals(seed: u64, count: usize) -> Vec<f64> {
     use rand::{RngExt, SeedableRng};
     let mut rng = rand_pcg::Pcg64::seed_from_u64(seed);
     (0..count)

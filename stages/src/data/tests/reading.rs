@@ -186,7 +186,7 @@ fn a_damaged_chunk_is_an_error_that_names_the_items() {
     let path = dir.path().join("damaged.h5");
     // Incompressible, so that most bytes of the file are data.
     let rows: Vec<f32> = super::normals(1, 4000).iter().map(|&v| v as f32).collect();
-    crate::data::write_features(&path, "x", &rows, 4, None, &[]).expect("write");
+    crate::targets::write_features(&path, "x", &rows, 4, None, &[]).expect("write");
     let mut bytes = std::fs::read(&path).expect("read");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

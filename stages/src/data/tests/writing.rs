@@ -2,10 +2,10 @@
 
 use super::{normals, source};
 use crate::data::{
-    Attribute, Dataset, DatasetWriter, OutData, Target, generate, list, read_dataset_f32,
-    read_target, write_datasets, write_features,
+    Attribute, Dataset, DatasetWriter, OutData, list, read_dataset_f32, write_datasets,
 };
 use crate::error::Error;
+use crate::targets::{Target, generate, read_target, write_features};
 
 #[test]
 fn every_kind_of_values_is_read_again_checksummed_and_compressed() {

@@ -1,9 +1,9 @@
 //! Feature files with their law written beside the numbers, so that the truth travels with the data.
 
-use super::dataset::Dataset;
 use super::target::Target;
-use super::write::{Attribute, OutData, write_attribute, write_dataset, write_image};
-use super::write_stream::DatasetWriter;
+use crate::data::{
+    Attribute, Dataset, DatasetWriter, OutData, write_attribute, write_dataset, write_image,
+};
 use crate::error::{Error, Result};
 use crate::problems::Problems;
 use crate::random::keyed::{Purpose, stream};

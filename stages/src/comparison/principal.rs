@@ -1,6 +1,6 @@
 //! The plane in which a set of points spreads most: its first two principal components.
 
-use super::Moments;
+use crate::data::Moments;
 use crate::error::{Error, Result};
 use nalgebra::{DMatrix, SymmetricEigen};
 

@@ -1,8 +1,9 @@
 //! Densities that integrate to one and agree with their own samples.
 
-use super::normals;
-use crate::data::{Component, GaussianMixture, Linear, Normaliser, Target};
+use crate::data::tests::normals;
+use crate::data::{Linear, Normaliser};
 use crate::problems::Problems;
+use crate::targets::{Component, GaussianMixture, Target};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use rayon::prelude::*;

@@ -1,6 +1,6 @@
 //! Gaussian mixtures with full covariances: the family that affine maps and flows keep exact.
 
-use super::normaliser::Normaliser;
+use crate::data::Normaliser;
 use nalgebra::{DMatrix, SymmetricEigen};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;

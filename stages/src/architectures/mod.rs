@@ -1,0 +1,9 @@
+//! The layers that autoencoders and classifiers are made of.
+
+mod config;
+mod convolutional;
+mod dense;
+
+pub use config::ArchitectureConfig;
+pub(crate) use convolutional::{Convolutional, halving_layers};
+pub(crate) use dense::{Dense, linear_layers, through};

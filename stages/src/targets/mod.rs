@@ -1,0 +1,12 @@
+//! Analytic target distributions: densities that are known, and files of features drawn from them.
+
+mod curve_density;
+mod gaussian_mixture;
+mod generate;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use gaussian_mixture::{ComponentEigen, GaussianMixture, MixtureDensity};
+pub use generate::{generate, read_target, write_features};
+pub use target::{Component, Density, Target};
