@@ -1,6 +1,6 @@
 //! SiLU, `silu(x) = x s(x)` with the logistic function s, and its derivative.
 
-use crate::Fresh;
+use crate::fresh::Fresh;
 use crate::level::for_each_level;
 use crate::parallel::*;
 use std::mem::MaybeUninit;

@@ -5,11 +5,13 @@
 //! Rows come in groups that share a modulation [shift, scale, gate]. Weights are [in, out].
 
 use crate::activation::{silu_and_slope, silu_of};
+use crate::fresh::Fresh;
 use crate::layer_norm::{
     LayerNorm, Moments, add_row, gate_gradient, layer_norm, layer_norm_gradient, side_by_side,
 };
 use crate::matmul::{Epilogue, Matrix, Plain, matmul};
-use crate::{Fresh, ROWS, Shared};
+use crate::parallel::ROWS;
+use crate::shared::Shared;
 use std::mem::MaybeUninit;
 
 /// The weights of a block: gamma, beta, b1, b2 `[width]`; w1, w2 [width, width].

@@ -4,9 +4,11 @@
 //! Rows come in groups that share shift, scale and gate. Sums over the rows of a group are taken in
 //! segments of 64 rows.
 
+use crate::fresh::Fresh;
 use crate::level::for_each_level;
 use crate::parallel::*;
-use crate::{Fresh, Shared, Tangents};
+use crate::shared::Shared;
+use crate::tangents::Tangents;
 use std::mem::MaybeUninit;
 
 /// Rows whose sums are taken at once.

@@ -11,6 +11,7 @@
 mod activation;
 mod adamw;
 mod block;
+mod block_tangents;
 mod fresh;
 mod layer_norm;
 mod level;
@@ -24,15 +25,10 @@ mod tests;
 pub use activation::{silu, silu_gradient};
 pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
 pub use block::{Block, BlockGradient, Kept};
-use fresh::Fresh;
 pub use layer_norm::{
     LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
     moments, side_by_side, sum_of_rows,
 };
 pub use level::Level;
 pub use matmul::{Matrix, product, product_plus_bias};
-use shared::Shared;
 pub use tangents::Tangents;
-
-/// Rows that one task works on; sums over rows are taken in blocks of as many.
-const ROWS: usize = 256;

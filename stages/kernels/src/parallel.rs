@@ -6,6 +6,9 @@ pub(crate) use rayon::prelude::*;
 #[cfg(miri)]
 pub(crate) use sequential::*;
 
+/// Rows that one task works on; sums over rows are taken in blocks of as many.
+pub(crate) const ROWS: usize = 256;
+
 /// Threads that share the work.
 pub(crate) fn threads() -> usize {
     match cfg!(miri) {

@@ -1,11 +1,12 @@
 //! What any dataset holds, whether or not it can be features: statistics of its numbers, and its first
 //! rows. Read in blocks; a file of any size takes a few MiB.
 
+use super::guard::Asked;
+use super::hdf5_error::{reason, remedy};
 use super::hdf5_raw::{Readable, exponent_bias, read_flags, read_slab};
-use super::listing::type_name;
-use super::open::{open_dataset, open_file, reason, remedy};
-use super::rehearsal::Asked;
+use super::open::{open_dataset, open_file};
 use super::text::FileText;
+use super::tree::type_name;
 use crate::error::{Error, Result};
 use hdf5::Dataset;
 use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};

@@ -1,43 +1,18 @@
 //! One dataset of an HDF5 file, opened and checked: the only way in which numbers come in.
 
 use super::config::SourceConfig;
-use super::hdf5_raw::exponent_bias;
-use super::listing::type_name;
-use super::open::{absolute, open_dataset, open_file, reason};
-use super::rehearsal::Asked;
+use super::element::{Element, element_of};
+use super::guard::Asked;
+use super::hdf5_error::reason;
+use super::open::{absolute, open_dataset, open_file};
 use super::scratch::Scratch;
 use super::stored::{ReadError, Stored};
 use super::text::FileText;
+use super::tree::type_name;
 use crate::error::{Error, Result};
-use hdf5::types::{TypeDescriptor, VarLenUnicode};
-use serde::Serialize;
+use hdf5::types::VarLenUnicode;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// The stored type of a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Element {
-    /// IEEE half precision.
-    F16,
-    /// IEEE single precision.
-    F32,
-    /// IEEE double precision, narrowed to single when read.
-    F64,
-    /// Bytes, read as 0 to 255.
-    U8,
-}
-
-impl std::fmt::Display for Element {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::F16 => "f16",
-            Self::F32 => "f32",
-            Self::F64 => "f64",
-            Self::U8 => "u8",
-        })
-    }
-}
 
 /// One HDF5 dataset, opened and its type and shape checked; no data read yet.
 ///
@@ -213,19 +188,5 @@ impl Dataset {
             .step_by(step)
             .map(|start| start..(start + step).min(self.items()))
             .collect()
-    }
-}
-
-fn element_of(dtype: &hdf5::Datatype) -> Option<Element> {
-    let bias = || exponent_bias(dtype);
-    match dtype.to_descriptor().ok()? {
-        TypeDescriptor::Unsigned(size) if size as usize == 1 => Some(Element::U8),
-        TypeDescriptor::Float(size) => match (size as usize, bias()) {
-            (2, 15) => Some(Element::F16),
-            (4, 127) => Some(Element::F32),
-            (8, 1023) => Some(Element::F64),
-            _ => None,
-        },
-        _ => None,
     }
 }

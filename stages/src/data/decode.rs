@@ -1,20 +1,8 @@
 //! Numbers as they are stored -> f32.
 
-use super::dataset::Element;
+use super::element::Element;
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
-
-impl Element {
-    /// Bytes a number.
-    pub(super) fn size(self) -> usize {
-        match self {
-            Self::U8 => 1,
-            Self::F16 => 2,
-            Self::F32 => 4,
-            Self::F64 => 8,
-        }
-    }
-}
 
 /// Widens or narrows numbers in the byte order of this machine. `Err` is the position of the first f64
 /// that is finite but no f32.

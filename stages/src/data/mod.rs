@@ -4,13 +4,17 @@ mod advise;
 mod ahead;
 mod as_safetensors;
 mod batches;
+mod child;
 mod chunks;
 mod config;
 mod contents;
 mod dataset;
 mod decode;
+mod element;
 mod equal;
 mod fletcher32;
+mod guard;
+mod hdf5_error;
 mod hdf5_raw;
 mod ingest;
 mod listing;
@@ -19,7 +23,6 @@ mod normaliser;
 mod open;
 mod parts;
 mod pass;
-mod rehearsal;
 mod rows;
 mod scan;
 mod scratch;
@@ -34,6 +37,7 @@ mod superblock;
 pub(crate) mod tests;
 mod text;
 mod training_set;
+mod tree;
 mod whereabouts;
 mod windows;
 mod write;
@@ -41,22 +45,24 @@ mod write_stream;
 
 pub use as_safetensors::as_safetensors;
 pub use batches::Batches;
+pub use child::is_rehearsal;
 pub use config::{
     NonFinite, NormalisationConfig, PartConfig, Projection, SourceConfig, Whiten, check_memory,
     check_parts,
 };
 pub use contents::{Contents, Statistics};
-pub use dataset::{Dataset, Element};
+pub use dataset::Dataset;
+pub use element::Element;
 pub use ingest::Ingest;
-pub use listing::{DatasetInfo, FileListing, list};
+pub use listing::list;
 pub use moments::Moments;
 pub use normaliser::{Linear, Normaliser};
-pub use rehearsal::is_rehearsal;
 pub use rows::{RowBlock, RowView};
 pub use scan::Scan;
 pub use shape::{DataShape, refuse_channels_last};
 pub use split::{Part, Split};
 pub use training_set::{Data, DataConfig, Demands};
+pub use tree::{DatasetInfo, FileListing};
 pub use write::{
     Attribute, Described, OutData, has_dataset, read_dataset_f32, read_dataset_i64, write_datasets,
     write_described,

@@ -1,10 +1,11 @@
 //! Opening HDF5 files that may be missing, damaged, mislabelled, or out to make us open other files.
 
 use super::chunks::most_stored;
+use super::guard::{Asked, rehearse};
+use super::hdf5_error::{damaged, reason};
 use super::hdf5_raw::{forbid_plugins, soft_link_target};
-use super::listing;
-use super::rehearsal::{Asked, rehearse};
 use super::suggest::closest;
+use super::tree;
 use crate::error::{Error, Result};
 use hdf5::plist::dataset_create::Layout;
 use hdf5::{File, IndexType, IterationOrder, LinkType, LocationType};
@@ -64,34 +65,6 @@ pub(super) fn open_file(path: &Path, asked: &Asked) -> Result<File> {
     })
 }
 
-/// The most specific line of an HDF5 error.
-pub(super) fn reason(error: &hdf5::Error) -> String {
-    let text = error.to_string();
-    text.lines().next().unwrap_or("unknown").trim().to_owned()
-}
-
-/// What is said of `name` in the file `path` where libhdf5 fails on it.
-pub(super) fn damaged(path: &Path, name: &str, error: &hdf5::Error) -> Error {
-    let why = reason(error);
-    Error::input(format!(
-        "`{name}` in {} cannot be read: {why}. {}",
-        path.display(),
-        remedy(&why)
-    ))
-}
-
-/// What to do where libhdf5 says `why` it fails.
-pub(super) fn remedy(why: &str) -> String {
-    if !why.contains("bad version number") {
-        return "The file is probably damaged; create it again".to_owned();
-    }
-    let (major, minor, _) = hdf5::library_version();
-    format!(
-        "The file is damaged, or in a newer format than libhdf5 {major}.{minor} reads: write it again without \
-         libver=\"latest\", or with `h5py.File(path, \"w\", libver=(\"earliest\", \"v110\"))`"
-    )
-}
-
 /// Opens the dataset `name` of `file` (opened from `path`) without ever leaving the file.
 ///
 /// # Errors
@@ -141,7 +114,7 @@ pub(super) fn open_dataset(file: &File, path: &Path, name: &str) -> Result<hdf5:
             created
                 .filters()
                 .iter()
-                .map(listing::filter_name)
+                .map(tree::filter_name)
                 .collect::<Vec<_>>()
                 .join(", ")
         )));
@@ -275,9 +248,10 @@ fn missing(file: &File, path: &Path, full: &str) -> Error {
 /// "it holds ... Did you mean ...?"
 fn contents(file: &File, path: &Path, wanted: &str) -> String {
     const SHOWN: usize = 8;
-    let Ok(found) = listing::datasets(file, path) else {
+    let Ok(found) = tree::of_file(file, path) else {
         return "its contents cannot be listed".to_owned();
     };
+    let found = found.datasets;
     if found.is_empty() {
         return "it holds no dataset".to_owned();
     }
@@ -295,21 +269,4 @@ fn contents(file: &File, path: &Path, wanted: &str) -> String {
         None => "Set `dataset` to one of them".to_owned(),
     };
     format!("it holds {}. {guess}", held.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_format_that_is_newer_is_not_called_damaged_alone() {
-        let newer =
-            remedy("H5Dopen2(): unable to open dataset: bad version number for layout message");
-        assert!(
-            newer.contains("newer format") && newer.contains("libver"),
-            "{newer}"
-        );
-        let other = remedy("H5Dopen2(): unable to open dataset: bad heap");
-        assert!(other.contains("damaged; create it again"), "{other}");
-    }
 }

@@ -5,10 +5,10 @@
 
 use super::advise::will_read;
 use super::chunks::Chunks;
-use super::dataset::Element;
 use super::decode::decode;
+use super::element::Element;
+use super::hdf5_error::reason;
 use super::hdf5_raw::{Readable, plain_file, read_items};
-use super::open::reason;
 use super::scratch::{Scratch, bytes};
 use half::f16;
 use hdf5::Datatype;

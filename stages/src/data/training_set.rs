@@ -1,7 +1,7 @@
 //! The images or vectors that an autoencoder or a classifier reads.
 
 use super::config::{NonFinite, PartConfig, SourceConfig};
-use super::dataset::Element;
+use super::element::Element;
 use super::ingest::Ingest;
 use super::normaliser::Normaliser;
 use super::rows::RowView;

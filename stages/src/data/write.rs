@@ -5,9 +5,10 @@
 //! ([`super::write_stream`]) beside the final path. Then: fsync, rename, fsync of the directory.
 //! All data is checksummed (fletcher32), since HDF5 otherwise reads a flipped bit as good data.
 
+use super::guard::Asked;
+use super::hdf5_error::reason;
 use super::hdf5_raw::{Readable, file_image, read_items, write_items};
-use super::open::{absolute, open_dataset, open_file, reason};
-use super::rehearsal::Asked;
+use super::open::{absolute, open_dataset, open_file};
 use super::superblock::seal;
 use crate::error::{Error, Result};
 use crate::temporary;

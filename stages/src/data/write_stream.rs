@@ -1,7 +1,7 @@
 //! One dataset written item by item, for files larger than memory.
 
+use super::hdf5_error::reason;
 use super::hdf5_raw::write_items;
-use super::open::reason;
 use super::write::{Attribute, Partial, create_dataset, write_attribute};
 use crate::error::{Error, Result};
 use hdf5::{Dataset, File};

@@ -1,6 +1,7 @@
 //! NVIDIA GPUs.
 
-use super::{pick, toolkit};
+use super::pick::pick;
+use super::toolkit;
 use crate::error::{Error, Result};
 use burn::tensor::{Device, DeviceType};
 

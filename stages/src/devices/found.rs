@@ -1,6 +1,7 @@
 //! What devices this machine has, and this binary can use.
 
-use super::{DeviceChoice, KINDS, Kind};
+use super::choice::DeviceChoice;
+use super::kinds::{KINDS, Kind};
 use burn::tensor::{DType, Device};
 
 /// A device of this machine, or a kind of which there is none.

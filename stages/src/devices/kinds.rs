@@ -1,7 +1,7 @@
 //! The one list of devices: what help, schema, errors and completions say.
 
-use super::DeviceChoice;
 use crate::error::{Error, Result};
+use std::fmt::Display;
 
 /// A kind of device.
 #[derive(Debug)]
@@ -59,8 +59,8 @@ pub fn forms(quote: &str) -> String {
 }
 
 impl Kind {
-    /// An error that says how to build it, where this binary lacks it.
-    pub(super) fn require_built(&self, choice: &DeviceChoice) -> Result<()> {
+    /// An error that says how to build it, where this binary lacks it; `choice` is the device that was asked for.
+    pub(super) fn require_built(&self, choice: &impl Display) -> Result<()> {
         match self.feature {
             Some(feature) if !self.built => Err(Error::Device(format!(
                 "device `{choice}`: this binary was built without it; build it with `cargo build \

@@ -1,6 +1,6 @@
 //! GPUs through a graphics API, and software ones.
 
-use super::pick;
+use super::pick::pick;
 use crate::error::Result;
 use burn::tensor::{Device, DeviceKind, DeviceType};
 

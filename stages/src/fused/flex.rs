@@ -2,7 +2,12 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
-use burn::tensor::{Bytes, DType, Shape, Tensor};
+use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
+
+/// Whether operations on `x` are fused: on the CPU, in f32.
+pub fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && x.device().inner() == Device::flex()
+}
 
 /// The CPU's tensor of one without a graph.
 pub(super) fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {

@@ -9,21 +9,15 @@ mod gradients;
 mod operations;
 pub mod plain;
 mod tangents;
+mod weights;
 
 use burn::backend::Dispatch;
-use burn::tensor::{DType, Device, Tensor};
-pub use flex::{flex_mut, flex_ref};
+use burn::tensor::Tensor;
+pub use flex::{flex_mut, flex_ref, is_fused};
 use latent_align_kernels as kernels;
 use operations::FusedOperations;
 pub use tangents::{block_tangents, block_trace, modulated_norm_tangents, without_graph};
-
-/// Added to the variance in every layer norm, as in MAR (arXiv 2406.11838).
-pub const NORM_EPSILON: f64 = 1e-6;
-
-/// Whether operations on `x` are fused: on the CPU, in f32.
-pub fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && x.device().inner() == Device::flex()
-}
+pub use weights::{BlockWeights, NORM_EPSILON};
 
 /// The sum of the squares of `x`, `[1]`.
 pub fn sum_of_squares(x: Tensor<1>) -> Tensor<1> {
@@ -66,23 +60,6 @@ pub fn modulated_norm(x: Tensor<2>, modulation: Tensor<2>) -> Tensor<2> {
     ))
 }
 
-/// The weights of a residual block: gamma, beta, b1, b2 `[width]`; w1, w2 [width, width] as [in, out].
-#[derive(Debug, Clone)]
-pub struct BlockWeights {
-    /// Factor of the layer norm.
-    pub gamma: Tensor<1>,
-    /// Summand of the layer norm.
-    pub beta: Tensor<1>,
-    /// First linear layer.
-    pub w1: Tensor<2>,
-    /// Its bias.
-    pub b1: Tensor<1>,
-    /// Second linear layer.
-    pub w2: Tensor<2>,
-    /// Its bias.
-    pub b2: Tensor<1>,
-}
-
 /// A residual block, `h + gate * W2 silu(W1 (norm(h) * (1 + scale) + shift))`; `modulation`
 /// [K, 3 width].
 pub fn block(h: Tensor<2>, modulation: Tensor<2>, weights: BlockWeights) -> Tensor<2> {
@@ -108,6 +85,7 @@ mod tests {
     use super::*;
     use crate::random::Streams;
     use crate::tensors::{from_f32, to_f64};
+    use burn::tensor::{DType, Device};
 
     fn draw<const D: usize>(name: &str, dims: [usize; D], device: &Device) -> Tensor<D> {
         let count = dims.iter().product();

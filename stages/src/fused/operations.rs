@@ -1,7 +1,7 @@
 //! The operations that Burn dispatches, forward, on CPU tensors.
 
-use super::NORM_EPSILON;
 use super::flex::{dims, tensor, values, whole};
+use super::weights::NORM_EPSILON;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};

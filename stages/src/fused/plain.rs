@@ -1,7 +1,7 @@
 //! The same in plain Burn operations: for other devices and element types, and what the fused ones are
 //! checked against.
 
-use super::{BlockWeights, NORM_EPSILON};
+use super::weights::{BlockWeights, NORM_EPSILON};
 use burn::tensor::activation;
 use burn::tensor::{DType, Tensor};
 

@@ -1,9 +1,10 @@
 //! Derivatives along tangents that ride with the points, at one time: no graph, so that they are fused
 //! where there is none.
 
-use super::flex::{primitive, tensor, values, whole};
+use super::flex::{is_fused, primitive, tensor, values, whole};
 use super::operations::{block, norm};
-use super::{BlockWeights, is_fused, plain};
+use super::plain;
+use super::weights::BlockWeights;
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;

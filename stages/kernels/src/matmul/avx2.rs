@@ -1,7 +1,9 @@
 //! AVX2 and FMA: 6 x 16 entries in 12 of 16 registers.
 
+use super::block::{Block, Scratch};
+use super::epilogue::Epilogue;
+use super::kernel::{Kernel, Strided};
 use super::registers::{self, Vector};
-use super::{Block, Epilogue, Kernel, Scratch, Strided};
 use std::arch::x86_64::*;
 
 /// See the module.

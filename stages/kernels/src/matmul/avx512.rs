@@ -1,7 +1,9 @@
 //! AVX-512: 8 x 32 entries in 16 of 32 registers.
 
+use super::block::{Block, Scratch};
+use super::epilogue::Epilogue;
+use super::kernel::{Kernel, Strided};
 use super::registers::{self, Vector};
-use super::{Block, Epilogue, Kernel, Scratch, Strided};
 use std::arch::x86_64::*;
 
 /// See the module.

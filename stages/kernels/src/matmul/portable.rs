@@ -1,6 +1,8 @@
 //! Plain Rust: 4 x 8 entries in registers.
 
-use super::{Block, Epilogue, Kernel, Scratch, Strided};
+use super::block::{Block, Scratch};
+use super::epilogue::Epilogue;
+use super::kernel::{Kernel, Strided};
 
 /// See the module.
 struct Portable;

@@ -1,6 +1,6 @@
 //! The innermost loop of both vector levels: a block of the product held in registers, two vectors wide.
 
-use super::Strided;
+use super::kernel::Strided;
 
 /// A vector register of f32.
 ///
@@ -23,7 +23,7 @@ pub(super) trait Vector: Copy {
     unsafe fn store(self, into: *mut f32);
 }
 
-/// [`super::Kernel::product`] for 1 to 8 rows and two vectors of columns.
+/// [`super::kernel::Kernel::product`] for 1 to 8 rows and two vectors of columns.
 #[inline(always)]
 pub(super) unsafe fn product<V: Vector>(
     rows: usize,

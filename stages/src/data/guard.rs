@@ -1,13 +1,9 @@
-//! What libhdf5 is asked of a file, asked first in a process of its own: 1.10 crashes on some damaged
-//! files, and goes round for ever in others.
+//! Opens a file in a subprocess first, because libhdf5 1.10 crashes on some damaged files and loops for ever
+//! on others. This is the parent's side; [`super::child`] is what the subprocess does.
 
-use super::contents::Contents;
-use super::hdf5_raw::count_chunks;
-use super::listing::{FileListing, describe};
-use super::open::{open_dataset, open_file};
 use crate::error::{Error, Result};
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -39,17 +35,6 @@ impl Asked {
         }
     }
 
-    fn ask(&self, path: &Path) -> Result<()> {
-        let Self::Dataset { name, rows } = self else {
-            return FileListing::read(path).map(drop);
-        };
-        let file = open_file(path, self)?;
-        let dataset = open_dataset(&file, path, name)?;
-        let _ = describe(&dataset, name);
-        let _ = count_chunks(&dataset);
-        Contents::read(path, name, false, *rows).map(drop)
-    }
-
     /// As arguments of the process that asks.
     fn arguments(&self, path: &Path) -> Vec<OsString> {
         let mut arguments = vec![REHEARSE.into(), path.into()];
@@ -60,7 +45,7 @@ impl Asked {
     }
 
     /// The file and the question of [`Self::arguments`].
-    fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<(PathBuf, Self)> {
+    pub(super) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<(PathBuf, Self)> {
         let path = arguments.next()?.into();
         let asked = match (arguments.next(), arguments.next()) {
             (Some(rows), Some(name)) => Self::Dataset {
@@ -74,53 +59,13 @@ impl Asked {
 }
 
 /// The first argument of a process that rehearses.
-const REHEARSE: &str = "--rehearse-reading";
+pub(super) const REHEARSE: &str = "--rehearse-reading";
 /// Set where this program can be asked to rehearse.
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
-/// To be called first by a program that reads files of others. True in a process that rehearses a
-/// reading: it is over, and the program ends. Files are read without a rehearsal by programs that do not
-/// call it.
-pub fn is_rehearsal() -> bool {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().as_deref() != Some(OsStr::new(REHEARSE)) {
-        ENABLED.store(true, Ordering::Relaxed);
-        return false;
-    }
-    if let Some((path, asked)) = Asked::parse(arguments) {
-        limit(&path);
-        // What it says is of no matter: who asked asks again, and is told the same.
-        let _ = asked.ask(&path);
-    }
-    true
-}
-
-/// Seconds of a processor, to which comes one for each so many bytes of the file, and the most.
-const SECONDS: u64 = 10;
-const BYTES_A_SECOND: u64 = 8 << 20;
-const MOST_SECONDS: u64 = 60;
-
-/// Bounds this process, which leaves no core behind, ends with its parent, and does not hear of Ctrl-C:
-/// its parent does.
-fn limit(path: &Path) {
-    let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
-    let seconds = (SECONDS + size / BYTES_A_SECOND).min(MOST_SECONDS);
-    let set = |resource, soft, hard| {
-        let limits = libc::rlimit {
-            rlim_cur: soft,
-            rlim_max: hard,
-        };
-        // SAFETY: the call reads the limits.
-        unsafe { libc::setrlimit(resource, &limits) };
-    };
-    set(libc::RLIMIT_CORE, 0, 0);
-    set(libc::RLIMIT_CPU, seconds, seconds + 1);
-    // SAFETY: this call of `prctl` takes a number alone.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: to ignore a signal runs no code of ours.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
+/// From now on files are rehearsed: this program can be asked to.
+pub(super) fn enable() {
+    ENABLED.store(true, Ordering::Relaxed);
 }
 
 /// A file as it was at some time, and what was asked of it.

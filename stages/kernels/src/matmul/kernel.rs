@@ -1,0 +1,45 @@
+//! The innermost loops: what each set of instructions has of its own.
+
+/// Where the rows of a are read from: entry (i, p) at `start + i row_stride + p column_stride`.
+#[derive(Clone, Copy)]
+pub(super) struct Strided {
+    pub(super) start: *const f32,
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
+}
+
+/// The innermost loops for one set of instructions.
+pub(super) trait Kernel {
+    /// Rows and columns of the product held in registers.
+    const ROWS: usize;
+    const COLUMNS: usize;
+
+    /// `out[i, j] (+)= sum_p a[i, p] b[p, j]` for `rows` <= ROWS rows and all COLUMNS columns; b packed
+    /// [depth, COLUMNS], rows of out `out_stride` apart. What out holds is read only to `add` to it.
+    ///
+    /// # Safety
+    /// The pointers must be good for all that, and the processor have the instructions.
+    unsafe fn product(
+        rows: usize,
+        depth: usize,
+        a: Strided,
+        b: *const f32,
+        out: *mut f32,
+        out_stride: usize,
+        add: bool,
+    );
+
+    /// Packs `depth` x COLUMNS entries of a transposed b: entry (p, j) from `from[j * stride + p]`.
+    ///
+    /// # Safety
+    /// As [`Self::product`].
+    #[inline(always)]
+    unsafe fn pack_transposed(from: *const f32, stride: usize, depth: usize, into: *mut f32) {
+        for p in 0..depth {
+            for j in 0..Self::COLUMNS {
+                // SAFETY: the caller's.
+                unsafe { *into.add(p * Self::COLUMNS + j) = *from.add(j * stride + p) };
+            }
+        }
+    }
+}
