@@ -1,6 +1,6 @@
 //! What a small variance of the latents means, in words that name only what the configuration has.
 
-use super::Config;
+use super::config::Config;
 use std::fmt::Write as _;
 
 /// Latents of less than this share of the features' variance are told of.

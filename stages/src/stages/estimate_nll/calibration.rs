@@ -4,7 +4,7 @@
 //! Every repetition takes new points and new draws. `make calibration` repeats 200 times and asks for 91
 //! to 98 %, of correlations and slopes for 91 % or more; the test suite repeats less often, and asks for what chance alone does not miss.
 
-use super::Config;
+use super::config::Config;
 use crate::alignment::known_targets::{analytic_nll, ring, samples, uneven};
 use crate::alignment::{Draws, Estimates, Weighted, Weighting};
 use crate::flows::ExactMixture;

@@ -1,6 +1,6 @@
 //! The point sets whose likelihoods are estimated, fixed before anything is measured.
 
-use super::Config;
+use super::config::Config;
 use crate::data::{Part, has_dataset, read_dataset_f32};
 use crate::error::{Error, Result};
 use crate::flows::KeptPoints;

@@ -1,5 +1,6 @@
 //! Stage 1: pretrain a flow-matching model on target features.
 
+use super::reference::{Reference, is_file_name};
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{
     Attribute, Batches, Described, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData,
@@ -13,7 +14,6 @@ use crate::likelihood::{Solver, negative_log_likelihood, sample};
 use crate::numerics::{mean, standard_error};
 use crate::problems::Problems;
 use crate::random::Streams;
-use crate::reference::{Reference, is_file_name};
 use crate::targets::{Target, read_target};
 use crate::tensors::{from_f32, to_f32};
 use crate::training::{MatmulPrecision, OptimiserConfig};

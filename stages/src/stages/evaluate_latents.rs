@@ -371,7 +371,7 @@ mod tests {
     use crate::autoencoders::{LatentConfig, Posterior, Reconstruction};
     use crate::context::Silent;
     use crate::data::{Batches, Data, DataConfig, Demands, PartConfig, read_dataset_f32};
-    use crate::train_classifier;
+    use crate::stages::train_classifier;
     use crate::training::Trainer;
     use serde_json::json;
     use std::path::PathBuf;

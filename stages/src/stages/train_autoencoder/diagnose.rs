@@ -1,8 +1,9 @@
 //! What tells alignment from collapse.
 
+use super::config::{Config, streams};
 use super::contracted::{Variances, warning};
+use super::prior::Prior;
 use super::thinned::{Thinned, thin};
-use super::{Config, Prior, streams};
 use crate::comparison::{TwoSample, coverage, energy_test, power, spectrum};
 use crate::context::{Context, Summary, Table};
 use crate::data::Part;

@@ -1,7 +1,7 @@
 //! An autoencoder with noise in its latents as a latent-variable model: p(z), p(x|z) and q(z|x) of a row
 //! x and its latents z, in nats.
 
-use super::Config;
+use super::config::Config;
 use crate::alignment::Draws;
 use crate::autoencoders::{Autoencoder, Encoding, Reconstruction};
 use crate::error::Result;

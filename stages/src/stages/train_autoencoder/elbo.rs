@@ -1,9 +1,9 @@
 //! The evidence lower bound of test data, and what more samples make of it.
 
+use super::config::{CHUNK, streams};
 use super::evidence::linear_gaussian_nll;
 use super::outputs::Outputs;
 use super::vae::{Likelihood, Prior, Vae};
-use super::{CHUNK, streams};
 use crate::alignment::{Draws, RegulariserConfig};
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::Reconstruction;

@@ -1,7 +1,7 @@
 //! Latents as they were before training: only against these, or against latents without a regulariser, can
 //! collapse be told from an encoder that never spread its latents.
 
-use super::{CHUNK, Config, streams};
+use super::config::{CHUNK, Config, streams};
 use crate::autoencoders::Autoencoder;
 use crate::context::Context;
 use crate::data::{Attribute, Data, OutData, write_datasets};

@@ -3,7 +3,7 @@
 //! a small loss too. (Before training latents lie in the middle of the target, where it may have a hole: their
 //! NLL says nothing.)
 
-use super::Config;
+use super::config::Config;
 use super::measure::{Instruments, Measured};
 use super::regions::{LATENTS, Sources, UNALIGNED};
 use super::tables::first;
@@ -12,8 +12,8 @@ use crate::context::{Context, Summary};
 use crate::data::read_dataset_f32;
 use crate::error::Result;
 use crate::numerics::{mean, standard_error};
+use crate::stages::train_autoencoder::{INITIAL_DATASET, INITIAL_FILE};
 use crate::tensors::spread;
-use crate::train_autoencoder::{INITIAL_DATASET, INITIAL_FILE};
 
 /// The fall against latents without alignment, as its figure is called.
 const FROM_UNALIGNED: &str = "fall of the NLL from unaligned latents (nats)";

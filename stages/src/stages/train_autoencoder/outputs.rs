@@ -1,6 +1,6 @@
 //! What the stage writes about the data: reconstructions and latents.
 
-use super::{CHUNK, Config, streams};
+use super::config::{CHUNK, Config, streams};
 use crate::autoencoders::{Autoencoder, write_image_grid};
 use crate::context::{Context, Summary};
 use crate::data::{

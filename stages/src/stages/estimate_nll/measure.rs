@@ -1,6 +1,6 @@
 //! Everything that is measured over one region.
 
-use super::Config;
+use super::config::Config;
 use super::regions::Region;
 use crate::alignment::{Draws, Estimates, Weighted, Weighting};
 use crate::context::Context;

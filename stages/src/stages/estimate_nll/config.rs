@@ -1,0 +1,113 @@
+//! What the stage is asked.
+
+use crate::alignment::{FEWEST_DRAWS, TRUNCATION, check_truncation};
+use crate::likelihood::{Divergence, Precision};
+use crate::problems::Problems;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Estimate likelihoods under the flow and compare them with the alignment loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "EstimateNll")]
+pub struct Config {
+    /// The file of another experiment, relative to this one: its autoencoder's test latents are
+    /// one more region, such as what aligned latents are compared with.
+    pub unaligned: Option<PathBuf>,
+    /// Points a region (test features, latents of each part), whole items of them.
+    pub points: usize,
+    /// Points of the uniform box around the features; 0 for no box.
+    pub box_points: usize,
+    /// Cells along each side of the grid in two dimensions; 0 for no grid.
+    pub grid_cells: usize,
+    /// Box and grid cover the range of the test features and this share more on each side.
+    pub grid_margin: f64,
+    /// (t, noise) draws of the alignment loss under each weighting, shared by all points: 8 independent
+    /// rules whose spread tells what chance the draws leave.
+    pub draws: usize,
+    /// The largest ratio R = t / (1 - t) in the likelihood weighting: a few times the inverse of the
+    /// smallest scale of the features.
+    pub truncation: f64,
+    /// The tolerance of an NLL in nats: how far its integral may still move when its nodes are doubled.
+    pub tolerance: f64,
+    /// How the divergence of the velocity is evaluated.
+    pub divergence: Divergence,
+    /// The precision of likelihoods and losses.
+    pub precision: Precision,
+    /// Points a region at which the gradients of loss and NLL are compared; 0 for none.
+    pub gradient_points: usize,
+    /// Points of each region on which the engine checks itself: solves again with every step halved, and compares
+    /// the divergence with autodiff, central differences and Hutchinson's estimate; 0 for none.
+    pub check_points: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            unaligned: None,
+            points: 500,
+            box_points: 200,
+            grid_cells: 50,
+            grid_margin: 0.2,
+            draws: 512,
+            truncation: TRUNCATION,
+            tolerance: 1e-5,
+            divergence: Divergence::Exact,
+            precision: Precision::F32,
+            gradient_points: 32,
+            check_points: 32,
+        }
+    }
+}
+
+impl Config {
+    /// The files of the experiments whose artifacts it may read; none where it reads none.
+    pub fn experiments_mut(&mut self) -> Vec<&mut Option<PathBuf>> {
+        vec![&mut self.unaligned]
+    }
+
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.require(self.points >= 8, "points", self.points, "at least 8");
+        problems.require(
+            (FEWEST_DRAWS..=1 << 20).contains(&self.draws),
+            "draws",
+            self.draws,
+            "192 to 1048576: 8 independent rules of 8 times with 3 draws each, or more",
+        );
+        check_truncation(problems, self.truncation);
+        problems.section("divergence", |p| self.divergence.check(p));
+        let (least, why) = match self.precision {
+            Precision::F32 => (
+                1e-7,
+                "[1e-7, 0.1] such as 1e-5 (less needs `precision: f64`)",
+            ),
+            Precision::F64 => (1e-12, "[1e-12, 0.1] such as 1e-8"),
+        };
+        problems.require(
+            (least..=1e-1).contains(&self.tolerance),
+            "tolerance",
+            self.tolerance,
+            &format!("a number in {why}"),
+        );
+        problems.require(
+            self.box_points == 0 || self.box_points >= 8,
+            "box_points",
+            self.box_points,
+            "0, or at least 8",
+        );
+        problems.require(
+            self.grid_cells != 1 && self.grid_cells <= 1000,
+            "grid_cells",
+            self.grid_cells,
+            "0, or 2 to 1000",
+        );
+        problems.require(
+            self.grid_margin >= 0.0 && self.grid_margin.is_finite(),
+            "grid_margin",
+            self.grid_margin,
+            "zero or a positive number",
+        );
+    }
+}
