@@ -22,7 +22,7 @@ run: build
 sweep: build
 	@$(BINARY) sweep $(SWEEP) $(ARGS)
 
-## make verify                                                     every claim of the README, with pass or miss
+## make verify                                                     every claim of docs/results.md, with pass or miss
 verify: build
 	@$(BINARY) sweep configs/sweeps/verify.yaml $(ARGS)
 

@@ -6,6 +6,7 @@ mod configuration;
 mod defaults;
 mod destinations;
 mod devices;
+mod documents;
 mod editors;
 mod end_to_end;
 mod evaluating;

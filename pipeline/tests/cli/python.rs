@@ -1,6 +1,7 @@
 //! What we write, read by Python: h5py opens our HDF5, TensorBoard our event files, safetensors our
-//! weights, and the README's lines reproduce a velocity.
+//! weights, and the lines of the documentation reproduce a velocity.
 
+use crate::documents;
 use crate::project::{Project, output, skipped};
 use crate::tiny;
 use polars::prelude::{ParquetReader, SerReader as _};
@@ -43,7 +44,7 @@ fn fixture(name: &str) -> String {
 }
 
 #[test]
-fn an_imported_flow_reproduces_the_papers_velocity_with_the_lines_of_the_readme() {
+fn an_imported_flow_reproduces_the_papers_velocity_with_the_lines_of_the_documentation() {
     let Some(python) = python(NUMBERS) else {
         return;
     };
@@ -51,10 +52,11 @@ fn an_imported_flow_reproduces_the_papers_velocity_with_the_lines_of_the_readme(
     let imported = project.run(&["import", &fixture("paper-flow-head.pt"), "--into", "paper"]);
     imported.expect(0, &["flow: "]);
 
-    let readme = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let lines = readme.split("```python\n").nth(1).expect("a Python block");
-    let lines = lines.split("```").next().unwrap();
+    let documents = documents::current();
+    let mut blocks = documents.iter().flat_map(|d| d.blocks());
+    let lines = blocks
+        .find(|b| b.language == "python")
+        .expect("a Python block");
     let script = format!(
         "{lines}
 import h5py
@@ -65,6 +67,7 @@ for x, t, v in zip(io['x'][...], io['t'][...], io['velocity'][...]):
     worst = max(worst, abs(velocity(w, net, x[None], 1 - t)[0] + v).max())
 print(worst)
 ",
+        lines = lines.code,
         flow = project.path("artifacts/runs/paper/pretrain-flow"),
         io = fixture("paper-flow-head-io.h5"),
     );

@@ -4,7 +4,7 @@ use crate::project::{Outcome, Project};
 use crate::tiny::{self, noise};
 
 /// What makes any experiment run in a second.
-const TINY: [&str; 15] = [
+pub const TINY: [&str; 15] = [
     "pretrain_flow.steps=10",
     "pretrain_flow.batch=32",
     "pretrain_flow.times=8",
