@@ -1,7 +1,7 @@
 //! How the process ends: one place that prints errors, and what each exit code means.
 
 use crate::console::Console;
-use crate::run::Signals;
+use crate::process::Signals;
 use latent_align_stages::Error;
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;

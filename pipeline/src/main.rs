@@ -10,7 +10,9 @@
 //! - [`sweep`]: variants of an experiment, and the table of their figures
 //! - [`store`]: artifacts on disk, addressed by content
 //! - [`job`]: the stages as the pipeline calls them
-//! - [`catalogue`]: what a store holds, as tables; [`query`]: what is asked of a table
+//! - [`catalogue`]: what a store holds, as tables
+//! - [`tables`]: numbers and tables as text and for other programs, and what is asked of a table
+//! - [`process`]: signals, memory and parent of this process, names for what is not finished
 //! - [`gc`]: removing what nothing refers to
 //! - [`inspect`], [`report`]: what people read
 //! - [`export`]: what other programs read
@@ -28,12 +30,13 @@ mod gc;
 mod inspect;
 mod job;
 mod plan;
-mod query;
+mod process;
 mod report;
 mod run;
 mod starter;
 mod store;
 mod sweep;
+mod tables;
 
 use clap::Parser as _;
 use std::process::ExitCode;
@@ -52,7 +55,7 @@ fn main() -> ExitCode {
         Err(said) => return failure::usage(&said),
     };
     store::ignore_size_limit_signal();
-    if !run::end_with_parent() {
+    if !process::end_with_parent() {
         return ExitCode::FAILURE;
     }
     let console = cli.console();

@@ -1,9 +1,8 @@
 //! Artifacts, one a row.
 
 use super::Catalogue;
-use crate::query::{Field, Kind, Source, Values};
-use crate::report::number;
 use crate::store::{Card, Index, MANIFEST, Stage, Wrong, in_parallel, missing, unreadable};
+use crate::tables::{Field, Kind, Source, Values, number};
 use std::path::PathBuf;
 
 /// Figures a row shows.

@@ -1,8 +1,7 @@
 //! Runs beside a baseline: only what differs among them.
 
 use super::{Catalogue, RunEntry};
-use crate::query::{Field, Kind, Source, Values};
-use crate::report::is_bound;
+use crate::tables::{Field, Kind, Source, Values, is_bound};
 
 /// Figures that say how a run went, not what it found.
 const ASIDE: &str = "peak memory";

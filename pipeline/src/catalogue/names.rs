@@ -2,8 +2,8 @@
 
 use super::{Catalogue, Entry};
 use crate::config::did_you_mean;
-use crate::query::matches;
 use crate::store::{entry_name, entry_of};
+use crate::tables::matches;
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 

@@ -2,12 +2,12 @@
 
 use super::Catalogue;
 use super::artifacts::{problem, told};
-use crate::query::{Field, Kind, Source, Values};
 use crate::report::{ERROR, FEATURES_NLL, NLL};
 use crate::store::{
     Card, Index, RunFolder, RunRecord, RunState, Settings, Stage, Store, Symbol, Wrong,
     in_parallel, unreadable,
 };
+use crate::tables::{Field, Kind, Source, Values};
 use latent_align_stages::Error;
 use std::collections::HashMap;
 use std::path::PathBuf;

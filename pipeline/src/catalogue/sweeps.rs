@@ -1,9 +1,9 @@
 //! Sweeps, one a row: how their trials stand, and which is the best.
 
 use super::{Catalogue, RunEntry};
-use crate::query::{Field, Kind, Source, Values};
 use crate::store::Index;
 use crate::sweep::{Constraint, Direction, Objective, Seeds, SweepRecord, TrialRecord};
+use crate::tables::{Field, Kind, Source, Values};
 use latent_align_stages::{Error, Result};
 
 /// A sweep.

@@ -2,11 +2,11 @@
 
 use crate::catalogue::{Catalogue, SweepEntry, TrialEntry};
 use crate::console::Console;
-use crate::query::{Field, Kind, OutputArguments, Query, Source, Values, resolve};
 use crate::store::Store;
 use crate::sweep::{
     Constraint, Direction, Objective, SweepRecord, refuse_to_choose_by, test_figure,
 };
+use crate::tables::{Field, Kind, OutputArguments, Query, Source, Values, resolve};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use latent_align_stages::Error;

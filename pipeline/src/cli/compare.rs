@@ -2,8 +2,8 @@
 
 use crate::catalogue::{Catalogue, compare};
 use crate::console::Console;
-use crate::query::{OutputArguments, Query};
 use crate::store::Store;
+use crate::tables::{OutputArguments, Query};
 use anyhow::Result;
 use clap::Args;
 

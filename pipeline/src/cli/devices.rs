@@ -1,7 +1,7 @@
 //! `latent-align devices`
 
 use crate::console::Console;
-use crate::query::{Field, OutputArguments, Query, Source};
+use crate::tables::{Field, OutputArguments, Query, Source};
 use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};

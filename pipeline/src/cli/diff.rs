@@ -3,8 +3,8 @@
 use crate::catalogue::Catalogue;
 use crate::console::Console;
 use crate::inspect::{Difference, Target, differences, target};
-use crate::query::{Field, OutputArguments, Query, Source, Values};
 use crate::store::{Manifest, Store};
+use crate::tables::{Field, OutputArguments, Query, Source, Values};
 use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;

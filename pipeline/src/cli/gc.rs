@@ -3,9 +3,8 @@
 use crate::catalogue::Catalogue;
 use crate::console::Console;
 use crate::gc::{Candidate, candidates, remove};
-use crate::query::{Field, Kind, OutputArguments, Query, Source, Values};
-use crate::report::bytes;
 use crate::store::{Stage, Store};
+use crate::tables::{Field, Kind, OutputArguments, Query, Source, Values, bytes};
 use anyhow::Result;
 use clap::Args;
 use std::collections::BTreeSet;

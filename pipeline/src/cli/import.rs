@@ -3,7 +3,8 @@
 use super::devices::DeviceName;
 use crate::config::{CheckpointConfig, NAME, is_name};
 use crate::console::Console;
-use crate::run::{Signals, Workshop};
+use crate::process::Signals;
+use crate::run::Workshop;
 use crate::store::{Digests, Key, RunFolder, Stage, Store};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};

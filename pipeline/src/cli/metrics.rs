@@ -3,8 +3,8 @@
 use crate::catalogue::Catalogue;
 use crate::console::Console;
 use crate::inspect::{chart, curves};
-use crate::query::{OutputArguments, Query, Source};
 use crate::store::{Stage, Store};
+use crate::tables::{OutputArguments, Query, Source};
 use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;

@@ -2,8 +2,9 @@
 
 use crate::config::{Experiment, did_you_mean, list};
 use crate::failure::Unmet;
-use crate::report::{RegionVerdict, Summary, verdicts_of};
+use crate::report::Summary;
 use crate::store::Stage;
+use crate::tables::{RegionVerdict, verdicts_of};
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};

@@ -3,8 +3,8 @@
 use crate::catalogue::Catalogue;
 use crate::console::Console;
 use crate::inspect::run_page;
-use crate::query::{OutputArguments, Query};
 use crate::store::Store;
+use crate::tables::{OutputArguments, Query};
 use anyhow::Result;
 use clap::Args;
 

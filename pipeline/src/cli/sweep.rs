@@ -3,9 +3,9 @@
 use super::OverrideArguments;
 use crate::console::Console;
 use crate::failure::Unmet;
-use crate::query::{OutputArguments, Query};
 use crate::store::Store;
 use crate::sweep::{self, Launcher, Local, Swept, cores};
+use crate::tables::{OutputArguments, Query};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use latent_align_stages::Error;

@@ -3,11 +3,11 @@
 use crate::catalogue::Catalogue;
 use crate::console::Console;
 use crate::inspect::{Target, target};
-use crate::report::{bytes, columns};
 use crate::store::{
     FileRecord, MANIFEST, Manifest, RunFolder, Store, Wrong, checkpoints, unreadable,
     verify_digests,
 };
+use crate::tables::{bytes, columns};
 use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;

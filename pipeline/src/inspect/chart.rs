@@ -1,7 +1,7 @@
 //! A chart in the terminal: plain characters, 80 columns, no colours.
 
 use super::curves::Panel;
-use crate::report::number;
+use crate::tables::number;
 
 /// Columns and lines of the area where curves are drawn.
 const SIZE: (usize, usize) = (66, 14);

@@ -2,8 +2,8 @@
 
 use crate::catalogue::{RunEntry, StageEntry};
 use crate::config::{did_you_mean, list};
-use crate::query::{Field, Kind, Source, Values};
 use crate::store::{Name, Stage};
+use crate::tables::{Field, Kind, Source, Values};
 use latent_align_stages::{Error, Result};
 use polars::prelude::{DataType, ParquetReader, SerReader as _};
 use std::fs::File;

@@ -1,6 +1,6 @@
 //! An HDF5 file: what it holds, what one full pass over each dataset found, and first rows.
 
-use crate::report::{bytes, columns, number};
+use crate::tables::{bytes, columns, number};
 use latent_align_stages::autoencoders::refuse_channels_last;
 use latent_align_stages::context::Monitor;
 use latent_align_stages::features::{

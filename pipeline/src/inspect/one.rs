@@ -1,8 +1,8 @@
 //! One artifact in full.
 
 use super::lineage;
-use crate::report::{bytes, columns, duration, number};
 use crate::store::{Manifest, State, Store, state_of, verify_digests};
+use crate::tables::{bytes, columns, duration, number};
 use latent_align_stages::{Error, Result};
 use std::fmt::Write as _;
 use std::path::Path;

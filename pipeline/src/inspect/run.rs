@@ -3,8 +3,8 @@
 use super::lineage;
 use crate::catalogue::{RunEntry, StageEntry};
 use crate::config::{self, Experiment, differing};
-use crate::report::{bytes, columns, duration, figures_tables};
 use crate::store::{Manifest, Stage, Store, entry_name};
+use crate::tables::{bytes, columns, duration, figures_tables};
 use std::fmt::Write as _;
 
 /// Everything about `run`.

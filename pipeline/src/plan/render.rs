@@ -1,7 +1,7 @@
 //! A plan as a person reads it.
 
 use super::{Plan, Verdict};
-use crate::report::columns;
+use crate::tables::columns;
 
 impl Plan {
     /// One stage a line, further reasons below.

@@ -1,8 +1,9 @@
 //! What a run brought, as Markdown that reads well in a terminal: `summary.md`.
 
-use super::{Plots, duration, figures_tables};
+use super::Plots;
 use crate::config::Loaded;
 use crate::store::{Manifest, RunFolder, Stage};
+use crate::tables::{duration, figures_tables};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

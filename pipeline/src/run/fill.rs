@@ -1,10 +1,10 @@
 //! One artifact: claim it, let its stage fill a draft, commit.
 
 use super::monitor::StageMonitor;
-use super::signals::Signals;
 use crate::config::CheckpointConfig;
 use crate::console::Console;
 use crate::plan::stale_upstream;
+use crate::process::Signals;
 use crate::store::{
     Checkpoint, Digests, Draft, Key, Lock, Manifest, Outcome, RunFolder, Stage, State, Store,
     Training, Wrong, verify_digests,
@@ -102,7 +102,7 @@ impl Workshop<'_> {
             ));
         }
         let mut figures = worked?.figures;
-        if let Some(peak) = super::memory::peak_mib() {
+        if let Some(peak) = crate::process::peak_mib() {
             figures.push(("peak memory of the process (MiB)".into(), peak));
         }
         warnings.extend(noted?);
@@ -122,7 +122,7 @@ impl Workshop<'_> {
         self.console.note(&format!(
             "{}: done in {}",
             key.stage,
-            crate::report::duration(manifest.seconds)
+            crate::tables::duration(manifest.seconds)
         ));
         Ok(manifest)
     }

@@ -5,22 +5,16 @@ mod compute;
 mod entry;
 mod fill;
 mod folders;
-mod memory;
-mod metrics;
 mod monitor;
-mod parent;
 mod progress;
-mod signals;
 
 pub use fill::Workshop;
-pub use metrics::write_table;
 pub use monitor::StageMonitor;
-pub use parent::{PARENT, end_with_parent};
-pub use signals::Signals;
 
 use crate::config::Loaded;
 use crate::console::Console;
 use crate::plan::Plan;
+use crate::process::Signals;
 use crate::report::Summary;
 use crate::store::{Digests, Store};
 use anyhow::{Context as _, Result};

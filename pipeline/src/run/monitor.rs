@@ -1,11 +1,11 @@
 //! What a stage reports to: progress on the console, learning curves and tables in its folder.
 
-use super::metrics::{Metrics, write_table};
 use super::progress::Progress;
-use super::signals::Signals;
 use crate::config::CheckpointConfig;
 use crate::console::Console;
+use crate::process::Signals;
 use crate::store::{RunFolder, Training};
+use crate::tables::{Metrics, write_table};
 use latent_align_stages::context::{Monitor, Table};
 use latent_align_stages::training::Snapshot;
 use latent_align_stages::{Error, Result};

@@ -1,8 +1,8 @@
 //! Progress: bars on a terminal, a line every few seconds elsewhere.
 
 use crate::console::Console;
-use crate::report::duration;
 use crate::store::{self, RunFolder};
+use crate::tables::duration;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::time::{Duration, Instant};
 

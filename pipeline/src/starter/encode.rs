@@ -2,7 +2,7 @@
 
 use super::flow::{Flow, comment};
 use super::{DataAs, Request, batch, one_line, readings, refuse_non_finite, yaml};
-use crate::report::number;
+use crate::tables::number;
 use latent_align_stages::autoencoders::refuse_channels_last;
 use latent_align_stages::context::Monitor;
 use latent_align_stages::features::{Dataset, Element, Ingest, NonFinite, RowView, SourceConfig};

@@ -1,7 +1,7 @@
 //! What the features are like, and the flow for them.
 
 use super::{Request, batch, one_line, readings, refuse_non_finite, yaml};
-use crate::report::number;
+use crate::tables::number;
 use latent_align_stages::context::Monitor;
 use latent_align_stages::features::{
     Dataset, Ingest, NonFinite, NormalisationConfig, Normaliser, Projection, RowView, Scan,

@@ -1,7 +1,7 @@
 //! Writing so that a crash, a full disk or a lost power supply leaves the state before or the state
 //! after: what is written is made beside, synced, and renamed.
 
-use super::names::temporary;
+use crate::process::temporary;
 use latent_align_stages::{Error, Result};
 use std::ffi::CString;
 use std::fs::File;

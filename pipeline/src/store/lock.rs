@@ -8,8 +8,8 @@
 //! process holds it, on which boot of which host, and there another host's is never taken over.
 
 use super::names;
-use super::record::host;
 use super::shared::locks_are_seen_by_all_hosts;
+use crate::process::host;
 use latent_align_stages::temporary::boot;
 use latent_align_stages::{Error, Result};
 use std::fs::{File, TryLockError};

@@ -33,7 +33,7 @@ pub use index::{Card, Index, Settings, Symbol, in_parallel};
 pub use key::{Key, Upstream};
 pub use lock::{Held, Lock, held};
 pub use manifest::{MANIFEST, Manifest};
-pub use names::{Name, temporary};
+pub use names::Name;
 pub use progress::Progress;
 pub use record::{Presence, RECORD, RunRecord, RunState, StageOfRun, identity};
 pub use role::Role;
@@ -42,6 +42,7 @@ pub use stages::RunStages;
 pub use training::{Checkpoint, Training, checkpoints};
 pub use verify::{State, Wrong, missing, state_of, unreadable, verify_digests, verify_output};
 
+use crate::process::temporary;
 use latent_align_stages::temporary::remove_abandoned;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -151,7 +152,7 @@ impl Store {
                 )));
             }
             disk::create_folder(&folder).map_err(|e| refused(&e))?;
-            let probe = names::temporary(&folder, "probe");
+            let probe = temporary(&folder, "probe");
             std::fs::write(&probe, b"").map_err(failed)?;
             std::fs::remove_file(&probe).map_err(failed)?;
             draft::remove_abandoned(&folder);

@@ -12,7 +12,6 @@
 //! A maker is a process and the system that it runs in ([`Maker`]).
 
 use latent_align_stages::temporary::{self, Maker};
-use std::path::{Path, PathBuf};
 
 const DRAFT: &str = ".tmp-";
 const REPLACED: &str = ".old-";
@@ -81,14 +80,11 @@ pub fn training(fingerprint: &str) -> String {
     format!("{TRAINING}{fingerprint}")
 }
 
-/// A name beside `name` in `dir` that no other process or thread uses, on this host or another.
-pub fn temporary(dir: &Path, name: &str) -> PathBuf {
-    temporary::beside(&dir.join(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::temporary;
+    use std::path::Path;
 
     const FINGERPRINT: &str = "00112233445566aa";
 

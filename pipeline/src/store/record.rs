@@ -5,9 +5,9 @@
 
 use super::clock::Timestamp;
 use super::lock::leads_to;
-use super::open_lock;
 use super::shared::locks_are_seen_by_all_hosts;
-use super::{RunFolder, Stage, disk};
+use super::{RunFolder, Stage, disk, open_lock};
+use crate::process::host;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -252,12 +252,6 @@ fn open(path: &Path, create: bool) -> std::io::Result<File> {
     let mut options = File::options();
     let options = options.read(true).write(true).create(create);
     options.truncate(false).open(path)
-}
-
-/// The name of this host.
-pub fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    name.map_or_else(|_| "unknown".into(), |n| n.trim().to_owned())
 }
 
 #[cfg(test)]

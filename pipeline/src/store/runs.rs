@@ -3,8 +3,8 @@
 //! Links to the stages' artifacts, the resolved configuration, and a summary. Everything in it can
 //! be rebuilt by running the experiment again, which then computes nothing.
 
-use super::names::temporary;
 use super::{Stage, Store, disk};
+use crate::process::temporary;
 use latent_align_stages::temporary::remove_abandoned;
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};

@@ -13,13 +13,12 @@
 
 use super::clock::Timestamp;
 use super::digests::FileRecord;
-use super::disk;
 use super::key::Key;
 use super::manifest::Program;
 use super::names::{self, Name};
-use super::sealed;
-use super::{FORMAT, Stage, Store, Wrong};
+use super::{FORMAT, Stage, Store, Wrong, disk, sealed};
 use crate::config::flatten;
+use crate::process::temporary;
 use latent_align_stages::training::Snapshot;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -145,7 +144,7 @@ impl Training {
     ) -> Result<()> {
         disk::create_folder(&self.folder)?;
         disk::remove_those(&self.folder, |name| Name::of(name).is_some());
-        let made = names::temporary(&self.folder, "checkpoint");
+        let made = temporary(&self.folder, "checkpoint");
         let written = self.write(&made, state, write_metrics);
         let place = self.folder.join(format!("{STEP}{:012}", state.step()));
         let placed = written.and_then(|()| {

@@ -2,7 +2,7 @@
 
 use super::file::{Check, is_within};
 use super::table::Table;
-use crate::report::{markdown, shown};
+use crate::tables::{markdown, shown};
 
 /// What came of the checks of a sweep.
 pub struct Checked {

@@ -2,8 +2,8 @@
 
 use super::worker::Worker;
 use crate::console::{Console, visible};
-use crate::report::duration;
 use crate::store::{Progress, RunFolder, Store};
+use crate::tables::duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use super::schedule::Schedule;
 use super::standing::Standing;
 use super::worker::{self, Worker};
 use crate::console::Console;
-use crate::run::Signals;
+use crate::process::Signals;
 use anyhow::Result;
 use latent_align_stages::Error;
 use std::collections::{BTreeMap, BTreeSet};

@@ -43,7 +43,7 @@ pub use status::status;
 pub use trials::{Sweep, load};
 
 use crate::console::Console;
-use crate::run::Signals;
+use crate::process::Signals;
 use crate::store::Store;
 use anyhow::Result;
 use batch::Batch;

@@ -6,7 +6,7 @@
 use super::choosing::test_figure;
 use super::file::{Constraint, Objective};
 use super::table::Table;
-use crate::report::{mean_and_deviation, number, short_name};
+use crate::tables::{mean_and_deviation, number, short_name};
 
 /// A figure over the seeds of a variant.
 #[derive(Debug, Clone, PartialEq)]

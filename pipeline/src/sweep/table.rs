@@ -6,12 +6,11 @@ use super::record::{SweepRecord, TrialRecord};
 use super::standing::{Standing, TrialState};
 use super::trials::Sweep;
 use crate::config::nearest;
-use crate::report::{
-    RegionVerdict, TERMINAL, is_bound, is_verdict, markdown_within, mean_and_deviation, number,
-    short_name, with_spread,
-};
-use crate::run::write_table;
 use crate::store::{RunState, write_whole};
+use crate::tables::{
+    RegionVerdict, TERMINAL, is_bound, is_verdict, markdown_within, mean_and_deviation, number,
+    short_name, with_spread, write_table,
+};
 use latent_align_stages::{Result, context};
 use serde_json::Value;
 use std::fmt::Write as _;

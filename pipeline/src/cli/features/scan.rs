@@ -2,7 +2,8 @@
 
 use crate::console::Console;
 use crate::inspect::hdf5;
-use crate::run::{Signals, StageMonitor};
+use crate::process::Signals;
+use crate::run::StageMonitor;
 use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;

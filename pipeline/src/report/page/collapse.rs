@@ -3,8 +3,8 @@
 use super::found::Found;
 use super::headline::{Evidence, Likelihoods, rough};
 use super::html::{Cell, Html, Table, paragraph};
-use crate::report::{brief, with_spread};
 use crate::store::Stage;
+use crate::tables::{brief, with_spread};
 
 const MEANING: &str = "The alignment loss has no entropy term: latents that contract onto the modes of the target have a small \
     loss and a small NLL, and are still no sample of it. These figures tell.";

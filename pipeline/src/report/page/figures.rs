@@ -3,7 +3,7 @@
 use super::found::Found;
 use super::html::{Cell, Html, Table, note};
 use crate::report::plots::KINDS;
-use crate::report::{duration, is_bound, short_name, shown};
+use crate::tables::{duration, is_bound, short_name, shown};
 
 /// The figures called `names`, as far as they apply to `found`. One that cannot be drawn is a note.
 pub fn drawn(found: &Found, names: &[&str]) -> Html {

@@ -2,8 +2,8 @@
 
 use super::found::Found;
 use super::html::Grade;
-use crate::report::{number, with_spread};
 use crate::store::{RunState, Stage};
+use crate::tables::{number, with_spread};
 use latent_align_stages::estimate_nll::{FALLS, FEATURES, LATENTS};
 use latent_align_stages::train_autoencoder::LEARNED;
 

@@ -1,7 +1,7 @@
 //! Parts of a page: whatever comes from outside is escaped on its way in.
 
-use crate::report::number;
 use crate::report::plots::escaped;
+use crate::tables::number;
 use std::fmt::Write as _;
 
 /// How good something is, for its colour; the words say it too.

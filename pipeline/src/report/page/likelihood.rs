@@ -2,8 +2,8 @@
 
 use super::found::Found;
 use super::html::{Cell, Grade, Html, Table, chip, paragraph};
-use crate::report::{RegionVerdict, number, verdicts_of, with_spread};
 use crate::store::Stage;
+use crate::tables::{RegionVerdict, number, verdicts_of, with_spread};
 use latent_align_stages::estimate_nll::{FEATURES, LATENTS};
 
 /// What the verdicts mean, for those who do not know.

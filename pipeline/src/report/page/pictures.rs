@@ -2,9 +2,9 @@
 
 use super::found::Found;
 use super::html::{Html, note};
-use crate::report::bytes;
 use crate::report::plots::escaped;
 use crate::store::{Manifest, Stage};
+use crate::tables::bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write as _;

@@ -4,8 +4,8 @@ use super::found::Found;
 use super::html::{Cell, Html, Table, code, details, note, text};
 use crate::config::differing;
 use crate::inspect::lineage;
-use crate::report::{bytes, duration};
 use crate::store::Store;
+use crate::tables::{bytes, duration};
 use std::collections::BTreeSet;
 
 /// Everything about where a run comes from.

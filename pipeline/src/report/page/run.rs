@@ -11,8 +11,8 @@ use super::provenance::provenance;
 use super::shell::{self, Section};
 use super::warnings::warnings;
 use crate::report::plots::escaped;
-use crate::report::{brief, with_spread};
 use crate::store::{RunState, Stage, Store};
+use crate::tables::{brief, with_spread};
 use std::fmt::Write as _;
 
 /// The page of `found`.

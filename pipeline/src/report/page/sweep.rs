@@ -5,12 +5,12 @@ use super::shell::{self, Section};
 use super::warnings::listed;
 use crate::report::plots::{escaped, sweeps};
 use crate::report::trials::{ERROR, NLL, TrialRow, Trials, told};
-use crate::report::{
+use crate::store::RunState;
+use crate::sweep::{Seeds, TrialState};
+use crate::tables::{
     RegionVerdict, brief, duration, is_verdict, mean_and_deviation, number, short_name, shown,
     with_spread,
 };
-use crate::store::RunState;
-use crate::sweep::{Seeds, TrialState};
 use std::fmt::Write as _;
 
 /// The page of `trials`.

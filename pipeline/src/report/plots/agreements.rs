@@ -2,9 +2,8 @@
 
 use super::scale::short;
 use super::tables::Table;
-use crate::report::RegionVerdict;
-use crate::report::is_verdict;
 use crate::store::{RunStages, Stage};
+use crate::tables::{RegionVerdict, is_verdict};
 use anyhow::{Context as _, Result};
 
 /// The reference of a region where its density is known: verdicts are about it.

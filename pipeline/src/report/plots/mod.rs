@@ -153,8 +153,8 @@ impl Plots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::write_table;
     use crate::store::Store;
+    use crate::tables::write_table;
     use latent_align_stages::context::Table;
 
     #[test]

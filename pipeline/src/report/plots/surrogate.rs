@@ -7,8 +7,8 @@ use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use super::regions::{GRID, Regions, thinned};
 use super::scale::{range, widened};
 use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
-use crate::report::RegionVerdict;
 use crate::store::RunStages;
+use crate::tables::RegionVerdict;
 use anyhow::Result;
 use latent_align_stages::alignment::Weighting;
 

@@ -4,8 +4,8 @@ use super::figure::Figure;
 use super::palette::{BLUE, INK};
 use super::panel::GAP;
 use super::svg::{Anchor, Font, Rect, Svg, tipped};
-use crate::report::{bytes, duration};
 use crate::store::{Manifest, RunStages, Stage};
+use crate::tables::{bytes, duration};
 use anyhow::Result;
 
 /// Pixels from one bar to the next, and of a bar.

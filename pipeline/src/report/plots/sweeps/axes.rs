@@ -6,8 +6,8 @@ use crate::report::plots::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
 use crate::report::plots::scale::{Scale, range, widened};
 use crate::report::plots::svg::{Anchor, Font, Rect, Svg, Trace};
 use crate::report::trials::{TrialRow, Trials, told};
-use crate::report::{number, short_name};
 use crate::sweep::Direction;
+use crate::tables::{number, short_name};
 use serde_json::Value;
 
 /// The size of a panel.

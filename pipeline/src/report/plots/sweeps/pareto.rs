@@ -1,6 +1,5 @@
 //! `pareto.svg`: the reconstruction error of trials against the NLL of their latents.
 
-use crate::report::number;
 use crate::report::plots::figure::Figure;
 use crate::report::plots::legend::legend;
 use crate::report::plots::palette::{BLUE, GREY, INK, ORANGE};
@@ -8,6 +7,7 @@ use crate::report::plots::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use crate::report::plots::scale::{range, widened};
 use crate::report::plots::svg::{Anchor, Font, Rect, Svg, Trace};
 use crate::report::trials::{ERROR, FEATURES_NLL, NLL, TrialRow, Trials};
+use crate::tables::number;
 
 /// The size of the panel.
 const SIZE: (f64, f64) = (460.0, 300.0);

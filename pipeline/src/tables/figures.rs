@@ -1,7 +1,9 @@
 //! The figures of a stage as Markdown: plain ones as a list, those of regions (`region: figure`) side by
 //! side, a figure with its interval (`figure, 2.5 %` and `figure, 97.5 %`) in one cell.
 
-use super::{RegionVerdict, TERMINAL, is_verdict, markdown, number, short_name};
+use super::numbers::number;
+use super::table::{TERMINAL, markdown};
+use super::verdict::{RegionVerdict, is_verdict, short_name};
 
 /// A table of plain figures, and as many for regions as keep to a terminal's width.
 pub fn figures_tables(figures: &[(String, f64)]) -> String {

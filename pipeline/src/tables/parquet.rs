@@ -3,7 +3,7 @@
 //! `metrics.parquet` is rewritten as a whole while a stage runs, by a rename, so that a reader
 //! never meets half a file.
 
-use crate::store::temporary;
+use crate::process::temporary;
 use latent_align_stages::context::{Column, Table};
 use latent_align_stages::{Error, Result};
 use polars::prelude::{

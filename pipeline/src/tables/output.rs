@@ -1,15 +1,31 @@
 //! Where a table goes, and in which form.
 
-use super::arguments::Format;
 use super::filter::text;
 use super::frame::Frame;
-use super::text::{markdown, terminal};
+use super::terminal::{markdown, terminal};
 use crate::console::{Console, visible};
 use crate::destination::Destination;
+use clap::ValueEnum;
 use latent_align_stages::{Error, Result};
 use polars::prelude::{AnyValue, DataType, ParquetWriter};
 use serde_json::{Map, Number, Value};
 use std::path::Path;
+
+/// How a table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For a terminal
+    #[default]
+    Table,
+    /// Markdown
+    Md,
+    /// Comma-separated values
+    Csv,
+    /// An array of objects
+    Json,
+    /// Apache Parquet; needs --out
+    Parquet,
+}
 
 /// An open place for a table: stdout, or a file, which is there when it is whole.
 pub struct Output {

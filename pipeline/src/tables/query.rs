@@ -3,9 +3,9 @@
 use super::filter::Filter;
 use super::frame::Frame;
 use super::names::{choose, resolve};
-use super::output::Output;
+use super::output::{Format, Output};
 use super::source::Source;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use latent_align_stages::Result;
 use std::path::PathBuf;
 
@@ -39,22 +39,6 @@ pub struct OutputArguments {
     /// Replace the file of --out
     #[arg(long, requires = "out")]
     pub force: bool,
-}
-
-/// How a table is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
-    /// For a terminal
-    #[default]
-    Table,
-    /// Markdown
-    Md,
-    /// Comma-separated values
-    Csv,
-    /// An array of objects
-    Json,
-    /// Apache Parquet; needs --out
-    Parquet,
 }
 
 impl OutputArguments {

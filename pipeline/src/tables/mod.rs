@@ -1,0 +1,29 @@
+//! Numbers and tables as people and programs read them: chosen, filtered, sorted, and written.
+//!
+//! A [`Source`] has every column there is; a [`Query`] takes what was asked for out of it as a
+//! [`Frame`](frame::Frame), through polars; an [`Output`](output::Output) writes that. [`mod@numbers`],
+//! [`mod@table`], [`mod@figures`] and [`verdict`] are text for pages; [`parquet`] is what a stage leaves.
+
+mod figures;
+mod filter;
+mod frame;
+mod glob;
+mod names;
+mod numbers;
+mod output;
+mod parquet;
+mod query;
+mod source;
+mod table;
+mod terminal;
+mod verdict;
+
+pub use figures::{figures_tables, is_bound, shown};
+pub use glob::matches;
+pub use names::resolve;
+pub use numbers::{brief, bytes, duration, mean_and_deviation, number, with_spread};
+pub use parquet::{Metrics, write_table};
+pub use query::{OutputArguments, Query};
+pub use source::{Field, Kind, Source, Values};
+pub use table::{TERMINAL, columns, markdown, markdown_within};
+pub use verdict::{RegionVerdict, is_verdict, short_name, verdicts_of};
