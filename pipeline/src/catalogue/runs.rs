@@ -4,7 +4,7 @@ use super::Catalogue;
 use super::artifacts::{problem, told};
 use crate::report::{ERROR, FEATURES_NLL, NLL};
 use crate::store::{
-    Card, Index, RunFolder, RunRecord, RunState, Settings, Stage, Store, Symbol, Wrong,
+    CONFIG, Card, Index, RunFolder, RunRecord, RunState, Settings, Stage, Store, Symbol, Wrong,
     in_parallel, unreadable,
 };
 use crate::tables::{Field, Kind, Source, Values};
@@ -12,8 +12,6 @@ use latent_align_stages::Error;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// The configuration in a run's folder.
-const CONFIG: &str = "config.yaml";
 /// What a run is called whose record is not as it was written.
 const DAMAGED: &str = "damaged";
 /// What a run is called whose record this user may not read.

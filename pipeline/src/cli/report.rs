@@ -3,7 +3,7 @@
 use crate::config::did_you_mean;
 use crate::console::Console;
 use crate::report::{write_png, write_run, write_sweep};
-use crate::store::{RunFolder, Store};
+use crate::store::{CONFIG, RECORD, RunFolder, Store};
 use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;
@@ -55,8 +55,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
 /// # Errors
 /// [`Error::Input`] where it is neither, or both.
 fn subject(store: &Store, what: &Path) -> Result<(Store, Subject)> {
-    let is_run =
-        |folder: &Path| folder.join("config.yaml").exists() || folder.join("run.json").exists();
+    let is_run = |folder: &Path| folder.join(CONFIG).exists() || folder.join(RECORD).exists();
     let is_sweep = |folder: &Path| folder.join(crate::sweep::RECORD).exists();
     let name = what.to_string_lossy().trim_end_matches('/').to_owned();
     if !name.contains('/') {

@@ -4,8 +4,7 @@ use super::ExperimentArguments;
 use super::require::Requirement;
 use crate::config;
 use crate::console::Console;
-use crate::report::REPORT;
-use crate::store::Store;
+use crate::store::{REPORT, SUMMARY, Store};
 use anyhow::Result;
 use clap::Args;
 
@@ -32,7 +31,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     console.print(&format!(
         "{}\n{}\n{}\n",
         summary.markdown(),
-        summary.folder().join("summary.md").display(),
+        summary.folder().join(SUMMARY).display(),
         summary.folder().join(REPORT).display()
     ));
     requirement.check(&loaded.experiment, &summary)

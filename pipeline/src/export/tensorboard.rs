@@ -4,6 +4,7 @@ use super::event::{EventFile, Summary};
 use super::{Artifact, Files, Source};
 use crate::config::flatten;
 use crate::report::Table;
+use crate::store::METRICS;
 use anyhow::{Context as _, Result};
 use latent_align_stages::Error;
 use std::path::Path;
@@ -38,7 +39,7 @@ fn events(artifact: &Artifact) -> Result<Vec<u8>> {
         .hyperparameters(&flatten(&manifest.config), started)
         .text("configuration", &format!("```yaml\n{yaml}```"));
     file.add(0, &about);
-    let last = match artifact.output("metrics.parquet")? {
+    let last = match artifact.output(METRICS)? {
         Some(metrics) => learning_curves(&metrics, &mut file)?,
         None => 0,
     };

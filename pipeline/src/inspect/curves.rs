@@ -2,14 +2,13 @@
 
 use crate::catalogue::{RunEntry, StageEntry};
 use crate::config::{did_you_mean, list};
-use crate::store::{Name, Stage};
+use crate::store::{METRICS, Name, Stage};
 use crate::tables::{Field, Kind, Source, Values};
 use latent_align_stages::{Error, Result};
 use polars::prelude::{DataType, ParquetReader, SerReader as _};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-const TABLE: &str = "metrics.parquet";
 const STEP: &str = "step";
 
 /// A metric of a stage, step by step.
@@ -50,14 +49,14 @@ pub fn of(run: &RunEntry, stages: &[Stage]) -> (Vec<Curve>, Vec<String>) {
 
 /// The table of a stage, that of the process which computes it now included.
 fn table_of(stage: &StageEntry) -> Option<PathBuf> {
-    let done = stage.dir.join(TABLE);
+    let done = stage.dir.join(METRICS);
     if done.exists() {
         return Some(done);
     }
     let draft = Some(Name::Draft(&stage.fingerprint));
     let entries = stage.dir.parent()?.read_dir().ok()?.flatten();
     let mut places = entries.filter(|e| e.file_name().to_str().and_then(Name::of) == draft);
-    places.find_map(|e| Some(e.path().join(TABLE)).filter(|file| file.exists()))
+    places.find_map(|e| Some(e.path().join(METRICS)).filter(|file| file.exists()))
 }
 
 fn read(stage: Stage, file: &Path) -> anyhow::Result<Vec<Curve>> {

@@ -5,7 +5,7 @@ mod plots;
 mod summary;
 mod trials;
 
-pub use page::{FILE as REPORT, write_run, write_sweep};
+pub use page::{write_run, write_sweep};
 pub use plots::{Plots, Table, write_png};
 pub use summary::Summary;
 pub use trials::{ERROR, FEATURES_NLL, NLL};

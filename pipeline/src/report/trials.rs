@@ -1,6 +1,6 @@
 //! The trials of a sweep as its report shows them: what each set, how it stands, what it found.
 
-use crate::store::{RunFolder, Store};
+use crate::store::{CONFIG, REPORT, RunFolder, Store};
 use crate::sweep::{
     Direction, Objective, Race, Seeds, Standing, SweepRecord, TrialRecord, race, test_figure,
 };
@@ -129,7 +129,7 @@ impl TrialRow {
             trial: trial.clone(),
             standing: Standing::of(trial, store),
             values: (axes.iter().map(|axis| trial.settings.get(axis).cloned())).collect(),
-            has_report: folder.path().join(super::page::FILE).is_file(),
+            has_report: folder.path().join(REPORT).is_file(),
         };
         if row.standing.is_finished() {
             row.fill_values(&folder, axes);
@@ -142,7 +142,7 @@ impl TrialRow {
         if self.values.iter().all(Option::is_some) {
             return;
         }
-        let text = std::fs::read_to_string(folder.path().join("config.yaml")).ok();
+        let text = std::fs::read_to_string(folder.path().join(CONFIG)).ok();
         let config: Option<Value> = text.and_then(|text| serde_yaml::from_str(&text).ok());
         let Some(config) = config else { return };
         for (value, axis) in self.values.iter_mut().zip(axes) {

@@ -7,7 +7,8 @@ use crate::config::Loaded;
 use crate::plan::Plan;
 use crate::report::{Plots, Summary, write_run};
 use crate::store::{
-    Key, MANIFEST, Manifest, RunFolder, RunRecord, RunState, Stage, StageOfRun, Store, identity,
+    CONFIG, Key, MANIFEST, Manifest, RunFolder, RunRecord, RunState, SUMMARY, Stage, StageOfRun,
+    Store, identity,
 };
 use anyhow::{Context as _, Result};
 use latent_align_stages::Error;
@@ -289,9 +290,6 @@ impl Member {
     fn write_config(&self) -> Result<()> {
         let config = serde_yaml::to_string(&self.loaded.experiment);
         let config = config.context("the configuration cannot be written")?;
-        Ok(self.folder.write("config.yaml", &config)?)
+        Ok(self.folder.write(CONFIG, &config)?)
     }
 }
-
-/// The name of a summary in its run folder.
-const SUMMARY: &str = "summary.md";

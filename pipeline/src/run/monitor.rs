@@ -4,7 +4,7 @@ use super::progress::Progress;
 use crate::config::CheckpointConfig;
 use crate::console::Console;
 use crate::process::Signals;
-use crate::store::{RunFolder, Training};
+use crate::store::{METRICS, RunFolder, Training};
 use crate::tables::{Metrics, write_table};
 use latent_align_stages::context::{Monitor, Table};
 use latent_align_stages::training::Snapshot;
@@ -52,7 +52,7 @@ impl<'a> StageMonitor<'a> {
             checkpoints: None,
             inner: Mutex::new(Inner {
                 progress: Progress::new(console, name, run),
-                metrics: dir.map(|d| Metrics::new(d.join("metrics.parquet"))),
+                metrics: dir.map(|d| Metrics::new(d.join(METRICS))),
                 failed: None,
                 warnings: Vec::new(),
                 next_checkpoint: Instant::now(),

@@ -1,68 +1,22 @@
-//! Digests of whole files, and a cache of them for inputs.
+//! A cache of the digests of inputs and outputs.
 //!
 //! An input of many gigabytes is digested once: the cache remembers size, modification time and
 //! inode, and is only a shortcut. It can be deleted at any time.
 
-use super::{Manifest, State, Wrong, disk, sealed, state_of, unreadable};
+use super::file_record::{FileRecord, mismatch};
+use super::manifest::Manifest;
+use super::verify::{State, Wrong, state_of, unreadable};
+use super::{disk, sealed};
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// No cache is larger.
 const LARGEST: u64 = 256 * 1024 * 1024;
-
-/// Content and length of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileRecord {
-    /// BLAKE3 of the whole file, in hexadecimal.
-    pub digest: String,
-    /// Bytes.
-    pub size: u64,
-}
-
-impl FileRecord {
-    /// Reads `path` once, in pieces.
-    pub fn of(path: &Path) -> Result<Self> {
-        let failed = |e| Error::file(path, e);
-        // To open a pipe is to wait for somebody who writes, and some devices have no end.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(Error::file(path, "is not a regular file"));
-        }
-        let mut file = File::open(path).map_err(failed)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; 1 << 20];
-        let mut size = 0;
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => {
-                    hasher.update(&buffer[..n]);
-                    size += n as u64;
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(failed(e)),
-            }
-        }
-        Ok(Self {
-            digest: hasher.finalize().to_hex().to_string(),
-            size,
-        })
-    }
-}
-
-/// How a file differs from what a manifest says.
-pub fn mismatch(name: &str, found: &FileRecord, recorded: &FileRecord) -> String {
-    format!(
-        "{name}: digest {} ({} bytes), its manifest says {} ({} bytes)",
-        found.digest, found.size, recorded.digest, recorded.size
-    )
-}
 
 /// Digests of inputs and of artifacts that are read, remembered in `.digests.json`.
 #[derive(Debug)]
@@ -208,6 +162,7 @@ fn mtime_ns(meta: &Metadata) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     fn age(path: &Path, seconds: u64) {
         let past = SystemTime::now() - Duration::from_secs(seconds);

@@ -1,13 +1,15 @@
 //! An artifact being made: a temporary folder that becomes the artifact at once, or vanishes.
 
+use super::artifacts::Store;
 use super::clock::Timestamp;
-use super::digests::FileRecord;
+use super::file_record::FileRecord;
 use super::key::Key;
+use super::layout::{FORMAT, MANIFEST};
 use super::lock::Lock;
-use super::manifest::{Figures, InputRecord, MANIFEST, Manifest, Program, UpstreamRecord};
+use super::manifest::{Figures, InputRecord, Manifest, Program, UpstreamRecord};
 use super::names::{self, Name};
 use super::verify::is_confined;
-use super::{FORMAT, State, Store, disk, state_of};
+use super::{State, disk, state_of};
 use latent_align_stages::{Error, Result, temporary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,8 @@
 //! anew; the older folder keeps its links, so that its artifacts stay in use, its configuration, its
 //! summary and its report.
 
-use super::{Lock, RunFolder, RunRecord, Store, disk};
+use super::artifacts::Store;
+use super::{Lock, RunFolder, RunRecord, disk};
 use latent_align_stages::{Error, Result};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

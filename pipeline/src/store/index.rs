@@ -5,9 +5,12 @@
 //! makes it an empty one. It can be deleted at any time, and a process that cannot write it, or whose
 //! index another process replaces, only costs the next one time.
 
+use super::artifacts::Store;
 use super::digests::is_settled;
-use super::manifest::{MANIFEST, Manifest};
-use super::{Stage, Store, disk};
+use super::disk;
+use super::layout::MANIFEST;
+use super::manifest::Manifest;
+use super::stage::Stage;
 use crate::config::{self, flatten};
 use latent_align_stages::Error;
 use serde::{Deserialize, Serialize};

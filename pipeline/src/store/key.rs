@@ -1,7 +1,9 @@
 //! What an artifact is computed from, and the fingerprint of that.
 
-use super::digests::FileRecord;
-use super::{FORMAT, Role, Stage};
+use super::Role;
+use super::file_record::FileRecord;
+use super::layout::FORMAT;
+use super::stage::Stage;
 use crate::config::{did_you_mean, list};
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value, json};

@@ -3,9 +3,11 @@
 //! It is written last. Its presence is the commit.
 
 use super::clock::Timestamp;
-use super::digests::FileRecord;
+use super::file_record::FileRecord;
 use super::key::Key;
-use super::{FORMAT, Role, Stage, sealed};
+use super::layout::{FORMAT, MANIFEST};
+use super::stage::Stage;
+use super::{Role, sealed};
 use latent_align_stages::{Error, Result};
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,9 +16,6 @@ use serde_yaml::NonFiniteFloatPolicy;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-/// The file's name.
-pub const MANIFEST: &str = "manifest.yaml";
 
 /// Since this format a manifest ends with its digest.
 const SEALED: u32 = 3;

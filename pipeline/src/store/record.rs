@@ -4,9 +4,11 @@
 //! which these are, and how the run came to its end.
 
 use super::clock::Timestamp;
+use super::layout::RECORD;
 use super::lock::leads_to;
 use super::shared::locks_are_seen_by_all_hosts;
-use super::{RunFolder, Stage, disk, open_lock};
+use super::stage::Stage;
+use super::{RunFolder, disk, open_lock};
 use crate::process::host;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -14,8 +16,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// The file's name.
-pub const RECORD: &str = "run.json";
 /// Locked, shared, by every process that works on the run; the kernel frees it when one dies.
 const PRESENCE: &str = ".running";
 /// The format of the record; a reader refuses a newer one.

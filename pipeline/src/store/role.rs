@@ -1,6 +1,6 @@
 //! What a stage reads an artifact for.
 
-use super::Stage;
+use super::stage::Stage;
 use serde::{Deserialize, Serialize};
 
 /// What a stage reads an artifact for; two artifacts of one stage are told apart by it.

@@ -3,7 +3,8 @@
 //! A link of an older version, an artifact that was computed again with another result: what does not
 //! belong to the rest is left out, and told.
 
-use super::{Manifest, RunFolder, RunRecord, Stage, StageOfRun};
+use super::stage::Stage;
+use super::{Manifest, RunFolder, RunRecord, StageOfRun};
 use std::path::PathBuf;
 
 /// The stages of a run as they lie on disk.

@@ -11,12 +11,15 @@
 //! do not hold is set aside and the one before it is used. Whoever trains holds the artifact's lock;
 //! the folder goes when the artifact is committed.
 
+use super::artifacts::Store;
 use super::clock::Timestamp;
-use super::digests::FileRecord;
+use super::file_record::FileRecord;
 use super::key::Key;
+use super::layout::{FORMAT, METRICS};
 use super::manifest::Program;
 use super::names::{self, Name};
-use super::{FORMAT, Stage, Store, Wrong, disk, sealed};
+use super::stage::Stage;
+use super::{Wrong, disk, sealed};
 use crate::config::flatten;
 use crate::process::temporary;
 use latent_align_stages::training::Snapshot;
@@ -28,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 const RECORD: &str = "checkpoint.json";
 const STATE: &str = "state.safetensors";
-const METRICS: &str = "metrics.parquet";
+
 /// What the name of a checkpoint starts with, before its step.
 const STEP: &str = "step-";
 /// A checkpoint that cannot be used; kept for whoever wants to know why.

@@ -1,8 +1,9 @@
 //! Whether an artifact on disk is what its manifest says.
 
-use super::digests::{FileRecord, mismatch};
 use super::disk;
-use super::manifest::{MANIFEST, Manifest};
+use super::file_record::{FileRecord, mismatch};
+use super::layout::MANIFEST;
+use super::manifest::Manifest;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Component, Path};

@@ -1,7 +1,7 @@
 //! What a run's folder leads to.
 
 use crate::config::{self, Experiment};
-use crate::store::{Manifest, RunFolder, RunRecord, RunStages, Stage};
+use crate::store::{CONFIG, Manifest, RunFolder, RunRecord, RunStages, Stage};
 use latent_align_stages::alignment::{RegulariserConfig, Weighting};
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ impl Found {
             damage.push(why.to_string());
             None
         });
-        let file = path.join("config.yaml");
+        let file = path.join(CONFIG);
         let experiment = file.exists().then(|| config::read(&file));
         let experiment = experiment.and_then(|read| {
             read.map_err(|why: latent_align_stages::Error| damage.push(why.to_string()))

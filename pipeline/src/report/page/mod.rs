@@ -17,13 +17,10 @@ mod sweep;
 mod warnings;
 
 use super::trials::Trials;
-use crate::store::{RunFolder, Store, write_whole};
+use crate::store::{REPORT, RunFolder, Store, write_whole};
 use anyhow::Result;
 use found::Found;
 use std::path::PathBuf;
-
-/// The name of a report.
-pub const FILE: &str = "report.html";
 
 /// Writes the report of the run in `folder` and returns its path.
 ///
@@ -31,8 +28,8 @@ pub const FILE: &str = "report.html";
 /// The folder cannot be written.
 pub fn write_run(store: &Store, folder: &RunFolder) -> Result<PathBuf> {
     let found = Found::read(folder);
-    folder.write(FILE, &run::page(store, &found))?;
-    Ok(folder.path().join(FILE))
+    folder.write(REPORT, &run::page(store, &found))?;
+    Ok(folder.path().join(REPORT))
 }
 
 /// Writes the report of the sweep `name`, and its figures as SVG beside it; returns its path.
@@ -50,6 +47,6 @@ pub fn write_sweep(store: &Store, name: &str) -> Result<PathBuf> {
             None => drop(std::fs::remove_file(folder.join(file))),
         }
     }
-    write_whole(&folder, FILE, &sweep::page(&trials))?;
-    Ok(folder.join(FILE))
+    write_whole(&folder, REPORT, &sweep::page(&trials))?;
+    Ok(folder.join(REPORT))
 }

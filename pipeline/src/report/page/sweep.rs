@@ -5,7 +5,7 @@ use super::shell::{self, Section};
 use super::warnings::listed;
 use crate::report::plots::{escaped, sweeps};
 use crate::report::trials::{ERROR, NLL, TrialRow, Trials, told};
-use crate::store::RunState;
+use crate::store::{REPORT, RunState};
 use crate::sweep::{Seeds, TrialState};
 use crate::tables::{
     RegionVerdict, brief, duration, is_verdict, mean_and_deviation, number, short_name, shown,
@@ -318,7 +318,7 @@ fn all(trials: &Trials, on_front: &[usize]) -> Html {
 fn link(row: &TrialRow) -> Cell {
     let name = escaped(&row.trial.run);
     Cell::of(Html(match row.has_report {
-        true => format!("<a href=\"../../runs/{name}/{}\">{name}</a>", super::FILE),
+        true => format!("<a href=\"../../runs/{name}/{}\">{name}</a>", REPORT),
         false => name,
     }))
 }

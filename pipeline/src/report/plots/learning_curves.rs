@@ -7,7 +7,7 @@ use super::regions::thinned;
 use super::scale::{Scale, percentile, range, widened};
 use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 use super::tables::Table;
-use crate::store::{RunStages, Stage};
+use crate::store::{METRICS, RunStages, Stage};
 use anyhow::Result;
 
 /// The size of a panel.
@@ -39,7 +39,7 @@ struct Metric {
 pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let mut metrics = Vec::new();
     for stage in Stage::ALL {
-        if let Some(file) = run.file(stage, "metrics.parquet") {
+        if let Some(file) = run.file(stage, METRICS) {
             metrics.extend(metrics_of(stage.name(), &Table::read(&file)?)?);
         }
     }

@@ -1,0 +1,74 @@
+//! What is asked of a store before a run begins.
+
+use super::artifacts::Store;
+use super::digests::Digests;
+use super::key::Key;
+use super::stage::Stage;
+use super::verify::State;
+use super::{disk, draft};
+use crate::process::temporary;
+use latent_align_stages::temporary::remove_abandoned;
+use latent_align_stages::{Error, Result};
+
+impl Store {
+    /// Makes the store ready for writing: creates it, probes that it can be written, and removes
+    /// what killed runs left behind.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the folder cannot be written.
+    pub fn open_for_writing(&self) -> Result<()> {
+        for stage in Stage::ALL {
+            let folder = self.root().join(stage.name());
+            let refused = |why: &dyn std::fmt::Display| {
+                Error::input(format!(
+                    "--artifacts {}: cannot write there ({why}); choose a writable folder",
+                    self.root().display()
+                ))
+            };
+            let failed = |e: std::io::Error| refused(&e);
+            if folder.is_symlink() {
+                return Err(Error::input(format!(
+                    "{}: found a link, expected a folder: artifacts stay in their store; move the folder \
+                     there, or choose another with --artifacts",
+                    folder.display()
+                )));
+            }
+            disk::create_folder(&folder).map_err(|e| refused(&e))?;
+            let probe = temporary(&folder, "probe");
+            std::fs::write(&probe, b"").map_err(failed)?;
+            std::fs::remove_file(&probe).map_err(failed)?;
+            draft::remove_abandoned(&folder);
+        }
+        remove_abandoned(self.root(), |_| true);
+        Ok(())
+    }
+
+    /// The state of the artifact with this key, its outputs found to have their digests: every file that
+    /// was touched since `digests` knows it is read.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it is there and this user may not read it. To compute it again would replace
+    /// what is whole for others.
+    pub fn state(&self, key: &Key, digests: &mut Digests) -> Result<State> {
+        let dir = self.artifact(key.stage, &key.fingerprint());
+        if dir.is_symlink() {
+            return Ok(State::Damaged("it is a link, which none is".into()));
+        }
+        Ok(match digests.state_of(&dir) {
+            State::Unreadable(why) => {
+                return Err(Error::input(format!(
+                    "{} {} is there and cannot be read ({why}); ask its owner for permission (chmod -R a+rX \
+                     {}), or use a store of your own with --artifacts",
+                    key.stage,
+                    key.fingerprint(),
+                    dir.display()
+                )));
+            }
+            State::Whole(manifest) if !manifest.is_of(key) => State::Damaged(format!(
+                "its manifest is that of {} {}",
+                manifest.stage, manifest.fingerprint
+            )),
+            state => state,
+        })
+    }
+}
