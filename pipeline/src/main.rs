@@ -7,9 +7,8 @@
 //! - [`config`]: a YAML file -> a checked experiment
 //! - [`plan`]: which stages are stale, and why
 //! - [`run`]: computing them: progress, metrics, signals, commit
-//! - [`sweep`]: variants of an experiment, and the table of their figures
+//! - [`sweep`]: variants of an experiment, and the table of their figures; [`launch`]: running them
 //! - [`store`]: artifacts on disk, addressed by content
-//! - [`job`]: the stages as the pipeline calls them
 //! - [`catalogue`]: what a store holds, as tables
 //! - [`tables`]: numbers and tables as text and for other programs, and what is asked of a table
 //! - [`process`]: signals, memory and parent of this process, names for what is not finished
@@ -28,7 +27,7 @@ mod export;
 mod failure;
 mod gc;
 mod inspect;
-mod job;
+mod launch;
 mod plan;
 mod process;
 mod report;

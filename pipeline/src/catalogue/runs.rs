@@ -2,11 +2,11 @@
 
 use super::Catalogue;
 use super::artifacts::{problem, told};
-use crate::report::{ERROR, FEATURES_NLL, NLL};
 use crate::store::{
     CONFIG, Card, Index, RunFolder, RunRecord, RunState, Settings, Stage, Store, Symbol, Wrong,
     in_parallel, unreadable,
 };
+use crate::sweep::{ERROR, FEATURES_NLL, NLL};
 use crate::tables::{Field, Kind, Source, Values};
 use latent_align_stages::Error;
 use std::collections::HashMap;

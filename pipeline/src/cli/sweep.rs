@@ -3,9 +3,10 @@
 use super::OverrideArguments;
 use crate::console::Console;
 use crate::failure::Unmet;
+use crate::launch::{Launcher, Local, Swept, cores};
 use crate::store::Store;
-use crate::sweep::{self, Launcher, Local, Swept, cores};
 use crate::tables::{OutputArguments, Query};
+use crate::{launch, sweep};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use latent_align_stages::Error;
@@ -75,7 +76,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             _,
         ) => {
             let output = output.open()?;
-            let status = sweep::status(sweep, store, console)?;
+            let status = launch::status(sweep, store, console)?;
             let mut frame = query.run(&status.trials)?;
             return output.write_with(&mut frame, &status.notes, console);
         }
@@ -84,7 +85,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     };
     let launcher = arguments.launcher(console)?;
     let loaded = sweep::load(file, &arguments.overrides.overrides()?)?;
-    let swept = sweep::sweep(&loaded, launcher, store, console)?;
+    let swept = launch::sweep(&loaded, launcher, store, console)?;
     console.print(&format!(
         "# {}\n\n{}\n{}",
         loaded.name,

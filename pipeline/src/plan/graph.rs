@@ -1,10 +1,10 @@
 //! From an experiment to the graph of stages that it needs, those of other experiments included.
 
 use super::circle::Chain;
-use super::reasons;
-use super::{Member, Plan, Planned, Verdict, stale_upstream};
+use super::job::{Job, Read};
+use super::planned::{Member, Plan, Planned, Verdict};
+use super::{reasons, stale_upstream};
 use crate::config::{self, Loaded, Overrides};
-use crate::job::{Job, Read};
 use crate::store::{Digests, Key, Role, Stage, StageOfRun, State, Store, Upstream};
 use latent_align_stages::{Error, Result};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! A plan as a person reads it.
 
-use super::{Plan, Verdict};
+use super::planned::{Plan, Verdict};
 use crate::tables::columns;
 
 impl Plan {

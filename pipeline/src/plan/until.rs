@@ -1,6 +1,6 @@
 //! A plan cut short: one artifact, and what it needs.
 
-use super::Plan;
+use super::planned::Plan;
 use crate::config::did_you_mean;
 use crate::store::Stage;
 use latent_align_stages::{Error, Result};

@@ -3,9 +3,7 @@
 mod page;
 mod plots;
 mod summary;
-mod trials;
 
 pub use page::{write_run, write_sweep};
 pub use plots::{Plots, Table, write_png};
 pub use summary::Summary;
-pub use trials::{ERROR, FEATURES_NLL, NLL};

@@ -3,8 +3,7 @@
 
 use super::fill::Workshop;
 use super::folders::Folders;
-use crate::job::{Ready, flow_width};
-use crate::plan::{Plan, Planned, Verdict};
+use crate::plan::{Plan, Planned, Ready, Verdict, flow_width};
 use crate::store::{Manifest, Role, Stage, Upstream};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;

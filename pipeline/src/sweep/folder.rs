@@ -1,7 +1,7 @@
 //! `artifacts/sweeps/<name>/`: the record and table of a sweep, the configuration of every trial, and
 //! what their processes said.
 
-use super::trials::Trial;
+use super::trial::Trial;
 use crate::store::{Store, write_whole};
 use anyhow::{Context as _, Result};
 use latent_align_stages::Error;

@@ -1,7 +1,7 @@
 //! Successive halving: which variants go on from a rung.
 
 use super::file::Budget;
-use super::trials::Trial;
+use super::trial::Trial;
 use crate::config::{Assignment, Experiment, flatten};
 use crate::store::Stage;
 use latent_align_stages::{Error, Result};

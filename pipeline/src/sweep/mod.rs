@@ -1,265 +1,41 @@
 //! Variants of an experiment, each with several seeds: ordinary runs, and a table of their figures.
 //!
-//! A trial is a run of its own name, in a process of its own. Artifacts are addressed by content, so that
-//! stages which trials share are computed once, and what is finished is not computed again. How the
-//! trials stand is read from disk, whoever ran them.
+//! A trial is a run of its own name. Artifacts are addressed by content, so that stages which trials share
+//! are computed once, and what is finished is not computed again. Running them is for
+//! [`launch`](crate::launch).
 //!
-//! - [`mod@file`], [`problems`], [`variants`], [`random`], [`trials`]: from YAML to checked trials
-//! - [`batch`]: what the trials compute; [`halving`]: which of them go on
-//! - [`local`] ([`schedule`], [`worker`], [`live`]) and [`slurm`]: running them
+//! - [`mod@file`], [`problems`], [`variants`], [`random`], [`trial`], [`trials`]: from YAML to checked trials
+//! - [`halving`]: which of them go on
 //! - [`folder`], [`record`], [`standing`]: on disk
-//! - [`results`], [`table`], [`race`], [`choosing`], [`checks`], [`mod@status`]: what people read
+//! - [`results`], [`table`], [`mod@race`], [`mod@best`], [`choosing`], [`checks`]: what came of them
 
-mod batch;
+mod best;
 mod checks;
 mod choosing;
 mod file;
 mod folder;
 mod halving;
-mod live;
-mod local;
 mod problems;
 mod race;
 mod random;
 mod record;
 mod results;
-mod schedule;
-mod slurm;
 mod standing;
-mod status;
 mod table;
+mod trial;
 mod trials;
 mod variants;
-mod worker;
 
+pub use best::best;
+pub use checks::compare;
 pub use choosing::{refuse_to_choose_by, test_figure};
-pub use file::{Constraint, Direction, Objective, SweepFile};
-pub use local::{Local, cores};
-pub use race::{Race, Seeds, race};
-pub use record::{RECORD, SweepRecord, TrialRecord};
-pub use results::Swept;
+pub use file::{Constraint, Direction, Objective, Slurm, SweepFile};
+pub use folder::SweepFolder;
+pub use halving::{Dropped, Halving, survivors};
+pub use race::Seeds;
+pub use record::{RECORD, SweepRecord, TrialRecord, trial_record};
+pub use results::{ERROR, FEATURES_NLL, NLL, TrialRow, Trials, told};
 pub use standing::{Standing, TrialState};
-pub use status::status;
+pub use table::{MARKDOWN, Table};
+pub use trial::Trial;
 pub use trials::{Sweep, load};
-
-use crate::console::Console;
-use crate::process::Signals;
-use crate::store::Store;
-use anyhow::Result;
-use batch::Batch;
-use folder::SweepFolder;
-use halving::{Halving, survivors};
-use latent_align_stages::Error;
-use results::Results;
-use slurm::Submitted;
-use std::time::Duration;
-
-/// How often Slurm is asked.
-const POLL: Duration = Duration::from_secs(2);
-
-/// Where trials run.
-#[derive(Debug, Clone, Copy)]
-pub enum Launcher {
-    /// On this machine.
-    Local(Local),
-    /// As a job array.
-    Slurm {
-        /// Tasks at a time, all by default.
-        jobs: Option<usize>,
-        /// Whether to stay until all have ended.
-        wait: bool,
-    },
-}
-
-/// Runs every trial of `sweep` that is not finished, and tabulates all of them.
-///
-/// # Errors
-/// Wrong input of any trial before the first one runs, as far as it can be found without computing;
-/// [`Error::Cancelled`]; a table that cannot be written.
-pub fn sweep(sweep: &Sweep, launcher: Launcher, store: &Store, console: &Console) -> Result<Swept> {
-    let batch = Batch::plan(&sweep.trials, store, &sweep.file)?;
-    store.open_for_writing()?;
-    let folder = SweepFolder::of(store, &sweep.name);
-    folder.tidy();
-    let mut results = Results::new(sweep, &folder, &batch);
-    results.write()?;
-    let Some(halving) = &sweep.halving else {
-        return run(sweep, &batch, launcher, results, console);
-    };
-    for rung in 0..halving.rungs.len() {
-        if !climb(sweep, halving, rung, launcher, &mut results, console)? {
-            return results.finish();
-        }
-    }
-    let left = sweep.trials.iter().filter(|t| !results.is_dropped(t));
-    let batch = Batch::plan(left, store, &sweep.file)?;
-    run(sweep, &batch, launcher, results, console)
-}
-
-/// Runs the trials of a batch and tabulates them.
-fn run(
-    sweep: &Sweep,
-    batch: &Batch,
-    launcher: Launcher,
-    mut results: Results,
-    console: &Console,
-) -> Result<Swept> {
-    launch(sweep, batch, launcher, &mut results, console)?;
-    results.finish()
-}
-
-/// Runs the trials of a rung and drops the variants that do not go on; false where no variant does, or
-/// trials did not end.
-fn climb(
-    sweep: &Sweep,
-    halving: &Halving,
-    rung: usize,
-    launcher: Launcher,
-    results: &mut Results,
-    console: &Console,
-) -> Result<bool> {
-    let folder = results.folder().clone();
-    let steps = halving.budget.rungs[rung];
-    let left = halving.rungs[rung].iter();
-    let left = left.filter(|t| !results.is_dropped(t));
-    let batch = Batch::plan(left, folder.store(), &sweep.file)?;
-    let launcher = match launcher {
-        Launcher::Slurm { jobs, .. } => Launcher::Slurm { jobs, wait: true },
-        local => local,
-    };
-    // The figures of a rung are its own, not those of the trials in full.
-    let mut here = Results::of_rung(sweep, &folder, &batch);
-    launch(sweep, &batch, launcher, &mut here, console)?;
-    if here.is_waiting() {
-        return Ok(false);
-    }
-    let measured = here.measured(&halving.budget.metric);
-    let kept = survivors(&halving.budget, &measured);
-    for (variant, value) in &measured {
-        if !kept.contains(variant) {
-            results.drop_variant(variant, steps, *value);
-        }
-    }
-    console.note(&format!(
-        "rung {steps}: {} of {} variants go on: {}",
-        kept.len(),
-        measured.len(),
-        kept.join(", ")
-    ));
-    results.write()?;
-    Ok(!kept.is_empty())
-}
-
-/// Runs the trials of `batch` that are not finished, where `launcher` says.
-fn launch(
-    sweep: &Sweep,
-    batch: &Batch,
-    launcher: Launcher,
-    results: &mut Results,
-    console: &Console,
-) -> Result<()> {
-    match launcher {
-        Launcher::Local(local) => launch_here(sweep, batch, local, results, console),
-        Launcher::Slurm { jobs, wait } => {
-            let array = submit(sweep, batch, jobs, results, console)?;
-            match array.filter(|_| wait) {
-                Some(array) => attend(&array, batch, results, console),
-                None => Ok(()),
-            }
-        }
-    }
-}
-
-fn launch_here(
-    sweep: &Sweep,
-    batch: &Batch,
-    local: Local,
-    results: &mut Results,
-    console: &Console,
-) -> Result<()> {
-    let todo = batch.to_run();
-    let at_a_time = match local.jobs.min(todo.len()) {
-        0 => String::new(),
-        jobs => format!(", {jobs} at a time on {} cores", cores()),
-    };
-    let (name, finished) = (&sweep.name, batch.finished());
-    let to_run = format!("{} to run{at_a_time}", todo.len());
-    console.note(&format!("{name}: {finished}, {to_run}"));
-    let folder = results.folder().clone();
-    batch.prepare(&folder)?;
-    let runs = todo.iter().map(|i| batch.records[*i].run.clone());
-    results.starting(&runs.collect::<Vec<_>>())?;
-    local.run(batch, &folder, console, &mut |trial, standing| {
-        results.ended(&batch.records[trial].run, standing, console)
-    })
-}
-
-/// Submits the trials that are not finished, unless Slurm has them already. Returns the last array of the
-/// sweep, if there is any.
-fn submit(
-    sweep: &Sweep,
-    batch: &Batch,
-    jobs: Option<usize>,
-    results: &mut Results,
-    console: &Console,
-) -> Result<Option<Submitted>> {
-    let folder = results.folder().clone();
-    let last = Submitted::last(&folder);
-    let queue = last.as_ref().map(Submitted::queue).transpose()?;
-    let queue = queue.unwrap_or_default();
-    let mut todo = batch.to_run();
-    todo.retain(|trial| !queue.contains_key(batch.trials[*trial].name()));
-    let (name, finished) = (&sweep.name, batch.finished());
-    if todo.is_empty() {
-        let queued = format!("{} are in Slurm's queue", queue.len());
-        console.note(&format!("{name}: {finished}, {queued}"));
-        return Ok(last);
-    }
-    if !queue.is_empty() {
-        return Err(Error::input(format!(
-            "{name}: {} trials are still in Slurm's queue as job {} and {} others are to run; wait for them, or \
-             stop them with scancel",
-            queue.len(),
-            last.map_or(0, |array| array.job),
-            todo.len()
-        ))
-        .into());
-    }
-    batch.prepare(&folder)?;
-    let array = slurm::submit(batch, &todo, &sweep.slurm, jobs, &folder)?;
-    let submitted = format!("{} submitted as job array {}", todo.len(), array.job);
-    console.note(&format!("{name}: {finished}, {submitted}"));
-    results.starting(&array.runs)?;
-    Ok(Some(array))
-}
-
-/// Waits until Slurm has no task of `array` left, and takes note of each trial that ends meanwhile.
-fn attend(
-    array: &Submitted,
-    batch: &Batch,
-    results: &mut Results,
-    console: &Console,
-) -> Result<()> {
-    let signals = Signals::listen()?;
-    let mut ended = vec![false; batch.trials.len()];
-    loop {
-        let queue = array.queue()?;
-        for (trial, record) in batch.records.iter().enumerate() {
-            let is_of_array = array.runs.contains(&record.run);
-            if is_of_array && !ended[trial] && !queue.contains_key(&record.run) {
-                ended[trial] = true;
-                let standing = batch.standing(trial, results.folder().store());
-                console.note(&format!("{}: {}", record.run, standing.state.word()));
-                results.ended(&record.run, standing, console)?;
-            }
-        }
-        if queue.is_empty() {
-            return Ok(());
-        }
-        std::thread::sleep(POLL);
-        if signals.received().is_some() {
-            console.note("the trials go on in Slurm; scancel stops them");
-            return Err(Error::Cancelled.into());
-        }
-    }
-}

@@ -2,7 +2,7 @@
 
 use super::choosing::refuse_to_choose_by;
 use super::file::{Budget, Check, Distribution, SweepFile};
-use super::trials::run_name;
+use super::trial::run_name;
 use super::variants::Point;
 use crate::config::{NAME, is_name};
 use crate::store::Stage;

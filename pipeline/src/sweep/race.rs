@@ -3,10 +3,8 @@
 //! A variant stands for all its seeds. One whose seeds did not all end with a number is out of the race:
 //! the mean of those that survived would be another, kinder figure.
 
-use super::choosing::test_figure;
 use super::file::{Constraint, Objective};
-use super::table::Table;
-use crate::tables::{mean_and_deviation, number, short_name};
+use crate::tables::mean_and_deviation;
 
 /// A figure over the seeds of a variant.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,43 +100,6 @@ impl Race<'_> {
             .collect();
         told.join(", ")
     }
-}
-
-/// A sentence on the best variant; none where none has the objective.
-pub fn best(objective: &Objective, constraints: &[Constraint], table: &Table) -> Option<String> {
-    let seeds = |variant: &str, figure: &str| table.seeds(variant, figure);
-    let race = race(table.variants(), objective, constraints, seeds);
-    let mut parts = Vec::new();
-    match (race.best, race.unmet) {
-        (Some((variant, value)), unmet) => {
-            let figure = short_name(&objective.figure);
-            let shown = test_figure(&objective.figure).and_then(|shown| {
-                let value = table.seeds(variant, &shown).mean()?;
-                Some(format!(" ({} {})", short_name(&shown), number(value)))
-            });
-            parts.push(format!(
-                "best: {variant}, {figure} {}{}",
-                number(value),
-                shown.unwrap_or_default()
-            ));
-            if unmet > 0 {
-                parts.push(format!(
-                    "{unmet} left out, which do not meet the constraints"
-                ));
-            }
-        }
-        (None, 0) => parts.push("best: none".into()),
-        (None, unmet) => {
-            parts.push(format!(
-                "best: none; none of {unmet} variants meets the constraints"
-            ));
-        }
-    }
-    if !race.out.is_empty() {
-        parts.push(format!("out of the race: {}", race.told_out()));
-    }
-    let is_empty = race.best.is_none() && race.unmet == 0 && race.out.is_empty();
-    (!is_empty).then(|| parts.join("; "))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 
 use super::file::{Constraint, Objective};
 use super::halving::Dropped;
-use super::trials::{Sweep, Trial};
+use super::trial::Trial;
+use super::trials::Sweep;
 use crate::store::write_whole;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -1,198 +1,240 @@
-//! How the trials of a sweep stand while they run, on disk at any time, and what came of them.
+//! The trials of a sweep as its report shows them: what each set, how it stands, what it found.
 
-use super::batch::Batch;
-use super::checks;
-use super::folder::SweepFolder;
-use super::halving::Dropped;
-use super::race::best;
-use super::record::SweepRecord;
+use super::choosing::test_figure;
+use super::file::{Direction, Objective};
+use super::race::{Race, Seeds, race};
+use super::record::{SweepRecord, TrialRecord};
 use super::standing::Standing;
-use super::table::{self, Table};
-use super::trials::{Sweep, Trial};
-use crate::console::Console;
-use crate::report::write_sweep;
-use anyhow::Result;
-use std::path::PathBuf;
+use crate::store::{CONFIG, REPORT, RunFolder, Store};
+use latent_align_stages::Result;
+use latent_align_stages::estimate_nll::FALLS;
+use serde_json::Value;
+use std::path::Path;
 
-/// What a sweep left.
-pub struct Swept {
-    /// The table with one row a variant, as Markdown.
-    pub table: String,
-    /// Where it was written.
-    pub file: PathBuf,
-    /// Where the report was written.
-    pub report: Option<PathBuf>,
-    /// The names of the trials that failed.
-    pub failed: Vec<String>,
-    /// How many trials there are.
-    pub trials: usize,
-    /// The claims of the sweep that do not hold.
-    pub missed: Vec<String>,
+/// The reconstruction error of a trial.
+pub const ERROR: &str = "train-autoencoder: test mean squared error";
+/// The NLL of its latents.
+pub const NLL: &str = "estimate-nll: test latents: mean NLL, ODE (nats)";
+/// What that is measured against.
+pub const FEATURES_NLL: &str = "estimate-nll: test features: mean NLL, ODE (nats)";
+
+/// How much less likely latents are than that, and how well it is known.
+const GAP: &str = "estimate-nll: NLL gap, latents over features (nats)";
+const GAP_ERROR: &str = "estimate-nll: its standard error";
+
+/// A sweep and its trials.
+pub struct Trials {
+    /// What it consists of.
+    pub record: SweepRecord,
+    /// Its trials in the same order.
+    pub rows: Vec<TrialRow>,
 }
 
-/// The trials of a sweep, or of a rung of it, and how they stand.
-pub struct Results<'a> {
-    sweep: &'a Sweep,
-    folder: SweepFolder,
-    record: SweepRecord,
-    standings: Vec<Standing>,
-    /// Whether the results are those of the sweep, and not of a rung.
-    is_whole: bool,
-    has_warned: bool,
+/// A trial.
+pub struct TrialRow {
+    /// What it is.
+    pub trial: TrialRecord,
+    /// How it stands, with its figures once it is finished.
+    pub standing: Standing,
+    /// What it has for each axis of the sweep, as far as that is known.
+    pub values: Vec<Option<Value>>,
+    /// Whether its run has a report.
+    pub has_report: bool,
 }
 
-impl Swept {
-    /// The paths of what was written, a line each, the report last.
-    pub fn paths(&self) -> String {
-        let report = self.report.iter().map(|r| r.display().to_string());
-        let paths = std::iter::once(self.file.display().to_string()).chain(report);
-        paths.map(|path| path + "\n").collect()
-    }
-}
-
-impl<'a> Results<'a> {
-    /// The trials of `batch` as they stood when it was planned.
-    pub fn new(sweep: &'a Sweep, folder: &SweepFolder, batch: &Batch) -> Self {
-        let record = SweepRecord::new(sweep, batch.records.clone());
-        Self::of(sweep, folder, record, batch.before.clone())
-    }
-
-    /// The trials of a rung, of which nothing is written.
-    pub fn of_rung(sweep: &'a Sweep, folder: &SweepFolder, batch: &Batch) -> Self {
-        Self {
-            is_whole: false,
-            ..Self::new(sweep, folder, batch)
-        }
-    }
-
-    /// The trials of `record`, which stand as `standings` say.
-    pub fn of(
-        sweep: &'a Sweep,
-        folder: &SweepFolder,
-        record: SweepRecord,
-        standings: Vec<Standing>,
-    ) -> Self {
-        Self {
-            sweep,
-            folder: folder.clone(),
+impl Trials {
+    /// Those of the sweep whose record is in `folder`.
+    ///
+    /// # Errors
+    /// The record is missing or damaged.
+    pub fn read(store: &Store, folder: &Path) -> Result<Self> {
+        let record = SweepRecord::read(folder)?;
+        let trials = record.trials.iter();
+        let rows = trials.map(|trial| TrialRow::read(store, trial, &record.axes));
+        Ok(Self {
+            rows: rows.collect(),
             record,
-            standings,
-            is_whole: true,
-            has_warned: false,
+        })
+    }
+
+    /// The figure that the sweep is about: its objective, else its first column, else the NLL of latents.
+    pub fn aim(&self) -> (&str, Direction) {
+        if let Some(objective) = &self.record.objective {
+            return (&objective.figure, objective.direction);
         }
+        let figure = self.record.columns.first().map_or(NLL, String::as_str);
+        (figure, Direction::Minimise)
     }
 
-    /// Where the sweep is.
-    pub fn folder(&self) -> &SweepFolder {
-        &self.folder
+    /// True if `row` is what the sweep's constraints ask for.
+    pub fn counts(&self, row: &TrialRow) -> bool {
+        self.meets(|figure| row.figure(figure))
     }
 
-    /// Takes note that these trials run now: what failed before is tried again.
-    pub fn starting(&mut self, runs: &[String]) -> Result<()> {
-        for (trial, standing) in self.record.trials.iter().zip(&mut self.standings) {
-            if runs.contains(&trial.run) {
-                *standing = Standing::waiting();
+    fn meets(&self, value: impl Fn(&str) -> Option<f64>) -> bool {
+        let mut constraints = self.record.constraints.iter();
+        constraints.all(|constraint| constraint.is_met_by(value(&constraint.figure)))
+    }
+
+    /// How the variants compare by `objective` and the sweep's constraints.
+    pub fn race(&self, objective: &Objective) -> Race<'_> {
+        let variants = self.variants().into_iter();
+        let seeds = |variant: &str, figure: &str| self.seeds(variant, figure);
+        race(variants, objective, &self.record.constraints, seeds)
+    }
+
+    /// The trials of a variant.
+    pub fn of_variant(&self, variant: &str) -> Vec<&TrialRow> {
+        let rows = self.rows.iter();
+        rows.filter(|row| row.trial.variant == variant).collect()
+    }
+
+    /// A figure over the seeds of a variant.
+    pub fn seeds(&self, variant: &str, figure: &str) -> Seeds {
+        let rows = self.of_variant(variant);
+        rows.iter().map(|row| row.figure(figure)).collect()
+    }
+
+    /// The variants in order.
+    pub fn variants(&self) -> Vec<&str> {
+        let mut variants: Vec<&str> = Vec::new();
+        for row in &self.rows {
+            if !variants.contains(&row.trial.variant.as_str()) {
+                variants.push(&row.trial.variant);
             }
         }
-        if self.is_whole {
-            self.write()?;
-        }
-        Ok(())
-    }
-
-    /// Takes note of how the trial that runs as `run` stands.
-    pub fn ended(&mut self, run: &str, standing: Standing, console: &Console) -> Result<()> {
-        let found = self.record.trials.iter().position(|t| t.run == run);
-        if let Some(trial) = found {
-            self.standings[trial] = standing;
-        }
-        if !self.is_whole {
-            return Ok(());
-        }
-        let table = self.write()?;
-        let warnings = table.unknown_columns();
-        if !self.has_warned && !warnings.is_empty() {
-            self.has_warned = true;
-            warnings.iter().for_each(|w| console.note(w));
-        }
-        Ok(())
-    }
-
-    /// Writes record and table as they are, so that one may look while the sweep runs.
-    pub fn write(&self) -> Result<Table> {
-        self.record.write(self.folder.path())?;
-        let table = self.table();
-        table.write(self.folder.path())?;
-        Ok(table)
-    }
-
-    fn table(&self) -> Table {
-        Table::new(self.sweep, &self.record, self.standings.clone())
-    }
-
-    /// True if any trial has not ended.
-    pub fn is_waiting(&self) -> bool {
-        self.waiting() > 0
-    }
-
-    fn waiting(&self) -> usize {
-        self.standings.iter().filter(|s| !s.has_ended()).count()
-    }
-
-    /// The mean of `figure` over the seeds of every variant; none where any of them lacks it.
-    pub fn measured(&self, figure: &str) -> Vec<(&str, Option<f64>)> {
-        let table = self.table();
-        let variants = self.record.trials.chunk_by(|a, b| a.variant == b.variant);
         variants
-            .map(|trials| trials[0].variant.as_str())
-            .map(|variant| (variant, table.seeds(variant, figure).mean()))
-            .collect()
     }
 
-    /// True if successive halving stopped the variant of `trial`.
-    pub fn is_dropped(&self, trial: &Trial) -> bool {
-        let mut trials = self.record.trials.iter();
-        trials.any(|t| t.variant == trial.variant && t.dropped.is_some())
+    /// The figures to show: those that the sweep asks for, with its objective and the two of the front.
+    pub fn columns(&self) -> Vec<String> {
+        let mut columns: Vec<String> = Vec::new();
+        let aim = self.aim().0.to_owned();
+        let shown = test_figure(&aim);
+        let wanted = std::iter::once(aim).chain(shown);
+        let wanted = wanted.chain(self.record.columns.iter().cloned());
+        let always = [ERROR, FEATURES_NLL, NLL].map(str::to_owned);
+        for name in wanted.chain(always) {
+            let known = self.rows.iter().any(|row| row.figure(&name).is_some());
+            if known && !columns.contains(&name) {
+                columns.push(name);
+            }
+        }
+        columns
+    }
+}
+
+impl TrialRow {
+    fn read(store: &Store, trial: &TrialRecord, axes: &[String]) -> Self {
+        let folder = RunFolder::of(store, &trial.run);
+        let mut row = Self {
+            trial: trial.clone(),
+            standing: Standing::of(trial, store),
+            values: (axes.iter().map(|axis| trial.settings.get(axis).cloned())).collect(),
+            has_report: folder.path().join(REPORT).is_file(),
+        };
+        if row.standing.is_finished() {
+            row.fill_values(&folder, axes);
+        }
+        row
     }
 
-    /// Notes that a variant goes no further than `rung`, where its metric is `value`.
-    pub fn drop_variant(&mut self, variant: &str, rung: u64, value: Option<f64>) {
-        let trials = self.record.trials.iter_mut().zip(&mut self.standings);
-        for (trial, standing) in trials.filter(|t| t.0.variant == variant) {
-            trial.dropped = Some(Dropped { rung, value });
-            *standing = Standing::dropped();
+    /// What the experiment has for axes that this trial leaves as they are.
+    fn fill_values(&mut self, folder: &RunFolder, axes: &[String]) {
+        if self.values.iter().all(Option::is_some) {
+            return;
+        }
+        let text = std::fs::read_to_string(folder.path().join(CONFIG)).ok();
+        let config: Option<Value> = text.and_then(|text| serde_yaml::from_str(&text).ok());
+        let Some(config) = config else { return };
+        for (value, axis) in self.values.iter_mut().zip(axes) {
+            if value.is_none() {
+                let pointer = format!("/{}", axis.replace('.', "/"));
+                *value = match config.pointer(&pointer) {
+                    // the other axes say what else is in it
+                    Some(Value::Object(section)) => section.get("kind").cloned(),
+                    Some(Value::Null) | None => None,
+                    Some(other) => Some(other.clone()),
+                };
+            }
         }
     }
 
-    /// Compares with what is required, writes the table once more, and says what came of the sweep.
-    pub fn finish(self) -> Result<Swept> {
-        let mut table = self.table();
-        if let Some(objective) = &self.sweep.objective {
-            table.best = best(objective, &self.sweep.constraints, &table);
+    /// A figure, if it has it and it is a number.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        self.standing.figure(name).filter(|value| value.is_finite())
+    }
+
+    /// A figure of test rows that is shown; that of held-out rows where there is no test part.
+    pub fn shown(&self, name: &str) -> Option<f64> {
+        let held_out = || self.figure(&name.replacen(": test ", ": held-out ", 1));
+        self.figure(name).or_else(held_out)
+    }
+
+    /// The name of its run without that of the sweep.
+    pub fn short_name(&self, sweep: &str) -> &str {
+        let name = self.trial.run.strip_prefix(sweep);
+        let name = name.and_then(|name| name.strip_prefix('.'));
+        name.unwrap_or(&self.trial.run)
+    }
+
+    /// True if its latents are likelier than features and fell there, by more than two standard errors: that is
+    /// collapse onto modes.
+    pub fn has_gathered(&self) -> bool {
+        let gap = self.figure(GAP).zip(self.figure(GAP_ERROR));
+        let fall = FALLS.iter().find_map(|name| {
+            let name = format!("estimate-nll: {name}");
+            let error = self.figure(&format!("{name}, standard error"));
+            self.figure(&name).zip(error)
+        });
+        gap.is_some_and(|(gap, error)| gap < -2.0 * error)
+            && fall.is_some_and(|(fall, error)| fall > 2.0 * error)
+    }
+}
+
+/// The value of an axis in few characters: the kind of a section, the whole of anything else.
+pub fn told(value: Option<&Value>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(map)) => {
+            let kind = map.get("kind").and_then(Value::as_str);
+            let rest = map.iter().filter(|(key, _)| *key != "kind");
+            let rest: Vec<String> = rest
+                .map(|(key, value)| format!("{key} {}", told(Some(value))))
+                .collect();
+            let parts: Vec<String> = kind.map(str::to_owned).into_iter().chain(rest).collect();
+            parts.join(", ")
         }
-        let checked = checks::compare(&self.sweep.checks, &table);
-        let waiting = self.waiting();
-        let mut missed = Vec::new();
-        if waiting == 0 && !self.sweep.checks.is_empty() {
-            table.checks = Some(checked.table);
-            missed = checked.missed;
+        Some(Value::Number(number)) if number.is_f64() => {
+            let value = number.as_f64().unwrap_or(f64::NAN);
+            match value.abs() {
+                size if size > 0.0 && !(1e-3..1e5).contains(&size) => format!("{value:e}"),
+                _ => number.to_string(),
+            }
         }
-        self.record.write(self.folder.path())?;
-        table.write(self.folder.path())?;
-        // A report is not worth a sweep.
-        let report = write_sweep(self.folder.store(), &self.record.name);
-        if let Err(why) = &report {
-            tracing::warn!("no report of {}: {why:#}", self.record.name);
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_told_in_few_characters() {
+        for (value, text) in [
+            (json!(0.01), "0.01"),
+            (json!(0.00005), "5e-5"),
+            (json!(3), "3"),
+            (json!("uniform"), "uniform"),
+            (json!({"kind": "kl", "weight": 0.01}), "kl, weight 0.01"),
+            (json!({"kind": "none"}), "none"),
+            (json!([8, 8]), "[8,8]"),
+        ] {
+            assert_eq!(told(Some(&value)), text);
         }
-        let trials = self.record.trials.iter().zip(&self.standings);
-        let failed = trials.filter(|t| t.1.is_failed());
-        Ok(Swept {
-            table: table.whole(),
-            file: self.folder.path().join(table::MARKDOWN),
-            report: report.ok(),
-            failed: failed.map(|t| t.0.run.clone()).collect(),
-            trials: self.record.trials.len(),
-            missed,
-        })
+        assert_eq!(told(None), "–");
     }
 }

@@ -3,10 +3,10 @@
 use super::file::{Check, Constraint, Objective, Slurm, SweepFile};
 use super::halving::{Halving, shortened};
 use super::problems;
+use super::trial::{Trial, run_name};
 use super::variants::{self, Point};
 use crate::config::{self, Assignment, Loaded, Overrides, all_or_nothing};
 use latent_align_stages::{Error, Result};
-use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// A sweep ready to run.
@@ -32,24 +32,6 @@ pub struct Sweep {
     pub slurm: Slurm,
     /// What the figures must be.
     pub checks: Vec<Check>,
-}
-
-/// One variant with one seed.
-#[derive(Debug, Clone)]
-pub struct Trial {
-    /// The variant's name.
-    pub variant: String,
-    /// The keys it sets, and their values.
-    pub settings: Map<String, Value>,
-    /// The experiment, under the trial's name and seed.
-    pub loaded: Loaded,
-}
-
-impl Trial {
-    /// The name of its run.
-    pub fn name(&self) -> &str {
-        &self.loaded.experiment.name
-    }
 }
 
 /// Reads the sweep in `file` and checks every trial of it. `overrides` apply to all of them, last.
@@ -146,11 +128,6 @@ fn with_seeds(point: &Point, written: &SweepFile, loaded: &Loaded, end: &str) ->
         }
     };
     written.seeds.iter().map(trial).collect()
-}
-
-/// The name of the run of a variant with a seed.
-pub fn run_name(sweep: &str, variant: &str, seed: u64) -> String {
-    format!("{sweep}.{variant}.seed{seed}")
 }
 
 /// True for keys that every trial has a value of its own for.

@@ -16,8 +16,8 @@ mod shell;
 mod sweep;
 mod warnings;
 
-use super::trials::Trials;
 use crate::store::{REPORT, RunFolder, Store, write_whole};
+use crate::sweep::Trials;
 use anyhow::Result;
 use found::Found;
 use std::path::PathBuf;

@@ -4,9 +4,8 @@ use super::html::{self, Card, Cell, Grade, Html, Table, chip, code, note, text};
 use super::shell::{self, Section};
 use super::warnings::listed;
 use crate::report::plots::{escaped, sweeps};
-use crate::report::trials::{ERROR, NLL, TrialRow, Trials, told};
 use crate::store::{REPORT, RunState};
-use crate::sweep::{Seeds, TrialState};
+use crate::sweep::{ERROR, NLL, Seeds, TrialRow, TrialState, Trials, told};
 use crate::tables::{
     RegionVerdict, brief, duration, is_verdict, mean_and_deviation, number, short_name, shown,
     with_spread,

@@ -1,8 +1,8 @@
 //! The figures of a run or sweep as PNG files, written when asked for.
 
 use super::{Figure, KINDS, Painter, sweeps};
-use crate::report::trials::Trials;
 use crate::store::{RunFolder, Store};
+use crate::sweep::Trials;
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
 

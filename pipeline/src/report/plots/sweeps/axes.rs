@@ -5,8 +5,7 @@ use crate::report::plots::palette::{BLUE, GREY, ORANGE};
 use crate::report::plots::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
 use crate::report::plots::scale::{Scale, range, widened};
 use crate::report::plots::svg::{Anchor, Font, Rect, Svg, Trace};
-use crate::report::trials::{TrialRow, Trials, told};
-use crate::sweep::Direction;
+use crate::sweep::{Direction, TrialRow, Trials, told};
 use crate::tables::{number, short_name};
 use serde_json::Value;
 

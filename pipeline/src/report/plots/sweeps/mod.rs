@@ -4,7 +4,7 @@ mod axes;
 mod pareto;
 
 use super::Figure;
-use crate::report::trials::Trials;
+use crate::sweep::Trials;
 
 pub use pareto::front;
 

@@ -6,7 +6,7 @@ use crate::report::plots::palette::{BLUE, GREY, INK, ORANGE};
 use crate::report::plots::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use crate::report::plots::scale::{range, widened};
 use crate::report::plots::svg::{Anchor, Font, Rect, Svg, Trace};
-use crate::report::trials::{ERROR, FEATURES_NLL, NLL, TrialRow, Trials};
+use crate::sweep::{ERROR, FEATURES_NLL, NLL, TrialRow, Trials};
 use crate::tables::number;
 
 /// The size of the panel.

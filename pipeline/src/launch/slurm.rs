@@ -2,9 +2,8 @@
 //! the artifact store, on a file system that all nodes share, keeps them out of each other's way.
 
 use super::batch::Batch;
-use super::file::Slurm;
-use super::folder::SweepFolder;
 use crate::store::write_whole;
+use crate::sweep::{Slurm, SweepFolder};
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

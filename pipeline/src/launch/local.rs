@@ -1,13 +1,13 @@
 //! Trials as processes of this machine.
 
 use super::batch::Batch;
-use super::folder::SweepFolder;
 use super::live::Live;
 use super::schedule::Schedule;
-use super::standing::Standing;
-use super::worker::{self, Worker};
+use super::worker;
+use super::worker::Worker;
 use crate::console::Console;
 use crate::process::Signals;
+use crate::sweep::{Standing, SweepFolder};
 use anyhow::Result;
 use latent_align_stages::Error;
 use std::collections::{BTreeMap, BTreeSet};

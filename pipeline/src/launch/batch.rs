@@ -1,13 +1,11 @@
 //! Trials that run together: what each computes, and which of them are finished.
 
-use super::folder::SweepFolder;
-use super::record::{TrialRecord, trial_record};
 use super::schedule::Needs;
-use super::standing::Standing;
-use super::trials::Trial;
 use crate::config::all_or_nothing;
-use crate::plan::{self, Plan};
+use crate::plan;
+use crate::plan::Plan;
 use crate::store::{Digests, Stage, Store, identity};
+use crate::sweep::{Standing, SweepFolder, Trial, TrialRecord, trial_record};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::Path;

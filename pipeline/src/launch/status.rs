@@ -1,15 +1,13 @@
 //! How every trial of a sweep stands, wherever it runs.
 
-use super::folder::SweepFolder;
 use super::live::doing;
-use super::record::SweepRecord;
-use super::results::Results;
+use super::progress::Results;
 use super::slurm::Submitted;
-use super::standing::{Standing, TrialState};
-use super::{SweepFile, load};
-use crate::config::{self, Overrides, is_name};
+use crate::config;
+use crate::config::{Overrides, is_name};
 use crate::console::Console;
 use crate::store::{RunState, Store};
+use crate::sweep::{Standing, SweepFile, SweepFolder, SweepRecord, TrialState, load};
 use crate::tables::{Field, Kind, Source, Values};
 use anyhow::Result;
 use latent_align_stages::Error;

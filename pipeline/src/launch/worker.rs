@@ -1,7 +1,7 @@
 //! The process that runs a trial.
 
-use super::folder::SweepFolder;
 use crate::process::PARENT;
+use crate::sweep::SweepFolder;
 use latent_align_stages::{Error, Result};
 use std::fs::File;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
