@@ -9,11 +9,10 @@
 //! - [`run`]: computing them: progress, metrics, signals, commit
 //! - [`sweep`]: variants of an experiment, and the table of their figures; [`launch`]: running them
 //! - [`store`]: artifacts on disk, addressed by content
-//! - [`catalogue`]: what a store holds, as tables
+//! - [`catalogue`]: what a store holds, as tables, and removing what nothing refers to
 //! - [`tables`]: numbers and tables as text and for other programs, and what is asked of a table
 //! - [`process`]: signals, memory and parent of this process, names for what is not finished
-//! - [`gc`]: removing what nothing refers to
-//! - [`inspect`], [`report`]: what people read
+//! - [`report`]: what people read
 //! - [`export`]: what other programs read
 //! - [`starter`]: a first experiment for a file nobody has described yet
 //! - [`console`], [`failure`]: stdout and stderr, exit codes; [`destination`]: files that people name
@@ -25,8 +24,6 @@ mod console;
 mod destination;
 mod export;
 mod failure;
-mod gc;
-mod inspect;
 mod launch;
 mod plan;
 mod process;

@@ -1,6 +1,7 @@
 //! Artifacts, one a row.
 
-use super::Catalogue;
+use super::columns::Columns;
+use super::found::Catalogue;
 use crate::store::{Card, Index, MANIFEST, Stage, Wrong, in_parallel, missing, unreadable};
 use crate::tables::{Field, Kind, Source, Values, number};
 use std::path::PathBuf;
@@ -67,6 +68,15 @@ pub fn told(wrong: &Wrong) -> String {
     }
 }
 
+impl Catalogue {
+    /// These artifacts, as they stand in their folders.
+    pub fn artifacts(&mut self, places: &[(Stage, PathBuf)]) -> Vec<ArtifactEntry> {
+        let found = find(places, &mut self.index);
+        self.index.save();
+        found
+    }
+}
+
 /// The table of `entries`.
 pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> Source<'a> {
     let index = &catalogue.index;
@@ -111,7 +121,7 @@ pub fn artifacts<'a>(catalogue: &'a Catalogue, entries: &'a [ArtifactEntry]) -> 
                 .map(|e| e.problem.clone().unwrap_or_default()),
         ),
     ];
-    let mut columns = super::runs::Columns::default();
+    let mut columns = Columns::default();
     for (row, card) in cards.iter().enumerate() {
         let Some(card) = card else { continue };
         columns.settings(row, entries.len(), None, &card.config, index);

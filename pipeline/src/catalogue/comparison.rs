@@ -1,6 +1,7 @@
 //! Runs beside a baseline: only what differs among them.
 
-use super::{Catalogue, RunEntry};
+use super::RunEntry;
+use super::found::Catalogue;
 use crate::tables::{Field, Kind, Source, Values, is_bound};
 
 /// Figures that say how a run went, not what it found.

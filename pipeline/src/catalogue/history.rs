@@ -1,6 +1,6 @@
 //! The entries of runs: the newest of each, and those before.
 
-use super::Catalogue;
+use super::found::Catalogue;
 use crate::store::{RunFolder, entry_of};
 
 /// An entry of a run's history.

@@ -1,6 +1,7 @@
 //! Runs as people name them.
 
-use super::{Catalogue, Entry};
+use super::found::Catalogue;
+use super::history::Entry;
 use crate::config::did_you_mean;
 use crate::store::{entry_name, entry_of};
 use crate::tables::matches;

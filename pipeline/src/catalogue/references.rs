@@ -3,7 +3,7 @@
 //! Whoever deletes what nothing refers to must have seen everything that refers to something. So nothing
 //! is passed over here: what cannot be read is an error, not the absence of a reference.
 
-use super::Catalogue;
+use super::found::Catalogue;
 use crate::store::{MANIFEST, RECORD, RunFolder, Stage, Store, can_be_read, entries};
 use latent_align_stages::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,7 @@
 //! Sweeps, one a row: how their trials stand, and which is the best.
 
-use super::{Catalogue, RunEntry};
+use super::RunEntry;
+use super::found::Catalogue;
 use crate::store::Index;
 use crate::sweep::{Constraint, Direction, Objective, Seeds, SweepRecord, TrialRecord};
 use crate::tables::{Field, Kind, Source, Values};
@@ -178,6 +179,12 @@ pub fn find(catalogue: &mut Catalogue, names: &[String]) -> Vec<SweepEntry> {
 }
 
 impl Catalogue {
+    /// Every sweep, by name.
+    pub fn sweeps(&mut self) -> Vec<SweepEntry> {
+        let names = self.folders("sweeps");
+        find(self, &names)
+    }
+
     /// The sweep called `name`, or in that folder.
     ///
     /// # Errors

@@ -1,8 +1,7 @@
 //! `latent-align diff A B`
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Difference, Target, differences, target};
 use crate::console::Console;
-use crate::inspect::{Difference, Target, differences, target};
 use crate::store::{Manifest, Store};
 use crate::tables::{Field, OutputArguments, Query, Source, Values};
 use anyhow::Result;

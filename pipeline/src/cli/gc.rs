@@ -1,8 +1,7 @@
 //! `latent-align gc [--delete]`
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Candidate, Catalogue, candidates, remove};
 use crate::console::Console;
-use crate::gc::{Candidate, candidates, remove};
 use crate::store::{Stage, Store};
 use crate::tables::{Field, Kind, OutputArguments, Query, Source, Values, bytes};
 use anyhow::Result;

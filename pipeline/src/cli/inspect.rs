@@ -1,9 +1,9 @@
 //! `latent-align inspect [PATH | FINGERPRINT | FILE.h5]`
 
 use super::ls::NO_ARTIFACTS;
-use crate::catalogue::{Catalogue, artifacts as table};
+use super::show::{hdf5, one};
+use crate::catalogue::{Catalogue, Target, artifacts as table, target};
 use crate::console::Console;
-use crate::inspect::{Target, hdf5, one, target};
 use crate::process::Signals;
 use crate::run::StageMonitor;
 use crate::store::Store;

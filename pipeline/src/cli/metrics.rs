@@ -1,8 +1,8 @@
 //! `latent-align metrics RUN [--plot]`
 
+use super::show::{chart, curves};
 use crate::catalogue::Catalogue;
 use crate::console::Console;
-use crate::inspect::{chart, curves};
 use crate::store::{Stage, Store};
 use crate::tables::{OutputArguments, Query, Source};
 use anyhow::Result;

@@ -1,8 +1,7 @@
 //! `latent-align verify [PATH | FINGERPRINT]`
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Target, target};
 use crate::console::Console;
-use crate::inspect::{Target, target};
 use crate::store::{
     FileRecord, MANIFEST, Manifest, RunFolder, Store, Wrong, checkpoints, unreadable,
     verify_digests,

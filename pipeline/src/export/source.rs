@@ -1,7 +1,7 @@
 //! What is exported: the artifacts of a run, or one artifact, whole.
 
+use crate::catalogue::{Target, target};
 use crate::config::did_you_mean;
-use crate::inspect::{self, Target};
 use crate::store::{Manifest, Stage, State, Store, Wrong, state_of, verify_output};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl Source {
             false if run.is_dir() => &run,
             _ => what,
         };
-        let found = inspect::target(store, Some(place)).map_err(|e| explain(store, what, e))?;
+        let found = target(store, Some(place)).map_err(|e| explain(store, what, e))?;
         match found {
             Target::One(dir) => {
                 let artifact = Artifact::read(dir)?;

@@ -1,7 +1,7 @@
 //! `latent-align features scan FILE`: as `inspect FILE`, without rows.
 
+use super::super::show::hdf5;
 use crate::console::Console;
-use crate::inspect::hdf5;
 use crate::process::Signals;
 use crate::run::StageMonitor;
 use anyhow::Result;

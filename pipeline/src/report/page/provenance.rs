@@ -2,8 +2,8 @@
 
 use super::found::Found;
 use super::html::{Cell, Html, Table, code, details, note, text};
+use crate::catalogue::lineage;
 use crate::config::differing;
-use crate::inspect::lineage;
 use crate::store::Store;
 use crate::tables::{bytes, duration};
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ pub fn provenance(store: &Store, found: &Found) -> Html {
     out.push_str(&configuration(found).0);
     let trees = found.stages.iter().map(|stage| {
         let folder = found.path().join(stage.stage.name());
-        lineage(store, &folder, stage)
+        lineage::tree(store, &folder, stage)
     });
     let trees: Vec<String> = trees.collect();
     if !trees.is_empty() {

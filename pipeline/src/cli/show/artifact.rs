@@ -1,6 +1,6 @@
 //! One artifact in full.
 
-use super::lineage;
+use crate::catalogue::lineage;
 use crate::store::{Manifest, State, Store, state_of, verify_digests};
 use crate::tables::{bytes, columns, duration, number};
 use latent_align_stages::{Error, Result};

@@ -1,12 +1,20 @@
 //! `latent-align show RUN`
 
+mod artifact;
+pub mod chart;
+pub mod curves;
+pub mod hdf5;
+mod run;
+
+pub use artifact::one;
+
 use crate::catalogue::Catalogue;
 use crate::console::Console;
-use crate::inspect::run_page;
 use crate::store::Store;
 use crate::tables::{OutputArguments, Query};
 use anyhow::Result;
 use clap::Args;
+use run::run_page;
 
 /// Options of `show`.
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! What dead processes left behind: unfinished artifacts, locks that nobody holds, temporary files.
 
-use super::{Candidate, size, stays};
-use crate::catalogue::References;
+use super::candidate::{Candidate, size, stays};
+use super::references::References;
 use crate::store::{Name, Stage, Store, held, is_over};
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! One run in full.
 
-use super::lineage;
-use crate::catalogue::{RunEntry, StageEntry};
-use crate::config::{self, Experiment, differing};
+use crate::catalogue::{RunEntry, StageEntry, lineage};
+use crate::config;
+use crate::config::{Experiment, differing};
 use crate::store::{Manifest, Stage, Store, entry_name};
 use crate::tables::{bytes, columns, duration, figures_tables};
 use std::fmt::Write as _;

@@ -1,6 +1,6 @@
 //! Two artifacts, or two runs: the settings that differ, and which artifacts are shared, else why not.
 
-use crate::catalogue::RunEntry;
+use super::runs::RunEntry;
 use crate::config::flatten;
 use crate::store::{Manifest, Stage};
 use serde_json::Value;

@@ -1,27 +1,11 @@
-//! Looking at one thing, or two beside each other: artifacts, runs, learning curves.
-//!
-//! Nothing here stops at a damaged artifact; it is shown as what it is. Tables of many are the
-//! [`catalogue`](crate::catalogue)'s.
-
-pub mod chart;
-pub mod curves;
-pub mod differences;
-pub mod hdf5;
-mod lineage;
-mod one;
-mod run;
-
-pub use differences::Difference;
-pub use lineage::tree as lineage;
-pub use one::one;
-pub use run::run_page;
+//! Artifacts as people name them.
 
 use crate::config::is_fingerprint_prefix;
 use crate::store::{MANIFEST, Stage, Store};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// What `inspect` was pointed at.
+/// What somebody pointed at.
 #[derive(Debug, PartialEq)]
 pub enum Target {
     /// These artifacts.

@@ -5,33 +5,15 @@
 //! is left alone, and every name that this program does not make. What goes is first renamed to what a
 //! leftover is called, so that nothing is ever half there.
 
-mod leftovers;
+use super::leftovers::leftovers;
 
-use leftovers::leftovers;
-
-use crate::catalogue::{ArtifactEntry, Catalogue};
-use crate::store::{Held, Lock, MANIFEST, Name, Stage, Store, can_be_read, held, remove_at_once};
+use super::artifacts::ArtifactEntry;
+use super::candidate::{Candidate, size, stays};
+use super::found::Catalogue;
+use crate::store::{Lock, MANIFEST, Store, can_be_read, held};
 use latent_align_stages::Result;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-/// Something that may go.
-pub struct Candidate {
-    /// The artifact's stage, if it is one.
-    pub stage: Option<Stage>,
-    /// The artifact's fingerprint, or a name.
-    pub name: String,
-    /// Where it is.
-    pub path: PathBuf,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Why it may go, or why it stays although nothing refers to it.
-    pub why: String,
-    /// Whether it goes.
-    pub goes: bool,
-    /// What is locked while it goes: the fingerprint in the stage's folder.
-    lock: Option<String>,
-}
+use std::path::PathBuf;
 
 /// Everything in the store that nothing refers to. An artifact whose manifest is damaged goes only with
 /// `damaged`: what it is can only be guessed.
@@ -81,17 +63,6 @@ pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Result<Vec<Candid
     Ok(found)
 }
 
-/// Why something stays whose claim is `held` so, if it does.
-fn stays(held: &Held) -> Option<String> {
-    match held {
-        Held::No => None,
-        Held::Yes => Some("stays: a process works on it".to_owned()),
-        Held::Unknown(why) => Some(format!(
-            "stays: whether a process works on it cannot be found out ({why})"
-        )),
-    }
-}
-
 /// Removes `candidates`, unless something refers to them or works on them by now. Returns how many bytes that
 /// freed, and what stayed although it should go.
 ///
@@ -136,31 +107,4 @@ pub fn remove(store: &Store, candidates: &[&Candidate]) -> Result<(u64, Vec<Stri
         freed += candidate.bytes;
     }
     Ok((freed, stayed))
-}
-
-impl Candidate {
-    /// The folder and the fingerprint that are locked while it goes.
-    fn locked(&self) -> Option<(&Path, &str)> {
-        Some((self.path.parent()?, self.lock.as_deref()?))
-    }
-
-    fn remove(&self) -> Result<()> {
-        if matches!(Name::of(&self.name), Some(Name::Lock(_))) {
-            return Ok(()); // giving the lock back takes its file away
-        }
-        remove_at_once(&self.path)
-    }
-}
-
-/// Bytes of everything under `path`; links count as themselves.
-fn size(path: &Path) -> u64 {
-    let own = path.symlink_metadata();
-    match own {
-        Ok(meta) if meta.is_dir() => {
-            let entries = path.read_dir().into_iter().flatten().flatten();
-            entries.map(|entry| size(&entry.path())).sum()
-        }
-        Ok(meta) => meta.len(),
-        Err(_) => 0,
-    }
 }
