@@ -1,9 +1,8 @@
 //! `latent-align completions SHELL`
 
-use super::Cli;
 use crate::console::Console;
 use anyhow::Result;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 /// Options of `completions`.
@@ -22,10 +21,9 @@ Where shells look for them (`make install` puts them there):
   zsh   ~/.local/share/zsh/site-functions/_latent-align, a folder that must be in fpath
   fish  ~/.local/share/fish/vendor_completions.d/latent-align.fish";
 
-/// Prints the script.
-pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
+/// Prints the script that completes `program`.
+pub fn run(arguments: &Arguments, mut program: Command, console: &Console) -> Result<()> {
     let mut script = Vec::new();
-    let mut program = Cli::command();
     let name = program.get_name().to_owned();
     clap_complete::generate(arguments.shell, &mut program, name, &mut script);
     let mut script = String::from_utf8(script)?;

@@ -1,6 +1,6 @@
 //! `latent-align config [CONFIG] [--defaults | --schema [experiment|sweep]]`
 
-use super::OverrideArguments;
+use super::arguments::OverrideArguments;
 use crate::config::{self, Experiment};
 use crate::console::Console;
 use crate::sweep::SweepFile;

@@ -1,10 +1,9 @@
 //! `latent-align man [--out DIR]`
 
-use super::Cli;
 use crate::console::Console;
 use crate::export::Files;
 use anyhow::Result;
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_mangen::Man;
 use std::path::PathBuf;
 
@@ -20,9 +19,9 @@ pub struct Arguments {
     force: bool,
 }
 
-/// Prints the manual, or writes its pages.
-pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
-    let pages = pages()?;
+/// Prints the manual of `program`, or writes its pages.
+pub fn run(arguments: &Arguments, program: Command, console: &Console) -> Result<()> {
+    let pages = pages(program)?;
     let Some(dir) = &arguments.out else {
         let all: Vec<String> = pages.into_iter().map(|page| page.1).collect();
         console.print_for_programs(&all.concat());
@@ -38,8 +37,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
 }
 
 /// The pages by file name: that of the program, then those of its subcommands.
-fn pages() -> Result<Vec<(String, String)>> {
-    let mut program = Cli::command().disable_help_subcommand(true);
+fn pages(program: Command) -> Result<Vec<(String, String)>> {
+    let mut program = program.disable_help_subcommand(true);
     // Gives each subcommand its full name and the global options.
     program.build();
     let mut pages = Vec::new();

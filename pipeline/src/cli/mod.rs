@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+pub mod arguments;
 pub mod best;
 pub mod compare;
 pub mod completions;
@@ -25,14 +26,11 @@ pub mod show;
 pub mod sweep;
 pub mod verify;
 
-use crate::config::{Assignment, Overrides};
 use crate::console::{Console, LogFormat};
 use crate::failure::EXIT_CODES;
 use crate::store::Store;
 use anyhow::Result;
-use clap::{ArgAction, Args, Parser, Subcommand};
-use devices::DeviceName;
-use latent_align_stages::devices::forms;
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Train latent spaces that follow a distribution known only by samples, and prove it with
@@ -117,42 +115,6 @@ enum Command {
     Serve(serve::Arguments),
 }
 
-/// An experiment on the command line.
-#[derive(Debug, Args)]
-pub struct ExperimentArguments {
-    /// The experiment's YAML file
-    #[arg(value_name = "CONFIG")]
-    pub config: PathBuf,
-    #[command(flatten)]
-    pub overrides: OverrideArguments,
-}
-
-/// What replaces values of the file.
-#[derive(Debug, Args)]
-pub struct OverrideArguments {
-    /// Replace a value, as in `--set train_autoencoder.regulariser.weight=0.01`; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Replace `device`
-    #[arg(long, value_name = "DEVICE", value_parser = DeviceName, hide_possible_values = true)]
-    #[arg(help = format!("Replace `device`: {}", forms("")))]
-    device: Option<String>,
-}
-
-impl OverrideArguments {
-    /// What they say.
-    ///
-    /// # Errors
-    /// A `--set` that is not KEY=VALUE.
-    pub fn overrides(&self) -> Result<Overrides> {
-        let set = self.set.iter().map(|given| Assignment::parse(given));
-        Ok(Overrides {
-            set: set.collect::<latent_align_stages::Result<_>>()?,
-            device: self.device.clone(),
-        })
-    }
-}
-
 impl Cli {
     /// The console that the options ask for.
     pub fn console(&self) -> Console {
@@ -187,8 +149,10 @@ impl Cli {
             Command::Init(arguments) => init::run(arguments, console),
             Command::Export(arguments) => export::run(arguments, &store, console),
             Command::Devices(arguments) => devices::run(arguments, console),
-            Command::Completions(arguments) => completions::run(arguments, console),
-            Command::Man(arguments) => man::run(arguments, console),
+            Command::Completions(arguments) => {
+                completions::run(arguments, Self::command(), console)
+            }
+            Command::Man(arguments) => man::run(arguments, Self::command(), console),
             #[cfg(feature = "remote")]
             Command::Serve(arguments) => serve::run(arguments, console),
         }
@@ -208,7 +172,6 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

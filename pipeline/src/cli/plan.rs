@@ -1,6 +1,6 @@
 //! `latent-align plan CONFIG`
 
-use super::ExperimentArguments;
+use super::arguments::ExperimentArguments;
 use crate::config;
 use crate::console::Console;
 use crate::store::{Digests, Store};

@@ -1,6 +1,6 @@
 //! `latent-align run CONFIG`
 
-use super::ExperimentArguments;
+use super::arguments::ExperimentArguments;
 use super::require::Requirement;
 use crate::config;
 use crate::console::Console;

@@ -1,6 +1,6 @@
 //! `latent-align sweep FILE`, `latent-align sweep status FILE|NAME`
 
-use super::OverrideArguments;
+use super::arguments::OverrideArguments;
 use crate::console::Console;
 use crate::failure::Unmet;
 use crate::launch::{Launcher, Local, Swept, cores};

@@ -1,9 +1,9 @@
 //! What people read about runs: figures, summaries, reports.
 
+mod charts;
 mod page;
-mod plots;
 mod summary;
 
+pub use charts::{Plots, Table, write_png};
 pub use page::{write_run, write_sweep};
-pub use plots::{Plots, Table, write_png};
 pub use summary::Summary;

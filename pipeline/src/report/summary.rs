@@ -1,6 +1,6 @@
 //! What a run brought, as Markdown that reads well in a terminal: `summary.md`.
 
-use super::Plots;
+use super::charts::Plots;
 use crate::config::Loaded;
 use crate::store::{Manifest, RunFolder, Stage};
 use crate::tables::{duration, figures_tables};

@@ -1,7 +1,10 @@
 //! What is encoded, and the autoencoder for it.
 
 use super::flow::{Flow, comment};
-use super::{DataAs, Request, batch, one_line, readings, refuse_non_finite, yaml};
+use super::request::{DataAs, Request};
+use super::rows::{batch, refuse_non_finite};
+use super::yaml::one_line;
+use super::{readings, yaml};
 use crate::tables::number;
 use latent_align_stages::autoencoders::refuse_channels_last;
 use latent_align_stages::context::Monitor;

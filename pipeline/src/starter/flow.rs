@@ -1,6 +1,9 @@
 //! What the features are like, and the flow for them.
 
-use super::{Request, batch, one_line, readings, refuse_non_finite, yaml};
+use super::request::Request;
+use super::rows::{batch, refuse_non_finite};
+use super::yaml::one_line;
+use super::{readings, yaml};
 use crate::tables::number;
 use latent_align_stages::context::Monitor;
 use latent_align_stages::features::{

@@ -1,19 +1,9 @@
 //! What can be read in more than one way, and is asked for instead of guessed.
 
-use super::Request;
+use super::request::Request;
 use crate::failure::quote;
-use clap::ValueEnum;
 use latent_align_stages::Error;
 use std::path::Path;
-
-/// How items of shape [H, W] are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DataAs {
-    /// Images of H x W pixels with one channel
-    Images,
-    /// Vectors of H * W numbers
-    Vectors,
-}
 
 /// Features of rank 3: tokens or images. `shown` are name, shape and type.
 pub fn features(request: &Request, dataset: &str, shown: &str, shape: [usize; 3]) -> Error {

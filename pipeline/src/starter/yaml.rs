@@ -2,6 +2,7 @@
 
 use crate::config::is_name;
 use latent_align_stages::{Error, Result};
+use std::fmt::Display;
 use std::path::Path;
 
 /// No longer, so that names of sweeps and trials can be made of it.
@@ -56,6 +57,11 @@ pub fn scalar(text: &str) -> String {
     } else {
         serde_json::Value::from(text).to_string()
     }
+}
+
+/// `text` for a comment, which ends with its line.
+pub fn one_line(text: impl Display) -> String {
+    text.to_string().replace(char::is_control, "?")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `latent-align export tensorboard RUN [--out DIR]`
 
-use super::Exported;
+use super::exported::Exported;
 use crate::export;
 use crate::store::Store;
 use anyhow::Result;

@@ -2,7 +2,7 @@
 
 use super::found::Found;
 use super::html::{Cell, Html, Table, note};
-use crate::report::plots::KINDS;
+use crate::report::charts::KINDS;
 use crate::tables::{duration, is_bound, short_name, shown};
 
 /// The figures called `names`, as far as they apply to `found`. One that cannot be drawn is a note.

@@ -1,6 +1,6 @@
 //! Parts of a page: whatever comes from outside is escaped on its way in.
 
-use crate::report::plots::escaped;
+use crate::report::charts::escaped;
 use crate::tables::number;
 use std::fmt::Write as _;
 

@@ -39,7 +39,7 @@ pub fn write_run(store: &Store, folder: &RunFolder) -> Result<PathBuf> {
 pub fn write_sweep(store: &Store, name: &str) -> Result<PathBuf> {
     let folder = store.root().join("sweeps").join(name);
     let trials = Trials::read(store, &folder)?;
-    for kind in super::plots::sweeps::KINDS {
+    for kind in super::charts::sweeps::KINDS {
         let file = format!("{}.svg", kind.name);
         match (kind.draw)(&trials) {
             Some(figure) => write_whole(&folder, &file, &figure.file())?,

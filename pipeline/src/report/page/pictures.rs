@@ -2,7 +2,7 @@
 
 use super::found::Found;
 use super::html::{Html, note};
-use crate::report::plots::escaped;
+use crate::report::charts::escaped;
 use crate::store::{Manifest, Stage};
 use crate::tables::bytes;
 use base64::Engine as _;

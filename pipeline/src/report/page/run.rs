@@ -10,7 +10,7 @@ use super::pictures::pictures;
 use super::provenance::provenance;
 use super::shell::{self, Section};
 use super::warnings::warnings;
-use crate::report::plots::escaped;
+use crate::report::charts::escaped;
 use crate::store::{RunState, Stage, Store};
 use crate::tables::{brief, with_spread};
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! The skeleton of a page: head, header, contents, sections; style and script within it.
 
 use super::html::Html;
-use crate::report::plots::escaped;
+use crate::report::charts::escaped;
 use std::fmt::Write as _;
 
 /// A part of a page.

@@ -3,7 +3,7 @@
 use super::html::{self, Card, Cell, Grade, Html, Table, chip, code, note, text};
 use super::shell::{self, Section};
 use super::warnings::listed;
-use crate::report::plots::{escaped, sweeps};
+use crate::report::charts::{escaped, sweeps};
 use crate::store::{REPORT, RunState};
 use crate::sweep::{ERROR, NLL, Seeds, TrialRow, TrialState, Trials, told};
 use crate::tables::{

@@ -2,7 +2,7 @@
 
 use super::found::Found;
 use super::html::Html;
-use crate::report::plots::escaped;
+use crate::report::charts::escaped;
 use std::fmt::Write as _;
 
 /// A box of them; nothing without any.

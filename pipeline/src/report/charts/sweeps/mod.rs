@@ -3,7 +3,7 @@
 mod axes;
 mod pareto;
 
-use super::Figure;
+use super::figure::Figure;
 use crate::sweep::Trials;
 
 pub use pareto::front;

@@ -1,10 +1,10 @@
 //! `objective.svg`: what the sweep is about against each of its axes.
 
-use crate::report::plots::figure::Figure;
-use crate::report::plots::palette::{BLUE, GREY, ORANGE};
-use crate::report::plots::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
-use crate::report::plots::scale::{Scale, range, widened};
-use crate::report::plots::svg::{Anchor, Font, Rect, Svg, Trace};
+use crate::report::charts::figure::Figure;
+use crate::report::charts::palette::{BLUE, GREY, ORANGE};
+use crate::report::charts::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
+use crate::report::charts::scale::{Scale, range, widened};
+use crate::report::charts::svg::{Anchor, Font, Rect, Svg, Trace};
 use crate::sweep::{Direction, TrialRow, Trials, told};
 use crate::tables::{number, short_name};
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! Figures as PNG, for slides and mail.
 
-use super::Figure;
+use super::figure::Figure;
 use anyhow::{Context as _, Result, bail};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};

@@ -1,6 +1,8 @@
 //! The figures of a run or sweep as PNG files, written when asked for.
 
-use super::{Figure, KINDS, Painter, sweeps};
+use super::figure::Figure;
+use super::png::Painter;
+use super::{KINDS, sweeps};
 use crate::store::{RunFolder, Store};
 use crate::sweep::Trials;
 use anyhow::{Context as _, Result};

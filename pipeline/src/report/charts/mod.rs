@@ -32,7 +32,6 @@ mod variances;
 pub mod write_png;
 
 pub use figure::Figure;
-pub use png::Painter;
 pub use svg::escaped;
 
 pub use tables::Table;

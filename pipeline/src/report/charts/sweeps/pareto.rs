@@ -1,11 +1,11 @@
 //! `pareto.svg`: the reconstruction error of trials against the NLL of their latents.
 
-use crate::report::plots::figure::Figure;
-use crate::report::plots::legend::legend;
-use crate::report::plots::palette::{BLUE, GREY, INK, ORANGE};
-use crate::report::plots::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
-use crate::report::plots::scale::{range, widened};
-use crate::report::plots::svg::{Anchor, Font, Rect, Svg, Trace};
+use crate::report::charts::figure::Figure;
+use crate::report::charts::legend::legend;
+use crate::report::charts::palette::{BLUE, GREY, INK, ORANGE};
+use crate::report::charts::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use crate::report::charts::scale::{range, widened};
+use crate::report::charts::svg::{Anchor, Font, Rect, Svg, Trace};
 use crate::sweep::{ERROR, FEATURES_NLL, NLL, TrialRow, Trials};
 use crate::tables::number;
 

@@ -1,0 +1,34 @@
+//! What is exported, and where to.
+
+use crate::export::{Files, Source};
+use crate::store::Store;
+use anyhow::Result;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// What is exported.
+#[derive(Debug, Args)]
+pub struct Exported {
+    /// A run by name, the folder of a run or of an artifact, or four or more characters of a fingerprint
+    #[arg(value_name = "RUN|FINGERPRINT")]
+    what: PathBuf,
+    /// Replace files that are there and differ
+    #[arg(long)]
+    force: bool,
+}
+
+impl Exported {
+    /// Writes into `out` what `files` makes of it, below a folder of its name, which is the second of
+    /// the pair.
+    pub fn write(
+        &self,
+        store: &Store,
+        out: &Path,
+        files: impl FnOnce(&Source) -> Result<Files>,
+    ) -> Result<(String, PathBuf)> {
+        let source = Source::find(store, &self.what)?;
+        let dir = out.join(&source.name);
+        let written = files(&source)?.write(&dir, self.force)?;
+        Ok((written.to_string(), dir))
+    }
+}

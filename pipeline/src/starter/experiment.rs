@@ -1,0 +1,59 @@
+//! The configuration as a whole.
+
+use super::flow::Flow;
+use super::request::{Request, SCHEMA};
+use super::yaml::{name_of, one_line};
+use super::{encode, pick};
+use latent_align_stages::Result;
+use latent_align_stages::context::Monitor;
+use latent_align_stages::features::FileListing;
+
+/// The configuration.
+///
+/// # Errors
+/// [`Error::Input`] for a file without a dataset that serves, with several where none was named, or with
+/// values that are not finite, or that can be read in more than one way; what the scans return.
+pub fn starter(request: &Request, monitor: &dyn Monitor) -> Result<String> {
+    let (file, dataset) = request.features;
+    let listing = FileListing::read(file)?;
+    let features = pick::features(&listing, dataset)?;
+    let flow = Flow::scan(request, &features, monitor)?;
+
+    let data_file = request.data.unwrap_or(file);
+    let same = data_file.canonicalize().ok() == file.canonicalize().ok();
+    let taken = same.then_some(features.as_str());
+    let data = match (request.data_dataset, request.data) {
+        (Some(named), _) => Some(named.to_owned()),
+        (None, Some(data)) => Some(pick::data(&FileListing::read(data)?, taken)?),
+        (None, None) => pick::images(&listing, taken),
+    };
+    let encode = match &data {
+        Some(dataset) => encode::section(request, data_file, dataset, &flow, monitor)?,
+        None => encode::without_data(&flow),
+    };
+    let comment = if request.schema {
+        format!("# yaml-language-server: $schema={SCHEMA}\n")
+    } else {
+        String::new()
+    };
+    let out = one_line(request.out.display());
+    Ok(format!(
+        "\
+{comment}# {features_file}: a first experiment, written by `latent-align init` after a scan.
+# Every value is a starting point; `latent-align config --defaults` shows all keys and what they mean.
+#
+#   latent-align plan {out}     what would run, and why; nothing is computed
+#   latent-align run {out}      run it; the summary says what came of it
+name: {name}
+
+{flow}
+{encode}
+# Likelihoods under the flow, region by region, and whether the alignment loss stands in for them.
+estimate_nll:
+  points: 300   # a region
+",
+        features_file = one_line(file.display()),
+        name = name_of(request.out),
+        flow = flow.section(request.out)?,
+    ))
+}

@@ -1,0 +1,46 @@
+//! How many rows there are, and whether all of them serve.
+
+use latent_align_stages::features::Ingest;
+use latent_align_stages::{Error, Result};
+
+/// The greatest power of two that is at most `most` and half of `rows`.
+pub fn batch(rows: u64, most: u64) -> u64 {
+    let half = (rows / 2).clamp(1, most);
+    1 << half.ilog2()
+}
+
+/// An error where a scan left rows out.
+pub fn refuse_non_finite(ingest: &Ingest) -> Result<()> {
+    let scan = &ingest.scan;
+    let Some((row, column)) = scan.first_non_finite else {
+        return Ok(());
+    };
+    let name = ingest.dataset.name().trim_start_matches('/');
+    Err(Error::input(format!(
+        "{}: found {} NaN and {} infinite values in {} rows, the first at row {row}, column {column}; expected \
+         finite numbers. Write the file again without these rows, with numpy: `x = x[np.isfinite(x).reshape(\
+         len(x), -1).all(1)]`; or write the configuration for a clean copy of `{name}` and leave such rows \
+         out with `non_finite: drop`",
+        ingest.dataset.describe(),
+        scan.nan,
+        scan.infinite,
+        scan.dropped_rows
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_at_most_half_of_the_rows() {
+        for (rows, most, expected) in [
+            (100, 256, 32),
+            (512, 256, 256),
+            (1_000_000, 256, 256),
+            (3, 128, 1),
+        ] {
+            assert_eq!(batch(rows, most), expected);
+        }
+    }
+}
