@@ -2,7 +2,7 @@
 
 use super::found::Catalogue;
 use super::history::Entry;
-use crate::config::did_you_mean;
+use crate::config::hint;
 use crate::store::{entry_name, entry_of};
 use crate::tables::matches;
 use latent_align_stages::{Error, Result};
@@ -35,16 +35,12 @@ impl Catalogue {
                 .collect();
             if found.is_empty() {
                 let run = entry_of(name).0;
-                let (hint, lists) = match all.contains(&run) {
+                let (near, lists) = match all.contains(&run) {
                     true => (String::new(), "ls --all"),
-                    false => {
-                        let near = did_you_mean(name, &all);
-                        let near = near.map(|n| format!("; did you mean `{n}`?"));
-                        (near.unwrap_or_default(), "ls")
-                    }
+                    false => (hint(name, &all), "ls"),
                 };
                 return Err(Error::input(format!(
-                    "no run `{name}` in {}{hint} (`latent-align {lists}` lists them)",
+                    "no run `{name}` in {}{near} (`latent-align {lists}` lists them)",
                     self.store.root().display()
                 )));
             }

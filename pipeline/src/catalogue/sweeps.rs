@@ -2,6 +2,7 @@
 
 use super::RunEntry;
 use super::found::Catalogue;
+use crate::config::hint;
 use crate::store::Index;
 use crate::sweep::{Constraint, Direction, Objective, Seeds, SweepRecord, TrialRecord};
 use crate::tables::{Field, Kind, Source, Values};
@@ -197,8 +198,7 @@ impl Catalogue {
             .next()
             .unwrap_or(name);
         if !names.iter().any(|n| n == last) {
-            let near = crate::config::did_you_mean(last, &names);
-            let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+            let near = hint(last, &names);
             return Err(Error::input(format!(
                 "no sweep `{last}` in {}{near} (`latent-align ls sweeps` lists them)",
                 self.store.root().display()

@@ -2,6 +2,7 @@
 
 use super::show::{chart, curves};
 use crate::catalogue::Catalogue;
+use crate::config::{hint, list};
 use crate::console::Console;
 use crate::store::{Stage, Store};
 use crate::tables::{OutputArguments, Query, Source};
@@ -67,9 +68,8 @@ fn stage(name: &str) -> Result<Stage, Error> {
     let found = Stage::ALL.into_iter().find(|stage| stage.name() == wanted);
     found.ok_or_else(|| {
         let names = Stage::ALL.map(Stage::name);
-        let near = crate::config::did_you_mean(&wanted, names);
-        let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-        let names = crate::config::list(&names);
+        let near = hint(&wanted, names);
+        let names = list(&names);
         Error::input(format!("--stage: found `{name}`, expected {names}{near}"))
     })
 }

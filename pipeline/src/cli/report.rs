@@ -1,6 +1,6 @@
 //! `latent-align report RUN|SWEEP`
 
-use crate::config::did_you_mean;
+use crate::config::hint;
 use crate::console::Console;
 use crate::report::{write_png, write_run, write_sweep};
 use crate::store::{CONFIG, RECORD, RunFolder, Store};
@@ -99,12 +99,10 @@ fn subject(store: &Store, what: &Path) -> Result<(Store, Subject)> {
         let entries = entries.into_iter().flatten().flatten();
         names.extend(entries.map(|e| e.file_name().to_string_lossy().into_owned()));
     }
-    let known: Vec<&str> = names.iter().map(String::as_str).collect();
-    let hint = did_you_mean(&name, &known);
     Err(Error::input(format!(
         "no run and no sweep `{name}` in {}{}; expected a name under runs/ or sweeps/, or such a folder",
         store.root().display(),
-        hint.map_or(String::new(), |h| format!("; did you mean `{h}`?"))
+        hint(&name, &names)
     ))
     .into())
 }

@@ -1,6 +1,6 @@
 //! `--require holds`: an exit code for whether the alignment loss stands in for the NLL.
 
-use crate::config::{Experiment, did_you_mean, list};
+use crate::config::{Experiment, hint, list};
 use crate::failure::Unmet;
 use crate::report::Summary;
 use crate::store::Stage;
@@ -122,11 +122,10 @@ impl Requirement {
     fn regions<'a>(&'a self, all: &[&str]) -> latent_align_stages::Result<Vec<&'a str>> {
         let lacks = |region: &str| !all.contains(&region);
         if let Some(unknown) = self.require_in.iter().find(|region| lacks(region)) {
-            let hint = did_you_mean(unknown, all);
             return Err(Error::input(format!(
                 "--require-in: estimate-nll gives no verdict on `{unknown}`, expected {}{}",
                 list(all),
-                hint.map_or(String::new(), |h| format!("; did you mean `{h}`?"))
+                hint(unknown, all)
             )));
         }
         if !self.require_in.is_empty() {

@@ -17,7 +17,7 @@ pub use differing::differing;
 pub use experiment::{CheckpointConfig, Experiment, NAME, is_name};
 pub use overrides::Assignment;
 pub use paths::{beside, is_fingerprint_prefix};
-pub use suggest::{did_you_mean, list, nearest};
+pub use suggest::{hint, list, nearest};
 pub use tree::flatten;
 pub use yaml::parse_value;
 

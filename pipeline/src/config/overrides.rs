@@ -4,7 +4,7 @@
 //! tree becomes an experiment again, and its types decide.
 
 use super::Experiment;
-use super::suggest::{did_you_mean, in_words, list};
+use super::suggest::{hint, in_words, list};
 use super::yaml::parse_value;
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value};
@@ -198,10 +198,7 @@ fn blamed<'a>(set: &'a [Assignment], path: &str) -> Vec<&'a Assignment> {
 }
 
 fn with_hint(message: String, word: &str, expected: &[&str]) -> String {
-    match did_you_mean(word, expected) {
-        Some(hint) => format!("{message}; did you mean `{hint}`?"),
-        None => message,
-    }
+    message + &hint(word, expected)
 }
 
 #[cfg(test)]

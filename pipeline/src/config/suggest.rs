@@ -11,6 +11,12 @@ pub fn did_you_mean<S: AsRef<str>>(
     nearest_of(near)
 }
 
+/// "; did you mean `weight`?", the end of a message on `word`; nothing where no candidate is near enough.
+pub fn hint<S: AsRef<str>>(word: &str, candidates: impl IntoIterator<Item = S>) -> String {
+    let near = did_you_mean(word, candidates);
+    near.map_or(String::new(), |near| format!("; did you mean `{near}`?"))
+}
+
 /// The candidate nearest to `word`, however far.
 pub fn nearest<S: AsRef<str>>(
     word: &str,

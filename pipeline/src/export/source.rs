@@ -1,7 +1,7 @@
 //! What is exported: the artifacts of a run, or one artifact, whole.
 
 use crate::catalogue::{Target, target};
-use crate::config::did_you_mean;
+use crate::config::hint;
 use crate::store::{Manifest, Stage, State, Store, Wrong, state_of, verify_output};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -74,14 +74,15 @@ fn explain(store: &Store, what: &Path, error: Error) -> Error {
     let entries = store.root().join("runs").read_dir();
     let names = entries.into_iter().flatten().flatten();
     let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    match did_you_mean(&what.to_string_lossy(), names) {
-        Some(near) if !what.exists() => Error::input(format!(
-            "{}: no such run in {}; did you mean `{near}`?",
-            what.display(),
-            store.root().display()
-        )),
-        _ => error,
+    let near = hint(&what.to_string_lossy(), names);
+    if near.is_empty() || what.exists() {
+        return error;
     }
+    Error::input(format!(
+        "{}: no such run in {}{near}",
+        what.display(),
+        store.root().display()
+    ))
 }
 
 impl Artifact {

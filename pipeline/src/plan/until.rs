@@ -1,7 +1,7 @@
 //! A plan cut short: one artifact, and what it needs.
 
 use super::planned::Plan;
-use crate::config::did_you_mean;
+use crate::config::hint;
 use crate::store::Stage;
 use latent_align_stages::{Error, Result};
 use std::collections::BTreeSet;
@@ -24,12 +24,11 @@ impl Plan {
                 .iter()
                 .map(|n| self.nodes[*n].key.stage.name())
                 .collect();
-            let hint = did_you_mean(last, &stages);
             return Err(Error::input(format!(
                 "--until: found {last}, expected a stage of the experiment ({}) or the start of a fingerprint \
                  that `plan` shows{}",
                 stages.join(", "),
-                hint.map_or(String::new(), |h| format!("; did you mean `{h}`?"))
+                hint(last, &stages)
             )));
         };
         let mut kept = BTreeSet::from([last]);

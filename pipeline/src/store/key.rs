@@ -4,7 +4,7 @@ use super::Role;
 use super::file_record::FileRecord;
 use super::layout::FORMAT;
 use super::stage::Stage;
-use crate::config::{did_you_mean, list};
+use crate::config::{hint, list};
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -57,14 +57,13 @@ impl Upstream {
             .filter(|name| name.ends_with(".h5"))
             .collect();
         held.sort();
-        let hint = did_you_mean(&name.to_string_lossy(), &held);
         Err(Error::input(format!(
             "{key}.file: found {}, expected a file of {} {}, which holds {}{}",
             name.display(),
             self.stage,
             self.fingerprint,
             list(&held),
-            hint.map_or(String::new(), |h| format!("; did you mean `{h}`?")),
+            hint(&name.to_string_lossy(), &held),
         )))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::glob::matches;
 use super::source::Source;
-use crate::config::{did_you_mean, list};
+use crate::config::{hint, list};
 use latent_align_stages::{Error, Result};
 
 /// The column called `wanted`, or the only one whose last part is: `weight` stands for
@@ -83,8 +83,10 @@ fn find(source: &Source, wanted: &str) -> Result<usize, String> {
         }
     }
     let parts = names().filter_map(|name| name.rsplit([':', '.']).next().map(str::trim));
-    let near = did_you_mean(wanted, names()).or_else(|| did_you_mean(wanted, parts));
-    let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+    let mut near = hint(wanted, names());
+    if near.is_empty() {
+        near = hint(wanted, parts);
+    }
     Err(format!(
         "no column `{wanted}`{near} (`--columns '*'` shows all {})",
         source.fields.len()

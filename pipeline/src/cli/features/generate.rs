@@ -1,6 +1,6 @@
 //! `latent-align features generate KIND --out FILE --count N`
 
-use crate::config::{did_you_mean, parse_value};
+use crate::config::{hint, parse_value};
 use crate::console::Console;
 use crate::destination::Destination;
 use clap::Args;
@@ -68,16 +68,14 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
 fn explain(error: &serde_json::Error) -> Error {
     let message = error.to_string();
     let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let hint = words
+    let near = words
         .split_first()
-        .and_then(|(word, expected)| did_you_mean(word, expected))
-        .map(|h| format!("; did you mean `{h}`?"))
-        .unwrap_or_default();
+        .map_or(String::new(), |(word, expected)| hint(word, expected));
     let what = message
         .replace("unknown variant", "unknown kind")
         .replace("unknown field", "unknown --param")
         .replace("missing field", "missing --param");
-    Error::input(format!("features generate: {what}{hint}"))
+    Error::input(format!("features generate: {what}{near}"))
 }
 
 /// The distribution as the tagged map that [`Target`] reads.

@@ -1,7 +1,7 @@
 //! The learning curves of a run: one a column of a stage's `metrics.parquet`.
 
 use crate::catalogue::{RunEntry, StageEntry};
-use crate::config::{did_you_mean, list};
+use crate::config::{hint, list};
 use crate::store::{METRICS, Name, Stage};
 use crate::tables::{Field, Kind, Source, Values};
 use latent_align_stages::{Error, Result};
@@ -101,8 +101,7 @@ pub fn chosen(curves: Vec<Curve>, wanted: &[String]) -> Result<Vec<Curve>> {
             let mut names: Vec<&str> = curves.iter().map(|c| metric(&c.column)).collect();
             names.sort_unstable();
             names.dedup();
-            let near = did_you_mean(name, &names);
-            let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+            let near = hint(name, &names);
             let names = list(&names);
             return Err(Error::input(format!(
                 "--metric: found `{name}`, expected {names}{near}"
