@@ -57,12 +57,14 @@ schema: build
 test: hdf5 python
 	LATENT_ALIGN_PYTHON="$(PYTHON)" LATENT_ALIGN_PEER_PYTHON="$(wildcard $(PEER_PYTHON))" cargo test --locked --workspace
 
-## make calibration [SEEDS=200] [POINTS=500]                      do 95 % intervals hold the truth in 95 %?
+## make calibration [SEEDS=200] [POINTS=500] [WIDTHS=2,16,64]     do 95 % intervals hold the truth in 95 %?
 calibration: hdf5
-	LATENT_ALIGN_SEEDS=$(SEEDS) LATENT_ALIGN_POINTS=$(POINTS) cargo test --locked --workspace --lib nominal_95_percent -- --nocapture
+	LATENT_ALIGN_SEEDS=$(SEEDS) LATENT_ALIGN_POINTS=$(POINTS) LATENT_ALIGN_WIDTHS=$(WIDTHS) \
+	  cargo test --locked --workspace --lib nominal_95_percent -- --nocapture
 
 SEEDS  ?= 200
 POINTS ?= 500
+WIDTHS ?= 2,16,64
 
 ## make torture [KILLS=200]                                         kill runs at random moments, and resume them
 torture: hdf5
@@ -95,7 +97,7 @@ MUTATIONS ?= all
 
 ## make check-energy                                                the energy test on 200 samples of the size of a run
 check-energy: hdf5
-	LATENT_ALIGN_FULL=1 cargo test --locked -p latent-align-stages --lib diagnose
+	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --lib diagnose:: -- --nocapture
 
 ## make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5

@@ -5,6 +5,7 @@ use crate::project::{output, skipped};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -169,13 +170,23 @@ pub fn mutated(name: &str) -> bool {
 /// A name of its own beside the sound program.
 const BINARY: &str = "\n[[bin]]\nname = \"latent-align-mutants\"\npath = \"src/main.rs\"\n";
 
-/// Copies `part` of the workspace into `tree` with every defect in it; what is there already stays, so that
-/// only what changed is compiled again.
+/// Copies `part` of the workspace into `tree` with every defect in it. What is there already stays, so that
+/// only what changed is compiled again; what the workspace no longer has goes, since a module that moved would
+/// be there twice.
 fn mirror(part: &Path, tree: &Path, file: &File) {
-    let from = workspace().join(part);
+    let (from, to) = (workspace().join(part), tree.join(part));
     if from.is_dir() {
-        for entry in std::fs::read_dir(&from).unwrap() {
-            mirror(&part.join(entry.unwrap().file_name()), tree, file);
+        std::fs::create_dir_all(&to).unwrap();
+        for name in names(&from) {
+            mirror(&part.join(name), tree, file);
+        }
+        for gone in names(&to).difference(&names(&from)) {
+            let gone = to.join(gone);
+            let removed = match gone.is_dir() {
+                true => std::fs::remove_dir_all(&gone),
+                false => std::fs::remove_file(&gone),
+            };
+            removed.unwrap_or_else(|e| panic!("{}: {e}", gone.display()));
         }
         return;
     }
@@ -191,11 +202,15 @@ fn mirror(part: &Path, tree: &Path, file: &File) {
         let text = (mutations.iter()).fold(read(&from), |text, mutation| mutated(&text, mutation));
         (text + added).into_bytes()
     };
-    let to = tree.join(part);
     if !std::fs::read(&to).is_ok_and(|there| there == bytes) {
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         std::fs::write(&to, bytes).unwrap();
     }
+}
+
+/// The names in a folder.
+fn names(dir: &Path) -> BTreeSet<OsString> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    entries.map(|entry| entry.unwrap().file_name()).collect()
 }
 
 /// What a row of the table of checks says.
@@ -214,16 +229,18 @@ impl Mutants {
     fn build(file: &File) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let tree = target.join("tmp/mutations");
+        std::fs::create_dir_all(&tree).unwrap();
         for part in ["Cargo.toml", "Cargo.lock", "stages", "pipeline", "configs"] {
             mirror(Path::new(part), &tree, file);
         }
-        let stores = std::fs::read_dir(&tree).unwrap().map(|e| e.unwrap());
-        for store in stores.filter(|e| e.file_name().to_string_lossy().starts_with(STORE)) {
-            std::fs::remove_dir_all(store.path()).unwrap();
+        for store in names(&tree) {
+            if store.to_string_lossy().starts_with(STORE) {
+                std::fs::remove_dir_all(tree.join(store)).unwrap();
+            }
         }
         let mut build = Command::new(env!("CARGO"));
         build
-            .args(["build", "--locked", "--quiet", "-p", "latent-align"])
+            .args(["build", "--locked", "--quiet", "--workspace"])
             .args(["--bin", "latent-align-mutants", "--target-dir"])
             .arg(target)
             .current_dir(&tree);
@@ -262,6 +279,11 @@ impl Mutants {
             .env("LATENT_ALIGN_ARTIFACTS", &store)
             .env("LATENT_ALIGN_MUTATION", name.unwrap_or_default());
         let run = output(&mut run).unwrap();
+        if !matches!(run.status.code(), Some(0 | 3)) {
+            let told = String::from_utf8_lossy(&run.stderr);
+            let last = told.lines().last().unwrap_or_default();
+            println!("{called}: {}: {last}", run.status);
+        }
         let table = String::from_utf8(run.stdout).unwrap();
         let row = |claim: &str| {
             let rows = table
