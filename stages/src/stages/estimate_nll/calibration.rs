@@ -164,7 +164,8 @@ fn widths(chosen: Option<&str>) -> Vec<usize> {
     let named = chosen.split(',').map(|name| {
         let width = name.trim().parse().ok();
         let known = width.filter(|width| WIDTHS.contains(width));
-        known.unwrap_or_else(|| panic!("LATENT_ALIGN_WIDTHS={chosen}: {name} is none of {WIDTHS:?}"))
+        known
+            .unwrap_or_else(|| panic!("LATENT_ALIGN_WIDTHS={chosen}: {name} is none of {WIDTHS:?}"))
     });
     named.collect()
 }
