@@ -41,6 +41,7 @@ mod slurm;
 mod starting;
 mod strangers;
 mod streams;
+mod structure;
 mod surrogate;
 mod sweep_axes;
 mod sweep_digits;
