@@ -1,6 +1,6 @@
 //! Names in documents: keys of configurations, files, tests.
 
-use super::{current, read, root};
+use super::{current, read, root, rows};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -138,5 +138,30 @@ fn every_shipped_experiment_and_sweep_stands_in_a_document() {
             });
             assert!(is_there, "no document names {folder}/{name}.yaml");
         }
+    }
+}
+
+/// The modules of a crate: folders and files of its `src`.
+fn modules(sources: &str) -> BTreeSet<String> {
+    let entries = root().join(sources).read_dir().unwrap();
+    let names = entries.map(|e| e.unwrap().path());
+    let names = names.map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned());
+    names.filter(|n| n != "lib" && n != "main").collect()
+}
+
+#[test]
+fn the_architecture_names_the_rooms_of_both_crates() {
+    let documents = current();
+    let mut architecture = documents.iter();
+    let architecture = architecture.find(|d| d.path == Path::new("ARCHITECTURE.md"));
+    let architecture = architecture.expect("ARCHITECTURE.md");
+    assert!(architecture.text.lines().count() <= 120);
+    for sources in ["stages/src", "pipeline/src"] {
+        let rows = rows(&architecture.section(&format!("The rooms of `{sources}`")));
+        let named: BTreeSet<_> = rows
+            .iter()
+            .map(|row| row[0].trim_matches('`').to_owned())
+            .collect();
+        assert_eq!(named, modules(sources), "ARCHITECTURE.md, {sources}");
     }
 }
