@@ -19,7 +19,8 @@ use jobs::{
     Align, Divergence, Job, Likelihood, Size, TOLERANCES, Train, points, reference, trained_flow,
 };
 use latent_align_stages::flows::VelocityNetwork;
-use latent_align_stages::training::{MatmulPrecision, Streams};
+use latent_align_stages::random::Streams;
+use latent_align_stages::training::MatmulPrecision;
 use project::Project;
 use std::sync::OnceLock;
 

@@ -8,7 +8,7 @@ use divan::counter::BytesCount;
 use half::f16;
 use hdf5::{File, H5Type};
 use latent_align_stages::context::Silent;
-use latent_align_stages::features::{
+use latent_align_stages::data::{
     Batches, DatasetWriter, Ingest, NonFinite, Normaliser, Part, RowView, SourceConfig, Split,
 };
 use std::path::{Path, PathBuf};

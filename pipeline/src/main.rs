@@ -43,7 +43,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    if latent_align_stages::features::is_rehearsal() {
+    if latent_align_stages::data::is_rehearsal() {
         return ExitCode::SUCCESS;
     }
     let cli = match cli::Cli::try_parse() {

@@ -29,14 +29,4 @@ pub mod temporary;
 pub mod tensors;
 pub mod training;
 
-/// Old names, until the pipeline uses the new ones.
-pub mod features {
-    pub use crate::comparison::PrincipalPlane;
-    pub use crate::data::*;
-    pub use crate::targets::*;
-}
-
 pub use error::{Error, Result};
-pub use stages::{
-    estimate_nll, evaluate_latents, pretrain_flow, reference, train_autoencoder, train_classifier,
-}; // until the pipeline names their room

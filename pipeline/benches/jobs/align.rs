@@ -5,8 +5,9 @@ use burn::module::Module;
 use burn::tensor::Device;
 use latent_align_stages::alignment::{Weighted, Weighting, alignment_loss, alignment_times};
 use latent_align_stages::flows::Tabulated;
+use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::from_f32;
-use latent_align_stages::training::{MatmulPrecision, Streams};
+use latent_align_stages::training::MatmulPrecision;
 use latent_align_stages::{Error, Result};
 
 /// Latents [batch, d] under a frozen flow.

@@ -4,8 +4,8 @@ use super::{Job, Size, Train};
 use burn::tensor::{Device, Tensor};
 use latent_align_stages::Result;
 use latent_align_stages::flows::{VelocityField as _, VelocityNetwork};
+use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::from_f32;
-use latent_align_stages::training::Streams;
 
 /// Points [batch, d] at one time.
 pub struct Divergence {

@@ -5,8 +5,9 @@ use burn::tensor::{DType, Device, Tensor};
 use latent_align_stages::Result;
 use latent_align_stages::flows::VelocityNetwork;
 use latent_align_stages::likelihood::{Solver, negative_log_likelihood};
+use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::{cast, from_f32};
-use latent_align_stages::training::{OptimiserConfig, Streams};
+use latent_align_stages::training::OptimiserConfig;
 
 /// A flow and points of the law that it was trained on.
 pub struct Likelihood {

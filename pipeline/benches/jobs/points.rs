@@ -1,7 +1,7 @@
 //! Points to train on: the paper's ring in the plane, a mixture of Gaussians elsewhere.
 
-use latent_align_stages::features::{Component, Target};
-use latent_align_stages::training::{Streams, normal};
+use latent_align_stages::random::{Streams, normal};
+use latent_align_stages::targets::{Component, Target};
 use rand::RngExt;
 
 /// Components of the mixture.

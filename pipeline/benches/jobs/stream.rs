@@ -4,12 +4,12 @@ use super::Job;
 use burn::tensor::{Device, Tensor};
 use latent_align_stages::Result;
 use latent_align_stages::context::Silent;
-use latent_align_stages::features::{
+use latent_align_stages::data::{
     Batches, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData, Part, RowView,
     SourceConfig, Split, write_datasets,
 };
+use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::from_f32;
-use latent_align_stages::training::Streams;
 use std::path::Path;
 
 /// Rows, shuffled and normalised, on the device.

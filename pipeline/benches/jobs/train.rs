@@ -4,7 +4,8 @@ use super::{Job, Size};
 use burn::tensor::Device;
 use latent_align_stages::Result;
 use latent_align_stages::flows::{FitConfig, VelocityField as _, VelocityNetwork};
-use latent_align_stages::training::{MatmulPrecision, Streams, Trainer};
+use latent_align_stages::random::Streams;
+use latent_align_stages::training::{MatmulPrecision, Trainer};
 
 /// A flow in training on the rows it was given, in their order, over and over.
 pub struct Train {

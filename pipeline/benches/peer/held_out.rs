@@ -5,8 +5,8 @@ use super::jobs::points;
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 use latent_align_stages::flows::{VelocityNetwork, flow_matching_loss};
+use latent_align_stages::random::{Streams, normal, stratified_times};
 use latent_align_stages::tensors::{from_f32, scalar};
-use latent_align_stages::training::{Streams, normal, stratified_times};
 
 /// Groups that share a time, and points in each.
 const GROUPS: usize = 64;

@@ -5,7 +5,7 @@ use super::jobs::{Size, TOLERANCES, device, points, reference, trained_flow};
 use super::protocol::{Request, Task};
 use super::side::Side;
 use anyhow::{Context as _, Result};
-use latent_align_stages::training::Streams;
+use latent_align_stages::random::Streams;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use tempfile::TempDir;

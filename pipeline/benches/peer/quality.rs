@@ -16,7 +16,8 @@ use super::statistics::{Ask, Spread};
 use super::table::{Table, publish};
 use anyhow::Result;
 use burn::module::Module as _;
-use latent_align_stages::training::{OptimiserConfig, Streams};
+use latent_align_stages::random::Streams;
+use latent_align_stages::training::OptimiserConfig;
 use std::fmt::Write as _;
 use tempfile::TempDir;
 

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use burn::tensor::{Device, Tensor};
 use latent_align_stages::flows::FitConfig;
 use latent_align_stages::fused::linear;
+use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::from_f32;
-use latent_align_stages::training::Streams;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 

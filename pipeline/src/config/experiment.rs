@@ -2,7 +2,7 @@
 
 use latent_align_stages::devices::{DeviceChoice, forms};
 use latent_align_stages::problems::Problems;
-use latent_align_stages::{
+use latent_align_stages::stages::{
     estimate_nll, evaluate_latents, pretrain_flow, train_autoencoder, train_classifier,
 };
 use schemars::JsonSchema;

@@ -4,11 +4,11 @@ use crate::config::Experiment;
 use crate::store::{Role, Stage, Upstream};
 use latent_align_stages::context::{Context, Monitor, Summary};
 use latent_align_stages::devices::Numbers;
-use latent_align_stages::reference::Producer;
-use latent_align_stages::{
-    Error, Result, estimate_nll, evaluate_latents, flows, pretrain_flow, train_autoencoder,
-    train_classifier,
+use latent_align_stages::stages::reference::Producer;
+use latent_align_stages::stages::{
+    estimate_nll, evaluate_latents, pretrain_flow, train_autoencoder, train_classifier,
 };
+use latent_align_stages::{Error, Result, flows};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 

@@ -7,7 +7,7 @@ use crate::process::Signals;
 use crate::store::{METRICS, RunFolder, Training};
 use crate::tables::{Metrics, write_table};
 use latent_align_stages::context::{Monitor, Table};
-use latent_align_stages::training::Snapshot;
+use latent_align_stages::persist::Snapshot;
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};

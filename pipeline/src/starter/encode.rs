@@ -6,9 +6,9 @@ use super::rows::{batch, refuse_non_finite};
 use super::yaml::one_line;
 use super::{readings, yaml};
 use crate::tables::number;
-use latent_align_stages::autoencoders::refuse_channels_last;
 use latent_align_stages::context::Monitor;
-use latent_align_stages::features::{Dataset, Element, Ingest, NonFinite, RowView, SourceConfig};
+use latent_align_stages::data::refuse_channels_last;
+use latent_align_stages::data::{Dataset, Element, Ingest, NonFinite, RowView, SourceConfig};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 

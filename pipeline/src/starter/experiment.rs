@@ -6,7 +6,7 @@ use super::yaml::{name_of, one_line};
 use super::{encode, pick};
 use latent_align_stages::Result;
 use latent_align_stages::context::Monitor;
-use latent_align_stages::features::FileListing;
+use latent_align_stages::data::FileListing;
 
 /// The configuration.
 ///

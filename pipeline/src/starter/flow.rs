@@ -6,10 +6,11 @@ use super::yaml::one_line;
 use super::{readings, yaml};
 use crate::tables::number;
 use latent_align_stages::context::Monitor;
-use latent_align_stages::features::{
+use latent_align_stages::data::{
     Dataset, Ingest, NonFinite, NormalisationConfig, Normaliser, Projection, RowView, Scan,
-    SourceConfig, Whiten, read_target,
+    SourceConfig, Whiten,
 };
+use latent_align_stages::targets::read_target;
 use latent_align_stages::{Error, Result};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -284,7 +285,7 @@ mod tests {
 
     fn survey(rows: usize, row: impl Fn(f32) -> Vec<f32>) -> Result<Flow> {
         use latent_align_stages::context::Silent;
-        use latent_align_stages::features::{OutData, write_datasets};
+        use latent_align_stages::data::{OutData, write_datasets};
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.h5");
         // the fractional parts of multiples of irrational numbers

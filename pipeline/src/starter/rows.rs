@@ -1,6 +1,6 @@
 //! How many rows there are, and whether all of them serve.
 
-use latent_align_stages::features::Ingest;
+use latent_align_stages::data::Ingest;
 use latent_align_stages::{Error, Result};
 
 /// The greatest power of two that is at most `most` and half of `rows`.

@@ -22,7 +22,7 @@ use super::stage::Stage;
 use super::{Wrong, disk, sealed};
 use crate::config::flatten;
 use crate::process::temporary;
-use latent_align_stages::training::Snapshot;
+use latent_align_stages::persist::Snapshot;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use super::record::{SweepRecord, TrialRecord};
 use super::standing::Standing;
 use crate::store::{CONFIG, REPORT, RunFolder, Store};
 use latent_align_stages::Result;
-use latent_align_stages::estimate_nll::FALLS;
+use latent_align_stages::stages::estimate_nll::FALLS;
 use serde_json::Value;
 use std::path::Path;
 

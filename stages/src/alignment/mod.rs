@@ -10,7 +10,6 @@ mod regulariser;
 mod student;
 mod weighting;
 
-pub use crate::comparison::marginal_distance; // until the pipeline names its new room
 pub use config::RegulariserConfig;
 pub use estimator::{Draws, Estimates, FEWEST_DRAWS, RULES};
 pub use loss::{alignment_loss, alignment_times};

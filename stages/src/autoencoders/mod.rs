@@ -7,7 +7,6 @@ mod model;
 mod points;
 mod stored;
 
-pub use crate::data::refuse_channels_last; // until the pipeline names its new room
 pub use config::{AutoencoderHeader, LatentConfig, Posterior, Reconstruction};
 pub use image_grid::{write_image_grid, write_images};
 pub use latents::{Latents, PartLatents};

@@ -4,7 +4,7 @@ use crate::config::{hint, parse_value};
 use crate::console::Console;
 use crate::destination::Destination;
 use clap::Args;
-use latent_align_stages::features::{Target, generate};
+use latent_align_stages::targets::{Target, generate};
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value};
 use std::path::PathBuf;

@@ -1,9 +1,9 @@
 //! An HDF5 file: what it holds, what one full pass over each dataset found, and first rows.
 
 use crate::tables::{bytes, columns, number};
-use latent_align_stages::autoencoders::refuse_channels_last;
 use latent_align_stages::context::Monitor;
-use latent_align_stages::features::{
+use latent_align_stages::data::refuse_channels_last;
+use latent_align_stages::data::{
     Contents, Dataset, DatasetInfo, FileListing, Ingest, RowView, Scan, Statistics,
 };
 use latent_align_stages::{Error, Result};

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use latent_align_stages::alignment::Weighting;
-use latent_align_stages::estimate_nll::{FEATURES, LATENTS};
+use latent_align_stages::stages::estimate_nll::{FEATURES, LATENTS};
 
 /// The width of a panel, and about its height.
 const SIDE: f64 = 230.0;

@@ -10,7 +10,7 @@ use super::scale::{range, short, widened};
 use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 use crate::store::RunStages;
 use anyhow::Result;
-use latent_align_stages::alignment::marginal_distance;
+use latent_align_stages::comparison::marginal_distance;
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (300.0, 150.0);

@@ -2,7 +2,7 @@
 
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
-use latent_align_stages::features::{has_dataset, read_dataset_f32};
+use latent_align_stages::data::{has_dataset, read_dataset_f32};
 use std::path::Path;
 
 /// At most this many points of a set are looked at; more would not change a figure.

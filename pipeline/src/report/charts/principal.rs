@@ -10,7 +10,7 @@ use super::scale::{range, widened};
 use super::svg::{Rect, Svg, series};
 use crate::store::RunStages;
 use anyhow::{Result, bail};
-use latent_align_stages::features::PrincipalPlane;
+use latent_align_stages::comparison::PrincipalPlane;
 
 /// The width of a panel, and about its height.
 const SIDE: f64 = 340.0;

@@ -10,7 +10,7 @@ use super::svg::{Rect, Svg, Trace, series};
 use super::tables::Table;
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
-use latent_align_stages::estimate_nll;
+use latent_align_stages::stages::estimate_nll;
 
 /// The width of the panel, and about its height.
 const SIDE: f64 = 440.0;

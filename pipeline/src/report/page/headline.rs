@@ -4,8 +4,8 @@ use super::found::Found;
 use super::html::Grade;
 use crate::store::{RunState, Stage};
 use crate::tables::{number, with_spread};
-use latent_align_stages::estimate_nll::{FALLS, FEATURES, LATENTS};
-use latent_align_stages::train_autoencoder::LEARNED;
+use latent_align_stages::stages::estimate_nll::{FALLS, FEATURES, LATENTS};
+use latent_align_stages::stages::train_autoencoder::LEARNED;
 
 /// What a reader should know first.
 #[derive(Debug, PartialEq)]

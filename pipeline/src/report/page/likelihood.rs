@@ -4,7 +4,7 @@ use super::found::Found;
 use super::html::{Cell, Grade, Html, Table, chip, paragraph};
 use crate::store::Stage;
 use crate::tables::{RegionVerdict, number, verdicts_of, with_spread};
-use latent_align_stages::estimate_nll::{FEATURES, LATENTS};
+use latent_align_stages::stages::estimate_nll::{FEATURES, LATENTS};
 
 /// What the verdicts mean, for those who do not know.
 const MEANING: &str = "Does a smaller alignment loss mean a greater likelihood? Holds: the loss follows the NLL (Spearman \
