@@ -9,12 +9,12 @@ use imports::Imports;
 use std::path::Path;
 
 /// A crate, and its rooms from the ground up: each imports from those before it only.
-struct Crate {
-    sources: &'static str,
-    floors: &'static [&'static str],
+pub struct Crate {
+    pub sources: &'static str,
+    pub floors: &'static [&'static str],
 }
 
-const CRATES: [Crate; 3] = [
+pub const CRATES: [Crate; 3] = [
     Crate {
         sources: "stages/kernels/src",
         floors: &[
