@@ -16,6 +16,7 @@ pub mod context;
 pub mod data;
 pub mod devices;
 pub mod error;
+pub mod figures;
 pub mod flows;
 pub mod fused;
 pub mod likelihood;

@@ -3,9 +3,7 @@
 use super::RunEntry;
 use super::found::Catalogue;
 use crate::tables::{Field, Kind, Source, Values, is_bound};
-
-/// Figures that say how a run went, not what it found.
-const ASIDE: &str = "peak memory";
+use latent_align_stages::figures::PEAK_MEMORY;
 
 /// The table of `runs` as [`Catalogue::table`] has it, of which those settings and figures are shown
 /// that are not the same in all of them, each figure followed by its difference from the first run.
@@ -16,7 +14,7 @@ pub fn compare<'a>(catalogue: &'a Catalogue, runs: &'a [RunEntry]) -> Source<'a>
     let mut all: Vec<Field> = Vec::new();
     let mut shown = Vec::new();
     for field in fields {
-        let aside = is_bound(&field.name) || field.name.contains(ASIDE);
+        let aside = is_bound(&field.name) || field.name.contains(PEAK_MEMORY);
         let compared = match field.name.as_str() {
             "name" => true,
             "state" | "seed" | "device" | "problem" | "flow" => field.varies(),

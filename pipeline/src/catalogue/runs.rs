@@ -6,9 +6,9 @@ use super::found::Catalogue;
 use crate::store::{
     CONFIG, Index, RunFolder, RunRecord, RunState, Stage, Store, Wrong, in_parallel, unreadable,
 };
-use crate::sweep::{ERROR, FEATURES_NLL, NLL};
 use crate::tables::{Field, Kind, Source, Values};
 use latent_align_stages::Error;
+use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, NLL};
 use std::collections::HashMap;
 use std::path::PathBuf;
 

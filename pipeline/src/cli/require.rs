@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use latent_align_stages::Error;
 use latent_align_stages::alignment::{RegulariserConfig, Weighting};
-use latent_align_stages::stages::estimate_nll::{FEATURES, LATENTS};
+use latent_align_stages::figures::estimate_nll::{FEATURES, LATENTS};
 
 /// The least verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -7,6 +7,7 @@ use crate::report::Table;
 use crate::store::METRICS;
 use anyhow::{Context as _, Result};
 use latent_align_stages::Error;
+use latent_align_stages::figures::curves::STEP;
 use std::path::Path;
 
 /// Always the same, so that a second export meets the first one instead of standing beside it.
@@ -59,9 +60,9 @@ fn events(artifact: &Artifact) -> Result<Vec<u8>> {
 /// Adds an event for each row of `metrics`; returns the last step.
 fn learning_curves(metrics: &Path, file: &mut EventFile) -> Result<u64> {
     let table = Table::read(metrics)?;
-    let steps = table.numbers("step")?;
+    let steps = table.numbers(STEP)?;
     let mut curves = Vec::new();
-    for name in table.names().filter(|name| *name != "step") {
+    for name in table.names().filter(|name| *name != STEP) {
         curves.push((name, table.numbers_or_none(name)?));
     }
     for (row, &step) in steps.iter().enumerate() {

@@ -13,6 +13,7 @@ use anyhow::Result;
 use latent_align_stages::Error;
 use latent_align_stages::context::{Context, Summary};
 use latent_align_stages::devices::DeviceChoice;
+use latent_align_stages::figures::PEAK_MEMORY;
 use std::path::Path;
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ impl Workshop<'_> {
         }
         let mut figures = worked?.figures;
         if let Some(peak) = crate::process::peak_mib() {
-            figures.push(("peak memory of the process (MiB)".into(), peak));
+            figures.push((PEAK_MEMORY.into(), peak));
         }
         warnings.extend(noted?);
         self.inputs_unchanged(key)?;

@@ -3,6 +3,7 @@
 use super::file::{Check, is_within};
 use super::table::Table;
 use crate::tables::{markdown, shown};
+use latent_align_stages::figures::INTERVAL;
 
 /// What came of the checks of a sweep.
 pub struct Checked {
@@ -63,11 +64,11 @@ fn measured(check: &Check, value: Option<f64>, table: &Table) -> String {
         };
     };
     let text = shown(&check.figure, value);
-    let bound = |end: &str| {
-        let figure = format!("{}, {end}", check.figure);
+    let [low, high] = INTERVAL.map(|end| {
+        let figure = format!("{}{end}", check.figure);
         table.seeds(&check.variant, &figure).mean()
-    };
-    match (&check.minus, bound("2.5 %"), bound("97.5 %")) {
+    });
+    match (&check.minus, low, high) {
         (None, Some(low), Some(high)) => format!("{text} [{low:.4}, {high:.4}]"),
         _ => text,
     }

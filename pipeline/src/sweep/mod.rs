@@ -34,7 +34,7 @@ pub use folder::SweepFolder;
 pub use halving::{Dropped, Halving, survivors};
 pub use race::Seeds;
 pub use record::{RECORD, SweepRecord, TrialRecord, trial_record};
-pub use results::{ERROR, FEATURES_NLL, NLL, TrialRow, Trials, told};
+pub use results::{TrialRow, Trials, told};
 pub use standing::{Standing, TrialState};
 pub use table::{MARKDOWN, Table};
 pub use trial::Trial;

@@ -5,22 +5,13 @@ use super::file::{Direction, Objective};
 use super::race::{Race, Seeds, race};
 use super::record::{SweepRecord, TrialRecord};
 use super::standing::Standing;
-use crate::store::{CONFIG, REPORT, RunFolder, Store};
+use crate::store::{CONFIG, REPORT, RunFolder, Stage, Store};
 use latent_align_stages::Result;
-use latent_align_stages::stages::estimate_nll::FALLS;
+use latent_align_stages::figures::estimate_nll::FALLS;
+use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, GAP, NLL};
+use latent_align_stages::figures::{error_beside, error_of, in_region};
 use serde_json::Value;
 use std::path::Path;
-
-/// The reconstruction error of a trial.
-pub const ERROR: &str = "train-autoencoder: test mean squared error";
-/// The NLL of its latents.
-pub const NLL: &str = "estimate-nll: test latents: mean NLL, ODE (nats)";
-/// What that is measured against.
-pub const FEATURES_NLL: &str = "estimate-nll: test features: mean NLL, ODE (nats)";
-
-/// How much less likely latents are than that, and how well it is known.
-const GAP: &str = "estimate-nll: NLL gap, latents over features (nats)";
-const GAP_ERROR: &str = "estimate-nll: its standard error";
 
 /// A sweep and its trials.
 pub struct Trials {
@@ -181,10 +172,10 @@ impl TrialRow {
     /// True if its latents are likelier than features and fell there, by more than two standard errors: that is
     /// collapse onto modes.
     pub fn has_gathered(&self) -> bool {
-        let gap = self.figure(GAP).zip(self.figure(GAP_ERROR));
+        let gap = self.figure(GAP).zip(self.figure(&error_of(GAP)));
         let fall = FALLS.iter().find_map(|name| {
-            let name = format!("estimate-nll: {name}");
-            let error = self.figure(&format!("{name}, standard error"));
+            let name = in_region(Stage::EstimateNll.name(), name);
+            let error = self.figure(&error_beside(&name));
             self.figure(&name).zip(error)
         });
         gap.is_some_and(|(gap, error)| gap < -2.0 * error)

@@ -11,6 +11,7 @@ use crate::tables::{
     RegionVerdict, TERMINAL, is_bound, is_verdict, markdown_within, mean_and_deviation, number,
     short_name, with_spread, write_table,
 };
+use latent_align_stages::figures::PEAK_MEMORY;
 use latent_align_stages::{Result, context};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -19,9 +20,6 @@ use std::path::Path;
 /// The name of the Markdown file.
 pub const MARKDOWN: &str = "table.md";
 const PARQUET: &str = "table.parquet";
-
-/// Figures that say how a run went, not what it found.
-const ASIDE: &str = "peak memory";
 
 /// The trials so far.
 pub struct Table {
@@ -178,7 +176,7 @@ impl Table {
             let stage = |name: &str| name.split_once(": ").map(|s| s.0.to_owned());
             let last = row.standing.figures.last().and_then(|f| stage(&f.0));
             for (name, _) in &row.standing.figures {
-                let aside = is_bound(name) || name.contains(ASIDE);
+                let aside = is_bound(name) || name.contains(PEAK_MEMORY);
                 if stage(name) == last && !aside && !columns.contains(name) {
                     columns.push(name.clone());
                 }

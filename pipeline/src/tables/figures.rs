@@ -4,6 +4,7 @@
 use super::numbers::number;
 use super::table::{TERMINAL, markdown};
 use super::verdict::{RegionVerdict, is_verdict, short_name};
+use latent_align_stages::figures::INTERVAL;
 
 /// A table of plain figures, and as many for regions as keep to a terminal's width.
 pub fn figures_tables(figures: &[(String, f64)]) -> String {
@@ -31,7 +32,7 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
     };
     let cell = |region: &str, label: &str| {
         let value = get(region, label).map_or(String::new(), |v| shown(label, v));
-        let limits = BOUNDS.map(|bound| get(region, &format!("{label}{bound}")));
+        let limits = INTERVAL.map(|bound| get(region, &format!("{label}{bound}")));
         match limits {
             [Some(low), Some(high)] => {
                 get(region, label).map_or(String::new(), |value| with_interval(value, low, high))
@@ -98,12 +99,9 @@ pub fn shown(name: &str, value: f64) -> String {
     }
 }
 
-/// What the names of an interval's limits end in.
-const BOUNDS: [&str; 2] = [", 2.5 %", ", 97.5 %"];
-
 /// True for the name of one end of a figure's interval.
 pub fn is_bound(name: &str) -> bool {
-    BOUNDS.iter().any(|bound| name.ends_with(bound))
+    INTERVAL.iter().any(|bound| name.ends_with(bound))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use crate::process::temporary;
 use latent_align_stages::context::{Column, Table};
+use latent_align_stages::figures::curves::STEP;
 use latent_align_stages::{Error, Result};
 use polars::prelude::{
     DataFrame, IntoColumn as _, NamedFrom as _, ParquetCompression, ParquetReader, ParquetWriter,
@@ -17,9 +18,6 @@ use std::time::{Duration, Instant};
 
 /// At most this long are new rows kept from a reader, or longer where writing takes long.
 const INTERVAL: Duration = Duration::from_secs(2);
-
-/// The column of steps.
-const STEP: &str = "step";
 
 /// The rows so far.
 pub struct Metrics {

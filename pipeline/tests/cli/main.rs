@@ -22,6 +22,7 @@ mod inspecting;
 mod listing;
 mod looking;
 mod mutations;
+mod names;
 mod parting;
 mod peer;
 mod planning;

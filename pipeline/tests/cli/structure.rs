@@ -35,6 +35,7 @@ pub const CRATES: [Crate; 3] = [
         sources: "stages/src",
         floors: &[
             "error",
+            "figures",
             "problems",
             "temporary",
             "devices",

@@ -3,6 +3,7 @@
 //! A weighting is one arm in each match below and one entry of [`Weighting::ALL`]; tables, figures and
 //! options follow.
 
+use crate::figures::estimate_nll::{BOUND, UNIFORM_LOSS};
 use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,8 +43,8 @@ impl Weighting {
     /// What tables call the loss under it, summed over dimensions, as a surrogate for the NLL.
     pub fn surrogate(self) -> &'static str {
         match self {
-            Self::Uniform => "alignment loss (uniform, sum)",
-            Self::Likelihood => "likelihood-weighted bound",
+            Self::Uniform => UNIFORM_LOSS,
+            Self::Likelihood => BOUND,
         }
     }
 

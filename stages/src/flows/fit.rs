@@ -6,6 +6,7 @@ use super::matching::{Evaluation, flow_matching_loss};
 use super::velocity_network::VelocityNetwork;
 use crate::context::Context;
 use crate::error::Result;
+use crate::figures::curves;
 use crate::problems::Problems;
 use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::from_f32;
@@ -147,9 +148,9 @@ impl FitConfig {
                 context.monitor.metrics(
                     done,
                     &[
-                        ("train_loss", train_loss),
-                        ("held_out_loss", held_out_loss),
-                        ("learning_rate", rate),
+                        (curves::TRAIN_LOSS, train_loss),
+                        (curves::HELD_OUT_LOSS, held_out_loss),
+                        (curves::LEARNING_RATE, rate),
                     ],
                 );
                 note = format!("loss {train_loss:.4}");

@@ -18,6 +18,7 @@ use super::velocity_network::embedding_frequencies;
 use crate::context::{Context, Summary};
 use crate::data::Normaliser;
 use crate::error::{Error, Result};
+use crate::figures::{PARAMETERS, pretrain_flow as names};
 use crate::persist::{file_size, load_weights_from_bytes, read_whole};
 use crate::problems::Problems;
 use crate::random::Streams;
@@ -67,10 +68,10 @@ pub fn import(config: &ImportConfig, context: &Context) -> Result<Summary> {
     let (network, flow) = read(config, &context.device)?;
     flow.save(&network, &context.dir)?;
     let mut summary = Summary::default();
-    summary.add("width d", flow.normaliser.output_width as f64);
-    summary.add("network width", network.width as f64);
-    summary.add("network blocks", network.blocks as f64);
-    summary.add("parameters", flow.network.num_params() as f64);
+    summary.add(names::WIDTH, flow.normaliser.output_width as f64);
+    summary.add(names::NETWORK_WIDTH, network.width as f64);
+    summary.add(names::NETWORK_BLOCKS, network.blocks as f64);
+    summary.add(PARAMETERS, flow.network.num_params() as f64);
     Ok(summary)
 }
 

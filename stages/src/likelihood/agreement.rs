@@ -1,5 +1,6 @@
 //! How well a surrogate follows the NLL over a set of points, with intervals over points and draws.
 
+use crate::figures::estimate_nll as names;
 use crate::numerics::{Interval, Kept, Scale, intervals, root_mean_square};
 use crate::random::Streams;
 
@@ -24,12 +25,12 @@ impl Agreement {
     /// Every figure with its name.
     pub fn figures(&self) -> [(&'static str, Interval); 6] {
         [
-            ("Pearson", self.pearson),
-            ("Spearman", self.spearman),
-            ("Kendall", self.kendall),
-            ("slope", self.slope),
-            ("bias", self.bias),
-            ("RMSE", self.rmse),
+            (names::PEARSON, self.pearson),
+            (names::SPEARMAN, self.spearman),
+            (names::KENDALL, self.kendall),
+            (names::SLOPE, self.slope),
+            (names::BIAS, self.bias),
+            (names::RMSE, self.rmse),
         ]
     }
 }

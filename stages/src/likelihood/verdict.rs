@@ -1,6 +1,7 @@
 //! Whether a surrogate can be trusted over a region, in words.
 
 use super::agreement::Agreement;
+use crate::figures::estimate_nll::VERDICT;
 
 /// What a surrogate is good for over a region. Ordered from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +40,7 @@ impl Verdict {
     }
 
     /// What the names of figures that are verdicts end in, after the region and the weighting.
-    pub const FIGURE: &str = "verdict (2 holds, 1 ranks only, 0 fails)";
+    pub const FIGURE: &str = VERDICT;
 
     /// As a figure.
     pub fn figure(self) -> f64 {

@@ -16,6 +16,7 @@ use crate::comparison::{Gaussian, frechet_distance};
 use crate::context::{Context, Summary};
 use crate::data::{Attribute, Normaliser, OutData, Part, Scan, write_datasets};
 use crate::error::{Error, Result};
+use crate::figures::{evaluate_latents as names, of_rows};
 use crate::flows::{Evaluation, FitConfig, ROWS_PER_EVALUATION};
 use crate::likelihood::sample;
 use crate::problems::Problems;
@@ -126,22 +127,19 @@ pub fn run(
         let reconstructed = judge.decode(&rows.values, context)?.features;
         let reconstructions = Gaussian::of_rows(&reconstructed, width, "reconstructions")?;
         let probed = probe.accuracy(rows, &real)?;
-        summary.add(format!("{word} linear probe accuracy"), probed);
+        summary.add(of_rows(word, names::PROBE_ACCURACY), probed);
         summary.add(
-            format!("{word} Fréchet distance of samples"),
+            of_rows(word, names::SAMPLES_DISTANCE),
             frechet_distance(&samples, &data),
         );
         summary.add(
-            format!("{word} Fréchet distance of reconstructions"),
+            of_rows(word, names::RECONSTRUCTIONS_DISTANCE),
             frechet_distance(&reconstructions, &data),
         );
         references.push((rows.items.len(), data));
     }
     if let [(_, held_out), (_, test)] = &references[..] {
-        summary.add(
-            "Fréchet distance between held-out and test data",
-            frechet_distance(held_out, test),
-        );
+        summary.add(names::DATA_DISTANCE, frechet_distance(held_out, test));
     }
     if let Some((rows, _)) = references.last() {
         warn_of_few_rows(*rows, width, context);

@@ -7,6 +7,7 @@ use crate::data::{
     Part, PartConfig, RowView, SourceConfig, check_memory, check_parts, write_described,
 };
 use crate::error::Result;
+use crate::figures::{ITS_ERROR, PARAMETERS, of_rows, pretrain_flow as names};
 use crate::flows::{
     Evaluation, FitConfig, Flow, KeptPoints, VelocityNetwork, VelocityNetworkConfig, about_points,
 };
@@ -258,13 +259,13 @@ impl Prepared {
         let network = self.train(&evaluation, context)?;
         let mut summary = Summary::default();
         let loss = evaluation.loss(&network)?;
-        summary.add("held-out flow-matching loss", loss);
+        summary.add(of_rows(Part::HeldOut.word(), names::LOSS), loss);
         let shown = match self.ingest.reported() {
             Part::Test => {
                 let test = self.keep(Part::Test, context)?;
                 let evaluation = evaluate(&test);
                 let loss = evaluation.loss(&network)?;
-                summary.add("test flow-matching loss", loss);
+                summary.add(of_rows(Part::Test.word(), names::LOSS), loss);
                 (Part::Test, test, evaluation, loss)
             }
             part => (part, held_out, evaluation, loss),
@@ -367,8 +368,8 @@ fn summarise(
     let word = part.word();
     if let Some(exact) = flow.exact_field(DType::F32, &context.device) {
         let floor = evaluation.loss(&exact)?;
-        summary.add("its floor (exact velocity, same points)", floor);
-        summary.add("loss over floor", loss / floor);
+        summary.add(names::FLOOR, floor);
+        summary.add(names::LOSS_OVER_FLOOR, loss / floor);
     }
     let rows = kept.some(config.nll_points);
     let count = rows.len() / width;
@@ -382,18 +383,15 @@ fn summarise(
         };
         let nll =
             negative_log_likelihood(&flow.network, points, &Solver::exact(TOLERANCE), done)?.nll;
-        summary.add(format!("{word} NLL (nats)"), mean(&nll));
-        summary.add("its standard error", standard_error(&nll, kept.tokens));
+        summary.add(of_rows(word, names::NLL), mean(&nll));
+        summary.add(ITS_ERROR, standard_error(&nll, kept.tokens));
         if let Some(analytic) = flow.analytic_nll(&rows) {
-            summary.add("analytic NLL of the same points (nats)", mean(&analytic));
+            summary.add(names::ANALYTIC_NLL, mean(&analytic));
         }
         if let Some(log_det) = flow.normaliser.log_abs_det() {
-            summary.add(
-                format!("{word} NLL in feature space (nats)"),
-                mean(&nll) - log_det,
-            );
+            summary.add(of_rows(word, names::FEATURES_NLL), mean(&nll) - log_det);
         }
     }
-    summary.add("parameters", flow.network.num_params() as f64);
+    summary.add(PARAMETERS, flow.network.num_params() as f64);
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::data::{
     Batches, Data, DataConfig, Dataset, Demands, Part, PartConfig, check_memory, check_parts,
 };
 use crate::error::Result;
+use crate::figures::{PARAMETERS, curves, of_rows, train_classifier as names};
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::tensors::{scalar, to_f32};
@@ -178,10 +179,10 @@ impl Prepared {
             let rows = Unseen::read(&self, part, &context.device)?;
             let (loss, accuracy) = rows.measure(&classifier)?;
             let word = part.word();
-            summary.add(format!("{word} accuracy"), accuracy);
-            summary.add(format!("{word} cross-entropy (nats)"), loss);
+            summary.add(of_rows(word, names::ACCURACY), accuracy);
+            summary.add(of_rows(word, names::CROSS_ENTROPY), loss);
         }
-        summary.add("parameters", classifier.num_params() as f64);
+        summary.add(PARAMETERS, classifier.num_params() as f64);
         Ok(summary)
     }
 
@@ -258,11 +259,11 @@ impl Prepared {
                 context.monitor.metrics(
                     done,
                     &[
-                        ("train_loss", train_loss),
-                        ("train_accuracy", train_accuracy),
-                        ("held_out_loss", held_out_loss),
-                        ("held_out_accuracy", held_out_accuracy),
-                        ("learning_rate", rate),
+                        (curves::TRAIN_LOSS, train_loss),
+                        (curves::TRAIN_ACCURACY, train_accuracy),
+                        (curves::HELD_OUT_LOSS, held_out_loss),
+                        (curves::HELD_OUT_ACCURACY, held_out_accuracy),
+                        (curves::LEARNING_RATE, rate),
                     ],
                 );
                 note = format!("loss {train_loss:.4}, accuracy {train_accuracy:.3}");

@@ -4,12 +4,11 @@ use crate::catalogue::{RunEntry, StageEntry};
 use crate::config::{hint, list};
 use crate::store::{METRICS, Name, Stage};
 use crate::tables::{Field, Kind, Source, Values};
+use latent_align_stages::figures::curves::{HELD_OUT, STEP, TRAINING};
 use latent_align_stages::{Error, Result};
 use polars::prelude::{DataType, ParquetReader, SerReader as _};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-
-const STEP: &str = "step";
 
 /// A metric of a stage, step by step.
 pub struct Curve {
@@ -78,8 +77,8 @@ fn read(stage: Stage, file: &Path) -> anyhow::Result<Vec<Curve>> {
 /// What a column measures, without the data it is measured on.
 fn metric(column: &str) -> &str {
     let of_data = column
-        .strip_prefix("held_out_")
-        .or(column.strip_prefix("train_"));
+        .strip_prefix(HELD_OUT)
+        .or(column.strip_prefix(TRAINING));
     of_data.unwrap_or(column)
 }
 
@@ -171,7 +170,7 @@ pub fn panels(curves: &[Curve]) -> Vec<Panel> {
             });
             panels.len() - 1
         });
-        if curve.column.starts_with("held_out_") {
+        if curve.column.starts_with(HELD_OUT) {
             panels[at].held_out = points;
         } else {
             panels[at].training = points;

@@ -1,15 +1,11 @@
 //! `agreement.parquet` of `estimate-nll`: how surrogates follow the NLL.
 
 use super::scale::short;
-use super::tables::Table;
+use super::tables::{Table, parquet};
 use crate::store::{RunStages, Stage};
 use crate::tables::{RegionVerdict, is_verdict};
 use anyhow::{Context as _, Result};
-
-/// The reference of a region where its density is known: verdicts are about it.
-pub const ANALYTIC: &str = "analytic NLL";
-/// The reference elsewhere.
-pub const ODE: &str = "ODE NLL";
+use latent_align_stages::figures::estimate_nll::{self as names, ANALYTIC, ODE};
 
 /// Figures of surrogates against the NLL.
 pub struct Agreements {
@@ -32,12 +28,17 @@ impl Agreements {
     pub fn of(run: &RunStages) -> Result<Self> {
         let stage = run.folder(Stage::EstimateNll);
         let stage = stage.context("the run has no estimate-nll")?;
-        let table = Table::read(&stage.join("agreement.parquet"))?;
-        let [regions, surrogates, references, figures] =
-            ["region", "surrogate", "reference", "figure"].map(|name| table.texts(name));
+        let table = Table::read(&stage.join(parquet(names::AGREEMENT_TABLE)))?;
+        let [regions, surrogates, references, figures] = [
+            names::REGION,
+            names::SURROGATE,
+            names::REFERENCE,
+            names::FIGURE,
+        ]
+        .map(|name| table.texts(name));
         let (regions, surrogates, figures) = (regions?, surrogates?, figures?);
-        let values = table.numbers("value")?;
-        let intervals = table.pairs("low", "high")?;
+        let values = table.numbers(names::VALUE)?;
+        let intervals = table.pairs(names::LOW, names::HIGH)?;
         let rows = (references?.into_iter().enumerate())
             .map(|(i, reference)| Row {
                 reference,

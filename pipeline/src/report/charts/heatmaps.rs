@@ -4,7 +4,7 @@ use super::colour_bar::ColourBar;
 use super::figure::Figure;
 use super::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
 use super::pixels::{heat_map, levels};
-use super::regions::{GRID, Regions, thinned};
+use super::regions::{Regions, thinned};
 use super::scale::{percentile, range, short};
 use super::svg::{Rect, Svg, series};
 use crate::store::RunStages;
@@ -12,7 +12,8 @@ use anyhow::{Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use latent_align_stages::alignment::Weighting;
-use latent_align_stages::stages::estimate_nll::{FEATURES, LATENTS};
+use latent_align_stages::figures::estimate_nll::{self as names, FEATURES, GRID, LATENTS};
+use latent_align_stages::figures::filled;
 
 /// The width of a panel, and about its height.
 const SIDE: f64 = 230.0;
@@ -126,15 +127,15 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
 
 /// What is shown, left to right.
 fn maps(regions: &Regions) -> Result<Vec<Map>> {
-    let losses = Weighting::ALL.map(|w| (w.surrogate(), format!("loss_{w}"), w.in_nats()));
+    let losses = Weighting::ALL.map(|w| (w.surrogate(), filled(names::LOSS, &[&w]), w.in_nats()));
     let likelihoods = [
-        ("ODE NLL", "nll_ode".to_owned(), true),
-        ("analytic NLL", "nll_analytic".to_owned(), true),
+        (names::ODE, names::NLL_ODE.to_owned(), true),
+        (names::ANALYTIC, names::NLL_ANALYTIC.to_owned(), true),
     ];
     let mut maps = Vec::new();
     for (title, column, in_nats) in losses.into_iter().chain(likelihoods) {
         let values = regions.numbers(GRID, &column)?;
-        if column == "nll_analytic" && values.iter().all(|v| v.is_nan()) {
+        if column == names::NLL_ANALYTIC && values.iter().all(|v| v.is_nan()) {
             continue; // not known
         }
         maps.push(Map {

@@ -9,6 +9,7 @@ use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 use super::tables::Table;
 use crate::store::{METRICS, RunStages, Stage};
 use anyhow::Result;
+use latent_align_stages::figures::curves;
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (300.0, 200.0);
@@ -58,17 +59,19 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
 fn metrics_of(stage: &'static str, table: &Table) -> Result<Vec<Metric>> {
     let mut metrics: Vec<Metric> = Vec::new();
     for column in table.names() {
-        if ["step", "learning_rate"].contains(&column) {
+        if [curves::STEP, curves::LEARNING_RATE].contains(&column) {
             continue;
         }
-        let mut curve = table.pairs("step", column)?;
+        let mut curve = table.pairs(curves::STEP, column)?;
         curve.retain(|p| p.1.is_finite());
         if curve.iter().all(|p| p.1 == 0.0) {
             continue; // a term that this experiment does not have
         }
         let curve = thinned(&curve, AT_MOST);
-        let held_out = column.strip_prefix("held_out_");
-        let name = held_out.or(column.strip_prefix("train_")).unwrap_or(column);
+        let held_out = column.strip_prefix(curves::HELD_OUT);
+        let name = held_out
+            .or(column.strip_prefix(curves::TRAINING))
+            .unwrap_or(column);
         let name = name.replace('_', " ");
         let at = metrics.iter().position(|m| m.name == name);
         let at = at.unwrap_or_else(|| {

@@ -3,6 +3,9 @@
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
 use latent_align_stages::data::{has_dataset, read_dataset_f32};
+use latent_align_stages::figures::estimate_nll::{
+    FREE_POINTS, HELD_OUT_FEATURES, HELD_OUT_LATENTS, TEST_FEATURES, TEST_LATENTS,
+};
 use std::path::Path;
 
 /// At most this many points of a set are looked at; more would not change a figure.
@@ -29,8 +32,8 @@ impl PointSets {
     /// A file is damaged, or the two are not of equally many dimensions.
     pub fn of(run: &RunStages) -> Result<Option<Self>> {
         let features = [
-            ("test features", "test.h5"),
-            ("held-out features", "held_out.h5"),
+            (TEST_FEATURES, "test.h5"),
+            (HELD_OUT_FEATURES, "held_out.h5"),
         ];
         let features = (features.into_iter())
             .find_map(|(name, file)| Some((name, run.file(Stage::PretrainFlow, file)?)));
@@ -43,9 +46,9 @@ impl PointSets {
         }
         let (width, features) = read(&features, "points")?;
         let sets = [
-            ("test latents", "test_latents"),
-            ("free points", "points"),
-            ("held-out latents", "held_out_latents"),
+            (TEST_LATENTS, "test_latents"),
+            (FREE_POINTS, "points"),
+            (HELD_OUT_LATENTS, "held_out_latents"),
         ];
         let mut found = None;
         for (name, dataset) in sets {

@@ -1,11 +1,9 @@
 //! `points.parquet` of `estimate-nll`: points in regions.
 
-use super::tables::Table;
+use super::tables::{Table, axis, parquet};
 use crate::store::{RunStages, Stage};
 use anyhow::Result;
-
-/// A regular grid of points.
-pub const GRID: &str = "grid";
+use latent_align_stages::figures::estimate_nll as names;
 
 /// The points of all regions.
 pub struct Regions {
@@ -23,8 +21,8 @@ impl Regions {
         let Some(stage) = stage else {
             return Ok(None);
         };
-        let table = Table::read(&stage.join("points.parquet"))?;
-        let region = table.texts("region")?;
+        let table = Table::read(&stage.join(parquet(names::POINTS_TABLE)))?;
+        let region = table.texts(names::REGION)?;
         Ok(Some(Self { table, region }))
     }
 
@@ -67,7 +65,10 @@ impl Regions {
     /// # Errors
     /// As [`Table::numbers`].
     pub fn places(&self, region: &str) -> Result<Vec<(f64, f64)>> {
-        let (x, y) = (self.numbers(region, "y0")?, self.numbers(region, "y1")?);
+        let (x, y) = (
+            self.numbers(region, &axis(0))?,
+            self.numbers(region, &axis(1))?,
+        );
         Ok(x.into_iter().zip(y).collect())
     }
 

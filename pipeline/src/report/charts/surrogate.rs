@@ -1,16 +1,17 @@
 //! `surrogate.svg`: each surrogate of the NLL against the NLL, region by region.
 
-use super::agreements::{ANALYTIC, Agreements};
+use super::agreements::Agreements;
 use super::figure::Figure;
 use super::palette::{BAD, BLUE, FAIR, GOOD, INK};
 use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
-use super::regions::{GRID, Regions, thinned};
+use super::regions::{Regions, thinned};
 use super::scale::{range, widened};
 use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 use crate::store::RunStages;
 use crate::tables::RegionVerdict;
 use anyhow::Result;
 use latent_align_stages::alignment::Weighting;
+use latent_align_stages::figures::{estimate_nll as names, filled};
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (370.0, 230.0);
@@ -31,7 +32,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     };
     let agreements = Agreements::of(run)?;
     let names: Vec<&str> = (regions.names().into_iter())
-        .filter(|name| *name != GRID)
+        .filter(|name| *name != names::GRID)
         .collect();
     if names.is_empty() {
         return Ok(None);
@@ -71,11 +72,11 @@ fn draw_panel(
     let height = area.y + SIZE.1 + BOTTOM + GAP / 2.0;
     let mut drawn = Svg::new(LEFT + SIZE.0 + GAP, height);
     let svg = &mut drawn;
-    let xs = regions.numbers(region, &format!("loss_{weighting}"))?;
+    let xs = regions.numbers(region, &filled(names::LOSS, &[&weighting]))?;
     let reference = agreements.reference(region);
     let column = match reference {
-        ANALYTIC => "nll_analytic",
-        _ => "nll_ode",
+        names::ANALYTIC => names::NLL_ANALYTIC,
+        _ => names::NLL_ODE,
     };
     // a density may be zero somewhere
     let known: Vec<(f64, f64)> = (xs.into_iter().zip(regions.numbers(region, column)?))
@@ -108,10 +109,11 @@ fn draw_panel(
     let title = format!("{region}: {}", weighting.surrogate());
     panel.frame(svg, &title, top - 2.0 * LINE - 10.0);
     let figure = |name| agreements.figure(region, weighting.surrogate(), name);
-    let correlations = ["Spearman", "Pearson"].map(|name| format!("{name} {}", figure(name)));
+    let correlations =
+        [names::SPEARMAN, names::PEARSON].map(|name| format!("{name} {}", figure(name)));
     let plain = Font::plain(Anchor::Start);
     svg.text(area.x, top - LINE - 9.0, &correlations.join(", "), plain);
-    let slope = format!("slope {}", figure("slope"));
+    let slope = format!("slope {}", figure(names::SLOPE));
     svg.text(area.x, top - 9.0, &slope, plain);
     if let Some(verdict) = agreements.verdict(region, weighting.surrogate()) {
         let colour = match verdict {

@@ -1,9 +1,21 @@
 //! The tables of artifacts as columns of numbers.
 
 use anyhow::{Context as _, Result, bail};
+use latent_align_stages::figures::estimate_nll::COORDINATE;
+use latent_align_stages::figures::filled;
 use polars::prelude::{DataFrame, DataType, ParquetReader, SerReader as _};
 use std::fs::File;
 use std::path::Path;
+
+/// The file of the table `name`.
+pub fn parquet(name: &str) -> String {
+    format!("{name}.parquet")
+}
+
+/// The column of a coordinate, counted from 0.
+pub fn axis(number: usize) -> String {
+    filled(COORDINATE, &[&number])
+}
 
 /// A table.
 pub struct Table {
@@ -72,6 +84,6 @@ impl Table {
 
     /// Whether its points are of two dimensions.
     pub fn is_plane(&self) -> bool {
-        self.has("y0") && self.has("y1") && !self.has("y2")
+        self.has(&axis(0)) && self.has(&axis(1)) && !self.has(&axis(2))
     }
 }

@@ -7,6 +7,7 @@ use super::svg::{Anchor, Font, Rect, Svg, tipped};
 use crate::store::{Manifest, RunStages, Stage};
 use crate::tables::{bytes, duration};
 use anyhow::Result;
+use latent_align_stages::figures::PEAK_MEMORY;
 
 /// Pixels from one bar to the next, and of a bar.
 const PITCH: f64 = 30.0;
@@ -16,7 +17,6 @@ const NAMES: f64 = 125.0;
 const LONGEST: f64 = 260.0;
 /// Pixels for what stands behind a bar.
 const AFTER: f64 = 95.0;
-const MEMORY: &str = "peak memory of the process (MiB)";
 
 /// The figure of `run`; none where it has no finished stage. A stage whose manifest is damaged is left
 /// out: pages say so elsewhere.
@@ -43,7 +43,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
             height: BAR,
         };
         let took = duration(stage.seconds);
-        let memory = stage.figures.0.iter().find(|f| f.0 == MEMORY);
+        let memory = stage.figures.0.iter().find(|f| f.0 == PEAK_MEMORY);
         let memory = memory.map_or(String::new(), |(_, mib)| {
             format!(", peak memory {}", bytes((mib * 1024.0 * 1024.0) as u64))
         });

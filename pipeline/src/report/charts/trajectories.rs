@@ -7,10 +7,10 @@ use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use super::regions::{Regions, thinned};
 use super::scale::{range, widened};
 use super::svg::{Rect, Svg, Trace, series};
-use super::tables::Table;
+use super::tables::{Table, axis, parquet};
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
-use latent_align_stages::stages::estimate_nll;
+use latent_align_stages::figures::{estimate_nll, train_autoencoder as names};
 
 /// The width of the panel, and about its height.
 const SIDE: f64 = 440.0;
@@ -24,7 +24,7 @@ const FEATURES: &str = "features";
 /// # Errors
 /// A table is damaged.
 pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
-    let Some(file) = run.file(Stage::TrainAutoencoder, "trajectory.parquet") else {
+    let Some(file) = run.file(Stage::TrainAutoencoder, &parquet(names::TRAJECTORY)) else {
         return Ok(None);
     };
     let table = Table::read(&file)?;
@@ -60,7 +60,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         "{} points that were free to move, from where they started to where {} training steps took \
          them, in the space of the flow.",
         shown.len(),
-        table.numbers("step")?.into_iter().fold(0.0, f64::max)
+        table.numbers(names::STEP)?.into_iter().fold(0.0, f64::max)
     );
     let top = TOP + LINE;
     let mut svg = Svg::new(LEFT + SIDE + GAP, top + height + BOTTOM);
@@ -106,8 +106,12 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
 /// The path of each point, in the order of steps, as far as it is finite.
 fn paths(table: &Table) -> Result<Vec<Vec<(f64, f64)>>> {
     let mut rows: Vec<[f64; 4]> = Vec::new();
-    let (points, steps) = (table.numbers("point")?, table.numbers("step")?);
-    for ((point, step), (x, y)) in points.into_iter().zip(steps).zip(table.pairs("y0", "y1")?) {
+    let (points, steps) = (table.numbers(names::POINT)?, table.numbers(names::STEP)?);
+    for ((point, step), (x, y)) in points
+        .into_iter()
+        .zip(steps)
+        .zip(table.pairs(&axis(0), &axis(1))?)
+    {
         rows.push([point, step, x, y]);
     }
     rows.retain(|row| row.iter().all(|v| v.is_finite()));

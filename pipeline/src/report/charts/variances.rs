@@ -6,9 +6,10 @@ use super::palette::{BLUE, GREY};
 use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use super::scale::widened;
 use super::svg::{Rect, Svg, Trace, series};
-use super::tables::Table;
+use super::tables::{Table, parquet};
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
+use latent_align_stages::figures::train_autoencoder as names;
 
 /// The size of the panel.
 const SIZE: (f64, f64) = (430.0, 180.0);
@@ -22,13 +23,13 @@ const FEATURES: &str = "features";
 /// # Errors
 /// The table is damaged.
 pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
-    let Some(file) = run.file(Stage::TrainAutoencoder, "variances.parquet") else {
+    let Some(file) = run.file(Stage::TrainAutoencoder, &parquet(names::VARIANCES)) else {
         return Ok(None);
     };
     let table = Table::read(&file)?;
-    let latents = table.pairs("dimension", "latent_variance")?;
-    let features = match table.has("feature_variance") {
-        true => table.pairs("dimension", "feature_variance")?,
+    let latents = table.pairs(names::DIMENSION, names::LATENT_VARIANCE)?;
+    let features = match table.has(names::FEATURE_VARIANCE) {
+        true => table.pairs(names::DIMENSION, names::FEATURE_VARIANCE)?,
         false => Vec::new(),
     };
     let all = || latents.iter().chain(&features);

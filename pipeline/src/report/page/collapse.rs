@@ -5,6 +5,7 @@ use super::headline::{Evidence, Likelihoods, rough};
 use super::html::{Cell, Html, Table, paragraph};
 use crate::store::Stage;
 use crate::tables::{brief, with_spread};
+use latent_align_stages::figures::train_autoencoder as names;
 
 const MEANING: &str = "The alignment loss has no entropy term: latents that contract onto the modes of the target have a small \
     loss and a small NLL, and are still no sample of it. These figures tell.";
@@ -46,7 +47,7 @@ pub fn diagnostics(found: &Found) -> Html {
             says.into(),
         );
     }
-    if let Some(covered) = figure("coverage of features") {
+    if let Some(covered) = figure(names::COVERAGE) {
         let says = match covered {
             c if c >= 0.9 => "hardly any part of the target is left empty",
             c if c >= 0.5 => "parts of the target are left empty",
@@ -61,8 +62,8 @@ pub fn diagnostics(found: &Found) -> Html {
             says.into(),
         );
     }
-    if let Some(ratio) = figure("energy distance over that of a fresh sample") {
-        let p = figure("p-value, same distribution");
+    if let Some(ratio) = figure(names::DISTANCE_OVER_FRESH) {
+        let p = figure(names::P_VALUE);
         let says = p.map_or(String::new(), |p| match p > 0.05 {
             true if !evidence.can_tell() => "too few points to tell".into(),
             true => format!(
@@ -80,10 +81,7 @@ pub fn diagnostics(found: &Found) -> Html {
             says,
         );
     }
-    if let (Some(own), Some(target)) = (
-        figure("effective rank of latents"),
-        figure("effective rank of features"),
-    ) {
+    if let (Some(own), Some(target)) = (figure(names::RANK), figure(names::FEATURES_RANK)) {
         let says = format!(
             "{:.0} % of the directions that the features use",
             100.0 * own / target
@@ -91,9 +89,8 @@ pub fn diagnostics(found: &Found) -> Html {
         let fresh = format!("{target:.1}");
         add("effective rank", own, format!("{own:.1}"), fresh, says);
     }
-    if let Some(mean) = figure("latent variance, mean over dimensions") {
-        let ends =
-            ["smallest", "largest"].map(|end| figure(&format!("latent variance, {end} dimension")));
+    if let Some(mean) = figure(names::VARIANCE) {
+        let ends = [names::LEAST_VARIANCE, names::MOST_VARIANCE].map(figure);
         let says = match ends {
             [Some(least), Some(most)] => {
                 format!("from {} to {} over dimensions", brief(least), brief(most))
@@ -108,8 +105,7 @@ pub fn diagnostics(found: &Found) -> Html {
             says,
         );
     }
-    let modes = ["smallest", "largest"]
-        .map(|end| figure(&format!("latents in a mode over its mass, {end}")));
+    let modes = [names::EMPTIEST_MODE, names::FULLEST_MODE].map(figure);
     if let [Some(least), Some(most)] = modes {
         let says = format!(
             "the fullest mode of the mixture holds {} times its mass",

@@ -4,6 +4,7 @@ use super::found::Found;
 use super::html::{Cell, Html, Table, note};
 use crate::report::charts::KINDS;
 use crate::tables::{duration, is_bound, short_name, shown};
+use latent_align_stages::figures::INTERVAL;
 
 /// The figures called `names`, as far as they apply to `found`. One that cannot be drawn is a note.
 pub fn drawn(found: &Found, names: &[&str]) -> Html {
@@ -30,7 +31,7 @@ pub fn table(found: &Found) -> Html {
     for stage in &found.stages {
         let figures = &stage.figures.0;
         let bound = |name: &str, end: &str| {
-            let found = figures.iter().find(|f| f.0 == format!("{name}, {end} %"));
+            let found = figures.iter().find(|f| f.0 == format!("{name}{end}"));
             found.map_or_else(Cell::none, |f| Cell::number(f.1))
         };
         for (name, value) in figures.iter().filter(|f| !is_bound(&f.0)) {
@@ -38,8 +39,8 @@ pub fn table(found: &Found) -> Html {
                 Cell::text(stage.stage.name()),
                 Cell::text(short_name(name)),
                 Cell::shown(*value, &shown(name, *value)),
-                bound(name, "2.5"),
-                bound(name, "97.5"),
+                bound(name, INTERVAL[0]),
+                bound(name, INTERVAL[1]),
             ]);
         }
     }

@@ -3,6 +3,7 @@
 use crate::config::{self, Experiment};
 use crate::store::{CONFIG, Manifest, RunFolder, RunRecord, RunStages, Stage};
 use latent_align_stages::alignment::{RegulariserConfig, Weighting};
+use latent_align_stages::figures::{HELD_OUT, TEST};
 use std::path::{Path, PathBuf};
 
 /// A run as it lies on disk, with what could not be read.
@@ -81,14 +82,14 @@ impl Found {
     /// or of neither.
     pub fn shown(&self, stage: Stage, name: &str) -> Option<f64> {
         let of = |part: &str| self.figure(stage, &format!("{part}{name}"));
-        of("test ").or_else(|| of("held-out ")).or_else(|| of(""))
+        of(TEST).or_else(|| of(HELD_OUT)).or_else(|| of(""))
     }
 
     /// Whether figures are of held-out rows, since an autoencoder, or a flow, has no test part.
     pub fn lacks_test(&self) -> bool {
         Stage::ALL.into_iter().any(|stage| {
             let has = |part: &str| self.figures(stage).iter().any(|f| f.0.starts_with(part));
-            has("held-out ") && !has("test ")
+            has(HELD_OUT) && !has(TEST)
         })
     }
 

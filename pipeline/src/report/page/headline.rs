@@ -4,7 +4,10 @@ use super::found::Found;
 use super::html::Grade;
 use crate::store::{RunState, Stage};
 use crate::tables::{number, with_spread};
-use latent_align_stages::stages::estimate_nll::{FALLS, FEATURES, LATENTS};
+use latent_align_stages::figures::estimate_nll::{FALLS, FEATURES, LATENTS, NLL};
+use latent_align_stages::figures::{
+    ITS_ERROR, error_beside, in_region, train_autoencoder as names,
+};
 use latent_align_stages::stages::train_autoencoder::LEARNED;
 
 /// What a reader should know first.
@@ -61,12 +64,8 @@ impl Likelihoods {
     /// Those of `found`, if they were estimated.
     pub fn of(found: &Found) -> Option<Self> {
         let of = |region: &&str| -> Option<(f64, f64)> {
-            let figure =
-                |name: &str| found.figure(Stage::EstimateNll, &format!("{region}: {name}"));
-            Some((
-                figure("mean NLL, ODE (nats)")?,
-                figure("its standard error").unwrap_or(f64::NAN),
-            ))
+            let figure = |name: &str| found.figure(Stage::EstimateNll, &in_region(region, name));
+            Some((figure(NLL)?, figure(ITS_ERROR).unwrap_or(f64::NAN)))
         };
         Some(Self {
             latents: LATENTS.iter().find_map(of)?,
@@ -100,16 +99,16 @@ impl Evidence {
         Self {
             lacks_test: found.lacks_test(),
             likelihoods: Likelihoods::of(found),
-            coverage: figure("coverage of features"),
-            distance: figure("energy distance over that of a fresh sample"),
-            p_value: figure("p-value, same distribution"),
-            points: figure("energy test, points"),
-            power: figure("energy test, power for a shift by half a standard deviation"),
+            coverage: figure(names::COVERAGE),
+            distance: figure(names::DISTANCE_OVER_FRESH),
+            p_value: figure(names::P_VALUE),
+            points: figure(names::TEST_POINTS),
+            power: figure(names::TEST_POWER),
             fall: FALLS.iter().find_map(|name| {
                 let figure = |name: &str| found.figure(Stage::EstimateNll, name);
-                figure(name).zip(figure(&format!("{name}, standard error")))
+                figure(name).zip(figure(&error_beside(name)))
             }),
-            explained: figure("variance explained"),
+            explained: figure(names::EXPLAINED),
         }
     }
 

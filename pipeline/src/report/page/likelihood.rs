@@ -4,7 +4,8 @@ use super::found::Found;
 use super::html::{Cell, Grade, Html, Table, chip, paragraph};
 use crate::store::Stage;
 use crate::tables::{RegionVerdict, number, verdicts_of, with_spread};
-use latent_align_stages::stages::estimate_nll::{FEATURES, LATENTS};
+use latent_align_stages::figures::estimate_nll::{self as names, FEATURES, LATENTS};
+use latent_align_stages::figures::{INTERVAL, ITS_ERROR, in_region};
 
 /// What the verdicts mean, for those who do not know.
 const MEANING: &str = "Does a smaller alignment loss mean a greater likelihood? Holds: the loss follows the NLL (Spearman \
@@ -53,7 +54,7 @@ pub fn verdicts(found: &Found) -> Html {
             Cell::text(name),
             Cell::ranked(rank, chip(word, grade(verdict))),
         ];
-        for figure in ["Spearman", "Pearson", "slope"] {
+        for figure in [names::SPEARMAN, names::PEARSON, names::SLOPE] {
             row.push(interval(
                 figures,
                 &format!("{region}: {weighting}, {figure}"),
@@ -76,20 +77,14 @@ pub fn likelihoods(found: &Found) -> Html {
         }
     }
     let columns = [
-        ("points", "points"),
-        ("mean NLL, ODE (nats)", "ODE NLL (nats)"),
-        ("mean NLL, analytic", "analytic NLL (nats)"),
-        (
-            "mean NLL, likelihood-weighted bound",
-            "likelihood-weighted bound (nats)",
-        ),
-        (
-            "mean alignment loss (uniform, sum)",
-            "alignment loss (uniform, sum)",
-        ),
+        (names::POINTS, "points"),
+        (names::NLL, "ODE NLL (nats)"),
+        (names::ANALYTIC_NLL, "analytic NLL (nats)"),
+        (names::MEAN_BOUND, "likelihood-weighted bound (nats)"),
+        (names::MEAN_UNIFORM_LOSS, "alignment loss (uniform, sum)"),
     ];
     let value = |region: &str, name: &str| {
-        let wanted = format!("{region}: {name}");
+        let wanted = in_region(region, name);
         figures.iter().find(|f| f.0 == wanted).map(|f| f.1)
     };
     let present = |name: &str| regions.iter().any(|region| value(region, name).is_some());
@@ -102,8 +97,8 @@ pub fn likelihoods(found: &Found) -> Html {
         for (name, _) in &columns {
             row.push(match (value(region, name), *name) {
                 (None, _) => Cell::none(),
-                (Some(mean), "mean NLL, ODE (nats)") => {
-                    let error = value(region, "its standard error");
+                (Some(mean), names::NLL) => {
+                    let error = value(region, ITS_ERROR);
                     let told = error.map_or_else(|| number(mean), |e| with_spread(mean, e));
                     Cell::shown(mean, &told)
                 }
@@ -118,12 +113,8 @@ pub fn likelihoods(found: &Found) -> Html {
 /// A figure with its interval.
 fn interval(figures: &[(String, f64)], name: &str) -> Cell {
     let of = |name: &str| figures.iter().find(|f| f.0 == name).map(|f| f.1);
-    let bound = |end: &str| of(&format!("{name}, {end} %")).filter(|v| v.is_finite());
-    match (
-        of(name).filter(|v| v.is_finite()),
-        bound("2.5"),
-        bound("97.5"),
-    ) {
+    let [low, high] = INTERVAL.map(|end| of(&format!("{name}{end}")).filter(|v| v.is_finite()));
+    match (of(name).filter(|v| v.is_finite()), low, high) {
         (None, ..) => Cell::none(),
         (Some(value), Some(low), Some(high)) => {
             Cell::shown(value, &format!("{value:.3} [{low:.3}, {high:.3}]"))

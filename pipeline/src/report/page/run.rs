@@ -13,6 +13,9 @@ use super::warnings::warnings;
 use crate::report::charts::escaped;
 use crate::store::{RunState, Stage, Store};
 use crate::tables::{brief, with_spread};
+use latent_align_stages::figures::{
+    evaluate_latents, pretrain_flow, train_autoencoder as names, train_classifier,
+};
 use std::fmt::Write as _;
 
 /// The page of `found`.
@@ -150,7 +153,7 @@ fn cards(found: &Found) -> Vec<Card> {
         let detail = format!("features {features}; gap {}", with_spread(gap, error));
         add("NLL of latents (nats)", value, detail, grade);
     }
-    if let Some(covered) = autoencoder("coverage of features") {
+    if let Some(covered) = autoencoder(names::COVERAGE) {
         let grade = match covered {
             c if c >= 0.9 => Grade::Good,
             c if c >= 0.5 => Grade::Fair,
@@ -164,13 +167,13 @@ fn cards(found: &Found) -> Vec<Card> {
             grade,
         );
     }
-    if let Some(ratio) = autoencoder("energy distance over that of a fresh sample") {
+    if let Some(ratio) = autoencoder(names::DISTANCE_OVER_FRESH) {
         let grade = match ratio {
             r if r <= 2.0 => Grade::Good,
             r if r <= 10.0 => Grade::Fair,
             _ => Grade::Bad,
         };
-        let p = autoencoder("p-value, same distribution");
+        let p = autoencoder(names::P_VALUE);
         let p = p.map_or(String::new(), |p| format!("; p = {p:.3}"));
         let detail = format!("times that of a fresh sample{p}");
         add(
@@ -180,10 +183,10 @@ fn cards(found: &Found) -> Vec<Card> {
             grade,
         );
     }
-    if let Some(error) = autoencoder("mean squared error") {
-        let decibel = autoencoder("PSNR (dB)");
+    if let Some(error) = autoencoder(names::ERROR) {
+        let decibel = autoencoder(names::PSNR);
         let mut detail = format!("mean squared, {part} rows");
-        if let Some(of_draws) = autoencoder("mean squared error, decoded draws") {
+        if let Some(of_draws) = autoencoder(names::ERROR_OF_DRAWS) {
             detail += &format!(", decoded means; decoded draws {}", brief(of_draws));
         }
         if let Some(decibel) = decibel {
@@ -191,8 +194,8 @@ fn cards(found: &Found) -> Vec<Card> {
         }
         add("Reconstruction error", brief(error), detail, Grade::Plain);
     }
-    if let Some(accuracy) = found.shown(Stage::EvaluateLatents, "linear probe accuracy") {
-        let frechet = found.shown(Stage::EvaluateLatents, "Fréchet distance of samples");
+    if let Some(accuracy) = found.shown(Stage::EvaluateLatents, evaluate_latents::PROBE_ACCURACY) {
+        let frechet = found.shown(Stage::EvaluateLatents, evaluate_latents::SAMPLES_DISTANCE);
         let detail = frechet.map_or(String::new(), |d| {
             format!("Fréchet distance of samples {}", brief(d))
         });
@@ -200,14 +203,14 @@ fn cards(found: &Found) -> Vec<Card> {
         add("Linear probe of latents", value, detail, Grade::Plain);
     }
     if found.stage(Stage::TrainAutoencoder).is_none() {
-        if let Some(loss) = found.shown(Stage::PretrainFlow, "flow-matching loss") {
-            let nll = found.shown(Stage::PretrainFlow, "NLL (nats)");
+        if let Some(loss) = found.shown(Stage::PretrainFlow, pretrain_flow::LOSS) {
+            let nll = found.shown(Stage::PretrainFlow, pretrain_flow::NLL);
             let detail = nll.map_or(format!("of {part} rows"), |n| {
                 format!("of {part} rows; NLL {} nats", brief(n))
             });
             add("Flow-matching loss", brief(loss), detail, Grade::Plain);
         }
-        if let Some(accuracy) = found.shown(Stage::TrainClassifier, "accuracy") {
+        if let Some(accuracy) = found.shown(Stage::TrainClassifier, train_classifier::ACCURACY) {
             let value = format!("{:.1} %", 100.0 * accuracy);
             add(
                 "Classifier",

@@ -5,11 +5,12 @@ use super::shell::{self, Section};
 use super::warnings::listed;
 use crate::report::charts::{escaped, sweeps};
 use crate::store::{REPORT, RunState};
-use crate::sweep::{ERROR, NLL, Seeds, TrialRow, TrialState, Trials, told};
+use crate::sweep::{Seeds, TrialRow, TrialState, Trials, told};
 use crate::tables::{
     RegionVerdict, brief, duration, is_verdict, mean_and_deviation, number, short_name, shown,
     with_spread,
 };
+use latent_align_stages::figures::of_stage::{ERROR, NLL};
 use std::fmt::Write as _;
 
 /// The page of `trials`.

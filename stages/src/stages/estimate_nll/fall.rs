@@ -5,22 +5,18 @@
 
 use super::config::Config;
 use super::measure::{Instruments, Measured};
-use super::regions::{LATENTS, Sources, UNALIGNED};
+use super::regions::Sources;
 use super::tables::first;
 use crate::alignment::Weighting;
 use crate::context::{Context, Summary};
 use crate::data::read_dataset_f32;
 use crate::error::Result;
+use crate::figures::error_beside;
+use crate::figures::estimate_nll::{FALL_FROM_UNALIGNED, FALL_SINCE_TRAINING, LATENTS, UNALIGNED};
 use crate::numerics::{mean, standard_error};
 use crate::stages::train_autoencoder::{INITIAL_DATASET, INITIAL_FILE};
 use crate::tensors::spread;
 
-/// The fall against latents without alignment, as its figure is called.
-const FROM_UNALIGNED: &str = "fall of the NLL from unaligned latents (nats)";
-/// The fall against latents before training, as its figure is called.
-const SINCE_TRAINING: &str = "fall of the alignment loss since before training";
-/// By what collapse is known, the first of these figures that there is; each has a standard error beside it.
-pub const FALLS: [&str; 2] = [FROM_UNALIGNED, SINCE_TRAINING];
 /// Rows of data whose latents before training are looked at.
 const ROWS: usize = 100;
 
@@ -96,11 +92,11 @@ impl Fall {
     /// Adds the figures.
     pub fn note(&self, summary: &mut Summary) {
         let name = match self.kind {
-            Kind::Unaligned => FROM_UNALIGNED,
-            Kind::BeforeTraining => SINCE_TRAINING,
+            Kind::Unaligned => FALL_FROM_UNALIGNED,
+            Kind::BeforeTraining => FALL_SINCE_TRAINING,
         };
         summary.add(name, self.by);
-        summary.add(format!("{name}, standard error"), self.error);
+        summary.add(error_beside(name), self.error);
     }
 }
 

@@ -5,6 +5,7 @@ use super::regions::Region;
 use crate::alignment::{Draws, Estimates, Weighted, Weighting};
 use crate::context::Context;
 use crate::error::Result;
+use crate::figures::estimate_nll::{ANALYTIC, EXACT_VELOCITY, ODE};
 use crate::flows::{Flow, VelocityField, VelocityNetwork};
 use crate::likelihood::{
     Agreement, Likelihoods, Solver, Verdict, agreement, negative_log_likelihood, nll_gradient,
@@ -79,11 +80,6 @@ pub struct Compared {
     /// What the surrogate is good for.
     pub verdict: Verdict,
 }
-
-/// The reference of a surrogate.
-pub const ODE: &str = "ODE NLL";
-/// The reference where it is known.
-pub const ANALYTIC: &str = "analytic NLL";
 
 impl<'a> Instruments<'a> {
     /// Instruments for `flow`, which is on a device with autodiff.
@@ -201,7 +197,7 @@ impl<'a> Instruments<'a> {
             let Some(analytic) = &analytic else { continue };
             compare(name.into(), values, ANALYTIC, analytic, in_nats, None);
             if let Some(exact) = &exact_losses {
-                let name = format!("{name}, exact velocity");
+                let name = format!("{name}, {EXACT_VELOCITY}");
                 compare(name, &exact[i].rules, ANALYTIC, analytic, in_nats, None);
             }
         }

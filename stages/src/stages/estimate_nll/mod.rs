@@ -12,14 +12,13 @@ mod tables;
 use crate::alignment::RULES;
 use crate::context::{Context, Summary};
 use crate::error::Result;
+use crate::figures::{estimate_nll as names, filled};
 use crate::flows::Flow;
 use crate::likelihood::{MOST_INTERVALS, THRESHOLDS, Verdict};
 use crate::random::Streams;
 pub use config::Config;
-pub use fall::FALLS;
 use fall::Fall;
 use measure::{Instruments, Measured};
-pub use regions::{FEATURES, LATENTS};
 use regions::{Region, Sources};
 use self_check::self_check;
 use std::path::Path;
@@ -69,10 +68,10 @@ pub fn run(
     }
     context
         .monitor
-        .table("points", &tables::points_table(&measured))?;
+        .table(names::POINTS_TABLE, &tables::points_table(&measured))?;
     context
         .monitor
-        .table("agreement", &tables::agreement_table(&measured))?;
+        .table(names::AGREEMENT_TABLE, &tables::agreement_table(&measured))?;
     let fall = Fall::of(&measured, &sources, config, &instruments, context)?;
     let mut summary = summarise(&measured, &instruments, fall, context);
     summary.figures.extend(checks.figures);
@@ -89,18 +88,18 @@ fn summarise(
     let mut summary = Summary::default();
     tables::figures(measured, &mut summary);
     if let Some(log_det) = instruments.flow().normaliser.log_abs_det() {
-        summary.add("add for NLL in feature space (nats)", -log_det);
+        summary.add(names::TO_FEATURE_SPACE, -log_det);
     }
     let likelihoods = || measured.iter().map(|m| &m.likelihoods);
     let evaluations: u64 = likelihoods().map(|l| l.evaluations).sum();
     let points: usize = likelihoods().map(|l| l.nll.len()).sum();
     summary.add(
-        "divergence evaluations a point",
+        names::EVALUATIONS,
         evaluations as f64 / points.max(1) as f64,
     );
     let unsettled = |m: &Measured| m.likelihoods.unsettled();
     summary.add(
-        format!("points whose quadrature stopped at {MOST_INTERVALS} intervals"),
+        filled(names::UNSETTLED, &[&MOST_INTERVALS]),
         measured.iter().map(unsettled).sum::<usize>() as f64,
     );
     for m in measured.iter().filter(|m| unsettled(m) > 0) {
@@ -114,8 +113,8 @@ fn summarise(
             m.region.count()
         ));
     }
-    summary.add("draws behind a point's loss", instruments.draws() as f64);
-    summary.add("independent rules among them", RULES as f64);
+    summary.add(names::DRAWS, instruments.draws() as f64);
+    summary.add(names::RULES, RULES as f64);
     if let Some((gap, error)) = tables::gap(measured)
         && gap < -2.0 * error
     {
@@ -124,7 +123,7 @@ fn summarise(
     if let Some(fall) = fall {
         fall.note(&mut summary);
     }
-    let shown = [&FEATURES[..], &LATENTS[..]]
+    let shown = [&names::FEATURES[..], &names::LATENTS[..]]
         .map(|names| tables::first(measured, names).map(|m| m.region.name));
     for m in measured {
         let failing: Vec<&str> = (m.compared.iter())

@@ -3,6 +3,10 @@
 use super::config::Config;
 use crate::data::{Part, has_dataset, read_dataset_f32};
 use crate::error::{Error, Result};
+use crate::figures::estimate_nll::{
+    BOX, FREE_POINTS, GRID, HELD_OUT_FEATURES, HELD_OUT_LATENTS, MEANS, TEST_FEATURES,
+    TEST_LATENTS, TRAINING_LATENTS, UNALIGNED,
+};
 use crate::flows::KeptPoints;
 use crate::random::Streams;
 use crate::tensors::spread;
@@ -21,31 +25,6 @@ pub struct Region {
     /// Points that belong together, such as the tokens of one image.
     pub group: usize,
 }
-
-/// Test features of the flow, which chose nothing.
-pub const TEST_FEATURES: &str = "test features";
-/// Held-out features of the flow, where it has no test part.
-pub const HELD_OUT_FEATURES: &str = "held-out features";
-/// Latents of test data.
-pub const TEST_LATENTS: &str = "test latents";
-/// The means of the posteriors of the latents that are shown, where these are draws.
-pub const MEANS: &str = "posterior means";
-/// Latents of held-out data, by which sweeps may choose.
-pub const HELD_OUT_LATENTS: &str = "held-out latents";
-/// Latents of training data.
-pub const TRAINING_LATENTS: &str = "training latents";
-/// Points that encode nothing, as the training left them.
-pub const FREE_POINTS: &str = "free points";
-/// Latents of test data of an autoencoder without alignment.
-pub const UNALIGNED: &str = "unaligned latents";
-/// The features that are shown: the first of these that there is.
-pub const FEATURES: [&str; 2] = [TEST_FEATURES, HELD_OUT_FEATURES];
-/// The latents that are shown: the first of these that there is.
-pub const LATENTS: [&str; 3] = [TEST_LATENTS, FREE_POINTS, HELD_OUT_LATENTS];
-/// Uniform over a box around the features.
-pub const BOX: &str = "uniform box";
-/// A regular grid over that box, in two dimensions.
-pub const GRID: &str = "grid";
 
 /// The artifacts that points come from.
 pub struct Sources<'a> {

@@ -5,6 +5,8 @@ use super::regions::Region;
 use crate::context::{Context, Summary};
 use crate::devices::widest;
 use crate::error::Result;
+use crate::figures::estimate_nll::{DIVERGENCE, HALVED, HUTCHINSON};
+use crate::figures::{filled, in_region};
 use crate::flows::{VelocityField, autodiff_divergence, difference_divergence};
 use crate::likelihood::{Divergence, Solver, halving_check, negative_log_likelihood};
 use crate::tensors::{cast, to_f64};
@@ -42,7 +44,7 @@ pub fn self_check(
     for region in regions {
         let x = instruments.tensor(region.sample(points), &context.device);
         let change = halving_change(instruments, region, x.clone(), context)?;
-        summary.add(format!("{}: {HALVED}", region.name), change);
+        summary.add(in_region(region.name, HALVED), change);
         worst.change = worst.change.max(change);
         worst.divergences(instruments, x.clone().cast(dtype), context)?;
         worst.hutchinson(instruments, x, context)?;
@@ -53,18 +55,12 @@ pub fn self_check(
         ("central differences", worst.from_differences),
     ] {
         let name = dtype.name();
-        let figure = format!("divergence, tangents against {other} in {name} (relative)");
+        let figure = filled(DIVERGENCE, &[&other, &name]);
         summary.add(figure, difference);
     }
-    summary.add(
-        "Hutchinson's mean NLL against the exact one (standard errors)",
-        worst.difference / worst.variance.sqrt(),
-    );
+    summary.add(HUTCHINSON, worst.difference / worst.variance.sqrt());
     Ok(())
 }
-
-/// Of a region and, without its name, the largest over regions.
-const HALVED: &str = "largest change of an NLL with halved steps (nats)";
 
 /// The largest change of an NLL of `x` with halved steps, and a warning where it is large.
 fn halving_change(

@@ -1,9 +1,10 @@
 //! What was measured, as tables and as the figures of the summary.
 
-use super::measure::{ANALYTIC, Measured, ODE};
-use super::regions::{FEATURES, LATENTS};
+use super::measure::Measured;
 use crate::alignment::{Draws, Weighting};
 use crate::context::{Summary, Table};
+use crate::figures::estimate_nll as names;
+use crate::figures::{INTERVAL, ITS_ERROR, filled, in_region};
 use crate::likelihood::Verdict;
 use crate::numerics::{Interval, mean, standard_error};
 
@@ -19,49 +20,52 @@ pub fn points_table(measured: &[Measured]) -> Table {
     };
     let mut table = Table::default();
     table.text(
-        "region",
+        names::REGION,
         (measured.iter())
             .flat_map(|m| vec![m.region.name.to_owned(); m.region.count()])
             .collect(),
     );
     table.int(
-        "point",
+        names::POINT,
         (measured.iter())
             .flat_map(|m| 0..m.region.count() as i64)
             .collect(),
     );
     table.int(
-        "group",
+        names::GROUP,
         (measured.iter())
             .flat_map(|m| (0..m.region.count()).map(|point| (point / m.region.group) as i64))
             .collect(),
     );
-    table.float("nll_ode", column(&|m| m.likelihoods.nll.clone()));
+    table.float(names::NLL_ODE, column(&|m| m.likelihoods.nll.clone()));
     table.int(
-        "nll_ode_settled",
+        names::NLL_ODE_SETTLED,
         (measured.iter())
             .flat_map(|m| m.likelihoods.settled.iter().map(|&settled| settled.into()))
             .collect(),
     );
     if measured.iter().any(|m| !m.likelihoods.errors.is_empty()) {
-        table.float("nll_ode_error", column(&|m| m.likelihoods.errors.clone()));
+        table.float(
+            names::NLL_ODE_ERROR,
+            column(&|m| m.likelihoods.errors.clone()),
+        );
     }
     table.float(
-        "nll_analytic",
+        names::NLL_ANALYTIC,
         column(&|m| or_missing(m, m.analytic.as_ref())),
     );
     for (i, weighting) in Weighting::ALL.into_iter().enumerate() {
         table.float(
-            format!("loss_{weighting}"),
+            filled(names::LOSS, &[&weighting]),
             column(&|m| m.losses[i].values.clone()),
         );
         table.float(
-            format!("loss_{weighting}_error"),
+            filled(names::LOSS_ERROR, &[&weighting]),
             column(&|m| m.losses[i].errors.clone()),
         );
         let exact = |m: &Measured| m.exact_losses.as_ref().map(|e| e[i].values.clone());
         table.float(
-            format!("loss_{weighting}_exact_velocity"),
+            filled(names::LOSS_EXACT_VELOCITY, &[&weighting]),
             column(&|m| or_missing(m, exact(m).as_ref())),
         );
     }
@@ -70,7 +74,7 @@ pub fn points_table(measured: &[Measured]) -> Table {
             let values = m.region.points.iter().skip(axis).step_by(m.region.width);
             values.map(|&x| f64::from(x)).collect()
         };
-        table.float(format!("y{axis}"), column(&coordinate));
+        table.float(filled(names::COORDINATE, &[&axis]), column(&coordinate));
     }
     table
 }
@@ -100,7 +104,7 @@ pub fn agreement_table(measured: &[Measured]) -> Table {
                 row(figure, interval);
             }
             if let Some(cosine) = compared.cosine {
-                row(COSINE, cosine);
+                row(names::COSINE, cosine);
             }
             let verdict = compared.verdict.figure();
             row(
@@ -117,18 +121,15 @@ pub fn agreement_table(measured: &[Measured]) -> Table {
         |f: for<'a> fn(&Row<'a>) -> &'a str| rows.iter().map(|row| f(row).to_owned()).collect();
     let float = |f: fn(&Interval) -> f64| rows.iter().map(|row| f(&row.interval)).collect();
     let mut table = Table::default();
-    table.text("region", text(|row| row.region));
-    table.text("surrogate", text(|row| row.surrogate));
-    table.text("reference", text(|row| row.reference));
-    table.text("figure", text(|row| row.figure));
-    table.float("value", float(|interval| interval.value));
-    table.float("low", float(|interval| interval.low));
-    table.float("high", float(|interval| interval.high));
+    table.text(names::REGION, text(|row| row.region));
+    table.text(names::SURROGATE, text(|row| row.surrogate));
+    table.text(names::REFERENCE, text(|row| row.reference));
+    table.text(names::FIGURE, text(|row| row.figure));
+    table.float(names::VALUE, float(|interval| interval.value));
+    table.float(names::LOW, float(|interval| interval.low));
+    table.float(names::HIGH, float(|interval| interval.high));
     table
 }
-
-/// The agreement of gradients among the figures.
-const COSINE: &str = "gradient cosine";
 
 /// The figures of each region. NLLs are in nats, of points of the flow. Correlations, slopes and verdicts
 /// of the losses are against [`Measured::reference`].
@@ -136,12 +137,12 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
     for m in measured {
         let name = m.region.name;
         let mut add = |label: &str, value| {
-            summary.add(format!("{name}: {label}"), value);
+            summary.add(in_region(name, label), value);
         };
-        add("points", m.region.count() as f64);
-        add("mean NLL, ODE (nats)", mean(&m.likelihoods.nll));
+        add(names::POINTS, m.region.count() as f64);
+        add(names::NLL, mean(&m.likelihoods.nll));
         add(
-            "its standard error",
+            ITS_ERROR,
             standard_error(&m.likelihoods.nll, m.region.group),
         );
         if !m.likelihoods.errors.is_empty() {
@@ -152,21 +153,17 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
                     .map(|e| e * e)
                     .collect::<Vec<_>>(),
             );
-            add(
-                "standard error of a point's NLL, from the probes",
-                mean_square.sqrt(),
-            );
+            add(names::PROBE_ERROR, mean_square.sqrt());
         }
         if let Some(analytic) = &m.analytic {
             let finite: Vec<f64> = analytic.iter().copied().filter(|v| v.is_finite()).collect();
-            add("mean NLL, analytic", mean(&finite));
+            add(names::ANALYTIC_NLL, mean(&finite));
             let outside = analytic.len() - finite.len();
             if outside > 0 {
-                add("points where the density is 0, left out", outside as f64);
+                add(names::OUTSIDE, outside as f64);
             }
         }
         for (weighting, loss) in Weighting::ALL.into_iter().zip(&m.losses) {
-            let what = if weighting.in_nats() { "NLL, " } else { "" };
             let value = mean(&loss.values);
             let half = Draws::quantile() * loss.mean_error;
             let of_draws = Interval {
@@ -174,56 +171,63 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
                 low: value - half,
                 high: value + half,
             };
-            let label = format!("mean {what}{}", weighting.surrogate());
-            with_interval(&mut add, &label, of_draws);
+            let label = match weighting {
+                Weighting::Uniform => names::MEAN_UNIFORM_LOSS,
+                Weighting::Likelihood => names::MEAN_BOUND,
+            };
+            with_interval(&mut add, label, of_draws);
         }
         for weighting in Weighting::ALL {
             let found = m.compared(weighting, m.reference());
             for (figure, interval) in found.agreement.figures() {
-                if !["bias", "RMSE"].contains(&figure) {
+                if ![names::BIAS, names::RMSE].contains(&figure) {
                     with_interval(&mut add, &format!("{weighting}, {figure}"), interval);
                 }
             }
             // gradients are compared with the ODE's
-            if let Some(cosine) = m.compared(weighting, ODE).cosine {
-                with_interval(&mut add, &format!("{weighting}, {COSINE}"), cosine);
+            if let Some(cosine) = m.compared(weighting, names::ODE).cosine {
+                with_interval(&mut add, &format!("{weighting}, {}", names::COSINE), cosine);
             }
             add(
                 &format!("{weighting}, {}", Verdict::FIGURE),
                 found.verdict.figure(),
             );
         }
-        let against_analytic = m.compared.iter().filter(|c| c.reference == ANALYTIC);
+        let against_analytic = m.compared.iter().filter(|c| c.reference == names::ANALYTIC);
         for found in against_analytic {
-            let Some(label) = (found.surrogate.strip_suffix(", exact velocity"))
-                .or((found.surrogate == ODE).then_some(ODE))
+            let exact = found.surrogate.strip_suffix(names::EXACT_VELOCITY);
+            let exact = exact.and_then(|loss| loss.strip_suffix(", "));
+            let Some(label) = exact.or((found.surrogate == names::ODE).then_some(names::ODE))
             else {
                 continue; // in the table
             };
             let label = match label {
-                ODE => "ODE against analytic".to_owned(),
-                loss => format!("exact velocity, {loss}"),
+                names::ODE => names::ODE_AGAINST_ANALYTIC.to_owned(),
+                loss => format!("{}, {loss}", names::EXACT_VELOCITY),
             };
             for (figure, interval) in found.agreement.figures() {
                 let in_nats = (Weighting::ALL.into_iter())
                     .filter(|w| found.surrogate.starts_with(w.surrogate()))
                     .all(Weighting::in_nats);
-                if figure == "Spearman" || in_nats && ["bias", "RMSE", "slope"].contains(&figure) {
+                if figure == names::SPEARMAN
+                    || in_nats && [names::BIAS, names::RMSE, names::SLOPE].contains(&figure)
+                {
                     with_interval(&mut add, &format!("{label}, {figure}"), interval);
                 }
             }
         }
     }
     if let Some((gap, error)) = gap(measured) {
-        summary.add("NLL gap, latents over features (nats)", gap);
-        summary.add("its standard error", error);
+        summary.add(names::GAP, gap);
+        summary.add(ITS_ERROR, error);
     }
 }
 
 fn with_interval(add: &mut impl FnMut(&str, f64), label: &str, interval: Interval) {
     add(label, interval.value);
-    add(&format!("{label}, 2.5 %"), interval.low);
-    add(&format!("{label}, 97.5 %"), interval.high);
+    let [low, high] = INTERVAL.map(|end| format!("{label}{end}"));
+    add(&low, interval.low);
+    add(&high, interval.high);
 }
 
 /// The region that is shown of those called `names`: the first that there is.
@@ -239,6 +243,6 @@ pub fn gap(measured: &[Measured]) -> Option<(f64, f64)> {
         let nll = &m.likelihoods.nll;
         Some((mean(nll), standard_error(nll, m.region.group)))
     };
-    let ((features, a), (latents, b)) = (of(&FEATURES)?, of(&LATENTS)?);
+    let ((features, a), (latents, b)) = (of(&names::FEATURES)?, of(&names::LATENTS)?);
     Some((latents - features, a.hypot(b)))
 }

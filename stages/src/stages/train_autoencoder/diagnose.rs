@@ -8,6 +8,7 @@ use crate::comparison::{TwoSample, coverage, energy_test, power, spectrum};
 use crate::context::{Context, Summary, Table};
 use crate::data::Part;
 use crate::error::Result;
+use crate::figures::{of_rows, train_autoencoder as names};
 use crate::flows::KeptPoints;
 use crate::random::Streams;
 use crate::tensors::spread;
@@ -17,7 +18,6 @@ const COMPARED: usize = 2000;
 /// Latents and features compared by the energy test.
 const TESTED: usize = 1000;
 /// The table of each dimension's variance.
-const VARIANCES: &str = "variances";
 /// Relabellings behind its p-value.
 const PERMUTATIONS: usize = 199;
 
@@ -70,10 +70,10 @@ pub fn diagnose(
     } = diagnosed;
     // those of latents alone, and those of both
     let own_name = |name: &str| match part {
-        Some(part) => format!("{} {name}", part.word()),
+        Some(part) => of_rows(part.word(), name),
         None => name.to_owned(),
     };
-    let name = |name: &str| format!("{} {name}", against.word());
+    let name = |name: &str| of_rows(against.word(), name);
     // free points are one set, whatever they are compared with
     let tells_own = part.is_some() || shown.is_some();
     let kept = prior.features(against);
@@ -85,55 +85,49 @@ pub fn diagnose(
     let least = own.variance.iter().copied().fold(f64::INFINITY, f64::min);
     let most = own.variance.iter().copied().fold(0.0, f64::max);
     if tells_own {
-        summary.add(
-            own_name("latent variance, mean over dimensions"),
-            mean_variance,
-        );
-        summary.add(own_name("latent variance, smallest dimension"), least);
-        summary.add(own_name("latent variance, largest dimension"), most);
-        summary.add(own_name("effective rank of latents"), own.effective_rank);
+        summary.add(own_name(names::VARIANCE), mean_variance);
+        summary.add(own_name(names::LEAST_VARIANCE), least);
+        summary.add(own_name(names::MOST_VARIANCE), most);
+        summary.add(own_name(names::RANK), own.effective_rank);
     }
     let mut table = Table::default();
-    table.int("dimension", (0..width as i64).collect());
-    table.float("latent_variance", own.variance.clone());
+    table.int(names::DIMENSION, (0..width as i64).collect());
+    table.float(names::LATENT_VARIANCE, own.variance.clone());
     let Some(kept) = kept else {
         if shown.is_some() {
             context.monitor.warn(
                 "the flow was imported and has no features: coverage and energy distance are not reported",
             );
-            context.monitor.table(VARIANCES, &table)?;
+            context.monitor.table(names::VARIANCES, &table)?;
         }
         return Ok(());
     };
     // Equal numbers, so that coverage has one reference.
     let of_target = some_features(kept, compared.len() / width);
     let target = spectrum(&of_target, width);
-    table.float("feature_variance", target.variance.clone());
+    table.float(names::FEATURE_VARIANCE, target.variance.clone());
     if shown.is_some() {
-        context.monitor.table(VARIANCES, &table)?;
+        context.monitor.table(names::VARIANCES, &table)?;
     }
     let covered = coverage(&compared, &of_target, width);
-    summary.add(name("effective rank of features"), target.effective_rank);
-    summary.add(name("coverage of features"), covered);
+    summary.add(name(names::FEATURES_RANK), target.effective_rank);
+    summary.add(name(names::COVERAGE), covered);
     if tells_own {
         modes(latents, prior, own_name, summary);
     }
     let tested = some(TESTED);
     let found = distance(&tested, kept, streams(context));
-    summary.add(name("energy distance to features"), found.energy_distance);
+    summary.add(name(names::DISTANCE), found.energy_distance);
+    summary.add(name(names::FRESH_DISTANCE), found.of_fresh_sample);
     summary.add(
-        name("energy distance of a fresh sample"),
-        found.of_fresh_sample,
-    );
-    summary.add(
-        name("energy distance over that of a fresh sample"),
+        name(names::DISTANCE_OVER_FRESH),
         found.energy_distance / found.of_fresh_sample,
     );
-    summary.add(name("p-value, same distribution"), found.p_value);
+    summary.add(name(names::P_VALUE), found.p_value);
     let points = tested.latents.len() / width;
-    summary.add(name("energy test, points"), points as f64);
+    summary.add(name(names::TEST_POINTS), points as f64);
     summary.add(
-        name("energy test, power for a shift by half a standard deviation"),
+        name(names::TEST_POWER),
         power(&kept.values, width, points, streams(context)),
     );
 
@@ -151,7 +145,7 @@ pub fn diagnose(
         before: before.iter().sum::<f64>() / width as f64,
         features: target_variance,
     };
-    summary.add("latent variance before training", variances.before);
+    summary.add(names::VARIANCE_BEFORE, variances.before);
     if let Some(told) = warning(variances, beside.explained, beside.config) {
         context.monitor.warn(&told);
     }
@@ -197,10 +191,10 @@ fn of_means(
     let compared = some(COMPARED).latents;
     let of_target = some_features(kept, compared.len() / width);
     let covered = coverage(&compared, &of_target, width);
-    summary.add(name("coverage of features by posterior means"), covered);
+    summary.add(name(names::COVERAGE_OF_MEANS), covered);
     let found = distance(&some(TESTED), kept, streams);
     summary.add(
-        name("energy distance of posterior means over that of a fresh sample"),
+        name(names::MEANS_DISTANCE_OVER_FRESH),
         found.energy_distance / found.of_fresh_sample,
     );
 }
@@ -223,8 +217,8 @@ fn modes(latents: &[f32], prior: &Prior, name: impl Fn(&str) -> String, summary:
     }
     let ratios = mass.iter().zip(&mixture.weights).map(|(m, w)| m / w);
     let (least, most) = ratios.fold((f64::INFINITY, 0.0f64), |(l, m), r| (l.min(r), m.max(r)));
-    summary.add(name("latents in a mode over its mass, smallest"), least);
-    summary.add(name("latents in a mode over its mass, largest"), most);
+    summary.add(name(names::EMPTIEST_MODE), least);
+    summary.add(name(names::FULLEST_MODE), most);
 }
 
 #[cfg(test)]

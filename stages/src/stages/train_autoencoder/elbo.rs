@@ -9,6 +9,7 @@ use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::Reconstruction;
 use crate::context::Summary;
 use crate::error::Result;
+use crate::figures::{ITS_ERROR, filled, of_rows, train_autoencoder as names};
 use crate::flows::Flow;
 use crate::likelihood::importance_weighted_nll;
 use crate::numerics::{mean, standard_error};
@@ -87,18 +88,18 @@ impl Outputs<'_> {
         let total = sums(&reconstructions, &divergences);
         let error = standard_error(&total, 1).hypot(shared_error);
         let word = self.data.ingest.reported().word();
-        summary.add(format!("{word} negative ELBO (nats)"), mean(&total));
-        summary.add("its standard error", error);
-        summary.add("of it reconstruction (nats)", mean(&reconstructions));
+        summary.add(of_rows(word, names::ELBO), mean(&total));
+        summary.add(ITS_ERROR, error);
+        summary.add(names::ELBO_RECONSTRUCTION, mean(&reconstructions));
         summary.add(
-            format!("of it KL to the prior, {} (nats)", vae.prior.name()),
+            filled(names::ELBO_KL, &[&vae.prior.name()]),
             mean(&divergences),
         );
         // of a density, or of a Bernoulli likelihood of grey values, bits have no meaning
         if self.config.reconstruction == Reconstruction::DiscretisedLogistic {
             let size = self.data.shape.elements() as f64;
             let bits = mean(&total) / size / LN_2;
-            summary.add(format!("{word} negative ELBO (bits/dim)"), bits);
+            summary.add(of_rows(word, names::ELBO_BITS), bits);
         }
         Ok(())
     }
@@ -107,7 +108,6 @@ impl Outputs<'_> {
     fn importance(&self, vae: &Vae, summary: &mut Summary) -> Result<()> {
         let rows = self.some_rows(WEIGHTED_ROWS)?;
         let [count, ..] = rows.dims();
-        let name = format!("importance-weighted NLL of {count} rows");
         let posteriors = vae.posteriors(rows.clone());
 
         let mut elbo = vec![0.0; count];
@@ -134,9 +134,9 @@ impl Outputs<'_> {
             let found: Vec<f64> = (weights.iter())
                 .map(|row| importance_weighted_nll(row, samples))
                 .collect();
-            summary.add(format!("{name}, S = {samples} (nats)"), mean(&found));
+            summary.add(filled(names::IMPORTANCE, &[&count, &samples]), mean(&found));
             summary.add(
-                format!("{name}, S = {samples} less {before} (standard errors)"),
+                filled(names::IMPORTANCE_LESS, &[&count, &samples, &before]),
                 in_standard_errors(&found, &nll),
             );
             (before, nll) = (format!("S = {samples}"), found);
@@ -151,12 +151,9 @@ impl Outputs<'_> {
             let variance = vae.likelihood.scale / 2.0;
             let exact =
                 linear_gaussian_nll(self.model, latent.tokens, latent.width, variance, rows)?;
+            summary.add(filled(names::EXACT, &[&count]), mean(&exact));
             summary.add(
-                format!("exact NLL of {count} rows, linear decoder (nats)"),
-                mean(&exact),
-            );
-            summary.add(
-                format!("{name}, {before} less the exact one (standard errors)"),
+                filled(names::LESS_EXACT, &[&count, &before]),
                 in_standard_errors(&nll, &exact),
             );
         }

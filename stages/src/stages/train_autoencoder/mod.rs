@@ -18,6 +18,7 @@ use crate::autoencoders::{Autoencoder, AutoencoderHeader, Points, Reconstruction
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{Batches, Data, Demands, Described, Element, OutData, Part, write_described};
 use crate::error::{Error, Result};
+use crate::figures::{PARAMETERS, curves, train_autoencoder as names};
 use crate::flows::{Flow, KeptPoints, about_points};
 use crate::tensors::{scalar, to_f32};
 use crate::training::{RunningMean, Trainer, finite, unless_before};
@@ -202,7 +203,7 @@ impl Prepared {
             };
             diagnose(&latents, prior, &mut summary, context)?;
         }
-        summary.add("parameters", trained.num_params() as f64);
+        summary.add(PARAMETERS, trained.num_params() as f64);
         Ok(summary)
     }
 
@@ -246,7 +247,9 @@ impl Prepared {
         let mut trajectory = trajectory.into_inner();
         trajectory.keep(config.steps, &trained.encoding().mean)?;
         if width == 2 {
-            context.monitor.table("trajectory", &trajectory.table())?;
+            context
+                .monitor
+                .table(names::TRAJECTORY, &trajectory.table())?;
         }
         let latents = drawn(&trained, "latents")?;
         let encoding = trained.encoding();
@@ -360,11 +363,11 @@ impl Prepared {
                 context.monitor.metrics(
                     done,
                     &[
-                        ("reconstruction", reconstruction),
-                        ("regulariser", term),
-                        ("held_out_reconstruction", of_data),
-                        ("held_out_regulariser", of_latents),
-                        ("learning_rate", rate),
+                        (curves::RECONSTRUCTION, reconstruction),
+                        (curves::REGULARISER, term),
+                        (curves::HELD_OUT_RECONSTRUCTION, of_data),
+                        (curves::HELD_OUT_REGULARISER, of_latents),
+                        (curves::LEARNING_RATE, rate),
                     ],
                 );
                 note = losses(reconstruction, term);

@@ -7,6 +7,7 @@ use crate::data::{
     Attribute, Data, DataShape, Described, OutData, Part, write_datasets, write_described,
 };
 use crate::error::Result;
+use crate::figures::{of_rows, train_autoencoder as names};
 use crate::flows::about_points;
 use crate::tensors::{scalar, to_f32};
 use burn::tensor::Tensor;
@@ -91,17 +92,17 @@ impl Outputs<'_> {
             }
         }
         let word = part.word();
-        summary.add(format!("{word} reconstruction loss"), term);
-        summary.add(format!("{word} mean squared error"), squared);
+        summary.add(of_rows(word, names::RECONSTRUCTION_LOSS), term);
+        summary.add(of_rows(word, names::ERROR), squared);
         if let Some(squared) = squared_of_draws {
-            summary.add(format!("{word} mean squared error, decoded draws"), squared);
+            summary.add(of_rows(word, names::ERROR_OF_DRAWS), squared);
         }
         if data.shape.height > 1 {
             // of images in [0, 1]
-            summary.add(format!("{word} PSNR (dB)"), -10.0 * squared.log10());
+            summary.add(of_rows(word, names::PSNR), -10.0 * squared.log10());
         }
         let explained = 1.0 - squared / variance(&rows, size);
-        summary.add(format!("{word} variance explained"), explained);
+        summary.add(of_rows(word, names::EXPLAINED), explained);
         first.truncate(RECONSTRUCTIONS * size);
         rows.truncate(first.len());
         Ok((rows, first, explained))

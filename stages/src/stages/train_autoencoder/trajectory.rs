@@ -2,6 +2,7 @@
 
 use crate::context::Table;
 use crate::error::Result;
+use crate::figures::{filled, train_autoencoder as names};
 use crate::persist::{Resumable, Snapshot};
 use crate::tensors::to_f32;
 use burn::tensor::Tensor;
@@ -65,14 +66,17 @@ impl Trajectory {
         let mut table = Table::default();
         let steps = (self.steps.iter().zip(&self.points))
             .flat_map(|(&step, points)| vec![step as i64; of_snapshot(points)]);
-        table.int("step", steps.collect());
+        table.int(names::STEP, steps.collect());
         let indices = (self.points.iter())
             .flat_map(|points| (0..of_snapshot(points)).map(|i| (i * self.stride) as i64));
-        table.int("point", indices.collect());
+        table.int(names::POINT, indices.collect());
         for axis in 0..self.width {
             let values = (self.points.iter())
                 .flat_map(|points| points.iter().skip(axis).step_by(self.width));
-            table.float(format!("y{axis}"), values.map(|&x| f64::from(x)).collect());
+            table.float(
+                filled(names::COORDINATE, &[&axis]),
+                values.map(|&x| f64::from(x)).collect(),
+            );
         }
         table
     }

@@ -6,8 +6,9 @@ use crate::report::charts::palette::{BLUE, GREY, INK, ORANGE};
 use crate::report::charts::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
 use crate::report::charts::scale::{range, widened};
 use crate::report::charts::svg::{Anchor, Font, Rect, Svg, Trace};
-use crate::sweep::{ERROR, FEATURES_NLL, NLL, TrialRow, Trials};
+use crate::sweep::{TrialRow, Trials};
 use crate::tables::number;
+use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, NLL};
 
 /// The size of the panel.
 const SIZE: (f64, f64) = (460.0, 300.0);

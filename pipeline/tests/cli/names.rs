@@ -1,0 +1,194 @@
+//! What stages report is called as `figures` of the stages says, which is where reports look names up.
+
+use crate::project::Project;
+use crate::tiny::{CONFIG, noise, plane, project};
+use latent_align_stages::figures::{
+    FIGURES, HELD_OUT, INTERVAL, TEST, curves, error_beside, estimate_nll, evaluate_latents,
+    pretrain_flow, train_autoencoder, train_classifier,
+};
+use polars::prelude::{ParquetReader, SerReader as _};
+use std::fs::File;
+use std::path::Path;
+
+/// The stages, each with its figures.
+const STAGES: [(&str, &[&[&str]]); 5] = [
+    ("train-classifier", &[train_classifier::FIGURES]),
+    ("pretrain-flow", &[pretrain_flow::FIGURES]),
+    ("train-autoencoder", &[train_autoencoder::FIGURES]),
+    (
+        "estimate-nll",
+        &[estimate_nll::FIGURES, estimate_nll::REGION_FIGURES],
+    ),
+    ("evaluate-latents", &[evaluate_latents::FIGURES]),
+];
+
+/// The tables, each with its columns.
+const TABLES: [(&str, &[&[&str]]); 5] = [
+    (curves::TABLE, &[curves::COLUMNS]),
+    (
+        train_autoencoder::VARIANCES,
+        &[train_autoencoder::VARIANCES_COLUMNS],
+    ),
+    (
+        train_autoencoder::TRAJECTORY,
+        &[train_autoencoder::TRAJECTORY_COLUMNS],
+    ),
+    (estimate_nll::POINTS_TABLE, &[estimate_nll::POINTS_COLUMNS]),
+    (
+        estimate_nll::AGREEMENT_TABLE,
+        &[&[estimate_nll::REGION], estimate_nll::AGREEMENT_COLUMNS],
+    ),
+];
+
+#[test]
+fn every_figure_and_column_of_a_run_has_a_name() {
+    let project = project();
+    // a Gaussian decoder of one layer, whose NLL is known exactly
+    let vae = CONFIG
+        .replace("name: tiny", "name: vae")
+        .replace("widths: [8]", "widths: []")
+        .replace(
+            "{kind: alignment, weight: 0.1, draws: 2}",
+            "{kind: kl}\n  posterior: {kind: gaussian}",
+        );
+    project.write("vae.yaml", vae);
+    let labels: Vec<i64> = (0..200).map(|row| i64::from(noise(row, 0) > 0.5)).collect();
+    project.add_dataset("vectors.h5", "labels", &[200], &labels);
+    project.write(
+        "tiny.yaml",
+        format!(
+            "{CONFIG}\
+train_classifier:
+  data: {{file: vectors.h5, dataset: vectors}}
+  architecture: {{kind: dense, widths: [8]}}
+  features: 3
+  steps: 10
+  batch: 16
+evaluate_latents:
+  flow: {{network: {{width: 16, blocks: 1, frequencies: 8}}, steps: 5, batch: 16, times: 8}}
+  samples: 32
+  tolerance: 0.01
+"
+        ),
+    );
+    for name in ["tiny", "vae"] {
+        project
+            .run(&["run", &format!("{name}.yaml")])
+            .expect(0, &[]);
+        all_have_names(&project, name);
+    }
+    let project = plane();
+    project.run(&["run", "tiny.yaml"]).expect(0, &[]);
+    all_have_names(&project, "tiny");
+}
+
+fn all_have_names(project: &Project, run: &str) {
+    let mut unnamed = Vec::new();
+    let folder = project.path("artifacts/runs").join(run);
+    for (stage, names) in STAGES {
+        let stage = folder.join(stage);
+        if !stage.exists() {
+            continue;
+        }
+        let (figures, columns) = (figures(&stage), columns(&stage));
+        assert!(!figures.is_empty(), "{}", stage.display());
+        unnamed.extend(figures.into_iter().filter(|name| !is_figure(name, names)));
+        for (table, column) in columns {
+            let known = TABLES.iter().find(|known| known.0 == table);
+            if !known.is_some_and(|(_, names)| is_one_of(&column, names)) {
+                unnamed.push(format!("{table}: {column}"));
+            }
+        }
+    }
+    assert!(unnamed.is_empty(), "{run}: no constant names {unnamed:#?}");
+}
+
+/// The names of the figures in the manifest of `stage`.
+fn figures(stage: &Path) -> Vec<String> {
+    let manifest = std::fs::read_to_string(stage.join("manifest.yaml")).unwrap();
+    let manifest: serde_json::Value = serde_yaml::from_str(&manifest).unwrap();
+    let figures = manifest["figures"].as_object().unwrap();
+    figures.keys().cloned().collect()
+}
+
+/// The columns of each table of `stage`.
+fn columns(stage: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in stage.read_dir().unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_none_or(|ending| ending != "parquet") {
+            continue;
+        }
+        let table = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let frame = ParquetReader::new(File::open(&file).unwrap());
+        for column in frame.finish().unwrap().columns() {
+            found.push((table.clone(), column.name().to_string()));
+        }
+    }
+    found
+}
+
+/// Whether `figure` is one of `names`, of some region and rows, or an end of the interval of one.
+fn is_figure(figure: &str, names: &[&[&str]]) -> bool {
+    let mut name = figure;
+    if let Some((region, rest)) = figure.split_once(": ")
+        && estimate_nll::REGIONS.contains(&region)
+    {
+        name = rest;
+    }
+    for end in INTERVAL {
+        name = name.strip_suffix(end).unwrap_or(name);
+    }
+    let of_rows = [TEST, HELD_OUT]
+        .iter()
+        .find_map(|rows| name.strip_prefix(rows));
+    let is = |name: &str| is_one_of(name, names) || is_one_of(name, &[FIGURES]);
+    is(name)
+        || of_rows.is_some_and(is)
+        || estimate_nll::FALLS
+            .iter()
+            .any(|fall| error_beside(fall) == name)
+        || is_agreement(name)
+}
+
+/// Whether `name` is a figure of agreement, with what is compared before it.
+fn is_agreement(name: &str) -> bool {
+    let surrogates = [
+        "uniform".to_owned(),
+        "likelihood".to_owned(),
+        estimate_nll::ODE_AGAINST_ANALYTIC.to_owned(),
+        format!(
+            "{}, {}",
+            estimate_nll::EXACT_VELOCITY,
+            estimate_nll::UNIFORM_LOSS
+        ),
+        format!("{}, {}", estimate_nll::EXACT_VELOCITY, estimate_nll::BOUND),
+    ];
+    surrogates.iter().any(|surrogate| {
+        let rest = name.strip_prefix(surrogate.as_str());
+        let rest = rest.and_then(|rest| rest.strip_prefix(", "));
+        rest.is_some_and(|rest| estimate_nll::AGREEMENT.contains(&rest))
+    })
+}
+
+fn is_one_of(text: &str, names: &[&[&str]]) -> bool {
+    names.iter().copied().flatten().any(|name| fits(text, name))
+}
+
+/// Whether `text` is `name`, with anything in place of its `{}`.
+fn fits(text: &str, name: &str) -> bool {
+    let mut parts = name.split("{}");
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let mut ends = rest.is_empty();
+    for part in parts {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        // a last hole takes all that is left
+        rest = &rest[at + part.len()..];
+        ends = part.is_empty() || rest.is_empty();
+    }
+    ends
+}

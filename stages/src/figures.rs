@@ -1,0 +1,475 @@
+//! What stages call what they report: figures, regions, tables and their columns.
+//!
+//! Stages write these names into manifests, tables and learning curves; reports, comparisons and sweeps look
+//! for them there. Neither spells one out anywhere else. A `{}` in a name stands for a number or a word
+//! ([`filled`]). What may stand around a name:
+//!
+//! | name | says |
+//! |---|---|
+//! | `test NAME`, `held-out NAME`, `training NAME` | of which rows a figure is ([`of_rows`]) |
+//! | `REGION: NAME` | of which points it is ([`in_region`]) |
+//! | `NAME, 2.5 %`, `NAME, 97.5 %` | the ends of its interval ([`INTERVAL`]) |
+//! | `NAME, standard error` | its standard error, beside it ([`error_beside`]) |
+//! | `its standard error` | that of the figure before it ([`error_of`]) |
+
+/// Declares names, and a list of them.
+macro_rules! names {
+    ($(#[$about:meta])* $list:ident: $($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+        $(#[$about])*
+        pub const $list: &[&str] = &[$($name),*];
+    };
+}
+
+names! {
+    /// Figures that any stage may report.
+    FIGURES:
+    /// Trainable numbers.
+    PARAMETERS = "parameters";
+    /// The standard error of the figure before it.
+    ITS_ERROR = "its standard error";
+    /// The most memory that the process needed so far.
+    PEAK_MEMORY = "peak memory of the process (MiB)";
+}
+
+/// What stands after the name of a figure for the ends of its 95 % interval.
+pub const INTERVAL: [&str; 2] = [", 2.5 %", ", 97.5 %"];
+/// What stands before the name of a figure of test rows, by which nothing is chosen.
+pub const TEST: &str = "test ";
+/// What stands before the name of a figure of held-out rows.
+pub const HELD_OUT: &str = "held-out ";
+
+/// The figure `name` of rows that are called `word`, such as `test`.
+pub fn of_rows(word: &str, name: &str) -> String {
+    format!("{word} {name}")
+}
+
+/// The figure `name` of a region, or of a stage.
+pub fn in_region(region: &str, name: &str) -> String {
+    format!("{region}: {name}")
+}
+
+/// The standard error of the figure `name`, which stands right after it.
+pub fn error_of(name: &str) -> String {
+    let before = name.rfind(": ").map_or("", |end| &name[..end + 2]);
+    format!("{before}{ITS_ERROR}")
+}
+
+/// The standard error of the figure `name` where several figures of a stage have one.
+pub fn error_beside(name: &str) -> String {
+    format!("{name}, standard error")
+}
+
+/// `name` with `words` in place of its `{}`, one after the other.
+pub fn filled(name: &str, words: &[&dyn std::fmt::Display]) -> String {
+    let mut parts = name.split("{}");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for (part, word) in parts.zip(words) {
+        filled.push_str(&word.to_string());
+        filled.push_str(part);
+    }
+    filled
+}
+
+/// Columns of learning curves.
+pub mod curves {
+    /// The file, without its ending.
+    pub const TABLE: &str = "metrics";
+    /// What a column of held-out rows starts with.
+    pub const HELD_OUT: &str = "held_out_";
+    /// What a column of training rows may start with.
+    pub const TRAINING: &str = "train_";
+
+    names! {
+        /// Every column.
+        COLUMNS:
+        /// Steps done.
+        STEP = "step";
+        /// The loss of a batch.
+        TRAIN_LOSS = "train_loss";
+        /// The loss of held-out rows.
+        HELD_OUT_LOSS = "held_out_loss";
+        /// The share of a batch that is classified right.
+        TRAIN_ACCURACY = "train_accuracy";
+        /// The share of held-out rows that is classified right.
+        HELD_OUT_ACCURACY = "held_out_accuracy";
+        /// The reconstruction loss of a batch.
+        RECONSTRUCTION = "reconstruction";
+        /// The regulariser of a batch.
+        REGULARISER = "regulariser";
+        /// The reconstruction loss of held-out rows.
+        HELD_OUT_RECONSTRUCTION = "held_out_reconstruction";
+        /// The regulariser of the latents of held-out rows.
+        HELD_OUT_REGULARISER = "held_out_regulariser";
+        /// The learning rate.
+        LEARNING_RATE = "learning_rate";
+    }
+}
+
+/// What `train-classifier` reports.
+pub mod train_classifier {
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// The share of rows that is classified right.
+        ACCURACY = "accuracy";
+        /// The mean loss.
+        CROSS_ENTROPY = "cross-entropy (nats)";
+    }
+}
+
+/// What `pretrain-flow` reports.
+pub mod pretrain_flow {
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// The loss that it was trained with.
+        LOSS = "flow-matching loss";
+        /// The loss of the exact velocity field, which none can undercut.
+        FLOOR = "its floor (exact velocity, same points)";
+        /// One over the other.
+        LOSS_OVER_FLOOR = "loss over floor";
+        /// The mean NLL of points.
+        NLL = "NLL (nats)";
+        /// The mean NLL under the target, where its density is known.
+        ANALYTIC_NLL = "analytic NLL of the same points (nats)";
+        /// The mean NLL of the features that the points were.
+        FEATURES_NLL = "NLL in feature space (nats)";
+        /// The width of a point of an imported flow.
+        WIDTH = "width d";
+        /// The width of an imported network.
+        NETWORK_WIDTH = "network width";
+        /// The blocks of an imported network.
+        NETWORK_BLOCKS = "network blocks";
+    }
+}
+
+/// What `train-autoencoder` reports.
+pub mod train_autoencoder {
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// The reconstruction loss that it was trained with.
+        RECONSTRUCTION_LOSS = "reconstruction loss";
+        /// The error of decoded means.
+        ERROR = "mean squared error";
+        /// The error of decoded draws.
+        ERROR_OF_DRAWS = "mean squared error, decoded draws";
+        /// The same of images, as a ratio.
+        PSNR = "PSNR (dB)";
+        /// The share of the data's variance that reconstructions explain.
+        EXPLAINED = "variance explained";
+        /// The variance of latents.
+        VARIANCE = "latent variance, mean over dimensions";
+        /// That of the dimension in which they vary least.
+        LEAST_VARIANCE = "latent variance, smallest dimension";
+        /// That of the dimension in which they vary most.
+        MOST_VARIANCE = "latent variance, largest dimension";
+        /// The variance of latents before training.
+        VARIANCE_BEFORE = "latent variance before training";
+        /// Dimensions that latents use.
+        RANK = "effective rank of latents";
+        /// Dimensions that features use.
+        FEATURES_RANK = "effective rank of features";
+        /// The share of features that have a latent nearby.
+        COVERAGE = "coverage of features";
+        /// The same with the means of posteriors as latents.
+        COVERAGE_OF_MEANS = "coverage of features by posterior means";
+        /// The energy distance of latents to features.
+        DISTANCE = "energy distance to features";
+        /// That of as many other features.
+        FRESH_DISTANCE = "energy distance of a fresh sample";
+        /// One over the other.
+        DISTANCE_OVER_FRESH = "energy distance over that of a fresh sample";
+        /// The same with the means of posteriors as latents.
+        MEANS_DISTANCE_OVER_FRESH = "energy distance of posterior means over that of a fresh sample";
+        /// The p-value of the energy test.
+        P_VALUE = "p-value, same distribution";
+        /// How many points it compares.
+        TEST_POINTS = "energy test, points";
+        /// How often it finds a shift.
+        TEST_POWER = "energy test, power for a shift by half a standard deviation";
+        /// How full the emptiest mode of a mixture is.
+        EMPTIEST_MODE = "latents in a mode over its mass, smallest";
+        /// How full the fullest mode of a mixture is.
+        FULLEST_MODE = "latents in a mode over its mass, largest";
+        /// The negative evidence lower bound.
+        ELBO = "negative ELBO (nats)";
+        /// The same per element of data.
+        ELBO_BITS = "negative ELBO (bits/dim)";
+        /// Its first part.
+        ELBO_RECONSTRUCTION = "of it reconstruction (nats)";
+        /// Its second part; the prior is named.
+        ELBO_KL = "of it KL to the prior, {} (nats)";
+        /// The importance-weighted bound; rows and samples are named.
+        IMPORTANCE = "importance-weighted NLL of {} rows, S = {} (nats)";
+        /// How far it lies below a weaker bound, which is named.
+        IMPORTANCE_LESS = "importance-weighted NLL of {} rows, S = {} less {} (standard errors)";
+        /// The exact NLL of the same rows.
+        EXACT = "exact NLL of {} rows, linear decoder (nats)";
+        /// How far the strongest bound lies above it.
+        LESS_EXACT = "importance-weighted NLL of {} rows, {} less the exact one (standard errors)";
+    }
+
+    /// The table of variances.
+    pub const VARIANCES: &str = "variances";
+    /// The table of moving points.
+    pub const TRAJECTORY: &str = "trajectory";
+
+    names! {
+        /// Columns of [`VARIANCES`].
+        VARIANCES_COLUMNS:
+        /// Counted from 0.
+        DIMENSION = "dimension";
+        /// The variance of latents.
+        LATENT_VARIANCE = "latent_variance";
+        /// The variance of features.
+        FEATURE_VARIANCE = "feature_variance";
+    }
+
+    names! {
+        /// Columns of [`TRAJECTORY`].
+        TRAJECTORY_COLUMNS:
+        /// Steps done.
+        STEP = "step";
+        /// Counted from 0.
+        POINT = "point";
+        /// A coordinate, counted from 0.
+        COORDINATE = "y{}";
+    }
+}
+
+/// What `estimate-nll` reports. Figures of [`REGION_FIGURES`](estimate_nll::REGION_FIGURES) and of
+/// [`AGREEMENT`](estimate_nll::AGREEMENT) are of a region, these with a weighting before them.
+pub mod estimate_nll {
+    names! {
+        /// Every region.
+        REGIONS:
+        /// Test features of the flow, which chose nothing.
+        TEST_FEATURES = "test features";
+        /// Held-out features of the flow, where it has no test part.
+        HELD_OUT_FEATURES = "held-out features";
+        /// Latents of test data.
+        TEST_LATENTS = "test latents";
+        /// The means of the posteriors of the latents that are shown, where these are draws.
+        MEANS = "posterior means";
+        /// Latents of held-out data, by which sweeps may choose.
+        HELD_OUT_LATENTS = "held-out latents";
+        /// Latents of training data.
+        TRAINING_LATENTS = "training latents";
+        /// Points that encode nothing, as the training left them.
+        FREE_POINTS = "free points";
+        /// Latents of test data of an autoencoder without alignment.
+        UNALIGNED = "unaligned latents";
+        /// Uniform over a box around the features.
+        BOX = "uniform box";
+        /// A regular grid over that box, in two dimensions.
+        GRID = "grid";
+    }
+
+    /// The features that are shown: the first of these that there is.
+    pub const FEATURES: [&str; 2] = [TEST_FEATURES, HELD_OUT_FEATURES];
+    /// The latents that are shown: the first of these that there is.
+    pub const LATENTS: [&str; 3] = [TEST_LATENTS, FREE_POINTS, HELD_OUT_LATENTS];
+
+    names! {
+        /// What is compared.
+        QUANTITIES:
+        /// The NLL by the probability-flow ODE.
+        ODE = "ODE NLL";
+        /// The NLL under the target, where its density is known.
+        ANALYTIC = "analytic NLL";
+        /// The loss under the uniform weighting.
+        UNIFORM_LOSS = "alignment loss (uniform, sum)";
+        /// The loss under the likelihood weighting.
+        BOUND = "likelihood-weighted bound";
+        /// What follows the name of a loss of the exact velocity field.
+        EXACT_VELOCITY = "exact velocity";
+        /// What stands before figures of the one NLL against the other.
+        ODE_AGAINST_ANALYTIC = "ODE against analytic";
+    }
+
+    names! {
+        /// Figures of a region.
+        REGION_FIGURES:
+        /// How many points it has.
+        POINTS = "points";
+        /// Their mean NLL.
+        NLL = "mean NLL, ODE (nats)";
+        /// How well that of one point is known.
+        PROBE_ERROR = "standard error of a point's NLL, from the probes";
+        /// Their mean NLL under the target.
+        ANALYTIC_NLL = "mean NLL, analytic";
+        /// How many lie where the target is 0.
+        OUTSIDE = "points where the density is 0, left out";
+        /// Their mean loss under the uniform weighting.
+        MEAN_UNIFORM_LOSS = "mean alignment loss (uniform, sum)";
+        /// Their mean loss under the likelihood weighting.
+        MEAN_BOUND = "mean NLL, likelihood-weighted bound";
+        /// The accuracy of the solver, of a region and of all.
+        HALVED = "largest change of an NLL with halved steps (nats)";
+    }
+
+    names! {
+        /// How a surrogate follows an NLL.
+        AGREEMENT:
+        /// Linear correlation.
+        PEARSON = "Pearson";
+        /// Rank correlation.
+        SPEARMAN = "Spearman";
+        /// Rank correlation by pairs.
+        KENDALL = "Kendall";
+        /// The slope of the NLL on the surrogate.
+        SLOPE = "slope";
+        /// The mean difference.
+        BIAS = "bias";
+        /// The root mean square of differences.
+        RMSE = "RMSE";
+        /// The agreement of gradients.
+        COSINE = "gradient cosine";
+        /// Whether the surrogate can be trusted, as a number.
+        VERDICT = "verdict (2 holds, 1 ranks only, 0 fails)";
+    }
+
+    names! {
+        /// Figures of all regions together.
+        FIGURES:
+        /// How much less likely latents are than features.
+        GAP = "NLL gap, latents over features (nats)";
+        /// How far the NLL of latents lies below that of latents without alignment.
+        FALL_FROM_UNALIGNED = "fall of the NLL from unaligned latents (nats)";
+        /// How far the loss of latents lies below that before training.
+        FALL_SINCE_TRAINING = "fall of the alignment loss since before training";
+        /// What turns an NLL of points into one of features.
+        TO_FEATURE_SPACE = "add for NLL in feature space (nats)";
+        /// What the solver cost.
+        EVALUATIONS = "divergence evaluations a point";
+        /// How often it did not reach its tolerance; the most intervals are named.
+        UNSETTLED = "points whose quadrature stopped at {} intervals";
+        /// Draws of the surrogates.
+        DRAWS = "draws behind a point's loss";
+        /// What their errors come from.
+        RULES = "independent rules among them";
+        /// The divergence by two methods; the other method and the numbers are named.
+        DIVERGENCE = "divergence, tangents against {} in {} (relative)";
+        /// The estimate of the divergence by probes.
+        HUTCHINSON = "Hutchinson's mean NLL against the exact one (standard errors)";
+    }
+
+    /// By what collapse is known, the first of these figures that there is; each has a standard error beside it.
+    pub const FALLS: [&str; 2] = [FALL_FROM_UNALIGNED, FALL_SINCE_TRAINING];
+
+    /// The table of points.
+    pub const POINTS_TABLE: &str = "points";
+    /// The table of agreements.
+    pub const AGREEMENT_TABLE: &str = "agreement";
+
+    names! {
+        /// Columns of [`POINTS_TABLE`].
+        POINTS_COLUMNS:
+        /// The region of a point, or of an agreement.
+        REGION = "region";
+        /// Counted from 0 in each region.
+        POINT = "point";
+        /// Points that belong together.
+        GROUP = "group";
+        /// The NLL by the ODE.
+        NLL_ODE = "nll_ode";
+        /// Whether it reached its tolerance.
+        NLL_ODE_SETTLED = "nll_ode_settled";
+        /// Its standard error, where probes estimate it.
+        NLL_ODE_ERROR = "nll_ode_error";
+        /// The NLL under the target.
+        NLL_ANALYTIC = "nll_analytic";
+        /// The loss under a weighting, which is named.
+        LOSS = "loss_{}";
+        /// Its standard error.
+        LOSS_ERROR = "loss_{}_error";
+        /// The loss of the exact velocity field.
+        LOSS_EXACT_VELOCITY = "loss_{}_exact_velocity";
+        /// A coordinate, counted from 0.
+        COORDINATE = "y{}";
+    }
+
+    names! {
+        /// Columns of [`AGREEMENT_TABLE`] besides [`REGION`].
+        AGREEMENT_COLUMNS:
+        /// What is compared.
+        SURROGATE = "surrogate";
+        /// With what.
+        REFERENCE = "reference";
+        /// By what figure.
+        FIGURE = "figure";
+        /// Its value.
+        VALUE = "value";
+        /// The low end of its interval.
+        LOW = "low";
+        /// The high end of its interval.
+        HIGH = "high";
+    }
+}
+
+/// Figures with their stage before them, as comparisons and sweeps name them.
+pub mod of_stage {
+    names! {
+        /// All of these.
+        FIGURES:
+        /// The reconstruction error of test rows.
+        ERROR = "train-autoencoder: test mean squared error";
+        /// The NLL of latents.
+        NLL = "estimate-nll: test latents: mean NLL, ODE (nats)";
+        /// What that is measured against.
+        FEATURES_NLL = "estimate-nll: test features: mean NLL, ODE (nats)";
+        /// How much less likely latents are than that.
+        GAP = "estimate-nll: NLL gap, latents over features (nats)";
+    }
+}
+
+/// What `evaluate-latents` reports.
+pub mod evaluate_latents {
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// How well classes are told by a hyperplane.
+        PROBE_ACCURACY = "linear probe accuracy";
+        /// Of decoded samples to data.
+        SAMPLES_DISTANCE = "Fréchet distance of samples";
+        /// Of reconstructions to data.
+        RECONSTRUCTIONS_DISTANCE = "Fréchet distance of reconstructions";
+        /// Of data to other data.
+        DATA_DISTANCE = "Fréchet distance between held-out and test data";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_of_the_same_region() {
+        let name = in_region(estimate_nll::GRID, estimate_nll::NLL);
+        assert_eq!(error_of(&name), "grid: its standard error");
+        assert_eq!(error_of(pretrain_flow::NLL), "its standard error");
+    }
+
+    #[test]
+    fn a_figure_with_its_stage_is_made_of_both() {
+        let nll = |region| in_region("estimate-nll", &in_region(region, estimate_nll::NLL));
+        let made = [
+            in_region(
+                "train-autoencoder",
+                &of_rows("test", train_autoencoder::ERROR),
+            ),
+            nll(estimate_nll::TEST_LATENTS),
+            nll(estimate_nll::TEST_FEATURES),
+            in_region("estimate-nll", estimate_nll::GAP),
+        ];
+        assert_eq!(made, of_stage::FIGURES);
+    }
+
+    #[test]
+    fn each_hole_is_filled_once() {
+        assert_eq!(filled("a {} of {}.", &[&"{}", &1]), "a {} of 1.");
+        assert_eq!(filled(estimate_nll::LOSS, &[&"uniform"]), "loss_uniform");
+    }
+}
