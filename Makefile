@@ -130,18 +130,20 @@ check-cuda: hdf5
 build-cuda:
 	pipeline/scripts/build-cuda $(TARGET)/build-cuda
 
-# A build of its own in a folder of its own: other features of Burn compile all of it again.
+# A build of its own in a folder of its own: other features of Burn compile all of it again. FEATURES=wgpu tries
+# which kernels are fastest, which a GPU is worth.
 ## make check-device DEVICE=cuda|wgpu|cpu [BIN=latent-align] [BENCH=...] [OUT=table.md]    a device against the processor
-check-device:
-	$(if $(BIN),,$(if $(filter cuda%,$(DEVICE)),,$(DEVICE_BUILD)))
+check-device: $(if $(BIN)$(filter cuda%,$(DEVICE)),,hdf5)
+	$(if $(BIN)$(filter cuda%,$(DEVICE)),,$(DEVICE_BUILD))
 	pipeline/scripts/check_device.py --device $(DEVICE) --binary $(abspath $(or $(BIN),$(DEVICE_BIN))) \
 	  $(if $(DEVICE_BENCH),--bench $(abspath $(DEVICE_BENCH))) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
 
-CUDA_PACKED  = $(TARGET)/build-cuda/packed
-DEVICE_FOLDER = $(if $(BUILT),$(TARGET)/wgpu,$(TARGET))
-DEVICE_BUILD = cargo build --locked $(BUILT) --target-dir $(DEVICE_FOLDER)
-DEVICE_BIN   = $(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align,$(DEVICE_FOLDER)/debug/latent-align)
-DEVICE_BENCH = $(or $(BENCH),$(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align-bench))
+CUDA_PACKED   = $(TARGET)/build-cuda/packed
+FEATURES     ?= wgpu-untuned
+DEVICE_FOLDER = $(if $(filter wgpu%,$(DEVICE)),$(TARGET)/wgpu,$(TARGET))
+DEVICE_BUILD  = cargo build --locked $(if $(filter wgpu%,$(DEVICE)),--features $(FEATURES)) --target-dir $(DEVICE_FOLDER)
+DEVICE_BIN    = $(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align,$(DEVICE_FOLDER)/debug/latent-align)
+DEVICE_BENCH  = $(or $(BENCH),$(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align-bench))
 
 ## make test-remote                                                 build with remote devices and test one over loopback
 test-remote: hdf5

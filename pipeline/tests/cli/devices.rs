@@ -1,6 +1,9 @@
 //! The list of devices, wherever it is told.
 
-use crate::project::Project;
+use crate::project::{Project, output};
+use crate::python::python;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 const NAMES: &str = "cpu, cuda, cuda:N, wgpu, wgpu:N or remote:URL";
 
@@ -56,4 +59,63 @@ fn the_devices_of_this_machine_are_listed_with_what_this_binary_lacks() {
         let state = cuda.unwrap()["state"].as_str().unwrap();
         assert!(state.contains("cargo build --features cuda"), "{state}");
     }
+}
+
+/// `pipeline/scripts/check_device.py` of the processor with `binary` of `project`: whether it ended well, and
+/// what it wrote.
+fn check(project: &Project, binary: &str) -> Option<(bool, String)> {
+    let mut command = Command::new(python("json")?);
+    command.arg(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/scripts/check_device.py"
+    ));
+    command
+        .args(["--device", "cpu", "--binary"])
+        .arg(project.path(binary));
+    let done = output(&mut command).unwrap();
+    Some((
+        done.status.success(),
+        String::from_utf8_lossy(&done.stdout).into_owned(),
+    ))
+}
+
+#[test]
+fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
+    let project = Project::new();
+    let binary = |name: &str, other: &str| {
+        let ours = env!("CARGO_BIN_EXE_latent-align");
+        // the second run is the device's
+        let script = format!(
+            "#!/bin/sh\ncase \" $* \" in\n*' run '*) echo >> \"$0.runs\"\n\
+             [ $(wc -l < \"$0.runs\") = 1 ] || set -- \"$@\" {other};;\nesac\nexec {ours} \"$@\"\n"
+        );
+        project.write(name, script);
+        let everybody = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(project.path(name), everybody).unwrap();
+    };
+    binary("same", "");
+    let Some((passed, table)) = check(&project, "same") else {
+        return;
+    };
+    assert!(passed && table.contains("No misses."), "{table}");
+    for figure in [
+        "train-classifier: test cross-entropy (nats)",
+        "pretrain-flow: test flow-matching loss",
+        "pretrain-flow: test NLL (nats)",
+        "train-autoencoder: test mean squared error",
+        "estimate-nll: test latents: mean NLL, ODE (nats)",
+        "estimate-nll: test latents: mean NLL, likelihood-weighted bound",
+        "estimate-nll: test latents: mean alignment loss (uniform, sum)",
+    ] {
+        assert!(
+            table.contains(&format!("| {figure} |")),
+            "{figure}: {table}"
+        );
+    }
+    binary(
+        "other",
+        "--set train_autoencoder.optimiser.learning_rate=2e-3",
+    );
+    let (passed, table) = check(&project, "other").unwrap();
+    assert!(!passed && table.contains(", a miss |"), "{table}");
 }

@@ -5,7 +5,7 @@ use super::cuda;
 use super::kinds::{KINDS, Kind, forms};
 #[cfg(feature = "remote")]
 use super::remote;
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "wgpu-untuned")]
 use super::wgpu;
 use crate::error::{Error, Result};
 use burn::tensor::Device;
@@ -68,7 +68,7 @@ impl DeviceChoice {
             Self::Cpu => Ok(Device::flex()),
             #[cfg(feature = "cuda")]
             Self::Cuda(index) => cuda::open(*index),
-            #[cfg(feature = "wgpu")]
+            #[cfg(feature = "wgpu-untuned")]
             Self::Wgpu(index) => wgpu::open(*index),
             #[cfg(feature = "remote")]
             Self::Remote(url) => remote::open(url),

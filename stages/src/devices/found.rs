@@ -89,23 +89,23 @@ fn cuda_count() -> usize {
     0
 }
 
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "wgpu-untuned")]
 fn wgpu_count() -> usize {
     super::wgpu::all().len()
 }
 
-#[cfg(not(feature = "wgpu"))]
+#[cfg(not(feature = "wgpu-untuned"))]
 fn wgpu_count() -> usize {
     0
 }
 
 /// What a GPU calls itself.
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[cfg(any(feature = "cuda", feature = "wgpu-untuned"))]
 fn model(device: &Device) -> Option<String> {
     Some(device.identity()?.name)
 }
 
-#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+#[cfg(not(any(feature = "cuda", feature = "wgpu-untuned")))]
 fn model(_: &Device) -> Option<String> {
     None
 }

@@ -39,7 +39,7 @@ pub const KINDS: [Kind; 4] = [
         forms: &["wgpu", "wgpu:N"],
         about: "a GPU through Vulkan, Metal or DirectX",
         feature: Some("wgpu"),
-        built: cfg!(feature = "wgpu"),
+        built: cfg!(feature = "wgpu-untuned"),
     },
     Kind {
         name: "remote",

@@ -5,7 +5,7 @@ mod choice;
 mod cuda;
 mod found;
 mod kinds;
-#[cfg(any(test, feature = "cuda", feature = "wgpu"))]
+#[cfg(any(test, feature = "cuda", feature = "wgpu-untuned"))]
 mod pick;
 mod precision;
 #[cfg(feature = "remote")]
@@ -14,7 +14,7 @@ mod remote;
 mod serve;
 #[cfg(any(test, feature = "cuda"))]
 mod toolkit;
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "wgpu-untuned")]
 mod wgpu;
 
 pub use choice::DeviceChoice;

@@ -10,6 +10,8 @@ pub trait Has {
     fn cuda_path(&self) -> Option<PathBuf>;
     /// Whether there is such a file.
     fn file(&self, path: &Path) -> bool;
+    /// Whether there is such a folder.
+    fn folder(&self, path: &Path) -> bool;
     /// Whether the linker finds a library of that name.
     fn library(&self, name: &str) -> bool;
 }
@@ -26,6 +28,10 @@ impl Has for Machine {
         path.is_file()
     }
 
+    fn folder(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
     fn library(&self, name: &str) -> bool {
         let Ok(name) = CString::new(name) else {
             return false;
@@ -36,10 +42,14 @@ impl Has for Machine {
     }
 }
 
-/// Where a toolkit is without `CUDA_PATH`, as CubeCL looks for it.
+/// Where CubeCL looks for `LIBDEVICE` without `CUDA_PATH`: in each, until it is found.
 const ROOTS: [&str; 4] = ["/usr/local/cuda", "/opt/cuda", "/usr/lib/cuda", "/usr"];
 /// What PTX is linked with for `exp`, `sin` and the like.
 const LIBDEVICE: &str = "nvvm/libdevice/libdevice.10.bc";
+/// Where CubeCL looks for headers without `CUDA_PATH`: in the first that is there.
+const HEADER_ROOTS: [&str; 2] = ["/usr/local/cuda", "/opt/cuda"];
+/// And in `/usr`, where this is.
+const NVCC: &str = "/usr/bin/nvcc";
 /// What kernels in C++ include.
 const HEADER: &str = "include/cuda_fp16.h";
 /// What compiles them, as CubeCL looks for it.
@@ -65,7 +75,7 @@ pub fn missing(machine: &impl Has) -> Option<String> {
 
 /// Of kernels that LLVM compiles.
 fn without_libdevice(machine: &impl Has) -> Option<String> {
-    absent(machine, LIBDEVICE)
+    absent(machine, LIBDEVICE, ROOTS.map(PathBuf::from).to_vec())
 }
 
 /// Of kernels that NVRTC compiles.
@@ -77,16 +87,20 @@ fn without_nvrtc(machine: &impl Has) -> Option<String> {
             NVRTC.join(", ")
         ));
     }
-    absent(machine, HEADER)
+    let roots = HEADER_ROOTS.map(PathBuf::from);
+    let found = (roots.iter().find(|root| machine.folder(root)).cloned())
+        .or_else(|| machine.file(Path::new(NVCC)).then(|| "/usr".into()));
+    absent(
+        machine,
+        HEADER,
+        found.map_or(roots.to_vec(), |root| vec![root]),
+    )
 }
 
-/// What is said where no toolkit has `file`.
-fn absent(machine: &impl Has, file: &str) -> Option<String> {
+/// What is said where neither `CUDA_PATH` nor, if that is not set, any of `usual` has `file`.
+fn absent(machine: &impl Has, file: &str, usual: Vec<PathBuf>) -> Option<String> {
     let set = machine.cuda_path();
-    let roots = match &set {
-        Some(path) => vec![path.clone()],
-        None => ROOTS.map(PathBuf::from).to_vec(),
-    };
+    let roots = set.clone().map_or(usual, |path| vec![path]);
     if roots.iter().any(|root| machine.file(&root.join(file))) {
         return None;
     }
@@ -113,6 +127,9 @@ mod tests {
         fn file(&self, path: &Path) -> bool {
             self.1.iter().any(|file| Path::new(file) == path)
         }
+        fn folder(&self, path: &Path) -> bool {
+            self.1.iter().any(|file| Path::new(file).starts_with(path))
+        }
         fn library(&self, name: &str) -> bool {
             self.1.contains(&name)
         }
@@ -124,6 +141,8 @@ mod tests {
         assert_eq!(without_libdevice(&usual), None);
         let own = ["/own/include/cuda_fp16.h", "libnvrtc.so.13"];
         assert_eq!(without_nvrtc(&Given(Some("/own"), &own)), None);
+        let debian = ["/usr/bin/nvcc", "/usr/include/cuda_fp16.h", "libnvrtc.so"];
+        assert_eq!(without_nvrtc(&Given(None, &debian)), None);
         assert!(Machine.library("libc.so.6"));
     }
 
@@ -153,5 +172,17 @@ mod tests {
             &[libdevice, "/own (CUDA_PATH)"],
         );
         says(without_nvrtc(&elsewhere), &["cuda_fp16.h"]);
+        // headers are taken from the first folder that is there, and from /usr where nvcc is
+        let bare = [
+            "/usr/local/cuda/bin/nvcc",
+            "/opt/cuda/include/cuda_fp16.h",
+            "libnvrtc.so",
+        ];
+        says(without_nvrtc(&Given(None, &bare)), &["/usr/local/cuda;"]);
+        let stray = ["/usr/include/cuda_fp16.h", "libnvrtc.so"];
+        says(
+            without_nvrtc(&Given(None, &stray)),
+            &["/usr/local/cuda, /opt/cuda;"],
+        );
     }
 }
