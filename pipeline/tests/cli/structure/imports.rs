@@ -189,7 +189,8 @@ impl Imports {
                 {
                     let taken = words.into_iter().flatten();
                     for name in taken.filter(|name| self.declares(&target, name, 0)) {
-                        let path = [&found.path[..found.path.len() - 1], &[name.clone()]].concat();
+                        let room = &found.path[..found.path.len() - 1];
+                        let path = joined(room, name.as_str());
                         add(module, &path, found.line);
                     }
                     continue;

@@ -82,15 +82,15 @@ fn skipped(rest: &str) -> Option<usize> {
     if body.starts_with('"') {
         return Some(prefix + quoted(body, '"'));
     }
-    if body.starts_with('\'') {
-        let mut inside = body[1..].chars();
+    if let Some(inner) = body.strip_prefix('\'') {
+        let mut inside = inner.chars();
         let (first, second) = (inside.next(), inside.next());
         if first == Some('\\') || second == Some('\'') {
             return Some(prefix + quoted(body, '\''));
         }
         // a lifetime
-        let name = body[1..].find(|c| !is_of_name(c));
-        return Some(prefix + 1 + name.unwrap_or(body.len() - 1));
+        let name = inner.find(|c| !is_of_name(c));
+        return Some(prefix + 1 + name.unwrap_or(inner.len()));
     }
     None
 }
