@@ -109,7 +109,8 @@ fn every_claim_with_bounds_names_the_defect_that_turns_it_red() {
     assert!(file.mutations.len() >= 10);
 }
 
-/// `LATENT_ALIGN_MUTATIONS=all`, or some names with commas between. Takes a build and some minutes.
+/// `LATENT_ALIGN_MUTATIONS=all`, or some names with commas between. Takes a build and some minutes; interrupted, it
+/// goes on with what it has.
 #[test]
 fn every_mutation_turns_its_claims_red() {
     let Ok(wanted) = std::env::var("LATENT_ALIGN_MUTATIONS") else {
@@ -170,30 +171,37 @@ pub fn mutated(name: &str) -> bool {
 /// A name of its own beside the sound program.
 const BINARY: &str = "\n[[bin]]\nname = \"latent-align-mutants\"\npath = \"src/main.rs\"\n";
 
-/// Copies `part` of the workspace into `tree` with every defect in it. What is there already stays, so that
-/// only what changed is compiled again; what the workspace no longer has goes, since a module that moved would
-/// be there twice.
-fn mirror(part: &Path, tree: &Path, file: &File) {
+/// Cargo knows a library by its name, its place in its workspace and its settings: with the same settings the
+/// library with defects and the sound one would take each other's place in the target folder.
+const SETTINGS: &str = "\n[profile.dev.package.latent-align-stages]\ncodegen-units = 255\n";
+
+/// What the names of sweeps of mutants start with, in the copy's `configs/sweeps`.
+const SWEEP: &str = "mutant-";
+
+/// Copies `part` of the workspace into `tree` with every defect in it; true if anything changed. What is there
+/// already stays, so that only what changed is compiled again; what the workspace no longer has goes, since a
+/// module that moved would be there twice.
+fn mirror(part: &Path, tree: &Path, file: &File) -> bool {
     let (from, to) = (workspace().join(part), tree.join(part));
     if from.is_dir() {
         std::fs::create_dir_all(&to).unwrap();
+        let mut changed = false;
         for name in names(&from) {
-            mirror(&part.join(name), tree, file);
+            changed |= mirror(&part.join(name), tree, file);
         }
         for gone in names(&to).difference(&names(&from)) {
-            let gone = to.join(gone);
-            let removed = match gone.is_dir() {
-                true => std::fs::remove_dir_all(&gone),
-                false => std::fs::remove_file(&gone),
-            };
-            removed.unwrap_or_else(|e| panic!("{}: {e}", gone.display()));
+            if !gone.to_string_lossy().starts_with(SWEEP) {
+                remove(&to.join(gone));
+                changed = true;
+            }
         }
-        return;
+        return changed;
     }
     let mutations: Vec<&Mutation> = (file.mutations.iter()).filter(|m| m.file == part).collect();
     let added = match part.to_str() {
         Some("stages/src/lib.rs") => ASKED,
         Some("pipeline/Cargo.toml") => BINARY,
+        Some("Cargo.toml") => SETTINGS,
         _ => "",
     };
     let bytes = if mutations.is_empty() && added.is_empty() {
@@ -202,9 +210,20 @@ fn mirror(part: &Path, tree: &Path, file: &File) {
         let text = (mutations.iter()).fold(read(&from), |text, mutation| mutated(&text, mutation));
         (text + added).into_bytes()
     };
-    if !std::fs::read(&to).is_ok_and(|there| there == bytes) {
+    let changed = !std::fs::read(&to).is_ok_and(|there| there == bytes);
+    if changed {
         std::fs::write(&to, bytes).unwrap();
     }
+    changed
+}
+
+/// Removes a file or a folder with what is in it.
+fn remove(path: &Path) {
+    let removed = match path.is_dir() {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    };
+    removed.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
 /// The names in a folder.
@@ -230,12 +249,14 @@ impl Mutants {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let tree = target.join("tmp/mutations");
         std::fs::create_dir_all(&tree).unwrap();
+        let mut changed = false;
         for part in ["Cargo.toml", "Cargo.lock", "stages", "pipeline", "configs"] {
-            mirror(Path::new(part), &tree, file);
+            changed |= mirror(Path::new(part), &tree, file);
         }
         for store in names(&tree) {
-            if store.to_string_lossy().starts_with(STORE) {
-                std::fs::remove_dir_all(tree.join(store)).unwrap();
+            // what an interrupted `make mutations` measured of the same sources stays
+            if changed && store.to_string_lossy().starts_with(STORE) {
+                remove(&tree.join(store));
             }
         }
         let mut build = Command::new(env!("CARGO"));
@@ -259,19 +280,22 @@ impl Mutants {
         claims: &BTreeSet<&str>,
     ) -> BTreeMap<String, Verdict> {
         let called = name.unwrap_or("none");
-        let sweep = self
-            .tree
-            .join(format!("configs/sweeps/mutant-{called}.yaml"));
+        let sweep = (self.tree).join(format!("configs/sweeps/{SWEEP}{called}.yaml"));
         let reduced = reduced(&verify(), file, called, claims);
         std::fs::write(&sweep, reduced.to_string()).unwrap(); // JSON is YAML
         let store = self.tree.join(format!("{STORE}{called}"));
-        let sound = self.tree.join(format!("{STORE}none/pretrain-flow"));
-        if name.is_some() && sound.is_dir() {
+        let flows = self.tree.join(format!("{STORE}none/pretrain-flow"));
+        if name.is_some() && flows.is_dir() && !store.is_dir() {
             // flows are trained without the defect
-            std::fs::create_dir(&store).unwrap();
+            let copied = self.tree.join("copied");
+            if copied.is_dir() {
+                remove(&copied);
+            }
+            std::fs::create_dir(&copied).unwrap();
             let mut copy = Command::new("cp");
-            copy.arg("-r").arg(sound).arg(&store);
+            copy.arg("-r").arg(flows).arg(&copied);
             assert!(output(&mut copy).unwrap().status.success());
+            std::fs::rename(&copied, &store).unwrap();
         }
         let mut run = Command::new(&self.binary);
         run.arg("sweep")
@@ -311,7 +335,7 @@ impl Mutants {
 /// The sweep `text` with nothing but `claims` and their variants, reduced.
 fn reduced(text: &str, file: &File, called: &str, claims: &BTreeSet<&str>) -> Value {
     let mut sweep: Value = serde_yaml::from_str(text).unwrap();
-    sweep["name"] = json!(format!("mutant-{called}"));
+    sweep["name"] = json!(format!("{SWEEP}{called}"));
     let checks = sweep["checks"].as_array_mut().unwrap();
     checks.retain(|check| claims.contains(check["claim"].as_str().unwrap()));
     let variants: BTreeSet<String> = (checks.iter())
