@@ -1,7 +1,7 @@
 //! Two artifacts, or two runs: the settings that differ, and which artifacts are shared, else why not.
 
 use super::runs::RunEntry;
-use crate::config::flatten;
+use crate::config::diff;
 use crate::store::{Manifest, Stage};
 use serde_json::Value;
 use std::path::Path;
@@ -23,26 +23,16 @@ pub struct Difference {
 
 /// How two configurations differ, key by key.
 pub fn settings(one: &Value, other: &Value) -> Vec<Difference> {
-    let (ours, theirs) = (flatten(one), flatten(other));
-    let get = |leaves: &[(String, &Value)], key: &str| {
-        let found = leaves.iter().find(|leaf| leaf.0 == key)?;
+    let text = |value: Option<&Value>| {
+        let value = value?;
         Some(
-            found
-                .1
+            value
                 .as_str()
-                .map_or_else(|| found.1.to_string(), str::to_owned),
+                .map_or_else(|| value.to_string(), str::to_owned),
         )
     };
-    let mut keys: Vec<&String> = ours.iter().map(|leaf| &leaf.0).collect();
-    keys.extend(
-        theirs
-            .iter()
-            .map(|leaf| &leaf.0)
-            .filter(|key| ours.iter().all(|o| o.0 != **key)),
-    );
-    let rows = keys
-        .into_iter()
-        .map(|key| plain("setting", key, get(&ours, key), get(&theirs, key)));
+    let rows = diff(one, other).into_iter();
+    let rows = rows.map(|row| plain("setting", &row.key, text(row.one), text(row.other)));
     rows.filter(|row| row.one != row.other).collect()
 }
 

@@ -4,6 +4,7 @@
 //! -> paths made absolute -> every value checked. Nothing downstream sees raw input.
 
 mod defaults;
+mod diff;
 mod differing;
 mod experiment;
 mod overrides;
@@ -13,6 +14,7 @@ mod tree;
 mod yaml;
 
 pub use defaults::{commented_defaults, json_schema};
+pub use diff::{Change, diff};
 pub use differing::differing;
 pub use experiment::{CheckpointConfig, Experiment, NAME, is_name};
 pub use overrides::Assignment;

@@ -1,9 +1,8 @@
 //! What changed since an experiment last ran a stage.
 
-use crate::config::flatten;
+use crate::config::{Change, diff};
 use crate::store::{FORMAT, Key, Manifest, RunFolder, Store, entry_name};
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// Why the artifact of `manifest` no longer follows from its upstream, if it does not: something it
 /// read was computed again since, with another result.
@@ -71,26 +70,8 @@ fn differences(last: &Manifest, key: &Key) -> Vec<String> {
     if last.seed != key.seed {
         reasons.push(format!("seed: {} -> {}", last.seed, key.seed));
     }
-    let before: BTreeMap<String, &Value> = flatten(&last.config).into_iter().collect();
-    let now = flatten(&key.config);
-    for (name, value) in &now {
-        let old = before.get(name).copied();
-        if old != Some(*value) {
-            reasons.push(format!(
-                "{section}.{name}: {} -> {}",
-                show(old),
-                show(Some(value))
-            ));
-        }
-    }
-    for (name, old) in &before {
-        if !now.iter().any(|(n, _)| n == name) {
-            reasons.push(format!(
-                "{section}.{name}: {} -> {}",
-                show(Some(old)),
-                show(None)
-            ));
-        }
+    for Change { key, one, other } in diff(&key.config, &last.config) {
+        reasons.push(format!("{section}.{key}: {} -> {}", show(other), show(one)));
     }
     for (name, path, record) in &key.inputs {
         let old = last.inputs.iter().find(|i| i.key == *name);

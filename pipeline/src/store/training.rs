@@ -20,7 +20,7 @@ use super::manifest::Program;
 use super::names::{self, Name};
 use super::stage::Stage;
 use super::{Wrong, disk, sealed};
-use crate::config::flatten;
+use crate::config::{Change, diff};
 use crate::process::temporary;
 use latent_align_stages::persist::Snapshot;
 use latent_align_stages::{Error, Result};
@@ -397,24 +397,15 @@ fn record(folder: &Path) -> Result<Record, Unfit> {
     serde_json::from_str(&text).map_err(parsed)
 }
 
-/// The leaves in which two descriptions differ.
+/// The leaves in which two descriptions differ, by name.
 fn differing(found: &Value, expected: &Value) -> Vec<String> {
-    let found: BTreeMap<String, &Value> = flatten(found).into_iter().collect();
-    let expected: BTreeMap<String, &Value> = flatten(expected).into_iter().collect();
-    let show = |value: Option<&&Value>| value.map_or("(absent)".to_owned(), ToString::to_string);
-    let mut names: Vec<&String> = found.keys().chain(expected.keys()).collect();
-    names.sort();
-    names.dedup();
-    (names.into_iter())
-        .filter(|name| found.get(*name) != expected.get(*name))
-        .map(|name| {
-            format!(
-                "{name}: found {}, expected {}",
-                show(found.get(name)),
-                show(expected.get(name))
-            )
-        })
-        .collect()
+    let show = |value: Option<&Value>| value.map_or("(absent)".to_owned(), ToString::to_string);
+    let mut changes = diff(found, expected);
+    changes.sort_by(|a, b| a.key.cmp(&b.key));
+    let told = changes.iter().map(|Change { key, one, other }| {
+        format!("{key}: found {}, expected {}", show(*one), show(*other))
+    });
+    told.collect()
 }
 
 #[cfg(test)]
