@@ -18,7 +18,7 @@ use divan::Bencher;
 use jobs::{
     Align, Divergence, Job, Likelihood, Size, TOLERANCES, Train, points, reference, trained_flow,
 };
-use latent_align_stages::flows::VelocityNetwork;
+use latent_align_stages::priors::VelocityNetwork;
 use latent_align_stages::random::Streams;
 use latent_align_stages::training::MatmulPrecision;
 use project::Project;

@@ -32,11 +32,10 @@ EXPERIMENT = {
     "pretrain_flow": {
         "features": {"file": str(DATA / "words.h5"), "dataset": "features"},
         "normalisation": {"whiten": "per_dimension", "projection": {"kind": "random", "width": 16}},
-        "network": NETWORK,
+        "model": {"kind": "flow_matching", "network": NETWORK, "times": 32},
         "optimiser": OPTIMISER,
         "steps": 100,
         "batch": 128,
-        "times": 32,
         "evaluation_points": 1024,
         "samples": 64,
         "nll_points": 64,

@@ -277,6 +277,8 @@ pub mod estimate_nll {
         QUANTITIES:
         /// The NLL by the probability-flow ODE.
         ODE = "ODE NLL";
+        /// The NLL of a prior that has it in closed form.
+        EXACT = "exact NLL";
         /// The NLL under the target, where its density is known.
         ANALYTIC = "analytic NLL";
         /// The loss under the uniform weighting.
@@ -287,6 +289,8 @@ pub mod estimate_nll {
         EXACT_VELOCITY = "exact velocity";
         /// What stands before figures of the one NLL against the other.
         ODE_AGAINST_ANALYTIC = "ODE against analytic";
+        /// The same, of a prior that has its NLL in closed form.
+        EXACT_AGAINST_ANALYTIC = "exact against analytic";
     }
 
     names! {
@@ -296,6 +300,8 @@ pub mod estimate_nll {
         POINTS = "points";
         /// Their mean NLL.
         NLL = "mean NLL, ODE (nats)";
+        /// The same under a prior that has it in closed form.
+        NLL_IN_CLOSED_FORM = "mean NLL, exact (nats)";
         /// How well that of one point is known.
         PROBE_ERROR = "standard error of a point's NLL, from the probes";
         /// Their mean NLL under the target.
@@ -354,6 +360,10 @@ pub mod estimate_nll {
         DIVERGENCE = "divergence, tangents against {} in {} (relative)";
         /// The estimate of the divergence by probes.
         HUTCHINSON = "Hutchinson's mean NLL against the exact one (standard errors)";
+        /// How far points are from themselves after a round trip, of a prior that has its NLL in closed form.
+        ROUND_TRIP = "largest error of a round trip to noise and back";
+        /// The NLL by the noise that points lead to, against the NLL itself.
+        FROM_NOISE = "largest difference of an NLL and that from noise and log|det| (nats)";
     }
 
     /// By what collapse is known, the first of these figures that there is; each has a standard error beside it.
@@ -377,6 +387,8 @@ pub mod estimate_nll {
         NLL_ODE = "nll_ode";
         /// Whether it reached its tolerance.
         NLL_ODE_SETTLED = "nll_ode_settled";
+        /// The NLL of a prior that has it in closed form.
+        NLL_EXACT = "nll_exact";
         /// Its standard error, where probes estimate it.
         NLL_ODE_ERROR = "nll_ode_error";
         /// The NLL under the target.

@@ -4,7 +4,7 @@ use super::{Job, Size, Train};
 use burn::module::Module;
 use burn::tensor::Device;
 use latent_align_stages::alignment::{Weighted, Weighting, alignment_loss, alignment_times};
-use latent_align_stages::flows::Tabulated;
+use latent_align_stages::priors::Tabulated;
 use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::from_f32;
 use latent_align_stages::training::MatmulPrecision;

@@ -3,7 +3,7 @@
 use super::{Job, Size, Train};
 use burn::tensor::{Device, Tensor};
 use latent_align_stages::Result;
-use latent_align_stages::flows::{VelocityField as _, VelocityNetwork};
+use latent_align_stages::priors::{VelocityField as _, VelocityNetwork};
 use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::from_f32;
 

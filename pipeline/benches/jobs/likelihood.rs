@@ -3,8 +3,7 @@
 use super::{Job, Size, Train, points};
 use burn::tensor::{DType, Device, Tensor};
 use latent_align_stages::Result;
-use latent_align_stages::flows::VelocityNetwork;
-use latent_align_stages::likelihood::{Solver, negative_log_likelihood};
+use latent_align_stages::priors::{NllOptions, VelocityNetwork, negative_log_likelihood};
 use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::{cast, from_f32};
 use latent_align_stages::training::OptimiserConfig;
@@ -13,7 +12,7 @@ use latent_align_stages::training::OptimiserConfig;
 pub struct Likelihood {
     flow: VelocityNetwork,
     points: Tensor<2>,
-    solver: Solver,
+    options: NllOptions,
     /// In nats, of each point, after the last step.
     pub nll: Vec<f64>,
 }
@@ -30,7 +29,7 @@ impl Likelihood {
         Self {
             points: from_f32(rows, shape, &flow.device()),
             flow,
-            solver: Solver::exact(tolerance),
+            options: NllOptions::exact(tolerance),
             nll: Vec::new(),
         }
     }
@@ -39,7 +38,8 @@ impl Likelihood {
 impl Job for Likelihood {
     fn step(&mut self) -> Result<()> {
         let points = self.points.clone();
-        self.nll = negative_log_likelihood(&self.flow, points, &self.solver, |_| Ok(()))?.nll;
+        self.nll =
+            negative_log_likelihood(&self.flow, points, &self.options, &mut |_| Ok(()))?.values;
         Ok(())
     }
 }
@@ -52,8 +52,8 @@ pub fn reference(flow: VelocityNetwork, rows: &[f32], size: Size) -> Result<Vec<
     let shape = [rows.len() / size.dimensions, size.dimensions];
     let points: Tensor<2> = from_f32(rows.to_vec(), shape, &flow.device());
     let (flow, points) = (cast(flow, DType::F64), points.cast(DType::F64));
-    let solver = Solver::exact(REFERENCE);
-    Ok(negative_log_likelihood(&flow, points, &solver, |_| Ok(()))?.nll)
+    let options = NllOptions::exact(REFERENCE);
+    Ok(negative_log_likelihood(&flow, points, &options, &mut |_| Ok(()))?.values)
 }
 
 /// A flow that `steps` steps have fitted to [`points`]: its field moves as that of a real one.

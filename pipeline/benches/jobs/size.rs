@@ -1,6 +1,6 @@
 //! How large a job is.
 
-use latent_align_stages::flows::{FitConfig, VelocityNetworkConfig};
+use latent_align_stages::priors::{FitConfig, VelocityNetworkConfig};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

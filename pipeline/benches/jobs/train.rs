@@ -3,7 +3,7 @@
 use super::{Job, Size};
 use burn::tensor::Device;
 use latent_align_stages::Result;
-use latent_align_stages::flows::{FitConfig, VelocityField as _, VelocityNetwork};
+use latent_align_stages::priors::{FitConfig, VelocityField as _, VelocityNetwork};
 use latent_align_stages::random::Streams;
 use latent_align_stages::training::{MatmulPrecision, Trainer};
 

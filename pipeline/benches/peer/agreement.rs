@@ -8,7 +8,7 @@ use super::side::Side;
 use anyhow::{Result, ensure};
 use burn::module::Module as _;
 use burn::tensor::Tensor;
-use latent_align_stages::flows::{Tabulated, flow_matching_loss};
+use latent_align_stages::priors::{Tabulated, flow_matching_loss};
 use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::{from_f32, scalar, to_f32};
 use latent_align_stages::training::MatmulPrecision;

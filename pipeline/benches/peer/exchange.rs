@@ -3,8 +3,8 @@
 use super::jobs::Size;
 use anyhow::{Context as _, Result};
 use burn::tensor::Device;
-use latent_align_stages::flows::VelocityNetwork;
 use latent_align_stages::persist::{load_weights, save_weights};
+use latent_align_stages::priors::VelocityNetwork;
 use latent_align_stages::random::Streams;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use super::exchange::Tensors;
 use super::jobs::points;
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
-use latent_align_stages::flows::{VelocityNetwork, flow_matching_loss};
+use latent_align_stages::priors::{VelocityNetwork, flow_matching_loss};
 use latent_align_stages::random::{Streams, normal, stratified_times};
 use latent_align_stages::tensors::{from_f32, scalar};
 

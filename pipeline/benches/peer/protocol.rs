@@ -1,7 +1,7 @@
 //! What the driver and a worker say to each other: a line of JSON each way.
 
 use super::jobs::{Align, Size};
-use latent_align_stages::flows::VelocityNetworkConfig;
+use latent_align_stages::priors::VelocityNetworkConfig;
 use latent_align_stages::training::{MatmulPrecision, OptimiserConfig};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ pub enum Task {
         /// `points` [n, d].
         points: PathBuf,
         /// As the side's solver understands it: absolute and relative of a step for torchdiffeq, see
-        /// `Solver` for ours.
+        /// `NllOptions` for ours.
         tolerance: f64,
     },
     /// A batch of shuffled rows of an HDF5 file.

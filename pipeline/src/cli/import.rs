@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use latent_align_stages::Error;
 use latent_align_stages::devices::forms;
-use latent_align_stages::flows::{ImportConfig, TimeDirection, import};
+use latent_align_stages::priors::{ImportConfig, TimeDirection, import};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 

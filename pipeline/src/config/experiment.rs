@@ -173,6 +173,7 @@ impl Experiment {
         }
         if let Some(stage) = &self.train_autoencoder {
             p.section("train_autoencoder", |p| stage.check(p));
+            self.check_what_a_regulariser_asks(stage, p);
         }
         if let Some(stage) = &self.estimate_nll {
             p.section("estimate_nll", |p| stage.check(p));
@@ -191,6 +192,22 @@ impl Experiment {
     fn needs_flow(&self) -> bool {
         let measures = self.train_autoencoder.is_some() || self.estimate_nll.is_some();
         measures || (self.train_classifier.is_none() && self.evaluate_latents.is_none())
+    }
+
+    /// A prior without a velocity, or without a network, does not go with every regulariser.
+    fn check_what_a_regulariser_asks(&self, stage: &train_autoencoder::Config, p: &mut Problems) {
+        let Some(flow) = &self.pretrain_flow else {
+            return; // a stored flow is asked when it is read
+        };
+        p.require(
+            flow.model.kind().offers() >= stage.regulariser.asks(),
+            "train_autoencoder.regulariser.kind",
+            format!(
+                "one that needs what `pretrain_flow.model: {{kind: {}}}` has not",
+                flow.model.name()
+            ),
+            "`nll`, which goes with every prior, or `model: {kind: flow_matching}`",
+        );
     }
 
     fn check_what_is_evaluated(&self, stage: &evaluate_latents::Config, p: &mut Problems) {

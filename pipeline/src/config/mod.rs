@@ -110,14 +110,14 @@ mod tests {
     #[test]
     fn all_values_out_of_range_are_reported_at_once() {
         let text = "name: a/b\nseed: 1\ndevice: gpu\n\
-                    pretrain_flow: {features: {file: a.h5}, steps: 0, network: {width: 0}}\n";
+                    pretrain_flow: {features: {file: a.h5}, steps: 0, model: {kind: flow_matching, network: {width: 0}}}\n";
         let message = load_text(text, &[]).unwrap_err().to_string();
         for part in [
             "4 problems",
             "name: found a/b",
             "device: found gpu",
             "pretrain_flow.steps: found 0",
-            "pretrain_flow.network.width: found 0",
+            "pretrain_flow.model.network.width: found 0",
         ] {
             assert!(message.contains(part), "{part} is missing from\n{message}");
         }

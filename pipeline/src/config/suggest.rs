@@ -1,10 +1,18 @@
 //! "Did you mean ...?"
 
-/// The candidate nearest to `word`, if one is near enough to be a typo of it.
+/// Keys that stood beside `model` once and now stand in it.
+const MOVED: [&str; 3] = ["network", "times", "precision"];
+
+/// The candidate nearest to `word`, if one is near enough to be a typo of it; where it stands now, if `word` is
+/// a key that has moved.
 pub fn did_you_mean<S: AsRef<str>>(
     word: &str,
     candidates: impl IntoIterator<Item = S>,
 ) -> Option<String> {
+    let candidates: Vec<S> = candidates.into_iter().collect();
+    if MOVED.contains(&word) && candidates.iter().any(|c| c.as_ref() == "model") {
+        return Some(format!("model: {{kind: flow_matching, {word}: ...}}"));
+    }
     let near = by_distance(word, candidates).filter(|(distance, candidate)| {
         *distance <= (word.chars().count().max(candidate.len()) / 3).max(1)
     });

@@ -4,11 +4,12 @@ use crate::config::Experiment;
 use crate::store::{Role, Stage, Upstream};
 use latent_align_stages::context::{Context, Monitor, Summary};
 use latent_align_stages::devices::Numbers;
+use latent_align_stages::priors::PointShape;
 use latent_align_stages::stages::reference::Producer;
 use latent_align_stages::stages::{
     estimate_nll, evaluate_latents, pretrain_flow, train_autoencoder, train_classifier,
 };
-use latent_align_stages::{Error, Result, flows};
+use latent_align_stages::{Error, Result, priors};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -140,7 +141,7 @@ impl Job {
     /// The numbers it computes in, by the key that asks for them.
     pub fn numbers(&self) -> Option<Numbers> {
         match self {
-            Self::PretrainFlow(config) => Some(config.precision.numbers("precision")),
+            Self::PretrainFlow(config) => config.model.kind().numbers(),
             Self::TrainAutoencoder(config) => Some(config.precision.numbers("precision")),
             Self::EstimateNll(config) => Some(config.precision.numbers("precision")),
             Self::TrainClassifier(_) => None,
@@ -225,16 +226,16 @@ impl Job {
         &self,
         seed: u64,
         upstream: &[Upstream],
-        flow_width: usize,
+        flow: PointShape,
         monitor: &dyn Monitor,
     ) -> Result<Ready> {
         Ok(match self.located(upstream)? {
             Self::PretrainFlow(config) => {
                 Ready::PretrainFlow(pretrain_flow::prepare(&config, seed, monitor)?)
             }
-            Self::TrainAutoencoder(config) => Ready::TrainAutoencoder(train_autoencoder::prepare(
-                &config, seed, flow_width, monitor,
-            )?),
+            Self::TrainAutoencoder(config) => {
+                Ready::TrainAutoencoder(train_autoencoder::prepare(&config, seed, flow, monitor)?)
+            }
             Self::EstimateNll(config) => Ready::EstimateNll(config),
             Self::TrainClassifier(config) => {
                 Ready::TrainClassifier(train_classifier::prepare(&config, seed, monitor)?)
@@ -257,10 +258,10 @@ fn mark(number: usize) -> PathBuf {
 }
 
 impl Ready {
-    /// The width of the points of the flow it will make, if it makes one.
-    pub fn latent_width(&self) -> Option<usize> {
+    /// The shape of the points of the flow it will make, if it makes one.
+    pub fn makes(&self) -> Option<PointShape> {
         match self {
-            Self::PretrainFlow(prepared) => Some(prepared.latent_width()),
+            Self::PretrainFlow(prepared) => Some(prepared.shape()),
             _ => None,
         }
     }
@@ -295,9 +296,9 @@ impl Ready {
     }
 }
 
-/// The width of the points of the finished flow in `dir`.
-pub fn flow_width(dir: &Path) -> Result<usize> {
-    flows::stored_width(dir)
+/// The shape of the points of the finished flow in `dir`.
+pub fn flow_shape(dir: &Path) -> Result<PointShape> {
+    Ok(priors::stored(dir)?.shape)
 }
 
 #[cfg(test)]

@@ -11,6 +11,6 @@ mod render;
 mod until;
 
 pub use graph::make;
-pub use job::{Ready, flow_width};
+pub use job::{Ready, flow_shape};
 pub use planned::{Plan, Planned, Verdict};
 pub use reasons::stale_upstream;

@@ -3,9 +3,10 @@
 
 use super::fill::Workshop;
 use super::folders::Folders;
-use crate::plan::{Plan, Planned, Ready, Verdict, flow_width};
+use crate::plan::{Plan, Planned, Ready, Verdict, flow_shape};
 use crate::store::{Manifest, Role, Stage, Upstream};
 use anyhow::{Context as _, Result};
+use latent_align_stages::priors::PointShape;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -50,11 +51,11 @@ fn run(
     let (ready, warnings) = match ready {
         Some(ready) => ready,
         None => {
-            let width = match flow(upstream) {
-                Some(flow) if needs_width(planned) => width_of(flow)?,
-                _ => 0,
+            let shape = match flow(upstream) {
+                Some(flow) if needs_shape(planned) => shape_of(flow)?,
+                _ => PointShape::default(),
             };
-            prepare_one(planned, width, workshop)?
+            prepare_one(planned, shape, workshop)?
         }
     };
     workshop.fill(&planned.key, warnings, |context| {
@@ -63,11 +64,11 @@ fn run(
 }
 
 /// Opens and scans the inputs of every stage that will run, so that wrong data surfaces before any
-/// training; none for a stage that is up to date, and for one whose input, or the width it must
+/// training; none for a stage that is up to date, and for one whose input, or the shape it must
 /// have, comes from a stage that has not run yet.
 pub fn prepare(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<Checked>>> {
-    // What will be made, with the width of its points where that is known beforehand.
-    let mut coming: BTreeMap<&str, Option<usize>> = BTreeMap::new();
+    // What will be made, with the shape of its points where that is known beforehand.
+    let mut coming: BTreeMap<&str, Option<PointShape>> = BTreeMap::new();
     let mut all = Vec::new();
     for planned in &plan.nodes {
         if !planned.must_run() {
@@ -77,37 +78,37 @@ pub fn prepare(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<Checked>>>
         let upstream = &planned.key.upstream;
         let must_wait =
             |u: &Upstream| u.role == Role::Features && coming.contains_key(&*u.fingerprint);
-        let width = match flow(upstream) {
+        let shape = match flow(upstream) {
             _ if upstream.iter().any(must_wait) => None,
-            Some(flow) if needs_width(planned) => match coming.get(&*flow.fingerprint) {
+            Some(flow) if needs_shape(planned) => match coming.get(&*flow.fingerprint) {
                 Some(known) => *known,
-                None => Some(width_of(flow)?),
+                None => Some(shape_of(flow)?),
             },
-            _ => Some(0),
+            _ => Some(PointShape::default()),
         };
-        let ready = match width {
-            Some(width) => Some(
-                prepare_one(planned, width, workshop)
+        let ready = match shape {
+            Some(shape) => Some(
+                prepare_one(planned, shape, workshop)
                     .with_context(|| format!("stage {}", plan.title(planned)))?,
             ),
             None => None,
         };
-        let made = ready.as_ref().and_then(|r| r.0.latent_width());
+        let made = ready.as_ref().and_then(|r| r.0.makes());
         coming.insert(&planned.fingerprint, made);
         all.push(ready);
     }
     Ok(all)
 }
 
-fn prepare_one(planned: &Planned, flow_width: usize, workshop: &Workshop) -> Result<Checked> {
+fn prepare_one(planned: &Planned, flow: PointShape, workshop: &Workshop) -> Result<Checked> {
     let monitor = workshop.monitor(planned.key.stage, None);
     let key = &planned.key;
-    let ready = (planned.job).prepare(key.seed, &key.upstream, flow_width, &monitor);
+    let ready = (planned.job).prepare(key.seed, &key.upstream, flow, &monitor);
     let warnings = monitor.finish();
     Ok((ready?, warnings?))
 }
 
-fn needs_width(planned: &Planned) -> bool {
+fn needs_shape(planned: &Planned) -> bool {
     planned.key.stage == Stage::TrainAutoencoder
 }
 
@@ -115,7 +116,7 @@ fn flow(upstream: &[Upstream]) -> Option<&Upstream> {
     upstream.iter().find(|u| u.role == Role::Flow)
 }
 
-fn width_of(flow: &Upstream) -> Result<usize> {
+fn shape_of(flow: &Upstream) -> Result<PointShape> {
     let dir: &Path = &flow.dir;
-    flow_width(dir).with_context(|| format!("reading the flow in {}", dir.display()))
+    flow_shape(dir).with_context(|| format!("reading the flow in {}", dir.display()))
 }

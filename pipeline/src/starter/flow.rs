@@ -163,10 +163,9 @@ pretrain_flow:
   test: {{fraction: {held_out}}}   # figures that are shown are of these, which choose nothing
   # {train} rows to train on, points of {d} dimensions: a larger network fits more rows, and overfits fewer.
   # If the held-out loss (learning-curves.svg) rises again, take fewer steps; if it still falls, more.
-  network: {{width: {width}, blocks: {blocks}}}
+  model: {{kind: flow_matching, network: {{width: {width}, blocks: {blocks}}}, times: {times}}}
   steps: {steps}
   batch: {batch}
-  times: {times}
 ",
             why = comment(&normalisation.why),
             whiten = whiten_name(normalisation.whiten),

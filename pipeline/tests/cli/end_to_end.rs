@@ -299,7 +299,7 @@ fn free_points_refuse_what_cannot_move_them() {
     let project = project();
     project.write(
         "points.yaml",
-        "name: points\npretrain_flow:\n  features: {file: features.h5}\n  batch: 32\n  times: 8\ntrain_autoencoder:\n  \
+        "name: points\npretrain_flow:\n  features: {file: features.h5}\n  batch: 32\n  model: {kind: flow_matching, times: 8}\ntrain_autoencoder:\n  \
          architecture: {kind: points, count: 16}\n  latent: {width: 2, tokens: 3}\n  \
          regulariser: {kind: kl}\n",
     );

@@ -22,10 +22,9 @@ train_classifier:
   batch: 16
 pretrain_flow:
   features: {file: features.h5}
-  network: {width: 8, blocks: 1, frequencies: 8}
+  model: {kind: flow_matching, network: {width: 8, blocks: 1, frequencies: 8}, times: 8}
   steps: 3
   batch: 8
-  times: 8
   evaluation_points: 16
   samples: 4
   nll_points: 2

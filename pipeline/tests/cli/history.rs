@@ -79,7 +79,7 @@ fn three_weights_are_three_entries_that_can_be_compared() {
     assert_eq!(column(&project, &["compare", "tiny*"], "name"), ["tiny"]);
     project
         .run(&["show", "tiny@1"])
-        .expect(0, &["tiny@1: finished", "regulariser.weight   0.1"]);
+        .expect(0, &["tiny@1: finished", "regulariser.weight     0.1"]);
     project
         .run(&["show", "tiny"])
         .expect(0, &["3, after tiny@1, tiny@2"]);

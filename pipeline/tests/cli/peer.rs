@@ -31,7 +31,7 @@ use agreement::{Given, Step};
 use exchange::{Tensors, write_flow};
 use held_out::HeldOut;
 use jobs::{DATASET, MEMORY, Size, Stream, points, reference, trained_flow};
-use latent_align_stages::flows::VelocityNetworkConfig;
+use latent_align_stages::priors::VelocityNetworkConfig;
 use latent_align_stages::random::Streams;
 use latent_align_stages::training::MatmulPrecision;
 use machine::Usage;

@@ -1,9 +1,8 @@
 //! What we write, read by Python: h5py opens our HDF5, TensorBoard our event files, safetensors our
 //! weights, and the lines of the documentation reproduce a velocity.
 
-use crate::documents;
 use crate::project::{Project, output, skipped};
-use crate::tiny;
+use crate::{documents, tiny};
 use polars::prelude::{ParquetReader, SerReader as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -87,7 +86,7 @@ fn files_written_here_open_in_h5py_with_their_checksums() {
     generated.expect(0, &["moons.h5"]);
     project.write(
         "moons.yaml",
-        "name: moons\npretrain_flow:\n  features: {file: moons.h5}\n  network: {width: 16, blocks: 1}\n  \
+        "name: moons\npretrain_flow:\n  features: {file: moons.h5}\n  model: {kind: flow_matching, network: {width: 16, blocks: 1}}\n  \
          steps: 5\n  batch: 64\n  samples: 32\n  nll_points: 8\n",
     );
     project.run(&["run", "moons.yaml"]).expect(0, &["# moons"]);

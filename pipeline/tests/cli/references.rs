@@ -29,10 +29,9 @@ pretrain_flow:
     from: {experiment: tiny.yaml, stage: train_autoencoder}
     file: latents.h5
     dataset: train_latents
-  network: {width: 16, blocks: 1, frequencies: 8}
+  model: {kind: flow_matching, network: {width: 16, blocks: 1, frequencies: 8}, times: 8}
   steps: 10
   batch: 32
-  times: 8
   evaluation_points: 64
   samples: 0
   nll_points: 0

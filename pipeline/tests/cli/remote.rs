@@ -32,7 +32,7 @@ fn a_served_device_gives_the_same_outputs() {
     project.run(&generate).expect(0, &[]);
     project.write(
         "moons.yaml",
-        "name: moons\npretrain_flow:\n  features: {file: moons.h5}\n  network: {width: 16, blocks: 1}\n  \
+        "name: moons\npretrain_flow:\n  features: {file: moons.h5}\n  model: {kind: flow_matching, network: {width: 16, blocks: 1}}\n  \
          steps: 5\n  batch: 64\n  samples: 8\n  nll_points: 8\n",
     );
     let mut server = Server(project.spawn(&["serve", "--listen", "127.0.0.1:0"]));

@@ -66,8 +66,8 @@ fn the_report_of_a_digits_run_is_small_and_shows_pictures() {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/digits.yaml");
     let settings = [
         "pretrain_flow.steps=2",
-        "pretrain_flow.network.width=16",
-        "pretrain_flow.network.blocks=1",
+        "pretrain_flow.model.network.width=16",
+        "pretrain_flow.model.network.blocks=1",
         "pretrain_flow.nll_points=8",
         "pretrain_flow.evaluation_points=64",
         "train_autoencoder.steps=2",

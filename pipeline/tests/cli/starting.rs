@@ -4,11 +4,10 @@ use crate::project::{Outcome, Project};
 use crate::tiny::{self, noise};
 
 /// What makes any experiment run in a second.
-pub const TINY: [&str; 15] = [
+pub const TINY: [&str; 14] = [
     "pretrain_flow.steps=10",
     "pretrain_flow.batch=32",
-    "pretrain_flow.times=8",
-    "pretrain_flow.network={width: 8, blocks: 1, frequencies: 8}",
+    "pretrain_flow.model={kind: flow_matching, network: {width: 8, blocks: 1, frequencies: 8}, times: 8}",
     "pretrain_flow.evaluation_points=32",
     "pretrain_flow.nll_points=4",
     "pretrain_flow.samples=8",

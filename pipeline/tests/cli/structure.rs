@@ -49,7 +49,7 @@ pub const CRATES: [Crate; 3] = [
             "data",
             "targets",
             "comparison",
-            "flows",
+            "priors",
             "architectures",
             "autoencoders",
             "classifiers",

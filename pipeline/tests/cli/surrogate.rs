@@ -24,9 +24,8 @@ name: ring
 pretrain_flow:
   features: {file: ring.h5}
   normalisation: {centre: false, whiten: global}
-  network: {width: 16, blocks: 1, frequencies: 16}
+  model: {kind: flow_matching, network: {width: 16, blocks: 1, frequencies: 16}, times: 16}
   batch: 64
-  times: 16
   steps: 40
   evaluation_points: 256
   samples: 16

@@ -7,10 +7,9 @@ pub const CONFIG: &str = "\
 name: tiny
 pretrain_flow:
   features: {file: features.h5}
-  network: {width: 16, blocks: 1, frequencies: 8}
+  model: {kind: flow_matching, network: {width: 16, blocks: 1, frequencies: 8}, times: 8}
   steps: 20
   batch: 32
-  times: 8
   evaluate_every: 10
   evaluation_points: 64
   samples: 16

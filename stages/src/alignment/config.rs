@@ -1,6 +1,7 @@
 //! What holds latents to the prior.
 
 use super::weighting::{TRUNCATION, Weighted, Weighting, check_truncation};
+use crate::priors::Offers;
 use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,17 @@ pub enum RegulariserConfig {
         #[serde(default = "default_truncation")]
         truncation: f64,
     },
+    /// The exact NLL of latents under the prior, mean over elements in nats, for a prior whose NLL can be
+    /// differentiated: in closed form at the cost of one pass, for flow matching through every step of its
+    /// ODE, which costs hundreds. It has no entropy term either.
+    Nll {
+        /// Factor on the term.
+        #[serde(default = "default_weight")]
+        weight: f64,
+        /// The tolerance of an NLL in nats, where an ODE is solved for it.
+        #[serde(default = "default_tolerance")]
+        tolerance: f64,
+    },
     /// Distribution matching: a student flow learns the latents online, and their gradient is the
     /// difference between its velocity and the frozen flow's; no Jacobian; the student
     /// pushes latents apart where they are too dense (Yin et al. 2024, arXiv 2311.18828).
@@ -83,6 +95,10 @@ fn default_draws() -> usize {
 
 fn default_truncation() -> f64 {
     TRUNCATION
+}
+
+fn default_tolerance() -> f64 {
+    1e-2
 }
 
 fn default_student_steps() -> usize {
@@ -119,6 +135,14 @@ impl RegulariserConfig {
         if let Self::Alignment { truncation, .. } | Self::FlowKl { truncation, .. } = self {
             check_truncation(problems, *truncation);
         }
+        if let Self::Nll { tolerance, .. } = self {
+            problems.require(
+                (1e-7..=1.0).contains(tolerance),
+                "tolerance",
+                tolerance,
+                "[1e-7, 1] such as 1e-2",
+            );
+        }
         if let Self::DistributionMatching {
             student_steps,
             student_learning_rate: rate,
@@ -147,6 +171,7 @@ impl RegulariserConfig {
             Self::Kl { weight }
             | Self::FlowKl { weight, .. }
             | Self::Alignment { weight, .. }
+            | Self::Nll { weight, .. }
             | Self::DistributionMatching { weight, .. } => weight,
         }
     }
@@ -173,6 +198,15 @@ impl RegulariserConfig {
     /// True if the term needs a posterior with noise.
     pub fn needs_noise(&self) -> bool {
         matches!(self, Self::Kl { .. } | Self::FlowKl { .. })
+    }
+
+    /// What it asks of a prior.
+    pub fn asks(&self) -> Offers {
+        match self {
+            Self::None | Self::Kl { .. } | Self::Nll { .. } => Offers::Density,
+            Self::Alignment { .. } | Self::FlowKl { .. } => Offers::Velocity,
+            Self::DistributionMatching { .. } => Offers::Network,
+        }
     }
 
     /// True if the term moves latents towards the flow.

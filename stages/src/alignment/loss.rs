@@ -6,7 +6,7 @@
 //! its parameters, not the graph.
 
 use super::weighting::{Node, Weighted};
-use crate::flows::{VelocityField, interpolate};
+use crate::priors::{VelocityField, interpolate};
 use crate::random::{normal, stratified_times};
 use crate::tensors::{from_f32, from_f64};
 use burn::tensor::Tensor;
@@ -53,7 +53,7 @@ pub fn alignment_loss(
 
 /// The times that [`alignment_loss`] evaluates a field at, ascending: the middles of equal cells of the
 /// weighting's range. What depends on time alone can be computed once for all of them
-/// ([`crate::flows::Tabulated`]).
+/// ([`crate::priors::Tabulated`]).
 pub fn alignment_times(weighted: Weighted) -> Vec<f64> {
     (0..GRID)
         .map(|k| weighted.node(grid_share(k)).time)
@@ -127,7 +127,7 @@ fn per_group(values: &[f64], like: &Tensor<3>) -> Tensor<3> {
 mod tests {
     use super::*;
     use crate::alignment::Weighting;
-    use crate::flows::{ExactMixture, VelocityNetworkConfig};
+    use crate::priors::{ExactMixture, VelocityNetworkConfig};
     use crate::random::Streams;
     use crate::targets::GaussianMixture;
     use crate::tensors::{cast, to_f32, to_f64};

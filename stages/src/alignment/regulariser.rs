@@ -5,51 +5,91 @@ use super::loss::{alignment_loss, alignment_times};
 use super::student::Student;
 use super::weighting::Weighted;
 use crate::autoencoders::Encoding;
-use crate::error::Result;
-use crate::flows::{Tabulated, VelocityNetwork};
+use crate::error::{Error, Result};
+use crate::numerics::mean;
 use crate::persist::{Resumable, Snapshot};
+use crate::priors::{NllOptions, Points, Prior, Tabulated, VelocityField};
+use crate::tensors::{from_f32, from_f64};
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
-/// The regulariser under a frozen flow.
+/// The regulariser under a frozen prior.
 pub struct Regulariser<'a> {
     config: &'a RegulariserConfig,
-    /// The weighted loss it is made of, if it is, and the frozen flow at its times.
-    weighted: Option<(Weighted, Tabulated)>,
+    prior: &'a dyn Prior,
+    /// The weighted loss it is made of, if it is, and the frozen velocity at its times.
+    weighted: Option<(Weighted, Frozen<'a>)>,
     /// Latent elements for each element of data.
     elements: f64,
     student: Option<Student>,
 }
 
+/// A frozen velocity on a device with autodiff.
+enum Frozen<'a> {
+    /// A network's, with a table of what depends on time alone.
+    Table(Box<Tabulated>),
+    /// Another.
+    Field(&'a dyn VelocityField),
+}
+
+impl Frozen<'_> {
+    fn field(&self) -> &dyn VelocityField {
+        match self {
+            Self::Table(table) => table.as_ref(),
+            Self::Field(field) => *field,
+        }
+    }
+}
+
 impl<'a> Regulariser<'a> {
-    /// The regulariser of `config` under the frozen `flow` on a device with autodiff, over a training
+    /// The regulariser of `config` under the frozen `prior`, which was loaded for gradients, over a training
     /// of `steps` steps; `elements` is the number of latent elements for each element of data.
+    ///
+    /// # Errors
+    /// An input error for a prior without what the regulariser asks for.
     pub fn new(
         config: &'a RegulariserConfig,
-        flow: &VelocityNetwork,
+        prior: &'a dyn Prior,
         elements: f64,
         steps: u64,
-    ) -> Self {
+    ) -> Result<Self> {
+        let lacks = |what: &str| {
+            Error::input(format!(
+                "train_autoencoder.regulariser.kind: found one that needs {what}, which the prior has not; expected \
+                 `nll` with this prior, or a prior of `kind: flow_matching`"
+            ))
+        };
         let student = match config {
             RegulariserConfig::DistributionMatching {
                 student_steps,
                 student_learning_rate,
                 ..
-            } => Some(Student::new(
-                flow,
-                *student_steps,
-                *student_learning_rate,
-                steps,
-            )),
+            } => {
+                let teacher = prior.network().ok_or_else(|| lacks("a velocity network"))?;
+                Some(Student::new(
+                    teacher,
+                    *student_steps,
+                    *student_learning_rate,
+                    steps,
+                ))
+            }
             _ => None,
         };
-        let weighted = config.weighted();
-        Self {
+        let frozen = |weighted: Weighted| match (prior.network(), prior.velocity_tracked()) {
+            (Some(network), _) => {
+                let table = Tabulated::new(network.clone(), alignment_times(weighted));
+                Ok((weighted, Frozen::Table(Box::new(table))))
+            }
+            (None, Some(field)) => Ok((weighted, Frozen::Field(field))),
+            (None, None) => Err(lacks("the velocity of a probability-flow ODE")),
+        };
+        Ok(Self {
             config,
-            weighted: weighted.map(|w| (w, Tabulated::new(flow.clone(), alignment_times(w)))),
+            weighted: config.weighted().map(frozen).transpose()?,
+            prior,
             elements,
             student,
-        }
+        })
     }
 
     /// The factor on the term.
@@ -59,13 +99,16 @@ impl<'a> Regulariser<'a> {
 
     /// The term `[1]` before its weight, of `latents` [n, d] drawn from the posterior `encoding`.
     /// `None` if there is no regulariser.
+    ///
+    /// # Errors
+    /// A numerical error from the ODE of `nll`.
     pub fn term(
         &self,
         latents: Tensor<2>,
         encoding: &Encoding,
         rng: &mut Pcg64,
-    ) -> Option<Tensor<1>> {
-        match *self.config {
+    ) -> Result<Option<Tensor<1>>> {
+        Ok(match *self.config {
             RegulariserConfig::None => None,
             RegulariserConfig::Kl { .. } => {
                 let kl = encoding.kl().expect("checked: the posterior has noise");
@@ -79,16 +122,57 @@ impl<'a> Regulariser<'a> {
                 let entropy = encoding.entropy().expect("checked: it has noise");
                 Some((nll - entropy).mul_scalar(self.elements))
             }
+            RegulariserConfig::Nll { tolerance, .. } => Some(self.nll(latents, tolerance)?),
             RegulariserConfig::DistributionMatching { draws, .. } => {
                 let student = self.student.as_ref().expect("made with this kind");
                 Some(student.matching_loss(latents, draws, rng))
             }
+        })
+    }
+
+    /// The NLL of `latents` [n, d] in nats an element `[1]`: its graph where it has one, else its value, whose
+    /// gradient is that of the ODE.
+    fn nll(&self, latents: Tensor<2>, tolerance: f64) -> Result<Tensor<1>> {
+        let shape = self.prior.shape();
+        let [n, d] = latents.dims();
+        let points = n * d / shape.elements();
+        let values = latents.reshape([points, shape.tokens, shape.width]);
+        let each = 1.0 / shape.elements() as f64;
+        if let Some(nll) = self.prior.nll_graph(&Points::new(values.clone())) {
+            return Ok(nll.mean().mul_scalar(each));
         }
+        let options = NllOptions::exact(tolerance);
+        let tracked = values.device().is_autodiff();
+        let plain = Points::new(match tracked {
+            true => values.clone().inner(),
+            false => values.clone(),
+        });
+        let go_on = &mut |_| Ok(());
+        let nll = mean(&self.prior.nll(&plain, &options, go_on)?.values);
+        let value = from_f32(vec![(nll * each) as f32], [1], &plain.values.device());
+        if !tracked {
+            return Ok(value);
+        }
+        let gradient = self.prior.nll_gradient(&plain, &options, go_on)?;
+        let gradient = from_f64(
+            gradient,
+            values.dims(),
+            values.dtype(),
+            &plain.values.device(),
+        );
+        let scale = each / points as f64;
+        let along = (values * Tensor::from_inner(gradient))
+            .sum()
+            .mul_scalar(scale);
+        Ok(along.clone() - along.detach() + Tensor::from_inner(value))
     }
 
     fn weighted_loss(&self, latents: Tensor<2>, draws: usize, rng: &mut Pcg64) -> Tensor<1> {
-        let (weighted, flow) = self.weighted.as_ref().expect("made with this kind");
-        alignment_loss(flow, latents, *weighted, draws, rng)
+        let (weighted, frozen) = self.weighted.as_ref().expect("made with this kind");
+        let [n, d] = latents.dims();
+        let elements = self.prior.shape().elements();
+        let points = latents.reshape([n * d / elements, elements]);
+        alignment_loss(frozen.field(), points, *weighted, draws, rng)
     }
 
     /// What is learned from the latents [n, d] of a step besides the autoencoder: the student.

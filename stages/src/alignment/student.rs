@@ -5,7 +5,7 @@
 //! descending the difference of velocities moves latents to where the teacher is denser than they are.
 
 use super::loss::grouped;
-use crate::flows::{VelocityField, VelocityNetwork, flow_matching_loss, interpolate};
+use crate::priors::{VelocityField, VelocityNetwork, flow_matching_loss, interpolate};
 use crate::training::{OptimiserConfig, Trainer};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -91,7 +91,7 @@ fn noised(latents: Tensor<2>, draws: usize, rng: &mut Pcg64) -> (Tensor<3>, Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::VelocityNetworkConfig;
+    use crate::priors::VelocityNetworkConfig;
     use crate::random::Streams;
     use crate::tensors::{from_f32, scalar, to_f32};
     use crate::training::perturb;

@@ -36,7 +36,8 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Starts the stream of the rows of `part`, normalised, at step `from_step`.
+    /// Starts the stream of the rows of `part`, normalised, at step `from_step`. A row of several tokens of
+    /// the normaliser's width is normalised token by token.
     ///
     /// If the normalised part fits in `memory_bytes` it is loaded once and each epoch is a full
     /// shuffle. Otherwise it is streamed: chunk-aligned blocks in seeded order, shuffled within
@@ -65,7 +66,7 @@ impl Batches {
                 ingest.dataset.describe()
             )));
         }
-        if normaliser.input_width != ingest.width() {
+        if !ingest.width().is_multiple_of(normaliser.input_width) {
             return Err(Error::input(format!(
                 "{} has rows of width {}, but the normalisation expects {}",
                 ingest.dataset.describe(),
@@ -73,7 +74,8 @@ impl Batches {
                 normaliser.input_width
             )));
         }
-        let batch_bytes = batch * normaliser.output_width * size_of::<f32>();
+        let row_width = normalised_width(ingest, &normaliser);
+        let batch_bytes = batch * row_width * size_of::<f32>();
         let producer = Arc::new(Producer::new(
             ingest,
             part,
@@ -136,6 +138,11 @@ impl Batches {
     }
 }
 
+/// The width of a row of `ingest` after `normaliser`, which may be of one of its tokens.
+fn normalised_width(ingest: &Ingest, normaliser: &Normaliser) -> usize {
+    ingest.width() / normaliser.input_width * normaliser.output_width
+}
+
 impl Drop for Batches {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -168,7 +175,7 @@ impl Producer {
         memory_bytes: usize,
         from_step: u64,
     ) -> Self {
-        let width = normaliser.output_width;
+        let width = normalised_width(ingest, &normaliser);
         let rows = ingest.part_rows(part);
         let in_memory = rows * width * size_of::<f32>() <= memory_bytes;
         // Small blocks mix better, large ones read faster.
@@ -192,6 +199,7 @@ impl Producer {
                 reader: ingest.reader.clone(),
                 part,
                 normaliser,
+                row_width: width,
                 blocks,
                 counts,
                 keep_items: ingest.view == RowView::Items,
@@ -231,7 +239,7 @@ impl Producer {
         give_back: Sender<Arc<RowBlock>>,
         sender: &SyncSender<Result<RowBlock>>,
     ) {
-        let width = self.loader.normaliser.output_width;
+        let width = self.loader.row_width;
         let mut batch = self.empty_batch();
         while let Ok(next) = windows.recv() {
             let Filled { block, order, skip } = match next {
@@ -267,7 +275,7 @@ impl Producer {
             } else {
                 0
             }),
-            rows: Vec::with_capacity(self.batch * self.loader.normaliser.output_width),
+            rows: Vec::with_capacity(self.batch * self.loader.row_width),
         }
     }
 }

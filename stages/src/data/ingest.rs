@@ -161,6 +161,35 @@ impl Ingest {
         ));
     }
 
+    /// The same with whole items as rows [N, T * D], which know what item they are: an item with a token that
+    /// is left out is left out. The moments stay those of tokens.
+    ///
+    /// # Errors
+    /// An input error where a part is left without rows.
+    pub fn by_items(&self) -> Result<Self> {
+        let tokens = self.rows_per_item();
+        let mut dropped: Vec<usize> = self.dropped.iter().map(|row| row / tokens).collect();
+        dropped.dedup();
+        let mut reader = self.reader.clone();
+        reader.width *= tokens;
+        reader.rows_per_item = 1;
+        reader.dropped = Arc::new(dropped);
+        let items = 0..reader.stack.items();
+        let count = |part| reader.count(items.clone(), part) as u64;
+        let mut scan = self.scan.clone();
+        [scan.train_rows, scan.held_out_rows, scan.test_rows] =
+            [Part::Train, Part::HeldOut, Part::Test].map(count);
+        scan.rows = scan.train_rows + scan.held_out_rows + scan.test_rows;
+        refuse_empty_part(&reader, &scan)?;
+        Ok(Self {
+            view: RowView::Items,
+            dropped: reader.dropped.clone(),
+            scan,
+            reader,
+            ..self.clone()
+        })
+    }
+
     /// The training dataset, and those that are parts of their own: their items are numbered on.
     pub fn datasets(&self) -> &[Dataset] {
         self.reader.stack.datasets()

@@ -34,6 +34,8 @@ pub(super) struct Loader {
     pub(super) reader: RowReader,
     pub(super) part: Part,
     pub(super) normaliser: Normaliser,
+    /// Of a normalised row.
+    pub(super) row_width: usize,
     pub(super) blocks: Vec<Range<usize>>,
     /// Rows of the part in each block.
     pub(super) counts: Vec<usize>,
@@ -112,7 +114,7 @@ impl Loader {
         window: &mut RowBlock,
         buffers: &mut [BlockBuffer; READERS],
     ) -> Result<()> {
-        let width = self.normaliser.output_width;
+        let width = self.row_width;
         let count: usize = blocks.iter().map(|&b| self.counts[b]).sum();
         resize(&mut window.rows, count * width);
         resize(&mut window.items, if self.keep_items { count } else { 0 });

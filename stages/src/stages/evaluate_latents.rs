@@ -17,8 +17,7 @@ use crate::context::{Context, Summary};
 use crate::data::{Attribute, Normaliser, OutData, Part, Scan, write_datasets};
 use crate::error::{Error, Result};
 use crate::figures::{evaluate_latents as names, of_rows};
-use crate::flows::{Evaluation, FitConfig, ROWS_PER_EVALUATION};
-use crate::likelihood::sample;
+use crate::priors::{Evaluation, FitConfig, ROWS_PER_EVALUATION, points_of};
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::tensors::{from_f32, to_f32};
@@ -265,8 +264,8 @@ fn draw(config: &Config, latents: &Latents, context: &Context) -> Result<Vec<f32
     for first in (0..config.samples).step_by(ROWS_PER_EVALUATION) {
         let count = ROWS_PER_EVALUATION.min(config.samples - first);
         let noise = streams.normal("samples", first as u64, count * width);
-        let noise = from_f32(noise, [count, width], &context.device);
-        let drawn = sample(&network, noise, config.tolerance, || {
+        let noise = from_f32(noise, [count, 1, width], &context.device);
+        let drawn = points_of(&network, noise, config.tolerance, &mut |_| {
             context.check_cancelled()
         })?;
         samples.extend(to_f32(drawn)?);

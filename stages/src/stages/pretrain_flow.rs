@@ -1,4 +1,6 @@
-//! Stage 1: pretrain a flow-matching model on target features.
+//! Stage 1: fit a prior to target features, by default a flow-matching model.
+
+mod conditions;
 
 use super::reference::{Reference, is_file_name};
 use crate::context::{Context, Monitor, Summary};
@@ -6,25 +8,25 @@ use crate::data::{
     Attribute, Batches, Described, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData,
     Part, PartConfig, RowView, SourceConfig, check_memory, check_parts, write_described,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::figures::{ITS_ERROR, PARAMETERS, of_rows, pretrain_flow as names};
-use crate::flows::{
-    Evaluation, FitConfig, Flow, KeptPoints, VelocityNetwork, VelocityNetworkConfig, about_points,
-};
-use crate::likelihood::{Solver, negative_log_likelihood, sample};
 use crate::numerics::{mean, standard_error};
+use crate::priors::{
+    Batch, ConditionKind, Conditions, ExactMixture, Fit, Fitted, Flow, KeptPoints, ModelConfig,
+    NllOptions, PointShape, Points, SampleOptions, Schedule, about_points, exact_mixture,
+};
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::targets::{Target, read_target};
-use crate::tensors::{from_f32, to_f32};
-use crate::training::{MatmulPrecision, OptimiserConfig};
-use burn::module::Module;
+use crate::tensors::to_f32;
+use crate::training::OptimiserConfig;
 use burn::tensor::DType;
+use conditions::{ConditionConfig, OfItems};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Pretrain a flow-matching model on target features.
+/// Fit a prior to target features: a flow-matching model, or another kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "PretrainFlow")]
@@ -40,9 +42,15 @@ pub struct Config {
     /// How features become training points.
     #[serde(default)]
     pub normalisation: NormalisationConfig,
-    /// The size of the velocity network.
+    /// What is fitted.
     #[serde(default)]
-    pub network: VelocityNetworkConfig,
+    pub model: ModelConfig,
+    /// What a point is: a token, or a whole row of them.
+    #[serde(default)]
+    pub rows: Rows,
+    /// What points are conditioned on; nothing by default.
+    #[serde(default)]
+    pub condition: Option<ConditionConfig>,
     /// Optimiser and schedule.
     #[serde(default)]
     pub optimiser: OptimiserConfig,
@@ -52,13 +60,6 @@ pub struct Config {
     /// Training points a step.
     #[serde(default = "defaults::batch")]
     pub batch: usize,
-    /// Stratified times a step, each shared by batch / times points; the time embedding and its
-    /// modulations are computed once for each.
-    #[serde(default = "defaults::times")]
-    pub times: usize,
-    /// What the matrix products of training are taken in.
-    #[serde(default)]
-    pub precision: MatmulPrecision,
     /// Steps between evaluations of the held-out loss.
     #[serde(default = "defaults::evaluate_every")]
     pub evaluate_every: u64,
@@ -74,6 +75,17 @@ pub struct Config {
     /// Features are kept in memory below this size (after normalisation), and streamed above it.
     #[serde(default = "defaults::memory_mib")]
     pub memory_mib: usize,
+}
+
+/// What a point of the prior is, where features are tokens [N, T, D].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rows {
+    /// Each token on its own: N T points of width d.
+    #[default]
+    Tokens,
+    /// A whole row: N points of T tokens of width d.
+    Sequences,
 }
 
 /// The features of a flow.
@@ -116,9 +128,6 @@ mod defaults {
     pub fn batch() -> usize {
         256
     }
-    pub fn times() -> usize {
-        64
-    }
     pub fn evaluate_every() -> u64 {
         250
     }
@@ -137,15 +146,14 @@ mod defaults {
 }
 
 impl Config {
-    /// How the flow is fitted.
-    fn fit(&self) -> FitConfig {
-        FitConfig {
-            network: self.network.clone(),
+    /// How long and how fast the prior is fitted.
+    fn schedule(&self) -> Schedule {
+        Schedule {
             optimiser: self.optimiser.clone(),
             steps: self.steps,
             batch: self.batch,
-            times: self.times,
-            precision: self.precision,
+            evaluate_every: self.evaluate_every,
+            evaluation_points: self.evaluation_points,
         }
     }
 
@@ -159,7 +167,8 @@ impl Config {
                 "the name of a file in the artifact that `from` names, such as latents.h5",
             )
         });
-        check_parts(&self.held_out, &self.test, false, problems);
+        let with_labels = self.condition.is_some();
+        check_parts(&self.held_out, &self.test, with_labels, problems);
         if self.features.from.is_some() {
             for (key, part) in [("held_out", &self.held_out), ("test", &self.test)] {
                 let file = part.file.as_ref().map(|file| file.display().to_string());
@@ -173,7 +182,23 @@ impl Config {
                 });
             }
         }
-        self.fit().check(problems);
+        let kind = self.model.kind();
+        problems.section("model", |p| {
+            kind.check(p);
+            kind.check_with(&self.schedule(), p);
+        });
+        problems.section("optimiser", |p| self.optimiser.check(p));
+        problems.require(self.steps >= 1, "steps", self.steps, "at least 1");
+        problems.require(self.batch >= 1, "batch", self.batch, "at least 1");
+        if let Some(condition) = &self.condition {
+            problems.section("condition", |p| condition.check(p));
+            problems.require(
+                kind.conditional(),
+                "condition",
+                format!("a condition with `model: {{kind: {}}}`", self.model.name()),
+                "none (remove `condition`), or a kind that takes one: `model: {kind: coupling}`",
+            );
+        }
         problems.require(
             self.evaluate_every >= 1,
             "evaluate_every",
@@ -210,13 +235,17 @@ impl Config {
 pub struct Prepared {
     config: Config,
     ingest: Ingest,
+    conditions: Option<OfItems>,
     normaliser: Normaliser,
     target: Option<Target>,
 }
 
 /// Opens and scans the features; whatever is wrong with them is found here, before any training.
+///
+/// # Errors
+/// File errors; input errors for features, labels or embeddings that do not fit the configuration.
 pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
-    let ingest = Ingest::read_parts(
+    let tokens = Ingest::read_parts(
         &config.features.source(),
         RowView::Tokens,
         seed,
@@ -224,59 +253,82 @@ pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prep
         Normaliser::needs_covariance(&config.normalisation),
         monitor,
     )?;
+    // normalisation is of tokens, whatever a point is
+    let normaliser = Normaliser::fit(&config.normalisation, &tokens.moments, seed)?;
+    let whole = config.rows == Rows::Sequences || tokens.rows_per_item() == 1;
+    if config.condition.is_some() && !whole {
+        return Err(Error::input(format!(
+            "{}: found {} tokens an item, expected one, or `rows: sequences`: a condition is of a whole item",
+            tokens.dataset.describe(),
+            tokens.rows_per_item()
+        )));
+    }
+    let by_items = config.condition.is_some() || config.rows == Rows::Sequences;
+    let ingest = match by_items {
+        true => tokens.by_items()?,
+        false => tokens,
+    };
     ingest.require_batch(config.batch, "pretrain_flow.batch")?;
     ingest.warn_of_no_test(monitor);
-    Ok(Prepared {
-        normaliser: Normaliser::fit(&config.normalisation, &ingest.moments, seed)?,
+    let parts = [&config.held_out, &config.test];
+    let conditions = (config.condition.as_ref())
+        .map(|condition| OfItems::read(condition, &ingest, parts))
+        .transpose()?;
+    let prepared = Prepared {
         target: read_target(&ingest.dataset)?,
         config: config.clone(),
         ingest,
-    })
+        conditions,
+        normaliser,
+    };
+    let shape = prepared.shape();
+    (config.model.kind().check_shape(shape)).map_err(|expected| {
+        Error::input(format!(
+            "pretrain_flow.model: found `kind: {}` over points [{}, {}], expected {expected}",
+            config.model.name(),
+            shape.tokens,
+            shape.width
+        ))
+    })?;
+    Ok(prepared)
 }
 
 /// Tolerance of the ODE solver for the samples and likelihoods at the end.
 const TOLERANCE: f64 = 1e-4;
 
 impl Prepared {
-    /// The width of the flow's points.
-    pub fn latent_width(&self) -> usize {
-        self.normaliser.output_width
+    /// The shape of a point.
+    pub fn shape(&self) -> PointShape {
+        PointShape {
+            tokens: self.ingest.width() / self.normaliser.input_width,
+            width: self.normaliser.output_width,
+        }
     }
 
-    /// Trains the flow and fills the directory of `context`.
+    /// Fits the prior and fills the directory of `context`.
+    ///
+    /// # Errors
+    /// Errors of reading and writing; [`Error::Diverged`]; [`Error::Cancelled`].
     pub fn run(self, context: &Context) -> Result<Summary> {
-        let width = self.latent_width();
-        let streams = Streams::of_stage("pretrain-flow", context.seed);
         self.ingest.write_scan(&context.dir)?;
-
         let held_out = self.keep(Part::HeldOut, context)?;
-        let evaluate = |kept: &KeptPoints| {
-            let points = self.config.evaluation_points;
-            Evaluation::new(&kept.values, width, points, streams, &context.device)
+        let test = match self.ingest.reported() {
+            Part::Test => Some(self.keep(Part::Test, context)?),
+            _ => None,
         };
-        let evaluation = evaluate(&held_out);
-
-        let network = self.train(&evaluation, context)?;
-        let mut summary = Summary::default();
-        let loss = evaluation.loss(&network)?;
-        summary.add(of_rows(Part::HeldOut.word(), names::LOSS), loss);
-        let shown = match self.ingest.reported() {
-            Part::Test => {
-                let test = self.keep(Part::Test, context)?;
-                let evaluation = evaluate(&test);
-                let loss = evaluation.loss(&network)?;
-                summary.add(of_rows(Part::Test.word(), names::LOSS), loss);
-                (Part::Test, test, evaluation, loss)
-            }
-            part => (part, held_out, evaluation, loss),
-        };
+        let Fitted { prior, figures } = self.fit(&held_out, test.as_ref(), context)?;
+        let mut summary = figures;
         let flow = Flow {
-            network,
+            prior,
             normaliser: self.normaliser,
             target: self.target,
         };
-        flow.save(&self.config.network, &context.dir)?;
-        write_samples(&flow, self.config.samples, context)?;
+        flow.save(&self.config.model, &context.dir)?;
+        let shown = match test {
+            Some(test) => (Part::Test, test),
+            None => (Part::HeldOut, held_out),
+        };
+        write_samples(&flow, &shown.1, self.config.samples, context)?;
         summarise(&flow, shown, &self.config, &mut summary, context)?;
         Ok(summary)
     }
@@ -287,19 +339,31 @@ impl Prepared {
             Part::Test => self.config.test.at_most,
             _ => self.config.held_out.at_most,
         };
-        let rows = self.ingest.some_whole_items(part, at_most)?;
+        // rows that are whole items hold all of their tokens
+        let in_a_row = self.shape().tokens;
+        let rows = (self.ingest).some_whole_items(part, at_most.div_ceil(in_a_row))?;
+        let of_items = |conditions: &OfItems| conditions.of(rows.items.iter().copied());
         let kept = KeptPoints {
             values: self.normaliser.apply(&rows.rows),
             width: self.normaliser.output_width,
-            items: rows.items.iter().map(|&item| item as i64).collect(),
-            tokens: self.ingest.rows_per_item(),
+            conditions: self.conditions.as_ref().map(of_items),
+            items: (rows.items.iter())
+                .flat_map(|&item| std::iter::repeat_n(item as i64, in_a_row))
+                .collect(),
+            tokens: self.ingest.rows_per_item() * in_a_row,
         };
         kept.save(part, &context.dir)?;
         Ok(kept)
     }
 
-    /// The network fitted to the training rows, normalised.
-    fn train(&self, evaluation: &Evaluation, context: &Context) -> Result<VelocityNetwork> {
+    /// The prior fitted to the training rows, normalised.
+    fn fit(
+        &self,
+        held_out: &KeptPoints,
+        test: Option<&KeptPoints>,
+        context: &Context,
+    ) -> Result<Fitted> {
+        let kind = self.config.model.kind();
         let mut batches = Batches::start(
             &self.ingest,
             Part::Train,
@@ -309,31 +373,53 @@ impl Prepared {
             self.config.memory_mib << 20,
             context.first_step(),
         )?;
-        let network = self.config.fit().fit(
-            self.latent_width(),
-            |_| batches.next(),
-            evaluation,
-            self.config.evaluate_every,
-            Streams::of_stage("pretrain-flow", context.seed),
-            context,
-        );
-        batches.explain(network, context)
+        let mut next = |_| {
+            let block = batches.next_of_items()?;
+            let of_items = |conditions: &OfItems| conditions.of(block.items.iter().copied());
+            Ok(Batch {
+                conditions: self.conditions.as_ref().map(of_items),
+                values: block.rows,
+            })
+        };
+        let mixture = exact_mixture(self.target.as_ref(), &self.normaliser, self.shape());
+        let exact = mixture.map(|m| ExactMixture::new(&m, DType::F32, &context.device));
+        let (held_out, test) = (held_out.all(), test.map(KeptPoints::all));
+        let fit = Fit {
+            shape: self.shape(),
+            condition: self.conditions.as_ref().map(|conditions| conditions.kind),
+            dropout: self.config.condition.as_ref().map_or(0.0, |c| c.dropout),
+            schedule: &self.config.schedule(),
+            next: &mut next,
+            held_out: &held_out,
+            test: test.as_ref(),
+            exact: exact.as_ref(),
+            streams: Streams::of_stage("pretrain-flow", context.seed),
+        };
+        let fitted = kind.fit(fit, context);
+        batches.explain(fitted, context)
     }
 }
 
 /// Draws samples of the trained flow into `samples.h5`: as points, and as features where the
-/// normalisation can be undone.
-fn write_samples(flow: &Flow, count: usize, context: &Context) -> Result<()> {
+/// normalisation can be undone; with the conditions of `kept` in turn, where the flow takes some.
+fn write_samples(flow: &Flow, kept: &KeptPoints, count: usize, context: &Context) -> Result<()> {
     if count == 0 {
         return Ok(());
     }
-    let width = flow.normaliser.output_width;
-    let noise =
-        Streams::of_stage("pretrain-flow", context.seed).normal("samples", 0, count * width);
-    let noise = from_f32(noise, [count, width], &context.device);
-    let points = to_f32(sample(&flow.network, noise, TOLERANCE, || {
-        context.check_cancelled()
-    })?)?;
+    let shape = flow.prior.shape();
+    let options = SampleOptions {
+        streams: Streams::of_stage("pretrain-flow", context.seed),
+        temperature: 1.0,
+        tolerance: TOLERANCE,
+    };
+    let conditions = (kept.conditions.as_ref())
+        .map(|conditions| conditions.select((0..count).map(|i| i % conditions.len())));
+    let encoded = (flow.prior.condition().zip(conditions.as_ref()))
+        .map(|(kind, conditions)| kind.encode(Some(conditions), count, &context.device));
+    let samples = flow
+        .prior
+        .sample(count, encoded, &options, &mut |_| context.check_cancelled())?;
+    let points = to_f32(samples)?;
     let features = flow.normaliser.inverse(&points);
     let about_points = about_points();
     let about_features = [
@@ -341,57 +427,83 @@ fn write_samples(flow: &Flow, count: usize, context: &Context) -> Result<()> {
         ("units", "those of the data"),
     ];
     let about_features = about_features.map(|(name, text)| (name, Attribute::Text(text.into())));
-    let shape = [count, width];
-    let dataset = |name, values, about| Described {
-        name,
-        shape: &shape,
-        values: OutData::F32(values),
-        about,
+    let dims = [count, shape.tokens, shape.width];
+    let dims = match shape.tokens {
+        1 => vec![count, shape.width],
+        _ => dims.to_vec(),
     };
-    let mut datasets = vec![dataset("points", &points, &about_points)];
+    let features_width = flow.normaliser.input_width;
+    let features_dims: Vec<usize> = (dims[..dims.len() - 1].iter().copied())
+        .chain([features_width])
+        .collect();
+    let mut datasets = vec![Described {
+        name: "points",
+        shape: &dims,
+        values: OutData::F32(&points),
+        about: &about_points,
+    }];
     if let Some(features) = &features {
-        datasets.push(dataset("features", features, &about_features));
+        datasets.push(Described {
+            name: "features",
+            shape: &features_dims,
+            values: OutData::F32(features),
+            about: &about_features,
+        });
+    }
+    let about_labels = [("meaning", Attribute::Text("the class of each".into()))];
+    let labels: Vec<i64> = match &conditions {
+        Some(Conditions::Labels(labels)) => labels.iter().map(|&l| i64::from(l)).collect(),
+        _ => Vec::new(),
+    };
+    if !labels.is_empty() {
+        datasets.push(Described {
+            name: "labels",
+            shape: &dims[..1],
+            values: OutData::I64(&labels),
+            about: &about_labels,
+        });
     }
     write_described(&context.dir.join("samples.h5"), &datasets, &[])
 }
 
-/// The figures of the part that is shown. Losses are summed over dimensions; likelihoods are in nats, of
-/// points.
+/// The figures of the part that is shown. Likelihoods are in nats, of points.
 fn summarise(
     flow: &Flow,
-    (part, kept, evaluation, loss): (Part, KeptPoints, Evaluation, f64),
+    (part, kept): (Part, KeptPoints),
     config: &Config,
     summary: &mut Summary,
     context: &Context,
 ) -> Result<()> {
-    let width = flow.normaliser.output_width;
+    let shape = flow.prior.shape();
     let word = part.word();
-    if let Some(exact) = flow.exact_field(DType::F32, &context.device) {
-        let floor = evaluation.loss(&exact)?;
-        summary.add(names::FLOOR, floor);
-        summary.add(names::LOSS_OVER_FLOOR, loss / floor);
-    }
-    let rows = kept.some(config.nll_points);
-    let count = rows.len() / width;
+    let Batch { values, conditions } = kept.some(config.nll_points * shape.tokens);
+    let count = values.len() / shape.elements();
     if count > 0 {
-        let points = from_f32(rows.clone(), [count, width], &context.device);
+        let device = &context.device;
+        let encode = |kind: ConditionKind| kind.encode(conditions.as_ref(), count, device);
+        let points = Points {
+            values: shape.tensor(values.clone(), device),
+            condition: flow.prior.condition().map(encode),
+        };
         let task = format!("{word} likelihood");
-        let done = |share: f64| {
+        let mut done = |share: f64| {
             let done = (share * count as f64).round() as u64;
             context.monitor.progress(&task, done, count as u64, "");
             context.check_cancelled()
         };
-        let nll =
-            negative_log_likelihood(&flow.network, points, &Solver::exact(TOLERANCE), done)?.nll;
+        let options = NllOptions::exact(TOLERANCE);
+        let nll = flow.prior.nll(&points, &options, &mut done)?.values;
+        // points of an item that are not one point together
+        let group = kept.tokens / shape.tokens;
         summary.add(of_rows(word, names::NLL), mean(&nll));
-        summary.add(ITS_ERROR, standard_error(&nll, kept.tokens));
-        if let Some(analytic) = flow.analytic_nll(&rows) {
+        summary.add(ITS_ERROR, standard_error(&nll, group));
+        if let Some(analytic) = flow.analytic_nll(&values) {
             summary.add(names::ANALYTIC_NLL, mean(&analytic));
         }
-        if let Some(log_det) = flow.normaliser.log_abs_det() {
+        if let Some(log_det) = flow.log_abs_det() {
             summary.add(of_rows(word, names::FEATURES_NLL), mean(&nll) - log_det);
         }
     }
-    summary.add(PARAMETERS, flow.network.num_params() as f64);
+    summary.add(PARAMETERS, flow.prior.parameters() as f64);
     Ok(())
 }

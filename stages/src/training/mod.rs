@@ -7,6 +7,7 @@ mod initialise;
 mod optimiser;
 mod resume;
 mod running_mean;
+mod task;
 
 pub use config::{MatmulPrecision, OptimiserConfig};
 pub use divergence::{finite, unless_before};
@@ -15,3 +16,4 @@ pub use initialise::initialise;
 pub use initialise::perturb;
 pub use optimiser::Trainer;
 pub use running_mean::RunningMean;
+pub use task::{Task, train};

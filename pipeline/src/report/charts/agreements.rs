@@ -5,7 +5,7 @@ use super::tables::{Table, parquet};
 use crate::store::{RunStages, Stage};
 use crate::tables::{RegionVerdict, is_verdict};
 use anyhow::{Context as _, Result};
-use latent_align_stages::figures::estimate_nll::{self as names, ANALYTIC, ODE};
+use latent_align_stages::figures::estimate_nll::{self as names, ANALYTIC, EXACT, ODE};
 
 /// Figures of surrogates against the NLL.
 pub struct Agreements {
@@ -50,14 +50,13 @@ impl Agreements {
         Ok(Self { rows })
     }
 
-    /// What the figures of a region are about: the analytic NLL where it is known, else the ODE's.
+    /// What the figures of a region are about: the analytic NLL where it is known, else the prior's own.
     pub fn reference(&self, region: &str) -> &'static str {
-        let known = |row: &Row| row.key[0] == region && row.reference == ANALYTIC;
-        if self.rows.iter().any(known) {
-            ANALYTIC
-        } else {
-            ODE
-        }
+        let known = |reference: &&str| {
+            let is = |row: &Row| row.key[0] == region && row.reference == *reference;
+            self.rows.iter().any(is)
+        };
+        [ANALYTIC, EXACT].into_iter().find(known).unwrap_or(ODE)
     }
 
     /// A figure with its interval, a dash where it is not known.

@@ -128,12 +128,16 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
 /// What is shown, left to right.
 fn maps(regions: &Regions) -> Result<Vec<Map>> {
     let losses = Weighting::ALL.map(|w| (w.surrogate(), filled(names::LOSS, &[&w]), w.in_nats()));
-    let likelihoods = [
-        (names::ODE, names::NLL_ODE.to_owned(), true),
-        (names::ANALYTIC, names::NLL_ANALYTIC.to_owned(), true),
-    ];
+    let own = match regions.own_nll() {
+        names::NLL_EXACT => (names::EXACT, names::NLL_EXACT.to_owned(), true),
+        _ => (names::ODE, names::NLL_ODE.to_owned(), true),
+    };
+    let likelihoods = [own, (names::ANALYTIC, names::NLL_ANALYTIC.to_owned(), true)];
     let mut maps = Vec::new();
     for (title, column, in_nats) in losses.into_iter().chain(likelihoods) {
+        if !regions.has(&column) {
+            continue; // a prior without a velocity has no losses
+        }
         let values = regions.numbers(GRID, &column)?;
         if column == names::NLL_ANALYTIC && values.iter().all(|v| v.is_nan()) {
             continue; // not known

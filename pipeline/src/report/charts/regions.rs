@@ -60,6 +60,19 @@ impl Regions {
             .collect())
     }
 
+    /// Whether there is a column, which depends on the kind of prior.
+    pub fn has(&self, column: &str) -> bool {
+        self.table.has(column)
+    }
+
+    /// The column of the prior's own NLL.
+    pub fn own_nll(&self) -> &'static str {
+        match self.has(names::NLL_EXACT) {
+            true => names::NLL_EXACT,
+            false => names::NLL_ODE,
+        }
+    }
+
     /// Where the points of a region lie in the plane; nowhere where there is no such region.
     ///
     /// # Errors

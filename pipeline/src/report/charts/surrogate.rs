@@ -34,7 +34,9 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let names: Vec<&str> = (regions.names().into_iter())
         .filter(|name| *name != names::GRID)
         .collect();
-    if names.is_empty() {
+    // a prior without a velocity has no loss that could be a surrogate
+    let losses = Weighting::ALL.map(|weighting| filled(names::LOSS, &[&weighting]));
+    if names.is_empty() || !losses.iter().all(|loss| regions.has(loss)) {
         return Ok(None);
     }
     let mut caption = "Axes span the 0.5th to the 99.5th percentile of the points; figures are of all points, \
@@ -76,7 +78,7 @@ fn draw_panel(
     let reference = agreements.reference(region);
     let column = match reference {
         names::ANALYTIC => names::NLL_ANALYTIC,
-        _ => names::NLL_ODE,
+        _ => regions.own_nll(),
     };
     // a density may be zero somewhere
     let known: Vec<(f64, f64)> = (xs.into_iter().zip(regions.numbers(region, column)?))

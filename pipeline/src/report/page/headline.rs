@@ -4,7 +4,9 @@ use super::found::Found;
 use super::html::Grade;
 use crate::store::{RunState, Stage};
 use crate::tables::{number, with_spread};
-use latent_align_stages::figures::estimate_nll::{FALLS, FEATURES, LATENTS, NLL};
+use latent_align_stages::figures::estimate_nll::{
+    FALLS, FEATURES, LATENTS, NLL, NLL_IN_CLOSED_FORM,
+};
 use latent_align_stages::figures::{
     ITS_ERROR, error_beside, in_region, train_autoencoder as names,
 };
@@ -65,7 +67,8 @@ impl Likelihoods {
     pub fn of(found: &Found) -> Option<Self> {
         let of = |region: &&str| -> Option<(f64, f64)> {
             let figure = |name: &str| found.figure(Stage::EstimateNll, &in_region(region, name));
-            Some((figure(NLL)?, figure(ITS_ERROR).unwrap_or(f64::NAN)))
+            let nll = figure(NLL).or_else(|| figure(NLL_IN_CLOSED_FORM))?;
+            Some((nll, figure(ITS_ERROR).unwrap_or(f64::NAN)))
         };
         Some(Self {
             latents: LATENTS.iter().find_map(of)?,

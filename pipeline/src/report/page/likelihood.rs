@@ -79,6 +79,7 @@ pub fn likelihoods(found: &Found) -> Html {
     let columns = [
         (names::POINTS, "points"),
         (names::NLL, "ODE NLL (nats)"),
+        (names::NLL_IN_CLOSED_FORM, "exact NLL (nats)"),
         (names::ANALYTIC_NLL, "analytic NLL (nats)"),
         (names::MEAN_BOUND, "likelihood-weighted bound (nats)"),
         (names::MEAN_UNIFORM_LOSS, "alignment loss (uniform, sum)"),
@@ -97,7 +98,7 @@ pub fn likelihoods(found: &Found) -> Html {
         for (name, _) in &columns {
             row.push(match (value(region, name), *name) {
                 (None, _) => Cell::none(),
-                (Some(mean), names::NLL) => {
+                (Some(mean), names::NLL | names::NLL_IN_CLOSED_FORM) => {
                     let error = value(region, ITS_ERROR);
                     let told = error.map_or_else(|| number(mean), |e| with_spread(mean, e));
                     Cell::shown(mean, &told)

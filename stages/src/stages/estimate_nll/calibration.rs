@@ -8,9 +8,9 @@
 use super::config::Config;
 use crate::alignment::known_targets::{analytic_nll, ring, samples, uneven};
 use crate::alignment::{Draws, Estimates, Weighted, Weighting};
-use crate::flows::ExactMixture;
 use crate::likelihood::{Agreement, agreement};
 use crate::numerics::{Interval, mean};
+use crate::priors::ExactMixture;
 use crate::random::Streams;
 use crate::targets::GaussianMixture;
 use crate::tensors::from_f32;

@@ -1,7 +1,8 @@
 //! What the stage is asked.
 
 use crate::alignment::{FEWEST_DRAWS, TRUNCATION, check_truncation};
-use crate::likelihood::{Divergence, Precision};
+use crate::likelihood::Precision;
+use crate::priors::Divergence;
 use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

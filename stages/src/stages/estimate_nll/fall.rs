@@ -56,7 +56,7 @@ impl Fall {
         };
         let known = |names: &[&str]| {
             let found = first(measured, names)?;
-            let nll = &found.likelihoods.nll;
+            let nll = &found.likelihoods.values;
             Some((mean(nll), standard_error(nll, found.region.group)))
         };
         let Some(latents) = known(&LATENTS) else {
@@ -71,7 +71,10 @@ impl Fall {
                 };
                 let rows = ROWS.min(config.points.div_ceil(tokens));
                 let points = spread(&points, tokens * width, rows);
-                let before = instruments.uniform_losses(points, || context.check_cancelled())?;
+                let check = || context.check_cancelled();
+                let Some(before) = instruments.uniform_losses(points, check)? else {
+                    return Ok(None);
+                };
                 let own = first(measured, &LATENTS).map_or(&[][..], |m| uniform(m));
                 let told = |losses: &[f64]| (mean(losses), standard_error(losses, tokens));
                 (told(&before), told(own), Kind::BeforeTraining)

@@ -5,27 +5,25 @@ use super::regions::Region;
 use crate::alignment::{Draws, Estimates, Weighted, Weighting};
 use crate::context::Context;
 use crate::error::Result;
-use crate::figures::estimate_nll::{ANALYTIC, EXACT_VELOCITY, ODE};
-use crate::flows::{Flow, VelocityField, VelocityNetwork};
-use crate::likelihood::{
-    Agreement, Likelihoods, Solver, Verdict, agreement, negative_log_likelihood, nll_gradient,
-};
+use crate::figures::estimate_nll::{ANALYTIC, EXACT, EXACT_VELOCITY, ODE};
+use crate::likelihood::{Agreement, Verdict, agreement};
 use crate::numerics::{Interval, Scale, intervals};
+use crate::priors::{
+    Batch, ConditionKind, Flow, Nll, NllKind, NllOptions, Placement, Points, VelocityField,
+};
 use crate::random::Streams;
-use crate::tensors::{cast, from_f32};
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use crate::training::MatmulPrecision;
+use burn::tensor::{DType, Device, Tensor};
+use std::path::Path;
 
-/// What measures: fields, draws and solver, the same for all regions.
+/// What measures: the flow, draws and options, the same for all regions.
 pub struct Instruments<'a> {
     config: &'a Config,
     flow: Flow,
-    /// Its network on a device with autodiff.
-    tracked: VelocityNetwork,
     exact: Option<Box<dyn VelocityField>>,
-    /// For each of [`Weighting::ALL`].
-    draws: [Draws; Weighting::ALL.len()],
-    solver: Solver,
+    /// For each of [`Weighting::ALL`], of a flow with a velocity.
+    draws: Option<[Draws; Weighting::ALL.len()]>,
+    options: NllOptions,
     streams: Streams,
     device: Device,
 }
@@ -34,11 +32,11 @@ pub struct Instruments<'a> {
 pub struct Measured {
     /// The region.
     pub region: Region,
-    /// By the ODE.
-    pub likelihoods: Likelihoods,
+    /// Under the flow.
+    pub likelihoods: Nll,
     /// The analytic NLL, where it is known.
     pub analytic: Option<Vec<f64>>,
-    /// The alignment loss under each of [`Weighting::ALL`].
+    /// The alignment loss under each of [`Weighting::ALL`]; empty for a flow without a velocity.
     pub losses: Vec<Estimates>,
     /// The same with the exact velocity, where it is known.
     pub exact_losses: Option<Vec<Estimates>>,
@@ -52,15 +50,28 @@ impl Measured {
     pub fn reference(&self) -> &'static str {
         match self.analytic {
             Some(_) => ANALYTIC,
-            None => ODE,
+            None => self.own(),
         }
     }
 
-    /// How the alignment loss of the trained flow under `weighting` follows `reference`.
-    pub fn compared(&self, weighting: Weighting, reference: &str) -> &Compared {
+    /// What the flow's own NLLs are called.
+    pub fn own(&self) -> &'static str {
+        own(self.likelihoods.kind)
+    }
+
+    /// How the alignment loss of the trained flow under `weighting` follows `reference`; none for a flow
+    /// without a velocity.
+    pub fn compared(&self, weighting: Weighting, reference: &str) -> Option<&Compared> {
         (self.compared.iter())
             .find(|c| c.surrogate == weighting.surrogate() && c.reference == reference)
-            .expect("every weighting is compared with every reference there is")
+    }
+}
+
+/// What NLLs of this kind are called.
+fn own(kind: NllKind) -> &'static str {
+    match kind {
+        NllKind::Ode => ODE,
+        NllKind::Exact => EXACT,
     }
 }
 
@@ -82,24 +93,32 @@ pub struct Compared {
 }
 
 impl<'a> Instruments<'a> {
-    /// Instruments for `flow`, which is on a device with autodiff.
-    pub fn new(config: &'a Config, mut flow: Flow, context: &Context) -> Self {
+    /// Instruments for the flow in the directory `dir`.
+    ///
+    /// # Errors
+    /// As [`Flow::load`].
+    pub fn new(config: &'a Config, dir: &Path, context: &Context) -> Result<Self> {
         let streams = Streams::of_stage("estimate-nll", context.seed);
         let dtype = config.precision.dtype();
-        let tracked = cast(flow.network, dtype).no_grad();
-        flow.network = tracked.valid();
-        let exact = flow.exact_field(dtype, &context.device);
-        let width = flow.normaliser.output_width;
-        Self {
-            exact: exact.map(|field| Box::new(field) as Box<dyn VelocityField>),
-            draws: Weighting::ALL.map(|weighting| {
+        let flow = load(dir, dtype, context)?;
+        let elements = flow.prior.shape().elements();
+        let exact = match flow.prior.velocity() {
+            Some(_) => flow.exact_field(dtype, &context.device),
+            None => None,
+        };
+        let draws = flow.prior.velocity().map(|_| {
+            Weighting::ALL.map(|weighting| {
                 let weighted = Weighted {
                     weighting,
                     truncation: config.truncation,
                 };
-                Draws::new(weighted, config.draws, width, streams)
-            }),
-            solver: Solver {
+                Draws::new(weighted, config.draws, elements, streams)
+            })
+        });
+        Ok(Self {
+            exact: exact.map(|field| Box::new(field) as Box<dyn VelocityField>),
+            draws,
+            options: NllOptions {
                 tolerance: config.tolerance,
                 divergence: config.divergence,
                 streams,
@@ -107,9 +126,8 @@ impl<'a> Instruments<'a> {
             device: context.device.clone(),
             config,
             flow,
-            tracked,
             streams,
-        }
+        })
     }
 
     /// The flow.
@@ -117,37 +135,49 @@ impl<'a> Instruments<'a> {
         &self.flow
     }
 
-    /// The network on a device with autodiff.
-    pub fn tracked(&self) -> &VelocityNetwork {
-        &self.tracked
+    /// Evaluations of the velocity behind a point's loss, under each of [`Weighting::ALL`]; none for a flow
+    /// without one.
+    pub fn draws(&self) -> Option<usize> {
+        Some(self.draws.as_ref()?[0].count())
     }
 
-    /// Evaluations of the velocity behind a point's loss, under each of [`Weighting::ALL`].
-    pub fn draws(&self) -> usize {
-        self.draws[0].count()
+    /// How likelihoods are computed.
+    pub fn options(&self) -> &NllOptions {
+        &self.options
     }
 
-    /// The solver.
-    pub fn solver(&self) -> &Solver {
-        &self.solver
+    /// Points on the host as points of the flow in the precision asked for, with what they are conditioned
+    /// on.
+    pub fn points(&self, Batch { values, conditions }: Batch) -> Points {
+        let values = self.flow.prior.shape().tensor(values, &self.device);
+        let [count, ..] = values.dims();
+        let dtype = self.config.precision.dtype();
+        let encode = |kind: ConditionKind| {
+            let condition = kind.encode(conditions.as_ref(), count, &self.device);
+            condition.cast(dtype)
+        };
+        Points {
+            values: values.cast(dtype),
+            condition: self.flow.prior.condition().map(encode),
+        }
     }
 
-    /// Points on the host as a tensor [n, d] in the precision asked for.
-    pub fn tensor(&self, points: Vec<f32>, device: &Device) -> Tensor<2> {
-        let width = self.flow.normaliser.output_width;
-        let dims = [points.len() / width, width];
-        from_f32(points, dims, device).cast(self.config.precision.dtype())
-    }
-
-    /// The alignment loss of points [n, d] under the uniform weighting, with the draws of the regions.
+    /// The alignment loss of points [n, T d] under the uniform weighting, with the draws of the regions;
+    /// none for a flow without a velocity.
     pub fn uniform_losses(
         &self,
         points: Vec<f32>,
         check: impl Fn() -> Result<()>,
-    ) -> Result<Vec<f64>> {
-        let draws = &self.draws[Weighting::Uniform.index()];
-        let points = self.tensor(points, &self.device);
-        Ok(draws.estimate(&self.flow.network, points, check)?.values)
+    ) -> Result<Option<Vec<f64>>> {
+        let (Some(draws), Some(velocity)) = (&self.draws, self.flow.prior.velocity()) else {
+            return Ok(None);
+        };
+        let draws = &draws[Weighting::Uniform.index()];
+        let points = self.points(Batch {
+            values: points,
+            conditions: None,
+        });
+        Ok(Some(draws.estimate(velocity, points.rows(), check)?.values))
     }
 
     /// Measures `region`. `progress` is given the share that is done.
@@ -156,20 +186,24 @@ impl<'a> Instruments<'a> {
         region: Region,
         progress: impl Fn(f64) -> Result<()>,
     ) -> Result<Measured> {
-        let points = self.tensor(region.points.clone(), &self.device);
+        let points = self.points(region.all());
         let estimate = |field: &dyn VelocityField, from: f64| -> Result<Vec<Estimates>> {
-            let of = |draws: &Draws| draws.estimate(field, points.clone(), || progress(from));
-            self.draws.iter().map(of).collect()
+            let of = |draws: &Draws| draws.estimate(field, points.rows(), || progress(from));
+            self.draws.iter().flatten().map(of).collect()
         };
         // of the time, solving takes most
-        let losses = estimate(&self.flow.network, 0.0)?;
+        let prior = self.flow.prior.as_ref();
+        let losses = match prior.velocity() {
+            Some(velocity) => estimate(velocity, 0.0)?,
+            None => Vec::new(),
+        };
         let exact_losses = (self.exact.as_deref())
             .map(|field| estimate(field, 0.2))
             .transpose()?;
-        let likelihoods =
-            negative_log_likelihood(&self.flow.network, points.clone(), &self.solver, |share| {
-                progress(0.3 + 0.5 * share)
-            })?;
+        let likelihoods = prior.nll(&points, &self.options, &mut |share| {
+            progress(0.3 + 0.5 * share)
+        })?;
+        let own = own(likelihoods.kind);
         let analytic = self.flow.analytic_nll(&region.points);
         let cosines = self.cosines(&region, || progress(0.8))?;
         let mut compared = Vec::new();
@@ -189,11 +223,12 @@ impl<'a> Instruments<'a> {
                     verdict: Verdict::on(&agreement, in_nats),
                 });
             };
-        for (i, weighting) in Weighting::ALL.into_iter().enumerate() {
+        for (i, (weighting, loss)) in Weighting::ALL.into_iter().zip(&losses).enumerate() {
             let in_nats = weighting.in_nats();
-            let (name, values) = (weighting.surrogate(), &losses[i].rules);
+            let (name, values) = (weighting.surrogate(), &loss.rules);
             let cosine = cosines.as_ref().map(|c| c[i]);
-            compare(name.into(), values, ODE, &likelihoods.nll, in_nats, cosine);
+            let nll = &likelihoods.values;
+            compare(name.into(), values, own, nll, in_nats, cosine);
             let Some(analytic) = &analytic else { continue };
             compare(name.into(), values, ANALYTIC, analytic, in_nats, None);
             if let Some(exact) = &exact_losses {
@@ -202,8 +237,8 @@ impl<'a> Instruments<'a> {
             }
         }
         if let Some(analytic) = &analytic {
-            let ode = [likelihoods.nll.clone()];
-            compare(ODE.into(), &ode, ANALYTIC, analytic, true, None);
+            let found = [likelihoods.values.clone()];
+            compare(own.into(), &found, ANALYTIC, analytic, true, None);
         }
         Ok(Measured {
             region,
@@ -216,28 +251,31 @@ impl<'a> Instruments<'a> {
     }
 
     /// The cosine of the angle between the gradient of the loss under each weighting and that of the
-    /// ODE's NLL, mean over some points of `region`.
+    /// flow's NLL, mean over some points of `region`; none for a flow without a velocity.
     fn cosines(
         &self,
         region: &Region,
         check: impl Fn() -> Result<()>,
     ) -> Result<Option<Vec<Interval>>> {
         let points = region.sample(self.config.gradient_points);
-        if points.is_empty() {
+        let prior = self.flow.prior.as_ref();
+        let (Some(draws), Some(tracked)) = (&self.draws, prior.velocity_tracked()) else {
+            return Ok(None);
+        };
+        if points.values.is_empty() {
             return Ok(None);
         }
         let width = region.width;
-        let points = self.tensor(points, &self.device);
+        let points = self.points(points);
         // the graph of a solve is long: the tolerance is that of a direction
-        let solver = Solver {
+        let options = NllOptions {
             tolerance: self.config.tolerance.max(1e-3),
-            ..self.solver
+            ..self.options
         };
-        let (field, tracked) = (&self.flow.network, &self.tracked);
-        let reference = nll_gradient(field, tracked, points.clone(), &solver, &check)?;
-        let points = Tensor::from_inner(points);
+        let reference = prior.nll_gradient(&points, &options, &mut |_| check())?;
+        let points = Tensor::from_inner(points.rows());
         let mut cosines = Vec::new();
-        for draws in &self.draws {
+        for draws in draws {
             let by_rule = draws.gradients(tracked, points.clone(), &check)?;
             let total: Vec<f64> = (0..reference.len())
                 .map(|i| by_rule.iter().map(|rule| rule[i]).sum())
@@ -258,6 +296,20 @@ impl<'a> Instruments<'a> {
         }
         Ok(Some(cosines))
     }
+}
+
+/// The flow in the directory `dir` in the element type `dtype`, for gradients.
+///
+/// # Errors
+/// As [`Flow::load`].
+pub fn load(dir: &Path, dtype: DType, context: &Context) -> Result<Flow> {
+    let place = Placement {
+        device: context.device.clone(),
+        dtype,
+        precision: MatmulPrecision::F32,
+        gradients: true,
+    };
+    Flow::load(dir, &place)
 }
 
 /// The points of groups in which every number is finite: an analytic density may be zero somewhere.

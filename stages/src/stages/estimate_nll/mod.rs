@@ -13,8 +13,8 @@ use crate::alignment::RULES;
 use crate::context::{Context, Summary};
 use crate::error::Result;
 use crate::figures::{estimate_nll as names, filled};
-use crate::flows::Flow;
-use crate::likelihood::{MOST_INTERVALS, THRESHOLDS, Verdict};
+use crate::likelihood::{THRESHOLDS, Verdict};
+use crate::priors::{MOST_INTERVALS, NllKind};
 use crate::random::Streams;
 pub use config::Config;
 use fall::Fall;
@@ -39,14 +39,14 @@ pub fn run(
         autoencoder,
         unaligned,
     };
-    let flow = Flow::load(flow, &context.device.clone().autodiff())?;
-    let instruments = Instruments::new(config, flow, context);
-    let width = instruments.flow().normaliser.output_width;
+    let instruments = Instruments::new(config, flow, context)?;
+    let shape = instruments.flow().prior.shape();
     let streams = Streams::of_stage("estimate-nll", context.seed);
-    let regions = regions::regions(config, &sources, width, streams)?;
+    let regions = regions::regions(config, &sources, shape, streams)?;
     let mut checks = Summary::default();
     self_check(
         &instruments,
+        flow,
         &regions,
         config.check_points,
         &mut checks,
@@ -87,21 +87,23 @@ fn summarise(
 ) -> Summary {
     let mut summary = Summary::default();
     tables::figures(measured, &mut summary);
-    if let Some(log_det) = instruments.flow().normaliser.log_abs_det() {
+    if let Some(log_det) = instruments.flow().log_abs_det() {
         summary.add(names::TO_FEATURE_SPACE, -log_det);
     }
     let likelihoods = || measured.iter().map(|m| &m.likelihoods);
-    let evaluations: u64 = likelihoods().map(|l| l.evaluations).sum();
-    let points: usize = likelihoods().map(|l| l.nll.len()).sum();
-    summary.add(
-        names::EVALUATIONS,
-        evaluations as f64 / points.max(1) as f64,
-    );
     let unsettled = |m: &Measured| m.likelihoods.unsettled();
-    summary.add(
-        filled(names::UNSETTLED, &[&MOST_INTERVALS]),
-        measured.iter().map(unsettled).sum::<usize>() as f64,
-    );
+    if likelihoods().any(|l| l.kind == NllKind::Ode) {
+        let evaluations: u64 = likelihoods().map(|l| l.evaluations).sum();
+        let points: usize = likelihoods().map(|l| l.values.len()).sum();
+        summary.add(
+            names::EVALUATIONS,
+            evaluations as f64 / points.max(1) as f64,
+        );
+        summary.add(
+            filled(names::UNSETTLED, &[&MOST_INTERVALS]),
+            measured.iter().map(unsettled).sum::<usize>() as f64,
+        );
+    }
     for m in measured.iter().filter(|m| unsettled(m) > 0) {
         context.monitor.warn(&format!(
             "{}: {} of {} ODE NLLs did not settle within estimate_nll.tolerance: their quadrature stopped \
@@ -113,8 +115,10 @@ fn summarise(
             m.region.count()
         ));
     }
-    summary.add(names::DRAWS, instruments.draws() as f64);
-    summary.add(names::RULES, RULES as f64);
+    if let Some(draws) = instruments.draws() {
+        summary.add(names::DRAWS, draws as f64);
+        summary.add(names::RULES, RULES as f64);
+    }
     if let Some((gap, error)) = tables::gap(measured)
         && gap < -2.0 * error
     {

@@ -7,7 +7,7 @@ use crate::figures::estimate_nll::{
     BOX, FREE_POINTS, GRID, HELD_OUT_FEATURES, HELD_OUT_LATENTS, MEANS, TEST_FEATURES,
     TEST_LATENTS, TRAINING_LATENTS, UNALIGNED,
 };
-use crate::flows::KeptPoints;
+use crate::priors::{Batch, Conditions, KeptPoints, PointShape};
 use crate::random::Streams;
 use crate::tensors::spread;
 use rand::RngExt;
@@ -18,12 +18,14 @@ use std::path::Path;
 pub struct Region {
     /// What it is called in tables.
     pub name: &'static str,
-    /// The points of the flow [n, d].
+    /// The points of the flow as rows [n, T d].
     pub points: Vec<f32>,
-    /// d.
+    /// T d.
     pub width: usize,
     /// Points that belong together, such as the tokens of one image.
     pub group: usize,
+    /// What each point is conditioned on, where that is known and the flow takes it.
+    pub conditions: Option<Conditions>,
 }
 
 /// The artifacts that points come from.
@@ -42,31 +44,43 @@ impl Region {
         self.points.len() / self.width
     }
 
+    /// All of its points.
+    pub fn all(&self) -> Batch {
+        Batch {
+            values: self.points.clone(),
+            conditions: self.conditions.clone(),
+        }
+    }
+
     /// One point of each group, every place in a group in turn, of groups evenly spread over the region:
-    /// `at_most` of them [m, d].
-    pub fn sample(&self, at_most: usize) -> Vec<f32> {
-        let of_group: Vec<f32> = (self.points.chunks(self.group * self.width).enumerate())
-            .flat_map(|(number, group)| {
-                let start = number % self.group * self.width;
-                group[start..start + self.width].iter().copied()
-            })
-            .collect();
-        spread(&of_group, self.width, at_most)
+    /// `at_most` of them.
+    pub fn sample(&self, at_most: usize) -> Batch {
+        let groups = self.count().div_ceil(self.group);
+        let kept = groups.min(at_most);
+        let of_group = |number: usize| number * self.group + number % self.group;
+        let chosen: Vec<usize> = (0..kept).map(|i| of_group(i * groups / kept)).collect();
+        let row = |&i: &usize| self.points[i * self.width..(i + 1) * self.width].iter();
+        Batch {
+            values: chosen.iter().flat_map(row).copied().collect(),
+            conditions: (self.conditions.as_ref()).map(|c| c.select(chosen.iter().copied())),
+        }
     }
 }
 
-/// The point sets of a flow over points of `width` dimensions.
+/// The point sets of a flow over points of `shape`.
 pub fn regions(
     config: &Config,
     sources: &Sources,
-    width: usize,
+    shape: PointShape,
     streams: Streams,
 ) -> Result<Vec<Region>> {
+    let width = shape.elements();
     let region = |name, points, group| Region {
         name,
         points,
         width,
         group,
+        conditions: None,
     };
     let kept = KeptPoints::shown(sources.flow)?;
     let mut regions = Vec::new();
@@ -75,8 +89,12 @@ pub fn regions(
             Part::Test => TEST_FEATURES,
             _ => HELD_OUT_FEATURES,
         };
-        let at_most = config.points.max(FEWEST_ROWS * kept.tokens);
-        regions.push(region(name, kept.some(at_most), kept.tokens));
+        let at_most = (config.points * shape.tokens).max(FEWEST_ROWS * kept.tokens);
+        let Batch { values, conditions } = kept.some(at_most);
+        regions.push(Region {
+            conditions,
+            ..region(name, values, kept.tokens / shape.tokens)
+        });
     }
     let features = kept.map(|(_, kept)| kept.values);
     let latents = [
@@ -100,8 +118,8 @@ pub fn regions(
         let path = directory.join("latents.h5");
         for dataset in datasets {
             if has_dataset(&path, dataset)? {
-                let (points, tokens) = read_latents(&path, dataset, width, config.points)?;
-                regions.push(region(name, points, tokens));
+                let (points, group) = read_latents(&path, dataset, shape, config.points)?;
+                regions.push(region(name, points, group));
                 break;
             }
         }
@@ -135,12 +153,15 @@ pub fn regions(
 /// Fewer rows of data say too little, however many tokens they have.
 const FEWEST_ROWS: usize = 20;
 
-/// About `at_most` latents of the dataset [N, T, d], whole rows of data so that tokens stay together,
-/// and T.
+/// About `at_most` points of the dataset [N, T, d] of latents, whole rows of data so that tokens stay
+/// together, and how many points of the flow a row of data is.
 fn read_latents(
     path: &Path,
     dataset: &str,
-    width: usize,
+    PointShape {
+        tokens: of_point,
+        width,
+    }: PointShape,
     at_most: usize,
 ) -> Result<(Vec<f32>, usize)> {
     let (shape, latents) = read_dataset_f32(path, dataset)?;
@@ -156,8 +177,15 @@ fn read_latents(
             path.display()
         )));
     }
-    let rows = (at_most / tokens).max(FEWEST_ROWS);
-    Ok((spread(&latents, tokens * width, rows), tokens))
+    if !tokens.is_multiple_of(of_point) {
+        return Err(Error::input(format!(
+            "{}: found {tokens} tokens a row, expected {of_point}, those of a point of the flow",
+            path.display()
+        )));
+    }
+    let group = tokens / of_point;
+    let rows = (at_most / group).max(FEWEST_ROWS);
+    Ok((spread(&latents, tokens * width, rows), group))
 }
 
 /// The range of `features` [n, d] in each dimension, and the share `margin` more on each side.
@@ -201,6 +229,7 @@ mod tests {
             width: 2,
             items: (0..40).flat_map(|item| [item; 4]).collect(),
             tokens: 4,
+            conditions: None,
         };
         kept.save(Part::Test, dir.path()).unwrap();
         let sources = Sources {
@@ -208,11 +237,15 @@ mod tests {
             autoencoder: None,
             unaligned: None,
         };
+        let shape = PointShape {
+            tokens: 1,
+            width: 2,
+        };
         let config = Config {
             points: 100,
             ..Config::default()
         };
-        let found = regions(&config, &sources, 2, Streams::new(0)).unwrap();
+        let found = regions(&config, &sources, shape, Streams::new(0)).unwrap();
         let features = &found[0];
         assert_eq!((features.name, features.group), (TEST_FEATURES, 4));
         assert_eq!(features.count(), 100, "25 whole items");

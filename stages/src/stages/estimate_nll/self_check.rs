@@ -1,17 +1,18 @@
 //! What the likelihood engine says about itself, on some points of every region and the flow at hand.
 
-use super::measure::Instruments;
+use super::measure::{Instruments, load};
 use super::regions::Region;
 use crate::context::{Context, Summary};
 use crate::devices::widest;
 use crate::error::Result;
-use crate::figures::estimate_nll::{DIVERGENCE, HALVED, HUTCHINSON};
+use crate::figures::estimate_nll::{DIVERGENCE, FROM_NOISE, HALVED, HUTCHINSON, ROUND_TRIP};
 use crate::figures::{filled, in_region};
-use crate::flows::{VelocityField, autodiff_divergence, difference_divergence};
-use crate::likelihood::{Divergence, Solver, halving_check, negative_log_likelihood};
-use crate::tensors::{cast, to_f64};
-use burn::module::Module;
+use crate::priors::{
+    Divergence, Flow, NllOptions, Points, autodiff_divergence, difference_divergence, normal_nll,
+};
+use crate::tensors::to_f64;
 use burn::tensor::{DType, Tensor};
+use std::path::Path;
 
 /// Times at which divergences are compared.
 const TIMES: [f64; 3] = [0.1, 0.5, 0.9];
@@ -20,12 +21,14 @@ const PROBES: usize = 16;
 /// The largest change under halved steps that goes without a warning, in nats.
 const ACCURATE: f64 = 0.01;
 
-/// Checks the solver and the divergence on `points` points of each of `regions`: how much an NLL changes
-/// when every step is halved, how far the tangents' divergence is from autodiff's and from central
-/// differences (in f64 where the device has it), and how many standard errors Hutchinson's mean is from
-/// the exact one.
+/// Checks the flow in the directory `dir` on `points` points of each of `regions`. Where it has an ODE: how
+/// much an NLL changes when every step is halved, how far the tangents' divergence is from autodiff's and from
+/// central differences (in f64 where the device has it), and how many standard errors Hutchinson's mean is
+/// from the exact one. Where its NLL is in closed form: how far a round trip to noise and back is from where
+/// it started, and the NLL from that of the noise less `log |det|`.
 pub fn self_check(
     instruments: &Instruments,
+    dir: &Path,
     regions: &[Region],
     points: usize,
     summary: &mut Summary,
@@ -34,20 +37,36 @@ pub fn self_check(
     if points == 0 {
         return Ok(());
     }
+    let prior = instruments.flow().prior.as_ref();
+    let samples = || (regions.iter()).map(|r| (r, instruments.points(r.sample(points))));
+    let mut worst = Worst::default();
+    let mut exact = true;
+    for (region, x) in samples() {
+        let check = &mut |_| context.check_cancelled();
+        match prior.halving_check(&x, instruments.options(), check)? {
+            Some(change) => {
+                exact = false;
+                note_change(region, change, summary, context);
+                worst.change = worst.change.max(change);
+                worst.hutchinson(instruments, &x, context)?;
+            }
+            None => worst.round_trip(instruments, &x, context)?,
+        }
+    }
+    if exact {
+        summary.add(ROUND_TRIP, worst.round_trip);
+        summary.add(FROM_NOISE, worst.from_noise);
+        return Ok(());
+    }
     let dtype = widest(&context.device);
     if dtype != DType::F64 {
         context.monitor.warn(
             "the device has no f64: its divergences are compared in f32, where they agree less well",
         );
     }
-    let mut worst = Worst::default();
-    for region in regions {
-        let x = instruments.tensor(region.sample(points), &context.device);
-        let change = halving_change(instruments, region, x.clone(), context)?;
-        summary.add(in_region(region.name, HALVED), change);
-        worst.change = worst.change.max(change);
-        worst.divergences(instruments, x.clone().cast(dtype), context)?;
-        worst.hutchinson(instruments, x, context)?;
+    let wide = load(dir, dtype, context)?;
+    for (_, x) in samples() {
+        worst.divergences(&wide, x.rows().cast(dtype), context)?;
     }
     summary.add(HALVED, worst.change);
     for (other, difference) in [
@@ -62,15 +81,9 @@ pub fn self_check(
     Ok(())
 }
 
-/// The largest change of an NLL of `x` with halved steps, and a warning where it is large.
-fn halving_change(
-    instruments: &Instruments,
-    region: &Region,
-    x: Tensor<2>,
-    context: &Context,
-) -> Result<f64> {
-    let (network, solver) = (&instruments.flow().network, instruments.solver());
-    let change = halving_check(network, x, solver, || context.check_cancelled())?;
+/// Notes the largest `change` of an NLL of `region` with halved steps, and warns where it is large.
+fn note_change(region: &Region, change: f64, summary: &mut Summary, context: &Context) {
+    summary.add(in_region(region.name, HALVED), change);
     if change > ACCURATE {
         context.monitor.warn(&format!(
             "{}: halving the solver's steps changes an NLL by {change:.3} nats; lower \
@@ -78,7 +91,6 @@ fn halving_change(
             region.name
         ));
     }
-    Ok(change)
 }
 
 /// What was found over all regions so far.
@@ -90,18 +102,17 @@ struct Worst {
     /// Of Hutchinson's NLLs less the exact ones, added up.
     difference: f64,
     variance: f64,
+    round_trip: f64,
+    from_noise: f64,
 }
 
 impl Worst {
-    /// Divergences at `x` [n, d], in its element type.
-    fn divergences(
-        &mut self,
-        instruments: &Instruments,
-        x: Tensor<2>,
-        context: &Context,
-    ) -> Result<()> {
-        let plain = cast(instruments.flow().network.clone(), x.dtype()).no_grad();
-        let tracked = cast(instruments.tracked().clone(), x.dtype()).no_grad();
+    /// Divergences of `flow` at `x` [n, D], in its element type.
+    fn divergences(&mut self, flow: &Flow, x: Tensor<2>, context: &Context) -> Result<()> {
+        let (Some(plain), Some(tracked)) = (flow.prior.velocity(), flow.prior.velocity_tracked())
+        else {
+            return Ok(());
+        };
         for time in TIMES {
             context.check_cancelled()?;
             let (_, exact) = plain.velocity_and_divergence(x.clone(), time);
@@ -111,34 +122,57 @@ impl Worst {
                     .map(|(a, b)| (a - b).abs() / a.abs().max(1.0))
                     .fold(0.0, f64::max)
             };
-            let autodiff = worst(&autodiff_divergence(&tracked, x.clone(), time)?);
+            let autodiff = worst(&autodiff_divergence(tracked, x.clone(), time)?);
             self.from_autodiff = self.from_autodiff.max(autodiff);
-            let differences = worst(&difference_divergence(&plain, x.clone(), time)?);
+            let differences = worst(&difference_divergence(plain, x.clone(), time)?);
             self.from_differences = self.from_differences.max(differences);
         }
         Ok(())
     }
 
-    /// Hutchinson's NLLs of `x` [n, d] beside the exact ones.
+    /// Hutchinson's NLLs of `x` beside the exact ones.
     fn hutchinson(
         &mut self,
         instruments: &Instruments,
-        x: Tensor<2>,
+        x: &Points,
         context: &Context,
     ) -> Result<()> {
         let solve = |divergence| {
-            let solver = Solver {
+            let options = NllOptions {
                 divergence,
-                ..*instruments.solver()
+                ..*instruments.options()
             };
-            let network = &instruments.flow().network;
-            negative_log_likelihood(network, x.clone(), &solver, |_| context.check_cancelled())
+            let prior = &instruments.flow().prior;
+            prior.nll(x, &options, &mut |_| context.check_cancelled())
         };
-        let exact = solve(Divergence::Exact)?.nll;
+        let exact = solve(Divergence::Exact)?.values;
         let estimated = solve(Divergence::Hutchinson { probes: PROBES })?;
-        let differences = exact.iter().zip(&estimated.nll).map(|(a, b)| b - a);
+        let differences = exact.iter().zip(&estimated.values).map(|(a, b)| b - a);
         self.difference += differences.sum::<f64>();
         self.variance += estimated.errors.iter().map(|e| e * e).sum::<f64>();
+        Ok(())
+    }
+
+    /// A round trip of `x` to noise and back.
+    fn round_trip(
+        &mut self,
+        instruments: &Instruments,
+        x: &Points,
+        context: &Context,
+    ) -> Result<()> {
+        let (prior, options) = (&instruments.flow().prior, instruments.options());
+        let check = &mut |_| context.check_cancelled();
+        let noised = prior.to_noise(x, options, check)?;
+        let condition = x.condition.clone();
+        let back = prior.from_noise(noised.noise.clone(), condition, options.tolerance, check)?;
+        for difference in to_f64(back - x.values.clone())? {
+            self.round_trip = self.round_trip.max(difference.abs());
+        }
+        let of_noise = to_f64(normal_nll(noised.noise))?;
+        let nll = prior.nll(x, options, check)?.values;
+        for ((nll, of_noise), log_det) in nll.iter().zip(of_noise).zip(noised.log_det) {
+            self.from_noise = self.from_noise.max((nll - (of_noise - log_det)).abs());
+        }
         Ok(())
     }
 }

@@ -3,10 +3,10 @@
 use super::measure::Measured;
 use crate::alignment::{Draws, Weighting};
 use crate::context::{Summary, Table};
-use crate::figures::estimate_nll as names;
-use crate::figures::{INTERVAL, ITS_ERROR, filled, in_region};
+use crate::figures::{INTERVAL, ITS_ERROR, estimate_nll as names, filled, in_region};
 use crate::likelihood::Verdict;
 use crate::numerics::{Interval, mean, standard_error};
+use crate::priors::NllKind;
 
 /// One row a point.
 pub fn points_table(measured: &[Measured]) -> Table {
@@ -37,13 +37,16 @@ pub fn points_table(measured: &[Measured]) -> Table {
             .flat_map(|m| (0..m.region.count()).map(|point| (point / m.region.group) as i64))
             .collect(),
     );
-    table.float(names::NLL_ODE, column(&|m| m.likelihoods.nll.clone()));
-    table.int(
-        names::NLL_ODE_SETTLED,
-        (measured.iter())
-            .flat_map(|m| m.likelihoods.settled.iter().map(|&settled| settled.into()))
-            .collect(),
-    );
+    let values = column(&|m| m.likelihoods.values.clone());
+    match measured[0].likelihoods.kind {
+        NllKind::Exact => table.float(names::NLL_EXACT, values),
+        NllKind::Ode => table.float(names::NLL_ODE, values).int(
+            names::NLL_ODE_SETTLED,
+            (measured.iter())
+                .flat_map(|m| m.likelihoods.settled.iter().map(|&settled| settled.into()))
+                .collect(),
+        ),
+    };
     if measured.iter().any(|m| !m.likelihoods.errors.is_empty()) {
         table.float(
             names::NLL_ODE_ERROR,
@@ -55,6 +58,9 @@ pub fn points_table(measured: &[Measured]) -> Table {
         column(&|m| or_missing(m, m.analytic.as_ref())),
     );
     for (i, weighting) in Weighting::ALL.into_iter().enumerate() {
+        if measured[0].losses.is_empty() {
+            continue;
+        }
         table.float(
             filled(names::LOSS, &[&weighting]),
             column(&|m| m.losses[i].values.clone()),
@@ -140,10 +146,14 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
             summary.add(in_region(name, label), value);
         };
         add(names::POINTS, m.region.count() as f64);
-        add(names::NLL, mean(&m.likelihoods.nll));
+        let nll = match m.likelihoods.kind {
+            NllKind::Ode => names::NLL,
+            NllKind::Exact => names::NLL_IN_CLOSED_FORM,
+        };
+        add(nll, mean(&m.likelihoods.values));
         add(
             ITS_ERROR,
-            standard_error(&m.likelihoods.nll, m.region.group),
+            standard_error(&m.likelihoods.values, m.region.group),
         );
         if !m.likelihoods.errors.is_empty() {
             let mean_square = mean(
@@ -178,14 +188,16 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
             with_interval(&mut add, label, of_draws);
         }
         for weighting in Weighting::ALL {
-            let found = m.compared(weighting, m.reference());
+            let Some(found) = m.compared(weighting, m.reference()) else {
+                continue;
+            };
             for (figure, interval) in found.agreement.figures() {
                 if ![names::BIAS, names::RMSE].contains(&figure) {
                     with_interval(&mut add, &format!("{weighting}, {figure}"), interval);
                 }
             }
-            // gradients are compared with the ODE's
-            if let Some(cosine) = m.compared(weighting, names::ODE).cosine {
+            // gradients are compared with the flow's own
+            if let Some(cosine) = m.compared(weighting, m.own()).and_then(|c| c.cosine) {
                 with_interval(&mut add, &format!("{weighting}, {}", names::COSINE), cosine);
             }
             add(
@@ -197,12 +209,12 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
         for found in against_analytic {
             let exact = found.surrogate.strip_suffix(names::EXACT_VELOCITY);
             let exact = exact.and_then(|loss| loss.strip_suffix(", "));
-            let Some(label) = exact.or((found.surrogate == names::ODE).then_some(names::ODE))
-            else {
+            let Some(label) = exact.or((found.surrogate == m.own()).then_some(m.own())) else {
                 continue; // in the table
             };
             let label = match label {
                 names::ODE => names::ODE_AGAINST_ANALYTIC.to_owned(),
+                names::EXACT => names::EXACT_AGAINST_ANALYTIC.to_owned(),
                 loss => format!("{}, {loss}", names::EXACT_VELOCITY),
             };
             for (figure, interval) in found.agreement.figures() {
@@ -240,7 +252,7 @@ pub fn first<'a>(measured: &'a [Measured], names: &[&str]) -> Option<&'a Measure
 pub fn gap(measured: &[Measured]) -> Option<(f64, f64)> {
     let of = |names: &[&str]| {
         let m = first(measured, names)?;
-        let nll = &m.likelihoods.nll;
+        let nll = &m.likelihoods.values;
         Some((mean(nll), standard_error(nll, m.region.group)))
     };
     let ((features, a), (latents, b)) = (of(&names::FEATURES)?, of(&names::LATENTS)?);

@@ -9,7 +9,7 @@ use crate::context::{Context, Summary, Table};
 use crate::data::Part;
 use crate::error::Result;
 use crate::figures::{of_rows, train_autoencoder as names};
-use crate::flows::KeptPoints;
+use crate::priors::KeptPoints;
 use crate::random::Streams;
 use crate::tensors::spread;
 
@@ -59,7 +59,7 @@ pub fn diagnose(
     summary: &mut Summary,
     context: &Context,
 ) -> Result<()> {
-    let width = prior.flow.normaliser.output_width;
+    let width = prior.flow.prior.shape().width;
     let &Diagnosed {
         values: latents,
         means,
@@ -253,6 +253,7 @@ mod tests {
                 width: WIDTH,
                 items: (0..2 * rows as i64).collect(),
                 tokens: 1,
+                conditions: None,
             };
             let latents = thin(&latents, tokens, WIDTH, at_most, Streams::new(seed));
             distance(&latents, &features, Streams::new(seed)).p_value <= 0.05

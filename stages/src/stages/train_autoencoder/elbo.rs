@@ -10,9 +10,9 @@ use crate::autoencoders::Reconstruction;
 use crate::context::Summary;
 use crate::error::Result;
 use crate::figures::{ITS_ERROR, filled, of_rows, train_autoencoder as names};
-use crate::flows::Flow;
 use crate::likelihood::importance_weighted_nll;
 use crate::numerics::{mean, standard_error};
+use crate::priors::Flow;
 use burn::tensor::Tensor;
 use std::f64::consts::LN_2;
 
@@ -60,7 +60,11 @@ impl Outputs<'_> {
                 let weighted = weighted.expect("it is a weighted loss");
                 let width = self.config.latent.width;
                 let draws = Draws::new(weighted, draws, width, streams(self.context));
-                Prior::Flow(&flow.network, draws)
+                let velocity = flow
+                    .prior
+                    .velocity()
+                    .expect("the regulariser has asked for one");
+                Prior::Flow(velocity, draws)
             }
             _ => Prior::Normal,
         }

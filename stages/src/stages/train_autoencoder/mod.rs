@@ -12,14 +12,14 @@ mod thinned;
 mod trajectory;
 mod vae;
 
-use crate::alignment::Regulariser;
+use crate::alignment::{Regulariser, RegulariserConfig};
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::{Autoencoder, AutoencoderHeader, Points, Reconstruction};
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{Batches, Data, Demands, Described, Element, OutData, Part, write_described};
 use crate::error::{Error, Result};
 use crate::figures::{PARAMETERS, curves, train_autoencoder as names};
-use crate::flows::{Flow, KeptPoints, about_points};
+use crate::priors::{Flow, KeptPoints, Placement, PointShape, about_points};
 use crate::tensors::{scalar, to_f32};
 use crate::training::{RunningMean, Trainer, finite, unless_before};
 pub use before::{DATASET as INITIAL_DATASET, FILE as INITIAL_FILE};
@@ -41,19 +41,36 @@ pub struct Prepared {
     data: Option<Data>,
 }
 
-/// Opens and scans the data; whatever is wrong with it, or does not fit a flow over points of width
-/// `flow_width`, is found here, before any training.
+/// Opens and scans the data; whatever is wrong with it, or does not fit a flow over points of shape
+/// `flow`, is found here, before any training.
+///
+/// # Errors
+/// File errors; input errors for data or latents that do not fit.
 pub fn prepare(
     config: &Config,
     seed: u64,
-    flow_width: usize,
+    flow: PointShape,
     monitor: &dyn Monitor,
 ) -> Result<Prepared> {
-    if config.latent.width != flow_width {
+    let PointShape { tokens, width } = flow;
+    if config.latent.width != width {
         return Err(Error::input(format!(
-            "train_autoencoder.latent.width: found {}, expected {flow_width}, the width of the \
-             flow's points; set it to {flow_width}, or change pretrain_flow.normalisation.projection",
+            "train_autoencoder.latent.width: found {}, expected {width}, the width of the \
+             flow's points; set it to {width}, or change pretrain_flow.normalisation.projection",
             config.latent.width
+        )));
+    }
+    if tokens != 1 && config.latent.tokens != tokens {
+        return Err(Error::input(format!(
+            "train_autoencoder.latent.tokens: found {}, expected {tokens}, the tokens of a point of the flow; \
+             set it to {tokens}, or fit a flow of single tokens (`pretrain_flow.rows: tokens`)",
+            config.latent.tokens
+        )));
+    }
+    if tokens != 1 && matches!(config.regulariser, RegulariserConfig::FlowKl { .. }) {
+        return Err(Error::input(format!(
+            "train_autoencoder.regulariser.kind: found flow_kl with points of {tokens} tokens, expected points of \
+             one (`pretrain_flow.rows: tokens`): its bound is of single tokens; take `alignment` or `nll`"
         )));
     }
     let demands = Demands {
@@ -95,9 +112,12 @@ impl Prepared {
     /// Trains the autoencoder against the flow in the directory `flow` and fills the directory of
     /// `context`.
     pub fn run(self, flow: &Path, context: &Context) -> Result<Summary> {
-        let device = context.device.clone().autodiff();
+        let place = Placement {
+            precision: self.config.precision,
+            ..Placement::on(&context.device).for_gradients()
+        };
         let prior = Prior {
-            flow: Flow::load(flow, &device)?,
+            flow: Flow::load(flow, &place)?,
             held_out: KeptPoints::load(Part::HeldOut, flow)?,
             test: KeptPoints::load(Part::Test, flow)?,
         };
@@ -136,24 +156,23 @@ impl Prepared {
         data.ingest.write_scan(&context.dir)?;
 
         let elements = (config.latent.tokens * config.latent.width) as f64;
-        let frozen = prior.flow.network.clone().in_precision(config.precision);
         let mut regulariser = Regulariser::new(
             &config.regulariser,
-            &frozen,
+            prior.flow.prior.as_ref(),
             elements / data.shape.elements() as f64,
             config.steps,
-        );
+        )?;
         let objective = |model: &Autoencoder, regulariser: &Regulariser, rows: Tensor<4>, step| {
             let mut rng = streams.at("autoencoder", step);
             let encoding = model.encode(rows.clone());
             let latents = encoding.draw(&mut rng);
             let decoded = model.decode(latents.clone());
             let losses = model.reconstruction_losses(config.reconstruction, decoded, rows);
-            Terms {
+            Ok(Terms {
                 reconstruction: Some(losses.mean()),
-                regulariser: regulariser.term(latents.clone(), &encoding, &mut rng),
+                regulariser: regulariser.term(latents.clone(), &encoding, &mut rng)?,
                 latents,
-            }
+            })
         };
         let trained = self.train(
             Trainer::new(autoencoder, &config.optimiser, config.steps),
@@ -162,12 +181,12 @@ impl Prepared {
             context,
             |model, regulariser, step| {
                 let rows = data.tensor(batches.next()?, &device);
-                Ok(objective(model, regulariser, rows, step))
+                objective(model, regulariser, rows, step)
             },
             |model, regulariser| {
                 // the same noise every time
                 let rows = data.tensor(held_out.clone(), &context.device);
-                Ok(Some(objective(model, regulariser, rows, u64::MAX)))
+                objective(model, regulariser, rows, u64::MAX).map(Some)
             },
         );
         let trained = batches.explain(trained, context)?;
@@ -222,8 +241,8 @@ impl Prepared {
         };
         let start = drawn(&points, "initial latents")?;
         let trajectory = RefCell::new(Trajectory::new(count, config.steps));
-        let frozen = prior.flow.network.clone().in_precision(config.precision);
-        let mut regulariser = Regulariser::new(&config.regulariser, &frozen, 1.0, config.steps);
+        let frozen = prior.flow.prior.as_ref();
+        let mut regulariser = Regulariser::new(&config.regulariser, frozen, 1.0, config.steps)?;
         let trained = self.train(
             Trainer::new(points, &config.optimiser, config.steps),
             &mut regulariser,
@@ -236,7 +255,7 @@ impl Prepared {
                 let latents = encoding.draw(&mut rng);
                 Ok(Terms {
                     reconstruction: None,
-                    regulariser: regulariser.term(latents.clone(), &encoding, &mut rng),
+                    regulariser: regulariser.term(latents.clone(), &encoding, &mut rng)?,
                     latents,
                 })
             },

@@ -8,7 +8,7 @@ use crate::data::{
 };
 use crate::error::Result;
 use crate::figures::{of_rows, train_autoencoder as names};
-use crate::flows::about_points;
+use crate::priors::about_points;
 use crate::tensors::{scalar, to_f32};
 use burn::tensor::Tensor;
 

@@ -1,7 +1,7 @@
 //! What latents are held to.
 
 use crate::data::Part;
-use crate::flows::{Flow, KeptPoints};
+use crate::priors::{Flow, KeptPoints};
 
 /// The frozen flow, and the features it was trained without, as its points.
 pub(super) struct Prior {

@@ -12,7 +12,7 @@
 //!
 //! All in the eigenbasis of C, where S is diagonal.
 
-use super::field::VelocityField;
+use crate::priors::field::VelocityField;
 use crate::targets::GaussianMixture;
 use crate::tensors::from_f64;
 use burn::tensor::activation::softmax;
@@ -165,7 +165,7 @@ impl VelocityField for ExactMixture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::field::{autodiff_divergence, difference_jvps};
+    use crate::priors::field::{autodiff_divergence, difference_jvps};
     use crate::random::Streams;
     use crate::tensors::{from_f32, to_f64};
 
@@ -254,7 +254,7 @@ mod tests {
         let loss = |shift: f64| {
             let field = Shifted(exact.clone(), shift);
             let noise = noise.clone().cast(DType::F64);
-            let loss = super::super::flow_matching_loss(&field, data.clone(), noise, &times);
+            let loss = crate::priors::flow_matching_loss(&field, data.clone(), noise, &times);
             to_f64(loss).unwrap()[0]
         };
         let least = loss(0.0);

@@ -16,8 +16,8 @@
 //! velocity is 0 and every block the identity.
 
 use super::config::VelocityNetworkConfig;
-use super::field::VelocityField;
 use crate::fused::{self, BlockWeights, NORM_EPSILON, plain};
+use crate::priors::field::VelocityField;
 use crate::random::Streams;
 use crate::tensors::from_f64;
 use crate::training::{MatmulPrecision, initialise};
@@ -361,7 +361,7 @@ fn through_blocks<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::field::{autodiff_divergence, difference_jvps};
+    use crate::priors::field::{autodiff_divergence, difference_jvps};
     use crate::tensors::{cast, from_f32, to_f32, to_f64};
     use crate::training::perturb;
 

@@ -1,7 +1,7 @@
 //! A frozen network that looks up what depends on time alone.
 
-use super::field::VelocityField;
-use super::velocity_network::{Modulations, VelocityNetwork};
+use super::network::{Modulations, VelocityNetwork};
+use crate::priors::field::VelocityField;
 use burn::tensor::{Device, Int, Tensor};
 
 /// A velocity network whose weights no longer change, with its modulations at the times of a grid:
@@ -68,7 +68,7 @@ impl VelocityField for Tabulated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::VelocityNetworkConfig;
+    use crate::priors::VelocityNetworkConfig;
     use crate::random::Streams;
     use crate::tensors::{from_f32, to_f32};
     use crate::training::{MatmulPrecision, perturb};

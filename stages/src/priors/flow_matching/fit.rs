@@ -1,18 +1,15 @@
 //! Fitting a velocity network to points: the loop of flow matching.
 
 use super::config::VelocityNetworkConfig;
-use super::field::VelocityField;
 use super::matching::{Evaluation, flow_matching_loss};
-use super::velocity_network::VelocityNetwork;
+use super::network::VelocityNetwork;
 use crate::context::Context;
 use crate::error::Result;
-use crate::figures::curves;
+use crate::priors::field::VelocityField;
 use crate::problems::Problems;
 use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::from_f32;
-use crate::training::{
-    MatmulPrecision, OptimiserConfig, RunningMean, Trainer, finite, unless_before,
-};
+use crate::training::{MatmulPrecision, OptimiserConfig, Task, Trainer, train};
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
@@ -57,11 +54,16 @@ impl Default for FitConfig {
 
 /// The stream of a step's times and noise.
 const STREAM: &str = "flow matching";
-/// Steps between two rows of the learning curve.
-const LOG_EVERY: u64 = 25;
-/// The parts of a checkpoint.
-const FLOW: &str = "flow";
-const LOSS: &str = "train_loss";
+
+/// Notes `times` that do not divide `batch`.
+pub(super) fn check_times(times: usize, batch: usize, problems: &mut Problems) {
+    problems.require(
+        times >= 1 && batch.is_multiple_of(times),
+        "times",
+        times,
+        &format!("a divisor of batch ({batch})"),
+    );
+}
 
 impl FitConfig {
     /// Notes every value out of range.
@@ -70,12 +72,7 @@ impl FitConfig {
         problems.section("optimiser", |p| self.optimiser.check(p));
         problems.require(self.steps >= 1, "steps", self.steps, "at least 1");
         problems.require(self.batch >= 1, "batch", self.batch, "at least 1");
-        problems.require(
-            self.times >= 1 && self.batch.is_multiple_of(self.times),
-            "times",
-            self.times,
-            &format!("a divisor of batch ({})", self.batch),
-        );
+        check_times(self.times, self.batch, problems);
     }
 
     /// A fresh network over points of `width` dimensions, ready to be trained on `device` (without
@@ -100,65 +97,64 @@ impl FitConfig {
         points: Vec<f32>,
         rng: &mut Pcg64,
     ) -> (Trainer<VelocityNetwork>, Tensor<1>) {
-        let network = &trainer.module;
+        let loss = self.loss(&trainer.module, points, rng);
+        (trainer.step(loss.backward()), loss.inner())
+    }
+
+    /// The loss `[1]` of `network` on `points`, row-major [batch, width], times and noise from `rng`.
+    fn loss(&self, network: &VelocityNetwork, points: Vec<f32>, rng: &mut Pcg64) -> Tensor<1> {
         let (device, groups) = (network.device(), self.times);
         let dims = [groups, self.batch / groups, network.width()];
         let times = stratified_times(rng, groups);
         let noise = from_f32(normal(rng, points.len()), dims, &device);
         let data = from_f32(points, dims, &device);
-        let loss = flow_matching_loss(network, data, noise, &times);
-        (trainer.step(loss.backward()), loss.inner())
+        flow_matching_loss(network, data, noise, &times)
     }
 
     /// The network with averaged weights after `steps` steps of flow matching on what `next` gives:
     /// the points of a step, [batch, width]. The held-out loss is of `evaluation`, every
     /// `evaluate_every` steps and at the end. Goes on where `context` says.
+    ///
+    /// # Errors
+    /// As [`train`].
     pub fn fit(
         &self,
         width: usize,
-        mut next: impl FnMut(u64) -> Result<Vec<f32>>,
+        next: impl FnMut(u64) -> Result<Vec<f32>>,
         evaluation: &Evaluation,
         evaluate_every: u64,
         streams: Streams,
         context: &Context,
     ) -> Result<VelocityNetwork> {
-        let steps = self.steps;
-        let mut trainer = self.begin(width, streams, &context.device);
-        let mut recent = RunningMean::new(&context.device);
-        context.restore(&mut [(FLOW, &mut trainer), (LOSS, &mut recent)])?;
-        let mut last = context.held_out_loss();
-        let mut note = String::new();
-        for step in context.first_step()..steps {
-            let rate = trainer.learning_rate();
-            let (after, loss) = self.step(trainer, next(step)?, &mut streams.at(STREAM, step));
-            trainer = after;
-            recent.add(loss);
+        let trainer = self.begin(width, streams, &context.device);
+        let mut task = Matching {
+            config: self,
+            next,
+            evaluation,
+            streams,
+        };
+        let network = train(trainer, &mut task, self.steps, evaluate_every, context)?;
+        Ok(in_f32(network))
+    }
+}
 
-            let done = step + 1;
-            let evaluate = done % evaluate_every == 0 || done == steps;
-            if evaluate || done % LOG_EVERY == 0 {
-                let train_loss = unless_before([trainer.check()], recent.take(step))?;
-                let held_out_loss = if evaluate {
-                    let loss = evaluation.loss(&in_f32(trainer.averaged()))?;
-                    last = Some(finite(loss, "the held-out loss", step)?);
-                    loss
-                } else {
-                    f64::NAN
-                };
-                context.monitor.metrics(
-                    done,
-                    &[
-                        (curves::TRAIN_LOSS, train_loss),
-                        (curves::HELD_OUT_LOSS, held_out_loss),
-                        (curves::LEARNING_RATE, rate),
-                    ],
-                );
-                note = format!("loss {train_loss:.4}");
-            }
-            context.monitor.progress("training", done, steps, &note);
-            context.checkpoint(done, steps, last, &[(FLOW, &trainer), (LOSS, &recent)])?;
-        }
-        Ok(in_f32(trainer.averaged()))
+/// A training by flow matching.
+struct Matching<'a, N> {
+    config: &'a FitConfig,
+    next: N,
+    evaluation: &'a Evaluation,
+    streams: Streams,
+}
+
+impl<N: FnMut(u64) -> Result<Vec<f32>>> Task<VelocityNetwork> for Matching<'_, N> {
+    fn loss(&mut self, network: &VelocityNetwork, step: u64) -> Result<Tensor<1>> {
+        let points = (self.next)(step)?;
+        let mut rng = self.streams.at(STREAM, step);
+        Ok(self.config.loss(network, points, &mut rng))
+    }
+
+    fn held_out_loss(&mut self, averaged: &VelocityNetwork) -> Result<f64> {
+        self.evaluation.loss(&in_f32(averaged.clone()))
     }
 }
 

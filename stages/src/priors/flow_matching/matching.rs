@@ -1,8 +1,8 @@
 //! Flow matching: the regression whose minimiser is the velocity of the interpolant
 //! (Lipman et al. 2023, arXiv 2210.02747; Liu et al. 2023, arXiv 2209.03003).
 
-use super::field::VelocityField;
 use crate::error::Result;
+use crate::priors::field::VelocityField;
 use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::{from_f32, from_f64, scalar};
 use burn::tensor::{Device, Tensor};

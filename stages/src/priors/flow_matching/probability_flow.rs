@@ -7,14 +7,15 @@
 //! first, with steps of its own, and the divergence is integrated along it by a quadrature that takes
 //! as many nodes as each point needs.
 
-use super::config::Divergence;
 use crate::error::{Error, Result};
-use crate::flows::{ROWS_PER_EVALUATION, VelocityField};
 use crate::numerics::quadrature::{self, Integrals};
 use crate::numerics::{
     Tolerance, Trajectory, dormand_prince, halved, mean, on_grid, standard_error,
 };
-use crate::random::Streams;
+use crate::priors::field::{ROWS_PER_EVALUATION, VelocityField};
+use crate::priors::prior::{
+    Divergence, Nll, NllKind, NllOptions, Noised, Points, Progress, finite_nll,
+};
 use crate::tensors::{from_f64, to_f64};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use rand::RngExt;
@@ -26,55 +27,11 @@ use std::f64::consts::TAU;
 /// what divergences do.
 const TRAJECTORY: f64 = 0.0001;
 
-/// How likelihoods are computed.
-#[derive(Debug, Clone, Copy)]
-pub struct Solver {
-    /// In nats, what may be left of the integral of the divergence as its nodes are doubled; 0.0001 of
-    /// it is the absolute and relative tolerance of each step of a trajectory (in f32 not below 1e-6).
-    pub tolerance: f64,
-    /// How the divergence is evaluated.
-    pub divergence: Divergence,
-    /// Where the probes of an estimated divergence come from.
-    pub streams: Streams,
-}
-
-impl Solver {
-    /// With the exact divergence.
-    pub fn exact(tolerance: f64) -> Self {
-        Self {
-            tolerance,
-            divergence: Divergence::Exact,
-            streams: Streams::new(0),
-        }
-    }
-
-    /// Tangents that ride along with a point of `width` dimensions.
-    fn tangents(&self, width: usize) -> usize {
-        match self.divergence {
-            Divergence::Exact => width,
-            Divergence::Hutchinson { probes } => probes,
-        }
-    }
-}
-
-/// Negative log-likelihoods of points, and what they cost.
-#[derive(Debug, Clone, Default)]
-pub struct Likelihoods {
-    /// In nats, of each point, in the coordinates the points were given in.
-    pub nll: Vec<f64>,
-    /// The standard error of each over the probes of an estimated divergence; empty for the exact one.
-    pub errors: Vec<f64>,
-    /// Evaluations of the divergence, of one point each.
-    pub evaluations: u64,
-    /// Whether the integral of each settled within the tolerance; false where its quadrature stopped at
-    /// [`MOST_INTERVALS`] without.
-    pub settled: Vec<bool>,
-}
-
-impl Likelihoods {
-    /// Points whose integral did not settle.
-    pub fn unsettled(&self) -> usize {
-        self.settled.iter().filter(|settled| !**settled).count()
+/// Tangents that ride along with a point of `width` dimensions.
+fn tangents(options: &NllOptions, width: usize) -> usize {
+    match options.divergence {
+        Divergence::Exact => width,
+        Divergence::Hutchinson { probes } => probes,
     }
 }
 
@@ -86,11 +43,14 @@ pub const MOST_INTERVALS: usize = quadrature::MOST;
 pub fn negative_log_likelihood(
     field: &dyn VelocityField,
     points: Tensor<2>,
-    solver: &Solver,
-    mut progress: impl FnMut(f64) -> Result<()>,
-) -> Result<Likelihoods> {
+    solver: &NllOptions,
+    progress: Progress,
+) -> Result<Nll> {
     let [n, _] = points.dims();
-    let mut result = Likelihoods::default();
+    let mut result = Nll {
+        kind: NllKind::Ode,
+        ..Nll::default()
+    };
     for (start, x) in chunks(&points, solver) {
         let [count, _] = x.dims();
         let along = Along::new(field, solver, &x, start);
@@ -99,19 +59,15 @@ pub fn negative_log_likelihood(
         result.evaluations += solution.integrals.evaluations;
         result.settled.extend(&solution.integrals.settled);
         for of_point in along.nll(&solution)?.chunks(along.columns()) {
-            result.nll.push(mean(of_point));
+            result.values.push(mean(of_point));
             if of_point.len() > 1 {
                 result.errors.push(standard_error(of_point, 1));
             }
         }
         progress((start + count) as f64 / n as f64)?;
     }
-    match result.nll.iter().position(|nll| !nll.is_finite()) {
-        Some(point) => Err(Error::Numerical(format!(
-            "the NLL of point {point} is not finite"
-        ))),
-        None => Ok(result),
-    }
+    result.values = finite_nll(result.values)?;
+    Ok(result)
 }
 
 /// The largest change in nats of the NLL of `points` [n, d] when every step and every interval between
@@ -122,7 +78,7 @@ pub fn negative_log_likelihood(
 pub fn halving_check(
     field: &dyn VelocityField,
     points: Tensor<2>,
-    solver: &Solver,
+    solver: &NllOptions,
     mut check: impl FnMut() -> Result<()>,
 ) -> Result<f64> {
     let mut worst = 0.0f64;
@@ -163,12 +119,12 @@ pub fn nll_gradient(
     field: &dyn VelocityField,
     tracked: &dyn VelocityField,
     points: Tensor<2>,
-    solver: &Solver,
+    solver: &NllOptions,
     mut check: impl FnMut() -> Result<()>,
 ) -> Result<Vec<f64>> {
     let [n, d] = points.dims();
     // the graph keeps every evaluation of a solve
-    let at_once = (ROWS_PER_EVALUATION / 64 / (solver.tangents(d) + 1)).max(1);
+    let at_once = (ROWS_PER_EVALUATION / 64 / (tangents(solver, d) + 1)).max(1);
     let mut gradients = Vec::with_capacity(n * d);
     for start in (0..n).step_by(at_once) {
         let y = points.clone().narrow(0, start, at_once.min(n - start));
@@ -197,9 +153,9 @@ pub fn nll_gradient(
 }
 
 /// Points [n, d] in chunks of what one evaluation should carry, and where each starts.
-fn chunks(points: &Tensor<2>, solver: &Solver) -> impl Iterator<Item = (usize, Tensor<2>)> {
+fn chunks(points: &Tensor<2>, solver: &NllOptions) -> impl Iterator<Item = (usize, Tensor<2>)> {
     let [n, d] = points.dims();
-    let size = (ROWS_PER_EVALUATION / (solver.tangents(d) + 1)).max(1);
+    let size = (ROWS_PER_EVALUATION / (tangents(solver, d) + 1)).max(1);
     (0..n)
         .step_by(size)
         .map(move |start| (start, points.clone().narrow(0, start, size.min(n - start))))
@@ -214,7 +170,7 @@ struct Along<'a> {
 
 impl<'a> Along<'a> {
     /// For the points `x` [n, d], the first of which has the index `start`.
-    fn new(field: &'a dyn VelocityField, solver: &Solver, x: &Tensor<2>, start: usize) -> Self {
+    fn new(field: &'a dyn VelocityField, solver: &NllOptions, x: &Tensor<2>, start: usize) -> Self {
         let probes = match solver.divergence {
             Divergence::Exact => None,
             Divergence::Hutchinson { probes } => {
@@ -358,21 +314,24 @@ fn gaussian_nll(x: Tensor<2>) -> Tensor<2> {
     x.square().sum_dim(1).mul_scalar(0.5) + 0.5 * d as f64 * TAU.ln()
 }
 
-/// Samples [n, d] of the flow: `noise` [n, d] carried from t = 0 to t = 1. `check` is called now and
-/// then; an error from it stops.
-pub fn sample(
+/// Noise [n, T, d] carried from t = 0 to points at t = 1 by `field` over rows [n, T d].
+///
+/// # Errors
+/// What `progress` returns; a numerical error where no step is small enough.
+pub fn points_of(
     field: &dyn VelocityField,
-    noise: Tensor<2>,
+    noise: Tensor<3>,
     tolerance: f64,
-    mut check: impl FnMut() -> Result<()>,
-) -> Result<Tensor<2>> {
+    progress: Progress,
+) -> Result<Tensor<3>> {
+    let dims = noise.dims();
     let solution = dormand_prince(
         |x, t| {
-            check()?;
+            progress(t)?;
             let velocity = field.velocity(x.unsqueeze::<3>(), &[t]);
             Ok(velocity.squeeze_dim(0))
         },
-        noise,
+        noise.flatten::<2>(1, 2),
         0.0,
         1.0,
         Tolerance {
@@ -380,13 +339,42 @@ pub fn sample(
             relative: tolerance,
         },
     )?;
-    Ok(solution.end())
+    Ok(solution.end().reshape(dims))
+}
+
+/// Points carried from t = 1 to noise at t = 0 by `field` over rows [n, T d], and the logarithm of the
+/// determinant of that map: the integral of the divergence with its sign changed.
+///
+/// # Errors
+/// As [`negative_log_likelihood`].
+pub fn noise_of(
+    field: &dyn VelocityField,
+    points: &Points,
+    options: &NllOptions,
+    progress: Progress,
+) -> Result<Noised> {
+    let rows = points.rows();
+    let [n, _] = rows.dims();
+    let (mut ends, mut log_det) = (Vec::new(), Vec::new());
+    for (start, x) in chunks(&rows, options) {
+        let along = Along::new(field, options, &x, start);
+        let check = || progress(start as f64 / n as f64);
+        let solution = along.solve(x, options.tolerance, check)?;
+        let integrals = solution.integrals.values.chunks(along.columns());
+        log_det.extend(integrals.map(|of_point| -mean(of_point)));
+        ends.push(solution.trajectory.end());
+    }
+    Ok(Noised {
+        noise: Tensor::cat(ends, 0).reshape(points.values.dims()),
+        log_det: finite_nll(log_det)?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::{ExactMixture, VelocityNetwork, VelocityNetworkConfig};
+    use crate::priors::{ExactMixture, VelocityNetwork, VelocityNetworkConfig};
+    use crate::random::Streams;
     use crate::targets::GaussianMixture;
     use crate::tensors::{cast, from_f32, from_f64, to_f32};
     use crate::training::perturb;
@@ -424,9 +412,9 @@ mod tests {
                 .collect();
             let field = ExactMixture::new(&mixture, DType::F64, &device);
             let x = from_f64(points.clone(), [n, d], DType::F64, &device);
-            let nll = negative_log_likelihood(&field, x, &Solver::exact(1e-7), |_| Ok(()))
+            let nll = negative_log_likelihood(&field, x, &NllOptions::exact(1e-7), &mut |_| Ok(()))
                 .unwrap()
-                .nll;
+                .values;
             for (point, nll) in points.chunks(d).zip(nll) {
                 let expected: f64 = (0..d)
                     .map(|i| {
@@ -446,7 +434,9 @@ mod tests {
         let field = ExactMixture::new(&mixture, DType::F32, &device);
         let n = 4000;
         let noise = from_f32(Streams::new(9).normal("noise", 0, 2 * n), [n, 2], &device);
-        let samples = to_f32(sample(&field, noise, 1e-5, || Ok(())).unwrap()).unwrap();
+        let samples =
+            to_f32(points_of(&field, noise.unsqueeze_dim(1), 1e-5, &mut |_| Ok(())).unwrap())
+                .unwrap();
         for axis in 0..2 {
             let z: Vec<f64> = (samples.iter().skip(axis).step_by(2))
                 .map(|x| (f64::from(*x) - mean[axis]) / scale[axis])
@@ -494,7 +484,8 @@ mod tests {
             }
         }
         let x = from_f64(vec![0.0, 1.0, 0.0], [3, 1], DType::F64, &Device::flex());
-        let found = negative_log_likelihood(&Rough, x, &Solver::exact(1e-6), |_| Ok(())).unwrap();
+        let found =
+            negative_log_likelihood(&Rough, x, &NllOptions::exact(1e-6), &mut |_| Ok(())).unwrap();
         assert_eq!(found.settled, [true, false, true]);
         assert_eq!(found.unsettled(), 1);
     }
@@ -505,16 +496,21 @@ mod tests {
         let (d, n) = (6, 40);
         let field = network(d, &device);
         let x = from_f32(Streams::new(3).normal("x", 0, n * d), [n, d], &device).cast(DType::F64);
-        let exact = Solver::exact(1e-8);
-        let estimated = Solver {
+        let exact = NllOptions::exact(1e-8);
+        let estimated = NllOptions {
             divergence: Divergence::Hutchinson { probes: 64 },
             ..exact
         };
         let solve =
-            |solver| negative_log_likelihood(&field, x.clone(), solver, |_| Ok(())).unwrap();
+            |solver| negative_log_likelihood(&field, x.clone(), solver, &mut |_| Ok(())).unwrap();
         let (exact, estimated) = (solve(&exact), solve(&estimated));
         let mut squares = 0.0;
-        for ((a, b), error) in exact.nll.iter().zip(&estimated.nll).zip(&estimated.errors) {
+        for ((a, b), error) in exact
+            .values
+            .iter()
+            .zip(&estimated.values)
+            .zip(&estimated.errors)
+        {
             assert!(
                 *error > 0.0 && (a - b).abs() < 4.0 * error,
                 "{a} {b} {error}"
@@ -525,7 +521,7 @@ mod tests {
         assert!((0.4..2.0).contains(&squares), "{squares}");
         let mean = |v: &[f64]| v.iter().sum::<f64>() / n as f64;
         let error = estimated.errors.iter().map(|e| e * e).sum::<f64>().sqrt() / n as f64;
-        assert!((mean(&exact.nll) - mean(&estimated.nll)).abs() < 3.0 * error);
+        assert!((mean(&exact.values) - mean(&estimated.values)).abs() < 3.0 * error);
     }
 
     #[test]
@@ -542,7 +538,7 @@ mod tests {
             &field,
             &tracked,
             points(&values),
-            &Solver::exact(1e-9),
+            &NllOptions::exact(1e-9),
             || Ok(()),
         )
         .unwrap();
@@ -551,9 +547,9 @@ mod tests {
                 let mut v = values.clone();
                 v[i] += h;
                 let x = points(&v);
-                let solver = Solver::exact(1e-9);
-                let solved = negative_log_likelihood(&field, x, &solver, |_| Ok(())).unwrap();
-                solved.nll[i / d]
+                let solver = NllOptions::exact(1e-9);
+                let solved = negative_log_likelihood(&field, x, &solver, &mut |_| Ok(())).unwrap();
+                solved.values[i / d]
             };
             let difference = (at(1e-4) - at(-1e-4)) / 2e-4;
             assert!(
@@ -569,7 +565,7 @@ mod tests {
             &field,
             &tracked,
             points(&values),
-            &Solver::exact(1e-9),
+            &NllOptions::exact(1e-9),
             || Ok(()),
         )
         .unwrap();
@@ -588,7 +584,7 @@ mod tests {
         let field = network(3, &device);
         let x = from_f32(Streams::new(6).normal("x", 0, 30), [10, 3], &device).cast(DType::F64);
         let check = |tolerance| {
-            halving_check(&field, x.clone(), &Solver::exact(tolerance), || Ok(())).unwrap()
+            halving_check(&field, x.clone(), &NllOptions::exact(tolerance), || Ok(())).unwrap()
         };
         let (loose, tight) = (check(1e-3), check(1e-7));
         assert!(tight < 1e-6 && tight < 0.01 * loose, "{loose} {tight}");

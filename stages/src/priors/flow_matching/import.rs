@@ -13,16 +13,16 @@
 //! so that `W e(1 - t) = W R e(t)` with a fixed rotation-reflection R. Nothing downstream needs to know.
 
 use super::config::VelocityNetworkConfig;
-use super::stored::Flow;
-use super::velocity_network::embedding_frequencies;
+use super::network::embedding_frequencies;
+use super::{FlowMatching, VelocityFlow};
 use crate::context::{Context, Summary};
 use crate::data::Normaliser;
 use crate::error::{Error, Result};
 use crate::figures::{PARAMETERS, pretrain_flow as names};
 use crate::persist::{file_size, load_weights_from_bytes, read_whole};
+use crate::priors::{Flow, ModelConfig};
 use crate::problems::Problems;
 use crate::random::Streams;
-use burn::module::Module;
 use pytorch_reader::PytorchReader;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -66,12 +66,16 @@ type Checkpoint = BTreeMap<String, Weights>;
 /// Reads a foreign flow and writes it as a flow artifact into the directory of `context`.
 pub fn import(config: &ImportConfig, context: &Context) -> Result<Summary> {
     let (network, flow) = read(config, &context.device)?;
-    flow.save(&network, &context.dir)?;
+    let model = FlowMatching {
+        network: network.clone(),
+        ..FlowMatching::default()
+    };
+    flow.save(&ModelConfig::FlowMatching(model), &context.dir)?;
     let mut summary = Summary::default();
     summary.add(names::WIDTH, flow.normaliser.output_width as f64);
     summary.add(names::NETWORK_WIDTH, network.width as f64);
     summary.add(names::NETWORK_BLOCKS, network.blocks as f64);
-    summary.add(PARAMETERS, flow.network.num_params() as f64);
+    summary.add(PARAMETERS, flow.prior.parameters() as f64);
     Ok(summary)
 }
 
@@ -90,7 +94,7 @@ pub(super) fn read(
     let mut module = network.init(dimensions, Streams::new(0), device);
     load_weights_from_bytes(&mut module, serialise(&weights, path)?, path)?;
     let flow = Flow {
-        network: module,
+        prior: Box::new(VelocityFlow::of(module)),
         normaliser: Normaliser::scale(dimensions, config.feature_scale),
         target: None,
     };
@@ -364,7 +368,6 @@ fn serialise(weights: &Checkpoint, path: &Path) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::data::read_dataset_f32;
-    use crate::flows::VelocityField;
     use crate::tensors::{from_f32, to_f32};
     use burn::tensor::Device;
 
@@ -387,7 +390,8 @@ mod tests {
     /// The largest difference of velocity and divergence from what the paper's code computed.
     fn largest_errors(config: &ImportConfig) -> (f32, f32) {
         let device = Device::flex();
-        let network = read(config, &device).unwrap().1.network;
+        let flow = read(config, &device).unwrap().1;
+        let network = flow.prior.velocity().unwrap();
         let expected = fixture("paper-flow-head-io.h5");
         let dataset = |name| read_dataset_f32(&expected, name).unwrap().1;
         let (x, t) = (dataset("x"), dataset("t"));

@@ -1,0 +1,496 @@
+//! What every kind of prior keeps: each test runs over [`ModelConfig::examples`], so that a new kind is tested by
+//! being there.
+
+use super::*;
+use crate::context::{Context, Monitor, Silent, Table};
+use crate::error::Result;
+use crate::persist::Snapshot;
+use crate::random::Streams;
+use crate::tensors::{from_f32, from_f64, to_f32, to_f64};
+use crate::training::{MatmulPrecision, OptimiserConfig};
+use burn::tensor::Device;
+use burn::tensor::{DType, Tensor};
+use nalgebra::DMatrix;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+const FLAT: PointShape = PointShape {
+    tokens: 1,
+    width: 2,
+};
+const TWO_TOKENS: PointShape = PointShape {
+    tokens: 2,
+    width: 2,
+};
+/// Training steps: enough to be far from where every kind starts.
+const STEPS: u64 = 60;
+
+fn device() -> Device {
+    Device::flex()
+}
+
+/// Every kind over points of each shape that it takes.
+fn each() -> Vec<(ModelConfig, PointShape)> {
+    let kinds = ModelConfig::examples().into_iter();
+    let pairs = kinds.flat_map(|config| [FLAT, TWO_TOKENS].map(|shape| (config.clone(), shape)));
+    pairs
+        .filter(|(config, shape)| config.kind().check_shape(*shape).is_ok())
+        .collect()
+}
+
+/// `count` points of class 0 or 1 in turn: two uneven bumps whose elements hang together.
+fn data(shape: PointShape, count: usize, seed: u64) -> Batch {
+    let noise = Streams::new(seed).normal("data", 0, count * shape.elements());
+    let rows = noise.chunks_exact(shape.elements()).enumerate();
+    let values = rows.flat_map(|(row, noise)| {
+        let side = if row % 2 == 0 { -1.2 } else { 0.9 };
+        let first = 0.5 * noise[0] + side;
+        let others = noise[1..].iter().map(move |e| 0.4 * e + 0.5 * first);
+        std::iter::once(first).chain(others)
+    });
+    Batch {
+        values: values.collect(),
+        conditions: Some(Conditions::Labels(
+            (0..count as u32).map(|row| row % 2).collect(),
+        )),
+    }
+}
+
+/// A monitor that keeps the state after so many steps.
+struct Keep(u64, Mutex<Option<Snapshot>>);
+
+impl Monitor for Keep {
+    fn cancelled(&self) -> bool {
+        false
+    }
+    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
+    fn metrics(&self, _: u64, _: &[(&'static str, f64)]) {}
+    fn table(&self, _: &str, _: &Table) -> Result<()> {
+        Ok(())
+    }
+    fn warn(&self, _: &str) {}
+    fn wants_checkpoint(&self, done: u64) -> bool {
+        done == self.0
+    }
+    fn checkpoint(&self, state: &Snapshot) -> Result<()> {
+        if state.step() == self.0 {
+            *self.1.lock().unwrap() = Some(state.clone());
+        }
+        Ok(())
+    }
+}
+
+fn fit(
+    config: &ModelConfig,
+    shape: PointShape,
+    condition: Option<ConditionKind>,
+    steps: u64,
+    resume: Option<Snapshot>,
+    monitor: &dyn Monitor,
+) -> Box<dyn Prior> {
+    let context = Context {
+        seed: 0,
+        device: device(),
+        dir: PathBuf::new(),
+        resume,
+        monitor,
+    };
+    let schedule = Schedule {
+        optimiser: OptimiserConfig {
+            learning_rate: 5e-3,
+            warmup_steps: 0,
+            ema: 0.5,
+            ..OptimiserConfig::default()
+        },
+        steps: STEPS,
+        batch: 64,
+        evaluate_every: STEPS,
+        evaluation_points: 64,
+    };
+    let schedule = Schedule { steps, ..schedule };
+    let with = |batch: Batch| match condition {
+        Some(_) => batch,
+        None => Batch {
+            conditions: None,
+            ..batch
+        },
+    };
+    let fit = Fit {
+        shape,
+        condition,
+        dropout: 0.2,
+        schedule: &schedule,
+        next: &mut |step| Ok(with(data(shape, 64, step))),
+        held_out: &with(data(shape, 64, 1000)),
+        test: None,
+        exact: None,
+        streams: Streams::new(1),
+    };
+    config.kind().fit(fit, &context).unwrap().prior
+}
+
+/// The kind fitted for a while, saved, and read back in f64 for gradients.
+fn trained(
+    config: &ModelConfig,
+    shape: PointShape,
+    condition: Option<ConditionKind>,
+) -> Box<dyn Prior> {
+    let prior = fit(config, shape, condition, STEPS, None, &Silent);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("prior.safetensors");
+    prior.save(&path, "{}").unwrap();
+    let place = Placement {
+        device: device(),
+        dtype: DType::F64,
+        precision: MatmulPrecision::F32,
+        gradients: true,
+    };
+    config.kind().load(&path, shape, condition, &place).unwrap()
+}
+
+fn points(values: &[f64], shape: PointShape) -> Points {
+    let dims = [values.len() / shape.elements(), shape.tokens, shape.width];
+    Points::new(from_f64(values.to_vec(), dims, DType::F64, &device()))
+}
+
+fn options() -> NllOptions {
+    NllOptions::exact(1e-7)
+}
+
+/// NLLs that are summed over many points.
+fn roughly(prior: &dyn Prior, points: &Points) -> Vec<f64> {
+    let options = NllOptions::exact(1e-4);
+    prior.nll(points, &options, &mut |_| Ok(())).unwrap().values
+}
+
+fn nll(prior: &dyn Prior, points: &Points) -> Vec<f64> {
+    prior
+        .nll(points, &options(), &mut |_| Ok(()))
+        .unwrap()
+        .values
+}
+
+/// Some points that follow the data roughly, in f64.
+fn some(shape: PointShape, count: usize) -> Vec<f64> {
+    let rows = data(shape, count, 2000).values;
+    rows.into_iter().map(f64::from).collect()
+}
+
+/// A point somewhere in each cell of a grid over the plane, wide enough for the tails, and the area of a cell:
+/// sums over them are unbiased however sharp a density is.
+fn grid() -> (Vec<f64>, f64) {
+    use rand::RngExt as _;
+    let (least, step, count) = (-5.0, 0.05, 200);
+    let mut rng = Streams::new(8).at("cells", 0);
+    let cells = (0..count * count).flat_map(|i| [i / count, i % count]);
+    let cells = cells.map(|i| least + step * (i as f64 + rng.random::<f64>()));
+    (cells.collect(), step * step)
+}
+
+/// Red where a constant or a log-determinant is forgotten.
+#[test]
+fn a_density_holds_as_much_of_the_plane_as_its_samples() {
+    let (cells, area) = grid();
+    for config in ModelConfig::examples() {
+        let prior = trained(&config, FLAT, None);
+        let mass: f64 = roughly(prior.as_ref(), &points(&cells, FLAT))
+            .iter()
+            .map(|nll| (-nll).exp() * area)
+            .sum();
+        // what of the prior is in the window, its samples tell
+        let how = SampleOptions {
+            streams: Streams::new(4),
+            temperature: 1.0,
+            tolerance: 1e-4,
+        };
+        let count = 4000;
+        let drawn = prior.sample(count, None, &how, &mut |_| Ok(())).unwrap();
+        let inside = (to_f64(drawn).unwrap().chunks_exact(2))
+            .filter(|point| point.iter().all(|x| x.abs() < 5.0))
+            .count();
+        let share = inside as f64 / count as f64;
+        let name = config.name();
+        assert!(share > 0.9, "{name}: {share}");
+        assert!((mass - share).abs() < 0.015, "{name}: {mass} {share}");
+    }
+}
+
+/// Red where a sampler draws from another density than the one that is scored.
+#[test]
+fn samples_are_as_likely_as_the_density_says() {
+    let (cells, area) = grid();
+    for config in ModelConfig::examples() {
+        let prior = trained(&config, FLAT, None);
+        let of_cells = roughly(prior.as_ref(), &points(&cells, FLAT));
+        let moment = |power: i32| -> f64 {
+            (of_cells.iter())
+                .map(|nll| (-nll).exp() * nll.powi(power) * area)
+                .sum()
+        };
+        let (entropy, variance) = (moment(1), moment(2) - moment(1).powi(2));
+        let how = SampleOptions {
+            streams: Streams::new(5),
+            temperature: 1.0,
+            tolerance: 1e-5,
+        };
+        let count = 4000;
+        let drawn = prior.sample(count, None, &how, &mut |_| Ok(())).unwrap();
+        let drawn = to_f64(drawn).unwrap();
+        let found = roughly(prior.as_ref(), &points(&drawn, FLAT));
+        let mean = found.iter().sum::<f64>() / count as f64;
+        let error = (variance / count as f64).sqrt();
+        assert!(
+            (mean - entropy).abs() < 4.0 * error,
+            "{}: {mean} {entropy} {error}",
+            config.name()
+        );
+    }
+}
+
+#[test]
+fn noise_leads_back_and_the_log_determinant_is_that_of_the_map() {
+    for (config, shape) in each() {
+        let (prior, name) = (trained(&config, shape, None), config.name());
+        let elements = shape.elements();
+        let values = some(shape, 5);
+        let noise_of = |values: &[f64]| {
+            let points = points(values, shape);
+            prior
+                .to_noise(&points, &options(), &mut |_| Ok(()))
+                .unwrap()
+        };
+        let noised = noise_of(&values);
+        let back = prior.from_noise(noised.noise.clone(), None, 1e-8, &mut |_| Ok(()));
+        for (back, value) in to_f64(back.unwrap()).unwrap().iter().zip(&values) {
+            assert!((back - value).abs() < 1e-5, "{name}: {back} {value}");
+        }
+        let of_noise = to_f64(normal_nll(noised.noise)).unwrap();
+        let found = nll(prior.as_ref(), &points(&values, shape));
+        for point in 0..5 {
+            let expected = of_noise[point] - noised.log_det[point];
+            assert!((found[point] - expected).abs() < 1e-5, "{name}");
+            let h = 1e-4;
+            let at = |axis: usize, h: f64| {
+                let mut moved = values[point * elements..(point + 1) * elements].to_vec();
+                moved[axis] += h;
+                to_f64(noise_of(&moved).noise).unwrap()
+            };
+            let columns: Vec<f64> = (0..elements)
+                .flat_map(|axis| {
+                    let (up, down) = (at(axis, h), at(axis, -h));
+                    let pairs = up.into_iter().zip(down);
+                    pairs
+                        .map(|(up, down)| (up - down) / (2.0 * h))
+                        .collect::<Vec<_>>()
+                })
+                .collect();
+            let log_det = DMatrix::from_vec(elements, elements, columns);
+            let log_det = log_det.determinant().abs().ln();
+            let said = noised.log_det[point];
+            assert!((log_det - said).abs() < 1e-3, "{name}: {log_det} {said}");
+        }
+    }
+}
+
+#[test]
+fn gradients_are_those_of_central_differences() {
+    for (config, shape) in each() {
+        let (prior, name) = (trained(&config, shape, None), config.name());
+        let values = some(shape, 3);
+        let at = |values: &[f64]| nll(prior.as_ref(), &points(values, shape));
+        let found = prior
+            .nll_gradient(&points(&values, shape), &options(), &mut |_| Ok(()))
+            .unwrap();
+        for (i, gradient) in found.iter().enumerate() {
+            let moved = |h: f64| {
+                let mut moved = values.clone();
+                moved[i] += h;
+                at(&moved)[i / shape.elements()]
+            };
+            let difference = (moved(1e-4) - moved(-1e-4)) / 2e-4;
+            assert!(
+                (gradient - difference).abs() < 1e-3 * difference.abs().max(1.0),
+                "{name}: {gradient} {difference}"
+            );
+        }
+        let graph = prior.nll_graph(&points(&values, shape).tracked());
+        let Some(graph) = graph else { continue };
+        for (graph, nll) in to_f64(graph.inner()).unwrap().iter().zip(at(&values)) {
+            assert!((graph - nll).abs() < 1e-9, "{name}: {graph} {nll}");
+        }
+    }
+}
+
+/// Red where a velocity is not that of the density: along it points must come from noise as likely as the NLL
+/// says.
+#[test]
+fn a_velocity_carries_noise_to_the_density() {
+    for (config, shape) in each() {
+        let (prior, name) = (trained(&config, shape, None), config.name());
+        let Some(velocity) = prior.velocity() else {
+            assert_eq!(config.kind().offers(), Offers::Density, "{name}");
+            continue;
+        };
+        assert!(config.kind().offers() >= Offers::Velocity, "{name}");
+        let points = points(&some(shape, 6), shape);
+        let by_ode = negative_log_likelihood(velocity, points.rows(), &options(), &mut |_| Ok(()));
+        for (ode, nll) in by_ode
+            .unwrap()
+            .values
+            .iter()
+            .zip(nll(prior.as_ref(), &points))
+        {
+            assert!((ode - nll).abs() < 1e-3, "{name}: {ode} {nll}");
+        }
+    }
+}
+
+#[test]
+fn a_condition_moves_density_and_samples_and_none_is_between() {
+    for (config, shape) in each() {
+        if !config.kind().conditional() {
+            continue;
+        }
+        let kind = ConditionKind::Labels { classes: 2 };
+        let (prior, name) = (trained(&config, shape, Some(kind)), config.name());
+        assert_eq!(prior.condition(), Some(kind), "{name}");
+        let count = 200;
+        let rows = data(shape, count, 3000);
+        let wide: Vec<f64> = rows.values.iter().map(|&v| f64::from(v)).collect();
+        let labels = rows.conditions.unwrap();
+        let swapped = labels.select((0..count).map(|i| i ^ 1));
+        let mean = |conditions: Option<&Conditions>| {
+            let mut points = points(&wide, shape);
+            points.condition = conditions.map(|c| kind.encode(Some(c), count, &device()));
+            nll(prior.as_ref(), &points).iter().sum::<f64>() / count as f64
+        };
+        let (own, none, other) = (mean(Some(&labels)), mean(None), mean(Some(&swapped)));
+        assert!(
+            own + 0.2 < none && none + 0.2 < other,
+            "{name}: {own} {none} {other}"
+        );
+        let how = SampleOptions {
+            streams: Streams::new(6),
+            temperature: 1.0,
+            tolerance: 1e-5,
+        };
+        let first = |class: u32| {
+            let conditions = Conditions::Labels(vec![class; count]);
+            let encoded = kind.encode(Some(&conditions), count, &device());
+            let drawn = prior.sample(count, Some(encoded), &how, &mut |_| Ok(()));
+            let drawn = to_f64(drawn.unwrap()).unwrap();
+            drawn.iter().step_by(shape.elements()).sum::<f64>() / count as f64
+        };
+        assert!(
+            first(0) + 0.5 < first(1),
+            "{name}: {} {}",
+            first(0),
+            first(1)
+        );
+    }
+}
+
+fn weights(prior: &dyn Prior) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("prior.safetensors");
+    prior.save(&path, "{}").unwrap();
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
+    for (config, shape) in each() {
+        let condition =
+            (config.kind().conditional()).then_some(ConditionKind::Labels { classes: 2 });
+        let keep = Keep(7, Mutex::default());
+        let whole = weights(fit(&config, shape, condition, 20, None, &keep).as_ref());
+        let Some(state) = keep.1.into_inner().unwrap() else {
+            assert_eq!(
+                config.kind().parameters(shape, None),
+                0,
+                "{}",
+                config.name()
+            );
+            continue;
+        };
+        let resumed = weights(fit(&config, shape, condition, 20, Some(state), &Silent).as_ref());
+        assert!(whole == resumed, "{}", config.name());
+    }
+}
+
+/// Red where a layer is cut off from the loss.
+#[test]
+fn training_moves_every_weight_and_the_count_of_parameters_is_true() {
+    for (config, shape) in each() {
+        let condition =
+            (config.kind().conditional()).then_some(ConditionKind::Labels { classes: 2 });
+        let [early, late] =
+            [1, STEPS].map(|steps| fit(&config, shape, condition, steps, None, &Silent));
+        let said = config.kind().parameters(shape, condition);
+        assert_eq!(late.parameters() as u128, said, "{}", config.name());
+        let [early, late] = [early, late].map(|prior| weights(prior.as_ref()));
+        let read = |bytes| safetensors::SafeTensors::deserialize(bytes).unwrap();
+        let (early, late) = (read(&early), read(&late));
+        for (name, tensor) in late.tensors() {
+            let before = early.tensor(&name).unwrap();
+            assert!(before.data() != tensor.data(), "{}: {name}", config.name());
+        }
+    }
+}
+
+#[test]
+fn a_prior_that_was_saved_is_the_same_when_it_is_read() {
+    for (config, shape) in each() {
+        let condition =
+            (config.kind().conditional()).then_some(ConditionKind::Labels { classes: 2 });
+        let prior = fit(&config, shape, condition, STEPS, None, &Silent);
+        let flow = Flow {
+            prior,
+            normaliser: crate::data::Normaliser::scale(shape.width, 1.0),
+            target: None,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        flow.save(&config, dir.path()).unwrap();
+        let known = stored(dir.path()).unwrap();
+        assert_eq!(
+            (&known.model, known.shape, known.condition),
+            (&config, shape, condition)
+        );
+        let read = Flow::load(dir.path(), &Placement::on(&device())).unwrap();
+        let rows = data(shape, 4, 1).values;
+        let points = Points::new(from_f32(rows, [4, shape.tokens, shape.width], &device()));
+        let values = |flow: &Flow| {
+            let nll = flow
+                .prior
+                .nll(&points, &NllOptions::exact(1e-4), &mut |_| Ok(()));
+            nll.unwrap().values
+        };
+        assert_eq!(values(&flow), values(&read), "{}", config.name());
+    }
+}
+
+#[test]
+fn a_lower_temperature_gives_likelier_samples() {
+    for (config, shape) in each() {
+        let prior = fit(&config, shape, None, STEPS, None, &Silent);
+        let mean = |temperature: f64| {
+            let how = SampleOptions {
+                streams: Streams::new(9),
+                temperature,
+                tolerance: 1e-4,
+            };
+            let drawn = prior.sample(300, None, &how, &mut |_| Ok(())).unwrap();
+            assert_eq!(drawn.dims(), [300, shape.tokens, shape.width]);
+            let drawn: Tensor<3> = from_f32(
+                to_f32(drawn).unwrap(),
+                [300, shape.tokens, shape.width],
+                &device(),
+            );
+            let nll = prior.nll(&Points::new(drawn), &NllOptions::exact(1e-4), &mut |_| {
+                Ok(())
+            });
+            nll.unwrap().values.iter().sum::<f64>() / 300.0
+        };
+        assert!(mean(0.5) < mean(1.0) - 0.2, "{}", config.name());
+    }
+}

@@ -1,0 +1,289 @@
+//! Flow matching as a prior: a velocity network, and the probability-flow ODE that carries noise to points.
+
+mod config;
+mod exact;
+mod fit;
+mod import;
+mod matching;
+mod network;
+mod probability_flow;
+mod tabulated;
+
+use super::condition::ConditionKind;
+use super::field::VelocityField;
+use super::kind::{Fit, Fitted, Offers, PriorConfig, Schedule};
+use super::placed::Placed;
+use super::prior::{Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress};
+use crate::context::{Context, Summary};
+use crate::data::Part;
+use crate::devices::Numbers;
+use crate::error::{Error, Result};
+use crate::figures::{of_rows, pretrain_flow as names};
+use crate::persist::{load_weights, save_weights};
+use crate::problems::Problems;
+use crate::random::Streams;
+use crate::training::MatmulPrecision;
+use burn::module::Module;
+use burn::tensor::{DType, Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+pub use config::VelocityNetworkConfig;
+pub use exact::ExactMixture;
+pub use fit::FitConfig;
+pub use import::{ImportConfig, TimeDirection, import};
+pub use matching::{Evaluation, flow_matching_loss, interpolate};
+pub use network::VelocityNetwork;
+pub(super) use probability_flow::noise_of;
+pub use probability_flow::{MOST_INTERVALS, negative_log_likelihood, points_of};
+pub use tabulated::Tabulated;
+
+/// Flow matching: a velocity network and its probability-flow ODE.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowMatching {
+    /// The size of the velocity network.
+    pub network: VelocityNetworkConfig,
+    /// Stratified times a step, each shared by batch / times points; the time embedding and its
+    /// modulations are computed once for each.
+    pub times: usize,
+    /// What the matrix products of training are taken in.
+    pub precision: MatmulPrecision,
+}
+
+impl Default for FlowMatching {
+    fn default() -> Self {
+        Self {
+            network: VelocityNetworkConfig::default(),
+            times: 64,
+            precision: MatmulPrecision::F32,
+        }
+    }
+}
+
+impl FlowMatching {
+    /// A small one.
+    pub(super) fn example() -> Self {
+        Self {
+            network: VelocityNetworkConfig {
+                width: 16,
+                blocks: 1,
+                frequencies: 8,
+                time_scale: 10.0,
+            },
+            times: 8,
+            ..Self::default()
+        }
+    }
+
+    /// How its network is fitted by `schedule`.
+    fn fit_config(&self, schedule: &Schedule) -> FitConfig {
+        FitConfig {
+            network: self.network.clone(),
+            optimiser: schedule.optimiser.clone(),
+            steps: schedule.steps,
+            batch: schedule.batch,
+            times: self.times,
+            precision: self.precision,
+        }
+    }
+}
+
+impl PriorConfig for FlowMatching {
+    fn check(&self, problems: &mut Problems) {
+        problems.section("network", |p| self.network.check(p));
+    }
+
+    fn check_with(&self, schedule: &Schedule, problems: &mut Problems) {
+        fit::check_times(self.times, schedule.batch, problems);
+    }
+
+    fn numbers(&self) -> Option<Numbers> {
+        Some(self.precision.numbers("model.precision"))
+    }
+
+    fn offers(&self) -> Offers {
+        Offers::Network
+    }
+
+    fn check_shape(&self, shape: PointShape) -> std::result::Result<(), String> {
+        match shape.tokens {
+            1 => Ok(()),
+            _ => Err("`rows: tokens`: its velocity is of single tokens".into()),
+        }
+    }
+
+    fn parameters(&self, shape: PointShape, _: Option<ConditionKind>) -> u128 {
+        self.network.parameters(shape.width)
+    }
+
+    /// Figures: the held-out flow-matching loss; that of the test part and of the exact velocity, where
+    /// there are such. Summed over dimensions.
+    fn fit(&self, fit: Fit, context: &Context) -> Result<Fitted> {
+        let Fit {
+            shape,
+            schedule,
+            next,
+            held_out,
+            test,
+            exact,
+            streams,
+            ..
+        } = fit;
+        let evaluate = |rows: &[f32]| {
+            let points = schedule.evaluation_points;
+            Evaluation::new(rows, shape.width, points, streams, &context.device)
+        };
+        let evaluation = evaluate(&held_out.values);
+        let network = self.fit_config(schedule).fit(
+            shape.width,
+            |step| Ok(next(step)?.values),
+            &evaluation,
+            schedule.evaluate_every,
+            streams,
+            context,
+        )?;
+        let mut figures = Summary::default();
+        let loss = evaluation.loss(&network)?;
+        figures.add(of_rows(Part::HeldOut.word(), names::LOSS), loss);
+        let (evaluation, loss) = match test {
+            Some(test) => {
+                let evaluation = evaluate(&test.values);
+                let loss = evaluation.loss(&network)?;
+                figures.add(of_rows(Part::Test.word(), names::LOSS), loss);
+                (evaluation, loss)
+            }
+            None => (evaluation, loss),
+        };
+        if let Some(exact) = exact {
+            let floor = evaluation.loss(exact)?;
+            figures.add(names::FLOOR, floor);
+            figures.add(names::LOSS_OVER_FLOOR, loss / floor);
+        }
+        let prior = Box::new(VelocityFlow {
+            shape,
+            network: Placed::plain(network),
+        });
+        Ok(Fitted { prior, figures })
+    }
+
+    fn load(
+        &self,
+        path: &Path,
+        shape: PointShape,
+        _: Option<ConditionKind>,
+        place: &Placement,
+    ) -> Result<Box<dyn Prior>> {
+        let device = place.weights_device();
+        let mut network = self.network.init(shape.width, Streams::new(0), &device);
+        load_weights(&mut network, path)?;
+        let network = network.in_precision(place.precision);
+        Ok(Box::new(VelocityFlow {
+            shape,
+            network: Placed::new(network, place),
+        }))
+    }
+}
+
+/// A trained velocity and its probability-flow ODE.
+pub(super) struct VelocityFlow {
+    shape: PointShape,
+    network: Placed<VelocityNetwork>,
+}
+
+impl VelocityFlow {
+    /// That of `network`, without autodiff.
+    pub fn of(network: VelocityNetwork) -> Self {
+        Self {
+            shape: PointShape {
+                tokens: 1,
+                width: network.width(),
+            },
+            network: Placed::plain(network),
+        }
+    }
+}
+
+impl Prior for VelocityFlow {
+    fn shape(&self) -> PointShape {
+        self.shape
+    }
+
+    fn nll(&self, points: &Points, options: &NllOptions, progress: Progress) -> Result<Nll> {
+        negative_log_likelihood(&self.network.plain, points.rows(), options, progress)
+    }
+
+    fn halving_check(
+        &self,
+        points: &Points,
+        options: &NllOptions,
+        progress: Progress,
+    ) -> Result<Option<f64>> {
+        let check = || progress(0.0);
+        probability_flow::halving_check(&self.network.plain, points.rows(), options, check)
+            .map(Some)
+    }
+
+    fn to_noise(
+        &self,
+        points: &Points,
+        options: &NllOptions,
+        progress: Progress,
+    ) -> Result<Noised> {
+        noise_of(&self.network.plain, points, options, progress)
+    }
+
+    fn from_noise(
+        &self,
+        noise: Tensor<3>,
+        _: Option<Tensor<2>>,
+        tolerance: f64,
+        progress: Progress,
+    ) -> Result<Tensor<3>> {
+        points_of(&self.network.plain, noise, tolerance, progress)
+    }
+
+    fn nll_gradient(
+        &self,
+        points: &Points,
+        options: &NllOptions,
+        progress: Progress,
+    ) -> Result<Vec<f64>> {
+        let tracked = self.network.tracked.as_ref().ok_or_else(|| {
+            Error::input("a gradient was asked of a flow that was not loaded for gradients")
+        })?;
+        let check = || progress(0.0);
+        let plain = &self.network.plain;
+        probability_flow::nll_gradient(plain, tracked, points.rows(), options, check)
+    }
+
+    fn velocity(&self) -> Option<&dyn VelocityField> {
+        Some(&self.network.plain)
+    }
+
+    fn velocity_tracked(&self) -> Option<&dyn VelocityField> {
+        let tracked = self.network.tracked.as_ref()?;
+        Some(tracked)
+    }
+
+    fn network(&self) -> Option<&VelocityNetwork> {
+        self.network.tracked.as_ref()
+    }
+
+    fn parameters(&self) -> usize {
+        self.network.plain.num_params()
+    }
+
+    fn device(&self) -> Device {
+        self.network.plain.device()
+    }
+
+    fn dtype(&self) -> DType {
+        self.network.plain.dtype()
+    }
+
+    fn save(&self, path: &Path, metadata: &str) -> Result<()> {
+        save_weights(&self.network.plain, path, metadata)
+    }
+}

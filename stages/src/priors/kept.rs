@@ -1,0 +1,207 @@
+//! Points that a prior was not trained on, kept beside it.
+
+use super::condition::Conditions;
+use super::kind::Batch;
+use crate::data::{
+    Attribute, Described, OutData, Part, has_dataset, read_dataset_f32, read_dataset_i64,
+    write_described,
+};
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// How to get a file that can be read.
+const REMEDY: &str = "pretrain the flow again";
+
+/// What attributes say of points of the flow.
+pub fn about_points() -> [(&'static str, Attribute); 2] {
+    let text = |text: &str| Attribute::Text(text.to_owned());
+    [
+        ("space", text("points of the flow: (feature - mean) matrix")),
+        ("units", text("none: standardised by the normalisation")),
+    ]
+}
+
+/// Features of a part that was not trained on, kept with the flow as its points, in `held_out.h5` or
+/// `test.h5`:
+///
+/// | dataset | holds |
+/// |---|---|
+/// | `/points` [n, d] f32 | the points; attributes say their space and units |
+/// | `/items` `[n]` i64 | the item of each; the T tokens of one stand together (attribute `tokens`) |
+/// | `/labels` `[n / T]` i64 | the class of each item, where the flow is conditioned on one |
+/// | `/embeddings` [n / T, c] f32 | the embedding of each item, where the flow is conditioned on one |
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptPoints {
+    /// Row-major [n, d].
+    pub values: Vec<f32>,
+    /// d.
+    pub width: usize,
+    /// The item of each.
+    pub items: Vec<i64>,
+    /// T, the tokens of an item, which belong together: 1 for features [N, D].
+    pub tokens: usize,
+    /// One for each item, `[n / T]`.
+    pub conditions: Option<Conditions>,
+}
+
+impl KeptPoints {
+    /// At most `at_most` of the points [m, d], evenly spread, as whole items (one at least), with the
+    /// condition of each item.
+    pub fn some(&self, at_most: usize) -> Batch {
+        let item = self.tokens * self.width;
+        let count = self.values.len() / item;
+        let wanted = match at_most {
+            0 => 0,
+            some => (some / self.tokens).clamp(1, count.max(1)).min(count),
+        };
+        let chosen: Vec<usize> = (0..wanted).map(|i| i * count / wanted).collect();
+        Batch {
+            values: (chosen.iter())
+                .flat_map(|i| self.values[i * item..(i + 1) * item].iter().copied())
+                .collect(),
+            conditions: (self.conditions.as_ref()).map(|c| c.select(chosen.iter().copied())),
+        }
+    }
+
+    /// All of them, with the condition of each item.
+    pub fn all(&self) -> Batch {
+        Batch {
+            values: self.values.clone(),
+            conditions: self.conditions.clone(),
+        }
+    }
+
+    /// Writes them into the directory `dir`.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn save(&self, part: Part, dir: &Path) -> Result<()> {
+        let count = self.items.len();
+        let of_items = count / self.tokens;
+        let about = about_points();
+        let meaning = |text: &str| [("meaning", Attribute::Text(text.into()))];
+        let (of_points, of_labels) = (
+            meaning("the item of each point"),
+            meaning("the class of each item"),
+        );
+        let of_embeddings = meaning("what each item is conditioned on");
+        let mut labels = Vec::new();
+        let mut shape = vec![of_items];
+        let condition = match &self.conditions {
+            None => None,
+            Some(Conditions::Labels(given)) => {
+                labels.extend(given.iter().map(|&label| i64::from(label)));
+                Some((LABELS, OutData::I64(&labels), &of_labels))
+            }
+            Some(Conditions::Embeddings { values, width }) => {
+                shape.push(*width);
+                Some((EMBEDDINGS, OutData::F32(values), &of_embeddings))
+            }
+        };
+        let dims = [count, self.width];
+        let mut datasets = vec![
+            Described {
+                name: "points",
+                shape: &dims,
+                values: OutData::F32(&self.values),
+                about: &about,
+            },
+            Described {
+                name: "items",
+                shape: &dims[..1],
+                values: OutData::I64(&self.items),
+                about: &of_points,
+            },
+        ];
+        if let Some((name, values, about)) = condition {
+            datasets.push(Described {
+                name,
+                shape: &shape,
+                values,
+                about,
+            });
+        }
+        write_described(
+            &kept_file(part, dir),
+            &datasets,
+            &[
+                ("part", Attribute::Text(part.word().into())),
+                ("tokens", Attribute::Int(self.tokens as i64)),
+            ],
+        )
+    }
+
+    /// Those of `part` kept with the flow in `dir`; none where it has none, as an imported flow.
+    ///
+    /// # Errors
+    /// An input error for a file that holds something else.
+    pub fn load(part: Part, dir: &Path) -> Result<Option<Self>> {
+        let path = kept_file(part, dir);
+        if !path.is_file() || !has_dataset(&path, "points")? {
+            return Ok(None);
+        }
+        let (shape, values) = read_dataset_f32(&path, "points")?;
+        let (_, items) = read_dataset_i64(&path, "items")?;
+        let tokens = items.iter().take_while(|&&item| item == items[0]).count();
+        let refuse = |found: String| {
+            Err(Error::input(format!(
+                "{}: found {found} of {} items, expected [n, d] with n items of equally many tokens; {REMEDY}",
+                path.display(),
+                items.len(),
+            )))
+        };
+        let width = match shape[..] {
+            [n, width] if n == items.len() && n > 0 && n % tokens == 0 => width,
+            _ => return refuse(format!("points {shape:?}")),
+        };
+        let conditions = conditions_in(&path)?;
+        if let Some(conditions) = &conditions
+            && conditions.len() * tokens != items.len()
+        {
+            return refuse(format!("{} conditions", conditions.len()));
+        }
+        Ok(Some(Self {
+            values,
+            width,
+            items,
+            tokens,
+            conditions,
+        }))
+    }
+
+    /// Those of the part that is shown, with it: of the test part, or of the held-out one where there is
+    /// no other.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn shown(dir: &Path) -> Result<Option<(Part, Self)>> {
+        for part in [Part::Test, Part::HeldOut] {
+            if let Some(kept) = Self::load(part, dir)? {
+                return Ok(Some((part, kept)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+const LABELS: &str = "labels";
+const EMBEDDINGS: &str = "embeddings";
+
+/// The conditions of the items in the file `path`, where it has some.
+fn conditions_in(path: &Path) -> Result<Option<Conditions>> {
+    if has_dataset(path, LABELS)? {
+        let (_, labels) = read_dataset_i64(path, LABELS)?;
+        let labels = labels.iter().map(|&label| label as u32).collect();
+        return Ok(Some(Conditions::Labels(labels)));
+    }
+    if has_dataset(path, EMBEDDINGS)? {
+        let (shape, values) = read_dataset_f32(path, EMBEDDINGS)?;
+        let width = shape.last().copied().unwrap_or(1).max(1);
+        return Ok(Some(Conditions::Embeddings { values, width }));
+    }
+    Ok(None)
+}
+
+fn kept_file(part: Part, dir: &Path) -> PathBuf {
+    dir.join(format!("{}.h5", part.key()))
+}

@@ -1,0 +1,142 @@
+//! A kind of prior as it is configured, and what it is fitted to.
+
+use super::condition::{ConditionKind, Conditions};
+use super::flow_matching::ExactMixture;
+use super::prior::{Placement, PointShape, Points, Prior};
+use crate::context::{Context, Summary};
+use crate::devices::Numbers;
+use crate::error::Result;
+use crate::problems::Problems;
+use crate::random::Streams;
+use crate::training::OptimiserConfig;
+use burn::tensor::Device;
+use std::path::Path;
+
+/// A kind of prior, as it is configured.
+pub trait PriorConfig {
+    /// Notes every value out of range.
+    fn check(&self, _problems: &mut Problems) {}
+
+    /// Notes what does not go with `schedule`.
+    fn check_with(&self, _schedule: &Schedule, _problems: &mut Problems) {}
+
+    /// The numbers that training takes its matrix products in, by the key that asks for them.
+    fn numbers(&self) -> Option<Numbers> {
+        None
+    }
+
+    /// What it offers a regulariser beside its density.
+    fn offers(&self) -> Offers;
+
+    /// Whether it takes conditions.
+    fn conditional(&self) -> bool {
+        false
+    }
+
+    /// Says what it expects of points, if not these.
+    ///
+    /// # Errors
+    /// The end of the sentence "expected ...".
+    fn check_shape(&self, _shape: PointShape) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
+    /// The parameters that it has over points of `shape`, before any memory is taken for them.
+    fn parameters(&self, shape: PointShape, condition: Option<ConditionKind>) -> u128;
+
+    /// Fits it to what `fit` gives, and goes on where `context` says.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`]; errors of the data.
+    fn fit(&self, fit: Fit, context: &Context) -> Result<Fitted>;
+
+    /// The prior whose weights are in the safetensors file `path`, frozen.
+    ///
+    /// # Errors
+    /// File errors; an input error for weights of another prior.
+    fn load(
+        &self,
+        path: &Path,
+        shape: PointShape,
+        condition: Option<ConditionKind>,
+        place: &Placement,
+    ) -> Result<Box<dyn Prior>>;
+}
+
+/// What a prior offers beside its density, the more the later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Offers {
+    /// Nothing.
+    Density,
+    /// The velocity of a probability-flow ODE.
+    Velocity,
+    /// A velocity network, of which a student can start as a copy.
+    Network,
+}
+
+/// How long and how fast a prior is fitted.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    /// Optimiser and learning rate.
+    pub optimiser: OptimiserConfig,
+    /// Training steps.
+    pub steps: u64,
+    /// Points a step.
+    pub batch: usize,
+    /// Steps between evaluations of the held-out loss.
+    pub evaluate_every: u64,
+    /// Points in an evaluation.
+    pub evaluation_points: usize,
+}
+
+/// Points on the host, and what each is conditioned on.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Row-major [n, T, d].
+    pub values: Vec<f32>,
+    /// One a point; none for a prior that takes none.
+    pub conditions: Option<Conditions>,
+}
+
+/// What a prior is fitted to.
+pub struct Fit<'a> {
+    /// The shape of a point.
+    pub shape: PointShape,
+    /// What points are conditioned on.
+    pub condition: Option<ConditionKind>,
+    /// The probability that a condition is replaced by "none" in training.
+    pub dropout: f64,
+    /// How long and how fast.
+    pub schedule: &'a Schedule,
+    /// The batch of a step.
+    pub next: &'a mut dyn FnMut(u64) -> Result<Batch>,
+    /// Held-out points, which choose checkpoints.
+    pub held_out: &'a Batch,
+    /// Test points, where there are some, which choose nothing.
+    pub test: Option<&'a Batch>,
+    /// The velocity that a perfect flow would have, where it is known.
+    pub exact: Option<&'a ExactMixture>,
+    /// Where random numbers come from.
+    pub streams: Streams,
+}
+
+impl Fit<'_> {
+    /// `batch` on `device`, with its conditions.
+    pub fn points(&self, batch: &Batch, device: &Device) -> Points {
+        let values = self.shape.tensor(batch.values.clone(), device);
+        let [count, ..] = values.dims();
+        let encode = |kind: ConditionKind| kind.encode(batch.conditions.as_ref(), count, device);
+        Points {
+            values,
+            condition: self.condition.map(encode),
+        }
+    }
+}
+
+/// A fitted prior, and the figures of its own loss.
+pub struct Fitted {
+    /// The prior, on the device without autodiff.
+    pub prior: Box<dyn Prior>,
+    /// Its losses, where they are no NLL; first among the figures of the stage.
+    pub figures: Summary,
+}

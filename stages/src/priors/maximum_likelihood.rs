@@ -1,0 +1,70 @@
+//! Training by maximum likelihood: what every prior with a differentiable density shares.
+
+use super::kind::{Batch, Fit};
+use super::prior::Points;
+use crate::context::Context;
+use crate::error::Result;
+use crate::tensors::scalar;
+use crate::training::{Task, Trainer, train};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+/// A module whose density is differentiable in its weights and in the points.
+pub(super) trait Likelihood: Module {
+    /// The NLL `[n]` of each point, in nats.
+    fn nll(&self, points: &Points) -> Tensor<1>;
+}
+
+/// The `module` with averaged weights, without autodiff, after the steps of `fit`: each is down the gradient
+/// of the mean NLL of a batch, conditions dropped at the rate of `fit`. Goes on where `context` says.
+///
+/// # Errors
+/// [`crate::error::Error::Diverged`]; errors of the data; [`crate::error::Error::Cancelled`].
+pub(super) fn fit_by_likelihood<M: Likelihood>(
+    module: M,
+    fit: Fit,
+    context: &Context,
+) -> Result<M> {
+    let schedule = fit.schedule;
+    let trainer = Trainer::new(module, &schedule.optimiser, schedule.steps);
+    let mut task = Maximum {
+        device: context.device.clone().autodiff(),
+        held_out: fit.points(fit.held_out, &context.device),
+        fit,
+    };
+    train(
+        trainer,
+        &mut task,
+        schedule.steps,
+        schedule.evaluate_every,
+        context,
+    )
+}
+
+/// A training by maximum likelihood.
+struct Maximum<'a> {
+    fit: Fit<'a>,
+    held_out: Points,
+    /// With autodiff.
+    device: Device,
+}
+
+impl<M: Likelihood> Task<M> for Maximum<'_> {
+    fn loss(&mut self, module: &M, step: u64) -> Result<Tensor<1>> {
+        let Batch { values, conditions } = (self.fit.next)(step)?;
+        let condition = self
+            .fit
+            .condition
+            .zip(conditions)
+            .map(|(kind, conditions)| {
+                let mut rng = self.fit.streams.at("dropout of conditions", step);
+                kind.encode_with_dropout(&conditions, self.fit.dropout, &mut rng, &self.device)
+            });
+        let values = self.fit.shape.tensor(values, &self.device);
+        Ok(module.nll(&Points { values, condition }).mean())
+    }
+
+    fn held_out_loss(&mut self, averaged: &M) -> Result<f64> {
+        scalar(averaged.nll(&self.held_out).mean())
+    }
+}

@@ -1,0 +1,75 @@
+//! The priors: densities over points [n, T, d] that are sampled, and that carry points to noise and back.
+//!
+//! A kind is a file of its own and its lines in this one: `mod`, an arm of [`ModelConfig`], and an arm of
+//! [`ModelConfig::kind`]. The conformance tests run over [`ModelConfig::examples`].
+
+mod artifact;
+mod condition;
+#[cfg(test)]
+mod conformance;
+mod field;
+mod flow_matching;
+mod kept;
+mod kind;
+mod maximum_likelihood;
+mod normalisation;
+mod placed;
+mod prior;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use artifact::exact_mixture;
+pub use artifact::{Flow, Stored, stored};
+pub use condition::{ConditionKind, Conditions};
+pub use field::{
+    ROWS_PER_EVALUATION, VelocityField, autodiff_divergence, difference_divergence, difference_jvps,
+};
+pub use flow_matching::{
+    Evaluation, ExactMixture, FitConfig, FlowMatching, ImportConfig, MOST_INTERVALS, Tabulated,
+    TimeDirection, VelocityNetwork, VelocityNetworkConfig, flow_matching_loss, import, interpolate,
+    negative_log_likelihood, points_of,
+};
+pub use kept::{KeptPoints, about_points};
+pub use kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
+pub use prior::{
+    Divergence, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress,
+    SampleOptions, normal_nll,
+};
+
+/// What is fitted to the target features, by `kind`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ModelConfig {
+    /// Flow matching: a velocity network and its probability-flow ODE.
+    FlowMatching(FlowMatching),
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self::FlowMatching(FlowMatching::default())
+    }
+}
+
+impl ModelConfig {
+    /// The kind as what it does.
+    pub fn kind(&self) -> &dyn PriorConfig {
+        match self {
+            Self::FlowMatching(config) => config,
+        }
+    }
+
+    /// Its name, as in `kind: NAME`.
+    pub fn name(&self) -> String {
+        let value = serde_json::to_value(self).expect("plain data serialises");
+        let kind = value.get("kind").and_then(|kind| kind.as_str());
+        kind.expect("an internally tagged enum").to_owned()
+    }
+
+    /// A small example of each kind: what the conformance tests run over.
+    pub fn examples() -> Vec<Self> {
+        vec![
+            Self::FlowMatching(FlowMatching::example()),
+        ]
+    }
+}

@@ -1,0 +1,39 @@
+//! Modules where they are used: without autodiff, and with it where gradients are asked for.
+
+use super::prior::Placement;
+use crate::tensors::cast;
+use burn::module::Module;
+
+/// A frozen module on its device.
+#[derive(Debug, Clone)]
+pub(super) struct Placed<M> {
+    /// Without autodiff.
+    pub plain: M,
+    /// With autodiff, its weights frozen.
+    pub tracked: Option<M>,
+}
+
+impl<M: Module> Placed<M> {
+    /// `module`, which is on the device that `place` asks weights to be made on.
+    pub fn new(module: M, place: &Placement) -> Self {
+        let module = cast(module, place.dtype).no_grad();
+        match place.gradients {
+            true => Self {
+                plain: module.valid(),
+                tracked: Some(module),
+            },
+            false => Self {
+                plain: module,
+                tracked: None,
+            },
+        }
+    }
+
+    /// A module just trained, without autodiff.
+    pub fn plain(module: M) -> Self {
+        Self {
+            plain: module,
+            tracked: None,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a flow is conditioned on: a dataset beside the features, one row an item.
+
+use crate::classifiers::Labels;
+use crate::data::{Ingest, PartConfig, read_dataset_f32};
+use crate::error::{Error, Result};
+use crate::priors::{ConditionKind, Conditions};
+use crate::problems::Problems;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the flow is conditioned on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionConfig {
+    /// The dataset in the features' file: class labels `[N]`, integers from 0 without gaps, or embeddings
+    /// [N, c].
+    pub dataset: String,
+    /// The probability that a condition is replaced by "none" in training, which teaches the flow the
+    /// density without a condition: what latents are regularised by and scored under.
+    #[serde(default = "default_dropout")]
+    pub dropout: f64,
+}
+
+fn default_dropout() -> f64 {
+    0.1
+}
+
+impl ConditionConfig {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.require(
+            (0.0..1.0).contains(&self.dropout),
+            "dropout",
+            self.dropout,
+            "[0, 1) such as 0.1",
+        );
+    }
+}
+
+/// The condition of each item of the data, and its kind.
+#[derive(Debug, Clone)]
+pub struct OfItems {
+    /// Labels or embeddings, of what size.
+    pub kind: ConditionKind,
+    /// One an item, parts that are given numbered on.
+    all: Conditions,
+}
+
+impl OfItems {
+    /// Reads those of the items of `ingest`; `parts` are how its held-out and test parts are configured.
+    ///
+    /// # Errors
+    /// File errors; an input error for a dataset of another shape, or labels with gaps.
+    pub fn read(
+        config: &ConditionConfig,
+        ingest: &Ingest,
+        parts: [&PartConfig; 2],
+    ) -> Result<Self> {
+        let given = parts.into_iter().filter(|part| part.dataset.is_some());
+        let names = given.map(|part| part.labels.as_deref().unwrap_or(&config.dataset));
+        let names = [config.dataset.as_str()].into_iter().chain(names);
+        let sources: Vec<_> = ingest.datasets().iter().zip(names).collect();
+        let (first, name) = sources[0];
+        let (shape, _) = read_dataset_f32(first.path(), name)?;
+        if shape.len() < 2 {
+            let labels = Labels::read(&sources)?;
+            let items: usize = sources.iter().map(|(data, _)| data.items()).sum();
+            let classes = labels.classes();
+            return Ok(Self {
+                kind: ConditionKind::Labels { classes },
+                all: Conditions::Labels((0..items).map(|i| labels.of(i) as u32).collect()),
+            });
+        }
+        let width = shape[1];
+        let mut values = Vec::new();
+        for (data, name) in sources {
+            let (shape, read) = read_dataset_f32(data.path(), name)?;
+            let expected = [data.items(), width];
+            if shape != expected || read.iter().any(|v| !v.is_finite()) {
+                let found = match shape == expected {
+                    true => "NaN or an infinity".to_owned(),
+                    false => format!("shape {shape:?}"),
+                };
+                return Err(Error::input(format!(
+                    "`{name}` in {}: found {found}, expected a label {:?} or a finite embedding {expected:?} \
+                     for each item of {}; set pretrain_flow.condition.dataset to such a dataset",
+                    data.path().display(),
+                    [data.items()],
+                    data.name(),
+                )));
+            }
+            values.extend(read);
+        }
+        Ok(Self {
+            kind: ConditionKind::Embedding { width },
+            all: Conditions::Embeddings { values, width },
+        })
+    }
+
+    /// Those of `items`, in that order.
+    pub fn of(&self, items: impl IntoIterator<Item = usize>) -> Conditions {
+        self.all.select(items)
+    }
+}
