@@ -12,6 +12,7 @@ mod flow_matching;
 mod kept;
 mod kind;
 mod maximum_likelihood;
+mod normal;
 mod normalisation;
 mod placed;
 mod prior;
@@ -43,6 +44,8 @@ pub use prior::{
 pub enum ModelConfig {
     /// Flow matching: a velocity network and its probability-flow ODE.
     FlowMatching(FlowMatching),
+    /// The standard normal distribution; nothing is trained.
+    Normal(normal::Normal),
 }
 
 impl Default for ModelConfig {
@@ -56,6 +59,7 @@ impl ModelConfig {
     pub fn kind(&self) -> &dyn PriorConfig {
         match self {
             Self::FlowMatching(config) => config,
+            Self::Normal(config) => config,
         }
     }
 
@@ -70,6 +74,7 @@ impl ModelConfig {
     pub fn examples() -> Vec<Self> {
         vec![
             Self::FlowMatching(FlowMatching::example()),
+            Self::Normal(normal::Normal::default()),
         ]
     }
 }
