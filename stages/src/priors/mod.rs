@@ -12,6 +12,7 @@ mod flow_matching;
 mod kept;
 mod kind;
 mod maximum_likelihood;
+mod mixture;
 mod normal;
 mod normalisation;
 mod placed;
@@ -46,6 +47,8 @@ pub enum ModelConfig {
     FlowMatching(FlowMatching),
     /// The standard normal distribution; nothing is trained.
     Normal(normal::Normal),
+    /// A mixture of Gaussians with full covariances.
+    Mixture(mixture::Mixture),
 }
 
 impl Default for ModelConfig {
@@ -60,6 +63,7 @@ impl ModelConfig {
         match self {
             Self::FlowMatching(config) => config,
             Self::Normal(config) => config,
+            Self::Mixture(config) => config,
         }
     }
 
@@ -75,6 +79,7 @@ impl ModelConfig {
         vec![
             Self::FlowMatching(FlowMatching::example()),
             Self::Normal(normal::Normal::default()),
+            Self::Mixture(mixture::Mixture { components: 3 }),
         ]
     }
 }
