@@ -7,6 +7,7 @@ mod artifact;
 mod condition;
 #[cfg(test)]
 mod conformance;
+mod coupling;
 mod field;
 mod flow_matching;
 mod kept;
@@ -49,6 +50,8 @@ pub enum ModelConfig {
     Normal(normal::Normal),
     /// A mixture of Gaussians with full covariances.
     Mixture(mixture::Mixture),
+    /// An affine coupling flow (RealNVP), conditional where conditions are given.
+    Coupling(coupling::Coupling),
 }
 
 impl Default for ModelConfig {
@@ -64,6 +67,7 @@ impl ModelConfig {
             Self::FlowMatching(config) => config,
             Self::Normal(config) => config,
             Self::Mixture(config) => config,
+            Self::Coupling(config) => config,
         }
     }
 
@@ -80,6 +84,11 @@ impl ModelConfig {
             Self::FlowMatching(FlowMatching::example()),
             Self::Normal(normal::Normal::default()),
             Self::Mixture(mixture::Mixture { components: 3 }),
+            Self::Coupling(coupling::Coupling {
+                layers: 4,
+                width: 16,
+                depth: 1,
+            }),
         ]
     }
 }
