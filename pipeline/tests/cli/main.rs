@@ -26,6 +26,7 @@ mod names;
 mod parting;
 mod peer;
 mod planning;
+mod priors;
 mod processors;
 mod project;
 mod python;
