@@ -30,7 +30,7 @@ fn row(noise: &[f32], class: usize) -> [f32; SIZE] {
 
 fn corner(class: usize) -> [f32; 2] {
     [
-        if class % 2 == 0 { -1.5 } else { 1.5 },
+        if class.is_multiple_of(2) { -1.5 } else { 1.5 },
         if class < 2 { -1.5 } else { 1.5 },
     ]
 }

@@ -43,7 +43,7 @@ fn data(shape: PointShape, count: usize, seed: u64) -> Batch {
     let noise = Streams::new(seed).normal("data", 0, count * shape.elements());
     let rows = noise.chunks_exact(shape.elements()).enumerate();
     let values = rows.flat_map(|(row, noise)| {
-        let side = if row % 2 == 0 { -1.2 } else { 0.9 };
+        let side = if row.is_multiple_of(2) { -1.2 } else { 0.9 };
         let first = 0.5 * noise[0] + side;
         let others = noise[1..].iter().map(move |e| 0.4 * e + 0.5 * first);
         std::iter::once(first).chain(others)

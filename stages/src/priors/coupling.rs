@@ -131,9 +131,10 @@ fn kept_by(layer: usize, elements: usize) -> Vec<bool> {
     for last in (1..elements).rev() {
         order.swap(last, rng.random_range(0..=last));
     }
-    let mut kept = vec![layer % 2 == 1; elements];
+    let even = layer.is_multiple_of(2);
+    let mut kept = vec![!even; elements];
     for &element in &order[..elements / 2] {
-        kept[element] = layer % 2 == 0;
+        kept[element] = even;
     }
     kept
 }
@@ -183,6 +184,7 @@ impl Network {
     }
 
     /// Noise [n, D] carried to points [n, D].
+    #[allow(clippy::wrong_self_convention)] // as in the trait
     fn from_noise(&self, noise: Tensor<2>, condition: Option<Tensor<2>>) -> Tensor<2> {
         let condition = condition.map(|c| c.cast(noise.dtype()));
         let x = (self.layers.iter().rev()).fold(noise, |y, layer| {

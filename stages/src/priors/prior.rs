@@ -263,6 +263,7 @@ pub trait Prior: Send + Sync {
     ///
     /// # Errors
     /// What `progress` returns; device errors.
+    #[allow(clippy::wrong_self_convention)] // the prior is what carries noise, not what is made of it
     fn from_noise(
         &self,
         noise: Tensor<3>,
