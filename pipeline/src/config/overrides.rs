@@ -4,7 +4,7 @@
 //! tree becomes an experiment again, and its types decide.
 
 use super::Experiment;
-use super::suggest::{hint, in_words, list};
+use super::suggest::{hint, in_words, list, meant_key, question};
 use super::yaml::parse_value;
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value};
@@ -158,20 +158,13 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[Assignm
             } else {
                 format!(" in `{section}`")
             };
-            with_hint(
-                format!("unknown key `{word}`{place}, expected {}", list(expected)),
-                word,
-                expected,
-            )
+            format!("unknown key `{word}`{place}, expected {}", list(expected))
+                + &question(meant_key(word, expected))
         }
-        [word, expected @ ..] if message.starts_with("unknown variant") => with_hint(
-            format!(
-                "{section}: unknown value `{word}`, expected {}",
-                list(expected)
-            ),
-            word,
-            expected,
-        ),
+        [word, expected @ ..] if message.starts_with("unknown variant") => {
+            let expects = list(expected);
+            format!("{section}: unknown value `{word}`, expected {expects}") + &hint(word, expected)
+        }
         [word, ..] if message.starts_with("missing field") => {
             let place = if section.is_empty() {
                 (*word).to_owned()
@@ -195,10 +188,6 @@ fn blamed<'a>(set: &'a [Assignment], path: &str) -> Vec<&'a Assignment> {
     } else {
         near
     }
-}
-
-fn with_hint(message: String, word: &str, expected: &[&str]) -> String {
-    message + &hint(word, expected)
 }
 
 #[cfg(test)]

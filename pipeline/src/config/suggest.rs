@@ -3,16 +3,20 @@
 /// Keys that stood beside `model` once and now stand in it.
 const MOVED: [&str; 3] = ["network", "times", "precision"];
 
-/// The candidate nearest to `word`, if one is near enough to be a typo of it; where it stands now, if `word` is
-/// a key that has moved.
+/// What the unknown key `word` among the keys `expected` may mean: where it stands now, if it has moved, or the
+/// nearest of them.
+pub fn meant_key(word: &str, expected: &[&str]) -> Option<String> {
+    match MOVED.contains(&word) && expected.contains(&"model") {
+        true => Some(format!("model: {{kind: flow_matching, {word}: ...}}")),
+        false => did_you_mean(word, expected),
+    }
+}
+
+/// The candidate nearest to `word`, if one is near enough to be a typo of it.
 pub fn did_you_mean<S: AsRef<str>>(
     word: &str,
     candidates: impl IntoIterator<Item = S>,
 ) -> Option<String> {
-    let candidates: Vec<S> = candidates.into_iter().collect();
-    if MOVED.contains(&word) && candidates.iter().any(|c| c.as_ref() == "model") {
-        return Some(format!("model: {{kind: flow_matching, {word}: ...}}"));
-    }
     let near = by_distance(word, candidates).filter(|(distance, candidate)| {
         *distance <= (word.chars().count().max(candidate.len()) / 3).max(1)
     });
@@ -21,7 +25,11 @@ pub fn did_you_mean<S: AsRef<str>>(
 
 /// "; did you mean `weight`?", the end of a message on `word`; nothing where no candidate is near enough.
 pub fn hint<S: AsRef<str>>(word: &str, candidates: impl IntoIterator<Item = S>) -> String {
-    let near = did_you_mean(word, candidates);
+    question(did_you_mean(word, candidates))
+}
+
+/// "; did you mean `weight`?", where there is something `near`.
+pub fn question(near: Option<String>) -> String {
     near.map_or(String::new(), |near| format!("; did you mean `{near}`?"))
 }
 

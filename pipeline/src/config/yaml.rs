@@ -4,7 +4,7 @@
 //! `.inf` are refused, and the text goes straight into the typed struct so that a mistake is shown
 //! where it was made.
 
-use super::suggest::{did_you_mean, in_words, list};
+use super::suggest::{did_you_mean, in_words, list, meant_key};
 use latent_align_stages::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -116,7 +116,7 @@ fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Error {
             field, expected, ..
         } => (
             format!("unknown key `{field}`, expected {}", list(expected)),
-            did_you_mean(field, expected),
+            meant_key(field, expected),
             refine(text, place, field, |_, after| after.starts_with(':')),
         ),
         serde_yaml::Error::SerdeUnknownVariant {
