@@ -36,14 +36,15 @@ pub fn scalar(tensor: Tensor<1>) -> Result<f64> {
 
 /// At most `at_most` of the rows [n, width], evenly spread from the first to the last.
 pub fn spread(rows: &[f32], width: usize, at_most: usize) -> Vec<f32> {
-    let count = rows.len() / width;
-    let kept = count.min(at_most);
-    (0..kept)
-        .flat_map(|i| {
-            let row = i * count / kept;
-            rows[row * width..(row + 1) * width].iter().copied()
-        })
+    spread_indices(rows.len() / width, at_most)
+        .flat_map(|row| rows[row * width..(row + 1) * width].iter().copied())
         .collect()
+}
+
+/// At most `at_most` of the numbers 0 to `count` - 1, evenly spread and ascending.
+pub fn spread_indices(count: usize, at_most: usize) -> impl Iterator<Item = usize> {
+    let kept = count.min(at_most);
+    (0..kept).map(move |i| i * count / kept)
 }
 
 fn read_error(error: impl std::fmt::Display) -> Error {

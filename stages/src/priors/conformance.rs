@@ -6,7 +6,7 @@ use crate::context::{Context, Monitor, Silent, Table};
 use crate::error::Result;
 use crate::persist::Snapshot;
 use crate::random::Streams;
-use crate::tensors::{from_f32, from_f64, to_f32, to_f64};
+use crate::tensors::{from_f32, from_f64, to_f64};
 use crate::training::{MatmulPrecision, OptimiserConfig};
 use burn::tensor::Device;
 use burn::tensor::{DType, Tensor};
@@ -170,6 +170,26 @@ fn nll(prior: &dyn Prior, points: &Points) -> Vec<f64> {
         .values
 }
 
+/// `count` samples at a temperature, one under each row of `condition`, where there is one; [n, T d] in f64.
+fn drawn(
+    prior: &dyn Prior,
+    count: usize,
+    condition: Option<Tensor<2>>,
+    temperature: f64,
+) -> Vec<f64> {
+    let how = SampleOptions {
+        streams: Streams::new(5),
+        temperature,
+        tolerance: 1e-5,
+    };
+    let samples = prior
+        .sample(count, condition, &how, &mut |_| Ok(()))
+        .unwrap();
+    let PointShape { tokens, width } = prior.shape();
+    assert_eq!(samples.dims(), [count, tokens, width]);
+    to_f64(samples).unwrap()
+}
+
 /// Some points that follow the data roughly, in f64.
 fn some(shape: PointShape, count: usize) -> Vec<f64> {
     let rows = data(shape, count, 2000).values;
@@ -198,14 +218,8 @@ fn a_density_holds_as_much_of_the_plane_as_its_samples() {
             .map(|nll| (-nll).exp() * area)
             .sum();
         // what of the prior is in the window, its samples tell
-        let how = SampleOptions {
-            streams: Streams::new(4),
-            temperature: 1.0,
-            tolerance: 1e-4,
-        };
         let count = 4000;
-        let drawn = prior.sample(count, None, &how, &mut |_| Ok(())).unwrap();
-        let inside = (to_f64(drawn).unwrap().chunks_exact(2))
+        let inside = (drawn(prior.as_ref(), count, None, 1.0).chunks_exact(2))
             .filter(|point| point.iter().all(|x| x.abs() < 5.0))
             .count();
         let share = inside as f64 / count as f64;
@@ -228,14 +242,8 @@ fn samples_are_as_likely_as_the_density_says() {
                 .sum()
         };
         let (entropy, variance) = (moment(1), moment(2) - moment(1).powi(2));
-        let how = SampleOptions {
-            streams: Streams::new(5),
-            temperature: 1.0,
-            tolerance: 1e-5,
-        };
         let count = 4000;
-        let drawn = prior.sample(count, None, &how, &mut |_| Ok(())).unwrap();
-        let drawn = to_f64(drawn).unwrap();
+        let drawn = drawn(prior.as_ref(), count, None, 1.0);
         let found = roughly(prior.as_ref(), &points(&drawn, FLAT));
         let mean = found.iter().sum::<f64>() / count as f64;
         let error = (variance / count as f64).sqrt();
@@ -264,7 +272,7 @@ fn noise_leads_back_and_the_log_determinant_is_that_of_the_map() {
         for (back, value) in to_f64(back.unwrap()).unwrap().iter().zip(&values) {
             assert!((back - value).abs() < 1e-5, "{name}: {back} {value}");
         }
-        let of_noise = to_f64(normal_nll(noised.noise)).unwrap();
+        let of_noise = to_f64(normal_nll(noised.noise.flatten(1, 2))).unwrap();
         let found = nll(prior.as_ref(), &points(&values, shape));
         for point in 0..5 {
             let expected = of_noise[point] - noised.log_det[point];
@@ -369,16 +377,10 @@ fn a_condition_moves_density_and_samples_and_none_is_between() {
             own + 0.2 < none && none + 0.2 < other,
             "{name}: {own} {none} {other}"
         );
-        let how = SampleOptions {
-            streams: Streams::new(6),
-            temperature: 1.0,
-            tolerance: 1e-5,
-        };
         let first = |class: u32| {
             let conditions = Conditions::Labels(vec![class; count]);
             let encoded = kind.encode(Some(&conditions), count, &device());
-            let drawn = prior.sample(count, Some(encoded), &how, &mut |_| Ok(()));
-            let drawn = to_f64(drawn.unwrap()).unwrap();
+            let drawn = drawn(prior.as_ref(), count, Some(encoded), 1.0);
             drawn.iter().step_by(shape.elements()).sum::<f64>() / count as f64
         };
         assert!(
@@ -474,21 +476,10 @@ fn a_lower_temperature_gives_likelier_samples() {
     for (config, shape) in each() {
         let prior = fit(&config, shape, None, STEPS, None, &Silent);
         let mean = |temperature: f64| {
-            let how = SampleOptions {
-                streams: Streams::new(9),
-                temperature,
-                tolerance: 1e-4,
-            };
-            let drawn = prior.sample(300, None, &how, &mut |_| Ok(())).unwrap();
-            assert_eq!(drawn.dims(), [300, shape.tokens, shape.width]);
-            let drawn: Tensor<3> = from_f32(
-                to_f32(drawn).unwrap(),
-                [300, shape.tokens, shape.width],
-                &device(),
-            );
-            let nll = prior.nll(&Points::new(drawn), &NllOptions::exact(1e-4), &mut |_| {
-                Ok(())
-            });
+            let drawn = drawn(prior.as_ref(), 300, None, temperature);
+            let drawn = drawn.iter().map(|&x| x as f32).collect();
+            let points = Points::new(shape.tensor(drawn, &device()));
+            let nll = prior.nll(&points, &NllOptions::exact(1e-4), &mut |_| Ok(()));
             nll.unwrap().values.iter().sum::<f64>() / 300.0
         };
         assert!(mean(0.5) < mean(1.0) - 0.2, "{}", config.name());

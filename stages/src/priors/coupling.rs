@@ -75,7 +75,7 @@ struct Layer {
     hidden: Vec<Linear>,
     shift: Linear,
     raw: Linear,
-    /// 1 where an element is kept, [1, D].
+    /// Which elements it keeps, `[D]`.
     #[module(skip)]
     kept: Vec<bool>,
 }
@@ -140,9 +140,8 @@ fn kept_by(layer: usize, elements: usize) -> Vec<bool> {
 }
 
 impl Layer {
-    /// Shift and log-scale of the moved elements, zero at the kept ones, each [n, D]; and the mask of the kept
-    /// ones [1, D].
-    fn read(&self, x: &Tensor<2>, condition: Option<&Tensor<2>>) -> [Tensor<2>; 3] {
+    /// Shift and log-scale of the moved elements, zero at the kept ones, each [n, D].
+    fn read(&self, x: &Tensor<2>, condition: Option<&Tensor<2>>) -> [Tensor<2>; 2] {
         let device = x.device();
         let elements = self.kept.len();
         let mask = |keep: bool| {
@@ -152,8 +151,8 @@ impl Layer {
                 .map(|&kept| f32::from(u8::from(kept == keep)));
             from_f32::<2>(values.collect(), [1, elements], &device).cast(x.dtype())
         };
-        let (kept, moved) = (mask(true), mask(false));
-        let seen = x.clone() * kept.clone();
+        let moved = mask(false);
+        let seen = x.clone() * mask(true);
         let seen = match condition {
             Some(condition) => Tensor::cat(vec![seen, condition.clone()], 1),
             None => seen,
@@ -161,7 +160,7 @@ impl Layer {
         let hidden = (self.hidden.iter()).fold(seen, |h, layer| silu(layer.forward(h)));
         let raw = self.raw.forward(hidden.clone());
         let log_scale = raw.div_scalar(BOUND).tanh().mul_scalar(BOUND) * moved.clone();
-        [self.shift.forward(hidden) * moved, log_scale, kept]
+        [self.shift.forward(hidden) * moved, log_scale]
     }
 }
 
@@ -175,7 +174,7 @@ impl Network {
         let mut log_det = log_scale.clone().sum_dim(1).repeat_dim(0, n);
         let mut x = x * log_scale.exp() + self.shift.val();
         for layer in &self.layers {
-            let [shift, log_scale, _] = layer.read(&x, condition.as_ref());
+            let [shift, log_scale] = layer.read(&x, condition.as_ref());
             log_det = log_det + log_scale.clone().sum_dim(1);
             // kept elements have neither shift nor scale
             x = x * log_scale.exp() + shift;
@@ -188,7 +187,7 @@ impl Network {
     fn from_noise(&self, noise: Tensor<2>, condition: Option<Tensor<2>>) -> Tensor<2> {
         let condition = condition.map(|c| c.cast(noise.dtype()));
         let x = (self.layers.iter().rev()).fold(noise, |y, layer| {
-            let [shift, log_scale, _] = layer.read(&y, condition.as_ref());
+            let [shift, log_scale] = layer.read(&y, condition.as_ref());
             (y - shift) * log_scale.neg().exp()
         });
         (x - self.shift.val()) * self.log_scale.val().neg().exp()
@@ -199,7 +198,7 @@ impl Likelihood for Network {
     fn nll(&self, points: &Points) -> Tensor<1> {
         let (noise, log_det) = self.to_noise(points);
         let n = points.count();
-        normal_nll(noise.unsqueeze_dim(1)) - log_det.reshape([n])
+        (normal_nll(noise) - log_det).reshape([n])
     }
 }
 

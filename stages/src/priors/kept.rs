@@ -7,6 +7,7 @@ use crate::data::{
     write_described,
 };
 use crate::error::{Error, Result};
+use crate::tensors::spread_indices;
 use std::path::{Path, PathBuf};
 
 /// How to get a file that can be read.
@@ -32,16 +33,14 @@ pub fn about_points() -> [(&'static str, Attribute); 2] {
 /// | `/embeddings` [n / T, c] f32 | the embedding of each item, where the flow is conditioned on one |
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeptPoints {
-    /// Row-major [n, d].
-    pub values: Vec<f32>,
+    /// Row-major [n, d], with the condition of each item, `[n / T]`.
+    pub points: Batch,
     /// d.
     pub width: usize,
     /// The item of each.
     pub items: Vec<i64>,
     /// T, the tokens of an item, which belong together: 1 for features [N, D].
     pub tokens: usize,
-    /// One for each item, `[n / T]`.
-    pub conditions: Option<Conditions>,
 }
 
 impl KeptPoints {
@@ -49,26 +48,12 @@ impl KeptPoints {
     /// condition of each item.
     pub fn some(&self, at_most: usize) -> Batch {
         let item = self.tokens * self.width;
-        let count = self.values.len() / item;
-        let wanted = match at_most {
+        let items = match at_most {
             0 => 0,
-            some => (some / self.tokens).clamp(1, count.max(1)).min(count),
+            some => (some / self.tokens).max(1),
         };
-        let chosen: Vec<usize> = (0..wanted).map(|i| i * count / wanted).collect();
-        Batch {
-            values: (chosen.iter())
-                .flat_map(|i| self.values[i * item..(i + 1) * item].iter().copied())
-                .collect(),
-            conditions: (self.conditions.as_ref()).map(|c| c.select(chosen.iter().copied())),
-        }
-    }
-
-    /// All of them, with the condition of each item.
-    pub fn all(&self) -> Batch {
-        Batch {
-            values: self.values.clone(),
-            conditions: self.conditions.clone(),
-        }
+        let chosen = spread_indices(self.points.values.len() / item, items);
+        self.points.select(item, &chosen.collect::<Vec<_>>())
     }
 
     /// Writes them into the directory `dir`.
@@ -87,7 +72,7 @@ impl KeptPoints {
         let of_embeddings = meaning("what each item is conditioned on");
         let mut labels = Vec::new();
         let mut shape = vec![of_items];
-        let condition = match &self.conditions {
+        let condition = match &self.points.conditions {
             None => None,
             Some(Conditions::Labels(given)) => {
                 labels.extend(given.iter().map(|&label| i64::from(label)));
@@ -103,7 +88,7 @@ impl KeptPoints {
             Described {
                 name: "points",
                 shape: &dims,
-                values: OutData::F32(&self.values),
+                values: OutData::F32(&self.points.values),
                 about: &about,
             },
             Described {
@@ -161,11 +146,10 @@ impl KeptPoints {
             return refuse(format!("{} conditions", conditions.len()));
         }
         Ok(Some(Self {
-            values,
+            points: Batch { values, conditions },
             width,
             items,
             tokens,
-            conditions,
         }))
     }
 

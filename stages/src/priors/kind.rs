@@ -90,12 +90,39 @@ pub struct Schedule {
 }
 
 /// Points on the host, and what each is conditioned on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// Row-major [n, T, d].
     pub values: Vec<f32>,
     /// One a point; none for a prior that takes none.
     pub conditions: Option<Conditions>,
+}
+
+impl Batch {
+    /// The rows `chosen` of `width` numbers each, in that order, with their conditions.
+    pub fn select(&self, width: usize, chosen: &[usize]) -> Self {
+        let row = |&i: &usize| self.values[i * width..(i + 1) * width].iter();
+        Self {
+            values: chosen.iter().flat_map(row).copied().collect(),
+            conditions: (self.conditions.as_ref()).map(|c| c.select(chosen.iter().copied())),
+        }
+    }
+
+    /// The same on `device` as points of `shape`, for a prior that takes conditions of the kind `condition`.
+    pub fn points(
+        &self,
+        shape: PointShape,
+        condition: Option<ConditionKind>,
+        device: &Device,
+    ) -> Points {
+        let values = shape.tensor(self.values.clone(), device);
+        let [count, ..] = values.dims();
+        let encode = |kind: ConditionKind| kind.encode(self.conditions.as_ref(), count, device);
+        Points {
+            values,
+            condition: condition.map(encode),
+        }
+    }
 }
 
 /// What a prior is fitted to.
@@ -118,19 +145,6 @@ pub struct Fit<'a> {
     pub exact: Option<&'a ExactMixture>,
     /// Where random numbers come from.
     pub streams: Streams,
-}
-
-impl Fit<'_> {
-    /// `batch` on `device`, with its conditions.
-    pub fn points(&self, batch: &Batch, device: &Device) -> Points {
-        let values = self.shape.tensor(batch.values.clone(), device);
-        let [count, ..] = values.dims();
-        let encode = |kind: ConditionKind| kind.encode(batch.conditions.as_ref(), count, device);
-        Points {
-            values,
-            condition: self.condition.map(encode),
-        }
-    }
 }
 
 /// A fitted prior, and the figures of its own loss.

@@ -29,7 +29,9 @@ pub(super) fn fit_by_likelihood<M: Likelihood>(
     let trainer = Trainer::new(module, &schedule.optimiser, schedule.steps);
     let mut task = Maximum {
         device: context.device.clone().autodiff(),
-        held_out: fit.points(fit.held_out, &context.device),
+        held_out: fit
+            .held_out
+            .points(fit.shape, fit.condition, &context.device),
         fit,
     };
     train(

@@ -79,17 +79,11 @@ impl Network {
     /// `log w_k N(x; k)` of `x` [n, D]: [n, K].
     fn log_joint(&self, x: Tensor<2>) -> Tensor<2> {
         let [count, elements] = self.means.val().dims();
-        let device = x.device();
-        let at = |keep: fn(usize, usize) -> bool| {
-            let ones = (0..elements * elements).map(|i| keep(i / elements, i % elements));
-            let ones = ones.map(|keep| f32::from(u8::from(keep))).collect();
-            from_f32::<2>(ones, [elements, elements], &device).cast(x.dtype())
-        };
-        let below = at(|row, column| row > column).unsqueeze::<3>();
-        let diagonal = at(|row, column| row == column).unsqueeze::<3>();
+        let diagonal = Tensor::<2>::eye(elements, &x.device()).cast(x.dtype());
+        let diagonal = diagonal.unsqueeze::<3>();
         let factors = self.factors.val();
         let log_diagonal = factors.clone() * diagonal.clone();
-        let lower = factors * below + log_diagonal.clone().exp() * diagonal; // [K, D, D]
+        let lower = factors.tril(-1) + log_diagonal.clone().exp() * diagonal; // [K, D, D]
         let log_det: Tensor<2> = log_diagonal.flatten::<2>(1, 2).sum_dim(1).transpose(); // [1, K]
         let centred = x.unsqueeze_dim::<3>(0) - self.means.val().unsqueeze_dim::<3>(1); // [K, n, D]
         let whitened = centred.matmul(lower.swap_dims(1, 2));
@@ -144,18 +138,16 @@ impl Likelihood for Network {
 struct FittedMixture {
     shape: PointShape,
     network: Placed<Network>,
-    velocity: ExactMixture,
-    tracked: Option<ExactMixture>,
+    velocity: Placed<ExactMixture>,
 }
 
 impl FittedMixture {
     fn new(shape: PointShape, network: Placed<Network>, place: &Placement) -> Result<Self> {
         let mixture = network.plain.on_the_host()?;
-        let on = |device: &Device| ExactMixture::new(&mixture, place.dtype, device);
+        let exact = |device: &Device| ExactMixture::new(&mixture, place.dtype, device);
         Ok(Self {
             shape,
-            velocity: on(&place.device),
-            tracked: place.gradients.then(|| on(&place.weights_device())),
+            velocity: Placed::made(place, exact),
             network,
         })
     }
@@ -222,7 +214,7 @@ impl Prior for FittedMixture {
         options: &NllOptions,
         progress: Progress,
     ) -> Result<Noised> {
-        noise_of(&self.velocity, points, options, progress)
+        noise_of(&self.velocity.plain, points, options, progress)
     }
 
     fn from_noise(
@@ -232,7 +224,7 @@ impl Prior for FittedMixture {
         tolerance: f64,
         progress: Progress,
     ) -> Result<Tensor<3>> {
-        points_of(&self.velocity, noise, tolerance, progress)
+        points_of(&self.velocity.plain, noise, tolerance, progress)
     }
 
     fn nll_graph(&self, points: &Points) -> Option<Tensor<1>> {
@@ -240,12 +232,11 @@ impl Prior for FittedMixture {
     }
 
     fn velocity(&self) -> Option<&dyn VelocityField> {
-        Some(&self.velocity)
+        Some(&self.velocity.plain)
     }
 
     fn velocity_tracked(&self) -> Option<&dyn VelocityField> {
-        let tracked = self.tracked.as_ref()?;
-        Some(tracked)
+        self.velocity.tracked_field()
     }
 
     fn parameters(&self) -> usize {

@@ -5,6 +5,7 @@ use super::condition::ConditionKind;
 use super::field::VelocityField;
 use super::flow_matching::ExactMixture;
 use super::kind::{Fit, Fitted, Offers, PriorConfig};
+use super::placed::Placed;
 use super::prior::{
     Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, normal_nll,
 };
@@ -27,8 +28,7 @@ pub struct Normal {}
 struct StandardNormal {
     shape: PointShape,
     place: Placement,
-    velocity: ExactMixture,
-    tracked: Option<ExactMixture>,
+    velocity: Placed<ExactMixture>,
 }
 
 impl StandardNormal {
@@ -39,12 +39,10 @@ impl StandardNormal {
             means: vec![vec![0.0; elements]],
             covariances: vec![nalgebra::DMatrix::identity(elements, elements).data.into()],
         };
-        let on = |device: &Device| ExactMixture::new(&one, place.dtype, device);
         Self {
             shape,
             place: place.clone(),
-            velocity: on(&place.device),
-            tracked: place.gradients.then(|| on(&place.weights_device())),
+            velocity: Placed::made(place, |device| ExactMixture::new(&one, place.dtype, device)),
         }
     }
 }
@@ -86,7 +84,7 @@ impl Prior for StandardNormal {
 
     fn nll(&self, points: &Points, _: &NllOptions, progress: Progress) -> Result<Nll> {
         progress(0.0)?;
-        Nll::exact(normal_nll(points.values.clone()))
+        Nll::exact(normal_nll(points.rows()))
     }
 
     fn to_noise(&self, points: &Points, _: &NllOptions, progress: Progress) -> Result<Noised> {
@@ -109,16 +107,15 @@ impl Prior for StandardNormal {
     }
 
     fn nll_graph(&self, points: &Points) -> Option<Tensor<1>> {
-        (self.place.gradients).then(|| normal_nll(points.values.clone()))
+        (self.place.gradients).then(|| normal_nll(points.rows()).flatten(0, 1))
     }
 
     fn velocity(&self) -> Option<&dyn VelocityField> {
-        Some(&self.velocity)
+        Some(&self.velocity.plain)
     }
 
     fn velocity_tracked(&self) -> Option<&dyn VelocityField> {
-        let tracked = self.tracked.as_ref()?;
-        Some(tracked)
+        self.velocity.tracked_field()
     }
 
     fn parameters(&self) -> usize {

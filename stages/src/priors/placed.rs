@@ -1,10 +1,12 @@
 //! Modules where they are used: without autodiff, and with it where gradients are asked for.
 
+use super::field::VelocityField;
 use super::prior::Placement;
 use crate::tensors::cast;
 use burn::module::Module;
+use burn::tensor::Device;
 
-/// A frozen module on its device.
+/// A frozen module, or a field in closed form, on its device.
 #[derive(Debug, Clone)]
 pub(super) struct Placed<M> {
     /// Without autodiff.
@@ -35,5 +37,20 @@ impl<M: Module> Placed<M> {
             plain: module,
             tracked: None,
         }
+    }
+}
+
+impl<V: VelocityField> Placed<V> {
+    /// What `make` makes on the devices that `place` asks for.
+    pub fn made(place: &Placement, make: impl Fn(&Device) -> V) -> Self {
+        Self {
+            plain: make(&place.device),
+            tracked: place.gradients.then(|| make(&place.weights_device())),
+        }
+    }
+
+    /// The field with autodiff, where there is one.
+    pub fn tracked_field(&self) -> Option<&dyn VelocityField> {
+        self.tracked.as_ref().map(|field| field as _)
     }
 }

@@ -114,11 +114,11 @@ impl Nll {
         self.settled.iter().filter(|settled| !**settled).count()
     }
 
-    /// Exact NLLs `[n]`, read from the device.
+    /// Exact NLLs, one for each point, read from the device.
     ///
     /// # Errors
     /// Device errors; a numerical error for one that is not finite.
-    pub fn exact(values: Tensor<1>) -> Result<Self> {
+    pub fn exact<const D: usize>(values: Tensor<D>) -> Result<Self> {
         let values = finite_nll(to_f64(values)?)?;
         Ok(Self {
             settled: vec![true; values.len()],
@@ -396,10 +396,8 @@ impl Placement {
     }
 }
 
-/// `-log N(x; 0, I)` of each row of `noise` [n, T, d]: `[n]`, in nats.
-pub fn normal_nll(noise: Tensor<3>) -> Tensor<1> {
-    let [n, tokens, width] = noise.dims();
-    let constant = 0.5 * (tokens * width) as f64 * TAU.ln();
-    let squares: Tensor<2> = noise.square().flatten(1, 2);
-    (squares.sum_dim(1).mul_scalar(0.5) + constant).reshape([n])
+/// `-log N(x; 0, I)` of each of the rows `x` [n, D]: [n, 1], in nats.
+pub fn normal_nll(x: Tensor<2>) -> Tensor<2> {
+    let [_, elements] = x.dims();
+    x.square().sum_dim(1).mul_scalar(0.5) + 0.5 * elements as f64 * TAU.ln()
 }

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::figures::{ITS_ERROR, PARAMETERS, of_rows, pretrain_flow as names};
 use crate::numerics::{mean, standard_error};
 use crate::priors::{
-    Batch, ConditionKind, Conditions, ExactMixture, Fit, Fitted, Flow, KeptPoints, ModelConfig,
-    NllOptions, PointShape, Points, SampleOptions, Schedule, about_points, exact_mixture,
+    Batch, Conditions, ExactMixture, Fit, Fitted, Flow, KeptPoints, ModelConfig, NllOptions,
+    PointShape, SampleOptions, Schedule, about_points, exact_mixture,
 };
 use crate::problems::Problems;
 use crate::random::Streams;
@@ -333,6 +333,12 @@ impl Prepared {
         Ok(summary)
     }
 
+    /// What each of `items` is conditioned on, if the prior is.
+    fn conditions_of(&self, items: &[usize]) -> Option<Conditions> {
+        let conditions = self.conditions.as_ref()?;
+        Some(conditions.of(items.iter().copied()))
+    }
+
     /// Some features of `part` as points of the flow, kept with the artifact.
     fn keep(&self, part: Part, context: &Context) -> Result<KeptPoints> {
         let at_most = match part {
@@ -342,11 +348,12 @@ impl Prepared {
         // rows that are whole items hold all of their tokens
         let in_a_row = self.shape().tokens;
         let rows = (self.ingest).some_whole_items(part, at_most.div_ceil(in_a_row))?;
-        let of_items = |conditions: &OfItems| conditions.of(rows.items.iter().copied());
         let kept = KeptPoints {
-            values: self.normaliser.apply(&rows.rows),
+            points: Batch {
+                values: self.normaliser.apply(&rows.rows),
+                conditions: self.conditions_of(&rows.items),
+            },
             width: self.normaliser.output_width,
-            conditions: self.conditions.as_ref().map(of_items),
             items: (rows.items.iter())
                 .flat_map(|&item| std::iter::repeat_n(item as i64, in_a_row))
                 .collect(),
@@ -375,23 +382,21 @@ impl Prepared {
         )?;
         let mut next = |_| {
             let block = batches.next_of_items()?;
-            let of_items = |conditions: &OfItems| conditions.of(block.items.iter().copied());
             Ok(Batch {
-                conditions: self.conditions.as_ref().map(of_items),
+                conditions: self.conditions_of(&block.items),
                 values: block.rows,
             })
         };
         let mixture = exact_mixture(self.target.as_ref(), &self.normaliser, self.shape());
         let exact = mixture.map(|m| ExactMixture::new(&m, DType::F32, &context.device));
-        let (held_out, test) = (held_out.all(), test.map(KeptPoints::all));
         let fit = Fit {
             shape: self.shape(),
             condition: self.conditions.as_ref().map(|conditions| conditions.kind),
             dropout: self.config.condition.as_ref().map_or(0.0, |c| c.dropout),
             schedule: &self.config.schedule(),
             next: &mut next,
-            held_out: &held_out,
-            test: test.as_ref(),
+            held_out: &held_out.points,
+            test: test.map(|test| &test.points),
             exact: exact.as_ref(),
             streams: Streams::of_stage("pretrain-flow", context.seed),
         };
@@ -412,7 +417,7 @@ fn write_samples(flow: &Flow, kept: &KeptPoints, count: usize, context: &Context
         temperature: 1.0,
         tolerance: TOLERANCE,
     };
-    let conditions = (kept.conditions.as_ref())
+    let conditions = (kept.points.conditions.as_ref())
         .map(|conditions| conditions.select((0..count).map(|i| i % conditions.len())));
     let encoded = (flow.prior.condition().zip(conditions.as_ref()))
         .map(|(kind, conditions)| kind.encode(Some(conditions), count, &context.device));
@@ -427,15 +432,12 @@ fn write_samples(flow: &Flow, kept: &KeptPoints, count: usize, context: &Context
         ("units", "those of the data"),
     ];
     let about_features = about_features.map(|(name, text)| (name, Attribute::Text(text.into())));
-    let dims = [count, shape.tokens, shape.width];
-    let dims = match shape.tokens {
-        1 => vec![count, shape.width],
-        _ => dims.to_vec(),
+    let of_width = |width: usize| match shape.tokens {
+        1 => vec![count, width],
+        tokens => vec![count, tokens, width],
     };
-    let features_width = flow.normaliser.input_width;
-    let features_dims: Vec<usize> = (dims[..dims.len() - 1].iter().copied())
-        .chain([features_width])
-        .collect();
+    let dims = of_width(shape.width);
+    let features_dims = of_width(flow.normaliser.input_width);
     let mut datasets = vec![Described {
         name: "points",
         shape: &dims,
@@ -476,15 +478,10 @@ fn summarise(
 ) -> Result<()> {
     let shape = flow.prior.shape();
     let word = part.word();
-    let Batch { values, conditions } = kept.some(config.nll_points * shape.tokens);
-    let count = values.len() / shape.elements();
+    let chosen = kept.some(config.nll_points * shape.tokens);
+    let count = chosen.values.len() / shape.elements();
     if count > 0 {
-        let device = &context.device;
-        let encode = |kind: ConditionKind| kind.encode(conditions.as_ref(), count, device);
-        let points = Points {
-            values: shape.tensor(values.clone(), device),
-            condition: flow.prior.condition().map(encode),
-        };
+        let points = chosen.points(shape, flow.prior.condition(), &context.device);
         let task = format!("{word} likelihood");
         let mut done = |share: f64| {
             let done = (share * count as f64).round() as u64;
@@ -497,7 +494,7 @@ fn summarise(
         let group = kept.tokens / shape.tokens;
         summary.add(of_rows(word, names::NLL), mean(&nll));
         summary.add(ITS_ERROR, standard_error(&nll, group));
-        if let Some(analytic) = flow.analytic_nll(&values) {
+        if let Some(analytic) = flow.analytic_nll(&chosen.values) {
             summary.add(names::ANALYTIC_NLL, mean(&analytic));
         }
         if let Some(log_det) = flow.log_abs_det() {

@@ -263,8 +263,7 @@ impl Prior for VelocityFlow {
     }
 
     fn velocity_tracked(&self) -> Option<&dyn VelocityField> {
-        let tracked = self.network.tracked.as_ref()?;
-        Some(tracked)
+        self.network.tracked_field()
     }
 
     fn network(&self) -> Option<&VelocityNetwork> {

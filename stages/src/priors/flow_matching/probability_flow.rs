@@ -14,12 +14,11 @@ use crate::numerics::{
 };
 use crate::priors::field::{ROWS_PER_EVALUATION, VelocityField};
 use crate::priors::prior::{
-    Divergence, Nll, NllKind, NllOptions, Noised, Points, Progress, finite_nll,
+    Divergence, Nll, NllKind, NllOptions, Noised, Points, Progress, finite_nll, normal_nll,
 };
 use crate::tensors::{from_f64, to_f64};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use rand::RngExt;
-use std::f64::consts::TAU;
 
 /// The tolerance of a step of a trajectory, as a share of that of the NLL (in f32 none is asked for better
 /// than 1e-6). Measured on the flow of the digits at a tolerance of 1e-3: with a share of 0.03 NLLs are
@@ -88,7 +87,7 @@ pub fn halving_check(
         let grid = halved(&coarse.trajectory.grid);
         let fine = on_grid(along.velocity(&mut check), x, 1.0, 0.0, &grid)?;
         let integrals = along.by_rule(&fine, 2 * coarse.integrals.intervals, &mut check)?;
-        let fine = to_f64(gaussian_nll(fine.end()) + integrals)?;
+        let fine = to_f64(normal_nll(fine.end()) + integrals)?;
         for (a, b) in
             (along.nll(&coarse)?.chunks(along.columns())).zip(fine.chunks(along.columns()))
         {
@@ -144,7 +143,7 @@ pub fn nll_gradient(
         let along = along.tracked_by(tracked);
         let trajectory = on_grid(along.velocity(&mut check), y.clone(), 1.0, 0.0, grid)?;
         let integrals = along.by_rule(&trajectory, chosen.integrals.intervals, &mut check)?;
-        let nll = gaussian_nll(trajectory.end()) + integrals;
+        let nll = normal_nll(trajectory.end()) + integrals;
         let total = nll.mean_dim(1).sum();
         let gradient = y.grad(&total.backward()).expect("the NLL depends on y");
         gradients.extend(to_f64(gradient)?);
@@ -294,7 +293,7 @@ impl<'a> Along<'a> {
 
     /// The NLL of each point by each integral, [n, q].
     fn nll(&self, solution: &Solution) -> Result<Vec<f64>> {
-        let gaussian = to_f64(gaussian_nll(solution.trajectory.end()))?;
+        let gaussian = to_f64(normal_nll(solution.trajectory.end()))?;
         let integrals = solution.integrals.values.chunks(self.columns());
         Ok((gaussian.iter().zip(integrals))
             .flat_map(|(gaussian, integrals)| integrals.iter().map(move |i| gaussian + i))
@@ -306,12 +305,6 @@ impl<'a> Along<'a> {
 struct Solution {
     trajectory: Trajectory,
     integrals: Integrals,
-}
-
-/// The NLL [n, 1] of where trajectories end at t = 0, `x` [n, d], under N(0, I).
-fn gaussian_nll(x: Tensor<2>) -> Tensor<2> {
-    let [_, d] = x.dims();
-    x.square().sum_dim(1).mul_scalar(0.5) + 0.5 * d as f64 * TAU.ln()
 }
 
 /// Noise [n, T, d] carried from t = 0 to points at t = 1 by `field` over rows [n, T d].
@@ -379,6 +372,7 @@ mod tests {
     use crate::tensors::{cast, from_f32, from_f64, to_f32};
     use crate::training::perturb;
     use burn::tensor::Device;
+    use std::f64::consts::TAU;
 
     /// N(mu, A A^T) in d dimensions, its Cholesky-free log-density known from the rotation-free form:
     /// variances s_i^2 along the axes.

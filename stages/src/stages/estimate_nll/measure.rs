@@ -8,12 +8,9 @@ use crate::error::Result;
 use crate::figures::estimate_nll::{ANALYTIC, EXACT, EXACT_VELOCITY, ODE};
 use crate::likelihood::{Agreement, Verdict, agreement};
 use crate::numerics::{Interval, Scale, intervals};
-use crate::priors::{
-    Batch, ConditionKind, Flow, Nll, NllKind, NllOptions, Placement, Points, VelocityField,
-};
+use crate::priors::{Batch, Flow, Nll, NllKind, NllOptions, Placement, Points, VelocityField};
 use crate::random::Streams;
-use crate::training::MatmulPrecision;
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Tensor};
 use std::path::Path;
 
 /// What measures: the flow, draws and options, the same for all regions.
@@ -24,8 +21,6 @@ pub struct Instruments<'a> {
     /// For each of [`Weighting::ALL`], of a flow with a velocity.
     draws: Option<[Draws; Weighting::ALL.len()]>,
     options: NllOptions,
-    streams: Streams,
-    device: Device,
 }
 
 /// A region and what was found there.
@@ -123,10 +118,8 @@ impl<'a> Instruments<'a> {
                 divergence: config.divergence,
                 streams,
             },
-            device: context.device.clone(),
             config,
             flow,
-            streams,
         })
     }
 
@@ -148,17 +141,12 @@ impl<'a> Instruments<'a> {
 
     /// Points on the host as points of the flow in the precision asked for, with what they are conditioned
     /// on.
-    pub fn points(&self, Batch { values, conditions }: Batch) -> Points {
-        let values = self.flow.prior.shape().tensor(values, &self.device);
-        let [count, ..] = values.dims();
-        let dtype = self.config.precision.dtype();
-        let encode = |kind: ConditionKind| {
-            let condition = kind.encode(conditions.as_ref(), count, &self.device);
-            condition.cast(dtype)
-        };
+    pub fn points(&self, batch: &Batch) -> Points {
+        let prior = &self.flow.prior;
+        let points = batch.points(prior.shape(), prior.condition(), &prior.device());
         Points {
-            values: values.cast(dtype),
-            condition: self.flow.prior.condition().map(encode),
+            values: points.values.cast(prior.dtype()),
+            condition: points.condition.map(|c| c.cast(prior.dtype())),
         }
     }
 
@@ -173,7 +161,7 @@ impl<'a> Instruments<'a> {
             return Ok(None);
         };
         let draws = &draws[Weighting::Uniform.index()];
-        let points = self.points(Batch {
+        let points = self.points(&Batch {
             values: points,
             conditions: None,
         });
@@ -186,7 +174,7 @@ impl<'a> Instruments<'a> {
         region: Region,
         progress: impl Fn(f64) -> Result<()>,
     ) -> Result<Measured> {
-        let points = self.points(region.all());
+        let points = self.points(&region.points);
         let estimate = |field: &dyn VelocityField, from: f64| -> Result<Vec<Estimates>> {
             let of = |draws: &Draws| draws.estimate(field, points.rows(), || progress(from));
             self.draws.iter().flatten().map(of).collect()
@@ -204,7 +192,7 @@ impl<'a> Instruments<'a> {
             progress(0.3 + 0.5 * share)
         })?;
         let own = own(likelihoods.kind);
-        let analytic = self.flow.analytic_nll(&region.points);
+        let analytic = self.flow.analytic_nll(&region.points.values);
         let cosines = self.cosines(&region, || progress(0.8))?;
         let mut compared = Vec::new();
         let mut compare =
@@ -213,7 +201,7 @@ impl<'a> Instruments<'a> {
                 let kept = finite_groups(y, group);
                 let pick = |values: &[f64]| kept.iter().map(|&i| values[i]).collect::<Vec<f64>>();
                 let x: Vec<Vec<f64>> = x.iter().map(|rule| pick(rule)).collect();
-                let agreement = agreement(&x, &pick(y), group, self.streams);
+                let agreement = agreement(&x, &pick(y), group, self.options.streams);
                 compared.push(Compared {
                     is_trained: Weighting::ALL.iter().any(|w| w.surrogate() == surrogate),
                     surrogate,
@@ -266,7 +254,7 @@ impl<'a> Instruments<'a> {
             return Ok(None);
         }
         let width = region.width;
-        let points = self.points(points);
+        let points = self.points(&points);
         // the graph of a solve is long: the tolerance is that of a direction
         let options = NllOptions {
             tolerance: self.config.tolerance.max(1e-3),
@@ -282,7 +270,7 @@ impl<'a> Instruments<'a> {
                 .collect();
             let shape = (reference.len() / width, 1, by_rule.len());
             let scales = [Scale::CORRELATION];
-            let [mean] = intervals(shape, self.streams, scales, |kept| {
+            let [mean] = intervals(shape, self.options.streams, scales, |kept| {
                 let of_point = |&point: &usize| {
                     let at = point * width..(point + 1) * width;
                     let gradient: Vec<f64> = (at.clone())
@@ -304,10 +292,8 @@ impl<'a> Instruments<'a> {
 /// As [`Flow::load`].
 pub fn load(dir: &Path, dtype: DType, context: &Context) -> Result<Flow> {
     let place = Placement {
-        device: context.device.clone(),
         dtype,
-        precision: MatmulPrecision::F32,
-        gradients: true,
+        ..Placement::on(&context.device).for_gradients()
     };
     Flow::load(dir, &place)
 }

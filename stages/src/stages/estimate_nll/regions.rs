@@ -7,9 +7,9 @@ use crate::figures::estimate_nll::{
     BOX, FREE_POINTS, GRID, HELD_OUT_FEATURES, HELD_OUT_LATENTS, MEANS, TEST_FEATURES,
     TEST_LATENTS, TRAINING_LATENTS, UNALIGNED,
 };
-use crate::priors::{Batch, Conditions, KeptPoints, PointShape};
+use crate::priors::{Batch, KeptPoints, PointShape};
 use crate::random::Streams;
-use crate::tensors::spread;
+use crate::tensors::{spread, spread_indices};
 use rand::RngExt;
 use std::path::Path;
 
@@ -18,14 +18,13 @@ use std::path::Path;
 pub struct Region {
     /// What it is called in tables.
     pub name: &'static str,
-    /// The points of the flow as rows [n, T d].
-    pub points: Vec<f32>,
+    /// The points of the flow as rows [n, T d], and what each is conditioned on, where that is known and the
+    /// flow takes it.
+    pub points: Batch,
     /// T d.
     pub width: usize,
     /// Points that belong together, such as the tokens of one image.
     pub group: usize,
-    /// What each point is conditioned on, where that is known and the flow takes it.
-    pub conditions: Option<Conditions>,
 }
 
 /// The artifacts that points come from.
@@ -41,29 +40,15 @@ pub struct Sources<'a> {
 impl Region {
     /// How many points it has.
     pub fn count(&self) -> usize {
-        self.points.len() / self.width
-    }
-
-    /// All of its points.
-    pub fn all(&self) -> Batch {
-        Batch {
-            values: self.points.clone(),
-            conditions: self.conditions.clone(),
-        }
+        self.points.values.len() / self.width
     }
 
     /// One point of each group, every place in a group in turn, of groups evenly spread over the region:
     /// `at_most` of them.
     pub fn sample(&self, at_most: usize) -> Batch {
-        let groups = self.count().div_ceil(self.group);
-        let kept = groups.min(at_most);
-        let of_group = |number: usize| number * self.group + number % self.group;
-        let chosen: Vec<usize> = (0..kept).map(|i| of_group(i * groups / kept)).collect();
-        let row = |&i: &usize| self.points[i * self.width..(i + 1) * self.width].iter();
-        Batch {
-            values: chosen.iter().flat_map(row).copied().collect(),
-            conditions: (self.conditions.as_ref()).map(|c| c.select(chosen.iter().copied())),
-        }
+        let groups = spread_indices(self.count().div_ceil(self.group), at_most);
+        let chosen = groups.map(|number| number * self.group + number % self.group);
+        self.points.select(self.width, &chosen.collect::<Vec<_>>())
     }
 }
 
@@ -75,12 +60,14 @@ pub fn regions(
     streams: Streams,
 ) -> Result<Vec<Region>> {
     let width = shape.elements();
-    let region = |name, points, group| Region {
+    let region = |name, values, group| Region {
         name,
-        points,
+        points: Batch {
+            values,
+            conditions: None,
+        },
         width,
         group,
-        conditions: None,
     };
     let kept = KeptPoints::shown(sources.flow)?;
     let mut regions = Vec::new();
@@ -90,13 +77,14 @@ pub fn regions(
             _ => HELD_OUT_FEATURES,
         };
         let at_most = (config.points * shape.tokens).max(FEWEST_ROWS * kept.tokens);
-        let Batch { values, conditions } = kept.some(at_most);
         regions.push(Region {
-            conditions,
-            ..region(name, values, kept.tokens / shape.tokens)
+            name,
+            points: kept.some(at_most),
+            width,
+            group: kept.tokens / shape.tokens,
         });
     }
-    let features = kept.map(|(_, kept)| kept.values);
+    let features = kept.map(|(_, kept)| kept.points.values);
     let latents = [
         (TEST_LATENTS, sources.autoencoder, &["test_latents"][..]),
         (FREE_POINTS, sources.autoencoder, &["points"]),
@@ -225,11 +213,13 @@ mod tests {
         // all four tokens of an item are alike
         let values: Vec<f32> = noise.iter().flat_map(|&v| [v; 8]).collect();
         let kept = KeptPoints {
-            values: values.clone(),
+            points: Batch {
+                values: values.clone(),
+                conditions: None,
+            },
             width: 2,
             items: (0..40).flat_map(|item| [item; 4]).collect(),
             tokens: 4,
-            conditions: None,
         };
         kept.save(Part::Test, dir.path()).unwrap();
         let sources = Sources {
@@ -249,10 +239,10 @@ mod tests {
         let features = &found[0];
         assert_eq!((features.name, features.group), (TEST_FEATURES, 4));
         assert_eq!(features.count(), 100, "25 whole items");
-        for item in features.points.chunks(8) {
+        for item in features.points.values.chunks(8) {
             assert_eq!(item, [item[0]; 8]);
         }
-        let of_points: Vec<f64> = (features.points.iter().step_by(2))
+        let of_points: Vec<f64> = (features.points.values.iter().step_by(2))
             .map(|&v| f64::from(v))
             .collect();
         let of_items: Vec<f64> = of_points.iter().step_by(4).copied().collect();

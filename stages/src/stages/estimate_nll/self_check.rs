@@ -38,7 +38,7 @@ pub fn self_check(
         return Ok(());
     }
     let prior = instruments.flow().prior.as_ref();
-    let samples = || (regions.iter()).map(|r| (r, instruments.points(r.sample(points))));
+    let samples = || (regions.iter()).map(|r| (r, instruments.points(&r.sample(points))));
     let mut worst = Worst::default();
     let mut exact = true;
     for (region, x) in samples() {
@@ -168,7 +168,7 @@ impl Worst {
         for difference in to_f64(back - x.values.clone())? {
             self.round_trip = self.round_trip.max(difference.abs());
         }
-        let of_noise = to_f64(normal_nll(noised.noise))?;
+        let of_noise = to_f64(normal_nll(noised.noise.flatten(1, 2)))?;
         let nll = prior.nll(x, options, check)?.values;
         for ((nll, of_noise), log_det) in nll.iter().zip(of_noise).zip(noised.log_det) {
             self.from_noise = self.from_noise.max((nll - (of_noise - log_det)).abs());

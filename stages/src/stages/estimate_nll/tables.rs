@@ -77,7 +77,13 @@ pub fn points_table(measured: &[Measured]) -> Table {
     }
     for axis in 0..measured[0].region.width {
         let coordinate = |m: &Measured| {
-            let values = m.region.points.iter().skip(axis).step_by(m.region.width);
+            let values = m
+                .region
+                .points
+                .values
+                .iter()
+                .skip(axis)
+                .step_by(m.region.width);
             values.map(|&x| f64::from(x)).collect()
         };
         table.float(filled(names::COORDINATE, &[&axis]), column(&coordinate));

@@ -128,7 +128,7 @@ pub fn diagnose(
     summary.add(name(names::TEST_POINTS), points as f64);
     summary.add(
         name(names::TEST_POWER),
-        power(&kept.values, width, points, streams(context)),
+        power(&kept.points.values, width, points, streams(context)),
     );
 
     if let Some(means) = means {
@@ -162,7 +162,7 @@ pub fn diagnose(
 /// `count` of the features, at most all of them [count, d], evenly spread and of whole items but the last.
 fn some_features(kept: &KeptPoints, count: usize) -> Vec<f32> {
     let items = count.div_ceil(kept.tokens);
-    let mut features = spread(&kept.values, kept.tokens * kept.width, items);
+    let mut features = spread(&kept.points.values, kept.tokens * kept.width, items);
     features.truncate(count * kept.width);
     features
 }
@@ -224,6 +224,7 @@ fn modes(latents: &[f32], prior: &Prior, name: impl Fn(&str) -> String, summary:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::priors::Batch;
 
     /// Width of a token.
     const WIDTH: usize = 16;
@@ -249,11 +250,13 @@ mod tests {
                     .for_each(|x| *x += shift);
             }
             let features = KeptPoints {
-                values: Streams::new(seed).normal("features", 0, 2 * rows * WIDTH),
+                points: Batch {
+                    values: Streams::new(seed).normal("features", 0, 2 * rows * WIDTH),
+                    conditions: None,
+                },
                 width: WIDTH,
                 items: (0..2 * rows as i64).collect(),
                 tokens: 1,
-                conditions: None,
             };
             let latents = thin(&latents, tokens, WIDTH, at_most, Streams::new(seed));
             distance(&latents, &features, Streams::new(seed)).p_value <= 0.05
