@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// A list of problems under a key of the configuration.
@@ -35,6 +36,48 @@ impl Problems {
         }
     }
 
+    /// Notes a problem with `key`: what was found, and what is expected.
+    pub fn add(&mut self, key: &str, found: impl Display, expected: &str) {
+        self.require(false, key, found, expected);
+    }
+
+    /// Notes a value of `key` below `least`.
+    pub fn at_least<T: PartialOrd + Display>(&mut self, key: &str, value: T, least: T) {
+        let expected = format!("at least {least}");
+        self.require(value >= least, key, value, &expected);
+    }
+
+    /// Notes a value of `key` outside of `range`.
+    pub fn within<T: PartialOrd + Display>(
+        &mut self,
+        key: &str,
+        value: T,
+        range: RangeInclusive<T>,
+    ) {
+        let expected = format!("{} to {}", range.start(), range.end());
+        self.require(range.contains(&value), key, value, &expected);
+    }
+
+    /// Notes a value of `key` that is not positive and finite.
+    pub fn positive(&mut self, key: &str, value: f64, such_as: &str) {
+        let holds = value > 0.0 && value.is_finite();
+        let expected = format!("a positive number such as {such_as}");
+        self.require(holds, key, value, &expected);
+    }
+
+    /// Notes a value of `key` that is negative or not finite.
+    pub fn not_negative(&mut self, key: &str, value: f64, such_as: &str) {
+        let holds = value >= 0.0 && value.is_finite();
+        let expected = format!("zero or a positive number such as {such_as}");
+        self.require(holds, key, value, &expected);
+    }
+
+    /// Notes a value of `key` that is not a share below 1.
+    pub fn share(&mut self, key: &str, value: f64, such_as: &str) {
+        let expected = format!("a number in [0, 1) such as {such_as}");
+        self.require((0.0..1.0).contains(&value), key, value, &expected);
+    }
+
     /// All problems, one a line.
     pub fn messages(&self) -> &[String] {
         &self.found
@@ -53,5 +96,57 @@ impl Problems {
         } else {
             Err(Error::input(self.found.join("\n")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each bound is inclusive where its sentence says so, and NaN is in no range.
+    #[test]
+    fn what_is_in_range_is_not_noted_and_what_is_not_says_what_was_expected() {
+        let mut problems = Problems::new();
+        problems.section("good", |p| {
+            p.at_least("steps", 1, 1);
+            p.within("width", 1, 1..=8);
+            p.within("width", 8, 1..=8);
+            p.positive("rate", f64::MIN_POSITIVE, "1e-3");
+            p.not_negative("weight", 0.0, "0.01");
+            p.share("ema", 0.0, "0.999");
+        });
+        assert_eq!(problems.messages(), [""; 0]);
+        problems.section("bad", |p| {
+            p.at_least("steps", 0, 1);
+            p.within("width", 0, 1..=8);
+            p.within("width", 9, 1..=8);
+            for value in [0.0, f64::INFINITY, f64::NAN] {
+                p.positive("rate", value, "1e-3");
+            }
+            for value in [-0.5, f64::INFINITY, f64::NAN] {
+                p.not_negative("weight", value, "0.01");
+            }
+            for value in [-0.5, 1.0, f64::NAN] {
+                p.share("ema", value, "0.999");
+            }
+            p.add("file", "x.h5", "no file");
+        });
+        let expected = [
+            "steps: found 0, expected at least 1",
+            "width: found 0, expected 1 to 8",
+            "width: found 9, expected 1 to 8",
+            "rate: found 0, expected a positive number such as 1e-3",
+            "rate: found inf, expected a positive number such as 1e-3",
+            "rate: found NaN, expected a positive number such as 1e-3",
+            "weight: found -0.5, expected zero or a positive number such as 0.01",
+            "weight: found inf, expected zero or a positive number such as 0.01",
+            "weight: found NaN, expected zero or a positive number such as 0.01",
+            "ema: found -0.5, expected a number in [0, 1) such as 0.999",
+            "ema: found 1, expected a number in [0, 1) such as 0.999",
+            "ema: found NaN, expected a number in [0, 1) such as 0.999",
+            "file: found x.h5, expected no file",
+        ];
+        let expected = expected.map(|line| format!("bad.{line}"));
+        assert_eq!(problems.messages(), expected);
     }
 }

@@ -154,8 +154,7 @@ impl Experiment {
                 "neither `pretrain_flow` nor `flow`",
                 "one of them: a section that pretrains a flow, or a finished flow to use",
             ),
-            (Some(_), Some(_)) => p.require(
-                false,
+            (Some(_), Some(_)) => p.add(
                 "flow",
                 "both `flow` and `pretrain_flow`",
                 "one of them: a finished flow to use, or a section that pretrains one",

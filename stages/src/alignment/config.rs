@@ -114,12 +114,7 @@ impl RegulariserConfig {
     pub fn check(&self, problems: &mut Problems) {
         if !matches!(self, Self::None) {
             let weight = self.weight();
-            problems.require(
-                weight >= 0.0 && weight.is_finite(),
-                "weight",
-                weight,
-                "zero or a positive number such as 0.01",
-            );
+            problems.not_negative("weight", weight, "0.01");
         }
         if let Self::Alignment { draws, .. }
         | Self::FlowKl { draws, .. }
@@ -149,18 +144,8 @@ impl RegulariserConfig {
             ..
         } = self
         {
-            problems.require(
-                (1..=1000).contains(student_steps),
-                "student_steps",
-                student_steps,
-                "1 to 1000",
-            );
-            problems.require(
-                *rate > 0.0 && rate.is_finite(),
-                "student_learning_rate",
-                rate,
-                "a positive number such as 1e-3",
-            );
+            problems.within("student_steps", *student_steps, 1..=1000);
+            problems.positive("student_learning_rate", *rate, "1e-3");
         }
     }
 

@@ -65,9 +65,7 @@ impl ArchitectureConfig {
                 format!("{channels:?}"),
                 "one or more channel counts, 1 to 4096",
             ),
-            Self::Points { count } => {
-                problems.require(*count >= 8, "count", count, "at least 8 points")
-            }
+            Self::Points { count } => problems.at_least("count", *count, 8),
         }
     }
 
@@ -121,8 +119,7 @@ impl ArchitectureConfig {
     ) -> Result<()> {
         problems.section("architecture", |p| self.check(p));
         problems.section("shape", |p| shape.check(p));
-        let positive = maximum > 0.0 && maximum.is_finite();
-        problems.require(positive, "maximum", maximum, "a positive number");
+        problems.positive("maximum", maximum, "255");
         problems.in_file(path)?;
         must_hold(path, self.fewest_parameters(shape, outputs), remedy)
     }

@@ -24,18 +24,8 @@ fn one() -> usize {
 impl LatentConfig {
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
-        problems.require(
-            (1..=65_536).contains(&self.tokens),
-            "tokens",
-            self.tokens,
-            "1 to 65536",
-        );
-        problems.require(
-            (1..=65_536).contains(&self.width),
-            "width",
-            self.width,
-            "1 to 65536",
-        );
+        problems.within("tokens", self.tokens, 1..=65_536);
+        problems.within("width", self.width, 1..=65_536);
     }
 }
 

@@ -45,8 +45,7 @@ impl Classifier {
         let path = dir.join(FILE);
         let header: ClassifierHeader = read_header(&path, FORMAT, REMEDY)?;
         let mut problems = Problems::new();
-        let sane = (1..=65_536).contains(&header.classes);
-        problems.require(sane, "classes", header.classes, "1 to 65536");
+        problems.within("classes", header.classes, 1..=65_536);
         (header.architecture).check_stored(
             problems,
             header.shape,

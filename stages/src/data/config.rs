@@ -128,14 +128,9 @@ impl PartConfig {
         );
         if let (true, Some(file)) = (drawn, &self.file) {
             let expected = "no file without `dataset` or `indices`, which are looked for in it";
-            problems.require(false, "file", file.display(), expected);
+            problems.add("file", file.display(), expected);
         }
-        problems.require(
-            self.at_most >= 2,
-            "at_most",
-            self.at_most,
-            "at least 2 rows",
-        );
+        problems.at_least("at_most", self.at_most, 2);
     }
 }
 
@@ -151,14 +146,12 @@ pub fn check_parts(
         problems.section(key, |p| {
             part.check(key == "test", p);
             match (&part.dataset, &part.labels, labelled) {
-                (Some(dataset), None, true) => p.require(
-                    false,
+                (Some(dataset), None, true) => p.add(
                     "labels",
                     "nothing",
                     &format!("the dataset of the classes of `{dataset}`"),
                 ),
-                (dataset, Some(labels), labelled) if dataset.is_none() || !labelled => p.require(
-                    false,
+                (dataset, Some(labels), labelled) if dataset.is_none() || !labelled => p.add(
                     "labels",
                     labels,
                     "no labels: only train_classifier has them, for a `dataset` of its own",

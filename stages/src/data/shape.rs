@@ -25,8 +25,7 @@ impl DataShape {
             ("width", self.width),
         ];
         for (key, size) in sizes {
-            let sane = (1..=1 << 26).contains(&size);
-            problems.require(sane, key, size, "1 to 67108864");
+            problems.within(key, size, 1..=1 << 26);
         }
     }
 

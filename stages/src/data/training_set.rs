@@ -55,12 +55,7 @@ impl DataConfig {
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         if let Some(maximum) = self.maximum {
-            problems.require(
-                maximum > 0.0 && maximum.is_finite(),
-                "maximum",
-                maximum,
-                "a positive number such as 255",
-            );
+            problems.positive("maximum", maximum, "255");
         }
         if let Some(shape) = self.shape {
             problems.require(

@@ -218,18 +218,8 @@ impl PriorConfig for Coupling {
             self.layers,
             "an even number, 2 to 256",
         );
-        problems.require(
-            (1..=16_384).contains(&self.width),
-            "width",
-            self.width,
-            "1 to 16384",
-        );
-        problems.require(
-            (1..=64).contains(&self.depth),
-            "depth",
-            self.depth,
-            "1 to 64",
-        );
+        problems.within("width", self.width, 1..=16_384);
+        problems.within("depth", self.depth, 1..=64);
     }
 
     fn offers(&self) -> Offers {

@@ -155,12 +155,7 @@ impl FittedMixture {
 
 impl PriorConfig for Mixture {
     fn check(&self, problems: &mut Problems) {
-        problems.require(
-            (1..=4096).contains(&self.components),
-            "components",
-            self.components,
-            "1 to 4096",
-        );
+        problems.within("components", self.components, 1..=4096);
     }
 
     fn offers(&self) -> Offers {

@@ -67,7 +67,7 @@ impl Config {
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.section("flow", |p| self.flow.check(p));
-        problems.require(self.samples >= 2, "samples", self.samples, "at least 2");
+        problems.at_least("samples", self.samples, 2);
         problems.require(
             (1e-7..=1e-1).contains(&self.tolerance),
             "tolerance",

@@ -188,8 +188,8 @@ impl Config {
             kind.check_with(&self.schedule(), p);
         });
         problems.section("optimiser", |p| self.optimiser.check(p));
-        problems.require(self.steps >= 1, "steps", self.steps, "at least 1");
-        problems.require(self.batch >= 1, "batch", self.batch, "at least 1");
+        problems.at_least("steps", self.steps, 1);
+        problems.at_least("batch", self.batch, 1);
         if let Some(condition) = &self.condition {
             problems.section("condition", |p| condition.check(p));
             problems.require(
@@ -199,18 +199,8 @@ impl Config {
                 "none (remove `condition`), or a kind that takes one: `model: {kind: coupling}`",
             );
         }
-        problems.require(
-            self.evaluate_every >= 1,
-            "evaluate_every",
-            self.evaluate_every,
-            "at least 1",
-        );
-        problems.require(
-            self.evaluation_points >= 1,
-            "evaluation_points",
-            self.evaluation_points,
-            "at least 1",
-        );
+        problems.at_least("evaluate_every", self.evaluate_every, 1);
+        problems.at_least("evaluation_points", self.evaluation_points, 1);
         check_memory(problems, self.memory_mib);
     }
 

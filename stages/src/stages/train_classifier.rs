@@ -92,21 +92,11 @@ impl Config {
             "points",
             "`dense` or `convolutional`, since free points are no data",
         );
-        problems.require(
-            (1..=65_536).contains(&self.features),
-            "features",
-            self.features,
-            "1 to 65536",
-        );
+        problems.within("features", self.features, 1..=65_536);
         problems.section("optimiser", |p| self.optimiser.check(p));
-        problems.require(self.steps >= 1, "steps", self.steps, "at least 1");
-        problems.require(self.batch >= 1, "batch", self.batch, "at least 1");
-        problems.require(
-            self.evaluate_every >= 1,
-            "evaluate_every",
-            self.evaluate_every,
-            "at least 1",
-        );
+        problems.at_least("steps", self.steps, 1);
+        problems.at_least("batch", self.batch, 1);
+        problems.at_least("evaluate_every", self.evaluate_every, 1);
         check_memory(problems, self.memory_mib);
     }
 

@@ -68,7 +68,7 @@ pub fn generate(
 ) -> Result<()> {
     let mut problems = Problems::new();
     problems.section("target", |p| target.check(p));
-    problems.require(count >= 1, "count", count, "at least 1");
+    problems.at_least("count", count, 1);
     problems.into_result()?;
     let mut attributes = target_attributes(path, target)?;
     attributes.push(("seed".to_owned(), Attribute::Int(seed as i64)));

@@ -212,9 +212,6 @@ impl Target {
 
     /// Notes every value out of range.
     pub fn check(&self, p: &mut Problems) {
-        let positive = |p: &mut Problems, key: &str, v: f64| {
-            p.require(v > 0.0 && v.is_finite(), key, v, "a positive number");
-        };
         let noise = |p: &mut Problems, noise: f64, size: f64| {
             let least = LEAST_NOISE * size;
             p.require(
@@ -232,7 +229,7 @@ impl Target {
                 width,
             } => {
                 let width = width.unwrap_or(mean.len());
-                p.require(width >= 1, "width", width, "at least 1");
+                p.at_least("width", width, 1);
                 check_gaussian(p, mean, std.as_deref(), covariance.as_deref(), width);
             }
             Self::GaussianRing {
@@ -241,10 +238,10 @@ impl Target {
                 sigma,
                 width,
             } => {
-                p.require(*modes >= 1, "modes", modes, "at least 1");
-                p.require(*width >= 2, "width", width, "at least 2");
-                positive(p, "radius", *radius);
-                positive(p, "sigma", *sigma);
+                p.at_least("modes", *modes, 1);
+                p.at_least("width", *width, 2);
+                p.positive("radius", *radius, "1.0");
+                p.positive("sigma", *sigma, "0.1");
             }
             Self::GaussianGrid {
                 side,
@@ -256,22 +253,22 @@ impl Target {
                     .ok()
                     .and_then(|w| side.checked_pow(w))
                     .unwrap_or(usize::MAX);
-                p.require(*side >= 1, "side", side, "at least 1");
-                p.require(*width >= 1, "width", width, "at least 1");
+                p.at_least("side", *side, 1);
+                p.at_least("width", *width, 1);
                 p.require(
                     modes <= 4096,
                     "side",
                     side,
                     &format!("at most 4096 modes in all, side^width with width {width}"),
                 );
-                positive(p, "spacing", *spacing);
-                positive(p, "sigma", *sigma);
+                p.positive("spacing", *spacing, "1.0");
+                p.positive("sigma", *sigma, "0.1");
             }
             Self::Mixture { components } => {
                 p.require(!components.is_empty(), "components", "none", "at least one");
                 for (k, component) in components.iter().enumerate() {
                     p.section(&format!("components[{k}]"), |p| {
-                        positive(p, "weight", component.weight);
+                        p.positive("weight", component.weight, "1.0");
                         let (std, covariance) =
                             (component.std.as_deref(), component.covariance.as_deref());
                         check_gaussian(p, &component.mean, std, covariance, self.width());
@@ -284,7 +281,7 @@ impl Target {
                 noise: sigma,
             } => {
                 p.require(!radii.is_empty(), "radii", "none", "at least one");
-                radii.iter().for_each(|&r| positive(p, "radii", r));
+                radii.iter().for_each(|&r| p.positive("radii", r, "1.0"));
                 noise(p, *sigma, radii.iter().copied().fold(0.0, f64::max));
             }
             Self::Spiral {
@@ -293,14 +290,14 @@ impl Target {
                 radius,
                 noise: sigma,
             } => {
-                p.require((1..=64).contains(arms), "arms", arms, "1 to 64");
+                p.within("arms", *arms, 1..=64);
                 p.require(
                     *turns > 0.0 && *turns <= 20.0,
                     "turns",
                     turns,
                     "a number in (0, 20]",
                 );
-                positive(p, "radius", *radius);
+                p.positive("radius", *radius, "1.0");
                 noise(p, *sigma, *radius);
             }
             Self::SwissRoll {
@@ -308,20 +305,15 @@ impl Target {
                 noise: sigma,
                 height,
             } => {
-                positive(p, "radius", *radius);
+                p.positive("radius", *radius, "1.0");
                 noise(p, *sigma, *radius);
                 if let Some(height) = height {
-                    positive(p, "height", *height);
+                    p.positive("height", *height, "1.0");
                 }
             }
             Self::Checkerboard { squares, half_side } => {
-                p.require(
-                    (2..=1024).contains(squares),
-                    "squares",
-                    squares,
-                    "2 to 1024",
-                );
-                positive(p, "half_side", *half_side);
+                p.within("squares", *squares, 2..=1024);
+                p.positive("half_side", *half_side, "1.0");
             }
         }
     }

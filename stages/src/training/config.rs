@@ -69,42 +69,21 @@ impl Default for OptimiserConfig {
 impl OptimiserConfig {
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
-        let positive = |x: f64| x > 0.0 && x.is_finite();
-        problems.require(
-            positive(self.learning_rate),
-            "learning_rate",
-            self.learning_rate,
-            "a positive number such as 1e-3",
-        );
+        problems.positive("learning_rate", self.learning_rate, "1e-3");
         problems.require(
             (0.0..=1.0).contains(&self.final_learning_rate),
             "final_learning_rate",
             self.final_learning_rate,
             "a share in [0, 1]",
         );
-        problems.require(
-            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-            "weight_decay",
-            self.weight_decay,
-            "zero or a positive number",
-        );
+        problems.not_negative("weight_decay", self.weight_decay, "0.01");
         problems.require(
             self.betas.iter().all(|b| (0.0..1.0).contains(b)),
             "betas",
             format!("{:?}", self.betas),
             "two numbers in [0, 1), such as [0.9, 0.999]",
         );
-        problems.require(
-            positive(self.gradient_clip),
-            "gradient_clip",
-            self.gradient_clip,
-            "a positive number such as 1.0",
-        );
-        problems.require(
-            (0.0..1.0).contains(&self.ema),
-            "ema",
-            self.ema,
-            "a number in [0, 1), such as 0.999",
-        );
+        problems.positive("gradient_clip", self.gradient_clip, "1.0");
+        problems.share("ema", self.ema, "0.999");
     }
 }

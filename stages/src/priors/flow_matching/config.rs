@@ -45,29 +45,14 @@ impl VelocityNetworkConfig {
 
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
-        problems.require(
-            (1..=16_384).contains(&self.width),
-            "width",
-            self.width,
-            "1 to 16384",
-        );
-        problems.require(
-            (1..=256).contains(&self.blocks),
-            "blocks",
-            self.blocks,
-            "1 to 256",
-        );
+        problems.within("width", self.width, 1..=16_384);
+        problems.within("blocks", self.blocks, 1..=256);
         problems.require(
             (4..=16_384).contains(&self.frequencies) && self.frequencies.is_multiple_of(2),
             "frequencies",
             self.frequencies,
             "an even number, 4 to 16384",
         );
-        problems.require(
-            self.time_scale > 0.0 && self.time_scale.is_finite(),
-            "time_scale",
-            self.time_scale,
-            "a positive number such as 100",
-        );
+        problems.positive("time_scale", self.time_scale, "100");
     }
 }

@@ -70,8 +70,8 @@ impl FitConfig {
     pub fn check(&self, problems: &mut Problems) {
         problems.section("network", |p| self.network.check(p));
         problems.section("optimiser", |p| self.optimiser.check(p));
-        problems.require(self.steps >= 1, "steps", self.steps, "at least 1");
-        problems.require(self.batch >= 1, "batch", self.batch, "at least 1");
+        problems.at_least("steps", self.steps, 1);
+        problems.at_least("batch", self.batch, 1);
         check_times(self.times, self.batch, problems);
     }
 

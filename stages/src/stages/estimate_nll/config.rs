@@ -70,7 +70,7 @@ impl Config {
 
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
-        problems.require(self.points >= 8, "points", self.points, "at least 8");
+        problems.at_least("points", self.points, 8);
         problems.require(
             (FEWEST_DRAWS..=1 << 20).contains(&self.draws),
             "draws",
@@ -104,11 +104,6 @@ impl Config {
             self.grid_cells,
             "0, or 2 to 1000",
         );
-        problems.require(
-            self.grid_margin >= 0.0 && self.grid_margin.is_finite(),
-            "grid_margin",
-            self.grid_margin,
-            "zero or a positive number",
-        );
+        problems.not_negative("grid_margin", self.grid_margin, "0.2");
     }
 }

@@ -129,14 +129,9 @@ impl Config {
                 "1 token for each free point",
             );
         }
-        problems.require(self.steps >= 1, "steps", self.steps, "at least 1");
-        problems.require(self.batch >= 1, "batch", self.batch, "at least 1");
-        problems.require(
-            self.evaluate_every >= 1,
-            "evaluate_every",
-            self.evaluate_every,
-            "at least 1",
-        );
+        problems.at_least("steps", self.steps, 1);
+        problems.at_least("batch", self.batch, 1);
+        problems.at_least("evaluate_every", self.evaluate_every, 1);
         check_memory(problems, self.memory_mib);
     }
 
