@@ -57,7 +57,7 @@ pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
     let stages = error.chain().find_map(|e| e.downcast_ref::<Error>());
     if let Some(Error::Cancelled) = stages {
         console.error(&format!(
-            "stopped on request; finished stages are kept. To go on:\n  {}",
+            "stopped on request; what is finished is kept. To go on:\n  {}",
             this_command()
         ));
         return ExitCode::from(Signals::exit_code());

@@ -14,6 +14,7 @@
 //! - [`process`]: signals, memory and parent of this process, names for what is not finished
 //! - [`report`]: what people read
 //! - [`export`]: what other programs read
+//! - [`inference`]: a run's models applied to new rows
 //! - [`starter`]: a first experiment for a file nobody has described yet
 //! - [`console`], [`failure`]: stdout and stderr, exit codes; [`destination`]: files that people name
 
@@ -24,6 +25,7 @@ mod console;
 mod destination;
 mod export;
 mod failure;
+mod inference;
 mod launch;
 mod plan;
 mod process;

@@ -18,6 +18,7 @@ pub mod devices;
 pub mod error;
 pub mod figures;
 pub mod fused;
+pub mod inference;
 pub mod likelihood;
 pub mod numerics;
 pub mod persist;

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+pub mod applied;
 pub mod arguments;
 pub mod best;
 pub mod compare;
@@ -7,6 +8,7 @@ pub mod completions;
 pub mod config;
 pub mod devices;
 pub mod diff;
+pub mod encode;
 pub mod export;
 pub mod features;
 pub mod gc;
@@ -102,6 +104,8 @@ enum Command {
     Features(features::Arguments),
     /// Write a commented starter configuration for your own HDF5 file, after scanning it
     Init(init::Arguments),
+    /// Encode rows of data with a run's autoencoder
+    Encode(encode::Arguments),
     /// Copy results out for other programs: TensorBoard, or weights as safetensors
     Export(export::Arguments),
     /// Show the devices of this machine, and what this binary was built for
@@ -147,6 +151,7 @@ impl Cli {
             Command::Import(arguments) => import::run(arguments, &store, console),
             Command::Features(arguments) => features::run(arguments, console),
             Command::Init(arguments) => init::run(arguments, console),
+            Command::Encode(arguments) => encode::run(arguments, &store, console),
             Command::Export(arguments) => export::run(arguments, &store, console),
             Command::Devices(arguments) => devices::run(arguments, console),
             Command::Completions(arguments) => {

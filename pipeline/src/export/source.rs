@@ -131,7 +131,7 @@ fn damaged(dir: &Path, why: &str) -> Error {
     Error::file(
         dir,
         format!(
-            "damaged, nothing is exported; run its experiment again, which computes it again\n  {why}"
+            "damaged, and not used; run its experiment again, which computes it again\n  {why}"
         ),
     )
 }

@@ -61,7 +61,7 @@ fn reference() -> &'static BTreeMap<String, String> {
 }
 
 /// The library that makes operations fail.
-fn library() -> &'static Path {
+pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, library) = LIBRARY.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! The real binary, each test in a folder of its own. One test program, so that linking is paid once.
 
+mod applying;
 mod browser;
 mod chromium;
 mod configuration;

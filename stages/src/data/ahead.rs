@@ -1,5 +1,6 @@
 //! Blocks of a file in order, read while the ones before are worked on.
 
+use super::dataset::Dataset;
 use super::scratch::Scratch;
 use super::stack::Stack;
 use crate::error::Result;
@@ -9,7 +10,28 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 /// Threads that read, each every second block: while one waits for the disk, the other unpacks.
 const READERS: usize = 2;
 
+/// Bytes of f32 in a block of [`Dataset::each_block`], about.
+const BLOCK_BYTES: usize = 4 << 20;
+
 type Block = Result<Vec<f32>>;
+
+impl Dataset {
+    /// Calls `work` with the items from item `from` on, in order and in blocks of bounded size that depend on
+    /// the file alone, but for the first: which items, and their values, row-major [items, item_width].
+    ///
+    /// # Errors
+    /// As [`Dataset::read_items`], and whatever `work` returns; nothing is read after the first.
+    pub fn each_block(
+        &self,
+        from: usize,
+        work: impl FnMut(Range<usize>, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let blocks = self.blocks(BLOCK_BYTES).into_iter();
+        let blocks = blocks.filter(|block| block.end > from);
+        let blocks: Vec<_> = blocks.map(|b| b.start.max(from)..b.end).collect();
+        each_block(&Stack::of(self.clone()), &blocks, work)
+    }
+}
 
 /// Calls `work` with the items of each of `blocks` and their values, row-major [items, item_width], in
 /// order. About five blocks are in memory at a time.

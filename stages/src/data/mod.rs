@@ -68,4 +68,4 @@ pub use write::{
     write_described,
 };
 pub(crate) use write::{write_attribute, write_dataset, write_image};
-pub use write_stream::DatasetWriter;
+pub use write_stream::{DatasetWriter, NewDataset};

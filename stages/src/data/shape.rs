@@ -33,6 +33,15 @@ impl DataShape {
     pub fn elements(self) -> usize {
         self.channels * self.height * self.width
     }
+
+    /// Whether items of shape `held` are, number by number, rows of this shape: vectors in any shape, images
+    /// in theirs, flat, or without the axis of an only channel.
+    pub fn can_be(self, held: &[usize]) -> bool {
+        match self.height * self.width {
+            1 => held.iter().product::<usize>() == self.channels,
+            _ => can_be(held, [self.channels, self.height, self.width]),
+        }
+    }
 }
 
 /// A last axis that is no longer, after two that are longer, looks like channels.

@@ -1,4 +1,4 @@
-//! One dataset written item by item, for files larger than memory.
+//! Datasets written item by item, for files larger than memory.
 
 use super::hdf5_error::reason;
 use super::hdf5_raw::write_items;
@@ -8,18 +8,25 @@ use hdf5::{Dataset, File};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
-/// A file with one f32 dataset that is being written. Nothing is at its path before
-/// [`Self::commit`].
+/// A file of f32 datasets that is being written. Nothing is at its path before [`Self::commit`].
 #[derive(Debug)]
 pub struct DatasetWriter {
     // Closing a file whose disk is full crashes libhdf5 (h5py#914), so the handles are dropped only
     // after a flush has succeeded; otherwise they leak until the process ends.
     file: ManuallyDrop<File>,
-    dataset: ManuallyDrop<Dataset>,
-    shape: Vec<usize>,
-    written: usize,
+    datasets: Vec<Growing>,
     partial: Partial,
     path: PathBuf,
+}
+
+/// A dataset to write: its name, its shape and its attributes.
+pub type NewDataset<'a> = (&'a str, &'a [usize], &'a [(String, Attribute)]);
+
+#[derive(Debug)]
+struct Growing {
+    handle: ManuallyDrop<Dataset>,
+    shape: Vec<usize>,
+    written: usize,
 }
 
 impl DatasetWriter {
@@ -34,6 +41,14 @@ impl DatasetWriter {
         shape: &[usize],
         attributes: &[(String, Attribute)],
     ) -> Result<Self> {
+        Self::create_all(path, &[(name, shape, attributes)])
+    }
+
+    /// As [`Self::create`], with several datasets.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn create_all(path: &Path, datasets: &[NewDataset<'_>]) -> Result<Self> {
         let partial = Partial::beside(path)?;
         let failed = |e: hdf5::Error| Error::file(path, reason(&e));
         let file = File::with_options()
@@ -41,20 +56,25 @@ impl DatasetWriter {
             .with_fapl(|p| p.libver_v110())
             .create_excl(&partial.path)
             .map_err(failed)?;
-        let file = ManuallyDrop::new(file);
-        let dataset = create_dataset::<f32>(&file, name, shape, false).map_err(failed)?;
-        let dataset = ManuallyDrop::new(dataset);
-        for (name, value) in attributes {
-            write_attribute(&dataset, name, value).map_err(failed)?;
-        }
-        Ok(Self {
-            file,
-            dataset,
-            shape: shape.to_vec(),
-            written: 0,
+        let mut writer = Self {
+            file: ManuallyDrop::new(file),
+            datasets: Vec::new(),
             partial,
             path: path.to_owned(),
-        })
+        };
+        for (name, shape, attributes) in datasets {
+            let handle = create_dataset::<f32>(&writer.file, name, shape, false).map_err(failed)?;
+            let handle = ManuallyDrop::new(handle);
+            for (name, value) in *attributes {
+                write_attribute(&handle, name, value).map_err(failed)?;
+            }
+            writer.datasets.push(Growing {
+                handle,
+                shape: shape.to_vec(),
+                written: 0,
+            });
+        }
+        Ok(writer)
     }
 
     /// Writes the next items, row-major.
@@ -62,10 +82,21 @@ impl DatasetWriter {
     /// # Errors
     /// File errors, among them a full disk.
     pub fn append(&mut self, values: &[f32]) -> Result<()> {
-        let width: usize = self.shape[1..].iter().product();
-        write_items(&self.dataset, &self.shape, self.written, values)
-            .map_err(|e| self.failed(&e))?;
-        self.written += values.len() / width;
+        self.append_to(0, values)
+    }
+
+    /// As [`Self::append`], to dataset `number` of those that were created.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_to(&mut self, number: usize, values: &[f32]) -> Result<()> {
+        let dataset = &mut self.datasets[number];
+        let width: usize = dataset.shape[1..].iter().product();
+        let written = write_items(&dataset.handle, &dataset.shape, dataset.written, values);
+        if let Err(e) = written {
+            return Err(self.failed(number, &e));
+        }
+        dataset.written += values.len() / width;
         Ok(())
     }
 
@@ -77,24 +108,28 @@ impl DatasetWriter {
     /// # Panics
     /// If not all items were appended.
     pub fn commit(mut self) -> Result<()> {
-        assert_eq!(self.written, self.shape[0], "items are missing");
-        self.file.flush().map_err(|e| self.failed(&e))?;
+        for dataset in &self.datasets {
+            assert_eq!(dataset.written, dataset.shape[0], "items are missing");
+        }
+        self.file.flush().map_err(|e| self.failed(0, &e))?;
         // SAFETY: each is dropped once, and `self` is not used for HDF5 after this.
         unsafe {
-            ManuallyDrop::drop(&mut self.dataset);
+            for dataset in &mut self.datasets {
+                ManuallyDrop::drop(&mut dataset.handle);
+            }
             ManuallyDrop::drop(&mut self.file);
         }
         self.partial.commit()
     }
 
-    fn failed(&self, error: &hdf5::Error) -> Error {
-        let bytes = self.shape.iter().product::<usize>() * size_of::<f32>();
+    fn failed(&self, number: usize, error: &hdf5::Error) -> Error {
+        let Growing { shape, written, .. } = &self.datasets[number];
+        let bytes = shape.iter().product::<usize>() * size_of::<f32>();
         Error::file(
             &self.path,
             format!(
-                "writing stopped after {} of {} items ({bytes} bytes in all); is the disk full? {}",
-                self.written,
-                self.shape[0],
+                "writing stopped after {written} of {} items ({bytes} bytes in all); is the disk full? {}",
+                shape[0],
                 reason(error)
             ),
         )

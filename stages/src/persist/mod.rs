@@ -1,8 +1,10 @@
-//! What is kept on disk: the weights of a network, and the state of a training.
+//! What is kept on disk: the weights of a network, the state of a training, rows until all are there.
 
+mod partial;
 mod snapshot;
 mod weights;
 
+pub use partial::Partial;
 pub use snapshot::{Resumable, Snapshot};
 pub use weights::{
     METADATA, file_size, header_json, load_weights, load_weights_from_bytes, must_hold,

@@ -1,0 +1,94 @@
+//! `latent-align encode RUN FILE --out FILE`
+
+use super::applied::Applied;
+use crate::console::Console;
+use crate::inference::{Input, Job, Models, Output, dataset_of};
+use crate::store::Store;
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use latent_align_stages::inference::{Encode, Latent};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Options of `encode`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    applied: Applied,
+    /// The HDF5 file of images or vectors, of the shape and range that the autoencoder was trained on
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The dataset of FILE [default: the one the run was trained on, or the only one]
+    #[arg(long)]
+    dataset: Option<String>,
+    /// What a row becomes where the posterior has noise
+    #[arg(long, value_enum, default_value_t)]
+    latents: Latents,
+    /// The seed of draws
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// What a row becomes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Latents {
+    /// The mean of its posterior, as dataset `means`.
+    #[default]
+    Means,
+    /// A draw from its posterior, as dataset `latents`.
+    Draws,
+    /// Both.
+    Both,
+}
+
+impl From<Latents> for Latent {
+    fn from(latents: Latents) -> Self {
+        match latents {
+            Latents::Means => Self::Mean,
+            Latents::Draws => Self::Draw,
+            Latents::Both => Self::Both,
+        }
+    }
+}
+
+/// Encodes every row, and says where the latents are and what space they are in.
+pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    let Arguments {
+        applied,
+        file,
+        dataset,
+        latents,
+        seed,
+    } = arguments;
+    let output = Output::new(&applied.out, applied.force)?;
+    let autoencoder = Models::find(store, &applied.run)?.autoencoder()?;
+    let usual = autoencoder.data_dataset().unwrap_or("images");
+    let dataset = dataset_of(file, dataset.as_deref(), &[usual])?;
+    let input = Input::open(file, &dataset, store)?;
+    let latent = Latent::from(*latents);
+    let device = applied.device()?.open()?;
+    let work = Encode::open(&autoencoder.dir, &input.source(), latent, *seed, &device)?;
+    let lineage = autoencoder.lineage();
+    let of = match &lineage.flow {
+        Some(flow) => format!("points of the flow {flow}"),
+        None => "aligned with no flow".to_owned(),
+    };
+    let written = format!("{} ({of})", work.written().join("; "));
+    let job = Job {
+        name: "encode",
+        console,
+        input: Some(&input),
+        about: applied.about([
+            ("autoencoder", autoencoder.identity()),
+            ("latents", format!("{latents:?}").into()),
+            ("seed", json!(seed)),
+        ]),
+    };
+    job.run(
+        &work,
+        output,
+        |partial, file| work.write(partial, &lineage, file),
+        &written,
+    )?;
+    Ok(())
+}

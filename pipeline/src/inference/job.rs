@@ -1,0 +1,147 @@
+//! Work from its input to the finished file.
+
+use super::inputs::Input;
+use crate::console::Console;
+use crate::destination::{Destination, Found};
+use crate::process::{Signals, peak_mib};
+use crate::run::StageMonitor;
+use crate::tables::duration;
+use latent_align_stages::inference::{Partial, Work, go_on};
+use latent_align_stages::{Error, Result};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Where results go.
+pub struct Output {
+    path: PathBuf,
+    force: bool,
+    /// Open from the start, since a pipe is opened once.
+    stream: Option<Destination>,
+}
+
+impl Output {
+    /// That `path` may be written, `force` or not; a file is opened when there is something to write.
+    ///
+    /// # Errors
+    /// As [`Destination::open`].
+    pub fn new(path: &Path, force: bool) -> Result<Self> {
+        let is_file = matches!(Found::at(path)?, Found::Nothing | Found::File(_));
+        let open = Destination::open(path, force)?;
+        Ok(Self {
+            path: path.to_owned(),
+            force,
+            stream: (!is_file).then_some(open),
+        })
+    }
+
+    /// The name of the file beside it that keeps rows until all are there.
+    fn partial(&self) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default();
+        let mut name = name.to_owned();
+        name.push(".partial");
+        self.path.with_file_name(name)
+    }
+}
+
+/// A command that computes rows.
+pub struct Job<'a> {
+    /// The command.
+    pub name: &'static str,
+    /// Where it says what is going on.
+    pub console: &'a Console,
+    /// What it reads, if anything.
+    pub input: Option<&'a Input>,
+    /// All that its rows depend on: models, options, device.
+    pub about: Map<String, Value>,
+}
+
+impl Job<'_> {
+    /// Computes the rows of `work` that an interrupted command of the same `about` has not left, has `write`
+    /// make a file of them, puts that where it belongs, and says what was `written`.
+    ///
+    /// # Errors
+    /// What the work, `write` and [`Destination`] return. After wrong input nothing is left behind; after
+    /// anything else the rows so far.
+    pub fn run(
+        self,
+        work: &dyn Work,
+        output: Output,
+        write: impl FnOnce(&mut Partial, &Path) -> Result<()>,
+        written: &str,
+    ) -> Result<()> {
+        let signals = Signals::listen().map_err(|e| Error::Device(e.to_string()))?;
+        let started = Instant::now();
+        let (row, about) = (work.row_bytes(), self.identity());
+        let mut partial = match output.stream {
+            Some(_) => Partial::unnamed(&about, row)?,
+            None => Partial::open(&output.partial(), &about, row, output.force)?,
+        };
+        let first = partial.rows();
+        if first > 0 {
+            let (total, path) = (work.total(), partial.path().display());
+            self.console.note(&format!(
+                "{}: goes on after {first} of {total} rows in {path}",
+                self.name
+            ));
+        }
+        let monitor = StageMonitor::new(self.console, &signals, self.name, None, None);
+        let done = go_on(work, &mut partial, &monitor);
+        let ended = monitor.finish();
+        let done = done.and(ended.map(drop)).and_then(|()| match self.input {
+            Some(input) => input.is_unchanged(),
+            None => Ok(()),
+        });
+        if let Err(error) = done {
+            if !may_go_on(&error) {
+                partial.remove()?;
+            }
+            return Err(error);
+        }
+        let is_stream = output.stream.is_some();
+        let destination = match output.stream {
+            Some(stream) => stream,
+            None => Destination::open(&output.path, output.force)?,
+        };
+        destination.fill(|file| write(&mut partial, file))?;
+        if !is_stream {
+            partial.remove()?;
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let rows = work.total() - first;
+        let memory = peak_mib().map_or(String::new(), |mib| format!(", peak memory {mib:.0} MiB"));
+        let told = format!(
+            "{}: {written}\n{rows} rows in {} ({:.0} rows/s){memory}\n",
+            output.path.display(),
+            duration(seconds),
+            rows as f64 / seconds.max(1e-9),
+        );
+        match is_stream {
+            true => self.console.note(told.trim_end()),
+            false => self.console.print(&told),
+        }
+        Ok(())
+    }
+
+    fn identity(&self) -> Map<String, Value> {
+        let mut about = Map::new();
+        about.insert("command".into(), self.name.into());
+        about.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+        let revision = option_env!("LATENT_ALIGN_REVISION");
+        about.insert("revision".into(), json!(revision));
+        if let Some(input) = self.input {
+            about.insert("input".into(), input.identity());
+        }
+        about.extend(self.about.clone());
+        about
+    }
+}
+
+/// Whether the same command may end well after `error`.
+fn may_go_on(error: &Error) -> bool {
+    match error {
+        Error::Input(_) | Error::Numerical(_) => false,
+        Error::File { message, .. } => !message.starts_with("changed"),
+        _ => true,
+    }
+}

@@ -1,0 +1,153 @@
+//! The models that somebody means by a run, a folder or a fingerprint.
+
+use crate::export::{Artifact, Source};
+use crate::store::{Manifest, Stage, State, Store, state_of};
+use latent_align_stages::alignment::RegulariserConfig;
+use latent_align_stages::inference::Lineage;
+use latent_align_stages::{Error, Result};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// The artifacts of a run, or one artifact with those that it was made of.
+pub struct Models<'a> {
+    store: &'a Store,
+    what: String,
+    artifacts: Vec<Artifact>,
+}
+
+/// A model on disk, found to be as its stage wrote it.
+pub struct Model {
+    /// Its artifact's folder.
+    pub dir: PathBuf,
+    /// What its artifact is.
+    pub manifest: Manifest,
+}
+
+impl<'a> Models<'a> {
+    /// Finds out what `what` means: the name of a run, the folder of a run or of an artifact, or the start
+    /// of a fingerprint.
+    ///
+    /// # Errors
+    /// As [`Source::find`].
+    pub fn find(store: &'a Store, what: &Path) -> Result<Self> {
+        let artifacts = Source::find(store, what)?.artifacts;
+        let what = what.display().to_string();
+        Ok(Self {
+            store,
+            what,
+            artifacts,
+        })
+    }
+
+    /// The autoencoder.
+    ///
+    /// # Errors
+    /// An input error where there is none, a file error where it is damaged.
+    pub fn autoencoder(&self) -> Result<Model> {
+        let Some(artifact) = self.of_stage(Stage::TrainAutoencoder) else {
+            return Err(self.lacks("autoencoder", "train_autoencoder"));
+        };
+        Model::of(artifact, &["autoencoder.safetensors"])
+    }
+
+    /// The flow: the run's own, or the one that its other stages read.
+    ///
+    /// # Errors
+    /// As [`Self::autoencoder`].
+    pub fn flow(&self) -> Result<Model> {
+        const FILES: [&str; 2] = ["flow.safetensors", "normalisation.safetensors"];
+        if let Some(artifact) = self.of_stage(Stage::PretrainFlow) {
+            return Model::of(artifact, &FILES);
+        }
+        let read = self.artifacts.iter().flat_map(|a| &a.manifest.upstream);
+        let Some(flow) = read.into_iter().find(|u| u.stage == Stage::PretrainFlow) else {
+            return Err(self.lacks("flow", "pretrain_flow"));
+        };
+        let dir = match &flow.path {
+            Some(path) => path.clone(),
+            None => self.store.artifact(flow.stage, &flow.fingerprint),
+        };
+        match state_of(&dir) {
+            State::Whole(manifest) => Model::of(
+                &Artifact {
+                    dir,
+                    manifest: *manifest,
+                },
+                &FILES,
+            ),
+            _ => Err(Error::input(format!(
+                "{}: found no whole flow at {}, which it reads; run its experiment again",
+                self.what,
+                dir.display()
+            ))),
+        }
+    }
+
+    /// The configuration of `stage`, if it is there.
+    pub fn config(&self, stage: Stage) -> Option<&Value> {
+        Some(&self.of_stage(stage)?.manifest.config)
+    }
+
+    /// The seed of `stage`, if it is there.
+    pub fn seed(&self, stage: Stage) -> Option<u64> {
+        Some(self.of_stage(stage)?.manifest.seed)
+    }
+
+    fn of_stage(&self, stage: Stage) -> Option<&Artifact> {
+        self.artifacts.iter().find(|a| a.stage() == stage)
+    }
+
+    fn lacks(&self, what: &str, section: &str) -> Error {
+        let stages = self.artifacts.iter().map(|a| a.stage().name());
+        let stages: Vec<&str> = stages.collect();
+        Error::input(format!(
+            "{}: found no {what} (it has {}), expected one; name a run whose configuration has the section \
+             {section}, or run this one to its end",
+            self.what,
+            stages.join(", ")
+        ))
+    }
+}
+
+impl Model {
+    /// The model in `artifact`, each of `files` found to have its digest where there is one.
+    fn of(artifact: &Artifact, files: &[&str]) -> Result<Self> {
+        for name in files {
+            artifact.output(name)?;
+        }
+        Ok(Self {
+            dir: artifact.dir.clone(),
+            manifest: artifact.manifest.clone(),
+        })
+    }
+
+    /// Its fingerprint.
+    pub fn fingerprint(&self) -> &str {
+        &self.manifest.fingerprint
+    }
+
+    /// What tells it from every other model.
+    pub fn identity(&self) -> Value {
+        json!({"fingerprint": self.fingerprint(), "contents": self.manifest.contents()})
+    }
+
+    /// What its latents belong to, if it is an autoencoder: to itself, and to the flow that its regulariser
+    /// holds them to.
+    pub fn lineage(&self) -> Lineage {
+        let regulariser = self.manifest.config.get("regulariser").cloned();
+        let regulariser = regulariser.and_then(|r| serde_json::from_value(r).ok());
+        let is_aligned = (regulariser.as_ref())
+            .is_some_and(|r: &RegulariserConfig| r.follows_flow() && r.weight() > 0.0);
+        let mut read = self.manifest.upstream.iter();
+        let flow = read.find(|u| is_aligned && u.stage == Stage::PretrainFlow);
+        Lineage {
+            autoencoder: Some(self.fingerprint().to_owned()),
+            flow: flow.map(|flow| flow.fingerprint.clone()),
+        }
+    }
+
+    /// The dataset of the data that it was trained on, where it says so.
+    pub fn data_dataset(&self) -> Option<&str> {
+        self.manifest.config.get("data")?.get("dataset")?.as_str()
+    }
+}

@@ -1,0 +1,197 @@
+//! Rows of data -> latents.
+
+use super::columns::{self, Column};
+use super::lineage::Lineage;
+use super::rows::{self, Range};
+use super::work::{Keep, Work};
+use crate::autoencoders::{Autoencoder, AutoencoderHeader, Posterior};
+use crate::context::Monitor;
+use crate::data::{Attribute, DataShape, Dataset, Normaliser, SourceConfig};
+use crate::error::{Error, Result};
+use crate::persist::Partial;
+use crate::random::Streams;
+use crate::tensors::{from_f32, to_f32};
+use burn::tensor::Device;
+use std::path::Path;
+
+/// Numbers that are encoded or decoded at once, about.
+pub(super) const NUMBERS: usize = 1 << 19;
+/// Rows that are encoded or decoded at once, at most.
+const MOST_ROWS: usize = 4096;
+
+/// Rows of `shape` that go through an autoencoder at once.
+pub(super) fn rows_at_once(shape: DataShape) -> usize {
+    (NUMBERS / shape.elements()).clamp(1, MOST_ROWS)
+}
+
+/// What of its posterior a row becomes. Where that has no noise all are the one latent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Latent {
+    /// Its mean.
+    Mean,
+    /// A draw.
+    Draw,
+    /// Both.
+    Both,
+}
+
+/// Encoding all rows of a dataset.
+pub struct Encode {
+    model: Autoencoder,
+    header: AutoencoderHeader,
+    dataset: Dataset,
+    scale: Normaliser,
+    latent: Latent,
+    streams: Streams,
+    device: Device,
+}
+
+impl Encode {
+    /// Encodes the rows of `source` with the autoencoder in the directory `dir`; draws are of `seed`.
+    ///
+    /// # Errors
+    /// As [`Autoencoder::load`] and [`Dataset::open`]; an input error for rows of another shape.
+    pub fn open(
+        dir: &Path,
+        source: &SourceConfig,
+        latent: Latent,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        let (model, header) = Autoencoder::load(dir, device)?;
+        let dataset = Dataset::open(source)?;
+        refuse_another_shape(&dataset, header.shape)?;
+        Ok(Self {
+            scale: Normaliser::scale(header.shape.elements(), 1.0 / header.maximum),
+            streams: Streams::of_stage("encode", seed),
+            device: device.clone(),
+            latent,
+            dataset,
+            model,
+            header,
+        })
+    }
+
+    /// Writes the rows of `partial` to the HDF5 file `path`: `means` and `latents` (draws), whichever were
+    /// asked for, or `latents` alone of a posterior without noise; all [N, T, d]. Attributes say their space,
+    /// units and `lineage`.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn write(&self, partial: &mut Partial, lineage: &Lineage, path: &Path) -> Result<()> {
+        columns::write(partial, &self.columns(lineage), path)
+    }
+
+    /// What is written, in words: the name and the shape of each dataset, and what it holds.
+    pub fn written(&self) -> Vec<String> {
+        let columns = self.columns(&Lineage::default());
+        let of = columns.iter().zip(self.kinds());
+        of.map(|(column, (_, what))| {
+            let [tokens, width] = column.shape[..] else {
+                unreachable!("[T, d]")
+            };
+            let rows = self.dataset.items();
+            format!("/{} [{rows}, {tokens}, {width}] f32, {what}", column.name)
+        })
+        .collect()
+    }
+
+    /// Each dataset's name and what it holds.
+    fn kinds(&self) -> Vec<(&'static str, &'static str)> {
+        const MEANS: (&str, &str) = ("means", "means of the posterior");
+        const DRAWS: (&str, &str) = ("latents", "draws from the posterior");
+        match (self.header.posterior, self.latent) {
+            (Posterior::Deterministic, _) => vec![("latents", "the latent of each row")],
+            (_, Latent::Mean) => vec![MEANS],
+            (_, Latent::Draw) => vec![DRAWS],
+            (_, Latent::Both) => vec![MEANS, DRAWS],
+        }
+    }
+
+    fn columns(&self, lineage: &Lineage) -> Vec<Column> {
+        let latent = &self.header.latent;
+        let column = |(name, what): (&'static str, &str)| {
+            let mut attributes = lineage.attributes();
+            attributes.push(("meaning".to_owned(), Attribute::Text(what.to_owned())));
+            Column {
+                name,
+                shape: vec![latent.tokens, latent.width],
+                attributes,
+            }
+        };
+        self.kinds().into_iter().map(column).collect()
+    }
+}
+
+impl Work for Encode {
+    fn task(&self) -> &'static str {
+        "rows"
+    }
+
+    fn total(&self) -> usize {
+        self.dataset.items()
+    }
+
+    fn row_bytes(&self) -> usize {
+        columns::row_bytes(&self.columns(&Lineage::default()))
+    }
+
+    fn compute(&self, from: usize, _monitor: &dyn Monitor, keep: Keep) -> Result<()> {
+        let shape = self.header.shape;
+        let range = Range {
+            maximum: self.header.maximum,
+            bounded: shape.height > 1 || self.header.reconstruction.in_nats(),
+        };
+        let width = self.header.latent.tokens * self.header.latent.width;
+        let asked = self.kinds();
+        let step = rows_at_once(shape);
+        rows::each(&self.dataset, from, step, Some(range), |first, rows| {
+            let count = rows.len() / shape.elements();
+            let dims = [count, shape.channels, shape.height, shape.width];
+            let encoding = self
+                .model
+                .encode(from_f32(self.scale.apply(rows), dims, &self.device));
+            let mut found = Vec::new();
+            for (name, _) in &asked {
+                found.push(to_f32(match *name {
+                    "means" => encoding.mean.clone(),
+                    _ => encoding.draw(&mut self.streams.at("draws", first as u64)),
+                })?);
+            }
+            let row = |i: usize| {
+                let of_row =
+                    move |values: &'_ Vec<f32>| values[i * width..(i + 1) * width].to_vec();
+                found.iter().flat_map(of_row)
+            };
+            let latents: Vec<f32> = (0..count).flat_map(row).collect();
+            keep(bytemuck::cast_slice(&latents))
+        })
+    }
+}
+
+/// Refuses items of `dataset` that are not, number by number, of `shape`.
+fn refuse_another_shape(dataset: &Dataset, shape: DataShape) -> Result<()> {
+    let held = &dataset.shape()[1..];
+    if shape.can_be(held) {
+        return Ok(());
+    }
+    let DataShape {
+        channels,
+        height,
+        width,
+    } = shape;
+    let expected = match height * width {
+        1 => format!("rows of {channels} numbers"),
+        _ => format!("images [{channels}, {height}, {width}]"),
+    };
+    let fix = match *held {
+        [a, b, last] if [last, a, b] == [channels, height, width] => {
+            "move the channels with numpy: `x.transpose(0, 3, 1, 2)`"
+        }
+        _ => "bring the data to that shape, or name a run that was trained on data of this one",
+    };
+    Err(Error::input(format!(
+        "{}: found items of shape {held:?}, expected {expected}, as the autoencoder was trained on; {fix}",
+        dataset.describe()
+    )))
+}

@@ -1,0 +1,72 @@
+//! Which models numbers in a file belong to, as attributes of their dataset say.
+
+use crate::data::{Attribute, Dataset};
+use crate::error::{Error, Result};
+
+const AUTOENCODER: &str = "autoencoder";
+const FLOW: &str = "flow";
+
+/// Fingerprints of the models that latents or points belong to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// The autoencoder whose latents they are.
+    pub autoencoder: Option<String>,
+    /// The flow whose points they are, or that the autoencoder is aligned with.
+    pub flow: Option<String>,
+}
+
+impl Lineage {
+    /// What the attributes of `dataset` say; files of other programs say nothing.
+    pub fn of(dataset: &Dataset) -> Self {
+        Self {
+            autoencoder: dataset.text_attribute(AUTOENCODER),
+            flow: dataset.text_attribute(FLOW),
+        }
+    }
+
+    /// The attributes that say so, with the space and the units that follow from it.
+    pub fn attributes(&self) -> Vec<(String, Attribute)> {
+        let text = |name: &str, text: &str| (name.to_owned(), Attribute::Text(text.to_owned()));
+        let space = match (&self.flow, &self.autoencoder) {
+            (Some(_), _) => "points of the flow",
+            (None, _) => "latents of the autoencoder, which is aligned with no flow",
+        };
+        let mut attributes = vec![
+            text("space", space),
+            text("units", "none: standardised by the flow's normalisation"),
+        ];
+        if self.flow.is_none() {
+            attributes[1] = text("units", "none: as the autoencoder chose");
+        }
+        for (name, fingerprint) in [(AUTOENCODER, &self.autoencoder), (FLOW, &self.flow)] {
+            attributes.extend(fingerprint.iter().map(|value| text(name, value)));
+        }
+        attributes
+    }
+
+    /// Refuses to decode latents, which lie in `dataset`, with an autoencoder of the lineage `own` if they are
+    /// known to be another's, or points of a flow that it is not aligned with.
+    ///
+    /// # Errors
+    /// An input error.
+    pub fn refuse_to_decode(&self, own: &Self, dataset: &Dataset) -> Result<()> {
+        let place = dataset.describe();
+        match (&self.autoencoder, &self.flow) {
+            (Some(theirs), _) if own.autoencoder.as_ref() != Some(theirs) => {
+                Err(Error::input(format!(
+                    "{place}: found latents of the autoencoder {theirs}, expected those of {}; decode them \
+                     with `latent-align decode {theirs}`, or encode the data with this run",
+                    own.autoencoder.as_deref().unwrap_or("another one")
+                )))
+            }
+            (None, Some(theirs)) if own.flow.as_ref() != Some(theirs) => {
+                Err(Error::input(format!(
+                    "{place}: found points of the flow {theirs}, expected latents of an autoencoder that is \
+                 aligned with it; this one is aligned with {}",
+                    own.flow.as_deref().unwrap_or("no flow")
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}

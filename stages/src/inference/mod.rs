@@ -1,0 +1,15 @@
+//! Trained models applied to new rows, in any number: they are read, computed and kept some at a time.
+//!
+//! Each kind of work says what it reads and what its rows become; [`go_on`] computes them into a
+//! [`Partial`] that survives the process, and the work then writes the finished file.
+
+mod columns;
+mod encode;
+mod lineage;
+mod rows;
+mod work;
+
+pub use crate::persist::Partial;
+pub use encode::{Encode, Latent};
+pub use lineage::Lineage;
+pub use work::{Work, go_on};

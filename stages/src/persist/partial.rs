@@ -1,0 +1,402 @@
+//! Rows that are computed one after another, kept beside the file that they become, so that what is
+//! interrupted goes on.
+//!
+//! | bytes | hold |
+//! |---|---|
+//! | first line | `latent-align partial 1` |
+//! | second line | what the rows are of, as a JSON object |
+//! | blocks of whole rows | bytes of the rows (u64), BLAKE3 of the block's number and its rows (32), the rows |
+//!
+//! A process may be killed at any byte: a block that does not have its digest, and all after it, count as
+//! not there.
+
+use crate::error::{Error, Result};
+use serde_json::{Map, Value};
+use std::fs::{File, TryLockError};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The first line.
+const FORMAT: &str = "latent-align partial 1\n";
+/// Bytes of a block beside its rows.
+const HEAD: usize = 8 + blake3::OUT_LEN;
+/// No block is larger.
+const LARGEST: u64 = 1 << 30;
+
+/// Rows so far. One process at a time has it open.
+#[derive(Debug)]
+pub struct Partial {
+    file: File,
+    path: PathBuf,
+    /// Where the blocks start.
+    start: u64,
+    /// Bytes of a row.
+    row: usize,
+    rows: usize,
+    blocks: u64,
+}
+
+impl Partial {
+    /// Opens the rows at `path` that are of `about`, each of `row` bytes; makes the file where there is
+    /// none. With `anew` rows of something else are thrown away, and so are those that are there.
+    ///
+    /// # Errors
+    /// An input error for a file of something else, and for one that another process has open; file errors.
+    pub fn open(path: &Path, about: &Map<String, Value>, row: usize, anew: bool) -> Result<Self> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)
+            .map_err(|e| Error::file(path, e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::input(format!(
+                    "{}: another process writes it; wait for that one, or choose another --out",
+                    path.display()
+                )));
+            }
+            // a file system without locks
+            Err(TryLockError::Error(_)) => {}
+        }
+        Self::of(file, path, about, row, anew)
+    }
+
+    /// Rows that nobody goes on from, in a file without a name.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn unnamed(about: &Map<String, Value>, row: usize) -> Result<Self> {
+        let dir = std::env::temp_dir();
+        let path = crate::temporary::beside(&dir.join("latent-align"));
+        let failed = |e: std::io::Error| Error::file(&path, e);
+        let mut options = File::options();
+        let options = options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(&path).map_err(failed)?;
+        std::fs::remove_file(&path).map_err(failed)?;
+        Self::of(file, &path, about, row, false)
+    }
+
+    fn of(
+        mut file: File,
+        path: &Path,
+        about: &Map<String, Value>,
+        row: usize,
+        anew: bool,
+    ) -> Result<Self> {
+        assert!(row > 0, "a row has some bytes");
+        let failed = |e: std::io::Error| Error::file(path, e);
+        let about_line = serde_json::to_string(about).expect("plain data serialises");
+        let head = format!("{FORMAT}{about_line}\n");
+        let start = head.len() as u64;
+        let mut found = Vec::new();
+        (&mut file)
+            .take(start)
+            .read_to_end(&mut found)
+            .map_err(failed)?;
+        let goes_on = found == head.as_bytes();
+        // of a process that was killed while it wrote the first lines
+        let is_begun = head.as_bytes().starts_with(&found);
+        if !goes_on && !is_begun {
+            refuse_another(&mut file, path, about, anew)?;
+        }
+        if !goes_on || anew {
+            file.set_len(0).map_err(failed)?;
+            file.rewind().map_err(failed)?;
+            file.write_all(head.as_bytes()).map_err(failed)?;
+        }
+        let mut partial = Self {
+            file,
+            path: path.to_owned(),
+            start,
+            row,
+            rows: 0,
+            blocks: 0,
+        };
+        partial.find_end()?;
+        Ok(partial)
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds whole rows.
+    ///
+    /// # Errors
+    /// File errors, among them a full disk; what was there stays.
+    ///
+    /// # Panics
+    /// If the bytes are not whole rows.
+    pub fn append(&mut self, rows: &[u8]) -> Result<()> {
+        assert!(rows.len().is_multiple_of(self.row), "whole rows");
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut block = Vec::with_capacity(HEAD + rows.len());
+        block.extend_from_slice(&(rows.len() as u64).to_le_bytes());
+        block.extend_from_slice(digest(self.blocks, rows).as_bytes());
+        block.extend_from_slice(rows);
+        (self.file.write_all(&block)).map_err(|e| Error::file(&self.path, e))?;
+        self.rows += rows.len() / self.row;
+        self.blocks += 1;
+        Ok(())
+    }
+
+    /// Calls `work` with all rows in order, some whole rows at a time.
+    ///
+    /// # Errors
+    /// What `work` returns; a file error for rows that are not as they were written.
+    pub fn each(&mut self, mut work: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let (blocks, path) = (self.blocks, self.path.clone());
+        let mut seen = 0;
+        self.read(|rows| {
+            seen += 1;
+            work(rows)
+        })?;
+        match seen == blocks {
+            true => Ok(()),
+            false => Err(Error::file(
+                path,
+                "rows are no longer as they were written; run the same command again",
+            )),
+        }
+    }
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn remove(self) -> Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::file(&self.path, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts the blocks that are whole, and cuts off what is behind them.
+    fn find_end(&mut self) -> Result<()> {
+        let (mut rows, mut blocks) = (0, 0);
+        let row = self.row;
+        let end = self.read(|block| {
+            rows += block.len() / row;
+            blocks += 1;
+            Ok(())
+        })?;
+        let cut = self.file.set_len(end);
+        cut.and_then(|()| self.file.seek(SeekFrom::Start(end)))
+            .map_err(|e| Error::file(&self.path, e))?;
+        (self.rows, self.blocks) = (rows, blocks);
+        Ok(())
+    }
+
+    /// Calls `work` with the rows of each block that is whole, up to the first that is not, and returns where
+    /// the last one ends; the file stands there.
+    fn read(&mut self, mut work: impl FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+        let failed = |e: std::io::Error| Error::file(&self.path, e);
+        let mut end = self.start;
+        self.file.seek(SeekFrom::Start(end)).map_err(failed)?;
+        let mut reader = BufReader::with_capacity(1 << 20, &self.file);
+        let mut rows = Vec::new();
+        for number in 0.. {
+            match next_block(&mut reader, number, self.row, &mut rows) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(e) => return Err(failed(e)),
+            }
+            work(&rows)?;
+            end += (HEAD + rows.len()) as u64;
+        }
+        self.file.seek(SeekFrom::Start(end)).map_err(failed)?;
+        Ok(end)
+    }
+}
+
+/// Reads block `number` into `rows`; false where there is none that is whole.
+fn next_block(
+    reader: &mut impl Read,
+    number: u64,
+    row: usize,
+    rows: &mut Vec<u8>,
+) -> std::io::Result<bool> {
+    let mut head = [0; HEAD];
+    let whole = |read: std::io::Result<()>| match read {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) => Err(e),
+    };
+    if !whole(reader.read_exact(&mut head))? {
+        return Ok(false);
+    }
+    let (length, expected) = head.split_at(8);
+    let length = u64::from_le_bytes(length.try_into().expect("eight bytes"));
+    if length == 0 || length > LARGEST || length % row as u64 != 0 {
+        return Ok(false);
+    }
+    rows.resize(length as usize, 0);
+    Ok(whole(reader.read_exact(rows))? && digest(number, rows).as_bytes() == expected)
+}
+
+fn digest(number: u64, rows: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&number.to_le_bytes());
+    hasher.update(rows);
+    hasher.finalize()
+}
+
+/// Refuses what `file` holds, unless it is rows of something else and these may be thrown away.
+fn refuse_another(
+    file: &mut File,
+    path: &Path,
+    about: &Map<String, Value>,
+    anew: bool,
+) -> Result<()> {
+    let mut found = Vec::new();
+    (file.rewind())
+        .and_then(|()| file.take(1 << 20).read_to_end(&mut found))
+        .map_err(|e| Error::file(path, e))?;
+    let rest = found.strip_prefix(FORMAT.as_bytes());
+    let line = rest.and_then(|rest| rest.split(|&byte| byte == b'\n').next());
+    let other: Option<Map<String, Value>> = line.and_then(|l| serde_json::from_slice(l).ok());
+    let Some(other) = other else {
+        return Err(Error::input(format!(
+            "{}: found a file that this program did not write, where it keeps rows until all are there; \
+             move it away, or choose another --out",
+            path.display()
+        )));
+    };
+    if anew {
+        return Ok(());
+    }
+    let keys = about
+        .keys()
+        .chain(other.keys().filter(|key| !about.contains_key(*key)));
+    let shown = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
+    let differs: Vec<String> = keys
+        .filter(|key| about.get(*key) != other.get(*key))
+        .map(|key| {
+            format!(
+                "{key}: {}, now {}",
+                shown(other.get(key)),
+                shown(about.get(key))
+            )
+        })
+        .collect();
+    Err(Error::input(format!(
+        "{}: found rows of another command that was interrupted; finish that one, start anew with --force, \
+         or choose another --out\n  {}",
+        path.display(),
+        differs.join("\n  ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn about(value: u32) -> Map<String, Value> {
+        let Value::Object(map) = json!({"command": "encode", "input": value}) else {
+            unreachable!()
+        };
+        map
+    }
+
+    fn rows(partial: &mut Partial) -> Vec<u8> {
+        let mut all = Vec::new();
+        partial
+            .each(|rows| {
+                all.extend_from_slice(rows);
+                Ok(())
+            })
+            .unwrap();
+        all
+    }
+
+    /// Red if a block counts before all of it is there, or one that is damaged counts.
+    #[test]
+    fn cut_at_any_byte_it_goes_on_after_the_last_whole_block() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.partial");
+        let blocks: [&[u8]; 3] = [b"aabb", b"cc", b"ddeeff"];
+        let mut partial = Partial::open(&path, &about(1), 2, false).unwrap();
+        let mut ends = vec![std::fs::metadata(&path).unwrap().len()];
+        for block in blocks {
+            partial.append(block).unwrap();
+            ends.push(std::fs::metadata(&path).unwrap().len());
+        }
+        drop(partial);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let mut partial = Partial::open(&path, &about(1), 2, false).unwrap();
+            let kept = ends.iter().filter(|&&end| end <= cut as u64).count().max(1) - 1;
+            let expected = blocks[..kept].concat();
+            assert_eq!(
+                (partial.rows(), rows(&mut partial)),
+                (expected.len() / 2, expected)
+            );
+            for block in &blocks[kept..] {
+                partial.append(block).unwrap();
+            }
+            drop(partial);
+            assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}");
+        }
+        // the second block's row
+        let mut damaged = whole;
+        damaged[ends[2] as usize - 1] ^= 1;
+        std::fs::write(&path, damaged).unwrap();
+        let partial = Partial::open(&path, &about(1), 2, false).unwrap();
+        assert_eq!(partial.rows(), 2);
+    }
+
+    #[test]
+    fn rows_of_another_command_are_refused_with_what_differs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.partial");
+        let mut first = Partial::open(&path, &about(1), 2, false).unwrap();
+        first.append(b"aa").unwrap();
+        let told =
+            |value, anew| Partial::open(&path, &about(value), 2, anew).map_err(|e| e.to_string());
+        assert!(
+            told(1, false)
+                .unwrap_err()
+                .contains("another process writes it")
+        );
+        drop(first);
+        let refused = told(2, false).unwrap_err();
+        assert!(
+            refused.contains("input: 1, now 2") && !refused.contains("command:"),
+            "{refused}"
+        );
+        assert_eq!(told(1, false).unwrap().rows(), 1);
+        assert_eq!(told(2, true).unwrap().rows(), 0);
+        assert_eq!(told(2, false).unwrap().rows(), 0);
+
+        std::fs::write(&path, "my notes").unwrap();
+        for anew in [false, true] {
+            assert!(told(1, anew).unwrap_err().contains("did not write"));
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"my notes");
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("a.partial"), dir.path().join("victim"));
+        std::fs::write(&victim, "").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert!(Partial::open(&path, &about(1), 2, false).is_err());
+        assert_eq!(std::fs::metadata(&victim).unwrap().len(), 0);
+    }
+}
