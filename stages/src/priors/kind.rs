@@ -12,6 +12,9 @@ use crate::training::OptimiserConfig;
 use burn::tensor::Device;
 use std::path::Path;
 
+/// A prior's part of a checkpoint.
+pub(super) const PART: &str = "flow";
+
 /// A kind of prior, as it is configured.
 pub trait PriorConfig {
     /// Notes every value out of range.

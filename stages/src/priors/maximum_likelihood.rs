@@ -1,11 +1,11 @@
 //! Training by maximum likelihood: what every prior with a differentiable density shares.
 
-use super::kind::{Batch, Fit};
+use super::kind::{Batch, Fit, PART};
 use super::prior::Points;
 use crate::context::Context;
 use crate::error::Result;
 use crate::tensors::scalar;
-use crate::training::{Task, Trainer, train};
+use crate::training::{HeldOut, Length, Step, Task, Term, Trainer, train};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -34,13 +34,11 @@ pub(super) fn fit_by_likelihood<M: Likelihood>(
             .points(fit.shape, fit.condition, &context.device),
         fit,
     };
-    train(
-        trainer,
-        &mut task,
-        schedule.steps,
-        schedule.evaluate_every,
-        context,
-    )
+    let length = Length {
+        steps: schedule.steps,
+        evaluate_every: schedule.evaluate_every,
+    };
+    train(trainer, &mut task, length, context)
 }
 
 /// A training by maximum likelihood.
@@ -51,8 +49,11 @@ struct Maximum<'a> {
     device: Device,
 }
 
-impl<M: Likelihood> Task<M> for Maximum<'_> {
-    fn loss(&mut self, module: &M, step: u64) -> Result<Tensor<1>> {
+impl<M: Likelihood> Task<M, 1> for Maximum<'_> {
+    const PART: &'static str = PART;
+    const TERMS: [Term; 1] = [Term::LOSS];
+
+    fn step(&mut self, module: &M, step: u64) -> Result<Step<1>> {
         let Batch { values, conditions } = (self.fit.next)(step)?;
         let condition = self
             .fit
@@ -63,10 +64,11 @@ impl<M: Likelihood> Task<M> for Maximum<'_> {
                 kind.encode_with_dropout(&conditions, self.fit.dropout, &mut rng, &self.device)
             });
         let values = self.fit.shape.tensor(values, &self.device);
-        Ok(module.nll(&Points { values, condition }).mean())
+        Ok(Step::of(module.nll(&Points { values, condition }).mean()))
     }
 
-    fn held_out_loss(&mut self, averaged: &M) -> Result<f64> {
-        scalar(averaged.nll(&self.held_out).mean())
+    fn evaluate(&mut self, averaged: &M) -> Result<Option<HeldOut<1>>> {
+        let loss = scalar(averaged.nll(&self.held_out).mean())?;
+        Ok(Some(HeldOut::of(loss)))
     }
 }

@@ -13,7 +13,7 @@ use crate::figures::{PARAMETERS, curves, of_rows, train_classifier as names};
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::tensors::{scalar, to_f32};
-use crate::training::{OptimiserConfig, RunningMean, Trainer, finite, unless_before};
+use crate::training::{HeldOut, Length, OptimiserConfig, Step, Task, Term, Trainer, train};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
@@ -139,14 +139,8 @@ pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prep
     })
 }
 
-/// Steps between two rows of the learning curve.
-const LOG_EVERY: u64 = 25;
 /// Rows classified at a time.
 const CHUNK: usize = 512;
-/// The parts of a checkpoint.
-const CLASSIFIER: &str = "classifier";
-const LOSS: &str = "train_loss";
-const ACCURACY: &str = "train_accuracy";
 
 impl Prepared {
     /// Trains the classifier and fills the directory of `context`.
@@ -199,78 +193,18 @@ impl Prepared {
             context.first_step(),
         )?;
         let trainer = Trainer::new(classifier, &config.optimiser, config.steps);
-        let trained = self.steps(trainer, &mut batches, held_out, context);
+        let length = Length {
+            steps: config.steps,
+            evaluate_every: config.evaluate_every,
+        };
+        let mut task = Classification {
+            stage: self,
+            batches: &mut batches,
+            held_out,
+            device,
+        };
+        let trained = train(trainer, &mut task, length, context);
         batches.explain(trained, context)
-    }
-
-    /// The steps of the training.
-    fn steps(
-        &self,
-        mut trainer: Trainer<Classifier>,
-        batches: &mut Batches,
-        held_out: &Unseen,
-        context: &Context,
-    ) -> Result<Classifier> {
-        let config = &self.config;
-        let device = context.device.clone().autodiff();
-        let mut losses = RunningMean::new(&context.device);
-        let mut accuracies = RunningMean::new(&context.device);
-        context.restore(&mut [
-            (CLASSIFIER, &mut trainer),
-            (LOSS, &mut losses),
-            (ACCURACY, &mut accuracies),
-        ])?;
-        let mut last = context.held_out_loss();
-        let mut note = String::new();
-        for step in context.first_step()..config.steps {
-            let batch = batches.next_of_items()?;
-            let targets = self.labels.targets(&batch.items, &device);
-            let rows = self.data.tensor(batch.rows, &device);
-
-            let logits = trainer.module.logits(rows);
-            accuracies.add(accuracy(logits.clone().inner(), targets.clone().inner()));
-            let loss = cross_entropy(logits, targets);
-            let rate = trainer.learning_rate();
-            trainer = trainer.step(loss.backward());
-            losses.add(loss.inner());
-
-            let done = step + 1;
-            let evaluate = done % config.evaluate_every == 0 || done == config.steps;
-            if evaluate || done % LOG_EVERY == 0 {
-                let train_loss = unless_before([trainer.check()], losses.take(step))?;
-                let train_accuracy = accuracies.take(step)?;
-                let (held_out_loss, held_out_accuracy) = if evaluate {
-                    let (loss, accuracy) = held_out.measure(&trainer.averaged())?;
-                    last = Some(finite(loss, "the held-out loss", step)?);
-                    (loss, accuracy)
-                } else {
-                    (f64::NAN, f64::NAN)
-                };
-                context.monitor.metrics(
-                    done,
-                    &[
-                        (curves::TRAIN_LOSS, train_loss),
-                        (curves::TRAIN_ACCURACY, train_accuracy),
-                        (curves::HELD_OUT_LOSS, held_out_loss),
-                        (curves::HELD_OUT_ACCURACY, held_out_accuracy),
-                        (curves::LEARNING_RATE, rate),
-                    ],
-                );
-                note = format!("loss {train_loss:.4}, accuracy {train_accuracy:.3}");
-            }
-            (context.monitor).progress("training", done, config.steps, &note);
-            context.checkpoint(
-                done,
-                config.steps,
-                last,
-                &[
-                    (CLASSIFIER, &trainer),
-                    (LOSS, &losses),
-                    (ACCURACY, &accuracies),
-                ],
-            )?;
-        }
-        Ok(trainer.averaged())
     }
 
     /// The features of the rows of all parts, in file order.
@@ -293,6 +227,53 @@ impl Prepared {
             .map(|(&(item, part), row)| (item, self.labels.of(item), part, row))
             .collect();
         LabelledFeatures::write(rows, width, &context.dir)
+    }
+}
+
+/// The training: down the cross-entropy of batches.
+struct Classification<'a> {
+    stage: &'a Prepared,
+    batches: &'a mut Batches,
+    held_out: &'a Unseen,
+    /// With autodiff.
+    device: Device,
+}
+
+impl Task<Classifier, 2> for Classification<'_> {
+    const PART: &'static str = "classifier";
+    const TERMS: [Term; 2] = [
+        Term::LOSS,
+        Term {
+            train: curves::TRAIN_ACCURACY,
+            held_out: curves::HELD_OUT_ACCURACY,
+            words: "the held-out accuracy",
+            part: "train_accuracy",
+        },
+    ];
+
+    fn step(&mut self, classifier: &Classifier, _: u64) -> Result<Step<2>> {
+        let batch = self.batches.next_of_items()?;
+        let targets = self.stage.labels.targets(&batch.items, &self.device);
+        let rows = self.stage.data.tensor(batch.rows, &self.device);
+        let logits = classifier.logits(rows);
+        let accuracy = accuracy(logits.clone().inner(), targets.clone().inner());
+        let loss = cross_entropy(logits, targets);
+        Ok(Step {
+            terms: [Some(loss.clone()), Some(accuracy)],
+            loss,
+        })
+    }
+
+    fn evaluate(&mut self, averaged: &Classifier) -> Result<Option<HeldOut<2>>> {
+        let (loss, accuracy) = self.held_out.measure(averaged)?;
+        Ok(Some(HeldOut {
+            loss,
+            terms: [Some(loss), Some(accuracy)],
+        }))
+    }
+
+    fn note([loss, accuracy]: [f64; 2]) -> String {
+        format!("loss {loss:.4}, accuracy {accuracy:.3}")
     }
 }
 

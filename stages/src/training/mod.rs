@@ -10,10 +10,8 @@ mod running_mean;
 mod task;
 
 pub use config::{MatmulPrecision, OptimiserConfig};
-pub use divergence::{finite, unless_before};
 pub use initialise::initialise;
 #[cfg(test)]
 pub use initialise::perturb;
 pub use optimiser::Trainer;
-pub use running_mean::RunningMean;
-pub use task::{Task, train};
+pub use task::{HeldOut, Length, Step, Task, Term, train};

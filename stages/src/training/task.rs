@@ -1,4 +1,4 @@
-//! The loop of a training by one loss: step, log, evaluate, checkpoint, cancel, resume.
+//! The one loop of a training: step, log, evaluate, checkpoint, cancel, resume.
 
 use super::divergence::{finite, unless_before};
 use super::optimiser::Trainer;
@@ -6,75 +6,374 @@ use super::running_mean::RunningMean;
 use crate::context::Context;
 use crate::error::Result;
 use crate::figures::curves;
+use crate::persist::Resumable;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-/// What is trained, step by step.
-pub trait Task<M> {
-    /// The loss `[1]` of `step` on a device with autodiff.
+/// What is trained, step by step, and the N figures that its learning curve shows.
+pub trait Task<M, const N: usize> {
+    /// The module's part of a checkpoint.
+    const PART: &'static str;
+    /// The figures.
+    const TERMS: [Term; N];
+
+    /// The loss of `step` on a device with autodiff.
     ///
     /// # Errors
     /// Errors of the data.
-    fn loss(&mut self, module: &M, step: u64) -> Result<Tensor<1>>;
+    fn step(&mut self, module: &M, step: u64) -> Result<Step<N>>;
 
-    /// The loss of the module with averaged weights, without autodiff, on held-out data.
+    /// What learns besides does so here, after the module has taken `step`.
+    fn learn(&mut self, _step: u64) {}
+
+    /// Refuses to go on if what learns besides went wrong since the last check.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Diverged`] names the first such step.
+    fn check(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The same figures of the module with averaged weights, without autodiff, on held-out data; none where
+    /// there is none.
     ///
     /// # Errors
     /// Device errors.
-    fn held_out_loss(&mut self, averaged: &M) -> Result<f64>;
+    fn evaluate(&mut self, averaged: &M) -> Result<Option<HeldOut<N>>>;
+
+    /// Figures in a few words, for the line of progress.
+    fn note(means: [f64; N]) -> String {
+        format!("loss {:.4}", means[0])
+    }
+
+    /// What a checkpoint holds of the task besides the module, by its part.
+    fn parts(&mut self) -> Vec<(&'static str, &mut dyn Resumable)> {
+        Vec::new()
+    }
+}
+
+/// The names of a figure of each step: a term of the loss, or what stands beside it.
+pub struct Term {
+    /// Its column of the learning curve: the mean of the steps since the last row.
+    pub train: &'static str,
+    /// Its column on held-out data.
+    pub held_out: &'static str,
+    /// That figure in a message, such as `the held-out loss`.
+    pub words: &'static str,
+    /// Its part of a checkpoint.
+    pub part: &'static str,
+}
+
+impl Term {
+    /// The loss itself, where it has no parts.
+    pub const LOSS: Self = Self {
+        train: curves::TRAIN_LOSS,
+        held_out: curves::HELD_OUT_LOSS,
+        words: "the held-out loss",
+        part: "train_loss",
+    };
+}
+
+/// A step.
+pub struct Step<const N: usize> {
+    /// What the step goes down `[1]`.
+    pub loss: Tensor<1>,
+    /// The figures `[1]`, with or without autodiff; none for a term that there is not.
+    pub terms: [Option<Tensor<1>>; N],
+}
+
+impl Step<1> {
+    /// One whose loss is its only figure.
+    pub fn of(loss: Tensor<1>) -> Self {
+        Self {
+            terms: [Some(loss.clone())],
+            loss,
+        }
+    }
+}
+
+/// An evaluation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeldOut<const N: usize> {
+    /// What checkpoints are chosen by.
+    pub loss: f64,
+    /// The figures; none for a term that there is not.
+    pub terms: [Option<f64>; N],
+}
+
+impl HeldOut<1> {
+    /// One whose loss is its only figure.
+    pub fn of(loss: f64) -> Self {
+        Self {
+            loss,
+            terms: [Some(loss)],
+        }
+    }
+}
+
+/// How long a training is, and how often it is evaluated besides at its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Length {
+    /// Steps.
+    pub steps: u64,
+    /// Steps between evaluations.
+    pub evaluate_every: u64,
 }
 
 /// Steps between two rows of the learning curve.
 const LOG_EVERY: u64 = 25;
-/// The parts of a checkpoint.
-const FLOW: &str = "flow";
-const LOSS: &str = "train_loss";
 
-/// The module with averaged weights, without autodiff, after `steps` steps of `task`, evaluated every
-/// `evaluate_every` steps and at the end. Goes on where `context` says.
+/// The module with averaged weights, without autodiff, after the steps of `task`. Goes on where `context` says.
 ///
 /// # Errors
 /// [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`]; what `task` returns.
-pub fn train<M: Module>(
+pub fn train<M: Module, T: Task<M, N>, const N: usize>(
     mut trainer: Trainer<M>,
-    task: &mut impl Task<M>,
-    steps: u64,
-    evaluate_every: u64,
+    task: &mut T,
+    length: Length,
     context: &Context,
 ) -> Result<M> {
-    let mut recent = RunningMean::new(&context.device);
-    context.restore(&mut [(FLOW, &mut trainer), (LOSS, &mut recent)])?;
+    let Length {
+        steps,
+        evaluate_every,
+    } = length;
+    let mut recent = [(); N].map(|()| RunningMean::new(&context.device));
+    let mut parts: Vec<(&str, &mut dyn Resumable)> = vec![(T::PART, &mut trainer)];
+    parts.extend(task.parts());
+    for (term, mean) in T::TERMS.iter().zip(&mut recent) {
+        parts.push((term.part, mean));
+    }
+    context.restore(&mut parts)?;
+    drop(parts);
+
     let mut last = context.held_out_loss();
     let mut note = String::new();
     for step in context.first_step()..steps {
         let rate = trainer.learning_rate();
-        let loss = task.loss(&trainer.module, step)?;
+        let Step { loss, terms } = task.step(&trainer.module, step)?;
+        for (mean, term) in recent.iter_mut().zip(terms) {
+            if let Some(term) = term {
+                mean.add(without_autodiff(term));
+            }
+        }
         trainer = trainer.step(loss.backward());
-        recent.add(loss.inner());
+        task.learn(step);
 
         let done = step + 1;
         let evaluate = done % evaluate_every == 0 || done == steps;
         if evaluate || done % LOG_EVERY == 0 {
-            let train_loss = unless_before([trainer.check()], recent.take(step))?;
-            let held_out_loss = if evaluate {
-                let loss = task.held_out_loss(&trainer.averaged())?;
-                last = Some(finite(loss, "the held-out loss", step)?);
-                loss
-            } else {
-                f64::NAN
+            let means = RunningMean::take_all(recent.each_mut(), step);
+            let means = unless_before([trainer.check(), task.check()], means)?;
+            let mut held_out = [f64::NAN; N];
+            let found = match evaluate {
+                true => task.evaluate(&trainer.averaged())?,
+                false => None,
             };
-            context.monitor.metrics(
-                done,
-                &[
-                    (curves::TRAIN_LOSS, train_loss),
-                    (curves::HELD_OUT_LOSS, held_out_loss),
-                    (curves::LEARNING_RATE, rate),
-                ],
-            );
-            note = format!("loss {train_loss:.4}");
+            if let Some(found) = found {
+                for ((value, found), term) in held_out.iter_mut().zip(found.terms).zip(T::TERMS) {
+                    if let Some(found) = found {
+                        *value = finite(found, term.words, step)?;
+                    }
+                }
+                last = Some(found.loss);
+            }
+            let of_steps = T::TERMS.iter().map(|term| term.train).zip(means);
+            let of_held_out = T::TERMS.iter().map(|term| term.held_out).zip(held_out);
+            let row: Vec<_> = (of_steps.chain(of_held_out))
+                .chain([(curves::LEARNING_RATE, rate)])
+                .collect();
+            context.monitor.metrics(done, &row);
+            note = T::note(means);
         }
         context.monitor.progress("training", done, steps, &note);
-        context.checkpoint(done, steps, last, &[(FLOW, &trainer), (LOSS, &recent)])?;
+        let mut parts: Vec<(&str, &dyn Resumable)> = vec![(T::PART, &trainer)];
+        parts.extend(task.parts().into_iter().map(|(name, part)| (name, &*part)));
+        for (term, mean) in T::TERMS.iter().zip(&recent) {
+            parts.push((term.part, mean));
+        }
+        context.checkpoint(done, steps, last, &parts)?;
     }
     Ok(trainer.averaged())
+}
+
+/// A figure, off the graph where it is on one.
+fn without_autodiff(term: Tensor<1>) -> Tensor<1> {
+    match term.device().is_autodiff() {
+        true => term.inner(),
+        false => term,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::{Monitor, Table};
+    use crate::persist::Snapshot;
+    use crate::tensors::{from_f32, to_f32};
+    use crate::training::OptimiserConfig;
+    use burn::nn::{Linear, LinearConfig};
+    use burn::tensor::Device;
+    use std::path::PathBuf;
+    use std::sync::Mutex;
+
+    /// A task of two terms, the second there at odd steps only, and a number that is learned besides.
+    struct Toy {
+        held_out: [Option<f64>; 2],
+        besides: Besides,
+    }
+
+    struct Besides(u64);
+
+    impl Resumable for Besides {
+        fn save(&self, name: &str, snapshot: &mut Snapshot) -> Result<()> {
+            snapshot.put_number(name, self.0);
+            Ok(())
+        }
+        fn restore(&mut self, name: &str, snapshot: &Snapshot) -> Result<()> {
+            self.0 = snapshot.number(name)?;
+            Ok(())
+        }
+    }
+
+    impl Task<Linear, 2> for Toy {
+        const PART: &'static str = "line";
+        const TERMS: [Term; 2] = [
+            Term::LOSS,
+            Term {
+                train: "penalty",
+                held_out: "held-out penalty",
+                words: "the held-out penalty",
+                part: "penalty",
+            },
+        ];
+
+        fn step(&mut self, line: &Linear, step: u64) -> Result<Step<2>> {
+            let weight = line.weight.val().flatten::<1>(0, 1);
+            let away = weight.mul_scalar(step as f64 + 1.0) - self.besides.0 as f64;
+            let loss = away.square();
+            let penalty = (step % 2 == 1).then(|| loss.clone().inner().mul_scalar(0.1));
+            Ok(Step {
+                terms: [Some(loss.clone()), penalty],
+                loss,
+            })
+        }
+
+        fn learn(&mut self, step: u64) {
+            self.besides.0 = 3 * self.besides.0 % 7 + step;
+        }
+
+        fn evaluate(&mut self, _: &Linear) -> Result<Option<HeldOut<2>>> {
+            Ok(Some(HeldOut {
+                loss: 0.75,
+                terms: self.held_out,
+            }))
+        }
+
+        fn parts(&mut self) -> Vec<(&'static str, &mut dyn Resumable)> {
+            vec![("besides", &mut self.besides)]
+        }
+    }
+
+    /// Keeps rows of the learning curve, and every state.
+    #[derive(Default)]
+    struct Keep {
+        rows: Mutex<Vec<Vec<(&'static str, f64)>>>,
+        states: Mutex<Vec<Snapshot>>,
+    }
+
+    impl Monitor for Keep {
+        fn cancelled(&self) -> bool {
+            false
+        }
+        fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
+        fn metrics(&self, _: u64, row: &[(&'static str, f64)]) {
+            self.rows.lock().unwrap().push(row.to_vec());
+        }
+        fn table(&self, _: &str, _: &Table) -> Result<()> {
+            Ok(())
+        }
+        fn warn(&self, _: &str) {}
+        fn wants_checkpoint(&self, _: u64) -> bool {
+            true
+        }
+        fn checkpoint(&self, state: &Snapshot) -> Result<()> {
+            self.states.lock().unwrap().push(state.clone());
+            Ok(())
+        }
+    }
+
+    /// The weight after ten steps, and what was kept of them.
+    fn ten_steps(resume: Option<Snapshot>, held_out: [Option<f64>; 2]) -> Result<(f32, Keep)> {
+        let device = Device::flex();
+        let line = LinearConfig::new(1, 1)
+            .with_bias(false)
+            .init(&device.clone().autodiff());
+        let weight = from_f32(vec![0.3], [1, 1], &device.clone().autodiff());
+        let line = Linear {
+            weight: line.weight.map(|_| weight.require_grad()),
+            ..line
+        };
+        let keep = Keep::default();
+        let context = Context {
+            seed: 0,
+            device,
+            dir: PathBuf::new(),
+            resume,
+            monitor: &keep,
+        };
+        let mut toy = Toy {
+            held_out,
+            besides: Besides(1),
+        };
+        let length = Length {
+            steps: 10,
+            evaluate_every: 10,
+        };
+        let trainer = Trainer::new(line, &OptimiserConfig::default(), 10);
+        let line = train(trainer, &mut toy, length, &context)?;
+        Ok((to_f32(line.weight.val())?[0], keep))
+    }
+
+    /// Red where a part, or the mean of a term, is left out of a checkpoint.
+    #[test]
+    fn a_resumed_training_ends_as_one_that_was_not_interrupted() {
+        let held_out = [Some(0.5), None];
+        let (weight, kept) = ten_steps(None, held_out).unwrap();
+        let states = kept.states.into_inner().unwrap();
+        assert_eq!(states.len(), 10);
+        assert_eq!(states[9].held_out_loss(), Some(0.75));
+        let rows = kept.rows.into_inner().unwrap();
+        for state in &states[..9] {
+            let (resumed, kept) = ten_steps(Some(state.clone()), held_out).unwrap();
+            assert_eq!(resumed.to_bits(), weight.to_bits());
+            let found = kept.rows.into_inner().unwrap();
+            // NaN for the term that is missing
+            assert_eq!(format!("{found:?}"), format!("{rows:?}"));
+            assert_eq!(kept.states.into_inner().unwrap().last(), states.last());
+        }
+    }
+
+    /// Red where a term that is NaN is left out like one that is not there: a held-out loss of 0 is the best
+    /// there is.
+    #[test]
+    fn a_held_out_term_that_is_nan_is_a_divergence_and_one_that_is_missing_is_not() {
+        let (_, kept) = ten_steps(None, [Some(0.25), None]).unwrap();
+        let row = &kept.rows.into_inner().unwrap()[0];
+        let names: Vec<_> = row.iter().map(|(name, _)| *name).collect();
+        let expected = [
+            curves::TRAIN_LOSS,
+            "penalty",
+            curves::HELD_OUT_LOSS,
+            "held-out penalty",
+            curves::LEARNING_RATE,
+        ];
+        assert_eq!(names, expected);
+        assert!(row[2].1 == 0.25 && row[3].1.is_nan(), "{row:?}");
+        let told = ten_steps(None, [Some(0.25), Some(f64::NAN)]).map(|_| ());
+        let told = told.unwrap_err().to_string();
+        assert!(
+            told.starts_with("the held-out penalty is NaN after step 9"),
+            "{told}"
+        );
+    }
 }

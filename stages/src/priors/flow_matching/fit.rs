@@ -6,10 +6,13 @@ use super::network::VelocityNetwork;
 use crate::context::Context;
 use crate::error::Result;
 use crate::priors::field::VelocityField;
+use crate::priors::kind::PART;
 use crate::problems::Problems;
 use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::from_f32;
-use crate::training::{MatmulPrecision, OptimiserConfig, Task, Trainer, train};
+use crate::training::{
+    HeldOut, Length, MatmulPrecision, OptimiserConfig, Step, Task, Term, Trainer, train,
+};
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
@@ -133,7 +136,11 @@ impl FitConfig {
             evaluation,
             streams,
         };
-        let network = train(trainer, &mut task, self.steps, evaluate_every, context)?;
+        let length = Length {
+            steps: self.steps,
+            evaluate_every,
+        };
+        let network = train(trainer, &mut task, length, context)?;
         Ok(in_f32(network))
     }
 }
@@ -146,15 +153,19 @@ struct Matching<'a, N> {
     streams: Streams,
 }
 
-impl<N: FnMut(u64) -> Result<Vec<f32>>> Task<VelocityNetwork> for Matching<'_, N> {
-    fn loss(&mut self, network: &VelocityNetwork, step: u64) -> Result<Tensor<1>> {
+impl<N: FnMut(u64) -> Result<Vec<f32>>> Task<VelocityNetwork, 1> for Matching<'_, N> {
+    const PART: &'static str = PART;
+    const TERMS: [Term; 1] = [Term::LOSS];
+
+    fn step(&mut self, network: &VelocityNetwork, step: u64) -> Result<Step<1>> {
         let points = (self.next)(step)?;
         let mut rng = self.streams.at(STREAM, step);
-        Ok(self.config.loss(network, points, &mut rng))
+        Ok(Step::of(self.config.loss(network, points, &mut rng)))
     }
 
-    fn held_out_loss(&mut self, averaged: &VelocityNetwork) -> Result<f64> {
-        self.evaluation.loss(&in_f32(averaged.clone()))
+    fn evaluate(&mut self, averaged: &VelocityNetwork) -> Result<Option<HeldOut<1>>> {
+        let loss = self.evaluation.loss(&in_f32(averaged.clone()))?;
+        Ok(Some(HeldOut::of(loss)))
     }
 }
 

@@ -6,7 +6,6 @@ use crate::figures::{filled, train_autoencoder as names};
 use crate::persist::{Resumable, Snapshot};
 use crate::tensors::to_f32;
 use burn::tensor::Tensor;
-use std::cell::RefCell;
 
 /// Points followed.
 const FOLLOWED: usize = 200;
@@ -82,33 +81,27 @@ impl Trajectory {
     }
 }
 
-/// Noted by the steps of a training, where it is, and kept by its checkpoints.
-impl Resumable for Option<&RefCell<Trajectory>> {
+/// Kept by the checkpoints of a training.
+impl Resumable for Trajectory {
     fn save(&self, name: &str, snapshot: &mut Snapshot) -> Result<()> {
-        let Some(trajectory) = self.map(RefCell::borrow) else {
-            return Ok(());
-        };
-        let steps = trajectory.steps.iter().zip(&trajectory.points);
+        let steps = self.steps.iter().zip(&self.points);
         for (number, (step, points)) in steps.enumerate() {
             snapshot.put_number(format!("{name}.{number}"), *step);
             snapshot.put(format!("{name}.{number}"), points.clone());
         }
-        snapshot.put_number(format!("{name}.count"), trajectory.steps.len() as u64);
-        snapshot.put_number(format!("{name}.width"), trajectory.width as u64);
+        snapshot.put_number(format!("{name}.count"), self.steps.len() as u64);
+        snapshot.put_number(format!("{name}.width"), self.width as u64);
         Ok(())
     }
 
     fn restore(&mut self, name: &str, snapshot: &Snapshot) -> Result<()> {
-        let Some(mut trajectory) = self.map(RefCell::borrow_mut) else {
-            return Ok(());
-        };
-        trajectory.width = snapshot.number(&format!("{name}.width"))? as usize;
-        trajectory.steps.clear();
-        trajectory.points.clear();
+        self.width = snapshot.number(&format!("{name}.width"))? as usize;
+        self.steps.clear();
+        self.points.clear();
         for number in 0..snapshot.number(&format!("{name}.count"))? {
             let at = format!("{name}.{number}");
-            trajectory.steps.push(snapshot.number(&at)?);
-            trajectory.points.push(snapshot.get(&at)?.to_vec());
+            self.steps.push(snapshot.number(&at)?);
+            self.points.push(snapshot.get(&at)?.to_vec());
         }
         Ok(())
     }

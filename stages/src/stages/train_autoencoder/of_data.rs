@@ -1,0 +1,175 @@
+//! An encoder and a decoder, trained on data.
+
+use super::before;
+use super::config::{CHUNK, Config, streams};
+use super::diagnose::{Diagnosed, Spread, diagnose};
+use super::objective::{Objective, PART, TERMS, Terms, length, note};
+use super::outputs::Outputs;
+use super::prior::Prior;
+use crate::autoencoders::{Autoencoder, AutoencoderHeader};
+use crate::context::{Context, Summary};
+use crate::data::{Batches, Data, Part};
+use crate::error::Result;
+use crate::figures::PARAMETERS;
+use crate::persist::Resumable;
+use crate::random::Streams;
+use crate::training::{HeldOut, Step, Task, Term, Trainer, train};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+/// Trains encoder and decoder on `data` against `prior`, then writes latents, reconstructions and diagnostics
+/// into the directory of `context`.
+///
+/// # Errors
+/// [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`]; errors of files and of the device.
+pub fn train_on(config: &Config, data: &Data, prior: &Prior, context: &Context) -> Result<Summary> {
+    let header = AutoencoderHeader {
+        architecture: config.architecture.clone(),
+        latent: config.latent.clone(),
+        posterior: config.posterior,
+        reconstruction: config.reconstruction,
+        shape: data.shape,
+        maximum: data.maximum,
+    };
+    let trained = trained(config, &header, data, prior, context)?;
+    trained.save(&header, &context.dir)?;
+    let mut summary = Summary::default();
+    let outputs = Outputs {
+        model: &trained,
+        config,
+        data,
+        context,
+    };
+    let explained = outputs.write_reconstructions(&mut summary)?;
+    let latents = outputs.write_latents()?;
+    outputs.elbo(&prior.flow, &mut summary)?;
+    // the same weights as at the start, however often the training was resumed
+    let untrained = untrained(&header, context, &context.device);
+    let initial = before::encode(&untrained, data, context)?;
+    before::write(&initial, config, context)?;
+    for (part, latents) in latents {
+        let latents = Diagnosed {
+            values: &latents.drawn,
+            means: latents.means.as_deref(),
+            tokens: config.latent.tokens,
+            part: Some(part),
+            against: part,
+            shown: (part == data.ingest.reported()).then_some(Spread {
+                initial: &initial,
+                explained: Some(explained),
+                config,
+            }),
+        };
+        diagnose(&latents, prior, &mut summary, context)?;
+    }
+    summary.add(PARAMETERS, trained.num_params() as f64);
+    Ok(summary)
+}
+
+/// The autoencoder that training starts with, on `device`.
+fn untrained(header: &AutoencoderHeader, context: &Context, device: &Device) -> Autoencoder {
+    let autoencoder = Autoencoder::new(header, streams(context), device);
+    autoencoder.expect("the configuration is checked: free points have no data")
+}
+
+/// The autoencoder of `header` after the training.
+fn trained(
+    config: &Config,
+    header: &AutoencoderHeader,
+    data: &Data,
+    prior: &Prior,
+    context: &Context,
+) -> Result<Autoencoder> {
+    let device = context.device.clone().autodiff();
+    let autoencoder = untrained(header, context, &device);
+    let mut batches = Batches::start(
+        &data.ingest,
+        Part::Train,
+        data.scale.clone(),
+        config.batch,
+        context.seed,
+        config.memory_mib << 20,
+        context.first_step(),
+    )?;
+    let held_out = config.held_out.at_most.min(CHUNK);
+    let held_out = data.some_rows(Part::HeldOut, held_out)?;
+    data.ingest.write_scan(&context.dir)?;
+
+    let latent = (config.latent.tokens * config.latent.width) as f64;
+    let elements = latent / data.shape.elements() as f64;
+    let mut task = Encode {
+        config,
+        data,
+        objective: Objective::new(config, prior.flow.prior.as_ref(), elements, context)?,
+        batches: &mut batches,
+        held_out: data.tensor(held_out, &context.device),
+        streams: streams(context),
+        device,
+    };
+    let trainer = Trainer::new(autoencoder, &config.optimiser, config.steps);
+    let trained = train(trainer, &mut task, length(config), context);
+    batches.explain(trained, context)
+}
+
+/// The training.
+struct Encode<'a> {
+    config: &'a Config,
+    data: &'a Data,
+    objective: Objective<'a>,
+    batches: &'a mut Batches,
+    /// Held-out rows [n, C, H, W], without autodiff.
+    held_out: Tensor<4>,
+    streams: Streams,
+    /// With autodiff.
+    device: Device,
+}
+
+impl Encode<'_> {
+    /// The terms of `rows` [B, C, H, W] with the noise of `step`.
+    fn terms(&self, model: &Autoencoder, rows: Tensor<4>, step: u64) -> Result<Terms> {
+        let mut rng = self.streams.at("autoencoder", step);
+        let encoding = model.encode(rows.clone());
+        let latents = encoding.draw(&mut rng);
+        let decoded = model.decode(latents.clone());
+        let losses = model.reconstruction_losses(self.config.reconstruction, decoded, rows);
+        let regulariser = &self.objective.regulariser;
+        Ok(Terms {
+            reconstruction: Some(losses.mean()),
+            regulariser: regulariser.term(latents.clone(), &encoding, &mut rng)?,
+            latents,
+        })
+    }
+}
+
+impl Task<Autoencoder, 2> for Encode<'_> {
+    const PART: &'static str = PART;
+    const TERMS: [Term; 2] = TERMS;
+
+    fn step(&mut self, model: &Autoencoder, step: u64) -> Result<Step<2>> {
+        let rows = self.data.tensor(self.batches.next()?, &self.device);
+        let terms = self.terms(model, rows, step)?;
+        Ok(self.objective.step(terms))
+    }
+
+    fn learn(&mut self, step: u64) {
+        self.objective.learn(step);
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.objective.regulariser.check()
+    }
+
+    fn evaluate(&mut self, averaged: &Autoencoder) -> Result<Option<HeldOut<2>>> {
+        // the same noise every time
+        let terms = self.terms(averaged, self.held_out.clone(), u64::MAX)?;
+        self.objective.values(terms).map(Some)
+    }
+
+    fn note(means: [f64; 2]) -> String {
+        note(means)
+    }
+
+    fn parts(&mut self) -> Vec<(&'static str, &mut dyn Resumable)> {
+        vec![self.objective.part()]
+    }
+}

@@ -1,0 +1,143 @@
+//! Free points, moved down the regulariser alone.
+
+use super::before;
+use super::config::{Config, streams};
+use super::diagnose::{Diagnosed, Spread, diagnose};
+use super::objective::{Objective, PART, TERMS, Terms, length, note};
+use super::prior::Prior;
+use super::trajectory::Trajectory;
+use crate::autoencoders::Points;
+use crate::context::{Context, Summary};
+use crate::data::{Described, OutData, Part, write_described};
+use crate::error::Result;
+use crate::figures::train_autoencoder as names;
+use crate::persist::Resumable;
+use crate::priors::about_points;
+use crate::random::Streams;
+use crate::tensors::to_f32;
+use crate::training::{HeldOut, Step, Task, Term, Trainer, train};
+
+/// The trajectory's part of a checkpoint.
+const TRAJECTORY: &str = "trajectory";
+
+/// Moves `count` free points against `prior`, then writes them, where they went and diagnostics into the
+/// directory of `context`.
+///
+/// # Errors
+/// [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`]; errors of files and of the device.
+pub fn move_points(
+    config: &Config,
+    count: usize,
+    prior: &Prior,
+    context: &Context,
+) -> Result<Summary> {
+    let streams = streams(context);
+    let device = context.device.clone().autodiff();
+    let width = config.latent.width;
+    let points = Points::new(count, width, config.posterior, streams, &device);
+    let drawn =
+        |points: &Points, stream: &str| to_f32(points.encoding().draw(&mut streams.at(stream, 0)));
+    let start = drawn(&points, "initial latents")?;
+    let mut task = Move {
+        objective: Objective::new(config, prior.flow.prior.as_ref(), 1.0, context)?,
+        trajectory: Trajectory::new(count, config.steps),
+        streams,
+    };
+    let trainer = Trainer::new(points, &config.optimiser, config.steps);
+    let trained = train(trainer, &mut task, length(config), context);
+    let trained = context.explain(trained, |_| Vec::new())?; // there are no batches
+
+    let mut trajectory = task.trajectory;
+    trajectory.keep(config.steps, &trained.encoding().mean)?;
+    if width == 2 {
+        (context.monitor).table(names::TRAJECTORY, &trajectory.table())?;
+    }
+    let latents = drawn(&trained, "latents")?;
+    let encoding = trained.encoding();
+    let means = (encoding.has_noise())
+        .then(|| to_f32(encoding.mean))
+        .transpose()?;
+    let (shape, about) = ([count, 1, width], about_points());
+    let dataset = |name, values| Described {
+        name,
+        shape: &shape,
+        values: OutData::F32(values),
+        about: &about,
+    };
+    let mut datasets = vec![
+        dataset("points", &latents),
+        dataset("initial_points", &start),
+    ];
+    datasets.extend(means.as_deref().map(|means| dataset("point_means", means)));
+    write_described(&context.dir.join("latents.h5"), &datasets, &[])?;
+    before::write(&start, config, context)?;
+
+    let mut summary = Summary::default();
+    // points encode no data: only the features have parts
+    let parts = match prior.test {
+        Some(_) => &[Part::HeldOut, Part::Test][..],
+        None => &[Part::HeldOut],
+    };
+    for (number, &against) in parts.iter().enumerate() {
+        let latents = Diagnosed {
+            values: &latents,
+            means: means.as_deref(),
+            tokens: 1,
+            part: None,
+            against,
+            shown: (number + 1 == parts.len()).then_some(Spread {
+                initial: &start,
+                explained: None,
+                config,
+            }),
+        };
+        diagnose(&latents, prior, &mut summary, context)?;
+    }
+    Ok(summary)
+}
+
+/// The training.
+struct Move<'a> {
+    objective: Objective<'a>,
+    trajectory: Trajectory,
+    streams: Streams,
+}
+
+impl Task<Points, 2> for Move<'_> {
+    const PART: &'static str = PART;
+    const TERMS: [Term; 2] = TERMS;
+
+    fn step(&mut self, points: &Points, step: u64) -> Result<Step<2>> {
+        let mut rng = self.streams.at("points", step);
+        let encoding = points.encoding();
+        self.trajectory.note(step, &encoding.mean)?;
+        let latents = encoding.draw(&mut rng);
+        let regulariser = &self.objective.regulariser;
+        let terms = Terms {
+            reconstruction: None,
+            regulariser: regulariser.term(latents.clone(), &encoding, &mut rng)?,
+            latents,
+        };
+        Ok(self.objective.step(terms))
+    }
+
+    fn learn(&mut self, step: u64) {
+        self.objective.learn(step);
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.objective.regulariser.check()
+    }
+
+    fn evaluate(&mut self, _: &Points) -> Result<Option<HeldOut<2>>> {
+        Ok(None)
+    }
+
+    fn note(means: [f64; 2]) -> String {
+        note(means)
+    }
+
+    fn parts(&mut self) -> Vec<(&'static str, &mut dyn Resumable)> {
+        vec![self.objective.part(), (TRAJECTORY, &mut self.trajectory)]
+    }
+}
