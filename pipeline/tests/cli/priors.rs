@@ -6,6 +6,7 @@ use latent_align_stages::comparison::energy_test;
 use latent_align_stages::data::{read_dataset_f32, read_dataset_i64};
 use latent_align_stages::random::Streams;
 use std::f64::consts::TAU;
+use std::path::Path;
 
 /// Rows of the target, their tokens and width, and classes.
 const ROWS: usize = 6000;
@@ -112,13 +113,23 @@ fn a_conditional_coupling_flow_is_trained_scored_inverted_and_sampled_by_the_ord
     println!("round trip {round_trip:.1e}");
     assert!(round_trip < 1e-5, "{round_trip}");
 
-    // samples of a class are like fresh rows of it, and unlike those of another
+    let shape =
+        samples_are_of_their_class(&flow, |seed, count, class| rows(seed, count, |_| class));
+    assert_eq!(shape, [2000, 2, 2]);
+}
+
+/// Samples of a class are like fresh rows of it, which `fresh` draws by seed, count and class, and unlike those of
+/// another. The shape of all samples.
+fn samples_are_of_their_class(
+    flow: &Path,
+    fresh: impl Fn(u64, usize, usize) -> Vec<f32>,
+) -> Vec<usize> {
     let samples = flow.join("samples.h5");
     let (shape, drawn) = read_dataset_f32(&samples, "features").unwrap();
-    assert_eq!(shape, [2000, 2, 2]);
+    let size = drawn.len() / shape[0];
     let (_, of_samples) = read_dataset_i64(&samples, "labels").unwrap();
     let of_class = |wanted: usize| -> Vec<f32> {
-        let rows = drawn.chunks_exact(SIZE).zip(&of_samples);
+        let rows = drawn.chunks_exact(size).zip(&of_samples);
         let of_it = rows
             .filter(|&(_, &label)| label as usize == wanted)
             .take(200);
@@ -126,16 +137,78 @@ fn a_conditional_coupling_flow_is_trained_scored_inverted_and_sampled_by_the_ord
     };
     for wanted in 0..CLASSES {
         let drawn = of_class(wanted);
-        let count = drawn.len() / SIZE;
+        let count = drawn.len() / size;
         assert!(count >= 150, "{count}");
         let test = |class: usize| {
-            let fresh = rows(7 + class as u64, count, |_| class);
-            energy_test(&drawn, &fresh, SIZE, 1, 199, Streams::new(3)).p_value
+            let fresh = fresh(7 + class as u64, count, class);
+            energy_test(&drawn, &fresh, size, 1, 199, Streams::new(3)).p_value
         };
         let (own, other) = (test(wanted), test((wanted + 1) % CLASSES));
         println!("class {wanted}: p {own} against itself, {other} against another");
         assert!(own > 0.01 && other < 0.01, "{wanted}: {own} {other}");
     }
+    shape
+}
+
+const CONDITIONAL_FLOW: &str = "\
+name: corners
+pretrain_flow:
+  features: {file: corners.h5}
+  model: {kind: flow_matching, network: {width: 48, blocks: 2, frequencies: 16, time_scale: 10}, times: 64}
+  condition: {dataset: labels, dropout: 0.1}
+  held_out: {fraction: 0.05}
+  test: {fraction: 0.2}
+  optimiser: {learning_rate: 3.0e-3}
+  steps: 1500
+  batch: 256
+  samples: 800
+  nll_points: 400
+estimate_nll: {points: 64, draws: 192, box_points: 0, grid_cells: 0, gradient_points: 4}
+";
+
+/// Red where the velocity network loses a condition in training, in the ODE of the NLL or in that of samples.
+#[test]
+fn a_conditional_flow_is_trained_scored_and_sampled_by_the_ordinary_stages() {
+    let project = Project::new();
+    let class = |i: usize| i % CLASSES;
+    // the first token of a row: a normal distribution about the corner of its class
+    let corners = |seed: u64, count: usize, class: &dyn Fn(usize) -> usize| -> Vec<f32> {
+        let rows = rows(seed, count, class);
+        let first = rows.chunks_exact(SIZE).flat_map(|row| &row[..2]);
+        first.copied().collect()
+    };
+    let features = corners(1, ROWS, &class);
+    let labels: Vec<u8> = (0..ROWS).map(|i| class(i) as u8).collect();
+    project.write_dataset("corners.h5", "features", &[ROWS, 2], &features);
+    project.add_dataset("corners.h5", "labels", &[ROWS], &labels);
+    project.write("corners.yaml", CONDITIONAL_FLOW);
+    project.run(&["run", "corners.yaml"]).expect(0, &["ODE"]);
+
+    // under its class a row is normal: the entropy of N(0, 0.5^2 I) in 2 dimensions
+    let shown = project.run(&["show", "corners", "--format", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.expect(0, &[]).stdout).unwrap();
+    let name = "pretrain-flow: test NLL in feature space (nats)";
+    let found = shown[0][name].as_f64().unwrap();
+    let expected = (TAU * 0.25).ln() + 1.0;
+    println!("NLL {found:.4}, entropy {expected:.4} nats");
+    assert!((found - expected).abs() < 0.05, "{found} {expected}");
+
+    let flow = project.path("artifacts/runs/corners/pretrain-flow");
+    let fresh = |seed, count, class| corners(seed, count, &|_| class);
+    let shape = samples_are_of_their_class(&flow, fresh);
+    assert_eq!(shape, [800, 2]);
+
+    let text = CONDITIONAL_FLOW.replace("dropout: 0.1", "dropout: 0, guidance: 2");
+    project.write("corners.yaml", text);
+    project
+        .run(&["run", "corners.yaml"])
+        .expect(2, &["condition.guidance", "a dropout such as 0.1"]);
+    let guided = COUPLING.replace("dropout: 0.1", "dropout: 0.1, guidance: 2");
+    project.write("classes.yaml", guided.replace("classes.h5", "corners.h5"));
+    project.run(&["run", "classes.yaml"]).expect(
+        2,
+        &["condition.guidance", "kind: coupling", "flow_matching"],
+    );
 }
 
 /// The tiny experiment with another prior and regulariser.

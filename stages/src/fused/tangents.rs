@@ -1,5 +1,5 @@
-//! Derivatives along tangents that ride with the points, at one time: no graph, so that they are fused
-//! where there is none.
+//! Derivatives along tangents that ride with the points: fused where nothing asks for a graph and all points
+//! share one modulation.
 
 use super::flex::{is_fused, primitive, tensor, values, whole};
 use super::operations::{block, norm};
@@ -15,7 +15,12 @@ pub fn without_graph(x: &Tensor<2>) -> bool {
     is_fused(x) && !x.device().is_autodiff()
 }
 
-/// A [`super::block`] at one time, `modulation` [1, 3 width], with `tangents` of h [n, k, width] (or
+/// Whether the kernels do it: they take one modulation for all points.
+fn by_kernels(x: &Tensor<2>, modulation: &Tensor<2>) -> bool {
+    modulation.dims()[0] == 1 && without_graph(x)
+}
+
+/// A [`super::block`], `modulation` [1, 3 width] of all points or [n, 3 width] of each, with `tangents` of h [n, k, width] (or
 /// [1, k, width], the same at every point): its output and their images [n, k, width].
 pub fn block_tangents(
     h: Tensor<2>,
@@ -23,7 +28,7 @@ pub fn block_tangents(
     modulation: Tensor<2>,
     weights: BlockWeights,
 ) -> (Tensor<2>, Tensor<3>) {
-    if !without_graph(&h) {
+    if !by_kernels(&h, &modulation) {
         return plain::block_tangents(h, tangents, modulation, weights);
     }
     let [n, width] = h.dims();
@@ -41,13 +46,13 @@ pub fn block_tangents(
     )
 }
 
-/// The `tangents` of a [`super::modulated_norm`] at one time, `modulation` [1, 2 width]: [n, k, width].
+/// The `tangents` of a [`super::modulated_norm`], `modulation` [1, 2 width] or [n, 2 width]: [n, k, width].
 pub fn modulated_norm_tangents(
     x: Tensor<2>,
     tangents: Tensor<3>,
     modulation: Tensor<2>,
 ) -> Tensor<3> {
-    if !without_graph(&x) {
+    if !by_kernels(&x, &modulation) {
         return plain::modulated_norm_tangents(x, tangents, modulation);
     }
     let [n, width] = x.dims();
@@ -65,7 +70,7 @@ pub fn modulated_norm_tangents(
 }
 
 /// A block as in [`block_tangents`], and after it a [`super::modulated_norm`] under `last` [1, 2 width]
-/// and a linear layer: the block's output [n, width], and the sum over tangents j of the derivative of
+/// or [n, 2 width] and a linear layer: the block's output [n, width], and the sum over tangents j of the derivative of
 /// `readout_j . modulated_norm` along tangent j `[n]`, `readout` [k, width]. With the axes as tangents,
 /// that is the trace of a Jacobian.
 pub fn block_trace(
@@ -76,7 +81,7 @@ pub fn block_trace(
     last: Tensor<2>,
     readout: Tensor<2>,
 ) -> (Tensor<2>, Tensor<1>) {
-    if !without_graph(&h) {
+    if !by_kernels(&h, &modulation) {
         return plain::block_trace(h, tangents, modulation, weights, last, readout);
     }
     let [n, width] = h.dims();

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::tensors::to_f64;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 /// Rows (points, times their tangents) that one evaluation should carry: more do not help, and memory
 /// grows.
@@ -28,6 +28,18 @@ pub trait VelocityField: Send + Sync {
         time: f64,
         directions: Tensor<3>,
     ) -> (Tensor<2>, Tensor<3>);
+
+    /// The same over points that are each under a row of `condition` [n, c], in the order of the rows of
+    /// `x`. None where the velocity takes no condition.
+    fn under(&self, _condition: Tensor<2>) -> Option<Box<dyn VelocityField + '_>> {
+        None
+    }
+
+    /// Of a field over points that each have a condition, the field over those `chosen` `[m]`. None where
+    /// all points have the same velocity.
+    fn of_points(&self, _chosen: Tensor<1, Int>) -> Option<Box<dyn VelocityField + '_>> {
+        None
+    }
 }
 
 /// The products of the Jacobian at `x` [n, d] with `directions` [n, k, d] by central differences: what

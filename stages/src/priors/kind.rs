@@ -36,6 +36,11 @@ pub trait PriorConfig {
         false
     }
 
+    /// Whether samples can lean towards their condition by more than it asks (classifier-free guidance).
+    fn guided(&self) -> bool {
+        false
+    }
+
     /// Says what it expects of points, if not these.
     ///
     /// # Errors
@@ -102,6 +107,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Points that are conditioned on nothing.
+    pub fn new(values: Vec<f32>) -> Self {
+        let conditions = None;
+        Self { values, conditions }
+    }
+
     /// The rows `chosen` of `width` numbers each, in that order, with their conditions.
     pub fn select(&self, width: usize, chosen: &[usize]) -> Self {
         let row = |&i: &usize| self.values[i * width..(i + 1) * width].iter();

@@ -205,6 +205,9 @@ pub struct SampleOptions {
     pub streams: Streams,
     /// The standard deviation of the noise; 1 for the prior's own distribution, less for what is likelier.
     pub temperature: f64,
+    /// Classifier-free guidance: how far samples lean from what is drawn without a condition to what is drawn
+    /// under theirs. 1 is the density under the condition; more is more of its own kind and less varied.
+    pub guidance: f64,
     /// The tolerance of an ODE, absolute and relative.
     pub tolerance: f64,
 }
@@ -272,10 +275,29 @@ pub trait Prior: Send + Sync {
         progress: Progress,
     ) -> Result<Tensor<3>>;
 
+    /// Noise [n, T, d] carried to points under `condition` [n, c] with a `guidance` other than 1.
+    ///
+    /// # Errors
+    /// An input error for a kind of prior that has no guidance; as [`Self::from_noise`].
+    #[allow(clippy::wrong_self_convention)] // as above
+    fn from_noise_guided(
+        &self,
+        _noise: Tensor<3>,
+        _condition: Tensor<2>,
+        guidance: f64,
+        _tolerance: f64,
+        _progress: Progress,
+    ) -> Result<Tensor<3>> {
+        Err(Error::input(format!(
+            "guidance: found {guidance}, expected 1: this kind of prior has none; `kind: flow_matching` does"
+        )))
+    }
+
     /// `count` samples [n, T, d]; with a `condition` [n, c], one under each row of it.
     ///
     /// # Errors
-    /// As [`Self::from_noise`].
+    /// An input error for a guidance other than 1 without a condition, or of a kind of prior that has none; as
+    /// [`Self::from_noise`].
     fn sample(
         &self,
         count: usize,
@@ -292,7 +314,16 @@ pub trait Prior: Send + Sync {
             1.0 => noise,
             temperature => noise.mul_scalar(temperature),
         };
-        self.from_noise(noise, condition, options.tolerance, progress)
+        let tolerance = options.tolerance;
+        match (options.guidance, condition) {
+            (1.0, condition) => self.from_noise(noise, condition, tolerance, progress),
+            (guidance, Some(condition)) => {
+                self.from_noise_guided(noise, condition, guidance, tolerance, progress)
+            }
+            (guidance, None) => Err(Error::input(format!(
+                "guidance: found {guidance} without a condition, expected a condition to lean to, or 1"
+            ))),
+        }
     }
 
     /// The NLL of each point `[n]`, differentiable with respect to points on a device with autodiff. None

@@ -17,7 +17,7 @@ use crate::context::{Context, Summary};
 use crate::data::{Attribute, Normaliser, OutData, Part, Scan, write_datasets};
 use crate::error::{Error, Result};
 use crate::figures::{evaluate_latents as names, of_rows};
-use crate::priors::{Evaluation, FitConfig, ROWS_PER_EVALUATION, points_of};
+use crate::priors::{Batch, Evaluation, FitConfig, ROWS_PER_EVALUATION, points_of};
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::tensors::{from_f32, to_f32};
@@ -239,9 +239,10 @@ fn draw(config: &Config, latents: &Latents, context: &Context) -> Result<Vec<f32
     let streams = Streams::of_stage("evaluate-latents", context.seed);
     let whiten = Normaliser::standardise(&latents.train.values, width);
     let points = whiten.apply(&latents.train.values);
-    let held_out = whiten.apply(&latents.held_out.values);
+    let held_out = Batch::new(whiten.apply(&latents.held_out.values));
     let evaluation = Evaluation::new(
         &held_out,
+        None,
         width,
         EVALUATION_POINTS,
         streams,

@@ -196,7 +196,18 @@ impl Config {
                 kind.conditional(),
                 "condition",
                 format!("a condition with `model: {{kind: {}}}`", self.model.name()),
-                "none (remove `condition`), or a kind that takes one: `model: {kind: coupling}`",
+                "none (remove `condition`), or a kind that takes one: `flow_matching` or `coupling`",
+            );
+            let guided = condition.guidance == 1.0 || kind.guided();
+            problems.require(
+                guided,
+                "condition.guidance",
+                format!(
+                    "{} with `model: {{kind: {}}}`",
+                    condition.guidance,
+                    self.model.name()
+                ),
+                "1, or a kind that has guidance: `model: {kind: flow_matching}`",
             );
         }
         problems.at_least("evaluate_every", self.evaluate_every, 1);
@@ -318,7 +329,7 @@ impl Prepared {
             Some(test) => (Part::Test, test),
             None => (Part::HeldOut, held_out),
         };
-        write_samples(&flow, &shown.1, self.config.samples, context)?;
+        write_samples(&flow, &shown.1, &self.config, context)?;
         summarise(&flow, shown, &self.config, &mut summary, context)?;
         Ok(summary)
     }
@@ -397,7 +408,9 @@ impl Prepared {
 
 /// Draws samples of the trained flow into `samples.h5`: as points, and as features where the
 /// normalisation can be undone; with the conditions of `kept` in turn, where the flow takes some.
-fn write_samples(flow: &Flow, kept: &KeptPoints, count: usize, context: &Context) -> Result<()> {
+fn write_samples(flow: &Flow, kept: &KeptPoints, config: &Config, context: &Context) -> Result<()> {
+    let count = config.samples;
+    let guidance = (config.condition.as_ref()).map_or(1.0, |condition| condition.guidance);
     if count == 0 {
         return Ok(());
     }
@@ -405,6 +418,7 @@ fn write_samples(flow: &Flow, kept: &KeptPoints, count: usize, context: &Context
     let options = SampleOptions {
         streams: Streams::of_stage("pretrain-flow", context.seed),
         temperature: 1.0,
+        guidance,
         tolerance: TOLERANCE,
     };
     let conditions = (kept.points.conditions.as_ref())

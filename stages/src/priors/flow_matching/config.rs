@@ -32,15 +32,19 @@ impl Default for VelocityNetworkConfig {
 }
 
 impl VelocityNetworkConfig {
-    /// The parameters of a network over points of `dimensions` dimensions.
-    pub fn parameters(&self, dimensions: usize) -> u128 {
+    /// The parameters of a network over points of `dimensions` dimensions, each under a condition of
+    /// `columns` numbers; 0 where there is none.
+    pub fn parameters(&self, dimensions: usize, columns: usize) -> u128 {
         let [width, blocks, frequencies, dimensions] =
             [self.width, self.blocks, self.frequencies, dimensions].map(|n| n as u128);
         let linear = |from: u128, to: u128| (from + 1).saturating_mul(to);
         let time = linear(frequencies, width) + linear(width, width);
+        let condition = width.saturating_mul(columns as u128);
         let block = 2 * width + 2 * linear(width, width) + linear(width, 3 * width);
         let output = linear(width, 2 * width).saturating_add(linear(width, dimensions));
-        (time + blocks.saturating_mul(block) + output).saturating_add(linear(dimensions, width))
+        (time + blocks.saturating_mul(block) + output)
+            .saturating_add(linear(dimensions, width))
+            .saturating_add(condition)
     }
 
     /// Notes every value out of range.

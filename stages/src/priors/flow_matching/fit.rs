@@ -5,8 +5,9 @@ use super::matching::{Evaluation, flow_matching_loss};
 use super::network::VelocityNetwork;
 use crate::context::Context;
 use crate::error::Result;
+use crate::priors::condition::ConditionKind;
 use crate::priors::field::VelocityField;
-use crate::priors::kind::PART;
+use crate::priors::kind::{Batch, PART};
 use crate::problems::Problems;
 use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::from_f32;
@@ -57,6 +58,17 @@ impl Default for FitConfig {
 
 /// The stream of a step's times and noise.
 const STREAM: &str = "flow matching";
+/// The stream of the conditions that a step drops.
+const DROPPED: &str = "dropout of conditions";
+
+/// What a network is conditioned on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Conditioning {
+    /// Labels or embeddings.
+    pub kind: ConditionKind,
+    /// The probability that a condition is replaced by "none" in training.
+    pub dropout: f64,
+}
 
 /// Notes `times` that do not divide `batch`.
 pub(super) fn check_times(times: usize, batch: usize, problems: &mut Problems) {
@@ -86,8 +98,19 @@ impl FitConfig {
         streams: Streams,
         device: &Device,
     ) -> Trainer<VelocityNetwork> {
+        self.begin_under(0, width, streams, device)
+    }
+
+    /// As [`Self::begin`], over points under conditions of `columns` numbers.
+    fn begin_under(
+        &self,
+        columns: usize,
+        width: usize,
+        streams: Streams,
+        device: &Device,
+    ) -> Trainer<VelocityNetwork> {
         let device = device.clone().autodiff();
-        let network = self.network.init(width, streams, &device);
+        let network = self.network.init_under(columns, width, streams, &device);
         let network = network.in_precision(self.precision);
         Trainer::new(network, &self.optimiser, self.steps)
     }
@@ -100,18 +123,26 @@ impl FitConfig {
         points: Vec<f32>,
         rng: &mut Pcg64,
     ) -> (Trainer<VelocityNetwork>, Tensor<1>) {
-        let loss = self.loss(&trainer.module, points, rng);
+        let loss = self.loss(&trainer.module, points, None, rng);
         (trainer.step(loss.backward()), loss.inner())
     }
 
-    /// The loss `[1]` of `network` on `points`, row-major [batch, width], times and noise from `rng`.
-    fn loss(&self, network: &VelocityNetwork, points: Vec<f32>, rng: &mut Pcg64) -> Tensor<1> {
+    /// The loss `[1]` of `network` on `points`, row-major [batch, width], under `condition` [batch, c], times
+    /// and noise from `rng`.
+    fn loss(
+        &self,
+        network: &VelocityNetwork,
+        points: Vec<f32>,
+        condition: Option<Tensor<2>>,
+        rng: &mut Pcg64,
+    ) -> Tensor<1> {
         let (device, groups) = (network.device(), self.times);
         let dims = [groups, self.batch / groups, network.width()];
         let times = stratified_times(rng, groups);
         let noise = from_f32(normal(rng, points.len()), dims, &device);
         let data = from_f32(points, dims, &device);
-        flow_matching_loss(network, data, noise, &times)
+        let under = condition.and_then(|condition| network.under(condition));
+        flow_matching_loss(under.as_deref().unwrap_or(network), data, noise, &times)
     }
 
     /// The network with averaged weights after `steps` steps of flow matching on what `next` gives:
@@ -123,15 +154,41 @@ impl FitConfig {
     pub fn fit(
         &self,
         width: usize,
-        next: impl FnMut(u64) -> Result<Vec<f32>>,
+        mut next: impl FnMut(u64) -> Result<Vec<f32>>,
         evaluation: &Evaluation,
         evaluate_every: u64,
         streams: Streams,
         context: &Context,
     ) -> Result<VelocityNetwork> {
-        let trainer = self.begin(width, streams, &context.device);
+        let next = |step| Ok(Batch::new(next(step)?));
+        self.fit_under(
+            None,
+            width,
+            next,
+            evaluation,
+            evaluate_every,
+            streams,
+            context,
+        )
+    }
+
+    /// As [`Self::fit`], over points that are conditioned as `conditioning` says.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn fit_under(
+        &self,
+        conditioning: Option<Conditioning>,
+        width: usize,
+        next: impl FnMut(u64) -> Result<Batch>,
+        evaluation: &Evaluation,
+        evaluate_every: u64,
+        streams: Streams,
+        context: &Context,
+    ) -> Result<VelocityNetwork> {
+        let columns = conditioning.map_or(0, |c| c.kind.columns());
+        let trainer = self.begin_under(columns, width, streams, &context.device);
         let mut task = Matching {
             config: self,
+            conditioning,
             next,
             evaluation,
             streams,
@@ -148,19 +205,27 @@ impl FitConfig {
 /// A training by flow matching.
 struct Matching<'a, N> {
     config: &'a FitConfig,
+    conditioning: Option<Conditioning>,
     next: N,
     evaluation: &'a Evaluation,
     streams: Streams,
 }
 
-impl<N: FnMut(u64) -> Result<Vec<f32>>> Task<VelocityNetwork, 1> for Matching<'_, N> {
+impl<N: FnMut(u64) -> Result<Batch>> Task<VelocityNetwork, 1> for Matching<'_, N> {
     const PART: &'static str = PART;
     const TERMS: [Term; 1] = [Term::LOSS];
 
     fn step(&mut self, network: &VelocityNetwork, step: u64) -> Result<Step<1>> {
-        let points = (self.next)(step)?;
+        let Batch { values, conditions } = (self.next)(step)?;
+        let condition = self.conditioning.zip(conditions).map(|(how, conditions)| {
+            let mut rng = self.streams.at(DROPPED, step);
+            let device = network.device();
+            (how.kind).encode_with_dropout(&conditions, how.dropout, &mut rng, &device)
+        });
         let mut rng = self.streams.at(STREAM, step);
-        Ok(Step::of(self.config.loss(network, points, &mut rng)))
+        Ok(Step::of(
+            self.config.loss(network, values, condition, &mut rng),
+        ))
     }
 
     fn evaluate(&mut self, averaged: &VelocityNetwork) -> Result<Option<HeldOut<1>>> {

@@ -312,7 +312,7 @@ fn infer(
     let mut problems = Problems::new();
     network.check(&mut problems);
     problems.in_file(path)?;
-    let needed = network.parameters(dimensions);
+    let needed = network.parameters(dimensions, 0);
     let held: u128 = weights.values().map(|w| w.values.len() as u128).sum();
     if needed != held {
         return Err(Error::input(format!(

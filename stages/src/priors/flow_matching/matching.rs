@@ -2,7 +2,9 @@
 //! (Lipman et al. 2023, arXiv 2210.02747; Liu et al. 2023, arXiv 2209.03003).
 
 use crate::error::Result;
+use crate::priors::condition::ConditionKind;
 use crate::priors::field::VelocityField;
+use crate::priors::kind::Batch;
 use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::{from_f32, from_f64, scalar};
 use burn::tensor::{Device, Tensor};
@@ -33,10 +35,22 @@ pub fn interpolate(data: Tensor<3>, noise: Tensor<3>, times: &[f64]) -> Tensor<3
     noise.clone() + (data - noise) * t
 }
 
-/// Held-out points, noise and times, fixed once so that successive evaluations differ by the field
+/// Held-out points with their conditions, noise and times, fixed once so that successive evaluations differ by the field
 /// alone. The loss they give has a floor above zero: the variance of `data - noise` given `x_t`.
 pub struct Evaluation {
-    chunks: Vec<(Tensor<3>, Tensor<3>, Vec<f64>)>,
+    chunks: Vec<Chunk>,
+}
+
+/// K groups of m points.
+struct Chunk {
+    /// [K, m, d].
+    data: Tensor<3>,
+    /// [K, m, d].
+    noise: Tensor<3>,
+    /// `[K]`.
+    times: Vec<f64>,
+    /// [K m, c], where points have some.
+    condition: Option<Tensor<2>>,
 }
 
 /// Points evaluated at a time.
@@ -45,45 +59,56 @@ const CHUNK: usize = 2048;
 const TIMES: usize = 64;
 
 impl Evaluation {
-    /// `points` draws of a held-out row (in turn), noise and a stratified time. `rows` is [n, d].
+    /// `points` draws of a held-out row (in turn), noise and a stratified time. `held_out` is of rows [n, d],
+    /// with conditions of the kind `condition`, where there is one.
     pub fn new(
-        rows: &[f32],
+        held_out: &Batch,
+        condition: Option<ConditionKind>,
         width: usize,
         points: usize,
         streams: Streams,
         device: &Device,
     ) -> Self {
-        let available = rows.len() / width;
+        let available = held_out.values.len() / width;
         let chunks = (0..points.div_ceil(CHUNK))
             .map(|chunk| {
                 let count = CHUNK.min(points - chunk * CHUNK);
                 let groups = if count == CHUNK { TIMES } else { count };
                 let each = count / groups;
                 // a row meets another stratum of time each time it comes round
-                let data = (0..count)
-                    .flat_map(|i| {
-                        let row = (chunk * CHUNK + i % each * groups + i / each) % available;
-                        rows[row * width..(row + 1) * width].iter().copied()
-                    })
+                let chosen: Vec<usize> = (0..count)
+                    .map(|i| (chunk * CHUNK + i % each * groups + i / each) % available)
                     .collect();
+                let Batch { values, conditions } = held_out.select(width, &chosen);
                 let mut rng = streams.at("evaluation", chunk as u64);
                 let noise = normal(&mut rng, count * width);
-                (
-                    from_f32(data, [groups, each, width], device),
-                    from_f32(noise, [groups, each, width], device),
-                    stratified_times(&mut rng, groups),
-                )
+                Chunk {
+                    data: from_f32(values, [groups, each, width], device),
+                    noise: from_f32(noise, [groups, each, width], device),
+                    times: stratified_times(&mut rng, groups),
+                    condition: (condition.zip(conditions))
+                        .map(|(kind, conditions)| kind.encode(Some(&conditions), count, device)),
+                }
             })
             .collect();
         Self { chunks }
     }
 
-    /// The flow-matching loss of `field`, summed over dimensions.
+    /// The flow-matching loss of `field`, each point under its condition, summed over dimensions.
+    ///
+    /// # Errors
+    /// Device errors.
     pub fn loss(&self, field: &dyn VelocityField) -> Result<f64> {
         let (mut total, mut count) = (0.0, 0);
-        for (data, noise, times) in &self.chunks {
-            let [groups, each, _] = data.dims();
-            let loss = flow_matching_loss(field, data.clone(), noise.clone(), times);
+        for chunk in &self.chunks {
+            let [groups, each, _] = chunk.data.dims();
+            let under = (chunk.condition.clone()).and_then(|condition| field.under(condition));
+            let loss = flow_matching_loss(
+                under.as_deref().unwrap_or(field),
+                chunk.data.clone(),
+                chunk.noise.clone(),
+                &chunk.times,
+            );
             total += scalar(loss)? * (groups * each) as f64;
             count += groups * each;
         }

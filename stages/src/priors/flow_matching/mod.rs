@@ -11,7 +11,7 @@ mod tabulated;
 
 use super::condition::ConditionKind;
 use super::field::VelocityField;
-use super::kind::{Fit, Fitted, Offers, PriorConfig, Schedule};
+use super::kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 use super::placed::Placed;
 use super::prior::{Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress};
 use crate::context::{Context, Summary};
@@ -31,10 +31,12 @@ use std::path::Path;
 
 pub use config::VelocityNetworkConfig;
 pub use exact::ExactMixture;
+use fit::Conditioning;
 pub use fit::FitConfig;
 pub use import::{ImportConfig, TimeDirection, import};
 pub use matching::{Evaluation, flow_matching_loss, interpolate};
 pub use network::VelocityNetwork;
+use probability_flow::guided_points_of;
 pub(super) use probability_flow::noise_of;
 pub use probability_flow::{MOST_INTERVALS, negative_log_likelihood, points_of};
 pub use tabulated::Tabulated;
@@ -114,12 +116,20 @@ impl PriorConfig for FlowMatching {
         }
     }
 
-    fn parameters(&self, shape: PointShape, _: Option<ConditionKind>) -> u128 {
-        self.network.parameters(shape.width)
+    fn conditional(&self) -> bool {
+        true
+    }
+
+    fn guided(&self) -> bool {
+        true
+    }
+
+    fn parameters(&self, shape: PointShape, condition: Option<ConditionKind>) -> u128 {
+        (self.network).parameters(shape.width, condition.map_or(0, ConditionKind::columns))
     }
 
     /// Figures: the held-out flow-matching loss; that of the test part and of the exact velocity, where
-    /// there are such. Summed over dimensions.
+    /// there are such. Summed over dimensions. An exact velocity knows no conditions.
     fn fit(&self, fit: Fit, context: &Context) -> Result<Fitted> {
         let Fit {
             shape,
@@ -129,16 +139,25 @@ impl PriorConfig for FlowMatching {
             test,
             exact,
             streams,
-            ..
+            condition,
+            dropout,
         } = fit;
-        let evaluate = |rows: &[f32]| {
+        let evaluate = |part: &Batch| {
             let points = schedule.evaluation_points;
-            Evaluation::new(rows, shape.width, points, streams, &context.device)
+            Evaluation::new(
+                part,
+                condition,
+                shape.width,
+                points,
+                streams,
+                &context.device,
+            )
         };
-        let evaluation = evaluate(&held_out.values);
-        let network = self.fit_config(schedule).fit(
+        let evaluation = evaluate(held_out);
+        let network = self.fit_config(schedule).fit_under(
+            condition.map(|kind| Conditioning { kind, dropout }),
             shape.width,
-            |step| Ok(next(step)?.values),
+            next,
             &evaluation,
             schedule.evaluate_every,
             streams,
@@ -149,20 +168,21 @@ impl PriorConfig for FlowMatching {
         figures.add(of_rows(Part::HeldOut.word(), names::LOSS), loss);
         let (evaluation, loss) = match test {
             Some(test) => {
-                let evaluation = evaluate(&test.values);
+                let evaluation = evaluate(test);
                 let loss = evaluation.loss(&network)?;
                 figures.add(of_rows(Part::Test.word(), names::LOSS), loss);
                 (evaluation, loss)
             }
             None => (evaluation, loss),
         };
-        if let Some(exact) = exact {
+        if let Some(exact) = exact.filter(|_| condition.is_none()) {
             let floor = evaluation.loss(exact)?;
             figures.add(names::FLOOR, floor);
             figures.add(names::LOSS_OVER_FLOOR, loss / floor);
         }
         let prior = Box::new(VelocityFlow {
             shape,
+            condition,
             network: Placed::plain(network),
         });
         Ok(Fitted { prior, figures })
@@ -172,15 +192,18 @@ impl PriorConfig for FlowMatching {
         &self,
         path: &Path,
         shape: PointShape,
-        _: Option<ConditionKind>,
+        condition: Option<ConditionKind>,
         place: &Placement,
     ) -> Result<Box<dyn Prior>> {
         let device = place.weights_device();
-        let mut network = self.network.init(shape.width, Streams::new(0), &device);
+        let columns = condition.map_or(0, ConditionKind::columns);
+        let streams = Streams::new(0);
+        let mut network = (self.network).init_under(columns, shape.width, streams, &device);
         load_weights(&mut network, path)?;
         let network = network.in_precision(place.precision);
         Ok(Box::new(VelocityFlow {
             shape,
+            condition,
             network: Placed::new(network, place),
         }))
     }
@@ -189,6 +212,7 @@ impl PriorConfig for FlowMatching {
 /// A trained velocity and its probability-flow ODE.
 pub(super) struct VelocityFlow {
     shape: PointShape,
+    condition: Option<ConditionKind>,
     network: Placed<VelocityNetwork>,
 }
 
@@ -200,8 +224,24 @@ impl VelocityFlow {
                 tokens: 1,
                 width: network.width(),
             },
+            condition: None,
             network: Placed::plain(network),
         }
+    }
+}
+
+impl VelocityFlow {
+    /// The velocity of points that are each under a row of `condition` [n, c].
+    fn under(&self, condition: Option<&Tensor<2>>) -> Option<Box<dyn VelocityField + '_>> {
+        self.network.plain.under(condition?.clone())
+    }
+
+    /// That velocity, or the one of all points alike.
+    fn field<'a>(
+        &'a self,
+        under: &'a Option<Box<dyn VelocityField + 'a>>,
+    ) -> &'a dyn VelocityField {
+        under.as_deref().unwrap_or(&self.network.plain)
     }
 }
 
@@ -210,8 +250,13 @@ impl Prior for VelocityFlow {
         self.shape
     }
 
+    fn condition(&self) -> Option<ConditionKind> {
+        self.condition
+    }
+
     fn nll(&self, points: &Points, options: &NllOptions, progress: Progress) -> Result<Nll> {
-        negative_log_likelihood(&self.network.plain, points.rows(), options, progress)
+        let under = self.under(points.condition.as_ref());
+        negative_log_likelihood(self.field(&under), points.rows(), options, progress)
     }
 
     fn halving_check(
@@ -220,9 +265,9 @@ impl Prior for VelocityFlow {
         options: &NllOptions,
         progress: Progress,
     ) -> Result<Option<f64>> {
+        let under = self.under(points.condition.as_ref());
         let check = || progress(0.0);
-        probability_flow::halving_check(&self.network.plain, points.rows(), options, check)
-            .map(Some)
+        probability_flow::halving_check(self.field(&under), points.rows(), options, check).map(Some)
     }
 
     fn to_noise(
@@ -231,17 +276,32 @@ impl Prior for VelocityFlow {
         options: &NllOptions,
         progress: Progress,
     ) -> Result<Noised> {
-        noise_of(&self.network.plain, points, options, progress)
+        let under = self.under(points.condition.as_ref());
+        noise_of(self.field(&under), points, options, progress)
     }
 
     fn from_noise(
         &self,
         noise: Tensor<3>,
-        _: Option<Tensor<2>>,
+        condition: Option<Tensor<2>>,
         tolerance: f64,
         progress: Progress,
     ) -> Result<Tensor<3>> {
-        points_of(&self.network.plain, noise, tolerance, progress)
+        let under = self.under(condition.as_ref());
+        points_of(self.field(&under), noise, tolerance, progress)
+    }
+
+    fn from_noise_guided(
+        &self,
+        noise: Tensor<3>,
+        condition: Tensor<2>,
+        guidance: f64,
+        tolerance: f64,
+        progress: Progress,
+    ) -> Result<Tensor<3>> {
+        let under = self.under(Some(&condition));
+        let fields = [self.field(&under), &self.network.plain];
+        guided_points_of(fields, guidance, noise, tolerance, progress)
     }
 
     fn nll_gradient(
@@ -254,8 +314,14 @@ impl Prior for VelocityFlow {
             Error::input("a gradient was asked of a flow that was not loaded for gradients")
         })?;
         let check = || progress(0.0);
-        let plain = &self.network.plain;
-        probability_flow::nll_gradient(plain, tracked, points.rows(), options, check)
+        let under = self.under(points.condition.as_ref());
+        let tracked_under =
+            (points.condition.clone()).and_then(|c| tracked.under(Tensor::from_inner(c)));
+        let fields = [
+            self.field(&under),
+            tracked_under.as_deref().unwrap_or(tracked),
+        ];
+        probability_flow::nll_gradient(fields, points.rows(), options, check)
     }
 
     fn velocity(&self) -> Option<&dyn VelocityField> {

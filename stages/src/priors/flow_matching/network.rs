@@ -12,7 +12,9 @@
 //! ```
 //!
 //! The modulation depends on time only, so points come in K groups that share a time, and it is
-//! computed once a group. All modulation layers and the output layer start at zero: the untrained
+//! computed once a group. A network that takes conditions [n, c] adds a linear layer of them to the time
+//! embedding, before its last silu; without one, points are under "none", which is folded into the
+//! embedding of each time. All modulation layers and the output layer start at zero: the untrained
 //! velocity is 0 and every block the identity.
 
 use super::config::VelocityNetworkConfig;
@@ -33,6 +35,8 @@ pub struct VelocityNetwork {
     input: Linear,
     blocks: Vec<Block>,
     output: Output,
+    /// Of a condition [n, c], without a bias: "none" has a column of its own.
+    condition: Option<Linear>,
     dimensions: usize,
     #[module(skip)]
     precision: MatmulPrecision,
@@ -66,6 +70,17 @@ struct Output {
 impl VelocityNetworkConfig {
     /// A network over points of width `dimensions`, with weights drawn from `streams`.
     pub fn init(&self, dimensions: usize, streams: Streams, device: &Device) -> VelocityNetwork {
+        self.init_under(0, dimensions, streams, device)
+    }
+
+    /// As [`Self::init`], over points under conditions of `columns` numbers; 0 for a network that takes none.
+    pub(super) fn init_under(
+        &self,
+        columns: usize,
+        dimensions: usize,
+        streams: Streams,
+        device: &Device,
+    ) -> VelocityNetwork {
         let width = self.width;
         let linear = |from, to| LinearConfig::new(from, to).init(device);
         let network = VelocityNetwork {
@@ -90,6 +105,11 @@ impl VelocityNetworkConfig {
                 modulation: linear(width, 2 * width),
                 linear: linear(width, dimensions),
             },
+            // last, so that the other weights are drawn as without it
+            condition: (columns > 0).then(|| {
+                let layer = LinearConfig::new(columns, width).with_bias(false);
+                layer.init(device)
+            }),
             dimensions,
             precision: MatmulPrecision::F32,
         };
@@ -114,12 +134,12 @@ fn zeroed(layer: Linear) -> Linear {
 }
 
 impl TimeEmbedding {
-    /// `times` `[K]` -> silu of the embedding [K, width].
+    /// `times` `[K]` -> their embedding [K, width], of which silu is to be taken.
     fn forward(&self, times: &[f64]) -> Tensor<2> {
         let weight = self.fc1.weight.val();
         let waves = self.waves(times, weight.dtype(), &weight.device()); // [K, frequencies]
         let inner = fused::silu(apply(&self.fc1, waves));
-        fused::silu(apply(&self.fc2, inner))
+        apply(&self.fc2, inner)
     }
 
     /// `[cos(scale t f_j), sin(scale t f_j)]`, f_j from 1 down to 1 / 10,000. Computed in f64 on the
@@ -235,21 +255,7 @@ impl VelocityField for VelocityNetwork {
     /// Forward mode: d tangents ride along as extra rows of the same matrix products; no graph.
     fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
         let modulations = self.modulations(&[time], MatmulPrecision::F32);
-        let [n, d] = x.dims();
-        let at_once = (CACHED_ROWS / d).max(1);
-        if !fused::without_graph(&x) || n <= at_once {
-            return self.divergence_at(x, &modulations);
-        }
-        // points in small groups, each through the whole network while it is in a core's cache
-        let parts: Vec<_> = (0..n).step_by(at_once).collect();
-        let parts: Vec<(Tensor<2>, Tensor<1>)> = (parts.into_par_iter())
-            .map(|start| {
-                let part = x.clone().narrow(0, start, at_once.min(n - start));
-                self.divergence_at(part, &modulations)
-            })
-            .collect();
-        let (velocities, divergences) = parts.into_iter().unzip();
-        (Tensor::cat(velocities, 0), Tensor::cat(divergences, 0))
+        self.with_divergence(x, &modulations)
     }
 
     fn velocity_and_jvps(
@@ -258,21 +264,79 @@ impl VelocityField for VelocityNetwork {
         time: f64,
         directions: Tensor<3>,
     ) -> (Tensor<2>, Tensor<3>) {
-        let tangents = plain::product(directions, self.input.weight.val()); // [n, k, width]
         let modulations = self.modulations(&[time], MatmulPrecision::F32);
-        let blocks = self.blocks.iter().zip(&modulations.blocks);
-        let (h, tangents) = through_blocks(apply(&self.input, x), tangents, blocks);
-        let output = modulations.output;
-        let tangents = fused::modulated_norm_tangents(h.clone(), tangents, output.clone());
-        let along = plain::product(tangents, self.output.linear.weight.val());
-        (self.output.read(h, output), along)
+        self.with_jvps(x, directions, modulations)
+    }
+
+    fn under(&self, condition: Tensor<2>) -> Option<Box<dyn VelocityField + '_>> {
+        let layer = self.condition.as_ref()?;
+        let weight = layer.weight.val(); // [c, width]
+        Some(Box::new(Conditioned {
+            network: self,
+            embedded: condition.cast(weight.dtype()).matmul(weight),
+        }))
+    }
+}
+
+/// A network over points that are each under a condition of their own.
+struct Conditioned<'a> {
+    network: &'a VelocityNetwork,
+    /// What each point's condition adds to the time embedding [n, width].
+    embedded: Tensor<2>,
+}
+
+impl Conditioned<'_> {
+    /// The modulations of n points, K groups of which share each of `times` `[K]`.
+    fn modulations(&self, times: &[f64], precision: MatmulPrecision) -> Modulations {
+        let time = self.network.time.forward(times); // [K, width]
+        let [n, width] = self.embedded.dims();
+        let grouped = [times.len(), n / times.len(), width];
+        let embedded = self.embedded.clone().reshape(grouped) + time.unsqueeze_dim(1);
+        (self.network).modulations_of(fused::silu(embedded.reshape([n, width])), precision)
+    }
+}
+
+impl VelocityField for Conditioned<'_> {
+    fn width(&self) -> usize {
+        self.network.dimensions
+    }
+
+    fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
+        let [groups, each, d] = x.dims();
+        let modulations = self.modulations(times, self.network.precision);
+        // every point has its own
+        let x = x.reshape([groups * each, 1, d]);
+        let velocity = self.network.modulated(x, modulations);
+        velocity.reshape([groups, each, d])
+    }
+
+    fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
+        let modulations = self.modulations(&[time], MatmulPrecision::F32);
+        self.network.with_divergence(x, &modulations)
+    }
+
+    fn velocity_and_jvps(
+        &self,
+        x: Tensor<2>,
+        time: f64,
+        directions: Tensor<3>,
+    ) -> (Tensor<2>, Tensor<3>) {
+        let modulations = self.modulations(&[time], MatmulPrecision::F32);
+        self.network.with_jvps(x, directions, modulations)
+    }
+
+    fn of_points(&self, chosen: Tensor<1, Int>) -> Option<Box<dyn VelocityField + '_>> {
+        Some(Box::new(Self {
+            network: self.network,
+            embedded: self.embedded.clone().select(0, chosen),
+        }))
     }
 }
 
 /// Rows (points times their tangents) that stay in a core's cache on their way through the network.
 const CACHED_ROWS: usize = 1024;
 
-/// What the network takes from time.
+/// What the network takes from time, and from a condition: of K groups of points.
 pub(super) struct Modulations {
     /// Of each block [K, 3 width].
     blocks: Vec<Tensor<2>>,
@@ -284,6 +348,14 @@ impl Modulations {
     /// Those of some times by number, which may repeat.
     pub(super) fn select(&self, rows: Tensor<1, Int>) -> Self {
         self.map(|modulation| modulation.select(0, rows.clone()))
+    }
+
+    /// Those of `count` points from `start` on; the same where all points share one.
+    fn of_rows(&self, start: usize, count: usize) -> Self {
+        self.map(|modulation| match modulation.dims() {
+            [1, _] => modulation,
+            _ => modulation.narrow(0, start, count),
+        })
     }
 
     /// The same without a graph.
@@ -300,9 +372,23 @@ impl Modulations {
 }
 
 impl VelocityNetwork {
-    /// The modulations of `times` `[K]`, those of blocks taken in `precision`.
+    /// The modulations of `times` `[K]`, those of blocks taken in `precision`; under the condition "none",
+    /// where the network takes conditions.
     pub(super) fn modulations(&self, times: &[f64], precision: MatmulPrecision) -> Modulations {
-        let c = self.time.forward(times); // [K, width]
+        let time = self.time.forward(times); // [K, width]
+        let embedded = match &self.condition {
+            None => time,
+            Some(layer) => {
+                let weight = layer.weight.val(); // [c, width], the last row that of "none"
+                let [columns, _] = weight.dims();
+                time + weight.narrow(0, columns - 1, 1)
+            }
+        };
+        self.modulations_of(fused::silu(embedded), precision)
+    }
+
+    /// The modulations that `c` = silu(embedding) [K, width] asks for, those of blocks in `precision`.
+    fn modulations_of(&self, c: Tensor<2>, precision: MatmulPrecision) -> Modulations {
         let blocks = self.blocks.iter();
         Modulations {
             blocks: blocks
@@ -324,7 +410,45 @@ impl VelocityNetwork {
             .reshape([groups, points, d])
     }
 
-    /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], all at one time.
+    /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], by a modulation that all points share, or
+    /// one for each.
+    fn with_divergence(&self, x: Tensor<2>, modulations: &Modulations) -> (Tensor<2>, Tensor<1>) {
+        let [n, d] = x.dims();
+        let at_once = (CACHED_ROWS / d).max(1);
+        if !fused::without_graph(&x) || n <= at_once {
+            return self.divergence_at(x, modulations);
+        }
+        // points in small groups, each through the whole network while it is in a core's cache
+        let parts: Vec<_> = (0..n).step_by(at_once).collect();
+        let parts: Vec<(Tensor<2>, Tensor<1>)> = (parts.into_par_iter())
+            .map(|start| {
+                let count = at_once.min(n - start);
+                let part = x.clone().narrow(0, start, count);
+                self.divergence_at(part, &modulations.of_rows(start, count))
+            })
+            .collect();
+        let (velocities, divergences) = parts.into_iter().unzip();
+        (Tensor::cat(velocities, 0), Tensor::cat(divergences, 0))
+    }
+
+    /// The velocity [n, d] at `x` [n, d] and its Jacobian times `directions` [n, k, d], by a modulation that
+    /// all points share, or one for each.
+    fn with_jvps(
+        &self,
+        x: Tensor<2>,
+        directions: Tensor<3>,
+        modulations: Modulations,
+    ) -> (Tensor<2>, Tensor<3>) {
+        let tangents = plain::product(directions, self.input.weight.val()); // [n, k, width]
+        let blocks = self.blocks.iter().zip(&modulations.blocks);
+        let (h, tangents) = through_blocks(apply(&self.input, x), tangents, blocks);
+        let output = modulations.output;
+        let tangents = fused::modulated_norm_tangents(h.clone(), tangents, output.clone());
+        let along = plain::product(tangents, self.output.linear.weight.val());
+        (self.output.read(h, output), along)
+    }
+
+    /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], as in [`Self::with_divergence`].
     fn divergence_at(&self, x: Tensor<2>, modulations: &Modulations) -> (Tensor<2>, Tensor<1>) {
         // d h / d x_j is row j of the input matrix, the same for every point
         let tangents = self.input.weight.val().unsqueeze_dim::<3>(0); // [1, d, width]
@@ -346,7 +470,7 @@ impl VelocityNetwork {
     }
 }
 
-/// `h` [n, width] at one time through `blocks`, its `tangents` carried along: [n, k, width], or
+/// `h` [n, width] through `blocks`, its `tangents` carried along: [n, k, width], or
 /// [1, k, width], the same at every point.
 fn through_blocks<'a>(
     h: Tensor<2>,
@@ -361,7 +485,8 @@ fn through_blocks<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::priors::field::{autodiff_divergence, difference_jvps};
+    use crate::priors::condition::{ConditionKind, Conditions};
+    use crate::priors::field::{autodiff_divergence, difference_divergence, difference_jvps};
     use crate::tensors::{cast, from_f32, to_f32, to_f64};
     use crate::training::perturb;
 
@@ -386,7 +511,7 @@ mod tests {
     fn an_untrained_network_is_zero() {
         let device = Device::flex();
         let network = CONFIG.init(5, Streams::new(1), &device);
-        assert_eq!(network.num_params() as u128, CONFIG.parameters(5));
+        assert_eq!(network.num_params() as u128, CONFIG.parameters(5, 0));
         let v = network.velocity(
             points(6, DType::F32, &device).reshape([2, 3, 5]),
             &[0.1, 0.9],
@@ -429,6 +554,71 @@ mod tests {
         let (a, b) = (to_f64(grouped).unwrap(), to_f64(single).unwrap());
         for (a, b) in a.iter().zip(&b) {
             assert!((a - b).abs() < 1e-12, "{a} {b}");
+        }
+    }
+
+    /// Three classes, five points and one under none of them, over points in groups and at one time.
+    #[test]
+    fn a_point_has_the_velocity_of_its_condition_and_none_is_that_of_a_point_without_one() {
+        let kind = ConditionKind::Labels { classes: 3 };
+        let network = |device: &Device| {
+            let network = CONFIG.init_under(kind.columns(), 5, Streams::new(1), device);
+            let said = CONFIG.parameters(5, kind.columns());
+            assert_eq!(network.num_params() as u128, said);
+            cast(perturb(network, 0.2, Streams::new(2)), DType::F64)
+        };
+        let device = Device::flex();
+        let network = network(&device);
+        let mut rows =
+            to_f32(kind.encode(Some(&Conditions::Labels(vec![2, 0, 1, 0, 2])), 5, &device))
+                .unwrap();
+        rows.extend([0.0, 0.0, 0.0, 1.0]);
+        let condition: Tensor<2> = from_f32(rows, [6, 4], &device);
+        let field = network.under(condition.clone()).expect("conditional");
+        let x = points(6, DType::F64, &device);
+        let grouped = field.velocity(x.clone().reshape([2, 3, 5]), &[0.2, 0.7]);
+        let grouped = to_f64(grouped).unwrap();
+        let (velocity, divergence) = field.velocity_and_divergence(x.clone(), 0.7);
+        let (velocity, divergence) = (to_f64(velocity).unwrap(), to_f64(divergence).unwrap());
+        let close = |a: f64, b: f64, within: f64| {
+            assert!((a - b).abs() < within * b.abs().max(1.0), "{a} {b}");
+        };
+        for point in 0..6 {
+            let alone = x.clone().narrow(0, point, 1);
+            let under = network
+                .under(condition.clone().narrow(0, point, 1))
+                .unwrap();
+            let field: &dyn VelocityField = match point {
+                5 => &network,
+                _ => under.as_ref(),
+            };
+            let time = if point < 3 { 0.2 } else { 0.7 };
+            let v = to_f64(field.velocity(alone.clone().unsqueeze::<3>(), &[time])).unwrap();
+            for (a, b) in grouped[point * 5..].iter().zip(&v) {
+                close(*a, *b, 1e-12);
+            }
+            let (v, d) = field.velocity_and_divergence(alone.clone(), 0.7);
+            for (a, b) in velocity[point * 5..].iter().zip(to_f64(v).unwrap()) {
+                close(*a, b, 1e-12);
+            }
+            close(divergence[point], to_f64(d).unwrap()[0], 1e-12);
+            let central = difference_divergence(field, alone, 0.7).unwrap()[0];
+            close(divergence[point], central, 1e-5);
+        }
+        // some of the points, in another order
+        let chosen: Tensor<1, Int> = Tensor::from_data([4i64, 1], &device);
+        let some = field.of_points(chosen.clone()).unwrap();
+        let directions: Tensor<3> =
+            from_f32(Streams::new(4).normal("z", 0, 30), [2, 3, 5], &device).cast(DType::F64);
+        let x = x.select(0, chosen);
+        let (v, along) = some.velocity_and_jvps(x.clone(), 0.7, directions.clone());
+        let expected = [&velocity[20..25], &velocity[5..10]].concat();
+        for (a, b) in to_f64(v).unwrap().iter().zip(expected) {
+            close(*a, b, 1e-12);
+        }
+        let expected = difference_jvps(some.as_ref(), x, 0.7, directions).unwrap();
+        for (a, b) in to_f64(along).unwrap().iter().zip(expected) {
+            close(*a, b, 1e-5);
         }
     }
 

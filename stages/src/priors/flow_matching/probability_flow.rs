@@ -52,7 +52,8 @@ pub fn negative_log_likelihood(
     };
     for (start, x) in chunks(&points, solver) {
         let [count, _] = x.dims();
-        let along = Along::new(field, solver, &x, start);
+        let of_chunk = of_range(field, start, &x);
+        let along = Along::new(of_chunk.as_deref().unwrap_or(field), solver, &x, start);
         let check = || progress(start as f64 / n as f64);
         let solution = along.solve(x, solver.tolerance, check)?;
         result.evaluations += solution.integrals.evaluations;
@@ -82,7 +83,8 @@ pub fn halving_check(
 ) -> Result<f64> {
     let mut worst = 0.0f64;
     for (start, x) in chunks(&points, solver) {
-        let along = Along::new(field, solver, &x, start);
+        let of_chunk = of_range(field, start, &x);
+        let along = Along::new(of_chunk.as_deref().unwrap_or(field), solver, &x, start);
         let coarse = along.solve(x.clone(), solver.tolerance, &mut check)?;
         let grid = halved(&coarse.trajectory.grid);
         let fine = on_grid(along.velocity(&mut check), x, 1.0, 0.0, &grid)?;
@@ -115,8 +117,7 @@ const STAGES: usize = 6;
 /// # Errors
 /// As [`negative_log_likelihood`], and where the graph would not fit into memory.
 pub fn nll_gradient(
-    field: &dyn VelocityField,
-    tracked: &dyn VelocityField,
+    [field, tracked]: [&dyn VelocityField; 2],
     points: Tensor<2>,
     solver: &NllOptions,
     mut check: impl FnMut() -> Result<()>,
@@ -127,7 +128,8 @@ pub fn nll_gradient(
     let mut gradients = Vec::with_capacity(n * d);
     for start in (0..n).step_by(at_once) {
         let y = points.clone().narrow(0, start, at_once.min(n - start));
-        let along = Along::new(field, solver, &y, start);
+        let of_chunk = of_range(field, start, &y);
+        let along = Along::new(of_chunk.as_deref().unwrap_or(field), solver, &y, start);
         // steps and nodes are chosen first, and then held fixed
         let chosen = along.solve(y.clone(), solver.tolerance, &mut check)?;
         let grid = &chosen.trajectory.grid;
@@ -140,7 +142,8 @@ pub fn nll_gradient(
             )));
         }
         let y = Tensor::from_inner(y).require_grad();
-        let along = along.tracked_by(tracked);
+        let of_chunk = of_range(tracked, start, &y);
+        let along = along.tracked_by(of_chunk.as_deref().unwrap_or(tracked));
         let trajectory = on_grid(along.velocity(&mut check), y.clone(), 1.0, 0.0, grid)?;
         let integrals = along.by_rule(&trajectory, chosen.integrals.intervals, &mut check)?;
         let nll = normal_nll(trajectory.end()) + integrals;
@@ -158,6 +161,18 @@ fn chunks(points: &Tensor<2>, solver: &NllOptions) -> impl Iterator<Item = (usiz
     (0..n)
         .step_by(size)
         .map(move |start| (start, points.clone().narrow(0, start, size.min(n - start))))
+}
+
+/// The field over the points `x` [n, d], the first of which has the index `start`; none where all points have
+/// the same.
+fn of_range<'a>(
+    field: &'a dyn VelocityField,
+    start: usize,
+    x: &Tensor<2>,
+) -> Option<Box<dyn VelocityField + 'a>> {
+    let [n, _] = x.dims();
+    let chosen = start as i64..(start + n) as i64;
+    field.of_points(Tensor::arange(chosen, &x.device()))
 }
 
 /// What is integrated along the trajectories of one chunk of points.
@@ -210,9 +225,11 @@ impl<'a> Along<'a> {
     /// The divergence [m, 1] at `x` [m, d], or its estimate by each probe [m, k]: `e . J e` (Hutchinson
     /// 1989; Grathwohl et al. 2019, arXiv 1810.01367). `chosen` are the indices of these points.
     fn divergence(&self, x: Tensor<2>, t: f64, chosen: Option<Tensor<1, Int>>) -> Tensor<2> {
+        let of_chosen = (chosen.clone()).and_then(|chosen| self.field.of_points(chosen));
+        let field = of_chosen.as_deref().unwrap_or(self.field);
         match &self.probes {
             None => {
-                let (_, divergence) = self.field.velocity_and_divergence(x, t);
+                let (_, divergence) = field.velocity_and_divergence(x, t);
                 divergence.unsqueeze_dim(1)
             }
             Some(probes) => {
@@ -220,7 +237,7 @@ impl<'a> Along<'a> {
                     Some(chosen) => probes.clone().select(0, chosen),
                     None => probes.clone(),
                 };
-                let (_, along) = self.field.velocity_and_jvps(x, t, probes.clone());
+                let (_, along) = field.velocity_and_jvps(x, t, probes.clone());
                 (along * probes).sum_dim(2).squeeze_dim(2)
             }
         }
@@ -317,12 +334,38 @@ pub fn points_of(
     tolerance: f64,
     progress: Progress,
 ) -> Result<Tensor<3>> {
+    carried(|x, t| field.velocity(x, &[t]), noise, tolerance, progress)
+}
+
+/// As [`points_of`] with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598): the velocity is
+/// `none + guidance (under - none)`, `under` that of a condition and `none` that without.
+pub fn guided_points_of(
+    [under, none]: [&dyn VelocityField; 2],
+    guidance: f64,
+    noise: Tensor<3>,
+    tolerance: f64,
+    progress: Progress,
+) -> Result<Tensor<3>> {
+    let velocity = |x: Tensor<3>, t: f64| {
+        let none = none.velocity(x.clone(), &[t]);
+        let under = under.velocity(x, &[t]);
+        none.clone() + (under - none).mul_scalar(guidance)
+    };
+    carried(velocity, noise, tolerance, progress)
+}
+
+/// Noise [n, T, d] carried from t = 0 to t = 1 by `velocity`, of rows [1, n, T d] at a time.
+fn carried(
+    velocity: impl Fn(Tensor<3>, f64) -> Tensor<3>,
+    noise: Tensor<3>,
+    tolerance: f64,
+    progress: Progress,
+) -> Result<Tensor<3>> {
     let dims = noise.dims();
     let solution = dormand_prince(
         |x, t| {
             progress(t)?;
-            let velocity = field.velocity(x.unsqueeze::<3>(), &[t]);
-            Ok(velocity.squeeze_dim(0))
+            Ok(velocity(x.unsqueeze::<3>(), t).squeeze_dim(0))
         },
         noise.flatten::<2>(1, 2),
         0.0,
@@ -350,7 +393,8 @@ pub fn noise_of(
     let [n, _] = rows.dims();
     let (mut ends, mut log_det) = (Vec::new(), Vec::new());
     for (start, x) in chunks(&rows, options) {
-        let along = Along::new(field, options, &x, start);
+        let of_chunk = of_range(field, start, &x);
+        let along = Along::new(of_chunk.as_deref().unwrap_or(field), options, &x, start);
         let check = || progress(start as f64 / n as f64);
         let solution = along.solve(x, options.tolerance, check)?;
         let integrals = solution.integrals.values.chunks(along.columns());
@@ -529,8 +573,7 @@ mod tests {
         let points = |v: &[f64]| from_f64::<2>(v.to_vec(), [n, d], DType::F64, &device);
         let (field, tracked) = (network(d, &device), network(d, &autodiff));
         let found = nll_gradient(
-            &field,
-            &tracked,
+            [&field, &tracked],
             points(&values),
             &NllOptions::exact(1e-9),
             || Ok(()),
@@ -556,8 +599,7 @@ mod tests {
         let on = |device| ExactMixture::new(&mixture, DType::F64, device);
         let (field, tracked) = (on(&device), on(&autodiff));
         let found = nll_gradient(
-            &field,
-            &tracked,
+            [&field, &tracked],
             points(&values),
             &NllOptions::exact(1e-9),
             || Ok(()),

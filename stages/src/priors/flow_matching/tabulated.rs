@@ -83,10 +83,12 @@ mod tests {
             frequencies: 16,
             time_scale: 1000.0,
         };
-        let network = config.init(3, Streams::new(1), &device);
-        let network = perturb(network, 0.2, Streams::new(2)).no_grad();
-        for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
-            let network = network.clone().in_precision(precision);
+        let precisions = [MatmulPrecision::F32, MatmulPrecision::Bf16];
+        // one that takes conditions is looked up under "none"
+        for (columns, precision) in [0, 3].into_iter().flat_map(|c| precisions.map(|p| (c, p))) {
+            let network = config.init_under(columns, 3, Streams::new(1), &device);
+            let network = perturb(network, 0.2, Streams::new(2)).no_grad();
+            let network = network.in_precision(precision);
             let times: Vec<f64> = (0..64).map(|k| f64::from(k) / 64.0).collect();
             let tabulated = Tabulated::new(network.clone(), times.clone());
             // on the grid in any order and more than once, and off it

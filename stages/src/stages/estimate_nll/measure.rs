@@ -140,10 +140,14 @@ impl<'a> Instruments<'a> {
     }
 
     /// Points on the host as points of the flow in the precision asked for, with what they are conditioned
-    /// on.
+    /// on. Under a flow with a velocity that is "none", as it is of latents: the alignment loss is of that
+    /// velocity.
     pub fn points(&self, batch: &Batch) -> Points {
         let prior = &self.flow.prior;
-        let points = batch.points(prior.shape(), prior.condition(), &prior.device());
+        let points = match self.draws {
+            None => batch.points(prior.shape(), prior.condition(), &prior.device()),
+            Some(_) => Points::new(prior.shape().tensor(batch.values.clone(), &prior.device())),
+        };
         Points {
             values: points.values.cast(prior.dtype()),
             condition: points.condition.map(|c| c.cast(prior.dtype())),

@@ -19,16 +19,32 @@ pub struct ConditionConfig {
     /// density without a condition: what latents are regularised by and scored under.
     #[serde(default = "default_dropout")]
     pub dropout: f64,
+    /// Classifier-free guidance of the samples that are drawn at the end: 1 for the density under their
+    /// conditions, more for samples that are more of their own kind and less varied.
+    #[serde(default = "default_guidance")]
+    pub guidance: f64,
 }
 
 fn default_dropout() -> f64 {
     0.1
 }
 
+fn default_guidance() -> f64 {
+    1.0
+}
+
 impl ConditionConfig {
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.share("dropout", self.dropout, "0.1");
+        problems.not_negative("guidance", self.guidance, "1.0");
+        let learnt = self.guidance == 1.0 || self.dropout > 0.0;
+        problems.require(
+            learnt,
+            "guidance",
+            format!("{} with `dropout: 0`", self.guidance),
+            "1, or a dropout such as 0.1, which teaches what guidance leads away from",
+        );
     }
 }
 
