@@ -15,6 +15,9 @@ pub trait Monitor: Send + Sync {
     /// One row of the learning curves; names are stable within a stage, units in the name or docs.
     fn metrics(&self, step: u64, row: &[(&'static str, f64)]);
     /// Writes a table as `<name>.parquet` into the stage's directory.
+    ///
+    /// # Errors
+    /// A file error where it cannot be written.
     fn table(&self, name: &str, table: &Table) -> Result<()>;
     /// Something the user should read now and find again in the summary.
     fn warn(&self, message: &str);
@@ -23,6 +26,9 @@ pub trait Monitor: Send + Sync {
         false
     }
     /// Keeps the state of a training, which a later [`Context`] goes on from; does not by default.
+    ///
+    /// # Errors
+    /// A file error where it cannot be written.
     fn checkpoint(&self, _state: &Snapshot) -> Result<()> {
         Ok(())
     }
@@ -46,6 +52,9 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// Returns [`Error::Cancelled`] once the user asked to stop.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] once the user asked to stop.
     pub fn check_cancelled(&self) -> Result<()> {
         if self.monitor.cancelled() {
             Err(Error::Cancelled)

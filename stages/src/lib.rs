@@ -7,6 +7,8 @@
 //! One convention of time everywhere: `t = 0` is noise and `t = 1` is data,
 //! `x_t = (1 - t) * noise + t * data`, and the velocity is `data - noise`.
 
+#![deny(clippy::missing_errors_doc)]
+
 pub mod alignment;
 pub mod architectures;
 pub mod autoencoders;

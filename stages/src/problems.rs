@@ -84,12 +84,18 @@ impl Problems {
     }
 
     /// As [`Self::into_result`], with the file `path` in front, whose header was checked.
+    ///
+    /// # Errors
+    /// As [`Self::into_result`].
     pub fn in_file(self, path: &Path) -> Result<()> {
         self.into_result()
             .map_err(|e| e.under(&path.display().to_string()))
     }
 
     /// An input error with every problem, if there is any.
+    ///
+    /// # Errors
+    /// An input error with every problem, one a line, if there is any.
     pub fn into_result(self) -> Result<()> {
         if self.found.is_empty() {
             Ok(())

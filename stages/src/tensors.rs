@@ -19,17 +19,26 @@ pub fn from_f64<const D: usize>(
     Tensor::from_data(TensorData::new(values, dims), (device, dtype))
 }
 
-/// The values of a tensor, row-major, in f32.
+/// The values of a tensor of any shape, row-major, in f32.
+///
+/// # Errors
+/// A device error where the device cannot return it.
 pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     tensor.try_into_vec_as().map_err(read_error)
 }
 
-/// The values of a tensor, row-major, in f64.
+/// The values of a tensor of any shape, row-major, in f64.
+///
+/// # Errors
+/// A device error where the device cannot return it.
 pub fn to_f64<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
     tensor.try_into_vec_as().map_err(read_error)
 }
 
-/// The value of a tensor of one element. Waits for the device.
+/// The value of a tensor `[1]`. Waits for the device.
+///
+/// # Errors
+/// As [`to_f64`].
 pub fn scalar(tensor: Tensor<1>) -> Result<f64> {
     Ok(to_f64(tensor)?[0])
 }

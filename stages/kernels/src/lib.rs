@@ -6,6 +6,7 @@
 //!
 //! Nothing public is generic: the kernels are compiled here, with this crate's settings.
 
+#![deny(clippy::missing_errors_doc)]
 #![allow(clippy::too_many_arguments)] // a kernel takes its operands one by one
 
 mod activation;

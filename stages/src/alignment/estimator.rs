@@ -109,6 +109,10 @@ impl Draws {
     }
 
     /// The loss of each of `points` [n, d]. `check` is called now and then; an error from it stops.
+    ///
+    /// # Errors
+    /// What `check` returns; a numerical error that names the first point whose loss is not finite; device
+    /// errors.
     pub fn estimate(
         &self,
         field: &dyn VelocityField,
@@ -154,6 +158,9 @@ impl Draws {
 
     /// The gradient [n, d] of each point's loss with respect to the point by each of the [`RULES`], on
     /// the host; that of the loss is their mean. `field` and `points` are on a device with autodiff.
+    ///
+    /// # Errors
+    /// What `check` returns; device errors.
     pub fn gradients(
         &self,
         field: &dyn VelocityField,

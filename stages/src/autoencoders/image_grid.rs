@@ -14,6 +14,9 @@ const GAP: usize = 2;
 /// Writes a PNG of `originals` above their `reconstructions` (both [n, C, H, W] in [0, 1], C = 1 or
 /// 3), eight a row, enlarged without smoothing. Returns false, writing nothing, for data that is not
 /// an image.
+///
+/// # Errors
+/// A file error that names `path`, where it cannot be written.
 pub fn write_image_grid(
     path: &Path,
     originals: &[f32],
@@ -24,6 +27,9 @@ pub fn write_image_grid(
 }
 
 /// As [`write_image_grid`], of `images` [n, C, H, W] alone.
+///
+/// # Errors
+/// As [`write_image_grid`].
 pub fn write_images(path: &Path, images: &[f32], shape: DataShape) -> Result<bool> {
     write_bands(path, &[images], shape)
 }

@@ -230,7 +230,7 @@ fn discretised_logistic_nll(
 }
 
 impl Reconstruction {
-    /// The decoder's output as data: logits become probabilities, and whole numbers stay in range.
+    /// The decoder's output [n, C, H, W] as data: logits become probabilities, and whole numbers stay in range.
     pub fn data(self, decoded: Tensor<4>) -> Tensor<4> {
         match self {
             Self::Mse | Self::L1 => decoded,

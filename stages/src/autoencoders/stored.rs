@@ -19,6 +19,9 @@ const REMEDY: &str = "train the autoencoder again";
 
 impl Autoencoder {
     /// Writes the weights and `header` into the directory `dir`.
+    ///
+    /// # Errors
+    /// A file error where the weights cannot be written.
     pub fn save(&self, header: &AutoencoderHeader, dir: &Path) -> Result<()> {
         save_weights(self, &dir.join(FILE), &header_json(FORMAT, header))
     }

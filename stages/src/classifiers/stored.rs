@@ -36,11 +36,18 @@ pub struct ClassifierHeader {
 
 impl Classifier {
     /// Writes the weights and `header` into the directory `dir`.
+    ///
+    /// # Errors
+    /// A file error where the weights cannot be written.
     pub fn save(&self, header: &ClassifierHeader, dir: &Path) -> Result<()> {
         save_weights(self, &dir.join(FILE), &header_json(FORMAT, header))
     }
 
     /// Reads the classifier in the directory `dir` onto `device`, its weights frozen.
+    ///
+    /// # Errors
+    /// File errors; an input error for weights that are no classifier's, with every field of their header that
+    /// is out of range.
     pub fn load(dir: &Path, device: &Device) -> Result<(Self, ClassifierHeader)> {
         let path = dir.join(FILE);
         let header: ClassifierHeader = read_header(&path, FORMAT, REMEDY)?;

@@ -62,6 +62,9 @@ impl fmt::Display for DeviceChoice {
 
 impl DeviceChoice {
     /// Opens the device, or says in one line what is missing.
+    ///
+    /// # Errors
+    /// A device error that says what this build, this machine or the other host lacks, and what to do.
     pub fn open(&self) -> Result<Device> {
         self.kind().require_built(self)?;
         match self {

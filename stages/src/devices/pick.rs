@@ -3,6 +3,10 @@
 use crate::error::{Error, Result};
 
 /// The device of `index` among `found` of `kind`, or what there is instead.
+///
+/// # Errors
+/// A device error for an index that nothing was found at; `none` is what it says where nothing was found at
+/// all.
 pub fn pick<T>(kind: &str, index: usize, mut found: Vec<T>, none: &str) -> Result<T> {
     let count = found.len();
     if index < count {

@@ -8,6 +8,9 @@ use burn::tensor::Device;
 pub const TOKEN: &str = "LATENT_ALIGN_TOKEN";
 
 /// Opens the device that is served at `url`.
+///
+/// # Errors
+/// A device error where nothing is served there, or for a token other than the one in [`TOKEN`].
 pub fn open(url: &str) -> Result<Device> {
     let token = std::env::var(TOKEN).unwrap_or_default();
     let host = RemoteHost::websocket(url).with_credential(token.as_str());

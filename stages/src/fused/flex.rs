@@ -4,7 +4,7 @@ use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
 
-/// Whether operations on `x` are fused: on the CPU, in f32.
+/// Whether operations on `x`, of any shape, are fused: on the CPU, in f32.
 pub fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && x.device().inner() == Device::flex()
 }
@@ -15,12 +15,12 @@ pub(super) fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     on_cpu.expect("checked: a tensor on the CPU without a graph")
 }
 
-/// Calls `f` with the values of a CPU tensor.
+/// Calls `f` with the values of a CPU tensor `[n]`.
 pub fn flex_ref<R>(tensor: Tensor<1>, f: impl FnOnce(&[f32]) -> R) -> R {
     f(values(&whole(primitive(tensor))))
 }
 
-/// Calls `f` with the values of CPU tensors, to be changed; in place where nothing else holds them.
+/// Calls `f` with the values of CPU tensors, each `[n]` of its own n, to be changed; in place where nothing else holds them.
 pub fn flex_mut<const N: usize>(tensors: [&mut Tensor<1>; N], f: impl FnOnce([&mut [f32]; N])) {
     let device = tensors[0].device();
     let mut taken = tensors.map(|tensor| {

@@ -41,7 +41,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     ))
 }
 
-/// SiLU.
+/// SiLU of `x` [n, width].
 pub fn silu(x: Tensor<2>) -> Tensor<2> {
     if !is_fused(&x) {
         return plain::silu(x);

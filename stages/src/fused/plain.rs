@@ -10,7 +10,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     x.matmul(weight) + bias.unsqueeze()
 }
 
-/// As [`linear`], the operands rounded to bfloat16.
+/// As [`linear`], x [n, in] and weight [in, out] rounded to bfloat16.
 pub fn linear_bf16(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     let dtype = x.dtype();
     let product = x.cast(DType::BF16).matmul(weight.cast(DType::BF16));

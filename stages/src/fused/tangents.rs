@@ -10,7 +10,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use latent_align_kernels::{Tangents, layer_norm_tangents, moments};
 
-/// Whether operations on `x` are fused and nothing asks for a graph.
+/// Whether operations on `x` [n, width] are fused and nothing asks for a graph.
 pub fn without_graph(x: &Tensor<2>) -> bool {
     is_fused(x) && !x.device().is_autodiff()
 }

@@ -281,7 +281,7 @@ pub fn dormand_prince(
     })
 }
 
-/// Integrates over steps that end at the positions `grid` (ascending shares of the interval, the last
+/// Integrates from `start` [n, d] over steps that end at the positions `grid` (ascending shares of the interval, the last
 /// one 1), without control of the error: with every step of a [`Trajectory`] halved, the difference
 /// tells its error.
 ///

@@ -26,6 +26,9 @@ const LARGEST: u64 = 64 << 30;
 const LARGEST_HEADER: u64 = 100_000_000;
 
 /// The bytes that `path` has.
+///
+/// # Errors
+/// A file error where there is no such file, or it may not be looked at.
 pub fn file_size(path: &Path) -> Result<u64> {
     let metadata = std::fs::metadata(path);
     Ok(metadata.map_err(|e| Error::file(path, e))?.len())
@@ -33,6 +36,10 @@ pub fn file_size(path: &Path) -> Result<u64> {
 
 /// Refuses the file of weights `path` if its header is that of a network of at least `parameters`, for
 /// which memory would be taken, and it is too small for them. `remedy` is as in [`read_header`].
+///
+/// # Errors
+/// An input error that names the file, the parameters and the bytes; a file error where it may not be looked
+/// at.
 pub fn must_hold(path: &Path, parameters: u128, remedy: &str) -> Result<()> {
     let size = file_size(path)?;
     if parameters.saturating_mul(4) > u128::from(size) {
@@ -46,6 +53,9 @@ pub fn must_hold(path: &Path, parameters: u128, remedy: &str) -> Result<()> {
 }
 
 /// The bytes of a file of weights or of a training's state; one that is far too large is not read.
+///
+/// # Errors
+/// A file error where it cannot be read, or is larger than any weights are.
 pub fn read_whole(path: &Path) -> Result<Vec<u8>> {
     let size = file_size(path)?;
     if size > LARGEST {
@@ -58,6 +68,9 @@ pub fn read_whole(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Writes every parameter of `module` to `path`, with `metadata` (JSON) in the header.
+///
+/// # Errors
+/// A file error where it cannot be written.
 pub fn save_weights<M: Module>(module: &M, path: &Path, metadata: &str) -> Result<()> {
     let mut store = SafetensorsStore::from_file(path)
         .overwrite(true)
@@ -70,6 +83,9 @@ pub fn save_weights<M: Module>(module: &M, path: &Path, metadata: &str) -> Resul
 }
 
 /// Writes `tensors` and the header's `metadata` to the safetensors file `path`.
+///
+/// # Errors
+/// A file error where it cannot be written.
 pub fn save_tensors<S: AsRef<str> + Ord + Display, V: View>(
     tensors: impl IntoIterator<Item = (S, V)>,
     metadata: String,
@@ -105,6 +121,9 @@ pub fn header_json(format: &str, header: &impl Serialize) -> String {
 
 /// The header that [`save_weights`] put into `path`, if it is of `format`. `remedy` says how to get a
 /// file that is, such as `pretrain the flow again`.
+///
+/// # Errors
+/// A file error for what is no safetensors file with such a header; an input error for another format.
 pub fn read_header<H: DeserializeOwned>(path: &Path, format: &str, remedy: &str) -> Result<H> {
     let metadata = read_metadata(path)?;
     let header = metadata.get(METADATA).map_or("{}", String::as_str);
@@ -148,6 +167,10 @@ fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
 }
 
 /// Reads every parameter of `module` from `path`; a missing, unknown or misshapen one is an error.
+///
+/// # Errors
+/// A file error where there is no safetensors file; an input error that names every parameter that is missing,
+/// misshapen or unknown.
 pub fn load_weights<M: Module>(module: &mut M, path: &Path) -> Result<()> {
     if !path.is_file() {
         return Err(Error::file(path, "no such file; expected weights there"));
@@ -156,6 +179,9 @@ pub fn load_weights<M: Module>(module: &mut M, path: &Path) -> Result<()> {
 }
 
 /// As [`load_weights`], from the bytes of a safetensors file that came from `origin`.
+///
+/// # Errors
+/// As [`load_weights`].
 pub fn load_weights_from_bytes<M: Module>(
     module: &mut M,
     bytes: Vec<u8>,

@@ -113,7 +113,7 @@ impl ConditionKind {
         self.encode_some(conditions, &vec![conditions.is_some(); count], device)
     }
 
-    /// As [`Self::encode`], each condition replaced by "none" with probability `rate`.
+    /// As [`Self::encode`], rows [n, c], each condition replaced by "none" with probability `rate`.
     pub fn encode_with_dropout(
         self,
         conditions: &Conditions,

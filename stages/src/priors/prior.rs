@@ -49,7 +49,7 @@ pub struct Points {
 }
 
 impl Points {
-    /// Points that are conditioned on nothing.
+    /// Points [n, T, d] that are conditioned on nothing.
     pub fn new(values: Tensor<3>) -> Self {
         let condition = None;
         Self { values, condition }
@@ -114,7 +114,7 @@ impl Nll {
         self.settled.iter().filter(|settled| !**settled).count()
     }
 
-    /// Exact NLLs, one for each point, read from the device.
+    /// Exact NLLs `[n]` or [n, 1], one for each point, read from the device.
     ///
     /// # Errors
     /// Device errors; a numerical error for one that is not finite.

@@ -96,6 +96,10 @@ const KEPT: usize = 64;
 
 /// Measures the latents in the directory `autoencoder` with the classifier in the directory
 /// `classifier` and fills the directory of `context`: `samples.h5` and `samples.png`.
+///
+/// # Errors
+/// File errors; an input error for a classifier of other data, or one that was trained on rows that are judged;
+/// [`crate::Error::Diverged`]; [`crate::Error::Cancelled`].
 pub fn run(
     config: &Config,
     autoencoder: &Path,

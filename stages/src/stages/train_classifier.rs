@@ -117,6 +117,9 @@ pub struct Prepared {
 
 /// Opens and scans the data and its labels; whatever is wrong with them is found here, before any
 /// training.
+///
+/// # Errors
+/// File errors; an input error for data or labels that do not fit the configuration or each other.
 pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
     let demands = Demands {
         stage: "train_classifier",
@@ -144,6 +147,9 @@ const CHUNK: usize = 512;
 
 impl Prepared {
     /// Trains the classifier and fills the directory of `context`.
+    ///
+    /// # Errors
+    /// Errors of reading and writing; [`crate::Error::Diverged`]; [`crate::Error::Cancelled`].
     pub fn run(self, context: &Context) -> Result<Summary> {
         self.data.ingest.write_scan(&context.dir)?;
         let held_out = Unseen::read(&self, Part::HeldOut, &context.device)?;

@@ -64,6 +64,10 @@ struct Weights {
 type Checkpoint = BTreeMap<String, Weights>;
 
 /// Reads a foreign flow and writes it as a flow artifact into the directory of `context`.
+///
+/// # Errors
+/// An input error for a checkpoint that is no velocity network of this kind: it names the file, and the tensors
+/// that are missing, misshapen or not finite; file errors.
 pub fn import(config: &ImportConfig, context: &Context) -> Result<Summary> {
     let (network, flow) = read(config, &context.device)?;
     let model = FlowMatching {

@@ -39,6 +39,10 @@ pub const MOST_INTERVALS: usize = quadrature::MOST;
 
 /// The NLL in nats of each of `points` [n, d] under `field`.
 /// `progress` is called with the share of points that is done; an error from it stops.
+///
+/// # Errors
+/// What `progress` returns; a numerical error for an NLL that is not finite, or where no step is small enough;
+/// device errors.
 pub fn negative_log_likelihood(
     field: &dyn VelocityField,
     points: Tensor<2>,
@@ -339,6 +343,9 @@ pub fn points_of(
 
 /// As [`points_of`] with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598): the velocity is
 /// `none + guidance (under - none)`, `under` that of a condition and `none` that without.
+///
+/// # Errors
+/// As [`points_of`].
 pub fn guided_points_of(
     [under, none]: [&dyn VelocityField; 2],
     guidance: f64,

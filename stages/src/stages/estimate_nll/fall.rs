@@ -43,6 +43,10 @@ pub enum Kind {
 impl Fall {
     /// The fall of the latents in `measured`: from those without alignment where there are such, else from
     /// those before training. None where nothing held the latents to the flow.
+    ///
+    /// # Errors
+    /// File errors of the latents before training; [`crate::Error::Cancelled`]; a numerical error for a loss
+    /// that is not finite.
     pub fn of(
         measured: &[Measured],
         sources: &Sources,

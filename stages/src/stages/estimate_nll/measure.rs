@@ -156,6 +156,9 @@ impl<'a> Instruments<'a> {
 
     /// The alignment loss of points [n, T d] under the uniform weighting, with the draws of the regions;
     /// none for a flow without a velocity.
+    ///
+    /// # Errors
+    /// As [`Draws::estimate`].
     pub fn uniform_losses(
         &self,
         points: Vec<f32>,
@@ -173,6 +176,9 @@ impl<'a> Instruments<'a> {
     }
 
     /// Measures `region`. `progress` is given the share that is done.
+    ///
+    /// # Errors
+    /// What `progress` returns; a numerical error for a loss or an NLL that is not finite; device errors.
     pub fn measure(
         &self,
         region: Region,

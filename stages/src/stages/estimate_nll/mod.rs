@@ -27,6 +27,10 @@ use std::path::Path;
 /// latents in the directory `autoencoder` and of those in `unaligned`, and fills the directory of
 /// `context`: `points.parquet` (one row a point) and `agreement.parquet` (how the alignment loss under
 /// each weighting follows the NLL in each region).
+///
+/// # Errors
+/// File errors; an input error for latents of another shape than a point of the flow; a numerical error for a
+/// loss or an NLL that is not finite; [`crate::Error::Cancelled`].
 pub fn run(
     config: &Config,
     flow: &Path,

@@ -53,6 +53,9 @@ impl Region {
 }
 
 /// The point sets of a flow over points of `shape`.
+///
+/// # Errors
+/// File errors; an input error for latents of another shape than a point of the flow.
 pub fn regions(
     config: &Config,
     sources: &Sources,

@@ -26,6 +26,9 @@ const ACCURATE: f64 = 0.01;
 /// central differences (in f64 where the device has it), and how many standard errors Hutchinson's mean is
 /// from the exact one. Where its NLL is in closed form: how far a round trip to noise and back is from where
 /// it started, and the NLL from that of the noise less `log |det|`.
+///
+/// # Errors
+/// File errors of the flow; a numerical error for an NLL that is not finite; [`crate::Error::Cancelled`].
 pub fn self_check(
     instruments: &Instruments,
     dir: &Path,

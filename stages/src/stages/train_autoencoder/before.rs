@@ -13,6 +13,9 @@ pub const FILE: &str = "initial_latents.h5";
 pub const DATASET: &str = "initial_latents";
 
 /// The latents [n * T, d] that `untrained` gives some rows of the part that is shown.
+///
+/// # Errors
+/// File errors of the data; device errors.
 pub fn encode(untrained: &Autoencoder, data: &Data, context: &Context) -> Result<Vec<f32>> {
     let rows = data.some_rows(data.ingest.reported(), CHUNK)?;
     let mut rng = streams(context).at("initial latents", 0);
@@ -21,6 +24,9 @@ pub fn encode(untrained: &Autoencoder, data: &Data, context: &Context) -> Result
 }
 
 /// Writes `latents`, where something holds them to the flow: else training cannot have made them collapse.
+///
+/// # Errors
+/// A file error where they cannot be written.
 pub fn write(latents: &[f32], config: &Config, context: &Context) -> Result<()> {
     if config.regulariser.weight() <= 0.0 {
         return Ok(());

@@ -53,6 +53,9 @@ pub struct Diagnosed<'a> {
 /// they look like collapse. Where they are draws, how near their means are to the features besides. An
 /// imported flow has no features to compare with: then only what the latents say alone. Figures are named
 /// by the part that they are of.
+///
+/// # Errors
+/// A file error where a table cannot be written.
 pub fn diagnose(
     diagnosed: &Diagnosed,
     prior: &Prior,

@@ -36,6 +36,10 @@ impl Outputs<'_> {
     /// which lower it towards the NLL. With a flow as the prior its log-density is the
     /// likelihood-weighted bound. Where the NLL is known, as of a linear decoder with Gaussian noise, it
     /// stands beside.
+    ///
+    /// # Errors
+    /// File errors of the data; a numerical error for a loss or an NLL that is not finite;
+    /// [`crate::Error::Cancelled`].
     pub fn elbo(&self, flow: &Flow, summary: &mut Summary) -> Result<()> {
         let Some(likelihood) = Likelihood::of(self.config) else {
             return Ok(());

@@ -97,6 +97,10 @@ pub fn prepare(
 impl Prepared {
     /// Trains the autoencoder against the flow in the directory `flow` and fills the directory of
     /// `context`.
+    ///
+    /// # Errors
+    /// File errors; an input error for a flow over points of another shape than the latents;
+    /// [`crate::Error::Diverged`]; [`crate::Error::Cancelled`].
     pub fn run(self, flow: &Path, context: &Context) -> Result<Summary> {
         let place = Placement {
             precision: self.config.precision,

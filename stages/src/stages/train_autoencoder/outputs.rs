@@ -42,6 +42,9 @@ impl Outputs<'_> {
     /// one that is shown as HDF5 and as a picture; where the posterior has noise those of its decoded mean,
     /// and the error of its decoded draws besides. Returns the share of the variance of the rows of that
     /// part that their reconstructions explain.
+    ///
+    /// # Errors
+    /// File errors of the data and of what is written; [`crate::Error::Cancelled`].
     pub fn write_reconstructions(&self, summary: &mut Summary) -> Result<f64> {
         let shown = self.data.ingest.reported();
         let mut of_shown = f64::NAN;
@@ -150,6 +153,9 @@ impl Outputs<'_> {
     /// The latents of all parts, in file order: draws where the posterior has noise, and the means of
     /// those besides, of rows that were not trained on. Returns those of these parts, the one that is
     /// shown last.
+    ///
+    /// # Errors
+    /// File errors of the data and of what is written; [`crate::Error::Cancelled`].
     pub fn write_latents(&self) -> Result<Vec<(Part, LatentsOfRows)>> {
         let Self {
             model,

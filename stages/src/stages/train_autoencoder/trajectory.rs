@@ -35,6 +35,9 @@ impl Trajectory {
     }
 
     /// Keeps the points [count, d] before `step`, if it is time to.
+    ///
+    /// # Errors
+    /// A device error where the points cannot be read.
     pub fn note(&mut self, step: u64, points: &Tensor<2>) -> Result<()> {
         if step.is_multiple_of(self.every) {
             self.keep(step, points)
@@ -44,6 +47,9 @@ impl Trajectory {
     }
 
     /// Keeps the points [count, d] before `step`.
+    ///
+    /// # Errors
+    /// A device error where the points cannot be read.
     pub fn keep(&mut self, step: u64, points: &Tensor<2>) -> Result<()> {
         let [_, width] = points.dims();
         let rows = to_f32(points.clone())?;

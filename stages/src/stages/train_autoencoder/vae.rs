@@ -107,6 +107,9 @@ impl Vae<'_> {
     }
 
     /// A draw from each posterior.
+    ///
+    /// # Errors
+    /// What the check returns; a numerical error for a loss that is not finite; device errors.
     pub fn draw(&self, posteriors: &Posteriors, rng: &mut Pcg64) -> Result<Drawn> {
         (self.check)()?;
         let Posteriors { rows, encoding } = posteriors;
@@ -124,6 +127,9 @@ impl Vae<'_> {
 
     /// `KL(q(z|x) || p(z))` of each row in nats, the entropy of q and, for N(0, I), all of it in closed
     /// form; the rest from `drawn`.
+    ///
+    /// # Errors
+    /// Device errors.
     pub fn divergences(&self, posteriors: &Posteriors, drawn: &Drawn) -> Result<Vec<f64>> {
         let encoding = &posteriors.encoding;
         Ok(match self.prior {
