@@ -3,7 +3,9 @@
 //! All derive from the types: a new key documents itself.
 
 use super::Experiment;
+use super::experiment::example_of;
 use anyhow::{Context as _, Result};
+use latent_align_stages::stages::Stage;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -16,18 +18,11 @@ pub fn json_schema<T: JsonSchema>() -> Result<String> {
 
 /// An experiment with every stage at its defaults. What has no default is shown by an example.
 pub fn example() -> Result<Experiment> {
-    serde_json::from_value(json!({
-        "name": "example",
-        "pretrain_flow": { "features": { "file": "features.h5" } },
-        "train_autoencoder": {
-            "data": { "file": "images.h5" },
-            "latent": { "width": 16 },
-        },
-        "estimate_nll": {},
-        "train_classifier": { "data": { "file": "images.h5" } },
-        "evaluate_latents": {},
-    }))
-    .context("the defaults do not make an experiment")
+    let mut tree = json!({"name": "example"});
+    for stage in Stage::ALL {
+        tree[stage.section()] = example_of(stage);
+    }
+    serde_json::from_value(tree).context("the defaults do not make an experiment")
 }
 
 /// [`example`] as YAML, every key under its documentation.

@@ -2,53 +2,66 @@
 
 use latent_align_stages::devices::{DeviceChoice, forms};
 use latent_align_stages::problems::Problems;
-use latent_align_stages::stages::{
-    estimate_nll, evaluate_latents, pretrain_flow, train_autoencoder, train_classifier,
-};
+use latent_align_stages::stages::{self, Read, Sections, Stage, StageConfig};
+use latent_align_stages::with_stages;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// One experiment: a flow, an autoencoder aligned with it, what the likelihoods say, and how useful the
-/// latents are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Experiment {
-    /// Names the folder under artifacts/runs: 1 to 64 letters, digits, `.`, `_` or `-`.
-    pub name: String,
-    /// The seed every random stream derives from.
-    #[serde(default)]
-    pub seed: u64,
-    /// Where tensors live. Not part of an artifact's identity.
-    #[serde(default = "cpu")]
-    #[schemars(description = device_description())]
-    pub device: String,
-    /// When the state of a training is kept, to go on from after a crash. Not part of an artifact's
-    /// identity.
-    #[serde(default)]
-    pub checkpoints: CheckpointConfig,
-    /// Use this finished flow instead of pretraining one: the start of its fingerprint (four or more
-    /// characters), or the path of its artifact relative to this file.
-    #[serde(default)]
-    pub flow: Option<String>,
-    /// Stage 1; at most one of `flow` and `pretrain_flow` is given.
-    #[serde(default)]
-    pub pretrain_flow: Option<pretrain_flow::Config>,
-    /// Stage 2; left out when absent.
-    #[serde(default)]
-    pub train_autoencoder: Option<train_autoencoder::Config>,
-    /// Stage 3; left out when absent, `{}` for all its defaults.
-    #[serde(default)]
-    pub estimate_nll: Option<estimate_nll::Config>,
-    /// A classifier whose features judge latents, or are the target of a flow; needs no flow itself.
-    #[serde(default)]
-    pub train_classifier: Option<train_classifier::Config>,
-    /// How useful the latents are, judged by a classifier; left out when absent, `{}` for all its
-    /// defaults.
-    #[serde(default)]
-    pub evaluate_latents: Option<evaluate_latents::Config>,
+macro_rules! experiment {
+    ($($(#[$doc:meta])* $section:ident: $stage:ident = $name:literal $(leaves $leaves:literal)?,)*) => {
+        /// One experiment: a flow, an autoencoder aligned with it, what the likelihoods say, and how useful the
+        /// latents are.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct Experiment {
+            /// Names the folder under artifacts/runs: 1 to 64 letters, digits, `.`, `_` or `-`.
+            pub name: String,
+            /// The seed every random stream derives from.
+            #[serde(default)]
+            pub seed: u64,
+            /// Where tensors live. Not part of an artifact's identity.
+            #[serde(default = "cpu")]
+            #[schemars(description = device_description())]
+            pub device: String,
+            /// When the state of a training is kept, to go on from after a crash. Not part of an artifact's
+            /// identity.
+            #[serde(default)]
+            pub checkpoints: CheckpointConfig,
+            /// Use this finished flow instead of pretraining one: the start of its fingerprint (four or more
+            /// characters), or the path of its artifact relative to this file.
+            #[serde(default)]
+            pub flow: Option<String>,
+            $($(#[$doc])* #[serde(default)] pub $section: Option<stages::$section::Config>,)*
+        }
+
+        impl Experiment {
+            /// The section of `stage`, if there is one.
+            pub fn section(&self, stage: Stage) -> Option<&dyn StageConfig> {
+                match stage {
+                    $(Stage::$stage => self.$section.as_ref().map(|section| section as &dyn StageConfig),)*
+                }
+            }
+
+            fn section_mut(&mut self, stage: Stage) -> Option<&mut dyn StageConfig> {
+                match stage {
+                    $(Stage::$stage => self.$section.as_mut().map(|section| section as &mut dyn StageConfig),)*
+                }
+            }
+        }
+
+        /// What the section of `stage` has at least to hold, as an example.
+        pub fn example_of(stage: Stage) -> Value {
+            match stage {
+                $(Stage::$stage => stages::$section::Config::example(),)*
+            }
+        }
+    };
 }
+
+with_stages!(experiment);
 
 fn device_description() -> String {
     let forms = forms("`");
@@ -112,26 +125,25 @@ fn cpu() -> String {
 }
 
 impl Experiment {
+    /// The sections that there are.
+    pub fn sections(&self) -> Sections<'_> {
+        let sections = Stage::ALL
+            .into_iter()
+            .filter_map(|stage| self.section(stage));
+        Sections(sections.collect())
+    }
+
     /// Changes every path in the sections: inputs, and the files of other experiments.
     pub fn change_paths(&mut self, mut change: impl FnMut(&mut PathBuf)) {
-        if let Some(stage) = &mut self.pretrain_flow {
-            stage.inputs_mut().into_iter().for_each(&mut change);
-            let experiments = stage.experiments_mut().into_iter().flatten();
-            experiments.for_each(&mut change);
-        }
-        if let Some(stage) = &mut self.train_autoencoder {
-            stage.inputs_mut().into_iter().for_each(&mut change);
-        }
-        if let Some(stage) = &mut self.estimate_nll {
-            let experiments = stage.experiments_mut().into_iter().flatten();
-            experiments.for_each(&mut change);
-        }
-        if let Some(stage) = &mut self.train_classifier {
-            stage.inputs_mut().into_iter().for_each(&mut change);
-        }
-        if let Some(stage) = &mut self.evaluate_latents {
-            let experiments = stage.experiments_mut().into_iter().flatten();
-            experiments.for_each(&mut change);
+        for stage in Stage::ALL {
+            if let Some(section) = self.section_mut(stage) {
+                section
+                    .inputs()
+                    .into_iter()
+                    .for_each(|(_, path)| change(path));
+                let experiments = section.experiments().into_iter().flatten();
+                experiments.for_each(&mut change);
+            }
         }
     }
 
@@ -167,65 +179,20 @@ impl Experiment {
             ),
             (None, Some(_)) => {}
         }
-        if let Some(stage) = &self.pretrain_flow {
-            p.section("pretrain_flow", |p| stage.check(p));
-        }
-        if let Some(stage) = &self.train_autoencoder {
-            p.section("train_autoencoder", |p| stage.check(p));
-            self.check_what_a_regulariser_asks(stage, p);
-        }
-        if let Some(stage) = &self.estimate_nll {
-            p.section("estimate_nll", |p| stage.check(p));
-        }
-        if let Some(stage) = &self.train_classifier {
-            p.section("train_classifier", |p| stage.check(p));
-        }
-        if let Some(stage) = &self.evaluate_latents {
-            p.section("evaluate_latents", |p| stage.check(p));
-            self.check_what_is_evaluated(stage, p);
+        let sections = self.sections();
+        for section in &sections.0 {
+            p.section(section.stage().section(), |p| section.check(p));
+            section.check_with(&sections, p);
         }
         problems
     }
 
     /// True if there is a stage that measures against a flow, or none at all.
     fn needs_flow(&self) -> bool {
-        let measures = self.train_autoencoder.is_some() || self.estimate_nll.is_some();
-        measures || (self.train_classifier.is_none() && self.evaluate_latents.is_none())
-    }
-
-    /// A prior without a velocity, or without a network, does not go with every regulariser.
-    fn check_what_a_regulariser_asks(&self, stage: &train_autoencoder::Config, p: &mut Problems) {
-        let Some(flow) = &self.pretrain_flow else {
-            return; // a stored flow is asked when it is read
-        };
-        p.require(
-            flow.model.kind().offers() >= stage.regulariser.asks(),
-            "train_autoencoder.regulariser.kind",
-            format!(
-                "one that needs what `pretrain_flow.model: {{kind: {}}}` has not",
-                flow.model.name()
-            ),
-            "`nll`, which goes with every prior, or `model: {kind: flow_matching}`",
-        );
-    }
-
-    fn check_what_is_evaluated(&self, stage: &evaluate_latents::Config, p: &mut Problems) {
-        let encodes = (self.train_autoencoder.as_ref()).is_some_and(|stage| stage.data.is_some());
-        p.require(
-            encodes,
-            "train_autoencoder",
-            match self.train_autoencoder {
-                Some(_) => "free points, which have no decoder",
-                None => "no such section",
-            },
-            "an autoencoder of data, whose latents `evaluate_latents` measures",
-        );
-        p.require(
-            stage.classifier.is_some() || self.train_classifier.is_some(),
-            "evaluate_latents.classifier",
-            "nothing, and no `train_classifier` section",
-            "one of them: the file of an experiment that trains a classifier, or such a section here",
-        );
+        let is_flow = |read: &Read| read.stage == Stage::PretrainFlow && read.experiment.is_none();
+        let Sections(sections) = self.sections();
+        let mut reads = sections.iter().flat_map(|section| section.reads());
+        sections.is_empty() || reads.any(|read| is_flow(&read))
     }
 }
 

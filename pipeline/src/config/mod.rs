@@ -13,6 +13,8 @@ mod suggest;
 mod tree;
 mod yaml;
 
+#[cfg(test)]
+pub use defaults::example;
 pub use defaults::{commented_defaults, json_schema};
 pub use diff::{Change, diff};
 pub use differing::differing;

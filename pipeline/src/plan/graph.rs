@@ -1,11 +1,12 @@
 //! From an experiment to the graph of stages that it needs, those of other experiments included.
 
 use super::circle::Chain;
-use super::job::{Job, Read};
+use super::identity::identity;
 use super::planned::{Member, Plan, Planned, Verdict};
 use super::{reasons, stale_upstream};
 use crate::config::{self, Loaded, Overrides};
-use crate::store::{Digests, Key, Role, Stage, StageOfRun, State, Store, Upstream};
+use crate::store::{Digests, Key, Stage, StageOfRun, State, Store, Upstream};
+use latent_align_stages::stages::{FLOW, Read, StageConfig};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 
@@ -28,9 +29,7 @@ pub fn make(loaded: &Loaded, store: &Store, digests: &mut Digests) -> Result<Pla
         nodes: Vec::new(),
         chain: Chain::default(),
     };
-    if loaded.experiment.flow.is_some() {
-        planner.artifact(0, Stage::PretrainFlow, Role::Flow)?;
-    }
+    planner.given(0, Stage::PretrainFlow)?;
     for stage in Stage::ALL {
         planner.node(0, stage)?;
     }
@@ -71,7 +70,7 @@ impl Planner<'_> {
         }
         let experiment = &self.experiments[member].loaded.experiment;
         let seed = experiment.seed;
-        let Some(job) = Job::of(experiment, stage) else {
+        let Some(config) = experiment.section(stage).map(|section| section.boxed()) else {
             return Ok(None);
         };
         if self.chain.holds(member, stage) {
@@ -79,9 +78,10 @@ impl Planner<'_> {
             return Err(self.chain.closed_by(member, stage, file));
         }
         self.chain.enter(member, stage);
-        let upstream = self.upstream(member, &job)?;
+        let upstream = self.upstream(member, config.as_ref())?;
         self.chain.leave();
-        let key = key(&job, seed, upstream, self.digests).map_err(|e| self.within(member, e))?;
+        let key = key(config.as_ref(), seed, upstream, self.digests);
+        let key = key.map_err(|e| self.within(member, e))?;
         let fingerprint = key.fingerprint();
         let same = |n: &Planned| n.key.stage == stage && n.fingerprint == fingerprint;
         let node = match self.nodes.iter().position(same) {
@@ -90,7 +90,7 @@ impl Planner<'_> {
                 let verdict = self.verdict(member, &key)?;
                 self.nodes.push(Planned {
                     member,
-                    job,
+                    config,
                     key,
                     fingerprint,
                     verdict,
@@ -102,11 +102,11 @@ impl Planner<'_> {
         Ok(Some(node))
     }
 
-    /// The artifacts that `job` of the experiment `member` reads, planned.
-    fn upstream(&mut self, member: usize, job: &Job) -> Result<Vec<Upstream>> {
+    /// The artifacts that the stage `config` of the experiment `member` reads, planned.
+    fn upstream(&mut self, member: usize, config: &dyn StageConfig) -> Result<Vec<Upstream>> {
         let mut upstream = Vec::new();
-        for read in job.reads() {
-            let section = job.stage().section();
+        for read in config.reads() {
+            let section = config.stage().section();
             let key = match read.key {
                 "" => section.to_owned(),
                 key => format!("{section}.{key}"),
@@ -118,8 +118,9 @@ impl Planner<'_> {
                 })?,
                 None => member,
             };
-            if read.role == Role::Unaligned {
-                self.check_width(member, home, &key)?;
+            if home != member {
+                self.check_read(config, &read, member, home)
+                    .map_err(|why| self.within(member, Error::input(format!("{key}: {why}"))))?;
             }
             match self.artifact(home, read.stage, read.role)? {
                 Some(artifact) => upstream.push(artifact),
@@ -130,44 +131,29 @@ impl Planner<'_> {
         Ok(upstream)
     }
 
-    /// Latents of two experiments compare only if they have one width.
-    fn check_width(&self, member: usize, home: usize, key: &str) -> Result<()> {
-        let width = |member: usize| {
-            let experiment = &self.experiments[member].loaded.experiment;
-            experiment
-                .train_autoencoder
-                .as_ref()
-                .map(|a| a.latent.width)
-        };
-        match (width(member), width(home)) {
-            (Some(own), Some(other)) if own != other => {
-                let file = self.experiments[home].loaded.file.display();
-                Err(self.within(
-                    member,
-                    Error::input(format!(
-                        "{key}: {file} has latents of width {other}, expected {own} as \
-                         train_autoencoder.latent.width says here; give both one width (--set does not \
-                         reach the other file)"
-                    )),
-                ))
-            }
-            _ => Ok(()),
-        }
+    /// Says what is wrong where the stage `config` of the experiment `member` reads `read` out of `home`.
+    fn check_read(
+        &self,
+        config: &dyn StageConfig,
+        read: &Read,
+        member: usize,
+        home: usize,
+    ) -> std::result::Result<(), String> {
+        let [own, other] = [member, home].map(|m| &self.experiments[m].loaded);
+        let (own, there) = (own.experiment.sections(), other.experiment.sections());
+        let wrong = config.check_read(read, &own, &there);
+        wrong.map_err(|why| format!("{} {why}", other.file.display()))
     }
 
-    /// The artifact of `stage` of the experiment `member`, to be read in `role`.
-    fn artifact(&mut self, member: usize, stage: Stage, role: Role) -> Result<Option<Upstream>> {
-        let home = &self.experiments[member];
-        if stage == Stage::PretrainFlow
-            && let Some(given) = &home.loaded.experiment.flow
-        {
-            let flow = match &home.finished_flow {
-                Some(flow) => flow.clone(),
-                None => finished_flow(self.store, given, self.digests)
-                    .map_err(|e| self.within(member, e))?,
-            };
-            self.experiments[member].finished_flow = Some(flow.clone());
-            return Ok(Some(Upstream { role, ..flow }));
+    /// The artifact of `stage` of the experiment `member`, to be read as `role`.
+    fn artifact(
+        &mut self,
+        member: usize,
+        stage: Stage,
+        role: &'static str,
+    ) -> Result<Option<Upstream>> {
+        if let Some(given) = self.given(member, stage)? {
+            return Ok(Some(Upstream { role, ..given }));
         }
         let node = self.node(member, stage)?.map(|node| &self.nodes[node]);
         Ok(node.map(|node| Upstream {
@@ -176,6 +162,25 @@ impl Planner<'_> {
             dir: self.store.artifact(stage, &node.fingerprint),
             fingerprint: node.fingerprint.clone(),
         }))
+    }
+
+    /// The finished artifact that the experiment `member` names in place of `stage`, if it does.
+    fn given(&mut self, member: usize, stage: Stage) -> Result<Option<Upstream>> {
+        let home = &self.experiments[member];
+        let Some(flow) = &home.loaded.experiment.flow else {
+            return Ok(None);
+        };
+        if stage != Stage::PretrainFlow {
+            return Ok(None);
+        }
+        let flow = match &home.finished_flow {
+            Some(found) => found.clone(),
+            None => {
+                finished_flow(self.store, flow, self.digests).map_err(|e| self.within(member, e))?
+            }
+        };
+        self.experiments[member].finished_flow = Some(flow.clone());
+        Ok(Some(flow))
     }
 
     /// The number of the experiment in `file`, as the file has it but for seed and device, which are
@@ -263,16 +268,22 @@ fn same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-fn key(job: &Job, seed: u64, upstream: Vec<Upstream>, digests: &mut Digests) -> Result<Key> {
-    let (config, paths) = job.identity()?;
+fn key(
+    config: &dyn StageConfig,
+    seed: u64,
+    upstream: Vec<Upstream>,
+    digests: &mut Digests,
+) -> Result<Key> {
+    let stage = config.stage();
+    let (config, paths) = identity(config)?;
     let mut inputs = Vec::new();
     for (key, path) in paths {
         let record = digests.of(&path);
-        let record = record.map_err(|e| e.under(&format!("{}.{key}", job.stage().section())))?;
-        inputs.push((key, path, record));
+        let record = record.map_err(|e| e.under(&format!("{}.{key}", stage.section())))?;
+        inputs.push((key.to_owned(), path, record));
     }
     Ok(Key {
-        stage: job.stage(),
+        stage,
         config,
         seed,
         inputs,
@@ -305,7 +316,7 @@ fn finished_flow(store: &Store, flow: &str, digests: &mut Digests) -> Result<Ups
             let inside = store.artifact(manifest.stage, &manifest.fingerprint);
             let same = inside.canonicalize().ok() == dir.canonicalize().ok();
             Ok(Upstream {
-                role: Role::Flow,
+                role: FLOW,
                 stage: manifest.stage,
                 fingerprint: manifest.fingerprint,
                 dir: if same && inside.exists() { inside } else { dir },

@@ -4,13 +4,12 @@
 
 mod circle;
 mod graph;
-mod job;
+mod identity;
 mod planned;
 mod reasons;
 mod render;
 mod until;
 
 pub use graph::make;
-pub use job::{Ready, flow_shape};
 pub use planned::{Plan, Planned, Verdict};
 pub use reasons::stale_upstream;

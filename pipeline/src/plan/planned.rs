@@ -1,8 +1,8 @@
 //! What a plan consists of.
 
-use super::job::Job;
 use crate::config::Loaded;
 use crate::store::{Key, Manifest, Stage, StageOfRun, Upstream};
+use latent_align_stages::stages::StageConfig;
 
 /// The stages of an experiment, and those of others that it reads, in an order in which they can run.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct Planned {
     /// The number of the first experiment that has it.
     pub member: usize,
     /// What to compute.
-    pub job: Job,
+    pub config: Box<dyn StageConfig>,
     /// From what.
     pub key: Key,
     /// The fingerprint of the key.

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub fn stale_upstream(manifest: &Manifest, key: &Key) -> Option<String> {
     for upstream in &key.upstream {
         let mut recorded = manifest.upstream.iter();
-        let Some(recorded) = recorded.find(|u| u.role == Some(upstream.role)) else {
+        let Some(recorded) = recorded.find(|u| u.role.as_deref() == Some(upstream.role)) else {
             return Some(format!(
                 "it does not record the {} it read",
                 upstream.name()
@@ -86,7 +86,7 @@ fn differences(last: &Manifest, key: &Key) -> Vec<String> {
     }
     for upstream in &key.upstream {
         let mut old = last.upstream.iter();
-        let old = old.find(|u| u.role == Some(upstream.role));
+        let old = old.find(|u| u.role.as_deref() == Some(upstream.role));
         match old {
             Some(old) if old.fingerprint == upstream.fingerprint => {}
             Some(old) => reasons.push(format!(
@@ -99,7 +99,11 @@ fn differences(last: &Manifest, key: &Key) -> Vec<String> {
         }
     }
     for old in &last.upstream {
-        if !key.upstream.iter().any(|u| Some(u.role) == old.role) {
+        if !key
+            .upstream
+            .iter()
+            .any(|u| Some(u.role) == old.role.as_deref())
+        {
             reasons.push(format!("{} is gone", old.name()));
         }
     }

@@ -3,15 +3,18 @@
 
 use super::fill::Workshop;
 use super::folders::Folders;
-use crate::plan::{Plan, Planned, Ready, Verdict, flow_shape};
-use crate::store::{Manifest, Role, Stage, Upstream};
+use crate::plan::{Plan, Planned, Verdict};
+use crate::store::{Key, Manifest};
 use anyhow::{Context as _, Result};
 use latent_align_stages::priors::PointShape;
+use latent_align_stages::stages::{Artifact, Preparation, Prepared, Standing, Upstream};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// A stage whose input is good, and what its scan warned of.
-pub type Checked = (Ready, Vec<String>);
+pub type Checked = (Box<dyn Prepared>, Vec<String>);
+
+/// What will be made, by fingerprint, with the shape of a flow's points where that is known beforehand.
+type Coming<'a> = BTreeMap<&'a str, Option<PointShape>>;
 
 /// Runs and commits every stage that must run, in order, those that are `ready` at once. Returns the manifest
 /// of every stage of the plan.
@@ -47,76 +50,62 @@ fn run(
             .console
             .note(&format!("{title}, which this reads:"));
     }
-    let upstream = &planned.key.upstream;
+    let upstream = upstream(planned, &Coming::new());
     let (ready, warnings) = match ready {
         Some(ready) => ready,
-        None => {
-            let shape = match flow(upstream) {
-                Some(flow) if needs_shape(planned) => shape_of(flow)?,
-                _ => PointShape::default(),
-            };
-            prepare_one(planned, shape, workshop)?
-        }
+        None => prepare_one(planned, &upstream, workshop)?
+            .expect("a stage waits only for what is not made"),
     };
     workshop.fill(&planned.key, warnings, |context| {
-        ready.run(upstream, context)
+        ready.run(&upstream, context)
     })
 }
 
 /// Opens and scans the inputs of every stage that will run, so that wrong data surfaces before any
-/// training; none for a stage that is up to date, and for one whose input, or the shape it must
-/// have, comes from a stage that has not run yet.
+/// training; none for a stage that is up to date, and for one that must wait for another.
 pub fn prepare(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<Checked>>> {
-    // What will be made, with the shape of its points where that is known beforehand.
-    let mut coming: BTreeMap<&str, Option<PointShape>> = BTreeMap::new();
+    let mut coming = Coming::new();
     let mut all = Vec::new();
     for planned in &plan.nodes {
         if !planned.must_run() {
             all.push(None);
             continue;
         }
-        let upstream = &planned.key.upstream;
-        let must_wait =
-            |u: &Upstream| u.role == Role::Features && coming.contains_key(&*u.fingerprint);
-        let shape = match flow(upstream) {
-            _ if upstream.iter().any(must_wait) => None,
-            Some(flow) if needs_shape(planned) => match coming.get(&*flow.fingerprint) {
-                Some(known) => *known,
-                None => Some(shape_of(flow)?),
-            },
-            _ => Some(PointShape::default()),
-        };
-        let ready = match shape {
-            Some(shape) => Some(
-                prepare_one(planned, shape, workshop)
-                    .with_context(|| format!("stage {}", plan.title(planned)))?,
-            ),
-            None => None,
-        };
-        let made = ready.as_ref().and_then(|r| r.0.makes());
+        let ready = prepare_one(planned, &upstream(planned, &coming), workshop)
+            .with_context(|| format!("stage {}", plan.title(planned)))?;
+        let made = ready.as_ref().and_then(|(ready, _)| ready.makes());
         coming.insert(&planned.fingerprint, made);
         all.push(ready);
     }
     Ok(all)
 }
 
-fn prepare_one(planned: &Planned, flow: PointShape, workshop: &Workshop) -> Result<Checked> {
-    let monitor = workshop.monitor(planned.key.stage, None);
-    let key = &planned.key;
-    let ready = (planned.job).prepare(key.seed, &key.upstream, flow, &monitor);
+/// Prepares a stage; none where it must wait.
+fn prepare_one(
+    planned: &Planned,
+    upstream: &Upstream,
+    workshop: &Workshop,
+) -> Result<Option<Checked>> {
+    let Key { stage, seed, .. } = planned.key;
+    let monitor = workshop.monitor(stage, None);
+    let prepared = planned.config.prepare(upstream, seed, &monitor);
     let warnings = monitor.finish();
-    Ok((ready?, warnings?))
+    match prepared? {
+        Preparation::Ready(ready) => Ok(Some((ready, warnings?))),
+        Preparation::Wait => Ok(None),
+    }
 }
 
-fn needs_shape(planned: &Planned) -> bool {
-    planned.key.stage == Stage::TrainAutoencoder
-}
-
-fn flow(upstream: &[Upstream]) -> Option<&Upstream> {
-    upstream.iter().find(|u| u.role == Role::Flow)
-}
-
-fn shape_of(flow: &Upstream) -> Result<PointShape> {
-    let dir: &Path = &flow.dir;
-    flow_shape(dir).with_context(|| format!("reading the flow in {}", dir.display()))
+/// What a stage reads, some of which may be `coming`.
+fn upstream(planned: &Planned, coming: &Coming) -> Upstream {
+    let read = planned.key.upstream.iter().map(|read| Artifact {
+        role: read.role,
+        name: format!("{} {}", read.stage, read.fingerprint),
+        dir: read.dir.clone(),
+        standing: match coming.get(&*read.fingerprint) {
+            Some(&points) => Standing::Coming { points },
+            None => Standing::Made,
+        },
+    });
+    Upstream(read.collect())
 }

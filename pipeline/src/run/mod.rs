@@ -94,7 +94,7 @@ fn ready(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<compute::Checked
             (device.open()).with_context(|| format!("cannot open the device `{device}`"))?;
         let mut problems = Problems::new();
         for planned in plan.to_run() {
-            let asked = Vec::from_iter(planned.job.numbers());
+            let asked = Vec::from_iter(planned.config.numbers());
             problems.section(planned.key.stage.section(), |problems| {
                 check_numbers(&opened, &device.to_string(), &asked, problems);
             });

@@ -1,7 +1,7 @@
 //! Where a store is, and which artifacts are in it.
 
+use super::Stage;
 use super::disk;
-use super::stage::Stage;
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
 

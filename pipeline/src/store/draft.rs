@@ -118,7 +118,7 @@ impl Draft {
             .map(|(u, contents)| {
                 let inside = self.store.artifact(u.stage, &u.fingerprint) == u.dir;
                 UpstreamRecord {
-                    role: Some(u.role),
+                    role: Some(u.role.to_owned()),
                     stage: u.stage,
                     fingerprint: u.fingerprint.clone(),
                     contents,

@@ -5,12 +5,12 @@
 //! makes it an empty one. It can be deleted at any time, and a process that cannot write it, or whose
 //! index another process replaces, only costs the next one time.
 
+use super::Stage;
 use super::artifacts::Store;
 use super::digests::is_settled;
 use super::disk;
 use super::layout::MANIFEST;
 use super::manifest::Manifest;
-use super::stage::Stage;
 use crate::config::{self, flatten};
 use latent_align_stages::Error;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// The file's name.
 const INDEX: &str = ".index";
 /// What it starts with: the layout of what follows, which another version does not read.
-const HEAD: &str = concat!("latent-align index 1, ", env!("CARGO_PKG_VERSION"), "\n");
+const HEAD: &str = concat!("latent-align index 2, ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// A text that many entries share, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,13 +1,10 @@
 //! What an artifact is computed from, and the fingerprint of that.
 
-use super::Role;
+use super::Stage;
 use super::file_record::FileRecord;
 use super::layout::FORMAT;
-use super::stage::Stage;
-use crate::config::{hint, list};
-use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Everything that decides what a stage computes. Two equal keys are one artifact.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +25,7 @@ pub struct Key {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// What for.
-    pub role: Role,
+    pub role: &'static str,
     /// Its stage.
     pub stage: Stage,
     /// Its fingerprint.
@@ -40,31 +37,15 @@ pub struct Upstream {
 impl Upstream {
     /// What messages call it.
     pub fn name(&self) -> String {
-        self.role.of(self.stage)
+        called(self.stage, self.role)
     }
+}
 
-    /// Where its file `name` is; `key` is where the configuration asks for it.
-    ///
-    /// # Errors
-    /// [`Error::Input`] when it holds no such file, with the files it holds.
-    pub fn file(&self, key: &str, name: &Path) -> Result<PathBuf> {
-        let path = self.dir.join(name);
-        if path.is_file() {
-            return Ok(path);
-        }
-        let mut held: Vec<String> = (self.dir.read_dir().into_iter().flatten().flatten())
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| name.ends_with(".h5"))
-            .collect();
-        held.sort();
-        Err(Error::input(format!(
-            "{key}.file: found {}, expected a file of {} {}, which holds {}{}",
-            name.display(),
-            self.stage,
-            self.fingerprint,
-            list(&held),
-            hint(&name.to_string_lossy(), &held),
-        )))
+/// What messages call an artifact of `stage` that is read as `role`: the stage alone where its name says that.
+pub fn called(stage: Stage, role: &str) -> String {
+    match stage.name().ends_with(role) {
+        true => stage.to_string(),
+        false => format!("{stage} ({role})"),
     }
 }
 
@@ -79,7 +60,7 @@ impl Key {
         let upstream: Map<String, Value> = self
             .upstream
             .iter()
-            .map(|u| (u.role.name().to_owned(), json!(u.fingerprint)))
+            .map(|u| (u.role.to_owned(), json!(u.fingerprint)))
             .collect();
         let identity = json!({
             "format": FORMAT,
@@ -132,7 +113,7 @@ mod tests {
                 },
             )],
             upstream: vec![Upstream {
-                role: Role::Flow,
+                role: "flow",
                 stage: Stage::PretrainFlow,
                 fingerprint: "0123".into(),
                 dir: "/x".into(),
@@ -158,12 +139,33 @@ mod tests {
             |k| k.seed = 1,
             |k| k.inputs[0].2.digest = "bb".into(),
             |k| k.upstream[0].fingerprint = "4567".into(),
-            |k| k.upstream[0].role = Role::Features,
+            |k| k.upstream[0].role = "features",
         ];
         for change in changes {
             let mut other = key();
             change(&mut other);
             assert_ne!(key().fingerprint(), other.fingerprint());
+        }
+    }
+
+    #[test]
+    fn a_role_is_said_where_the_stage_leaves_it_open() {
+        for (stage, role, expected) in [
+            (Stage::PretrainFlow, "flow", "pretrain-flow"),
+            (Stage::TrainAutoencoder, "autoencoder", "train-autoencoder"),
+            (Stage::TrainClassifier, "classifier", "train-classifier"),
+            (
+                Stage::TrainAutoencoder,
+                "unaligned",
+                "train-autoencoder (unaligned)",
+            ),
+            (
+                Stage::TrainClassifier,
+                "features",
+                "train-classifier (features)",
+            ),
+        ] {
+            assert_eq!(called(stage, role), expected);
         }
     }
 

@@ -2,12 +2,12 @@
 //!
 //! It is written last. Its presence is the commit.
 
+use super::Stage;
 use super::clock::Timestamp;
 use super::file_record::FileRecord;
-use super::key::Key;
+use super::key::{Key, called};
 use super::layout::{FORMAT, MANIFEST};
-use super::stage::Stage;
-use super::{Role, sealed};
+use super::sealed;
 use latent_align_stages::{Error, Result};
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -99,7 +99,7 @@ pub struct InputRecord {
 pub struct UpstreamRecord {
     /// What for; not recorded before format 2.
     #[serde(default)]
-    pub role: Option<Role>,
+    pub role: Option<String>,
     /// Its stage.
     pub stage: Stage,
     /// Its fingerprint.
@@ -114,8 +114,8 @@ pub struct UpstreamRecord {
 impl UpstreamRecord {
     /// What messages call it.
     pub fn name(&self) -> String {
-        match self.role {
-            Some(role) => role.of(self.stage),
+        match &self.role {
+            Some(role) => called(self.stage, role),
             None => self.stage.to_string(),
         }
     }

@@ -1,9 +1,9 @@
 //! What is asked of a store before a run begins.
 
+use super::Stage;
 use super::artifacts::Store;
 use super::digests::Digests;
 use super::key::Key;
-use super::stage::Stage;
 use super::verify::State;
 use super::{disk, draft};
 use crate::process::temporary;

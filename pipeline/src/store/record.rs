@@ -3,11 +3,11 @@
 //! The truth about results is in the manifests of the artifacts that the run leads to; this says
 //! which these are, and how the run came to its end.
 
+use super::Stage;
 use super::clock::Timestamp;
 use super::layout::RECORD;
 use super::lock::leads_to;
 use super::shared::locks_are_seen_by_all_hosts;
-use super::stage::Stage;
 use super::{RunFolder, disk, open_lock};
 use crate::process::host;
 use latent_align_stages::{Error, Result};

@@ -3,9 +3,9 @@
 //! Links to the stages' artifacts, the resolved configuration, and a summary. Everything in it can
 //! be rebuilt by running the experiment again, which then computes nothing.
 
+use super::Stage;
 use super::artifacts::Store;
 use super::disk;
-use super::stage::Stage;
 use crate::process::temporary;
 use latent_align_stages::temporary::remove_abandoned;
 use latent_align_stages::{Error, Result};

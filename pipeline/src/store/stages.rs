@@ -3,7 +3,7 @@
 //! A link of an older version, an artifact that was computed again with another result: what does not
 //! belong to the rest is left out, and told.
 
-use super::stage::Stage;
+use super::Stage;
 use super::{Manifest, RunFolder, RunRecord, StageOfRun};
 use std::path::PathBuf;
 

@@ -11,6 +11,7 @@
 //! do not hold is set aside and the one before it is used. Whoever trains holds the artifact's lock;
 //! the folder goes when the artifact is committed.
 
+use super::Stage;
 use super::artifacts::Store;
 use super::clock::Timestamp;
 use super::file_record::FileRecord;
@@ -18,7 +19,6 @@ use super::key::Key;
 use super::layout::{FORMAT, METRICS};
 use super::manifest::Program;
 use super::names::{self, Name};
-use super::stage::Stage;
 use super::{Wrong, disk, sealed};
 use crate::config::{Change, diff};
 use crate::process::temporary;
@@ -97,7 +97,7 @@ impl Training {
                 UPSTREAM: upstream
                     .map(|(u, contents)| {
                         let about = json!({"fingerprint": u.fingerprint, "contents": contents});
-                        (u.role.name(), about)
+                        (u.role, about)
                     })
                     .collect::<BTreeMap<_, _>>(),
             }),
@@ -410,7 +410,7 @@ fn differing(found: &Value, expected: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Role, Upstream};
+    use super::super::Upstream;
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -517,7 +517,7 @@ mod tests {
         let mut key = key(9);
         key.stage = Stage::TrainAutoencoder;
         key.upstream = vec![Upstream {
-            role: Role::Flow,
+            role: "flow",
             stage: Stage::PretrainFlow,
             fingerprint: "00ff".repeat(4),
             dir: dir.path().join("flow"),

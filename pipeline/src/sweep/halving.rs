@@ -65,7 +65,7 @@ pub fn shortened(budget: &Budget, rung: u64, experiment: &Experiment) -> Result<
 fn stage_of(metric: &str) -> Stage {
     let name = metric.split_once(": ").map_or("", |m| m.0);
     let found = Stage::ALL.into_iter().find(|stage| stage.name() == name);
-    found.unwrap_or(Stage::EvaluateLatents)
+    found.unwrap_or(Stage::ALL[Stage::ALL.len() - 1])
 }
 
 /// The steps of the last stage that trains, up to `stage`.

@@ -1,6 +1,7 @@
 //! What a configuration can say: defaults, schema, and the resolved form.
 
 use crate::project::Project;
+use latent_align_stages::stages::Stage;
 use serde_json::Value;
 
 #[test]
@@ -16,12 +17,16 @@ fn the_printed_defaults_are_a_configuration_that_resolves_to_itself() {
     resolved.expect(0, &["steps: 3000"]);
 
     // A file with only what has no default resolves to the same.
-    project.write(
-        "minimal.yaml",
-        "name: example\npretrain_flow: {features: {file: features.h5}}\n\
-         train_autoencoder: {data: {file: images.h5}, latent: {width: 16}}\nestimate_nll: {}\n\
-         train_classifier: {data: {file: images.h5}}\nevaluate_latents: {}\n",
-    );
+    let mut minimal = "name: example\npretrain_flow: {features: {file: features.h5}}\n\
+         train_autoencoder: {data: {file: images.h5}, latent: {width: 16}}\n\
+         train_classifier: {data: {file: images.h5}}\n"
+        .to_owned();
+    for section in Stage::ALL.map(Stage::section) {
+        if !minimal.contains(section) {
+            minimal += &format!("{section}: {{}}\n");
+        }
+    }
+    project.write("minimal.yaml", minimal);
     let minimal = project.run(&["config", "minimal.yaml"]);
     assert_eq!(minimal.stdout, resolved.stdout);
 }
@@ -46,17 +51,8 @@ fn the_schema_is_json_with_every_section() {
     schema.expect(0, &[]);
     let schema: Value = serde_json::from_str(&schema.stdout).unwrap();
     assert_eq!(schema["additionalProperties"], false);
-    for key in [
-        "name",
-        "seed",
-        "device",
-        "flow",
-        "pretrain_flow",
-        "train_autoencoder",
-        "estimate_nll",
-        "train_classifier",
-        "evaluate_latents",
-    ] {
+    let keys = ["name", "seed", "device", "checkpoints", "flow"];
+    for key in keys.into_iter().chain(Stage::ALL.map(Stage::section)) {
         assert!(schema["properties"][key].is_object(), "{key}");
     }
 }

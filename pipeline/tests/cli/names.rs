@@ -6,6 +6,7 @@ use latent_align_stages::figures::{
     FIGURES, HELD_OUT, INTERVAL, TEST, curves, error_beside, estimate_nll, evaluate_latents,
     pretrain_flow, train_autoencoder, train_classifier,
 };
+use latent_align_stages::stages::Stage;
 use polars::prelude::{ParquetReader, SerReader as _};
 use std::fs::File;
 use std::path::Path;
@@ -85,7 +86,9 @@ evaluate_latents:
 fn all_have_names(project: &Project, run: &str) {
     let mut unnamed = Vec::new();
     let folder = project.path("artifacts/runs").join(run);
-    for (stage, names) in STAGES {
+    for stage in Stage::ALL.map(Stage::name) {
+        let known = STAGES.iter().find(|known| known.0 == stage);
+        let (_, names) = known.unwrap_or_else(|| panic!("{stage} is not in the list"));
         let stage = folder.join(stage);
         if !stage.exists() {
             continue;

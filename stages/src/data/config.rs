@@ -134,6 +134,15 @@ impl PartConfig {
     }
 }
 
+/// The files of the two parts that are not trained on, where they have some, each with its key.
+pub fn files_of_parts<'a>(
+    held_out: &'a mut PartConfig,
+    test: &'a mut PartConfig,
+) -> impl Iterator<Item = (&'static str, &'a mut PathBuf)> {
+    let parts = [("held_out.file", held_out), ("test.file", test)];
+    (parts.into_iter()).filter_map(|(key, part)| Some((key, part.file.as_mut()?)))
+}
+
 /// Notes every value out of range of the two parts that are not trained on. `labelled` where rows have
 /// classes.
 pub fn check_parts(

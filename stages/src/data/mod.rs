@@ -48,7 +48,7 @@ pub use batches::Batches;
 pub use child::is_rehearsal;
 pub use config::{
     NonFinite, NormalisationConfig, PartConfig, Projection, SourceConfig, Whiten, check_memory,
-    check_parts,
+    check_parts, files_of_parts,
 };
 pub use contents::{Contents, Statistics};
 pub use dataset::Dataset;
@@ -61,6 +61,7 @@ pub use rows::{RowBlock, RowView};
 pub use scan::Scan;
 pub use shape::{DataShape, refuse_channels_last};
 pub use split::{Part, Split};
+pub(crate) use suggest::{closest, quoted};
 pub use training_set::{Data, DataConfig, Demands};
 pub use tree::{DatasetInfo, FileListing};
 pub use write::{

@@ -2,7 +2,7 @@
 
 /// The candidate within two fifths of the name's length in edits, or one that contains it or is
 /// contained in it.
-pub(super) fn closest<'a>(name: &str, candidates: &'a [String]) -> Option<&'a str> {
+pub(crate) fn closest<'a>(name: &str, candidates: &'a [String]) -> Option<&'a str> {
     let plain = |s: &str| s.trim_start_matches('/').to_lowercase();
     let name = plain(name);
     candidates
@@ -16,6 +16,16 @@ pub(super) fn closest<'a>(name: &str, candidates: &'a [String]) -> Option<&'a st
         .filter(|(distance, _)| *distance <= 2 * name.chars().count().max(3) / 5)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// "`a`, `b` or `c`".
+pub(crate) fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [] => "nothing".into(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
 }
 
 /// Levenshtein distance.

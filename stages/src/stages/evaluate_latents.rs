@@ -10,11 +10,15 @@
 //! held-out and test data shows by how much, and samples, of which there may be more, and reconstructions
 //! of the very rows that they are compared with can come below it.
 
+use super::train_autoencoder;
+use super::{AUTOENCODER, CLASSIFIER, Preparation, Prepared, Read, Sections};
+use super::{Stage, StageConfig, Upstream};
 use crate::autoencoders::{Autoencoder, AutoencoderHeader, Latents, PartLatents, write_images};
 use crate::classifiers::{Classifier, LabelledFeatures, LinearProbe};
 use crate::comparison::{Gaussian, frechet_distance};
-use crate::context::{Context, Summary};
+use crate::context::{Context, Monitor, Summary};
 use crate::data::{Attribute, Normaliser, OutData, Part, Scan, write_datasets};
+use crate::devices::Numbers;
 use crate::error::{Error, Result};
 use crate::figures::{evaluate_latents as names, of_rows};
 use crate::priors::{Batch, Evaluation, FitConfig, ROWS_PER_EVALUATION, points_of};
@@ -58,14 +62,12 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// The files of the experiments whose artifacts it may read; none where it is its own.
-    pub fn experiments_mut(&mut self) -> Vec<&mut Option<PathBuf>> {
-        vec![&mut self.classifier]
+impl StageConfig for Config {
+    fn stage(&self) -> Stage {
+        Stage::EvaluateLatents
     }
 
-    /// Notes every value out of range.
-    pub fn check(&self, problems: &mut Problems) {
+    fn check(&self, problems: &mut Problems) {
         problems.section("flow", |p| self.flow.check(p));
         problems.at_least("samples", self.samples, 2);
         problems.require(
@@ -80,6 +82,59 @@ impl Config {
             self.probe_l2,
             "at least 1e-6 (without it the probe of separable points has no minimum), such as 1e-3",
         );
+    }
+
+    fn check_with(&self, sections: &Sections, problems: &mut Problems) {
+        let autoencoder = sections.get::<train_autoencoder::Config>();
+        problems.require(
+            autoencoder.is_some_and(|stage| stage.data.is_some()),
+            "train_autoencoder",
+            match autoencoder {
+                Some(_) => "free points, which have no decoder",
+                None => "no such section",
+            },
+            "an autoencoder of data, whose latents `evaluate_latents` measures",
+        );
+        problems.require(
+            self.classifier.is_some() || sections.has(Stage::TrainClassifier),
+            "evaluate_latents.classifier",
+            "nothing, and no `train_classifier` section",
+            "one of them: the file of an experiment that trains a classifier, or such a section here",
+        );
+    }
+
+    fn reads(&self) -> Vec<Read> {
+        vec![
+            Read::own(AUTOENCODER, Stage::TrainAutoencoder),
+            Read {
+                experiment: self.classifier.clone(),
+                key: "classifier",
+                ..Read::own(CLASSIFIER, Stage::TrainClassifier)
+            },
+        ]
+    }
+
+    fn numbers(&self) -> Option<Numbers> {
+        Some(self.flow.precision.numbers("flow.precision"))
+    }
+
+    fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
+        vec![&mut self.classifier]
+    }
+
+    fn prepare(&self, _: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
+        Ok(Preparation::Ready(Box::new(self.clone())))
+    }
+}
+
+impl Prepared for Config {
+    fn run(self: Box<Self>, upstream: &Upstream, context: &Context) -> Result<Summary> {
+        run(
+            &self,
+            upstream.dir(AUTOENCODER)?,
+            upstream.dir(CLASSIFIER)?,
+            context,
+        )
     }
 }
 
@@ -100,7 +155,7 @@ const KEPT: usize = 64;
 /// # Errors
 /// File errors; an input error for a classifier of other data, or one that was trained on rows that are judged;
 /// [`crate::Error::Diverged`]; [`crate::Error::Cancelled`].
-pub fn run(
+fn run(
     config: &Config,
     autoencoder: &Path,
     classifier: &Path,

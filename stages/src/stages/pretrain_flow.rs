@@ -3,11 +3,14 @@
 mod conditions;
 
 use super::reference::{Reference, is_file_name};
+use super::{Preparation, Read, Stage, StageConfig, Upstream};
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{
     Attribute, Batches, Described, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData,
-    Part, PartConfig, RowView, SourceConfig, check_memory, check_parts, write_described,
+    Part, PartConfig, RowView, SourceConfig, check_memory, check_parts, files_of_parts,
+    write_described,
 };
+use crate::devices::Numbers;
 use crate::error::{Error, Result};
 use crate::figures::{ITS_ERROR, PARAMETERS, of_rows, pretrain_flow as names};
 use crate::numerics::{mean, standard_error};
@@ -24,6 +27,7 @@ use burn::tensor::DType;
 use conditions::{ConditionConfig, OfItems};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// Fit a prior to target features: a flow-matching model, or another kind.
@@ -156,9 +160,21 @@ impl Config {
             evaluation_points: self.evaluation_points,
         }
     }
+}
 
-    /// Notes every value out of range.
-    pub fn check(&self, problems: &mut Problems) {
+/// The role of what the flow is fitted to, where a stage made it.
+const FEATURES: &str = "features";
+
+impl StageConfig for Config {
+    fn stage(&self) -> Stage {
+        Stage::PretrainFlow
+    }
+
+    fn example() -> Value {
+        json!({"features": {"file": "features.h5"}})
+    }
+
+    fn check(&self, problems: &mut Problems) {
         problems.section("features", |p| {
             p.require(
                 self.features.from.is_none() || is_file_name(&self.features.file),
@@ -215,20 +231,61 @@ impl Config {
         check_memory(problems, self.memory_mib);
     }
 
-    /// The files this stage reads that no stage made.
-    pub fn inputs_mut(&mut self) -> Vec<&mut PathBuf> {
+    fn reads(&self) -> Vec<Read> {
+        (self.features.from.iter())
+            .map(|from| Read {
+                experiment: from.experiment.clone(),
+                key: "features.from",
+                ..Read::own(FEATURES, from.stage)
+            })
+            .collect()
+    }
+
+    fn numbers(&self) -> Option<Numbers> {
+        self.model.kind().numbers()
+    }
+
+    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         if self.features.from.is_some() {
             return Vec::new();
         }
-        let parts = [&mut self.held_out, &mut self.test];
-        let files = parts.into_iter().filter_map(|part| part.file.as_mut());
-        [&mut self.features.file].into_iter().chain(files).collect()
+        let features = [("features.file", &mut self.features.file)];
+        (features.into_iter())
+            .chain(files_of_parts(&mut self.held_out, &mut self.test))
+            .collect()
     }
 
-    /// The files of the experiments whose artifacts it may read; none where it is its own.
-    pub fn experiments_mut(&mut self) -> Vec<&mut Option<PathBuf>> {
+    fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
         let from = self.features.from.iter_mut();
         from.map(|from| &mut from.experiment).collect()
+    }
+
+    fn prepare(
+        &self,
+        upstream: &Upstream,
+        seed: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Preparation> {
+        let mut located = self.clone();
+        if self.features.from.is_some() {
+            let key = "pretrain_flow.features.file";
+            match upstream.file(FEATURES, key, &self.features.file)? {
+                Some(file) => located.features.file = file,
+                None => return Ok(Preparation::Wait),
+            }
+        }
+        let prepared = prepare(&located, seed, monitor)?;
+        Ok(Preparation::Ready(Box::new(prepared)))
+    }
+}
+
+impl super::Prepared for Prepared {
+    fn makes(&self) -> Option<PointShape> {
+        Some(self.shape())
+    }
+
+    fn run(self: Box<Self>, _: &Upstream, context: &Context) -> Result<Summary> {
+        (*self).run(context)
     }
 }
 
@@ -245,7 +302,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// File errors; input errors for features, labels or embeddings that do not fit the configuration.
-pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
+fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
     let tokens = Ingest::read_parts(
         &config.features.source(),
         RowView::Tokens,

@@ -1,5 +1,6 @@
 //! What a stage reads of another one, which may belong to another experiment.
 
+use super::name::Stage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
@@ -12,19 +13,58 @@ pub struct Reference {
     #[serde(default)]
     pub experiment: Option<PathBuf>,
     /// The stage whose artifact is read.
-    pub stage: Producer,
+    #[serde(with = "by_section")]
+    #[schemars(with = "by_section::Name")]
+    pub stage: Stage,
 }
 
-/// A stage that leaves HDF5 for others to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Producer {
-    /// Features as points of the flow (held_out.h5, test.h5), and samples (samples.h5).
-    PretrainFlow,
-    /// Latents (latents.h5) and reconstructions (reconstructions.h5).
-    TrainAutoencoder,
-    /// Semantic features of data and their classes (features.h5).
-    TrainClassifier,
+/// A stage that leaves HDF5, by the name of its section.
+mod by_section {
+    use super::Stage;
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_json::json;
+    use std::borrow::Cow;
+    use std::sync::LazyLock;
+
+    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let leaving = Stage::ALL.into_iter().filter(|s| s.leaves().is_some());
+        leaving.map(Stage::section).collect()
+    });
+
+    pub fn serialize<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(stage.section())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Stage, D::Error> {
+        let name = Cow::<str>::deserialize(deserializer)?;
+        let mut leaving = Stage::ALL.into_iter().filter(|s| s.leaves().is_some());
+        let found = leaving.find(|stage| stage.section() == name);
+        found.ok_or_else(|| D::Error::unknown_variant(&name, &NAMES))
+    }
+
+    /// What its schema is.
+    pub struct Name;
+
+    impl JsonSchema for Name {
+        fn schema_name() -> Cow<'static, str> {
+            "Producer".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            let of = |stage: Stage| {
+                let description = stage.leaves()?;
+                let name = stage.section();
+                Some(json!({"description": description, "type": "string", "const": name}))
+            };
+            let each: Vec<_> = Stage::ALL.into_iter().filter_map(of).collect();
+            json_schema!({
+                "description": "A stage that leaves HDF5 for others to read.",
+                "oneOf": each,
+            })
+        }
+    }
 }
 
 /// True for the name of a file, without a folder.
@@ -39,6 +79,23 @@ pub fn is_file_name(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    /// Red where a stage that leaves nothing may be named: what it makes would be looked for in vain.
+    #[test]
+    fn a_stage_that_leaves_hdf5_is_named_by_its_section_and_no_other() {
+        let read = |name: &str| serde_json::from_value::<Reference>(json!({"stage": name}));
+        let found = read("train_autoencoder").unwrap();
+        assert_eq!(found.stage, Stage::TrainAutoencoder);
+        let written = json!({"experiment": null, "stage": "train_autoencoder"});
+        assert_eq!(serde_json::to_value(found).unwrap(), written);
+        let told = read("estimate_nll").unwrap_err().to_string();
+        let expected = "`train_classifier`, `pretrain_flow`, `train_autoencoder`";
+        assert!(
+            told.contains("`estimate_nll`") && told.contains(expected),
+            "{told}"
+        );
+    }
 
     #[test]
     fn a_file_name_stays_in_its_folder() {

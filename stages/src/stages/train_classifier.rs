@@ -1,5 +1,6 @@
 //! Train a small classifier whose penultimate activations are semantic features.
 
+use super::{Preparation, Stage, StageConfig, Upstream};
 use crate::architectures::ArchitectureConfig;
 use crate::classifiers::{
     Classifier, ClassifierHeader, LabelledFeatures, Labels, accuracy, cross_entropy,
@@ -7,6 +8,7 @@ use crate::classifiers::{
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{
     Batches, Data, DataConfig, Dataset, Demands, Part, PartConfig, check_memory, check_parts,
+    files_of_parts,
 };
 use crate::error::Result;
 use crate::figures::{PARAMETERS, curves, of_rows, train_classifier as names};
@@ -18,6 +20,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// Train a small classifier whose penultimate activations are semantic features.
@@ -80,9 +83,16 @@ mod defaults {
     }
 }
 
-impl Config {
-    /// Notes every value out of range.
-    pub fn check(&self, problems: &mut Problems) {
+impl StageConfig for Config {
+    fn stage(&self) -> Stage {
+        Stage::TrainClassifier
+    }
+
+    fn example() -> Value {
+        json!({"data": {"file": "images.h5"}})
+    }
+
+    fn check(&self, problems: &mut Problems) {
         problems.section("data", |p| self.data.check(p));
         check_parts(&self.held_out, &self.test, true, problems);
         problems.section("architecture", |p| self.architecture.check(p));
@@ -100,11 +110,22 @@ impl Config {
         check_memory(problems, self.memory_mib);
     }
 
-    /// The files this stage reads.
-    pub fn inputs_mut(&mut self) -> Vec<&mut PathBuf> {
-        let parts = [&mut self.held_out, &mut self.test];
-        let files = parts.into_iter().filter_map(|part| part.file.as_mut());
-        [&mut self.data.file].into_iter().chain(files).collect()
+    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+        let data = [("data.file", &mut self.data.file)];
+        (data.into_iter())
+            .chain(files_of_parts(&mut self.held_out, &mut self.test))
+            .collect()
+    }
+
+    fn prepare(&self, _: &Upstream, seed: u64, monitor: &dyn Monitor) -> Result<Preparation> {
+        let prepared = prepare(self, seed, monitor)?;
+        Ok(Preparation::Ready(Box::new(prepared)))
+    }
+}
+
+impl super::Prepared for Prepared {
+    fn run(self: Box<Self>, _: &Upstream, context: &Context) -> Result<Summary> {
+        (*self).run(context)
     }
 }
 
@@ -120,7 +141,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// File errors; an input error for data or labels that do not fit the configuration or each other.
-pub fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
+pub(super) fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
     let demands = Demands {
         stage: "train_classifier",
         parts: [&config.held_out, &config.test],

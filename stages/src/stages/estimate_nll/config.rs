@@ -63,13 +63,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The files of the experiments whose artifacts it may read; none where it reads none.
-    pub fn experiments_mut(&mut self) -> Vec<&mut Option<PathBuf>> {
-        vec![&mut self.unaligned]
-    }
-
     /// Notes every value out of range.
-    pub fn check(&self, problems: &mut Problems) {
+    pub(super) fn check_values(&self, problems: &mut Problems) {
         problems.at_least("points", self.points, 8);
         problems.require(
             (FEWEST_DRAWS..=1 << 20).contains(&self.draws),

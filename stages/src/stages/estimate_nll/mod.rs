@@ -9,19 +9,95 @@ mod regions;
 mod self_check;
 mod tables;
 
+use super::train_autoencoder;
+use super::{AUTOENCODER, FLOW, Preparation, Prepared, Read, Sections};
+use super::{Stage, StageConfig, Upstream};
 use crate::alignment::RULES;
-use crate::context::{Context, Summary};
+use crate::context::{Context, Monitor, Summary};
+use crate::devices::Numbers;
 use crate::error::Result;
 use crate::figures::{estimate_nll as names, filled};
 use crate::likelihood::{THRESHOLDS, Verdict};
 use crate::priors::{MOST_INTERVALS, NllKind};
+use crate::problems::Problems;
 use crate::random::Streams;
 pub use config::Config;
 use fall::Fall;
 use measure::{Instruments, Measured};
 use regions::{Region, Sources};
 use self_check::self_check;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The role of the autoencoder that is compared with.
+const UNALIGNED: &str = "unaligned";
+
+impl StageConfig for Config {
+    fn stage(&self) -> Stage {
+        Stage::EstimateNll
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        self.check_values(problems);
+    }
+
+    fn reads(&self) -> Vec<Read> {
+        let autoencoder = Read {
+            optional: true,
+            ..Read::own(AUTOENCODER, Stage::TrainAutoencoder)
+        };
+        let unaligned = self.unaligned.clone().map(|experiment| Read {
+            experiment: Some(experiment),
+            key: "unaligned",
+            ..Read::own(UNALIGNED, Stage::TrainAutoencoder)
+        });
+        let own = [Read::own(FLOW, Stage::PretrainFlow), autoencoder];
+        own.into_iter().chain(unaligned).collect()
+    }
+
+    /// Latents of two experiments compare only if they have one width.
+    fn check_read(
+        &self,
+        _: &Read,
+        own: &Sections,
+        other: &Sections,
+    ) -> std::result::Result<(), String> {
+        let width = |sections: &Sections| {
+            let autoencoder = sections.get::<train_autoencoder::Config>();
+            autoencoder.map(|stage| stage.latent.width)
+        };
+        match (width(own), width(other)) {
+            (Some(own), Some(other)) if own != other => Err(format!(
+                "has latents of width {other}, expected {own} as train_autoencoder.latent.width says here; \
+                 give both one width (--set does not reach the other file)"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn numbers(&self) -> Option<Numbers> {
+        Some(self.precision.numbers("precision"))
+    }
+
+    fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
+        vec![&mut self.unaligned]
+    }
+
+    fn prepare(&self, _: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
+        Ok(Preparation::Ready(Box::new(self.clone())))
+    }
+}
+
+impl Prepared for Config {
+    fn run(self: Box<Self>, upstream: &Upstream, context: &Context) -> Result<Summary> {
+        run(
+            &self,
+            upstream.dir(FLOW)?,
+            upstream.dir_if_any(AUTOENCODER),
+            upstream.dir_if_any(UNALIGNED),
+            context,
+        )
+    }
+}
 
 /// Estimates likelihoods under the flow in the directory `flow`, of its test features, of the
 /// latents in the directory `autoencoder` and of those in `unaligned`, and fills the directory of
@@ -31,7 +107,7 @@ use std::path::Path;
 /// # Errors
 /// File errors; an input error for latents of another shape than a point of the flow; a numerical error for a
 /// loss or an NLL that is not finite; [`crate::Error::Cancelled`].
-pub fn run(
+fn run(
     config: &Config,
     flow: &Path,
     autoencoder: Option<&Path>,

@@ -10,7 +10,6 @@ use crate::random::Streams;
 use crate::training::{MatmulPrecision, OptimiserConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
 /// Rows encoded at a time.
 pub(super) const CHUNK: usize = 512;
@@ -85,7 +84,7 @@ mod defaults {
 
 impl Config {
     /// Notes every value out of range.
-    pub fn check(&self, problems: &mut Problems) {
+    pub(super) fn check_values(&self, problems: &mut Problems) {
         let points = matches!(self.architecture, ArchitectureConfig::Points { .. });
         problems.require(
             self.data.is_some() != points,
@@ -133,13 +132,5 @@ impl Config {
         problems.at_least("batch", self.batch, 1);
         problems.at_least("evaluate_every", self.evaluate_every, 1);
         check_memory(problems, self.memory_mib);
-    }
-
-    /// The files this stage reads.
-    pub fn inputs_mut(&mut self) -> Vec<&mut PathBuf> {
-        let data = self.data.iter_mut().map(|d| &mut d.file);
-        let parts = [&mut self.held_out, &mut self.test];
-        let files = parts.into_iter().filter_map(|part| part.file.as_mut());
-        data.chain(files).collect()
     }
 }

@@ -15,20 +15,88 @@ mod thinned;
 mod trajectory;
 mod vae;
 
+use super::{FLOW, Preparation, Read, Sections, Stage, StageConfig, Upstream, pretrain_flow};
 use crate::alignment::RegulariserConfig;
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::Reconstruction;
 use crate::context::{Context, Monitor, Summary};
-use crate::data::{Data, Demands, Element, Part};
+use crate::data::{Data, Demands, Element, Part, files_of_parts};
+use crate::devices::Numbers;
 use crate::error::{Error, Result};
 use crate::priors::{Flow, KeptPoints, Placement, PointShape};
+use crate::problems::Problems;
 pub use before::{DATASET as INITIAL_DATASET, FILE as INITIAL_FILE};
 pub use config::Config;
 pub use contracted::LEARNED;
 use of_data::train_on;
 use of_points::move_points;
 use prior::Prior;
-use std::path::Path;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+impl StageConfig for Config {
+    fn stage(&self) -> Stage {
+        Stage::TrainAutoencoder
+    }
+
+    fn example() -> Value {
+        json!({"data": {"file": "images.h5"}, "latent": {"width": 16}})
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        self.check_values(problems);
+    }
+
+    /// A prior without a velocity, or without a network, does not go with every regulariser.
+    fn check_with(&self, sections: &Sections, problems: &mut Problems) {
+        let Some(flow) = sections.get::<pretrain_flow::Config>() else {
+            return; // a stored flow is asked when it is read
+        };
+        problems.require(
+            flow.model.kind().offers() >= self.regulariser.asks(),
+            "train_autoencoder.regulariser.kind",
+            format!(
+                "one that needs what `pretrain_flow.model: {{kind: {}}}` has not",
+                flow.model.name()
+            ),
+            "`nll`, which goes with every prior, or `model: {kind: flow_matching}`",
+        );
+    }
+
+    fn reads(&self) -> Vec<Read> {
+        vec![Read::own(FLOW, Stage::PretrainFlow)]
+    }
+
+    fn numbers(&self) -> Option<Numbers> {
+        Some(self.precision.numbers("precision"))
+    }
+
+    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+        let data = self.data.iter_mut();
+        data.map(|data| ("data.file", &mut data.file))
+            .chain(files_of_parts(&mut self.held_out, &mut self.test))
+            .collect()
+    }
+
+    fn prepare(
+        &self,
+        upstream: &Upstream,
+        seed: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Preparation> {
+        let Some(points) = upstream.points(FLOW)? else {
+            return Ok(Preparation::Wait);
+        };
+        let prepared = prepare(self, seed, points, monitor)?;
+        Ok(Preparation::Ready(Box::new(prepared)))
+    }
+}
+
+impl super::Prepared for Prepared {
+    fn run(self: Box<Self>, upstream: &Upstream, context: &Context) -> Result<Summary> {
+        (*self).run(upstream.dir(FLOW)?, context)
+    }
+}
 
 /// The stage with its input opened, scanned and found good.
 pub struct Prepared {
@@ -41,7 +109,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// File errors; input errors for data or latents that do not fit.
-pub fn prepare(
+fn prepare(
     config: &Config,
     seed: u64,
     flow: PointShape,
