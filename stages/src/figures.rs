@@ -144,6 +144,48 @@ pub mod pretrain_flow {
     }
 }
 
+/// What `evaluate-flow` reports, all of samples beside features of some rows.
+pub mod evaluate_flow {
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// The energy distance of samples to features.
+        DISTANCE = "energy distance of samples to features";
+        /// That of as many other features.
+        FRESH_DISTANCE = "energy distance of a fresh sample";
+        /// One over the other.
+        DISTANCE_OVER_FRESH = "energy distance over that of a fresh sample";
+        /// The p-value of the energy test.
+        P_VALUE = "p-value, same distribution";
+        /// How many points it compares.
+        TEST_POINTS = "energy test, points";
+        /// How often it finds a shift.
+        TEST_POWER = "energy test, power for a shift by half a standard deviation";
+        /// The share of features that have a sample nearby.
+        COVERAGE = "coverage of features by samples";
+        /// The dimension that fits worst.
+        WORST_MARGINAL = "energy distance of the worst dimension over that of a fresh sample";
+    }
+
+    /// The table of dimensions.
+    pub const MARGINALS: &str = "marginals";
+
+    names! {
+        /// Columns of [`MARGINALS`].
+        MARGINALS_COLUMNS:
+        /// Counted from 0.
+        DIMENSION = "dimension";
+        /// The variance of samples.
+        SAMPLE_VARIANCE = "sample_variance";
+        /// The variance of features.
+        FEATURE_VARIANCE = "feature_variance";
+        /// The energy distance of samples to features.
+        MARGINAL_DISTANCE = "energy_distance";
+        /// That of as many other features.
+        MARGINAL_FRESH_DISTANCE = "energy_distance_of_fresh_sample";
+    }
+}
+
 /// What `train-autoencoder` reports.
 pub mod train_autoencoder {
     names! {

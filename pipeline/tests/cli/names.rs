@@ -3,8 +3,8 @@
 use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};
 use latent_align_stages::figures::{
-    FIGURES, HELD_OUT, INTERVAL, TEST, curves, error_beside, estimate_nll, evaluate_latents,
-    pretrain_flow, train_autoencoder, train_classifier,
+    FIGURES, HELD_OUT, INTERVAL, TEST, curves, error_beside, estimate_nll, evaluate_flow,
+    evaluate_latents, pretrain_flow, train_autoencoder, train_classifier,
 };
 use latent_align_stages::stages::Stage;
 use polars::prelude::{ParquetReader, SerReader as _};
@@ -12,9 +12,10 @@ use std::fs::File;
 use std::path::Path;
 
 /// The stages, each with its figures.
-const STAGES: [(&str, &[&[&str]]); 5] = [
+const STAGES: [(&str, &[&[&str]]); 6] = [
     ("train-classifier", &[train_classifier::FIGURES]),
     ("pretrain-flow", &[pretrain_flow::FIGURES]),
+    ("evaluate-flow", &[evaluate_flow::FIGURES]),
     ("train-autoencoder", &[train_autoencoder::FIGURES]),
     (
         "estimate-nll",
@@ -24,8 +25,12 @@ const STAGES: [(&str, &[&[&str]]); 5] = [
 ];
 
 /// The tables, each with its columns.
-const TABLES: [(&str, &[&[&str]]); 5] = [
+const TABLES: [(&str, &[&[&str]]); 6] = [
     (curves::TABLE, &[curves::COLUMNS]),
+    (
+        evaluate_flow::MARGINALS,
+        &[evaluate_flow::MARGINALS_COLUMNS],
+    ),
     (
         train_autoencoder::VARIANCES,
         &[train_autoencoder::VARIANCES_COLUMNS],
@@ -65,6 +70,7 @@ train_classifier:
   features: 3
   steps: 10
   batch: 16
+evaluate_flow: {{samples: 64}}
 evaluate_latents:
   flow: {{network: {{width: 16, blocks: 1, frequencies: 8}}, steps: 5, batch: 16, times: 8}}
   samples: 32
