@@ -24,6 +24,7 @@ pub mod inference;
 pub mod likelihood;
 pub mod numerics;
 pub mod persist;
+pub mod posteriors;
 pub mod priors;
 pub mod problems;
 pub mod random;

@@ -113,7 +113,9 @@ impl Requirement {
         let autoencoder = experiment.train_autoencoder.as_ref();
         match (&self.require_of, autoencoder.map(|a| &a.regulariser)) {
             (Some(given), _) => given.clone(),
-            (None, Some(RegulariserConfig::Alignment { weighting, .. })) => weighting.to_string(),
+            (None, Some(RegulariserConfig::Alignment(alignment))) => {
+                alignment.weighting.to_string()
+            }
             (None, _) => Weighting::Likelihood.to_string(),
         }
     }

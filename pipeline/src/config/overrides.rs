@@ -194,7 +194,7 @@ fn blamed<'a>(set: &'a [Assignment], path: &str) -> Vec<&'a Assignment> {
 mod tests {
     use super::*;
     use crate::config::yaml;
-    use latent_align_stages::alignment::RegulariserConfig;
+    use latent_align_stages::alignment::{Alignment, Kl, RegulariserConfig};
 
     const TEXT: &str = "name: a\npretrain_flow: {features: {file: a.h5}}\n\
         train_autoencoder: {data: {file: b.h5}, latent: {width: 2}, regulariser: {kind: kl, weight: 3.0}}\n";
@@ -214,14 +214,14 @@ mod tests {
     fn a_nested_key_is_replaced() {
         let new = set(&["train_autoencoder.regulariser.weight=0.5"]).unwrap();
         let stage = new.train_autoencoder.unwrap();
-        assert_eq!(stage.regulariser, RegulariserConfig::Kl { weight: 0.5 });
+        assert_eq!(stage.regulariser, RegulariserConfig::Kl(Kl { weight: 0.5 }));
     }
 
     #[test]
     fn a_new_kind_drops_the_keys_of_the_old_one() {
         let new = set(&["train_autoencoder.regulariser.kind=none"]).unwrap();
         let stage = new.train_autoencoder.unwrap();
-        assert_eq!(stage.regulariser, RegulariserConfig::None);
+        assert_eq!(stage.regulariser, RegulariserConfig::default());
         let new = set(&[
             "train_autoencoder.regulariser.kind=alignment",
             "train_autoencoder.regulariser.draws=2",
@@ -229,7 +229,7 @@ mod tests {
         .unwrap();
         assert!(matches!(
             new.train_autoencoder.unwrap().regulariser,
-            RegulariserConfig::Alignment { weight, draws: 2, .. } if weight != 3.0
+            RegulariserConfig::Alignment(Alignment { weight, draws: 2, .. }) if weight != 3.0
         ));
     }
 

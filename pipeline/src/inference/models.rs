@@ -135,9 +135,11 @@ impl Model {
     /// holds them to.
     pub fn lineage(&self) -> Lineage {
         let regulariser = self.manifest.config.get("regulariser").cloned();
-        let regulariser = regulariser.and_then(|r| serde_json::from_value(r).ok());
+        let regulariser: Option<RegulariserConfig> =
+            regulariser.and_then(|regulariser| serde_json::from_value(regulariser).ok());
         let is_aligned = (regulariser.as_ref())
-            .is_some_and(|r: &RegulariserConfig| r.follows_flow() && r.weight() > 0.0);
+            .map(RegulariserConfig::kind)
+            .is_some_and(|regulariser| regulariser.follows_flow() && regulariser.weight() > 0.0);
         let mut read = self.manifest.upstream.iter();
         let flow = read.find(|u| is_aligned && u.stage == Stage::PretrainFlow);
         Lineage {

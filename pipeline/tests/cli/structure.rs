@@ -50,6 +50,7 @@ pub const CRATES: [Crate; 3] = [
             "targets",
             "comparison",
             "priors",
+            "posteriors",
             "architectures",
             "autoencoders",
             "classifiers",

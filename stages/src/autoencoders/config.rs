@@ -1,7 +1,9 @@
-//! What an autoencoder is: its latents, its posterior and its reconstruction.
+//! What an autoencoder is: its latents and its reconstruction.
 
 use crate::architectures::ArchitectureConfig;
 use crate::data::DataShape;
+use crate::posteriors::PosteriorConfig;
+use crate::priors::PointShape;
 use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,46 +24,18 @@ fn one() -> usize {
 }
 
 impl LatentConfig {
+    /// The latents of a row.
+    pub fn shape(&self) -> PointShape {
+        PointShape {
+            tokens: self.tokens,
+            width: self.width,
+        }
+    }
+
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.within("tokens", self.tokens, 1..=65_536);
         problems.within("width", self.width, 1..=65_536);
-    }
-}
-
-/// What the encoder outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Posterior {
-    /// One latent a row.
-    #[default]
-    Deterministic,
-    /// Mean and log-variance of a diagonal Gaussian, sampled in training.
-    Gaussian,
-    /// A mean, to which noise of one fixed standard deviation is added (Unified Latents, arXiv
-    /// 2602.17270): latents cannot contract below it.
-    FixedNoise {
-        /// The standard deviation, in units of the flow's points.
-        #[serde(default = "default_scale")]
-        scale: f64,
-    },
-}
-
-fn default_scale() -> f64 {
-    0.1
-}
-
-impl Posterior {
-    /// Notes every value out of range.
-    pub fn check(&self, problems: &mut Problems) {
-        if let Self::FixedNoise { scale } = self {
-            problems.require(
-                *scale > 0.0 && scale.is_finite(),
-                "scale",
-                scale,
-                "a positive standard deviation such as 0.1",
-            );
-        }
     }
 }
 
@@ -97,7 +71,7 @@ pub struct AutoencoderHeader {
     /// The shape of a latent.
     pub latent: LatentConfig,
     /// What the encoder outputs.
-    pub posterior: Posterior,
+    pub posterior: PosteriorConfig,
     /// What the decoder's output means.
     pub reconstruction: Reconstruction,
     /// The shape of a row of data.

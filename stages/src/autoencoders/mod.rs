@@ -1,4 +1,4 @@
-//! Encoders, decoders and posteriors.
+//! Encoders and decoders, and points that have none.
 
 mod config;
 mod image_grid;
@@ -7,8 +7,8 @@ mod model;
 mod points;
 mod stored;
 
-pub use config::{AutoencoderHeader, LatentConfig, Posterior, Reconstruction};
+pub use config::{AutoencoderHeader, LatentConfig, Reconstruction};
 pub use image_grid::{write_image_grid, write_images};
 pub use latents::{Latents, PartLatents};
-pub use model::{Autoencoder, Encoding};
+pub use model::Autoencoder;
 pub use points::Points;

@@ -1,15 +1,14 @@
 //! An autoencoder: an architecture between data and the numbers of a posterior.
 
-use super::config::{AutoencoderHeader, Posterior, Reconstruction};
+use super::config::{AutoencoderHeader, Reconstruction};
 use crate::architectures::{ArchitectureConfig, Convolutional, Dense};
-use crate::random::{Streams, normal};
+use crate::posteriors::{Head, Posterior, PosteriorHead};
+use crate::random::Streams;
 use crate::tensors::from_f32;
 use crate::training::initialise;
 use burn::module::{Module, Param};
 use burn::tensor::activation::{sigmoid, softplus};
 use burn::tensor::{Device, Tensor};
-use rand_pcg::Pcg64;
-use std::f64::consts::TAU;
 
 /// Encoder and decoder of one kind.
 #[derive(Module, Debug)]
@@ -27,77 +26,13 @@ pub struct Autoencoder {
     log_scale: Option<Param<Tensor<1>>>,
     tokens: usize,
     width: usize,
-    gaussian: bool,
-    /// The standard deviation of fixed noise, or 0.
-    noise: f64,
+    posterior: PosteriorHead,
     /// What the data was divided by.
     maximum: f64,
 }
 
-/// What the encoder says of each row, T tokens of width d seen as T rows.
-#[derive(Debug, Clone)]
-pub struct Encoding {
-    /// The latent, or the mean of its posterior [B * T, d].
-    pub mean: Tensor<2>,
-    /// The log-variance of a Gaussian posterior, learned or fixed [B * T, d].
-    pub log_variance: Option<Tensor<2>>,
-}
-
 /// The log-scale at which a discretised logistic likelihood starts: a tenth of the data's range.
 const LOG_SCALE: f32 = -2.3;
-/// Log-variances are confined to +- this, so that a bad start cannot overflow.
-const LOG_VARIANCE: f64 = 15.0;
-
-impl Encoding {
-    /// Whether a latent is drawn, and not the mean itself.
-    pub fn has_noise(&self) -> bool {
-        self.log_variance.is_some()
-    }
-
-    /// A latent [B * T, d]: the mean itself, or a draw from the Gaussian posterior.
-    pub fn draw(&self, rng: &mut Pcg64) -> Tensor<2> {
-        match &self.log_variance {
-            None => self.mean.clone(),
-            Some(log_variance) => {
-                let dims = self.mean.dims();
-                let noise = from_f32(
-                    normal(rng, dims.iter().product()),
-                    dims,
-                    &self.mean.device(),
-                );
-                self.mean.clone() + log_variance.clone().mul_scalar(0.5).exp() * noise
-            }
-        }
-    }
-
-    /// `KL(q(z|x) || N(0, I))` of a Gaussian posterior in nats, mean over elements `[1]`.
-    pub fn kl(&self) -> Option<Tensor<1>> {
-        let [_, width] = self.mean.dims();
-        Some(self.kl_of_tokens()?.mean().div_scalar(width as f64))
-    }
-
-    /// The same of each token [B * T, 1].
-    pub fn kl_of_tokens(&self) -> Option<Tensor<2>> {
-        let log_variance = self.log_variance.clone()?;
-        let terms = self.mean.clone().square() + log_variance.clone().exp() - log_variance - 1.0;
-        Some(terms.sum_dim(1).mul_scalar(0.5))
-    }
-
-    /// The entropy of a Gaussian posterior in nats, mean over elements `[1]`:
-    /// `(log sigma^2 + ln(2 pi e)) / 2`.
-    pub fn entropy(&self) -> Option<Tensor<1>> {
-        let log_variance = self.log_variance.clone()?;
-        Some((log_variance.mean() + (TAU.ln() + 1.0)).mul_scalar(0.5))
-    }
-
-    /// The same of each token [B * T, 1].
-    pub fn entropy_of_tokens(&self) -> Option<Tensor<2>> {
-        let log_variance = self.log_variance.clone()?;
-        let terms = log_variance + (TAU.ln() + 1.0);
-        Some(terms.sum_dim(1).mul_scalar(0.5))
-    }
-}
-
 impl Autoencoder {
     /// The autoencoder that `header` describes, with weights drawn from `streams`; `None` for free
     /// points, which encode nothing.
@@ -111,13 +46,8 @@ impl Autoencoder {
             maximum,
         } = header;
         let shape = *shape;
-        let latents = latent.tokens * latent.width;
-        let gaussian = *posterior == Posterior::Gaussian;
-        let noise = match posterior {
-            Posterior::FixedNoise { scale } => *scale,
-            _ => 0.0,
-        };
-        let outputs = if gaussian { 2 * latents } else { latents };
+        let latents = latent.shape().elements();
+        let outputs = latents + posterior.kind().others(latent.shape());
         let architecture = match architecture {
             ArchitectureConfig::Dense { widths } => {
                 Architecture::Dense(Dense::new(widths, shape, outputs, latents, device))
@@ -127,16 +57,14 @@ impl Autoencoder {
             ),
             ArchitectureConfig::Points { .. } => return None,
         };
-        let autoencoder = Self {
-            architecture,
+        let mut autoencoder = Self {
+            architecture: initialise(architecture, streams),
             log_scale: None,
             tokens: latent.tokens,
             width: latent.width,
-            gaussian,
-            noise,
+            posterior: PosteriorHead::new(posterior, latent.shape(), streams, device),
             maximum: *maximum,
         };
-        let mut autoencoder = initialise(autoencoder, streams);
         if *reconstruction == Reconstruction::DiscretisedLogistic {
             let start = from_f32(vec![LOG_SCALE], [1], device);
             autoencoder.log_scale = Some(Param::from_tensor(start));
@@ -144,28 +72,19 @@ impl Autoencoder {
         Some(autoencoder)
     }
 
-    /// `data` [B, C, H, W] -> the posterior of its latents.
-    pub fn encode(&self, data: Tensor<4>) -> Encoding {
-        let [rows, ..] = data.dims();
+    /// `data` [B, C, H, W] -> the posteriors of its latents [B * T, d].
+    pub fn encode(&self, data: Tensor<4>) -> Box<dyn Posterior> {
         let outputs = match &self.architecture {
             Architecture::Dense(net) => net.encode(data),
             Architecture::Convolutional(net) => net.encode(data),
         };
-        let tokens = |outputs: Tensor<2>| outputs.reshape([rows * self.tokens, self.width]);
-        if !self.gaussian {
-            let mean = tokens(outputs);
-            let fixed = (self.noise > 0.0).then(|| mean.full_like(2.0 * self.noise.ln()));
-            return Encoding {
-                mean,
-                log_variance: fixed,
-            };
+        let ([_, count], latents) = (outputs.dims(), self.tokens * self.width);
+        if count == latents {
+            return self.posterior.posterior(outputs, None);
         }
-        let half = self.tokens * self.width;
-        let log_variance = outputs.clone().narrow(1, half, half);
-        Encoding {
-            mean: tokens(outputs.narrow(1, 0, half)),
-            log_variance: Some(tokens(log_variance).clamp(-LOG_VARIANCE, LOG_VARIANCE)),
-        }
+        let means = outputs.clone().narrow(1, 0, latents);
+        let others = outputs.narrow(1, latents, count - latents);
+        self.posterior.posterior(means, Some(others))
     }
 
     /// Latents [B * T, d] -> what the reconstruction term compares with the data [B, C, H, W].
@@ -260,23 +179,5 @@ mod tests {
             let total: f64 = nll.iter().map(|nll| (-nll).exp()).sum();
             assert!((total - 1.0).abs() < 1e-9, "{location}: {total}");
         }
-    }
-
-    #[test]
-    fn entropy_and_kl_are_the_closed_forms() {
-        let device = Device::flex();
-        let tensor = |v: f64| from_f64::<2>(vec![v], [1, 1], DType::F64, &device);
-        let (mean, variance) = (0.7, 0.3f64);
-        let encoding = Encoding {
-            mean: tensor(mean),
-            log_variance: Some(tensor(variance.ln())),
-        };
-        let value = |t: Option<Tensor<1>>| to_f64(t.unwrap()).unwrap()[0];
-        let entropy = 0.5 * (TAU * std::f64::consts::E * variance).ln();
-        assert!((value(encoding.entropy()) - entropy).abs() < 1e-12);
-        let of_token = to_f64(encoding.entropy_of_tokens().unwrap()).unwrap()[0];
-        assert!((of_token - entropy).abs() < 1e-12);
-        let kl = 0.5 * (mean * mean + variance - variance.ln() - 1.0);
-        assert!((value(encoding.kl()) - kl).abs() < 1e-12);
     }
 }

@@ -1,56 +1,48 @@
 //! Free points: the paper's controlled experiment, in which nothing but the regulariser moves the
 //! latents.
 
-use super::config::Posterior;
-use super::model::Encoding;
+use crate::posteriors::{Head, Posterior, PosteriorConfig, PosteriorHead};
+use crate::priors::PointShape;
 use crate::random::Streams;
 use crate::tensors::from_f32;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-/// Latents that are themselves the parameters [count, d], or the means of their posteriors.
+/// What an encoder would give of each point, as parameters.
 #[derive(Module, Debug)]
 pub struct Points {
+    /// The latents, or the means of their posteriors [count, d].
     means: Param<Tensor<2>>,
-    /// The log-variances of Gaussian posteriors.
-    log_variances: Option<Param<Tensor<2>>>,
-    /// The standard deviation of fixed noise, or 0.
-    noise: f64,
+    /// What posteriors take besides [count, k].
+    others: Option<Param<Tensor<2>>>,
+    posterior: PosteriorHead,
 }
-
-/// The log-variance at which posteriors start: a standard deviation of 0.2, since a broad start can
-/// straddle modes for long.
-const LOG_VARIANCE: f32 = -3.2;
 
 impl Points {
     /// `count` points of `width` dimensions, drawn from N(0, I).
     pub fn new(
         count: usize,
         width: usize,
-        posterior: Posterior,
+        posterior: PosteriorConfig,
         streams: Streams,
         device: &Device,
     ) -> Self {
-        let values = streams.normal("initial points", 0, count * width);
-        let parameter = |values| Param::from_tensor(from_f32(values, [count, width], device));
+        let shape = PointShape { tokens: 1, width };
+        let parameter = |values: Vec<f32>| {
+            let columns = values.len() / count;
+            Param::from_tensor(from_f32(values, [count, columns], device))
+        };
+        let others = posterior.kind().start(shape).repeat(count);
         Self {
-            means: parameter(values),
-            log_variances: (posterior == Posterior::Gaussian)
-                .then(|| parameter(vec![LOG_VARIANCE; count * width])),
-            noise: match posterior {
-                Posterior::FixedNoise { scale } => scale,
-                _ => 0.0,
-            },
+            means: parameter(streams.normal("initial points", 0, count * width)),
+            others: (!others.is_empty()).then(|| parameter(others)),
+            posterior: PosteriorHead::new(&posterior, shape, streams, device),
         }
     }
 
     /// The posterior of each point.
-    pub fn encoding(&self) -> Encoding {
-        let mean = self.means.val();
-        let fixed = (self.noise > 0.0).then(|| mean.full_like(2.0 * self.noise.ln()));
-        Encoding {
-            log_variance: self.log_variances.as_ref().map(Param::val).or(fixed),
-            mean,
-        }
+    pub fn posterior(&self) -> Box<dyn Posterior> {
+        let others = self.others.as_ref().map(Param::val);
+        self.posterior.posterior(self.means.val(), others)
     }
 }

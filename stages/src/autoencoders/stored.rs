@@ -42,7 +42,7 @@ impl Autoencoder {
         let header: AutoencoderHeader = read_header(&path, FORMAT, REMEDY)?;
         let mut problems = Problems::new();
         problems.section("latent", |p| header.latent.check(p));
-        problems.section("posterior", |p| header.posterior.check(p));
+        (header.posterior).check(header.latent.shape(), &mut problems);
         let outputs = header.latent.tokens as u128 * header.latent.width as u128;
         (header.architecture).check_stored(
             problems,
@@ -65,10 +65,11 @@ impl Autoencoder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::{LatentConfig, Posterior, Reconstruction};
+    use super::super::config::{LatentConfig, Reconstruction};
     use super::*;
     use crate::architectures::ArchitectureConfig;
     use crate::data::DataShape;
+    use crate::posteriors::PosteriorConfig;
     use crate::tensors::{from_f32, to_f32};
     use crate::training::perturb;
     use burn::tensor::Tensor;
@@ -84,7 +85,7 @@ mod tests {
                 tokens: 2,
                 width: 3,
             },
-            posterior: Posterior::default(),
+            posterior: PosteriorConfig::default(),
             reconstruction: Reconstruction::Bernoulli,
             shape: DataShape {
                 channels: 3,
@@ -103,7 +104,7 @@ mod tests {
         let images = Streams::new(3).normal("images", 0, 7 * 60);
         let images: Tensor<4> = from_f32(images, [7, 3, 5, 4], &device);
         let through = |model: &Autoencoder| {
-            let latents = model.encode(images.clone()).mean;
+            let latents = model.encode(images.clone()).centre();
             let decoded = to_f32(model.decode(latents.clone())).unwrap();
             (to_f32(latents).unwrap(), decoded)
         };
@@ -119,7 +120,7 @@ mod tests {
                 tokens: 1,
                 width: 2,
             },
-            posterior: Posterior::default(),
+            posterior: PosteriorConfig::default(),
             reconstruction: Reconstruction::Mse,
             shape: DataShape {
                 channels: 3,

@@ -4,7 +4,7 @@ use super::columns::{self, Column};
 use super::lineage::Lineage;
 use super::rows::{self, Range};
 use super::work::{Keep, Work};
-use crate::autoencoders::{Autoencoder, AutoencoderHeader, Posterior};
+use crate::autoencoders::{Autoencoder, AutoencoderHeader};
 use crate::context::Monitor;
 use crate::data::{Attribute, DataShape, Dataset, Normaliser, SourceConfig};
 use crate::error::{Error, Result};
@@ -100,11 +100,13 @@ impl Encode {
     fn kinds(&self) -> Vec<(&'static str, &'static str)> {
         const MEANS: (&str, &str) = ("means", "means of the posterior");
         const DRAWS: (&str, &str) = ("latents", "draws from the posterior");
-        match (self.header.posterior, self.latent) {
-            (Posterior::Deterministic, _) => vec![("latents", "the latent of each row")],
-            (_, Latent::Mean) => vec![MEANS],
-            (_, Latent::Draw) => vec![DRAWS],
-            (_, Latent::Both) => vec![MEANS, DRAWS],
+        if !self.header.posterior.kind().has_density() {
+            return vec![("latents", "the latent of each row")];
+        }
+        match self.latent {
+            Latent::Mean => vec![MEANS],
+            Latent::Draw => vec![DRAWS],
+            Latent::Both => vec![MEANS, DRAWS],
         }
     }
 
@@ -148,14 +150,17 @@ impl Work for Encode {
         rows::each(&self.dataset, from, step, Some(range), |first, rows| {
             let count = rows.len() / shape.elements();
             let dims = [count, shape.channels, shape.height, shape.width];
-            let encoding = self
+            let posterior = self
                 .model
                 .encode(from_f32(self.scale.apply(rows), dims, &self.device));
             let mut found = Vec::new();
             for (name, _) in &asked {
                 found.push(to_f32(match *name {
-                    "means" => encoding.mean.clone(),
-                    _ => encoding.draw(&mut self.streams.at("draws", first as u64)),
+                    "means" => posterior.centre(),
+                    _ => {
+                        let mut rng = self.streams.at("draws", first as u64);
+                        posterior.draw(&mut rng).latents
+                    }
                 })?);
             }
             let row = |i: usize| {

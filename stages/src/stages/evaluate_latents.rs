@@ -425,9 +425,10 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::autoencoders::{LatentConfig, Posterior, Reconstruction};
+    use crate::autoencoders::{LatentConfig, Reconstruction};
     use crate::context::Silent;
     use crate::data::{Batches, Data, DataConfig, Demands, PartConfig, read_dataset_f32};
+    use crate::posteriors::PosteriorConfig;
     use crate::stages::train_classifier;
     use crate::training::Trainer;
     use serde_json::json;
@@ -473,7 +474,7 @@ mod tests {
                 tokens: 2,
                 width: 4,
             },
-            posterior: Posterior::default(),
+            posterior: PosteriorConfig::default(),
             reconstruction: Reconstruction::Mse,
             shape: data.shape,
             maximum: data.maximum,
@@ -489,7 +490,7 @@ mod tests {
             let rows = data.tensor(batches.next().unwrap(), &device);
             let decoded = trainer
                 .module
-                .decode(trainer.module.encode(rows.clone()).mean);
+                .decode(trainer.module.encode(rows.clone()).centre());
             let model = &trainer.module;
             let loss = model
                 .reconstruction_losses(header.reconstruction, decoded, rows)
@@ -503,7 +504,7 @@ mod tests {
             let (mut items, mut latents) = (Vec::new(), Vec::new());
             let mut add = |ids: &[usize], rows: &[f32]| {
                 let rows = data.tensor(data.scale.apply(rows), &Device::flex());
-                latents.extend(to_f32(model.encode(rows).mean)?);
+                latents.extend(to_f32(model.encode(rows).centre())?);
                 items.extend(ids.iter().map(|&id| id as i64));
                 Ok(())
             };

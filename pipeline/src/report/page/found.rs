@@ -102,7 +102,7 @@ impl Found {
             .as_ref()?
             .regulariser
         {
-            RegulariserConfig::Alignment { weighting, .. } => Some(*weighting),
+            RegulariserConfig::Alignment(alignment) => Some(alignment.weighting),
             _ => None,
         }
     }

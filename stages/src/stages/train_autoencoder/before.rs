@@ -19,8 +19,8 @@ pub const DATASET: &str = "initial_latents";
 pub fn encode(untrained: &Autoencoder, data: &Data, context: &Context) -> Result<Vec<f32>> {
     let rows = data.some_rows(data.ingest.reported(), CHUNK)?;
     let mut rng = streams(context).at("initial latents", 0);
-    let encoding = untrained.encode(data.tensor(rows, &context.device));
-    to_f32(encoding.draw(&mut rng))
+    let posterior = untrained.encode(data.tensor(rows, &context.device));
+    to_f32(posterior.draw(&mut rng).latents)
 }
 
 /// Writes `latents`, where something holds them to the flow: else training cannot have made them collapse.
@@ -28,7 +28,7 @@ pub fn encode(untrained: &Autoencoder, data: &Data, context: &Context) -> Result
 /// # Errors
 /// A file error where they cannot be written.
 pub fn write(latents: &[f32], config: &Config, context: &Context) -> Result<()> {
-    if config.regulariser.weight() <= 0.0 {
+    if config.regulariser.kind().weight() <= 0.0 {
         return Ok(());
     }
     let [tokens, width] = [config.latent.tokens, config.latent.width];

@@ -2,9 +2,10 @@
 
 use crate::alignment::RegulariserConfig;
 use crate::architectures::ArchitectureConfig;
-use crate::autoencoders::{LatentConfig, Posterior, Reconstruction};
+use crate::autoencoders::{LatentConfig, Reconstruction};
 use crate::context::Context;
 use crate::data::{DataConfig, PartConfig, check_memory, check_parts};
+use crate::posteriors::PosteriorConfig;
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::training::{MatmulPrecision, OptimiserConfig};
@@ -40,7 +41,7 @@ pub struct Config {
     pub latent: LatentConfig,
     /// What the encoder outputs.
     #[serde(default)]
-    pub posterior: Posterior,
+    pub posterior: PosteriorConfig,
     /// How a reconstruction is compared with its input.
     #[serde(default)]
     pub reconstruction: Reconstruction,
@@ -102,24 +103,35 @@ impl Config {
         check_parts(&self.held_out, &self.test, false, problems);
         problems.section("architecture", |p| self.architecture.check(p));
         problems.section("latent", |p| self.latent.check(p));
-        problems.section("regulariser", |p| self.regulariser.check(p));
+        problems.section("regulariser", |p| self.regulariser.kind().check(p));
         problems.section("optimiser", |p| self.optimiser.check(p));
-        problems.section("posterior", |p| self.posterior.check(p));
-        if self.regulariser.needs_noise() {
+        self.posterior.check(self.latent.shape(), problems);
+        if self.regulariser.kind().divergence_from().is_some() {
+            let kinds = PosteriorConfig::examples().into_iter();
+            let kinds = kinds.filter(|posterior| posterior.kind().has_density());
+            let kinds: Vec<String> = kinds.map(|kind| format!("`{}`", kind.name())).collect();
             problems.require(
-                self.posterior != Posterior::Deterministic,
+                self.posterior.kind().has_density(),
                 "posterior.kind",
-                "deterministic",
-                "`gaussian` or `fixed_noise`: a KL divergence needs a posterior with noise",
+                self.posterior.name(),
+                &format!(
+                    "{}: a KL divergence needs a posterior with noise",
+                    either(&kinds)
+                ),
             );
         }
         if points {
+            let kinds = RegulariserConfig::examples().into_iter();
+            let kinds = kinds.filter(|regulariser| regulariser.kind().follows_flow());
+            let following: Vec<String> = kinds.map(|kind| format!("`{}`", kind.name())).collect();
             problems.require(
-                self.regulariser.follows_flow(),
+                self.regulariser.kind().follows_flow(),
                 "regulariser.kind",
-                "another kind",
-                "`alignment`, `flow_kl` or `distribution_matching`, which move free points towards the \
-                 flow",
+                self.regulariser.name(),
+                &format!(
+                    "{}, which move free points towards the flow",
+                    either(&following)
+                ),
             );
             problems.require(
                 self.latent.tokens == 1,
@@ -132,5 +144,13 @@ impl Config {
         problems.at_least("batch", self.batch, 1);
         problems.at_least("evaluate_every", self.evaluate_every, 1);
         check_memory(problems, self.memory_mib);
+    }
+}
+
+/// `names` as a choice: `a`, `b` or `c`.
+fn either(names: &[String]) -> String {
+    match names {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => names.concat(),
     }
 }

@@ -35,7 +35,7 @@ pub fn warning(variances: Variances, explained: Option<f64>, config: &Config) ->
         "the latents' variance is {} of the features'",
         share(latents)
     );
-    let is_held = config.regulariser.weight() > 0.0;
+    let is_held = config.regulariser.kind().weight() > 0.0;
     if latents < before && is_held {
         let _ = write!(
             told,

@@ -4,7 +4,7 @@ use super::config::{CHUNK, streams};
 use super::evidence::linear_gaussian_nll;
 use super::outputs::Outputs;
 use super::vae::{Likelihood, Prior, Vae};
-use crate::alignment::{Draws, RegulariserConfig};
+use crate::alignment::{Against, Draws};
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::Reconstruction;
 use crate::context::Summary;
@@ -58,10 +58,8 @@ impl Outputs<'_> {
 
     /// The prior that the regulariser holds latents to, a flow's from at most `draws` draws.
     fn prior<'a>(&self, flow: &'a Flow, draws: usize) -> Prior<'a> {
-        match self.config.regulariser {
-            RegulariserConfig::FlowKl { .. } => {
-                let weighted = self.config.regulariser.weighted();
-                let weighted = weighted.expect("it is a weighted loss");
+        match self.config.regulariser.kind().divergence_from() {
+            Some(Against::Flow(weighted)) => {
                 let width = self.config.latent.width;
                 let draws = Draws::new(weighted, draws, width, streams(self.context));
                 let velocity = flow

@@ -16,7 +16,7 @@ mod trajectory;
 mod vae;
 
 use super::{FLOW, Preparation, Read, Sections, Stage, StageConfig, Upstream, pretrain_flow};
-use crate::alignment::RegulariserConfig;
+use crate::alignment::Against;
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::Reconstruction;
 use crate::context::{Context, Monitor, Summary};
@@ -53,7 +53,7 @@ impl StageConfig for Config {
             return; // a stored flow is asked when it is read
         };
         problems.require(
-            flow.model.kind().offers() >= self.regulariser.asks(),
+            flow.model.kind().offers() >= self.regulariser.kind().asks(),
             "train_autoencoder.regulariser.kind",
             format!(
                 "one that needs what `pretrain_flow.model: {{kind: {}}}` has not",
@@ -130,10 +130,12 @@ fn prepare(
             config.latent.tokens
         )));
     }
-    if tokens != 1 && matches!(config.regulariser, RegulariserConfig::FlowKl { .. }) {
+    let against = config.regulariser.kind().divergence_from();
+    if tokens != 1 && matches!(against, Some(Against::Flow(_))) {
         return Err(Error::input(format!(
-            "train_autoencoder.regulariser.kind: found flow_kl with points of {tokens} tokens, expected points of \
-             one (`pretrain_flow.rows: tokens`): its bound is of single tokens; take `alignment` or `nll`"
+            "train_autoencoder.regulariser.kind: found {} with points of {tokens} tokens, expected points of \
+             one (`pretrain_flow.rows: tokens`): its bound is of single tokens; take `alignment` or `nll`",
+            config.regulariser.name()
         )));
     }
     let demands = Demands {

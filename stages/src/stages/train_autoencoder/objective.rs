@@ -1,16 +1,18 @@
 //! The objective of both trainings: a reconstruction term, where there is data, and a regulariser.
 
 use super::config::{Config, streams};
-use crate::alignment::Regulariser;
+use crate::alignment::{Given, Regulariser};
 use crate::context::Context;
 use crate::error::Result;
 use crate::figures::curves;
 use crate::persist::Resumable;
+use crate::posteriors::{Draw, Posterior};
 use crate::priors::Prior;
 use crate::random::Streams;
 use crate::tensors::scalar;
 use crate::training::{HeldOut, Length, Step, Term};
 use burn::tensor::Tensor;
+use rand_pcg::Pcg64;
 
 /// The module's part of a checkpoint.
 pub(super) const PART: &str = "autoencoder";
@@ -29,8 +31,8 @@ pub(super) const TERMS: [Term; 2] = [
         part: "regulariser_term",
     },
 ];
-/// The regulariser's part of a checkpoint: the student is what learns.
-const REGULARISER: &str = "student";
+/// What a regulariser learns, in a checkpoint.
+const STUDENT: &str = "student";
 
 /// The length of the training.
 pub(super) fn length(config: &Config) -> Length {
@@ -42,8 +44,8 @@ pub(super) fn length(config: &Config) -> Length {
 
 /// The regulariser and what it learns from.
 pub(super) struct Objective<'a> {
-    /// The regulariser.
-    pub regulariser: Regulariser<'a>,
+    regulariser: Option<Box<dyn Regulariser + 'a>>,
+    weight: f64,
     streams: Streams,
     /// The latents of the last step [n, d].
     latents: Option<Tensor<2>>,
@@ -51,37 +53,61 @@ pub(super) struct Objective<'a> {
 
 /// The terms of one step, those there are.
 pub(super) struct Terms {
-    pub reconstruction: Option<Tensor<1>>,
-    pub regulariser: Option<Tensor<1>>,
+    reconstruction: Option<Tensor<1>>,
+    regulariser: Option<Tensor<1>>,
     /// The latents they are of [n, d].
-    pub latents: Tensor<2>,
+    latents: Tensor<2>,
 }
 
 impl<'a> Objective<'a> {
     /// That of `config` under the frozen `prior`, `elements` latent elements for each element of data.
     ///
     /// # Errors
-    /// As [`Regulariser::new`].
+    /// An input error for a prior without what the regulariser asks for.
     pub fn new(
         config: &'a Config,
         prior: &'a dyn Prior,
         elements: f64,
         context: &Context,
     ) -> Result<Self> {
+        let kind = config.regulariser.kind();
+        let given = Given {
+            prior,
+            elements,
+            steps: config.steps,
+        };
         Ok(Self {
-            regulariser: Regulariser::new(&config.regulariser, prior, elements, config.steps)?,
+            regulariser: kind.begin(given)?,
+            weight: kind.weight(),
             streams: streams(context),
             latents: None,
         })
     }
 
+    /// The terms of latents `drawn` from `posterior`, beside that of their `reconstruction`.
+    ///
+    /// # Errors
+    /// As [`Regulariser::term`].
+    pub fn terms(
+        &self,
+        reconstruction: Option<Tensor<1>>,
+        drawn: Draw,
+        posterior: &dyn Posterior,
+        rng: &mut Pcg64,
+    ) -> Result<Terms> {
+        let regulariser = (self.regulariser.as_ref())
+            .map(|regulariser| regulariser.term(&drawn, posterior, rng))
+            .transpose()?;
+        Ok(Terms {
+            reconstruction,
+            regulariser,
+            latents: drawn.latents,
+        })
+    }
+
     /// The step that goes down `terms`.
     pub fn step(&mut self, terms: Terms) -> Step<2> {
-        let weight = self.regulariser.weight();
-        let weighted = terms
-            .regulariser
-            .clone()
-            .map(|term| term.mul_scalar(weight));
+        let weighted = (terms.regulariser.clone()).map(|term| term.mul_scalar(self.weight));
         let loss = [terms.reconstruction.clone(), weighted]
             .into_iter()
             .flatten();
@@ -95,7 +121,17 @@ impl<'a> Objective<'a> {
     /// The regulariser learns from the latents of `step`.
     pub fn learn(&mut self, step: u64) {
         let latents = self.latents.take().expect("a step has been taken");
-        (self.regulariser).learn(latents, &mut self.streams.at("student", step));
+        if let Some(regulariser) = &mut self.regulariser {
+            regulariser.learn(latents, &mut self.streams.at("student", step));
+        }
+    }
+
+    /// As [`Regulariser::check`].
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Diverged`].
+    pub fn check(&mut self) -> Result<()> {
+        self.regulariser.as_mut().map_or(Ok(()), |r| r.check())
     }
 
     /// The values of `terms`. Waits for the device.
@@ -105,16 +141,17 @@ impl<'a> Objective<'a> {
     pub fn values(&self, terms: Terms) -> Result<HeldOut<2>> {
         let reconstruction = terms.reconstruction.map(scalar).transpose()?;
         let regulariser = terms.regulariser.map(scalar).transpose()?;
-        let weighted = regulariser.map(|term| self.regulariser.weight() * term);
+        let weighted = regulariser.map(|term| self.weight * term);
         Ok(HeldOut {
             loss: reconstruction.unwrap_or(0.0) + weighted.unwrap_or(0.0),
             terms: [reconstruction, regulariser],
         })
     }
 
-    /// Its part of a checkpoint.
-    pub fn part(&mut self) -> (&'static str, &mut dyn Resumable) {
-        (REGULARISER, &mut self.regulariser)
+    /// What learns, if it does, by its part of a checkpoint.
+    pub fn part(&mut self) -> Option<(&'static str, &mut dyn Resumable)> {
+        let learner = self.regulariser.as_mut()?.learner()?;
+        Some((STUDENT, learner))
     }
 }
 

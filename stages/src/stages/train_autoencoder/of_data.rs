@@ -97,17 +97,19 @@ fn trained(
 
     let latent = (config.latent.tokens * config.latent.width) as f64;
     let elements = latent / data.shape.elements() as f64;
-    let mut task = Encode {
-        config,
-        data,
-        objective: Objective::new(config, prior.flow.prior.as_ref(), elements, context)?,
-        batches: &mut batches,
-        held_out: data.tensor(held_out, &context.device),
-        streams: streams(context),
-        device,
+    let trained = {
+        let mut task = Encode {
+            config,
+            data,
+            objective: Objective::new(config, prior.flow.prior.as_ref(), elements, context)?,
+            batches: &mut batches,
+            held_out: data.tensor(held_out, &context.device),
+            streams: streams(context),
+            device,
+        };
+        let trainer = Trainer::new(autoencoder, &config.optimiser, config.steps);
+        train(trainer, &mut task, length(config), context)
     };
-    let trainer = Trainer::new(autoencoder, &config.optimiser, config.steps);
-    let trained = train(trainer, &mut task, length(config), context);
     batches.explain(trained, context)
 }
 
@@ -128,16 +130,12 @@ impl Encode<'_> {
     /// The terms of `rows` [B, C, H, W] with the noise of `step`.
     fn terms(&self, model: &Autoencoder, rows: Tensor<4>, step: u64) -> Result<Terms> {
         let mut rng = self.streams.at("autoencoder", step);
-        let encoding = model.encode(rows.clone());
-        let latents = encoding.draw(&mut rng);
-        let decoded = model.decode(latents.clone());
+        let posterior = model.encode(rows.clone());
+        let drawn = posterior.draw(&mut rng);
+        let decoded = model.decode(drawn.latents.clone());
         let losses = model.reconstruction_losses(self.config.reconstruction, decoded, rows);
-        let regulariser = &self.objective.regulariser;
-        Ok(Terms {
-            reconstruction: Some(losses.mean()),
-            regulariser: regulariser.term(latents.clone(), &encoding, &mut rng)?,
-            latents,
-        })
+        let reconstruction = Some(losses.mean());
+        (self.objective).terms(reconstruction, drawn, posterior.as_ref(), &mut rng)
     }
 }
 
@@ -156,7 +154,7 @@ impl Task<Autoencoder, 2> for Encode<'_> {
     }
 
     fn check(&mut self) -> Result<()> {
-        self.objective.regulariser.check()
+        self.objective.check()
     }
 
     fn evaluate(&mut self, averaged: &Autoencoder) -> Result<Option<HeldOut<2>>> {
@@ -170,6 +168,6 @@ impl Task<Autoencoder, 2> for Encode<'_> {
     }
 
     fn parts(&mut self) -> Vec<(&'static str, &mut dyn Resumable)> {
-        vec![self.objective.part()]
+        self.objective.part().into_iter().collect()
     }
 }

@@ -3,7 +3,7 @@
 use super::before;
 use super::config::{Config, streams};
 use super::diagnose::{Diagnosed, Spread, diagnose};
-use super::objective::{Objective, PART, TERMS, Terms, length, note};
+use super::objective::{Objective, PART, TERMS, length, note};
 use super::prior::Prior;
 use super::trajectory::Trajectory;
 use crate::autoencoders::Points;
@@ -35,8 +35,10 @@ pub fn move_points(
     let device = context.device.clone().autodiff();
     let width = config.latent.width;
     let points = Points::new(count, width, config.posterior, streams, &device);
-    let drawn =
-        |points: &Points, stream: &str| to_f32(points.encoding().draw(&mut streams.at(stream, 0)));
+    let drawn = |points: &Points, stream: &str| {
+        let drawn = points.posterior().draw(&mut streams.at(stream, 0));
+        to_f32(drawn.latents)
+    };
     let start = drawn(&points, "initial latents")?;
     let mut task = Move {
         objective: Objective::new(config, prior.flow.prior.as_ref(), 1.0, context)?,
@@ -48,14 +50,14 @@ pub fn move_points(
     let trained = context.explain(trained, |_| Vec::new())?; // there are no batches
 
     let mut trajectory = task.trajectory;
-    trajectory.keep(config.steps, &trained.encoding().mean)?;
+    let posterior = trained.posterior();
+    trajectory.keep(config.steps, &posterior.centre())?;
     if width == 2 {
         (context.monitor).table(names::TRAJECTORY, &trajectory.table())?;
     }
     let latents = drawn(&trained, "latents")?;
-    let encoding = trained.encoding();
-    let means = (encoding.has_noise())
-        .then(|| to_f32(encoding.mean))
+    let means = (posterior.has_density())
+        .then(|| to_f32(posterior.centre()))
         .transpose()?;
     let (shape, about) = ([count, 1, width], about_points());
     let dataset = |name, values| Described {
@@ -109,15 +111,10 @@ impl Task<Points, 2> for Move<'_> {
 
     fn step(&mut self, points: &Points, step: u64) -> Result<Step<2>> {
         let mut rng = self.streams.at("points", step);
-        let encoding = points.encoding();
-        self.trajectory.note(step, &encoding.mean)?;
-        let latents = encoding.draw(&mut rng);
-        let regulariser = &self.objective.regulariser;
-        let terms = Terms {
-            reconstruction: None,
-            regulariser: regulariser.term(latents.clone(), &encoding, &mut rng)?,
-            latents,
-        };
+        let posterior = points.posterior();
+        self.trajectory.note(step, &posterior.centre())?;
+        let drawn = posterior.draw(&mut rng);
+        let terms = (self.objective).terms(None, drawn, posterior.as_ref(), &mut rng)?;
         Ok(self.objective.step(terms))
     }
 
@@ -126,7 +123,7 @@ impl Task<Points, 2> for Move<'_> {
     }
 
     fn check(&mut self) -> Result<()> {
-        self.objective.regulariser.check()
+        self.objective.check()
     }
 
     fn evaluate(&mut self, _: &Points) -> Result<Option<HeldOut<2>>> {
@@ -138,6 +135,8 @@ impl Task<Points, 2> for Move<'_> {
     }
 
     fn parts(&mut self) -> Vec<(&'static str, &mut dyn Resumable)> {
-        vec![self.objective.part(), (TRAJECTORY, &mut self.trajectory)]
+        let student = self.objective.part().into_iter();
+        let trajectory: (_, &mut dyn Resumable) = (TRAJECTORY, &mut self.trajectory);
+        student.chain([trajectory]).collect()
     }
 }

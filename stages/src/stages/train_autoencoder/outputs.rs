@@ -74,17 +74,17 @@ impl Outputs<'_> {
         for (step, chunk) in rows.chunks(CHUNK * size).enumerate() {
             let share = chunk.len() as f64 / rows.len() as f64;
             let original = data.tensor(chunk.to_vec(), &context.device);
-            let encoding = model.encode(original.clone());
+            let posterior = model.encode(original.clone());
             let error = |reconstructed: Tensor<4>| {
                 Ok(share * scalar((reconstructed - original.clone()).square().mean())?)
             };
-            if encoding.has_noise() {
+            if posterior.has_density() {
                 let mut rng = streams(context).at("reconstructed draws", step as u64);
-                let decoded = model.decode(encoding.draw(&mut rng));
+                let decoded = model.decode(posterior.draw(&mut rng).latents);
                 *squared_of_draws.get_or_insert(0.0) += error(config.reconstruction.data(decoded))?;
             }
             // the mean of a posterior with noise
-            let decoded = model.decode(encoding.mean);
+            let decoded = model.decode(posterior.centre());
             let reconstructed = config.reconstruction.data(decoded.clone());
             let losses =
                 model.reconstruction_losses(config.reconstruction, decoded, original.clone());
@@ -180,11 +180,11 @@ impl Outputs<'_> {
                     context.check_cancelled()?;
                     let rows = data.tensor(data.scale.apply(rows), &context.device);
                     let mut rng = streams.at(stream, items.len() as u64);
-                    let encoding = model.encode(rows);
-                    latents.drawn.extend(to_f32(encoding.draw(&mut rng))?);
-                    if encoding.has_noise() {
+                    let posterior = model.encode(rows);
+                    (latents.drawn).extend(to_f32(posterior.draw(&mut rng).latents)?);
+                    if posterior.has_density() {
                         let means = latents.means.get_or_insert_default();
-                        means.extend(to_f32(encoding.mean)?);
+                        means.extend(to_f32(posterior.centre())?);
                     }
                     items.extend(ids.iter().map(|&id| id as i64));
                 }

@@ -3,8 +3,9 @@
 
 use super::config::Config;
 use crate::alignment::Draws;
-use crate::autoencoders::{Autoencoder, Encoding, Reconstruction};
+use crate::autoencoders::{Autoencoder, Reconstruction};
 use crate::error::Result;
+use crate::posteriors::Posterior;
 use crate::priors::VelocityField;
 use crate::tensors::to_f64;
 use burn::tensor::Tensor;
@@ -24,8 +25,9 @@ impl Likelihood {
     /// divergence, and the reconstruction a negative log-likelihood. A squared error under the weight w
     /// is that of N(decoded, w / 2) in units of w, an absolute one that of a Laplace density of scale w.
     pub fn of(config: &Config) -> Option<Self> {
-        let weight = config.regulariser.weight();
-        if !config.regulariser.needs_noise() || weight <= 0.0 {
+        let regulariser = config.regulariser.kind();
+        let weight = regulariser.weight();
+        if regulariser.divergence_from().is_none() || weight <= 0.0 {
             return None;
         }
         let reconstruction = config.reconstruction;
@@ -74,7 +76,7 @@ pub struct Vae<'a> {
 /// Rows of data and their posteriors.
 pub struct Posteriors {
     rows: Tensor<4>,
-    encoding: Encoding,
+    q: Box<dyn Posterior>,
 }
 
 /// One draw z ~ q(z|x) of the latents of each row, in nats.
@@ -102,8 +104,8 @@ impl Drawn {
 impl Vae<'_> {
     /// The posteriors of `rows` [n, C, H, W].
     pub fn posteriors(&self, rows: Tensor<4>) -> Posteriors {
-        let encoding = self.model.encode(rows.clone());
-        Posteriors { rows, encoding }
+        let q = self.model.encode(rows.clone());
+        Posteriors { rows, q }
     }
 
     /// A draw from each posterior.
@@ -112,35 +114,38 @@ impl Vae<'_> {
     /// What the check returns; a numerical error for a loss that is not finite; device errors.
     pub fn draw(&self, posteriors: &Posteriors, rng: &mut Pcg64) -> Result<Drawn> {
         (self.check)()?;
-        let Posteriors { rows, encoding } = posteriors;
-        let latents = encoding.draw(rng);
-        let reconstructions = self.reconstructions(latents.clone(), rows.clone())?;
-        let log_q = to_f64(log_density(encoding, latents.clone()))?;
-        let (priors, error) = self.priors(latents)?;
+        let Posteriors { rows, q } = posteriors;
+        let drawn = q.draw(rng);
+        let log_q = drawn.log_density().expect("checked: it has a density");
+        let (priors, error) = self.priors(drawn.latents.clone())?;
         Ok(Drawn {
-            reconstructions,
-            priors: self.sums_of_rows(&priors),
-            posteriors: self.sums_of_rows(&log_q),
+            reconstructions: self.reconstructions(drawn.latents, rows.clone())?,
+            priors: sums_of_rows(&priors, rows),
+            posteriors: sums_of_rows(&to_f64(log_q)?, rows),
             shared_error: self.tokens as f64 * error,
         })
     }
 
-    /// `KL(q(z|x) || p(z))` of each row in nats, the entropy of q and, for N(0, I), all of it in closed
-    /// form; the rest from `drawn`.
+    /// `KL(q(z|x) || p(z))` of each row in nats: for N(0, I) all of it, for a flow the entropy of q in closed
+    /// form where it has one; the rest from `drawn`.
     ///
     /// # Errors
     /// Device errors.
     pub fn divergences(&self, posteriors: &Posteriors, drawn: &Drawn) -> Result<Vec<f64>> {
-        let encoding = &posteriors.encoding;
+        let Posteriors { rows, q } = posteriors;
+        let closed = match self.prior {
+            Prior::Normal => q.kl_to_normal(),
+            Prior::Flow(..) => q.entropy(),
+        };
+        let of_draws = || drawn.priors.iter().zip(&drawn.posteriors);
+        let Some(closed) = closed else {
+            return Ok(of_draws().map(|(prior, log_q)| prior + log_q).collect());
+        };
+        let closed = sums_of_rows(&to_f64(closed)?, rows);
         Ok(match self.prior {
-            Prior::Normal => {
-                let kl = encoding.kl_of_tokens().expect("checked: it has noise");
-                self.sums_of_rows(&to_f64(kl)?)
-            }
+            Prior::Normal => closed,
             Prior::Flow(..) => {
-                let entropies = encoding.entropy_of_tokens().expect("checked: noise");
-                let entropies = self.sums_of_rows(&to_f64(entropies)?);
-                let parts = drawn.priors.iter().zip(entropies);
+                let parts = drawn.priors.iter().zip(closed);
                 parts.map(|(prior, entropy)| prior - entropy).collect()
             }
         })
@@ -175,20 +180,13 @@ impl Vae<'_> {
             }
         }
     }
-
-    /// Values of tokens [n * T] added up over the T tokens of each row.
-    fn sums_of_rows(&self, of_tokens: &[f64]) -> Vec<f64> {
-        let rows = of_tokens.chunks(self.tokens);
-        rows.map(|tokens| tokens.iter().sum()).collect()
-    }
 }
 
-/// `log q(z)` of each of `latents` [n, d] under its posterior in nats [n, 1].
-fn log_density(encoding: &Encoding, latents: Tensor<2>) -> Tensor<2> {
-    let log_variance = (encoding.log_variance.clone()).expect("checked: it has noise");
-    let square = (latents - encoding.mean.clone()).square() / log_variance.clone().exp();
-    let terms = square + log_variance + TAU.ln();
-    terms.sum_dim(1).mul_scalar(-0.5)
+/// Parts of a sum for each of `rows` [n, C, H, W], P / n of them a row, added up: as many as rows.
+fn sums_of_rows(parts: &[f64], rows: &Tensor<4>) -> Vec<f64> {
+    let [count, ..] = rows.dims();
+    let rows = parts.chunks(parts.len() / count);
+    rows.map(|parts| parts.iter().sum()).collect()
 }
 
 #[cfg(test)]
@@ -197,10 +195,11 @@ mod tests {
     use super::*;
     use crate::alignment::{Weighted, Weighting};
     use crate::architectures::ArchitectureConfig;
-    use crate::autoencoders::{AutoencoderHeader, LatentConfig, Posterior};
+    use crate::autoencoders::{AutoencoderHeader, LatentConfig};
     use crate::data::DataShape;
     use crate::likelihood::importance_weighted_nll;
     use crate::numerics::{mean, standard_error};
+    use crate::posteriors::{Gaussian, PosteriorConfig};
     use crate::priors::ExactMixture;
     use crate::random::Streams;
     use crate::targets::GaussianMixture;
@@ -223,7 +222,7 @@ mod tests {
                 tokens: TOKENS,
                 width: WIDTH,
             },
-            posterior: Posterior::Gaussian,
+            posterior: PosteriorConfig::Gaussian(Gaussian {}),
             reconstruction: Reconstruction::Mse,
             shape: DataShape {
                 channels: ELEMENTS,

@@ -1,0 +1,77 @@
+//! The alignment loss (Li et al.).
+
+use super::kind::{DRAWS, Given, Regulariser, RegulariserKind, WEIGHT, check_draws, check_weight};
+use super::weighted_loss::WeightedLoss;
+use crate::alignment::weighting::{TRUNCATION, Weighted, Weighting, check_truncation};
+use crate::error::Result;
+use crate::posteriors::{Draw, Posterior};
+use crate::priors::Offers;
+use crate::problems::Problems;
+use burn::tensor::Tensor;
+use rand_pcg::Pcg64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The alignment loss under the frozen flow. Its unit: w(t) times the mean square of an element of the velocity's
+/// error, for each element of latents; under the likelihood weighting that is nats.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alignment {
+    /// Factor on the term.
+    pub weight: f64,
+    /// The weighting w(t) of the loss.
+    pub weighting: Weighting,
+    /// (t, noise) draws a token: noise independent, times stratified over the batch.
+    pub draws: usize,
+    /// The largest ratio R = t / (1 - t) of the likelihood weighting.
+    pub truncation: f64,
+}
+
+impl Default for Alignment {
+    fn default() -> Self {
+        Self {
+            weight: WEIGHT,
+            weighting: Weighting::default(),
+            draws: DRAWS,
+            truncation: TRUNCATION,
+        }
+    }
+}
+
+impl RegulariserKind for Alignment {
+    fn check(&self, problems: &mut Problems) {
+        check_weight(self.weight, problems);
+        check_draws(self.draws, problems);
+        check_truncation(problems, self.truncation);
+    }
+
+    fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    fn asks(&self) -> Offers {
+        Offers::Velocity
+    }
+
+    fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
+        let weighted = Weighted {
+            weighting: self.weighting,
+            truncation: self.truncation,
+        };
+        Ok(Some(Box::new(Loss {
+            loss: WeightedLoss::new(weighted, given.prior)?,
+            draws: self.draws,
+        })))
+    }
+}
+
+struct Loss<'a> {
+    loss: WeightedLoss<'a>,
+    draws: usize,
+}
+
+impl Regulariser for Loss<'_> {
+    fn term(&self, drawn: &Draw, _: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>> {
+        Ok(self.loss.of(drawn.latents.clone(), self.draws, rng))
+    }
+}

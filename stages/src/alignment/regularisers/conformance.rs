@@ -1,0 +1,284 @@
+//! What every kind of regulariser keeps: each test runs over [`RegulariserConfig::examples`], so that a new kind
+//! is tested by being there.
+
+use super::*;
+use crate::context::{Context, Silent};
+use crate::numerics::{mean, standard_error};
+use crate::posteriors::{Draw, Gaussian, Head, Posterior, PosteriorConfig, PosteriorHead};
+use crate::priors::{Batch, Fit, ModelConfig, Offers, Placement, PointShape, Prior, Schedule};
+use crate::problems::Problems;
+use crate::random::Streams;
+use crate::tensors::{from_f32, scalar, to_f64};
+use crate::training::OptimiserConfig;
+use burn::tensor::{Device, Tensor};
+use rand_pcg::Pcg64;
+use serde_json::json;
+use std::path::PathBuf;
+
+const SHAPE: PointShape = PointShape {
+    tokens: 1,
+    width: 2,
+};
+const ROWS: usize = 24;
+
+/// Every kind of prior after a few steps, frozen and for gradients.
+fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
+    let device = Device::flex();
+    let context = Context {
+        seed: 0,
+        device: device.clone(),
+        dir: PathBuf::new(),
+        resume: None,
+        monitor: &Silent,
+    };
+    let schedule = Schedule {
+        optimiser: OptimiserConfig {
+            learning_rate: 5e-3,
+            warmup_steps: 0,
+            ema: 0.5,
+            ..OptimiserConfig::default()
+        },
+        steps: 30,
+        batch: 64,
+        evaluate_every: 30,
+        evaluation_points: 64,
+    };
+    let batch = |step| Batch {
+        values: (Streams::new(1)
+            .normal("points", step, 64 * SHAPE.elements())
+            .iter())
+        .map(|x| 0.6 * x + 0.4)
+        .collect(),
+        conditions: None,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("prior.safetensors");
+    let fitted = |config: ModelConfig| {
+        let fit = Fit {
+            shape: SHAPE,
+            condition: None,
+            dropout: 0.0,
+            schedule: &schedule,
+            next: &mut |step| Ok(batch(step)),
+            held_out: &batch(1000),
+            test: None,
+            exact: None,
+            streams: Streams::new(2),
+        };
+        let kind = config.kind();
+        kind.fit(fit, &context)
+            .unwrap()
+            .prior
+            .save(&path, "{}")
+            .unwrap();
+        let place = Placement::on(&device).for_gradients();
+        let prior = kind.load(&path, SHAPE, None, &place).unwrap();
+        (config, prior)
+    };
+    ModelConfig::examples().into_iter().map(fitted).collect()
+}
+
+fn given(prior: &dyn Prior) -> Given<'_> {
+    Given {
+        prior,
+        elements: 0.5,
+        steps: 10,
+    }
+}
+
+/// Gaussian posteriors of `rows` rows: means [rows, d] `moved` by so much along a fixed direction, and
+/// log-variances moved likewise.
+fn posterior(rows: usize, moved: f32, device: &Device) -> (Box<dyn Posterior>, [Tensor<2>; 2]) {
+    let count = rows * SHAPE.elements();
+    let part = |which: &str, offset: f32| {
+        let at = Streams::new(3).normal(which, 0, count);
+        let along = Streams::new(3).normal(which, 1, count);
+        let values = at
+            .iter()
+            .zip(&along)
+            .map(|(x, along)| 0.5 * x + offset + moved * along);
+        let tensor = from_f32(values.collect(), [rows, SHAPE.elements()], device);
+        match device.is_autodiff() {
+            true => tensor.require_grad(),
+            false => tensor,
+        }
+    };
+    let given = [part("means", 0.0), part("log-variances", -1.0)];
+    let config = PosteriorConfig::Gaussian(Gaussian {});
+    let head = PosteriorHead::new(&config, SHAPE, Streams::new(0), device);
+    let [means, others] = given.clone();
+    (head.posterior(means, Some(others)), given)
+}
+
+/// The term of these posteriors at fixed noise.
+fn term(regulariser: &dyn Regulariser, posterior: &dyn Posterior, draw: u64) -> Tensor<1> {
+    let mut rng = Streams::new(4).at("draws", draw);
+    let drawn = posterior.draw(&mut rng);
+    regulariser.term(&drawn, posterior, &mut rng).unwrap()
+}
+
+/// Red where a term is cut off from the encoder, or its gradient is another's.
+#[test]
+fn gradients_are_those_of_differences_or_push_towards_what_is_learned() {
+    for (model, prior) in priors() {
+        for config in RegulariserConfig::examples() {
+            let kind = config.kind();
+            if kind.asks() > model.kind().offers() {
+                continue;
+            }
+            let Some(mut regulariser) = kind.begin(given(prior.as_ref())).unwrap() else {
+                assert_eq!(kind.weight(), 0.0);
+                continue;
+            };
+            let what = format!("{} with {}", config.name(), model.name());
+            let device = Device::flex().autodiff();
+            let learns = regulariser.learner().is_some();
+            if learns {
+                let (posterior, _) = posterior(ROWS, 0.0, &device);
+                regulariser.learn(posterior.centre(), &mut Streams::new(5).at("learn", 0));
+            }
+            let (at, given) = posterior(ROWS, 0.0, &device);
+            let gradients = term(regulariser.as_ref(), at.as_ref(), 0).backward();
+            let gradients = given.map(|tensor| to_f64(tensor.grad(&gradients).unwrap()).unwrap());
+            assert!(gradients.iter().flatten().any(|g| *g != 0.0), "{what}");
+            regulariser.check().unwrap();
+            if learns {
+                continue; // the value of such a term is no potential of its gradient
+            }
+            let along = ["means", "log-variances"]
+                .map(|which| Streams::new(3).normal(which, 1, ROWS * SHAPE.elements()));
+            let found = gradients.iter().flatten().zip(along.iter().flatten());
+            let found: f64 = found.map(|(g, along)| g * f64::from(*along)).sum();
+            let at = |moved: f32| {
+                let (posterior, _) = posterior(ROWS, moved, &device);
+                scalar(term(regulariser.as_ref(), posterior.as_ref(), 0).inner()).unwrap()
+            };
+            let difference = (at(4e-3) - at(-4e-3)) / 8e-3;
+            assert!(
+                (found - difference).abs() < 0.01 * difference.abs().max(0.1),
+                "{what}: {found}, by differences {difference}"
+            );
+        }
+    }
+}
+
+/// Red where a term is in another unit than its file says.
+#[test]
+fn divergences_are_for_each_element_of_data_and_all_else_is_for_each_of_latents() {
+    let all = priors();
+    let (_, prior) = (all.iter())
+        .find(|(model, _)| model.kind().offers() == Offers::Network)
+        .expect("flow matching");
+    let (posterior, _) = posterior(ROWS, 0.0, &Device::flex());
+    for config in RegulariserConfig::examples() {
+        let value = |elements: f64| {
+            let given = Given {
+                elements,
+                ..given(prior.as_ref())
+            };
+            let mut regulariser = config.kind().begin(given).unwrap()?;
+            // a student that is still its teacher has a term of zero
+            regulariser.learn(posterior.centre(), &mut Streams::new(5).at("learn", 0));
+            Some(scalar(term(regulariser.as_ref(), posterior.as_ref(), 0)).unwrap())
+        };
+        let (Some(one), Some(three)) = (value(1.0), value(3.0)) else {
+            assert_eq!(config.kind().weight(), 0.0);
+            continue;
+        };
+        let factor = match config.kind().divergence_from() {
+            Some(_) => 3.0,
+            None => 1.0,
+        };
+        assert!(
+            one != 0.0 && (three - factor * one).abs() < 1e-5 * one.abs(),
+            "{}: {one} {three}",
+            config.name()
+        );
+    }
+}
+
+#[test]
+fn a_prior_without_what_a_kind_asks_for_is_refused_by_key() {
+    let mut refused = 0;
+    for (model, prior) in priors() {
+        for config in RegulariserConfig::examples() {
+            let kind = config.kind();
+            let begun = kind.begin(given(prior.as_ref()));
+            if kind.asks() <= model.kind().offers() {
+                assert!(begun.is_ok(), "{} with {}", config.name(), model.name());
+                continue;
+            }
+            refused += 1;
+            let told = begun.map(|_| ()).unwrap_err().to_string();
+            assert!(
+                told.starts_with("train_autoencoder.regulariser.kind: found one that needs"),
+                "{told}"
+            );
+        }
+    }
+    assert!(refused > 3, "{refused}");
+}
+
+/// A posterior that keeps its closed forms to itself.
+struct Hidden(Box<dyn Posterior>);
+
+impl Posterior for Hidden {
+    fn centre(&self) -> Tensor<2> {
+        self.0.centre()
+    }
+    fn draw(&self, rng: &mut Pcg64) -> Draw {
+        self.0.draw(rng)
+    }
+}
+
+/// Red where a sign or a constant is wrong without closed forms.
+#[test]
+fn divergences_without_closed_forms_have_the_same_mean() {
+    for (model, prior) in priors() {
+        for config in RegulariserConfig::examples() {
+            let kind = config.kind();
+            if kind.divergence_from().is_none() || kind.asks() > model.kind().offers() {
+                continue;
+            }
+            let regulariser = kind.begin(given(prior.as_ref())).unwrap().unwrap();
+            let (closed, _) = posterior(400, 0.0, &Device::flex());
+            let (hidden, _) = posterior(400, 0.0, &Device::flex());
+            let hidden = Hidden(hidden);
+            let differences: Vec<f64> = (0..30)
+                .map(|draw| {
+                    let value =
+                        |posterior| scalar(term(regulariser.as_ref(), posterior, draw)).unwrap();
+                    value(&hidden as &dyn Posterior) - value(closed.as_ref())
+                })
+                .collect();
+            let (found, error) = (mean(&differences), standard_error(&differences, 1));
+            assert!(error > 0.0, "{}: the closed form was taken", config.name());
+            assert!(
+                found.abs() < 5.0 * error,
+                "{}: {found} +- {error}",
+                config.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_configuration_reads_back_and_a_negative_weight_is_refused() {
+    for config in RegulariserConfig::examples() {
+        let mut value = serde_json::to_value(&config).unwrap();
+        let read = |value| serde_json::from_value::<RegulariserConfig>(value).unwrap();
+        assert_eq!(read(value.clone()), config);
+        let only_kind = json!({"kind": config.name()});
+        assert_eq!(read(only_kind), config, "an example has the defaults");
+        let problems = |config: &RegulariserConfig| {
+            let mut problems = Problems::new();
+            config.kind().check(&mut problems);
+            problems.messages().join("\n")
+        };
+        assert_eq!(problems(&config), "");
+        if value.get("weight").is_some() {
+            value["weight"] = json!(-1.0);
+            assert!(problems(&read(value)).starts_with("weight: found -1"));
+        }
+    }
+}

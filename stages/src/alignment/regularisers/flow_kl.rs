@@ -1,0 +1,95 @@
+//! The KL divergence from the flow, by its likelihood-weighted loss.
+
+use super::kind::{Against, DRAWS, Given, Regulariser, RegulariserKind, check_draws, check_weight};
+use super::weighted_loss::WeightedLoss;
+use crate::alignment::weighting::{TRUNCATION, Weighted, Weighting, check_truncation};
+use crate::error::Result;
+use crate::posteriors::{Draw, Posterior, mean_over_elements};
+use crate::priors::Offers;
+use crate::problems::Problems;
+use burn::tensor::Tensor;
+use rand_pcg::Pcg64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// KL(q(z|x) || flow), the entropy of the posterior against the likelihood-weighted loss of its draws. Its unit:
+/// nats for each element of data, a row's divergence over the elements of the row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowKl {
+    /// Factor on the term: the beta of a beta-VAE.
+    pub weight: f64,
+    /// (t, noise) draws a token.
+    pub draws: usize,
+    /// The largest ratio R = t / (1 - t).
+    pub truncation: f64,
+}
+
+impl Default for FlowKl {
+    fn default() -> Self {
+        Self {
+            weight: 1.0,
+            draws: DRAWS,
+            truncation: TRUNCATION,
+        }
+    }
+}
+
+impl FlowKl {
+    fn weighted(&self) -> Weighted {
+        Weighted {
+            weighting: Weighting::Likelihood,
+            truncation: self.truncation,
+        }
+    }
+}
+
+impl RegulariserKind for FlowKl {
+    fn check(&self, problems: &mut Problems) {
+        check_weight(self.weight, problems);
+        check_draws(self.draws, problems);
+        check_truncation(problems, self.truncation);
+    }
+
+    fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    fn asks(&self) -> Offers {
+        Offers::Velocity
+    }
+
+    fn divergence_from(&self) -> Option<Against> {
+        Some(Against::Flow(self.weighted()))
+    }
+
+    fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
+        Ok(Some(Box::new(Divergence {
+            loss: WeightedLoss::new(self.weighted(), given.prior)?,
+            draws: self.draws,
+            elements: given.elements,
+        })))
+    }
+}
+
+/// With the entropy in closed form where the posterior has one, else from the draw.
+struct Divergence<'a> {
+    loss: WeightedLoss<'a>,
+    draws: usize,
+    /// Latent elements for each element of data.
+    elements: f64,
+}
+
+impl Regulariser for Divergence<'_> {
+    fn term(&self, drawn: &Draw, posterior: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>> {
+        let nll = self.loss.of(drawn.latents.clone(), self.draws, rng);
+        let kl = match posterior.mean_entropy() {
+            Some(entropy) => nll - entropy,
+            None => {
+                let log_density = drawn.log_density().expect("checked: it has a density");
+                nll + mean_over_elements(log_density, &drawn.latents)
+            }
+        };
+        Ok(kl.mul_scalar(self.elements))
+    }
+}

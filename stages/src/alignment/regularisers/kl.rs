@@ -1,0 +1,71 @@
+//! The KL divergence from the standard normal distribution: that of a VAE.
+
+use super::kind::{Against, Given, Regulariser, RegulariserKind, check_weight};
+use crate::error::Result;
+use crate::posteriors::{Draw, Posterior, mean_over_elements};
+use crate::priors::normal_nll;
+use crate::problems::Problems;
+use burn::tensor::Tensor;
+use rand_pcg::Pcg64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// KL(q(z|x) || N(0, I)). Its unit: nats for each element of data, a row's divergence over the elements of the
+/// row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kl {
+    /// Factor on the term: the beta of a beta-VAE.
+    pub weight: f64,
+}
+
+impl Default for Kl {
+    fn default() -> Self {
+        Self { weight: 1.0 }
+    }
+}
+
+impl RegulariserKind for Kl {
+    fn check(&self, problems: &mut Problems) {
+        check_weight(self.weight, problems);
+    }
+
+    fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    fn follows_flow(&self) -> bool {
+        false
+    }
+
+    fn divergence_from(&self) -> Option<Against> {
+        Some(Against::Normal)
+    }
+
+    fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
+        Ok(Some(Box::new(Divergence {
+            elements: given.elements,
+        })))
+    }
+}
+
+/// In closed form where the posterior has one, else from the draw.
+struct Divergence {
+    /// Latent elements for each element of data.
+    elements: f64,
+}
+
+impl Regulariser for Divergence {
+    fn term(&self, drawn: &Draw, posterior: &dyn Posterior, _: &mut Pcg64) -> Result<Tensor<1>> {
+        let latents = &drawn.latents;
+        let kl = match posterior.kl_to_normal() {
+            Some(kl) => mean_over_elements(kl, latents),
+            None => {
+                let log_density = drawn.log_density().expect("checked: it has a density");
+                let nll = normal_nll(latents.clone());
+                mean_over_elements(nll, latents) + mean_over_elements(log_density, latents)
+            }
+        };
+        Ok(kl.mul_scalar(self.elements))
+    }
+}

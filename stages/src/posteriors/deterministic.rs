@@ -1,0 +1,62 @@
+//! No noise: the latent is what the encoder gives.
+
+use super::kind::{self, PosteriorKind, tokens};
+use super::posterior::{Draw, Posterior};
+use crate::priors::PointShape;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use rand_pcg::Pcg64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One latent a row.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deterministic {}
+
+impl PosteriorKind for Deterministic {
+    fn has_density(&self) -> bool {
+        false
+    }
+
+    fn others(&self, _: PointShape) -> usize {
+        0
+    }
+}
+
+/// Has no weights.
+#[derive(Module, Debug)]
+pub struct Head {
+    #[module(skip)]
+    shape: PointShape,
+}
+
+impl Head {
+    /// Over the latents of a row.
+    pub fn new(_: &Deterministic, shape: PointShape) -> Self {
+        Self { shape }
+    }
+}
+
+impl kind::Head for Head {
+    fn posterior(&self, means: Tensor<2>, _: Option<Tensor<2>>) -> Box<dyn Posterior> {
+        Box::new(Point(tokens(means, self.shape)))
+    }
+}
+
+/// All mass in one point [B T, d] a row.
+struct Point(Tensor<2>);
+
+impl Posterior for Point {
+    fn centre(&self) -> Tensor<2> {
+        self.0.clone()
+    }
+
+    fn draw(&self, _: &mut Pcg64) -> Draw {
+        Draw::certain(self.0.clone())
+    }
+
+    fn has_density(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,70 @@
+//! A Gaussian around what the encoder gives, its standard deviation fixed.
+
+use super::gaussian::Diagonal;
+use super::kind::{self, PosteriorKind, tokens};
+use super::posterior::Posterior;
+use crate::priors::PointShape;
+use crate::problems::Problems;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A mean, to which noise of one fixed standard deviation is added (Unified Latents, arXiv
+/// 2602.17270): latents cannot contract below it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FixedNoise {
+    /// The standard deviation, in units of the flow's points.
+    pub scale: f64,
+}
+
+impl Default for FixedNoise {
+    fn default() -> Self {
+        Self { scale: 0.1 }
+    }
+}
+
+impl PosteriorKind for FixedNoise {
+    fn check(&self, problems: &mut Problems) {
+        problems.require(
+            self.scale > 0.0 && self.scale.is_finite(),
+            "scale",
+            self.scale,
+            "a positive standard deviation such as 0.1",
+        );
+    }
+
+    fn others(&self, _: PointShape) -> usize {
+        0
+    }
+}
+
+/// Has no weights.
+#[derive(Module, Debug)]
+pub struct Head {
+    #[module(skip)]
+    shape: PointShape,
+    #[module(skip)]
+    scale: f64,
+}
+
+impl Head {
+    /// Over the latents of a row.
+    pub fn new(config: &FixedNoise, shape: PointShape) -> Self {
+        Self {
+            shape,
+            scale: config.scale,
+        }
+    }
+}
+
+impl kind::Head for Head {
+    fn posterior(&self, means: Tensor<2>, _: Option<Tensor<2>>) -> Box<dyn Posterior> {
+        let mean = tokens(means, self.shape);
+        Box::new(Diagonal {
+            log_variance: mean.full_like(2.0 * self.scale.ln()),
+            mean,
+        })
+    }
+}

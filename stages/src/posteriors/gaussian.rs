@@ -1,0 +1,119 @@
+//! A Gaussian with a diagonal covariance.
+
+use super::kind::{self, PosteriorKind, tokens};
+use super::posterior::{Draw, Posterior};
+use crate::priors::PointShape;
+use crate::random::normal;
+use crate::tensors::from_f32;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use rand_pcg::Pcg64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::f64::consts::TAU;
+
+/// Mean and log-variance of a diagonal Gaussian, sampled in training.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gaussian {}
+
+/// Log-variances are confined to +- this, so that a bad start cannot overflow.
+const LOG_VARIANCE: f64 = 15.0;
+/// The log-variance at which posteriors of free points start: a standard deviation of 0.2, since a broad start
+/// can straddle modes for long.
+pub(super) const START: f32 = -3.2;
+
+impl PosteriorKind for Gaussian {
+    fn others(&self, shape: PointShape) -> usize {
+        shape.elements()
+    }
+
+    fn start(&self, shape: PointShape) -> Vec<f32> {
+        vec![START; self.others(shape)]
+    }
+}
+
+/// Has no weights: the others are log-variances [B, T d].
+#[derive(Module, Debug)]
+pub struct Head {
+    #[module(skip)]
+    shape: PointShape,
+}
+
+impl Head {
+    /// Over the latents of a row.
+    pub fn new(_: &Gaussian, shape: PointShape) -> Self {
+        Self { shape }
+    }
+}
+
+impl kind::Head for Head {
+    fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
+        let log_variance = others.expect("as many others as means");
+        Box::new(Diagonal {
+            mean: tokens(means, self.shape),
+            log_variance: confined(tokens(log_variance, self.shape)),
+        })
+    }
+}
+
+/// Log-variances within their bounds.
+pub(super) fn confined(log_variance: Tensor<2>) -> Tensor<2> {
+    log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
+}
+
+/// `N(mean, diag(exp(log_variance)))` of each row of both [n, d].
+#[derive(Debug, Clone)]
+pub(super) struct Diagonal {
+    pub mean: Tensor<2>,
+    pub log_variance: Tensor<2>,
+}
+
+impl Diagonal {
+    /// A draw of each row [n, d].
+    pub fn sample(&self, rng: &mut Pcg64) -> Tensor<2> {
+        let dims = self.mean.dims();
+        let noise = normal(rng, dims.iter().product());
+        let noise = from_f32(noise, dims, &self.mean.device()).cast(self.mean.dtype());
+        self.mean.clone() + self.log_variance.clone().mul_scalar(0.5).exp() * noise
+    }
+
+    /// The log-density in nats of each row of `z` [n, d] under its own: [n, 1].
+    pub fn log_density_of(&self, z: Tensor<2>) -> Tensor<2> {
+        let log_variance = self.log_variance.clone();
+        let square = (z - self.mean.clone()).square() / log_variance.clone().exp();
+        let terms = square + log_variance + TAU.ln();
+        terms.sum_dim(1).mul_scalar(-0.5)
+    }
+}
+
+impl Posterior for Diagonal {
+    fn centre(&self) -> Tensor<2> {
+        self.mean.clone()
+    }
+
+    fn draw(&self, rng: &mut Pcg64) -> Draw {
+        let (latents, this) = (self.sample(rng), self.clone());
+        Draw::new(latents.clone(), move || {
+            this.log_density_of(latents.clone())
+        })
+    }
+
+    /// Of each token, `(log sigma^2 + ln(2 pi e)) / 2` summed over its elements.
+    fn entropy(&self) -> Option<Tensor<2>> {
+        let terms = self.log_variance.clone() + (TAU.ln() + 1.0);
+        Some(terms.sum_dim(1).mul_scalar(0.5))
+    }
+
+    // one sum over all elements, not one a token
+    fn mean_entropy(&self) -> Option<Tensor<1>> {
+        let log_variance = self.log_variance.clone();
+        Some((log_variance.mean() + (TAU.ln() + 1.0)).mul_scalar(0.5))
+    }
+
+    fn kl_to_normal(&self) -> Option<Tensor<2>> {
+        let log_variance = self.log_variance.clone();
+        let terms = self.mean.clone().square() + log_variance.clone().exp() - log_variance - 1.0;
+        Some(terms.sum_dim(1).mul_scalar(0.5))
+    }
+}

@@ -1,0 +1,125 @@
+//! The posteriors q(z|x): kinds of noise that an encoder's latents have, each with an exact log-density.
+//!
+//! A kind is a file of its own and its lines in this one: `mod`, an arm of [`PosteriorConfig`], of
+//! [`PosteriorConfig::kind`], of [`PosteriorHead`] and of its two methods, and an example in
+//! [`PosteriorConfig::examples`], over which the conformance tests run.
+
+#[cfg(test)]
+mod conformance;
+mod deterministic;
+mod fixed_noise;
+mod gaussian;
+mod kind;
+mod posterior;
+
+use crate::priors::PointShape;
+use crate::problems::Problems;
+use crate::random::Streams;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+pub use deterministic::Deterministic;
+pub use fixed_noise::FixedNoise;
+pub use gaussian::Gaussian;
+pub use kind::{Head, PosteriorKind};
+pub use posterior::{Draw, Posterior, mean_over_elements};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the encoder outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(rename = "Posterior")]
+pub enum PosteriorConfig {
+    /// One latent a row.
+    Deterministic(Deterministic),
+    /// Mean and log-variance of a diagonal Gaussian, sampled in training.
+    Gaussian(Gaussian),
+    /// A mean, to which noise of one fixed standard deviation is added (Unified Latents, arXiv
+    /// 2602.17270): latents cannot contract below it.
+    FixedNoise(FixedNoise),
+}
+
+impl Default for PosteriorConfig {
+    fn default() -> Self {
+        Self::Deterministic(Deterministic {})
+    }
+}
+
+impl PosteriorConfig {
+    /// The kind as what it does.
+    pub fn kind(&self) -> &dyn PosteriorKind {
+        match self {
+            Self::Deterministic(config) => config,
+            Self::Gaussian(config) => config,
+            Self::FixedNoise(config) => config,
+        }
+    }
+
+    /// Notes under `posterior` every value out of range, and latents of a row that it does not take.
+    pub fn check(&self, shape: PointShape, problems: &mut Problems) {
+        problems.section("posterior", |p| self.kind().check(p));
+        if let Err(expected) = self.kind().check_shape(shape) {
+            let found = format!(
+                "{} with {} tokens of width {}",
+                self.name(),
+                shape.tokens,
+                shape.width
+            );
+            problems.add("posterior.kind", found, &expected);
+        }
+    }
+
+    /// An example of each kind: what the conformance tests run over.
+    pub fn examples() -> Vec<Self> {
+        vec![
+            Self::Deterministic(Deterministic {}),
+            Self::Gaussian(Gaussian {}),
+            Self::FixedNoise(FixedNoise::default()),
+        ]
+    }
+
+    /// Its name, as in `kind: NAME`.
+    pub fn name(&self) -> String {
+        let value = serde_json::to_value(self).expect("plain data serialises");
+        let kind = value.get("kind").and_then(|kind| kind.as_str());
+        kind.expect("an internally tagged enum").to_owned()
+    }
+}
+
+/// The head of a kind, its weights among those of the autoencoder.
+#[derive(Module, Debug)]
+pub enum PosteriorHead {
+    Deterministic(deterministic::Head),
+    Gaussian(gaussian::Head),
+    FixedNoise(fixed_noise::Head),
+}
+
+impl PosteriorHead {
+    /// That of `config` over the latents of a row, with weights drawn from `streams`.
+    pub fn new(
+        config: &PosteriorConfig,
+        shape: PointShape,
+        _streams: Streams,
+        _device: &Device,
+    ) -> Self {
+        match config {
+            PosteriorConfig::Deterministic(config) => {
+                Self::Deterministic(deterministic::Head::new(config, shape))
+            }
+            PosteriorConfig::Gaussian(config) => Self::Gaussian(gaussian::Head::new(config, shape)),
+            PosteriorConfig::FixedNoise(config) => {
+                Self::FixedNoise(fixed_noise::Head::new(config, shape))
+            }
+        }
+    }
+}
+
+impl Head for PosteriorHead {
+    fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
+        match self {
+            Self::Deterministic(head) => head.posterior(means, others),
+            Self::Gaussian(head) => head.posterior(means, others),
+            Self::FixedNoise(head) => head.posterior(means, others),
+        }
+    }
+}
