@@ -10,6 +10,7 @@ mod deterministic;
 mod fixed_noise;
 mod gaussian;
 mod kind;
+mod linear_iaf;
 mod posterior;
 
 use crate::priors::PointShape;
@@ -21,6 +22,7 @@ pub use deterministic::Deterministic;
 pub use fixed_noise::FixedNoise;
 pub use gaussian::Gaussian;
 pub use kind::{Head, PosteriorKind};
+pub use linear_iaf::LinearIaf;
 pub use posterior::{Draw, Posterior, mean_over_elements};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,9 @@ pub enum PosteriorConfig {
     /// A mean, to which noise of one fixed standard deviation is added (Unified Latents, arXiv
     /// 2602.17270): latents cannot contract below it.
     FixedNoise(FixedNoise),
+    /// A Gaussian whose covariance ties all numbers of a row together: a draw of a diagonal Gaussian times a
+    /// triangular matrix (linear inverse autoregressive flow, arXiv 1706.02326).
+    LinearIaf(LinearIaf),
 }
 
 impl Default for PosteriorConfig {
@@ -52,6 +57,7 @@ impl PosteriorConfig {
             Self::Deterministic(config) => config,
             Self::Gaussian(config) => config,
             Self::FixedNoise(config) => config,
+            Self::LinearIaf(config) => config,
         }
     }
 
@@ -75,6 +81,7 @@ impl PosteriorConfig {
             Self::Deterministic(Deterministic {}),
             Self::Gaussian(Gaussian {}),
             Self::FixedNoise(FixedNoise::default()),
+            Self::LinearIaf(LinearIaf { matrices: 3 }),
         ]
     }
 
@@ -92,6 +99,7 @@ pub enum PosteriorHead {
     Deterministic(deterministic::Head),
     Gaussian(gaussian::Head),
     FixedNoise(fixed_noise::Head),
+    LinearIaf(linear_iaf::Head),
 }
 
 impl PosteriorHead {
@@ -110,6 +118,9 @@ impl PosteriorHead {
             PosteriorConfig::FixedNoise(config) => {
                 Self::FixedNoise(fixed_noise::Head::new(config, shape))
             }
+            PosteriorConfig::LinearIaf(config) => {
+                Self::LinearIaf(linear_iaf::Head::new(config, shape))
+            }
         }
     }
 }
@@ -120,6 +131,7 @@ impl Head for PosteriorHead {
             Self::Deterministic(head) => head.posterior(means, others),
             Self::Gaussian(head) => head.posterior(means, others),
             Self::FixedNoise(head) => head.posterior(means, others),
+            Self::LinearIaf(head) => head.posterior(means, others),
         }
     }
 }

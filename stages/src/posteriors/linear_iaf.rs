@@ -1,0 +1,254 @@
+//! A Gaussian of any covariance: linear inverse autoregressive flow, and its convex combination (Tomczak and
+//! Welling 2017, arXiv 1706.02326).
+//!
+//! A draw of a diagonal Gaussian is multiplied by a lower-triangular matrix whose diagonal is 1:
+//!
+//! ```text
+//! z = L z_0      z_0 ~ N(mean, diag(variance))      L = I + sum_k w_k L_k      w = softmax(y)
+//! ```
+//!
+//! so that `|det L| = 1`, and `log q(z|x)` is that of `z_0`. `z ~ N(L mean, L diag(variance) L^T)`: one matrix
+//! reaches every covariance, since each is such a product. More of them share the work otherwise; they reach no
+//! more.
+
+use super::gaussian::{Diagonal, START, confined};
+use super::kind::{self, PosteriorKind, tokens};
+use super::posterior::{Draw, Posterior};
+use crate::priors::PointShape;
+use crate::problems::Problems;
+use burn::module::Module;
+use burn::tensor::activation::softmax;
+use burn::tensor::{Int, Tensor, TensorData};
+use rand_pcg::Pcg64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A Gaussian whose covariance ties all numbers of a row together.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LinearIaf {
+    /// Triangular matrices K, of which a row takes a convex combination; 1 reaches every covariance.
+    pub matrices: usize,
+}
+
+impl Default for LinearIaf {
+    fn default() -> Self {
+        Self { matrices: 1 }
+    }
+}
+
+/// The most numbers a row: a step holds a matrix of them for each row.
+const MOST: usize = 512;
+
+/// Numbers below the diagonal of a matrix of `size` rows.
+fn below_diagonal(size: usize) -> usize {
+    size * size.saturating_sub(1) / 2
+}
+
+impl PosteriorKind for LinearIaf {
+    fn check(&self, problems: &mut Problems) {
+        problems.within("matrices", self.matrices, 1..=64);
+    }
+
+    fn check_shape(&self, shape: PointShape) -> Result<(), String> {
+        match shape.tokens.saturating_mul(shape.width) {
+            2..=MOST => Ok(()),
+            _ => Err(format!(
+                "latents of 2 to {MOST} numbers a row, tokens times width, all of which it ties together; else \
+                 `gaussian`"
+            )),
+        }
+    }
+
+    /// Log-variances, then K matrices below their diagonals row by row, then K logits where K > 1.
+    fn others(&self, shape: PointShape) -> usize {
+        let size = shape.elements();
+        let logits = if self.matrices > 1 { self.matrices } else { 0 };
+        size + self.matrices * below_diagonal(size) + logits
+    }
+
+    fn start(&self, shape: PointShape) -> Vec<f32> {
+        let mut start = vec![0.0; self.others(shape)];
+        start[..shape.elements()].fill(START);
+        start
+    }
+}
+
+/// Has no weights.
+#[derive(Module, Debug)]
+pub struct Head {
+    #[module(skip)]
+    shape: PointShape,
+    matrices: usize,
+}
+
+impl Head {
+    /// Over the latents of a row.
+    pub fn new(config: &LinearIaf, shape: PointShape) -> Self {
+        Self {
+            shape,
+            matrices: config.matrices,
+        }
+    }
+
+    /// L [B, M, M] of what the encoder gives of it [B, K M (M - 1) / 2 + logits].
+    fn matrix(&self, given: Tensor<2>) -> Tensor<3> {
+        let ([rows, _], size, each) = (given.dims(), self.shape.elements(), self.matrices);
+        let count = below_diagonal(size);
+        let below = match each {
+            1 => given,
+            _ => {
+                let weights = softmax(given.clone().narrow(1, each * count, each), 1);
+                let matrices = given.narrow(1, 0, each * count);
+                let matrices = matrices.reshape([rows, each, count]);
+                (matrices * weights.reshape([rows, each, 1]))
+                    .sum_dim(1)
+                    .squeeze_dim(1)
+            }
+        };
+        // each place of a matrix takes a number below the diagonal, or one of the two columns behind them
+        let [zero, one] = [0.0, 1.0].map(|value| below.full_like(value).narrow(1, 0, 1));
+        let numbers = Tensor::cat(vec![below, zero, one], 1);
+        let places = (0..size).flat_map(|i| {
+            (0..size).map(move |j| match j {
+                _ if j < i => below_diagonal(i) + j,
+                _ if j == i => count + 1,
+                _ => count,
+            })
+        });
+        let places: Vec<i64> = places.map(|place| place as i64).collect();
+        let places = TensorData::new(places, [size * size]);
+        let places = Tensor::<1, Int>::from_data(places, &numbers.device());
+        numbers.select(1, places).reshape([rows, size, size])
+    }
+}
+
+impl kind::Head for Head {
+    fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
+        let others = others.expect("more others than means");
+        let ([_, count], size) = (others.dims(), self.shape.elements());
+        Box::new(Correlated {
+            base: Diagonal {
+                mean: means,
+                log_variance: confined(others.clone().narrow(1, 0, size)),
+            },
+            matrix: self.matrix(others.narrow(1, size, count - size)),
+            shape: self.shape,
+        })
+    }
+}
+
+/// `N(L mean, L diag(variance) L^T)` of each row.
+struct Correlated {
+    /// Of z_0, [B, M].
+    base: Diagonal,
+    /// L [B, M, M].
+    matrix: Tensor<3>,
+    shape: PointShape,
+}
+
+impl Correlated {
+    /// L times each row of `z` [B, M].
+    fn times(&self, z: Tensor<2>) -> Tensor<2> {
+        let product = self.matrix.clone().matmul(z.unsqueeze_dim::<3>(2));
+        product.squeeze_dim(2)
+    }
+}
+
+impl Posterior for Correlated {
+    fn centre(&self) -> Tensor<2> {
+        tokens(self.times(self.base.mean.clone()), self.shape)
+    }
+
+    fn draw(&self, rng: &mut Pcg64) -> Draw {
+        let (start, base) = (self.base.sample(rng), self.base.clone());
+        let latents = tokens(self.times(start.clone()), self.shape);
+        Draw::new(latents, move || base.log_density_of(start.clone()))
+    }
+
+    /// That of z_0, since the determinant is 1.
+    fn entropy(&self) -> Option<Tensor<2>> {
+        self.base.entropy()
+    }
+
+    /// `(|L mean|^2 + sum_ij L_ij^2 variance_j - sum_j (log variance_j + 1)) / 2`.
+    fn kl_to_normal(&self) -> Option<Tensor<2>> {
+        let log_variance = self.base.log_variance.clone();
+        let variance = log_variance.clone().exp().unsqueeze_dim::<3>(2);
+        let spread = self.matrix.clone().square().matmul(variance);
+        let terms = self.times(self.base.mean.clone()).square() + spread.squeeze_dim(2);
+        let terms = terms - log_variance - 1.0;
+        Some(terms.sum_dim(1).mul_scalar(0.5))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::posteriors::kind::Head as _;
+    use crate::tensors::{from_f64, to_f64};
+    use burn::tensor::{DType, Device};
+
+    fn tensor(values: &[f64]) -> Tensor<2> {
+        let dims = [1, values.len()];
+        from_f64(values.to_vec(), dims, DType::F64, &Device::flex())
+    }
+
+    fn kl(matrices: usize, width: usize, means: &[f64], others: &[f64]) -> f64 {
+        let shape = PointShape { tokens: 1, width };
+        let head = Head::new(&LinearIaf { matrices }, shape);
+        let posterior = head.posterior(tensor(means), Some(tensor(others)));
+        to_f64(posterior.kl_to_normal().unwrap()).unwrap()[0]
+    }
+
+    /// Against KL(N(m, C) || N(0, I)) = (|m|^2 + tr C - D - ln |C|) / 2. Red where L is transposed, or its rows are
+    /// not in order.
+    #[test]
+    fn the_covariance_is_l_times_the_variances_times_its_transpose() {
+        let (log_variance, l) = ([0.3, -0.4, 0.1], [0.5, -1.2, 0.7]);
+        let matrix = nalgebra::Matrix3::new(1.0, 0.0, 0.0, l[0], 1.0, 0.0, l[1], l[2], 1.0);
+        let variance = nalgebra::Vector3::from(log_variance.map(f64::exp));
+        let covariance = matrix * nalgebra::Matrix3::from_diagonal(&variance) * matrix.transpose();
+        let mean = matrix * nalgebra::Vector3::new(0.2, -0.6, 0.9);
+        let terms = mean.norm_squared() + covariance.trace() - 3.0;
+        let expected = 0.5 * (terms - covariance.determinant().ln());
+        let others = [log_variance, l].concat();
+        let found = kl(1, 3, &[0.2, -0.6, 0.9], &others);
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
+
+    /// The values of a correlated Gaussian: no diagonal one is nearer to it than `-ln(1 - rho^2) / 2`, this one
+    /// is it.
+    #[test]
+    fn it_is_a_correlated_gaussian_that_no_diagonal_one_is() {
+        let rho = 0.9f64;
+        let entropy_of = |log_variances: [f64; 2]| {
+            let shape = PointShape {
+                tokens: 1,
+                width: 2,
+            };
+            let others = [&log_variances[..], &[rho]].concat();
+            let head = Head::new(&LinearIaf::default(), shape);
+            let posterior = head.posterior(tensor(&[0.0, 0.0]), Some(tensor(&others)));
+            to_f64(posterior.entropy().unwrap()).unwrap()[0]
+        };
+        // variances 1 and 1 - rho^2, L_21 = rho: marginals of variance 1, correlated by rho
+        let found = entropy_of([0.0, (1.0 - rho * rho).ln()]);
+        let independent = (std::f64::consts::TAU * std::f64::consts::E).ln();
+        assert!((independent - found - 0.830_365).abs() < 1e-5, "{found}");
+        let others = [0.0, (1.0 - rho * rho).ln(), rho];
+        // of variances 1 the divergence from N(0, I) is the entropy that correlation takes
+        assert!((kl(1, 2, &[0.0, 0.0], &others) - 0.830_365).abs() < 1e-5);
+    }
+
+    #[test]
+    fn of_equal_matrices_the_combination_does_not_matter() {
+        let (means, log_variance, l) = ([0.4, -0.2], [0.3, -0.5], [0.8]);
+        let one = kl(1, 2, &means, &[&log_variance[..], &l].concat());
+        for logits in [[0.0, 0.0], [3.0, -1.0]] {
+            let others = [&log_variance[..], &l, &l, &logits].concat();
+            let two = kl(2, 2, &means, &others);
+            assert!((one - two).abs() < 1e-12, "{one} {two}");
+        }
+    }
+}
