@@ -9,6 +9,7 @@ mod conformance;
 mod deterministic;
 mod fixed_noise;
 mod gaussian;
+mod householder;
 mod kind;
 mod linear_iaf;
 mod posterior;
@@ -21,6 +22,7 @@ use burn::tensor::{Device, Tensor};
 pub use deterministic::Deterministic;
 pub use fixed_noise::FixedNoise;
 pub use gaussian::Gaussian;
+pub use householder::Householder;
 pub use kind::{Head, PosteriorKind};
 pub use linear_iaf::LinearIaf;
 pub use posterior::{Draw, Posterior, mean_over_elements};
@@ -42,6 +44,8 @@ pub enum PosteriorConfig {
     /// A Gaussian whose covariance ties all numbers of a row together: a draw of a diagonal Gaussian times a
     /// triangular matrix (linear inverse autoregressive flow, arXiv 1706.02326).
     LinearIaf(LinearIaf),
+    /// A Gaussian whose axes reflections turn (Householder flow, arXiv 1611.09630).
+    Householder(Householder),
 }
 
 impl Default for PosteriorConfig {
@@ -58,6 +62,7 @@ impl PosteriorConfig {
             Self::Gaussian(config) => config,
             Self::FixedNoise(config) => config,
             Self::LinearIaf(config) => config,
+            Self::Householder(config) => config,
         }
     }
 
@@ -82,6 +87,7 @@ impl PosteriorConfig {
             Self::Gaussian(Gaussian {}),
             Self::FixedNoise(FixedNoise::default()),
             Self::LinearIaf(LinearIaf { matrices: 3 }),
+            Self::Householder(Householder { steps: 3 }),
         ]
     }
 
@@ -100,6 +106,7 @@ pub enum PosteriorHead {
     Gaussian(gaussian::Head),
     FixedNoise(fixed_noise::Head),
     LinearIaf(linear_iaf::Head),
+    Householder(householder::Head),
 }
 
 impl PosteriorHead {
@@ -107,8 +114,8 @@ impl PosteriorHead {
     pub fn new(
         config: &PosteriorConfig,
         shape: PointShape,
-        _streams: Streams,
-        _device: &Device,
+        streams: Streams,
+        device: &Device,
     ) -> Self {
         match config {
             PosteriorConfig::Deterministic(config) => {
@@ -121,6 +128,9 @@ impl PosteriorHead {
             PosteriorConfig::LinearIaf(config) => {
                 Self::LinearIaf(linear_iaf::Head::new(config, shape))
             }
+            PosteriorConfig::Householder(config) => {
+                Self::Householder(householder::Head::new(config, shape, streams, device))
+            }
         }
     }
 }
@@ -132,6 +142,7 @@ impl Head for PosteriorHead {
             Self::Gaussian(head) => head.posterior(means, others),
             Self::FixedNoise(head) => head.posterior(means, others),
             Self::LinearIaf(head) => head.posterior(means, others),
+            Self::Householder(head) => head.posterior(means, others),
         }
     }
 }

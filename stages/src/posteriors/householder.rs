@@ -1,0 +1,181 @@
+//! A Gaussian that reflections turn: Householder flow (Tomczak and Welling 2016, arXiv 1611.09630).
+//!
+//! A draw of a diagonal Gaussian is reflected, the first time along a vector that the encoder gives, then along
+//! what a linear layer makes of the vector before:
+//!
+//! ```text
+//! z_t = z_{t-1} - 2 v_t (v_t . z_{t-1}) / |v_t|^2      v_{t+1} = W_t v_t + b_t
+//! ```
+//!
+//! so that `|det| = 1`, and `log q(z|x)` is that of `z_0`. One reflection fewer than numbers a row reach every
+//! covariance. N(0, I) looks the same from every side: the divergence from it is that of `z_0` too, and only a
+//! decoder or another prior can tell.
+
+use super::gaussian::{Diagonal, START, confined};
+use super::kind::{self, PosteriorKind, tokens};
+use super::posterior::{Draw, Posterior};
+use crate::priors::PointShape;
+use crate::problems::Problems;
+use crate::random::Streams;
+use crate::training::initialise;
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Tensor};
+use rand_pcg::Pcg64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A Gaussian whose axes reflections turn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Householder {
+    /// Reflections.
+    pub steps: usize,
+}
+
+impl Default for Householder {
+    fn default() -> Self {
+        Self { steps: 4 }
+    }
+}
+
+/// The most numbers a row: each reflection but the first has a matrix of them.
+const MOST: usize = 4096;
+/// Added to `|v|^2`, so that a vector of zeros reflects nothing.
+const LEAST_SQUARE: f64 = 1e-12;
+
+impl PosteriorKind for Householder {
+    fn check(&self, problems: &mut Problems) {
+        problems.within("steps", self.steps, 1..=256);
+    }
+
+    fn check_shape(&self, shape: PointShape) -> Result<(), String> {
+        match shape.tokens.saturating_mul(shape.width) {
+            2..=MOST => Ok(()),
+            _ => Err(format!(
+                "latents of 2 to {MOST} numbers a row, tokens times width, all of which it turns together; else \
+                 `gaussian`"
+            )),
+        }
+    }
+
+    /// Log-variances, then the first vector.
+    fn others(&self, shape: PointShape) -> usize {
+        2 * shape.elements()
+    }
+
+    /// Along the diagonal of all axes, since nothing is reflected along a vector of zeros.
+    fn start(&self, shape: PointShape) -> Vec<f32> {
+        let of_each = |value| vec![value; shape.elements()];
+        [of_each(START), of_each(1.0)].concat()
+    }
+}
+
+/// The layers from one vector to the next.
+#[derive(Module, Debug)]
+pub struct Head {
+    next: Vec<Linear>,
+    #[module(skip)]
+    shape: PointShape,
+}
+
+impl Head {
+    /// Over the latents of a row, with weights drawn from `streams`.
+    pub fn new(config: &Householder, shape: PointShape, streams: Streams, device: &Device) -> Self {
+        let size = shape.elements();
+        let layer = |_| LinearConfig::new(size, size).init(device);
+        let next = (1..config.steps).map(layer).collect();
+        initialise(Self { next, shape }, streams)
+    }
+}
+
+impl kind::Head for Head {
+    fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
+        let others = others.expect("twice as many others as means");
+        let size = self.shape.elements();
+        let mut vectors = vec![others.clone().narrow(1, size, size)];
+        for layer in &self.next {
+            let last = vectors.last().expect("the first").clone();
+            vectors.push(layer.forward(last));
+        }
+        Box::new(Turned {
+            base: Diagonal {
+                mean: means,
+                log_variance: confined(others.narrow(1, 0, size)),
+            },
+            vectors,
+            shape: self.shape,
+        })
+    }
+}
+
+/// `N(H mean, H diag(variance) H^T)` of each row, H the product of its reflections.
+struct Turned {
+    /// Of z_0, [B, M].
+    base: Diagonal,
+    /// What each reflection is along [B, M].
+    vectors: Vec<Tensor<2>>,
+    shape: PointShape,
+}
+
+impl Turned {
+    /// Each row of `z` [B, M] reflected by its vectors, as tokens [B T, d].
+    fn reflected(&self, z: Tensor<2>) -> Tensor<2> {
+        let z = self.vectors.iter().fold(z, |z, v| {
+            let along = (v.clone() * z.clone()).sum_dim(1);
+            let square = v.clone().square().sum_dim(1) + LEAST_SQUARE;
+            z - v.clone() * (along / square).mul_scalar(2.0)
+        });
+        tokens(z, self.shape)
+    }
+}
+
+impl Posterior for Turned {
+    fn centre(&self) -> Tensor<2> {
+        self.reflected(self.base.mean.clone())
+    }
+
+    fn draw(&self, rng: &mut Pcg64) -> Draw {
+        let (start, base) = (self.base.sample(rng), self.base.clone());
+        let latents = self.reflected(start.clone());
+        Draw::new(latents, move || base.log_density_of(start.clone()))
+    }
+
+    /// That of z_0, since the determinant is 1.
+    fn entropy(&self) -> Option<Tensor<2>> {
+        self.base.entropy()
+    }
+
+    /// That of z_0, since N(0, I) does not change when it is turned.
+    fn kl_to_normal(&self) -> Option<Tensor<2>> {
+        self.base.kl_to_normal()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::posteriors::kind::Head as _;
+    use crate::tensors::{from_f64, to_f64};
+    use burn::tensor::DType;
+
+    /// The value of the reflection of (1, 0) along (3, 4).
+    #[test]
+    fn a_reflection_is_along_its_vector() {
+        let device = Device::flex();
+        let shape = PointShape {
+            tokens: 1,
+            width: 2,
+        };
+        let head = Head::new(&Householder { steps: 1 }, shape, Streams::new(0), &device);
+        let tensor = |values: Vec<f64>| {
+            let dims = [1, values.len()];
+            from_f64(values, dims, DType::F64, &device)
+        };
+        let others = tensor(vec![0.0, 0.0, 3.0, 4.0]);
+        let posterior = head.posterior(tensor(vec![1.0, 0.0]), Some(others));
+        let found = to_f64(posterior.centre()).unwrap();
+        assert!((found[0] - 0.28).abs() < 1e-9, "{found:?}");
+        assert!((found[1] + 0.96).abs() < 1e-9, "{found:?}");
+    }
+}
