@@ -178,9 +178,9 @@ const SETTINGS: &str = "\n[profile.dev.package.latent-align-stages]\ncodegen-uni
 /// What the names of sweeps of mutants start with, in the copy's `configs/sweeps`.
 const SWEEP: &str = "mutant-";
 
-/// Copies `part` of the workspace into `tree` with every defect in it; true if anything changed. What is there
-/// already stays, so that only what changed is compiled again; what the workspace no longer has goes, since a
-/// module that moved would be there twice.
+/// Copies `part` of the workspace into `tree` with every defect in it; true if the program changed. What is
+/// there already stays, so that only what changed is compiled again; what the workspace no longer has goes,
+/// since a module that moved would be there twice.
 fn mirror(part: &Path, tree: &Path, file: &File) -> bool {
     let (from, to) = (workspace().join(part), tree.join(part));
     if from.is_dir() {
@@ -214,7 +214,9 @@ fn mirror(part: &Path, tree: &Path, file: &File) -> bool {
     if changed {
         std::fs::write(&to, bytes).unwrap();
     }
-    changed
+    // trials know their configurations: those that change are run again
+    let compiled = !part.starts_with("configs") && !part.starts_with("pipeline/tests");
+    changed && compiled
 }
 
 /// Removes a file or a folder with what is in it.
