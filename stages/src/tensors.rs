@@ -35,6 +35,20 @@ pub fn to_f64<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
     tensor.try_into_vec_as().map_err(read_error)
 }
 
+/// `tensors` one above the other: one dimension more, the first.
+pub fn stacked<const D: usize, const E: usize>(
+    tensors: impl IntoIterator<Item = Tensor<D>>,
+) -> Tensor<E> {
+    let tensors = tensors
+        .into_iter()
+        .map(|tensor| tensor.unsqueeze_dim::<E>(0));
+    let mut tensors: Vec<Tensor<E>> = tensors.collect();
+    match tensors.len() {
+        1 => tensors.remove(0),
+        _ => Tensor::cat(tensors, 0),
+    }
+}
+
 /// The value of a tensor `[1]`. Waits for the device.
 ///
 /// # Errors

@@ -76,7 +76,7 @@ fn standardise(x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     (centred * inverse.clone(), inverse)
 }
 
-/// As [`super::block_tangents`].
+/// As [`super::block_tangents`]; `modulation` may be of each row [n, 3 width].
 pub fn block_tangents(
     h: Tensor<2>,
     tangents: Tensor<3>,
@@ -105,7 +105,7 @@ pub fn block_tangents(
     )
 }
 
-/// As [`super::modulated_norm_tangents`].
+/// As [`super::modulated_norm_tangents`]; `modulation` may be of each row [n, 2 width].
 pub fn modulated_norm_tangents(
     x: Tensor<2>,
     tangents: Tensor<3>,
@@ -116,7 +116,7 @@ pub fn modulated_norm_tangents(
     standardise_tangents(tangents, unit, inverse) * (scale + 1.0).unsqueeze_dim(1)
 }
 
-/// As [`super::block_trace`].
+/// As [`super::block_trace`]; the modulations may be of each row.
 pub fn block_trace(
     h: Tensor<2>,
     tangents: Tensor<3>,

@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use latent_align_kernels::{Tangents, layer_norm_tangents, moments};
 
 /// Whether operations on `x` [n, width] are fused and nothing asks for a graph.
-pub fn without_graph(x: &Tensor<2>) -> bool {
+pub fn without_graph<const D: usize>(x: &Tensor<D>) -> bool {
     is_fused(x) && !x.device().is_autodiff()
 }
 

@@ -49,8 +49,8 @@ pub struct Integrals {
     pub settled: Vec<bool>,
 }
 
-/// Integrates q functions at each of n points over [0, 1]. `evaluate(position, points)` gives those of
-/// the points with the indices `points`, [points, q]. A point is done once the changes of its integrals
+/// Integrates q functions at each of n points over [0, 1]. `evaluate(positions, points)` gives those of the
+/// points with the indices `points` at all new nodes of a rule, [positions, points, q]. A point is done once the changes of its integrals
 /// by doubling its nodes, going on as they went, leave no more than `tolerance`, or than `rounding`
 /// times the integral of the absolute value ([`what_is_left`]).
 ///
@@ -60,7 +60,7 @@ pub fn integrate(
     n: usize,
     q: usize,
     [tolerance, rounding]: [f64; 2],
-    mut evaluate: impl FnMut(f64, &[usize]) -> Result<Vec<f64>>,
+    mut evaluate: impl FnMut(&[f64], &[usize]) -> Result<Vec<f64>>,
 ) -> Result<Integrals> {
     let mut result = Integrals {
         values: vec![f64::NAN; n * q],
@@ -74,18 +74,26 @@ pub fn integrate(
     let mut nodes: Vec<Vec<f64>> = Vec::new();
     let mut intervals = FEWEST;
     loop {
+        // every second node is one of the coarser rule
+        let is_known = |index: usize| intervals > FEWEST && index.is_multiple_of(2);
+        let new: Vec<f64> = (0..=intervals)
+            .filter(|&index| !is_known(index))
+            .map(|index| node(index, intervals))
+            .collect();
+        result.evaluations += (new.len() * points.len()) as u64;
+        let found = evaluate(&new, &points)?;
+        let mut found = found.chunks_exact(points.len() * q).map(<[f64]>::to_vec);
         let mut known = std::mem::take(&mut nodes).into_iter();
-        for index in 0..=intervals {
-            // every second node is one of the coarser rule
-            let reused = if index % 2 == 0 { known.next() } else { None };
-            nodes.push(match reused {
-                Some(values) => values,
-                None => {
-                    result.evaluations += points.len() as u64;
-                    evaluate(node(index, intervals), &points)?
+        nodes = (0..=intervals)
+            .map(|index| {
+                if is_known(index) {
+                    known.next()
+                } else {
+                    found.next()
                 }
-            });
-        }
+            })
+            .map(|values| values.expect("every node is known or new"))
+            .collect();
         result.intervals = intervals;
         let weights = weights(intervals);
         let mut left = Vec::new();
@@ -179,9 +187,10 @@ mod tests {
     fn each_point_gets_the_nodes_it_needs() {
         // cos(a t): sin(a) / a
         let rates = [1.0, 40.0, 0.0, 200.0];
-        let found = integrate(4, 2, [1e-9, 0.0], |t, points| {
-            let both = |&p: &usize| [(rates[p] * t).cos(), 2.0 * (rates[p] * t).cos()];
-            Ok(points.iter().flat_map(both).collect())
+        let found = integrate(4, 2, [1e-9, 0.0], |times, points| {
+            let both = |&p: &usize, t: f64| [(rates[p] * t).cos(), 2.0 * (rates[p] * t).cos()];
+            let at = |&t: &f64| points.iter().flat_map(move |p| both(p, t));
+            Ok(times.iter().flat_map(at).collect())
         })
         .unwrap();
         for (point, a) in rates.into_iter().enumerate() {
@@ -198,8 +207,9 @@ mod tests {
     #[test]
     fn a_point_that_the_finest_rule_leaves_undone_says_so() {
         let rates = [1.0, 20_000.0];
-        let found = integrate(2, 1, [1e-6, 0.0], |t, points| {
-            Ok(points.iter().map(|&p| (rates[p] * t).cos()).collect())
+        let found = integrate(2, 1, [1e-6, 0.0], |times, points| {
+            let at = |&t: &f64| points.iter().map(move |&p| (rates[p] * t).cos());
+            Ok(times.iter().flat_map(at).collect())
         })
         .unwrap();
         assert_eq!(found.settled, [true, false]);
@@ -209,16 +219,21 @@ mod tests {
     #[test]
     fn no_node_is_evaluated_twice() {
         let mut seen = Vec::new();
-        integrate(1, 1, [1e-12, 0.0], |t, _| {
-            assert!(!seen.contains(&t.to_bits()));
-            seen.push(t.to_bits());
-            Ok(vec![(50.0 * t).sin()])
+        integrate(1, 1, [1e-12, 0.0], |times, _| {
+            for t in times {
+                assert!(!seen.contains(&t.to_bits()));
+                seen.push(t.to_bits());
+            }
+            Ok(times.iter().map(|t| (50.0 * t).sin()).collect())
         })
         .unwrap();
     }
 
     #[test]
     fn what_is_not_finite_is_an_error() {
-        assert!(integrate(2, 1, [1e-3, 0.0], |t, _| Ok(vec![t, 1.0 / (t - t)])).is_err());
+        let found = integrate(2, 1, [1e-3, 0.0], |times, _| {
+            Ok(times.iter().flat_map(|t| [*t, 1.0 / (t - t)]).collect())
+        });
+        assert!(found.is_err());
     }
 }

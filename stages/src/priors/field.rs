@@ -1,7 +1,7 @@
 //! What every consumer of a flow asks of it.
 
 use crate::error::Result;
-use crate::tensors::to_f64;
+use crate::tensors::{stacked, to_f64};
 use burn::tensor::{Int, Tensor};
 
 /// Rows (points, times their tangents) that one evaluation should carry: more do not help, and memory
@@ -29,6 +29,17 @@ pub trait VelocityField: Send + Sync {
         directions: Tensor<3>,
     ) -> (Tensor<2>, Tensor<3>);
 
+    /// The divergences [K, m] at `x` [K, m, d], those of group k at time `times[k]`.
+    fn divergences(&self, x: Tensor<3>, times: &[f64]) -> Tensor<2> {
+        divergences_in_turn(self, x, times)
+    }
+
+    /// The Jacobians at `x` [K, m, d], those of group k at time `times[k]`, times `directions` [m, j, d], the
+    /// same in every group: [K, m, j, d].
+    fn jvps(&self, x: Tensor<3>, times: &[f64], directions: Tensor<3>) -> Tensor<4> {
+        jvps_in_turn(self, x, times, directions)
+    }
+
     /// The same over points that are each under a row of `condition` [n, c], in the order of the rows of
     /// `x`. None where the velocity takes no condition.
     fn under(&self, _condition: Tensor<2>) -> Option<Box<dyn VelocityField + '_>> {
@@ -40,6 +51,33 @@ pub trait VelocityField: Send + Sync {
     fn of_points(&self, _chosen: Tensor<1, Int>) -> Option<Box<dyn VelocityField + '_>> {
         None
     }
+}
+
+/// As [`VelocityField::divergences`], one time after another.
+pub(super) fn divergences_in_turn<F: VelocityField + ?Sized>(
+    field: &F,
+    x: Tensor<3>,
+    times: &[f64],
+) -> Tensor<2> {
+    let groups = groups(x).zip(times);
+    stacked(groups.map(|(x, &time)| field.velocity_and_divergence(x, time).1))
+}
+
+/// As [`VelocityField::jvps`], one time after another.
+pub(super) fn jvps_in_turn<F: VelocityField + ?Sized>(
+    field: &F,
+    x: Tensor<3>,
+    times: &[f64],
+    directions: Tensor<3>,
+) -> Tensor<4> {
+    let of_time = |(x, &time)| field.velocity_and_jvps(x, time, directions.clone()).1;
+    stacked(groups(x).zip(times).map(of_time))
+}
+
+/// The groups [m, d] of `x` [K, m, d].
+fn groups(x: Tensor<3>) -> impl Iterator<Item = Tensor<2>> {
+    let [count, _, _] = x.dims();
+    (0..count).map(move |k| x.clone().narrow(0, k, 1).squeeze_dim(0))
 }
 
 /// The products of the Jacobian at `x` [n, d] with `directions` [n, k, d] by central differences: what

@@ -19,7 +19,7 @@
 
 use super::config::VelocityNetworkConfig;
 use crate::fused::{self, BlockWeights, NORM_EPSILON, plain};
-use crate::priors::field::VelocityField;
+use crate::priors::field::{VelocityField, divergences_in_turn, jvps_in_turn};
 use crate::random::Streams;
 use crate::tensors::from_f64;
 use crate::training::{MatmulPrecision, initialise};
@@ -268,6 +268,22 @@ impl VelocityField for VelocityNetwork {
         self.with_jvps(x, directions, modulations)
     }
 
+    fn divergences(&self, x: Tensor<3>, times: &[f64]) -> Tensor<2> {
+        if in_turn(&x) {
+            return divergences_in_turn(self, x, times);
+        }
+        let modulations = self.modulations_of_points(&x, times);
+        self.divergences_by(x, &modulations)
+    }
+
+    fn jvps(&self, x: Tensor<3>, times: &[f64], directions: Tensor<3>) -> Tensor<4> {
+        if in_turn(&x) {
+            return jvps_in_turn(self, x, times, directions);
+        }
+        let modulations = self.modulations_of_points(&x, times);
+        self.jvps_by(x, directions, modulations)
+    }
+
     fn under(&self, condition: Tensor<2>) -> Option<Box<dyn VelocityField + '_>> {
         let layer = self.condition.as_ref()?;
         let weight = layer.weight.val(); // [c, width]
@@ -288,11 +304,27 @@ struct Conditioned<'a> {
 impl Conditioned<'_> {
     /// The modulations of n points, K groups of which share each of `times` `[K]`.
     fn modulations(&self, times: &[f64], precision: MatmulPrecision) -> Modulations {
-        let time = self.network.time.forward(times); // [K, width]
         let [n, width] = self.embedded.dims();
         let grouped = [times.len(), n / times.len(), width];
-        let embedded = self.embedded.clone().reshape(grouped) + time.unsqueeze_dim(1);
-        (self.network).modulations_of(fused::silu(embedded.reshape([n, width])), precision)
+        self.by_time(self.embedded.clone().reshape(grouped), times, precision)
+    }
+
+    /// The same of K groups, the n points in each of them.
+    fn modulations_of_groups(&self, times: &[f64]) -> Modulations {
+        let all = self.embedded.clone().unsqueeze_dim(0);
+        self.by_time(all, times, MatmulPrecision::F32)
+    }
+
+    /// Of points embedded as [K or 1, m, width], K times in all.
+    fn by_time(
+        &self,
+        embedded: Tensor<3>,
+        times: &[f64],
+        precision: MatmulPrecision,
+    ) -> Modulations {
+        let time = self.network.time.forward(times); // [K, width]
+        let embedded = embedded + time.unsqueeze_dim(1);
+        (self.network).modulations_of(fused::silu(embedded.flatten(0, 1)), precision)
     }
 }
 
@@ -325,12 +357,31 @@ impl VelocityField for Conditioned<'_> {
         self.network.with_jvps(x, directions, modulations)
     }
 
+    fn divergences(&self, x: Tensor<3>, times: &[f64]) -> Tensor<2> {
+        if in_turn(&x) {
+            return divergences_in_turn(self, x, times);
+        }
+        (self.network).divergences_by(x, &self.modulations_of_groups(times))
+    }
+
+    fn jvps(&self, x: Tensor<3>, times: &[f64], directions: Tensor<3>) -> Tensor<4> {
+        if in_turn(&x) {
+            return jvps_in_turn(self, x, times, directions);
+        }
+        (self.network).jvps_by(x, directions, self.modulations_of_groups(times))
+    }
+
     fn of_points(&self, chosen: Tensor<1, Int>) -> Option<Box<dyn VelocityField + '_>> {
         Some(Box::new(Self {
             network: self.network,
             embedded: self.embedded.clone().select(0, chosen),
         }))
     }
+}
+
+/// Whether groups [K, m, d] go through the network one after another: one, or several through a core's cache.
+fn in_turn(x: &Tensor<3>) -> bool {
+    x.dims()[0] == 1 || fused::without_graph(x)
 }
 
 /// Rows (points times their tangents) that stay in a core's cache on their way through the network.
@@ -448,6 +499,30 @@ impl VelocityNetwork {
         (self.output.read(h, output), along)
     }
 
+    /// The modulations of `times` `[K]`, that of a group for each of its points `x` [K, m, d]: [K m, ..].
+    fn modulations_of_points(&self, x: &Tensor<3>, times: &[f64]) -> Modulations {
+        let [groups, points, _] = x.dims();
+        let rows = (0..groups).flat_map(|k| vec![k as i64; points]);
+        let rows = Tensor::<1, Int>::from_data(&rows.collect::<Vec<_>>()[..], &self.device());
+        self.modulations(times, MatmulPrecision::F32).select(rows)
+    }
+
+    /// The divergences [K, m] at `x` [K, m, d], each by its modulation.
+    fn divergences_by(&self, x: Tensor<3>, modulations: &Modulations) -> Tensor<2> {
+        let [groups, points, _] = x.dims();
+        let (_, divergences) = self.with_divergence(x.flatten(0, 1), modulations);
+        divergences.reshape([groups, points])
+    }
+
+    /// The Jacobians at `x` [K, m, d], each by its modulation, times `directions` [m, j, d]: [K, m, j, d].
+    fn jvps_by(&self, x: Tensor<3>, directions: Tensor<3>, modulations: Modulations) -> Tensor<4> {
+        let [groups, points, d] = x.dims();
+        let [_, count, _] = directions.dims();
+        let directions = directions.repeat_dim(0, groups);
+        let (_, along) = self.with_jvps(x.flatten(0, 1), directions, modulations);
+        along.reshape([groups, points, count, d])
+    }
+
     /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], as in [`Self::with_divergence`].
     fn divergence_at(&self, x: Tensor<2>, modulations: &Modulations) -> (Tensor<2>, Tensor<1>) {
         // d h / d x_j is row j of the input matrix, the same for every point
@@ -517,6 +592,39 @@ mod tests {
             &[0.1, 0.9],
         );
         assert!(to_f32(v).unwrap().iter().all(|&v| v == 0.0));
+    }
+
+    #[test]
+    fn groups_at_times_of_their_own_give_what_each_gives_alone() {
+        let device = Device::flex();
+        let conditional = CONFIG.init_under(3, 5, Streams::new(1), &device);
+        let conditional = cast(perturb(conditional, 0.2, Streams::new(2)), DType::F64);
+        let draw = |name: &str, dims: [usize; 2]| -> Tensor<2> {
+            let values = Streams::new(4).normal(name, 0, dims[0] * dims[1]);
+            from_f32(values, dims, &device).cast(DType::F64)
+        };
+        let under = conditional.under(draw("condition", [4, 3])).unwrap();
+        let times = [0.1, 0.5, 0.9];
+        let x = points(12, DType::F64, &device).reshape([3, 4, 5]);
+        let directions = draw("directions", [4 * 2, 5]).reshape([4, 2, 5]);
+        let close = |a: Vec<f64>, b: Vec<f64>| {
+            assert_eq!(a.len(), b.len());
+            for (a, b) in a.iter().zip(&b) {
+                assert!((a - b).abs() <= 1e-12 * b.abs().max(1.0), "{a} {b}");
+            }
+        };
+        // in f32 a CPU would take one after another
+        for field in [
+            &network(DType::F64, &device) as &dyn VelocityField,
+            under.as_ref(),
+        ] {
+            let alone = divergences_in_turn(field, x.clone(), &times);
+            let together = field.divergences(x.clone(), &times);
+            close(to_f64(together).unwrap(), to_f64(alone).unwrap());
+            let alone = jvps_in_turn(field, x.clone(), &times, directions.clone());
+            let together = field.jvps(x.clone(), &times, directions.clone());
+            close(to_f64(together).unwrap(), to_f64(alone).unwrap());
+        }
     }
 
     #[test]

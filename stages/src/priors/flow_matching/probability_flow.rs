@@ -16,8 +16,8 @@ use crate::priors::field::{ROWS_PER_EVALUATION, VelocityField};
 use crate::priors::prior::{
     Divergence, Nll, NllKind, NllOptions, Noised, Points, Progress, finite_nll, normal_nll,
 };
-use crate::tensors::{from_f64, to_f64};
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use crate::tensors::{from_f64, stacked, to_f64};
+use burn::tensor::{DType, Device, Int, Tensor};
 use rand::RngExt;
 
 /// The tolerance of a step of a trajectory, as a share of that of the NLL (in f32 none is asked for better
@@ -184,15 +184,21 @@ struct Along<'a> {
     field: &'a dyn VelocityField,
     /// The directions of an estimated divergence, the same along a whole trajectory [n, k, d].
     probes: Option<Tensor<3>>,
+    /// Rows that one evaluation of the divergence carries for each point.
+    rows: usize,
+    /// Whether one evaluation takes several times.
+    several_times: bool,
 }
 
 impl<'a> Along<'a> {
-    /// For the points `x` [n, d], the first of which has the index `start`.
+    /// For the points `x` [n, d], the first of which has the index `start`. A GPU takes as many times at once
+    /// as fill an evaluation: it waits for the host at each. This machine's cores take one after another, each
+    /// through a cache.
     fn new(field: &'a dyn VelocityField, solver: &NllOptions, x: &Tensor<2>, start: usize) -> Self {
+        let [n, d] = x.dims();
         let probes = match solver.divergence {
             Divergence::Exact => None,
             Divergence::Hutchinson { probes } => {
-                let [n, d] = x.dims();
                 let mut rng = solver.streams.at("probes", start as u64);
                 let signs = (0..n * probes * d)
                     .map(|_| if rng.random() { 1.0 } else { -1.0 })
@@ -200,13 +206,21 @@ impl<'a> Along<'a> {
                 Some(from_f64(signs, [n, probes, d], x.dtype(), &x.device()))
             }
         };
-        Self { field, probes }
+        Self {
+            field,
+            probes,
+            rows: tangents(solver, d) + 1,
+            several_times: x.device().inner() != Device::flex(),
+        }
     }
 
     /// The same on a device with autodiff, where the field is `field`.
     fn tracked_by<'b>(&self, field: &'b dyn VelocityField) -> Along<'b> {
-        let probes = self.probes.clone().map(Tensor::from_inner);
-        Along { field, probes }
+        Along {
+            field,
+            probes: self.probes.clone().map(Tensor::from_inner),
+            ..*self
+        }
     }
 
     /// Integrals of a point: one, or one for each probe.
@@ -226,25 +240,40 @@ impl<'a> Along<'a> {
         }
     }
 
-    /// The divergence [m, 1] at `x` [m, d], or its estimate by each probe [m, k]: `e . J e` (Hutchinson
-    /// 1989; Grathwohl et al. 2019, arXiv 1810.01367). `chosen` are the indices of these points.
-    fn divergence(&self, x: Tensor<2>, t: f64, chosen: Option<Tensor<1, Int>>) -> Tensor<2> {
-        let of_chosen = (chosen.clone()).and_then(|chosen| self.field.of_points(chosen));
-        let field = of_chosen.as_deref().unwrap_or(self.field);
-        match &self.probes {
-            None => {
-                let (_, divergence) = field.velocity_and_divergence(x, t);
-                divergence.unsqueeze_dim(1)
-            }
-            Some(probes) => {
-                let probes = match chosen {
-                    Some(chosen) => probes.clone().select(0, chosen),
-                    None => probes.clone(),
-                };
-                let (_, along) = field.velocity_and_jvps(x, t, probes.clone());
-                (along * probes).sum_dim(2).squeeze_dim(2)
-            }
+    /// Times that one evaluation of the divergence of `points` points takes.
+    fn at_once(&self, points: usize) -> usize {
+        match self.several_times {
+            true => (ROWS_PER_EVALUATION / (points * self.rows)).max(1),
+            false => 1,
         }
+    }
+
+    /// The divergences [K, m, 1] along `trajectory` at the `positions` `[K]`, or their estimates by each probe
+    /// [K, m, k]: `e . J e` (Hutchinson 1989; Grathwohl et al. 2019, arXiv 1810.01367); of all points, or of
+    /// those with the indices `chosen` `[m]`.
+    fn divergences(
+        &self,
+        trajectory: &Trajectory,
+        positions: &[f64],
+        chosen: Option<&Tensor<1, Int>>,
+    ) -> Tensor<3> {
+        let of_chosen = chosen.and_then(|chosen| self.field.of_points(chosen.clone()));
+        let field = of_chosen.as_deref().unwrap_or(self.field);
+        let x: Tensor<3> = stacked(positions.iter().map(|&position| trajectory.at(position)));
+        let x = match chosen {
+            Some(chosen) => x.select(1, chosen.clone()),
+            None => x,
+        };
+        let times: Vec<f64> = positions.iter().map(|position| 1.0 - position).collect();
+        let Some(probes) = self.probes.clone() else {
+            return field.divergences(x, &times).unsqueeze_dim(2);
+        };
+        let probes = match chosen {
+            Some(chosen) => probes.select(0, chosen.clone()),
+            None => probes,
+        };
+        let along = field.jvps(x, &times, probes.clone());
+        (along * probes.unsqueeze_dim(0)).sum_dim(3).squeeze_dim(3)
     }
 
     /// The trajectories that end in `x` [n, d], and the integrals of the divergence along them.
@@ -271,18 +300,18 @@ impl<'a> Along<'a> {
             n,
             self.columns(),
             [tolerance, rounding],
-            |position, points| {
-                check()?;
-                let x = trajectory.at(position);
-                let (x, chosen) = if points.len() == n {
-                    (x, None)
-                } else {
+            |positions, points| {
+                let chosen = (points.len() < n).then(|| {
                     let indices: Vec<i64> = points.iter().map(|&p| p as i64).collect();
-                    let chosen = TensorData::new(indices, [points.len()]);
-                    let chosen = Tensor::<1, Int>::from_data(chosen, &device);
-                    (x.select(0, chosen.clone()), Some(chosen))
-                };
-                to_f64(self.divergence(x, 1.0 - position, chosen))
+                    Tensor::<1, Int>::from_data(&indices[..], &device)
+                });
+                let mut values = Vec::new();
+                for positions in positions.chunks(self.at_once(points.len())) {
+                    check()?;
+                    let found = self.divergences(&trajectory, positions, chosen.as_ref());
+                    values.extend(to_f64(found)?);
+                }
+                Ok(values)
             },
         )?;
         Ok(Solution {
@@ -298,12 +327,21 @@ impl<'a> Along<'a> {
         intervals: usize,
         mut check: impl FnMut() -> Result<()>,
     ) -> Result<Tensor<2>> {
+        let end = trajectory.end();
+        let [n, _] = end.dims();
+        let nodes: Vec<usize> = (0..=intervals).collect();
+        let weights = quadrature::weights(intervals);
         let mut total: Option<Tensor<2>> = None;
-        for (index, weight) in quadrature::weights(intervals).into_iter().enumerate() {
+        for nodes in nodes.chunks(self.at_once(n)) {
             check()?;
-            let position = quadrature::node(index, intervals);
-            let divergence = self.divergence(trajectory.at(position), 1.0 - position, None);
-            let term = divergence.mul_scalar(weight);
+            let positions = nodes
+                .iter()
+                .map(|&index| quadrature::node(index, intervals));
+            let divergences = self.divergences(trajectory, &positions.collect::<Vec<_>>(), None);
+            let weights: Vec<f64> = nodes.iter().map(|&index| weights[index]).collect();
+            let dims = [weights.len(), 1, 1];
+            let weights: Tensor<3> = from_f64(weights, dims, end.dtype(), &end.device());
+            let term = (divergences * weights).sum_dim(0).squeeze_dim(0);
             total = Some(match total {
                 Some(total) => total + term,
                 None => term,
@@ -533,6 +571,40 @@ mod tests {
             negative_log_likelihood(&Rough, x, &NllOptions::exact(1e-6), &mut |_| Ok(())).unwrap();
         assert_eq!(found.settled, [true, false, true]);
         assert_eq!(found.unsettled(), 1);
+    }
+
+    #[test]
+    fn several_times_at_once_give_what_one_after_another_gives() {
+        let device = Device::flex();
+        let (field, tracked) = (network(3, &device), network(3, &device.clone().autodiff()));
+        let values = Streams::new(3).normal("x", 0, 8 * 3);
+        let x = from_f32(values, [8, 3], &device).cast(DType::F64);
+        for divergence in [Divergence::Exact, Divergence::Hutchinson { probes: 4 }] {
+            let solver = NllOptions {
+                divergence,
+                ..NllOptions::exact(1e-8)
+            };
+            let solve = |several_times| {
+                let mut along = Along::new(&field, &solver, &x, 0);
+                along.several_times = several_times;
+                let found = along.solve(x.clone(), 1e-8, || Ok(())).unwrap();
+                let along = along.tracked_by(&tracked);
+                let x = Tensor::from_inner(x.clone()).require_grad();
+                let grid = &found.trajectory.grid;
+                let velocity = along.velocity(|| Ok(()));
+                let trajectory = on_grid(velocity, x.clone(), 1.0, 0.0, grid).unwrap();
+                let total = along.by_rule(&trajectory, 48, || Ok(())).unwrap().sum();
+                let gradient = x.grad(&total.backward()).unwrap();
+                let mut all = along.nll(&found).unwrap();
+                all.extend(to_f64(gradient).unwrap());
+                (along.at_once(8), all)
+            };
+            let ((one, alone), (several, together)) = (solve(false), solve(true));
+            assert!(one == 1 && several > 48, "{several}");
+            for (a, b) in alone.iter().zip(&together) {
+                assert!((a - b).abs() < 1e-9 * a.abs().max(1.0), "{a} {b}");
+            }
+        }
     }
 
     #[test]
