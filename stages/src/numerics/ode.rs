@@ -6,8 +6,9 @@
 //! solution is the pair's continuous extension of order four (Hairer, Norsett & Wanner, II.6).
 
 use crate::error::{Error, Result};
-use crate::tensors::scalar;
-use burn::tensor::Tensor;
+use crate::tensors::{from_f64, scalar, stacked};
+use burn::tensor::{Int, Tensor};
+use std::cell::OnceCell;
 
 /// The largest local error of a step: for each entry `absolute + relative * |entry|`.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,8 @@ pub struct Trajectory {
     pub rejected: u64,
     /// Where the steps end, as shares of the interval.
     pub grid: Vec<f64>,
+    /// The coefficients of all steps [steps, n, d], once they are asked for together.
+    together: OnceCell<[Tensor<3>; 5]>,
 }
 
 /// One step, as the coefficients of its continuous extension.
@@ -50,12 +53,11 @@ impl Trajectory {
         if position >= 1.0 {
             return self.end();
         }
-        let step = self.grid.partition_point(|&end| end <= position);
         let Step {
             position: start,
             share,
             coefficients: [c0, c1, c2, c3, c4],
-        } = &self.steps[step];
+        } = &self.steps[self.step_of(position)];
         let s = (position - start) / share;
         // c0 + s (c1 + (1 - s) (c2 + s (c3 + (1 - s) c4)))
         c0.clone()
@@ -63,6 +65,38 @@ impl Trajectory {
             + c2.clone().mul_scalar(s * (1.0 - s))
             + c3.clone().mul_scalar(s * s * (1.0 - s))
             + c4.clone().mul_scalar(s * s * (1.0 - s) * (1.0 - s))
+    }
+
+    /// The points [K, n, d] at each of `positions` `[K]`, as [`Self::at`] gives them, by as many operations as
+    /// one of them takes.
+    pub fn at_all(&self, positions: &[f64]) -> Tensor<3> {
+        let [c0, c1, c2, c3, c4] = self.together.get_or_init(|| {
+            std::array::from_fn(|i| stacked(self.steps.iter().map(|s| s.coefficients[i].clone())))
+        });
+        let steps: Vec<usize> = positions.iter().map(|&at| self.step_of(at)).collect();
+        let shares: Vec<f64> = (positions.iter().zip(&steps))
+            .map(|(at, &step)| (at - self.steps[step].position) / self.steps[step].share)
+            .collect();
+        let device = self.end.device();
+        let rows: Vec<i64> = steps.iter().map(|&step| step as i64).collect();
+        let rows = Tensor::<1, Int>::from_data(&rows[..], &device);
+        let chosen = |c: &Tensor<3>| c.clone().select(0, rows.clone());
+        let weighted = |c: &Tensor<3>, weight: fn(f64) -> f64| {
+            let weights: Vec<f64> = shares.iter().map(|&s| weight(s)).collect();
+            let dims = [weights.len(), 1, 1];
+            chosen(c) * from_f64::<3>(weights, dims, self.end.dtype(), &device)
+        };
+        chosen(c0)
+            + weighted(c1, |s| s)
+            + weighted(c2, |s| s * (1.0 - s))
+            + weighted(c3, |s| s * s * (1.0 - s))
+            + weighted(c4, |s| s * s * (1.0 - s) * (1.0 - s))
+    }
+
+    /// The step that `position` is in.
+    fn step_of(&self, position: f64) -> usize {
+        let step = self.grid.partition_point(|&end| end <= position);
+        step.min(self.steps.len() - 1)
     }
 }
 
@@ -278,6 +312,7 @@ pub fn dormand_prince(
         evaluations: interval.evaluations,
         rejected,
         grid,
+        together: OnceCell::new(),
     })
 }
 
@@ -313,6 +348,7 @@ pub fn on_grid(
         evaluations: interval.evaluations,
         rejected: 0,
         grid: grid.to_vec(),
+        together: OnceCell::new(),
     })
 }
 
@@ -377,9 +413,14 @@ mod tests {
         for within in [1e-5, 1e-8] {
             let solution =
                 dormand_prince(slope, start(&[1.0]), 0.0, 3.0, tolerance(within)).unwrap();
-            for i in 0..=300 {
-                let position = f64::from(i) / 300.0;
+            let positions: Vec<f64> = (0..=300).map(|i| f64::from(i) / 300.0).collect();
+            let together = to_f64(solution.at_all(&positions)).unwrap();
+            for (position, together) in positions.into_iter().zip(together) {
                 let found = to_f64(solution.at(position)).unwrap()[0];
+                assert!(
+                    (found - together).abs() < 1e-14,
+                    "{position}: {found} {together}"
+                );
                 let exact = (3.0 * position).sin().exp();
                 assert!(
                     (found - exact).abs() < 20.0 * within,

@@ -16,7 +16,7 @@ use crate::priors::field::{ROWS_PER_EVALUATION, VelocityField};
 use crate::priors::prior::{
     Divergence, Nll, NllKind, NllOptions, Noised, Points, Progress, finite_nll, normal_nll,
 };
-use crate::tensors::{from_f64, stacked, to_f64};
+use crate::tensors::{from_f64, to_f64};
 use burn::tensor::{DType, Device, Int, Tensor};
 use rand::RngExt;
 
@@ -259,7 +259,10 @@ impl<'a> Along<'a> {
     ) -> Tensor<3> {
         let of_chosen = chosen.and_then(|chosen| self.field.of_points(chosen.clone()));
         let field = of_chosen.as_deref().unwrap_or(self.field);
-        let x: Tensor<3> = stacked(positions.iter().map(|&position| trajectory.at(position)));
+        let x = match positions {
+            [position] => trajectory.at(*position).unsqueeze(),
+            _ => trajectory.at_all(positions),
+        };
         let x = match chosen {
             Some(chosen) => x.select(1, chosen.clone()),
             None => x,
