@@ -181,15 +181,17 @@ python:
 	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q h5py jsonschema numpy safetensors tensorboard; } || \
 	echo "no Python with venv and pip: tests that read our files from Python will be skipped" >&2
 
-# PyTorch, for the comparison with it. Another Python that has all of it: make bench-peer PEER_PYTHON=...
+# PyTorch, for the tests of the package in python/ and for the comparison with it. Another Python that has all of it:
+# PEER_PYTHON=...
 PEER         = $(TARGET)/peer
 PEER_PYTHON ?= $(abspath $(PEER))/bin/python
 PIP_ARGS    ?=
 peer:
-	@$(PEER_PYTHON) -c 'import h5py, numpy, torch, torchdiffeq' 2>/dev/null && exit; \
+	@$(PEER_PYTHON) -c 'import h5py, numpy, safetensors, torch, torchdiffeq' 2>/dev/null && exit; \
 	[ "$(PEER_PYTHON)" = "$(abspath $(PEER))/bin/python" ] || \
-	{ echo "PEER_PYTHON=$(PEER_PYTHON) cannot import h5py, numpy, torch and torchdiffeq" >&2; exit 1; }; \
-	echo "installing PyTorch into $(PEER): about 3 GB. PIP_ARGS=... goes to pip, such as another wheel index" >&2; \
+	{ echo "PEER_PYTHON=$(PEER_PYTHON) cannot import h5py, numpy, safetensors, torch and torchdiffeq" >&2; exit 1; }; \
+	echo "installing what is missing of PyTorch into $(PEER): about 3 GB for all. PIP_ARGS=... goes to pip, such as another wheel index" >&2; \
 	python3 -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
-	python3 -m venv --clear $(PEER) && $(PEER_PYTHON) -m pip install -q $(PIP_ARGS) h5py numpy torch torchdiffeq
+	{ $(PEER_PYTHON) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(PEER); } && \
+	$(PEER_PYTHON) -m pip install -q $(PIP_ARGS) h5py numpy safetensors torch torchdiffeq

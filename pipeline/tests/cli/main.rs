@@ -31,6 +31,7 @@ mod priors;
 mod processors;
 mod project;
 mod python;
+mod python_package;
 mod references;
 #[cfg(feature = "remote")]
 mod remote;

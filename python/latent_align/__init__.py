@@ -1,0 +1,30 @@
+"""The flows and autoencoders that the `latent-align` pipeline trained, as PyTorch modules.
+
+    run = latent_align.open_run("artifacts/runs/digits")
+    loss = reconstruction + 5e-5 * run.flow.alignment_loss(latents)
+
+Shapes: `[B, T, d]` latents are B rows of data with T tokens of width d. Likelihoods are in nats, of points in the flow's
+space, which `Flow.normalise` leads to.
+"""
+
+from .alignment import Draws, Weighting
+from .autoencoder import Autoencoder, Encoding
+from .errors import InputError, NumericalError
+from .flow import Flow
+from .likelihood import Nll
+from .run import Run, open_run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Autoencoder",
+    "Draws",
+    "Encoding",
+    "Flow",
+    "InputError",
+    "Nll",
+    "NumericalError",
+    "Run",
+    "Weighting",
+    "open_run",
+]

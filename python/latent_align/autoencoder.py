@@ -1,0 +1,136 @@
+"""A trained autoencoder: data to the posterior of its latents, and latents to data."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Union
+
+import torch
+from torch import Tensor, nn
+
+from .architectures import DataShape, build
+from .errors import InputError
+from .files import StrPath, find, load_weights, read_header, read_tensors
+
+FILE = "autoencoder.safetensors"
+FORMAT = "latent-align autoencoder 1"
+REMEDY = "train the autoencoder again"
+# log-variances are confined to +- this
+LOG_VARIANCE = 15.0
+POSTERIORS = ("deterministic", "gaussian", "fixed_noise")
+RECONSTRUCTIONS = ("mse", "l1", "bernoulli", "discretised_logistic")
+
+
+@dataclass
+class Encoding:
+    """What the encoder says of each row: T tokens of width d, in the space of the flow it was aligned with."""
+
+    mean: Tensor
+    """The latent, or the mean of its posterior [B, T, d]."""
+    log_variance: Optional[Tensor] = None
+    """The log-variance of a Gaussian posterior, learned or fixed [B, T, d]; none where latents have no noise."""
+
+    def draw(self, generator: Optional[torch.Generator] = None, noise: Optional[Tensor] = None) -> Tensor:
+        """Latents [B, T, d]: the mean itself, or a draw from the posterior, with `noise` [B, T, d] from N(0, 1) if given.
+        Differentiable with respect to mean and variance."""
+        if self.log_variance is None:
+            return self.mean
+        if noise is None:
+            device = self.mean.device if generator is None else generator.device
+            noise = torch.randn(self.mean.shape, generator=generator, device=device, dtype=self.mean.dtype)
+        return self.mean + torch.exp(0.5 * self.log_variance) * noise.to(self.mean)
+
+
+class Autoencoder(nn.Module):
+    """Encoder, posterior and decoder; frozen as it is loaded (`requires_grad_()` goes on training it)."""
+
+    def __init__(self, header: Dict[str, Any]):
+        super().__init__()
+        latent, shape, posterior = (dict(header.get(key) or {}) for key in ("latent", "shape", "posterior"))
+        self.tokens, self.width = _whole(latent, "latent", "tokens"), _whole(latent, "latent", "width")
+        self.shape: DataShape = tuple(_whole(shape, "shape", key) for key in ("channels", "height", "width"))
+        self.maximum = float(header.get("maximum", 1.0))
+        if not 0.0 < self.maximum < math.inf:
+            raise InputError(f"its header says maximum: {self.maximum}, expected a positive number")
+        self.posterior = _known(posterior.get("kind"), "posterior", POSTERIORS)
+        self.scale = float(posterior.get("scale", 0.0))
+        self.reconstruction = _known(header.get("reconstruction"), "reconstruction", RECONSTRUCTIONS)
+        latents = self.tokens * self.width
+        outputs = 2 * latents if self.posterior == "gaussian" else latents
+        self.architecture = build(header.get("architecture") or {}, self.shape, outputs, latents)
+        # the log-scale of a discretised logistic likelihood, in units of `maximum`
+        self.log_scale = nn.Parameter(torch.zeros(1)) if self.reconstruction == "discretised_logistic" else None
+
+    @classmethod
+    def load(
+        cls, path: StrPath, device: Union[str, torch.device] = "cpu", dtype: torch.dtype = torch.float32
+    ) -> "Autoencoder":
+        """The autoencoder in `path`: a run's folder such as `artifacts/runs/digits`, an artifact of `train-autoencoder`, or
+        what `latent-align export safetensors` wrote. Free points have none."""
+        file = find(path, "train-autoencoder", FILE)
+        header = read_header(file, FORMAT, REMEDY)
+        try:
+            with torch.random.fork_rng(devices=[]):  # weights that are replaced at once shall cost nobody random numbers
+                autoencoder = cls(header)
+        except InputError as error:
+            raise InputError(f"{file}: {error}; {REMEDY}") from None
+        prefix = autoencoder.architecture.prefix
+        tensors = {name.replace(prefix, "architecture.", 1): tensor for name, tensor in read_tensors(file).items()}
+        load_weights(autoencoder, tensors, file)
+        return autoencoder.to(device=device, dtype=dtype)
+
+    def encode(self, data: Tensor) -> Encoding:
+        """The posterior of the latents of `data`: [B, C, H, W], or [B, D] for vectors, with values divided by `maximum`
+        (what the data was divided by in training: 255 for images in u8)."""
+        rows = self._data(data)
+        outputs = self.architecture.encode(rows).reshape(len(rows), -1, self.tokens, self.width)
+        mean = outputs[:, 0]
+        if self.posterior == "gaussian":
+            return Encoding(mean, outputs[:, 1].clamp(-LOG_VARIANCE, LOG_VARIANCE))
+        if self.posterior == "fixed_noise":
+            return Encoding(mean, torch.full_like(mean, 2.0 * math.log(self.scale)))
+        return Encoding(mean)
+
+    def decode(self, latents: Tensor, raw: bool = False) -> Tensor:
+        """Data [B, C, H, W] of `latents` [B, T, d], in units of `maximum`: multiply by it for the data's own. `raw` gives
+        what the decoder's last layer says, such as the logits of a Bernoulli reconstruction."""
+        if latents.dim() != 3 or latents.shape[1:] != (self.tokens, self.width):
+            raise InputError(f"found latents {list(latents.shape)}, expected [B, {self.tokens}, {self.width}]")
+        decoded = self.architecture.decode(latents.to(self._dtype()).flatten(1))
+        if raw or self.reconstruction in ("mse", "l1"):
+            return decoded
+        return decoded.sigmoid() if self.reconstruction == "bernoulli" else decoded.clamp(0.0, 1.0)
+
+    def forward(self, data: Tensor) -> Tensor:
+        """Reconstructions [B, C, H, W] of `data` through the means of its posteriors."""
+        return self.decode(self.encode(data).mean)
+
+    def _data(self, data: Tensor) -> Tensor:
+        count = math.prod(self.shape)
+        expected = f"[B, {', '.join(map(str, self.shape))}] or [B, {count}]"
+        fits = data.dim() >= 2 and (data.shape[1:] == self.shape or data[0:1].numel() == count)
+        if len(data) > 0 and (not fits or (data.dim() == 4 and data.shape[1:] != self.shape)):
+            raise InputError(f"found data {list(data.shape)}, expected {expected}")
+        if not data.is_floating_point():
+            raise InputError(
+                f"found data of {data.dtype}, expected real numbers in units of {self.maximum:g}: divide it by `maximum`"
+            )
+        return data.to(self._dtype()).reshape(-1, *self.shape)
+
+    def _dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+
+def _whole(header: Dict[str, Any], section: str, key: str) -> int:
+    value = header.get(key)
+    if not isinstance(value, int) or not 1 <= value <= 1 << 26:
+        raise InputError(f"its header says {section}.{key}: {value!r}, expected a whole number, 1 or more")
+    return value
+
+
+def _known(found: Any, what: str, known: "tuple[str, ...]") -> str:
+    if found not in known:
+        raise InputError(
+            f"its {what} is {found!r}, which this version of the package does not know; it knows {', '.join(known)}. "
+            "Install the package that goes with the program that wrote it"
+        )
+    return found

@@ -1,0 +1,223 @@
+"""A trained prior and the normalisation its points went through."""
+
+import math
+from typing import Optional, Tuple, Union
+
+import torch
+from torch import Tensor, nn
+
+from .alignment import TRUNCATION, Draws, Weighting, alignment_loss
+from .conditions import ConditionKind
+from .errors import InputError
+from .files import StrPath, find, load_weights, read_header, read_tensors
+from .likelihood import Nll, divergence_probes
+from .normaliser import Normaliser
+from .priors import KINDS, OdeOptions, Prior, Shape
+
+FILE = "flow.safetensors"
+FORMAT = "latent-align flow 1"
+REMEDY = "pretrain the flow again"
+
+
+class Flow(nn.Module):
+    """A density over points of T tokens of width d, frozen.
+
+    Points are `[..., d]` where T = 1, and `[..., T, d]` where a point is several tokens; `...` is any number of axes,
+    such as `[B, T]` of an autoencoder's latents. They are in the flow's space, which `normalise` leads to. Everything is
+    computed where the flow is (`flow.to("cuda")`) and in the element type of its weights. Gradients reach points, never
+    weights.
+    """
+
+    def __init__(self, prior: Prior, normaliser: Normaliser):
+        super().__init__()
+        self.prior = prior
+        self.normaliser = normaliser
+
+    @classmethod
+    def load(cls, path: StrPath, device: Union[str, torch.device] = "cpu", dtype: torch.dtype = torch.float32) -> "Flow":
+        """The flow in `path`: a run's folder such as `artifacts/runs/digits`, an artifact of `pretrain-flow`, or what
+        `latent-align export safetensors` wrote. `dtype` is that of the weights: f64 for the most precise likelihoods."""
+        file = find(path, "pretrain-flow", FILE)
+        header = read_header(file, FORMAT, REMEDY)
+        kind = header.get("kind", "flow_matching")  # files of before there were kinds
+        if kind not in KINDS:
+            raise InputError(
+                f"{file}: its prior is of kind {kind!r}, which this version of the package does not know; it knows "
+                f"{', '.join(KINDS)}. Install the package that goes with the program that wrote it"
+            )
+        try:
+            Prior.sizes(header, dimensions=(1, 65_536))
+            Prior.sizes({"tokens": 1, **header}, tokens=(1, 65_536))
+            condition = ConditionKind.of(header.get("condition"), file)
+            shape = Shape(header.get("tokens", 1), header["dimensions"], condition)
+            with torch.random.fork_rng(devices=[]):  # weights that are replaced at once shall cost nobody random numbers
+                prior = KINDS[kind](header, shape)
+        except InputError as error:
+            raise InputError(f"{file}: {error}; {REMEDY}") from None
+        load_weights(prior, read_tensors(file), file)
+        flow = cls(prior, Normaliser.load(file.parent))
+        return flow.to(device=device, dtype=dtype)
+
+    @property
+    def kind(self) -> str:
+        """The kind of prior: `flow_matching`, `mixture`, `coupling`, `normal`."""
+        return self.prior.kind
+
+    @property
+    def tokens(self) -> int:
+        """T, the tokens of a point."""
+        return self.prior.shape.tokens
+
+    @property
+    def width(self) -> int:
+        """d, the width of a token."""
+        return self.prior.shape.width
+
+    @property
+    def condition(self) -> Optional[ConditionKind]:
+        """What points may be conditioned on; without a condition, methods answer under the condition "none"."""
+        return self.prior.shape.condition
+
+    def velocity(self, x: Tensor, t: Union[float, Tensor]) -> Tensor:
+        """The velocity dx/dt of the probability-flow ODE at points `x`, in their shape; t = 0 is noise, t = 1 data.
+
+        `t` is a number, or of the shape of the first axes of `x`: `[n]` for points `[n, d]`, or `[K]` for groups
+        `[K, m, d]` that share a time, for which what depends on time alone is computed once.
+        """
+        rows, leading = self._rows(x, "points")
+        t = torch.as_tensor(t, dtype=torch.float64 if not isinstance(t, Tensor) else None)
+        if t.shape != leading[: t.dim()]:
+            raise InputError(f"found times {list(t.shape)} for points {list(x.shape)}, expected the first axes of those")
+        times = t.reshape(-1)
+        groups = rows.reshape(times.numel(), -1, rows.shape[1])
+        return self.prior.velocity(groups, times).reshape(x.shape)
+
+    def forward(self, x: Tensor, t: Union[float, Tensor]) -> Tensor:
+        """As `velocity`."""
+        return self.velocity(x, t)
+
+    def alignment_loss(
+        self,
+        latents: Tensor,
+        weighting: str = "uniform",
+        draws: Union[int, Draws] = 4,
+        truncation: float = TRUNCATION,
+        generator: Optional[torch.Generator] = None,
+    ) -> Tensor:
+        """The alignment loss of `latents` (points) as a scalar, to be added to a training loss: mean over draws, points
+        and dimensions. Differentiable with respect to `latents`.
+
+        `weighting` is `uniform` (Li et al.) or `likelihood`, under which the loss estimates the NLL in nats a dimension;
+        `truncation` is the largest ratio t / (1 - t) of the latter. `draws` are (t, noise) draws a point from
+        `generator`, or the draws themselves. It has no entropy term: a large weight contracts latents onto modes.
+        """
+        rows, _ = self._rows(latents, "latents")
+        return alignment_loss(self.prior.velocity, rows, Weighting(weighting, truncation), draws, generator)
+
+    def nll(
+        self,
+        points: Tensor,
+        condition: Optional[Tensor] = None,
+        tolerance: float = 1e-5,
+        divergence: str = "exact",
+        probes: Union[int, Tensor] = 8,
+        generator: Optional[torch.Generator] = None,
+    ) -> Nll:
+        """The NLL of each point in nats, of shape `...`, as points of the flow's space.
+
+        Exact for a prior in closed form. For flow matching through the ODE: `tolerance` is what may be left of the
+        integral in nats (in f32 1e-7 at best, in f64 1e-12); `divergence` is `exact`, or `hutchinson` for many dimensions
+        with `probes` Rademacher probes a point (or the directions [n, k, D] themselves), which gives standard errors.
+        Differentiable with respect to points, for an ODE at the price of a graph through hundreds of evaluations; call it
+        under `torch.no_grad()` where no gradient is wanted. Add `-log_abs_det()` for an NLL of features.
+
+        `condition`, where the flow takes one: labels `[n]` or embeddings [n, c] of the n points in a row.
+        """
+        rows, leading = self._rows(points, "points")
+        options = self._options(rows, tolerance, divergence, probes, generator)
+        found = self.prior.nll(rows, self._condition(condition, rows), options)
+
+        def shaped(values: Optional[Tensor]) -> Optional[Tensor]:
+            return None if values is None else values.reshape(leading)
+
+        return Nll(found.values.reshape(leading), found.kind, shaped(found.errors), shaped(found.settled))
+
+    def sample(
+        self,
+        count: int,
+        condition: Optional[Tensor] = None,
+        temperature: float = 1.0,
+        tolerance: float = 1e-4,
+        generator: Optional[torch.Generator] = None,
+    ) -> Tensor:
+        """`count` samples [count, d], or [count, T, d] where a point is several tokens, in the flow's space.
+
+        `temperature` is the standard deviation of the noise: 1 for the prior's own distribution, less for what is likelier.
+        `tolerance` is that of the ODE's steps, absolute and relative.
+        """
+        dtype, device = self._place()
+        where = device if generator is None else generator.device
+        noise = torch.randn(count, self.prior.shape.elements, generator=generator, device=where, dtype=dtype)
+        return self.from_noise(temperature * noise.to(device).reshape(count, *self._tail()), condition, tolerance)
+
+    def to_noise(
+        self, points: Tensor, condition: Optional[Tensor] = None, tolerance: float = 1e-5
+    ) -> Tuple[Tensor, Tensor]:
+        """Points carried to noise of the same shape, N(0, I) where they follow the prior; and `log |det d noise / d point|`
+        in nats, of shape `...`. The NLL is that of the noise less this. Without gradients."""
+        rows, leading = self._rows(points, "points")
+        with torch.no_grad():
+            noise, log_det = self.prior.to_noise(rows, self._condition(condition, rows), OdeOptions(tolerance))
+        return noise.reshape(points.shape), log_det.reshape(leading)
+
+    def from_noise(self, noise: Tensor, condition: Optional[Tensor] = None, tolerance: float = 1e-4) -> Tensor:
+        """Noise carried to points of the same shape: the inverse of `to_noise`. Without gradients."""
+        rows, _ = self._rows(noise, "noise")
+        with torch.no_grad():
+            points = self.prior.from_noise(rows, self._condition(condition, rows), tolerance)
+        return points.reshape(noise.shape)
+
+    def normalise(self, features: Tensor) -> Tensor:
+        """Features [..., D], as in the data, as points [..., d]: `(feature - mean) matrix`, computed in f64."""
+        return self.normaliser.apply(features).to(self._place()[0])
+
+    def denormalise(self, points: Tensor) -> Tensor:
+        """Points [..., d] as features [..., D], where the normalisation can be undone (it has no projection)."""
+        return self.normaliser.undo(points).to(self._place()[0])
+
+    def log_abs_det(self) -> Optional[float]:
+        """`log |det|` in nats of the normalisation of a whole point: the NLL of features is that of points less this. None
+        where the normalisation cannot be undone."""
+        of_token = self.normaliser.log_abs_det()
+        return None if of_token is None else self.tokens * of_token
+
+    def _place(self) -> Tuple[torch.dtype, torch.device]:
+        place = self.prior.place
+        return place.dtype, place.device
+
+    def _tail(self) -> Tuple[int, ...]:
+        return (self.width,) if self.tokens == 1 else (self.tokens, self.width)
+
+    def _rows(self, points: Tensor, what: str) -> Tuple[Tensor, torch.Size]:
+        """Points as rows [n, D] in the weights' element type, and the shape of what is before a point."""
+        tail = self._tail()
+        if points.dim() < len(tail) or points.shape[-len(tail) :] != tail:
+            raise InputError(f"found {what} {list(points.shape)}, expected [..., {', '.join(map(str, tail))}]")
+        dtype, _ = self._place()
+        return points.to(dtype).reshape(-1, math.prod(tail)), points.shape[: -len(tail)]
+
+    def _condition(self, condition: Optional[Tensor], rows: Tensor) -> Optional[Tensor]:
+        if self.condition is None:
+            if condition is not None:
+                raise InputError("found a condition, but the flow was trained without: leave it out")
+            return None
+        return self.condition.encode(condition, len(rows), rows.dtype, rows.device)
+
+    def _options(self, rows: Tensor, tolerance: float, divergence: str, probes, generator) -> OdeOptions:
+        least = 1e-12 if rows.dtype == torch.float64 else 1e-7
+        if not least <= tolerance <= 1.0:
+            raise InputError(
+                f"found tolerance {tolerance}, expected {least} to 1 nat in {rows.dtype} (less needs "
+                "`Flow.load(..., dtype=torch.float64)`)"
+            )
+        return OdeOptions(tolerance, divergence_probes(divergence, probes, rows, generator))

@@ -1,0 +1,190 @@
+"""Likelihoods and samples through the probability-flow ODE (Chen et al. 2018, arXiv 1806.07366).
+
+`log p(y) = log N(x_0; 0, I) - int_0^1 div v(x_t, t) dt` along the trajectory that ends in `x_1 = y`. The trajectory is
+solved first; the divergence is integrated along it by a quadrature with as many nodes as each point needs.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Callable, Iterator, List, Optional, Protocol, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import quadrature
+from .errors import InputError, NumericalError
+from .ode import Trajectory, dormand_prince, on_grid
+
+# velocity [K, m, D] at rows [K, m, D] and times [K]
+Velocity = Callable[[Tensor, Tensor], Tensor]
+
+# rows (points, times their tangents) that one evaluation carries
+ROWS_PER_EVALUATION = 8192
+# the tolerance of a step of a trajectory as a share of that of the NLL
+TRAJECTORY = 1e-4
+
+
+@dataclass
+class Nll:
+    """Negative log-likelihoods of points."""
+
+    values: Tensor
+    """In nats, one a point, in the coordinates the points were given in."""
+    kind: str
+    """`exact`: in closed form. `ode`: through an ODE, to a tolerance."""
+    errors: Optional[Tensor] = None
+    """The standard error of each over the probes of an estimated divergence; none where nothing is drawn."""
+    settled: Optional[Tensor] = None
+    """Of an ODE: whether the integral of each point settled within the tolerance."""
+
+
+def normal_nll(rows: Tensor) -> Tensor:
+    """`-log N(x; 0, I)` of each row [n, D]: `[n]`, in nats."""
+    return 0.5 * rows.square().sum(1) + 0.5 * rows.shape[1] * math.log(2 * math.pi)
+
+
+def require_finite(values: Tensor) -> Tensor:
+    """`values` `[n]` if all are finite."""
+    bad = ~torch.isfinite(values)
+    if bool(bad.any()):
+        raise NumericalError(f"the NLL of point {int(bad.nonzero()[0])} is not finite")
+    return values
+
+
+def divergence_probes(divergence: str, probes: "int | Tensor", rows: Tensor, generator) -> Optional[Tensor]:
+    """Rademacher directions [n, k, D] of Hutchinson's estimate; none for the exact divergence.
+
+    `probes` is their number a point, or the directions themselves.
+    """
+    if divergence == "exact":
+        return None
+    if divergence != "hutchinson":
+        raise InputError(f'found divergence "{divergence}", expected "exact" or "hutchinson"')
+    n, width = rows.shape
+    if isinstance(probes, Tensor):
+        if probes.dim() != 3 or probes.shape[0] != n or probes.shape[2] != width or probes.shape[1] < 2:
+            raise InputError(f"found probes {list(probes.shape)}, expected [{n}, k, {width}] with k at least 2")
+        return probes.to(rows)
+    if probes < 2:
+        raise InputError(f"found {probes} probes, expected 2 or more: a standard error takes two")
+    device = rows.device if generator is None else generator.device
+    signs = torch.randint(0, 2, (n, probes, width), generator=generator, device=device)
+    return (2 * signs - 1).to(rows)
+
+
+class VelocityField(Protocol):
+    """A velocity with what its divergence is made of."""
+
+    def velocity(self, x: Tensor, times: Tensor) -> Tensor:
+        """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`."""
+
+    def jvps(self, x: Tensor, time: float, directions: Tensor) -> Tensor:
+        """The Jacobian of the velocity at `x` [n, D], all at `time`, times k directions a point: [n, k, D], or [1, k, D]
+        for the same at every point."""
+
+
+class ProbabilityFlow:
+    """The ODE `dx/dt = v(x, t)` that carries noise at t = 0 to points at t = 1, over rows [n, D]."""
+
+    def __init__(self, field: VelocityField):
+        self._field = field
+
+    def velocity(self, x: Tensor, time: float) -> Tensor:
+        """The velocity [n, D] at `x` [n, D], all at `time`."""
+        return self._field.velocity(x[None], torch.tensor([time], dtype=torch.float64))[0]
+
+    def divergence(self, x: Tensor, time: float, probes: Optional[Tensor]) -> Tensor:
+        """The exact divergence [n, 1] at `x` [n, D] by D forward-mode tangents, or its estimate by each of `probes`
+        [n, k, D] as [n, k]: `e . J e` (Hutchinson 1989; Grathwohl et al. 2019, arXiv 1810.01367)."""
+        if probes is None:
+            axes = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+            return self._field.jvps(x, time, axes[None]).diagonal(dim1=1, dim2=2).sum(1, keepdim=True)
+        return (self._field.jvps(x, time, probes) * probes).sum(2)
+
+    def nll(self, rows: Tensor, tolerance: float, probes: Optional[Tensor] = None) -> Nll:
+        """The NLL of each of `rows` [n, D], differentiable where `rows` are: through every step of the solver."""
+        wants_graph = torch.is_grad_enabled() and rows.requires_grad
+        values, errors, settled = [], [], []
+        # a graph keeps every evaluation of a solve
+        at_once = ROWS_PER_EVALUATION // 64 if wants_graph else ROWS_PER_EVALUATION
+        for x, of_chunk in _chunks(rows, probes, at_once):
+            noise, integrals, found = self.to_noise_and_integrals(x, tolerance, of_chunk, wants_graph)
+            nll = normal_nll(noise)[:, None].to(integrals.dtype) + integrals
+            values.append(nll.mean(1))
+            settled.append(found)
+            if of_chunk is not None:
+                errors.append(nll.detach().std(1) / math.sqrt(nll.shape[1]))
+        return Nll(
+            require_finite(_joined(values, rows)),
+            "ode",
+            _joined(errors, rows) if errors else None,
+            torch.cat(settled).to(rows.device) if settled else rows.new_ones(0, dtype=torch.bool),
+        )
+
+    def to_noise(self, rows: Tensor, tolerance: float, probes: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+        """Rows [n, D] carried to noise [n, D], and `log |det d noise / d row|` `[n]` in nats."""
+        ends, log_dets = [], []
+        for x, of_chunk in _chunks(rows, probes, ROWS_PER_EVALUATION):
+            noise, integrals, _ = self.to_noise_and_integrals(x, tolerance, of_chunk, False)
+            ends.append(noise)
+            log_dets.append(-integrals.mean(1))
+        return (torch.cat(ends) if ends else rows), require_finite(_joined(log_dets, rows))
+
+    def from_noise(self, noise: Tensor, tolerance: float) -> Tensor:
+        """Noise [n, D] carried to rows [n, D]; `tolerance` of a step, absolute and relative."""
+        with torch.no_grad():
+            return dormand_prince(self.velocity, noise, 0.0, 1.0, tolerance).end
+
+    def to_noise_and_integrals(
+        self, x: Tensor, tolerance: float, probes: Optional[Tensor], wants_graph: bool
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Noise [n, D], integrals of the divergence [n, q] in f64 on the CPU where there is no graph, and whether each
+        settled `[n]`. With a graph, steps and nodes are chosen without it and then held fixed."""
+        with torch.no_grad():
+            trajectory, integrals = self._solve(x.detach(), tolerance, probes)
+        settled = torch.from_numpy(integrals.settled)
+        if not wants_graph:
+            return trajectory.end, torch.from_numpy(integrals.values).to(**_wide(x)), settled
+        replayed = on_grid(self.velocity, x, 1.0, 0.0, trajectory.grid)
+        total = torch.zeros((), dtype=x.dtype, device=x.device)
+        for index, weight in enumerate(quadrature.weights(integrals.intervals)):
+            position = quadrature.node(index, integrals.intervals)
+            total = total + float(weight) * self.divergence(replayed.at(position), 1.0 - position, probes)
+        return replayed.end, total, settled
+
+    def _solve(
+        self, x: Tensor, tolerance: float, probes: Optional[Tensor]
+    ) -> Tuple[Trajectory, quadrature.Integrals]:
+        step, rounding = (1e-13, 1e-14) if x.dtype == torch.float64 else (1e-6, 1e-6)
+        # read between steps, a trajectory must be better than what is integrated along it
+        trajectory = dormand_prince(self.velocity, x, 1.0, 0.0, max(TRAJECTORY * tolerance, step))
+
+        def evaluate(position: float, points: np.ndarray) -> np.ndarray:
+            at, of_points = trajectory.at(position), probes
+            if len(points) < len(x):
+                chosen = torch.from_numpy(points).to(x.device)
+                at = at[chosen]
+                of_points = None if probes is None else probes[chosen]
+            return self.divergence(at, 1.0 - position, of_points).cpu().numpy().astype(np.float64)
+
+        columns = 1 if probes is None else probes.shape[1]
+        return trajectory, quadrature.integrate(len(x), columns, tolerance, rounding, evaluate)
+
+
+def _wide(like: Tensor) -> dict:
+    """Where sums of many terms are kept: in f64, on a device that has it."""
+    dtype = torch.float32 if like.device.type == "mps" else torch.float64
+    return {"dtype": dtype, "device": like.device}
+
+
+def _joined(parts: List[Tensor], like: Tensor) -> Tensor:
+    return torch.cat(parts).to(like.dtype) if parts else like.new_zeros(0)
+
+
+def _chunks(rows: Tensor, probes: Optional[Tensor], at_once: int) -> Iterator[Tuple[Tensor, Optional[Tensor]]]:
+    """Rows [n, D] in chunks that make `at_once` rows with their tangents, and their probes."""
+    tangents = rows.shape[1] if probes is None else probes.shape[1]
+    size = max(at_once // (tangents + 1), 1)
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size], None if probes is None else probes[start : start + size]

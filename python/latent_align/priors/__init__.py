@@ -1,0 +1,13 @@
+"""The kinds of prior that this version knows. A new kind is a file of its own and its name in `KINDS`."""
+
+from typing import Dict, Type
+
+from .base import OdeOptions, Prior, Shape
+from .coupling import Coupling
+from .flow_matching import FlowMatching
+from .mixture import Mixture
+from .normal import Normal
+
+KINDS: Dict[str, Type[Prior]] = {kind.kind: kind for kind in (Coupling, FlowMatching, Mixture, Normal)}
+
+__all__ = ["KINDS", "OdeOptions", "Prior", "Shape"]

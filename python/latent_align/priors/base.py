@@ -1,0 +1,81 @@
+"""What every prior offers: a density over points, samples, and the way to noise and back.
+
+A point is T tokens of width d, here a row of D = T d numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from ..conditions import ConditionKind
+from ..errors import InputError
+from ..likelihood import Nll
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a point: T tokens of width d, and what it is conditioned on."""
+
+    tokens: int
+    width: int
+    condition: Optional[ConditionKind] = None
+
+    @property
+    def elements(self) -> int:
+        """D = T d."""
+        return self.tokens * self.width
+
+
+@dataclass(frozen=True)
+class OdeOptions:
+    """How an ODE is solved where there is one; a closed form asks for none of it."""
+
+    tolerance: float
+    probes: Optional[Tensor] = None
+    """Directions [n, k, D] of Hutchinson's estimate; the exact divergence without."""
+
+
+class Prior(nn.Module):
+    """A density over rows [n, D]. `condition` is [n, c] as `ConditionKind.encode` makes it, or none."""
+
+    kind: str
+
+    def __init__(self, config: Dict[str, Any], shape: Shape):
+        super().__init__()
+        self.shape = shape
+        # of the element type and on the device of the weights, which a kind may have none of
+        self.register_buffer("place", torch.zeros(()), persistent=False)
+
+    @staticmethod
+    def sizes(config: Dict[str, Any], **expected: Tuple[float, float]) -> None:
+        """Refuses a header whose numbers are missing or out of range."""
+        for name, (least, most) in expected.items():
+            value = config.get(name)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not least <= value <= most:
+                raise InputError(f"its header says {name}: {value!r}, expected {least} to {most}")
+
+    def velocity(self, x: Tensor, times: Tensor) -> Tensor:
+        """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`."""
+        raise InputError(
+            f"a prior of kind {self.kind} has no velocity, expected one with a probability-flow ODE (flow_matching, "
+            "mixture, normal); its exact `nll` is differentiable and can be trained against instead"
+        )
+
+    def jvps(self, x: Tensor, time: float, directions: Tensor) -> Tensor:
+        """The velocity's Jacobian at `x` [n, D] times k directions a point, [n, k, D] or [1, k, D]; where there is an ODE."""
+        raise NotImplementedError
+
+    def nll(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Nll:
+        """The NLL of each of `rows` in nats, differentiable with respect to them."""
+        raise NotImplementedError
+
+    def to_noise(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Tuple[Tensor, Tensor]:
+        """Noise [n, D], and `log |det d noise / d row|` `[n]` in nats."""
+        raise NotImplementedError
+
+    def from_noise(self, noise: Tensor, condition: Optional[Tensor], tolerance: float) -> Tensor:
+        """Rows [n, D], the inverse of `to_noise` under the same condition."""
+        raise NotImplementedError

@@ -1,0 +1,44 @@
+"""A run of the pipeline as it lies on disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Union
+
+import torch
+
+from . import autoencoder
+from .autoencoder import Autoencoder
+from .errors import InputError
+from .files import StrPath
+from .flow import Flow
+
+
+@dataclass
+class Run:
+    """What a run trained."""
+
+    path: Path
+    flow: Flow
+    autoencoder: Optional[Autoencoder]
+    """None where the run has none: it stopped at the flow, or moved free points."""
+
+
+def open_run(
+    path: StrPath, device: Union[str, torch.device] = "cpu", dtype: torch.dtype = torch.float32
+) -> Run:
+    """Loads the flow and the autoencoder of a run: `artifacts/runs/NAME`, or what `latent-align export safetensors` wrote.
+
+    Everything is frozen, on `device` and in `dtype`. A file that is missing, damaged, or of a kind that this version does
+    not know is an `InputError` that says so.
+    """
+    path = Path(path)
+    if path.is_dir() and not (path / "pretrain-flow").exists():
+        stages = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+        found = ", ".join(stages) or "no stage"
+        raise InputError(
+            f"{path}: found {found}, expected a run with a folder `pretrain-flow`, such as `artifacts/runs/NAME`; "
+            "an artifact of one stage is opened by `Flow.load` or `Autoencoder.load`"
+        )
+    of_flow = Flow.load(path, device, dtype)
+    has_autoencoder = (path / "train-autoencoder" / autoencoder.FILE).exists()
+    return Run(path, of_flow, Autoencoder.load(path, device, dtype) if has_autoencoder else None)

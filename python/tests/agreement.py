@@ -1,0 +1,163 @@
+"""The package against the program that wrote the files: run by the program's own tests.
+
+    python agreement.py CHECK RUN GIVEN.h5
+
+`GIVEN.h5` holds what the program computed, and the draws behind it. Prints the largest relative difference of each
+comparison as JSON.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import h5py
+import torch
+
+import latent_align
+from latent_align import Autoencoder, Draws, Flow
+
+WIDE = torch.float64
+
+
+def difference(found, expected):
+    """The largest difference, relative to the largest number expected."""
+    found, expected = found.detach().to(WIDE), expected.to(WIDE)
+    assert found.shape == expected.shape and expected.numel() > 0, (found.shape, expected.shape)
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def of_each(found, expected):
+    """The largest difference, each relative to its own number or to 1."""
+    found, expected = found.detach().to(WIDE), expected.to(WIDE)
+    assert found.shape == expected.shape and expected.numel() > 0, (found.shape, expected.shape)
+    return float(((found - expected).abs() / expected.abs().clamp(min=1)).max())
+
+
+def tensors(file):
+    with h5py.File(file) as opened:
+        return {name: torch.from_numpy(opened[name][...]) for name in opened}
+
+
+def as_points(flow, rows):
+    """Rows [n, T d] as the points that the flow takes."""
+    return rows.to(WIDE).reshape(len(rows), *([flow.tokens] if flow.tokens > 1 else []), flow.width)
+
+
+def loss_and_gradient(flow, given, weighting):
+    latents = as_points(flow, given["latents"]).requires_grad_()
+    draws = Draws(given["shares"], given["noise"].to(WIDE))
+    loss = flow.alignment_loss(latents, weighting, draws)
+    loss.backward()
+    assert all(weight.grad is None for weight in flow.parameters())
+    return loss, latents.grad.flatten(1)
+
+
+def velocities(flow, given):
+    """Losses under each weighting and their gradients, and the velocity itself."""
+    found = {}
+    for weighting in "uniform", "likelihood":
+        loss, gradient = loss_and_gradient(flow, given, weighting)
+        found[f"{weighting} loss"] = of_each(loss, given[f"{weighting}_loss"][0])
+        found[f"{weighting} gradient"] = difference(gradient, given[f"{weighting}_gradient"])
+    x, v = (as_points(flow, given[name]) for name in ("latents", "velocity"))
+    t = given["times"].to(WIDE)
+    found["velocity, a time a point"] = difference(flow.velocity(x, t), v)
+    grouped = flow(x.reshape(2, -1, *x.shape[1:]), t[[0, -1]])
+    found["velocity, a time a group"] = difference(grouped[[0, 1], [0, -1]], v[[0, -1]])
+    found["velocity, one time"] = difference(flow.velocity(x, float(t[1]))[1], v[1])
+    return found
+
+
+def samples(flow, run, given):
+    """The samples that the run drew, from the same noise."""
+    drawn = tensors(run / "pretrain-flow" / "samples.h5")
+    points = drawn["points"]
+    found = {
+        "samples": difference(
+            flow.from_noise(given["sample_noise"].reshape(points.shape).to(WIDE), drawn.get("labels")), points
+        ),
+        "denormalise": difference(flow.denormalise(points.to(WIDE)), drawn["features"]),
+    }
+    assert flow.sample(3).shape == (3, *points.shape[1:])
+    return found
+
+
+def round_trip(flow, points, nll, condition=None):
+    """To noise and back, and the NLL from the noise."""
+    noise, log_det = flow.to_noise(points, condition, tolerance=1e-7)
+    back = flow.from_noise(noise, condition, tolerance=1e-9)
+    rows = noise.reshape(len(noise), -1)
+    of_noise = 0.5 * rows.square().sum(1) + 0.5 * rows.shape[1] * torch.tensor(2 * torch.pi).log()
+    return {"back from noise": difference(back, points), "NLL of noise": of_each(of_noise - log_det, nll)}
+
+
+def check_flow(run, given):
+    """A flow with its velocity network, and a dense autoencoder with a Gaussian posterior."""
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    opened = latent_align.open_run(run, dtype=WIDE)
+    assert torch.equal(before, torch.get_rng_state()), "opening a run takes random numbers"
+    flow, autoencoder = opened.flow, opened.autoencoder
+    assert (flow.kind, flow.tokens, flow.width) == ("flow_matching", 1, 3)
+    assert not any(weight.requires_grad for weight in opened.flow.parameters())
+    kept = tensors(run / "pretrain-flow" / "test.h5")
+    features = given["features"][kept["items"]]
+    assert difference(flow.denormalise(flow.normalise(features)), features) < 1e-6
+    found = {"normalise": difference(flow.normalise(features), kept["points"])}
+    found |= samples(flow, run, given) | velocities(flow, given)
+
+    points = given["nll_points"]
+    exact = flow.nll(points, tolerance=1e-7)
+    assert exact.kind == "ode" and bool(exact.settled.all())
+    found["NLL"] = of_each(exact.values, given["nll"])
+    estimated = flow.nll(points, tolerance=1e-7, divergence="hutchinson", probes=given["probes"])
+    found["Hutchinson's NLL"] = of_each(estimated.values, given["hutchinson_nll"])
+    found["its error"] = of_each(estimated.errors, given["hutchinson_error"])
+    tracked = given["gradient_points"].clone().requires_grad_()
+    flow.nll(tracked, tolerance=1e-3).values.sum().backward()
+    found["gradient of the NLL"] = difference(tracked.grad, given["nll_gradient"])
+    found |= round_trip(flow, points[:20], exact.values[:20])
+    return found | encoded(autoencoder, run, given)
+
+
+def encoded(autoencoder, run, given):
+    """Means, draws and reconstructions of the test rows."""
+    latents, kept = tensors(run / "train-autoencoder" / "latents.h5"), tensors(run / "train-autoencoder" / "reconstructions.h5")
+    data = given["data"][latents["test_items"]].to(WIDE) / autoencoder.maximum
+    encoding = autoencoder.encode(data)
+    drawn = latents["test_latents"]
+    noise = given["latent_noise"].reshape(drawn.shape).to(WIDE)
+    return {
+        "means": difference(encoding.mean, latents.get("test_means", drawn)),
+        "draws": difference(encoding.draw(noise=noise), drawn),
+        "scaled data": difference(data.reshape(len(data), -1)[:64], kept["originals"].flatten(1)),
+        "reconstructions": difference(autoencoder(data)[:64], kept["reconstructions"]),
+    }
+
+
+def check_prior(run, given):
+    """Another kind of prior: NLLs under conditions and without, samples, the way to noise and back."""
+    flow = Flow.load(run, dtype=WIDE)
+    kept = tensors(run / "pretrain-flow" / "test.h5")
+    points, labels = kept["points"].to(WIDE), kept.get("labels")
+    if flow.tokens > 1:
+        points = points.reshape(-1, flow.tokens, flow.width)
+    nll = flow.nll(points, labels)
+    assert nll.kind == "exact"
+    boxed = given["box_points"].reshape(-1, *points.shape[1:])
+    found = {"NLL": of_each(nll.values, given["nll"]), "NLL in a box": of_each(flow.nll(boxed).values, given["box_nll"])}
+    found |= samples(flow, run, given)
+    found |= round_trip(flow, points[:20], nll.values[:20], None if labels is None else labels[:20])
+    if "velocity" in given:
+        found |= velocities(flow, given)
+    return found
+
+
+def check_autoencoder(run, given):
+    return encoded(Autoencoder.load(run, dtype=WIDE), run, given)
+
+
+if __name__ == "__main__":
+    check, run, given = sys.argv[1:]
+    torch.set_num_threads(1)
+    print(json.dumps(globals()[f"check_{check}"](Path(run), tensors(given))))
