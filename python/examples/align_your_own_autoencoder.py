@@ -9,6 +9,7 @@ The defaults are the recipe of configs/digits.yaml: 8 x 8 images, latents of two
 
 import argparse
 import copy
+import math
 import time
 
 import h5py
@@ -40,15 +41,29 @@ class Autoencoder(nn.Module):
         return self.decoder(latents.flatten(1))
 
 
+def learning_rate(step, steps):
+    """The share of the largest learning rate: linear warm-up, then a cosine down to 1 %."""
+    warmup = min(100, steps // 2)
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min((step - warmup) / max(steps - warmup - 1, 1), 1.0)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def moving_average(mean, weight, count):
+    """A moving average whose memory grows with the steps that were taken."""
+    kept = min(0.999, (1 + int(count)) / (10 + int(count)))
+    return mean + (weight - mean) * (1 - kept)
+
+
 def train(model, flow, images, weight, options):
     """Trains `model` and returns the average of its weights, and the seconds of a step.
 
     AdamW with warm-up and cosine decay, clipped gradients, and a moving average of the weights, as the pipeline has it.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
-    warmup = torch.optim.lr_scheduler.LinearLR(optimiser, 0.01, total_iters=min(100, options.steps // 2))
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps, eta_min=1e-5)
-    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate(step, options.steps))
+    average = torch.optim.swa_utils.AveragedModel(model, avg_fn=moving_average)
     torch.manual_seed(options.seed)  # the same batches with any weight
     started = time.perf_counter()
     for step in range(1, options.steps + 1):
@@ -63,7 +78,7 @@ def train(model, flow, images, weight, options):
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        warmup.step() if step <= warmup.total_iters else decay.step()
+        schedule.step()
         average.update_parameters(model)
         if step % max(options.steps // 5, 1) == 0:
             of_latents = "" if alignment is None else f", alignment loss {alignment.item():.4f}"

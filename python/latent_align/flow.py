@@ -78,7 +78,7 @@ class Flow(nn.Module):
         """What points may be conditioned on; without a condition, methods answer under the condition "none"."""
         return self.prior.shape.condition
 
-    def velocity(self, x: Tensor, t: Union[float, Tensor]) -> Tensor:
+    def velocity(self, x: Tensor, t: Union[float, Tensor], condition: Optional[Tensor] = None) -> Tensor:
         """The velocity dx/dt of the probability-flow ODE at points `x`, in their shape; t = 0 is noise, t = 1 data.
 
         `t` is a number, or of the shape of the first axes of `x`: `[n]` for points `[n, d]`, or `[K]` for groups
@@ -90,11 +90,12 @@ class Flow(nn.Module):
             raise InputError(f"found times {list(t.shape)} for points {list(x.shape)}, expected the first axes of those")
         times = t.reshape(-1)
         groups = rows.reshape(times.numel(), -1, rows.shape[1])
-        return self.prior.velocity(groups, times).reshape(x.shape)
+        encoded = None if condition is None else self._condition(condition, rows)
+        return self.prior.velocity(groups, times, encoded).reshape(x.shape)
 
-    def forward(self, x: Tensor, t: Union[float, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, t: Union[float, Tensor], condition: Optional[Tensor] = None) -> Tensor:
         """As `velocity`."""
-        return self.velocity(x, t)
+        return self.velocity(x, t, condition)
 
     def alignment_loss(
         self,

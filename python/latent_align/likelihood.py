@@ -76,10 +76,10 @@ def divergence_probes(divergence: str, probes: "int | Tensor", rows: Tensor, gen
 class VelocityField(Protocol):
     """A velocity with what its divergence is made of."""
 
-    def velocity(self, x: Tensor, times: Tensor) -> Tensor:
-        """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`."""
+    def velocity(self, x: Tensor, times: Tensor, condition: Optional[Tensor] = None) -> Tensor:
+        """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`, under a row of `condition` [K m, c] each."""
 
-    def jvps(self, x: Tensor, time: float, directions: Tensor) -> Tensor:
+    def jvps(self, x: Tensor, time: float, directions: Tensor, condition: Optional[Tensor] = None) -> Tensor:
         """The Jacobian of the velocity at `x` [n, D], all at `time`, times k directions a point: [n, k, D], or [1, k, D]
         for the same at every point."""
 
@@ -87,20 +87,26 @@ class VelocityField(Protocol):
 class ProbabilityFlow:
     """The ODE `dx/dt = v(x, t)` that carries noise at t = 0 to points at t = 1, over rows [n, D]."""
 
-    def __init__(self, field: VelocityField):
-        self._field = field
+    def __init__(self, field: VelocityField, condition: Optional[Tensor] = None):
+        """That of `field`, each row under its row of `condition` [n, c]."""
+        self._field, self._condition = field, condition
 
     def velocity(self, x: Tensor, time: float) -> Tensor:
         """The velocity [n, D] at `x` [n, D], all at `time`."""
-        return self._field.velocity(x[None], torch.tensor([time], dtype=torch.float64))[0]
+        return self._field.velocity(x[None], torch.tensor([time], dtype=torch.float64), self._condition)[0]
 
     def divergence(self, x: Tensor, time: float, probes: Optional[Tensor]) -> Tensor:
         """The exact divergence [n, 1] at `x` [n, D] by D forward-mode tangents, or its estimate by each of `probes`
         [n, k, D] as [n, k]: `e . J e` (Hutchinson 1989; Grathwohl et al. 2019, arXiv 1810.01367)."""
         if probes is None:
             axes = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-            return self._field.jvps(x, time, axes[None]).diagonal(dim1=1, dim2=2).sum(1, keepdim=True)
-        return (self._field.jvps(x, time, probes) * probes).sum(2)
+            jacobians = self._field.jvps(x, time, axes[None], self._condition)
+            return jacobians.diagonal(dim1=1, dim2=2).sum(1, keepdim=True)
+        return (self._field.jvps(x, time, probes, self._condition) * probes).sum(2)
+
+    def of(self, chosen) -> "ProbabilityFlow":
+        """The same for some of the rows, a slice or indices."""
+        return ProbabilityFlow(self._field, None if self._condition is None else self._condition[chosen])
 
     def nll(self, rows: Tensor, tolerance: float, probes: Optional[Tensor] = None) -> Nll:
         """The NLL of each of `rows` [n, D], differentiable where `rows` are: through every step of the solver."""
@@ -108,8 +114,8 @@ class ProbabilityFlow:
         values, errors, settled = [], [], []
         # a graph keeps every evaluation of a solve
         at_once = ROWS_PER_EVALUATION // 64 if wants_graph else ROWS_PER_EVALUATION
-        for x, of_chunk in _chunks(rows, probes, at_once):
-            noise, integrals, found = self.to_noise_and_integrals(x, tolerance, of_chunk, wants_graph)
+        for chunk, x, of_chunk in _chunks(rows, probes, at_once):
+            noise, integrals, found = self.of(chunk).to_noise_and_integrals(x, tolerance, of_chunk, wants_graph)
             nll = normal_nll(noise)[:, None].to(integrals.dtype) + integrals
             values.append(nll.mean(1))
             settled.append(found)
@@ -125,8 +131,8 @@ class ProbabilityFlow:
     def to_noise(self, rows: Tensor, tolerance: float, probes: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
         """Rows [n, D] carried to noise [n, D], and `log |det d noise / d row|` `[n]` in nats."""
         ends, log_dets = [], []
-        for x, of_chunk in _chunks(rows, probes, ROWS_PER_EVALUATION):
-            noise, integrals, _ = self.to_noise_and_integrals(x, tolerance, of_chunk, False)
+        for chunk, x, of_chunk in _chunks(rows, probes, ROWS_PER_EVALUATION):
+            noise, integrals, _ = self.of(chunk).to_noise_and_integrals(x, tolerance, of_chunk, False)
             ends.append(noise)
             log_dets.append(-integrals.mean(1))
         return (torch.cat(ends) if ends else rows), require_finite(_joined(log_dets, rows))
@@ -161,12 +167,12 @@ class ProbabilityFlow:
         trajectory = dormand_prince(self.velocity, x, 1.0, 0.0, max(TRAJECTORY * tolerance, step))
 
         def evaluate(position: float, points: np.ndarray) -> np.ndarray:
-            at, of_points = trajectory.at(position), probes
+            at, of_points, flow = trajectory.at(position), probes, self
             if len(points) < len(x):
                 chosen = torch.from_numpy(points).to(x.device)
-                at = at[chosen]
+                at, flow = at[chosen], self.of(chosen)
                 of_points = None if probes is None else probes[chosen]
-            return self.divergence(at, 1.0 - position, of_points).cpu().numpy().astype(np.float64)
+            return flow.divergence(at, 1.0 - position, of_points).cpu().numpy().astype(np.float64)
 
         columns = 1 if probes is None else probes.shape[1]
         return trajectory, quadrature.integrate(len(x), columns, tolerance, rounding, evaluate)
@@ -182,9 +188,12 @@ def _joined(parts: List[Tensor], like: Tensor) -> Tensor:
     return torch.cat(parts).to(like.dtype) if parts else like.new_zeros(0)
 
 
-def _chunks(rows: Tensor, probes: Optional[Tensor], at_once: int) -> Iterator[Tuple[Tensor, Optional[Tensor]]]:
-    """Rows [n, D] in chunks that make `at_once` rows with their tangents, and their probes."""
+def _chunks(
+    rows: Tensor, probes: Optional[Tensor], at_once: int
+) -> Iterator[Tuple[slice, Tensor, Optional[Tensor]]]:
+    """Which of rows [n, D] make `at_once` rows with their tangents, these rows, and their probes."""
     tangents = rows.shape[1] if probes is None else probes.shape[1]
     size = max(at_once // (tangents + 1), 1)
     for start in range(0, len(rows), size):
-        yield rows[start : start + size], None if probes is None else probes[start : start + size]
+        chunk = slice(start, start + size)
+        yield chunk, rows[chunk], None if probes is None else probes[chunk]

@@ -57,14 +57,14 @@ class Prior(nn.Module):
             if not is_number or not least <= value <= most:
                 raise InputError(f"its header says {name}: {value!r}, expected {least} to {most}")
 
-    def velocity(self, x: Tensor, times: Tensor) -> Tensor:
-        """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`."""
+    def velocity(self, x: Tensor, times: Tensor, condition: Optional[Tensor] = None) -> Tensor:
+        """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`, under a row of `condition` [K m, c] each."""
         raise InputError(
             f"a prior of kind {self.kind} has no velocity, expected one with a probability-flow ODE (flow_matching, "
             "mixture, normal); its exact `nll` is differentiable and can be trained against instead"
         )
 
-    def jvps(self, x: Tensor, time: float, directions: Tensor) -> Tensor:
+    def jvps(self, x: Tensor, time: float, directions: Tensor, condition: Optional[Tensor] = None) -> Tensor:
         """The velocity's Jacobian at `x` [n, D] times k directions a point, [n, k, D] or [1, k, D]; where there is an ODE."""
         raise NotImplementedError
 

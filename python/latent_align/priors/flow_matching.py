@@ -9,7 +9,8 @@ probability-flow ODE.
     shift, scale = W silu(c)
     v = W (norm(h) * (1 + scale) + shift)              output           [K, m, d]
 
-What depends on time alone is computed once for each of K groups of points.
+What depends on time alone is computed once for each of K groups of points. A network that takes conditions [n, c] adds a
+linear layer of them to the time embedding, before its last silu; points without one are under "none".
 """
 
 import math
@@ -54,7 +55,8 @@ class TimeEmbedding(nn.Module):
         self.fc2 = nn.Linear(width, width)
 
     def forward(self, times: Tensor) -> Tensor:
-        """silu of the embedding [K, 1, width] of `times` `[K]`; waves are computed in f64 where there is f64."""
+        """The embedding [K, 1, width] of `times` `[K]`, of which silu is to be taken; waves are computed in f64 where there
+        is f64."""
         weight = self.fc1.weight
         half = self.frequencies // 2
         wide = torch.float32 if times.device.type == "mps" else torch.float64
@@ -62,7 +64,7 @@ class TimeEmbedding(nn.Module):
         angles = self.scale * times.to(wide)[:, None] * torch.exp(steps * (-math.log(10_000) / half))
         waves = torch.cat([angles.cos(), angles.sin()], 1)
         waves = waves.to(weight.dtype).to(weight.device)
-        return silu(self.fc2(silu(self.fc1(waves))))[:, None]
+        return self.fc2(silu(self.fc1(waves)))[:, None]
 
 
 class Block(nn.Module):
@@ -126,27 +128,39 @@ class FlowMatching(Prior):
         self.input = nn.Linear(shape.width, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(network["blocks"]))
         self.output = Output(width, shape.width)
+        # without a bias: "none" has a column of its own
+        self.condition = nn.Linear(shape.condition.columns, width, bias=False) if shape.condition else None
 
-    def velocity(self, x: Tensor, times: Tensor) -> Tensor:
-        c = self.time(times)
+    def _embedded(self, times: Tensor, condition: Optional[Tensor]) -> Tensor:
+        """silu of the embedding of `times` `[K]` and of conditions [K m, c]: [K, m, width]; [K, 1, width] without those."""
+        embedded = self.time(times)
+        if self.condition is None:
+            return silu(embedded)
+        if condition is None:
+            return silu(embedded + self.condition.weight[:, -1])
+        of_points = self.condition(condition)
+        return silu(embedded + of_points.reshape(len(times), -1, of_points.shape[1]))
+
+    def velocity(self, x: Tensor, times: Tensor, condition: Optional[Tensor] = None) -> Tensor:
+        c = self._embedded(times, condition)
         h = self.input(x)
         for block in self.blocks:
             h = block(h, c)
         return self.output(h, c)
 
-    def jvps(self, x: Tensor, time: float, directions: Tensor) -> Tensor:
+    def jvps(self, x: Tensor, time: float, directions: Tensor, condition: Optional[Tensor] = None) -> Tensor:
         # forward mode: tangents ride along as extra rows of the same matrix products
-        c = self.time(torch.tensor([time], dtype=torch.float64))
+        c = self._embedded(torch.tensor([time], dtype=torch.float64), condition).transpose(0, 1)
         h, tangents = self.input(x)[:, None], directions @ self.input.weight.T
         for block in self.blocks:
             h, tangents = block.tangents(h, tangents, c)
         return self.output.tangents(h, tangents, c)
 
     def nll(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Nll:
-        return ProbabilityFlow(self).nll(rows, options.tolerance, options.probes)
+        return ProbabilityFlow(self, condition).nll(rows, options.tolerance, options.probes)
 
     def to_noise(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Tuple[Tensor, Tensor]:
-        return ProbabilityFlow(self).to_noise(rows, options.tolerance, options.probes)
+        return ProbabilityFlow(self, condition).to_noise(rows, options.tolerance, options.probes)
 
     def from_noise(self, noise: Tensor, condition: Optional[Tensor], tolerance: float) -> Tensor:
-        return ProbabilityFlow(self).from_noise(noise, tolerance)
+        return ProbabilityFlow(self, condition).from_noise(noise, tolerance)

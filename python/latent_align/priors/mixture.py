@@ -61,11 +61,11 @@ class Mixture(Prior):
         joint = self.logits.log_softmax(1) + log_diagonal.sum(1) - 0.5 * square - constant
         return Nll(require_finite(-joint.logsumexp(1)), "exact")
 
-    def velocity(self, x: Tensor, times: Tensor) -> Tensor:
+    def velocity(self, x: Tensor, times: Tensor, condition: Optional[Tensor] = None) -> Tensor:
         gamma, conditionals = self._conditionals(x, times)
         return _weighted(gamma, [c.velocity for c in conditionals])
 
-    def jvps(self, x: Tensor, time: float, directions: Tensor) -> Tensor:
+    def jvps(self, x: Tensor, time: float, directions: Tensor, condition: Optional[Tensor] = None) -> Tensor:
         # J p = sum_k gamma_k [ (t C - (1 - t) I) S^-1 p + (u_k - v) (g_k . p) ]
         gamma, conditionals = self._conditionals(x[:, None], torch.full((len(x),), time, dtype=torch.float64))
         velocity = _weighted(gamma, [c.velocity for c in conditionals])  # [n, 1, D]

@@ -13,7 +13,7 @@ class Normal(Prior):
 
     kind = "normal"
 
-    def velocity(self, x: Tensor, times: Tensor) -> Tensor:
+    def velocity(self, x: Tensor, times: Tensor, condition: Optional[Tensor] = None) -> Tensor:
         t = times.to(x.dtype).to(x.device)[:, None, None]
         return (2 * t - 1) / ((1 - t) ** 2 + t * t) * x
 
