@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test calibration torture faults fuzz miri mutations check-energy bench bench-peer bench-quality build install schema lint check-cuda build-cuda check-device check-sweep test-remote large hdf5 python peer
+.PHONY: help run sweep verify plan test calibration torture faults fuzz miri mutations check-energy bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -72,7 +72,7 @@ torture: hdf5
 
 ## make faults                                                      every operation fails once; 1,000 flipped bits; 300 lengths
 faults: hdf5
-	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli -- --nocapture faults:: rot::
+	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli -- --nocapture faults:: rot:: killed_at_any_operation
 
 ## make fuzz [SECONDS=600] [SEED=1]                                 mutated files and options, SECONDS for each kind
 fuzz: hdf5
@@ -110,6 +110,10 @@ bench-peer: hdf5 peer
 ## make bench-quality [ARGS="--seeds 3"] [OUT=table.md]              seconds to the held-out loss that PyTorch reaches
 bench-quality: hdf5 peer
 	$(BENCH_PEER) quality --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
+
+## make bench-using                                                 rows a second and memory of encode, decode, sample and score
+bench-using: hdf5
+	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli -- --nocapture applying::measured::rates_and_memory
 
 DEVICE ?= cpu
 BUILT   = $(if $(filter cuda%,$(DEVICE)),--features cuda)$(if $(filter wgpu%,$(DEVICE)),--features wgpu)

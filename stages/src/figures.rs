@@ -433,6 +433,8 @@ pub mod estimate_nll {
         NLL_EXACT = "nll_exact";
         /// Its standard error, where probes estimate it.
         NLL_ODE_ERROR = "nll_ode_error";
+        /// The NLL of the feature that a point is of.
+        NLL_FEATURE_SPACE = "nll_feature_space";
         /// The NLL under the target.
         NLL_ANALYTIC = "nll_analytic";
         /// The loss under a weighting, which is named.

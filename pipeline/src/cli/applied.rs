@@ -1,11 +1,14 @@
 //! What commands that apply a run's models have in common.
 
 use super::devices::DeviceName;
+use crate::inference::{Input, dataset_of};
+use crate::store::Store;
 use clap::Args;
 use latent_align_stages::Result;
 use latent_align_stages::devices::{DeviceChoice, forms};
+use latent_align_stages::inference::Condition;
 use serde_json::{Map, Value};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A run, and where what comes out goes.
 #[derive(Debug, Args)]
@@ -39,5 +42,35 @@ impl Applied {
         let pairs = pairs.map(|(key, value)| (key.to_owned(), value));
         let device = ("device".to_owned(), self.device.clone().into());
         pairs.into_iter().chain([device]).collect()
+    }
+}
+
+/// What rows are conditioned on.
+#[derive(Debug, Args)]
+pub struct ConditionArguments {
+    /// Of a flow with conditions: a class from 0, or an HDF5 file of a label or an embedding for each row
+    #[arg(long, value_name = "CLASS|FILE")]
+    condition: Option<String>,
+    /// The dataset of the file of --condition [default: labels or embeddings, or the only one]
+    #[arg(long, value_name = "DATASET", requires = "condition")]
+    condition_dataset: Option<String>,
+}
+
+impl ConditionArguments {
+    /// What they mean, and what tells it from other conditions.
+    ///
+    /// # Errors
+    /// An input error for a file that is not there.
+    pub fn open(&self, store: &Store) -> Result<(Option<Condition>, Value)> {
+        let Some(text) = &self.condition else {
+            return Ok((None, Value::Null));
+        };
+        if let Ok(class) = text.parse::<u32>() {
+            return Ok((Some(Condition::Class(class)), class.into()));
+        }
+        let (file, asked) = (Path::new(text), self.condition_dataset.as_deref());
+        let dataset = dataset_of(file, asked, &["labels", "embeddings"])?;
+        let input = Input::open(file, &dataset, store)?;
+        Ok((Some(Condition::Rows(input.source())), input.identity()))
     }
 }

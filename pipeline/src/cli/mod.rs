@@ -6,6 +6,7 @@ pub mod best;
 pub mod compare;
 pub mod completions;
 pub mod config;
+pub mod decode;
 pub mod devices;
 pub mod diff;
 pub mod encode;
@@ -22,6 +23,8 @@ pub mod plan;
 pub mod report;
 pub mod require;
 pub mod run;
+pub mod sample;
+pub mod score;
 #[cfg(feature = "remote")]
 pub mod serve;
 pub mod show;
@@ -106,6 +109,12 @@ enum Command {
     Init(init::Arguments),
     /// Encode rows of data with a run's autoencoder
     Encode(encode::Arguments),
+    /// Decode latents to data with a run's autoencoder
+    Decode(decode::Arguments),
+    /// Draw samples from a run's flow: points, features, and data
+    Sample(sample::Arguments),
+    /// Score features or latents under a run's flow: NLLs and alignment losses, a row each
+    Score(score::Arguments),
     /// Copy results out for other programs: TensorBoard, or weights as safetensors
     Export(export::Arguments),
     /// Show the devices of this machine, and what this binary was built for
@@ -152,6 +161,9 @@ impl Cli {
             Command::Features(arguments) => features::run(arguments, console),
             Command::Init(arguments) => init::run(arguments, console),
             Command::Encode(arguments) => encode::run(arguments, &store, console),
+            Command::Decode(arguments) => decode::run(arguments, &store, console),
+            Command::Sample(arguments) => sample::run(arguments, &store, console),
+            Command::Score(arguments) => score::run(arguments, &store, console),
             Command::Export(arguments) => export::run(arguments, &store, console),
             Command::Devices(arguments) => devices::run(arguments, console),
             Command::Completions(arguments) => {

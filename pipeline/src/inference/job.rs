@@ -35,6 +35,11 @@ impl Output {
         })
     }
 
+    /// Whether it is a pipe or a device.
+    pub fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// The name of the file beside it that keeps rows until all are there.
     fn partial(&self) -> PathBuf {
         let name = self.path.file_name().unwrap_or_default();
@@ -88,17 +93,16 @@ impl Job<'_> {
         let monitor = StageMonitor::new(self.console, &signals, self.name, None, None);
         let done = go_on(work, &mut partial, &monitor);
         let ended = monitor.finish();
-        let done = done.and(ended.map(drop)).and_then(|()| match self.input {
-            Some(input) => input.is_unchanged(),
-            None => Ok(()),
-        });
-        if let Err(error) = done {
-            if !may_go_on(&error) {
+        let done = done.and(ended.map(drop));
+        let may_go_on = matches!(&done, Err(error) if may_go_on(error));
+        let unchanged = || self.input.map_or(Ok(()), Input::is_unchanged);
+        if let Err(error) = done.and_then(|()| unchanged()) {
+            if !may_go_on {
                 partial.remove()?;
             }
             return Err(error);
         }
-        let is_stream = output.stream.is_some();
+        let is_stream = output.is_stream();
         let destination = match output.stream {
             Some(stream) => stream,
             None => Destination::open(&output.path, output.force)?,
@@ -139,9 +143,5 @@ impl Job<'_> {
 
 /// Whether the same command may end well after `error`.
 fn may_go_on(error: &Error) -> bool {
-    match error {
-        Error::Input(_) | Error::Numerical(_) => false,
-        Error::File { message, .. } => !message.starts_with("changed"),
-        _ => true,
-    }
+    !matches!(error, Error::Input(_) | Error::Numerical(_))
 }

@@ -152,4 +152,10 @@ impl Model {
     pub fn data_dataset(&self) -> Option<&str> {
         self.manifest.config.get("data")?.get("dataset")?.as_str()
     }
+
+    /// What a dataset of such data is called, without groups: `images`, where nothing says.
+    pub fn data_name(&self) -> String {
+        let name = self.data_dataset().unwrap_or("images");
+        name.rsplit('/').next().unwrap_or(name).to_owned()
+    }
 }

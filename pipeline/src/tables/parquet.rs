@@ -8,8 +8,8 @@ use latent_align_stages::context::{Column, Table};
 use latent_align_stages::figures::curves::STEP;
 use latent_align_stages::{Error, Result};
 use polars::prelude::{
-    DataFrame, IntoColumn as _, NamedFrom as _, ParquetCompression, ParquetReader, ParquetWriter,
-    PolarsResult, SerReader as _, Series,
+    BatchedWriter, DataFrame, IntoColumn as _, KeyValueMetadata, NamedFrom as _,
+    ParquetCompression, ParquetReader, ParquetWriter, PolarsResult, SerReader as _, Series,
 };
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -117,6 +117,11 @@ impl Metrics {
 /// # Errors
 /// [`Error::File`] when the columns differ in length or the disk refuses.
 pub fn write_table(file: &Path, table: &Table) -> Result<()> {
+    write_frame(file, frame(table))
+}
+
+/// `table` as polars has it.
+fn frame(table: &Table) -> PolarsResult<DataFrame> {
     let height = table.columns.first().map_or(0, |c| length(&c.1));
     let columns = table
         .columns
@@ -131,7 +136,63 @@ pub fn write_table(file: &Path, table: &Table) -> Result<()> {
             .into_column()
         })
         .collect();
-    write_frame(file, DataFrame::new(height, columns))
+    DataFrame::new(height, columns)
+}
+
+/// A table larger than memory, written some rows at a time.
+pub struct TableWriter {
+    file: PathBuf,
+    about: Vec<(String, String)>,
+    /// From the first rows on, whose columns are those of all.
+    writer: Option<BatchedWriter<BufWriter<File>>>,
+}
+
+impl TableWriter {
+    /// A new file, with `about` among its metadata; nothing may be at `file`.
+    pub fn create(file: &Path, about: &[(&str, String)]) -> Self {
+        let about = about.iter();
+        Self {
+            file: file.to_owned(),
+            about: about
+                .map(|(name, text)| (format!("latent_align.{name}"), text.clone()))
+                .collect(),
+            writer: None,
+        }
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the columns differ in length, or from those before, or the disk refuses.
+    pub fn append(&mut self, rows: &Table) -> Result<()> {
+        let failed = |e: &dyn std::fmt::Display| Error::file(&self.file, e);
+        let frame = frame(rows).map_err(|e| failed(&e))?;
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => {
+                let out = File::create_new(&self.file).map_err(|e| failed(&e))?;
+                let about = KeyValueMetadata::from_static(std::mem::take(&mut self.about));
+                let writer = ParquetWriter::new(BufWriter::new(out))
+                    .with_compression(ParquetCompression::Uncompressed)
+                    .set_parallel(false)
+                    .with_key_value_metadata(Some(about))
+                    .batched(frame.schema());
+                none.insert(writer.map_err(|e| failed(&e))?)
+            }
+        };
+        writer.write_batch(&frame).map_err(|e| failed(&e))
+    }
+
+    /// Finishes the file.
+    ///
+    /// # Errors
+    /// [`Error::File`] when there were no rows, or the disk refuses.
+    pub fn finish(self) -> Result<()> {
+        let failed = |e: &dyn std::fmt::Display| Error::file(&self.file, e);
+        let writer = (self.writer.as_ref()).ok_or_else(|| failed(&"there are no rows"))?;
+        writer.finish().map_err(|e| failed(&e))?;
+        Ok(())
+    }
 }
 
 fn length(column: &Column) -> usize {
@@ -216,6 +277,32 @@ mod tests {
         let mut metrics = Metrics::new(dir.path().join("metrics.parquet"));
         metrics.add(1, &[("loss", 2.0)]).unwrap();
         assert_eq!(read(&dir.path().join("metrics.parquet")).height(), 1);
+    }
+
+    #[test]
+    fn a_table_written_in_parts_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("scores.parquet");
+        let mut writer = TableWriter::create(&file, &[("units", "nats".to_owned())]);
+        let rows = |from: i64, to: i64| {
+            let mut table = Table::default();
+            table.int("point", (from..to).collect());
+            table.float("nll", (from..to).map(|i| i as f64 / 3.0).collect());
+            table
+        };
+        for (from, to) in [(0, 5), (5, 6), (6, 20)] {
+            writer.append(&rows(from, to)).unwrap();
+        }
+        writer.finish().unwrap();
+        let frame = read(&file);
+        assert_eq!(frame.shape(), (20, 2));
+        let points = frame.column("point").unwrap().i64().unwrap();
+        let points: Vec<i64> = points.into_no_null_iter().collect();
+        assert_eq!(points, Vec::from_iter(0..20));
+        let bytes = std::fs::read(&file).unwrap();
+        let holds = |text: &[u8]| bytes.windows(text.len()).any(|found| found == text);
+        assert!(holds(b"latent_align.units") && holds(b"nats"));
+        assert!(TableWriter::create(&file, &[]).append(&rows(0, 1)).is_err());
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub fn write_image_grid(
     reconstructions: &[f32],
     shape: DataShape,
 ) -> Result<bool> {
-    write_bands(path, &[originals, reconstructions], shape)
+    write_bands(path, &[originals, reconstructions], shape, COLUMNS)
 }
 
 /// As [`write_image_grid`], of `images` [n, C, H, W] alone.
@@ -31,11 +31,21 @@ pub fn write_image_grid(
 /// # Errors
 /// As [`write_image_grid`].
 pub fn write_images(path: &Path, images: &[f32], shape: DataShape) -> Result<bool> {
-    write_bands(path, &[images], shape)
+    write_images_in_columns(path, images, shape, COLUMNS)
 }
 
-/// Image i of each of `layers` stand one above the other, eight such stacks a band.
-fn write_bands(path: &Path, layers: &[&[f32]], shape: DataShape) -> Result<bool> {
+/// As [`write_images`], `columns` of them in a row of the picture.
+pub fn write_images_in_columns(
+    path: &Path,
+    images: &[f32],
+    shape: DataShape,
+    columns: usize,
+) -> Result<bool> {
+    write_bands(path, &[images], shape, columns)
+}
+
+/// Image i of each of `layers` stand one above the other, `columns` such stacks a band.
+fn write_bands(path: &Path, layers: &[&[f32]], shape: DataShape, columns: usize) -> Result<bool> {
     if ![1, 3].contains(&shape.channels) || shape.height < 2 || shape.width < 2 {
         return Ok(false);
     }
@@ -49,8 +59,8 @@ fn write_bands(path: &Path, layers: &[&[f32]], shape: DataShape) -> Result<bool>
         stacked => stacked * cell_h + GAP,
     };
     let (height, width) = (
-        count.div_ceil(COLUMNS) * band + GAP,
-        COLUMNS.min(count) * cell_w + GAP,
+        count.div_ceil(columns) * band + GAP,
+        columns.min(count) * cell_w + GAP,
     );
     let mut pixels = vec![255u8; height * width * shape.channels];
     let mut paint = |image: &[f32], top: usize, left: usize| {
@@ -66,8 +76,8 @@ fn write_bands(path: &Path, layers: &[&[f32]], shape: DataShape) -> Result<bool>
     };
     for (layer, images) in layers.iter().enumerate() {
         for (index, image) in images.chunks_exact(size).enumerate() {
-            let top = GAP + index / COLUMNS * band + layer * cell_h;
-            let left = GAP + index % COLUMNS * cell_w;
+            let top = GAP + index / columns * band + layer * cell_h;
+            let left = GAP + index % columns * cell_w;
             paint(image, top, left);
         }
     }

@@ -56,7 +56,7 @@ pub use element::Element;
 pub use ingest::Ingest;
 pub use listing::list;
 pub use moments::Moments;
-pub use normaliser::{Linear, Normaliser};
+pub use normaliser::{Inverse, Linear, Normaliser};
 pub use rows::{RowBlock, RowView};
 pub use scan::Scan;
 pub use shape::{DataShape, refuse_channels_last};

@@ -46,6 +46,9 @@ pub struct Normaliser {
     pub projection_seed: Option<u64>,
 }
 
+/// Maps points [n, d] back to rows [n, D].
+pub type Inverse = Box<dyn Fn(&[f32]) -> Vec<f32> + Send + Sync>;
+
 impl Normaliser {
     /// Leaves rows as they are.
     pub fn identity(width: usize) -> Self {
@@ -282,13 +285,21 @@ impl Normaliser {
     /// # Panics
     /// If `points` is not a whole number of points.
     pub fn inverse(&self, points: &[f32]) -> Option<Vec<f32>> {
-        assert!(points.len().is_multiple_of(self.output_width));
+        Some(self.inverter()?(points))
+    }
+
+    /// As [`Self::inverse`], to be called many times.
+    pub fn inverter(&self) -> Option<Inverse> {
         let inverse = self.inverted()?;
-        let mut rows = inverse.apply(points);
-        for (i, value) in rows.iter_mut().enumerate() {
-            *value = (f64::from(*value) + self.mean[i % self.input_width]) as f32;
-        }
-        Some(rows)
+        let mean = self.mean.clone();
+        Some(Box::new(move |points| {
+            assert!(points.len().is_multiple_of(inverse.output_width));
+            let mut rows = inverse.apply(points);
+            for (i, value) in rows.iter_mut().enumerate() {
+                *value = (f64::from(*value) + mean[i % mean.len()]) as f32;
+            }
+            rows
+        }))
     }
 
     /// y -> y A^-1, without adding the mean.

@@ -8,7 +8,7 @@ use std::path::Path;
 /// Some numbers of each row, which become a dataset.
 pub struct Column {
     /// The dataset.
-    pub name: &'static str,
+    pub name: String,
     /// The shape of an item of it.
     pub shape: Vec<usize>,
     /// Its attributes.
@@ -19,6 +19,12 @@ impl Column {
     /// Numbers of a row.
     pub fn width(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// Its name and its shape with `rows` items, for people.
+    pub fn written(&self, rows: usize) -> String {
+        let shape = [&[rows], &self.shape[..]].concat();
+        format!("/{} {shape:?} f32", self.name)
     }
 }
 
@@ -36,7 +42,7 @@ pub fn write(partial: &mut Partial, columns: &[Column], path: &Path) -> Result<(
     let shape = |column: &Column| [&[partial.rows()], &column.shape[..]].concat();
     let shapes: Vec<_> = columns.iter().map(shape).collect();
     let datasets: Vec<NewDataset> = (columns.iter().zip(&shapes))
-        .map(|(column, shape)| (column.name, &shape[..], &column.attributes[..]))
+        .map(|(column, shape)| (&*column.name, &shape[..], &column.attributes[..]))
         .collect();
     let mut writer = DatasetWriter::create_all(path, &datasets)?;
     let row = row_bytes(columns);
@@ -61,4 +67,16 @@ pub fn write(partial: &mut Partial, columns: &[Column], path: &Path) -> Result<(
 pub fn numbers(bytes: &[u8]) -> impl Iterator<Item = f32> {
     let four = bytes.chunks_exact(size_of::<f32>());
     four.map(|four| f32::from_ne_bytes(four.try_into().expect("four bytes")))
+}
+
+/// Rows that consist of a part of each of `parts`, all of `count` rows.
+pub fn interleave(parts: &[Vec<f32>], count: usize) -> Vec<f32> {
+    let mut rows = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    for row in 0..count {
+        for part in parts {
+            let width = part.len() / count;
+            rows.extend_from_slice(&part[row * width..(row + 1) * width]);
+        }
+    }
+    rows
 }

@@ -86,14 +86,9 @@ impl Encode {
     pub fn written(&self) -> Vec<String> {
         let columns = self.columns(&Lineage::default());
         let of = columns.iter().zip(self.kinds());
-        of.map(|(column, (_, what))| {
-            let [tokens, width] = column.shape[..] else {
-                unreachable!("[T, d]")
-            };
-            let rows = self.dataset.items();
-            format!("/{} [{rows}, {tokens}, {width}] f32, {what}", column.name)
-        })
-        .collect()
+        let rows = self.dataset.items();
+        of.map(|(column, (_, what))| format!("{}, {what}", column.written(rows)))
+            .collect()
     }
 
     /// Each dataset's name and what it holds.
@@ -116,7 +111,7 @@ impl Encode {
             let mut attributes = lineage.attributes();
             attributes.push(("meaning".to_owned(), Attribute::Text(what.to_owned())));
             Column {
-                name,
+                name: name.to_owned(),
                 shape: vec![latent.tokens, latent.width],
                 attributes,
             }
@@ -144,7 +139,6 @@ impl Work for Encode {
             maximum: self.header.maximum,
             bounded: shape.height > 1 || self.header.reconstruction.in_nats(),
         };
-        let width = self.header.latent.tokens * self.header.latent.width;
         let asked = self.kinds();
         let step = rows_at_once(shape);
         rows::each(&self.dataset, from, step, Some(range), |first, rows| {
@@ -163,12 +157,7 @@ impl Work for Encode {
                     }
                 })?);
             }
-            let row = |i: usize| {
-                let of_row =
-                    move |values: &'_ Vec<f32>| values[i * width..(i + 1) * width].to_vec();
-                found.iter().flat_map(of_row)
-            };
-            let latents: Vec<f32> = (0..count).flat_map(row).collect();
+            let latents = columns::interleave(&found, count);
             keep(bytemuck::cast_slice(&latents))
         })
     }

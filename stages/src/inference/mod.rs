@@ -4,12 +4,23 @@
 //! [`Partial`] that survives the process, and the work then writes the finished file.
 
 mod columns;
+mod conditions;
+mod decode;
+mod decoder;
 mod encode;
 mod lineage;
 mod rows;
+mod sample;
+mod score;
+mod scoring;
 mod work;
 
 pub use crate::persist::Partial;
+pub use conditions::Condition;
+pub use decode::{Decode, Grid};
 pub use encode::{Encode, Latent};
 pub use lineage::Lineage;
+pub use sample::{Decoding, Sample, SampleConfig};
+pub use score::{Score, Space};
+pub use scoring::{Scores, Scoring, ScoringConfig};
 pub use work::{Work, go_on};

@@ -1,6 +1,7 @@
 //! What the stage is asked.
 
 use crate::alignment::{FEWEST_DRAWS, TRUNCATION, check_truncation};
+use crate::inference::ScoringConfig;
 use crate::likelihood::Precision;
 use crate::priors::Divergence;
 use crate::problems::Problems;
@@ -63,6 +64,17 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How points are scored.
+    pub fn scoring(&self) -> ScoringConfig {
+        ScoringConfig {
+            draws: self.draws,
+            truncation: self.truncation,
+            tolerance: self.tolerance,
+            divergence: self.divergence,
+            precision: self.precision,
+        }
+    }
+
     /// Notes every value out of range.
     pub(super) fn check_values(&self, problems: &mut Problems) {
         problems.at_least("points", self.points, 8);

@@ -2,25 +2,22 @@
 
 use super::config::Config;
 use super::regions::Region;
-use crate::alignment::{Draws, Estimates, Weighted, Weighting};
+use crate::alignment::{Estimates, Weighting};
 use crate::context::Context;
 use crate::error::Result;
 use crate::figures::estimate_nll::{ANALYTIC, EXACT, EXACT_VELOCITY, ODE};
+use crate::inference::{Scores, Scoring};
 use crate::likelihood::{Agreement, Verdict, agreement};
 use crate::numerics::{Interval, Scale, intervals};
-use crate::priors::{Batch, Flow, Nll, NllKind, NllOptions, Placement, Points, VelocityField};
-use crate::random::Streams;
+use crate::priors::{Batch, Flow, Nll, NllKind, NllOptions, Placement, Points};
 use burn::tensor::{DType, Tensor};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// What measures: the flow, draws and options, the same for all regions.
 pub struct Instruments<'a> {
     config: &'a Config,
-    flow: Flow,
-    exact: Option<Box<dyn VelocityField>>,
-    /// For each of [`Weighting::ALL`], of a flow with a velocity.
-    draws: Option<[Draws; Weighting::ALL.len()]>,
-    options: NllOptions,
+    scoring: Scoring,
 }
 
 /// A region and what was found there.
@@ -93,64 +90,42 @@ impl<'a> Instruments<'a> {
     /// # Errors
     /// As [`Flow::load`].
     pub fn new(config: &'a Config, dir: &Path, context: &Context) -> Result<Self> {
-        let streams = Streams::of_stage("estimate-nll", context.seed);
-        let dtype = config.precision.dtype();
-        let flow = load(dir, dtype, context)?;
-        let elements = flow.prior.shape().elements();
-        let exact = match flow.prior.velocity() {
-            Some(_) => flow.exact_field(dtype, &context.device),
-            None => None,
-        };
-        let draws = flow.prior.velocity().map(|_| {
-            Weighting::ALL.map(|weighting| {
-                let weighted = Weighted {
-                    weighting,
-                    truncation: config.truncation,
-                };
-                Draws::new(weighted, config.draws, elements, streams)
-            })
-        });
-        Ok(Self {
-            exact: exact.map(|field| Box::new(field) as Box<dyn VelocityField>),
-            draws,
-            options: NllOptions {
-                tolerance: config.tolerance,
-                divergence: config.divergence,
-                streams,
-            },
-            config,
-            flow,
-        })
+        let (seed, device) = (context.seed, &context.device);
+        let scoring = Scoring::new(&config.scoring(), dir, seed, device, true)?;
+        Ok(Self { config, scoring })
     }
 
     /// The flow.
     pub fn flow(&self) -> &Flow {
-        &self.flow
+        self.scoring.flow()
     }
 
     /// Evaluations of the velocity behind a point's loss, under each of [`Weighting::ALL`]; none for a flow
     /// without one.
     pub fn draws(&self) -> Option<usize> {
-        Some(self.draws.as_ref()?[0].count())
+        Some(self.scoring.draws()?[0].count())
     }
 
     /// How likelihoods are computed.
     pub fn options(&self) -> &NllOptions {
-        &self.options
+        self.scoring.options()
     }
 
     /// Points on the host as points of the flow in the precision asked for, with what they are conditioned
     /// on. Under a flow with a velocity that is "none", as it is of latents: the alignment loss is of that
     /// velocity.
     pub fn points(&self, batch: &Batch) -> Points {
-        let prior = &self.flow.prior;
-        let points = match self.draws {
-            None => batch.points(prior.shape(), prior.condition(), &prior.device()),
-            Some(_) => Points::new(prior.shape().tensor(batch.values.clone(), &prior.device())),
-        };
-        Points {
-            values: points.values.cast(prior.dtype()),
-            condition: points.condition.map(|c| c.cast(prior.dtype())),
+        self.scoring.points(&self.without_conditions(batch))
+    }
+
+    /// `batch` as it is scored: see [`Self::points`].
+    fn without_conditions<'b>(&self, batch: &'b Batch) -> Cow<'b, Batch> {
+        match (self.scoring.draws(), &batch.conditions) {
+            (Some(_), Some(_)) => Cow::Owned(Batch {
+                values: batch.values.clone(),
+                conditions: None,
+            }),
+            _ => Cow::Borrowed(batch),
         }
     }
 
@@ -164,7 +139,8 @@ impl<'a> Instruments<'a> {
         points: Vec<f32>,
         check: impl Fn() -> Result<()>,
     ) -> Result<Option<Vec<f64>>> {
-        let (Some(draws), Some(velocity)) = (&self.draws, self.flow.prior.velocity()) else {
+        let (Some(draws), Some(velocity)) = (self.scoring.draws(), self.flow().prior.velocity())
+        else {
             return Ok(None);
         };
         let draws = &draws[Weighting::Uniform.index()];
@@ -184,25 +160,15 @@ impl<'a> Instruments<'a> {
         region: Region,
         progress: impl Fn(f64) -> Result<()>,
     ) -> Result<Measured> {
-        let points = self.points(&region.points);
-        let estimate = |field: &dyn VelocityField, from: f64| -> Result<Vec<Estimates>> {
-            let of = |draws: &Draws| draws.estimate(field, points.rows(), || progress(from));
-            self.draws.iter().flatten().map(of).collect()
-        };
-        // of the time, solving takes most
-        let prior = self.flow.prior.as_ref();
-        let losses = match prior.velocity() {
-            Some(velocity) => estimate(velocity, 0.0)?,
-            None => Vec::new(),
-        };
-        let exact_losses = (self.exact.as_deref())
-            .map(|field| estimate(field, 0.2))
-            .transpose()?;
-        let likelihoods = prior.nll(&points, &self.options, &mut |share| {
-            progress(0.3 + 0.5 * share)
+        let Scores {
+            likelihoods,
+            analytic,
+            losses,
+            exact_losses,
+        } = (self.scoring).score(&self.without_conditions(&region.points), &mut |share| {
+            progress(0.8 * share)
         })?;
         let own = own(likelihoods.kind);
-        let analytic = self.flow.analytic_nll(&region.points.values);
         let cosines = self.cosines(&region, || progress(0.8))?;
         let mut compared = Vec::new();
         let mut compare =
@@ -211,7 +177,7 @@ impl<'a> Instruments<'a> {
                 let kept = finite_groups(y, group);
                 let pick = |values: &[f64]| kept.iter().map(|&i| values[i]).collect::<Vec<f64>>();
                 let x: Vec<Vec<f64>> = x.iter().map(|rule| pick(rule)).collect();
-                let agreement = agreement(&x, &pick(y), group, self.options.streams);
+                let agreement = agreement(&x, &pick(y), group, self.options().streams);
                 compared.push(Compared {
                     is_trained: Weighting::ALL.iter().any(|w| w.surrogate() == surrogate),
                     surrogate,
@@ -256,8 +222,8 @@ impl<'a> Instruments<'a> {
         check: impl Fn() -> Result<()>,
     ) -> Result<Option<Vec<Interval>>> {
         let points = region.sample(self.config.gradient_points);
-        let prior = self.flow.prior.as_ref();
-        let (Some(draws), Some(tracked)) = (&self.draws, prior.velocity_tracked()) else {
+        let prior = self.flow().prior.as_ref();
+        let (Some(draws), Some(tracked)) = (self.scoring.draws(), prior.velocity_tracked()) else {
             return Ok(None);
         };
         if points.values.is_empty() {
@@ -268,7 +234,7 @@ impl<'a> Instruments<'a> {
         // the graph of a solve is long: the tolerance is that of a direction
         let options = NllOptions {
             tolerance: self.config.tolerance.max(1e-3),
-            ..self.options
+            ..*self.options()
         };
         let reference = prior.nll_gradient(&points, &options, &mut |_| check())?;
         let points = Tensor::from_inner(points.rows());
@@ -280,7 +246,7 @@ impl<'a> Instruments<'a> {
                 .collect();
             let shape = (reference.len() / width, 1, by_rule.len());
             let scales = [Scale::CORRELATION];
-            let [mean] = intervals(shape, self.options.streams, scales, |kept| {
+            let [mean] = intervals(shape, self.options().streams, scales, |kept| {
                 let of_point = |&point: &usize| {
                     let at = point * width..(point + 1) * width;
                     let gradient: Vec<f64> = (at.clone())

@@ -1,0 +1,95 @@
+//! `latent-align decode RUN FILE --out FILE`
+
+use super::applied::Applied;
+use crate::console::Console;
+use crate::destination::Destination;
+use crate::inference::{Input, Job, Models, Output, dataset_of};
+use crate::store::Store;
+use anyhow::Result;
+use clap::Args;
+use latent_align_stages::inference::{Decode, Grid};
+use std::path::PathBuf;
+
+/// Options of `decode`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    applied: Applied,
+    /// The HDF5 file of latents, as `encode` and `sample` write them: [N, T, d] or [N, T * d]
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The dataset of FILE [default: means, latents or points, or the only one]
+    #[arg(long)]
+    dataset: Option<String>,
+    /// Also a picture of the first images, OUT with the ending `.png`: as many rows of as many as `8x8` says
+    #[arg(long, value_name = "ROWSxCOLUMNS", value_parser = grid)]
+    grid: Option<Grid>,
+}
+
+/// Images on each side of a picture, at most.
+const MOST: usize = 256;
+
+fn grid(text: &str) -> Result<Grid, String> {
+    let sides = text.split_once('x').and_then(|(rows, columns)| {
+        Some((rows.parse().ok()?, columns.parse().ok()?)).filter(|&(rows, columns)| {
+            let range = 1..=MOST;
+            range.contains(&rows) && range.contains(&columns)
+        })
+    });
+    match sides {
+        Some((rows, columns)) => Ok(Grid { rows, columns }),
+        None => Err(format!(
+            "expected ROWSxCOLUMNS, 1 to {MOST} each, such as 8x8"
+        )),
+    }
+}
+
+/// Decodes every row, and says where the data is.
+pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    let Arguments {
+        applied,
+        file,
+        dataset,
+        grid,
+    } = arguments;
+    let output = Output::new(&applied.out, applied.force)?;
+    let picture = applied.out.with_extension("png");
+    if grid.is_some() {
+        Output::new(&picture, applied.force)?;
+    }
+    let autoencoder = Models::find(store, &applied.run)?.autoencoder()?;
+    let dataset = dataset_of(file, dataset.as_deref(), &["means", "latents", "points"])?;
+    let input = Input::open(file, &dataset, store)?;
+    let name = autoencoder.data_name();
+    let work = Decode::open(
+        &autoencoder.dir,
+        &input.source(),
+        &autoencoder.lineage(),
+        &name,
+        &applied.device()?.open()?,
+    )?;
+    let mut written = work.written();
+    if grid.is_some() {
+        work.require_images()?;
+        written += &format!(", and {}", picture.display());
+    }
+    let job = Job {
+        name: "decode",
+        console,
+        input: Some(&input),
+        about: applied.about([("autoencoder", autoencoder.identity())]),
+    };
+    job.run(
+        &work,
+        output,
+        |partial, file| {
+            if let Some(grid) = *grid {
+                let picture = Destination::open(&picture, applied.force)?;
+                picture.fill(|file| work.write_grid(partial, grid, file))?;
+            }
+            work.write(partial, file)
+        },
+        &written,
+    )?;
+    Ok(())
+}

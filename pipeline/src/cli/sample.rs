@@ -1,0 +1,125 @@
+//! `latent-align sample RUN --count N --out FILE`
+
+use super::applied::{Applied, ConditionArguments};
+use crate::console::Console;
+use crate::inference::{Job, Models, Output};
+use crate::store::Store;
+use anyhow::Result;
+use clap::Args;
+use latent_align_stages::Error;
+use latent_align_stages::inference::{Decoding, Sample, SampleConfig};
+use serde_json::json;
+
+/// Options of `sample`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    applied: Applied,
+    /// Samples to draw
+    #[arg(long, value_name = "N")]
+    count: usize,
+    /// The seed of the noise
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The standard deviation of the noise: 1 for the flow's own distribution, less for what is likelier
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    temperature: f64,
+    /// The tolerance of the ODE's solver, absolute and relative
+    #[arg(long, default_value_t = 1e-5)]
+    tolerance: f64,
+    /// Of a flow trained by flow matching: so many equal steps of the ODE, 7 evaluations each, instead of
+    /// steps that adapt to the tolerance
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    #[command(flatten)]
+    condition: ConditionArguments,
+    /// How far samples lean towards their condition (classifier-free guidance): 1 for the density under it,
+    /// more for what is more of its own kind and less varied; flows trained by flow matching have it
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    guidance: f64,
+    /// Go on to data through the run's autoencoder, which must be aligned with the flow
+    #[arg(long)]
+    decode: bool,
+}
+
+/// Draws the samples, and says where they are and what space they are in.
+pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    let Arguments {
+        applied,
+        count,
+        seed,
+        temperature,
+        tolerance,
+        steps,
+        condition,
+        guidance,
+        decode,
+    } = arguments;
+    let output = Output::new(&applied.out, applied.force)?;
+    let models = Models::find(store, &applied.run)?;
+    let flow = models.flow()?;
+    let autoencoder = decode.then(|| models.autoencoder()).transpose()?;
+    if let Some(autoencoder) = &autoencoder {
+        let aligned = autoencoder.lineage().flow;
+        if aligned.as_deref() != Some(flow.fingerprint()) {
+            return Err(Error::input(format!(
+                "{}: found an autoencoder that is aligned with {}, expected one whose latents follow the flow \
+                 {}: what it decodes of that flow's samples means nothing; name a run with a regulariser such \
+                 as `alignment` or `flow_kl`, or leave --decode out",
+                applied.run.display(),
+                aligned.map_or("no flow".to_owned(), |other| format!("the flow {other}")),
+                flow.fingerprint(),
+            ))
+            .into());
+        }
+    }
+    let (condition, of_condition) = condition.open(store)?;
+    let config = SampleConfig {
+        count: *count,
+        seed: *seed,
+        temperature: *temperature,
+        tolerance: *tolerance,
+        steps: *steps,
+        condition,
+        guidance: *guidance,
+    };
+    let name = autoencoder.as_ref().map(|model| model.data_name());
+    let decoding = (autoencoder.as_ref().zip(name.as_ref())).map(|(model, name)| Decoding {
+        dir: &model.dir,
+        name,
+    });
+    let device = applied.device()?.open()?;
+    let fingerprint = flow.fingerprint();
+    let work = Sample::open(&flow.dir, fingerprint, decoding.as_ref(), config, &device)?;
+    if work.lacks_condition() {
+        console
+            .note("sample: without --condition, a flow that takes conditions samples under none");
+    }
+    let written = format!("{} (points of the flow {fingerprint})", work.written());
+    let job = Job {
+        name: "sample",
+        console,
+        input: None,
+        about: applied.about([
+            ("flow", flow.identity()),
+            (
+                "autoencoder",
+                json!(autoencoder.as_ref().map(|model| model.identity())),
+            ),
+            ("count", json!(count)),
+            ("seed", json!(seed)),
+            ("temperature", json!(temperature)),
+            ("tolerance", json!(tolerance)),
+            ("steps", json!(steps)),
+            ("condition", of_condition),
+            ("guidance", json!(guidance)),
+        ]),
+    };
+    job.run(
+        &work,
+        output,
+        |partial, file| work.write(partial, file),
+        &written,
+    )?;
+    Ok(())
+}

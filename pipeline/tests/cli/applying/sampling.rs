@@ -1,0 +1,171 @@
+//! `sample`: points, features, and what the autoencoder makes of them.
+
+use super::scoring::of_classes;
+use super::{UNALIGNED, assert_near, check_kills, dataset, finished, refused};
+use crate::project::Project;
+
+fn sample(project: &Project, out: &str, more: &[&str]) -> std::path::PathBuf {
+    let command = [&["sample", "tiny", "--out", out], more].concat();
+    project
+        .run(&command)
+        .expect(0, &["/points", "points of the flow"]);
+    project.path(out)
+}
+
+/// Red if noise is not of the seed and the place alone, temperature is not applied, or features are not those of
+/// the points.
+#[test]
+fn points_and_features_are_drawn_from_the_flow() {
+    let project = finished(&[]);
+    let all = sample(&project, "all.h5", &["--count", "3000"]);
+    let (shape, points) = dataset(&all, "points");
+    assert_eq!(shape, [3000, 2]);
+    let few = sample(&project, "few.h5", &["--count", "100"]);
+    // a batch of another size takes other steps
+    assert_near(&dataset(&few, "points").1, &points[..200], 1e-3);
+    let steps = sample(&project, "steps.h5", &["--count", "3000", "--steps", "40"]);
+    assert_near(&dataset(&steps, "points").1, &points, 1e-3);
+    let other = sample(&project, "other.h5", &["--count", "100", "--seed", "1"]);
+    assert_ne!(dataset(&other, "points").1, &points[..200]);
+    let cold = sample(
+        &project,
+        "cold.h5",
+        &["--count", "100", "--temperature", "0"],
+    );
+    let (_, cold) = dataset(&cold, "points");
+    assert_near(&cold, &cold[..2].repeat(100), 1e-5);
+
+    // uniform features of mean 1/2 and variance 1/12: the flow was trained for a moment, its noise is standard
+    let (_, features) = dataset(&all, "features");
+    let mean = |of: &dyn Fn(usize) -> f32| (0..3000).map(of).sum::<f32>() / 3000.0;
+    for axis in 0..2 {
+        let slope = |i: usize| {
+            let (a, b) = (2 * i + axis, 2 * ((i + 1) % 3000) + axis);
+            (features[a] - features[b]) / (points[a] - points[b])
+        };
+        assert!((mean(&slope) - 0.2887).abs() < 0.03, "{}", mean(&slope));
+    }
+}
+
+/// Red if what is decoded are not the points, in their order.
+#[test]
+fn samples_go_on_to_data_through_the_runs_autoencoder() {
+    let project = finished(&[]);
+    let all = sample(&project, "all.h5", &["--count", "2500", "--decode"]);
+    let (shape, points) = dataset(&all, "points");
+    assert_eq!(shape, [2500, 1, 2]);
+    let alone = sample(&project, "alone.h5", &["--count", "2500"]);
+    assert_eq!(dataset(&alone, "points").1, points);
+    let decode = [
+        "decode",
+        "tiny",
+        "all.h5",
+        "--dataset",
+        "points",
+        "--out",
+        "data.h5",
+    ];
+    project.run(&decode).expect(0, &["/vectors [2500, 4] f32"]);
+    let (shape, data) = dataset(&all, "vectors");
+    assert_eq!(shape, [2500, 4]);
+    assert_near(&data, &dataset(&project.path("data.h5"), "vectors").1, 1e-6);
+}
+
+#[test]
+fn a_sampling_killed_at_any_operation_goes_on_to_the_same_file() {
+    let project = finished(&[]);
+    let command = [
+        "sample", "tiny", "--count", "5000", "--decode", "--out", "out/a.h5",
+    ];
+    check_kills(&project, &command, "a.h5");
+}
+
+/// Red if the class gets lost on the way to the sampler.
+#[test]
+fn samples_follow_their_conditions() {
+    let project = of_classes();
+    project.write_dataset("two.h5", "labels", &[2], &[0i64, 2]);
+    let of = |condition: &str| {
+        let command = [
+            "sample",
+            "classes",
+            "--count",
+            "400",
+            "--condition",
+            condition,
+        ];
+        project
+            .run(&[&command[..], &["--out", "a.h5", "--force"]].concat())
+            .expect(0, &[]);
+        let (_, features) = dataset(&project.path("a.h5"), "features");
+        let half = |first: usize| {
+            let rows = features.chunks(2).skip(first).step_by(2);
+            rows.map(|row| row[0]).sum::<f32>() / 200.0
+        };
+        [half(0), half(1)]
+    };
+    // class c lies around 4 c + 1/2
+    for (condition, expected) in [("0", [0.5, 0.5]), ("2", [8.5, 8.5]), ("two.h5", [0.5, 8.5])] {
+        for (found, expected) in of(condition).into_iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < 1.0,
+                "{condition}: {found} {expected}"
+            );
+        }
+    }
+    let out = ["--out", "b.h5"];
+    let sample = |more: &[&'static str]| [&["sample", "classes"], more, &out[..]].concat();
+    let labels = ["found the class 3", "labels 0 to 2"];
+    refused(
+        &project,
+        &sample(&["--count", "4", "--condition", "3"]),
+        &labels,
+    );
+    refused(&project, &sample(&["--count", "0"]), &["--count: found 0"]);
+    refused(
+        &project,
+        &sample(&["--count", "4", "--steps", "8"]),
+        &["--steps", "flow matching"],
+    );
+    refused(
+        &project,
+        &sample(&["--count", "4", "--temperature", "-1"]),
+        &["--temperature"],
+    );
+    let guided = ["--count", "4", "--guidance", "2"];
+    refused(
+        &project,
+        &sample(&guided),
+        &["--guidance: found 2", "--condition"],
+    );
+    refused(
+        &project,
+        &sample(&["--count", "4", "--decode"]),
+        &["found no autoencoder"],
+    );
+}
+
+/// Red if samples of a flow go through an autoencoder that never knew it.
+#[test]
+fn an_unaligned_run_does_not_decode_samples() {
+    let project = finished(&[UNALIGNED]);
+    let command = [
+        "sample", "tiny", "--count", "8", "--decode", "--out", "a.h5",
+    ];
+    refused(&project, &command, &["aligned with no flow", "--decode"]);
+    sample(&project, "points.h5", &["--count", "8"]);
+    let decode = [
+        "decode",
+        "tiny",
+        "points.h5",
+        "--dataset",
+        "points",
+        "--out",
+        "a.h5",
+    ];
+    refused(
+        &project,
+        &decode,
+        &["points.h5", "points of the flow", "no flow"],
+    );
+}

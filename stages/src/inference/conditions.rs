@@ -1,0 +1,123 @@
+//! What rows are conditioned on: one class, or a label or an embedding a row.
+
+use crate::data::{Dataset, SourceConfig, read_dataset_f32};
+use crate::error::{Error, Result};
+use crate::priors::{ConditionKind, Conditions};
+use std::ops::Range;
+
+/// What somebody asks for.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    /// All rows are of this class.
+    Class(u32),
+    /// A dataset of a label `[N]` or an embedding [N, c] for each row.
+    Rows(SourceConfig),
+}
+
+/// The condition of each row.
+#[derive(Debug)]
+pub(super) enum OfRows {
+    Class(u32),
+    Labels(Vec<u32>),
+    Embeddings(Dataset),
+}
+
+impl OfRows {
+    /// What `condition` means to a prior that takes conditions of the kind `kind`, if it takes any.
+    ///
+    /// # Errors
+    /// An input error for a prior that takes none, and for conditions of another kind, shape or range; as
+    /// [`Dataset::open`].
+    pub fn read(condition: &Condition, kind: Option<ConditionKind>) -> Result<Self> {
+        let Some(kind) = kind else {
+            return Err(Error::input(
+                "--condition: found a condition, expected none: this flow was trained without; leave it out, or \
+                 name a run with `pretrain_flow.condition`",
+            ));
+        };
+        let source = match (condition, kind) {
+            (Condition::Class(class), _) => {
+                kind.require(&Conditions::Labels(vec![*class]), "--condition")?;
+                return Ok(Self::Class(*class));
+            }
+            (Condition::Rows(source), _) => source,
+        };
+        let place = format!("`{}` in {}", source.dataset, source.file.display());
+        if let ConditionKind::Embedding { .. } = kind {
+            let dataset = Dataset::open(source)?;
+            let width = dataset.item_width();
+            kind.require(
+                &Conditions::Embeddings {
+                    values: Vec::new(),
+                    width,
+                },
+                &place,
+            )?;
+            return Ok(Self::Embeddings(dataset));
+        }
+        let ConditionKind::Labels { classes } = kind else {
+            unreachable!("embeddings are done")
+        };
+        let expected = format!("a label 0 to {} for each row, of shape [N]", classes - 1);
+        let refuse = |found: String| {
+            Err(Error::input(format!(
+                "{place}: found {found}, expected {expected}"
+            )))
+        };
+        let (shape, values) = read_dataset_f32(&source.file, &source.dataset)?;
+        if shape.len() != 1 || shape[0] == 0 {
+            return refuse(format!("shape {shape:?}"));
+        }
+        let is_class = |&v: &f32| v >= 0.0 && v < classes as f32 && v.fract() == 0.0;
+        match values.iter().position(|v| !is_class(v)) {
+            Some(row) => refuse(format!("{} at row {row}", values[row])),
+            None => Ok(Self::Labels(values.iter().map(|&v| v as u32).collect())),
+        }
+    }
+
+    /// How many rows there are; none where all have one.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Self::Class(_) => None,
+            Self::Labels(labels) => Some(labels.len()),
+            Self::Embeddings(dataset) => Some(dataset.items()),
+        }
+    }
+
+    /// Refuses another number of rows than `expected`.
+    ///
+    /// # Errors
+    /// An input error.
+    pub fn require_count(&self, expected: usize) -> Result<()> {
+        match self.count() {
+            Some(count) if count != expected => Err(Error::input(format!(
+                "--condition: found conditions of {count} rows, expected one for each of the {expected} rows"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Those of `rows`.
+    ///
+    /// # Errors
+    /// As [`Dataset::read_items`]; an input error for an embedding that is not finite.
+    pub fn of(&self, rows: Range<usize>) -> Result<Conditions> {
+        Ok(match self {
+            Self::Class(class) => Conditions::Labels(vec![*class; rows.len()]),
+            Self::Labels(labels) => Conditions::Labels(labels[rows].to_vec()),
+            Self::Embeddings(dataset) => {
+                let values = dataset.read_items(rows.clone())?;
+                let width = dataset.item_width();
+                if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+                    return Err(Error::input(format!(
+                        "{}: found {} in row {}, expected finite numbers; clean the file",
+                        dataset.describe(),
+                        values[at],
+                        rows.start + at / width
+                    )));
+                }
+                Conditions::Embeddings { values, width }
+            }
+        })
+    }
+}

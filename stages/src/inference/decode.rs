@@ -1,0 +1,133 @@
+//! Rows of latents -> data, and a picture of the first.
+
+use super::columns::{self, Column};
+use super::decoder::Decoder;
+use super::encode::rows_at_once;
+use super::lineage::Lineage;
+use super::rows;
+use super::work::{Keep, Work};
+use crate::autoencoders::write_images_in_columns;
+use crate::context::Monitor;
+use crate::data::{Dataset, SourceConfig};
+use crate::error::{Error, Result};
+use crate::persist::Partial;
+use burn::tensor::Device;
+use std::path::Path;
+
+/// Decoding all rows of a dataset.
+pub struct Decode {
+    decoder: Decoder,
+    dataset: Dataset,
+    /// What is written.
+    column: Column,
+}
+
+/// Images, so many rows of so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// Rows of images.
+    pub rows: usize,
+    /// Images in a row.
+    pub columns: usize,
+}
+
+impl Decode {
+    /// Decodes the latents of `source` with the autoencoder in the directory `dir`, whose lineage is `own`,
+    /// to the dataset `name`.
+    ///
+    /// # Errors
+    /// As [`Decoder::load`] and [`Dataset::open`]; input errors for rows of another shape, and for latents of
+    /// another autoencoder.
+    pub fn open(
+        dir: &Path,
+        source: &SourceConfig,
+        own: &Lineage,
+        name: &str,
+        device: &Device,
+    ) -> Result<Self> {
+        let decoder = Decoder::load(dir, device)?;
+        let dataset = Dataset::open(source)?;
+        let (held, latent) = (&dataset.shape()[1..], &decoder.header.latent);
+        let (tokens, width) = (latent.tokens, latent.width);
+        if held != [tokens, width] && held != [tokens * width] {
+            return Err(Error::input(format!(
+                "{}: found rows of shape {held:?}, expected latents [N, {tokens}, {width}], as the autoencoder \
+                 makes; encode the data with this run",
+                dataset.describe()
+            )));
+        }
+        Lineage::of(&dataset).refuse_to_decode(own, &dataset)?;
+        Ok(Self {
+            column: decoder.column(name),
+            decoder,
+            dataset,
+        })
+    }
+
+    /// Writes the rows of `partial` to the HDF5 file `path`.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn write(&self, partial: &mut Partial, path: &Path) -> Result<()> {
+        columns::write(partial, std::slice::from_ref(&self.column), path)
+    }
+
+    /// What is written, in words.
+    pub fn written(&self) -> String {
+        self.column.written(self.dataset.items())
+    }
+
+    /// That its rows are images of which a picture can be made.
+    ///
+    /// # Errors
+    /// An input error for others.
+    pub fn require_images(&self) -> Result<()> {
+        let shape = self.decoder.header.shape;
+        match [1, 3].contains(&shape.channels) && shape.height > 1 && shape.width > 1 {
+            true => Ok(()),
+            false => Err(Error::input(format!(
+                "--grid: found data of shape {:?}, expected images of 1 or 3 channels; leave it out",
+                self.column.shape
+            ))),
+        }
+    }
+
+    /// Writes a PNG of the first images of `partial`.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn write_grid(&self, partial: &mut Partial, grid: Grid, path: &Path) -> Result<()> {
+        let shape = self.decoder.header.shape;
+        let wanted = grid.rows.saturating_mul(grid.columns).min(partial.rows());
+        let maximum = self.decoder.header.maximum as f32;
+        let mut images = Vec::new();
+        partial.each(|rows| {
+            let missing = wanted * shape.elements() - images.len();
+            images.extend(columns::numbers(rows).take(missing).map(|v| v / maximum));
+            Ok(())
+        })?;
+        write_images_in_columns(path, &images, shape, grid.columns).map(drop)
+    }
+}
+
+impl Work for Decode {
+    fn task(&self) -> &'static str {
+        "rows"
+    }
+
+    fn total(&self) -> usize {
+        self.dataset.items()
+    }
+
+    fn row_bytes(&self) -> usize {
+        columns::row_bytes(std::slice::from_ref(&self.column))
+    }
+
+    fn compute(&self, from: usize, _monitor: &dyn Monitor, keep: Keep) -> Result<()> {
+        let step = rows_at_once(self.decoder.header.shape);
+        rows::each(&self.dataset, from, step, None, |_, latents| {
+            let data = self.decoder.decode(latents.to_vec())?;
+            keep(bytemuck::cast_slice(&data))
+        })
+    }
+}

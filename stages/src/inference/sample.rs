@@ -1,0 +1,339 @@
+//! Samples of a flow: points, features, and data that an autoencoder makes of them.
+
+use super::columns::{self, Column};
+use super::conditions::{Condition, OfRows};
+use super::decoder::Decoder;
+use super::encode::rows_at_once;
+use super::lineage::Lineage;
+use super::work::{Keep, Work};
+use crate::context::Monitor;
+use crate::data::{Attribute, Inverse};
+use crate::error::{Error, Result};
+use crate::numerics::on_grid;
+use crate::persist::Partial;
+use crate::priors::{Flow, Offers, Placement, PointShape, stored};
+use crate::random::Streams;
+use crate::tensors::to_f32;
+use burn::tensor::{Device, Tensor};
+use std::path::Path;
+
+/// Points drawn at once, about.
+const POINTS: usize = 1024;
+
+/// How samples are drawn.
+#[derive(Debug, Clone)]
+pub struct SampleConfig {
+    /// How many.
+    pub count: usize,
+    /// The seed of the noise.
+    pub seed: u64,
+    /// The standard deviation of the noise; 1 for the flow's own distribution, less for what is likelier.
+    pub temperature: f64,
+    /// The tolerance of an ODE, absolute and relative.
+    pub tolerance: f64,
+    /// Instead of steps that adapt to the tolerance, so many equal ones.
+    pub steps: Option<usize>,
+    /// What samples are conditioned on; the conditions of rows are taken in turn.
+    pub condition: Option<Condition>,
+    /// How far samples lean towards their condition; 1 for the density under it.
+    pub guidance: f64,
+}
+
+/// Drawing samples.
+pub struct Sample {
+    flow: Flow,
+    config: SampleConfig,
+    condition: Option<OfRows>,
+    /// Tokens of a sample.
+    tokens: usize,
+    inverse: Option<Inverse>,
+    decoder: Option<Decoder>,
+    columns: Vec<Column>,
+}
+
+/// An autoencoder that makes data of samples.
+pub struct Decoding<'a> {
+    /// The directory of the autoencoder.
+    pub dir: &'a Path,
+    /// The dataset of what it makes.
+    pub name: &'a str,
+}
+
+impl Sample {
+    /// Samples of the flow in the directory `dir`, whose fingerprint is `flow`; with `decoding` each has the
+    /// tokens of a latent, and becomes data.
+    ///
+    /// # Errors
+    /// As [`Flow::load`] and [`Decoder::load`]; input errors for options out of range, that the flow does not
+    /// have, or that do not go together.
+    pub fn open(
+        dir: &Path,
+        flow: &str,
+        decoding: Option<&Decoding>,
+        config: SampleConfig,
+        device: &Device,
+    ) -> Result<Self> {
+        refuse_out_of_range(&config)?;
+        let offers = stored(dir)?.model.kind().offers();
+        if config.steps.is_some() && (offers < Offers::Network || config.condition.is_some()) {
+            return Err(Error::input(
+                "--steps: found a number of steps, expected none: only an unconditional flow that was trained \
+                 by flow matching takes steps; leave it out",
+            ));
+        }
+        let loaded = Flow::load(dir, &Placement::on(device))?;
+        let prior = &loaded.prior;
+        let condition = (config.condition.as_ref())
+            .map(|condition| OfRows::read(condition, prior.condition()))
+            .transpose()?;
+        let shape = prior.shape();
+        let decoder = decoding.map(|d| Decoder::load(d.dir, device)).transpose()?;
+        let tokens = match &decoder {
+            None => shape.tokens,
+            Some(decoder) => tokens_of_latents(decoder, shape)?,
+        };
+        if condition.is_some() && tokens != shape.tokens {
+            return Err(Error::input(
+                "--condition: found latents of several points, expected one: leave --decode or --condition out",
+            ));
+        }
+        let inverse = loaded.normaliser.inverter();
+        let lineage = Lineage {
+            autoencoder: None,
+            flow: Some(flow.to_owned()),
+        };
+        let of_points = |width| match (tokens, &decoder) {
+            (1, None) => vec![width],
+            _ => vec![tokens, width],
+        };
+        let mut columns = vec![Column {
+            name: "points".to_owned(),
+            shape: of_points(shape.width),
+            attributes: lineage.attributes(),
+        }];
+        if inverse.is_some() {
+            let text = |name: &str, text: &str| (name.to_owned(), Attribute::Text(text.into()));
+            columns.push(Column {
+                name: "features".to_owned(),
+                shape: of_points(loaded.normaliser.input_width),
+                attributes: vec![
+                    text("space", "features, as the flow was trained on"),
+                    text("units", "those of these features"),
+                ],
+            });
+        }
+        if let (Some(decoder), Some(decoding)) = (&decoder, decoding) {
+            columns.push(decoder.column(decoding.name));
+        }
+        Ok(Self {
+            flow: loaded,
+            config,
+            condition,
+            tokens,
+            inverse,
+            decoder,
+            columns,
+        })
+    }
+
+    /// Writes the rows of `partial` to the HDF5 file `path`.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn write(&self, partial: &mut Partial, path: &Path) -> Result<()> {
+        columns::write(partial, &self.columns, path)
+    }
+
+    /// What is written, in words.
+    pub fn written(&self) -> String {
+        let columns = self.columns.iter();
+        let written: Vec<String> = columns.map(|c| c.written(self.config.count)).collect();
+        written.join("; ")
+    }
+
+    /// Whether the flow takes conditions and is given none.
+    pub fn lacks_condition(&self) -> bool {
+        self.condition.is_none() && self.flow.prior.condition().is_some()
+    }
+
+    /// The points [n, T * d] of samples `first` to `first + count - 1`.
+    fn points(
+        &self,
+        first: usize,
+        count: usize,
+        check: &dyn Fn() -> Result<()>,
+    ) -> Result<Vec<f32>> {
+        let (prior, config) = (&self.flow.prior, &self.config);
+        let shape = prior.shape();
+        let streams = Streams::of_stage("sample", config.seed);
+        let numbers = count * self.tokens * shape.width;
+        let point = first * self.tokens / shape.tokens;
+        let mut noise = streams.normal("noise", point as u64, numbers);
+        if config.temperature != 1.0 {
+            let temperature = config.temperature as f32;
+            noise.iter_mut().for_each(|value| *value *= temperature);
+        }
+        let noise = shape.tensor(noise, &prior.device());
+        let points = match config.steps {
+            Some(steps) => self.in_steps(noise, steps, check)?,
+            None => {
+                let (tolerance, check) = (config.tolerance, &mut |_| check());
+                match (self.encoded(first, count)?, config.guidance) {
+                    (Some(condition), guidance) if guidance != 1.0 => {
+                        prior.from_noise_guided(noise, condition, guidance, tolerance, check)?
+                    }
+                    (condition, _) => prior.from_noise(noise, condition, tolerance, check)?,
+                }
+            }
+        };
+        let points = to_f32(points)?;
+        match points.iter().position(|value| !value.is_finite()) {
+            None => Ok(points),
+            Some(at) => Err(Error::Numerical(format!(
+                "sample {} is not finite; lower --temperature, or take more --steps",
+                first + at / (self.tokens * shape.width)
+            ))),
+        }
+    }
+
+    /// Noise carried to points in equal steps.
+    fn in_steps(
+        &self,
+        noise: Tensor<3>,
+        steps: usize,
+        check: &dyn Fn() -> Result<()>,
+    ) -> Result<Tensor<3>> {
+        let dims = noise.dims();
+        let velocity = self
+            .flow
+            .prior
+            .velocity()
+            .expect("a network has a velocity");
+        let slope = |x: Tensor<2>, time: f64| {
+            check()?;
+            let moved = velocity.velocity(x.unsqueeze::<3>(), &[time]);
+            Ok(moved.squeeze_dim::<2>(0))
+        };
+        let grid: Vec<f64> = (1..=steps).map(|i| i as f64 / steps as f64).collect();
+        let trajectory = on_grid(slope, noise.flatten(1, 2), 0.0, 1.0, &grid)?;
+        Ok(trajectory.end().reshape(dims))
+    }
+
+    /// The conditions of samples `first` to `first + count - 1`; those of rows in turn.
+    fn encoded(&self, first: usize, count: usize) -> Result<Option<Tensor<2>>> {
+        let prior = &self.flow.prior;
+        let Some(kind) = prior.condition() else {
+            return Ok(None);
+        };
+        let Some(of_rows) = &self.condition else {
+            return Ok(Some(kind.encode(None, count, &prior.device())));
+        };
+        let rows = of_rows.count().unwrap_or(usize::MAX);
+        let mut encoded = Vec::new();
+        let mut next = first;
+        while next < first + count {
+            let row = next % rows;
+            let here = (first + count - next).min(rows - row);
+            let conditions = of_rows.of(row..row + here)?;
+            encoded.push(kind.encode(Some(&conditions), here, &prior.device()));
+            next += here;
+        }
+        Ok(Some(Tensor::cat(encoded, 0)))
+    }
+}
+
+impl Work for Sample {
+    fn task(&self) -> &'static str {
+        "samples"
+    }
+
+    fn total(&self) -> usize {
+        self.config.count
+    }
+
+    fn row_bytes(&self) -> usize {
+        columns::row_bytes(&self.columns)
+    }
+
+    fn compute(&self, from: usize, monitor: &dyn Monitor, keep: Keep) -> Result<()> {
+        // the same noise whatever becomes of the points
+        let step = (POINTS * self.flow.prior.shape().tokens / self.tokens).max(1);
+        let at_once = (self.decoder.as_ref()).map_or(step, |d| rows_at_once(d.header.shape));
+        let check = || match monitor.cancelled() {
+            true => Err(Error::Cancelled),
+            false => Ok(()),
+        };
+        let width = self.columns[0].width();
+        for first in (from / step * step..self.config.count).step_by(step) {
+            let count = step.min(self.config.count - first);
+            let points = self.points(first, count, &check)?;
+            let kept = from.saturating_sub(first) * width;
+            for points in points[kept..].chunks(at_once * width) {
+                let mut parts = vec![points.to_vec()];
+                if let Some(inverse) = &self.inverse {
+                    parts.push(inverse(points));
+                }
+                if let Some(decoder) = &self.decoder {
+                    parts.push(decoder.decode(points.to_vec())?);
+                }
+                let rows = columns::interleave(&parts, points.len() / width);
+                keep(bytemuck::cast_slice(&rows))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tokens of a latent of `decoder`, which are whole points of `shape`.
+fn tokens_of_latents(decoder: &Decoder, shape: PointShape) -> Result<usize> {
+    let latent = &decoder.header.latent;
+    let fits = latent.width == shape.width && latent.tokens.is_multiple_of(shape.tokens);
+    fits.then_some(latent.tokens).ok_or_else(|| {
+        Error::input(format!(
+            "--decode: found an autoencoder of latents [{}, {}], expected tokens of {}, the width of the \
+             flow's points; name a run whose autoencoder is aligned with its flow",
+            latent.tokens, latent.width, shape.width
+        ))
+    })
+}
+
+fn refuse_out_of_range(config: &SampleConfig) -> Result<()> {
+    let refuse = |option: &str, found: String, expected: &str| {
+        Err(Error::input(format!(
+            "{option}: found {found}, expected {expected}"
+        )))
+    };
+    let SampleConfig {
+        count,
+        temperature,
+        tolerance,
+        steps,
+        guidance,
+        condition,
+        ..
+    } = config;
+    if *count == 0 {
+        return refuse("--count", "0".into(), "at least 1");
+    }
+    if !(*temperature >= 0.0 && temperature.is_finite()) {
+        let expected = "zero or a positive number, 1 for the flow's own distribution";
+        return refuse("--temperature", temperature.to_string(), expected);
+    }
+    if !(1e-7..=0.1).contains(tolerance) {
+        return refuse(
+            "--tolerance",
+            tolerance.to_string(),
+            "[1e-7, 0.1] such as 1e-5",
+        );
+    }
+    if *guidance != 1.0 && (condition.is_none() || !guidance.is_finite()) {
+        let expected = "1, or a number such as 2 with a --condition to lean towards";
+        return refuse("--guidance", guidance.to_string(), expected);
+    }
+    match steps {
+        Some(steps) if !(1..=100_000).contains(steps) => {
+            refuse("--steps", steps.to_string(), "1 to 100000")
+        }
+        _ => Ok(()),
+    }
+}
