@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::persist::{Resumable, Snapshot};
+use crate::random::Streams;
 use burn::tensor::Device;
 use std::path::PathBuf;
 
@@ -38,8 +39,8 @@ pub trait Monitor: Send + Sync {
 
 /// The surroundings of one run of one stage.
 pub struct Context<'a> {
-    /// The seed all random streams of this stage derive from.
-    pub seed: u64,
+    /// Where random numbers come from: those of this stage under its seed.
+    pub streams: Streams,
     /// Where tensors live; without autodiff (a stage adds it where it differentiates).
     pub device: Device,
     /// The directory to fill. It exists and is empty.

@@ -14,6 +14,7 @@ use latent_align_stages::Error;
 use latent_align_stages::context::{Context, Summary};
 use latent_align_stages::devices::DeviceChoice;
 use latent_align_stages::figures::PEAK_MEMORY;
+use latent_align_stages::random::Streams;
 use std::path::Path;
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ impl Workshop<'_> {
         let monitor = self.monitor(key.stage, Some(draft.dir()));
         let monitor = monitor.keeping(training.clone(), self.checkpoints, metrics.as_deref())?;
         let context = Context {
-            seed: key.seed,
+            streams: Streams::of_stage(key.stage.name(), key.seed),
             device: self.device.open()?,
             dir: draft.dir().to_owned(),
             resume: state,

@@ -89,7 +89,7 @@ fn fit(
     monitor: &dyn Monitor,
 ) -> Box<dyn Prior> {
     let context = Context {
-        seed: 0,
+        streams: Streams::new(0),
         device: device(),
         dir: PathBuf::new(),
         resume,

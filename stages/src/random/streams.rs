@@ -23,6 +23,11 @@ impl Streams {
         Self { seed, stage }
     }
 
+    /// The seed: what shuffles and splits of data are keyed by, which no stage has for itself.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The generator of `stream` at `step`.
     pub fn at(&self, stream: &str, step: u64) -> Pcg64 {
         let mut hasher = blake3::Hasher::new();

@@ -142,7 +142,7 @@ impl Config {
             context.monitor.progress(&task, done, count as u64, "");
             context.check_cancelled()
         };
-        let streams = Streams::of_stage(self.stage().name(), context.seed);
+        let streams = context.streams;
         let options = SampleOptions {
             streams,
             temperature: 1.0,
@@ -324,7 +324,7 @@ mod tests {
         let device = Device::flex();
         let monitor = Warned::default();
         let context = |dir: &Path| Context {
-            seed: 1,
+            streams: Streams::of_stage("evaluate-flow", 1),
             device: device.clone(),
             dir: dir.to_owned(),
             resume: None,

@@ -23,7 +23,6 @@ use crate::error::{Error, Result};
 use crate::figures::{evaluate_latents as names, of_rows};
 use crate::priors::{Batch, Evaluation, FitConfig, ROWS_PER_EVALUATION, points_of};
 use crate::problems::Problems;
-use crate::random::Streams;
 use crate::tensors::{from_f32, to_f32};
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
@@ -295,7 +294,7 @@ impl Probe {
 /// Samples [n, T * d] of a flow fitted to the latents of the training rows, as latents.
 fn draw(config: &Config, latents: &Latents, context: &Context) -> Result<Vec<f32>> {
     let (width, flow) = (latents.width(), &config.flow);
-    let streams = Streams::of_stage("evaluate-latents", context.seed);
+    let streams = context.streams;
     let whiten = Normaliser::standardise(&latents.train.values, width);
     let points = whiten.apply(&latents.train.values);
     let held_out = Batch::new(whiten.apply(&latents.held_out.values));
@@ -429,6 +428,7 @@ mod tests {
     use crate::context::Silent;
     use crate::data::{Batches, Data, DataConfig, Demands, PartConfig, read_dataset_f32};
     use crate::posteriors::PosteriorConfig;
+    use crate::random::Streams;
     use crate::stages::train_classifier;
     use crate::training::Trainer;
     use serde_json::json;
@@ -441,7 +441,7 @@ mod tests {
 
     fn context(dir: &Path) -> Context<'static> {
         Context {
-            seed: 1,
+            streams: Streams::of_stage("evaluate-latents", 1),
             device: Device::flex(),
             dir: dir.to_owned(),
             resume: None,

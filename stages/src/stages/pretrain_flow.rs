@@ -19,7 +19,6 @@ use crate::priors::{
     PointShape, SampleOptions, Schedule, about_points, exact_mixture,
 };
 use crate::problems::Problems;
-use crate::random::Streams;
 use crate::targets::{Target, read_target};
 use crate::tensors::to_f32;
 use crate::training::OptimiserConfig;
@@ -434,7 +433,7 @@ impl Prepared {
             Part::Train,
             self.normaliser.clone(),
             self.config.batch,
-            context.seed,
+            context.streams.seed(),
             self.config.memory_mib << 20,
             context.first_step(),
         )?;
@@ -456,7 +455,7 @@ impl Prepared {
             held_out: &held_out.points,
             test: test.map(|test| &test.points),
             exact: exact.as_ref(),
-            streams: Streams::of_stage("pretrain-flow", context.seed),
+            streams: context.streams,
         };
         let fitted = kind.fit(fit, context);
         batches.explain(fitted, context)
@@ -473,7 +472,7 @@ fn write_samples(flow: &Flow, kept: &KeptPoints, config: &Config, context: &Cont
     }
     let shape = flow.prior.shape();
     let options = SampleOptions {
-        streams: Streams::of_stage("pretrain-flow", context.seed),
+        streams: context.streams,
         temperature: 1.0,
         guidance,
         tolerance: TOLERANCE,

@@ -13,7 +13,6 @@ use crate::data::{
 use crate::error::Result;
 use crate::figures::{PARAMETERS, curves, of_rows, train_classifier as names};
 use crate::problems::Problems;
-use crate::random::Streams;
 use crate::tensors::{scalar, to_f32};
 use crate::training::{HeldOut, Length, OptimiserConfig, Step, Task, Term, Trainer, train};
 use burn::module::Module;
@@ -206,7 +205,7 @@ impl Prepared {
             config.features,
             self.labels.classes(),
             self.data.shape,
-            Streams::of_stage("train-classifier", context.seed),
+            context.streams,
             &device,
         )
         .expect("the configuration is checked to have no free points");
@@ -215,7 +214,7 @@ impl Prepared {
             Part::Train,
             self.data.scale.clone(),
             config.batch,
-            context.seed,
+            context.streams.seed(),
             config.memory_mib << 20,
             context.first_step(),
         )?;
@@ -345,6 +344,7 @@ impl Unseen {
 mod tests {
     use super::*;
     use crate::context::Silent;
+    use crate::random::Streams;
     use crate::tensors::from_f32;
     use std::path::Path;
 
@@ -366,7 +366,7 @@ mod tests {
         problems.into_result().unwrap();
         let device = Device::flex();
         let context = Context {
-            seed: 3,
+            streams: Streams::of_stage("train-classifier", 3),
             device: device.clone(),
             dir: dir.to_owned(),
             resume: None,

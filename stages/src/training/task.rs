@@ -209,6 +209,7 @@ mod tests {
     use super::*;
     use crate::context::{Monitor, Table};
     use crate::persist::Snapshot;
+    use crate::random::Streams;
     use crate::tensors::{from_f32, to_f32};
     use crate::training::OptimiserConfig;
     use burn::nn::{Linear, LinearConfig};
@@ -315,7 +316,7 @@ mod tests {
         };
         let keep = Keep::default();
         let context = Context {
-            seed: 0,
+            streams: Streams::new(0),
             device,
             dir: PathBuf::new(),
             resume,

@@ -25,7 +25,7 @@ const ROWS: usize = 24;
 fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
     let device = Device::flex();
     let context = Context {
-        seed: 0,
+        streams: Streams::new(0),
         device: device.clone(),
         dir: PathBuf::new(),
         resume: None,

@@ -90,7 +90,7 @@ impl<'a> Instruments<'a> {
     /// # Errors
     /// As [`Flow::load`].
     pub fn new(config: &'a Config, dir: &Path, context: &Context) -> Result<Self> {
-        let (seed, device) = (context.seed, &context.device);
+        let (seed, device) = (context.streams.seed(), &context.device);
         let scoring = Scoring::new(&config.scoring(), dir, seed, device, true)?;
         Ok(Self { config, scoring })
     }

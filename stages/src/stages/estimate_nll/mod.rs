@@ -20,7 +20,6 @@ use crate::figures::{estimate_nll as names, filled};
 use crate::likelihood::{THRESHOLDS, Verdict};
 use crate::priors::{MOST_INTERVALS, NllKind};
 use crate::problems::Problems;
-use crate::random::Streams;
 pub use config::Config;
 use fall::Fall;
 use measure::{Instruments, Measured};
@@ -121,7 +120,7 @@ fn run(
     };
     let instruments = Instruments::new(config, flow, context)?;
     let shape = instruments.flow().prior.shape();
-    let streams = Streams::of_stage("estimate-nll", context.seed);
+    let streams = context.streams;
     let regions = regions::regions(config, &sources, shape, streams)?;
     let mut checks = Summary::default();
     self_check(

@@ -1,7 +1,7 @@
 //! Latents as they were before training: only against these, or against latents without a regulariser, can
 //! collapse be told from an encoder that never spread its latents.
 
-use super::config::{CHUNK, Config, streams};
+use super::config::{CHUNK, Config};
 use crate::autoencoders::Autoencoder;
 use crate::context::Context;
 use crate::data::{Attribute, Data, OutData, write_datasets};
@@ -18,7 +18,7 @@ pub const DATASET: &str = "initial_latents";
 /// File errors of the data; device errors.
 pub fn encode(untrained: &Autoencoder, data: &Data, context: &Context) -> Result<Vec<f32>> {
     let rows = data.some_rows(data.ingest.reported(), CHUNK)?;
-    let mut rng = streams(context).at("initial latents", 0);
+    let mut rng = context.streams.at("initial latents", 0);
     let posterior = untrained.encode(data.tensor(rows, &context.device));
     to_f32(posterior.draw(&mut rng).latents)
 }

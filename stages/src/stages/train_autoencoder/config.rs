@@ -3,22 +3,15 @@
 use crate::alignment::RegulariserConfig;
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::{LatentConfig, Reconstruction};
-use crate::context::Context;
 use crate::data::{DataConfig, PartConfig, check_memory, check_parts};
 use crate::posteriors::PosteriorConfig;
 use crate::problems::Problems;
-use crate::random::Streams;
 use crate::training::{MatmulPrecision, OptimiserConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Rows encoded at a time.
 pub(super) const CHUNK: usize = 512;
-
-/// The stage's streams of random numbers.
-pub(super) fn streams(context: &Context) -> Streams {
-    Streams::of_stage("train-autoencoder", context.seed)
-}
 
 /// Train an autoencoder whose latents follow the frozen flow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
 //! What tells alignment from collapse.
 
-use super::config::{Config, streams};
+use super::config::Config;
 use super::contracted::{Variances, warning};
 use super::prior::Prior;
 use super::thinned::{Thinned, thin};
@@ -81,7 +81,7 @@ pub fn diagnose(
     let tells_own = part.is_some() || shown.is_some();
     let kept = prior.features(against);
     let at_most = kept.map_or(usize::MAX, |kept| kept.items.len());
-    let some = |count: usize| thin(latents, tokens, width, at_most.min(count), streams(context));
+    let some = |count: usize| thin(latents, tokens, width, at_most.min(count), context.streams);
     let compared = some(COMPARED).latents;
     let own = spectrum(&compared, width);
     let mean_variance = own.variance.iter().sum::<f64>() / width as f64;
@@ -119,7 +119,7 @@ pub fn diagnose(
         modes(latents, prior, own_name, summary);
     }
     let tested = some(TESTED);
-    let found = distance(&tested, kept, streams(context));
+    let found = distance(&tested, kept, context.streams);
     summary.add(name(names::DISTANCE), found.energy_distance);
     summary.add(name(names::FRESH_DISTANCE), found.of_fresh_sample);
     summary.add(
@@ -131,11 +131,11 @@ pub fn diagnose(
     summary.add(name(names::TEST_POINTS), points as f64);
     summary.add(
         name(names::TEST_POWER),
-        power(&kept.points.values, width, points, streams(context)),
+        power(&kept.points.values, width, points, context.streams),
     );
 
     if let Some(means) = means {
-        of_means(means, tokens, kept, name, streams(context), summary);
+        of_means(means, tokens, kept, name, context.streams, summary);
     }
     let Some(beside) = shown else {
         return Ok(());

@@ -1,6 +1,6 @@
 //! The evidence lower bound of test data, and what more samples make of it.
 
-use super::config::{CHUNK, streams};
+use super::config::CHUNK;
 use super::evidence::linear_gaussian_nll;
 use super::outputs::Outputs;
 use super::vae::{Likelihood, Prior, Vae};
@@ -61,7 +61,7 @@ impl Outputs<'_> {
         match self.config.regulariser.kind().divergence_from() {
             Some(Against::Flow(weighted)) => {
                 let width = self.config.latent.width;
-                let draws = Draws::new(weighted, draws, width, streams(self.context));
+                let draws = Draws::new(weighted, draws, width, self.context.streams);
                 let velocity = flow
                     .prior
                     .velocity()
@@ -81,7 +81,7 @@ impl Outputs<'_> {
         for (step, start) in (0..count).step_by(CHUNK).enumerate() {
             let rows = rows.clone().narrow(0, start, CHUNK.min(count - start));
             let posteriors = vae.posteriors(rows);
-            let mut rng = streams(self.context).at("elbo", step as u64);
+            let mut rng = self.context.streams.at("elbo", step as u64);
             let drawn = vae.draw(&posteriors, &mut rng)?;
             divergences.extend(match vae.prior {
                 Prior::Normal => vae.divergences(&posteriors, &drawn)?,
@@ -118,7 +118,7 @@ impl Outputs<'_> {
 
         let mut elbo = vec![0.0; count];
         for draw in 0..ELBO_DRAWS {
-            let mut rng = streams(self.context).at("ELBO of a few rows", draw as u64);
+            let mut rng = self.context.streams.at("ELBO of a few rows", draw as u64);
             let drawn = vae.draw(&posteriors, &mut rng)?;
             let divergences = vae.divergences(&posteriors, &drawn)?;
             let losses = sums(&drawn.reconstructions, &divergences);
@@ -131,7 +131,7 @@ impl Outputs<'_> {
             let mut weights = vec![Vec::with_capacity(samples * times); count];
             let stream = format!("importance, S = {samples}");
             for draw in 0..samples * times {
-                let mut rng = streams(self.context).at(&stream, draw as u64);
+                let mut rng = self.context.streams.at(&stream, draw as u64);
                 let drawn = vae.draw(&posteriors, &mut rng)?;
                 for (weights, weight) in weights.iter_mut().zip(drawn.log_weights()) {
                     weights.push(weight);

@@ -1,6 +1,6 @@
 //! The objective of both trainings: a reconstruction term, where there is data, and a regulariser.
 
-use super::config::{Config, streams};
+use super::config::Config;
 use crate::alignment::{Given, Regulariser};
 use crate::context::Context;
 use crate::error::Result;
@@ -79,7 +79,7 @@ impl<'a> Objective<'a> {
         Ok(Self {
             regulariser: kind.begin(given)?,
             weight: kind.weight(),
-            streams: streams(context),
+            streams: context.streams,
             latents: None,
         })
     }

@@ -1,7 +1,7 @@
 //! An encoder and a decoder, trained on data.
 
 use super::before;
-use super::config::{CHUNK, Config, streams};
+use super::config::{CHUNK, Config};
 use super::diagnose::{Diagnosed, Spread, diagnose};
 use super::objective::{Objective, PART, TERMS, Terms, length, note};
 use super::outputs::Outputs;
@@ -68,7 +68,7 @@ pub fn train_on(config: &Config, data: &Data, prior: &Prior, context: &Context) 
 
 /// The autoencoder that training starts with, on `device`.
 fn untrained(header: &AutoencoderHeader, context: &Context, device: &Device) -> Autoencoder {
-    let autoencoder = Autoencoder::new(header, streams(context), device);
+    let autoencoder = Autoencoder::new(header, context.streams, device);
     autoencoder.expect("the configuration is checked: free points have no data")
 }
 
@@ -87,7 +87,7 @@ fn trained(
         Part::Train,
         data.scale.clone(),
         config.batch,
-        context.seed,
+        context.streams.seed(),
         config.memory_mib << 20,
         context.first_step(),
     )?;
@@ -104,7 +104,7 @@ fn trained(
             objective: Objective::new(config, prior.flow.prior.as_ref(), elements, context)?,
             batches: &mut batches,
             held_out: data.tensor(held_out, &context.device),
-            streams: streams(context),
+            streams: context.streams,
             device,
         };
         let trainer = Trainer::new(autoencoder, &config.optimiser, config.steps);

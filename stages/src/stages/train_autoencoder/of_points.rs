@@ -1,7 +1,7 @@
 //! Free points, moved down the regulariser alone.
 
 use super::before;
-use super::config::{Config, streams};
+use super::config::Config;
 use super::diagnose::{Diagnosed, Spread, diagnose};
 use super::objective::{Objective, PART, TERMS, length, note};
 use super::prior::Prior;
@@ -31,7 +31,7 @@ pub fn move_points(
     prior: &Prior,
     context: &Context,
 ) -> Result<Summary> {
-    let streams = streams(context);
+    let streams = context.streams;
     let device = context.device.clone().autodiff();
     let width = config.latent.width;
     let points = Points::new(count, width, config.posterior, streams, &device);

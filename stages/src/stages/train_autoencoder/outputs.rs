@@ -1,6 +1,6 @@
 //! What the stage writes about the data: reconstructions and latents.
 
-use super::config::{CHUNK, Config, streams};
+use super::config::{CHUNK, Config};
 use crate::autoencoders::{Autoencoder, write_image_grid};
 use crate::context::{Context, Summary};
 use crate::data::{
@@ -79,7 +79,7 @@ impl Outputs<'_> {
                 Ok(share * scalar((reconstructed - original.clone()).square().mean())?)
             };
             if posterior.has_density() {
-                let mut rng = streams(context).at("reconstructed draws", step as u64);
+                let mut rng = context.streams.at("reconstructed draws", step as u64);
                 let decoded = model.decode(posterior.draw(&mut rng).latents);
                 *squared_of_draws.get_or_insert(0.0) += error(config.reconstruction.data(decoded))?;
             }
@@ -164,7 +164,7 @@ impl Outputs<'_> {
             context,
         } = *self;
         let latent = &config.latent;
-        let streams = streams(context);
+        let streams = context.streams;
         let of_part = |part: Part| -> Result<(Part, LatentsOfRows, Vec<i64>)> {
             let stream = match part {
                 Part::Train => "train latents",
