@@ -35,6 +35,9 @@ pub fn write_images(path: &Path, images: &[f32], shape: DataShape) -> Result<boo
 }
 
 /// As [`write_images`], `columns` of them in a row of the picture.
+///
+/// # Errors
+/// As [`write_image_grid`].
 pub fn write_images_in_columns(
     path: &Path,
     images: &[f32],
