@@ -5,6 +5,7 @@
 //! both ends of the interval, where velocities of flows change fastest.
 
 use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 use std::f64::consts::PI;
 
 /// Intervals of the coarsest rule.
@@ -43,10 +44,26 @@ pub struct Integrals {
     pub values: Vec<f64>,
     /// Evaluations, of one point each.
     pub evaluations: u64,
-    /// Intervals of the finest rule that a point needed.
-    pub intervals: usize,
+    /// Intervals of the rule that each point needed.
+    pub intervals: Vec<usize>,
     /// Whether each point was done; false where the finest rule there is left more than what is allowed.
     pub settled: Vec<bool>,
+}
+
+impl Integrals {
+    /// Intervals of the finest rule that a point needed.
+    pub fn finest(&self) -> usize {
+        self.intervals.iter().copied().max().unwrap_or(FEWEST)
+    }
+
+    /// The points that needed the same rule, for each rule that any needed: its intervals and their indices.
+    pub fn by_intervals(&self) -> BTreeMap<usize, Vec<usize>> {
+        let mut found: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (point, &intervals) in self.intervals.iter().enumerate() {
+            found.entry(intervals).or_default().push(point);
+        }
+        found
+    }
 }
 
 /// Integrates q functions at each of n points over [0, 1]. `evaluate(positions, points)` gives those of the
@@ -65,7 +82,7 @@ pub fn integrate(
     let mut result = Integrals {
         values: vec![f64::NAN; n * q],
         evaluations: 0,
-        intervals: FEWEST,
+        intervals: vec![FEWEST; n],
         settled: vec![true; n],
     };
     let mut points: Vec<usize> = (0..n).collect();
@@ -94,10 +111,10 @@ pub fn integrate(
             })
             .map(|values| values.expect("every node is known or new"))
             .collect();
-        result.intervals = intervals;
         let weights = weights(intervals);
         let mut left = Vec::new();
         for (row, &point) in points.iter().enumerate() {
+            result.intervals[point] = intervals;
             let (mut change, mut allowed) = (0.0f64, tolerance);
             for column in 0..q {
                 let at = row * q + column;
@@ -200,8 +217,12 @@ mod tests {
         }
         assert_eq!(found.settled, [true; 4]);
         // the fast one needs 256 intervals or more, the others do not
-        assert!(found.intervals >= 256);
-        assert!(found.evaluations < 2 * (found.intervals as u64 + 1));
+        let finest = found.finest();
+        assert!(finest >= 256);
+        assert_eq!(found.by_intervals()[&finest], [3]);
+        let rules = found.by_intervals();
+        assert_eq!(rules.first_key_value().unwrap().1, &[0, 2]);
+        assert!(found.evaluations < 2 * (finest as u64 + 1));
     }
 
     #[test]
@@ -213,7 +234,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(found.settled, [true, false]);
-        assert_eq!(found.intervals, MOST);
+        assert_eq!(found.finest(), MOST);
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub use flow_matching::{
 pub use kept::{KeptPoints, about_points};
 pub use kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 pub use prior::{
-    Divergence, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress,
-    SampleOptions, normal_nll,
+    Divergence, Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior,
+    Progress, SampleOptions, normal_nll,
 };
 
 /// What is fitted to the target features, by `kind`.

@@ -108,6 +108,16 @@ pub struct Nll {
     pub settled: Vec<bool>,
 }
 
+/// NLLs of points that are solved twice.
+#[derive(Debug, Clone, Default)]
+pub struct Halving {
+    /// In nats, one a point.
+    pub values: Vec<f64>,
+    /// The largest change in nats of one when every step is halved: what tolerance and precision leave
+    /// uncertain.
+    pub change: f64,
+}
+
 impl Nll {
     /// Points whose integral did not settle.
     pub fn unsettled(&self) -> usize {
@@ -241,8 +251,7 @@ pub trait Prior: Send + Sync {
     /// A numerical error for an NLL that is not finite; what `progress` returns; device errors.
     fn nll(&self, points: &Points, options: &NllOptions, progress: Progress) -> Result<Nll>;
 
-    /// The largest change in nats of an NLL when what is approximate about it is halved: what tolerance and
-    /// precision leave uncertain. None where it is exact.
+    /// NLLs, and how much one changes when what is approximate about it is halved. None where they are exact.
     ///
     /// # Errors
     /// As [`Self::nll`].
@@ -251,7 +260,7 @@ pub trait Prior: Send + Sync {
         _points: &Points,
         _options: &NllOptions,
         _progress: Progress,
-    ) -> Result<Option<f64>> {
+    ) -> Result<Option<Halving>> {
         Ok(None)
     }
 

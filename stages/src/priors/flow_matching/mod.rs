@@ -13,7 +13,9 @@ use super::condition::ConditionKind;
 use super::field::VelocityField;
 use super::kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 use super::placed::Placed;
-use super::prior::{Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress};
+use super::prior::{
+    Halving, Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress,
+};
 use crate::context::{Context, Summary};
 use crate::data::Part;
 use crate::devices::Numbers;
@@ -264,7 +266,7 @@ impl Prior for VelocityFlow {
         points: &Points,
         options: &NllOptions,
         progress: Progress,
-    ) -> Result<Option<f64>> {
+    ) -> Result<Option<Halving>> {
         let under = self.under(points.condition.as_ref());
         let check = || progress(0.0);
         probability_flow::halving_check(self.field(&under), points.rows(), options, check).map(Some)

@@ -14,7 +14,7 @@ use crate::numerics::{
 };
 use crate::priors::field::{ROWS_PER_EVALUATION, VelocityField};
 use crate::priors::prior::{
-    Divergence, Nll, NllKind, NllOptions, Noised, Points, Progress, finite_nll, normal_nll,
+    Divergence, Halving, Nll, NllKind, NllOptions, Noised, Points, Progress, finite_nll, normal_nll,
 };
 use crate::tensors::{from_f64, to_f64};
 use burn::tensor::{DType, Device, Int, Tensor};
@@ -74,8 +74,8 @@ pub fn negative_log_likelihood(
     Ok(result)
 }
 
-/// The largest change in nats of the NLL of `points` [n, d] when every step and every interval between
-/// nodes is halved: what the tolerance, and the precision, leave uncertain.
+/// The NLLs of `points` [n, d], and the largest change in nats of one when every step and every interval
+/// between the nodes of its point is halved: what the tolerance, and the precision, leave uncertain.
 ///
 /// # Errors
 /// As [`negative_log_likelihood`].
@@ -84,29 +84,33 @@ pub fn halving_check(
     points: Tensor<2>,
     solver: &NllOptions,
     mut check: impl FnMut() -> Result<()>,
-) -> Result<f64> {
-    let mut worst = 0.0f64;
+) -> Result<Halving> {
+    let mut found = Halving::default();
     for (start, x) in chunks(&points, solver) {
         let of_chunk = of_range(field, start, &x);
         let along = Along::new(of_chunk.as_deref().unwrap_or(field), solver, &x, start);
         let coarse = along.solve(x.clone(), solver.tolerance, &mut check)?;
         let grid = halved(&coarse.trajectory.grid);
         let fine = on_grid(along.velocity(&mut check), x, 1.0, 0.0, &grid)?;
-        let integrals = along.by_rule(&fine, 2 * coarse.integrals.intervals, &mut check)?;
-        let fine = to_f64(normal_nll(fine.end()) + integrals)?;
-        for (a, b) in
-            (along.nll(&coarse)?.chunks(along.columns())).zip(fine.chunks(along.columns()))
-        {
-            let change = mean(a) - mean(b);
-            if !change.is_finite() {
-                return Err(Error::Numerical(
-                    "an NLL stops being finite when the solver's steps are halved".to_owned(),
-                ));
+        let gaussian = to_f64(normal_nll(fine.end()))?;
+        let nll = along.nll(&coarse)?;
+        let of_point: Vec<f64> = nll.chunks(along.columns()).map(mean).collect();
+        for (intervals, points) in coarse.integrals.by_intervals() {
+            let integrals = along.by_rule(&fine, 2 * intervals, Some(&points), &mut check)?;
+            let integrals = to_f64(integrals)?;
+            for (point, integrals) in points.into_iter().zip(integrals.chunks(along.columns())) {
+                let change = of_point[point] - (gaussian[point] + mean(integrals));
+                if !change.is_finite() {
+                    return Err(Error::Numerical(
+                        "an NLL stops being finite when the solver's steps are halved".to_owned(),
+                    ));
+                }
+                found.change = found.change.max(change.abs());
             }
-            worst = worst.max(change.abs());
         }
+        found.values.extend(of_point);
     }
-    Ok(worst)
+    Ok(found)
 }
 
 /// Evaluations that a graph may keep.
@@ -137,7 +141,7 @@ pub fn nll_gradient(
         // steps and nodes are chosen first, and then held fixed
         let chosen = along.solve(y.clone(), solver.tolerance, &mut check)?;
         let grid = &chosen.trajectory.grid;
-        let evaluations = STAGES * grid.len() + chosen.integrals.intervals;
+        let evaluations = STAGES * grid.len() + chosen.integrals.finest();
         if evaluations > MOST_IN_GRAPH {
             return Err(Error::Numerical(format!(
                 "the gradient of an NLL would go through {evaluations} evaluations of the flow, expected at \
@@ -149,7 +153,8 @@ pub fn nll_gradient(
         let of_chunk = of_range(tracked, start, &y);
         let along = along.tracked_by(of_chunk.as_deref().unwrap_or(tracked));
         let trajectory = on_grid(along.velocity(&mut check), y.clone(), 1.0, 0.0, grid)?;
-        let integrals = along.by_rule(&trajectory, chosen.integrals.intervals, &mut check)?;
+        let intervals = chosen.integrals.finest();
+        let integrals = along.by_rule(&trajectory, intervals, None, &mut check)?;
         let nll = normal_nll(trajectory.end()) + integrals;
         let total = nll.mean_dim(1).sum();
         let gradient = y.grad(&total.backward()).expect("the NLL depends on y");
@@ -188,6 +193,12 @@ struct Along<'a> {
     rows: usize,
     /// Whether one evaluation takes several times.
     several_times: bool,
+}
+
+/// Indices `[m]` on `device`.
+fn indices(points: &[usize], device: &Device) -> Tensor<1, Int> {
+    let points: Vec<i64> = points.iter().map(|&p| p as i64).collect();
+    Tensor::from_data(&points[..], device)
 }
 
 impl<'a> Along<'a> {
@@ -304,10 +315,7 @@ impl<'a> Along<'a> {
             self.columns(),
             [tolerance, rounding],
             |positions, points| {
-                let chosen = (points.len() < n).then(|| {
-                    let indices: Vec<i64> = points.iter().map(|&p| p as i64).collect();
-                    Tensor::<1, Int>::from_data(&indices[..], &device)
-                });
+                let chosen = (points.len() < n).then(|| indices(points, &device));
                 let mut values = Vec::new();
                 for positions in positions.chunks(self.at_once(points.len())) {
                     check()?;
@@ -323,15 +331,20 @@ impl<'a> Along<'a> {
         })
     }
 
-    /// The integrals [n, q] of the divergence along `trajectory` by the rule with `intervals`.
+    /// The integrals [n, q] of the divergence along `trajectory` by the rule with `intervals`; of the points
+    /// with the indices `points` alone, where they are given.
     fn by_rule(
         &self,
         trajectory: &Trajectory,
         intervals: usize,
+        points: Option<&[usize]>,
         mut check: impl FnMut() -> Result<()>,
     ) -> Result<Tensor<2>> {
         let end = trajectory.end();
-        let [n, _] = end.dims();
+        let [all, _] = end.dims();
+        let n = points.map_or(all, <[usize]>::len);
+        let chosen = points.filter(|_| n < all);
+        let chosen = chosen.map(|points| indices(points, &end.device()));
         let nodes: Vec<usize> = (0..=intervals).collect();
         let weights = quadrature::weights(intervals);
         let mut total: Option<Tensor<2>> = None;
@@ -340,7 +353,8 @@ impl<'a> Along<'a> {
             let positions = nodes
                 .iter()
                 .map(|&index| quadrature::node(index, intervals));
-            let divergences = self.divergences(trajectory, &positions.collect::<Vec<_>>(), None);
+            let divergences =
+                self.divergences(trajectory, &positions.collect::<Vec<_>>(), chosen.as_ref());
             let weights: Vec<f64> = nodes.iter().map(|&index| weights[index]).collect();
             let dims = [weights.len(), 1, 1];
             let weights: Tensor<3> = from_f64(weights, dims, end.dtype(), &end.device());
@@ -596,7 +610,10 @@ mod tests {
                 let grid = &found.trajectory.grid;
                 let velocity = along.velocity(|| Ok(()));
                 let trajectory = on_grid(velocity, x.clone(), 1.0, 0.0, grid).unwrap();
-                let total = along.by_rule(&trajectory, 48, || Ok(())).unwrap().sum();
+                let total = along
+                    .by_rule(&trajectory, 48, None, || Ok(()))
+                    .unwrap()
+                    .sum();
                 let gradient = x.grad(&total.backward()).unwrap();
                 let mut all = along.nll(&found).unwrap();
                 all.extend(to_f64(gradient).unwrap());
@@ -704,7 +721,11 @@ mod tests {
         let check = |tolerance| {
             halving_check(&field, x.clone(), &NllOptions::exact(tolerance), || Ok(())).unwrap()
         };
-        let (loose, tight) = (check(1e-3), check(1e-7));
+        let found = check(1e-7);
+        let options = NllOptions::exact(1e-7);
+        let same = negative_log_likelihood(&field, x.clone(), &options, &mut |_| Ok(()));
+        let (loose, tight) = (check(1e-3).change, found.change);
+        assert_eq!(found.values, same.unwrap().values);
         assert!(tight < 1e-6 && tight < 0.01 * loose, "{loose} {tight}");
         assert!(loose > 0.0 && loose < 0.1, "{loose}");
     }
