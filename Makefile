@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test calibration torture faults fuzz miri mutations check-energy bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large hdf5 python peer
+.PHONY: help run sweep verify plan test calibration torture faults fuzz miri mutations check-energy check-two-samples bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -98,6 +98,10 @@ MUTATIONS ?= all
 ## make check-energy                                                the energy test on 200 samples of the size of a run
 check-energy: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --lib diagnose:: -- --nocapture
+
+## make check-two-samples                                           how often each two-sample test rejects 200 samples, altered and fresh
+check-two-samples: hdf5
+	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --lib comparison::battery -- --nocapture --test-threads 1
 
 ## make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5

@@ -118,6 +118,43 @@ pub mod train_classifier {
     }
 }
 
+/// What two-sample tests of points against features say, in each of these the points: [`LATENTS`](two_samples::LATENTS),
+/// [`WHOLE`](two_samples::WHOLE) or [`SAMPLES`](two_samples::SAMPLES).
+pub mod two_samples {
+    names! {
+        /// What is compared with features.
+        POINTS:
+        /// Latents, token by token.
+        LATENTS = "latents";
+        /// All tokens of a row together, against features that stand together in the same way: the tokens of a
+        /// feature where the flow is of whole rows, else features that are independent of each other.
+        WHOLE = "whole latents";
+        /// Samples of the flow: how near to features any latents can be brought by it.
+        SAMPLES = "samples";
+    }
+
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// The share that a classifier tells right; its standard error is beside it.
+        ACCURACY = "classifier's accuracy, {} against features";
+        /// How many of each are compared.
+        COUNT = "points of the tests, {}";
+        /// The energy distance of the distributions.
+        DISTANCE = "unbiased energy distance, {} to features";
+        /// What so few points show of equal distributions.
+        DISTANCE_NULL = "unbiased energy distance, {} to features, 97.5 % of relabelled ones are below";
+        /// The p-value of the energy test.
+        ENERGY_P = "p-value of the energy test, {}";
+        /// The maximum mean discrepancy, squared.
+        MMD = "squared MMD, {} to features";
+        /// What so few points show of equal distributions.
+        MMD_NULL = "squared MMD, {} to features, 97.5 % of relabelled ones are below";
+        /// The p-value of the kernel test.
+        KERNEL_P = "p-value of the kernel test, {}";
+    }
+}
+
 /// What `pretrain-flow` reports.
 pub mod pretrain_flow {
     names! {

@@ -4,7 +4,7 @@ use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};
 use latent_align_stages::figures::{
     FIGURES, HELD_OUT, INTERVAL, TEST, curves, error_beside, estimate_nll, evaluate_flow,
-    evaluate_latents, pretrain_flow, train_autoencoder, train_classifier,
+    evaluate_latents, pretrain_flow, train_autoencoder, train_classifier, two_samples,
 };
 use latent_align_stages::stages::Stage;
 use polars::prelude::{ParquetReader, SerReader as _};
@@ -15,8 +15,14 @@ use std::path::Path;
 const STAGES: [(&str, &[&[&str]]); 6] = [
     ("train-classifier", &[train_classifier::FIGURES]),
     ("pretrain-flow", &[pretrain_flow::FIGURES]),
-    ("evaluate-flow", &[evaluate_flow::FIGURES]),
-    ("train-autoencoder", &[train_autoencoder::FIGURES]),
+    (
+        "evaluate-flow",
+        &[evaluate_flow::FIGURES, two_samples::FIGURES],
+    ),
+    (
+        "train-autoencoder",
+        &[train_autoencoder::FIGURES, two_samples::FIGURES],
+    ),
     (
         "estimate-nll",
         &[estimate_nll::FIGURES, estimate_nll::REGION_FIGURES],
@@ -145,19 +151,15 @@ fn is_figure(figure: &str, names: &[&[&str]]) -> bool {
     {
         name = rest;
     }
-    for end in INTERVAL {
+    let error = error_beside("");
+    for end in [INTERVAL[0], INTERVAL[1], &error] {
         name = name.strip_suffix(end).unwrap_or(name);
     }
     let of_rows = [TEST, HELD_OUT]
         .iter()
         .find_map(|rows| name.strip_prefix(rows));
     let is = |name: &str| is_one_of(name, names) || is_one_of(name, &[FIGURES]);
-    is(name)
-        || of_rows.is_some_and(is)
-        || estimate_nll::FALLS
-            .iter()
-            .any(|fall| error_beside(fall) == name)
-        || is_agreement(name)
+    is(name) || of_rows.is_some_and(is) || is_agreement(name)
 }
 
 /// Whether `name` is a figure of agreement, with what is compared before it.

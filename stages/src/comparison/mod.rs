@@ -1,15 +1,22 @@
 //! Two samples side by side, and what the spread of one says.
 
+mod battery;
+mod classifier;
 mod collapse;
+mod energy;
 mod frechet;
+mod kernel;
 mod marginal;
 mod power;
 mod principal;
-mod two_sample;
+mod relabelling;
 
+pub use battery::{Battery, PERMUTATIONS, battery};
+pub use classifier::{CLASSIFIER, ClassifierTest, classifier_test};
 pub use collapse::{Spectrum, coverage, spectrum};
+pub use energy::{EnergyTest, energy_test};
 pub use frechet::{Gaussian, frechet_distance};
+pub use kernel::{KernelTest, kernel_test};
 pub use marginal::{Marginal, marginal_distance};
 pub use power::power;
 pub use principal::PrincipalPlane;
-pub use two_sample::{TwoSample, energy_test};

@@ -1,7 +1,7 @@
 //! What the energy test would have told: without power, that it tells nothing apart says nothing.
 
 use super::collapse::spectrum;
-use super::two_sample::energy_test;
+use super::energy::energy_test;
 use crate::random::Streams;
 use rand::seq::SliceRandom as _;
 

@@ -36,7 +36,7 @@ impl Decode {
     /// to the dataset `name`.
     ///
     /// # Errors
-    /// As [`Decoder::load`] and [`Dataset::open`]; input errors for rows of another shape, and for latents of
+    /// File errors for the autoencoder in `dir`; as [`Dataset::open`]; input errors for rows of another shape, and for latents of
     /// another autoencoder.
     pub fn open(
         dir: &Path,

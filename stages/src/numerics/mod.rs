@@ -9,4 +9,4 @@ mod statistics;
 pub use jackknife::{Interval, Kept, Scale, intervals};
 pub use ode::{Tolerance, Trajectory, dormand_prince, halved, on_grid};
 pub(crate) use rmse::root_mean_square;
-pub use statistics::{mean, standard_error, student};
+pub use statistics::{mean, standard_error, student, variance_of_mean};

@@ -4,11 +4,13 @@
 //! itself are told from the features, nothing that follows it can pass. Whole points are compared, all tokens of
 //! a row together where the flow is of whole rows.
 
+use super::two_samples::Compared;
 use super::{FLOW, Preparation, Prepared, Read, Stage, StageConfig, Upstream};
-use crate::comparison::{coverage, energy_test, marginal_distance, power, spectrum};
+use crate::comparison::{coverage, marginal_distance, power, spectrum};
 use crate::context::{Context, Monitor, Summary, Table};
 use crate::data::Part;
 use crate::error::{Error, Result};
+use crate::figures::two_samples::SAMPLES;
 use crate::figures::{evaluate_flow as names, of_rows};
 use crate::priors::{Flow, KeptPoints, Placement, SampleOptions};
 use crate::problems::Problems;
@@ -92,7 +94,7 @@ impl Prepared for Config {
         let mut summary = Summary::default();
         for (number, (part, features)) in parts.iter().enumerate() {
             let pair = self.draw(&flow, features, *part, context)?;
-            let told = pair.compare(part.word(), self.permutations, &mut summary);
+            let told = pair.compare(part.word(), self.permutations, &mut summary)?;
             if number == shown {
                 context.monitor.table(names::MARGINALS, &pair.marginals())?;
                 told.into_iter()
@@ -175,7 +177,12 @@ struct Pair {
 
 impl Pair {
     /// The figures of the pair, and what is to be said where its halves are told apart.
-    fn compare(&self, word: &str, permutations: usize, summary: &mut Summary) -> Option<String> {
+    fn compare(
+        &self,
+        word: &str,
+        permutations: usize,
+        summary: &mut Summary,
+    ) -> Result<Option<String>> {
         let Self {
             samples,
             features,
@@ -184,7 +191,18 @@ impl Pair {
             streams,
         } = self;
         let count = samples.len() / width;
-        let found = energy_test(samples, features, *width, *group, permutations, *streams);
+        let compared = Compared {
+            what: SAMPLES,
+            points: samples.clone(),
+            features: features.clone(),
+            width: *width,
+            group: *group,
+        };
+        let mut of_tests = Summary::default();
+        let name = |name: &str| of_rows(word, name);
+        let found = compared
+            .report(name, permutations, *streams, &mut of_tests)?
+            .energy;
         let over_fresh = found.energy_distance / found.of_fresh_sample;
         let covered = coverage(samples, features, *width);
         let sees = power(features, *width, count, *streams);
@@ -200,7 +218,8 @@ impl Pair {
         ] {
             summary.add(of_rows(word, name), value);
         }
-        (found.p_value <= LEVEL).then(|| {
+        summary.figures.extend(of_tests.figures);
+        Ok((found.p_value <= LEVEL).then(|| {
             format!(
                 "samples of the flow are told from {count} {word} features (p-value {}, energy distance {over_fresh:.1} \
                  times that of a fresh sample, {:.0} % of features covered): the flow is undertrained or too small, \
@@ -209,7 +228,7 @@ impl Pair {
                 found.p_value,
                 100.0 * covered
             )
-        })
+        }))
     }
 
     /// The values of dimension `d`.

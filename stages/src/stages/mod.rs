@@ -42,6 +42,7 @@ pub mod reference;
 mod stage;
 pub mod train_autoencoder;
 pub mod train_classifier;
+mod two_samples;
 mod upstream;
 
 pub use name::Stage;

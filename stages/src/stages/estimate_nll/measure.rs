@@ -133,7 +133,7 @@ impl<'a> Instruments<'a> {
     /// none for a flow without a velocity.
     ///
     /// # Errors
-    /// As [`Draws::estimate`].
+    /// As [`Scoring::score`].
     pub fn uniform_losses(
         &self,
         points: Vec<f32>,

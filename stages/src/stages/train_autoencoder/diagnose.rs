@@ -4,23 +4,18 @@ use super::config::Config;
 use super::contracted::{Variances, warning};
 use super::prior::Prior;
 use super::thinned::{Thinned, thin};
-use crate::comparison::{TwoSample, coverage, energy_test, power, spectrum};
+use crate::comparison::{EnergyTest, PERMUTATIONS, coverage, energy_test, power, spectrum};
 use crate::context::{Context, Summary, Table};
 use crate::data::Part;
 use crate::error::Result;
-use crate::figures::{of_rows, train_autoencoder as names};
+use crate::figures::{of_rows, train_autoencoder as names, two_samples};
 use crate::priors::KeptPoints;
 use crate::random::Streams;
+use crate::stages::two_samples::{Compared, TESTED, whole_rows};
 use crate::tensors::spread;
 
 /// Latents and features compared by variance and coverage.
 const COMPARED: usize = 2000;
-/// Latents and features compared by the energy test.
-const TESTED: usize = 1000;
-/// The table of each dimension's variance.
-/// Relabellings behind its p-value.
-const PERMUTATIONS: usize = 199;
-
 /// What says whether latents have contracted, or were never spread.
 #[derive(Clone, Copy)]
 pub struct Spread<'a> {
@@ -129,6 +124,16 @@ pub fn diagnose(
     summary.add(name(names::P_VALUE), found.p_value);
     let points = tested.latents.len() / width;
     summary.add(name(names::TEST_POINTS), points as f64);
+    let sequences = prior.flow.prior.shape().tokens > 1;
+    let whole = whole_rows(latents, tokens, kept, sequences, context.streams);
+    for compared in [Some(alone(tested, kept)), whole].into_iter().flatten() {
+        match shown {
+            Some(_) => {
+                compared.report(name, PERMUTATIONS, context.streams, summary)?;
+            }
+            None => compared.report_accuracy(name, context.streams, summary)?,
+        }
+    }
     summary.add(
         name(names::TEST_POWER),
         power(&kept.points.values, width, points, context.streams),
@@ -170,8 +175,19 @@ fn some_features(kept: &KeptPoints, count: usize) -> Vec<f32> {
     features
 }
 
+/// `latents` and as many of the features, token by token.
+fn alone(Thinned { latents, group }: Thinned, kept: &KeptPoints) -> Compared {
+    Compared {
+        what: two_samples::LATENTS,
+        features: some_features(kept, latents.len() / kept.width),
+        points: latents,
+        width: kept.width,
+        group,
+    }
+}
+
 /// The energy test of `latents` against as many of the features.
-fn distance(latents: &Thinned, kept: &KeptPoints, streams: Streams) -> TwoSample {
+fn distance(latents: &Thinned, kept: &KeptPoints, streams: Streams) -> EnergyTest {
     let (Thinned { latents, group }, width) = (latents, kept.width);
     let features = some_features(kept, latents.len() / width);
     energy_test(latents, &features, width, *group, PERMUTATIONS, streams)

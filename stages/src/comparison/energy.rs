@@ -1,17 +1,21 @@
 //! Whether two samples follow one distribution: the energy distance and its permutation test.
 
+use super::relabelling::{Pairs, Sums, euclidean, null_interval, p_value};
 use crate::random::Streams;
-use rand::seq::SliceRandom;
-use rayon::prelude::*;
 
 /// What the energy test says of two samples.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TwoSample {
+pub struct EnergyTest {
     /// The energy distance `2 E|y - x| - E|y - y'| - E|x - x'|` (Szekely & Rizzo 2013) of the samples
     /// as they are: never negative, zero only for equal samples.
     pub energy_distance: f64,
     /// Its expectation if the first sample were a fresh one of the second's distribution.
     pub of_fresh_sample: f64,
+    /// The estimate of the distributions' own distance, which does not grow with the number of points; around
+    /// zero, and at times below it, where they are equal.
+    pub unbiased: f64,
+    /// Where 95 % of relabelled samples have it.
+    pub null: [f64; 2],
     /// The share of random relabellings whose distance is at least as large: small if the samples
     /// differ.
     pub p_value: f64,
@@ -31,67 +35,31 @@ pub fn energy_test(
     group: usize,
     permutations: usize,
     streams: Streams,
-) -> TwoSample {
-    let rows: Vec<&[f32]> = latents
-        .chunks(width)
-        .chain(features.chunks(width))
-        .collect();
-    let (n, total) = (latents.len() / width, rows.len());
-    assert!(n.is_multiple_of(group) && total.is_multiple_of(group));
-    let m = total - n;
-    let distances: Vec<f32> = (rows.par_iter())
-        .flat_map_iter(|x| rows.iter().map(|y| distance(x, y)))
-        .collect(); // [n + m, n + m]
-    // collected in order before each sum, so that the result does not depend on the threads
-    let row_sums: Vec<f64> = (distances.par_chunks(total))
-        .map(|row| row.iter().map(|&d| f64::from(d)).sum())
-        .collect();
-    let all: f64 = row_sums.iter().sum();
-    let of = |first: &[usize]| {
-        let within: f64 = (first.iter())
-            .map(|&i| {
-                let row = &distances[i * total..(i + 1) * total];
-                first.iter().map(|&j| f64::from(row[j])).sum::<f64>()
-            })
-            .sum();
-        let touched: f64 = first.iter().map(|&i| row_sums[i]).sum();
-        let between = touched - within;
-        let beyond = all - within - 2.0 * between;
-        let (n, m) = (n as f64, m as f64);
-        2.0 * between / (n * m) - within / (n * n) - beyond / (m * m)
-    };
-    let given: Vec<usize> = (0..n).collect();
-    let energy_distance = of(&given);
-    let as_large = (0..permutations as u64)
-        .into_par_iter()
-        .filter(|&permutation| {
-            let mut groups: Vec<usize> = (0..total / group).collect();
-            let mut rng = streams.at("permutation", permutation);
-            let (first, _) = groups.partial_shuffle(&mut rng, n / group);
-            first.sort_unstable();
-            let labels = first.iter().flat_map(|g| g * group..(g + 1) * group);
-            of(&labels.collect::<Vec<_>>()) >= energy_distance
-        })
-        .count();
-    let among_features: f64 = (n..total)
-        .map(|i| {
-            let row = &distances[i * total + n..(i + 1) * total];
-            row.iter().map(|&d| f64::from(d)).sum::<f64>()
-        })
-        .sum();
-    let mean_distance = among_features / (m * (m - 1)) as f64;
-    TwoSample {
-        energy_distance,
-        of_fresh_sample: (1.0 / n as f64 + 1.0 / m as f64) * mean_distance,
-        p_value: (as_large + 1) as f64 / (permutations + 1) as f64,
-    }
+) -> EnergyTest {
+    let distances = Pairs::new(latents, features, width, group, euclidean);
+    energy_test_of(&distances, permutations, streams)
 }
 
-fn distance(a: &[f32], b: &[f32]) -> f32 {
-    (a.iter().zip(b))
-        .map(|(a, b)| (a - b).powi(2))
-        .sum::<f32>()
-        .sqrt()
+/// The same of `distances` that are known.
+pub fn energy_test_of(distances: &Pairs, permutations: usize, streams: Streams) -> EnergyTest {
+    let [n, m] = distances.rows();
+    let biased =
+        |sums: &Sums| 2.0 * sums.between / (n * m) - sums.within / (n * n) - sums.beyond / (m * m);
+    let unbiased = |sums: &Sums| {
+        let [within, beyond, between] = distances.unbiased_means(sums);
+        2.0 * between - within - beyond
+    };
+    let given = distances.given();
+    let both = |sums: &Sums| (biased(sums), unbiased(sums));
+    let relabelled = distances.relabelled(permutations, streams, both);
+    let (of_samples, of_laws): (Vec<f64>, Vec<f64>) = relabelled.into_iter().unzip();
+    EnergyTest {
+        energy_distance: biased(&given),
+        of_fresh_sample: (1.0 / n + 1.0 / m) * distances.mean_of_second(),
+        unbiased: unbiased(&given),
+        null: null_interval(of_laws),
+        p_value: p_value(biased(&given), &of_samples),
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +71,7 @@ mod tests {
         rows.into_iter().map(|x| shift + scale * x).collect()
     }
 
-    fn test(latents: &[f32], features: &[f32]) -> TwoSample {
+    fn test(latents: &[f32], features: &[f32]) -> EnergyTest {
         energy_test(latents, features, 2, 1, 99, Streams::new(0))
     }
 

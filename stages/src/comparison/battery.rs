@@ -1,0 +1,176 @@
+//! Every two-sample test of the same points, with the distances between them computed once.
+
+use super::classifier::{ClassifierTest, classifier_test};
+use super::energy::{EnergyTest, energy_test_of};
+use super::kernel::{KernelTest, kernel_test_of};
+use super::relabelling::{Pairs, euclidean};
+use crate::error::Result;
+use crate::random::Streams;
+
+/// Relabellings behind the p-values, where nobody says how many.
+pub const PERMUTATIONS: usize = 199;
+
+/// What the tests say of two samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Battery {
+    /// Rows of each sample.
+    pub points: usize,
+    /// The energy test.
+    pub energy: EnergyTest,
+    /// The kernel test.
+    pub kernel: KernelTest,
+    /// The classifier test; none for few rows.
+    pub classifier: Option<ClassifierTest>,
+}
+
+/// All tests of `first` [n, d] against `second` [n, d], n at most a few thousand, where every `group` rows of each belong
+/// together; p-values from `permutations` relabellings.
+///
+/// # Errors
+/// As [`classifier_test`].
+pub fn battery(
+    first: &[f32],
+    second: &[f32],
+    width: usize,
+    group: usize,
+    permutations: usize,
+    streams: Streams,
+) -> Result<Battery> {
+    let distances = Pairs::new(first, second, width, group, euclidean);
+    Ok(Battery {
+        points: first.len() / width,
+        energy: energy_test_of(&distances, permutations, streams),
+        kernel: kernel_test_of(&distances, permutations, streams),
+        classifier: classifier_test(first, second, width, group, streams)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::RngExt as _;
+    use rand_distr::StandardNormal;
+    use rand_pcg::Pcg64;
+
+    /// Width of a point.
+    const WIDTH: usize = 16;
+    /// The modes stand at the corners of a cube of three dimensions, so far from its centre in each.
+    const CORNER: f32 = 2.0;
+
+    /// What is done to a sample of the target before it is compared with another.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Done {
+        Nothing,
+        /// By 15 degrees in the plane of the first two dimensions.
+        Rotated,
+        /// By 5 % in every dimension.
+        Shrunk,
+        /// None of one mode of eight.
+        Dropped,
+    }
+
+    /// `count` points of a mixture of eight Gaussians, whose standard deviations fall from 1 to 0.3 over the dimensions,
+    /// with that `done` to them.
+    fn sample(count: usize, done: Done, rng: &mut Pcg64) -> Vec<f32> {
+        let (sine, cosine) = 15f32.to_radians().sin_cos();
+        (0..count)
+            .flat_map(|_| {
+                let least = usize::from(done == Done::Dropped);
+                let mode = rng.random_range(least..8);
+                let mut point: Vec<f32> = (0..WIDTH)
+                    .map(|i| {
+                        let noise: f32 = rng.sample(StandardNormal);
+                        let deviation = 1.0 - 0.7 * i as f32 / (WIDTH - 1) as f32;
+                        let centre = match (i < 3, mode >> i.min(3) & 1) {
+                            (false, _) => 0.0,
+                            (true, 0) => -CORNER,
+                            (true, _) => CORNER,
+                        };
+                        centre + deviation * noise
+                    })
+                    .collect();
+                match done {
+                    Done::Rotated => {
+                        let (x, y) = (point[0], point[1]);
+                        (point[0], point[1]) = (cosine * x - sine * y, sine * x + cosine * y);
+                    }
+                    Done::Shrunk => point.iter_mut().for_each(|x| *x *= 0.95),
+                    Done::Nothing | Done::Dropped => {}
+                }
+                point
+            })
+            .collect()
+    }
+
+    /// What tests at level 5 % say in repetitions.
+    #[derive(Debug, Default)]
+    struct Rejected {
+        energy: usize,
+        kernel: usize,
+        classifier: usize,
+        /// Intervals of 95 % of the accuracy that do not hold 0.5.
+        missed: usize,
+    }
+
+    fn rejected(done: Done, points: usize, repetitions: u64) -> Rejected {
+        let mut rejected = Rejected::default();
+        for repetition in 0..repetitions {
+            let streams = Streams::new(repetition);
+            let first = sample(points, done, &mut streams.at("first sample", 0));
+            let second = sample(points, Done::Nothing, &mut streams.at("second sample", 0));
+            let found = battery(&first, &second, WIDTH, 1, PERMUTATIONS, streams).unwrap();
+            let told = found.classifier.unwrap();
+            let errors = (told.accuracy - 0.5) / told.error;
+            rejected.energy += usize::from(found.energy.p_value <= 0.05);
+            rejected.kernel += usize::from(found.kernel.p_value <= 0.05);
+            rejected.classifier += usize::from(errors > 1.645);
+            rejected.missed += usize::from(errors.abs() > 1.96);
+        }
+        rejected
+    }
+
+    /// Points of each sample, and repetitions.
+    fn sizes() -> (usize, u64) {
+        let full = std::env::var_os("LATENT_ALIGN_FULL").is_some();
+        if full { (1000, 200) } else { (200, 20) }
+    }
+
+    /// Red for a p-value that is none, or an error of the accuracy that is too small.
+    #[test]
+    fn fresh_samples_are_rejected_as_often_as_the_level_says() {
+        let (points, repetitions) = sizes();
+        let found = rejected(Done::Nothing, points, repetitions);
+        println!("| fresh | {points} points, {repetitions} repetitions | {found:?} |");
+        let most = match repetitions {
+            200 => 18, // 9 %
+            _ => 4,    // more in 0.3 % of the draws
+        };
+        let Rejected {
+            energy,
+            kernel,
+            classifier,
+            missed,
+        } = found;
+        for times in [energy, kernel, classifier, missed] {
+            assert!(times <= most, "{found:?}");
+        }
+    }
+
+    /// Red for a test that does not look. The table of `make check-two-samples` is of all that is done.
+    #[test]
+    fn what_was_done_to_a_sample_is_found() {
+        let (points, repetitions) = sizes();
+        if repetitions == 200 {
+            for done in [Done::Rotated, Done::Shrunk] {
+                let found = rejected(done, points, repetitions);
+                println!("| {done:?} | {points} points, {repetitions} repetitions | {found:?} |");
+            }
+        }
+        let found = rejected(Done::Dropped, points, repetitions);
+        println!("| dropped | {points} points, {repetitions} repetitions | {found:?} |");
+        // a quarter of the samples: 1 in 3,000 where nothing was dropped
+        for times in [found.energy, found.kernel] {
+            assert!(times > repetitions as usize / 4, "{found:?}");
+        }
+    }
+}
