@@ -118,6 +118,24 @@ pub mod train_classifier {
     }
 }
 
+/// What the energy test says of points beside features; the distance itself is named by what is compared.
+pub mod energy_test {
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// The energy distance of as many other features.
+        FRESH_DISTANCE = "energy distance of a fresh sample";
+        /// That of the points over it.
+        DISTANCE_OVER_FRESH = "energy distance over that of a fresh sample";
+        /// The p-value.
+        P_VALUE = "p-value, same distribution";
+        /// How many points are compared.
+        POINTS = "energy test, points";
+        /// How often the test finds a shift.
+        POWER = "energy test, power for a shift by half a standard deviation";
+    }
+}
+
 /// What two-sample tests of points against features say, in each of these the points: [`LATENTS`](two_samples::LATENTS),
 /// [`WHOLE`](two_samples::WHOLE) or [`SAMPLES`](two_samples::SAMPLES).
 pub mod two_samples {
@@ -188,16 +206,6 @@ pub mod evaluate_flow {
         FIGURES:
         /// The energy distance of samples to features.
         DISTANCE = "energy distance of samples to features";
-        /// That of as many other features.
-        FRESH_DISTANCE = "energy distance of a fresh sample";
-        /// One over the other.
-        DISTANCE_OVER_FRESH = "energy distance over that of a fresh sample";
-        /// The p-value of the energy test.
-        P_VALUE = "p-value, same distribution";
-        /// How many points it compares.
-        TEST_POINTS = "energy test, points";
-        /// How often it finds a shift.
-        TEST_POWER = "energy test, power for a shift by half a standard deviation";
         /// The share of features that have a sample nearby.
         COVERAGE = "coverage of features by samples";
         /// The dimension that fits worst.
@@ -256,18 +264,8 @@ pub mod train_autoencoder {
         COVERAGE_OF_MEANS = "coverage of features by posterior means";
         /// The energy distance of latents to features.
         DISTANCE = "energy distance to features";
-        /// That of as many other features.
-        FRESH_DISTANCE = "energy distance of a fresh sample";
-        /// One over the other.
-        DISTANCE_OVER_FRESH = "energy distance over that of a fresh sample";
-        /// The same with the means of posteriors as latents.
+        /// That over the distance of a fresh sample, with the means of posteriors as latents.
         MEANS_DISTANCE_OVER_FRESH = "energy distance of posterior means over that of a fresh sample";
-        /// The p-value of the energy test.
-        P_VALUE = "p-value, same distribution";
-        /// How many points it compares.
-        TEST_POINTS = "energy test, points";
-        /// How often it finds a shift.
-        TEST_POWER = "energy test, power for a shift by half a standard deviation";
         /// How full the emptiest mode of a mixture is.
         EMPTIEST_MODE = "latents in a mode over its mass, smallest";
         /// How full the fullest mode of a mixture is.

@@ -3,8 +3,9 @@
 use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};
 use latent_align_stages::figures::{
-    FIGURES, HELD_OUT, INTERVAL, TEST, curves, error_beside, estimate_nll, evaluate_flow,
-    evaluate_latents, pretrain_flow, train_autoencoder, train_classifier, two_samples,
+    FIGURES, HELD_OUT, INTERVAL, TEST, curves, energy_test, error_beside, estimate_nll,
+    evaluate_flow, evaluate_latents, pretrain_flow, train_autoencoder, train_classifier,
+    two_samples,
 };
 use latent_align_stages::stages::Stage;
 use polars::prelude::{ParquetReader, SerReader as _};
@@ -17,11 +18,19 @@ const STAGES: [(&str, &[&[&str]]); 6] = [
     ("pretrain-flow", &[pretrain_flow::FIGURES]),
     (
         "evaluate-flow",
-        &[evaluate_flow::FIGURES, two_samples::FIGURES],
+        &[
+            evaluate_flow::FIGURES,
+            energy_test::FIGURES,
+            two_samples::FIGURES,
+        ],
     ),
     (
         "train-autoencoder",
-        &[train_autoencoder::FIGURES, two_samples::FIGURES],
+        &[
+            train_autoencoder::FIGURES,
+            energy_test::FIGURES,
+            two_samples::FIGURES,
+        ],
     ),
     (
         "estimate-nll",

@@ -2,7 +2,7 @@
 
 use super::classifier::{ClassifierTest, classifier_test};
 use super::energy::{EnergyTest, energy_test_of};
-use super::kernel::{KernelTest, kernel_test_of};
+use super::kernel::{KernelTest, kernel_test};
 use super::relabelling::{Pairs, euclidean};
 use crate::error::Result;
 use crate::random::Streams;
@@ -40,7 +40,7 @@ pub fn battery(
     Ok(Battery {
         points: first.len() / width,
         energy: energy_test_of(&distances, permutations, streams),
-        kernel: kernel_test_of(&distances, permutations, streams),
+        kernel: kernel_test(&distances, permutations, streams),
         classifier: classifier_test(first, second, width, group, streams)?,
     })
 }

@@ -1,6 +1,6 @@
 //! Whether two samples follow one distribution: the maximum mean discrepancy and its permutation test.
 
-use super::relabelling::{Pairs, Sums, euclidean, null_interval, p_value};
+use super::relabelling::{Pairs, Sums, null_interval, p_value};
 use crate::random::Streams;
 
 /// What the kernel test says of two samples.
@@ -18,25 +18,15 @@ pub struct KernelTest {
     pub bandwidth: f64,
 }
 
-/// Compares `latents` [n, d] with `features` [m, d] by `permutations` relabellings of whole groups of `group` rows.
-/// Pairs of one group do not count. Takes O((n + m)^2) memory and O(permutations (n + m)^2) time.
-pub fn kernel_test(
-    latents: &[f32],
-    features: &[f32],
-    width: usize,
-    group: usize,
-    permutations: usize,
-    streams: Streams,
-) -> KernelTest {
-    let distances = Pairs::new(latents, features, width, group, euclidean);
-    kernel_test_of(&distances, permutations, streams)
-}
-
-/// The same of `distances` that are known.
-pub fn kernel_test_of(distances: &Pairs, permutations: usize, streams: Streams) -> KernelTest {
+/// Compares two samples with the `distances` between their rows, by `permutations` relabellings of whole groups. Pairs of
+/// one group do not count. Takes O((n + m)^2) memory and O(permutations (n + m)^2) time.
+pub fn kernel_test(distances: &Pairs, permutations: usize, streams: Streams) -> KernelTest {
     let mut of_pairs: Vec<f32> = distances.of_different_rows().collect();
     let middle = of_pairs.len() / 2;
-    let (_, &mut bandwidth, _) = of_pairs.select_nth_unstable_by(middle, f32::total_cmp);
+    let bandwidth = match of_pairs.is_empty() {
+        true => 0.0,
+        false => *of_pairs.select_nth_unstable_by(middle, f32::total_cmp).1,
+    };
     // equal rows only: any kernel tells as little
     let wide = if bandwidth > 0.0 { bandwidth } else { 1.0 };
     let kernel = distances.map(|distance| (-0.5 * (distance / wide).powi(2)).exp());
@@ -57,6 +47,12 @@ pub fn kernel_test_of(distances: &Pairs, permutations: usize, streams: Streams) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comparison::relabelling::euclidean;
+
+    fn test(latents: &[f32], features: &[f32], width: usize, permutations: usize) -> KernelTest {
+        let distances = Pairs::new(latents, features, width, 1, euclidean);
+        kernel_test(&distances, permutations, Streams::new(0))
+    }
 
     fn gaussian(seed: u64, n: usize, shift: f32) -> Vec<f32> {
         let rows = Streams::new(seed).normal("kernel test", 0, n);
@@ -68,7 +64,7 @@ mod tests {
     #[test]
     fn the_discrepancy_of_shifted_gaussians_has_its_known_value() {
         let (latents, features) = (gaussian(0, 1500, 1.0), gaussian(1, 1500, 0.0));
-        let found = kernel_test(&latents, &features, 1, 1, 1, Streams::new(0));
+        let found = test(&latents, &features, 1, 1);
         let wide = found.bandwidth.powi(2) + 2.0;
         let expected = 2.0 * found.bandwidth / wide.sqrt() * (1.0 - (-0.5 / wide).exp());
         assert!(
@@ -80,7 +76,7 @@ mod tests {
 
     #[test]
     fn equal_rows_are_not_told_apart() {
-        let found = kernel_test(&[1.0; 40], &[1.0; 40], 2, 1, 19, Streams::new(0));
+        let found = test(&[1.0; 40], &[1.0; 40], 2, 19);
         assert_eq!((found.squared_mmd, found.p_value), (0.0, 1.0));
     }
 }

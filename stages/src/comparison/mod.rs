@@ -12,11 +12,11 @@ mod principal;
 mod relabelling;
 
 pub use battery::{Battery, PERMUTATIONS, battery};
-pub use classifier::{CLASSIFIER, ClassifierTest, classifier_test};
+pub use classifier::{ClassifierTest, classifier_test};
 pub use collapse::{Spectrum, coverage, spectrum};
 pub use energy::{EnergyTest, energy_test};
 pub use frechet::{Gaussian, frechet_distance};
-pub use kernel::{KernelTest, kernel_test};
+pub use kernel::KernelTest;
 pub use marginal::{Marginal, marginal_distance};
 pub use power::power;
 pub use principal::PrincipalPlane;

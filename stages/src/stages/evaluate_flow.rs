@@ -11,7 +11,7 @@ use crate::context::{Context, Monitor, Summary, Table};
 use crate::data::Part;
 use crate::error::{Error, Result};
 use crate::figures::two_samples::SAMPLES;
-use crate::figures::{evaluate_flow as names, of_rows};
+use crate::figures::{energy_test, evaluate_flow as names, of_rows};
 use crate::priors::{Flow, KeptPoints, Placement, SampleOptions};
 use crate::problems::Problems;
 use crate::random::Streams;
@@ -153,25 +153,21 @@ impl Config {
         };
         let samples = (flow.prior).sample(count, points.condition, &options, &mut progress)?;
         Ok(Pair {
-            samples: to_f32(samples)?,
-            features: chosen.values,
-            width: shape.elements(),
-            group,
+            compared: Compared {
+                what: SAMPLES,
+                points: to_f32(samples)?,
+                features: chosen.values,
+                width: shape.elements(),
+                group,
+            },
             streams,
         })
     }
 }
 
-/// Two samples of equal size.
+/// Samples and features, equal in number.
 struct Pair {
-    /// [n, T d].
-    samples: Vec<f32>,
-    /// [n, T d].
-    features: Vec<f32>,
-    /// T d.
-    width: usize,
-    /// Features, one after another, that come of one row.
-    group: usize,
+    compared: Compared,
     streams: Streams,
 }
 
@@ -183,42 +179,22 @@ impl Pair {
         permutations: usize,
         summary: &mut Summary,
     ) -> Result<Option<String>> {
-        let Self {
-            samples,
-            features,
-            width,
-            group,
-            streams,
-        } = self;
-        let count = samples.len() / width;
-        let compared = Compared {
-            what: SAMPLES,
-            points: samples.clone(),
-            features: features.clone(),
-            width: *width,
-            group: *group,
-        };
-        let mut of_tests = Summary::default();
+        let Self { compared, streams } = self;
+        let (features, width) = (&compared.features, compared.width);
+        let count = compared.points.len() / width;
+        let tests = compared.battery(permutations, *streams)?;
+        let found = &tests.energy;
+        let covered = coverage(&compared.points, features, width);
         let name = |name: &str| of_rows(word, name);
-        let found = compared
-            .report(name, permutations, *streams, &mut of_tests)?
-            .energy;
+        compared.add_energy(names::DISTANCE, found, name, summary);
+        summary.add(
+            name(energy_test::POWER),
+            power(features, width, count, *streams),
+        );
+        summary.add(name(names::COVERAGE), covered);
+        summary.add(name(names::WORST_MARGINAL), self.worst_marginal());
+        compared.add_battery(&tests, name, summary);
         let over_fresh = found.energy_distance / found.of_fresh_sample;
-        let covered = coverage(samples, features, *width);
-        let sees = power(features, *width, count, *streams);
-        for (name, value) in [
-            (names::DISTANCE, found.energy_distance),
-            (names::FRESH_DISTANCE, found.of_fresh_sample),
-            (names::DISTANCE_OVER_FRESH, over_fresh),
-            (names::P_VALUE, found.p_value),
-            (names::TEST_POINTS, count as f64),
-            (names::TEST_POWER, sees),
-            (names::COVERAGE, covered),
-            (names::WORST_MARGINAL, self.worst_marginal()),
-        ] {
-            summary.add(of_rows(word, name), value);
-        }
-        summary.figures.extend(of_tests.figures);
         Ok((found.p_value <= LEVEL).then(|| {
             format!(
                 "samples of the flow are told from {count} {word} features (p-value {}, energy distance {over_fresh:.1} \
@@ -233,16 +209,16 @@ impl Pair {
 
     /// The values of dimension `d`.
     fn column(&self, of: &[f32], d: usize) -> Vec<f64> {
-        let rows = of.chunks_exact(self.width);
+        let rows = of.chunks_exact(self.compared.width);
         rows.map(|row| f64::from(row[d])).collect()
     }
 
     /// The energy distance of each dimension, and that of a fresh sample.
     fn by_dimension(&self) -> impl Iterator<Item = (f64, f64)> {
-        (0..self.width).map(|d| {
+        (0..self.compared.width).map(|d| {
             let (samples, features) = (
-                self.column(&self.samples, d),
-                self.column(&self.features, d),
+                self.column(&self.compared.points, d),
+                self.column(&self.compared.features, d),
             );
             let found = marginal_distance(&samples, &features);
             (found.energy_distance, found.of_fresh_sample)
@@ -260,16 +236,16 @@ impl Pair {
     /// A row for each dimension.
     fn marginals(&self) -> Table {
         let (distances, fresh) = self.by_dimension().unzip();
+        let Compared {
+            points,
+            features,
+            width,
+            ..
+        } = &self.compared;
         let mut table = Table::default();
-        table.int(names::DIMENSION, (0..self.width as i64).collect());
-        table.float(
-            names::SAMPLE_VARIANCE,
-            spectrum(&self.samples, self.width).variance,
-        );
-        table.float(
-            names::FEATURE_VARIANCE,
-            spectrum(&self.features, self.width).variance,
-        );
+        table.int(names::DIMENSION, (0..*width as i64).collect());
+        table.float(names::SAMPLE_VARIANCE, spectrum(points, *width).variance);
+        table.float(names::FEATURE_VARIANCE, spectrum(features, *width).variance);
         table.float(names::MARGINAL_DISTANCE, distances);
         table.float(names::MARGINAL_FRESH_DISTANCE, fresh);
         table
@@ -360,8 +336,12 @@ mod tests {
     }
 
     fn p_value(summary: &Summary) -> f64 {
-        let of_test = summary.get(&of_rows("test", names::P_VALUE));
-        assert!(summary.get(&of_rows("held-out", names::P_VALUE)).is_some());
+        let of_test = summary.get(&of_rows("test", energy_test::P_VALUE));
+        assert!(
+            summary
+                .get(&of_rows("held-out", energy_test::P_VALUE))
+                .is_some()
+        );
         of_test.unwrap()
     }
 
@@ -371,7 +351,7 @@ mod tests {
         let (right, warnings) = evaluated(&features, 1, "tokens");
         assert!(p_value(&right) > LEVEL, "{right:?}");
         assert_eq!(warnings, Vec::<String>::new());
-        let sees = right.get(&of_rows("test", names::TEST_POWER)).unwrap();
+        let sees = right.get(&of_rows("test", energy_test::POWER)).unwrap();
         assert!(sees > 0.9, "{sees}");
 
         for (number, x) in features.iter_mut().enumerate() {

@@ -5,7 +5,7 @@ use super::headline::{Evidence, Likelihoods, rough};
 use super::html::{Cell, Html, Table, paragraph};
 use crate::store::Stage;
 use crate::tables::{brief, with_spread};
-use latent_align_stages::figures::train_autoencoder as names;
+use latent_align_stages::figures::{energy_test, train_autoencoder as names};
 
 const MEANING: &str = "The alignment loss has no entropy term: latents that contract onto the modes of the target have a small \
     loss and a small NLL, and are still no sample of it. These figures tell.";
@@ -62,8 +62,8 @@ pub fn diagnostics(found: &Found) -> Html {
             says.into(),
         );
     }
-    if let Some(ratio) = figure(names::DISTANCE_OVER_FRESH) {
-        let p = figure(names::P_VALUE);
+    if let Some(ratio) = figure(energy_test::DISTANCE_OVER_FRESH) {
+        let p = figure(energy_test::P_VALUE);
         let says = p.map_or(String::new(), |p| match p > 0.05 {
             true if !evidence.can_tell() => "too few points to tell".into(),
             true => format!(

@@ -8,7 +8,7 @@ use latent_align_stages::figures::estimate_nll::{
     FALLS, FEATURES, LATENTS, NLL, NLL_IN_CLOSED_FORM,
 };
 use latent_align_stages::figures::{
-    ITS_ERROR, error_beside, in_region, train_autoencoder as names,
+    ITS_ERROR, energy_test, error_beside, in_region, train_autoencoder as names,
 };
 use latent_align_stages::stages::train_autoencoder::LEARNED;
 
@@ -103,10 +103,10 @@ impl Evidence {
             lacks_test: found.lacks_test(),
             likelihoods: Likelihoods::of(found),
             coverage: figure(names::COVERAGE),
-            distance: figure(names::DISTANCE_OVER_FRESH),
-            p_value: figure(names::P_VALUE),
-            points: figure(names::TEST_POINTS),
-            power: figure(names::TEST_POWER),
+            distance: figure(energy_test::DISTANCE_OVER_FRESH),
+            p_value: figure(energy_test::P_VALUE),
+            points: figure(energy_test::POINTS),
+            power: figure(energy_test::POWER),
             fall: FALLS.iter().find_map(|name| {
                 let figure = |name: &str| found.figure(Stage::EstimateNll, name);
                 figure(name).zip(figure(&error_beside(name)))

@@ -14,7 +14,7 @@ use crate::report::charts::escaped;
 use crate::store::{RunState, Stage, Store};
 use crate::tables::{brief, with_spread};
 use latent_align_stages::figures::{
-    evaluate_latents, pretrain_flow, train_autoencoder as names, train_classifier,
+    energy_test, evaluate_latents, pretrain_flow, train_autoencoder as names, train_classifier,
 };
 use std::fmt::Write as _;
 
@@ -167,13 +167,13 @@ fn cards(found: &Found) -> Vec<Card> {
             grade,
         );
     }
-    if let Some(ratio) = autoencoder(names::DISTANCE_OVER_FRESH) {
+    if let Some(ratio) = autoencoder(energy_test::DISTANCE_OVER_FRESH) {
         let grade = match ratio {
             r if r <= 2.0 => Grade::Good,
             r if r <= 10.0 => Grade::Fair,
             _ => Grade::Bad,
         };
-        let p = autoencoder(names::P_VALUE);
+        let p = autoencoder(energy_test::P_VALUE);
         let p = p.map_or(String::new(), |p| format!("; p = {p:.3}"));
         let detail = format!("times that of a fresh sample{p}");
         add(

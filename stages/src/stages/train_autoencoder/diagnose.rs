@@ -4,11 +4,11 @@ use super::config::Config;
 use super::contracted::{Variances, warning};
 use super::prior::Prior;
 use super::thinned::{Thinned, thin};
-use crate::comparison::{EnergyTest, PERMUTATIONS, coverage, energy_test, power, spectrum};
+use crate::comparison::{PERMUTATIONS, coverage, power, spectrum};
 use crate::context::{Context, Summary, Table};
 use crate::data::Part;
 use crate::error::Result;
-use crate::figures::{of_rows, train_autoencoder as names, two_samples};
+use crate::figures::{energy_test, of_rows, train_autoencoder as names, two_samples};
 use crate::priors::KeptPoints;
 use crate::random::Streams;
 use crate::stages::two_samples::{Compared, TESTED, whole_rows};
@@ -113,29 +113,28 @@ pub fn diagnose(
     if tells_own {
         modes(latents, prior, own_name, summary);
     }
-    let tested = some(TESTED);
-    let found = distance(&tested, kept, context.streams);
-    summary.add(name(names::DISTANCE), found.energy_distance);
-    summary.add(name(names::FRESH_DISTANCE), found.of_fresh_sample);
-    summary.add(
-        name(names::DISTANCE_OVER_FRESH),
-        found.energy_distance / found.of_fresh_sample,
-    );
-    summary.add(name(names::P_VALUE), found.p_value);
-    let points = tested.latents.len() / width;
-    summary.add(name(names::TEST_POINTS), points as f64);
+    let alone = alone(some(TESTED), kept);
     let sequences = prior.flow.prior.shape().tokens > 1;
     let whole = whole_rows(latents, tokens, kept, sequences, context.streams);
-    for compared in [Some(alone(tested, kept)), whole].into_iter().flatten() {
-        match shown {
-            Some(_) => {
-                compared.report(name, PERMUTATIONS, context.streams, summary)?;
-            }
-            None => compared.report_accuracy(name, context.streams, summary)?,
+    let points = alone.points.len() / width;
+    if shown.is_some() {
+        let found = alone.battery(PERMUTATIONS, context.streams)?;
+        alone.add_energy(names::DISTANCE, &found.energy, name, summary);
+        alone.add_battery(&found, name, summary);
+        if let Some(whole) = whole {
+            let found = whole.battery(PERMUTATIONS, context.streams)?;
+            whole.add_battery(&found, name, summary);
+        }
+    } else {
+        let found = alone.energy(PERMUTATIONS, context.streams);
+        alone.add_energy(names::DISTANCE, &found, name, summary);
+        for compared in [Some(alone), whole].into_iter().flatten() {
+            let told = compared.classifier(context.streams)?;
+            compared.add_accuracy(told.as_ref(), name, summary);
         }
     }
     summary.add(
-        name(names::TEST_POWER),
+        name(energy_test::POWER),
         power(&kept.points.values, width, points, context.streams),
     );
 
@@ -186,13 +185,6 @@ fn alone(Thinned { latents, group }: Thinned, kept: &KeptPoints) -> Compared {
     }
 }
 
-/// The energy test of `latents` against as many of the features.
-fn distance(latents: &Thinned, kept: &KeptPoints, streams: Streams) -> EnergyTest {
-    let (Thinned { latents, group }, width) = (latents, kept.width);
-    let features = some_features(kept, latents.len() / width);
-    energy_test(latents, &features, width, *group, PERMUTATIONS, streams)
-}
-
 /// What the same figures are of the `means` of posteriors with noise: draws spread wider.
 fn of_means(
     means: &[f32],
@@ -211,7 +203,7 @@ fn of_means(
     let of_target = some_features(kept, compared.len() / width);
     let covered = coverage(&compared, &of_target, width);
     summary.add(name(names::COVERAGE_OF_MEANS), covered);
-    let found = distance(&some(TESTED), kept, streams);
+    let found = alone(some(TESTED), kept).energy(PERMUTATIONS, streams);
     summary.add(
         name(names::MEANS_DISTANCE_OVER_FRESH),
         found.energy_distance / found.of_fresh_sample,
@@ -278,7 +270,10 @@ mod tests {
                 tokens: 1,
             };
             let latents = thin(&latents, tokens, WIDTH, at_most, Streams::new(seed));
-            distance(&latents, &features, Streams::new(seed)).p_value <= 0.05
+            alone(latents, &features)
+                .energy(PERMUTATIONS, Streams::new(seed))
+                .p_value
+                <= 0.05
         });
         tests.count() as u64
     }
