@@ -44,9 +44,7 @@ pub struct Arguments {
     /// (t, noise) draws of the alignment loss [default: those of the run's estimate-nll, or 512]
     #[arg(long)]
     draws: Option<usize>,
-    /// The largest ratio R = t / (1 - t) of the likelihood weighting
-    #[arg(long)]
-    #[arg(help = format!("The largest ratio R = t / (1 - t) of the likelihood weighting [default: that of the run's estimate-nll, or {TRUNCATION}]"))]
+    #[arg(long, help = format!("The largest ratio R = t / (1 - t) of the likelihood weighting [default: that of the run's estimate-nll, or {TRUNCATION}]"))]
     truncation: Option<f64>,
     /// Estimate the divergence with so many random probes a point (Hutchinson), for points of many
     /// dimensions; NLLs then have a standard error [default: as the run's estimate-nll, or exactly]

@@ -47,9 +47,14 @@ pub fn write_images_in_columns(
     write_bands(path, &[images], shape, columns)
 }
 
+/// Whether items of `shape` are images that a picture can show.
+pub fn is_picture(shape: DataShape) -> bool {
+    [1, 3].contains(&shape.channels) && shape.height > 1 && shape.width > 1
+}
+
 /// Image i of each of `layers` stand one above the other, `columns` such stacks a band.
 fn write_bands(path: &Path, layers: &[&[f32]], shape: DataShape, columns: usize) -> Result<bool> {
-    if ![1, 3].contains(&shape.channels) || shape.height < 2 || shape.width < 2 {
+    if !is_picture(shape) {
         return Ok(false);
     }
     let size = shape.elements();

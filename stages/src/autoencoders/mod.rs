@@ -8,7 +8,7 @@ mod points;
 mod stored;
 
 pub use config::{AutoencoderHeader, LatentConfig, Reconstruction};
-pub use image_grid::{write_image_grid, write_images, write_images_in_columns};
+pub use image_grid::{is_picture, write_image_grid, write_images, write_images_in_columns};
 pub use latents::{Latents, PartLatents};
 pub use model::Autoencoder;
 pub use points::Points;

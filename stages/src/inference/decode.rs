@@ -6,7 +6,7 @@ use super::encode::rows_at_once;
 use super::lineage::Lineage;
 use super::rows;
 use super::work::{Keep, Work};
-use crate::autoencoders::write_images_in_columns;
+use crate::autoencoders::{is_picture, write_images_in_columns};
 use crate::context::Monitor;
 use crate::data::{Dataset, SourceConfig};
 use crate::error::{Error, Result};
@@ -36,8 +36,8 @@ impl Decode {
     /// to the dataset `name`.
     ///
     /// # Errors
-    /// File errors for the autoencoder in `dir`; as [`Dataset::open`]; input errors for rows of another shape, and for latents of
-    /// another autoencoder.
+    /// File errors for the autoencoder in `dir`; as [`Dataset::open`]; input errors for rows of another shape, and for
+    /// latents of another autoencoder.
     pub fn open(
         dir: &Path,
         source: &SourceConfig,
@@ -83,7 +83,7 @@ impl Decode {
     /// An input error for others.
     pub fn require_images(&self) -> Result<()> {
         let shape = self.decoder.header.shape;
-        match [1, 3].contains(&shape.channels) && shape.height > 1 && shape.width > 1 {
+        match is_picture(shape) {
             true => Ok(()),
             false => Err(Error::input(format!(
                 "--grid: found data of shape {:?}, expected images of 1 or 3 channels; leave it out",
@@ -98,14 +98,9 @@ impl Decode {
     /// File errors.
     pub fn write_grid(&self, partial: &mut Partial, grid: Grid, path: &Path) -> Result<()> {
         let shape = self.decoder.header.shape;
-        let wanted = grid.rows.saturating_mul(grid.columns).min(partial.rows());
         let maximum = self.decoder.header.maximum as f32;
-        let mut images = Vec::new();
-        partial.each(|rows| {
-            let missing = wanted * shape.elements() - images.len();
-            images.extend(columns::numbers(rows).take(missing).map(|v| v / maximum));
-            Ok(())
-        })?;
+        let rows = partial.first(grid.rows.saturating_mul(grid.columns))?;
+        let images: Vec<f32> = columns::numbers(&rows).map(|v| v / maximum).collect();
         write_images_in_columns(path, &images, shape, grid.columns).map(drop)
     }
 }

@@ -64,8 +64,8 @@ impl Sample {
     /// tokens of a latent, and becomes data.
     ///
     /// # Errors
-    /// As [`Flow::load`]; file errors for the autoencoder; input errors for options out of range, that the flow does not
-    /// have, or that do not go together.
+    /// As [`Flow::load`]; file errors for the autoencoder; input errors for options out of range, that the flow does
+    /// not have, or that do not go together.
     pub fn open(
         dir: &Path,
         flow: &str,

@@ -166,12 +166,11 @@ impl Score {
     /// File errors.
     pub fn figures(&self, partial: &mut Partial) -> Result<Summary> {
         let mut sums = Sums::default();
-        self.each_record(partial, |_, records| {
+        each_record(partial, |records| {
             sums.add(records, self.group);
             Ok(())
         })?;
-        let to_features = self.scoring.flow().log_abs_det().map(|log_det| -log_det);
-        Ok(sums.figures(to_features))
+        Ok(sums.figures(self.to_features()))
     }
 
     /// Calls `work` with the table of all points of `partial`, some rows at a time; the columns are those of
@@ -184,7 +183,7 @@ impl Score {
         partial: &mut Partial,
         mut work: impl FnMut(&Table) -> Result<()>,
     ) -> Result<()> {
-        let to_features = self.scoring.flow().log_abs_det().map(|log_det| -log_det);
+        let to_features = self.to_features();
         let (mut kept, mut first) = (Vec::new(), 0);
         let mut flush = |kept: &mut Vec<Record>, first: &mut usize| {
             let table = table(kept, *first, self.group, to_features);
@@ -192,7 +191,7 @@ impl Score {
             kept.clear();
             work(&table)
         };
-        self.each_record(partial, |_, records| {
+        each_record(partial, |records| {
             kept.extend_from_slice(records);
             match kept.len() >= TABLE_ROWS {
                 true => flush(&mut kept, &mut first),
@@ -205,21 +204,19 @@ impl Score {
         }
     }
 
-    /// Calls `work` with the records of whole rows, and the number of the first.
-    fn each_record(
-        &self,
-        partial: &mut Partial,
-        mut work: impl FnMut(usize, &[Record]) -> Result<()>,
-    ) -> Result<()> {
-        let mut first = 0;
-        partial.each(|bytes| {
-            let one = NUMBERS * size_of::<f64>();
-            let records: Vec<Record> = bytes.chunks_exact(one).map(Record::of).collect();
-            work(first, &records)?;
-            first += records.len() / self.group;
-            Ok(())
-        })
+    /// What turns an NLL of points into one of features, where the normalisation can be undone.
+    fn to_features(&self) -> Option<f64> {
+        self.scoring.flow().log_abs_det().map(|log_det| -log_det)
     }
+}
+
+/// Calls `work` with the records of whole rows, some at a time.
+fn each_record(partial: &mut Partial, mut work: impl FnMut(&[Record]) -> Result<()>) -> Result<()> {
+    let one = NUMBERS * size_of::<f64>();
+    partial.each(|bytes| {
+        let records: Vec<Record> = bytes.chunks_exact(one).map(Record::of).collect();
+        work(&records)
+    })
 }
 
 impl Work for Score {

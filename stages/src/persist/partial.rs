@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 use std::fs::{File, TryLockError};
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -158,19 +159,43 @@ impl Partial {
     /// # Errors
     /// What `work` returns; a file error for rows that are not as they were written.
     pub fn each(&mut self, mut work: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let (blocks, path) = (self.blocks, self.path.clone());
         let mut seen = 0;
         self.read(|rows| {
             seen += 1;
-            work(rows)
+            work(rows).map(ControlFlow::Continue)
         })?;
-        match seen == blocks {
+        match seen == self.blocks {
             true => Ok(()),
-            false => Err(Error::file(
-                path,
-                "rows are no longer as they were written; run the same command again",
-            )),
+            false => Err(self.changed()),
         }
+    }
+
+    /// The first `count` rows, or all where there are fewer; no more is read than that takes.
+    ///
+    /// # Errors
+    /// A file error for rows that are not as they were written.
+    pub fn first(&mut self, count: usize) -> Result<Vec<u8>> {
+        let wanted = count.min(self.rows) * self.row;
+        let mut found = Vec::new();
+        self.read(|rows| {
+            found.extend_from_slice(&rows[..rows.len().min(wanted - found.len())]);
+            Ok(match found.len() < wanted {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        })?;
+        (self.file.seek(SeekFrom::End(0))).map_err(|e| Error::file(&self.path, e))?;
+        match found.len() == wanted {
+            true => Ok(found),
+            false => Err(self.changed()),
+        }
+    }
+
+    fn changed(&self) -> Error {
+        Error::file(
+            &self.path,
+            "rows are no longer as they were written; run the same command again",
+        )
     }
 
     /// Removes the file.
@@ -191,7 +216,7 @@ impl Partial {
         let end = self.read(|block| {
             rows += block.len() / row;
             blocks += 1;
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         let cut = self.file.set_len(end);
         cut.and_then(|()| self.file.seek(SeekFrom::Start(end)))
@@ -200,9 +225,9 @@ impl Partial {
         Ok(())
     }
 
-    /// Calls `work` with the rows of each block that is whole, up to the first that is not, and returns where
-    /// the last one ends; the file stands there.
-    fn read(&mut self, mut work: impl FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+    /// Calls `work` with the rows of each block that is whole, up to the first that is not or until it breaks off, and
+    /// returns where the last one ends; the file stands there.
+    fn read(&mut self, mut work: impl FnMut(&[u8]) -> Result<ControlFlow<()>>) -> Result<u64> {
         let failed = |e: std::io::Error| Error::file(&self.path, e);
         let mut end = self.start;
         self.file.seek(SeekFrom::Start(end)).map_err(failed)?;
@@ -214,8 +239,10 @@ impl Partial {
                 Ok(false) => break,
                 Err(e) => return Err(failed(e)),
             }
-            work(&rows)?;
             end += (HEAD + rows.len()) as u64;
+            if work(&rows)?.is_break() {
+                break;
+            }
         }
         self.file.seek(SeekFrom::Start(end)).map_err(failed)?;
         Ok(end)
@@ -358,6 +385,25 @@ mod tests {
         std::fs::write(&path, damaged).unwrap();
         let partial = Partial::open(&path, &about(1), 2, false).unwrap();
         assert_eq!(partial.rows(), 2);
+    }
+
+    /// Red where the next rows would be written over those behind the first.
+    #[test]
+    fn the_first_rows_are_read_alone_and_more_are_added_behind_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.partial");
+        let mut partial = Partial::open(&path, &about(1), 2, false).unwrap();
+        for block in [&b"aabb"[..], b"cc", b"ddeeff"] {
+            partial.append(block).unwrap();
+        }
+        let all = b"aabbccddeeff";
+        for count in 0..8 {
+            let expected = &all[..(2 * count).min(all.len())];
+            assert_eq!(partial.first(count).unwrap(), expected);
+        }
+        partial.first(1).unwrap();
+        partial.append(b"gg").unwrap();
+        assert_eq!(rows(&mut partial), b"aabbccddeeffgg");
     }
 
     #[test]

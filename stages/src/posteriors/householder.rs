@@ -12,7 +12,7 @@
 //! decoder or another prior can tell.
 
 use super::gaussian::{Diagonal, START, confined};
-use super::kind::{self, PosteriorKind, tokens};
+use super::kind::{self, PosteriorKind, check_row, tokens};
 use super::posterior::{Draw, Posterior};
 use crate::priors::PointShape;
 use crate::problems::Problems;
@@ -50,13 +50,7 @@ impl PosteriorKind for Householder {
     }
 
     fn check_shape(&self, shape: PointShape) -> Result<(), String> {
-        match shape.tokens.saturating_mul(shape.width) {
-            2..=MOST => Ok(()),
-            _ => Err(format!(
-                "latents of 2 to {MOST} numbers a row, tokens times width, all of which it turns together; else \
-                 `gaussian`"
-            )),
-        }
+        check_row(shape, MOST, "turns together")
     }
 
     /// Log-variances, then the first vector.

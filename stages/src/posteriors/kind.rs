@@ -39,6 +39,17 @@ pub trait Head {
     fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior>;
 }
 
+/// Refuses latents of `shape` for a kind that `does` something, such as `ties together`, to all numbers of a row at once:
+/// 2 to `most` of them.
+pub(super) fn check_row(shape: PointShape, most: usize, does: &str) -> Result<(), String> {
+    match (2..=most).contains(&shape.tokens.saturating_mul(shape.width)) {
+        true => Ok(()),
+        false => Err(format!(
+            "latents of 2 to {most} numbers a row, tokens times width, all of which it {does}; else `gaussian`"
+        )),
+    }
+}
+
 /// Numbers of rows [B, T d] as those of their tokens [B T, d].
 pub(super) fn tokens(rows: Tensor<2>, shape: PointShape) -> Tensor<2> {
     let [count, _] = rows.dims();

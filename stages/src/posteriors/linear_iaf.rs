@@ -12,7 +12,7 @@
 //! more.
 
 use super::gaussian::{Diagonal, START, confined};
-use super::kind::{self, PosteriorKind, tokens};
+use super::kind::{self, PosteriorKind, check_row, tokens};
 use super::posterior::{Draw, Posterior};
 use crate::priors::PointShape;
 use crate::problems::Problems;
@@ -51,13 +51,7 @@ impl PosteriorKind for LinearIaf {
     }
 
     fn check_shape(&self, shape: PointShape) -> Result<(), String> {
-        match shape.tokens.saturating_mul(shape.width) {
-            2..=MOST => Ok(()),
-            _ => Err(format!(
-                "latents of 2 to {MOST} numbers a row, tokens times width, all of which it ties together; else \
-                 `gaussian`"
-            )),
-        }
+        check_row(shape, MOST, "ties together")
     }
 
     /// Log-variances, then K matrices below their diagonals row by row, then K logits where K > 1.
