@@ -1,5 +1,6 @@
 """A run of the pipeline as it lies on disk."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
@@ -29,7 +30,7 @@ def open_run(
     """Loads the flow and the autoencoder of a run: `artifacts/runs/NAME`, or what `latent-align export safetensors` wrote.
 
     Everything is frozen, on `device` and in `dtype`. A file that is missing, damaged, or of a kind that this version does
-    not know is an `InputError` that says so.
+    not know is an `InputError` that says so. A run with a `transport` is warned of: it is not applied here.
     """
     path = Path(path)
     if path.is_dir() and not (path / "pretrain-flow").exists():
@@ -38,6 +39,12 @@ def open_run(
         raise InputError(
             f"{path}: found {found}, expected a run with a folder `pretrain-flow`, such as `artifacts/runs/NAME`; "
             "an artifact of one stage is opened by `Flow.load` or `Autoencoder.load`"
+        )
+    if (path / "transport").exists():
+        warnings.warn(
+            f"{path}: this run has a transport, which this package does not apply: `autoencoder` gives and takes the "
+            "autoencoder's own latents, which are not points of the flow; `latent-align encode` and `decode` go through it",
+            stacklevel=2,
         )
     of_flow = Flow.load(path, device, dtype)
     has_autoencoder = (path / "train-autoencoder" / autoencoder.FILE).exists()

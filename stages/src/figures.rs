@@ -136,8 +136,8 @@ pub mod energy_test {
     }
 }
 
-/// What two-sample tests of points against features say, in each of these the points: [`LATENTS`](two_samples::LATENTS),
-/// [`WHOLE`](two_samples::WHOLE) or [`SAMPLES`](two_samples::SAMPLES).
+/// What two-sample tests of points against features say, in each of these the points, one of
+/// [`POINTS`](two_samples::POINTS).
 pub mod two_samples {
     names! {
         /// What is compared with features.
@@ -149,6 +149,8 @@ pub mod two_samples {
         WHOLE = "whole latents";
         /// Samples of the flow: how near to features any latents can be brought by it.
         SAMPLES = "samples";
+        /// As many samples of the flow together as a latent has tokens.
+        WHOLE_SAMPLES = "whole samples";
     }
 
     names! {
@@ -313,6 +315,48 @@ pub mod train_autoencoder {
         POINT = "point";
         /// A coordinate, counted from 0.
         COORDINATE = "y{}";
+    }
+}
+
+/// What `transport` reports, besides what `train-autoencoder` says of its latents.
+pub mod transport {
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// How far latents are from themselves after the way there and back, over their spread.
+        ROUND_TRIP = "round trip error (relative)";
+        /// The same of the latent that fares worst.
+        WORST_ROUND_TRIP = "round trip error of the worst latent (relative)";
+        /// The mean squared error of the reconstructions that the autoencoder keeps.
+        ERROR = "mean squared error of {} kept reconstructions";
+        /// The same, decoded after the way there and back.
+        ERROR_AFTER = "mean squared error of {} kept reconstructions, there and back";
+        /// How much larger that is.
+        ERROR_CHANGE = "change of that error by the way there and back (%)";
+        /// How far decoded latents move by the way there and back.
+        DECODED_CHANGE = "mean squared change of decoded latents by the way there and back";
+        /// The smallest eigenvalue of the covariance of latents.
+        LEAST_EIGENVALUE = "smallest eigenvalue of the latents' covariance";
+        /// The largest.
+        MOST_EIGENVALUE = "largest eigenvalue of the latents' covariance";
+        /// What the way there costs.
+        OWN_EVALUATIONS = "evaluations a latent, flow of the latents";
+        /// The same of the other flow, of all tokens at once.
+        TARGET_EVALUATIONS = "evaluations a latent, flow of the target";
+        /// Time of the way there.
+        SECONDS = "seconds a latent";
+        /// The share that a classifier tells right of the noise that latents become and fresh noise.
+        NOISE_ACCURACY = "classifier's accuracy, noise of latents against fresh noise";
+        /// The energy distance of both.
+        NOISE_DISTANCE = "unbiased energy distance, noise of latents to fresh noise";
+        /// What so few points show of equal distributions.
+        NOISE_DISTANCE_NULL = "unbiased energy distance, noise of latents to fresh noise, 97.5 % of relabelled ones are below";
+        /// The p-value of the energy test.
+        NOISE_ENERGY_P = "p-value of the energy test, noise of latents";
+        /// The p-value of the kernel test.
+        NOISE_KERNEL_P = "p-value of the kernel test, noise of latents";
+        /// How many of each are compared.
+        NOISE_COUNT = "points of the tests, noise of latents";
     }
 }
 

@@ -33,5 +33,6 @@ pub mod targets;
 pub mod temporary;
 pub mod tensors;
 pub mod training;
+pub mod transport;
 
 pub use error::{Error, Result};

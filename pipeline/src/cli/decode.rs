@@ -60,15 +60,16 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let autoencoder = Models::find(store, &applied.run)?.autoencoder()?;
     let dataset = dataset_of(file, dataset.as_deref(), &["means", "latents", "points"])?;
     let input = Input::open(file, &dataset, store)?;
-    let name = autoencoder.data_name();
+    let name = autoencoder.model.data_name();
     let work = Decode::open(
-        &autoencoder.dir,
+        &autoencoder.model.dir,
+        autoencoder.through(),
         &input.source(),
         &autoencoder.lineage(),
         &name,
         &applied.device()?.open()?,
     )?;
-    let mut written = work.written();
+    let mut written = work.written() + &autoencoder.told();
     if grid.is_some() {
         work.require_images()?;
         written += &format!(", and {}", picture.display());

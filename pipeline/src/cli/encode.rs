@@ -62,15 +62,22 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     } = arguments;
     let output = Output::new(&applied.out, applied.force)?;
     let autoencoder = Models::find(store, &applied.run)?.autoencoder()?;
-    let usual = autoencoder.data_dataset().unwrap_or("images");
+    let usual = autoencoder.model.data_dataset().unwrap_or("images");
     let dataset = dataset_of(file, dataset.as_deref(), &[usual])?;
     let input = Input::open(file, &dataset, store)?;
     let latent = Latent::from(*latents);
     let device = applied.device()?.open()?;
-    let work = Encode::open(&autoencoder.dir, &input.source(), latent, *seed, &device)?;
+    let work = Encode::open(
+        &autoencoder.model.dir,
+        autoencoder.through(),
+        &input.source(),
+        latent,
+        *seed,
+        &device,
+    )?;
     let lineage = autoencoder.lineage();
     let of = match &lineage.flow {
-        Some(flow) => format!("points of the flow {flow}"),
+        Some(flow) => format!("points of the flow {flow}{}", autoencoder.told()),
         None => "aligned with no flow".to_owned(),
     };
     let written = format!("{} ({of})", work.written().join("; "));

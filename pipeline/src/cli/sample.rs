@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             return Err(Error::input(format!(
                 "{}: found an autoencoder that is aligned with {}, expected one whose latents follow the flow \
                  {}: what it decodes of that flow's samples means nothing; name a run with a regulariser such \
-                 as `alignment` or `flow_kl`, or leave --decode out",
+                 as `alignment` or `flow_kl`, or with a `transport`, or leave --decode out",
                 applied.run.display(),
                 aligned.map_or("no flow".to_owned(), |other| format!("the flow {other}")),
                 flow.fingerprint(),
@@ -83,9 +83,10 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         condition,
         guidance: *guidance,
     };
-    let name = autoencoder.as_ref().map(|model| model.data_name());
-    let decoding = (autoencoder.as_ref().zip(name.as_ref())).map(|(model, name)| Decoding {
-        dir: &model.dir,
+    let name = autoencoder.as_ref().map(|own| own.model.data_name());
+    let decoding = (autoencoder.as_ref().zip(name.as_ref())).map(|(own, name)| Decoding {
+        dir: &own.model.dir,
+        through: own.through(),
         name,
     });
     let device = applied.device()?.open()?;
@@ -95,7 +96,11 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         console
             .note("sample: without --condition, a flow that takes conditions samples under none");
     }
-    let written = format!("{} (points of the flow {fingerprint})", work.written());
+    let told = autoencoder.as_ref().map_or(String::new(), |own| own.told());
+    let written = format!(
+        "{} (points of the flow {fingerprint}{told})",
+        work.written()
+    );
     let job = Job {
         name: "sample",
         console,
@@ -104,7 +109,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             ("flow", flow.identity()),
             (
                 "autoencoder",
-                json!(autoencoder.as_ref().map(|model| model.identity())),
+                json!(autoencoder.as_ref().map(|own| own.identity())),
             ),
             ("count", json!(count)),
             ("seed", json!(seed)),

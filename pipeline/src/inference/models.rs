@@ -3,7 +3,7 @@
 use crate::export::{Artifact, Source};
 use crate::store::{Manifest, Stage, State, Store, state_of};
 use latent_align_stages::alignment::RegulariserConfig;
-use latent_align_stages::inference::Lineage;
+use latent_align_stages::inference::{Lineage, Through};
 use latent_align_stages::{Error, Result};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,63 @@ pub struct Models<'a> {
     store: &'a Store,
     what: String,
     artifacts: Vec<Artifact>,
+}
+
+/// The files of a flow.
+const FLOW: [&str; 2] = ["flow.safetensors", "normalisation.safetensors"];
+/// The files of a transport.
+const TRANSPORT: [&str; 3] = [FLOW[0], FLOW[1], latent_align_stages::transport::FILE];
+
+/// An autoencoder with the transport of its latents, where there is one.
+pub struct Autoencoder {
+    /// The autoencoder.
+    pub model: Model,
+    /// The transport, and the flow whose points latents become.
+    transport: Option<(Model, Model)>,
+}
+
+impl Autoencoder {
+    /// Where the transport is.
+    pub fn through(&self) -> Option<Through<'_>> {
+        let (transport, flow) = self.transport.as_ref()?;
+        Some(Through {
+            dir: &transport.dir,
+            flow: &flow.dir,
+        })
+    }
+
+    /// What latents belong to.
+    pub fn lineage(&self) -> Lineage {
+        let own = self.model.lineage();
+        match &self.transport {
+            None => own,
+            Some((transport, flow)) => Lineage {
+                flow: Some(flow.fingerprint().to_owned()),
+                transport: Some(transport.fingerprint().to_owned()),
+                ..own
+            },
+        }
+    }
+
+    /// What tells it from every other.
+    pub fn identity(&self) -> Value {
+        match &self.transport {
+            None => self.model.identity(),
+            Some((transport, flow)) => json!({
+                "autoencoder": self.model.identity(),
+                "transport": transport.identity(),
+                "flow": flow.identity(),
+            }),
+        }
+    }
+
+    /// What a command says of the transport; nothing without.
+    pub fn told(&self) -> String {
+        match &self.transport {
+            None => String::new(),
+            Some((transport, _)) => format!(", through the transport {}", transport.fingerprint()),
+        }
+    }
 }
 
 /// A model on disk, found to be as its stage wrote it.
@@ -39,15 +96,22 @@ impl<'a> Models<'a> {
         })
     }
 
-    /// The autoencoder.
+    /// The autoencoder, with the transport of its latents where the run has one.
     ///
     /// # Errors
     /// An input error where there is none, a file error where it is damaged.
-    pub fn autoencoder(&self) -> Result<Model> {
-        let Some(artifact) = self.of_stage(Stage::TrainAutoencoder) else {
-            return Err(self.lacks("autoencoder", "train_autoencoder"));
+    pub fn autoencoder(&self) -> Result<Autoencoder> {
+        const FILES: [&str; 1] = ["autoencoder.safetensors"];
+        let transport = match self.of_stage(Stage::Transport) {
+            None => None,
+            Some(artifact) => Some((Model::of(artifact, &TRANSPORT)?, self.flow()?)),
         };
-        Model::of(artifact, &["autoencoder.safetensors"])
+        let model = match (self.of_stage(Stage::TrainAutoencoder), &transport) {
+            (Some(artifact), _) => Model::of(artifact, &FILES)?,
+            (None, Some(_)) => self.read(Stage::TrainAutoencoder, "autoencoder", &FILES)?,
+            (None, None) => return Err(self.lacks("autoencoder", "train_autoencoder")),
+        };
+        Ok(Autoencoder { model, transport })
     }
 
     /// The flow: the run's own, or the one that its other stages read.
@@ -55,17 +119,21 @@ impl<'a> Models<'a> {
     /// # Errors
     /// As [`Self::autoencoder`].
     pub fn flow(&self) -> Result<Model> {
-        const FILES: [&str; 2] = ["flow.safetensors", "normalisation.safetensors"];
-        if let Some(artifact) = self.of_stage(Stage::PretrainFlow) {
-            return Model::of(artifact, &FILES);
+        match self.of_stage(Stage::PretrainFlow) {
+            Some(artifact) => Model::of(artifact, &FLOW),
+            None => self.read(Stage::PretrainFlow, "flow", &FLOW),
         }
+    }
+
+    /// What the artifacts read of `stage`, called `what`.
+    fn read(&self, stage: Stage, what: &str, files: &[&str]) -> Result<Model> {
         let read = self.artifacts.iter().flat_map(|a| &a.manifest.upstream);
-        let Some(flow) = read.into_iter().find(|u| u.stage == Stage::PretrainFlow) else {
-            return Err(self.lacks("flow", "pretrain_flow"));
+        let Some(found) = read.into_iter().find(|u| u.stage == stage) else {
+            return Err(self.lacks(what, stage.section()));
         };
-        let dir = match &flow.path {
+        let dir = match &found.path {
             Some(path) => path.clone(),
-            None => self.store.artifact(flow.stage, &flow.fingerprint),
+            None => self.store.artifact(found.stage, &found.fingerprint),
         };
         match state_of(&dir) {
             State::Whole(manifest) => Model::of(
@@ -73,10 +141,10 @@ impl<'a> Models<'a> {
                     dir,
                     manifest: *manifest,
                 },
-                &FILES,
+                files,
             ),
             _ => Err(Error::input(format!(
-                "{}: found no whole flow at {}, which it reads; run its experiment again",
+                "{}: found no whole {what} at {}, which it reads; run its experiment again",
                 self.what,
                 dir.display()
             ))),
@@ -145,6 +213,7 @@ impl Model {
         Lineage {
             autoencoder: Some(self.fingerprint().to_owned()),
             flow: flow.map(|flow| flow.fingerprint.clone()),
+            transport: None,
         }
     }
 

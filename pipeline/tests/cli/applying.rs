@@ -4,6 +4,7 @@ mod decoding;
 mod measured;
 mod sampling;
 mod scoring;
+mod transport;
 
 use crate::faults::library;
 use crate::project::{Outcome, Project, output};

@@ -4,7 +4,7 @@ use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};
 use latent_align_stages::figures::{
     FIGURES, HELD_OUT, INTERVAL, TEST, curves, energy_test, error_beside, estimate_nll,
-    evaluate_flow, evaluate_latents, pretrain_flow, train_autoencoder, train_classifier,
+    evaluate_flow, evaluate_latents, pretrain_flow, train_autoencoder, train_classifier, transport,
     two_samples,
 };
 use latent_align_stages::stages::Stage;
@@ -13,7 +13,7 @@ use std::fs::File;
 use std::path::Path;
 
 /// The stages, each with its figures.
-const STAGES: [(&str, &[&[&str]]); 6] = [
+const STAGES: [(&str, &[&[&str]]); 7] = [
     ("train-classifier", &[train_classifier::FIGURES]),
     ("pretrain-flow", &[pretrain_flow::FIGURES]),
     (
@@ -27,6 +27,16 @@ const STAGES: [(&str, &[&[&str]]); 6] = [
     (
         "train-autoencoder",
         &[
+            train_autoencoder::FIGURES,
+            energy_test::FIGURES,
+            two_samples::FIGURES,
+        ],
+    ),
+    (
+        "transport",
+        &[
+            transport::FIGURES,
+            pretrain_flow::FIGURES,
             train_autoencoder::FIGURES,
             energy_test::FIGURES,
             two_samples::FIGURES,
@@ -86,6 +96,10 @@ train_classifier:
   steps: 10
   batch: 16
 evaluate_flow: {{samples: 64}}
+transport:
+  model: {{kind: flow_matching, network: {{width: 16, blocks: 1, frequencies: 8}}, times: 8}}
+  steps: 5
+  batch: 16
 evaluate_latents:
   flow: {{network: {{width: 16, blocks: 1, frequencies: 8}}, steps: 5, batch: 16, times: 8}}
   samples: 32

@@ -24,10 +24,11 @@ pub fn outputs(project: &Project) -> BTreeMap<String, String> {
     found
 }
 
-pub const STAGES: [&str; 5] = [
+pub const STAGES: [&str; 6] = [
     "train-classifier",
     "pretrain-flow",
     "train-autoencoder",
+    "transport",
     "estimate-nll",
     "evaluate-latents",
 ];
@@ -149,6 +150,16 @@ fn a_killed_classifier_and_a_killed_flow_of_latents_resume_to_the_same_bits() {
         config()
     );
     resumes(&with_classifier, &["train-classifier", "evaluate-latents"]);
+}
+
+#[test]
+fn a_killed_transport_resumes_to_the_same_bits() {
+    let with_transport = format!(
+        "{}transport:\n  model: {{kind: flow_matching, network: {{width: 16, blocks: 1, frequencies: 8}}, times: 8}}\n  \
+         steps: 150\n  batch: 16\n  noise: 0.1\n",
+        config()
+    );
+    resumes(&with_transport, &["transport"]);
 }
 
 #[test]

@@ -56,6 +56,7 @@ pub const CRATES: [Crate; 3] = [
             "classifiers",
             "alignment",
             "likelihood",
+            "transport",
             "inference",
             "stages",
         ],

@@ -1,7 +1,7 @@
 //! Rows of latents -> data, and a picture of the first.
 
 use super::columns::{self, Column};
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Through};
 use super::encode::rows_at_once;
 use super::lineage::Lineage;
 use super::rows;
@@ -32,20 +32,21 @@ pub struct Grid {
 }
 
 impl Decode {
-    /// Decodes the latents of `source` with the autoencoder in the directory `dir`, whose lineage is `own`,
-    /// to the dataset `name`.
+    /// Decodes the latents of `source`, which went `through` a transport where there is one, with the autoencoder in
+    /// the directory `dir`, whose lineage is `own`, to the dataset `name`.
     ///
     /// # Errors
     /// File errors for the autoencoder in `dir`; as [`Dataset::open`]; input errors for rows of another shape, and for
     /// latents of another autoencoder.
     pub fn open(
         dir: &Path,
+        through: Option<Through>,
         source: &SourceConfig,
         own: &Lineage,
         name: &str,
         device: &Device,
     ) -> Result<Self> {
-        let decoder = Decoder::load(dir, device)?;
+        let decoder = Decoder::load(dir, through, device)?;
         let dataset = Dataset::open(source)?;
         let (held, latent) = (&dataset.shape()[1..], &decoder.header.latent);
         let (tokens, width) = (latent.tokens, latent.width);

@@ -1,30 +1,66 @@
-//! A stored decoder: latents -> data in its own units.
+//! A stored decoder: latents -> data in its own units, back through the transport where there is one.
 
 use super::columns::Column;
 use crate::autoencoders::{Autoencoder, AutoencoderHeader};
 use crate::data::Attribute;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensors::{from_f32, to_f32};
+use crate::transport::Transport;
 use burn::tensor::Device;
 use std::path::Path;
 
 /// An autoencoder that decodes.
 pub struct Decoder {
     model: Autoencoder,
+    transport: Option<Transport>,
     /// What it is.
     pub header: AutoencoderHeader,
     device: Device,
 }
 
-impl Decoder {
-    /// That of the autoencoder in the directory `dir`.
+/// Where a transport of latents is.
+#[derive(Debug, Clone, Copy)]
+pub struct Through<'a> {
+    /// The directory of the transport.
+    pub dir: &'a Path,
+    /// The directory of the flow whose points latents become.
+    pub flow: &'a Path,
+}
+
+impl Through<'_> {
+    /// The transport of latents of the shape that `header` says.
     ///
     /// # Errors
-    /// As [`Autoencoder::load`].
-    pub fn load(dir: &Path, device: &Device) -> Result<Self> {
+    /// As [`Transport::load`]; an input error for latents of another shape.
+    pub fn load(&self, header: &AutoencoderHeader, device: &Device) -> Result<Transport> {
+        let transport = Transport::load(self.dir, self.flow, device)?;
+        let (found, expected) = (transport.shape(), header.latent.shape());
+        if found != expected {
+            return Err(Error::input(format!(
+                "{}: found a transport of latents [{}, {}], expected [{}, {}], as the autoencoder makes; run the \
+                 experiment again",
+                self.dir.display(),
+                found.tokens,
+                found.width,
+                expected.tokens,
+                expected.width
+            )));
+        }
+        Ok(transport)
+    }
+}
+
+impl Decoder {
+    /// That of the autoencoder in the directory `dir`, of latents that went `through` a transport where there is one.
+    ///
+    /// # Errors
+    /// As [`Autoencoder::load`] and [`Through::load`].
+    pub fn load(dir: &Path, through: Option<Through>, device: &Device) -> Result<Self> {
         let (model, header) = Autoencoder::load(dir, device)?;
+        let transport = through.map(|t| t.load(&header, device)).transpose()?;
         Ok(Self {
             model,
+            transport,
             header,
             device: device.clone(),
         })
@@ -33,8 +69,12 @@ impl Decoder {
     /// Rows of data [n, C * H * W], in the units of the training data, of latents [n, T * d].
     ///
     /// # Errors
-    /// Device errors.
+    /// Device errors; a numerical error where no step of the transport's ODE is small enough.
     pub fn decode(&self, latents: Vec<f32>) -> Result<Vec<f32>> {
+        let latents = match &self.transport {
+            Some(transport) => transport.back(&latents, &|_| Ok(()))?.values,
+            None => latents,
+        };
         let width = self.header.latent.width;
         let dims = [latents.len() / width, width];
         let decoded = self.model.decode(from_f32(latents, dims, &self.device));

@@ -1,6 +1,7 @@
-//! Rows of data -> latents.
+//! Rows of data -> latents, on through the transport where there is one.
 
 use super::columns::{self, Column};
+use super::decoder::Through;
 use super::lineage::Lineage;
 use super::rows::{self, Range};
 use super::work::{Keep, Work};
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::persist::Partial;
 use crate::random::Streams;
 use crate::tensors::{from_f32, to_f32};
+use crate::transport::Transport;
 use burn::tensor::Device;
 use std::path::Path;
 
@@ -39,6 +41,7 @@ pub enum Latent {
 pub struct Encode {
     model: Autoencoder,
     header: AutoencoderHeader,
+    transport: Option<Transport>,
     dataset: Dataset,
     scale: Normaliser,
     latent: Latent,
@@ -47,18 +50,21 @@ pub struct Encode {
 }
 
 impl Encode {
-    /// Encodes the rows of `source` with the autoencoder in the directory `dir`; draws are of `seed`.
+    /// Encodes the rows of `source` with the autoencoder in the directory `dir`, and carries latents `through` a
+    /// transport where there is one; draws are of `seed`.
     ///
     /// # Errors
-    /// As [`Autoencoder::load`] and [`Dataset::open`]; an input error for rows of another shape.
+    /// As [`Autoencoder::load`], [`Through::load`] and [`Dataset::open`]; an input error for rows of another shape.
     pub fn open(
         dir: &Path,
+        through: Option<Through>,
         source: &SourceConfig,
         latent: Latent,
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
         let (model, header) = Autoencoder::load(dir, device)?;
+        let transport = through.map(|t| t.load(&header, device)).transpose()?;
         let dataset = Dataset::open(source)?;
         refuse_another_shape(&dataset, header.shape)?;
         Ok(Self {
@@ -66,6 +72,7 @@ impl Encode {
             streams: Streams::of_stage("encode", seed),
             device: device.clone(),
             latent,
+            transport,
             dataset,
             model,
             header,
@@ -133,7 +140,7 @@ impl Work for Encode {
         columns::row_bytes(&self.columns(&Lineage::default()))
     }
 
-    fn compute(&self, from: usize, _monitor: &dyn Monitor, keep: Keep) -> Result<()> {
+    fn compute(&self, from: usize, monitor: &dyn Monitor, keep: Keep) -> Result<()> {
         let shape = self.header.shape;
         let range = Range {
             maximum: self.header.maximum,
@@ -149,13 +156,23 @@ impl Work for Encode {
                 .encode(from_f32(self.scale.apply(rows), dims, &self.device));
             let mut found = Vec::new();
             for (name, _) in &asked {
-                found.push(to_f32(match *name {
+                let latents = to_f32(match *name {
                     "means" => posterior.centre(),
                     _ => {
                         let mut rng = self.streams.at("draws", first as u64);
                         posterior.draw(&mut rng).latents
                     }
-                })?);
+                })?;
+                found.push(match &self.transport {
+                    Some(transport) => {
+                        let check = |_| match monitor.cancelled() {
+                            true => Err(Error::Cancelled),
+                            false => Ok(()),
+                        };
+                        transport.there(&latents, &check)?.values
+                    }
+                    None => latents,
+                });
             }
             let latents = columns::interleave(&found, count);
             keep(bytemuck::cast_slice(&latents))

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 
 const AUTOENCODER: &str = "autoencoder";
 const FLOW: &str = "flow";
+const TRANSPORT: &str = "transport";
 
 /// Fingerprints of the models that latents or points belong to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Lineage {
     pub autoencoder: Option<String>,
     /// The flow whose points they are, or that the autoencoder is aligned with.
     pub flow: Option<String>,
+    /// The transport that latents went through.
+    pub transport: Option<String>,
 }
 
 impl Lineage {
@@ -21,6 +24,7 @@ impl Lineage {
         Self {
             autoencoder: dataset.text_attribute(AUTOENCODER),
             flow: dataset.text_attribute(FLOW),
+            transport: dataset.text_attribute(TRANSPORT),
         }
     }
 
@@ -38,14 +42,19 @@ impl Lineage {
         if self.flow.is_none() {
             attributes[1] = text("units", "none: as the autoencoder chose");
         }
-        for (name, fingerprint) in [(AUTOENCODER, &self.autoencoder), (FLOW, &self.flow)] {
+        for (name, fingerprint) in [
+            (AUTOENCODER, &self.autoencoder),
+            (FLOW, &self.flow),
+            (TRANSPORT, &self.transport),
+        ] {
             attributes.extend(fingerprint.iter().map(|value| text(name, value)));
         }
         attributes
     }
 
     /// Refuses to decode latents, which lie in `dataset`, with an autoencoder of the lineage `own` if they are
-    /// known to be another's, or points of a flow that it is not aligned with.
+    /// known to be another's, or to have gone through another transport or none, or points of a flow that it is not
+    /// aligned with.
     ///
     /// # Errors
     /// An input error.
@@ -58,6 +67,25 @@ impl Lineage {
                      with `latent-align decode {theirs}`, or encode the data with this run",
                     own.autoencoder.as_deref().unwrap_or("another one")
                 )))
+            }
+            (Some(autoencoder), _) if own.transport != self.transport => {
+                Err(Error::input(match &self.transport {
+                    Some(theirs) => format!(
+                        "{place}: found latents that went through the transport {theirs}, expected latents {}; \
+                         decode them with `latent-align decode {theirs}`",
+                        own.transport
+                            .as_ref()
+                            .map_or("of the autoencoder itself".to_owned(), |own| {
+                                format!("that went through {own}")
+                            })
+                    ),
+                    None => format!(
+                        "{place}: found latents of the autoencoder itself, expected those that its transport {} \
+                         makes of them; decode these with `latent-align decode {autoencoder}`, or encode the data \
+                         with this run",
+                        own.transport.as_deref().unwrap_or_default()
+                    ),
+                }))
             }
             (None, Some(theirs)) if own.flow.as_ref() != Some(theirs) => {
                 Err(Error::input(format!(

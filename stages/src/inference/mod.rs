@@ -18,6 +18,7 @@ mod work;
 pub use crate::persist::Partial;
 pub use conditions::Condition;
 pub use decode::{Decode, Grid};
+pub use decoder::Through;
 pub use encode::{Encode, Latent};
 pub use lineage::Lineage;
 pub use sample::{Decoding, Sample, SampleConfig};

@@ -2,7 +2,7 @@
 
 use super::columns::{self, Column};
 use super::conditions::{Condition, OfRows};
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Through};
 use super::encode::rows_at_once;
 use super::lineage::Lineage;
 use super::work::{Keep, Work};
@@ -55,6 +55,8 @@ pub struct Sample {
 pub struct Decoding<'a> {
     /// The directory of the autoencoder.
     pub dir: &'a Path,
+    /// What its latents go through, where there is a transport.
+    pub through: Option<Through<'a>>,
     /// The dataset of what it makes.
     pub name: &'a str,
 }
@@ -87,7 +89,9 @@ impl Sample {
             .map(|condition| OfRows::read(condition, prior.condition()))
             .transpose()?;
         let shape = prior.shape();
-        let decoder = decoding.map(|d| Decoder::load(d.dir, device)).transpose()?;
+        let decoder = decoding
+            .map(|d| Decoder::load(d.dir, d.through, device))
+            .transpose()?;
         let tokens = match &decoder {
             None => shape.tokens,
             Some(decoder) => tokens_of_latents(decoder, shape)?,
@@ -99,8 +103,8 @@ impl Sample {
         }
         let inverse = loaded.normaliser.inverter();
         let lineage = Lineage {
-            autoencoder: None,
             flow: Some(flow.to_owned()),
+            ..Lineage::default()
         };
         let of_points = |width| match (tokens, &decoder) {
             (1, None) => vec![width],

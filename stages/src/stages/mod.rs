@@ -24,6 +24,10 @@ macro_rules! with_stages {
             /// Stage 2; left out when absent.
             train_autoencoder: TrainAutoencoder = "train-autoencoder"
                 leaves "Latents (latents.h5) and reconstructions (reconstructions.h5).",
+            /// An invertible map that carries the latents of stage 2 to the flow's distribution; left out when
+            /// absent, `{}` for all its defaults.
+            transport: Transport = "transport"
+                leaves "Transported latents (latents.h5).",
             /// Stage 3; left out when absent, `{}` for all its defaults.
             estimate_nll: EstimateNll = "estimate-nll",
             /// How useful the latents are, judged by a classifier; left out when absent, `{}` for all its
@@ -42,9 +46,10 @@ pub mod reference;
 mod stage;
 pub mod train_autoencoder;
 pub mod train_classifier;
+pub mod transport;
 mod two_samples;
 mod upstream;
 
 pub use name::Stage;
 pub use stage::{Preparation, Prepared, Read, Sections, StageConfig};
-pub use upstream::{AUTOENCODER, Artifact, CLASSIFIER, FLOW, Standing, Upstream};
+pub use upstream::{AUTOENCODER, Artifact, CLASSIFIER, FLOW, Standing, TRANSPORT, Upstream};

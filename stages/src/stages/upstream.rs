@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub const FLOW: &str = "flow";
 /// The role of the autoencoder that is measured.
 pub const AUTOENCODER: &str = "autoencoder";
+/// The role of what carries latents to the flow.
+pub const TRANSPORT: &str = "transport";
 /// The role of what judges latents.
 pub const CLASSIFIER: &str = "classifier";
 

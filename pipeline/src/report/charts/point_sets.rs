@@ -37,7 +37,9 @@ impl PointSets {
         ];
         let features = (features.into_iter())
             .find_map(|(name, file)| Some((name, run.file(Stage::PretrainFlow, file)?)));
-        let latents = run.file(Stage::TrainAutoencoder, "latents.h5");
+        let latents = [Stage::Transport, Stage::TrainAutoencoder]
+            .into_iter()
+            .find_map(|stage| run.file(stage, "latents.h5"));
         let Some(((features_name, features), latents)) = features.zip(latents) else {
             return Ok(None);
         };

@@ -23,7 +23,9 @@ const FEATURES: &str = "features";
 /// # Errors
 /// The table is damaged.
 pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
-    let Some(file) = run.file(Stage::TrainAutoencoder, &parquet(names::VARIANCES)) else {
+    let table = parquet(names::VARIANCES);
+    let mut stages = [Stage::Transport, Stage::TrainAutoencoder].into_iter();
+    let Some(file) = stages.find_map(|stage| run.file(stage, &table)) else {
         return Ok(None);
     };
     let table = Table::read(&file)?;

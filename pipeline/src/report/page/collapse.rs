@@ -3,7 +3,6 @@
 use super::found::Found;
 use super::headline::{Evidence, Likelihoods, rough};
 use super::html::{Cell, Html, Table, paragraph};
-use crate::store::Stage;
 use crate::tables::{brief, with_spread};
 use latent_align_stages::figures::{energy_test, train_autoencoder as names};
 
@@ -12,7 +11,7 @@ const MEANING: &str = "The alignment loss has no entropy term: latents that cont
 
 /// The diagnostics as a table; nothing without latents.
 pub fn diagnostics(found: &Found) -> Html {
-    let figure = |name: &str| found.shown(Stage::TrainAutoencoder, name);
+    let figure = |name: &str| found.of_latents(name);
     let evidence = Evidence::of(found);
     let mut table = Table::new(
         "Collapse diagnostics",

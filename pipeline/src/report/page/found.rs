@@ -85,6 +85,12 @@ impl Found {
         of(TEST).or_else(|| of(HELD_OUT)).or_else(|| of(""))
     }
 
+    /// The same of the latents that the run ends with: those of the transport, or the autoencoder's own.
+    pub fn of_latents(&self, name: &str) -> Option<f64> {
+        let transported = self.shown(Stage::Transport, name);
+        transported.or_else(|| self.shown(Stage::TrainAutoencoder, name))
+    }
+
     /// Whether figures are of held-out rows, since an autoencoder, or a flow, has no test part.
     pub fn lacks_test(&self) -> bool {
         Stage::ALL.into_iter().any(|stage| {

@@ -98,7 +98,7 @@ impl Likelihoods {
 impl Evidence {
     /// That of `found`.
     pub fn of(found: &Found) -> Self {
-        let figure = |name| found.shown(Stage::TrainAutoencoder, name);
+        let figure = |name| found.of_latents(name);
         Self {
             lacks_test: found.lacks_test(),
             likelihoods: Likelihoods::of(found),

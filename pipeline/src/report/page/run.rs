@@ -133,7 +133,7 @@ fn cards(found: &Found) -> Vec<Card> {
             grade,
         });
     };
-    let autoencoder = |name: &str| found.shown(Stage::TrainAutoencoder, name);
+    let autoencoder = |name: &str| found.of_latents(name);
     let part = match found.lacks_test() {
         true => "held-out",
         false => "test",

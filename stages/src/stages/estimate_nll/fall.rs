@@ -42,7 +42,8 @@ pub enum Kind {
 
 impl Fall {
     /// The fall of the latents in `measured`: from those without alignment where there are such, else from
-    /// those before training. None where nothing held the latents to the flow.
+    /// those before training. None where nothing held the latents to the flow, and of latents that a transport gives:
+    /// no training drew these together.
     ///
     /// # Errors
     /// File errors of the latents before training; [`crate::Error::Cancelled`]; a numerical error for a loss
@@ -54,7 +55,8 @@ impl Fall {
         instruments: &Instruments,
         context: &Context,
     ) -> Result<Option<Self>> {
-        let file = sources.autoencoder.map(|dir| dir.join(INITIAL_FILE));
+        let trained = sources.autoencoder.filter(|_| sources.transport.is_none());
+        let file = trained.map(|dir| dir.join(INITIAL_FILE));
         let Some(file) = file.filter(|file| file.exists()) else {
             return Ok(None);
         };

@@ -10,7 +10,7 @@ mod self_check;
 mod tables;
 
 use super::train_autoencoder;
-use super::{AUTOENCODER, FLOW, Preparation, Prepared, Read, Sections};
+use super::{AUTOENCODER, FLOW, Preparation, Prepared, Read, Sections, TRANSPORT};
 use super::{Stage, StageConfig, Upstream};
 use crate::alignment::RULES;
 use crate::context::{Context, Monitor, Summary};
@@ -25,7 +25,7 @@ use fall::Fall;
 use measure::{Instruments, Measured};
 use regions::{Region, Sources};
 use self_check::self_check;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The role of the autoencoder that is compared with.
 const UNALIGNED: &str = "unaligned";
@@ -44,12 +44,16 @@ impl StageConfig for Config {
             optional: true,
             ..Read::own(AUTOENCODER, Stage::TrainAutoencoder)
         };
+        let transport = Read {
+            optional: true,
+            ..Read::own(TRANSPORT, Stage::Transport)
+        };
         let unaligned = self.unaligned.clone().map(|experiment| Read {
             experiment: Some(experiment),
             key: "unaligned",
             ..Read::own(UNALIGNED, Stage::TrainAutoencoder)
         });
-        let own = [Read::own(FLOW, Stage::PretrainFlow), autoencoder];
+        let own = [Read::own(FLOW, Stage::PretrainFlow), autoencoder, transport];
         own.into_iter().chain(unaligned).collect()
     }
 
@@ -88,40 +92,29 @@ impl StageConfig for Config {
 
 impl Prepared for Config {
     fn run(self: Box<Self>, upstream: &Upstream, context: &Context) -> Result<Summary> {
-        run(
-            &self,
-            upstream.dir(FLOW)?,
-            upstream.dir_if_any(AUTOENCODER),
-            upstream.dir_if_any(UNALIGNED),
-            context,
-        )
+        let sources = Sources {
+            flow: upstream.dir(FLOW)?,
+            autoencoder: upstream.dir_if_any(AUTOENCODER),
+            transport: upstream.dir_if_any(TRANSPORT),
+            unaligned: upstream.dir_if_any(UNALIGNED),
+        };
+        run(&self, &sources, context)
     }
 }
 
-/// Estimates likelihoods under the flow in the directory `flow`, of its test features, of the
-/// latents in the directory `autoencoder` and of those in `unaligned`, and fills the directory of
-/// `context`: `points.parquet` (one row a point) and `agreement.parquet` (how the alignment loss under
+/// Estimates likelihoods under the flow of `sources`, of its test features, of the latents of the autoencoder, as
+/// the transport gives them where there is one, and of those of `unaligned`, and fills the directory of `context`: `points.parquet` (one row a point) and `agreement.parquet` (how the alignment loss under
 /// each weighting follows the NLL in each region).
 ///
 /// # Errors
 /// File errors; an input error for latents of another shape than a point of the flow; a numerical error for a
 /// loss or an NLL that is not finite; [`crate::Error::Cancelled`].
-fn run(
-    config: &Config,
-    flow: &Path,
-    autoencoder: Option<&Path>,
-    unaligned: Option<&Path>,
-    context: &Context,
-) -> Result<Summary> {
-    let sources = Sources {
-        flow,
-        autoencoder,
-        unaligned,
-    };
+fn run(config: &Config, sources: &Sources, context: &Context) -> Result<Summary> {
+    let flow = sources.flow;
     let instruments = Instruments::new(config, flow, context)?;
     let shape = instruments.flow().prior.shape();
     let streams = context.streams;
-    let regions = regions::regions(config, &sources, shape, streams)?;
+    let regions = regions::regions(config, sources, shape, streams)?;
     let mut checks = Summary::default();
     self_check(
         &instruments,
@@ -151,7 +144,7 @@ fn run(
     context
         .monitor
         .table(names::AGREEMENT_TABLE, &tables::agreement_table(&measured))?;
-    let fall = Fall::of(&measured, &sources, config, &instruments, context)?;
+    let fall = Fall::of(&measured, sources, config, &instruments, context)?;
     let mut summary = summarise(&measured, &instruments, fall, context);
     summary.figures.extend(checks.figures);
     Ok(summary)

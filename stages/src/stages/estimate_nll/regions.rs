@@ -33,6 +33,8 @@ pub struct Sources<'a> {
     pub flow: &'a Path,
     /// The autoencoder aligned with it.
     pub autoencoder: Option<&'a Path>,
+    /// What carries its latents to the flow, whose latents then stand for its own.
+    pub transport: Option<&'a Path>,
     /// An autoencoder to compare with.
     pub unaligned: Option<&'a Path>,
 }
@@ -88,16 +90,17 @@ pub fn regions(
         });
     }
     let features = kept.map(|(_, kept)| kept.points.values);
+    let aligned = sources.transport.or(sources.autoencoder);
     let latents = [
-        (TEST_LATENTS, sources.autoencoder, &["test_latents"][..]),
-        (FREE_POINTS, sources.autoencoder, &["points"]),
+        (TEST_LATENTS, aligned, &["test_latents"][..]),
+        (FREE_POINTS, aligned, &["points"]),
         (
             MEANS,
-            sources.autoencoder,
+            aligned,
             &["test_means", "point_means", "held_out_means"],
         ),
-        (HELD_OUT_LATENTS, sources.autoencoder, &["held_out_latents"]),
-        (TRAINING_LATENTS, sources.autoencoder, &["train_latents"]),
+        (HELD_OUT_LATENTS, aligned, &["held_out_latents"]),
+        (TRAINING_LATENTS, aligned, &["train_latents"]),
         (
             UNALIGNED,
             sources.unaligned,
@@ -205,7 +208,44 @@ fn grid(x: (f32, f32), y: (f32, f32), cells: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::autoencoders::PartLatents;
     use crate::numerics::standard_error;
+
+    /// Red where latents are the autoencoder's own although the run carries them on.
+    #[test]
+    fn latents_are_those_of_the_transport_where_there_is_one() {
+        let dirs = [1.0, 2.0].map(|value| {
+            let dir = tempfile::tempdir().unwrap();
+            let latents = PartLatents {
+                items: (0..9).collect(),
+                values: vec![value; 18],
+                means: Some(vec![value + 0.5; 18]),
+            };
+            let parts = Part::ALL.map(|part| (part, &latents));
+            PartLatents::write(&parts, [1, 2], dir.path()).unwrap();
+            dir
+        });
+        let [autoencoder, transport] = dirs.each_ref().map(|dir| Some(dir.path()));
+        let flow = tempfile::tempdir().unwrap();
+        let shape = PointShape {
+            tokens: 1,
+            width: 2,
+        };
+        for (transport, expected) in [(None, 1.0), (transport, 2.0)] {
+            let sources = Sources {
+                flow: flow.path(),
+                autoencoder,
+                transport,
+                unaligned: None,
+            };
+            let found = regions(&Config::default(), &sources, shape, Streams::new(0)).unwrap();
+            let of = |name| found.iter().find(|region| region.name == name).unwrap();
+            for name in [TEST_LATENTS, HELD_OUT_LATENTS, TRAINING_LATENTS] {
+                assert_eq!(of(name).points.values, vec![expected; 18], "{name}");
+            }
+            assert_eq!(of(MEANS).points.values, vec![expected + 0.5; 18]);
+        }
+    }
 
     /// Regression: tokens of one item counted as independent, so that errors were too narrow by up to the
     /// square root of T.
@@ -228,6 +268,7 @@ mod tests {
         let sources = Sources {
             flow: dir.path(),
             autoencoder: None,
+            transport: None,
             unaligned: None,
         };
         let shape = PointShape {

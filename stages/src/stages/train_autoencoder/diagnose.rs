@@ -39,9 +39,10 @@ pub struct Diagnosed<'a> {
     pub part: Option<Part>,
     /// The part whose features they are compared with.
     pub against: Part,
-    /// Of those whose figures people see first, for which there are warnings and a table: what they are
-    /// judged beside.
-    pub shown: Option<Spread<'a>>,
+    /// Whether their figures are those that people see first, for which there are warnings and a table.
+    pub shown: bool,
+    /// What the training is judged beside; none for latents that are not as a training left them.
+    pub spread: Option<Spread<'a>>,
 }
 
 /// The diagnostics of latents against features of the flow that it was not trained on; warnings where
@@ -65,6 +66,7 @@ pub fn diagnose(
         part,
         against,
         shown,
+        spread,
     } = diagnosed;
     // those of latents alone, and those of both
     let own_name = |name: &str| match part {
@@ -73,7 +75,7 @@ pub fn diagnose(
     };
     let name = |name: &str| of_rows(against.word(), name);
     // free points are one set, whatever they are compared with
-    let tells_own = part.is_some() || shown.is_some();
+    let tells_own = part.is_some() || shown;
     let kept = prior.features(against);
     let at_most = kept.map_or(usize::MAX, |kept| kept.items.len());
     let some = |count: usize| thin(latents, tokens, width, at_most.min(count), context.streams);
@@ -92,7 +94,7 @@ pub fn diagnose(
     table.int(names::DIMENSION, (0..width as i64).collect());
     table.float(names::LATENT_VARIANCE, own.variance.clone());
     let Some(kept) = kept else {
-        if shown.is_some() {
+        if shown {
             context.monitor.warn(
                 "the flow was imported and has no features: coverage and energy distance are not reported",
             );
@@ -104,7 +106,7 @@ pub fn diagnose(
     let of_target = some_features(kept, compared.len() / width);
     let target = spectrum(&of_target, width);
     table.float(names::FEATURE_VARIANCE, target.variance.clone());
-    if shown.is_some() {
+    if shown {
         context.monitor.table(names::VARIANCES, &table)?;
     }
     let covered = coverage(&compared, &of_target, width);
@@ -113,11 +115,10 @@ pub fn diagnose(
     if tells_own {
         modes(latents, prior, own_name, summary);
     }
-    let alone = alone(some(TESTED), kept);
-    let sequences = prior.flow.prior.shape().tokens > 1;
-    let whole = whole_rows(latents, tokens, kept, sequences, context.streams);
+    let alone = alone(some(TESTED), kept, two_samples::LATENTS);
+    let whole = whole_rows(latents, tokens, kept, prior.sequences(), context.streams);
     let points = alone.points.len() / width;
-    if shown.is_some() {
+    if shown {
         let found = alone.battery(PERMUTATIONS, context.streams)?;
         alone.add_energy(names::DISTANCE, &found.energy, name, summary);
         alone.add_battery(&found, name, summary);
@@ -141,22 +142,20 @@ pub fn diagnose(
     if let Some(means) = means {
         of_means(means, tokens, kept, name, context.streams, summary);
     }
-    let Some(beside) = shown else {
-        return Ok(());
-    };
-
-    let target_variance = target.variance.iter().sum::<f64>() / width as f64;
-    let before = spectrum(beside.initial, width).variance;
-    let variances = Variances {
-        latents: mean_variance,
-        before: before.iter().sum::<f64>() / width as f64,
-        features: target_variance,
-    };
-    summary.add(names::VARIANCE_BEFORE, variances.before);
-    if let Some(told) = warning(variances, beside.explained, beside.config) {
-        context.monitor.warn(&told);
+    if let Some(beside) = spread {
+        let target_variance = target.variance.iter().sum::<f64>() / width as f64;
+        let before = spectrum(beside.initial, width).variance;
+        let variances = Variances {
+            latents: mean_variance,
+            before: before.iter().sum::<f64>() / width as f64,
+            features: target_variance,
+        };
+        summary.add(names::VARIANCE_BEFORE, variances.before);
+        if let Some(told) = warning(variances, beside.explained, beside.config) {
+            context.monitor.warn(&told);
+        }
     }
-    if covered < 0.5 {
+    if shown && covered < 0.5 {
         context.monitor.warn(&format!(
             "the latents cover {:.0} % of the features (about 97 % for a fresh sample): they \
              leave parts of the target empty",
@@ -174,10 +173,14 @@ fn some_features(kept: &KeptPoints, count: usize) -> Vec<f32> {
     features
 }
 
-/// `latents` and as many of the features, token by token.
-fn alone(Thinned { latents, group }: Thinned, kept: &KeptPoints) -> Compared {
+/// `latents`, which figures call `what`, and as many of the features, token by token.
+pub fn alone(
+    Thinned { latents, group }: Thinned,
+    kept: &KeptPoints,
+    what: &'static str,
+) -> Compared {
     Compared {
-        what: two_samples::LATENTS,
+        what,
         features: some_features(kept, latents.len() / kept.width),
         points: latents,
         width: kept.width,
@@ -203,7 +206,7 @@ fn of_means(
     let of_target = some_features(kept, compared.len() / width);
     let covered = coverage(&compared, &of_target, width);
     summary.add(name(names::COVERAGE_OF_MEANS), covered);
-    let found = alone(some(TESTED), kept).energy(PERMUTATIONS, streams);
+    let found = alone(some(TESTED), kept, two_samples::LATENTS).energy(PERMUTATIONS, streams);
     summary.add(
         name(names::MEANS_DISTANCE_OVER_FRESH),
         found.energy_distance / found.of_fresh_sample,
@@ -270,7 +273,7 @@ mod tests {
                 tokens: 1,
             };
             let latents = thin(&latents, tokens, WIDTH, at_most, Streams::new(seed));
-            alone(latents, &features)
+            alone(latents, &features, two_samples::LATENTS)
                 .energy(PERMUTATIONS, Streams::new(seed))
                 .p_value
                 <= 0.05

@@ -20,19 +20,21 @@ use crate::alignment::Against;
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::Reconstruction;
 use crate::context::{Context, Monitor, Summary};
-use crate::data::{Data, Demands, Element, Part, files_of_parts};
+use crate::data::{Data, Demands, Element, files_of_parts};
 use crate::devices::Numbers;
 use crate::error::{Error, Result};
-use crate::priors::{Flow, KeptPoints, Placement, PointShape};
+use crate::priors::{Placement, PointShape};
 use crate::problems::Problems;
 pub use before::{DATASET as INITIAL_DATASET, FILE as INITIAL_FILE};
 pub use config::Config;
 pub use contracted::LEARNED;
+pub use diagnose::{Diagnosed, alone, diagnose};
 use of_data::train_on;
 use of_points::move_points;
-use prior::Prior;
+pub use prior::Prior;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+pub use thinned::thin;
 
 impl StageConfig for Config {
     fn stage(&self) -> Stage {
@@ -176,11 +178,7 @@ impl Prepared {
             precision: self.config.precision,
             ..Placement::on(&context.device).for_gradients()
         };
-        let prior = Prior {
-            flow: Flow::load(flow, &place)?,
-            held_out: KeptPoints::load(Part::HeldOut, flow)?,
-            test: KeptPoints::load(Part::Test, flow)?,
-        };
+        let prior = Prior::load(flow, &place)?;
         match &self.data {
             Some(data) => train_on(&self.config, data, &prior, context),
             None => {

@@ -49,12 +49,13 @@ pub fn train_on(config: &Config, data: &Data, prior: &Prior, context: &Context) 
     before::write(&initial, config, context)?;
     for (part, latents) in latents {
         let latents = Diagnosed {
-            values: &latents.drawn,
+            values: &latents.values,
             means: latents.means.as_deref(),
             tokens: config.latent.tokens,
             part: Some(part),
             against: part,
-            shown: (part == data.ingest.reported()).then_some(Spread {
+            shown: part == data.ingest.reported(),
+            spread: (part == data.ingest.reported()).then_some(Spread {
                 initial: &initial,
                 explained: Some(explained),
                 config,

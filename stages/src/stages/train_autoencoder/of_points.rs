@@ -87,7 +87,8 @@ pub fn move_points(
             tokens: 1,
             part: None,
             against,
-            shown: (number + 1 == parts.len()).then_some(Spread {
+            shown: number + 1 == parts.len(),
+            spread: (number + 1 == parts.len()).then_some(Spread {
                 initial: &start,
                 explained: None,
                 config,

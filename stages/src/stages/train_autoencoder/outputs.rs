@@ -1,14 +1,11 @@
 //! What the stage writes about the data: reconstructions and latents.
 
 use super::config::{CHUNK, Config};
-use crate::autoencoders::{Autoencoder, write_image_grid};
+use crate::autoencoders::{Autoencoder, PartLatents, write_image_grid};
 use crate::context::{Context, Summary};
-use crate::data::{
-    Attribute, Data, DataShape, Described, OutData, Part, write_datasets, write_described,
-};
+use crate::data::{Attribute, Data, DataShape, OutData, Part, write_datasets};
 use crate::error::Result;
 use crate::figures::{of_rows, train_autoencoder as names};
-use crate::priors::about_points;
 use crate::tensors::{scalar, to_f32};
 use burn::tensor::Tensor;
 
@@ -26,15 +23,6 @@ pub struct Outputs<'a> {
     pub data: &'a Data,
     /// The stage's.
     pub context: &'a Context<'a>,
-}
-
-/// Latents of rows, T tokens of each.
-#[derive(Default)]
-pub struct LatentsOfRows {
-    /// The latents, drawn where the posterior has noise [n * T, d].
-    pub drawn: Vec<f32>,
-    /// The means of posteriors with noise [n * T, d].
-    pub means: Option<Vec<f32>>,
 }
 
 impl Outputs<'_> {
@@ -156,7 +144,7 @@ impl Outputs<'_> {
     ///
     /// # Errors
     /// File errors of the data and of what is written; [`crate::Error::Cancelled`].
-    pub fn write_latents(&self) -> Result<Vec<(Part, LatentsOfRows)>> {
+    pub fn write_latents(&self) -> Result<Vec<(Part, PartLatents)>> {
         let Self {
             model,
             config,
@@ -165,13 +153,13 @@ impl Outputs<'_> {
         } = *self;
         let latent = &config.latent;
         let streams = context.streams;
-        let of_part = |part: Part| -> Result<(Part, LatentsOfRows, Vec<i64>)> {
+        let of_part = |part: Part| -> Result<(Part, PartLatents)> {
             let stream = match part {
                 Part::Train => "train latents",
                 Part::HeldOut => "held-out latents",
                 Part::Test => "test latents",
             };
-            let (mut latents, mut items) = (LatentsOfRows::default(), Vec::new());
+            let mut latents = PartLatents::default();
             data.ingest.for_each_block(part, &mut |ids, rows| {
                 for (ids, rows) in ids
                     .chunks(CHUNK)
@@ -179,52 +167,27 @@ impl Outputs<'_> {
                 {
                     context.check_cancelled()?;
                     let rows = data.tensor(data.scale.apply(rows), &context.device);
-                    let mut rng = streams.at(stream, items.len() as u64);
+                    let mut rng = streams.at(stream, latents.items.len() as u64);
                     let posterior = model.encode(rows);
-                    (latents.drawn).extend(to_f32(posterior.draw(&mut rng).latents)?);
+                    (latents.values).extend(to_f32(posterior.draw(&mut rng).latents)?);
                     if posterior.has_density() {
                         let means = latents.means.get_or_insert_default();
                         means.extend(to_f32(posterior.centre())?);
                     }
-                    items.extend(ids.iter().map(|&id| id as i64));
+                    latents.items.extend(ids.iter().map(|&id| id as i64));
                 }
                 Ok(())
             })?;
-            Ok((part, latents, items))
+            Ok((part, latents))
         };
         let parts = [Part::Train].iter().chain(data.ingest.unseen());
         let parts: Vec<_> = parts.map(|&part| of_part(part)).collect::<Result<_>>()?;
-        let about = about_points();
-        let shapes: Vec<_> = (parts.iter())
-            .map(|(.., items)| ([items.len(), latent.tokens, latent.width], [items.len()]))
+        let written: Vec<_> = parts
+            .iter()
+            .map(|(part, latents)| (*part, latents))
             .collect();
-        let names = parts.iter().map(|(part, ..)| {
-            let of_part = |what| format!("{}_{what}", part.key());
-            ["latents", "items", "means"].map(of_part)
-        });
-        let names: Vec<_> = names.collect();
-        let mut datasets = Vec::new();
-        for (((part, latents, items), shapes), names) in parts.iter().zip(&shapes).zip(&names) {
-            let points = |name, values| Described {
-                name,
-                shape: &shapes.0,
-                values: OutData::F32(values),
-                about: &about,
-            };
-            datasets.push(points(names[0].as_str(), &latents.drawn));
-            datasets.push(Described {
-                name: &names[1],
-                shape: &shapes.1,
-                values: OutData::I64(items),
-                about: &[],
-            });
-            if let Some(means) = latents.means.as_deref().filter(|_| *part != Part::Train) {
-                datasets.push(points(&names[2], means));
-            }
-        }
-        write_described(&context.dir.join("latents.h5"), &datasets, &[])?;
-        let unseen = parts.into_iter().skip(1);
-        Ok(unseen.map(|(part, latents, _)| (part, latents)).collect())
+        PartLatents::write(&written, [latent.tokens, latent.width], &context.dir)?;
+        Ok(parts.into_iter().skip(1).collect())
     }
 }
 

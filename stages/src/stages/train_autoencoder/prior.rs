@@ -1,16 +1,38 @@
 //! What latents are held to.
 
 use crate::data::Part;
-use crate::priors::{Flow, KeptPoints};
+use crate::error::Result;
+use crate::priors::{Flow, KeptPoints, Placement};
+use std::path::Path;
 
 /// The frozen flow, and the features it was trained without, as its points.
-pub(super) struct Prior {
+pub struct Prior {
+    /// The flow.
     pub flow: Flow,
+    /// Features of held-out rows.
     pub held_out: Option<KeptPoints>,
+    /// Features of test rows, where there are some.
     pub test: Option<KeptPoints>,
 }
 
 impl Prior {
+    /// That in the directory `dir`.
+    ///
+    /// # Errors
+    /// File errors; an input error for files that are no prior's.
+    pub fn load(dir: &Path, place: &Placement) -> Result<Self> {
+        Ok(Self {
+            flow: Flow::load(dir, place)?,
+            held_out: KeptPoints::load(Part::HeldOut, dir)?,
+            test: KeptPoints::load(Part::Test, dir)?,
+        })
+    }
+
+    /// Whether its points are whole rows of tokens.
+    pub fn sequences(&self) -> bool {
+        self.flow.prior.shape().tokens > 1
+    }
+
     /// The features to compare latents of `part` with: those of that part of the flow's data, or
     /// held-out ones where it has no test part. An imported flow has none.
     pub fn features(&self, part: Part) -> Option<&KeptPoints> {
