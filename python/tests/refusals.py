@@ -6,6 +6,7 @@
 import json
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -80,6 +81,17 @@ refused(["found estimate-nll, train-autoencoder", "folder `pretrain-flow`"], ope
 shutil.rmtree(folder / "unknown" / "train-autoencoder")
 shutil.copytree(run / "pretrain-flow", folder / "unknown" / "pretrain-flow", dirs_exist_ok=True)
 assert open_run(folder / "unknown").autoencoder is None
+
+# a map of latents that is not applied
+transported = folder / "transported"
+shutil.copytree(run, transported)
+(transported / "transport").mkdir()
+for path, expected in [(run, 0), (transported, 1)]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        open_run(path)
+    told = [str(warning.message) for warning in caught if "this package does not apply" in str(warning.message)]
+    assert len(told) == expected, told
 
 # arguments
 opened = open_run(run)

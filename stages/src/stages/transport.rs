@@ -61,7 +61,7 @@ impl Default for Config {
             evaluate_every: 250,
             evaluation_points: 4096,
             noise: 0.0,
-            tolerance: 1e-5,
+            tolerance: 1e-6,
         }
     }
 }
@@ -104,7 +104,7 @@ impl StageConfig for Config {
             (1e-7..=1e-3).contains(&self.tolerance),
             "tolerance",
             self.tolerance,
-            "a number in [1e-7, 1e-3] (networks compute in f32), such as 1e-5",
+            "a number in [1e-7, 1e-3] (networks compute in f32), such as 1e-6",
         );
     }
 

@@ -172,8 +172,8 @@ pub fn of_halves(all: &All, carry: &Carry, target: &Prior, summary: &mut Summary
     if p_value <= LEVEL {
         context.monitor.warn(&format!(
             "the noise that {} latents become is told from fresh noise (p-value {p_value}): the flow of the latents \
-             is undertrained or has learnt its rows by heart; raise transport.steps or take more data, or try \
-             transport.noise",
+             is undertrained, or has learnt its rows by heart where its test loss is above that of training: raise \
+             transport.steps in the first case; take more data, fewer steps, or transport.noise in the second",
             shown.part.word()
         ));
     }
