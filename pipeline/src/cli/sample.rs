@@ -8,6 +8,8 @@ use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;
 use latent_align_stages::inference::{Decoding, Sample, SampleConfig};
+use latent_align_stages::priors::{SampleOptions, Steps};
+use latent_align_stages::random::Streams;
 use serde_json::json;
 
 /// Options of `sample`.
@@ -25,10 +27,10 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f64,
     /// The tolerance of the ODE's solver, absolute and relative
-    #[arg(long, default_value_t = 1e-5)]
+    #[arg(long, default_value_t = 1e-5, conflicts_with = "steps")]
     tolerance: f64,
-    /// Of a flow trained by flow matching: so many equal steps of the ODE, 7 evaluations each, instead of
-    /// steps that adapt to the tolerance
+    /// Take so many equal steps of the ODE (Dormand-Prince, 6 evaluations each) instead of steps that adapt to
+    /// the tolerance; for kinds with an ODE, `flow_matching` and `mixture`
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
     #[command(flatten)]
@@ -76,12 +78,13 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let (condition, of_condition) = condition.open(store)?;
     let config = SampleConfig {
         count: *count,
-        seed: *seed,
-        temperature: *temperature,
-        tolerance: *tolerance,
-        steps: *steps,
         condition,
-        guidance: *guidance,
+        options: SampleOptions {
+            streams: Streams::of_stage("sample", *seed),
+            temperature: *temperature,
+            guidance: *guidance,
+            steps: steps.map_or(Steps::Adaptive(*tolerance), Steps::Equal),
+        },
     };
     let name = autoencoder.as_ref().map(|own| own.model.data_name());
     let decoding = (autoencoder.as_ref().zip(name.as_ref())).map(|(own, name)| Decoding {

@@ -9,10 +9,8 @@ use super::work::{Keep, Work};
 use crate::context::Monitor;
 use crate::data::{Attribute, Inverse};
 use crate::error::{Error, Result};
-use crate::numerics::on_grid;
 use crate::persist::Partial;
-use crate::priors::{Flow, Offers, Placement, PointShape, stored};
-use crate::random::Streams;
+use crate::priors::{Flow, ModelConfig, Placement, PointShape, SampleOptions, Steps, stored};
 use crate::tensors::to_f32;
 use burn::tensor::{Device, Tensor};
 use std::path::Path;
@@ -25,18 +23,10 @@ const POINTS: usize = 1024;
 pub struct SampleConfig {
     /// How many.
     pub count: usize,
-    /// The seed of the noise.
-    pub seed: u64,
-    /// The standard deviation of the noise; 1 for the flow's own distribution, less for what is likelier.
-    pub temperature: f64,
-    /// The tolerance of an ODE, absolute and relative.
-    pub tolerance: f64,
-    /// Instead of steps that adapt to the tolerance, so many equal ones.
-    pub steps: Option<usize>,
-    /// What samples are conditioned on; the conditions of rows are taken in turn.
+    /// Under which conditions; those of rows are taken in turn.
     pub condition: Option<Condition>,
-    /// How far samples lean towards their condition; 1 for the density under it.
-    pub guidance: f64,
+    /// With which noise, temperature, guidance and steps.
+    pub options: SampleOptions,
 }
 
 /// Drawing samples.
@@ -76,13 +66,7 @@ impl Sample {
         device: &Device,
     ) -> Result<Self> {
         refuse_out_of_range(&config)?;
-        let offers = stored(dir)?.model.kind().offers();
-        if config.steps.is_some() && (offers < Offers::Network || config.condition.is_some()) {
-            return Err(Error::input(
-                "--steps: found a number of steps, expected none: only an unconditional flow that was trained \
-                 by flow matching takes steps; leave it out",
-            ));
-        }
+        refuse_what_it_lacks(&stored(dir)?.model, &config.options)?;
         let loaded = Flow::load(dir, &Placement::on(device))?;
         let prior = &loaded.prior;
         let condition = (config.condition.as_ref())
@@ -167,29 +151,14 @@ impl Sample {
         count: usize,
         check: &dyn Fn() -> Result<()>,
     ) -> Result<Vec<f32>> {
-        let (prior, config) = (&self.flow.prior, &self.config);
+        let (prior, options) = (&self.flow.prior, &self.config.options);
         let shape = prior.shape();
-        let streams = Streams::of_stage("sample", config.seed);
         let numbers = count * self.tokens * shape.width;
         let point = first * self.tokens / shape.tokens;
-        let mut noise = streams.normal("noise", point as u64, numbers);
-        if config.temperature != 1.0 {
-            let temperature = config.temperature as f32;
-            noise.iter_mut().for_each(|value| *value *= temperature);
-        }
+        let noise = options.streams.normal("noise", point as u64, numbers);
         let noise = shape.tensor(noise, &prior.device());
-        let points = match config.steps {
-            Some(steps) => self.in_steps(noise, steps, check)?,
-            None => {
-                let (tolerance, check) = (config.tolerance, &mut |_| check());
-                match (self.encoded(first, count)?, config.guidance) {
-                    (Some(condition), guidance) if guidance != 1.0 => {
-                        prior.from_noise_guided(noise, condition, guidance, tolerance, check)?
-                    }
-                    (condition, _) => prior.from_noise(noise, condition, tolerance, check)?,
-                }
-            }
-        };
+        let condition = self.encoded(first, count)?;
+        let points = prior.sample_from(noise, condition, options, &mut |_| check())?;
         let points = to_f32(points)?;
         match points.iter().position(|value| !value.is_finite()) {
             None => Ok(points),
@@ -198,29 +167,6 @@ impl Sample {
                 first + at / (self.tokens * shape.width)
             ))),
         }
-    }
-
-    /// Noise carried to points in equal steps.
-    fn in_steps(
-        &self,
-        noise: Tensor<3>,
-        steps: usize,
-        check: &dyn Fn() -> Result<()>,
-    ) -> Result<Tensor<3>> {
-        let dims = noise.dims();
-        let velocity = self
-            .flow
-            .prior
-            .velocity()
-            .expect("a network has a velocity");
-        let slope = |x: Tensor<2>, time: f64| {
-            check()?;
-            let moved = velocity.velocity(x.unsqueeze::<3>(), &[time]);
-            Ok(moved.squeeze_dim::<2>(0))
-        };
-        let grid: Vec<f64> = (1..=steps).map(|i| i as f64 / steps as f64).collect();
-        let trajectory = on_grid(slope, noise.flatten(1, 2), 0.0, 1.0, &grid)?;
-        Ok(trajectory.end().reshape(dims))
     }
 
     /// The conditions of samples `first` to `first + count - 1`; those of rows in turn.
@@ -309,13 +255,14 @@ fn refuse_out_of_range(config: &SampleConfig) -> Result<()> {
     };
     let SampleConfig {
         count,
-        temperature,
-        tolerance,
-        steps,
-        guidance,
         condition,
-        ..
+        options,
     } = config;
+    let SampleOptions {
+        temperature,
+        guidance,
+        ..
+    } = options;
     if *count == 0 {
         return refuse("--count", "0".into(), "at least 1");
     }
@@ -323,21 +270,38 @@ fn refuse_out_of_range(config: &SampleConfig) -> Result<()> {
         let expected = "zero or a positive number, 1 for the flow's own distribution";
         return refuse("--temperature", temperature.to_string(), expected);
     }
-    if !(1e-7..=0.1).contains(tolerance) {
-        return refuse(
-            "--tolerance",
-            tolerance.to_string(),
-            "[1e-7, 0.1] such as 1e-5",
-        );
-    }
     if *guidance != 1.0 && (condition.is_none() || !guidance.is_finite()) {
         let expected = "1, or a number such as 2 with a --condition to lean towards";
         return refuse("--guidance", guidance.to_string(), expected);
     }
-    match steps {
-        Some(steps) if !(1..=100_000).contains(steps) => {
+    match options.steps {
+        Steps::Adaptive(tolerance) if !(1e-7..=0.1).contains(&tolerance) => {
+            let expected = "[1e-7, 0.1] such as 1e-5";
+            refuse("--tolerance", tolerance.to_string(), expected)
+        }
+        Steps::Equal(steps) if !(1..=100_000).contains(&steps) => {
             refuse("--steps", steps.to_string(), "1 to 100000")
         }
         _ => Ok(()),
     }
+}
+
+/// Fails for options that priors of the kind `model` do not have.
+fn refuse_what_it_lacks(model: &ModelConfig, options: &SampleOptions) -> Result<()> {
+    let (kind, name) = (model.kind(), model.name());
+    if let Steps::Equal(steps) = options.steps
+        && !kind.stepped()
+    {
+        return Err(Error::input(format!(
+            "--steps: found {steps} with a flow of the kind `{name}`, expected none: it makes points of noise in \
+             closed form; leave --steps out"
+        )));
+    }
+    if options.guidance != 1.0 && !kind.guided() {
+        return Err(Error::input(format!(
+            "--guidance: found {} with a flow of the kind `{name}`, which has none, expected 1; leave --guidance out",
+            options.guidance
+        )));
+    }
+    Ok(())
 }

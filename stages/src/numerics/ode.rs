@@ -352,6 +352,32 @@ pub fn on_grid(
     })
 }
 
+/// Where `start` [n, d] ends after `steps` equal steps, without control of the error: six evaluations each, and one
+/// at the start. Nothing is kept of the way.
+///
+/// # Errors
+/// When `slope` fails.
+pub fn in_equal_steps(
+    slope: impl FnMut(Tensor<2>, f64) -> Result<Tensor<2>>,
+    start: Tensor<2>,
+    from: f64,
+    to: f64,
+    steps: usize,
+) -> Result<Tensor<2>> {
+    let mut interval = Interval::new(slope, from, to);
+    let mut x = start;
+    let mut first = interval.slope_at(&x, 0.0)?;
+    let mut position = 0.0;
+    for step in 1..=steps {
+        let end = step as f64 / steps as f64;
+        let (next, mut slopes) = interval.step(&x, first, position, end - position)?;
+        x = next;
+        first = slopes.pop().expect("seven slopes");
+        position = end;
+    }
+    Ok(x)
+}
+
 /// The positions of `grid` and the middle of each of its steps.
 pub fn halved(grid: &[f64]) -> Vec<f64> {
     let starts = std::iter::once(0.0).chain(grid.iter().copied());

@@ -177,24 +177,31 @@ fn drawn(
     condition: Option<Tensor<2>>,
     temperature: f64,
 ) -> Vec<f64> {
-    drawn_with(prior, count, condition, temperature, 1.0).unwrap()
+    let options = SampleOptions {
+        temperature,
+        ..plainly()
+    };
+    drawn_with(prior, count, condition, options).unwrap()
 }
 
-/// As [`drawn`], with guidance.
+/// Samples of the density itself.
+fn plainly() -> SampleOptions {
+    SampleOptions {
+        streams: Streams::new(5),
+        temperature: 1.0,
+        guidance: 1.0,
+        steps: Steps::Adaptive(1e-5),
+    }
+}
+
+/// As [`drawn`], with any options.
 fn drawn_with(
     prior: &dyn Prior,
     count: usize,
     condition: Option<Tensor<2>>,
-    temperature: f64,
-    guidance: f64,
+    options: SampleOptions,
 ) -> Result<Vec<f64>> {
-    let how = SampleOptions {
-        streams: Streams::new(5),
-        temperature,
-        guidance,
-        tolerance: 1e-5,
-    };
-    let samples = prior.sample(count, condition, &how, &mut |_| Ok(()))?;
+    let samples = prior.sample(count, condition, &options, &mut |_| Ok(()))?;
     let PointShape { tokens, width } = prior.shape();
     assert_eq!(samples.dims(), [count, tokens, width]);
     to_f64(samples)
@@ -278,7 +285,12 @@ fn noise_leads_back_and_the_log_determinant_is_that_of_the_map() {
                 .unwrap()
         };
         let noised = noise_of(&values);
-        let back = prior.from_noise(noised.noise.clone(), None, 1e-8, &mut |_| Ok(()));
+        let back = prior.from_noise(
+            noised.noise.clone(),
+            None,
+            Steps::Adaptive(1e-8),
+            &mut |_| Ok(()),
+        );
         for (back, value) in to_f64(back.unwrap()).unwrap().iter().zip(&values) {
             assert!((back - value).abs() < 1e-5, "{name}: {back} {value}");
         }
@@ -422,7 +434,7 @@ fn under_conditions_noise_leads_back_and_gradients_are_those_of_the_nll() {
         let noised = prior.to_noise(&at(&values), &options(), &mut |_| Ok(()));
         let noised = noised.unwrap();
         let (noise, given) = (noised.noise.clone(), Some(condition.clone()));
-        let back = prior.from_noise(noise, given, 1e-8, &mut |_| Ok(()));
+        let back = prior.from_noise(noise, given, Steps::Adaptive(1e-8), &mut |_| Ok(()));
         for (back, value) in to_f64(back.unwrap()).unwrap().iter().zip(&values) {
             assert!((back - value).abs() < 1e-5, "{name}: {back} {value}");
         }
@@ -465,10 +477,14 @@ fn guidance_of_1_is_none_of_0_forgets_the_condition_and_more_leans_further() {
             let conditions = Conditions::Labels(vec![class; count]);
             kind.map(|kind| kind.encode(Some(&conditions), count, &device()))
         };
-        let told = drawn_with(prior.as_ref(), count, None, 1.0, 2.0).unwrap_err();
+        let leaning = |guidance: f64| SampleOptions {
+            guidance,
+            ..plainly()
+        };
+        let told = drawn_with(prior.as_ref(), count, None, leaning(2.0)).unwrap_err();
         assert!(told.to_string().contains("without a condition"), "{told}");
         let drawn_at = |class: u32, guidance: f64| {
-            drawn_with(prior.as_ref(), count, encoded(class), 1.0, guidance)
+            drawn_with(prior.as_ref(), count, encoded(class), leaning(guidance))
         };
         if !config.kind().guided() {
             if kind.is_some() {
@@ -495,6 +511,50 @@ fn guidance_of_1_is_none_of_0_forgets_the_condition_and_more_leans_further() {
             less + 0.1 < as_asked && as_asked + 0.1 < more,
             "{name}: {less} {as_asked} {more}"
         );
+    }
+}
+
+/// Red where steps are lost on the way to the solver, under a condition or with guidance too, or a closed form
+/// takes a number of them without a word.
+#[test]
+fn few_steps_move_samples_and_many_agree_with_those_that_adapt() {
+    let far = |a: &[f64], b: &[f64]| {
+        let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+        differences.fold(0.0, f64::max)
+    };
+    for (config, shape) in each() {
+        let kind = ConditionKind::Labels { classes: 2 };
+        let (kind, count) = (config.kind().conditional().then_some(kind), 50);
+        let (prior, name) = (trained(&config, shape, kind), config.name());
+        let encoded = kind.map(|kind| {
+            let labels = Conditions::Labels((0..count as u32).map(|i| i % 2).collect());
+            kind.encode(Some(&labels), count, &device())
+        });
+        let mut ways = vec![(None, 1.0)];
+        ways.extend(encoded.iter().map(|c| (Some(c.clone()), 1.0)));
+        if config.kind().guided() {
+            ways.extend(encoded.map(|c| (Some(c), 2.0)));
+        }
+        for (condition, guidance) in ways {
+            let by = |steps: Steps| {
+                let options = SampleOptions {
+                    guidance,
+                    steps,
+                    ..plainly()
+                };
+                drawn_with(prior.as_ref(), count, condition.clone(), options)
+            };
+            if !config.kind().stepped() {
+                let told = by(Steps::Equal(8)).unwrap_err().to_string();
+                let named = format!("found 8 for a prior of the kind `{name}`");
+                assert!(told.contains(&named), "{told}");
+                continue;
+            }
+            let adaptive = by(Steps::Adaptive(1e-7)).unwrap();
+            let few = far(&by(Steps::Equal(1)).unwrap(), &adaptive);
+            let many = far(&by(Steps::Equal(200)).unwrap(), &adaptive);
+            assert!(few > 0.01 && many < 1e-4, "{name}: {few} {many}");
+        }
     }
 }
 

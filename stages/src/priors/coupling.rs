@@ -17,7 +17,8 @@ use super::kind::{Fit, Fitted, Offers, PriorConfig};
 use super::maximum_likelihood::{Likelihood, fit_by_likelihood};
 use super::placed::Placed;
 use super::prior::{
-    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, finite_nll, normal_nll,
+    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, Steps, finite_nll,
+    normal_nll,
 };
 use crate::context::{Context, Summary};
 use crate::error::Result;
@@ -331,9 +332,10 @@ impl Prior for CouplingFlow {
         &self,
         noise: Tensor<3>,
         condition: Option<Tensor<2>>,
-        _: f64,
+        steps: Steps,
         progress: Progress,
     ) -> Result<Tensor<3>> {
+        steps.refuse_equal("coupling")?;
         progress(0.0)?;
         let dims = noise.dims();
         let given = Points {

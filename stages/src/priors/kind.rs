@@ -41,6 +41,11 @@ pub trait PriorConfig {
         false
     }
 
+    /// Whether samples go through an ODE, in as many steps as one likes.
+    fn stepped(&self) -> bool {
+        false
+    }
+
     /// Says what it expects of points, if not these.
     ///
     /// # Errors

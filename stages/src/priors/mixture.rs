@@ -17,7 +17,9 @@ use super::flow_matching::{ExactMixture, noise_of, points_of};
 use super::kind::{Fit, Fitted, Offers, PriorConfig};
 use super::maximum_likelihood::{Likelihood, fit_by_likelihood};
 use super::placed::Placed;
-use super::prior::{Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress};
+use super::prior::{
+    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, Steps,
+};
 use crate::context::{Context, Summary};
 use crate::error::Result;
 use crate::persist::{load_weights, save_weights};
@@ -162,6 +164,10 @@ impl PriorConfig for Mixture {
         Offers::Velocity
     }
 
+    fn stepped(&self) -> bool {
+        true
+    }
+
     fn parameters(&self, shape: PointShape, _: Option<ConditionKind>) -> u128 {
         let [components, elements] = [self.components, shape.elements()].map(|n| n as u128);
         components * (1 + elements + elements * elements)
@@ -216,10 +222,10 @@ impl Prior for FittedMixture {
         &self,
         noise: Tensor<3>,
         _: Option<Tensor<2>>,
-        tolerance: f64,
+        steps: Steps,
         progress: Progress,
     ) -> Result<Tensor<3>> {
-        points_of(&self.velocity.plain, noise, tolerance, progress)
+        points_of(&self.velocity.plain, noise, steps, progress)
     }
 
     fn nll_graph(&self, points: &Points) -> Option<Tensor<1>> {

@@ -37,7 +37,7 @@ pub use kept::{KeptPoints, about_points};
 pub use kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 pub use prior::{
     Divergence, Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior,
-    Progress, SampleOptions, normal_nll,
+    Progress, SampleOptions, Steps, normal_nll,
 };
 
 /// What is fitted to the target features, by `kind`.

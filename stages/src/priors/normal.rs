@@ -7,7 +7,7 @@ use super::flow_matching::ExactMixture;
 use super::kind::{Fit, Fitted, Offers, PriorConfig};
 use super::placed::Placed;
 use super::prior::{
-    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, normal_nll,
+    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, Steps, normal_nll,
 };
 use crate::context::{Context, Summary};
 use crate::error::Result;
@@ -99,9 +99,10 @@ impl Prior for StandardNormal {
         &self,
         noise: Tensor<3>,
         _: Option<Tensor<2>>,
-        _: f64,
+        steps: Steps,
         progress: Progress,
     ) -> Result<Tensor<3>> {
+        steps.refuse_equal("normal")?;
         progress(0.0)?;
         Ok(noise)
     }

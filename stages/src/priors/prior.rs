@@ -208,6 +208,31 @@ impl NllOptions {
     }
 }
 
+/// The steps in which an ODE carries noise to points.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Steps {
+    /// As many as keep the error of each within this tolerance, absolute and relative. A closed form has neither.
+    Adaptive(f64),
+    /// So many equal ones, whatever their error.
+    Equal(usize),
+}
+
+impl Steps {
+    /// Fails for a number of steps, where samples of the prior `kind` are in closed form.
+    ///
+    /// # Errors
+    /// An input error that names the kind.
+    pub fn refuse_equal(self, kind: &str) -> Result<()> {
+        match self {
+            Self::Adaptive(_) => Ok(()),
+            Self::Equal(steps) => Err(Error::input(format!(
+                "steps: found {steps} for a prior of the kind `{kind}`, expected none: it carries noise to points in \
+                 closed form; leave the steps out, or take a prior with an ODE, `flow_matching` or `mixture`"
+            ))),
+        }
+    }
+}
+
 /// How samples are drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct SampleOptions {
@@ -218,8 +243,8 @@ pub struct SampleOptions {
     /// Classifier-free guidance: how far samples lean from what is drawn without a condition to what is drawn
     /// under theirs. 1 is the density under the condition; more is more of its own kind and less varied.
     pub guidance: f64,
-    /// The tolerance of an ODE, absolute and relative.
-    pub tolerance: f64,
+    /// The steps of an ODE.
+    pub steps: Steps,
 }
 
 /// Points carried to noise.
@@ -274,13 +299,14 @@ pub trait Prior: Send + Sync {
     /// Noise [n, T, d] carried to points, the inverse of [`Self::to_noise`] under the same `condition`.
     ///
     /// # Errors
-    /// What `progress` returns; device errors.
+    /// An input error for [`Steps::Equal`] of a kind of prior that has a closed form; what `progress` returns; device
+    /// errors.
     #[allow(clippy::wrong_self_convention)] // the prior is what carries noise, not what is made of it
     fn from_noise(
         &self,
         noise: Tensor<3>,
         condition: Option<Tensor<2>>,
-        tolerance: f64,
+        steps: Steps,
         progress: Progress,
     ) -> Result<Tensor<3>>;
 
@@ -294,7 +320,7 @@ pub trait Prior: Send + Sync {
         _noise: Tensor<3>,
         _condition: Tensor<2>,
         guidance: f64,
-        _tolerance: f64,
+        _steps: Steps,
         _progress: Progress,
     ) -> Result<Tensor<3>> {
         Err(Error::input(format!(
@@ -305,8 +331,7 @@ pub trait Prior: Send + Sync {
     /// `count` samples [n, T, d]; with a `condition` [n, c], one under each row of it.
     ///
     /// # Errors
-    /// An input error for a guidance other than 1 without a condition, or of a kind of prior that has none; as
-    /// [`Self::from_noise`].
+    /// As [`Self::sample_from`].
     fn sample(
         &self,
         count: usize,
@@ -319,15 +344,30 @@ pub trait Prior: Send + Sync {
             .streams
             .normal("samples", 0, count * shape.elements());
         let noise = shape.tensor(noise, &self.device()).cast(self.dtype());
+        self.sample_from(noise, condition, options, progress)
+    }
+
+    /// The samples that [`Self::sample`] makes of `noise` [n, T, d] from N(0, I), the same for the same noise.
+    ///
+    /// # Errors
+    /// An input error for a guidance other than 1 without a condition, or of a kind of prior that has none; as
+    /// [`Self::from_noise`].
+    fn sample_from(
+        &self,
+        noise: Tensor<3>,
+        condition: Option<Tensor<2>>,
+        options: &SampleOptions,
+        progress: Progress,
+    ) -> Result<Tensor<3>> {
         let noise = match options.temperature {
             1.0 => noise,
             temperature => noise.mul_scalar(temperature),
         };
-        let tolerance = options.tolerance;
+        let steps = options.steps;
         match (options.guidance, condition) {
-            (1.0, condition) => self.from_noise(noise, condition, tolerance, progress),
+            (1.0, condition) => self.from_noise(noise, condition, steps, progress),
             (guidance, Some(condition)) => {
-                self.from_noise_guided(noise, condition, guidance, tolerance, progress)
+                self.from_noise_guided(noise, condition, guidance, steps, progress)
             }
             (guidance, None) => Err(Error::input(format!(
                 "guidance: found {guidance} without a condition, expected a condition to lean to, or 1"

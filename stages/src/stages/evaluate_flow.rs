@@ -12,7 +12,7 @@ use crate::data::Part;
 use crate::error::{Error, Result};
 use crate::figures::two_samples::SAMPLES;
 use crate::figures::{energy_test, evaluate_flow as names, of_rows};
-use crate::priors::{Flow, KeptPoints, Placement, SampleOptions};
+use crate::priors::{Flow, KeptPoints, Placement, SampleOptions, Steps};
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::tensors::to_f32;
@@ -149,7 +149,7 @@ impl Config {
             streams,
             temperature: 1.0,
             guidance: 1.0,
-            tolerance: self.tolerance,
+            steps: Steps::Adaptive(self.tolerance),
         };
         let samples = (flow.prior).sample(count, points.condition, &options, &mut progress)?;
         Ok(Pair {

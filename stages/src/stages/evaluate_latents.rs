@@ -21,7 +21,7 @@ use crate::data::{Attribute, Normaliser, OutData, Part, Scan, write_datasets};
 use crate::devices::Numbers;
 use crate::error::{Error, Result};
 use crate::figures::{evaluate_latents as names, of_rows};
-use crate::priors::{Batch, Evaluation, FitConfig, ROWS_PER_EVALUATION, points_of};
+use crate::priors::{Batch, Evaluation, FitConfig, ROWS_PER_EVALUATION, Steps, points_of};
 use crate::problems::Problems;
 use crate::tensors::{from_f32, to_f32};
 use burn::tensor::{Device, Tensor};
@@ -324,9 +324,12 @@ fn draw(config: &Config, latents: &Latents, context: &Context) -> Result<Vec<f32
         let count = ROWS_PER_EVALUATION.min(config.samples - first);
         let noise = streams.normal("samples", first as u64, count * width);
         let noise = from_f32(noise, [count, 1, width], &context.device);
-        let drawn = points_of(&network, noise, config.tolerance, &mut |_| {
-            context.check_cancelled()
-        })?;
+        let drawn = points_of(
+            &network,
+            noise,
+            Steps::Adaptive(config.tolerance),
+            &mut |_| context.check_cancelled(),
+        )?;
         samples.extend(to_f32(drawn)?);
         let done = (first + count) as u64;
         (context.monitor).progress("samples", done, config.samples as u64, "");

@@ -16,7 +16,7 @@ use crate::figures::{ITS_ERROR, PARAMETERS, of_rows, pretrain_flow as names};
 use crate::numerics::{mean, standard_error};
 use crate::priors::{
     Batch, Conditions, ExactMixture, Fit, Fitted, Flow, KeptPoints, ModelConfig, NllOptions,
-    PointShape, SampleOptions, Schedule, about_points, exact_mixture,
+    PointShape, SampleOptions, Schedule, Steps, about_points, exact_mixture,
 };
 use crate::problems::Problems;
 use crate::targets::{Target, read_target};
@@ -475,7 +475,7 @@ fn write_samples(flow: &Flow, kept: &KeptPoints, config: &Config, context: &Cont
         streams: context.streams,
         temperature: 1.0,
         guidance,
-        tolerance: TOLERANCE,
+        steps: Steps::Adaptive(TOLERANCE),
     };
     let conditions = (kept.points.conditions.as_ref())
         .map(|conditions| conditions.select((0..count).map(|i| i % conditions.len())));

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::numerics::{Tolerance, dormand_prince};
-use crate::priors::{NllOptions, Points, Prior};
+use crate::priors::{NllOptions, Points, Prior, Steps};
 use crate::tensors::to_f32;
 
 /// Where to.
@@ -35,7 +35,7 @@ pub fn carry(
                 let options = NllOptions::exact(tolerance);
                 prior.to_noise(&Points::new(points), &options, check)?.noise
             }
-            Towards::Points => prior.from_noise(points, None, tolerance, check)?,
+            Towards::Points => prior.from_noise(points, None, Steps::Adaptive(tolerance), check)?,
         };
         return Ok((to_f32(carried)?, 0));
     };

@@ -125,7 +125,7 @@ fn samples_follow_their_conditions() {
     refused(
         &project,
         &sample(&["--count", "4", "--steps", "8"]),
-        &["--steps", "flow matching"],
+        &["--steps: found 8", "`coupling`", "closed form"],
     );
     refused(
         &project,
@@ -138,11 +138,60 @@ fn samples_follow_their_conditions() {
         &sample(&guided),
         &["--guidance: found 2", "--condition"],
     );
+    let guided = ["--count", "4", "--guidance", "2", "--condition", "1"];
+    refused(
+        &project,
+        &sample(&guided),
+        &["--guidance: found 2", "`coupling`"],
+    );
     refused(
         &project,
         &sample(&["--count", "4", "--decode"]),
         &["found no autoencoder"],
     );
+}
+
+/// Red if the number of steps is lost under a condition or with guidance.
+#[test]
+fn steps_go_with_a_condition_and_guidance() {
+    let project = of_classes();
+    let flow =
+        "pretrain_flow.model={kind: flow_matching, times: 8, network: {width: 16, blocks: 1}}";
+    let train = [
+        "run",
+        "classes.yaml",
+        "--set",
+        "name=flow",
+        "--set",
+        flow,
+        "--set",
+        "pretrain_flow.steps=100",
+    ];
+    project.run(&train).expect(0, &["# flow"]);
+    let points = |more: &[&str]| {
+        let command = [
+            "sample",
+            "flow",
+            "--count",
+            "50",
+            "--condition",
+            "1",
+            "--out",
+            "a.h5",
+            "--force",
+        ];
+        project.run(&[&command[..], more].concat()).expect(0, &[]);
+        dataset(&project.path("a.h5"), "points").1
+    };
+    for guidance in ["1", "2"] {
+        let of = |more: &[&str]| points(&[&["--guidance", guidance], more].concat());
+        let adaptive = of(&["--tolerance", "1e-6"]);
+        assert_near(&of(&["--steps", "100"]), &adaptive, 1e-3);
+        let few = of(&["--steps", "1"]);
+        let moved = few.iter().zip(&adaptive).map(|(a, b)| (a - b).abs());
+        let moved = moved.fold(0.0, f32::max);
+        assert!(moved > 0.01, "{guidance}: {moved}");
+    }
 }
 
 /// Red if samples of a flow go through an autoencoder that never knew it.

@@ -14,7 +14,7 @@ use super::field::VelocityField;
 use super::kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 use super::placed::Placed;
 use super::prior::{
-    Halving, Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress,
+    Halving, Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, Steps,
 };
 use crate::context::{Context, Summary};
 use crate::data::Part;
@@ -123,6 +123,10 @@ impl PriorConfig for FlowMatching {
     }
 
     fn guided(&self) -> bool {
+        true
+    }
+
+    fn stepped(&self) -> bool {
         true
     }
 
@@ -286,11 +290,11 @@ impl Prior for VelocityFlow {
         &self,
         noise: Tensor<3>,
         condition: Option<Tensor<2>>,
-        tolerance: f64,
+        steps: Steps,
         progress: Progress,
     ) -> Result<Tensor<3>> {
         let under = self.under(condition.as_ref());
-        points_of(self.field(&under), noise, tolerance, progress)
+        points_of(self.field(&under), noise, steps, progress)
     }
 
     fn from_noise_guided(
@@ -298,12 +302,12 @@ impl Prior for VelocityFlow {
         noise: Tensor<3>,
         condition: Tensor<2>,
         guidance: f64,
-        tolerance: f64,
+        steps: Steps,
         progress: Progress,
     ) -> Result<Tensor<3>> {
         let under = self.under(Some(&condition));
         let fields = [self.field(&under), &self.network.plain];
-        guided_points_of(fields, guidance, noise, tolerance, progress)
+        guided_points_of(fields, guidance, noise, steps, progress)
     }
 
     fn nll_gradient(

@@ -10,11 +10,12 @@
 use crate::error::{Error, Result};
 use crate::numerics::quadrature::{self, Integrals};
 use crate::numerics::{
-    Tolerance, Trajectory, dormand_prince, halved, mean, on_grid, standard_error,
+    Tolerance, Trajectory, dormand_prince, halved, in_equal_steps, mean, on_grid, standard_error,
 };
 use crate::priors::field::{ROWS_PER_EVALUATION, VelocityField};
 use crate::priors::prior::{
-    Divergence, Halving, Nll, NllKind, NllOptions, Noised, Points, Progress, finite_nll, normal_nll,
+    Divergence, Halving, Nll, NllKind, NllOptions, Noised, Points, Progress, Steps, finite_nll,
+    normal_nll,
 };
 use crate::tensors::{from_f64, to_f64};
 use burn::tensor::{DType, Device, Int, Tensor};
@@ -390,10 +391,10 @@ struct Solution {
 pub fn points_of(
     field: &dyn VelocityField,
     noise: Tensor<3>,
-    tolerance: f64,
+    steps: Steps,
     progress: Progress,
 ) -> Result<Tensor<3>> {
-    carried(|x, t| field.velocity(x, &[t]), noise, tolerance, progress)
+    carried(|x, t| field.velocity(x, &[t]), noise, steps, progress)
 }
 
 /// As [`points_of`] with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598): the velocity is
@@ -405,7 +406,7 @@ pub fn guided_points_of(
     [under, none]: [&dyn VelocityField; 2],
     guidance: f64,
     noise: Tensor<3>,
-    tolerance: f64,
+    steps: Steps,
     progress: Progress,
 ) -> Result<Tensor<3>> {
     let velocity = |x: Tensor<3>, t: f64| {
@@ -413,31 +414,33 @@ pub fn guided_points_of(
         let under = under.velocity(x, &[t]);
         none.clone() + (under - none).mul_scalar(guidance)
     };
-    carried(velocity, noise, tolerance, progress)
+    carried(velocity, noise, steps, progress)
 }
 
 /// Noise [n, T, d] carried from t = 0 to t = 1 by `velocity`, of rows [1, n, T d] at a time.
 fn carried(
     velocity: impl Fn(Tensor<3>, f64) -> Tensor<3>,
     noise: Tensor<3>,
-    tolerance: f64,
+    steps: Steps,
     progress: Progress,
 ) -> Result<Tensor<3>> {
     let dims = noise.dims();
-    let solution = dormand_prince(
-        |x, t| {
-            progress(t)?;
-            Ok(velocity(x.unsqueeze::<3>(), t).squeeze_dim(0))
-        },
-        noise.flatten::<2>(1, 2),
-        0.0,
-        1.0,
-        Tolerance {
-            absolute: tolerance,
-            relative: tolerance,
-        },
-    )?;
-    Ok(solution.end().reshape(dims))
+    let slope = |x: Tensor<2>, t: f64| {
+        progress(t)?;
+        Ok(velocity(x.unsqueeze::<3>(), t).squeeze_dim(0))
+    };
+    let noise = noise.flatten::<2>(1, 2);
+    let points = match steps {
+        Steps::Adaptive(tolerance) => {
+            let within = Tolerance {
+                absolute: tolerance,
+                relative: tolerance,
+            };
+            dormand_prince(slope, noise, 0.0, 1.0, within)?.end()
+        }
+        Steps::Equal(steps) => in_equal_steps(slope, noise, 0.0, 1.0, steps)?,
+    };
+    Ok(points.reshape(dims))
 }
 
 /// Points carried from t = 1 to noise at t = 0 by `field` over rows [n, T d], and the logarithm of the
@@ -534,9 +537,16 @@ mod tests {
         let field = ExactMixture::new(&mixture, DType::F32, &device);
         let n = 4000;
         let noise = from_f32(Streams::new(9).normal("noise", 0, 2 * n), [n, 2], &device);
-        let samples =
-            to_f32(points_of(&field, noise.unsqueeze_dim(1), 1e-5, &mut |_| Ok(())).unwrap())
-                .unwrap();
+        let samples = to_f32(
+            points_of(
+                &field,
+                noise.unsqueeze_dim(1),
+                Steps::Adaptive(1e-5),
+                &mut |_| Ok(()),
+            )
+            .unwrap(),
+        )
+        .unwrap();
         for axis in 0..2 {
             let z: Vec<f64> = (samples.iter().skip(axis).step_by(2))
                 .map(|x| (f64::from(*x) - mean[axis]) / scale[axis])

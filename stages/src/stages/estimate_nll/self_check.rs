@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::figures::estimate_nll::{DIVERGENCE, FROM_NOISE, HALVED, HUTCHINSON, ROUND_TRIP};
 use crate::figures::{filled, in_region};
 use crate::priors::{
-    Divergence, Flow, NllOptions, Points, autodiff_divergence, difference_divergence, normal_nll,
+    Divergence, Flow, NllOptions, Points, Steps, autodiff_divergence, difference_divergence,
+    normal_nll,
 };
 use crate::tensors::to_f64;
 use burn::tensor::{DType, Tensor};
@@ -176,7 +177,8 @@ impl Worst {
         let check = &mut |_| context.check_cancelled();
         let noised = prior.to_noise(x, options, check)?;
         let condition = x.condition.clone();
-        let back = prior.from_noise(noised.noise.clone(), condition, options.tolerance, check)?;
+        let steps = Steps::Adaptive(options.tolerance);
+        let back = prior.from_noise(noised.noise.clone(), condition, steps, check)?;
         for difference in to_f64(back - x.values.clone())? {
             self.round_trip = self.round_trip.max(difference.abs());
         }
