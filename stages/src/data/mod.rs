@@ -65,8 +65,8 @@ pub(crate) use suggest::{closest, quoted};
 pub use training_set::{Data, DataConfig, Demands};
 pub use tree::{DatasetInfo, FileListing};
 pub use write::{
-    Attribute, Described, OutData, has_dataset, read_dataset_f32, read_dataset_i64, write_datasets,
-    write_described,
+    Attribute, Described, OutData, dataset_shape, has_dataset, read_dataset_f32, read_dataset_i64,
+    write_datasets, write_described,
 };
 pub(crate) use write::{write_attribute, write_dataset, write_image};
 pub use write_stream::{DatasetWriter, NewDataset};

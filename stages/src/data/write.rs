@@ -257,6 +257,15 @@ pub(super) fn read_dataset<T: Readable>(
     Ok((shape, values.map_err(failed)?))
 }
 
+/// The shape of the dataset `name` in the HDF5 file `path`.
+///
+/// # Errors
+/// Input errors for a file or a dataset that is missing or damaged.
+pub fn dataset_shape(path: &Path, name: &str) -> Result<Vec<usize>> {
+    let file = open_file(path, &Asked::dataset(name))?;
+    Ok(open_dataset(&file, path, name)?.shape())
+}
+
 /// True if the HDF5 file `path` has a dataset `name`.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! What rows are conditioned on: one class, or a label or an embedding a row.
 
+use super::rows::refuse_non_finite;
 use crate::data::{Dataset, SourceConfig, read_dataset_f32};
 use crate::error::{Error, Result};
 use crate::priors::{ConditionKind, Conditions};
@@ -108,14 +109,7 @@ impl OfRows {
             Self::Embeddings(dataset) => {
                 let values = dataset.read_items(rows.clone())?;
                 let width = dataset.item_width();
-                if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-                    return Err(Error::input(format!(
-                        "{}: found {} in row {}, expected finite numbers; clean the file",
-                        dataset.describe(),
-                        values[at],
-                        rows.start + at / width
-                    )));
-                }
+                refuse_non_finite(dataset, rows.start, &values)?;
                 Conditions::Embeddings { values, width }
             }
         })

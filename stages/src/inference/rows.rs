@@ -41,7 +41,11 @@ pub fn each(
     })
 }
 
-fn refuse_non_finite(dataset: &Dataset, first: usize, values: &[f32]) -> Result<()> {
+/// Refuses `values`, those of rows of `dataset` from row `first` on, of which one is NaN or an infinity.
+///
+/// # Errors
+/// An input error that names it.
+pub(super) fn refuse_non_finite(dataset: &Dataset, first: usize, values: &[f32]) -> Result<()> {
     let Some(at) = values.iter().position(|value| !value.is_finite()) else {
         return Ok(());
     };

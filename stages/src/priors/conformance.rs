@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::persist::Snapshot;
 use crate::random::Streams;
 use crate::tensors::{from_f32, from_f64, to_f64};
-use crate::training::{MatmulPrecision, OptimiserConfig};
+use crate::training::MatmulPrecision;
 use burn::tensor::Device;
 use burn::tensor::{DType, Tensor};
 use nalgebra::DMatrix;
@@ -95,19 +95,6 @@ fn fit(
         resume,
         monitor,
     };
-    let schedule = Schedule {
-        optimiser: OptimiserConfig {
-            learning_rate: 5e-3,
-            warmup_steps: 0,
-            ema: 0.5,
-            ..OptimiserConfig::default()
-        },
-        steps: STEPS,
-        batch: 64,
-        evaluate_every: STEPS,
-        evaluation_points: 64,
-    };
-    let schedule = Schedule { steps, ..schedule };
     let with = |batch: Batch| match condition {
         Some(_) => batch,
         None => Batch {
@@ -119,7 +106,7 @@ fn fit(
         shape,
         condition,
         dropout: 0.2,
-        schedule: &schedule,
+        schedule: &Schedule::short(steps),
         next: &mut |step| Ok(with(data(shape, 64, step))),
         held_out: &with(data(shape, 64, 1000)),
         test: None,

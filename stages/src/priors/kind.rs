@@ -102,6 +102,25 @@ pub struct Schedule {
     pub evaluation_points: usize,
 }
 
+#[cfg(test)]
+impl Schedule {
+    /// A short one for tests: an evaluation at its end.
+    pub(crate) fn short(steps: u64) -> Self {
+        Self {
+            optimiser: OptimiserConfig {
+                learning_rate: 5e-3,
+                warmup_steps: 0,
+                ema: 0.5,
+                ..OptimiserConfig::default()
+            },
+            steps,
+            batch: 64,
+            evaluate_every: steps,
+            evaluation_points: 64,
+        }
+    }
+}
+
 /// Points on the host, and what each is conditioned on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {

@@ -9,7 +9,6 @@ use crate::priors::{Batch, Fit, ModelConfig, Offers, Placement, PointShape, Prio
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::tensors::{from_f32, scalar, to_f64};
-use crate::training::OptimiserConfig;
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
 use serde_json::json;
@@ -31,18 +30,6 @@ fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
         resume: None,
         monitor: &Silent,
     };
-    let schedule = Schedule {
-        optimiser: OptimiserConfig {
-            learning_rate: 5e-3,
-            warmup_steps: 0,
-            ema: 0.5,
-            ..OptimiserConfig::default()
-        },
-        steps: 30,
-        batch: 64,
-        evaluate_every: 30,
-        evaluation_points: 64,
-    };
     let batch = |step| Batch {
         values: (Streams::new(1)
             .normal("points", step, 64 * SHAPE.elements())
@@ -58,7 +45,7 @@ fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
             shape: SHAPE,
             condition: None,
             dropout: 0.0,
-            schedule: &schedule,
+            schedule: &Schedule::short(30),
             next: &mut |step| Ok(batch(step)),
             held_out: &batch(1000),
             test: None,

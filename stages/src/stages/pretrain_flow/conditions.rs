@@ -1,7 +1,7 @@
 //! What a flow is conditioned on: a dataset beside the features, one row an item.
 
 use crate::classifiers::Labels;
-use crate::data::{Ingest, PartConfig, read_dataset_f32};
+use crate::data::{Ingest, PartConfig, dataset_shape, read_dataset_f32};
 use crate::error::{Error, Result};
 use crate::priors::{ConditionKind, Conditions};
 use crate::problems::Problems;
@@ -72,7 +72,7 @@ impl OfItems {
         let names = [config.dataset.as_str()].into_iter().chain(names);
         let sources: Vec<_> = ingest.datasets().iter().zip(names).collect();
         let (first, name) = sources[0];
-        let (shape, _) = read_dataset_f32(first.path(), name)?;
+        let shape = dataset_shape(first.path(), name)?;
         if shape.len() < 2 {
             let labels = Labels::read(&sources)?;
             let items: usize = sources.iter().map(|(data, _)| data.items()).sum();
