@@ -8,10 +8,11 @@ space, which `Flow.normalise` leads to.
 """
 
 from .alignment import Draws, Weighting
-from .autoencoder import Autoencoder, Encoding
+from .autoencoder import Autoencoder
 from .errors import InputError, NumericalError
 from .flow import Flow
 from .likelihood import Nll
+from .posteriors import Encoding
 from .run import Run, open_run
 
 __version__ = "0.1.0"

@@ -24,8 +24,6 @@ def _through(layers: nn.ModuleList, x: Tensor) -> Tensor:
 class Dense(nn.Module):
     """Linear layers with SiLU between them; the decoder mirrors the encoder."""
 
-    prefix = "architecture.Dense."
-
     def __init__(self, config: Dict[str, Any], shape: DataShape, outputs: int, latents: int):
         super().__init__()
         channels, height, width = self.shape = shape
@@ -45,8 +43,6 @@ class Dense(nn.Module):
 class Convolutional(nn.Module):
     """3 x 3 convolutions of stride 2, each halving the image (rounded up), then a linear layer; the decoder mirrors them
     with transposed convolutions."""
-
-    prefix = "architecture.Convolutional."
 
     def __init__(self, config: Dict[str, Any], shape: DataShape, outputs: int, latents: int):
         super().__init__()

@@ -1,8 +1,7 @@
 """A trained autoencoder: data to the posterior of its latents, and latents to data."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Iterable, Union
 
 import torch
 from torch import Tensor, nn
@@ -10,34 +9,12 @@ from torch import Tensor, nn
 from .architectures import DataShape, build
 from .errors import InputError
 from .files import StrPath, find, load_weights, read_header, read_tensors
+from .posteriors import KINDS, Encoding
 
 FILE = "autoencoder.safetensors"
 FORMAT = "latent-align autoencoder 1"
 REMEDY = "train the autoencoder again"
-# log-variances are confined to +- this
-LOG_VARIANCE = 15.0
-POSTERIORS = ("deterministic", "gaussian", "fixed_noise")
 RECONSTRUCTIONS = ("mse", "l1", "bernoulli", "discretised_logistic")
-
-
-@dataclass
-class Encoding:
-    """What the encoder says of each row: T tokens of width d, in the space of the flow it was aligned with."""
-
-    mean: Tensor
-    """The latent, or the mean of its posterior [B, T, d]."""
-    log_variance: Optional[Tensor] = None
-    """The log-variance of a Gaussian posterior, learned or fixed [B, T, d]; none where latents have no noise."""
-
-    def draw(self, generator: Optional[torch.Generator] = None, noise: Optional[Tensor] = None) -> Tensor:
-        """Latents [B, T, d]: the mean itself, or a draw from the posterior, with `noise` [B, T, d] from N(0, 1) if given.
-        Differentiable with respect to mean and variance."""
-        if self.log_variance is None:
-            return self.mean
-        if noise is None:
-            device = self.mean.device if generator is None else generator.device
-            noise = torch.randn(self.mean.shape, generator=generator, device=device, dtype=self.mean.dtype)
-        return self.mean + torch.exp(0.5 * self.log_variance) * noise.to(self.mean)
 
 
 class Autoencoder(nn.Module):
@@ -51,12 +28,12 @@ class Autoencoder(nn.Module):
         self.maximum = float(header.get("maximum", 1.0))
         if not 0.0 < self.maximum < math.inf:
             raise InputError(f"its header says maximum: {self.maximum}, expected a positive number")
-        self.posterior = _known(posterior.get("kind"), "posterior", POSTERIORS)
-        self.scale = float(posterior.get("scale", 0.0))
+        kind = _known(posterior.get("kind"), "posterior", KINDS)
+        self.posterior = KINDS[kind](posterior, (self.tokens, self.width))
         self.reconstruction = _known(header.get("reconstruction"), "reconstruction", RECONSTRUCTIONS)
         latents = self.tokens * self.width
-        outputs = 2 * latents if self.posterior == "gaussian" else latents
-        self.architecture = build(header.get("architecture") or {}, self.shape, outputs, latents)
+        architecture = header.get("architecture") or {}
+        self.architecture = build(architecture, self.shape, latents + self.posterior.others, latents)
         # the log-scale of a discretised logistic likelihood, in units of `maximum`
         self.log_scale = nn.Parameter(torch.zeros(1)) if self.reconstruction == "discretised_logistic" else None
 
@@ -73,8 +50,11 @@ class Autoencoder(nn.Module):
                 autoencoder = cls(header)
         except InputError as error:
             raise InputError(f"{file}: {error}; {REMEDY}") from None
-        prefix = autoencoder.architecture.prefix
-        tensors = {name.replace(prefix, "architecture.", 1): tensor for name, tensor in read_tensors(file).items()}
+        tensors = read_tensors(file)
+        for part in "architecture", "posterior":
+            # the program's names of weights say the kind, which has a class of the same name here
+            prefix = f"{part}.{type(getattr(autoencoder, part)).__name__}."
+            tensors = {name.replace(prefix, f"{part}.", 1): tensor for name, tensor in tensors.items()}
         load_weights(autoencoder, tensors, file)
         return autoencoder.to(device=device, dtype=dtype)
 
@@ -82,13 +62,8 @@ class Autoencoder(nn.Module):
         """The posterior of the latents of `data`: [B, C, H, W], or [B, D] for vectors, with values divided by `maximum`
         (what the data was divided by in training: 255 for images in u8)."""
         rows = self._data(data)
-        outputs = self.architecture.encode(rows).reshape(len(rows), -1, self.tokens, self.width)
-        mean = outputs[:, 0]
-        if self.posterior == "gaussian":
-            return Encoding(mean, outputs[:, 1].clamp(-LOG_VARIANCE, LOG_VARIANCE))
-        if self.posterior == "fixed_noise":
-            return Encoding(mean, torch.full_like(mean, 2.0 * math.log(self.scale)))
-        return Encoding(mean)
+        means, others = self.architecture.encode(rows).split([self.tokens * self.width, self.posterior.others], 1)
+        return self.posterior(means, others)
 
     def decode(self, latents: Tensor, raw: bool = False) -> Tensor:
         """Data [B, C, H, W] of `latents` [B, T, d], in units of `maximum`: multiply by it for the data's own. `raw` gives
@@ -127,7 +102,7 @@ def _whole(header: Dict[str, Any], section: str, key: str) -> int:
     return value
 
 
-def _known(found: Any, what: str, known: "tuple[str, ...]") -> str:
+def _known(found: Any, what: str, known: Iterable[str]) -> str:
     if found not in known:
         raise InputError(
             f"its {what} is {found!r}, which this version of the package does not know; it knows {', '.join(known)}. "

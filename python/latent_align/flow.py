@@ -12,7 +12,7 @@ from .errors import InputError
 from .files import StrPath, find, load_weights, read_header, read_tensors
 from .likelihood import Nll, divergence_probes
 from .normaliser import Normaliser
-from .priors import KINDS, OdeOptions, Prior, Shape
+from .priors import KINDS, OdeOptions, Prior, SampleOptions, Shape
 
 FILE = "flow.safetensors"
 FORMAT = "latent-align flow 1"
@@ -150,16 +150,19 @@ class Flow(nn.Module):
         temperature: float = 1.0,
         tolerance: float = 1e-4,
         generator: Optional[torch.Generator] = None,
+        guidance: float = 1.0,
+        steps: Optional[int] = None,
     ) -> Tensor:
         """`count` samples [count, d], or [count, T, d] where a point is several tokens, in the flow's space.
 
         `temperature` is the standard deviation of the noise: 1 for the prior's own distribution, less for what is likelier.
-        `tolerance` is that of the ODE's steps, absolute and relative.
+        `condition`, `tolerance`, `guidance` and `steps` are those of `from_noise`.
         """
         dtype, device = self._place()
         where = device if generator is None else generator.device
         noise = torch.randn(count, self.prior.shape.elements, generator=generator, device=where, dtype=dtype)
-        return self.from_noise(temperature * noise.to(device).reshape(count, *self._tail()), condition, tolerance)
+        noise = temperature * noise.to(device).reshape(count, *self._tail())
+        return self.from_noise(noise, condition, tolerance, guidance, steps)
 
     def to_noise(
         self, points: Tensor, condition: Optional[Tensor] = None, tolerance: float = 1e-5
@@ -171,11 +174,31 @@ class Flow(nn.Module):
             noise, log_det = self.prior.to_noise(rows, self._condition(condition, rows), OdeOptions(tolerance))
         return noise.reshape(points.shape), log_det.reshape(leading)
 
-    def from_noise(self, noise: Tensor, condition: Optional[Tensor] = None, tolerance: float = 1e-4) -> Tensor:
-        """Noise carried to points of the same shape: the inverse of `to_noise`. Without gradients."""
+    def from_noise(
+        self,
+        noise: Tensor,
+        condition: Optional[Tensor] = None,
+        tolerance: float = 1e-4,
+        guidance: float = 1.0,
+        steps: Optional[int] = None,
+    ) -> Tensor:
+        """Noise carried to points of the same shape: the inverse of `to_noise`. Without gradients.
+
+        `tolerance` is that of the ODE's steps, absolute and relative; `steps` takes so many equal ones instead, six
+        evaluations of the velocity each. `guidance` is how far points lean from the condition "none" to theirs: 1 is the
+        density under it (flow matching only). Kinds in closed form take neither steps nor guidance.
+        """
         rows, _ = self._rows(noise, "noise")
+        if steps is not None and not (self.prior.stepped and steps >= 1):
+            expected = "1 or more" if self.prior.stepped else f"none: a prior of kind {self.kind} is in closed form"
+            raise InputError(f"found steps {steps}, expected {expected}")
+        if guidance != 1.0 and not (self.prior.guided and condition is not None and math.isfinite(guidance)):
+            known = self.prior.guided
+            expected = "a condition to lean to, or 1" if known else f"1: a prior of kind {self.kind} has no guidance"
+            raise InputError(f"found guidance {guidance}, expected {expected}")
+        options = SampleOptions(tolerance, steps, guidance)
         with torch.no_grad():
-            points = self.prior.from_noise(rows, self._condition(condition, rows), tolerance)
+            points = self.prior.from_noise(rows, self._condition(condition, rows), options)
         return points.reshape(noise.shape)
 
     def normalise(self, features: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import quadrature
 from .errors import InputError, NumericalError
-from .ode import Trajectory, dormand_prince, on_grid
+from .ode import Trajectory, dormand_prince, in_equal_steps, on_grid
 
 # velocity [K, m, D] at rows [K, m, D] and times [K]
 Velocity = Callable[[Tensor, Tensor], Tensor]
@@ -73,11 +73,15 @@ def divergence_probes(divergence: str, probes: "int | Tensor", rows: Tensor, gen
     return (2 * signs - 1).to(rows)
 
 
-class VelocityField(Protocol):
-    """A velocity with what its divergence is made of."""
+class Velocities(Protocol):
+    """A velocity, which is all that carrying noise to points takes."""
 
     def velocity(self, x: Tensor, times: Tensor, condition: Optional[Tensor] = None) -> Tensor:
         """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`, under a row of `condition` [K m, c] each."""
+
+
+class VelocityField(Velocities, Protocol):
+    """A velocity with what its divergence is made of."""
 
     def jvps(self, x: Tensor, time: float, directions: Tensor, condition: Optional[Tensor] = None) -> Tensor:
         """The Jacobian of the velocity at `x` [n, D], all at `time`, times k directions a point: [n, k, D], or [1, k, D]
@@ -137,10 +141,12 @@ class ProbabilityFlow:
             log_dets.append(-integrals.mean(1))
         return (torch.cat(ends) if ends else rows), require_finite(_joined(log_dets, rows))
 
-    def from_noise(self, noise: Tensor, tolerance: float) -> Tensor:
-        """Noise [n, D] carried to rows [n, D]; `tolerance` of a step, absolute and relative."""
+    def from_noise(self, noise: Tensor, tolerance: float, steps: Optional[int] = None) -> Tensor:
+        """Noise [n, D] carried to rows [n, D]; `tolerance` of a step, absolute and relative, or so many equal `steps`."""
         with torch.no_grad():
-            return dormand_prince(self.velocity, noise, 0.0, 1.0, tolerance).end
+            if steps is None:
+                return dormand_prince(self.velocity, noise, 0.0, 1.0, tolerance).end
+            return in_equal_steps(self.velocity, noise, 0.0, 1.0, steps)
 
     def to_noise_and_integrals(
         self, x: Tensor, tolerance: float, probes: Optional[Tensor], wants_graph: bool

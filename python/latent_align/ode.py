@@ -149,6 +149,17 @@ def on_grid(slope: Slope, x: Tensor, start: float, end: float, grid: List[float]
     return Trajectory(steps, x, list(grid))
 
 
+def in_equal_steps(slope: Slope, x: Tensor, start: float, end: float, steps: int) -> Tensor:
+    """Where `x` [n, d] ends after so many equal steps, without control of the error: six evaluations each, and one at the
+    start."""
+    interval = Interval(slope, start, end)
+    first, position = interval.slope_at(x, 0.0), 0.0
+    for stop in ((step + 1) / steps for step in range(steps)):
+        x, slopes = interval.step(x, first, position, stop - position)
+        first, position = slopes[6], stop
+    return x
+
+
 def _advance(x: Tensor, h: float, weights: Tuple[float, ...], slopes: List[Tensor]) -> Tensor:
     """`h sum_i weights[i] slopes[i]`, added to `x`."""
     for weight, slope in zip(weights, slopes):

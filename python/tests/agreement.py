@@ -71,11 +71,10 @@ def velocities(flow, given):
 def samples(flow, run, given):
     """The samples that the run drew, from the same noise."""
     drawn = tensors(run / "pretrain-flow" / "samples.h5")
-    points = drawn["points"]
+    points, guidance = drawn["points"], float(given["guidance"]) if "guidance" in given else 1.0
+    noise = given["sample_noise"].reshape(points.shape).to(WIDE)
     found = {
-        "samples": difference(
-            flow.from_noise(given["sample_noise"].reshape(points.shape).to(WIDE), drawn.get("labels")), points
-        ),
+        "samples": difference(flow.from_noise(noise, drawn.get("labels"), guidance=guidance), points),
         "denormalise": difference(flow.denormalise(points.to(WIDE)), drawn["features"]),
     }
     assert flow.sample(3).shape == (3, *points.shape[1:])
@@ -151,6 +150,38 @@ def check_prior(run, given):
     if "velocity" in given:
         found |= velocities(flow, given)
     return found
+
+
+def check_conditional(run, given):
+    """Flow matching under conditions, and `sample` with guidance and a number of steps."""
+    flow = Flow.load(run, dtype=WIDE)
+    points, labels, times, velocity = (given[name] for name in ("points", "labels", "times", "velocity"))
+    nll = flow.nll(points, labels, tolerance=1e-7)
+    steps = tensors(run.parents[2] / "sampled.h5")["points"]
+    noise = given["noise_of_samples"].to(WIDE)
+    found = {
+        "velocity, a time a point": difference(flow.velocity(points, times, labels), velocity),
+        "velocity, one time": difference(flow.velocity(points, float(times[1]), labels)[1], velocity[1]),
+        "NLL": of_each(nll.values, given["nll"]),
+        "NLL under none": of_each(flow.nll(points, tolerance=1e-7).values, given["nll_under_none"]),
+        "samples in steps": difference(flow.from_noise(noise, labels, guidance=2.0, steps=9), steps),
+    }
+    assert difference(flow.from_noise(noise, labels, guidance=2.0, steps=1), steps) > 1e-3
+    assert flow.sample(3, labels[:3], guidance=2.0, steps=2).shape == (3, 3)
+    return found | samples(flow, run, given) | round_trip(flow, points, nll.values, labels)
+
+
+def check_posterior(run, given):
+    """What `encode` makes of new rows, the density of its draws, and what training kept."""
+    autoencoder = Autoencoder.load(run, dtype=WIDE)
+    encoding = autoencoder.encode(given["data"].to(WIDE) / autoencoder.maximum)
+    written = tensors(run.parents[2] / f"{run.name}-encoded.h5")
+    drawn = encoding.draw(noise=given["encode_noise"])
+    found = {"draws of encode": difference(drawn, written["latents"])}
+    if "means" in written:
+        found["means of encode"] = difference(encoding.mean, written["means"])
+        found["log density"] = of_each(encoding.log_density(drawn), given["log_density"])
+    return found | encoded(autoencoder, run, given)
 
 
 def check_autoencoder(run, given):

@@ -64,6 +64,8 @@ for name, change, parts in [
 for name, change, parts in [
     ("architecture", lambda h, t: h.update(architecture={"kind": "transformer"}), ["'transformer'", "it knows dense"]),
     ("posterior", lambda h, t: h.update(posterior={"kind": "flow"}), ["posterior is 'flow'"]),
+    ("steps", lambda h, t: h.update(posterior={"kind": "householder", "steps": 0}), ["posterior.steps: 0", "1 to 256"]),
+    ("head", lambda h, t: h.update(posterior={"kind": "linear_iaf", "matrices": 1}), ["of shape [6, 8], not [9, 8]"]),
     ("latent", lambda h, t: h["latent"].update(width=-1), ["latent.width: -1"]),
 ]:
     refused([*parts, "autoencoder.safetensors"], open_run, of_autoencoder(name, change))
@@ -107,6 +109,8 @@ refused(["tolerance 1e-09", "dtype=torch.float64"], flow.nll, points, tolerance=
 refused(['divergence "fast"', '"hutchinson"'], flow.nll, points, divergence="fast")
 refused(["1 probes", "2 or more"], flow.nll, points, divergence="hutchinson", probes=1)
 refused(["found a condition", "without"], flow.nll, points, torch.zeros(4, dtype=torch.int64))
+refused(["guidance 2.0", "a condition to lean to"], flow.from_noise, points, guidance=2.0)
+refused(["steps 0", "1 or more"], flow.sample, 4, steps=0)
 refused(["features [4, 2]", "[..., 3]"], flow.normalise, torch.zeros(4, 2))
 refused(["data [2, 5]", "expected [B, 4, 1, 1] or [B, 4]"], autoencoder.encode, torch.zeros(2, 5))
 refused(["torch.uint8", "divide it by `maximum`"], autoencoder.encode, torch.zeros(2, 4, dtype=torch.uint8))
@@ -124,6 +128,8 @@ refused(["kind coupling has no velocity"], coupling.alignment_loss, rows)
 refused(["points [4, 4]", "[..., 2, 2]"], coupling.nll, torch.zeros(4, 4))
 refused(["labels 0 to 9", "labels [4], 0 to 3"], coupling.nll, rows, torch.tensor([0, 1, 2, 9]))
 refused(["labels [4], 0 to 3"], coupling.nll, rows, torch.zeros(4))
+refused(["steps 3", "coupling is in closed form"], coupling.from_noise, rows, steps=3)
+refused(["guidance 2.0", "coupling has no guidance"], coupling.from_noise, rows, torch.tensor([0, 1, 2, 3]), guidance=2.0)
 tracked = rows.requires_grad_()
 coupling.nll(tracked, torch.tensor([0, 1, 2, 3])).values.sum().backward()
 assert torch.isfinite(tracked.grad).all() and tracked.grad.abs().sum() > 0

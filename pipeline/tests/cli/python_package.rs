@@ -1,6 +1,9 @@
 //! The Python package in `python/`: it opens what runs wrote, computes what this program computes from the same
 //! draws, refuses what it does not know, and installs.
 
+mod conditional;
+mod posteriors;
+
 use crate::documents::{current, root};
 use crate::project::{Project, output, skipped};
 use crate::tiny::noise;
@@ -124,6 +127,17 @@ fn wide_flow(project: &Project, name: &str) -> Flow {
     Flow::load(&stage(project, name, "pretrain-flow"), &place).unwrap()
 }
 
+/// Adds `values` to the file of a run as the dataset `name` of `shape`.
+fn add_dataset_of<const D: usize>(
+    project: &Project,
+    file: &str,
+    name: &str,
+    shape: &[usize],
+    values: Tensor<D>,
+) {
+    project.add_dataset(file, name, shape, &to_f64(values).unwrap());
+}
+
 /// Losses of training with their draws, their gradients, and velocities, over rows of `width`.
 fn add_losses(project: &Project, file: &str, field: &dyn VelocityField, width: usize) {
     const ROWS: usize = 32;
@@ -160,9 +174,8 @@ fn add_losses(project: &Project, file: &str, field: &dyn VelocityField, width: u
     let times: Vec<f64> = (0..ROWS).map(|i| i as f64 / (ROWS - 1) as f64).collect();
     let x: Tensor<3> = rows().inner().unsqueeze_dim(1);
     let velocity = field.velocity(Tensor::from_inner(x), &times);
-    let velocity = to_f64(velocity).unwrap();
     project.add_dataset(file, "times", &[ROWS], &times);
-    project.add_dataset(file, "velocity", &[ROWS, width], &velocity);
+    add_dataset_of(project, file, "velocity", &[ROWS, width], velocity);
 }
 
 const FLOW: &str = "\

@@ -2,7 +2,7 @@
 
 from typing import Dict, Type
 
-from .base import OdeOptions, Prior, Shape
+from .base import OdeOptions, Prior, SampleOptions, Shape
 from .coupling import Coupling
 from .flow_matching import FlowMatching
 from .mixture import Mixture
@@ -10,4 +10,4 @@ from .normal import Normal
 
 KINDS: Dict[str, Type[Prior]] = {kind.kind: kind for kind in (Coupling, FlowMatching, Mixture, Normal)}
 
-__all__ = ["KINDS", "OdeOptions", "Prior", "Shape"]
+__all__ = ["KINDS", "OdeOptions", "Prior", "SampleOptions", "Shape"]

@@ -37,10 +37,26 @@ class OdeOptions:
     """Directions [n, k, D] of Hutchinson's estimate; the exact divergence without."""
 
 
+@dataclass(frozen=True)
+class SampleOptions:
+    """How noise is carried to points."""
+
+    tolerance: float = 1e-4
+    """Of a step of an ODE, absolute and relative."""
+    steps: Optional[int] = None
+    """So many equal steps instead, whatever their error."""
+    guidance: float = 1.0
+    """How far points lean towards their condition; 1 for the density under it."""
+
+
 class Prior(nn.Module):
     """A density over rows [n, D]. `condition` is [n, c] as `ConditionKind.encode` makes it, or none."""
 
     kind: str
+    # whether points come of noise by an ODE, in as many steps as one likes
+    stepped = False
+    # whether they can lean towards their condition by more than it asks
+    guided = False
 
     def __init__(self, config: Dict[str, Any], shape: Shape):
         super().__init__()
@@ -76,6 +92,6 @@ class Prior(nn.Module):
         """Noise [n, D], and `log |det d noise / d row|` `[n]` in nats."""
         raise NotImplementedError
 
-    def from_noise(self, noise: Tensor, condition: Optional[Tensor], tolerance: float) -> Tensor:
+    def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
         """Rows [n, D], the inverse of `to_noise` under the same condition."""
         raise NotImplementedError

@@ -19,7 +19,7 @@ from torch.nn.functional import silu
 from ..errors import InputError
 from ..likelihood import Nll, normal_nll, require_finite
 from ..streams import kept_by
-from .base import OdeOptions, Prior, Shape
+from .base import OdeOptions, Prior, SampleOptions, Shape
 
 # the largest logarithm of a layer's scale
 BOUND = 2.0
@@ -74,7 +74,7 @@ class Coupling(Prior):
         noise, log_det = self._forward(rows, condition)
         return noise, require_finite(log_det)
 
-    def from_noise(self, noise: Tensor, condition: Optional[Tensor], tolerance: float) -> Tensor:
+    def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
         y = noise
         for layer in reversed(self.layers):
             shift, log_scale = layer(y, condition)

@@ -22,7 +22,7 @@ from torch.nn.functional import layer_norm, silu
 
 from ..errors import InputError
 from ..likelihood import Nll, ProbabilityFlow
-from .base import OdeOptions, Prior, Shape
+from .base import OdeOptions, Prior, SampleOptions, Shape
 
 EPSILON = 1e-6
 
@@ -116,6 +116,8 @@ class FlowMatching(Prior):
     """A velocity network v(x, t); t = 0 is noise, t = 1 data."""
 
     kind = "flow_matching"
+    stepped = True
+    guided = True
 
     def __init__(self, config: Dict[str, Any], shape: Shape):
         super().__init__(config, shape)
@@ -162,5 +164,18 @@ class FlowMatching(Prior):
     def to_noise(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Tuple[Tensor, Tensor]:
         return ProbabilityFlow(self, condition).to_noise(rows, options.tolerance, options.probes)
 
-    def from_noise(self, noise: Tensor, condition: Optional[Tensor], tolerance: float) -> Tensor:
-        return ProbabilityFlow(self, condition).from_noise(noise, tolerance)
+    def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
+        field = self if options.guidance == 1.0 else Guided(self, options.guidance)
+        return ProbabilityFlow(field, condition).from_noise(noise, options.tolerance, options.steps)
+
+
+class Guided:
+    """Classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598): the velocity `none + guidance (under - none)`, `under`
+    that of a condition and `none` that without."""
+
+    def __init__(self, field: FlowMatching, guidance: float):
+        self._field, self._guidance = field, guidance
+
+    def velocity(self, x: Tensor, times: Tensor, condition: Optional[Tensor] = None) -> Tensor:
+        none = self._field.velocity(x, times)
+        return none + (self._field.velocity(x, times, condition) - none) * self._guidance

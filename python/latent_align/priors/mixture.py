@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..likelihood import Nll, ProbabilityFlow, require_finite
-from .base import OdeOptions, Prior, Shape
+from .base import OdeOptions, Prior, SampleOptions, Shape
 
 
 @dataclass
@@ -43,6 +43,7 @@ class Mixture(Prior):
     """K Gaussians in D dimensions."""
 
     kind = "mixture"
+    stepped = True
 
     def __init__(self, config: Dict[str, Any], shape: Shape):
         super().__init__(config, shape)
@@ -80,8 +81,8 @@ class Mixture(Prior):
     def to_noise(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Tuple[Tensor, Tensor]:
         return ProbabilityFlow(self).to_noise(rows, options.tolerance, options.probes)
 
-    def from_noise(self, noise: Tensor, condition: Optional[Tensor], tolerance: float) -> Tensor:
-        return ProbabilityFlow(self).from_noise(noise, tolerance)
+    def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
+        return ProbabilityFlow(self).from_noise(noise, options.tolerance, options.steps)
 
     def _conditionals(self, x: Tensor, times: Tensor) -> Tuple[Tensor, "List[Conditional]"]:
         """`p(k | x_t = x)` [K, m, components], and what each component says of `x` [K, m, D] at `times` `[K]`."""

@@ -5,7 +5,7 @@ from typing import Optional, Tuple
 from torch import Tensor
 
 from ..likelihood import Nll, normal_nll, require_finite
-from .base import OdeOptions, Prior
+from .base import OdeOptions, Prior, SampleOptions
 
 
 class Normal(Prior):
@@ -23,5 +23,5 @@ class Normal(Prior):
     def to_noise(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Tuple[Tensor, Tensor]:
         return rows, rows.new_zeros(len(rows))
 
-    def from_noise(self, noise: Tensor, condition: Optional[Tensor], tolerance: float) -> Tensor:
+    def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
         return noise
