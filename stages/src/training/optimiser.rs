@@ -141,6 +141,11 @@ impl<M: Module> Trainer<M> {
         self.module.valid().map(&mut Apply(&self.kept))
     }
 
+    /// Steps taken.
+    pub fn steps_taken(&self) -> u64 {
+        self.step
+    }
+
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
         learning_rate(&self.config, self.step, self.steps)

@@ -69,7 +69,9 @@ fn given(prior: &dyn Prior) -> Given<'_> {
     Given {
         prior,
         elements: 0.5,
+        latent: SHAPE,
         steps: 10,
+        streams: Streams::new(6),
     }
 }
 

@@ -4,8 +4,9 @@ use crate::alignment::weighting::Weighted;
 use crate::error::{Error, Result};
 use crate::persist::Resumable;
 use crate::posteriors::{Draw, Posterior};
-use crate::priors::{Offers, Prior};
+use crate::priors::{Offers, PointShape, Prior};
 use crate::problems::Problems;
+use crate::random::Streams;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
@@ -56,8 +57,12 @@ pub struct Given<'a> {
     pub prior: &'a dyn Prior,
     /// Latent elements for each element of data: what turns a mean over the ones into a mean over the others.
     pub elements: f64,
+    /// The shape of the latents of a row of data.
+    pub latent: PointShape,
     /// The steps of the training.
     pub steps: u64,
+    /// What random weights are drawn from.
+    pub streams: Streams,
 }
 
 /// A regulariser under a frozen prior.

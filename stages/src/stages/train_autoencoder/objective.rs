@@ -74,7 +74,9 @@ impl<'a> Objective<'a> {
         let given = Given {
             prior,
             elements,
+            latent: config.latent.shape(),
             steps: config.steps,
+            streams: context.streams,
         };
         Ok(Self {
             regulariser: kind.begin(given)?,
