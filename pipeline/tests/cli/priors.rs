@@ -337,14 +337,6 @@ fn conditions_that_do_not_fit_are_refused_with_what_was_found() {
         )
     })
     .expect(2, &["pretrain_flow.condition", "kind: mixture", "coupling"]);
-    run(&|text| {
-        let text = text.replace(
-            "{kind: coupling, layers: 8, width: 64, depth: 2}",
-            "{kind: flow_matching}",
-        );
-        text.replace("  condition: {dataset: labels, dropout: 0.1}\n", "")
-    })
-    .expect(2, &["points [2, 2]", "`rows: tokens`"]);
 }
 
 /// Latents of two tokens that are one point of a prior over whole rows.
@@ -358,14 +350,22 @@ fn latents_of_several_tokens_are_held_to_a_prior_over_whole_rows() {
         &rows(1, 400, |i| i % 4),
     );
     project.write_features("vectors.h5", "vectors", 200, 4, tiny::noise);
-    let config = tiny::CONFIG
+    let flow = tiny::CONFIG
         .replace("features.h5}", "rows.h5}\n  rows: sequences")
-        .replace(
-            "{kind: flow_matching, network: {width: 16, blocks: 1, frequencies: 8}, times: 8}",
-            "{kind: mixture, components: 3}",
-        )
         .replace("latent: {width: 2}", "latent: {tokens: 2, width: 2}")
         .replace("points: 8, draws", "points: 20, draws");
+    let matched = |latents: &str| {
+        let student = format!("{{kind: distribution_matching, latents: {latents}}}");
+        let config = flow.replace("{kind: alignment, weight: 0.1, draws: 2}", &student);
+        project.write("flow.yaml", config.replace("name: tiny", "name: flow"));
+        project.run(&["run", "flow.yaml"])
+    };
+    matched("whole").expect(0, &["test latents", "mean NLL, ODE (nats)", "Spearman"]);
+    matched("tokens").expect(2, &["train_autoencoder.regulariser.latents", "`whole`"]);
+    let config = flow.replace(
+        "{kind: flow_matching, network: {width: 16, blocks: 1, frequencies: 8}, times: 8}",
+        "{kind: mixture, components: 3}",
+    );
     project.write("tiny.yaml", &config);
     let outcome = project.run(&["run", "tiny.yaml"]);
     outcome.expect(0, &["test latents", "mean NLL, exact (nats)", "Spearman"]);

@@ -109,7 +109,7 @@ fn killed_trainings_resume_to_the_same_bits() {
 fn a_killed_training_with_a_student_resumes_to_the_same_bits() {
     let student = config().replace(
         "{kind: alignment, weight: 0.1, draws: 2}",
-        "{kind: distribution_matching, weight: 0.1, draws: 2}",
+        "{kind: distribution_matching, weight: 0.1, draws: 2, warm_up_steps: 7}",
     );
     resumes(&student, &["train-autoencoder"]);
 }

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
-from ..errors import InputError
 from ..likelihood import Nll, ProbabilityFlow
 from .base import OdeOptions, Prior, SampleOptions, Shape
 
@@ -123,13 +122,11 @@ class FlowMatching(Prior):
         super().__init__(config, shape)
         network = config.get("network") or {}
         self.sizes(network, width=(1, 16_384), blocks=(1, 256), frequencies=(4, 16_384), time_scale=(1e-300, 1e300))
-        if shape.tokens != 1:
-            raise InputError(f"its header says tokens: {shape.tokens}, expected 1: its velocity is of single tokens")
         width = network["width"]
         self.time = TimeEmbedding(network["frequencies"], network["time_scale"], width)
-        self.input = nn.Linear(shape.width, width)
+        self.input = nn.Linear(shape.elements, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(network["blocks"]))
-        self.output = Output(width, shape.width)
+        self.output = Output(width, shape.elements)
         # without a bias: "none" has a column of its own
         self.condition = nn.Linear(shape.condition.columns, width, bias=False) if shape.condition else None
 

@@ -83,7 +83,7 @@ pub enum Offers {
     Density,
     /// The velocity of a probability-flow ODE.
     Velocity,
-    /// A velocity network, of which a student can start as a copy.
+    /// A velocity network.
     Network,
 }
 

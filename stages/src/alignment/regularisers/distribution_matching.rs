@@ -7,7 +7,7 @@ use crate::alignment::student::{Gradient, Schedule, Student, Teacher};
 use crate::error::{Error, Result};
 use crate::persist::Resumable;
 use crate::posteriors::{Draw, Posterior};
-use crate::priors::{Offers, VelocityNetworkConfig};
+use crate::priors::{Offers, VelocityNetwork, VelocityNetworkConfig};
 use crate::problems::Problems;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
@@ -35,8 +35,9 @@ pub struct DistributionMatching {
     pub student_steps: usize,
     /// The student's learning rate.
     pub student_learning_rate: f64,
-    /// The network of the student: of what its velocity differs from the frozen flow's.
-    pub student_network: VelocityNetworkConfig,
+    /// The network of what the student's velocity differs from the frozen flow's; by default as large as the
+    /// flow's own, or of the default size where the prior has none.
+    pub student_network: Option<VelocityNetworkConfig>,
 }
 
 /// What a student learns.
@@ -61,11 +62,7 @@ impl Default for DistributionMatching {
             warm_up_steps: 0,
             student_steps: 2,
             student_learning_rate: 1e-3,
-            student_network: VelocityNetworkConfig {
-                blocks: 3,
-                frequencies: 128,
-                ..VelocityNetworkConfig::default()
-            },
+            student_network: None,
         }
     }
 }
@@ -76,7 +73,9 @@ impl RegulariserKind for DistributionMatching {
         check_draws(self.draws, problems);
         problems.within("student_steps", self.student_steps, 1..=1000);
         problems.positive("student_learning_rate", self.student_learning_rate, "1e-3");
-        problems.section("student_network", |p| self.student_network.check(p));
+        if let Some(network) = &self.student_network {
+            problems.section("student_network", |p| network.check(p));
+        }
     }
 
     fn weight(&self) -> f64 {
@@ -105,7 +104,11 @@ impl RegulariserKind for DistributionMatching {
             )));
         }
         let device = prior.device().autodiff();
-        let network = (self.student_network).init(width, given.streams, &device);
+        let like = || prior.network().map(VelocityNetwork::size);
+        let network = (self.student_network.clone())
+            .or_else(like)
+            .unwrap_or_default();
+        let network = network.init(width, given.streams, &device);
         let schedule = Schedule {
             steps: self.student_steps,
             learning_rate: self.student_learning_rate,

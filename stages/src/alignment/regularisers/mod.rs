@@ -46,9 +46,9 @@ pub enum RegulariserConfig {
     /// differentiated: in closed form at the cost of one pass, for flow matching through every step of its
     /// ODE, which costs hundreds. It has no entropy term either.
     Nll(Nll),
-    /// Distribution matching: a student flow learns the latents online, and their gradient is the
-    /// difference between its velocity and the frozen flow's; no Jacobian; the student
-    /// pushes latents apart where they are too dense (Yin et al. 2024, arXiv 2311.18828).
+    /// Distribution matching: the alignment loss less that of a student flow, which learns the latents online, of
+    /// whole rows or of tokens. The student's loss is an entropy term: it pushes latents apart where they are too
+    /// dense (Yin et al. 2024, arXiv 2311.18828).
     DistributionMatching(DistributionMatching),
 }
 

@@ -111,13 +111,6 @@ impl PriorConfig for FlowMatching {
         Offers::Network
     }
 
-    fn check_shape(&self, shape: PointShape) -> std::result::Result<(), String> {
-        match shape.tokens {
-            1 => Ok(()),
-            _ => Err("`rows: tokens`: its velocity is of single tokens".into()),
-        }
-    }
-
     fn conditional(&self) -> bool {
         true
     }
@@ -131,7 +124,10 @@ impl PriorConfig for FlowMatching {
     }
 
     fn parameters(&self, shape: PointShape, condition: Option<ConditionKind>) -> u128 {
-        (self.network).parameters(shape.width, condition.map_or(0, ConditionKind::columns))
+        (self.network).parameters(
+            shape.elements(),
+            condition.map_or(0, ConditionKind::columns),
+        )
     }
 
     /// Figures: the held-out flow-matching loss; that of the test part and of the exact velocity, where
@@ -153,7 +149,7 @@ impl PriorConfig for FlowMatching {
             Evaluation::new(
                 part,
                 condition,
-                shape.width,
+                shape.elements(),
                 points,
                 streams,
                 &context.device,
@@ -162,7 +158,7 @@ impl PriorConfig for FlowMatching {
         let evaluation = evaluate(held_out);
         let network = self.fit_config(schedule).fit_under(
             condition.map(|kind| Conditioning { kind, dropout }),
-            shape.width,
+            shape.elements(),
             next,
             &evaluation,
             schedule.evaluate_every,
@@ -204,7 +200,7 @@ impl PriorConfig for FlowMatching {
         let device = place.weights_device();
         let columns = condition.map_or(0, ConditionKind::columns);
         let streams = Streams::new(0);
-        let mut network = (self.network).init_under(columns, shape.width, streams, &device);
+        let mut network = (self.network).init_under(columns, shape.elements(), streams, &device);
         load_weights(&mut network, path)?;
         let network = network.in_precision(place.precision);
         Ok(Box::new(VelocityFlow {

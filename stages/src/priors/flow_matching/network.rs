@@ -232,6 +232,17 @@ impl VelocityNetwork {
         self.precision
     }
 
+    /// How large it is.
+    pub fn size(&self) -> VelocityNetworkConfig {
+        let [_, width] = self.input.weight.dims();
+        VelocityNetworkConfig {
+            width,
+            blocks: self.blocks.len(),
+            frequencies: self.time.frequencies,
+            time_scale: self.time.scale,
+        }
+    }
+
     /// The element type of the weights.
     pub fn dtype(&self) -> DType {
         self.input.weight.val().dtype()
@@ -587,6 +598,7 @@ mod tests {
         let device = Device::flex();
         let network = CONFIG.init(5, Streams::new(1), &device);
         assert_eq!(network.num_params() as u128, CONFIG.parameters(5, 0));
+        assert_eq!(network.size(), CONFIG);
         let v = network.velocity(
             points(6, DType::F32, &device).reshape([2, 3, 5]),
             &[0.1, 0.9],
