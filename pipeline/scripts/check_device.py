@@ -2,9 +2,10 @@
 """Checks a device against this machine's processor, and times it: what a binary says it can do, done.
 
 A small experiment of every stage runs on both, and losses and NLLs are held against each other. Then, where
-the benchmark is at hand, training and alignment steps of the paper's size are timed beside careful PyTorch,
-where that is installed. Needs no Rust, no network and no package of Python besides PyTorch's own. What does
-not fit into the time is left out, and the table says so.
+the benchmark is at hand, training and alignment steps of the paper's size are timed, beside careful PyTorch
+where that is installed. Needs no Rust, no network and no package of Python besides PyTorch's own. Every result
+is written at once, so that what was found is kept if the check is cut off; what does not fit into the time is
+left out, and the table says so.
 
     pipeline/scripts/check_device.py --device cuda --binary latent-align --bench latent-align-bench --out table.md
 """
@@ -14,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,7 @@ OPTIMISER = {"warmup_steps": 20, "ema": 0.9}
 NETWORK = {"width": 64, "blocks": 2}
 DENSE = {"kind": "dense", "widths": [64]}
 DIGITS = {"file": str(DATA / "digits.h5"), "dataset": "images", "maximum": 16}
-# Every stage, as small as it still means something.
+# Every stage, as small as it still means something. The slowest one comes last.
 EXPERIMENT = {
     "name": "check",
     "pretrain_flow": {
@@ -50,22 +52,39 @@ EXPERIMENT = {
         "steps": 100,
         "batch": 64,
     },
-    "estimate_nll": {"points": 32, "box_points": 16, "gradient_points": 8, "check_points": 8},
     "train_classifier": {"data": DIGITS, "architecture": DENSE, "optimiser": OPTIMISER, "steps": 100, "batch": 64},
     "evaluate_latents": {
         "flow": {"network": NETWORK, "optimiser": OPTIMISER, "steps": 60, "batch": 128, "times": 32},
         "samples": 64,
     },
+    "estimate_nll": {
+        "points": 16,
+        "box_points": 8,
+        "gradient_points": 4,
+        "check_points": 4,
+        "draws": 192,
+        "tolerance": 1.0e-3,
+    },
 }
-# Losses and NLLs, which a device must reproduce. Differences of figures are too noisy to judge by.
+# What each stage must have before.
+NEEDS = {
+    "train_autoencoder": ["pretrain_flow"],
+    "evaluate_latents": ["train_autoencoder", "train_classifier"],
+    "estimate_nll": ["train_autoencoder"],
+}
+# Losses, NLLs and Fréchet distances, which a device must reproduce. Differences of figures are too noisy to judge by.
 JUDGED = re.compile(
     r"(held-out|test) (flow-matching loss|reconstruction loss|mean squared error|cross-entropy \(nats\)|NLL \(nats\))$"
     r"|mean NLL, (ODE \(nats\)|likelihood-weighted bound)$|mean alignment loss \(uniform, sum\)$"
+    r"|Fréchet distance (of (samples|reconstructions)|between held-out and test data)$"
 )
 # Relative. Products of f32 matrices on an NVIDIA GPU are TF32, with 10 bits.
 TOLERANCES = {"cuda": 1e-2}
 TOLERANCE = 1e-3
 PRECISIONS = ("f32", "bf16")
+JOBS = ("train", "align")
+# Of the time, for the experiment, where the benchmark is at hand too.
+SHARE = 0.45
 
 
 class Clock:
@@ -107,6 +126,8 @@ class Check:
     def say(self, line=""):
         print(line, flush=True)
         self.lines.append(line)
+        if self.given.out:
+            Path(self.given.out).write_text("\n".join(self.lines) + "\n")
 
     def miss(self, what):
         self.misses.append(what)
@@ -119,22 +140,32 @@ class Check:
             settings.update(toolkit(self.given.python or shutil.which("python3"), settings))
         return settings
 
-    def call(self, command, least=0, settings=None):
-        """Runs a command in what is left of the time, less `least`: whether it ended well, and what it wrote."""
-        left = self.clock.left() - least
+    def call(self, command, within=None, settings=None):
+        """Runs a command in what is left of the time, `within` seconds at most: whether it ended well, and what it
+        wrote or why not."""
+        left = min(self.clock.left(), within or float("inf"))
         if left <= 1:
             return False, "no time was left"
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=left, cwd=self.folder,
-                                  env={**self.settings, **(settings or {})})
-        except subprocess.TimeoutExpired:
-            return False, f"not done in {left:.0f} s"
-        except OSError as error:
-            return False, str(error)
-        if done.returncode:
-            end = (done.stderr or done.stdout).strip().splitlines()
-            return False, f"exit code {done.returncode}: " + " ".join(end[-5:])
-        return True, done.stdout
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            try:
+                started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.folder,
+                                           env={**self.settings, **(settings or {})}, start_new_session=True)
+            except OSError as error:
+                return False, str(error)
+            try:
+                code = started.wait(left)
+            except BaseException as error:
+                # with what it has started: PyTorch's compilers would go on
+                os.killpg(started.pid, signal.SIGKILL)
+                started.wait()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    return False, f"not done in {left:.0f} s"
+                raise
+            told, complaint = (file.seek(0) or file.read() for file in (out, err))
+        if code:
+            end = (complaint or told).strip().splitlines()
+            return False, f"exit code {code}: " + " ".join(end[-5:])
+        return True, told
 
     def devices(self):
         """Whether the device is there."""
@@ -155,73 +186,99 @@ class Check:
         self.say(f"# {ready['what']} (`{ready['device']}`; {numbers})")
         return True
 
-    def experiment(self, device, least):
-        """The figures of the small experiment there and its seconds, or why there are none."""
+    def until(self, device, store, stage, within):
+        """The figures of the small experiment on `device` until `stage`, or all of it, and how many seconds that
+        took; or no figures, and why."""
         started = time.monotonic()
-        store = ["--artifacts", tempfile.mkdtemp(prefix="artifacts-", dir=self.folder)]
-        config = self.folder / "check.yaml"
-        config.write_text(json.dumps(EXPERIMENT))
         # kernels are compiled and tuned for every size, and none is used long
         settings = {"CUBECL_AUTOTUNE_LEVEL": os.environ.get("CUBECL_AUTOTUNE_LEVEL", "minimal")}
-        command = [self.given.binary, *store, "-q", "run", str(config), "--device", device]
-        well, told = self.call(command, least, settings)
+        command = [self.given.binary, "--artifacts", store, "-q", "run", self.folder / "check.yaml", "--device", device]
+        command += ["--until", stage.replace("_", "-")] if stage else []
+        well, told = self.call(command, within, settings)
         if not well:
             return None, told
         seconds = time.monotonic() - started
-        well, told = self.call([self.given.binary, *store, "show", "check", "--format", "json"])
+        well, told = self.call([self.given.binary, "--artifacts", store, "show", "check", "--format", "json"])
         if not well:
             return None, told
-        figures = {key: value for key, value in json.loads(told)[0].items() if isinstance(value, (int, float))}
-        return figures, seconds
+        return {key: value for key, value in json.loads(told)[0].items() if isinstance(value, (int, float))}, seconds
 
-    def agreement(self, least):
-        """Losses and NLLs of the device against those of the processor."""
-        found = []
-        for device in ("cpu", self.given.device):
-            figures, seconds = self.experiment(device, least)
-            if figures is None:
-                self.miss(f"the experiment on `{device}`: {seconds}")
-                return
-            found.append((figures, seconds))
-        (ours, seconds), (theirs, taken) = found
+    def agreement(self):
+        """Losses and NLLs of the device against those of the processor, stage by stage."""
+        time_of_all = Clock(self.clock.left() * (SHARE if self.given.bench else 1))
+        (self.folder / "check.yaml").write_text(json.dumps(EXPERIMENT))
+        ours, seconds = self.until("cpu", self.folder / "cpu", None, time_of_all.left())
+        if ours is None:
+            self.miss(f"the experiment on `cpu`: {seconds}")
+            return
         allowed = TOLERANCES.get(self.given.device.split(":")[0], TOLERANCE)
-        self.say(f"\nA small experiment of every stage: {seconds:.0f} s on `cpu`, {taken:.0f} s here.\n")
-        self.say(f"| figure | cpu | here | relative difference (at most {allowed:g}) |")
-        self.say("|---|---|---|---|")
-        judged = [key for key in ours if JUDGED.search(key)]
-        worst = 0.0
-        for key in judged:
-            a, b = ours[key], theirs.get(key)
-            difference = abs(b - a) / max(abs(a), 1e-12) if b is not None else float("inf")
-            worst = max(worst, difference) if difference == difference else float("inf")
-            shown = "none" if b is None else f"{b:.6g}"
-            self.say(f"| {key} | {a:.6g} | {shown} | {difference:.1e}{'' if difference <= allowed else ', a miss'} |")
-        if not judged:
-            self.miss("no figure to compare")
-        elif worst > allowed:
+        self.say(f"\nA small experiment of every stage: {seconds:.0f} s on `cpu`, and stage by stage here.\n")
+        self.say(f"| stage | seconds here | figure | cpu | here | relative difference (at most {allowed:g}) |")
+        self.say("|---|---|---|---|---|---|")
+        worst, missed = 0.0, {}
+        for stage in (key for key in EXPERIMENT if key != "name"):
+            lacking = [needed for needed in NEEDS.get(stage, []) if needed in missed]
+            if lacking:
+                theirs, seconds = None, f"{lacking[0].replace('_', '-')} is missing"
+            else:
+                theirs, seconds = self.until(self.given.device, self.folder / "device", stage, time_of_all.left())
+            name = stage.replace("_", "-")
+            if theirs is None:
+                missed[stage] = seconds
+                self.say(f"| {name} | none | | | | {' '.join(seconds.replace('|', ' ').split())} |")
+                continue
+            own = [key for key in ours if key.startswith(f"{name}: ") and JUDGED.search(key)]
+            if not own:
+                missed[stage] = "no figure to compare"
+            for key in own:
+                a, b = ours[key], theirs.get(key)
+                difference = abs(b - a) / max(abs(a), 1e-12) if b is not None else float("inf")
+                worst = max(worst, difference) if difference == difference else float("inf")
+                shown = "none" if b is None else f"{b:.6g}"
+                told = f"{difference:.1e}{'' if difference <= allowed else ', a miss'}"
+                self.say(f"| {name} | {seconds:.0f} | {key.removeprefix(f'{name}: ')} | {a:.6g} | {shown} | {told} |")
+        self.say()
+        for stage, why in missed.items():
+            self.miss(f"{stage.replace('_', '-')} on `{self.given.device}`: {why}")
+        if worst > allowed:
             self.misses.append(f"figures differ by up to {worst:.1e}, more than {allowed:g}")
 
+    def peer(self):
+        """A Python with PyTorch that computes on the device, or why there is none."""
+        python = self.given.python or shutil.which("python3")
+        if self.on_wgpu() or not python:
+            return None, "it has no such device" if python else "no Python was found"
+        probe = "import torch, h5py, torchdiffeq"
+        if self.on_cuda():
+            probe += "; assert torch.cuda.is_available(), 'PyTorch finds no GPU'"
+        well, why = self.call([python, "-c", probe], within=60)
+        return (python, None) if well else (None, why)
+
     def bench(self):
-        """Steps of the paper's size, beside PyTorch where it is installed."""
+        """Steps of the paper's size: ours first, then, where it is installed, beside PyTorch."""
         if not self.given.bench:
             return
-        python = self.given.python or shutil.which("python3")
-        probe = "import torch, h5py, torchdiffeq" + ("; assert torch.cuda.is_available()" if self.on_cuda() else "")
-        there, why = self.call([python, "-c", probe]) if python and not self.on_wgpu() else (False, "not on this device")
-        # TF32 on both sides: ours has no way to forbid it
+        python, why = self.peer()
+        if python:
+            self.say("\nSteps of the paper's size: ours alone, then beside careful PyTorch, products alike on both sides.")
+        else:
+            self.say(f"\nSteps of the paper's size, ours alone. PyTorch is left out: {why}")
+        # TF32 is allowed on both sides: ours has no way to forbid it
         settings = {"LATENT_ALIGN_DEVICE": self.given.device, "PEER_TF32": "1"}
         scripts = ROOT / "pipeline" / "benches" / "peer"
-        self.say("\nSteps of the paper's size, " + ("beside careful PyTorch." if there else "ours alone: PyTorch is not here."))
-        for precision in PRECISIONS:
+        calls = [(beside, precision, job) for beside in ([False, True] if python else [False])
+                 for precision in PRECISIONS for job in JOBS]
+        for number, (beside, precision, job) in enumerate(calls):
             command = [self.given.bench, "compare", "--paper", "--precision", precision, "--scripts", str(scripts)]
-            command += ["--rounds", "3", "--turn", "0.5", "--rows", "train,align", "--careful"]
-            command += ["--python", python] if there else []
-            self.say(f"\n{precision}, TF32 allowed on both sides:\n" if self.on_cuda() else f"\n{precision}:\n")
-            well, told = self.call(command, 5, settings)
-            if well:
-                self.say(told.strip())
-            else:
-                self.say(f"Left out: {told}")
+            command += ["--rounds", "3", "--turn", "0.5", "--rows", job, "--careful"]
+            command += ["--python", python] if beside else []
+            tf32 = ", TF32 allowed on both sides" if self.on_cuda() else ""
+            self.say(f"\n{job}, {precision}{tf32}, {'beside PyTorch' if beside else 'ours alone'}:\n")
+            if beside and precision == "bf16":
+                self.say("PyTorch's autocast rounds every product to bf16, ours those of the blocks.\n")
+            # none takes the time of those that follow
+            well, told = self.call(command, max(20, self.clock.left() / (len(calls) - number)), settings)
+            self.say(told.strip() if well else f"Left out: {told}")
 
     def on_cuda(self):
         return self.given.device.startswith("cuda")
@@ -230,13 +287,16 @@ class Check:
         return self.given.device.startswith("wgpu")
 
     def run(self):
-        if self.devices():
-            self.agreement(least=self.given.seconds / 4 if self.given.bench else 0)
-            self.bench()
-        self.say("\n" + ("Misses: " + "; ".join(self.misses) + "." if self.misses else "No misses."))
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self.given.out:
-            Path(self.given.out).write_text("\n".join(self.lines) + "\n")
+        try:
+            if self.devices():
+                self.agreement()
+                self.bench()
+            self.say("\n" + ("Misses: " + "; ".join(self.misses) + "." if self.misses else "No misses."))
+        except (KeyboardInterrupt, SystemExit):
+            self.say("\nCut off here.")
+            raise
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
         return 1 if self.misses else 0
 
 
@@ -253,7 +313,10 @@ def main():
     parser.add_argument("--python", type=program, help="a Python with torch, h5py and torchdiffeq; python3 where it has them")
     parser.add_argument("--seconds", type=float, default=570, help="for all of it")
     parser.add_argument("--out", help="write the table there as well, as markdown")
-    sys.exit(Check(parser.parse_args()).run())
+    given = parser.parse_args()
+    # as an interrupt, so that what it has started ends with it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(Check(given).run())
 
 
 main()

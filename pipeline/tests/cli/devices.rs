@@ -84,7 +84,7 @@ fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
     let project = Project::new();
     let binary = |name: &str, other: &str| {
         let ours = env!("CARGO_BIN_EXE_latent-align");
-        // the second run is the device's
+        // all but the first run are the device's
         let script = format!(
             "#!/bin/sh\ncase \" $* \" in\n*' run '*) echo >> \"$0.runs\"\n\
              [ $(wc -l < \"$0.runs\") = 1 ] || set -- \"$@\" {other};;\nesac\nexec {ours} \"$@\"\n"
@@ -106,11 +106,14 @@ fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
         "estimate-nll: test latents: mean NLL, ODE (nats)",
         "estimate-nll: test latents: mean NLL, likelihood-weighted bound",
         "estimate-nll: test latents: mean alignment loss (uniform, sum)",
+        "evaluate-latents: test Fréchet distance of samples",
+        "evaluate-latents: held-out Fréchet distance of reconstructions",
     ] {
-        assert!(
-            table.contains(&format!("| {figure} |")),
-            "{figure}: {table}"
-        );
+        let (stage, figure) = figure.split_once(": ").unwrap();
+        let row = |line: &str| {
+            line.starts_with(&format!("| {stage} |")) && line.contains(&format!("| {figure} |"))
+        };
+        assert!(table.lines().any(row), "{figure}: {table}");
     }
     binary(
         "other",
@@ -118,4 +121,17 @@ fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
     );
     let (passed, table) = check(&project, "other").unwrap();
     assert!(!passed && table.contains(", a miss |"), "{table}");
+    // a stage that fails takes those with it that need it, and no other
+    let fails = "; case \"$*\" in *'--until train-autoencoder'*) echo no kernel >&2; exit 7;; esac";
+    binary("broken", fails);
+    let (passed, table) = check(&project, "broken").unwrap();
+    assert!(!passed, "{table}");
+    for told in [
+        "| train-autoencoder | none | | | | exit code 7: no kernel |",
+        "| evaluate-latents | none | | | | train-autoencoder is missing |",
+        "| test cross-entropy (nats) |",
+        "Misses: train-autoencoder on `cpu`: exit code 7: no kernel; ",
+    ] {
+        assert!(table.contains(told), "{told}: {table}");
+    }
 }

@@ -31,13 +31,18 @@ fn refuse(
     }
 }
 
-/// 64 bits where `device` has them, else 32.
-pub fn widest(device: &Device) -> DType {
-    if device.supports_dtype(DType::F64) {
-        DType::F64
-    } else {
-        DType::F32
+/// The widest numbers that `device` computes in: 64 bits, or else 32, and then what is to be said of that.
+pub fn widest(device: &Device) -> (DType, Option<&'static str>) {
+    widest_of(|dtype| device.supports_dtype(dtype))
+}
+
+fn widest_of(supported: impl Fn(DType) -> bool) -> (DType, Option<&'static str>) {
+    if supported(DType::F64) {
+        return (DType::F64, None);
     }
+    let told =
+        "the device has no f64: its divergences are compared in f32, where they agree less well";
+    (DType::F32, Some(told))
 }
 
 #[cfg(test)]
@@ -75,6 +80,13 @@ mod tests {
         for dtype in [DType::F32, DType::BF16, DType::F64] {
             assert!(Device::flex().supports_dtype(dtype), "{dtype:?}");
         }
-        assert_eq!(widest(&Device::flex()), DType::F64);
+        assert_eq!(widest(&Device::flex()), (DType::F64, None));
+    }
+
+    #[test]
+    fn without_f64_it_is_f32_and_said() {
+        let (dtype, told) = widest_of(|dtype| dtype == DType::F32);
+        assert_eq!(dtype, DType::F32);
+        assert!(told.is_some_and(|told| told.contains("no f64")), "{told:?}");
     }
 }

@@ -7,6 +7,6 @@ mod rmse;
 mod statistics;
 
 pub use jackknife::{Interval, Kept, Scale, intervals};
-pub use ode::{Tolerance, Trajectory, dormand_prince, halved, in_equal_steps, on_grid};
+pub use ode::{Slope, Tolerance, Trajectory, dormand_prince, halved, in_equal_steps, on_grid};
 pub(crate) use rmse::root_mean_square;
 pub use statistics::{mean, standard_error, student, variance_of_mean};

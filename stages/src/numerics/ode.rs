@@ -154,6 +154,9 @@ const D: [f64; 7] = [
 /// anything takes a tenth of them.
 const MOST_STEPS: u64 = 10_000;
 
+/// Steps that are known beforehand whose times a slope is told together: what it keeps for each takes memory.
+const TOLD_TOGETHER: usize = 64;
+
 /// `h sum_i weights[i] slopes[i]`, added to `x`.
 fn advance(x: Tensor<2>, h: f64, weights: &[f64], slopes: &[Tensor<2>]) -> Tensor<2> {
     let terms = weights.iter().zip(slopes).filter(|(w, _)| **w != 0.0);
@@ -177,17 +180,35 @@ fn error_share(
     scalar(share.square().mean_dim(1).max().sqrt())
 }
 
+/// `dx/dt` [n, d] of points [n, d] at a time; any function of both is one.
+pub trait Slope {
+    /// Told before a few steps, the times at which they will ask.
+    fn expect(&mut self, _times: &[f64]) {}
+
+    /// At `x` and `time`.
+    ///
+    /// # Errors
+    /// What it stops with.
+    fn at(&mut self, x: Tensor<2>, time: f64) -> Result<Tensor<2>>;
+}
+
+impl<F: FnMut(Tensor<2>, f64) -> Result<Tensor<2>>> Slope for F {
+    fn at(&mut self, x: Tensor<2>, time: f64) -> Result<Tensor<2>> {
+        self(x, time)
+    }
+}
+
 /// `slope(x, t) = dx/dt` [n, d] between two times, either of which may be larger. Positions are shares
 /// of the interval, so that both directions read the same.
-struct Interval<F> {
-    slope: F,
+struct Interval<S> {
+    slope: S,
     from: f64,
     to: f64,
     evaluations: u64,
 }
 
-impl<F: FnMut(Tensor<2>, f64) -> Result<Tensor<2>>> Interval<F> {
-    fn new(slope: F, from: f64, to: f64) -> Self {
+impl<S: Slope> Interval<S> {
+    fn new(slope: S, from: f64, to: f64) -> Self {
         Self {
             slope,
             from,
@@ -196,10 +217,22 @@ impl<F: FnMut(Tensor<2>, f64) -> Result<Tensor<2>>> Interval<F> {
         }
     }
 
+    fn time(&self, position: f64) -> f64 {
+        self.from + position * (self.to - self.from)
+    }
+
     fn slope_at(&mut self, x: &Tensor<2>, position: f64) -> Result<Tensor<2>> {
         self.evaluations += 1;
-        let time = self.from + position * (self.to - self.from);
-        (self.slope)(x.clone(), time)
+        self.slope.at(x.clone(), self.time(position))
+    }
+
+    /// Tells the slope the times of steps, each of which starts at a position and has a share of the interval.
+    fn expect(&mut self, steps: impl IntoIterator<Item = (f64, f64)>) {
+        let times: Vec<f64> = (steps.into_iter())
+            .flat_map(|(position, share)| C[1..].iter().map(move |c| position + c * share))
+            .map(|position| self.time(position))
+            .collect();
+        self.slope.expect(&times);
     }
 
     /// One step of size `share` from `x` at `position`, where the slope is `first`: the next points and
@@ -255,7 +288,7 @@ impl<F: FnMut(Tensor<2>, f64) -> Result<Tensor<2>>> Interval<F> {
 /// # Errors
 /// When the points stop being finite, the step size underflows, or `slope` fails.
 pub fn dormand_prince(
-    slope: impl FnMut(Tensor<2>, f64) -> Result<Tensor<2>>,
+    slope: impl Slope,
     start: Tensor<2>,
     from: f64,
     to: f64,
@@ -281,6 +314,7 @@ pub fn dormand_prince(
         }
         let last = position + step >= 1.0;
         let share = if last { 1.0 - position } else { step };
+        interval.expect([(position, share)]);
         let (next, mut slopes) = interval.step(&x, first.clone(), position, share)?;
         let error = error_share(&x, &next, share * span, &slopes, tolerance)?;
         if !error.is_finite() && share < 1e-6 {
@@ -323,7 +357,7 @@ pub fn dormand_prince(
 /// # Errors
 /// When `slope` fails.
 pub fn on_grid(
-    slope: impl FnMut(Tensor<2>, f64) -> Result<Tensor<2>>,
+    slope: impl Slope,
     start: Tensor<2>,
     from: f64,
     to: f64,
@@ -332,15 +366,17 @@ pub fn on_grid(
     let mut interval = Interval::new(slope, from, to);
     let mut x = start;
     let mut first = interval.slope_at(&x, 0.0)?;
-    let mut position = 0.0;
+    let starts = std::iter::once(0.0).chain(grid.iter().copied());
+    let planned: Vec<(f64, f64)> = starts.zip(grid).map(|(at, end)| (at, end - at)).collect();
     let mut steps = Vec::new();
-    for &end in grid {
-        let share = end - position;
-        let (next, mut slopes) = interval.step(&x, first, position, share)?;
-        steps.push(interval.extension(x, next.clone(), &slopes, position, share));
-        x = next;
-        first = slopes.pop().expect("seven slopes");
-        position = end;
+    for together in planned.chunks(TOLD_TOGETHER) {
+        interval.expect(together.iter().copied());
+        for &(position, share) in together {
+            let (next, mut slopes) = interval.step(&x, first, position, share)?;
+            steps.push(interval.extension(x, next.clone(), &slopes, position, share));
+            x = next;
+            first = slopes.pop().expect("seven slopes");
+        }
     }
     Ok(Trajectory {
         steps,
@@ -358,7 +394,7 @@ pub fn on_grid(
 /// # Errors
 /// When `slope` fails.
 pub fn in_equal_steps(
-    slope: impl FnMut(Tensor<2>, f64) -> Result<Tensor<2>>,
+    slope: impl Slope,
     start: Tensor<2>,
     from: f64,
     to: f64,
@@ -370,6 +406,7 @@ pub fn in_equal_steps(
     let mut position = 0.0;
     for step in 1..=steps {
         let end = step as f64 / steps as f64;
+        interval.expect([(position, end - position)]);
         let (next, mut slopes) = interval.step(&x, first, position, end - position)?;
         x = next;
         first = slopes.pop().expect("seven slopes");
@@ -411,8 +448,14 @@ mod tests {
     /// x' = -x from 1 to -2: the worst relative error at the end, and the evaluations.
     fn decay(within: f64) -> (f64, u64) {
         let start = start(&[1.0, 2.0]);
-        let solution =
-            dormand_prince(|x, _| Ok(x.neg()), start, 1.0, -2.0, tolerance(within)).unwrap();
+        let solution = dormand_prince(
+            |x: Tensor<2>, _| Ok(x.neg()),
+            start,
+            1.0,
+            -2.0,
+            tolerance(within),
+        )
+        .unwrap();
         let x = to_f64(solution.end()).unwrap();
         let worst = [x[0] / 3f64.exp() - 1.0, x[1] / (2.0 * 3f64.exp()) - 1.0];
         let worst = worst.map(f64::abs).into_iter().fold(0.0, f64::max);
@@ -454,6 +497,41 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// x' = x cos(t), which notes whether it was told the times it is asked for.
+    #[derive(Default)]
+    struct Told {
+        last: Vec<f64>,
+        known: usize,
+        asked: usize,
+    }
+
+    impl Slope for &mut Told {
+        fn expect(&mut self, times: &[f64]) {
+            self.last = times.to_vec();
+        }
+
+        fn at(&mut self, x: Tensor<2>, time: f64) -> Result<Tensor<2>> {
+            self.asked += 1;
+            self.known += usize::from(self.last.contains(&time));
+            Ok(x.mul_scalar(time.cos()))
+        }
+    }
+
+    #[test]
+    fn a_slope_is_told_every_time_but_the_first_to_the_last_bit() {
+        let (mut told, start) = (Told::default(), start(&[1.0]));
+        let solution = dormand_prince(&mut told, start.clone(), 3.0, 0.2, tolerance(1e-8)).unwrap();
+        assert!(told.asked > 60 && told.known == told.asked - 1);
+        let mut told = Told::default();
+        let grid = halved(&halved(&solution.grid));
+        assert!(grid.len() > 2 * TOLD_TOGETHER / 3, "{}", grid.len());
+        on_grid(&mut told, start, 3.0, 0.2, &grid).unwrap();
+        assert_eq!(
+            (told.asked, told.known),
+            (6 * grid.len() + 1, 6 * grid.len())
+        );
     }
 
     #[test]

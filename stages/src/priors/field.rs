@@ -40,6 +40,12 @@ pub trait VelocityField: Send + Sync {
         jvps_in_turn(self, x, times, directions)
     }
 
+    /// The same with what depends on time alone computed once, for all of `times`; at other times it is as it was.
+    /// None where nothing is gained.
+    fn at_times(&self, _times: &[f64]) -> Option<Box<dyn VelocityField + '_>> {
+        None
+    }
+
     /// The same over points that are each under a row of `condition` [n, c], in the order of the rows of
     /// `x`. None where the velocity takes no condition.
     fn under(&self, _condition: Tensor<2>) -> Option<Box<dyn VelocityField + '_>> {
@@ -124,21 +130,34 @@ pub fn difference_divergence(
         .collect())
 }
 
-/// The divergence at `x` [n, d] by d vector-Jacobian products, `field` on a device with autodiff.
+/// The divergence at `x` [n, d] by d vector-Jacobian products, `field` on a device with autodiff, over points
+/// that have no condition. A graph has copies of all points, one for each of several axes.
 ///
 /// # Errors
 /// When the device cannot return it.
 pub fn autodiff_divergence(field: &dyn VelocityField, x: Tensor<2>, time: f64) -> Result<Vec<f64>> {
     let [n, d] = x.dims();
+    let axes = Tensor::<2>::eye(d, &x.device()).cast(x.dtype());
+    let at_once = (ROWS_IN_GRAPH / n).clamp(1, d);
     let mut total = vec![0.0; n];
-    for axis in 0..d {
-        let x = Tensor::<2>::from_inner(x.clone()).require_grad();
-        let v = field.velocity(x.clone().unsqueeze::<3>(), &[time]);
-        let gradients = v.narrow(2, axis, 1).sum().backward();
-        let gradient = x.grad(&gradients).expect("the velocity depends on x");
-        for (total, g) in total.iter_mut().zip(to_f64(gradient.narrow(1, axis, 1))?) {
-            *total += g;
+    for first in (0..d).step_by(at_once) {
+        let count = at_once.min(d - first);
+        let axes = axes.clone().narrow(0, first, count).unsqueeze_dim::<3>(1); // [count, 1, d]
+        let copies = x.clone().unsqueeze::<3>().repeat_dim(0, count); // [count, n, d]
+        let copies = Tensor::<3>::from_inner(copies).require_grad();
+        let v = field.velocity(copies.clone().reshape([1, count * n, d]), &[time]);
+        let along = v.reshape([count, n, d]) * Tensor::from_inner(axes.clone());
+        let gradients = along.sum().backward();
+        let gradient = copies.grad(&gradients).expect("the velocity depends on x");
+        let diagonal = to_f64((gradient * axes).sum_dim(2))?; // [count, n, 1]
+        for of_axis in diagonal.chunks(n) {
+            for (total, g) in total.iter_mut().zip(of_axis) {
+                *total += g;
+            }
         }
     }
     Ok(total)
 }
+
+/// Rows that the graph of one evaluation should carry.
+const ROWS_IN_GRAPH: usize = 1024;

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::numerics::{Tolerance, dormand_prince};
 use crate::priors::{NllOptions, Points, Prior, Steps};
 use crate::tensors::to_f32;
+use burn::tensor::Tensor;
 
 /// Where to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub fn carry(
         relative: tolerance,
     };
     let solution = dormand_prince(
-        |x, time| {
+        |x: Tensor<2>, time: f64| {
             check()?;
             Ok(field.velocity(x.unsqueeze::<3>(), &[time]).squeeze_dim(0))
         },

@@ -8,6 +8,7 @@ mod matching;
 mod network;
 mod probability_flow;
 mod tabulated;
+mod velocity;
 
 use super::condition::ConditionKind;
 use super::field::VelocityField;

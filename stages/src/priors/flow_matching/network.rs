@@ -19,7 +19,6 @@
 
 use super::config::VelocityNetworkConfig;
 use crate::fused::{self, BlockWeights, NORM_EPSILON, plain};
-use crate::priors::field::{VelocityField, divergences_in_turn, jvps_in_turn};
 use crate::random::Streams;
 use crate::tensors::from_f64;
 use crate::training::{MatmulPrecision, initialise};
@@ -243,6 +242,21 @@ impl VelocityNetwork {
         }
     }
 
+    /// The width d of a point.
+    pub(super) fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// `times` `[K]` -> their embedding [K, width], of which silu is to be taken.
+    pub(super) fn time_embedding(&self, times: &[f64]) -> Tensor<2> {
+        self.time.forward(times)
+    }
+
+    /// What conditions [n, c] are multiplied by [c, width], of a network that takes them.
+    pub(super) fn condition_weight(&self) -> Option<Tensor<2>> {
+        Some(self.condition.as_ref()?.weight.val())
+    }
+
     /// The element type of the weights.
     pub fn dtype(&self) -> DType {
         self.input.weight.val().dtype()
@@ -252,147 +266,6 @@ impl VelocityNetwork {
     pub fn device(&self) -> Device {
         self.input.weight.val().device()
     }
-}
-
-impl VelocityField for VelocityNetwork {
-    fn width(&self) -> usize {
-        self.dimensions
-    }
-
-    fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
-        self.modulated(x, self.modulations(times, self.precision))
-    }
-
-    /// Forward mode: d tangents ride along as extra rows of the same matrix products; no graph.
-    fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
-        let modulations = self.modulations(&[time], MatmulPrecision::F32);
-        self.with_divergence(x, &modulations)
-    }
-
-    fn velocity_and_jvps(
-        &self,
-        x: Tensor<2>,
-        time: f64,
-        directions: Tensor<3>,
-    ) -> (Tensor<2>, Tensor<3>) {
-        let modulations = self.modulations(&[time], MatmulPrecision::F32);
-        self.with_jvps(x, directions, modulations)
-    }
-
-    fn divergences(&self, x: Tensor<3>, times: &[f64]) -> Tensor<2> {
-        if in_turn(&x) {
-            return divergences_in_turn(self, x, times);
-        }
-        let modulations = self.modulations_of_points(&x, times);
-        self.divergences_by(x, &modulations)
-    }
-
-    fn jvps(&self, x: Tensor<3>, times: &[f64], directions: Tensor<3>) -> Tensor<4> {
-        if in_turn(&x) {
-            return jvps_in_turn(self, x, times, directions);
-        }
-        let modulations = self.modulations_of_points(&x, times);
-        self.jvps_by(x, directions, modulations)
-    }
-
-    fn under(&self, condition: Tensor<2>) -> Option<Box<dyn VelocityField + '_>> {
-        let layer = self.condition.as_ref()?;
-        let weight = layer.weight.val(); // [c, width]
-        Some(Box::new(Conditioned {
-            network: self,
-            embedded: condition.cast(weight.dtype()).matmul(weight),
-        }))
-    }
-}
-
-/// A network over points that are each under a condition of their own.
-struct Conditioned<'a> {
-    network: &'a VelocityNetwork,
-    /// What each point's condition adds to the time embedding [n, width].
-    embedded: Tensor<2>,
-}
-
-impl Conditioned<'_> {
-    /// The modulations of n points, K groups of which share each of `times` `[K]`.
-    fn modulations(&self, times: &[f64], precision: MatmulPrecision) -> Modulations {
-        let [n, width] = self.embedded.dims();
-        let grouped = [times.len(), n / times.len(), width];
-        self.by_time(self.embedded.clone().reshape(grouped), times, precision)
-    }
-
-    /// The same of K groups, the n points in each of them.
-    fn modulations_of_groups(&self, times: &[f64]) -> Modulations {
-        let all = self.embedded.clone().unsqueeze_dim(0);
-        self.by_time(all, times, MatmulPrecision::F32)
-    }
-
-    /// Of points embedded as [K or 1, m, width], K times in all.
-    fn by_time(
-        &self,
-        embedded: Tensor<3>,
-        times: &[f64],
-        precision: MatmulPrecision,
-    ) -> Modulations {
-        let time = self.network.time.forward(times); // [K, width]
-        let embedded = embedded + time.unsqueeze_dim(1);
-        (self.network).modulations_of(fused::silu(embedded.flatten(0, 1)), precision)
-    }
-}
-
-impl VelocityField for Conditioned<'_> {
-    fn width(&self) -> usize {
-        self.network.dimensions
-    }
-
-    fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
-        let [groups, each, d] = x.dims();
-        let modulations = self.modulations(times, self.network.precision);
-        // every point has its own
-        let x = x.reshape([groups * each, 1, d]);
-        let velocity = self.network.modulated(x, modulations);
-        velocity.reshape([groups, each, d])
-    }
-
-    fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
-        let modulations = self.modulations(&[time], MatmulPrecision::F32);
-        self.network.with_divergence(x, &modulations)
-    }
-
-    fn velocity_and_jvps(
-        &self,
-        x: Tensor<2>,
-        time: f64,
-        directions: Tensor<3>,
-    ) -> (Tensor<2>, Tensor<3>) {
-        let modulations = self.modulations(&[time], MatmulPrecision::F32);
-        self.network.with_jvps(x, directions, modulations)
-    }
-
-    fn divergences(&self, x: Tensor<3>, times: &[f64]) -> Tensor<2> {
-        if in_turn(&x) {
-            return divergences_in_turn(self, x, times);
-        }
-        (self.network).divergences_by(x, &self.modulations_of_groups(times))
-    }
-
-    fn jvps(&self, x: Tensor<3>, times: &[f64], directions: Tensor<3>) -> Tensor<4> {
-        if in_turn(&x) {
-            return jvps_in_turn(self, x, times, directions);
-        }
-        (self.network).jvps_by(x, directions, self.modulations_of_groups(times))
-    }
-
-    fn of_points(&self, chosen: Tensor<1, Int>) -> Option<Box<dyn VelocityField + '_>> {
-        Some(Box::new(Self {
-            network: self.network,
-            embedded: self.embedded.clone().select(0, chosen),
-        }))
-    }
-}
-
-/// Whether groups [K, m, d] go through the network one after another: one, or several through a core's cache.
-fn in_turn(x: &Tensor<3>) -> bool {
-    x.dims()[0] == 1 || fused::without_graph(x)
 }
 
 /// Rows (points times their tangents) that stay in a core's cache on their way through the network.
@@ -410,6 +283,11 @@ impl Modulations {
     /// Those of some times by number, which may repeat.
     pub(super) fn select(&self, rows: Tensor<1, Int>) -> Self {
         self.map(|modulation| modulation.select(0, rows.clone()))
+    }
+
+    /// That of one group by number.
+    pub(super) fn of_group(&self, group: usize) -> Self {
+        self.map(|modulation| modulation.narrow(0, group, 1))
     }
 
     /// Those of `count` points from `start` on; the same where all points share one.
@@ -437,11 +315,11 @@ impl VelocityNetwork {
     /// The modulations of `times` `[K]`, those of blocks taken in `precision`; under the condition "none",
     /// where the network takes conditions.
     pub(super) fn modulations(&self, times: &[f64], precision: MatmulPrecision) -> Modulations {
-        let time = self.time.forward(times); // [K, width]
-        let embedded = match &self.condition {
+        let time = self.time_embedding(times); // [K, width]
+        let embedded = match self.condition_weight() {
             None => time,
-            Some(layer) => {
-                let weight = layer.weight.val(); // [c, width], the last row that of "none"
+            Some(weight) => {
+                // [c, width], the last row that of "none"
                 let [columns, _] = weight.dims();
                 time + weight.narrow(0, columns - 1, 1)
             }
@@ -450,7 +328,7 @@ impl VelocityNetwork {
     }
 
     /// The modulations that `c` = silu(embedding) [K, width] asks for, those of blocks in `precision`.
-    fn modulations_of(&self, c: Tensor<2>, precision: MatmulPrecision) -> Modulations {
+    pub(super) fn modulations_of(&self, c: Tensor<2>, precision: MatmulPrecision) -> Modulations {
         let blocks = self.blocks.iter();
         Modulations {
             blocks: blocks
@@ -474,7 +352,11 @@ impl VelocityNetwork {
 
     /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], by a modulation that all points share, or
     /// one for each.
-    fn with_divergence(&self, x: Tensor<2>, modulations: &Modulations) -> (Tensor<2>, Tensor<1>) {
+    pub(super) fn with_divergence(
+        &self,
+        x: Tensor<2>,
+        modulations: &Modulations,
+    ) -> (Tensor<2>, Tensor<1>) {
         let [n, d] = x.dims();
         let at_once = (CACHED_ROWS / d).max(1);
         if !fused::without_graph(&x) || n <= at_once {
@@ -495,7 +377,7 @@ impl VelocityNetwork {
 
     /// The velocity [n, d] at `x` [n, d] and its Jacobian times `directions` [n, k, d], by a modulation that
     /// all points share, or one for each.
-    fn with_jvps(
+    pub(super) fn with_jvps(
         &self,
         x: Tensor<2>,
         directions: Tensor<3>,
@@ -511,7 +393,7 @@ impl VelocityNetwork {
     }
 
     /// The modulations of `times` `[K]`, that of a group for each of its points `x` [K, m, d]: [K m, ..].
-    fn modulations_of_points(&self, x: &Tensor<3>, times: &[f64]) -> Modulations {
+    pub(super) fn modulations_of_points(&self, x: &Tensor<3>, times: &[f64]) -> Modulations {
         let [groups, points, _] = x.dims();
         let rows = (0..groups).flat_map(|k| vec![k as i64; points]);
         let rows = Tensor::<1, Int>::from_data(&rows.collect::<Vec<_>>()[..], &self.device());
@@ -519,14 +401,19 @@ impl VelocityNetwork {
     }
 
     /// The divergences [K, m] at `x` [K, m, d], each by its modulation.
-    fn divergences_by(&self, x: Tensor<3>, modulations: &Modulations) -> Tensor<2> {
+    pub(super) fn divergences_by(&self, x: Tensor<3>, modulations: &Modulations) -> Tensor<2> {
         let [groups, points, _] = x.dims();
         let (_, divergences) = self.with_divergence(x.flatten(0, 1), modulations);
         divergences.reshape([groups, points])
     }
 
     /// The Jacobians at `x` [K, m, d], each by its modulation, times `directions` [m, j, d]: [K, m, j, d].
-    fn jvps_by(&self, x: Tensor<3>, directions: Tensor<3>, modulations: Modulations) -> Tensor<4> {
+    pub(super) fn jvps_by(
+        &self,
+        x: Tensor<3>,
+        directions: Tensor<3>,
+        modulations: Modulations,
+    ) -> Tensor<4> {
         let [groups, points, d] = x.dims();
         let [_, count, _] = directions.dims();
         let directions = directions.repeat_dim(0, groups);
@@ -572,7 +459,10 @@ fn through_blocks<'a>(
 mod tests {
     use super::*;
     use crate::priors::condition::{ConditionKind, Conditions};
-    use crate::priors::field::{autodiff_divergence, difference_divergence, difference_jvps};
+    use crate::priors::field::{
+        VelocityField, autodiff_divergence, difference_divergence, difference_jvps,
+        divergences_in_turn, jvps_in_turn,
+    };
     use crate::tensors::{cast, from_f32, to_f32, to_f64};
     use crate::training::perturb;
 

@@ -10,7 +10,8 @@
 use crate::error::{Error, Result};
 use crate::numerics::quadrature::{self, Integrals};
 use crate::numerics::{
-    Tolerance, Trajectory, dormand_prince, halved, in_equal_steps, mean, on_grid, standard_error,
+    Slope, Tolerance, Trajectory, dormand_prince, halved, in_equal_steps, mean, on_grid,
+    standard_error,
 };
 use crate::priors::field::{ROWS_PER_EVALUATION, VelocityField};
 use crate::priors::prior::{
@@ -196,6 +197,47 @@ struct Along<'a> {
     several_times: bool,
 }
 
+/// A velocity as the solver asks for it.
+struct Velocity<'a, C> {
+    field: &'a dyn VelocityField,
+    /// Whether what depends on time alone is computed for several times together.
+    several_times: bool,
+    /// The field at the times to come, where it gains by knowing them.
+    ahead: Option<Box<dyn VelocityField + 'a>>,
+    check: C,
+}
+
+impl<'a, C: FnMut(f64) -> Result<()>> Velocity<'a, C> {
+    fn new(field: &'a dyn VelocityField, several_times: bool, check: C) -> Self {
+        Self {
+            field,
+            several_times,
+            ahead: None,
+            check,
+        }
+    }
+}
+
+impl<C: FnMut(f64) -> Result<()>> Slope for Velocity<'_, C> {
+    fn expect(&mut self, times: &[f64]) {
+        if self.several_times {
+            self.ahead = self.field.at_times(times);
+        }
+    }
+
+    fn at(&mut self, x: Tensor<2>, time: f64) -> Result<Tensor<2>> {
+        (self.check)(time)?;
+        let field = self.ahead.as_deref().unwrap_or(self.field);
+        Ok(field.velocity(x.unsqueeze::<3>(), &[time]).squeeze_dim(0))
+    }
+}
+
+/// Whether `device` is to be given several times at once: a GPU waits for the host at each launch, this machine's
+/// cores take one after another, each through a cache.
+fn several_times(device: &Device) -> bool {
+    device.clone().inner() != Device::flex()
+}
+
 /// Indices `[m]` on `device`.
 fn indices(points: &[usize], device: &Device) -> Tensor<1, Int> {
     let points: Vec<i64> = points.iter().map(|&p| p as i64).collect();
@@ -203,9 +245,7 @@ fn indices(points: &[usize], device: &Device) -> Tensor<1, Int> {
 }
 
 impl<'a> Along<'a> {
-    /// For the points `x` [n, d], the first of which has the index `start`. A GPU takes as many times at once
-    /// as fill an evaluation: it waits for the host at each. This machine's cores take one after another, each
-    /// through a cache.
+    /// For the points `x` [n, d], the first of which has the index `start`.
     fn new(field: &'a dyn VelocityField, solver: &NllOptions, x: &Tensor<2>, start: usize) -> Self {
         let [n, d] = x.dims();
         let probes = match solver.divergence {
@@ -222,7 +262,7 @@ impl<'a> Along<'a> {
             field,
             probes,
             rows: tangents(solver, d) + 1,
-            several_times: x.device().inner() != Device::flex(),
+            several_times: several_times(&x.device()),
         }
     }
 
@@ -244,12 +284,8 @@ impl<'a> Along<'a> {
     fn velocity(
         &self,
         mut check: impl FnMut() -> Result<()>,
-    ) -> impl FnMut(Tensor<2>, f64) -> Result<Tensor<2>> {
-        move |x, t| {
-            check()?;
-            let velocity = self.field.velocity(x.unsqueeze::<3>(), &[t]);
-            Ok(velocity.squeeze_dim(0))
-        }
+    ) -> Velocity<'a, impl FnMut(f64) -> Result<()>> {
+        Velocity::new(self.field, self.several_times, move |_| check())
     }
 
     /// Times that one evaluation of the divergence of `points` points takes.
@@ -394,7 +430,8 @@ pub fn points_of(
     steps: Steps,
     progress: Progress,
 ) -> Result<Tensor<3>> {
-    carried(|x, t| field.velocity(x, &[t]), noise, steps, progress)
+    let several_times = several_times(&noise.device());
+    carried(Velocity::new(field, several_times, progress), noise, steps)
 }
 
 /// As [`points_of`] with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598): the velocity is
@@ -409,26 +446,19 @@ pub fn guided_points_of(
     steps: Steps,
     progress: Progress,
 ) -> Result<Tensor<3>> {
-    let velocity = |x: Tensor<3>, t: f64| {
+    let velocity = |x: Tensor<2>, t: f64| {
+        progress(t)?;
+        let x = x.unsqueeze::<3>();
         let none = none.velocity(x.clone(), &[t]);
         let under = under.velocity(x, &[t]);
-        none.clone() + (under - none).mul_scalar(guidance)
+        Ok((none.clone() + (under - none).mul_scalar(guidance)).squeeze_dim(0))
     };
-    carried(velocity, noise, steps, progress)
+    carried(velocity, noise, steps)
 }
 
-/// Noise [n, T, d] carried from t = 0 to t = 1 by `velocity`, of rows [1, n, T d] at a time.
-fn carried(
-    velocity: impl Fn(Tensor<3>, f64) -> Tensor<3>,
-    noise: Tensor<3>,
-    steps: Steps,
-    progress: Progress,
-) -> Result<Tensor<3>> {
+/// Noise [n, T, d] carried from t = 0 to t = 1 by `velocity` of rows [n, T d].
+fn carried(velocity: impl Slope, noise: Tensor<3>, steps: Steps) -> Result<Tensor<3>> {
     let dims = noise.dims();
-    let slope = |x: Tensor<2>, t: f64| {
-        progress(t)?;
-        Ok(velocity(x.unsqueeze::<3>(), t).squeeze_dim(0))
-    };
     let noise = noise.flatten::<2>(1, 2);
     let points = match steps {
         Steps::Adaptive(tolerance) => {
@@ -436,9 +466,9 @@ fn carried(
                 absolute: tolerance,
                 relative: tolerance,
             };
-            dormand_prince(slope, noise, 0.0, 1.0, within)?.end()
+            dormand_prince(velocity, noise, 0.0, 1.0, within)?.end()
         }
-        Steps::Equal(steps) => in_equal_steps(slope, noise, 0.0, 1.0, steps)?,
+        Steps::Equal(steps) => in_equal_steps(velocity, noise, 0.0, 1.0, steps)?,
     };
     Ok(points.reshape(dims))
 }
@@ -482,6 +512,7 @@ mod tests {
     use crate::training::perturb;
     use burn::tensor::Device;
     use std::f64::consts::TAU;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// N(mu, A A^T) in d dimensions, its Cholesky-free log-density known from the rotation-free form:
     /// variances s_i^2 along the axes.
@@ -635,6 +666,50 @@ mod tests {
                 assert!((a - b).abs() < 1e-9 * a.abs().max(1.0), "{a} {b}");
             }
         }
+    }
+
+    /// A network that counts the times it computes a modulation for a velocity.
+    struct Counting(VelocityNetwork, AtomicUsize);
+
+    impl VelocityField for Counting {
+        fn width(&self) -> usize {
+            self.0.width()
+        }
+        fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.velocity(x, times)
+        }
+        fn velocity_and_divergence(&self, x: Tensor<2>, t: f64) -> (Tensor<2>, Tensor<1>) {
+            self.0.velocity_and_divergence(x, t)
+        }
+        fn velocity_and_jvps(&self, x: Tensor<2>, t: f64, e: Tensor<3>) -> (Tensor<2>, Tensor<3>) {
+            self.0.velocity_and_jvps(x, t, e)
+        }
+        fn at_times(&self, times: &[f64]) -> Option<Box<dyn VelocityField + '_>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.at_times(times)
+        }
+    }
+
+    #[test]
+    fn a_gpu_computes_modulations_once_a_step_and_once_for_many_known_steps() {
+        let device = Device::flex();
+        let x = from_f32(Streams::new(3).normal("x", 0, 6), [2, 3], &device).cast(DType::F64);
+        let field = Counting(network(3, &device), AtomicUsize::new(0));
+        let counted = || field.1.swap(0, Ordering::Relaxed);
+        let velocity = || Velocity::new(&field, true, |_| Ok(()));
+        let within = Tolerance {
+            absolute: 1e-8,
+            relative: 1e-8,
+        };
+        let found = dormand_prince(velocity(), x.clone(), 1.0, 0.0, within).unwrap();
+        assert_eq!(counted() as u64, found.evaluations.div_ceil(STAGES as u64));
+        let steps = found.grid.len();
+        assert!((3..64).contains(&steps), "{steps}");
+        let again = on_grid(velocity(), x, 1.0, 0.0, &found.grid).unwrap();
+        assert_eq!(counted(), 2);
+        let [a, b] = [found, again].map(|found| to_f64(found.end()).unwrap());
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 
     #[test]

@@ -2,25 +2,27 @@
 
 use super::network::{Modulations, VelocityNetwork};
 use crate::priors::field::VelocityField;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
+use std::borrow::Borrow;
 
 /// A velocity network whose weights no longer change, with its modulations at the times of a grid:
 /// computed once, not at every step of a training against it. At other times it is the network itself.
-pub struct Tabulated {
-    network: VelocityNetwork,
+pub struct Tabulated<N = VelocityNetwork> {
+    network: N,
     /// The grid, ascending.
     times: Vec<f64>,
     /// A row for each of them.
     table: Modulations,
 }
 
-impl Tabulated {
+impl<N: Borrow<VelocityNetwork>> Tabulated<N> {
     /// The frozen `network` with a table of `times`, which ascend. It holds 3 width numbers a block and
     /// time, and 2 width more.
-    pub fn new(network: VelocityNetwork, times: Vec<f64>) -> Self {
+    pub fn new(network: N, times: Vec<f64>) -> Self {
         debug_assert!(times.is_sorted(), "looked up by bisection");
+        let of = network.borrow();
         Self {
-            table: network.modulations(&times, network.precision()).detach(),
+            table: of.modulations(&times, of.precision()).detach(),
             network,
             times,
         }
@@ -34,25 +36,27 @@ impl Tabulated {
 
     /// Where tensors live.
     pub fn device(&self) -> Device {
-        self.network.device()
+        self.network.borrow().device()
     }
 }
 
-impl VelocityField for Tabulated {
+impl<N: Borrow<VelocityNetwork> + Send + Sync> VelocityField for Tabulated<N> {
     fn width(&self) -> usize {
-        self.network.width()
+        self.network.borrow().width()
     }
 
     fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
-        let Some(rows) = self.rows(times) else {
-            return self.network.velocity(x, times);
+        let network = self.network.borrow();
+        let table = match self.rows(times).as_deref() {
+            None => return network.velocity(x, times),
+            Some([row]) => self.table.of_group(*row as usize),
+            Some(rows) => self.table.select(Tensor::from_data(rows, &self.device())),
         };
-        let rows: Tensor<1, Int> = Tensor::from_data(&rows[..], &self.device());
-        self.network.modulated(x, self.table.select(rows))
+        network.modulated(x, table)
     }
 
     fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
-        self.network.velocity_and_divergence(x, time)
+        self.network.borrow().velocity_and_divergence(x, time)
     }
 
     fn velocity_and_jvps(
@@ -61,7 +65,7 @@ impl VelocityField for Tabulated {
         time: f64,
         directions: Tensor<3>,
     ) -> (Tensor<2>, Tensor<3>) {
-        self.network.velocity_and_jvps(x, time, directions)
+        self.network.borrow().velocity_and_jvps(x, time, directions)
     }
 }
 

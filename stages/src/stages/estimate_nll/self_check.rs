@@ -8,11 +8,11 @@ use crate::error::Result;
 use crate::figures::estimate_nll::{DIVERGENCE, FROM_NOISE, HALVED, HUTCHINSON, ROUND_TRIP};
 use crate::figures::{filled, in_region};
 use crate::priors::{
-    Divergence, Flow, NllOptions, Points, Steps, autodiff_divergence, difference_divergence,
-    normal_nll,
+    Divergence, Flow, NllOptions, Points, ROWS_PER_EVALUATION, Steps, autodiff_divergence,
+    difference_divergence, normal_nll,
 };
 use crate::tensors::to_f64;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use std::path::Path;
 
 /// Times at which divergences are compared.
@@ -64,15 +64,15 @@ pub fn self_check(
         summary.add(FROM_NOISE, worst.from_noise);
         return Ok(());
     }
-    let dtype = widest(&context.device);
-    if dtype != DType::F64 {
-        context.monitor.warn(
-            "the device has no f64: its divergences are compared in f32, where they agree less well",
-        );
-    }
+    let (dtype, told) = widest(&context.device);
+    told.into_iter().for_each(|told| context.monitor.warn(told));
     let wide = load(dir, dtype, context)?;
-    for (_, x) in samples() {
-        worst.divergences(&wide, x.rows().cast(dtype), context)?;
+    let all = Tensor::cat(samples().map(|(_, x)| x.rows()).collect(), 0).cast(dtype);
+    let [count, width] = all.dims();
+    let at_once = (ROWS_PER_EVALUATION / (width + 1)).max(1);
+    for start in (0..count).step_by(at_once) {
+        let some = all.clone().narrow(0, start, at_once.min(count - start));
+        worst.divergences(&wide, some, context)?;
     }
     summary.add(HALVED, worst.change);
     for (other, difference) in [
