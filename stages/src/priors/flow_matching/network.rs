@@ -220,13 +220,13 @@ impl Output {
 }
 
 impl VelocityNetwork {
-    /// The same network, [`VelocityField::velocity`] taking the matrix products of its blocks in
+    /// The same network, [`velocity`](crate::priors::VelocityField::velocity) taking the matrix products of its blocks in
     /// `precision`; divergences and products along tangents stay as they are.
     pub fn in_precision(self, precision: MatmulPrecision) -> Self {
         Self { precision, ..self }
     }
 
-    /// What [`VelocityField::velocity`] takes the matrix products of its blocks in.
+    /// What [`velocity`](crate::priors::VelocityField::velocity) takes the matrix products of its blocks in.
     pub(super) fn precision(&self) -> MatmulPrecision {
         self.precision
     }
