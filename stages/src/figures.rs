@@ -192,26 +192,18 @@ pub mod pretrain_flow {
         ANALYTIC_NLL = "analytic NLL of the same points (nats)";
         /// The mean NLL of the features that the points were.
         FEATURES_NLL = "NLL in feature space (nats)";
+        /// The energy distance of samples to features.
+        SAMPLES_DISTANCE = "energy distance of samples to features";
+        /// The share of features that have a sample nearby.
+        COVERAGE = "coverage of features by samples";
+        /// The dimension that fits worst.
+        WORST_MARGINAL = "energy distance of the worst dimension over that of a fresh sample";
         /// The width of a point of an imported flow.
         WIDTH = "width d";
         /// The width of an imported network.
         NETWORK_WIDTH = "network width";
         /// The blocks of an imported network.
         NETWORK_BLOCKS = "network blocks";
-    }
-}
-
-/// What `evaluate-flow` reports, all of samples beside features of some rows.
-pub mod evaluate_flow {
-    names! {
-        /// Every figure.
-        FIGURES:
-        /// The energy distance of samples to features.
-        DISTANCE = "energy distance of samples to features";
-        /// The share of features that have a sample nearby.
-        COVERAGE = "coverage of features by samples";
-        /// The dimension that fits worst.
-        WORST_MARGINAL = "energy distance of the worst dimension over that of a fresh sample";
     }
 
     /// The table of dimensions.

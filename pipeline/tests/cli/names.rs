@@ -4,8 +4,7 @@ use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};
 use latent_align_stages::figures::{
     FIGURES, HELD_OUT, INTERVAL, TEST, curves, energy_test, error_beside, estimate_nll,
-    evaluate_flow, evaluate_latents, pretrain_flow, train_autoencoder, train_classifier, transport,
-    two_samples,
+    evaluate_latents, pretrain_flow, train_autoencoder, train_classifier, transport, two_samples,
 };
 use latent_align_stages::stages::Stage;
 use polars::prelude::{ParquetReader, SerReader as _};
@@ -13,13 +12,12 @@ use std::fs::File;
 use std::path::Path;
 
 /// The stages, each with its figures.
-const STAGES: [(&str, &[&[&str]]); 7] = [
+const STAGES: [(&str, &[&[&str]]); 6] = [
     ("train-classifier", &[train_classifier::FIGURES]),
-    ("pretrain-flow", &[pretrain_flow::FIGURES]),
     (
-        "evaluate-flow",
+        "pretrain-flow",
         &[
-            evaluate_flow::FIGURES,
+            pretrain_flow::FIGURES,
             energy_test::FIGURES,
             two_samples::FIGURES,
         ],
@@ -53,8 +51,8 @@ const STAGES: [(&str, &[&[&str]]); 7] = [
 const TABLES: [(&str, &[&[&str]]); 6] = [
     (curves::TABLE, &[curves::COLUMNS]),
     (
-        evaluate_flow::MARGINALS,
-        &[evaluate_flow::MARGINALS_COLUMNS],
+        pretrain_flow::MARGINALS,
+        &[pretrain_flow::MARGINALS_COLUMNS],
     ),
     (
         train_autoencoder::VARIANCES,
@@ -95,7 +93,6 @@ train_classifier:
   features: 3
   steps: 10
   batch: 16
-evaluate_flow: {{samples: 64}}
 transport:
   model: {{kind: flow_matching, network: {{width: 16, blocks: 1, frequencies: 8}}, times: 8}}
   steps: 5

@@ -18,9 +18,6 @@ macro_rules! with_stages {
             /// Stage 1; at most one of `flow` and `pretrain_flow` is given.
             pretrain_flow: PretrainFlow = "pretrain-flow"
                 leaves "Features as points of the flow (held_out.h5, test.h5), and samples (samples.h5).",
-            /// Whether the flow is trained: its samples beside features that it was not trained on; left out when
-            /// absent, `{}` for all its defaults.
-            evaluate_flow: EvaluateFlow = "evaluate-flow",
             /// Stage 2; left out when absent.
             train_autoencoder: TrainAutoencoder = "train-autoencoder"
                 leaves "Latents (latents.h5) and reconstructions (reconstructions.h5).",
@@ -38,7 +35,6 @@ macro_rules! with_stages {
 }
 
 pub mod estimate_nll;
-pub mod evaluate_flow;
 pub mod evaluate_latents;
 mod name;
 pub mod pretrain_flow;

@@ -1,6 +1,7 @@
 //! Stage 1: fit a prior to target features, by default a flow-matching model.
 
 mod conditions;
+mod own_samples;
 
 use super::reference::{Reference, is_file_name};
 use super::{Preparation, Read, Stage, StageConfig, Upstream};
@@ -75,6 +76,10 @@ pub struct Config {
     /// Test features whose NLL is computed at the end.
     #[serde(default = "defaults::nll_points")]
     pub nll_points: usize,
+    /// Samples of the trained flow that are compared with as many test features, to say whether it is trained; 0 for
+    /// none. Time and memory grow with the square.
+    #[serde(default = "defaults::compared")]
+    pub compared: usize,
     /// Features are kept in memory below this size (after normalisation), and streamed above it.
     #[serde(default = "defaults::memory_mib")]
     pub memory_mib: usize,
@@ -142,6 +147,9 @@ mod defaults {
     }
     pub fn nll_points() -> usize {
         256
+    }
+    pub fn compared() -> usize {
+        1000
     }
     pub fn memory_mib() -> usize {
         512
@@ -227,6 +235,12 @@ impl StageConfig for Config {
         }
         problems.at_least("evaluate_every", self.evaluate_every, 1);
         problems.at_least("evaluation_points", self.evaluation_points, 1);
+        problems.require(
+            self.compared == 0 || (8..=5000).contains(&self.compared),
+            "compared",
+            self.compared,
+            "0, or 8 to 5000, such as 1000",
+        );
         check_memory(problems, self.memory_mib);
     }
 
@@ -386,6 +400,18 @@ impl Prepared {
             None => (Part::HeldOut, held_out),
         };
         write_samples(&flow, &shown.1, &self.config, context)?;
+        if self.config.compared > 0 {
+            let (part, kept) = &shown;
+            let count = self.config.compared;
+            own_samples::compare(
+                &flow,
+                (*part, kept),
+                count,
+                TOLERANCE,
+                &mut summary,
+                context,
+            )?;
+        }
         summarise(&flow, shown, &self.config, &mut summary, context)?;
         Ok(summary)
     }

@@ -4,7 +4,7 @@ use super::found::Found;
 use super::headline::{Evidence, Likelihoods, rough};
 use super::html::{Cell, Html, Table, paragraph};
 use crate::tables::{brief, with_spread};
-use latent_align_stages::figures::{energy_test, train_autoencoder as names};
+use latent_align_stages::figures::train_autoencoder as names;
 
 const MEANING: &str = "The alignment loss has no entropy term: latents that contract onto the modes of the target have a small \
     loss and a small NLL, and are still no sample of it. These figures tell.";
@@ -61,24 +61,41 @@ pub fn diagnostics(found: &Found) -> Html {
             says.into(),
         );
     }
-    if let Some(ratio) = figure(energy_test::DISTANCE_OVER_FRESH) {
-        let p = figure(energy_test::P_VALUE);
-        let says = p.map_or(String::new(), |p| match p > 0.05 {
-            true if !evidence.can_tell() => "too few points to tell".into(),
+    let floor = (evidence.floor).map_or("50 %".to_owned(), |floor| {
+        format!("50 %; samples of the flow {:.1} %", 100.0 * floor)
+    });
+    let apart = evidence.told_apart();
+    for (name, tests, apart) in [
+        (
+            "told right by a classifier, tokens",
+            evidence.tokens,
+            apart[0],
+        ),
+        (
+            "told right by a classifier, whole rows",
+            evidence.whole,
+            apart[1],
+        ),
+    ] {
+        let Some(tests) = tests else { continue };
+        let says = match apart {
             true => format!(
-                "the energy test does not tell them apart (p = {})",
-                brief(p)
+                "told from {:.0} features (p-values: energy test {}, kernel test {})",
+                tests.points,
+                brief(tests.p_values[0]),
+                brief(tests.p_values[1])
             ),
-            false => format!("the energy test tells them apart (p = {p:.3})"),
-        });
-        let told = rough(ratio);
-        add(
-            "energy distance, in that of a fresh sample",
-            ratio,
-            told,
-            "1".into(),
-            says,
-        );
+            false if evidence.can_tell() => {
+                format!("no test tells them from {:.0} features", tests.points)
+            }
+            false => "too few points to tell".into(),
+        };
+        let (accuracy, error) = tests.accuracy.unwrap_or((f64::NAN, f64::NAN));
+        let told = match tests.accuracy {
+            Some(_) => format!("{} %", with_spread(100.0 * accuracy, 100.0 * error)),
+            None => "too few rows".into(),
+        };
+        add(name, accuracy, told, floor.clone(), says);
     }
     if let (Some(own), Some(target)) = (figure(names::RANK), figure(names::FEATURES_RANK)) {
         let says = format!(

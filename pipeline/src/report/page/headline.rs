@@ -8,7 +8,8 @@ use latent_align_stages::figures::estimate_nll::{
     FALLS, FEATURES, LATENTS, NLL, NLL_IN_CLOSED_FORM,
 };
 use latent_align_stages::figures::{
-    ITS_ERROR, energy_test, error_beside, in_region, train_autoencoder as names,
+    ITS_ERROR, energy_test, error_beside, filled, in_region, train_autoencoder as names,
+    two_samples,
 };
 use latent_align_stages::stages::train_autoencoder::LEARNED;
 
@@ -34,14 +35,15 @@ pub struct Evidence {
     pub likelihoods: Option<Likelihoods>,
     /// The share of features that latents cover.
     pub coverage: Option<f64>,
-    /// The energy distance over that of a fresh sample.
-    pub distance: Option<f64>,
-    /// That latents and features follow one distribution.
-    pub p_value: Option<f64>,
+    /// What two-sample tests say of latents, token by token.
+    pub tokens: Option<Tests>,
+    /// What they say of all tokens of a row together.
+    pub whole: Option<Tests>,
+    /// How often a classifier tells samples of the flow from features.
+    pub floor: Option<f64>,
     /// Whether all this is of rows that also chose.
     pub lacks_test: bool,
-    /// Points behind that, and the power of the test; artifacts of older versions do not say.
-    pub points: Option<f64>,
+    /// The power of the energy test, token by token.
     pub power: Option<f64>,
     /// How far latents fell, one of [`FALLS`], with its standard error.
     pub fall: Option<(f64, f64)>,
@@ -49,11 +51,21 @@ pub struct Evidence {
     pub explained: Option<f64>,
 }
 
-/// Up to this many times the energy distance of a fresh sample, latents follow the target; what
-/// `make verify` asks of the remedies against collapse.
-const NEAR: f64 = 2.0;
-/// Above this p-value the energy test does not tell latents from a fresh sample.
-const USUAL: f64 = 0.05;
+/// What two-sample tests say of latents against as many features.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tests {
+    /// Rows of each sample.
+    pub points: f64,
+    /// The p-values of the energy test and the kernel test.
+    pub p_values: [f64; 2],
+    /// The classifier's accuracy with its standard error; none for few rows.
+    pub accuracy: Option<(f64, f64)>,
+}
+
+/// The level of all tests of a run together.
+const LEVEL: f64 = 0.05;
+/// Up to these accuracies of the classifier, token by token and of whole rows, latents nearly follow the target.
+const NEAR: [f64; 2] = [0.60, 0.70];
 /// From fewer points, and with less power, that the test tells nothing apart says nothing.
 const POINTS: f64 = 100.0;
 const POWER: f64 = 0.8;
@@ -61,6 +73,35 @@ const POWER: f64 = 0.8;
 const COVERED: f64 = 0.9;
 /// Below this coverage the stage warns.
 const SPARSE: f64 = 0.5;
+
+impl Tests {
+    /// Those of `points`, a name of [`two_samples::POINTS`], if there are any.
+    fn of(found: &Found, points: &str) -> Option<Self> {
+        let name = |text: &str| filled(text, &[&points]);
+        let figure = |name: &str| found.shown(Stage::TrainAutoencoder, name);
+        let accuracy = name(two_samples::ACCURACY);
+        Some(Self {
+            points: figure(&name(two_samples::COUNT))?,
+            p_values: [
+                figure(&name(two_samples::ENERGY_P))?,
+                figure(&name(two_samples::KERNEL_P))?,
+            ],
+            accuracy: figure(&accuracy).zip(figure(&error_beside(&accuracy))),
+        })
+    }
+
+    /// Whether a test rejects that latents and features follow one distribution, at a `level` of 0.05 over the number
+    /// of all tests, 3 or 6, of which `errors` is the one-sided quantile.
+    fn reject(&self, level: f64, errors: f64) -> bool {
+        let by_classifier =
+            (self.accuracy).is_some_and(|(mean, error)| mean - 0.5 > errors * error);
+        by_classifier || self.p_values.iter().any(|&p| p <= level)
+    }
+
+    fn below(&self, accuracy: f64) -> bool {
+        self.accuracy.is_some_and(|(mean, _)| mean <= accuracy)
+    }
+}
 
 impl Likelihoods {
     /// Those of `found`, if they were estimated.
@@ -103,9 +144,12 @@ impl Evidence {
             lacks_test: found.lacks_test(),
             likelihoods: Likelihoods::of(found),
             coverage: figure(names::COVERAGE),
-            distance: figure(energy_test::DISTANCE_OVER_FRESH),
-            p_value: figure(energy_test::P_VALUE),
-            points: figure(energy_test::POINTS),
+            tokens: Tests::of(found, two_samples::LATENTS),
+            whole: Tests::of(found, two_samples::WHOLE),
+            floor: found.shown(
+                Stage::PretrainFlow,
+                &filled(two_samples::ACCURACY, &[&two_samples::SAMPLES]),
+            ),
             power: figure(energy_test::POWER),
             fall: FALLS.iter().find_map(|name| {
                 let figure = |name: &str| found.figure(Stage::EstimateNll, name);
@@ -115,10 +159,29 @@ impl Evidence {
         }
     }
 
-    /// Whether that the energy test tells nothing apart would say something.
+    /// Whether that the tests tell nothing apart would say something.
     pub fn can_tell(&self) -> bool {
-        self.points.is_none_or(|points| points >= POINTS)
-            && self.power.is_none_or(|power| power >= POWER)
+        let tests = [self.tokens, self.whole];
+        let enough = tests.iter().flatten().all(|tests| tests.points >= POINTS);
+        enough && self.power.is_none_or(|power| power >= POWER)
+    }
+
+    /// Whether tests tell latents from features, token by token and whole: at 5 % in all.
+    pub fn told_apart(&self) -> [bool; 2] {
+        // normal quantiles of 1 - 0.05 / 6 and 1 - 0.05 / 3
+        let (count, errors) = if self.whole.is_some() {
+            (6.0, 2.394)
+        } else {
+            (3.0, 2.128)
+        };
+        [self.tokens, self.whole]
+            .map(|tests| tests.is_some_and(|tests| tests.reject(LEVEL / count, errors)))
+    }
+
+    /// Whether a classifier hardly tells latents from features.
+    pub fn is_near(&self) -> bool {
+        self.tokens.is_some_and(|tests| tests.below(NEAR[0]))
+            && self.whole.is_none_or(|tests| tests.below(NEAR[1]))
     }
 
     /// Whether training drew the latents together.
@@ -132,9 +195,7 @@ impl Evidence {
 
     /// The verdict; none without any evidence.
     pub fn headline(&self) -> Option<Headline> {
-        let alike = self.p_value.is_some_and(|p| p > USUAL);
-        let near = self.distance.is_some_and(|d| d <= NEAR) || alike;
-        let compared = self.distance.is_some();
+        let [apart, apart_whole] = self.told_apart();
         let likelier = self
             .likelihoods
             .is_some_and(|l| l.words() == "likelier than");
@@ -143,7 +204,7 @@ impl Evidence {
             .is_some_and(|l| l.words() == "less likely than");
         let sparse = self.coverage.is_some_and(|c| c < SPARSE);
         let whole = self.coverage.is_none_or(|c| c >= COVERED);
-        let (grade, verdict) = match (compared, near) {
+        let (grade, verdict) = match (self.tokens.is_some(), apart || apart_whole) {
             (false, _) => {
                 self.likelihoods?;
                 match (likelier, unlikely) {
@@ -152,32 +213,40 @@ impl Evidence {
                     _ => (Grade::Plain, "The latents are as likely as the features"),
                 }
             }
-            (true, true) if !self.can_tell() => (
+            (true, false) if !self.can_tell() => (
                 Grade::Plain,
                 "Too few points to tell whether the latents follow the target",
             ),
-            (true, true) if whole && !unlikely => (Grade::Good, "The latents follow the target"),
-            (true, true) => (Grade::Fair, "The latents nearly follow the target"),
-            (true, false) if likelier && self.has_fallen() => (
+            (true, false) if whole && !unlikely => (
+                Grade::Good,
+                "The latents follow the target: no test tells them from its features",
+            ),
+            (true, false) => (Grade::Fair, "The latents nearly follow the target"),
+            (true, true) if !apart => (
+                Grade::Fair,
+                "Each token follows the target, but rows as a whole do not",
+            ),
+            (true, true) if self.is_near() => (Grade::Fair, "The latents nearly follow the target"),
+            (true, true) if likelier && self.has_fallen() => (
                 Grade::Bad,
                 "The latents have gathered on modes of the target",
             ),
-            (true, false) if self.is_undertrained() => (
+            (true, true) if self.is_undertrained() => (
                 Grade::Fair,
                 "The autoencoder is undertrained, and its latents do not follow the target",
             ),
-            (true, false) if likelier => (
+            (true, true) if likelier => (
                 Grade::Bad,
                 "The latents do not follow the target: they fill less than it",
             ),
-            (true, false) if sparse && !unlikely && self.likelihoods.is_some() => (
+            (true, true) if sparse && !unlikely && self.likelihoods.is_some() => (
                 Grade::Bad,
                 "The latents are likely, but follow only a part of the target",
             ),
-            (true, false) if !sparse && !unlikely => {
+            (true, true) if !sparse && !unlikely => {
                 (Grade::Fair, "The latents follow the target in part")
             }
-            (true, false) => (Grade::Bad, "The latents do not follow the target"),
+            (true, true) => (Grade::Bad, "The latents do not follow the target"),
         };
         Some(Headline {
             grade,
@@ -202,11 +271,20 @@ impl Evidence {
                 100.0 * covered
             ));
         }
-        if let Some(distance) = self.distance {
-            parts.push(format!(
-                "their energy distance to them is {} times that of a fresh sample",
-                rough(distance)
-            ));
+        if let Some((accuracy, error)) = self.tokens.and_then(|tests| tests.accuracy) {
+            let percent = |(mean, error): (f64, f64)| with_spread(100.0 * mean, 100.0 * error);
+            let mut told = format!(
+                "a classifier tells them from features in {} % of cases",
+                percent((accuracy, error))
+            );
+            if let Some(whole) = self.whole.and_then(|tests| tests.accuracy) {
+                told += &format!(" token by token and {} % as whole rows", percent(whole));
+            }
+            let floor = self
+                .floor
+                .map(|floor| format!(", samples of the flow itself {:.0} %", 100.0 * floor));
+            told += &format!(" (chance is 50 %{})", floor.unwrap_or_default());
+            parts.push(told);
         }
         if self.lacks_test && !parts.is_empty() {
             parts.push(
@@ -219,9 +297,12 @@ impl Evidence {
                 100.0 * explained.max(0.0)
             ));
         }
-        if let Some(points) = self.points.filter(|_| !self.can_tell()) {
+        if let Some(tests) = self.tokens.filter(|_| !self.can_tell()) {
+            let points = self
+                .whole
+                .map_or(tests.points, |whole| whole.points.min(tests.points));
             parts.push(format!(
-                "the energy test has {points:.0} points and a power of {:.2} for a shift by half a standard \
+                "the tests have {points:.0} points, the energy test a power of {:.2} for a shift by half a standard \
                  deviation; at least {POINTS:.0} and {POWER} say something",
                 self.power.unwrap_or(f64::NAN)
             ));
@@ -289,17 +370,25 @@ impl Headline {
 mod tests {
     use super::*;
 
-    fn evidence(gap: f64, coverage: f64, distance: f64, p_value: f64) -> Evidence {
+    fn tests(accuracy: f64, p_value: f64) -> Option<Tests> {
+        Some(Tests {
+            points: 1000.0,
+            p_values: [p_value, p_value],
+            accuracy: Some((accuracy, 0.01)),
+        })
+    }
+
+    fn evidence(gap: f64, coverage: f64, accuracy: f64, p_value: f64) -> Evidence {
         Evidence {
             likelihoods: Some(Likelihoods {
                 latents: (20.0 + gap, 0.2),
                 features: (20.0, 0.2),
             }),
             coverage: Some(coverage),
-            distance: Some(distance),
-            p_value: Some(p_value),
+            tokens: tests(accuracy, p_value),
+            whole: tests(accuracy, p_value),
+            floor: Some(0.51),
             lacks_test: false,
-            points: Some(1000.0),
             power: Some(1.0),
             fall: Some((2.0, 0.2)),
             explained: Some(0.9),
@@ -315,23 +404,29 @@ mod tests {
     fn a_high_likelihood_alone_is_no_success() {
         for (evidence, grade, words) in [
             (
-                evidence(0.0, 0.97, 1.0, 0.5),
+                evidence(0.0, 0.97, 0.51, 0.5),
                 Grade::Good,
-                "follow the target",
+                "follow the target: no test",
             ),
             (
-                evidence(-2.0, 0.3, 7.0, 0.005),
+                evidence(-2.0, 0.3, 0.9, 0.005),
                 Grade::Bad,
                 "gathered on modes",
             ),
-            (evidence(-0.1, 0.38, 43.0, 0.005), Grade::Bad, "only a part"),
+            (evidence(-0.1, 0.38, 0.97, 0.005), Grade::Bad, "only a part"),
             (
-                evidence(2.0, 0.28, 55.0, 0.005),
+                evidence(2.0, 0.28, 0.98, 0.005),
                 Grade::Bad,
                 "do not follow",
             ),
-            (evidence(0.1, 0.8, 5.0, 0.005), Grade::Fair, "in part"),
-            (evidence(0.1, 0.8, 1.5, 0.06), Grade::Fair, "nearly follow"),
+            (evidence(0.1, 0.8, 0.8, 0.005), Grade::Fair, "in part"),
+            (evidence(0.1, 0.8, 0.51, 0.06), Grade::Fair, "nearly follow"),
+            // told apart, and yet hardly
+            (
+                evidence(0.0, 0.97, 0.58, 0.005),
+                Grade::Fair,
+                "nearly follow",
+            ),
         ] {
             let found = verdict(evidence);
             assert!(
@@ -341,9 +436,30 @@ mod tests {
         }
     }
 
+    /// Red where a verdict looks at one test only, or at tokens only.
+    #[test]
+    fn each_test_alone_forbids_that_latents_follow_the_target() {
+        let good = evidence(0.0, 0.97, 0.5, 0.5);
+        let of = |energy: f64, kernel: f64, accuracy: f64| Tests {
+            points: 1000.0,
+            p_values: [energy, kernel],
+            accuracy: Some((accuracy, 0.01)),
+        };
+        for found in [of(0.005, 0.5, 0.5), of(0.5, 0.005, 0.5), of(0.5, 0.5, 0.53)] {
+            let tokens = Some(found);
+            assert_ne!(verdict(Evidence { tokens, ..good }).0, Grade::Good);
+            let whole = Some(found);
+            let found = verdict(Evidence { whole, ..good });
+            assert!(found.1.contains("rows as a whole do not"), "{found:?}");
+        }
+        // at 5 % in all, six tests of a fresh sample are not red at 5 % each
+        let tokens = Some(of(0.04, 0.03, 0.52));
+        assert_eq!(verdict(Evidence { tokens, ..good }).0, Grade::Good);
+    }
+
     #[test]
     fn only_a_fall_of_the_nll_is_called_gathering_on_modes() {
-        let likelier = evidence(-2.0, 0.3, 7.0, 0.005);
+        let likelier = evidence(-2.0, 0.3, 0.9, 0.005);
         for fall in [None, Some((0.3, 0.2)), Some((-2.0, 0.2))] {
             let found = verdict(Evidence { fall, ..likelier });
             assert!(found.1.contains("they fill less than it"), "{found:?}");
@@ -373,11 +489,14 @@ mod tests {
     #[test]
     fn few_points_or_little_power_are_no_evidence_that_latents_follow_the_target() {
         for (points, power) in [(20.0, 1.0), (500.0, 0.3)] {
-            let few = Evidence {
-                points: Some(points),
-                power: Some(power),
-                ..evidence(0.0, 0.97, 1.0, 0.5)
+            let so_few = |mut of: Evidence| {
+                of.power = Some(power);
+                for tests in [&mut of.tokens, &mut of.whole].into_iter().flatten() {
+                    tests.points = points;
+                }
+                of
             };
+            let few = so_few(evidence(0.0, 0.97, 0.5, 0.5));
             let headline = few.headline().unwrap();
             assert_eq!(headline.grade, Grade::Plain);
             assert!(
@@ -389,18 +508,14 @@ mod tests {
                 "{headline:?}"
             );
             // what the test tells apart is told apart with however few points
-            let apart = Evidence {
-                points: Some(points),
-                power: Some(power),
-                ..evidence(2.0, 0.28, 55.0, 0.005)
-            };
+            let apart = so_few(evidence(2.0, 0.28, 0.98, 0.005));
             assert!(verdict(apart).1.contains("do not follow"));
         }
     }
 
     #[test]
     fn reasons_are_a_sentence_with_figures() {
-        let reasons = evidence(-0.15, 0.38, 43.2, 0.005)
+        let reasons = evidence(-0.15, 0.38, 0.97, 0.005)
             .headline()
             .unwrap()
             .reasons;
@@ -408,7 +523,8 @@ mod tests {
             reasons,
             "Under the flow they are as likely as the features (19.85 ± 0.20 against 20.00 ± 0.20 nats); \
              they cover 38 % of the features (a fresh sample covers 97 %); \
-             their energy distance to them is 43 times that of a fresh sample."
+             a classifier tells them from features in 97.0 ± 1.0 % of cases token by token and 97.0 ± 1.0 % as whole rows \
+             (chance is 50 %, samples of the flow itself 51 %)."
         );
     }
 
@@ -416,7 +532,7 @@ mod tests {
     fn without_a_test_part_the_reasons_say_that_its_rows_also_chose() {
         let without = Evidence {
             lacks_test: true,
-            ..evidence(0.0, 0.97, 1.0, 0.5)
+            ..evidence(0.0, 0.97, 0.5, 0.5)
         };
         let reasons = without.headline().unwrap().reasons;
         assert!(

@@ -3,7 +3,7 @@
 use super::collapse::diagnostics;
 use super::figures::{drawn, table, timings};
 use super::found::Found;
-use super::headline::{Headline, Likelihoods, rough};
+use super::headline::{Evidence, Headline, Likelihoods};
 use super::html::{self, Card, Grade, Html, chip};
 use super::likelihood::{likelihoods, overall, verdicts};
 use super::pictures::pictures;
@@ -14,7 +14,7 @@ use crate::report::charts::escaped;
 use crate::store::{RunState, Stage, Store};
 use crate::tables::{brief, with_spread};
 use latent_align_stages::figures::{
-    energy_test, evaluate_latents, pretrain_flow, train_autoencoder as names, train_classifier,
+    evaluate_latents, pretrain_flow, train_autoencoder as names, train_classifier,
 };
 use std::fmt::Write as _;
 
@@ -167,18 +167,24 @@ fn cards(found: &Found) -> Vec<Card> {
             grade,
         );
     }
-    if let Some(ratio) = autoencoder(energy_test::DISTANCE_OVER_FRESH) {
-        let grade = match ratio {
-            r if r <= 2.0 => Grade::Good,
-            r if r <= 10.0 => Grade::Fair,
+    let evidence = Evidence::of(found);
+    if let Some(accuracy) = evidence.tokens.and_then(|tests| tests.accuracy) {
+        let whole = evidence.whole.and_then(|tests| tests.accuracy);
+        let grade = match evidence.told_apart() {
+            [false, false] => Grade::Good,
+            _ if evidence.is_near() => Grade::Fair,
             _ => Grade::Bad,
         };
-        let p = autoencoder(energy_test::P_VALUE);
-        let p = p.map_or(String::new(), |p| format!("; p = {p:.3}"));
-        let detail = format!("times that of a fresh sample{p}");
+        let mut detail = String::from("of latents, by a classifier; chance is 50 %");
+        if let Some((whole, _)) = whole {
+            detail += &format!("; of whole rows {:.0} %", 100.0 * whole);
+        }
+        if let Some(floor) = evidence.floor {
+            detail += &format!("; of the flow's samples {:.0} %", 100.0 * floor);
+        }
         add(
-            "Energy distance to features",
-            format!("{} ×", rough(ratio)),
+            "Told from features",
+            format!("{:.0} %", 100.0 * accuracy.0),
             detail,
             grade,
         );
