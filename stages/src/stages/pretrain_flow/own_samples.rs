@@ -10,7 +10,7 @@ use crate::data::Part;
 use crate::error::Result;
 use crate::figures::two_samples::SAMPLES;
 use crate::figures::{energy_test, of_rows, pretrain_flow as names};
-use crate::priors::{Flow, KeptPoints, SampleOptions};
+use crate::priors::{Flow, KeptPoints, SampleOptions, Steps};
 use crate::stages::two_samples::Compared;
 use crate::tensors::to_f32;
 
@@ -43,7 +43,7 @@ pub fn compare(
         streams: context.streams,
         temperature: 1.0,
         guidance: 1.0,
-        tolerance,
+        steps: Steps::Adaptive(tolerance),
     };
     let samples = (flow.prior).sample(count, points.condition, &options, &mut progress)?;
     let pair = Pair(Compared {
