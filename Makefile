@@ -1,22 +1,27 @@
 # The front door: every target is a thin call of cargo or of the binary.
 #
-#   make run                             the digits experiment, end to end
+#   make run                             none, the paper's loss and distribution matching, side by side
 #   make run CONFIG=configs/ring.yaml    another one
 #   make sweep SWEEP=configs/sweeps/digits-regularisers.yaml    variants and seeds, tabulated
 #   make test                            the whole test suite
 
-CONFIG ?= configs/digits.yaml
+CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run sweep verify plan test calibration torture faults fuzz miri mutations check-energy check-two-samples bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large hdf5 python peer
+.PHONY: help run align-full sweep verify plan test calibration torture faults fuzz miri mutations check-energy check-two-samples bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
 
-## make run [CONFIG=configs/digits.yaml] [ARGS="--set key=value"]   run an experiment
+## make run                                                         configs/sweeps/align.yaml: none, the paper's loss, distribution matching
+## make run CONFIG=configs/digits.yaml [ARGS="--set key=value"]     run an experiment
 run: build
-	@$(BINARY) run $(CONFIG) $(ARGS)
+	@$(BINARY) $(if $(CONFIG),run $(CONFIG),sweep configs/sweeps/align.yaml) $(ARGS)
+
+## make align-full                                                  every way to align latents, three seeds
+align-full: build
+	@$(BINARY) sweep configs/sweeps/align-full.yaml $(ARGS)
 
 ## make sweep [SWEEP=configs/sweeps/NAME.yaml] [ARGS=...]          run variants and seeds, tabulate them
 sweep: build
@@ -26,9 +31,9 @@ sweep: build
 verify: build
 	@$(BINARY) sweep configs/sweeps/verify.yaml $(ARGS)
 
-## make plan [CONFIG=...]                                           what would run, and why
+## make plan [CONFIG=configs/digits.yaml]                           what would run, and why
 plan: build
-	@$(BINARY) plan $(CONFIG) $(ARGS)
+	@$(BINARY) plan $(or $(CONFIG),configs/digits.yaml) $(ARGS)
 
 ## make build                                                       build the binary
 build: hdf5
