@@ -24,9 +24,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Gradient {
     /// The losses' target alone: the gradient is the difference of the velocities, without Jacobians.
-    #[default]
     Velocities,
     /// The networks too: the gradient of the losses as they are.
+    #[default]
     Losses,
 }
 
