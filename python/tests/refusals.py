@@ -57,7 +57,7 @@ for name, change, parts in [
     ("shape", lambda h, t: t.update({"input.bias": torch.zeros(3)}), ["`input.bias` of shape [3], not [16]"]),
     ("unknown", lambda h, t: t.update(other=torch.zeros(3)), ["`other`, which this model does not have"]),
     ("size", lambda h, t: h["network"].update(width=0), ["width: 0", "expected 1 to 16384"]),
-    ("tokens", lambda h, t: h.update(tokens=2), ["tokens: 2", "expected 1"]),
+    ("tokens", lambda h, t: h.update(tokens=2), ["of shape [16, 3], not [16, 6]"]),
     ("condition", lambda h, t: h.update(condition={"kind": "smell"}), ["conditions of kind 'smell'"]),
 ]:
     refused(parts, open_run, of_flow(name, change))

@@ -70,6 +70,9 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         &applied.device()?.open()?,
     )?;
     let mut written = work.written() + &autoencoder.told();
+    if autoencoder.through().is_some() && !work.says_its_space() {
+        written += "; the file does not say which latents it holds: they were taken for those of the transport";
+    }
     if grid.is_some() {
         work.require_images()?;
         written += &format!(", and {}", picture.display());

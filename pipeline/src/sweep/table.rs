@@ -8,10 +8,10 @@ use super::trials::Sweep;
 use crate::config::nearest;
 use crate::store::{RunState, write_whole};
 use crate::tables::{
-    RegionVerdict, TERMINAL, is_bound, is_verdict, markdown_within, mean_and_deviation, number,
-    short_name, with_spread, write_table,
+    RegionVerdict, TERMINAL, is_verdict, markdown_within, mean_and_deviation, number, short_name,
+    with_spread, write_table,
 };
-use latent_align_stages::figures::PEAK_MEMORY;
+use latent_align_stages::figures::{INTERVAL, PEAK_MEMORY};
 use latent_align_stages::{Result, context};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -176,7 +176,9 @@ impl Table {
             let stage = |name: &str| name.split_once(": ").map(|s| s.0.to_owned());
             let last = row.standing.figures.last().and_then(|f| stage(&f.0));
             for (name, _) in &row.standing.figures {
-                let aside = is_bound(name) || name.contains(PEAK_MEMORY);
+                // ends of intervals, of what is reported and of what chance alone shows
+                let bound = INTERVAL.iter().any(|end| name.contains(end));
+                let aside = bound || name.contains(PEAK_MEMORY);
                 if stage(name) == last && !aside && !columns.contains(name) {
                     columns.push(name.clone());
                 }

@@ -199,12 +199,12 @@ fn the_report_of_a_run_opens_and_answers() {
     let left = browser.value(
         "(() => {
             const input = document.querySelector('#figures input[type=search]');
-            input.value = 'test coverage of features';
+            input.value = 'test effective rank of features';
             input.dispatchEvent(new Event('input'));
             return [...document.querySelectorAll('#figures tbody tr')].filter(r => !r.hidden).map(r => r.cells[1].textContent);
         })()",
     );
-    assert_eq!(left, serde_json::json!(["test coverage of features"]));
+    assert_eq!(left, serde_json::json!(["test effective rank of features"]));
     let printed = browser.call(
         "Page.printToPDF",
         serde_json::json!({"printBackground": true}),

@@ -35,6 +35,11 @@ train_autoencoder:
   regulariser: {kind: alignment, weight: 0.1, draws: 2}
   steps: 3
   batch: 16
+transport:
+  model: {kind: flow_matching, network: {width: 8, blocks: 1, frequencies: 8}, times: 8}
+  steps: 3
+  batch: 8
+  tolerance: 1.0e-3
 estimate_nll: {points: 8, draws: 192, tolerance: 0.1, box_points: 0, grid_cells: 0, gradient_points: 2, check_points: 2}
 evaluate_latents:
   samples: 16

@@ -275,7 +275,7 @@ fn every_kind_of_prior_goes_through_all_stages_with_a_regulariser_that_it_offers
 fn a_regulariser_that_the_prior_does_not_offer_is_refused_before_anything_runs() {
     for (regulariser, model) in [
         ("{kind: alignment, weight: 0.1}", "{kind: coupling}"),
-        ("{kind: distribution_matching}", "{kind: mixture}"),
+        ("{kind: distribution_matching}", "{kind: coupling}"),
     ] {
         let project = with(model, regulariser);
         let kind = model.trim_matches(['{', '}']);

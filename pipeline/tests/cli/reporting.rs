@@ -26,7 +26,7 @@ fn a_report_says_what_was_run_and_from_what() {
     let page = report(&project);
     for part in [
         "<h1>tiny <span class=\"chip good\">finished</span></h1>",
-        "Energy distance to features",
+        "Told from features",
         "Latents against the target",
         "Alignment or collapse?",
         "Every figure",

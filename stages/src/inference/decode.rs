@@ -20,6 +20,8 @@ pub struct Decode {
     dataset: Dataset,
     /// What is written.
     column: Column,
+    /// Whether the file says of which models its latents are.
+    says_its_space: bool,
 }
 
 /// Images, so many rows of so many.
@@ -57,12 +59,19 @@ impl Decode {
                 dataset.describe()
             )));
         }
-        Lineage::of(&dataset).refuse_to_decode(own, &dataset)?;
+        let theirs = Lineage::of(&dataset);
+        theirs.refuse_to_decode(own, &dataset)?;
         Ok(Self {
+            says_its_space: theirs != Lineage::default(),
             column: decoder.column(name),
             decoder,
             dataset,
         })
+    }
+
+    /// Whether the file says of which models its latents are.
+    pub fn says_its_space(&self) -> bool {
+        self.says_its_space
     }
 
     /// Writes the rows of `partial` to the HDF5 file `path`.

@@ -400,6 +400,13 @@ impl Prepared {
             None => (Part::HeldOut, held_out),
         };
         write_samples(&flow, &shown.1, &self.config, context)?;
+        summarise(
+            &flow,
+            (shown.0, &shown.1),
+            &self.config,
+            &mut summary,
+            context,
+        )?;
         if self.config.compared > 0 {
             let (part, kept) = &shown;
             let count = self.config.compared;
@@ -412,7 +419,6 @@ impl Prepared {
                 context,
             )?;
         }
-        summarise(&flow, shown, &self.config, &mut summary, context)?;
         Ok(summary)
     }
 
@@ -557,7 +563,7 @@ fn write_samples(flow: &Flow, kept: &KeptPoints, config: &Config, context: &Cont
 /// The figures of the part that is shown. Likelihoods are in nats, of points.
 fn summarise(
     flow: &Flow,
-    (part, kept): (Part, KeptPoints),
+    (part, kept): (Part, &KeptPoints),
     config: &Config,
     summary: &mut Summary,
     context: &Context,

@@ -78,7 +78,7 @@ impl Tests {
     /// Those of `points`, a name of [`two_samples::POINTS`], if there are any.
     fn of(found: &Found, points: &str) -> Option<Self> {
         let name = |text: &str| filled(text, &[&points]);
-        let figure = |name: &str| found.shown(Stage::TrainAutoencoder, name);
+        let figure = |name: &str| found.of_latents(name);
         let accuracy = name(two_samples::ACCURACY);
         Some(Self {
             points: figure(&name(two_samples::COUNT))?,
@@ -222,7 +222,7 @@ impl Evidence {
                 "The latents follow the target: no test tells them from its features",
             ),
             (true, false) => (Grade::Fair, "The latents nearly follow the target"),
-            (true, true) if !apart => (
+            (true, true) if !apart && self.can_tell() && whole && !unlikely => (
                 Grade::Fair,
                 "Each token follows the target, but rows as a whole do not",
             ),

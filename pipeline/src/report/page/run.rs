@@ -168,26 +168,33 @@ fn cards(found: &Found) -> Vec<Card> {
         );
     }
     let evidence = Evidence::of(found);
-    if let Some(accuracy) = evidence.tokens.and_then(|tests| tests.accuracy) {
-        let whole = evidence.whole.and_then(|tests| tests.accuracy);
+    if let Some(tests) = evidence.tokens {
         let grade = match evidence.told_apart() {
+            [false, false] if !evidence.can_tell() => Grade::Plain,
             [false, false] => Grade::Good,
             _ if evidence.is_near() => Grade::Fair,
             _ => Grade::Bad,
         };
-        let mut detail = String::from("of latents, by a classifier; chance is 50 %");
-        if let Some((whole, _)) = whole {
+        let (value, mut detail) = match tests.accuracy {
+            Some((accuracy, _)) => (
+                format!("{:.0} %", 100.0 * accuracy),
+                String::from("of latents, by a classifier; chance is 50 %"),
+            ),
+            None => (
+                format!("p = {}", brief(tests.p_values[0])),
+                format!(
+                    "by the energy test; {:.0} points are too few for a classifier",
+                    tests.points
+                ),
+            ),
+        };
+        if let Some((whole, _)) = evidence.whole.and_then(|tests| tests.accuracy) {
             detail += &format!("; of whole rows {:.0} %", 100.0 * whole);
         }
-        if let Some(floor) = evidence.floor {
+        if let (Some(floor), Some(_)) = (evidence.floor, tests.accuracy) {
             detail += &format!("; of the flow's samples {:.0} %", 100.0 * floor);
         }
-        add(
-            "Told from features",
-            format!("{:.0} %", 100.0 * accuracy.0),
-            detail,
-            grade,
-        );
+        add("Told from features", value, detail, grade);
     }
     if let Some(error) = autoencoder(names::ERROR) {
         let decibel = autoencoder(names::PSNR);

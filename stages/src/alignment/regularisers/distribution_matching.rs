@@ -15,8 +15,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Distribution matching by a student flow. Its unit: the alignment loss less the student's, for each element of
-/// latents. Its gradient has none: it is the difference of the predicted points of student and teacher over the
-/// mean absolute error of the teacher's, in each draw of a row, so that a weight means the same for latents of any
+/// latents. Its gradient has none: with `velocities` it is the difference of the predicted points of student and
+/// teacher over the mean absolute error of the teacher's, in each draw of a row, with `losses` times the networks'
+/// Jacobians, so that a weight means the same for latents of any
 /// scale and width. It competes with the reconstruction: 0.01 goes with `mse` on data in [0, 1].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -101,6 +102,13 @@ impl RegulariserKind for DistributionMatching {
                 "train_autoencoder.regulariser.latents: found tokens with a prior over points of {} tokens, \
                  expected `whole`",
                 prior.shape().tokens
+            )));
+        }
+        if self.warm_up_steps >= given.steps {
+            return Err(Error::input(format!(
+                "train_autoencoder.regulariser.warm_up_steps: found {}, expected fewer than the {} steps of the \
+                 training: in none of them would the term count",
+                self.warm_up_steps, given.steps
             )));
         }
         let device = prior.device().autodiff();

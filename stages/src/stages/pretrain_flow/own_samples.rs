@@ -29,7 +29,11 @@ pub fn compare(
     context: &Context,
 ) -> Result<()> {
     let shape = flow.prior.shape();
-    let chosen = kept.some(count * shape.tokens);
+    let group = kept.tokens / shape.tokens;
+    let chosen = kept.some((count * shape.tokens).max(LEAST * kept.tokens));
+    if chosen.values.len() / (shape.elements() * group) < LEAST {
+        return Ok(());
+    }
     let points = chosen.points(shape, flow.prior.condition(), &context.device);
     let count = points.count();
     let word = part.word();
@@ -51,7 +55,7 @@ pub fn compare(
         points: to_f32(samples)?,
         features: chosen.values,
         width: shape.elements(),
-        group: kept.tokens / shape.tokens,
+        group,
     });
     let found = pair.0.battery(PERMUTATIONS, context.streams)?;
     let covered = pair.covered();
@@ -72,6 +76,8 @@ pub fn compare(
     Ok(())
 }
 
+/// Items from which relabellings are drawn: with fewer there is no comparison.
+const LEAST: usize = 8;
 /// Below this p-value samples are said to be told from features.
 const LEVEL: f64 = 0.01;
 

@@ -286,6 +286,9 @@ mod tests {
     fn one_token_of_several_moved_by_half_a_standard_deviation_is_found_out() {
         for tokens in [2, 4] {
             let found = rejected(tokens, 0.5);
+            println!(
+                "one of {tokens} tokens moved by half a standard deviation: {found} of {TESTS} rejected"
+            );
             assert!(found >= TESTS * 95 / 100, "{tokens}: {found} of {TESTS}");
         }
     }
@@ -295,6 +298,7 @@ mod tests {
     fn a_fresh_sample_is_rejected_as_often_as_the_level_says() {
         for tokens in [1, 2, 4] {
             let found = rejected(tokens, 0.0);
+            println!("a fresh sample of {tokens} tokens a row: {found} of {TESTS} rejected");
             assert!(
                 (TESTS * 2 / 100..=TESTS * 9 / 100).contains(&found),
                 "{tokens}: {found} of {TESTS}"

@@ -143,6 +143,9 @@ pub fn of_halves(all: &All, carry: &Carry, target: &Prior, summary: &mut Summary
     let (shown, context) = (all.shown(), carry.context);
     let width = carry.latents.width();
     let noise = spread(&shown.noise, width, TESTED);
+    if noise.len() < 2 * width {
+        return floor(all, carry, target, summary);
+    }
     let fresh = context.streams.normal("fresh noise", 0, noise.len());
     let halves = Compared {
         what: "",
@@ -172,7 +175,7 @@ pub fn of_halves(all: &All, carry: &Carry, target: &Prior, summary: &mut Summary
     if p_value <= LEVEL {
         context.monitor.warn(&format!(
             "the noise that {} latents become is told from fresh noise (p-value {p_value}): the flow of the latents \
-             is undertrained, or has learnt its rows by heart where its test loss is above that of training: raise \
+             is undertrained, or has learnt its rows by heart where its held-out loss is above that of training: raise \
              transport.steps in the first case; take more data, fewer steps, or transport.noise in the second",
             shown.part.word()
         ));
