@@ -33,7 +33,7 @@ pub fn of_way(all: &All, carry: &Carry, summary: &mut Summary) {
         shown = mean;
     }
     // NaN is told of too
-    if !(shown < ROUND_TRIP) {
+    if shown.is_nan() || shown >= ROUND_TRIP {
         carry.context.monitor.warn(&format!(
             "latents are off by {shown:.1e} of their spread after the way there and back, expected less than \
              {ROUND_TRIP:.0e}: lower transport.tolerance"
