@@ -138,6 +138,41 @@ impl Monitor for Silent {
     fn warn(&self, _: &str) {}
 }
 
+/// A monitor of tests that keeps what is warned of, and the number of columns of each table.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Warned {
+    /// Warnings, in order.
+    pub warnings: std::sync::Mutex<Vec<String>>,
+    /// Names of tables, and how many columns each has.
+    pub tables: std::sync::Mutex<Vec<(String, usize)>>,
+}
+
+#[cfg(test)]
+impl Warned {
+    /// The warnings since they were last asked for.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock().unwrap())
+    }
+}
+
+#[cfg(test)]
+impl Monitor for Warned {
+    fn cancelled(&self) -> bool {
+        false
+    }
+    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
+    fn metrics(&self, _: u64, _: &[(&'static str, f64)]) {}
+    fn table(&self, name: &str, table: &Table) -> Result<()> {
+        let columns = table.columns.len();
+        self.tables.lock().unwrap().push((name.to_owned(), columns));
+        Ok(())
+    }
+    fn warn(&self, message: &str) {
+        self.warnings.lock().unwrap().push(message.to_owned());
+    }
+}
+
 /// A small table: named columns of one length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {

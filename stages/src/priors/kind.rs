@@ -83,8 +83,6 @@ pub enum Offers {
     Density,
     /// The velocity of a probability-flow ODE.
     Velocity,
-    /// A velocity network.
-    Network,
 }
 
 /// How long and how fast a prior is fitted.
@@ -100,6 +98,17 @@ pub struct Schedule {
     pub evaluate_every: u64,
     /// Points in an evaluation.
     pub evaluation_points: usize,
+}
+
+impl Schedule {
+    /// Adds what is wrong with it to `problems`, under the keys of the stage that it is of.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.section("optimiser", |p| self.optimiser.check(p));
+        problems.at_least("steps", self.steps, 1);
+        problems.at_least("batch", self.batch, 1);
+        problems.at_least("evaluate_every", self.evaluate_every, 1);
+        problems.at_least("evaluation_points", self.evaluation_points, 1);
+    }
 }
 
 #[cfg(test)]

@@ -205,14 +205,12 @@ impl StageConfig for Config {
                 });
             }
         }
-        let kind = self.model.kind();
+        let (kind, schedule) = (self.model.kind(), self.schedule());
         problems.section("model", |p| {
             kind.check(p);
-            kind.check_with(&self.schedule(), p);
+            kind.check_with(&schedule, p);
         });
-        problems.section("optimiser", |p| self.optimiser.check(p));
-        problems.at_least("steps", self.steps, 1);
-        problems.at_least("batch", self.batch, 1);
+        schedule.check(problems);
         if let Some(condition) = &self.condition {
             problems.section("condition", |p| condition.check(p));
             problems.require(
@@ -233,8 +231,6 @@ impl StageConfig for Config {
                 "1, or a kind that has guidance: `model: {kind: flow_matching}`",
             );
         }
-        problems.at_least("evaluate_every", self.evaluate_every, 1);
-        problems.at_least("evaluation_points", self.evaluation_points, 1);
         problems.require(
             self.compared == 0 || (8..=5000).contains(&self.compared),
             "compared",

@@ -89,16 +89,12 @@ impl StageConfig for Config {
     }
 
     fn check(&self, problems: &mut Problems) {
-        let kind = self.model.kind();
+        let (kind, schedule) = (self.model.kind(), self.schedule());
         problems.section("model", |p| {
             kind.check(p);
-            kind.check_with(&self.schedule(), p);
+            kind.check_with(&schedule, p);
         });
-        problems.section("optimiser", |p| self.optimiser.check(p));
-        problems.at_least("steps", self.steps, 1);
-        problems.at_least("batch", self.batch, 1);
-        problems.at_least("evaluate_every", self.evaluate_every, 1);
-        problems.at_least("evaluation_points", self.evaluation_points, 1);
+        schedule.check(problems);
         problems.not_negative("noise", self.noise, "0.02");
         problems.require(
             (1e-7..=1e-3).contains(&self.tolerance),

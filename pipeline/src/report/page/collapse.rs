@@ -1,7 +1,7 @@
 //! What tells alignment from collapse, each figure with the words that explain it.
 
 use super::found::Found;
-use super::headline::{Evidence, Likelihoods, rough};
+use super::headline::{Evidence, Likelihoods};
 use super::html::{Cell, Html, Table, paragraph};
 use crate::tables::{brief, with_spread};
 use latent_align_stages::figures::train_autoencoder as names;
@@ -142,4 +142,12 @@ pub fn diagnostics(found: &Found) -> Html {
     let mut out = paragraph(MEANING);
     out.0.push_str(&table.html().0);
     out
+}
+
+/// Two digits of a ratio.
+fn rough(value: f64) -> String {
+    match value {
+        v if v >= 10.0 => format!("{v:.0}"),
+        v => format!("{v:.1}"),
+    }
 }

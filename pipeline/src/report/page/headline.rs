@@ -316,14 +316,6 @@ impl Evidence {
     }
 }
 
-/// Two digits of a ratio.
-pub fn rough(value: f64) -> String {
-    match value {
-        v if v >= 10.0 => format!("{v:.0}"),
-        v => format!("{v:.1}"),
-    }
-}
-
 impl Headline {
     /// That of `found`: how it ended if it did not end well, else whether latents follow the target, else
     /// what its last stage found.

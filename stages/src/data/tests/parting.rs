@@ -1,37 +1,12 @@
 //! Parts that are drawn, given as datasets or as lists; equal rows never on both sides.
 
 use super::{features, normals, source};
-use crate::context::{Monitor, Table};
+use crate::context::Warned;
 use crate::data::{
     Ingest, OutData, Part, PartConfig, RowView, SourceConfig, Split, write_datasets,
 };
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-
-/// Keeps what is warned of.
-#[derive(Default)]
-struct Warnings(Mutex<Vec<String>>);
-
-impl Monitor for Warnings {
-    fn cancelled(&self) -> bool {
-        false
-    }
-    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
-    fn metrics(&self, _: u64, _: &[(&'static str, f64)]) {}
-    fn table(&self, _: &str, _: &Table) -> Result<()> {
-        Ok(())
-    }
-    fn warn(&self, message: &str) {
-        self.0.lock().expect("lock").push(message.to_owned());
-    }
-}
-
-impl Warnings {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().expect("lock"))
-    }
-}
 
 fn share(fraction: f64) -> PartConfig {
     PartConfig {
@@ -55,7 +30,7 @@ fn list(name: &str) -> PartConfig {
 }
 
 fn parted(source: &SourceConfig, held_out: &PartConfig, test: &PartConfig) -> Result<Ingest> {
-    let warnings = Warnings::default();
+    let warnings = Warned::default();
     Ingest::read_parts(source, RowView::Items, 5, [held_out, test], true, &warnings)
 }
 
@@ -222,7 +197,7 @@ fn equal_rows_are_counted_and_are_all_in_the_part_of_the_first() {
     // every row once more behind the others: half of them are drawn for another part
     let twice = [&draws[..], &draws].concat();
     let config = features(dir.path(), 2, &twice);
-    let warnings = Warnings::default();
+    let warnings = Warned::default();
     let parts = [&share(0.2), &share(0.2)];
     let found =
         Ingest::read_parts(&config, RowView::Items, 5, parts, true, &warnings).expect("ingest");
@@ -308,7 +283,7 @@ fn the_tokens_of_items_that_are_kept_stand_together() {
         5,
         parts,
         false,
-        &Warnings::default(),
+        &Warned::default(),
     )
     .expect("ingest");
     let kept = found.some_whole_items(Part::Test, 20).expect("rows");

@@ -109,7 +109,7 @@ impl PriorConfig for FlowMatching {
     }
 
     fn offers(&self) -> Offers {
-        Offers::Network
+        Offers::Velocity
     }
 
     fn conditional(&self) -> bool {

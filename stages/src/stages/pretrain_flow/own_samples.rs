@@ -173,33 +173,12 @@ impl Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::Monitor;
+    use crate::context::Warned;
     use crate::data::{OutData, write_datasets};
     use crate::random::Streams;
     use crate::stages::{Preparation, StageConfig as _, Upstream, pretrain_flow};
     use burn::tensor::Device;
     use serde_json::json;
-    use std::sync::Mutex;
-
-    #[derive(Default)]
-    struct Warned(Mutex<Vec<String>>);
-
-    impl Monitor for Warned {
-        fn cancelled(&self) -> bool {
-            false
-        }
-        fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
-        fn metrics(&self, _: u64, _: &[(&'static str, f64)]) {}
-        fn table(&self, name: &str, table: &Table) -> Result<()> {
-            if name == names::MARGINALS {
-                assert_eq!(table.columns.len(), 5);
-            }
-            Ok(())
-        }
-        fn warn(&self, message: &str) {
-            self.0.lock().unwrap().push(message.to_owned());
-        }
-    }
 
     /// What the stage says of N(0, I) as a flow of `features` [n, T, 2], and what it warns of; `rows` as in
     /// `pretrain_flow`.
@@ -230,7 +209,12 @@ mod tests {
             monitor: &monitor,
         };
         let summary = ready.run(&nothing, &context).unwrap();
-        (summary, monitor.0.into_inner().unwrap())
+        let tables = monitor.tables.lock().unwrap();
+        assert!(
+            tables.contains(&(names::MARGINALS.to_owned(), 5)),
+            "{tables:?}"
+        );
+        (summary, monitor.take())
     }
 
     fn p_value(summary: &Summary) -> f64 {

@@ -4,7 +4,7 @@ use crate::autoencoders::{
     Autoencoder, AutoencoderHeader, LatentConfig, PartLatents, Reconstruction,
 };
 use crate::comparison::energy_test;
-use crate::context::{Silent, Table};
+use crate::context::{Silent, Warned};
 use crate::data::{DataShape, OutData, write_datasets};
 use crate::figures::{energy_test as energy, filled, of_rows, two_samples};
 use crate::posteriors::PosteriorConfig;
@@ -14,31 +14,12 @@ use crate::tensors::{from_f32, to_f32};
 use crate::training::perturb;
 use burn::tensor::{Device, Tensor};
 use serde_json::{Value, json};
-use std::sync::Mutex;
 use tempfile::TempDir;
 
 /// Tokens of a latent, and the width of each.
 const SHAPE: [usize; 2] = [2, 2];
 /// Numbers of a latent.
 const WIDTH: usize = SHAPE[0] * SHAPE[1];
-
-/// Keeps what is warned of.
-#[derive(Default)]
-struct Warned(Mutex<Vec<String>>);
-
-impl Monitor for Warned {
-    fn cancelled(&self) -> bool {
-        false
-    }
-    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
-    fn metrics(&self, _: u64, _: &[(&'static str, f64)]) {}
-    fn table(&self, _: &str, _: &Table) -> Result<()> {
-        Ok(())
-    }
-    fn warn(&self, message: &str) {
-        self.0.lock().unwrap().push(message.to_owned());
-    }
-}
 
 fn context<'a>(dir: &TempDir, monitor: &'a dyn Monitor) -> Context<'a> {
     Context {
@@ -198,7 +179,7 @@ fn gaussian_latents_follow_a_known_target_after_the_map_and_not_before() {
         let summary = run(&config, &upstream, &context(&out, &monitor)).unwrap();
         let passed = p_values(&summary);
         assert!(passed.iter().all(|p| *p > 0.01), "{kind}: {passed:?}");
-        assert_eq!(monitor.0.into_inner().unwrap(), Vec::<String>::new());
+        assert_eq!(monitor.take(), Vec::<String>::new());
 
         let target = Prior::load(flow.path(), &Placement::on(&Device::flex())).unwrap();
         let kept = &target.test.unwrap().points.values;
@@ -317,7 +298,7 @@ fn latents_without_variance_are_refused_before_anything_is_trained() {
     let (near, out) = (flat(1e-3), tempfile::tempdir().unwrap());
     let monitor = Warned::default();
     run(&config, &upstream(&flow, &near), &context(&out, &monitor)).unwrap();
-    let told = monitor.0.into_inner().unwrap().join("\n");
+    let told = monitor.take().join("\n");
     assert!(told.contains("near singular"), "{told}");
 }
 
@@ -334,7 +315,7 @@ fn a_flow_of_latents_that_fits_badly_is_warned_of() {
         &context(&out, &monitor),
     )
     .unwrap();
-    let told = monitor.0.into_inner().unwrap().join("\n");
+    let told = monitor.take().join("\n");
     assert!(told.contains("told from fresh noise"), "{told}");
     assert!(told.contains("raise transport.steps"), "{told}");
 }
