@@ -10,6 +10,7 @@ from .alignment import TRUNCATION, Draws, Weighting, alignment_loss
 from .conditions import ConditionKind
 from .errors import InputError
 from .files import StrPath, find, load_weights, read_header, read_tensors
+from .layout import Layout
 from .likelihood import Nll, divergence_probes
 from .normaliser import Normaliser
 from .priors import KINDS, OdeOptions, Prior, SampleOptions, Shape
@@ -28,10 +29,11 @@ class Flow(nn.Module):
     weights.
     """
 
-    def __init__(self, prior: Prior, normaliser: Normaliser):
+    def __init__(self, prior: Prior, normaliser: Normaliser, layout: Optional[Layout] = None):
         super().__init__()
         self.prior = prior
         self.normaliser = normaliser
+        self.layout = layout or Layout(prior.shape.tokens)
 
     @classmethod
     def load(cls, path: StrPath, device: Union[str, torch.device] = "cpu", dtype: torch.dtype = torch.float32) -> "Flow":
@@ -55,7 +57,8 @@ class Flow(nn.Module):
         except InputError as error:
             raise InputError(f"{file}: {error}; {REMEDY}") from None
         load_weights(prior, read_tensors(file), file)
-        flow = cls(prior, Normaliser.load(file.parent))
+        layout = Layout.of(header.get("layout", {}), shape.tokens, file)
+        flow = cls(prior, Normaliser.load(file.parent), layout)
         return flow.to(device=device, dtype=dtype)
 
     @property
@@ -202,18 +205,24 @@ class Flow(nn.Module):
         return points.reshape(noise.shape)
 
     def normalise(self, features: Tensor) -> Tensor:
-        """Features [..., D], as in the data, as points [..., d]: `(feature - mean) matrix`, computed in f64."""
-        return self.normaliser.apply(features).to(self._place()[0])
+        """Features [..., D], as in the data, as points [..., d]: `(feature - mean) matrix`, computed in f64.
+
+        Points of a flow of images [..., C, H, W] are patches [..., T, d]; those of features that are split are [..., T, d]
+        too."""
+        rows = self.normaliser.apply(self.layout.rows(features))
+        return self.layout.points(rows).to(self._place()[0])
 
     def denormalise(self, points: Tensor) -> Tensor:
-        """Points [..., d] as features [..., D], where the normalisation can be undone (it has no projection)."""
-        return self.normaliser.undo(points).to(self._place()[0])
+        """Points as features in the shape of the data, where the normalisation can be undone (it has no projection)."""
+        rows = self.normaliser.undo(self.layout.undo_points(points))
+        return self.layout.undo_rows(rows).to(self._place()[0])
 
     def log_abs_det(self) -> Optional[float]:
         """`log |det|` in nats of the normalisation of a whole point: the NLL of features is that of points less this. None
         where the normalisation cannot be undone."""
-        of_token = self.normaliser.log_abs_det()
-        return None if of_token is None else self.tokens * of_token
+        of_row = self.normaliser.log_abs_det()
+        rows = self.prior.shape.elements // self.normaliser.output_width
+        return None if of_row is None else rows * of_row
 
     def _place(self) -> Tuple[torch.dtype, torch.device]:
         place = self.prior.place

@@ -152,6 +152,19 @@ def check_prior(run, given):
     return found
 
 
+def check_layout(run, given):
+    """Features that are cut into tokens, there and back, and their NLL."""
+    flow = Flow.load(run, dtype=WIDE)
+    kept, drawn = (tensors(run / "pretrain-flow" / name) for name in ("test.h5", "samples.h5"))
+    items = kept["items"][:: flow.tokens]
+    features = given["features"].to(WIDE)[items]
+    points = as_points(flow, kept["points"].reshape(len(items), -1))
+    back = flow.denormalise(drawn["points"].to(WIDE))
+    found = {"points": difference(flow.normalise(features), points), "features": difference(back, drawn["features"])}
+    nll = flow.nll(flow.normalise(features)).values - flow.log_abs_det()
+    return found | {"NLL of features": of_each(nll.mean(), given["nll"][0])}
+
+
 def check_conditional(run, given):
     """Flow matching under conditions, and `sample` with guidance and a number of steps."""
     flow = Flow.load(run, dtype=WIDE)

@@ -6,7 +6,7 @@ use crate::store::Store;
 use clap::Args;
 use latent_align_stages::Result;
 use latent_align_stages::devices::{DeviceChoice, forms};
-use latent_align_stages::inference::Condition;
+use latent_align_stages::inference::{Condition, Grid};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,28 @@ impl Applied {
         let pairs = pairs.map(|(key, value)| (key.to_owned(), value));
         let device = ("device".to_owned(), self.device.clone().into());
         pairs.into_iter().chain([device]).collect()
+    }
+}
+
+/// Images on each side of a picture, at most.
+const MOST: usize = 256;
+
+/// What `--grid` means.
+///
+/// # Errors
+/// What was expected.
+pub fn grid(text: &str) -> std::result::Result<Grid, String> {
+    let sides = text.split_once('x').and_then(|(rows, columns)| {
+        Some((rows.parse().ok()?, columns.parse().ok()?)).filter(|&(rows, columns)| {
+            let range = 1..=MOST;
+            range.contains(&rows) && range.contains(&columns)
+        })
+    });
+    match sides {
+        Some((rows, columns)) => Ok(Grid { rows, columns }),
+        None => Err(format!(
+            "expected ROWSxCOLUMNS, 1 to {MOST} each, such as 8x8"
+        )),
     }
 }
 

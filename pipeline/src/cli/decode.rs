@@ -1,6 +1,6 @@
 //! `latent-align decode RUN FILE --out FILE`
 
-use super::applied::Applied;
+use super::applied::{Applied, grid};
 use crate::console::Console;
 use crate::destination::Destination;
 use crate::inference::{Input, Job, Models, Output, dataset_of};
@@ -24,24 +24,6 @@ pub struct Arguments {
     /// Also a picture of the first images, OUT with the ending `.png`: as many rows of as many as `8x8` says
     #[arg(long, value_name = "ROWSxCOLUMNS", value_parser = grid)]
     grid: Option<Grid>,
-}
-
-/// Images on each side of a picture, at most.
-const MOST: usize = 256;
-
-fn grid(text: &str) -> Result<Grid, String> {
-    let sides = text.split_once('x').and_then(|(rows, columns)| {
-        Some((rows.parse().ok()?, columns.parse().ok()?)).filter(|&(rows, columns)| {
-            let range = 1..=MOST;
-            range.contains(&rows) && range.contains(&columns)
-        })
-    });
-    match sides {
-        Some((rows, columns)) => Ok(Grid { rows, columns }),
-        None => Err(format!(
-            "expected ROWSxCOLUMNS, 1 to {MOST} each, such as 8x8"
-        )),
-    }
 }
 
 /// Decodes every row, and says where the data is.

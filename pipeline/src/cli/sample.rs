@@ -1,13 +1,14 @@
 //! `latent-align sample RUN --count N --out FILE`
 
-use super::applied::{Applied, ConditionArguments};
+use super::applied::{Applied, ConditionArguments, grid};
 use crate::console::Console;
+use crate::destination::Destination;
 use crate::inference::{Job, Models, Output};
 use crate::store::Store;
 use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;
-use latent_align_stages::inference::{Decoding, Sample, SampleConfig};
+use latent_align_stages::inference::{Decoding, Grid, Sample, SampleConfig};
 use latent_align_stages::priors::{SampleOptions, Steps};
 use latent_align_stages::random::Streams;
 use serde_json::json;
@@ -42,6 +43,10 @@ pub struct Arguments {
     /// Go on to data through the run's autoencoder, which must be aligned with the flow
     #[arg(long)]
     decode: bool,
+    /// Also a picture of the first images, OUT with the ending `.png`: as many rows of as many as `8x8` says; of
+    /// what --decode makes, or of a flow of images
+    #[arg(long, value_name = "ROWSxCOLUMNS", value_parser = grid)]
+    grid: Option<Grid>,
 }
 
 /// Draws the samples, and says where they are and what space they are in.
@@ -56,8 +61,13 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         condition,
         guidance,
         decode,
+        grid,
     } = arguments;
     let output = Output::new(&applied.out, applied.force)?;
+    let picture = applied.out.with_extension("png");
+    if grid.is_some() {
+        Output::new(&picture, applied.force)?;
+    }
     let models = Models::find(store, &applied.run)?;
     let flow = models.flow()?;
     let autoencoder = decode.then(|| models.autoencoder()).transpose()?;
@@ -100,10 +110,14 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             .note("sample: without --condition, a flow that takes conditions samples under none");
     }
     let told = autoencoder.as_ref().map_or(String::new(), |own| own.told());
-    let written = format!(
+    let mut written = format!(
         "{} (points of the flow {fingerprint}{told})",
         work.written()
     );
+    if grid.is_some() {
+        work.require_images()?;
+        written += &format!(", and {}", picture.display());
+    }
     let job = Job {
         name: "sample",
         console,
@@ -126,7 +140,13 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     job.run(
         &work,
         output,
-        |partial, file| work.write(partial, file),
+        |partial, file| {
+            if let Some(grid) = *grid {
+                let picture = Destination::open(&picture, applied.force)?;
+                picture.fill(|file| work.write_grid(partial, grid, file))?;
+            }
+            work.write(partial, file)
+        },
         &written,
     )?;
     Ok(())

@@ -20,6 +20,7 @@ mod history;
 mod hostile;
 mod importing;
 mod inspecting;
+mod layouts;
 mod listing;
 mod looking;
 mod mutations;

@@ -2,6 +2,7 @@
 //! draws, refuses what it does not know, and installs.
 
 mod conditional;
+mod layouts;
 mod posteriors;
 
 use crate::documents::{current, root};

@@ -6,6 +6,7 @@ use super::dataset::Dataset;
 use super::moments::Moments;
 use super::parts;
 use super::pass::Pass;
+use super::patches::Patches;
 use super::rows::{RowBlock, RowReader, RowView};
 use super::scan::Scan;
 use super::split::{Part, Split};
@@ -110,7 +111,7 @@ impl Ingest {
             Ok(())
         })?;
         if non_finite == NonFinite::Refuse {
-            pass.refuse_non_finite(&reader.stack, reader.rows_per_item)?;
+            pass.refuse_non_finite(&reader)?;
         }
         reader.dropped = Arc::new(pass.take_bad_rows());
         reader.split = reader.split.with_moved(pass.take_moved());
@@ -159,6 +160,11 @@ impl Ingest {
         monitor.warn(&format!(
             "{place}: {equal} of {total} rows equal an earlier one; {split}"
         ));
+    }
+
+    /// How items are cut, where they are images in patches.
+    pub fn patches(&self) -> Option<Patches> {
+        self.reader.patches
     }
 
     /// The same with whole items as rows [N, T * D], which know what item they are: an item with a token that

@@ -5,7 +5,6 @@ use super::moments::{Accumulator, Moments};
 use super::rows::RowReader;
 use super::scan::Scan;
 use super::split::Part;
-use super::stack::Stack;
 use crate::error::{Error, Result};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -71,6 +70,7 @@ impl Pass {
     ) {
         let figures = &mut self.figures;
         let size = raw.len() / items.len();
+        let raw = reader.in_rows(raw);
         for (item, values) in items.zip(raw.chunks_exact(size)) {
             if reader.split.given_part(item) != Some(part)
                 || !values.chunks_exact(reader.width).any(is_finite)
@@ -90,7 +90,7 @@ impl Pass {
         // Both take about as long.
         rayon::join(
             || digest.update(&little_endian(raw)),
-            || figures.add(reader, items, raw),
+            || figures.add(reader, items, &reader.in_rows(raw)),
         );
     }
 
@@ -111,14 +111,19 @@ impl Pass {
     }
 
     /// An error if a value was not finite.
-    pub(super) fn refuse_non_finite(&self, stack: &Stack, rows_per_item: usize) -> Result<()> {
+    pub(super) fn refuse_non_finite(&self, reader: &RowReader) -> Result<()> {
         let Some((row, column)) = self.figures.first else {
             return Ok(());
         };
-        let (dataset, first_item) = stack.holder(row / rows_per_item);
-        let row = row - first_item * rows_per_item;
+        let each = reader.rows_per_item;
+        let (dataset, first_item) = reader.stack.holder(row / each);
+        let row = row - first_item * each;
+        let (rows, place) = match reader.patches {
+            Some(_) => ("patches", format!("in image {}", row / each)),
+            None => ("rows", format!("at row {row}, column {column}")),
+        };
         Err(Error::input(format!(
-            "{} holds {} NaN and {} infinite values in {} rows, the first at row {row}, column {column}; expected finite numbers. Clean the file, or leave these rows out with `non_finite: drop`",
+            "{} holds {} NaN and {} infinite values in {} {rows}, the first {place}; expected finite numbers. Clean the file, or leave these rows out with `non_finite: drop`",
             dataset.describe(),
             self.figures.nan,
             self.figures.infinite,

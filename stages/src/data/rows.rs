@@ -1,10 +1,12 @@
 //! From items to rows: which rows of a dataset belong to a part of the split, read in blocks.
 
+use super::patches::Patches;
 use super::scratch::BlockBuffer;
 use super::split::{Part, Split};
 use super::stack::Stack;
 use crate::error::{Error, Result};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ pub enum RowView {
     Tokens,
     /// One row an item, flattened: [N, C, H, W] gives N rows of width C * H * W.
     Items,
+    /// Images [N, C, H, W] or [N, H, W], cut into patches of so many pixels a side: each patch is a row.
+    Patches(usize),
 }
 
 /// Reads the rows of one part, in file order. Cheap to clone; clones share the open files.
@@ -24,6 +28,8 @@ pub(super) struct RowReader {
     pub(super) stack: Stack,
     pub(super) rows_per_item: usize,
     pub(super) width: usize,
+    /// How items are cut, where they are images in patches.
+    pub(super) patches: Option<Patches>,
     pub(super) split: Split,
     /// Rows left out, because they are not finite or equal a row of a given part; ascending, counted
     /// over all datasets.
@@ -43,12 +49,17 @@ impl RowReader {
     pub(super) fn new(stack: Stack, view: RowView, split: Split) -> Result<Self> {
         let dataset = stack.first();
         let shape = dataset.shape();
-        let (rows_per_item, width) = match (view, shape.len()) {
-            (RowView::Items, _) | (RowView::Tokens, 2) => (1, dataset.item_width()),
-            (RowView::Tokens, 3) => (shape[1], shape[2]),
-            (RowView::Tokens, _) => {
+        let patches = match view {
+            RowView::Patches(side) => Some(Patches::of(dataset, side)?),
+            _ => None,
+        };
+        let (rows_per_item, width) = match (patches, view, shape.len()) {
+            (Some(patches), ..) => (patches.tokens(), patches.width()),
+            (_, RowView::Items, _) | (_, RowView::Tokens, 2) => (1, dataset.item_width()),
+            (_, RowView::Tokens, 3) => (shape[1], shape[2]),
+            _ => {
                 return Err(Error::input(format!(
-                    "{} has rank {}; expected features [N, D] or tokens [N, T, D]. Images are what is encoded: use --data with `init`, or `train_autoencoder.data`. Of a feature map, move the axis that holds a point's coordinates last and merge the others: `x.transpose(0, 2, 3, 1).reshape(n, h * w, c)`",
+                    "{} has rank {}; expected features [N, D] or tokens [N, T, D]. Images are what is encoded: use --data with `init`, or `train_autoencoder.data`; a flow of images cuts them into patches of P pixels: `pretrain_flow.rows: {{patches: P}}`. Of a feature map, move the axis that holds a point's coordinates last and merge the others: `x.transpose(0, 2, 3, 1).reshape(n, h * w, c)`",
                     dataset.describe(),
                     shape.len()
                 )));
@@ -58,9 +69,18 @@ impl RowReader {
             stack,
             rows_per_item,
             width,
+            patches,
             split,
             dropped: Arc::new(Vec::new()),
         })
+    }
+
+    /// The numbers of items as they are stored, in the order of rows.
+    pub(super) fn in_rows<'a>(&self, raw: &'a [f32]) -> Cow<'a, [f32]> {
+        match self.patches {
+            Some(patches) => patches.cut(raw).into(),
+            None => raw.into(),
+        }
     }
 
     /// Rows of `part` among `items`, without reading.
@@ -112,6 +132,9 @@ impl RowReader {
         }
         rows.resize(items.len() * self.rows_per_item * self.width, 0.0);
         self.stack.read_items_into(items.clone(), rows, scratch)?;
+        if let Some(patches) = self.patches {
+            *rows = patches.cut(rows);
+        }
         let first = items.start * self.rows_per_item;
         let mut end = 0;
         for run in kept {

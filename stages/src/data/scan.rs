@@ -51,6 +51,14 @@ pub struct Scan {
 }
 
 impl Scan {
+    /// The smallest and the largest value of all columns.
+    pub fn range(&self) -> [f64; 2] {
+        [
+            self.min.iter().copied().fold(f64::INFINITY, f64::min),
+            self.max.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        ]
+    }
+
     /// Writes it into the directory `dir`.
     ///
     /// # Errors

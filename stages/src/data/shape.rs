@@ -110,20 +110,30 @@ fn can_be(held: &[usize], said: [usize; 3]) -> bool {
         }
 }
 
-/// Refuses images whose channels come last, as other programs keep them. `key` is that of the data.
+/// Images whose channels seem to come last, as other programs keep them: what was found, and how to move them.
+pub(super) fn channels_last(dataset: &Dataset) -> Option<(String, &'static str)> {
+    let [_, a, b, last] = *dataset.shape() else {
+        return None;
+    };
+    let seems = last <= MOST_CHANNELS && a > MOST_CHANNELS && b > MOST_CHANNELS;
+    seems.then(|| {
+        (
+            format!("channels last, {a} x {b} pixels of {last}"),
+            "move them with numpy: `x.transpose(0, 3, 1, 2)`",
+        )
+    })
+}
+
+/// Refuses images whose channels come last. `key` is that of the data.
 ///
 /// # Errors
 /// An input error with what mends it.
 pub fn refuse_channels_last(dataset: &Dataset, key: &str) -> Result<()> {
-    let [_, a, b, last] = *dataset.shape() else {
+    let (Some((found, fix)), [_, a, b, last]) = (channels_last(dataset), dataset.shape()) else {
         return Ok(());
     };
-    if last > MOST_CHANNELS || a <= MOST_CHANNELS || b <= MOST_CHANNELS {
-        return Ok(());
-    }
     Err(Error::input(format!(
-        "{}: found channels last, {a} x {b} pixels of {last}, expected images [N, C, H, W]; move them with \
-         numpy: `x.transpose(0, 3, 1, 2)`. If they are {a} channels of {b} x {last} pixels indeed, \
+        "{}: found {found}, expected images [N, C, H, W]; {fix}. If they are {a} channels of {b} x {last} pixels indeed, \
          `shape: [{a}, {b}, {last}]` under {key} says so",
         dataset.describe()
     )))

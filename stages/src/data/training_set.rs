@@ -118,8 +118,7 @@ impl Data {
             Element::U8 => 255.0,
             _ => 1.0,
         });
-        let least = scan.min.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = scan.max.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let [least, most] = scan.range();
         let bounded = shape.height > 1 || demands.bounded;
         if bounded && (least < 0.0 || most > maximum) {
             return Err(Error::input(format!(

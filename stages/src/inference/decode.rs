@@ -3,10 +3,10 @@
 use super::columns::{self, Column};
 use super::decoder::{Decoder, Through};
 use super::encode::rows_at_once;
+use super::grid::{Grid, Images};
 use super::lineage::Lineage;
 use super::rows;
 use super::work::{Keep, Work};
-use crate::autoencoders::{is_picture, write_images_in_columns};
 use crate::context::Monitor;
 use crate::data::{Dataset, SourceConfig};
 use crate::error::{Error, Result};
@@ -22,15 +22,6 @@ pub struct Decode {
     column: Column,
     /// Whether the file says of which models its latents are.
     says_its_space: bool,
-}
-
-/// Images, so many rows of so many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
-    /// Rows of images.
-    pub rows: usize,
-    /// Images in a row.
-    pub columns: usize,
 }
 
 impl Decode {
@@ -92,14 +83,7 @@ impl Decode {
     /// # Errors
     /// An input error for others.
     pub fn require_images(&self) -> Result<()> {
-        let shape = self.decoder.header.shape;
-        match is_picture(shape) {
-            true => Ok(()),
-            false => Err(Error::input(format!(
-                "--grid: found data of shape {:?}, expected images of 1 or 3 channels; leave it out",
-                self.column.shape
-            ))),
-        }
+        Images::require(Some(self.decoder.images(0)), &self.column.shape)
     }
 
     /// Writes a PNG of the first images of `partial`.
@@ -107,11 +91,8 @@ impl Decode {
     /// # Errors
     /// File errors.
     pub fn write_grid(&self, partial: &mut Partial, grid: Grid, path: &Path) -> Result<()> {
-        let shape = self.decoder.header.shape;
-        let maximum = self.decoder.header.maximum as f32;
-        let rows = partial.first(grid.rows.saturating_mul(grid.columns))?;
-        let images: Vec<f32> = columns::numbers(&rows).map(|v| v / maximum).collect();
-        write_images_in_columns(path, &images, shape, grid.columns).map(drop)
+        let columns = std::slice::from_ref(&self.column);
+        (self.decoder.images(0)).write(partial, columns, grid, path)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A stored decoder: latents -> data in its own units, back through the transport where there is one.
 
 use super::columns::Column;
+use super::grid::Images;
 use crate::autoencoders::{Autoencoder, AutoencoderHeader};
 use crate::data::Attribute;
 use crate::error::{Error, Result};
@@ -84,6 +85,15 @@ impl Decoder {
             data.iter_mut().for_each(|value| *value *= maximum);
         }
         Ok(data)
+    }
+
+    /// Decoded rows, which are column `column`, as images.
+    pub(super) fn images(&self, column: usize) -> Images {
+        Images {
+            column,
+            shape: self.header.shape,
+            range: [0.0, self.header.maximum],
+        }
     }
 
     /// The dataset `name` of decoded rows: images [C, H, W], or vectors `[D]`.

@@ -4,13 +4,14 @@ use super::columns::{self, Column};
 use super::conditions::{Condition, OfRows};
 use super::decoder::{Decoder, Through};
 use super::encode::rows_at_once;
+use super::grid::{Grid, Images};
 use super::lineage::Lineage;
 use super::work::{Keep, Work};
 use crate::context::Monitor;
 use crate::data::{Attribute, Inverse};
 use crate::error::{Error, Result};
 use crate::persist::Partial;
-use crate::priors::{Flow, ModelConfig, Placement, PointShape, SampleOptions, Steps, stored};
+use crate::priors::{Cut, Flow, ModelConfig, Placement, PointShape, SampleOptions, Steps, stored};
 use crate::tensors::to_f32;
 use burn::tensor::{Device, Tensor};
 use std::path::Path;
@@ -85,7 +86,7 @@ impl Sample {
                 "--condition: found latents of several points, expected one: leave --decode or --condition out",
             ));
         }
-        let inverse = loaded.normaliser.inverter();
+        let inverse = loaded.features_of();
         let lineage = Lineage {
             flow: Some(flow.to_owned()),
             ..Lineage::default()
@@ -103,7 +104,11 @@ impl Sample {
             let text = |name: &str, text: &str| (name.to_owned(), Attribute::Text(text.into()));
             columns.push(Column {
                 name: "features".to_owned(),
-                shape: of_points(loaded.normaliser.input_width),
+                shape: match (loaded.layout.cut, tokens / shape.tokens) {
+                    (Cut::None, _) => of_points(loaded.normaliser.input_width),
+                    (_, 1) => loaded.feature_shape(),
+                    (_, points) => [&[points], &loaded.feature_shape()[..]].concat(),
+                },
                 attributes: vec![
                     text("space", "features, as the flow was trained on"),
                     text("units", "those of these features"),
@@ -130,6 +135,41 @@ impl Sample {
     /// File errors.
     pub fn write(&self, partial: &mut Partial, path: &Path) -> Result<()> {
         columns::write(partial, &self.columns, path)
+    }
+
+    /// The data, or else the features, that samples become, where these are images.
+    fn images(&self) -> Option<Images> {
+        if let Some(decoder) = &self.decoder {
+            return Some(decoder.images(self.columns.len() - 1));
+        }
+        let (Cut::Patches(patches), Some(range)) = (self.flow.layout.cut, self.flow.layout.range)
+        else {
+            return None;
+        };
+        (self.inverse.is_some()).then_some(Images {
+            column: 1,
+            shape: patches.image,
+            range,
+        })
+    }
+
+    /// That samples become images of which a picture can be made.
+    ///
+    /// # Errors
+    /// An input error for others.
+    pub fn require_images(&self) -> Result<()> {
+        let last = self.columns.last().expect("points at least");
+        Images::require(self.images(), &last.shape)
+    }
+
+    /// Writes a PNG of the first images of `partial`.
+    ///
+    /// # Errors
+    /// File errors; an input error where there are none.
+    pub fn write_grid(&self, partial: &mut Partial, grid: Grid, path: &Path) -> Result<()> {
+        self.require_images()?;
+        let images = self.images().expect("they are images");
+        images.write(partial, &self.columns, grid, path)
     }
 
     /// What is written, in words.

@@ -7,12 +7,12 @@ use super::scoring::{Scores, Scoring, ScoringConfig};
 use super::work::{Keep, Work};
 use crate::alignment::{Draws, RULES, Weighting};
 use crate::context::{Monitor, Summary, Table};
-use crate::data::{Dataset, SourceConfig};
+use crate::data::{Dataset, Patches, SourceConfig};
 use crate::error::{Error, Result};
 use crate::figures::{INTERVAL, ITS_ERROR, estimate_nll as names, filled};
 use crate::numerics::{mean, standard_error};
 use crate::persist::Partial;
-use crate::priors::{Batch, MOST_INTERVALS, Nll, NllKind, PointShape};
+use crate::priors::{Batch, Cut, MOST_INTERVALS, Nll, NllKind, PointShape};
 use burn::tensor::Device;
 use std::path::Path;
 
@@ -116,11 +116,21 @@ impl Score {
         let dataset = Dataset::open(source)?;
         let flow = scoring.flow();
         let shape = flow.prior.shape();
-        let width = match space {
-            Space::Features => flow.normaliser.input_width,
-            Space::Points => shape.width,
+        let group = match (space, flow.layout.cut) {
+            (Space::Points, _) => points_of_a_row(&dataset, shape, shape.width, space)?,
+            (_, Cut::None) => points_of_a_row(&dataset, shape, flow.normaliser.input_width, space)?,
+            (_, Cut::Split) => {
+                let whole = PointShape {
+                    tokens: 1,
+                    width: shape.elements(),
+                };
+                points_of_a_row(&dataset, whole, flow.normaliser.input_width, space)?
+            }
+            (_, Cut::Patches(patches)) => {
+                require_images(&dataset, patches)?;
+                1
+            }
         };
-        let group = points_of_a_row(&dataset, shape, width, space)?;
         let condition = (condition.map(|c| OfRows::read(c, flow.prior.condition()))).transpose()?;
         if let Some(condition) = &condition {
             condition.require_count(dataset.items())?;
@@ -238,7 +248,7 @@ impl Work for Score {
         rows::each(&self.dataset, from, step, None, |first, rows| {
             let count = rows.len() / self.dataset.item_width();
             let values = match self.space {
-                Space::Features => self.scoring.flow().normaliser.apply(rows),
+                Space::Features => self.scoring.flow().points_of(rows),
                 Space::Points => rows.to_vec(),
             };
             let conditions = self.condition.as_ref().map(|c| c.of(first..first + count));
@@ -428,6 +438,20 @@ impl Sums {
         }
         summary
     }
+}
+
+/// Refuses a dataset that is none of the images that `patches` are cut from.
+fn require_images(dataset: &Dataset, Patches { image, .. }: Patches) -> Result<()> {
+    let held = &dataset.shape()[1..];
+    if image.can_be(held) {
+        return Ok(());
+    }
+    let [channels, height, width] = [image.channels, image.height, image.width];
+    Err(Error::input(format!(
+        "{}: found rows of shape {held:?}, expected images [N, {channels}, {height}, {width}]; give images of the kind \
+         that the flow was trained on, or latents with --latents",
+        dataset.describe()
+    )))
 }
 
 /// How many points of `shape`, of tokens of `width` before the normalisation, a row of `dataset` is.

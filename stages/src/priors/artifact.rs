@@ -2,15 +2,15 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `flow.safetensors` | the averaged weights in PyTorch's names and layouts; in the header the kind of prior and its configuration, the shape of a point and, for a flow, the convention of time |
-//! | `normalisation.safetensors` | `mean` `[D]` and `matrix` [D, d] in f64: a feature x becomes the point (x - mean) matrix |
+//! | `flow.safetensors` | the averaged weights in PyTorch's names and layouts; in the header the kind of prior and its configuration, the shape of a point, how features are cut into its tokens and, for a flow, the convention of time |
+//! | `normalisation.safetensors` | `mean` `[D]` and `matrix` [D, d] in f64: a feature x, or each of its patches, becomes (x - mean) matrix |
 //! | `target.json` | the analytic density of the features, where they have one |
 //! | `held_out.h5`, `test.h5` | features of these parts as points: see [`super::KeptPoints`] |
 //!
 //! An imported flow has the first two only.
 
 use super::normalisation::{load_normaliser, save_normaliser};
-use super::{ConditionKind, ExactMixture, ModelConfig, Placement, PointShape, Prior};
+use super::{ConditionKind, ExactMixture, Layout, ModelConfig, Placement, PointShape, Prior};
 use crate::data::Normaliser;
 use crate::error::{Error, Result};
 use crate::persist::{must_hold, read_header};
@@ -33,8 +33,10 @@ const CONVENTION: &str =
 pub struct Flow {
     /// The density over points.
     pub prior: Box<dyn Prior>,
-    /// From features to the width d of a token.
+    /// From features to the width d of a token, or to a whole point that is cut into tokens.
     pub normaliser: Normaliser,
+    /// How features stand as points besides.
+    pub layout: Layout,
     /// The analytic density of the features (before normalisation), where they have one; of single tokens.
     pub target: Option<Target>,
 }
@@ -51,6 +53,8 @@ struct Header {
     tokens: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     condition: Option<ConditionKind>,
+    #[serde(default, skip_serializing_if = "Layout::is_plain")]
+    layout: Layout,
     /// The kind and its configuration.
     #[serde(flatten)]
     model: serde_json::Map<String, serde_json::Value>,
@@ -74,6 +78,8 @@ pub struct Stored {
     pub shape: PointShape,
     /// What points are conditioned on.
     pub condition: Option<ConditionKind>,
+    /// How features stand as points.
+    pub layout: Layout,
 }
 
 /// The prior in `dir` without its weights.
@@ -106,6 +112,7 @@ pub fn stored(dir: &Path) -> Result<Stored> {
         model,
         shape,
         condition: header.condition,
+        layout: header.layout,
     })
 }
 
@@ -128,6 +135,7 @@ impl Flow {
             dimensions: shape.width,
             tokens: shape.tokens,
             condition: self.prior.condition(),
+            layout: self.layout,
             model,
         };
         self.prior
@@ -149,6 +157,7 @@ impl Flow {
             model,
             shape,
             condition,
+            layout,
         } = stored(dir)?;
         let weights = dir.join("flow.safetensors");
         let target_path = dir.join("target.json");
@@ -159,9 +168,14 @@ impl Flow {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::file(&target_path, error)),
         };
+        let normaliser = load_normaliser(&dir.join("normalisation.safetensors"))?;
+        let mut problems = Problems::new();
+        layout.check(shape, &normaliser, &mut problems);
+        problems.in_file(&weights)?;
         Ok(Self {
             prior: model.kind().load(&weights, shape, condition, place)?,
-            normaliser: load_normaliser(&dir.join("normalisation.safetensors"))?,
+            normaliser,
+            layout,
             target,
         })
     }
@@ -173,16 +187,16 @@ impl Flow {
         Some(ExactMixture::new(&self.mixture()?, dtype, device))
     }
 
-    /// The Gaussian mixture that points of one token follow, where the features follow one.
+    /// The Gaussian mixture that points of one feature follow, where the features follow one.
     pub fn mixture(&self) -> Option<GaussianMixture> {
         exact_mixture(self.target.as_ref(), &self.normaliser, self.prior.shape())
     }
 
-    /// The analytic NLL in nats of each of `points` [n, d], points of one token, where the features have a
+    /// The analytic NLL in nats of each of `points` [n, T d], points of one feature, where the features have a
     /// density that survives the normalisation.
     pub fn analytic_nll(&self, points: &[f32]) -> Option<Vec<f64>> {
         let target = self.target.as_ref()?;
-        if self.prior.shape().tokens != 1 {
+        if self.normalised_rows() != 1 {
             return None;
         }
         let wide = |row: &[f32]| -> Vec<f64> { row.iter().map(|&x| f64::from(x)).collect() };
@@ -204,19 +218,19 @@ impl Flow {
 
     /// `log |det|` of the normalisation of a whole point in nats; none where it cannot be undone.
     pub fn log_abs_det(&self) -> Option<f64> {
-        let of_token = self.normaliser.log_abs_det()?;
-        Some(self.prior.shape().tokens as f64 * of_token)
+        let of_row = self.normaliser.log_abs_det()?;
+        Some(self.normalised_rows() as f64 * of_row)
     }
 }
 
-/// The Gaussian mixture that normalised points of one token follow, where the features follow one.
+/// The Gaussian mixture that normalised points of one feature follow, where the features follow one.
 pub(crate) fn exact_mixture(
     target: Option<&Target>,
     normaliser: &Normaliser,
     shape: PointShape,
 ) -> Option<GaussianMixture> {
     let mixture = target?.as_mixture()?;
-    (shape.tokens == 1).then(|| mixture.affine(normaliser))
+    (shape.elements() == normaliser.output_width).then(|| mixture.affine(normaliser))
 }
 
 fn json(value: &impl Serialize) -> String {

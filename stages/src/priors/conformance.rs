@@ -602,6 +602,7 @@ fn a_prior_that_was_saved_is_the_same_when_it_is_read() {
         let flow = Flow {
             prior,
             normaliser: crate::data::Normaliser::scale(shape.width, 1.0),
+            layout: Layout::default(),
             target: None,
         };
         let dir = tempfile::tempdir().unwrap();

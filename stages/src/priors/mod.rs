@@ -8,10 +8,12 @@ mod condition;
 #[cfg(test)]
 mod conformance;
 mod coupling;
+mod features;
 mod field;
 mod flow_matching;
 mod kept;
 mod kind;
+mod layout;
 mod maximum_likelihood;
 mod mixture;
 mod normal;
@@ -35,6 +37,7 @@ pub use flow_matching::{
 };
 pub use kept::{KeptPoints, about_points};
 pub use kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
+pub use layout::{Cut, Layout};
 pub use prior::{
     Divergence, Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior,
     Progress, SampleOptions, Steps, normal_nll,

@@ -5,6 +5,7 @@ mod own_samples;
 
 use super::reference::{Reference, is_file_name};
 use super::{Preparation, Read, Stage, StageConfig, Upstream};
+use crate::autoencoders::write_images;
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{
     Attribute, Batches, Described, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData,
@@ -16,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::figures::{ITS_ERROR, PARAMETERS, of_rows, pretrain_flow as names};
 use crate::numerics::{mean, standard_error};
 use crate::priors::{
-    Batch, Conditions, ExactMixture, Fit, Fitted, Flow, KeptPoints, ModelConfig, NllOptions,
-    PointShape, SampleOptions, Schedule, Steps, about_points, exact_mixture,
+    Batch, Conditions, Cut, ExactMixture, Fit, Fitted, Flow, KeptPoints, Layout, ModelConfig,
+    NllOptions, PointShape, SampleOptions, Schedule, Steps, about_points, exact_mixture,
 };
 use crate::problems::Problems;
 use crate::targets::{Target, read_target};
@@ -49,7 +50,7 @@ pub struct Config {
     /// What is fitted.
     #[serde(default)]
     pub model: ModelConfig,
-    /// What a point is: a token, or a whole row of them.
+    /// What a point is: a token, a whole row of them, or a feature or an image that is cut into tokens.
     #[serde(default)]
     pub rows: Rows,
     /// What points are conditioned on; nothing by default.
@@ -85,15 +86,43 @@ pub struct Config {
     pub memory_mib: usize,
 }
 
-/// What a point of the prior is, where features are tokens [N, T, D].
+/// What a point of the prior is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rows {
-    /// Each token on its own: N T points of width d.
+    /// Each token of features [N, T, D] on its own, or each feature [N, D]: points of width d.
     #[default]
     Tokens,
-    /// A whole row: N points of T tokens of width d.
+    /// A whole row of features [N, T, D]: N points of T tokens of width d.
     Sequences,
+    /// `{split: T}`: a feature [N, D], normalised and then cut into T tokens of d / T numbers.
+    Split(usize),
+    /// `{patches: P}`: an image [N, C, H, W] or [N, H, W], cut into patches of P x P pixels, row by row: H W / P^2
+    /// tokens of C P^2 numbers. Each token is normalised.
+    Patches(usize),
+}
+
+impl Rows {
+    /// How a dataset's items become rows to be normalised.
+    fn view(self) -> RowView {
+        match self {
+            Self::Patches(side) => RowView::Patches(side),
+            _ => RowView::Tokens,
+        }
+    }
+
+    /// Whether all rows of an item are one point.
+    fn of_items(self) -> bool {
+        matches!(self, Self::Sequences | Self::Patches(_))
+    }
+
+    fn check(self, problems: &mut Problems) {
+        match self {
+            Self::Split(tokens) => problems.at_least("rows.split", tokens, 1),
+            Self::Patches(side) => problems.at_least("rows.patches", side, 1),
+            _ => {}
+        }
+    }
 }
 
 /// The features of a flow.
@@ -107,7 +136,8 @@ pub struct FeaturesConfig {
     /// The HDF5 file, relative to the configuration file; with `from`, the name of a file in that
     /// artifact, such as latents.h5.
     pub file: PathBuf,
-    /// The dataset in it: features [N, D] or tokens [N, T, D]; f16, f32, f64 or u8.
+    /// The dataset in it: features [N, D] or tokens [N, T, D], or images [N, C, H, W] or [N, H, W] with
+    /// `rows: {patches: P}`; f16, f32, f64 or u8.
     #[serde(default = "defaults::dataset")]
     pub dataset: String,
     /// What to do with rows that hold NaN or an infinity.
@@ -211,6 +241,7 @@ impl StageConfig for Config {
             kind.check_with(&schedule, p);
         });
         schedule.check(problems);
+        self.rows.check(problems);
         if let Some(condition) = &self.condition {
             problems.section("condition", |p| condition.check(p));
             problems.require(
@@ -314,15 +345,28 @@ pub struct Prepared {
 fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
     let tokens = Ingest::read_parts(
         &config.features.source(),
-        RowView::Tokens,
+        config.rows.view(),
         seed,
         [&config.held_out, &config.test],
         Normaliser::needs_covariance(&config.normalisation),
         monitor,
     )?;
-    // normalisation is of tokens, whatever a point is
+    // normalisation is of tokens, or of features that are cut into tokens after it
     let normaliser = Normaliser::fit(&config.normalisation, &tokens.moments, seed)?;
-    let whole = config.rows == Rows::Sequences || tokens.rows_per_item() == 1;
+    if let Rows::Split(count) = config.rows
+        && !normaliser.output_width.is_multiple_of(count)
+    {
+        let width = normaliser.output_width;
+        let known: Vec<_> = (1..=width).filter(|&n| width.is_multiple_of(n)).collect();
+        let known: Vec<_> = known.iter().map(usize::to_string).collect();
+        return Err(Error::input(format!(
+            "pretrain_flow.rows: found `{{split: {count}}}` for {}, whose features are {width} numbers after the \
+             normalisation, expected one of {}; `normalisation.projection` leads to another width",
+            tokens.dataset.describe(),
+            known.join(", ")
+        )));
+    }
+    let whole = config.rows.of_items() || tokens.rows_per_item() == 1;
     if config.condition.is_some() && !whole {
         return Err(Error::input(format!(
             "{}: found {} tokens an item, expected one, or `rows: sequences`: a condition is of a whole item",
@@ -330,7 +374,7 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
             tokens.rows_per_item()
         )));
     }
-    let by_items = config.condition.is_some() || config.rows == Rows::Sequences;
+    let by_items = config.condition.is_some() || config.rows.of_items();
     let ingest = match by_items {
         true => tokens.by_items()?,
         false => tokens,
@@ -366,10 +410,26 @@ const TOLERANCE: f64 = 1e-4;
 impl Prepared {
     /// The shape of a point.
     pub fn shape(&self) -> PointShape {
+        let rows = self.ingest.width() / self.normaliser.input_width;
+        let tokens = match self.config.rows {
+            Rows::Split(tokens) => tokens,
+            _ => rows,
+        };
         PointShape {
-            tokens: self.ingest.width() / self.normaliser.input_width,
-            width: self.normaliser.output_width,
+            tokens,
+            width: rows * self.normaliser.output_width / tokens,
         }
+    }
+
+    /// How features stand as points.
+    fn layout(&self) -> Layout {
+        let cut = match (self.config.rows, self.ingest.patches()) {
+            (_, Some(patches)) => Cut::Patches(patches),
+            (Rows::Split(_), _) => Cut::Split,
+            _ => Cut::None,
+        };
+        let range = self.ingest.patches().map(|_| self.ingest.scan.range());
+        Layout { cut, range }
     }
 
     /// Fits the prior and fills the directory of `context`.
@@ -387,6 +447,7 @@ impl Prepared {
         let mut summary = figures;
         let flow = Flow {
             prior,
+            layout: self.layout(),
             normaliser: self.normaliser,
             target: self.target,
         };
@@ -430,19 +491,23 @@ impl Prepared {
             Part::Test => self.config.test.at_most,
             _ => self.config.held_out.at_most,
         };
-        // rows that are whole items hold all of their tokens
-        let in_a_row = self.shape().tokens;
-        let rows = (self.ingest).some_whole_items(part, at_most.div_ceil(in_a_row))?;
+        let PointShape { tokens, width } = self.shape();
+        let at_most = match self.config.rows {
+            // rows are counted as in the file, where each token is one
+            Rows::Sequences => at_most.div_ceil(tokens),
+            _ => at_most,
+        };
+        let rows = self.ingest.some_whole_items(part, at_most)?;
         let kept = KeptPoints {
             points: Batch {
                 values: self.normaliser.apply(&rows.rows),
                 conditions: self.conditions_of(&rows.items),
             },
-            width: self.normaliser.output_width,
+            width,
             items: (rows.items.iter())
-                .flat_map(|&item| std::iter::repeat_n(item as i64, in_a_row))
+                .flat_map(|&item| std::iter::repeat_n(item as i64, tokens))
                 .collect(),
-            tokens: self.ingest.rows_per_item() * in_a_row,
+            tokens: self.ingest.rows_per_item() * tokens,
         };
         kept.save(part, &context.dir)?;
         Ok(kept)
@@ -513,19 +578,18 @@ fn write_samples(flow: &Flow, kept: &KeptPoints, config: &Config, context: &Cont
         .prior
         .sample(count, encoded, &options, &mut |_| context.check_cancelled())?;
     let points = to_f32(samples)?;
-    let features = flow.normaliser.inverse(&points);
+    let features = flow.features_of().map(|of| of(&points));
     let about_points = about_points();
     let about_features = [
         ("space", "features as in the data: point matrix^-1 + mean"),
         ("units", "those of the data"),
     ];
     let about_features = about_features.map(|(name, text)| (name, Attribute::Text(text.into())));
-    let of_width = |width: usize| match shape.tokens {
-        1 => vec![count, width],
-        tokens => vec![count, tokens, width],
+    let dims = match shape.tokens {
+        1 => vec![count, shape.width],
+        tokens => vec![count, tokens, shape.width],
     };
-    let dims = of_width(shape.width);
-    let features_dims = of_width(flow.normaliser.input_width);
+    let features_dims = [&[count], &flow.feature_shape()[..]].concat();
     let mut datasets = vec![Described {
         name: "points",
         shape: &dims,
@@ -553,8 +617,27 @@ fn write_samples(flow: &Flow, kept: &KeptPoints, config: &Config, context: &Cont
             about: &about_labels,
         });
     }
-    write_described(&context.dir.join("samples.h5"), &datasets, &[])
+    write_described(&context.dir.join("samples.h5"), &datasets, &[])?;
+    match features {
+        Some(features) => paint(flow, &features, context),
+        None => Ok(()),
+    }
 }
+
+/// Writes the first of `features` as `samples.png`, where they are images.
+fn paint(flow: &Flow, features: &[f32], context: &Context) -> Result<()> {
+    let (Cut::Patches(patches), Some([low, high])) = (flow.layout.cut, flow.layout.range) else {
+        return Ok(());
+    };
+    let shown = (PAINTED * patches.image.elements()).min(features.len());
+    let (low, high) = (low as f32, high as f32);
+    let grey = features[..shown].iter().map(|v| (v - low) / (high - low));
+    let images: Vec<f32> = grey.collect();
+    write_images(&context.dir.join("samples.png"), &images, patches.image).map(drop)
+}
+
+/// Samples in the picture of them.
+const PAINTED: usize = 64;
 
 /// The figures of the part that is shown. Likelihoods are in nats, of points.
 fn summarise(

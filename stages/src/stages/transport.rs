@@ -17,7 +17,9 @@ use crate::data::Part;
 use crate::devices::Numbers;
 use crate::error::Result;
 use crate::figures::{PARAMETERS, transport as names};
-use crate::priors::{Batch, Fit, Fitted, Flow, ModelConfig, Placement, PointShape, Schedule};
+use crate::priors::{
+    Batch, Fit, Fitted, Flow, Layout, ModelConfig, Placement, PointShape, Schedule,
+};
 use crate::problems::Problems;
 use crate::random::normal;
 use crate::training::OptimiserConfig;
@@ -167,6 +169,7 @@ impl Prepared for Config {
         let own = Flow {
             prior,
             normaliser: whitening.normaliser,
+            layout: Layout::default(),
             target: None,
         };
         own.save(&self.model, &context.dir)?;

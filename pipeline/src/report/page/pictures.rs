@@ -19,7 +19,12 @@ struct Picture {
     caption: &'static str,
 }
 
-const PICTURES: [Picture; 2] = [
+const PICTURES: [Picture; 3] = [
+    Picture {
+        stage: Stage::PretrainFlow,
+        file: "samples.png",
+        caption: "Samples of the flow.",
+    },
     Picture {
         stage: Stage::TrainAutoencoder,
         file: "reconstructions.png",

@@ -20,7 +20,7 @@ use crate::data::Normaliser;
 use crate::error::{Error, Result};
 use crate::figures::{PARAMETERS, pretrain_flow as names};
 use crate::persist::{file_size, load_weights_from_bytes, read_whole};
-use crate::priors::{Flow, ModelConfig};
+use crate::priors::{Flow, Layout, ModelConfig};
 use crate::problems::Problems;
 use crate::random::Streams;
 use pytorch_reader::PytorchReader;
@@ -100,6 +100,7 @@ pub(super) fn read(
     let flow = Flow {
         prior: Box::new(VelocityFlow::of(module)),
         normaliser: Normaliser::scale(dimensions, config.feature_scale),
+        layout: Layout::default(),
         target: None,
     };
     Ok((network, flow))

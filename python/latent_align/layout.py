@@ -1,0 +1,92 @@
+"""How features stand as points besides the normalisation: as they are, cut into tokens, or images in patches."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Tuple
+
+from torch import Tensor
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Images [C, H, W] as T = H W / P^2 tokens of C P^2 numbers: patches row by row, in each of them channels first."""
+
+    side: int
+    image: Tuple[int, int, int]
+
+    def cut(self, images: Tensor) -> Tensor:
+        """Images [..., C, H, W] as tokens [..., T, C P^2]."""
+        c, h, w = self.image
+        p = self.side
+        x = images.reshape(-1, c, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5)
+        return x.reshape(*images.shape[:-3], -1, c * p * p)
+
+    def join(self, tokens: Tensor) -> Tensor:
+        """Tokens [..., T, C P^2] as images [..., C, H, W]."""
+        c, h, w = self.image
+        p = self.side
+        x = tokens.reshape(-1, h // p, w // p, c, p, p).permute(0, 3, 1, 4, 2, 5)
+        return x.reshape(*tokens.shape[:-2], c, h, w)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the header of a flow says of its features."""
+
+    tokens: int
+    """T, the tokens of a point."""
+    split: bool = False
+    """Whether a normalised feature [D] is cut into its tokens."""
+    patches: Optional[Patches] = None
+    """How images are cut, where features are images."""
+
+    @classmethod
+    def of(cls, said: Any, tokens: int, file: Path) -> "Layout":
+        """That of the header of `file`, which says `said` of it."""
+        cut = said.get("cut", "none") if isinstance(said, dict) else said
+        if cut in ("none", None):
+            return cls(tokens)
+        if cut == "split":
+            return cls(tokens, split=True)
+        try:
+            side, image = cut["patches"]["side"], cut["patches"]["image"]
+            sizes = side, (image["channels"], image["height"], image["width"])
+            fits = all(isinstance(n, int) and n > 0 for n in (side, *sizes[1]))
+            if fits and (sizes[1][1] % side, sizes[1][2] % side) == (0, 0):
+                patches = Patches(*sizes)
+                if tokens * side * side * sizes[1][0] == math.prod(sizes[1]):
+                    return cls(tokens, patches=patches)
+        except (KeyError, TypeError):
+            pass
+        raise InputError(
+            f"{file}: found layout {said!r}, which this version of the package does not know for points of {tokens} tokens; "
+            "install the package that goes with the program that wrote it"
+        )
+
+    def rows(self, features: Tensor) -> Tensor:
+        """Features as what the normalisation takes."""
+        if self.patches is None:
+            return features
+        shape = self.patches.image
+        if features.dim() < 3 or features.shape[-3:] != shape:
+            raise InputError(f"found features {list(features.shape)}, expected images [..., {', '.join(map(str, shape))}]")
+        return self.patches.cut(features)
+
+    def points(self, rows: Tensor) -> Tensor:
+        """What the normalisation makes of those, as points."""
+        if self.split and self.tokens > 1:
+            return rows.reshape(*rows.shape[:-1], self.tokens, -1)
+        return rows.squeeze(-2) if self.patches is not None and self.tokens == 1 else rows
+
+    def undo_points(self, points: Tensor) -> Tensor:
+        """The inverse of `points`."""
+        if self.split and self.tokens > 1:
+            return points.flatten(-2)
+        return points.unsqueeze(-2) if self.patches is not None and self.tokens == 1 else points
+
+    def undo_rows(self, rows: Tensor) -> Tensor:
+        """The inverse of `rows`."""
+        return rows if self.patches is None else self.patches.join(rows)

@@ -1,0 +1,62 @@
+//! How features stand as points, besides the normalisation.
+
+use super::prior::PointShape;
+use crate::data::{Normaliser, Patches};
+use crate::problems::Problems;
+use serde::{Deserialize, Serialize};
+
+/// How features stand as points.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Layout {
+    /// How a feature is cut into tokens.
+    #[serde(default)]
+    pub cut: Cut,
+    /// The smallest and the largest value that features may have, where that is known, as of pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
+}
+
+/// How a feature is cut into the tokens of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// Not at all: each token of a point is a feature [D].
+    #[default]
+    None,
+    /// The normalised feature [D] is cut into tokens of D / T numbers.
+    Split,
+    /// An image is cut into patches, each of which is normalised.
+    Patches(Patches),
+}
+
+impl Layout {
+    /// Whether it is that of tokens as they come.
+    pub(super) fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Notes what does not go with points of `shape` and `normaliser`, as in a damaged file.
+    pub(super) fn check(
+        &self,
+        shape: PointShape,
+        normaliser: &Normaliser,
+        problems: &mut Problems,
+    ) {
+        let (from, to) = (normaliser.input_width, normaliser.output_width);
+        let fits = match self.cut {
+            Cut::None => return,
+            Cut::Split => to == shape.elements(),
+            Cut::Patches(patches) => {
+                patches.check(problems);
+                patches.side > 0
+                    && (patches.tokens(), patches.width(), to) == (shape.tokens, from, shape.width)
+            }
+        };
+        problems.require(
+            fits,
+            "layout.cut",
+            format!("{:?} with a normalisation [{from}, {to}]", self.cut),
+            &format!("points [{}, {}] of it", shape.tokens, shape.width),
+        );
+    }
+}
