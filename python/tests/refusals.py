@@ -51,7 +51,7 @@ def of_autoencoder(name, change):
 
 # files
 for name, change, parts in [
-    ("kind", lambda h, t: h.update(kind="tarflow"), ["flow.safetensors", "'tarflow'", "it knows coupling", "Install"]),
+    ("kind", lambda h, t: h.update(kind="diffusion"), ["flow.safetensors", "'diffusion'", "it knows coupling", "Install"]),
     ("format", lambda h, t: h.update(format="latent-align flow 9"), ["latent-align flow 9", "expected \"latent-align flow 1\""]),
     ("lacking", lambda h, t: t.pop("input.bias"), ["no tensor `input.bias`"]),
     ("shape", lambda h, t: t.update({"input.bias": torch.zeros(3)}), ["`input.bias` of shape [3], not [16]"]),

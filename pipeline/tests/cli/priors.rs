@@ -249,6 +249,11 @@ fn every_kind_of_prior_goes_through_all_stages_with_a_regulariser_that_it_offers
             "exact",
         ),
         (
+            "{kind: starflow, shallow_blocks: 1, deep_layers: 1, channels: 8, head_width: 4}",
+            "{kind: nll, weight: 0.1}",
+            "exact",
+        ),
+        (
             "{kind: flow_matching, network: {width: 8, blocks: 1, frequencies: 8}, times: 8}",
             "{kind: nll, weight: 0.1, tolerance: 0.1}",
             "ODE",

@@ -375,8 +375,13 @@ estimate_nll: {{points: 100, draws: 192, precision: f64, box_points: 8, gradient
 
 const CONDITION: &str = "  condition: {dataset: labels, dropout: 0.1}\n";
 const COUPLING: &str = "{kind: coupling, layers: 4, width: 8, depth: 2}";
+const TARFLOW: &str =
+    "{kind: tarflow, blocks: 3, layers: 2, channels: 8, head_width: 4, soft_clip: 4}";
+const STARFLOW: &str =
+    "{kind: starflow, shallow_blocks: 1, deep_layers: 2, channels: 8, head_width: 4}";
 
-/// Red where the halves of a coupling, a condition, a factor of a mixture or the order of numbers in a point differ.
+/// Red where the halves of a coupling, an order of tokens, a rotation, a condition, a factor of a mixture or the order of
+/// numbers in a point differ.
 #[test]
 fn other_kinds_of_prior_have_the_numbers_of_this_program_in_the_package() {
     let Some(python) = pytorch() else { return };
@@ -386,6 +391,8 @@ fn other_kinds_of_prior_have_the_numbers_of_this_program_in_the_package() {
         ("normal", "{kind: normal}", "", 13),
         ("mixture", "{kind: mixture, components: 3}", "", 13),
         ("coupling", COUPLING, CONDITION, 6),
+        ("tarflow", TARFLOW, CONDITION, 6),
+        ("starflow", STARFLOW, CONDITION, 6),
     ] {
         prior(&project, name, model, condition);
         let file = given(name);

@@ -2,12 +2,13 @@
 
 from typing import Dict, Type
 
+from .autoregressive import StarFlow, TarFlow
 from .base import OdeOptions, Prior, SampleOptions, Shape
 from .coupling import Coupling
 from .flow_matching import FlowMatching
 from .mixture import Mixture
 from .normal import Normal
 
-KINDS: Dict[str, Type[Prior]] = {kind.kind: kind for kind in (Coupling, FlowMatching, Mixture, Normal)}
+KINDS: Dict[str, Type[Prior]] = {kind.kind: kind for kind in (Coupling, FlowMatching, Mixture, Normal, StarFlow, TarFlow)}
 
 __all__ = ["KINDS", "OdeOptions", "Prior", "SampleOptions", "Shape"]

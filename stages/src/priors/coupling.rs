@@ -12,25 +12,20 @@
 //! Layers come in pairs whose halves are complementary, each pair with halves of its own; an elementwise
 //! affine map stands before the first. Points go through it to noise; the inverse is as exact and as quick.
 
+use super::bijection::{Bijection, fit_bijection, load_bijection};
 use super::condition::ConditionKind;
 use super::kind::{Fit, Fitted, Offers, PriorConfig};
-use super::maximum_likelihood::{Likelihood, fit_by_likelihood};
-use super::placed::Placed;
-use super::prior::{
-    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, Steps, finite_nll,
-    normal_nll,
-};
-use crate::context::{Context, Summary};
+use super::prior::{Placement, PointShape, Points, Prior, Progress};
+use crate::context::Context;
 use crate::error::Result;
-use crate::persist::{load_weights, save_weights};
 use crate::problems::Problems;
 use crate::random::Streams;
-use crate::tensors::{from_f32, to_f64};
+use crate::tensors::from_f32;
 use crate::training::initialise;
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::silu;
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -165,8 +160,7 @@ impl Layer {
     }
 }
 
-impl Network {
-    /// Points carried to noise [n, D], and `log |det d noise / d point|` `[n, 1]`.
+impl Bijection for Network {
     fn to_noise(&self, points: &Points) -> (Tensor<2>, Tensor<2>) {
         let x = points.rows();
         let [n, _] = x.dims();
@@ -183,32 +177,26 @@ impl Network {
         (x, log_det)
     }
 
-    /// Noise [n, D] carried to points [n, D].
-    #[allow(clippy::wrong_self_convention)] // as in the trait
-    fn from_noise(&self, noise: Tensor<2>, condition: Option<Tensor<2>>) -> Tensor<2> {
+    fn from_noise(
+        &self,
+        noise: Tensor<3>,
+        condition: Option<Tensor<2>>,
+        progress: Progress,
+    ) -> Result<Tensor<3>> {
+        progress(0.0)?;
+        let dims = noise.dims();
         let condition = condition.map(|c| c.cast(noise.dtype()));
-        let x = (self.layers.iter().rev()).fold(noise, |y, layer| {
+        let x = (self.layers.iter().rev()).fold(noise.flatten(1, 2), |y, layer| {
             let [shift, log_scale] = layer.read(&y, condition.as_ref());
             (y - shift) * log_scale.neg().exp()
         });
-        (x - self.shift.val()) * self.log_scale.val().neg().exp()
+        let x = (x - self.shift.val()) * self.log_scale.val().neg().exp();
+        Ok(x.reshape(dims))
     }
-}
 
-impl Likelihood for Network {
-    fn nll(&self, points: &Points) -> Tensor<1> {
-        let (noise, log_det) = self.to_noise(points);
-        let n = points.count();
-        (normal_nll(noise) - log_det).reshape([n])
+    fn chunk(&self, _: PointShape) -> usize {
+        8192
     }
-}
-
-/// A trained coupling flow.
-#[derive(Debug, Clone)]
-struct CouplingFlow {
-    shape: PointShape,
-    condition: Option<ConditionKind>,
-    network: Placed<Network>,
 }
 
 impl PriorConfig for Coupling {
@@ -247,19 +235,10 @@ impl PriorConfig for Coupling {
     }
 
     fn fit(&self, fit: Fit, context: &Context) -> Result<Fitted> {
-        let (shape, condition) = (fit.shape, fit.condition);
-        let columns = condition.map_or(0, ConditionKind::columns);
+        let columns = fit.condition.map_or(0, ConditionKind::columns);
         let device = context.device.clone().autodiff();
-        let network = self.init(shape, columns, fit.streams, &device);
-        let network = Placed::plain(fit_by_likelihood(network, fit, context)?);
-        Ok(Fitted {
-            prior: Box::new(CouplingFlow {
-                shape,
-                condition,
-                network,
-            }),
-            figures: Summary::default(),
-        })
+        let network = self.init(fit.shape, columns, fit.streams, &device);
+        fit_bijection(network, "coupling", fit, context)
     }
 
     fn load(
@@ -270,102 +249,8 @@ impl PriorConfig for Coupling {
         place: &Placement,
     ) -> Result<Box<dyn Prior>> {
         let columns = condition.map_or(0, ConditionKind::columns);
-        let mut network = self.init(shape, columns, Streams::new(0), &place.weights_device());
-        load_weights(&mut network, path)?;
-        Ok(Box::new(CouplingFlow {
-            shape,
-            condition,
-            network: Placed::new(network, place),
-        }))
-    }
-}
-
-impl CouplingFlow {
-    /// `points` with the condition "none" where the flow takes one and they have none.
-    fn conditioned(&self, points: &Points) -> Points {
-        let Some(kind) = self.condition.filter(|_| points.condition.is_none()) else {
-            return points.clone();
-        };
-        Points {
-            condition: Some(kind.encode(None, points.count(), &points.values.device())),
-            ..points.clone()
-        }
-    }
-}
-
-/// Points that go through the network at once.
-const CHUNK: usize = 8192;
-
-impl Prior for CouplingFlow {
-    fn shape(&self) -> PointShape {
-        self.shape
-    }
-
-    fn condition(&self) -> Option<ConditionKind> {
-        self.condition
-    }
-
-    fn nll(&self, points: &Points, _: &NllOptions, progress: Progress) -> Result<Nll> {
-        let points = self.conditioned(points);
-        let n = points.count();
-        let mut parts = Vec::new();
-        for start in (0..n).step_by(CHUNK) {
-            progress(start as f64 / n as f64)?;
-            let part = points.narrow(start, CHUNK.min(n - start));
-            parts.push(self.network.plain.nll(&part));
-        }
-        let nll = Nll::exact(Tensor::cat(parts, 0))?;
-        progress(1.0)?;
-        Ok(nll)
-    }
-
-    fn to_noise(&self, points: &Points, _: &NllOptions, progress: Progress) -> Result<Noised> {
-        progress(0.0)?;
-        let (noise, log_det) = self.network.plain.to_noise(&self.conditioned(points));
-        Ok(Noised {
-            noise: noise.reshape(points.values.dims()),
-            log_det: finite_nll(to_f64(log_det)?)?,
-        })
-    }
-
-    fn from_noise(
-        &self,
-        noise: Tensor<3>,
-        condition: Option<Tensor<2>>,
-        steps: Steps,
-        progress: Progress,
-    ) -> Result<Tensor<3>> {
-        steps.refuse_equal("coupling")?;
-        progress(0.0)?;
-        let dims = noise.dims();
-        let given = Points {
-            values: noise,
-            condition,
-        };
-        let given = self.conditioned(&given);
-        let points = self.network.plain.from_noise(given.rows(), given.condition);
-        Ok(points.reshape(dims))
-    }
-
-    fn nll_graph(&self, points: &Points) -> Option<Tensor<1>> {
-        let network = self.network.tracked.as_ref()?;
-        Some(network.nll(&self.conditioned(points)))
-    }
-
-    fn parameters(&self) -> usize {
-        self.network.plain.num_params()
-    }
-
-    fn device(&self) -> Device {
-        self.network.plain.shift.val().device()
-    }
-
-    fn dtype(&self) -> DType {
-        self.network.plain.shift.val().dtype()
-    }
-
-    fn save(&self, path: &Path, metadata: &str) -> Result<()> {
-        save_weights(&self.network.plain, path, metadata)
+        let network = self.init(shape, columns, Streams::new(0), &place.weights_device());
+        load_bijection(network, "coupling", path, (shape, condition), place)
     }
 }
 

@@ -4,6 +4,7 @@ use super::kind::{Batch, Fit, PART};
 use super::prior::Points;
 use crate::context::Context;
 use crate::error::Result;
+use crate::random::Streams;
 use crate::tensors::scalar;
 use crate::training::{HeldOut, Length, Step, Task, Term, Trainer, train};
 use burn::module::Module;
@@ -13,6 +14,11 @@ use burn::tensor::{Device, Tensor};
 pub(super) trait Likelihood: Module {
     /// The NLL `[n]` of each point, in nats.
     fn nll(&self, points: &Points) -> Tensor<1>;
+
+    /// As [`Self::nll`], for a step of a training: what is random in it comes from `streams` at `step`.
+    fn training_nll(&self, points: &Points, _streams: Streams, _step: u64) -> Tensor<1> {
+        self.nll(points)
+    }
 }
 
 /// The `module` with averaged weights, without autodiff, after the steps of `fit`: each is down the gradient
@@ -64,7 +70,9 @@ impl<M: Likelihood> Task<M, 1> for Maximum<'_> {
                 kind.encode_with_dropout(&conditions, self.fit.dropout, &mut rng, &self.device)
             });
         let values = self.fit.shape.tensor(values, &self.device);
-        Ok(Step::of(module.nll(&Points { values, condition }).mean()))
+        let points = Points { values, condition };
+        let nll = module.training_nll(&points, self.fit.streams, step);
+        Ok(Step::of(nll.mean()))
     }
 
     fn evaluate(&mut self, averaged: &M) -> Result<Option<HeldOut<1>>> {

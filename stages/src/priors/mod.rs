@@ -4,6 +4,8 @@
 //! [`ModelConfig::kind`]. The conformance tests run over [`ModelConfig::examples`].
 
 mod artifact;
+mod autoregressive;
+mod bijection;
 mod condition;
 #[cfg(test)]
 mod conformance;
@@ -55,6 +57,12 @@ pub enum ModelConfig {
     Mixture(mixture::Mixture),
     /// An affine coupling flow (RealNVP), conditional where conditions are given.
     Coupling(coupling::Coupling),
+    /// TarFlow: causal transformers over the tokens of a point, with exact likelihoods.
+    #[serde(rename = "tarflow")]
+    TarFlow(autoregressive::TarFlow),
+    /// STARFlow: a deep block next to the noise and shallow ones next to the data.
+    #[serde(rename = "starflow")]
+    StarFlow(autoregressive::StarFlow),
 }
 
 impl Default for ModelConfig {
@@ -71,6 +79,8 @@ impl ModelConfig {
             Self::Normal(config) => config,
             Self::Mixture(config) => config,
             Self::Coupling(config) => config,
+            Self::TarFlow(config) => config,
+            Self::StarFlow(config) => config,
         }
     }
 
@@ -92,6 +102,8 @@ impl ModelConfig {
                 width: 16,
                 depth: 1,
             }),
+            Self::TarFlow(autoregressive::TarFlow::example()),
+            Self::StarFlow(autoregressive::StarFlow::example()),
         ]
     }
 }

@@ -323,9 +323,7 @@ pub trait Prior: Send + Sync {
         _steps: Steps,
         _progress: Progress,
     ) -> Result<Tensor<3>> {
-        Err(Error::input(format!(
-            "guidance: found {guidance}, expected 1: this kind of prior has none; `kind: flow_matching` does"
-        )))
+        Err(no_guidance(guidance))
     }
 
     /// `count` samples [n, T, d]; with a `condition` [n, c], one under each row of it.
@@ -474,6 +472,14 @@ impl Placement {
             false => self.device.clone(),
         }
     }
+}
+
+/// What is said of a guidance where there is none.
+pub(super) fn no_guidance(guidance: f64) -> Error {
+    Error::input(format!(
+        "guidance: found {guidance}, expected 1: this kind of prior has none; `kind: flow_matching` and `kind: \
+         tarflow` do"
+    ))
 }
 
 /// `-log N(x; 0, I)` of each of the rows `x` [n, D]: [n, 1], in nats.

@@ -248,7 +248,7 @@ impl StageConfig for Config {
                 kind.conditional(),
                 "condition",
                 format!("a condition with `model: {{kind: {}}}`", self.model.name()),
-                "none (remove `condition`), or a kind that takes one: `flow_matching` or `coupling`",
+                "none (remove `condition`), or a kind that takes one: `flow_matching`, `coupling`, `tarflow` or `starflow`",
             );
             let guided = condition.guidance == 1.0 || kind.guided();
             problems.require(
@@ -259,7 +259,7 @@ impl StageConfig for Config {
                     condition.guidance,
                     self.model.name()
                 ),
-                "1, or a kind that has guidance: `model: {kind: flow_matching}`",
+                "1, or a kind that has guidance: `flow_matching`, `tarflow` or `starflow`",
             );
         }
         problems.require(

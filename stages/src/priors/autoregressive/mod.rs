@@ -1,0 +1,21 @@
+//! Autoregressive flows over tokens: transformers that carry points [n, T, d] to noise in one pass, and back one
+//! token at a time (TarFlow, Zhai et al. 2024, arXiv 2412.06329; STARFlow, Gu et al. 2025, arXiv 2506.06276).
+//!
+//! Blocks follow each other from the data to the noise; every second one reads the tokens from the last to the
+//! first.
+
+mod affine;
+mod block;
+mod design;
+mod dropout;
+mod guidance;
+mod network;
+mod rotary;
+mod starflow;
+mod tarflow;
+#[cfg(test)]
+mod tests;
+mod transformer;
+
+pub use starflow::StarFlow;
+pub use tarflow::TarFlow;

@@ -1,0 +1,86 @@
+//! Rotary positions (Su et al. 2021, arXiv 2104.09864): queries and keys are turned by angles that grow with
+//! their position, so that what attention sees is how far apart two tokens are.
+
+use crate::tensors::from_f64;
+use burn::tensor::Tensor;
+use std::ops::Range;
+
+/// Slowest and fastest angles differ by this factor.
+const BASE: f64 = 10_000.0;
+
+/// For heads of an even width.
+#[derive(Debug, Clone)]
+pub(super) struct Rotary {
+    /// Radians a position, `[head width / 2]`.
+    angles: Vec<f64>,
+}
+
+/// Cosines and sines of some positions, each [1, 1, m, head width / 2].
+pub(super) struct Rotation([Tensor<4>; 2]);
+
+impl Rotary {
+    pub fn new(head_width: usize) -> Self {
+        let half = head_width / 2;
+        let angles = (0..half).map(|i| BASE.powf(-(i as f64) / half as f64));
+        Self {
+            angles: angles.collect(),
+        }
+    }
+
+    /// That of `positions`, beside `like`.
+    pub fn at(&self, positions: Range<usize>, like: &Tensor<3>) -> Rotation {
+        let dims = [1, 1, positions.len(), self.angles.len()];
+        let table = |f: fn(f64) -> f64| {
+            let row = |i: usize| self.angles.iter().map(move |angle| f(i as f64 * angle));
+            let values: Vec<f64> = positions.clone().flat_map(row).collect();
+            from_f64(values, dims, like.dtype(), &like.device())
+        };
+        Rotation([table(f64::cos), table(f64::sin)])
+    }
+}
+
+impl Rotation {
+    /// `x` [n, heads, m, head width] turned.
+    pub fn of(&self, x: Tensor<4>) -> Tensor<4> {
+        let [cos, sin] = &self.0;
+        let [.., width] = x.dims();
+        let (a, b) = (
+            x.clone().narrow(3, 0, width / 2),
+            x.narrow(3, width / 2, width / 2),
+        );
+        let turned = [
+            a.clone() * cos.clone() - b.clone() * sin.clone(),
+            a * sin.clone() + b * cos.clone(),
+        ];
+        Tensor::cat(turned.to_vec(), 3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Streams;
+    use crate::tensors::{from_f32, to_f64};
+    use burn::tensor::{DType, Device};
+
+    /// Red where an angle depends on more than the position, or halves are mixed up.
+    #[test]
+    fn products_depend_on_how_far_apart_two_positions_are() {
+        let device = Device::flex();
+        let rotary = Rotary::new(8);
+        let draw = |name| {
+            let drawn = Streams::new(1).normal(name, 0, 8);
+            from_f32::<4>(drawn, [1, 1, 1, 8], &device).cast(DType::F64)
+        };
+        let (q, k) = (draw("q"), draw("k"));
+        let like = Tensor::<3>::zeros([1, 1, 1], (&device, DType::F64));
+        let product = |i: usize, j: usize| {
+            let turned = |x: &Tensor<4>, at: usize| rotary.at(at..at + 1, &like).of(x.clone());
+            to_f64((turned(&q, i) * turned(&k, j)).sum()).unwrap()[0]
+        };
+        let plain = to_f64((q.clone() * k.clone()).sum()).unwrap()[0];
+        assert!((product(5, 5) - plain).abs() < 1e-12);
+        assert!((product(7, 4) - product(3, 0)).abs() < 1e-12);
+        assert!((product(7, 4) - product(4, 7)).abs() > 1e-3);
+    }
+}

@@ -1,0 +1,165 @@
+//! TarFlow (Zhai et al. 2024, arXiv 2412.06329).
+
+use super::design::{BlockDesign, Design, Scale};
+use super::guidance::Rule;
+use super::network::Network;
+use crate::context::Context;
+use crate::error::Result;
+use crate::priors::bijection::{fit_bijection, load_bijection};
+use crate::priors::condition::ConditionKind;
+use crate::priors::kind::{Fit, Fitted, Offers, PriorConfig};
+use crate::priors::prior::{Placement, PointShape, Prior};
+use crate::problems::Problems;
+use crate::random::Streams;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// TarFlow: a chain of causal transformers over the tokens of a point. Its likelihoods are exact; a sample is drawn
+/// token by token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TarFlow {
+    /// Blocks of the flow; every second one reads the tokens backwards.
+    pub blocks: usize,
+    /// Transformer layers of each block.
+    pub layers: usize,
+    /// Width of the transformers; a multiple of `head_width`.
+    pub channels: usize,
+    /// Width of an attention head.
+    pub head_width: usize,
+    /// Bound of log-scales and shifts: c tanh(o / c) for the output o; 0 for none.
+    pub soft_clip: f64,
+    /// Dropout in training, after attention and MLP of each layer.
+    pub dropout: f64,
+}
+
+impl Default for TarFlow {
+    fn default() -> Self {
+        Self {
+            blocks: 4,
+            layers: 4,
+            channels: 128,
+            head_width: 64,
+            soft_clip: 0.0,
+            dropout: 0.0,
+        }
+    }
+}
+
+impl TarFlow {
+    /// A small one, for tests.
+    pub fn example() -> Self {
+        Self {
+            blocks: 4,
+            layers: 2,
+            channels: 16,
+            head_width: 8,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn design(&self) -> Design {
+        let block = BlockDesign {
+            layers: self.layers,
+            channels: self.channels,
+            head_width: self.head_width,
+            start: false,
+            rotary: false,
+            last_norm: false,
+            scale: Scale::Exponential,
+            soft_clip: self.soft_clip,
+            conditional: true,
+        };
+        Design {
+            blocks: vec![block; self.blocks],
+            dropout: self.dropout,
+            guidance: Rule::Extrapolation,
+        }
+    }
+}
+
+/// Notes widths of transformers that do not fit together, under the keys that all kinds have.
+pub(super) fn check_widths(channels: usize, head_width: usize, problems: &mut Problems) {
+    problems.within("head_width", head_width, 1..=1024);
+    problems.within("channels", channels, 1..=16_384);
+    problems.require(
+        head_width == 0 || channels.is_multiple_of(head_width),
+        "channels",
+        channels,
+        &format!("a multiple of head_width, {head_width}"),
+    );
+}
+
+/// Notes a bound or a rate that is out of range.
+pub(super) fn check_rates(soft_clip: f64, dropout: f64, problems: &mut Problems) {
+    problems.require(
+        soft_clip >= 0.0 && soft_clip.is_finite(),
+        "soft_clip",
+        soft_clip,
+        "0 (none) or a positive bound, such as 4",
+    );
+    problems.require(
+        (0.0..1.0).contains(&dropout),
+        "dropout",
+        dropout,
+        "0 (none) or a share below 1, such as 0.1",
+    );
+}
+
+impl PriorConfig for TarFlow {
+    fn check(&self, problems: &mut Problems) {
+        problems.within("blocks", self.blocks, 1..=64);
+        problems.within("layers", self.layers, 1..=128);
+        check_widths(self.channels, self.head_width, problems);
+        check_rates(self.soft_clip, self.dropout, problems);
+    }
+
+    fn offers(&self) -> Offers {
+        Offers::Density
+    }
+
+    fn conditional(&self) -> bool {
+        true
+    }
+
+    fn guided(&self) -> bool {
+        true
+    }
+
+    fn check_shape(&self, shape: PointShape) -> Result<(), String> {
+        match shape.tokens {
+            0 | 1 => Err(
+                "points of at least 2 tokens, since each is read from those before it: `rows: {split: T}` for \
+                 vectors, `rows: {patches: P}` for images, `rows: sequences` for rows of tokens"
+                    .into(),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn parameters(&self, shape: PointShape, condition: Option<ConditionKind>) -> u128 {
+        let columns = condition.map_or(0, ConditionKind::columns);
+        Network::parameters(&self.design(), shape, columns)
+    }
+
+    fn fit(&self, fit: Fit, context: &Context) -> Result<Fitted> {
+        let columns = fit.condition.map_or(0, ConditionKind::columns);
+        let device = context.device.clone().autodiff();
+        let network = Network::new(&self.design(), fit.shape, columns, fit.streams, &device);
+        fit_bijection(network, "tarflow", fit, context)
+    }
+
+    fn load(
+        &self,
+        path: &Path,
+        shape: PointShape,
+        condition: Option<ConditionKind>,
+        place: &Placement,
+    ) -> Result<Box<dyn Prior>> {
+        let columns = condition.map_or(0, ConditionKind::columns);
+        let (streams, device) = (Streams::new(0), place.weights_device());
+        let network = Network::new(&self.design(), shape, columns, streams, &device);
+        load_bijection(network, "tarflow", path, (shape, condition), place)
+    }
+}

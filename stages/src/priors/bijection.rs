@@ -1,0 +1,286 @@
+//! Normalizing flows: networks that carry points to noise and back in closed form, and the prior that each
+//! makes of it. With z = f(x) and N the standard normal density,
+//!
+//! ```text
+//! log p(x) = log N(f(x)) + log |det df / dx|
+//! ```
+
+use super::condition::ConditionKind;
+use super::kind::{Fit, Fitted};
+use super::maximum_likelihood::{Likelihood, fit_by_likelihood};
+use super::placed::Placed;
+use super::prior::{
+    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, Steps, finite_nll,
+    no_guidance, normal_nll,
+};
+use crate::context::{Context, Summary};
+use crate::error::Result;
+use crate::persist::{load_weights, save_weights};
+use crate::random::Streams;
+use crate::tensors::to_f64;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Tensor};
+use std::path::Path;
+
+/// A network that carries points to noise and back in closed form, under conditions where it was made for some.
+pub(super) trait Bijection: Module + Send + Sync + 'static {
+    /// Points carried to noise [n, D], and `log |det d noise / d point|` [n, 1].
+    fn to_noise(&self, points: &Points) -> (Tensor<2>, Tensor<2>);
+
+    /// As [`Self::to_noise`], for a step of a training: what is random in it (dropout) comes from `streams` at
+    /// `step`.
+    fn to_noise_in_training(
+        &self,
+        points: &Points,
+        _streams: Streams,
+        _step: u64,
+    ) -> (Tensor<2>, Tensor<2>) {
+        self.to_noise(points)
+    }
+
+    /// Noise [n, T, d] carried to points [n, T, d].
+    ///
+    /// # Errors
+    /// What `progress` returns.
+    #[allow(clippy::wrong_self_convention)] // the network is what carries noise, not what is made of it
+    fn from_noise(
+        &self,
+        noise: Tensor<3>,
+        condition: Option<Tensor<2>>,
+        progress: Progress,
+    ) -> Result<Tensor<3>>;
+
+    /// As [`Self::from_noise`] with a guidance other than 1, of a kind that says it has some.
+    ///
+    /// # Errors
+    /// As [`Self::from_noise`].
+    #[allow(clippy::wrong_self_convention)] // as above
+    fn from_noise_guided(
+        &self,
+        _noise: Tensor<3>,
+        guided: Guided,
+        _progress: Progress,
+    ) -> Result<Tensor<3>> {
+        Err(no_guidance(guided.guidance))
+    }
+
+    /// Points of `shape` that go through the network at once: what its activations need stays within bounds.
+    fn chunk(&self, shape: PointShape) -> usize;
+}
+
+/// What samples lean to, and from.
+pub(super) struct Guided {
+    /// [n, c].
+    pub condition: Tensor<2>,
+    /// The condition "none", [n, c].
+    pub none: Tensor<2>,
+    /// 1 is the density under the condition.
+    pub guidance: f64,
+}
+
+impl<B: Bijection> Likelihood for B {
+    fn nll(&self, points: &Points) -> Tensor<1> {
+        nll_of(self.to_noise(points))
+    }
+
+    fn training_nll(&self, points: &Points, streams: Streams, step: u64) -> Tensor<1> {
+        nll_of(self.to_noise_in_training(points, streams, step))
+    }
+}
+
+/// `-log N(noise) - log_det`, `[n]`.
+fn nll_of((noise, log_det): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
+    let [n, _] = noise.dims();
+    (normal_nll(noise) - log_det).reshape([n])
+}
+
+/// Fits the prior of a kind and of `network` to what `fit` gives by maximum likelihood.
+///
+/// # Errors
+/// As [`fit_by_likelihood`].
+pub(super) fn fit_bijection<B: Bijection>(
+    network: B,
+    kind: &'static str,
+    fit: Fit,
+    context: &Context,
+) -> Result<Fitted> {
+    let (shape, condition) = (fit.shape, fit.condition);
+    let network = Placed::plain(fit_by_likelihood(network, fit, context)?);
+    Ok(Fitted {
+        prior: Box::new(NormalizingFlow {
+            kind,
+            shape,
+            condition,
+            network,
+        }),
+        figures: Summary::default(),
+    })
+}
+
+/// The prior of a kind and of `network`, whose weights are in the safetensors file `path`, frozen.
+///
+/// # Errors
+/// File errors; an input error for weights of another network.
+pub(super) fn load_bijection<B: Bijection>(
+    mut network: B,
+    kind: &'static str,
+    path: &Path,
+    (shape, condition): (PointShape, Option<ConditionKind>),
+    place: &Placement,
+) -> Result<Box<dyn Prior>> {
+    load_weights(&mut network, path)?;
+    Ok(Box::new(NormalizingFlow {
+        kind,
+        shape,
+        condition,
+        network: Placed::new(network, place),
+    }))
+}
+
+/// A trained normalizing flow.
+#[derive(Debug, Clone)]
+struct NormalizingFlow<B> {
+    kind: &'static str,
+    shape: PointShape,
+    condition: Option<ConditionKind>,
+    network: Placed<B>,
+}
+
+impl<B: Bijection> NormalizingFlow<B> {
+    /// `points` with the condition "none" where the flow takes one and they have none.
+    fn conditioned(&self, points: &Points) -> Points {
+        let Some(kind) = self.condition.filter(|_| points.condition.is_none()) else {
+            return points.clone();
+        };
+        let none = kind.encode(None, points.count(), &points.values.device());
+        Points {
+            condition: Some(none),
+            ..points.clone()
+        }
+    }
+
+    /// What the network makes of `points`, a chunk at a time.
+    fn in_chunks<T>(
+        &self,
+        points: &Points,
+        progress: Progress,
+        mut of: impl FnMut(Points, Progress) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let points = self.conditioned(points);
+        let (n, chunk) = (points.count(), self.network.plain.chunk(self.shape));
+        let mut parts = Vec::new();
+        for start in (0..n).step_by(chunk) {
+            let count = chunk.min(n - start);
+            let mut within =
+                |share: f64| progress((start as f64 + share * count as f64) / n as f64);
+            within(0.0)?;
+            parts.push(of(points.narrow(start, count), &mut within)?);
+        }
+        progress(1.0)?;
+        Ok(parts)
+    }
+
+    /// A parameter of the network, which says where all are.
+    fn placed(&self) -> (Device, DType) {
+        struct First(Option<(Device, DType)>);
+        impl ModuleVisitor for First {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0
+                    .get_or_insert_with(|| (param.val().device(), param.val().dtype()));
+            }
+        }
+        let mut first = First(None);
+        self.network.plain.visit(&mut first);
+        first.0.expect("a network has weights")
+    }
+}
+
+impl<B: Bijection> Prior for NormalizingFlow<B> {
+    fn shape(&self) -> PointShape {
+        self.shape
+    }
+
+    fn condition(&self) -> Option<ConditionKind> {
+        self.condition
+    }
+
+    fn nll(&self, points: &Points, _: &NllOptions, progress: Progress) -> Result<Nll> {
+        let network = &self.network.plain;
+        let parts = self.in_chunks(points, progress, |part, _| Ok(network.nll(&part)))?;
+        Nll::exact(Tensor::cat(parts, 0))
+    }
+
+    fn to_noise(&self, points: &Points, _: &NllOptions, progress: Progress) -> Result<Noised> {
+        let network = &self.network.plain;
+        let parts = self.in_chunks(points, progress, |part, _| Ok(network.to_noise(&part)))?;
+        let (noise, log_det): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        Ok(Noised {
+            noise: Tensor::cat(noise, 0).reshape(points.values.dims()),
+            log_det: finite_nll(to_f64(Tensor::cat(log_det, 0))?)?,
+        })
+    }
+
+    fn from_noise(
+        &self,
+        noise: Tensor<3>,
+        condition: Option<Tensor<2>>,
+        steps: Steps,
+        progress: Progress,
+    ) -> Result<Tensor<3>> {
+        steps.refuse_equal(self.kind)?;
+        let given = Points {
+            values: noise,
+            condition,
+        };
+        let parts = self.in_chunks(&given, progress, |part, progress| {
+            (self.network.plain).from_noise(part.values, part.condition, progress)
+        });
+        Ok(Tensor::cat(parts?, 0))
+    }
+
+    fn from_noise_guided(
+        &self,
+        noise: Tensor<3>,
+        condition: Tensor<2>,
+        guidance: f64,
+        steps: Steps,
+        progress: Progress,
+    ) -> Result<Tensor<3>> {
+        steps.refuse_equal(self.kind)?;
+        let kind = self.condition.ok_or_else(|| no_guidance(guidance))?;
+        let given = Points {
+            values: noise,
+            condition: Some(condition),
+        };
+        let parts = self.in_chunks(&given, progress, |part, progress| {
+            let guided = Guided {
+                none: kind.encode(None, part.count(), &part.values.device()),
+                condition: part.condition.expect("narrowed with its points"),
+                guidance,
+            };
+            (self.network.plain).from_noise_guided(part.values, guided, progress)
+        });
+        Ok(Tensor::cat(parts?, 0))
+    }
+
+    fn nll_graph(&self, points: &Points) -> Option<Tensor<1>> {
+        let network = self.network.tracked.as_ref()?;
+        Some(network.nll(&self.conditioned(points)))
+    }
+
+    fn parameters(&self) -> usize {
+        self.network.plain.num_params()
+    }
+
+    fn device(&self) -> Device {
+        self.placed().0
+    }
+
+    fn dtype(&self) -> DType {
+        self.placed().1
+    }
+
+    fn save(&self, path: &Path, metadata: &str) -> Result<()> {
+        save_weights(&self.network.plain, path, metadata)
+    }
+}
