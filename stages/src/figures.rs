@@ -172,6 +172,12 @@ pub mod two_samples {
         MMD_NULL = "squared MMD, {} to features, 97.5 % of relabelled ones are below";
         /// The p-value of the kernel test.
         KERNEL_P = "p-value of the kernel test, {}";
+        /// How often the nearest rows are of the same sample.
+        NEIGHBOURS = "share of nearest neighbours in the same sample, {} and features";
+        /// What so few points show of equal distributions.
+        NEIGHBOURS_NULL = "share of nearest neighbours in the same sample, {} and features, 97.5 % of relabelled ones are below";
+        /// The p-value of the nearest-neighbour test.
+        NEIGHBOURS_P = "p-value of the nearest-neighbour test, {}";
     }
 }
 

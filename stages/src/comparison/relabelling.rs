@@ -132,17 +132,57 @@ impl Pairs {
         streams: Streams,
         statistic: impl Fn(&Sums) -> T + Sync,
     ) -> Vec<T> {
-        let groups = (self.n + self.m) / self.group;
-        (0..permutations as u64)
-            .into_par_iter()
-            .map(|permutation| {
-                let mut groups: Vec<usize> = (0..groups).collect();
-                let mut rng = streams.at("permutation", permutation);
-                let (first, _) = groups.partial_shuffle(&mut rng, self.n / self.group);
-                first.sort_unstable();
-                statistic(&self.sums(first))
-            })
-            .collect()
+        let of = |permutation| statistic(&self.sums(&self.drawn(permutation, streams)));
+        (0..permutations as u64).into_par_iter().map(of).collect()
+    }
+
+    /// As [`Self::relabelled`], of a `statistic` of the rows: whether each is of the first sample.
+    pub fn relabelled_rows<T: Send>(
+        &self,
+        permutations: usize,
+        streams: Streams,
+        statistic: impl Fn(&[bool]) -> T + Sync,
+    ) -> Vec<T> {
+        let of = |permutation| statistic(&self.labels(&self.drawn(permutation, streams)));
+        (0..permutations as u64).into_par_iter().map(of).collect()
+    }
+
+    /// Random groups, ascending, as many as the first sample has.
+    fn drawn(&self, permutation: u64, streams: Streams) -> Vec<usize> {
+        let mut groups: Vec<usize> = (0..self.total() / self.group).collect();
+        let mut rng = streams.at("permutation", permutation);
+        let (first, _) = groups.partial_shuffle(&mut rng, self.n / self.group);
+        first.sort_unstable();
+        first.to_vec()
+    }
+
+    /// Whether each row is of one of the groups `first`.
+    fn labels(&self, first: &[usize]) -> Vec<bool> {
+        let mut labels = vec![false; self.total()];
+        for group in first {
+            labels[group * self.group..(group + 1) * self.group].fill(true);
+        }
+        labels
+    }
+
+    /// Whether each row is of the first sample, as they are.
+    pub fn given_labels(&self) -> Vec<bool> {
+        (0..self.total()).map(|row| row < self.n).collect()
+    }
+
+    /// Rows of both samples.
+    pub fn total(&self) -> usize {
+        self.n + self.m
+    }
+
+    /// The numbers of the pairs of `row` with each row.
+    pub fn of_row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.total()..(row + 1) * self.total()]
+    }
+
+    /// Whether two rows belong together, as each does with itself.
+    pub fn in_one_group(&self, one: usize, other: usize) -> bool {
+        one / self.group == other / self.group
     }
 
     /// The mean of the pairs within the first sample, that of the second, and that between them, without pairs of

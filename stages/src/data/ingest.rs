@@ -3,6 +3,7 @@
 use super::ahead::each_block;
 use super::config::{NonFinite, PartConfig, SourceConfig};
 use super::dataset::Dataset;
+use super::lattice;
 use super::moments::Moments;
 use super::parts;
 use super::pass::Pass;
@@ -165,6 +166,13 @@ impl Ingest {
     /// How items are cut, where they are images in patches.
     pub fn patches(&self) -> Option<Patches> {
         self.reader.patches
+    }
+
+    /// One line where features, of which a density is to be learnt, lie on a lattice.
+    pub fn warn_of_lattice(&self, monitor: &dyn Monitor) {
+        if let Some(told) = lattice::warning(&self.scan, &self.dataset.describe()) {
+            monitor.warn(&told);
+        }
     }
 
     /// The same with whole items as rows [N, T * D], which know what item they are: an item with a token that

@@ -17,6 +17,7 @@ mod guard;
 mod hdf5_error;
 mod hdf5_raw;
 mod ingest;
+mod lattice;
 mod listing;
 mod moments;
 mod normaliser;

@@ -1,6 +1,7 @@
 //! What the one pass over all rows collects: a digest, and figures of each part of the split.
 
 use super::equal::{EqualRows, Place, keys};
+use super::lattice::Values;
 use super::moments::{Accumulator, Moments};
 use super::rows::RowReader;
 use super::scan::Scan;
@@ -25,6 +26,7 @@ struct Figures {
     /// Rows that are left out, ascending.
     bad_rows: Vec<usize>,
     equal: EqualRows,
+    values: Values,
     /// Held-out items of a given part that equal a test item, ascending.
     left_out: Vec<usize>,
     /// Items that are not in their own part but in that of an equal one, ascending.
@@ -51,6 +53,7 @@ impl Pass {
                 non_finite_rows: 0,
                 bad_rows: Vec::new(),
                 equal: EqualRows::among(reader.stack.items()),
+                values: Values::new(reader.width),
                 left_out: Vec::new(),
                 moved: Vec::new(),
                 rows: Vec::new(),
@@ -160,6 +163,7 @@ impl Pass {
             test_rows: rows(Part::Test),
             equal_rows: counted(equal.equal),
             equal_rows_across: counted(equal.across),
+            lattice_columns: self.figures.values.lattice(),
         }
     }
 }
@@ -213,6 +217,7 @@ impl Figures {
                 );
             }
             figures.add(&self.rows);
+            self.values.add(&self.rows);
         }
     }
 

@@ -48,6 +48,10 @@ pub struct Scan {
     /// that is, or left out where it is of a part that is given.
     #[serde(default)]
     pub equal_rows_across: Option<u64>,
+    /// Columns of the features that lie on a lattice: at most 256 different values, which come again and again, in the
+    /// first 4,096 rows.
+    #[serde(default)]
+    pub lattice_columns: Vec<usize>,
 }
 
 impl Scan {

@@ -381,6 +381,7 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
     };
     ingest.require_batch(config.batch, "pretrain_flow.batch")?;
     ingest.warn_of_no_test(monitor);
+    ingest.warn_of_lattice(monitor);
     let parts = [&config.held_out, &config.test];
     let conditions = (config.condition.as_ref())
         .map(|condition| OfItems::read(condition, &ingest, parts))

@@ -6,6 +6,7 @@ mod generate;
 mod target;
 #[cfg(test)]
 mod tests;
+mod torus;
 
 pub use gaussian_mixture::{ComponentEigen, GaussianMixture, MixtureDensity};
 pub use generate::{generate, read_target, write_features};

@@ -3,6 +3,7 @@
 
 use super::curve_density::{Arc, Curve, CurveDensity};
 use super::gaussian_mixture::{GaussianMixture, MixtureDensity};
+use super::torus::{Torus, TorusDensity};
 use crate::problems::Problems;
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
@@ -119,6 +120,18 @@ pub enum Target {
         #[serde(default = "defaults::half_side")]
         half_side: f64,
     },
+    /// The surface of a torus in three dimensions, around the third; both angles are uniform.
+    Torus {
+        /// Distance of the middle of the tube from the axis.
+        #[serde(default = "defaults::ring_radius")]
+        radius: f64,
+        /// Radius of the tube, below `radius`.
+        #[serde(default = "defaults::one")]
+        tube: f64,
+        /// Standard deviation of the noise.
+        #[serde(default = "defaults::noise")]
+        noise: f64,
+    },
 }
 
 /// A component of a [`Target::Mixture`], with either standard deviations or a covariance.
@@ -191,6 +204,7 @@ impl Target {
             Self::GaussianRing { width, .. } | Self::GaussianGrid { width, .. } => *width,
             Self::Mixture { components } => components.first().map_or(0, |c| c.mean.len()),
             Self::SwissRoll { height, .. } => 2 + usize::from(height.is_some()),
+            Self::Torus { .. } => 3,
             _ => 2,
         }
     }
@@ -207,6 +221,7 @@ impl Target {
             Self::Spiral { .. } => "spiral",
             Self::SwissRoll { .. } => "swiss_roll",
             Self::Checkerboard { .. } => "checkerboard",
+            Self::Torus { .. } => "torus",
         }
     }
 
@@ -315,6 +330,20 @@ impl Target {
                 p.within("squares", *squares, 2..=1024);
                 p.positive("half_side", *half_side, "1.0");
             }
+            Self::Torus {
+                radius,
+                tube,
+                noise: sigma,
+            } => {
+                p.positive("radius", *radius, "1.0");
+                p.require(
+                    *tube > 0.0 && tube < radius,
+                    "tube",
+                    tube,
+                    &format!("a number between 0 and the radius, {radius}"),
+                );
+                noise(p, *sigma, *radius);
+            }
         }
     }
 
@@ -333,6 +362,7 @@ impl Target {
                 Law::Mixture(density) => density.sample_into(rng, &mut out),
                 Law::Curve(curve) => curve.sample_into(rng, &mut out),
                 Law::Board(board) => board.sample_into(rng, &mut out),
+                Law::Torus(torus) => torus.sample_into(rng, &mut out),
             }
         }
         out
@@ -350,6 +380,7 @@ impl Target {
             Law::Mixture(density) => Prepared::Mixture(density),
             Law::Curve(curve) => Prepared::Curve(curve.density()),
             Law::Board(board) => Prepared::Board(board),
+            Law::Torus(torus) => Prepared::Torus(torus.density()),
         }))
     }
 
@@ -436,6 +467,15 @@ impl Target {
         }
         Some(match *self {
             Self::Checkerboard { squares, half_side } => Law::Board(Board { squares, half_side }),
+            Self::Torus {
+                radius,
+                tube,
+                noise,
+            } => Law::Torus(Torus {
+                radius,
+                tube,
+                noise,
+            }),
             _ => Law::Curve(self.curve()?),
         })
     }
@@ -500,6 +540,7 @@ enum Law {
     Mixture(MixtureDensity),
     Curve(Curve),
     Board(Board),
+    Torus(Torus),
 }
 
 /// A density that is ready to be evaluated.
@@ -511,17 +552,19 @@ enum Prepared {
     Mixture(MixtureDensity),
     Curve(CurveDensity),
     Board(Board),
+    Torus(TorusDensity),
 }
 
 impl Density {
     /// ln p(x) in nats, -inf where the density is zero. Exact for mixtures and the checkerboard; for
-    /// curves within 1e-6 where the density matters, by quadrature. Farther than about 40 standard
+    /// curves and the torus within 1e-6 where the density matters, by quadrature. Farther than about 40 standard
     /// deviations of the noise from the band of a three-dimensional Swiss roll it is -inf.
     pub fn log_density(&self, x: &[f64]) -> f64 {
         match &self.0 {
             Prepared::Mixture(density) => density.log_density(x),
             Prepared::Curve(density) => density.log_density(x),
             Prepared::Board(board) => board.log_density(x),
+            Prepared::Torus(density) => density.log_density(x),
         }
     }
 }

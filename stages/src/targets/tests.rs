@@ -343,6 +343,8 @@ fn parameters_out_of_range_are_named_and_have_no_density() {
         (r#"{"kind": "moons", "noise": 0}"#, "noise"),
         (r#"{"kind": "rings", "radii": []}"#, "radii"),
         (r#"{"kind": "checkerboard", "squares": 1}"#, "squares"),
+        (r#"{"kind": "torus", "tube": 3}"#, "tube"),
+        (r#"{"kind": "torus", "noise": 0.0001}"#, "noise"),
     ] {
         let target: Target = serde_json::from_str(json).expect(json);
         let mut problems = Problems::new();

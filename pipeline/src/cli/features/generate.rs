@@ -12,7 +12,8 @@ use std::path::PathBuf;
 /// Options of `generate`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// gaussian, gaussian_ring, gaussian_grid, mixture, moons, rings, spiral, swiss_roll, checkerboard
+    /// gaussian, gaussian_ring, gaussian_grid, mixture, moons, rings, spiral, swiss_roll, checkerboard,
+    /// torus
     kind: String,
     /// The HDF5 file to write
     #[arg(long)]

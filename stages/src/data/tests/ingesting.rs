@@ -1,7 +1,7 @@
 //! The scan's figures, the split and the policies for bad rows.
 
 use super::{features, fixture, normals, source, value};
-use crate::context::{Column, Monitor, Silent, Table};
+use crate::context::{Column, Monitor, Silent, Table, Warned};
 use crate::data::{Ingest, NonFinite, Part, RowView, SourceConfig, Split};
 use crate::error::{Error, Result};
 use std::sync::Mutex;
@@ -44,6 +44,16 @@ fn the_figures_are_those_of_the_closed_form() {
     close(&scan.min, [0.0, -3.0, 7.0]);
     close(&scan.max, [99.0, 3.0, 7.0]);
     assert_eq!(scan.constant_columns, [2]);
+    assert_eq!(scan.lattice_columns, [1]);
+    let monitor = Warned::default();
+    found.warn_of_lattice(&monitor);
+    let [told] = &monitor.take()[..] else {
+        panic!("one warning")
+    };
+    assert!(
+        told.contains("1 of 3 columns") && told.contains("column 1"),
+        "{told}"
+    );
     assert_eq!((scan.nan, scan.infinite, scan.dropped_rows), (0, 0, 0));
     assert_eq!(scan.train_rows + scan.held_out_rows, 100);
 

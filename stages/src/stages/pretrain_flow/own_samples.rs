@@ -95,6 +95,7 @@ fn told_apart(found: &Battery) -> Option<String> {
     for (test, p_value) in [
         ("energy", found.energy.p_value),
         ("kernel", found.kernel.p_value),
+        ("nearest-neighbour", found.neighbours.p_value),
     ] {
         if p_value <= LEVEL {
             told.push(format!("{test} test: p-value {p_value}"));
@@ -250,6 +251,21 @@ mod tests {
                 .unwrap()
         };
         assert!(of(&right) < 4.0 && of(&wrong) > 8.0, "{right:?} {wrong:?}");
+    }
+
+    /// Red where nothing is said of features on a lattice, as pixels are.
+    #[test]
+    fn features_on_a_lattice_are_warned_of() {
+        let mut features = Streams::new(5).normal("features", 0, 2 * 6000);
+        features
+            .iter_mut()
+            .for_each(|x| *x = (8.0 * *x).round() / 8.0);
+        let (_, warnings) = compared(&features, 1, "tokens");
+        let told = warnings.join("\n");
+        assert!(
+            told.contains("2 of 2 columns") && told.contains("dequantisation"),
+            "{told}"
+        );
     }
 
     /// Red where rows are compared token by token: each token alone is as the flow has it.

@@ -1,0 +1,102 @@
+//! Which columns hold few different values: a density of features on a lattice can grow without bound.
+
+use super::scan::Scan;
+
+/// Columns of more different values are no lattice.
+const MOST_VALUES: usize = 256;
+/// Each value has to come so often on average, else the rows are few and not the values.
+const TIMES: usize = 4;
+/// So many rows are looked at, the first: enough to tell, and the time does not grow with the data.
+const LOOKED_AT: usize = 4096;
+
+/// The different values of each column, as far as they are few.
+pub(super) struct Values {
+    /// By column, ascending by their bits; none where they are more than [`MOST_VALUES`].
+    of_columns: Vec<Option<Vec<u32>>>,
+    /// Columns whose values are still few.
+    few: usize,
+    rows: usize,
+}
+
+impl Values {
+    pub(super) fn new(width: usize) -> Self {
+        Self {
+            of_columns: vec![Some(Vec::new()); width],
+            few: width,
+            rows: 0,
+        }
+    }
+
+    /// Adds finite rows, row-major [n, width].
+    pub(super) fn add(&mut self, rows: &[f32]) {
+        for row in rows.chunks_exact(self.of_columns.len()) {
+            if self.few == 0 || self.rows == LOOKED_AT {
+                return;
+            }
+            self.rows += 1;
+            for (column, value) in self.of_columns.iter_mut().zip(row) {
+                let Some(known) = column else { continue };
+                // 0 and -0 are one value
+                let bits = (value + 0.0).to_bits();
+                if let Err(place) = known.binary_search(&bits) {
+                    known.insert(place, bits);
+                    if known.len() > MOST_VALUES {
+                        *column = None;
+                        self.few -= 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The columns, ascending, whose few values come again and again; those of one value are constant.
+    pub(super) fn lattice(&self) -> Vec<usize> {
+        let again = |values: &Vec<u32>| values.len() > 1 && TIMES * values.len() <= self.rows;
+        let columns = self.of_columns.iter().enumerate();
+        columns
+            .filter(|(_, values)| values.as_ref().is_some_and(again))
+            .map(|(column, _)| column)
+            .collect()
+    }
+}
+
+/// What to say of features at `place`, of which a density is to be learnt, if any lie on a lattice.
+pub(super) fn warning(scan: &Scan, place: &str) -> Option<String> {
+    let first = scan.lattice_columns.first()?;
+    Some(format!(
+        "{place}: {} of {} columns hold few different values (the first is column {first}): a density over such a \
+         lattice can grow without bound, so likelihoods say little and a flow may gather on it. Add uniform noise as \
+         wide as a step of the lattice (dequantisation), or leave out columns that only count or label",
+        scan.lattice_columns.len(),
+        scan.width
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red for a column of few rows, of one value, or of many values that is called a lattice.
+    #[test]
+    fn columns_of_values_that_come_again_are_found() {
+        let rows = |count: usize| -> Vec<f32> {
+            let row = |i: usize| {
+                let zero = if i % 2 == 0 { 0.0 } else { -0.0 };
+                let pixel = (i * 7 % 256) as f32 / 255.0;
+                [zero, pixel, (i % 3) as f32, (i * 37 % 1009) as f32]
+            };
+            (0..count).flat_map(row).collect()
+        };
+        let of = |count: usize| {
+            let mut values = Values::new(4);
+            // in blocks, as they are read
+            rows(count)
+                .chunks(4 * 100)
+                .for_each(|block| values.add(block));
+            values.lattice()
+        };
+        assert_eq!(of(2000), [1, 2]);
+        assert_eq!(of(1023), [2]);
+        assert_eq!(of(11), [0usize; 0]);
+    }
+}
