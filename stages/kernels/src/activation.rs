@@ -1,4 +1,5 @@
-//! SiLU, `silu(x) = x s(x)` with the logistic function s, and its derivative.
+//! SiLU, `silu(x) = x s(x)` with the logistic function s, GELU, `gelu(x) = x F(x)` with the normal distribution
+//! function F, and their derivatives.
 
 use crate::fresh::Fresh;
 use crate::level::for_each_level;
@@ -11,7 +12,7 @@ const CHUNK: usize = 1 << 14;
 /// `exp(x)` for x in [-87, 88], to 2 units in the last place; saturates outside. Cody and Waite's
 /// reduction, then a polynomial of degree 6 (Taylor, |r| <= ln 2 / 2).
 #[inline(always)]
-fn exponential(x: f32) -> f32 {
+pub(crate) fn exponential(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer
     let x = x.clamp(-87.0, 88.0);
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
@@ -44,6 +45,39 @@ pub(crate) fn silu_and_slope(x: f32) -> (f32, f32) {
     (x * s, s * (1.0 + x * (e * s)))
 }
 
+/// F(x) of the normal distribution, and `exp(-x^2 / 2)`; F to 1e-7 (Abramowitz and Stegun 1964, 7.1.26).
+#[inline(always)]
+fn normal_distribution(x: f32) -> (f32, f32) {
+    const HALF_SQRT: f32 = std::f32::consts::FRAC_1_SQRT_2;
+    let e = exponential(-0.5 * x * x);
+    let t = 1.0 / (1.0 + 0.327_591_1 * HALF_SQRT * x.abs());
+    let mut p = 1.061_405_4;
+    p = p * t - 1.453_152;
+    p = p * t + 1.421_413_7;
+    p = p * t - 0.284_496_74;
+    p = p * t + 0.254_829_6;
+    let tail = 0.5 * p * t * e;
+    (if x < 0.0 { tail } else { 1.0 - tail }, e)
+}
+
+for_each_level! {
+    fn gelu_chunk(x: &[f32], out: &mut [MaybeUninit<f32>]) {
+        for (out, &x) in out.iter_mut().zip(x) {
+            out.write(x * normal_distribution(x).0);
+        }
+    }
+}
+
+for_each_level! {
+    fn gelu_gradient_chunk(x: &[f32], gradient: &[f32], out: &mut [MaybeUninit<f32>]) {
+        const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
+        for ((out, &x), &g) in out.iter_mut().zip(x).zip(gradient) {
+            let (f, e) = normal_distribution(x);
+            out.write(g * (f + DENSITY * x * e));
+        }
+    }
+}
+
 for_each_level! {
     fn silu_chunk(x: &[f32], out: &mut [MaybeUninit<f32>]) {
         for (out, &x) in out.iter_mut().zip(x) {
@@ -62,16 +96,40 @@ for_each_level! {
 
 /// SiLU of each of `x`.
 pub fn silu(x: &[f32]) -> Vec<f32> {
-    let mut out = Fresh::new(x.len());
-    (out.room().par_chunks_mut(CHUNK), x.par_chunks(CHUNK))
-        .into_par_iter()
-        .for_each(|(out, x)| silu_chunk(x, out));
-    // SAFETY: both are of one length.
-    unsafe { out.written() }
+    each(x, silu_chunk)
 }
 
 /// `gradient` times the derivative of SiLU at each of `x`.
 pub fn silu_gradient(x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    each_two(x, gradient, silu_gradient_chunk)
+}
+
+/// GELU of each of `x`, to 1e-7 x.
+pub fn gelu(x: &[f32]) -> Vec<f32> {
+    each(x, gelu_chunk)
+}
+
+/// `gradient` times the derivative of GELU at each of `x`.
+pub fn gelu_gradient(x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    each_two(x, gradient, gelu_gradient_chunk)
+}
+
+/// What `chunk` writes for each of `x`, which must be all.
+fn each(x: &[f32], chunk: fn(&[f32], &mut [MaybeUninit<f32>])) -> Vec<f32> {
+    let mut out = Fresh::new(x.len());
+    (out.room().par_chunks_mut(CHUNK), x.par_chunks(CHUNK))
+        .into_par_iter()
+        .for_each(|(out, x)| chunk(x, out));
+    // SAFETY: both are of one length.
+    unsafe { out.written() }
+}
+
+/// As [`each`], of two.
+fn each_two(
+    x: &[f32],
+    gradient: &[f32],
+    chunk: fn(&[f32], &[f32], &mut [MaybeUninit<f32>]),
+) -> Vec<f32> {
     assert_eq!(x.len(), gradient.len(), "a gradient of another length");
     let mut out = Fresh::new(x.len());
     (
@@ -80,7 +138,7 @@ pub fn silu_gradient(x: &[f32], gradient: &[f32]) -> Vec<f32> {
         gradient.par_chunks(CHUNK),
     )
         .into_par_iter()
-        .for_each(|(out, x, gradient)| silu_gradient_chunk(x, gradient, out));
+        .for_each(|(out, x, gradient)| chunk(x, gradient, out));
     // SAFETY: all three are of one length.
     unsafe { out.written() }
 }
@@ -110,6 +168,39 @@ mod tests {
                 (f64::from(slope) - exact).abs() < 6e-7 * exact.abs().max(0.1),
                 "{x}: {slope} {exact}"
             );
+        }
+    }
+
+    /// Red where F, its density or a sign is wrong. F in f64 is by Simpson's rule.
+    #[test]
+    fn gelu_and_its_slope_are_those_of_double_precision() {
+        let every = if cfg!(miri) { 200 } else { 1 };
+        let x: Vec<f32> = (-600..600)
+            .step_by(every)
+            .map(|i| i as f32 * 0.01)
+            .collect();
+        let ones = vec![1.0; x.len()];
+        let (value, slope) = (gelu(&x), gelu_gradient(&x, &ones));
+        let density = |t: f64| (-0.5 * t * t).exp() / std::f64::consts::TAU.sqrt();
+        for ((x, value), slope) in x.iter().zip(value).zip(slope) {
+            let x = f64::from(*x);
+            let steps = 400;
+            let h = x / f64::from(steps);
+            let weight = |i: i32| match i {
+                0 => 1.0,
+                i if i == steps => 1.0,
+                i if i % 2 == 1 => 4.0,
+                _ => 2.0,
+            };
+            let integral: f64 = (0..=steps)
+                .map(|i| weight(i) * density(f64::from(i) * h))
+                .sum();
+            let f = 0.5 + integral * h / 3.0;
+            let near =
+                |found: f32, exact: f64| (f64::from(found) - exact).abs() < 6e-7 * x.abs().max(1.0);
+            assert!(near(value, x * f), "gelu({x}): {value}, {}", x * f);
+            let exact = f + x * density(x);
+            assert!(near(slope, exact), "{x}: {slope} {exact}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The arithmetic of the velocity network on a CPU, in f32: matrix products with what follows them
-//! fused in, layer norms, SiLU and AdamW, each one pass over memory, forward and backward.
+//! The arithmetic of the networks on a CPU, in f32: matrix products with what follows them
+//! fused in, layer norms, attention, SiLU, GELU and AdamW, each one pass over memory, forward and backward.
 //!
 //! Vector instructions are chosen at run time ([`Level`]). Results do not depend on the number of
 //! threads: every sum is taken in an order that only shapes decide.
@@ -11,6 +11,7 @@
 
 mod activation;
 mod adamw;
+mod attention;
 mod block;
 mod block_tangents;
 mod fresh;
@@ -23,8 +24,9 @@ mod tangents;
 #[cfg(test)]
 mod tests;
 
-pub use activation::{silu, silu_gradient};
+pub use activation::{gelu, gelu_gradient, silu, silu_gradient};
 pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
+pub use attention::Attention;
 pub use block::{Block, BlockGradient, Kept};
 pub use layer_norm::{
     LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, layer_norm_tangents,

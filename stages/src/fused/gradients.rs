@@ -1,7 +1,7 @@
 //! The operations on tensors with a graph: each one node of it, with its gradient written by hand.
 
 use super::flex::{dims, tensor, values, whole};
-use super::operations::{FusedOperations, block, matrix, norm, normed};
+use super::operations::{FusedOperations, attention, block, matrix, norm, normed};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -10,7 +10,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
-    Kept, Moments, layer_norm_gradient, product, side_by_side, silu_gradient, sum_of_rows,
+    Kept, Moments, gelu_gradient, layer_norm_gradient, product, side_by_side, silu_gradient,
+    sum_of_rows,
 };
 use std::sync::Arc;
 
@@ -38,6 +39,30 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
         let out = Flex::fused_silu(x.clone());
         match SiluGradient.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(node) => node.finish(x, out),
+            OpsKind::UnTracked(node) => node.finish(out),
+        }
+    }
+
+    fn fused_gelu(x: Node) -> Node {
+        let (x, node) = x.into_parts();
+        let x = whole(x);
+        let out = Flex::fused_gelu(x.clone());
+        match GeluGradient.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(node) => node.finish(x, out),
+            OpsKind::UnTracked(node) => node.finish(out),
+        }
+    }
+
+    fn fused_attention(qkv: Node, tokens: usize, heads: usize) -> Node {
+        let (qkv, node) = qkv.into_parts();
+        let qkv = whole(qkv);
+        let out = Flex::fused_attention(qkv.clone(), tokens, heads);
+        match AttentionGradient
+            .prepare::<C>([node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(node) => node.finish((qkv, tokens, heads), out),
             OpsKind::UnTracked(node) => node.finish(out),
         }
     }
@@ -136,6 +161,41 @@ impl Backward<Flex, 1> for SiluGradient {
         if let [Some(node)] = ops.parents {
             let dx = silu_gradient(values(&x), values(&dout));
             grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
+        }
+    }
+}
+
+/// Of GELU.
+#[derive(Debug)]
+struct GeluGradient;
+
+impl Backward<Flex, 1> for GeluGradient {
+    type State = FlexTensor;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = whole(grads.consume::<Flex>(&ops.node));
+        let x = ops.state;
+        if let [Some(node)] = ops.parents {
+            let dx = gelu_gradient(values(&x), values(&dout));
+            grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
+        }
+    }
+}
+
+/// Of causal attention.
+#[derive(Debug)]
+struct AttentionGradient;
+
+impl Backward<Flex, 1> for AttentionGradient {
+    type State = (FlexTensor, usize, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = whole(grads.consume::<Flex>(&ops.node));
+        let (qkv, tokens, heads) = ops.state;
+        if let [Some(node)] = ops.parents {
+            let of = attention(&qkv, tokens, heads);
+            let dqkv = of.gradient(values(&qkv), values(&dout));
+            grads.register::<Flex>(node.id, tensor(dqkv, dims(&qkv)));
         }
     }
 }

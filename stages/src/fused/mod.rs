@@ -49,6 +49,27 @@ pub fn silu(x: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_silu(x.into_dispatch()))
 }
 
+/// GELU of `x` [n, width].
+pub fn gelu(x: Tensor<2>) -> Tensor<2> {
+    if !is_fused(&x) {
+        return plain::gelu(x);
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_gelu(x.into_dispatch()))
+}
+
+/// Causal attention: what each of the `tokens` of a point sees of itself and earlier ones, [n tokens, C], of queries, keys
+/// and values `qkv` [n tokens, 3 C], each as heads by their width.
+pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
+    if !is_fused(&qkv) {
+        return plain::attention(qkv, tokens, heads);
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_attention(
+        qkv.into_dispatch(),
+        tokens,
+        heads,
+    ))
+}
+
 /// `(1 + scale) * norm(x) + shift`, the norm without weights; `modulation` [K, 2 width].
 pub fn modulated_norm(x: Tensor<2>, modulation: Tensor<2>) -> Tensor<2> {
     if !is_fused(&x) {
@@ -167,6 +188,23 @@ mod tests {
                 inputs,
                 |[x, m]| modulated_norm(x, m),
                 |[x, m]| plain::modulated_norm(x, m),
+            );
+        }
+    }
+
+    #[test]
+    fn gelu_and_attention_have_the_gradients_of_autodiff() {
+        let device = Device::flex().autodiff();
+        check(
+            [draw("x", [50, 37], &device)],
+            |[x]| gelu(x),
+            |[x]| plain::gelu(x),
+        );
+        for (points, tokens, heads, width) in [(3, 7, 2, 5), (20, 1, 1, 8), (2, 33, 3, 16)] {
+            check(
+                [draw("qkv", [points * tokens, 3 * heads * width], &device)],
+                |[qkv]| attention(qkv, tokens, heads),
+                |[qkv]| plain::attention(qkv, tokens, heads),
             );
         }
     }

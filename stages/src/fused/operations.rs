@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};
 use latent_align_kernels::{
-    Block, LayerNorm, Matrix, Moments, layer_norm, product_plus_bias, silu,
+    Attention, Block, LayerNorm, Matrix, Moments, gelu, layer_norm, product_plus_bias, silu,
 };
 
 /// See the functions of these names in [`super`].
@@ -21,6 +21,12 @@ pub trait FusedOperations: Backend {
 
     /// SiLU.
     fn fused_silu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// GELU.
+    fn fused_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Causal attention over points of `tokens`.
+    fn fused_attention(qkv: FloatTensor<Self>, tokens: usize, heads: usize) -> FloatTensor<Self>;
 
     /// `(1 + scale) * norm(x) + shift`.
     fn fused_modulated_norm(
@@ -55,6 +61,18 @@ impl FusedOperations for Flex {
         tensor(silu(values(&x)), dims(&x))
     }
 
+    fn fused_gelu(x: FlexTensor) -> FlexTensor {
+        let x = whole(x);
+        tensor(gelu(values(&x)), dims(&x))
+    }
+
+    fn fused_attention(qkv: FlexTensor, tokens: usize, heads: usize) -> FlexTensor {
+        let qkv = whole(qkv);
+        let [rows, columns] = dims(&qkv);
+        let out = attention(&qkv, tokens, heads).forward(values(&qkv));
+        tensor(out, [rows, columns / 3])
+    }
+
     fn fused_modulated_norm(x: FlexTensor, modulation: FlexTensor) -> FlexTensor {
         let (x, modulation) = (whole(x), whole(modulation));
         normed(&x, &modulation).0
@@ -80,6 +98,16 @@ impl FusedOperations for Flex {
 pub(super) fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
     let [rows, columns] = dims(tensor);
     Matrix::new(values(tensor), rows, columns)
+}
+
+/// Attention over queries, keys and values [n tokens, 3 C].
+pub(super) fn attention(qkv: &FlexTensor, tokens: usize, heads: usize) -> Attention {
+    let [_, columns] = dims(qkv);
+    Attention {
+        tokens,
+        heads,
+        head_width: columns / (3 * heads),
+    }
 }
 
 /// The layer norm of rows of `x` under a modulation of shift and scale.

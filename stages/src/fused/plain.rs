@@ -2,6 +2,7 @@
 //! checked against.
 
 use super::weights::{BlockWeights, NORM_EPSILON};
+use crate::tensors::from_f32;
 use burn::tensor::activation;
 use burn::tensor::{DType, Tensor};
 
@@ -20,6 +21,48 @@ pub fn linear_bf16(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2
 /// As [`super::silu`].
 pub fn silu(x: Tensor<2>) -> Tensor<2> {
     activation::silu(x)
+}
+
+/// As [`super::gelu`].
+pub fn gelu(x: Tensor<2>) -> Tensor<2> {
+    activation::gelu(x)
+}
+
+/// As [`super::attention`].
+pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
+    let [rows, columns] = qkv.dims();
+    let (n, width) = (rows / tokens, columns / (3 * heads));
+    let parts = qkv.reshape([n, tokens, 3 * heads, width]).swap_dims(1, 2);
+    let part = |i: usize| parts.clone().narrow(1, i * heads, heads); // [n, heads, tokens, width]
+    let seen = attend(part(0), part(1), part(2), 1.0);
+    seen.swap_dims(1, 2).reshape([rows, heads * width])
+}
+
+/// What each of the last m tokens sees of all of those before and itself: queries [n, heads, m, width], keys and values
+/// [n, heads, all, width], logits divided by the root of the width and by `temperature`: [n, heads, m, width].
+pub fn attend(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    temperature: f64,
+) -> Tensor<4> {
+    /// What a token that must not be seen has for a logit.
+    const HIDDEN: f32 = -1e30;
+    let [.., m, width] = queries.dims();
+    let [.., all, _] = keys.dims();
+    let (device, dtype) = (queries.device(), queries.dtype());
+    let scale = 1.0 / ((width as f64).sqrt() * temperature);
+    let logits = queries.mul_scalar(scale).matmul(keys.swap_dims(2, 3));
+    let logits = match m {
+        1 => logits,
+        _ => {
+            let before = all - m;
+            let row = |i: usize| (0..all).map(move |j| if j <= before + i { 0.0 } else { HIDDEN });
+            let hidden = (0..m).flat_map(row).collect();
+            logits + from_f32::<4>(hidden, [1, 1, m, all], &device).cast(dtype)
+        }
+    };
+    activation::softmax(logits, 3).matmul(values)
 }
 
 /// As [`super::modulated_norm`].

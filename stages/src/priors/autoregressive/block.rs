@@ -150,7 +150,7 @@ impl Block {
         };
         Reading {
             condition: self.condition.as_ref().zip(condition).map(of),
-            seen: vec![Seen::default(); self.layers.len()],
+            seen: vec![Seen::Empty; self.layers.len()],
             read: 0,
             temperature: 1.0,
             dropout,
@@ -159,6 +159,7 @@ impl Block {
 
     /// Log-scale and shift of every token of `x` [n, T, d], whose order is the block's own.
     pub fn affine(&self, x: &Tensor<3>, mut reading: Reading) -> Affine {
+        reading.seen.fill(Seen::Nothing);
         let [n, tokens, width] = x.dims();
         let before = || x.clone().narrow(1, 0, tokens - 1);
         match &self.start {

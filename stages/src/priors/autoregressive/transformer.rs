@@ -7,18 +7,13 @@
 
 use super::dropout::Dropout;
 use super::rotary::Rotation;
-use crate::fused::{self, NORM_EPSILON};
-use crate::tensors::from_f32;
+use crate::fused::{self, NORM_EPSILON, plain};
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::{gelu, softmax};
 use burn::tensor::{Device, Tensor};
 
 /// How many times wider than a token the hidden layer of each MLP is.
 pub(super) const EXPANSION: usize = 4;
-
-/// What attention of a token to a later one gets before the softmax.
-const HIDDEN: f32 = -1e30;
 
 /// One layer: attention, then an MLP.
 #[derive(Module, Debug)]
@@ -33,9 +28,16 @@ pub(super) struct Layer {
     heads: usize,
 }
 
-/// Keys and values of the tokens that a layer has seen, each [n, heads, tokens, head width].
-#[derive(Debug, Clone, Default)]
-pub(super) struct Seen(Option<[Tensor<4>; 2]>);
+/// Keys and values of the tokens that a layer has seen.
+#[derive(Debug, Clone)]
+pub(super) enum Seen {
+    /// None, and none are kept: all tokens are read in one pass.
+    Nothing,
+    /// None yet.
+    Empty,
+    /// Each [n, heads, tokens, head width].
+    Tokens([Tensor<4>; 2]),
+}
 
 impl Layer {
     /// A layer over tokens of `channels` numbers; weights are yet to be drawn.
@@ -66,7 +68,7 @@ impl Layer {
         norms + attention + mlp
     }
 
-    /// Tokens `h` [n, m, C] after those in `seen`, which then holds them too. Queries and keys are turned
+    /// Tokens `h` [n, m, C] after those in `seen`, which then holds them too if it keeps any. Queries and keys are turned
     /// by `rotation`, logits of attention divided by `temperature`.
     pub fn forward(
         &self,
@@ -81,7 +83,7 @@ impl Layer {
         let normed = norm(&self.norm1, h.clone());
         let attended = self.attend(normed, dims, seen, rotation, temperature);
         let h = h + dropout.of(linear(&self.projection, attended));
-        let inner = gelu(linear(&self.fc1, norm(&self.norm2, h.clone())));
+        let inner = fused::gelu(linear(&self.fc1, norm(&self.norm2, h.clone())));
         let h = h + dropout.of(linear(&self.fc2, inner));
         h.reshape(dims)
     }
@@ -95,50 +97,51 @@ impl Layer {
         rotation: Option<&Rotation>,
         temperature: f64,
     ) -> Tensor<2> {
-        let head_width = channels / self.heads;
-        let qkv = linear(&self.qkv, h).reshape([n, m, 3 * self.heads, head_width]);
-        let qkv = qkv.swap_dims(1, 2); // [n, 3 heads, m, head width]
-        let part = |i: usize| qkv.clone().narrow(1, i * self.heads, self.heads);
+        let qkv = linear(&self.qkv, h);
+        if matches!(seen, Seen::Nothing) && temperature == 1.0 {
+            let qkv = match rotation {
+                Some(rotation) => {
+                    let parts = self.parts(qkv, [n, m, channels]);
+                    let turned = rotation.of(parts.clone().narrow(1, 0, 2 * self.heads));
+                    let values = parts.narrow(1, 2 * self.heads, self.heads);
+                    let parts = Tensor::cat(vec![turned, values], 1);
+                    parts.swap_dims(1, 2).reshape([n * m, 3 * channels])
+                }
+                None => qkv,
+            };
+            return fused::attention(qkv, m, self.heads);
+        }
+        let parts = self.parts(qkv, [n, m, channels]);
+        let part = |i: usize| parts.clone().narrow(1, i * self.heads, self.heads);
         let turned = |x: Tensor<4>| match rotation {
             Some(rotation) => rotation.of(x),
             None => x,
         };
         let [keys, values] = seen.extended(turned(part(1)), part(2));
-        let scale = 1.0 / ((head_width as f64).sqrt() * temperature);
-        let queries = turned(part(0)).mul_scalar(scale);
-        let logits = queries.matmul(keys.swap_dims(2, 3)); // [n, heads, m, seen]
-        let logits = match m {
-            1 => logits,
-            _ => {
-                let [.., all] = logits.dims();
-                logits + hidden(m, all, &qkv.device()).cast(qkv.dtype())
-            }
-        };
-        let attended = softmax(logits, 3).matmul(values); // [n, heads, m, head width]
+        let attended = plain::attend(turned(part(0)), keys, values, temperature);
         attended.swap_dims(1, 2).reshape([n * m, channels])
+    }
+
+    /// Queries, keys and values [n m, 3 C] as [n, 3 heads, m, head width].
+    fn parts(&self, qkv: Tensor<2>, [n, m, channels]: [usize; 3]) -> Tensor<4> {
+        let width = channels / self.heads;
+        qkv.reshape([n, m, 3 * self.heads, width]).swap_dims(1, 2)
     }
 }
 
 impl Seen {
     /// All keys and values with those of new tokens at the end, which are kept.
     fn extended(&mut self, keys: Tensor<4>, values: Tensor<4>) -> [Tensor<4>; 2] {
-        let all = match self.0.take() {
-            None => [keys, values],
-            Some([k, v]) => [
+        let all = match std::mem::replace(self, Self::Nothing) {
+            Self::Nothing | Self::Empty => [keys, values],
+            Self::Tokens([k, v]) => [
                 Tensor::cat(vec![k, keys], 2),
                 Tensor::cat(vec![v, values], 2),
             ],
         };
-        self.0 = Some(all.clone());
+        *self = Self::Tokens(all.clone());
         all
     }
-}
-
-/// What hides later tokens from the last `m` of `all`: [1, 1, m, all].
-fn hidden(m: usize, all: usize, device: &Device) -> Tensor<4> {
-    let before = all - m;
-    let row = |i: usize| (0..all).map(move |j| if j <= before + i { 0.0 } else { HIDDEN });
-    from_f32((0..m).flat_map(row).collect(), [1, 1, m, all], device)
 }
 
 /// Layer norm with its weights, fused where the device allows it: [rows, C].
