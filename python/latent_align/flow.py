@@ -10,7 +10,7 @@ from .alignment import TRUNCATION, Draws, Weighting, alignment_loss
 from .conditions import ConditionKind
 from .errors import InputError
 from .files import StrPath, find, load_weights, read_header, read_tensors
-from .layout import Layout
+from .layout import Layout, Noise
 from .likelihood import Nll, divergence_probes
 from .normaliser import Normaliser
 from .priors import KINDS, OdeOptions, Prior, SampleOptions, Shape
@@ -216,6 +216,34 @@ class Flow(nn.Module):
         """Points as features in the shape of the data, where the normalisation can be undone (it has no projection)."""
         rows = self.normaliser.undo(self.layout.undo_points(points))
         return self.layout.undo_rows(rows).to(self._place()[0])
+
+    @property
+    def noise(self) -> Optional[Noise]:
+        """What was added to features in training, and to those that likelihoods are of; none for most flows."""
+        return self.layout.noise
+
+    def noisy_points(self, features: Tensor, generator: Optional[torch.Generator] = None) -> Tensor:
+        """As `normalise`, with the noise that features had in training: uniform on [0, 1) of whole levels, or Gaussian of
+        the points."""
+        noise = self.noise
+        if noise is None:
+            return self.normalise(features)
+        if noise.kind == "uniform":
+            u = torch.rand(features.shape, generator=generator, dtype=torch.float64, device=features.device)
+            return self.normalise(features + u)
+        points = self.normalise(features)
+        normal = torch.randn(points.shape, generator=generator, dtype=points.dtype, device=points.device)
+        return points + noise.sigma * normal
+
+    def bits_a_dimension(self, nll: Tensor) -> Tensor:
+        """NLLs of dequantised levels as bits a dimension: `(nll - log_abs_det()) / (D ln 2)`, for a flow with uniform noise."""
+        log_abs_det = self.log_abs_det()
+        if self.noise is None or self.noise.kind != "uniform" or log_abs_det is None:
+            raise InputError(
+                f"found a flow with noise {self.noise}, expected uniform noise of whole levels and a normalisation that can "
+                "be undone: other features have densities and no bits"
+            )
+        return (nll - log_abs_det) / (self.prior.shape.elements * math.log(2))
 
     def log_abs_det(self) -> Optional[float]:
         """`log |det|` in nats of the normalisation of a whole point: the NLL of features is that of points less this. None

@@ -33,6 +33,28 @@ class Patches:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """Noise that was added to features in training, and to those that likelihoods are of."""
+
+    kind: str
+    """`uniform`: on [0, 1), of whole levels. `gaussian`: in the flow's coordinates."""
+    sigma: float = 0.0
+    """The standard deviation of Gaussian noise."""
+
+    @classmethod
+    def of(cls, said: Any, file: Path) -> Optional["Noise"]:
+        """That of the header of `file`, which says `said` of it."""
+        if said is None or said == {"kind": "uniform"}:
+            return said and cls("uniform")
+        if isinstance(said, dict) and said.get("kind") == "gaussian" and isinstance(said.get("sigma"), (int, float)):
+            return cls("gaussian", float(said["sigma"]))
+        raise InputError(
+            f"{file}: found noise {said!r}, which this version of the package does not know; install the package that goes "
+            "with the program that wrote it"
+        )
+
+
+@dataclass(frozen=True)
 class Layout:
     """What the header of a flow says of its features."""
 
@@ -42,15 +64,18 @@ class Layout:
     """Whether a normalised feature [D] is cut into its tokens."""
     patches: Optional[Patches] = None
     """How images are cut, where features are images."""
+    noise: Optional[Noise] = None
+    """What was added to features."""
 
     @classmethod
     def of(cls, said: Any, tokens: int, file: Path) -> "Layout":
         """That of the header of `file`, which says `said` of it."""
         cut = said.get("cut", "none") if isinstance(said, dict) else said
-        if cut in ("none", None):
-            return cls(tokens)
+        noise = Noise.of(said.get("noise") if isinstance(said, dict) else None, file)
+        if cut == "none":
+            return cls(tokens, noise=noise)
         if cut == "split":
-            return cls(tokens, split=True)
+            return cls(tokens, split=True, noise=noise)
         try:
             side, image = cut["patches"]["side"], cut["patches"]["image"]
             sizes = side, (image["channels"], image["height"], image["width"])
@@ -58,7 +83,7 @@ class Layout:
             if fits and (sizes[1][1] % side, sizes[1][2] % side) == (0, 0):
                 patches = Patches(*sizes)
                 if tokens * side * side * sizes[1][0] == math.prod(sizes[1]):
-                    return cls(tokens, patches=patches)
+                    return cls(tokens, patches=patches, noise=noise)
         except (KeyError, TypeError):
             pass
         raise InputError(

@@ -152,6 +152,22 @@ def check_prior(run, given):
     return found
 
 
+def check_pixels(run, given):
+    """A flow of dequantised images: bits of its test points, and whole levels of samples."""
+    flow = Flow.load(run, dtype=WIDE)
+    kept, drawn = (tensors(run / "pretrain-flow" / name) for name in ("test.h5", "samples.h5"))
+    points = kept["points"].to(WIDE).reshape(-1, flow.tokens, flow.width)
+    bits = flow.bits_a_dimension(flow.nll(points).values)
+    levels = given["features"].to(WIDE)[kept["items"][:: flow.tokens]]
+    assert torch.equal(flow.denormalise(points).floor(), levels)
+    noisy = flow.denormalise(flow.noisy_points(levels, torch.Generator().manual_seed(1)))
+    u = noisy - levels
+    assert abs(u.mean() - 0.5) < 0.02 and abs(u.var() - 1 / 12) < 0.01 and 0 <= u.min() and u.max() < 1
+    whole = flow.denormalise(drawn["points"].to(WIDE)).floor().clamp(0, 16)
+    share = (whole == drawn["features"]).to(WIDE).mean()
+    return {"bits": of_each(bits.mean(), given["bits"][0]), "share of other levels": float(1 - share) / 1000}
+
+
 def check_layout(run, given):
     """Features that are cut into tokens, there and back, and their NLL."""
     flow = Flow.load(run, dtype=WIDE)

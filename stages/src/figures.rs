@@ -101,6 +101,10 @@ pub mod curves {
         HELD_OUT_RECONSTRUCTION = "held_out_reconstruction";
         /// The regulariser of the latents of held-out rows.
         HELD_OUT_REGULARISER = "held_out_regulariser";
+        /// The NLL of a batch in bits a dimension.
+        TRAIN_BITS = "train_bits";
+        /// The NLL of held-out rows in bits a dimension.
+        HELD_OUT_BITS = "held_out_bits";
         /// The learning rate.
         LEARNING_RATE = "learning_rate";
     }
@@ -196,6 +200,18 @@ pub mod pretrain_flow {
         NLL = "NLL (nats)";
         /// The mean NLL under the target, where its density is known.
         ANALYTIC_NLL = "analytic NLL of the same points (nats)";
+        /// How far the NLL of points lies above that; its standard error is beside it.
+        NLL_OVER_ANALYTIC = "NLL over the analytic one (nats)";
+        /// The standard deviation of the noise that points have.
+        NOISE = "standard deviation of the noise in points";
+        /// The NLL of dequantised levels; its standard error is beside it.
+        BITS = "bits a dimension";
+        /// The same under the uniform distribution.
+        UNIFORM_BITS = "bits a dimension, uniform";
+        /// The same under a Gaussian with the covariance of training rows.
+        GAUSSIAN_BITS = "bits a dimension, full Gaussian";
+        /// The same, of the levels themselves, under a histogram of each dimension.
+        HISTOGRAM_BITS = "bits a dimension, independent histograms";
         /// The mean NLL of the features that the points were.
         FEATURES_NLL = "NLL in feature space (nats)";
         /// The energy distance of samples to features.
@@ -427,6 +443,10 @@ pub mod estimate_nll {
         ANALYTIC_NLL = "mean NLL, analytic";
         /// How many lie where the target is 0.
         OUTSIDE = "points where the density is 0, left out";
+        /// Their mean NLL where they are dequantised levels.
+        BITS = "bits a dimension";
+        /// The noise that was added to features, as in the training of the flow.
+        NOISE = "standard deviation of the noise in points";
         /// Their mean loss under the uniform weighting.
         MEAN_UNIFORM_LOSS = "mean alignment loss (uniform, sum)";
         /// Their mean loss under the likelihood weighting.

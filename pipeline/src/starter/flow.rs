@@ -224,6 +224,7 @@ fn normalisation(ingest: &Ingest) -> Normalisation {
         centre: true,
         whiten: Whiten::Full,
         projection: Projection::Pca { width },
+        levels: None,
     };
     let fits = |&d: &usize| Normaliser::fit(&pca(d), &ingest.moments, 0).is_ok();
     match (1..=width).rev().find(fits).unwrap_or(1) {

@@ -178,7 +178,8 @@ pub fn check_parts(
     );
 }
 
-/// How features become the flow's training points: centre, whiten, project, whiten again.
+/// How features become the flow's training points: centre, whiten, project, whiten again; or, with `levels`, pixels to
+/// [-1, 1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NormalisationConfig {
@@ -188,6 +189,30 @@ pub struct NormalisationConfig {
     pub whiten: Whiten,
     /// How the features' width is reduced.
     pub projection: Projection,
+    /// Instead of all of these, for pixels of so many levels L, 0 to L - 1 (256 of u8): k becomes 2 k / L - 1. Whitening
+    /// would blow up pixels that hardly ever change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub levels: Option<usize>,
+}
+
+impl NormalisationConfig {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        let Some(levels) = self.levels else {
+            return;
+        };
+        problems.within("levels", levels, 2..=1 << 24);
+        let alone = Self {
+            levels: Some(levels),
+            ..Self::default()
+        };
+        problems.require(
+            *self == alone,
+            "levels",
+            format!("{levels} with `centre`, `whiten` or `projection`"),
+            "levels alone: they replace the other keys",
+        );
+    }
 }
 
 impl Default for NormalisationConfig {
@@ -196,6 +221,7 @@ impl Default for NormalisationConfig {
             centre: true,
             whiten: Whiten::PerDimension,
             projection: Projection::None,
+            levels: None,
         }
     }
 }

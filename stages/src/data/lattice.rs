@@ -66,7 +66,8 @@ pub(super) fn warning(scan: &Scan, place: &str) -> Option<String> {
     Some(format!(
         "{place}: {} of {} columns hold few different values (the first is column {first}): a density over such a \
          lattice can grow without bound, so likelihoods say little and a flow may gather on it. Add uniform noise as \
-         wide as a step of the lattice (dequantisation), or leave out columns that only count or label",
+         wide as a step of the lattice (dequantisation; of whole levels by `pretrain_flow.noise: {{kind: uniform}}`), or \
+         leave out columns that only count or label",
         scan.lattice_columns.len(),
         scan.width
     ))

@@ -18,6 +18,7 @@ mod hdf5_error;
 mod hdf5_raw;
 mod ingest;
 mod lattice;
+mod levels;
 mod listing;
 mod moments;
 mod normaliser;

@@ -143,7 +143,7 @@ impl Normaliser {
             }
     }
 
-    /// Composes A from the moments of the training rows.
+    /// Composes A from the moments of the training rows; of pixels of L levels, k becomes 2 k / L - 1 whatever they are.
     ///
     /// - Whitening is about the mean whether or not `centre` is set, except `global`, which divides
     ///   by the root mean square of the entries as they are then.
@@ -161,6 +161,13 @@ impl Normaliser {
     /// If [`Self::needs_covariance`] and `moments` has none.
     pub fn fit(config: &NormalisationConfig, moments: &Moments, seed: u64) -> Result<Self> {
         let width = moments.mean.len();
+        if let Some(levels) = config.levels {
+            let half = levels as f64 / 2.0;
+            return Ok(Self {
+                mean: vec![half; width],
+                ..Self::scale(width, 1.0 / half)
+            });
+        }
         let output_width = config.projection.output_width(width);
         if output_width == 0 || output_width > width {
             return Err(Error::input(format!(

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::figures::{INTERVAL, ITS_ERROR, estimate_nll as names, filled};
 use crate::numerics::{mean, standard_error};
 use crate::persist::Partial;
-use crate::priors::{Batch, Cut, MOST_INTERVALS, Nll, NllKind, PointShape};
+use crate::priors::{Batch, Cut, MOST_INTERVALS, Nll, NllKind, Noise, Noising, PointShape};
 use burn::tensor::Device;
 use std::path::Path;
 
@@ -40,6 +40,8 @@ pub struct Score {
     condition: Option<OfRows>,
     /// Points a row.
     group: usize,
+    /// What adds noise to features, as in the training of the flow.
+    noising: Option<Noising>,
 }
 
 /// What is kept of a point.
@@ -142,6 +144,9 @@ impl Score {
             }
         }
         Ok(Self {
+            noising: (space == Space::Features)
+                .then(|| scoring.flow().noising())
+                .flatten(),
             scoring,
             dataset,
             space,
@@ -180,7 +185,51 @@ impl Score {
             sums.add(records, self.group);
             Ok(())
         })?;
-        Ok(sums.figures(self.to_features()))
+        let mut summary = sums.figures(self.to_features());
+        let flow = self.scoring.flow();
+        let nll = match sums.is_exact {
+            true => names::NLL_IN_CLOSED_FORM,
+            false => names::NLL,
+        };
+        if let (Some(bits), Some(nll)) = (flow.bits(), summary.get(nll)) {
+            summary.add(names::BITS, bits.of(nll));
+        }
+        if let (Some(_), Some(Noise::Gaussian { sigma })) = (&self.noising, flow.layout.noise) {
+            summary.add(names::NOISE, sigma);
+        }
+        Ok(summary)
+    }
+
+    /// The `rows` from row `first` on as points of the flow.
+    ///
+    /// # Errors
+    /// An input error for features that are no levels, where the flow is of such.
+    fn points_of(&self, first: usize, rows: &[f32]) -> Result<Vec<f32>> {
+        let flow = self.scoring.flow();
+        if self.space == Space::Points {
+            return Ok(rows.to_vec());
+        }
+        let mut points = flow.points_of(rows);
+        let Some(noising) = &self.noising else {
+            return Ok(points);
+        };
+        let width = self.dataset.item_width();
+        let fraction = rows.iter().position(|v| v.fract() != 0.0);
+        if let (Some(Noise::Uniform), Some(at)) = (flow.layout.noise, fraction) {
+            return Err(Error::input(format!(
+                "{}: found {} in row {}, expected whole levels, as the flow was trained on with `noise: {{kind: uniform}}`",
+                self.dataset.describe(),
+                rows[at],
+                first + at / width
+            )));
+        }
+        let of_row = self.group * flow.prior.shape().elements();
+        for (number, points) in points.chunks_mut(of_row).enumerate() {
+            let row = (first + number) as u64;
+            let mut rng = self.scoring.options().streams.at("noise of features", row);
+            noising.add(points, &mut rng);
+        }
+        Ok(points)
     }
 
     /// Calls `work` with the table of all points of `partial`, some rows at a time; the columns are those of
@@ -247,10 +296,7 @@ impl Work for Score {
         let total = self.total() as u64;
         rows::each(&self.dataset, from, step, None, |first, rows| {
             let count = rows.len() / self.dataset.item_width();
-            let values = match self.space {
-                Space::Features => self.scoring.flow().points_of(rows),
-                Space::Points => rows.to_vec(),
-            };
+            let values = self.points_of(first, rows)?;
             let conditions = self.condition.as_ref().map(|c| c.of(first..first + count));
             let batch = Batch {
                 values,

@@ -124,6 +124,7 @@ fn fit(
         held_out: &with(data(shape, 64, 1000)),
         test: None,
         exact: None,
+        bits: None,
         streams: Streams::new(1),
     };
     config.kind().fit(fit, &context).unwrap().prior

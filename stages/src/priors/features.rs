@@ -1,7 +1,9 @@
 //! From features in the shape of the data to points, and back.
 
 use super::artifact::Flow;
-use super::layout::Cut;
+use super::bits::Bits;
+use super::layout::{Cut, Layout};
+use super::noise::{Noise, Noising};
 use crate::data::{Inverse, Patches};
 
 impl Flow {
@@ -30,12 +32,34 @@ impl Flow {
         }
     }
 
-    /// What makes features, one after another, of points [n, T d]; none where the normalisation cannot be undone.
+    /// What makes features, one after another, of points [n, T d]; none where the normalisation cannot be undone. Where
+    /// uniform noise was added to whole levels, it is taken away again.
     pub fn features_of(&self) -> Option<Inverse> {
         let undo = self.normaliser.inverter()?;
-        Some(match self.layout.cut {
-            Cut::Patches(patches) => Box::new(move |points| patches.join(&undo(points))),
-            _ => undo,
-        })
+        let Layout { cut, noise, range } = self.layout;
+        let [least, most] = range
+            .unwrap_or([f64::NEG_INFINITY, f64::INFINITY])
+            .map(|v| v as f32);
+        Some(Box::new(move |points| {
+            let mut features = undo(points);
+            if noise == Some(Noise::Uniform) {
+                (features.iter_mut()).for_each(|x| *x = x.floor().clamp(least, most));
+            }
+            match cut {
+                Cut::Patches(patches) => patches.join(&features),
+                _ => features,
+            }
+        }))
+    }
+
+    /// What adds the noise that features had in training to points.
+    pub fn noising(&self) -> Option<Noising> {
+        let noise = self.layout.noise?;
+        Some(Noising::new(noise, &self.normaliser))
+    }
+
+    /// What turns NLLs of points into bits a dimension; none where features are no levels.
+    pub fn bits(&self) -> Option<Bits> {
+        Bits::new(&self.layout, &self.normaliser, self.prior.shape())
     }
 }

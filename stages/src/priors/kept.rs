@@ -47,13 +47,17 @@ impl KeptPoints {
     /// At most `at_most` of the points [m, d], evenly spread, as whole items (one at least), with the
     /// condition of each item.
     pub fn some(&self, at_most: usize) -> Batch {
-        let item = self.tokens * self.width;
+        self.points
+            .select(self.tokens * self.width, &self.chosen(at_most))
+    }
+
+    /// Which items [`Self::some`] takes, as they are counted here.
+    pub fn chosen(&self, at_most: usize) -> Vec<usize> {
         let items = match at_most {
             0 => 0,
             some => (some / self.tokens).max(1),
         };
-        let chosen = spread_indices(self.points.values.len() / item, items);
-        self.points.select(item, &chosen.collect::<Vec<_>>())
+        spread_indices(self.items.len() / self.tokens, items).collect()
     }
 
     /// Writes them into the directory `dir`.

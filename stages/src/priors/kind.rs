@@ -1,5 +1,6 @@
 //! A kind of prior as it is configured, and what it is fitted to.
 
+use super::bits::Bits;
 use super::condition::{ConditionKind, Conditions};
 use super::flow_matching::ExactMixture;
 use super::prior::{Placement, PointShape, Points, Prior};
@@ -190,6 +191,8 @@ pub struct Fit<'a> {
     pub test: Option<&'a Batch>,
     /// The velocity that a perfect flow would have, where it is known.
     pub exact: Option<&'a ExactMixture>,
+    /// What turns NLLs into bits a dimension, where features are whole levels.
+    pub bits: Option<Bits>,
     /// Where random numbers come from.
     pub streams: Streams,
 }

@@ -1,5 +1,6 @@
 //! How features stand as points, besides the normalisation.
 
+use super::noise::Noise;
 use super::prior::PointShape;
 use crate::data::{Normaliser, Patches};
 use crate::problems::Problems;
@@ -11,6 +12,9 @@ pub struct Layout {
     /// How a feature is cut into tokens.
     #[serde(default)]
     pub cut: Cut,
+    /// What was added to features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
     /// The smallest and the largest value that features may have, where that is known, as of pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,

@@ -4,6 +4,7 @@ use super::kind::{Batch, Fit, PART};
 use super::prior::Points;
 use crate::context::Context;
 use crate::error::Result;
+use crate::figures::curves;
 use crate::random::Streams;
 use crate::tensors::scalar;
 use crate::training::{HeldOut, Length, Step, Task, Term, Trainer, train};
@@ -78,5 +79,15 @@ impl<M: Likelihood> Task<M, 1> for Maximum<'_> {
     fn evaluate(&mut self, averaged: &M) -> Result<Option<HeldOut<1>>> {
         let loss = scalar(averaged.nll(&self.held_out).mean())?;
         Ok(Some(HeldOut::of(loss)))
+    }
+
+    fn derived(&self, [train]: [f64; 1], [held_out]: [f64; 1]) -> Vec<(&'static str, f64)> {
+        let Some(bits) = self.fit.bits else {
+            return Vec::new();
+        };
+        vec![
+            (curves::TRAIN_BITS, bits.of(train)),
+            (curves::HELD_OUT_BITS, bits.of(held_out)),
+        ]
     }
 }

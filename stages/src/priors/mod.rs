@@ -6,6 +6,7 @@
 mod artifact;
 mod autoregressive;
 mod bijection;
+mod bits;
 mod condition;
 #[cfg(test)]
 mod conformance;
@@ -18,6 +19,7 @@ mod kind;
 mod layout;
 mod maximum_likelihood;
 mod mixture;
+mod noise;
 mod normal;
 mod normalisation;
 mod placed;
@@ -28,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use artifact::exact_mixture;
 pub use artifact::{Flow, Stored, stored};
+pub use bits::Bits;
 pub use condition::{ConditionKind, Conditions};
 pub use field::{
     ROWS_PER_EVALUATION, VelocityField, autodiff_divergence, difference_divergence, difference_jvps,
@@ -40,6 +43,7 @@ pub use flow_matching::{
 pub use kept::{KeptPoints, about_points};
 pub use kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 pub use layout::{Cut, Layout};
+pub use noise::{Noise, Noising};
 pub use prior::{
     Divergence, Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior,
     Progress, SampleOptions, Steps, normal_nll,

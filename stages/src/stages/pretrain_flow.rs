@@ -1,31 +1,34 @@
 //! Stage 1: fit a prior to target features, by default a flow-matching model.
 
+mod baselines;
 mod conditions;
 mod own_samples;
+mod rows;
+mod samples;
+#[cfg(test)]
+mod tests;
 
 use super::reference::{Reference, is_file_name};
 use super::{Preparation, Read, Stage, StageConfig, Upstream};
-use crate::autoencoders::write_images;
 use crate::context::{Context, Monitor, Summary};
 use crate::data::{
-    Attribute, Batches, Described, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData,
-    Part, PartConfig, RowView, SourceConfig, check_memory, check_parts, files_of_parts,
-    write_described,
+    Batches, Ingest, NonFinite, NormalisationConfig, Normaliser, Part, PartConfig, RowBlock,
+    SourceConfig, check_memory, check_parts, files_of_parts,
 };
 use crate::devices::Numbers;
 use crate::error::{Error, Result};
-use crate::figures::{ITS_ERROR, PARAMETERS, of_rows, pretrain_flow as names};
+use crate::figures::{ITS_ERROR, PARAMETERS, error_beside, of_rows, pretrain_flow as names};
 use crate::numerics::{mean, standard_error};
 use crate::priors::{
-    Batch, Conditions, Cut, ExactMixture, Fit, Fitted, Flow, KeptPoints, Layout, ModelConfig,
-    NllOptions, PointShape, SampleOptions, Schedule, Steps, about_points, exact_mixture,
+    Batch, Bits, Conditions, Cut, ExactMixture, Fit, Fitted, Flow, KeptPoints, Layout, ModelConfig,
+    NllOptions, Noise, Noising, PointShape, Schedule, exact_mixture,
 };
 use crate::problems::Problems;
 use crate::targets::{Target, read_target};
-use crate::tensors::to_f32;
 use crate::training::OptimiserConfig;
 use burn::tensor::DType;
 use conditions::{ConditionConfig, OfItems};
+pub use rows::Rows;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -53,6 +56,10 @@ pub struct Config {
     /// What a point is: a token, a whole row of them, or a feature or an image that is cut into tokens.
     #[serde(default)]
     pub rows: Rows,
+    /// Noise that is added to features, nothing by default: to train with, once to held-out and test features, and to
+    /// features that `score` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
     /// What points are conditioned on; nothing by default.
     #[serde(default)]
     pub condition: Option<ConditionConfig>,
@@ -84,45 +91,6 @@ pub struct Config {
     /// Features are kept in memory below this size (after normalisation), and streamed above it.
     #[serde(default = "defaults::memory_mib")]
     pub memory_mib: usize,
-}
-
-/// What a point of the prior is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Rows {
-    /// Each token of features [N, T, D] on its own, or each feature [N, D]: points of width d.
-    #[default]
-    Tokens,
-    /// A whole row of features [N, T, D]: N points of T tokens of width d.
-    Sequences,
-    /// `{split: T}`: a feature [N, D], normalised and then cut into T tokens of d / T numbers.
-    Split(usize),
-    /// `{patches: P}`: an image [N, C, H, W] or [N, H, W], cut into patches of P x P pixels, row by row: H W / P^2
-    /// tokens of C P^2 numbers. Each token is normalised.
-    Patches(usize),
-}
-
-impl Rows {
-    /// How a dataset's items become rows to be normalised.
-    fn view(self) -> RowView {
-        match self {
-            Self::Patches(side) => RowView::Patches(side),
-            _ => RowView::Tokens,
-        }
-    }
-
-    /// Whether all rows of an item are one point.
-    fn of_items(self) -> bool {
-        matches!(self, Self::Sequences | Self::Patches(_))
-    }
-
-    fn check(self, problems: &mut Problems) {
-        match self {
-            Self::Split(tokens) => problems.at_least("rows.split", tokens, 1),
-            Self::Patches(side) => problems.at_least("rows.patches", side, 1),
-            _ => {}
-        }
-    }
 }
 
 /// The features of a flow.
@@ -242,6 +210,10 @@ impl StageConfig for Config {
         });
         schedule.check(problems);
         self.rows.check(problems);
+        problems.section("normalisation", |p| self.normalisation.check(p));
+        if let Some(noise) = self.noise {
+            problems.section("noise", |p| noise.check(p));
+        }
         if let Some(condition) = &self.condition {
             problems.section("condition", |p| condition.check(p));
             problems.require(
@@ -351,21 +323,17 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
         Normaliser::needs_covariance(&config.normalisation),
         monitor,
     )?;
+    if let Some(levels) = config.normalisation.levels {
+        tokens.require_range(levels, "pretrain_flow.normalisation.levels")?;
+    }
+    if config.noise == Some(Noise::Uniform) {
+        tokens.require_levels("pretrain_flow.noise.kind: uniform")?;
+    }
     // normalisation is of tokens, or of features that are cut into tokens after it
     let normaliser = Normaliser::fit(&config.normalisation, &tokens.moments, seed)?;
-    if let Rows::Split(count) = config.rows
-        && !normaliser.output_width.is_multiple_of(count)
-    {
-        let width = normaliser.output_width;
-        let known: Vec<_> = (1..=width).filter(|&n| width.is_multiple_of(n)).collect();
-        let known: Vec<_> = known.iter().map(usize::to_string).collect();
-        return Err(Error::input(format!(
-            "pretrain_flow.rows: found `{{split: {count}}}` for {}, whose features are {width} numbers after the \
-             normalisation, expected one of {}; `normalisation.projection` leads to another width",
-            tokens.dataset.describe(),
-            known.join(", ")
-        )));
-    }
+    config
+        .rows
+        .require_width(normaliser.output_width, &tokens.dataset)?;
     let whole = config.rows.of_items() || tokens.rows_per_item() == 1;
     if config.condition.is_some() && !whole {
         return Err(Error::input(format!(
@@ -381,13 +349,20 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
     };
     ingest.require_batch(config.batch, "pretrain_flow.batch")?;
     ingest.warn_of_no_test(monitor);
-    ingest.warn_of_lattice(monitor);
+    if config.noise.is_none() {
+        ingest.warn_of_lattice(monitor);
+    }
     let parts = [&config.held_out, &config.test];
     let conditions = (config.condition.as_ref())
         .map(|condition| OfItems::read(condition, &ingest, parts))
         .transpose()?;
+    let target = match config.noise {
+        None => read_target(&ingest.dataset)?,
+        // the density is not that of noisy features
+        Some(_) => None,
+    };
     let prepared = Prepared {
-        target: read_target(&ingest.dataset)?,
+        target,
         config: config.clone(),
         ingest,
         conditions,
@@ -429,8 +404,19 @@ impl Prepared {
             (Rows::Split(_), _) => Cut::Split,
             _ => Cut::None,
         };
-        let range = self.ingest.patches().map(|_| self.ingest.scan.range());
-        Layout { cut, range }
+        let noise = self.config.noise;
+        let known = noise == Some(Noise::Uniform) || matches!(cut, Cut::Patches(_));
+        let range = known.then(|| match self.config.normalisation.levels {
+            Some(levels) => [0.0, levels as f64 - 1.0],
+            None => self.ingest.scan.range(),
+        });
+        Layout { cut, noise, range }
+    }
+
+    /// What adds noise to points.
+    fn noising(&self) -> Option<Noising> {
+        let noise = self.config.noise?;
+        Some(Noising::new(noise, &self.normaliser))
     }
 
     /// Fits the prior and fills the directory of `context`.
@@ -446,18 +432,21 @@ impl Prepared {
         };
         let Fitted { prior, figures } = self.fit(&held_out, test.as_ref(), context)?;
         let mut summary = figures;
-        let flow = Flow {
-            prior,
-            layout: self.layout(),
-            normaliser: self.normaliser,
-            target: self.target,
-        };
-        flow.save(&self.config.model, &context.dir)?;
+        let layout = self.layout();
         let shown = match test {
             Some(test) => (Part::Test, test),
             None => (Part::HeldOut, held_out),
         };
-        write_samples(&flow, &shown.1, &self.config, context)?;
+        let flow = Flow {
+            prior,
+            layout,
+            normaliser: self.normaliser,
+            target: self.target,
+        };
+        flow.save(&self.config.model, &context.dir)?;
+        let guidance = (self.config.condition.as_ref()).map_or(1.0, |condition| condition.guidance);
+        let count = (self.config.samples, guidance);
+        samples::write(&flow, &shown.1, count, TOLERANCE, context)?;
         summarise(
             &flow,
             (shown.0, &shown.1),
@@ -465,6 +454,19 @@ impl Prepared {
             &mut summary,
             context,
         )?;
+        if flow.bits().is_some() {
+            let (part, kept) = (shown.0, &shown.1);
+            let rows = some_rows(&self.config, &self.ingest, part, flow.prior.shape().tokens)?;
+            baselines::add(
+                &self.ingest,
+                &flow,
+                part,
+                (kept, &rows.rows),
+                self.config.nll_points,
+                &mut summary,
+            )?;
+        }
+        summary.add(PARAMETERS, flow.prior.parameters() as f64);
         if self.config.compared > 0 {
             let (part, kept) = &shown;
             let count = self.config.compared;
@@ -488,20 +490,16 @@ impl Prepared {
 
     /// Some features of `part` as points of the flow, kept with the artifact.
     fn keep(&self, part: Part, context: &Context) -> Result<KeptPoints> {
-        let at_most = match part {
-            Part::Test => self.config.test.at_most,
-            _ => self.config.held_out.at_most,
-        };
         let PointShape { tokens, width } = self.shape();
-        let at_most = match self.config.rows {
-            // rows are counted as in the file, where each token is one
-            Rows::Sequences => at_most.div_ceil(tokens),
-            _ => at_most,
-        };
-        let rows = self.ingest.some_whole_items(part, at_most)?;
+        let rows = some_rows(&self.config, &self.ingest, part, tokens)?;
+        let mut values = self.normaliser.apply(&rows.rows);
+        if let Some(noising) = self.noising() {
+            let stream = format!("noise of {} features", part.word());
+            noising.add(&mut values, &mut context.streams.at(&stream, 0));
+        }
         let kept = KeptPoints {
             points: Batch {
-                values: self.normaliser.apply(&rows.rows),
+                values,
                 conditions: self.conditions_of(&rows.items),
             },
             width,
@@ -531,8 +529,13 @@ impl Prepared {
             self.config.memory_mib << 20,
             context.first_step(),
         )?;
-        let mut next = |_| {
-            let block = batches.next_of_items()?;
+        let noising = self.noising();
+        let mut next = |step| {
+            let mut block = batches.next_of_items()?;
+            if let Some(noising) = &noising {
+                let mut rng = context.streams.at("noise of features", step);
+                noising.add(&mut block.rows, &mut rng);
+            }
             Ok(Batch {
                 conditions: self.conditions_of(&block.items),
                 values: block.rows,
@@ -549,6 +552,7 @@ impl Prepared {
             held_out: &held_out.points,
             test: test.map(|test| &test.points),
             exact: exact.as_ref(),
+            bits: Bits::new(&self.layout(), &self.normaliser, self.shape()),
             streams: context.streams,
         };
         let fitted = kind.fit(fit, context);
@@ -556,89 +560,19 @@ impl Prepared {
     }
 }
 
-/// Draws samples of the trained flow into `samples.h5`: as points, and as features where the
-/// normalisation can be undone; with the conditions of `kept` in turn, where the flow takes some.
-fn write_samples(flow: &Flow, kept: &KeptPoints, config: &Config, context: &Context) -> Result<()> {
-    let count = config.samples;
-    let guidance = (config.condition.as_ref()).map_or(1.0, |condition| condition.guidance);
-    if count == 0 {
-        return Ok(());
-    }
-    let shape = flow.prior.shape();
-    let options = SampleOptions {
-        streams: context.streams,
-        temperature: 1.0,
-        guidance,
-        steps: Steps::Adaptive(TOLERANCE),
+/// Some rows of `part`, raw, as whole items; each is `tokens` tokens of a point.
+fn some_rows(config: &Config, ingest: &Ingest, part: Part, tokens: usize) -> Result<RowBlock> {
+    let at_most = match part {
+        Part::Test => config.test.at_most,
+        _ => config.held_out.at_most,
     };
-    let conditions = (kept.points.conditions.as_ref())
-        .map(|conditions| conditions.select((0..count).map(|i| i % conditions.len())));
-    let encoded = (flow.prior.condition().zip(conditions.as_ref()))
-        .map(|(kind, conditions)| kind.encode(Some(conditions), count, &context.device));
-    let samples = flow
-        .prior
-        .sample(count, encoded, &options, &mut |_| context.check_cancelled())?;
-    let points = to_f32(samples)?;
-    let features = flow.features_of().map(|of| of(&points));
-    let about_points = about_points();
-    let about_features = [
-        ("space", "features as in the data: point matrix^-1 + mean"),
-        ("units", "those of the data"),
-    ];
-    let about_features = about_features.map(|(name, text)| (name, Attribute::Text(text.into())));
-    let dims = match shape.tokens {
-        1 => vec![count, shape.width],
-        tokens => vec![count, tokens, shape.width],
+    let at_most = match config.rows {
+        // rows are counted as in the file, where each token is one
+        Rows::Sequences => at_most.div_ceil(tokens),
+        _ => at_most,
     };
-    let features_dims = [&[count], &flow.feature_shape()[..]].concat();
-    let mut datasets = vec![Described {
-        name: "points",
-        shape: &dims,
-        values: OutData::F32(&points),
-        about: &about_points,
-    }];
-    if let Some(features) = &features {
-        datasets.push(Described {
-            name: "features",
-            shape: &features_dims,
-            values: OutData::F32(features),
-            about: &about_features,
-        });
-    }
-    let about_labels = [("meaning", Attribute::Text("the class of each".into()))];
-    let labels: Vec<i64> = match &conditions {
-        Some(Conditions::Labels(labels)) => labels.iter().map(|&l| i64::from(l)).collect(),
-        _ => Vec::new(),
-    };
-    if !labels.is_empty() {
-        datasets.push(Described {
-            name: "labels",
-            shape: &dims[..1],
-            values: OutData::I64(&labels),
-            about: &about_labels,
-        });
-    }
-    write_described(&context.dir.join("samples.h5"), &datasets, &[])?;
-    match features {
-        Some(features) => paint(flow, &features, context),
-        None => Ok(()),
-    }
+    ingest.some_whole_items(part, at_most)
 }
-
-/// Writes the first of `features` as `samples.png`, where they are images.
-fn paint(flow: &Flow, features: &[f32], context: &Context) -> Result<()> {
-    let (Cut::Patches(patches), Some([low, high])) = (flow.layout.cut, flow.layout.range) else {
-        return Ok(());
-    };
-    let shown = (PAINTED * patches.image.elements()).min(features.len());
-    let (low, high) = (low as f32, high as f32);
-    let grey = features[..shown].iter().map(|v| (v - low) / (high - low));
-    let images: Vec<f32> = grey.collect();
-    write_images(&context.dir.join("samples.png"), &images, patches.image).map(drop)
-}
-
-/// Samples in the picture of them.
-const PAINTED: usize = 64;
 
 /// The figures of the part that is shown. Likelihoods are in nats, of points.
 fn summarise(
@@ -668,11 +602,28 @@ fn summarise(
         summary.add(ITS_ERROR, standard_error(&nll, group));
         if let Some(analytic) = flow.analytic_nll(&chosen.values) {
             summary.add(names::ANALYTIC_NLL, mean(&analytic));
+            // a density may be zero where rounding led
+            let over = nll
+                .iter()
+                .zip(&analytic)
+                .map(|(nll, analytic)| nll - analytic);
+            let over: Vec<f64> = over.filter(|over| over.is_finite()).collect();
+            let name = of_rows(word, names::NLL_OVER_ANALYTIC);
+            summary.add(&*name, mean(&over));
+            summary.add(error_beside(&name), standard_error(&over, 1));
         }
         if let Some(log_det) = flow.log_abs_det() {
             summary.add(of_rows(word, names::FEATURES_NLL), mean(&nll) - log_det);
         }
+        if let Some(bits) = flow.bits() {
+            let name = of_rows(word, names::BITS);
+            let error = bits.of_difference(standard_error(&nll, group));
+            summary.add(&*name, bits.of(mean(&nll)));
+            summary.add(error_beside(&name), error);
+        }
+        if let Some(Noise::Gaussian { sigma }) = flow.layout.noise {
+            summary.add(names::NOISE, sigma);
+        }
     }
-    summary.add(PARAMETERS, flow.prior.parameters() as f64);
     Ok(())
 }

@@ -239,6 +239,7 @@ impl Config {
             held_out,
             test: of(Part::Test).map(|(_, test)| test),
             exact: None,
+            bits: None,
             streams: context.streams,
         };
         let fitted = self.model.kind().fit(fit, context);

@@ -41,6 +41,12 @@ pub trait Task<M, const N: usize> {
     /// Device errors.
     fn evaluate(&mut self, averaged: &M) -> Result<Option<HeldOut<N>>>;
 
+    /// More columns of a row of the learning curve, made of the figures in it: the means of the steps since the last row,
+    /// and the figures on held-out data, NaN where they were not evaluated.
+    fn derived(&self, _means: [f64; N], _held_out: [f64; N]) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
     /// Figures in a few words, for the line of progress.
     fn note(means: [f64; N]) -> String {
         format!("loss {:.4}", means[0])
@@ -180,6 +186,7 @@ pub fn train<M: Module, T: Task<M, N>, const N: usize>(
             let of_steps = T::TERMS.iter().map(|term| term.train).zip(means);
             let of_held_out = T::TERMS.iter().map(|term| term.held_out).zip(held_out);
             let row: Vec<_> = (of_steps.chain(of_held_out))
+                .chain(task.derived(means, held_out))
                 .chain([(curves::LEARNING_RATE, rate)])
                 .collect();
             context.monitor.metrics(done, &row);

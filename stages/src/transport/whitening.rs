@@ -52,6 +52,7 @@ impl Whitening {
             centre: true,
             whiten: Whiten::Full,
             projection: Projection::None,
+            levels: None,
         };
         Ok(Self {
             normaliser: Normaliser::fit(&config, &moments, 0)?,

@@ -223,6 +223,25 @@ fn cards(found: &Found) -> Vec<Card> {
             });
             add("Flow-matching loss", brief(loss), detail, Grade::Plain);
         }
+        if let Some(bits) = found.shown(Stage::PretrainFlow, pretrain_flow::BITS) {
+            let simple = [
+                ("histograms", pretrain_flow::HISTOGRAM_BITS),
+                ("full Gaussian", pretrain_flow::GAUSSIAN_BITS),
+                ("uniform", pretrain_flow::UNIFORM_BITS),
+            ];
+            let mut detail = format!("of {part} rows");
+            for (word, name) in simple {
+                if let Some(bits) = found.shown(Stage::PretrainFlow, name) {
+                    detail += &format!("; {word} {bits:.3}");
+                }
+            }
+            add(
+                "Bits a dimension",
+                format!("{bits:.3}"),
+                detail,
+                Grade::Plain,
+            );
+        }
         if let Some(accuracy) = found.shown(Stage::TrainClassifier, train_classifier::ACCURACY) {
             let value = format!("{:.1} %", 100.0 * accuracy);
             add(

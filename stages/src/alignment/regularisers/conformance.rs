@@ -50,6 +50,7 @@ fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
             held_out: &batch(1000),
             test: None,
             exact: None,
+            bits: None,
             streams: Streams::new(2),
         };
         let kind = config.kind();

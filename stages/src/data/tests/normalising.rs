@@ -28,6 +28,7 @@ fn config(whiten: Whiten, projection: Projection) -> NormalisationConfig {
         centre: true,
         whiten,
         projection,
+        levels: None,
     }
 }
 

@@ -269,6 +269,7 @@ fn trained_nll(
         held_out: &Batch::new(draw(1 << 40, 64)),
         test: None,
         exact: None,
+        bits: None,
         streams: Streams::new(1),
     };
     let prior = config.fit(fit, &context).unwrap().prior;

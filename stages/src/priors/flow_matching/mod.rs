@@ -144,6 +144,7 @@ impl PriorConfig for FlowMatching {
             streams,
             condition,
             dropout,
+            bits: _,
         } = fit;
         let evaluate = |part: &Batch| {
             let points = schedule.evaluation_points;
