@@ -416,6 +416,8 @@ pub mod estimate_nll {
         EXACT = "exact NLL";
         /// The NLL under the target, where its density is known.
         ANALYTIC = "analytic NLL";
+        /// The exact NLL under another experiment's prior over the same features.
+        WITNESS = "witness NLL";
         /// The loss under the uniform weighting.
         UNIFORM_LOSS = "alignment loss (uniform, sum)";
         /// The loss under the likelihood weighting.
@@ -426,6 +428,10 @@ pub mod estimate_nll {
         ODE_AGAINST_ANALYTIC = "ODE against analytic";
         /// The same, of a prior that has its NLL in closed form.
         EXACT_AGAINST_ANALYTIC = "exact against analytic";
+        /// The same, of the witness.
+        WITNESS_AGAINST_ANALYTIC = "witness against analytic";
+        /// What stands before figures of a surrogate, which is named, against the witness.
+        AGAINST_WITNESS = "{} against witness";
     }
 
     names! {
@@ -437,6 +443,10 @@ pub mod estimate_nll {
         NLL = "mean NLL, ODE (nats)";
         /// The same under a prior that has it in closed form.
         NLL_IN_CLOSED_FORM = "mean NLL, exact (nats)";
+        /// Their mean NLL under the witness.
+        NLL_OF_WITNESS = "mean NLL, witness (nats)";
+        /// How many of them the witness scores as one, where that is more than one.
+        TOGETHER = "points of one NLL of the witness";
         /// How well that of one point is known.
         PROBE_ERROR = "standard error of a point's NLL, from the probes";
         /// Their mean NLL under the target.
@@ -534,6 +544,8 @@ pub mod estimate_nll {
         NLL_FEATURE_SPACE = "nll_feature_space";
         /// The NLL under the target.
         NLL_ANALYTIC = "nll_analytic";
+        /// The NLL under the witness, of all points of a group that it scores together.
+        NLL_WITNESS = "nll_witness";
         /// The loss under a weighting, which is named.
         LOSS = "loss_{}";
         /// Its standard error.

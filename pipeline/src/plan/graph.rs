@@ -5,8 +5,8 @@ use super::identity::identity;
 use super::planned::{Member, Plan, Planned, Verdict};
 use super::{reasons, stale_upstream};
 use crate::config::{self, Loaded, Overrides};
-use crate::store::{Digests, Key, Stage, StageOfRun, State, Store, Upstream};
-use latent_align_stages::stages::{FLOW, Read, StageConfig};
+use crate::store::{Digests, Key, Manifest, Stage, StageOfRun, State, Store, Upstream};
+use latent_align_stages::stages::{FLOW, Made, Read, StageConfig};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 
@@ -105,12 +105,9 @@ impl Planner<'_> {
     /// The artifacts that the stage `config` of the experiment `member` reads, planned.
     fn upstream(&mut self, member: usize, config: &dyn StageConfig) -> Result<Vec<Upstream>> {
         let mut upstream = Vec::new();
+        let mut others = Vec::new();
         for read in config.reads() {
-            let section = config.stage().section();
-            let key = match read.key {
-                "" => section.to_owned(),
-                key => format!("{section}.{key}"),
-            };
+            let key = key_of(config, &read);
             let home = match &read.experiment {
                 Some(file) => self.other(file).map_err(|e| {
                     let e = e.under(&key);
@@ -127,8 +124,57 @@ impl Planner<'_> {
                 None if read.optional => {}
                 None => return Err(self.within(member, self.lacking(home, &read, &key))),
             }
+            if read.experiment.is_some() {
+                others.push((read, home));
+            }
+        }
+        if !others.is_empty() {
+            let made: Vec<Made> = (upstream.iter())
+                .map(|upstream| self.made(upstream))
+                .collect::<Result<_>>()?;
+            for (read, home) in others {
+                config.check_made(&read, &made).map_err(|why| {
+                    let file = self.experiments[home].loaded.file.display();
+                    let key = key_of(config, &read);
+                    self.within(member, Error::input(format!("{key}: {file} {why}")))
+                })?;
+            }
         }
         Ok(upstream)
+    }
+
+    /// What `upstream` is made from.
+    fn made(&self, upstream: &Upstream) -> Result<Made> {
+        let is = |node: &&Planned| {
+            node.key.stage == upstream.stage && node.fingerprint == upstream.fingerprint
+        };
+        let role = upstream.role.to_owned();
+        if let Some(Planned { key, .. }) = self.nodes.iter().find(is) {
+            let inputs = key.inputs.iter();
+            let read = key.upstream.iter();
+            return Ok(Made {
+                role,
+                config: key.config.clone(),
+                seed: key.seed,
+                inputs: inputs
+                    .map(|(key, _, file)| (key.clone(), file.digest.clone()))
+                    .collect(),
+                upstream: read
+                    .map(|u| (u.role.to_owned(), u.fingerprint.clone()))
+                    .collect(),
+            });
+        }
+        let manifest = Manifest::read(&upstream.dir)?;
+        let (inputs, read) = (manifest.inputs.into_iter(), manifest.upstream.into_iter());
+        Ok(Made {
+            role,
+            config: manifest.config,
+            seed: manifest.seed,
+            inputs: inputs.map(|input| (input.key, input.digest)).collect(),
+            upstream: read
+                .map(|u| (u.role.unwrap_or_default(), u.fingerprint))
+                .collect(),
+        })
     }
 
     /// Says what is wrong where the stage `config` of the experiment `member` reads `read` out of `home`.
@@ -261,6 +307,15 @@ impl Planner<'_> {
                 Verdict::Run(reasons::since_last(self.store, name, key))
             }
         })
+    }
+}
+
+/// The key of the stage `config` that asks for `read`.
+fn key_of(config: &dyn StageConfig, read: &Read) -> String {
+    let section = config.stage().section();
+    match read.key {
+        "" => section.to_owned(),
+        key => format!("{section}.{key}"),
     }
 }
 

@@ -56,3 +56,4 @@ mod terminal;
 mod tiny;
 mod torture;
 mod usage;
+mod witness;

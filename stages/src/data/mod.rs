@@ -22,6 +22,7 @@ mod levels;
 mod listing;
 mod moments;
 mod normaliser;
+mod onto;
 mod open;
 mod parts;
 mod pass;

@@ -3,7 +3,7 @@
 use super::bits::Bits;
 use super::condition::{ConditionKind, Conditions};
 use super::flow_matching::ExactMixture;
-use super::prior::{Placement, PointShape, Points, Prior};
+use super::prior::{NllKind, Placement, PointShape, Points, Prior};
 use crate::context::{Context, Summary};
 use crate::devices::Numbers;
 use crate::error::Result;
@@ -31,6 +31,11 @@ pub trait PriorConfig {
 
     /// What it offers a regulariser beside its density.
     fn offers(&self) -> Offers;
+
+    /// What kind of number its NLL is.
+    fn nll(&self) -> NllKind {
+        NllKind::Exact
+    }
 
     /// Whether it takes conditions.
     fn conditional(&self) -> bool {

@@ -24,6 +24,7 @@ mod normal;
 mod normalisation;
 mod placed;
 mod prior;
+mod witness;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,7 @@ pub use prior::{
     Divergence, Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior,
     Progress, SampleOptions, Steps, normal_nll,
 };
+pub use witness::Witness;
 
 /// What is fitted to the target features, by `kind`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

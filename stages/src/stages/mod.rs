@@ -45,7 +45,8 @@ pub mod train_classifier;
 pub mod transport;
 mod two_samples;
 mod upstream;
+mod witness;
 
 pub use name::Stage;
-pub use stage::{Preparation, Prepared, Read, Sections, StageConfig};
+pub use stage::{Made, Preparation, Prepared, Read, Sections, StageConfig};
 pub use upstream::{AUTOENCODER, Artifact, CLASSIFIER, FLOW, Standing, TRANSPORT, Upstream};

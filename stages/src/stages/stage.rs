@@ -51,6 +51,14 @@ pub trait StageConfig: Section + Debug + Send + Sync {
         Ok(())
     }
 
+    /// Says what is wrong with reading `read`, where `made` tells what all that this stage reads is made from.
+    ///
+    /// # Errors
+    /// The end of a sentence that begins with the other experiment's file.
+    fn check_made(&self, _read: &Read, _made: &[Made]) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
     /// The numbers that it computes in, by the key that asks for them.
     fn numbers(&self) -> Option<Numbers> {
         None
@@ -138,6 +146,21 @@ impl Read {
             optional: false,
         }
     }
+}
+
+/// What an artifact that a stage reads is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// What it is read for.
+    pub role: String,
+    /// The configuration of its stage, with the paths of inputs and of other experiments blanked.
+    pub config: Value,
+    /// The seed of its random streams.
+    pub seed: u64,
+    /// The files that it reads: dotted keys and digests of contents.
+    pub inputs: Vec<(String, String)>,
+    /// The artifacts that it reads: roles and fingerprints.
+    pub upstream: Vec<(String, String)>,
 }
 
 /// How far a stage can be prepared.

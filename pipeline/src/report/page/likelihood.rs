@@ -10,7 +10,8 @@ use latent_align_stages::figures::{INTERVAL, ITS_ERROR, in_region};
 /// What the verdicts mean, for those who do not know.
 const MEANING: &str = "Does a smaller alignment loss mean a greater likelihood? Holds: the loss follows the NLL (Spearman \
     and Pearson at least 0.95, and a slope of 0.9 to 1.1 where it is in nats). Ranks only: it orders points as the \
-    NLL does (Spearman at least 0.8). The NLL is the analytic one where a density is known, else the ODE's. \
+    NLL does (Spearman at least 0.8). The NLL is the analytic one where a density is known, else the ODE's; \
+    in rows that say so it is that of the witness, another prior over the same features. \
     Intervals are of 95 %, over points and draws, and correlations count by their low end.";
 
 /// The colour of a verdict.
@@ -80,6 +81,7 @@ pub fn likelihoods(found: &Found) -> Html {
         (names::POINTS, "points"),
         (names::NLL, "ODE NLL (nats)"),
         (names::NLL_IN_CLOSED_FORM, "exact NLL (nats)"),
+        (names::NLL_OF_WITNESS, "witness NLL (nats)"),
         (names::ANALYTIC_NLL, "analytic NLL (nats)"),
         (names::MEAN_BOUND, "likelihood-weighted bound (nats)"),
         (names::MEAN_UNIFORM_LOSS, "alignment loss (uniform, sum)"),

@@ -1,6 +1,9 @@
 //! The alignment loss (Li et al.).
 
-use super::kind::{DRAWS, Given, Regulariser, RegulariserKind, WEIGHT, check_draws, check_weight};
+use super::kind::{
+    DRAWS, Given, Regulariser, RegulariserKind, WEIGHT, check_draws, check_entropy, check_weight,
+    less_entropy,
+};
 use super::weighted_loss::WeightedLoss;
 use crate::alignment::weighting::{TRUNCATION, Weighted, Weighting, check_truncation};
 use crate::error::Result;
@@ -25,6 +28,9 @@ pub struct Alignment {
     pub draws: usize,
     /// The largest ratio R = t / (1 - t) of the likelihood weighting.
     pub truncation: f64,
+    /// Factor on the entropy of the posterior, in nats for each element of latents, that is taken off the loss: it
+    /// keeps latents from contracting onto modes. The posterior then needs noise.
+    pub entropy: f64,
 }
 
 impl Default for Alignment {
@@ -34,6 +40,7 @@ impl Default for Alignment {
             weighting: Weighting::default(),
             draws: DRAWS,
             truncation: TRUNCATION,
+            entropy: 0.0,
         }
     }
 }
@@ -43,6 +50,7 @@ impl RegulariserKind for Alignment {
         check_weight(self.weight, problems);
         check_draws(self.draws, problems);
         check_truncation(problems, self.truncation);
+        check_entropy(self.entropy, problems);
     }
 
     fn weight(&self) -> f64 {
@@ -53,6 +61,10 @@ impl RegulariserKind for Alignment {
         Offers::Velocity
     }
 
+    fn needs_density(&self) -> bool {
+        self.entropy > 0.0
+    }
+
     fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
         let weighted = Weighted {
             weighting: self.weighting,
@@ -61,6 +73,7 @@ impl RegulariserKind for Alignment {
         Ok(Some(Box::new(Loss {
             loss: WeightedLoss::new(weighted, given.prior)?,
             draws: self.draws,
+            entropy: self.entropy,
         })))
     }
 }
@@ -68,10 +81,12 @@ impl RegulariserKind for Alignment {
 struct Loss<'a> {
     loss: WeightedLoss<'a>,
     draws: usize,
+    entropy: f64,
 }
 
 impl Regulariser for Loss<'_> {
-    fn term(&self, drawn: &Draw, _: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>> {
-        Ok(self.loss.of(drawn.latents.clone(), self.draws, rng))
+    fn term(&self, drawn: &Draw, posterior: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>> {
+        let loss = self.loss.of(drawn.latents.clone(), self.draws, rng);
+        Ok(less_entropy(loss, self.entropy, drawn, posterior))
     }
 }

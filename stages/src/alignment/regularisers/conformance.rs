@@ -69,6 +69,7 @@ fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
 fn given(prior: &dyn Prior) -> Given<'_> {
     Given {
         prior,
+        witness: None,
         elements: 0.5,
         latent: SHAPE,
         steps: 10,
@@ -270,5 +271,45 @@ fn a_configuration_reads_back_and_a_negative_weight_is_refused() {
             value["weight"] = json!(-1.0);
             assert!(problems(&read(value)).starts_with("weight: found -1"));
         }
+    }
+}
+
+/// Red where an entropy is left out, has another sign, or is not that of an element.
+#[test]
+fn an_entropy_is_taken_off_in_nats_for_each_element_of_latents() {
+    let all = priors();
+    let (_, prior) = (all.iter())
+        .find(|(model, _)| model.name() == "mixture")
+        .expect("a prior with a velocity and an exact NLL");
+    let configs = |entropy| {
+        let alignment = Alignment {
+            entropy,
+            ..Alignment::default()
+        };
+        let nll = Nll {
+            entropy,
+            ..Nll::default()
+        };
+        [
+            RegulariserConfig::Alignment(alignment),
+            RegulariserConfig::Nll(nll),
+        ]
+    };
+    let (posterior, _) = posterior(ROWS, 0.0, &Device::flex());
+    // log-variances around -1: less than that of N(0, 1), 1.42 nats
+    let expected = 0.5 * scalar(posterior.mean_entropy().unwrap()).unwrap();
+    assert!((0.2..0.7).contains(&expected), "{expected}");
+    for (with, without) in configs(0.5).iter().zip(&configs(0.0)) {
+        let value = |config: &RegulariserConfig| {
+            let begun = config.kind().begin(given(prior.as_ref())).unwrap().unwrap();
+            scalar(term(begun.as_ref(), posterior.as_ref(), 0)).unwrap()
+        };
+        let found = value(without) - value(with);
+        assert!(
+            (found - expected).abs() < 1e-5,
+            "{}: {found} {expected}",
+            with.name()
+        );
+        assert!(with.kind().needs_density() && !without.kind().needs_density());
     }
 }

@@ -1,10 +1,12 @@
 //! The KL divergence from the flow, by its likelihood-weighted loss.
 
-use super::kind::{Against, DRAWS, Given, Regulariser, RegulariserKind, check_draws, check_weight};
+use super::kind::{
+    Against, DRAWS, Given, Regulariser, RegulariserKind, check_draws, check_weight, less_entropy,
+};
 use super::weighted_loss::WeightedLoss;
 use crate::alignment::weighting::{TRUNCATION, Weighted, Weighting, check_truncation};
 use crate::error::Result;
-use crate::posteriors::{Draw, Posterior, mean_over_elements};
+use crate::posteriors::{Draw, Posterior};
 use crate::priors::Offers;
 use crate::problems::Problems;
 use burn::tensor::Tensor;
@@ -83,13 +85,7 @@ struct Divergence<'a> {
 impl Regulariser for Divergence<'_> {
     fn term(&self, drawn: &Draw, posterior: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>> {
         let nll = self.loss.of(drawn.latents.clone(), self.draws, rng);
-        let kl = match posterior.mean_entropy() {
-            Some(entropy) => nll - entropy,
-            None => {
-                let log_density = drawn.log_density().expect("checked: it has a density");
-                nll + mean_over_elements(log_density, &drawn.latents)
-            }
-        };
+        let kl = less_entropy(nll, 1.0, drawn, posterior);
         Ok(kl.mul_scalar(self.elements))
     }
 }

@@ -3,8 +3,8 @@
 use crate::alignment::weighting::Weighted;
 use crate::error::{Error, Result};
 use crate::persist::Resumable;
-use crate::posteriors::{Draw, Posterior};
-use crate::priors::{Offers, PointShape, Prior};
+use crate::posteriors::{Draw, Posterior, mean_over_elements};
+use crate::priors::{Offers, PointShape, Prior, Witness};
 use crate::problems::Problems;
 use crate::random::Streams;
 use burn::tensor::Tensor;
@@ -34,6 +34,11 @@ pub trait RegulariserKind {
         None
     }
 
+    /// Whether the posterior needs a density, whose entropy is in the term.
+    fn needs_density(&self) -> bool {
+        self.divergence_from().is_some()
+    }
+
     /// Ready to be evaluated; none where there is no term.
     ///
     /// # Errors
@@ -55,6 +60,8 @@ pub enum Against {
 pub struct Given<'a> {
     /// The frozen prior, loaded for gradients.
     pub prior: &'a dyn Prior,
+    /// Another experiment's prior over the same features, where the kind names one.
+    pub witness: Option<&'a Witness>,
     /// Latent elements for each element of data: what turns a mean over the ones into a mean over the others.
     pub elements: f64,
     /// The shape of the latents of a row of data.
@@ -102,6 +109,32 @@ pub(super) fn lacks(what: &str) -> Error {
 /// Notes a `weight` out of range.
 pub(super) fn check_weight(weight: f64, problems: &mut Problems) {
     problems.not_negative("weight", weight, "0.01");
+}
+
+/// Notes a factor on the `entropy` out of range.
+pub(super) fn check_entropy(entropy: f64, problems: &mut Problems) {
+    problems.not_negative("entropy", entropy, "1.0");
+}
+
+/// `loss` less `weight` times the entropy of `posterior`, in nats for each element of latents; in closed form where it
+/// has one, else by the draw.
+pub(super) fn less_entropy(
+    loss: Tensor<1>,
+    weight: f64,
+    drawn: &Draw,
+    posterior: &dyn Posterior,
+) -> Tensor<1> {
+    if weight == 0.0 {
+        return loss;
+    }
+    let entropy = posterior.mean_entropy().unwrap_or_else(|| {
+        let log_density = drawn.log_density().expect("checked: it has a density");
+        mean_over_elements(log_density, &drawn.latents).neg()
+    });
+    match weight {
+        1.0 => loss - entropy,
+        weight => loss - entropy.mul_scalar(weight),
+    }
 }
 
 /// Notes a number of `draws` out of range.

@@ -24,6 +24,7 @@ pub use nll::Nll;
 pub use none::Nothing;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// What holds latents to the prior.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,11 +41,11 @@ pub enum RegulariserConfig {
     /// entropy keeps latents from contracting onto modes.
     FlowKl(FlowKl),
     /// The alignment loss under the frozen flow, mean over elements (Li et al.). It has no entropy
-    /// term: a large weight contracts latents onto modes.
+    /// term, unless it is given one: a large weight contracts latents onto modes.
     Alignment(Alignment),
-    /// The exact NLL of latents under the prior, mean over elements in nats, for a prior whose NLL can be
-    /// differentiated: in closed form at the cost of one pass, for flow matching through every step of its
-    /// ODE, which costs hundreds. It has no entropy term either.
+    /// The exact NLL of latents under the prior, or under that of another experiment over the same features, mean
+    /// over elements in nats: in closed form at the cost of one pass, for flow matching through every step of its
+    /// ODE, which costs hundreds. It has no entropy term either, unless it is given one.
     Nll(Nll),
     /// Distribution matching: the alignment loss less that of a student flow, which learns the latents online, of
     /// whole rows or of tokens. The student's loss is an entropy term: it pushes latents apart where they are too
@@ -81,6 +82,14 @@ impl RegulariserConfig {
             Self::Nll(Nll::default()),
             Self::DistributionMatching(DistributionMatching::default()),
         ]
+    }
+
+    /// The key for the file of another experiment whose prior it takes, where it has one.
+    pub fn experiment(&mut self) -> Option<&mut Option<PathBuf>> {
+        match self {
+            Self::Nll(config) => Some(&mut config.prior),
+            _ => None,
+        }
     }
 
     /// Its name, as in `kind: NAME`.

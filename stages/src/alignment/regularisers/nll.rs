@@ -1,16 +1,19 @@
 //! The exact NLL under the prior.
 
-use super::kind::{Given, Regulariser, RegulariserKind, WEIGHT, check_weight};
+use super::kind::{
+    Given, Regulariser, RegulariserKind, WEIGHT, check_entropy, check_weight, less_entropy,
+};
 use crate::error::Result;
 use crate::numerics::mean;
 use crate::posteriors::{Draw, Posterior};
-use crate::priors::{NllOptions, Points, Prior};
+use crate::priors::{NllOptions, Points, Prior, Witness};
 use crate::problems::Problems;
 use crate::tensors::{from_f32, from_f64};
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The NLL of latents under a prior whose NLL can be differentiated. Its unit: nats for each element of latents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +23,12 @@ pub struct Nll {
     pub weight: f64,
     /// The tolerance of an NLL in nats, where an ODE is solved for it.
     pub tolerance: f64,
+    /// The file of another experiment, relative to this one: the NLL is that under its prior over the same features,
+    /// which has a closed form of it, in place of the flow's.
+    pub prior: Option<PathBuf>,
+    /// Factor on the entropy of the posterior, in nats for each element of latents, that is taken off the NLL: 1
+    /// for a KL divergence. It keeps latents from contracting onto modes. The posterior then needs noise.
+    pub entropy: f64,
 }
 
 impl Default for Nll {
@@ -27,6 +36,8 @@ impl Default for Nll {
         Self {
             weight: WEIGHT,
             tolerance: 1e-2,
+            prior: None,
+            entropy: 0.0,
         }
     }
 }
@@ -40,29 +51,59 @@ impl RegulariserKind for Nll {
             self.tolerance,
             "[1e-7, 1] such as 1e-2",
         );
+        check_entropy(self.entropy, problems);
     }
 
     fn weight(&self) -> f64 {
         self.weight
     }
 
+    fn needs_density(&self) -> bool {
+        self.entropy > 0.0
+    }
+
     fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>> {
         Ok(Some(Box::new(Exact {
             prior: given.prior,
+            witness: given.witness,
             tolerance: self.tolerance,
+            entropy: self.entropy,
         })))
     }
 }
 
 struct Exact<'a> {
     prior: &'a dyn Prior,
+    /// What stands for the prior.
+    witness: Option<&'a Witness>,
     tolerance: f64,
+    entropy: f64,
 }
 
 impl Regulariser for Exact<'_> {
-    /// The NLL's graph where it has one, else its value, whose gradient is that of the ODE.
-    fn term(&self, drawn: &Draw, _: &dyn Posterior, _: &mut Pcg64) -> Result<Tensor<1>> {
-        let (latents, shape) = (drawn.latents.clone(), self.prior.shape());
+    fn term(&self, drawn: &Draw, posterior: &dyn Posterior, _: &mut Pcg64) -> Result<Tensor<1>> {
+        let latents = drawn.latents.clone();
+        let nll = match self.witness {
+            Some(witness) => under(witness, latents)?,
+            None => self.own(latents)?,
+        };
+        Ok(less_entropy(nll, self.entropy, drawn, posterior))
+    }
+}
+
+/// The NLL of latents [n, d] under `witness`, mean over elements.
+fn under(witness: &Witness, latents: Tensor<2>) -> Result<Tensor<1>> {
+    let ([n, d], elements) = (latents.dims(), witness.elements());
+    let values = latents.reshape([n * d / elements, 1, elements]);
+    let nll = witness.nll_graph(&Points::new(values))?;
+    Ok(nll.mean().div_scalar(elements as f64))
+}
+
+impl Exact<'_> {
+    /// That of latents [n, d] under the prior: the NLL's graph where it has one, else its value, whose gradient is
+    /// that of the ODE.
+    fn own(&self, latents: Tensor<2>) -> Result<Tensor<1>> {
+        let shape = self.prior.shape();
         let [n, d] = latents.dims();
         let points = n * d / shape.elements();
         let values = latents.reshape([points, shape.tokens, shape.width]);

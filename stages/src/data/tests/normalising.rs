@@ -342,3 +342,68 @@ fn standardised_columns_have_spread_one_and_a_constant_one_stays_at_zero() {
         );
     }
 }
+
+/// Red where a mean, a matrix or its determinant is that of another direction.
+#[test]
+fn points_of_one_normalisation_become_those_of_another() {
+    let data = rows(2000);
+    let fitted = |centre, whiten, projection, seed| {
+        let config = NormalisationConfig {
+            centre,
+            whiten,
+            projection,
+        };
+        Normaliser::fit(&config, &moments(&data, 5), seed).expect("fit")
+    };
+    let random = Projection::Random { width: 3 };
+    let none = Projection::None;
+    let known = [
+        (
+            fitted(true, Whiten::PerDimension, none, 7),
+            fitted(false, Whiten::None, none, 7),
+        ),
+        (
+            fitted(true, Whiten::PerDimension, none, 7),
+            fitted(true, Whiten::Full, none, 7),
+        ),
+        (
+            fitted(true, Whiten::Full, random, 7),
+            fitted(false, Whiten::Full, random, 7),
+        ),
+        (
+            fitted(true, Whiten::None, random, 7),
+            fitted(false, Whiten::Global, random, 7),
+        ),
+    ];
+    for (own, other) in &known {
+        let map = own.onto(other).expect("a map");
+        let found = map.apply(&own.apply(&data));
+        let expected = other.apply(&data);
+        let scale = expected.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(
+                (found - expected).abs() < 1e-5 * scale,
+                "{found} {expected}"
+            );
+        }
+        let back = other.onto(own).expect("the way back");
+        let there = map.log_abs_det().unwrap();
+        assert!((there + back.log_abs_det().unwrap()).abs() < 1e-9);
+        if let (Some(own), Some(other)) = (own.log_abs_det(), other.log_abs_det()) {
+            assert!(
+                (there - (other - own)).abs() < 1e-8,
+                "{there} {own} {other}"
+            );
+        }
+    }
+    let unknown = [
+        fitted(true, Whiten::Full, random, 8),
+        fitted(true, Whiten::None, random, 7),
+        fitted(true, Whiten::Full, Projection::Pca { width: 3 }, 7),
+        fitted(true, Whiten::Full, Projection::Random { width: 2 }, 7),
+        fitted(true, Whiten::Full, none, 7),
+    ];
+    for other in &unknown {
+        assert_eq!(known[2].0.onto(other), None);
+    }
+}

@@ -15,7 +15,8 @@ use super::field::VelocityField;
 use super::kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 use super::placed::Placed;
 use super::prior::{
-    Halving, Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, Steps,
+    Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress,
+    Steps,
 };
 use crate::context::{Context, Summary};
 use crate::data::Part;
@@ -110,6 +111,10 @@ impl PriorConfig for FlowMatching {
 
     fn offers(&self) -> Offers {
         Offers::Velocity
+    }
+
+    fn nll(&self) -> NllKind {
+        NllKind::Ode
     }
 
     fn conditional(&self) -> bool {

@@ -17,6 +17,9 @@ pub struct Config {
     /// The file of another experiment, relative to this one: its autoencoder's test latents are
     /// one more region, such as what aligned latents are compared with.
     pub unaligned: Option<PathBuf>,
+    /// The file of another experiment, relative to this one: the exact NLL under its prior over the same
+    /// features, such as `model: {kind: coupling}`, is a second likelihood that stands beside the flow's.
+    pub witness: Option<PathBuf>,
     /// Points a region (test features, latents of each part), whole items of them.
     pub points: usize,
     /// Points of the uniform box around the features; 0 for no box.
@@ -48,6 +51,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             unaligned: None,
+            witness: None,
             points: 500,
             box_points: 200,
             grid_cells: 50,

@@ -2,14 +2,16 @@
 
 use super::config::Config;
 use super::regions::Region;
+use super::witnessed::{Witnessed, gradient};
 use crate::alignment::{Estimates, Weighting};
 use crate::context::Context;
 use crate::error::Result;
-use crate::figures::estimate_nll::{ANALYTIC, EXACT, EXACT_VELOCITY, ODE};
+use crate::figures::estimate_nll::{ANALYTIC, EXACT, EXACT_VELOCITY, ODE, WITNESS};
 use crate::inference::{Scores, Scoring};
 use crate::likelihood::{Agreement, Verdict, agreement};
 use crate::numerics::{Interval, Scale, intervals};
-use crate::priors::{Batch, Flow, Nll, NllKind, NllOptions, Placement, Points};
+use crate::priors::{Batch, Flow, Nll, NllKind, NllOptions, Placement, Points, Witness};
+use crate::random::Streams;
 use burn::tensor::{DType, Tensor};
 use std::borrow::Cow;
 use std::path::Path;
@@ -18,6 +20,7 @@ use std::path::Path;
 pub struct Instruments<'a> {
     config: &'a Config,
     scoring: Scoring,
+    witness: Option<Witness>,
 }
 
 /// A region and what was found there.
@@ -28,6 +31,8 @@ pub struct Measured {
     pub likelihoods: Nll,
     /// The analytic NLL, where it is known.
     pub analytic: Option<Vec<f64>>,
+    /// Under the witness, where there is one.
+    pub witness: Option<Witnessed>,
     /// The alignment loss under each of [`Weighting::ALL`]; empty for a flow without a velocity.
     pub losses: Vec<Estimates>,
     /// The same with the exact velocity, where it is known.
@@ -51,11 +56,9 @@ impl Measured {
         own(self.likelihoods.kind)
     }
 
-    /// How the alignment loss of the trained flow under `weighting` follows `reference`; none for a flow
-    /// without a velocity.
-    pub fn compared(&self, weighting: Weighting, reference: &str) -> Option<&Compared> {
-        (self.compared.iter())
-            .find(|c| c.surrogate == weighting.surrogate() && c.reference == reference)
+    /// How `surrogate` follows `reference`; none of a loss for a flow without a velocity.
+    pub fn compared(&self, surrogate: &str, reference: &str) -> Option<&Compared> {
+        (self.compared.iter()).find(|c| c.surrogate == surrogate && c.reference == reference)
     }
 }
 
@@ -85,14 +88,27 @@ pub struct Compared {
 }
 
 impl<'a> Instruments<'a> {
-    /// Instruments for the flow in the directory `dir`.
+    /// Instruments for the flow in the directory `dir` beside the witness in another, where there is one.
     ///
     /// # Errors
-    /// As [`Flow::load`].
-    pub fn new(config: &'a Config, dir: &Path, context: &Context) -> Result<Self> {
+    /// As [`Flow::load`] and [`Witness::load`].
+    pub fn new(
+        config: &'a Config,
+        dir: &Path,
+        witness: Option<&Path>,
+        context: &Context,
+    ) -> Result<Self> {
         let (seed, device) = (context.streams.seed(), &context.device);
         let scoring = Scoring::new(&config.scoring(), dir, seed, device, true)?;
-        Ok(Self { config, scoring })
+        let place = placement(config.precision.dtype(), context);
+        let witness = witness
+            .map(|dir| Witness::load(dir, scoring.flow(), &place))
+            .transpose()?;
+        Ok(Self {
+            config,
+            scoring,
+            witness,
+        })
     }
 
     /// The flow.
@@ -169,11 +185,13 @@ impl<'a> Instruments<'a> {
             progress(0.8 * share)
         })?;
         let own = own(likelihoods.kind);
+        let witness = self.witnessed(&region, || progress(0.8))?;
         let cosines = self.cosines(&region, || progress(0.8))?;
         let mut compared = Vec::new();
         let mut compare =
             |surrogate: String, x: &[Vec<f64>], reference, y: &[f64], in_nats, cosine| {
-                let group = region.group;
+                // points of one NLL of the witness count once
+                let group = region.group * y.len() / region.count().max(1);
                 let kept = finite_groups(y, group);
                 let pick = |values: &[f64]| kept.iter().map(|&i| values[i]).collect::<Vec<f64>>();
                 let x: Vec<Vec<f64>> = x.iter().map(|rule| pick(rule)).collect();
@@ -190,9 +208,21 @@ impl<'a> Instruments<'a> {
         for (i, (weighting, loss)) in Weighting::ALL.into_iter().zip(&losses).enumerate() {
             let in_nats = weighting.in_nats();
             let (name, values) = (weighting.surrogate(), &loss.rules);
-            let cosine = cosines.as_ref().map(|c| c[i]);
+            let cosine = cosines.losses.get(i).copied();
             let nll = &likelihoods.values;
             compare(name.into(), values, own, nll, in_nats, cosine);
+            if let Some(witness) = &witness {
+                let rules: Vec<Vec<f64>> = values.iter().map(|rule| witness.sums(rule)).collect();
+                let cosine = cosines.losses_witness.get(i).copied();
+                compare(
+                    name.into(),
+                    &rules,
+                    WITNESS,
+                    &witness.values,
+                    in_nats,
+                    cosine,
+                );
+            }
             let Some(analytic) = &analytic else { continue };
             compare(name.into(), values, ANALYTIC, analytic, in_nats, None);
             if let Some(exact) = &exact_losses {
@@ -204,30 +234,49 @@ impl<'a> Instruments<'a> {
             let found = [likelihoods.values.clone()];
             compare(own.into(), &found, ANALYTIC, analytic, true, None);
         }
+        if let Some(witness) = &witness {
+            let found = [witness.sums(&likelihoods.values)];
+            let cosine = cosines.own_witness;
+            compare(own.into(), &found, WITNESS, &witness.values, true, cosine);
+            if let Some(analytic) = &analytic {
+                let found = [witness.values.clone()];
+                let analytic = witness.sums(analytic);
+                compare(WITNESS.into(), &found, ANALYTIC, &analytic, true, None);
+            }
+        }
         Ok(Measured {
             region,
             likelihoods,
             analytic,
+            witness,
             losses,
             exact_losses,
             compared,
         })
     }
 
-    /// The cosine of the angle between the gradient of the loss under each weighting and that of the
-    /// flow's NLL, mean over some points of `region`; none for a flow without a velocity.
-    fn cosines(
+    /// What the witness says of `region`; none without one, and where its points are whole rows and these are not.
+    fn witnessed(
         &self,
         region: &Region,
         check: impl Fn() -> Result<()>,
-    ) -> Result<Option<Vec<Interval>>> {
-        let points = region.sample(self.config.gradient_points);
-        let prior = self.flow().prior.as_ref();
-        let (Some(draws), Some(tracked)) = (self.scoring.draws(), prior.velocity_tracked()) else {
+    ) -> Result<Option<Witnessed>> {
+        let Some(witness) = &self.witness else {
             return Ok(None);
         };
-        if points.values.is_empty() {
-            return Ok(None);
+        let points = self.without_conditions(&region.points);
+        let (flow, options) = (self.flow(), self.options());
+        Witnessed::of(witness, flow, region, &points, options, &mut |_| check())
+    }
+
+    /// The cosines of the angles between gradients at some points of `region`.
+    fn cosines(&self, region: &Region, check: impl Fn() -> Result<()>) -> Result<Cosines> {
+        let mut found = Cosines::default();
+        let points = region.sample(self.config.gradient_points);
+        let prior = self.flow().prior.as_ref();
+        let losses = self.scoring.draws().zip(prior.velocity_tracked());
+        if points.values.is_empty() || losses.is_none() && self.witness.is_none() {
+            return Ok(found);
         }
         let width = region.width;
         let points = self.points(&points);
@@ -236,29 +285,69 @@ impl<'a> Instruments<'a> {
             tolerance: self.config.tolerance.max(1e-3),
             ..*self.options()
         };
-        let reference = prior.nll_gradient(&points, &options, &mut |_| check())?;
-        let points = Tensor::from_inner(points.rows());
-        let mut cosines = Vec::new();
-        for draws in draws {
-            let by_rule = draws.gradients(tracked, points.clone(), &check)?;
-            let total: Vec<f64> = (0..reference.len())
-                .map(|i| by_rule.iter().map(|rule| rule[i]).sum())
-                .collect();
-            let shape = (reference.len() / width, 1, by_rule.len());
-            let scales = [Scale::CORRELATION];
-            let [mean] = intervals(shape, self.options().streams, scales, |kept| {
-                let of_point = |&point: &usize| {
-                    let at = point * width..(point + 1) * width;
-                    let gradient: Vec<f64> = (at.clone())
-                        .map(|i| total[i] - kept.without.map_or(0.0, |rule| by_rule[rule][i]))
-                        .collect();
-                    cosine(&gradient, &reference[at])
-                };
-                [kept.points.iter().map(of_point).sum::<f64>() / kept.points.len() as f64]
-            });
-            cosines.push(mean);
+        let own = prior.nll_gradient(&points, &options, &mut |_| check())?;
+        let witness = match &self.witness {
+            Some(witness) => gradient(witness, self.flow(), &points)?,
+            None => None,
+        };
+        let streams = self.options().streams;
+        if let Some((draws, tracked)) = losses {
+            let points = Tensor::from_inner(points.rows());
+            for draws in draws {
+                let by_rule = draws.gradients(tracked, points.clone(), &check)?;
+                let mean = |reference: &[f64]| mean_cosine(&by_rule, reference, width, streams);
+                found.losses.push(mean(&own));
+                found.losses_witness.extend(witness.as_deref().map(mean));
+            }
         }
-        Ok(Some(cosines))
+        let by_rule = [own];
+        found.own_witness = witness.map(|w| mean_cosine(&by_rule, &w, width, streams));
+        Ok(found)
+    }
+}
+
+/// Mean cosines of the angles between gradients, over some points of a region.
+#[derive(Default)]
+struct Cosines {
+    /// Of the loss under each weighting and the flow's NLL; empty for a flow without a velocity.
+    losses: Vec<Interval>,
+    /// Of the same and the NLL of the witness; empty without one, and where its points are larger.
+    losses_witness: Vec<Interval>,
+    /// Of the flow's NLL and that of the witness.
+    own_witness: Option<Interval>,
+}
+
+/// The cosine of the angle between the gradients `by_rule`, added up, and `reference`, each [n, width]: mean over
+/// points.
+fn mean_cosine(
+    by_rule: &[Vec<f64>],
+    reference: &[f64],
+    width: usize,
+    streams: Streams,
+) -> Interval {
+    let total: Vec<f64> = (0..reference.len())
+        .map(|i| by_rule.iter().map(|rule| rule[i]).sum())
+        .collect();
+    let shape = (reference.len() / width, 1, by_rule.len());
+    let scales = [Scale::CORRELATION];
+    let [mean] = intervals(shape, streams, scales, |kept| {
+        let of_point = |&point: &usize| {
+            let at = point * width..(point + 1) * width;
+            let gradient: Vec<f64> = (at.clone())
+                .map(|i| total[i] - kept.without.map_or(0.0, |rule| by_rule[rule][i]))
+                .collect();
+            cosine(&gradient, &reference[at])
+        };
+        [kept.points.iter().map(of_point).sum::<f64>() / kept.points.len() as f64]
+    });
+    mean
+}
+
+/// Where priors are put: in the element type `dtype`, for gradients.
+fn placement(dtype: DType, context: &Context) -> Placement {
+    Placement {
+        dtype,
+        ..Placement::on(&context.device).for_gradients()
     }
 }
 
@@ -267,11 +356,7 @@ impl<'a> Instruments<'a> {
 /// # Errors
 /// As [`Flow::load`].
 pub fn load(dir: &Path, dtype: DType, context: &Context) -> Result<Flow> {
-    let place = Placement {
-        dtype,
-        ..Placement::on(&context.device).for_gradients()
-    };
-    Flow::load(dir, &place)
+    Flow::load(dir, &placement(dtype, context))
 }
 
 /// The points of groups in which every number is finite: an analytic density may be zero somewhere.

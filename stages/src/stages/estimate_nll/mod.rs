@@ -8,10 +8,11 @@ mod measure;
 mod regions;
 mod self_check;
 mod tables;
+mod witnessed;
 
-use super::train_autoencoder;
-use super::{AUTOENCODER, FLOW, Preparation, Prepared, Read, Sections, TRANSPORT};
-use super::{Stage, StageConfig, Upstream};
+use super::witness::{self, WITNESS};
+use super::{AUTOENCODER, FLOW, Made, Preparation, Prepared, Read, Sections, TRANSPORT};
+use super::{Stage, StageConfig, Upstream, train_autoencoder};
 use crate::alignment::RULES;
 use crate::context::{Context, Monitor, Summary};
 use crate::devices::Numbers;
@@ -25,7 +26,7 @@ use fall::Fall;
 use measure::{Instruments, Measured};
 use regions::{Region, Sources};
 use self_check::self_check;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The role of the autoencoder that is compared with.
 const UNALIGNED: &str = "unaligned";
@@ -54,16 +55,20 @@ impl StageConfig for Config {
             ..Read::own(UNALIGNED, Stage::TrainAutoencoder)
         });
         let own = [Read::own(FLOW, Stage::PretrainFlow), autoencoder, transport];
-        own.into_iter().chain(unaligned).collect()
+        let witness = (self.witness.clone()).map(|file| witness::read(file, "witness"));
+        own.into_iter().chain(unaligned).chain(witness).collect()
     }
 
     /// Latents of two experiments compare only if they have one width.
     fn check_read(
         &self,
-        _: &Read,
+        read: &Read,
         own: &Sections,
         other: &Sections,
     ) -> std::result::Result<(), String> {
+        if read.role != UNALIGNED {
+            return Ok(());
+        }
         let width = |sections: &Sections| {
             let autoencoder = sections.get::<train_autoencoder::Config>();
             autoencoder.map(|stage| stage.latent.width)
@@ -77,15 +82,26 @@ impl StageConfig for Config {
         }
     }
 
+    fn check_made(&self, read: &Read, made: &[Made]) -> std::result::Result<(), String> {
+        match read.role {
+            WITNESS => witness::check(made),
+            _ => Ok(()),
+        }
+    }
+
     fn numbers(&self) -> Option<Numbers> {
         Some(self.precision.numbers("precision"))
     }
 
     fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
-        vec![&mut self.unaligned]
+        vec![&mut self.unaligned, &mut self.witness]
     }
 
-    fn prepare(&self, _: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
+    fn prepare(&self, upstream: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
+        if self.witness.is_some() && witness::elements(upstream, "estimate_nll.witness")?.is_none()
+        {
+            return Ok(Preparation::Wait);
+        }
         Ok(Preparation::Ready(Box::new(self.clone())))
     }
 }
@@ -98,20 +114,26 @@ impl Prepared for Config {
             transport: upstream.dir_if_any(TRANSPORT),
             unaligned: upstream.dir_if_any(UNALIGNED),
         };
-        run(&self, &sources, context)
+        run(&self, &sources, witness::dir(upstream), context)
     }
 }
 
 /// Estimates likelihoods under the flow of `sources`, of its test features, of the latents of the autoencoder, as
-/// the transport gives them where there is one, and of those of `unaligned`, and fills the directory of `context`: `points.parquet` (one row a point) and `agreement.parquet` (how the alignment loss under
-/// each weighting follows the NLL in each region).
+/// the transport gives them where there is one, and of those of `unaligned`, beside the `witness` in another
+/// directory, and fills the directory of `context`: `points.parquet` (one row a point) and `agreement.parquet` (how
+/// the alignment loss under each weighting follows the NLL in each region).
 ///
 /// # Errors
 /// File errors; an input error for latents of another shape than a point of the flow; a numerical error for a
 /// loss or an NLL that is not finite; [`crate::Error::Cancelled`].
-fn run(config: &Config, sources: &Sources, context: &Context) -> Result<Summary> {
+fn run(
+    config: &Config,
+    sources: &Sources,
+    witness: Option<&Path>,
+    context: &Context,
+) -> Result<Summary> {
     let flow = sources.flow;
-    let instruments = Instruments::new(config, flow, context)?;
+    let instruments = Instruments::new(config, flow, witness, context)?;
     let shape = instruments.flow().prior.shape();
     let streams = context.streams;
     let regions = regions::regions(config, sources, shape, streams)?;
@@ -145,7 +167,7 @@ fn run(config: &Config, sources: &Sources, context: &Context) -> Result<Summary>
         .monitor
         .table(names::AGREEMENT_TABLE, &tables::agreement_table(&measured))?;
     let fall = Fall::of(&measured, sources, config, &instruments, context)?;
-    let mut summary = summarise(&measured, &instruments, fall, context);
+    let mut summary = summarise(&measured, &instruments, fall, config, context);
     summary.figures.extend(checks.figures);
     Ok(summary)
 }
@@ -155,6 +177,7 @@ fn summarise(
     measured: &[Measured],
     instruments: &Instruments,
     fall: Option<Fall>,
+    config: &Config,
     context: &Context,
 ) -> Summary {
     let mut summary = Summary::default();
@@ -199,6 +222,9 @@ fn summarise(
     if let Some(fall) = fall {
         fall.note(&mut summary);
     }
+    if config.witness.is_some() {
+        note_witness(measured, context);
+    }
     let shown = [&names::FEATURES[..], &names::LATENTS[..]]
         .map(|names| tables::first(measured, names).map(|m| m.region.name));
     for m in measured {
@@ -217,4 +243,35 @@ fn summarise(
         }
     }
     summary
+}
+
+/// Warns of regions that the witness cannot score, and where flow and witness disagree on features, of which both
+/// are densities.
+fn note_witness(measured: &[Measured], context: &Context) {
+    let without: Vec<&str> = (measured.iter())
+        .filter(|m| m.witness.is_none())
+        .map(|m| m.region.name)
+        .collect();
+    if !without.is_empty() {
+        context.monitor.warn(&format!(
+            "the witness scores whole rows of more tokens than stand together in: {}; take a witness of single tokens \
+             (`pretrain_flow.rows: tokens` there) to score those too",
+            without.join(", ")
+        ));
+    }
+    let Some(features) = tables::first(measured, &names::FEATURES) else {
+        return;
+    };
+    let own = features.own();
+    if let Some(found) = features.compared(own, names::WITNESS)
+        && found.verdict == Verdict::Fails
+    {
+        let [low, high] = [found.agreement.spearman.low, found.agreement.spearman.high];
+        context.monitor.warn(&format!(
+            "{}: the {own} and the witness rank features differently (Spearman {:.2} [{low:.2}, {high:.2}]): at least \
+             one of them is not the density of the features; look at the NLLs of both, the lower one is nearer, and \
+             train the other longer or make it larger",
+            features.region.name, found.agreement.spearman.value
+        ));
+    }
 }

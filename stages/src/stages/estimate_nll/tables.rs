@@ -1,9 +1,10 @@
 //! What was measured, as tables and as the figures of the summary.
 
-use super::measure::Measured;
+use super::measure::{Compared, Measured};
+use super::witnessed::Witnessed;
 use crate::alignment::{Draws, Weighting};
 use crate::context::{Summary, Table};
-use crate::figures::{INTERVAL, ITS_ERROR, estimate_nll as names, filled, in_region};
+use crate::figures::{INTERVAL, ITS_ERROR, error_beside, estimate_nll as names, filled, in_region};
 use crate::likelihood::Verdict;
 use crate::numerics::{Interval, mean, standard_error};
 use crate::priors::NllKind;
@@ -57,6 +58,13 @@ pub fn points_table(measured: &[Measured]) -> Table {
         names::NLL_ANALYTIC,
         column(&|m| or_missing(m, m.analytic.as_ref())),
     );
+    if measured.iter().any(|m| m.witness.is_some()) {
+        let by_point = |m: &Measured| m.witness.as_ref().map(Witnessed::by_point);
+        table.float(
+            names::NLL_WITNESS,
+            column(&|m| or_missing(m, by_point(m).as_ref())),
+        );
+    }
     for (i, weighting) in Weighting::ALL.into_iter().enumerate() {
         if measured[0].losses.is_empty() {
             continue;
@@ -171,6 +179,16 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
             );
             add(names::PROBE_ERROR, mean_square.sqrt());
         }
+        if let Some(witness) = &m.witness {
+            let share = (witness.together as f64).recip();
+            let (values, group) = (&witness.values, m.region.group / witness.together);
+            add(names::NLL_OF_WITNESS, share * mean(values));
+            let error = error_beside(names::NLL_OF_WITNESS);
+            add(&error, share * standard_error(values, group));
+            if witness.together > 1 {
+                add(names::TOGETHER, witness.together as f64);
+            }
+        }
         if let Some(analytic) = &m.analytic {
             let finite: Vec<f64> = analytic.iter().copied().filter(|v| v.is_finite()).collect();
             add(names::ANALYTIC_NLL, mean(&finite));
@@ -194,7 +212,7 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
             with_interval(&mut add, label, of_draws);
         }
         for weighting in Weighting::ALL {
-            let Some(found) = m.compared(weighting, m.reference()) else {
+            let Some(found) = m.compared(weighting.surrogate(), m.reference()) else {
                 continue;
             };
             for (figure, interval) in found.agreement.figures() {
@@ -203,7 +221,8 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
                 }
             }
             // gradients are compared with the flow's own
-            if let Some(cosine) = m.compared(weighting, m.own()).and_then(|c| c.cosine) {
+            let beside_own = m.compared(weighting.surrogate(), m.own());
+            if let Some(cosine) = beside_own.and_then(|c| c.cosine) {
                 with_interval(&mut add, &format!("{weighting}, {}", names::COSINE), cosine);
             }
             add(
@@ -211,16 +230,20 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
                 found.verdict.figure(),
             );
         }
+        against_witness(m, &mut add);
         let against_analytic = m.compared.iter().filter(|c| c.reference == names::ANALYTIC);
         for found in against_analytic {
             let exact = found.surrogate.strip_suffix(names::EXACT_VELOCITY);
             let exact = exact.and_then(|loss| loss.strip_suffix(", "));
-            let Some(label) = exact.or((found.surrogate == m.own()).then_some(m.own())) else {
+            let likelihood = [m.own(), names::WITNESS].into_iter();
+            let Some(label) = exact.or(likelihood.into_iter().find(|l| found.surrogate == *l))
+            else {
                 continue; // in the table
             };
             let label = match label {
                 names::ODE => names::ODE_AGAINST_ANALYTIC.to_owned(),
                 names::EXACT => names::EXACT_AGAINST_ANALYTIC.to_owned(),
+                names::WITNESS => names::WITNESS_AGAINST_ANALYTIC.to_owned(),
                 loss => format!("{}, {loss}", names::EXACT_VELOCITY),
             };
             for (figure, interval) in found.agreement.figures() {
@@ -238,6 +261,37 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
     if let Some((gap, error)) = gap(measured) {
         summary.add(names::GAP, gap);
         summary.add(ITS_ERROR, error);
+    }
+}
+
+/// How the flow's own NLL and the losses follow the NLL of the witness.
+fn against_witness(m: &Measured, add: &mut impl FnMut(&str, f64)) {
+    let losses = Weighting::ALL.map(|w| (w.name().to_owned(), w.surrogate(), w.in_nats()));
+    let own = match m.likelihoods.kind {
+        NllKind::Ode => "ODE",
+        NllKind::Exact => "exact",
+    };
+    let own = (own.to_owned(), m.own(), true);
+    for (word, surrogate, in_nats) in [own].into_iter().chain(losses) {
+        let Some(found) = m.compared(surrogate, names::WITNESS) else {
+            continue;
+        };
+        let Compared {
+            agreement,
+            cosine,
+            verdict,
+            ..
+        } = found;
+        let label = filled(names::AGAINST_WITNESS, &[&word]);
+        for (figure, interval) in agreement.figures() {
+            if in_nats || ![names::BIAS, names::RMSE].contains(&figure) {
+                with_interval(add, &format!("{label}, {figure}"), interval);
+            }
+        }
+        if let Some(cosine) = cosine {
+            with_interval(add, &format!("{label}, {}", names::COSINE), *cosine);
+        }
+        add(&format!("{label}, {}", Verdict::FIGURE), verdict.figure());
     }
 }
 

@@ -99,7 +99,7 @@ impl Config {
         problems.section("regulariser", |p| self.regulariser.kind().check(p));
         problems.section("optimiser", |p| self.optimiser.check(p));
         self.posterior.check(self.latent.shape(), problems);
-        if self.regulariser.kind().divergence_from().is_some() {
+        if self.regulariser.kind().needs_density() {
             let kinds = PosteriorConfig::examples().into_iter();
             let kinds = kinds.filter(|posterior| posterior.kind().has_density());
             let kinds: Vec<String> = kinds.map(|kind| format!("`{}`", kind.name())).collect();
@@ -108,7 +108,7 @@ impl Config {
                 "posterior.kind",
                 self.posterior.name(),
                 &format!(
-                    "{}: a KL divergence needs a posterior with noise",
+                    "{}: a KL divergence, or an entropy, needs a posterior with noise",
                     either(&kinds)
                 ),
             );

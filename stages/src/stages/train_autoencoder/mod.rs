@@ -15,7 +15,8 @@ mod thinned;
 mod trajectory;
 mod vae;
 
-use super::{FLOW, Preparation, Read, Sections, Stage, StageConfig, Upstream, pretrain_flow};
+use super::witness::{self, WITNESS};
+use super::{FLOW, Made, Preparation, Read, Sections, Stage, StageConfig, Upstream, pretrain_flow};
 use crate::alignment::Against;
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::Reconstruction;
@@ -66,7 +67,20 @@ impl StageConfig for Config {
     }
 
     fn reads(&self) -> Vec<Read> {
-        vec![Read::own(FLOW, Stage::PretrainFlow)]
+        let mut regulariser = self.regulariser.clone();
+        let other = regulariser.experiment().and_then(Option::take);
+        let other = other.map(|file| witness::read(file, "regulariser.prior"));
+        [Read::own(FLOW, Stage::PretrainFlow)]
+            .into_iter()
+            .chain(other)
+            .collect()
+    }
+
+    fn check_made(&self, read: &Read, made: &[Made]) -> std::result::Result<(), String> {
+        match read.role {
+            WITNESS => witness::check(made),
+            _ => Ok(()),
+        }
     }
 
     fn numbers(&self) -> Option<Numbers> {
@@ -80,6 +94,10 @@ impl StageConfig for Config {
             .collect()
     }
 
+    fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
+        self.regulariser.experiment().into_iter().collect()
+    }
+
     fn prepare(
         &self,
         upstream: &Upstream,
@@ -89,6 +107,12 @@ impl StageConfig for Config {
         let Some(points) = upstream.points(FLOW)? else {
             return Ok(Preparation::Wait);
         };
+        if witness::dir(upstream).is_some() {
+            match witness::elements(upstream, PRIOR)? {
+                Some(elements) => self.check_witness(elements)?,
+                None => return Ok(Preparation::Wait),
+            }
+        }
         let prepared = prepare(self, seed, points, monitor)?;
         Ok(Preparation::Ready(Box::new(prepared)))
     }
@@ -96,7 +120,28 @@ impl StageConfig for Config {
 
 impl super::Prepared for Prepared {
     fn run(self: Box<Self>, upstream: &Upstream, context: &Context) -> Result<Summary> {
-        (*self).run(upstream.dir(FLOW)?, context)
+        (*self).run(upstream.dir(FLOW)?, witness::dir(upstream), context)
+    }
+}
+
+/// The key for the prior of another experiment.
+const PRIOR: &str = "train_autoencoder.regulariser.prior";
+
+impl Config {
+    /// Refuses a witness of rows that latents are not.
+    fn check_witness(&self, elements: usize) -> Result<()> {
+        let latent = self.latent.shape();
+        if latent.elements().is_multiple_of(elements) {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "{PRIOR}: found a prior over points of {elements} numbers, expected a divisor of those of a latent, \
+             {} tokens of {}; set train_autoencoder.latent.tokens to {}, or fit a prior of single tokens \
+             (`pretrain_flow.rows: tokens` there)",
+            latent.tokens,
+            latent.width,
+            elements.div_ceil(latent.width)
+        )))
     }
 }
 
@@ -167,18 +212,22 @@ fn prepare(
 }
 
 impl Prepared {
-    /// Trains the autoencoder against the flow in the directory `flow` and fills the directory of
-    /// `context`.
+    /// Trains the autoencoder against the flow in the directory `flow`, or the `witness` in another where the
+    /// regulariser takes one, and fills the directory of `context`.
     ///
     /// # Errors
     /// File errors; an input error for a flow over points of another shape than the latents;
     /// [`crate::Error::Diverged`]; [`crate::Error::Cancelled`].
-    pub fn run(self, flow: &Path, context: &Context) -> Result<Summary> {
+    pub fn run(self, flow: &Path, witness: Option<&Path>, context: &Context) -> Result<Summary> {
         let place = Placement {
             precision: self.config.precision,
             ..Placement::on(&context.device).for_gradients()
         };
         let prior = Prior::load(flow, &place)?;
+        let prior = match witness {
+            Some(witness) => prior.beside(witness, &place)?,
+            None => prior,
+        };
         match &self.data {
             Some(data) => train_on(&self.config, data, &prior, context),
             None => {

@@ -1,13 +1,13 @@
 //! The objective of both trainings: a reconstruction term, where there is data, and a regulariser.
 
 use super::config::Config;
+use super::prior::Prior;
 use crate::alignment::{Given, Regulariser};
 use crate::context::Context;
 use crate::error::Result;
 use crate::figures::curves;
 use crate::persist::Resumable;
 use crate::posteriors::{Draw, Posterior};
-use crate::priors::Prior;
 use crate::random::Streams;
 use crate::tensors::scalar;
 use crate::training::{HeldOut, Length, Step, Term};
@@ -66,13 +66,14 @@ impl<'a> Objective<'a> {
     /// An input error for a prior without what the regulariser asks for.
     pub fn new(
         config: &'a Config,
-        prior: &'a dyn Prior,
+        prior: &'a Prior,
         elements: f64,
         context: &Context,
     ) -> Result<Self> {
         let kind = config.regulariser.kind();
         let given = Given {
-            prior,
+            prior: prior.flow.prior.as_ref(),
+            witness: prior.witness.as_ref(),
             elements,
             latent: config.latent.shape(),
             steps: config.steps,

@@ -102,7 +102,7 @@ fn trained(
         let mut task = Encode {
             config,
             data,
-            objective: Objective::new(config, prior.flow.prior.as_ref(), elements, context)?,
+            objective: Objective::new(config, prior, elements, context)?,
             batches: &mut batches,
             held_out: data.tensor(held_out, &context.device),
             streams: context.streams,

@@ -41,7 +41,7 @@ pub fn move_points(
     };
     let start = drawn(&points, "initial latents")?;
     let mut task = Move {
-        objective: Objective::new(config, prior.flow.prior.as_ref(), 1.0, context)?,
+        objective: Objective::new(config, prior, 1.0, context)?,
         trajectory: Trajectory::new(count, config.steps),
         streams,
     };

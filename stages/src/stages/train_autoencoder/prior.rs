@@ -2,7 +2,7 @@
 
 use crate::data::Part;
 use crate::error::Result;
-use crate::priors::{Flow, KeptPoints, Placement};
+use crate::priors::{Flow, KeptPoints, Placement, Witness};
 use std::path::Path;
 
 /// The frozen flow, and the features it was trained without, as its points.
@@ -13,6 +13,8 @@ pub struct Prior {
     pub held_out: Option<KeptPoints>,
     /// Features of test rows, where there are some.
     pub test: Option<KeptPoints>,
+    /// Another prior over the same features, which the regulariser takes in place of the flow.
+    pub witness: Option<Witness>,
 }
 
 impl Prior {
@@ -25,7 +27,17 @@ impl Prior {
             flow: Flow::load(dir, place)?,
             held_out: KeptPoints::load(Part::HeldOut, dir)?,
             test: KeptPoints::load(Part::Test, dir)?,
+            witness: None,
         })
+    }
+
+    /// The same beside the witness in the directory `dir`.
+    ///
+    /// # Errors
+    /// As [`Witness::load`].
+    pub fn beside(mut self, dir: &Path, place: &Placement) -> Result<Self> {
+        self.witness = Some(Witness::load(dir, &self.flow, place)?);
+        Ok(self)
     }
 
     /// Whether its points are whole rows of tokens.

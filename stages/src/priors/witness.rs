@@ -1,0 +1,202 @@
+//! A second likelihood: the exact NLL of another prior over the same features, of points of a flow.
+
+use super::artifact::Flow;
+use super::condition::ConditionKind;
+use super::kind::Batch;
+use super::prior::{Nll, NllKind, NllOptions, Placement, Points, Progress};
+use crate::data::Normaliser;
+use crate::error::{Error, Result};
+use crate::tensors::{from_f64, to_f64};
+use burn::tensor::Tensor;
+use std::path::Path;
+
+/// A prior with an exact NLL that says what it makes of the points of another flow. Those become features and then
+/// its own points by one affine map, y' = (y - mean) M, of each of the R features, or tokens of one, that a point is;
+/// NLLs are of the density of the points they came as, `NLL(y) = NLL'(y') - R log |det M|`.
+pub struct Witness {
+    flow: Flow,
+    onto: Normaliser,
+    /// `R log |det M|`.
+    log_det: f64,
+}
+
+impl Witness {
+    /// The prior in the directory `dir`, for points of `own`.
+    ///
+    /// # Errors
+    /// As [`Flow::load`]; an input error for a prior whose points are no function of those of `own`.
+    pub fn load(dir: &Path, own: &Flow, place: &Placement) -> Result<Self> {
+        let flow = Flow::load(dir, place)?;
+        let onto = own.normaliser.onto(&flow.normaliser);
+        let (onto, log_det) = onto
+            .and_then(|map| map.log_abs_det().map(|log_det| (map, log_det)))
+            .ok_or_else(|| {
+                let widths = |of: &Normaliser| format!("{} to {}", of.input_width, of.output_width);
+                Error::input(format!(
+                    "{}: found a normalisation (width {}) whose points are no function of those of the flow (width \
+                     {}), expected one that can be undone, or the same projection; give both experiments the same \
+                     pretrain_flow.normalisation",
+                    dir.display(),
+                    widths(&flow.normaliser),
+                    widths(&own.normaliser)
+                ))
+            })?;
+        Ok(Self {
+            log_det: log_det * (flow.prior.shape().elements() / onto.output_width) as f64,
+            flow,
+            onto,
+        })
+    }
+
+    /// Numbers in a point of it: of the flow's so many together, or a part of one.
+    pub fn elements(&self) -> usize {
+        self.flow.prior.shape().elements()
+    }
+
+    /// What its points are conditioned on.
+    pub fn condition(&self) -> Option<ConditionKind> {
+        self.flow.prior.condition()
+    }
+
+    /// The NLL in nats of each of the `points` [n, D] in coordinates of the flow, D the [elements](Self::elements) here.
+    ///
+    /// # Errors
+    /// A numerical error for an NLL that is not finite; what `progress` returns; device errors.
+    pub fn nll(
+        &self,
+        points: &Batch,
+        options: &NllOptions,
+        progress: Progress,
+    ) -> Result<Vec<f64>> {
+        let prior = self.flow.prior.as_ref();
+        let own = Batch {
+            values: self.onto.apply(&points.values),
+            conditions: points.conditions.clone(),
+        };
+        let own = own.points(prior.shape(), prior.condition(), &prior.device());
+        let own = Points {
+            values: own.values.cast(prior.dtype()),
+            condition: own.condition.map(|c| c.cast(prior.dtype())),
+        };
+        let Nll { values, kind, .. } = prior.nll(&own, options, progress)?;
+        debug_assert_eq!(kind, NllKind::Exact);
+        Ok(values.into_iter().map(|nll| nll - self.log_det).collect())
+    }
+
+    /// The same `[n]` of points [n, T, d] of so many elements, differentiable with respect to the points on a device with autodiff. The prior is loaded for
+    /// gradients.
+    ///
+    /// # Errors
+    /// An input error for a prior that has no graph of its NLL.
+    pub fn nll_graph(&self, points: &Points) -> Result<Tensor<1>> {
+        let (shape, width) = (self.flow.prior.shape(), self.onto.output_width);
+        let [n, ..] = points.values.dims();
+        let rows = n * shape.elements() / width;
+        let values = points.values.clone().reshape([rows, width]);
+        let tensor = |numbers: Vec<f64>, dims: [usize; 2]| {
+            from_f64(numbers, dims, values.dtype(), &values.device())
+        };
+        let mean = tensor(self.onto.mean.clone(), [1, width]);
+        let matrix = tensor(self.onto.matrix(), [width, width]);
+        let own = (values - mean).matmul(matrix);
+        let own = Points {
+            values: own.reshape([n, shape.tokens, shape.width]),
+            condition: points.condition.clone(),
+        };
+        let nll = (self.flow.prior.nll_graph(&own)).ok_or_else(|| {
+            Error::input(
+                "found a witness without a closed form of its NLL, expected one that has it",
+            )
+        })?;
+        Ok(nll.sub_scalar(self.log_det))
+    }
+
+    /// The gradient of the NLL of each point with respect to the point: [n, T, d] on the host, in nats. The prior is
+    /// loaded for gradients; `points` are without autodiff.
+    ///
+    /// # Errors
+    /// As [`Self::nll_graph`]; device errors.
+    pub fn nll_gradient(&self, points: &Points) -> Result<Vec<f64>> {
+        let mut points = points.tracked();
+        points.values = points.values.require_grad();
+        let gradients = self.nll_graph(&points)?.sum().backward();
+        let gradient = points.values.grad(&gradients);
+        to_f64(gradient.expect("the NLL depends on the points"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::priors::{Layout, ModelConfig, PointShape};
+    use crate::random::Streams;
+    use burn::tensor::Device;
+
+    /// N(0, I) over points of this shape, in the coordinates of this normalisation.
+    fn normal(shape: PointShape, mean: [f64; 2], matrix: [f64; 4], dir: &Path) -> Flow {
+        let model = ModelConfig::examples().swap_remove(1);
+        assert_eq!(model.name(), "normal");
+        let place = Placement::on(&Device::flex()).for_gradients();
+        let prior = model.kind().load(dir, shape, None, &place).unwrap();
+        let normaliser = Normaliser::from_parts(mean.into(), matrix.into(), 2, None).unwrap();
+        let target = None;
+        let flow = Flow {
+            prior,
+            normaliser,
+            layout: Layout::default(),
+            target,
+        };
+        flow.save(&model, dir).unwrap();
+        flow
+    }
+
+    /// Red where a determinant has a wrong sign, counts one feature of many or a part of one, or a gradient stays in
+    /// the coordinates of the witness.
+    #[test]
+    fn nlls_and_gradients_are_of_the_points_as_they_came() {
+        let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let shape = |tokens, width| PointShape { tokens, width };
+        let own = normal(
+            shape(1, 2),
+            [1.0, -2.0],
+            [0.5, 0.0, 0.0, 3.0],
+            dirs[0].path(),
+        );
+        let matrix = [2.0, 0.3, -0.4, 0.7];
+        // three features as six tokens of one number
+        let other = normal(shape(6, 1), [0.5, 0.0], matrix, dirs[1].path());
+        let place = Placement::on(&Device::flex()).for_gradients();
+        let witness = Witness::load(dirs[1].path(), &own, &place).unwrap();
+        let rows = Streams::new(3).normal("points", 0, 5 * 6);
+        // by way of the features
+        let nll = |rows: &[f32]| -> Vec<f64> {
+            let features = own.normaliser.inverse(rows).unwrap();
+            let others = other.normaliser.apply(&features);
+            let density_of_features = 2.0 * 0.7 + 0.3 * 0.4f64;
+            let change = 3.0 * (1.5f64.ln() - density_of_features.ln());
+            let of_row = |row: &[f32]| -> f64 {
+                let square = |x: &f32| f64::from(*x).powi(2) + std::f64::consts::TAU.ln();
+                0.5 * row.iter().map(square).sum::<f64>() + change
+            };
+            others.chunks_exact(6).map(of_row).collect()
+        };
+        let options = NllOptions::exact(1e-3);
+        let batch = Batch::new(rows.clone());
+        let found = witness.nll(&batch, &options, &mut |_| Ok(())).unwrap();
+        for (found, expected) in found.iter().zip(nll(&rows)) {
+            assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+        }
+        let points = Points::new(shape(3, 2).tensor(rows.clone(), &Device::flex()));
+        let gradient = witness.nll_gradient(&points).unwrap();
+        for (i, found) in gradient.iter().enumerate() {
+            let at = |moved: f32| {
+                let mut rows = rows.clone();
+                rows[i] += moved;
+                nll(&rows)[i / 6]
+            };
+            let expected = (at(1e-2) - at(-1e-2)) / 2e-2;
+            let close = (found - expected).abs() < 2e-3 * expected.abs().max(1.0);
+            assert!(close, "{i}: {found} {expected}");
+        }
+    }
+}

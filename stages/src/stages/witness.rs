@@ -1,0 +1,199 @@
+//! A second likelihood: the prior of another experiment over the same features, read for its exact NLL.
+
+use super::{FLOW, Made, Read, Stage, Upstream, pretrain_flow};
+use crate::data::{PartConfig, Projection, Whiten};
+use crate::error::{Error, Result};
+use crate::priors::NllKind;
+use std::path::{Path, PathBuf};
+
+/// The role of that prior.
+pub const WITNESS: &str = "witness";
+
+/// The prior of `experiment`, for which `key` asks.
+pub fn read(experiment: PathBuf, key: &'static str) -> Read {
+    Read {
+        experiment: Some(experiment),
+        key,
+        ..Read::own(WITNESS, Stage::PretrainFlow)
+    }
+}
+
+/// Whether the witness in `made` can say something of the points of the flow there: of the same features and rows,
+/// in coordinates that follow from the flow's, and exactly.
+///
+/// # Errors
+/// What is wrong, as the end of a sentence that begins with its experiment's file.
+pub fn check(made: &[Made]) -> std::result::Result<(), String> {
+    let of = |role: &str| made.iter().find(|made| made.role == role);
+    let (Some(flow), Some(witness)) = (of(FLOW), of(WITNESS)) else {
+        return Ok(());
+    };
+    let config = |made: &Made| serde_json::from_value::<pretrain_flow::Config>(made.config.clone());
+    let Ok(own) = config(flow) else {
+        return Err(
+            "cannot stand beside an imported flow, of whose features nothing is known; pretrain the flow here".into(),
+        );
+    };
+    let Ok(other) = config(witness) else {
+        return Err("has an imported prior, of whose features nothing is known; expected one that it pretrains".into());
+    };
+    if other.model.kind().nll() != NllKind::Exact {
+        return Err(format!(
+            "has a prior of `kind: {}`, whose NLL is that of an ODE, expected one in closed form, such as \
+             `model: {{kind: coupling}}`",
+            other.model.name()
+        ));
+    }
+    same_features((flow, &own), (witness, &other))?;
+    same_parts((flow, &own), (witness, &other))?;
+    let patches = [&own, &other].map(|config| match config.rows {
+        pretrain_flow::Rows::Patches(side) => Some(side),
+        _ => None,
+    });
+    if patches[0] != patches[1] {
+        return Err(format!(
+            "cuts features by pretrain_flow.rows: {:?}, expected {:?} as here: tokens are normalised, and patches of \
+             other sizes are other tokens",
+            other.rows, own.rows
+        ));
+    }
+    let [a, b] = [&own, &other].map(|config| &config.normalisation);
+    let scales = [a, b].map(|n| [Whiten::None, Whiten::Global].contains(&n.whiten));
+    let follows = match (a.projection, b.projection) {
+        (Projection::None, Projection::None) => true,
+        (own, other) => own == other && (a.whiten == b.whiten || scales == [true; 2]),
+    };
+    if !follows {
+        let told = |config: &pretrain_flow::Config| {
+            let value = serde_json::to_value(&config.normalisation);
+            value.map_or_else(|e| e.to_string(), |value| value.to_string())
+        };
+        return Err(format!(
+            "has pretrain_flow.normalisation {}, whose points do not follow from those of the flow here, expected {}: \
+             a projection cannot be undone; give both the same",
+            told(&other),
+            told(&own)
+        ));
+    }
+    match &other.condition {
+        Some(condition) if condition.dropout == 0.0 => Err(
+            "has a prior that is conditioned without dropout and never learnt the density without a condition, which \
+             latents are scored under; expected none, or pretrain_flow.condition.dropout above 0"
+                .into(),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// A stage's artifact and its configuration.
+type Fitted<'a> = (&'a Made, &'a pretrain_flow::Config);
+
+/// Where the features of a prior come from.
+#[derive(PartialEq)]
+struct Source<'a> {
+    /// The digest of their file, where no stage made it.
+    file: Option<&'a str>,
+    /// The fingerprint of the artifact that they are of, and the name of their file there.
+    artifact: Option<(&'a str, &'a Path)>,
+    dataset: &'a str,
+}
+
+impl<'a> Source<'a> {
+    fn of((made, config): Fitted<'a>) -> Self {
+        let file = made.inputs.iter().find(|(key, _)| key == "features.file");
+        let artifact = made.upstream.first();
+        Self {
+            file: file.map(|(_, digest)| digest.as_str()),
+            artifact: artifact.map(|(_, made)| (made.as_str(), config.features.file.as_path())),
+            dataset: &config.features.dataset,
+        }
+    }
+
+    fn told(&self) -> String {
+        let home = match (self.artifact, self.file) {
+            (Some((made, file)), _) => format!("{} of the artifact {made}", file.display()),
+            (_, Some(digest)) => format!("a file of digest {}", digest.get(..12).unwrap_or(digest)),
+            _ => "no file".to_owned(),
+        };
+        format!("`{}` in {home}", self.dataset)
+    }
+}
+
+fn same_features(flow: Fitted, witness: Fitted) -> std::result::Result<(), String> {
+    let [expected, found] = [flow, witness].map(Source::of);
+    if found != expected {
+        return Err(format!(
+            "has a prior of other features: found {}, expected {}, the features of the flow here",
+            found.told(),
+            expected.told()
+        ));
+    }
+    match flow.1.features.non_finite == witness.1.features.non_finite {
+        true => Ok(()),
+        false => Err(
+            "leaves out other rows of the features: expected pretrain_flow.features.non_finite of the flow here; give \
+             both the same"
+                .into(),
+        ),
+    }
+}
+
+/// A witness that was trained on the rows that the flow was not would be no witness of those.
+fn same_parts((flow, own): Fitted, (witness, other): Fitted) -> std::result::Result<(), String> {
+    if flow.seed != witness.seed {
+        return Err(format!(
+            "has a prior of seed {}, expected {}, that of the flow here: seeds draw the parts of the features, and \
+             projections",
+            witness.seed, flow.seed
+        ));
+    }
+    for (key, own, other) in [
+        ("held_out", &own.held_out, &other.held_out),
+        ("test", &own.test, &other.test),
+    ] {
+        let rows = |part: &PartConfig| {
+            let PartConfig {
+                fraction,
+                dataset,
+                indices,
+                ..
+            } = part.clone();
+            (fraction, dataset, indices)
+        };
+        let digest = |made: &Made| {
+            let wanted = format!("{key}.file");
+            let found = made.inputs.iter().find(|(key, _)| *key == wanted);
+            found.map(|(_, digest)| digest.clone())
+        };
+        if rows(own) != rows(other) || digest(flow) != digest(witness) {
+            return Err(format!(
+                "keeps other rows as its pretrain_flow.{key}, expected those of the flow here: it may have been \
+                 trained on what it is to judge; give both the same"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Numbers in a point of the witness, for which `key` asks; none while nobody knows those of the flow and of it.
+///
+/// # Errors
+/// An input error where neither number divides the other.
+pub fn elements(upstream: &Upstream, key: &str) -> Result<Option<usize>> {
+    let (Some(flow), Some(witness)) = (upstream.points(FLOW)?, upstream.points(WITNESS)?) else {
+        return Ok(None);
+    };
+    let [own, others] = [flow.elements(), witness.elements()];
+    if !own.max(others).is_multiple_of(own.min(others)) {
+        return Err(Error::input(format!(
+            "{key}: found points of {others} numbers, expected a multiple or a divisor of {own}, the numbers of a point \
+             of the flow"
+        )));
+    }
+    Ok(Some(others))
+}
+
+/// The folder of the witness, where one is read.
+pub fn dir(upstream: &Upstream) -> Option<&Path> {
+    upstream.dir_if_any(WITNESS)
+}
