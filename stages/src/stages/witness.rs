@@ -57,6 +57,18 @@ pub fn check(made: &[Made]) -> std::result::Result<(), String> {
             other.rows, own.rows
         ));
     }
+    if own.noise != other.noise {
+        let told = |config: &pretrain_flow::Config| match config.noise {
+            Some(noise) => serde_json::to_string(&noise).unwrap_or_else(|e| e.to_string()),
+            None => "none".to_owned(),
+        };
+        return Err(format!(
+            "adds pretrain_flow.noise {} to features, expected {} as here: noisy features have another density; give \
+             both the same",
+            told(&other),
+            told(&own)
+        ));
+    }
     let [a, b] = [&own, &other].map(|config| &config.normalisation);
     let scales = [a, b].map(|n| [Whiten::None, Whiten::Global].contains(&n.whiten));
     let follows = match (a.projection, b.projection) {

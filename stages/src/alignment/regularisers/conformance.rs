@@ -209,7 +209,10 @@ fn a_prior_without_what_a_kind_asks_for_is_refused_by_key() {
             );
         }
     }
-    assert_eq!(refused, 6, "three kinds under each prior without a velocity");
+    assert_eq!(
+        refused, 6,
+        "three kinds under each prior without a velocity"
+    );
 }
 
 /// A posterior that keeps its closed forms to itself.

@@ -352,6 +352,7 @@ fn points_of_one_normalisation_become_those_of_another() {
             centre,
             whiten,
             projection,
+            levels: None,
         };
         Normaliser::fit(&config, &moments(&data, 5), seed).expect("fit")
     };
