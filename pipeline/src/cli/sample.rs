@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use latent_align_stages::Error;
 use latent_align_stages::inference::{Decoding, Grid, Sample, SampleConfig};
-use latent_align_stages::priors::{SampleOptions, Steps};
+use latent_align_stages::priors::{AwayFrom, Guidance, SampleOptions, Steps, Sweeps, Way};
 use latent_align_stages::random::Streams;
 use serde_json::json;
 
@@ -34,12 +34,30 @@ pub struct Arguments {
     /// the tolerance; for kinds with an ODE, `flow_matching` and `mixture`
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
+    /// Draw tokens of `tarflow` and `starflow` several at once: sweep over them until no sample changes by more than this
+    /// share of itself (root mean square); 0 for as many sweeps as tokens, which is exact
+    #[arg(long, value_name = "TOLERANCE", conflicts_with = "steps")]
+    sweeps: Option<f64>,
+    /// Tokens that a sweep goes over; 0 for all of them
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "sweeps")]
+    sweep_tokens: usize,
     #[command(flatten)]
     condition: ConditionArguments,
     /// How far samples lean towards their condition (classifier-free guidance): 1 for the density under it,
-    /// more for what is more of its own kind and less varied; flows trained by flow matching have it
+    /// more for what is more of its own kind and less varied; `flow_matching`, `tarflow` and `starflow` have it
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     guidance: f64,
+    /// Let guidance grow along the tokens of `tarflow` and `starflow`, from none at the first to all of it at the last
+    #[arg(long)]
+    guidance_rising: bool,
+    /// Lean away from `tarflow` or `starflow` itself with its attention's logits divided by this temperature, not from
+    /// the condition "none"; goes without a --condition
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    guidance_temperature: Option<f64>,
+    /// Take noise of this standard deviation, in the flow's space, off the samples of a flow that was trained with it: one
+    /// step along the gradient of the log-likelihood (Tweedie); for likelihoods in closed form
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
+    denoise: Option<f64>,
     /// Go on to data through the run's autoencoder, which must be aligned with the flow
     #[arg(long)]
     decode: bool,
@@ -60,6 +78,11 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         steps,
         condition,
         guidance,
+        sweeps,
+        sweep_tokens,
+        guidance_rising,
+        guidance_temperature,
+        denoise,
         decode,
         grid,
     } = arguments;
@@ -89,11 +112,25 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let config = SampleConfig {
         count: *count,
         condition,
+        denoise: *denoise,
         options: SampleOptions {
             streams: Streams::of_stage("sample", *seed),
             temperature: *temperature,
-            guidance: *guidance,
-            steps: steps.map_or(Steps::Adaptive(*tolerance), Steps::Equal),
+            way: Way {
+                steps: match (sweeps, steps) {
+                    (Some(tolerance), _) => Steps::Parallel(Sweeps {
+                        tolerance: *tolerance,
+                        tokens: *sweep_tokens,
+                    }),
+                    (None, Some(steps)) => Steps::Equal(*steps),
+                    (None, None) => Steps::Adaptive(*tolerance),
+                },
+                guidance: Guidance {
+                    scale: *guidance,
+                    rising: *guidance_rising,
+                    away_from: guidance_temperature.map_or(AwayFrom::None, AwayFrom::Temperature),
+                },
+            },
         },
     };
     let name = autoencoder.as_ref().map(|own| own.model.data_name());
@@ -135,6 +172,11 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             ("steps", json!(steps)),
             ("condition", of_condition),
             ("guidance", json!(guidance)),
+            ("sweeps", json!(sweeps)),
+            ("sweep_tokens", json!(sweep_tokens)),
+            ("guidance_rising", json!(guidance_rising)),
+            ("guidance_temperature", json!(guidance_temperature)),
+            ("denoise", json!(denoise)),
         ]),
     };
     job.run(

@@ -23,6 +23,7 @@ pub const CRATES: [Crate; 3] = [
             "fresh",
             "shared",
             "activation",
+            "attention",
             "adamw",
             "tangents",
             "matmul",

@@ -82,7 +82,7 @@ mod tests {
     fn columns_of_values_that_come_again_are_found() {
         let rows = |count: usize| -> Vec<f32> {
             let row = |i: usize| {
-                let zero = if i % 2 == 0 { 0.0 } else { -0.0 };
+                let zero = if i.is_multiple_of(2) { 0.0 } else { -0.0 };
                 let pixel = (i * 7 % 256) as f32 / 255.0;
                 [zero, pixel, (i % 3) as f32, (i * 37 % 1009) as f32]
             };

@@ -11,7 +11,10 @@ use crate::context::Monitor;
 use crate::data::{Attribute, Inverse};
 use crate::error::{Error, Result};
 use crate::persist::Partial;
-use crate::priors::{Cut, Flow, ModelConfig, Placement, PointShape, SampleOptions, Steps, stored};
+use crate::priors::{
+    AwayFrom, Cut, Flow, ModelConfig, Placement, PointShape, Points, SampleOptions, Steps, Way,
+    denoised, stored,
+};
 use crate::tensors::to_f32;
 use burn::tensor::{Device, Tensor};
 use std::path::Path;
@@ -28,6 +31,8 @@ pub struct SampleConfig {
     pub condition: Option<Condition>,
     /// With which noise, temperature, guidance and steps.
     pub options: SampleOptions,
+    /// The standard deviation, in the flow's space, of noise that is taken off afterwards.
+    pub denoise: Option<f64>,
 }
 
 /// Drawing samples.
@@ -67,8 +72,12 @@ impl Sample {
         device: &Device,
     ) -> Result<Self> {
         refuse_out_of_range(&config)?;
-        refuse_what_it_lacks(&stored(dir)?.model, &config.options)?;
-        let loaded = Flow::load(dir, &Placement::on(device))?;
+        refuse_what_it_lacks(&stored(dir)?.model, &config)?;
+        let place = Placement {
+            gradients: config.denoise.is_some(),
+            ..Placement::on(device)
+        };
+        let loaded = Flow::load(dir, &place)?;
         let prior = &loaded.prior;
         let condition = (config.condition.as_ref())
             .map(|condition| OfRows::read(condition, prior.condition()))
@@ -198,8 +207,16 @@ impl Sample {
         let noise = options.streams.normal("noise", point as u64, numbers);
         let noise = shape.tensor(noise, &prior.device());
         let condition = self.encoded(first, count)?;
-        let points = prior.sample_from(noise, condition, options, &mut |_| check())?;
-        let points = to_f32(points)?;
+        let check = &mut |_| check();
+        let drawn = prior.sample_from(noise, condition.clone(), options, check)?;
+        let values = match self.config.denoise {
+            None => drawn.points,
+            Some(sigma) => {
+                let values = drawn.points;
+                denoised(prior.as_ref(), &Points { values, condition }, sigma, check)?
+            }
+        };
+        let points = to_f32(values)?;
         match points.iter().position(|value| !value.is_finite()) {
             None => Ok(points),
             Some(at) => Err(Error::Numerical(format!(
@@ -297,11 +314,10 @@ fn refuse_out_of_range(config: &SampleConfig) -> Result<()> {
         count,
         condition,
         options,
+        denoise,
     } = config;
     let SampleOptions {
-        temperature,
-        guidance,
-        ..
+        temperature, way, ..
     } = options;
     if *count == 0 {
         return refuse("--count", "0".into(), "at least 1");
@@ -310,11 +326,26 @@ fn refuse_out_of_range(config: &SampleConfig) -> Result<()> {
         let expected = "zero or a positive number, 1 for the flow's own distribution";
         return refuse("--temperature", temperature.to_string(), expected);
     }
-    if *guidance != 1.0 && (condition.is_none() || !guidance.is_finite()) {
+    let guidance = way.guidance;
+    let leans = condition.is_some() || guidance.away_from != AwayFrom::None;
+    if !guidance.is_off() && (!leans || !guidance.scale.is_finite()) {
         let expected = "1, or a number such as 2 with a --condition to lean towards";
-        return refuse("--guidance", guidance.to_string(), expected);
+        return refuse("--guidance", guidance.scale.to_string(), expected);
     }
-    match options.steps {
+    if let AwayFrom::Temperature(temperature) = guidance.away_from
+        && !(temperature > 0.0 && temperature.is_finite())
+    {
+        let expected = "a positive number, such as 2";
+        return refuse("--guidance-temperature", temperature.to_string(), expected);
+    }
+    if let Some(sigma) = denoise
+        && !(*sigma > 0.0 && sigma.is_finite())
+    {
+        let expected =
+            "a positive number, the standard deviation of the noise that the flow was trained with";
+        return refuse("--denoise", sigma.to_string(), expected);
+    }
+    match way.steps {
         Steps::Adaptive(tolerance) if !(1e-7..=0.1).contains(&tolerance) => {
             let expected = "[1e-7, 0.1] such as 1e-5";
             refuse("--tolerance", tolerance.to_string(), expected)
@@ -322,26 +353,51 @@ fn refuse_out_of_range(config: &SampleConfig) -> Result<()> {
         Steps::Equal(steps) if !(1..=100_000).contains(&steps) => {
             refuse("--steps", steps.to_string(), "1 to 100000")
         }
+        Steps::Parallel(sweeps) if !(0.0..=0.1).contains(&sweeps.tolerance) => {
+            let expected = "[0, 0.1] such as 1e-5; 0 for all sweeps";
+            refuse("--sweeps", sweeps.tolerance.to_string(), expected)
+        }
         _ => Ok(()),
     }
 }
 
 /// Fails for options that priors of the kind `model` do not have.
-fn refuse_what_it_lacks(model: &ModelConfig, options: &SampleOptions) -> Result<()> {
-    let (kind, name) = (model.kind(), model.name());
-    if let Steps::Equal(steps) = options.steps
-        && !kind.stepped()
-    {
-        return Err(Error::input(format!(
-            "--steps: found {steps} with a flow of the kind `{name}`, expected none: it makes points of noise in \
-             closed form; leave --steps out"
-        )));
+fn refuse_what_it_lacks(model: &ModelConfig, config: &SampleConfig) -> Result<()> {
+    let (ways, name) = (model.kind().ways(), model.name());
+    let Way { steps, guidance } = config.options.way;
+    let refuse = |told: String| Err(Error::input(told));
+    if let (Some(sigma), ModelConfig::FlowMatching(_)) = (config.denoise, model) {
+        return refuse(format!(
+            "--denoise: found {sigma} with a flow of the kind `{name}`, expected one whose likelihood is in closed form; \
+             leave --denoise out"
+        ));
     }
-    if options.guidance != 1.0 && !kind.guided() {
-        return Err(Error::input(format!(
+    match steps {
+        Steps::Equal(steps) if !ways.stepped => {
+            return refuse(format!(
+                "--steps: found {steps} with a flow of the kind `{name}`, expected none: it makes points of noise in \
+                 closed form; leave --steps out"
+            ));
+        }
+        Steps::Parallel(_) if !ways.sequential => {
+            return refuse(format!(
+                "--sweeps: found a flow of the kind `{name}`, expected one that draws token after token, `tarflow` or \
+                 `starflow`; leave --sweeps out"
+            ));
+        }
+        _ => {}
+    }
+    if !guidance.is_off() && !ways.guided {
+        return refuse(format!(
             "--guidance: found {} with a flow of the kind `{name}`, which has none, expected 1; leave --guidance out",
-            options.guidance
-        )));
+            guidance.scale
+        ));
+    }
+    if !ways.sequential && (guidance.rising || guidance.away_from != AwayFrom::None) {
+        return refuse(format!(
+            "--guidance-rising, --guidance-temperature: found a flow of the kind `{name}`, expected one that draws token \
+             after token, `tarflow` or `starflow`; leave them out"
+        ));
     }
     Ok(())
 }

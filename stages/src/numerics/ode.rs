@@ -389,7 +389,7 @@ pub fn on_grid(
 }
 
 /// Where `start` [n, d] ends after `steps` equal steps, without control of the error: six evaluations each, and one
-/// at the start. Nothing is kept of the way.
+/// at the start; and how many that makes. Nothing is kept of the way.
 ///
 /// # Errors
 /// When `slope` fails.
@@ -399,7 +399,7 @@ pub fn in_equal_steps(
     from: f64,
     to: f64,
     steps: usize,
-) -> Result<Tensor<2>> {
+) -> Result<(Tensor<2>, u64)> {
     let mut interval = Interval::new(slope, from, to);
     let mut x = start;
     let mut first = interval.slope_at(&x, 0.0)?;
@@ -412,7 +412,7 @@ pub fn in_equal_steps(
         first = slopes.pop().expect("seven slopes");
         position = end;
     }
-    Ok(x)
+    Ok((x, interval.evaluations))
 }
 
 /// The positions of `grid` and the middle of each of its steps.

@@ -6,12 +6,12 @@
 //! ```
 
 use super::condition::ConditionKind;
+use super::drawing::{Carried, Way, Ways};
 use super::kind::{Fit, Fitted};
 use super::maximum_likelihood::{Likelihood, fit_by_likelihood};
 use super::placed::Placed;
 use super::prior::{
-    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, Steps, finite_nll,
-    no_guidance, normal_nll,
+    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, finite_nll, normal_nll,
 };
 use crate::context::{Context, Summary};
 use crate::error::Result;
@@ -38,7 +38,8 @@ pub(super) trait Bijection: Module + Send + Sync + 'static {
         self.to_noise(points)
     }
 
-    /// Noise [n, T, d] carried to points [n, T, d].
+    /// Noise [n, T, d] carried to points, `none` being the condition "none" [n, c] where it takes conditions, from which
+    /// guidance leans.
     ///
     /// # Errors
     /// What `progress` returns.
@@ -46,36 +47,21 @@ pub(super) trait Bijection: Module + Send + Sync + 'static {
     fn from_noise(
         &self,
         noise: Tensor<3>,
-        condition: Option<Tensor<2>>,
+        under: Under,
+        way: &Way,
         progress: Progress,
-    ) -> Result<Tensor<3>>;
-
-    /// As [`Self::from_noise`] with a guidance other than 1, of a kind that says it has some.
-    ///
-    /// # Errors
-    /// As [`Self::from_noise`].
-    #[allow(clippy::wrong_self_convention)] // as above
-    fn from_noise_guided(
-        &self,
-        _noise: Tensor<3>,
-        guided: Guided,
-        _progress: Progress,
-    ) -> Result<Tensor<3>> {
-        Err(no_guidance(guided.guidance))
-    }
+    ) -> Result<Carried>;
 
     /// Points of `shape` that go through the network at once: what its activations need stays within bounds.
     fn chunk(&self, shape: PointShape) -> usize;
 }
 
-/// What samples lean to, and from.
-pub(super) struct Guided {
+/// What points are made under.
+pub(super) struct Under {
     /// [n, c].
-    pub condition: Tensor<2>,
+    pub condition: Option<Tensor<2>>,
     /// The condition "none", [n, c].
-    pub none: Tensor<2>,
-    /// 1 is the density under the condition.
-    pub guidance: f64,
+    pub none: Option<Tensor<2>>,
 }
 
 impl<B: Bijection> Likelihood for B {
@@ -100,7 +86,7 @@ fn nll_of((noise, log_det): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
 /// As [`fit_by_likelihood`].
 pub(super) fn fit_bijection<B: Bijection>(
     network: B,
-    kind: &'static str,
+    ways: Ways,
     fit: Fit,
     context: &Context,
 ) -> Result<Fitted> {
@@ -108,7 +94,7 @@ pub(super) fn fit_bijection<B: Bijection>(
     let network = Placed::plain(fit_by_likelihood(network, fit, context)?);
     Ok(Fitted {
         prior: Box::new(NormalizingFlow {
-            kind,
+            ways,
             shape,
             condition,
             network,
@@ -123,14 +109,14 @@ pub(super) fn fit_bijection<B: Bijection>(
 /// File errors; an input error for weights of another network.
 pub(super) fn load_bijection<B: Bijection>(
     mut network: B,
-    kind: &'static str,
+    ways: Ways,
     path: &Path,
     (shape, condition): (PointShape, Option<ConditionKind>),
     place: &Placement,
 ) -> Result<Box<dyn Prior>> {
     load_weights(&mut network, path)?;
     Ok(Box::new(NormalizingFlow {
-        kind,
+        ways,
         shape,
         condition,
         network: Placed::new(network, place),
@@ -140,7 +126,7 @@ pub(super) fn load_bijection<B: Bijection>(
 /// A trained normalizing flow.
 #[derive(Debug, Clone)]
 struct NormalizingFlow<B> {
-    kind: &'static str,
+    ways: Ways,
     shape: PointShape,
     condition: Option<ConditionKind>,
     network: Placed<B>,
@@ -224,43 +210,28 @@ impl<B: Bijection> Prior for NormalizingFlow<B> {
         &self,
         noise: Tensor<3>,
         condition: Option<Tensor<2>>,
-        steps: Steps,
+        way: &Way,
         progress: Progress,
-    ) -> Result<Tensor<3>> {
-        steps.refuse_equal(self.kind)?;
+    ) -> Result<Carried> {
+        self.ways.refuse(way)?;
         let given = Points {
             values: noise,
             condition,
         };
         let parts = self.in_chunks(&given, progress, |part, progress| {
-            (self.network.plain).from_noise(part.values, part.condition, progress)
-        });
-        Ok(Tensor::cat(parts?, 0))
-    }
-
-    fn from_noise_guided(
-        &self,
-        noise: Tensor<3>,
-        condition: Tensor<2>,
-        guidance: f64,
-        steps: Steps,
-        progress: Progress,
-    ) -> Result<Tensor<3>> {
-        steps.refuse_equal(self.kind)?;
-        let kind = self.condition.ok_or_else(|| no_guidance(guidance))?;
-        let given = Points {
-            values: noise,
-            condition: Some(condition),
-        };
-        let parts = self.in_chunks(&given, progress, |part, progress| {
-            let guided = Guided {
-                none: kind.encode(None, part.count(), &part.values.device()),
-                condition: part.condition.expect("narrowed with its points"),
-                guidance,
+            let (n, device) = (part.count(), part.values.device());
+            let under = Under {
+                condition: part.condition,
+                none: self.condition.map(|kind| kind.encode(None, n, &device)),
             };
-            (self.network.plain).from_noise_guided(part.values, guided, progress)
-        });
-        Ok(Tensor::cat(parts?, 0))
+            let carried = (self.network.plain).from_noise(part.values, under, way, progress)?;
+            Ok((carried.points, carried.evaluations * n as f64))
+        })?;
+        let (points, evaluations): (Vec<_>, Vec<f64>) = parts.into_iter().unzip();
+        Ok(Carried {
+            points: Tensor::cat(points, 0),
+            evaluations: evaluations.iter().sum::<f64>() / given.count() as f64,
+        })
     }
 
     fn nll_graph(&self, points: &Points) -> Option<Tensor<1>> {

@@ -190,8 +190,7 @@ fn plainly() -> SampleOptions {
     SampleOptions {
         streams: Streams::new(5),
         temperature: 1.0,
-        guidance: 1.0,
-        steps: Steps::Adaptive(1e-5),
+        way: Way::by(Steps::Adaptive(1e-5)),
     }
 }
 
@@ -202,7 +201,9 @@ fn drawn_with(
     condition: Option<Tensor<2>>,
     options: SampleOptions,
 ) -> Result<Vec<f64>> {
-    let samples = prior.sample(count, condition, &options, &mut |_| Ok(()))?;
+    let samples = prior
+        .sample(count, condition, &options, &mut |_| Ok(()))?
+        .points;
     let PointShape { tokens, width } = prior.shape();
     assert_eq!(samples.dims(), [count, tokens, width]);
     to_f64(samples)
@@ -289,10 +290,10 @@ fn noise_leads_back_and_the_log_determinant_is_that_of_the_map() {
         let back = prior.from_noise(
             noised.noise.clone(),
             None,
-            Steps::Adaptive(1e-8),
+            &Way::by(Steps::Adaptive(1e-8)),
             &mut |_| Ok(()),
         );
-        for (back, value) in to_f64(back.unwrap()).unwrap().iter().zip(&values) {
+        for (back, value) in to_f64(back.unwrap().points).unwrap().iter().zip(&values) {
             assert!((back - value).abs() < 1e-5, "{name}: {back} {value}");
         }
         let of_noise = to_f64(normal_nll(noised.noise.flatten(1, 2))).unwrap();
@@ -435,8 +436,10 @@ fn under_conditions_noise_leads_back_and_gradients_are_those_of_the_nll() {
         let noised = prior.to_noise(&at(&values), &options(), &mut |_| Ok(()));
         let noised = noised.unwrap();
         let (noise, given) = (noised.noise.clone(), Some(condition.clone()));
-        let back = prior.from_noise(noise, given, Steps::Adaptive(1e-8), &mut |_| Ok(()));
-        for (back, value) in to_f64(back.unwrap()).unwrap().iter().zip(&values) {
+        let back = prior.from_noise(noise, given, &Way::by(Steps::Adaptive(1e-8)), &mut |_| {
+            Ok(())
+        });
+        for (back, value) in to_f64(back.unwrap().points).unwrap().iter().zip(&values) {
             assert!((back - value).abs() < 1e-5, "{name}: {back} {value}");
         }
         let found = nll(prior.as_ref(), &at(&values));
@@ -479,7 +482,10 @@ fn guidance_of_1_is_none_of_0_forgets_the_condition_and_more_leans_further() {
             kind.map(|kind| kind.encode(Some(&conditions), count, &device()))
         };
         let leaning = |guidance: f64| SampleOptions {
-            guidance,
+            way: Way {
+                guidance: Guidance::of(guidance),
+                ..plainly().way
+            },
             ..plainly()
         };
         let told = drawn_with(prior.as_ref(), count, None, leaning(2.0)).unwrap_err();
@@ -487,7 +493,7 @@ fn guidance_of_1_is_none_of_0_forgets_the_condition_and_more_leans_further() {
         let drawn_at = |class: u32, guidance: f64| {
             drawn_with(prior.as_ref(), count, encoded(class), leaning(guidance))
         };
-        if !config.kind().guided() {
+        if !config.kind().ways().guided {
             if kind.is_some() {
                 let told = drawn_at(0, 2.0).unwrap_err().to_string();
                 assert!(told.contains("found 2, expected 1"), "{name}: {told}");
@@ -533,19 +539,21 @@ fn few_steps_move_samples_and_many_agree_with_those_that_adapt() {
         });
         let mut ways = vec![(None, 1.0)];
         ways.extend(encoded.iter().map(|c| (Some(c.clone()), 1.0)));
-        if config.kind().guided() {
+        if config.kind().ways().guided {
             ways.extend(encoded.map(|c| (Some(c), 2.0)));
         }
         for (condition, guidance) in ways {
             let by = |steps: Steps| {
                 let options = SampleOptions {
-                    guidance,
-                    steps,
+                    way: Way {
+                        steps,
+                        guidance: Guidance::of(guidance),
+                    },
                     ..plainly()
                 };
                 drawn_with(prior.as_ref(), count, condition.clone(), options)
             };
-            if !config.kind().stepped() {
+            if !config.kind().ways().stepped {
                 let told = by(Steps::Equal(8)).unwrap_err().to_string();
                 let named = format!("found 8 for a prior of the kind `{name}`");
                 assert!(told.contains(&named), "{told}");

@@ -12,8 +12,9 @@
 //! Layers come in pairs whose halves are complementary, each pair with halves of its own; an elementwise
 //! affine map stands before the first. Points go through it to noise; the inverse is as exact and as quick.
 
-use super::bijection::{Bijection, fit_bijection, load_bijection};
+use super::bijection::{Bijection, Under, fit_bijection, load_bijection};
 use super::condition::ConditionKind;
+use super::drawing::{Carried, Way, Ways};
 use super::kind::{Fit, Fitted, Offers, PriorConfig};
 use super::prior::{Placement, PointShape, Points, Prior, Progress};
 use crate::context::Context;
@@ -180,24 +181,36 @@ impl Bijection for Network {
     fn from_noise(
         &self,
         noise: Tensor<3>,
-        condition: Option<Tensor<2>>,
+        under: Under,
+        _: &Way,
         progress: Progress,
-    ) -> Result<Tensor<3>> {
+    ) -> Result<Carried> {
         progress(0.0)?;
         let dims = noise.dims();
-        let condition = condition.map(|c| c.cast(noise.dtype()));
+        let condition = under.condition.map(|c| c.cast(noise.dtype()));
         let x = (self.layers.iter().rev()).fold(noise.flatten(1, 2), |y, layer| {
             let [shift, log_scale] = layer.read(&y, condition.as_ref());
             (y - shift) * log_scale.neg().exp()
         });
         let x = (x - self.shift.val()) * self.log_scale.val().neg().exp();
-        Ok(x.reshape(dims))
+        Ok(Carried {
+            points: x.reshape(dims),
+            evaluations: 0.0,
+        })
     }
 
     fn chunk(&self, _: PointShape) -> usize {
         8192
     }
 }
+
+/// What it can do on the way from noise to points.
+const WAYS: Ways = Ways {
+    kind: "coupling",
+    stepped: false,
+    guided: false,
+    sequential: false,
+};
 
 impl PriorConfig for Coupling {
     fn check(&self, problems: &mut Problems) {
@@ -226,6 +239,10 @@ impl PriorConfig for Coupling {
         }
     }
 
+    fn ways(&self) -> Ways {
+        WAYS
+    }
+
     fn parameters(&self, shape: PointShape, condition: Option<ConditionKind>) -> u128 {
         let [elements, width, depth, layers] =
             [shape.elements(), self.width, self.depth, self.layers].map(|n| n as u128);
@@ -238,7 +255,7 @@ impl PriorConfig for Coupling {
         let columns = fit.condition.map_or(0, ConditionKind::columns);
         let device = context.device.clone().autodiff();
         let network = self.init(fit.shape, columns, fit.streams, &device);
-        fit_bijection(network, "coupling", fit, context)
+        fit_bijection(network, WAYS, fit, context)
     }
 
     fn load(
@@ -250,7 +267,7 @@ impl PriorConfig for Coupling {
     ) -> Result<Box<dyn Prior>> {
         let columns = condition.map_or(0, ConditionKind::columns);
         let network = self.init(shape, columns, Streams::new(0), &place.weights_device());
-        load_bijection(network, "coupling", path, (shape, condition), place)
+        load_bijection(network, WAYS, path, (shape, condition), place)
     }
 }
 

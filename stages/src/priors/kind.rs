@@ -2,6 +2,7 @@
 
 use super::bits::Bits;
 use super::condition::{ConditionKind, Conditions};
+use super::drawing::Ways;
 use super::flow_matching::ExactMixture;
 use super::prior::{NllKind, Placement, PointShape, Points, Prior};
 use crate::context::{Context, Summary};
@@ -42,15 +43,8 @@ pub trait PriorConfig {
         false
     }
 
-    /// Whether samples can lean towards their condition by more than it asks (classifier-free guidance).
-    fn guided(&self) -> bool {
-        false
-    }
-
-    /// Whether samples go through an ODE, in as many steps as one likes.
-    fn stepped(&self) -> bool {
-        false
-    }
+    /// What it can do on the way from noise to points.
+    fn ways(&self) -> Ways;
 
     /// Says what it expects of points, if not these.
     ///

@@ -12,14 +12,13 @@
 //! To noise and back it goes by the probability-flow ODE of its exact velocity.
 
 use super::condition::ConditionKind;
+use super::drawing::{Carried, Way, Ways};
 use super::field::VelocityField;
 use super::flow_matching::{ExactMixture, noise_of, points_of};
 use super::kind::{Fit, Fitted, Offers, PriorConfig};
 use super::maximum_likelihood::{Likelihood, fit_by_likelihood};
 use super::placed::Placed;
-use super::prior::{
-    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, Steps,
-};
+use super::prior::{Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress};
 use crate::context::{Context, Summary};
 use crate::error::Result;
 use crate::persist::{load_weights, save_weights};
@@ -155,6 +154,14 @@ impl FittedMixture {
     }
 }
 
+/// What it can do on the way from noise to points.
+const WAYS: Ways = Ways {
+    kind: "mixture",
+    stepped: true,
+    guided: false,
+    sequential: false,
+};
+
 impl PriorConfig for Mixture {
     fn check(&self, problems: &mut Problems) {
         problems.within("components", self.components, 1..=4096);
@@ -164,8 +171,8 @@ impl PriorConfig for Mixture {
         Offers::Velocity
     }
 
-    fn stepped(&self) -> bool {
-        true
+    fn ways(&self) -> Ways {
+        WAYS
     }
 
     fn parameters(&self, shape: PointShape, _: Option<ConditionKind>) -> u128 {
@@ -222,10 +229,11 @@ impl Prior for FittedMixture {
         &self,
         noise: Tensor<3>,
         _: Option<Tensor<2>>,
-        steps: Steps,
+        way: &Way,
         progress: Progress,
-    ) -> Result<Tensor<3>> {
-        points_of(&self.velocity.plain, noise, steps, progress)
+    ) -> Result<Carried> {
+        WAYS.refuse(way)?;
+        points_of(&self.velocity.plain, noise, way.steps, progress)
     }
 
     fn nll_graph(&self, points: &Points) -> Option<Tensor<1>> {

@@ -11,6 +11,8 @@ mod condition;
 #[cfg(test)]
 mod conformance;
 mod coupling;
+mod denoising;
+mod drawing;
 mod features;
 mod field;
 mod flow_matching;
@@ -33,6 +35,8 @@ pub(crate) use artifact::exact_mixture;
 pub use artifact::{Flow, Stored, stored};
 pub use bits::Bits;
 pub use condition::{ConditionKind, Conditions};
+pub use denoising::denoised;
+pub use drawing::{AwayFrom, Carried, Guidance, SampleOptions, Steps, Sweeps, Way, Ways};
 pub use field::{
     ROWS_PER_EVALUATION, VelocityField, autodiff_divergence, difference_divergence, difference_jvps,
 };
@@ -47,7 +51,7 @@ pub use layout::{Cut, Layout};
 pub use noise::{Noise, Noising};
 pub use prior::{
     Divergence, Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior,
-    Progress, SampleOptions, Steps, normal_nll,
+    Progress, normal_nll,
 };
 pub use witness::Witness;
 

@@ -2,12 +2,13 @@
 //! that whitened features have.
 
 use super::condition::ConditionKind;
+use super::drawing::{Carried, Way, Ways};
 use super::field::VelocityField;
 use super::flow_matching::ExactMixture;
 use super::kind::{Fit, Fitted, Offers, PriorConfig};
 use super::placed::Placed;
 use super::prior::{
-    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, Steps, normal_nll,
+    Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, normal_nll,
 };
 use crate::context::{Context, Summary};
 use crate::error::Result;
@@ -47,9 +48,21 @@ impl StandardNormal {
     }
 }
 
+/// What it can do on the way from noise to points.
+const WAYS: Ways = Ways {
+    kind: "normal",
+    stepped: false,
+    guided: false,
+    sequential: false,
+};
+
 impl PriorConfig for Normal {
     fn offers(&self) -> Offers {
         Offers::Velocity
+    }
+
+    fn ways(&self) -> Ways {
+        WAYS
     }
 
     fn parameters(&self, _: PointShape, _: Option<ConditionKind>) -> u128 {
@@ -99,12 +112,15 @@ impl Prior for StandardNormal {
         &self,
         noise: Tensor<3>,
         _: Option<Tensor<2>>,
-        steps: Steps,
+        way: &Way,
         progress: Progress,
-    ) -> Result<Tensor<3>> {
-        steps.refuse_equal("normal")?;
+    ) -> Result<Carried> {
+        WAYS.refuse(way)?;
         progress(0.0)?;
-        Ok(noise)
+        Ok(Carried {
+            points: noise,
+            evaluations: 0.0,
+        })
     }
 
     fn nll_graph(&self, points: &Points) -> Option<Tensor<1>> {

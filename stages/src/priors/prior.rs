@@ -4,6 +4,7 @@
 //! takes each token for a point of its own, T = 1.
 
 use super::condition::ConditionKind;
+use super::drawing::{Carried, SampleOptions, Way};
 use super::field::VelocityField;
 use super::flow_matching::VelocityNetwork;
 use crate::error::{Error, Result};
@@ -208,45 +209,6 @@ impl NllOptions {
     }
 }
 
-/// The steps in which an ODE carries noise to points.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Steps {
-    /// As many as keep the error of each within this tolerance, absolute and relative. A closed form has neither.
-    Adaptive(f64),
-    /// So many equal ones, whatever their error.
-    Equal(usize),
-}
-
-impl Steps {
-    /// Fails for a number of steps, where samples of the prior `kind` are in closed form.
-    ///
-    /// # Errors
-    /// An input error that names the kind.
-    pub fn refuse_equal(self, kind: &str) -> Result<()> {
-        match self {
-            Self::Adaptive(_) => Ok(()),
-            Self::Equal(steps) => Err(Error::input(format!(
-                "steps: found {steps} for a prior of the kind `{kind}`, expected none: it carries noise to points in \
-                 closed form; leave the steps out, or take a prior with an ODE, `flow_matching` or `mixture`"
-            ))),
-        }
-    }
-}
-
-/// How samples are drawn.
-#[derive(Debug, Clone, Copy)]
-pub struct SampleOptions {
-    /// Where the noise comes from.
-    pub streams: Streams,
-    /// The standard deviation of the noise; 1 for the prior's own distribution, less for what is likelier.
-    pub temperature: f64,
-    /// Classifier-free guidance: how far samples lean from what is drawn without a condition to what is drawn
-    /// under theirs. 1 is the density under the condition; more is more of its own kind and less varied.
-    pub guidance: f64,
-    /// The steps of an ODE.
-    pub steps: Steps,
-}
-
 /// Points carried to noise.
 #[derive(Debug, Clone)]
 pub struct Noised {
@@ -296,35 +258,19 @@ pub trait Prior: Send + Sync {
     fn to_noise(&self, points: &Points, options: &NllOptions, progress: Progress)
     -> Result<Noised>;
 
-    /// Noise [n, T, d] carried to points, the inverse of [`Self::to_noise`] under the same `condition`.
+    /// Noise [n, T, d] carried to points, the inverse of [`Self::to_noise`] under the same `condition`, but for what
+    /// `way` leans and how closely it goes.
     ///
     /// # Errors
-    /// An input error for [`Steps::Equal`] of a kind of prior that has a closed form; what `progress` returns; device
-    /// errors.
+    /// An input error for a way that this kind of prior does not have; what `progress` returns; device errors.
     #[allow(clippy::wrong_self_convention)] // the prior is what carries noise, not what is made of it
     fn from_noise(
         &self,
         noise: Tensor<3>,
         condition: Option<Tensor<2>>,
-        steps: Steps,
+        way: &Way,
         progress: Progress,
-    ) -> Result<Tensor<3>>;
-
-    /// Noise [n, T, d] carried to points under `condition` [n, c] with a `guidance` other than 1.
-    ///
-    /// # Errors
-    /// An input error for a kind of prior that has no guidance; as [`Self::from_noise`].
-    #[allow(clippy::wrong_self_convention)] // as above
-    fn from_noise_guided(
-        &self,
-        _noise: Tensor<3>,
-        _condition: Tensor<2>,
-        guidance: f64,
-        _steps: Steps,
-        _progress: Progress,
-    ) -> Result<Tensor<3>> {
-        Err(no_guidance(guidance))
-    }
+    ) -> Result<Carried>;
 
     /// `count` samples [n, T, d]; with a `condition` [n, c], one under each row of it.
     ///
@@ -336,7 +282,7 @@ pub trait Prior: Send + Sync {
         condition: Option<Tensor<2>>,
         options: &SampleOptions,
         progress: Progress,
-    ) -> Result<Tensor<3>> {
+    ) -> Result<Carried> {
         let shape = self.shape();
         let noise = options
             .streams
@@ -348,29 +294,20 @@ pub trait Prior: Send + Sync {
     /// The samples that [`Self::sample`] makes of `noise` [n, T, d] from N(0, I), the same for the same noise.
     ///
     /// # Errors
-    /// An input error for a guidance other than 1 without a condition, or of a kind of prior that has none; as
-    /// [`Self::from_noise`].
+    /// An input error for a guidance without what is to be leant from; as [`Self::from_noise`].
     fn sample_from(
         &self,
         noise: Tensor<3>,
         condition: Option<Tensor<2>>,
         options: &SampleOptions,
         progress: Progress,
-    ) -> Result<Tensor<3>> {
+    ) -> Result<Carried> {
         let noise = match options.temperature {
             1.0 => noise,
             temperature => noise.mul_scalar(temperature),
         };
-        let steps = options.steps;
-        match (options.guidance, condition) {
-            (1.0, condition) => self.from_noise(noise, condition, steps, progress),
-            (guidance, Some(condition)) => {
-                self.from_noise_guided(noise, condition, guidance, steps, progress)
-            }
-            (guidance, None) => Err(Error::input(format!(
-                "guidance: found {guidance} without a condition, expected a condition to lean to, or 1"
-            ))),
-        }
+        options.way.guidance.require(condition.is_some())?;
+        self.from_noise(noise, condition, &options.way, progress)
     }
 
     /// The NLL of each point `[n]`, differentiable with respect to points on a device with autodiff. None
@@ -472,14 +409,6 @@ impl Placement {
             false => self.device.clone(),
         }
     }
-}
-
-/// What is said of a guidance where there is none.
-pub(super) fn no_guidance(guidance: f64) -> Error {
-    Error::input(format!(
-        "guidance: found {guidance}, expected 1: this kind of prior has none; `kind: flow_matching` and `kind: \
-         tarflow` do"
-    ))
 }
 
 /// `-log N(x; 0, I)` of each of the rows `x` [n, D]: [n, 1], in nats.

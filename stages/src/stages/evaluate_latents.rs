@@ -330,7 +330,7 @@ fn draw(config: &Config, latents: &Latents, context: &Context) -> Result<Vec<f32
             Steps::Adaptive(config.tolerance),
             &mut |_| context.check_cancelled(),
         )?;
-        samples.extend(to_f32(drawn)?);
+        samples.extend(to_f32(drawn.points)?);
         let done = (first + count) as u64;
         (context.monitor).progress("samples", done, config.samples as u64, "");
     }

@@ -222,7 +222,7 @@ impl StageConfig for Config {
                 format!("a condition with `model: {{kind: {}}}`", self.model.name()),
                 "none (remove `condition`), or a kind that takes one: `flow_matching`, `coupling`, `tarflow` or `starflow`",
             );
-            let guided = condition.guidance == 1.0 || kind.guided();
+            let guided = condition.guidance == 1.0 || kind.ways().guided;
             problems.require(
                 guided,
                 "condition.guidance",

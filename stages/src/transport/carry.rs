@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::numerics::{Tolerance, dormand_prince};
-use crate::priors::{NllOptions, Points, Prior, Steps};
+use crate::priors::{NllOptions, Points, Prior, Steps, Way};
 use crate::tensors::to_f32;
 use burn::tensor::Tensor;
 
@@ -15,8 +15,8 @@ pub enum Towards {
     Points,
 }
 
-/// Rows [n, T d], each a point of `prior`, carried: the rows, and evaluations of the velocity of each (0 where the
-/// prior has none and carries them in closed form). An ODE takes steps that all rows share, so that each meets
+/// Rows [n, T d], each a point of `prior`, carried: the rows, and calls of a network for each (0 for a closed
+/// form). An ODE takes steps that all rows share, so that each meets
 /// `tolerance`, absolute and relative. `check` is called at each evaluation.
 ///
 /// # Errors
@@ -29,21 +29,20 @@ pub fn carry(
     check: &dyn Fn() -> Result<()>,
 ) -> Result<(Vec<f32>, u64)> {
     let points = prior.shape().tensor(rows.to_vec(), &prior.device());
-    let Some(field) = prior.velocity() else {
-        let check = &mut |_| check();
-        let carried = match towards {
-            Towards::Noise => {
-                let options = NllOptions::exact(tolerance);
-                prior.to_noise(&Points::new(points), &options, check)?.noise
-            }
-            Towards::Points => prior.from_noise(points, None, Steps::Adaptive(tolerance), check)?,
-        };
-        return Ok((to_f32(carried)?, 0));
+    let field = match (towards, prior.velocity()) {
+        (Towards::Points, _) => {
+            let way = Way::by(Steps::Adaptive(tolerance));
+            let carried = prior.from_noise(points, None, &way, &mut |_| check())?;
+            return Ok((to_f32(carried.points)?, carried.evaluations as u64));
+        }
+        (Towards::Noise, None) => {
+            let options = NllOptions::exact(tolerance);
+            let noised = prior.to_noise(&Points::new(points), &options, &mut |_| check())?;
+            return Ok((to_f32(noised.noise)?, 0));
+        }
+        (Towards::Noise, Some(field)) => field,
     };
-    let (from, to) = match towards {
-        Towards::Noise => (1.0, 0.0),
-        Towards::Points => (0.0, 1.0),
-    };
+    // without the divergence, which likelihoods need
     let within = Tolerance {
         absolute: tolerance,
         relative: tolerance,
@@ -54,8 +53,8 @@ pub fn carry(
             Ok(field.velocity(x.unsqueeze::<3>(), &[time]).squeeze_dim(0))
         },
         points.flatten::<2>(1, 2),
-        from,
-        to,
+        1.0,
+        0.0,
         within,
     )?;
     Ok((to_f32(solution.end())?, solution.evaluations))

@@ -194,6 +194,79 @@ fn steps_go_with_a_condition_and_guidance() {
     }
 }
 
+/// Red where an option of autoregressive sampling does not reach the flow, or sweeps end elsewhere than token after token.
+#[test]
+fn tokens_are_drawn_in_turn_or_together_with_guidance_of_every_kind_and_denoised() {
+    let project = of_classes();
+    let flow = "pretrain_flow.model={kind: starflow, shallow_blocks: 1, deep_layers: 1, channels: 8, head_width: 8}";
+    let train = [
+        "run",
+        "classes.yaml",
+        "--set",
+        "name=flow",
+        "--set",
+        flow,
+        "--set",
+        "pretrain_flow.rows={split: 2}",
+        "--set",
+        "pretrain_flow.steps=200",
+    ];
+    project.run(&train).expect(0, &["# flow"]);
+    let points = |more: &[&str]| {
+        let command = [
+            "sample", "flow", "--count", "50", "--out", "a.h5", "--force",
+        ];
+        project.run(&[&command[..], more].concat()).expect(0, &[]);
+        dataset(&project.path("a.h5"), "points").1
+    };
+    let guided = ["--condition", "1", "--guidance", "2"];
+    let away = ["--guidance", "2", "--guidance-temperature", "3"];
+    let ways: [&[&str]; 5] = [&[], &guided[..2], &guided, &away, &["--denoise", "0.5"]];
+    let mut seen: Vec<Vec<f32>> = Vec::new();
+    for way in ways {
+        let one_by_one = points(way);
+        for other in &seen {
+            assert!(
+                other
+                    .iter()
+                    .zip(&one_by_one)
+                    .any(|(a, b)| (a - b).abs() > 0.01),
+                "{way:?}"
+            );
+        }
+        let together = points(&[way, &["--sweeps", "1e-6"]].concat());
+        assert_near(&together, &one_by_one, 1e-4);
+        seen.push(one_by_one);
+    }
+    let rising = points(&[&guided[..], &["--guidance-rising"]].concat());
+    // the first token is without guidance, but for what the other block makes of it
+    assert!(
+        rising
+            .iter()
+            .zip(&seen[2])
+            .any(|(a, b)| (a - b).abs() > 0.01)
+    );
+    for (more, told) in [
+        (
+            &["--steps", "8"][..],
+            &["--steps: found 8", "`starflow`"][..],
+        ),
+        (&["--sweeps", "2"], &["--sweeps: found 2"]),
+        (&["--denoise", "0"], &["--denoise: found 0"]),
+        (
+            &["--guidance", "2", "--guidance-temperature", "0"],
+            &["--guidance-temperature: found 0"],
+        ),
+    ] {
+        let command = ["sample", "flow", "--count", "4", "--out", "b.h5"];
+        refused(&project, &[&command[..], more].concat(), told);
+    }
+    let command = ["sample", "classes", "--count", "4", "--out", "b.h5"];
+    let told = ["--sweeps: found a flow of the kind `coupling`", "`tarflow`"];
+    let sweeps = [&command[..], &["--sweeps", "1e-3"]].concat();
+    refused(&project, &sweeps, &told);
+}
+
 /// Red if samples of a flow go through an autoencoder that never knew it.
 #[test]
 fn an_unaligned_run_does_not_decode_samples() {

@@ -19,4 +19,23 @@ impl Affine {
     pub fn undo(&self, z: Tensor<3>) -> Tensor<3> {
         z * self.log_scale.clone().exp() + self.shift.clone()
     }
+
+    /// Of token `k` alone.
+    pub fn narrow(&self, k: usize) -> Self {
+        let of = |x: &Tensor<3>| x.clone().narrow(1, k, 1);
+        Self {
+            log_scale: of(&self.log_scale),
+            shift: of(&self.shift),
+        }
+    }
+
+    /// Of tokens one after the other.
+    pub fn cat(parts: Vec<Self>) -> Self {
+        let (log_scale, shift): (Vec<_>, Vec<_>) =
+            (parts.into_iter().map(|part| (part.log_scale, part.shift))).unzip();
+        Self {
+            log_scale: Tensor::cat(log_scale, 1),
+            shift: Tensor::cat(shift, 1),
+        }
+    }
 }

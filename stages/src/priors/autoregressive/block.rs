@@ -45,11 +45,13 @@ pub(super) struct Block {
     rotary: Option<Rotary>,
     #[module(skip)]
     scale: Scale,
+    guided: bool,
     /// Outputs are bounded by it; none at 0.
     soft_clip: f64,
 }
 
 /// What is the same for all tokens that a block reads in a pass, and what it has read.
+#[derive(Clone)]
 pub(super) struct Reading {
     /// [n, 1, C], added to every token.
     condition: Option<Tensor<3>>,
@@ -93,6 +95,7 @@ impl Block {
             output: linear(channels, 2 * width),
             rotary: (design.rotary).then(|| Rotary::new(design.head_width)),
             scale: design.scale,
+            guided: design.conditional,
             soft_clip: design.soft_clip,
         }
     }
@@ -138,9 +141,9 @@ impl Block {
             + (channels + 1) * 2 * width
     }
 
-    /// Whether it sees conditions.
-    pub fn is_conditional(&self) -> bool {
-        self.condition.is_some()
+    /// Whether guidance leans what it makes.
+    pub fn is_guided(&self) -> bool {
+        self.guided
     }
 
     /// Begins to read under `condition` [n, c].

@@ -10,6 +10,7 @@ mod design;
 mod dropout;
 mod guidance;
 mod network;
+mod reader;
 mod rotary;
 mod starflow;
 mod tarflow;

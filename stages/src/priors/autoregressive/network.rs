@@ -1,12 +1,14 @@
 //! The blocks of an autoregressive flow, one after the other.
 
-use super::block::{Block, Reading};
+use super::block::Block;
 use super::design::Design;
 use super::dropout::Dropout;
 use super::guidance::Rule;
+use super::reader::Reader;
 use super::transformer::EXPANSION;
 use crate::error::Result;
-use crate::priors::bijection::{Bijection, Guided};
+use crate::priors::bijection::{Bijection, Under};
+use crate::priors::drawing::{AwayFrom, Carried, Steps, Way};
 use crate::priors::prior::{PointShape, Points, Progress};
 use crate::random::Streams;
 use crate::training::initialise;
@@ -77,50 +79,6 @@ impl Network {
         }
         [x.flatten(1, 2), log_det.expect("at least one block")]
     }
-
-    /// Noise [n, T, d] carried to points, one token at a time; `under` holds the condition, and for guidance what
-    /// is leant away from.
-    fn carry_back(
-        &self,
-        noise: Tensor<3>,
-        under: &[Option<Tensor<2>>],
-        guidance: f64,
-        progress: Progress,
-    ) -> Result<Tensor<3>> {
-        let [n, tokens, _] = noise.dims();
-        let all = (self.blocks.len() * tokens) as f64;
-        let mut x = noise;
-        for (number, block) in self.blocks.iter().enumerate().rev() {
-            let ways = if block.is_conditional() {
-                under
-            } else {
-                &under[..1]
-            };
-            let reading = |c: &Option<Tensor<2>>| block.reading(c.as_ref(), Dropout::off());
-            let mut readings: Vec<Reading> = ways.iter().map(reading).collect();
-            let noise = in_order(number, x);
-            let mut points: Vec<Tensor<3>> = Vec::with_capacity(tokens);
-            for i in 0..tokens {
-                let blocks = self.blocks.len() - 1 - number;
-                progress((blocks * tokens + i) as f64 / all)?;
-                let mut read = readings
-                    .iter_mut()
-                    .filter_map(|reading| match points.last() {
-                        Some(previous) => Some(block.after(previous.clone(), reading)),
-                        None => block.first(n, reading),
-                    });
-                let affine = match (read.next(), read.next()) {
-                    (Some(with), Some(without)) => Some(self.rule.lean(&with, &without, guidance)),
-                    (affine, _) => affine,
-                };
-                let z = noise.clone().narrow(1, i, 1);
-                points.push(affine.map_or(z.clone(), |affine| affine.undo(z)));
-            }
-            x = in_order(number, Tensor::cat(points, 1));
-        }
-        progress(1.0)?;
-        Ok(x)
-    }
 }
 
 /// `x` [n, T, d] in the order in which block `number` reads it, and from that order back.
@@ -157,22 +115,51 @@ impl Bijection for Network {
     fn from_noise(
         &self,
         noise: Tensor<3>,
-        condition: Option<Tensor<2>>,
+        under: Under,
+        way: &Way,
         progress: Progress,
-    ) -> Result<Tensor<3>> {
-        let condition = condition.map(|c| c.cast(noise.dtype()));
-        self.carry_back(noise, &[condition], 1.0, progress)
-    }
-
-    fn from_noise_guided(
-        &self,
-        noise: Tensor<3>,
-        guided: Guided,
-        progress: Progress,
-    ) -> Result<Tensor<3>> {
+    ) -> Result<Carried> {
+        let [n, tokens, _] = noise.dims();
         let dtype = noise.dtype();
-        let under = [guided.condition, guided.none].map(|c| Some(c.cast(dtype)));
-        self.carry_back(noise, &under, guided.guidance, progress)
+        let [condition, none] = [under.condition, under.none].map(|c| c.map(|c| c.cast(dtype)));
+        let all = (self.blocks.len() * tokens) as f64;
+        let (mut x, mut evaluations) = (noise, 0);
+        for (number, block) in self.blocks.iter().enumerate().rev() {
+            let plain = block.reading(condition.as_ref(), Dropout::off());
+            let away = (block.is_guided() && !way.guidance.is_off()).then(|| {
+                match way.guidance.away_from {
+                    AwayFrom::None => block.reading(none.as_ref(), Dropout::off()),
+                    AwayFrom::Temperature(temperature) => {
+                        let mut reading = block.reading(condition.as_ref(), Dropout::off());
+                        reading.temperature = temperature;
+                        reading
+                    }
+                }
+            });
+            let mut reader = Reader {
+                block,
+                plain,
+                away,
+                rule: self.rule,
+                guidance: way.guidance,
+                tokens,
+                evaluations: 0,
+            };
+            let before = (self.blocks.len() - 1 - number) * tokens;
+            let mut done = |token: usize| progress((before + token) as f64 / all);
+            let noise = in_order(number, x);
+            let points = match way.steps {
+                Steps::Parallel(sweeps) => reader.in_sweeps(&noise, n, sweeps, &mut done)?,
+                _ => reader.one_by_one(&noise, n, &mut done)?,
+            };
+            x = in_order(number, points);
+            evaluations += reader.evaluations;
+        }
+        progress(1.0)?;
+        Ok(Carried {
+            points: x,
+            evaluations: evaluations as f64,
+        })
     }
 
     fn chunk(&self, shape: PointShape) -> usize {

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::priors::bijection::{fit_bijection, load_bijection};
 use crate::priors::condition::ConditionKind;
+use crate::priors::drawing::Ways;
 use crate::priors::kind::{Fit, Fitted, Offers, PriorConfig};
 use crate::priors::prior::{Placement, PointShape, Prior};
 use crate::problems::Problems;
@@ -86,6 +87,14 @@ impl StarFlow {
     }
 }
 
+/// What it can do on the way from noise to points.
+const WAYS: Ways = Ways {
+    kind: "starflow",
+    stepped: false,
+    guided: true,
+    sequential: true,
+};
+
 impl PriorConfig for StarFlow {
     fn check(&self, problems: &mut Problems) {
         problems.within("shallow_blocks", self.shallow_blocks, 0..=64);
@@ -109,8 +118,8 @@ impl PriorConfig for StarFlow {
         true
     }
 
-    fn guided(&self) -> bool {
-        true
+    fn ways(&self) -> Ways {
+        WAYS
     }
 
     fn parameters(&self, shape: PointShape, condition: Option<ConditionKind>) -> u128 {
@@ -122,7 +131,7 @@ impl PriorConfig for StarFlow {
         let columns = fit.condition.map_or(0, ConditionKind::columns);
         let device = context.device.clone().autodiff();
         let network = Network::new(&self.design(), fit.shape, columns, fit.streams, &device);
-        fit_bijection(network, "starflow", fit, context)
+        fit_bijection(network, WAYS, fit, context)
     }
 
     fn load(
@@ -135,6 +144,6 @@ impl PriorConfig for StarFlow {
         let columns = condition.map_or(0, ConditionKind::columns);
         let (streams, device) = (Streams::new(0), place.weights_device());
         let network = Network::new(&self.design(), shape, columns, streams, &device);
-        load_bijection(network, "starflow", path, (shape, condition), place)
+        load_bijection(network, WAYS, path, (shape, condition), place)
     }
 }

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::priors::bijection::{fit_bijection, load_bijection};
 use crate::priors::condition::ConditionKind;
+use crate::priors::drawing::Ways;
 use crate::priors::kind::{Fit, Fitted, Offers, PriorConfig};
 use crate::priors::prior::{Placement, PointShape, Prior};
 use crate::problems::Problems;
@@ -107,6 +108,14 @@ pub(super) fn check_rates(soft_clip: f64, dropout: f64, problems: &mut Problems)
     );
 }
 
+/// What it can do on the way from noise to points.
+const WAYS: Ways = Ways {
+    kind: "tarflow",
+    stepped: false,
+    guided: true,
+    sequential: true,
+};
+
 impl PriorConfig for TarFlow {
     fn check(&self, problems: &mut Problems) {
         problems.within("blocks", self.blocks, 1..=64);
@@ -123,10 +132,6 @@ impl PriorConfig for TarFlow {
         true
     }
 
-    fn guided(&self) -> bool {
-        true
-    }
-
     fn check_shape(&self, shape: PointShape) -> Result<(), String> {
         match shape.tokens {
             0 | 1 => Err(
@@ -138,6 +143,10 @@ impl PriorConfig for TarFlow {
         }
     }
 
+    fn ways(&self) -> Ways {
+        WAYS
+    }
+
     fn parameters(&self, shape: PointShape, condition: Option<ConditionKind>) -> u128 {
         let columns = condition.map_or(0, ConditionKind::columns);
         Network::parameters(&self.design(), shape, columns)
@@ -147,7 +156,7 @@ impl PriorConfig for TarFlow {
         let columns = fit.condition.map_or(0, ConditionKind::columns);
         let device = context.device.clone().autodiff();
         let network = Network::new(&self.design(), fit.shape, columns, fit.streams, &device);
-        fit_bijection(network, "tarflow", fit, context)
+        fit_bijection(network, WAYS, fit, context)
     }
 
     fn load(
@@ -160,6 +169,6 @@ impl PriorConfig for TarFlow {
         let columns = condition.map_or(0, ConditionKind::columns);
         let (streams, device) = (Streams::new(0), place.weights_device());
         let network = Network::new(&self.design(), shape, columns, streams, &device);
-        load_bijection(network, "tarflow", path, (shape, condition), place)
+        load_bijection(network, WAYS, path, (shape, condition), place)
     }
 }

@@ -7,7 +7,8 @@ use super::dropout::Dropout;
 use super::network::Network;
 use super::{StarFlow, TarFlow};
 use crate::context::{Context, Silent};
-use crate::priors::bijection::Bijection;
+use crate::priors::bijection::{Bijection, Under};
+use crate::priors::drawing::{AwayFrom, Carried, Guidance, Steps, Sweeps, Way};
 use crate::priors::kind::PriorConfig;
 use crate::priors::prior::{PointShape, Points};
 use crate::priors::{Batch, Fit, NllOptions, Schedule};
@@ -63,6 +64,69 @@ fn far<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f64 {
     to_f64((a - b).abs().max()).unwrap()[0]
 }
 
+/// Points of `noise` under the conditions of `given`, and what "none" stands for.
+fn drawn_by(flow: &Network, noise: Tensor<3>, given: &Points, way: &Way) -> Carried {
+    let condition = given.condition.clone();
+    let under = Under {
+        none: condition.as_ref().map(|c| c.zeros_like()),
+        condition,
+    };
+    flow.from_noise(noise, under, way, &mut |_| Ok(())).unwrap()
+}
+
+/// Red where keys of a guess stay in the cache, a token is read from the wrong one before it, or guidance is of another
+/// token.
+#[test]
+fn sweeps_over_tokens_end_where_one_after_the_other_does() {
+    let device = Device::flex();
+    let sequential = Steps::Adaptive(1e-5);
+    for flow in flows(&device, DType::F64) {
+        let given = points(5, &device, DType::F64);
+        let guided = |rising, away_from| Guidance {
+            scale: 1.7,
+            rising,
+            away_from,
+        };
+        let mut seen: Vec<Tensor<3>> = Vec::new();
+        for guidance in [
+            Guidance::OFF,
+            guided(false, AwayFrom::None),
+            guided(true, AwayFrom::None),
+            guided(true, AwayFrom::Temperature(3.0)),
+        ] {
+            let by = |steps| {
+                let way = Way { steps, guidance };
+                drawn_by(&flow, given.values.clone(), &given, &way)
+            };
+            let one_by_one = by(sequential);
+            for other in &seen {
+                assert!(
+                    far(one_by_one.points.clone(), other.clone()) > 1e-3,
+                    "{guidance:?}"
+                );
+            }
+            seen.push(one_by_one.points.clone());
+            for tokens in [0, 1, 2, 3] {
+                let in_sweeps = |tolerance| by(Steps::Parallel(Sweeps { tolerance, tokens }));
+                let exact = in_sweeps(0.0);
+                let difference = far(exact.points, one_by_one.points.clone());
+                assert!(difference < 1e-12, "{tokens}: {difference}");
+                let near = in_sweeps(1e-6);
+                assert!(far(near.points, one_by_one.points.clone()) < 1e-4);
+                assert!(near.evaluations <= exact.evaluations);
+            }
+            let passes = |tolerance| {
+                let sweeps = Sweeps {
+                    tolerance,
+                    tokens: 0,
+                };
+                by(Steps::Parallel(sweeps)).evaluations
+            };
+            assert!(passes(1e9) < passes(0.0));
+        }
+    }
+}
+
 /// Red where a block is undone in the wrong order, or with tokens, scales or conditions of another.
 #[test]
 fn points_go_to_noise_and_back_and_noise_to_points_and_back() {
@@ -72,8 +136,8 @@ fn points_go_to_noise_and_back_and_noise_to_points_and_back() {
     for (flow, dtype, most) in all.into_iter().flatten() {
         let given = points(6, &device, dtype);
         let back = |noise: Tensor<3>| {
-            let points = flow.from_noise(noise, given.condition.clone(), &mut |_| Ok(()));
-            points.unwrap()
+            let way = Way::by(Steps::Adaptive(1e-5));
+            drawn_by(&flow, noise, &given, &way).points
         };
         let (noise, _) = flow.to_noise(&given);
         assert!(

@@ -36,7 +36,7 @@ pub(super) enum Seen {
     /// None yet.
     Empty,
     /// Each [n, heads, tokens, head width].
-    Tokens([Tensor<4>; 2]),
+    Tokens(Box<[Tensor<4>; 2]>),
 }
 
 impl Layer {
@@ -134,12 +134,15 @@ impl Seen {
     fn extended(&mut self, keys: Tensor<4>, values: Tensor<4>) -> [Tensor<4>; 2] {
         let all = match std::mem::replace(self, Self::Nothing) {
             Self::Nothing | Self::Empty => [keys, values],
-            Self::Tokens([k, v]) => [
-                Tensor::cat(vec![k, keys], 2),
-                Tensor::cat(vec![v, values], 2),
-            ],
+            Self::Tokens(seen) => {
+                let [k, v] = *seen;
+                [
+                    Tensor::cat(vec![k, keys], 2),
+                    Tensor::cat(vec![v, values], 2),
+                ]
+            }
         };
-        *self = Self::Tokens(all.clone());
+        *self = Self::Tokens(Box::new(all.clone()));
         all
     }
 }

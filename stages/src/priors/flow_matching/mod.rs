@@ -11,12 +11,12 @@ mod tabulated;
 mod velocity;
 
 use super::condition::ConditionKind;
+use super::drawing::{Carried, Way, Ways};
 use super::field::VelocityField;
 use super::kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 use super::placed::Placed;
 use super::prior::{
     Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress,
-    Steps,
 };
 use crate::context::{Context, Summary};
 use crate::data::Part;
@@ -96,6 +96,14 @@ impl FlowMatching {
     }
 }
 
+/// What it can do on the way from noise to points.
+const WAYS: Ways = Ways {
+    kind: "flow_matching",
+    stepped: true,
+    guided: true,
+    sequential: false,
+};
+
 impl PriorConfig for FlowMatching {
     fn check(&self, problems: &mut Problems) {
         problems.section("network", |p| self.network.check(p));
@@ -121,12 +129,8 @@ impl PriorConfig for FlowMatching {
         true
     }
 
-    fn guided(&self) -> bool {
-        true
-    }
-
-    fn stepped(&self) -> bool {
-        true
+    fn ways(&self) -> Ways {
+        WAYS
     }
 
     fn parameters(&self, shape: PointShape, condition: Option<ConditionKind>) -> u128 {
@@ -293,24 +297,17 @@ impl Prior for VelocityFlow {
         &self,
         noise: Tensor<3>,
         condition: Option<Tensor<2>>,
-        steps: Steps,
+        way: &Way,
         progress: Progress,
-    ) -> Result<Tensor<3>> {
+    ) -> Result<Carried> {
+        WAYS.refuse(way)?;
         let under = self.under(condition.as_ref());
-        points_of(self.field(&under), noise, steps, progress)
-    }
-
-    fn from_noise_guided(
-        &self,
-        noise: Tensor<3>,
-        condition: Tensor<2>,
-        guidance: f64,
-        steps: Steps,
-        progress: Progress,
-    ) -> Result<Tensor<3>> {
-        let under = self.under(Some(&condition));
-        let fields = [self.field(&under), &self.network.plain];
-        guided_points_of(fields, guidance, noise, steps, progress)
+        let field = self.field(&under);
+        if way.guidance.is_off() {
+            return points_of(field, noise, way.steps, progress);
+        }
+        let fields = [field, &self.network.plain];
+        guided_points_of(fields, way.guidance.scale, noise, way.steps, progress)
     }
 
     fn nll_gradient(

@@ -13,10 +13,10 @@ use crate::numerics::{
     Slope, Tolerance, Trajectory, dormand_prince, halved, in_equal_steps, mean, on_grid,
     standard_error,
 };
+use crate::priors::drawing::{Carried, Steps};
 use crate::priors::field::{ROWS_PER_EVALUATION, VelocityField};
 use crate::priors::prior::{
-    Divergence, Halving, Nll, NllKind, NllOptions, Noised, Points, Progress, Steps, finite_nll,
-    normal_nll,
+    Divergence, Halving, Nll, NllKind, NllOptions, Noised, Points, Progress, finite_nll, normal_nll,
 };
 use crate::tensors::{from_f64, to_f64};
 use burn::tensor::{DType, Device, Int, Tensor};
@@ -429,7 +429,7 @@ pub fn points_of(
     noise: Tensor<3>,
     steps: Steps,
     progress: Progress,
-) -> Result<Tensor<3>> {
+) -> Result<Carried> {
     let several_times = several_times(&noise.device());
     carried(Velocity::new(field, several_times, progress), noise, steps)
 }
@@ -445,7 +445,7 @@ pub fn guided_points_of(
     noise: Tensor<3>,
     steps: Steps,
     progress: Progress,
-) -> Result<Tensor<3>> {
+) -> Result<Carried> {
     let velocity = |x: Tensor<2>, t: f64| {
         progress(t)?;
         let x = x.unsqueeze::<3>();
@@ -457,20 +457,25 @@ pub fn guided_points_of(
 }
 
 /// Noise [n, T, d] carried from t = 0 to t = 1 by `velocity` of rows [n, T d].
-fn carried(velocity: impl Slope, noise: Tensor<3>, steps: Steps) -> Result<Tensor<3>> {
+fn carried(velocity: impl Slope, noise: Tensor<3>, steps: Steps) -> Result<Carried> {
     let dims = noise.dims();
     let noise = noise.flatten::<2>(1, 2);
-    let points = match steps {
+    let (points, evaluations) = match steps {
         Steps::Adaptive(tolerance) => {
             let within = Tolerance {
                 absolute: tolerance,
                 relative: tolerance,
             };
-            dormand_prince(velocity, noise, 0.0, 1.0, within)?.end()
+            let solution = dormand_prince(velocity, noise, 0.0, 1.0, within)?;
+            (solution.end(), solution.evaluations)
         }
         Steps::Equal(steps) => in_equal_steps(velocity, noise, 0.0, 1.0, steps)?,
+        Steps::Parallel(_) => unreachable!("refused by kinds with an ODE"),
     };
-    Ok(points.reshape(dims))
+    Ok(Carried {
+        points: points.reshape(dims),
+        evaluations: evaluations as f64,
+    })
 }
 
 /// Points carried from t = 1 to noise at t = 0 by `field` over rows [n, T d], and the logarithm of the
@@ -575,7 +580,8 @@ mod tests {
                 Steps::Adaptive(1e-5),
                 &mut |_| Ok(()),
             )
-            .unwrap(),
+            .unwrap()
+            .points,
         )
         .unwrap();
         for axis in 0..2 {

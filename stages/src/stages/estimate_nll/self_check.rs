@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::figures::estimate_nll::{DIVERGENCE, FROM_NOISE, HALVED, HUTCHINSON, ROUND_TRIP};
 use crate::figures::{filled, in_region};
 use crate::priors::{
-    Divergence, Flow, NllOptions, Points, ROWS_PER_EVALUATION, Steps, autodiff_divergence,
+    Divergence, Flow, NllOptions, Points, ROWS_PER_EVALUATION, Steps, Way, autodiff_divergence,
     difference_divergence, normal_nll,
 };
 use crate::tensors::to_f64;
@@ -177,9 +177,9 @@ impl Worst {
         let check = &mut |_| context.check_cancelled();
         let noised = prior.to_noise(x, options, check)?;
         let condition = x.condition.clone();
-        let steps = Steps::Adaptive(options.tolerance);
-        let back = prior.from_noise(noised.noise.clone(), condition, steps, check)?;
-        for difference in to_f64(back - x.values.clone())? {
+        let way = Way::by(Steps::Adaptive(options.tolerance));
+        let back = prior.from_noise(noised.noise.clone(), condition, &way, check)?;
+        for difference in to_f64(back.points - x.values.clone())? {
             self.round_trip = self.round_trip.max(difference.abs());
         }
         let of_noise = to_f64(normal_nll(noised.noise.flatten(1, 2)))?;

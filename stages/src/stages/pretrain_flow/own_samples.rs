@@ -10,7 +10,7 @@ use crate::data::Part;
 use crate::error::Result;
 use crate::figures::two_samples::SAMPLES;
 use crate::figures::{energy_test, of_rows, pretrain_flow as names};
-use crate::priors::{Flow, KeptPoints, SampleOptions, Steps};
+use crate::priors::{Flow, KeptPoints, SampleOptions, Steps, Way};
 use crate::stages::two_samples::Compared;
 use crate::tensors::to_f32;
 
@@ -46,13 +46,12 @@ pub fn compare(
     let options = SampleOptions {
         streams: context.streams,
         temperature: 1.0,
-        guidance: 1.0,
-        steps: Steps::Adaptive(tolerance),
+        way: Way::by(Steps::Adaptive(tolerance)),
     };
     let samples = (flow.prior).sample(count, points.condition, &options, &mut progress)?;
     let pair = Pair(Compared {
         what: SAMPLES,
-        points: to_f32(samples)?,
+        points: to_f32(samples.points)?,
         features: chosen.values,
         width: shape.elements(),
         group,

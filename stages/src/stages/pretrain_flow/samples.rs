@@ -4,7 +4,7 @@ use crate::autoencoders::write_images;
 use crate::context::Context;
 use crate::data::{Attribute, Described, OutData, write_described};
 use crate::error::Result;
-use crate::priors::{Conditions, Cut, Flow, KeptPoints, SampleOptions, Steps, about_points};
+use crate::priors::{Conditions, Cut, Flow, Guidance, KeptPoints, SampleOptions, Steps, Way, about_points};
 use crate::tensors::to_f32;
 
 /// Draws `count` samples of the trained flow into `samples.h5`: as points, and as features where the
@@ -26,8 +26,10 @@ pub fn write(
     let options = SampleOptions {
         streams: context.streams,
         temperature: 1.0,
-        guidance,
-        steps: Steps::Adaptive(tolerance),
+        way: Way {
+            steps: Steps::Adaptive(tolerance),
+            guidance: Guidance::of(guidance),
+        },
     };
     let conditions = (kept.points.conditions.as_ref())
         .map(|conditions| conditions.select((0..count).map(|i| i % conditions.len())));
@@ -36,7 +38,7 @@ pub fn write(
     let samples = flow
         .prior
         .sample(count, encoded, &options, &mut |_| context.check_cancelled())?;
-    let points = to_f32(samples)?;
+    let points = to_f32(samples.points)?;
     let features = flow.features_of().map(|of| of(&points));
     let about_points = about_points();
     let about_features = [

@@ -7,7 +7,7 @@ use crate::context::Summary;
 use crate::data::read_dataset_f32;
 use crate::error::Result;
 use crate::figures::{error_beside, filled, of_rows, transport as names, two_samples};
-use crate::priors::{SampleOptions, Steps};
+use crate::priors::{SampleOptions, Steps, Way};
 use crate::stages::train_autoencoder::{Diagnosed, Prior, alone, diagnose, thin};
 use crate::stages::two_samples::{Compared, TESTED, whole_rows};
 use crate::tensors::{from_f32, spread, to_f32};
@@ -195,12 +195,11 @@ fn floor(all: &All, carry: &Carry, target: &Prior, summary: &mut Summary) -> Res
     let options = SampleOptions {
         streams: context.streams,
         temperature: 1.0,
-        guidance: 1.0,
-        steps: Steps::Adaptive(carry.transport.tolerance()),
+        way: Way::by(Steps::Adaptive(carry.transport.tolerance())),
     };
     let count = rows * tokens / prior.shape().tokens;
     let samples = prior.sample(count, None, &options, &mut |_| context.check_cancelled())?;
-    let samples = to_f32(samples)?;
+    let samples = to_f32(samples.points)?;
     let at_most = TESTED.min(kept.items.len());
     let thinned = thin(&samples, tokens, width, at_most, context.streams);
     let single = alone(thinned, kept, two_samples::SAMPLES);
