@@ -284,10 +284,10 @@ fn bits_of_the_digits_stand_beside_those_of_simple_densities() {
         .lines()
         .find(|line| line.contains("bits a dimension"))
         .unwrap();
-    let words = line
+    let mut words = line
         .split_whitespace()
         .filter_map(|word| word.trim_matches('|').parse().ok());
-    let scored: f64 = words.last().unwrap_or_else(|| panic!("{told}"));
+    let scored: f64 = words.next_back().unwrap_or_else(|| panic!("{told}"));
     println!("{count} images: {bits} bits, scored {scored}");
     // noise is drawn anew
     assert!((scored - bits).abs() < 0.01, "{scored} {bits}");

@@ -4,7 +4,9 @@ use crate::autoencoders::write_images;
 use crate::context::Context;
 use crate::data::{Attribute, Described, OutData, write_described};
 use crate::error::Result;
-use crate::priors::{Conditions, Cut, Flow, Guidance, KeptPoints, SampleOptions, Steps, Way, about_points};
+use crate::priors::{
+    Conditions, Cut, Flow, Guidance, KeptPoints, SampleOptions, Steps, Way, about_points,
+};
 use crate::tensors::to_f32;
 
 /// Draws `count` samples of the trained flow into `samples.h5`: as points, and as features where the
