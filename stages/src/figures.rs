@@ -590,6 +590,30 @@ pub mod of_stage {
     }
 }
 
+/// What `sample` reports.
+pub mod sample {
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// What a sample costs.
+        SECONDS = "seconds a sample";
+        /// Calls of a network for each sample.
+        EVALUATIONS = "network evaluations a sample";
+        /// Of samples to test data, in the classifier's features.
+        DISTANCE = "Fréchet distance of samples";
+        /// Of held-out data to test data.
+        DATA_DISTANCE = "Fréchet distance between held-out and test data";
+        /// The share of samples within reach of data.
+        PRECISION = "precision of samples";
+        /// The share of data within reach of samples.
+        RECALL = "recall of samples";
+        /// The share of test data within reach of held-out data.
+        DATA_RECALL = "recall of held-out data";
+        /// The share of samples that the classifier finds to be of the class that they were asked to be of.
+        CLASS_ACCURACY = "class accuracy of samples";
+    }
+}
+
 /// What `evaluate-latents` reports.
 pub mod evaluate_latents {
     names! {

@@ -2,6 +2,7 @@
 
 mod decoding;
 mod measured;
+mod sample_stage;
 mod sampling;
 mod scoring;
 mod transport;

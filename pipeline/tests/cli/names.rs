@@ -4,7 +4,8 @@ use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};
 use latent_align_stages::figures::{
     FIGURES, HELD_OUT, INTERVAL, TEST, curves, energy_test, error_beside, estimate_nll,
-    evaluate_latents, pretrain_flow, train_autoencoder, train_classifier, transport, two_samples,
+    evaluate_latents, pretrain_flow, sample, train_autoencoder, train_classifier, transport,
+    two_samples,
 };
 use latent_align_stages::stages::Stage;
 use polars::prelude::{ParquetReader, SerReader as _};
@@ -12,7 +13,7 @@ use std::fs::File;
 use std::path::Path;
 
 /// The stages, each with its figures.
-const STAGES: [(&str, &[&[&str]]); 6] = [
+const STAGES: [(&str, &[&[&str]]); 7] = [
     ("train-classifier", &[train_classifier::FIGURES]),
     (
         "pretrain-flow",
@@ -44,6 +45,7 @@ const STAGES: [(&str, &[&[&str]]); 6] = [
         "estimate-nll",
         &[estimate_nll::FIGURES, estimate_nll::REGION_FIGURES],
     ),
+    ("sample", &[sample::FIGURES]),
     ("evaluate-latents", &[evaluate_latents::FIGURES]),
 ];
 
@@ -97,6 +99,7 @@ transport:
   model: {{kind: flow_matching, network: {{width: 16, blocks: 1, frequencies: 8}}, times: 8}}
   steps: 5
   batch: 16
+sample: {{count: 32, decode: true}}
 evaluate_latents:
   flow: {{network: {{width: 16, blocks: 1, frequencies: 8}}, steps: 5, batch: 16, times: 8}}
   samples: 32

@@ -33,6 +33,17 @@ pub fn row_bytes(columns: &[Column]) -> usize {
     columns.iter().map(Column::width).sum::<usize>() * size_of::<f32>()
 }
 
+/// The numbers of the last column in `rows`, each of which consists of `columns`.
+pub fn last(rows: &[u8], columns: &[Column]) -> Vec<f32> {
+    let end = row_bytes(columns);
+    let start = end
+        - columns
+            .last()
+            .map_or(0, |last| row_bytes(std::slice::from_ref(last)));
+    let rows = rows.chunks_exact(end);
+    rows.flat_map(|row| numbers(&row[start..])).collect()
+}
+
 /// Writes all rows of `partial`, each of which consists of `columns`, to the HDF5 file `path`: a dataset
 /// [rows, ...] a column.
 ///

@@ -13,6 +13,8 @@ pub enum Condition {
     Class(u32),
     /// A dataset of a label `[N]` or an embedding [N, c] for each row.
     Rows(SourceConfig),
+    /// That of each row.
+    Given(Conditions),
 }
 
 /// The condition of each row.
@@ -21,6 +23,7 @@ pub(super) enum OfRows {
     Class(u32),
     Labels(Vec<u32>),
     Embeddings(Dataset),
+    Given(Conditions),
 }
 
 impl OfRows {
@@ -40,6 +43,10 @@ impl OfRows {
             (Condition::Class(class), _) => {
                 kind.require(&Conditions::Labels(vec![*class]), "--condition")?;
                 return Ok(Self::Class(*class));
+            }
+            (Condition::Given(conditions), _) => {
+                kind.require(conditions, "conditions")?;
+                return Ok(Self::Given(conditions.clone()));
             }
             (Condition::Rows(source), _) => source,
         };
@@ -82,6 +89,7 @@ impl OfRows {
             Self::Class(_) => None,
             Self::Labels(labels) => Some(labels.len()),
             Self::Embeddings(dataset) => Some(dataset.items()),
+            Self::Given(conditions) => Some(conditions.len()),
         }
     }
 
@@ -106,6 +114,7 @@ impl OfRows {
         Ok(match self {
             Self::Class(class) => Conditions::Labels(vec![*class; rows.len()]),
             Self::Labels(labels) => Conditions::Labels(labels[rows].to_vec()),
+            Self::Given(conditions) => conditions.select(rows),
             Self::Embeddings(dataset) => {
                 let values = dataset.read_items(rows.clone())?;
                 let width = dataset.item_width();

@@ -8,7 +8,7 @@ use super::grid::{Grid, Images};
 use super::lineage::Lineage;
 use super::work::{Keep, Work};
 use crate::context::Monitor;
-use crate::data::{Attribute, Inverse};
+use crate::data::{Attribute, DataShape, Inverse};
 use crate::error::{Error, Result};
 use crate::persist::Partial;
 use crate::priors::{
@@ -18,6 +18,7 @@ use crate::priors::{
 use crate::tensors::to_f32;
 use burn::tensor::{Device, Tensor};
 use std::path::Path;
+use std::sync::Mutex;
 
 /// Points drawn at once, about.
 const POINTS: usize = 1024;
@@ -45,6 +46,8 @@ pub struct Sample {
     inverse: Option<Inverse>,
     decoder: Option<Decoder>,
     columns: Vec<Column>,
+    /// Calls of a network, of all samples so far together.
+    evaluations: Mutex<f64>,
 }
 
 /// An autoencoder that makes data of samples.
@@ -135,6 +138,7 @@ impl Sample {
             inverse,
             decoder,
             columns,
+            evaluations: Mutex::default(),
         })
     }
 
@@ -188,6 +192,33 @@ impl Sample {
         written.join("; ")
     }
 
+    /// Calls of a network for each sample that was drawn, on average.
+    pub fn evaluations(&self) -> f64 {
+        *self.evaluations.lock().expect("nothing panics with it") / self.config.count as f64
+    }
+
+    /// The shape of the data that samples become, or else of the features where these are data; none where they
+    /// become neither.
+    pub fn data_shape(&self) -> Option<DataShape> {
+        if let Some(decoder) = &self.decoder {
+            return Some(decoder.header.shape);
+        }
+        self.inverse.as_ref()?;
+        Some(match self.flow.layout.cut {
+            Cut::Patches(patches) => patches.image,
+            _ => DataShape {
+                channels: self.columns[1].width(),
+                height: 1,
+                width: 1,
+            },
+        })
+    }
+
+    /// The data of `rows` as [`Self::data_shape`] says, [n, C * H * W].
+    pub fn data(&self, rows: &[u8]) -> Vec<f32> {
+        columns::last(rows, &self.columns)
+    }
+
     /// Whether the flow takes conditions and is given none.
     pub fn lacks_condition(&self) -> bool {
         self.condition.is_none() && self.flow.prior.condition().is_some()
@@ -209,6 +240,8 @@ impl Sample {
         let condition = self.encoded(first, count)?;
         let check = &mut |_| check();
         let drawn = prior.sample_from(noise, condition.clone(), options, check)?;
+        *self.evaluations.lock().expect("nothing panics with it") +=
+            drawn.evaluations * count as f64;
         let values = match self.config.denoise {
             None => drawn.points,
             Some(sigma) => {

@@ -128,7 +128,7 @@ impl Ways {
     ///
     /// # Errors
     /// An input error that names the kind.
-    pub(super) fn refuse(&self, way: &Way) -> Result<()> {
+    pub fn refuse(&self, way: &Way) -> Result<()> {
         let kind = self.kind;
         let Guidance {
             scale,

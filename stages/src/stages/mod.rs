@@ -27,6 +27,10 @@ macro_rules! with_stages {
                 leaves "Transported latents (latents.h5).",
             /// Stage 3; left out when absent, `{}` for all its defaults.
             estimate_nll: EstimateNll = "estimate-nll",
+            /// Samples of the flow, judged by a classifier where there is one; left out when absent, `{}` for all its
+            /// defaults.
+            sample: Sample = "sample"
+                leaves "Samples as points, features and data (samples.h5).",
             /// How useful the latents are, judged by a classifier; left out when absent, `{}` for all its
             /// defaults.
             evaluate_latents: EvaluateLatents = "evaluate-latents",
@@ -39,6 +43,7 @@ pub mod evaluate_latents;
 mod name;
 pub mod pretrain_flow;
 pub mod reference;
+pub mod sample;
 mod stage;
 pub mod train_autoencoder;
 pub mod train_classifier;

@@ -19,7 +19,7 @@ struct Picture {
     caption: &'static str,
 }
 
-const PICTURES: [Picture; 3] = [
+const PICTURES: [Picture; 4] = [
     Picture {
         stage: Stage::PretrainFlow,
         file: "samples.png",
@@ -29,6 +29,11 @@ const PICTURES: [Picture; 3] = [
         stage: Stage::TrainAutoencoder,
         file: "reconstructions.png",
         caption: "Originals that were not trained on, each above its reconstruction.",
+    },
+    Picture {
+        stage: Stage::Sample,
+        file: "samples.png",
+        caption: "Samples of the flow, a class a column where it has classes.",
     },
     Picture {
         stage: Stage::EvaluateLatents,

@@ -1,0 +1,342 @@
+//! Samples of the flow, drawn as the command `sample` draws them: what they cost, and what a classifier makes of them.
+
+mod judged;
+
+use super::{AUTOENCODER, CLASSIFIER, FLOW, Preparation, Prepared, Read, Sections, TRANSPORT};
+use super::{Stage, StageConfig, Upstream, pretrain_flow, train_autoencoder};
+use crate::context::{Context, Monitor, Summary};
+use crate::error::{Error, Result};
+use crate::figures::sample as names;
+use crate::inference::{
+    Condition, Decoding, Grid, Partial, Sample, SampleConfig, Through, Work, go_on,
+};
+use crate::priors::{
+    AwayFrom, ConditionKind, Conditions, Guidance, KeptPoints, SampleOptions, Steps, Sweeps, Way,
+    stored,
+};
+use crate::problems::Problems;
+use judged::{Judge, Seen};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Draw samples of the flow, and judge them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Sample")]
+pub struct Config {
+    /// Samples to draw; of a flow of classes, of each class in turn, of one of embeddings, under those of test rows in
+    /// turn.
+    pub count: usize,
+    /// The standard deviation of the noise; 1 for the flow's own distribution.
+    pub temperature: f64,
+    /// Absolute and relative tolerance of an ODE's solver.
+    pub tolerance: f64,
+    /// So many equal steps of an ODE, in place of those that adapt to the tolerance.
+    pub steps: Option<usize>,
+    /// Several tokens at once, of `tarflow` and `starflow`; one after the other by default.
+    pub sweeps: Option<SweepsConfig>,
+    /// How far samples lean towards their condition.
+    pub guidance: GuidanceConfig,
+    /// The standard deviation, in the flow's space, of noise that is taken off the samples: that which the flow was
+    /// trained with.
+    pub denoise: Option<f64>,
+    /// Whether samples go on to data through the experiment's autoencoder.
+    pub decode: bool,
+    /// The file of another experiment, relative to this one, whose classifier judges; by default this experiment's
+    /// own, where it has one.
+    pub classifier: Option<PathBuf>,
+}
+
+/// Sweeps over tokens that are drawn together.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SweepsConfig {
+    /// They end when no sample changes by more than this share of itself (root mean square); 0 for as many as tokens.
+    pub tolerance: f64,
+    /// Tokens that are swept over together; 0 for all.
+    pub tokens: usize,
+}
+
+impl Default for SweepsConfig {
+    fn default() -> Self {
+        Self {
+            tolerance: 1e-5,
+            tokens: 0,
+        }
+    }
+}
+
+/// Guidance.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuidanceConfig {
+    /// 1 for the density under the condition, more for what is more of its own kind and less varied.
+    pub scale: f64,
+    /// Whether it grows along the tokens, of `tarflow` and `starflow`.
+    pub rising: bool,
+    /// What attention's logits are divided by in what is leant away from, of `tarflow` and `starflow`; the condition
+    /// "none" in its place by default.
+    pub temperature: Option<f64>,
+}
+
+impl Default for GuidanceConfig {
+    fn default() -> Self {
+        Self {
+            scale: 1.0,
+            rising: false,
+            temperature: None,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            count: 1000,
+            temperature: 1.0,
+            tolerance: 1e-4,
+            steps: None,
+            sweeps: None,
+            guidance: GuidanceConfig::default(),
+            denoise: None,
+            decode: false,
+            classifier: None,
+        }
+    }
+}
+
+/// Images of the picture in a column, and its columns where samples have no classes.
+const GRID: Grid = Grid {
+    rows: 8,
+    columns: 10,
+};
+
+impl Config {
+    fn way(&self) -> Way {
+        let steps = match (self.sweeps, self.steps) {
+            (Some(SweepsConfig { tolerance, tokens }), _) => {
+                Steps::Parallel(Sweeps { tolerance, tokens })
+            }
+            (None, Some(steps)) => Steps::Equal(steps),
+            (None, None) => Steps::Adaptive(self.tolerance),
+        };
+        let GuidanceConfig {
+            scale,
+            rising,
+            temperature,
+        } = self.guidance;
+        let away_from = temperature.map_or(AwayFrom::None, AwayFrom::Temperature);
+        Way {
+            steps,
+            guidance: Guidance {
+                scale,
+                rising,
+                away_from,
+            },
+        }
+    }
+}
+
+impl StageConfig for Config {
+    fn stage(&self) -> Stage {
+        Stage::Sample
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        problems.at_least("count", self.count, 2);
+        problems.not_negative("temperature", self.temperature, "1");
+        problems.require(
+            (1e-7..=0.1).contains(&self.tolerance),
+            "tolerance",
+            self.tolerance,
+            "a number in [1e-7, 0.1], such as 1e-4",
+        );
+        if let Some(steps) = self.steps {
+            problems.within("steps", steps, 1..=100_000);
+            problems.require(
+                self.sweeps.is_none(),
+                "steps",
+                "steps of an ODE, and sweeps",
+                "one of them",
+            );
+        }
+        if let Some(sweeps) = self.sweeps {
+            problems.section("sweeps", |p| {
+                p.require(
+                    (0.0..=0.1).contains(&sweeps.tolerance),
+                    "tolerance",
+                    sweeps.tolerance,
+                    "a number in [0, 0.1], such as 1e-5",
+                );
+            });
+        }
+        problems.section("guidance", |p| {
+            let GuidanceConfig {
+                scale, temperature, ..
+            } = self.guidance;
+            p.require(scale.is_finite(), "scale", scale, "a number, such as 2");
+            let positive = temperature.is_none_or(|t| t > 0.0 && t.is_finite());
+            let found = temperature.unwrap_or_default();
+            p.require(
+                positive,
+                "temperature",
+                found,
+                "a positive number, such as 2",
+            );
+        });
+        let positive = self.denoise.is_none_or(|s| s > 0.0 && s.is_finite());
+        let found = self.denoise.unwrap_or_default();
+        problems.require(positive, "denoise", found, "a positive number, such as 0.1");
+    }
+
+    fn check_with(&self, sections: &Sections, problems: &mut Problems) {
+        let autoencoder = sections.get::<train_autoencoder::Config>();
+        problems.require(
+            !self.decode || autoencoder.is_some_and(|stage| stage.data.is_some()),
+            "sample.decode",
+            "no autoencoder of data in this experiment",
+            "a `train_autoencoder` section with data, or `decode: false`",
+        );
+        let Some(flow) = sections.get::<pretrain_flow::Config>() else {
+            return;
+        };
+        let leans = flow.condition.is_some() || self.guidance.temperature.is_some();
+        problems.require(
+            self.guidance.scale == 1.0 || leans,
+            "sample.guidance.scale",
+            format!("{} with a flow without conditions", self.guidance.scale),
+            "1, a `pretrain_flow.condition`, or `guidance: {temperature: 2}`",
+        );
+        if let Err(error) = flow.model.kind().ways().refuse(&self.way()) {
+            problems.add("sample", error, "what goes with pretrain_flow.model");
+        }
+    }
+
+    fn reads(&self) -> Vec<Read> {
+        let optional = |read| Read {
+            optional: true,
+            ..read
+        };
+        let mut reads = vec![
+            Read::own(FLOW, Stage::PretrainFlow),
+            Read {
+                experiment: self.classifier.clone(),
+                key: "classifier",
+                optional: self.classifier.is_none(),
+                ..Read::own(CLASSIFIER, Stage::TrainClassifier)
+            },
+        ];
+        if self.decode {
+            reads.push(Read::own(AUTOENCODER, Stage::TrainAutoencoder));
+            reads.push(optional(Read::own(TRANSPORT, Stage::Transport)));
+        }
+        reads
+    }
+
+    fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
+        vec![&mut self.classifier]
+    }
+
+    fn prepare(&self, _: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
+        Ok(Preparation::Ready(Box::new(self.clone())))
+    }
+}
+
+impl Prepared for Config {
+    fn run(self: Box<Self>, upstream: &Upstream, context: &Context) -> Result<Summary> {
+        let flow = upstream.dir(FLOW)?;
+        let autoencoder = (self.decode)
+            .then(|| upstream.dir(AUTOENCODER))
+            .transpose()?;
+        let transport = upstream.dir_if_any(TRANSPORT).filter(|_| self.decode);
+        let decoding = autoencoder.map(|dir| Decoding {
+            dir,
+            through: transport.map(|dir| Through { dir, flow }),
+            name: "images",
+        });
+        let (condition, classes) = conditions(flow, self.count)?;
+        let config = SampleConfig {
+            count: self.count,
+            condition,
+            options: SampleOptions {
+                streams: context.streams,
+                temperature: self.temperature,
+                way: self.way(),
+            },
+            denoise: self.denoise,
+        };
+        let name = flow.file_name().unwrap_or_default().to_string_lossy();
+        let work = Sample::open(flow, &name, decoding.as_ref(), config, &context.device)?;
+        let judge = match (upstream.dir_if_any(CLASSIFIER), work.data_shape()) {
+            (Some(classifier), Some(shape)) => {
+                let of = autoencoder.unwrap_or(flow);
+                Some(Judge::load(classifier, of, shape, &context.device)?)
+            }
+            (Some(classifier), None) => {
+                return Err(Error::input(format!(
+                    "{}: found a classifier, and samples that do not become data which it knows, expected \
+                     `sample.decode: true`, or a flow of that data whose normalisation can be undone",
+                    classifier.display()
+                )));
+            }
+            (None, _) => None,
+        };
+        self.draw(&work, judge.as_ref(), classes, context)
+    }
+}
+
+/// What samples of the flow in `dir` are conditioned on, and the classes that they come in, where there are some.
+fn conditions(dir: &Path, count: usize) -> Result<(Option<Condition>, Option<usize>)> {
+    Ok(match stored(dir)?.condition {
+        None => (None, None),
+        Some(ConditionKind::Labels { classes }) => {
+            let labels = (0..count.max(classes)).map(|i| (i % classes) as u32);
+            let given = Conditions::Labels(labels.collect());
+            (Some(Condition::Given(given)), Some(classes))
+        }
+        Some(ConditionKind::Embedding { .. }) => {
+            let kept = KeptPoints::shown(dir)?;
+            let given = kept.and_then(|(_, kept)| kept.points.conditions);
+            (given.map(Condition::Given), None)
+        }
+    })
+}
+
+impl Config {
+    fn draw(
+        &self,
+        work: &Sample,
+        judge: Option<&Judge>,
+        classes: Option<usize>,
+        context: &Context,
+    ) -> Result<Summary> {
+        let mut partial = Partial::unnamed(&Map::new(), work.row_bytes())?;
+        let started = Instant::now();
+        go_on(work, &mut partial, context.monitor)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let mut summary = Summary::default();
+        summary.add(names::SECONDS, seconds / self.count as f64);
+        summary.add(names::EVALUATIONS, work.evaluations());
+        if let Some(judge) = judge {
+            let mut seen = Seen::default();
+            partial.each(|rows| {
+                context.check_cancelled()?;
+                judge.look(&work.data(rows), &mut seen)
+            })?;
+            let asked = classes.map(|k| (0..self.count).map(|i| i % k).collect::<Vec<_>>());
+            judge.judge(&seen, asked.as_deref(), &mut summary)?;
+        }
+        work.write(&mut partial, &context.dir.join("samples.h5"))?;
+        if work.require_images().is_ok() {
+            let grid = Grid {
+                columns: classes.unwrap_or(GRID.columns),
+                ..GRID
+            };
+            work.write_grid(&mut partial, grid, &context.dir.join("samples.png"))?;
+        }
+        Ok(summary)
+    }
+}
