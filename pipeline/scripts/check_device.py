@@ -72,16 +72,30 @@ NEEDS = {
     "evaluate_latents": ["train_autoencoder", "train_classifier"],
     "estimate_nll": ["train_autoencoder"],
 }
-# Losses, NLLs and Fréchet distances, which a device must reproduce. Differences of figures are too noisy to judge by.
+# Losses, NLLs and distances of samples, which a device must reproduce: noise comes from the host. Differences of
+# figures are too noisy to judge by.
 JUDGED = re.compile(
     r"(held-out|test) (flow-matching loss|reconstruction loss|mean squared error|cross-entropy \(nats\)|NLL \(nats\))$"
     r"|mean NLL, (ODE \(nats\)|likelihood-weighted bound)$|mean alignment loss \(uniform, sum\)$"
     r"|Fréchet distance (of (samples|reconstructions)|between held-out and test data)$"
+    r"|(energy distance of samples|unbiased energy distance, samples|squared MMD, samples) to features$"
 )
+# Shares of samples and p-values jump where a loss only moves: these may differ by so much, not relatively.
+SHARES = re.compile(
+    r"coverage of features by samples$|classifier's accuracy, samples against features$"
+    r"|share of nearest neighbours in the same sample, samples and features$"
+    r"|p-value of the (energy|kernel|nearest-neighbour) test, samples$"
+)
+SHARE_TOLERANCE = 0.02
 # Relative. Products of f32 matrices on an NVIDIA GPU are TF32, with 10 bits.
 TOLERANCES = {"cuda": 1e-2}
 TOLERANCE = 1e-3
 PRECISIONS = ("f32", "bf16")
+# What a device may lack, and the keys that ask for it.
+ASKING = {
+    "bf16": ["pretrain_flow.model.precision", "train_autoencoder.precision", "evaluate_latents.flow.precision"],
+    "f64": ["estimate_nll.precision"],
+}
 JOBS = ("train", "align")
 # Of the time, for the experiment, where the benchmark is at hand too.
 SHARE = 0.45
@@ -184,7 +198,28 @@ class Check:
             return False
         numbers = ", ".join(f"{name} {ready[name]}" for name in ("bf16", "f64"))
         self.say(f"# {ready['what']} (`{ready['device']}`; {numbers})")
+        for name, keys in ASKING.items():
+            if ready[name] == "no":
+                self.refused(name, keys)
         return True
+
+    def refused(self, name, keys):
+        """Whether a precision that the device lacks is refused by every key that asks for it, before anything runs."""
+        settings = [argument for key in keys for argument in ("--set", f"{key}={name}")]
+        store = self.folder / "refused"
+        command = [self.given.binary, "--artifacts", store, "-q", "run", self.experiment(), "--device", self.given.device]
+        well, told = self.call([*command, *settings])
+        unnamed = [key for key in keys if f"{key}: found `{name}`" not in told]
+        if well or unnamed or not told.startswith("exit code 2:"):
+            self.miss(f"`{name}` is not refused by {', '.join(unnamed or keys)}: {'it ran' if well else told}")
+        else:
+            self.say(f"\n`{name}` is refused: {told}")
+
+    def experiment(self):
+        """The file of the small experiment."""
+        file = self.folder / "check.yaml"
+        file.write_text(json.dumps(EXPERIMENT))
+        return file
 
     def until(self, device, store, stage, within):
         """The figures of the small experiment on `device` until `stage`, or all of it, and how many seconds that
@@ -192,7 +227,7 @@ class Check:
         started = time.monotonic()
         # kernels are compiled and tuned for every size, and none is used long
         settings = {"CUBECL_AUTOTUNE_LEVEL": os.environ.get("CUBECL_AUTOTUNE_LEVEL", "minimal")}
-        command = [self.given.binary, "--artifacts", store, "-q", "run", self.folder / "check.yaml", "--device", device]
+        command = [self.given.binary, "--artifacts", store, "-q", "run", self.experiment(), "--device", device]
         command += ["--until", stage.replace("_", "-")] if stage else []
         well, told = self.call(command, within, settings)
         if not well:
@@ -206,16 +241,16 @@ class Check:
     def agreement(self):
         """Losses and NLLs of the device against those of the processor, stage by stage."""
         time_of_all = Clock(self.clock.left() * (SHARE if self.given.bench else 1))
-        (self.folder / "check.yaml").write_text(json.dumps(EXPERIMENT))
         ours, seconds = self.until("cpu", self.folder / "cpu", None, time_of_all.left())
         if ours is None:
             self.miss(f"the experiment on `cpu`: {seconds}")
             return
         allowed = TOLERANCES.get(self.given.device.split(":")[0], TOLERANCE)
         self.say(f"\nA small experiment of every stage: {seconds:.0f} s on `cpu`, and stage by stage here.\n")
-        self.say(f"| stage | seconds here | figure | cpu | here | relative difference (at most {allowed:g}) |")
+        self.say(f"| stage | seconds here | figure | cpu | here | relative difference (at most {allowed:g}; "
+                 f"of shares and p-values the difference, at most {SHARE_TOLERANCE:g}) |")
         self.say("|---|---|---|---|---|---|")
-        worst, missed = 0.0, {}
+        far, missed = [], {}
         for stage in (key for key in EXPERIMENT if key != "name"):
             lacking = [needed for needed in NEEDS.get(stage, []) if needed in missed]
             if lacking:
@@ -227,21 +262,26 @@ class Check:
                 missed[stage] = seconds
                 self.say(f"| {name} | none | | | | {' '.join(seconds.replace('|', ' ').split())} |")
                 continue
-            own = [key for key in ours if key.startswith(f"{name}: ") and JUDGED.search(key)]
+            own = [key for key in ours if key.startswith(f"{name}: ") and (JUDGED.search(key) or SHARES.search(key))]
             if not own:
                 missed[stage] = "no figure to compare"
             for key in own:
                 a, b = ours[key], theirs.get(key)
-                difference = abs(b - a) / max(abs(a), 1e-12) if b is not None else float("inf")
-                worst = max(worst, difference) if difference == difference else float("inf")
+                share = SHARES.search(key)
+                difference = float("inf") if b is None else abs(b - a) / (1 if share else max(abs(a), 1e-12))
+                # not a number is far too
+                near = difference <= (SHARE_TOLERANCE if share else allowed)
+                figure = key.removeprefix(f"{name}: ")
+                if not near:
+                    far.append(f"{name}, {figure}: {difference:.1e}")
                 shown = "none" if b is None else f"{b:.6g}"
-                told = f"{difference:.1e}{'' if difference <= allowed else ', a miss'}"
-                self.say(f"| {name} | {seconds:.0f} | {key.removeprefix(f'{name}: ')} | {a:.6g} | {shown} | {told} |")
+                told = f"{difference:.1e}{'' if near else ', a miss'}"
+                self.say(f"| {name} | {seconds:.0f} | {figure} | {a:.6g} | {shown} | {told} |")
         self.say()
         for stage, why in missed.items():
             self.miss(f"{stage.replace('_', '-')} on `{self.given.device}`: {why}")
-        if worst > allowed:
-            self.misses.append(f"figures differ by up to {worst:.1e}, more than {allowed:g}")
+        if far:
+            self.misses.append(f"figures that differ by more than is allowed: {'; '.join(far)}")
 
     def peer(self):
         """A Python with PyTorch that computes on the device, or why there is none."""

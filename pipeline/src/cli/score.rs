@@ -8,6 +8,7 @@ use crate::tables::{TableWriter, figures_tables};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use latent_align_stages::context::Summary;
+use latent_align_stages::devices::check_numbers;
 use latent_align_stages::figures::in_region;
 use latent_align_stages::inference::{Score, Space};
 use latent_align_stages::likelihood::Precision;
@@ -112,6 +113,12 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let dataset = dataset_of(&arguments.file, arguments.dataset.as_deref(), usual)?;
     let input = Input::open(&arguments.file, &dataset, store)?;
     let (condition, of_condition) = arguments.condition.open(store)?;
+    let choice = applied.device()?;
+    let device = choice.open()?;
+    let mut problems = Problems::new();
+    let asked = Vec::from_iter(config.numbers());
+    check_numbers(&device, &choice.to_string(), &asked, &mut problems);
+    problems.into_result().map_err(|e| e.under("score"))?;
     let work = Score::open(
         &flow.dir,
         &input.source(),
@@ -119,7 +126,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         condition.as_ref(),
         &config.scoring(),
         seed,
-        &applied.device()?.open()?,
+        &device,
     )?;
     if space == Space::Points && !arguments.unaligned {
         refuse_unaligned(&work, flow.fingerprint())?;

@@ -61,6 +61,13 @@ fn the_devices_of_this_machine_are_listed_with_what_this_binary_lacks() {
     }
 }
 
+/// A program of `project`.
+fn program(project: &Project, name: &str, script: &str) {
+    project.write(name, script);
+    let everybody = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(project.path(name), everybody).unwrap();
+}
+
 /// `pipeline/scripts/check_device.py` of the processor with `binary` of `project`: whether it ended well, and
 /// what it wrote.
 fn check(project: &Project, binary: &str) -> Option<(bool, String)> {
@@ -89,9 +96,7 @@ fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
             "#!/bin/sh\ncase \" $* \" in\n*' run '*) echo >> \"$0.runs\"\n\
              [ $(wc -l < \"$0.runs\") = 1 ] || set -- \"$@\" {other};;\nesac\nexec {ours} \"$@\"\n"
         );
-        project.write(name, script);
-        let everybody = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(project.path(name), everybody).unwrap();
+        program(&project, name, &script);
     };
     binary("same", "");
     let Some((passed, table)) = check(&project, "same") else {
@@ -102,6 +107,9 @@ fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
         "train-classifier: test cross-entropy (nats)",
         "pretrain-flow: test flow-matching loss",
         "pretrain-flow: test NLL (nats)",
+        "pretrain-flow: test squared MMD, samples to features",
+        "pretrain-flow: test coverage of features by samples",
+        "pretrain-flow: test p-value of the kernel test, samples",
         "train-autoencoder: test mean squared error",
         "estimate-nll: test latents: mean NLL, ODE (nats)",
         "estimate-nll: test latents: mean NLL, likelihood-weighted bound",
@@ -115,12 +123,16 @@ fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
         };
         assert!(table.lines().any(row), "{figure}: {table}");
     }
-    binary(
-        "other",
-        "--set train_autoencoder.optimiser.learning_rate=2e-3",
-    );
+    binary("other", "--set pretrain_flow.optimiser.learning_rate=1e-5");
     let (passed, table) = check(&project, "other").unwrap();
-    assert!(!passed && table.contains(", a miss |"), "{table}");
+    assert!(!passed, "{table}");
+    for figure in [
+        "test flow-matching loss",
+        "test coverage of features by samples",
+    ] {
+        let row = |line: &str| line.contains(figure) && line.ends_with(", a miss |");
+        assert!(table.lines().any(row), "{figure}: {table}");
+    }
     // a stage that fails takes those with it that need it, and no other
     let fails = "; case \"$*\" in *'--until train-autoencoder'*) echo no kernel >&2; exit 7;; esac";
     binary("broken", fails);
@@ -133,5 +145,46 @@ fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
         "Misses: train-autoencoder on `cpu`: exit code 7: no kernel; ",
     ] {
         assert!(table.contains(told), "{told}: {table}");
+    }
+}
+
+/// Red where a device that lacks a precision may take it for another, or may refuse it under one key of three.
+#[test]
+fn the_check_of_a_device_asks_for_the_precisions_that_it_lacks() {
+    let project = Project::new();
+    let binary = |name: &str, told: &str| {
+        let ours = env!("CARGO_BIN_EXE_latent-align");
+        let script = format!(
+            "#!/bin/sh\ncase \"$*\" in\n*devices*) {ours} \"$@\" | sed 's/\"bf16\": *\"yes\"/\"bf16\": \"no\"/';;\n\
+             *bf16*) {told};;\n*) exit 7;;\nesac\n"
+        );
+        program(&project, name, &script);
+    };
+    let lines = |keys: &[&str]| {
+        let line = |key: &&str| format!("echo '  {key}: found `bf16`, expected `f32`' >&2; ");
+        keys.iter().map(line).collect::<String>() + "exit 2"
+    };
+    let [flow, autoencoder, latents] = [
+        "pretrain_flow.model.precision",
+        "train_autoencoder.precision",
+        "evaluate_latents.flow.precision",
+    ];
+    binary("refuses", &lines(&[flow, autoencoder, latents]));
+    let Some((_, table)) = check(&project, "refuses") else {
+        return;
+    };
+    assert!(
+        table.contains("\n`bf16` is refused: exit code 2: "),
+        "{table}"
+    );
+    assert!(!table.contains("is not refused"), "{table}");
+    for (name, told, unnamed) in [
+        ("runs", "exit 0", flow),
+        ("half", &lines(&[flow, latents]), autoencoder),
+    ] {
+        binary(name, told);
+        let (_, table) = check(&project, name).unwrap();
+        let miss = format!("Miss: `bf16` is not refused by {unnamed}");
+        assert!(table.contains(&miss), "{name}: {table}");
     }
 }
