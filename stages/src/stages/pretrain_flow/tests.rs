@@ -162,7 +162,10 @@ fn levels_are_dequantised_and_come_back_whole() {
     // pixels are independent: nothing undercuts their entropy, 1.46 bits
     assert!((1.36..1.6).contains(&histogram) && gaussian > histogram && bits > histogram - 0.05);
     let held_out_bits = summary.get(&of_rows("held-out", names::BITS)).unwrap();
-    assert!((held_out_bits - bits).abs() < 0.3 && held_out_bits != bits, "{held_out_bits} {bits}");
+    assert!(
+        (held_out_bits - bits).abs() < 0.3 && held_out_bits != bits,
+        "{held_out_bits} {bits}"
+    );
     let row = keeps.row.into_inner().unwrap();
     let column = |name: &str| row.iter().find(|(n, _)| *n == name).unwrap().1;
     let held_out = column(curves::HELD_OUT_LOSS);
