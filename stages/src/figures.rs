@@ -196,6 +196,8 @@ pub mod pretrain_flow {
         FLOOR = "its floor (exact velocity, same points)";
         /// One over the other.
         LOSS_OVER_FLOOR = "loss over floor";
+        /// After how many steps the weights are that early stopping takes.
+        BEST_STEP = "step of the best weights";
         /// The mean NLL of points.
         NLL = "NLL (nats)";
         /// The mean NLL under the target, where its density is known.

@@ -13,7 +13,7 @@ use super::placed::Placed;
 use super::prior::{
     Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress, finite_nll, normal_nll,
 };
-use crate::context::{Context, Summary};
+use crate::context::Context;
 use crate::error::Result;
 use crate::persist::{load_weights, save_weights};
 use crate::random::Streams;
@@ -91,7 +91,8 @@ pub(super) fn fit_bijection<B: Bijection>(
     context: &Context,
 ) -> Result<Fitted> {
     let (shape, condition) = (fit.shape, fit.condition);
-    let network = Placed::plain(fit_by_likelihood(network, fit, context)?);
+    let (network, figures) = fit_by_likelihood(network, fit, context)?;
+    let network = Placed::plain(network);
     Ok(Fitted {
         prior: Box::new(NormalizingFlow {
             ways,
@@ -99,7 +100,7 @@ pub(super) fn fit_bijection<B: Bijection>(
             condition,
             network,
         }),
-        figures: Summary::default(),
+        figures,
     })
 }
 

@@ -98,6 +98,8 @@ pub struct Schedule {
     pub evaluate_every: u64,
     /// Points in an evaluation.
     pub evaluation_points: usize,
+    /// Evaluations without a lower held-out loss after which training stops and the best weights are taken.
+    pub early_stopping: Option<u64>,
 }
 
 impl Schedule {
@@ -108,6 +110,7 @@ impl Schedule {
         problems.at_least("batch", self.batch, 1);
         problems.at_least("evaluate_every", self.evaluate_every, 1);
         problems.at_least("evaluation_points", self.evaluation_points, 1);
+        problems.at_least("early_stopping", self.early_stopping.unwrap_or(1), 1);
     }
 }
 
@@ -126,6 +129,7 @@ impl Schedule {
             batch: 64,
             evaluate_every: steps,
             evaluation_points: 64,
+            early_stopping: None,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Training by maximum likelihood: what every prior with a differentiable density shares.
 
-use super::kind::{Batch, Fit, PART};
+use super::kind::{Batch, Fit, PART, Schedule};
 use super::prior::Points;
-use crate::context::Context;
+use crate::context::{Context, Summary};
 use crate::error::Result;
-use crate::figures::curves;
+use crate::figures::{curves, pretrain_flow::BEST_STEP};
 use crate::random::Streams;
 use crate::tensors::scalar;
-use crate::training::{HeldOut, Length, Step, Task, Term, Trainer, train};
+use crate::training::{Best, HeldOut, Length, Step, Task, Term, Trainer, train_for_the_best};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -22,8 +22,9 @@ pub(super) trait Likelihood: Module {
     }
 }
 
-/// The `module` with averaged weights, without autodiff, after the steps of `fit`: each is down the gradient
-/// of the mean NLL of a batch, conditions dropped at the rate of `fit`. Goes on where `context` says.
+/// The `module` with averaged weights, without autodiff, after the steps of `fit`, or the best of them where it stops
+/// early, and what is to be told of that. Each step is down the gradient of the mean NLL of a batch, conditions dropped at
+/// the rate of `fit`. Goes on where `context` says.
 ///
 /// # Errors
 /// [`crate::error::Error::Diverged`]; errors of the data; [`crate::error::Error::Cancelled`].
@@ -31,7 +32,7 @@ pub(super) fn fit_by_likelihood<M: Likelihood>(
     module: M,
     fit: Fit,
     context: &Context,
-) -> Result<M> {
+) -> Result<(M, Summary)> {
     let schedule = fit.schedule;
     let trainer = Trainer::new(module, &schedule.optimiser, schedule.steps);
     let mut task = Maximum {
@@ -45,7 +46,18 @@ pub(super) fn fit_by_likelihood<M: Likelihood>(
         steps: schedule.steps,
         evaluate_every: schedule.evaluate_every,
     };
-    train(trainer, &mut task, length, context)
+    let best = Best::new(schedule.early_stopping, trainer.averaged());
+    let (module, step) = train_for_the_best(trainer, &mut task, length, best, context)?;
+    Ok((module, told(schedule, step)))
+}
+
+/// The figures of a training by `schedule` whose weights are of `step`.
+pub(super) fn told(schedule: &Schedule, step: u64) -> Summary {
+    let mut figures = Summary::default();
+    if schedule.early_stopping.is_some() {
+        figures.add(BEST_STEP, step as f64);
+    }
+    figures
 }
 
 /// A training by maximum likelihood.

@@ -19,7 +19,7 @@ use super::kind::{Fit, Fitted, Offers, PriorConfig};
 use super::maximum_likelihood::{Likelihood, fit_by_likelihood};
 use super::placed::Placed;
 use super::prior::{Nll, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress};
-use crate::context::{Context, Summary};
+use crate::context::Context;
 use crate::error::Result;
 use crate::persist::{load_weights, save_weights};
 use crate::problems::Problems;
@@ -184,11 +184,12 @@ impl PriorConfig for Mixture {
         let shape = fit.shape;
         let device = context.device.clone().autodiff();
         let network = self.init(shape.elements(), fit.streams, &device);
-        let network = Placed::plain(fit_by_likelihood(network, fit, context)?);
+        let (network, figures) = fit_by_likelihood(network, fit, context)?;
+        let network = Placed::plain(network);
         let place = Placement::on(&context.device);
         Ok(Fitted {
             prior: Box::new(FittedMixture::new(shape, network, &place)?),
-            figures: Summary::default(),
+            figures,
         })
     }
 

@@ -75,6 +75,10 @@ pub struct Config {
     /// Steps between evaluations of the held-out loss.
     #[serde(default = "defaults::evaluate_every")]
     pub evaluate_every: u64,
+    /// Evaluations without a lower held-out loss after which training stops, with the averaged weights of the best one;
+    /// by default it takes all steps, and the last weights count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<u64>,
     /// Points in the held-out evaluation, with noise and times fixed beforehand.
     #[serde(default = "defaults::evaluation_points")]
     pub evaluation_points: usize,
@@ -163,6 +167,7 @@ impl Config {
             batch: self.batch,
             evaluate_every: self.evaluate_every,
             evaluation_points: self.evaluation_points,
+            early_stopping: self.early_stopping,
         }
     }
 }

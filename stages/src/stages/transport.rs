@@ -76,6 +76,7 @@ impl Config {
             batch: self.batch,
             evaluate_every: self.evaluate_every,
             evaluation_points: self.evaluation_points,
+            early_stopping: None,
         }
     }
 }

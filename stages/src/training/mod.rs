@@ -1,6 +1,7 @@
 //! What every stage's loop shares.
 
 mod adamw;
+mod best;
 mod config;
 mod divergence;
 mod initialise;
@@ -9,9 +10,10 @@ mod resume;
 mod running_mean;
 mod task;
 
+pub use best::Best;
 pub use config::{MatmulPrecision, OptimiserConfig};
 pub use initialise::initialise;
 #[cfg(test)]
 pub use initialise::perturb;
 pub use optimiser::Trainer;
-pub use task::{HeldOut, Length, Step, Task, Term, train};
+pub use task::{HeldOut, Length, Step, Task, Term, train, train_for_the_best};

@@ -1,5 +1,6 @@
 //! The one loop of a training: step, log, evaluate, checkpoint, cancel, resume.
 
+use super::best::Best;
 use super::divergence::{finite, unless_before};
 use super::optimiser::Trainer;
 use super::running_mean::RunningMean;
@@ -126,6 +127,9 @@ pub struct Length {
     pub evaluate_every: u64,
 }
 
+/// The best weights' part of a checkpoint.
+const BEST: &str = "best";
+
 /// Steps between two rows of the learning curve.
 const LOG_EVERY: u64 = 25;
 
@@ -134,17 +138,34 @@ const LOG_EVERY: u64 = 25;
 /// # Errors
 /// [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`]; what `task` returns.
 pub fn train<M: Module, T: Task<M, N>, const N: usize>(
-    mut trainer: Trainer<M>,
+    trainer: Trainer<M>,
     task: &mut T,
     length: Length,
     context: &Context,
 ) -> Result<M> {
+    let best = Best::new(None, trainer.averaged());
+    train_for_the_best(trainer, task, length, best, context).map(|(module, _)| module)
+}
+
+/// As [`train`], with the weights of the `best` evaluation where it keeps some, else the last; and after how many steps
+/// they were.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
+    mut trainer: Trainer<M>,
+    task: &mut T,
+    length: Length,
+    mut best: Best<M>,
+    context: &Context,
+) -> Result<(M, u64)> {
     let Length {
         steps,
         evaluate_every,
     } = length;
     let mut recent = [(); N].map(|()| RunningMean::new(&context.device));
-    let mut parts: Vec<(&str, &mut dyn Resumable)> = vec![(T::PART, &mut trainer)];
+    let mut parts: Vec<(&str, &mut dyn Resumable)> =
+        vec![(T::PART, &mut trainer), (BEST, &mut best)];
     parts.extend(task.parts());
     for (term, mean) in T::TERMS.iter().zip(&mut recent) {
         parts.push((term.part, mean));
@@ -154,6 +175,7 @@ pub fn train<M: Module, T: Task<M, N>, const N: usize>(
 
     let mut last = context.held_out_loss();
     let mut note = String::new();
+    let mut stops = false;
     for step in context.first_step()..steps {
         let rate = trainer.learning_rate();
         let Step { loss, terms } = task.step(&trainer.module, step)?;
@@ -182,6 +204,7 @@ pub fn train<M: Module, T: Task<M, N>, const N: usize>(
                     }
                 }
                 last = Some(found.loss);
+                stops = best.evaluated(found.loss, done, trainer.averaged());
             }
             let of_steps = T::TERMS.iter().map(|term| term.train).zip(means);
             let of_held_out = T::TERMS.iter().map(|term| term.held_out).zip(held_out);
@@ -193,14 +216,18 @@ pub fn train<M: Module, T: Task<M, N>, const N: usize>(
             note = T::note(means);
         }
         context.monitor.progress("training", done, steps, &note);
-        let mut parts: Vec<(&str, &dyn Resumable)> = vec![(T::PART, &trainer)];
+        if stops {
+            break;
+        }
+        let mut parts: Vec<(&str, &dyn Resumable)> = vec![(T::PART, &trainer), (BEST, &best)];
         parts.extend(task.parts().into_iter().map(|(name, part)| (name, &*part)));
         for (term, mean) in T::TERMS.iter().zip(&recent) {
             parts.push((term.part, mean));
         }
         context.checkpoint(done, steps, last, &parts)?;
     }
-    Ok(trainer.averaged())
+    let taken = trainer.steps_taken();
+    Ok(best.take().unwrap_or_else(|| (trainer.averaged(), taken)))
 }
 
 /// A figure, off the graph where it is on one.

@@ -12,7 +12,8 @@ use crate::problems::Problems;
 use crate::random::{Streams, normal, stratified_times};
 use crate::tensors::from_f32;
 use crate::training::{
-    HeldOut, Length, MatmulPrecision, OptimiserConfig, Step, Task, Term, Trainer, train,
+    Best, HeldOut, Length, MatmulPrecision, OptimiserConfig, Step, Task, Term, Trainer,
+    train_for_the_best,
 };
 use burn::tensor::{Device, Tensor};
 use rand_pcg::Pcg64;
@@ -150,7 +151,7 @@ impl FitConfig {
     /// `evaluate_every` steps and at the end. Goes on where `context` says.
     ///
     /// # Errors
-    /// As [`train`].
+    /// As [`train_for_the_best`].
     pub fn fit(
         &self,
         width: usize,
@@ -161,18 +162,14 @@ impl FitConfig {
         context: &Context,
     ) -> Result<VelocityNetwork> {
         let next = |step| Ok(Batch::new(next(step)?));
-        self.fit_under(
-            None,
-            width,
-            next,
-            evaluation,
-            evaluate_every,
-            streams,
-            context,
-        )
+        let every = (evaluate_every, None);
+        let fitted = self.fit_under(None, width, next, evaluation, every, streams, context);
+        fitted.map(|(network, _)| network)
     }
 
-    /// As [`Self::fit`], over points that are conditioned as `conditioning` says.
+    /// As [`Self::fit`], over points that are conditioned as `conditioning` says, evaluated every so many steps; it stops
+    /// after so many evaluations without a lower loss, and takes the weights of the lowest. The network, and the step that
+    /// its weights are of.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn fit_under(
         &self,
@@ -180,10 +177,10 @@ impl FitConfig {
         width: usize,
         next: impl FnMut(u64) -> Result<Batch>,
         evaluation: &Evaluation,
-        evaluate_every: u64,
+        (evaluate_every, patience): (u64, Option<u64>),
         streams: Streams,
         context: &Context,
-    ) -> Result<VelocityNetwork> {
+    ) -> Result<(VelocityNetwork, u64)> {
         let columns = conditioning.map_or(0, |c| c.kind.columns());
         let trainer = self.begin_under(columns, width, streams, &context.device);
         let mut task = Matching {
@@ -197,8 +194,9 @@ impl FitConfig {
             steps: self.steps,
             evaluate_every,
         };
-        let network = train(trainer, &mut task, length, context)?;
-        Ok(in_f32(network))
+        let best = Best::new(patience, trainer.averaged());
+        let (network, step) = train_for_the_best(trainer, &mut task, length, best, context)?;
+        Ok((in_f32(network), step))
     }
 }
 

@@ -14,11 +14,12 @@ use super::condition::ConditionKind;
 use super::drawing::{Carried, Way, Ways};
 use super::field::VelocityField;
 use super::kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
+use super::maximum_likelihood::told;
 use super::placed::Placed;
 use super::prior::{
     Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior, Progress,
 };
-use crate::context::{Context, Summary};
+use crate::context::Context;
 use crate::data::Part;
 use crate::devices::Numbers;
 use crate::error::{Error, Result};
@@ -167,16 +168,16 @@ impl PriorConfig for FlowMatching {
             )
         };
         let evaluation = evaluate(held_out);
-        let network = self.fit_config(schedule).fit_under(
+        let (network, step) = self.fit_config(schedule).fit_under(
             condition.map(|kind| Conditioning { kind, dropout }),
             shape.elements(),
             next,
             &evaluation,
-            schedule.evaluate_every,
+            (schedule.evaluate_every, schedule.early_stopping),
             streams,
             context,
         )?;
-        let mut figures = Summary::default();
+        let mut figures = told(schedule, step);
         let loss = evaluation.loss(&network)?;
         figures.add(of_rows(Part::HeldOut.word(), names::LOSS), loss);
         let (evaluation, loss) = match test {
