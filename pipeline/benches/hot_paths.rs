@@ -16,7 +16,8 @@ mod tiny;
 use burn::tensor::Device;
 use divan::Bencher;
 use jobs::{
-    Align, Divergence, Job, Likelihood, Size, TOLERANCES, Train, points, reference, trained_flow,
+    Align, Divergence, Job, Likelihood, Size, TOLERANCES, TarSize, Train, TrainTarFlow, points,
+    reference, trained_flow,
 };
 use latent_align_stages::priors::VelocityNetwork;
 use latent_align_stages::random::Streams;
@@ -53,6 +54,12 @@ fn alignment_step(bencher: Bencher, size: Size) {
         &device,
         Align::new(size, MatmulPrecision::F32, &device).unwrap(),
     );
+}
+
+#[divan::bench(args = TarSize::ALL, sample_size = 1, max_time = SECONDS)]
+fn tarflow_step(bencher: Bencher, size: TarSize) {
+    let device = device();
+    time(bencher, &device, TrainTarFlow::new(size, &device));
 }
 
 #[divan::bench(args = [Size::tokens(256, 256), Size::tokens(256, 1024)], sample_size = 1, max_time = SECONDS)]

@@ -7,6 +7,7 @@ mod likelihood;
 mod points;
 mod size;
 mod stream;
+mod tarflow;
 mod train;
 
 pub use align::Align;
@@ -15,6 +16,7 @@ pub use likelihood::{Likelihood, TOLERANCES, reference, trained_flow};
 pub use points::points;
 pub use size::Size;
 pub use stream::{DATASET, MEMORY, Stream};
+pub use tarflow::{TarSize, TrainTarFlow};
 pub use train::Train;
 
 use burn::tensor::Device;

@@ -1,7 +1,7 @@
 //! Jobs at every size, turn by turn: ours, PyTorch naive and careful, each eager and compiled, and again.
 
 use super::agreement::{self, Step};
-use super::jobs::{DATASET, MEMORY, Size, Stream};
+use super::jobs::{DATASET, MEMORY, Size, Stream, TarSize};
 use super::likelihood;
 use super::machine;
 use super::protocol::Task;
@@ -54,6 +54,7 @@ fn precision(name: &str) -> Result<MatmulPrecision, String> {
 enum Kind {
     Train,
     Align,
+    Tarflow,
     Divergence,
     Likelihood,
     Stream,
@@ -63,6 +64,8 @@ enum Kind {
 const TRAINING: Ask = Ask::new(1.2, 2.0);
 /// Of alignment steps.
 const ALIGNING: Ask = Ask::new(1.5, 3.0);
+/// Of TarFlow's training steps.
+const TARFLOW: Ask = Ask::new(1.2, 2.0);
 /// Of divergences and solves.
 const SOLVING: Ask = Ask::new(5.0, 20.0);
 /// Of batches out of a file.
@@ -156,6 +159,7 @@ impl<'a> Comparison<'a> {
         match kind {
             Kind::Train => self.train(),
             Kind::Align => self.align(),
+            Kind::Tarflow => self.tarflow(),
             Kind::Divergence => self.divergence(),
             Kind::Likelihood => self.likelihood(),
             Kind::Stream => self.stream(),
@@ -228,6 +232,25 @@ impl<'a> Comparison<'a> {
             )?;
             let rounds = self.rounds(&Way::ALL, false)?;
             self.report("alignment step", &size.to_string(), ALIGNING, &rounds);
+        }
+        Ok(())
+    }
+
+    fn tarflow(&mut self) -> Result<()> {
+        self.notes.push(
+            "TarFlow: PyTorch has its fused causal attention and AdamW; ours clips the gradient and averages the weights \
+             besides. The Python package, which is of the same arithmetic, is held to our numbers by a test."
+                .to_owned(),
+        );
+        let job = "TarFlow training step";
+        for size in TarSize::ALL {
+            let name = size.to_string();
+            if !name.contains(&self.arguments.size) {
+                continue;
+            }
+            self.set_up(job, &name, &NO_CARE, Task::Tarflow { size })?;
+            let rounds = self.rounds(&NO_CARE, false)?;
+            self.report(job, &name, TARFLOW, &rounds);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ from torch.func import jvp, vjp, vmap
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from network import Velocity, read_tensors
+from tarflow import TarFlow
 
 # Batches of random rows that steps take in turn.
 BATCHES = 16
@@ -161,6 +162,24 @@ class Align(Job):
         y.requires_grad_()
         loss = self.loss(y, times, noise)
         return flat(loss, torch.autograd.grad(loss, [y]))
+
+
+class Tarflow(Job):
+    """One training step of a TarFlow: forward, backward, fused AdamW."""
+
+    def __init__(self, task, device, mode):
+        size = task["size"]
+        self.network, self.done = TarFlow(size).to(device), 0
+        self.nll = mode.compile(self.network)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-3, betas=(0.9, 0.999), weight_decay=0.0, fused=True)
+        self.rows = torch.randn(BATCHES, size["batch"], size["tokens"], size["width"], device=device)
+        self.how = "fused attention and AdamW"
+
+    def step(self):
+        self.optimiser.zero_grad(set_to_none=True)
+        self.nll(self.rows[self.done % BATCHES]).mean().backward()
+        self.optimiser.step()
+        self.done += 1
 
 
 def divergences(network, compiled):
@@ -405,4 +424,4 @@ def synchronise(device):
         torch.cuda.synchronize(device)
 
 
-JOBS = {"train": Train, "align": Align, "divergence": Divergence, "likelihood": Likelihood, "stream": Stream, "fit": Fit}
+JOBS = {"train": Train, "align": Align, "tarflow": Tarflow, "divergence": Divergence, "likelihood": Likelihood, "stream": Stream, "fit": Fit}

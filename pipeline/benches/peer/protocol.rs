@@ -1,6 +1,6 @@
 //! What the driver and a worker say to each other: a line of JSON each way.
 
-use super::jobs::{Align, Size};
+use super::jobs::{Align, Size, TarSize};
 use latent_align_stages::priors::VelocityNetworkConfig;
 use latent_align_stages::training::{MatmulPrecision, OptimiserConfig};
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,8 @@ pub enum Task {
         /// Every time that a loss is taken at, ascending.
         grid: Vec<f64>,
     },
+    /// A training step of a TarFlow on random points.
+    Tarflow { size: TarSize },
     /// An evaluation of velocity and exact divergence at random points.
     Divergence { size: Shape },
     /// A whole solve: the NLL of given points under a given flow.

@@ -2,7 +2,7 @@
 
 use super::exchange::{self, Tensors};
 use super::held_out::HeldOut;
-use super::jobs::{self, Align, Divergence, Job, Likelihood, Stream, Train};
+use super::jobs::{self, Align, Divergence, Job, Likelihood, Stream, Train, TrainTarFlow};
 use super::protocol::{Reply, Request, Task};
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::{Device, Tensor};
@@ -98,6 +98,7 @@ fn prepare(task: Task, device: &Device) -> Result<Prepared> {
             let align = Align::new(size.size, size.precision, device)?;
             Prepared::Plain(Box::new(align))
         }
+        Task::Tarflow { size } => Prepared::Plain(Box::new(TrainTarFlow::new(size, device))),
         Task::Divergence { size } => Prepared::Plain(Box::new(Divergence::new(size.size, device)?)),
         Task::Likelihood {
             size: shape,

@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use artifact::exact_mixture;
 pub use artifact::{Flow, Stored, stored};
+pub use autoregressive::{StarFlow, TarFlow, TarFlowSteps};
 pub use bits::Bits;
 pub use condition::{ConditionKind, Conditions};
 pub use denoising::denoised;

@@ -13,10 +13,12 @@ mod network;
 mod reader;
 mod rotary;
 mod starflow;
+mod steps;
 mod tarflow;
 #[cfg(test)]
 mod tests;
 mod transformer;
 
 pub use starflow::StarFlow;
+pub use steps::TarFlowSteps;
 pub use tarflow::TarFlow;

@@ -1,0 +1,114 @@
+//! One training step of a TarFlow.
+
+use super::Job;
+use burn::tensor::Device;
+use latent_align_stages::Result;
+use latent_align_stages::priors::{PointShape, TarFlow, TarFlowSteps};
+use latent_align_stages::random::Streams;
+use latent_align_stages::training::OptimiserConfig;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A TarFlow and the points that a step gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TarSize {
+    pub tokens: usize,
+    /// Numbers a token.
+    pub width: usize,
+    pub blocks: usize,
+    pub layers: usize,
+    pub channels: usize,
+    pub head_width: usize,
+    /// Points a step.
+    pub batch: usize,
+}
+
+impl TarSize {
+    /// The 8 x 8 digits in patches of 2.
+    pub const DIGITS: Self = Self {
+        tokens: 16,
+        width: 4,
+        blocks: 4,
+        layers: 2,
+        channels: 64,
+        head_width: 64,
+        batch: 64,
+    };
+
+    /// MNIST in patches of 4.
+    pub const MNIST: Self = Self {
+        tokens: 49,
+        width: 16,
+        blocks: 4,
+        layers: 4,
+        channels: 128,
+        head_width: 64,
+        batch: 128,
+    };
+
+    pub const ALL: [Self; 2] = [Self::DIGITS, Self::MNIST];
+}
+
+impl fmt::Display for TarSize {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self {
+            tokens,
+            width,
+            blocks,
+            layers,
+            channels,
+            batch,
+            ..
+        } = self;
+        write!(
+            f,
+            "{tokens} x {width}, {blocks} blocks of {layers} layers, {channels} channels, {batch} points"
+        )
+    }
+}
+
+/// A TarFlow in training on random points, over and over.
+pub struct TrainTarFlow {
+    steps: TarFlowSteps,
+    rows: Vec<f32>,
+    of_batch: usize,
+    done: usize,
+}
+
+/// Batches of random rows.
+const BATCHES: usize = 16;
+
+impl TrainTarFlow {
+    pub fn new(size: TarSize, device: &Device) -> Self {
+        let streams = Streams::new(0);
+        let shape = PointShape {
+            tokens: size.tokens,
+            width: size.width,
+        };
+        let flow = TarFlow {
+            blocks: size.blocks,
+            layers: size.layers,
+            channels: size.channels,
+            head_width: size.head_width,
+            ..TarFlow::default()
+        };
+        let optimiser = OptimiserConfig::default();
+        let of_batch = size.batch * shape.elements();
+        Self {
+            steps: flow.begin(shape, &optimiser, 1 << 32, streams, device),
+            rows: streams.normal("rows", 0, BATCHES * of_batch),
+            of_batch,
+            done: 0,
+        }
+    }
+}
+
+impl Job for TrainTarFlow {
+    fn step(&mut self) -> Result<()> {
+        let first = self.done % BATCHES * self.of_batch;
+        self.steps
+            .step(self.rows[first..first + self.of_batch].to_vec());
+        self.done += 1;
+        Ok(())
+    }
+}
