@@ -1,6 +1,7 @@
 //! `encode`, `decode`, `sample` and `score`: a run's models applied to new rows.
 
 mod decoding;
+mod fine_tuning;
 mod measured;
 mod sample_stage;
 mod sampling;

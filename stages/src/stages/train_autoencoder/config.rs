@@ -1,5 +1,6 @@
 //! What the stage is asked.
 
+use super::fine_tune::FineTune;
 use crate::alignment::RegulariserConfig;
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::{LatentConfig, Reconstruction};
@@ -41,6 +42,9 @@ pub struct Config {
     /// What holds the latents to the prior.
     #[serde(default)]
     pub regulariser: RegulariserConfig,
+    /// The autoencoder that it goes on from; fresh weights by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fine_tune: Option<FineTune>,
     /// What the matrix products of the frozen flow are taken in, for the regulariser.
     #[serde(default)]
     pub precision: MatmulPrecision,
@@ -98,6 +102,16 @@ impl Config {
         problems.section("latent", |p| self.latent.check(p));
         problems.section("regulariser", |p| self.regulariser.kind().check(p));
         problems.section("optimiser", |p| self.optimiser.check(p));
+        if let Some(fine_tune) = &self.fine_tune {
+            let regularised = !matches!(self.regulariser, RegulariserConfig::None(_));
+            problems.section("fine_tune", |p| fine_tune.check(regularised, p));
+            problems.require(
+                !points,
+                "fine_tune",
+                "free points",
+                "an autoencoder of data, which another experiment has trained",
+            );
+        }
         self.posterior.check(self.latent.shape(), problems);
         if self.regulariser.kind().needs_density() {
             let kinds = PosteriorConfig::examples().into_iter();

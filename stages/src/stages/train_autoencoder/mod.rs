@@ -6,6 +6,7 @@ mod contracted;
 mod diagnose;
 mod elbo;
 mod evidence;
+mod fine_tune;
 mod objective;
 mod of_data;
 mod of_points;
@@ -70,9 +71,15 @@ impl StageConfig for Config {
         let mut regulariser = self.regulariser.clone();
         let other = regulariser.experiment().and_then(Option::take);
         let other = other.map(|file| witness::read(file, "regulariser.prior"));
+        let start = (self.fine_tune.iter()).map(|fine_tune| Read {
+            experiment: fine_tune.from.clone(),
+            key: "fine_tune.from",
+            ..Read::own(START, Stage::TrainAutoencoder)
+        });
         [Read::own(FLOW, Stage::PretrainFlow)]
             .into_iter()
             .chain(other)
+            .chain(start)
             .collect()
     }
 
@@ -95,7 +102,15 @@ impl StageConfig for Config {
     }
 
     fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
-        self.regulariser.experiment().into_iter().collect()
+        let start = self
+            .fine_tune
+            .iter_mut()
+            .map(|fine_tune| &mut fine_tune.from);
+        self.regulariser
+            .experiment()
+            .into_iter()
+            .chain(start)
+            .collect()
     }
 
     fn prepare(
@@ -120,10 +135,13 @@ impl StageConfig for Config {
 
 impl super::Prepared for Prepared {
     fn run(self: Box<Self>, upstream: &Upstream, context: &Context) -> Result<Summary> {
-        (*self).run(upstream.dir(FLOW)?, witness::dir(upstream), context)
+        let start = upstream.dir_if_any(START);
+        (*self).run(upstream.dir(FLOW)?, witness::dir(upstream), start, context)
     }
 }
 
+/// The role of the autoencoder that is gone on from.
+const START: &str = "start";
 /// The key for the prior of another experiment.
 const PRIOR: &str = "train_autoencoder.regulariser.prior";
 
@@ -213,12 +231,19 @@ fn prepare(
 
 impl Prepared {
     /// Trains the autoencoder against the flow in the directory `flow`, or the `witness` in another where the
-    /// regulariser takes one, and fills the directory of `context`.
+    /// regulariser takes one, from the autoencoder in the directory `start` where it goes on from one, and fills the
+    /// directory of `context`.
     ///
     /// # Errors
     /// File errors; an input error for a flow over points of another shape than the latents;
     /// [`crate::Error::Diverged`]; [`crate::Error::Cancelled`].
-    pub fn run(self, flow: &Path, witness: Option<&Path>, context: &Context) -> Result<Summary> {
+    pub fn run(
+        self,
+        flow: &Path,
+        witness: Option<&Path>,
+        start: Option<&Path>,
+        context: &Context,
+    ) -> Result<Summary> {
         let place = Placement {
             precision: self.config.precision,
             ..Placement::on(&context.device).for_gradients()
@@ -229,7 +254,7 @@ impl Prepared {
             None => prior,
         };
         match &self.data {
-            Some(data) => train_on(&self.config, data, &prior, context),
+            Some(data) => train_on(&self.config, data, &prior, start, context),
             None => {
                 let ArchitectureConfig::Points { count } = self.config.architecture else {
                     unreachable!("a configuration without data is checked to have free points");

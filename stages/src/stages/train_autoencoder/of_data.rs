@@ -9,20 +9,27 @@ use super::prior::Prior;
 use crate::autoencoders::{Autoencoder, AutoencoderHeader};
 use crate::context::{Context, Summary};
 use crate::data::{Batches, Data, Part};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::figures::PARAMETERS;
 use crate::persist::Resumable;
 use crate::random::Streams;
 use crate::training::{HeldOut, Step, Task, Term, Trainer, train};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use std::path::Path;
 
 /// Trains encoder and decoder on `data` against `prior`, then writes latents, reconstructions and diagnostics
 /// into the directory of `context`.
 ///
 /// # Errors
 /// [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`]; errors of files and of the device.
-pub fn train_on(config: &Config, data: &Data, prior: &Prior, context: &Context) -> Result<Summary> {
+pub fn train_on(
+    config: &Config,
+    data: &Data,
+    prior: &Prior,
+    start: Option<&Path>,
+    context: &Context,
+) -> Result<Summary> {
     let header = AutoencoderHeader {
         architecture: config.architecture.clone(),
         latent: config.latent.clone(),
@@ -31,7 +38,12 @@ pub fn train_on(config: &Config, data: &Data, prior: &Prior, context: &Context) 
         shape: data.shape,
         maximum: data.maximum,
     };
-    let trained = trained(config, &header, data, prior, context)?;
+    let begin = |device: &Device| match start {
+        Some(dir) => finished(&header, dir, device),
+        None => Ok(untrained(&header, context, device)),
+    };
+    let autoencoder = begin(&context.device.clone().autodiff())?;
+    let trained = trained(config, autoencoder, data, prior, context)?;
     trained.save(&header, &context.dir)?;
     let mut summary = Summary::default();
     let outputs = Outputs {
@@ -44,8 +56,7 @@ pub fn train_on(config: &Config, data: &Data, prior: &Prior, context: &Context) 
     let latents = outputs.write_latents()?;
     outputs.elbo(&prior.flow, &mut summary)?;
     // the same weights as at the start, however often the training was resumed
-    let untrained = untrained(&header, context, &context.device);
-    let initial = before::encode(&untrained, data, context)?;
+    let initial = before::encode(&begin(&context.device)?, data, context)?;
     before::write(&initial, config, context)?;
     for (part, latents) in latents {
         let latents = Diagnosed {
@@ -73,16 +84,31 @@ fn untrained(header: &AutoencoderHeader, context: &Context, device: &Device) -> 
     autoencoder.expect("the configuration is checked: free points have no data")
 }
 
-/// The autoencoder of `header` after the training.
+/// The finished autoencoder in the directory `dir`, to be trained on `device` as one of `header`.
+fn finished(header: &AutoencoderHeader, dir: &Path, device: &Device) -> Result<Autoencoder> {
+    let (autoencoder, found) = Autoencoder::load(dir, device)?;
+    if found != *header {
+        let json = |header| serde_json::to_string(header).expect("plain data serialises");
+        return Err(Error::input(format!(
+            "train_autoencoder.fine_tune.from: found an autoencoder of {} in {}, expected {}, as this section says; \
+             give both experiments the same data, architecture, latent, posterior and reconstruction",
+            json(&found),
+            dir.display(),
+            json(header)
+        )));
+    }
+    Ok(autoencoder.set_require_grad(true))
+}
+
+/// The `autoencoder` after the training.
 fn trained(
     config: &Config,
-    header: &AutoencoderHeader,
+    autoencoder: Autoencoder,
     data: &Data,
     prior: &Prior,
     context: &Context,
 ) -> Result<Autoencoder> {
     let device = context.device.clone().autodiff();
-    let autoencoder = untrained(header, context, &device);
     let mut batches = Batches::start(
         &data.ingest,
         Part::Train,
@@ -133,7 +159,11 @@ impl Encode<'_> {
         let mut rng = self.streams.at("autoencoder", step);
         let posterior = model.encode(rows.clone());
         let drawn = posterior.draw(&mut rng);
-        let decoded = model.decode(drawn.latents.clone());
+        let latents = drawn.latents.clone();
+        let decoded = model.decode(match &self.config.fine_tune {
+            Some(fine_tune) => fine_tune.for_decoder(latents, &mut rng),
+            None => latents,
+        });
         let losses = model.reconstruction_losses(self.config.reconstruction, decoded, rows);
         let reconstruction = Some(losses.mean());
         (self.objective).terms(reconstruction, drawn, posterior.as_ref(), &mut rng)
