@@ -2,6 +2,7 @@
 
 mod baselines;
 mod conditions;
+mod likelihoods;
 mod own_samples;
 mod rows;
 mod samples;
@@ -17,17 +18,17 @@ use crate::data::{
 };
 use crate::devices::Numbers;
 use crate::error::{Error, Result};
-use crate::figures::{ITS_ERROR, PARAMETERS, error_beside, of_rows, pretrain_flow as names};
-use crate::numerics::{mean, standard_error};
+use crate::figures::PARAMETERS;
 use crate::priors::{
     Batch, Bits, Conditions, Cut, ExactMixture, Fit, Fitted, Flow, KeptPoints, Layout, ModelConfig,
-    Nll, NllKind, NllOptions, Noise, Noising, PointShape, Schedule, exact_mixture,
+    Noise, Noising, PointShape, Schedule, exact_mixture,
 };
 use crate::problems::Problems;
 use crate::targets::{Target, read_target};
 use crate::training::OptimiserConfig;
 use burn::tensor::DType;
 use conditions::{ConditionConfig, OfItems};
+use likelihoods::TOLERANCE;
 pub use rows::Rows;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -385,9 +386,6 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
     Ok(prepared)
 }
 
-/// Tolerance of the ODE solver for the samples and likelihoods at the end.
-const TOLERANCE: f64 = 1e-4;
-
 impl Prepared {
     /// The shape of a point.
     pub fn shape(&self) -> PointShape {
@@ -453,7 +451,8 @@ impl Prepared {
         let count = (self.config.samples, guidance);
         samples::write(&flow, &shown.1, count, TOLERANCE, context)?;
         let (part, kept) = (shown.0, &shown.1);
-        let exact = summarise(&flow, (part, kept), &self.config, &mut summary, context)?;
+        let scored = self.config.nll_points;
+        let exact = likelihoods::of_shown(&flow, (part, kept), scored, &mut summary, context)?;
         if flow.bits().is_some() {
             let rows = some_rows(&self.config, &self.ingest, part, flow.prior.shape().tokens)?;
             baselines::add(
@@ -461,12 +460,12 @@ impl Prepared {
                 &flow,
                 part,
                 (kept, &rows.rows),
-                self.config.nll_points,
+                scored,
                 &mut summary,
             )?;
         }
         if let (true, Some(kept)) = (exact, chooses) {
-            of_held_out(&flow, &kept, &self.config, &mut summary, context)?;
+            likelihoods::of_held_out(&flow, &kept, scored, &mut summary, context)?;
         }
         summary.add(PARAMETERS, flow.prior.parameters() as f64);
         if self.config.compared > 0 {
@@ -566,92 +565,4 @@ fn some_rows(config: &Config, ingest: &Ingest, part: Part, tokens: usize) -> Res
         _ => at_most,
     };
     ingest.some_whole_items(part, at_most)
-}
-
-/// The NLLs in nats of some of the points `kept` of `part`.
-fn likelihoods(
-    flow: &Flow,
-    (part, kept): (Part, &KeptPoints),
-    count: usize,
-    context: &Context,
-) -> Result<Option<(Batch, Nll)>> {
-    let shape = flow.prior.shape();
-    let chosen = kept.some(count * shape.tokens);
-    let count = chosen.values.len() / shape.elements();
-    if count == 0 {
-        return Ok(None);
-    }
-    let points = chosen.points(shape, flow.prior.condition(), &context.device);
-    let task = format!("{} likelihood", part.word());
-    let mut done = |share: f64| {
-        let done = (share * count as f64).round() as u64;
-        context.monitor.progress(&task, done, count as u64, "");
-        context.check_cancelled()
-    };
-    let nll = (flow.prior).nll(&points, &NllOptions::exact(TOLERANCE), &mut done)?;
-    Ok(Some((chosen, nll)))
-}
-
-/// The figures of the part that is shown, and whether its likelihoods are exact. They are in nats, of points.
-fn summarise(
-    flow: &Flow,
-    (part, kept): (Part, &KeptPoints),
-    config: &Config,
-    summary: &mut Summary,
-    context: &Context,
-) -> Result<bool> {
-    let word = part.word();
-    let Some((chosen, nll)) = likelihoods(flow, (part, kept), config.nll_points, context)? else {
-        return Ok(false);
-    };
-    let (kind, nll) = (nll.kind, nll.values);
-    // points of an item that are not one point together
-    let group = kept.tokens / flow.prior.shape().tokens;
-    summary.add(of_rows(word, names::NLL), mean(&nll));
-    summary.add(ITS_ERROR, standard_error(&nll, group));
-    if let Some(analytic) = flow.analytic_nll(&chosen.values) {
-        summary.add(names::ANALYTIC_NLL, mean(&analytic));
-        // a density may be zero where rounding led
-        let over = nll
-            .iter()
-            .zip(&analytic)
-            .map(|(nll, analytic)| nll - analytic);
-        let over: Vec<f64> = over.filter(|over| over.is_finite()).collect();
-        let name = of_rows(word, names::NLL_OVER_ANALYTIC);
-        summary.add(&*name, mean(&over));
-        summary.add(error_beside(&name), standard_error(&over, 1));
-    }
-    if let Some(log_det) = flow.log_abs_det() {
-        summary.add(of_rows(word, names::FEATURES_NLL), mean(&nll) - log_det);
-    }
-    if let Some(bits) = flow.bits() {
-        let name = of_rows(word, names::BITS);
-        let error = bits.of_difference(standard_error(&nll, group));
-        summary.add(&*name, bits.of(mean(&nll)));
-        summary.add(error_beside(&name), error);
-    }
-    if let Some(Noise::Gaussian { sigma }) = flow.layout.noise {
-        summary.add(names::NOISE, sigma);
-    }
-    Ok(kind == NllKind::Exact)
-}
-
-/// What a sweep may choose by: the NLL of held-out points, where it costs one pass.
-fn of_held_out(
-    flow: &Flow,
-    kept: &KeptPoints,
-    config: &Config,
-    summary: &mut Summary,
-    context: &Context,
-) -> Result<()> {
-    let part = Part::HeldOut;
-    let Some((_, nll)) = likelihoods(flow, (part, kept), config.nll_points, context)? else {
-        return Ok(());
-    };
-    let nll = mean(&nll.values);
-    summary.add(of_rows(part.word(), names::NLL), nll);
-    if let Some(bits) = flow.bits() {
-        summary.add(of_rows(part.word(), names::BITS), bits.of(nll));
-    }
-    Ok(())
 }
