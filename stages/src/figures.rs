@@ -371,6 +371,8 @@ pub mod transport {
         NOISE_ENERGY_P = "p-value of the energy test, noise of latents";
         /// The p-value of the kernel test.
         NOISE_KERNEL_P = "p-value of the kernel test, noise of latents";
+        /// The p-value of the nearest-neighbour test.
+        NOISE_NEIGHBOURS_P = "p-value of the nearest-neighbour test, noise of latents";
         /// How many of each are compared.
         NOISE_COUNT = "points of the tests, noise of latents";
     }

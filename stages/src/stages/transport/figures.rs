@@ -167,11 +167,17 @@ pub fn of_halves(all: &All, carry: &Carry, target: &Prior, summary: &mut Summary
         (names::NOISE_DISTANCE_NULL, found.energy.null[1]),
         (names::NOISE_ENERGY_P, found.energy.p_value),
         (names::NOISE_KERNEL_P, found.kernel.p_value),
+        (names::NOISE_NEIGHBOURS_P, found.neighbours.p_value),
         (names::NOISE_COUNT, found.points as f64),
     ] {
         summary.add(name(text), value);
     }
-    let p_value = found.energy.p_value.min(found.kernel.p_value);
+    let p_values = [
+        found.energy.p_value,
+        found.kernel.p_value,
+        found.neighbours.p_value,
+    ];
+    let p_value = p_values.into_iter().fold(1.0, f64::min);
     if p_value <= LEVEL {
         context.monitor.warn(&format!(
             "the noise that {} latents become is told from fresh noise (p-value {p_value}): the flow of the latents \

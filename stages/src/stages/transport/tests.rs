@@ -142,12 +142,13 @@ fn config(changes: Value) -> Config {
     serde_json::from_value(changes).unwrap()
 }
 
-fn p_values(summary: &Summary) -> [f64; 3] {
+fn p_values(summary: &Summary) -> [f64; 4] {
     let of = |name: &str| summary.get(&of_rows("test", name)).unwrap();
     [
         of(energy::P_VALUE),
         of(&filled(two_samples::ENERGY_P, &[&two_samples::WHOLE])),
         of(names::NOISE_ENERGY_P),
+        of(names::NOISE_NEIGHBOURS_P),
     ]
 }
 
