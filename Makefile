@@ -106,7 +106,7 @@ check-energy: hdf5
 
 ## make check-two-samples                                           how often each two-sample test rejects 200 samples, altered and fresh
 check-two-samples: hdf5
-	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --lib comparison:: -- --nocapture --test-threads 1
+	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --lib comparison:: -- --include-ignored --nocapture --test-threads 1
 
 ## make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5

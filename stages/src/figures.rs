@@ -176,6 +176,10 @@ pub mod two_samples {
         MMD_NULL = "squared MMD, {} to features, 97.5 % of relabelled ones are below";
         /// The p-value of the kernel test.
         KERNEL_P = "p-value of the kernel test, {}";
+        /// How far apart two of them are, over how far two features are.
+        SPREAD = "mean distance of two {} over that of two features";
+        /// The p-value of the spread, either way.
+        SPREAD_P = "p-value of the test of the spread, {}";
         /// How often the nearest rows are of the same sample.
         NEIGHBOURS = "share of nearest neighbours in the same sample, {} and features";
         /// What so few points show of equal distributions.

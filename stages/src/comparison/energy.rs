@@ -19,6 +19,27 @@ pub struct EnergyTest {
     /// The share of random relabellings whose distance is at least as large: small if the samples
     /// differ.
     pub p_value: f64,
+    /// The test of the same distances that looks at the spread alone.
+    pub spread: SpreadTest,
+}
+
+/// Whether one sample is drawn together beside the other, which the energy distance hardly sees: it grows with the
+/// square of a small contraction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpreadTest {
+    /// The mean distance of two rows of the first sample over that of two of the second: 1 where the distributions are
+    /// equal, 0.95 where the first is shrunk by 5 %. 1 where all rows are equal.
+    pub ratio: f64,
+    /// The share of random relabellings whose ratio is at least as far from 1, either way.
+    pub p_value: f64,
+}
+
+/// The logarithm of the ratio of two mean distances; 0 for rows that are all equal, or no two to compare.
+fn log_ratio(first: f64, second: f64) -> f64 {
+    match first == second || first.is_nan() || second.is_nan() {
+        true => 0.0,
+        false => (first / second).ln(),
+    }
 }
 
 /// Compares `latents` [n, d] with `features` [m, d] by `permutations` relabellings. Takes
@@ -49,11 +70,20 @@ pub fn energy_test_of(distances: &Pairs, permutations: usize, streams: Streams) 
         let [within, beyond, between] = distances.unbiased_means(sums);
         2.0 * between - within - beyond
     };
+    let spread = |sums: &Sums| {
+        let [within, beyond, _] = distances.unbiased_means(sums);
+        log_ratio(within, beyond)
+    };
     let given = distances.given();
-    let both = |sums: &Sums| (biased(sums), unbiased(sums));
-    let relabelled = distances.relabelled(permutations, streams, both);
-    let (of_samples, of_laws): (Vec<f64>, Vec<f64>) = relabelled.into_iter().unzip();
+    let all = |sums: &Sums| ((biased(sums), unbiased(sums)), spread(sums).abs());
+    let relabelled = distances.relabelled(permutations, streams, all);
+    let (energies, of_spreads): (Vec<(f64, f64)>, Vec<f64>) = relabelled.into_iter().unzip();
+    let (of_samples, of_laws): (Vec<f64>, Vec<f64>) = energies.into_iter().unzip();
     EnergyTest {
+        spread: SpreadTest {
+            ratio: spread(&given).exp(),
+            p_value: p_value(spread(&given).abs(), &of_spreads),
+        },
         energy_distance: biased(&given),
         of_fresh_sample: (1.0 / n + 1.0 / m) * distances.mean_of_second(),
         unbiased: unbiased(&given),
@@ -118,6 +148,25 @@ mod tests {
             })
             .count();
         assert!((1..=12).contains(&rejected), "{rejected}");
+    }
+
+    /// Red for a ratio upside down, a p-value of one side, or one that sees a shift.
+    #[test]
+    fn a_contraction_and_its_opposite_are_seen_by_the_spread_and_a_shift_is_not() {
+        let features = gaussian(1, 400, 0.0, 1.0);
+        let spread = |shift, scale| test(&gaussian(0, 400, shift, scale), &features).spread;
+        for scale in [0.8, 1.25f32] {
+            let found = spread(0.0, scale);
+            let off = (found.ratio / f64::from(scale) - 1.0).abs();
+            assert!(off < 0.1 && found.p_value == 0.01, "{found:?}");
+        }
+        let shifted = spread(3.0, 1.0);
+        assert!(
+            shifted.p_value > 0.01 && (shifted.ratio - 1.0).abs() < 0.1,
+            "{shifted:?}"
+        );
+        let equal = test(&[1.0; 40], &[1.0; 40]).spread;
+        assert_eq!((equal.ratio, equal.p_value), (1.0, 1.0));
     }
 
     #[test]

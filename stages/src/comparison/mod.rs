@@ -16,7 +16,7 @@ mod relabelling;
 pub use battery::{Battery, PERMUTATIONS, battery};
 pub use classifier::{ClassifierTest, classifier_test};
 pub use collapse::{Spectrum, coverage, spectrum};
-pub use energy::{EnergyTest, energy_test};
+pub use energy::{EnergyTest, SpreadTest, energy_test};
 pub use frechet::{Gaussian, frechet_distance};
 pub use kernel::KernelTest;
 pub use manifold::within_reach;

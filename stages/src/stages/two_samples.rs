@@ -106,6 +106,8 @@ impl Compared {
             (names::MMD, found.kernel.squared_mmd),
             (names::MMD_NULL, found.kernel.null[1]),
             (names::KERNEL_P, found.kernel.p_value),
+            (names::SPREAD, found.energy.spread.ratio),
+            (names::SPREAD_P, found.energy.spread.p_value),
             (names::NEIGHBOURS, found.neighbours.share),
             (names::NEIGHBOURS_NULL, found.neighbours.null[1]),
             (names::NEIGHBOURS_P, found.neighbours.p_value),

@@ -56,8 +56,8 @@ pub struct Evidence {
 pub struct Tests {
     /// Rows of each sample.
     pub points: f64,
-    /// The p-values of the energy test, the kernel test and the nearest-neighbour test.
-    pub p_values: [f64; 3],
+    /// The p-values of the energy test, the kernel test, the nearest-neighbour test and that of the spread.
+    pub p_values: [f64; 4],
     /// The classifier's accuracy with its standard error; none for few rows.
     pub accuracy: Option<(f64, f64)>,
 }
@@ -85,15 +85,16 @@ impl Tests {
             p_values: [
                 figure(&name(two_samples::ENERGY_P))?,
                 figure(&name(two_samples::KERNEL_P))?,
-                // older runs have none
+                // older runs have neither
                 figure(&name(two_samples::NEIGHBOURS_P)).unwrap_or(1.0),
+                figure(&name(two_samples::SPREAD_P)).unwrap_or(1.0),
             ],
             accuracy: figure(&accuracy).zip(figure(&error_beside(&accuracy))),
         })
     }
 
     /// Whether a test rejects that latents and features follow one distribution, at a `level` of 0.05 over the number
-    /// of all tests, 4 or 8, of which `errors` is the one-sided quantile.
+    /// of all tests, 5 or 10, of which `errors` is the one-sided quantile.
     fn reject(&self, level: f64, errors: f64) -> bool {
         let by_classifier =
             (self.accuracy).is_some_and(|(mean, error)| mean - 0.5 > errors * error);
@@ -170,11 +171,11 @@ impl Evidence {
 
     /// Whether tests tell latents from features, token by token and whole: at 5 % in all.
     pub fn told_apart(&self) -> [bool; 2] {
-        // normal quantiles of 1 - 0.05 / 8 and 1 - 0.05 / 4
+        // normal quantiles of 1 - 0.05 / 10 and 1 - 0.05 / 5
         let (count, errors) = if self.whole.is_some() {
-            (8.0, 2.498)
+            (10.0, 2.576)
         } else {
-            (4.0, 2.241)
+            (5.0, 2.326)
         };
         [self.tokens, self.whole]
             .map(|tests| tests.is_some_and(|tests| tests.reject(LEVEL / count, errors)))
@@ -367,7 +368,7 @@ mod tests {
     fn tests(accuracy: f64, p_value: f64) -> Option<Tests> {
         Some(Tests {
             points: 1000.0,
-            p_values: [p_value; 3],
+            p_values: [p_value; 4],
             accuracy: Some((accuracy, 0.01)),
         })
     }
@@ -434,16 +435,17 @@ mod tests {
     #[test]
     fn each_test_alone_forbids_that_latents_follow_the_target() {
         let good = evidence(0.0, 0.97, 0.5, 0.5);
-        let of = |p_values: [f64; 3], accuracy: f64| Tests {
+        let of = |p_values: [f64; 4], accuracy: f64| Tests {
             points: 1000.0,
             p_values,
             accuracy: Some((accuracy, 0.01)),
         };
         for found in [
-            of([0.005, 0.5, 0.5], 0.5),
-            of([0.5, 0.005, 0.5], 0.5),
-            of([0.5, 0.5, 0.005], 0.5),
-            of([0.5, 0.5, 0.5], 0.53),
+            of([0.005, 0.5, 0.5, 0.5], 0.5),
+            of([0.5, 0.005, 0.5, 0.5], 0.5),
+            of([0.5, 0.5, 0.005, 0.5], 0.5),
+            of([0.5, 0.5, 0.5, 0.005], 0.5),
+            of([0.5; 4], 0.53),
         ] {
             let tokens = Some(found);
             assert_ne!(verdict(Evidence { tokens, ..good }).0, Grade::Good);
@@ -451,8 +453,8 @@ mod tests {
             let found = verdict(Evidence { whole, ..good });
             assert!(found.1.contains("rows as a whole do not"), "{found:?}");
         }
-        // at 5 % in all, eight tests of a fresh sample are not red at 5 % each
-        let tokens = Some(of([0.04, 0.03, 0.04], 0.52));
+        // at 5 % in all, ten tests of a fresh sample are not red at 5 % each
+        let tokens = Some(of([0.04, 0.03, 0.04, 0.5], 0.52));
         assert_eq!(verdict(Evidence { tokens, ..good }).0, Grade::Good);
     }
 

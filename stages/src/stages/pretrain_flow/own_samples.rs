@@ -95,6 +95,7 @@ fn told_apart(found: &Battery) -> Option<String> {
         ("energy", found.energy.p_value),
         ("kernel", found.kernel.p_value),
         ("nearest-neighbour", found.neighbours.p_value),
+        ("spread", found.energy.spread.p_value),
     ] {
         if p_value <= LEVEL {
             told.push(format!("{test} test: p-value {p_value}"));
