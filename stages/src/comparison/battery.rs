@@ -196,15 +196,12 @@ mod tests {
         }
     }
 
-    /// Red where no test sees 15 degrees, for which it takes 1,000 points.
+    /// Red without the nearest-neighbour test: the energy test sees 15 degrees as rarely as nothing.
     #[test]
     #[ignore = "in full size alone: make check-two-samples"]
     fn a_rotation_is_found() {
         let found = row(Done::Rotated, FULL);
-        assert!(
-            found.energy.max(found.neighbours) > FULL[1] / 4,
-            "{found:?}"
-        );
+        assert!(found.neighbours > FULL[1] / 2, "{found:?}");
     }
 
     /// Red without the test of the spread: the others find 5 % in a fifth of the samples at most.
