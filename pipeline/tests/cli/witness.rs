@@ -233,6 +233,10 @@ fn a_witness_that_cannot_be_one_is_refused_before_anything_is_trained() {
             more("test: {fraction: 0.2}"),
             "other.yaml keeps other rows as its pretrain_flow.test",
         ),
+        (
+            more("noise: {kind: gaussian, sigma: 0.1}"),
+            "other.yaml adds pretrain_flow.noise {\"kind\":\"gaussian\",\"sigma\":0.1} to features, expected none",
+        ),
     ] {
         beside(&project, &other);
         for command in ["plan", "run"] {

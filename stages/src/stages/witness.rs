@@ -3,7 +3,7 @@
 use super::{FLOW, Made, Read, Stage, Upstream, pretrain_flow};
 use crate::data::{PartConfig, Projection, Whiten};
 use crate::error::{Error, Result};
-use crate::priors::NllKind;
+use crate::priors::{NllKind, Noise};
 use std::path::{Path, PathBuf};
 
 /// The role of that prior.
@@ -68,6 +68,14 @@ pub fn check(made: &[Made]) -> std::result::Result<(), String> {
             told(&other),
             told(&own)
         ));
+    }
+    if matches!(own.noise, Some(Noise::Gaussian { .. })) && own.normalisation != other.normalisation
+    {
+        return Err(
+            "has another pretrain_flow.normalisation, in whose coordinates the Gaussian pretrain_flow.noise is drawn: \
+             noisy features have another density there; give both the same"
+                .into(),
+        );
     }
     let [a, b] = [&own, &other].map(|config| &config.normalisation);
     let scales = [a, b].map(|n| [Whiten::None, Whiten::Global].contains(&n.whiten));
