@@ -245,6 +245,9 @@ fn summarise(
     summary
 }
 
+/// A rank correlation of two likelihoods that may be this high is no sign that they differ.
+const ALIKE: f64 = 0.95;
+
 /// Warns of regions that the witness cannot score, and where flow and witness disagree on features, of which both
 /// are densities.
 fn note_witness(measured: &[Measured], context: &Context) {
@@ -263,8 +266,10 @@ fn note_witness(measured: &[Measured], context: &Context) {
         return;
     };
     let own = features.own();
+    // an interval that few points leave wide tells nothing
     if let Some(found) = features.compared(own, names::WITNESS)
         && found.verdict == Verdict::Fails
+        && found.agreement.spearman.high < ALIKE
     {
         let [low, high] = [found.agreement.spearman.low, found.agreement.spearman.high];
         context.monitor.warn(&format!(
