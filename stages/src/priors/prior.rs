@@ -114,9 +114,8 @@ pub struct Nll {
 pub struct Halving {
     /// In nats, one a point.
     pub values: Vec<f64>,
-    /// The largest change in nats of one when every step is halved: what tolerance and precision leave
-    /// uncertain.
-    pub change: f64,
+    /// By how much each changes when every step is halved, in nats: what tolerance and precision leave uncertain.
+    pub changes: Vec<f64>,
 }
 
 impl Nll {

@@ -76,8 +76,8 @@ pub fn negative_log_likelihood(
     Ok(result)
 }
 
-/// The NLLs of `points` [n, d], and the largest change in nats of one when every step and every interval
-/// between the nodes of its point is halved: what the tolerance, and the precision, leave uncertain.
+/// The NLLs of `points` [n, d], and by how much in nats each changes when every step and every interval between the
+/// nodes of its point is halved: what the tolerance, and the precision, leave uncertain.
 ///
 /// # Errors
 /// As [`negative_log_likelihood`].
@@ -97,6 +97,7 @@ pub fn halving_check(
         let gaussian = to_f64(normal_nll(fine.end()))?;
         let nll = along.nll(&coarse)?;
         let of_point: Vec<f64> = nll.chunks(along.columns()).map(mean).collect();
+        let mut changes = vec![0.0; of_point.len()];
         for (intervals, points) in coarse.integrals.by_intervals() {
             let integrals = along.by_rule(&fine, 2 * intervals, Some(&points), &mut check)?;
             let integrals = to_f64(integrals)?;
@@ -107,10 +108,11 @@ pub fn halving_check(
                         "an NLL stops being finite when the solver's steps are halved".to_owned(),
                     ));
                 }
-                found.change = found.change.max(change.abs());
+                changes[point] = change.abs();
             }
         }
         found.values.extend(of_point);
+        found.changes.extend(changes);
     }
     Ok(found)
 }
@@ -815,7 +817,9 @@ mod tests {
         let found = check(1e-7);
         let options = NllOptions::exact(1e-7);
         let same = negative_log_likelihood(&field, x.clone(), &options, &mut |_| Ok(()));
-        let (loose, tight) = (check(1e-3).change, found.change);
+        let largest = |found: &Halving| found.changes.iter().copied().fold(0.0, f64::max);
+        let (loose, tight) = (largest(&check(1e-3)), largest(&found));
+        assert_eq!(found.changes.len(), 10);
         assert_eq!(found.values, same.unwrap().values);
         assert!(tight < 1e-6 && tight < 0.01 * loose, "{loose} {tight}");
         assert!(loose > 0.0 && loose < 0.1, "{loose}");
