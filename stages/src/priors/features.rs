@@ -7,7 +7,7 @@ use super::noise::{Noise, Noising};
 use crate::data::{Inverse, Patches};
 
 impl Flow {
-    /// The shape of the features of a point, in the data: a feature [D], tokens [T, D], or an image [C, H, W].
+    /// The shape of the features of a point, in the data: a feature `[D]`, tokens [T, D], or an image [C, H, W].
     pub fn feature_shape(&self) -> Vec<usize> {
         let width = self.normaliser.input_width;
         match (self.layout.cut, self.normalised_rows()) {

@@ -24,10 +24,10 @@ pub struct Layout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
-    /// Not at all: each token of a point is a feature [D].
+    /// Not at all: each token of a point is a feature `[D]`.
     #[default]
     None,
-    /// The normalised feature [D] is cut into tokens of D / T numbers.
+    /// The normalised feature `[D]` is cut into tokens of D / T numbers.
     Split,
     /// An image is cut into patches, each of which is normalised.
     Patches(Patches),
