@@ -149,6 +149,11 @@ impl ConditionKind {
     }
 }
 
+/// The columns of an encoded condition; none without one.
+pub(super) fn columns_of(condition: Option<ConditionKind>) -> usize {
+    condition.map_or(0, ConditionKind::columns)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

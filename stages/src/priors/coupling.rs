@@ -13,7 +13,7 @@
 //! affine map stands before the first. Points go through it to noise; the inverse is as exact and as quick.
 
 use super::bijection::{Bijection, Under, fit_bijection, load_bijection};
-use super::condition::ConditionKind;
+use super::condition::{ConditionKind, columns_of};
 use super::drawing::{Carried, Way, Ways};
 use super::kind::{Fit, Fitted, Offers, PriorConfig};
 use super::prior::{Placement, PointShape, Points, Prior, Progress};
@@ -252,7 +252,7 @@ impl PriorConfig for Coupling {
     }
 
     fn fit(&self, fit: Fit, context: &Context) -> Result<Fitted> {
-        let columns = fit.condition.map_or(0, ConditionKind::columns);
+        let columns = columns_of(fit.condition);
         let device = context.device.clone().autodiff();
         let network = self.init(fit.shape, columns, fit.streams, &device);
         fit_bijection(network, WAYS, fit, context)
@@ -265,7 +265,7 @@ impl PriorConfig for Coupling {
         condition: Option<ConditionKind>,
         place: &Placement,
     ) -> Result<Box<dyn Prior>> {
-        let columns = condition.map_or(0, ConditionKind::columns);
+        let columns = columns_of(condition);
         let network = self.init(shape, columns, Streams::new(0), &place.weights_device());
         load_bijection(network, WAYS, path, (shape, condition), place)
     }
@@ -300,7 +300,7 @@ mod tests {
             depth: 3,
         };
         for condition in [None, Some(kind)] {
-            let columns = condition.map_or(0, ConditionKind::columns);
+            let columns = columns_of(condition);
             let network = config.init(shape, columns, Streams::new(0), &Device::flex());
             let said = config.parameters(shape, condition);
             assert_eq!(network.num_params() as u128, said);

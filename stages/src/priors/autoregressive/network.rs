@@ -6,14 +6,18 @@ use super::dropout::Dropout;
 use super::guidance::Rule;
 use super::reader::Reader;
 use super::transformer::EXPANSION;
+use crate::context::Context;
 use crate::error::Result;
-use crate::priors::bijection::{Bijection, Under};
-use crate::priors::drawing::{AwayFrom, Carried, Steps, Way};
-use crate::priors::prior::{PointShape, Points, Progress};
+use crate::priors::bijection::{Bijection, Under, fit_bijection, load_bijection};
+use crate::priors::condition::{ConditionKind, columns_of};
+use crate::priors::drawing::{AwayFrom, Carried, Steps, Way, Ways};
+use crate::priors::kind::{Fit, Fitted};
+use crate::priors::prior::{Placement, PointShape, Points, Prior, Progress};
 use crate::random::Streams;
 use crate::training::initialise;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use std::path::Path;
 
 /// The flow's weights.
 #[derive(Module, Debug)]
@@ -79,6 +83,33 @@ impl Network {
         }
         [x.flatten(1, 2), log_det.expect("at least one block")]
     }
+}
+
+/// Fits a flow of `design` to what `fit` gives, as the prior of the kind that `ways` names.
+///
+/// # Errors
+/// As [`fit_bijection`].
+pub(super) fn fit(design: &Design, ways: Ways, fit: Fit, context: &Context) -> Result<Fitted> {
+    let device = context.device.clone().autodiff();
+    let columns = columns_of(fit.condition);
+    let network = Network::new(design, fit.shape, columns, fit.streams, &device);
+    fit_bijection(network, ways, fit, context)
+}
+
+/// The flow of `design` whose weights are in the safetensors file `path`, as the prior of the kind that `ways` names.
+///
+/// # Errors
+/// As [`load_bijection`].
+pub(super) fn load(
+    design: &Design,
+    ways: Ways,
+    path: &Path,
+    (shape, condition): (PointShape, Option<ConditionKind>),
+    place: &Placement,
+) -> Result<Box<dyn Prior>> {
+    let (columns, device) = (columns_of(condition), place.weights_device());
+    let network = Network::new(design, shape, columns, Streams::new(0), &device);
+    load_bijection(network, ways, path, (shape, condition), place)
 }
 
 /// `x` [n, T, d] in the order in which block `number` reads it, and from that order back.

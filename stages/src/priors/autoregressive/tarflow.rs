@@ -2,16 +2,14 @@
 
 use super::design::{BlockDesign, Design, Scale};
 use super::guidance::Rule;
-use super::network::Network;
+use super::network::{self, Network};
 use crate::context::Context;
 use crate::error::Result;
-use crate::priors::bijection::{fit_bijection, load_bijection};
-use crate::priors::condition::ConditionKind;
+use crate::priors::condition::{ConditionKind, columns_of};
 use crate::priors::drawing::Ways;
 use crate::priors::kind::{Fit, Fitted, Offers, PriorConfig};
 use crate::priors::prior::{Placement, PointShape, Prior};
 use crate::problems::Problems;
-use crate::random::Streams;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -148,15 +146,11 @@ impl PriorConfig for TarFlow {
     }
 
     fn parameters(&self, shape: PointShape, condition: Option<ConditionKind>) -> u128 {
-        let columns = condition.map_or(0, ConditionKind::columns);
-        Network::parameters(&self.design(), shape, columns)
+        Network::parameters(&self.design(), shape, columns_of(condition))
     }
 
     fn fit(&self, fit: Fit, context: &Context) -> Result<Fitted> {
-        let columns = fit.condition.map_or(0, ConditionKind::columns);
-        let device = context.device.clone().autodiff();
-        let network = Network::new(&self.design(), fit.shape, columns, fit.streams, &device);
-        fit_bijection(network, WAYS, fit, context)
+        network::fit(&self.design(), WAYS, fit, context)
     }
 
     fn load(
@@ -166,9 +160,6 @@ impl PriorConfig for TarFlow {
         condition: Option<ConditionKind>,
         place: &Placement,
     ) -> Result<Box<dyn Prior>> {
-        let columns = condition.map_or(0, ConditionKind::columns);
-        let (streams, device) = (Streams::new(0), place.weights_device());
-        let network = Network::new(&self.design(), shape, columns, streams, &device);
-        load_bijection(network, WAYS, path, (shape, condition), place)
+        network::load(&self.design(), WAYS, path, (shape, condition), place)
     }
 }
