@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, softplus
 
 from ..errors import InputError
-from ..likelihood import Nll, normal_nll, require_finite
-from .base import OdeOptions, Prior, SampleOptions, Shape
+from .base import Bijection, SampleOptions, Shape
 
 EPSILON = 1e-6
 EXPANSION = 4
@@ -169,7 +168,7 @@ class Block(nn.Module):
         return torch.cat(tokens, 1)
 
 
-class Autoregressive(Prior):
+class Autoregressive(Bijection):
     """Blocks one after the other."""
 
     guided = True
@@ -188,14 +187,6 @@ class Autoregressive(Prior):
     def lean(self, given: Tuple[Tensor, Tensor], none: Tuple[Tensor, Tensor], w: float) -> Tuple[Tensor, Tensor]:
         """Log-scale and shift that lean by w = guidance - 1 from `none` beyond those `given` a condition."""
         raise NotImplementedError
-
-    def nll(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Nll:
-        noise, log_det = self._forward(rows, condition)
-        return Nll(require_finite(normal_nll(noise) - log_det), "exact")
-
-    def to_noise(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Tuple[Tensor, Tensor]:
-        noise, log_det = self._forward(rows, condition)
-        return noise, require_finite(log_det)
 
     def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
         under = [condition]

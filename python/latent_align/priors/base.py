@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..conditions import ConditionKind
 from ..errors import InputError
-from ..likelihood import Nll
+from ..likelihood import Nll, normal_nll, require_finite
 
 
 @dataclass(frozen=True)
@@ -95,3 +95,19 @@ class Prior(nn.Module):
     def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
         """Rows [n, D], the inverse of `to_noise` under the same condition."""
         raise NotImplementedError
+
+
+class Bijection(Prior):
+    """A prior that carries rows to noise in closed form, from which its exact NLL follows."""
+
+    def _forward(self, rows: Tensor, condition: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+        """Noise [n, D], and `log |det d noise / d row|` `[n]` in nats."""
+        raise NotImplementedError
+
+    def nll(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Nll:
+        noise, log_det = self._forward(rows, condition)
+        return Nll(require_finite(normal_nll(noise) - log_det), "exact")
+
+    def to_noise(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Tuple[Tensor, Tensor]:
+        noise, log_det = self._forward(rows, condition)
+        return noise, require_finite(log_det)

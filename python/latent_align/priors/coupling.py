@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from ..errors import InputError
-from ..likelihood import Nll, normal_nll, require_finite
 from ..streams import kept_by
-from .base import OdeOptions, Prior, SampleOptions, Shape
+from .base import Bijection, SampleOptions, Shape
 
 # the largest logarithm of a layer's scale
 BOUND = 2.0
@@ -47,7 +46,7 @@ class Layer(nn.Module):
         return self.shift(h) * moved, BOUND * torch.tanh(self.raw(h) / BOUND) * moved
 
 
-class Coupling(Prior):
+class Coupling(Bijection):
     """Coupling layers after an elementwise affine map."""
 
     kind = "coupling"
@@ -65,14 +64,6 @@ class Coupling(Prior):
             Layer(inputs, config["width"], config["depth"], kept_by(number, elements))
             for number in range(config["layers"])
         )
-
-    def nll(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Nll:
-        noise, log_det = self._forward(rows, condition)
-        return Nll(require_finite(normal_nll(noise) - log_det), "exact")
-
-    def to_noise(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Tuple[Tensor, Tensor]:
-        noise, log_det = self._forward(rows, condition)
-        return noise, require_finite(log_det)
 
     def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
         y = noise
