@@ -21,7 +21,6 @@ pub enum Condition {
 #[derive(Debug)]
 pub(super) enum OfRows {
     Class(u32),
-    Labels(Vec<u32>),
     Embeddings(Dataset),
     Given(Conditions),
 }
@@ -79,7 +78,10 @@ impl OfRows {
         let is_class = |&v: &f32| v >= 0.0 && v < classes as f32 && v.fract() == 0.0;
         match values.iter().position(|v| !is_class(v)) {
             Some(row) => refuse(format!("{} at row {row}", values[row])),
-            None => Ok(Self::Labels(values.iter().map(|&v| v as u32).collect())),
+            None => {
+                let labels = values.iter().map(|&v| v as u32).collect();
+                Ok(Self::Given(Conditions::Labels(labels)))
+            }
         }
     }
 
@@ -87,7 +89,6 @@ impl OfRows {
     pub fn count(&self) -> Option<usize> {
         match self {
             Self::Class(_) => None,
-            Self::Labels(labels) => Some(labels.len()),
             Self::Embeddings(dataset) => Some(dataset.items()),
             Self::Given(conditions) => Some(conditions.len()),
         }
@@ -113,7 +114,6 @@ impl OfRows {
     pub fn of(&self, rows: Range<usize>) -> Result<Conditions> {
         Ok(match self {
             Self::Class(class) => Conditions::Labels(vec![*class; rows.len()]),
-            Self::Labels(labels) => Conditions::Labels(labels[rows].to_vec()),
             Self::Given(conditions) => conditions.select(rows),
             Self::Embeddings(dataset) => {
                 let values = dataset.read_items(rows.clone())?;

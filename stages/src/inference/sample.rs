@@ -12,7 +12,7 @@ use crate::data::{Attribute, DataShape, Inverse};
 use crate::error::{Error, Result};
 use crate::persist::Partial;
 use crate::priors::{
-    AwayFrom, Cut, Flow, ModelConfig, Placement, PointShape, Points, SampleOptions, Steps, Way,
+    AwayFrom, Cut, Flow, ModelConfig, Placement, PointShape, Points, SampleOptions, Steps,
     denoised, stored,
 };
 use crate::tensors::to_f32;
@@ -396,41 +396,14 @@ fn refuse_out_of_range(config: &SampleConfig) -> Result<()> {
 
 /// Fails for options that priors of the kind `model` do not have.
 fn refuse_what_it_lacks(model: &ModelConfig, config: &SampleConfig) -> Result<()> {
-    let (ways, name) = (model.kind().ways(), model.name());
-    let Way { steps, guidance } = config.options.way;
-    let refuse = |told: String| Err(Error::input(told));
     if let (Some(sigma), ModelConfig::FlowMatching(_)) = (config.denoise, model) {
-        return refuse(format!(
-            "--denoise: found {sigma} with a flow of the kind `{name}`, expected one whose likelihood is in closed form; \
-             leave --denoise out"
-        ));
+        return Err(Error::input(format!(
+            "--denoise: found {sigma} with a flow of the kind `{}`, expected one whose likelihood is in closed form; \
+             leave --denoise out",
+            model.name()
+        )));
     }
-    match steps {
-        Steps::Equal(steps) if !ways.stepped => {
-            return refuse(format!(
-                "--steps: found {steps} with a flow of the kind `{name}`, expected none: it makes points of noise in \
-                 closed form; leave --steps out"
-            ));
-        }
-        Steps::Parallel(_) if !ways.sequential => {
-            return refuse(format!(
-                "--sweeps: found a flow of the kind `{name}`, expected one that draws token after token, `tarflow` or \
-                 `starflow`; leave --sweeps out"
-            ));
-        }
-        _ => {}
-    }
-    if !guidance.is_off() && !ways.guided {
-        return refuse(format!(
-            "--guidance: found {} with a flow of the kind `{name}`, which has none, expected 1; leave --guidance out",
-            guidance.scale
-        ));
-    }
-    if !ways.sequential && (guidance.rising || guidance.away_from != AwayFrom::None) {
-        return refuse(format!(
-            "--guidance-rising, --guidance-temperature: found a flow of the kind `{name}`, expected one that draws token \
-             after token, `tarflow` or `starflow`; leave them out"
-        ));
-    }
-    Ok(())
+    // what a way calls its parts are the options that ask for them
+    let ways = model.kind().ways();
+    (ways.refuse(&config.options.way)).map_err(|why| Error::input(format!("--{why}")))
 }

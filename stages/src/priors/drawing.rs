@@ -144,16 +144,13 @@ impl Ways {
             }
             Steps::Parallel(_) if !self.sequential => {
                 return Err(Error::input(format!(
-                    "sweeps: found a prior of the kind `{kind}`, expected one that draws token after token: `tarflow` \
+                    "sweeps: found a flow of the kind `{kind}`, expected one that draws token after token: `tarflow` \
                      or `starflow`; leave them out"
                 )));
             }
             _ => {}
         }
-        if scale == 1.0 {
-            return Ok(());
-        }
-        if !self.guided {
+        if scale != 1.0 && !self.guided {
             return Err(Error::input(format!(
                 "guidance: found {scale}, expected 1: a prior of the kind `{kind}` has none; `flow_matching`, \
                  `tarflow` and `starflow` do"
