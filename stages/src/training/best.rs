@@ -34,7 +34,7 @@ impl<M: Module> Best<M> {
     }
 
     /// Takes the evaluation of `module` after `step` steps; true if the training is to stop.
-    pub(super) fn evaluated(&mut self, loss: f64, step: u64, module: M) -> bool {
+    pub(super) fn evaluated(&mut self, loss: f64, step: u64, module: &M) -> bool {
         let Some(patience) = self.patience else {
             return false;
         };
@@ -46,7 +46,7 @@ impl<M: Module> Best<M> {
             loss,
             step,
             since: 0,
-            module,
+            module: module.clone(),
         });
         false
     }
@@ -146,13 +146,13 @@ mod tests {
         let mut best = Best::new(Some(2), line(0.0));
         let losses = [3.0, 2.0, 2.5, 1.5, 1.5, 1.7];
         let stops: Vec<bool> = (losses.iter().zip(1..))
-            .map(|(&loss, step)| best.evaluated(loss, step, line(step as f32)))
+            .map(|(&loss, step)| best.evaluated(loss, step, &line(step as f32)))
             .collect();
         assert_eq!(stops, [false, false, false, false, false, true]);
         let (found, step) = best.take().unwrap();
         assert_eq!((weight(&found), step), (4.0, 4));
         let mut last = Best::new(None, line(0.0));
-        assert!(!last.evaluated(1.0, 1, line(1.0)));
+        assert!(!last.evaluated(1.0, 1, &line(1.0)));
         assert!(last.take().is_none());
     }
 
@@ -160,12 +160,12 @@ mod tests {
     #[test]
     fn it_goes_on_from_a_checkpoint() {
         let mut best = Best::new(Some(2), line(0.0));
-        best.evaluated(2.0, 10, line(7.0));
-        best.evaluated(3.0, 20, line(8.0));
+        best.evaluated(2.0, 10, &line(7.0));
+        best.evaluated(3.0, 20, &line(8.0));
         let snapshot = Snapshot::of(20, None, &[("best", &best)]).unwrap();
         let mut again = Best::new(Some(2), line(0.0));
         again.restore("best", &snapshot).unwrap();
-        assert!(again.evaluated(2.5, 30, line(9.0)));
+        assert!(again.evaluated(2.5, 30, &line(9.0)));
         let (found, step) = again.take().unwrap();
         assert_eq!((weight(&found), step), (7.0, 10));
         let mut none = Best::new(Some(2), line(0.0));

@@ -194,7 +194,14 @@ pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
             let means = unless_before([trainer.check(), task.check()], means)?;
             let mut held_out = [f64::NAN; N];
             let found = match evaluate {
-                true => task.evaluate(&trainer.averaged())?,
+                true => {
+                    let averaged = trainer.averaged();
+                    let found = task.evaluate(&averaged)?;
+                    if let Some(found) = &found {
+                        stops = best.evaluated(found.loss, done, &averaged);
+                    }
+                    found
+                }
                 false => None,
             };
             if let Some(found) = found {
@@ -204,7 +211,6 @@ pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
                     }
                 }
                 last = Some(found.loss);
-                stops = best.evaluated(found.loss, done, trainer.averaged());
             }
             let of_steps = T::TERMS.iter().map(|term| term.train).zip(means);
             let of_held_out = T::TERMS.iter().map(|term| term.held_out).zip(held_out);
