@@ -34,23 +34,11 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
     }
 
     fn fused_silu(x: Node) -> Node {
-        let (x, node) = x.into_parts();
-        let x = whole(x);
-        let out = Flex::fused_silu(x.clone());
-        match SiluGradient.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(node) => node.finish(x, out),
-            OpsKind::UnTracked(node) => node.finish(out),
-        }
+        elementwise::<C>(x, Flex::fused_silu, silu_gradient)
     }
 
     fn fused_gelu(x: Node) -> Node {
-        let (x, node) = x.into_parts();
-        let x = whole(x);
-        let out = Flex::fused_gelu(x.clone());
-        match GeluGradient.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(node) => node.finish(x, out),
-            OpsKind::UnTracked(node) => node.finish(out),
-        }
+        elementwise::<C>(x, Flex::fused_gelu, gelu_gradient)
     }
 
     fn fused_attention(qkv: Node, tokens: usize, heads: usize) -> Node {
@@ -148,35 +136,40 @@ impl Backward<Flex, 3> for LinearGradient {
     }
 }
 
-/// Of SiLU.
-#[derive(Debug)]
-struct SiluGradient;
+/// The derivative at each of some numbers times the gradient of the output there.
+type Derivative = fn(&[f32], &[f32]) -> Vec<f32>;
 
-impl Backward<Flex, 1> for SiluGradient {
-    type State = FlexTensor;
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dout = whole(grads.consume::<Flex>(&ops.node));
-        let x = ops.state;
-        if let [Some(node)] = ops.parents {
-            let dx = silu_gradient(values(&x), values(&dout));
-            grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
-        }
+/// `forward` of `x`, whose derivative is known.
+fn elementwise<C: CheckpointStrategy>(
+    x: Node,
+    forward: fn(FlexTensor) -> FlexTensor,
+    derivative: Derivative,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let (x, node) = x.into_parts();
+    let x = whole(x);
+    let out = forward(x.clone());
+    match ElementwiseGradient(derivative)
+        .prepare::<C>([node])
+        .compute_bound()
+        .stateful()
+    {
+        OpsKind::Tracked(node) => node.finish(x, out),
+        OpsKind::UnTracked(node) => node.finish(out),
     }
 }
 
-/// Of GELU.
+/// Of what is computed element by element.
 #[derive(Debug)]
-struct GeluGradient;
+struct ElementwiseGradient(Derivative);
 
-impl Backward<Flex, 1> for GeluGradient {
+impl Backward<Flex, 1> for ElementwiseGradient {
     type State = FlexTensor;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dout = whole(grads.consume::<Flex>(&ops.node));
         let x = ops.state;
         if let [Some(node)] = ops.parents {
-            let dx = gelu_gradient(values(&x), values(&dout));
+            let dx = self.0(values(&x), values(&dout));
             grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
         }
     }
