@@ -10,6 +10,7 @@
 //! held-out and test data shows by how much, and samples, of which there may be more, and reconstructions
 //! of the very rows that they are compared with can come below it.
 
+use super::same_data::require_same_data;
 use super::train_autoencoder;
 use super::{AUTOENCODER, CLASSIFIER, Preparation, Prepared, Read, Sections};
 use super::{Stage, StageConfig, Upstream};
@@ -17,7 +18,7 @@ use crate::autoencoders::{Autoencoder, AutoencoderHeader, Latents, PartLatents, 
 use crate::classifiers::{Classifier, LabelledFeatures, LinearProbe};
 use crate::comparison::{Gaussian, frechet_distance};
 use crate::context::{Context, Monitor, Summary};
-use crate::data::{Attribute, Normaliser, OutData, Part, Scan, write_datasets};
+use crate::data::{Attribute, Normaliser, OutData, Part, write_datasets};
 use crate::devices::Numbers;
 use crate::error::{Error, Result};
 use crate::figures::{evaluate_latents as names, of_rows};
@@ -161,7 +162,11 @@ fn run(
     context: &Context,
 ) -> Result<Summary> {
     let judge = Judge::load(autoencoder, classifier, &context.device)?;
-    require_same_data(autoencoder, classifier)?;
+    require_same_data(
+        ("an autoencoder", autoencoder),
+        "train_autoencoder.data",
+        classifier,
+    )?;
     let latents = Latents::load(autoencoder)?;
     let real = LabelledFeatures::load(classifier)?;
     let parts = latents.unseen();
@@ -214,26 +219,6 @@ fn warn_of_few_rows(rows: usize, width: usize, context: &Context) {
              their number"
         ));
     }
-}
-
-/// Refuses an autoencoder and a classifier of different data: items would not mean the same rows.
-fn require_same_data(autoencoder: &Path, classifier: &Path) -> Result<()> {
-    let (encoded, classified) = (Scan::read(autoencoder)?, Scan::read(classifier)?);
-    if encoded.digest == classified.digest {
-        return Ok(());
-    }
-    let about = |scan: &Scan| format!("{} rows of width {}", scan.rows, scan.width);
-    Err(Error::input(format!(
-        "found an autoencoder ({}) and a classifier ({}) of different data: {} (digest {:.12}) and {} \
-         (digest {:.12}), expected the same rows in the same order; give train_autoencoder.data and \
-         train_classifier.data the same file and dataset",
-        autoencoder.display(),
-        classifier.display(),
-        about(&encoded),
-        encoded.digest,
-        about(&classified),
-        classified.digest,
-    )))
 }
 
 /// Refuses a classifier that trained on some of `items`, which it would judge.

@@ -43,6 +43,7 @@ pub mod evaluate_latents;
 mod name;
 pub mod pretrain_flow;
 pub mod reference;
+mod same_data;
 pub mod sample;
 mod stage;
 pub mod train_autoencoder;

@@ -2,6 +2,7 @@
 
 mod judged;
 
+use super::same_data::require_same_data;
 use super::{AUTOENCODER, CLASSIFIER, FLOW, Preparation, Prepared, Read, Sections, TRANSPORT};
 use super::{Stage, StageConfig, Upstream, pretrain_flow, train_autoencoder};
 use crate::context::{Context, Monitor, Summary};
@@ -272,8 +273,12 @@ impl Prepared for Config {
         let work = Sample::open(flow, &name, decoding.as_ref(), config, &context.device)?;
         let judge = match (upstream.dir_if_any(CLASSIFIER), work.data_shape()) {
             (Some(classifier), Some(shape)) => {
-                let of = autoencoder.unwrap_or(flow);
-                Some(Judge::load(classifier, of, shape, &context.device)?)
+                let (of, key) = match autoencoder {
+                    Some(dir) => (("an autoencoder", dir), "train_autoencoder.data"),
+                    None => (("a flow", flow), "pretrain_flow.features"),
+                };
+                require_same_data(of, key, classifier)?;
+                Some(Judge::load(classifier, shape, &context.device)?)
             }
             (Some(classifier), None) => {
                 return Err(Error::input(format!(

@@ -3,7 +3,7 @@
 use crate::classifiers::{Classifier, ClassifierHeader, LabelledFeatures};
 use crate::comparison::{Gaussian, frechet_distance, within_reach};
 use crate::context::Summary;
-use crate::data::{DataShape, Part, Scan};
+use crate::data::{DataShape, Part};
 use crate::error::{Error, Result};
 use crate::figures::sample as names;
 use crate::tensors::{from_f32, to_f32};
@@ -36,26 +36,14 @@ impl Judge {
     /// The classifier in the directory `dir`, of samples of `shape`.
     ///
     /// # Errors
-    /// File errors; an input error for a classifier of other data than what the artifact in `of` was trained on, or of
-    /// another shape.
-    pub fn load(dir: &Path, of: &Path, shape: DataShape, device: &Device) -> Result<Self> {
+    /// File errors; an input error for a classifier of another shape.
+    pub fn load(dir: &Path, shape: DataShape, device: &Device) -> Result<Self> {
         let (classifier, header) = Classifier::load(dir, device)?;
         if header.shape != shape {
             return Err(Error::input(format!(
                 "{}: found a classifier of {:?}, expected {shape:?}, as samples are; train both on the same dataset",
                 dir.display(),
                 header.shape
-            )));
-        }
-        let (own, other) = (Scan::read(dir)?, Scan::read(of)?);
-        if own.digest != other.digest {
-            return Err(Error::input(format!(
-                "{}: found a classifier of other data (digest {:.12}) than {} (digest {:.12}), expected the same \
-                 rows in the same order; give both the same file and dataset",
-                dir.display(),
-                own.digest,
-                of.display(),
-                other.digest
             )));
         }
         Ok(Self {
