@@ -375,6 +375,8 @@ estimate_nll: {{points: 100, draws: 192, precision: f64, box_points: 8, gradient
 
 const CONDITION: &str = "  condition: {dataset: labels, dropout: 0.1}\n";
 const COUPLING: &str = "{kind: coupling, layers: 4, width: 8, depth: 2}";
+const SPLINES: &str =
+    "{kind: coupling, layers: 4, width: 8, depth: 2, splines: {bins: 5, bound: 2.5}}";
 const TARFLOW: &str =
     "{kind: tarflow, blocks: 3, layers: 2, channels: 8, head_width: 4, soft_clip: 4}";
 const STARFLOW: &str =
@@ -391,6 +393,7 @@ fn other_kinds_of_prior_have_the_numbers_of_this_program_in_the_package() {
         ("normal", "{kind: normal}", "", 13),
         ("mixture", "{kind: mixture, components: 3}", "", 13),
         ("coupling", COUPLING, CONDITION, 6),
+        ("splines", SPLINES, CONDITION, 6),
         ("tarflow", TARFLOW, CONDITION, 6),
         ("starflow", STARFLOW, CONDITION, 6),
     ] {

@@ -1,11 +1,11 @@
-"""An affine coupling flow over whole points, conditional where conditions are given (RealNVP, Dinh et al. 2017,
-arXiv 1605.08803).
+"""A coupling flow over whole points, conditional where conditions are given (RealNVP, Dinh et al. 2017,
+arXiv 1605.08803; with splines, Durkan et al. 2019, arXiv 1906.04032).
 
-A layer leaves half of the D elements as they are and moves the others by what it reads from that half and from the
-condition c:
+A layer leaves half of the D elements as they are and moves the others, one by one, by what it reads from that half and
+from the condition c:
 
-    shift, raw = MLP(kept x, c)          s = bound tanh(raw / bound)
-    y = kept x + moved (x exp(s) + shift)              log |det dy / dx| = sum over moved of s
+    affine      shift, raw = MLP(kept, c)     s = bound tanh(raw / bound)      y = x exp(s) + shift      log dy/dx = s
+    splines     numbers = MLP(kept, c)        y = spline(x)
 
 Points go through it to noise; the inverse is as exact and as quick.
 """
@@ -19,31 +19,64 @@ from torch.nn.functional import silu
 from ..errors import InputError
 from ..streams import kept_by
 from .base import Bijection, SampleOptions, Shape
+from .splines import Splines
 
-# the largest logarithm of a layer's scale
+# the largest logarithm of an affine map's scale
 BOUND = 2.0
+
+
+class Affine:
+    """Moves elements by `x exp(s) + shift`."""
+
+    numbers = 2
+
+    @staticmethod
+    def _read(raw: Tensor) -> Tuple[Tensor, Tensor]:
+        return raw[:, 0], BOUND * torch.tanh(raw[:, 1] / BOUND)
+
+    def forward(self, x: Tensor, raw: Tensor) -> Tuple[Tensor, Tensor]:
+        """Elements `x` [n, m] moved by `raw` [n, numbers, m], and the logarithms of the slopes [n, m]."""
+        shift, log_scale = self._read(raw)
+        return x * log_scale.exp() + shift, log_scale
+
+    def inverse(self, y: Tensor, raw: Tensor) -> Tensor:
+        shift, log_scale = self._read(raw)
+        return (y - shift) * torch.exp(-log_scale)
 
 
 class Layer(nn.Module):
     """One coupling layer."""
 
-    def __init__(self, inputs: int, width: int, depth: int, kept: List[bool]):
+    def __init__(self, kept: List[bool], columns: int, width: int, depth: int, transform: Any):
         super().__init__()
-        sizes = [inputs] + [width] * depth
+        keeps = sum(kept)
+        sizes = [keeps + columns] + [width] * depth
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
-        self.shift = nn.Linear(width, len(kept))
-        self.raw = nn.Linear(width, len(kept))
+        self.last = nn.Linear(width, transform.numbers * (len(kept) - keeps))
+        self.transform = transform
         self.register_buffer("kept", torch.tensor(kept), persistent=False)
 
     def forward(self, x: Tensor, condition: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
-        """Shift and log-scale of the moved elements, zero at the kept ones, each [n, D]."""
-        moved = (~self.kept).to(x.dtype)
-        h = x * self.kept.to(x.dtype)
+        """Points `x` [n, D] carried towards noise, and `log |det|` `[n]`."""
+        moved, log_slope = self.transform.forward(x[:, ~self.kept], self._read(x, condition))
+        return self._put(x, moved), log_slope.sum(1)
+
+    def inverse(self, y: Tensor, condition: Optional[Tensor]) -> Tensor:
+        moved = self.transform.inverse(y[:, ~self.kept], self._read(y, condition))
+        return self._put(y, moved)
+
+    def _read(self, x: Tensor, condition: Optional[Tensor]) -> Tensor:
+        """What the transforms of the moved elements take [n, numbers, moved]."""
+        h = x[:, self.kept]
         if condition is not None:
             h = torch.cat([h, condition], 1)
         for layer in self.hidden:
             h = silu(layer(h))
-        return self.shift(h) * moved, BOUND * torch.tanh(self.raw(h) / BOUND) * moved
+        return self.last(h).unflatten(1, (self.transform.numbers, -1))
+
+    def _put(self, x: Tensor, moved: Tensor) -> Tensor:
+        places = (~self.kept).nonzero().squeeze(1)
+        return x.index_copy(1, places, moved)
 
 
 class Coupling(Bijection):
@@ -54,30 +87,29 @@ class Coupling(Bijection):
     def __init__(self, config: Dict[str, Any], shape: Shape):
         super().__init__(config, shape)
         self.sizes(config, layers=(2, 256), width=(1, 16_384), depth=(1, 64))
+        splines = config.get("splines")
+        transform = Affine() if splines is None else Splines(splines, self.sizes)
         elements = shape.elements
         if elements < 2:
             raise InputError("its header says points of 1 number, expected at least 2, of which one half moves the other")
-        inputs = elements + (shape.condition.columns if shape.condition else 0)
+        columns = shape.condition.columns if shape.condition else 0
         self.log_scale = nn.Parameter(torch.zeros(1, elements))
         self.shift = nn.Parameter(torch.zeros(1, elements))
         self.layers = nn.ModuleList(
-            Layer(inputs, config["width"], config["depth"], kept_by(number, elements))
+            Layer(kept_by(number, elements), columns, config["width"], config["depth"], transform)
             for number in range(config["layers"])
         )
 
     def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
         y = noise
         for layer in reversed(self.layers):
-            shift, log_scale = layer(y, condition)
-            y = (y - shift) * torch.exp(-log_scale)
+            y = layer.inverse(y, condition)
         return (y - self.shift) * torch.exp(-self.log_scale)
 
     def _forward(self, x: Tensor, condition: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
         log_det = self.log_scale.sum().expand(len(x))
         x = x * self.log_scale.exp() + self.shift
         for layer in self.layers:
-            shift, log_scale = layer(x, condition)
-            log_det = log_det + log_scale.sum(1)
-            # kept elements have neither shift nor scale
-            x = x * log_scale.exp() + shift
+            x, of_layer = layer(x, condition)
+            log_det = log_det + of_layer
         return x, log_det

@@ -66,7 +66,7 @@ pub enum ModelConfig {
     Normal(normal::Normal),
     /// A mixture of Gaussians with full covariances.
     Mixture(mixture::Mixture),
-    /// An affine coupling flow (RealNVP), conditional where conditions are given.
+    /// A coupling flow (RealNVP, neural spline flow), conditional where conditions are given.
     Coupling(coupling::Coupling),
     /// TarFlow: causal transformers over the tokens of a point, with exact likelihoods.
     #[serde(rename = "tarflow")]
@@ -104,15 +104,13 @@ impl ModelConfig {
 
     /// A small example of each kind: what the conformance tests run over.
     pub fn examples() -> Vec<Self> {
+        let [affine, splines] = coupling::Coupling::examples();
         vec![
             Self::FlowMatching(FlowMatching::example()),
             Self::Normal(normal::Normal::default()),
             Self::Mixture(mixture::Mixture { components: 3 }),
-            Self::Coupling(coupling::Coupling {
-                layers: 4,
-                width: 16,
-                depth: 1,
-            }),
+            Self::Coupling(affine),
+            Self::Coupling(splines),
             Self::TarFlow(autoregressive::TarFlow::example()),
             Self::StarFlow(autoregressive::StarFlow::example()),
         ]

@@ -210,7 +210,7 @@ fn a_prior_without_what_a_kind_asks_for_is_refused_by_key() {
         }
     }
     assert_eq!(
-        refused, 6,
+        refused, 9,
         "three kinds under each prior without a velocity"
     );
 }

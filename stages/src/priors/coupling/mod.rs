@@ -1,17 +1,32 @@
-//! An affine coupling flow over whole points, conditional where conditions are given (RealNVP, Dinh et al.
-//! 2017, arXiv 1605.08803).
+//! A coupling flow over whole points, conditional where conditions are given (RealNVP, Dinh et al. 2017, arXiv
+//! 1605.08803; with splines, Durkan et al. 2019, arXiv 1906.04032).
 //!
-//! A layer leaves half of the T d elements as they are and moves the others by what it reads from that half
-//! and from the condition c:
+//! It is the plain chain of bijections: a point x goes through f_1, f_2, ... f_K to noise z, and with N the standard normal
+//! density
 //!
 //! ```text
-//! shift, raw = MLP(kept x, c)          s = bound tanh(raw / bound)
-//! y = kept x + moved (x exp(s) + shift)               log |det dy / dx| = sum over moved of s
+//! z = f_K(... f_2(f_1(x)))          log p(x) = log N(z) + sum over k of log |det d f_k|
 //! ```
 //!
-//! Layers come in pairs whose halves are complementary, each pair with halves of its own; an elementwise
-//! affine map stands before the first. Points go through it to noise; the inverse is as exact and as quick.
+//! The first of them is an elementwise affine map. Each other one, a layer, leaves half of the T d elements as they are and
+//! moves the others, one by one, by what it reads from that half and from the condition c, so that the logarithm of its
+//! determinant is a sum over the moved elements:
+//!
+//! ```text
+//! affine      shift, raw = MLP(kept, c)     s = bound tanh(raw / bound)      y = x exp(s) + shift      log dy/dx = s
+//! splines     numbers = MLP(kept, c)        y = spline(x)
+//! ```
+//!
+//! Layers come in pairs whose halves are complementary, each pair with halves of its own. The inverse is as exact and as
+//! quick.
 
+mod layer;
+mod spline;
+mod transform;
+
+use self::layer::Layer;
+use self::spline::Splines;
+use self::transform::Transform;
 use super::bijection::{Bijection, Under, fit_bijection, load_bijection};
 use super::condition::{ConditionKind, columns_of};
 use super::drawing::{Carried, Way, Ways};
@@ -21,18 +36,14 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::problems::Problems;
 use crate::random::Streams;
-use crate::tensors::from_f32;
 use crate::training::initialise;
 use burn::module::{Module, Param};
-use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
-use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// An affine coupling flow (RealNVP) over whole points: exact likelihoods, samples in one pass.
+/// A coupling flow (RealNVP, neural spline flow) over whole points: exact likelihoods, samples in one pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Coupling {
@@ -42,6 +53,9 @@ pub struct Coupling {
     pub width: usize,
     /// Hidden layers of each layer's network.
     pub depth: usize,
+    /// Splines move elements, in place of affine maps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splines: Option<Splines>,
 }
 
 impl Default for Coupling {
@@ -50,12 +64,10 @@ impl Default for Coupling {
             layers: 8,
             width: 128,
             depth: 2,
+            splines: None,
         }
     }
 }
-
-/// The largest logarithm of a layer's scale.
-const BOUND: f64 = 2.0;
 
 /// The flow's weights.
 #[derive(Module, Debug)]
@@ -64,20 +76,29 @@ pub(super) struct Network {
     log_scale: Param<Tensor<2>>,
     shift: Param<Tensor<2>>,
     layers: Vec<Layer>,
-}
-
-/// One coupling layer.
-#[derive(Module, Debug)]
-struct Layer {
-    hidden: Vec<Linear>,
-    shift: Linear,
-    raw: Linear,
-    /// Which elements it keeps, `[D]`.
     #[module(skip)]
-    kept: Vec<bool>,
+    transform: Transform,
 }
 
 impl Coupling {
+    /// Small ones, of both transforms.
+    pub(super) fn examples() -> [Self; 2] {
+        let splines = Splines {
+            bins: 6,
+            bound: 4.0,
+        };
+        [None, Some(splines)].map(|splines| Self {
+            layers: 4,
+            width: 16,
+            depth: 1,
+            splines,
+        })
+    }
+
+    fn transform(&self) -> Transform {
+        self.splines.map_or(Transform::Affine, Transform::Spline)
+    }
+
     fn init(
         &self,
         shape: PointShape,
@@ -86,80 +107,29 @@ impl Coupling {
         device: &Device,
     ) -> Network {
         let elements = shape.elements();
-        let linear = |from, to| LinearConfig::new(from, to).init(device);
         let layer = |number: usize| {
-            let mut inputs = elements + columns;
-            let hidden = (0..self.depth).map(|_| {
-                let layer = linear(inputs, self.width);
-                inputs = self.width;
-                layer
-            });
-            Layer {
-                hidden: hidden.collect(),
-                shift: linear(self.width, elements),
-                raw: linear(self.width, elements),
-                kept: kept_by(number, elements),
-            }
+            let (inputs, sizes) = ((elements, columns), (self.width, self.depth));
+            Layer::new(number, inputs, sizes, self.transform(), device)
         };
         let zeros = || Param::from_tensor(Tensor::zeros([1, elements], device));
         let network = Network {
             log_scale: zeros(),
             shift: zeros(),
             layers: (0..self.layers).map(layer).collect(),
+            transform: self.transform(),
         };
         let mut network = initialise(network, streams);
         network.log_scale = zeros();
         network.shift = zeros();
         for layer in &mut network.layers {
-            // every layer starts as the identity
-            for last in [&mut layer.shift, &mut layer.raw] {
-                last.weight = last.weight.clone().map(|weight| weight.zeros_like());
-            }
+            layer.start();
         }
         network.set_require_grad(true)
     }
 }
 
-/// Which of `elements` the layer of this number keeps: half of them at random, the same whenever it is asked;
-/// an odd layer keeps what the even one before it moves.
-fn kept_by(layer: usize, elements: usize) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..elements).collect();
-    let mut rng = Streams::new(0).at("halves of a coupling", (layer / 2) as u64);
-    for last in (1..elements).rev() {
-        order.swap(last, rng.random_range(0..=last));
-    }
-    let even = layer.is_multiple_of(2);
-    let mut kept = vec![!even; elements];
-    for &element in &order[..elements / 2] {
-        kept[element] = even;
-    }
-    kept
-}
-
-impl Layer {
-    /// Shift and log-scale of the moved elements, zero at the kept ones, each [n, D].
-    fn read(&self, x: &Tensor<2>, condition: Option<&Tensor<2>>) -> [Tensor<2>; 2] {
-        let device = x.device();
-        let elements = self.kept.len();
-        let mask = |keep: bool| {
-            let values = self
-                .kept
-                .iter()
-                .map(|&kept| f32::from(u8::from(kept == keep)));
-            from_f32::<2>(values.collect(), [1, elements], &device).cast(x.dtype())
-        };
-        let moved = mask(false);
-        let seen = x.clone() * mask(true);
-        let seen = match condition {
-            Some(condition) => Tensor::cat(vec![seen, condition.clone()], 1),
-            None => seen,
-        };
-        let hidden = (self.hidden.iter()).fold(seen, |h, layer| silu(layer.forward(h)));
-        let raw = self.raw.forward(hidden.clone());
-        let log_scale = raw.div_scalar(BOUND).tanh().mul_scalar(BOUND) * moved.clone();
-        [self.shift.forward(hidden) * moved, log_scale]
-    }
-}
+/// Numbers that a layer holds at most, but for very wide points.
+const HELD: usize = 1 << 25;
 
 impl Bijection for Network {
     fn to_noise(&self, points: &Points) -> (Tensor<2>, Tensor<2>) {
@@ -170,10 +140,8 @@ impl Bijection for Network {
         let mut log_det = log_scale.clone().sum_dim(1).repeat_dim(0, n);
         let mut x = x * log_scale.exp() + self.shift.val();
         for layer in &self.layers {
-            let [shift, log_scale] = layer.read(&x, condition.as_ref());
-            log_det = log_det + log_scale.clone().sum_dim(1);
-            // kept elements have neither shift nor scale
-            x = x * log_scale.exp() + shift;
+            let (carried, of_layer) = layer.to_noise(x, condition.as_ref(), self.transform);
+            (x, log_det) = (carried, log_det + of_layer);
         }
         (x, log_det)
     }
@@ -189,8 +157,7 @@ impl Bijection for Network {
         let dims = noise.dims();
         let condition = under.condition.map(|c| c.cast(noise.dtype()));
         let x = (self.layers.iter().rev()).fold(noise.flatten(1, 2), |y, layer| {
-            let [shift, log_scale] = layer.read(&y, condition.as_ref());
-            (y - shift) * log_scale.neg().exp()
+            layer.from_noise(y, condition.as_ref(), self.transform)
         });
         let x = (x - self.shift.val()) * self.log_scale.val().neg().exp();
         Ok(Carried {
@@ -199,8 +166,15 @@ impl Bijection for Network {
         })
     }
 
-    fn chunk(&self, _: PointShape) -> usize {
-        8192
+    fn chunk(&self, shape: PointShape) -> usize {
+        match self.transform {
+            Transform::Affine => 8192,
+            // a layer holds some ten numbers for each piece of each moved element
+            Transform::Spline(splines) => {
+                let each = 5 * splines.numbers() * shape.elements();
+                (HELD / each).clamp(16, 8192)
+            }
+        }
     }
 }
 
@@ -222,6 +196,9 @@ impl PriorConfig for Coupling {
         );
         problems.within("width", self.width, 1..=16_384);
         problems.within("depth", self.depth, 1..=64);
+        if let Some(splines) = &self.splines {
+            problems.section("splines", |problems| splines.check(problems));
+        }
     }
 
     fn offers(&self) -> Offers {
@@ -247,8 +224,14 @@ impl PriorConfig for Coupling {
         let [elements, width, depth, layers] =
             [shape.elements(), self.width, self.depth, self.layers].map(|n| n as u128);
         let columns = condition.map_or(0, |kind| kind.columns() as u128);
-        let hidden = (elements + columns + 1) * width + (depth - 1) * (width + 1) * width;
-        2 * elements + layers.saturating_mul(hidden + 2 * (width + 1) * elements)
+        let numbers = self.transform().numbers() as u128;
+        // kept and moved elements, the other way round in the other layer of a pair
+        let [less, more] = [elements / 2, elements.div_ceil(2)];
+        let layer = |keeps: u128, moves: u128| {
+            let hidden = (keeps + columns + 1) * width + (depth - 1) * (width + 1) * width;
+            hidden + (width + 1) * numbers * moves
+        };
+        2 * elements + (layers / 2).saturating_mul(layer(less, more) + layer(more, less))
     }
 
     fn fit(&self, fit: Fit, context: &Context) -> Result<Fitted> {
@@ -276,34 +259,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layers_in_pairs_move_what_the_other_keeps_and_pairs_differ() {
-        for elements in [2, 3, 16] {
-            for pair in 0..4 {
-                let (even, odd) = (kept_by(2 * pair, elements), kept_by(2 * pair + 1, elements));
-                assert!(even.iter().zip(&odd).all(|(a, b)| a != b));
-                assert_eq!(even.iter().filter(|&&kept| kept).count(), elements / 2);
-            }
-        }
-        assert_ne!(kept_by(0, 16), kept_by(2, 16));
-    }
-
-    #[test]
     fn it_says_how_many_parameters_it_has() {
         let shape = PointShape {
             tokens: 3,
-            width: 2,
+            width: 3,
         };
         let kind = ConditionKind::Labels { classes: 4 };
-        let config = Coupling {
-            layers: 4,
-            width: 10,
-            depth: 3,
-        };
-        for condition in [None, Some(kind)] {
-            let columns = columns_of(condition);
-            let network = config.init(shape, columns, Streams::new(0), &Device::flex());
-            let said = config.parameters(shape, condition);
-            assert_eq!(network.num_params() as u128, said);
+        for splines in [None, Some(Splines::default())] {
+            let config = Coupling {
+                layers: 4,
+                width: 10,
+                depth: 3,
+                splines,
+            };
+            for condition in [None, Some(kind)] {
+                let columns = columns_of(condition);
+                let network = config.init(shape, columns, Streams::new(0), &Device::flex());
+                let said = config.parameters(shape, condition);
+                assert_eq!(network.num_params() as u128, said);
+            }
         }
     }
 }

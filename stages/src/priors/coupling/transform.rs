@@ -1,0 +1,54 @@
+//! How a layer moves an element: a rising function of it whose numbers the layer reads elsewhere.
+
+use super::spline::Splines;
+use burn::tensor::Tensor;
+
+/// `x exp(s) + shift` with `s = bound tanh(raw / bound)`, or a spline.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Transform {
+    Affine,
+    Spline(Splines),
+}
+
+/// The largest logarithm of an affine map's scale.
+const BOUND: f64 = 2.0;
+
+impl Transform {
+    /// Numbers that it takes for an element.
+    pub fn numbers(self) -> usize {
+        match self {
+            Self::Affine => 2,
+            Self::Spline(splines) => splines.numbers(),
+        }
+    }
+
+    /// Elements `x` [n, m] moved by `raw` [n, numbers, m], and the logarithms of the slopes [n, m]. Zeros of `raw` are the
+    /// identity.
+    pub fn forward(self, x: Tensor<2>, raw: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+        match self {
+            Self::Affine => {
+                let [shift, log_scale] = affine(raw);
+                (x * log_scale.clone().exp() + shift, log_scale)
+            }
+            Self::Spline(splines) => splines.forward(x, raw),
+        }
+    }
+
+    /// The inverse of [`Self::forward`].
+    pub fn inverse(self, y: Tensor<2>, raw: Tensor<3>) -> Tensor<2> {
+        match self {
+            Self::Affine => {
+                let [shift, log_scale] = affine(raw);
+                (y - shift) * log_scale.neg().exp()
+            }
+            Self::Spline(splines) => splines.inverse(y, raw),
+        }
+    }
+}
+
+/// Shift and log-scale, each [n, m].
+fn affine(raw: Tensor<3>) -> [Tensor<2>; 2] {
+    let [shift, raw] = [0, 1].map(|i| raw.clone().narrow(1, i, 1).squeeze_dim::<2>(1));
+    let log_scale = raw.div_scalar(BOUND).tanh().mul_scalar(BOUND);
+    [shift, log_scale]
+}
