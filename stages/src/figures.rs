@@ -469,6 +469,10 @@ pub mod estimate_nll {
         MEAN_UNIFORM_LOSS = "mean alignment loss (uniform, sum)";
         /// Their mean loss under the likelihood weighting.
         MEAN_BOUND = "mean NLL, likelihood-weighted bound";
+        /// What the flow says of them as a hierarchical VAE, whose levels are counted.
+        ELBO = "negative ELBO, {} levels (nats)";
+        /// How far that is above their NLL by the ODE.
+        OVER_ODE = "negative ELBO, {} levels, over the NLL (nats)";
         /// The accuracy of the solver, of a region and of all.
         HALVED = "largest change of an NLL with halved steps (nats)";
     }
@@ -530,6 +534,27 @@ pub mod estimate_nll {
     pub const POINTS_TABLE: &str = "points";
     /// The table of agreements.
     pub const AGREEMENT_TABLE: &str = "agreement";
+    /// The table of the flow as a hierarchical VAE, of test features.
+    pub const HIERARCHY_TABLE: &str = "hierarchy";
+
+    names! {
+        /// Columns of [`HIERARCHY_TABLE`], means over points in nats.
+        HIERARCHY_COLUMNS:
+        /// How many levels.
+        LEVELS = "levels";
+        /// The negative ELBO.
+        MEAN_ELBO = "negative_elbo";
+        /// Its standard error over points.
+        MEAN_ELBO_ERROR = "negative_elbo_error";
+        /// How far it is above the NLL by the ODE.
+        MEAN_OVER_ODE = "over_nll";
+        /// Its standard error over points.
+        MEAN_OVER_ODE_ERROR = "over_nll_error";
+        /// The likelihood-weighted bound, the same in every row.
+        BOUND_BESIDE = "bound";
+        /// The NLL by the ODE, the same in every row.
+        NLL_BESIDE = "nll";
+    }
 
     names! {
         /// Columns of [`POINTS_TABLE`].

@@ -4,7 +4,7 @@ use crate::tiny::plane;
 use roxmltree::Document;
 
 /// Each figure and texts that it holds.
-const FIGURES: [(&str, &[&str]); 8] = [
+const FIGURES: [(&str, &[&str]); 9] = [
     (
         "heatmaps.svg",
         &[
@@ -20,6 +20,15 @@ const FIGURES: [(&str, &[&str]); 8] = [
             "test features: alignment loss (uniform, sum)",
             "uniform box: likelihood-weighted bound",
             "ODE NLL (nats)",
+        ],
+    ),
+    (
+        "hierarchy.svg",
+        &[
+            "negative ELBO",
+            "NLL by the ODE",
+            "levels",
+            "nats a test feature",
         ],
     ),
     (

@@ -50,7 +50,7 @@ const STAGES: [(&str, &[&[&str]]); 7] = [
 ];
 
 /// The tables, each with its columns.
-const TABLES: [(&str, &[&[&str]]); 6] = [
+const TABLES: [(&str, &[&[&str]]); 7] = [
     (curves::TABLE, &[curves::COLUMNS]),
     (
         pretrain_flow::MARGINALS,
@@ -65,6 +65,10 @@ const TABLES: [(&str, &[&[&str]]); 6] = [
         &[train_autoencoder::TRAJECTORY_COLUMNS],
     ),
     (estimate_nll::POINTS_TABLE, &[estimate_nll::POINTS_COLUMNS]),
+    (
+        estimate_nll::HIERARCHY_TABLE,
+        &[estimate_nll::HIERARCHY_COLUMNS],
+    ),
     (
         estimate_nll::AGREEMENT_TABLE,
         &[&[estimate_nll::REGION], estimate_nll::AGREEMENT_COLUMNS],

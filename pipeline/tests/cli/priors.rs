@@ -297,6 +297,22 @@ fn a_regulariser_that_the_prior_does_not_offer_is_refused_before_anything_runs()
     }
 }
 
+/// Red where the levels of a flow without a velocity are found out after its training.
+#[test]
+fn levels_of_a_hierarchy_need_a_velocity_and_more_than_one() {
+    for (model, levels, found) in [
+        ("{kind: coupling}", "[10]", "kind: coupling"),
+        ("{kind: flow_matching}", "[1]", "2 to 100000"),
+    ] {
+        let project = with(model, "{kind: nll}");
+        let set = format!("estimate_nll.levels={levels}");
+        project
+            .run(&["run", "tiny.yaml", "--set", &set])
+            .expect(2, &["estimate_nll.levels", found, "expected"]);
+        assert!(!project.path("artifacts").exists());
+    }
+}
+
 #[test]
 fn keys_that_moved_into_the_model_say_where_they_stand_now() {
     let project = tiny::project();

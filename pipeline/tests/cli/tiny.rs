@@ -41,7 +41,7 @@ pub fn plane() -> Project {
         .replace("{kind: dense, widths: [8]}", "{kind: points, count: 40}")
         .replace(
             "box_points: 0, grid_cells: 0",
-            "box_points: 8, grid_cells: 4",
+            "box_points: 8, levels: [2, 5], grid_cells: 4",
         );
     let project = Project::new();
     project.write("tiny.yaml", config);

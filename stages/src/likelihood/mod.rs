@@ -2,10 +2,12 @@
 
 mod agreement;
 mod config;
+mod hierarchy;
 mod importance;
 mod verdict;
 
 pub use agreement::{Agreement, agreement};
 pub use config::Precision;
+pub use hierarchy::Hierarchy;
 pub use importance::importance_weighted_nll;
 pub use verdict::{THRESHOLDS, Verdict};

@@ -9,6 +9,7 @@ mod colour_bar;
 mod colours;
 mod figure;
 mod heatmaps;
+mod hierarchy;
 mod histogram;
 mod learning_curves;
 mod legend;
@@ -51,7 +52,7 @@ pub struct Kind {
 }
 
 /// Every figure that a run may have.
-pub const KINDS: [Kind; 9] = [
+pub const KINDS: [Kind; 10] = [
     Kind {
         name: "heatmaps",
         about: "alignment losses and NLLs over the plane, with features and latents",
@@ -61,6 +62,11 @@ pub const KINDS: [Kind; 9] = [
         name: "surrogate",
         about: "how the alignment losses follow the NLL, region by region, and the verdicts",
         draw: surrogate::draw,
+    },
+    Kind {
+        name: "hierarchy",
+        about: "the flow as a hierarchical VAE: its negative ELBO against the number of levels",
+        draw: hierarchy::draw,
     },
     Kind {
         name: "principal-plane",

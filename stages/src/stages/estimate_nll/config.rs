@@ -38,6 +38,10 @@ pub struct Config {
     pub tolerance: f64,
     /// How the divergence of the velocity is evaluated.
     pub divergence: Divergence,
+    /// Numbers N of levels: the flow is read as a Markovian hierarchical VAE of so many, and its negative ELBO of
+    /// test features stands beside their NLL, such as [10, 100, 1000].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<usize>,
     /// The precision of likelihoods and losses.
     pub precision: Precision,
     /// Points a region at which the gradients of loss and NLL are compared; 0 for none.
@@ -60,6 +64,7 @@ impl Default for Config {
             truncation: TRUNCATION,
             tolerance: 1e-5,
             divergence: Divergence::Exact,
+            levels: Vec::new(),
             precision: Precision::F32,
             gradient_points: 32,
             check_points: 32,
@@ -89,6 +94,9 @@ impl Config {
             "192 to 1048576: 8 independent rules of 8 times with 3 draws each, or more",
         );
         check_truncation(problems, self.truncation);
+        for &levels in &self.levels {
+            problems.within("levels", levels, 2..=100_000);
+        }
         problems.section("divergence", |p| self.divergence.check(p));
         let (least, why) = match self.precision {
             Precision::F32 => (

@@ -4,6 +4,7 @@
 mod calibration;
 mod config;
 mod fall;
+mod levels;
 mod measure;
 mod regions;
 mod self_check;
@@ -12,14 +13,14 @@ mod witnessed;
 
 use super::witness::{self, WITNESS};
 use super::{AUTOENCODER, FLOW, Made, Preparation, Prepared, Read, Sections, TRANSPORT};
-use super::{Stage, StageConfig, Upstream, train_autoencoder};
+use super::{Stage, StageConfig, Upstream, pretrain_flow, train_autoencoder};
 use crate::alignment::RULES;
 use crate::context::{Context, Monitor, Summary};
 use crate::devices::Numbers;
 use crate::error::Result;
 use crate::figures::{estimate_nll as names, filled};
 use crate::likelihood::{THRESHOLDS, Verdict};
-use crate::priors::{MOST_INTERVALS, NllKind};
+use crate::priors::{MOST_INTERVALS, NllKind, Offers};
 use crate::problems::Problems;
 pub use config::Config;
 use fall::Fall;
@@ -38,6 +39,23 @@ impl StageConfig for Config {
 
     fn check(&self, problems: &mut Problems) {
         self.check_values(problems);
+    }
+
+    /// A hierarchy needs a velocity.
+    fn check_with(&self, sections: &Sections, problems: &mut Problems) {
+        let Some(flow) = sections.get::<pretrain_flow::Config>() else {
+            return;
+        };
+        problems.require(
+            self.levels.is_empty() || flow.model.kind().offers() >= Offers::Velocity,
+            "estimate_nll.levels",
+            format!(
+                "{:?}, with `pretrain_flow.model: {{kind: {}}}`",
+                self.levels,
+                flow.model.name()
+            ),
+            "none, or a prior with a velocity, such as `model: {kind: flow_matching}`",
+        );
     }
 
     fn reads(&self) -> Vec<Read> {
@@ -166,6 +184,7 @@ fn run(
     context
         .monitor
         .table(names::AGREEMENT_TABLE, &tables::agreement_table(&measured))?;
+    levels::measure(config, &instruments, &measured, &mut checks, context)?;
     let fall = Fall::of(&measured, sources, config, &instruments, context)?;
     let mut summary = summarise(&measured, &instruments, fall, config, context);
     summary.figures.extend(checks.figures);

@@ -1,0 +1,72 @@
+//! `hierarchy.svg`: the flow as a hierarchical VAE, its negative ELBO against the number of levels.
+
+use super::figure::Figure;
+use super::legend::legend;
+use super::palette::{BLUE, GREY, ORANGE};
+use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use super::scale::{Scale, range, widened};
+use super::svg::{Rect, Svg, Trace, series};
+use super::tables::{Table, parquet};
+use crate::store::{RunStages, Stage};
+use anyhow::Result;
+use latent_align_stages::figures::estimate_nll as names;
+
+/// The size of the panel.
+const SIZE: (f64, f64) = (430.0, 200.0);
+
+/// The figure of `run`; none where no levels were asked for.
+///
+/// # Errors
+/// The table is damaged.
+pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
+    let table = parquet(names::HIERARCHY_TABLE);
+    let Some(file) = run.file(Stage::EstimateNll, &table) else {
+        return Ok(None);
+    };
+    let table = Table::read(&file)?;
+    let elbos = table.pairs(names::LEVELS, names::MEAN_ELBO)?;
+    let constants = [
+        ("likelihood-weighted bound", ORANGE, names::BOUND_BESIDE),
+        ("NLL by the ODE", GREY, names::NLL_BESIDE),
+    ];
+    let mut lines = vec![("negative ELBO", BLUE, elbos)];
+    for (name, colour, column) in constants {
+        lines.push((name, colour, table.pairs(names::LEVELS, column)?));
+    }
+    let all = || lines.iter().flat_map(|line| &line.2);
+    let (levels, values): (Vec<f64>, Vec<f64>) = all().copied().unzip();
+    let (Some(x), Some(y)) = (range(&levels, 0.0, 1.0), range(&values, 0.0, 1.0)) else {
+        return Ok(None);
+    };
+    let area = Rect {
+        x: LEFT,
+        y: TOP + LINE,
+        width: SIZE.0,
+        height: SIZE.1,
+    };
+    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, area.y + SIZE.1 + BOTTOM);
+    let mut panel = Panel::linear(area, x, widened(y, 0.06));
+    let pixels = (area.x + 12.0, area.x + area.width - 12.0);
+    panel.x = Scale::logarithmic(x, pixels);
+    panel.rules(&mut svg);
+    for (name, colour, points) in &lines {
+        let mut line = Trace::default();
+        line.line(points.iter().map(|p| panel.place(*p)));
+        let style = format!(r#"fill="none" stroke="{colour}" stroke-width="1.5""#);
+        svg.trace(&line, &(series(name) + &style));
+    }
+    let (_, colour, elbos) = &lines[0];
+    panel.dots(&mut svg, elbos, 5.0, &format!(r#"stroke="{colour}""#));
+    panel.frame(&mut svg, "The flow as a hierarchical VAE", TOP - 10.0);
+    let entries: Vec<(&str, &str)> = lines.iter().map(|line| (line.0, line.1)).collect();
+    legend(&mut svg, area.x, area.y - 8.0, &entries);
+    panel.x_axis(&mut svg, "levels");
+    panel.y_axis(&mut svg, "nats a test feature");
+    Ok(Some(Figure {
+        panels: vec![svg],
+        columns: 1,
+        caption: "The negative ELBO falls to the likelihood-weighted bound of the same velocity as levels become more. \
+                  What is left to the ODE's NLL is that its density is not the diffusion's."
+            .to_owned(),
+    }))
+}
