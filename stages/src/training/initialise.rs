@@ -4,14 +4,28 @@
 use crate::random::Streams;
 use crate::tensors::from_f32;
 use burn::module::{Module, ModuleMapper, Param};
+use burn::nn::Linear;
 use burn::tensor::Tensor;
 use rand::RngExt;
+use rand_pcg::Pcg64;
 
 /// The module with every weight matrix and kernel drawn uniformly on +-sqrt(1 / fan_in) (PyTorch's
 /// default) and every bias set to zero. Normalisation layers keep their ones and zeros.
 pub fn initialise<M: Module>(module: M, streams: Streams) -> M {
+    initialised(module, streams, false)
+}
+
+/// As [`initialise`], with every bias drawn likewise, as PyTorch does. A narrow input needs it: without biases the units that
+/// read one number x all bend at x = 0, and a layer norm behind them leaves nothing of x but its sign.
+pub fn initialise_with_biases<M: Module>(module: M, streams: Streams) -> M {
+    initialised(module, streams, true)
+}
+
+fn initialised<M: Module>(module: M, streams: Streams, biases: bool) -> M {
     let module = module.map(&mut Initialise {
         streams,
+        biases,
+        bound: 0.0,
         path: Vec::new(),
         layers: Vec::new(),
         drawn: 0,
@@ -21,6 +35,10 @@ pub fn initialise<M: Module>(module: M, streams: Streams) -> M {
 
 struct Initialise {
     streams: Streams,
+    /// Whether biases are drawn.
+    biases: bool,
+    /// Of the weights that were drawn last, whose bias comes next.
+    bound: f32,
     path: Vec<String>,
     layers: Vec<String>,
     drawn: u64,
@@ -40,14 +58,17 @@ impl ModuleMapper for Initialise {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.last().map_or("", String::as_str);
         if D == 1 {
-            return if name == "bias" {
-                param.map(|tensor| tensor.zeros_like())
-            } else {
-                param
+            return match (name, self.biases) {
+                ("bias", false) => param.map(|tensor| tensor.zeros_like()),
+                ("bias", true) => {
+                    let rng = self.streams.at("initial biases", self.drawn);
+                    param.map(|tensor| uniform(tensor, self.bound, rng))
+                }
+                _ => param,
             };
         }
         self.drawn += 1;
-        let mut rng = self.streams.at("initial weights", self.drawn);
+        let rng = self.streams.at("initial weights", self.drawn);
         let transposed = self
             .layers
             .last()
@@ -57,13 +78,26 @@ impl ModuleMapper for Initialise {
             // Linear is [in, out], a kernel [out, in, ...], a transposed kernel [in, out, ...].
             let inputs = if transposed { dims[0] } else { dims[1] };
             let fan_in = inputs * dims[2..].iter().product::<usize>();
-            let bound = (1.0 / fan_in as f32).sqrt();
-            let values = (0..dims.iter().product())
-                .map(|_| rng.random_range(-bound..bound))
-                .collect();
-            from_f32(values, dims, &tensor.device())
+            self.bound = (1.0 / fan_in as f32).sqrt();
+            uniform(tensor, self.bound, rng)
         })
     }
+}
+
+/// A tensor of the shape of `tensor`, uniform on +-bound.
+fn uniform<const D: usize>(tensor: Tensor<D>, bound: f32, mut rng: Pcg64) -> Tensor<D> {
+    let dims = tensor.dims();
+    let drawn = (0..dims.iter().product()).map(|_| rng.random_range(-bound..bound));
+    from_f32(drawn.collect(), dims, &tensor.device())
+}
+
+/// Makes weights and bias of a layer zero: a network that ends in it starts as the identity, where it adds to its input.
+pub fn zero(layer: &mut Linear) {
+    layer.weight = layer.weight.clone().map(|weight| weight.zeros_like());
+    layer.bias = layer
+        .bias
+        .take()
+        .map(|bias| bias.map(|bias| bias.zeros_like()));
 }
 
 /// The module with N(0, scale^2) added to every parameter. Tests start here: zero initialisation

@@ -12,8 +12,8 @@ mod task;
 
 pub use best::Best;
 pub use config::{MatmulPrecision, OptimiserConfig};
-pub use initialise::initialise;
 #[cfg(test)]
 pub use initialise::perturb;
+pub use initialise::{initialise, initialise_with_biases, zero};
 pub use optimiser::Trainer;
 pub use task::{HeldOut, Length, Step, Task, Term, train, train_for_the_best};

@@ -146,10 +146,14 @@ fn gradients_are_those_of_differences_or_push_towards_what_is_learned() {
                 let (posterior, _) = posterior(ROWS, moved, &device);
                 scalar(term(regulariser.as_ref(), posterior.as_ref(), 0).inner()).unwrap()
             };
-            let difference = (at(4e-3) - at(-4e-3)) / 8e-3;
+            // the log-slope of a spline has kinks: to both sides of one the gradient is that of one side
+            let here = at(0.0);
+            let sides = [(here - at(-1e-3)) / 1e-3, (at(1e-3) - here) / 1e-3];
+            let [low, high] = [sides[0].min(sides[1]), sides[0].max(sides[1])];
+            let room = 0.01 * high.abs().max(low.abs()).max(0.1);
             assert!(
-                (found - difference).abs() < 0.01 * difference.abs().max(0.1),
-                "{what}: {found}, by differences {difference}"
+                (low - room..=high + room).contains(&found),
+                "{what}: {found}, by differences {sides:?}"
             );
         }
     }

@@ -16,6 +16,7 @@ use super::transformer::{Layer, Seen, linear};
 use crate::fused::NORM_EPSILON;
 use crate::random::Streams;
 use crate::tensors::from_f32;
+use crate::training::zero;
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::activation::softplus;
@@ -123,8 +124,7 @@ impl Block {
         if let Some(condition) = &mut self.condition {
             small("conditions", &mut condition.weight, SMALL);
         }
-        let weight = &mut self.output.weight;
-        *weight = weight.clone().map(|weight| weight.zeros_like());
+        zero(&mut self.output);
     }
 
     /// Numbers in a block over points of `tokens` x `width`.
@@ -215,7 +215,7 @@ impl Block {
             h = layer.forward(h, seen, rotation, temperature, &mut reading.dropout);
         }
         if let Some(norm) = &self.last_norm {
-            h = norm.forward(h);
+            h = rms_norm(norm, h);
         }
         let out = linear(&self.output, h.flatten(0, 1));
         let out = match self.soft_clip {
@@ -234,4 +234,10 @@ impl Block {
             shift: half(1),
         }
     }
+}
+
+/// As [`RmsNorm::forward`], which squares in f32 whatever the precision of `h` [n, m, C] is.
+fn rms_norm(norm: &RmsNorm, h: Tensor<3>) -> Tensor<3> {
+    let mean_square = h.clone().square().mean_dim(2);
+    h / mean_square.add_scalar(norm.epsilon).sqrt() * norm.gamma.val().unsqueeze()
 }

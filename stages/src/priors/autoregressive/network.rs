@@ -14,7 +14,7 @@ use crate::priors::drawing::{AwayFrom, Carried, Steps, Way, Ways};
 use crate::priors::kind::{Fit, Fitted};
 use crate::priors::prior::{Placement, PointShape, Points, Prior, Progress};
 use crate::random::Streams;
-use crate::training::initialise;
+use crate::training::initialise_with_biases;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use std::path::Path;
@@ -49,7 +49,7 @@ impl Network {
             channels: design.blocks.iter().map(|b| b.channels).max().unwrap_or(1),
             rule: design.guidance,
         };
-        let mut network = initialise(network, streams);
+        let mut network = initialise_with_biases(network, streams);
         for (number, block) in network.blocks.iter_mut().enumerate() {
             block.prepare(number as u64, streams);
         }

@@ -2,6 +2,7 @@
 
 use super::transform::Transform;
 use crate::random::Streams;
+use crate::training::zero;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::silu;
@@ -42,7 +43,7 @@ impl Layer {
 
     /// Makes the layer the identity.
     pub fn start(&mut self) {
-        self.last.weight = self.last.weight.clone().map(|weight| weight.zeros_like());
+        zero(&mut self.last);
     }
 
     /// Points `x` [n, D] carried towards noise, and `log |det|` [n, 1].

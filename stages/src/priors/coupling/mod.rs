@@ -36,7 +36,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::problems::Problems;
 use crate::random::Streams;
-use crate::training::initialise;
+use crate::training::initialise_with_biases;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
@@ -118,7 +118,7 @@ impl Coupling {
             layers: (0..self.layers).map(layer).collect(),
             transform: self.transform(),
         };
-        let mut network = initialise(network, streams);
+        let mut network = initialise_with_biases(network, streams);
         network.log_scale = zeros();
         network.shift = zeros();
         for layer in &mut network.layers {
