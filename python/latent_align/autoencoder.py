@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterable, Union
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import silu
 
 from .architectures import DataShape, build
 from .errors import InputError
@@ -33,7 +34,10 @@ class Autoencoder(nn.Module):
         self.reconstruction = _known(header.get("reconstruction"), "reconstruction", RECONSTRUCTIONS)
         latents = self.tokens * self.width
         architecture = header.get("architecture") or {}
-        self.architecture = build(architecture, self.shape, latents + self.posterior.others, latents)
+        top = latent.get("top")
+        self.between = None if top is None else Between(top, latents)
+        decoded = latents if top is None else latents - self.between.numbers
+        self.architecture = build(architecture, self.shape, latents + self.posterior.others, decoded)
         # the log-scale of a discretised logistic likelihood, in units of `maximum`
         self.log_scale = nn.Parameter(torch.zeros(1)) if self.reconstruction == "discretised_logistic" else None
 
@@ -70,7 +74,8 @@ class Autoencoder(nn.Module):
         what the decoder's last layer says, such as the logits of a Bernoulli reconstruction."""
         if latents.dim() != 3 or latents.shape[1:] != (self.tokens, self.width):
             raise InputError(f"found latents {list(latents.shape)}, expected [B, {self.tokens}, {self.width}]")
-        decoded = self.architecture.decode(latents.to(self._dtype()).flatten(1))
+        rows = latents.to(self._dtype()).flatten(1)
+        decoded = self.architecture.decode(rows if self.between is None else self.between(rows))
         if raw or self.reconstruction in ("mse", "l1"):
             return decoded
         return decoded.sigmoid() if self.reconstruction == "bernoulli" else decoded.clamp(0.0, 1.0)
@@ -93,6 +98,31 @@ class Autoencoder(nn.Module):
 
     def _dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
+
+
+class Between(nn.Module):
+    """Of a VAE of two levels: what makes z_1 of the latents `(e, z_2)` of a row, `shift(z_2) + e exp(s(z_2))`."""
+
+    # the largest s
+    BOUND = 4.0
+
+    def __init__(self, config: Any, latents: int):
+        super().__init__()
+        config = config if isinstance(config, dict) else {}
+        self.numbers = _whole(config, "latent.top", "numbers")
+        if self.numbers >= latents:
+            raise InputError(f"its header says latent.top.numbers: {self.numbers}, expected fewer than the {latents} of a row")
+        sizes = [self.numbers, *(config.get("widths") or [])]
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
+        self.last = nn.Linear(sizes[-1], 2 * (latents - self.numbers))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """z_1 [B, M_1] of `rows` [B, M]."""
+        h = rows[:, -self.numbers :]
+        for layer in self.hidden:
+            h = silu(layer(h))
+        shift, log_scale = self.last(h).chunk(2, 1)
+        return rows[:, : -self.numbers] * torch.exp(self.BOUND * torch.tanh(log_scale / self.BOUND)) + shift
 
 
 def _whole(header: Dict[str, Any], section: str, key: str) -> int:

@@ -412,7 +412,8 @@ fn other_kinds_of_prior_have_the_numbers_of_this_program_in_the_package() {
     }
 }
 
-/// Red where a convolution, its padding or the order of stages differs, or fixed noise has another scale.
+/// Red where a convolution, its padding or the order of stages differs, fixed noise has another scale, or the levels of a
+/// latent are put together otherwise.
 #[test]
 fn a_convolutional_autoencoder_has_the_numbers_of_this_program_in_the_package() {
     let Some(python) = pytorch() else { return };
@@ -427,7 +428,10 @@ fn a_convolutional_autoencoder_has_the_numbers_of_this_program_in_the_package() 
             "{kind: dense, widths: [12, 8]}",
             "{kind: convolutional, channels: [3, 4]}",
         )
-        .replace("{width: 3}", "{width: 3, tokens: 2}")
+        .replace(
+            "{width: 3}",
+            "{width: 3, tokens: 2, top: {numbers: 2, widths: [5]}}",
+        )
         .replace(
             "{kind: gaussian}",
             "{kind: fixed_noise, scale: 0.3}\n  reconstruction: bernoulli",

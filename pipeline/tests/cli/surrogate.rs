@@ -292,6 +292,31 @@ fn a_linear_vae_is_measured_against_its_evidence() {
     assert!(nll(1) > nll(32) + 0.01, "{found}");
 }
 
+/// Red where a decoder of two levels is taken for a linear one, where its weights of draws are not those of the ELBO, or
+/// where nothing is left below the top.
+#[test]
+fn a_vae_of_two_levels_has_an_elbo_but_no_evidence_in_closed_form() {
+    let project = tiny::project();
+    let run = |top: &str| {
+        let top = format!("train_autoencoder.latent.top={top}");
+        let mut arguments = vec!["run", "tiny.yaml", "--set", &top];
+        for set in [
+            "estimate_nll=null",
+            "train_autoencoder.architecture={kind: dense, widths: []}",
+            "train_autoencoder.posterior={kind: gaussian}",
+            "train_autoencoder.regulariser={kind: kl, weight: 0.05}",
+            "train_autoencoder.steps=200",
+        ] {
+            arguments.extend(["--set", set]);
+        }
+        project.run(&arguments)
+    };
+    run("{numbers: 2}").expect(2, &["latent.top.numbers", "found 2", "fewer than the 2"]);
+    let found = run("{numbers: 1, widths: [8]}");
+    found.expect(0, &["negative ELBO"]);
+    assert!(!found.stdout.contains("linear decoder"), "{found}");
+}
+
 /// Red where the error of decoded means stands for that of draws, or the NLL of draws for that of means.
 #[test]
 fn a_posterior_with_noise_is_shown_by_its_means_and_by_its_draws() {

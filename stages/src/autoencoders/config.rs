@@ -1,5 +1,6 @@
 //! What an autoencoder is: its latents and its reconstruction.
 
+use super::top_level::TopLevel;
 use crate::architectures::ArchitectureConfig;
 use crate::data::DataShape;
 use crate::posteriors::PosteriorConfig;
@@ -17,6 +18,9 @@ pub struct LatentConfig {
     pub tokens: usize,
     /// Width d of a token; the flow's width.
     pub width: usize,
+    /// Makes the autoencoder a VAE of two levels: the last numbers of a row say what the others mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top: Option<TopLevel>,
 }
 
 fn one() -> usize {
@@ -36,6 +40,9 @@ impl LatentConfig {
     pub fn check(&self, problems: &mut Problems) {
         problems.within("tokens", self.tokens, 1..=65_536);
         problems.within("width", self.width, 1..=65_536);
+        if let Some(top) = &self.top {
+            problems.section("top", |p| top.check(self.shape().elements(), p));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! An autoencoder: an architecture between data and the numbers of a posterior.
 
 use super::config::{AutoencoderHeader, Reconstruction};
+use super::top_level::Between;
 use crate::architectures::{ArchitectureConfig, Convolutional, Dense};
 use crate::posteriors::{Head, Posterior, PosteriorHead};
 use crate::random::Streams;
@@ -27,6 +28,8 @@ pub struct Autoencoder {
     tokens: usize,
     width: usize,
     posterior: PosteriorHead,
+    /// What makes z_1 of the latents, where there are two levels.
+    between: Option<Between>,
     /// What the data was divided by.
     maximum: f64,
 }
@@ -48,12 +51,13 @@ impl Autoencoder {
         let shape = *shape;
         let latents = latent.shape().elements();
         let outputs = latents + posterior.kind().others(latent.shape());
+        let decoded = latents - latent.top.as_ref().map_or(0, |top| top.numbers);
         let architecture = match architecture {
             ArchitectureConfig::Dense { widths } => {
-                Architecture::Dense(Dense::new(widths, shape, outputs, latents, device))
+                Architecture::Dense(Dense::new(widths, shape, outputs, decoded, device))
             }
             ArchitectureConfig::Convolutional { channels } => Architecture::Convolutional(
-                Convolutional::new(channels, shape, outputs, latents, device),
+                Convolutional::new(channels, shape, outputs, decoded, device),
             ),
             ArchitectureConfig::Points { .. } => return None,
         };
@@ -63,6 +67,7 @@ impl Autoencoder {
             tokens: latent.tokens,
             width: latent.width,
             posterior: PosteriorHead::new(posterior, latent.shape(), streams, device),
+            between: (latent.top.as_ref()).map(|top| Between::new(top, latents, streams, device)),
             maximum: *maximum,
         };
         if *reconstruction == Reconstruction::DiscretisedLogistic {
@@ -91,6 +96,10 @@ impl Autoencoder {
     pub fn decode(&self, latents: Tensor<2>) -> Tensor<4> {
         let [rows, width] = latents.dims();
         let latents = latents.reshape([rows / self.tokens, self.tokens * width]);
+        let latents = match &self.between {
+            Some(between) => between.decode(latents),
+            None => latents,
+        };
         match &self.architecture {
             Architecture::Dense(net) => net.decode(latents),
             Architecture::Convolutional(net) => net.decode(latents),

@@ -84,6 +84,7 @@ mod tests {
             latent: LatentConfig {
                 tokens: 2,
                 width: 3,
+                top: None,
             },
             posterior: PosteriorConfig::default(),
             reconstruction: Reconstruction::Bernoulli,
@@ -119,6 +120,7 @@ mod tests {
             latent: LatentConfig {
                 tokens: 1,
                 width: 2,
+                top: None,
             },
             posterior: PosteriorConfig::default(),
             reconstruction: Reconstruction::Mse,

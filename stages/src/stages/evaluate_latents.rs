@@ -461,6 +461,7 @@ mod tests {
             latent: LatentConfig {
                 tokens: 2,
                 width: 4,
+                top: None,
             },
             posterior: PosteriorConfig::default(),
             reconstruction: Reconstruction::Mse,

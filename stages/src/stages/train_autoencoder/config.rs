@@ -141,6 +141,12 @@ impl Config {
                 ),
             );
             problems.require(
+                self.latent.top.is_none(),
+                "latent.top",
+                "a top level with free points",
+                "none (remove `top`): free points are not decoded",
+            );
+            problems.require(
                 self.latent.tokens == 1,
                 "latent.tokens",
                 self.latent.tokens,

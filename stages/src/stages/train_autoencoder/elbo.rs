@@ -152,7 +152,8 @@ impl Outputs<'_> {
             return Ok(());
         };
         let gaussian = vae.likelihood.reconstruction == Reconstruction::Mse;
-        if widths.is_empty() && gaussian && matches!(vae.prior, Prior::Normal) {
+        let linear = widths.is_empty() && self.config.latent.top.is_none();
+        if linear && gaussian && matches!(vae.prior, Prior::Normal) {
             let latent = &self.config.latent;
             let variance = vae.likelihood.scale / 2.0;
             let exact =

@@ -221,6 +221,7 @@ mod tests {
             latent: LatentConfig {
                 tokens: TOKENS,
                 width: WIDTH,
+                top: None,
             },
             posterior: PosteriorConfig::Gaussian(Gaussian {}),
             reconstruction: Reconstruction::Mse,

@@ -90,6 +90,7 @@ fn encoded(of: impl Fn(&Autoencoder, &str, usize) -> Vec<f32>) -> TempDir {
         latent: LatentConfig {
             tokens: SHAPE[0],
             width: SHAPE[1],
+            top: None,
         },
         posterior: PosteriorConfig::default(),
         reconstruction: Reconstruction::Mse,

@@ -1,0 +1,128 @@
+//! A VAE of two levels: `p(x, z_1, z_2) = p(x | z_1) p(z_1 | z_2) p(z_2)`.
+//!
+//! The latents of a row are `(e, z_2)`, both N(0, I) under the prior; the decoder makes of them
+//!
+//! ```text
+//! z_1 = shift(z_2) + e exp(s(z_2))          so that p(z_1 | z_2) = N(shift, exp(s)^2)          shift, s = MLP(z_2)
+//! ```
+//!
+//! and decodes z_1 alone. The posterior is over `e = (z_1 - shift) / exp(s)` in place of z_1, relative to what the level above
+//! expects (as Vahdat and Kautz 2020, arXiv 2007.03898, do): densities of both differ by the same Jacobian in q and p, so that
+//! KL divergence, ELBO and importance weights of `(e, z_2)` are those of `(z_1, z_2)`.
+
+use crate::problems::Problems;
+use crate::random::Streams;
+use crate::training::{initialise_with_biases, zero};
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::activation::silu;
+use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The level above the one that is decoded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopLevel {
+    /// Numbers of z_2, the last of a row's latents; what is before them is z_1's.
+    pub numbers: usize,
+    /// Widths of the hidden layers between the levels.
+    #[serde(default = "widths")]
+    pub widths: Vec<usize>,
+}
+
+fn widths() -> Vec<usize> {
+    vec![64]
+}
+
+/// The largest s.
+const BOUND: f64 = 4.0;
+
+impl TopLevel {
+    /// Notes every value that does not go with latents of `elements` numbers a row.
+    pub(super) fn check(&self, elements: usize, problems: &mut Problems) {
+        problems.require(
+            (1..elements).contains(&self.numbers),
+            "numbers",
+            self.numbers,
+            &format!("1 or more, and fewer than the {elements} numbers of a row's latents"),
+        );
+        for width in &self.widths {
+            problems.within("widths", *width, 1..=65_536);
+        }
+    }
+}
+
+/// What is between the levels.
+#[derive(Module, Debug)]
+pub(super) struct Between {
+    hidden: Vec<Linear>,
+    /// Shift, then s before it is bounded.
+    last: Linear,
+}
+
+impl Between {
+    /// Between a top level of `config` and the rest of `elements` latents; at first z_1 is e.
+    pub fn new(config: &TopLevel, elements: usize, streams: Streams, device: &Device) -> Self {
+        let linear = |from, to| LinearConfig::new(from, to).init(device);
+        let sizes = [&[config.numbers][..], &config.widths].concat();
+        let hidden = sizes.windows(2).map(|size| linear(size[0], size[1]));
+        let below = elements - config.numbers;
+        let between = Self {
+            hidden: hidden.collect(),
+            last: linear(sizes[sizes.len() - 1], 2 * below),
+        };
+        let mut between = initialise_with_biases(between, streams);
+        zero(&mut between.last);
+        between.set_require_grad(true)
+    }
+
+    /// z_1 [B, M_1] of `latents` [B, M].
+    pub fn decode(&self, latents: Tensor<2>) -> Tensor<2> {
+        let [_, elements] = latents.dims();
+        let [_, twice] = self.last.weight.dims();
+        let below = twice / 2;
+        let own = latents.clone().narrow(1, 0, below);
+        let top = latents.narrow(1, below, elements - below);
+        let hidden = (self.hidden.iter()).fold(top, |h, layer| silu(layer.forward(h)));
+        let said = self.last.forward(hidden);
+        let log_scale = said.clone().narrow(1, below, below).div_scalar(BOUND);
+        let log_scale = log_scale.tanh().mul_scalar(BOUND);
+        own * log_scale.exp() + said.narrow(1, 0, below)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensors::{cast, from_f64, to_f64};
+    use crate::training::perturb;
+    use burn::tensor::DType;
+
+    /// Red where the numbers of z_2 are not the last, or z_1 is not e before training.
+    #[test]
+    fn what_is_decoded_is_scaled_and_shifted_by_what_the_top_level_says() {
+        let device = Device::flex();
+        let config = TopLevel {
+            numbers: 2,
+            widths: vec![5],
+        };
+        let between = Between::new(&config, 5, Streams::new(1), &device);
+        let rows = |e: [f64; 3], top: [f64; 2]| {
+            from_f64::<2>([&e[..], &top].concat(), [1, 5], DType::F64, &device)
+        };
+        let at = |between: &Between, e, top| to_f64(between.decode(rows(e, top))).unwrap();
+        let start = cast(between.clone(), DType::F64);
+        assert_eq!(at(&start, [0.5, -1.0, 2.0], [3.0, -4.0]), [0.5, -1.0, 2.0]);
+
+        let moved = cast(perturb(between, 0.3, Streams::new(2)), DType::F64);
+        let of = |e, top| at(&moved, e, top);
+        let (shift, one) = (of([0.0; 3], [0.2, 0.7]), of([1.0; 3], [0.2, 0.7]));
+        let found = of([0.5, -1.0, 2.0], [0.2, 0.7]);
+        for (i, e) in [0.5, -1.0, 2.0].into_iter().enumerate() {
+            let scale = one[i] - shift[i];
+            assert!((found[i] - shift[i] - e * scale).abs() < 1e-12 && scale > 0.0);
+        }
+        assert!(of([0.0; 3], [0.9, 0.7]) != shift && of([0.0; 3], [0.2, 0.1]) != shift);
+    }
+}
