@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run align-full sweep verify plan test calibration torture faults fuzz miri mutations check-energy check-two-samples bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large hdf5 python peer
+.PHONY: help run align-full sweep verify plan test calibration torture faults fuzz miri mutations check-energy check-two-samples bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -170,6 +170,11 @@ check-sweep: hdf5
 large: build
 	@[ -f configs/data/large.h5 ] || $(BINARY) features generate gaussian --param width=64 --out configs/data/large.h5 --count 5000000 --seed 0
 	@$(BINARY) run configs/large.yaml $(ARGS)
+
+# Nothing is downloaded: MNIST=DIR holds the four IDX files of MNIST, packed or not; MNIST=FILE.h5 all 70,000 images.
+## make mnist MNIST=DIR|FILE.h5                                     the full MNIST as configs/data/mnist-70k.h5
+mnist: python
+	@$(PYTHON) pipeline/scripts/full_mnist.py $(if $(MNIST),"$(MNIST)") --out configs/data/mnist-70k.h5
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 BINARY = $(TARGET)/debug/latent-align

@@ -632,6 +632,8 @@ pub mod sample {
         SECONDS = "seconds a sample";
         /// Calls of a network for each sample.
         EVALUATIONS = "network evaluations a sample";
+        /// Of them, of each block where tokens are drawn together, counted from the data.
+        BLOCK_EVALUATIONS = "network evaluations a sample, block {}";
         /// Of samples to test data, in the classifier's features.
         DISTANCE = "Fréchet distance of samples";
         /// Of held-out data to test data.
@@ -644,6 +646,13 @@ pub mod sample {
         DATA_RECALL = "recall of held-out data";
         /// The share of samples that the classifier finds to be of the class that they were asked to be of.
         CLASS_ACCURACY = "class accuracy of samples";
+        /// The root mean square of the difference to the nearest row of the training part, mean over samples.
+        NEAREST = "distance of samples to the nearest training row";
+        /// The same of rows that were not trained on: what no copy is.
+        UNSEEN_NEAREST = "distance of unseen rows to the nearest training row";
+        /// The share of samples that are nearer to a training row than 95 % of unseen rows are; 5 % where samples are as far
+        /// from training rows as new data.
+        NEAR = "share of samples nearer to a training row than 95 % of unseen rows";
     }
 }
 

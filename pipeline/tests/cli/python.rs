@@ -74,6 +74,73 @@ print(worst)
     assert!(worst < 1e-5, "{worst}");
 }
 
+/// Red where the lines read the tokens of a block in another order, forget what an earlier token must not see, the condition,
+/// the soft clip or a constant of the density.
+#[test]
+fn an_exported_tarflow_has_the_exact_nll_of_the_lines_of_the_documentation() {
+    let Some(python) = python(NUMBERS) else {
+        return;
+    };
+    let project = Project::new();
+    let labels: Vec<i64> = (0..400).map(|i| i % 3).collect();
+    let features: Vec<f32> = (0..400 * 8)
+        .map(|i| tiny::noise(i / 8, i % 8) * 2.0 + labels[i / 8] as f32)
+        .collect();
+    project.write_dataset("rows.h5", "features", &[400, 8], &features);
+    project.add_dataset("rows.h5", "labels", &[400], &labels);
+    project.write(
+        "rows.yaml",
+        "\
+name: rows
+pretrain_flow:
+  features: {file: rows.h5}
+  rows: {split: 4}
+  condition: {dataset: labels}
+  model: {kind: tarflow, blocks: 3, layers: 2, channels: 32, head_width: 16, soft_clip: 3}
+  optimiser: {learning_rate: 1.0e-2, ema: 0.9}
+  steps: 40
+  batch: 64
+  evaluation_points: 16
+  samples: 0
+  nll_points: 400
+  compared: 0
+",
+    );
+    project.run(&["run", "rows.yaml"]).expect(0, &["# rows"]);
+    project
+        .run(&["export", "safetensors", "rows", "--out", "exported"])
+        .expect(0, &["files written"]);
+    let shown = project.run(&["show", "rows", "--format", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.expect(0, &[]).stdout).unwrap();
+    let nll = shown[0]["pretrain-flow: test NLL (nats)"].as_f64().unwrap();
+    let documents = documents::current();
+    let mut blocks = documents.iter().flat_map(|d| d.blocks());
+    let lines = blocks
+        .find(|b| b.language == "python" && b.code.contains("def tarflow_nll"))
+        .expect("a Python block");
+    let script = format!(
+        "{lines}
+import h5py
+w, about = load_tarflow({exported:?})
+assert max(abs(v).max() for k, v in w.items() if k.endswith('output.weight')) > 0.01
+kept = h5py.File({kept:?})
+points = kept['points'][...].astype(np.float64).reshape(-1, about['tokens'], about['dimensions'])
+classes = np.eye(4)[kept['labels'][...]]
+print(tarflow_nll(w, about, points, classes).mean(), tarflow_nll(w, about, points).mean())
+",
+        lines = lines.code,
+        exported = project.path("exported/rows/pretrain-flow"),
+        kept = project.path("artifacts/runs/rows/pretrain-flow/test.h5"),
+    );
+    let found = execute(&python, &project, &script);
+    let found: Vec<f64> = found
+        .split_whitespace()
+        .map(|v| v.parse().unwrap())
+        .collect();
+    assert!((found[0] - nll).abs() < 1e-4, "{found:?} {nll}");
+    assert!((found[1] - nll).abs() > 1e-2, "{found:?} {nll}");
+}
+
 #[test]
 fn files_written_here_open_in_h5py_with_their_checksums() {
     let Some(python) = python(NUMBERS) else {

@@ -40,6 +40,7 @@ mod superblock;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
+mod texts;
 mod training_set;
 mod tree;
 mod whereabouts;
@@ -67,6 +68,7 @@ pub use scan::Scan;
 pub use shape::{DataShape, refuse_channels_last};
 pub use split::{Part, Split};
 pub(crate) use suggest::{closest, quoted};
+pub use texts::read_texts;
 pub use training_set::{Data, DataConfig, Demands};
 pub use tree::{DatasetInfo, FileListing};
 pub use write::{

@@ -1,7 +1,7 @@
 //! A picture of the first images among the rows that a command computes.
 
 use super::columns::{Column, numbers, row_bytes};
-use crate::autoencoders::{is_picture, write_images_in_columns};
+use crate::autoencoders::{is_picture, write_image_grid, write_images_in_columns};
 use crate::data::DataShape;
 use crate::error::{Error, Result};
 use crate::persist::Partial;
@@ -55,11 +55,33 @@ impl Images {
         let rows = partial.first(grid.rows.saturating_mul(grid.columns))?;
         let start = row_bytes(&columns[..self.column]);
         let end = row_bytes(&columns[..=self.column]);
-        let [low, high] = self.range.map(|value| value as f32);
-        let images: Vec<f32> = (rows.chunks_exact(row_bytes(columns)))
+        let images = (rows.chunks_exact(row_bytes(columns)))
             .flat_map(|row| numbers(&row[start..end]))
-            .map(|v| (v - low) / (high - low))
             .collect();
+        let images = self.grey(images);
         write_images_in_columns(path, &images, self.shape, grid.columns).map(drop)
+    }
+
+    /// Writes a PNG of the first `count` images of two layers, each above its own in the other; nothing where they are no
+    /// pictures.
+    ///
+    /// # Errors
+    /// File errors.
+    pub(super) fn write_pairs(self, layers: [&[f32]; 2], count: usize, path: &Path) -> Result<()> {
+        let size = self.shape.elements();
+        let [above, below] = layers.map(|rows| {
+            let shown = rows.len().min(count * size);
+            self.grey(rows[..shown].to_vec())
+        });
+        write_image_grid(path, &above, &below, self.shape).map(drop)
+    }
+
+    /// Values as shares of the way from black to white.
+    fn grey(self, mut values: Vec<f32>) -> Vec<f32> {
+        let [low, high] = self.range.map(|value| value as f32);
+        values
+            .iter_mut()
+            .for_each(|v| *v = (*v - low) / (high - low));
+        values
     }
 }

@@ -12,7 +12,7 @@ use crate::data::{Attribute, DataShape, Inverse};
 use crate::error::{Error, Result};
 use crate::persist::Partial;
 use crate::priors::{
-    AwayFrom, Cut, Flow, ModelConfig, Placement, PointShape, Points, SampleOptions, Steps,
+    AwayFrom, Cut, Flow, ModelConfig, Placement, PointShape, Points, SampleOptions, Steps, add_up,
     denoised, stored,
 };
 use crate::tensors::to_f32;
@@ -46,8 +46,8 @@ pub struct Sample {
     inverse: Option<Inverse>,
     decoder: Option<Decoder>,
     columns: Vec<Column>,
-    /// Calls of a network, of all samples so far together.
-    evaluations: Mutex<f64>,
+    /// Calls of a network, of all samples so far together, of each block.
+    evaluations: Mutex<Vec<f64>>,
 }
 
 /// An autoencoder that makes data of samples.
@@ -185,6 +185,18 @@ impl Sample {
         images.write(partial, &self.columns, grid, path)
     }
 
+    /// Writes a PNG of the first `count` of two rows of images [n, C * H * W] in the units of the data, one above the other;
+    /// nothing where they are no images.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn write_pairs(&self, layers: [&[f32]; 2], count: usize, path: &Path) -> Result<()> {
+        match self.images() {
+            Some(images) => images.write_pairs(layers, count, path),
+            None => Ok(()),
+        }
+    }
+
     /// What is written, in words.
     pub fn written(&self) -> String {
         let columns = self.columns.iter();
@@ -192,9 +204,11 @@ impl Sample {
         written.join("; ")
     }
 
-    /// Calls of a network for each sample that was drawn, on average.
-    pub fn evaluations(&self) -> f64 {
-        *self.evaluations.lock().expect("nothing panics with it") / self.config.count as f64
+    /// Calls of a network for each sample that was drawn, on average; of each block of an autoregressive flow, from the
+    /// data to the noise.
+    pub fn evaluations(&self) -> Vec<f64> {
+        let all = self.evaluations.lock().expect("nothing panics with it");
+        all.iter().map(|e| e / self.config.count as f64).collect()
     }
 
     /// The shape of the data that samples become, or else of the features where these are data; none where they
@@ -240,8 +254,9 @@ impl Sample {
         let condition = self.encoded(first, count)?;
         let check = &mut |_| check();
         let drawn = prior.sample_from(noise, condition.clone(), options, check)?;
-        *self.evaluations.lock().expect("nothing panics with it") +=
-            drawn.evaluations * count as f64;
+        let mut all = self.evaluations.lock().expect("nothing panics with it");
+        add_up(&mut all, &drawn.evaluations, count as f64);
+        drop(all);
         let values = match self.config.denoise {
             None => drawn.points,
             Some(sigma) => {

@@ -6,7 +6,7 @@
 //! ```
 
 use super::condition::ConditionKind;
-use super::drawing::{Carried, Way, Ways};
+use super::drawing::{Carried, Way, Ways, add_up};
 use super::kind::{Fit, Fitted};
 use super::maximum_likelihood::{Likelihood, fit_by_likelihood};
 use super::placed::Placed;
@@ -226,12 +226,17 @@ impl<B: Bijection> Prior for NormalizingFlow<B> {
                 none: self.condition.map(|kind| kind.encode(None, n, &device)),
             };
             let carried = (self.network.plain).from_noise(part.values, under, way, progress)?;
-            Ok((carried.points, carried.evaluations * n as f64))
+            Ok((carried.points, n, carried.evaluations))
         })?;
-        let (points, evaluations): (Vec<_>, Vec<f64>) = parts.into_iter().unzip();
+        let (mut points, mut evaluations) = (Vec::new(), Vec::new());
+        for (part, n, of_part) in parts {
+            let share = n as f64 / given.count() as f64;
+            add_up(&mut evaluations, &of_part, share);
+            points.push(part);
+        }
         Ok(Carried {
             points: Tensor::cat(points, 0),
-            evaluations: evaluations.iter().sum::<f64>() / given.count() as f64,
+            evaluations,
         })
     }
 

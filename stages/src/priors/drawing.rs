@@ -167,12 +167,20 @@ impl Ways {
     }
 }
 
+/// Adds `share` times `more` to `sums`, which are as many or none yet.
+pub(crate) fn add_up(sums: &mut Vec<f64>, more: &[f64], share: f64) {
+    sums.resize(more.len(), 0.0);
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += share * more;
+    }
+}
+
 /// Noise carried to points.
 #[derive(Debug, Clone)]
 pub struct Carried {
     /// [n, T, d].
     pub points: Tensor<3>,
-    /// Calls of a network for each point, on average: evaluations of a velocity, or passes of a block over one token or
-    /// over several at once; 0 for a closed form.
-    pub evaluations: f64,
+    /// Calls of a network for each point, on average: evaluations of a velocity; for each block of an autoregressive flow,
+    /// from the data to the noise, its passes over one token or over several at once; none for a closed form.
+    pub evaluations: Vec<f64>,
 }

@@ -37,6 +37,7 @@ pub use autoregressive::{StarFlow, TarFlow, TarFlowSteps};
 pub use bits::Bits;
 pub use condition::{ConditionKind, Conditions};
 pub use denoising::denoised;
+pub(crate) use drawing::add_up;
 pub use drawing::{AwayFrom, Carried, Guidance, SampleOptions, Steps, Sweeps, Way, Ways};
 pub use field::{
     ROWS_PER_EVALUATION, VelocityField, autodiff_divergence, difference_divergence, difference_jvps,

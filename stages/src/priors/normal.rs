@@ -119,7 +119,7 @@ impl Prior for StandardNormal {
         progress(0.0)?;
         Ok(Carried {
             points: noise,
-            evaluations: 0.0,
+            evaluations: Vec::new(),
         })
     }
 

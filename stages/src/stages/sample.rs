@@ -1,27 +1,27 @@
 //! Samples of the flow, drawn as the command `sample` draws them: what they cost, and what a classifier makes of them.
 
+mod conditions;
 mod judged;
+mod trained_on;
 
 use super::same_data::require_same_data;
 use super::{AUTOENCODER, CLASSIFIER, FLOW, Preparation, Prepared, Read, Sections, TRANSPORT};
 use super::{Stage, StageConfig, Upstream, pretrain_flow, train_autoencoder};
 use crate::context::{Context, Monitor, Summary};
+use crate::data::DataShape;
 use crate::error::{Error, Result};
-use crate::figures::sample as names;
-use crate::inference::{
-    Condition, Decoding, Grid, Partial, Sample, SampleConfig, Through, Work, go_on,
-};
-use crate::priors::{
-    AwayFrom, ConditionKind, Conditions, Guidance, KeptPoints, SampleOptions, Steps, Sweeps, Way,
-    stored,
-};
+use crate::figures::{filled, sample as names};
+use crate::inference::{Decoding, Grid, Partial, Sample, SampleConfig, Through, Work, go_on};
+use crate::priors::{AwayFrom, Guidance, SampleOptions, Steps, Sweeps, Way};
 use crate::problems::Problems;
+use conditions::{Asked, Chosen};
 use judged::{Judge, Seen};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
+use trained_on::{TrainedOn, TrainedOnConfig};
 
 /// Draw samples of the flow, and judge them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +31,11 @@ pub struct Config {
     /// Samples to draw; of a flow of classes, of each class in turn, of one of embeddings, under those of test rows in
     /// turn.
     pub count: usize,
+    /// Of a flow of embeddings: so many test rows, or the names of some, whose embeddings samples take in turn, in place of
+    /// those of all. They stand side by side in the picture.
+    pub conditions: Option<Chosen>,
+    /// The rows that the flow was trained on: how near samples come to one, and what rows are called.
+    pub trained_on: Option<TrainedOnConfig>,
     /// The standard deviation of the noise; 1 for the flow's own distribution.
     pub temperature: f64,
     /// Absolute and relative tolerance of an ODE's solver.
@@ -97,6 +102,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             count: 1000,
+            conditions: None,
+            trained_on: None,
             temperature: 1.0,
             tolerance: 1e-4,
             steps: None,
@@ -114,6 +121,11 @@ const GRID: Grid = Grid {
     rows: 8,
     columns: 10,
 };
+
+/// Samples in the picture of those that are beside training rows.
+const PAIRS: usize = 16;
+/// What the columns of `samples.png` are called, a line each, where that is known.
+pub const NAMES: &str = "samples.txt";
 
 impl Config {
     fn way(&self) -> Way {
@@ -148,6 +160,19 @@ impl StageConfig for Config {
 
     fn check(&self, problems: &mut Problems) {
         problems.at_least("count", self.count, 2);
+        if let Some(chosen) = &self.conditions {
+            let named = self
+                .trained_on
+                .as_ref()
+                .is_some_and(|rows| rows.names.is_some());
+            chosen.check(named, problems);
+        }
+        problems.require(
+            !(self.decode && self.trained_on.is_some()),
+            "trained_on",
+            "rows of the flow, and `decode: true`",
+            "one of them: what is decoded is no row that the flow was trained on",
+        );
         problems.not_negative("temperature", self.temperature, "1");
         problems.require(
             (1e-7..=0.1).contains(&self.tolerance),
@@ -237,11 +262,20 @@ impl StageConfig for Config {
         reads
     }
 
+    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+        let rows = self.trained_on.iter_mut();
+        rows.map(|rows| ("trained_on.file", &mut rows.file))
+            .collect()
+    }
+
     fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
         vec![&mut self.classifier]
     }
 
     fn prepare(&self, _: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
+        if let Some(rows) = &self.trained_on {
+            rows.read()?;
+        }
         Ok(Preparation::Ready(Box::new(self.clone())))
     }
 }
@@ -258,10 +292,18 @@ impl Prepared for Config {
             through: transport.map(|dir| Through { dir, flow }),
             name: "images",
         });
-        let (condition, classes) = conditions(flow, self.count)?;
+        let trained_on = (self.trained_on.as_ref())
+            .map(|rows| TrainedOn::open(rows, flow, context.monitor))
+            .transpose()?;
+        let mut asked = Asked::of(
+            flow,
+            self.count,
+            self.conditions.as_ref(),
+            trained_on.as_ref(),
+        )?;
         let config = SampleConfig {
             count: self.count,
-            condition,
+            condition: asked.condition.take(),
             options: SampleOptions {
                 streams: context.streams,
                 temperature: self.temperature,
@@ -289,25 +331,11 @@ impl Prepared for Config {
             }
             (None, _) => None,
         };
-        self.draw(&work, judge.as_ref(), classes, context)
+        if let Some(rows) = &trained_on {
+            rows.require_width(work.data_shape().map_or(0, DataShape::elements))?;
+        }
+        self.draw(&work, judge.as_ref(), trained_on.as_ref(), &asked, context)
     }
-}
-
-/// What samples of the flow in `dir` are conditioned on, and the classes that they come in, where there are some.
-fn conditions(dir: &Path, count: usize) -> Result<(Option<Condition>, Option<usize>)> {
-    Ok(match stored(dir)?.condition {
-        None => (None, None),
-        Some(ConditionKind::Labels { classes }) => {
-            let labels = (0..count.max(classes)).map(|i| (i % classes) as u32);
-            let given = Conditions::Labels(labels.collect());
-            (Some(Condition::Given(given)), Some(classes))
-        }
-        Some(ConditionKind::Embedding { .. }) => {
-            let kept = KeptPoints::shown(dir)?;
-            let given = kept.and_then(|(_, kept)| kept.points.conditions);
-            (given.map(Condition::Given), None)
-        }
-    })
 }
 
 impl Config {
@@ -315,7 +343,8 @@ impl Config {
         &self,
         work: &Sample,
         judge: Option<&Judge>,
-        classes: Option<usize>,
+        trained_on: Option<&TrainedOn>,
+        asked: &Asked,
         context: &Context,
     ) -> Result<Summary> {
         let mut partial = Partial::unnamed(&Map::new(), work.row_bytes())?;
@@ -324,23 +353,49 @@ impl Config {
         let seconds = started.elapsed().as_secs_f64();
         let mut summary = Summary::default();
         summary.add(names::SECONDS, seconds / self.count as f64);
-        summary.add(names::EVALUATIONS, work.evaluations());
+        let evaluations = work.evaluations();
+        summary.add(names::EVALUATIONS, evaluations.iter().sum::<f64>());
+        if self.sweeps.is_some() {
+            for (block, passes) in evaluations.iter().enumerate() {
+                let name = filled(names::BLOCK_EVALUATIONS, &[&block]);
+                summary.add(name, *passes);
+            }
+        }
         if let Some(judge) = judge {
             let mut seen = Seen::default();
             partial.each(|rows| {
                 context.check_cancelled()?;
                 judge.look(&work.data(rows), &mut seen)
             })?;
-            let asked = classes.map(|k| (0..self.count).map(|i| i % k).collect::<Vec<_>>());
-            judge.judge(&seen, asked.as_deref(), &mut summary)?;
+            let classes =
+                (asked.classes).map(|k| (0..self.count).map(|i| i % k).collect::<Vec<_>>());
+            judge.judge(&seen, classes.as_deref(), &mut summary)?;
+        }
+        if let Some(rows) = trained_on {
+            let mut samples = Vec::new();
+            partial.each(|rows| {
+                samples.extend(work.data(rows));
+                Ok(())
+            })?;
+            let nearest = rows.compare(&samples, context, &mut summary)?;
+            work.write_pairs(
+                [&nearest.samples, &nearest.rows],
+                PAIRS,
+                &context.dir.join("nearest.png"),
+            )?;
         }
         work.write(&mut partial, &context.dir.join("samples.h5"))?;
         if work.require_images().is_ok() {
             let grid = Grid {
-                columns: classes.unwrap_or(GRID.columns),
+                columns: asked.columns.unwrap_or(GRID.columns),
                 ..GRID
             };
             work.write_grid(&mut partial, grid, &context.dir.join("samples.png"))?;
+            if !asked.names.is_empty() {
+                let path = context.dir.join(NAMES);
+                let names = asked.names.join("\n") + "\n";
+                std::fs::write(&path, names).map_err(|e| Error::file(&path, e))?;
+            }
         }
         Ok(summary)
     }

@@ -33,7 +33,10 @@ pub fn carry(
         (Towards::Points, _) => {
             let way = Way::by(Steps::Adaptive(tolerance));
             let carried = prior.from_noise(points, None, &way, &mut |_| check())?;
-            return Ok((to_f32(carried.points)?, carried.evaluations as u64));
+            return Ok((
+                to_f32(carried.points)?,
+                carried.evaluations.iter().sum::<f64>() as u64,
+            ));
         }
         (Towards::Noise, None) => {
             let options = NllOptions::exact(tolerance);

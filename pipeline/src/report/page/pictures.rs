@@ -7,7 +7,9 @@ use crate::store::{Manifest, Stage};
 use crate::tables::bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use latent_align_stages::stages::sample::NAMES;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// A report holds no larger picture.
 const LARGEST: u64 = 800 * 1024;
@@ -19,7 +21,7 @@ struct Picture {
     caption: &'static str,
 }
 
-const PICTURES: [Picture; 4] = [
+const PICTURES: [Picture; 5] = [
     Picture {
         stage: Stage::PretrainFlow,
         file: "samples.png",
@@ -33,7 +35,12 @@ const PICTURES: [Picture; 4] = [
     Picture {
         stage: Stage::Sample,
         file: "samples.png",
-        caption: "Samples of the flow, a class a column where it has classes.",
+        caption: "Samples of the flow, a class or a chosen condition a column where it has some.",
+    },
+    Picture {
+        stage: Stage::Sample,
+        file: "nearest.png",
+        caption: "Samples, each above the training row that is nearest to it.",
     },
     Picture {
         stage: Stage::EvaluateLatents,
@@ -55,7 +62,12 @@ pub fn pictures(found: &Found) -> Html {
         let Some(record) = whole.and_then(|stage: &Manifest| stage.outputs.get(*file)) else {
             continue;
         };
-        let path = found.path().join(stage.name()).join(file);
+        let folder = found.path().join(stage.name());
+        let path = folder.join(file);
+        let caption = match (stage, *file) {
+            (Stage::Sample, "samples.png") => format!("{caption}{}", columns(&folder)),
+            _ => (*caption).to_owned(),
+        };
         if record.size > LARGEST {
             let size = bytes(record.size);
             let text = format!(
@@ -70,7 +82,7 @@ pub fn pictures(found: &Found) -> Html {
                     out,
                     "<figure class=\"picture\"><img alt=\"{0}\" src=\"data:image/png;base64,{1}\">\n\
                      <figcaption>{0}</figcaption></figure>\n",
-                    escaped(caption),
+                    escaped(&caption),
                     STANDARD.encode(png)
                 );
             }
@@ -83,8 +95,18 @@ pub fn pictures(found: &Found) -> Html {
     Html(format!("<div class=\"pictures\">\n{out}</div>\n"))
 }
 
+/// What the columns of the samples in `folder` are called, as the end of a caption; empty where that is not said.
+fn columns(folder: &Path) -> String {
+    let names = std::fs::read_to_string(folder.join(NAMES)).unwrap_or_default();
+    let names: Vec<&str> = names.lines().collect();
+    match names[..] {
+        [] => String::new(),
+        _ => format!(" From left to right: {}.", names.join("; ")),
+    }
+}
+
 /// The bytes of a PNG.
-fn read(path: &std::path::Path) -> Result<Vec<u8>, String> {
+fn read(path: &Path) -> Result<Vec<u8>, String> {
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     match bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.len() as u64 <= LARGEST {
         true => Ok(bytes),

@@ -154,7 +154,7 @@ impl Bijection for Network {
         let dtype = noise.dtype();
         let [condition, none] = [under.condition, under.none].map(|c| c.map(|c| c.cast(dtype)));
         let all = (self.blocks.len() * tokens) as f64;
-        let (mut x, mut evaluations) = (noise, 0);
+        let (mut x, mut evaluations) = (noise, vec![0.0; self.blocks.len()]);
         for (number, block) in self.blocks.iter().enumerate().rev() {
             let plain = block.reading(condition.as_ref(), Dropout::off());
             let away = (block.is_guided() && !way.guidance.is_off()).then(|| {
@@ -184,12 +184,12 @@ impl Bijection for Network {
                 _ => reader.one_by_one(&noise, n, &mut done)?,
             };
             x = in_order(number, points);
-            evaluations += reader.evaluations;
+            evaluations[number] = reader.evaluations as f64;
         }
         progress(1.0)?;
         Ok(Carried {
             points: x,
-            evaluations: evaluations as f64,
+            evaluations,
         })
     }
 

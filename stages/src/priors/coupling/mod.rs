@@ -162,7 +162,7 @@ impl Bijection for Network {
         let x = (x - self.shift.val()) * self.log_scale.val().neg().exp();
         Ok(Carried {
             points: x.reshape(dims),
-            evaluations: 0.0,
+            evaluations: Vec::new(),
         })
     }
 

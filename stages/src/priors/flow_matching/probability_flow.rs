@@ -476,7 +476,7 @@ fn carried(velocity: impl Slope, noise: Tensor<3>, steps: Steps) -> Result<Carri
     };
     Ok(Carried {
         points: points.reshape(dims),
-        evaluations: evaluations as f64,
+        evaluations: vec![evaluations as f64],
     })
 }
 
