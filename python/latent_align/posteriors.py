@@ -1,7 +1,8 @@
 """The posteriors q(z|x): what an encoder's outputs say of the latents of each row.
 
-All are Gaussians. `linear_iaf` and `householder` draw from a diagonal one and tie the numbers of a row together by a
-linear map whose determinant is 1 or -1, so that densities are those before the map.
+All start from a diagonal Gaussian. `linear_iaf` and `householder` tie the numbers of a row together by a linear map whose
+determinant is 1 or -1, so that densities are those before the map; `planar`, `radial` and `iaf` by maps that are not
+linear, whose determinants are taken off.
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import Any, Dict, List, Optional, Protocol, Tuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear, logsigmoid, silu, softplus
 
 from .errors import InputError
 
@@ -19,14 +21,17 @@ LOG_VARIANCE = 15.0
 LEAST_SQUARE = 1e-12
 
 
-class LinearMap(Protocol):
-    """A linear map of each row [B, M], M = T d, whose determinant is 1 or -1."""
+class Map(Protocol):
+    """An invertible map of each row [B, M], M = T d."""
 
     def apply(self, rows: Tensor) -> Tensor:
         """What the rows [B, M] become."""
 
     def undo(self, rows: Tensor) -> Tensor:
         """The rows [B, M] that become these."""
+
+    def log_determinant(self, rows: Tensor) -> Tensor:
+        """`log |det|` of the map's Jacobian at the rows [B, M]: `[B]`."""
 
 
 @dataclass
@@ -40,8 +45,8 @@ class Encoding:
     none where latents have no noise."""
     start: Optional[Tensor] = None
     """The mean of that Gaussian [B, T, d], where there is a `map`."""
-    map: Optional[LinearMap] = None
-    """Of `linear_iaf` and `householder`: what ties the numbers of a row together."""
+    map: Optional[Map] = None
+    """What ties the numbers of a row together; none of a diagonal Gaussian."""
 
     def draw(self, generator: Optional[torch.Generator] = None, noise: Optional[Tensor] = None) -> Tensor:
         """Latents [B, T, d]: the mean itself, or a draw from the posterior, with `noise` [B, T, d] from N(0, 1) if given.
@@ -62,11 +67,13 @@ class Encoding:
             raise InputError("found a posterior without noise, which has no density, expected one with noise")
         if latents.shape != self.mean.shape:
             raise InputError(f"found latents {list(latents.shape)}, expected {list(self.mean.shape)}")
-        before, mean = latents.to(self.mean), self.mean
+        before, mean, log_determinant = latents.to(self.mean), self.mean, 0.0
         if self.map is not None and self.start is not None:
-            before, mean = self.map.undo(before.flatten(1)).reshape(mean.shape), self.start
+            rows = self.map.undo(before.flatten(1))
+            before, mean, log_determinant = rows.reshape(mean.shape), self.start, self.map.log_determinant(rows)
         square = (before - mean).square() / self.log_variance.exp()
-        return -0.5 * (square + self.log_variance + math.log(2 * math.pi)).flatten(1).sum(1)
+        log_density = -0.5 * (square + self.log_variance + math.log(2 * math.pi)).flatten(1).sum(1)
+        return log_density - log_determinant
 
 
 class Posterior(nn.Module):
@@ -89,7 +96,7 @@ class Posterior(nn.Module):
     def _tokens(self, rows: Tensor) -> Tensor:
         return rows.reshape(len(rows), *self.shape)
 
-    def _mapped(self, means: Tensor, log_variances: Tensor, by: LinearMap) -> Encoding:
+    def _mapped(self, means: Tensor, log_variances: Tensor, by: Map) -> Encoding:
         start, log_variance = self._tokens(means), self._tokens(log_variances.clamp(-LOG_VARIANCE, LOG_VARIANCE))
         return Encoding(self._tokens(by.apply(means)), log_variance, start, by)
 
@@ -127,7 +134,14 @@ class FixedNoise(Posterior):
         return Encoding(mean, torch.full_like(mean, self.log_variance))
 
 
-class Triangular:
+class Rigid:
+    """A map whose determinant is 1 or -1."""
+
+    def log_determinant(self, rows: Tensor) -> Tensor:
+        return rows.new_zeros(len(rows))
+
+
+class Triangular(Rigid):
     """A lower-triangular matrix [B, M, M] for each row, 1 on its diagonal."""
 
     def __init__(self, matrix: Tensor):
@@ -171,7 +185,7 @@ class LinearIaf(Posterior):
         return self._mapped(means, log_variances, Triangular(matrix))
 
 
-class Reflections:
+class Reflections(Rigid):
     """Reflections of each row along vectors [B, M], one after another."""
 
     def __init__(self, vectors: List[Tensor]):
@@ -213,12 +227,216 @@ class Householder(Posterior):
         return self._mapped(means, log_variances, Reflections(vectors))
 
 
+class OfSteps:
+    """A map of several steps, each with a log-determinant of its own."""
+
+    def __init__(self, steps: List[Map]):
+        self.steps = steps
+
+    def apply(self, rows: Tensor) -> Tensor:
+        for step in self.steps:
+            rows = step.apply(rows)
+        return rows
+
+    def undo(self, rows: Tensor) -> Tensor:
+        for step in reversed(self.steps):
+            rows = step.undo(rows)
+        return rows
+
+    def log_determinant(self, rows: Tensor) -> Tensor:
+        total = rows.new_zeros(len(rows))
+        for step in self.steps:
+            total = total + step.log_determinant(rows)
+            rows = step.apply(rows)
+        return total
+
+
+class Bend:
+    """One planar step of each row: `z + u' tanh(w . z + b)`, u' such that `w . u' = softplus(w . u) - 1`."""
+
+    def __init__(self, u: Tensor, w: Tensor, b: Tensor):
+        product = (w * u).sum(1, keepdim=True)
+        self.least = softplus(product)
+        self.along = u + w * (self.least - 1.0 - product) / (w.square().sum(1, keepdim=True) + LEAST_SQUARE)
+        self.direction, self.offset = w, b
+
+    def apply(self, rows: Tensor) -> Tensor:
+        return rows + self.along * self._h(rows)
+
+    def log_determinant(self, rows: Tensor) -> Tensor:
+        square = self._h(rows).square()
+        return (square + (1.0 - square) * self.least).log()[:, 0]
+
+    def undo(self, rows: Tensor) -> Tensor:
+        # with p = w . z before the step: p + (w . u') tanh(p + b) is w . z after it, and grows with p
+        after = (self.direction * rows).sum(1, keepdim=True)
+        factor = (self.direction * self.along).sum(1, keepdim=True)
+        with torch.no_grad():
+            low, high = after - factor.abs(), after + factor.abs()
+            for _ in range(80):
+                middle = (low + high) / 2
+                above = middle + factor * torch.tanh(middle + self.offset) > after
+                low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+            found = (low + high) / 2
+        # one step of Newton's method, which also gives the root its gradient
+        h = torch.tanh(found + self.offset)
+        found = found - (found + factor * h - after) / (1.0 + factor * (1.0 - h.square()))
+        return rows - self.along * torch.tanh(found + self.offset)
+
+    def _h(self, rows: Tensor) -> Tensor:
+        return torch.tanh((self.direction * rows).sum(1, keepdim=True) + self.offset)
+
+
+class Planar(Posterior):
+    """Planar flow (Rezende & Mohamed 2015, arXiv 1505.05770), its steps of the encoder."""
+
+    def __init__(self, config: Dict[str, Any], shape: Tuple[int, int]):
+        super().__init__(config, shape)
+        self.steps = _whole(config, "steps", 256)
+
+    @property
+    def others(self) -> int:
+        return self.elements + self.steps * (2 * self.elements + 1)
+
+    def forward(self, means: Tensor, others: Tensor) -> Encoding:
+        log_variances, *parts = others.split([self.elements, *[self.elements, self.elements, 1] * self.steps], 1)
+        steps = [Bend(*parts[3 * i : 3 * i + 3]) for i in range(self.steps)]
+        return self._mapped(means, log_variances, OfSteps(steps))
+
+
+class Spread:
+    """One radial step of each row: away from a point, or towards it."""
+
+    def __init__(self, centre: Tensor, a: Tensor, b: Tensor):
+        self.centre, self.alpha, self.least = centre, softplus(a), softplus(b)
+
+    def apply(self, rows: Tensor) -> Tensor:
+        return self.centre + (rows - self.centre) * self._factor(self._distance(rows))
+
+    def log_determinant(self, rows: Tensor) -> Tensor:
+        r = self._distance(rows)
+        outward = (r * (r + 2.0 * self.alpha) + self.alpha * self.least) / (self.alpha + r).square()
+        return ((rows.shape[1] - 1) * self._factor(r).log() + outward.log())[:, 0]
+
+    def undo(self, rows: Tensor) -> Tensor:
+        # r after the step is r (r + least) / (alpha + r) of that before it
+        more = self._distance(rows) - self.least
+        r = (more + (more.square() + 4.0 * self.alpha * (more + self.least)).sqrt()) / 2
+        return self.centre + (rows - self.centre) / self._factor(r)
+
+    def _distance(self, rows: Tensor) -> Tensor:
+        return ((rows - self.centre).square().sum(1, keepdim=True) + LEAST_SQUARE).sqrt()
+
+    def _factor(self, r: Tensor) -> Tensor:
+        return (r + self.least) / (self.alpha + r)
+
+
+class Radial(Posterior):
+    """Radial flow (Rezende & Mohamed 2015, arXiv 1505.05770), its steps of the encoder."""
+
+    def __init__(self, config: Dict[str, Any], shape: Tuple[int, int]):
+        super().__init__(config, shape)
+        self.steps = _whole(config, "steps", 256)
+
+    @property
+    def others(self) -> int:
+        return self.elements + self.steps * (self.elements + 2)
+
+    def forward(self, means: Tensor, others: Tensor) -> Encoding:
+        log_variances, *parts = others.split([self.elements, *[self.elements, 1, 1] * self.steps], 1)
+        steps = [Spread(*parts[3 * i : 3 * i + 3]) for i in range(self.steps)]
+        return self._mapped(means, log_variances, OfSteps(steps))
+
+
+class Masked(nn.Module):
+    """A network whose outputs for a number see the numbers before it only, and a context, which all of them see."""
+
+    def __init__(self, size: int, widths: List[int]):
+        super().__init__()
+        sizes = [size, *widths, 2 * size]
+        self.context = nn.Linear(widths[0], widths[0], bias=False)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
+        # how many of the numbers a unit sees, the first ones
+        units = [torch.arange(width) * size // width for width in widths]
+        outputs = torch.arange(size).repeat(2)
+        masks = [torch.arange(size) < units[0][:, None]]
+        masks += [before <= after[:, None] for before, after in zip(units, [*units[1:], outputs])]
+        for index, mask in enumerate(masks):
+            self.register_buffer(f"mask{index}", mask, persistent=False)
+
+    def forward(self, rows: Tensor, context: Tensor) -> Tuple[Tensor, Tensor]:
+        """Two outputs for each number of `rows` [B, M]."""
+        x = rows
+        for index, layer in enumerate(self.layers):
+            x = linear(x if index == 0 else silu(x), layer.weight * getattr(self, f"mask{index}"), layer.bias)
+            if index == 0:
+                x = x + self.context(context)
+        first, second = x.chunk(2, 1)
+        return first, second
+
+
+class Pass:
+    """One step of inverse autoregressive flow of each row: `g z + (1 - g) m`, g and m of the numbers before each."""
+
+    # added to s: g starts at sigmoid(2)
+    KEPT = 2.0
+
+    def __init__(self, network: Masked, context: Tensor, backwards: bool):
+        self.network, self.context, self.backwards = network, context, backwards
+
+    def apply(self, rows: Tensor) -> Tensor:
+        log_kept, m = self._of(rows)
+        return log_kept.exp() * (rows - m) + m
+
+    def log_determinant(self, rows: Tensor) -> Tensor:
+        return self._of(rows)[0].sum(1)
+
+    def undo(self, rows: Tensor) -> Tensor:
+        # the first number depends on the context alone, each further one on those before it
+        before = rows
+        for _ in range(rows.shape[1]):
+            log_kept, m = self._of(before)
+            before = (rows - m) * torch.exp(-log_kept) + m
+        return before
+
+    def _of(self, rows: Tensor) -> Tuple[Tensor, Tensor]:
+        s, m = self.network(self._turned(rows), self.context)
+        return logsigmoid(self._turned(s) + self.KEPT), self._turned(m)
+
+    def _turned(self, rows: Tensor) -> Tensor:
+        return rows.flip(1) if self.backwards else rows
+
+
+class Iaf(Posterior):
+    """Inverse autoregressive flow (Kingma et al. 2016, arXiv 1606.04934), its context of the encoder."""
+
+    def __init__(self, config: Dict[str, Any], shape: Tuple[int, int]):
+        super().__init__(config, shape)
+        steps, widths = _whole(config, "steps", 64), config.get("widths")
+        if not isinstance(widths, list) or not widths or not all(isinstance(n, int) and 1 <= n <= 4096 for n in widths):
+            raise InputError(f"its header says posterior.widths: {widths!r}, expected a list of widths of 1 to 4096")
+        self.context = widths[0]
+        self.networks = nn.ModuleList(Masked(self.elements, widths) for _ in range(steps))
+
+    @property
+    def others(self) -> int:
+        return self.elements + self.context
+
+    def forward(self, means: Tensor, others: Tensor) -> Encoding:
+        log_variances, context = others.split([self.elements, self.context], 1)
+        steps = [Pass(network, context, index % 2 == 1) for index, network in enumerate(self.networks)]
+        return self._mapped(means, log_variances, OfSteps(steps))
+
+
 KINDS = {
     "deterministic": Deterministic,
     "gaussian": Gaussian,
     "fixed_noise": FixedNoise,
     "linear_iaf": LinearIaf,
     "householder": Householder,
+    "planar": Planar,
+    "radial": Radial,
+    "iaf": Iaf,
 }
 
 

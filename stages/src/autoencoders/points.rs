@@ -23,7 +23,7 @@ impl Points {
     pub fn new(
         count: usize,
         width: usize,
-        posterior: PosteriorConfig,
+        posterior: &PosteriorConfig,
         streams: Streams,
         device: &Device,
     ) -> Self {
@@ -36,7 +36,7 @@ impl Points {
         Self {
             means: parameter(streams.normal("initial points", 0, count * width)),
             others: (!others.is_empty()).then(|| parameter(others)),
-            posterior: PosteriorHead::new(&posterior, shape, streams, device),
+            posterior: PosteriorHead::new(posterior, shape, streams, device),
         }
     }
 

@@ -5,6 +5,7 @@ use super::*;
 use crate::numerics::{mean, standard_error};
 use crate::persist::{load_weights, save_weights};
 use crate::priors::normal_nll;
+use crate::random::normal;
 use crate::tensors::{cast, from_f64, to_f64};
 use crate::training::perturb;
 use burn::module::{ModuleVisitor, Param};
@@ -36,7 +37,7 @@ fn plain() -> Device {
 /// Every kind over the latents of each shape that it takes.
 fn each() -> Vec<(PosteriorConfig, PointShape)> {
     let pairs = PosteriorConfig::examples().into_iter();
-    let pairs = pairs.flat_map(|config| SHAPES.map(|shape| (config, shape)));
+    let pairs = pairs.flat_map(|config| SHAPES.map(|shape| (config.clone(), shape)));
     pairs
         .filter(|(config, shape)| config.kind().check_shape(*shape).is_ok())
         .collect()
@@ -160,6 +161,64 @@ fn the_density_of_draws_integrates_to_one_and_is_theirs() {
                 have_mean(&ratios, 1.0, &what);
             }
         }
+    }
+}
+
+/// `q(z|x)` of a draw is the density of its noise over the determinant of what the noise goes through, by differences,
+/// up to 6 numbers a row. Red where a determinant is left out, counts a number twice, or is of another step.
+#[test]
+fn the_density_of_a_draw_is_that_of_its_noise_over_the_determinant() {
+    let six = PointShape {
+        tokens: 2,
+        width: 3,
+    };
+    let examples = PosteriorConfig::examples().into_iter();
+    for (config, shape) in each()
+        .into_iter()
+        .chain(examples.map(|config| (config, six)))
+    {
+        let size = shape.elements();
+        let [means, others] = given(&config, shape, 1);
+        let log_variances = match &config {
+            PosteriorConfig::Deterministic(_) => continue,
+            PosteriorConfig::FixedNoise(FixedNoise { scale }) => vec![2.0 * scale.ln(); size],
+            _ => others[..size].to_vec(),
+        };
+        let device = plain();
+        let head = head(&config, shape, &device);
+        let rng = || Streams::new(4).at("draws", 0);
+        let draw = |means: &[f64]| {
+            let means = tensor(means, 1, &device).unwrap();
+            let posterior = head.posterior(means, tensor(&others, 1, &device));
+            posterior.draw(&mut rng())
+        };
+        // what moves the mean moves z_0 by as much
+        let jacobian = DMatrix::from_columns(&Vec::from_iter((0..size).map(|number| {
+            let at = |h: f64| {
+                let mut means = means.clone();
+                means[number] += h;
+                DVector::from_vec(to_f64(draw(&means).latents).unwrap())
+            };
+            (at(1e-5) - at(-1e-5)) / 2e-5
+        })));
+        let determinant = jacobian.determinant().abs();
+        if let PosteriorConfig::LinearIaf(_) | PosteriorConfig::Householder(_) = &config {
+            assert!(
+                (determinant - 1.0).abs() < 1e-8,
+                "{config:?}: {determinant}"
+            );
+        }
+        let noise = normal(&mut rng(), size).into_iter().map(f64::from);
+        let of_noise = noise.zip(log_variances);
+        let log_start: f64 = of_noise
+            .map(|(noise, log_variance)| -0.5 * (noise * noise + TAU.ln() + log_variance))
+            .sum();
+        let found: f64 = (to_f64(draw(&means).log_density().unwrap()).unwrap().iter()).sum();
+        let expected = log_start - determinant.ln();
+        assert!(
+            (found - expected).abs() < 1e-6,
+            "{config:?} {shape:?}: {found}, expected {expected}"
+        );
     }
 }
 

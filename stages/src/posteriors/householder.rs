@@ -12,7 +12,7 @@
 //! decoder or another prior can tell.
 
 use super::gaussian::{Diagonal, START, confined};
-use super::kind::{self, PosteriorKind, check_row, tokens};
+use super::kind::{self, MOST_MOVED, PosteriorKind, check_row, tokens};
 use super::posterior::{Draw, Posterior};
 use crate::priors::PointShape;
 use crate::problems::Problems;
@@ -39,8 +39,6 @@ impl Default for Householder {
     }
 }
 
-/// The most numbers a row: each reflection but the first has a matrix of them.
-const MOST: usize = 4096;
 /// Added to `|v|^2`, so that a vector of zeros reflects nothing.
 const LEAST_SQUARE: f64 = 1e-12;
 
@@ -50,7 +48,7 @@ impl PosteriorKind for Householder {
     }
 
     fn check_shape(&self, shape: PointShape) -> Result<(), String> {
-        check_row(shape, MOST, "turns together")
+        check_row(shape, 2..=MOST_MOVED, "turns together")
     }
 
     /// Log-variances, then the first vector.

@@ -4,6 +4,7 @@ use super::posterior::Posterior;
 use crate::priors::PointShape;
 use crate::problems::Problems;
 use burn::tensor::Tensor;
+use std::ops::RangeInclusive;
 
 /// A kind of posterior, as it is configured. For the latents of a row, T d numbers, the encoder gives as many
 /// means and `others`.
@@ -40,15 +41,24 @@ pub trait Head {
 }
 
 /// Refuses latents of `shape` for a kind that `does` something, such as `ties together`, to all numbers of a row at once:
-/// 2 to `most` of them.
-pub(super) fn check_row(shape: PointShape, most: usize, does: &str) -> Result<(), String> {
-    match (2..=most).contains(&shape.tokens.saturating_mul(shape.width)) {
+/// as many of them as `range` says.
+pub(super) fn check_row(
+    shape: PointShape,
+    range: RangeInclusive<usize>,
+    does: &str,
+) -> Result<(), String> {
+    match range.contains(&shape.tokens.saturating_mul(shape.width)) {
         true => Ok(()),
         false => Err(format!(
-            "latents of 2 to {most} numbers a row, tokens times width, all of which it {does}; else `gaussian`"
+            "latents of {} to {} numbers a row, tokens times width, all of which it {does}; else `gaussian`",
+            range.start(),
+            range.end()
         )),
     }
 }
+
+/// The most numbers a row of a kind that moves them together, each step of which is as large as they are.
+pub(super) const MOST_MOVED: usize = 4096;
 
 /// Numbers of rows [B, T d] as those of their tokens [B T, d].
 pub(super) fn tokens(rows: Tensor<2>, shape: PointShape) -> Tensor<2> {

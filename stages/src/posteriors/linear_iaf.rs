@@ -51,7 +51,7 @@ impl PosteriorKind for LinearIaf {
     }
 
     fn check_shape(&self, shape: PointShape) -> Result<(), String> {
-        check_row(shape, MOST, "ties together")
+        check_row(shape, 2..=MOST, "ties together")
     }
 
     /// Log-variances, then K matrices below their diagonals row by row, then K logits where K > 1.

@@ -10,9 +10,14 @@ mod deterministic;
 mod fixed_noise;
 mod gaussian;
 mod householder;
+mod iaf;
 mod kind;
 mod linear_iaf;
+mod masked;
+mod planar;
 mod posterior;
+mod radial;
+mod warped;
 
 use crate::priors::PointShape;
 use crate::problems::Problems;
@@ -23,14 +28,17 @@ pub use deterministic::Deterministic;
 pub use fixed_noise::FixedNoise;
 pub use gaussian::Gaussian;
 pub use householder::Householder;
+pub use iaf::Iaf;
 pub use kind::{Head, PosteriorKind};
 pub use linear_iaf::LinearIaf;
+pub use planar::Planar;
 pub use posterior::{Draw, Posterior, mean_over_elements};
+pub use radial::Radial;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the encoder outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[schemars(rename = "Posterior")]
 pub enum PosteriorConfig {
@@ -46,7 +54,17 @@ pub enum PosteriorConfig {
     LinearIaf(LinearIaf),
     /// A Gaussian whose axes reflections turn (Householder flow, arXiv 1611.09630).
     Householder(Householder),
+    /// A Gaussian that is bent along directions (planar flow, arXiv 1505.05770).
+    Planar(Planar),
+    /// A Gaussian that is spread out from points or drawn in towards them (radial flow, arXiv 1505.05770).
+    Radial(Radial),
+    /// A distribution of many shapes: a draw of a Gaussian through masked networks (inverse autoregressive flow, arXiv
+    /// 1606.04934).
+    Iaf(Iaf),
 }
+
+/// The most numbers that an encoder gives for a row besides the means: its last layer has a row of weights for each.
+const MOST_OTHERS: usize = 1 << 19;
 
 impl Default for PosteriorConfig {
     fn default() -> Self {
@@ -63,11 +81,15 @@ impl PosteriorConfig {
             Self::FixedNoise(config) => config,
             Self::LinearIaf(config) => config,
             Self::Householder(config) => config,
+            Self::Planar(config) => config,
+            Self::Radial(config) => config,
+            Self::Iaf(config) => config,
         }
     }
 
     /// Notes under `posterior` every value out of range, and latents of a row that it does not take.
     pub fn check(&self, shape: PointShape, problems: &mut Problems) {
+        let before = problems.messages().len();
         problems.section("posterior", |p| self.kind().check(p));
         if let Err(expected) = self.kind().check_shape(shape) {
             let found = format!(
@@ -77,6 +99,21 @@ impl PosteriorConfig {
                 shape.width
             );
             problems.add("posterior.kind", found, &expected);
+        } else if problems.messages().len() == before
+            && shape.tokens.checked_mul(shape.width).is_some()
+        {
+            let others = self.kind().others(shape);
+            problems.require(
+                others <= MOST_OTHERS,
+                "posterior.kind",
+                format!(
+                    "{}, for which the encoder gives {others} numbers a row besides the means",
+                    self.name()
+                ),
+                &format!(
+                    "at most {MOST_OTHERS}: fewer steps or matrices, or latents of fewer numbers"
+                ),
+            );
         }
     }
 
@@ -88,6 +125,12 @@ impl PosteriorConfig {
             Self::FixedNoise(FixedNoise::default()),
             Self::LinearIaf(LinearIaf { matrices: 3 }),
             Self::Householder(Householder { steps: 3 }),
+            Self::Planar(Planar { steps: 3 }),
+            Self::Radial(Radial { steps: 3 }),
+            Self::Iaf(Iaf {
+                steps: 2,
+                widths: vec![6, 5],
+            }),
         ]
     }
 
@@ -107,6 +150,9 @@ pub enum PosteriorHead {
     FixedNoise(fixed_noise::Head),
     LinearIaf(linear_iaf::Head),
     Householder(householder::Head),
+    Planar(planar::Head),
+    Radial(radial::Head),
+    Iaf(iaf::Head),
 }
 
 impl PosteriorHead {
@@ -131,6 +177,11 @@ impl PosteriorHead {
             PosteriorConfig::Householder(config) => {
                 Self::Householder(householder::Head::new(config, shape, streams, device))
             }
+            PosteriorConfig::Planar(config) => Self::Planar(planar::Head::new(config, shape)),
+            PosteriorConfig::Radial(config) => Self::Radial(radial::Head::new(config, shape)),
+            PosteriorConfig::Iaf(config) => {
+                Self::Iaf(iaf::Head::new(config, shape, streams, device))
+            }
         }
     }
 }
@@ -143,6 +194,9 @@ impl Head for PosteriorHead {
             Self::FixedNoise(head) => head.posterior(means, others),
             Self::LinearIaf(head) => head.posterior(means, others),
             Self::Householder(head) => head.posterior(means, others),
+            Self::Planar(head) => head.posterior(means, others),
+            Self::Radial(head) => head.posterior(means, others),
+            Self::Iaf(head) => head.posterior(means, others),
         }
     }
 }

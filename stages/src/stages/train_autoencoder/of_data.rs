@@ -33,7 +33,7 @@ pub fn train_on(
     let header = AutoencoderHeader {
         architecture: config.architecture.clone(),
         latent: config.latent.clone(),
-        posterior: config.posterior,
+        posterior: config.posterior.clone(),
         reconstruction: config.reconstruction,
         shape: data.shape,
         maximum: data.maximum,

@@ -34,7 +34,7 @@ pub fn move_points(
     let streams = context.streams;
     let device = context.device.clone().autodiff();
     let width = config.latent.width;
-    let points = Points::new(count, width, config.posterior, streams, &device);
+    let points = Points::new(count, width, &config.posterior, streams, &device);
     let drawn = |points: &Points, stream: &str| {
         let drawn = points.posterior().draw(&mut streams.at(stream, 0));
         to_f32(drawn.latents)

@@ -1,0 +1,138 @@
+//! A distribution of many shapes: inverse autoregressive flow (Kingma et al. 2016, arXiv 1606.04934).
+//!
+//! A draw of a diagonal Gaussian goes through steps, each a masked network ([`Masked`]) of what the encoder gives as
+//! context and of the numbers before each:
+//!
+//! ```text
+//! z_t = g z_{t-1} + (1 - g) m      g = sigmoid(s + 2)      (s, m) of number i: network(z_{t-1} before i, context)
+//! ```
+//!
+//! so that `log det = sum_i log g_i`. At the start s and m are small: each step keeps nearly nine tenths of what it is
+//! given. The order of the numbers is reversed from one step to the next.
+
+use super::gaussian::{Diagonal, START, confined};
+use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
+use super::masked::Masked;
+use super::posterior::Posterior;
+use super::warped::{Map, Warped};
+use crate::priors::PointShape;
+use crate::problems::Problems;
+use crate::random::Streams;
+use crate::training::initialise;
+use burn::module::Module;
+use burn::tensor::activation::log_sigmoid;
+use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A distribution of many shapes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Iaf {
+    /// Passes over the numbers of a row, each in the order opposite to the one before.
+    pub steps: usize,
+    /// Widths of the hidden layers of each step's network; the encoder gives as many numbers of context as the first.
+    pub widths: Vec<usize>,
+}
+
+impl Default for Iaf {
+    fn default() -> Self {
+        Self {
+            steps: 2,
+            widths: vec![128],
+        }
+    }
+}
+
+/// Added to s: the share that a step keeps starts at sigmoid(2) = 0.88.
+const KEPT: f64 = 2.0;
+
+impl PosteriorKind for Iaf {
+    fn check(&self, problems: &mut Problems) {
+        problems.within("steps", self.steps, 1..=64);
+        let widths = &self.widths;
+        problems.require(
+            (1..=8).contains(&widths.len()) && widths.iter().all(|w| (1..=4096).contains(w)),
+            "widths",
+            format!("{widths:?}"),
+            "one to eight widths of 1 to 4096",
+        );
+    }
+
+    fn check_shape(&self, shape: PointShape) -> Result<(), String> {
+        check_row(shape, 2..=MOST_MOVED, "moves one after another")
+    }
+
+    /// Log-variances, then the context.
+    fn others(&self, shape: PointShape) -> usize {
+        shape.elements() + self.widths.first().copied().unwrap_or_default()
+    }
+
+    fn start(&self, shape: PointShape) -> Vec<f32> {
+        let mut start = vec![0.0; self.others(shape)];
+        start[..shape.elements()].fill(START);
+        start
+    }
+}
+
+/// The networks of the steps.
+#[derive(Module, Debug)]
+pub struct Head {
+    networks: Vec<Masked>,
+    #[module(skip)]
+    shape: PointShape,
+}
+
+impl Head {
+    /// Over the latents of a row, with weights drawn from `streams`.
+    pub fn new(config: &Iaf, shape: PointShape, streams: Streams, device: &Device) -> Self {
+        let network = |_| Masked::new(shape.elements(), &config.widths, device);
+        let networks = (0..config.steps).map(network).collect();
+        initialise(Self { networks, shape }, streams)
+    }
+}
+
+impl kind::Head for Head {
+    fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior> {
+        let others = others.expect("more others than means");
+        let ([_, count], size) = (others.dims(), self.shape.elements());
+        Box::new(Warped {
+            base: Diagonal {
+                mean: means,
+                log_variance: confined(others.clone().narrow(1, 0, size)),
+            },
+            map: Passes {
+                networks: self.networks.clone(),
+                context: others.narrow(1, size, count - size),
+            },
+            shape: self.shape,
+        })
+    }
+}
+
+/// The steps of each row.
+struct Passes {
+    networks: Vec<Masked>,
+    /// [B, C].
+    context: Tensor<2>,
+}
+
+impl Map for Passes {
+    fn through(&self, mut z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let mut log_determinant = z.zeros_like().narrow(1, 0, 1);
+        for (step, network) in self.networks.iter().enumerate() {
+            // a number keeps its place from step to step: only the order in which the network sees them turns
+            let turned = |rows: Tensor<2>| match step % 2 {
+                0 => rows,
+                _ => rows.flip([1]),
+            };
+            let [s, m] = network.forward(turned(z.clone()), self.context.clone());
+            let (s, m) = (turned(s) + KEPT, turned(m));
+            let log_kept = log_sigmoid(s);
+            let kept = log_kept.clone().exp();
+            z = kept * (z - m.clone()) + m;
+            log_determinant = log_determinant + log_kept.sum_dim(1);
+        }
+        (z, log_determinant)
+    }
+}

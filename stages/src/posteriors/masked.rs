@@ -1,0 +1,120 @@
+//! A network of rows whose outputs for a number see the numbers before it only (MADE, Germain et al. 2015, arXiv
+//! 1502.03509), and a context, which all of them see.
+
+use crate::tensors::from_f32;
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::activation::silu;
+use burn::tensor::{Device, Tensor};
+
+/// Linear layers with SiLU between them, some of whose weights are left out.
+#[derive(Module, Debug)]
+pub(super) struct Masked {
+    /// From the context to the first hidden layer.
+    context: Linear,
+    layers: Vec<Linear>,
+    /// Of each layer's weights [in, out], 1 for those that count and 0 for the others.
+    #[module(skip)]
+    masks: Vec<Vec<f32>>,
+}
+
+impl Masked {
+    /// Over rows of `size` numbers and contexts of as many as the first of the hidden `widths`, to two outputs a
+    /// number.
+    pub fn new(size: usize, widths: &[usize], device: &Device) -> Self {
+        // how many of the numbers a unit sees, the first ones: spread evenly, the context alone among them
+        let of_layer = |width: usize| (0..width).map(|unit| unit * size / width).collect();
+        let hidden = widths.iter().map(|&width| of_layer(width));
+        let units: Vec<Vec<usize>> = hidden.collect();
+        let outputs: Vec<usize> = (0..size).chain(0..size).collect();
+
+        let mut masks = vec![mask(size, &units[0], |number, sees| number < sees)];
+        let after = units.iter().skip(1).chain([&outputs]);
+        for (before, after) in units.iter().zip(after) {
+            masks.push(mask(before.len(), after, |unit, sees| before[unit] <= sees));
+        }
+        let sizes = [&[size], widths, &[2 * size]].concat();
+        let layer = |pair: &[usize]| LinearConfig::new(pair[0], pair[1]).init(device);
+        Self {
+            context: LinearConfig::new(widths[0], widths[0])
+                .with_bias(false)
+                .init(device),
+            layers: sizes.windows(2).map(layer).collect(),
+            masks,
+        }
+    }
+
+    /// The two outputs of each number of `z` [B, M], each [B, M], given `context` [B, C].
+    pub fn forward(&self, z: Tensor<2>, context: Tensor<2>) -> [Tensor<2>; 2] {
+        let [_, size] = z.dims();
+        let mut x = z;
+        for (number, (layer, mask)) in self.layers.iter().zip(&self.masks).enumerate() {
+            let weight = layer.weight.val();
+            let mask = from_f32(mask.clone(), weight.dims(), &weight.device()).cast(weight.dtype());
+            let bias = layer.bias.as_ref().expect("made with one").val();
+            x = match number {
+                0 => x,
+                _ => silu(x),
+            };
+            x = x.matmul(weight * mask) + bias.unsqueeze_dim(0);
+            if number == 0 {
+                x = x + self.context.forward(context.clone());
+            }
+        }
+        [0, size].map(|from| x.clone().narrow(1, from, size))
+    }
+}
+
+/// 1 for each of `count` inputs and each unit of `after`, which sees so many numbers, where the unit may see it.
+fn mask(count: usize, after: &[usize], may_see: impl Fn(usize, usize) -> bool) -> Vec<f32> {
+    let rows = (0..count).flat_map(|input| after.iter().map(move |&sees| (input, sees)));
+    rows.map(|(input, sees)| f32::from(may_see(input, sees)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Streams;
+    use crate::tensors::to_f32;
+    use crate::training::{initialise, perturb};
+
+    const SIZE: usize = 5;
+
+    /// Red where a mask lets a number through that comes later, or keeps one from what comes after it; and where fewer
+    /// hidden units than numbers leave some unseen.
+    #[test]
+    fn each_output_sees_every_number_before_its_own_and_no_other_and_all_see_the_context() {
+        let device = Device::flex();
+        for widths in [vec![7], vec![12, 10], vec![5, 5, 5]] {
+            let network = Masked::new(SIZE, &widths, &device);
+            let network = perturb(initialise(network, Streams::new(1)), 0.3, Streams::new(2));
+            let numbers = Streams::new(3).normal("numbers", 0, SIZE);
+            let context = Streams::new(3).normal("context", 0, widths[0]);
+            let outputs = |numbers: &[f32], context: &[f32]| {
+                let row = |v: &[f32]| from_f32::<2>(v.to_vec(), [1, v.len()], &device);
+                let found = network.forward(row(numbers), row(context));
+                found.map(|found| to_f32(found).unwrap())
+            };
+            let before = outputs(&numbers, &context);
+            let changed = |after: [Vec<f32>; 2]| {
+                let of = |which: usize| {
+                    let pairs = after[which].iter().zip(&before[which]);
+                    pairs.map(|(a, b)| a != b).collect::<Vec<bool>>()
+                };
+                [of(0), of(1)]
+            };
+            for number in 0..SIZE {
+                let mut moved = numbers.clone();
+                moved[number] += 1.0;
+                let after: Vec<bool> = (0..SIZE).map(|output| output > number).collect();
+                let found = changed(outputs(&moved, &context));
+                assert_eq!(found, [after.clone(), after], "{widths:?}, number {number}");
+            }
+            let mut moved = context.clone();
+            moved[0] += 1.0;
+            let found = changed(outputs(&numbers, &moved));
+            assert_eq!(found, [vec![true; SIZE], vec![true; SIZE]], "{widths:?}");
+        }
+    }
+}

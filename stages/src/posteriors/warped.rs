@@ -1,0 +1,39 @@
+//! A Gaussian that an invertible map has moved.
+
+use super::gaussian::Diagonal;
+use super::kind::tokens;
+use super::posterior::{Draw, Posterior};
+use crate::priors::PointShape;
+use burn::tensor::Tensor;
+use rand_pcg::Pcg64;
+
+/// An invertible map of each row.
+pub(super) trait Map {
+    /// Where `z` [B, M] goes, and the logarithm of the determinant of its Jacobian [B, 1], which is positive.
+    fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>);
+}
+
+/// `z = f(z_0)` of each row, `z_0 ~ N(mean, diag(variance))`, with `log q(z|x) = log q(z_0|x) - log |det df/dz_0|`.
+pub(super) struct Warped<F> {
+    /// Of z_0, [B, M].
+    pub base: Diagonal,
+    /// f.
+    pub map: F,
+    /// The latents of a row, M numbers.
+    pub shape: PointShape,
+}
+
+impl<F: Map> Posterior for Warped<F> {
+    fn centre(&self) -> Tensor<2> {
+        let (centre, _) = self.map.through(self.base.mean.clone());
+        tokens(centre, self.shape)
+    }
+
+    fn draw(&self, rng: &mut Pcg64) -> Draw {
+        let (start, base) = (self.base.sample(rng), self.base.clone());
+        let (latents, log_determinant) = self.map.through(start.clone());
+        Draw::new(tokens(latents, self.shape), move || {
+            base.log_density_of(start.clone()) - log_determinant.clone()
+        })
+    }
+}
