@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run align-full sweep verify plan test calibration torture faults fuzz miri mutations check-energy check-two-samples bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist hdf5 python peer
+.PHONY: help run align-full sweep verify plan test calibration torture faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -107,6 +107,11 @@ check-energy: hdf5
 ## make check-two-samples                                           how often each two-sample test rejects 200 samples, altered and fresh
 check-two-samples: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --lib comparison:: -- --include-ignored --nocapture --test-threads 1
+
+## make check-posteriors [OUT=posteriors.png]                       how close each kind of posterior comes to a banana, two modes, a ring
+check-posteriors: hdf5
+	LATENT_ALIGN_FULL=1 $(if $(OUT),LATENT_ALIGN_OUT=$(abspath $(OUT))) \
+	  cargo test --locked --workspace --lib how_close_it_comes -- --nocapture
 
 ## make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5

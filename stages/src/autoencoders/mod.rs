@@ -1,6 +1,8 @@
 //! Encoders and decoders, and points that have none.
 
 mod config;
+#[cfg(test)]
+mod fits;
 mod image_grid;
 mod latents;
 mod model;

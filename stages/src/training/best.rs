@@ -124,6 +124,7 @@ impl<M: Module> Resumable for Best<M> {
 mod tests {
     use super::*;
     use crate::persist::Snapshot;
+    use crate::training::{OptimiserConfig, Trainer};
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;
 
@@ -154,6 +155,44 @@ mod tests {
         let mut last = Best::new(None, line(0.0));
         assert!(!last.evaluated(1.0, 1, &line(1.0)));
         assert!(last.take().is_none());
+    }
+
+    /// Red where the best weights are those that go on being trained, as in the code of arXiv 1706.02326: the optimiser
+    /// changes weights where they lie.
+    #[test]
+    fn the_best_is_no_alias_of_what_goes_on_being_trained() {
+        for ema in [0.0, 0.9] {
+            let config = OptimiserConfig {
+                learning_rate: 0.1,
+                warmup_steps: 0,
+                ema,
+                ..OptimiserConfig::default()
+            };
+            let module = line(1.0);
+            let device = Device::flex().autodiff();
+            let module = Linear {
+                weight: module
+                    .weight
+                    .map(|_| from_f32::<2>(vec![1.0; 2], [1, 2], &device).require_grad()),
+                bias: None,
+            };
+            let mut trainer = Trainer::new(module, &config, 20);
+            let mut best = Best::new(Some(20), trainer.averaged());
+            let mut at_best = None;
+            for step in 0..20 {
+                let loss = trainer.module.weight.val().square().sum();
+                trainer = trainer.step(loss.backward());
+                let averaged = trainer.averaged();
+                best.evaluated(f64::from(u8::from(step != 4)), step + 1, &averaged);
+                if step == 4 {
+                    at_best = Some(weight(&averaged));
+                }
+            }
+            let last = weight(&trainer.averaged());
+            let (found, step) = best.take().unwrap();
+            assert_eq!((Some(weight(&found)), step), (at_best, 5));
+            assert!((weight(&found) - last).abs() > 0.1, "{ema}: {last}");
+        }
     }
 
     /// Red where a resumed training forgets the best weights or how long ago they were.
