@@ -21,8 +21,22 @@ def _through(layers: nn.ModuleList, x: Tensor) -> Tensor:
     return x
 
 
+class Gates(nn.Module):
+    """What the numbers of each hidden layer of an encoder and a decoder are multiplied by, before a sigmoid."""
+
+    def __init__(self, encoder: List[int], decoder: List[int]):
+        super().__init__()
+        self.encoder, self.decoder = _layers(encoder), _layers(decoder)
+
+
+def _through_gates(layers: nn.ModuleList, gates: nn.ModuleList, x: Tensor) -> Tensor:
+    for layer, gate in zip(layers, gates):
+        x = layer(x) * gate(x).sigmoid()
+    return layers[len(gates)](x)
+
+
 class Dense(nn.Module):
-    """Linear layers with SiLU between them; the decoder mirrors the encoder."""
+    """Linear layers with SiLU between them, or gates; the decoder mirrors the encoder."""
 
     def __init__(self, config: Dict[str, Any], shape: DataShape, outputs: int, latents: int):
         super().__init__()
@@ -30,14 +44,24 @@ class Dense(nn.Module):
         inward = [channels * height * width, *config["widths"]]
         self.encoder = _layers([*inward, outputs])
         self.decoder = _layers([latents, *reversed(inward)])
+        gated = config.get("gated", False)
+        if not isinstance(gated, bool):
+            raise InputError(f"its header says architecture.gated: {gated!r}, expected true or false")
+        self.gates = Gates(inward, [latents, *reversed(inward[1:])]) if gated else None
 
     def encode(self, data: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, outputs]."""
+        if self.gates is not None:
+            return _through_gates(self.encoder, self.gates.encoder, data.flatten(1))
         return _through(self.encoder, data.flatten(1))
 
     def decode(self, latents: Tensor) -> Tensor:
         """[B, latents] -> [B, C, H, W]."""
-        return _through(self.decoder, latents).reshape(-1, *self.shape)
+        if self.gates is not None:
+            decoded = _through_gates(self.decoder, self.gates.decoder, latents)
+        else:
+            decoded = _through(self.decoder, latents)
+        return decoded.reshape(-1, *self.shape)
 
 
 class Convolutional(nn.Module):

@@ -214,7 +214,13 @@ mod tests {
     fn a_nested_key_is_replaced() {
         let new = set(&["train_autoencoder.regulariser.weight=0.5"]).unwrap();
         let stage = new.train_autoencoder.unwrap();
-        assert_eq!(stage.regulariser, RegulariserConfig::Kl(Kl { weight: 0.5 }));
+        assert_eq!(
+            stage.regulariser,
+            RegulariserConfig::Kl(Kl {
+                weight: 0.5,
+                warm_up_steps: 0,
+            })
+        );
     }
 
     #[test]

@@ -56,4 +56,5 @@ mod terminal;
 mod tiny;
 mod torture;
 mod usage;
+mod variational;
 mod witness;

@@ -12,11 +12,15 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ArchitectureConfig {
-    /// Fully connected layers with SiLU; the decoder mirrors the encoder.
+    /// Fully connected layers with SiLU, or gated; the decoder mirrors the encoder.
     Dense {
         /// Widths of the encoder's hidden layers, from the data to the latents; with none both are linear.
         #[serde(default = "default_widths")]
         widths: Vec<usize>,
+        /// In place of SiLU a second matrix in each hidden layer, a gate of the first: `(W x + b) * sigmoid(V x + c)`
+        /// (Dauphin et al. 2017, arXiv 1612.08083).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        gated: bool,
     },
     /// 3 x 3 convolutions, each stage halving the image, and a dense layer to the latents; the
     /// decoder mirrors the encoder.
@@ -45,6 +49,7 @@ impl Default for ArchitectureConfig {
     fn default() -> Self {
         Self::Dense {
             widths: default_widths(),
+            gated: false,
         }
     }
 }
@@ -53,12 +58,20 @@ impl ArchitectureConfig {
     /// Notes every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         match self {
-            Self::Dense { widths } => problems.require(
-                widths.iter().all(|w| (1..=65_536).contains(w)),
-                "widths",
-                format!("{widths:?}"),
-                "widths of 1 to 65536",
-            ),
+            Self::Dense { widths, gated } => {
+                problems.require(
+                    widths.iter().all(|w| (1..=65_536).contains(w)),
+                    "widths",
+                    format!("{widths:?}"),
+                    "widths of 1 to 65536",
+                );
+                problems.require(
+                    !gated || !widths.is_empty(),
+                    "gated",
+                    "true without hidden layers",
+                    "`widths` of at least one hidden layer, which is what is gated",
+                );
+            }
             Self::Convolutional { channels } => problems.require(
                 !channels.is_empty() && channels.iter().all(|c| (1..=4096).contains(c)),
                 "channels",
@@ -86,7 +99,7 @@ impl ArchitectureConfig {
         } = shape;
         // the sizes that layers lead from and to, and how many numbers each of the last has
         let (first, layers, pixels) = match self {
-            Self::Dense { widths } => (product(&[channels, height, width]), widths, 1),
+            Self::Dense { widths, .. } => (product(&[channels, height, width]), widths, 1),
             Self::Convolutional { channels: stages } => {
                 let halved = |size: usize| stages.iter().fold(size, |n, _| n.div_ceil(2));
                 let pixels = product(&[halved(height), halved(width)]);

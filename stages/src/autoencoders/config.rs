@@ -2,7 +2,7 @@
 
 use super::top_level::TopLevel;
 use crate::architectures::ArchitectureConfig;
-use crate::data::DataShape;
+use crate::data::{Binarise, DataShape};
 use crate::posteriors::PosteriorConfig;
 use crate::priors::PointShape;
 use crate::problems::Problems;
@@ -85,4 +85,7 @@ pub struct AutoencoderHeader {
     pub shape: DataShape,
     /// What the data's values were divided by.
     pub maximum: f64,
+    /// Whether what is encoded is binary data of which the values are the probabilities, and when it was drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binarise: Option<Binarise>,
 }

@@ -47,14 +47,15 @@ impl Autoencoder {
             reconstruction,
             shape,
             maximum,
+            binarise: _,
         } = header;
         let shape = *shape;
         let latents = latent.shape().elements();
         let outputs = latents + posterior.kind().others(latent.shape());
         let decoded = latents - latent.top.as_ref().map_or(0, |top| top.numbers);
         let architecture = match architecture {
-            ArchitectureConfig::Dense { widths } => {
-                Architecture::Dense(Dense::new(widths, shape, outputs, decoded, device))
+            ArchitectureConfig::Dense { widths, gated } => {
+                Architecture::Dense(Dense::new(widths, *gated, shape, outputs, decoded, device))
             }
             ArchitectureConfig::Convolutional { channels } => Architecture::Convolutional(
                 Convolutional::new(channels, shape, outputs, decoded, device),

@@ -94,6 +94,7 @@ mod tests {
                 width: 4,
             },
             maximum: 16.0,
+            binarise: None,
         };
         let autoencoder = Autoencoder::new(&header, Streams::new(1), &device).unwrap();
         let autoencoder = perturb(autoencoder, 0.3, Streams::new(2)); // biases start at zero
@@ -116,7 +117,10 @@ mod tests {
     fn a_header_of_what_the_file_does_not_hold_is_refused_before_memory_is_taken() {
         let device = Device::flex();
         let good = AutoencoderHeader {
-            architecture: ArchitectureConfig::Dense { widths: vec![4] },
+            architecture: ArchitectureConfig::Dense {
+                widths: vec![4],
+                gated: false,
+            },
             latent: LatentConfig {
                 tokens: 1,
                 width: 2,
@@ -130,6 +134,7 @@ mod tests {
                 width: 1,
             },
             maximum: 1.0,
+            binarise: None,
         };
         let autoencoder = Autoencoder::new(&good, Streams::new(1), &device).unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -142,6 +147,7 @@ mod tests {
         };
         let dense = |widths: &[usize]| ArchitectureConfig::Dense {
             widths: widths.to_vec(),
+            gated: false,
         };
         let convolutional = ArchitectureConfig::Convolutional {
             channels: vec![4096; 2],

@@ -31,7 +31,7 @@ impl Classifier {
         device: &Device,
     ) -> Option<Self> {
         let (down, hidden) = match architecture {
-            ArchitectureConfig::Dense { widths } => {
+            ArchitectureConfig::Dense { widths, .. } => {
                 let sizes = [&[shape.elements()], widths.as_slice(), &[features]].concat();
                 (Vec::new(), linear_layers(&sizes, device))
             }

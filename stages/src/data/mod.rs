@@ -4,6 +4,7 @@ mod advise;
 mod ahead;
 mod as_safetensors;
 mod batches;
+mod binarise;
 mod child;
 mod chunks;
 mod config;
@@ -50,6 +51,7 @@ mod write_stream;
 
 pub use as_safetensors::as_safetensors;
 pub use batches::Batches;
+pub use binarise::{Binarise, Binariser};
 pub use child::is_rehearsal;
 pub use config::{
     NonFinite, NormalisationConfig, PartConfig, Projection, SourceConfig, Whiten, check_memory,

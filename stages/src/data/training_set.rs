@@ -1,15 +1,17 @@
 //! The images or vectors that an autoencoder or a classifier reads.
 
+use super::binarise::{Binarise, Binariser};
 use super::config::{NonFinite, PartConfig, SourceConfig};
 use super::element::Element;
 use super::ingest::Ingest;
 use super::normaliser::Normaliser;
-use super::rows::RowView;
+use super::rows::{RowBlock, RowView};
 use super::shape::DataShape;
 use super::split::Part;
 use crate::context::Monitor;
 use crate::error::{Error, Result};
 use crate::problems::Problems;
+use crate::random::Streams;
 use crate::tensors::from_f32;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
@@ -81,6 +83,8 @@ pub struct Demands<'a> {
     pub batch: usize,
     /// Vectors, as images always, have to lie between 0 and the maximum.
     pub bounded: bool,
+    /// Values over the maximum, between 0 and 1, are the probabilities of the binary data that is asked for.
+    pub binarise: Option<Binarise>,
 }
 
 /// The data, scanned and found good.
@@ -93,10 +97,12 @@ pub struct Data {
     pub maximum: f64,
     /// The shape of a row.
     pub shape: DataShape,
+    /// Draws the binary data whose probabilities the values are; none where they are the data.
+    pub binariser: Option<Binariser>,
 }
 
 impl Data {
-    /// Opens and scans the data of `config`; what is drawn for a part is drawn by `seed`.
+    /// Opens and scans the data of `config`; what is drawn, for a part or as binary data, is drawn by `seed`.
     ///
     /// # Errors
     /// Everything [`Ingest::read`] refuses; a shape that does not fit what goes through; too few rows;
@@ -119,7 +125,7 @@ impl Data {
             _ => 1.0,
         });
         let [least, most] = scan.range();
-        let bounded = shape.height > 1 || demands.bounded;
+        let bounded = shape.height > 1 || demands.bounded || demands.binarise.is_some();
         if bounded && (least < 0.0 || most > maximum) {
             return Err(Error::input(format!(
                 "{}: found values from {least} to {most}, expected 0 to {maximum}; {}",
@@ -136,15 +142,37 @@ impl Data {
             maximum,
             ingest,
             shape,
+            binariser: (demands.binarise)
+                .map(|when| Binariser::new(when, Streams::of_stage("binarise", seed))),
         })
     }
 
-    /// Up to `at_most` rows of `part`, divided by the maximum; see [`Ingest::some_rows`].
+    /// Up to `at_most` rows of `part`, as [`Self::rows`]; see [`Ingest::some_rows`].
     ///
     /// # Errors
     /// As [`Ingest::some_rows`].
     pub fn some_rows(&self, part: Part, at_most: usize) -> Result<Vec<f32>> {
-        Ok(self.scale.apply(&self.ingest.some_rows(part, at_most)?))
+        let found = self.ingest.some_rows_of_items(part, at_most)?;
+        Ok(self.rows(&found.items, &found.rows))
+    }
+
+    /// The `rows` of these `items`, as the file has them, divided by the maximum; where there is a binariser the binary
+    /// data that is drawn of each once for all.
+    pub fn rows(&self, items: &[usize], rows: &[f32]) -> Vec<f32> {
+        let mut rows = self.scale.apply(rows);
+        if let Some(binariser) = &self.binariser {
+            binariser.of_items(items, &mut rows);
+        }
+        rows
+    }
+
+    /// The batch of a training `step`, divided by the maximum, as what is trained on; where there is a binariser as binary
+    /// data.
+    pub fn trained_on(&self, step: u64, mut batch: RowBlock) -> Vec<f32> {
+        if let Some(binariser) = &self.binariser {
+            binariser.of_step(step, &batch.items, &mut batch.rows);
+        }
+        batch.rows
     }
 
     /// Rows on the host -> [B, C, H, W].

@@ -7,7 +7,7 @@ use super::rows::{self, Range};
 use super::work::{Keep, Work};
 use crate::autoencoders::{Autoencoder, AutoencoderHeader};
 use crate::context::Monitor;
-use crate::data::{Attribute, DataShape, Dataset, Normaliser, SourceConfig};
+use crate::data::{Attribute, Binariser, DataShape, Dataset, Normaliser, SourceConfig};
 use crate::error::{Error, Result};
 use crate::persist::Partial;
 use crate::random::Streams;
@@ -151,9 +151,12 @@ impl Work for Encode {
         rows::each(&self.dataset, from, step, Some(range), |first, rows| {
             let count = rows.len() / shape.elements();
             let dims = [count, shape.channels, shape.height, shape.width];
-            let posterior = self
-                .model
-                .encode(from_f32(self.scale.apply(rows), dims, &self.device));
+            let mut rows = self.scale.apply(rows);
+            if let Some(when) = self.header.binarise {
+                let items: Vec<usize> = (first..first + count).collect();
+                Binariser::new(when, self.streams).of_items(&items, &mut rows);
+            }
+            let posterior = self.model.encode(from_f32(rows, dims, &self.device));
             let mut found = Vec::new();
             for (name, _) in &asked {
                 let latents = to_f32(match *name {

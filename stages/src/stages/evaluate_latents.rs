@@ -454,6 +454,7 @@ mod tests {
             images_only: false,
             batch: 64,
             bounded: false,
+            binarise: None,
         };
         let data = Data::read(&config, demands, 1, &Silent).unwrap();
         let header = AutoencoderHeader {
@@ -467,6 +468,7 @@ mod tests {
             reconstruction: Reconstruction::Mse,
             shape: data.shape,
             maximum: data.maximum,
+            binarise: None,
         };
         let device = Device::flex().autodiff();
         let model = Autoencoder::new(&header, Streams::new(1), &device).unwrap();

@@ -101,6 +101,15 @@ impl StageConfig for Config {
             "points",
             "`dense` or `convolutional`, since free points are no data",
         );
+        problems.require(
+            !matches!(
+                self.architecture,
+                ArchitectureConfig::Dense { gated: true, .. }
+            ),
+            "architecture.gated",
+            "true",
+            "none: the layers of a classifier have SiLU",
+        );
         problems.within("features", self.features, 1..=65_536);
         problems.section("optimiser", |p| self.optimiser.check(p));
         problems.at_least("steps", self.steps, 1);
@@ -147,6 +156,7 @@ pub(super) fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Resu
         images_only: config.architecture.takes_images(),
         batch: config.batch,
         bounded: false,
+        binarise: None,
     };
     let data = Data::read(&config.data, demands, seed, monitor)?;
     let given = [&config.held_out, &config.test];

@@ -12,8 +12,8 @@ const ROWS: usize = 200;
 /// Two tokens of width 3.
 const LATENTS: usize = 6;
 
-/// Red where a matrix is filled in another order, a reflection is along another vector, a weight of the head is not
-/// read, or a density forgets the map.
+/// Red where a matrix is filled in another order, a reflection is along another vector, a network has other masks, a
+/// weight of the head is not read, or a density forgets the map or its determinant.
 #[test]
 fn every_posterior_has_the_numbers_of_this_program_in_the_package() {
     let Some(python) = pytorch() else { return };
@@ -25,6 +25,9 @@ fn every_posterior_has_the_numbers_of_this_program_in_the_package() {
         ("gaussian", "{kind: gaussian}", 7),
         ("linear-iaf", "{kind: linear_iaf, matrices: 2}", 7),
         ("householder", "{kind: householder, steps: 3}", 7),
+        ("planar", "{kind: planar, steps: 3}", 7),
+        ("radial", "{kind: radial, steps: 3}", 7),
+        ("iaf", "{kind: iaf, steps: 2, widths: [9, 8]}", 7),
     ] {
         let config = FLOW
             .replace("name: flow", &format!("name: {name}"))
@@ -35,6 +38,13 @@ fn every_posterior_has_the_numbers_of_this_program_in_the_package() {
                 "{kind: alignment, weight: 0.01}",
             )
             .replace("{kind: gaussian}", posterior);
+        // gated layers beside one of them
+        let gated = "{kind: dense, widths: [12, 8], gated: true}";
+        let config = match name {
+            "iaf" => config.replace("{kind: dense, widths: [12, 8]}", gated),
+            _ => config,
+        };
+        assert_eq!(config.contains(gated), name == "iaf");
         project.write("posterior.yaml", config);
         let run = ["run", "posterior.yaml", "--until", "train-autoencoder"];
         project.run(&run).expect(0, &[&format!("# {name}")]);

@@ -1,7 +1,8 @@
 //! The KL divergence from the flow, by its likelihood-weighted loss.
 
 use super::kind::{
-    Against, DRAWS, Given, Regulariser, RegulariserKind, check_draws, check_weight, less_entropy,
+    Against, DRAWS, Given, Regulariser, RegulariserKind, check_draws, check_weight, is_zero,
+    less_entropy,
 };
 use super::weighted_loss::WeightedLoss;
 use crate::alignment::weighting::{TRUNCATION, Weighted, Weighting, check_truncation};
@@ -21,6 +22,10 @@ use serde::{Deserialize, Serialize};
 pub struct FlowKl {
     /// Factor on the term: the beta of a beta-VAE.
     pub weight: f64,
+    /// Steps at the start over which that factor rises from zero in proportion: latents are in use before the divergence
+    /// can empty them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warm_up_steps: u64,
     /// (t, noise) draws a token.
     pub draws: usize,
     /// The largest ratio R = t / (1 - t).
@@ -31,6 +36,7 @@ impl Default for FlowKl {
     fn default() -> Self {
         Self {
             weight: 1.0,
+            warm_up_steps: 0,
             draws: DRAWS,
             truncation: TRUNCATION,
         }
@@ -55,6 +61,10 @@ impl RegulariserKind for FlowKl {
 
     fn weight(&self) -> f64 {
         self.weight
+    }
+
+    fn rises_over(&self) -> u64 {
+        self.warm_up_steps
     }
 
     fn asks(&self) -> Offers {

@@ -18,6 +18,11 @@ pub trait RegulariserKind {
     /// The factor on the term.
     fn weight(&self) -> f64;
 
+    /// Steps at the start over which that factor rises from zero in proportion; 0 where it is the same throughout.
+    fn rises_over(&self) -> u64 {
+        0
+    }
+
     /// What it asks of a prior.
     fn asks(&self) -> Offers {
         Offers::Density
@@ -109,6 +114,16 @@ pub(super) fn lacks(what: &str) -> Error {
 /// Notes a `weight` out of range.
 pub(super) fn check_weight(weight: f64, problems: &mut Problems) {
     problems.not_negative("weight", weight, "0.01");
+}
+
+/// Whether a key has nothing to say: what is zero by default is left out, so that a configuration without it keeps its
+/// fingerprint.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+pub(super) fn is_zero(steps: &u64) -> bool {
+    *steps == 0
 }
 
 /// Notes a factor on the `entropy` out of range.

@@ -1,6 +1,6 @@
 //! The KL divergence from the standard normal distribution: that of a VAE.
 
-use super::kind::{Against, Given, Regulariser, RegulariserKind, check_weight};
+use super::kind::{Against, Given, Regulariser, RegulariserKind, check_weight, is_zero};
 use crate::error::Result;
 use crate::posteriors::{Draw, Posterior, mean_over_elements};
 use crate::priors::normal_nll;
@@ -17,11 +17,18 @@ use serde::{Deserialize, Serialize};
 pub struct Kl {
     /// Factor on the term: the beta of a beta-VAE.
     pub weight: f64,
+    /// Steps at the start over which that factor rises from zero in proportion: latents are in use before the divergence
+    /// can empty them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warm_up_steps: u64,
 }
 
 impl Default for Kl {
     fn default() -> Self {
-        Self { weight: 1.0 }
+        Self {
+            weight: 1.0,
+            warm_up_steps: 0,
+        }
     }
 }
 
@@ -32,6 +39,10 @@ impl RegulariserKind for Kl {
 
     fn weight(&self) -> f64 {
         self.weight
+    }
+
+    fn rises_over(&self) -> u64 {
+        self.warm_up_steps
     }
 
     fn follows_flow(&self) -> bool {

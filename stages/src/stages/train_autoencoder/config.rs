@@ -4,7 +4,7 @@ use super::fine_tune::FineTune;
 use crate::alignment::RegulariserConfig;
 use crate::architectures::ArchitectureConfig;
 use crate::autoencoders::{LatentConfig, Reconstruction};
-use crate::data::{DataConfig, PartConfig, check_memory, check_parts};
+use crate::data::{Binarise, DataConfig, PartConfig, check_memory, check_parts};
 use crate::posteriors::PosteriorConfig;
 use crate::problems::Problems;
 use crate::training::{MatmulPrecision, OptimiserConfig};
@@ -39,6 +39,10 @@ pub struct Config {
     /// How a reconstruction is compared with its input.
     #[serde(default)]
     pub reconstruction: Reconstruction,
+    /// Values in [0, 1] are the probabilities of binary data, which is drawn from them, once or in each epoch: it is both
+    /// what is encoded and what the reconstruction is compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binarise: Option<Binarise>,
     /// What holds the latents to the prior.
     #[serde(default)]
     pub regulariser: RegulariserConfig,
@@ -98,9 +102,30 @@ impl Config {
             problems.section("data", |p| data.check(p));
         }
         check_parts(&self.held_out, &self.test, false, problems);
+        problems.require(
+            self.binarise.is_none() || self.data.is_some(),
+            "binarise",
+            "no data",
+            "data to make binary (remove `binarise`)",
+        );
+        problems.require(
+            self.binarise.is_none() || self.reconstruction != Reconstruction::DiscretisedLogistic,
+            "reconstruction",
+            "discretised_logistic with `binarise`",
+            "`bernoulli`, the likelihood of binary data",
+        );
         problems.section("architecture", |p| self.architecture.check(p));
         problems.section("latent", |p| self.latent.check(p));
-        problems.section("regulariser", |p| self.regulariser.kind().check(p));
+        problems.section("regulariser", |p| {
+            self.regulariser.kind().check(p);
+            let rises_over = self.regulariser.kind().rises_over();
+            p.require(
+                rises_over < self.steps.max(1),
+                "warm_up_steps",
+                rises_over,
+                &format!("fewer than the {} steps of the training", self.steps),
+            );
+        });
         problems.section("optimiser", |p| self.optimiser.check(p));
         if let Some(fine_tune) = &self.fine_tune {
             let regularised = !matches!(self.regulariser, RegulariserConfig::None(_));

@@ -102,7 +102,12 @@ impl Outputs<'_> {
             mean(&divergences),
         );
         // of a density, or of a Bernoulli likelihood of grey values, bits have no meaning
-        if self.config.reconstruction == Reconstruction::DiscretisedLogistic {
+        let whole = match self.config.reconstruction {
+            Reconstruction::DiscretisedLogistic => true,
+            Reconstruction::Bernoulli => self.config.binarise.is_some(),
+            Reconstruction::Mse | Reconstruction::L1 => false,
+        };
+        if whole {
             let size = self.data.shape.elements() as f64;
             let bits = mean(&total) / size / LN_2;
             summary.add(of_rows(word, names::ELBO_BITS), bits);
@@ -148,7 +153,7 @@ impl Outputs<'_> {
             (before, nll) = (format!("S = {samples}"), found);
         }
 
-        let ArchitectureConfig::Dense { widths } = &self.config.architecture else {
+        let ArchitectureConfig::Dense { widths, .. } = &self.config.architecture else {
             return Ok(());
         };
         let gaussian = vae.likelihood.reconstruction == Reconstruction::Mse;

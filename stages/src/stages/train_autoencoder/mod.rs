@@ -209,6 +209,7 @@ fn prepare(
         images_only: config.architecture.takes_images(),
         batch: config.batch,
         bounded: config.reconstruction.in_nats(),
+        binarise: config.binarise,
     };
     let data = (config.data.as_ref())
         .map(|data| Data::read(data, demands, seed, monitor))

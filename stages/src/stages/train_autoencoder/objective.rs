@@ -46,6 +46,8 @@ pub(super) fn length(config: &Config) -> Length {
 pub(super) struct Objective<'a> {
     regulariser: Option<Box<dyn Regulariser + 'a>>,
     weight: f64,
+    /// Steps over which the weight rises from zero.
+    warm_up: u64,
     streams: Streams,
     /// The latents of the last step [n, d].
     latents: Option<Tensor<2>>,
@@ -82,6 +84,7 @@ impl<'a> Objective<'a> {
         Ok(Self {
             regulariser: kind.begin(given)?,
             weight: kind.weight(),
+            warm_up: kind.rises_over(),
             streams: context.streams,
             latents: None,
         })
@@ -108,9 +111,13 @@ impl<'a> Objective<'a> {
         })
     }
 
-    /// The step that goes down `terms`.
-    pub fn step(&mut self, terms: Terms) -> Step<2> {
-        let weighted = (terms.regulariser.clone()).map(|term| term.mul_scalar(self.weight));
+    /// The `step` that goes down `terms`.
+    pub fn step(&mut self, terms: Terms, step: u64) -> Step<2> {
+        let weight = match step + 1 < self.warm_up {
+            true => self.weight * (step + 1) as f64 / self.warm_up as f64,
+            false => self.weight,
+        };
+        let weighted = (terms.regulariser.clone()).map(|term| term.mul_scalar(weight));
         let loss = [terms.reconstruction.clone(), weighted]
             .into_iter()
             .flatten();

@@ -37,6 +37,7 @@ pub fn train_on(
         reconstruction: config.reconstruction,
         shape: data.shape,
         maximum: data.maximum,
+        binarise: config.binarise,
     };
     let begin = |device: &Device| match start {
         Some(dir) => finished(&header, dir, device),
@@ -175,9 +176,10 @@ impl Task<Autoencoder, 2> for Encode<'_> {
     const TERMS: [Term; 2] = TERMS;
 
     fn step(&mut self, model: &Autoencoder, step: u64) -> Result<Step<2>> {
-        let rows = self.data.tensor(self.batches.next()?, &self.device);
+        let rows = (self.data).trained_on(step, self.batches.next_of_items()?);
+        let rows = self.data.tensor(rows, &self.device);
         let terms = self.terms(model, rows, step)?;
-        Ok(self.objective.step(terms))
+        Ok(self.objective.step(terms, step))
     }
 
     fn learn(&mut self, step: u64) {

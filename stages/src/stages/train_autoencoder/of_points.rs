@@ -116,7 +116,7 @@ impl Task<Points, 2> for Move<'_> {
         self.trajectory.note(step, &posterior.centre())?;
         let drawn = posterior.draw(&mut rng);
         let terms = (self.objective).terms(None, drawn, posterior.as_ref(), &mut rng)?;
-        Ok(self.objective.step(terms))
+        Ok(self.objective.step(terms, step))
     }
 
     fn learn(&mut self, step: u64) {

@@ -166,7 +166,7 @@ impl Outputs<'_> {
                     .zip(rows.chunks(CHUNK * data.shape.elements()))
                 {
                     context.check_cancelled()?;
-                    let rows = data.tensor(data.scale.apply(rows), &context.device);
+                    let rows = data.tensor(data.rows(ids, rows), &context.device);
                     let mut rng = streams.at(stream, latents.items.len() as u64);
                     let posterior = model.encode(rows);
                     (latents.values).extend(to_f32(posterior.draw(&mut rng).latents)?);

@@ -217,7 +217,10 @@ mod tests {
     /// A linear encoder and decoder: `x = W z + b` and a Gaussian posterior.
     fn linear() -> Autoencoder {
         let header = AutoencoderHeader {
-            architecture: ArchitectureConfig::Dense { widths: Vec::new() },
+            architecture: ArchitectureConfig::Dense {
+                widths: Vec::new(),
+                gated: false,
+            },
             latent: LatentConfig {
                 tokens: TOKENS,
                 width: WIDTH,
@@ -231,6 +234,7 @@ mod tests {
                 width: 1,
             },
             maximum: 1.0,
+            binarise: None,
         };
         Autoencoder::new(&header, Streams::new(5), &Device::flex()).unwrap()
     }

@@ -86,7 +86,10 @@ fn autoencoder(of: impl Fn(&str, usize) -> Vec<f32>) -> TempDir {
 fn encoded(of: impl Fn(&Autoencoder, &str, usize) -> Vec<f32>) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let header = AutoencoderHeader {
-        architecture: ArchitectureConfig::Dense { widths: vec![8] },
+        architecture: ArchitectureConfig::Dense {
+            widths: vec![8],
+            gated: false,
+        },
         latent: LatentConfig {
             tokens: SHAPE[0],
             width: SHAPE[1],
@@ -100,6 +103,7 @@ fn encoded(of: impl Fn(&Autoencoder, &str, usize) -> Vec<f32>) -> TempDir {
             width: 1,
         },
         maximum: 1.0,
+        binarise: None,
     };
     let device = Device::flex();
     let model = Autoencoder::new(&header, Streams::new(1), &device).unwrap();
