@@ -12,6 +12,8 @@ mod project;
 #[expect(dead_code, reason = "tests use more of it")]
 #[path = "../tests/cli/tiny.rs"]
 mod tiny;
+#[path = "jobs/vae.rs"]
+mod vae;
 
 use burn::tensor::Device;
 use divan::Bencher;
@@ -24,6 +26,7 @@ use latent_align_stages::random::Streams;
 use latent_align_stages::training::MatmulPrecision;
 use project::Project;
 use std::sync::OnceLock;
+use vae::{OfVae, TrainVae};
 
 /// As the binary's: what tensors cost depends on it.
 #[global_allocator]
@@ -60,6 +63,13 @@ fn alignment_step(bencher: Bencher, size: Size) {
 fn tarflow_step(bencher: Bencher, size: TarSize) {
     let device = device();
     time(bencher, &device, TrainTarFlow::new(size, &device));
+}
+
+/// How much more a step costs with each posterior than with the diagonal Gaussian.
+#[divan::bench(args = OfVae::ALL, sample_size = 1, max_time = SECONDS)]
+fn vae_step(bencher: Bencher, posterior: OfVae) {
+    let device = device();
+    time(bencher, &device, TrainVae::new(posterior, &device));
 }
 
 #[divan::bench(args = [Size::tokens(256, 256), Size::tokens(256, 1024)], sample_size = 1, max_time = SECONDS)]
