@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run align-full sweep verify plan test calibration torture faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist hdf5 python peer
+.PHONY: help run align-full sweep verify compare-likelihoods plan test calibration torture faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -30,6 +30,12 @@ sweep: build
 ## make verify                                                     every claim of docs/results.md, with pass or miss
 verify: build
 	@$(BINARY) sweep configs/sweeps/verify.yaml $(ARGS)
+
+## make compare-likelihoods [DATA=digits]                           VAE or flow: which likelihood, and what kind of number (DATA=mnist, frey)
+compare-likelihoods: build
+	@$(BINARY) sweep configs/sweeps/compare-likelihoods-$(DATA).yaml $(ARGS)
+
+DATA ?= digits
 
 ## make plan [CONFIG=configs/digits.yaml]                           what would run, and why
 plan: build

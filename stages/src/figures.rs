@@ -30,6 +30,8 @@ names! {
     ITS_ERROR = "its standard error";
     /// The most memory that the process needed so far.
     PEAK_MEMORY = "peak memory of the process (MiB)";
+    /// How long a stage took, in sweeps.
+    SECONDS = "seconds of the stage";
 }
 
 /// What stands after the name of a figure for the ends of its 95 % interval.
@@ -653,6 +655,72 @@ pub mod sample {
         /// The share of samples that are nearer to a training row than 95 % of unseen rows are; 5 % where samples are as far
         /// from training rows as new data.
         NEAR = "share of samples nearer to a training row than 95 % of unseen rows";
+    }
+}
+
+/// What `evaluate-likelihood` reports: the same figures of any model, so that tables of models have one column of each.
+pub mod evaluate_likelihood {
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// The NLL of whole levels, a probability.
+        LEVELS = "NLL of levels (nats)";
+        /// The same per number of a row of data.
+        BITS = "bits a dimension";
+        /// Whether it is that of levels or of levels and noise, which is larger.
+        DEQUANTISED = "levels (0 as they are, 1 dequantised)";
+        /// The NLL of real numbers.
+        DENSITY = "NLL as a density (nats)";
+        /// What a Bernoulli decoder makes of grey values.
+        GREY = "cross-entropy of grey values, no likelihood (nats)";
+        /// What kind of number the NLL is.
+        KIND = "kind of number (0 exact, 1 ODE, 2 bound, 3 importance-weighted, 4 negative ELBO)";
+        /// How many rows it is of.
+        ROWS = "rows";
+        /// S.
+        SAMPLES = "importance samples a row";
+        /// How the log-density of latents is computed.
+        PRIOR = "prior of latents (0 closed form, 1 ODE, 2 bound)";
+        /// What the same draws say one by one.
+        ELBO = "negative ELBO (nats)";
+        /// The price of amortisation, and of the posterior's kind.
+        GAP = "negative ELBO less importance-weighted NLL (nats)";
+        /// What the draws leave uncertain of the mean.
+        DRAWS_ERROR = "standard error of the NLL over its draws (nats)";
+        /// The same of the row whose NLL is known worst.
+        WORST_DRAWS_ERROR = "standard error of a row's NLL over its draws, largest (nats)";
+        /// The mean effective sample size.
+        EFFECTIVE = "effective sample size, mean over rows";
+        /// The smallest.
+        WORST_EFFECTIVE = "effective sample size, worst row";
+        /// Rows whose effective sample size is too small.
+        FEW = "rows with an effective sample size below 10";
+        /// Numbers in a row of data.
+        DIMENSIONS = "numbers in a row of data";
+        /// Numbers in what stands for it in the model.
+        LATENTS = "numbers in a latent";
+        /// How long the NLL of these rows took.
+        SECONDS = "seconds for the NLL";
+    }
+
+    /// What progress is called.
+    pub const PROGRESS: &str = "importance weights";
+    /// The table of rows.
+    pub const TABLE: &str = "likelihoods";
+
+    names! {
+        /// Columns of [`TABLE`].
+        COLUMNS:
+        /// Counted from 0.
+        ROW = "row";
+        /// In nats.
+        ROW_NLL = "nll";
+        /// Over draws, by the delta method.
+        ROW_ERROR = "nll_error";
+        /// The negative ELBO by the same draws.
+        ROW_ELBO = "negative_elbo";
+        /// The effective sample size.
+        ROW_EFFECTIVE = "effective_sample_size";
     }
 }
 

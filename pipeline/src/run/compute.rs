@@ -4,10 +4,11 @@
 use super::fill::Workshop;
 use super::folders::Folders;
 use crate::plan::{Plan, Planned, Verdict};
-use crate::store::{Key, Manifest};
+use crate::store::{Key, Manifest, Upstream as Read};
 use anyhow::{Context as _, Result};
 use latent_align_stages::priors::PointShape;
 use latent_align_stages::stages::{Artifact, Preparation, Prepared, Standing, Upstream};
+use std::any::Any;
 use std::collections::BTreeMap;
 
 /// A stage whose input is good, and what its scan warned of.
@@ -50,7 +51,7 @@ fn run(
             .console
             .note(&format!("{title}, which this reads:"));
     }
-    let upstream = upstream(planned, &Coming::new());
+    let upstream = upstream(plan, planned, &Coming::new());
     let (ready, warnings) = match ready {
         Some(ready) => ready,
         None => prepare_one(planned, &upstream, workshop)?
@@ -71,7 +72,7 @@ pub fn prepare(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<Checked>>>
             all.push(None);
             continue;
         }
-        let ready = prepare_one(planned, &upstream(planned, &coming), workshop)
+        let ready = prepare_one(planned, &upstream(plan, planned, &coming), workshop)
             .with_context(|| format!("stage {}", plan.title(planned)))?;
         let made = ready.as_ref().and_then(|(ready, _)| ready.makes());
         coming.insert(&planned.fingerprint, made);
@@ -97,11 +98,17 @@ fn prepare_one(
 }
 
 /// What a stage reads, some of which may be `coming`.
-fn upstream(planned: &Planned, coming: &Coming) -> Upstream {
+fn upstream(plan: &Plan, planned: &Planned, coming: &Coming) -> Upstream {
+    let made_by = |read: &Read| {
+        let mut nodes = plan.nodes.iter();
+        let made = nodes.find(|n| n.key.stage == read.stage && n.fingerprint == read.fingerprint);
+        made.map(|node| -> Box<dyn Any> { node.config.boxed() })
+    };
     let read = planned.key.upstream.iter().map(|read| Artifact {
         role: read.role,
         name: format!("{} {}", read.stage, read.fingerprint),
         dir: read.dir.clone(),
+        config: made_by(read),
         standing: match coming.get(&*read.fingerprint) {
             Some(&points) => Standing::Coming { points },
             None => Standing::Made,

@@ -11,7 +11,10 @@ use latent_align_stages::figures::estimate_nll::FALLS;
 use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, GAP, NLL};
 use latent_align_stages::figures::{error_beside, error_of, in_region};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The picture of samples in an artifact.
+const SAMPLES: &str = "samples.png";
 
 /// A sweep and its trials.
 pub struct Trials {
@@ -31,6 +34,8 @@ pub struct TrialRow {
     pub values: Vec<Option<Value>>,
     /// Whether its run has a report.
     pub has_report: bool,
+    /// The picture of its samples, where the stage `sample` painted one.
+    pub samples: Option<PathBuf>,
 }
 
 impl Trials {
@@ -123,6 +128,8 @@ impl TrialRow {
             standing: Standing::of(trial, store),
             values: (axes.iter().map(|axis| trial.settings.get(axis).cloned())).collect(),
             has_report: folder.path().join(REPORT).is_file(),
+            samples: Some(folder.path().join(Stage::Sample.name()).join(SAMPLES))
+                .filter(|path| path.is_file()),
         };
         if row.standing.is_finished() {
             row.fill_values(&folder, axes);

@@ -2,6 +2,7 @@
 
 use super::record::TrialRecord;
 use crate::store::{Progress, RunFolder, RunRecord, RunState, State, Store, state_of};
+use latent_align_stages::figures::SECONDS;
 
 /// How a trial stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,6 +131,7 @@ fn figures(folder: &RunFolder, record: &RunRecord) -> Option<Vec<(String, f64)>>
             return None;
         };
         let figures = manifest.figures.0.into_iter();
+        let figures = figures.chain([(SECONDS.to_owned(), manifest.seconds)]);
         all.extend(figures.map(|(name, value)| (format!("{}: {name}", stage.stage), value)));
     }
     Some(all)

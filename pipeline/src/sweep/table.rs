@@ -8,10 +8,10 @@ use super::trials::Sweep;
 use crate::config::nearest;
 use crate::store::{RunState, write_whole};
 use crate::tables::{
-    RegionVerdict, TERMINAL, is_verdict, markdown_within, mean_and_deviation, number, short_name,
-    with_spread, write_table,
+    TERMINAL, markdown_within, mean_and_deviation, number, short_name, with_spread, words,
+    write_table,
 };
-use latent_align_stages::figures::{INTERVAL, PEAK_MEMORY};
+use latent_align_stages::figures::{INTERVAL, PEAK_MEMORY, SECONDS};
 use latent_align_stages::{Result, context};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -93,13 +93,14 @@ impl Table {
         table.chain(best).chain(checks).collect()
     }
 
-    /// One line for each wanted column that a finished trial has no figure for, with the nearest that it
-    /// has.
+    /// One line for each wanted column that no finished trial has a figure for, with the nearest that the first has.
     pub fn unknown_columns(&self) -> Vec<String> {
-        let Some(row) = self.rows.iter().find(|row| row.standing.is_finished()) else {
+        let finished = || self.rows.iter().filter(|row| row.standing.is_finished());
+        let Some(row) = finished().next() else {
             return Vec::new();
         };
-        let unknown = self.columns.iter().filter(|c| row.get(c).is_none());
+        let unknown = self.columns.iter();
+        let unknown = unknown.filter(|c| finished().all(|row| row.get(c).is_none()));
         let told = unknown.map(|column| {
             let names = row.standing.figures.iter().map(|f| &f.0);
             let nearest = nearest(column, names);
@@ -178,7 +179,7 @@ impl Table {
             for (name, _) in &row.standing.figures {
                 // ends of intervals, of what is reported and of what chance alone shows
                 let bound = INTERVAL.iter().any(|end| name.contains(end));
-                let aside = bound || name.contains(PEAK_MEMORY);
+                let aside = bound || name.contains(PEAK_MEMORY) || name.ends_with(SECONDS);
                 if stage(name) == last && !aside && !columns.contains(name) {
                     columns.push(name.clone());
                 }
@@ -294,33 +295,15 @@ fn cell(column: &str, trials: &[&Row]) -> String {
 }
 
 fn summarised(column: &str, values: &[f64]) -> String {
-    let verdicts = values.iter().map(|v| RegionVerdict::from_figure(*v));
-    let verdicts: Option<Vec<RegionVerdict>> = verdicts.collect();
-    match (values, verdicts) {
+    match (values, words(column, values)) {
         ([], _) => String::new(),
-        (_, Some(verdicts)) if is_verdict(column) => words(&verdicts),
+        (_, Some(words)) => words,
         ([one], _) => number(*one),
         (many, _) => {
             let (mean, deviation) = mean_and_deviation(many);
             with_spread(mean, deviation)
         }
     }
-}
-
-/// The word that all verdicts are, or how many are which.
-fn words(verdicts: &[RegionVerdict]) -> String {
-    let mut kinds = verdicts.to_vec();
-    kinds.sort();
-    kinds.dedup();
-    if let [one] = kinds[..] {
-        return one.word().to_owned();
-    }
-    let count = |kind| verdicts.iter().filter(|v| **v == kind).count();
-    let told = kinds
-        .iter()
-        .rev()
-        .map(|k| format!("{} {}", count(*k), k.word()));
-    told.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -419,7 +402,9 @@ mod tests {
 
     #[test]
     fn a_column_that_no_trial_has_is_told_with_the_nearest() {
-        let table = table(&["estimate-nll: grid: nul", "pretrain-flow: loss"]);
+        let mut table = table(&["estimate-nll: grid: nul", "pretrain-flow: loss", "of b"]);
+        let of_b = ("of b".to_owned(), 1.0);
+        table.rows[2].standing.figures.push(of_b);
         let warnings = table.unknown_columns();
         assert_eq!(warnings.len(), 1);
         assert!(

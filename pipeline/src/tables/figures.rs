@@ -1,9 +1,9 @@
 //! The figures of a stage as Markdown: plain ones as a list, those of regions (`region: figure`) side by
 //! side, a figure with its interval (`figure, 2.5 %` and `figure, 97.5 %`) in one cell.
 
+use super::coded::{short_name, word};
 use super::numbers::number;
 use super::table::{TERMINAL, markdown};
-use super::verdict::{RegionVerdict, is_verdict, short_name};
 use latent_align_stages::figures::INTERVAL;
 
 /// A table of plain figures, and as many for regions as keep to a terminal's width.
@@ -13,7 +13,7 @@ pub fn figures_tables(figures: &[(String, f64)]) -> String {
     let mut labels: Vec<&str> = Vec::new();
     for (name, value) in figures {
         let Some((region, label)) = name.split_once(": ") else {
-            plain.push(vec![name.clone(), number(*value)]);
+            plain.push(vec![short_name(name).to_owned(), shown(name, *value)]);
             continue;
         };
         if is_bound(label) {
@@ -93,10 +93,7 @@ fn with_interval(value: f64, low: f64, high: f64) -> String {
 
 /// The value of the figure `name` as people read it: a number, or the word that it stands for.
 pub fn shown(name: &str, value: f64) -> String {
-    match RegionVerdict::from_figure(value) {
-        Some(verdict) if is_verdict(name) => verdict.word().to_owned(),
-        _ => number(value),
-    }
+    word(name, value).map_or_else(|| number(value), str::to_owned)
 }
 
 /// True for the name of one end of a figure's interval.

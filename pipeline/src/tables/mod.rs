@@ -2,8 +2,9 @@
 //!
 //! A [`Source`] has every column there is; a [`Query`] takes what was asked for out of it as a
 //! [`Frame`](frame::Frame), through polars; an [`Output`](output::Output) writes that. [`mod@numbers`],
-//! [`mod@table`], [`mod@figures`] and [`verdict`] are text for pages; [`parquet`] is what a stage leaves.
+//! [`mod@table`], [`mod@figures`], [`coded`] and [`verdict`] are text for pages; [`parquet`] is what a stage leaves.
 
+mod coded;
 mod figures;
 mod filter;
 mod frame;
@@ -18,6 +19,7 @@ mod table;
 mod terminal;
 mod verdict;
 
+pub use coded::{short_name, words};
 pub use figures::{figures_tables, is_bound, shown};
 pub use glob::matches;
 pub use names::resolve;
@@ -26,4 +28,4 @@ pub use parquet::{Metrics, TableWriter, write_table};
 pub use query::{OutputArguments, Query};
 pub use source::{Field, Kind, Source, Values};
 pub use table::{TERMINAL, columns, markdown, markdown_within};
-pub use verdict::{RegionVerdict, is_verdict, short_name, verdicts_of};
+pub use verdict::{RegionVerdict, is_verdict, verdicts_of};

@@ -1,12 +1,12 @@
 //! A table for people.
 
+use super::coded::short_name;
 use super::figures::shown;
 use super::filter::text;
 use super::frame::Frame;
 use super::numbers::{bytes, duration, number};
 use super::source::Kind;
 use super::table::{TERMINAL, columns, markdown_within};
-use super::verdict::short_name;
 use polars::prelude::AnyValue;
 
 /// Headers are not broken into lines narrower than this.

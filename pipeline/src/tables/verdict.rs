@@ -18,16 +18,9 @@ pub fn is_verdict(name: &str) -> bool {
     name.ends_with(RegionVerdict::FIGURE)
 }
 
-/// The name of a figure without the meaning of its numbers, if these are verdicts.
-pub fn short_name(name: &str) -> &str {
-    match name.strip_suffix(RegionVerdict::FIGURE) {
-        Some(before) => &name[..before.len() + "verdict".len()],
-        None => name,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::coded::{short_name, word};
     use super::*;
 
     #[test]
@@ -41,10 +34,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_shortened_to_its_first_word() {
+    fn the_numbers_of_verdicts_are_the_words_that_their_names_say() {
         let name = format!("estimate-nll: grid: uniform, {}", RegionVerdict::FIGURE);
         assert_eq!(short_name(&name), "estimate-nll: grid: uniform, verdict");
-        assert_eq!(short_name("points"), "points");
+        for verdict in [
+            RegionVerdict::Fails,
+            RegionVerdict::RanksOnly,
+            RegionVerdict::Holds,
+        ] {
+            assert_eq!(word(&name, verdict.figure()), Some(verdict.word()));
+        }
+    }
+
+    #[test]
+    fn verdicts_are_found_with_their_regions() {
         let verdict = (format!("grid: uniform, {}", RegionVerdict::FIGURE), 1.0);
         let figures = [verdict, ("grid: points".into(), 2.0)];
         let found = verdicts_of(&figures);

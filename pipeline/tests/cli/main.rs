@@ -21,6 +21,7 @@ mod hostile;
 mod importing;
 mod inspecting;
 mod layouts;
+mod likelihoods;
 mod listing;
 mod looking;
 mod mutations;

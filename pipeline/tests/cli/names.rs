@@ -4,8 +4,8 @@ use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};
 use latent_align_stages::figures::{
     FIGURES, HELD_OUT, INTERVAL, TEST, curves, energy_test, error_beside, estimate_nll,
-    evaluate_latents, pretrain_flow, sample, train_autoencoder, train_classifier, transport,
-    two_samples,
+    evaluate_latents, evaluate_likelihood, pretrain_flow, sample, train_autoencoder,
+    train_classifier, transport, two_samples,
 };
 use latent_align_stages::stages::Stage;
 use polars::prelude::{ParquetReader, SerReader as _};
@@ -13,7 +13,7 @@ use std::fs::File;
 use std::path::Path;
 
 /// The stages, each with its figures.
-const STAGES: [(&str, &[&[&str]]); 7] = [
+const STAGES: [(&str, &[&[&str]]); 8] = [
     ("train-classifier", &[train_classifier::FIGURES]),
     (
         "pretrain-flow",
@@ -45,6 +45,7 @@ const STAGES: [(&str, &[&[&str]]); 7] = [
         "estimate-nll",
         &[estimate_nll::FIGURES, estimate_nll::REGION_FIGURES],
     ),
+    ("evaluate-likelihood", &[evaluate_likelihood::FIGURES]),
     ("sample", &[sample::FIGURES]),
     ("evaluate-latents", &[evaluate_latents::FIGURES]),
 ];
@@ -73,6 +74,7 @@ const TABLES: [(&str, &[&[&str]]); 7] = [
         estimate_nll::AGREEMENT_TABLE,
         &[&[estimate_nll::REGION], estimate_nll::AGREEMENT_COLUMNS],
     ),
+    (evaluate_likelihood::TABLE, &[evaluate_likelihood::COLUMNS]),
 ];
 
 #[test]
@@ -86,7 +88,10 @@ fn every_figure_and_column_of_a_run_has_a_name() {
             "{kind: alignment, weight: 0.1, draws: 2}",
             "{kind: kl}\n  posterior: {kind: gaussian}",
         );
-    project.write("vae.yaml", vae);
+    project.write(
+        "vae.yaml",
+        format!("{vae}evaluate_likelihood: {{samples: 16}}\n"),
+    );
     let labels: Vec<i64> = (0..200).map(|row| i64::from(noise(row, 0) > 0.5)).collect();
     project.add_dataset("vectors.h5", "labels", &[200], &labels);
     project.write(

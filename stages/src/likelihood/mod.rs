@@ -9,5 +9,5 @@ mod verdict;
 pub use agreement::{Agreement, agreement};
 pub use config::Precision;
 pub use hierarchy::Hierarchy;
-pub use importance::importance_weighted_nll;
+pub use importance::{Weights, importance_weighted_nll};
 pub use verdict::{THRESHOLDS, Verdict};

@@ -27,6 +27,9 @@ macro_rules! with_stages {
                 leaves "Transported latents (latents.h5).",
             /// Stage 3; left out when absent, `{}` for all its defaults.
             estimate_nll: EstimateNll = "estimate-nll",
+            /// The likelihood of test data under the model as a whole, and what kind of number it is; left out when absent,
+            /// `{}` for all its defaults.
+            evaluate_likelihood: EvaluateLikelihood = "evaluate-likelihood",
             /// Samples of the flow, judged by a classifier where there is one; left out when absent, `{}` for all its
             /// defaults.
             sample: Sample = "sample"
@@ -40,6 +43,7 @@ macro_rules! with_stages {
 
 pub mod estimate_nll;
 pub mod evaluate_latents;
+pub mod evaluate_likelihood;
 mod name;
 pub mod pretrain_flow;
 pub mod reference;

@@ -3,6 +3,7 @@
 use crate::data::{closest, quoted};
 use crate::error::{Error, Result};
 use crate::priors::{self, PointShape};
+use std::any::Any;
 use std::path::{Path, PathBuf};
 
 /// The role of the prior.
@@ -25,6 +26,8 @@ pub struct Artifact {
     pub dir: PathBuf,
     /// Whether it is there.
     pub standing: Standing,
+    /// The section of the stage that makes it; none of a finished flow that an experiment names.
+    pub config: Option<Box<dyn Any>>,
 }
 
 /// Whether an artifact is there.
@@ -65,7 +68,13 @@ impl Upstream {
         self.get(role).map(|artifact| artifact.dir.as_path())
     }
 
-    /// The same, none while it is not made.
+    /// The section, of type `T`, of the stage that makes what is read as `role`; none where nothing is, or no stage
+    /// makes it.
+    pub fn config<T: Any>(&self, role: &str) -> Option<&T> {
+        self.get(role)?.config.as_deref()?.downcast_ref()
+    }
+
+    /// The folder of what is read as `role`, none while it is not made.
     ///
     /// # Errors
     /// As [`Self::dir`].
@@ -128,6 +137,7 @@ mod tests {
             name: "train-autoencoder 0123".into(),
             dir: dir.to_owned(),
             standing,
+            config: None,
         }])
     }
 

@@ -4,11 +4,11 @@ use super::found::Found;
 use super::html::{Html, note};
 use crate::report::charts::escaped;
 use crate::store::{Manifest, Stage};
+use crate::sweep::Trials;
 use crate::tables::bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use latent_align_stages::stages::sample::NAMES;
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// A report holds no larger picture.
@@ -77,22 +77,44 @@ pub fn pictures(found: &Found) -> Html {
             continue;
         }
         match read(&path) {
-            Ok(png) => {
-                let _ = write!(
-                    out,
-                    "<figure class=\"picture\"><img alt=\"{0}\" src=\"data:image/png;base64,{1}\">\n\
-                     <figcaption>{0}</figcaption></figure>\n",
-                    escaped(&caption),
-                    STANDARD.encode(png)
-                );
-            }
+            Ok(png) => out.push_str(&picture(&png, &caption)),
             Err(why) => out.push_str(&note(format!("{stage}/{file} is missing: {why}")).0),
         }
     }
-    if out.is_empty() {
-        return Html::default();
+    side_by_side(&out)
+}
+
+/// The samples of each variant, those of its first finished trial that the stage `sample` painted.
+pub fn samples(trials: &Trials) -> Html {
+    let mut out = String::new();
+    for variant in trials.variants() {
+        let rows = trials.of_variant(variant);
+        let mut painted = (rows.into_iter())
+            .filter_map(|row| Some((row, row.samples.as_deref().and_then(|p| read(p).ok())?)));
+        if let Some((row, png)) = painted.next() {
+            let caption = format!("{variant}, seed {}", row.trial.seed);
+            out.push_str(&picture(&png, &caption));
+        }
     }
-    Html(format!("<div class=\"pictures\">\n{out}</div>\n"))
+    side_by_side(&out)
+}
+
+/// `pictures`, where there are some, in a row that wraps.
+fn side_by_side(pictures: &str) -> Html {
+    match pictures.is_empty() {
+        true => Html::default(),
+        false => Html(format!("<div class=\"pictures\">\n{pictures}</div>\n")),
+    }
+}
+
+/// A PNG with its caption.
+fn picture(png: &[u8], caption: &str) -> String {
+    format!(
+        "<figure class=\"picture\"><img alt=\"{0}\" src=\"data:image/png;base64,{1}\">\n\
+         <figcaption>{0}</figcaption></figure>\n",
+        escaped(caption),
+        STANDARD.encode(png)
+    )
 }
 
 /// What the columns of the samples in `folder` are called, as the end of a caption; empty where that is not said.

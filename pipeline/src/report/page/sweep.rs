@@ -1,14 +1,14 @@
 //! The report of a sweep: what is best first, then every trial, the objective and the Pareto front.
 
 use super::html::{self, Card, Cell, Grade, Html, Table, chip, code, note, text};
+use super::pictures;
 use super::shell::{self, Section};
 use super::warnings::listed;
 use crate::report::charts::{escaped, sweeps};
 use crate::store::{REPORT, RunState};
 use crate::sweep::{Seeds, TrialRow, TrialState, Trials, told};
 use crate::tables::{
-    RegionVerdict, brief, duration, is_verdict, mean_and_deviation, number, short_name, shown,
-    with_spread,
+    brief, duration, mean_and_deviation, number, short_name, shown, with_spread, words,
 };
 use latent_align_stages::figures::of_stage::{ERROR, NLL};
 use std::fmt::Write as _;
@@ -31,6 +31,11 @@ pub fn page(trials: &Trials) -> String {
             id: "pareto",
             title: "Reconstruction against likelihood",
             body: pareto(trials, &on_front),
+        },
+        Section {
+            id: "samples",
+            title: "Samples of each variant",
+            body: pictures::samples(trials),
         },
         Section {
             id: "trials",
@@ -255,15 +260,10 @@ fn variants(trials: &Trials) -> Html {
 /// Figures of one variant as one cell.
 fn summarised(column: &str, values: &[f64]) -> Cell {
     let (mean, deviation) = mean_and_deviation(values);
-    match values {
-        [] => Cell::none(),
-        [one] => Cell::shown(*one, &shown(column, *one)),
-        many if is_verdict(column) => {
-            let words = many.iter().filter_map(|v| RegionVerdict::from_figure(*v));
-            let mut words: Vec<&str> = words.map(RegionVerdict::word).collect();
-            words.dedup();
-            Cell::ranked(mean, text(words.join(", ")))
-        }
+    match (values, words(column, values)) {
+        ([], _) => Cell::none(),
+        ([one], _) => Cell::shown(*one, &shown(column, *one)),
+        (_, Some(words)) => Cell::ranked(mean, text(words)),
         _ => Cell::shown(mean, &with_spread(mean, deviation)),
     }
 }

@@ -58,6 +58,8 @@ pub enum Against {
     Normal,
     /// The flow, by its likelihood-weighted loss.
     Flow(Weighted),
+    /// The prior, by its own NLL; the term is over the elements of latents.
+    Prior,
 }
 
 /// What a regulariser is evaluated under.

@@ -1,7 +1,7 @@
 //! The exact NLL under the prior.
 
 use super::kind::{
-    Given, Regulariser, RegulariserKind, WEIGHT, check_entropy, check_weight, less_entropy,
+    Against, Given, Regulariser, RegulariserKind, WEIGHT, check_entropy, check_weight, less_entropy,
 };
 use crate::error::Result;
 use crate::numerics::mean;
@@ -56,6 +56,10 @@ impl RegulariserKind for Nll {
 
     fn weight(&self) -> f64 {
         self.weight
+    }
+
+    fn divergence_from(&self) -> Option<Against> {
+        (self.entropy == 1.0 && self.prior.is_none()).then_some(Against::Prior)
     }
 
     fn needs_density(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::figures::{ITS_ERROR, filled, of_rows, train_autoencoder as names};
 use crate::likelihood::importance_weighted_nll;
 use crate::numerics::{mean, standard_error};
-use crate::priors::Flow;
+use crate::priors::{Flow, NllOptions};
 use burn::tensor::Tensor;
 use std::f64::consts::LN_2;
 
@@ -28,6 +28,8 @@ const ELBO_DRAWS: usize = 16;
 const DRAWS: usize = 512;
 /// Draws where a row has many samples.
 const FEWER_DRAWS: usize = 264;
+/// The tolerance in nats of an NLL of latents by an ODE.
+const TOLERANCE: f64 = 1e-2;
 
 impl Outputs<'_> {
     /// Where the loss is a negative ELBO in some unit ([`Likelihood::of`]): the ELBO of test rows in
@@ -68,6 +70,7 @@ impl Outputs<'_> {
                     .expect("the regulariser has asked for one");
                 Prior::Flow(velocity, draws)
             }
+            Some(Against::Prior) => Prior::Own(flow.prior.as_ref(), NllOptions::exact(TOLERANCE)),
             _ => Prior::Normal,
         }
     }
@@ -86,7 +89,7 @@ impl Outputs<'_> {
             divergences.extend(match vae.prior {
                 Prior::Normal => vae.divergences(&posteriors, &drawn)?,
                 // at the same draw, so that what both have in common cancels
-                Prior::Flow(..) => sums(&drawn.priors, &drawn.posteriors),
+                Prior::Flow(..) | Prior::Own(..) => sums(&drawn.priors, &drawn.posteriors),
             });
             shared_error = shared_error.max(drawn.shared_error);
             reconstructions.extend(drawn.reconstructions);

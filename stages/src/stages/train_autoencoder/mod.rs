@@ -5,7 +5,7 @@ mod config;
 mod contracted;
 mod diagnose;
 mod elbo;
-mod evidence;
+pub(super) mod evidence;
 mod fine_tune;
 mod objective;
 mod of_data;
@@ -14,7 +14,7 @@ mod outputs;
 mod prior;
 mod thinned;
 mod trajectory;
-mod vae;
+pub(super) mod vae;
 
 use super::witness::{self, WITNESS};
 use super::{FLOW, Made, Preparation, Read, Sections, Stage, StageConfig, Upstream, pretrain_flow};
@@ -203,6 +203,17 @@ fn prepare(
             config.regulariser.name()
         )));
     }
+    Ok(Prepared {
+        config: config.clone(),
+        data: open(config, seed, monitor)?,
+    })
+}
+
+/// Opens and scans the data of `config`, if it has some.
+///
+/// # Errors
+/// File errors; input errors for data that does not fit the configuration.
+pub(super) fn open(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Option<Data>> {
     let demands = Demands {
         stage: "train_autoencoder",
         parts: [&config.held_out, &config.test],
@@ -224,10 +235,7 @@ fn prepare(
             data.ingest.dataset.describe()
         )));
     }
-    Ok(Prepared {
-        config: config.clone(),
-        data,
-    })
+    Ok(data)
 }
 
 impl Prepared {

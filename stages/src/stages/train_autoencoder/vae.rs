@@ -2,11 +2,11 @@
 //! x and its latents z, in nats.
 
 use super::config::Config;
-use crate::alignment::Draws;
+use crate::alignment::{Against, Draws};
 use crate::autoencoders::{Autoencoder, Reconstruction};
 use crate::error::Result;
 use crate::posteriors::Posterior;
-use crate::priors::VelocityField;
+use crate::priors::{self, NllOptions, Points, VelocityField};
 use crate::tensors::to_f64;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
@@ -27,10 +27,14 @@ impl Likelihood {
     pub fn of(config: &Config) -> Option<Self> {
         let regulariser = config.regulariser.kind();
         let weight = regulariser.weight();
-        if regulariser.divergence_from().is_none() || weight <= 0.0 {
-            return None;
-        }
         let reconstruction = config.reconstruction;
+        match regulariser.divergence_from() {
+            None => return None,
+            // its weight is not over the elements of data, and would be of another unit
+            Some(Against::Prior) if !reconstruction.in_nats() => return None,
+            Some(_) if weight <= 0.0 => return None,
+            Some(_) => {}
+        }
         let (scale, constant) = match reconstruction {
             Reconstruction::Mse => (weight, 0.5 * (PI * weight).ln()),
             Reconstruction::L1 => (weight, (2.0 * weight).ln()),
@@ -44,12 +48,26 @@ impl Likelihood {
     }
 }
 
+#[cfg(test)]
+impl Likelihood {
+    /// That of a Gaussian of variance `scale / 2`.
+    pub fn gaussian(scale: f64) -> Self {
+        Self {
+            reconstruction: Reconstruction::Mse,
+            scale,
+            constant: 0.5 * (PI * scale).ln(),
+        }
+    }
+}
+
 /// p(z), of each token on its own.
 pub enum Prior<'a> {
     /// N(0, I).
     Normal,
     /// The flow's likelihood-weighted bound, a fixed function of z.
     Flow(&'a dyn VelocityField, Draws),
+    /// A prior's own NLL, in closed form or by its ODE.
+    Own(&'a dyn priors::Prior, NllOptions),
 }
 
 impl Prior<'_> {
@@ -58,6 +76,7 @@ impl Prior<'_> {
         match self {
             Self::Normal => "N(0, I)",
             Self::Flow(..) => "the flow",
+            Self::Own(..) => "the prior",
         }
     }
 }
@@ -135,7 +154,7 @@ impl Vae<'_> {
         let Posteriors { rows, q } = posteriors;
         let closed = match self.prior {
             Prior::Normal => q.kl_to_normal(),
-            Prior::Flow(..) => q.entropy(),
+            Prior::Flow(..) | Prior::Own(..) => q.entropy(),
         };
         let of_draws = || drawn.priors.iter().zip(&drawn.posteriors);
         let Some(closed) = closed else {
@@ -144,7 +163,7 @@ impl Vae<'_> {
         let closed = sums_of_rows(&to_f64(closed)?, rows);
         Ok(match self.prior {
             Prior::Normal => closed,
-            Prior::Flow(..) => {
+            Prior::Flow(..) | Prior::Own(..) => {
                 let parts = drawn.priors.iter().zip(closed);
                 parts.map(|(prior, entropy)| prior - entropy).collect()
             }
@@ -167,12 +186,20 @@ impl Vae<'_> {
         Ok(sums.iter().map(|sum| sum / scale + constant).collect())
     }
 
-    /// `-log p(z)` of each token [n * T, d], and the standard error of its mean that all share.
+    /// `-log p(z)` of the tokens [n * T, d], in parts, as many of each row, and the standard error of a part's mean that
+    /// all share.
     fn priors(&self, latents: Tensor<2>) -> Result<(Vec<f64>, f64)> {
         match &self.prior {
             Prior::Flow(field, draws) => {
                 let found = draws.estimate(*field, latents, || (self.check)())?;
                 Ok((found.values, found.mean_error))
+            }
+            Prior::Own(prior, options) => {
+                let (shape, [count, width]) = (prior.shape(), latents.dims());
+                let points = count * width / shape.elements();
+                let points = Points::new(latents.reshape([points, shape.tokens, shape.width]));
+                let found = prior.nll(&points, options, &mut |_| (self.check)())?;
+                Ok((found.values, 0.0))
             }
             Prior::Normal => {
                 let terms = latents.square() + TAU.ln();
@@ -242,11 +269,7 @@ mod tests {
     fn vae<'a>(model: &'a Autoencoder, prior: Prior<'a>) -> Vae<'a> {
         Vae {
             model,
-            likelihood: Likelihood {
-                reconstruction: Reconstruction::Mse,
-                scale: SCALE,
-                constant: 0.5 * (PI * SCALE).ln(),
-            },
+            likelihood: Likelihood::gaussian(SCALE),
             tokens: TOKENS,
             prior,
             check: &|| Ok(()),

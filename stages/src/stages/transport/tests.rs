@@ -136,6 +136,7 @@ fn upstream(flow: &TempDir, autoencoder: &TempDir) -> Upstream {
         name: format!("{role} 0123"),
         dir: dir.path().to_owned(),
         standing: Standing::Made,
+        config: None,
     };
     Upstream(vec![
         artifact(FLOW, flow),

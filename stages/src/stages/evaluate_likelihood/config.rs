@@ -1,0 +1,113 @@
+//! What the stage is asked.
+
+use crate::alignment::{FEWEST_DRAWS, TRUNCATION, Weighted, Weighting, check_truncation};
+use crate::error::{Error, Result};
+use crate::priors::{Divergence, NllOptions, Prior, VelocityField};
+use crate::problems::Problems;
+use crate::random::Streams;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The most importance samples a row.
+const MOST_SAMPLES: usize = 100_000;
+
+/// The likelihood of test data under the model as a whole: of a prior of data its own, of an autoencoder with noise in
+/// its latents the importance-weighted one. Figures have the same names whatever the model is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "EvaluateLikelihood")]
+pub struct Config {
+    /// Test rows at most, evenly spread.
+    pub rows: usize,
+    /// Of an autoencoder, importance samples S a row: 1 for the negative ELBO, more to come closer to the NLL. Time grows
+    /// with it, memory does not.
+    pub samples: usize,
+    /// How log-densities of the prior are computed.
+    pub by: By,
+    /// With `by: bound`, (t, noise) draws that all points share.
+    pub draws: usize,
+    /// With `by: bound`, the largest ratio R = t / (1 - t).
+    pub truncation: f64,
+    /// The tolerance of an NLL in nats, where an ODE is solved for it.
+    pub tolerance: f64,
+    /// How the divergence of a velocity is evaluated, where an ODE is solved.
+    pub divergence: Divergence,
+}
+
+/// How log-densities of a prior are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// The prior's own NLL: in closed form, of a flow-matching model by its ODE.
+    #[default]
+    Nll,
+    /// The likelihood-weighted bound of a flow-matching model.
+    Bound,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rows: 1000,
+            samples: 1000,
+            by: By::Nll,
+            draws: 512,
+            truncation: TRUNCATION,
+            tolerance: 1e-3,
+            divergence: Divergence::Exact,
+        }
+    }
+}
+
+impl Config {
+    /// Notes every value out of range.
+    pub(super) fn check_values(&self, problems: &mut Problems) {
+        problems.at_least("rows", self.rows, 2);
+        problems.require(
+            (1..=MOST_SAMPLES).contains(&self.samples),
+            "samples",
+            self.samples,
+            &format!("1 to {MOST_SAMPLES} importance samples a row, such as 1000"),
+        );
+        problems.require(
+            (FEWEST_DRAWS..=1 << 20).contains(&self.draws),
+            "draws",
+            self.draws,
+            "192 to 1048576: 8 independent rules of 8 times with 3 draws each, or more",
+        );
+        check_truncation(problems, self.truncation);
+        problems.require(
+            (1e-7..=1.0).contains(&self.tolerance),
+            "tolerance",
+            self.tolerance,
+            "[1e-7, 1] such as 1e-3",
+        );
+        problems.section("divergence", |p| self.divergence.check(p));
+    }
+
+    /// How an NLL is computed, its probes from `streams`.
+    pub(super) fn nll(&self, streams: Streams) -> NllOptions {
+        NllOptions {
+            tolerance: self.tolerance,
+            divergence: self.divergence,
+            streams,
+        }
+    }
+
+    /// The loss that is the bound.
+    pub(super) fn weighted(&self) -> Weighted {
+        Weighted {
+            weighting: Weighting::Likelihood,
+            truncation: self.truncation,
+        }
+    }
+}
+
+/// The velocity of `prior`, whose bound is asked for.
+pub(super) fn velocity(prior: &dyn Prior) -> Result<&dyn VelocityField> {
+    prior.velocity().ok_or_else(|| {
+        Error::input(
+            "evaluate_likelihood.by: found bound, with a prior that has no velocity, expected nll",
+        )
+    })
+}

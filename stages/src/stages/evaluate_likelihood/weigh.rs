@@ -1,0 +1,222 @@
+//! Importance weights of the rows of a latent-variable model, as many as asked for, in bounded memory.
+
+use super::super::train_autoencoder::vae::Vae;
+use crate::error::Result;
+use crate::likelihood::Weights;
+use crate::random::Streams;
+use burn::tensor::Tensor;
+
+/// Rows that are weighed together: they share a stream of random numbers.
+const ROWS: usize = 64;
+/// Pairs of a row and a draw that are decoded at once, where rows are short.
+const PAIRS: usize = 2048;
+/// Numbers of decoded rows at once: 16 MiB of each tensor.
+const NUMBERS: usize = 1 << 22;
+
+/// How many rows and draws are taken at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk {
+    /// Rows.
+    pub rows: usize,
+    /// Draws of each. The figures do not depend on it.
+    pub draws: usize,
+}
+
+impl Chunk {
+    /// For rows of `elements` numbers.
+    pub fn of(elements: usize) -> Self {
+        let pairs = (NUMBERS / elements).clamp(1, PAIRS);
+        let rows = pairs.min(ROWS);
+        Self {
+            rows,
+            draws: pairs / rows,
+        }
+    }
+}
+
+/// The weights of `samples` draws from the posterior of each of `rows` [n, C, H, W]; `progress` is told the rows that are
+/// done. The encoder sees a row as often as a chunk has draws of it, once for all samples.
+///
+/// # Errors
+/// As [`Vae::draw`]; what `progress` returns.
+pub fn weigh(
+    vae: &Vae,
+    rows: &Tensor<4>,
+    samples: usize,
+    chunk: Chunk,
+    streams: Streams,
+    mut progress: impl FnMut(f64) -> Result<()>,
+) -> Result<Vec<Weights>> {
+    let [count, ..] = rows.dims();
+    let mut weights = vec![Weights::default(); count];
+    for (block, start) in (0..count).step_by(chunk.rows).enumerate() {
+        let size = chunk.rows.min(count - start);
+        // the numbers of a block are drawn in one order, whatever a chunk holds of them: draw by draw, row by row
+        let mut rng = streams.at("importance weights", block as u64);
+        let block = rows.clone().narrow(0, start, size);
+        let copies = chunk.draws.min(samples);
+        let posteriors = vae.posteriors(block.repeat_dim(0, copies));
+        for first in (0..samples).step_by(copies) {
+            let log_weights = vae.draw(&posteriors, &mut rng)?.log_weights();
+            let wanted = copies.min(samples - first);
+            for (row, weights) in weights[start..][..size].iter_mut().enumerate() {
+                let of_row = log_weights.iter().skip(row).step_by(size).take(wanted);
+                weights.add(&of_row.copied().collect::<Vec<_>>());
+            }
+            let done = start as f64 + size as f64 * (first + wanted) as f64 / samples as f64;
+            progress(done)?;
+        }
+    }
+    Ok(weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::train_autoencoder::evidence::linear_gaussian_nll;
+    use super::super::super::train_autoencoder::vae::{Likelihood, Prior};
+    use super::*;
+    use crate::architectures::ArchitectureConfig;
+    use crate::autoencoders::{Autoencoder, AutoencoderHeader, LatentConfig, Reconstruction};
+    use crate::data::DataShape;
+    use crate::numerics::{mean, standard_error};
+    use crate::posteriors::{Gaussian, PosteriorConfig};
+    use crate::tensors::from_f32;
+    use burn::tensor::Device;
+
+    const TOKENS: usize = 2;
+    const WIDTH: usize = 2;
+    const ELEMENTS: usize = 5;
+    /// Twice the variance of the likelihood.
+    const SCALE: f64 = 3.0;
+    /// Rows of data: a whole chunk and part of one.
+    const ROWS: usize = 80;
+
+    /// A linear encoder and decoder, and a posterior that is not that of the model.
+    fn linear(posterior: PosteriorConfig) -> Autoencoder {
+        let header = AutoencoderHeader {
+            architecture: ArchitectureConfig::Dense {
+                widths: Vec::new(),
+                gated: false,
+            },
+            latent: LatentConfig {
+                tokens: TOKENS,
+                width: WIDTH,
+                top: None,
+            },
+            posterior,
+            reconstruction: Reconstruction::Mse,
+            shape: DataShape {
+                channels: ELEMENTS,
+                height: 1,
+                width: 1,
+            },
+            maximum: 1.0,
+            binarise: None,
+        };
+        Autoencoder::new(&header, Streams::new(5), &Device::flex()).unwrap()
+    }
+
+    fn vae(model: &Autoencoder) -> Vae<'_> {
+        Vae {
+            model,
+            likelihood: Likelihood::gaussian(SCALE),
+            tokens: TOKENS,
+            prior: Prior::Normal,
+            check: &|| Ok(()),
+        }
+    }
+
+    fn rows() -> Tensor<4> {
+        let values = Streams::new(2).normal("x", 0, ROWS * ELEMENTS);
+        from_f32(values, [ROWS, ELEMENTS, 1, 1], &Device::flex())
+    }
+
+    fn weighed(vae: &Vae, samples: usize, chunk: Chunk) -> Vec<Weights> {
+        let streams = Streams::new(samples as u64);
+        weigh(vae, &rows(), samples, chunk, streams, |_| Ok(())).unwrap()
+    }
+
+    fn kinds() -> Vec<PosteriorConfig> {
+        let all = PosteriorConfig::examples().into_iter();
+        all.filter(|kind| kind.kind().has_density()).collect()
+    }
+
+    /// Red where a row's weights are another row's, where draws are left out or counted twice at the end of a chunk, and
+    /// where p(z), q(z|x) or ln S is missing.
+    #[test]
+    fn a_linear_gaussian_model_reaches_its_evidence_with_every_posterior() {
+        for kind in kinds() {
+            let model = linear(kind.clone());
+            let vae = vae(&model);
+            let exact = linear_gaussian_nll(&model, TOKENS, WIDTH, SCALE / 2.0, rows()).unwrap();
+            let weights = weighed(&vae, 5000, Chunk::of(ELEMENTS));
+            let found: Vec<f64> = weights.iter().map(Weights::nll).collect();
+            let gap = mean(&found) - mean(&exact);
+            assert!(gap.abs() < 0.02, "{}: {gap}", kind.name());
+            let elbo: Vec<f64> = weights.iter().map(Weights::elbo).collect();
+            assert!(
+                mean(&elbo) > mean(&exact) + 0.1,
+                "{}: the posterior is too good to tell",
+                kind.name()
+            );
+            // each row of many effective draws within what they say of it
+            let rows = found.iter().zip(&exact).zip(&weights);
+            let off: Vec<f64> = rows
+                .filter(|(_, row)| row.effective() > 200.0)
+                .map(|((found, exact), row)| ((found - exact) / row.error()).powi(2))
+                .collect();
+            let spread = mean(&off).sqrt();
+            assert!(
+                off.len() > ROWS / 4 && (0.6..1.4).contains(&spread),
+                "{}: {spread} over {} rows",
+                kind.name(),
+                off.len()
+            );
+        }
+    }
+
+    /// Red where a chunk starts its random numbers anew.
+    #[test]
+    fn what_is_decoded_at_once_changes_nothing() {
+        for kind in kinds() {
+            let model = linear(kind.clone());
+            let vae = vae(&model);
+            let of = |draws| weighed(&vae, 45, Chunk { rows: 64, draws });
+            let expected = of(1);
+            for draws in [7, 45, 64] {
+                for (a, b) in of(draws).iter().zip(&expected) {
+                    let name = kind.name();
+                    assert!((a.nll() - b.nll()).abs() < 1e-4, "{name}, {draws}");
+                    assert!((a.elbo() - b.elbo()).abs() < 1e-4, "{name}, {draws}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_draw_is_the_negative_elbo_and_more_lie_below() {
+        let model = linear(PosteriorConfig::Gaussian(Gaussian {}));
+        let vae = vae(&model);
+        let of = |samples, figure: fn(&Weights) -> f64| -> Vec<f64> {
+            let weights = weighed(&vae, samples, Chunk::of(ELEMENTS));
+            weights.iter().map(figure).collect()
+        };
+        let (one, all) = (of(1, Weights::nll), of(4000, Weights::elbo));
+        let apart: Vec<f64> = one.iter().zip(&all).map(|(a, b)| a - b).collect();
+        let told = mean(&apart) / standard_error(&apart, 1);
+        assert!(told.abs() < 3.0, "{told}");
+        let nll = [1, 8, 512].map(|samples| mean(&of(samples, Weights::nll)));
+        assert!(nll.is_sorted_by(|a, b| a > b), "{nll:?}");
+    }
+
+    #[test]
+    fn a_chunk_holds_no_more_than_so_many_numbers() {
+        for elements in [1, 64, 784, 3 * 256 * 256, 1 << 24] {
+            let Chunk { rows, draws } = Chunk::of(elements);
+            assert!(rows >= 1 && draws >= 1);
+            let pairs = rows * draws;
+            assert!(pairs == 1 || pairs * elements <= NUMBERS, "{elements}");
+        }
+        assert_eq!(Chunk::of(784).rows * Chunk::of(784).draws, PAIRS);
+    }
+}
