@@ -51,7 +51,7 @@ const STAGES: [(&str, &[&[&str]]); 8] = [
 ];
 
 /// The tables, each with its columns.
-const TABLES: [(&str, &[&[&str]]); 7] = [
+const TABLES: [(&str, &[&[&str]]); 8] = [
     (curves::TABLE, &[curves::COLUMNS]),
     (
         pretrain_flow::MARGINALS,

@@ -79,7 +79,7 @@ mod tests {
     use crate::autoencoders::{Autoencoder, AutoencoderHeader, LatentConfig, Reconstruction};
     use crate::data::DataShape;
     use crate::numerics::{mean, standard_error};
-    use crate::posteriors::{Gaussian, PosteriorConfig};
+    use crate::posteriors::{FixedNoise, Gaussian, PosteriorConfig};
     use crate::tensors::from_f32;
     use burn::tensor::Device;
 
@@ -144,8 +144,13 @@ mod tests {
     /// Red where a row's weights are another row's, where draws are left out or counted twice at the end of a chunk, and
     /// where p(z), q(z|x) or ln S is missing.
     #[test]
-    fn a_linear_gaussian_model_reaches_its_evidence_with_every_posterior() {
-        for kind in kinds() {
+    fn a_linear_gaussian_model_reaches_its_evidence() {
+        // not the posterior of the model, and as wide
+        let wide = FixedNoise { scale: 1.0 };
+        for kind in [
+            PosteriorConfig::Gaussian(Gaussian {}),
+            PosteriorConfig::FixedNoise(wide),
+        ] {
             let model = linear(kind.clone());
             let vae = vae(&model);
             let exact = linear_gaussian_nll(&model, TOKENS, WIDTH, SCALE / 2.0, rows()).unwrap();
