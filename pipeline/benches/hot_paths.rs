@@ -18,8 +18,8 @@ mod vae;
 use burn::tensor::Device;
 use divan::Bencher;
 use jobs::{
-    Align, Divergence, Job, Likelihood, Size, TOLERANCES, TarSize, Train, TrainTarFlow, points,
-    reference, trained_flow,
+    Align, Divergence, Job, Likelihood, SampleTarFlow, Size, TOLERANCES, TarSize, Train,
+    TrainTarFlow, points, reference, trained_flow,
 };
 use latent_align_stages::priors::VelocityNetwork;
 use latent_align_stages::random::Streams;
@@ -70,6 +70,17 @@ fn tarflow_step(bencher: Bencher, size: TarSize) {
 fn vae_step(bencher: Bencher, posterior: OfVae) {
     let device = device();
     time(bencher, &device, TrainVae::new(posterior, &device));
+}
+
+/// Samples of MNIST's size, so many at once, with cached keys and values and without.
+#[divan::bench(args = [(16, true), (16, false), (256, true), (256, false)], sample_size = 1, max_time = SECONDS)]
+fn tarflow_samples_cached(bencher: Bencher, (batch, cached): (usize, bool)) {
+    let device = device();
+    let size = TarSize {
+        batch,
+        ..TarSize::MNIST
+    };
+    time(bencher, &device, SampleTarFlow::new(size, cached, &device));
 }
 
 #[divan::bench(args = [Size::tokens(256, 256), Size::tokens(256, 1024)], sample_size = 1, max_time = SECONDS)]

@@ -16,7 +16,7 @@ pub use likelihood::{Likelihood, TOLERANCES, reference, trained_flow};
 pub use points::points;
 pub use size::Size;
 pub use stream::{DATASET, MEMORY, Stream};
-pub use tarflow::{TarSize, TrainTarFlow};
+pub use tarflow::{SampleTarFlow, TarSize, TrainTarFlow};
 pub use train::Train;
 
 use burn::tensor::Device;

@@ -1,9 +1,9 @@
-//! One training step of a TarFlow.
+//! One training step of a TarFlow, and its samples.
 
 use super::Job;
 use burn::tensor::Device;
 use latent_align_stages::Result;
-use latent_align_stages::priors::{PointShape, TarFlow, TarFlowSteps};
+use latent_align_stages::priors::{PointShape, Steps, Sweeps, TarFlow, TarFlowSteps};
 use latent_align_stages::random::Streams;
 use latent_align_stages::training::OptimiserConfig;
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,40 @@ impl TrainTarFlow {
             of_batch,
             done: 0,
         }
+    }
+}
+
+/// Samples of a TarFlow, each token with the keys and values of those before kept, or with all of them read again.
+pub struct SampleTarFlow {
+    flow: TrainTarFlow,
+    noise: Vec<f32>,
+    steps: Steps,
+}
+
+impl SampleTarFlow {
+    pub fn new(size: TarSize, cached: bool, device: &Device) -> Self {
+        let numbers = size.batch * size.tokens * size.width;
+        Self {
+            flow: TrainTarFlow::new(size, device),
+            noise: Streams::new(1).normal("noise", 0, numbers),
+            steps: match cached {
+                true => Steps::Adaptive(0.1),
+                // as many passes over all tokens as there are tokens but one
+                false => Steps::Parallel(Sweeps {
+                    tolerance: 0.0,
+                    tokens: 0,
+                }),
+            },
+        }
+    }
+}
+
+impl Job for SampleTarFlow {
+    fn step(&mut self) -> Result<()> {
+        self.flow
+            .steps
+            .draw(self.noise.clone(), self.steps)
+            .map(drop)
     }
 }
 

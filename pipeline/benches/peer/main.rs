@@ -3,6 +3,11 @@
 //! This program drives one worker a side: itself as `worker`, and `worker.py` twice, eager and compiled.
 //! It is run by `make bench-peer` and `make bench-quality`.
 
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the benchmark of hot paths uses more of it"
+)]
 #[path = "../jobs/mod.rs"]
 mod jobs;
 
