@@ -118,9 +118,9 @@ impl SampleTarFlow {
             noise: Streams::new(1).normal("noise", 0, numbers),
             steps: match cached {
                 true => Steps::Adaptive(0.1),
-                // as many passes over all tokens as there are tokens but one
+                // as many passes over all tokens as there are tokens but one: an untrained flow would settle at once
                 false => Steps::Parallel(Sweeps {
-                    tolerance: 0.0,
+                    tolerance: -1.0,
                     tokens: 0,
                 }),
             },
