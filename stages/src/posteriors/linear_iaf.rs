@@ -85,7 +85,8 @@ impl Head {
         }
     }
 
-    /// L [B, M, M] of what the encoder gives of it [B, K M (M - 1) / 2 + logits].
+    /// L [M, M, B] of what the encoder gives of it [B, K M (M - 1) / 2 + logits]. The rows of data come last, so that a
+    /// number of L is taken for all of them at once.
     fn matrix(&self, given: Tensor<2>) -> Tensor<3> {
         let ([rows, _], size, each) = (given.dims(), self.shape.elements(), self.matrices);
         let count = below_diagonal(size);
@@ -100,9 +101,10 @@ impl Head {
                     .squeeze_dim(1)
             }
         };
-        // each place of a matrix takes a number below the diagonal, or one of the two columns behind them
-        let [zero, one] = [0.0, 1.0].map(|value| below.full_like(value).narrow(1, 0, 1));
-        let numbers = Tensor::cat(vec![below, zero, one], 1);
+        // each place of a matrix takes a number below the diagonal, or one of the two behind them
+        let below = below.transpose();
+        let [zero, one] = [0.0, 1.0].map(|value| below.full_like(value).narrow(0, 0, 1));
+        let numbers = Tensor::cat(vec![below, zero, one], 0);
         let places = (0..size).flat_map(|i| {
             (0..size).map(move |j| match j {
                 _ if j < i => below_diagonal(i) + j,
@@ -113,7 +115,7 @@ impl Head {
         let places: Vec<i64> = places.map(|place| place as i64).collect();
         let places = TensorData::new(places, [size * size]);
         let places = Tensor::<1, Int>::from_data(places, &numbers.device());
-        numbers.select(1, places).reshape([rows, size, size])
+        numbers.select(0, places).reshape([size, size, rows])
     }
 }
 
@@ -136,7 +138,7 @@ impl kind::Head for Head {
 struct Correlated {
     /// Of z_0, [B, M].
     base: Diagonal,
-    /// L [B, M, M].
+    /// L [M, M, B].
     matrix: Tensor<3>,
     shape: PointShape,
 }
@@ -144,9 +146,14 @@ struct Correlated {
 impl Correlated {
     /// L times each row of `z` [B, M].
     fn times(&self, z: Tensor<2>) -> Tensor<2> {
-        let product = self.matrix.clone().matmul(z.unsqueeze_dim::<3>(2));
-        product.squeeze_dim(2)
+        product(self.matrix.clone(), z)
     }
+}
+
+/// Each of B matrices [M, M, B] times its row of `z` [B, M].
+fn product(matrices: Tensor<3>, z: Tensor<2>) -> Tensor<2> {
+    let products = matrices * z.transpose().unsqueeze_dim::<3>(0);
+    products.sum_dim(1).squeeze_dim::<2>(1).transpose()
 }
 
 impl Posterior for Correlated {
@@ -168,9 +175,8 @@ impl Posterior for Correlated {
     /// `(|L mean|^2 + sum_ij L_ij^2 variance_j - sum_j (log variance_j + 1)) / 2`.
     fn kl_to_normal(&self) -> Option<Tensor<2>> {
         let log_variance = self.base.log_variance.clone();
-        let variance = log_variance.clone().exp().unsqueeze_dim::<3>(2);
-        let spread = self.matrix.clone().square().matmul(variance);
-        let terms = self.times(self.base.mean.clone()).square() + spread.squeeze_dim(2);
+        let spread = product(self.matrix.clone().square(), log_variance.clone().exp());
+        let terms = self.times(self.base.mean.clone()).square() + spread;
         let terms = terms - log_variance - 1.0;
         Some(terms.sum_dim(1).mul_scalar(0.5))
     }
@@ -179,7 +185,9 @@ impl Posterior for Correlated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numerics::{mean, standard_error};
     use crate::posteriors::kind::Head as _;
+    use crate::random::Streams;
     use crate::tensors::{from_f64, to_f64};
     use burn::tensor::{DType, Device};
 
@@ -233,6 +241,37 @@ mod tests {
         let others = [0.0, (1.0 - rho * rho).ln(), rho];
         // of variances 1 the divergence from N(0, I) is the entropy that correlation takes
         assert!((kl(1, 2, &[0.0, 0.0], &others) - 0.830_365).abs() < 1e-5);
+    }
+
+    /// The covariance of draws is `L diag(variance) L^T`. Red where a draw is multiplied by another matrix than the closed
+    /// forms have.
+    #[test]
+    fn draws_have_the_covariance() {
+        const DRAWS: usize = 20_000;
+        let shape = PointShape {
+            tokens: 1,
+            width: 2,
+        };
+        let (log_variance, l) = ([0.4f64, -0.7], 1.3);
+        let others = [log_variance[0], log_variance[1], l].repeat(DRAWS);
+        let rows = |values: Vec<f64>| {
+            let dims = [DRAWS, values.len() / DRAWS];
+            from_f64::<2>(values, dims, DType::F64, &Device::flex())
+        };
+        let head = Head::new(&LinearIaf::default(), shape);
+        let posterior = head.posterior(rows(vec![0.0; 2 * DRAWS]), Some(rows(others)));
+        let draw = posterior.draw(&mut Streams::new(1).at("draws", 0));
+        let z = to_f64(draw.latents).unwrap();
+        let [a, b] = log_variance.map(f64::exp);
+        let expected = [a, l * a, l * l * a + b];
+        for (pair, expected) in [(0, 0), (0, 1), (1, 1)].into_iter().zip(expected) {
+            let products: Vec<f64> = z.chunks(2).map(|z| z[pair.0] * z[pair.1]).collect();
+            let (found, error) = (mean(&products), standard_error(&products, 1));
+            assert!(
+                (found - expected).abs() < 4.0 * error,
+                "{pair:?}: {found} {expected}"
+            );
+        }
     }
 
     #[test]
