@@ -65,6 +65,8 @@ for name, change, parts in [
     ("architecture", lambda h, t: h.update(architecture={"kind": "transformer"}), ["'transformer'", "it knows dense"]),
     ("posterior", lambda h, t: h.update(posterior={"kind": "flow"}), ["posterior is 'flow'"]),
     ("steps", lambda h, t: h.update(posterior={"kind": "householder", "steps": 0}), ["posterior.steps: 0", "1 to 256"]),
+    ("widths", lambda h, t: h.update(posterior={"kind": "iaf", "steps": 2, "widths": []}), ["posterior.widths: []"]),
+    ("gated", lambda h, t: h["architecture"].update(gated="yes"), ["architecture.gated: 'yes'"]),
     ("head", lambda h, t: h.update(posterior={"kind": "linear_iaf", "matrices": 1}), ["of shape [6, 8], not [9, 8]"]),
     ("latent", lambda h, t: h["latent"].update(width=-1), ["latent.width: -1"]),
 ]:

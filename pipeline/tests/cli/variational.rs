@@ -110,6 +110,30 @@ fn the_same_binary_data_is_on_both_sides_of_the_loss() {
     }
 }
 
+/// Red where the key does nothing, or the divergence does not come to count in full.
+#[test]
+fn a_divergence_that_rises_holds_latents_later() {
+    let project = tiny::project();
+    let divergence = |warm_up: u64| {
+        let regulariser = format!(
+            "train_autoencoder.regulariser={{kind: kl, weight: 5, warm_up_steps: {warm_up}}}"
+        );
+        let found = run(
+            &project,
+            &[
+                &regulariser,
+                "train_autoencoder.posterior={kind: gaussian}",
+                "train_autoencoder.steps=120",
+                "train_autoencoder.optimiser={learning_rate: 0.01, warmup_steps: 0, ema: 0}",
+            ],
+        );
+        found.expect(0, &[]);
+        figure(&found, "of it KL to the prior, N(0, I) (nats)")
+    };
+    let [at_once, soon, late] = [0, 40, 119].map(divergence);
+    assert!(at_once != soon && at_once < late, "{at_once} {soon} {late}");
+}
+
 #[test]
 fn wrong_values_are_refused_by_key_before_anything_is_trained() {
     let project = tiny::project();
@@ -117,7 +141,7 @@ fn wrong_values_are_refused_by_key_before_anything_is_trained() {
         3.0 * tiny::noise(row, column) - 1.0
     });
     let wide = "train_autoencoder.data={file: wide.h5, dataset: wide}";
-    let refused: [(&[&str], &[&str]); 14] = [
+    let refused: [(&[&str], &[&str]); 15] = [
         (
             &["train_autoencoder.posterior={kind: planar, steps: 0}"],
             &["train_autoencoder.posterior.steps: found 0", "1 to 256"],
@@ -158,11 +182,18 @@ fn wrong_values_are_refused_by_key_before_anything_is_trained() {
         ),
         (
             &[wide, "train_autoencoder.reconstruction=bernoulli"],
-            &["wide.h5", "found values from -", "expected 0 to 1"],
+            &[
+                "wide.h5",
+                "found values from -",
+                "expected 0 to 1, as train_autoencoder.reconstruction asks",
+            ],
         ),
         (
             &[wide, "train_autoencoder.binarise=once"],
-            &["wide.h5", "expected 0 to 1"],
+            &[
+                "wide.h5",
+                "expected 0 to 1, as train_autoencoder.binarise asks",
+            ],
         ),
         (
             &[
@@ -187,6 +218,13 @@ fn wrong_values_are_refused_by_key_before_anything_is_trained() {
             &[
                 "train_autoencoder.regulariser.warm_up_steps: found 20",
                 "fewer than the 20 steps",
+            ],
+        ),
+        (
+            &["train_autoencoder.test={dataset: vectors, labels: classes}"],
+            &[
+                "train_autoencoder.test.labels: found classes",
+                "only train_classifier",
             ],
         ),
         (

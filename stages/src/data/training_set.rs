@@ -81,7 +81,7 @@ pub struct Demands<'a> {
     pub images_only: bool,
     /// Rows a step.
     pub batch: usize,
-    /// Vectors, as images always, have to lie between 0 and the maximum.
+    /// Vectors, as images always, have to lie between 0 and the maximum, since the reconstruction is a likelihood in nats.
     pub bounded: bool,
     /// Values over the maximum, between 0 and 1, are the probabilities of the binary data that is asked for.
     pub binarise: Option<Binarise>,
@@ -127,8 +127,13 @@ impl Data {
         let [least, most] = scan.range();
         let bounded = shape.height > 1 || demands.bounded || demands.binarise.is_some();
         if bounded && (least < 0.0 || most > maximum) {
+            let asks = match (demands.binarise, demands.bounded) {
+                (Some(_), _) => format!(", as {}.binarise asks", demands.stage),
+                (None, true) => format!(", as {}.reconstruction asks", demands.stage),
+                (None, false) => String::new(),
+            };
             return Err(Error::input(format!(
-                "{}: found values from {least} to {most}, expected 0 to {maximum}; {}",
+                "{}: found values from {least} to {most}, expected 0 to {maximum}{asks}; {}",
                 dataset.describe(),
                 if least < 0.0 {
                     "rescale the file's values to [0, 1]".to_owned()

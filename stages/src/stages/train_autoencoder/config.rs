@@ -192,3 +192,33 @@ fn either(names: &[String]) -> String {
         _ => names.concat(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// Red where a key that is not used stands in what a fingerprint is of: every autoencoder would be trained again.
+    #[test]
+    fn what_is_not_asked_for_is_not_in_a_fingerprint() {
+        let written = |value: Value| {
+            let config: Config = serde_json::from_value(value).unwrap();
+            serde_json::to_string(&config).unwrap()
+        };
+        for regulariser in ["kl", "flow_kl"] {
+            let plain = json!({
+                "data": {"file": "a.h5"}, "latent": {"width": 2}, "regulariser": {"kind": regulariser},
+            });
+            let asked = json!({
+                "data": {"file": "a.h5"}, "latent": {"width": 2}, "binarise": "once",
+                "architecture": {"kind": "dense", "gated": true},
+                "regulariser": {"kind": regulariser, "warm_up_steps": 5},
+            });
+            let (plain, asked) = (written(plain), written(asked));
+            for key in ["binarise", "gated", "warm_up_steps"] {
+                assert!(!plain.contains(key), "{plain}");
+                assert!(asked.contains(key), "{asked}");
+            }
+        }
+    }
+}

@@ -113,10 +113,7 @@ impl<'a> Objective<'a> {
 
     /// The `step` that goes down `terms`.
     pub fn step(&mut self, terms: Terms, step: u64) -> Step<2> {
-        let weight = match step + 1 < self.warm_up {
-            true => self.weight * (step + 1) as f64 / self.warm_up as f64,
-            false => self.weight,
-        };
+        let weight = rising(self.weight, self.warm_up, step);
         let weighted = (terms.regulariser.clone()).map(|term| term.mul_scalar(weight));
         let loss = [terms.reconstruction.clone(), weighted]
             .into_iter()
@@ -165,6 +162,14 @@ impl<'a> Objective<'a> {
     }
 }
 
+/// The factor at `step`, which rises to `weight` in so many steps.
+fn rising(weight: f64, over: u64, step: u64) -> f64 {
+    match step + 1 < over {
+        true => weight * (step + 1) as f64 / over as f64,
+        false => weight,
+    }
+}
+
 /// The terms in a few words, without those there are not.
 pub(super) fn note([reconstruction, regulariser]: [f64; 2]) -> String {
     let named = [
@@ -176,4 +181,16 @@ pub(super) fn note([reconstruction, regulariser]: [f64; 2]) -> String {
         .map(|(name, value)| format!("{name} {value:.5}"))
         .collect();
     words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rising;
+
+    #[test]
+    fn a_factor_rises_in_proportion_and_stays_where_it_has_risen() {
+        let found: Vec<f64> = (0..6).map(|step| rising(0.8, 4, step)).collect();
+        assert_eq!(found, [0.2, 0.4, 0.6000000000000001, 0.8, 0.8, 0.8]);
+        assert_eq!(rising(0.8, 0, 0), 0.8);
+    }
 }
