@@ -11,6 +11,7 @@
 //! | `NAME, 2.5 %`, `NAME, 97.5 %` | the ends of its interval ([`INTERVAL`]) |
 //! | `NAME, standard error` | its standard error, beside it ([`error_beside`]) |
 //! | `its standard error` | that of the figure before it ([`error_of`]) |
+//! | `NAME (0 WORD, 1 WORD)` | the words that its numbers stand for, and are shown as |
 
 /// Declares names, and a list of them.
 macro_rules! names {
