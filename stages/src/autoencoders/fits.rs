@@ -115,17 +115,25 @@ const SHAPE: PointShape = PointShape {
     width: 2,
 };
 
+/// The mean of the first number and the log-variances of both at which a posterior starts.
+type Start = (f32, f32);
+
+/// As N(0, I), which reaches every mode.
+const WIDE: Start = (0.0, 0.0);
+/// Where it is nearer to one mode than to the others.
+const BESIDE: Start = (1.0, -2.0);
+
 impl Free {
-    /// As a free point starts, but as wide as N(0, I), which reaches every mode.
-    fn new(config: &PosteriorConfig, device: &Device) -> Self {
+    /// As a free point starts, but for its mean and variance.
+    fn new(config: &PosteriorConfig, start: Start, device: &Device) -> Self {
         let parameter = |values: Vec<f32>| {
             let count = values.len();
             Param::from_tensor(from_f32(values, [1, count], device))
         };
         let mut others = config.kind().start(SHAPE);
-        others[..2].fill(0.0);
+        others[..2].fill(start.1);
         Self {
-            means: parameter(vec![0.0; 2]),
+            means: parameter(vec![start.0, 0.0]),
             others: Some(parameter(others)),
             head: PosteriorHead::new(config, SHAPE, Streams::new(1), device),
         }
@@ -148,14 +156,20 @@ impl Free {
         (log_density - target.energy(z.clone()), z)
     }
 
-    /// That of `config` after so many `steps` of `draws` each down its KL divergence from `target`.
-    fn fitted(config: &PosteriorConfig, target: Target, steps: u64, draws: usize) -> Self {
+    /// That of `config` from `start`, after so many `steps` of `draws` each down its KL divergence from `target`.
+    fn fitted(
+        config: &PosteriorConfig,
+        start: Start,
+        target: Target,
+        steps: u64,
+        draws: usize,
+    ) -> Self {
         let optimiser = OptimiserConfig {
             learning_rate: 0.01,
             ema: 0.99,
             ..OptimiserConfig::default()
         };
-        let free = Self::new(config, &Device::flex().autodiff());
+        let free = Self::new(config, start, &Device::flex().autodiff());
         let mut trainer = Trainer::new(free, &optimiser, steps);
         for step in 0..steps {
             let (difference, _) = trainer.module.compared(target, draws, step);
@@ -194,7 +208,7 @@ fn a_correlated_gaussian_is_reached_by_all_kinds_but_the_diagonal_one() {
     let floor = -0.5 * (1.0 - RHO * RHO).ln();
     assert!((floor - 0.8304).abs() < 1e-4);
     let fit = |config: PosteriorConfig| {
-        let free = Free::fitted(&config, Target::Correlated, 2000, 128);
+        let free = Free::fitted(&config, WIDE, Target::Correlated, 2000, 128);
         (free.divergence(Target::Correlated, 4096), free)
     };
     let ((found, error, _), free) = fit(PosteriorConfig::Gaussian(Gaussian {}));
@@ -280,7 +294,7 @@ fn kinds_that_bend_come_closer_to_a_banana_than_any_gaussian() {
         .retain(|(name, _)| ["linear_iaf", "planar, 2 steps", "iaf, 2 steps of 64"].contains(name));
     let found: Vec<f64> = (found.iter())
         .map(|(name, config)| {
-            let free = Free::fitted(config, Target::Banana, 1500, 128);
+            let free = Free::fitted(config, WIDE, Target::Banana, 1500, 128);
             let (kl, error, _) = free.divergence(Target::Banana, 4096);
             assert!(kl > -4.0 * error, "{name}: {kl} +- {error}");
             kl
@@ -315,12 +329,18 @@ fn each_kind_and_how_close_it_comes() {
     for target in Target::BENT {
         pictures.extend(brightness(&target.densities(CELLS)));
     }
+    let mut largest = 0.0f64;
     for (name, config) in kinds() {
         let _ = write!(table, "| {name} |");
         for target in Target::BENT {
-            let free = Free::fitted(&config, target, 5000, 256);
-            let (kl, error, z) = free.divergence(target, SHOWN);
-            let _ = write!(table, " {kl:.3} ± {error:.3} |");
+            let of_start = |start| {
+                let free = Free::fitted(&config, start, target, 5000, 256);
+                free.divergence(target, SHOWN)
+            };
+            let [wide, beside] = [WIDE, BESIDE].map(of_start);
+            let _ = write!(table, " {:.3}, {:.3} |", wide.0, beside.0);
+            let (_, error, z) = if wide.0 < beside.0 { wide } else { beside };
+            largest = largest.max(error);
             let mut counts = vec![0.0; CELLS * CELLS];
             for point in z.chunks(2) {
                 let cell = |x: f64| ((x + SIDE) / (2.0 * SIDE) * CELLS as f64).floor();
@@ -334,7 +354,10 @@ fn each_kind_and_how_close_it_comes() {
         }
         table.push('\n');
     }
-    println!("KL(q || target) in nats, standard errors of {SHOWN} draws\n\n{table}");
+    println!(
+        "KL(q || target) in nats from a wide start, and from one beside the middle; by {SHOWN} draws, to a standard error of \
+         {largest:.3} or less where it is lower\n\n{table}"
+    );
     if let Some(out) = std::env::var_os("LATENT_ALIGN_OUT") {
         let path = PathBuf::from(out);
         let shape = DataShape {
