@@ -211,7 +211,10 @@ mod tests {
     #[test]
     fn choices_are_listed() {
         let text = commented_defaults().unwrap();
-        assert!(text.contains("{kind: kl, weight}: KL"), "{text}");
+        assert!(
+            text.contains("{kind: kl, weight, warm_up_steps}: KL"),
+            "{text}"
+        );
         assert!(text.contains("drop: Leave these rows out"), "{text}");
     }
 }

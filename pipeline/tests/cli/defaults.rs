@@ -10,7 +10,11 @@ fn the_printed_defaults_are_a_configuration_that_resolves_to_itself() {
     let defaults = project.run(&["config", "--defaults"]);
     defaults.expect(
         0,
-        &["# Training steps.", "steps: 3000", "{kind: kl, weight}"],
+        &[
+            "# Training steps.",
+            "steps: 3000",
+            "{kind: kl, weight, warm_up_steps}",
+        ],
     );
     project.write("defaults.yaml", &defaults.stdout);
     let resolved = project.run(&["config", "defaults.yaml"]);

@@ -152,7 +152,7 @@ fn what_the_flow_cannot_do_is_refused_before_anything_runs() {
 /// Images [3, 2, 4] of 24 kinds, each kind of a colour, beside embeddings that are that colour and names.
 fn of_colours() -> Project {
     let project = Project::new();
-    let colour = |row: usize, channel: usize| match (row % 24 >> channel) & 1 {
+    let colour = |row: usize, channel: usize| match ((row % 24) >> channel) & 1 {
         1 => 13.0,
         _ => 2.0,
     };
@@ -162,7 +162,7 @@ fn of_colours() -> Project {
             let level = colour(row, pixel / 8) + 4.0 * crate::tiny::noise(row, pixel);
             images.push(level as u8);
         }
-        embeddings.extend((0..3).map(|channel| colour(row, channel) as f32 / 10.0));
+        embeddings.extend((0..3).map(|channel| colour(row, channel) / 10.0));
     }
     project.write_dataset("colours.h5", "images", &[600, 3, 2, 4], &images);
     project.add_dataset("colours.h5", "embeddings", &[600, 3], &embeddings);
@@ -224,7 +224,7 @@ fn samples_under_the_names_of_unseen_rows_stand_in_columns_and_beside_what_was_t
     // each channel of a sample is as bright as its row's
     let right = images.chunks(8).enumerate().filter(|(i, channel)| {
         let (sample, channel_number) = (i / 3, i % 3);
-        let bright = (rows[sample % 4] % 24 >> channel_number) & 1 == 1;
+        let bright = ((rows[sample % 4] % 24) >> channel_number) & 1 == 1;
         (channel.iter().sum::<f32>() / 8.0 > 8.5) == bright
     });
     let share = right.count() as f64 / 96.0;
