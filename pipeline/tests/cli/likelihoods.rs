@@ -208,7 +208,8 @@ fn what_has_no_likelihood_is_refused_before_anything_is_trained() {
         ]),
         &["evaluate_likelihood.by: found bound", "expected nll"],
     );
-    assert!(!project.path("artifacts/pretrain-flow").exists());
+    let trained = project.path("artifacts/runs/vae/pretrain-flow");
+    assert!(!trained.exists());
 }
 
 /// Red where a table has no column that both kinds of model fill, where the kind of number is a number, and where a column

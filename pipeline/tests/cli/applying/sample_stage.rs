@@ -169,10 +169,7 @@ fn of_colours() -> Project {
     let names: Vec<VarLenUnicode> = (0..600)
         .map(|row| format!("ROW {row} <b>").parse().unwrap())
         .collect();
-    let file = hdf5::File::open_rw(project.path("colours.h5")).unwrap();
-    let made = file.new_dataset::<VarLenUnicode>().shape([600]);
-    made.create("names").unwrap().write_raw(&names).unwrap();
-    drop(file);
+    project.add_dataset("colours.h5", "names", &[600], &names);
     project.write(
         "colours.yaml",
         "\

@@ -15,7 +15,7 @@ use super::{AUTOENCODER, FLOW, Preparation, Prepared, Read, Sections, Stage, Sta
 use super::{Upstream, pretrain_flow};
 use crate::context::{Context, Monitor, Summary};
 use crate::data::Data;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::priors::{Flow, Offers, Placement, stored};
 use crate::problems::Problems;
 pub use config::{By, Config};
@@ -37,16 +37,6 @@ impl StageConfig for Config {
                 "train_autoencoder",
                 "free points, which have no decoder",
                 "an autoencoder of data, or no such section: then the flow's features are the data",
-            );
-            problems.require(
-                Likelihood::of(autoencoder).is_some(),
-                "train_autoencoder.regulariser",
-                format!(
-                    "{} with its keys, whose loss is no negative ELBO",
-                    autoencoder.regulariser.name()
-                ),
-                "`kl` or `flow_kl`, or `{kind: nll, entropy: 1}` with a reconstruction in nats: then the autoencoder is a \
-                 latent-variable model, which has a likelihood",
             );
         }
         let flow = sections.get::<pretrain_flow::Config>();
@@ -75,6 +65,9 @@ impl StageConfig for Config {
     ) -> Result<Preparation> {
         let trained = upstream.config::<train_autoencoder::Config>(AUTOENCODER);
         let model = trained.map(|trained| -> Result<(train_autoencoder::Config, Data)> {
+            if Likelihood::of(trained).is_none() {
+                return Err(no_likelihood(trained));
+            }
             let data = train_autoencoder::open(trained, seed, monitor)?;
             Ok((trained.clone(), data.expect("checked: it has data")))
         });
@@ -83,6 +76,15 @@ impl StageConfig for Config {
             model: model.transpose()?,
         })))
     }
+}
+
+fn no_likelihood(trained: &train_autoencoder::Config) -> Error {
+    Error::input(format!(
+        "train_autoencoder.regulariser: found {} with its keys, whose loss is no negative ELBO, expected `kl` or `flow_kl`, or \
+         `{{kind: nll, entropy: 1}}` with a reconstruction in nats: then the autoencoder is a latent-variable model, which has a \
+         likelihood",
+        trained.regulariser.name()
+    ))
 }
 
 /// The stage with the data of its autoencoder, where there is one, opened.
