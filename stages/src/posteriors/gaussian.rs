@@ -70,6 +70,15 @@ pub(super) struct Diagonal {
 }
 
 impl Diagonal {
+    /// That of each row: of `means` [B, M] and the log-variances that the `others` [B, k] of a kind begin with.
+    pub fn of_rows(means: Tensor<2>, others: &Tensor<2>) -> Self {
+        let [_, size] = means.dims();
+        Self {
+            mean: means,
+            log_variance: confined(others.clone().narrow(1, 0, size)),
+        }
+    }
+
     /// A draw of each row [n, d].
     pub fn sample(&self, rng: &mut Pcg64) -> Tensor<2> {
         let dims = self.mean.dims();

@@ -11,7 +11,7 @@
 //! covariance. N(0, I) looks the same from every side: the divergence from it is that of `z_0` too, and only a
 //! decoder or another prior can tell.
 
-use super::gaussian::{Diagonal, START, confined};
+use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row, tokens};
 use super::posterior::{Draw, Posterior};
 use crate::priors::PointShape;
@@ -91,10 +91,7 @@ impl kind::Head for Head {
             vectors.push(layer.forward(last));
         }
         Box::new(Turned {
-            base: Diagonal {
-                mean: means,
-                log_variance: confined(others.narrow(1, 0, size)),
-            },
+            base: Diagonal::of_rows(means, &others),
             vectors,
             shape: self.shape,
         })

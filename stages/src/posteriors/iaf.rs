@@ -10,7 +10,7 @@
 //! so that `log det = sum_i log g_i`. At the start s and m are small: each step keeps nearly nine tenths of what it is
 //! given. The order of the numbers is reversed from one step to the next.
 
-use super::gaussian::{Diagonal, START, confined};
+use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
 use super::masked::Masked;
 use super::posterior::Posterior;
@@ -90,6 +90,17 @@ impl Head {
         let networks = (0..config.steps).map(network).collect();
         initialise(Self { networks, shape }, streams)
     }
+
+    /// The steps of each row under `context` [B, C].
+    fn passes(&self, context: &Tensor<2>) -> Vec<Pass> {
+        let networks = self.networks.iter().cloned().enumerate();
+        let pass = |(step, network): (usize, Masked)| Pass {
+            network,
+            context: context.clone(),
+            backwards: step % 2 == 1,
+        };
+        networks.map(pass).collect()
+    }
 }
 
 impl kind::Head for Head {
@@ -97,42 +108,32 @@ impl kind::Head for Head {
         let others = others.expect("more others than means");
         let ([_, count], size) = (others.dims(), self.shape.elements());
         Box::new(Warped {
-            base: Diagonal {
-                mean: means,
-                log_variance: confined(others.clone().narrow(1, 0, size)),
-            },
-            map: Passes {
-                networks: self.networks.clone(),
-                context: others.narrow(1, size, count - size),
-            },
+            base: Diagonal::of_rows(means, &others),
+            map: self.passes(&others.narrow(1, size, count - size)),
             shape: self.shape,
         })
     }
 }
 
-/// The steps of each row.
-struct Passes {
-    networks: Vec<Masked>,
+/// One step of each row.
+struct Pass {
+    network: Masked,
     /// [B, C].
     context: Tensor<2>,
+    backwards: bool,
 }
 
-impl Map for Passes {
-    fn through(&self, mut z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        let mut log_determinant = z.zeros_like().narrow(1, 0, 1);
-        for (step, network) in self.networks.iter().enumerate() {
-            // a number keeps its place from step to step: only the order in which the network sees them turns
-            let turned = |rows: Tensor<2>| match step % 2 {
-                0 => rows,
-                _ => rows.flip([1]),
-            };
-            let [s, m] = network.forward(turned(z.clone()), self.context.clone());
-            let (s, m) = (turned(s) + KEPT, turned(m));
-            let log_kept = log_sigmoid(s);
-            let kept = log_kept.clone().exp();
-            z = kept * (z - m.clone()) + m;
-            log_determinant = log_determinant + log_kept.sum_dim(1);
-        }
-        (z, log_determinant)
+impl Map for Pass {
+    fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        // a number keeps its place from step to step: only the order in which the network sees them turns
+        let turned = |rows: Tensor<2>| match self.backwards {
+            false => rows,
+            true => rows.flip([1]),
+        };
+        let [s, m] = (self.network).forward(turned(z.clone()), self.context.clone());
+        let (s, m) = (turned(s) + KEPT, turned(m));
+        let log_kept = log_sigmoid(s);
+        let z = log_kept.clone().exp() * (z - m.clone()) + m;
+        (z, log_kept.sum_dim(1))
     }
 }

@@ -11,7 +11,7 @@
 //! reaches every covariance, since each is such a product. More of them share the work otherwise; they reach no
 //! more.
 
-use super::gaussian::{Diagonal, START, confined};
+use super::gaussian::{Diagonal, START};
 use super::kind::{self, PosteriorKind, check_row, tokens};
 use super::posterior::{Draw, Posterior};
 use crate::priors::PointShape;
@@ -124,10 +124,7 @@ impl kind::Head for Head {
         let others = others.expect("more others than means");
         let ([_, count], size) = (others.dims(), self.shape.elements());
         Box::new(Correlated {
-            base: Diagonal {
-                mean: means,
-                log_variance: confined(others.clone().narrow(1, 0, size)),
-            },
+            base: Diagonal::of_rows(means, &others),
             matrix: self.matrix(others.narrow(1, size, count - size)),
             shape: self.shape,
         })

@@ -13,7 +13,7 @@
 //!
 //! whose right side has no difference in which digits are lost.
 
-use super::gaussian::{Diagonal, START, confined};
+use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
 use super::posterior::Posterior;
 use super::warped::{Map, Warped};
@@ -99,11 +99,8 @@ impl kind::Head for Head {
             Step::new(part(0, size), part(size, size), part(2 * size, 1))
         };
         Box::new(Warped {
-            base: Diagonal {
-                mean: means,
-                log_variance: confined(others.clone().narrow(1, 0, size)),
-            },
-            map: Steps((0..self.steps).map(of_step).collect()),
+            base: Diagonal::of_rows(means, &others),
+            map: (0..self.steps).map(of_step).collect::<Vec<_>>(),
             shape: self.shape,
         })
     }
@@ -137,20 +134,14 @@ impl Step {
     }
 }
 
-struct Steps(Vec<Step>);
-
-impl Map for Steps {
-    fn through(&self, mut z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        let mut log_determinant = z.zeros_like().narrow(1, 0, 1);
-        for step in &self.0 {
-            let h = (step.direction.clone() * z.clone()).sum_dim(1) + step.offset.clone();
-            let h = h.tanh();
-            z = z + step.along.clone() * h.clone();
-            let square = h.square();
-            let determinant = square.clone() + (square.neg() + 1.0) * step.least.clone();
-            log_determinant = log_determinant + determinant.log();
-        }
-        (z, log_determinant)
+impl Map for Step {
+    fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let h = (self.direction.clone() * z.clone()).sum_dim(1) + self.offset.clone();
+        let h = h.tanh();
+        let z = z + self.along.clone() * h.clone();
+        let square = h.square();
+        let determinant = square.clone() + (square.neg() + 1.0) * self.least.clone();
+        (z, determinant.log())
     }
 }
 
@@ -170,7 +161,7 @@ mod tests {
     fn a_step_is_the_one_of_the_paper() {
         let step = Step::new(tensor(&[-2.0, 1.0]), tensor(&[1.0, 0.5]), tensor(&[0.3]));
         let along = to_f64(step.along.clone()).unwrap();
-        let (moved, log_determinant) = Steps(vec![step]).through(tensor(&[0.4, -0.7]));
+        let (moved, log_determinant) = step.through(tensor(&[0.4, -0.7]));
         let found = [
             along,
             to_f64(moved).unwrap(),
@@ -187,11 +178,7 @@ mod tests {
     #[test]
     fn a_step_keeps_the_order_of_points_along_its_direction_whatever_the_encoder_gives() {
         for u in [-1.0, -5.0, -40.0] {
-            let step = Steps(vec![Step::new(
-                tensor(&[u]),
-                tensor(&[1.5]),
-                tensor(&[0.1]),
-            )]);
+            let step = Step::new(tensor(&[u]), tensor(&[1.5]), tensor(&[0.1]));
             let mut before = f64::NEG_INFINITY;
             for place in -30..=30 {
                 let (moved, log_determinant) = step.through(tensor(&[0.1 * f64::from(place)]));

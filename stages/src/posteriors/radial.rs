@@ -16,7 +16,7 @@
 //!
 //! whose lower line has no difference in which digits are lost.
 
-use super::gaussian::{Diagonal, START, confined};
+use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
 use super::posterior::Posterior;
 use super::warped::{Map, Warped};
@@ -104,11 +104,8 @@ impl kind::Head for Head {
             }
         };
         Box::new(Warped {
-            base: Diagonal {
-                mean: means,
-                log_variance: confined(others.clone().narrow(1, 0, size)),
-            },
-            map: Steps((0..self.steps).map(of_step).collect()),
+            base: Diagonal::of_rows(means, &others),
+            map: (0..self.steps).map(of_step).collect::<Vec<_>>(),
             shape: self.shape,
         })
     }
@@ -124,29 +121,18 @@ struct Step {
     least: Tensor<2>,
 }
 
-struct Steps(Vec<Step>);
-
-impl Map for Steps {
-    fn through(&self, mut z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+impl Map for Step {
+    fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let [_, size] = z.dims();
-        let mut log_determinant = z.zeros_like().narrow(1, 0, 1);
-        for Step {
-            centre,
-            alpha,
-            least,
-        } in &self.0
-        {
-            let away = z - centre.clone();
-            let r = (away.clone().square().sum_dim(1) + LEAST_SQUARE).sqrt();
-            let whole = alpha.clone() + r.clone();
-            let across = (r.clone() + least.clone()) / whole.clone(); // 1 + beta h
-            let outward = r.clone() * (r + alpha.clone().mul_scalar(2.0));
-            let outward = outward + alpha.clone() * least.clone();
-            z = centre.clone() + away * across.clone();
-            log_determinant =
-                log_determinant + across.log().mul_scalar(size as f64 - 1.0) + outward.log()
-                    - whole.log().mul_scalar(2.0);
-        }
+        let (alpha, least) = (self.alpha.clone(), self.least.clone());
+        let away = z - self.centre.clone();
+        let r = (away.clone().square().sum_dim(1) + LEAST_SQUARE).sqrt();
+        let whole = alpha.clone() + r.clone();
+        let across = (r.clone() + least.clone()) / whole.clone(); // 1 + beta h
+        let outward = r.clone() * (r + alpha.clone().mul_scalar(2.0)) + alpha * least;
+        let z = self.centre.clone() + away * across.clone();
+        let log_determinant = across.log().mul_scalar(size as f64 - 1.0) + outward.log()
+            - whole.log().mul_scalar(2.0);
         (z, log_determinant)
     }
 }
@@ -175,7 +161,7 @@ mod tests {
         };
         let alpha = to_f64(step.alpha.clone()).unwrap();
         let beta = to_f64(step.least.clone() - step.alpha.clone()).unwrap();
-        let (moved, log_determinant) = Steps(vec![step]).through(tensor(&[0.4, -0.7]));
+        let (moved, log_determinant) = step.through(tensor(&[0.4, -0.7]));
         let (moved, log_determinant) = (to_f64(moved), to_f64(log_determinant));
         let found = [alpha, beta, moved.unwrap(), log_determinant.unwrap()].concat();
         let expected = [0.798_139, -0.324_062, 0.344_345, -0.533_036, -0.293_772];

@@ -13,6 +13,17 @@ pub(super) trait Map {
     fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>);
 }
 
+/// Maps one after another.
+impl<F: Map> Map for Vec<F> {
+    fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let none = z.zeros_like().narrow(1, 0, 1);
+        self.iter().fold((z, none), |(z, before), step| {
+            let (z, log_determinant) = step.through(z);
+            (z, before + log_determinant)
+        })
+    }
+}
+
 /// `z = f(z_0)` of each row, `z_0 ~ N(mean, diag(variance))`, with `log q(z|x) = log q(z_0|x) - log |det df/dz_0|`.
 pub(super) struct Warped<F> {
     /// Of z_0, [B, M].
