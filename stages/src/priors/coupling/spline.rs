@@ -39,12 +39,18 @@ impl Default for Splines {
 /// The least share of a piece in width and height, and the least slope at a knot.
 const LEAST: f64 = 1e-3;
 
+/// The axes, as knots are kept.
+const X: usize = 0;
+const Y: usize = 1;
+
 /// The pieces that m numbers of each of n rows are in, each [n, m].
 struct Pieces {
     x: Tensor<2>,
     width: Tensor<2>,
     y: Tensor<2>,
     height: Tensor<2>,
+    /// s.
+    slope: Tensor<2>,
     /// Slopes at the left and the right knot.
     left: Tensor<2>,
     right: Tensor<2>,
@@ -71,29 +77,20 @@ impl Splines {
     pub(super) fn forward(&self, x: Tensor<2>, raw: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         let inside = x.clone().clamp(-self.bound, self.bound);
         let beyond = x - inside.clone();
-        let piece = self.pieces(&inside, raw, |knots| knots[0].clone());
-        let r = (inside - piece.x.clone()) / piece.width.clone();
-        let y = piece.at(&r);
+        let (y, log_slope) = self.pieces(&inside, raw, X).at(inside);
         // a piece at its border has the slope 1 there, and so has what lies beyond
-        (y + beyond, piece.log_slope(&r))
+        (y + beyond, log_slope)
     }
 
     /// The inverse of [`Self::forward`] at `y` [n, m].
     pub(super) fn inverse(&self, y: Tensor<2>, raw: Tensor<3>) -> Tensor<2> {
         let inside = y.clone().clamp(-self.bound, self.bound);
         let beyond = y - inside.clone();
-        let piece = self.pieces(&inside, raw, |knots| knots[1].clone());
-        let r = piece.share_at(&(inside - piece.y.clone()));
-        piece.x + r * piece.width + beyond
+        self.pieces(&inside, raw, Y).back_from(inside) + beyond
     }
 
-    /// The pieces that `values` [n, m] are in, by the knots that `of` takes of `[x, y]`, each [n, K + 1, m].
-    fn pieces(
-        &self,
-        values: &Tensor<2>,
-        raw: Tensor<3>,
-        of: impl Fn(&[Tensor<3>; 2]) -> Tensor<3>,
-    ) -> Pieces {
+    /// The pieces that `values` [n, m] on this axis are in.
+    fn pieces(&self, values: &Tensor<2>, raw: Tensor<3>, axis: usize) -> Pieces {
         let bins = self.bins;
         let [n, _, m] = raw.dims();
         let sizes = [0, bins].map(|from| self.sizes(raw.clone().narrow(1, from, bins)));
@@ -109,7 +106,7 @@ impl Splines {
         let slopes = Tensor::cat(vec![one.clone(), slopes, one], 1);
 
         // 1 in the piece that a value is in: it has passed the piece's left knot and not the next one's
-        let inner = of(&knots).narrow(1, 1, bins - 1);
+        let inner = knots[axis].clone().narrow(1, 1, bins - 1);
         let values = values.clone().reshape([n, 1, m]);
         let passed = inner.lower_equal(values).float().cast(sizes[0].dtype());
         let [all, none] = [1.0, 0.0].map(|x| sizes[0].full_like(x).narrow(1, 0, 1));
@@ -119,6 +116,7 @@ impl Splines {
         let [x, y] = knots.map(|knots| pick(knots.narrow(1, 0, bins)));
         Pieces {
             x,
+            slope: height.clone() / width.clone(),
             width,
             y,
             height,
@@ -136,40 +134,36 @@ impl Splines {
 }
 
 impl Pieces {
-    fn slope(&self) -> Tensor<2> {
-        self.height.clone() / self.width.clone()
-    }
-
     /// `d_k + d_{k+1} - 2 s`.
     fn bend(&self) -> Tensor<2> {
-        self.left.clone() + self.right.clone() - self.slope().mul_scalar(2.0)
+        self.left.clone() + self.right.clone() - self.slope.clone().mul_scalar(2.0)
     }
 
-    fn denominator(&self, r: &Tensor<2>) -> Tensor<2> {
-        self.slope() + self.bend() * both(r)
+    /// Where `x` [n, m] is carried, and the logarithm of the slope there.
+    fn at(self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let bend = self.bend();
+        let r = (x - self.x) / self.width;
+        let (both, square) = (both(&r), r.clone().square());
+        let denominator = self.slope.clone() + bend * both.clone();
+        let y = self.slope.clone() * square.clone() + self.left.clone() * both.clone();
+        let y = self.y + self.height * y / denominator.clone();
+        let rise = self.right * square
+            + self.slope.clone().mul_scalar(2.0) * both
+            + self.left * r.neg().add_scalar(1.0).square();
+        let log_slope = (self.slope.log() - denominator.log()).mul_scalar(2.0) + rise.log();
+        (y, log_slope)
     }
 
-    fn at(&self, r: &Tensor<2>) -> Tensor<2> {
-        let numerator = self.slope() * r.clone().square() + self.left.clone() * both(r);
-        self.y.clone() + self.height.clone() * numerator / self.denominator(r)
-    }
-
-    fn log_slope(&self, r: &Tensor<2>) -> Tensor<2> {
-        let rest = r.clone().neg().add_scalar(1.0);
-        let numerator = self.right.clone() * r.clone().square()
-            + self.slope().mul_scalar(2.0) * both(r)
-            + self.left.clone() * rest.square();
-        (self.slope().log() - self.denominator(r).log()).mul_scalar(2.0) + numerator.log()
-    }
-
-    /// r of what is `above` [n, m] the left knot: the root of `a r^2 + b r + c` in [0, 1], in the form that loses no digits.
-    fn share_at(&self, above: &Tensor<2>) -> Tensor<2> {
+    /// What is carried to `y` [n, m]: r is the root of `a r^2 + b r + c` in [0, 1], in the form that loses no digits.
+    fn back_from(self, y: Tensor<2>) -> Tensor<2> {
+        let above = y - self.y.clone();
         let bent = above.clone() * self.bend();
-        let a = self.height.clone() * (self.slope() - self.left.clone()) + bent.clone();
-        let b = self.height.clone() * self.left.clone() - bent;
-        let c = (self.slope() * above.clone()).neg();
+        let a = self.height.clone() * (self.slope.clone() - self.left.clone()) + bent.clone();
+        let b = self.height * self.left - bent;
+        let c = (self.slope * above).neg();
         let discriminant = (b.clone().square() - a * c.clone().mul_scalar(4.0)).clamp_min(0.0);
-        c.mul_scalar(2.0) / (b.neg() - discriminant.sqrt())
+        let r = c.mul_scalar(2.0) / (b.neg() - discriminant.sqrt());
+        self.x + r * self.width
     }
 }
 
