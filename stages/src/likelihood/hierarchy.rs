@@ -14,15 +14,12 @@
 //! since at t_0 = 0 latents are N(0, I) as the prior is. As N grows it falls to the likelihood-weighted bound of the same
 //! velocity, of which it is a sum over rectangles.
 
+use crate::alignment::{Weighted, Weighting};
 use crate::error::{Error, Result};
 use crate::priors::{ROWS_PER_EVALUATION, VelocityField};
 use crate::random::Streams;
 use crate::tensors::{from_f64, to_f64};
 use burn::tensor::Tensor;
-use std::f64::consts::TAU;
-
-/// The ratio of the first level above noise.
-const FIRST_RATIO: f64 = 0.01;
 
 /// The levels of a hierarchy.
 pub struct Hierarchy {
@@ -35,14 +32,18 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
-    /// N = `levels`, at least 2, whose ratios above 0 lie evenly in ln r up to R = `truncation`.
+    /// N = `levels`, at least 2, whose ratios above 0 lie evenly in ln r over the range of the likelihood weighting, up to R =
+    /// `truncation`.
     pub fn new(levels: usize, truncation: f64) -> Self {
-        let range = (truncation / FIRST_RATIO).ln();
-        let ratio = |level: usize| match level {
-            0 => 0.0,
-            _ => FIRST_RATIO * (range * (level - 1) as f64 / (levels - 1) as f64).exp(),
+        let weighted = Weighted {
+            weighting: Weighting::Likelihood,
+            truncation,
         };
-        let time = |level| ratio(level) / (1.0 + ratio(level));
+        let time = |level: usize| match level {
+            0 => 0.0,
+            _ => weighted.node((level - 1) as f64 / (levels - 1) as f64).time,
+        };
+        let ratio = |level| time(level) / (1.0 - time(level));
         let factor = |level: usize| {
             let rise = ratio(level + 1).powi(2) - ratio(level).powi(2);
             0.5 * rise * (1.0 - time(level)).powi(2)
@@ -50,7 +51,7 @@ impl Hierarchy {
         Self {
             times: (0..levels).map(time).collect(),
             factors: (0..levels).map(factor).collect(),
-            last: 0.5 * TAU.ln() + 0.5 - truncation.ln(),
+            last: weighted.constant(),
         }
     }
 
@@ -122,6 +123,7 @@ mod tests {
     use crate::priors::ExactMixture;
     use crate::targets::GaussianMixture;
     use burn::tensor::{DType, Device};
+    use std::f64::consts::TAU;
 
     const TRUNCATION: f64 = 50.0;
 
