@@ -6,6 +6,7 @@ use super::weighting::{Node, Weighted};
 use crate::error::{Error, Result};
 use crate::numerics::{mean, standard_error, student};
 use crate::priors::{ROWS_PER_EVALUATION, VelocityField};
+use crate::problems::Problems;
 use crate::random::Streams;
 use crate::tensors::{from_f64, to_f64};
 use burn::tensor::Tensor;
@@ -15,7 +16,17 @@ use rand::RngExt;
 /// is [`Draws::quantile`] standard errors, not 2.
 pub const RULES: usize = 8;
 /// Fewer draws leave a rule without nodes in time.
-pub const FEWEST_DRAWS: usize = RULES * FEWEST_NODES * 3;
+const FEWEST_DRAWS: usize = RULES * FEWEST_NODES * 3;
+
+/// Notes a number of `draws` of [`Draws`] out of range.
+pub fn check_draws(problems: &mut Problems, draws: usize) {
+    problems.require(
+        (FEWEST_DRAWS..=1 << 20).contains(&draws),
+        "draws",
+        draws,
+        "192 to 1048576: 8 independent rules of 8 times with 3 draws each, or more",
+    );
+}
 
 /// The alignment loss of each point, *summed* over dimensions; under the likelihood weighting the
 /// NLL in nats.
@@ -71,7 +82,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// At most `count` (t, noise) draws for points of `width` dimensions; at least [`FEWEST_DRAWS`].
+    /// At most `count` (t, noise) draws for points of `width` dimensions; at least as many as [`check_draws`] asks for.
     pub fn new(weighted: Weighted, count: usize, width: usize, streams: Streams) -> Self {
         let (nodes_of_rule, directions) = layout(count / RULES, width);
         let (mut nodes, mut controls, mut noise) = (Vec::new(), Vec::new(), Vec::new());

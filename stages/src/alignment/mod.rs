@@ -9,7 +9,7 @@ mod regularisers;
 mod student;
 mod weighting;
 
-pub use estimator::{Draws, Estimates, FEWEST_DRAWS, RULES};
+pub use estimator::{Draws, Estimates, RULES, check_draws};
 pub use loss::{alignment_loss, alignment_times};
 pub use regularisers::{
     Against, Alignment, DistributionMatching, FlowKl, Given, Kl, Nll, Nothing, Regulariser,

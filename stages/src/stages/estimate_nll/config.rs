@@ -1,6 +1,6 @@
 //! What the stage is asked.
 
-use crate::alignment::{FEWEST_DRAWS, TRUNCATION, check_truncation};
+use crate::alignment::{TRUNCATION, check_draws, check_truncation};
 use crate::inference::ScoringConfig;
 use crate::likelihood::Precision;
 use crate::priors::Divergence;
@@ -87,12 +87,7 @@ impl Config {
     /// Notes every value out of range.
     pub(super) fn check_values(&self, problems: &mut Problems) {
         problems.at_least("points", self.points, 8);
-        problems.require(
-            (FEWEST_DRAWS..=1 << 20).contains(&self.draws),
-            "draws",
-            self.draws,
-            "192 to 1048576: 8 independent rules of 8 times with 3 draws each, or more",
-        );
+        check_draws(problems, self.draws);
         check_truncation(problems, self.truncation);
         for &levels in &self.levels {
             problems.within("levels", levels, 2..=100_000);

@@ -1,6 +1,6 @@
 //! What the stage is asked.
 
-use crate::alignment::{FEWEST_DRAWS, TRUNCATION, Weighted, Weighting, check_truncation};
+use crate::alignment::{TRUNCATION, Weighted, Weighting, check_draws, check_truncation};
 use crate::error::{Error, Result};
 use crate::priors::{Divergence, NllOptions, Prior, VelocityField};
 use crate::problems::Problems;
@@ -69,12 +69,7 @@ impl Config {
             self.samples,
             &format!("1 to {MOST_SAMPLES} importance samples a row, such as 1000"),
         );
-        problems.require(
-            (FEWEST_DRAWS..=1 << 20).contains(&self.draws),
-            "draws",
-            self.draws,
-            "192 to 1048576: 8 independent rules of 8 times with 3 draws each, or more",
-        );
+        check_draws(problems, self.draws);
         check_truncation(problems, self.truncation);
         problems.require(
             (1e-7..=1.0).contains(&self.tolerance),
