@@ -11,11 +11,11 @@ from .errors import InputError
 DataShape = Tuple[int, int, int]
 
 
-def _layers(sizes: List[int]) -> nn.ModuleList:
+def linear_layers(sizes: List[int]) -> nn.ModuleList:
     return nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
 
 
-def _through(layers: nn.ModuleList, x: Tensor) -> Tensor:
+def through(layers: nn.ModuleList, x: Tensor) -> Tensor:
     for index, layer in enumerate(layers):
         x = layer(x if index == 0 else silu(x))
     return x
@@ -26,7 +26,7 @@ class Gates(nn.Module):
 
     def __init__(self, encoder: List[int], decoder: List[int]):
         super().__init__()
-        self.encoder, self.decoder = _layers(encoder), _layers(decoder)
+        self.encoder, self.decoder = linear_layers(encoder), linear_layers(decoder)
 
 
 def _through_gates(layers: nn.ModuleList, gates: nn.ModuleList, x: Tensor) -> Tensor:
@@ -42,8 +42,8 @@ class Dense(nn.Module):
         super().__init__()
         channels, height, width = self.shape = shape
         inward = [channels * height * width, *config["widths"]]
-        self.encoder = _layers([*inward, outputs])
-        self.decoder = _layers([latents, *reversed(inward)])
+        self.encoder = linear_layers([*inward, outputs])
+        self.decoder = linear_layers([latents, *reversed(inward)])
         gated = config.get("gated", False)
         if not isinstance(gated, bool):
             raise InputError(f"its header says architecture.gated: {gated!r}, expected true or false")
@@ -53,14 +53,14 @@ class Dense(nn.Module):
         """[B, C, H, W] -> [B, outputs]."""
         if self.gates is not None:
             return _through_gates(self.encoder, self.gates.encoder, data.flatten(1))
-        return _through(self.encoder, data.flatten(1))
+        return through(self.encoder, data.flatten(1))
 
     def decode(self, latents: Tensor) -> Tensor:
         """[B, latents] -> [B, C, H, W]."""
         if self.gates is not None:
             decoded = _through_gates(self.decoder, self.gates.decoder, latents)
         else:
-            decoded = _through(self.decoder, latents)
+            decoded = through(self.decoder, latents)
         return decoded.reshape(-1, *self.shape)
 
 

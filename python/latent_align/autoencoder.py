@@ -5,9 +5,8 @@ from typing import Any, Dict, Iterable, Union
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
 
-from .architectures import DataShape, build
+from .architectures import DataShape, build, linear_layers, through
 from .errors import InputError
 from .files import StrPath, find, load_weights, read_header, read_tensors
 from .posteriors import KINDS, Encoding
@@ -113,15 +112,11 @@ class Between(nn.Module):
         if self.numbers >= latents:
             raise InputError(f"its header says latent.top.numbers: {self.numbers}, expected fewer than the {latents} of a row")
         sizes = [self.numbers, *(config.get("widths") or [])]
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
-        self.last = nn.Linear(sizes[-1], 2 * (latents - self.numbers))
+        self.layers = linear_layers([*sizes, 2 * (latents - self.numbers)])
 
     def forward(self, rows: Tensor) -> Tensor:
         """z_1 [B, M_1] of `rows` [B, M]."""
-        h = rows[:, -self.numbers :]
-        for layer in self.hidden:
-            h = silu(layer(h))
-        shift, log_scale = self.last(h).chunk(2, 1)
+        shift, log_scale = through(self.layers, rows[:, -self.numbers :]).chunk(2, 1)
         return rows[:, : -self.numbers] * torch.exp(self.BOUND * torch.tanh(log_scale / self.BOUND)) + shift
 
 

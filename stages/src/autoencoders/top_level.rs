@@ -10,12 +10,12 @@
 //! expects (as Vahdat and Kautz 2020, arXiv 2007.03898, do): densities of both differ by the same Jacobian in q and p, so that
 //! KL divergence, ELBO and importance weights of `(e, z_2)` are those of `(z_1, z_2)`.
 
+use crate::architectures::{linear_layers, through};
 use crate::problems::Problems;
 use crate::random::Streams;
 use crate::training::{initialise_with_biases, zero};
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::silu;
+use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,36 +56,29 @@ impl TopLevel {
 /// What is between the levels.
 #[derive(Module, Debug)]
 pub(super) struct Between {
-    hidden: Vec<Linear>,
-    /// Shift, then s before it is bounded.
-    last: Linear,
+    /// To the shift, then s before it is bounded.
+    layers: Vec<Linear>,
+    /// Numbers of z_1.
+    below: usize,
 }
 
 impl Between {
     /// Between a top level of `config` and the rest of `elements` latents; at first z_1 is e.
     pub fn new(config: &TopLevel, elements: usize, streams: Streams, device: &Device) -> Self {
-        let linear = |from, to| LinearConfig::new(from, to).init(device);
-        let sizes = [&[config.numbers][..], &config.widths].concat();
-        let hidden = sizes.windows(2).map(|size| linear(size[0], size[1]));
         let below = elements - config.numbers;
-        let between = Self {
-            hidden: hidden.collect(),
-            last: linear(sizes[sizes.len() - 1], 2 * below),
-        };
-        let mut between = initialise_with_biases(between, streams);
-        zero(&mut between.last);
+        let sizes = [&[config.numbers], &config.widths[..], &[2 * below]].concat();
+        let layers = linear_layers(&sizes, device);
+        let mut between = initialise_with_biases(Self { layers, below }, streams);
+        zero(between.layers.last_mut().expect("the last of them"));
         between.set_require_grad(true)
     }
 
     /// z_1 [B, M_1] of `latents` [B, M].
     pub fn decode(&self, latents: Tensor<2>) -> Tensor<2> {
-        let [_, elements] = latents.dims();
-        let [_, twice] = self.last.weight.dims();
-        let below = twice / 2;
+        let ([_, elements], below) = (latents.dims(), self.below);
         let own = latents.clone().narrow(1, 0, below);
         let top = latents.narrow(1, below, elements - below);
-        let hidden = (self.hidden.iter()).fold(top, |h, layer| silu(layer.forward(h)));
-        let said = self.last.forward(hidden);
+        let said = through(&self.layers, top);
         let log_scale = said.clone().narrow(1, below, below).div_scalar(BOUND);
         let log_scale = log_scale.tanh().mul_scalar(BOUND);
         own * log_scale.exp() + said.narrow(1, 0, below)
