@@ -10,11 +10,9 @@ use latent_align_stages::Result;
 use latent_align_stages::figures::estimate_nll::FALLS;
 use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, GAP, NLL};
 use latent_align_stages::figures::{error_beside, error_of, in_region};
+use latent_align_stages::stages::sample::PICTURE;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-
-/// The picture of samples in an artifact.
-const SAMPLES: &str = "samples.png";
 
 /// A sweep and its trials.
 pub struct Trials {
@@ -128,7 +126,7 @@ impl TrialRow {
             standing: Standing::of(trial, store),
             values: (axes.iter().map(|axis| trial.settings.get(axis).cloned())).collect(),
             has_report: folder.path().join(REPORT).is_file(),
-            samples: Some(folder.path().join(Stage::Sample.name()).join(SAMPLES))
+            samples: Some(folder.path().join(Stage::Sample.name()).join(PICTURE))
                 .filter(|path| path.is_file()),
         };
         if row.standing.is_finished() {

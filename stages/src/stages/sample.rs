@@ -124,7 +124,9 @@ const GRID: Grid = Grid {
 
 /// Samples in the picture of those that are beside training rows.
 const PAIRS: usize = 16;
-/// What the columns of `samples.png` are called, a line each, where that is known.
+/// The picture of samples, where they are images.
+pub const PICTURE: &str = "samples.png";
+/// What the columns of [`PICTURE`] are called, a line each, where that is known.
 pub const NAMES: &str = "samples.txt";
 
 impl Config {
@@ -390,7 +392,7 @@ impl Config {
                 columns: asked.columns.unwrap_or(GRID.columns),
                 ..GRID
             };
-            work.write_grid(&mut partial, grid, &context.dir.join("samples.png"))?;
+            work.write_grid(&mut partial, grid, &context.dir.join(PICTURE))?;
             if !asked.names.is_empty() {
                 let path = context.dir.join(NAMES);
                 let names = asked.names.join("\n") + "\n";

@@ -3,9 +3,8 @@
 use super::figure::Figure;
 use super::legend::legend;
 use super::palette::{BLUE, GREY, ORANGE};
-use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use super::panel::{Panel, TOP, alone};
 use super::scale::{Scale, range, widened};
-use super::svg::{Rect, Svg, Trace, series};
 use super::tables::{Table, parquet};
 use crate::store::{RunStages, Stage};
 use anyhow::Result;
@@ -38,22 +37,13 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let (Some(x), Some(y)) = (range(&levels, 0.0, 1.0), range(&values, 0.0, 1.0)) else {
         return Ok(None);
     };
-    let area = Rect {
-        x: LEFT,
-        y: TOP + LINE,
-        width: SIZE.0,
-        height: SIZE.1,
-    };
-    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, area.y + SIZE.1 + BOTTOM);
+    let (mut svg, area) = alone(SIZE);
     let mut panel = Panel::linear(area, x, widened(y, 0.06));
     let pixels = (area.x + 12.0, area.x + area.width - 12.0);
     panel.x = Scale::logarithmic(x, pixels);
     panel.rules(&mut svg);
     for (name, colour, points) in &lines {
-        let mut line = Trace::default();
-        line.line(points.iter().map(|p| panel.place(*p)));
-        let style = format!(r#"fill="none" stroke="{colour}" stroke-width="1.5""#);
-        svg.trace(&line, &(series(name) + &style));
+        panel.curve(&mut svg, name, colour, points);
     }
     let (_, colour, elbos) = &lines[0];
     panel.dots(&mut svg, elbos, 5.0, &format!(r#"stroke="{colour}""#));

@@ -2,7 +2,7 @@
 
 use super::palette::{MUTED, RULE};
 use super::scale::Scale;
-use super::svg::{Anchor, Font, Rect, Svg, Trace};
+use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 
 /// Pixels left of a panel for ticks and the label of the vertical axis.
 pub const LEFT: f64 = 62.0;
@@ -23,6 +23,18 @@ pub struct Panel {
     pub x: Scale,
     /// Bottom to top.
     pub y: Scale,
+}
+
+/// A figure of one panel of this width and height, with a line for the legend above it, and where its data go.
+pub fn alone((width, height): (f64, f64)) -> (Svg, Rect) {
+    let area = Rect {
+        x: LEFT,
+        y: TOP + LINE,
+        width,
+        height,
+    };
+    let svg = Svg::new(LEFT + width + GAP, area.y + height + BOTTOM);
+    (svg, area)
 }
 
 impl Panel {
@@ -63,6 +75,14 @@ impl Panel {
             rules.line([(x, at), (x + width, at)]);
         }
         svg.trace(&rules, &format!(r#"stroke="{RULE}" fill="none""#));
+    }
+
+    /// The series `name` of `points`, from one to the next.
+    pub fn curve(&self, svg: &mut Svg, name: &str, colour: &str, points: &[(f64, f64)]) {
+        let mut line = Trace::default();
+        line.line(points.iter().map(|p| self.place(*p)));
+        let style = format!(r#"fill="none" stroke="{colour}" stroke-width="1.5""#);
+        svg.trace(&line, &(series(name) + &style));
     }
 
     /// `points` that lie in it as dots `diameter` wide.

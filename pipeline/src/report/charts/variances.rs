@@ -3,9 +3,8 @@
 use super::figure::Figure;
 use super::legend::legend;
 use super::palette::{BLUE, GREY};
-use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use super::panel::{Panel, TOP, alone};
 use super::scale::widened;
-use super::svg::{Rect, Svg, Trace, series};
 use super::tables::{Table, parquet};
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
@@ -41,13 +40,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         bail!("{}: no variance is positive", file.display());
     }
     let last = all().map(|p| p.0).fold(0.0, f64::max);
-    let area = Rect {
-        x: LEFT,
-        y: TOP + LINE,
-        width: SIZE.0,
-        height: SIZE.1,
-    };
-    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, area.y + SIZE.1 + BOTTOM);
+    let (mut svg, area) = alone(SIZE);
     let x = widened((0.0, last.max(1.0)), 0.02);
     let mut panel = Panel::linear(area, x, (0.0, 1.06 * highest));
     panel.x = panel.x.of_whole();
@@ -57,10 +50,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         if points.is_empty() {
             continue;
         }
-        let mut line = Trace::default();
-        line.line(points.iter().map(|p| panel.place(*p)));
-        let style = format!(r#"fill="none" stroke="{colour}" stroke-width="1.5""#);
-        svg.trace(&line, &(series(name) + &style));
+        panel.curve(&mut svg, name, colour, points);
         if points.len() <= FEW {
             panel.dots(&mut svg, points, 5.0, &format!(r#"stroke="{colour}""#));
         }

@@ -8,7 +8,7 @@ use crate::sweep::Trials;
 use crate::tables::bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use latent_align_stages::stages::sample::NAMES;
+use latent_align_stages::stages::sample::{NAMES, PICTURE};
 use std::path::Path;
 
 /// A report holds no larger picture.
@@ -34,7 +34,7 @@ const PICTURES: [Picture; 5] = [
     },
     Picture {
         stage: Stage::Sample,
-        file: "samples.png",
+        file: PICTURE,
         caption: "Samples of the flow, a class or a chosen condition a column where it has some.",
     },
     Picture {
@@ -65,7 +65,7 @@ pub fn pictures(found: &Found) -> Html {
         let folder = found.path().join(stage.name());
         let path = folder.join(file);
         let caption = match (stage, *file) {
-            (Stage::Sample, "samples.png") => format!("{caption}{}", columns(&folder)),
+            (Stage::Sample, PICTURE) => format!("{caption}{}", columns(&folder)),
             _ => (*caption).to_owned(),
         };
         if record.size > LARGEST {

@@ -3,9 +3,9 @@
 use crate::report::charts::figure::Figure;
 use crate::report::charts::legend::legend;
 use crate::report::charts::palette::{BLUE, GREY, INK, ORANGE};
-use crate::report::charts::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use crate::report::charts::panel::{Panel, TOP, alone};
 use crate::report::charts::scale::{range, widened};
-use crate::report::charts::svg::{Anchor, Font, Rect, Svg, Trace};
+use crate::report::charts::svg::{Anchor, Font, Trace};
 use crate::sweep::{TrialRow, Trials};
 use crate::tables::number;
 use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, NLL};
@@ -34,13 +34,7 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     let ys: Vec<f64> = points.iter().map(|p| p.1).chain(features_nll).collect();
     let (x, y) = (range(&xs, 0.0, 1.0)?, range(&ys, 0.0, 1.0)?);
 
-    let area = Rect {
-        x: LEFT,
-        y: TOP + LINE,
-        width: SIZE.0,
-        height: SIZE.1,
-    };
-    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, area.y + SIZE.1 + BOTTOM);
+    let (mut svg, area) = alone(SIZE);
     let panel = Panel::linear(area, widened(x, 0.1), widened(y, 0.1));
     panel.rules(&mut svg);
     if let Some(level) = features_nll {
