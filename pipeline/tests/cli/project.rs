@@ -186,6 +186,17 @@ impl Outcome {
         }
     }
 
+    /// The first number in the row of the summary that starts with `label`.
+    #[track_caller]
+    pub fn figure(&self, label: &str) -> f64 {
+        let row = (self.stdout.lines())
+            .find(|line| line.starts_with(&format!("| {label} ")))
+            .unwrap_or_else(|| panic!("no row `{label}` in\n{self}"));
+        let cell = row.split('|').nth(2).unwrap();
+        let number = cell.split_whitespace().next().unwrap();
+        number.parse().unwrap()
+    }
+
     /// Exited with `code`, and said every one of `parts`, on whichever stream.
     #[track_caller]
     pub fn expect(&self, code: i32, parts: &[&str]) -> &Self {

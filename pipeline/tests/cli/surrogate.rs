@@ -49,16 +49,6 @@ fn run(project: &Project, sets: &[&str]) -> Outcome {
     project.run(&arguments)
 }
 
-/// The first number in the row of the summary that starts with `label`.
-fn figure(outcome: &Outcome, label: &str) -> f64 {
-    let row = (outcome.stdout.lines())
-        .find(|line| line.starts_with(&format!("| {label} ")))
-        .unwrap_or_else(|| panic!("no row `{label}` in\n{outcome}"));
-    let cell = row.split('|').nth(2).unwrap();
-    let number = cell.split_whitespace().next().unwrap();
-    number.parse().unwrap()
-}
-
 /// The number of a region, a column of one of the tables, in the row `label`.
 fn figure_of(outcome: &Outcome, region: &str, label: &str) -> f64 {
     let cells = |line: &str| -> Vec<String> {
@@ -112,21 +102,15 @@ fn every_region_is_measured_under_both_weightings() {
     found.expect(0, &parts);
     // the exact velocity owes nothing to training
     let exact = |figure_of: &str| {
-        figure(
-            &found,
-            &format!("exact velocity, likelihood-weighted bound, {figure_of}"),
-        )
+        found.figure(&format!(
+            "exact velocity, likelihood-weighted bound, {figure_of}"
+        ))
     };
     assert!(exact("Spearman") >= 0.99 && exact("RMSE") <= 0.15 && exact("bias").abs() <= 0.1);
-    assert!(
-        figure(
-            &found,
-            "exact velocity, alignment loss (uniform, sum), Spearman"
-        ) < 0.9
-    );
-    assert!(figure(&found, "largest change of an NLL with halved steps (nats)") < 0.01);
+    assert!(found.figure("exact velocity, alignment loss (uniform, sum), Spearman") < 0.9);
+    assert!(found.figure("largest change of an NLL with halved steps (nats)") < 0.01);
     assert_eq!(
-        figure(&found, "points whose quadrature stopped at 2048 intervals"),
+        found.figure("points whose quadrature stopped at 2048 intervals"),
         0.0
     );
     // of all regions, and of each
@@ -251,8 +235,8 @@ fn a_vae_with_a_flow_prior_reports_bits_a_dimension() {
     }
     let found = project.run(&arguments);
     found.expect(0, &["KL to the prior, the flow"]);
-    let bits = figure(&found, "test negative ELBO (bits/dim)");
-    let nats = figure(&found, "test negative ELBO (nats)");
+    let bits = found.figure("test negative ELBO (bits/dim)");
+    let nats = found.figure("test negative ELBO (nats)");
     assert!(
         (nats / 16.0 / 2f64.ln() / bits - 1.0).abs() < 1e-3,
         "{nats} {bits}"
@@ -285,10 +269,10 @@ fn a_linear_vae_is_measured_against_its_evidence() {
     let found = project.run(&arguments);
     found.expect(0, &["exact NLL of 64 rows, linear decoder (nats)"]);
     let name = "importance-weighted NLL of 64 rows, S =";
-    let apart = |what: &str| figure(&found, &format!("{name} {what} (standard errors)"));
+    let apart = |what: &str| found.figure(&format!("{name} {what} (standard errors)"));
     assert!(apart("1 less their negative ELBO").abs() < 3.0, "{found}");
     assert!(apart("32 less the exact one").abs() < 3.0, "{found}");
-    let nll = |samples: u32| figure(&found, &format!("{name} {samples} (nats)"));
+    let nll = |samples: u32| found.figure(&format!("{name} {samples} (nats)"));
     assert!(nll(1) > nll(32) + 0.01, "{found}");
 }
 
@@ -327,7 +311,7 @@ fn a_posterior_with_noise_is_shown_by_its_means_and_by_its_draws() {
     };
     let noisy = run("{kind: fixed_noise, scale: 2}");
     noisy.expect(0, &[]);
-    let error = |which: &str| figure(&noisy, &format!("held-out mean squared error{which}"));
+    let error = |which: &str| noisy.figure(&format!("held-out mean squared error{which}"));
     assert!(error(", decoded draws") > error("") + 0.01, "{noisy}");
     // noise of scale 2 is most of a draw's distance from the target
     let nll = |region| figure_of(&noisy, region, "mean NLL, ODE (nats)");
@@ -358,11 +342,8 @@ fn hutchinsons_estimate_in_double_precision_agrees_with_the_exact_divergence() {
     let divergence = "estimate_nll.divergence={kind: hutchinson, probes: 32}";
     let estimated = run(&project, &[&sets[..], &[divergence]].concat());
     estimated.expect(0, &[]);
-    let mean = |outcome| figure(outcome, "mean NLL, ODE (nats)");
-    let error = figure(
-        &estimated,
-        "standard error of a point's NLL, from the probes",
-    ) / 8.0; // of 64 points
+    let mean = |outcome: &Outcome| outcome.figure("mean NLL, ODE (nats)");
+    let error = estimated.figure("standard error of a point's NLL, from the probes") / 8.0; // of 64 points
     let difference = mean(&exact) - mean(&estimated);
     assert!(difference.abs() < 4.0 * error, "{difference} {error}");
 }

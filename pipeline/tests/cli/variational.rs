@@ -12,16 +12,6 @@ fn run(project: &Project, sets: &[&str]) -> Outcome {
     project.run(&arguments)
 }
 
-/// The number in the row of the summary of this label.
-fn figure(outcome: &Outcome, label: &str) -> f64 {
-    let row = (outcome.stdout.lines())
-        .find(|line| line.starts_with(&format!("| {label} ")))
-        .unwrap_or_else(|| panic!("no row `{label}` in\n{outcome}"));
-    let cell = row.split('|').nth(2).unwrap();
-    let number = cell.split_whitespace().next().unwrap();
-    number.parse().unwrap()
-}
-
 #[test]
 fn posteriors_that_bend_go_with_every_regulariser() {
     let project = tiny::project();
@@ -43,7 +33,7 @@ fn posteriors_that_bend_go_with_every_regulariser() {
         let found = run(&project, &[&sets[0], &sets[1]]);
         found.expect(0, &["decoded draws"]);
         if regulariser.contains("kl") {
-            let elbo = figure(&found, "test negative ELBO (nats)");
+            let elbo = found.figure("test negative ELBO (nats)");
             assert!(elbo.is_finite(), "{found}");
         }
     }
@@ -75,7 +65,7 @@ fn the_same_binary_data_is_on_both_sides_of_the_loss() {
         );
         found.expect(0, &[]);
         // two latents do not hold four numbers without loss, but half of that and more
-        let loss = figure(&found, "test reconstruction loss");
+        let loss = found.figure("test reconstruction loss");
         assert!(loss < 0.45, "{when}: {loss}\n{found}");
         let written = "artifacts/runs/tiny/train-autoencoder/reconstructions.h5";
         let file = File::open(project.path(written)).unwrap();
@@ -128,7 +118,7 @@ fn a_divergence_that_rises_holds_latents_later() {
             ],
         );
         found.expect(0, &[]);
-        figure(&found, "of it KL to the prior, N(0, I) (nats)")
+        found.figure("of it KL to the prior, N(0, I) (nats)")
     };
     let [at_once, soon, late] = [0, 40, 119].map(divergence);
     assert!(at_once != soon && at_once < late, "{at_once} {soon} {late}");

@@ -73,62 +73,24 @@ pub fn weigh(
 #[cfg(test)]
 mod tests {
     use super::super::super::train_autoencoder::evidence::linear_gaussian_nll;
-    use super::super::super::train_autoencoder::vae::{Likelihood, Prior};
+    use super::super::super::train_autoencoder::vae::Prior;
+    use super::super::super::train_autoencoder::vae::linear::{
+        self, ELEMENTS, SCALE, TOKENS, WIDTH,
+    };
     use super::*;
-    use crate::architectures::ArchitectureConfig;
-    use crate::autoencoders::{Autoencoder, AutoencoderHeader, LatentConfig, Reconstruction};
-    use crate::data::DataShape;
+    use crate::autoencoders::Autoencoder;
     use crate::numerics::{mean, standard_error};
     use crate::posteriors::{FixedNoise, Gaussian, PosteriorConfig};
-    use crate::tensors::from_f32;
-    use burn::tensor::Device;
 
-    const TOKENS: usize = 2;
-    const WIDTH: usize = 2;
-    const ELEMENTS: usize = 5;
-    /// Twice the variance of the likelihood.
-    const SCALE: f64 = 3.0;
     /// Rows of data: a whole chunk and part of one.
     const ROWS: usize = 80;
 
-    /// A linear encoder and decoder, and a posterior that is not that of the model.
-    fn linear(posterior: PosteriorConfig) -> Autoencoder {
-        let header = AutoencoderHeader {
-            architecture: ArchitectureConfig::Dense {
-                widths: Vec::new(),
-                gated: false,
-            },
-            latent: LatentConfig {
-                tokens: TOKENS,
-                width: WIDTH,
-                top: None,
-            },
-            posterior,
-            reconstruction: Reconstruction::Mse,
-            shape: DataShape {
-                channels: ELEMENTS,
-                height: 1,
-                width: 1,
-            },
-            maximum: 1.0,
-            binarise: None,
-        };
-        Autoencoder::new(&header, Streams::new(5), &Device::flex()).unwrap()
+    fn rows() -> Tensor<4> {
+        linear::rows(ROWS)
     }
 
     fn vae(model: &Autoencoder) -> Vae<'_> {
-        Vae {
-            model,
-            likelihood: Likelihood::gaussian(SCALE),
-            tokens: TOKENS,
-            prior: Prior::Normal,
-            check: &|| Ok(()),
-        }
-    }
-
-    fn rows() -> Tensor<4> {
-        let values = Streams::new(2).normal("x", 0, ROWS * ELEMENTS);
-        from_f32(values, [ROWS, ELEMENTS, 1, 1], &Device::flex())
+        linear::vae(model, Prior::Normal)
     }
 
     fn weighed(vae: &Vae, samples: usize, chunk: Chunk) -> Vec<Weights> {
@@ -151,7 +113,7 @@ mod tests {
             PosteriorConfig::Gaussian(Gaussian {}),
             PosteriorConfig::FixedNoise(wide),
         ] {
-            let model = linear(kind.clone());
+            let model = linear::model(kind.clone());
             let vae = vae(&model);
             let exact = linear_gaussian_nll(&model, TOKENS, WIDTH, SCALE / 2.0, rows()).unwrap();
             let weights = weighed(&vae, 5000, Chunk::of(ELEMENTS));
@@ -184,7 +146,7 @@ mod tests {
     #[test]
     fn what_is_decoded_at_once_changes_nothing() {
         for kind in kinds() {
-            let model = linear(kind.clone());
+            let model = linear::model(kind.clone());
             let vae = vae(&model);
             let of = |draws| weighed(&vae, 45, Chunk { rows: 64, draws });
             let expected = of(1);
@@ -200,7 +162,7 @@ mod tests {
 
     #[test]
     fn one_draw_is_the_negative_elbo_and_more_lie_below() {
-        let model = linear(PosteriorConfig::Gaussian(Gaussian {}));
+        let model = linear::model(PosteriorConfig::Gaussian(Gaussian {}));
         let vae = vae(&model);
         let of = |samples, figure: fn(&Weights) -> f64| -> Vec<f64> {
             let weights = weighed(&vae, samples, Chunk::of(ELEMENTS));

@@ -216,33 +216,26 @@ fn sums_of_rows(parts: &[f64], rows: &Tensor<4>) -> Vec<f64> {
     rows.map(|parts| parts.iter().sum()).collect()
 }
 
+/// Linear models, whose evidence is known.
 #[cfg(test)]
-mod tests {
-    use super::super::evidence::linear_gaussian_nll;
-    use super::*;
-    use crate::alignment::{Weighted, Weighting};
+pub(in crate::stages) mod linear {
+    use super::{Likelihood, Prior, Vae};
     use crate::architectures::ArchitectureConfig;
-    use crate::autoencoders::{AutoencoderHeader, LatentConfig};
+    use crate::autoencoders::{Autoencoder, AutoencoderHeader, LatentConfig, Reconstruction};
     use crate::data::DataShape;
-    use crate::likelihood::importance_weighted_nll;
-    use crate::numerics::{mean, standard_error};
-    use crate::posteriors::{Gaussian, PosteriorConfig};
-    use crate::priors::ExactMixture;
+    use crate::posteriors::PosteriorConfig;
     use crate::random::Streams;
-    use crate::targets::GaussianMixture;
     use crate::tensors::from_f32;
-    use burn::tensor::{DType, Device};
+    use burn::tensor::{Device, Tensor};
 
-    const TOKENS: usize = 2;
-    const WIDTH: usize = 2;
-    const ELEMENTS: usize = 5;
+    pub const TOKENS: usize = 2;
+    pub const WIDTH: usize = 2;
+    pub const ELEMENTS: usize = 5;
     /// Twice the variance of the likelihood.
-    const SCALE: f64 = 3.0;
-    /// Rows of data.
-    const ROWS: usize = 40;
+    pub const SCALE: f64 = 3.0;
 
-    /// A linear encoder and decoder: `x = W z + b` and a Gaussian posterior.
-    fn linear() -> Autoencoder {
+    /// A linear encoder and decoder, `x = W z + b`, and a posterior that is not that of the model.
+    pub fn model(posterior: PosteriorConfig) -> Autoencoder {
         let header = AutoencoderHeader {
             architecture: ArchitectureConfig::Dense {
                 widths: Vec::new(),
@@ -253,7 +246,7 @@ mod tests {
                 width: WIDTH,
                 top: None,
             },
-            posterior: PosteriorConfig::Gaussian(Gaussian {}),
+            posterior,
             reconstruction: Reconstruction::Mse,
             shape: DataShape {
                 channels: ELEMENTS,
@@ -266,7 +259,8 @@ mod tests {
         Autoencoder::new(&header, Streams::new(5), &Device::flex()).unwrap()
     }
 
-    fn vae<'a>(model: &'a Autoencoder, prior: Prior<'a>) -> Vae<'a> {
+    /// `model` under `prior`.
+    pub fn vae<'a>(model: &'a Autoencoder, prior: Prior<'a>) -> Vae<'a> {
         Vae {
             model,
             likelihood: Likelihood::gaussian(SCALE),
@@ -276,9 +270,37 @@ mod tests {
         }
     }
 
+    /// So many rows of data [count, C, 1, 1].
+    pub fn rows(count: usize) -> Tensor<4> {
+        let values = Streams::new(2).normal("x", 0, count * ELEMENTS);
+        from_f32(values, [count, ELEMENTS, 1, 1], &Device::flex())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evidence::linear_gaussian_nll;
+    use super::linear::{self, SCALE, TOKENS, WIDTH};
+    use super::*;
+    use crate::alignment::{Weighted, Weighting};
+    use crate::likelihood::importance_weighted_nll;
+    use crate::numerics::{mean, standard_error};
+    use crate::posteriors::{Gaussian, PosteriorConfig};
+    use crate::priors::ExactMixture;
+    use crate::random::Streams;
+    use crate::targets::GaussianMixture;
+    use crate::tensors::from_f32;
+    use burn::tensor::{DType, Device};
+
+    /// Rows of data.
+    const ROWS: usize = 40;
+
+    fn linear() -> Autoencoder {
+        linear::model(PosteriorConfig::Gaussian(Gaussian {}))
+    }
+
     fn rows() -> Tensor<4> {
-        let values = Streams::new(2).normal("x", 0, ROWS * ELEMENTS);
-        from_f32(values, [ROWS, ELEMENTS, 1, 1], &Device::flex())
+        linear::rows(ROWS)
     }
 
     /// The importance-weighted NLL of each row from `samples` draws, its mean over `sets` of them.
@@ -308,7 +330,7 @@ mod tests {
     /// `within` some nats.
     fn reaches(prior: Prior, exact: &[f64], within: f64) {
         let model = linear();
-        let vae = vae(&model, prior);
+        let vae = linear::vae(&model, prior);
         let posteriors = vae.posteriors(rows());
         let mut elbo = vec![0.0; ROWS];
         for draw in 0..64 {
