@@ -1,0 +1,115 @@
+//! What was evaluated so far.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Which scores are better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Lower ones.
+    Minimise,
+    /// Higher ones.
+    Maximise,
+}
+
+/// A text and its score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// What was scored.
+    pub text: String,
+    /// Its score as the objective gives it; none for a text that is infeasible.
+    pub score: Option<f64>,
+    /// The round in which it was proposed; 0 for what the search started from.
+    pub round: u64,
+}
+
+/// The evaluations of a search, in the order in which they were made; no text twice.
+#[derive(Debug, Clone)]
+pub struct History {
+    direction: Direction,
+    evaluations: Vec<Evaluation>,
+    places: HashMap<String, usize>,
+}
+
+impl History {
+    /// None so far.
+    pub fn new(direction: Direction) -> Self {
+        Self {
+            direction,
+            evaluations: Vec::new(),
+            places: HashMap::new(),
+        }
+    }
+
+    /// Adds an evaluation; one of a text that is there already changes nothing.
+    pub fn push(&mut self, evaluation: Evaluation) {
+        if !self.knows(&evaluation.text) {
+            let place = self.evaluations.len();
+            self.places.insert(evaluation.text.clone(), place);
+            self.evaluations.push(evaluation);
+        }
+    }
+
+    /// Whether `text` was evaluated.
+    pub fn knows(&self, text: &str) -> bool {
+        self.places.contains_key(text)
+    }
+
+    /// All of them.
+    pub fn evaluations(&self) -> &[Evaluation] {
+        &self.evaluations
+    }
+
+    /// The score of an evaluation as a number that is to be high; none where it is infeasible.
+    pub fn value(&self, evaluation: &Evaluation) -> Option<f64> {
+        let sign = match self.direction {
+            Direction::Minimise => -1.0,
+            Direction::Maximise => 1.0,
+        };
+        evaluation.score.map(|score| sign * score)
+    }
+
+    /// The best evaluation, the first of equal ones; none where all are infeasible.
+    pub fn best(&self) -> Option<&Evaluation> {
+        let mut best: Option<(&Evaluation, f64)> = None;
+        for evaluation in &self.evaluations {
+            if let Some(value) = self.value(evaluation)
+                && best.is_none_or(|(_, highest)| value > highest)
+            {
+                best = Some((evaluation, value));
+            }
+        }
+        best.map(|(evaluation, _)| evaluation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str, score: Option<f64>) -> Evaluation {
+        let (text, round) = (text.to_owned(), 0);
+        Evaluation { text, score, round }
+    }
+
+    #[test]
+    fn the_best_is_the_first_of_the_best_feasible_ones_in_the_direction() {
+        for (direction, best) in [(Direction::Minimise, "b"), (Direction::Maximise, "d")] {
+            let mut history = History::new(direction);
+            assert!(history.best().is_none());
+            for (text, score) in [
+                ("a", None),
+                ("b", Some(1.0)),
+                ("c", Some(1.0)),
+                ("d", Some(2.0)),
+                ("a", Some(9.0)),
+            ] {
+                history.push(of(text, score));
+            }
+            assert_eq!(history.evaluations().len(), 4, "`a` was there already");
+            assert_eq!(history.best().unwrap().text, best);
+        }
+    }
+}
