@@ -20,6 +20,7 @@ pub mod devices;
 pub mod error;
 pub mod figures;
 pub mod fused;
+pub mod gaussian_process;
 pub mod inference;
 pub mod likelihood;
 pub mod numerics;

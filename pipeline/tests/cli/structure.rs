@@ -43,6 +43,7 @@ pub const CRATES: [Crate; 3] = [
             "tensors",
             "random",
             "numerics",
+            "gaussian_process",
             "persist",
             "context",
             "fused",

@@ -64,11 +64,19 @@ impl History {
 
     /// The score of an evaluation as a number that is to be high; none where it is infeasible.
     pub fn value(&self, evaluation: &Evaluation) -> Option<f64> {
-        let sign = match self.direction {
+        evaluation.score.map(|score| self.sign() * score)
+    }
+
+    /// The score of which `value` is the number that is to be high.
+    pub fn score(&self, value: f64) -> f64 {
+        self.sign() * value
+    }
+
+    fn sign(&self) -> f64 {
+        match self.direction {
             Direction::Minimise => -1.0,
             Direction::Maximise => 1.0,
-        };
-        evaluation.score.map(|score| sign * score)
+        }
     }
 
     /// The best evaluation, the first of equal ones; none where all are infeasible.

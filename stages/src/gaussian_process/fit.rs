@@ -1,0 +1,179 @@
+//! Settings of a Gaussian process by the most probable ones: marginal likelihood times a prior over settings.
+
+use super::kernel::{Family, Kernel};
+use super::points::{Points, squared_distances};
+use super::posterior::{JITTER, add_to_diagonal, factor, require_finite};
+use crate::error::Result;
+use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
+
+/// The settings of a Gaussian process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// Covariances of function values.
+    pub kernel: Kernel,
+    /// The mean of a function value.
+    pub mean: f64,
+    /// The variance of the noise on a value.
+    pub noise: f64,
+}
+
+impl Fit {
+    /// What is expected of standardised values at points of `tokens` tokens of `width` numbers of unit variance: all tokens
+    /// matter alike, and two points drawn at random are `sqrt(2)` lengthscales apart, as in few dimensions
+    /// (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024).
+    pub fn expected(family: Family, tokens: usize, width: usize) -> Self {
+        Self {
+            kernel: Kernel {
+                family,
+                lengths: vec![((tokens * width) as f64).sqrt(); tokens],
+                variance: 1.0,
+            },
+            mean: 0.0,
+            noise: 1e-2,
+        }
+    }
+
+    /// Logarithms of lengthscales, of the variance and of the noise.
+    fn logarithms(&self) -> Vec<f64> {
+        let lengths = self.kernel.lengths.iter().copied();
+        lengths
+            .chain([self.kernel.variance, self.noise])
+            .map(f64::ln)
+            .collect()
+    }
+
+    /// The settings of which these are the logarithms.
+    fn of_logarithms(&self, logarithms: &[f64]) -> Self {
+        let tokens = self.kernel.lengths.len();
+        Self {
+            kernel: Kernel {
+                family: self.kernel.family,
+                lengths: logarithms[..tokens].iter().map(|l| l.exp()).collect(),
+                variance: logarithms[tokens].exp(),
+            },
+            mean: self.mean,
+            noise: logarithms[tokens + 1].exp(),
+        }
+    }
+}
+
+/// Standard deviations of the logarithms of a lengthscale, of the variance and of the noise about what is expected.
+const SPREAD: [f64; 3] = [1.0, 1.0, 1.5];
+
+/// The settings under which `values` at `points` are most probable, from `start` in `steps` steps of Adam. The mean stays.
+///
+/// # Errors
+/// A numerical error where covariances are not positive definite, as for values that are not finite.
+pub fn fit(start: &Fit, points: &Points, values: &[f64], steps: usize) -> Result<Fit> {
+    let problem = Problem::new(start, points, values);
+    let mut at = start.logarithms();
+    let (mut best, mut lowest) = (at.clone(), f64::INFINITY);
+    let (mut first, mut second) = (vec![0.0; at.len()], vec![0.0; at.len()]);
+    for step in 1..=steps {
+        let (loss, slopes) = problem.loss(&at)?;
+        if loss < lowest {
+            (best, lowest) = (at.clone(), loss);
+        }
+        for i in 0..at.len() {
+            first[i] = 0.9 * first[i] + 0.1 * slopes[i];
+            second[i] = 0.99 * second[i] + 0.01 * slopes[i] * slopes[i];
+            let mean = first[i] / (1.0 - 0.9f64.powi(step as i32));
+            let square = second[i] / (1.0 - 0.99f64.powi(step as i32));
+            at[i] -= 0.1 * mean / (square.sqrt() + 1e-8);
+        }
+    }
+    Ok(start.of_logarithms(&best))
+}
+
+/// What settings are chosen by.
+struct Problem<'a> {
+    start: &'a Fit,
+    /// What is expected, as logarithms.
+    expected: Vec<f64>,
+    /// Squared distances [n, n] of each token.
+    squares: Vec<DMatrix<f64>>,
+    centred: DVector<f64>,
+}
+
+impl<'a> Problem<'a> {
+    fn new(start: &'a Fit, points: &Points, values: &[f64]) -> Self {
+        let family = start.kernel.family;
+        let expected = Fit::expected(family, points.tokens(), points.width());
+        let squares = (0..points.tokens()).map(|token| {
+            let token = points.token(token);
+            squared_distances(&token, &token)
+        });
+        Self {
+            start,
+            expected: expected.logarithms(),
+            squares: squares.collect(),
+            centred: DVector::from_iterator(values.len(), values.iter().map(|v| v - start.mean)),
+        }
+    }
+
+    /// The negative log-probability in nats, without constants, and its slope by each logarithm.
+    fn loss(&self, logarithms: &[f64]) -> Result<(f64, Vec<f64>)> {
+        let settings = self.start.of_logarithms(logarithms);
+        let (n, tokens) = (self.centred.len(), self.squares.len());
+        let mut total = DMatrix::zeros(n, n);
+        for (squares, length) in self.squares.iter().zip(&settings.kernel.lengths) {
+            total.zip_apply(squares, |sum, square| *sum += square / (length * length));
+        }
+        let (covariance, by_square) = settings.kernel.with_slopes(&total);
+        let mut noisy = covariance.clone();
+        let jitter = JITTER * settings.kernel.variance;
+        add_to_diagonal(&mut noisy, settings.noise + jitter);
+        let factor = factor(noisy)?;
+        let solved = factor.solve(&self.centred);
+        require_finite(&solved)?;
+        let mut loss = 0.5 * self.centred.dot(&solved) + 0.5 * factor.ln_determinant();
+        // d loss / d theta = tr((K^-1 - a a^T) dK / d theta) / 2
+        let outer = factor.inverse() - &solved * solved.transpose();
+        let weighed = outer.component_mul(&by_square);
+        let mut slopes = Vec::with_capacity(tokens + 2);
+        for (squares, length) in self.squares.iter().zip(&settings.kernel.lengths) {
+            slopes.push(-weighed.dot(squares) / (length * length));
+        }
+        slopes.push(0.5 * (outer.dot(&covariance) + jitter * outer.trace()));
+        slopes.push(0.5 * settings.noise * outer.trace());
+        for (i, slope) in slopes.iter_mut().enumerate() {
+            let spread = SPREAD[i.saturating_sub(tokens - 1).min(2)];
+            let off = (logarithms[i] - self.expected[i]) / spread;
+            loss += 0.5 * off * off;
+            *slope += off / spread;
+        }
+        Ok((loss, slopes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Streams, normal};
+
+    #[test]
+    fn slopes_are_those_of_central_differences() {
+        let rows = normal(&mut Streams::new(1).at("points", 0), 15 * 6);
+        let values: Vec<f64> = rows.chunks(6).map(|row| f64::from(row[0]).sin()).collect();
+        for family in [Family::Rbf, Family::Matern] {
+            let start = Fit::expected(family, 2, 3);
+            let problem = Problem::new(&start, &Points::new(&rows, 2, 3), &values);
+            let at = [0.1, 0.7, -0.3, -2.0];
+            let (_, slopes) = problem.loss(&at).unwrap();
+            for i in 0..4 {
+                let moved = |by: f64| {
+                    let mut at = at;
+                    at[i] += by;
+                    problem.loss(&at).unwrap().0
+                };
+                let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                let off = (slopes[i] - difference).abs();
+                assert!(
+                    off < 1e-6 * (1.0 + difference.abs()),
+                    "{slopes:?} {difference}"
+                );
+            }
+        }
+    }
+}

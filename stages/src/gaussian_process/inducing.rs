@@ -1,0 +1,119 @@
+//! The variational posterior by inducing points: Titsias, "Variational Learning of Inducing Variables in Sparse
+//! Gaussian Processes", 2009.
+
+use super::kernel::Kernel;
+use super::posterior::{JITTER, add_to_diagonal, explained, factor};
+use crate::error::Result;
+use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+
+/// With `L L^T = K_uu`, `A = L^-1 K_uf / sqrt(noise)` and `B = I + A A^T`, the function at the inducing points has mean
+/// `L B^-1 A y / sqrt(noise)` and covariance `L B^-1 L^T`.
+#[derive(Debug, Clone)]
+pub(super) struct Inducing {
+    /// L.
+    prior: Cholesky<f64, Dyn>,
+    /// The factor of B.
+    inner: Cholesky<f64, Dyn>,
+    /// `B^-1 A y / sqrt(noise)`: the mean in coordinates in which the prior is N(0, I).
+    white: DVector<f64>,
+}
+
+impl Inducing {
+    /// Of the values `centred` at the scaled points `all` [n, D], by the scaled points `inducing` [m, D].
+    ///
+    /// # Errors
+    /// A numerical error where covariances are not positive definite.
+    pub fn new(
+        kernel: &Kernel,
+        inducing: &DMatrix<f64>,
+        all: &DMatrix<f64>,
+        centred: &DVector<f64>,
+        noise: f64,
+    ) -> Result<Self> {
+        let mut covariance = kernel.between(inducing, inducing);
+        // 100 times that of an exact posterior, whose diagonal has the noise too
+        add_to_diagonal(&mut covariance, 100.0 * JITTER * kernel.variance);
+        let prior = factor(covariance)?;
+        let scale = noise.sqrt();
+        let a = white(&prior, &kernel.between(inducing, all)) / scale;
+        let mut inner = &a * a.transpose();
+        add_to_diagonal(&mut inner, 1.0);
+        let inner = factor(inner)?;
+        let white = inner.solve(&(a * centred / scale));
+        Ok(Self {
+            prior,
+            inner,
+            white,
+        })
+    }
+
+    /// Means less the prior's mean, and how much the data take off the prior's variance, at points whose covariances with
+    /// the inducing ones are `cross` [m, n].
+    pub fn at(&self, cross: &DMatrix<f64>) -> (DVector<f64>, Vec<f64>) {
+        let whitened = white(&self.prior, cross);
+        let means = whitened.tr_mul(&self.white);
+        let kept = explained(&self.inner, &whitened);
+        let all = whitened.column_iter().map(|c| c.norm_squared());
+        (means, all.zip(kept).map(|(all, kept)| all - kept).collect())
+    }
+
+    /// The weights `K_uu^-1 (u - prior)` of a draw u of the function at the inducing points, `normal` being m standard
+    /// normal numbers and `prior` a draw of the prior there.
+    pub fn weights(&self, prior: &DVector<f64>, normal: DVector<f64>) -> DVector<f64> {
+        let spread = transposed_solve(&self.inner, &normal);
+        let drawn = &self.white + spread;
+        let of_prior = self
+            .prior
+            .l_dirty()
+            .solve_lower_triangular(prior)
+            .expect("a factor's diagonal is positive");
+        transposed_solve(&self.prior, &(drawn - of_prior))
+    }
+}
+
+/// `L^-T v`.
+fn transposed_solve(factor: &Cholesky<f64, Dyn>, v: &DVector<f64>) -> DVector<f64> {
+    factor
+        .l_dirty()
+        .tr_solve_lower_triangular(v)
+        .expect("a factor's diagonal is positive")
+}
+
+/// `L^-1 cross`.
+fn white(factor: &Cholesky<f64, Dyn>, cross: &DMatrix<f64>) -> DMatrix<f64> {
+    factor
+        .l_dirty()
+        .solve_lower_triangular(cross)
+        .expect("a factor's diagonal is positive")
+}
+
+/// At most `count` of the scaled `points` [n, D], each the one whose value is least known from those before it: the pivots
+/// of a Cholesky factorisation of their covariance (Burt et al., "Convergence of Sparse Variational Inference in
+/// Gaussian Processes Regression", 2020). Fewer where those determine the rest.
+pub(super) fn spread_out(kernel: &Kernel, points: &DMatrix<f64>, count: usize) -> Vec<usize> {
+    let n = points.nrows();
+    let mut left = vec![kernel.variance; n];
+    let mut rows: Vec<DVector<f64>> = Vec::new();
+    let mut chosen = Vec::new();
+    while chosen.len() < count.min(n) {
+        let (pivot, &most) = (left.iter().enumerate())
+            .max_by(|a, b| a.1.total_cmp(b.1))
+            .expect("there are points");
+        if most < 1e-6 * kernel.variance {
+            break;
+        }
+        let one = points.rows(pivot, 1).into_owned();
+        let mut row: DVector<f64> = kernel.between(points, &one).column(0).into_owned();
+        for before in &rows {
+            row.axpy(-before[pivot], before, 1.0);
+        }
+        row /= most.sqrt();
+        for (left, value) in left.iter_mut().zip(row.iter()) {
+            *left -= value * value;
+        }
+        left[pivot] = f64::NEG_INFINITY;
+        rows.push(row);
+        chosen.push(pivot);
+    }
+    chosen
+}

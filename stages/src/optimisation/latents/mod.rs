@@ -1,0 +1,18 @@
+//! Proposals from the latents of a model of sequences: trust regions about good latents, and a Gaussian process that says
+//! which of their candidates may be best. Lee et al., "Latent Bayesian Optimization via Autoregressive Normalizing Flows"
+//! (ICLR 2025); regions after Eriksson et al., "Scalable Global Optimization via Local Bayesian Optimization" (2019).
+
+mod adaptive;
+mod anchors;
+mod candidates;
+mod config;
+mod length;
+mod proposer;
+mod surrogate;
+#[cfg(test)]
+mod tests;
+mod warp;
+
+pub use config::{LatentsConfig, PerturbationConfig, RefitConfig, RegionsConfig, SurrogateConfig};
+pub use length::LengthRule;
+pub use proposer::Latents;
