@@ -12,21 +12,18 @@ mod project;
 #[expect(dead_code, reason = "tests use more of it")]
 #[path = "../tests/cli/tiny.rs"]
 mod tiny;
-#[path = "jobs/vae.rs"]
-mod vae;
 
 use burn::tensor::Device;
 use divan::Bencher;
 use jobs::{
-    Align, Divergence, Job, Likelihood, SampleTarFlow, Size, TOLERANCES, TarSize, Train,
-    TrainTarFlow, points, reference, trained_flow,
+    Align, Divergence, Job, Likelihood, OfVae, SampleTarFlow, Size, TOLERANCES, TarSize, Train,
+    TrainTarFlow, TrainVae, points, reference, trained_flow,
 };
 use latent_align_stages::priors::VelocityNetwork;
 use latent_align_stages::random::Streams;
 use latent_align_stages::training::MatmulPrecision;
 use project::Project;
 use std::sync::OnceLock;
-use vae::{OfVae, TrainVae};
 
 /// As the binary's: what tensors cost depends on it.
 #[global_allocator]

@@ -9,6 +9,7 @@ mod size;
 mod stream;
 mod tarflow;
 mod train;
+mod vae;
 
 pub use align::Align;
 pub use divergence::Divergence;
@@ -18,6 +19,7 @@ pub use size::Size;
 pub use stream::{DATASET, MEMORY, Stream};
 pub use tarflow::{SampleTarFlow, TarSize, TrainTarFlow};
 pub use train::Train;
+pub use vae::{OfVae, TrainVae, WeighVae};
 
 use burn::tensor::Device;
 use latent_align_stages::devices::DeviceChoice;

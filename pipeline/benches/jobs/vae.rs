@@ -1,4 +1,4 @@
-//! One training step of a VAE of binary images, by its posterior.
+//! One training step of a VAE of binary images, by its posterior, and its importance-weighted likelihoods.
 
 use super::Job;
 use burn::tensor::{Device, Tensor};
@@ -13,12 +13,15 @@ use latent_align_stages::posteriors::{
 };
 use latent_align_stages::priors::normal_nll;
 use latent_align_stages::random::Streams;
+use latent_align_stages::stages::evaluate_likelihood::importance_weighted;
 use latent_align_stages::tensors::from_f32;
 use latent_align_stages::training::{OptimiserConfig, Trainer};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A posterior of the VAE of `configs/sweeps/posteriors-mnist.yaml`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OfVae {
     Gaussian,
     Householder,
@@ -77,38 +80,70 @@ pub struct TrainVae {
 const BATCH: usize = 100;
 const PIXELS: usize = 28;
 
+/// The VAE on `device`.
+fn network(posterior: OfVae, device: &Device) -> Autoencoder {
+    let header = AutoencoderHeader {
+        architecture: ArchitectureConfig::Dense {
+            widths: vec![300, 300],
+            gated: true,
+        },
+        latent: LatentConfig {
+            tokens: 1,
+            width: 40,
+            top: None,
+        },
+        posterior: posterior.config(),
+        reconstruction: Reconstruction::Bernoulli,
+        shape: DataShape {
+            channels: 1,
+            height: PIXELS,
+            width: PIXELS,
+        },
+        maximum: 255.0,
+        binarise: Some(Binarise::Once),
+    };
+    Autoencoder::new(&header, Streams::new(0), device).expect("it has data")
+}
+
+/// Random binary images.
+fn images(device: &Device) -> Tensor<4> {
+    let images = Streams::new(0).normal("images", 0, BATCH * PIXELS * PIXELS);
+    let images = images.into_iter().map(|x| f32::from(x > 0.0)).collect();
+    from_f32(images, [BATCH, 1, PIXELS, PIXELS], device)
+}
+
 impl TrainVae {
     pub fn new(posterior: OfVae, device: &Device) -> Self {
         let device = device.clone().autodiff();
-        let header = AutoencoderHeader {
-            architecture: ArchitectureConfig::Dense {
-                widths: vec![300, 300],
-                gated: true,
-            },
-            latent: LatentConfig {
-                tokens: 1,
-                width: 40,
-                top: None,
-            },
-            posterior: posterior.config(),
-            reconstruction: Reconstruction::Bernoulli,
-            shape: DataShape {
-                channels: 1,
-                height: PIXELS,
-                width: PIXELS,
-            },
-            maximum: 255.0,
-            binarise: Some(Binarise::Once),
-        };
-        let streams = Streams::new(0);
-        let model = Autoencoder::new(&header, streams, &device).expect("it has data");
-        let images = streams.normal("images", 0, BATCH * PIXELS * PIXELS);
-        let images = images.into_iter().map(|x| f32::from(x > 0.0)).collect();
+        let model = network(posterior, &device);
         Self {
             trainer: Some(Trainer::new(model, &OptimiserConfig::default(), 1 << 32)),
-            images: from_f32(images, [BATCH, 1, PIXELS, PIXELS], &device),
+            images: images(&device),
             done: 0,
         }
+    }
+}
+
+/// The importance-weighted NLL of as many images as a batch has, under the VAE untrained.
+pub struct WeighVae {
+    model: Autoencoder,
+    images: Tensor<4>,
+    samples: usize,
+}
+
+impl WeighVae {
+    pub fn new(samples: usize, device: &Device) -> Self {
+        Self {
+            model: network(OfVae::Gaussian, device),
+            images: images(device),
+            samples,
+        }
+    }
+}
+
+impl Job for WeighVae {
+    fn step(&mut self) -> Result<()> {
+        importance_weighted(&self.model, 1, &self.images, self.samples, Streams::new(1)).map(drop)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Jobs at every size, turn by turn: ours, PyTorch naive and careful, each eager and compiled, and again.
 
 use super::agreement::{self, Step};
-use super::jobs::{DATASET, MEMORY, Size, Stream, TarSize};
+use super::jobs::{DATASET, MEMORY, OfVae, Size, Stream, TarSize};
 use super::likelihood;
 use super::machine;
 use super::protocol::Task;
@@ -55,6 +55,8 @@ enum Kind {
     Train,
     Align,
     Tarflow,
+    Vae,
+    Weigh,
     Divergence,
     Likelihood,
     Stream,
@@ -66,6 +68,11 @@ const TRAINING: Ask = Ask::new(1.2, 2.0);
 const ALIGNING: Ask = Ask::new(1.5, 3.0);
 /// Of TarFlow's training steps.
 const TARFLOW: Ask = Ask::new(1.2, 2.0);
+/// Of training steps of a VAE, and of its importance-weighted likelihoods.
+const VAE: Ask = Ask::new(1.3, 2.0);
+const WEIGHING: Ask = Ask::new(1.2, 2.0);
+/// Draws of each image.
+const SAMPLES: usize = 5000;
 /// Of divergences and solves.
 const SOLVING: Ask = Ask::new(5.0, 20.0);
 /// Of batches out of a file.
@@ -160,6 +167,8 @@ impl<'a> Comparison<'a> {
             Kind::Train => self.train(),
             Kind::Align => self.align(),
             Kind::Tarflow => self.tarflow(),
+            Kind::Vae => self.vae(),
+            Kind::Weigh => self.weigh(),
             Kind::Divergence => self.divergence(),
             Kind::Likelihood => self.likelihood(),
             Kind::Stream => self.stream(),
@@ -251,6 +260,41 @@ impl<'a> Comparison<'a> {
             self.set_up(job, &name, &NO_CARE, Task::Tarflow { size })?;
             let rounds = self.rounds(&NO_CARE, false)?;
             self.report(job, &name, TARFLOW, &rounds);
+        }
+        Ok(())
+    }
+
+    fn vae(&mut self) -> Result<()> {
+        self.notes.push(
+            "VAE: PyTorch has one product for a gated layer and its gate, and fused AdamW; ours clips the gradient and \
+             averages the weights besides."
+                .to_owned(),
+        );
+        let (job, size) = (
+            "VAE training step",
+            "784, gated 300 and 300, 40 latents, batch 100",
+        );
+        for posterior in [OfVae::Gaussian, OfVae::LinearIaf] {
+            let name = format!("`{posterior}`, {size}");
+            self.set_up(job, &name, &NO_CARE, Task::Vae { posterior })?;
+            let rounds = self.rounds(&NO_CARE, false)?;
+            self.report(job, &name, VAE, &rounds);
+        }
+        Ok(())
+    }
+
+    fn weigh(&mut self) -> Result<()> {
+        let (job, size) = (
+            "importance-weighted NLL",
+            format!("100 images, S = {SAMPLES}"),
+        );
+        let how = self.set_up(job, &size, &NO_CARE, Task::Weigh { samples: SAMPLES })?;
+        let rounds = self.rounds(&NO_CARE, false)?;
+        self.report(job, &size, WEIGHING, &rounds);
+        for (way, how) in how.into_iter().skip(1).take(1) {
+            let name = way.name();
+            self.notes
+                .push(format!("Importance weights, {name}: {how}."));
         }
         Ok(())
     }

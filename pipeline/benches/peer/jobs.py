@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from network import Velocity, read_tensors
 from tarflow import TarFlow
+from vae import Vae, weigh
 
 # Batches of random rows that steps take in turn.
 BATCHES = 16
@@ -180,6 +181,40 @@ class Tarflow(Job):
         self.nll(self.rows[self.done % BATCHES]).mean().backward()
         self.optimiser.step()
         self.done += 1
+
+
+class TrainVae(Job):
+    """One training step of a VAE of binary images: forward, backward, fused AdamW."""
+
+    def __init__(self, task, device, mode):
+        self.model = Vae(task["posterior"]).to(device)
+        self.loss = mode.compile(self.model)
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-3, betas=(0.9, 0.999), weight_decay=0.0, fused=True)
+        self.images = (torch.randn(100, 784, device=device) > 0).float()
+        self.how = "one product for a gated layer and its gate, fused AdamW"
+
+    def step(self):
+        self.optimiser.zero_grad(set_to_none=True)
+        self.loss(self.images).backward()
+        self.optimiser.step()
+
+
+class WeighVae(Job):
+    """The importance-weighted NLL of a hundred images, a chunk of draws at a time."""
+
+    CHUNK = 20
+
+    def __init__(self, task, device, mode):
+        self.samples, self.model = task["samples"], Vae("gaussian").to(device)
+        self.weigh = mode.compile(weigh)
+        self.images = (torch.randn(100, 784, device=device) > 0).float()
+        self.how = f"each image is encoded once, {self.CHUNK} draws of all images are decoded at once, without autograd"
+
+    @torch.inference_mode()
+    def step(self):
+        mean, log_sigma = self.model.encode(self.images)
+        parts = [self.weigh(self.model, self.images, mean, log_sigma, self.CHUNK) for _ in range(self.samples // self.CHUNK)]
+        (math.log(self.samples) - torch.logsumexp(torch.cat(parts), 0)).sum().item()
 
 
 def divergences(network, compiled):
@@ -424,4 +459,4 @@ def synchronise(device):
         torch.cuda.synchronize(device)
 
 
-JOBS = {"train": Train, "align": Align, "tarflow": Tarflow, "divergence": Divergence, "likelihood": Likelihood, "stream": Stream, "fit": Fit}
+JOBS = {"train": Train, "align": Align, "tarflow": Tarflow, "vae": TrainVae, "weigh": WeighVae, "divergence": Divergence, "likelihood": Likelihood, "stream": Stream, "fit": Fit}

@@ -1,6 +1,6 @@
 //! What the driver and a worker say to each other: a line of JSON each way.
 
-use super::jobs::{Align, Size, TarSize};
+use super::jobs::{Align, OfVae, Size, TarSize};
 use latent_align_stages::priors::VelocityNetworkConfig;
 use latent_align_stages::training::{MatmulPrecision, OptimiserConfig};
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,13 @@ pub enum Task {
     },
     /// A training step of a TarFlow on random points.
     Tarflow { size: TarSize },
+    /// A training step of a VAE of binary images.
+    Vae { posterior: OfVae },
+    /// The importance-weighted NLL of a hundred binary images.
+    Weigh {
+        /// Draws of each.
+        samples: usize,
+    },
     /// An evaluation of velocity and exact divergence at random points.
     Divergence { size: Shape },
     /// A whole solve: the NLL of given points under a given flow.

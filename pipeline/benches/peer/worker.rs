@@ -2,7 +2,9 @@
 
 use super::exchange::{self, Tensors};
 use super::held_out::HeldOut;
-use super::jobs::{self, Align, Divergence, Job, Likelihood, Stream, Train, TrainTarFlow};
+use super::jobs::{
+    self, Align, Divergence, Job, Likelihood, Stream, Train, TrainTarFlow, TrainVae, WeighVae,
+};
 use super::protocol::{Reply, Request, Task};
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::{Device, Tensor};
@@ -99,6 +101,8 @@ fn prepare(task: Task, device: &Device) -> Result<Prepared> {
             Prepared::Plain(Box::new(align))
         }
         Task::Tarflow { size } => Prepared::Plain(Box::new(TrainTarFlow::new(size, device))),
+        Task::Vae { posterior } => Prepared::Plain(Box::new(TrainVae::new(posterior, device))),
+        Task::Weigh { samples } => Prepared::Plain(Box::new(WeighVae::new(samples, device))),
         Task::Divergence { size } => Prepared::Plain(Box::new(Divergence::new(size.size, device)?)),
         Task::Likelihood {
             size: shape,

@@ -20,6 +20,7 @@ use crate::priors::{Flow, Offers, Placement, stored};
 use crate::problems::Problems;
 pub use config::{By, Config};
 use of_autoencoder::Model;
+pub use weigh::importance_weighted;
 
 impl StageConfig for Config {
     fn stage(&self) -> Stage {

@@ -1,6 +1,7 @@
 //! Importance weights of the rows of a latent-variable model, as many as asked for, in bounded memory.
 
-use super::super::train_autoencoder::vae::Vae;
+use super::super::train_autoencoder::vae::{Likelihood, Prior, Vae};
+use crate::autoencoders::Autoencoder;
 use crate::error::Result;
 use crate::likelihood::Weights;
 use crate::random::Streams;
@@ -70,15 +71,38 @@ pub fn weigh(
     Ok(weights)
 }
 
+/// The NLL in nats of each of `rows` [n, C, H, W] under a VAE of binary pixels and the prior N(0, I), by `samples` weighted
+/// draws.
+///
+/// # Errors
+/// As [`weigh`].
+pub fn importance_weighted(
+    model: &Autoencoder,
+    tokens: usize,
+    rows: &Tensor<4>,
+    samples: usize,
+    streams: Streams,
+) -> Result<Vec<f64>> {
+    let vae = Vae {
+        model,
+        likelihood: Likelihood::BERNOULLI,
+        tokens,
+        prior: Prior::Normal,
+        check: &|| Ok(()),
+    };
+    let [_, channels, height, width] = rows.dims();
+    let chunk = Chunk::of(channels * height * width);
+    let weights = weigh(&vae, rows, samples, chunk, streams, |_| Ok(()))?;
+    Ok(weights.iter().map(Weights::nll).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::train_autoencoder::evidence::linear_gaussian_nll;
-    use super::super::super::train_autoencoder::vae::Prior;
     use super::super::super::train_autoencoder::vae::linear::{
         self, ELEMENTS, SCALE, TOKENS, WIDTH,
     };
     use super::*;
-    use crate::autoencoders::Autoencoder;
     use crate::numerics::{mean, standard_error};
     use crate::posteriors::{FixedNoise, Gaussian, PosteriorConfig};
 

@@ -21,6 +21,13 @@ pub struct Likelihood {
 }
 
 impl Likelihood {
+    /// That of binary elements, in nats.
+    pub const BERNOULLI: Self = Self {
+        reconstruction: Reconstruction::Bernoulli,
+        scale: 1.0,
+        constant: 0.0,
+    };
+
     /// That of `config`, where its loss is a negative ELBO in some unit: the regulariser is a KL
     /// divergence, and the reconstruction a negative log-likelihood. A squared error under the weight w
     /// is that of N(decoded, w / 2) in units of w, an absolute one that of a Laplace density of scale w.
