@@ -1,13 +1,9 @@
 //! SiLU, `silu(x) = x s(x)` with the logistic function s, GELU, `gelu(x) = x F(x)` with the normal distribution
 //! function F, and their derivatives.
 
-use crate::fresh::Fresh;
+use crate::elementwise::{each, each_two};
 use crate::level::for_each_level;
-use crate::parallel::*;
 use std::mem::MaybeUninit;
-
-/// Elements one task takes.
-const CHUNK: usize = 1 << 14;
 
 /// `exp(x)` for x in [-87, 88], to 2 units in the last place; saturates outside. Cody and Waite's
 /// reduction, then a polynomial of degree 6 (Taylor, |r| <= ln 2 / 2).
@@ -112,35 +108,6 @@ pub fn gelu(x: &[f32]) -> Vec<f32> {
 /// `gradient` times the derivative of GELU at each of `x`.
 pub fn gelu_gradient(x: &[f32], gradient: &[f32]) -> Vec<f32> {
     each_two(x, gradient, gelu_gradient_chunk)
-}
-
-/// What `chunk` writes for each of `x`, which must be all.
-fn each(x: &[f32], chunk: fn(&[f32], &mut [MaybeUninit<f32>])) -> Vec<f32> {
-    let mut out = Fresh::new(x.len());
-    (out.room().par_chunks_mut(CHUNK), x.par_chunks(CHUNK))
-        .into_par_iter()
-        .for_each(|(out, x)| chunk(x, out));
-    // SAFETY: both are of one length.
-    unsafe { out.written() }
-}
-
-/// As [`each`], of two.
-fn each_two(
-    x: &[f32],
-    gradient: &[f32],
-    chunk: fn(&[f32], &[f32], &mut [MaybeUninit<f32>]),
-) -> Vec<f32> {
-    assert_eq!(x.len(), gradient.len(), "a gradient of another length");
-    let mut out = Fresh::new(x.len());
-    (
-        out.room().par_chunks_mut(CHUNK),
-        x.par_chunks(CHUNK),
-        gradient.par_chunks(CHUNK),
-    )
-        .into_par_iter()
-        .for_each(|(out, x, gradient)| chunk(x, gradient, out));
-    // SAFETY: all three are of one length.
-    unsafe { out.written() }
 }
 
 #[cfg(test)]

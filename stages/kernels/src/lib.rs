@@ -14,9 +14,11 @@ mod adamw;
 mod attention;
 mod block;
 mod block_tangents;
+mod elementwise;
 mod fresh;
 mod layer_norm;
 mod level;
+mod logistic;
 mod matmul;
 mod parallel;
 mod shared;
@@ -33,5 +35,8 @@ pub use layer_norm::{
     moments, side_by_side, sum_of_rows,
 };
 pub use level::Level;
+pub use logistic::{
+    bernoulli, bernoulli_by_data, bernoulli_by_logit, gated, gated_by_gate, gated_by_value,
+};
 pub use matmul::{Matrix, product, product_plus_bias};
 pub use tangents::Tangents;

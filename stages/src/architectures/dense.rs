@@ -1,9 +1,10 @@
 //! Fully connected encoder and decoder.
 
 use crate::data::DataShape;
+use crate::fused::{gated, linear};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::{sigmoid, silu};
+use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 /// Linear layers with SiLU between them, or gates; the decoder mirrors the encoder.
@@ -101,9 +102,15 @@ pub(crate) fn through(layers: &[Linear], mut x: Tensor<2>) -> Tensor<2> {
 /// `x` [B, in] -> [B, out] through `layers`, all but the last of them times the sigmoid of its gate.
 fn through_gates(layers: &[Linear], gates: &[Linear], mut x: Tensor<2>) -> Tensor<2> {
     for (layer, gate) in layers.iter().zip(gates) {
-        x = layer.forward(x.clone()) * sigmoid(gate.forward(x));
+        x = gated(fused(layer, x.clone()), fused(gate, x));
     }
-    layers[gates.len()].forward(x)
+    fused(&layers[gates.len()], x)
+}
+
+/// `x` [B, in] -> [B, out] in one pass.
+fn fused(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+    let bias = layer.bias.as_ref().expect("made with one");
+    linear(x, layer.weight.val(), bias.val())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::config::{AutoencoderHeader, Reconstruction};
 use super::top_level::Between;
 use crate::architectures::{ArchitectureConfig, Convolutional, Dense};
+use crate::fused::bernoulli;
 use crate::posteriors::{Head, Posterior, PosteriorHead};
 use crate::random::Streams;
 use crate::tensors::from_f32;
@@ -120,7 +121,10 @@ impl Autoencoder {
             Reconstruction::Mse => (decoded - data).square(),
             Reconstruction::L1 => (decoded - data).abs(),
             // -x log s(l) - (1 - x) log(1 - s(l)) = softplus(l) - x l
-            Reconstruction::Bernoulli => softplus(decoded.clone(), 1.0) - data * decoded,
+            Reconstruction::Bernoulli => {
+                let (dims, rows) = (decoded.dims(), |x: Tensor<4>| x.flatten::<2>(1, 3));
+                bernoulli(rows(decoded), rows(data)).reshape(dims)
+            }
             Reconstruction::DiscretisedLogistic => {
                 let log_scale = self.log_scale.as_ref().expect("made with it").val();
                 discretised_logistic_nll(decoded, data, log_scale, self.maximum)

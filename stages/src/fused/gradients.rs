@@ -10,8 +10,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
-    Kept, Moments, gelu_gradient, layer_norm_gradient, product, side_by_side, silu_gradient,
-    sum_of_rows,
+    Kept, Moments, bernoulli_by_data, bernoulli_by_logit, gated_by_gate, gated_by_value,
+    gelu_gradient, layer_norm_gradient, product, side_by_side, silu_gradient, sum_of_rows,
 };
 use std::sync::Arc;
 
@@ -39,6 +39,22 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
 
     fn fused_gelu(x: Node) -> Node {
         elementwise::<C>(x, Flex::fused_gelu, gelu_gradient)
+    }
+
+    fn fused_gated(value: Node, gate: Node) -> Node {
+        pairwise::<C>(
+            [value, gate],
+            Flex::fused_gated,
+            [gated_by_value, gated_by_gate],
+        )
+    }
+
+    fn fused_bernoulli(logit: Node, data: Node) -> Node {
+        pairwise::<C>(
+            [logit, data],
+            Flex::fused_bernoulli,
+            [bernoulli_by_logit, bernoulli_by_data],
+        )
     }
 
     fn fused_attention(qkv: Node, tokens: usize, heads: usize) -> Node {
@@ -171,6 +187,47 @@ impl Backward<Flex, 1> for ElementwiseGradient {
         if let [Some(node)] = ops.parents {
             let dx = self.0(values(&x), values(&dout));
             grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
+        }
+    }
+}
+
+/// The derivative by one of two numbers, each pair of some, times the gradient of the output there.
+type PartialDerivative = fn(&[f32], &[f32], &[f32]) -> Vec<f32>;
+
+/// `forward` of two matrices of one shape, number by number, whose derivatives by each are known.
+fn pairwise<C: CheckpointStrategy>(
+    inputs: [Node; 2],
+    forward: fn(FlexTensor, FlexTensor) -> FlexTensor,
+    derivatives: [PartialDerivative; 2],
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let [(a, a_node), (b, b_node)] = inputs.map(|input| input.into_parts());
+    let (a, b) = (whole(a), whole(b));
+    let out = forward(a.clone(), b.clone());
+    match PairwiseGradient(derivatives)
+        .prepare::<C>([a_node, b_node])
+        .compute_bound()
+        .stateful()
+    {
+        OpsKind::Tracked(node) => node.finish([a, b], out),
+        OpsKind::UnTracked(node) => node.finish(out),
+    }
+}
+
+/// Of what is computed pair by pair.
+#[derive(Debug)]
+struct PairwiseGradient([PartialDerivative; 2]);
+
+impl Backward<Flex, 2> for PairwiseGradient {
+    type State = [FlexTensor; 2];
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = whole(grads.consume::<Flex>(&ops.node));
+        let [a, b] = ops.state;
+        for (node, derivative) in ops.parents.into_iter().zip(self.0) {
+            if let Some(node) = node {
+                let of = derivative(values(&a), values(&b), values(&dout));
+                grads.register::<Flex>(node.id, tensor(of, dims(&a)));
+            }
         }
     }
 }

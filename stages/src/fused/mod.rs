@@ -57,6 +57,28 @@ pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_gelu(x.into_dispatch()))
 }
 
+/// `value s(gate)`, s the logistic function, of [n, width] each.
+pub fn gated(value: Tensor<2>, gate: Tensor<2>) -> Tensor<2> {
+    if !is_fused(&value) {
+        return plain::gated(value, gate);
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_gated(
+        value.into_dispatch(),
+        gate.into_dispatch(),
+    ))
+}
+
+/// `softplus(logit) - data logit` of [n, width] each: the negative log-probability of binary data, in nats.
+pub fn bernoulli(logit: Tensor<2>, data: Tensor<2>) -> Tensor<2> {
+    if !is_fused(&logit) {
+        return plain::bernoulli(logit, data);
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_bernoulli(
+        logit.into_dispatch(),
+        data.into_dispatch(),
+    ))
+}
+
 /// Causal attention: what each of the `tokens` of a point sees of itself and earlier ones, [n tokens, C], of queries, keys
 /// and values `qkv` [n tokens, 3 C], each as heads by their width.
 pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
@@ -207,6 +229,22 @@ mod tests {
                 |[qkv]| plain::attention(qkv, tokens, heads),
             );
         }
+    }
+
+    #[test]
+    fn gates_and_bernoulli_losses_have_the_gradients_of_autodiff() {
+        let device = Device::flex().autodiff();
+        let pair = |a, b| [a, b].map(|name| draw::<2>(name, [70, 301], &device).mul_scalar(4.0));
+        check(
+            pair("value", "gate"),
+            |[v, g]| gated(v, g),
+            |[v, g]| plain::gated(v, g),
+        );
+        check(
+            pair("logit", "data"),
+            |[l, x]| bernoulli(l, x),
+            |[l, x]| plain::bernoulli(l, x),
+        );
     }
 
     fn weights([gamma, beta, w1, b1, w2, b2]: [Tensor<2>; 6]) -> BlockWeights {

@@ -6,7 +6,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};
 use latent_align_kernels::{
-    Attention, Block, LayerNorm, Matrix, Moments, gelu, layer_norm, product_plus_bias, silu,
+    Attention, Block, LayerNorm, Matrix, Moments, bernoulli, gated, gelu, layer_norm,
+    product_plus_bias, silu,
 };
 
 /// See the functions of these names in [`super`].
@@ -24,6 +25,12 @@ pub trait FusedOperations: Backend {
 
     /// GELU.
     fn fused_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// A gate.
+    fn fused_gated(value: FloatTensor<Self>, gate: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Bernoulli losses.
+    fn fused_bernoulli(logit: FloatTensor<Self>, data: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Causal attention over points of `tokens`.
     fn fused_attention(qkv: FloatTensor<Self>, tokens: usize, heads: usize) -> FloatTensor<Self>;
@@ -64,6 +71,16 @@ impl FusedOperations for Flex {
     fn fused_gelu(x: FlexTensor) -> FlexTensor {
         let x = whole(x);
         tensor(gelu(values(&x)), dims(&x))
+    }
+
+    fn fused_gated(value: FlexTensor, gate: FlexTensor) -> FlexTensor {
+        let (value, gate) = (whole(value), whole(gate));
+        tensor(gated(values(&value), values(&gate)), dims(&value))
+    }
+
+    fn fused_bernoulli(logit: FlexTensor, data: FlexTensor) -> FlexTensor {
+        let (logit, data) = (whole(logit), whole(data));
+        tensor(bernoulli(values(&logit), values(&data)), dims(&logit))
     }
 
     fn fused_attention(qkv: FlexTensor, tokens: usize, heads: usize) -> FlexTensor {

@@ -28,6 +28,16 @@ pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     activation::gelu(x)
 }
 
+/// As [`super::gated`].
+pub fn gated(value: Tensor<2>, gate: Tensor<2>) -> Tensor<2> {
+    value * activation::sigmoid(gate)
+}
+
+/// As [`super::bernoulli`].
+pub fn bernoulli(logit: Tensor<2>, data: Tensor<2>) -> Tensor<2> {
+    activation::softplus(logit.clone(), 1.0) - data * logit
+}
+
 /// As [`super::attention`].
 pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
     let [rows, columns] = qkv.dims();
