@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run align-full sweep verify compare-likelihoods plan test calibration torture faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist hdf5 python peer
+.PHONY: help run align-full sweep verify compare-likelihoods compare-optimisers plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -36,6 +36,10 @@ compare-likelihoods: build
 	@$(BINARY) sweep configs/sweeps/compare-likelihoods-$(DATA).yaml $(ARGS)
 
 DATA ?= digits
+
+## make compare-optimisers                                          random search and a genetic algorithm, five seeds, two objectives
+compare-optimisers: build
+	@$(BINARY) sweep configs/sweeps/compare-optimisers.yaml $(ARGS)
 
 ## make plan [CONFIG=configs/digits.yaml]                           what would run, and why
 plan: build
@@ -80,6 +84,12 @@ WIDTHS ?= 2,16,64
 ## make torture [KILLS=200]                                         kill runs at random moments, and resume them
 torture: hdf5
 	LATENT_ALIGN_KILLS=$(KILLS) cargo test --locked --workspace --test cli torture::a_run_killed -- --nocapture
+
+## make torture-search [KILLS=30]                                   the same for searches: nothing is paid twice
+torture-search: hdf5
+	LATENT_ALIGN_KILLS=$(KILLS) cargo test --locked --workspace --test cli optimising::a_search_killed -- --nocapture
+
+torture-search: KILLS = 30
 
 ## make faults                                                      every operation fails once; 1,000 flipped bits; 300 lengths
 faults: hdf5

@@ -47,6 +47,9 @@ pub struct Context<'a> {
     pub dir: PathBuf,
     /// The state that the stage's training goes on from; none from the start.
     pub resume: Option<Snapshot>,
+    /// A folder for what must outlive this run if it is interrupted, such as what was paid for. It need not exist; a later
+    /// run of the same work finds it as it was left, and it goes once the stage is done.
+    pub kept: PathBuf,
     /// The listener.
     pub monitor: &'a dyn Monitor,
 }

@@ -741,6 +741,58 @@ pub mod evaluate_latents {
     }
 }
 
+/// What `optimise-latents` reports.
+pub mod optimise_latents {
+    names! {
+        /// Every figure.
+        FIGURES:
+        /// The best score of all, those of the start among them.
+        BEST = "best score";
+        /// The best score of the start.
+        BEST_OF_START = "best score of the start";
+        /// Calls of the objective that the budget paid for.
+        CALLS = "calls of the objective";
+        /// The share of calls that had no score.
+        INFEASIBLE = "infeasible share of calls";
+        /// Sequences that it started from.
+        START = "sequences of the start";
+        /// The share of drawn sequences that the start left out for being among the best.
+        LEFT_OUT = "share of sequences left out of the start as the best";
+        /// Rounds of proposals.
+        ROUNDS = "rounds";
+        /// How long proposals took, what is fitted for them included.
+        PROPOSING = "seconds of proposing";
+        /// How long scores took.
+        SCORING = "seconds of the objective";
+    }
+
+    /// The table of evaluations.
+    pub const TABLE: &str = "evaluations";
+
+    names! {
+        /// Columns of [`TABLE`].
+        COLUMNS:
+        /// What was scored.
+        TEXT = "text";
+        /// Its score; NaN where it is infeasible.
+        SCORE = "score";
+        /// Whether it has one.
+        FEASIBLE = "feasible";
+        /// The round in which it was proposed, 0 for the start.
+        ROUND = "round";
+        /// The trust region that it is from, NaN where there is none.
+        REGION = "region";
+        /// The score that was expected, NaN where nothing was.
+        PREDICTED = "predicted";
+        /// The standard deviation of that.
+        UNCERTAINTY = "uncertainty";
+        /// The best score so far.
+        BEST_SO_FAR = "best_so_far";
+        /// Calls so far.
+        CALLS_SO_FAR = "calls";
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

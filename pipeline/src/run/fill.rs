@@ -83,6 +83,10 @@ impl Workshop<'_> {
                 key.stage
             ));
         }
+        if training.kept().exists() {
+            let goes_on = "goes on with what an interrupted run kept";
+            self.console.note(&format!("{}: {goes_on}", key.stage));
+        }
         let monitor = self.monitor(key.stage, Some(draft.dir()));
         let monitor = monitor.keeping(training.clone(), self.checkpoints, metrics.as_deref())?;
         let context = Context {
@@ -90,6 +94,7 @@ impl Workshop<'_> {
             device: self.device.open()?,
             dir: draft.dir().to_owned(),
             resume: state,
+            kept: training.kept(),
             monitor: &monitor,
         };
         let worked = work(&context);

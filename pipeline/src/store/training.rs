@@ -5,6 +5,7 @@
 //!     state.safetensors     weights, moving average, moments, pending losses (safetensors)
 //!     metrics.parquet       the learning curves so far
 //!     checkpoint.json       written last: step, what is trained, digests of the other files and of itself
+//! kept/                     what a stage keeps by itself, such as scores that were paid for
 //! ```
 //!
 //! A checkpoint is made beside and renamed into place: it exists whole or not at all. One whose digests
@@ -38,6 +39,8 @@ const STEP: &str = "step-";
 const DAMAGED: &str = "damaged-";
 /// What an artifact is made of besides inputs, in the description of a training.
 const UPSTREAM: &str = "upstream";
+/// What a stage keeps by itself.
+const KEPT: &str = "kept";
 /// Why a training stopped.
 const DIVERGED: &str = "diverged.json";
 /// No record is larger.
@@ -102,6 +105,11 @@ impl Training {
                     .collect::<BTreeMap<_, _>>(),
             }),
         }
+    }
+
+    /// The folder of what a stage itself keeps for the next run, such as scores that were paid for. It may not exist.
+    pub fn kept(&self) -> PathBuf {
+        self.folder.join(KEPT)
     }
 
     /// The newest checkpoint that can be gone on from. `tell` hears of each that cannot and was set

@@ -26,6 +26,7 @@ mod listing;
 mod looking;
 mod mutations;
 mod names;
+mod optimising;
 mod parting;
 mod peer;
 mod planning;

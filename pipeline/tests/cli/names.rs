@@ -4,8 +4,8 @@ use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};
 use latent_align_stages::figures::{
     FIGURES, HELD_OUT, INTERVAL, TEST, curves, energy_test, error_beside, estimate_nll,
-    evaluate_latents, evaluate_likelihood, pretrain_flow, sample, train_autoencoder,
-    train_classifier, transport, two_samples,
+    evaluate_latents, evaluate_likelihood, optimise_latents, pretrain_flow, sample,
+    train_autoencoder, train_classifier, transport, two_samples,
 };
 use latent_align_stages::stages::Stage;
 use polars::prelude::{ParquetReader, SerReader as _};
@@ -13,7 +13,7 @@ use std::fs::File;
 use std::path::Path;
 
 /// The stages, each with its figures.
-const STAGES: [(&str, &[&[&str]]); 8] = [
+const STAGES: [(&str, &[&[&str]]); 9] = [
     ("train-classifier", &[train_classifier::FIGURES]),
     (
         "pretrain-flow",
@@ -48,10 +48,11 @@ const STAGES: [(&str, &[&[&str]]); 8] = [
     ("evaluate-likelihood", &[evaluate_likelihood::FIGURES]),
     ("sample", &[sample::FIGURES]),
     ("evaluate-latents", &[evaluate_latents::FIGURES]),
+    ("optimise-latents", &[optimise_latents::FIGURES]),
 ];
 
 /// The tables, each with its columns.
-const TABLES: [(&str, &[&[&str]]); 8] = [
+const TABLES: [(&str, &[&[&str]]); 9] = [
     (curves::TABLE, &[curves::COLUMNS]),
     (
         pretrain_flow::MARGINALS,
@@ -75,6 +76,7 @@ const TABLES: [(&str, &[&[&str]]); 8] = [
         &[&[estimate_nll::REGION], estimate_nll::AGREEMENT_COLUMNS],
     ),
     (evaluate_likelihood::TABLE, &[evaluate_likelihood::COLUMNS]),
+    (optimise_latents::TABLE, &[optimise_latents::COLUMNS]),
 ];
 
 #[test]
@@ -113,6 +115,10 @@ evaluate_latents:
   flow: {{network: {{width: 16, blocks: 1, frequencies: 8}}, steps: 5, batch: 16, times: 8}}
   samples: 32
   tolerance: 0.01
+optimise_latents:
+  objective: {{kind: expression}}
+  initial: {{count: 5, best_left_out: 0.5, draws: 20}}
+  calls: 4
 "
         ),
     );

@@ -14,6 +14,16 @@ pub enum Direction {
     Maximise,
 }
 
+impl Direction {
+    /// What turns a score into a number that is to be high, and back.
+    pub fn sign(self) -> f64 {
+        match self {
+            Self::Minimise => -1.0,
+            Self::Maximise => 1.0,
+        }
+    }
+}
+
 /// A text and its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -64,19 +74,12 @@ impl History {
 
     /// The score of an evaluation as a number that is to be high; none where it is infeasible.
     pub fn value(&self, evaluation: &Evaluation) -> Option<f64> {
-        evaluation.score.map(|score| self.sign() * score)
+        evaluation.score.map(|score| self.direction.sign() * score)
     }
 
-    /// The score of which `value` is the number that is to be high.
+    /// The score whose [`Self::value`] is `value`.
     pub fn score(&self, value: f64) -> f64 {
-        self.sign() * value
-    }
-
-    fn sign(&self) -> f64 {
-        match self.direction {
-            Direction::Minimise => -1.0,
-            Direction::Maximise => 1.0,
-        }
+        self.direction.sign() * value
     }
 
     /// The best evaluation, the first of equal ones; none where all are infeasible.

@@ -106,6 +106,7 @@ fn fit(
         device: device(),
         dir: PathBuf::new(),
         resume,
+        kept: std::env::temp_dir(),
         monitor,
     };
     let with = |batch: Batch| match condition {

@@ -433,6 +433,7 @@ mod tests {
             device: Device::flex(),
             dir: dir.to_owned(),
             resume: None,
+            kept: std::env::temp_dir(),
             monitor: &Silent,
         }
     }

@@ -37,6 +37,8 @@ macro_rules! with_stages {
             /// How useful the latents are, judged by a classifier; left out when absent, `{}` for all its
             /// defaults.
             evaluate_latents: EvaluateLatents = "evaluate-latents",
+            /// A search for sequences that an objective scores well; left out when absent.
+            optimise_latents: OptimiseLatents = "optimise-latents",
         }
     };
 }
@@ -45,6 +47,7 @@ pub mod estimate_nll;
 pub mod evaluate_latents;
 pub mod evaluate_likelihood;
 mod name;
+pub mod optimise_latents;
 pub mod pretrain_flow;
 pub mod reference;
 mod same_data;

@@ -380,6 +380,7 @@ mod tests {
             device: device.clone(),
             dir: dir.to_owned(),
             resume: None,
+            kept: std::env::temp_dir(),
             monitor: &Silent,
         };
         let prepared = prepare(&config, 3, &Silent).unwrap();

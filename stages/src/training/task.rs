@@ -360,6 +360,7 @@ mod tests {
             device,
             dir: PathBuf::new(),
             resume,
+            kept: std::env::temp_dir(),
             monitor: &keep,
         };
         let mut toy = Toy {

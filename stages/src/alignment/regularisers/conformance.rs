@@ -28,6 +28,7 @@ fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
         device: device.clone(),
         dir: PathBuf::new(),
         resume: None,
+        kept: std::env::temp_dir(),
         monitor: &Silent,
     };
     let batch = |step| Batch {

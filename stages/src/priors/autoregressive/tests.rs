@@ -321,6 +321,7 @@ fn trained_nll(
         device: device.clone(),
         dir: PathBuf::new(),
         resume: None,
+        kept: std::env::temp_dir(),
         monitor: &Silent,
     };
     let mut schedule = Schedule::short(steps);

@@ -207,6 +207,7 @@ mod tests {
             device: Device::flex(),
             dir: own,
             resume: None,
+            kept: std::env::temp_dir(),
             monitor: &monitor,
         };
         let summary = ready.run(&nothing, &context).unwrap();

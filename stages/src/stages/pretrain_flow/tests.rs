@@ -89,6 +89,7 @@ fn run(
         device: Device::flex(),
         dir: dir.to_owned(),
         resume,
+        kept: std::env::temp_dir(),
         monitor,
     };
     ready.run(&nothing, &context).unwrap()

@@ -27,6 +27,7 @@ fn context<'a>(dir: &TempDir, monitor: &'a dyn Monitor) -> Context<'a> {
         device: Device::flex(),
         dir: dir.path().to_owned(),
         resume: None,
+        kept: std::env::temp_dir(),
         monitor,
     }
 }

@@ -1,0 +1,347 @@
+//! Searches through the binary: resumed to the same trace, paid for once; and programs that score, well or badly.
+
+use crate::documents::{all, root};
+use crate::project::{Project, start, wait_until};
+use crate::python::python;
+use rand::{RngExt as _, SeedableRng as _};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// An experiment of a search with these keys, and the first sequences of a file where a program scores.
+fn project(keys: &str) -> Project {
+    let project = Project::new();
+    project.write(
+        "search.yaml",
+        format!("name: search\noptimise_latents:\n{keys}"),
+    );
+    project.write("start.txt", "aab\nbbba\nabab\nccc\naaaaaa\n");
+    project
+}
+
+/// A program that scores a sequence by its letters `a` less its other letters; one with `cc` is infeasible.
+const SCORE: &str = r#"while read -r text; do
+  echo "$text" >> asked
+  case $text in *cc*) echo infeasible; continue;; esac
+  a=$(printf %s "$text" | tr -dc a); other=$(printf %s "$text" | tr -d a)
+  echo $((${#a} - ${#other}))
+done
+"#;
+
+fn of_program(keys: &str) -> Project {
+    let project = project(&format!(
+        "  objective: {{kind: command, command: [sh, '{{script}}'], script: score.sh, direction: maximise, batch: 4{keys}}}\n  \
+         initial: {{count: 5, file: start.txt}}\n  method: {{kind: genetic, population: 5}}\n  calls: 24\n  \
+         calls_a_round: 6\n"
+    ));
+    project.write("score.sh", SCORE);
+    project
+}
+
+fn table(project: &Project) -> Vec<u8> {
+    std::fs::read(project.path("artifacts/runs/search/optimise-latents/evaluations.parquet"))
+        .unwrap()
+}
+
+fn asked(project: &Project) -> Vec<String> {
+    let text = std::fs::read_to_string(project.path("asked")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// What is on disk of a search that is not over: the texts that are paid for.
+fn paid(project: &Project) -> BTreeSet<String> {
+    let folder = project.path("artifacts/optimise-latents");
+    let training = crate::project::starting_with(&folder, ".training-");
+    let journal = training.map(|folder| folder.join("kept/evaluations.jsonl"));
+    let text = journal.and_then(|path| std::fs::read_to_string(path).ok());
+    let text = text.unwrap_or_default();
+    let whole = text
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'));
+    whole
+        .filter_map(|line| {
+            let value: serde_json::Value = serde_json::from_str(line.split_once(' ')?.1).unwrap();
+            Some(value["evaluated"]["text"].as_str()?.to_owned())
+        })
+        .collect()
+}
+
+/// Kills: `LATENT_ALIGN_KILLS` of them (`make torture` asks for 30).
+fn kills() -> u64 {
+    let asked = std::env::var("LATENT_ALIGN_KILLS").ok();
+    asked.map_or(4, |n| n.parse().expect("LATENT_ALIGN_KILLS is a number"))
+}
+
+/// Red where a score is used before the disk has it, a sequence is asked again that was paid for, or a round that was cut
+/// short is proposed in another way when it is proposed again.
+#[test]
+fn a_search_killed_at_any_moment_asks_nothing_twice_and_has_the_same_trace() {
+    let whole = of_program("");
+    let started = Instant::now();
+    let first = whole.run(&["run", "search.yaml"]);
+    assert_eq!(first.figure("calls of the objective"), 24.0, "{first}");
+    let duration = started.elapsed();
+    let expected = table(&whole);
+    let all = asked(&whole);
+    assert_eq!(all.len(), 29, "five of the start, and 24");
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 29);
+
+    let seed: u64 = std::env::var("LATENT_ALIGN_SEED").map_or(7, |seed| seed.parse().unwrap());
+    let mut rng = rand_pcg::Pcg64::seed_from_u64(seed);
+    let (mut killed, mut kept) = (0, 0);
+    while killed < kills() {
+        let project = of_program("");
+        loop {
+            let mut command = project.command(&["run", "search.yaml"]);
+            let mut child = start(command.stdout(Stdio::null()).stderr(Stdio::null())).unwrap();
+            let time = duration.mul_f64(rng.random::<f64>());
+            let (before, at) = (paid(&project), asked(&project).len());
+            std::thread::sleep(time);
+            child.kill().unwrap();
+            let is_done = child.wait().unwrap().success();
+            killed += u64::from(!is_done);
+            // the program dies with the search, a moment later
+            std::thread::sleep(Duration::from_millis(30));
+            let again = asked(&project)[at..]
+                .iter()
+                .find(|text| before.contains(*text))
+                .cloned();
+            assert_eq!(again, None, "seed {seed}: paid twice");
+            kept += paid(&project).len();
+            if is_done || rng.random::<f64>() < 0.4 {
+                break;
+            }
+        }
+        let (before, at) = (paid(&project), asked(&project).len());
+        let last = project.run(&["run", "search.yaml"]);
+        assert_eq!(last.code, Some(0), "seed {seed}: {last}");
+        let again = asked(&project)[at..]
+            .iter()
+            .find(|text| before.contains(*text))
+            .cloned();
+        assert_eq!(again, None, "seed {seed}: paid twice");
+        assert_eq!(table(&project), expected, "seed {seed}: another trace");
+        let left = project.entries("artifacts/optimise-latents");
+        assert!(
+            left.iter().all(|name| !name.starts_with('.')),
+            "seed {seed}: {left:?}"
+        );
+    }
+    eprintln!("{killed} kills with seed {seed}: {kept} scores were kept, none paid twice");
+}
+
+/// Ctrl-C in the middle of a batch: the program is ended too, and what it scored is kept.
+#[test]
+fn a_search_that_is_stopped_ends_its_program_and_keeps_its_scores() {
+    let project = of_program("");
+    project.write(
+        "score.sh",
+        "echo $$ > pid; read -r text; echo \"$text\" >> asked; echo 1; sleep 1000 & echo $! > child; wait\n",
+    );
+    let child = project.spawn(&["run", "search.yaml"]);
+    wait_until("score", || !paid(&project).is_empty());
+    wait_until("child", || {
+        std::fs::read_to_string(project.path("child")).is_ok_and(|text| text.ends_with('\n'))
+    });
+    crate::project::signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    for file in ["pid", "child"] {
+        is_gone(&project, file);
+    }
+    assert_eq!(paid(&project).len(), 1);
+    project.write("score.sh", SCORE);
+    let changed = project.run(&["run", "search.yaml"]);
+    changed.expect(0, &[]);
+    assert_eq!(
+        asked(&project).len(),
+        1 + 29,
+        "another program scores all again"
+    );
+}
+
+fn is_gone(project: &Project, file: &str) {
+    let number = std::fs::read_to_string(project.path(file)).unwrap();
+    let stat = PathBuf::from(format!("/proc/{}/stat", number.trim()));
+    wait_until("end of the program", || {
+        let state = std::fs::read_to_string(&stat).unwrap_or_default();
+        // a zombie waits for whoever adopted it
+        state.is_empty() || state.contains(") Z ")
+    });
+}
+
+/// What a program may do wrong, and what is said of it.
+#[test]
+fn a_program_that_does_something_else_is_told_with_what_it_did() {
+    for (script, keys, told) in [
+        (
+            // each time it does one
+            "read -r text; echo 1; exit 3",
+            ", retries: 1",
+            &[][..],
+        ),
+        (
+            "read -r text; echo 1; echo 'no memory' >&2; exit 3",
+            ", retries: 0",
+            &[
+                "ended with exit code 3 after 1 of 4 scores",
+                "The end of its standard error:\n  no memory",
+            ],
+        ),
+        (
+            "echo 1; kill -9 $$",
+            ", retries: 0",
+            &[
+                "was ended by signal 9 after 1 of 4 scores",
+                "Scores so far are kept",
+            ],
+        ),
+        (
+            "echo $$ > pid; sleep 1000",
+            ", retries: 1, time_limit: 0.3",
+            &[
+                "had written 0 of 4 scores after 0.3 s, its time_limit",
+                "it was started 2 times",
+            ],
+        ),
+        (
+            "echo 1; echo hello; cat > rest",
+            "",
+            &[
+                "wrote \"hello\" to its standard output as line 2",
+                "a number, or `infeasible`",
+            ],
+        ),
+        (
+            "while read -r text; do echo 1; done; echo 2",
+            "",
+            &[
+                "wrote \"2\" to its standard output as line 5",
+                "4 scores and no more",
+            ],
+        ),
+        ("cat > rest", ", retries: 0", &["ended after 0 of 4 scores"]),
+        // half a number of one that dies
+        (
+            "printf 1.; kill -9 $$",
+            ", retries: 0",
+            &["after 0 of 4 scores"],
+        ),
+    ] {
+        let project = of_program(keys);
+        project.write("score.sh", script);
+        let code = if told.is_empty() { 0 } else { 2 };
+        let found = project.run(&["run", "search.yaml"]);
+        found.expect(code, told);
+        if script.contains("> pid") {
+            is_gone(&project, "pid");
+        }
+    }
+    let missing = project(
+        "  objective: {kind: command, command: [no-such-program], direction: minimise}\n  \
+         initial: {count: 5, file: start.txt}\n",
+    );
+    missing.run(&["run", "search.yaml"]).expect(
+        2,
+        &["optimise_latents: objective.command: found no program `no-such-program`"],
+    );
+    assert!(missing.entries("artifacts/optimise-latents").is_empty());
+}
+
+/// One process for all batches, started again once it died; the environment reaches it, and a last line needs no end.
+#[test]
+fn a_program_that_keeps_running_is_started_once_unless_it_dies() {
+    let keys = ", keep_running: true, environment: {BONUS: \"7\"}";
+    let project = of_program(keys);
+    let looping = SCORE.replace("${#other}))", "${#other} + BONUS))");
+    project.write("score.sh", format!("echo started >> starts\n{looping}"));
+    let first = project.run(&["run", "search.yaml"]);
+    assert_eq!(first.figure("calls of the objective"), 24.0, "{first}");
+    let starts = |project: &Project| {
+        std::fs::read_to_string(project.path("starts"))
+            .unwrap()
+            .lines()
+            .count()
+    };
+    assert_eq!(starts(&project), 1);
+    let best = first.figure("best score");
+
+    let plain = of_program(", environment: {BONUS: \"7\"}");
+    plain.write("score.sh", format!("echo started >> starts\n{looping}"));
+    let again = plain.run(&["run", "search.yaml"]);
+    assert_eq!(again.figure("best score"), best);
+    // 2 of the start, and 2 of each of four rounds
+    assert_eq!(starts(&plain), 10);
+
+    let dying = of_program(keys);
+    let dies = "echo started >> starts\n[ $(wc -l < starts) = 2 ] && exit 1\n";
+    dying.write(
+        "score.sh",
+        format!(
+            "{dies}count=0\n{}",
+            looping.replace(
+                "do\n",
+                "do\n  count=$((count + 1)); [ $count = 10 ] && exit 1\n"
+            )
+        ),
+    );
+    let third = dying.run(&["run", "search.yaml"]);
+    third.expect(0, &[]);
+    assert_eq!(third.figure("best score"), best);
+    assert_eq!(table(&dying), table(&project));
+    assert!(starts(&dying) >= 4);
+}
+
+/// The program that the documentation shows scores as it says.
+#[test]
+fn the_program_of_the_documentation_scores_sequences() {
+    let Some(python) = python("sys") else {
+        return;
+    };
+    let documents = all();
+    let page = documents
+        .iter()
+        .find(|d| d.path == Path::new("docs/optimisation.md"))
+        .unwrap();
+    let blocks = page.blocks();
+    let program = blocks.iter().find(|b| b.language == "python").unwrap();
+    let config = blocks
+        .iter()
+        .find(|b| b.language == "yaml" && b.code.contains("kind: command"))
+        .unwrap();
+    let project = Project::new();
+    project.write("score.py", &program.code);
+    project.write("start.txt", "CCO\nCCCC\nC=O\nCN\tinfeasible\n");
+    let config = config
+        .code
+        .replace("python3", &python.display().to_string());
+    project.write("search.yaml", config);
+    let found = project.run(&["run", "search.yaml"]);
+    assert_eq!(found.figure("calls of the objective"), 20.0, "{found}");
+    assert!(found.figure("best score") >= 3.0);
+}
+
+/// The shipped function has the motifs that it says, can be fulfilled, and is what its script writes.
+#[test]
+fn the_shipped_ehrlich_function_is_what_its_script_writes() {
+    let Some(python) = python("random") else {
+        return;
+    };
+    let config = std::fs::read_to_string(root().join("configs/optimise/ehrlich.yaml")).unwrap();
+    let command = config
+        .lines()
+        .find_map(|line| line.strip_prefix("#   python3 "))
+        .unwrap();
+    let mut script = std::process::Command::new(python);
+    let written =
+        crate::project::output(script.args(command.split(' ')).current_dir(root())).unwrap();
+    let written = String::from_utf8(written.stdout).unwrap();
+    assert!(written.lines().count() > 40 && config.ends_with(&written));
+    let project = Project::new();
+    project.write("ehrlich.yaml", config.replace("calls: 2000", "calls: 100"));
+    // a configuration whose optimum is not feasible would be refused
+    let found = project.run(&["run", "ehrlich.yaml"]);
+    assert_eq!(found.figure("sequences of the start"), 100.0, "{found}");
+    assert!(found.figure("best score") < 1.0);
+}

@@ -1,0 +1,228 @@
+//! A genetic algorithm: the best so far are the parents of what is evaluated next.
+//!
+//! Parents are the `population` best texts of all that were evaluated (truncation selection). A parent of a child is the
+//! best of `tournament` of them that are drawn; with probability `crossover` a child has two. Then it mutates. Children that
+//! are known already are made again.
+
+use super::history::{Evaluation, History};
+use super::objective::{Space, Variation};
+use super::proposer::{Proposal, Proposer};
+use super::random::new_texts;
+use crate::error::Result;
+use crate::problems::Problems;
+use crate::random::Streams;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A genetic algorithm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GeneticConfig {
+    /// How many of the best may be parents.
+    pub population: usize,
+    /// Of how many of them the best becomes one.
+    pub tournament: usize,
+    /// How likely a child has two parents.
+    pub crossover: f64,
+    /// What changes.
+    pub by: VariationKind,
+}
+
+/// What a genetic algorithm changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VariationKind {
+    /// Parts of the grammar of the objective's texts, where it has one: children are feasible. Tokens where it has none.
+    Grammar,
+    /// Tokens: of L tokens each changes with probability 1/L, and children of texts of one length go over from one parent
+    /// to the other with that probability. Children may be infeasible.
+    Tokens,
+}
+
+impl Default for GeneticConfig {
+    fn default() -> Self {
+        Self {
+            population: 50,
+            tournament: 2,
+            crossover: 0.5,
+            by: VariationKind::Grammar,
+        }
+    }
+}
+
+impl GeneticConfig {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.within("population", self.population, 1..=1_000_000);
+        problems.within("tournament", self.tournament, 1..=1_000_000);
+        problems.within("crossover", self.crossover, 0.0..=1.0);
+    }
+}
+
+/// The proposer.
+pub struct Genetic {
+    config: GeneticConfig,
+    space: Arc<dyn Space>,
+}
+
+impl Genetic {
+    /// Over the texts of `space`.
+    pub fn new(config: GeneticConfig, space: Arc<dyn Space>) -> Self {
+        Self { config, space }
+    }
+
+    fn variation(&self) -> &dyn Variation {
+        let grammar = match self.config.by {
+            VariationKind::Grammar => self.space.grammar(),
+            VariationKind::Tokens => None,
+        };
+        grammar.unwrap_or_else(|| self.space.alphabet())
+    }
+
+    /// The feasible texts that may be parents, best first; of equal ones those that came first.
+    fn parents<'a>(&self, history: &'a History) -> Vec<&'a str> {
+        let evaluations = history.evaluations().iter();
+        let mut feasible: Vec<(f64, &Evaluation)> = evaluations
+            .filter_map(|evaluation| Some((history.value(evaluation)?, evaluation)))
+            .collect();
+        feasible.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let best = feasible.into_iter().take(self.config.population);
+        best.map(|(_, evaluation)| evaluation.text.as_str())
+            .collect()
+    }
+
+    fn parent<'a>(&self, parents: &[&'a str], rng: &mut Pcg64) -> &'a str {
+        let drawn = (0..self.config.tournament).map(|_| rng.random_range(0..parents.len()));
+        parents[drawn.min().unwrap_or(0)]
+    }
+
+    fn child(&self, parents: &[&str], rng: &mut Pcg64) -> String {
+        let variation = self.variation();
+        let one = self.parent(parents, rng);
+        match rng.random_bool(self.config.crossover) {
+            true => {
+                let crossed = variation.cross(one, self.parent(parents, rng), rng);
+                variation.mutate(&crossed, rng)
+            }
+            false => variation.mutate(one, rng),
+        }
+    }
+}
+
+impl Proposer for Genetic {
+    fn propose(
+        &mut self,
+        history: &History,
+        count: usize,
+        streams: Streams,
+        round: u64,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<Proposal>> {
+        let parents = self.parents(history);
+        let mut rng = streams.at("genetic algorithm", round);
+        new_texts(history, count, cancelled, || match parents.is_empty() {
+            // nothing feasible so far
+            true => self.space.draw(&mut rng),
+            false => self.child(&parents, &mut rng),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimisation::{Direction, ObjectiveConfig, RandomSearch, Score};
+
+    fn opened() -> crate::optimisation::Opened {
+        let config = serde_json::from_str::<ObjectiveConfig>(r#"{"kind": "expression"}"#);
+        config.unwrap().open().unwrap()
+    }
+
+    /// The median score of the last 80 of 200 calls, from a start of bad ones, and how many calls had no score.
+    fn search(mut proposer: impl Proposer, seed: u64) -> (f64, usize) {
+        let mut objective = opened().objective;
+        let mut history = History::new(Direction::Minimise);
+        for (text, score) in [("1", 3.5624), ("sin(x)", 3.5248), ("x*x", 7.0)] {
+            let (text, score, round) = (text.to_owned(), Some(score), 0);
+            history.push(Evaluation { text, score, round });
+        }
+        for round in 1..=10 {
+            let proposals = proposer.propose(&history, 20, Streams::new(seed), round, &|| false);
+            let proposals = proposals.unwrap();
+            assert_eq!(proposals.len(), 20);
+            let texts: Vec<&str> = proposals.iter().map(|p| p.text.as_str()).collect();
+            let mut scores = Vec::new();
+            let mut sink = |found: &[Score]| {
+                scores.extend_from_slice(found);
+                Ok(())
+            };
+            objective.score(&texts, &|| false, &mut sink).unwrap();
+            for (text, score) in texts.into_iter().zip(scores) {
+                assert!(!history.knows(text));
+                let text = text.to_owned();
+                history.push(Evaluation { text, score, round });
+            }
+        }
+        let scores = history
+            .evaluations()
+            .iter()
+            .map(|evaluation| evaluation.score);
+        let infeasible = scores.clone().filter(Option::is_none).count();
+        let mut last: Vec<f64> = scores
+            .rev()
+            .take(80)
+            .map(|score| score.unwrap_or(7.0))
+            .collect();
+        last.sort_by(f64::total_cmp);
+        (last[40], infeasible)
+    }
+
+    /// Red where parents are the worst, or not selected at all: children of any ones are no better than random draws.
+    #[test]
+    fn children_are_better_than_random_expressions() {
+        let space = || opened().space.unwrap();
+        let genetic = |by| {
+            let config = GeneticConfig {
+                by,
+                population: 10,
+                ..GeneticConfig::default()
+            };
+            search(Genetic::new(config, space()), 0)
+        };
+        let (random, _) = search(RandomSearch::new(space()), 0);
+        let (grammar, infeasible) = genetic(VariationKind::Grammar);
+        assert_eq!(infeasible, 0);
+        assert!(grammar + 1.0 < random, "{grammar}, random {random}");
+        let (_, infeasible) = genetic(VariationKind::Tokens);
+        assert!(infeasible > 0);
+    }
+
+    #[test]
+    fn parents_are_the_best_in_the_direction_and_the_first_of_equal_ones() {
+        let of = |direction| {
+            let mut history = History::new(direction);
+            for (text, score) in [
+                ("a", Some(1.0)),
+                ("b", None),
+                ("c", Some(3.0)),
+                ("d", Some(1.0)),
+                ("e", Some(2.0)),
+            ] {
+                let (text, round) = (text.to_owned(), 0);
+                history.push(Evaluation { text, score, round });
+            }
+            let config = GeneticConfig {
+                population: 3,
+                ..GeneticConfig::default()
+            };
+            let genetic = Genetic::new(config, opened().space.unwrap());
+            let parents = genetic.parents(&history).into_iter();
+            parents.map(str::to_owned).collect::<Vec<_>>().concat()
+        };
+        assert_eq!(of(Direction::Minimise), "ade");
+        assert_eq!(of(Direction::Maximise), "cea");
+    }
+}

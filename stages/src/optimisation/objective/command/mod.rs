@@ -1,0 +1,356 @@
+//! What any program scores: it reads texts from its standard input, one a line, and writes a score for each to its
+//! standard output, one a line and in the same order.
+//!
+//! A score is a number, or `infeasible`; a number that is not finite is infeasible too. The program is started for each
+//! batch and its input ends with the batch, or, with `keep_running`, it is started once and gets batch after batch.
+
+mod process;
+
+use super::scoring::{Objective, Score};
+use crate::error::{Error, Result};
+use crate::optimisation::Direction;
+use crate::problems::Problems;
+use process::{Process, Said};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A program that reads sequences from its standard input, one a line, and writes a score for each to its standard
+/// output, one a line in the same order: a number, or `infeasible`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommandConfig {
+    /// The program and its arguments; `{script}` in them stands for the path of `script`. No shell is in between.
+    pub command: Vec<String>,
+    /// A file of the program, relative to the configuration file. Its content is part of the artifact's identity: a search
+    /// starts anew when it changes.
+    #[serde(default)]
+    pub script: Option<PathBuf>,
+    /// Which scores are better.
+    pub direction: Direction,
+    /// Most sequences that the program gets at once.
+    #[serde(default = "defaults::batch")]
+    pub batch: usize,
+    /// Seconds that it may take for a batch, its start among them.
+    #[serde(default = "defaults::time_limit")]
+    pub time_limit: f64,
+    /// How often in a row it is started again when it ends early or takes too long, for the sequences that it left out.
+    #[serde(default = "defaults::retries")]
+    pub retries: u32,
+    /// Whether one process gets batch after batch. It must then write its scores out before it waits for more.
+    #[serde(default)]
+    pub keep_running: bool,
+    /// Environment variables, besides those that there are.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+mod defaults {
+    pub fn batch() -> usize {
+        100
+    }
+    pub fn time_limit() -> f64 {
+        600.0
+    }
+    pub fn retries() -> u32 {
+        2
+    }
+}
+
+/// What stands for the script in the command.
+const SCRIPT: &str = "{script}";
+/// What a program writes for a text that has no score.
+const INFEASIBLE: &str = "infeasible";
+/// How often somebody who wants to stop is asked for.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+impl CommandConfig {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        let program = self.command.first();
+        problems.require(
+            program.is_some_and(|program| !program.is_empty()),
+            "command",
+            "no program",
+            "a program and its arguments, such as [python3, score.py]",
+        );
+        let named = self.command.iter().any(|word| word.contains(SCRIPT));
+        problems.require(
+            named == self.script.is_some(),
+            "script",
+            match named {
+                true => "none, and `{script}` in the command",
+                false if self.script.is_some() => "one, and no `{script}` in the command",
+                false => "none",
+            },
+            "both or neither",
+        );
+        problems.within("batch", self.batch, 1..=1_000_000);
+        problems.require(
+            (0.01..=1e7).contains(&self.time_limit),
+            "time_limit",
+            self.time_limit,
+            "0.01 to 1e7 seconds, such as 600",
+        );
+        problems.within("retries", self.retries, 0..=1000);
+        for (name, value) in &self.environment {
+            problems.require(
+                !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0'),
+                "environment",
+                format!("{name:?}"),
+                "names without `=`, and text without NUL",
+            );
+        }
+    }
+
+    /// The program as something that scores.
+    ///
+    /// # Errors
+    /// An input error when there is no such program.
+    pub(super) fn open(&self) -> Result<Program> {
+        let script = self
+            .script
+            .as_deref()
+            .map_or(String::new(), |path| path.to_string_lossy().into_owned());
+        let words = self
+            .command
+            .iter()
+            .map(|word| word.replace(SCRIPT, &script));
+        let words: Vec<String> = words.collect();
+        let program = words.first().map_or("", String::as_str);
+        if !is_there(program) {
+            return Err(Error::input(format!(
+                "objective.command: found no program `{program}` that may be run, expected one in a folder of PATH, or the \
+                 path of one"
+            )));
+        }
+        Ok(Program {
+            config: self.clone(),
+            words,
+            running: None,
+        })
+    }
+}
+
+/// Whether `program`, a path or a name to be looked for in PATH, may be run.
+fn is_there(program: &str) -> bool {
+    let may_be_run = |path: &Path| {
+        let meta = path.metadata();
+        meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        return may_be_run(Path::new(program));
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| may_be_run(&folder.join(program)))
+}
+
+/// The program.
+pub(super) struct Program {
+    config: CommandConfig,
+    /// The command with its script.
+    words: Vec<String>,
+    /// The process that waits for a batch, if one does.
+    running: Option<Process>,
+}
+
+/// Why a batch was not scored to its end.
+enum Failure {
+    /// It may go better next time: what happened, and what the program said of it.
+    Again(String, String),
+    /// It would not.
+    For(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::For(error)
+    }
+}
+
+impl Objective for Program {
+    fn direction(&self) -> Direction {
+        self.config.direction
+    }
+
+    fn score(
+        &mut self,
+        texts: &[&str],
+        cancelled: &dyn Fn() -> bool,
+        sink: &mut dyn FnMut(&[Score]) -> Result<()>,
+    ) -> Result<()> {
+        for batch in texts.chunks(self.config.batch) {
+            self.score_batch(batch, cancelled, sink)?;
+        }
+        Ok(())
+    }
+}
+
+impl Program {
+    /// Scores a batch, with new processes where one fails.
+    fn score_batch(
+        &mut self,
+        batch: &[&str],
+        cancelled: &dyn Fn() -> bool,
+        sink: &mut dyn FnMut(&[Score]) -> Result<()>,
+    ) -> Result<()> {
+        let (mut done, mut failures) = (0, 0);
+        while done < batch.len() {
+            let before = done;
+            let attempt = self.attempt(&batch[before..], &mut done, cancelled, sink);
+            let (why, said) = match attempt {
+                Ok(()) => continue,
+                Err(Failure::For(error)) => return Err(error),
+                Err(Failure::Again(why, said)) => (why, said),
+            };
+            failures = if done > before { 1 } else { failures + 1 };
+            if failures > self.config.retries {
+                return Err(Error::input(format!(
+                    "objective.command: `{}` {why}; it was started {failures} times for that sequence. Scores so far are \
+                     kept: repair it, and run again{said}",
+                    self.words.join(" ")
+                )));
+            }
+            tracing::warn!("`{}` {why}; it is started again", self.words.join(" "));
+        }
+        Ok(())
+    }
+
+    /// One process, or the one that waits, scores `texts`, and `done` counts those that it did. The process is gone
+    /// afterwards unless it did all and is to be kept.
+    fn attempt(
+        &mut self,
+        texts: &[&str],
+        done: &mut usize,
+        cancelled: &dyn Fn() -> bool,
+        sink: &mut dyn FnMut(&[Score]) -> Result<()>,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        let limit = Duration::from_secs_f64(self.config.time_limit);
+        let left = || limit.saturating_sub(started.elapsed());
+        let mut process = match self.waiting()? {
+            Some(process) => process,
+            None => Process::start(&self.words, &self.config.environment).map_err(|why| {
+                Failure::Again(format!("cannot be started: {why}"), String::new())
+            })?,
+        };
+        let input: String = texts.iter().map(|text| format!("{text}\n")).collect();
+        process.write(input, self.config.keep_running);
+        let (mut scored, last) = (0, !self.config.keep_running);
+        loop {
+            if cancelled() {
+                return Err(Error::Cancelled.into());
+            }
+            let is_done = scored == texts.len();
+            if is_done && !last {
+                self.running = Some(process);
+                return Ok(());
+            }
+            let said = process.said(PATIENCE.min(left()), texts.len() - scored);
+            match said {
+                Said::Lines(lines) if is_done => {
+                    return Err(self.odd(
+                        &lines[0],
+                        scored + 1,
+                        &format!("{scored} scores and no more"),
+                    ));
+                }
+                Said::Lines(lines) => {
+                    let mut scores = Vec::with_capacity(lines.len());
+                    for line in &lines {
+                        match parse(line) {
+                            Some(score) => scores.push(score),
+                            None => {
+                                sink(&scores)?;
+                                let expected = "a number, or `infeasible`, for each sequence";
+                                return Err(self.odd(line, scored + scores.len() + 1, expected));
+                            }
+                        }
+                    }
+                    sink(&scores)?;
+                    scored += scores.len();
+                    *done += scores.len();
+                }
+                Said::End(_) if is_done => return Ok(()),
+                Said::End(how) => {
+                    let why = format!("{how} after {scored} of {} scores", texts.len());
+                    return Err(Failure::Again(why, process.last_words()));
+                }
+                Said::Nothing if left().is_zero() && is_done => return Ok(()),
+                Said::Nothing if left().is_zero() => {
+                    let (of, limit) = (texts.len(), self.config.time_limit);
+                    let why = format!(
+                        "had written {scored} of {of} scores after {limit} s, its time_limit"
+                    );
+                    return Err(Failure::Again(why, process.last_words()));
+                }
+                Said::Nothing => {}
+            }
+        }
+    }
+
+    /// The process that waits for a batch, if one does and has nothing left to say.
+    fn waiting(&mut self) -> Result<Option<Process>, Failure> {
+        let Some(mut process) = self.running.take() else {
+            return Ok(None);
+        };
+        match process.said(Duration::ZERO, 1) {
+            Said::Nothing => Ok(Some(process)),
+            Said::End(_) => Ok(None),
+            Said::Lines(lines) => Err(self.odd(&lines[0], 1, "nothing before the batch came")),
+        }
+    }
+
+    /// It wrote something else than scores.
+    fn odd(&self, line: &str, number: usize, expected: &str) -> Failure {
+        let short: String = line.chars().take(80).collect();
+        Failure::For(Error::input(format!(
+            "objective.command: `{}` wrote {short:?} to its standard output as line {number} of a batch, expected {expected}. \
+             Have it write everything else to its standard error; scores so far are kept",
+            self.words.join(" ")
+        )))
+    }
+}
+
+/// The score that a line says; none where it says something else.
+fn parse(line: &str) -> Option<Score> {
+    let line = line.trim();
+    if line.eq_ignore_ascii_case(INFEASIBLE) {
+        return Some(None);
+    }
+    let number: f64 = line.parse().ok()?;
+    Some(number.is_finite().then_some(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_is_a_number_or_infeasible() {
+        for (line, expected) in [
+            ("1.5", Some(Some(1.5))),
+            ("  -2e-3\r", Some(Some(-0.002))),
+            ("infeasible", Some(None)),
+            ("Infeasible ", Some(None)),
+            ("nan", Some(None)),
+            ("-inf", Some(None)),
+            ("1e999", Some(None)),
+            ("", None),
+            ("score: 1", None),
+            ("1 2", None),
+            ("None", None),
+        ] {
+            assert_eq!(parse(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_looked_for_before_it_is_asked() {
+        assert!(is_there("sh") && is_there("/bin/sh"));
+        assert!(!is_there("no-such-program-here") && !is_there("/bin") && !is_there("/etc/passwd"));
+    }
+}

@@ -1,0 +1,241 @@
+//! A process in a group of its own that reads and writes lines.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The longest line that is read whole.
+const LONGEST: u64 = 1 << 16;
+/// Lines of its standard error that an error shows.
+const TOLD: usize = 5;
+
+/// What a process says on its standard output.
+pub(super) enum Said {
+    /// These lines, at least one.
+    Lines(Vec<String>),
+    /// No line so far.
+    Nothing,
+    /// No line any more, and how it ended.
+    End(String),
+}
+
+/// A running process. Dropped, it and all that it started in its group is killed.
+pub(super) struct Process {
+    child: Child,
+    /// What is to be written; the process reads the end of its input once this is gone.
+    input: Option<Sender<String>>,
+    lines: Receiver<Line>,
+    /// A last line without an end.
+    unfinished: Option<String>,
+    errors: Arc<Mutex<VecDeque<String>>>,
+    /// What reads those.
+    listener: JoinHandle<()>,
+    /// How it ended, once it was waited for.
+    status: Option<ExitStatus>,
+}
+
+/// A line, and whether it ended as lines do.
+type Line = (String, bool);
+
+impl Process {
+    /// Starts the program `words[0]` with arguments, and `environment` besides that of this process.
+    pub fn start(
+        words: &[String],
+        environment: &BTreeMap<String, String>,
+    ) -> std::io::Result<Self> {
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .envs(environment)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C reaches this process alone, and what the program starts can be ended with it
+            .process_group(0);
+        // SAFETY: what runs between fork and exec makes two system calls and nothing else.
+        unsafe { command.pre_exec(alone) };
+        let mut child = command.spawn()?;
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let (input, texts) = channel::<String>();
+        std::thread::spawn(move || {
+            for text in texts {
+                // one that does not read on is noticed by what it does not write
+                if stdin
+                    .write_all(text.as_bytes())
+                    .and_then(|()| stdin.flush())
+                    .is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let stdout = child.stdout.take().expect("it is piped");
+        let (send, lines) = channel();
+        std::thread::spawn(move || each_line(stdout, |line| send.send(line).is_ok()));
+        let stderr = child.stderr.take().expect("it is piped");
+        let errors: Arc<Mutex<VecDeque<String>>> = Arc::default();
+        let kept = Arc::clone(&errors);
+        let listener = std::thread::spawn(move || {
+            each_line(stderr, |(line, _)| {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.len() == TOLD {
+                    kept.pop_front();
+                }
+                kept.push_back(line);
+                true
+            });
+        });
+        Ok(Self {
+            child,
+            input: Some(input),
+            lines,
+            unfinished: None,
+            errors,
+            listener,
+            status: None,
+        })
+    }
+
+    /// Has `text` written to it; unless there is `more` to come, its input ends with that.
+    pub fn write(&mut self, text: String, more: bool) {
+        if let Some(input) = &self.input {
+            // nobody writes any more to one that closed its input
+            let _ = input.send(text);
+        }
+        if !more {
+            self.input = None;
+        }
+    }
+
+    /// What it says within `patience`, at most `most` lines or one. A last line that does not end as lines do counts once
+    /// the process ended well: one that dies may leave half a number.
+    pub fn said(&mut self, patience: Duration, most: usize) -> Said {
+        let first = match self.lines.recv_timeout(patience) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => return Said::Nothing,
+            Err(RecvTimeoutError::Disconnected) => return self.silent(patience),
+        };
+        let more = std::iter::from_fn(|| self.lines.try_recv().ok());
+        let more = more.take(most.saturating_sub(1));
+        let mut lines = Vec::new();
+        for (line, is_whole) in std::iter::once(first).chain(more) {
+            match is_whole {
+                true => lines.push(line),
+                false => self.unfinished = Some(line),
+            }
+        }
+        match lines.is_empty() {
+            true => Said::Nothing,
+            false => Said::Lines(lines),
+        }
+    }
+
+    /// What it says once its standard output is closed.
+    fn silent(&mut self, patience: Duration) -> Said {
+        if !self.has_ended() {
+            std::thread::sleep(patience.min(Duration::from_millis(5)));
+            return Said::Nothing;
+        }
+        let status = self.kill();
+        match (self.unfinished.take(), status) {
+            (Some(line), Some(status)) if status.success() => Said::Lines(vec![line]),
+            (_, status) => Said::End(status.map_or("ended".to_owned(), told)),
+        }
+    }
+
+    /// Whether it ended; its number stays its own until it is waited for.
+    fn has_ended(&self) -> bool {
+        if self.status.is_some() {
+            return true;
+        }
+        // SAFETY: all zeros is a value of this plain structure.
+        let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: the call writes to `found`, which lives.
+        let asked = unsafe { libc::waitid(libc::P_PID, self.child.id(), &raw mut found, how) };
+        // SAFETY: after a call for `WEXITED` the field is that of a child, or 0.
+        asked != 0 || unsafe { found.si_pid() } != 0
+    }
+
+    /// Ends it and all of its group; how it ended, of itself if it had.
+    fn kill(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none() {
+            if let Ok(group) = i32::try_from(self.child.id()) {
+                // SAFETY: the call takes numbers alone; the child was not waited for, so the number is still its own.
+                unsafe { libc::kill(-group, libc::SIGKILL) };
+            }
+            self.status = self.child.wait().ok();
+        }
+        self.status
+    }
+
+    /// Ends it, and returns the last that it wrote to its standard error, as a sentence; nothing where it wrote nothing.
+    pub fn last_words(mut self) -> String {
+        self.kill();
+        let started = Instant::now();
+        while !self.listener.is_finished() && started.elapsed() < Duration::from_millis(500) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines: Vec<&str> = errors.iter().map(String::as_str).collect();
+        match lines.is_empty() {
+            true => String::new(),
+            false => format!("\nThe end of its standard error:\n  {}", lines.join("\n  ")),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// How a process ended, after its name.
+fn told(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => "ended".to_owned(),
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// In the new process, before it is the program: it dies with this one, and no file that is open here, which libhdf5
+/// may hold a lock on, stays open there.
+fn alone() -> std::io::Result<()> {
+    // SAFETY: both calls take numbers alone. An old kernel lacks the second, which is then without effect.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        );
+    }
+    Ok(())
+}
+
+/// Calls `work` with each line of `from` until it is false. What is too long is cut.
+fn each_line(from: impl Read, mut work: impl FnMut(Line) -> bool) {
+    let mut reader = BufReader::new(from);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        match reader.by_ref().take(LONGEST).read_until(b'\n', &mut bytes) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let is_whole = bytes.last() == Some(&b'\n') || bytes.len() as u64 == LONGEST;
+        let text = String::from_utf8_lossy(&bytes);
+        if !work((text.trim_end_matches(['\n', '\r']).to_owned(), is_whole)) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What is known of the texts that an objective takes: how to draw one at random, and how to vary some.
+
+use rand::RngExt;
+use rand_pcg::Pcg64;
+
+/// The texts that an objective takes. Feasible ones, as far as that is known.
+pub trait Space: Send + Sync {
+    /// One drawn at random.
+    fn draw(&self, rng: &mut Pcg64) -> String;
+
+    /// The tokens of a text.
+    fn alphabet(&self) -> &Alphabet;
+
+    /// Variations that know more than tokens, where there are any.
+    fn grammar(&self) -> Option<&dyn Variation> {
+        None
+    }
+}
+
+/// New texts out of known ones. They may be known ones, and infeasible.
+pub trait Variation {
+    /// `text` with something changed.
+    fn mutate(&self, text: &str, rng: &mut Pcg64) -> String;
+
+    /// `one` with something of `other`.
+    fn cross(&self, one: &str, other: &str, rng: &mut Pcg64) -> String;
+}
+
+/// The tokens that texts are made of, and variations that know no more: each place of a text of L tokens changes with
+/// probability 1/L.
+#[derive(Debug, Clone)]
+pub struct Alphabet {
+    tokens: Vec<String>,
+    /// Between two tokens.
+    separator: &'static str,
+    /// Whether all texts have as many.
+    fixed_length: bool,
+}
+
+impl Alphabet {
+    /// Of texts of any length, whose `tokens` follow each other without anything between.
+    pub fn joined(tokens: &[&str]) -> Self {
+        let mut tokens: Vec<String> = tokens.iter().map(|&token| token.to_owned()).collect();
+        // the longest that fits is the one that is meant
+        tokens.sort_by_key(|token| std::cmp::Reverse(token.len()));
+        Self {
+            tokens,
+            separator: "",
+            fixed_length: false,
+        }
+    }
+
+    /// Of texts of one length, whose `tokens` have a blank between them.
+    pub fn spaced(tokens: impl Iterator<Item = String>) -> Self {
+        Self {
+            tokens: tokens.collect(),
+            separator: " ",
+            fixed_length: true,
+        }
+    }
+
+    /// The tokens of `text`; what is none of them is left out.
+    fn split<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        if !self.separator.is_empty() {
+            return text.split(self.separator).collect();
+        }
+        let (mut rest, mut found) = (text, Vec::new());
+        while let Some(first) = rest.chars().next() {
+            let mut tokens = self.tokens.iter();
+            let token = tokens.find(|token| rest.starts_with(token.as_str()));
+            let (token, behind) = rest.split_at(token.map_or(first.len_utf8(), String::len));
+            rest = behind;
+            found.push(token);
+        }
+        found
+    }
+
+    fn token(&self, rng: &mut Pcg64) -> &str {
+        &self.tokens[rng.random_range(0..self.tokens.len())]
+    }
+}
+
+impl Variation for Alphabet {
+    /// Each token changes with probability 1/L: it becomes another, or, where texts have any length, it is left out or
+    /// gets one before it, all three equally likely.
+    fn mutate(&self, text: &str, rng: &mut Pcg64) -> String {
+        let tokens = self.split(text);
+        let mut child = Vec::with_capacity(tokens.len() + 1);
+        for &token in &tokens {
+            if rng.random_range(0..tokens.len()) > 0 {
+                child.push(token);
+                continue;
+            }
+            match rng.random_range(0..if self.fixed_length { 1 } else { 3 }) {
+                0 => child.push(self.token(rng)),
+                1 => child.extend([self.token(rng), token]),
+                _ => {}
+            }
+        }
+        child.join(self.separator)
+    }
+
+    /// Texts of one length: from token to token it goes over to the other with probability 1/L. Of any length: the
+    /// beginning of one and the end of the other.
+    fn cross(&self, one: &str, other: &str, rng: &mut Pcg64) -> String {
+        let (mut one, mut other) = (self.split(one), self.split(other));
+        if !self.fixed_length {
+            one.truncate(rng.random_range(0..=one.len()));
+            one.extend(other.drain(rng.random_range(0..=other.len())..));
+            return one.join(self.separator);
+        }
+        let mut child = Vec::with_capacity(one.len());
+        for place in 0..one.len().min(other.len()) {
+            if rng.random_range(0..one.len()) == 0 {
+                std::mem::swap(&mut one, &mut other);
+            }
+            child.push(one[place]);
+        }
+        child.join(self.separator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Streams;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_longest_token_that_fits_is_taken() {
+        let alphabet = Alphabet::joined(&["s", "in", "sin", "(", "x", ")"]);
+        assert_eq!(alphabet.split("sin(xs)"), ["sin", "(", "x", "s", ")"]);
+    }
+
+    /// The mean number of changes is 1, less those to the same token; red at any other rate.
+    #[test]
+    fn tokens_change_at_a_rate_of_one_a_text() {
+        let alphabet = Alphabet::spaced((0..50).map(|token| token.to_string()));
+        let mut rng = Streams::new(1).at("test", 0);
+        let parent = vec!["7"; 32].join(" ");
+        let mut changes = 0;
+        for _ in 0..4000 {
+            let child = alphabet.mutate(&parent, &mut rng);
+            assert_eq!(child.split(' ').count(), 32);
+            changes += child.split(' ').filter(|&token| token != "7").count();
+        }
+        let mean = changes as f64 / 4000.0;
+        assert!((mean - 49.0 / 50.0).abs() < 0.07, "{mean}");
+        let alphabet = Alphabet::joined(&["a", "b"]);
+        let lengths: BTreeSet<usize> = (0..4000)
+            .map(|_| alphabet.mutate("abababab", &mut rng).len())
+            .collect();
+        for length in [7, 8, 9] {
+            assert!(lengths.contains(&length), "{lengths:?}");
+        }
+    }
+
+    /// Red where a child of one length takes tokens from other places, or never has some of both.
+    #[test]
+    fn a_child_has_its_tokens_from_its_parents() {
+        let alphabet = Alphabet::spaced((0..64).map(|token| token.to_string()));
+        let text = |from: u32| {
+            let tokens: Vec<String> = (from..from + 8).map(|token| token.to_string()).collect();
+            tokens.join(" ")
+        };
+        let mut rng = Streams::new(1).at("test", 0);
+        let mut mixed = 0;
+        for _ in 0..400 {
+            let child = alphabet.cross(&text(0), &text(10), &mut rng);
+            let tokens: Vec<usize> = child
+                .split(' ')
+                .map(|token| token.parse().unwrap())
+                .collect();
+            let places: Vec<usize> = tokens.iter().map(|token| token % 10).collect();
+            assert_eq!(places, (0..8).collect::<Vec<_>>());
+            mixed += usize::from(tokens.iter().any(|&t| t < 10) && tokens.iter().any(|&t| t > 9));
+        }
+        assert!((150..350).contains(&mixed), "{mixed}");
+        let alphabet = Alphabet::joined(&["a", "b"]);
+        for _ in 0..100 {
+            let child = alphabet.cross("aaa", "bbb", &mut rng);
+            assert!(
+                child
+                    .trim_start_matches('a')
+                    .trim_end_matches('b')
+                    .is_empty(),
+                "{child}"
+            );
+        }
+    }
+}

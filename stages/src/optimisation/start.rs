@@ -1,0 +1,376 @@
+//! What a search starts from: random sequences of the objective, or those of a file.
+
+use super::objective::{Alphabet, Opened, Score, Space};
+use super::search::Start;
+use crate::error::{Error, Result};
+use crate::problems::Problems;
+use crate::random::Streams;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the search starts from. These sequences are not counted as calls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "StartConfig")]
+pub struct StartConfig {
+    /// How many sequences.
+    pub count: usize,
+    /// A text file of sequences, one a line, relative to the configuration file, of which `count` are drawn; a tab and a
+    /// score, a number or `infeasible`, may follow. By default sequences are drawn at random as the objective says.
+    pub file: Option<PathBuf>,
+    /// The share of the best sequences that is left out beforehand: 0.5 for a start no better than the median.
+    pub best_left_out: f64,
+    /// How many different sequences are drawn and scored to know which those are, where there is no file.
+    pub draws: usize,
+}
+
+impl Default for StartConfig {
+    fn default() -> Self {
+        Self {
+            count: 100,
+            file: None,
+            best_left_out: 0.0,
+            draws: 10_000,
+        }
+    }
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    text: String,
+    score: Option<Score>,
+}
+
+/// The start of a search.
+pub struct Starting {
+    /// The sequences.
+    pub start: Vec<Start>,
+    /// The share of sequences that was left out for being among the best.
+    pub left_out: f64,
+}
+
+impl StartConfig {
+    /// Notes every value out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.within("count", self.count, 1..=10_000_000);
+        problems.share("best_left_out", self.best_left_out, "0.5");
+        problems.within("draws", self.draws, 1..=10_000_000);
+        let chosen = self.file.is_none() && self.best_left_out > 0.0;
+        problems.require(
+            !chosen || self.count as f64 <= (1.0 - self.best_left_out) * self.draws as f64,
+            "draws",
+            self.draws,
+            "more, so that `count` are left without the best",
+        );
+    }
+
+    /// The sequences of the file, each once; none where there is no file.
+    ///
+    /// # Errors
+    /// File errors; an input error for a line that is no sequence and score, or too few of them.
+    pub fn read(&self) -> Result<Option<Vec<Row>>> {
+        let Some(path) = &self.file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
+        let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
+        for (number, line) in text.lines().enumerate() {
+            let row = parse(line).map_err(|found| {
+                Error::input(format!(
+                    "{}: line {}: found {found}, expected a sequence, or a sequence, a tab and its score, a number or \
+                     `infeasible`",
+                    path.display(),
+                    number + 1
+                ))
+            })?;
+            if seen.insert(row.text.clone()) {
+                rows.push(row);
+            }
+        }
+        let left = ((1.0 - self.best_left_out) * rows.len() as f64).floor() as usize;
+        if left < self.count {
+            return Err(Error::input(format!(
+                "{}: found {} different sequences, {left} of them without the best that are left out; expected `count`, {}, \
+                 or more",
+                path.display(),
+                rows.len(),
+                self.count
+            )));
+        }
+        self.refuse_unscored(path, &rows)?;
+        Ok(Some(rows))
+    }
+
+    fn refuse_unscored(&self, path: &Path, rows: &[Row]) -> Result<()> {
+        match rows.iter().find(|row| row.score.is_none()) {
+            Some(row) if self.best_left_out > 0.0 => Err(Error::input(format!(
+                "{}: found no score of {:?}, expected a tab and a score behind each sequence, by which the best are left \
+                 out (initial.best_left_out)",
+                path.display(),
+                row.text
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The start, of the sequences `rows` of the file where there is one.
+    ///
+    /// # Errors
+    /// An input error where there is neither a file nor a space to draw from; those of the objective.
+    pub fn choose(
+        &self,
+        opened: &mut Opened,
+        rows: Option<&[Row]>,
+        streams: Streams,
+    ) -> Result<Starting> {
+        let mut rng = streams.at("start", 0);
+        let rows = match (rows, &opened.space) {
+            (Some(rows), _) => rows.to_vec(),
+            (None, Some(space)) => self.draw(space.as_ref(), &mut rng)?,
+            (None, None) => {
+                return Err(Error::input(
+                    "initial.file: found none, expected a file of sequences",
+                ));
+            }
+        };
+        let drawn = rows.len();
+        let mut rows = match self.best_left_out > 0.0 {
+            true => self.without_best(rows, opened)?,
+            false => rows,
+        };
+        let left_out = 1.0 - rows.len() as f64 / drawn as f64;
+        // the first of a random order
+        for place in 0..self.count.min(rows.len()) {
+            let other = rng.random_range(place..rows.len());
+            rows.swap(place, other);
+        }
+        rows.truncate(self.count);
+        let start = rows
+            .into_iter()
+            .map(|Row { text, score }| Start { text, score });
+        Ok(Starting {
+            start: start.collect(),
+            left_out,
+        })
+    }
+
+    /// Different sequences of `space`, as many as are needed.
+    fn draw(&self, space: &dyn Space, rng: &mut Pcg64) -> Result<Vec<Row>> {
+        let count = match self.best_left_out > 0.0 {
+            true => self.draws,
+            false => self.count,
+        };
+        let (mut seen, mut rows, mut known) = (BTreeSet::new(), Vec::new(), 0);
+        while rows.len() < count {
+            let text = space.draw(rng);
+            if seen.insert(text.clone()) {
+                known = 0;
+                rows.push(Row { text, score: None });
+                continue;
+            }
+            known += 1;
+            if known > 100_000 {
+                return Err(Error::input(format!(
+                    "initial: found {} different random sequences, expected {count}; ask for fewer",
+                    rows.len()
+                )));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// `rows` that are no better than the best that stay: equal ones stay too.
+    fn without_best(&self, mut rows: Vec<Row>, opened: &mut Opened) -> Result<Vec<Row>> {
+        let unknown = rows.iter_mut().filter(|row| row.score.is_none());
+        let mut unknown: Vec<&mut Row> = unknown.collect();
+        let texts: Vec<String> = unknown.iter().map(|row| row.text.clone()).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut open = unknown.iter_mut();
+        let mut take = |scores: &[Score]| {
+            for (row, score) in open.by_ref().zip(scores) {
+                row.score = Some(*score);
+            }
+            Ok(())
+        };
+        opened.objective.score(&texts, &|| false, &mut take)?;
+        let sign = opened.objective.direction().sign();
+        let value = |row: &Row| {
+            row.score
+                .flatten()
+                .map_or(f64::NEG_INFINITY, |score| sign * score)
+        };
+        let mut values: Vec<f64> = rows.iter().map(value).collect();
+        values.sort_by(|a, b| b.total_cmp(a));
+        let threshold =
+            values[((self.best_left_out * values.len() as f64) as usize).min(values.len() - 1)];
+        rows.retain(|row| value(row) <= threshold);
+        Ok(rows)
+    }
+}
+
+fn parse(line: &str) -> std::result::Result<Row, String> {
+    let (text, score) = match line.split_once('\t') {
+        None => (line, None),
+        Some((text, "infeasible")) => (text, Some(None)),
+        Some((text, score)) => match score.trim().parse::<f64>() {
+            Ok(number) if number.is_finite() => (text, Some(Some(number))),
+            _ => return Err(format!("the score {score:?}")),
+        },
+    };
+    match text.is_empty() {
+        true => Err("nothing".to_owned()),
+        false => Ok(Row {
+            text: text.to_owned(),
+            score,
+        }),
+    }
+}
+
+/// The sequences of a file as a space: those are drawn, and they say what tokens there are.
+pub struct Rows {
+    texts: Vec<String>,
+    alphabet: Alphabet,
+}
+
+impl Rows {
+    /// Of `rows`, whose tokens are characters.
+    pub fn new(rows: &[Row]) -> Arc<Self> {
+        let texts: Vec<String> = rows.iter().map(|row| row.text.clone()).collect();
+        let characters: BTreeSet<char> = texts.iter().flat_map(|text| text.chars()).collect();
+        let tokens: Vec<String> = characters.into_iter().map(String::from).collect();
+        let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        Arc::new(Self {
+            alphabet: Alphabet::joined(&tokens),
+            texts,
+        })
+    }
+}
+
+impl Space for Rows {
+    fn draw(&self, rng: &mut Pcg64) -> String {
+        self.texts[rng.random_range(0..self.texts.len())].clone()
+    }
+
+    fn alphabet(&self) -> &Alphabet {
+        &self.alphabet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimisation::ObjectiveConfig;
+
+    fn opened() -> Opened {
+        let config = serde_json::from_str::<ObjectiveConfig>(r#"{"kind": "expression"}"#);
+        config.unwrap().open().unwrap()
+    }
+
+    fn of_file(text: &str, count: usize, best_left_out: f64) -> Result<Option<Vec<Row>>> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("start.txt");
+        std::fs::write(&file, text).unwrap();
+        StartConfig {
+            count,
+            file: Some(file),
+            best_left_out,
+            ..StartConfig::default()
+        }
+        .read()
+    }
+
+    /// Red where the best of the draws stay, or more than those go.
+    #[test]
+    fn a_start_no_better_than_the_median_is_drawn_from_the_worse_half() {
+        let config = StartConfig {
+            count: 40,
+            best_left_out: 0.5,
+            draws: 400,
+            ..StartConfig::default()
+        };
+        let choose = |seed| {
+            config
+                .choose(&mut opened(), None, Streams::new(seed))
+                .unwrap()
+        };
+        let starting = choose(0);
+        assert!(
+            (starting.left_out - 0.5).abs() < 0.05,
+            "{}",
+            starting.left_out
+        );
+        let score = |start: &Start| start.score.flatten().unwrap();
+        let best = starting
+            .start
+            .iter()
+            .map(score)
+            .fold(f64::INFINITY, f64::min);
+        assert_eq!(starting.start.len(), 40);
+        // the median of draws
+        assert!((2.5..5.0).contains(&best), "{best}");
+        assert_eq!(choose(0).start, starting.start);
+        assert_ne!(choose(1).start, starting.start);
+    }
+
+    #[test]
+    fn a_file_is_read_with_its_scores_and_each_sequence_once() {
+        let rows = of_file("x\t1.5\nx+1\n1\tinfeasible\nx\t9\n", 3, 0.0);
+        let rows = rows.unwrap().unwrap();
+        let row = |text: &str, score| Row {
+            text: text.to_owned(),
+            score,
+        };
+        let expected = [
+            row("x", Some(Some(1.5))),
+            row("x+1", None),
+            row("1", Some(None)),
+        ];
+        assert_eq!(rows, expected);
+        let config = StartConfig {
+            count: 3,
+            ..StartConfig::default()
+        };
+        let starting = config
+            .choose(&mut opened(), Some(&rows), Streams::new(0))
+            .unwrap();
+        let mut texts: Vec<&str> = starting
+            .start
+            .iter()
+            .map(|start| start.text.as_str())
+            .collect();
+        texts.sort_unstable();
+        assert_eq!(texts, ["1", "x", "x+1"]);
+        assert_eq!(starting.left_out, 0.0);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_with_its_line() {
+        for (text, count, left_out, expected) in [
+            (
+                "x\t1\nx+1\tgood\n",
+                1,
+                0.0,
+                "line 2: found the score \"good\"",
+            ),
+            ("x\n\n", 1, 0.0, "line 2: found nothing"),
+            ("x\t1\t2\n", 1, 0.0, "line 1: found the score \"1\\t2\""),
+            ("x\nx\n", 2, 0.0, "found 1 different sequences, 1 of them"),
+            (
+                "x\t1\n1\t2\n",
+                2,
+                0.5,
+                "found 2 different sequences, 1 of them",
+            ),
+            ("x\t1\n1\n", 1, 0.5, "found no score of \"1\""),
+        ] {
+            let told = of_file(text, count, left_out).unwrap_err().to_string();
+            assert!(told.contains(expected), "{text:?}: {told}");
+        }
+    }
+}

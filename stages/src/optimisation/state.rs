@@ -1,0 +1,70 @@
+//! The state of a proposer after a round, on disk: the newest is there whole, or the one before it is.
+
+use super::proposer::Proposer;
+use crate::error::{Error, Result};
+use crate::temporary;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// What the name of a folder of states starts with, before the round.
+const ROUND: &str = "round-";
+
+/// Writes the state of `proposer` after `round` into the folder `dir`, and removes those before it.
+///
+/// # Errors
+/// File errors, those of [`Proposer::save`].
+pub fn save(proposer: &dyn Proposer, dir: &Path, round: u64) -> Result<()> {
+    let place = dir.join(format!("{ROUND}{round:012}"));
+    let made = temporary::beside(&place);
+    let failed = |e: std::io::Error| Error::file(&made, e);
+    std::fs::create_dir(&made).map_err(failed)?;
+    proposer.save(&made)?;
+    for entry in made.read_dir().map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        sync(&path)?;
+    }
+    sync(&made)?;
+    std::fs::rename(&made, &place).map_err(failed)?;
+    sync(dir)?;
+    for (_, path) in saved(dir)
+        .into_iter()
+        .filter(|(before, _)| *before != round)
+    {
+        // best effort: it costs only room
+        let _ = std::fs::remove_dir_all(path);
+    }
+    Ok(())
+}
+
+/// Gives `proposer` the newest state in `dir`, and returns after which round that was; 0 where there is none.
+///
+/// # Errors
+/// Those of [`Proposer::restore`].
+pub fn restore(proposer: &mut dyn Proposer, dir: &Path) -> Result<u64> {
+    // whoever made them is gone: one process at a time has the folder
+    temporary::remove_abandoned(dir, |_| true);
+    let Some((round, path)) = saved(dir).pop() else {
+        return Ok(0);
+    };
+    proposer.restore(&path)?;
+    Ok(round)
+}
+
+/// Rounds and folders, ascending.
+fn saved(dir: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = dir.read_dir().into_iter().flatten().flatten();
+    let mut found: Vec<(u64, PathBuf)> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            Some((name.strip_prefix(ROUND)?.parse().ok()?, entry.path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn sync(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|e| Error::file(path, e))
+}

@@ -1,0 +1,257 @@
+//! A search for sequences that an objective scores well, in rounds, with a budget of calls: proposals by random search or
+//! a genetic algorithm. See [`crate::optimisation`].
+
+use super::{Preparation, Prepared, Stage, StageConfig, Upstream};
+use crate::context::{Context, Monitor, Summary, Table};
+use crate::error::Result;
+use crate::figures::optimise_latents as names;
+use crate::optimisation::{
+    Budget, Genetic, GeneticConfig, ObjectiveConfig, Opened, Outcome, Proposer, RandomSearch, Row,
+    Rows, Search, Space, StartConfig,
+};
+use crate::problems::Problems;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Search for sequences that an objective scores well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "OptimiseLatents")]
+pub struct Config {
+    /// What scores sequences.
+    pub objective: ObjectiveConfig,
+    /// What it starts from.
+    #[serde(default)]
+    pub initial: StartConfig,
+    /// How sequences are proposed.
+    #[serde(default)]
+    pub method: MethodConfig,
+    /// How many sequences are scored after the start.
+    #[serde(default = "defaults::calls")]
+    pub calls: usize,
+    /// How many of them in a round.
+    #[serde(default = "defaults::calls_a_round")]
+    pub calls_a_round: usize,
+}
+
+mod defaults {
+    pub fn calls() -> usize {
+        500
+    }
+    pub fn calls_a_round() -> usize {
+        50
+    }
+}
+
+/// How sequences are proposed, by `kind`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum MethodConfig {
+    /// At random: as the objective draws, or from the file of the start.
+    Random(RandomConfig),
+    /// By a genetic algorithm.
+    Genetic(GeneticConfig),
+}
+
+/// Random search.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomConfig {}
+
+impl Default for MethodConfig {
+    fn default() -> Self {
+        Self::Random(RandomConfig {})
+    }
+}
+
+impl MethodConfig {
+    fn check(&self, problems: &mut Problems) {
+        match self {
+            Self::Random(RandomConfig {}) => {}
+            Self::Genetic(config) => config.check(problems),
+        }
+    }
+
+    /// Who proposes texts of `space`.
+    fn proposer(&self, space: Arc<dyn Space>) -> Box<dyn Proposer> {
+        match self {
+            Self::Random(RandomConfig {}) => Box::new(RandomSearch::new(space)),
+            Self::Genetic(config) => Box::new(Genetic::new(config.clone(), space)),
+        }
+    }
+}
+
+impl StageConfig for Config {
+    fn stage(&self) -> Stage {
+        Stage::OptimiseLatents
+    }
+
+    fn example() -> Value {
+        json!({"objective": {"kind": "expression"}})
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        problems.section("objective", |p| self.objective.check(p));
+        problems.section("initial", |p| {
+            self.initial.check(p);
+            let draws = !matches!(self.objective, ObjectiveConfig::Command(_));
+            p.require(
+                draws || self.initial.file.is_some(),
+                "file",
+                "none, and an objective that draws no random sequences",
+                "a file of sequences, one a line",
+            );
+        });
+        problems.section("method", |p| self.method.check(p));
+        problems.within("calls", self.calls, 1..=100_000_000);
+        problems.within("calls_a_round", self.calls_a_round, 1..=1_000_000);
+    }
+
+    fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+        let file = self.initial.file.as_mut();
+        let file = file.map(|file| ("initial.file", file));
+        self.objective.input().into_iter().chain(file).collect()
+    }
+
+    fn prepare(&self, _: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
+        Ok(Preparation::Ready(Box::new(Ready {
+            config: self.clone(),
+            opened: self.objective.open().map_err(|e| e.under(SECTION))?,
+            rows: self.initial.read().map_err(|e| e.under(SECTION))?,
+        })))
+    }
+}
+
+/// Its section, in messages.
+const SECTION: &str = "optimise_latents";
+
+/// The stage with its objective and its file found good.
+struct Ready {
+    config: Config,
+    opened: Opened,
+    rows: Option<Vec<Row>>,
+}
+
+impl Prepared for Ready {
+    fn run(mut self: Box<Self>, _: &Upstream, context: &Context) -> Result<Summary> {
+        let config = &self.config;
+        let rows = self.rows.as_deref();
+        let starting = config
+            .initial
+            .choose(&mut self.opened, rows, context.streams)?;
+        let Opened { objective, space } = &mut self.opened;
+        let of_file = rows.map(|rows| -> Arc<dyn Space> { Rows::new(rows) });
+        let space = space.clone().or(of_file);
+        let space = space.expect("an objective without random sequences has a file of some");
+        let outcome = Search {
+            objective: objective.as_mut(),
+            proposer: config.method.proposer(space).as_mut(),
+            budget: Budget {
+                calls: config.calls,
+                per_round: config.calls_a_round,
+            },
+            streams: context.streams,
+            monitor: context.monitor,
+        }
+        .run(&starting.start, &context.kept)?;
+        context.monitor.table(names::TABLE, &table(&outcome))?;
+        let mut summary = summary(&outcome);
+        if config.initial.best_left_out > 0.0 {
+            summary.add(names::LEFT_OUT, starting.left_out);
+        }
+        Ok(summary)
+    }
+}
+
+fn summary(outcome: &Outcome) -> Summary {
+    let mut summary = Summary::default();
+    let evaluations = &outcome.evaluations;
+    if let Some(best) = outcome.history.best().and_then(|best| best.score) {
+        summary.add(names::BEST, best);
+    }
+    let of_start = evaluations
+        .iter()
+        .filter(|evaluated| evaluated.evaluation.round == 0);
+    let best_of_start = of_start
+        .clone()
+        .filter_map(|evaluated| outcome.history.value(&evaluated.evaluation));
+    if let Some(best) = best_of_start.max_by(f64::total_cmp) {
+        summary.add(names::BEST_OF_START, outcome.history.score(best));
+    }
+    let calls = outcome.calls();
+    let (start, infeasible) = (of_start.count(), |round: u64| round > 0);
+    let infeasible = evaluations
+        .iter()
+        .map(|evaluated| &evaluated.evaluation)
+        .filter(|evaluation| infeasible(evaluation.round) && evaluation.score.is_none());
+    summary.add(names::CALLS, calls as f64);
+    if calls > 0 {
+        summary.add(names::INFEASIBLE, infeasible.count() as f64 / calls as f64);
+    }
+    summary.add(names::START, start as f64);
+    let rounds = outcome.rounds.iter().filter(|round| round.round > 0);
+    summary.add(names::ROUNDS, rounds.count() as f64);
+    summary.add(
+        names::PROPOSING,
+        outcome.rounds.iter().map(|round| round.proposing).sum(),
+    );
+    summary.add(
+        names::SCORING,
+        outcome.rounds.iter().map(|round| round.scoring).sum(),
+    );
+    summary
+}
+
+/// All evaluations, in the order in which they were made.
+fn table(outcome: &Outcome) -> Table {
+    let (mut best, mut calls) = (f64::NEG_INFINITY, 0);
+    let (mut best_so_far, mut calls_so_far) = (Vec::new(), Vec::new());
+    for evaluated in &outcome.evaluations {
+        let value = outcome.history.value(&evaluated.evaluation);
+        best = value.map_or(best, |value| value.max(best));
+        best_so_far.push(match best.is_finite() {
+            true => outcome.history.score(best),
+            false => f64::NAN,
+        });
+        calls += i64::from(evaluated.evaluation.round > 0);
+        calls_so_far.push(calls);
+    }
+    let all = || outcome.evaluations.iter();
+    let evaluations = || all().map(|evaluated| &evaluated.evaluation);
+    let or_nan = |number: Option<f64>| number.unwrap_or(f64::NAN);
+    let mut table = Table::default();
+    table
+        .int(
+            names::ROUND,
+            evaluations().map(|e| e.round as i64).collect(),
+        )
+        .text(names::TEXT, evaluations().map(|e| e.text.clone()).collect())
+        .float(
+            names::SCORE,
+            evaluations().map(|e| or_nan(e.score)).collect(),
+        )
+        .int(
+            names::FEASIBLE,
+            evaluations()
+                .map(|e| i64::from(e.score.is_some()))
+                .collect(),
+        )
+        .float(
+            names::REGION,
+            all().map(|e| or_nan(e.region.map(f64::from))).collect(),
+        )
+        .float(
+            names::PREDICTED,
+            all().map(|e| or_nan(e.predicted)).collect(),
+        )
+        .float(
+            names::UNCERTAINTY,
+            all().map(|e| or_nan(e.uncertainty)).collect(),
+        )
+        .float(names::BEST_SO_FAR, best_so_far)
+        .int(names::CALLS_SO_FAR, calls_so_far);
+    table
+}
