@@ -229,6 +229,22 @@ pub mod pretrain_flow {
         COVERAGE = "coverage of features by samples";
         /// The dimension that fits worst.
         WORST_MARGINAL = "energy distance of the worst dimension over that of a fresh sample";
+        /// A bound on the mean NLL of sequences, their tokens and the end token counted.
+        SEQUENCE_NLL = "NLL of sequences, upper bound (nats a token)";
+        /// The same where each token is drawn alone.
+        FREQUENCY_NLL = "NLL of sequences under frequencies of tokens (nats a token)";
+        /// The mean NLL of embedded tokens with noise, a density.
+        EMBEDDED_NLL = "NLL of embedded sequences with noise (nats a dimension)";
+        /// Of latents with fresh noise.
+        LATENT_SQUARE = "mean square of latents, 1 under N(0, I)";
+        /// Of latents with fresh noise.
+        EXACT_NOISY = "share decoded exactly, latents with fresh noise";
+        /// Of latents that sequences are encoded to.
+        EXACT = "share decoded exactly";
+        /// The share of samples that are sequences of the data.
+        SAMPLES_IN_DATA = "share of samples that occur in the data";
+        /// The share of samples that are left without repetitions.
+        DIFFERENT_SAMPLES = "share of samples that differ from each other";
         /// The width of a point of an imported flow.
         WIDTH = "width d";
         /// The width of an imported network.

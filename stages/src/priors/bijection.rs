@@ -92,15 +92,22 @@ pub(super) fn fit_bijection<B: Bijection>(
 ) -> Result<Fitted> {
     let (shape, condition) = (fit.shape, fit.condition);
     let (network, figures) = fit_by_likelihood(network, fit, context)?;
+    let prior = prior_of(network, ways, (shape, condition));
+    Ok(Fitted { prior, figures })
+}
+
+/// The prior of a kind and of `network`, which was trained and is without autodiff.
+pub(super) fn prior_of<B: Bijection>(
+    network: B,
+    ways: Ways,
+    (shape, condition): (PointShape, Option<ConditionKind>),
+) -> Box<dyn Prior> {
     let network = Placed::plain(network);
-    Ok(Fitted {
-        prior: Box::new(NormalizingFlow {
-            ways,
-            shape,
-            condition,
-            network,
-        }),
-        figures,
+    Box::new(NormalizingFlow {
+        ways,
+        shape,
+        condition,
+        network,
     })
 }
 

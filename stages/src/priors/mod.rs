@@ -26,6 +26,7 @@ mod normal;
 mod normalisation;
 mod placed;
 mod prior;
+mod seqflow;
 mod witness;
 
 use schemars::JsonSchema;
@@ -55,6 +56,9 @@ pub use prior::{
     Divergence, Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior,
     Progress, normal_nll,
 };
+pub use seqflow::{
+    EmbeddingConfig, FitSequences, Scored, SeqFlow, SequenceFlow, open_sequence_model,
+};
 pub use witness::Witness;
 
 /// What is fitted to the target features, by `kind`.
@@ -75,6 +79,9 @@ pub enum ModelConfig {
     /// STARFlow: a deep block next to the noise and shallow ones next to the data.
     #[serde(rename = "starflow")]
     StarFlow(autoregressive::StarFlow),
+    /// SeqFlow: an autoregressive flow over sequences of tokens, which decoding of latents gives back exactly.
+    #[serde(rename = "seqflow")]
+    SeqFlow(seqflow::SeqFlow),
 }
 
 impl Default for ModelConfig {
@@ -93,6 +100,7 @@ impl ModelConfig {
             Self::Coupling(config) => config,
             Self::TarFlow(config) => config,
             Self::StarFlow(config) => config,
+            Self::SeqFlow(config) => config,
         }
     }
 
@@ -106,6 +114,7 @@ impl ModelConfig {
     /// A small example of each kind: what the conformance tests run over.
     pub fn examples() -> Vec<Self> {
         let [affine, splines] = coupling::Coupling::examples();
+        let [lstm, transformer] = seqflow::SeqFlow::examples();
         vec![
             Self::FlowMatching(FlowMatching::example()),
             Self::Normal(normal::Normal::default()),
@@ -114,6 +123,8 @@ impl ModelConfig {
             Self::Coupling(splines),
             Self::TarFlow(autoregressive::TarFlow::example()),
             Self::StarFlow(autoregressive::StarFlow::example()),
+            Self::SeqFlow(lstm),
+            Self::SeqFlow(transformer),
         ]
     }
 }

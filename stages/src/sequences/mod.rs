@@ -1,8 +1,21 @@
-//! Sequences of tokens, and models whose latents stand for them.
+//! Sequences of tokens: tokenisers, vocabularies, files; models whose latents stand for sequences.
+//!
+//! A sequence is a row of tokens, each a number from 1; 0 is the end token. As a row of T numbers it is followed by
+//! end tokens up to its last place, and one of T tokens by none.
 
+mod alphabet;
+mod corpus;
+mod found;
+mod ids;
+mod lines;
 mod model;
+mod tokeniser;
 
+pub use alphabet::{Alphabet, END};
+pub use corpus::{Corpus, SequenceSource};
+pub use found::Found;
 pub use model::SequenceModel;
+pub use tokeniser::Tokeniser;
 
 /// A sequence: its tokens as indices into a vocabulary, without what fills it up to the longest.
 pub type Sequence = Vec<u32>;

@@ -7,7 +7,7 @@ use rand_pcg::Pcg64;
 
 /// Sets numbers to zero at a rate and makes up for it in the others; nothing outside of a training.
 #[derive(Clone)]
-pub(super) struct Dropout(Option<(f64, Pcg64)>);
+pub(in crate::priors) struct Dropout(Option<(f64, Pcg64)>);
 
 impl Dropout {
     /// None.

@@ -19,6 +19,8 @@ mod tarflow;
 mod tests;
 mod transformer;
 
+pub(super) use dropout::Dropout;
 pub use starflow::StarFlow;
 pub use steps::TarFlowSteps;
 pub use tarflow::TarFlow;
+pub(super) use transformer::{Layer, Seen};

@@ -16,7 +16,7 @@ pub(super) struct Rotary {
 }
 
 /// Cosines and sines of some positions, each [1, 1, m, head width / 2].
-pub(super) struct Rotation([Tensor<4>; 2]);
+pub(in crate::priors) struct Rotation([Tensor<4>; 2]);
 
 impl Rotary {
     pub fn new(head_width: usize) -> Self {

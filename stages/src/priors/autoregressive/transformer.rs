@@ -17,7 +17,7 @@ pub(super) const EXPANSION: usize = 4;
 
 /// One layer: attention, then an MLP.
 #[derive(Module, Debug)]
-pub(super) struct Layer {
+pub(in crate::priors) struct Layer {
     norm1: LayerNorm,
     /// Queries, keys and values, [C, 3 C].
     qkv: Linear,
@@ -30,7 +30,7 @@ pub(super) struct Layer {
 
 /// Keys and values of the tokens that a layer has seen.
 #[derive(Debug, Clone)]
-pub(super) enum Seen {
+pub(in crate::priors) enum Seen {
     /// None, and none are kept: all tokens are read in one pass.
     Nothing,
     /// None yet.

@@ -1,0 +1,82 @@
+//! One block: couplings inside each token, all of which read the same context of the tokens before.
+
+use super::config::SeqFlow;
+use super::context::{Context, State};
+use super::coupling::Coupling;
+use crate::error::Result;
+use crate::random::Streams;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+/// A block's weights.
+#[derive(Module, Debug)]
+pub(super) struct Block {
+    context: Context,
+    couplings: Vec<Coupling>,
+}
+
+impl Block {
+    /// Block `number` over points of `dims`, T x F; its weights are yet to be drawn. Of each two couplings in a row one
+    /// takes the numbers of a token from the last to the first, in odd blocks the first of them.
+    pub fn new(config: &SeqFlow, number: usize, dims: [usize; 2], device: &Device) -> Self {
+        let coupling = |place: usize| {
+            let reversed = !(number + place).is_multiple_of(2);
+            Coupling::new(
+                dims[1],
+                config.context.width(),
+                config.hidden,
+                reversed,
+                device,
+            )
+        };
+        Self {
+            context: Context::new(&config.context, dims, device),
+            couplings: (0..config.couplings).map(coupling).collect(),
+        }
+    }
+
+    /// Sets what does not start like other weights.
+    pub fn prepare(&mut self, number: u64, streams: Streams) {
+        self.context.prepare(number, streams);
+    }
+
+    /// Points `x` [n, T, F] carried on, and `log |det|` [n, 1].
+    pub fn forward(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<2>) {
+        let dims = x.dims();
+        let [n, tokens, _] = dims;
+        let context: Tensor<2> = self.context.all(&x).flatten(0, 1);
+        let mut x: Tensor<2> = x.flatten(0, 1);
+        let mut log_det: Option<Tensor<2>> = None;
+        for coupling in &self.couplings {
+            let (carried, more) = coupling.forward(x, context.clone());
+            x = carried;
+            log_det = Some(match log_det {
+                None => more,
+                Some(so_far) => so_far + more,
+            });
+        }
+        let log_det = log_det.expect("at least one coupling");
+        (x.reshape(dims), log_det.reshape([n, tokens]).sum_dim(1))
+    }
+
+    /// Nothing of any point.
+    pub fn begin(&self) -> State {
+        self.context.begin()
+    }
+
+    /// The next token `x` [n, F] carried back; `before` [n, F] is what the one before it became, none at the first.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn next(
+        &self,
+        state: &mut State,
+        before: Option<Tensor<2>>,
+        x: Tensor<2>,
+    ) -> Result<Tensor<2>> {
+        let [n, _] = x.dims();
+        let context = self.context.next(state, before, n);
+        let couplings = self.couplings.iter().rev();
+        couplings.fold(Ok(x), |x, coupling| coupling.inverse(x?, context.clone()))
+    }
+}

@@ -1,0 +1,67 @@
+//! How a SeqFlow is configured.
+
+use super::context::ContextConfig;
+use super::embedding::EmbeddingConfig;
+use crate::priors::drawing::Ways;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// SeqFlow: an autoregressive flow over sequences of tokens, which decoding of latents gives back exactly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SeqFlow {
+    /// Blocks of the flow.
+    pub blocks: usize,
+    /// Couplings inside each token, in each block.
+    pub couplings: usize,
+    /// Width of the two hidden layers of each coupling.
+    pub hidden: usize,
+    /// What reads the tokens before each.
+    pub context: ContextConfig,
+    /// How tokens of sequences become points; not for features that are numbers.
+    pub embedding: EmbeddingConfig,
+}
+
+impl Default for SeqFlow {
+    fn default() -> Self {
+        Self {
+            blocks: 3,
+            couplings: 4,
+            hidden: 64,
+            context: ContextConfig::default(),
+            embedding: EmbeddingConfig::default(),
+        }
+    }
+}
+
+impl SeqFlow {
+    /// Small ones, for tests: with an LSTM, and with a transformer.
+    pub fn examples() -> [Self; 2] {
+        let contexts = [
+            ContextConfig::Lstm {
+                width: 12,
+                layers: 2,
+            },
+            ContextConfig::Transformer {
+                width: 16,
+                head_width: 8,
+                layers: 1,
+            },
+        ];
+        contexts.map(|context| Self {
+            blocks: 2,
+            couplings: 3,
+            hidden: 16,
+            context,
+            embedding: EmbeddingConfig::default(),
+        })
+    }
+}
+
+/// What it can do on the way from noise to points.
+pub(super) const WAYS: Ways = Ways {
+    kind: "seqflow",
+    stepped: false,
+    guided: false,
+    sequential: false,
+};

@@ -1,0 +1,169 @@
+//! What a block reads from the tokens before each: an LSTM, or a causal transformer.
+//!
+//! Token i is read from a start token and tokens 0 to i - 1, and from i, for which each place has numbers of its own.
+
+use super::lstm::{Lstm, Remembered};
+use super::transformer::{Read, Transformer};
+use crate::problems::Problems;
+use crate::random::Streams;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What reads the tokens before each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ContextConfig {
+    /// An LSTM.
+    Lstm {
+        /// Width of its state.
+        #[serde(default = "width")]
+        width: usize,
+        /// Layers.
+        #[serde(default = "layers")]
+        layers: usize,
+    },
+    /// A causal transformer.
+    Transformer {
+        /// Width of a token; a multiple of `head_width`.
+        #[serde(default = "width")]
+        width: usize,
+        /// Width of an attention head.
+        #[serde(default = "head_width")]
+        head_width: usize,
+        /// Layers.
+        #[serde(default = "layers")]
+        layers: usize,
+    },
+}
+
+fn width() -> usize {
+    128
+}
+fn head_width() -> usize {
+    32
+}
+fn layers() -> usize {
+    1
+}
+
+impl Default for ContextConfig {
+    fn default() -> Self {
+        Self::Lstm {
+            width: width(),
+            layers: layers(),
+        }
+    }
+}
+
+impl ContextConfig {
+    /// Notes every value out of range.
+    pub(super) fn check(&self, problems: &mut Problems) {
+        problems.within("width", self.width(), 1..=16_384);
+        match *self {
+            Self::Lstm { layers, .. } => problems.within("layers", layers, 1..=16),
+            Self::Transformer {
+                width,
+                head_width,
+                layers,
+            } => {
+                problems.within("layers", layers, 1..=128);
+                problems.within("head_width", head_width, 1..=1024);
+                problems.require(
+                    head_width == 0 || width.is_multiple_of(head_width),
+                    "width",
+                    width,
+                    &format!("a multiple of head_width, {head_width}"),
+                );
+            }
+        }
+    }
+
+    /// The width of what is read for a token.
+    pub(super) fn width(&self) -> usize {
+        match *self {
+            Self::Lstm { width, .. } | Self::Transformer { width, .. } => width,
+        }
+    }
+
+    /// Numbers in one over points of `tokens` x `width`.
+    pub(super) fn parameters(&self, dims: [u128; 2]) -> u128 {
+        match *self {
+            Self::Lstm { width, layers } => Lstm::parameters(dims, width, layers),
+            Self::Transformer { width, layers, .. } => Transformer::parameters(dims, width, layers),
+        }
+    }
+
+    /// Numbers that one token needs while it is read, about.
+    pub(super) fn activations(&self) -> usize {
+        match *self {
+            Self::Lstm { width, layers } => 10 * width * layers,
+            Self::Transformer { width, layers, .. } => 12 * width * layers,
+        }
+    }
+}
+
+/// A context's weights.
+#[derive(Module, Debug)]
+pub(super) enum Context {
+    Lstm(Lstm),
+    Transformer(Transformer),
+}
+
+/// What was read of some points so far.
+pub(super) enum State {
+    Lstm(Remembered),
+    Transformer(Read),
+}
+
+impl Context {
+    /// A context over points of `dims`, T x F; its weights are yet to be drawn.
+    pub fn new(config: &ContextConfig, dims: [usize; 2], device: &Device) -> Self {
+        match *config {
+            ContextConfig::Lstm { width, layers } => {
+                Self::Lstm(Lstm::new(dims, width, layers, device))
+            }
+            ContextConfig::Transformer {
+                width,
+                head_width,
+                layers,
+            } => Self::Transformer(Transformer::new(dims, [width, head_width], layers, device)),
+        }
+    }
+
+    /// Sets what does not start like other weights.
+    pub fn prepare(&mut self, number: u64, streams: Streams) {
+        match self {
+            Self::Lstm(lstm) => lstm.prepare(number, streams),
+            Self::Transformer(transformer) => transformer.prepare(number, streams),
+        }
+    }
+
+    /// What is read for every token of `x` [n, T, F]: [n, T, C].
+    pub fn all(&self, x: &Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Lstm(lstm) => lstm.all(x),
+            Self::Transformer(transformer) => transformer.all(x),
+        }
+    }
+
+    /// Nothing of any point.
+    pub fn begin(&self) -> State {
+        match self {
+            Self::Lstm(_) => State::Lstm(Remembered::default()),
+            Self::Transformer(transformer) => State::Transformer(transformer.begin()),
+        }
+    }
+
+    /// What is read for the next token of `n` points [n, C]; `before` [n, F] is the one before it, none at the first.
+    pub fn next(&self, state: &mut State, before: Option<Tensor<2>>, n: usize) -> Tensor<2> {
+        match (self, state) {
+            (Self::Lstm(lstm), State::Lstm(state)) => lstm.next(state, before, n),
+            (Self::Transformer(transformer), State::Transformer(state)) => {
+                transformer.next(state, before, n)
+            }
+            _ => unreachable!("a state of this context"),
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! A flow with its embedding: trained together, and then carrying sequences to latents and back.
+//!
+//! ```text
+//! x -> v_i = e_{x_i} + noise, which decodes to x_i -> z = flow(v)        z -> v = flow^-1(z) -> argmax_j cos(v_i, e_j)
+//! ```
+//!
+//! **The latents of a sequence.** A latent without noise lies far inside of N(0, I): the flow is fitted to noisy tokens, and
+//! nearly all that a latent varies by is that noise. [`SequenceModel::encode`] therefore adds noise too, but the same to every
+//! sequence: it is of place and draw alone. Each latent then has the length that latents have, two sequences differ
+//! by what they are made of alone, and equal sequences have equal latents.
+
+use super::config::{SeqFlow, WAYS};
+use super::embedding::{Dequantised, Embedding, HostTable, embedded, similarity};
+use super::network::Network;
+use crate::context::{Context, Summary};
+use crate::error::{Error, Result};
+use crate::persist::{load_weights, save_weights};
+use crate::priors::bijection::{Bijection, prior_of};
+use crate::priors::kind::{PART, Schedule};
+use crate::priors::maximum_likelihood::{Likelihood, told};
+use crate::priors::prior::{PointShape, Points, Prior};
+use crate::random::Streams;
+use crate::sequences::{Alphabet, Sequence, SequenceModel};
+use crate::tensors::{scalar, to_f32, to_f64};
+use crate::training::{
+    Best, HeldOut, Length, OptimiserConfig, Step, Task, Term, Trainer, train_for_the_best,
+};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor};
+use rand::seq::SliceRandom;
+use std::f64::consts::TAU;
+use std::path::Path;
+
+/// A network and a table: what is trained.
+#[derive(Module, Debug)]
+pub(super) struct Embedded {
+    pub network: Network,
+    pub embedding: Embedding,
+}
+
+impl Embedded {
+    /// Its weights drawn from `streams`.
+    pub fn new(config: &SeqFlow, alphabet: &Alphabet, streams: Streams, device: &Device) -> Self {
+        let shape = shape_of(config, alphabet);
+        Self {
+            network: Network::new(config, shape, streams, device),
+            embedding: Embedding::new([alphabet.size(), shape.width], streams, device),
+        }
+    }
+
+    /// The NLL `[n]` of rows [n, T] with `noise` around their tokens, and their similarity loss `[1]`, a mean.
+    fn losses(&self, shape: PointShape, rows: &[u32], noise: Vec<f32>) -> [Tensor<1>; 2] {
+        let n = rows.len() / shape.tokens;
+        let v = embedded(&self.embedding, rows, noise);
+        let similarity = similarity(&v, rows, &self.embedding);
+        let points = Points::new(v.reshape([n, shape.tokens, shape.width]));
+        [self.network.nll(&points), similarity.div_scalar(n as f64)]
+    }
+}
+
+/// The shape of a sequence as a point.
+fn shape_of(config: &SeqFlow, alphabet: &Alphabet) -> PointShape {
+    PointShape {
+        tokens: alphabet.longest(),
+        width: config.embedding.width,
+    }
+}
+
+/// What a flow over sequences is fitted to.
+pub struct FitSequences<'a> {
+    /// How.
+    pub config: &'a SeqFlow,
+    /// What sequences are made of.
+    pub alphabet: &'a Alphabet,
+    /// To train on.
+    pub train: &'a [Sequence],
+    /// To choose weights by.
+    pub held_out: &'a [Sequence],
+    /// How long and how fast.
+    pub schedule: &'a Schedule,
+}
+
+impl FitSequences<'_> {
+    /// The flow with averaged weights, and what is to be told of its training. Each step is down the gradient of the mean over
+    /// sequences of NLL and weighted similarity loss. Goes on where `context` says.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`]; [`Error::Cancelled`]; device errors.
+    pub fn run(self, context: &Context) -> Result<(SequenceFlow, Summary)> {
+        let Self {
+            config,
+            alphabet,
+            schedule,
+            ..
+        } = self;
+        let device = context.device.clone().autodiff();
+        let module = Embedded::new(config, alphabet, context.streams, &device);
+        let trainer = Trainer::new(module, &schedule.optimiser, schedule.steps);
+        let mut task = Training {
+            batches: Shuffled::new(self.train, schedule.batch),
+            held_out: rows_of(alphabet, self.held_out),
+            shape: shape_of(config, alphabet),
+            streams: context.streams,
+            config,
+            alphabet,
+        };
+        let length = Length {
+            steps: schedule.steps,
+            evaluate_every: schedule.evaluate_every,
+        };
+        let best = Best::new(schedule.early_stopping, trainer.averaged());
+        let (module, step) = train_for_the_best(trainer, &mut task, length, best, context)?;
+        let flow = SequenceFlow::new(config, alphabet, module, &context.device)?;
+        Ok((flow, told(schedule, step)))
+    }
+}
+
+/// `sequences` as rows [n, T].
+fn rows_of<'a>(alphabet: &Alphabet, sequences: impl IntoIterator<Item = &'a Sequence>) -> Vec<u32> {
+    let sequences = sequences.into_iter();
+    sequences
+        .flat_map(|sequence| alphabet.row(sequence))
+        .collect()
+}
+
+/// Sequences in the order of a training: all of them in random order, and again in another.
+struct Shuffled<'a> {
+    sequences: &'a [Sequence],
+    batch: usize,
+    /// The pass that `order` is of.
+    pass: Option<u64>,
+    order: Vec<usize>,
+}
+
+impl<'a> Shuffled<'a> {
+    fn new(sequences: &'a [Sequence], batch: usize) -> Self {
+        Self {
+            sequences,
+            batch,
+            pass: None,
+            order: (0..sequences.len()).collect(),
+        }
+    }
+
+    /// Those of `step`.
+    fn at(&mut self, step: u64, streams: Streams) -> Vec<&'a Sequence> {
+        let count = self.sequences.len() as u64;
+        let places = step * self.batch as u64..(step + 1) * self.batch as u64;
+        places
+            .map(|place| {
+                let pass = place / count;
+                if self.pass != Some(pass) {
+                    self.pass = Some(pass);
+                    self.order = (0..self.sequences.len()).collect();
+                    self.order
+                        .shuffle(&mut streams.at("order of sequences", pass));
+                }
+                &self.sequences[self.order[(place % count) as usize]]
+            })
+            .collect()
+    }
+}
+
+/// A training of flow and table.
+struct Training<'a> {
+    config: &'a SeqFlow,
+    alphabet: &'a Alphabet,
+    batches: Shuffled<'a>,
+    held_out: Vec<u32>,
+    shape: PointShape,
+    streams: Streams,
+}
+
+impl Training<'_> {
+    fn losses(
+        &self,
+        module: &Embedded,
+        rows: &[u32],
+        stream: &str,
+        step: u64,
+    ) -> Result<[Tensor<1>; 2]> {
+        let table = module.embedding.on_host()?;
+        let scale = self.config.embedding.noise as f32;
+        let noise = table.dequantise_with(rows, scale, &mut self.streams.at(stream, step));
+        Ok(module.losses(self.shape, rows, noise.noise))
+    }
+
+    fn loss(&self, [nll, similarity]: [Tensor<1>; 2]) -> Tensor<1> {
+        nll.mean() + similarity.mul_scalar(self.config.embedding.similarity)
+    }
+}
+
+impl Task<Embedded, 1> for Training<'_> {
+    const PART: &'static str = PART;
+    const TERMS: [Term; 1] = [Term::LOSS];
+
+    fn step(&mut self, module: &Embedded, step: u64) -> Result<Step<1>> {
+        let rows = rows_of(self.alphabet, self.batches.at(step, self.streams));
+        let losses = self.losses(module, &rows, "noise of tokens", step)?;
+        Ok(Step::of(self.loss(losses)))
+    }
+
+    fn evaluate(&mut self, averaged: &Embedded) -> Result<Option<HeldOut<1>>> {
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        let losses = self.losses(averaged, &self.held_out, "noise of held-out tokens", 0)?;
+        Ok(Some(HeldOut::of(scalar(self.loss(losses))?)))
+    }
+}
+
+/// Brings weights to the device with autodiff.
+struct Track;
+
+impl ModuleMapper for Track {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|weights| Tensor::from_inner(weights).require_grad())
+    }
+}
+
+/// A trained flow over sequences.
+pub struct SequenceFlow {
+    pub(super) config: SeqFlow,
+    pub(super) alphabet: Alphabet,
+    pub(super) shape: PointShape,
+    /// Without autodiff.
+    pub(super) module: Embedded,
+    table: HostTable,
+    device: Device,
+}
+
+/// What a sequence's likelihood is, in nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scored {
+    /// `-log p(v)` of embeddings v with noise, a density over T F numbers: of these, not of the sequence.
+    pub nll: f64,
+    /// `-log p(v) + log q(v | x)`, q being the noise around the tokens of x: its mean over noise is at least `-log p(x)`, the
+    /// NLL of the sequence itself, since v with noise decodes to x alone (the variational bound of dequantisation, Ho et
+    /// al. 2019, arXiv 1902.00275). None where a token has no noise.
+    pub bound: Option<f64>,
+}
+
+/// Scales of the noise of [`SequenceModel::encode`], tried one after the other.
+const SCALES: [f32; 4] = [1.0, 0.5, 0.25, 0.0];
+/// Sequences of a step of [`SequenceModel::refit`].
+const REFIT_BATCH: usize = 32;
+
+impl SequenceFlow {
+    /// `module` is without autodiff.
+    pub(super) fn new(
+        config: &SeqFlow,
+        alphabet: &Alphabet,
+        module: Embedded,
+        device: &Device,
+    ) -> Result<Self> {
+        Ok(Self {
+            shape: shape_of(config, alphabet),
+            config: config.clone(),
+            alphabet: alphabet.clone(),
+            table: module.embedding.on_host()?,
+            module,
+            device: device.clone(),
+        })
+    }
+
+    /// The tokens that sequences are made of.
+    pub fn alphabet(&self) -> &Alphabet {
+        &self.alphabet
+    }
+
+    /// How many numbers were trained, those of the table among them.
+    pub fn parameters(&self) -> usize {
+        self.module.num_params()
+    }
+
+    /// The density over points [T, F] alone.
+    pub fn prior(&self) -> Box<dyn Prior> {
+        prior_of(self.module.network.clone(), WAYS, (self.shape, None))
+    }
+
+    fn scale(&self) -> f32 {
+        self.config.embedding.noise as f32
+    }
+
+    /// The noise [n, F] around the tokens of `rows`, a fresh draw.
+    fn fresh(&self, rows: &[u32], streams: Streams) -> Dequantised {
+        let mut rng = streams.at("noise of scored tokens", 0);
+        self.table.dequantise_with(rows, self.scale(), &mut rng)
+    }
+
+    /// Points [n, T, F] carried to noise [n, T F] and their NLLs, some at a time.
+    fn carried(&self, rows: &[u32], noise: &[f32]) -> Result<(Vec<f32>, Vec<f64>)> {
+        let PointShape { tokens, width } = self.shape;
+        let chunk = tokens * self.module.network.chunk(self.shape);
+        let (mut latents, mut nlls) = (Vec::new(), Vec::new());
+        for (rows, noise) in rows.chunks(chunk).zip(noise.chunks(chunk * width)) {
+            let v = embedded(&self.module.embedding, rows, noise.to_vec());
+            let points = Points::new(v.reshape([rows.len() / tokens, tokens, width]));
+            let (z, log_det) = self.module.network.to_noise(&points);
+            let normal = crate::priors::normal_nll(z.clone());
+            latents.extend(to_f32(z)?);
+            nlls.extend(to_f64(normal - log_det)?);
+        }
+        Ok((latents, nlls))
+    }
+
+    /// The likelihood of each of `sequences`, with noise from `streams`.
+    ///
+    /// # Errors
+    /// Device errors; a numerical error for a likelihood that is not finite.
+    pub fn score(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<Scored>> {
+        let PointShape { tokens, width } = self.shape;
+        let rows = rows_of(&self.alphabet, sequences);
+        let dequantised = self.fresh(&rows, streams);
+        let (_, nlls) = self.carried(&rows, &dequantised.noise)?;
+        if let Some(at) = nlls.iter().position(|nll| !nll.is_finite()) {
+            return Err(Error::Numerical(format!(
+                "the NLL of `{}` is not finite",
+                self.alphabet.text(&sequences[at])
+            )));
+        }
+        // q is a normal distribution cut off where it decodes to another token: over the share that is left
+        let mut accepted = vec![[0.0; 2]; self.alphabet.size()];
+        for (&token, &draws) in rows.iter().zip(&dequantised.draws) {
+            accepted[token as usize][0] += 1.0;
+            accepted[token as usize][1] += f64::from(draws);
+        }
+        let variance = self.config.embedding.noise.powi(2);
+        let log_q = |(&token, noise): (&u32, &[f32])| {
+            let [count, draws] = accepted[token as usize];
+            let square: f64 = noise.iter().map(|&x| f64::from(x).powi(2)).sum();
+            let normal = -0.5 * (square / variance + width as f64 * (TAU * variance).ln());
+            (square > 0.0).then(|| normal - (count / draws).ln())
+        };
+        let each = (rows.chunks_exact(tokens))
+            .zip(dequantised.noise.chunks_exact(tokens * width))
+            .zip(nlls);
+        Ok(each
+            .map(|((row, noise), nll)| {
+                let log_q: Option<f64> = row.iter().zip(noise.chunks_exact(width)).map(log_q).sum();
+                let bound = log_q.map(|log_q| nll + log_q);
+                Scored { nll, bound }
+            })
+            .collect())
+    }
+
+    /// The latents of `sequences` with fresh noise from `streams`, which follow N(0, I) as far as the flow is right.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn noisy_latents(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f32>> {
+        let rows = rows_of(&self.alphabet, sequences);
+        let noise = self.fresh(&rows, streams).noise;
+        Ok(self.carried(&rows, &noise)?.0)
+    }
+
+    /// The latents of rows [n, T], with the noise that every sequence has, scaled.
+    fn latents(&self, rows: &[u32], scale: f32) -> Result<Vec<f32>> {
+        let PointShape { tokens, width } = self.shape;
+        let mut drawn: Vec<Vec<f32>> = Vec::new();
+        let noise = self
+            .table
+            .dequantise(rows, self.scale() * scale, |place, draw, noise| {
+                if drawn.len() <= draw {
+                    let more = Streams::new(0).normal("encode", draw as u64, tokens * width);
+                    drawn.push(more);
+                }
+                let at = place % tokens * width;
+                noise.copy_from_slice(&drawn[draw][at..at + width]);
+            });
+        Ok(self.carried(rows, &noise.noise)?.0)
+    }
+
+    /// Refuses what is no sequence of the alphabet.
+    fn require(&self, sequence: &Sequence) -> Result<()> {
+        let (longest, size) = (self.shape.tokens, self.alphabet.size());
+        let good = |&token: &u32| (1..size as u32).contains(&token);
+        match sequence.len() <= longest && sequence.iter().all(good) {
+            true => Ok(()),
+            false => Err(Error::input(format!(
+                "found the sequence {sequence:?}, expected at most {longest} tokens from 1 to {}",
+                size - 1
+            ))),
+        }
+    }
+}
+
+impl SequenceModel for SequenceFlow {
+    fn tokens(&self) -> usize {
+        self.shape.tokens
+    }
+
+    fn width(&self) -> usize {
+        self.shape.width
+    }
+
+    fn text(&self, sequence: &[u32]) -> String {
+        self.alphabet.text(sequence)
+    }
+
+    fn sequence(&self, text: &str) -> Result<Sequence> {
+        self.alphabet.sequence(text, text, 1)
+    }
+
+    /// Each latent is decoded again, and made with less noise where rounding lost a token.
+    fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
+        let size = self.shape.elements();
+        sequences
+            .iter()
+            .try_for_each(|sequence| self.require(sequence))?;
+        let mut latents = vec![0.0; sequences.len() * size];
+        let mut left: Vec<usize> = (0..sequences.len()).collect();
+        for scale in SCALES {
+            let rows = rows_of(&self.alphabet, left.iter().map(|&i| &sequences[i]));
+            let made = self.latents(&rows, scale)?;
+            let decoded = self.decode(&made)?;
+            let mut lost = Vec::new();
+            for ((&i, made), decoded) in left.iter().zip(made.chunks_exact(size)).zip(decoded) {
+                match decoded == sequences[i] {
+                    true => latents[i * size..][..size].copy_from_slice(made),
+                    false => lost.push(i),
+                }
+            }
+            left = lost;
+            if left.is_empty() {
+                return Ok(latents);
+            }
+        }
+        Err(Error::Numerical(format!(
+            "the latent of `{}` does not decode to it in f32: the flow is too steep there; train it longer or with fewer \
+             blocks and couplings",
+            self.text(&sequences[left[0]])
+        )))
+    }
+
+    fn decode(&self, latents: &[f32]) -> Result<Vec<Sequence>> {
+        let PointShape { tokens, width } = self.shape;
+        if let Some(at) = latents.iter().position(|z| !z.is_finite()) {
+            let (row, found) = (at / self.shape.elements(), latents[at]);
+            return Err(Error::input(format!(
+                "found {found} in latent {row}, expected finite numbers"
+            )));
+        }
+        let chunk = self.shape.elements() * self.module.network.chunk(self.shape);
+        let mut sequences = Vec::new();
+        for part in latents.chunks(chunk) {
+            let noise = self.shape.tensor(part.to_vec(), &self.device);
+            let points = to_f32(self.module.network.points_of(noise, &mut |_| Ok(()))?)?;
+            let nearest = points.chunks_exact(width).map(|v| self.table.nearest(v));
+            let rows: Vec<u32> = nearest.collect();
+            sequences.extend(rows.chunks_exact(tokens).map(Alphabet::sequence_of_row));
+        }
+        Ok(sequences)
+    }
+
+    /// One pass over `sequences` in batches of 32 with Adam at a learning rate of 1e-3, gradients clipped at 1, as the
+    /// released code has it.
+    fn refit(
+        &mut self,
+        sequences: &[Sequence],
+        streams: Streams,
+        round: u64,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        if sequences.is_empty() {
+            return Ok(());
+        }
+        sequences
+            .iter()
+            .try_for_each(|sequence| self.require(sequence))?;
+        let batch = REFIT_BATCH.min(sequences.len());
+        let steps = sequences.len().div_ceil(batch) as u64;
+        let optimiser = OptimiserConfig {
+            learning_rate: 1e-3,
+            warmup_steps: 0,
+            final_learning_rate: 1.0,
+            gradient_clip: 1.0,
+            ema: 0.0,
+            ..OptimiserConfig::default()
+        };
+        let module = self.module.clone().map(&mut Track);
+        let mut trainer = Trainer::new(module, &optimiser, steps);
+        let (config, alphabet) = (self.config.clone(), self.alphabet.clone());
+        let mut task = Training {
+            batches: Shuffled::new(sequences, batch),
+            held_out: Vec::new(),
+            shape: self.shape,
+            config: &config,
+            alphabet: &alphabet,
+            streams,
+        };
+        let first = round * steps; // other noise and another order each round
+        for step in 0..steps {
+            if cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let Step { loss, .. } = task.step(&trainer.module, first + step)?;
+            trainer = trainer.step(loss.backward());
+        }
+        trainer.check()?;
+        let module = trainer.module.valid();
+        *self = Self::new(&config, &alphabet, module, &self.device)?;
+        Ok(())
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        save_weights(&self.module, path, "{}")
+    }
+
+    fn restore(&mut self, path: &Path) -> Result<()> {
+        load_weights(&mut self.module, path)?;
+        self.table = self.module.embedding.on_host()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! The blocks of a SeqFlow, one after the other. All read tokens from the first to the last, so that each token of the
+//! noise is a function of tokens up to it.
+
+use super::block::Block;
+use super::config::SeqFlow;
+use crate::error::Result;
+use crate::priors::bijection::{Bijection, Under};
+use crate::priors::drawing::{Carried, Way};
+use crate::priors::prior::{PointShape, Points, Progress};
+use crate::random::Streams;
+use crate::tensors::{from_f32, stacked};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor};
+use rand::RngExt;
+
+/// Weights start uniform on +- this.
+const BOUND: f32 = 0.07;
+/// Numbers of activations that one pass may need.
+const ACTIVATIONS: usize = 1 << 26;
+
+/// The flow's weights.
+#[derive(Module, Debug)]
+pub(super) struct Network {
+    blocks: Vec<Block>,
+    /// Numbers that a token needs on its way, about.
+    activations: usize,
+}
+
+impl Network {
+    /// A flow over points of `shape`, its weights drawn from `streams`.
+    pub fn new(config: &SeqFlow, shape: PointShape, streams: Streams, device: &Device) -> Self {
+        let dims = [shape.tokens, shape.width];
+        let block = |number| Block::new(config, number, dims, device);
+        let of_coupling = config.hidden * 4 + shape.width * 12;
+        let network = Self {
+            blocks: (0..config.blocks).map(block).collect(),
+            activations: config.context.activations() + of_coupling,
+        };
+        let mut network = network.map(&mut Uniform {
+            streams,
+            drawn: 0,
+            inside: Vec::new(),
+        });
+        for (number, block) in network.blocks.iter_mut().enumerate() {
+            block.prepare(number as u64, streams);
+        }
+        network.set_require_grad(true) // mapping the weights has dropped it
+    }
+
+    /// Noise [n, T, F] carried back to points, token by token.
+    ///
+    /// # Errors
+    /// What `progress` returns; device errors.
+    pub fn points_of(&self, noise: Tensor<3>, progress: Progress) -> Result<Tensor<3>> {
+        let [n, tokens, width] = noise.dims();
+        let mut states: Vec<_> = (self.blocks.iter())
+            .map(|block| (block.begin(), None::<Tensor<2>>))
+            .collect();
+        let mut points = Vec::with_capacity(tokens);
+        for token in 0..tokens {
+            progress(token as f64 / tokens as f64)?;
+            let mut x = noise.clone().narrow(1, token, 1).reshape([n, width]);
+            for (block, (state, before)) in self.blocks.iter().zip(&mut states).rev() {
+                x = block.next(state, before.take(), x)?;
+                *before = Some(x.clone());
+            }
+            points.push(x);
+        }
+        Ok(stacked::<2, 3>(points).swap_dims(0, 1))
+    }
+}
+
+/// Draws every weight uniformly; norms keep their ones and zeros.
+struct Uniform {
+    streams: Streams,
+    drawn: u64,
+    inside: Vec<String>,
+}
+
+impl ModuleMapper for Uniform {
+    fn enter_module(&mut self, _: &str, container: &str) {
+        self.inside.push(container.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.inside.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self
+            .inside
+            .last()
+            .is_some_and(|container| container.contains("Norm"))
+        {
+            return param;
+        }
+        self.drawn += 1;
+        let mut rng = self.streams.at("initial weights", self.drawn);
+        param.map(|tensor| {
+            let dims = tensor.dims();
+            let drawn = (0..dims.iter().product()).map(|_| rng.random_range(-BOUND..BOUND));
+            from_f32(drawn.collect(), dims, &tensor.device())
+        })
+    }
+}
+
+impl Bijection for Network {
+    fn to_noise(&self, points: &Points) -> (Tensor<2>, Tensor<2>) {
+        let mut x = points.values.clone();
+        let mut log_det: Option<Tensor<2>> = None;
+        for block in &self.blocks {
+            let (carried, more) = block.forward(x);
+            x = carried;
+            log_det = Some(match log_det {
+                None => more,
+                Some(so_far) => so_far + more,
+            });
+        }
+        (x.flatten(1, 2), log_det.expect("at least one block"))
+    }
+
+    fn from_noise(
+        &self,
+        noise: Tensor<3>,
+        _: Under,
+        _: &Way,
+        progress: Progress,
+    ) -> Result<Carried> {
+        let [_, tokens, _] = noise.dims();
+        let points = self.points_of(noise, progress)?;
+        progress(1.0)?;
+        Ok(Carried {
+            points,
+            evaluations: vec![tokens as f64; self.blocks.len()],
+        })
+    }
+
+    fn chunk(&self, shape: PointShape) -> usize {
+        (ACTIVATIONS / (shape.tokens * self.activations)).max(1)
+    }
+}

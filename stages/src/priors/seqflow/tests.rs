@@ -1,0 +1,301 @@
+use super::embedded::{Embedded, FitSequences, SequenceFlow};
+use super::embedding::{Embedding, EmbeddingConfig};
+use super::network::Network;
+use super::*;
+use crate::context::{Context, Silent};
+use crate::persist::load_weights;
+use crate::priors::bijection::Bijection;
+use crate::priors::kind::Schedule;
+use crate::priors::prior::{PointShape, Points};
+use crate::random::Streams;
+use crate::sequences::{Alphabet, Sequence, SequenceModel, Tokeniser};
+use crate::tensors::{cast, from_f64, to_f32, to_f64};
+use crate::training::{OptimiserConfig, perturb};
+use burn::tensor::{DType, Device, Tensor};
+use nalgebra::DMatrix;
+use rand::RngExt;
+use std::path::PathBuf;
+
+const TOKENS: usize = 7;
+const LETTERS: usize = 9;
+
+fn alphabet() -> Alphabet {
+    let letters = ('a'..).take(LETTERS).map(String::from).collect();
+    Alphabet::new(Tokeniser::Characters, TOKENS, letters)
+}
+
+/// `count` sequences of every length.
+fn sequences(count: usize, seed: u64) -> Vec<Sequence> {
+    let mut rng = Streams::new(seed).at("sequences", 0);
+    let mut sequence = |i: usize| -> Sequence {
+        let letter = |_| rng.random_range(1..=LETTERS as u32);
+        (0..1 + i % TOKENS).map(letter).collect()
+    };
+    (0..count).map(&mut sequence).collect()
+}
+
+/// Each kind of context, far from where it starts, in f64.
+fn networks(shape: PointShape, device: &Device) -> Vec<Network> {
+    let network = |config: SeqFlow| {
+        let network = Network::new(&config, shape, Streams::new(1), device);
+        cast(perturb(network, 0.1, Streams::new(2)), DType::F64)
+    };
+    SeqFlow::examples().into_iter().map(network).collect()
+}
+
+const SHAPE: PointShape = PointShape {
+    tokens: 6,
+    width: 5,
+};
+
+fn points(count: usize, seed: u64) -> Vec<f64> {
+    let values = Streams::new(seed).normal("points", 0, count * SHAPE.elements());
+    values.into_iter().map(f64::from).collect()
+}
+
+fn tensor(values: &[f64], device: &Device) -> Tensor<3> {
+    let dims = [values.len() / SHAPE.elements(), SHAPE.tokens, SHAPE.width];
+    from_f64(values.to_vec(), dims, DType::F64, device)
+}
+
+/// Red where a token is carried by what a later one holds, or by nothing that an earlier one does.
+#[test]
+fn each_token_of_noise_depends_on_those_up_to_it() {
+    let device = Device::flex();
+    let x = points(1, 3);
+    for network in networks(SHAPE, &device) {
+        let noise =
+            |x: &[f64]| to_f64(network.to_noise(&Points::new(tensor(x, &device))).0).unwrap();
+        let plain = noise(&x);
+        for token in 0..SHAPE.tokens {
+            let mut moved = x.clone();
+            moved[token * SHAPE.width] += 0.5;
+            let moved = noise(&moved);
+            for other in 0..SHAPE.tokens {
+                let range = other * SHAPE.width..(other + 1) * SHAPE.width;
+                let pairs = plain[range.clone()].iter().zip(&moved[range]);
+                let change = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                let free = change < 1e-12;
+                assert_eq!(free, other < token, "token {token} and {other}: {change}");
+            }
+        }
+    }
+}
+
+/// Red where a step reads other tokens, another place or another state than the pass over all of them.
+#[test]
+fn noise_leads_back_token_by_token_to_the_points_it_was_made_of_at_once() {
+    let device = Device::flex();
+    let x = points(40, 4);
+    for network in networks(SHAPE, &device) {
+        let (noise, _) = network.to_noise(&Points::new(tensor(&x, &device)));
+        let noise = noise.reshape([40, SHAPE.tokens, SHAPE.width]);
+        let back = to_f64(network.points_of(noise, &mut |_| Ok(())).unwrap()).unwrap();
+        for (back, x) in back.iter().zip(&x) {
+            assert!((back - x).abs() < 1e-6, "{back} {x}");
+        }
+    }
+}
+
+#[test]
+fn the_log_determinant_is_that_of_the_jacobian_by_autodiff() {
+    let device = Device::flex().autodiff();
+    let elements = SHAPE.elements();
+    for network in networks(SHAPE, &device) {
+        let x = tensor(&points(1, 5), &device).require_grad();
+        let (_, log_det) = network.to_noise(&Points::new(x.clone()));
+        let rows: Vec<f64> = (0..elements)
+            .flat_map(|i| {
+                let (noise, _) = network.to_noise(&Points::new(x.clone()));
+                let gradients = noise.clone().narrow(1, i, 1).sum().backward();
+                to_f64(x.grad(&gradients).unwrap()).unwrap()
+            })
+            .collect();
+        let jacobian = DMatrix::from_row_slice(elements, elements, &rows);
+        let expected = jacobian.determinant().abs().ln();
+        let found = to_f64(log_det).unwrap()[0];
+        assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+    }
+}
+
+fn schedule(steps: u64, learning_rate: f64) -> Schedule {
+    Schedule {
+        optimiser: OptimiserConfig {
+            learning_rate,
+            warmup_steps: 0,
+            ema: 0.5,
+            ..OptimiserConfig::default()
+        },
+        steps,
+        batch: 32,
+        evaluate_every: steps,
+        evaluation_points: 32,
+        early_stopping: None,
+    }
+}
+
+fn fitted(config: &SeqFlow, train: &[Sequence], schedule: &Schedule) -> SequenceFlow {
+    let context = Context {
+        streams: Streams::new(0),
+        device: Device::flex(),
+        dir: PathBuf::new(),
+        resume: None,
+        monitor: &Silent,
+    };
+    let fit = FitSequences {
+        config,
+        alphabet: &alphabet(),
+        train,
+        held_out: &train[..8],
+        schedule,
+    };
+    fit.run(&context).unwrap().0
+}
+
+/// Red where a token is decoded by anything but the largest cosine, rounding is not made up for, or a sequence
+/// and what fills it up are mixed up.
+#[test]
+fn every_sequence_is_decoded_exactly_at_random_weights_and_after_training() {
+    let all = sequences(1000, 6);
+    for config in SeqFlow::examples() {
+        let device = Device::flex();
+        let module = Embedded::new(&config, &alphabet(), Streams::new(7), &device);
+        let random = SequenceFlow::new(
+            &config,
+            &alphabet(),
+            perturb(module, 0.2, Streams::new(8)),
+            &device,
+        );
+        let trained = fitted(&config, &all[..200], &schedule(60, 5e-3));
+        for flow in [random.unwrap(), trained] {
+            let latents = flow.encode(&all).unwrap();
+            assert_eq!(latents, flow.encode(&all).unwrap());
+            assert!(flow.decode(&latents).unwrap() == all);
+            let text = flow.text(&all[3]);
+            assert_eq!(flow.sequence(&text).unwrap(), all[3]);
+        }
+    }
+}
+
+/// Red where latents shrink to their centre, as those without noise do, or where those of a sequence hang on the
+/// sequences beside it.
+#[test]
+fn latents_have_the_length_of_noise_and_are_of_their_sequence_alone() {
+    let [config, _] = SeqFlow::examples();
+    let all = sequences(200, 9);
+    let flow = fitted(&config, &all, &schedule(150, 1e-2));
+    let square = |latents: &[f32]| {
+        latents.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>() / latents.len() as f64
+    };
+    let fresh = square(&flow.noisy_latents(&all, Streams::new(3)).unwrap());
+    assert!((0.7..1.3).contains(&fresh), "{fresh}");
+    let latents = flow.encode(&all).unwrap();
+    assert!(
+        (0.6..1.4).contains(&square(&latents)),
+        "{}",
+        square(&latents)
+    );
+    let alone = flow.encode(&all[17..18]).unwrap();
+    let size = alone.len();
+    for (alone, beside) in alone.iter().zip(&latents[17 * size..18 * size]) {
+        assert!((alone - beside).abs() < 1e-4, "{alone} {beside}");
+    }
+}
+
+/// Red where noise is kept that decodes to another token, or a token that no noise decodes to is not left bare.
+#[test]
+fn noise_always_decodes_to_its_token() {
+    let device = Device::flex();
+    let table = Embedding::new([40, 3], Streams::new(1), &device);
+    let host = table.on_host().unwrap();
+    let tokens: Vec<u32> = (0..40).cycle().take(2000).collect();
+    let mut rng = Streams::new(2).at("noise", 0);
+    let found = host.dequantise_with(&tokens, 0.3, &mut rng);
+    let v = to_f32(super::embedding::embedded(&table, &tokens, found.noise)).unwrap();
+    for (v, &token) in v.chunks(3).zip(&tokens) {
+        assert_eq!(host.nearest(v), token);
+    }
+    assert!(found.draws.iter().any(|&draws| draws > 1));
+    // noise that always leads to the opposite side
+    let away = host.dequantise(&tokens[..40], 1.0, |place, _, noise| {
+        let row = &to_f32(table.rows()).unwrap()[place * 3..][..3];
+        noise
+            .iter_mut()
+            .zip(row)
+            .for_each(|(noise, e)| *noise = -2.0 * e);
+    });
+    assert!(away.noise.iter().all(|&noise| noise == 0.0));
+}
+
+/// The largest cosine of two rows of the table that likelihood and similarity loss of a `weight` lead to.
+fn closest_rows(weight: f64) -> f32 {
+    let [mut config, _] = SeqFlow::examples();
+    config.embedding = EmbeddingConfig {
+        width: 6,
+        similarity: weight,
+        ..EmbeddingConfig::default()
+    };
+    let flow = fitted(&config, &sequences(200, 10), &schedule(150, 2e-2));
+    let rows = to_f32(flow.module.embedding.rows()).unwrap();
+    let rows: Vec<&[f32]> = rows.chunks(6).collect();
+    let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let pairs = (0..rows.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
+    let cosines = pairs.map(|(i, j)| cosine(rows[i], rows[j]));
+    cosines.fold(-1.0, f32::max)
+}
+
+/// Red where the similarity loss pushes the wrong pairs, or not at all.
+#[test]
+fn likelihood_alone_pulls_embeddings_together_and_the_similarity_loss_holds_them_apart() {
+    let (alone, held) = (closest_rows(0.0), closest_rows(10.0));
+    assert!(held < 0.9 && alone > 0.99, "{held} {alone}");
+}
+
+#[test]
+fn a_refit_is_likelier_of_its_sequences_repeats_itself_and_can_be_undone() {
+    let [_, config] = SeqFlow::examples();
+    let all = sequences(300, 11);
+    let mut flow = fitted(&config, &all, &schedule(60, 5e-3));
+    let dir = tempfile::tempdir().unwrap();
+    let before = dir.path().join("before.safetensors");
+    flow.save(&before).unwrap();
+    let few: Vec<Sequence> = all[..40].iter().cycle().take(320).cloned().collect();
+    let nll = |flow: &SequenceFlow| {
+        let scored = flow.score(&few, Streams::new(1)).unwrap();
+        scored.iter().map(|s| s.bound.unwrap()).sum::<f64>() / few.len() as f64
+    };
+    let started = nll(&flow);
+    let refit = |flow: &mut SequenceFlow, round| {
+        flow.refit(&few, Streams::new(4), round, &|| false).unwrap();
+        flow.encode(&few[..5]).unwrap()
+    };
+    let first = refit(&mut flow, 1);
+    assert!(nll(&flow) < started, "{} {started}", nll(&flow));
+    flow.restore(&before).unwrap();
+    assert_eq!(nll(&flow), started);
+    assert!(refit(&mut flow, 2) != first, "another round");
+    flow.restore(&before).unwrap();
+    assert_eq!(refit(&mut flow, 1), first);
+    let stopped = flow.refit(&few, Streams::new(4), 1, &|| true);
+    assert!(matches!(stopped, Err(crate::Error::Cancelled)));
+}
+
+#[test]
+fn a_flow_over_sequences_that_was_written_is_the_same_when_it_is_read() {
+    let [config, _] = SeqFlow::examples();
+    let all = sequences(50, 12);
+    let flow = fitted(&config, &all, &schedule(10, 5e-3));
+    let dir = tempfile::tempdir().unwrap();
+    flow.write(dir.path()).unwrap();
+    let read = open_sequence_model(dir.path(), &Device::flex()).unwrap();
+    assert_eq!(read.encode(&all).unwrap(), flow.encode(&all).unwrap());
+    assert_eq!(read.text(&all[5]), flow.text(&all[5]));
+    std::fs::remove_file(dir.path().join("embedding.safetensors")).unwrap();
+    let told = open_sequence_model(dir.path(), &Device::flex())
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(told.contains("a flow over numbers"), "{told}");
+    let mut other = Embedding::new([4, 4], Streams::new(0), &Device::flex());
+    assert!(load_weights(&mut other, &dir.path().join("flow.safetensors")).is_err());
+}

@@ -1,0 +1,139 @@
+//! From a text to its tokens, and back.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a text is cut into tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Tokeniser {
+    /// Each character is a token.
+    Characters,
+    /// Tokens stand between spaces: `12 4 7`.
+    Whitespace,
+    /// Each pair of square brackets is a token, as in SELFIES: `[C][=O]`.
+    Brackets,
+    /// Numbers in an HDF5 dataset [N, L] of u8, u16, i32 or another whole number; as text they stand between spaces.
+    Ids {
+        /// The number that fills rows up to their end; by default none does, and every row is of L tokens.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fill: Option<i64>,
+    },
+}
+
+/// What cannot be cut into tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Uncut {
+    /// The character, from 1, where it begins.
+    pub column: usize,
+    /// What was found there, and what was expected.
+    pub why: String,
+}
+
+impl Tokeniser {
+    /// The tokens of `text`, each with the character, from 1, where it begins.
+    ///
+    /// # Errors
+    /// What cannot be cut.
+    pub(super) fn cut<'a>(&self, text: &'a str) -> Result<Vec<(usize, &'a str)>, Uncut> {
+        match self {
+            Self::Characters => Ok(characters(text).collect()),
+            Self::Whitespace | Self::Ids { .. } => Ok(words(text)),
+            Self::Brackets => brackets(text),
+        }
+    }
+
+    /// What stands between two tokens of a text.
+    pub(super) fn between(&self) -> &'static str {
+        match self {
+            Self::Characters | Self::Brackets => "",
+            Self::Whitespace | Self::Ids { .. } => " ",
+        }
+    }
+}
+
+/// The characters of `text`, each with its place from 1.
+fn characters(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let starts = text.char_indices().enumerate();
+    starts.map(|(place, (start, c))| (place + 1, &text[start..start + c.len_utf8()]))
+}
+
+fn words(text: &str) -> Vec<(usize, &str)> {
+    let mut words = Vec::new();
+    let mut rest = text;
+    loop {
+        let word = rest.trim_start();
+        let Some(end) = (!word.is_empty()).then(|| word.find(char::is_whitespace)) else {
+            return words;
+        };
+        let before = &text[..text.len() - word.len()];
+        let (word, after) = word.split_at(end.unwrap_or(word.len()));
+        words.push((before.chars().count() + 1, word));
+        rest = after;
+    }
+}
+
+fn brackets(text: &str) -> Result<Vec<(usize, &str)>, Uncut> {
+    let mut tokens = Vec::new();
+    let (mut rest, mut column) = (text, 1);
+    while !rest.is_empty() {
+        let why = |why: String| Uncut { column, why };
+        if !rest.starts_with('[') {
+            let found = rest.chars().next().unwrap_or(' ');
+            return Err(why(format!(
+                "found `{found}`, expected `[`: each token stands in square brackets, as in `[C][=O]`"
+            )));
+        }
+        let inner = &rest[1..];
+        let end = match inner.find(['[', ']']) {
+            Some(end) if inner[end..].starts_with(']') => end + 2,
+            _ => {
+                return Err(why(
+                    "found a `[` that is not closed, expected `]` after it".into()
+                ));
+            }
+        };
+        let (token, after) = rest.split_at(end);
+        tokens.push((column, token));
+        column += token.chars().count();
+        rest = after;
+    }
+    Ok(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(tokeniser: &Tokeniser, text: &str) -> Vec<(usize, String)> {
+        let tokens = tokeniser.cut(text).unwrap().into_iter();
+        tokens.map(|(at, token)| (at, token.to_owned())).collect()
+    }
+
+    /// Red where places are counted in bytes, or a token loses a character.
+    #[test]
+    fn each_kind_cuts_where_it_says_and_counts_characters() {
+        let of = |pairs: &[(usize, &str)]| -> Vec<(usize, String)> {
+            pairs.iter().map(|&(at, t)| (at, t.to_owned())).collect()
+        };
+        assert_eq!(cut(&Tokeniser::Characters, "äb"), of(&[(1, "ä"), (2, "b")]));
+        let words = of(&[(2, "é1"), (6, "20"), (9, "3")]);
+        assert_eq!(cut(&Tokeniser::Whitespace, " é1  20\t3"), words);
+        let selfies = of(&[(1, "[C]"), (4, "[=Ö]"), (8, "[Ring1]")]);
+        assert_eq!(cut(&Tokeniser::Brackets, "[C][=Ö][Ring1]"), selfies);
+    }
+
+    #[test]
+    fn brackets_that_do_not_match_are_shown_where_they_begin() {
+        for (text, column, word) in [
+            ("[C]O[C]", 4, "found `O`"),
+            ("[C][=O", 4, "not closed"),
+            ("[C][=[O]", 4, "not closed"),
+            ("[C]]", 4, "found `]`"),
+        ] {
+            let told = Tokeniser::Brackets.cut(text).unwrap_err();
+            assert_eq!(told.column, column, "{text}");
+            assert!(told.why.contains(word), "{text}: {}", told.why);
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The stage where features are sequences of tokens.
+//!
+//! Its artifact holds, beside the flow over embedded tokens, `embedding.safetensors` with the table and the alphabet,
+//! `scan.json`, and `samples.txt`, a decoded sample a line.
+
+use super::config::{Config, defaults};
+use super::rows::Rows;
+use crate::context::{Context, Monitor, Summary};
+use crate::data::{NonFinite, NormalisationConfig, Part, Split};
+use crate::error::{Error, Result};
+use crate::figures::{PARAMETERS, of_rows, pretrain_flow as names};
+use crate::numerics::mean;
+use crate::priors::{FitSequences, ModelConfig, PointShape, SeqFlow, SequenceFlow};
+use crate::problems::Problems;
+use crate::sequences::{
+    Alphabet, Corpus, Found, Sequence, SequenceModel, SequenceSource, Tokeniser,
+};
+use crate::stages::{self, Sections, Stage, Upstream};
+use crate::tensors::spread_indices;
+use std::collections::HashSet;
+
+/// Stages that read a flow over numbers.
+const OF_NUMBERS: [Stage; 6] = [
+    Stage::TrainAutoencoder,
+    Stage::Transport,
+    Stage::EstimateNll,
+    Stage::EvaluateLikelihood,
+    Stage::Sample,
+    Stage::EvaluateLatents,
+];
+
+/// Notes what does not go with sequences, or, where features are numbers, what only sequences have.
+pub fn check(config: &Config, problems: &mut Problems) {
+    let features = &config.features;
+    let Some(tokeniser) = &features.tokeniser else {
+        let longest = features
+            .longest
+            .map_or(String::new(), |longest| longest.to_string());
+        problems.require(
+            features.longest.is_none(),
+            "features.longest",
+            longest,
+            "nothing without `features.tokeniser`: only sequences have a length",
+        );
+        return;
+    };
+    if let Some(longest) = features.longest {
+        problems.within("features.longest", longest, 1..=4096);
+    }
+    let mut refuse = |holds: bool, key: &str, found: &str, expected: &str| {
+        let found = format!("{found} with `features.tokeniser`");
+        problems.require(holds, key, found, expected);
+    };
+    let flow = matches!(config.model, ModelConfig::SeqFlow(_));
+    refuse(
+        flow,
+        "model.kind",
+        &format!("`{}`", config.model.name()),
+        "`seqflow`, the kind that sequences of tokens go with",
+    );
+    refuse(
+        features.from.is_none(),
+        "features.from",
+        "an artifact",
+        "a file of your own",
+    );
+    let finite = features.non_finite == NonFinite::Refuse;
+    refuse(
+        finite,
+        "features.non_finite",
+        "a rule for numbers",
+        "nothing: tokens are always finite",
+    );
+    let numbers = matches!(tokeniser, Tokeniser::Ids { .. });
+    let dataset = features.dataset == defaults::dataset();
+    refuse(
+        numbers || dataset,
+        "features.dataset",
+        &format!("`{}`", features.dataset),
+        "nothing: a text file has no datasets; token numbers in an HDF5 file take `tokeniser: {kind: ids}`",
+    );
+    for (key, part) in [("held_out", &config.held_out), ("test", &config.test)] {
+        let given = [
+            ("dataset", part.dataset.is_some()),
+            ("indices", part.indices.is_some()),
+            ("file", part.file.is_some()),
+        ];
+        for (name, given) in given {
+            let key = format!("{key}.{name}");
+            refuse(
+                !given,
+                &key,
+                "a part that is given",
+                "`fraction`: parts are drawn by the seed",
+            );
+        }
+    }
+    let plain = config.normalisation == NormalisationConfig::default();
+    refuse(
+        plain,
+        "normalisation",
+        "a normalisation",
+        "nothing: embedded tokens have length 1",
+    );
+    let rows = config.rows == Rows::default();
+    refuse(
+        rows,
+        "rows",
+        "a view of rows",
+        "nothing: a sequence is one point of all its tokens",
+    );
+    let quiet = config.noise.is_none();
+    refuse(
+        quiet,
+        "noise",
+        "noise",
+        "nothing: that of tokens is `model.embedding.noise`",
+    );
+    let alone = config.condition.is_none();
+    refuse(
+        alone,
+        "condition",
+        "a condition",
+        "none: a flow over sequences takes none",
+    );
+    let compared = config.compared == defaults::compared();
+    refuse(
+        compared,
+        "compared",
+        &config.compared.to_string(),
+        "nothing: samples are decoded and looked for in the data instead",
+    );
+    let memory = config.memory_mib == defaults::memory_mib();
+    refuse(
+        memory,
+        "memory_mib",
+        &config.memory_mib.to_string(),
+        "nothing: sequences are kept in memory",
+    );
+}
+
+/// Notes sections that read a flow over numbers.
+pub fn check_with(config: &Config, sections: &Sections, problems: &mut Problems) {
+    if config.features.tokeniser.is_none() {
+        return;
+    }
+    for stage in OF_NUMBERS.into_iter().filter(|&stage| sections.has(stage)) {
+        problems.add(
+            stage.section(),
+            "a section",
+            "none: the flow of this experiment is over sequences, `pretrain_flow.features.tokeniser`",
+        );
+    }
+}
+
+/// The stage with its sequences read and found good.
+pub struct Prepared {
+    config: Config,
+    model: SeqFlow,
+    corpus: Corpus,
+    found: Found,
+}
+
+/// Reads the sequences, cut by `tokeniser`; whatever is wrong with them is found here, before any training.
+///
+/// # Errors
+/// File errors; input errors with line and column.
+pub fn prepare(
+    config: &Config,
+    tokeniser: &Tokeniser,
+    seed: u64,
+    monitor: &dyn Monitor,
+) -> Result<Prepared> {
+    let ModelConfig::SeqFlow(model) = &config.model else {
+        unreachable!("checked with the configuration")
+    };
+    let features = &config.features;
+    let source = SequenceSource {
+        file: features.file.clone(),
+        dataset: features.dataset.clone(),
+        tokeniser: tokeniser.clone(),
+        longest: features.longest,
+    };
+    let corpus = source.read()?;
+    let split = Split::drawn(seed, config.held_out.share(), config.test.share());
+    let found = Found::of(&corpus, &split);
+    let [train, held_out, test] = found.parts;
+    let wants = |part: Part, count: usize, share: f64| match count == 0 && share > 0.0 {
+        false => Ok(()),
+        true => Err(Error::input(format!(
+            "{}: found no sequence in the {} part of {} ({} of them different), expected one at least; give more \
+             sequences, or raise pretrain_flow.{}.fraction",
+            features.file.display(),
+            part.word(),
+            found.sequences,
+            found.sequences - found.duplicates,
+            part.key(),
+        ))),
+    };
+    wants(Part::Train, train, 1.0)?;
+    wants(Part::HeldOut, held_out, 1.0)?;
+    wants(Part::Test, test, config.test.share())?;
+    if config.test.share() == 0.0 {
+        monitor.warn("no test part (pretrain_flow.test.fraction is 0): figures are of held-out sequences, which also choose");
+    }
+    Ok(Prepared {
+        config: config.clone(),
+        model: model.clone(),
+        corpus,
+        found,
+    })
+}
+
+impl stages::Prepared for Prepared {
+    fn makes(&self) -> Option<PointShape> {
+        Some(PointShape {
+            tokens: self.corpus.alphabet.longest(),
+            width: self.model.embedding.width,
+        })
+    }
+
+    fn run(self: Box<Self>, _: &Upstream, context: &Context) -> Result<Summary> {
+        (*self).run(context)
+    }
+}
+
+impl Prepared {
+    fn run(self, context: &Context) -> Result<Summary> {
+        self.found.write(&context.dir)?;
+        let held_out = self.some(Part::HeldOut, self.config.held_out.at_most);
+        let evaluated = spread_indices(held_out.len(), self.config.evaluation_points);
+        let fit = FitSequences {
+            config: &self.model,
+            alphabet: &self.corpus.alphabet,
+            train: &self.some(Part::Train, usize::MAX),
+            held_out: &evaluated.map(|i| held_out[i].clone()).collect::<Vec<_>>(),
+            schedule: &self.config.schedule(),
+        };
+        let (flow, figures) = fit.run(context)?;
+        flow.write(&context.dir)?;
+        let mut summary = figures;
+        let test = self.some(Part::Test, self.config.test.at_most);
+        let scored = self.config.nll_points;
+        for (part, sequences) in [(Part::Test, &test), (Part::HeldOut, &held_out)] {
+            let chosen = spread_indices(sequences.len(), scored);
+            let chosen: Vec<Sequence> = chosen.map(|i| sequences[i].clone()).collect();
+            if !chosen.is_empty() {
+                self.likelihoods(&flow, part, &chosen, &mut summary, context)?;
+                context.check_cancelled()?;
+            }
+        }
+        self.samples(&flow, &mut summary, context)?;
+        summary.add(PARAMETERS, flow.parameters() as f64);
+        Ok(summary)
+    }
+
+    /// At most so many sequences of `part`, evenly spread.
+    fn some(&self, part: Part, at_most: usize) -> Vec<Sequence> {
+        let items = self.found.items(part);
+        let chosen = spread_indices(items.len(), at_most);
+        chosen
+            .map(|i| self.corpus.sequences[items[i]].clone())
+            .collect()
+    }
+
+    fn likelihoods(
+        &self,
+        flow: &SequenceFlow,
+        part: Part,
+        chosen: &[Sequence],
+        summary: &mut Summary,
+        context: &Context,
+    ) -> Result<()> {
+        let word = part.word();
+        let alphabet = &self.corpus.alphabet;
+        let tokens: usize = chosen
+            .iter()
+            .map(|sequence| with_end(sequence, alphabet))
+            .sum();
+        let scored = flow.score(chosen, context.streams)?;
+        let a_token = |sum: f64| sum / tokens as f64;
+        let bounds: Option<f64> = scored.iter().map(|scored| scored.bound).sum();
+        if let Some(bound) = bounds {
+            summary.add(of_rows(word, names::SEQUENCE_NLL), a_token(bound));
+        }
+        let frequencies = self.frequencies(chosen);
+        summary.add(of_rows(word, names::FREQUENCY_NLL), a_token(frequencies));
+        let embedded = scored.iter().map(|scored| scored.nll).sum::<f64>();
+        let numbers = chosen.len() * flow.tokens() * flow.width();
+        summary.add(
+            of_rows(word, names::EMBEDDED_NLL),
+            embedded / numbers as f64,
+        );
+        let noisy = flow.noisy_latents(chosen, context.streams)?;
+        summary.add(of_rows(word, names::LATENT_SQUARE), mean_square(&noisy));
+        let decoded = flow.decode(&noisy)?;
+        let exact = decoded.iter().zip(chosen).filter(|(a, b)| a == b).count();
+        summary.add(
+            of_rows(word, names::EXACT_NOISY),
+            exact as f64 / chosen.len() as f64,
+        );
+        let latents = flow.encode(chosen)?;
+        let decoded = flow.decode(&latents)?;
+        let exact = decoded.iter().zip(chosen).filter(|(a, b)| a == b).count();
+        summary.add(
+            of_rows(word, names::EXACT),
+            exact as f64 / chosen.len() as f64,
+        );
+        Ok(())
+    }
+
+    /// The NLL of `chosen` in nats where every token is drawn alone, as often as in all sequences.
+    fn frequencies(&self, chosen: &[Sequence]) -> f64 {
+        let occurrences = &self.found.occurrences;
+        let all: usize = occurrences.iter().sum();
+        let of = |token: u32| (all as f64 / occurrences[token as usize] as f64).ln();
+        let longest = self.corpus.alphabet.longest();
+        let sequence = |sequence: &Sequence| {
+            let end = if sequence.len() < longest { of(0) } else { 0.0 };
+            sequence.iter().map(|&token| of(token)).sum::<f64>() + end
+        };
+        chosen.iter().map(sequence).sum()
+    }
+
+    /// Draws samples, writes them as text, and says how many are in the data.
+    fn samples(&self, flow: &SequenceFlow, summary: &mut Summary, context: &Context) -> Result<()> {
+        let count = self.config.samples;
+        if count == 0 {
+            return Ok(());
+        }
+        let size = flow.tokens() * flow.width();
+        let drawn = flow.decode(&context.streams.normal("samples", 0, count * size))?;
+        context.check_cancelled()?;
+        let known: HashSet<&Sequence> = self.corpus.sequences.iter().collect();
+        let share = |count_of: usize| count_of as f64 / count as f64;
+        let in_data = drawn
+            .iter()
+            .filter(|sequence| known.contains(sequence))
+            .count();
+        let different = drawn.iter().collect::<HashSet<_>>().len();
+        summary.add(names::SAMPLES_IN_DATA, share(in_data));
+        summary.add(names::DIFFERENT_SAMPLES, share(different));
+        let lines = drawn.iter().map(|sequence| flow.text(sequence) + "\n");
+        let path = context.dir.join("samples.txt");
+        std::fs::write(&path, lines.collect::<String>()).map_err(|e| Error::file(&path, e))
+    }
+}
+
+/// The tokens of a sequence, the end token that follows one that is not the longest among them.
+fn with_end(sequence: &Sequence, alphabet: &Alphabet) -> usize {
+    (sequence.len() + 1).min(alphabet.longest())
+}
+
+fn mean_square(values: &[f32]) -> f64 {
+    mean(
+        &values
+            .iter()
+            .map(|&z| f64::from(z).powi(2))
+            .collect::<Vec<_>>(),
+    )
+}
