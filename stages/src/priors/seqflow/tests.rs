@@ -139,6 +139,7 @@ fn fitted(config: &SeqFlow, train: &[Sequence], schedule: &Schedule) -> Sequence
         streams: Streams::new(0),
         device: Device::flex(),
         dir: PathBuf::new(),
+        kept: std::env::temp_dir(),
         resume: None,
         monitor: &Silent,
     };
