@@ -9,7 +9,7 @@ use crate::store::{CONFIG, REPORT, RunFolder, Stage, Store};
 use latent_align_stages::Result;
 use latent_align_stages::figures::estimate_nll::FALLS;
 use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, GAP, NLL};
-use latent_align_stages::figures::{error_beside, error_of, in_region};
+use latent_align_stages::figures::{error_beside, error_of, in_region, optimise_latents};
 use latent_align_stages::stages::sample::PICTURE;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,16 @@ pub struct TrialRow {
     pub has_report: bool,
     /// The picture of its samples, where the stage `sample` painted one.
     pub samples: Option<PathBuf>,
+    /// The search that it made, if it did.
+    pub search: Option<SearchOfTrial>,
+}
+
+/// The search of a trial.
+pub struct SearchOfTrial {
+    /// The table of its evaluations.
+    pub evaluations: PathBuf,
+    /// What was searched for, as its configuration has it.
+    pub objective: String,
 }
 
 impl Trials {
@@ -118,6 +128,23 @@ impl Trials {
     }
 }
 
+impl SearchOfTrial {
+    fn of(config: &Value, folder: &RunFolder) -> Option<Self> {
+        let objective = config
+            .get(Stage::OptimiseLatents.section())?
+            .get("objective")?;
+        let evaluations = format!("{}.parquet", optimise_latents::TABLE);
+        let evaluations = folder
+            .path()
+            .join(Stage::OptimiseLatents.name())
+            .join(evaluations);
+        evaluations.is_file().then(|| Self {
+            evaluations,
+            objective: objective.to_string(),
+        })
+    }
+}
+
 impl TrialRow {
     fn read(store: &Store, trial: &TrialRecord, axes: &[String]) -> Self {
         let folder = RunFolder::of(store, &trial.run);
@@ -128,21 +155,21 @@ impl TrialRow {
             has_report: folder.path().join(REPORT).is_file(),
             samples: Some(folder.path().join(Stage::Sample.name()).join(PICTURE))
                 .filter(|path| path.is_file()),
+            search: None,
         };
         if row.standing.is_finished() {
-            row.fill_values(&folder, axes);
+            let text = std::fs::read_to_string(folder.path().join(CONFIG)).ok();
+            let config: Option<Value> = text.and_then(|text| serde_yaml::from_str(&text).ok());
+            if let Some(config) = config {
+                row.fill_values(&config, axes);
+                row.search = SearchOfTrial::of(&config, &folder);
+            }
         }
         row
     }
 
     /// What the experiment has for axes that this trial leaves as they are.
-    fn fill_values(&mut self, folder: &RunFolder, axes: &[String]) {
-        if self.values.iter().all(Option::is_some) {
-            return;
-        }
-        let text = std::fs::read_to_string(folder.path().join(CONFIG)).ok();
-        let config: Option<Value> = text.and_then(|text| serde_yaml::from_str(&text).ok());
-        let Some(config) = config else { return };
+    fn fill_values(&mut self, config: &Value, axes: &[String]) {
         for (value, axis) in self.values.iter_mut().zip(axes) {
             if value.is_none() {
                 let pointer = format!("/{}", axis.replace('.', "/"));

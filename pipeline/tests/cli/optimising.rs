@@ -345,3 +345,56 @@ fn the_shipped_ehrlich_function_is_what_its_script_writes() {
     assert_eq!(found.figure("sequences of the start"), 100.0, "{found}");
     assert!(found.figure("best score") < 1.0);
 }
+
+/// Red where a chart is of another column, or variants of one objective have panels of their own.
+#[test]
+fn the_report_of_a_sweep_draws_each_method_against_calls() {
+    let project = project(
+        "  objective: {kind: expression}\n  initial: {count: 3}\n  calls: 12\n  calls_a_round: 4\n",
+    );
+    project.write(
+        "methods.yaml",
+        "name: methods\nbase: search.yaml\nlist:\n  - {name: drawn}\n  \
+         - {name: bred, set: {optimise_latents.method: {kind: genetic}}}\n  \
+         - {name: clipped, set: {optimise_latents.objective: {kind: expression, clipped: true}}}\nseeds: [0, 1]\n",
+    );
+    project.run(&["sweep", "methods.yaml"]).expect(0, &[]);
+    let folder = project.path("artifacts/sweeps/methods");
+    let chart = std::fs::read_to_string(folder.join("optimisers.svg")).unwrap();
+    for name in ["drawn", "bred", "clipped"] {
+        assert!(
+            chart.contains(&format!(">{name}</text>")),
+            "{name} is missing from {chart}"
+        );
+    }
+    assert_eq!(
+        chart.matches("calls of the objective</text>").count(),
+        2,
+        "a panel for each objective"
+    );
+    let run = project.path("artifacts/runs/methods.bred.seed0");
+    let chart = std::fs::read_to_string(run.join("best-so-far.svg")).unwrap();
+    assert!(chart.contains("best score so far</text>"));
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("figure-best-so-far"));
+
+    // the best sequences start another search
+    let best = run.join("optimise-latents/best.txt");
+    let best = std::fs::read_to_string(best).unwrap();
+    assert_eq!(best.lines().count(), 15);
+    let scores: Vec<f64> = best
+        .lines()
+        .map(|line| line.split_once('\t').unwrap().1.parse().unwrap())
+        .collect();
+    assert!(scores.is_sorted(), "{best}");
+    project.write("best.txt", &best);
+    let again = [
+        "run",
+        "search.yaml",
+        "--set",
+        "optimise_latents.initial={count: 15, file: best.txt}",
+    ];
+    let again = project.run(&again);
+    let error = again.figure("best score of the start") - scores[0];
+    assert!(error.abs() < 1e-4 * scores[0], "{again}");
+}

@@ -3,7 +3,7 @@
 
 use super::{Preparation, Prepared, Stage, StageConfig, Upstream};
 use crate::context::{Context, Monitor, Summary, Table};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::figures::optimise_latents as names;
 use crate::optimisation::{
     Budget, Genetic, GeneticConfig, ObjectiveConfig, Opened, Outcome, Proposer, RandomSearch, Row,
@@ -158,12 +158,31 @@ impl Prepared for Ready {
         }
         .run(&starting.start, &context.kept)?;
         context.monitor.table(names::TABLE, &table(&outcome))?;
+        let best = context.dir.join(BEST);
+        std::fs::write(&best, best_lines(&outcome)).map_err(|e| Error::file(&best, e))?;
         let mut summary = summary(&outcome);
         if config.initial.best_left_out > 0.0 {
             summary.add(names::LEFT_OUT, starting.left_out);
         }
         Ok(summary)
     }
+}
+
+/// The best sequences with their scores, as a search may start from them.
+const BEST: &str = "best.txt";
+/// How many.
+const BEST_COUNT: usize = 100;
+
+/// A line for each of the best sequences, best first: it, a tab, its score.
+fn best_lines(outcome: &Outcome) -> String {
+    let evaluations = outcome.history.evaluations().iter();
+    let mut feasible: Vec<(f64, &str, f64)> = evaluations
+        .filter_map(|e| Some((outcome.history.value(e)?, e.text.as_str(), e.score?)))
+        .collect();
+    feasible.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let best = feasible.iter().take(BEST_COUNT);
+    best.map(|(_, text, score)| format!("{text}\t{score}\n"))
+        .collect()
 }
 
 fn summary(outcome: &Outcome) -> Summary {

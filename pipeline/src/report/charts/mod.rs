@@ -23,6 +23,7 @@ mod principal;
 mod reconstructed;
 mod regions;
 mod scale;
+mod searches;
 mod surrogate;
 mod svg;
 pub mod sweeps;
@@ -52,7 +53,7 @@ pub struct Kind {
 }
 
 /// Every figure that a run may have.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 11] = [
     Kind {
         name: "heatmaps",
         about: "alignment losses and NLLs over the plane, with features and latents",
@@ -92,6 +93,11 @@ pub const KINDS: [Kind; 10] = [
         name: "reconstructions",
         about: "values that were not trained on against their reconstructions",
         draw: reconstructed::draw,
+    },
+    Kind {
+        name: "best-so-far",
+        about: "the best score of the search against its calls",
+        draw: searches::draw,
     },
     Kind {
         name: "learning-curves",

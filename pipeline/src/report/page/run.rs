@@ -50,6 +50,11 @@ pub fn page(store: &Store, found: &Found) -> String {
             body: joined(vec![pictures(found), drawn(found, &["reconstructions"])]),
         },
         Section {
+            id: "search",
+            title: "The search",
+            body: drawn(found, &["best-so-far"]),
+        },
+        Section {
             id: "learning",
             title: "Learning curves",
             body: drawn(found, &["learning-curves"]),

@@ -23,6 +23,11 @@ pub fn page(trials: &Trials) -> String {
             body: variants(trials),
         },
         Section {
+            id: "optimisers",
+            title: "Best scores against calls",
+            body: figure(trials, "optimisers"),
+        },
+        Section {
             id: "objective",
             title: "The objective against each axis",
             body: figure(trials, "objective"),

@@ -1,6 +1,7 @@
 //! Figures of a sweep: the objective against each axis, and what reconstruction costs in likelihood.
 
 mod axes;
+mod optimisers;
 mod pareto;
 
 use super::figure::Figure;
@@ -19,7 +20,12 @@ pub struct Kind {
 }
 
 /// Every figure that a sweep may have.
-pub const KINDS: [Kind; 2] = [
+pub const KINDS: [Kind; 3] = [
+    Kind {
+        name: "optimisers",
+        about: "the best score of searches against their calls",
+        draw: optimisers::draw,
+    },
     Kind {
         name: "objective",
         about: "the objective against each axis",
