@@ -108,6 +108,10 @@ impl Workshop<'_> {
                 key.stage
             ));
         }
+        if worked.is_err() && training.kept().exists() {
+            let kept = "what it has so far is kept, and the next run goes on with it";
+            self.console.note(&format!("{}: {kept}", key.stage));
+        }
         let mut figures = worked?.figures;
         if let Some(peak) = crate::process::peak_mib() {
             figures.push((PEAK_MEMORY.into(), peak));

@@ -5,6 +5,7 @@ use super::search::Start;
 use crate::error::{Error, Result};
 use crate::problems::Problems;
 use crate::random::Streams;
+use crate::sequences::Tokeniser;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
@@ -25,6 +26,8 @@ pub struct StartConfig {
     pub file: Option<PathBuf>,
     /// The share of the best sequences that is left out beforehand: 0.5 for a start no better than the median.
     pub best_left_out: f64,
+    /// What a token of the file's sequences is, for a genetic algorithm that an objective tells nothing of its sequences.
+    pub tokeniser: Tokeniser,
     /// How many different sequences are drawn and scored to know which those are, where there is no file.
     pub draws: usize,
 }
@@ -35,6 +38,7 @@ impl Default for StartConfig {
             count: 100,
             file: None,
             best_left_out: 0.0,
+            tokeniser: Tokeniser::Characters,
             draws: 10_000,
         }
     }
@@ -61,6 +65,12 @@ impl StartConfig {
         problems.within("count", self.count, 1..=10_000_000);
         problems.share("best_left_out", self.best_left_out, "0.5");
         problems.within("draws", self.draws, 1..=10_000_000);
+        problems.require(
+            !matches!(self.tokeniser, Tokeniser::Ids { .. }),
+            "tokeniser.kind",
+            "ids",
+            "`characters`, `whitespace` or `brackets`, since the file is text",
+        );
         let chosen = self.file.is_none() && self.best_left_out > 0.0;
         problems.require(
             !chosen || self.count as f64 <= (1.0 - self.best_left_out) * self.draws as f64,
@@ -239,16 +249,19 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Of `rows`, whose tokens are characters.
-    pub fn new(rows: &[Row]) -> Arc<Self> {
+    /// Of `rows`, cut as `tokeniser` does.
+    ///
+    /// # Errors
+    /// An input error for a sequence that cannot be cut.
+    pub fn new(rows: &[Row], tokeniser: Tokeniser) -> Result<Arc<Self>> {
         let texts: Vec<String> = rows.iter().map(|row| row.text.clone()).collect();
-        let characters: BTreeSet<char> = texts.iter().flat_map(|text| text.chars()).collect();
-        let tokens: Vec<String> = characters.into_iter().map(String::from).collect();
-        let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
-        Arc::new(Self {
-            alphabet: Alphabet::joined(&tokens),
-            texts,
-        })
+        match Alphabet::of(tokeniser, &texts).map_err(str::to_owned) {
+            Ok(alphabet) => Ok(Arc::new(Self { alphabet, texts })),
+            Err(text) => Err(Error::input(format!(
+                "initial.tokeniser: found {text:?} in the file, which it cannot cut into tokens; expected another `kind`, or \
+                 sequences that it can"
+            ))),
+        }
     }
 }
 

@@ -43,8 +43,14 @@ impl Tokeniser {
         }
     }
 
+    /// The tokens of `text`; none where it cannot be cut.
+    pub fn tokens<'a>(&self, text: &'a str) -> Option<Vec<&'a str>> {
+        let tokens = self.cut(text).ok()?;
+        Some(tokens.into_iter().map(|(_, token)| token).collect())
+    }
+
     /// What stands between two tokens of a text.
-    pub(super) fn between(&self) -> &'static str {
+    pub fn between(&self) -> &'static str {
         match self {
             Self::Characters | Self::Brackets => "",
             Self::Whitespace | Self::Ids { .. } => " ",

@@ -117,10 +117,20 @@ impl StageConfig for Config {
     }
 
     fn prepare(&self, _: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
+        let named = |e: Error| e.under(SECTION);
+        let opened = self.objective.open().map_err(named)?;
+        let rows = self.initial.read().map_err(named)?;
+        let of_file = match (&rows, &opened.space) {
+            (Some(rows), None) => {
+                Some(Rows::new(rows, self.initial.tokeniser.clone()).map_err(named)?)
+            }
+            _ => None,
+        };
         Ok(Preparation::Ready(Box::new(Ready {
             config: self.clone(),
-            opened: self.objective.open().map_err(|e| e.under(SECTION))?,
-            rows: self.initial.read().map_err(|e| e.under(SECTION))?,
+            opened,
+            rows,
+            of_file,
         })))
     }
 }
@@ -133,6 +143,8 @@ struct Ready {
     config: Config,
     opened: Opened,
     rows: Option<Vec<Row>>,
+    /// The space of those, where the objective has none.
+    of_file: Option<Arc<Rows>>,
 }
 
 impl Prepared for Ready {
@@ -143,7 +155,7 @@ impl Prepared for Ready {
             .initial
             .choose(&mut self.opened, rows, context.streams)?;
         let Opened { objective, space } = &mut self.opened;
-        let of_file = rows.map(|rows| -> Arc<dyn Space> { Rows::new(rows) });
+        let of_file = self.of_file.clone().map(|rows| -> Arc<dyn Space> { rows });
         let space = space.clone().or(of_file);
         let space = space.expect("an objective without random sequences has a file of some");
         let outcome = Search {

@@ -1,7 +1,9 @@
 //! What is known of the texts that an objective takes: how to draw one at random, and how to vary some.
 
+use crate::sequences::Tokeniser;
 use rand::RngExt;
 use rand_pcg::Pcg64;
+use std::collections::BTreeSet;
 
 /// The texts that an objective takes. Feasible ones, as far as that is known.
 pub trait Space: Send + Sync {
@@ -31,8 +33,8 @@ pub trait Variation {
 #[derive(Debug, Clone)]
 pub struct Alphabet {
     tokens: Vec<String>,
-    /// Between two tokens.
-    separator: &'static str,
+    /// How a text is cut; without one, into the longest of the tokens that fits.
+    tokeniser: Option<Tokeniser>,
     /// Whether all texts have as many.
     fixed_length: bool,
 }
@@ -45,7 +47,7 @@ impl Alphabet {
         tokens.sort_by_key(|token| std::cmp::Reverse(token.len()));
         Self {
             tokens,
-            separator: "",
+            tokeniser: None,
             fixed_length: false,
         }
     }
@@ -54,15 +56,33 @@ impl Alphabet {
     pub fn spaced(tokens: impl Iterator<Item = String>) -> Self {
         Self {
             tokens: tokens.collect(),
-            separator: " ",
+            tokeniser: Some(Tokeniser::Whitespace),
             fixed_length: true,
         }
     }
 
-    /// The tokens of `text`; what is none of them is left out.
+    /// Of `texts`, with their tokens, and of one length where they are.
+    ///
+    /// # Errors
+    /// A text that cannot be cut.
+    pub fn of(tokeniser: Tokeniser, texts: &[String]) -> std::result::Result<Self, &str> {
+        let (mut tokens, mut lengths) = (BTreeSet::new(), BTreeSet::new());
+        for text in texts {
+            let cut = tokeniser.tokens(text).ok_or(text.as_str())?;
+            lengths.insert(cut.len());
+            tokens.extend(cut);
+        }
+        Ok(Self {
+            tokens: tokens.into_iter().map(str::to_owned).collect(),
+            tokeniser: Some(tokeniser),
+            fixed_length: lengths.len() == 1,
+        })
+    }
+
+    /// The tokens of `text`.
     fn split<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        if !self.separator.is_empty() {
-            return text.split(self.separator).collect();
+        if let Some(tokeniser) = &self.tokeniser {
+            return tokeniser.tokens(text).unwrap_or_default();
         }
         let (mut rest, mut found) = (text, Vec::new());
         while let Some(first) = rest.chars().next() {
@@ -73,6 +93,11 @@ impl Alphabet {
             found.push(token);
         }
         found
+    }
+
+    /// The text of `tokens`.
+    fn join(&self, tokens: &[&str]) -> String {
+        tokens.join(self.tokeniser.as_ref().map_or("", Tokeniser::between))
     }
 
     fn token(&self, rng: &mut Pcg64) -> &str {
@@ -97,7 +122,7 @@ impl Variation for Alphabet {
                 _ => {}
             }
         }
-        child.join(self.separator)
+        self.join(&child)
     }
 
     /// Texts of one length: from token to token it goes over to the other with probability 1/L. Of any length: the
@@ -107,7 +132,7 @@ impl Variation for Alphabet {
         if !self.fixed_length {
             one.truncate(rng.random_range(0..=one.len()));
             one.extend(other.drain(rng.random_range(0..=other.len())..));
-            return one.join(self.separator);
+            return self.join(&one);
         }
         let mut child = Vec::with_capacity(one.len());
         for place in 0..one.len().min(other.len()) {
@@ -116,7 +141,7 @@ impl Variation for Alphabet {
             }
             child.push(one[place]);
         }
-        child.join(self.separator)
+        self.join(&child)
     }
 }
 
@@ -124,12 +149,27 @@ impl Variation for Alphabet {
 mod tests {
     use super::*;
     use crate::random::Streams;
-    use std::collections::BTreeSet;
 
     #[test]
     fn the_longest_token_that_fits_is_taken() {
         let alphabet = Alphabet::joined(&["s", "in", "sin", "(", "x", ")"]);
         assert_eq!(alphabet.split("sin(xs)"), ["sin", "(", "x", "s", ")"]);
+    }
+
+    #[test]
+    fn the_tokens_of_texts_are_those_that_their_tokeniser_finds() {
+        let texts = ["[C][=O]".to_owned(), "[C][N][C]".to_owned()];
+        let alphabet = Alphabet::of(Tokeniser::Brackets, &texts).unwrap();
+        assert_eq!(alphabet.tokens, ["[=O]", "[C]", "[N]"]);
+        assert!(!alphabet.fixed_length);
+        assert_eq!(alphabet.join(&alphabet.split("[N][C]")), "[N][C]");
+        assert!(
+            Alphabet::of(Tokeniser::Whitespace, &texts)
+                .unwrap()
+                .fixed_length
+        );
+        let odd = ["[C]".to_owned(), "C".to_owned()];
+        assert_eq!(Alphabet::of(Tokeniser::Brackets, &odd).unwrap_err(), "C");
     }
 
     /// The mean number of changes is 1, less those to the same token; red at any other rate.
