@@ -116,6 +116,13 @@ fn a_search_killed_at_any_moment_asks_nothing_twice_and_has_the_same_trace() {
         let (before, at) = (paid(&project), asked(&project).len());
         let last = project.run(&["run", "search.yaml"]);
         assert_eq!(last.code, Some(0), "seed {seed}: {last}");
+        let summary = project.path("artifacts/runs/search/summary.md");
+        let summary = std::fs::read_to_string(summary).unwrap();
+        let rounds = summary.lines().find(|line| line.starts_with("| rounds "));
+        let rounds = rounds
+            .and_then(|line| line.split('|').nth(2))
+            .map(str::trim);
+        assert_eq!(rounds, Some("4"), "seed {seed}: {summary}");
         let again = asked(&project)[at..]
             .iter()
             .find(|text| before.contains(*text))

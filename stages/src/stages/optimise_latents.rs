@@ -213,18 +213,17 @@ fn summary(outcome: &Outcome) -> Summary {
         summary.add(names::BEST_OF_START, outcome.history.score(best));
     }
     let calls = outcome.calls();
-    let (start, infeasible) = (of_start.count(), |round: u64| round > 0);
-    let infeasible = evaluations
-        .iter()
-        .map(|evaluated| &evaluated.evaluation)
-        .filter(|evaluation| infeasible(evaluation.round) && evaluation.score.is_none());
+    let called = evaluations.iter().map(|e| &e.evaluation);
+    let called = called.filter(|evaluation| evaluation.round > 0);
+    let infeasible = called.filter(|evaluation| evaluation.score.is_none());
     summary.add(names::CALLS, calls as f64);
     if calls > 0 {
         summary.add(names::INFEASIBLE, infeasible.count() as f64 / calls as f64);
     }
-    summary.add(names::START, start as f64);
-    let rounds = outcome.rounds.iter().filter(|round| round.round > 0);
-    summary.add(names::ROUNDS, rounds.count() as f64);
+    summary.add(names::START, of_start.count() as f64);
+    // not those whose times were noted: a process may be killed before it does
+    let rounds = evaluations.iter().map(|e| e.evaluation.round).max();
+    summary.add(names::ROUNDS, rounds.unwrap_or(0) as f64);
     summary.add(
         names::PROPOSING,
         outcome.rounds.iter().map(|round| round.proposing).sum(),
