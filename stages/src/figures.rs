@@ -235,6 +235,8 @@ pub mod pretrain_flow {
         FREQUENCY_NLL = "NLL of sequences under frequencies of tokens (nats a token)";
         /// The mean NLL of embedded tokens with noise, a density.
         EMBEDDED_NLL = "NLL of embedded sequences with noise (nats a dimension)";
+        /// The mean KL divergence of a posterior to N(0, I), for an autoencoder.
+        SEQUENCE_KL = "KL divergence of posteriors to N(0, I) (nats a sequence)";
         /// Of latents with fresh noise.
         LATENT_SQUARE = "mean square of latents, 1 under N(0, I)";
         /// Of latents with fresh noise.
@@ -269,6 +271,22 @@ pub mod pretrain_flow {
         MARGINAL_DISTANCE = "energy_distance";
         /// That of as many other features.
         MARGINAL_FRESH_DISTANCE = "energy_distance_of_fresh_sample";
+    }
+}
+
+/// What `score` reports of sequences.
+pub mod sequences {
+    names! {
+        /// Every figure and column.
+        FIGURES:
+        /// A bound on the mean NLL of sequences.
+        BOUND = "NLL of sequences, upper bound (nats a token)";
+        /// The sequence.
+        TEXT = "sequence";
+        /// Its tokens, the end token counted.
+        TOKENS = "tokens";
+        /// A bound on its NLL.
+        NLL = "nll_bound";
     }
 }
 

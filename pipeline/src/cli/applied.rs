@@ -79,6 +79,11 @@ pub struct ConditionArguments {
 }
 
 impl ConditionArguments {
+    /// Whether there are any.
+    pub fn is_given(&self) -> bool {
+        self.condition.is_some()
+    }
+
     /// What they mean, and what tells it from other conditions.
     ///
     /// # Errors

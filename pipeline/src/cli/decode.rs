@@ -1,6 +1,7 @@
 //! `latent-align decode RUN FILE --out FILE`
 
 use super::applied::{Applied, grid};
+use super::sequences::{Command, refuse};
 use crate::console::Console;
 use crate::destination::Destination;
 use crate::inference::{Input, Job, Models, Output, dataset_of};
@@ -39,7 +40,19 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     if grid.is_some() {
         Output::new(&picture, applied.force)?;
     }
-    let autoencoder = Models::find(store, &applied.run)?.autoencoder()?;
+    let models = Models::find(store, &applied.run)?;
+    if let Some(model) = models.of_sequences()? {
+        refuse(&[("--grid", grid.is_some())])?;
+        let command = Command {
+            applied,
+            output,
+            model,
+            store,
+            console,
+        };
+        return command.decode(file, dataset.as_deref());
+    }
+    let autoencoder = models.autoencoder()?;
     let dataset = dataset_of(file, dataset.as_deref(), &["means", "latents", "points"])?;
     let input = Input::open(file, &dataset, store)?;
     let name = autoencoder.model.data_name();

@@ -1,6 +1,7 @@
 //! `latent-align encode RUN FILE --out FILE`
 
 use super::applied::Applied;
+use super::sequences::{Command, refuse};
 use crate::console::Console;
 use crate::inference::{Input, Job, Models, Output, dataset_of};
 use crate::store::Store;
@@ -15,7 +16,8 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(flatten)]
     applied: Applied,
-    /// The HDF5 file of images or vectors, of the shape and range that the autoencoder was trained on
+    /// The HDF5 file of images or vectors, of the shape and range that the autoencoder was trained on; of a model of
+    /// sequences, the text file with one a line
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The dataset of FILE [default: the one the run was trained on, or the only one]
@@ -61,7 +63,20 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         seed,
     } = arguments;
     let output = Output::new(&applied.out, applied.force)?;
-    let autoencoder = Models::find(store, &applied.run)?.autoencoder()?;
+    let models = Models::find(store, &applied.run)?;
+    if let Some(model) = models.of_sequences()? {
+        let draws = *latents != Latents::Means;
+        refuse(&[("--latents", draws), ("--seed", *seed != 0)])?;
+        let command = Command {
+            applied,
+            output,
+            model,
+            store,
+            console,
+        };
+        return command.encode(file, dataset.as_deref());
+    }
+    let autoencoder = models.autoencoder()?;
     let usual = autoencoder.model.data_dataset().unwrap_or("images");
     let dataset = dataset_of(file, dataset.as_deref(), &[usual])?;
     let input = Input::open(file, &dataset, store)?;

@@ -25,6 +25,7 @@ pub mod require;
 pub mod run;
 pub mod sample;
 pub mod score;
+mod sequences;
 #[cfg(feature = "remote")]
 pub mod serve;
 pub mod show;

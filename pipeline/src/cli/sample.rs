@@ -1,6 +1,7 @@
 //! `latent-align sample RUN --count N --out FILE`
 
 use super::applied::{Applied, ConditionArguments, grid};
+use super::sequences::{Command, refuse};
 use crate::console::Console;
 use crate::destination::Destination;
 use crate::inference::{Job, Models, Output};
@@ -92,6 +93,27 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         Output::new(&picture, applied.force)?;
     }
     let models = Models::find(store, &applied.run)?;
+    if let Some(model) = models.of_sequences()? {
+        refuse(&[
+            ("--steps", steps.is_some()),
+            ("--sweeps", sweeps.is_some()),
+            ("--condition", condition.is_given()),
+            ("--guidance", *guidance != 1.0),
+            ("--guidance-rising", *guidance_rising),
+            ("--guidance-temperature", guidance_temperature.is_some()),
+            ("--denoise", denoise.is_some()),
+            ("--decode", *decode),
+            ("--grid", grid.is_some()),
+        ])?;
+        let command = Command {
+            applied,
+            output,
+            model,
+            store,
+            console,
+        };
+        return command.sample(*count, *seed, *temperature);
+    }
     let flow = models.flow()?;
     let autoencoder = decode.then(|| models.autoencoder()).transpose()?;
     if let Some(autoencoder) = &autoencoder {

@@ -1,6 +1,7 @@
 //! `latent-align score RUN FILE --out FILE`
 
 use super::applied::{Applied, ConditionArguments};
+use super::sequences::{Command, refuse};
 use crate::console::Console;
 use crate::inference::{Input, Job, Models, Output, dataset_of};
 use crate::store::{Stage, Store};
@@ -24,7 +25,8 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(flatten)]
     applied: Applied,
-    /// The HDF5 file of features, of the width that the flow was trained on; or of latents, with --latents
+    /// The HDF5 file of features, of the width that the flow was trained on; or of latents, with --latents; of a model
+    /// of sequences, the text file with one a line
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The dataset of FILE [default: features, or the only one; with --latents: latents, means or points]
@@ -102,6 +104,26 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let applied = &arguments.applied;
     let output = Output::new(&applied.out, applied.force)?;
     let models = Models::find(store, &applied.run)?;
+    if let Some(model) = models.of_sequences()? {
+        refuse(&[
+            ("--latents", arguments.latents),
+            ("--condition", arguments.condition.is_given()),
+            ("--tolerance", arguments.tolerance.is_some()),
+            ("--draws", arguments.draws.is_some()),
+            ("--truncation", arguments.truncation.is_some()),
+            ("--probes", arguments.probes.is_some()),
+            ("--precision", arguments.precision.is_some()),
+        ])?;
+        let seed = arguments.seed.unwrap_or(model.manifest.seed);
+        let command = Command {
+            applied,
+            output,
+            model,
+            store,
+            console,
+        };
+        return command.score(&arguments.file, arguments.dataset.as_deref(), seed);
+    }
     let flow = models.flow()?;
     let config = arguments.config(&models)?;
     let own_seed = models.seed(Stage::EstimateNll);

@@ -17,6 +17,11 @@ pub struct Models<'a> {
 
 /// The files of a flow.
 const FLOW: [&str; 2] = ["flow.safetensors", "normalisation.safetensors"];
+/// The files of each kind of model of sequences, first the one that no other has.
+const SEQUENCES: [&[&str]; 2] = [
+    &["embedding.safetensors", FLOW[0]],
+    &["sequence_vae.safetensors"],
+];
 /// The files of a transport.
 const TRANSPORT: [&str; 3] = [FLOW[0], FLOW[1], latent_align_stages::transport::FILE];
 
@@ -123,6 +128,20 @@ impl<'a> Models<'a> {
             Some(artifact) => Model::of(artifact, &FLOW),
             None => self.read(Stage::PretrainFlow, "flow", &FLOW),
         }
+    }
+
+    /// The model of sequences of the run; none where its flow is of numbers, or it has none.
+    ///
+    /// # Errors
+    /// A file error where it is damaged.
+    pub fn of_sequences(&self) -> Result<Option<Model>> {
+        let Some(artifact) = self.of_stage(Stage::PretrainFlow) else {
+            return Ok(None);
+        };
+        let files = SEQUENCES
+            .iter()
+            .find(|files| artifact.dir.join(files[0]).is_file());
+        files.map(|files| Model::of(artifact, files)).transpose()
     }
 
     /// What the artifacts read of `stage`, called `what`.

@@ -42,6 +42,7 @@ mod reporting;
 mod requiring;
 mod resuming;
 mod rot;
+mod sequences;
 mod sharing;
 mod shells;
 mod slurm;

@@ -14,6 +14,7 @@ mod rows;
 mod sample;
 mod score;
 mod scoring;
+mod sequences;
 mod work;
 
 pub use crate::persist::Partial;
@@ -26,4 +27,5 @@ pub use lineage::Lineage;
 pub use sample::{Decoding, Sample, SampleConfig};
 pub use score::{Score, Space};
 pub use scoring::{Scores, Scoring, ScoringConfig};
+pub use sequences::{OfSequences, SequenceFile};
 pub use work::{Work, go_on};

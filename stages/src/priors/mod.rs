@@ -24,9 +24,13 @@ mod mixture;
 mod noise;
 mod normal;
 mod normalisation;
+mod of_sequences;
 mod placed;
 mod prior;
+mod recurrent;
 mod seqflow;
+mod sequence_model;
+mod sequence_vae;
 mod witness;
 
 use schemars::JsonSchema;
@@ -52,13 +56,14 @@ pub use kept::{KeptPoints, about_points};
 pub use kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 pub use layout::{Cut, Layout};
 pub use noise::{Noise, Noising};
+pub use of_sequences::{FitSequences, FitsSequences, FittedSequences};
 pub use prior::{
     Divergence, Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior,
     Progress, normal_nll,
 };
-pub use seqflow::{
-    EmbeddingConfig, FitSequences, Scored, SeqFlow, SequenceFlow, open_sequence_model,
-};
+pub use seqflow::{EmbeddingConfig, Scored, SeqFlow, SequenceFlow};
+pub use sequence_model::{open_fitted_sequences, open_sequence_model};
+pub use sequence_vae::{SequenceVae, SequenceVaeModel};
 pub use witness::Witness;
 
 /// What is fitted to the target features, by `kind`.
@@ -82,6 +87,8 @@ pub enum ModelConfig {
     /// SeqFlow: an autoregressive flow over sequences of tokens, which decoding of latents gives back exactly.
     #[serde(rename = "seqflow")]
     SeqFlow(seqflow::SeqFlow),
+    /// A variational autoencoder of sequences, with an LSTM on each side: what `seqflow` is compared with.
+    SequenceVae(sequence_vae::SequenceVae),
 }
 
 impl Default for ModelConfig {
@@ -101,7 +108,22 @@ impl ModelConfig {
             Self::TarFlow(config) => config,
             Self::StarFlow(config) => config,
             Self::SeqFlow(config) => config,
+            Self::SequenceVae(config) => config,
         }
+    }
+
+    /// The kind as what is fitted to sequences; none for one that goes with numbers alone.
+    pub fn of_sequences(&self) -> Option<&dyn FitsSequences> {
+        match self {
+            Self::SeqFlow(config) => Some(config),
+            Self::SequenceVae(config) => Some(config),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a density over points of numbers.
+    pub fn of_numbers(&self) -> bool {
+        !matches!(self, Self::SequenceVae(_))
     }
 
     /// Its name, as in `kind: NAME`.
@@ -111,7 +133,7 @@ impl ModelConfig {
         kind.expect("an internally tagged enum").to_owned()
     }
 
-    /// A small example of each kind: what the conformance tests run over.
+    /// A small example of each kind of density over points: what the conformance tests run over.
     pub fn examples() -> Vec<Self> {
         let [affine, splines] = coupling::Coupling::examples();
         let [lstm, transformer] = seqflow::SeqFlow::examples();

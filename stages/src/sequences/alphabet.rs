@@ -143,6 +143,11 @@ impl Alphabet {
         cut.into_iter().map(number).collect()
     }
 
+    /// The tokens of a sequence, the end token that follows one that is not the longest among them.
+    pub fn tokens_of(&self, sequence: &[u32]) -> usize {
+        (sequence.len() + 1).min(self.longest)
+    }
+
     /// The row [T] of a sequence, end tokens after it.
     pub fn row(&self, sequence: &[u32]) -> Vec<u32> {
         let mut row = sequence.to_vec();

@@ -2,8 +2,9 @@
 //!
 //! Token i is read from a start token and tokens 0 to i - 1, and from i, for which each place has numbers of its own.
 
-use super::lstm::{Lstm, Remembered};
+use super::lstm::Lstm;
 use super::transformer::{Read, Transformer};
+use crate::priors::recurrent::Remembered;
 use crate::problems::Problems;
 use crate::random::Streams;
 use burn::module::Module;

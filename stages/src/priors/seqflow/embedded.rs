@@ -16,18 +16,18 @@ use crate::context::{Context, Summary};
 use crate::error::{Error, Result};
 use crate::persist::{load_weights, save_weights};
 use crate::priors::bijection::{Bijection, prior_of};
-use crate::priors::kind::{PART, Schedule};
+use crate::priors::kind::PART;
 use crate::priors::maximum_likelihood::{Likelihood, told};
+use crate::priors::of_sequences::{
+    FitSequences, FitsSequences, FittedSequences, Shuffled, one_pass, refitted, require, rows_of,
+};
 use crate::priors::prior::{PointShape, Points, Prior};
 use crate::random::Streams;
 use crate::sequences::{Alphabet, Sequence, SequenceModel};
 use crate::tensors::{scalar, to_f32, to_f64};
-use crate::training::{
-    Best, HeldOut, Length, OptimiserConfig, Step, Task, Term, Trainer, train_for_the_best,
-};
-use burn::module::{Module, ModuleMapper, Param};
+use crate::training::{Best, HeldOut, Length, Step, Task, Term, Trainer, train_for_the_best};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use rand::seq::SliceRandom;
 use std::f64::consts::TAU;
 use std::path::Path;
 
@@ -66,42 +66,23 @@ fn shape_of(config: &SeqFlow, alphabet: &Alphabet) -> PointShape {
     }
 }
 
-/// What a flow over sequences is fitted to.
-pub struct FitSequences<'a> {
-    /// How.
-    pub config: &'a SeqFlow,
-    /// What sequences are made of.
-    pub alphabet: &'a Alphabet,
-    /// To train on.
-    pub train: &'a [Sequence],
-    /// To choose weights by.
-    pub held_out: &'a [Sequence],
-    /// How long and how fast.
-    pub schedule: &'a Schedule,
-}
-
-impl FitSequences<'_> {
-    /// The flow with averaged weights, and what is to be told of its training. Each step is down the gradient of the mean over
-    /// sequences of NLL and weighted similarity loss. Goes on where `context` says.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`]; [`Error::Cancelled`]; device errors.
-    pub fn run(self, context: &Context) -> Result<(SequenceFlow, Summary)> {
-        let Self {
-            config,
-            alphabet,
-            schedule,
-            ..
-        } = self;
+impl FitsSequences for SeqFlow {
+    /// Each step is down the gradient of the mean over sequences of NLL and weighted similarity loss; weights are averaged.
+    fn fit_sequences(
+        &self,
+        fit: FitSequences,
+        context: &Context,
+    ) -> Result<(Box<dyn FittedSequences>, Summary)> {
+        let (alphabet, schedule) = (fit.alphabet, fit.schedule);
         let device = context.device.clone().autodiff();
-        let module = Embedded::new(config, alphabet, context.streams, &device);
+        let module = Embedded::new(self, alphabet, context.streams, &device);
         let trainer = Trainer::new(module, &schedule.optimiser, schedule.steps);
         let mut task = Training {
-            batches: Shuffled::new(self.train, schedule.batch),
-            held_out: rows_of(alphabet, self.held_out),
-            shape: shape_of(config, alphabet),
+            batches: Shuffled::new(fit.train, schedule.batch),
+            held_out: rows_of(alphabet, fit.held_out),
+            shape: shape_of(self, alphabet),
             streams: context.streams,
-            config,
+            config: self,
             alphabet,
         };
         let length = Length {
@@ -110,54 +91,8 @@ impl FitSequences<'_> {
         };
         let best = Best::new(schedule.early_stopping, trainer.averaged());
         let (module, step) = train_for_the_best(trainer, &mut task, length, best, context)?;
-        let flow = SequenceFlow::new(config, alphabet, module, &context.device)?;
-        Ok((flow, told(schedule, step)))
-    }
-}
-
-/// `sequences` as rows [n, T].
-fn rows_of<'a>(alphabet: &Alphabet, sequences: impl IntoIterator<Item = &'a Sequence>) -> Vec<u32> {
-    let sequences = sequences.into_iter();
-    sequences
-        .flat_map(|sequence| alphabet.row(sequence))
-        .collect()
-}
-
-/// Sequences in the order of a training: all of them in random order, and again in another.
-struct Shuffled<'a> {
-    sequences: &'a [Sequence],
-    batch: usize,
-    /// The pass that `order` is of.
-    pass: Option<u64>,
-    order: Vec<usize>,
-}
-
-impl<'a> Shuffled<'a> {
-    fn new(sequences: &'a [Sequence], batch: usize) -> Self {
-        Self {
-            sequences,
-            batch,
-            pass: None,
-            order: (0..sequences.len()).collect(),
-        }
-    }
-
-    /// Those of `step`.
-    fn at(&mut self, step: u64, streams: Streams) -> Vec<&'a Sequence> {
-        let count = self.sequences.len() as u64;
-        let places = step * self.batch as u64..(step + 1) * self.batch as u64;
-        places
-            .map(|place| {
-                let pass = place / count;
-                if self.pass != Some(pass) {
-                    self.pass = Some(pass);
-                    self.order = (0..self.sequences.len()).collect();
-                    self.order
-                        .shuffle(&mut streams.at("order of sequences", pass));
-                }
-                &self.sequences[self.order[(place % count) as usize]]
-            })
-            .collect()
+        let flow = SequenceFlow::new(self, alphabet, module, &context.device)?;
+        Ok((Box::new(flow), told(schedule, step)))
     }
 }
 
@@ -209,15 +144,6 @@ impl Task<Embedded, 1> for Training<'_> {
     }
 }
 
-/// Brings weights to the device with autodiff.
-struct Track;
-
-impl ModuleMapper for Track {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|weights| Tensor::from_inner(weights).require_grad())
-    }
-}
-
 /// A trained flow over sequences.
 pub struct SequenceFlow {
     pub(super) config: SeqFlow,
@@ -242,8 +168,6 @@ pub struct Scored {
 
 /// Scales of the noise of [`SequenceModel::encode`], tried one after the other.
 const SCALES: [f32; 4] = [1.0, 0.5, 0.25, 0.0];
-/// Sequences of a step of [`SequenceModel::refit`].
-const REFIT_BATCH: usize = 32;
 
 impl SequenceFlow {
     /// `module` is without autodiff.
@@ -263,16 +187,6 @@ impl SequenceFlow {
         })
     }
 
-    /// The tokens that sequences are made of.
-    pub fn alphabet(&self) -> &Alphabet {
-        &self.alphabet
-    }
-
-    /// How many numbers were trained, those of the table among them.
-    pub fn parameters(&self) -> usize {
-        self.module.num_params()
-    }
-
     /// The density over points [T, F] alone.
     pub fn prior(&self) -> Box<dyn Prior> {
         prior_of(self.module.network.clone(), WAYS, (self.shape, None))
@@ -283,13 +197,13 @@ impl SequenceFlow {
     }
 
     /// The noise [n, F] around the tokens of `rows`, a fresh draw.
-    fn fresh(&self, rows: &[u32], streams: Streams) -> Dequantised {
+    pub(super) fn fresh(&self, rows: &[u32], streams: Streams) -> Dequantised {
         let mut rng = streams.at("noise of scored tokens", 0);
         self.table.dequantise_with(rows, self.scale(), &mut rng)
     }
 
     /// Points [n, T, F] carried to noise [n, T F] and their NLLs, some at a time.
-    fn carried(&self, rows: &[u32], noise: &[f32]) -> Result<(Vec<f32>, Vec<f64>)> {
+    pub(super) fn carried(&self, rows: &[u32], noise: &[f32]) -> Result<(Vec<f32>, Vec<f64>)> {
         let PointShape { tokens, width } = self.shape;
         let chunk = tokens * self.module.network.chunk(self.shape);
         let (mut latents, mut nlls) = (Vec::new(), Vec::new());
@@ -344,16 +258,6 @@ impl SequenceFlow {
             .collect())
     }
 
-    /// The latents of `sequences` with fresh noise from `streams`, which follow N(0, I) as far as the flow is right.
-    ///
-    /// # Errors
-    /// Device errors.
-    pub fn noisy_latents(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f32>> {
-        let rows = rows_of(&self.alphabet, sequences);
-        let noise = self.fresh(&rows, streams).noise;
-        Ok(self.carried(&rows, &noise)?.0)
-    }
-
     /// The latents of rows [n, T], with the noise that every sequence has, scaled.
     fn latents(&self, rows: &[u32], scale: f32) -> Result<Vec<f32>> {
         let PointShape { tokens, width } = self.shape;
@@ -369,19 +273,6 @@ impl SequenceFlow {
                 noise.copy_from_slice(&drawn[draw][at..at + width]);
             });
         Ok(self.carried(rows, &noise.noise)?.0)
-    }
-
-    /// Refuses what is no sequence of the alphabet.
-    fn require(&self, sequence: &Sequence) -> Result<()> {
-        let (longest, size) = (self.shape.tokens, self.alphabet.size());
-        let good = |&token: &u32| (1..size as u32).contains(&token);
-        match sequence.len() <= longest && sequence.iter().all(good) {
-            true => Ok(()),
-            false => Err(Error::input(format!(
-                "found the sequence {sequence:?}, expected at most {longest} tokens from 1 to {}",
-                size - 1
-            ))),
-        }
     }
 }
 
@@ -405,9 +296,7 @@ impl SequenceModel for SequenceFlow {
     /// Each latent is decoded again, and made with less noise where rounding lost a token.
     fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
         let size = self.shape.elements();
-        sequences
-            .iter()
-            .try_for_each(|sequence| self.require(sequence))?;
+        require(&self.alphabet, sequences)?;
         let mut latents = vec![0.0; sequences.len() * size];
         let mut left: Vec<usize> = (0..sequences.len()).collect();
         for scale in SCALES {
@@ -453,8 +342,7 @@ impl SequenceModel for SequenceFlow {
         Ok(sequences)
     }
 
-    /// One pass over `sequences` in batches of 32 with Adam at a learning rate of 1e-3, gradients clipped at 1, as the
-    /// released code has it.
+    /// One pass over `sequences` in batches of 32.
     fn refit(
         &mut self,
         sequences: &[Sequence],
@@ -465,21 +353,8 @@ impl SequenceModel for SequenceFlow {
         if sequences.is_empty() {
             return Ok(());
         }
-        sequences
-            .iter()
-            .try_for_each(|sequence| self.require(sequence))?;
-        let batch = REFIT_BATCH.min(sequences.len());
-        let steps = sequences.len().div_ceil(batch) as u64;
-        let optimiser = OptimiserConfig {
-            learning_rate: 1e-3,
-            warmup_steps: 0,
-            final_learning_rate: 1.0,
-            gradient_clip: 1.0,
-            ema: 0.0,
-            ..OptimiserConfig::default()
-        };
-        let module = self.module.clone().map(&mut Track);
-        let mut trainer = Trainer::new(module, &optimiser, steps);
+        require(&self.alphabet, sequences)?;
+        let (batch, steps) = one_pass(sequences.len());
         let (config, alphabet) = (self.config.clone(), self.alphabet.clone());
         let mut task = Training {
             batches: Shuffled::new(sequences, batch),
@@ -489,16 +364,8 @@ impl SequenceModel for SequenceFlow {
             alphabet: &alphabet,
             streams,
         };
-        let first = round * steps; // other noise and another order each round
-        for step in 0..steps {
-            if cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let Step { loss, .. } = task.step(&trainer.module, first + step)?;
-            trainer = trainer.step(loss.backward());
-        }
-        trainer.check()?;
-        let module = trainer.module.valid();
+        let module = self.module.clone();
+        let module = refitted(module, &mut task, (round, steps), cancelled)?;
         *self = Self::new(&config, &alphabet, module, &self.device)?;
         Ok(())
     }

@@ -11,6 +11,7 @@ mod context;
 mod coupling;
 mod embedded;
 mod embedding;
+mod fitted;
 mod kind;
 mod lstm;
 mod network;
@@ -22,6 +23,5 @@ mod tests;
 mod transformer;
 
 pub use config::SeqFlow;
-pub use embedded::{FitSequences, Scored, SequenceFlow};
+pub use embedded::{Scored, SequenceFlow};
 pub use embedding::EmbeddingConfig;
-pub use stored::open_sequence_model;

@@ -9,7 +9,7 @@ use crate::priors::ModelConfig;
 use crate::priors::artifact::{Flow, Stored, stored};
 use crate::priors::layout::Layout;
 use crate::random::Streams;
-use crate::sequences::{Alphabet, SequenceModel};
+use crate::sequences::Alphabet;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -29,25 +29,25 @@ fn table_of(dir: &Path) -> PathBuf {
     dir.join("embedding.safetensors")
 }
 
-impl SequenceFlow {
-    /// Writes flow and table into the directory `dir`.
-    ///
-    /// # Errors
-    /// File errors.
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        let flow = Flow {
-            prior: self.prior(),
-            normaliser: Normaliser::scale(self.shape.width, 1.0),
-            layout: Layout::default(),
-            target: None,
-        };
-        flow.save(&ModelConfig::SeqFlow(self.config.clone()), dir)?;
-        let alphabet = self.alphabet.clone();
-        let header = header_json(FORMAT, &Header { alphabet });
-        save_weights(&self.module.embedding, &table_of(dir), &header)
-    }
+/// Writes flow and table into the directory `dir`.
+///
+/// # Errors
+/// File errors.
+pub(super) fn write(model: &SequenceFlow, dir: &Path) -> Result<()> {
+    let flow = Flow {
+        prior: model.prior(),
+        normaliser: Normaliser::scale(model.shape.width, 1.0),
+        layout: Layout::default(),
+        target: None,
+    };
+    flow.save(&ModelConfig::SeqFlow(model.config.clone()), dir)?;
+    let alphabet = model.alphabet.clone();
+    let header = header_json(FORMAT, &Header { alphabet });
+    save_weights(&model.module.embedding, &table_of(dir), &header)
+}
 
-    /// Reads what [`Self::write`] wrote into `dir`, to `device`.
+impl SequenceFlow {
+    /// Reads what [`crate::priors::FittedSequences::write`] wrote into `dir`, to `device`.
     ///
     /// # Errors
     /// File errors; input errors for files of another kind of prior, or that do not belong together.
@@ -84,12 +84,4 @@ impl SequenceFlow {
         load_weights(&mut module.embedding, &path)?;
         Self::new(config, &alphabet, module, device)
     }
-}
-
-/// The model of sequences in `dir`, an artifact of `pretrain_flow`.
-///
-/// # Errors
-/// As [`SequenceFlow::read`].
-pub fn open_sequence_model(dir: &Path, device: &Device) -> Result<Box<dyn SequenceModel>> {
-    Ok(Box::new(SequenceFlow::read(dir, device)?))
 }

@@ -10,11 +10,9 @@ use crate::data::{NonFinite, NormalisationConfig, Part, Split};
 use crate::error::{Error, Result};
 use crate::figures::{PARAMETERS, of_rows, pretrain_flow as names};
 use crate::numerics::mean;
-use crate::priors::{FitSequences, ModelConfig, PointShape, SeqFlow, SequenceFlow};
+use crate::priors::{FitSequences, FittedSequences};
 use crate::problems::Problems;
-use crate::sequences::{
-    Alphabet, Corpus, Found, Sequence, SequenceModel, SequenceSource, Tokeniser,
-};
+use crate::sequences::{Corpus, Found, Sequence, SequenceSource, Tokeniser};
 use crate::stages::{self, Sections, Stage, Upstream};
 use crate::tensors::spread_indices;
 use std::collections::HashSet;
@@ -42,6 +40,12 @@ pub fn check(config: &Config, problems: &mut Problems) {
             longest,
             "nothing without `features.tokeniser`: only sequences have a length",
         );
+        problems.require(
+            config.model.of_numbers(),
+            "model.kind",
+            format!("`{}` without `features.tokeniser`", config.model.name()),
+            "a kind for features that are numbers, such as `flow_matching`; this one is of sequences",
+        );
         return;
     };
     if let Some(longest) = features.longest {
@@ -51,12 +55,11 @@ pub fn check(config: &Config, problems: &mut Problems) {
         let found = format!("{found} with `features.tokeniser`");
         problems.require(holds, key, found, expected);
     };
-    let flow = matches!(config.model, ModelConfig::SeqFlow(_));
     refuse(
-        flow,
+        config.model.of_sequences().is_some(),
         "model.kind",
         &format!("`{}`", config.model.name()),
-        "`seqflow`, the kind that sequences of tokens go with",
+        "`seqflow` or `sequence_vae`, the kinds that sequences of tokens go with",
     );
     refuse(
         features.from.is_none(),
@@ -156,7 +159,6 @@ pub fn check_with(config: &Config, sections: &Sections, problems: &mut Problems)
 /// The stage with its sequences read and found good.
 pub struct Prepared {
     config: Config,
-    model: SeqFlow,
     corpus: Corpus,
     found: Found,
 }
@@ -171,9 +173,6 @@ pub fn prepare(
     seed: u64,
     monitor: &dyn Monitor,
 ) -> Result<Prepared> {
-    let ModelConfig::SeqFlow(model) = &config.model else {
-        unreachable!("checked with the configuration")
-    };
     let features = &config.features;
     let source = SequenceSource {
         file: features.file.clone(),
@@ -205,20 +204,12 @@ pub fn prepare(
     }
     Ok(Prepared {
         config: config.clone(),
-        model: model.clone(),
         corpus,
         found,
     })
 }
 
 impl stages::Prepared for Prepared {
-    fn makes(&self) -> Option<PointShape> {
-        Some(PointShape {
-            tokens: self.corpus.alphabet.longest(),
-            width: self.model.embedding.width,
-        })
-    }
-
     fn run(self: Box<Self>, _: &Upstream, context: &Context) -> Result<Summary> {
         (*self).run(context)
     }
@@ -230,13 +221,14 @@ impl Prepared {
         let held_out = self.some(Part::HeldOut, self.config.held_out.at_most);
         let evaluated = spread_indices(held_out.len(), self.config.evaluation_points);
         let fit = FitSequences {
-            config: &self.model,
             alphabet: &self.corpus.alphabet,
             train: &self.some(Part::Train, usize::MAX),
             held_out: &evaluated.map(|i| held_out[i].clone()).collect::<Vec<_>>(),
             schedule: &self.config.schedule(),
         };
-        let (flow, figures) = fit.run(context)?;
+        let kind = (self.config.model.of_sequences()).expect("checked with the configuration");
+        let (flow, figures) = kind.fit_sequences(fit, context)?;
+        let flow = flow.as_ref();
         flow.write(&context.dir)?;
         let mut summary = figures;
         let test = self.some(Part::Test, self.config.test.at_most);
@@ -245,11 +237,11 @@ impl Prepared {
             let chosen = spread_indices(sequences.len(), scored);
             let chosen: Vec<Sequence> = chosen.map(|i| sequences[i].clone()).collect();
             if !chosen.is_empty() {
-                self.likelihoods(&flow, part, &chosen, &mut summary, context)?;
+                self.likelihoods(flow, part, &chosen, &mut summary, context)?;
                 context.check_cancelled()?;
             }
         }
-        self.samples(&flow, &mut summary, context)?;
+        self.samples(flow, &mut summary, context)?;
         summary.add(PARAMETERS, flow.parameters() as f64);
         Ok(summary)
     }
@@ -265,7 +257,7 @@ impl Prepared {
 
     fn likelihoods(
         &self,
-        flow: &SequenceFlow,
+        flow: &dyn FittedSequences,
         part: Part,
         chosen: &[Sequence],
         summary: &mut Summary,
@@ -275,22 +267,18 @@ impl Prepared {
         let alphabet = &self.corpus.alphabet;
         let tokens: usize = chosen
             .iter()
-            .map(|sequence| with_end(sequence, alphabet))
+            .map(|sequence| alphabet.tokens_of(sequence))
             .sum();
-        let scored = flow.score(chosen, context.streams)?;
         let a_token = |sum: f64| sum / tokens as f64;
-        let bounds: Option<f64> = scored.iter().map(|scored| scored.bound).sum();
-        if let Some(bound) = bounds {
+        let bound: f64 = flow.bounds(chosen, context.streams)?.iter().sum();
+        if bound.is_finite() {
             summary.add(of_rows(word, names::SEQUENCE_NLL), a_token(bound));
         }
         let frequencies = self.frequencies(chosen);
         summary.add(of_rows(word, names::FREQUENCY_NLL), a_token(frequencies));
-        let embedded = scored.iter().map(|scored| scored.nll).sum::<f64>();
-        let numbers = chosen.len() * flow.tokens() * flow.width();
-        summary.add(
-            of_rows(word, names::EMBEDDED_NLL),
-            embedded / numbers as f64,
-        );
+        for (name, value) in flow.more(chosen, context.streams)? {
+            summary.add(of_rows(word, name), value);
+        }
         let noisy = flow.noisy_latents(chosen, context.streams)?;
         summary.add(of_rows(word, names::LATENT_SQUARE), mean_square(&noisy));
         let decoded = flow.decode(&noisy)?;
@@ -323,7 +311,12 @@ impl Prepared {
     }
 
     /// Draws samples, writes them as text, and says how many are in the data.
-    fn samples(&self, flow: &SequenceFlow, summary: &mut Summary, context: &Context) -> Result<()> {
+    fn samples(
+        &self,
+        flow: &dyn FittedSequences,
+        summary: &mut Summary,
+        context: &Context,
+    ) -> Result<()> {
         let count = self.config.samples;
         if count == 0 {
             return Ok(());
@@ -344,11 +337,6 @@ impl Prepared {
         let path = context.dir.join("samples.txt");
         std::fs::write(&path, lines.collect::<String>()).map_err(|e| Error::file(&path, e))
     }
-}
-
-/// The tokens of a sequence, the end token that follows one that is not the longest among them.
-fn with_end(sequence: &Sequence, alphabet: &Alphabet) -> usize {
-    (sequence.len() + 1).min(alphabet.longest())
 }
 
 fn mean_square(values: &[f32]) -> f64 {

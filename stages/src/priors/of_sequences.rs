@@ -1,0 +1,183 @@
+//! Models that are fitted to sequences of tokens, and what their trainings share.
+
+use super::kind::Schedule;
+use crate::context::{Context, Summary};
+use crate::error::{Error, Result};
+use crate::random::Streams;
+use crate::sequences::{Alphabet, Sequence, SequenceModel};
+use crate::training::{OptimiserConfig, Step, Task, Trainer};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::Tensor;
+use rand::seq::SliceRandom;
+use std::path::Path;
+
+/// A kind of model that is fitted to sequences, as it is configured.
+pub trait FitsSequences {
+    /// Fits it, and says what is to be told of its training. Goes on where `context` says.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`]; [`Error::Cancelled`]; device errors.
+    fn fit_sequences(
+        &self,
+        fit: FitSequences,
+        context: &Context,
+    ) -> Result<(Box<dyn FittedSequences>, Summary)>;
+}
+
+/// What a model of sequences is fitted to.
+pub struct FitSequences<'a> {
+    /// What sequences are made of.
+    pub alphabet: &'a Alphabet,
+    /// To train on.
+    pub train: &'a [Sequence],
+    /// To choose weights by.
+    pub held_out: &'a [Sequence],
+    /// How long and how fast.
+    pub schedule: &'a Schedule,
+}
+
+/// A model that was fitted to sequences.
+pub trait FittedSequences: SequenceModel {
+    /// What its sequences are made of.
+    fn alphabet(&self) -> &Alphabet;
+
+    /// How many numbers were trained.
+    fn parameters(&self) -> usize;
+
+    /// Writes it into the directory `dir`.
+    ///
+    /// # Errors
+    /// File errors.
+    fn write(&self, dir: &Path) -> Result<()>;
+
+    /// An upper bound, in the mean over what is drawn from `streams`, on the NLL of each sequence in nats; infinite where there
+    /// is none.
+    ///
+    /// # Errors
+    /// Device errors; a numerical error for one that is not a number.
+    fn bounds(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f64>>;
+
+    /// Latents [n, T d] of `sequences` as the model's own distribution has them, with fresh noise.
+    ///
+    /// # Errors
+    /// Device errors.
+    fn noisy_latents(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f32>>;
+
+    /// Figures that this kind has besides, by name.
+    ///
+    /// # Errors
+    /// Device errors.
+    fn more(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<(&'static str, f64)>>;
+}
+
+/// `sequences` as rows [n, T].
+pub(super) fn rows_of<'a>(
+    alphabet: &Alphabet,
+    sequences: impl IntoIterator<Item = &'a Sequence>,
+) -> Vec<u32> {
+    let rows = sequences.into_iter().map(|sequence| alphabet.row(sequence));
+    rows.flatten().collect()
+}
+
+/// Refuses what is no sequence of `alphabet`.
+///
+/// # Errors
+/// An input error that shows it.
+pub(super) fn require(alphabet: &Alphabet, sequences: &[Sequence]) -> Result<()> {
+    let (longest, size) = (alphabet.longest(), alphabet.size());
+    let good = |sequence: &&Sequence| {
+        let known = |&token: &u32| (1..size as u32).contains(&token);
+        sequence.len() <= longest && sequence.iter().all(known)
+    };
+    match sequences.iter().find(|sequence| !good(sequence)) {
+        None => Ok(()),
+        Some(sequence) => Err(Error::input(format!(
+            "found the sequence {sequence:?}, expected at most {longest} tokens from 1 to {}",
+            size - 1
+        ))),
+    }
+}
+
+/// Sequences in the order of a training: all of them in random order, and again in another.
+pub(super) struct Shuffled<'a> {
+    sequences: &'a [Sequence],
+    batch: usize,
+    /// The pass that `order` is of.
+    pass: Option<u64>,
+    order: Vec<usize>,
+}
+
+impl<'a> Shuffled<'a> {
+    pub fn new(sequences: &'a [Sequence], batch: usize) -> Self {
+        Self {
+            sequences,
+            batch,
+            pass: None,
+            order: Vec::new(),
+        }
+    }
+
+    /// Those of `step`.
+    pub fn at(&mut self, step: u64, streams: Streams) -> Vec<&'a Sequence> {
+        let count = self.sequences.len() as u64;
+        let places = step * self.batch as u64..(step + 1) * self.batch as u64;
+        let mut of_place = |place: u64| {
+            let pass = place / count;
+            if self.pass != Some(pass) {
+                self.pass = Some(pass);
+                self.order = (0..self.sequences.len()).collect();
+                let mut rng = streams.at("order of sequences", pass);
+                self.order.shuffle(&mut rng);
+            }
+            &self.sequences[self.order[(place % count) as usize]]
+        };
+        places.map(&mut of_place).collect()
+    }
+}
+
+/// Sequences of a step of [`refitted`].
+const REFIT_BATCH: usize = 32;
+
+/// The batch and the steps of one pass over `count` sequences.
+pub(super) fn one_pass(count: usize) -> (usize, u64) {
+    let batch = REFIT_BATCH.min(count);
+    (batch, count.div_ceil(batch) as u64)
+}
+
+/// `module`, which is without autodiff, after one pass of `task` with Adam at a learning rate of 1e-3, gradients clipped at 1,
+/// as the released code of NF-BO has it. Noise and order are of `round`.
+///
+/// # Errors
+/// [`Error::Diverged`]; [`Error::Cancelled`] where `cancelled` says so; device errors.
+pub(super) fn refitted<M: Module>(
+    module: M,
+    task: &mut impl Task<M, 1>,
+    (round, steps): (u64, u64),
+    cancelled: &dyn Fn() -> bool,
+) -> Result<M> {
+    /// Brings weights to the device with autodiff.
+    struct Track;
+    impl ModuleMapper for Track {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|weights| Tensor::from_inner(weights).require_grad())
+        }
+    }
+    let optimiser = OptimiserConfig {
+        learning_rate: 1e-3,
+        warmup_steps: 0,
+        final_learning_rate: 1.0,
+        gradient_clip: 1.0,
+        ema: 0.0,
+        ..OptimiserConfig::default()
+    };
+    let mut trainer = Trainer::new(module.map(&mut Track), &optimiser, steps);
+    for step in round * steps..(round + 1) * steps {
+        if cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let Step { loss, .. } = task.step(&trainer.module, step)?;
+        trainer = trainer.step(loss.backward());
+    }
+    trainer.check()?;
+    Ok(trainer.module.valid())
+}

@@ -1,0 +1,28 @@
+//! The model of sequences that an artifact of `pretrain_flow` holds, of whatever kind.
+
+use super::of_sequences::FittedSequences;
+use super::seqflow::SequenceFlow;
+use super::sequence_vae::{self, SequenceVaeModel};
+use crate::error::Result;
+use crate::sequences::SequenceModel;
+use burn::tensor::Device;
+use std::path::Path;
+
+/// The model of sequences in `dir`, an artifact of `pretrain_flow`.
+///
+/// # Errors
+/// File errors; input errors for files of another kind of model.
+pub fn open_sequence_model(dir: &Path, device: &Device) -> Result<Box<dyn SequenceModel>> {
+    Ok(open_fitted_sequences(dir, device)?)
+}
+
+/// The same with what is asked of a model that was fitted to sequences.
+///
+/// # Errors
+/// As [`open_sequence_model`].
+pub fn open_fitted_sequences(dir: &Path, device: &Device) -> Result<Box<dyn FittedSequences>> {
+    match dir.join(sequence_vae::FILE).is_file() {
+        true => Ok(Box::new(SequenceVaeModel::read(dir, device)?)),
+        false => Ok(Box::new(SequenceFlow::read(dir, device)?)),
+    }
+}

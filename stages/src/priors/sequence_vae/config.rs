@@ -1,0 +1,100 @@
+//! How the autoencoder is configured, and what it is as a kind of prior: none over points of numbers.
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::priors::condition::ConditionKind;
+use crate::priors::drawing::Ways;
+use crate::priors::kind::{Fit, Fitted, Offers, PriorConfig};
+use crate::priors::prior::{Placement, PointShape, Prior};
+use crate::problems::Problems;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A variational autoencoder of sequences: an LSTM that reads a sequence to a Gaussian, and one that writes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SequenceVae {
+    /// Numbers of a latent.
+    pub latent: usize,
+    /// Numbers of an embedded token.
+    pub embedding: usize,
+    /// Width of the state of both LSTMs.
+    pub width: usize,
+    /// Layers of both.
+    pub layers: usize,
+    /// The weight of the KL divergence to N(0, I); below 1 latents keep more of their sequence.
+    pub kl_weight: f64,
+    /// Steps over which the weight rises from 0.
+    pub warm_up_steps: u64,
+}
+
+impl Default for SequenceVae {
+    fn default() -> Self {
+        Self {
+            latent: 32,
+            embedding: 32,
+            width: 128,
+            layers: 1,
+            kl_weight: 0.1,
+            warm_up_steps: 500,
+        }
+    }
+}
+
+impl SequenceVae {
+    /// The weight of the divergence in `step`.
+    pub(super) fn weight(&self, step: u64) -> f64 {
+        let share = (step + 1) as f64 / self.warm_up_steps.max(1) as f64;
+        self.kl_weight * share.min(1.0)
+    }
+}
+
+/// What is told where it is asked for a density over points.
+fn refused() -> Error {
+    Error::input(
+        "model.kind: found `sequence_vae` for features that are numbers, expected sequences, \
+         `features.tokeniser`, or another kind",
+    )
+}
+
+impl PriorConfig for SequenceVae {
+    fn check(&self, problems: &mut Problems) {
+        problems.within("latent", self.latent, 1..=4096);
+        problems.within("embedding", self.embedding, 1..=4096);
+        problems.within("width", self.width, 1..=16_384);
+        problems.within("layers", self.layers, 1..=16);
+        problems.not_negative("kl_weight", self.kl_weight, "0.1");
+    }
+
+    fn offers(&self) -> Offers {
+        Offers::Density
+    }
+
+    fn ways(&self) -> Ways {
+        Ways {
+            kind: "sequence_vae",
+            stepped: false,
+            guided: false,
+            sequential: false,
+        }
+    }
+
+    fn parameters(&self, _: PointShape, _: Option<ConditionKind>) -> u128 {
+        0
+    }
+
+    fn fit(&self, _: Fit, _: &Context) -> Result<Fitted> {
+        Err(refused())
+    }
+
+    fn load(
+        &self,
+        _: &Path,
+        _: PointShape,
+        _: Option<ConditionKind>,
+        _: &Placement,
+    ) -> Result<Box<dyn Prior>> {
+        Err(refused())
+    }
+}

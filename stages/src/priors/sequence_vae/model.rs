@@ -1,0 +1,250 @@
+//! A trained autoencoder as a model of sequences.
+
+use super::config::SequenceVae;
+use super::network::Network;
+use super::training::Training;
+use crate::context::{Context, Summary};
+use crate::error::{Error, Result};
+use crate::figures::pretrain_flow as names;
+use crate::persist::{header_json, load_weights, must_hold, read_header, save_weights};
+use crate::priors::maximum_likelihood::told;
+use crate::priors::of_sequences::{
+    FitSequences, FitsSequences, FittedSequences, Shuffled, one_pass, refitted, require, rows_of,
+};
+use crate::random::Streams;
+use crate::sequences::{Alphabet, Sequence, SequenceModel};
+use crate::tensors::{from_f32, to_f32, to_f64};
+use crate::training::{Best, Length, Trainer, train_for_the_best};
+use burn::module::Module;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The file of the weights; in its header configuration and alphabet.
+pub const FILE: &str = "sequence_vae.safetensors";
+const FORMAT: &str = "latent-align sequence vae 1";
+const REMEDY: &str = "train it again";
+
+/// Sequences that go through the network at once.
+const AT_ONCE: usize = 1024;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    config: SequenceVae,
+    alphabet: Alphabet,
+}
+
+/// A trained autoencoder of sequences. The latent of a sequence is the mean of its posterior; a latent decodes to the
+/// likeliest token after the likeliest before.
+pub struct SequenceVaeModel {
+    config: SequenceVae,
+    alphabet: Alphabet,
+    /// Without autodiff.
+    network: Network,
+    device: Device,
+}
+
+impl FitsSequences for SequenceVae {
+    fn fit_sequences(
+        &self,
+        fit: FitSequences,
+        context: &Context,
+    ) -> Result<(Box<dyn FittedSequences>, Summary)> {
+        let (alphabet, schedule) = (fit.alphabet, fit.schedule);
+        let device = context.device.clone().autodiff();
+        let network = Network::new(self, alphabet, context.streams, &device);
+        let trainer = Trainer::new(network, &schedule.optimiser, schedule.steps);
+        let mut task = Training {
+            config: self,
+            alphabet,
+            batches: Shuffled::new(fit.train, schedule.batch),
+            held_out: rows_of(alphabet, fit.held_out),
+            warms_up: true,
+            streams: context.streams,
+        };
+        let length = Length {
+            steps: schedule.steps,
+            evaluate_every: schedule.evaluate_every,
+        };
+        let best = Best::new(schedule.early_stopping, trainer.averaged());
+        let (network, step) = train_for_the_best(trainer, &mut task, length, best, context)?;
+        let model = SequenceVaeModel {
+            config: self.clone(),
+            alphabet: alphabet.clone(),
+            network,
+            device: context.device.clone(),
+        };
+        Ok((Box::new(model), told(schedule, step)))
+    }
+}
+
+impl SequenceVaeModel {
+    /// Reads what [`FittedSequences::write`] wrote into `dir`, to `device`.
+    ///
+    /// # Errors
+    /// File errors; input errors for files of something else.
+    pub fn read(dir: &Path, device: &Device) -> Result<Self> {
+        let path = dir.join(FILE);
+        let Header { config, alphabet } = read_header(&path, FORMAT, REMEDY)?;
+        let width = config.width as u128;
+        must_hold(&path, width * width * config.layers as u128, REMEDY)?;
+        let mut network = Network::new(&config, &alphabet, Streams::new(0), device);
+        load_weights(&mut network, &path)?;
+        Ok(Self {
+            config,
+            alphabet,
+            network: network.no_grad(),
+            device: device.clone(),
+        })
+    }
+
+    /// What `of` makes of the rows [n, T] of `sequences`, some at a time.
+    fn each(&self, sequences: &[Sequence], mut of: impl FnMut(&[u32]) -> Result<()>) -> Result<()> {
+        let rows = rows_of(&self.alphabet, sequences);
+        let mut chunks = rows.chunks(AT_ONCE * self.alphabet.longest());
+        chunks.try_for_each(&mut of)
+    }
+
+    /// Reconstruction and divergence of each of `sequences` at one draw, in nats.
+    fn terms(&self, sequences: &[Sequence], streams: Streams) -> Result<[Vec<f64>; 2]> {
+        let [mut reconstruction, mut divergence] = [Vec::new(), Vec::new()];
+        let mut chunk = 0;
+        self.each(sequences, |rows| {
+            let posterior = self.network.read(rows);
+            let [n, width] = posterior.mean.dims();
+            let noise = streams.normal("latents of scored sequences", chunk, n * width);
+            chunk += 1;
+            let z = posterior.draw(noise);
+            reconstruction.extend(to_f64(self.network.reconstruction(rows, &z))?);
+            divergence.extend(to_f64(posterior.divergence())?);
+            Ok(())
+        })?;
+        Ok([reconstruction, divergence])
+    }
+}
+
+impl SequenceModel for SequenceVaeModel {
+    fn tokens(&self) -> usize {
+        1
+    }
+
+    fn width(&self) -> usize {
+        self.config.latent
+    }
+
+    fn text(&self, sequence: &[u32]) -> String {
+        self.alphabet.text(sequence)
+    }
+
+    fn sequence(&self, text: &str) -> Result<Sequence> {
+        self.alphabet.sequence(text, text, 1)
+    }
+
+    fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
+        require(&self.alphabet, sequences)?;
+        let mut latents = Vec::new();
+        self.each(sequences, |rows| {
+            latents.extend(to_f32(self.network.read(rows).mean)?);
+            Ok(())
+        })?;
+        match latents.iter().all(|z| z.is_finite()) {
+            true => Ok(latents),
+            false => Err(Error::Numerical(
+                "the latent of a sequence is not finite; train the model again at a lower learning rate".into(),
+            )),
+        }
+    }
+
+    fn decode(&self, latents: &[f32]) -> Result<Vec<Sequence>> {
+        let width = self.config.latent;
+        let mut sequences = Vec::new();
+        for part in latents.chunks(AT_ONCE * width) {
+            let z = from_f32(part.to_vec(), [part.len() / width, width], &self.device);
+            let rows = self.network.greedy(&z)?;
+            let rows = rows.chunks_exact(self.alphabet.longest());
+            sequences.extend(rows.map(Alphabet::sequence_of_row));
+        }
+        Ok(sequences)
+    }
+
+    fn refit(
+        &mut self,
+        sequences: &[Sequence],
+        streams: Streams,
+        round: u64,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        if sequences.is_empty() {
+            return Ok(());
+        }
+        require(&self.alphabet, sequences)?;
+        let (batch, steps) = one_pass(sequences.len());
+        let mut task = Training {
+            config: &self.config,
+            alphabet: &self.alphabet,
+            batches: Shuffled::new(sequences, batch),
+            held_out: Vec::new(),
+            warms_up: false,
+            streams,
+        };
+        let network = self.network.clone();
+        self.network = refitted(network, &mut task, (round, steps), cancelled)?;
+        Ok(())
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        save_weights(&self.network, path, "{}")
+    }
+
+    fn restore(&mut self, path: &Path) -> Result<()> {
+        load_weights(&mut self.network, path)
+    }
+}
+
+impl FittedSequences for SequenceVaeModel {
+    fn alphabet(&self) -> &Alphabet {
+        &self.alphabet
+    }
+
+    fn parameters(&self) -> usize {
+        self.network.num_params()
+    }
+
+    fn write(&self, dir: &Path) -> Result<()> {
+        let header = Header {
+            config: self.config.clone(),
+            alphabet: self.alphabet.clone(),
+        };
+        let header = header_json(FORMAT, &header);
+        save_weights(&self.network, &dir.join(FILE), &header)
+    }
+
+    /// The negative ELBO, whatever the weight of the divergence was in training.
+    fn bounds(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f64>> {
+        let [reconstruction, divergence] = self.terms(sequences, streams)?;
+        Ok(reconstruction
+            .iter()
+            .zip(divergence)
+            .map(|(a, b)| a + b)
+            .collect())
+    }
+
+    fn noisy_latents(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f32>> {
+        let (mut latents, mut chunk) = (Vec::new(), 0);
+        self.each(sequences, |rows| {
+            let posterior = self.network.read(rows);
+            let [n, width] = posterior.mean.dims();
+            let noise = streams.normal("noisy latents", chunk, n * width);
+            chunk += 1;
+            latents.extend(to_f32(posterior.draw(noise))?);
+            Ok(())
+        })?;
+        Ok(latents)
+    }
+
+    fn more(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<(&'static str, f64)>> {
+        let [_, divergence] = self.terms(sequences, streams)?;
+        let mean = divergence.iter().sum::<f64>() / divergence.len() as f64;
+        Ok(vec![(names::SEQUENCE_KL, mean)])
+    }
+}

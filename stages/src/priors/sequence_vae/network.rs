@@ -1,0 +1,212 @@
+//! The networks.
+//!
+//! ```text
+//! reading:  h = LSTM(e_{x_1} .. e_{x_T}),  mean, log-variance = W h                    q(z | x) = N(mean, variance)
+//! writing:  p(x_i | x_1 .. x_{i-1}, z) = softmax(W' LSTM([e_{x_{i-1}}, z]))            begun from tanh(V z)
+//! ```
+
+use super::config::SequenceVae;
+use crate::error::Result;
+use crate::fused;
+use crate::priors::recurrent::{Recurrent, Remembered};
+use crate::random::Streams;
+use crate::sequences::{Alphabet, END};
+use crate::tensors::{from_f32, stacked, to_f32};
+use crate::training::initialise_with_biases;
+use burn::module::{Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor};
+
+/// The weights.
+#[derive(Module, Debug)]
+pub(super) struct Network {
+    /// Of each token, and of what stands before the first, [V + 1, E].
+    table: Param<Tensor<2>>,
+    reader: Recurrent,
+    /// C -> mean and log-variance.
+    posterior: Linear,
+    /// Of a latent, -> h and c of each layer.
+    begin: Linear,
+    writer: Recurrent,
+    /// C -> a logit for each token.
+    logits: Linear,
+    tokens: usize,
+    latent: usize,
+    layers: usize,
+}
+
+/// A Gaussian for each sequence.
+pub(super) struct Posterior {
+    /// [n, z].
+    pub mean: Tensor<2>,
+    /// [n, z].
+    pub log_variance: Tensor<2>,
+}
+
+impl Posterior {
+    /// Its KL divergence to N(0, I) in nats, `[n]`.
+    pub fn divergence(&self) -> Tensor<1> {
+        let [n, _] = self.mean.dims();
+        let of_number = self.mean.clone().square() + self.log_variance.clone().exp()
+            - self.log_variance.clone()
+            - 1.0;
+        of_number.sum_dim(1).mul_scalar(0.5).reshape([n])
+    }
+
+    /// The draw whose noise is `noise` [n, z].
+    pub fn draw(&self, noise: Vec<f32>) -> Tensor<2> {
+        let noise = from_f32(noise, self.mean.dims(), &self.mean.device());
+        self.mean.clone() + self.log_variance.clone().mul_scalar(0.5).exp() * noise
+    }
+}
+
+impl Network {
+    /// Its weights drawn from `streams`.
+    pub fn new(
+        config: &SequenceVae,
+        alphabet: &Alphabet,
+        streams: Streams,
+        device: &Device,
+    ) -> Self {
+        let SequenceVae {
+            latent,
+            embedding,
+            width,
+            layers,
+            ..
+        } = *config;
+        let (tokens, size) = (alphabet.longest(), alphabet.size());
+        let linear = |from, to| LinearConfig::new(from, to).init(device);
+        let network = Self {
+            table: Param::from_tensor(Tensor::zeros([size + 1, embedding], device)),
+            reader: Recurrent::new([tokens, embedding], width, layers, device),
+            posterior: linear(width, 2 * latent),
+            begin: linear(latent, 2 * layers * width),
+            writer: Recurrent::new([tokens, embedding + latent], width, layers, device),
+            logits: linear(width, size),
+            tokens,
+            latent,
+            layers,
+        };
+        initialise_with_biases(network, streams)
+    }
+
+    /// The embeddings of one token of each sequence, [n, E].
+    fn embedded(&self, tokens: impl Iterator<Item = u32>) -> Tensor<2> {
+        let tokens: Vec<i64> = tokens.map(i64::from).collect();
+        let table = self.table.val();
+        let tokens = Tensor::<1, Int>::from_data(&tokens[..], &table.device());
+        table.select(0, tokens)
+    }
+
+    /// What stands before the first token.
+    fn start(&self) -> u32 {
+        self.table.dims()[0] as u32 - 1
+    }
+
+    /// The posterior of each of the rows [n, T].
+    pub fn read(&self, rows: &[u32]) -> Posterior {
+        let mut state = Remembered::default();
+        let column = |place: usize| rows.iter().skip(place).step_by(self.tokens).copied();
+        let mut h = self.reader.read(&mut state, self.embedded(column(0)));
+        for place in 1..self.tokens {
+            h = self.reader.read(&mut state, self.embedded(column(place)));
+        }
+        let out = linear(&self.posterior, h);
+        Posterior {
+            mean: out.clone().narrow(1, 0, self.latent),
+            log_variance: out.narrow(1, self.latent, self.latent),
+        }
+    }
+
+    fn begin(&self, z: &Tensor<2>) -> Remembered {
+        let states = linear(&self.begin, z.clone()).tanh();
+        let [_, columns] = states.dims();
+        let width = columns / (2 * self.layers);
+        let part = |number: usize| states.clone().narrow(1, number * width, width);
+        Remembered::of(
+            (0..self.layers)
+                .map(|l| [part(2 * l), part(2 * l + 1)])
+                .collect(),
+        )
+    }
+
+    /// The logits of the next token after `before`, one of each sequence: [n, V].
+    fn write(&self, state: &mut Remembered, before: Tensor<2>, z: &Tensor<2>) -> Tensor<2> {
+        let h = self
+            .writer
+            .read(state, Tensor::cat(vec![before, z.clone()], 1));
+        linear(&self.logits, h)
+    }
+
+    /// `-log p(x | z)` of rows [n, T] in nats, `[n]`, up to the first end token of each.
+    pub fn reconstruction(&self, rows: &[u32], z: &Tensor<2>) -> Tensor<1> {
+        let [n, _] = z.dims();
+        let mut state = self.begin(z);
+        let size = self.start() as usize;
+        let column = |place: usize| rows.iter().skip(place).step_by(self.tokens).copied();
+        let logits = (0..self.tokens).map(|place| {
+            let before = match place {
+                0 => self.embedded(std::iter::repeat_n(self.start(), n)),
+                _ => self.embedded(column(place - 1)),
+            };
+            self.write(&mut state, before, z)
+        });
+        let logits: Tensor<3> = stacked::<2, 3>(logits).swap_dims(0, 1); // [n, T, V]
+        let mut said = vec![0.0; rows.len() * size];
+        for (row, said) in rows
+            .chunks_exact(self.tokens)
+            .zip(said.chunks_exact_mut(self.tokens * size))
+        {
+            let with_end = row.iter().take_while(|&&token| token != END).count() + 1;
+            for (&token, said) in row.iter().zip(said.chunks_exact_mut(size)).take(with_end) {
+                said[token as usize] = 1.0;
+            }
+        }
+        let said = from_f32(said, [n, self.tokens, size], &z.device());
+        let each: Tensor<2> = (log_softmax(logits, 2) * said).flatten(1, 2);
+        each.sum_dim(1).neg().reshape([n])
+    }
+
+    /// The likeliest token after the likeliest before, rows [n, T] of latents `z` [n, z].
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn greedy(&self, z: &Tensor<2>) -> Result<Vec<u32>> {
+        let [n, _] = z.dims();
+        let mut state = self.begin(z);
+        let mut rows = vec![END; n * self.tokens];
+        let mut before = vec![self.start(); n];
+        for place in 0..self.tokens {
+            let logits = self.write(&mut state, self.embedded(before.iter().copied()), z);
+            let [_, size] = logits.dims();
+            for ((logits, token), row) in to_f32(logits)?
+                .chunks_exact(size)
+                .zip(&mut before)
+                .zip(rows.chunks_exact_mut(self.tokens))
+            {
+                *token = likeliest(logits);
+                row[place] = *token;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// The first of the largest.
+fn likeliest(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (token, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = token;
+        }
+    }
+    best as u32
+}
+
+/// A linear layer, fused where the device allows it.
+fn linear(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+    let bias = layer.bias.as_ref().expect("a layer with a bias");
+    fused::linear(x, layer.weight.val(), bias.val())
+}

@@ -1,0 +1,69 @@
+//! Its training: the negative ELBO, the divergence's weight rising at first.
+
+use super::config::SequenceVae;
+use super::network::Network;
+use crate::error::Result;
+use crate::priors::kind::PART;
+use crate::priors::of_sequences::{Shuffled, rows_of};
+use crate::random::Streams;
+use crate::sequences::Alphabet;
+use crate::tensors::scalar;
+use crate::training::{HeldOut, Step, Task, Term};
+use burn::tensor::Tensor;
+
+/// A training.
+pub(super) struct Training<'a> {
+    pub config: &'a SequenceVae,
+    pub alphabet: &'a Alphabet,
+    pub batches: Shuffled<'a>,
+    /// Rows [n, T].
+    pub held_out: Vec<u32>,
+    /// Whether the weight of the divergence rises from 0.
+    pub warms_up: bool,
+    pub streams: Streams,
+}
+
+impl Training<'_> {
+    /// Reconstruction and weighted divergence, the mean of rows [n, T] `[1]`.
+    fn loss(
+        &self,
+        network: &Network,
+        rows: &[u32],
+        weight: f64,
+        (stream, step): (&str, u64),
+    ) -> Tensor<1> {
+        let posterior = network.read(rows);
+        let [n, width] = posterior.mean.dims();
+        let z = posterior.draw(self.streams.normal(stream, step, n * width));
+        let divergence = posterior.divergence().mul_scalar(weight);
+        (network.reconstruction(rows, &z) + divergence).mean()
+    }
+}
+
+impl Task<Network, 1> for Training<'_> {
+    const PART: &'static str = PART;
+    const TERMS: [Term; 1] = [Term::LOSS];
+
+    fn step(&mut self, network: &Network, step: u64) -> Result<Step<1>> {
+        let rows = rows_of(self.alphabet, self.batches.at(step, self.streams));
+        let weight = match self.warms_up {
+            true => self.config.weight(step),
+            false => self.config.kl_weight,
+        };
+        Ok(Step::of(self.loss(
+            network,
+            &rows,
+            weight,
+            ("latents", step),
+        )))
+    }
+
+    fn evaluate(&mut self, averaged: &Network) -> Result<Option<HeldOut<1>>> {
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        let of = ("latents of held-out sequences", 0);
+        let loss = self.loss(averaged, &self.held_out, self.config.kl_weight, of);
+        Ok(Some(HeldOut::of(scalar(loss)?)))
+    }
+}
