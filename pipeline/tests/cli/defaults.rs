@@ -23,7 +23,8 @@ fn the_printed_defaults_are_a_configuration_that_resolves_to_itself() {
     // A file with only what has no default resolves to the same.
     let mut minimal = "name: example\npretrain_flow: {features: {file: features.h5}}\n\
          train_autoencoder: {data: {file: images.h5}, latent: {width: 16}}\n\
-         train_classifier: {data: {file: images.h5}}\n"
+         train_classifier: {data: {file: images.h5}}\n\
+         optimise_latents: {objective: {kind: expression}}\n"
         .to_owned();
     for section in Stage::ALL.map(Stage::section) {
         if !minimal.contains(section) {
