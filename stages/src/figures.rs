@@ -798,6 +798,14 @@ pub mod optimise_latents {
         PROPOSING = "seconds of proposing";
         /// How long scores took.
         SCORING = "seconds of the objective";
+        /// The share of sequences that come back from their latents as they were.
+        DECODED = "share of evaluated sequences that decode to themselves";
+        /// The mean of `|score(decode(encode(x))) - score(x)|` over them.
+        ENCODED_DISCREPANCY = "value discrepancy at encoded latents";
+        /// The mean over proposals of what the surrogate expects of a chosen latent, less what it expects of its sequence's.
+        PROPOSED_DISCREPANCY = "value discrepancy at proposed latents, of expected scores";
+        /// The mean over proposals of how far these two latents are from each other.
+        MOVED = "distance of proposed latents from those of their sequences (root mean square)";
     }
 
     /// The table of evaluations.
@@ -820,6 +828,10 @@ pub mod optimise_latents {
         PREDICTED = "predicted";
         /// The standard deviation of that.
         UNCERTAINTY = "uncertainty";
+        /// How far the latent that was chosen is from that of its sequence, NaN where there is none.
+        MOVED_BY = "moved";
+        /// By how much the scores that were expected of these two differ.
+        DISCREPANCY = "discrepancy";
         /// The best score so far.
         BEST_SO_FAR = "best_so_far";
         /// Calls so far.

@@ -33,11 +33,11 @@ pub(crate) fn each_two(
     unsafe { out.written() }
 }
 
+/// What is written for each of three numbers, which must be all.
+type OfThree = fn(&[f32], &[f32], &[f32], &mut [MaybeUninit<f32>]);
+
 /// As [`each`], of three.
-pub(crate) fn each_three(
-    [x, y, z]: [&[f32]; 3],
-    chunk: fn(&[f32], &[f32], &[f32], &mut [MaybeUninit<f32>]),
-) -> Vec<f32> {
+pub(crate) fn each_three([x, y, z]: [&[f32]; 3], chunk: OfThree) -> Vec<f32> {
     assert!(
         x.len() == y.len() && x.len() == z.len(),
         "numbers of another length"

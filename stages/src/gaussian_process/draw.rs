@@ -1,89 +1,83 @@
-//! A function drawn from the posterior.
+//! Functions drawn from the posterior, at some points.
 
 use super::kernel::Kernel;
 use super::points::Points;
 use super::posterior::{Kind, Posterior};
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 use std::f64::consts::TAU;
 
-/// A draw of the posterior: a draw g of the prior, and what corrects it where there are data,
+/// The values [n, count] of `count` functions drawn from `posterior` at `points`. A draw is one of the prior, g, and what
+/// corrects it where there are data:
 ///
 /// ```text
 /// f(x) = mean + g(x) + k(x, X) weights
 /// ```
-#[derive(Debug, Clone)]
-pub struct Draw {
-    kernel: Kernel,
-    mean: f64,
-    prior: PriorDraw,
-    /// [n, D], scaled.
-    support: DMatrix<f64>,
-    weights: DVector<f64>,
-}
-
-impl Draw {
-    /// A draw of `posterior` with `features` random Fourier features.
-    pub(super) fn new(posterior: &Posterior, features: usize, rng: &mut Pcg64) -> Self {
-        let Posterior {
-            kernel,
-            mean,
-            noise,
-            support,
-            of,
-        } = posterior;
-        let prior = PriorDraw::new(kernel, features, support.ncols(), rng);
-        let at_support = prior.at(support);
-        let normal = normals(support.nrows(), rng);
-        let weights = match of {
-            Kind::Exact(factor, centred) => {
-                factor.solve(&(centred - at_support - normal * noise.sqrt()))
+///
+/// All share `features` random frequencies, and the covariances of points and data, which cost the most.
+pub fn draws(
+    posterior: &Posterior,
+    points: &Points,
+    count: usize,
+    features: usize,
+    rng: &mut Pcg64,
+) -> DMatrix<f64> {
+    let Posterior {
+        kernel,
+        mean,
+        noise,
+        support,
+        of,
+    } = posterior;
+    let prior = Prior::new(kernel, features, support.ncols(), count, rng);
+    let at_support = prior.at(support);
+    let normal = normals([support.nrows(), count], rng);
+    let weights = match of {
+        Kind::Exact(factor, centred) => {
+            let mut residuals = -(at_support + normal * noise.sqrt());
+            for mut column in residuals.column_iter_mut() {
+                column += centred;
             }
-            Kind::Inducing(inducing) => inducing.weights(&at_support, normal),
-        };
-        Self {
-            kernel: kernel.clone(),
-            mean: *mean,
-            prior,
-            support: support.clone(),
-            weights,
+            factor.solve(&residuals)
         }
-    }
-
-    /// Its values at `points`.
-    pub fn at(&self, points: &Points) -> Vec<f64> {
-        let scaled = self.kernel.scaled(points);
-        let corrections = self.kernel.between(&scaled, &self.support) * &self.weights;
-        let values = self.prior.at(&scaled) + corrections;
-        values.iter().map(|value| self.mean + value).collect()
-    }
+        Kind::Inducing(inducing) => inducing.weights(&at_support, &normal),
+    };
+    let scaled = kernel.scaled(points);
+    let values = prior.at(&scaled) + kernel.between(&scaled, support) * weights;
+    values.add_scalar(*mean)
 }
 
-/// `sqrt(2 variance / F) sum_j weight_j cos(frequency_j . x + phase_j)`.
-#[derive(Debug, Clone)]
-struct PriorDraw {
+/// Draws of the prior by random Fourier features: `sqrt(2 variance / F) sum_j weight_j cos(frequency_j . x + phase_j)`.
+struct Prior {
     /// [D, F].
     frequencies: DMatrix<f64>,
     phases: Vec<f64>,
-    weights: DVector<f64>,
+    /// [F, count].
+    weights: DMatrix<f64>,
 }
 
-impl PriorDraw {
-    fn new(kernel: &Kernel, features: usize, elements: usize, rng: &mut Pcg64) -> Self {
+impl Prior {
+    fn new(
+        kernel: &Kernel,
+        features: usize,
+        elements: usize,
+        count: usize,
+        rng: &mut Pcg64,
+    ) -> Self {
         let frequencies = kernel.frequencies(features, elements, rng).transpose();
         let phases = (0..features).map(|_| TAU * rng.random::<f64>()).collect();
         let scale = (2.0 * kernel.variance / features as f64).sqrt();
         Self {
             frequencies,
             phases,
-            weights: normals(features, rng) * scale,
+            weights: normals([features, count], rng) * scale,
         }
     }
 
-    /// At scaled points [n, D].
-    fn at(&self, points: &DMatrix<f64>) -> DVector<f64> {
+    /// At scaled points [n, D]: [n, count].
+    fn at(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
         let mut waves = points * &self.frequencies;
         for (mut column, phase) in waves.column_iter_mut().zip(&self.phases) {
             column.apply(|value| *value = (*value + phase).cos());
@@ -92,7 +86,8 @@ impl PriorDraw {
     }
 }
 
-/// `count` standard normal numbers.
-fn normals(count: usize, rng: &mut Pcg64) -> DVector<f64> {
-    DVector::from_iterator(count, rng.sample_iter(StandardNormal).take(count))
+/// A matrix of standard normal numbers.
+fn normals([rows, columns]: [usize; 2], rng: &mut Pcg64) -> DMatrix<f64> {
+    let numbers = rng.sample_iter(StandardNormal).take(rows * columns);
+    DMatrix::from_iterator(rows, columns, numbers)
 }

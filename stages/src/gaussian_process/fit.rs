@@ -1,8 +1,8 @@
 //! Settings of a Gaussian process by the most probable ones: marginal likelihood times a prior over settings.
 
+use super::covariance::{JITTER, add_to_diagonal, factor, require_finite};
 use super::kernel::{Family, Kernel};
 use super::points::{Points, squared_distances};
-use super::posterior::{JITTER, add_to_diagonal, factor, require_finite};
 use crate::error::Result;
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! The variational posterior by inducing points: Titsias, "Variational Learning of Inducing Variables in Sparse
 //! Gaussian Processes", 2009.
 
+use super::covariance::{JITTER, add_to_diagonal, explained, factor};
 use super::kernel::Kernel;
-use super::posterior::{JITTER, add_to_diagonal, explained, factor};
 use crate::error::Result;
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
@@ -57,22 +57,19 @@ impl Inducing {
         (means, all.zip(kept).map(|(all, kept)| all - kept).collect())
     }
 
-    /// The weights `K_uu^-1 (u - prior)` of a draw u of the function at the inducing points, `normal` being m standard
-    /// normal numbers and `prior` a draw of the prior there.
-    pub fn weights(&self, prior: &DVector<f64>, normal: DVector<f64>) -> DVector<f64> {
-        let spread = transposed_solve(&self.inner, &normal);
-        let drawn = &self.white + spread;
-        let of_prior = self
-            .prior
-            .l_dirty()
-            .solve_lower_triangular(prior)
-            .expect("a factor's diagonal is positive");
-        transposed_solve(&self.prior, &(drawn - of_prior))
+    /// The weights `K_uu^-1 (u - prior)` [m, count] of draws u of the function at the inducing points, `normal` being
+    /// standard normal numbers and `prior` draws of the prior there.
+    pub fn weights(&self, prior: &DMatrix<f64>, normal: &DMatrix<f64>) -> DMatrix<f64> {
+        let mut drawn = transposed_solve(&self.inner, normal) - white(&self.prior, prior);
+        for mut column in drawn.column_iter_mut() {
+            column += &self.white;
+        }
+        transposed_solve(&self.prior, &drawn)
     }
 }
 
 /// `L^-T v`.
-fn transposed_solve(factor: &Cholesky<f64, Dyn>, v: &DVector<f64>) -> DVector<f64> {
+fn transposed_solve(factor: &Cholesky<f64, Dyn>, v: &DMatrix<f64>) -> DMatrix<f64> {
     factor
         .l_dirty()
         .tr_solve_lower_triangular(v)

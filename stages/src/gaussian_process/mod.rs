@@ -5,10 +5,11 @@
 //! ```
 //!
 //! Up to a number of points the posterior is exact; above it, it is that of the variational approximation by inducing
-//! points (Titsias, 2009). Draws of it are functions, not values at some points: a draw of the prior by random Fourier
-//! features, corrected at the points of the posterior (Wilson et al., "Efficiently Sampling Functions from
-//! Gaussian Process Posteriors", 2020), so that it may be evaluated at any number of candidates.
+//! points (Titsias, 2009). A draw of it is a draw of the prior by random Fourier features, corrected at the points of the
+//! posterior (Wilson et al., "Efficiently Sampling Functions from Gaussian Process Posteriors", 2020): its cost is linear
+//! in the number of points that it is evaluated at.
 
+mod covariance;
 mod draw;
 mod fit;
 mod inducing;
@@ -18,7 +19,7 @@ mod posterior;
 #[cfg(test)]
 mod tests;
 
-pub use draw::Draw;
+pub use draw::draws;
 pub use fit::{Fit, fit};
 pub use kernel::{Family, Kernel};
 pub use points::Points;

@@ -1,17 +1,12 @@
 //! What is known of a function after its noisy values at some points.
 
-use super::draw::Draw;
+use super::covariance::{JITTER, add_to_diagonal, explained, factor, require_finite};
 use super::fit::Fit;
 use super::inducing::{Inducing, spread_out};
 use super::kernel::Kernel;
 use super::points::Points;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
-use rand_pcg::Pcg64;
-
-/// Added to the diagonal of a covariance of function values, as a share of their variance, so that rounding leaves it
-/// positive definite.
-pub(super) const JITTER: f64 = 1e-8;
 
 /// How many points a posterior is exact for, and how many stand for all where there are more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,52 +81,5 @@ impl Posterior {
         pairs
             .map(|(mean, explained)| (self.mean + mean, (variance - explained).max(0.0)))
             .collect()
-    }
-
-    /// A draw of the function, with `features` random Fourier features.
-    pub fn draw(&self, features: usize, rng: &mut Pcg64) -> Draw {
-        Draw::new(self, features, rng)
-    }
-}
-
-/// The squared norm of `L^-1 c` for each column c of `cross`, L being the factor.
-pub(super) fn explained(factor: &Cholesky<f64, Dyn>, cross: &DMatrix<f64>) -> Vec<f64> {
-    let solved = factor
-        .l_dirty()
-        .solve_lower_triangular(cross)
-        .expect("a factor's diagonal is positive");
-    solved.column_iter().map(|c| c.norm_squared()).collect()
-}
-
-/// Adds `value` to the diagonal of `matrix`.
-pub(super) fn add_to_diagonal(matrix: &mut DMatrix<f64>, value: f64) {
-    for i in 0..matrix.nrows() {
-        matrix[(i, i)] += value;
-    }
-}
-
-/// The Cholesky factor of `covariance`.
-///
-/// # Errors
-/// A numerical error where it is not positive definite.
-pub(super) fn factor(covariance: DMatrix<f64>) -> Result<Cholesky<f64, Dyn>> {
-    covariance.cholesky().ok_or_else(|| {
-        Error::Numerical(
-            "the covariance of the surrogate's points is not positive definite; are all latents and scores finite?"
-                .into(),
-        )
-    })
-}
-
-/// That `values` are finite.
-///
-/// # Errors
-/// A numerical error where one is not.
-pub(super) fn require_finite(values: &DVector<f64>) -> Result<()> {
-    match values.iter().all(|value| value.is_finite()) {
-        true => Ok(()),
-        false => Err(Error::Numerical(
-            "a score, or a weight of the surrogate's mean, is not finite".into(),
-        )),
     }
 }

@@ -1,7 +1,9 @@
+use super::covariance::JITTER;
+use super::draw::draws;
 use super::fit::{Fit, fit};
 use super::kernel::{Family, Kernel};
 use super::points::Points;
-use super::posterior::{JITTER, Posterior, Size};
+use super::posterior::{Posterior, Size};
 use crate::random::{Streams, normal};
 use nalgebra::{DMatrix, DVector};
 
@@ -112,11 +114,15 @@ fn draws_have_the_mean_and_the_variance_of_the_posterior() {
     ] {
         let posterior = Posterior::new(&fit, &train, &values, size).unwrap();
         let mut rng = Streams::new(5).at("draws", 0);
-        let draws: Vec<Vec<f64>> = (0..1500)
-            .map(|_| posterior.draw(256, &mut rng).at(&test))
+        // 1,500 draws, each fifty of other frequencies
+        let draws: Vec<_> = (0..30)
+            .map(|_| draws(&posterior, &test, 50, 256, &mut rng))
             .collect();
         for (i, (mean, variance)) in posterior.at(&test).into_iter().enumerate() {
-            let drawn: Vec<f64> = draws.iter().map(|draw| draw[i]).collect();
+            let drawn = draws
+                .iter()
+                .flat_map(|draws| draws.row(i).iter().copied().collect::<Vec<_>>());
+            let drawn: Vec<f64> = drawn.collect();
             let of_draws = drawn.iter().sum::<f64>() / 1500.0;
             let spread = drawn.iter().map(|d| (d - of_draws).powi(2)).sum::<f64>() / 1499.0;
             // five standard errors of 1,500 draws

@@ -30,6 +30,12 @@ pub struct Evaluated {
     /// The standard deviation of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertainty: Option<f64>,
+    /// How far the latent that was chosen is from that of its sequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<f64>,
+    /// By how much the scores that were expected of these two differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discrepancy: Option<f64>,
 }
 
 /// A round that is over.
@@ -145,6 +151,8 @@ mod tests {
                 region: Some(2),
                 predicted,
                 uncertainty: None,
+                moved: None,
+                discrepancy: None,
             })
         };
         vec![

@@ -16,6 +16,10 @@ pub struct Proposal {
     pub predicted: Option<f64>,
     /// The standard deviation of that.
     pub uncertainty: Option<f64>,
+    /// How far the latent that was chosen is from that of its sequence: the root mean square over its numbers.
+    pub moved: Option<f64>,
+    /// By how much the scores that the surrogate expects of these two differ.
+    pub discrepancy: Option<f64>,
 }
 
 impl Proposal {
@@ -26,6 +30,8 @@ impl Proposal {
             region: None,
             predicted: None,
             uncertainty: None,
+            moved: None,
+            discrepancy: None,
         }
     }
 }
@@ -46,6 +52,15 @@ pub trait Proposer {
         round: u64,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Vec<Proposal>>;
+
+    /// Those of `texts` that the model can encode, each with what it becomes by way of its latent; none where there is no
+    /// model.
+    ///
+    /// # Errors
+    /// Device errors.
+    fn encoded_and_back(&self, _texts: &[&str]) -> Result<Vec<(usize, String)>> {
+        Ok(Vec::new())
+    }
 
     /// Writes its state between rounds into the folder `dir`; does nothing where it has none.
     ///

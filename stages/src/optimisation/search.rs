@@ -211,6 +211,8 @@ fn evaluated(proposal: &Proposal, score: Score, round: u64) -> Evaluated {
         region: proposal.region,
         predicted: finite(proposal.predicted),
         uncertainty: finite(proposal.uncertainty),
+        moved: finite(proposal.moved),
+        discrepancy: finite(proposal.discrepancy),
     }
 }
 

@@ -148,7 +148,7 @@ impl Alphabet {
         (sequence.len() + 1).min(self.longest)
     }
 
-    /// The row [T] of a sequence, end tokens after it.
+    /// The row `[T]` of a sequence, end tokens after it.
     pub fn row(&self, sequence: &[u32]) -> Vec<u32> {
         let mut row = sequence.to_vec();
         row.resize(self.longest, END);

@@ -1,19 +1,25 @@
-//! A search for sequences that an objective scores well, in rounds, with a budget of calls: proposals by random search or
-//! a genetic algorithm. See [`crate::optimisation`].
+//! A search for sequences that an objective scores well, in rounds, with a budget of calls: proposals by random search, by
+//! a genetic algorithm, or from the latents of a flow over sequences. See [`crate::optimisation`].
 
-use super::{Preparation, Prepared, Stage, StageConfig, Upstream};
+use super::{
+    FLOW, Preparation, Prepared, Read, Sections, Stage, StageConfig, Upstream, pretrain_flow,
+};
 use crate::context::{Context, Monitor, Summary, Table};
 use crate::error::{Error, Result};
 use crate::figures::optimise_latents as names;
+use crate::numerics::mean;
 use crate::optimisation::{
-    Budget, Genetic, GeneticConfig, ObjectiveConfig, Opened, Outcome, Proposer, RandomSearch, Row,
-    Rows, Search, Space, StartConfig,
+    Budget, Genetic, GeneticConfig, Latents, LatentsConfig, Objective, ObjectiveConfig, Opened,
+    Outcome, Proposer, RandomSearch, Row, Rows, Search, Space, StartConfig,
 };
+use crate::priors::open_sequence_model;
 use crate::problems::Problems;
+use crate::tensors::spread_indices;
+use burn::tensor::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Search for sequences that an objective scores well.
@@ -54,6 +60,8 @@ pub enum MethodConfig {
     Random(RandomConfig),
     /// By a genetic algorithm.
     Genetic(GeneticConfig),
+    /// In the latents of a flow over sequences: `pretrain_flow` with `features.tokeniser`.
+    Latents(LatentsConfig),
 }
 
 /// Random search.
@@ -72,15 +80,31 @@ impl MethodConfig {
         match self {
             Self::Random(RandomConfig {}) => {}
             Self::Genetic(config) => config.check(problems),
+            Self::Latents(config) => config.check(problems),
         }
     }
 
-    /// Who proposes texts of `space`.
-    fn proposer(&self, space: Arc<dyn Space>) -> Box<dyn Proposer> {
-        match self {
+    /// Who proposes texts of `space`, or of the flow in the folder `flow`.
+    fn proposer(
+        &self,
+        space: Arc<dyn Space>,
+        flow: Option<&Path>,
+        device: &Device,
+    ) -> Result<Box<dyn Proposer>> {
+        Ok(match self {
             Self::Random(RandomConfig {}) => Box::new(RandomSearch::new(space)),
             Self::Genetic(config) => Box::new(Genetic::new(config.clone(), space)),
-        }
+            Self::Latents(config) => {
+                let flow = flow.ok_or_else(|| Error::input("no flow to read"))?;
+                let model = open_sequence_model(flow, device)?;
+                Box::new(Latents::new(config.clone(), model))
+            }
+        })
+    }
+
+    /// Whether it searches in latents of a flow.
+    fn is_of_latents(&self) -> bool {
+        matches!(self, Self::Latents(_))
     }
 }
 
@@ -110,13 +134,31 @@ impl StageConfig for Config {
         problems.within("calls_a_round", self.calls_a_round, 1..=1_000_000);
     }
 
+    fn check_with(&self, sections: &Sections, problems: &mut Problems) {
+        let flow = sections.get::<pretrain_flow::Config>();
+        problems.require(
+            !self.method.is_of_latents()
+                || flow.is_none_or(|flow| flow.features.tokeniser.is_some()),
+            "optimise_latents.method.kind",
+            "`latents` with a flow over numbers",
+            "a flow over sequences (`pretrain_flow.features.tokeniser`), or `random` or `genetic`",
+        );
+    }
+
+    fn reads(&self) -> Vec<Read> {
+        match self.method.is_of_latents() {
+            true => vec![Read::own(FLOW, Stage::PretrainFlow)],
+            false => Vec::new(),
+        }
+    }
+
     fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         let file = self.initial.file.as_mut();
         let file = file.map(|file| ("initial.file", file));
         self.objective.input().into_iter().chain(file).collect()
     }
 
-    fn prepare(&self, _: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
+    fn prepare(&self, upstream: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
         let named = |e: Error| e.under(SECTION);
         let opened = self.objective.open().map_err(named)?;
         let rows = self.initial.read().map_err(named)?;
@@ -126,6 +168,11 @@ impl StageConfig for Config {
             }
             _ => None,
         };
+        if self.method.is_of_latents()
+            && let Some(flow) = upstream.made(FLOW)?
+        {
+            open_sequence_model(flow, &Device::flex()).map_err(named)?;
+        }
         Ok(Preparation::Ready(Box::new(Ready {
             config: self.clone(),
             opened,
@@ -148,7 +195,7 @@ struct Ready {
 }
 
 impl Prepared for Ready {
-    fn run(mut self: Box<Self>, _: &Upstream, context: &Context) -> Result<Summary> {
+    fn run(mut self: Box<Self>, upstream: &Upstream, context: &Context) -> Result<Summary> {
         let config = &self.config;
         let rows = self.rows.as_deref();
         let starting = config
@@ -158,9 +205,11 @@ impl Prepared for Ready {
         let of_file = self.of_file.clone().map(|rows| -> Arc<dyn Space> { rows });
         let space = space.clone().or(of_file);
         let space = space.expect("an objective without random sequences has a file of some");
+        let flow = upstream.dir_if_any(FLOW);
+        let mut proposer = config.method.proposer(space, flow, &context.device)?;
         let outcome = Search {
             objective: objective.as_mut(),
-            proposer: config.method.proposer(space).as_mut(),
+            proposer: proposer.as_mut(),
             budget: Budget {
                 calls: config.calls,
                 per_round: config.calls_a_round,
@@ -175,6 +224,17 @@ impl Prepared for Ready {
         let mut summary = summary(&outcome);
         if config.initial.best_left_out > 0.0 {
             summary.add(names::LEFT_OUT, starting.left_out);
+        }
+        add_discrepancies(&outcome, &mut summary);
+        // a program's calls are paid for: it is not asked for the sake of a figure
+        if !matches!(config.objective, ObjectiveConfig::Command(_)) {
+            add_decoded(
+                proposer.as_ref(),
+                objective.as_mut(),
+                &outcome,
+                context,
+                &mut summary,
+            )?;
         }
         Ok(summary)
     }
@@ -195,6 +255,61 @@ fn best_lines(outcome: &Outcome) -> String {
     let best = feasible.iter().take(BEST_COUNT);
     best.map(|(_, text, score)| format!("{text}\t{score}\n"))
         .collect()
+}
+
+/// Evaluations that are encoded and decoded again, at most.
+const DECODED: usize = 500;
+
+/// Adds how far scores of sequences are from those of what their latents decode to.
+fn add_decoded(
+    proposer: &dyn Proposer,
+    objective: &mut dyn Objective,
+    outcome: &Outcome,
+    context: &Context,
+    summary: &mut Summary,
+) -> Result<()> {
+    let scored = outcome.history.evaluations().iter();
+    let scored: Vec<(&str, f64)> = scored
+        .filter_map(|evaluation| Some((evaluation.text.as_str(), evaluation.score?)))
+        .collect();
+    let some = spread_indices(scored.len(), DECODED).map(|place| scored[place]);
+    let (texts, scores): (Vec<&str>, Vec<f64>) = some.unzip();
+    let decoded = proposer.encoded_and_back(&texts)?;
+    if decoded.is_empty() {
+        return Ok(());
+    }
+    let asked: Vec<&str> = decoded.iter().map(|(_, text)| text.as_str()).collect();
+    let mut again = Vec::new();
+    objective.score(&asked, &|| context.monitor.cancelled(), &mut |scores| {
+        again.extend_from_slice(scores);
+        Ok(())
+    })?;
+    let same = (decoded.iter())
+        .filter(|(place, text)| texts[*place] == text)
+        .count();
+    summary.add(names::DECODED, same as f64 / decoded.len() as f64);
+    let off = decoded.iter().zip(again);
+    let off = off.filter_map(|((place, _), again)| Some((again? - scores[*place]).abs()));
+    let off: Vec<f64> = off.collect();
+    if !off.is_empty() {
+        summary.add(names::ENCODED_DISCREPANCY, mean(&off));
+    }
+    Ok(())
+}
+
+/// Adds how far proposed latents are from those of their sequences.
+fn add_discrepancies(outcome: &Outcome, summary: &mut Summary) {
+    let proposed = || outcome.evaluations.iter();
+    let discrepancies: Vec<f64> = proposed().filter_map(|e| e.discrepancy).collect();
+    let moved: Vec<f64> = proposed().filter_map(|e| e.moved).collect();
+    for (name, numbers) in [
+        (names::PROPOSED_DISCREPANCY, discrepancies),
+        (names::MOVED, moved),
+    ] {
+        if !numbers.is_empty() {
+            summary.add(name, mean(&numbers));
+        }
+    }
 }
 
 fn summary(outcome: &Outcome) -> Summary {
@@ -280,6 +395,11 @@ fn table(outcome: &Outcome) -> Table {
         .float(
             names::UNCERTAINTY,
             all().map(|e| or_nan(e.uncertainty)).collect(),
+        )
+        .float(names::MOVED_BY, all().map(|e| or_nan(e.moved)).collect())
+        .float(
+            names::DISCREPANCY,
+            all().map(|e| or_nan(e.discrepancy)).collect(),
         )
         .float(names::BEST_SO_FAR, best_so_far)
         .int(names::CALLS_SO_FAR, calls_so_far);

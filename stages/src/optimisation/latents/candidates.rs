@@ -1,10 +1,11 @@
 //! Candidates in a box about a latent.
 
+use crate::random::normal;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use sobol_burley::{NUM_DIMENSIONS, sample};
 
-/// `count` candidates [count, D] about the latent `centre` [D]: those of its numbers that change, each with the probability
+/// `count` candidates [count, D] about the latent `centre` `[D]`: those of its numbers that change, each with the probability
 /// of its token in `probabilities` and at least one in each candidate, are spread over the box of side `side` by a
 /// scrambled Sobol sequence (Owen scrambling; above its number of dimensions, sequences scrambled independently).
 pub(super) fn candidates(
@@ -38,6 +39,25 @@ pub(super) fn candidates(
     all
 }
 
+/// `count` candidates [count, D] that are the latent `centre` `[D]` up to one of its `tokens`, and from there on drawn from
+/// N(0, I): up to the `used` first, behind which decoded sequences end.
+pub(super) fn endings(
+    centre: &[f32],
+    tokens: usize,
+    used: usize,
+    count: usize,
+    rng: &mut Pcg64,
+) -> Vec<f32> {
+    let width = centre.len() / tokens;
+    let mut all = Vec::with_capacity(count * centre.len());
+    for _ in 0..count {
+        let kept = rng.random_range(0..used.clamp(1, tokens)) * width;
+        all.extend_from_slice(&centre[..kept]);
+        all.extend(normal(rng, centre.len() - kept));
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +87,27 @@ mod tests {
             let slices: std::collections::BTreeSet<usize> = slices.collect();
             assert!(slices.len() > 500, "{}", slices.len());
         }
+    }
+
+    #[test]
+    fn endings_keep_what_is_before_them_and_draw_the_rest() {
+        let mut rng = Streams::new(2).at("endings", 0);
+        let all = endings(&[9.0; 12], 4, 3, 3000, &mut rng);
+        let kept = |candidate: &[f32]| candidate.iter().take_while(|v| **v == 9.0).count();
+        let mut counts = [0; 4];
+        for candidate in all.chunks(12) {
+            let kept = kept(candidate);
+            assert!(kept % 3 == 0 && candidate[kept..].iter().all(|v| *v != 9.0));
+            counts[kept / 3] += 1;
+        }
+        assert_eq!(counts[3], 0, "two tokens are used");
+        assert!(
+            counts[..3].iter().all(|n| (850..1150).contains(n)),
+            "{counts:?}"
+        );
+        let drawn: f32 = all.iter().filter(|v| **v != 9.0).map(|v| v * v).sum();
+        let numbers = all.iter().filter(|v| **v != 9.0).count() as f32;
+        assert!((drawn / numbers - 1.0).abs() < 0.03);
     }
 
     #[test]

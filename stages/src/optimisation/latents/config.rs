@@ -44,7 +44,7 @@ impl Default for RegionsConfig {
     fn default() -> Self {
         Self {
             count: 5,
-            candidates: 1000,
+            candidates: 500,
             length: 6.4,
             rule: LengthRule::Known,
             temperature: 0.01,
@@ -59,6 +59,9 @@ impl Default for RegionsConfig {
 pub struct PerturbationConfig {
     /// The share of a latent's numbers that change on average.
     pub share: f64,
+    /// The share of candidates that keep the latents of their first tokens, as many as chance will have it, and draw the
+    /// others from N(0, I): the model ends the sequence anew. For latents of several tokens.
+    pub endings: f64,
     /// Change the tokens more whose latents matter more for the decoded sequence (TACS), as sharply as this temperature
     /// says: low is sharp. Absent, all alike.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,8 +74,9 @@ impl Default for PerturbationConfig {
     fn default() -> Self {
         Self {
             share: 0.1,
+            endings: 0.5,
             temperature: Some(400.0),
-            draws: 10,
+            draws: 4,
         }
     }
 }
@@ -124,7 +128,7 @@ impl SurrogateConfig {
 pub struct RefitConfig {
     /// New evaluations after which it does; 0 for never.
     pub every: usize,
-    /// The best evaluations that it trains on.
+    /// The best evaluations that it trains on; infeasible ones are never among them.
     pub best: usize,
     /// The newest ones besides.
     pub newest: usize,
@@ -162,11 +166,14 @@ impl LatentsConfig {
         problems.section("perturbation", |p| {
             let PerturbationConfig {
                 share,
+                endings,
                 temperature,
                 draws,
             } = &self.perturbation;
             let range = *share > 0.0 && *share <= 1.0;
             p.require(range, "share", share, "above 0 and at most 1");
+            let range = (0.0..=1.0).contains(endings);
+            p.require(range, "endings", endings, "0 to 1");
             if let Some(temperature) = temperature {
                 let positive = temperature.is_finite() && *temperature > 0.0;
                 p.require(positive, "temperature", temperature, "above 0, or absent");

@@ -2,7 +2,7 @@
 
 use super::adaptive::{differences, importance, probabilities};
 use super::anchors::anchors;
-use super::candidates::candidates;
+use super::candidates::{candidates, endings};
 use super::config::LatentsConfig;
 use super::length::{Length, Shown, patience};
 use super::surrogate::{Evaluated, Fits, Surrogate};
@@ -55,7 +55,9 @@ struct Seen {
 struct Region {
     /// Sequences that were not evaluated, each once.
     fresh: Vec<Sequence>,
-    /// What the surrogate judges them by, [n, T d].
+    /// The candidates that decoded to them, [n, T d].
+    candidates: Vec<f32>,
+    /// Their own latents, [n, T d].
     latents: Vec<f32>,
 }
 
@@ -126,14 +128,16 @@ impl Latents {
         Ok(())
     }
 
-    /// The best feasible evaluations and the newest ones, as sequences.
+    /// The best and the newest of the feasible evaluations, as sequences: a model that learns infeasible ones proposes more
+    /// of them.
     fn worth_learning(&self, history: &History) -> Vec<Sequence> {
         let all = history.evaluations();
         let mut order: Vec<(usize, f64)> = (all.iter().enumerate())
             .filter_map(|(place, evaluation)| Some((place, history.value(evaluation)?)))
             .collect();
+        let newest = order.iter().rev().take(self.config.refit.newest);
+        let newest: Vec<usize> = newest.map(|(place, _)| *place).collect();
         order.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let newest = all.len().saturating_sub(self.config.refit.newest)..all.len();
         let best = order.into_iter().take(self.config.refit.best);
         let mut places: Vec<usize> = best.map(|(place, _)| place).chain(newest).collect();
         places.sort_unstable();
@@ -195,54 +199,87 @@ impl Latents {
     ) -> Result<(Region, usize)> {
         let elements = self.elements();
         let centre = &seen.latents[anchor * elements..][..elements];
-        let changes = self.changes(centre, &seen.sequences[anchor], rng)?;
-        let count = self.config.regions.candidates;
-        let drawn = candidates(centre, &changes, self.state.length.side, count, rng);
+        let sequence = &seen.sequences[anchor];
+        let changes = self.changes(centre, sequence, rng)?;
+        let (tokens, count) = (self.model.tokens(), self.config.regions.candidates);
+        let anew = match tokens {
+            1 => 0,
+            _ => (self.config.perturbation.endings * count as f64).round() as usize,
+        };
+        let side = self.state.length.side;
+        let mut drawn = candidates(centre, &changes, side, count - anew, rng);
+        drawn.extend(endings(centre, tokens, sequence.len(), anew, rng));
         let decoded = self.model.decode(&drawn)?;
-        let (mut fresh, mut latents, mut known) = (Vec::new(), Vec::new(), 0);
+        let (mut fresh, mut from, mut known) = (Vec::new(), Vec::new(), 0);
         for (sequence, latent) in decoded.into_iter().zip(drawn.chunks(elements)) {
             let text = self.model.text(&sequence);
             if text.is_empty() || history.knows(&text) {
                 known += 1;
             } else if taken.insert(sequence.clone()) {
                 fresh.push(sequence);
-                latents.extend_from_slice(latent);
+                from.extend_from_slice(latent);
             }
         }
-        if self.config.regions.encode_again {
-            latents = self.model.encode(&fresh)?;
-        }
-        Ok((Region { fresh, latents }, known))
+        let region = Region {
+            latents: self.model.encode(&fresh)?,
+            candidates: from,
+            fresh,
+        };
+        Ok((region, known))
     }
 
     /// The `quota` sequences of `region` that draws of `surrogate` hope most of, each the best of a draw of its own.
-    fn best_of_draws(
+    fn best_of_draws<'b>(
         &self,
         surrogate: &Surrogate,
-        (index, region): (u32, &Region),
+        (index, region): (u32, &'b Region),
         quota: usize,
         history: &History,
         rng: &mut Pcg64,
     ) -> Vec<Proposal> {
-        let points = Points::new(&region.latents, self.model.tokens(), self.model.width());
+        let points =
+            |latents: &[f32]| Points::new(latents, self.model.tokens(), self.model.width());
+        let (own, candidates) = (points(&region.latents), points(&region.candidates));
+        let judged = match self.config.regions.encode_again {
+            true => &own,
+            false => &candidates,
+        };
         let mut chosen: Vec<usize> = Vec::new();
-        for _ in 0..quota.min(region.fresh.len()) {
-            let hope = surrogate.hope(self.config.surrogate.features, rng);
-            let best = (hope.at(&points).into_iter().enumerate())
+        let quota = quota.min(region.fresh.len());
+        for hopes in surrogate.hopes(judged, quota, self.config.surrogate.features, rng) {
+            let best = (hopes.into_iter().enumerate())
                 .filter(|(place, _)| !chosen.contains(place))
                 .max_by(|(_, a), (_, b)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
             chosen.extend(best.map(|(place, _)| place));
         }
-        let expected = surrogate.expects(&points.select(&chosen));
-        (chosen.iter().zip(expected))
-            .map(|(&place, (value, spread))| Proposal {
-                text: self.model.text(&region.fresh[place]),
-                region: Some(index),
-                predicted: Some(history.score(value)),
-                uncertainty: Some(spread),
+        let expects = |points: &Points| surrogate.expects(&points.select(&chosen));
+        let (of_own, of_candidates) = (expects(&own), expects(&candidates));
+        let elements = self.elements();
+        let row = |latents: &'b [f32], place: usize| &latents[place * elements..][..elements];
+        (chosen.iter().enumerate())
+            .map(|(i, &place)| {
+                let (value, spread) = match self.config.regions.encode_again {
+                    true => of_own[i],
+                    false => of_candidates[i],
+                };
+                let (a, b) = (row(&region.latents, place), row(&region.candidates, place));
+                Proposal {
+                    text: self.model.text(&region.fresh[place]),
+                    region: Some(index),
+                    predicted: Some(history.score(value)),
+                    uncertainty: Some(spread),
+                    moved: Some(root_mean_square(a, b)),
+                    discrepancy: Some((of_own[i].0 - of_candidates[i].0).abs()),
+                }
             })
             .collect()
     }
+}
+
+/// The root mean square of the differences between two rows.
+fn root_mean_square(a: &[f32], b: &[f32]) -> f64 {
+    let squares = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2));
+    (squares.sum::<f64>() / a.len() as f64).sqrt()
 }
 
 impl Proposer for Latents {
@@ -295,6 +332,16 @@ impl Proposer for Latents {
             self.state.length.grow();
         }
         Ok(proposals)
+    }
+
+    fn encoded_and_back(&self, texts: &[&str]) -> Result<Vec<(usize, String)>> {
+        let known = texts.iter().enumerate();
+        let known =
+            known.filter_map(|(place, text)| Some((place, self.model.sequence(text).ok()?)));
+        let (places, sequences): (Vec<usize>, Vec<Sequence>) = known.unzip();
+        let decoded = self.model.decode(&self.model.encode(&sequences)?)?;
+        let texts = decoded.iter().map(|sequence| self.model.text(sequence));
+        Ok(places.into_iter().zip(texts).collect())
     }
 
     fn save(&self, dir: &Path) -> Result<()> {

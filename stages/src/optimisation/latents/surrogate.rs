@@ -3,7 +3,7 @@
 use super::config::SurrogateConfig;
 use super::warp::Warp;
 use crate::error::Result;
-use crate::gaussian_process::{Draw, Fit, Points, Posterior, fit};
+use crate::gaussian_process::{Fit, Points, Posterior, draws, fit};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
@@ -21,12 +21,6 @@ pub(super) struct Surrogate {
 pub(super) struct Fits {
     objective: Option<Fit>,
     feasibility: Option<Fit>,
-}
-
-/// A hope for each candidate: a draw of its score where a draw of its feasibility is positive, else below all those.
-pub(super) struct Hope {
-    objective: Draw,
-    feasibility: Option<Draw>,
 }
 
 /// Latents that were evaluated, T tokens of width d.
@@ -84,12 +78,24 @@ impl Surrogate {
         })
     }
 
-    /// A draw of what it believes, with `features` random Fourier features each.
-    pub fn hope(&self, features: usize, rng: &mut Pcg64) -> Hope {
-        Hope {
-            objective: self.objective.draw(features, rng),
-            feasibility: (self.feasibility.as_ref()).map(|posterior| posterior.draw(features, rng)),
-        }
+    /// `count` draws of what it believes of `points`, by `features` random Fourier features: of each point whether it is
+    /// feasible, and its score if it is, else how nearly.
+    pub fn hopes(
+        &self,
+        points: &Points,
+        count: usize,
+        features: usize,
+        rng: &mut Pcg64,
+    ) -> Vec<Vec<(bool, f64)>> {
+        let scores = draws(&self.objective, points, count, features, rng);
+        let feasibility = (self.feasibility.as_ref())
+            .map(|posterior| draws(posterior, points, count, features, rng));
+        let hope = |point: usize, draw: usize| match &feasibility {
+            Some(feasible) if feasible[(point, draw)] <= 0.0 => (false, feasible[(point, draw)]),
+            _ => (true, scores[(point, draw)]),
+        };
+        let of_draw = |draw| (0..points.count()).map(|point| hope(point, draw)).collect();
+        (0..count).map(of_draw).collect()
     }
 
     /// The expected value and its standard deviation at each of `points`, if they are feasible.
@@ -104,22 +110,6 @@ impl Surrogate {
             (self.warp.value(mean), (high - low) / 2.0)
         })
         .collect()
-    }
-}
-
-impl Hope {
-    /// The order of hope of each of `points`: high is good.
-    pub fn at(&self, points: &Points) -> Vec<(bool, f64)> {
-        let scores = self.objective.at(points);
-        let Some(feasibility) = &self.feasibility else {
-            return scores.into_iter().map(|score| (true, score)).collect();
-        };
-        (feasibility.at(points).into_iter().zip(scores))
-            .map(|(feasible, score)| match feasible > 0.0 {
-                true => (true, score),
-                false => (false, feasible),
-            })
-            .collect()
     }
 }
 

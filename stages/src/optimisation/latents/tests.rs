@@ -114,6 +114,7 @@ fn config() -> LatentsConfig {
     config.regions.candidates = 200;
     config.regions.length = 3.0;
     config.surrogate.features = 128;
+    config.perturbation.endings = 0.0;
     config.refit.every = 40;
     config.refit.best = 20;
     config.refit.newest = 5;
@@ -157,7 +158,7 @@ fn a_search_finds_what_random_texts_do_not() {
     }
     let chance = random.best().unwrap().score.unwrap();
     assert!(
-        found >= 9.0 && chance <= 6.0 && before <= 6.0,
+        found >= 8.0 && chance <= 6.0 && before <= 6.0,
         "{found} {chance} {before}"
     );
     // 40 new ones after rounds 4, 8 and 12, learnt from at the start of the next
@@ -166,6 +167,11 @@ fn a_search_finds_what_random_texts_do_not() {
     let best = &history.best().unwrap().text;
     assert!(refits[2].contains(best) || history.best().unwrap().round > 12);
     assert!(refits.iter().all(|texts| (20..=25).contains(&texts.len())));
+    let mut learnt = refits.iter().flatten();
+    assert!(
+        learnt.all(|text| score(text).is_some()),
+        "an infeasible one"
+    );
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Block {
     ) -> Result<Tensor<2>> {
         let [n, _] = x.dims();
         let context = self.context.next(state, before, n);
-        let couplings = self.couplings.iter().rev();
-        couplings.fold(Ok(x), |x, coupling| coupling.inverse(x?, context.clone()))
+        let mut couplings = self.couplings.iter().rev();
+        couplings.try_fold(x, |x, coupling| coupling.inverse(x, context.clone()))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A point [T, F] is a sequence of embedded tokens. Blocks follow each other from the data to the noise; in each, a context
 //! reads the tokens before (an LSTM, or a causal transformer), and couplings inside each token carry it with the
-//! non-linear squared map. The flow itself is a density over points of any origin; with an [`Embedding`] it
+//! non-linear squared map. The flow itself is a density over points of any origin; with an embedding it
 //! carries sequences to latents and back.
 
 mod block;

@@ -128,6 +128,10 @@ impl SequenceModel for SequenceVaeModel {
         1
     }
 
+    #[expect(
+        clippy::misnamed_getters,
+        reason = "the width of a latent, not of the LSTM"
+    )]
     fn width(&self) -> usize {
         self.config.latent
     }

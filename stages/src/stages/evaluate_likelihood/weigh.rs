@@ -75,7 +75,7 @@ pub fn weigh(
 /// draws.
 ///
 /// # Errors
-/// As [`weigh`].
+/// A numerical error for a weight that is not finite; device errors.
 pub fn importance_weighted(
     model: &Autoencoder,
     tokens: usize,
