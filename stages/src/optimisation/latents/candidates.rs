@@ -58,6 +58,31 @@ pub(super) fn endings(
     all
 }
 
+/// `count` candidates [count, D] that are the latent `centre` `[D]` but for a few of its `tokens`, which are drawn from
+/// N(0, I): each of the first `used` and the one behind them as likely as the others, two on average, one at least.
+pub(super) fn redrawn_tokens(
+    centre: &[f32],
+    tokens: usize,
+    used: usize,
+    count: usize,
+    rng: &mut Pcg64,
+) -> Vec<f32> {
+    let (width, places) = (centre.len() / tokens, (used + 1).min(tokens));
+    let further = 1.0 / places as f64;
+    let mut all = Vec::with_capacity(count * centre.len());
+    for _ in 0..count {
+        let mut candidate = centre.to_vec();
+        let first = rng.random_range(0..places);
+        for place in 0..places {
+            if place == first || rng.random::<f64>() < further {
+                candidate[place * width..][..width].copy_from_slice(&normal(rng, width));
+            }
+        }
+        all.extend(candidate);
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +133,27 @@ mod tests {
         let drawn: f32 = all.iter().filter(|v| **v != 9.0).map(|v| v * v).sum();
         let numbers = all.iter().filter(|v| **v != 9.0).count() as f32;
         assert!((drawn / numbers - 1.0).abs() < 0.03);
+    }
+
+    #[test]
+    fn two_tokens_are_redrawn_on_average_and_all_alike() {
+        let mut rng = Streams::new(2).at("tokens", 0);
+        let all = redrawn_tokens(&[9.0; 18], 6, 3, 4000, &mut rng);
+        let mut counts = [0; 6];
+        for candidate in all.chunks(18) {
+            let changed = candidate.chunks(3).map(|token| token[0] != 9.0);
+            let changed: Vec<bool> = changed.collect();
+            assert!(changed.contains(&true));
+            for (count, changed) in counts.iter_mut().zip(changed) {
+                *count += usize::from(changed);
+            }
+        }
+        // each as the first with probability 1/4, else with probability 1/4
+        let expected = 4000.0 * (0.25 + 0.75 * 0.25);
+        for count in &counts[..4] {
+            assert!((*count as f64 - expected).abs() < 100.0, "{counts:?}");
+        }
+        assert_eq!(counts[4..], [0, 0]);
     }
 
     #[test]

@@ -59,6 +59,9 @@ impl Default for RegionsConfig {
 pub struct PerturbationConfig {
     /// The share of a latent's numbers that change on average.
     pub share: f64,
+    /// The share of candidates that draw the latents of a few tokens from N(0, I), two on average, and keep the others: the
+    /// model chooses these tokens anew. For latents of several tokens.
+    pub tokens: f64,
     /// The share of candidates that keep the latents of their first tokens, as many as chance will have it, and draw the
     /// others from N(0, I): the model ends the sequence anew. For latents of several tokens.
     pub endings: f64,
@@ -74,7 +77,8 @@ impl Default for PerturbationConfig {
     fn default() -> Self {
         Self {
             share: 0.1,
-            endings: 0.5,
+            tokens: 0.5,
+            endings: 0.2,
             temperature: Some(400.0),
             draws: 4,
         }
@@ -166,14 +170,24 @@ impl LatentsConfig {
         problems.section("perturbation", |p| {
             let PerturbationConfig {
                 share,
+                tokens,
                 endings,
                 temperature,
                 draws,
             } = &self.perturbation;
             let range = *share > 0.0 && *share <= 1.0;
             p.require(range, "share", share, "above 0 and at most 1");
-            let range = (0.0..=1.0).contains(endings);
-            p.require(range, "endings", endings, "0 to 1");
+            for (key, share) in [("tokens", tokens), ("endings", endings)] {
+                p.require((0.0..=1.0).contains(share), key, share, "0 to 1");
+            }
+            let together = tokens + endings;
+            let range = together <= 1.0;
+            p.require(
+                range,
+                "tokens",
+                together,
+                "at most 1 together with `endings`",
+            );
             if let Some(temperature) = temperature {
                 let positive = temperature.is_finite() && *temperature > 0.0;
                 p.require(positive, "temperature", temperature, "above 0, or absent");

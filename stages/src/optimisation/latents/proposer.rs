@@ -2,7 +2,7 @@
 
 use super::adaptive::{differences, importance, probabilities};
 use super::anchors::anchors;
-use super::candidates::{candidates, endings};
+use super::candidates::{candidates, endings, redrawn_tokens};
 use super::config::LatentsConfig;
 use super::length::{Length, Shown, patience};
 use super::surrogate::{Evaluated, Fits, Surrogate};
@@ -202,12 +202,17 @@ impl Latents {
         let sequence = &seen.sequences[anchor];
         let changes = self.changes(centre, sequence, rng)?;
         let (tokens, count) = (self.model.tokens(), self.config.regions.candidates);
-        let anew = match tokens {
+        let share = |share: f64| match tokens {
             1 => 0,
-            _ => (self.config.perturbation.endings * count as f64).round() as usize,
+            _ => (share * count as f64) as usize,
         };
+        let (some, anew) = (
+            share(self.config.perturbation.tokens),
+            share(self.config.perturbation.endings),
+        );
         let side = self.state.length.side;
-        let mut drawn = candidates(centre, &changes, side, count - anew, rng);
+        let mut drawn = candidates(centre, &changes, side, count - some - anew, rng);
+        drawn.extend(redrawn_tokens(centre, tokens, sequence.len(), some, rng));
         drawn.extend(endings(centre, tokens, sequence.len(), anew, rng));
         let decoded = self.model.decode(&drawn)?;
         let (mut fresh, mut from, mut known) = (Vec::new(), Vec::new(), 0);

@@ -115,6 +115,7 @@ fn config() -> LatentsConfig {
     config.regions.length = 3.0;
     config.surrogate.features = 128;
     config.perturbation.endings = 0.0;
+    config.perturbation.tokens = 0.0;
     config.refit.every = 40;
     config.refit.best = 20;
     config.refit.newest = 5;
