@@ -1,14 +1,29 @@
 //! What commands that apply a run's models have in common.
 
 use super::devices::DeviceName;
+use crate::console::Console;
 use crate::inference::{Input, dataset_of};
 use crate::store::Store;
+use crate::tables::figures_tables;
 use clap::Args;
 use latent_align_stages::Result;
+use latent_align_stages::context::Summary;
 use latent_align_stages::devices::{DeviceChoice, forms};
+use latent_align_stages::figures::in_region;
 use latent_align_stages::inference::{Condition, Grid};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
+
+/// Shows the `figures` of `region`; beside the results where these go to the standard output.
+pub fn tell(figures: Summary, region: &str, is_stream: bool, console: &Console) {
+    let figures = figures.figures.into_iter();
+    let named = figures.map(|(name, value)| (in_region(region, &name), value));
+    let lines = figures_tables(&named.collect::<Vec<_>>());
+    match is_stream {
+        true => console.note(lines.trim_end()),
+        false => console.print(&lines),
+    }
+}
 
 /// A run, and where what comes out goes.
 #[derive(Debug, Args)]

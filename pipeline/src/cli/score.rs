@@ -1,16 +1,15 @@
 //! `latent-align score RUN FILE --out FILE`
 
-use super::applied::{Applied, ConditionArguments};
+use super::applied::{Applied, ConditionArguments, tell};
 use super::sequences::{Command, refuse};
 use crate::console::Console;
 use crate::inference::{Input, Job, Models, Output, dataset_of};
 use crate::store::{Stage, Store};
-use crate::tables::{TableWriter, figures_tables};
+use crate::tables::TableWriter;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use latent_align_stages::context::Summary;
 use latent_align_stages::devices::check_numbers;
-use latent_align_stages::figures::in_region;
 use latent_align_stages::inference::{Score, Space};
 use latent_align_stages::likelihood::Precision;
 use latent_align_stages::priors::Divergence;
@@ -202,15 +201,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         },
         &written,
     )?;
-    let of_all = figures.figures.into_iter();
-    let of_all: Vec<_> = of_all
-        .map(|(name, value)| (in_region("all points", &name), value))
-        .collect();
-    let lines = figures_tables(&of_all);
-    match is_stream {
-        true => console.note(lines.trim_end()),
-        false => console.print(&lines),
-    }
+    tell(figures, "all points", is_stream, console);
     Ok(())
 }
 

@@ -1,14 +1,13 @@
 //! `encode`, `decode`, `sample` and `score` for a run whose model is of sequences: text in, latents out, and back.
 
-use super::applied::Applied;
+use super::applied::{Applied, tell};
 use crate::console::Console;
 use crate::inference::{Input, Job, Model, Output, dataset_of};
 use crate::store::Store;
-use crate::tables::{TableWriter, figures_tables};
+use crate::tables::TableWriter;
 use anyhow::Result;
 use latent_align_stages::Error;
 use latent_align_stages::context::Summary;
-use latent_align_stages::figures::in_region;
 use latent_align_stages::inference::{OfSequences, SequenceFile};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -117,15 +116,7 @@ impl Command<'_> {
                 writer.finish()
             },
         )?;
-        let of_all = figures.figures.into_iter();
-        let of_all: Vec<_> = of_all
-            .map(|(name, value)| (in_region("all sequences", &name), value))
-            .collect();
-        let lines = figures_tables(&of_all);
-        match is_stream {
-            true => console.note(lines.trim_end()),
-            false => console.print(&lines),
-        }
+        tell(figures, "all sequences", is_stream, console);
         Ok(())
     }
 

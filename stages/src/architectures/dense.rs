@@ -1,7 +1,7 @@
 //! Fully connected encoder and decoder.
 
 use crate::data::DataShape;
-use crate::fused::{gated, linear};
+use crate::fused::{gated, linear_layer};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::silu;
@@ -102,15 +102,9 @@ pub(crate) fn through(layers: &[Linear], mut x: Tensor<2>) -> Tensor<2> {
 /// `x` [B, in] -> [B, out] through `layers`, all but the last of them times the sigmoid of its gate.
 fn through_gates(layers: &[Linear], gates: &[Linear], mut x: Tensor<2>) -> Tensor<2> {
     for (layer, gate) in layers.iter().zip(gates) {
-        x = gated(fused(layer, x.clone()), fused(gate, x));
+        x = gated(linear_layer(layer, x.clone()), linear_layer(gate, x));
     }
-    fused(&layers[gates.len()], x)
-}
-
-/// `x` [B, in] -> [B, out] in one pass.
-fn fused(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
-    let bias = layer.bias.as_ref().expect("made with one");
-    linear(x, layer.weight.val(), bias.val())
+    linear_layer(&layers[gates.len()], x)
 }
 
 #[cfg(test)]

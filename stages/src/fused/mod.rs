@@ -12,6 +12,7 @@ mod tangents;
 mod weights;
 
 use burn::backend::Dispatch;
+use burn::nn::Linear;
 use burn::tensor::Tensor;
 pub use flex::{flex_mut, flex_ref, is_fused};
 use latent_align_kernels as kernels;
@@ -39,6 +40,12 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
         weight.into_dispatch(),
         bias.into_dispatch(),
     ))
+}
+
+/// [`linear`] with the weights of `layer`, which has a bias.
+pub fn linear_layer(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+    let bias = layer.bias.as_ref().expect("a layer with a bias");
+    linear(x, layer.weight.val(), bias.val())
 }
 
 /// SiLU of `x` [n, width].

@@ -7,13 +7,18 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 /// positive definite.
 pub(super) const JITTER: f64 = 1e-8;
 
-/// The squared norm of `L^-1 c` for each column c of `cross`, L being the factor.
-pub(super) fn explained(factor: &Cholesky<f64, Dyn>, cross: &DMatrix<f64>) -> Vec<f64> {
-    let solved = factor
+/// `L^-1 cross`, L being the factor.
+pub(super) fn white(factor: &Cholesky<f64, Dyn>, cross: &DMatrix<f64>) -> DMatrix<f64> {
+    factor
         .l_dirty()
         .solve_lower_triangular(cross)
-        .expect("a factor's diagonal is positive");
-    solved.column_iter().map(|c| c.norm_squared()).collect()
+        .expect("a factor's diagonal is positive")
+}
+
+/// The squared norm of each column of [`white`].
+pub(super) fn explained(factor: &Cholesky<f64, Dyn>, cross: &DMatrix<f64>) -> Vec<f64> {
+    let white = white(factor, cross);
+    white.column_iter().map(|c| c.norm_squared()).collect()
 }
 
 /// Adds `value` to the diagonal of `matrix`.

@@ -1,7 +1,7 @@
 //! The variational posterior by inducing points: Titsias, "Variational Learning of Inducing Variables in Sparse
 //! Gaussian Processes", 2009.
 
-use super::covariance::{JITTER, add_to_diagonal, explained, factor};
+use super::covariance::{JITTER, add_to_diagonal, explained, factor, white};
 use super::kernel::Kernel;
 use crate::error::Result;
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
@@ -73,14 +73,6 @@ fn transposed_solve(factor: &Cholesky<f64, Dyn>, v: &DMatrix<f64>) -> DMatrix<f6
     factor
         .l_dirty()
         .tr_solve_lower_triangular(v)
-        .expect("a factor's diagonal is positive")
-}
-
-/// `L^-1 cross`.
-fn white(factor: &Cholesky<f64, Dyn>, cross: &DMatrix<f64>) -> DMatrix<f64> {
-    factor
-        .l_dirty()
-        .solve_lower_triangular(cross)
         .expect("a factor's diagonal is positive")
 }
 

@@ -255,7 +255,9 @@ impl Work for OfSequences {
                 sequences[from..].chunks(AT_ONCE).try_for_each(|some| {
                     let streams = Streams::of_stage("score", streams.seed().wrapping_add(first));
                     first += some.len() as u64;
-                    keep(bytemuck::cast_slice(&self.model.bounds(some, streams)?))
+                    keep(bytemuck::cast_slice(
+                        &self.model.likelihoods(some, streams)?.bounds,
+                    ))
                 })
             }
             Job::Decode(dataset) => rows::each(dataset, from, AT_ONCE, None, |_, latents| {

@@ -4,7 +4,7 @@
 //! best of `tournament` of them that are drawn; with probability `crossover` a child has two. Then it mutates. Children that
 //! are known already are made again.
 
-use super::history::{Evaluation, History};
+use super::history::History;
 use super::objective::{Space, Variation};
 use super::proposer::{Proposal, Proposer};
 use super::random::new_texts;
@@ -84,14 +84,9 @@ impl Genetic {
 
     /// The feasible texts that may be parents, best first; of equal ones those that came first.
     fn parents<'a>(&self, history: &'a History) -> Vec<&'a str> {
-        let evaluations = history.evaluations().iter();
-        let mut feasible: Vec<(f64, &Evaluation)> = evaluations
-            .filter_map(|evaluation| Some((history.value(evaluation)?, evaluation)))
-            .collect();
-        feasible.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let best = feasible.into_iter().take(self.config.population);
-        best.map(|(_, evaluation)| evaluation.text.as_str())
-            .collect()
+        let best = history.best_first().into_iter();
+        let best = best.take(self.config.population);
+        best.map(|evaluation| evaluation.text.as_str()).collect()
     }
 
     fn parent<'a>(&self, parents: &[&'a str], rng: &mut Pcg64) -> &'a str {
@@ -134,7 +129,7 @@ impl Proposer for Genetic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optimisation::{Direction, ObjectiveConfig, RandomSearch, Score};
+    use crate::optimisation::{Direction, Evaluation, ObjectiveConfig, RandomSearch, Score};
 
     fn opened() -> crate::optimisation::Opened {
         let config = serde_json::from_str::<ObjectiveConfig>(r#"{"kind": "expression"}"#);

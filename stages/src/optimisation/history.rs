@@ -82,6 +82,19 @@ impl History {
         self.direction.sign() * value
     }
 
+    /// The feasible evaluations, best first; of equal ones those that came first.
+    pub fn best_first(&self) -> Vec<&Evaluation> {
+        let feasible = self.evaluations.iter();
+        let feasible =
+            feasible.filter_map(|evaluation| Some((self.value(evaluation)?, evaluation)));
+        let mut feasible: Vec<(f64, &Evaluation)> = feasible.collect();
+        feasible.sort_by(|a, b| b.0.total_cmp(&a.0));
+        feasible
+            .into_iter()
+            .map(|(_, evaluation)| evaluation)
+            .collect()
+    }
+
     /// The best evaluation, the first of equal ones; none where all are infeasible.
     pub fn best(&self) -> Option<&Evaluation> {
         let mut best: Option<(&Evaluation, f64)> = None;

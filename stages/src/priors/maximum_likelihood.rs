@@ -34,7 +34,6 @@ pub(super) fn fit_by_likelihood<M: Likelihood>(
     context: &Context,
 ) -> Result<(M, Summary)> {
     let schedule = fit.schedule;
-    let trainer = Trainer::new(module, &schedule.optimiser, schedule.steps);
     let mut task = Maximum {
         device: context.device.clone().autodiff(),
         held_out: fit
@@ -42,12 +41,27 @@ pub(super) fn fit_by_likelihood<M: Likelihood>(
             .points(fit.shape, fit.condition, &context.device),
         fit,
     };
+    trained(module, &mut task, schedule, context)
+}
+
+/// The `module` with averaged weights, without autodiff, after the steps of `task` that `schedule` has, or the best of them
+/// where it stops early, and what is to be told of that. Goes on where `context` says.
+///
+/// # Errors
+/// Those of the task; [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`].
+pub(super) fn trained<M: Module, T: Task<M, N>, const N: usize>(
+    module: M,
+    task: &mut T,
+    schedule: &Schedule,
+    context: &Context,
+) -> Result<(M, Summary)> {
+    let trainer = Trainer::new(module, &schedule.optimiser, schedule.steps);
     let length = Length {
         steps: schedule.steps,
         evaluate_every: schedule.evaluate_every,
     };
     let best = Best::new(schedule.early_stopping, trainer.averaged());
-    let (module, step) = train_for_the_best(trainer, &mut task, length, best, context)?;
+    let (module, step) = train_for_the_best(trainer, task, length, best, context)?;
     Ok((module, told(schedule, step)))
 }
 

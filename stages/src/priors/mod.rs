@@ -56,7 +56,7 @@ pub use kept::{KeptPoints, about_points};
 pub use kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 pub use layout::{Cut, Layout};
 pub use noise::{Noise, Noising};
-pub use of_sequences::{FitSequences, FitsSequences, FittedSequences};
+pub use of_sequences::{FitSequences, FitsSequences, FittedSequences, Likelihoods};
 pub use prior::{
     Divergence, Halving, Nll, NllKind, NllOptions, Noised, Placement, PointShape, Points, Prior,
     Progress, normal_nll,

@@ -50,24 +50,25 @@ pub trait FittedSequences: SequenceModel {
     /// File errors.
     fn write(&self, dir: &Path) -> Result<()>;
 
-    /// An upper bound, in the mean over what is drawn from `streams`, on the NLL of each sequence in nats; infinite where there
-    /// is none.
+    /// What is known of the likelihoods of `sequences`, with what is drawn from `streams`.
     ///
     /// # Errors
     /// Device errors; a numerical error for one that is not a number.
-    fn bounds(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f64>>;
+    fn likelihoods(&self, sequences: &[Sequence], streams: Streams) -> Result<Likelihoods>;
 
     /// Latents [n, T d] of `sequences` as the model's own distribution has them, with fresh noise.
     ///
     /// # Errors
     /// Device errors.
     fn noisy_latents(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f32>>;
+}
 
-    /// Figures that this kind has besides, by name.
-    ///
-    /// # Errors
-    /// Device errors.
-    fn more(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<(&'static str, f64)>>;
+/// What is known of the likelihoods of some sequences.
+pub struct Likelihoods {
+    /// An upper bound on the NLL of each in nats, in the mean over draws; infinite where there is none.
+    pub bounds: Vec<f64>,
+    /// A figure of all that this kind of model has besides, and its name.
+    pub besides: (&'static str, f64),
 }
 
 /// `sequences` as rows [n, T].
@@ -135,49 +136,63 @@ impl<'a> Shuffled<'a> {
     }
 }
 
-/// Sequences of a step of [`refitted`].
+/// Sequences of a step of a [`Refit`].
 const REFIT_BATCH: usize = 32;
 
-/// The batch and the steps of one pass over `count` sequences.
-pub(super) fn one_pass(count: usize) -> (usize, u64) {
-    let batch = REFIT_BATCH.min(count);
-    (batch, count.div_ceil(batch) as u64)
+/// More training of a model that was fitted, after a round of a search.
+pub(super) struct Refit<'a> {
+    /// What sequences are made of.
+    pub alphabet: &'a Alphabet,
+    /// To train on.
+    pub sequences: &'a [Sequence],
+    /// Noise and order are of it.
+    pub round: u64,
+    /// Says when to stop.
+    pub cancelled: &'a dyn Fn() -> bool,
 }
 
-/// `module`, which is without autodiff, after one pass of `task` with Adam at a learning rate of 1e-3, gradients clipped at 1,
-/// as the released code of NF-BO has it. Noise and order are of `round`.
-///
-/// # Errors
-/// [`Error::Diverged`]; [`Error::Cancelled`] where `cancelled` says so; device errors.
-pub(super) fn refitted<M: Module>(
-    module: M,
-    task: &mut impl Task<M, 1>,
-    (round, steps): (u64, u64),
-    cancelled: &dyn Fn() -> bool,
-) -> Result<M> {
-    /// Brings weights to the device with autodiff.
-    struct Track;
-    impl ModuleMapper for Track {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|weights| Tensor::from_inner(weights).require_grad())
+impl<'a> Refit<'a> {
+    /// `module`, which is without autodiff, after one pass of the training that `task` makes of the sequences, with Adam at a
+    /// learning rate of 1e-3, gradients clipped at 1, as the released code of NF-BO has it. As it was without sequences.
+    ///
+    /// # Errors
+    /// An input error for what is no sequence of the alphabet; [`Error::Diverged`]; [`Error::Cancelled`]; device errors.
+    pub fn run<M: Module, T: Task<M, 1>>(
+        &self,
+        module: M,
+        task: impl FnOnce(Shuffled<'a>) -> T,
+    ) -> Result<M> {
+        /// Brings weights to the device with autodiff.
+        struct Track;
+        impl ModuleMapper for Track {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                param.map(|weights| Tensor::from_inner(weights).require_grad())
+            }
         }
-    }
-    let optimiser = OptimiserConfig {
-        learning_rate: 1e-3,
-        warmup_steps: 0,
-        final_learning_rate: 1.0,
-        gradient_clip: 1.0,
-        ema: 0.0,
-        ..OptimiserConfig::default()
-    };
-    let mut trainer = Trainer::new(module.map(&mut Track), &optimiser, steps);
-    for step in round * steps..(round + 1) * steps {
-        if cancelled() {
-            return Err(Error::Cancelled);
+        if self.sequences.is_empty() {
+            return Ok(module);
         }
-        let Step { loss, .. } = task.step(&trainer.module, step)?;
-        trainer = trainer.step(loss.backward());
+        require(self.alphabet, self.sequences)?;
+        let batch = REFIT_BATCH.min(self.sequences.len());
+        let steps = self.sequences.len().div_ceil(batch) as u64;
+        let mut task = task(Shuffled::new(self.sequences, batch));
+        let optimiser = OptimiserConfig {
+            learning_rate: 1e-3,
+            warmup_steps: 0,
+            final_learning_rate: 1.0,
+            gradient_clip: 1.0,
+            ema: 0.0,
+            ..OptimiserConfig::default()
+        };
+        let mut trainer = Trainer::new(module.map(&mut Track), &optimiser, steps);
+        for step in self.round * steps..(self.round + 1) * steps {
+            if (self.cancelled)() {
+                return Err(Error::Cancelled);
+            }
+            let Step { loss, .. } = task.step(&trainer.module, step)?;
+            trainer = trainer.step(loss.backward());
+        }
+        trainer.check()?;
+        Ok(trainer.module.valid())
     }
-    trainer.check()?;
-    Ok(trainer.module.valid())
 }

@@ -7,7 +7,7 @@
 //!
 //! It begins with c = h = 0 unless it is told; layers above the first read the h of the layer below.
 
-use crate::fused;
+use crate::fused::linear_layer;
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::sigmoid;
@@ -78,8 +78,7 @@ impl Recurrent {
         for (layer, remembered) in self.layers.iter().zip(&mut state.layers) {
             let [h, c] = remembered;
             let read = Tensor::cat(vec![input, h.clone()], 1);
-            let bias = layer.bias.as_ref().expect("a layer with a bias").val();
-            let mut gates = fused::linear(read, layer.weight.val(), bias);
+            let mut gates = linear_layer(layer, read);
             if let Some(place) = place.take() {
                 gates = gates + place;
             }

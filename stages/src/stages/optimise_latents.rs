@@ -247,14 +247,9 @@ const BEST_COUNT: usize = 100;
 
 /// A line for each of the best sequences, best first: it, a tab, its score.
 fn best_lines(outcome: &Outcome) -> String {
-    let evaluations = outcome.history.evaluations().iter();
-    let mut feasible: Vec<(f64, &str, f64)> = evaluations
-        .filter_map(|e| Some((outcome.history.value(e)?, e.text.as_str(), e.score?)))
-        .collect();
-    feasible.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let best = feasible.iter().take(BEST_COUNT);
-    best.map(|(_, text, score)| format!("{text}\t{score}\n"))
-        .collect()
+    let best = outcome.history.best_first().into_iter().take(BEST_COUNT);
+    let lines = best.filter_map(|e| Some(format!("{}\t{}\n", e.text, e.score?)));
+    lines.collect()
 }
 
 /// Evaluations that are encoded and decoded again, at most.

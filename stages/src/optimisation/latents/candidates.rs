@@ -1,4 +1,4 @@
-//! Candidates in a box about a latent.
+//! Candidates about a latent: in a box, with tokens that are drawn anew, with another ending.
 
 use crate::random::normal;
 use rand::RngExt;
@@ -125,7 +125,7 @@ mod tests {
             assert!(kept % 3 == 0 && candidate[kept..].iter().all(|v| *v != 9.0));
             counts[kept / 3] += 1;
         }
-        assert_eq!(counts[3], 0, "two tokens are used");
+        assert_eq!(counts[3], 0, "the last of three used tokens is not kept");
         assert!(
             counts[..3].iter().all(|n| (850..1150).contains(n)),
             "{counts:?}"

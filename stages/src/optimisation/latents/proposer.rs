@@ -28,6 +28,8 @@ pub struct Latents {
     config: LatentsConfig,
     model: Box<dyn SequenceModel>,
     state: State,
+    /// The latents of the first evaluations that the model can encode, under its weights as they are.
+    encoded: Vec<f32>,
 }
 
 /// What is kept from round to round besides the model's weights.
@@ -75,6 +77,7 @@ impl Latents {
             config,
             model,
             state,
+            encoded: Vec::new(),
         }
     }
 
@@ -83,13 +86,15 @@ impl Latents {
         self.model.tokens() * self.model.width()
     }
 
-    /// The evaluations whose text the model can encode, and their latents.
-    fn seen(&self, history: &History) -> Result<Seen> {
-        let (mut sequences, mut values) = (Vec::new(), Vec::new());
+    /// The evaluations whose text the model can encode, and their latents. Those of a round are encoded together, whenever that
+    /// is: a search that was interrupted has the same latents.
+    fn seen(&mut self, history: &History) -> Result<Seen> {
+        let (mut sequences, mut values, mut rounds) = (Vec::new(), Vec::new(), Vec::new());
         for evaluation in history.evaluations() {
             if let Ok(sequence) = self.model.sequence(&evaluation.text) {
                 sequences.push(sequence);
                 values.push(history.value(evaluation));
+                rounds.push(evaluation.round);
             }
         }
         if !values.iter().any(Option::is_some) {
@@ -99,11 +104,16 @@ impl Latents {
                 history.evaluations().len()
             )));
         }
-        let latents = self.model.encode(&sequences)?;
+        let mut done = self.encoded.len() / self.elements();
+        for of_round in rounds[done..].chunk_by(|a, b| a == b) {
+            let new = &sequences[done..][..of_round.len()];
+            self.encoded.extend(self.model.encode(new)?);
+            done += of_round.len();
+        }
         Ok(Seen {
             sequences,
             values,
-            latents,
+            latents: self.encoded.clone(),
         })
     }
 
@@ -125,26 +135,21 @@ impl Latents {
         self.state.refitted = Some(count);
         // latents are others now
         self.state.fits = Fits::default();
+        self.encoded.clear();
         Ok(())
     }
 
     /// The best and the newest of the feasible evaluations, as sequences: a model that learns infeasible ones proposes more
     /// of them.
     fn worth_learning(&self, history: &History) -> Vec<Sequence> {
-        let all = history.evaluations();
-        let mut order: Vec<(usize, f64)> = (all.iter().enumerate())
-            .filter_map(|(place, evaluation)| Some((place, history.value(evaluation)?)))
-            .collect();
-        let newest = order.iter().rev().take(self.config.refit.newest);
-        let newest: Vec<usize> = newest.map(|(place, _)| *place).collect();
-        order.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let best = order.into_iter().take(self.config.refit.best);
-        let mut places: Vec<usize> = best.map(|(place, _)| place).chain(newest).collect();
-        places.sort_unstable();
-        places.dedup();
-        let sequences = places.into_iter().map(|place| &all[place].text);
-        sequences
-            .filter_map(|text| self.model.sequence(text).ok())
+        let all = history.evaluations().iter();
+        let feasible = all.clone().filter(|evaluation| evaluation.score.is_some());
+        let newest = feasible.rev().take(self.config.refit.newest);
+        let best = history.best_first().into_iter();
+        let best = best.take(self.config.refit.best);
+        let chosen: HashSet<&str> = best.chain(newest).map(|e| e.text.as_str()).collect();
+        all.filter(|evaluation| chosen.contains(evaluation.text.as_str()))
+            .filter_map(|evaluation| self.model.sequence(&evaluation.text).ok())
             .collect()
     }
 
@@ -365,6 +370,7 @@ impl Proposer for Latents {
                 "{path}: found {error}, expected the state of a search in latents"
             ))
         })?;
+        self.encoded.clear();
         self.model.restore(&dir.join(WEIGHTS))
     }
 }

@@ -12,8 +12,9 @@ use super::affine::Affine;
 use super::design::{BlockDesign, Scale};
 use super::dropout::Dropout;
 use super::rotary::Rotary;
-use super::transformer::{Layer, Seen, linear};
+use super::transformer::{Layer, Seen};
 use crate::fused::NORM_EPSILON;
+use crate::fused::linear_layer;
 use crate::random::Streams;
 use crate::tensors::from_f32;
 use crate::training::zero;
@@ -200,7 +201,7 @@ impl Block {
         let [n, m, width] = tokens.dims();
         let from = reading.read;
         reading.read += m;
-        let h = linear(&self.input, tokens.flatten(0, 1));
+        let h = linear_layer(&self.input, tokens.flatten(0, 1));
         let [_, channels] = h.dims();
         let mut h = h.reshape([n, m, channels]);
         if let Some(positions) = &self.positions {
@@ -217,7 +218,7 @@ impl Block {
         if let Some(norm) = &self.last_norm {
             h = rms_norm(norm, h);
         }
-        let out = linear(&self.output, h.flatten(0, 1));
+        let out = linear_layer(&self.output, h.flatten(0, 1));
         let out = match self.soft_clip {
             0.0 => out,
             bound => out.div_scalar(bound).tanh().mul_scalar(bound),

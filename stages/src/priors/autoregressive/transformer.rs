@@ -7,7 +7,7 @@
 
 use super::dropout::Dropout;
 use super::rotary::Rotation;
-use crate::fused::{self, NORM_EPSILON, plain};
+use crate::fused::{self, NORM_EPSILON, linear_layer, plain};
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
@@ -82,9 +82,9 @@ impl Layer {
         let h: Tensor<2> = h.flatten(0, 1);
         let normed = norm(&self.norm1, h.clone());
         let attended = self.attend(normed, dims, seen, rotation, temperature);
-        let h = h + dropout.of(linear(&self.projection, attended));
-        let inner = fused::gelu(linear(&self.fc1, norm(&self.norm2, h.clone())));
-        let h = h + dropout.of(linear(&self.fc2, inner));
+        let h = h + dropout.of(linear_layer(&self.projection, attended));
+        let inner = fused::gelu(linear_layer(&self.fc1, norm(&self.norm2, h.clone())));
+        let h = h + dropout.of(linear_layer(&self.fc2, inner));
         h.reshape(dims)
     }
 
@@ -97,7 +97,7 @@ impl Layer {
         rotation: Option<&Rotation>,
         temperature: f64,
     ) -> Tensor<2> {
-        let qkv = linear(&self.qkv, h);
+        let qkv = linear_layer(&self.qkv, h);
         if matches!(seen, Seen::Nothing) && temperature == 1.0 {
             let qkv = match rotation {
                 Some(rotation) => {
@@ -152,10 +152,4 @@ fn norm(layer: &LayerNorm, h: Tensor<2>) -> Tensor<2> {
     let beta = layer.beta.as_ref().expect("affine norm").val();
     let scale = layer.gamma.val().sub_scalar(1.0);
     fused::modulated_norm(h, Tensor::cat(vec![beta, scale], 0).unsqueeze())
-}
-
-/// A linear layer, fused where the device allows it.
-pub(super) fn linear(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
-    let bias = layer.bias.as_ref().expect("a layer with a bias");
-    fused::linear(x, layer.weight.val(), bias.val())
 }

@@ -137,8 +137,8 @@ impl TimeEmbedding {
     fn forward(&self, times: &[f64]) -> Tensor<2> {
         let weight = self.fc1.weight.val();
         let waves = self.waves(times, weight.dtype(), &weight.device()); // [K, frequencies]
-        let inner = fused::silu(apply(&self.fc1, waves));
-        apply(&self.fc2, inner)
+        let inner = fused::silu(fused::linear_layer(&self.fc1, waves));
+        fused::linear_layer(&self.fc2, inner)
     }
 
     /// `[cos(scale t f_j), sin(scale t f_j)]`, f_j from 1 down to 1 / 10,000. Computed in f64 on the
@@ -161,11 +161,6 @@ pub(super) fn embedding_frequencies(half: usize) -> impl Iterator<Item = f64> {
     (0..half).map(move |j| (-(10_000f64.ln()) * j as f64 / half as f64).exp())
 }
 
-/// A linear layer, fused where the device allows it.
-fn apply(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
-    fused::linear(x, layer.weight.val(), bias(layer))
-}
-
 fn bias(layer: &Linear) -> Tensor<1> {
     layer.bias.as_ref().expect("a layer with a bias").val()
 }
@@ -174,7 +169,7 @@ impl Block {
     /// Shift, scale and gate of each group, from `c` = silu(time embedding): [K, 3 width].
     fn modulation(&self, c: Tensor<2>, precision: MatmulPrecision) -> Tensor<2> {
         match precision {
-            MatmulPrecision::F32 => apply(&self.modulation, c),
+            MatmulPrecision::F32 => fused::linear_layer(&self.modulation, c),
             MatmulPrecision::Bf16 => {
                 plain::linear_bf16(c, self.modulation.weight.val(), bias(&self.modulation))
             }
@@ -210,12 +205,12 @@ impl Block {
 
 impl Output {
     fn modulation(&self, c: Tensor<2>) -> Tensor<2> {
-        apply(&self.modulation, c)
+        fused::linear_layer(&self.modulation, c)
     }
 
     /// The velocity [K * m, d] that is read from `h` [K * m, width].
     fn read(&self, h: Tensor<2>, modulation: Tensor<2>) -> Tensor<2> {
-        apply(&self.linear, fused::modulated_norm(h, modulation))
+        fused::linear_layer(&self.linear, fused::modulated_norm(h, modulation))
     }
 }
 
@@ -341,7 +336,7 @@ impl VelocityNetwork {
     /// The velocity at `x` [K, m, d], each group by its modulation.
     pub(super) fn modulated(&self, x: Tensor<3>, modulations: Modulations) -> Tensor<3> {
         let [groups, points, d] = x.dims();
-        let mut h = apply(&self.input, x.reshape([groups * points, d]));
+        let mut h = fused::linear_layer(&self.input, x.reshape([groups * points, d]));
         for (block, modulation) in self.blocks.iter().zip(modulations.blocks) {
             h = block.forward(h, modulation, self.precision);
         }
@@ -385,7 +380,7 @@ impl VelocityNetwork {
     ) -> (Tensor<2>, Tensor<3>) {
         let tangents = plain::product(directions, self.input.weight.val()); // [n, k, width]
         let blocks = self.blocks.iter().zip(&modulations.blocks);
-        let (h, tangents) = through_blocks(apply(&self.input, x), tangents, blocks);
+        let (h, tangents) = through_blocks(fused::linear_layer(&self.input, x), tangents, blocks);
         let output = modulations.output;
         let tangents = fused::modulated_norm_tangents(h.clone(), tangents, output.clone());
         let along = plain::product(tangents, self.output.linear.weight.val());
@@ -428,7 +423,7 @@ impl VelocityNetwork {
         let readout = self.output.linear.weight.val().transpose(); // [d, width]
         let mut blocks = self.blocks.iter().zip(&modulations.blocks);
         let (last, last_modulation) = blocks.next_back().expect("checked: a block or more");
-        let (h, tangents) = through_blocks(apply(&self.input, x), tangents, blocks);
+        let (h, tangents) = through_blocks(fused::linear_layer(&self.input, x), tangents, blocks);
         // of d v_i / d x_j only i = j is computed
         let output = &modulations.output;
         let (h, divergence) = fused::block_trace(

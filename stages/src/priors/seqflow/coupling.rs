@@ -8,7 +8,7 @@
 
 use super::squared::{PARAMETERS, Squared};
 use crate::error::Result;
-use crate::fused;
+use crate::fused::{self, linear_layer};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
@@ -81,9 +81,12 @@ impl Coupling {
     }
 
     fn map(&self, kept: Tensor<2>, context: Tensor<2>) -> Squared {
-        let h = fused::silu(linear(&self.input, Tensor::cat(vec![kept, context], 1)));
-        let h = fused::silu(linear(&self.inner, h));
-        Squared::new(linear(&self.output, h))
+        let h = fused::silu(linear_layer(
+            &self.input,
+            Tensor::cat(vec![kept, context], 1),
+        ));
+        let h = fused::silu(linear_layer(&self.inner, h));
+        Squared::new(linear_layer(&self.output, h))
     }
 
     /// Tokens `x` [n, F] carried on, and `log |det|` [n, 1].
@@ -102,10 +105,4 @@ impl Coupling {
         let others = self.map(kept.clone(), context).inverse(&others)?;
         Ok(self.joined(kept, others))
     }
-}
-
-/// A linear layer, fused where the device allows it.
-fn linear(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
-    let bias = layer.bias.as_ref().expect("a layer with a bias");
-    fused::linear(x, layer.weight.val(), bias.val())
 }

@@ -17,15 +17,15 @@ use crate::error::{Error, Result};
 use crate::persist::{load_weights, save_weights};
 use crate::priors::bijection::{Bijection, prior_of};
 use crate::priors::kind::PART;
-use crate::priors::maximum_likelihood::{Likelihood, told};
+use crate::priors::maximum_likelihood::{Likelihood, trained};
 use crate::priors::of_sequences::{
-    FitSequences, FitsSequences, FittedSequences, Shuffled, one_pass, refitted, require, rows_of,
+    FitSequences, FitsSequences, FittedSequences, Refit, Shuffled, require, rows_of,
 };
 use crate::priors::prior::{PointShape, Points, Prior};
 use crate::random::Streams;
 use crate::sequences::{Alphabet, Sequence, SequenceModel};
 use crate::tensors::{scalar, to_f32, to_f64};
-use crate::training::{Best, HeldOut, Length, Step, Task, Term, Trainer, train_for_the_best};
+use crate::training::{HeldOut, Step, Task, Term};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use std::f64::consts::TAU;
@@ -76,7 +76,6 @@ impl FitsSequences for SeqFlow {
         let (alphabet, schedule) = (fit.alphabet, fit.schedule);
         let device = context.device.clone().autodiff();
         let module = Embedded::new(self, alphabet, context.streams, &device);
-        let trainer = Trainer::new(module, &schedule.optimiser, schedule.steps);
         let mut task = Training {
             batches: Shuffled::new(fit.train, schedule.batch),
             held_out: rows_of(alphabet, fit.held_out),
@@ -85,14 +84,9 @@ impl FitsSequences for SeqFlow {
             config: self,
             alphabet,
         };
-        let length = Length {
-            steps: schedule.steps,
-            evaluate_every: schedule.evaluate_every,
-        };
-        let best = Best::new(schedule.early_stopping, trainer.averaged());
-        let (module, step) = train_for_the_best(trainer, &mut task, length, best, context)?;
+        let (module, figures) = trained(module, &mut task, schedule, context)?;
         let flow = SequenceFlow::new(self, alphabet, module, &context.device)?;
-        Ok((Box::new(flow), told(schedule, step)))
+        Ok((Box::new(flow), figures))
     }
 }
 
@@ -350,23 +344,22 @@ impl SequenceModel for SequenceFlow {
         round: u64,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<()> {
-        if sequences.is_empty() {
-            return Ok(());
-        }
-        require(&self.alphabet, sequences)?;
-        let (batch, steps) = one_pass(sequences.len());
-        let (config, alphabet) = (self.config.clone(), self.alphabet.clone());
-        let mut task = Training {
-            batches: Shuffled::new(sequences, batch),
+        let task = |batches| Training {
+            batches,
             held_out: Vec::new(),
             shape: self.shape,
-            config: &config,
-            alphabet: &alphabet,
+            config: &self.config,
+            alphabet: &self.alphabet,
             streams,
         };
-        let module = self.module.clone();
-        let module = refitted(module, &mut task, (round, steps), cancelled)?;
-        *self = Self::new(&config, &alphabet, module, &self.device)?;
+        let refit = Refit {
+            alphabet: &self.alphabet,
+            sequences,
+            round,
+            cancelled,
+        };
+        self.module = refit.run(self.module.clone(), task)?;
+        self.table = self.module.embedding.on_host()?;
         Ok(())
     }
 

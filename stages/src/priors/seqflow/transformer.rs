@@ -1,7 +1,7 @@
 //! A causal transformer over the tokens before each: the layers of [`super::super::autoregressive`].
 
 use super::start::{drawn, read_next};
-use crate::fused;
+use crate::fused::linear_layer;
 use crate::priors::autoregressive::{Dropout, Layer, Seen};
 use crate::random::Streams;
 use burn::module::{Module, Param};
@@ -88,8 +88,7 @@ impl Transformer {
     /// `tokens` [n, m, F], of which the first is read for `place`: [n, m, C].
     fn read(&self, tokens: Tensor<3>, seen: &mut [Seen], place: usize) -> Tensor<3> {
         let [n, m, _] = tokens.dims();
-        let bias = self.input.bias.as_ref().expect("a layer with a bias").val();
-        let h = fused::linear(tokens.flatten(0, 1), self.input.weight.val(), bias);
+        let h = linear_layer(&self.input, tokens.flatten(0, 1));
         let [_, channels] = h.dims();
         let places = self.places.val().narrow(0, place, m).unsqueeze();
         let mut h: Tensor<3> = h.reshape([n, m, channels]) + places;

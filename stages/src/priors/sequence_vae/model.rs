@@ -6,15 +6,15 @@ use super::training::Training;
 use crate::context::{Context, Summary};
 use crate::error::{Error, Result};
 use crate::figures::pretrain_flow as names;
+use crate::numerics::mean;
 use crate::persist::{header_json, load_weights, must_hold, read_header, save_weights};
-use crate::priors::maximum_likelihood::told;
+use crate::priors::maximum_likelihood::trained;
 use crate::priors::of_sequences::{
-    FitSequences, FitsSequences, FittedSequences, Shuffled, one_pass, refitted, require, rows_of,
+    FitSequences, FitsSequences, FittedSequences, Likelihoods, Refit, Shuffled, require, rows_of,
 };
 use crate::random::Streams;
 use crate::sequences::{Alphabet, Sequence, SequenceModel};
 use crate::tensors::{from_f32, to_f32, to_f64};
-use crate::training::{Best, Length, Trainer, train_for_the_best};
 use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,6 @@ impl FitsSequences for SequenceVae {
         let (alphabet, schedule) = (fit.alphabet, fit.schedule);
         let device = context.device.clone().autodiff();
         let network = Network::new(self, alphabet, context.streams, &device);
-        let trainer = Trainer::new(network, &schedule.optimiser, schedule.steps);
         let mut task = Training {
             config: self,
             alphabet,
@@ -62,19 +61,14 @@ impl FitsSequences for SequenceVae {
             warms_up: true,
             streams: context.streams,
         };
-        let length = Length {
-            steps: schedule.steps,
-            evaluate_every: schedule.evaluate_every,
-        };
-        let best = Best::new(schedule.early_stopping, trainer.averaged());
-        let (network, step) = train_for_the_best(trainer, &mut task, length, best, context)?;
+        let (network, figures) = trained(network, &mut task, schedule, context)?;
         let model = SequenceVaeModel {
             config: self.clone(),
             alphabet: alphabet.clone(),
             network,
             device: context.device.clone(),
         };
-        Ok((Box::new(model), told(schedule, step)))
+        Ok((Box::new(model), figures))
     }
 }
 
@@ -178,21 +172,21 @@ impl SequenceModel for SequenceVaeModel {
         round: u64,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<()> {
-        if sequences.is_empty() {
-            return Ok(());
-        }
-        require(&self.alphabet, sequences)?;
-        let (batch, steps) = one_pass(sequences.len());
-        let mut task = Training {
+        let task = |batches| Training {
             config: &self.config,
             alphabet: &self.alphabet,
-            batches: Shuffled::new(sequences, batch),
+            batches,
             held_out: Vec::new(),
             warms_up: false,
             streams,
         };
-        let network = self.network.clone();
-        self.network = refitted(network, &mut task, (round, steps), cancelled)?;
+        let refit = Refit {
+            alphabet: &self.alphabet,
+            sequences,
+            round,
+            cancelled,
+        };
+        self.network = refit.run(self.network.clone(), task)?;
         Ok(())
     }
 
@@ -223,14 +217,14 @@ impl FittedSequences for SequenceVaeModel {
         save_weights(&self.network, &dir.join(FILE), &header)
     }
 
-    /// The negative ELBO, whatever the weight of the divergence was in training.
-    fn bounds(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f64>> {
+    /// The negative ELBO, whatever the weight of the divergence was in training, and the mean divergence.
+    fn likelihoods(&self, sequences: &[Sequence], streams: Streams) -> Result<Likelihoods> {
         let [reconstruction, divergence] = self.terms(sequences, streams)?;
-        Ok(reconstruction
-            .iter()
-            .zip(divergence)
-            .map(|(a, b)| a + b)
-            .collect())
+        let both = reconstruction.iter().zip(&divergence);
+        Ok(Likelihoods {
+            bounds: both.map(|(a, b)| a + b).collect(),
+            besides: (names::SEQUENCE_KL, mean(&divergence)),
+        })
     }
 
     fn noisy_latents(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f32>> {
@@ -244,11 +238,5 @@ impl FittedSequences for SequenceVaeModel {
             Ok(())
         })?;
         Ok(latents)
-    }
-
-    fn more(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<(&'static str, f64)>> {
-        let [_, divergence] = self.terms(sequences, streams)?;
-        let mean = divergence.iter().sum::<f64>() / divergence.len() as f64;
-        Ok(vec![(names::SEQUENCE_KL, mean)])
     }
 }

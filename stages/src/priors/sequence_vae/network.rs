@@ -7,7 +7,7 @@
 
 use super::config::SequenceVae;
 use crate::error::Result;
-use crate::fused;
+use crate::fused::linear_layer;
 use crate::priors::recurrent::{Recurrent, Remembered};
 use crate::random::Streams;
 use crate::sequences::{Alphabet, END};
@@ -113,7 +113,7 @@ impl Network {
         for place in 1..self.tokens {
             h = self.reader.read(&mut state, self.embedded(column(place)));
         }
-        let out = linear(&self.posterior, h);
+        let out = linear_layer(&self.posterior, h);
         Posterior {
             mean: out.clone().narrow(1, 0, self.latent),
             log_variance: out.narrow(1, self.latent, self.latent),
@@ -121,7 +121,7 @@ impl Network {
     }
 
     fn begin(&self, z: &Tensor<2>) -> Remembered {
-        let states = linear(&self.begin, z.clone()).tanh();
+        let states = linear_layer(&self.begin, z.clone()).tanh();
         let [_, columns] = states.dims();
         let width = columns / (2 * self.layers);
         let part = |number: usize| states.clone().narrow(1, number * width, width);
@@ -137,7 +137,7 @@ impl Network {
         let h = self
             .writer
             .read(state, Tensor::cat(vec![before, z.clone()], 1));
-        linear(&self.logits, h)
+        linear_layer(&self.logits, h)
     }
 
     /// `-log p(x | z)` of rows [n, T] in nats, `[n]`, up to the first end token of each.
@@ -203,10 +203,4 @@ fn likeliest(logits: &[f32]) -> u32 {
         }
     }
     best as u32
-}
-
-/// A linear layer, fused where the device allows it.
-fn linear(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
-    let bias = layer.bias.as_ref().expect("a layer with a bias");
-    fused::linear(x, layer.weight.val(), bias.val())
 }

@@ -71,7 +71,12 @@ fn exact(model: &dyn SequenceModel) -> usize {
 fn few_sequences_are_learnt_and_their_bound_is_no_lower_than_their_entropy() {
     let model = fitted(0.05, 250);
     assert!(exact(model.as_ref()) >= 18, "{}", exact(model.as_ref()));
-    let draws = (0..20).flat_map(|seed| model.bounds(&runs(), Streams::new(seed)).unwrap());
+    let draws = (0..20).flat_map(|seed| {
+        model
+            .likelihoods(&runs(), Streams::new(seed))
+            .unwrap()
+            .bounds
+    });
     let draws: Vec<f64> = draws.collect();
     let bound = draws.iter().sum::<f64>() / draws.len() as f64;
     assert!((20f64.ln() - 0.05..20.0).contains(&bound), "{bound}");
@@ -93,8 +98,9 @@ fn a_refit_learns_its_sequences_repeats_itself_and_can_be_undone() {
     let few: Vec<Sequence> = runs()[..8].iter().cycle().take(640).cloned().collect();
     let nll = |model: &dyn FittedSequences| {
         model
-            .bounds(&few, Streams::new(1))
+            .likelihoods(&few, Streams::new(1))
             .unwrap()
+            .bounds
             .iter()
             .sum::<f64>()
     };

@@ -270,30 +270,25 @@ impl Prepared {
             .map(|sequence| alphabet.tokens_of(sequence))
             .sum();
         let a_token = |sum: f64| sum / tokens as f64;
-        let bound: f64 = flow.bounds(chosen, context.streams)?.iter().sum();
+        let found = flow.likelihoods(chosen, context.streams)?;
+        let bound: f64 = found.bounds.iter().sum();
         if bound.is_finite() {
             summary.add(of_rows(word, names::SEQUENCE_NLL), a_token(bound));
         }
         let frequencies = self.frequencies(chosen);
         summary.add(of_rows(word, names::FREQUENCY_NLL), a_token(frequencies));
-        for (name, value) in flow.more(chosen, context.streams)? {
-            summary.add(of_rows(word, name), value);
-        }
+        let (name, value) = found.besides;
+        summary.add(of_rows(word, name), value);
         let noisy = flow.noisy_latents(chosen, context.streams)?;
         summary.add(of_rows(word, names::LATENT_SQUARE), mean_square(&noisy));
-        let decoded = flow.decode(&noisy)?;
-        let exact = decoded.iter().zip(chosen).filter(|(a, b)| a == b).count();
-        summary.add(
-            of_rows(word, names::EXACT_NOISY),
-            exact as f64 / chosen.len() as f64,
-        );
-        let latents = flow.encode(chosen)?;
-        let decoded = flow.decode(&latents)?;
-        let exact = decoded.iter().zip(chosen).filter(|(a, b)| a == b).count();
-        summary.add(
-            of_rows(word, names::EXACT),
-            exact as f64 / chosen.len() as f64,
-        );
+        for (name, latents) in [
+            (names::EXACT_NOISY, noisy),
+            (names::EXACT, flow.encode(chosen)?),
+        ] {
+            let decoded = flow.decode(&latents)?;
+            let exact = decoded.iter().zip(chosen).filter(|(a, b)| a == b).count();
+            summary.add(of_rows(word, name), exact as f64 / chosen.len() as f64);
+        }
         Ok(())
     }
 
