@@ -129,16 +129,11 @@ impl Trials {
 }
 
 impl SearchOfTrial {
-    fn of(config: &Value, folder: &RunFolder) -> Option<Self> {
+    fn of(config: &Value, evaluations: PathBuf) -> Option<Self> {
         let objective = config
             .get(Stage::OptimiseLatents.section())?
             .get("objective")?;
-        let evaluations = format!("{}.parquet", optimise_latents::TABLE);
-        let evaluations = folder
-            .path()
-            .join(Stage::OptimiseLatents.name())
-            .join(evaluations);
-        evaluations.is_file().then(|| Self {
+        Some(Self {
             evaluations,
             objective: objective.to_string(),
         })
@@ -157,12 +152,16 @@ impl TrialRow {
                 .filter(|path| path.is_file()),
             search: None,
         };
-        if row.standing.is_finished() {
+        let evaluations = format!("{}.parquet", optimise_latents::TABLE);
+        let search = folder.path().join(Stage::OptimiseLatents.name());
+        let search = Some(search.join(evaluations)).filter(|path| path.is_file());
+        let wants_config = search.is_some() || row.values.iter().any(Option::is_none);
+        if row.standing.is_finished() && wants_config {
             let text = std::fs::read_to_string(folder.path().join(CONFIG)).ok();
             let config: Option<Value> = text.and_then(|text| serde_yaml::from_str(&text).ok());
             if let Some(config) = config {
                 row.fill_values(&config, axes);
-                row.search = SearchOfTrial::of(&config, &folder);
+                row.search = search.and_then(|file| SearchOfTrial::of(&config, file));
             }
         }
         row
