@@ -19,6 +19,7 @@ mod fresh;
 mod layer_norm;
 mod level;
 mod logistic;
+mod lstm;
 mod matmul;
 mod parallel;
 mod shared;
@@ -38,5 +39,6 @@ pub use level::Level;
 pub use logistic::{
     bernoulli, bernoulli_by_data, bernoulli_by_logit, gated, gated_by_gate, gated_by_value,
 };
+pub use lstm::{Lstm, LstmGradient, LstmKept};
 pub use matmul::{Matrix, product, product_plus_bias};
 pub use tangents::Tangents;

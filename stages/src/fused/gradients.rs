@@ -1,7 +1,9 @@
 //! The operations on tensors with a graph: each one node of it, with its gradient written by hand.
 
 use super::flex::{dims, tensor, values, whole};
-use super::operations::{FusedOperations, attention, block, matrix, norm, normed};
+use super::operations::{
+    FusedOperations, attention, block, lstm, lstm_states, matrix, norm, normed,
+};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -10,7 +12,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
-    Kept, Moments, bernoulli_by_data, bernoulli_by_logit, gated_by_gate, gated_by_value,
+    Kept, LstmKept, Moments, bernoulli_by_data, bernoulli_by_logit, gated_by_gate, gated_by_value,
     gelu_gradient, layer_norm_gradient, product, side_by_side, silu_gradient, sum_of_rows,
 };
 use std::sync::Arc;
@@ -67,6 +69,27 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
             .stateful()
         {
             OpsKind::Tracked(node) => node.finish((qkv, tokens, heads), out),
+            OpsKind::UnTracked(node) => node.finish(out),
+        }
+    }
+
+    fn fused_lstm(gates: Node, weight: Node, begin: Node) -> Node {
+        let parts = [gates, weight, begin].map(|tensor| tensor.into_parts());
+        let [
+            (gates, gates_node),
+            (weight, weight_node),
+            (begin, begin_node),
+        ] = parts;
+        let (gates, weight, begin) = (whole(gates), whole(weight), whole(begin));
+        let (out, kept) = lstm_states(&gates, &weight, &begin);
+        match LstmGradient
+            .prepare::<C>([gates_node, weight_node, begin_node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(node) => {
+                node.finish((weight, begin, out.clone(), Arc::new(kept)), out)
+            }
             OpsKind::UnTracked(node) => node.finish(out),
         }
     }
@@ -246,6 +269,29 @@ impl Backward<Flex, 1> for AttentionGradient {
             let of = attention(&qkv, tokens, heads);
             let dqkv = of.gradient(values(&qkv), values(&dout));
             grads.register::<Flex>(node.id, tensor(dqkv, dims(&qkv)));
+        }
+    }
+}
+
+/// Of an LSTM.
+#[derive(Debug)]
+struct LstmGradient;
+
+impl Backward<Flex, 3> for LstmGradient {
+    type State = (FlexTensor, FlexTensor, FlexTensor, Arc<LstmKept>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = whole(grads.consume::<Flex>(&ops.node));
+        let (weight, begin, out, kept) = ops.state;
+        let states = (values(&out), kept.as_ref());
+        let g = lstm(&begin).gradient(values(&weight), values(&begin), states, values(&dout));
+        let [rows, columns] = dims(&out);
+        let shapes = [[rows, 2 * columns], dims(&weight), dims(&begin)];
+        let gradients = [g.gates, g.weight, g.begin].into_iter().zip(shapes);
+        for (node, (gradient, shape)) in ops.parents.into_iter().zip(gradients) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, tensor(gradient, shape));
+            }
         }
     }
 }

@@ -99,6 +99,19 @@ pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
     ))
 }
 
+/// h and c [T n, 2 C] of an LSTM after each of T places, of what the inputs say of its gates `gates` [T n, 4 C] (in, forget, new,
+/// out), those of the first place first, the weights `weight` [C, 4 C] from h to them, and h and c before, `begin` [n, 2 C].
+pub fn lstm(gates: Tensor<2>, weight: Tensor<2>, begin: Tensor<2>) -> Tensor<2> {
+    if !is_fused(&gates) {
+        return plain::lstm(gates, weight, begin);
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_lstm(
+        gates.into_dispatch(),
+        weight.into_dispatch(),
+        begin.into_dispatch(),
+    ))
+}
+
 /// `(1 + scale) * norm(x) + shift`, the norm without weights; `modulation` [K, 2 width].
 pub fn modulated_norm(x: Tensor<2>, modulation: Tensor<2>) -> Tensor<2> {
     if !is_fused(&x) {
@@ -234,6 +247,23 @@ mod tests {
                 [draw("qkv", [points * tokens, 3 * heads * width], &device)],
                 |[qkv]| attention(qkv, tokens, heads),
                 |[qkv]| plain::attention(qkv, tokens, heads),
+            );
+        }
+    }
+
+    #[test]
+    fn an_lstm_has_the_gradients_of_autodiff() {
+        let device = Device::flex().autodiff();
+        for (n, places, channels) in [(3, 4, 5), (40, 2, 16), (1, 1, 1)] {
+            let inputs = [
+                draw("gates", [places * n, 4 * channels], &device),
+                draw("weight", [channels, 4 * channels], &device),
+                draw("begin", [n, 2 * channels], &device),
+            ];
+            check(
+                inputs,
+                |[gates, weight, begin]| lstm(gates, weight, begin),
+                |[gates, weight, begin]| plain::lstm(gates, weight, begin),
             );
         }
     }

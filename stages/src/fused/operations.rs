@@ -6,8 +6,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};
 use latent_align_kernels::{
-    Attention, Block, LayerNorm, Matrix, Moments, bernoulli, gated, gelu, layer_norm,
-    product_plus_bias, silu,
+    Attention, Block, LayerNorm, Lstm, LstmKept, Matrix, Moments, bernoulli, gated, gelu,
+    layer_norm, product_plus_bias, silu,
 };
 
 /// See the functions of these names in [`super`].
@@ -34,6 +34,13 @@ pub trait FusedOperations: Backend {
 
     /// Causal attention over points of `tokens`.
     fn fused_attention(qkv: FloatTensor<Self>, tokens: usize, heads: usize) -> FloatTensor<Self>;
+
+    /// An LSTM.
+    fn fused_lstm(
+        gates: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        begin: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
 
     /// `(1 + scale) * norm(x) + shift`.
     fn fused_modulated_norm(
@@ -90,6 +97,10 @@ impl FusedOperations for Flex {
         tensor(out, [rows, columns / 3])
     }
 
+    fn fused_lstm(gates: FlexTensor, weight: FlexTensor, begin: FlexTensor) -> FlexTensor {
+        lstm_states(&whole(gates), &whole(weight), &whole(begin)).0
+    }
+
     fn fused_modulated_norm(x: FlexTensor, modulation: FlexTensor) -> FlexTensor {
         let (x, modulation) = (whole(x), whole(modulation));
         normed(&x, &modulation).0
@@ -125,6 +136,27 @@ pub(super) fn attention(qkv: &FlexTensor, tokens: usize, heads: usize) -> Attent
         heads,
         head_width: columns / (3 * heads),
     }
+}
+
+/// An LSTM that begins from `begin` [n, 2 C].
+pub(super) fn lstm(begin: &FlexTensor) -> Lstm {
+    let [sequences, columns] = dims(begin);
+    Lstm {
+        sequences,
+        channels: columns / 2,
+    }
+}
+
+/// h and c of an LSTM [T n, 2 C], and what their gradient needs.
+pub(super) fn lstm_states(
+    gates: &FlexTensor,
+    weight: &FlexTensor,
+    begin: &FlexTensor,
+) -> (FlexTensor, LstmKept) {
+    let of = lstm(begin);
+    let (out, kept) = of.forward(values(gates), values(weight), values(begin));
+    let [rows, _] = dims(gates);
+    (tensor(out, [rows, 2 * of.channels]), kept)
 }
 
 /// The layer norm of rows of `x` under a modulation of shift and scale.

@@ -48,6 +48,23 @@ pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
     seen.swap_dims(1, 2).reshape([rows, heads * width])
 }
 
+/// As [`super::lstm`].
+pub fn lstm(gates: Tensor<2>, weight: Tensor<2>, begin: Tensor<2>) -> Tensor<2> {
+    let ([rows, _], [n, columns]) = (gates.dims(), begin.dims());
+    let channels = columns / 2;
+    let part = |of: &Tensor<2>, i: usize| of.clone().narrow(1, i * channels, channels);
+    let [mut h, mut c] = [0, 1].map(|i| part(&begin, i));
+    let each = (0..rows / n).map(|place| {
+        let of_inputs = gates.clone().narrow(0, place * n, n);
+        let gates = of_inputs + h.clone().matmul(weight.clone());
+        let [i, f, o] = [0, 1, 3].map(|number| activation::sigmoid(part(&gates, number)));
+        c = f * c.clone() + i * part(&gates, 2).tanh();
+        h = o * c.clone().tanh();
+        Tensor::cat(vec![h.clone(), c.clone()], 1)
+    });
+    Tensor::cat(each.collect(), 0)
+}
+
 /// What each of the last m tokens sees of all of those before and itself: queries [n, heads, m, width], keys and values
 /// [n, heads, all, width], logits divided by the root of the width and by `temperature`: [n, heads, m, width].
 pub fn attend(

@@ -1,4 +1,4 @@
-//! An LSTM (Hochreiter & Schmidhuber 1997), step by step.
+//! An LSTM (Hochreiter & Schmidhuber 1997), over whole sequences or step by step, with the same bits on a CPU.
 //!
 //! ```text
 //! i, f, g, o = W [x_t, h_{t-1}] + p_t                  p_t: numbers of the place t, 4 C
@@ -7,10 +7,9 @@
 //!
 //! It begins with c = h = 0 unless it is told; layers above the first read the h of the layer below.
 
-use crate::fused::linear_layer;
+use crate::fused::{linear, lstm};
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 /// The gates and what they let in.
@@ -25,16 +24,16 @@ pub(super) struct Recurrent {
     layers: Vec<Linear>,
 }
 
-/// h and c of each layer [n, C], and how many inputs were read.
+/// h and c of each layer [n, 2 C], and how many inputs were read.
 #[derive(Default)]
 pub(super) struct Remembered {
-    layers: Vec<[Tensor<2>; 2]>,
+    layers: Vec<Tensor<2>>,
     read: usize,
 }
 
 impl Remembered {
-    /// As if `states`, h and c of each layer [n, C], were left of what was read.
-    pub fn of(states: Vec<[Tensor<2>; 2]>) -> Self {
+    /// As if `states`, h and c of each layer [n, 2 C], were left of what was read.
+    pub fn of(states: Vec<Tensor<2>>) -> Self {
         let (layers, read) = (states, 0);
         Self { layers, read }
     }
@@ -65,30 +64,36 @@ impl Recurrent {
         tokens * gates * channels + of_layer(width) + (layers - 1) * of_layer(channels)
     }
 
-    /// Reads the next `input` [n, width]: h of the last layer [n, C].
-    pub fn read(&self, state: &mut Remembered, mut input: Tensor<2>) -> Tensor<2> {
-        let place = self.places.val().narrow(0, state.read, 1);
-        state.read += 1;
+    /// Reads the next `inputs` [m, n, width], those of the next place first: h of the last layer [m, n, C].
+    pub fn read(&self, state: &mut Remembered, inputs: Tensor<3>) -> Tensor<3> {
+        let [places, n, _] = inputs.dims();
+        let rows = places * n;
+        let of_places = self.places.val().narrow(0, state.read, places);
+        state.read += places;
+        let [_, columns] = of_places.dims();
+        let channels = columns / GATES;
         if state.layers.is_empty() {
-            let ([n, _], [_, columns]) = (input.dims(), place.dims());
-            let zeros = || Tensor::zeros([n, columns / GATES], (&input.device(), input.dtype()));
-            state.layers = self.layers.iter().map(|_| [zeros(), zeros()]).collect();
+            let options = (&inputs.device(), inputs.dtype());
+            let zeros = || Tensor::zeros([n, 2 * channels], options);
+            state.layers = self.layers.iter().map(|_| zeros()).collect();
         }
-        let mut place = Some(place);
+        let mut of_places = Some(of_places.unsqueeze_dim::<3>(1));
+        let mut input: Tensor<2> = inputs.flatten(0, 1);
         for (layer, remembered) in self.layers.iter().zip(&mut state.layers) {
-            let [h, c] = remembered;
-            let read = Tensor::cat(vec![input, h.clone()], 1);
-            let mut gates = linear_layer(layer, read);
-            if let Some(place) = place.take() {
-                gates = gates + place;
+            let weight = layer.weight.val();
+            let [_, width] = input.dims();
+            let [of_input, of_state] = [(0, width), (width, channels)]
+                .map(|(from, count)| weight.clone().narrow(0, from, count));
+            let bias = layer.bias.as_ref().expect("a layer with a bias");
+            let mut gates = linear(input, of_input, bias.val());
+            if let Some(of_places) = of_places.take() {
+                let of_each = gates.reshape([places, n, columns]) + of_places;
+                gates = of_each.reshape([rows, columns]);
             }
-            let [_, channels] = h.dims();
-            let gate = |i: usize| gates.clone().narrow(1, i * channels, channels);
-            let [i, f, o] = [0, 1, 3].map(|number| sigmoid(gate(number)));
-            *c = f * c.clone() + i * gate(2).tanh();
-            *h = o * c.clone().tanh();
-            input = h.clone();
+            let states = lstm(gates, of_state, remembered.clone());
+            *remembered = states.clone().narrow(0, rows - n, n);
+            input = states.narrow(1, 0, channels);
         }
-        input
+        input.reshape([places, n, channels])
     }
 }

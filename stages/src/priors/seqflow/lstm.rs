@@ -3,7 +3,6 @@
 use super::start::{drawn, read_next};
 use crate::priors::recurrent::{Recurrent, Remembered};
 use crate::random::Streams;
-use crate::tensors::stacked;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
@@ -35,17 +34,20 @@ impl Lstm {
 
     /// What is read for every token of `x` [n, T, F]: [n, T, C].
     pub fn all(&self, x: &Tensor<3>) -> Tensor<3> {
-        let [n, tokens, width] = x.dims();
-        let mut state = Remembered::default();
-        let each = (0..tokens).map(|token| {
-            let before = (token > 0).then(|| x.clone().narrow(1, token - 1, 1).reshape([n, width]));
-            self.next(&mut state, before, n)
-        });
-        stacked::<2, 3>(each).swap_dims(0, 1)
+        let [n, tokens, _] = x.dims();
+        let mut inputs = vec![read_next(self.start.val(), None, n).unsqueeze_dim(0)];
+        if tokens > 1 {
+            inputs.push(x.clone().narrow(1, 0, tokens - 1).swap_dims(0, 1));
+        }
+        let inputs = Tensor::cat(inputs, 0);
+        let read = self.inner.read(&mut Remembered::default(), inputs);
+        read.swap_dims(0, 1)
     }
 
     /// What is read for the next token of `n` points.
     pub fn next(&self, state: &mut Remembered, before: Option<Tensor<2>>, n: usize) -> Tensor<2> {
-        (self.inner).read(state, read_next(self.start.val(), before, n))
+        let input = read_next(self.start.val(), before, n);
+        let read = self.inner.read(state, input.unsqueeze_dim(0));
+        read.squeeze_dim(0)
     }
 }

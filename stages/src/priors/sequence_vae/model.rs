@@ -22,7 +22,7 @@ use std::path::Path;
 
 /// The file of the weights; in its header configuration and alphabet.
 pub const FILE: &str = "sequence_vae.safetensors";
-const FORMAT: &str = "latent-align sequence vae 1";
+const FORMAT: &str = "latent-align sequence vae 2";
 const REMEDY: &str = "train it again";
 
 /// Sequences that go through the network at once.

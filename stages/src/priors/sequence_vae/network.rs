@@ -1,9 +1,12 @@
 //! The networks.
 //!
 //! ```text
-//! reading:  h = LSTM(e_{x_1} .. e_{x_T}),  mean, log-variance = W h                    q(z | x) = N(mean, variance)
-//! writing:  p(x_i | x_1 .. x_{i-1}, z) = softmax(W' LSTM([e_{x_{i-1}}, z]))            begun from tanh(V z)
+//! reading:  h_1 .. h_T = LSTM(e_{x_1} .. e_{x_T}),  mean, log-variance = W [h_1 .. h_T]     q(z | x) = N(mean, variance)
+//! writing:  p(x_i | x_1 .. x_{i-1}, z) = softmax(W' LSTM([e_{x_{i-1}}, (U z)_i]))           begun from tanh(V z)
 //! ```
+//!
+//! Each place is read into the latent on its own, and U z has E numbers for each: with the last h alone, or with the same z at
+//! every place, hardly any new sequence of some length comes back exactly.
 
 use super::config::SequenceVae;
 use crate::error::Result;
@@ -11,7 +14,7 @@ use crate::fused::linear_layer;
 use crate::priors::recurrent::{Recurrent, Remembered};
 use crate::random::Streams;
 use crate::sequences::{Alphabet, END};
-use crate::tensors::{from_f32, stacked, to_f32};
+use crate::tensors::{from_f32, to_f32};
 use crate::training::initialise_with_biases;
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
@@ -24,10 +27,12 @@ pub(super) struct Network {
     /// Of each token, and of what stands before the first, [V + 1, E].
     table: Param<Tensor<2>>,
     reader: Recurrent,
-    /// C -> mean and log-variance.
+    /// T C -> mean and log-variance.
     posterior: Linear,
     /// Of a latent, -> h and c of each layer.
     begin: Linear,
+    /// Of a latent, -> E numbers for each place.
+    places: Linear,
     writer: Recurrent,
     /// C -> a logit for each token.
     logits: Linear,
@@ -81,9 +86,10 @@ impl Network {
         let network = Self {
             table: Param::from_tensor(Tensor::zeros([size + 1, embedding], device)),
             reader: Recurrent::new([tokens, embedding], width, layers, device),
-            posterior: linear(width, 2 * latent),
+            posterior: linear(tokens * width, 2 * latent),
             begin: linear(latent, 2 * layers * width),
-            writer: Recurrent::new([tokens, embedding + latent], width, layers, device),
+            places: linear(latent, tokens * embedding),
+            writer: Recurrent::new([tokens, 2 * embedding], width, layers, device),
             logits: linear(width, size),
             tokens,
             latent,
@@ -92,12 +98,19 @@ impl Network {
         initialise_with_biases(network, streams)
     }
 
-    /// The embeddings of one token of each sequence, [n, E].
-    fn embedded(&self, tokens: impl Iterator<Item = u32>) -> Tensor<2> {
+    /// The embeddings of `tokens` of n sequences, those of one place after those of the one before: [places, n, E].
+    fn embedded(&self, tokens: impl Iterator<Item = u32>, n: usize) -> Tensor<3> {
         let tokens: Vec<i64> = tokens.map(i64::from).collect();
-        let table = self.table.val();
+        let (table, places) = (self.table.val(), tokens.len() / n);
         let tokens = Tensor::<1, Int>::from_data(&tokens[..], &table.device());
-        table.select(0, tokens)
+        let [_, width] = table.dims();
+        table.select(0, tokens).reshape([places, n, width])
+    }
+
+    /// The tokens of the first `places` of rows [n, T], place by place.
+    fn by_place<'a>(&self, rows: &'a [u32], places: usize) -> impl Iterator<Item = u32> + use<'a> {
+        let tokens = self.tokens;
+        (0..places).flat_map(move |place| rows.iter().skip(place).step_by(tokens).copied())
     }
 
     /// What stands before the first token.
@@ -107,13 +120,10 @@ impl Network {
 
     /// The posterior of each of the rows [n, T].
     pub fn read(&self, rows: &[u32]) -> Posterior {
-        let mut state = Remembered::default();
-        let column = |place: usize| rows.iter().skip(place).step_by(self.tokens).copied();
-        let mut h = self.reader.read(&mut state, self.embedded(column(0)));
-        for place in 1..self.tokens {
-            h = self.reader.read(&mut state, self.embedded(column(place)));
-        }
-        let out = linear_layer(&self.posterior, h);
+        let n = rows.len() / self.tokens;
+        let read = self.embedded(self.by_place(rows, self.tokens), n);
+        let read = self.reader.read(&mut Remembered::default(), read);
+        let out = linear_layer(&self.posterior, read.swap_dims(0, 1).flatten(1, 2));
         Posterior {
             mean: out.clone().narrow(1, 0, self.latent),
             log_variance: out.narrow(1, self.latent, self.latent),
@@ -123,37 +133,34 @@ impl Network {
     fn begin(&self, z: &Tensor<2>) -> Remembered {
         let states = linear_layer(&self.begin, z.clone()).tanh();
         let [_, columns] = states.dims();
-        let width = columns / (2 * self.layers);
-        let part = |number: usize| states.clone().narrow(1, number * width, width);
-        Remembered::of(
-            (0..self.layers)
-                .map(|l| [part(2 * l), part(2 * l + 1)])
-                .collect(),
-        )
+        let width = columns / self.layers;
+        let of_layer = |layer: usize| states.clone().narrow(1, layer * width, width);
+        Remembered::of((0..self.layers).map(of_layer).collect())
     }
 
-    /// The logits of the next token after `before`, one of each sequence: [n, V].
-    fn write(&self, state: &mut Remembered, before: Tensor<2>, z: &Tensor<2>) -> Tensor<2> {
-        let h = self
-            .writer
-            .read(state, Tensor::cat(vec![before, z.clone()], 1));
+    /// What latents `z` [n, z] say of each place, [T, n, E].
+    fn of_places(&self, z: &Tensor<2>) -> Tensor<3> {
+        let ([n, _], [_, width]) = (z.dims(), self.table.dims());
+        let all = linear_layer(&self.places, z.clone());
+        all.reshape([n, self.tokens, width]).swap_dims(0, 1)
+    }
+
+    /// The logits of the tokens behind `before` [places, n, E] with what the latents say of their places: [places n, V].
+    fn write(&self, state: &mut Remembered, before: Tensor<3>, of_places: Tensor<3>) -> Tensor<2> {
+        let input = Tensor::cat(vec![before, of_places], 2);
+        let h: Tensor<2> = self.writer.read(state, input).flatten(0, 1);
         linear_layer(&self.logits, h)
     }
 
     /// `-log p(x | z)` of rows [n, T] in nats, `[n]`, up to the first end token of each.
     pub fn reconstruction(&self, rows: &[u32], z: &Tensor<2>) -> Tensor<1> {
         let [n, _] = z.dims();
-        let mut state = self.begin(z);
-        let size = self.start() as usize;
-        let column = |place: usize| rows.iter().skip(place).step_by(self.tokens).copied();
-        let logits = (0..self.tokens).map(|place| {
-            let before = match place {
-                0 => self.embedded(std::iter::repeat_n(self.start(), n)),
-                _ => self.embedded(column(place - 1)),
-            };
-            self.write(&mut state, before, z)
-        });
-        let logits: Tensor<3> = stacked::<2, 3>(logits).swap_dims(0, 1); // [n, T, V]
+        let starts = std::iter::repeat_n(self.start(), n);
+        let before = starts.chain(self.by_place(rows, self.tokens - 1));
+        let before = self.embedded(before, n);
+        let logits = self.write(&mut self.begin(z), before, self.of_places(z));
+        let [_, size] = logits.dims();
+        let logits = logits.reshape([self.tokens, n, size]).swap_dims(0, 1);
         let mut said = vec![0.0; rows.len() * size];
         for (row, said) in rows
             .chunks_exact(self.tokens)
@@ -175,11 +182,13 @@ impl Network {
     /// Device errors.
     pub fn greedy(&self, z: &Tensor<2>) -> Result<Vec<u32>> {
         let [n, _] = z.dims();
-        let mut state = self.begin(z);
+        let (mut state, of_places) = (self.begin(z), self.of_places(z));
         let mut rows = vec![END; n * self.tokens];
         let mut before = vec![self.start(); n];
         for place in 0..self.tokens {
-            let logits = self.write(&mut state, self.embedded(before.iter().copied()), z);
+            let said = self.embedded(before.iter().copied(), n);
+            let of_place = of_places.clone().narrow(0, place, 1);
+            let logits = self.write(&mut state, said, of_place);
             let [_, size] = logits.dims();
             for ((logits, token), row) in to_f32(logits)?
                 .chunks_exact(size)
