@@ -67,17 +67,50 @@ fn paid(project: &Project) -> BTreeSet<String> {
         .collect()
 }
 
-/// Kills: `LATENT_ALIGN_KILLS` of them (`make torture` asks for 30).
-fn kills() -> u64 {
+/// The same search in the latents of a flow, which is trained already: regions that move, refits, and a program that is
+/// asked for the scores.
+fn in_latents() -> Project {
+    let project = project(
+        "  objective: {kind: command, command: [sh, '{script}'], script: score.sh, direction: maximise, batch: 4}\n  \
+         initial: {count: 5, file: start.txt}\n  calls: 24\n  calls_a_round: 6\n  \
+         method: {kind: latents, regions: {count: 2, candidates: 20}, surrogate: {steps: 3, features: 32}, refit: {every: 8}}\n\
+         pretrain_flow:\n  features: {file: lines.txt, tokeniser: {kind: characters}, longest: 7}\n  \
+         model: {kind: seqflow, blocks: 1, couplings: 2, hidden: 8, context: {kind: lstm, width: 8}, embedding: {width: 4}}\n  \
+         steps: 20\n  batch: 4\n  held_out: {fraction: 0.2}\n  test: {fraction: 0.2}\n",
+    );
+    project.write("score.sh", SCORE);
+    let letters =
+        |i: usize| (0..1 + i as u32 % 5).map(move |j| ["a", "b", "c"][i / 3usize.pow(j) % 3]);
+    let lines: Vec<String> = (0..40).map(|i| letters(i).collect()).collect();
+    project.write("lines.txt", lines.join("\n"));
+    project
+        .run(&["run", "search.yaml", "--until", "pretrain-flow"])
+        .expect(0, &[]);
+    project
+}
+
+/// Kills: `LATENT_ALIGN_KILLS` of them (`make torture-search` asks for 30), or `few`.
+fn kills(few: u64) -> u64 {
     let asked = std::env::var("LATENT_ALIGN_KILLS").ok();
-    asked.map_or(4, |n| n.parse().expect("LATENT_ALIGN_KILLS is a number"))
+    asked.map_or(few, |n| n.parse().expect("LATENT_ALIGN_KILLS is a number"))
 }
 
 /// Red where a score is used before the disk has it, a sequence is asked again that was paid for, or a round that was cut
 /// short is proposed in another way when it is proposed again.
 #[test]
 fn a_search_killed_at_any_moment_asks_nothing_twice_and_has_the_same_trace() {
-    let whole = of_program("");
+    kill_at_any_moment(&|| of_program(""), kills(4));
+}
+
+/// Red where weights, regions or fits of a round are not those of the round that was cut short.
+#[test]
+fn a_search_killed_in_latents_asks_nothing_twice_and_has_the_same_trace() {
+    kill_at_any_moment(&in_latents, kills(2));
+}
+
+/// Kills searches in projects like `made` at random moments `kills` times, and holds them to one that was not.
+fn kill_at_any_moment(made: &dyn Fn() -> Project, kills: u64) {
+    let whole = made();
     let started = Instant::now();
     let first = whole.run(&["run", "search.yaml"]);
     assert_eq!(first.figure("calls of the objective"), 24.0, "{first}");
@@ -90,8 +123,8 @@ fn a_search_killed_at_any_moment_asks_nothing_twice_and_has_the_same_trace() {
     let seed: u64 = std::env::var("LATENT_ALIGN_SEED").map_or(7, |seed| seed.parse().unwrap());
     let mut rng = rand_pcg::Pcg64::seed_from_u64(seed);
     let (mut killed, mut kept) = (0, 0);
-    while killed < kills() {
-        let project = of_program("");
+    while killed < kills {
+        let project = made();
         loop {
             let mut command = project.command(&["run", "search.yaml"]);
             let mut child = start(command.stdout(Stdio::null()).stderr(Stdio::null())).unwrap();
