@@ -29,6 +29,7 @@ pub const CRATES: [Crate; 3] = [
             "adamw",
             "tangents",
             "matmul",
+            "lstm",
             "layer_norm",
             "block",
             "block_tangents",
