@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run align-full sweep verify compare-likelihoods compare-optimisers plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist hdf5 python peer
+.PHONY: help run align-full sweep verify compare-likelihoods compare-optimisers check-decoding plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -40,6 +40,18 @@ DATA ?= digits
 ## make compare-optimisers                                          random search and a genetic algorithm, five seeds, two objectives
 compare-optimisers: build
 	@$(BINARY) sweep configs/sweeps/compare-optimisers.yaml $(ARGS)
+
+## make check-decoding [COUNT=100000]                               as many expressions through a trained flow and back: all the same?
+check-decoding: build
+	@mkdir -p $(DECODING)
+	python3 configs/data/expressions.py --any $(COUNT) --seed 2 > $(DECODING)/lines.txt
+	$(BINARY) run configs/expressions.yaml $(ARGS)
+	$(BINARY) encode expressions $(DECODING)/lines.txt --out $(DECODING)/latents.h5 --force
+	$(BINARY) decode expressions $(DECODING)/latents.h5 --out $(DECODING)/decoded.txt --force
+	cmp $(DECODING)/lines.txt $(DECODING)/decoded.txt && echo "all $(COUNT) decode to themselves"
+
+COUNT   ?= 100000
+DECODING = $(TARGET)/check-decoding
 
 ## make plan [CONFIG=configs/digits.yaml]                           what would run, and why
 plan: build

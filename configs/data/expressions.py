@@ -1,10 +1,15 @@
 """Prints 5,000 arithmetic expressions that fit 1/3 + x + sin(x x) no better than the median of 20,000.
 
 Productions are drawn evenly, at most 15 of them; all expressions are different and have 3 to 30 characters.
+
+--any COUNT [--seed SEED]   prints so many, however well they fit
+--parse FILE                says which share of the lines of FILE are expressions of the grammar
 """
 
+import argparse
 import math
 import random
+import re
 
 RULES = {
     "S": ["S+T", "S*T", "S/T", "T"],
@@ -42,11 +47,41 @@ def score(text):
     return min(7.0, math.log1p(total / len(POINTS))) if math.isfinite(total) else 7.0
 
 
-rng, drawn = random.Random(1), {}
-while len(drawn) < DRAWN:
-    text = expression(rng)
-    if text and 3 <= len(text) <= 30 and text not in drawn:
-        drawn[text] = score(text)
-median = sorted(drawn.values())[DRAWN // 2]
-poor = [text for text, found in drawn.items() if found >= median]
-print("\n".join(poor[:PRINTED]))
+def different(count, seed):
+    """So many different expressions, in the order in which they are drawn."""
+    rng, drawn = random.Random(seed), {}
+    while len(drawn) < count:
+        text = expression(rng)
+        if text and 3 <= len(text) <= 30:
+            drawn[text] = None
+    return list(drawn)
+
+
+def parses(text):
+    """Whether the grammar has `text`: terms are folded, innermost first, until one is left."""
+    if not re.fullmatch(r"(sin\(|exp\(|[x123+*/()])+", text):
+        return False
+    term = re.compile(r"(?:sin|exp)?\([x123]([+*/][x123])*\)")
+    while folded := term.search(text):
+        text = text[: folded.start()] + "x" + text[folded.end() :]
+        # a term behind a term is none
+        if re.search(r"[x123)][x123(se]", text):
+            return False
+    return bool(re.fullmatch(r"[x123]([+*/][x123])*", text))
+
+
+options = argparse.ArgumentParser()
+options.add_argument("--any", type=int, metavar="COUNT")
+options.add_argument("--seed", type=int, default=1)
+options.add_argument("--parse", metavar="FILE")
+options = options.parse_args()
+if options.parse:
+    lines = [line.rstrip("\n") for line in open(options.parse)]
+    print(f"{sum(map(parses, lines))} of {len(lines)} lines are expressions")
+elif options.any:
+    print("\n".join(different(options.any, options.seed)))
+else:
+    drawn = {text: score(text) for text in different(DRAWN, 1)}
+    median = sorted(drawn.values())[DRAWN // 2]
+    poor = [text for text, found in drawn.items() if found >= median]
+    print("\n".join(poor[:PRINTED]))
