@@ -32,12 +32,12 @@ pub struct SequenceVae {
 impl Default for SequenceVae {
     fn default() -> Self {
         Self {
-            latent: 32,
+            latent: 64,
             embedding: 32,
             width: 128,
             layers: 1,
             kl_weight: 0.1,
-            warm_up_steps: 500,
+            warm_up_steps: 1000,
         }
     }
 }
