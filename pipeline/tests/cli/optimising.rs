@@ -289,6 +289,17 @@ fn a_program_that_does_something_else_is_told_with_what_it_did() {
         &["optimise_latents: objective.command: found no program `no-such-program`"],
     );
     assert!(missing.entries("artifacts/optimise-latents").is_empty());
+    let uncut = of_program("");
+    let tokeniser = "optimise_latents.initial.tokeniser={kind: pattern, pattern: aa|a|c}";
+    uncut
+        .run(&["run", "search.yaml", "--set", tokeniser])
+        .expect(
+            2,
+            &[
+                "start.txt:1:3: found `b`, expected a match of the pattern `aa|a|c`",
+                "initial.tokeniser",
+            ],
+        );
 }
 
 /// One process for all batches, started again once it died; the environment reaches it, and a last line needs no end.

@@ -10,7 +10,7 @@ const MODELS: [&str; 2] = [
 ];
 
 /// 60 sequences of one to six of three letters.
-fn lines() -> Vec<String> {
+pub fn lines() -> Vec<String> {
     let letter = |i: usize| ["a", "b", "ü"][i % 3];
     let line = |i: usize| -> String {
         let letters = (0..1 + i as u32 % 6).map(|j| letter(i / 3usize.pow(j)));
@@ -19,7 +19,8 @@ fn lines() -> Vec<String> {
     (0..60).map(line).collect()
 }
 
-fn project(model: &str) -> Project {
+/// An experiment `lines` of a `model` of these.
+pub fn project(model: &str) -> Project {
     let project = Project::new();
     project.write("lines.txt", lines().join("\n"));
     let config = format!(
@@ -114,6 +115,14 @@ fn what_is_no_sequence_of_the_models_is_refused_with_its_place() {
         (
             "pretrain_flow.features.tokeniser={kind: brackets}",
             "lines.txt:1:1: found `a`",
+        ),
+        (
+            "pretrain_flow.features.tokeniser={kind: pattern, pattern: 'a|b'}",
+            "lines.txt:3:1: found `üaa`, expected a match of the pattern `a|b`",
+        ),
+        (
+            "pretrain_flow.features.tokeniser={kind: pattern, pattern: 'a('}",
+            "tokeniser: found the pattern `a(` (unclosed group)",
         ),
         ("estimate_nll={}", "estimate_nll: found a section"),
     ] {

@@ -5,7 +5,7 @@ use super::search::Start;
 use crate::error::{Error, Result};
 use crate::problems::Problems;
 use crate::random::Streams;
-use crate::sequences::Tokeniser;
+use crate::sequences::{Tokeniser, Uncut};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
@@ -49,6 +49,8 @@ impl Default for StartConfig {
 pub struct Row {
     text: String,
     score: Option<Score>,
+    /// From 1; 0 of what no file has.
+    line: usize,
 }
 
 /// The start of a search.
@@ -69,7 +71,7 @@ impl StartConfig {
             !matches!(self.tokeniser, Tokeniser::Ids { .. }),
             "tokeniser.kind",
             "ids",
-            "`characters`, `whitespace` or `brackets`, since the file is text",
+            "`characters`, `whitespace`, `brackets` or `pattern`, since the file is text",
         );
         let chosen = self.file.is_none() && self.best_left_out > 0.0;
         problems.require(
@@ -91,7 +93,7 @@ impl StartConfig {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
         let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
         for (number, line) in text.lines().enumerate() {
-            let row = parse(line).map_err(|found| {
+            let row = parse(line, number + 1).map_err(|found| {
                 Error::input(format!(
                     "{}: line {}: found {found}, expected a sequence, or a sequence, a tab and its score, a number or \
                      `infeasible`",
@@ -163,7 +165,7 @@ impl StartConfig {
         rows.truncate(self.count);
         let start = rows
             .into_iter()
-            .map(|Row { text, score }| Start { text, score });
+            .map(|Row { text, score, .. }| Start { text, score });
         Ok(Starting {
             start: start.collect(),
             left_out,
@@ -181,7 +183,11 @@ impl StartConfig {
             let text = space.draw(rng);
             if seen.insert(text.clone()) {
                 known = 0;
-                rows.push(Row { text, score: None });
+                rows.push(Row {
+                    text,
+                    score: None,
+                    line: 0,
+                });
                 continue;
             }
             known += 1;
@@ -224,7 +230,7 @@ impl StartConfig {
     }
 }
 
-fn parse(line: &str) -> std::result::Result<Row, String> {
+fn parse(line: &str, number: usize) -> Result<Row, String> {
     let (text, score) = match line.split_once('\t') {
         None => (line, None),
         Some((text, "infeasible")) => (text, Some(None)),
@@ -238,6 +244,7 @@ fn parse(line: &str) -> std::result::Result<Row, String> {
         false => Ok(Row {
             text: text.to_owned(),
             score,
+            line: number,
         }),
     }
 }
@@ -249,17 +256,18 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Of `rows`, cut as `tokeniser` does.
+    /// Of `rows` of the file of `config`, cut as its tokeniser does.
     ///
     /// # Errors
-    /// An input error for a sequence that cannot be cut.
-    pub fn new(rows: &[Row], tokeniser: Tokeniser) -> Result<Arc<Self>> {
+    /// An input error with line and column for a sequence that cannot be cut.
+    pub fn new(rows: &[Row], config: &StartConfig) -> Result<Arc<Self>> {
         let texts: Vec<String> = rows.iter().map(|row| row.text.clone()).collect();
-        match Alphabet::of(tokeniser, &texts).map_err(str::to_owned) {
+        match Alphabet::of(config.tokeniser.clone(), &texts) {
             Ok(alphabet) => Ok(Arc::new(Self { alphabet, texts })),
-            Err(text) => Err(Error::input(format!(
-                "initial.tokeniser: found {text:?} in the file, which it cannot cut into tokens; expected another `kind`, or \
-                 sequences that it can"
+            Err((place, Uncut { column, why })) => Err(Error::input(format!(
+                "{}:{}:{column}: {why} (initial.tokeniser)",
+                config.file.as_deref().unwrap_or(Path::new("")).display(),
+                rows[place].line
             ))),
         }
     }
@@ -335,14 +343,15 @@ mod tests {
     fn a_file_is_read_with_its_scores_and_each_sequence_once() {
         let rows = of_file("x\t1.5\nx+1\n1\tinfeasible\nx\t9\n", 3, 0.0);
         let rows = rows.unwrap().unwrap();
-        let row = |text: &str, score| Row {
+        let row = |line, text: &str, score| Row {
             text: text.to_owned(),
             score,
+            line,
         };
         let expected = [
-            row("x", Some(Some(1.5))),
-            row("x+1", None),
-            row("1", Some(None)),
+            row(1, "x", Some(Some(1.5))),
+            row(2, "x+1", None),
+            row(3, "1", Some(None)),
         ];
         assert_eq!(rows, expected);
         let config = StartConfig {

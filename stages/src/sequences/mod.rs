@@ -9,13 +9,17 @@ mod found;
 mod ids;
 mod lines;
 mod model;
+mod pattern;
 mod tokeniser;
+mod uncut;
 
 pub use alphabet::{Alphabet, END};
 pub use corpus::{Corpus, SequenceSource};
 pub use found::Found;
 pub use model::SequenceModel;
+pub use pattern::Pattern;
 pub use tokeniser::Tokeniser;
+pub use uncut::Uncut;
 
 /// A sequence: its tokens as indices into a vocabulary, without what fills it up to the longest.
 pub type Sequence = Vec<u32>;

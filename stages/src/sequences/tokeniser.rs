@@ -1,5 +1,7 @@
 //! From a text to its tokens, and back.
 
+use super::pattern::Pattern;
+use super::uncut::Uncut;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,13 @@ pub enum Tokeniser {
     Whitespace,
     /// Each pair of square brackets is a token, as in SELFIES: `[C][=O]`.
     Brackets,
+    /// What a regular expression matches, one match after the other up to the end of the text: `sin\(|exp\(|.` cuts
+    /// `x+sin(1)` into `x` `+` `sin(` `1` `)`.
+    Pattern {
+        /// The regular expression, as the crate `regex` has them. Of alternatives the first that matches is taken.
+        #[schemars(with = "String")]
+        pattern: Pattern,
+    },
     /// Numbers in an HDF5 dataset [N, L] of u8, u16, i32 or another whole number; as text they stand between spaces.
     Ids {
         /// The number that fills rows up to their end; by default none does, and every row is of L tokens.
@@ -21,25 +30,17 @@ pub enum Tokeniser {
     },
 }
 
-/// What cannot be cut into tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Uncut {
-    /// The character, from 1, where it begins.
-    pub column: usize,
-    /// What was found there, and what was expected.
-    pub why: String,
-}
-
 impl Tokeniser {
     /// The tokens of `text`, each with the character, from 1, where it begins.
     ///
     /// # Errors
     /// What cannot be cut.
-    pub(super) fn cut<'a>(&self, text: &'a str) -> Result<Vec<(usize, &'a str)>, Uncut> {
+    pub fn cut<'a>(&self, text: &'a str) -> Result<Vec<(usize, &'a str)>, Uncut> {
         match self {
             Self::Characters => Ok(characters(text).collect()),
             Self::Whitespace | Self::Ids { .. } => Ok(words(text)),
             Self::Brackets => brackets(text),
+            Self::Pattern { pattern } => pattern.cut(text),
         }
     }
 
@@ -52,7 +53,7 @@ impl Tokeniser {
     /// What stands between two tokens of a text.
     pub fn between(&self) -> &'static str {
         match self {
-            Self::Characters | Self::Brackets => "",
+            Self::Characters | Self::Brackets | Self::Pattern { .. } => "",
             Self::Whitespace | Self::Ids { .. } => " ",
         }
     }

@@ -163,9 +163,7 @@ impl StageConfig for Config {
         let opened = self.objective.open().map_err(named)?;
         let rows = self.initial.read().map_err(named)?;
         let of_file = match (&rows, &opened.space) {
-            (Some(rows), None) => {
-                Some(Rows::new(rows, self.initial.tokeniser.clone()).map_err(named)?)
-            }
+            (Some(rows), None) => Some(Rows::new(rows, &self.initial).map_err(named)?),
             _ => None,
         };
         if self.method.is_of_latents()

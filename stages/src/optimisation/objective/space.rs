@@ -1,6 +1,6 @@
 //! What is known of the texts that an objective takes: how to draw one at random, and how to vary some.
 
-use crate::sequences::Tokeniser;
+use crate::sequences::{Tokeniser, Uncut};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use std::collections::BTreeSet;
@@ -64,13 +64,13 @@ impl Alphabet {
     /// Of `texts`, with their tokens, and of one length where they are.
     ///
     /// # Errors
-    /// A text that cannot be cut.
-    pub fn of(tokeniser: Tokeniser, texts: &[String]) -> std::result::Result<Self, &str> {
+    /// The place of a text that cannot be cut, and where it cannot.
+    pub fn of(tokeniser: Tokeniser, texts: &[String]) -> Result<Self, (usize, Uncut)> {
         let (mut tokens, mut lengths) = (BTreeSet::new(), BTreeSet::new());
-        for text in texts {
-            let cut = tokeniser.tokens(text).ok_or(text.as_str())?;
+        for (place, text) in texts.iter().enumerate() {
+            let cut = tokeniser.cut(text).map_err(|uncut| (place, uncut))?;
             lengths.insert(cut.len());
-            tokens.extend(cut);
+            tokens.extend(cut.into_iter().map(|(_, token)| token));
         }
         Ok(Self {
             tokens: tokens.into_iter().map(str::to_owned).collect(),
@@ -169,7 +169,8 @@ mod tests {
                 .fixed_length
         );
         let odd = ["[C]".to_owned(), "C".to_owned()];
-        assert_eq!(Alphabet::of(Tokeniser::Brackets, &odd).unwrap_err(), "C");
+        let (place, uncut) = Alphabet::of(Tokeniser::Brackets, &odd).unwrap_err();
+        assert_eq!((place, uncut.column), (1, 1));
     }
 
     /// The mean number of changes is 1, less those to the same token; red at any other rate.
