@@ -14,11 +14,13 @@ from .flow import Flow
 from .likelihood import Nll
 from .posteriors import Encoding
 from .run import Run, open_run
+from .sequences import Bound, SequenceFlow, TokenNoise
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Autoencoder",
+    "Bound",
     "Draws",
     "Encoding",
     "Flow",
@@ -26,6 +28,8 @@ __all__ = [
     "Nll",
     "NumericalError",
     "Run",
+    "SequenceFlow",
+    "TokenNoise",
     "Weighting",
     "open_run",
 ]

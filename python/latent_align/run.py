@@ -7,11 +7,12 @@ from typing import Optional, Union
 
 import torch
 
-from . import autoencoder
+from . import autoencoder, sequences
 from .autoencoder import Autoencoder
 from .errors import InputError
 from .files import StrPath
 from .flow import Flow
+from .sequences import SequenceFlow
 
 
 @dataclass
@@ -22,6 +23,8 @@ class Run:
     flow: Flow
     autoencoder: Optional[Autoencoder]
     """None where the run has none: it stopped at the flow, or moved free points."""
+    sequences: Optional[SequenceFlow] = None
+    """The flow with its tokens, where it is one over sequences."""
 
 
 def open_run(
@@ -46,6 +49,9 @@ def open_run(
             "autoencoder's own latents, which are not points of the flow; `latent-align encode` and `decode` go through it",
             stacklevel=2,
         )
+    if (path / "pretrain-flow" / sequences.FILE).exists():
+        of_sequences = SequenceFlow.load(path, device, dtype)
+        return Run(path, of_sequences.flow, None, of_sequences)
     of_flow = Flow.load(path, device, dtype)
     has_autoencoder = (path / "train-autoencoder" / autoencoder.FILE).exists()
     return Run(path, of_flow, Autoencoder.load(path, device, dtype) if has_autoencoder else None)

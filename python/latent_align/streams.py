@@ -1,9 +1,10 @@
 """The pipeline's random streams, as far as a file needs them to be understood: the halves of a coupling are drawn, not
-stored.
+stored, and so is the noise that latents of sequences have.
 
 A stream is a Pcg64 generator (PCG XSL RR 128/64) whose seed is the BLAKE3 digest of what the stream is for.
 """
 
+import math
 import struct
 from typing import List
 
@@ -45,13 +46,13 @@ def blake3_of_a_block(data: bytes) -> bytes:
 
 
 class Pcg64:
-    """The generator of `stream` at `step`, of streams with seed 0 that belong to no stage."""
+    """The generator of `stream` at `step`, of the streams of `stage` with `seed`; by default of those that belong to none."""
 
     _MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
 
-    def __init__(self, stream: str, step: int):
-        seed = blake3_of_a_block(struct.pack("<QQ", 0, step) + b"/" + stream.encode())
-        state, increment = (int.from_bytes(seed[i : i + 16], "little") for i in (0, 16))
+    def __init__(self, stream: str, step: int, stage: str = "", seed: int = 0):
+        digest = blake3_of_a_block(struct.pack("<QQ", seed, step) + f"{stage}/{stream}".encode())
+        state, increment = (int.from_bytes(digest[i : i + 16], "little") for i in (0, 16))
         self._increment = increment | 1
         self._state = (state + self._increment) & _M128
         self._step()
@@ -59,12 +60,16 @@ class Pcg64:
     def _step(self) -> None:
         self._state = (self._state * self._MULTIPLIER + self._increment) & _M128
 
-    def next_u32(self) -> int:
-        """32 random bits."""
+    def next_u64(self) -> int:
+        """64 random bits."""
         self._step()
         turn = self._state >> 122
         mixed = (self._state >> 64 ^ self._state) & _M64
-        return (mixed >> turn | mixed << (64 - turn)) & _M32
+        return (mixed >> turn | mixed << (64 - turn)) & _M64
+
+    def next_u32(self) -> int:
+        """32 random bits."""
+        return self.next_u64() & _M32
 
     def below(self, bound: int) -> int:
         """A number from 0 to `bound` - 1 (Canon's method, as Rust's `rand` has it)."""
@@ -73,6 +78,49 @@ class Pcg64:
         if low > (1 << 32) - bound and low + (self.next_u32() * bound >> 32) > _M32:
             high += 1
         return high
+
+    def normal(self) -> float:
+        """A standard normal number in f64 (the ziggurat of Marsaglia and Tsang as Doornik has it, and Rust's `rand_distr`)."""
+        while True:
+            bits = self.next_u64()
+            strip, u = bits & 0xFF, (bits >> 12) * 2.0**-51 - 1.0
+            x = u * _EDGES[strip]
+            if abs(x) < _EDGES[strip + 1]:
+                return x
+            if strip == 0:
+                return math.copysign(self._tail(), u)
+            low, high = _HEIGHTS[strip + 1], _HEIGHTS[strip]
+            if low + (high - low) * (self.next_u64() >> 11) * 2.0**-53 < _height(x):
+                return x
+
+    def _tail(self) -> float:
+        """A number beyond the last strip."""
+        while True:
+            x, y = (math.log(((self.next_u64() >> 12) + 0.5) * 2.0**-52) for _ in range(2))
+            x /= _LAST_EDGE
+            if -2.0 * y >= x * x:
+                return _LAST_EDGE - x
+
+
+_LAST_EDGE = 3.654152885361008796
+# of each of 256 strips, and of what lies beyond the last
+_AREA = 0.00492867323399
+
+
+def _height(x: float) -> float:
+    return math.exp(-x * x / 2)
+
+
+def _edges() -> List[float]:
+    """Where the strips end on the right, from the widest to 0."""
+    edges = [_AREA / _height(_LAST_EDGE), _LAST_EDGE]
+    while len(edges) < 256:
+        edges.append(math.sqrt(-2 * math.log(_AREA / edges[-1] + _height(edges[-1]))))
+    return [*edges, 0.0]
+
+
+_EDGES = _edges()
+_HEIGHTS = [_height(x) for x in _EDGES]
 
 
 def kept_by(layer: int, elements: int) -> List[bool]:

@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 import h5py
+import numpy as np
 import torch
 
 import latent_align
-from latent_align import Autoencoder, Draws, Flow
+from latent_align import Autoencoder, Draws, Flow, TokenNoise
+from latent_align.streams import Pcg64
 
 WIDE = torch.float64
 
@@ -211,6 +213,46 @@ def check_posterior(run, given):
         found["means of encode"] = difference(encoding.mean, written["means"])
         found["log density"] = of_each(encoding.log_density(drawn), given["log_density"])
     return found | encoded(autoencoder, run, given)
+
+
+def noise_of_score(flow, tokens):
+    """The noise that `score` draws around `tokens` [n, T], one after the other."""
+    rng = Pcg64("noise of scored tokens", 0, "score")
+    embedded = flow.embeddings[tokens]
+    values, draws = torch.zeros_like(embedded), torch.zeros_like(tokens)
+    for place in np.ndindex(*tokens.shape):
+        while draws[place] == 0 or flow.nearest(embedded[place] + values[place]) != tokens[place]:
+            values[place] = flow.noise * torch.tensor([rng.normal() for _ in range(flow.flow.width)], dtype=WIDE)
+            draws[place] += 1
+    return TokenNoise(values, draws)
+
+
+def check_sequences(run, given):
+    """A flow over sequences: latents of `encode`, the way back, and the bounds of `score`."""
+    opened = latent_align.open_run(run, dtype=WIDE)
+    flow, folder = opened.sequences, run.parents[2]
+    lines = (folder / "lines.txt").read_text().splitlines()
+    latents = tensors(folder / "encoded.h5")["latents"]
+    tokens = flow.tokenise(lines)
+    assert flow.texts(tokens) == lines and flow.decode(latents.to(WIDE)) == lines
+    ours = flow.encode(lines)
+    assert flow.decode(ours) == lines
+    points = flow.flow.from_noise(ours)
+    assert torch.equal(flow.nearest(points)[:, 0], tokens[:, 0])
+    for text, told in [("ax", "found the token 'x'"), (8 * "b", "found 8 tokens"), ("", "found 0 tokens")]:
+        try:
+            flow.encode([text])
+            raise AssertionError(f"not refused: {text}")
+        except latent_align.InputError as error:
+            assert told in str(error), error
+    noise = noise_of_score(flow, tokens)
+    scored = flow.score(lines, noise)
+    drawn = flow.score(lines, generator=torch.Generator().manual_seed(1))
+    assert abs(drawn.values.mean() / scored.values.mean() - 1) < 0.2 and not torch.equal(drawn.nll, scored.nll)
+    # a draw that decodes to another token is drawn again
+    assert torch.equal(flow.nearest(flow.embeddings[tokens] + flow.dequantise(tokens).values), tokens)
+    found = {"latents": difference(ours, latents), "bound": of_each(scored.values, given["bound"])}
+    return found | round_trip(flow.flow, flow.embeddings[tokens] + noise.values, scored.nll)
 
 
 def check_autoencoder(run, given):

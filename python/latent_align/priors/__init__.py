@@ -8,7 +8,10 @@ from .coupling import Coupling
 from .flow_matching import FlowMatching
 from .mixture import Mixture
 from .normal import Normal
+from .seqflow import SeqFlow
 
-KINDS: Dict[str, Type[Prior]] = {kind.kind: kind for kind in (Coupling, FlowMatching, Mixture, Normal, StarFlow, TarFlow)}
+KINDS: Dict[str, Type[Prior]] = {
+    kind.kind: kind for kind in (Coupling, FlowMatching, Mixture, Normal, SeqFlow, StarFlow, TarFlow)
+}
 
 __all__ = ["KINDS", "OdeOptions", "Prior", "SampleOptions", "Shape"]

@@ -1,0 +1,75 @@
+//! Flows over sequences in the Python package.
+
+use super::{agrees, given, printed, pytorch};
+use crate::documents::{current, root};
+use crate::project::Project;
+use crate::sequences::{lines, project};
+use polars::prelude::{ParquetReader, SerReader as _};
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+
+/// Red where the package cuts a text otherwise than this program, adds other noise to its tokens, reads them by another
+/// recurrence or other attention, takes the numbers of a token in another order, or has another root of the cubic.
+#[test]
+fn the_package_carries_sequences_to_the_latents_of_this_program_and_back() {
+    let Some(python) = pytorch() else { return };
+    for (name, context, tokeniser) in [
+        ("lstm", "{kind: lstm, width: 8, layers: 2}", "characters"),
+        (
+            "transformer",
+            "{kind: transformer, width: 8, head_width: 4}",
+            "pattern, pattern: 'ab|.'",
+        ),
+    ] {
+        let project = project(&format!(
+            "{{kind: seqflow, blocks: 2, couplings: 3, hidden: 8, context: {context}, embedding: {{width: 5}}}}"
+        ));
+        let tokeniser = format!("pretrain_flow.features.tokeniser={{kind: {tokeniser}}}");
+        let name_set = format!("name={name}");
+        let run = ["run", "lines.yaml", "--set", &name_set, "--set", &tokeniser];
+        project.run(&run).expect(0, &[]);
+        let encode = ["encode", name, "lines.txt", "--out", "encoded.h5"];
+        project.run(&encode).expect(0, &[]);
+        let score = ["score", name, "lines.txt", "--out", "scores.parquet"];
+        project.run(&score).expect(0, &[]);
+        project.write_dataset(&given(name), "bound", &[lines().len()], &bounds(&project));
+        agrees(&python, &project, "sequences", name, 4);
+        if name == "lstm" {
+            shown(&python, &project, name);
+        }
+    }
+}
+
+/// The lines of the documentation on the run `name`.
+fn shown(python: &Path, project: &Project, name: &str) {
+    let documents = current();
+    let page = documents.iter().find(|d| d.name() == "docs/python.md");
+    let blocks = page.expect("docs/python.md").blocks();
+    let block = (blocks.iter()).find(|b| b.language == "python" && b.code.contains(".sequences"));
+    let lines = block
+        .expect("a block of sequences")
+        .code
+        .replace("runs/expressions", &format!("runs/{name}"));
+    let mut command = Command::new(python);
+    command
+        .args([
+            "-c",
+            &format!("texts = ['ab', 'bü']\n{lines}\nprint(tokens.shape, bound.values.shape)"),
+        ])
+        .current_dir(project.path(""))
+        .env("PYTHONPATH", root().join("python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("OMP_NUM_THREADS", "1");
+    assert_eq!(
+        printed(&mut command),
+        "torch.Size([2, 7]) torch.Size([2])\n"
+    );
+}
+
+fn bounds(project: &Project) -> Vec<f64> {
+    let file = File::open(project.path("scores.parquet")).unwrap();
+    let frame = ParquetReader::new(file).finish().unwrap();
+    let bounds = frame.column("nll_bound").unwrap().f64().unwrap().clone();
+    bounds.iter().map(|bound| bound.unwrap()).collect()
+}
