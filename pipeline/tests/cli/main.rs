@@ -24,6 +24,7 @@ mod layouts;
 mod likelihoods;
 mod listing;
 mod looking;
+mod molecules;
 mod mutations;
 mod names;
 mod optimising;
