@@ -237,6 +237,8 @@ pub mod pretrain_flow {
         EMBEDDED_NLL = "NLL of embedded sequences with noise (nats a dimension)";
         /// The mean KL divergence of a posterior to N(0, I), for an autoencoder.
         SEQUENCE_KL = "KL divergence of posteriors to N(0, I) (nats a sequence)";
+        /// Of tokens, the end token among them.
+        LIKELIEST = "share of tokens that are the likeliest after those before";
         /// Of latents with fresh noise.
         LATENT_SQUARE = "mean square of latents, 1 under N(0, I)";
         /// Of latents with fresh noise.
@@ -667,6 +669,8 @@ pub mod sample {
         FIGURES:
         /// What a sample costs.
         SECONDS = "seconds a sample";
+        /// How often a sample was not finite.
+        AGAIN = "samples that were not finite and were drawn again";
         /// Calls of a network for each sample.
         EVALUATIONS = "network evaluations a sample";
         /// Of them, of each block where tokens are drawn together, counted from the data.

@@ -213,5 +213,11 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         },
         &written,
     )?;
+    let again = work.drawn_again();
+    if again > 0 {
+        console.note(&format!(
+            "sample: {again} samples were not finite and were drawn again"
+        ));
+    }
     Ok(())
 }

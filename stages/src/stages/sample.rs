@@ -355,6 +355,14 @@ impl Config {
         let seconds = started.elapsed().as_secs_f64();
         let mut summary = Summary::default();
         summary.add(names::SECONDS, seconds / self.count as f64);
+        let again = work.drawn_again();
+        summary.add(names::AGAIN, again as f64);
+        if again > 0 {
+            context.monitor.warn(&format!(
+                "samples were drawn again {again} times, of {}: they were not finite; the others are what the flow has left",
+                self.count
+            ));
+        }
         let evaluations = work.evaluations();
         summary.add(names::EVALUATIONS, evaluations.iter().sum::<f64>());
         if self.sweeps.is_some() {
