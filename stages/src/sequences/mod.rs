@@ -16,7 +16,7 @@ mod uncut;
 pub use alphabet::{Alphabet, END};
 pub use corpus::{Corpus, SequenceSource};
 pub use found::Found;
-pub use model::SequenceModel;
+pub use model::{Cost, SequenceModel, Weighed};
 pub use pattern::Pattern;
 pub use tokeniser::Tokeniser;
 pub use uncut::Uncut;

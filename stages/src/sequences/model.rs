@@ -3,7 +3,36 @@
 use super::Sequence;
 use crate::error::Result;
 use crate::random::Streams;
+use rand_pcg::Pcg64;
 use std::path::Path;
+
+/// What a model holds of some sequences.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Weighed {
+    /// Their latents [n, T d].
+    pub latents: Vec<f32>,
+    /// How improbable each is.
+    pub costs: Vec<Cost>,
+}
+
+/// How improbable a sequence is to a model: of `-log p` of each token given those before it, the end among them, in nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Of the least probable token.
+    pub worst: f64,
+    /// The mean over tokens.
+    pub mean: f64,
+}
+
+impl Cost {
+    /// Of tokens that cost `each`, one at least.
+    pub fn of(each: &[f64]) -> Self {
+        Self {
+            worst: each.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            mean: each.iter().sum::<f64>() / each.len() as f64,
+        }
+    }
+}
 
 /// A trained model that carries sequences to latents [n, T d] and back. Equal arguments give equal results.
 pub trait SequenceModel: Send {
@@ -12,6 +41,9 @@ pub trait SequenceModel: Send {
 
     /// d, the width of each.
     fn width(&self) -> usize;
+
+    /// The most tokens that a sequence has.
+    fn longest(&self) -> usize;
 
     /// The text of a sequence, as its file has it.
     fn text(&self, sequence: &[u32]) -> String;
@@ -27,6 +59,25 @@ pub trait SequenceModel: Send {
     /// # Errors
     /// Device errors; a numerical error for a latent that is not finite.
     fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>>;
+
+    /// What the model holds of `sequences`, faster than [`Self::encode`]: the latents are not decoded again to see that they
+    /// are theirs.
+    ///
+    /// # Errors
+    /// Device errors.
+    fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed>;
+
+    /// Each of `sequences` with the token at its place in `places` drawn anew as the model has it after the tokens before; those
+    /// behind it stay, up to the first end. A place is at most the length of its sequence, and below the longest.
+    ///
+    /// # Errors
+    /// Device errors.
+    fn redraw(
+        &self,
+        sequences: &[Sequence],
+        places: &[usize],
+        rng: &mut Pcg64,
+    ) -> Result<Vec<Sequence>>;
 
     /// The sequence of each of the latents [n, T d]. Exact on what [`Self::encode`] gives, for a model with exact decoding.
     ///

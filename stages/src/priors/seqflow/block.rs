@@ -40,11 +40,16 @@ impl Block {
         self.context.prepare(number, streams);
     }
 
-    /// Points `x` [n, T, F] carried on, and `log |det|` [n, 1].
-    pub fn forward(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<2>) {
+    /// What is read for every token of `x` [n, T, F]: [n T, C].
+    pub fn read(&self, x: &Tensor<3>) -> Tensor<2> {
+        self.context.all(x).flatten(0, 1)
+    }
+
+    /// Points `x` [n, T, F] carried on under the `context` [n T, C] that was read of them, and each token's part of `log |det|`
+    /// [n, T].
+    pub fn forward(&self, x: Tensor<3>, context: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
         let dims = x.dims();
         let [n, tokens, _] = dims;
-        let context: Tensor<2> = self.context.all(&x).flatten(0, 1);
         let mut x: Tensor<2> = x.flatten(0, 1);
         let mut log_det: Option<Tensor<2>> = None;
         for coupling in &self.couplings {
@@ -56,7 +61,7 @@ impl Block {
             });
         }
         let log_det = log_det.expect("at least one coupling");
-        (x.reshape(dims), log_det.reshape([n, tokens]).sum_dim(1))
+        (x.reshape(dims), log_det.reshape([n, tokens]))
     }
 
     /// Nothing of any point.
@@ -75,7 +80,14 @@ impl Block {
         x: Tensor<2>,
     ) -> Result<Tensor<2>> {
         let [n, _] = x.dims();
-        let context = self.context.next(state, before, n);
+        self.inverse(x, self.context.next(state, before, n))
+    }
+
+    /// Tokens `x` [n, F] carried back under their `context` [n, C].
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn inverse(&self, x: Tensor<2>, context: Tensor<2>) -> Result<Tensor<2>> {
         let mut couplings = self.couplings.iter().rev();
         couplings.try_fold(x, |x, coupling| coupling.inverse(x, context.clone()))
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SeqFlow {
-    /// Blocks of the flow.
+    /// Blocks of the flow. Over sequences all contexts read the same tokens, and one block with more couplings does as well.
     pub blocks: usize,
     /// Couplings inside each token, in each block.
     pub couplings: usize,
@@ -25,8 +25,8 @@ pub struct SeqFlow {
 impl Default for SeqFlow {
     fn default() -> Self {
         Self {
-            blocks: 3,
-            couplings: 4,
+            blocks: 1,
+            couplings: 8,
             hidden: 64,
             context: ContextConfig::default(),
             embedding: EmbeddingConfig::default(),

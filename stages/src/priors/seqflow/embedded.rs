@@ -4,30 +4,36 @@
 //! x -> v_i = e_{x_i} + noise, which decodes to x_i -> z = flow(v)        z -> v = flow^-1(z) -> argmax_j cos(v_i, e_j)
 //! ```
 //!
+//! **What contexts read.** The noise of a token says nothing of the tokens behind it, so that p(v_i | v_1 .. v_{i-1}) is
+//! p(v_i | x_1 .. x_{i-1}). Contexts therefore read the embeddings of the tokens that those before decode to, without noise, and
+//! not what a block carries, as the released code does: nothing is lost, and they need not learn to see tokens through noise.
+//! They are constant where tokens are, so that log-determinants are those of the couplings still.
+//!
 //! **The latents of a sequence.** A latent without noise lies far inside of N(0, I): the flow is fitted to noisy tokens, and
 //! nearly all that a latent varies by is that noise. [`SequenceModel::encode`] therefore adds noise too, but the same to every
 //! sequence: it is of place and draw alone. Each latent then has the length that latents have, two sequences differ
 //! by what they are made of alone, and equal sequences have equal latents.
 
-use super::config::{SeqFlow, WAYS};
-use super::embedding::{Dequantised, Embedding, HostTable, embedded, similarity};
+use super::config::SeqFlow;
+use super::embedding::{Dequantised, Embedding, HostTable, similarity};
 use super::network::Network;
 use crate::context::{Context, Summary};
 use crate::error::{Error, Result};
 use crate::persist::{load_weights, save_weights};
-use crate::priors::bijection::{Bijection, prior_of};
+use crate::priors::bijection::Bijection;
 use crate::priors::kind::PART;
-use crate::priors::maximum_likelihood::{Likelihood, trained};
+use crate::priors::maximum_likelihood::trained;
 use crate::priors::of_sequences::{
     FitSequences, FitsSequences, FittedSequences, Refit, Shuffled, require, rows_of,
 };
-use crate::priors::prior::{PointShape, Points, Prior};
-use crate::random::Streams;
-use crate::sequences::{Alphabet, Sequence, SequenceModel};
-use crate::tensors::{scalar, to_f32, to_f64};
+use crate::priors::prior::{PointShape, normal_nll};
+use crate::random::{Streams, normal};
+use crate::sequences::{Alphabet, Cost, Sequence, SequenceModel, Weighed};
+use crate::tensors::{from_f32, scalar, to_f32, to_f64};
 use crate::training::{HeldOut, Step, Task, Term};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use rand_pcg::Pcg64;
 use std::f64::consts::TAU;
 use std::path::Path;
 
@@ -51,10 +57,13 @@ impl Embedded {
     /// The NLL `[n]` of rows [n, T] with `noise` around their tokens, and their similarity loss `[1]`, a mean.
     fn losses(&self, shape: PointShape, rows: &[u32], noise: Vec<f32>) -> [Tensor<1>; 2] {
         let n = rows.len() / shape.tokens;
-        let v = embedded(&self.embedding, rows, noise);
+        let dims = [n, shape.tokens, shape.width];
+        let e = self.embedding.of(rows);
+        let v = e.clone() + from_f32(noise, e.dims(), &e.device());
         let similarity = similarity(&v, rows, &self.embedding);
-        let points = Points::new(v.reshape([n, shape.tokens, shape.width]));
-        [self.network.nll(&points), similarity.div_scalar(n as f64)]
+        let (z, log_det) = (self.network).each_token(v.reshape(dims), Some(&e.reshape(dims)));
+        let nll = normal_nll(z.flatten(1, 2)) - log_det.sum_dim(1);
+        [nll.flatten(0, 1), similarity.div_scalar(n as f64)]
     }
 }
 
@@ -181,11 +190,6 @@ impl SequenceFlow {
         })
     }
 
-    /// The density over points [T, F] alone.
-    pub fn prior(&self) -> Box<dyn Prior> {
-        prior_of(self.module.network.clone(), WAYS, (self.shape, None))
-    }
-
     fn scale(&self) -> f32 {
         self.config.embedding.noise as f32
     }
@@ -196,20 +200,36 @@ impl SequenceFlow {
         self.table.dequantise_with(rows, self.scale(), &mut rng)
     }
 
-    /// Points [n, T, F] carried to noise [n, T F] and their NLLs, some at a time.
+    /// Rows [n, T] with `noise` around their tokens [n, T, F] carried to latents [n, T F], and what each token adds to the NLL
+    /// given the tokens before it, [n, T] in nats; some at a time.
     pub(super) fn carried(&self, rows: &[u32], noise: &[f32]) -> Result<(Vec<f32>, Vec<f64>)> {
         let PointShape { tokens, width } = self.shape;
         let chunk = tokens * self.module.network.chunk(self.shape);
         let (mut latents, mut nlls) = (Vec::new(), Vec::new());
         for (rows, noise) in rows.chunks(chunk).zip(noise.chunks(chunk * width)) {
-            let v = embedded(&self.module.embedding, rows, noise.to_vec());
-            let points = Points::new(v.reshape([rows.len() / tokens, tokens, width]));
-            let (z, log_det) = self.module.network.to_noise(&points);
-            let normal = crate::priors::normal_nll(z.clone());
+            let e = self.clean(rows);
+            let v = e.clone() + from_f32(noise.to_vec(), e.dims(), &self.device);
+            let (z, log_det) = self.module.network.each_token(v, Some(&e));
+            let normal = normal_nll(z.clone().flatten(0, 1));
+            let nll = normal.reshape(log_det.dims()) - log_det;
             latents.extend(to_f32(z)?);
-            nlls.extend(to_f64(normal - log_det)?);
+            nlls.extend(to_f64(nll)?);
         }
         Ok((latents, nlls))
+    }
+
+    /// The embeddings of rows [n, T]: [n, T, F].
+    fn clean(&self, rows: &[u32]) -> Tensor<3> {
+        let PointShape { tokens, width } = self.shape;
+        let e = self.module.embedding.of(rows);
+        e.reshape([rows.len() / tokens, tokens, width])
+    }
+
+    /// The token that each of `v` [n, F] decodes to.
+    fn nearest(&self, v: &Tensor<2>) -> Result<Vec<u32>> {
+        let v = to_f32(v.clone())?;
+        let each = v.chunks_exact(self.shape.width);
+        Ok(each.map(|v| self.table.nearest(v)).collect())
     }
 
     /// The likelihood of each of `sequences`, with noise from `streams`.
@@ -220,7 +240,11 @@ impl SequenceFlow {
         let PointShape { tokens, width } = self.shape;
         let rows = rows_of(&self.alphabet, sequences);
         let dequantised = self.fresh(&rows, streams);
-        let (_, nlls) = self.carried(&rows, &dequantised.noise)?;
+        let (_, of_tokens) = self.carried(&rows, &dequantised.noise)?;
+        let nlls: Vec<f64> = of_tokens
+            .chunks_exact(tokens)
+            .map(|row| row.iter().sum())
+            .collect();
         if let Some(at) = nlls.iter().position(|nll| !nll.is_finite()) {
             return Err(Error::Numerical(format!(
                 "the NLL of `{}` is not finite",
@@ -252,21 +276,19 @@ impl SequenceFlow {
             .collect())
     }
 
-    /// The latents of rows [n, T], with the noise that every sequence has, scaled.
-    fn latents(&self, rows: &[u32], scale: f32) -> Result<Vec<f32>> {
+    /// The noise around the tokens of rows [n, T] that every sequence has, scaled.
+    fn shared_noise(&self, rows: &[u32], scale: f32) -> Vec<f32> {
         let PointShape { tokens, width } = self.shape;
         let mut drawn: Vec<Vec<f32>> = Vec::new();
-        let noise = self
-            .table
-            .dequantise(rows, self.scale() * scale, |place, draw, noise| {
-                if drawn.len() <= draw {
-                    let more = Streams::new(0).normal("encode", draw as u64, tokens * width);
-                    drawn.push(more);
-                }
-                let at = place % tokens * width;
-                noise.copy_from_slice(&drawn[draw][at..at + width]);
-            });
-        Ok(self.carried(rows, &noise.noise)?.0)
+        let scale = self.scale() * scale;
+        let dequantised = self.table.dequantise(rows, scale, |place, draw, noise| {
+            if drawn.len() <= draw {
+                drawn.push(Streams::new(0).normal("encode", draw as u64, tokens * width));
+            }
+            let at = place % tokens * width;
+            noise.copy_from_slice(&drawn[draw][at..at + width]);
+        });
+        dequantised.noise
     }
 }
 
@@ -277,6 +299,10 @@ impl SequenceModel for SequenceFlow {
 
     fn width(&self) -> usize {
         self.shape.width
+    }
+
+    fn longest(&self) -> usize {
+        self.shape.tokens
     }
 
     fn text(&self, sequence: &[u32]) -> String {
@@ -295,7 +321,7 @@ impl SequenceModel for SequenceFlow {
         let mut left: Vec<usize> = (0..sequences.len()).collect();
         for scale in SCALES {
             let rows = rows_of(&self.alphabet, left.iter().map(|&i| &sequences[i]));
-            let made = self.latents(&rows, scale)?;
+            let (made, _) = self.carried(&rows, &self.shared_noise(&rows, scale))?;
             let decoded = self.decode(&made)?;
             let mut lost = Vec::new();
             for ((&i, made), decoded) in left.iter().zip(made.chunks_exact(size)).zip(decoded) {
@@ -316,8 +342,44 @@ impl SequenceModel for SequenceFlow {
         )))
     }
 
-    fn decode(&self, latents: &[f32]) -> Result<Vec<Sequence>> {
+    fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
+        require(&self.alphabet, sequences)?;
+        let rows = rows_of(&self.alphabet, sequences);
+        let (latents, nlls) = self.carried(&rows, &self.shared_noise(&rows, 1.0))?;
+        let costs = nlls.chunks_exact(self.shape.tokens).zip(sequences);
+        let costs =
+            costs.map(|(nlls, sequence)| Cost::of(&nlls[..nlls.len().min(sequence.len() + 1)]));
+        Ok(Weighed {
+            latents,
+            costs: costs.collect(),
+        })
+    }
+
+    fn redraw(
+        &self,
+        sequences: &[Sequence],
+        places: &[usize],
+        rng: &mut Pcg64,
+    ) -> Result<Vec<Sequence>> {
         let PointShape { tokens, width } = self.shape;
+        let chunk = self.module.network.chunk(self.shape);
+        let mut redrawn = Vec::with_capacity(sequences.len());
+        for (sequences, places) in sequences.chunks(chunk).zip(places.chunks(chunk)) {
+            let mut rows = rows_of(&self.alphabet, sequences);
+            let noise = normal(rng, places.len() * width);
+            let noise = from_f32(noise, [places.len(), width], &self.device);
+            let v = (self.module.network).redrawn(&self.clean(&rows), places, noise)?;
+            let each = rows.chunks_exact_mut(tokens).zip(places);
+            redrawn.extend(each.zip(self.nearest(&v)?).map(|((row, &place), token)| {
+                row[place] = token;
+                Alphabet::sequence_of_row(row)
+            }));
+        }
+        Ok(redrawn)
+    }
+
+    fn decode(&self, latents: &[f32]) -> Result<Vec<Sequence>> {
+        let tokens = self.shape.tokens;
         if let Some(at) = latents.iter().position(|z| !z.is_finite()) {
             let (row, found) = (at / self.shape.elements(), latents[at]);
             return Err(Error::input(format!(
@@ -328,10 +390,20 @@ impl SequenceModel for SequenceFlow {
         let mut sequences = Vec::new();
         for part in latents.chunks(chunk) {
             let noise = self.shape.tensor(part.to_vec(), &self.device);
-            let points = to_f32(self.module.network.points_of(noise, &mut |_| Ok(()))?)?;
-            let nearest = points.chunks_exact(width).map(|v| self.table.nearest(v));
-            let rows: Vec<u32> = nearest.collect();
-            sequences.extend(rows.chunks_exact(tokens).map(Alphabet::sequence_of_row));
+            let mut by_place = Vec::with_capacity(tokens);
+            let mut read = |v: &Tensor<2>| {
+                let found = self.nearest(v)?;
+                let e = self.module.embedding.of(&found);
+                by_place.push(found);
+                Ok(e)
+            };
+            let network = &self.module.network;
+            network.points_of(noise, Some(&mut read), &mut |_| Ok(()))?;
+            let rows = (0..part.len() / self.shape.elements()).map(|row| {
+                let row: Vec<u32> = by_place.iter().map(|tokens| tokens[row]).collect();
+                Alphabet::sequence_of_row(&row)
+            });
+            sequences.extend(rows);
         }
         Ok(sequences)
     }

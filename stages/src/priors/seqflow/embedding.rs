@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 pub struct EmbeddingConfig {
     /// F, the numbers of an embedded token.
     pub width: usize,
-    /// The standard deviation of the noise around the embedding of a token, whose length is 1.
+    /// The standard deviation of the noise around the embedding of a token, whose length is 1. Noise that reaches the other
+    /// tokens leaves no gaps between them, in which a flow has to learn that nothing is.
     pub noise: f64,
     /// The weight of the similarity loss, which keeps the embeddings of different tokens apart; 0 for none.
     pub similarity: f64,
@@ -28,8 +29,8 @@ pub struct EmbeddingConfig {
 impl Default for EmbeddingConfig {
     fn default() -> Self {
         Self {
-            width: 16,
-            noise: 0.1,
+            width: 8,
+            noise: 1.0,
             similarity: 10.0,
         }
     }
@@ -38,7 +39,7 @@ impl Default for EmbeddingConfig {
 impl EmbeddingConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.within("width", self.width, 2..=4096);
-        problems.positive("noise", self.noise, "0.1");
+        problems.positive("noise", self.noise, "1");
         problems.not_negative("similarity", self.similarity, "10");
     }
 }
@@ -186,11 +187,4 @@ pub(super) fn similarity(v: &Tensor<2>, tokens: &[u32], table: &Embedding) -> Te
     let pulled = (cosines.clone() * own.clone()).neg().sum() + n as f64;
     let pushed = (cosines.clamp_min(0.0) * (own.neg() + 1.0)).sum();
     pulled + pushed
-}
-
-/// `tokens` embedded on the device of the table, with noise [n, F] from the host.
-pub(super) fn embedded(table: &Embedding, tokens: &[u32], noise: Vec<f32>) -> Tensor<2> {
-    let e = table.of(tokens);
-    let (dims, device) = (e.dims(), e.device());
-    e + from_f32(noise, dims, &device)
 }

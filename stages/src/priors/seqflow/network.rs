@@ -10,7 +10,7 @@ use crate::priors::prior::{PointShape, Points, Progress};
 use crate::random::Streams;
 use crate::tensors::{from_f32, stacked};
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use rand::RngExt;
 
 /// Weights start uniform on +- this.
@@ -47,11 +47,60 @@ impl Network {
         network.set_require_grad(true) // mapping the weights has dropped it
     }
 
-    /// Noise [n, T, F] carried back to points, token by token.
+    /// Points [n, T, F] carried to noise, and each token's part of `log |det|` [n, T]. Contexts read `tokens` [n, T, F], or, where
+    /// there are none, what each block carries.
+    pub fn each_token(
+        &self,
+        points: Tensor<3>,
+        tokens: Option<&Tensor<3>>,
+    ) -> (Tensor<3>, Tensor<2>) {
+        let mut x = points;
+        let mut log_det: Option<Tensor<2>> = None;
+        for block in &self.blocks {
+            let context = block.read(tokens.unwrap_or(&x));
+            let (carried, more) = block.forward(x, context);
+            x = carried;
+            log_det = Some(match log_det {
+                None => more,
+                Some(so_far) => so_far + more,
+            });
+        }
+        (x, log_det.expect("at least one block"))
+    }
+
+    /// What token `places[i]` of point i is where its noise is row i of `noise` [n, F] and contexts read `tokens` [n, T, F] before
+    /// it: [n, F].
     ///
     /// # Errors
-    /// What `progress` returns; device errors.
-    pub fn points_of(&self, noise: Tensor<3>, progress: Progress) -> Result<Tensor<3>> {
+    /// Device errors.
+    pub fn redrawn(
+        &self,
+        tokens: &Tensor<3>,
+        places: &[usize],
+        noise: Tensor<2>,
+    ) -> Result<Tensor<2>> {
+        let [_, length, _] = tokens.dims();
+        let rows: Vec<i64> = (places.iter().enumerate())
+            .map(|(point, place)| (point * length + place) as i64)
+            .collect();
+        let rows = Tensor::<1, Int>::from_data(&rows[..], &tokens.device());
+        let mut blocks = self.blocks.iter().rev();
+        blocks.try_fold(noise, |x, block| {
+            block.inverse(x, block.read(tokens).select(0, rows.clone()))
+        })
+    }
+
+    /// Noise [n, T, F] carried back to points, token by token. What `read` makes of a token [n, F], contexts read for it; where it
+    /// is none they read what each block carries.
+    ///
+    /// # Errors
+    /// What `progress` and `read` return; device errors.
+    pub fn points_of(
+        &self,
+        noise: Tensor<3>,
+        mut read: Option<Read>,
+        progress: Progress,
+    ) -> Result<Tensor<3>> {
         let [n, tokens, width] = noise.dims();
         let mut states: Vec<_> = (self.blocks.iter())
             .map(|block| (block.begin(), None::<Tensor<2>>))
@@ -64,11 +113,19 @@ impl Network {
                 x = block.next(state, before.take(), x)?;
                 *before = Some(x.clone());
             }
+            if let Some(read) = &mut read {
+                let read = read(&x)?;
+                let blocks = states.iter_mut();
+                blocks.for_each(|(_, before)| *before = Some(read.clone()));
+            }
             points.push(x);
         }
         Ok(stacked::<2, 3>(points).swap_dims(0, 1))
     }
 }
+
+/// What contexts read for a token [n, F].
+pub(super) type Read<'a> = &'a mut dyn FnMut(&Tensor<2>) -> Result<Tensor<2>>;
 
 /// Draws every weight uniformly; norms keep their ones and zeros.
 struct Uniform {
@@ -106,17 +163,8 @@ impl ModuleMapper for Uniform {
 
 impl Bijection for Network {
     fn to_noise(&self, points: &Points) -> (Tensor<2>, Tensor<2>) {
-        let mut x = points.values.clone();
-        let mut log_det: Option<Tensor<2>> = None;
-        for block in &self.blocks {
-            let (carried, more) = block.forward(x);
-            x = carried;
-            log_det = Some(match log_det {
-                None => more,
-                Some(so_far) => so_far + more,
-            });
-        }
-        (x.flatten(1, 2), log_det.expect("at least one block"))
+        let (noise, log_det) = self.each_token(points.values.clone(), None);
+        (noise.flatten(1, 2), log_det.sum_dim(1))
     }
 
     fn from_noise(
@@ -127,7 +175,7 @@ impl Bijection for Network {
         progress: Progress,
     ) -> Result<Carried> {
         let [_, tokens, _] = noise.dims();
-        let points = self.points_of(noise, progress)?;
+        let points = self.points_of(noise, None, progress)?;
         progress(1.0)?;
         Ok(Carried {
             points,

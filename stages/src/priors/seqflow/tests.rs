@@ -3,13 +3,12 @@ use super::embedding::{Embedding, EmbeddingConfig};
 use super::network::Network;
 use super::*;
 use crate::context::{Context, Silent};
-use crate::persist::load_weights;
 use crate::priors::bijection::Bijection;
 use crate::priors::kind::Schedule;
 use crate::priors::of_sequences::{FitSequences, FitsSequences, FittedSequences};
 use crate::priors::open_sequence_model;
 use crate::priors::prior::{PointShape, Points};
-use crate::random::Streams;
+use crate::random::{Streams, normal};
 use crate::sequences::{Alphabet, Sequence, Tokeniser};
 use crate::tensors::{cast, from_f64, to_f32, to_f64};
 use crate::training::{OptimiserConfig, perturb};
@@ -92,7 +91,7 @@ fn noise_leads_back_token_by_token_to_the_points_it_was_made_of_at_once() {
     for network in networks(SHAPE, &device) {
         let (noise, _) = network.to_noise(&Points::new(tensor(&x, &device)));
         let noise = noise.reshape([40, SHAPE.tokens, SHAPE.width]);
-        let back = to_f64(network.points_of(noise, &mut |_| Ok(())).unwrap()).unwrap();
+        let back = to_f64(network.points_of(noise, None, &mut |_| Ok(())).unwrap()).unwrap();
         for (back, x) in back.iter().zip(&x) {
             assert!((back - x).abs() < 1e-6, "{back} {x}");
         }
@@ -207,6 +206,58 @@ fn latents_have_the_length_of_noise_and_are_of_their_sequence_alone() {
     }
 }
 
+/// Red where a redrawn token reads another place or later tokens, others change, or costs are of the wrong tokens.
+#[test]
+fn a_redrawn_token_is_what_its_noise_decodes_to_after_the_tokens_before_it() {
+    let all = sequences(60, 13);
+    for config in SeqFlow::examples() {
+        let flow = fitted(&config, &all, &schedule(40, 5e-3));
+        let width = flow.width();
+        let latents = flow.encode(&all).unwrap();
+        let places: Vec<usize> = (0..60).map(|i| (i / 3).min(all[i].len()).min(6)).collect();
+        let mut rng = Streams::new(5).at("redraw", 0);
+        let noise = normal(&mut rng.clone(), 60 * width);
+        let redrawn = flow.redraw(&all, &places, &mut rng).unwrap();
+        let mut moved = latents.clone();
+        for (i, &place) in places.iter().enumerate() {
+            let at = (i * TOKENS + place) * width;
+            moved[at..at + width].copy_from_slice(&noise[i * width..][..width]);
+        }
+        let decoded = flow.decode(&moved).unwrap();
+        let mut changed = 0;
+        for (i, &place) in places.iter().enumerate() {
+            let mut expected = alphabet().row(&all[i]);
+            expected[place] = alphabet().row(&decoded[i])[place];
+            assert_eq!(redrawn[i], Alphabet::sequence_of_row(&expected));
+            changed += usize::from(redrawn[i] != all[i]);
+        }
+        assert!(changed > 20, "{changed}");
+        let weighed = flow.weigh(&all).unwrap();
+        let pairs = weighed.latents.iter().zip(&latents);
+        assert!(pairs.filter(|(a, b)| (**a - **b).abs() > 1e-4).count() < latents.len() / 10);
+    }
+}
+
+/// Red where costs are not those of the tokens: a token that never stood there costs more than any that did.
+#[test]
+fn what_was_never_seen_costs_more() {
+    let [config, _] = SeqFlow::examples();
+    let runs: Vec<Sequence> = (0..90).map(|i| vec![1 + i % 3; 6]).collect();
+    let flow = fitted(&config, &runs, &schedule(250, 1e-2));
+    let costs = |sequences: &[Sequence]| flow.weigh(sequences).unwrap().costs;
+    let seen = costs(&runs[..3]);
+    let broken = costs(&[
+        vec![1, 1, 1, 2, 1, 1],
+        vec![3, 2, 2, 2, 2, 2],
+        vec![1, 1, 1, 1, 9, 1],
+    ]);
+    for seen in &seen {
+        for broken in &broken {
+            assert!(broken.worst > seen.worst + 3.0, "{seen:?} {broken:?}");
+        }
+    }
+}
+
 /// Red where noise is kept that decodes to another token, or a token that no noise decodes to is not left bare.
 #[test]
 fn noise_always_decodes_to_its_token() {
@@ -216,7 +267,12 @@ fn noise_always_decodes_to_its_token() {
     let tokens: Vec<u32> = (0..40).cycle().take(2000).collect();
     let mut rng = Streams::new(2).at("noise", 0);
     let found = host.dequantise_with(&tokens, 0.3, &mut rng);
-    let v = to_f32(super::embedding::embedded(&table, &tokens, found.noise)).unwrap();
+    let e = to_f32(table.of(&tokens)).unwrap();
+    let v: Vec<f32> = e
+        .iter()
+        .zip(&found.noise)
+        .map(|(e, noise)| e + noise)
+        .collect();
     for (v, &token) in v.chunks(3).zip(&tokens) {
         assert_eq!(host.nearest(v), token);
     }
@@ -302,12 +358,8 @@ fn a_flow_over_sequences_that_was_written_is_the_same_when_it_is_read() {
     let read = open_sequence_model(dir.path(), &Device::flex()).unwrap();
     assert_eq!(read.encode(&all).unwrap(), flow.encode(&all).unwrap());
     assert_eq!(read.text(&all[5]), flow.text(&all[5]));
-    std::fs::remove_file(dir.path().join("embedding.safetensors")).unwrap();
-    let told = open_sequence_model(dir.path(), &Device::flex())
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(told.contains("a flow over numbers"), "{told}");
-    let mut other = Embedding::new([4, 4], Streams::new(0), &Device::flex());
-    assert!(load_weights(&mut other, &dir.path().join("flow.safetensors")).is_err());
+    std::fs::remove_file(dir.path().join("seqflow.safetensors")).unwrap();
+    let told = open_sequence_model(dir.path(), &Device::flex());
+    let told = told.err().unwrap().to_string();
+    assert!(told.contains("a flow over sequences"), "{told}");
 }

@@ -13,10 +13,12 @@ use crate::priors::of_sequences::{
     FitSequences, FitsSequences, FittedSequences, Likelihoods, Refit, Shuffled, require, rows_of,
 };
 use crate::random::Streams;
-use crate::sequences::{Alphabet, Sequence, SequenceModel};
+use crate::sequences::{Alphabet, Cost, Sequence, SequenceModel, Weighed};
 use crate::tensors::{from_f32, to_f32, to_f64};
 use burn::module::Module;
 use burn::tensor::Device;
+use rand::RngExt;
+use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -130,6 +132,10 @@ impl SequenceModel for SequenceVaeModel {
         self.config.latent
     }
 
+    fn longest(&self) -> usize {
+        self.alphabet.longest()
+    }
+
     fn text(&self, sequence: &[u32]) -> String {
         self.alphabet.text(sequence)
     }
@@ -151,6 +157,49 @@ impl SequenceModel for SequenceVaeModel {
                 "the latent of a sequence is not finite; train the model again at a lower learning rate".into(),
             )),
         }
+    }
+
+    /// Costs are those of the decoder at the latent of each.
+    fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
+        let mut costs = Vec::with_capacity(sequences.len());
+        let latents = self.encode(sequences)?;
+        let longest = self.alphabet.longest();
+        let mut lengths = sequences
+            .iter()
+            .map(|sequence| longest.min(sequence.len() + 1));
+        self.each(sequences, |rows| {
+            let z = self.network.read(rows).mean;
+            let each = to_f64(self.network.each_token(rows, &z))?;
+            let each = each.chunks_exact(longest).zip(&mut lengths);
+            costs.extend(each.map(|(tokens, length)| Cost::of(&tokens[..length])));
+            Ok(())
+        })?;
+        Ok(Weighed { latents, costs })
+    }
+
+    /// By the decoder at the latent of each.
+    fn redraw(
+        &self,
+        sequences: &[Sequence],
+        places: &[usize],
+        rng: &mut Pcg64,
+    ) -> Result<Vec<Sequence>> {
+        let (longest, size) = (self.alphabet.longest(), self.alphabet.size());
+        let (mut redrawn, mut places) = (Vec::with_capacity(sequences.len()), places.iter());
+        self.each(sequences, |rows| {
+            let z = self.network.read(rows).mean;
+            let log_p = to_f64(self.network.log_probabilities(rows, &z))?;
+            let each = rows
+                .chunks_exact(longest)
+                .zip(log_p.chunks_exact(longest * size));
+            redrawn.extend(each.zip(&mut places).map(|((row, log_p), &place)| {
+                let mut row = row.to_vec();
+                row[place] = drawn(&log_p[place * size..][..size], rng);
+                Alphabet::sequence_of_row(&row)
+            }));
+            Ok(())
+        })?;
+        Ok(redrawn)
     }
 
     fn decode(&self, latents: &[f32]) -> Result<Vec<Sequence>> {
@@ -197,6 +246,16 @@ impl SequenceModel for SequenceVaeModel {
     fn restore(&mut self, path: &Path) -> Result<()> {
         load_weights(&mut self.network, path)
     }
+}
+
+/// A draw from the tokens whose probabilities are `exp(log_p)`.
+fn drawn(log_p: &[f64], rng: &mut Pcg64) -> u32 {
+    let mut left: f64 = rng.random();
+    let below = log_p.iter().position(|log_p| {
+        left -= log_p.exp();
+        left < 0.0
+    });
+    below.unwrap_or(log_p.len() - 1) as u32
 }
 
 impl FittedSequences for SequenceVaeModel {

@@ -152,8 +152,8 @@ impl Network {
         linear_layer(&self.logits, h)
     }
 
-    /// `-log p(x | z)` of rows [n, T] in nats, `[n]`, up to the first end token of each.
-    pub fn reconstruction(&self, rows: &[u32], z: &Tensor<2>) -> Tensor<1> {
+    /// `log p` of every token at each place of rows [n, T], given those before it and `z` [n, z]: [n, T, V].
+    pub fn log_probabilities(&self, rows: &[u32], z: &Tensor<2>) -> Tensor<3> {
         let [n, _] = z.dims();
         let starts = std::iter::repeat_n(self.start(), n);
         let before = starts.chain(self.by_place(rows, self.tokens - 1));
@@ -161,6 +161,13 @@ impl Network {
         let logits = self.write(&mut self.begin(z), before, self.of_places(z));
         let [_, size] = logits.dims();
         let logits = logits.reshape([self.tokens, n, size]).swap_dims(0, 1);
+        log_softmax(logits, 2)
+    }
+
+    /// `-log p(x_i | x_1 .. x_{i-1}, z)` of rows [n, T] in nats, [n, T], up to the first end token of each, and 0 behind it.
+    pub fn each_token(&self, rows: &[u32], z: &Tensor<2>) -> Tensor<2> {
+        let [n, _] = z.dims();
+        let size = self.start() as usize;
         let mut said = vec![0.0; rows.len() * size];
         for (row, said) in rows
             .chunks_exact(self.tokens)
@@ -172,8 +179,14 @@ impl Network {
             }
         }
         let said = from_f32(said, [n, self.tokens, size], &z.device());
-        let each: Tensor<2> = (log_softmax(logits, 2) * said).flatten(1, 2);
-        each.sum_dim(1).neg().reshape([n])
+        let each = (self.log_probabilities(rows, z) * said).sum_dim(2).neg();
+        each.reshape([n, self.tokens])
+    }
+
+    /// `-log p(x | z)` of rows [n, T] in nats, `[n]`, up to the first end token of each.
+    pub fn reconstruction(&self, rows: &[u32], z: &Tensor<2>) -> Tensor<1> {
+        let [n, _] = z.dims();
+        self.each_token(rows, z).sum_dim(1).reshape([n])
     }
 
     /// The likeliest token after the likeliest before, rows [n, T] of latents `z` [n, z].

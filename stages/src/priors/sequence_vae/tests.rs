@@ -116,3 +116,20 @@ fn a_refit_learns_its_sequences_repeats_itself_and_can_be_undone() {
     model.refit(&few, Streams::new(2), 3, &|| false).unwrap();
     assert_eq!(nll(model.as_ref()), first);
 }
+
+/// Red where a redrawn token is not of the decoder's probabilities at its place, or costs are of other tokens: in a run of one
+/// letter nothing else is likely.
+#[test]
+fn redrawn_tokens_are_likely_ones_and_what_breaks_a_run_costs_more() {
+    let model = fitted(0.05, 250);
+    let run = vec![2, 2, 2, 2];
+    let many = vec![run.clone(); 200];
+    let mut rng = Streams::new(3).at("redraw", 0);
+    let redrawn = model.redraw(&many, &[2; 200], &mut rng).unwrap();
+    let kept = redrawn.iter().filter(|s| **s == run).count();
+    assert!(kept > 150, "{kept}");
+    let weighed = model.weigh(&[run.clone(), vec![2, 2, 3, 2]]).unwrap();
+    assert_eq!(weighed.latents[..6], model.encode(&[run]).unwrap()[..]);
+    let [run, broken] = [weighed.costs[0], weighed.costs[1]];
+    assert!(broken.worst > run.worst + 1.0, "{run:?} {broken:?}");
+}

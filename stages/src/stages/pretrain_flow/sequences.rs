@@ -1,7 +1,6 @@
 //! The stage where features are sequences of tokens.
 //!
-//! Its artifact holds, beside the flow over embedded tokens, `embedding.safetensors` with the table and the alphabet,
-//! `scan.json`, and `samples.txt`, a decoded sample a line.
+//! Its artifact holds, beside the model with the alphabet, `scan.json`, and `samples.txt`, a decoded sample a line.
 
 use super::config::{Config, defaults};
 use super::rows::Rows;
@@ -59,7 +58,7 @@ pub fn check(config: &Config, problems: &mut Problems) {
         config.model.of_sequences().is_some(),
         "model.kind",
         &format!("`{}`", config.model.name()),
-        "`seqflow` or `sequence_vae`, the kinds that sequences of tokens go with",
+        "`seqflow`, `gumbel_max` or `sequence_vae`, the kinds that sequences of tokens go with",
     );
     refuse(
         features.from.is_none(),
