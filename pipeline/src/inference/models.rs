@@ -17,10 +17,11 @@ pub struct Models<'a> {
 
 /// The files of a flow.
 const FLOW: [&str; 2] = ["flow.safetensors", "normalisation.safetensors"];
-/// The files of each kind of model of sequences, first the one that no other has.
-const SEQUENCES: [&[&str]; 2] = [
-    &["embedding.safetensors", FLOW[0]],
+/// The file of each kind of model of sequences.
+const SEQUENCES: [&[&str]; 3] = [
+    &["seqflow.safetensors"],
     &["sequence_vae.safetensors"],
+    &["gumbel_max.safetensors"],
 ];
 /// The files of a transport.
 const TRANSPORT: [&str; 3] = [FLOW[0], FLOW[1], latent_align_stages::transport::FILE];

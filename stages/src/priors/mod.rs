@@ -16,6 +16,7 @@ mod drawing;
 mod features;
 mod field;
 mod flow_matching;
+mod gumbel_max;
 mod kept;
 mod kind;
 mod layout;
@@ -52,6 +53,7 @@ pub use flow_matching::{
     TimeDirection, VelocityNetwork, VelocityNetworkConfig, flow_matching_loss, import, interpolate,
     negative_log_likelihood, points_of,
 };
+pub use gumbel_max::{GumbelMax, GumbelMaxModel};
 pub use kept::{KeptPoints, about_points};
 pub use kind::{Batch, Fit, Fitted, Offers, PriorConfig, Schedule};
 pub use layout::{Cut, Layout};
@@ -89,6 +91,9 @@ pub enum ModelConfig {
     SeqFlow(seqflow::SeqFlow),
     /// A variational autoencoder of sequences, with an LSTM on each side: what `seqflow` is compared with.
     SequenceVae(sequence_vae::SequenceVae),
+    /// An autoregressive model of sequences, an LSTM, whose latents are the noise by which it draws tokens; decoding gives
+    /// sequences back exactly.
+    GumbelMax(gumbel_max::GumbelMax),
 }
 
 impl Default for ModelConfig {
@@ -109,6 +114,7 @@ impl ModelConfig {
             Self::StarFlow(config) => config,
             Self::SeqFlow(config) => config,
             Self::SequenceVae(config) => config,
+            Self::GumbelMax(config) => config,
         }
     }
 
@@ -117,13 +123,14 @@ impl ModelConfig {
         match self {
             Self::SeqFlow(config) => Some(config),
             Self::SequenceVae(config) => Some(config),
+            Self::GumbelMax(config) => Some(config),
             _ => None,
         }
     }
 
     /// Whether it is a density over points of numbers.
     pub fn of_numbers(&self) -> bool {
-        !matches!(self, Self::SequenceVae(_))
+        !matches!(self, Self::SequenceVae(_) | Self::GumbelMax(_))
     }
 
     /// Its name, as in `kind: NAME`.

@@ -1,5 +1,6 @@
 //! The model of sequences that an artifact of `pretrain_flow` holds, of whatever kind.
 
+use super::gumbel_max::{self, GumbelMaxModel};
 use super::of_sequences::FittedSequences;
 use super::seqflow::SequenceFlow;
 use super::sequence_vae::{self, SequenceVaeModel};
@@ -21,8 +22,11 @@ pub fn open_sequence_model(dir: &Path, device: &Device) -> Result<Box<dyn Sequen
 /// # Errors
 /// As [`open_sequence_model`].
 pub fn open_fitted_sequences(dir: &Path, device: &Device) -> Result<Box<dyn FittedSequences>> {
-    match dir.join(sequence_vae::FILE).is_file() {
-        true => Ok(Box::new(SequenceVaeModel::read(dir, device)?)),
-        false => Ok(Box::new(SequenceFlow::read(dir, device)?)),
+    if dir.join(sequence_vae::FILE).is_file() {
+        return Ok(Box::new(SequenceVaeModel::read(dir, device)?));
     }
+    if dir.join(gumbel_max::FILE).is_file() {
+        return Ok(Box::new(GumbelMaxModel::read(dir, device)?));
+    }
+    Ok(Box::new(SequenceFlow::read(dir, device)?))
 }

@@ -1,0 +1,104 @@
+//! The model as one that is fitted to sequences.
+
+use super::config::GumbelMax;
+use super::model::{FILE, FORMAT, GumbelMaxModel, Header};
+use super::network::Network;
+use super::training::Training;
+use crate::context::{Context, Summary};
+use crate::error::Result;
+use crate::figures::pretrain_flow as names;
+use crate::persist::{header_json, save_weights};
+use crate::priors::maximum_likelihood::trained;
+use crate::priors::of_sequences::{
+    FitSequences, FitsSequences, FittedSequences, Likelihoods, Shuffled, require, rows_of,
+};
+use crate::random::Streams;
+use crate::sequences::{Alphabet, Sequence};
+use burn::module::Module;
+use rand::RngExt;
+use rand_distr::Exp1;
+use std::path::Path;
+
+impl FitsSequences for GumbelMax {
+    fn fit_sequences(
+        &self,
+        fit: FitSequences,
+        context: &Context,
+    ) -> Result<(Box<dyn FittedSequences>, Summary)> {
+        let (alphabet, schedule) = (fit.alphabet, fit.schedule);
+        let device = context.device.clone().autodiff();
+        let network = Network::new(self, alphabet, context.streams, &device);
+        let mut task = Training {
+            alphabet,
+            batches: Shuffled::new(fit.train, schedule.batch),
+            held_out: rows_of(alphabet, fit.held_out),
+            streams: context.streams,
+        };
+        let (network, figures) = trained(network, &mut task, schedule, context)?;
+        let model = GumbelMaxModel {
+            config: self.clone(),
+            alphabet: alphabet.clone(),
+            network,
+        };
+        Ok((Box::new(model), figures))
+    }
+}
+
+impl FittedSequences for GumbelMaxModel {
+    fn alphabet(&self) -> &Alphabet {
+        &self.alphabet
+    }
+
+    fn parameters(&self) -> usize {
+        self.network.num_params()
+    }
+
+    fn write(&self, dir: &Path) -> Result<()> {
+        let header = Header {
+            config: self.config.clone(),
+            alphabet: self.alphabet.clone(),
+        };
+        let header = header_json(FORMAT, &header);
+        save_weights(&self.network, &dir.join(FILE), &header)
+    }
+
+    /// The NLLs themselves, and the share of tokens that are the likeliest after those before them.
+    fn likelihoods(&self, sequences: &[Sequence], _: Streams) -> Result<Likelihoods> {
+        require(&self.alphabet, sequences)?;
+        let (longest, size) = (self.alphabet.longest(), self.alphabet.size());
+        let (mut nlls, mut likeliest, mut tokens) = (Vec::new(), 0usize, 0usize);
+        self.each(sequences, |rows, log_p| {
+            for (row, log_p) in rows
+                .chunks_exact(longest)
+                .zip(log_p.chunks_exact(longest * size))
+            {
+                let length = Alphabet::sequence_of_row(row).len();
+                let mut nll = 0.0;
+                for (&token, log_p) in row.iter().zip(log_p.chunks_exact(size)).take(length + 1) {
+                    let own = log_p[token as usize];
+                    nll -= own;
+                    tokens += 1;
+                    likeliest += usize::from(log_p.iter().all(|other| *other <= own));
+                }
+                nlls.push(nll);
+            }
+            Ok(())
+        })?;
+        Ok(Likelihoods {
+            bounds: nlls,
+            besides: (names::LIKELIEST, likeliest as f64 / tokens as f64),
+        })
+    }
+
+    fn noisy_latents(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f32>> {
+        let mut rng = streams.at("races of scored sequences", 0);
+        let (size, mut latents) = (self.alphabet.size(), Vec::new());
+        self.each(sequences, |rows, log_p| {
+            latents.extend(self.latents(rows, log_p, |_| {
+                (0..size).map(|_| rng.sample(Exp1)).collect()
+            }));
+            Ok(())
+        })?;
+        Ok(latents)
+    }
+}

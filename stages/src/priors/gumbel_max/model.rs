@@ -1,0 +1,281 @@
+//! The trained model, which carries sequences to latents and back.
+
+use super::config::GumbelMax;
+use super::network::Network;
+use super::race::{winner, won_by};
+use super::training::Training;
+use crate::error::{Error, Result};
+use crate::persist::{load_weights, must_hold, read_header, save_weights};
+use crate::priors::of_sequences::{Refit, require, rows_of};
+use crate::random::Streams;
+use crate::sequences::{Alphabet, Cost, Sequence, SequenceModel, Weighed};
+use crate::tensors::to_f64;
+use burn::module::Module;
+use burn::tensor::Device;
+use rand::RngExt;
+use rand_distr::Exp1;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The file of the weights; in its header configuration and alphabet.
+pub const FILE: &str = "gumbel_max.safetensors";
+pub(super) const FORMAT: &str = "latent-align gumbel-max 1";
+const REMEDY: &str = "train it again";
+
+/// Sequences that go through the network at once.
+const AT_ONCE: usize = 512;
+/// Draws of noise that are tried for a sequence whose latent does not lead back to it.
+const DRAWS: u64 = 8;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Header {
+    pub config: GumbelMax,
+    pub alphabet: Alphabet,
+}
+
+/// A trained model. The latent of a sequence is that of the races that its tokens win with noise that is the same for all
+/// sequences: two latents differ by what their sequences are made of alone.
+pub struct GumbelMaxModel {
+    pub(super) config: GumbelMax,
+    pub(super) alphabet: Alphabet,
+    /// Without autodiff.
+    pub(super) network: Network,
+}
+
+impl GumbelMaxModel {
+    /// Reads what [`crate::priors::FittedSequences::write`] wrote into `dir`, to `device`.
+    ///
+    /// # Errors
+    /// File errors; input errors for files of something else.
+    pub fn read(dir: &Path, device: &Device) -> Result<Self> {
+        let path = dir.join(FILE);
+        let Header { config, alphabet } = read_header(&path, FORMAT, REMEDY)?;
+        let width = config.width as u128;
+        must_hold(&path, width * width * config.layers as u128, REMEDY)?;
+        let mut network = Network::new(&config, &alphabet, Streams::new(0), device);
+        load_weights(&mut network, &path)?;
+        Ok(Self {
+            config,
+            alphabet,
+            network: network.no_grad(),
+        })
+    }
+
+    /// V.
+    fn size(&self) -> usize {
+        self.alphabet.size()
+    }
+
+    /// What `of` makes of rows of `sequences` and of `log p` of every token at each of their places [n, T, V], some at a time.
+    pub(super) fn each(
+        &self,
+        sequences: &[Sequence],
+        mut of: impl FnMut(&[u32], &[f64]) -> Result<()>,
+    ) -> Result<()> {
+        let rows = rows_of(&self.alphabet, sequences);
+        for rows in rows.chunks(AT_ONCE * self.alphabet.longest()) {
+            of(rows, &to_f64(self.network.log_probabilities(rows))?)?;
+        }
+        Ok(())
+    }
+
+    /// Latents [n, T V] of rows [n, T] whose races have `log_p` [n, T, V], with noise from `draws`, given the place of a number in
+    /// all rows.
+    pub(super) fn latents(
+        &self,
+        rows: &[u32],
+        log_p: &[f64],
+        mut draws: impl FnMut(usize) -> Vec<f64>,
+    ) -> Vec<f32> {
+        let places = rows.iter().zip(log_p.chunks_exact(self.size())).enumerate();
+        places
+            .flat_map(|(place, (&token, log_p))| won_by(token, log_p, &draws(place)))
+            .collect()
+    }
+
+    /// The noise [T, V] of draw `draw` that every sequence has.
+    fn shared_noise(&self, draw: u64) -> Vec<f64> {
+        let mut rng = Streams::new(0).at("races of encoded sequences", draw);
+        let count = self.alphabet.longest() * self.size();
+        (0..count).map(|_| rng.sample(Exp1)).collect()
+    }
+
+    /// What each of the rows [n, T] whose tokens have `log_p` [n, T, V] costs.
+    fn costs(&self, rows: &[u32], log_p: &[f64]) -> Vec<Cost> {
+        let (longest, size) = (self.alphabet.longest(), self.size());
+        let each = rows
+            .chunks_exact(longest)
+            .zip(log_p.chunks_exact(longest * size));
+        each.map(|(row, log_p)| {
+            let length = Alphabet::sequence_of_row(row).len();
+            let tokens = row.iter().zip(log_p.chunks_exact(size)).take(length + 1);
+            let costs: Vec<f64> = tokens
+                .map(|(&token, log_p)| -log_p[token as usize])
+                .collect();
+            Cost::of(&costs)
+        })
+        .collect()
+    }
+}
+
+impl SequenceModel for GumbelMaxModel {
+    fn tokens(&self) -> usize {
+        self.alphabet.longest()
+    }
+
+    /// V: a number for each token that may be next.
+    fn width(&self) -> usize {
+        self.size()
+    }
+
+    fn longest(&self) -> usize {
+        self.alphabet.longest()
+    }
+
+    fn text(&self, sequence: &[u32]) -> String {
+        self.alphabet.text(sequence)
+    }
+
+    fn sequence(&self, text: &str) -> Result<Sequence> {
+        self.alphabet.sequence(text, text, 1)
+    }
+
+    /// Each latent is decoded again, and made with other noise where rounding let another token win.
+    fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
+        require(&self.alphabet, sequences)?;
+        let size = self.tokens() * self.width();
+        let mut latents = vec![0.0; sequences.len() * size];
+        let mut left: Vec<usize> = (0..sequences.len()).collect();
+        for draw in 0..DRAWS {
+            let these: Vec<Sequence> = left.iter().map(|&i| sequences[i].clone()).collect();
+            let (shared, mut made) = (self.shared_noise(draw), Vec::new());
+            self.each(&these, |rows, log_p| {
+                made.extend(self.latents(rows, log_p, |place| self.of_place(&shared, place)));
+                Ok(())
+            })?;
+            let decoded = self.decode(&made)?;
+            let mut lost = Vec::new();
+            for ((&i, made), decoded) in left.iter().zip(made.chunks_exact(size)).zip(decoded) {
+                match decoded == sequences[i] {
+                    true => latents[i * size..][..size].copy_from_slice(made),
+                    false => lost.push(i),
+                }
+            }
+            left = lost;
+            if left.is_empty() {
+                return Ok(latents);
+            }
+        }
+        Err(Error::Numerical(format!(
+            "the latent of `{}` does not decode to it in f32: one of its tokens is too improbable; train the model longer, or on \
+             more sequences",
+            self.text(&sequences[left[0]])
+        )))
+    }
+
+    fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
+        require(&self.alphabet, sequences)?;
+        let (shared, mut weighed) = (self.shared_noise(0), Weighed::default());
+        self.each(sequences, |rows, log_p| {
+            let latents = self.latents(rows, log_p, |place| self.of_place(&shared, place));
+            weighed.latents.extend(latents);
+            weighed.costs.extend(self.costs(rows, log_p));
+            Ok(())
+        })?;
+        Ok(weighed)
+    }
+
+    fn redraw(
+        &self,
+        sequences: &[Sequence],
+        places: &[usize],
+        rng: &mut Pcg64,
+    ) -> Result<Vec<Sequence>> {
+        let (longest, size) = (self.alphabet.longest(), self.size());
+        let (mut redrawn, mut places) = (Vec::with_capacity(sequences.len()), places.iter());
+        self.each(sequences, |rows, log_p| {
+            let each = rows
+                .chunks_exact(longest)
+                .zip(log_p.chunks_exact(longest * size));
+            redrawn.extend(each.zip(&mut places).map(|((row, log_p), &place)| {
+                let mut row = row.to_vec();
+                let noise = crate::random::normal(rng, size);
+                row[place] = winner(&noise, &log_p[place * size..][..size]);
+                Alphabet::sequence_of_row(&row)
+            }));
+            Ok(())
+        })?;
+        Ok(redrawn)
+    }
+
+    fn decode(&self, latents: &[f32]) -> Result<Vec<Sequence>> {
+        let (longest, size) = (self.alphabet.longest(), self.size());
+        if let Some(at) = latents.iter().position(|z| !z.is_finite()) {
+            let (row, found) = (at / (longest * size), latents[at]);
+            return Err(Error::input(format!(
+                "found {found} in latent {row}, expected finite numbers"
+            )));
+        }
+        let mut sequences = Vec::new();
+        for part in latents.chunks(AT_ONCE * longest * size) {
+            let n = part.len() / (longest * size);
+            let mut reading = self.network.begin(n);
+            let mut by_place = Vec::with_capacity(longest);
+            for place in 0..longest {
+                by_place.push(self.network.next(&mut reading, |log_p| {
+                    let rows = part
+                        .chunks_exact(longest * size)
+                        .zip(log_p.chunks_exact(size));
+                    rows.map(|(z, log_p)| winner(&z[place * size..][..size], log_p))
+                        .collect()
+                })?);
+            }
+            sequences.extend((0..n).map(|row| {
+                let row: Vec<u32> = by_place.iter().map(|tokens| tokens[row]).collect();
+                Alphabet::sequence_of_row(&row)
+            }));
+        }
+        Ok(sequences)
+    }
+
+    /// One pass over `sequences` in batches of 32.
+    fn refit(
+        &mut self,
+        sequences: &[Sequence],
+        streams: Streams,
+        round: u64,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let task = |batches| Training {
+            alphabet: &self.alphabet,
+            batches,
+            held_out: Vec::new(),
+            streams,
+        };
+        let refit = Refit {
+            alphabet: &self.alphabet,
+            sequences,
+            round,
+            cancelled,
+        };
+        self.network = refit.run(self.network.clone(), task)?;
+        Ok(())
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        save_weights(&self.network, path, "{}")
+    }
+
+    fn restore(&mut self, path: &Path) -> Result<()> {
+        load_weights(&mut self.network, path)
+    }
+}
+
+impl GumbelMaxModel {
+    /// The part of the shared noise [T, V] that place `place` of rows [n, T] has.
+    fn of_place(&self, shared: &[f64], place: usize) -> Vec<f64> {
+        let size = self.size();
+        shared[place % self.alphabet.longest() * size..][..size].to_vec()
+    }
+}

@@ -1,0 +1,120 @@
+//! The network: `p(x_i | x_1 .. x_{i-1}) = softmax(W LSTM(e_{x_1} .. e_{x_{i-1}}))`.
+
+use super::config::GumbelMax;
+use crate::error::Result;
+use crate::fused::linear_layer;
+use crate::priors::recurrent::{Recurrent, Remembered};
+use crate::random::Streams;
+use crate::sequences::{Alphabet, END};
+use crate::tensors::{from_f32, to_f64};
+use crate::training::initialise_with_biases;
+use burn::module::{Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor};
+
+/// The weights.
+#[derive(Module, Debug)]
+pub(super) struct Network {
+    /// Of each token, and of what stands before the first, [V + 1, E].
+    table: Param<Tensor<2>>,
+    reader: Recurrent,
+    /// C -> a logit for each token.
+    logits: Linear,
+    tokens: usize,
+}
+
+/// What was read of some sequences so far.
+pub(super) struct Reading {
+    state: Remembered,
+    before: Vec<u32>,
+}
+
+impl Network {
+    /// Its weights drawn from `streams`.
+    pub fn new(config: &GumbelMax, alphabet: &Alphabet, streams: Streams, device: &Device) -> Self {
+        let GumbelMax {
+            embedding,
+            width,
+            layers,
+        } = *config;
+        let (tokens, size) = (alphabet.longest(), alphabet.size());
+        let network = Self {
+            table: Param::from_tensor(Tensor::zeros([size + 1, embedding], device)),
+            reader: Recurrent::new([tokens, embedding], width, layers, device),
+            logits: LinearConfig::new(width, size).init(device),
+            tokens,
+        };
+        initialise_with_biases(network, streams)
+    }
+
+    /// What stands before the first token.
+    fn start(&self) -> u32 {
+        self.table.dims()[0] as u32 - 1
+    }
+
+    /// `log p` of every token behind `before`, n sequences of a place after those of the place before: [places n, V].
+    fn read(&self, state: &mut Remembered, before: &[u32], n: usize) -> Tensor<2> {
+        let table = self.table.val();
+        let [_, width] = table.dims();
+        let before: Vec<i64> = before.iter().map(|&token| i64::from(token)).collect();
+        let places = before.len() / n;
+        let before = Tensor::<1, Int>::from_data(&before[..], &table.device());
+        let before = table.select(0, before).reshape([places, n, width]);
+        let h: Tensor<2> = self.reader.read(state, before).flatten(0, 1);
+        log_softmax(linear_layer(&self.logits, h), 1)
+    }
+
+    /// `log p` of every token at each place of rows [n, T], given those before it: [n, T, V].
+    pub fn log_probabilities(&self, rows: &[u32]) -> Tensor<3> {
+        let n = rows.len() / self.tokens;
+        let mut before = vec![self.start(); n];
+        for place in 0..self.tokens - 1 {
+            before.extend(rows.iter().skip(place).step_by(self.tokens));
+        }
+        let log_p = self.read(&mut Remembered::default(), &before, n);
+        let [_, size] = log_p.dims();
+        log_p.reshape([self.tokens, n, size]).swap_dims(0, 1)
+    }
+
+    /// `-log p` of each token of rows [n, T] given those before it, up to the first end of each and 0 behind it, in nats: [n, T].
+    pub fn each_token(&self, rows: &[u32]) -> Tensor<2> {
+        let n = rows.len() / self.tokens;
+        let size = self.start() as usize;
+        let mut said = vec![0.0; rows.len() * size];
+        for (row, said) in
+            (rows.chunks_exact(self.tokens)).zip(said.chunks_exact_mut(self.tokens * size))
+        {
+            let with_end = row.iter().take_while(|&&token| token != END).count() + 1;
+            for (&token, said) in row.iter().zip(said.chunks_exact_mut(size)).take(with_end) {
+                said[token as usize] = 1.0;
+            }
+        }
+        let log_p = self.log_probabilities(rows);
+        let said = from_f32(said, [n, self.tokens, size], &log_p.device());
+        (log_p * said).sum_dim(2).neg().reshape([n, self.tokens])
+    }
+
+    /// Before the first token of `n` sequences.
+    pub fn begin(&self, n: usize) -> Reading {
+        Reading {
+            state: Remembered::default(),
+            before: vec![self.start(); n],
+        }
+    }
+
+    /// `log p` of every next token, [n, V]; `choose` then says which they are.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn next(
+        &self,
+        reading: &mut Reading,
+        choose: impl FnOnce(&[f64]) -> Vec<u32>,
+    ) -> Result<Vec<u32>> {
+        let n = reading.before.len();
+        let log_p = to_f64(self.read(&mut reading.state, &reading.before, n))?;
+        reading.before = choose(&log_p);
+        Ok(reading.before.clone())
+    }
+}

@@ -1,0 +1,43 @@
+//! Its training: the mean of `-log p(x)`.
+
+use super::network::Network;
+use crate::error::Result;
+use crate::priors::kind::PART;
+use crate::priors::of_sequences::{Shuffled, rows_of};
+use crate::random::Streams;
+use crate::sequences::Alphabet;
+use crate::tensors::scalar;
+use crate::training::{HeldOut, Step, Task, Term};
+use burn::tensor::Tensor;
+
+/// A training.
+pub(super) struct Training<'a> {
+    pub alphabet: &'a Alphabet,
+    pub batches: Shuffled<'a>,
+    /// Rows [n, T].
+    pub held_out: Vec<u32>,
+    pub streams: Streams,
+}
+
+/// The NLL of rows [n, T], their mean `[1]` in nats.
+fn loss(network: &Network, rows: &[u32]) -> Tensor<1> {
+    network.each_token(rows).sum_dim(1).mean()
+}
+
+impl Task<Network, 1> for Training<'_> {
+    const PART: &'static str = PART;
+    const TERMS: [Term; 1] = [Term::LOSS];
+
+    fn step(&mut self, network: &Network, step: u64) -> Result<Step<1>> {
+        let rows = rows_of(self.alphabet, self.batches.at(step, self.streams));
+        Ok(Step::of(loss(network, &rows)))
+    }
+
+    fn evaluate(&mut self, averaged: &Network) -> Result<Option<HeldOut<1>>> {
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        let loss = loss(averaged, &self.held_out);
+        Ok(Some(HeldOut::of(scalar(loss)?)))
+    }
+}
