@@ -36,7 +36,7 @@ pub struct RegionsConfig {
     /// the best.
     pub temperature: f64,
     /// Whether the surrogate judges a candidate by the latent of the sequence that it decodes to, which is what will be
-    /// evaluated, and not by the candidate itself.
+    /// evaluated. If not, it judges by the candidate itself, and learns the score at the latent that was proposed.
     pub encode_again: bool,
 }
 
@@ -59,11 +59,16 @@ impl Default for RegionsConfig {
 pub struct PerturbationConfig {
     /// The share of a latent's numbers that change on average.
     pub share: f64,
-    /// The share of candidates that draw the latents of a few tokens from N(0, I), two on average, and keep the others: the
-    /// model chooses these tokens anew. For latents of several tokens.
+    /// The share of candidates that have a few tokens drawn anew as the model has them after those before, and keep
+    /// the others: one, and each further one half as often.
     pub tokens: f64,
+    /// The share of candidates that are the head of one good sequence and the tail of another, half of them with tokens
+    /// drawn anew besides.
+    pub joins: f64,
+    /// How many of the best evaluations the other sequence is drawn from.
+    pub partners: usize,
     /// The share of candidates that keep the latents of their first tokens, as many as chance will have it, and draw the
-    /// others from N(0, I): the model ends the sequence anew. For latents of several tokens.
+    /// others from N(0, I): the model ends the sequence anew, or goes on with it. For latents of several tokens.
     pub endings: f64,
     /// Change the tokens more whose latents matter more for the decoded sequence (TACS), as sharply as this temperature
     /// says: low is sharp. Absent, all alike.
@@ -77,7 +82,9 @@ impl Default for PerturbationConfig {
     fn default() -> Self {
         Self {
             share: 0.1,
-            tokens: 0.5,
+            tokens: 0.4,
+            joins: 0.3,
+            partners: 100,
             endings: 0.2,
             temperature: Some(400.0),
             draws: 4,
@@ -171,28 +178,31 @@ impl LatentsConfig {
             let PerturbationConfig {
                 share,
                 tokens,
+                joins,
+                partners,
                 endings,
                 temperature,
                 draws,
             } = &self.perturbation;
             let range = *share > 0.0 && *share <= 1.0;
             p.require(range, "share", share, "above 0 and at most 1");
-            for (key, share) in [("tokens", tokens), ("endings", endings)] {
+            for (key, share) in [("tokens", tokens), ("joins", joins), ("endings", endings)] {
                 p.require((0.0..=1.0).contains(share), key, share, "0 to 1");
             }
-            let together = tokens + endings;
+            let together = tokens + joins + endings;
             let range = together <= 1.0;
             p.require(
                 range,
                 "tokens",
                 together,
-                "at most 1 together with `endings`",
+                "at most 1 together with `joins` and `endings`",
             );
             if let Some(temperature) = temperature {
                 let positive = temperature.is_finite() && *temperature > 0.0;
                 p.require(positive, "temperature", temperature, "above 0, or absent");
             }
             p.at_least("draws", *draws, 1);
+            p.at_least("partners", *partners, 1);
         });
         problems.section("surrogate", |p| {
             p.at_least("exact", self.surrogate.exact, 1);

@@ -6,12 +6,15 @@ mod adaptive;
 mod anchors;
 mod candidates;
 mod config;
+mod feasibility;
+mod joined;
 mod length;
 mod proposer;
+mod region;
+mod scale;
 mod surrogate;
 #[cfg(test)]
 mod tests;
-mod warp;
 
 pub use config::{LatentsConfig, PerturbationConfig, RefitConfig, RegionsConfig, SurrogateConfig};
 pub use length::LengthRule;

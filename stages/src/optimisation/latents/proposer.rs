@@ -1,20 +1,20 @@
 //! Proposals of a round: regions, candidates, and what a surrogate hopes of them.
 
-use super::adaptive::{differences, importance, probabilities};
 use super::anchors::anchors;
-use super::candidates::{candidates, endings, redrawn_tokens};
 use super::config::LatentsConfig;
 use super::length::{Length, Shown, patience};
-use super::surrogate::{Evaluated, Fits, Surrogate};
+use super::region::About;
+use super::surrogate::{Evaluated, Surrogate};
 use crate::error::{Error, Result};
-use crate::gaussian_process::Points;
+use crate::gaussian_process::{Fit, Points};
 use crate::optimisation::history::History;
 use crate::optimisation::proposer::{Proposal, Proposer};
-use crate::random::{Streams, normal};
-use crate::sequences::{Sequence, SequenceModel};
+use crate::random::Streams;
+use crate::sequences::{Cost, Sequence, SequenceModel, Weighed};
+use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// Attempts at enough new sequences in a round, each in larger regions than the one before.
@@ -26,41 +26,45 @@ const WEIGHTS: &str = "model.safetensors";
 /// Thompson sampling in trust regions of the latents of a model.
 pub struct Latents {
     config: LatentsConfig,
-    model: Box<dyn SequenceModel>,
+    pub(super) model: Box<dyn SequenceModel>,
     state: State,
-    /// The latents of the first evaluations that the model can encode, under its weights as they are.
-    encoded: Vec<f32>,
+    /// What the model holds of the first evaluations that it can encode, under its weights as they are.
+    encoded: Weighed,
 }
 
 /// What is kept from round to round besides the model's weights.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct State {
     length: Length,
-    /// Where the fits of the surrogate's settings start from.
-    fits: Fits,
+    /// Where the fit of the surrogate's settings starts from.
+    fit: Option<Fit>,
     /// Evaluations that the model was fitted to last, or that there were at the start.
     refitted: Option<usize>,
     /// The share of known sequences, and the best value, in the last round.
     last: Option<(f64, f64)>,
+    /// Where the surrogate goes by them: the latent [T d] that each text was proposed by, under the model's weights as they are.
+    #[serde(default)]
+    proposed: BTreeMap<String, Vec<f32>>,
 }
 
 /// What was evaluated, as the model sees it.
-struct Seen {
+pub(super) struct Seen {
     sequences: Vec<Sequence>,
     /// To be high; none where infeasible.
     values: Vec<Option<f64>>,
     /// [n, T d].
-    latents: Vec<f32>,
+    pub latents: Vec<f32>,
+    costs: Vec<Cost>,
 }
 
-/// A region, and what candidates in it came to.
+/// What candidates in a region came to.
 struct Region {
     /// Sequences that were not evaluated, each once.
     fresh: Vec<Sequence>,
-    /// The candidates that decoded to them, [n, T d].
-    candidates: Vec<f32>,
-    /// Their own latents, [n, T d].
-    latents: Vec<f32>,
+    /// The latent [T d] that each was decoded from, where it was.
+    from: Vec<Option<Vec<f32>>>,
+    /// What the model holds of them.
+    weighed: Weighed,
 }
 
 impl Latents {
@@ -69,26 +73,36 @@ impl Latents {
         let length = Length::new(config.regions.rule, config.regions.length);
         let state = State {
             length,
-            fits: Fits::default(),
+            fit: None,
             refitted: None,
             last: None,
+            proposed: BTreeMap::new(),
         };
         Self {
             config,
             model,
             state,
-            encoded: Vec::new(),
+            encoded: Weighed::default(),
         }
     }
 
     /// Numbers of a latent.
-    fn elements(&self) -> usize {
+    pub(super) fn elements(&self) -> usize {
         self.model.tokens() * self.model.width()
+    }
+
+    /// Tokens of a latent and their width as the surrogate has them: each number of a latent of one token is one, with a
+    /// lengthscale of its own.
+    fn grid(&self) -> (usize, usize) {
+        match (self.model.tokens(), self.model.width()) {
+            (1, width) => (width, 1),
+            (tokens, width) => (tokens, width),
+        }
     }
 
     /// The evaluations whose text the model can encode, and their latents. Those of a round are encoded together, whenever that
     /// is: a search that was interrupted has the same latents.
-    fn seen(&mut self, history: &History) -> Result<Seen> {
+    pub(super) fn seen(&mut self, history: &History) -> Result<Seen> {
         let (mut sequences, mut values, mut rounds) = (Vec::new(), Vec::new(), Vec::new());
         for evaluation in history.evaluations() {
             if let Ok(sequence) = self.model.sequence(&evaluation.text) {
@@ -104,16 +118,26 @@ impl Latents {
                 history.evaluations().len()
             )));
         }
-        let mut done = self.encoded.len() / self.elements();
+        let (mut done, elements) = (self.encoded.costs.len(), self.elements());
         for of_round in rounds[done..].chunk_by(|a, b| a == b) {
-            let new = &sequences[done..][..of_round.len()];
-            self.encoded.extend(self.model.encode(new)?);
+            let of_round = &sequences[done..][..of_round.len()];
+            let mut new = self.model.weigh(of_round)?;
+            let each = new.latents.chunks_exact_mut(elements);
+            for (latent, sequence) in each.zip(of_round) {
+                if let Some(proposed) = self.state.proposed.get(&self.model.text(sequence)) {
+                    latent.copy_from_slice(proposed);
+                }
+            }
+            self.encoded.latents.extend(new.latents);
+            self.encoded.costs.extend(new.costs);
             done += of_round.len();
         }
+        let Weighed { latents, costs } = self.encoded.clone();
         Ok(Seen {
             sequences,
             values,
-            latents: self.encoded.clone(),
+            latents,
+            costs,
         })
     }
 
@@ -134,8 +158,9 @@ impl Latents {
         self.model.refit(&chosen, streams, round, cancelled)?;
         self.state.refitted = Some(count);
         // latents are others now
-        self.state.fits = Fits::default();
-        self.encoded.clear();
+        self.state.fit = None;
+        self.encoded = Weighed::default();
+        self.state.proposed.clear();
         Ok(())
     }
 
@@ -155,139 +180,121 @@ impl Latents {
 
     /// What is believed after what was seen.
     fn surrogate(&mut self, seen: &Seen, rng: &mut Pcg64) -> Result<Surrogate> {
+        let (tokens, width) = self.grid();
         let evaluated = Evaluated {
             latents: &seen.latents,
-            tokens: self.model.tokens(),
-            width: self.model.width(),
+            tokens,
+            width,
             values: &seen.values,
+            costs: &seen.costs,
         };
-        Surrogate::new(
-            &evaluated,
-            &self.config.surrogate,
-            &mut self.state.fits,
-            rng,
-        )
+        Surrogate::new(&evaluated, &self.config.surrogate, &mut self.state.fit, rng)
     }
 
-    /// The probability that a number of each token changes in candidates about `centre`, which stands for `sequence`.
-    fn changes(&self, centre: &[f32], sequence: &[u32], rng: &mut Pcg64) -> Result<Vec<f64>> {
-        let (tokens, width) = (self.model.tokens(), self.model.width());
-        let perturbation = &self.config.perturbation;
-        let Some(temperature) = perturbation.temperature.filter(|_| tokens > 1) else {
-            return Ok(vec![perturbation.share; tokens]);
-        };
-        let mut redrawn = Vec::with_capacity(tokens * perturbation.draws * centre.len());
-        for token in 0..tokens {
-            for _ in 0..perturbation.draws {
-                let mut latent = centre.to_vec();
-                latent[token * width..][..width].copy_from_slice(&normal(rng, width));
-                redrawn.extend(latent);
-            }
-        }
-        let decoded = self.model.decode(&redrawn)?;
-        let changed: Vec<Vec<usize>> = decoded
-            .chunks(perturbation.draws)
-            .map(|draws| draws.iter().map(|d| differences(d, sequence)).collect())
-            .collect();
-        let omega = importance(&changed);
-        Ok(probabilities(&omega, perturbation.share, temperature))
-    }
-
-    /// The region about evaluation `anchor`: what is new of its candidates, `taken` being what is not, and how many of all
-    /// were.
+    /// The region about evaluation `anchor`: what is new of its candidates, `taken` being what is not, and the share of those in
+    /// the box that were known.
     fn region(
         &self,
         (seen, anchor): (&Seen, usize),
+        partners: &[&Sequence],
         history: &History,
         taken: &mut HashSet<Sequence>,
         rng: &mut Pcg64,
-    ) -> Result<(Region, usize)> {
+    ) -> Result<(Region, f64)> {
         let elements = self.elements();
-        let centre = &seen.latents[anchor * elements..][..elements];
-        let sequence = &seen.sequences[anchor];
-        let changes = self.changes(centre, sequence, rng)?;
-        let (tokens, count) = (self.model.tokens(), self.config.regions.candidates);
-        let share = |share: f64| match tokens {
-            1 => 0,
-            _ => (share * count as f64) as usize,
+        let about = About {
+            centre: &seen.latents[anchor * elements..][..elements],
+            sequence: &seen.sequences[anchor],
+            side: self.state.length.side,
+            partners,
         };
-        let (some, anew) = (
-            share(self.config.perturbation.tokens),
-            share(self.config.perturbation.endings),
-        );
-        let side = self.state.length.side;
-        let mut drawn = candidates(centre, &changes, side, count - some - anew, rng);
-        drawn.extend(redrawn_tokens(centre, tokens, sequence.len(), some, rng));
-        drawn.extend(endings(centre, tokens, sequence.len(), anew, rng));
-        let decoded = self.model.decode(&drawn)?;
-        let (mut fresh, mut from, mut known) = (Vec::new(), Vec::new(), 0);
-        for (sequence, latent) in decoded.into_iter().zip(drawn.chunks(elements)) {
-            let text = self.model.text(&sequence);
-            if text.is_empty() || history.knows(&text) {
-                known += 1;
-            } else if taken.insert(sequence.clone()) {
-                fresh.push(sequence);
-                from.extend_from_slice(latent);
+        let (perturbation, count) = (&self.config.perturbation, self.config.regions.candidates);
+        let candidates = about.candidates(self.model.as_ref(), perturbation, count, rng)?;
+        let (mut fresh, mut from, mut boxed, mut known) = (Vec::new(), Vec::new(), 0, 0);
+        for candidate in candidates {
+            let text = self.model.text(&candidate.sequence);
+            let old = text.is_empty() || history.knows(&text);
+            boxed += usize::from(candidate.boxed);
+            known += usize::from(candidate.boxed && old);
+            if !old && taken.insert(candidate.sequence.clone()) {
+                fresh.push(candidate.sequence);
+                from.push(candidate.latent);
             }
         }
+        let weighed = self.model.weigh(&fresh)?;
         let region = Region {
-            latents: self.model.encode(&fresh)?,
-            candidates: from,
             fresh,
+            from,
+            weighed,
         };
-        Ok((region, known))
+        Ok((region, known as f64 / boxed.max(1) as f64))
     }
 
-    /// The `quota` sequences of `region` that draws of `surrogate` hope most of, each the best of a draw of its own.
-    fn best_of_draws<'b>(
+    /// The `quota` sequences of `region` that draws of `surrogate` hope most of, each the best of a draw of its own, and their
+    /// places in it.
+    fn best_of_draws(
         &self,
         surrogate: &Surrogate,
-        (index, region): (u32, &'b Region),
+        (index, region): (u32, &Region),
         quota: usize,
         history: &History,
         rng: &mut Pcg64,
-    ) -> Vec<Proposal> {
-        let points =
-            |latents: &[f32]| Points::new(latents, self.model.tokens(), self.model.width());
-        let (own, candidates) = (points(&region.latents), points(&region.candidates));
+    ) -> Vec<(Proposal, usize)> {
+        let (tokens, width) = self.grid();
+        let points = |latents: &[f32]| Points::new(latents, tokens, width);
+        let elements = self.elements();
+        let Weighed { latents, costs } = &region.weighed;
+        let candidates = region.candidates(elements);
+        let (own, candidates) = (points(latents), points(&candidates));
         let judged = match self.config.regions.encode_again {
             true => &own,
             false => &candidates,
         };
         let mut chosen: Vec<usize> = Vec::new();
         let quota = quota.min(region.fresh.len());
-        for hopes in surrogate.hopes(judged, quota, self.config.surrogate.features, rng) {
+        for hopes in surrogate.hopes(judged, costs, quota, self.config.surrogate.features, rng) {
             let best = (hopes.into_iter().enumerate())
                 .filter(|(place, _)| !chosen.contains(place))
-                .max_by(|(_, a), (_, b)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+                .max_by(|(_, a), (_, b)| a.total_cmp(b));
             chosen.extend(best.map(|(place, _)| place));
         }
         let expects = |points: &Points| surrogate.expects(&points.select(&chosen));
         let (of_own, of_candidates) = (expects(&own), expects(&candidates));
-        let elements = self.elements();
-        let row = |latents: &'b [f32], place: usize| &latents[place * elements..][..elements];
         (chosen.iter().enumerate())
             .map(|(i, &place)| {
                 let (value, spread) = match self.config.regions.encode_again {
                     true => of_own[i],
                     false => of_candidates[i],
                 };
-                let (a, b) = (row(&region.latents, place), row(&region.candidates, place));
-                Proposal {
+                let of_latent = region.from[place].as_ref();
+                let own = &latents[place * elements..][..elements];
+                let proposal = Proposal {
                     text: self.model.text(&region.fresh[place]),
                     region: Some(index),
                     predicted: Some(history.score(value)),
                     uncertainty: Some(spread),
-                    moved: Some(root_mean_square(a, b)),
-                    discrepancy: Some((of_own[i].0 - of_candidates[i].0).abs()),
-                }
+                    moved: of_latent.map(|latent| root_mean_square(own, latent)),
+                    discrepancy: of_latent.map(|_| (of_own[i].0 - of_candidates[i].0).abs()),
+                };
+                (proposal, place)
             })
             .collect()
     }
 }
 
+impl Region {
+    /// The latents [n, T d] that the sequences were decoded from, or their own where they were not.
+    fn candidates(&self, elements: usize) -> Vec<f32> {
+        let own = self.weighed.latents.chunks(elements);
+        let each = self.from.iter().zip(own);
+        each.flat_map(|(from, own)| from.as_deref().unwrap_or(own))
+            .copied()
+            .collect()
+    }
+}
+
 /// The root mean square of the differences between two rows.
-fn root_mean_square(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn root_mean_square(a: &[f32], b: &[f32]) -> f64 {
     let squares = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2));
     (squares.sum::<f64>() / a.len() as f64).sqrt()
 }
@@ -316,26 +323,38 @@ impl Proposer for Latents {
             .collect();
         let values: Vec<f64> = feasible.iter().filter_map(|&i| seen.values[i]).collect();
         let mut rng = streams.at("regions", round);
+        let mut order = feasible.clone();
+        let value = |i: usize| seen.values[i].unwrap_or(f64::NEG_INFINITY);
+        order.shuffle(&mut rng); // of equal ones any
+        order.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
+        let partners = order.iter().take(self.config.perturbation.partners);
+        let partners: Vec<&Sequence> = partners.map(|&i| &seen.sequences[i]).collect();
         let (mut proposals, mut taken) = (Vec::new(), HashSet::new());
+        let encode_again = self.config.regions.encode_again;
         for _ in 0..ATTEMPTS {
             let regions = &self.config.regions;
             let most = regions.count.min(count);
             let about = anchors(&values, most, regions.temperature, &mut rng);
-            let mut known = 0;
+            let mut known = 0.0;
             for (index, &anchor) in about.iter().enumerate() {
                 if cancelled() {
                     return Err(Error::Cancelled);
                 }
+                let centre = (&seen, feasible[anchor]);
                 let (region, old) =
-                    self.region((&seen, feasible[anchor]), history, &mut taken, &mut rng)?;
+                    self.region(centre, &partners, history, &mut taken, &mut rng)?;
                 known += old;
                 let quota = (count - proposals.len()) / (about.len() - index);
                 let numbered = (index as u32, &region);
                 let of_region = self.best_of_draws(&surrogate, numbered, quota, history, &mut rng);
-                proposals.extend(of_region);
+                for (proposal, place) in of_region {
+                    let latent = region.from[place].as_ref().filter(|_| !encode_again);
+                    let latent = latent.map(|latent| (proposal.text.clone(), latent.clone()));
+                    self.state.proposed.extend(latent);
+                    proposals.push(proposal);
+                }
             }
-            let share = known as f64 / (about.len() * regions.candidates) as f64;
-            self.state.last = Some((share, best));
+            self.state.last = Some((known / about.len() as f64, best));
             if proposals.len() == count {
                 break;
             }
@@ -370,7 +389,7 @@ impl Proposer for Latents {
                 "{path}: found {error}, expected the state of a search in latents"
             ))
         })?;
-        self.encoded.clear();
+        self.encoded = Weighed::default();
         self.model.restore(&dir.join(WEIGHTS))
     }
 }

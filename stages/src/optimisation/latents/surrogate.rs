@@ -1,26 +1,26 @@
 //! What is believed of sequences that were not evaluated: their scores, and whether they are feasible.
 
 use super::config::SurrogateConfig;
-use super::warp::Warp;
+use super::feasibility::Feasibility;
+use super::scale::Scale;
 use crate::error::Result;
 use crate::gaussian_process::{Fit, Points, Posterior, draws, fit};
+use crate::numerics::mean;
+use crate::sequences::Cost;
 use rand::RngExt;
 use rand_pcg::Pcg64;
-use serde::{Deserialize, Serialize};
 
-/// Gaussian processes over the scores of feasible sequences and, where some are infeasible, over feasibility.
+/// What a sequence as good as the best is worth that is no better: so little that an improvement of a tenth of what better ones
+/// are spread by is worth as much, and enough that a sequence which is hardly ever feasible is left alone.
+const LIKE_THE_BEST: f64 = 0.1;
+
+/// A Gaussian process over the scores of feasible sequences, and how likely a sequence is one.
 pub(super) struct Surrogate {
-    warp: Warp,
+    scale: Scale,
     objective: Posterior,
-    /// Of 1 for a feasible sequence and -1 for another.
-    feasibility: Option<Posterior>,
-}
-
-/// Where the fits of the settings start from, and end.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Fits {
-    objective: Option<Fit>,
-    feasibility: Option<Fit>,
+    feasibility: Feasibility,
+    /// The worst and the best score on that scale.
+    range: [f64; 2],
 }
 
 /// Latents that were evaluated, T tokens of width d.
@@ -31,17 +31,19 @@ pub(super) struct Evaluated<'a> {
     pub width: usize,
     /// To be high; none where infeasible. One at least is feasible.
     pub values: &'a [Option<f64>],
+    /// What each costs in the model.
+    pub costs: &'a [Cost],
 }
 
 impl Surrogate {
-    /// Of what was `evaluated`, settings fitted from `fits` on, which become the new ones.
+    /// Of what was `evaluated`, settings of the process fitted from `start` on, which become the new ones.
     ///
     /// # Errors
     /// A numerical error where latents or values are not finite.
     pub fn new(
         evaluated: &Evaluated,
         config: &SurrogateConfig,
-        fits: &mut Fits,
+        start: &mut Option<Fit>,
         rng: &mut Pcg64,
     ) -> Result<Self> {
         let Evaluated {
@@ -49,50 +51,56 @@ impl Surrogate {
             tokens,
             width,
             values,
+            costs,
         } = *evaluated;
-        let points = Points::new(latents, tokens, width);
         let feasible: Vec<usize> = (0..values.len()).filter(|&i| values[i].is_some()).collect();
+        let points = Points::new(latents, tokens, width).select(&feasible);
         let scores: Vec<f64> = values.iter().flatten().copied().collect();
-        let (warp, quantiles) = Warp::new(&scores);
-        let mut solve = |points: &Points, values: &[f64], start: &mut Option<Fit>| {
-            let from = start.take();
-            let mut from = from.unwrap_or_else(|| Fit::expected(config.kernel, tokens, width));
-            from.mean = values.iter().sum::<f64>() / values.len() as f64;
-            let chosen = best_and_others(values, config.fitted_to, rng);
-            let some: Vec<f64> = chosen.iter().map(|&i| values[i]).collect();
-            let fitted = fit(&from, &points.select(&chosen), &some, config.steps)?;
-            let posterior = Posterior::new(&fitted, points, values, config.size());
-            *start = Some(fitted);
-            posterior
-        };
-        let objective = solve(&points.select(&feasible), &quantiles, &mut fits.objective)?;
-        let feasibility = (feasible.len() < values.len()).then(|| {
-            let labels = values.iter().map(|v| if v.is_some() { 1.0 } else { -1.0 });
-            let labels: Vec<f64> = labels.collect();
-            solve(&points, &labels, &mut fits.feasibility)
-        });
+        let scale = Scale::of(&scores);
+        let scaled: Vec<f64> = scores.iter().map(|&score| scale.scaled(score)).collect();
+        let from = start.take();
+        let mut from = from.unwrap_or_else(|| Fit::expected(config.kernel, tokens, width));
+        from.mean = mean(&scaled);
+        let chosen = best_and_others(&scaled, config.fitted_to, rng);
+        let some: Vec<f64> = chosen.iter().map(|&i| scaled[i]).collect();
+        let fitted = fit(&from, &points.select(&chosen), &some, config.steps)?;
+        let objective = Posterior::new(&fitted, &points, &scaled, config.size())?;
+        *start = Some(fitted);
+        let labels = values.iter().map(Option::is_some);
+        let costs: Vec<(Cost, bool)> = costs.iter().copied().zip(labels).collect();
         Ok(Self {
-            warp,
+            scale,
             objective,
-            feasibility: feasibility.transpose()?,
+            feasibility: Feasibility::new(&costs),
+            range: [
+                scaled.iter().copied().fold(f64::INFINITY, f64::min),
+                scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            ],
         })
     }
 
-    /// `count` draws of what it believes of `points`, by `features` random Fourier features: of each point whether it is
-    /// feasible, and its score if it is, else how nearly.
+    /// `count` draws of what it believes of `points`, by `features` random Fourier features; what each sequence costs is in
+    /// `costs`. A draw is, of each point, the probability that it is feasible times what it would be
+    /// worth: by how much it would be better than the best so far, on the surrogate's scale, and [`LIKE_THE_BEST`] of where it would be
+    /// between the worst and the best.
     pub fn hopes(
         &self,
         points: &Points,
+        costs: &[Cost],
         count: usize,
         features: usize,
         rng: &mut Pcg64,
-    ) -> Vec<Vec<(bool, f64)>> {
+    ) -> Vec<Vec<f64>> {
         let scores = draws(&self.objective, points, count, features, rng);
-        let feasibility = (self.feasibility.as_ref())
-            .map(|posterior| draws(posterior, points, count, features, rng));
-        let hope = |point: usize, draw: usize| match &feasibility {
-            Some(feasible) if feasible[(point, draw)] <= 0.0 => (false, feasible[(point, draw)]),
-            _ => (true, scores[(point, draw)]),
+        let likely: Vec<f64> = (costs.iter())
+            .map(|cost| self.feasibility.probability(cost))
+            .collect();
+        let [worst, best] = self.range;
+        let width = if best > worst { best - worst } else { 1.0 };
+        let hope = |point: usize, draw: usize| {
+            let score = scores[(point, draw)];
+            let place = ((score - worst) / width).clamp(0.0, 1.0);
+            likely[point] * ((score - best).max(0.0) + LIKE_THE_BEST * place)
         };
         let of_draw = |draw| (0..points.count()).map(|point| hope(point, draw)).collect();
         (0..count).map(of_draw).collect()
@@ -104,10 +112,10 @@ impl Surrogate {
         at.map(|(mean, variance)| {
             let spread = variance.sqrt();
             let (low, high) = (
-                self.warp.value(mean - spread),
-                self.warp.value(mean + spread),
+                self.scale.value(mean - spread),
+                self.scale.value(mean + spread),
             );
-            (self.warp.value(mean), (high - low) / 2.0)
+            (self.scale.value(mean), (high - low) / 2.0)
         })
         .collect()
     }

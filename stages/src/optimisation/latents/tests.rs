@@ -1,10 +1,11 @@
 use super::config::LatentsConfig;
-use super::proposer::Latents;
+use super::proposer::{Latents, root_mean_square};
 use crate::error::{Error, Result};
 use crate::optimisation::{Direction, Evaluation, History, Proposer};
 use crate::random::Streams;
-use crate::sequences::{Sequence, SequenceModel};
+use crate::sequences::{Cost, Sequence, SequenceModel, Weighed};
 use rand::RngExt;
+use rand_pcg::Pcg64;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -31,6 +32,39 @@ impl SequenceModel for Directions {
     }
     fn width(&self) -> usize {
         2
+    }
+    fn longest(&self) -> usize {
+        LENGTH
+    }
+    /// Equal neighbours cost much.
+    fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
+        let cost = |sequence: &Sequence| {
+            let twice = sequence.windows(2).filter(|w| w[0] == w[1]).count() as f64;
+            Cost {
+                worst: if twice > 0.0 { 6.0 } else { 1.0 },
+                mean: 1.0 + twice,
+            }
+        };
+        Ok(Weighed {
+            latents: self.encode(sequences)?,
+            costs: sequences.iter().map(cost).collect(),
+        })
+    }
+    fn redraw(
+        &self,
+        sequences: &[Sequence],
+        places: &[usize],
+        rng: &mut Pcg64,
+    ) -> Result<Vec<Sequence>> {
+        let mut redrawn = sequences.to_vec();
+        for (sequence, &place) in redrawn.iter_mut().zip(places) {
+            let letter = rng.random_range(0..LETTERS.len() as u32);
+            match place < sequence.len() {
+                true => sequence[place] = letter,
+                false => sequence.push(letter),
+            }
+        }
+        Ok(redrawn)
     }
     fn text(&self, sequence: &[u32]) -> String {
         sequence.iter().map(|&t| LETTERS[t as usize]).collect()
@@ -88,7 +122,7 @@ fn score(text: &str) -> Option<f64> {
     (letters.windows(2).all(|w| w[0] != w[1])).then(|| same.count() as f64)
 }
 
-fn random_text(rng: &mut rand_pcg::Pcg64) -> String {
+fn random_text(rng: &mut Pcg64) -> String {
     (0..LENGTH)
         .map(|_| LETTERS[rng.random_range(0..LETTERS.len())])
         .collect()
@@ -116,6 +150,7 @@ fn config() -> LatentsConfig {
     config.surrogate.features = 128;
     config.perturbation.endings = 0.0;
     config.perturbation.tokens = 0.0;
+    config.perturbation.joins = 0.0;
     config.refit.every = 40;
     config.refit.best = 20;
     config.refit.newest = 5;
@@ -177,6 +212,15 @@ fn a_search_finds_what_random_texts_do_not() {
 
 #[test]
 fn a_round_is_proposed_again_as_it_was_from_the_state_before_it() {
+    proposed_again(&config());
+    let mut by_proposed = config();
+    by_proposed.regions.encode_again = false;
+    by_proposed.refit.every = 0;
+    proposed_again(&by_proposed);
+}
+
+fn proposed_again(config: &LatentsConfig) {
+    let config = || config.clone();
     let mut history = start();
     let mut search = Latents::new(config(), Box::<Directions>::default());
     for number in 1..=5 {
@@ -196,6 +240,39 @@ fn a_round_is_proposed_again_as_it_was_from_the_state_before_it() {
         ahead,
         "without the state it is another round"
     );
+}
+
+/// Red where a score is learnt at another latent than that which was judged.
+#[test]
+fn scores_are_learnt_at_the_latents_that_are_judged() {
+    for encode_again in [true, false] {
+        let mut config = config();
+        config.regions.encode_again = encode_again;
+        let mut history = start();
+        let mut search = Latents::new(config, Box::<Directions>::default());
+        let proposals = round(&mut search, &history, 1);
+        for proposal in &proposals {
+            evaluate(&mut history, proposal.text.clone(), 1);
+        }
+        let learnt = search.seen(&history).unwrap().latents;
+        let sequences = proposals
+            .iter()
+            .map(|p| search.model.sequence(&p.text).unwrap());
+        let own = search.model.encode(&sequences.collect::<Vec<_>>()).unwrap();
+        let learnt = &learnt[learnt.len() - own.len()..];
+        let rows = learnt
+            .chunks(search.elements())
+            .zip(own.chunks(search.elements()));
+        for ((learnt, own), proposal) in rows.zip(&proposals) {
+            let expected = match encode_again {
+                true => 0.0,
+                false => proposal.moved.unwrap(),
+            };
+            let off = root_mean_square(learnt, own);
+            assert!((off - expected).abs() < 1e-6, "{off} {expected}");
+        }
+        assert!(proposals.iter().any(|p| p.moved.unwrap() > 0.01));
+    }
 }
 
 #[test]

@@ -1,0 +1,54 @@
+//! Sequences made of two: the head of one and the tail of another.
+
+use crate::sequences::Sequence;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+
+/// The first tokens of one of `pair` and the last of the other, either way round, of at most `longest`: cut at the same place
+/// as often as at two.
+pub(super) fn joined(pair: [&[u32]; 2], longest: usize, rng: &mut Pcg64) -> Sequence {
+    let [head, tail] = match rng.random_bool(0.5) {
+        true => pair,
+        false => [pair[1], pair[0]],
+    };
+    let kept = rng.random_range(0..=head.len());
+    let from = match rng.random_bool(0.5) {
+        true => kept.min(tail.len()),
+        false => rng.random_range(0..=tail.len()),
+    };
+    let mut both = [&head[..kept], &tail[from..]].concat();
+    both.truncate(longest);
+    both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Streams;
+
+    /// Red where a token is lost or moved: half of the pairs of one length keep every token in its place.
+    #[test]
+    fn two_of_one_length_exchange_their_ends() {
+        let (a, b) = ([1, 2, 3, 4, 5], [11, 12, 13, 14, 15]);
+        let mut rng = Streams::new(3).at("joined", 0);
+        let (mut in_place, mut heads, mut longest) = (0, 0, 0);
+        for _ in 0..2000 {
+            let both = joined([&a, &b], 8, &mut rng);
+            let of_first = both.iter().take_while(|t| **t < 10).count();
+            heads += usize::from(both.first().is_some_and(|t| *t < 10));
+            longest = longest.max(both.len());
+            let rest = match of_first {
+                0 => &both[both.iter().take_while(|t| **t > 10).count()..],
+                kept => &both[kept..],
+            };
+            let ordered = |part: &[u32]| part.windows(2).all(|w| w[1] == w[0] + 1);
+            assert!(ordered(rest) && ordered(&both[..both.len() - rest.len()]));
+            in_place +=
+                usize::from(both.iter().zip(1..).all(|(t, i)| t % 10 == i) && both.len() == 5);
+        }
+        assert_eq!(longest, 8);
+        // at one place, and a sixth of the others by chance
+        assert!((1080..1260).contains(&in_place), "{in_place}");
+        assert!((800..1200).contains(&heads), "{heads}");
+    }
+}

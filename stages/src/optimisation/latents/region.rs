@@ -1,0 +1,151 @@
+//! The candidates about one good latent: some by way of latents, some of other sequences' tokens.
+
+use super::adaptive::{differences, importance, probabilities};
+use super::candidates::{candidates, endings};
+use super::config::PerturbationConfig;
+use super::joined::joined;
+use crate::error::Result;
+use crate::random::normal;
+use crate::sequences::{Sequence, SequenceModel};
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use rand_pcg::Pcg64;
+
+/// What candidates are about.
+pub(super) struct About<'a> {
+    /// The latent [T d].
+    pub centre: &'a [f32],
+    /// What it stands for.
+    pub sequence: &'a Sequence,
+    /// The side of the box, in standard deviations of the model's noise.
+    pub side: f64,
+    /// Good sequences that it may be joined with.
+    pub partners: &'a [&'a Sequence],
+}
+
+/// A sequence that may be proposed.
+pub(super) struct Candidate {
+    pub sequence: Sequence,
+    /// The latent [T d] that it was decoded from, where it was.
+    pub latent: Option<Vec<f32>>,
+    /// Whether that is of the box.
+    pub boxed: bool,
+}
+
+/// The most tokens of a sequence that are drawn anew; half as many sequences get a second as a first, and so on.
+const MOST_REDRAWN: usize = 6;
+
+impl About<'_> {
+    /// `count` candidates, in the shares that `config` says; the same sequence may be among them twice.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn candidates(
+        &self,
+        model: &dyn SequenceModel,
+        config: &PerturbationConfig,
+        count: usize,
+        rng: &mut Pcg64,
+    ) -> Result<Vec<Candidate>> {
+        let several = model.tokens() > 1;
+        let share = |share: f64| (share * count as f64) as usize;
+        let (redrawn, joins) = (share(config.tokens), share(config.joins));
+        let ends = if several { share(config.endings) } else { 0 };
+        let boxed = count - redrawn - joins - ends;
+        let mut latents = match boxed {
+            0 => Vec::new(),
+            _ => {
+                let changes = self.changes(model, config, rng)?;
+                candidates(self.centre, &changes, self.side, boxed, rng)
+            }
+        };
+        let used = self.sequence.len();
+        latents.extend(endings(self.centre, model.tokens(), used, ends, rng));
+        let decoded = model.decode(&latents)?;
+        let others = self.of_tokens(model, [redrawn, joins], &decoded[boxed..], rng)?;
+        let by_latents = decoded.into_iter().zip(latents.chunks(self.centre.len()));
+        let by_latents = by_latents
+            .enumerate()
+            .map(|(place, (sequence, latent))| Candidate {
+                sequence,
+                latent: Some(latent.to_vec()),
+                boxed: place < boxed,
+            });
+        let by_tokens = others.into_iter().map(|sequence| Candidate {
+            sequence,
+            latent: None,
+            boxed: false,
+        });
+        Ok(by_latents.chain(by_tokens).collect())
+    }
+
+    /// The probability that a number of each token changes in the box.
+    fn changes(
+        &self,
+        model: &dyn SequenceModel,
+        config: &PerturbationConfig,
+        rng: &mut Pcg64,
+    ) -> Result<Vec<f64>> {
+        let (tokens, width) = (model.tokens(), model.width());
+        let Some(temperature) = config.temperature.filter(|_| tokens > 1) else {
+            return Ok(vec![config.share; tokens]);
+        };
+        let mut redrawn = Vec::with_capacity(tokens * config.draws * self.centre.len());
+        for token in 0..tokens {
+            for _ in 0..config.draws {
+                let mut latent = self.centre.to_vec();
+                latent[token * width..][..width].copy_from_slice(&normal(rng, width));
+                redrawn.extend(latent);
+            }
+        }
+        let changed: Vec<Vec<usize>> = (model.decode(&redrawn)?)
+            .chunks(config.draws)
+            .map(|draws| {
+                let each = draws.iter();
+                each.map(|d| differences(d, self.sequence)).collect()
+            })
+            .collect();
+        let omega = importance(&changed);
+        Ok(probabilities(&omega, config.share, temperature))
+    }
+
+    /// So many sequences with tokens drawn anew, and so many joined with a partner or with one of `endings` of the sequence itself,
+    /// every other one with tokens drawn anew.
+    fn of_tokens(
+        &self,
+        model: &dyn SequenceModel,
+        [redrawn, joins]: [usize; 2],
+        endings: &[Sequence],
+        rng: &mut Pcg64,
+    ) -> Result<Vec<Sequence>> {
+        let longest = model.longest();
+        let mut all = vec![self.sequence.clone(); redrawn];
+        for _ in 0..joins {
+            let ending = endings.choose(rng).filter(|_| rng.random_bool(0.5));
+            let partner = match (ending, self.partners.choose(rng)) {
+                (Some(ending), _) => ending,
+                (None, Some(partner)) => partner,
+                (None, None) => self.sequence,
+            };
+            all.push(joined([self.sequence, partner], longest, rng));
+        }
+        let mut changing: Vec<usize> = (0..redrawn)
+            .chain((redrawn..all.len()).step_by(2))
+            .collect();
+        for _ in 0..MOST_REDRAWN {
+            let sequences: Vec<Sequence> = changing.iter().map(|&i| all[i].clone()).collect();
+            let place = |s: &Sequence| rng.random_range(0..(s.len() + 1).min(longest));
+            let places: Vec<usize> = sequences.iter().map(place).collect();
+            let changed = model.redraw(&sequences, &places, rng)?;
+            changing
+                .iter()
+                .zip(changed)
+                .for_each(|(&i, sequence)| all[i] = sequence);
+            changing.retain(|_| rng.random_bool(0.5));
+            if changing.is_empty() {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
