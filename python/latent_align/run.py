@@ -20,11 +20,12 @@ class Run:
     """What a run trained."""
 
     path: Path
-    flow: Flow
+    flow: Optional[Flow]
+    """None for a run over sequences."""
     autoencoder: Optional[Autoencoder]
     """None where the run has none: it stopped at the flow, or moved free points."""
     sequences: Optional[SequenceFlow] = None
-    """The flow with its tokens, where it is one over sequences."""
+    """The flow of a run over sequences."""
 
 
 def open_run(
@@ -50,8 +51,7 @@ def open_run(
             stacklevel=2,
         )
     if (path / "pretrain-flow" / sequences.FILE).exists():
-        of_sequences = SequenceFlow.load(path, device, dtype)
-        return Run(path, of_sequences.flow, None, of_sequences)
+        return Run(path, None, None, SequenceFlow.load(path, device, dtype))
     of_flow = Flow.load(path, device, dtype)
     has_autoencoder = (path / "train-autoencoder" / autoencoder.FILE).exists()
     return Run(path, of_flow, Autoencoder.load(path, device, dtype) if has_autoencoder else None)

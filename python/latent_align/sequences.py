@@ -1,12 +1,12 @@
 """A flow over sequences of tokens: from texts to latents, and exactly back.
 
 Token i of a text becomes the row x_i of a table, at length 1, with noise around it that decodes to x_i by the largest
-cosine; the flow carries these points to latents.
+cosine; the flow carries these points to latents. Its contexts read the rows of the tokens before each without their noise.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Union
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,14 @@ from torch import Tensor, nn
 from .alphabet import Alphabet
 from .errors import InputError, NumericalError
 from .files import StrPath, find, load_weights, read_header, read_tensors
-from .flow import REMEDY, Flow
+from .likelihood import normal_nll, require_finite
+from .priors import Prior, Shape
+from .priors.seqflow import SeqFlow
 from .streams import Pcg64
 
-FILE = "embedding.safetensors"
-FORMAT = "latent-align embedding 1"
+FILE = "seqflow.safetensors"
+FORMAT = "latent-align seqflow 2"
+REMEDY = "pretrain the flow again"
 
 MOST_DRAWS = 100
 # of the noise of `encode`, tried one after the other
@@ -46,35 +49,51 @@ class Bound:
 
 
 class SequenceFlow(nn.Module):
-    """A flow of kind `seqflow` with its embedding of tokens, frozen."""
+    """A flow of kind `seqflow` with its embedding of tokens, frozen. Latents are [n, T, F]."""
 
-    def __init__(self, flow: Flow, table: Tensor, alphabet: Alphabet, noise: float):
+    def __init__(self, network: SeqFlow, alphabet: Alphabet, noise: float):
         super().__init__()
-        self.flow, self.alphabet, self.noise = flow, alphabet, noise
-        self.table = nn.Parameter(table, requires_grad=False)
+        self.network, self.alphabet, self.noise = network, alphabet, noise
+        self.embedding = nn.Module()
+        self.embedding.table = nn.Parameter(torch.zeros(alphabet.size, network.shape.width))
 
     @classmethod
     def load(
         cls, path: StrPath, device: Union[str, torch.device] = "cpu", dtype: torch.dtype = torch.float32
     ) -> "SequenceFlow":
-        """The flow over sequences in `path`, as `Flow.load` takes it."""
-        flow = Flow.load(path, device, dtype)
+        """The flow over sequences in `path`: a run's folder such as `artifacts/runs/expressions`, or an artifact of
+        `pretrain-flow`. `dtype` is that of the weights."""
         file = find(path, "pretrain-flow", FILE)
+        header = read_header(file, FORMAT, REMEDY)
         try:
-            alphabet = Alphabet.of(read_header(file, FORMAT, REMEDY).get("alphabet"))
+            config = header.get("config")
+            embedding = config.get("embedding") if isinstance(config, dict) else None
+            if not isinstance(embedding, dict):
+                raise InputError(f"its header says config: {config!r}, expected that of a flow with its embedding")
+            Prior.sizes(embedding, width=(2, 4096), noise=(1e-12, math.inf))
+            alphabet = Alphabet.of(header.get("alphabet"))
+            with torch.random.fork_rng(devices=[]):  # weights that are replaced at once shall cost nobody random numbers
+                network = SeqFlow(config, Shape(alphabet.longest, embedding["width"]))
+                flow = cls(network, alphabet, embedding["noise"])
         except InputError as error:
             raise InputError(f"{file}: {error}; {REMEDY}") from None
-        config = read_header(find(path, "pretrain-flow", "flow.safetensors"), "latent-align flow 1", REMEDY)
-        noise = config.get("embedding", {}).get("noise")
-        if flow.kind != "seqflow" or flow.tokens != alphabet.longest or not isinstance(noise, float):
-            raise InputError(
-                f"{file}: found sequences of {alphabet.longest} tokens beside a flow of kind {flow.kind} over {flow.tokens} "
-                f"tokens, expected a flow of kind seqflow over as many; {REMEDY}"
-            )
-        held = nn.Module()
-        held.table = nn.Parameter(torch.zeros(alphabet.size, flow.width))
-        load_weights(held, read_tensors(file), file)
-        return cls(flow, held.table.detach(), alphabet, noise).to(device=device, dtype=dtype)
+        load_weights(flow, read_tensors(file), file)
+        return flow.to(device=device, dtype=dtype)
+
+    @property
+    def tokens(self) -> int:
+        """T, the most tokens of a text."""
+        return self.network.shape.tokens
+
+    @property
+    def width(self) -> int:
+        """F, the numbers of a token."""
+        return self.network.shape.width
+
+    @property
+    def table(self) -> Tensor:
+        """The rows [V, F] as trained."""
+        return self.embedding.table
 
     @property
     def embeddings(self) -> Tensor:
@@ -98,7 +117,7 @@ class SequenceFlow(nn.Module):
 
         def drawn(draw: int) -> Tensor:
             where = self.table.device if generator is None else generator.device
-            shape = (*tokens.shape, self.flow.width)
+            shape = (*tokens.shape, self.width)
             return torch.randn(shape, generator=generator, device=where, dtype=self.table.dtype).to(self.table.device)
 
         return self._dequantise(tokens, self.noise, drawn)
@@ -120,7 +139,7 @@ class SequenceFlow(nn.Module):
         """The latent of each text [n, T, F], as `latent-align encode` makes it: with noise that is the same for every text,
         so that equal texts have equal latents, and less of it where rounding would lose a token."""
         tokens = self.tokenise(texts)
-        latents = self.table.new_zeros(*tokens.shape, self.flow.width)
+        latents = self.table.new_zeros(*tokens.shape, self.width)
         left = torch.arange(len(texts), device=tokens.device)
         known: List[Tensor] = []
 
@@ -134,7 +153,7 @@ class SequenceFlow(nn.Module):
         for scale in SCALES:
             some = tokens[left]
             noise = self._dequantise(some, scale * self.noise, drawn)
-            made, _ = self.flow.to_noise(self.embeddings[some] + noise.values)
+            made, _ = self._carried(some, noise)
             found = (self._tokens(made) == some).all(1)
             latents[left[found]] = made[found]
             left = left[~found]
@@ -145,9 +164,23 @@ class SequenceFlow(nn.Module):
             "dtype=torch.float64"
         )
 
+    def _carried(self, tokens: Tensor, noise: TokenNoise) -> Tuple[Tensor, Tensor]:
+        """`tokens` [n, T] with `noise` carried to latents, and `log |det|` `[n]`."""
+        embedded = self.embeddings[tokens]
+        with torch.no_grad():
+            return self.network.carried(embedded + noise.values, embedded)
+
+    def points(self, latents: Tensor) -> Tensor:
+        """What `latents` [n, T, F] are carried back to: embedded tokens with their noise, of the same shape."""
+        if latents.dim() != 3 or latents.shape[1:] != (self.tokens, self.width):
+            raise InputError(f"found latents {list(latents.shape)}, expected [n, {self.tokens}, {self.width}]")
+        rows = self.embeddings
+        with torch.no_grad():
+            return self.network.points_of(latents.to(rows.dtype), lambda x: rows[self.nearest(x)])
+
     def _tokens(self, latents: Tensor) -> Tensor:
         """Numbers of tokens [n, T] that `latents` decode to, end tokens behind the first."""
-        tokens = self.nearest(self.flow.from_noise(latents))
+        tokens = self.nearest(self.points(latents))
         return tokens * (tokens != 0).cumprod(1)
 
     def decode(self, latents: Tensor) -> List[str]:
@@ -162,12 +195,12 @@ class SequenceFlow(nn.Module):
         The share of draws that a token accepts is estimated from all texts, so that it takes some."""
         tokens = self.tokenise(texts)
         noise = self.dequantise(tokens, generator) if noise is None else noise
-        with torch.no_grad():
-            nll = self.flow.nll(self.embeddings[tokens] + noise.values).values
+        latents, log_det = self._carried(tokens, noise)
+        nll = require_finite(normal_nll(latents.flatten(1)) - log_det)
         count = torch.bincount(tokens.flatten(), minlength=self.alphabet.size)
         draws = torch.zeros_like(count).index_add(0, tokens.flatten(), noise.draws.flatten())
         square, variance = noise.values.square().sum(-1), self.noise**2
-        log_q = -0.5 * (square / variance + self.flow.width * math.log(2 * math.pi * variance))
+        log_q = -0.5 * (square / variance + self.width * math.log(2 * math.pi * variance))
         log_q = log_q - (count / draws.clamp(min=1)).to(log_q.dtype).log()[tokens]
         log_q = log_q.masked_fill(square == 0, math.inf)
         return Bound(nll, nll + log_q.sum(1))

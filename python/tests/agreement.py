@@ -222,7 +222,7 @@ def noise_of_score(flow, tokens):
     values, draws = torch.zeros_like(embedded), torch.zeros_like(tokens)
     for place in np.ndindex(*tokens.shape):
         while draws[place] == 0 or flow.nearest(embedded[place] + values[place]) != tokens[place]:
-            values[place] = flow.noise * torch.tensor([rng.normal() for _ in range(flow.flow.width)], dtype=WIDE)
+            values[place] = flow.noise * torch.tensor([rng.normal() for _ in range(flow.width)], dtype=WIDE)
             draws[place] += 1
     return TokenNoise(values, draws)
 
@@ -237,8 +237,7 @@ def check_sequences(run, given):
     assert flow.texts(tokens) == lines and flow.decode(latents.to(WIDE)) == lines
     ours = flow.encode(lines)
     assert flow.decode(ours) == lines
-    points = flow.flow.from_noise(ours)
-    assert torch.equal(flow.nearest(points)[:, 0], tokens[:, 0])
+    assert torch.equal(flow.nearest(flow.points(ours)), tokens)
     for text, told in [("ax", "found the token 'x'"), (8 * "b", "found 8 tokens"), ("", "found 0 tokens")]:
         try:
             flow.encode([text])
@@ -249,10 +248,10 @@ def check_sequences(run, given):
     scored = flow.score(lines, noise)
     drawn = flow.score(lines, generator=torch.Generator().manual_seed(1))
     assert abs(drawn.values.mean() / scored.values.mean() - 1) < 0.2 and not torch.equal(drawn.nll, scored.nll)
+    assert opened.flow is None
     # a draw that decodes to another token is drawn again
     assert torch.equal(flow.nearest(flow.embeddings[tokens] + flow.dequantise(tokens).values), tokens)
-    found = {"latents": difference(ours, latents), "bound": of_each(scored.values, given["bound"])}
-    return found | round_trip(flow.flow, flow.embeddings[tokens] + noise.values, scored.nll)
+    return {"latents": difference(ours, latents), "bound": of_each(scored.values, given["bound"])}
 
 
 def check_autoencoder(run, given):

@@ -11,7 +11,7 @@ With w = d y + f its slope is b (1 - 2 k w / (1 + w^2)^2). The way back is the o
 """
 
 import math
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -192,9 +192,9 @@ class Block(nn.Module):
             for place in range(config["couplings"])
         )
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
-        """Points `x` [n, T, d] carried on, and `log |det|` `[n]`."""
-        context = self.context[self.reader].all(x)
+    def forward(self, x: Tensor, read: Tensor) -> Tuple[Tensor, Tensor]:
+        """Points `x` [n, T, d] carried on, and `log |det|` `[n]`; the context reads `read` [n, T, d]."""
+        context = self.context[self.reader].all(read)
         log_det = x.new_zeros(len(x))
         for coupling in self.couplings:
             x, log_slope = coupling(x, context)
@@ -207,7 +207,7 @@ class Block(nn.Module):
         return [reader.start.expand(n, -1), reader.begin(n)]
 
     def next(self, x: Tensor, state: List[Any], place: int) -> Tensor:
-        """Token `place` carried back [n, d]; `state` goes on."""
+        """Token `place` carried back [n, d]; `state` goes on, and has it as what is read next."""
         before, read = state
         context = self.context[self.reader].next(before, read, place)
         for coupling in reversed(self.couplings):
@@ -234,20 +234,33 @@ class SeqFlow(Bijection):
             raise InputError("its header says tokens of 1 number, expected at least 2, of which one half moves the other")
         self.blocks = nn.ModuleList(Block(number, shape, config) for number in range(config["blocks"]))
 
-    def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
-        tokens = noise.view(-1, self.shape.tokens, self.shape.width).unbind(1)
+    def carried(self, points: Tensor, read: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+        """Points [n, T, d] carried to noise, and `log |det|` `[n]`. Contexts read `read` [n, T, d], or, without, what each
+        block carries."""
+        x, log_det = points, points.new_zeros(len(points))
+        for block in self.blocks:
+            x, of_block = block(x, x if read is None else read)
+            log_det = log_det + of_block
+        return x, log_det
+
+    def points_of(self, noise: Tensor, read: Optional[Callable[[Tensor], Tensor]] = None) -> Tensor:
+        """Noise [n, T, d] carried back, token by token. Contexts read what `read` makes of each token [n, d], or, without, what
+        each block carries."""
         states = [block.begin(len(noise)) for block in self.blocks]
         points = []
-        for place, x in enumerate(tokens):
+        for place, x in enumerate(noise.unbind(1)):
             for block, state in zip(reversed(self.blocks), reversed(states)):
                 x = block.next(x, state, place)
             points.append(x)
-        return torch.stack(points, 1).flatten(1)
+            if read is not None:
+                token = read(x)
+                for state in states:
+                    state[0] = token
+        return torch.stack(points, 1)
+
+    def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
+        return self.points_of(noise.view(-1, self.shape.tokens, self.shape.width)).flatten(1)
 
     def _forward(self, rows: Tensor, condition: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
-        x = rows.view(-1, self.shape.tokens, self.shape.width)
-        log_det = rows.new_zeros(len(rows))
-        for block in self.blocks:
-            x, of_block = block(x)
-            log_det = log_det + of_block
-        return x.flatten(1), log_det
+        noise, log_det = self.carried(rows.view(-1, self.shape.tokens, self.shape.width))
+        return noise.flatten(1), log_det
