@@ -14,7 +14,7 @@ from .flow import Flow
 from .likelihood import Nll
 from .posteriors import Encoding
 from .run import Run, open_run
-from .sequences import Bound, SequenceFlow, TokenNoise
+from .sequences import Bound, GumbelMax, SequenceFlow, SequenceModel, TokenNoise
 
 __version__ = "0.1.0"
 
@@ -24,11 +24,13 @@ __all__ = [
     "Draws",
     "Encoding",
     "Flow",
+    "GumbelMax",
     "InputError",
     "Nll",
     "NumericalError",
     "Run",
     "SequenceFlow",
+    "SequenceModel",
     "TokenNoise",
     "Weighting",
     "open_run",

@@ -7,12 +7,12 @@ from typing import Optional, Union
 
 import torch
 
-from . import autoencoder, sequences
+from . import autoencoder
 from .autoencoder import Autoencoder
 from .errors import InputError
 from .files import StrPath
 from .flow import Flow
-from .sequences import SequenceFlow
+from .sequences import SequenceModel, has_sequences, load_sequences
 
 
 @dataclass
@@ -20,12 +20,18 @@ class Run:
     """What a run trained."""
 
     path: Path
-    flow: Optional[Flow]
-    """None for a run over sequences."""
+    _flow: Optional[Flow]
     autoencoder: Optional[Autoencoder]
     """None where the run has none: it stopped at the flow, or moved free points."""
-    sequences: Optional[SequenceFlow] = None
-    """The flow of a run over sequences."""
+    sequences: Optional[SequenceModel] = None
+    """The model of sequences of tokens, `SequenceFlow` or `GumbelMax`, where the run has one; it is in the place of a flow."""
+
+    @property
+    def flow(self) -> Flow:
+        """The flow. A run over sequences has none, and an `InputError` says so."""
+        if self._flow is None:
+            raise InputError(f"{self.path}: found a model of sequences, which is no density over points; use `.sequences`")
+        return self._flow
 
 
 def open_run(
@@ -50,8 +56,8 @@ def open_run(
             "autoencoder's own latents, which are not points of the flow; `latent-align encode` and `decode` go through it",
             stacklevel=2,
         )
-    if (path / "pretrain-flow" / sequences.FILE).exists():
-        return Run(path, None, None, SequenceFlow.load(path, device, dtype))
+    if has_sequences(path):
+        return Run(path, None, None, load_sequences(path, device, dtype))
     of_flow = Flow.load(path, device, dtype)
     has_autoencoder = (path / "train-autoencoder" / autoencoder.FILE).exists()
     return Run(path, of_flow, Autoencoder.load(path, device, dtype) if has_autoencoder else None)

@@ -90,8 +90,26 @@ class Pcg64:
             if strip == 0:
                 return math.copysign(self._tail(), u)
             low, high = _HEIGHTS[strip + 1], _HEIGHTS[strip]
-            if low + (high - low) * (self.next_u64() >> 11) * 2.0**-53 < _height(x):
+            if low + (high - low) * self._uniform() < _height(x):
                 return x
+
+    def exponential(self) -> float:
+        """A standard exponential number in f64, by the same ziggurat."""
+        while True:
+            bits = self.next_u64()
+            strip, u = bits & 0xFF, (bits >> 12) * 2.0**-52 + 2.0**-53
+            x = u * _EXP_EDGES[strip]
+            if x < _EXP_EDGES[strip + 1]:
+                return x
+            if strip == 0:
+                return _EXP_LAST_EDGE - math.log(self._uniform())
+            low, high = _EXP_HEIGHTS[strip + 1], _EXP_HEIGHTS[strip]
+            if low + (high - low) * self._uniform() < math.exp(-x):
+                return x
+
+    def _uniform(self) -> float:
+        """A number from [0, 1)."""
+        return (self.next_u64() >> 11) * 2.0**-53
 
     def _tail(self) -> float:
         """A number beyond the last strip."""
@@ -121,6 +139,22 @@ def _edges() -> List[float]:
 
 _EDGES = _edges()
 _HEIGHTS = [_height(x) for x in _EDGES]
+
+
+_EXP_LAST_EDGE = 7.697117470131050077
+
+
+def _exp_edges() -> List[float]:
+    """As `_edges`, under exp(-x): what lies beyond the last edge is exp(-edge)."""
+    area = math.exp(-_EXP_LAST_EDGE) * (_EXP_LAST_EDGE + 1)
+    edges = [_EXP_LAST_EDGE + 1, _EXP_LAST_EDGE]
+    while len(edges) < 256:
+        edges.append(-math.log(area / edges[-1] + math.exp(-edges[-1])))
+    return [*edges, 0.0]
+
+
+_EXP_EDGES = _exp_edges()
+_EXP_HEIGHTS = [math.exp(-x) for x in _EXP_EDGES]
 
 
 def kept_by(layer: int, elements: int) -> List[bool]:

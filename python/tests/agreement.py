@@ -227,31 +227,68 @@ def noise_of_score(flow, tokens):
     return TokenNoise(values, draws)
 
 
+def texts_and_back(model, folder):
+    """The texts that the program encoded, and how far its latents are from ours; both decode to the texts, and what is no
+    text is refused."""
+    lines = (folder / "lines.txt").read_text().splitlines()
+    written = tensors(folder / "encoded.h5")["latents"]
+    ours = model.encode(lines)
+    assert model.texts(model.tokenise(lines)) == lines
+    assert model.decode(written.to(WIDE)) == lines and model.decode(ours) == lines
+    # not of the noise of `encode` alone
+    drawn = torch.randn(60, *ours.shape[1:], generator=torch.Generator().manual_seed(1), dtype=WIDE)
+    assert len(set(model.decode(drawn))) > 10
+    for wrong, told in [("ax", "found the token 'x'"), (8 * "b", "found 8 tokens"), ("", "found 0 tokens")]:
+        try:
+            model.encode([wrong])
+            raise AssertionError(f"not refused: {wrong}")
+        except latent_align.InputError as error:
+            assert told in str(error), error
+    for wrong, told in [(ours[0], "expected [n, 7, "), (ours / 0, "not finite")]:
+        try:
+            model.decode(wrong)
+            raise AssertionError(f"not refused: {told}")
+        except latent_align.InputError as error:
+            assert told in str(error), error
+    return lines, {"latents": difference(ours, written)}
+
+
 def check_sequences(run, given):
     """A flow over sequences: latents of `encode`, the way back, and the bounds of `score`."""
     opened = latent_align.open_run(run, dtype=WIDE)
-    flow, folder = opened.sequences, run.parents[2]
-    lines = (folder / "lines.txt").read_text().splitlines()
-    latents = tensors(folder / "encoded.h5")["latents"]
+    try:
+        opened.flow
+        raise AssertionError("a density over points")
+    except latent_align.InputError as error:
+        assert "use `.sequences`" in str(error), error
+    flow = opened.sequences
+    lines, found = texts_and_back(flow, run.parents[2])
     tokens = flow.tokenise(lines)
-    assert flow.texts(tokens) == lines and flow.decode(latents.to(WIDE)) == lines
-    ours = flow.encode(lines)
-    assert flow.decode(ours) == lines
-    assert torch.equal(flow.nearest(flow.points(ours)), tokens)
-    for text, told in [("ax", "found the token 'x'"), (8 * "b", "found 8 tokens"), ("", "found 0 tokens")]:
-        try:
-            flow.encode([text])
-            raise AssertionError(f"not refused: {text}")
-        except latent_align.InputError as error:
-            assert told in str(error), error
     noise = noise_of_score(flow, tokens)
     scored = flow.score(lines, noise)
     drawn = flow.score(lines, generator=torch.Generator().manual_seed(1))
     assert abs(drawn.values.mean() / scored.values.mean() - 1) < 0.2 and not torch.equal(drawn.nll, scored.nll)
-    assert opened.flow is None
     # a draw that decodes to another token is drawn again
-    assert torch.equal(flow.nearest(flow.embeddings[tokens] + flow.dequantise(tokens).values), tokens)
-    return {"latents": difference(ours, latents), "bound": of_each(scored.values, given["bound"])}
+    embedded = flow.embeddings[tokens]
+    assert torch.equal(flow.nearest(embedded + flow.dequantise(tokens).values), tokens)
+    points = embedded + noise.values
+    latents, _ = flow.network.carried(points, embedded)
+    back = flow.points(latents)
+    return found | {"bound": of_each(scored.values, given["bound"]), "points from latents": difference(back, points)}
+
+
+def check_races(run, given):
+    """Sequences of kind `gumbel_max`: latents of `encode`, the way back, and exact NLLs."""
+    model = latent_align.open_run(run, dtype=WIDE).sequences
+    lines, found = texts_and_back(model, run.parents[2])
+    scored = model.score(lines)
+    assert scored.kind == "exact"
+    # a text of one token is that token, then the end
+    a = model.tokenise(["a"])
+    p = model.log_probabilities(a)[0].exp()
+    assert torch.allclose(p.sum(1), torch.ones(7, dtype=WIDE))
+    assert torch.allclose(model.score(["a"]).values[0], -(p[0, a[0, 0]] * p[1, 0]).log())
+    return found | {"NLL": of_each(scored.values, given["bound"])}
 
 
 def check_autoencoder(run, given):

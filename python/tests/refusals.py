@@ -86,6 +86,29 @@ shutil.rmtree(folder / "unknown" / "train-autoencoder")
 shutil.copytree(run / "pretrain-flow", folder / "unknown" / "pretrain-flow", dirs_exist_ok=True)
 assert open_run(folder / "unknown").autoencoder is None
 
+# models of sequences
+sequences = folder / "sequences" / "pretrain-flow"
+sequences.mkdir(parents=True)
+(sequences / "sequence_vae.safetensors").touch()
+refused(["found sequence_vae.safetensors", "kind seqflow or gumbel_max"], open_run, sequences.parent)
+alphabet = {"tokeniser": {"kind": "characters"}, "tokens": ["a"], "longest": 2}
+embedding = {"width": 2, "noise": 1.0}
+context = {"kind": "lstm", "width": 2, "layers": 1}
+flow_of = {"blocks": 1, "couplings": 1, "hidden": 2, "context": context, "embedding": embedding}
+for file, format, config, of, parts in [
+    ("gumbel_max", "gumbel-max 1", {"embedding": 2, "width": 0, "layers": 1}, alphabet, ["width: 0", "1 to 16384"]),
+    ("gumbel_max", "gumbel-max 1", None, alphabet, ["config: None"]),
+    ("gumbel_max", "gumbel-max 1", {"embedding": 2, "width": 2, "layers": 1}, alphabet, ["no tensor `table`"]),
+    ("seqflow", "seqflow 1", flow_of, alphabet, ["latent-align seqflow 1", 'expected "latent-align seqflow 2"']),
+    ("seqflow", "seqflow 2", flow_of, {}, ["no alphabet"]),
+    ("seqflow", "seqflow 2", {**flow_of, "embedding": {"width": 2}}, alphabet, ["noise: None"]),
+    ("seqflow", "seqflow 2", {**flow_of, "embedding": 2}, alphabet, ["embedding: 2"]),
+    ("seqflow", "seqflow 2", flow_of, alphabet, ["no tensor `network.blocks.0", "`embedding.table`"]),
+]:
+    header = {"format": f"latent-align {format}", "config": config, "alphabet": of}
+    save_file({"x": torch.zeros(1)}, sequences / f"{file}.safetensors", {"latent_align": json.dumps(header)})
+    refused([*parts, f"{file}.safetensors"], open_run, sequences.parent)
+
 # a map of latents that is not applied
 transported = folder / "transported"
 shutil.copytree(run, transported)

@@ -1,8 +1,9 @@
 """SeqFlow (Lee et al. 2025, arXiv 2504.14889): couplings inside each token that read the tokens before it.
 
 Blocks follow each other from the data to the noise. In each a context, an LSTM or a causal transformer, reads the tokens
-before each from the first to the last, and couplings carry half of the token's numbers by the non-linear squared map
-(Ziegler & Rush 2019, arXiv 1901.10548), whose parameters are read from the other half and the context:
+before each from the first to the last (their embeddings without noise, where points are texts), and couplings carry half of
+the token's numbers by the non-linear squared map (Ziegler & Rush 2019, arXiv 1901.10548), whose parameters are read from the
+other half and the context:
 
     u = a + b y + c / (1 + (d y + f)^2)      b = exp(0.4 r1)      d = exp(0.4 r3)      c = k b / d
     k = tanh(0.3 r2) (8 sqrt(3) / 9 - 0.05)
@@ -20,10 +21,10 @@ from torch.nn.functional import silu
 from ..errors import InputError
 from .autoregressive import BlockDesign, Layer
 from .base import Bijection, SampleOptions, Shape
+from .recurrent import Recurrent
 
 PARAMETERS = 5
 LARGEST = 8 * math.sqrt(3) / 9 - 0.05
-GATES = 4
 
 
 def _forward(y: Tensor, raw: Tensor) -> Tuple[Tensor, Tensor]:
@@ -64,29 +65,6 @@ def _root(s: Tensor, k: Tensor) -> Tensor:
     return w
 
 
-class Recurrent(nn.Module):
-    """An LSTM: each layer reads its input and its own last state, and places of the sequence have numbers of their own."""
-
-    def __init__(self, shape: Shape, channels: int, layers: int):
-        super().__init__()
-        self.places = nn.Parameter(torch.zeros(shape.tokens, GATES * channels))
-        inputs = [shape.width] + [channels] * (layers - 1)
-        self.layers = nn.ModuleList(nn.Linear(size + channels, GATES * channels) for size in inputs)
-
-    def forward(self, x: Tensor, states: List[Tuple[Tensor, Tensor]], place: int) -> Tensor:
-        """The last layer's state [n, C] after `x` [n, width] of this place; `states` go on."""
-        for number, layer in enumerate(self.layers):
-            h, c = states[number]
-            gates = layer(torch.cat([x, h], 1))
-            if number == 0:
-                gates = gates + self.places[place]
-            i, f, g, o = gates.chunk(GATES, 1)
-            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            x = torch.sigmoid(o) * torch.tanh(c)
-            states[number] = (x, c)
-        return x
-
-
 class Lstm(nn.Module):
     """An LSTM over the tokens before each."""
 
@@ -94,11 +72,9 @@ class Lstm(nn.Module):
         super().__init__()
         self.start = nn.Parameter(torch.zeros(1, shape.width))
         self.inner = Recurrent(shape, config["width"], config["layers"])
-        self.channels = config["width"]
 
     def begin(self, n: int) -> List[Any]:
-        zeros = self.start.new_zeros(n, self.channels)
-        return [(zeros, zeros) for _ in self.inner.layers]
+        return self.inner.begin(n)
 
     def next(self, before: Tensor, state: List[Any], place: int) -> Tensor:
         """What is read for token `place` [n, C], the one `before` [n, d] being the last."""
@@ -193,7 +169,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor, read: Tensor) -> Tuple[Tensor, Tensor]:
-        """Points `x` [n, T, d] carried on, and `log |det|` `[n]`; the context reads `read` [n, T, d]."""
+        """Points `x` [n, T, d] carried on, and `log |det|` `[n]`; the context is of `read` [n, T, d]."""
         context = self.context[self.reader].all(read)
         log_det = x.new_zeros(len(x))
         for coupling in self.couplings:
@@ -207,7 +183,7 @@ class Block(nn.Module):
         return [reader.start.expand(n, -1), reader.begin(n)]
 
     def next(self, x: Tensor, state: List[Any], place: int) -> Tensor:
-        """Token `place` carried back [n, d]; `state` goes on, and has it as what is read next."""
+        """Token `place` carried back [n, d]; `state` goes on from it."""
         before, read = state
         context = self.context[self.reader].next(before, read, place)
         for coupling in reversed(self.couplings):
@@ -234,33 +210,34 @@ class SeqFlow(Bijection):
             raise InputError("its header says tokens of 1 number, expected at least 2, of which one half moves the other")
         self.blocks = nn.ModuleList(Block(number, shape, config) for number in range(config["blocks"]))
 
-    def carried(self, points: Tensor, read: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
-        """Points [n, T, d] carried to noise, and `log |det|` `[n]`. Contexts read `read` [n, T, d], or, without, what each
-        block carries."""
-        x, log_det = points, points.new_zeros(len(points))
-        for block in self.blocks:
-            x, of_block = block(x, x if read is None else read)
-            log_det = log_det + of_block
-        return x, log_det
-
-    def points_of(self, noise: Tensor, read: Optional[Callable[[Tensor], Tensor]] = None) -> Tensor:
-        """Noise [n, T, d] carried back, token by token. Contexts read what `read` makes of each token [n, d], or, without, what
-        each block carries."""
-        states = [block.begin(len(noise)) for block in self.blocks]
-        points = []
-        for place, x in enumerate(noise.unbind(1)):
-            for block, state in zip(reversed(self.blocks), reversed(states)):
-                x = block.next(x, state, place)
-            points.append(x)
-            if read is not None:
-                token = read(x)
-                for state in states:
-                    state[0] = token
-        return torch.stack(points, 1)
-
     def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
         return self.points_of(noise.view(-1, self.shape.tokens, self.shape.width)).flatten(1)
 
     def _forward(self, rows: Tensor, condition: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
         noise, log_det = self.carried(rows.view(-1, self.shape.tokens, self.shape.width))
         return noise.flatten(1), log_det
+
+    def carried(self, points: Tensor, read: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+        """`points` [n, T, d] carried to noise, and `log |det|` `[n]`. Contexts are of `read` [n, T, d], or, without, of what each
+        block carries."""
+        x = points
+        log_det = points.new_zeros(len(points))
+        for block in self.blocks:
+            x, of_block = block(x, x if read is None else read)
+            log_det = log_det + of_block
+        return x, log_det
+
+    def points_of(self, noise: Tensor, read: Optional[Callable[[Tensor], Tensor]] = None) -> Tensor:
+        """`noise` [n, T, d] carried back, token by token. Contexts are of what `read` makes of a token [n, d], or, without, of
+        what each block carries."""
+        states = [block.begin(len(noise)) for block in self.blocks]
+        points = []
+        for place, x in enumerate(noise.unbind(1)):
+            for block, state in zip(reversed(self.blocks), reversed(states)):
+                x = block.next(x, state, place)
+            if read is not None:
+                seen = read(x)
+                for state in states:
+                    state[0] = seen
+            points.append(x)
+        return torch.stack(points, 1)

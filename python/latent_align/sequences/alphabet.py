@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from .errors import InputError
+from ..errors import InputError
 
 END = 0
 """Ends a sequence, and fills it up to the longest."""
