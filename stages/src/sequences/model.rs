@@ -45,6 +45,9 @@ pub trait SequenceModel: Send {
     /// The most tokens that a sequence has.
     fn longest(&self) -> usize;
 
+    /// V, the tokens with the end token among them.
+    fn size(&self) -> usize;
+
     /// The text of a sequence, as its file has it.
     fn text(&self, sequence: &[u32]) -> String;
 

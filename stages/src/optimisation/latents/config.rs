@@ -59,8 +59,8 @@ impl Default for RegionsConfig {
 pub struct PerturbationConfig {
     /// The share of a latent's numbers that change on average.
     pub share: f64,
-    /// The share of candidates that have a few tokens drawn anew as the model has them after those before, and keep
-    /// the others: one, and each further one half as often.
+    /// The share of candidates that have a few tokens drawn anew, half of them as the model has them after those before and half
+    /// of them any, and keep the others: one, and each further one half as often.
     pub tokens: f64,
     /// The share of candidates that are the head of one good sequence and the tail of another, half of them with tokens
     /// drawn anew besides.
@@ -82,10 +82,10 @@ impl Default for PerturbationConfig {
     fn default() -> Self {
         Self {
             share: 0.1,
-            tokens: 0.4,
-            joins: 0.3,
+            tokens: 0.5,
+            joins: 0.25,
             partners: 100,
-            endings: 0.2,
+            endings: 0.15,
             temperature: Some(400.0),
             draws: 4,
         }

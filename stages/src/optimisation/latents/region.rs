@@ -32,7 +32,7 @@ pub(super) struct Candidate {
     pub boxed: bool,
 }
 
-/// The most tokens of a sequence that are drawn anew; half as many sequences get a second as a first, and so on.
+/// The most tokens of a sequence that are drawn anew, half of them any, the others as the model has them; half as many sequences get a second as a first, and so on.
 const MOST_REDRAWN: usize = 6;
 
 impl About<'_> {
@@ -133,11 +133,25 @@ impl About<'_> {
             .chain((redrawn..all.len()).step_by(2))
             .collect();
         for _ in 0..MOST_REDRAWN {
-            let sequences: Vec<Sequence> = changing.iter().map(|&i| all[i].clone()).collect();
-            let place = |s: &Sequence| rng.random_range(0..(s.len() + 1).min(longest));
-            let places: Vec<usize> = sequences.iter().map(place).collect();
+            // what the model finds improbable it never draws
+            let (any, by_model): (Vec<usize>, Vec<usize>) =
+                changing.iter().partition(|_| rng.random_bool(0.5));
+            let place =
+                |s: &Sequence, rng: &mut Pcg64| rng.random_range(0..(s.len() + 1).min(longest));
+            for i in any {
+                let (place, token) = (
+                    place(&all[i], rng),
+                    rng.random_range(1..model.size() as u32),
+                );
+                match place < all[i].len() {
+                    true => all[i][place] = token,
+                    false => all[i].push(token),
+                }
+            }
+            let sequences: Vec<Sequence> = by_model.iter().map(|&i| all[i].clone()).collect();
+            let places: Vec<usize> = sequences.iter().map(|s| place(s, rng)).collect();
             let changed = model.redraw(&sequences, &places, rng)?;
-            changing
+            by_model
                 .iter()
                 .zip(changed)
                 .for_each(|(&i, sequence)| all[i] = sequence);

@@ -10,9 +10,9 @@ use crate::sequences::Cost;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-/// What a sequence as good as the best is worth that is no better: so little that an improvement of a tenth of what better ones
-/// are spread by is worth as much, and enough that a sequence which is hardly ever feasible is left alone.
-const LIKE_THE_BEST: f64 = 0.1;
+/// What a sequence as good as the best is worth that is no better: so little that an improvement of a twentieth of what better
+/// ones are spread by is worth as much, and enough that a sequence which is hardly ever feasible is left alone.
+const LIKE_THE_BEST: f64 = 0.05;
 
 /// A Gaussian process over the scores of feasible sequences, and how likely a sequence is one.
 pub(super) struct Surrogate {

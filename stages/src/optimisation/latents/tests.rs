@@ -36,6 +36,9 @@ impl SequenceModel for Directions {
     fn longest(&self) -> usize {
         LENGTH
     }
+    fn size(&self) -> usize {
+        LETTERS.len()
+    }
     /// Equal neighbours cost much.
     fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
         let cost = |sequence: &Sequence| {

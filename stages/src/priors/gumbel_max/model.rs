@@ -62,11 +62,6 @@ impl GumbelMaxModel {
         })
     }
 
-    /// V.
-    fn size(&self) -> usize {
-        self.alphabet.size()
-    }
-
     /// What `of` makes of rows of `sequences` and of `log p` of every token at each of their places [n, T, V], some at a time.
     pub(super) fn each(
         &self,
@@ -131,6 +126,10 @@ impl SequenceModel for GumbelMaxModel {
 
     fn longest(&self) -> usize {
         self.alphabet.longest()
+    }
+
+    fn size(&self) -> usize {
+        self.alphabet.size()
     }
 
     fn text(&self, sequence: &[u32]) -> String {

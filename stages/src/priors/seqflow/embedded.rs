@@ -305,6 +305,10 @@ impl SequenceModel for SequenceFlow {
         self.shape.tokens
     }
 
+    fn size(&self) -> usize {
+        self.alphabet.size()
+    }
+
     fn text(&self, sequence: &[u32]) -> String {
         self.alphabet.text(sequence)
     }

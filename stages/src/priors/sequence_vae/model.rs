@@ -136,6 +136,10 @@ impl SequenceModel for SequenceVaeModel {
         self.alphabet.longest()
     }
 
+    fn size(&self) -> usize {
+        self.alphabet.size()
+    }
+
     fn text(&self, sequence: &[u32]) -> String {
         self.alphabet.text(sequence)
     }
