@@ -19,7 +19,7 @@ from ..streams import Pcg64
 from .alphabet import Alphabet
 from .model import Bound, SequenceModel, up_to_the_end
 
-MOST_DRAWS = 100
+MOST_DRAWS = 1000
 # of the noise of `encode`, tried one after the other
 SCALES = (1.0, 0.5, 0.25, 0.0)
 

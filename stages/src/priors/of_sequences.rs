@@ -80,6 +80,21 @@ pub(super) fn rows_of<'a>(
     rows.flatten().collect()
 }
 
+/// What each of the rows [n, T] says, of `size` tokens: 1 at each token up to the first end of the row, else 0, [n, T, V].
+pub(super) fn said(rows: &[u32], [tokens, size]: [usize; 2]) -> Vec<f32> {
+    let mut said = vec![0.0; rows.len() * size];
+    let each = rows
+        .chunks_exact(tokens)
+        .zip(said.chunks_exact_mut(tokens * size));
+    for (row, said) in each {
+        let with_end = Alphabet::sequence_of_row(row).len() + 1;
+        for (&token, said) in row.iter().zip(said.chunks_exact_mut(size)).take(with_end) {
+            said[token as usize] = 1.0;
+        }
+    }
+    said
+}
+
 /// Refuses what is no sequence of `alphabet`.
 ///
 /// # Errors

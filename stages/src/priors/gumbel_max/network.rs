@@ -3,9 +3,10 @@
 use super::config::GumbelMax;
 use crate::error::Result;
 use crate::fused::linear_layer;
+use crate::priors::of_sequences::said;
 use crate::priors::recurrent::{Recurrent, Remembered};
 use crate::random::Streams;
-use crate::sequences::{Alphabet, END};
+use crate::sequences::Alphabet;
 use crate::tensors::{from_f32, to_f64};
 use crate::training::initialise_with_biases;
 use burn::module::{Module, Param};
@@ -81,17 +82,12 @@ impl Network {
     pub fn each_token(&self, rows: &[u32]) -> Tensor<2> {
         let n = rows.len() / self.tokens;
         let size = self.start() as usize;
-        let mut said = vec![0.0; rows.len() * size];
-        for (row, said) in
-            (rows.chunks_exact(self.tokens)).zip(said.chunks_exact_mut(self.tokens * size))
-        {
-            let with_end = row.iter().take_while(|&&token| token != END).count() + 1;
-            for (&token, said) in row.iter().zip(said.chunks_exact_mut(size)).take(with_end) {
-                said[token as usize] = 1.0;
-            }
-        }
         let log_p = self.log_probabilities(rows);
-        let said = from_f32(said, [n, self.tokens, size], &log_p.device());
+        let said = from_f32(
+            said(rows, [self.tokens, size]),
+            [n, self.tokens, size],
+            &log_p.device(),
+        );
         (log_p * said).sum_dim(2).neg().reshape([n, self.tokens])
     }
 

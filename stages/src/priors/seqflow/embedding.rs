@@ -44,8 +44,8 @@ impl EmbeddingConfig {
     }
 }
 
-/// Draws of noise after which a token is left without.
-const MOST_DRAWS: usize = 100;
+/// Draws of noise after which a token is left without: among 79 tokens of width 8 some accept 3 % of noise as wide as they are long.
+const MOST_DRAWS: usize = 1000;
 
 /// A table of embeddings: row i, at length 1, is token i.
 #[derive(Module, Debug)]
@@ -125,7 +125,7 @@ impl HostTable {
     }
 
     /// Noise of `scale` around each of `tokens`, drawn again where it decodes to another token, and none where
-    /// it still does after 100 draws; so that embedding and noise always decode to their token. `next` gives the noise of
+    /// it still does after 1,000 draws; so that embedding and noise always decode to their token. `next` gives the noise of
     /// a token and of a draw.
     pub fn dequantise(
         &self,

@@ -165,20 +165,21 @@ impl SequenceModel for SequenceVaeModel {
 
     /// Costs are those of the decoder at the latent of each.
     fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
-        let mut costs = Vec::with_capacity(sequences.len());
-        let latents = self.encode(sequences)?;
+        require(&self.alphabet, sequences)?;
+        let mut weighed = Weighed::default();
         let longest = self.alphabet.longest();
-        let mut lengths = sequences
-            .iter()
-            .map(|sequence| longest.min(sequence.len() + 1));
+        let mut lengths = sequences.iter().map(|s| longest.min(s.len() + 1));
         self.each(sequences, |rows| {
             let z = self.network.read(rows).mean;
             let each = to_f64(self.network.each_token(rows, &z))?;
             let each = each.chunks_exact(longest).zip(&mut lengths);
-            costs.extend(each.map(|(tokens, length)| Cost::of(&tokens[..length])));
+            weighed
+                .costs
+                .extend(each.map(|(tokens, length)| Cost::of(&tokens[..length])));
+            weighed.latents.extend(to_f32(z)?);
             Ok(())
         })?;
-        Ok(Weighed { latents, costs })
+        Ok(weighed)
     }
 
     /// By the decoder at the latent of each.

@@ -11,6 +11,7 @@
 use super::config::SequenceVae;
 use crate::error::Result;
 use crate::fused::linear_layer;
+use crate::priors::of_sequences::said;
 use crate::priors::recurrent::{Recurrent, Remembered};
 use crate::random::Streams;
 use crate::sequences::{Alphabet, END};
@@ -168,17 +169,11 @@ impl Network {
     pub fn each_token(&self, rows: &[u32], z: &Tensor<2>) -> Tensor<2> {
         let [n, _] = z.dims();
         let size = self.start() as usize;
-        let mut said = vec![0.0; rows.len() * size];
-        for (row, said) in rows
-            .chunks_exact(self.tokens)
-            .zip(said.chunks_exact_mut(self.tokens * size))
-        {
-            let with_end = row.iter().take_while(|&&token| token != END).count() + 1;
-            for (&token, said) in row.iter().zip(said.chunks_exact_mut(size)).take(with_end) {
-                said[token as usize] = 1.0;
-            }
-        }
-        let said = from_f32(said, [n, self.tokens, size], &z.device());
+        let said = from_f32(
+            said(rows, [self.tokens, size]),
+            [n, self.tokens, size],
+            &z.device(),
+        );
         let each = (self.log_probabilities(rows, z) * said).sum_dim(2).neg();
         each.reshape([n, self.tokens])
     }
