@@ -40,7 +40,8 @@ def sequences(lines, longest, rng):
             text = selfies.encoder(line)
         except selfies.EncoderError:
             continue
-        if text and text not in seen and selfies.len_selfies(text) <= longest:
+        # salts are several molecules with a point between them, which stands in no bracket
+        if text and "." not in text and text not in seen and selfies.len_selfies(text) <= longest:
             seen.add(text)
             yield text
 

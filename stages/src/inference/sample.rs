@@ -268,7 +268,7 @@ impl Sample {
         };
         let condition = self.encoded(first, count)?;
         let mut points = self.drawn(noise("noise", point, count), condition.clone(), check)?;
-        for attempt in 0..AGAIN {
+        for attempt in 0..=AGAIN {
             let finite = |points: &[f32]| points.iter().all(|value| value.is_finite());
             let rows = points.chunks(width).enumerate();
             let bad: Vec<usize> = rows
@@ -277,6 +277,9 @@ impl Sample {
                 .collect();
             if bad.is_empty() {
                 return Ok(points);
+            }
+            if attempt == AGAIN {
+                break;
             }
             self.again.fetch_add(bad.len(), Ordering::Relaxed);
             let places: Vec<i64> = bad.iter().map(|&i| i as i64).collect();
@@ -291,7 +294,7 @@ impl Sample {
             }
         }
         Err(Error::Numerical(format!(
-            "a sample between {first} and {} is not finite, and was not in {AGAIN} draws; lower --temperature, take more \
+            "a sample between {first} and {} is not finite, nor was it in {AGAIN} more draws; lower --temperature, take more \
              --steps, or train the flow longer",
             first + count - 1
         )))
