@@ -19,6 +19,8 @@ pub(super) struct Feasibility {
 const EXPECTED: [f64; 3] = [3.0, -1.0, 0.0];
 /// How firmly: the inverse variances of the weights.
 const PRECISION: [f64; 3] = [0.25, 1.0, 1.0];
+/// Standard deviations beyond which there is nothing more to learn.
+const LARGEST: f64 = 10.0;
 /// Steps of Newton's method; it converges in fewer.
 const STEPS: usize = 30;
 
@@ -27,9 +29,13 @@ impl Feasibility {
     pub fn new(costs: &[(Cost, bool)]) -> Self {
         let feasible = costs.iter().filter(|(_, feasible)| *feasible);
         let scale = |of: fn(&Cost) -> f64| {
-            let values: Vec<f64> = feasible.clone().map(|(cost, _)| of(cost)).collect();
+            let values = feasible.clone().map(|(cost, _)| of(cost));
+            let values: Vec<f64> = values.filter(|cost| cost.is_finite()).collect();
             let spread = (variance_of_mean(&values) * values.len() as f64).sqrt();
-            [mean(&values), if spread > 0.0 { spread } else { 1.0 }]
+            match values.is_empty() {
+                true => [0.0, 1.0],
+                false => [mean(&values), if spread > 0.0 { spread } else { 1.0 }],
+            }
         };
         let mut model = Self {
             worst: scale(|cost| cost.worst),
@@ -61,10 +67,12 @@ impl Feasibility {
         model
     }
 
-    /// 1, and the two costs in standard deviations, at most 10: beyond that there is nothing more to learn.
+    /// 1, and the two costs in standard deviations, at most [`LARGEST`], which is also what has no finite cost.
     fn features(&self, cost: &Cost) -> Vector3<f64> {
-        let of =
-            |value: f64, [mean, spread]: [f64; 2]| ((value - mean) / spread).clamp(-10.0, 10.0);
+        let of = |value: f64, [mean, spread]: [f64; 2]| match value.is_finite() {
+            true => ((value - mean) / spread).clamp(-LARGEST, LARGEST),
+            false => LARGEST,
+        };
         Vector3::new(1.0, of(cost.worst, self.worst), of(cost.mean, self.mean))
     }
 
@@ -124,9 +132,11 @@ mod tests {
         assert!(model.probability(&one) > 0.9);
         let infinite = Cost {
             worst: f64::INFINITY,
-            mean: f64::INFINITY,
+            mean: f64::NAN,
         };
         assert!(model.probability(&infinite) < 0.1);
+        let model = Feasibility::new(&[(one, true), (infinite, true), (infinite, false)]);
+        assert!(model.probability(&one) > 0.5);
     }
 
     #[test]

@@ -368,7 +368,8 @@ impl Proposer for Latents {
         let known =
             known.filter_map(|(place, text)| Some((place, self.model.sequence(text).ok()?)));
         let (places, sequences): (Vec<usize>, Vec<Sequence>) = known.unzip();
-        let decoded = self.model.decode(&self.model.encode(&sequences)?)?;
+        let latents = self.model.weigh(&sequences)?.latents; // those that the surrogate knows
+        let decoded = self.model.decode(&latents)?;
         let texts = decoded.iter().map(|sequence| self.model.text(sequence));
         Ok(places.into_iter().zip(texts).collect())
     }

@@ -32,6 +32,8 @@ pub(super) struct Candidate {
     pub boxed: bool,
 }
 
+/// Numbers of latents that are decoded at once.
+const AT_ONCE: usize = 1 << 24;
 /// The most tokens of a sequence that are drawn anew, half of them any, the others as the model has them; half as many sequences get a second as a first, and so on.
 const MOST_REDRAWN: usize = 6;
 
@@ -90,21 +92,24 @@ impl About<'_> {
         let Some(temperature) = config.temperature.filter(|_| tokens > 1) else {
             return Ok(vec![config.share; tokens]);
         };
-        let mut redrawn = Vec::with_capacity(tokens * config.draws * self.centre.len());
-        for token in 0..tokens {
-            for _ in 0..config.draws {
-                let mut latent = self.centre.to_vec();
-                latent[token * width..][..width].copy_from_slice(&normal(rng, width));
-                redrawn.extend(latent);
+        // some tokens at a time: a latent may have many numbers
+        let at_once = (AT_ONCE / (config.draws * self.centre.len())).max(1);
+        let (mut changed, all): (Vec<Vec<usize>>, Vec<usize>) = (Vec::new(), (0..tokens).collect());
+        for some in all.chunks(at_once) {
+            let mut redrawn = Vec::with_capacity(some.len() * config.draws * self.centre.len());
+            for token in some {
+                for _ in 0..config.draws {
+                    let mut latent = self.centre.to_vec();
+                    latent[token * width..][..width].copy_from_slice(&normal(rng, width));
+                    redrawn.extend(latent);
+                }
             }
-        }
-        let changed: Vec<Vec<usize>> = (model.decode(&redrawn)?)
-            .chunks(config.draws)
-            .map(|draws| {
+            let decoded = model.decode(&redrawn)?;
+            changed.extend(decoded.chunks(config.draws).map(|draws| {
                 let each = draws.iter();
                 each.map(|d| differences(d, self.sequence)).collect()
-            })
-            .collect();
+            }));
+        }
         let omega = importance(&changed);
         Ok(probabilities(&omega, config.share, temperature))
     }
