@@ -244,12 +244,10 @@ impl Latents {
         let points = |latents: &[f32]| Points::new(latents, tokens, width);
         let elements = self.elements();
         let Weighed { latents, costs } = &region.weighed;
-        let candidates = region.candidates(elements);
-        let (own, candidates) = (points(latents), points(&candidates));
-        let judged = match self.config.regions.encode_again {
-            true => &own,
-            false => &candidates,
-        };
+        let (own, every) = (points(latents), 0..region.fresh.len());
+        let encode_again = self.config.regions.encode_again;
+        let candidates = (!encode_again).then(|| points(&region.candidates(every, elements)));
+        let judged = candidates.as_ref().unwrap_or(&own);
         let mut chosen: Vec<usize> = Vec::new();
         let quota = quota.min(region.fresh.len());
         for hopes in surrogate.hopes(judged, costs, quota, self.config.surrogate.features, rng) {
@@ -258,11 +256,12 @@ impl Latents {
                 .max_by(|(_, a), (_, b)| a.total_cmp(b));
             chosen.extend(best.map(|(place, _)| place));
         }
-        let expects = |points: &Points| surrogate.expects(&points.select(&chosen));
-        let (of_own, of_candidates) = (expects(&own), expects(&candidates));
+        let of_own = surrogate.expects(&own.select(&chosen));
+        let candidates = region.candidates(chosen.iter().copied(), elements);
+        let of_candidates = surrogate.expects(&points(&candidates));
         (chosen.iter().enumerate())
             .map(|(i, &place)| {
-                let (value, spread) = match self.config.regions.encode_again {
+                let (value, spread) = match encode_again {
                     true => of_own[i],
                     false => of_candidates[i],
                 };
@@ -283,13 +282,13 @@ impl Latents {
 }
 
 impl Region {
-    /// The latents [n, T d] that the sequences were decoded from, or their own where they were not.
-    fn candidates(&self, elements: usize) -> Vec<f32> {
-        let own = self.weighed.latents.chunks(elements);
-        let each = self.from.iter().zip(own);
-        each.flat_map(|(from, own)| from.as_deref().unwrap_or(own))
-            .copied()
-            .collect()
+    /// The latents [n, T d] that the sequences at `places` were decoded from, or their own where they were not.
+    fn candidates(&self, places: impl Iterator<Item = usize>, elements: usize) -> Vec<f32> {
+        let latent = |place: usize| match &self.from[place] {
+            Some(latent) => latent,
+            None => &self.weighed.latents[place * elements..][..elements],
+        };
+        places.flat_map(latent).copied().collect()
     }
 }
 
