@@ -124,6 +124,16 @@ pub struct Ways {
 }
 
 impl Ways {
+    /// None of them.
+    pub const fn plain(kind: &'static str) -> Self {
+        Self {
+            kind,
+            stepped: false,
+            guided: false,
+            sequential: false,
+        }
+    }
+
     /// Fails for what it cannot do.
     ///
     /// # Errors

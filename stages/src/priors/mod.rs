@@ -11,6 +11,7 @@ mod condition;
 #[cfg(test)]
 mod conformance;
 mod coupling;
+mod decoding;
 mod denoising;
 mod drawing;
 mod features;
@@ -30,6 +31,7 @@ mod placed;
 mod prior;
 mod recurrent;
 mod seqflow;
+mod sequence_file;
 mod sequence_model;
 mod sequence_vae;
 mod witness;

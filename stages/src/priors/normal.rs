@@ -49,12 +49,7 @@ impl StandardNormal {
 }
 
 /// What it can do on the way from noise to points.
-const WAYS: Ways = Ways {
-    kind: "normal",
-    stepped: false,
-    guided: false,
-    sequential: false,
-};
+const WAYS: Ways = Ways::plain("normal");
 
 impl PriorConfig for Normal {
     fn offers(&self) -> Offers {

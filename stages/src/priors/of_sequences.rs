@@ -38,9 +38,6 @@ pub struct FitSequences<'a> {
 
 /// A model that was fitted to sequences.
 pub trait FittedSequences: SequenceModel {
-    /// What its sequences are made of.
-    fn alphabet(&self) -> &Alphabet;
-
     /// How many numbers were trained.
     fn parameters(&self) -> usize;
 
@@ -71,6 +68,31 @@ pub struct Likelihoods {
     pub besides: (&'static str, f64),
 }
 
+/// `config` fitted to `train` on a CPU, for tests.
+#[cfg(test)]
+pub(super) fn fitted(
+    config: &dyn FitsSequences,
+    alphabet: &Alphabet,
+    [train, held_out]: [&[Sequence]; 2],
+    schedule: &Schedule,
+) -> Box<dyn FittedSequences> {
+    let context = Context {
+        streams: Streams::new(0),
+        device: burn::tensor::Device::flex(),
+        dir: std::path::PathBuf::new(),
+        kept: std::env::temp_dir(),
+        resume: None,
+        monitor: &crate::context::Silent,
+    };
+    let fit = FitSequences {
+        alphabet,
+        train,
+        held_out,
+        schedule,
+    };
+    config.fit_sequences(fit, &context).unwrap().0
+}
+
 /// `sequences` as rows [n, T].
 pub(super) fn rows_of<'a>(
     alphabet: &Alphabet,
@@ -93,6 +115,14 @@ pub(super) fn said(rows: &[u32], [tokens, size]: [usize; 2]) -> Vec<f32> {
         }
     }
     said
+}
+
+/// What is told where the model `kind`, which is of sequences alone, is asked for a density over points.
+pub(super) fn of_sequences_alone(kind: &str) -> Error {
+    Error::input(format!(
+        "model.kind: found `{kind}` for features that are numbers, expected sequences, `features.tokeniser`, or another \
+         kind"
+    ))
 }
 
 /// Refuses what is no sequence of `alphabet`.

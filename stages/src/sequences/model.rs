@@ -1,6 +1,6 @@
 //! What is asked of a model whose latents stand for sequences.
 
-use super::Sequence;
+use super::{Alphabet, Sequence};
 use crate::error::Result;
 use crate::random::Streams;
 use rand_pcg::Pcg64;
@@ -32,6 +32,14 @@ impl Cost {
             mean: each.iter().sum::<f64>() / each.len() as f64,
         }
     }
+
+    /// Of `sequences` whose tokens cost `each`, [n, T]: up to the end of each, which counts where there is room for it.
+    pub fn of_rows(each: &[f64], sequences: &[Sequence]) -> Vec<Self> {
+        let longest = each.len() / sequences.len().max(1);
+        let rows = each.chunks_exact(longest.max(1)).zip(sequences);
+        rows.map(|(row, sequence)| Self::of(&row[..longest.min(sequence.len() + 1)]))
+            .collect()
+    }
 }
 
 /// A trained model that carries sequences to latents [n, T d] and back. Equal arguments give equal results.
@@ -42,20 +50,21 @@ pub trait SequenceModel: Send {
     /// d, the width of each.
     fn width(&self) -> usize;
 
-    /// The most tokens that a sequence has.
-    fn longest(&self) -> usize;
-
-    /// V, the tokens with the end token among them.
-    fn size(&self) -> usize;
+    /// What its sequences are made of.
+    fn alphabet(&self) -> &Alphabet;
 
     /// The text of a sequence, as its file has it.
-    fn text(&self, sequence: &[u32]) -> String;
+    fn text(&self, sequence: &[u32]) -> String {
+        self.alphabet().text(sequence)
+    }
 
     /// The sequence of a text.
     ///
     /// # Errors
     /// An input error for a token that the vocabulary lacks, or a text longer than the longest.
-    fn sequence(&self, text: &str) -> Result<Sequence>;
+    fn sequence(&self, text: &str) -> Result<Sequence> {
+        self.alphabet().sequence(text, text, 1)
+    }
 
     /// The latents [n, T d] of `sequences`.
     ///

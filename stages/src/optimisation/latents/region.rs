@@ -123,7 +123,7 @@ impl About<'_> {
         endings: &[Sequence],
         rng: &mut Pcg64,
     ) -> Result<Vec<Sequence>> {
-        let longest = model.longest();
+        let longest = model.alphabet().longest();
         let mut all = vec![self.sequence.clone(); redrawn];
         for _ in 0..joins {
             let ending = endings.choose(rng).filter(|_| rng.random_bool(0.5));
@@ -146,7 +146,7 @@ impl About<'_> {
             for i in any {
                 let (place, token) = (
                     place(&all[i], rng),
-                    rng.random_range(1..model.size() as u32),
+                    rng.random_range(1..model.alphabet().size() as u32),
                 );
                 match place < all[i].len() {
                     true => all[i][place] = token,

@@ -3,7 +3,7 @@ use super::proposer::{Latents, root_mean_square};
 use crate::error::{Error, Result};
 use crate::optimisation::{Direction, Evaluation, History, Proposer};
 use crate::random::Streams;
-use crate::sequences::{Cost, Sequence, SequenceModel, Weighed};
+use crate::sequences::{Alphabet, Cost, Sequence, SequenceModel, Tokeniser, Weighed};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use std::path::Path;
@@ -14,15 +14,27 @@ const LENGTH: usize = 10;
 const GOAL: &str = "acefbdacfe";
 
 /// A letter is a direction of the plane; what it was refitted to, it turns by.
-#[derive(Default)]
 struct Directions {
+    alphabet: Alphabet,
     turned: f32,
     refits: Arc<Mutex<Vec<Vec<String>>>>,
 }
 
+impl Default for Directions {
+    fn default() -> Self {
+        let letters = LETTERS.map(String::from).to_vec();
+        Self {
+            alphabet: Alphabet::new(Tokeniser::Characters, LENGTH, letters),
+            turned: 0.0,
+            refits: Arc::default(),
+        }
+    }
+}
+
 impl Directions {
+    /// Of a token from 1.
     fn angle(&self, token: u32) -> f32 {
-        self.turned + std::f32::consts::TAU * token as f32 / LETTERS.len() as f32
+        self.turned + std::f32::consts::TAU * (token - 1) as f32 / LETTERS.len() as f32
     }
 }
 
@@ -33,11 +45,8 @@ impl SequenceModel for Directions {
     fn width(&self) -> usize {
         2
     }
-    fn longest(&self) -> usize {
-        LENGTH
-    }
-    fn size(&self) -> usize {
-        LETTERS.len()
+    fn alphabet(&self) -> &Alphabet {
+        &self.alphabet
     }
     /// Equal neighbours cost much.
     fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
@@ -61,23 +70,13 @@ impl SequenceModel for Directions {
     ) -> Result<Vec<Sequence>> {
         let mut redrawn = sequences.to_vec();
         for (sequence, &place) in redrawn.iter_mut().zip(places) {
-            let letter = rng.random_range(0..LETTERS.len() as u32);
+            let letter = rng.random_range(1..=LETTERS.len() as u32);
             match place < sequence.len() {
                 true => sequence[place] = letter,
                 false => sequence.push(letter),
             }
         }
         Ok(redrawn)
-    }
-    fn text(&self, sequence: &[u32]) -> String {
-        sequence.iter().map(|&t| LETTERS[t as usize]).collect()
-    }
-    fn sequence(&self, text: &str) -> Result<Sequence> {
-        let place = |letter| LETTERS.iter().position(|l| *l == letter);
-        let tokens = text.chars().map(|l| place(l).map(|p| p as u32));
-        tokens
-            .collect::<Option<Sequence>>()
-            .ok_or_else(|| Error::input(text))
     }
     fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
         let tokens = sequences.iter().flatten();
@@ -88,7 +87,7 @@ impl SequenceModel for Directions {
     fn decode(&self, latents: &[f32]) -> Result<Vec<Sequence>> {
         let nearest = |point: &[f32]| {
             let cosine = |t: u32| point[0] * self.angle(t).cos() + point[1] * self.angle(t).sin();
-            (0..LETTERS.len() as u32)
+            (1..=LETTERS.len() as u32)
                 .max_by(|&a, &b| cosine(a).total_cmp(&cosine(b)))
                 .unwrap()
         };

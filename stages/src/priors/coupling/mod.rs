@@ -179,12 +179,7 @@ impl Bijection for Network {
 }
 
 /// What it can do on the way from noise to points.
-const WAYS: Ways = Ways {
-    kind: "coupling",
-    stepped: false,
-    guided: false,
-    sequential: false,
-};
+const WAYS: Ways = Ways::plain("coupling");
 
 impl PriorConfig for Coupling {
     fn check(&self, problems: &mut Problems) {

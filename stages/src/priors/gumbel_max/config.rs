@@ -1,10 +1,11 @@
 //! How the model is configured, and what it is as a kind of prior: none over points of numbers.
 
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::priors::condition::ConditionKind;
 use crate::priors::drawing::Ways;
 use crate::priors::kind::{Fit, Fitted, Offers, PriorConfig};
+use crate::priors::of_sequences::of_sequences_alone;
 use crate::priors::prior::{Placement, PointShape, Prior};
 use crate::problems::Problems;
 use schemars::JsonSchema;
@@ -33,13 +34,8 @@ impl Default for GumbelMax {
     }
 }
 
-/// What is told where it is asked for a density over points.
-fn refused() -> Error {
-    Error::input(
-        "model.kind: found `gumbel_max` for features that are numbers, expected sequences, `features.tokeniser`, or \
-         another kind",
-    )
-}
+/// Its name, as in `kind: NAME`.
+const KIND: &str = "gumbel_max";
 
 impl PriorConfig for GumbelMax {
     fn check(&self, problems: &mut Problems) {
@@ -53,12 +49,7 @@ impl PriorConfig for GumbelMax {
     }
 
     fn ways(&self) -> Ways {
-        Ways {
-            kind: "gumbel_max",
-            stepped: false,
-            guided: false,
-            sequential: false,
-        }
+        Ways::plain(KIND)
     }
 
     fn parameters(&self, _: PointShape, _: Option<ConditionKind>) -> u128 {
@@ -66,7 +57,7 @@ impl PriorConfig for GumbelMax {
     }
 
     fn fit(&self, _: Fit, _: &Context) -> Result<Fitted> {
-        Err(refused())
+        Err(of_sequences_alone(KIND))
     }
 
     fn load(
@@ -76,6 +67,6 @@ impl PriorConfig for GumbelMax {
         _: Option<ConditionKind>,
         _: &Placement,
     ) -> Result<Box<dyn Prior>> {
-        Err(refused())
+        Err(of_sequences_alone(KIND))
     }
 }

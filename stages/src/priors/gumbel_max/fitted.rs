@@ -1,17 +1,17 @@
 //! The model as one that is fitted to sequences.
 
 use super::config::GumbelMax;
-use super::model::{FILE, FORMAT, GumbelMaxModel, Header};
+use super::model::{FILE, FORMAT, GumbelMaxModel};
 use super::network::Network;
 use super::training::Training;
 use crate::context::{Context, Summary};
 use crate::error::Result;
 use crate::figures::pretrain_flow as names;
-use crate::persist::{header_json, save_weights};
 use crate::priors::maximum_likelihood::trained;
 use crate::priors::of_sequences::{
     FitSequences, FitsSequences, FittedSequences, Likelihoods, Shuffled, require, rows_of,
 };
+use crate::priors::sequence_file;
 use crate::random::Streams;
 use crate::sequences::{Alphabet, Sequence};
 use burn::module::Module;
@@ -45,21 +45,13 @@ impl FitsSequences for GumbelMax {
 }
 
 impl FittedSequences for GumbelMaxModel {
-    fn alphabet(&self) -> &Alphabet {
-        &self.alphabet
-    }
-
     fn parameters(&self) -> usize {
         self.network.num_params()
     }
 
     fn write(&self, dir: &Path) -> Result<()> {
-        let header = Header {
-            config: self.config.clone(),
-            alphabet: self.alphabet.clone(),
-        };
-        let header = header_json(FORMAT, &header);
-        save_weights(&self.network, &dir.join(FILE), &header)
+        let about = (&self.config, &self.alphabet);
+        sequence_file::write(&self.network, &dir.join(FILE), FORMAT, about)
     }
 
     /// The NLLs themselves, and the share of tokens that are the likeliest after those before them.
@@ -67,7 +59,7 @@ impl FittedSequences for GumbelMaxModel {
         require(&self.alphabet, sequences)?;
         let (longest, size) = (self.alphabet.longest(), self.alphabet.size());
         let (mut nlls, mut likeliest, mut tokens) = (Vec::new(), 0usize, 0usize);
-        self.each(sequences, |rows, log_p| {
+        self.each(&rows_of(&self.alphabet, sequences), |rows, log_p| {
             for (row, log_p) in rows
                 .chunks_exact(longest)
                 .zip(log_p.chunks_exact(longest * size))
@@ -93,7 +85,7 @@ impl FittedSequences for GumbelMaxModel {
     fn noisy_latents(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f32>> {
         let mut rng = streams.at("races of scored sequences", 0);
         let (size, mut latents) = (self.alphabet.size(), Vec::new());
-        self.each(sequences, |rows, log_p| {
+        self.each(&rows_of(&self.alphabet, sequences), |rows, log_p| {
             latents.extend(self.latents(rows, log_p, |_| {
                 (0..size).map(|_| rng.sample(Exp1)).collect()
             }));

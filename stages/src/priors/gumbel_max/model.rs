@@ -4,9 +4,11 @@ use super::config::GumbelMax;
 use super::network::Network;
 use super::race::{winner, won_by};
 use super::training::Training;
-use crate::error::{Error, Result};
-use crate::persist::{load_weights, must_hold, read_header, save_weights};
+use crate::error::Result;
+use crate::persist::{load_weights, save_weights};
+use crate::priors::decoding::{exact_latents, require_finite, sequences_of_places};
 use crate::priors::of_sequences::{Refit, require, rows_of};
+use crate::priors::sequence_file::read;
 use crate::random::Streams;
 use crate::sequences::{Alphabet, Cost, Sequence, SequenceModel, Weighed};
 use crate::tensors::to_f64;
@@ -15,24 +17,16 @@ use burn::tensor::Device;
 use rand::RngExt;
 use rand_distr::Exp1;
 use rand_pcg::Pcg64;
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The file of the weights; in its header configuration and alphabet.
 pub const FILE: &str = "gumbel_max.safetensors";
 pub(super) const FORMAT: &str = "latent-align gumbel-max 1";
-const REMEDY: &str = "train it again";
 
 /// Sequences that go through the network at once.
 const AT_ONCE: usize = 512;
 /// Draws of noise that are tried for a sequence whose latent does not lead back to it.
 const DRAWS: u64 = 8;
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct Header {
-    pub config: GumbelMax,
-    pub alphabet: Alphabet,
-}
 
 /// A trained model. The latent of a sequence is that of the races that its tokens win with noise that is the same for all
 /// sequences: two latents differ by what their sequences are made of alone.
@@ -49,12 +43,13 @@ impl GumbelMaxModel {
     /// # Errors
     /// File errors; input errors for files of something else.
     pub fn read(dir: &Path, device: &Device) -> Result<Self> {
-        let path = dir.join(FILE);
-        let Header { config, alphabet } = read_header(&path, FORMAT, REMEDY)?;
-        let width = config.width as u128;
-        must_hold(&path, width * width * config.layers as u128, REMEDY)?;
-        let mut network = Network::new(&config, &alphabet, Streams::new(0), device);
-        load_weights(&mut network, &path)?;
+        let numbers = |config: &GumbelMax, _: &Alphabet| {
+            (config.width as u128).pow(2) * config.layers as u128
+        };
+        let (config, alphabet, network) =
+            read(&dir.join(FILE), FORMAT, numbers, |config, alphabet| {
+                Network::new(config, alphabet, Streams::new(0), device)
+            })?;
         Ok(Self {
             config,
             alphabet,
@@ -62,13 +57,17 @@ impl GumbelMaxModel {
         })
     }
 
-    /// What `of` makes of rows of `sequences` and of `log p` of every token at each of their places [n, T, V], some at a time.
+    /// V.
+    fn size(&self) -> usize {
+        self.alphabet.size()
+    }
+
+    /// What `of` makes of `rows` [n, T] and of `log p` of every token at each of their places [n, T, V], some at a time.
     pub(super) fn each(
         &self,
-        sequences: &[Sequence],
+        rows: &[u32],
         mut of: impl FnMut(&[u32], &[f64]) -> Result<()>,
     ) -> Result<()> {
-        let rows = rows_of(&self.alphabet, sequences);
         for rows in rows.chunks(AT_ONCE * self.alphabet.longest()) {
             of(rows, &to_f64(self.network.log_probabilities(rows))?)?;
         }
@@ -96,21 +95,10 @@ impl GumbelMaxModel {
         (0..count).map(|_| rng.sample(Exp1)).collect()
     }
 
-    /// What each of the rows [n, T] whose tokens have `log_p` [n, T, V] costs.
-    fn costs(&self, rows: &[u32], log_p: &[f64]) -> Vec<Cost> {
-        let (longest, size) = (self.alphabet.longest(), self.size());
-        let each = rows
-            .chunks_exact(longest)
-            .zip(log_p.chunks_exact(longest * size));
-        each.map(|(row, log_p)| {
-            let length = Alphabet::sequence_of_row(row).len();
-            let tokens = row.iter().zip(log_p.chunks_exact(size)).take(length + 1);
-            let costs: Vec<f64> = tokens
-                .map(|(&token, log_p)| -log_p[token as usize])
-                .collect();
-            Cost::of(&costs)
-        })
-        .collect()
+    /// The part of the shared noise [T, V] that place `place` of rows [n, T] has.
+    fn of_place(&self, shared: &[f64], place: usize) -> Vec<f64> {
+        let size = self.size();
+        shared[place % self.alphabet.longest() * size..][..size].to_vec()
     }
 }
 
@@ -124,65 +112,36 @@ impl SequenceModel for GumbelMaxModel {
         self.size()
     }
 
-    fn longest(&self) -> usize {
-        self.alphabet.longest()
-    }
-
-    fn size(&self) -> usize {
-        self.alphabet.size()
-    }
-
-    fn text(&self, sequence: &[u32]) -> String {
-        self.alphabet.text(sequence)
-    }
-
-    fn sequence(&self, text: &str) -> Result<Sequence> {
-        self.alphabet.sequence(text, text, 1)
+    fn alphabet(&self) -> &Alphabet {
+        &self.alphabet
     }
 
     /// Each latent is decoded again, and made with other noise where rounding let another token win.
     fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
-        require(&self.alphabet, sequences)?;
-        let size = self.tokens() * self.width();
-        let mut latents = vec![0.0; sequences.len() * size];
-        let mut left: Vec<usize> = (0..sequences.len()).collect();
-        for draw in 0..DRAWS {
-            let these: Vec<Sequence> = left.iter().map(|&i| sequences[i].clone()).collect();
-            let (shared, mut made) = (self.shared_noise(draw), Vec::new());
-            self.each(&these, |rows, log_p| {
-                made.extend(self.latents(rows, log_p, |place| self.of_place(&shared, place)));
+        let why =
+            "one of its tokens is too improbable; train the model longer, or on more sequences";
+        exact_latents(self, sequences, 0..DRAWS, why, |draw, rows| {
+            let (shared, mut latents) = (self.shared_noise(draw), Vec::new());
+            self.each(rows, |rows, log_p| {
+                latents.extend(self.latents(rows, log_p, |place| self.of_place(&shared, place)));
                 Ok(())
             })?;
-            let decoded = self.decode(&made)?;
-            let mut lost = Vec::new();
-            for ((&i, made), decoded) in left.iter().zip(made.chunks_exact(size)).zip(decoded) {
-                match decoded == sequences[i] {
-                    true => latents[i * size..][..size].copy_from_slice(made),
-                    false => lost.push(i),
-                }
-            }
-            left = lost;
-            if left.is_empty() {
-                return Ok(latents);
-            }
-        }
-        Err(Error::Numerical(format!(
-            "the latent of `{}` does not decode to it in f32: one of its tokens is too improbable; train the model longer, or on \
-             more sequences",
-            self.text(&sequences[left[0]])
-        )))
+            Ok(latents)
+        })
     }
 
     fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
         require(&self.alphabet, sequences)?;
-        let (shared, mut weighed) = (self.shared_noise(0), Weighed::default());
-        self.each(sequences, |rows, log_p| {
-            let latents = self.latents(rows, log_p, |place| self.of_place(&shared, place));
-            weighed.latents.extend(latents);
-            weighed.costs.extend(self.costs(rows, log_p));
+        let (shared, size) = (self.shared_noise(0), self.size());
+        let (mut latents, mut costs) = (Vec::new(), Vec::new());
+        self.each(&rows_of(&self.alphabet, sequences), |rows, log_p| {
+            latents.extend(self.latents(rows, log_p, |place| self.of_place(&shared, place)));
+            let tokens = rows.iter().zip(log_p.chunks_exact(size));
+            costs.extend(tokens.map(|(&token, log_p)| -log_p[token as usize]));
             Ok(())
         })?;
-        Ok(weighed)
+        let costs = Cost::of_rows(&costs, sequences);
+        Ok(Weighed { latents, costs })
     }
 
     fn redraw(
@@ -193,7 +152,7 @@ impl SequenceModel for GumbelMaxModel {
     ) -> Result<Vec<Sequence>> {
         let (longest, size) = (self.alphabet.longest(), self.size());
         let (mut redrawn, mut places) = (Vec::with_capacity(sequences.len()), places.iter());
-        self.each(sequences, |rows, log_p| {
+        self.each(&rows_of(&self.alphabet, sequences), |rows, log_p| {
             let each = rows
                 .chunks_exact(longest)
                 .zip(log_p.chunks_exact(longest * size));
@@ -210,12 +169,7 @@ impl SequenceModel for GumbelMaxModel {
 
     fn decode(&self, latents: &[f32]) -> Result<Vec<Sequence>> {
         let (longest, size) = (self.alphabet.longest(), self.size());
-        if let Some(at) = latents.iter().position(|z| !z.is_finite()) {
-            let (row, found) = (at / (longest * size), latents[at]);
-            return Err(Error::input(format!(
-                "found {found} in latent {row}, expected finite numbers"
-            )));
-        }
+        require_finite(latents, longest * size)?;
         let mut sequences = Vec::new();
         for part in latents.chunks(AT_ONCE * longest * size) {
             let n = part.len() / (longest * size);
@@ -230,10 +184,7 @@ impl SequenceModel for GumbelMaxModel {
                         .collect()
                 })?);
             }
-            sequences.extend((0..n).map(|row| {
-                let row: Vec<u32> = by_place.iter().map(|tokens| tokens[row]).collect();
-                Alphabet::sequence_of_row(&row)
-            }));
+            sequences.extend(sequences_of_places(&by_place));
         }
         Ok(sequences)
     }
@@ -268,13 +219,5 @@ impl SequenceModel for GumbelMaxModel {
 
     fn restore(&mut self, path: &Path) -> Result<()> {
         load_weights(&mut self.network, path)
-    }
-}
-
-impl GumbelMaxModel {
-    /// The part of the shared noise [T, V] that place `place` of rows [n, T] has.
-    fn of_place(&self, shared: &[f64], place: usize) -> Vec<f64> {
-        let size = self.size();
-        shared[place % self.alphabet.longest() * size..][..size].to_vec()
     }
 }

@@ -1,16 +1,14 @@
 use super::config::GumbelMax;
 use super::model::GumbelMaxModel;
 use super::race::winner;
-use crate::context::{Context, Silent};
 use crate::priors::kind::Schedule;
-use crate::priors::of_sequences::{FitSequences, FitsSequences, FittedSequences};
+use crate::priors::of_sequences::{self, FittedSequences};
 use crate::priors::open_sequence_model;
 use crate::random::{Streams, normal};
 use crate::sequences::{Alphabet, Sequence, Tokeniser};
 use crate::training::OptimiserConfig;
 use burn::tensor::Device;
 use rand::RngExt;
-use std::path::PathBuf;
 
 const TOKENS: usize = 6;
 const LETTERS: usize = 5;
@@ -37,14 +35,6 @@ fn runs() -> Vec<Sequence> {
 }
 
 fn fitted(steps: u64) -> Box<dyn FittedSequences> {
-    let context = Context {
-        streams: Streams::new(0),
-        device: Device::flex(),
-        dir: PathBuf::new(),
-        kept: std::env::temp_dir(),
-        resume: None,
-        monitor: &Silent,
-    };
     let config = GumbelMax {
         embedding: 8,
         width: 24,
@@ -62,13 +52,7 @@ fn fitted(steps: u64) -> Box<dyn FittedSequences> {
         evaluation_points: 30,
         early_stopping: None,
     };
-    let fit = FitSequences {
-        alphabet: &alphabet(),
-        train: &runs(),
-        held_out: &runs(),
-        schedule: &schedule,
-    };
-    config.fit_sequences(fit, &context).unwrap().0
+    of_sequences::fitted(&config, &alphabet(), [&runs(), &runs()], &schedule)
 }
 
 fn nlls(model: &dyn FittedSequences, sequences: &[Sequence]) -> Vec<f64> {

@@ -59,9 +59,4 @@ impl SeqFlow {
 }
 
 /// What it can do on the way from noise to points.
-pub(super) const WAYS: Ways = Ways {
-    kind: "seqflow",
-    stepped: false,
-    guided: false,
-    sequential: false,
-};
+pub(super) const WAYS: Ways = Ways::plain("seqflow");

@@ -21,6 +21,7 @@ use crate::context::{Context, Summary};
 use crate::error::{Error, Result};
 use crate::persist::{load_weights, save_weights};
 use crate::priors::bijection::Bijection;
+use crate::priors::decoding::{exact_latents, require_finite, sequences_of_places};
 use crate::priors::kind::PART;
 use crate::priors::maximum_likelihood::trained;
 use crate::priors::of_sequences::{
@@ -301,62 +302,24 @@ impl SequenceModel for SequenceFlow {
         self.shape.width
     }
 
-    fn longest(&self) -> usize {
-        self.shape.tokens
-    }
-
-    fn size(&self) -> usize {
-        self.alphabet.size()
-    }
-
-    fn text(&self, sequence: &[u32]) -> String {
-        self.alphabet.text(sequence)
-    }
-
-    fn sequence(&self, text: &str) -> Result<Sequence> {
-        self.alphabet.sequence(text, text, 1)
+    fn alphabet(&self) -> &Alphabet {
+        &self.alphabet
     }
 
     /// Each latent is decoded again, and made with less noise where rounding lost a token.
     fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
-        let size = self.shape.elements();
-        require(&self.alphabet, sequences)?;
-        let mut latents = vec![0.0; sequences.len() * size];
-        let mut left: Vec<usize> = (0..sequences.len()).collect();
-        for scale in SCALES {
-            let rows = rows_of(&self.alphabet, left.iter().map(|&i| &sequences[i]));
-            let (made, _) = self.carried(&rows, &self.shared_noise(&rows, scale))?;
-            let decoded = self.decode(&made)?;
-            let mut lost = Vec::new();
-            for ((&i, made), decoded) in left.iter().zip(made.chunks_exact(size)).zip(decoded) {
-                match decoded == sequences[i] {
-                    true => latents[i * size..][..size].copy_from_slice(made),
-                    false => lost.push(i),
-                }
-            }
-            left = lost;
-            if left.is_empty() {
-                return Ok(latents);
-            }
-        }
-        Err(Error::Numerical(format!(
-            "the latent of `{}` does not decode to it in f32: the flow is too steep there; train it longer or with fewer \
-             blocks and couplings",
-            self.text(&sequences[left[0]])
-        )))
+        let why = "the flow is too steep there; train it longer or with fewer blocks and couplings";
+        exact_latents(self, sequences, SCALES, why, |scale, rows| {
+            Ok(self.carried(rows, &self.shared_noise(rows, scale))?.0)
+        })
     }
 
     fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
         require(&self.alphabet, sequences)?;
         let rows = rows_of(&self.alphabet, sequences);
         let (latents, nlls) = self.carried(&rows, &self.shared_noise(&rows, 1.0))?;
-        let costs = nlls.chunks_exact(self.shape.tokens).zip(sequences);
-        let costs =
-            costs.map(|(nlls, sequence)| Cost::of(&nlls[..nlls.len().min(sequence.len() + 1)]));
-        Ok(Weighed {
-            latents,
-            costs: costs.collect(),
-        })
+        let costs = Cost::of_rows(&nlls, sequences);
+        Ok(Weighed { latents, costs })
     }
 
     fn redraw(
@@ -384,12 +347,7 @@ impl SequenceModel for SequenceFlow {
 
     fn decode(&self, latents: &[f32]) -> Result<Vec<Sequence>> {
         let tokens = self.shape.tokens;
-        if let Some(at) = latents.iter().position(|z| !z.is_finite()) {
-            let (row, found) = (at / self.shape.elements(), latents[at]);
-            return Err(Error::input(format!(
-                "found {found} in latent {row}, expected finite numbers"
-            )));
-        }
+        require_finite(latents, self.shape.elements())?;
         let chunk = self.shape.elements() * self.module.network.chunk(self.shape);
         let mut sequences = Vec::new();
         for part in latents.chunks(chunk) {
@@ -403,11 +361,7 @@ impl SequenceModel for SequenceFlow {
             };
             let network = &self.module.network;
             network.points_of(noise, Some(&mut read), &mut |_| Ok(()))?;
-            let rows = (0..part.len() / self.shape.elements()).map(|row| {
-                let row: Vec<u32> = by_place.iter().map(|tokens| tokens[row]).collect();
-                Alphabet::sequence_of_row(&row)
-            });
-            sequences.extend(rows);
+            sequences.extend(sequences_of_places(&by_place));
         }
         Ok(sequences)
     }

@@ -6,15 +6,11 @@ use crate::error::Result;
 use crate::figures::pretrain_flow as names;
 use crate::priors::of_sequences::{FittedSequences, Likelihoods, rows_of};
 use crate::random::Streams;
-use crate::sequences::{Alphabet, Sequence};
+use crate::sequences::Sequence;
 use burn::module::Module;
 use std::path::Path;
 
 impl FittedSequences for SequenceFlow {
-    fn alphabet(&self) -> &Alphabet {
-        &self.alphabet
-    }
-
     fn parameters(&self) -> usize {
         self.module.num_params()
     }

@@ -4,41 +4,23 @@
 use super::config::SeqFlow;
 use super::embedded::{Embedded, SequenceFlow};
 use crate::error::{Error, Result};
-use crate::persist::{header_json, load_weights, must_hold, read_header, save_weights};
+use crate::priors::sequence_file;
 use crate::random::Streams;
 use crate::sequences::Alphabet;
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The file.
 const FILE: &str = "seqflow.safetensors";
 /// Its format; 1 had contexts that read tokens with noise.
 const FORMAT: &str = "latent-align seqflow 2";
-/// How to get a file that can be read.
-const REMEDY: &str = "pretrain the flow again";
-
-/// What its header says.
-#[derive(Serialize, Deserialize)]
-struct Header {
-    config: SeqFlow,
-    alphabet: Alphabet,
-}
-
 /// Writes flow and table into the directory `dir`.
 ///
 /// # Errors
 /// File errors.
 pub(super) fn write(model: &SequenceFlow, dir: &Path) -> Result<()> {
-    let header = Header {
-        config: model.config.clone(),
-        alphabet: model.alphabet.clone(),
-    };
-    save_weights(
-        &model.module,
-        &dir.join(FILE),
-        &header_json(FORMAT, &header),
-    )
+    let about = (&model.config, &model.alphabet);
+    sequence_file::write(&model.module, &dir.join(FILE), FORMAT, about)
 }
 
 impl SequenceFlow {
@@ -54,11 +36,13 @@ impl SequenceFlow {
                 dir.display()
             )));
         }
-        let Header { config, alphabet } = read_header(&path, FORMAT, REMEDY)?;
-        let numbers = alphabet.size() as u128 * config.embedding.width as u128;
-        must_hold(&path, numbers, REMEDY)?;
-        let mut module = Embedded::new(&config, &alphabet, Streams::new(0), device);
-        load_weights(&mut module, &path)?;
+        let numbers = |config: &SeqFlow, alphabet: &Alphabet| {
+            alphabet.size() as u128 * config.embedding.width as u128
+        };
+        let (config, alphabet, module) =
+            sequence_file::read(&path, FORMAT, numbers, |config, alphabet| {
+                Embedded::new(config, alphabet, Streams::new(0), device)
+            })?;
         Self::new(&config, &alphabet, module, device)
     }
 }

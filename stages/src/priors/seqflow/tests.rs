@@ -2,10 +2,9 @@ use super::embedded::{Embedded, SequenceFlow};
 use super::embedding::{Embedding, EmbeddingConfig};
 use super::network::Network;
 use super::*;
-use crate::context::{Context, Silent};
 use crate::priors::bijection::Bijection;
 use crate::priors::kind::Schedule;
-use crate::priors::of_sequences::{FitSequences, FitsSequences, FittedSequences};
+use crate::priors::of_sequences::{self, FittedSequences};
 use crate::priors::open_sequence_model;
 use crate::priors::prior::{PointShape, Points};
 use crate::random::{Streams, normal};
@@ -15,7 +14,6 @@ use crate::training::{OptimiserConfig, perturb};
 use burn::tensor::{DType, Device, Tensor};
 use nalgebra::DMatrix;
 use rand::RngExt;
-use std::path::PathBuf;
 
 const TOKENS: usize = 7;
 const LETTERS: usize = 9;
@@ -136,21 +134,7 @@ fn schedule(steps: u64, learning_rate: f64) -> Schedule {
 }
 
 fn fitted(config: &SeqFlow, train: &[Sequence], schedule: &Schedule) -> Box<dyn FittedSequences> {
-    let context = Context {
-        streams: Streams::new(0),
-        device: Device::flex(),
-        dir: PathBuf::new(),
-        kept: std::env::temp_dir(),
-        resume: None,
-        monitor: &Silent,
-    };
-    let fit = FitSequences {
-        alphabet: &alphabet(),
-        train,
-        held_out: &train[..8],
-        schedule,
-    };
-    config.fit_sequences(fit, &context).unwrap().0
+    of_sequences::fitted(config, &alphabet(), [train, &train[..8]], schedule)
 }
 
 /// Red where a token is decoded by anything but the largest cosine, rounding is not made up for, or a sequence

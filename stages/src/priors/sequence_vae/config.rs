@@ -1,10 +1,11 @@
 //! How the autoencoder is configured, and what it is as a kind of prior: none over points of numbers.
 
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::priors::condition::ConditionKind;
 use crate::priors::drawing::Ways;
 use crate::priors::kind::{Fit, Fitted, Offers, PriorConfig};
+use crate::priors::of_sequences::of_sequences_alone;
 use crate::priors::prior::{Placement, PointShape, Prior};
 use crate::problems::Problems;
 use schemars::JsonSchema;
@@ -50,13 +51,8 @@ impl SequenceVae {
     }
 }
 
-/// What is told where it is asked for a density over points.
-fn refused() -> Error {
-    Error::input(
-        "model.kind: found `sequence_vae` for features that are numbers, expected sequences, \
-         `features.tokeniser`, or another kind",
-    )
-}
+/// Its name, as in `kind: NAME`.
+const KIND: &str = "sequence_vae";
 
 impl PriorConfig for SequenceVae {
     fn check(&self, problems: &mut Problems) {
@@ -72,12 +68,7 @@ impl PriorConfig for SequenceVae {
     }
 
     fn ways(&self) -> Ways {
-        Ways {
-            kind: "sequence_vae",
-            stepped: false,
-            guided: false,
-            sequential: false,
-        }
+        Ways::plain(KIND)
     }
 
     fn parameters(&self, _: PointShape, _: Option<ConditionKind>) -> u128 {
@@ -85,7 +76,7 @@ impl PriorConfig for SequenceVae {
     }
 
     fn fit(&self, _: Fit, _: &Context) -> Result<Fitted> {
-        Err(refused())
+        Err(of_sequences_alone(KIND))
     }
 
     fn load(
@@ -95,6 +86,6 @@ impl PriorConfig for SequenceVae {
         _: Option<ConditionKind>,
         _: &Placement,
     ) -> Result<Box<dyn Prior>> {
-        Err(refused())
+        Err(of_sequences_alone(KIND))
     }
 }

@@ -7,11 +7,12 @@ use crate::context::{Context, Summary};
 use crate::error::{Error, Result};
 use crate::figures::pretrain_flow as names;
 use crate::numerics::mean;
-use crate::persist::{header_json, load_weights, must_hold, read_header, save_weights};
+use crate::persist::{load_weights, save_weights};
 use crate::priors::maximum_likelihood::trained;
 use crate::priors::of_sequences::{
     FitSequences, FitsSequences, FittedSequences, Likelihoods, Refit, Shuffled, require, rows_of,
 };
+use crate::priors::sequence_file;
 use crate::random::Streams;
 use crate::sequences::{Alphabet, Cost, Sequence, SequenceModel, Weighed};
 use crate::tensors::{from_f32, to_f32, to_f64};
@@ -19,22 +20,14 @@ use burn::module::Module;
 use burn::tensor::Device;
 use rand::RngExt;
 use rand_pcg::Pcg64;
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The file of the weights; in its header configuration and alphabet.
 pub const FILE: &str = "sequence_vae.safetensors";
 const FORMAT: &str = "latent-align sequence vae 2";
-const REMEDY: &str = "train it again";
 
 /// Sequences that go through the network at once.
 const AT_ONCE: usize = 1024;
-
-#[derive(Serialize, Deserialize)]
-struct Header {
-    config: SequenceVae,
-    alphabet: Alphabet,
-}
 
 /// A trained autoencoder of sequences. The latent of a sequence is the mean of its posterior; a latent decodes to the
 /// likeliest token after the likeliest before.
@@ -80,12 +73,14 @@ impl SequenceVaeModel {
     /// # Errors
     /// File errors; input errors for files of something else.
     pub fn read(dir: &Path, device: &Device) -> Result<Self> {
+        let numbers = |config: &SequenceVae, _: &Alphabet| {
+            (config.width as u128).pow(2) * config.layers as u128
+        };
         let path = dir.join(FILE);
-        let Header { config, alphabet } = read_header(&path, FORMAT, REMEDY)?;
-        let width = config.width as u128;
-        must_hold(&path, width * width * config.layers as u128, REMEDY)?;
-        let mut network = Network::new(&config, &alphabet, Streams::new(0), device);
-        load_weights(&mut network, &path)?;
+        let (config, alphabet, network) =
+            sequence_file::read(&path, FORMAT, numbers, |config, alphabet| {
+                Network::new(config, alphabet, Streams::new(0), device)
+            })?;
         Ok(Self {
             config,
             alphabet,
@@ -132,20 +127,8 @@ impl SequenceModel for SequenceVaeModel {
         self.config.latent
     }
 
-    fn longest(&self) -> usize {
-        self.alphabet.longest()
-    }
-
-    fn size(&self) -> usize {
-        self.alphabet.size()
-    }
-
-    fn text(&self, sequence: &[u32]) -> String {
-        self.alphabet.text(sequence)
-    }
-
-    fn sequence(&self, text: &str) -> Result<Sequence> {
-        self.alphabet.sequence(text, text, 1)
+    fn alphabet(&self) -> &Alphabet {
+        &self.alphabet
     }
 
     fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
@@ -166,20 +149,15 @@ impl SequenceModel for SequenceVaeModel {
     /// Costs are those of the decoder at the latent of each.
     fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
         require(&self.alphabet, sequences)?;
-        let mut weighed = Weighed::default();
-        let longest = self.alphabet.longest();
-        let mut lengths = sequences.iter().map(|s| longest.min(s.len() + 1));
+        let (mut latents, mut costs) = (Vec::new(), Vec::new());
         self.each(sequences, |rows| {
             let z = self.network.read(rows).mean;
-            let each = to_f64(self.network.each_token(rows, &z))?;
-            let each = each.chunks_exact(longest).zip(&mut lengths);
-            weighed
-                .costs
-                .extend(each.map(|(tokens, length)| Cost::of(&tokens[..length])));
-            weighed.latents.extend(to_f32(z)?);
+            costs.extend(to_f64(self.network.each_token(rows, &z))?);
+            latents.extend(to_f32(z)?);
             Ok(())
         })?;
-        Ok(weighed)
+        let costs = Cost::of_rows(&costs, sequences);
+        Ok(Weighed { latents, costs })
     }
 
     /// By the decoder at the latent of each.
@@ -264,21 +242,13 @@ fn drawn(log_p: &[f64], rng: &mut Pcg64) -> u32 {
 }
 
 impl FittedSequences for SequenceVaeModel {
-    fn alphabet(&self) -> &Alphabet {
-        &self.alphabet
-    }
-
     fn parameters(&self) -> usize {
         self.network.num_params()
     }
 
     fn write(&self, dir: &Path) -> Result<()> {
-        let header = Header {
-            config: self.config.clone(),
-            alphabet: self.alphabet.clone(),
-        };
-        let header = header_json(FORMAT, &header);
-        save_weights(&self.network, &dir.join(FILE), &header)
+        let about = (&self.config, &self.alphabet);
+        sequence_file::write(&self.network, &dir.join(FILE), FORMAT, about)
     }
 
     /// The negative ELBO, whatever the weight of the divergence was in training, and the mean divergence.

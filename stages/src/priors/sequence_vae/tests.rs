@@ -1,13 +1,11 @@
 use super::config::SequenceVae;
 use super::model::SequenceVaeModel;
-use crate::context::{Context, Silent};
 use crate::priors::kind::Schedule;
-use crate::priors::of_sequences::{FitSequences, FitsSequences, FittedSequences};
+use crate::priors::of_sequences::{self, FittedSequences};
 use crate::random::Streams;
 use crate::sequences::{Alphabet, Sequence, SequenceModel, Tokeniser};
 use crate::training::OptimiserConfig;
 use burn::tensor::Device;
-use std::path::PathBuf;
 
 const TOKENS: usize = 5;
 
@@ -23,14 +21,6 @@ fn runs() -> Vec<Sequence> {
 }
 
 fn fitted(kl_weight: f64, steps: u64) -> Box<dyn FittedSequences> {
-    let context = Context {
-        streams: Streams::new(0),
-        device: Device::flex(),
-        dir: PathBuf::new(),
-        kept: std::env::temp_dir(),
-        resume: None,
-        monitor: &Silent,
-    };
     let config = SequenceVae {
         latent: 6,
         embedding: 8,
@@ -51,13 +41,7 @@ fn fitted(kl_weight: f64, steps: u64) -> Box<dyn FittedSequences> {
         evaluation_points: 20,
         early_stopping: None,
     };
-    let fit = FitSequences {
-        alphabet: &alphabet(),
-        train: &runs(),
-        held_out: &runs(),
-        schedule: &schedule,
-    };
-    config.fit_sequences(fit, &context).unwrap().0
+    of_sequences::fitted(&config, &alphabet(), [&runs(), &runs()], &schedule)
 }
 
 fn exact(model: &dyn SequenceModel) -> usize {

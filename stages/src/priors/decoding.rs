@@ -1,0 +1,73 @@
+//! What models of sequences with exact decoding share on the way to latents and back.
+
+use super::of_sequences::{require, rows_of};
+use crate::error::{Error, Result};
+use crate::sequences::{Alphabet, Sequence, SequenceModel};
+
+/// Latents [n, T d] of `sequences` that `model` decodes to them. `make` makes those of rows [n, T] in each of `attempts`; what
+/// decodes to something else is made again in the next one.
+///
+/// # Errors
+/// An input error for a sequence of another alphabet; a numerical error, which says `why`, where attempts run out; what `make`
+/// returns.
+pub(super) fn exact_latents<A>(
+    model: &dyn SequenceModel,
+    sequences: &[Sequence],
+    attempts: impl IntoIterator<Item = A>,
+    why: &str,
+    make: impl Fn(A, &[u32]) -> Result<Vec<f32>>,
+) -> Result<Vec<f32>> {
+    require(model.alphabet(), sequences)?;
+    let size = model.tokens() * model.width();
+    let mut latents = vec![0.0; sequences.len() * size];
+    let mut left: Vec<usize> = (0..sequences.len()).collect();
+    for attempt in attempts {
+        let rows = rows_of(model.alphabet(), left.iter().map(|&i| &sequences[i]));
+        let made = make(attempt, &rows)?;
+        let decoded = model.decode(&made)?;
+        let mut lost = Vec::new();
+        for ((&i, made), decoded) in left.iter().zip(made.chunks_exact(size)).zip(decoded) {
+            match decoded == sequences[i] {
+                true => latents[i * size..][..size].copy_from_slice(made),
+                false => lost.push(i),
+            }
+        }
+        left = lost;
+        if left.is_empty() {
+            return Ok(latents);
+        }
+    }
+    Err(Error::Numerical(format!(
+        "the latent of `{}` does not decode to it in f32: {why}",
+        model.text(&sequences[left[0]])
+    )))
+}
+
+/// Refuses latents [n, T d] of rows of `elements` numbers that are not finite.
+///
+/// # Errors
+/// An input error that names the row.
+pub(super) fn require_finite(latents: &[f32], elements: usize) -> Result<()> {
+    match latents.iter().position(|z| !z.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::input(format!(
+            "found {} in latent {}, expected finite numbers",
+            latents[at],
+            at / elements
+        ))),
+    }
+}
+
+/// The sequences whose tokens are, place by place, `by_place`: n numbers each.
+pub(super) fn sequences_of_places(by_place: &[Vec<u32>]) -> Vec<Sequence> {
+    let count = by_place.first().map_or(0, Vec::len);
+    let row = |row: usize| {
+        by_place
+            .iter()
+            .map(|tokens| tokens[row])
+            .collect::<Vec<u32>>()
+    };
+    (0..count)
+        .map(|i| Alphabet::sequence_of_row(&row(i)))
+        .collect()
+}
