@@ -44,14 +44,13 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         let monitor = StageMonitor::new(console, &signals, "inspect", None, None);
         let page = hdf5::page(file, arguments.dataset.as_deref(), arguments.rows, &monitor);
         monitor.finish()?;
-        console.print(&page?);
-        return Ok(());
+        return output.write_page(&page?, console);
     }
     let target = target(store, arguments.target.as_deref())?;
     let artifacts = match target {
         Target::One(dir) => {
             let (page, result) = one(store, &dir, arguments.verify);
-            console.print(&page);
+            output.write_page(&page, console)?;
             return Ok(result?);
         }
         Target::Many(artifacts) => artifacts,

@@ -92,7 +92,17 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         swept.table,
         swept.paths()
     ));
-    verdict(&swept)
+    verdict(&swept)?;
+    if arguments.wait && !swept.waiting.is_empty() {
+        bail!(
+            "{} of {} trials did not end, and Slurm has none of them left: {}; see logs beside {}, and `sacct`",
+            swept.waiting.len(),
+            swept.trials,
+            swept.waiting.join(", "),
+            swept.file.display()
+        );
+    }
+    Ok(())
 }
 
 impl Arguments {

@@ -19,6 +19,8 @@ pub struct Swept {
     pub report: Option<PathBuf>,
     /// The names of the trials that failed.
     pub failed: Vec<String>,
+    /// The names of the trials that have not ended.
+    pub waiting: Vec<String>,
     /// How many trials there are.
     pub trials: usize,
     /// The claims of the sweep that do not hold.
@@ -179,13 +181,19 @@ impl<'a> Results<'a> {
         if let Err(why) = &report {
             tracing::warn!("no report of {}: {why:#}", self.record.name);
         }
-        let trials = self.record.trials.iter().zip(&self.standings);
-        let failed = trials.filter(|t| t.1.is_failed());
+        let named = |is: fn(&Standing) -> bool| {
+            let trials = self.record.trials.iter().zip(&self.standings);
+            trials
+                .filter(|t| is(t.1))
+                .map(|t| t.0.run.clone())
+                .collect()
+        };
         Ok(Swept {
             table: table.whole(),
             file: self.folder.path().join(MARKDOWN),
             report: report.ok(),
-            failed: failed.map(|t| t.0.run.clone()).collect(),
+            failed: named(Standing::is_failed),
+            waiting: named(|s| !s.has_ended()),
             trials: self.record.trials.len(),
             missed,
         })

@@ -57,6 +57,30 @@ impl Output {
         self.is_text() && self.file.is_none()
     }
 
+    /// Writes `page`, a text on one thing, of which there is no table.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a format that programs read; the file refuses.
+    pub fn write_page(self, page: &str, console: &Console) -> anyhow::Result<()> {
+        if !self.is_text() {
+            let format = self.format.to_possible_value();
+            return Err(Error::input(format!(
+                "--format {}: found one file or artifact, which is told as a page of text, expected many; use --format \
+                 md or leave it out",
+                format.map_or_else(String::new, |f| f.get_name().to_owned())
+            ))
+            .into());
+        }
+        let Some(file) = self.file else {
+            console.print(page);
+            return Ok(());
+        };
+        let told = file.path().display().to_string();
+        file.write(visible(page).as_bytes())?;
+        console.note(&told);
+        Ok(())
+    }
+
     /// Writes `frame`.
     ///
     /// # Errors

@@ -78,6 +78,15 @@ fn an_hdf5_file_is_shown_whatever_it_holds() {
         ],
     );
     assert!(!outcome.stdout.contains("\n  [2] "), "{outcome}");
+    let kept = ["inspect", "all.h5", "--rows", "2", "--out", "page.txt"];
+    let told = project.run(&kept);
+    told.expect(0, &["page.txt"]);
+    assert_eq!(told.stdout, "");
+    let page = std::fs::read_to_string(project.path("page.txt")).unwrap();
+    assert_eq!(page, outcome.stdout);
+    project
+        .run(&["inspect", "all.h5", "--format", "json"])
+        .expect(2, &["--format json", "a page of text"]);
     let one = project.run(&["inspect", "all.h5", "--dataset", "labels"]);
     one.expect(0, &["[2] -1"]);
     assert!(!one.stdout.contains("rows of width"), "{one}");

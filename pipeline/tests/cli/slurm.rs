@@ -2,6 +2,7 @@
 
 use crate::project::{Project, output, skipped, start, wait_until};
 use crate::tiny::project;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -221,4 +222,22 @@ fn without_slurm_the_error_says_so() {
         said.contains("there is no `sbatch` on this machine"),
         "{said}"
     );
+}
+
+/// A cluster that takes a job array and starts none of its tasks, as one whose nodes cannot run the script does.
+#[test]
+fn trials_that_slurm_never_started_are_a_failure() {
+    let project = with_sweep(SWEEP);
+    std::fs::create_dir(project.path("bin")).unwrap();
+    for (name, script) in [("sbatch", "echo 7"), ("squeue", "")] {
+        let program = project.path(&format!("bin/{name}"));
+        project.write(&format!("bin/{name}"), format!("#!/bin/sh\n{script}\n"));
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", project.path("bin").display());
+    let slurm = ["sweep", "weights.yaml", "--launcher", "slurm", "--wait"];
+    let output = output(project.command(&slurm).env("PATH", path)).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("12 of 12 trials did not end"), "{said}");
 }

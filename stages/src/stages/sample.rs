@@ -364,7 +364,9 @@ impl Config {
             ));
         }
         let evaluations = work.evaluations();
-        summary.add(names::EVALUATIONS, evaluations.iter().sum::<f64>());
+        // an empty sum is -0
+        let all = evaluations.iter().fold(0.0, |sum, e| sum + e);
+        summary.add(names::EVALUATIONS, all);
         if self.sweeps.is_some() {
             for (block, passes) in evaluations.iter().enumerate() {
                 let name = filled(names::BLOCK_EVALUATIONS, &[&block]);

@@ -64,6 +64,19 @@ fn figure_of(project: &Project, run: &str, name: &str) -> f64 {
         .unwrap_or_else(|| panic!("{name}: {shown}"))
 }
 
+/// Red where the count of what calls no network is an empty sum, which is -0.
+#[test]
+fn samples_without_a_network_take_no_evaluations_of_one() {
+    let project = Project::new();
+    project.write_features("plain.h5", "features", 400, 2, crate::tiny::noise);
+    let plain = "name: plain\npretrain_flow:\n  features: {file: plain.h5}\n  model: {kind: normal}\n  batch: 32\n\
+                 sample: {count: 8}\n";
+    project.write("plain.yaml", plain);
+    project.run(&["run", "plain.yaml"]).expect(0, &[]);
+    let evaluations = figure_of(&project, "plain", "network evaluations a sample");
+    assert_eq!(evaluations.to_string(), "0");
+}
+
 /// Red where samples are not of the class that was asked for, the classifier sees them at another scale, or options of the
 /// section do not reach the flow.
 #[test]
