@@ -4,7 +4,8 @@
     python3 pipeline/scripts/score_molecules.py --task median_molecules_2
 
 SELFIES come in, one a line; a score of GuacaMol (Brown et al. 2019) goes out for each, from 0 to 1 and higher is better,
-or `infeasible` for what is no molecule. Runs in the environment that `make molecules` sets up, whatever Python it is
+or `infeasible` for what is no molecule. With --canonical each molecule is written in one way instead: the SELFIES of RDKit's
+canonical SMILES, or an empty line for what is no molecule. Runs in the environment that `make molecules` sets up, whatever Python it is
 started with.
 """
 
@@ -65,12 +66,37 @@ def objective(task):
     return getattr(standard_benchmarks, TASKS[task])().objective
 
 
+def canonical(text):
+    """The molecule `text` as it is always written; nothing for what is none."""
+    import selfies
+    from rdkit import Chem
+
+    try:
+        molecule = Chem.MolFromSmiles(selfies.decoder(text))
+        if molecule is None or molecule.GetNumAtoms() == 0:
+            return ""
+        written = selfies.encoder(Chem.MolToSmiles(molecule))
+    except (selfies.DecoderError, selfies.EncoderError):
+        return ""
+    # several molecules with a point between them, which stands in no bracket
+    return "" if "." in written else written
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=sorted(TASKS), default="median_molecules_2")
+    parser.add_argument("--canonical", action="store_true", help="write molecules, not scores")
     given = parser.parse_args()
     environment()
     import selfies
+
+    if given.canonical:
+        from rdkit import RDLogger
+
+        RDLogger.DisableLog("rdApp.*")
+        for line in sys.stdin:
+            print(canonical(line.strip()), flush=True)
+        return
 
     scored = objective(given.task)
     for line in sys.stdin:

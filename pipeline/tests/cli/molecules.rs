@@ -108,6 +108,29 @@ fn molecules_are_scored_by_guacamol_from_their_selfies() {
     assert!(!project.path("few.txt").exists());
 }
 
+/// Red where a molecule keeps the way in which it was written, or tokens behind its end.
+#[test]
+fn a_molecule_is_written_in_one_way() {
+    let Some(python) = python() else { return };
+    let project = Project::new();
+    // ethanol from either end, and with a token behind its end; no molecule
+    project.write(
+        "lines.txt",
+        "[C][C][O]\n[O][C][C]\n[F][C]\n[F][C][nop]\n[C\n",
+    );
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec python3 \"$@\" < lines.txt", "sh"])
+        .arg(script("score_molecules.py"))
+        .arg("--canonical")
+        .env(PYTHON, &python)
+        .current_dir(project.path(""));
+    let done = output(&mut command).unwrap();
+    let text = String::from_utf8(done.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines, ["[C][C][O]", "[C][C][O]", "[C][F]", "[C][F]", ""]);
+}
+
 /// The shipped search, of a few calls: one process scores all, and children of the genetic algorithm are molecules.
 #[test]
 fn the_shipped_search_over_molecules_runs() {

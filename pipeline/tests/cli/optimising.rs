@@ -346,6 +346,45 @@ fn a_program_that_keeps_running_is_started_once_unless_it_dies() {
     assert!(starts(&dying) >= 4);
 }
 
+/// Letters in order; what has two `c` is nothing.
+const SORT: &str = r#"optimise_latents.objective.canonical=[sh, -c, 'while read -r text; do
+  case $text in *c*c*) echo; continue;; esac; printf %s "$text" | grep -o . | sort | tr -d "\n"; echo; done']"#;
+
+/// Red where a method proposes, or the start has, what the program would write otherwise, or what it says is nothing.
+#[test]
+fn what_is_written_in_several_ways_is_scored_once_and_in_one_of_them() {
+    for (project, methods) in [
+        (of_program(""), &["genetic", "random"][..]),
+        (in_latents(), &["latents"]),
+    ] {
+        for method in methods {
+            std::fs::remove_file(project.path("asked")).ok();
+            let mut arguments = vec!["run", "search.yaml", "--set", SORT];
+            let kind = format!("optimise_latents.method={{kind: {method}}}");
+            if *method != "latents" {
+                arguments.extend(["--set", &kind]);
+            }
+            let done = project.run(&arguments);
+            done.expect(0, &[]);
+            let asked = asked(&project);
+            // `ccc` is nothing
+            assert_eq!(asked[..4].iter().filter(|text| text.len() > 2).count(), 4);
+            let once: BTreeSet<&String> = asked.iter().collect();
+            assert_eq!(once.len(), asked.len(), "{method}: {asked:?}");
+            for text in &asked {
+                assert!(text.is_ascii() && text.as_bytes().is_sorted() && !text.contains("cc"));
+            }
+            let least = if *method == "random" { 4 } else { 14 };
+            assert!(asked.len() >= least, "{method}: {asked:?}");
+        }
+    }
+    let dies = of_program(", retries: 0, canonical: [sh, -c, 'exit 3']");
+    dies.run(&["run", "search.yaml"]).expect(
+        2,
+        &["objective.canonical: `sh -c exit 3` ended with exit code 3 after 0 of 4 sequences"],
+    );
+}
+
 /// The program that the documentation shows scores as it says.
 #[test]
 fn the_program_of_the_documentation_scores_sequences() {

@@ -5,7 +5,7 @@
 //! are known already are made again.
 
 use super::history::History;
-use super::objective::{Space, Variation};
+use super::objective::{Canonical, Space, Variation};
 use super::proposer::{Proposal, Proposer};
 use super::random::new_texts;
 use crate::error::Result;
@@ -66,12 +66,17 @@ impl GeneticConfig {
 pub struct Genetic {
     config: GeneticConfig,
     space: Arc<dyn Space>,
+    canonical: Canonical,
 }
 
 impl Genetic {
-    /// Over the texts of `space`.
-    pub fn new(config: GeneticConfig, space: Arc<dyn Space>) -> Self {
-        Self { config, space }
+    /// Over the texts of `space`, as `canonical` writes them.
+    pub fn new(config: GeneticConfig, space: Arc<dyn Space>, canonical: Canonical) -> Self {
+        Self {
+            config,
+            space,
+            canonical,
+        }
     }
 
     fn variation(&self) -> &dyn Variation {
@@ -118,11 +123,17 @@ impl Proposer for Genetic {
     ) -> Result<Vec<Proposal>> {
         let parents = self.parents(history);
         let mut rng = streams.at("genetic algorithm", round);
-        new_texts(history, count, cancelled, || match parents.is_empty() {
-            // nothing feasible so far
-            true => self.space.draw(&mut rng),
-            false => self.child(&parents, &mut rng),
-        })
+        new_texts(
+            history,
+            &self.canonical,
+            count,
+            cancelled,
+            || match parents.is_empty() {
+                // nothing feasible so far
+                true => self.space.draw(&mut rng),
+                false => self.child(&parents, &mut rng),
+            },
+        )
     }
 }
 
@@ -185,9 +196,9 @@ mod tests {
                 population: 10,
                 ..GeneticConfig::default()
             };
-            search(Genetic::new(config, space()), 0)
+            search(Genetic::new(config, space(), Canonical::default()), 0)
         };
-        let (random, _) = search(RandomSearch::new(space()), 0);
+        let (random, _) = search(RandomSearch::new(space(), Canonical::default()), 0);
         let (grammar, infeasible) = genetic(VariationKind::Grammar);
         assert_eq!(infeasible, 0);
         assert!(grammar + 1.0 < random, "{grammar}, random {random}");
@@ -213,7 +224,7 @@ mod tests {
                 population: 3,
                 ..GeneticConfig::default()
             };
-            let genetic = Genetic::new(config, opened().space.unwrap());
+            let genetic = Genetic::new(config, opened().space.unwrap(), Canonical::default());
             let parents = genetic.parents(&history).into_iter();
             parents.map(str::to_owned).collect::<Vec<_>>().concat()
         };

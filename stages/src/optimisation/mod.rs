@@ -16,11 +16,11 @@ pub use history::{Direction, Evaluation, History};
 pub use journal::{Evaluated, Round};
 pub use latents::{
     Latents, LatentsConfig, LengthRule, PerturbationConfig, RefitConfig, RegionsConfig,
-    SurrogateConfig,
+    SurrogateConfig, SurrogateInput,
 };
 pub use objective::{
-    Alphabet, CommandConfig, EhrlichConfig, ExpressionConfig, Objective, ObjectiveConfig, Opened,
-    Score, Space, Variation,
+    Alphabet, Canonical, CommandConfig, EhrlichConfig, ExpressionConfig, Objective,
+    ObjectiveConfig, Opened, Score, Space, Variation,
 };
 pub use proposer::{Proposal, Proposer};
 pub use random::RandomSearch;

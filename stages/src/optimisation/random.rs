@@ -1,7 +1,7 @@
 //! Random search: whatever the objective's space draws.
 
 use super::history::History;
-use super::objective::Space;
+use super::objective::{Canonical, Space};
 use super::proposer::{Proposal, Proposer};
 use crate::error::{Error, Result};
 use crate::random::Streams;
@@ -14,12 +14,13 @@ const PATIENCE: usize = 10_000;
 /// Random search.
 pub struct RandomSearch {
     space: Arc<dyn Space>,
+    canonical: Canonical,
 }
 
 impl RandomSearch {
-    /// Over the texts of `space`.
-    pub fn new(space: Arc<dyn Space>) -> Self {
-        Self { space }
+    /// Over the texts of `space`, as `canonical` writes them.
+    pub fn new(space: Arc<dyn Space>, canonical: Canonical) -> Self {
+        Self { space, canonical }
     }
 }
 
@@ -33,31 +34,45 @@ impl Proposer for RandomSearch {
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Vec<Proposal>> {
         let mut rng = streams.at("random search", round);
-        new_texts(history, count, cancelled, || self.space.draw(&mut rng))
+        new_texts(history, &self.canonical, count, cancelled, || {
+            self.space.draw(&mut rng)
+        })
     }
 }
 
-/// At most `count` texts that `next` gives and `history` does not have; fewer once it gave known ones many times.
+/// At most `count` texts that `next` gives, as `canonical` writes them, and `history` does not have; fewer once it gave known
+/// ones many times.
 ///
 /// # Errors
-/// [`Error::Cancelled`] where `cancelled` says so.
+/// [`Error::Cancelled`] where `cancelled` says so; those of `canonical`.
 pub(super) fn new_texts(
     history: &History,
+    canonical: &Canonical,
     count: usize,
     cancelled: &dyn Fn() -> bool,
     mut next: impl FnMut() -> String,
 ) -> Result<Vec<Proposal>> {
-    let (mut seen, mut proposals, mut known) = (BTreeSet::new(), Vec::new(), 0);
+    let (mut seen, mut proposed, mut known) = (BTreeSet::new(), BTreeSet::new(), 0);
+    let mut proposals = Vec::new();
     while proposals.len() < count && known < PATIENCE {
-        if cancelled() {
-            return Err(Error::Cancelled);
+        let mut some = Vec::new();
+        while some.len() < count - proposals.len() && known < PATIENCE {
+            if cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let text = next();
+            match history.knows(&text) || !seen.insert(text.clone()) {
+                true => known += 1,
+                false => some.push(text),
+            }
         }
-        let text = next();
-        match history.knows(&text) || !seen.insert(text.clone()) {
-            true => known += 1,
-            false => {
-                known = 0;
-                proposals.push(Proposal::of(text));
+        for text in canonical.of(some, cancelled)? {
+            match text.filter(|text| !history.knows(text) && proposed.insert(text.clone())) {
+                Some(text) => {
+                    known = 0;
+                    proposals.push(Proposal::of(text));
+                }
+                None => known += 1,
             }
         }
     }

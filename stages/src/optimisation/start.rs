@@ -158,18 +158,24 @@ impl StartConfig {
         };
         let left_out = 1.0 - rows.len() as f64 / drawn as f64;
         // the first of a random order
-        for place in 0..self.count.min(rows.len()) {
-            let other = rng.random_range(place..rows.len());
-            rows.swap(place, other);
+        let (mut start, mut seen, mut next) = (Vec::new(), BTreeSet::new(), 0);
+        while start.len() < self.count && next < rows.len() {
+            let some = next..(next + self.count - start.len()).min(rows.len());
+            for place in some.clone() {
+                let other = rng.random_range(place..rows.len());
+                rows.swap(place, other);
+            }
+            next = some.end;
+            let texts = rows[some.clone()].iter().map(|row| row.text.clone());
+            let written = opened.canonical.of(texts.collect(), &|| false)?;
+            for (text, row) in written.into_iter().zip(&rows[some]) {
+                if let Some(text) = text.filter(|text| seen.insert(text.clone())) {
+                    let score = row.score;
+                    start.push(Start { text, score });
+                }
+            }
         }
-        rows.truncate(self.count);
-        let start = rows
-            .into_iter()
-            .map(|Row { text, score, .. }| Start { text, score });
-        Ok(Starting {
-            start: start.collect(),
-            left_out,
-        })
+        Ok(Starting { start, left_out })
     }
 
     /// Different sequences of `space`, as many as are needed.

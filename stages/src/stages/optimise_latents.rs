@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::figures::optimise_latents as names;
 use crate::numerics::mean;
 use crate::optimisation::{
-    Budget, Genetic, GeneticConfig, Latents, LatentsConfig, Objective, ObjectiveConfig, Opened,
-    Outcome, Proposer, RandomSearch, Row, Rows, Search, Space, StartConfig,
+    Budget, Canonical, Genetic, GeneticConfig, Latents, LatentsConfig, Objective, ObjectiveConfig,
+    Opened, Outcome, Proposer, RandomSearch, Row, Rows, Search, Space, StartConfig,
 };
 use crate::priors::open_sequence_model;
 use crate::problems::Problems;
@@ -84,20 +84,20 @@ impl MethodConfig {
         }
     }
 
-    /// Who proposes texts of `space`, or of the flow in the folder `flow`.
+    /// Who proposes texts of `space` as `canonical` writes them, or of the flow in the folder `flow`.
     fn proposer(
         &self,
-        space: Arc<dyn Space>,
+        (space, canonical): (Arc<dyn Space>, Canonical),
         flow: Option<&Path>,
         device: &Device,
     ) -> Result<Box<dyn Proposer>> {
         Ok(match self {
-            Self::Random(RandomConfig {}) => Box::new(RandomSearch::new(space)),
-            Self::Genetic(config) => Box::new(Genetic::new(config.clone(), space)),
+            Self::Random(RandomConfig {}) => Box::new(RandomSearch::new(space, canonical)),
+            Self::Genetic(config) => Box::new(Genetic::new(config.clone(), space, canonical)),
             Self::Latents(config) => {
                 let flow = flow.ok_or_else(|| Error::input("no flow to read"))?;
                 let model = open_sequence_model(flow, device)?;
-                Box::new(Latents::new(config.clone(), model))
+                Box::new(Latents::new(config.clone(), model, canonical))
             }
         })
     }
@@ -199,12 +199,19 @@ impl Prepared for Ready {
         let starting = config
             .initial
             .choose(&mut self.opened, rows, context.streams)?;
-        let Opened { objective, space } = &mut self.opened;
+        let Opened {
+            objective,
+            space,
+            canonical,
+        } = &mut self.opened;
         let of_file = self.of_file.clone().map(|rows| -> Arc<dyn Space> { rows });
         let space = space.clone().or(of_file);
         let space = space.expect("an objective without random sequences has a file of some");
         let flow = upstream.dir_if_any(FLOW);
-        let mut proposer = config.method.proposer(space, flow, &context.device)?;
+        let mut proposer =
+            config
+                .method
+                .proposer((space, canonical.clone()), flow, &context.device)?;
         let outcome = Search {
             objective: objective.as_mut(),
             proposer: proposer.as_mut(),

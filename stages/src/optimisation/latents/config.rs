@@ -28,6 +28,9 @@ pub struct RegionsConfig {
     pub count: usize,
     /// Candidates in each.
     pub candidates: usize,
+    /// In how many generations they are made: those after the first have tokens of the most promising ones so far drawn anew or
+    /// joined.
+    pub generations: usize,
     /// The side of a box at first, in standard deviations of the model's noise.
     pub length: f64,
     /// What makes the side grow and shrink.
@@ -45,6 +48,7 @@ impl Default for RegionsConfig {
         Self {
             count: 5,
             candidates: 500,
+            generations: 4,
             length: 6.4,
             rule: LengthRule::Known,
             temperature: 0.01,
@@ -92,10 +96,23 @@ impl Default for PerturbationConfig {
     }
 }
 
+/// What the Gaussian process sees of a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SurrogateInput {
+    /// Its latent: what is at which place.
+    #[default]
+    Latents,
+    /// How often it has each token, and each pair of tokens up to 6 places apart, wherever they are.
+    Pairs,
+}
+
 /// The Gaussian process on latents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SurrogateConfig {
+    /// What it sees of a sequence.
+    pub input: SurrogateInput,
     /// How covariances fall with distance.
     pub kernel: Family,
     /// The most evaluations that it is exact for; above that, `inducing` points stand for all.
@@ -113,6 +130,7 @@ pub struct SurrogateConfig {
 impl Default for SurrogateConfig {
     fn default() -> Self {
         Self {
+            input: SurrogateInput::Latents,
             kernel: Family::Matern,
             exact: 2000,
             inducing: 512,
@@ -162,6 +180,7 @@ impl LatentsConfig {
             let RegionsConfig {
                 count,
                 candidates,
+                generations,
                 length,
                 temperature,
                 ..
@@ -169,6 +188,8 @@ impl LatentsConfig {
             p.at_least("count", *count, 1);
             let range = (1..=65_536).contains(candidates);
             p.require(range, "candidates", candidates, "1 to 65536");
+            let range = (1..=*candidates).contains(generations);
+            p.require(range, "generations", generations, "1 to `candidates`");
             let positive = length.is_finite() && *length > 0.0;
             p.require(positive, "length", length, "a number above 0, such as 6.4");
             let range = temperature.is_finite() && *temperature >= 0.0;
@@ -205,6 +226,14 @@ impl LatentsConfig {
             p.at_least("partners", *partners, 1);
         });
         problems.section("surrogate", |p| {
+            let judged =
+                self.surrogate.input == SurrogateInput::Latents || self.regions.encode_again;
+            p.require(
+                judged,
+                "input",
+                "`pairs` with `regions.encode_again: false`",
+                "`latents`, or `regions.encode_again: true`: pairs are of sequences",
+            );
             p.at_least("exact", self.surrogate.exact, 1);
             let most = self.surrogate.exact <= 5000;
             p.require(most, "exact", self.surrogate.exact, "at most 5000");

@@ -21,10 +21,52 @@ pub(super) fn joined(pair: [&[u32]; 2], longest: usize, rng: &mut Pcg64) -> Sequ
     both
 }
 
+/// The first of `pair` with a piece of the other in place of a piece of its own, of at most `longest`: the same places every other
+/// time, or where both have as many tokens as there may be.
+pub(super) fn spliced([one, other]: [&[u32]; 2], longest: usize, rng: &mut Pcg64) -> Sequence {
+    if one.is_empty() || other.is_empty() {
+        return one.to_vec();
+    }
+    let piece = |sequence: &[u32], rng: &mut Pcg64| {
+        let from = rng.random_range(0..sequence.len());
+        let most = (sequence.len() - from).min(LONGEST_PIECE);
+        from..from + rng.random_range(1..=most)
+    };
+    let taken = piece(other, rng);
+    let is_full = one.len() == longest && other.len() == longest;
+    let given = match is_full || rng.random_bool(0.5) {
+        true => taken.start.min(one.len())..taken.end.min(one.len()),
+        false => piece(one, rng),
+    };
+    let mut both = [&one[..given.start], &other[taken], &one[given.end..]].concat();
+    both.truncate(longest);
+    both
+}
+
+/// The most tokens of a piece.
+const LONGEST_PIECE: usize = 12;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::random::Streams;
+
+    /// Red where full sequences change their length, or what stays loses its order.
+    #[test]
+    fn a_piece_of_one_takes_the_place_of_a_piece_of_the_other() {
+        let (a, b): (Vec<u32>, Vec<u32>) = ((1..=20).collect(), (101..=120).collect());
+        let mut rng = Streams::new(3).at("spliced", 0);
+        for _ in 0..500 {
+            let full = spliced([&a, &b], 20, &mut rng);
+            assert!(full.iter().zip(1..).all(|(t, i)| t % 100 == i) && full.len() == 20);
+            let other = spliced([&a, &b], 25, &mut rng);
+            let kept: Vec<u32> = other.iter().copied().filter(|t| *t < 100).collect();
+            let taken: Vec<u32> = other.iter().copied().filter(|t| *t > 100).collect();
+            assert!(kept.is_sorted() && taken.windows(2).all(|w| w[1] == w[0] + 1));
+            assert!((1..=12).contains(&taken.len()) && other.len() <= 25);
+        }
+        assert_eq!(spliced([&a, &[]], 20, &mut rng), a);
+    }
 
     /// Red where a token is lost or moved: half of the pairs of one length keep every token in its place.
     #[test]

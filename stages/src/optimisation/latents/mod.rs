@@ -6,16 +6,21 @@ mod adaptive;
 mod anchors;
 mod candidates;
 mod config;
+mod edits;
 mod feasibility;
 mod joined;
 mod length;
+mod pairs;
 mod proposer;
 mod region;
 mod scale;
 mod surrogate;
 #[cfg(test)]
 mod tests;
+mod varied;
 
-pub use config::{LatentsConfig, PerturbationConfig, RefitConfig, RegionsConfig, SurrogateConfig};
+pub use config::{
+    LatentsConfig, PerturbationConfig, RefitConfig, RegionsConfig, SurrogateConfig, SurrogateInput,
+};
 pub use length::LengthRule;
 pub use proposer::Latents;

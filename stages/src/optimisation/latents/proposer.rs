@@ -3,22 +3,26 @@
 use super::anchors::anchors;
 use super::config::LatentsConfig;
 use super::length::{Length, Shown, patience};
-use super::region::About;
+use super::region::{About, Candidate};
 use super::surrogate::{Evaluated, Surrogate};
+use super::varied::varied;
 use crate::error::{Error, Result};
-use crate::gaussian_process::{Fit, Points};
+use crate::gaussian_process::Fit;
 use crate::optimisation::history::History;
+use crate::optimisation::objective::Canonical;
 use crate::optimisation::proposer::{Proposal, Proposer};
 use crate::random::Streams;
 use crate::sequences::{Cost, Sequence, SequenceModel, Weighed};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 /// Attempts at enough new sequences in a round, each in larger regions than the one before.
 const ATTEMPTS: usize = 10;
+/// The most promising candidates of a region that the next generation is made of.
+const PARENTS: usize = 10;
 /// The state between rounds, and the model's weights, in the folder of a state.
 const STATE: &str = "latents.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -27,6 +31,7 @@ const WEIGHTS: &str = "model.safetensors";
 pub struct Latents {
     config: LatentsConfig,
     pub(super) model: Box<dyn SequenceModel>,
+    canonical: Canonical,
     state: State,
     /// What the model holds of the first evaluations that it can encode, under its weights as they are.
     encoded: Weighed,
@@ -58,9 +63,12 @@ pub(super) struct Seen {
 }
 
 /// What candidates in a region came to.
+#[derive(Default)]
 struct Region {
     /// Sequences that were not evaluated, each once.
     fresh: Vec<Sequence>,
+    /// The same.
+    all: HashSet<Sequence>,
     /// The latent [T d] that each was decoded from, where it was.
     from: Vec<Option<Vec<f32>>>,
     /// What the model holds of them.
@@ -68,8 +76,8 @@ struct Region {
 }
 
 impl Latents {
-    /// A search in the latents of `model`.
-    pub fn new(config: LatentsConfig, model: Box<dyn SequenceModel>) -> Self {
+    /// A search in the latents of `model`, for texts as `canonical` writes them.
+    pub fn new(config: LatentsConfig, model: Box<dyn SequenceModel>, canonical: Canonical) -> Self {
         let length = Length::new(config.regions.rule, config.regions.length);
         let state = State {
             length,
@@ -81,6 +89,7 @@ impl Latents {
         Self {
             config,
             model,
+            canonical,
             state,
             encoded: Weighed::default(),
         }
@@ -182,6 +191,7 @@ impl Latents {
     fn surrogate(&mut self, seen: &Seen, rng: &mut Pcg64) -> Result<Surrogate> {
         let (tokens, width) = self.grid();
         let evaluated = Evaluated {
+            sequences: &seen.sequences,
             latents: &seen.latents,
             tokens,
             width,
@@ -191,14 +201,14 @@ impl Latents {
         Surrogate::new(&evaluated, &self.config.surrogate, &mut self.state.fit, rng)
     }
 
-    /// The region about evaluation `anchor`: what is new of its candidates, `taken` being what is not, and the share of those in
-    /// the box that were known.
+    /// The region about evaluation `anchor`: what is new of its candidates and not `proposed`, and the share of those in the box
+    /// that were known.
     fn region(
         &self,
         (seen, anchor): (&Seen, usize),
         partners: &[&Sequence],
-        history: &History,
-        taken: &mut HashSet<Sequence>,
+        surrogate: &Surrogate,
+        known: &Known,
         rng: &mut Pcg64,
     ) -> Result<(Region, f64)> {
         let elements = self.elements();
@@ -208,30 +218,99 @@ impl Latents {
             side: self.state.length.side,
             partners,
         };
-        let (perturbation, count) = (&self.config.perturbation, self.config.regions.candidates);
+        let (perturbation, regions) = (&self.config.perturbation, &self.config.regions);
+        let count = regions.candidates / regions.generations;
         let candidates = about.candidates(self.model.as_ref(), perturbation, count, rng)?;
-        let (mut fresh, mut from, mut boxed, mut known) = (Vec::new(), Vec::new(), 0, 0);
-        for candidate in candidates {
-            let text = self.model.text(&candidate.sequence);
-            let old = text.is_empty() || history.knows(&text);
-            boxed += usize::from(candidate.boxed);
-            known += usize::from(candidate.boxed && old);
-            if !old && taken.insert(candidate.sequence.clone()) {
-                fresh.push(candidate.sequence);
-                from.push(candidate.latent);
-            }
+        let mut region = Region::default();
+        let share = self.add(&mut region, candidates, known)?;
+        let of_tokens = perturbation.tokens + perturbation.joins;
+        if of_tokens == 0.0 {
+            return Ok((region, share));
         }
-        let weighed = self.model.weigh(&fresh)?;
-        let region = Region {
-            fresh,
-            from,
-            weighed,
-        };
-        Ok((region, known as f64 / boxed.max(1) as f64))
+        let joins = (perturbation.joins / of_tokens * count as f64) as usize;
+        for _ in 1..regions.generations {
+            let best = self.best_places(surrogate, &region, PARENTS, rng);
+            let parents: Vec<&Sequence> = best.iter().map(|&place| &region.fresh[place]).collect();
+            if parents.is_empty() {
+                break;
+            }
+            let shares = [count - joins, joins];
+            let next = varied(self.model.as_ref(), &parents, (partners, &[]), shares, rng)?;
+            let next = next.into_iter().map(Candidate::of_tokens).collect();
+            self.add(&mut region, next, known)?;
+        }
+        Ok((region, share))
     }
 
-    /// The `quota` sequences of `region` that draws of `surrogate` hope most of, each the best of a draw of its own, and their
-    /// places in it.
+    /// Adds what is new of `candidates` to `region`, as the objective writes it and as its text is read. Returns the share of those
+    /// of the box that is not new.
+    fn add(&self, region: &mut Region, candidates: Vec<Candidate>, known: &Known) -> Result<f64> {
+        let Known {
+            history,
+            proposed,
+            cancelled,
+        } = known;
+        let (mut boxed, mut open) = (0, Vec::new());
+        let mut texts = Vec::new();
+        for candidate in candidates {
+            boxed += usize::from(candidate.boxed);
+            let text = self.model.text(&candidate.sequence);
+            if !text.is_empty()
+                && !history.knows(&text)
+                && !region.all.contains(&candidate.sequence)
+            {
+                texts.push(text);
+                open.push(candidate);
+            }
+        }
+        let (mut new, mut new_boxed) = (Vec::new(), 0);
+        for (text, candidate) in self.canonical.of(texts, cancelled)?.into_iter().zip(open) {
+            let text = text.filter(|text| !history.knows(text) && !proposed.contains(text));
+            let sequence = text.and_then(|text| self.model.sequence(&text).ok());
+            let Some(sequence) = sequence else { continue };
+            new_boxed += usize::from(candidate.boxed);
+            if region.all.insert(sequence.clone()) {
+                new.push(sequence);
+                region.from.push(candidate.latent);
+            }
+        }
+        let weighed = self.model.weigh(&new)?;
+        region.weighed.latents.extend(weighed.latents);
+        region.weighed.costs.extend(weighed.costs);
+        region.fresh.extend(new);
+        Ok((boxed - new_boxed) as f64 / boxed.max(1) as f64)
+    }
+
+    /// The places in `region` of at most `count` sequences that draws of `surrogate` hope most of, each the best of a draw of its
+    /// own.
+    fn best_places(
+        &self,
+        surrogate: &Surrogate,
+        region: &Region,
+        count: usize,
+        rng: &mut Pcg64,
+    ) -> Vec<usize> {
+        let every = 0..region.fresh.len();
+        let sequences: Vec<&Sequence> = region.fresh.iter().collect();
+        let points = match self.config.regions.encode_again {
+            true => surrogate.points(&sequences, &region.weighed.latents),
+            false => surrogate.points(&sequences, &region.candidates(every, self.elements())),
+        };
+        let mut chosen: Vec<usize> = Vec::new();
+        let (count, features) = (
+            count.min(region.fresh.len()),
+            self.config.surrogate.features,
+        );
+        for hopes in surrogate.hopes(&points, &region.weighed.costs, count, features, rng) {
+            let best = (hopes.into_iter().enumerate())
+                .filter(|(place, _)| !chosen.contains(place))
+                .max_by(|(_, a), (_, b)| a.total_cmp(b));
+            chosen.extend(best.map(|(place, _)| place));
+        }
+        chosen
+    }
+
+    /// The `quota` sequences of `region` that draws of `surrogate` hope most of, and their places in it.
     fn best_of_draws(
         &self,
         surrogate: &Surrogate,
@@ -240,25 +319,16 @@ impl Latents {
         history: &History,
         rng: &mut Pcg64,
     ) -> Vec<(Proposal, usize)> {
-        let (tokens, width) = self.grid();
-        let points = |latents: &[f32]| Points::new(latents, tokens, width);
         let elements = self.elements();
-        let Weighed { latents, costs } = &region.weighed;
-        let (own, every) = (points(latents), 0..region.fresh.len());
+        let latents = &region.weighed.latents;
         let encode_again = self.config.regions.encode_again;
-        let candidates = (!encode_again).then(|| points(&region.candidates(every, elements)));
-        let judged = candidates.as_ref().unwrap_or(&own);
-        let mut chosen: Vec<usize> = Vec::new();
-        let quota = quota.min(region.fresh.len());
-        for hopes in surrogate.hopes(judged, costs, quota, self.config.surrogate.features, rng) {
-            let best = (hopes.into_iter().enumerate())
-                .filter(|(place, _)| !chosen.contains(place))
-                .max_by(|(_, a), (_, b)| a.total_cmp(b));
-            chosen.extend(best.map(|(place, _)| place));
-        }
-        let of_own = surrogate.expects(&own.select(&chosen));
+        let chosen = self.best_places(surrogate, region, quota, rng);
+        let sequences: Vec<&Sequence> = chosen.iter().map(|&place| &region.fresh[place]).collect();
+        let own = (chosen.iter()).flat_map(|&place| &latents[place * elements..][..elements]);
+        let own: Vec<f32> = own.copied().collect();
+        let of_own = surrogate.expects(&surrogate.points(&sequences, &own));
         let candidates = region.candidates(chosen.iter().copied(), elements);
-        let of_candidates = surrogate.expects(&points(&candidates));
+        let of_candidates = surrogate.expects(&surrogate.points(&sequences, &candidates));
         (chosen.iter().enumerate())
             .map(|(i, &place)| {
                 let (value, spread) = match encode_again {
@@ -273,12 +343,22 @@ impl Latents {
                     predicted: Some(history.score(value)),
                     uncertainty: Some(spread),
                     moved: of_latent.map(|latent| root_mean_square(own, latent)),
-                    discrepancy: of_latent.map(|_| (of_own[i].0 - of_candidates[i].0).abs()),
+                    discrepancy: of_latent
+                        .filter(|_| surrogate.is_of_latents())
+                        .map(|_| (of_own[i].0 - of_candidates[i].0).abs()),
                 };
                 (proposal, place)
             })
             .collect()
     }
+}
+
+/// What is not new.
+struct Known<'a> {
+    history: &'a History,
+    /// In this round.
+    proposed: &'a BTreeSet<String>,
+    cancelled: &'a dyn Fn() -> bool,
 }
 
 impl Region {
@@ -328,7 +408,7 @@ impl Proposer for Latents {
         order.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
         let partners = order.iter().take(self.config.perturbation.partners);
         let partners: Vec<&Sequence> = partners.map(|&i| &seen.sequences[i]).collect();
-        let (mut proposals, mut taken) = (Vec::new(), HashSet::new());
+        let (mut proposals, mut proposed) = (Vec::new(), BTreeSet::new());
         let encode_again = self.config.regions.encode_again;
         for _ in 0..ATTEMPTS {
             let regions = &self.config.regions;
@@ -340,8 +420,13 @@ impl Proposer for Latents {
                     return Err(Error::Cancelled);
                 }
                 let centre = (&seen, feasible[anchor]);
+                let not_new = Known {
+                    history,
+                    proposed: &proposed,
+                    cancelled,
+                };
                 let (region, old) =
-                    self.region(centre, &partners, history, &mut taken, &mut rng)?;
+                    self.region(centre, &partners, &surrogate, &not_new, &mut rng)?;
                 known += old;
                 let quota = (count - proposals.len()) / (about.len() - index);
                 let numbered = (index as u32, &region);
@@ -350,6 +435,7 @@ impl Proposer for Latents {
                     let latent = region.from[place].as_ref().filter(|_| !encode_again);
                     let latent = latent.map(|latent| (proposal.text.clone(), latent.clone()));
                     self.state.proposed.extend(latent);
+                    proposed.insert(proposal.text.clone());
                     proposals.push(proposal);
                 }
             }

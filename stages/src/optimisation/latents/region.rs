@@ -3,12 +3,10 @@
 use super::adaptive::{differences, importance, probabilities};
 use super::candidates::{candidates, endings};
 use super::config::PerturbationConfig;
-use super::joined::joined;
+use super::varied::varied;
 use crate::error::Result;
 use crate::random::normal;
 use crate::sequences::{Sequence, SequenceModel};
-use rand::RngExt;
-use rand::seq::IndexedRandom;
 use rand_pcg::Pcg64;
 
 /// What candidates are about.
@@ -32,10 +30,19 @@ pub(super) struct Candidate {
     pub boxed: bool,
 }
 
+impl Candidate {
+    /// That is by no latent.
+    pub fn of_tokens(sequence: Sequence) -> Self {
+        Self {
+            sequence,
+            latent: None,
+            boxed: false,
+        }
+    }
+}
+
 /// Numbers of latents that are decoded at once.
 const AT_ONCE: usize = 1 << 24;
-/// The most tokens of a sequence that are drawn anew, half of them any, the others as the model has them; half as many sequences get a second as a first, and so on.
-const MOST_REDRAWN: usize = 6;
 
 impl About<'_> {
     /// `count` candidates, in the shares that `config` says; the same sequence may be among them twice.
@@ -64,7 +71,13 @@ impl About<'_> {
         let used = self.sequence.len();
         latents.extend(endings(self.centre, model.tokens(), used, ends, rng));
         let decoded = model.decode(&latents)?;
-        let others = self.of_tokens(model, [redrawn, joins], &decoded[boxed..], rng)?;
+        let others = varied(
+            model,
+            &[self.sequence],
+            (self.partners, &decoded[boxed..]),
+            [redrawn, joins],
+            rng,
+        )?;
         let by_latents = decoded.into_iter().zip(latents.chunks(self.centre.len()));
         let by_latents = by_latents
             .enumerate()
@@ -73,12 +86,9 @@ impl About<'_> {
                 latent: Some(latent.to_vec()),
                 boxed: place < boxed,
             });
-        let by_tokens = others.into_iter().map(|sequence| Candidate {
-            sequence,
-            latent: None,
-            boxed: false,
-        });
-        Ok(by_latents.chain(by_tokens).collect())
+        Ok(by_latents
+            .chain(others.into_iter().map(Candidate::of_tokens))
+            .collect())
     }
 
     /// The probability that a number of each token changes in the box.
@@ -112,59 +122,5 @@ impl About<'_> {
         }
         let omega = importance(&changed);
         Ok(probabilities(&omega, config.share, temperature))
-    }
-
-    /// So many sequences with tokens drawn anew, and so many joined with a partner or with one of `endings` of the sequence itself,
-    /// every other one with tokens drawn anew.
-    fn of_tokens(
-        &self,
-        model: &dyn SequenceModel,
-        [redrawn, joins]: [usize; 2],
-        endings: &[Sequence],
-        rng: &mut Pcg64,
-    ) -> Result<Vec<Sequence>> {
-        let longest = model.alphabet().longest();
-        let mut all = vec![self.sequence.clone(); redrawn];
-        for _ in 0..joins {
-            let ending = endings.choose(rng).filter(|_| rng.random_bool(0.5));
-            let partner = match (ending, self.partners.choose(rng)) {
-                (Some(ending), _) => ending,
-                (None, Some(partner)) => partner,
-                (None, None) => self.sequence,
-            };
-            all.push(joined([self.sequence, partner], longest, rng));
-        }
-        let mut changing: Vec<usize> = (0..redrawn)
-            .chain((redrawn..all.len()).step_by(2))
-            .collect();
-        for _ in 0..MOST_REDRAWN {
-            // what the model finds improbable it never draws
-            let (any, by_model): (Vec<usize>, Vec<usize>) =
-                changing.iter().partition(|_| rng.random_bool(0.5));
-            let place =
-                |s: &Sequence, rng: &mut Pcg64| rng.random_range(0..(s.len() + 1).min(longest));
-            for i in any {
-                let (place, token) = (
-                    place(&all[i], rng),
-                    rng.random_range(1..model.alphabet().size() as u32),
-                );
-                match place < all[i].len() {
-                    true => all[i][place] = token,
-                    false => all[i].push(token),
-                }
-            }
-            let sequences: Vec<Sequence> = by_model.iter().map(|&i| all[i].clone()).collect();
-            let places: Vec<usize> = sequences.iter().map(|s| place(s, rng)).collect();
-            let changed = model.redraw(&sequences, &places, rng)?;
-            by_model
-                .iter()
-                .zip(changed)
-                .for_each(|(&i, sequence)| all[i] = sequence);
-            changing.retain(|_| rng.random_bool(0.5));
-            if changing.is_empty() {
-                break;
-            }
-        }
-        Ok(all)
     }
 }

@@ -1,12 +1,13 @@
 //! What is believed of sequences that were not evaluated: their scores, and whether they are feasible.
 
-use super::config::SurrogateConfig;
+use super::config::{SurrogateConfig, SurrogateInput};
 use super::feasibility::Feasibility;
+use super::pairs::Pairs;
 use super::scale::Scale;
 use crate::error::Result;
 use crate::gaussian_process::{Fit, Points, Posterior, draws, fit};
 use crate::numerics::mean;
-use crate::sequences::Cost;
+use crate::sequences::{Cost, Sequence};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
@@ -16,6 +17,7 @@ const LIKE_THE_BEST: f64 = 0.05;
 
 /// A Gaussian process over the scores of feasible sequences, and how likely a sequence is one.
 pub(super) struct Surrogate {
+    sight: Sight,
     scale: Scale,
     objective: Posterior,
     feasibility: Feasibility,
@@ -23,8 +25,27 @@ pub(super) struct Surrogate {
     range: [f64; 2],
 }
 
+/// What the process sees of sequences.
+enum Sight {
+    /// Their latents, T tokens of width d.
+    Latents(usize, usize),
+    /// What they have, wherever it is.
+    Pairs(Pairs),
+}
+
+impl Sight {
+    /// The points of `sequences` with these `latents`.
+    fn points(&self, sequences: &[&Sequence], latents: &[f32]) -> Points {
+        match self {
+            Self::Latents(tokens, width) => Points::new(latents, *tokens, *width),
+            Self::Pairs(pairs) => pairs.points(sequences.iter().copied()),
+        }
+    }
+}
+
 /// Latents that were evaluated, T tokens of width d.
 pub(super) struct Evaluated<'a> {
+    pub sequences: &'a [Sequence],
     /// [n, T d].
     pub latents: &'a [f32],
     pub tokens: usize,
@@ -47,6 +68,7 @@ impl Surrogate {
         rng: &mut Pcg64,
     ) -> Result<Self> {
         let Evaluated {
+            sequences,
             latents,
             tokens,
             width,
@@ -54,7 +76,16 @@ impl Surrogate {
             costs,
         } = *evaluated;
         let feasible: Vec<usize> = (0..values.len()).filter(|&i| values[i].is_some()).collect();
-        let points = Points::new(latents, tokens, width).select(&feasible);
+        let sequences: Vec<&Sequence> = sequences.iter().collect();
+        let sight = match config.input {
+            SurrogateInput::Latents => Sight::Latents(tokens, width),
+            SurrogateInput::Pairs => {
+                let scored: Vec<&Sequence> = feasible.iter().map(|&i| sequences[i]).collect();
+                Sight::Pairs(Pairs::of(&scored))
+            }
+        };
+        let points = sight.points(&sequences, latents).select(&feasible);
+        let (tokens, width) = (points.tokens(), points.width());
         let scores: Vec<f64> = values.iter().flatten().copied().collect();
         let scale = Scale::of(&scores);
         let scaled: Vec<f64> = scores.iter().map(|&score| scale.scaled(score)).collect();
@@ -69,6 +100,7 @@ impl Surrogate {
         let labels = values.iter().map(Option::is_some);
         let costs: Vec<(Cost, bool)> = costs.iter().copied().zip(labels).collect();
         Ok(Self {
+            sight,
             scale,
             objective,
             feasibility: Feasibility::new(&costs),
@@ -77,6 +109,16 @@ impl Surrogate {
                 scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             ],
         })
+    }
+
+    /// The points of `sequences` with these `latents` [n, T d].
+    pub fn points(&self, sequences: &[&Sequence], latents: &[f32]) -> Points {
+        self.sight.points(sequences, latents)
+    }
+
+    /// Whether it sees latents.
+    pub fn is_of_latents(&self) -> bool {
+        matches!(self.sight, Sight::Latents(..))
     }
 
     /// `count` draws of what it believes of `points`, by `features` random Fourier features; what each sequence costs is in

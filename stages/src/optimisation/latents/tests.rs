@@ -1,7 +1,7 @@
 use super::config::LatentsConfig;
 use super::proposer::{Latents, root_mean_square};
 use crate::error::{Error, Result};
-use crate::optimisation::{Direction, Evaluation, History, Proposer};
+use crate::optimisation::{Canonical, Direction, Evaluation, History, Proposer};
 use crate::random::Streams;
 use crate::sequences::{Alphabet, Cost, Sequence, SequenceModel, Tokeniser, Weighed};
 use rand::RngExt;
@@ -178,7 +178,7 @@ fn a_search_finds_what_random_texts_do_not() {
         refits: Arc::clone(&refits),
         ..Directions::default()
     };
-    let mut search = Latents::new(config(), Box::new(model));
+    let mut search = Latents::new(config(), Box::new(model), Canonical::default());
     for number in 1..=14 {
         let proposals = round(&mut search, &history, number);
         assert_eq!(proposals.len(), 10);
@@ -224,7 +224,7 @@ fn a_round_is_proposed_again_as_it_was_from_the_state_before_it() {
 fn proposed_again(config: &LatentsConfig) {
     let config = || config.clone();
     let mut history = start();
-    let mut search = Latents::new(config(), Box::<Directions>::default());
+    let mut search = Latents::new(config(), Box::<Directions>::default(), Canonical::default());
     for number in 1..=5 {
         for proposal in round(&mut search, &history, number) {
             evaluate(&mut history, proposal.text, number);
@@ -233,10 +233,10 @@ fn proposed_again(config: &LatentsConfig) {
     let dir = tempfile::tempdir().unwrap();
     search.save(dir.path()).unwrap();
     let ahead = round(&mut search, &history, 6);
-    let mut again = Latents::new(config(), Box::<Directions>::default());
+    let mut again = Latents::new(config(), Box::<Directions>::default(), Canonical::default());
     again.restore(dir.path()).unwrap();
     assert_eq!(round(&mut again, &history, 6), ahead);
-    let mut anew = Latents::new(config(), Box::<Directions>::default());
+    let mut anew = Latents::new(config(), Box::<Directions>::default(), Canonical::default());
     assert_ne!(
         round(&mut anew, &history, 6),
         ahead,
@@ -251,7 +251,7 @@ fn scores_are_learnt_at_the_latents_that_are_judged() {
         let mut config = config();
         config.regions.encode_again = encode_again;
         let mut history = start();
-        let mut search = Latents::new(config, Box::<Directions>::default());
+        let mut search = Latents::new(config, Box::<Directions>::default(), Canonical::default());
         let proposals = round(&mut search, &history, 1);
         for proposal in &proposals {
             evaluate(&mut history, proposal.text.clone(), 1);
@@ -285,7 +285,7 @@ fn a_surrogate_predicts_scores_in_the_objectives_direction() {
         evaluation.score = evaluation.score.map(|s| 100.0 - s);
         history.push(evaluation);
     }
-    let mut search = Latents::new(config(), Box::<Directions>::default());
+    let mut search = Latents::new(config(), Box::<Directions>::default(), Canonical::default());
     for proposal in round(&mut search, &history, 1) {
         if let Some(predicted) = proposal.predicted {
             assert!((90.0..=100.0).contains(&predicted), "{predicted}");
@@ -297,7 +297,7 @@ fn a_surrogate_predicts_scores_in_the_objectives_direction() {
 fn nothing_feasible_to_start_from_and_a_wish_to_stop_are_errors() {
     let mut history = History::new(Direction::Maximise);
     evaluate(&mut history, "aabbccddee".into(), 0);
-    let mut search = Latents::new(config(), Box::<Directions>::default());
+    let mut search = Latents::new(config(), Box::<Directions>::default(), Canonical::default());
     let streams = Streams::new(9);
     let error = search.propose(&history, 10, streams, 1, &|| false);
     let message = error.unwrap_err().to_string();

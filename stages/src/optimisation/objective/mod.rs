@@ -1,5 +1,6 @@
 //! What scores sequences, each kind in a file: arithmetic expressions, Ehrlich functions, any program.
 
+mod canonical;
 mod command;
 mod ehrlich;
 mod expression;
@@ -8,6 +9,7 @@ mod space;
 
 use crate::error::Result;
 use crate::problems::Problems;
+pub use canonical::Canonical;
 pub use command::CommandConfig;
 use ehrlich::Ehrlich;
 pub use ehrlich::EhrlichConfig;
@@ -38,6 +40,8 @@ pub struct Opened {
     pub objective: Box<dyn Objective>,
     /// The texts that it takes, where that is known.
     pub space: Option<Arc<dyn Space>>,
+    /// How it writes them.
+    pub canonical: Canonical,
 }
 
 impl ObjectiveConfig {
@@ -72,6 +76,7 @@ impl ObjectiveConfig {
             Self::Command(config) => Opened {
                 objective: Box::new(config.open()?),
                 space: None,
+                canonical: config.open_canonical()?,
             },
         })
     }
@@ -82,6 +87,7 @@ impl Opened {
         Self {
             space: Some(Arc::new(objective.clone())),
             objective: Box::new(objective),
+            canonical: Canonical::default(),
         }
     }
 }

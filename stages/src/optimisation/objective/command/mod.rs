@@ -6,6 +6,7 @@
 
 mod process;
 
+use super::canonical::Canonical;
 use super::scoring::{Objective, Score};
 use crate::error::{Error, Result};
 use crate::optimisation::Direction;
@@ -29,6 +30,11 @@ pub struct CommandConfig {
     /// starts anew when it changes.
     #[serde(default)]
     pub script: Option<PathBuf>,
+    /// A program and its arguments that writes each sequence as the objective has it, one a line in the same order: what is
+    /// written in several ways in one of them, and an empty line for what is nothing. Started and asked as `command` is, and
+    /// not counted as calls. Sequences are then proposed and scored in that form, each once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canonical: Option<Vec<String>>,
     /// Which scores are better.
     pub direction: Direction,
     /// Most sequences that the program gets at once.
@@ -77,7 +83,15 @@ impl CommandConfig {
             "no program",
             "a program and its arguments, such as [python3, score.py]",
         );
-        let named = self.command.iter().any(|word| word.contains(SCRIPT));
+        let canonical = self.canonical.as_deref();
+        problems.require(
+            canonical.is_none_or(|words| words.first().is_some_and(|program| !program.is_empty())),
+            "canonical",
+            "no program",
+            "a program and its arguments, such as [python3, \"{script}\", --canonical], or no such key",
+        );
+        let mut words = self.command.iter().chain(canonical.unwrap_or_default());
+        let named = words.any(|word| word.contains(SCRIPT));
         problems.require(
             named == self.script.is_some(),
             "script",
@@ -111,25 +125,40 @@ impl CommandConfig {
     /// # Errors
     /// An input error when there is no such program.
     pub(super) fn open(&self) -> Result<Program> {
+        self.program(&self.command, "command", "scores")
+    }
+
+    /// What writes sequences as the objective has them: as they are where there is no program for that.
+    ///
+    /// # Errors
+    /// An input error when there is no such program.
+    pub(super) fn open_canonical(&self) -> Result<Canonical> {
+        Ok(match &self.canonical {
+            Some(words) => Canonical::by(self.program(words, "canonical", "sequences")?),
+            None => Canonical::default(),
+        })
+    }
+
+    /// The program `words` of the key `key`, which writes `says`.
+    fn program(&self, words: &[String], key: &'static str, says: &'static str) -> Result<Program> {
         let script = self
             .script
             .as_deref()
             .map_or(String::new(), |path| path.to_string_lossy().into_owned());
-        let words = self
-            .command
-            .iter()
-            .map(|word| word.replace(SCRIPT, &script));
+        let words = words.iter().map(|word| word.replace(SCRIPT, &script));
         let words: Vec<String> = words.collect();
         let program = words.first().map_or("", String::as_str);
         if !is_there(program) {
             return Err(Error::input(format!(
-                "objective.command: found no program `{program}` that may be run, expected one in a folder of PATH, or the \
+                "objective.{key}: found no program `{program}` that may be run, expected one in a folder of PATH, or the \
                  path of one"
             )));
         }
         Ok(Program {
             config: self.clone(),
             words,
+            key,
+            says,
             running: None,
         })
     }
@@ -153,6 +182,10 @@ pub(super) struct Program {
     config: CommandConfig,
     /// The command with its script.
     words: Vec<String>,
+    /// Its key.
+    key: &'static str,
+    /// What it writes.
+    says: &'static str,
     /// The process that waits for a batch, if one does.
     running: Option<Process>,
 }
@@ -182,25 +215,74 @@ impl Objective for Program {
         cancelled: &dyn Fn() -> bool,
         sink: &mut dyn FnMut(&[Score]) -> Result<()>,
     ) -> Result<()> {
-        for batch in texts.chunks(self.config.batch) {
-            self.score_batch(batch, cancelled, sink)?;
-        }
-        Ok(())
+        self.ask(texts, &SCORES, cancelled, sink)
     }
 }
 
+/// How lines are read.
+struct Reading<T> {
+    /// What a line says; none where it says something else.
+    parse: fn(&str) -> Option<T>,
+    /// What is expected in each.
+    expected: &'static str,
+}
+
+/// Of scores.
+const SCORES: Reading<Score> = Reading {
+    parse,
+    expected: "a number, or `infeasible`, for each sequence",
+};
+
+/// Of sequences.
+const SEQUENCES: Reading<Option<String>> = Reading {
+    parse: |line| Some(Some(line.trim_end().to_owned()).filter(|text| !text.is_empty())),
+    expected: "a sequence for each",
+};
+
 impl Program {
-    /// Scores a batch, with new processes where one fails.
-    fn score_batch(
+    /// `texts` as the program writes them; none for those that are nothing.
+    ///
+    /// # Errors
+    /// As those of [`Objective::score`].
+    pub(super) fn rewrite(
+        &mut self,
+        texts: &[&str],
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<Option<String>>> {
+        let mut all = Vec::with_capacity(texts.len());
+        self.ask(texts, &SEQUENCES, cancelled, &mut |some| {
+            all.extend_from_slice(some);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Has all of `texts` answered, a batch at a time.
+    fn ask<T>(
+        &mut self,
+        texts: &[&str],
+        reading: &Reading<T>,
+        cancelled: &dyn Fn() -> bool,
+        sink: &mut dyn FnMut(&[T]) -> Result<()>,
+    ) -> Result<()> {
+        for batch in texts.chunks(self.config.batch) {
+            self.ask_batch(batch, reading, cancelled, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Has a batch answered, with new processes where one fails.
+    fn ask_batch<T>(
         &mut self,
         batch: &[&str],
+        reading: &Reading<T>,
         cancelled: &dyn Fn() -> bool,
-        sink: &mut dyn FnMut(&[Score]) -> Result<()>,
+        sink: &mut dyn FnMut(&[T]) -> Result<()>,
     ) -> Result<()> {
         let (mut done, mut failures) = (0, 0);
         while done < batch.len() {
             let before = done;
-            let attempt = self.attempt(&batch[before..], &mut done, cancelled, sink);
+            let attempt = self.attempt(&batch[before..], reading, &mut done, cancelled, sink);
             let (why, said) = match attempt {
                 Ok(()) => continue,
                 Err(Failure::For(error)) => return Err(error),
@@ -209,8 +291,9 @@ impl Program {
             failures = if done > before { 1 } else { failures + 1 };
             if failures > self.config.retries {
                 return Err(Error::input(format!(
-                    "objective.command: `{}` {why}; it was started {failures} times for that sequence. Scores so far are \
+                    "objective.{}: `{}` {why}; it was started {failures} times for that sequence. Scores so far are \
                      kept: repair it, and run again{said}",
+                    self.key,
                     self.words.join(" ")
                 )));
             }
@@ -219,15 +302,17 @@ impl Program {
         Ok(())
     }
 
-    /// One process, or the one that waits, scores `texts`, and `done` counts those that it did. The process is gone
+    /// One process, or the one that waits, answers `texts`, and `done` counts those that it did. The process is gone
     /// afterwards unless it did all and is to be kept.
-    fn attempt(
+    fn attempt<T>(
         &mut self,
         texts: &[&str],
+        reading: &Reading<T>,
         done: &mut usize,
         cancelled: &dyn Fn() -> bool,
-        sink: &mut dyn FnMut(&[Score]) -> Result<()>,
+        sink: &mut dyn FnMut(&[T]) -> Result<()>,
     ) -> Result<(), Failure> {
+        let says = self.says;
         let started = Instant::now();
         let limit = Duration::from_secs_f64(self.config.time_limit);
         let left = || limit.saturating_sub(started.elapsed());
@@ -255,35 +340,35 @@ impl Program {
                     return Err(self.odd(
                         &lines[0],
                         scored + 1,
-                        &format!("{scored} scores and no more"),
+                        &format!("{scored} {says} and no more"),
                     ));
                 }
                 Said::Lines(lines) => {
-                    let mut scores = Vec::with_capacity(lines.len());
+                    let mut answers = Vec::with_capacity(lines.len());
                     for line in &lines {
-                        match parse(line) {
-                            Some(score) => scores.push(score),
+                        match (reading.parse)(line) {
+                            Some(answer) => answers.push(answer),
                             None => {
-                                sink(&scores)?;
-                                let expected = "a number, or `infeasible`, for each sequence";
-                                return Err(self.odd(line, scored + scores.len() + 1, expected));
+                                sink(&answers)?;
+                                let number = scored + answers.len() + 1;
+                                return Err(self.odd(line, number, reading.expected));
                             }
                         }
                     }
-                    sink(&scores)?;
-                    scored += scores.len();
-                    *done += scores.len();
+                    sink(&answers)?;
+                    scored += answers.len();
+                    *done += answers.len();
                 }
                 Said::End(_) if is_done => return Ok(()),
                 Said::End(how) => {
-                    let why = format!("{how} after {scored} of {} scores", texts.len());
+                    let why = format!("{how} after {scored} of {} {says}", texts.len());
                     return Err(Failure::Again(why, process.last_words()));
                 }
                 Said::Nothing if left().is_zero() && is_done => return Ok(()),
                 Said::Nothing if left().is_zero() => {
                     let (of, limit) = (texts.len(), self.config.time_limit);
                     let why = format!(
-                        "had written {scored} of {of} scores after {limit} s, its time_limit"
+                        "had written {scored} of {of} {says} after {limit} s, its time_limit"
                     );
                     return Err(Failure::Again(why, process.last_words()));
                 }
@@ -304,12 +389,13 @@ impl Program {
         }
     }
 
-    /// It wrote something else than scores.
+    /// It wrote something else than it should.
     fn odd(&self, line: &str, number: usize, expected: &str) -> Failure {
         let short: String = line.chars().take(80).collect();
         Failure::For(Error::input(format!(
-            "objective.command: `{}` wrote {short:?} to its standard output as line {number} of a batch, expected {expected}. \
+            "objective.{}: `{}` wrote {short:?} to its standard output as line {number} of a batch, expected {expected}. \
              Have it write everything else to its standard error; scores so far are kept",
+            self.key,
             self.words.join(" ")
         )))
     }
