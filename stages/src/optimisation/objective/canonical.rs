@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Canonical(Option<Arc<Mutex<Program>>>);
 
 impl Canonical {
-    /// As `program` writes them.
-    pub(super) fn by(program: Program) -> Self {
-        Self(Some(Arc::new(Mutex::new(program))))
+    /// As `program` writes them, where there is one.
+    pub(super) fn by(program: Option<Program>) -> Self {
+        Self(program.map(|program| Arc::new(Mutex::new(program))))
     }
 
     /// Each of `texts` as the objective has it; none for what is nothing to it.

@@ -76,7 +76,7 @@ impl ObjectiveConfig {
             Self::Command(config) => Opened {
                 objective: Box::new(config.open()?),
                 space: None,
-                canonical: config.open_canonical()?,
+                canonical: Canonical::by(config.open_canonical()?),
             },
         })
     }

@@ -6,7 +6,6 @@
 
 mod process;
 
-use super::canonical::Canonical;
 use super::scoring::{Objective, Score};
 use crate::error::{Error, Result};
 use crate::optimisation::Direction;
@@ -128,15 +127,15 @@ impl CommandConfig {
         self.program(&self.command, "command", "scores")
     }
 
-    /// What writes sequences as the objective has them: as they are where there is no program for that.
+    /// The program that writes sequences as the objective has them, where one is named.
     ///
     /// # Errors
     /// An input error when there is no such program.
-    pub(super) fn open_canonical(&self) -> Result<Canonical> {
-        Ok(match &self.canonical {
-            Some(words) => Canonical::by(self.program(words, "canonical", "sequences")?),
-            None => Canonical::default(),
-        })
+    pub(super) fn open_canonical(&self) -> Result<Option<Program>> {
+        let words = self.canonical.as_ref();
+        words
+            .map(|words| self.program(words, "canonical", "sequences"))
+            .transpose()
     }
 
     /// The program `words` of the key `key`, which writes `says`.
