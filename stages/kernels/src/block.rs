@@ -4,12 +4,11 @@
 //!
 //! Rows come in groups that share a modulation [shift, scale, gate]. Weights are [in, out].
 
-use crate::activation::{silu_and_slope, silu_of};
 use crate::fresh::Fresh;
 use crate::layer_norm::{
     LayerNorm, Moments, add_row, gate_gradient, layer_norm, layer_norm_gradient, side_by_side,
 };
-use crate::matmul::{Epilogue, Matrix, Plain, matmul};
+use crate::matmul::{BiasSilu, Epilogue, Matrix, Plain, matmul};
 use crate::parallel::ROWS;
 use crate::shared::Shared;
 use std::mem::MaybeUninit;
@@ -206,36 +205,6 @@ impl<'a> Block<'a> {
                 }
             });
         (dh, others)
-    }
-}
-
-/// SiLU of the sum with a bias; its derivative there into `slope`.
-struct BiasSilu<'a> {
-    bias: &'a [f32],
-    slope: Option<Shared<'a, MaybeUninit<f32>>>,
-}
-
-impl Epilogue for BiasSilu<'_> {
-    #[inline(always)]
-    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
-        let count = values.len();
-        let bias = &self.bias[column..column + count];
-        match &self.slope {
-            None => {
-                for i in 0..count {
-                    values[i] = silu_of(values[i] + bias[i]);
-                }
-            }
-            Some(slope) => {
-                // SAFETY: each entry is finished once.
-                let slope = unsafe { slope.part(row * self.bias.len() + column, count) };
-                for i in 0..count {
-                    let (value, of_value) = silu_and_slope(values[i] + bias[i]);
-                    values[i] = value;
-                    slope[i].write(of_value);
-                }
-            }
-        }
     }
 }
 

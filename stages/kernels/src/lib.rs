@@ -1,5 +1,5 @@
 //! The arithmetic of the networks on a CPU, in f32: matrix products with what follows them
-//! fused in, layer norms, attention, SiLU, GELU and AdamW, each one pass over memory, forward and backward.
+//! fused in, convolutions, layer norms, attention, SiLU, GELU and AdamW, each one pass over memory, forward and backward.
 //!
 //! Vector instructions are chosen at run time ([`Level`]). Results do not depend on the number of
 //! threads: every sum is taken in an order that only shapes decide.
@@ -14,6 +14,7 @@ mod adamw;
 mod attention;
 mod block;
 mod block_tangents;
+mod convolution;
 mod elementwise;
 mod fresh;
 mod layer_norm;
@@ -23,6 +24,7 @@ mod lstm;
 mod matmul;
 mod parallel;
 mod shared;
+mod slope;
 mod tangents;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ pub use activation::{gelu, gelu_gradient, silu, silu_gradient};
 pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
 pub use attention::Attention;
 pub use block::{Block, BlockGradient, Kept};
+pub use convolution::{After, Convolution, Image, turn_images};
 pub use layer_norm::{
     LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
     moments, side_by_side, sum_of_rows,
@@ -40,5 +43,6 @@ pub use logistic::{
     bernoulli, bernoulli_by_data, bernoulli_by_logit, gated, gated_by_gate, gated_by_value,
 };
 pub use lstm::{Lstm, LstmGradient, LstmKept};
-pub use matmul::{Matrix, product, product_plus_bias};
+pub use matmul::{Matrix, product, product_bias_silu, product_plus_bias};
+pub use slope::slope_gradient;
 pub use tangents::Tangents;

@@ -11,7 +11,9 @@ mod avx512;
 mod block;
 mod epilogue;
 mod kernel;
+mod left;
 mod matrix;
+mod place;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod registers;
@@ -21,9 +23,11 @@ use crate::level::Level;
 use crate::parallel::*;
 use crate::shared::Shared;
 use block::{Block, Scratch};
-use epilogue::AddBias;
-pub(crate) use epilogue::{Epilogue, Plain};
+pub(crate) use epilogue::{AddBias, BiasSilu, Epilogue, Plain};
+pub(crate) use kernel::Kernel;
+pub(crate) use left::{Left, Part, pack_columns};
 pub use matrix::Matrix;
+pub(crate) use place::{InOrder, Place};
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
@@ -35,6 +39,18 @@ pub fn product(a: Matrix, b: Matrix) -> Vec<f32> {
 /// `a b + bias`, the bias `[n]` added to every row.
 pub fn product_plus_bias(a: Matrix, b: Matrix, bias: &[f32]) -> Vec<f32> {
     matmul(a, b, &AddBias(bias))
+}
+
+/// SiLU of `a b + bias`, and its derivative there if it is to be kept.
+pub fn product_bias_silu(a: Matrix, b: Matrix, bias: &[f32], keep: bool) -> (Vec<f32>, Vec<f32>) {
+    let mut slope = Fresh::new(if keep { a.rows * b.columns } else { 0 });
+    let epilogue = BiasSilu {
+        bias,
+        slope: keep.then(|| Shared::new(slope.room())),
+    };
+    let out = matmul(a, b, &epilogue);
+    // SAFETY: there is none, or the product has finished every entry.
+    (out, unsafe { slope.written() })
 }
 
 /// `epilogue(a b)`: a [m, k], b [k, n] -> [m, n] row-major. The sum of an entry is taken in an order that
@@ -53,24 +69,31 @@ pub(crate) fn matmul<E: Epilogue>(a: Matrix, b: Matrix, epilogue: &E) -> Vec<f32
         return out;
     }
     let mut out = Fresh::new(a.rows * b.columns);
-    fill(a, b, out.room(), epilogue);
+    fill(a, b, Shared::new(out.room()), InOrder, epilogue);
     // SAFETY: the blocks cover the product, and each writes all of its entries.
     unsafe { out.written() }
 }
 
-/// Computes each entry of a product into `out`.
-fn fill<E: Epilogue>(a: Matrix, b: Matrix, out: &mut [MaybeUninit<f32>], epilogue: &E) {
+/// `epilogue(a b)` with its rows where `place` has them in `out`, whose rows are as long. There must be at
+/// least one row, one column and one term to sum; nobody else may touch the places meanwhile.
+pub(crate) fn fill<L: Left, P: Place, E: Epilogue>(
+    a: L,
+    b: Matrix,
+    out: Shared<MaybeUninit<f32>>,
+    place: P,
+    epilogue: &E,
+) {
     let panel = match Level::get() {
         Level::Avx512 => 32,
         Level::Avx2 => 16,
         Level::Portable => 8,
     };
-    let row_blocks = a.rows.div_ceil(ROWS);
+    let rows = a.rows();
+    let row_blocks = rows.div_ceil(ROWS);
     let panels = b.columns.div_ceil(panel);
     // enough tasks for all threads, each as wide as that allows
     let groups = (2 * threads()).div_ceil(row_blocks).min(panels);
     let group = panels.div_ceil(groups) * panel;
-    let out = Shared::new(out);
     (0..row_blocks * groups)
         .into_par_iter()
         .with_max_len(1)
@@ -80,9 +103,10 @@ fn fill<E: Epilogue>(a: Matrix, b: Matrix, out: &mut [MaybeUninit<f32>], epilogu
             let block = Block {
                 a,
                 b,
-                rows: first_row..(first_row + ROWS).min(a.rows),
+                rows: first_row..(first_row + ROWS).min(rows),
                 columns: first_column.min(b.columns)..(first_column + group).min(b.columns),
                 out,
+                place,
             };
             SCRATCH.with_borrow_mut(|scratch| match Level::get() {
                 // SAFETY: the level says that the processor has these instructions.

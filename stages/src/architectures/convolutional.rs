@@ -1,10 +1,13 @@
 //! Convolutional encoder and decoder.
 
 use crate::data::DataShape;
+use crate::fused::{
+    channels_first, channels_last, convolution, linear_layer, linear_silu_layer,
+    transposed_convolution,
+};
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 /// 3 x 3 convolutions of stride 2, each halving the image (rounded up), then a linear layer; the
@@ -66,26 +69,24 @@ impl Convolutional {
 
     /// `data` [B, C, H, W] -> [B, outputs].
     pub fn encode(&self, data: Tensor<4>) -> Tensor<2> {
-        let mut x = data;
-        for layer in &self.down {
-            x = silu(layer.forward(x));
-        }
-        self.to_outputs.forward(x.flatten(1, 3))
+        linear_layer(&self.to_outputs, through_halving(&self.down, data))
     }
 
     /// `latents` [B, latents] -> [B, C, H, W].
     pub fn decode(&self, latents: Tensor<2>) -> Tensor<4> {
         let [rows, _] = latents.dims();
-        let mut x = (self.from_latents.forward(latents)).reshape([
-            rows,
-            self.channels,
-            self.height,
-            self.width,
-        ]);
-        for layer in &self.up {
-            x = layer.forward(silu(x));
+        let inner = [rows, self.channels, self.height, self.width];
+        let x = linear_silu_layer(&self.from_latents, latents).reshape(inner);
+        let mut x = channels_last(x);
+        for (index, layer) in self.up.iter().enumerate() {
+            let silu = index + 1 < self.up.len();
+            let bias = layer.bias.as_ref().expect("a layer with a bias").val();
+            let [_, height, width, _] = x.dims();
+            let [down, across] = layer.padding_out;
+            let size = [2 * height - 1 + down, 2 * width - 1 + across];
+            x = transposed_convolution(x, layer.weight.val(), bias, size, silu);
         }
-        x
+        channels_first(x)
     }
 }
 
@@ -99,4 +100,15 @@ pub(crate) fn halving_layers(channels: &[usize], device: &Device) -> Vec<Conv2d>
                 .init(device)
         })
         .collect()
+}
+
+/// `data` [B, C, H, W] -> the numbers of its image after `layers` of [`halving_layers`], each followed by SiLU,
+/// [B, channels * height * width].
+pub(crate) fn through_halving(layers: &[Conv2d], data: Tensor<4>) -> Tensor<2> {
+    let mut x = channels_last(data);
+    for layer in layers {
+        let bias = layer.bias.as_ref().expect("a layer with a bias").val();
+        x = convolution(x, layer.weight.val(), bias, true);
+    }
+    channels_first(x).flatten(1, 3)
 }

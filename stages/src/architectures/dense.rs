@@ -1,10 +1,9 @@
 //! Fully connected encoder and decoder.
 
 use crate::data::DataShape;
-use crate::fused::{gated, linear_layer};
+use crate::fused::{gated, linear_layer, linear_silu_layer};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 /// Linear layers with SiLU between them, or gates; the decoder mirrors the encoder.
@@ -90,13 +89,11 @@ pub(crate) fn linear_layers(sizes: &[usize], device: &Device) -> Vec<Linear> {
 
 /// `x` [B, in] -> [B, out], with SiLU between the layers.
 pub(crate) fn through(layers: &[Linear], mut x: Tensor<2>) -> Tensor<2> {
-    for (index, layer) in layers.iter().enumerate() {
-        if index > 0 {
-            x = silu(x);
-        }
-        x = layer.forward(x);
+    let (last, hidden) = layers.split_last().expect("one layer at least");
+    for layer in hidden {
+        x = linear_silu_layer(layer, x);
     }
-    x
+    linear_layer(last, x)
 }
 
 /// `x` [B, in] -> [B, out] through `layers`, all but the last of them times the sigmoid of its gate.

@@ -1,13 +1,13 @@
 //! A classifier whose penultimate activations are features.
 
-use crate::architectures::{ArchitectureConfig, halving_layers, linear_layers, through};
+use crate::architectures::{ArchitectureConfig, halving_layers, linear_layers, through_halving};
 use crate::data::DataShape;
+use crate::fused::{linear_layer, linear_silu_layer};
 use crate::random::Streams;
 use crate::training::initialise;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 /// Convolutions (none for vectors and dense networks), linear layers to F features, and a linear
@@ -52,15 +52,18 @@ impl Classifier {
 
     /// The penultimate activations: `data` [B, C, H, W] -> [B, F].
     pub fn features(&self, data: Tensor<4>) -> Tensor<2> {
-        let mut x = data;
-        for layer in &self.down {
-            x = silu(layer.forward(x));
+        let mut x = match self.down.is_empty() {
+            true => data.flatten(1, 3),
+            false => through_halving(&self.down, data),
+        };
+        for layer in &self.hidden {
+            x = linear_silu_layer(layer, x);
         }
-        silu(through(&self.hidden, x.flatten(1, 3)))
+        x
     }
 
     /// Unnormalised log-probabilities: `data` [B, C, H, W] -> [B, K].
     pub fn logits(&self, data: Tensor<4>) -> Tensor<2> {
-        self.head.forward(self.features(data))
+        linear_layer(&self.head, self.features(data))
     }
 }

@@ -2,8 +2,9 @@
 
 use super::flex::{dims, tensor, values, whole};
 use super::operations::{
-    FusedOperations, attention, block, lstm, lstm_states, matrix, norm, normed,
+    FusedOperations, attention, block, linear_silu, lstm, lstm_states, matrix, norm, normed,
 };
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -12,8 +13,9 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use latent_align_kernels::{
-    Kept, LstmKept, Moments, bernoulli_by_data, bernoulli_by_logit, gated_by_gate, gated_by_value,
-    gelu_gradient, layer_norm_gradient, product, side_by_side, silu_gradient, sum_of_rows,
+    Kept, LstmKept, Matrix, Moments, bernoulli_by_data, bernoulli_by_logit, gated_by_gate,
+    gated_by_value, gelu_gradient, layer_norm_gradient, product, side_by_side, silu_gradient,
+    slope_gradient, sum_of_rows,
 };
 use std::sync::Arc;
 
@@ -32,6 +34,23 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
         {
             OpsKind::Tracked(node) => node.finish((x, weight), out),
             OpsKind::UnTracked(node) => node.finish(out),
+        }
+    }
+
+    fn fused_linear_silu(x: Node, weight: Node, bias: Node) -> Node {
+        let ((x, x_node), (weight, weight_node), (bias, bias_node)) =
+            (x.into_parts(), weight.into_parts(), bias.into_parts());
+        let (x, weight, bias) = (whole(x), whole(weight), whole(bias));
+        match LinearSiluGradient
+            .prepare::<C>([x_node, weight_node, bias_node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(node) => {
+                let (out, slope) = linear_silu(&x, &weight, &bias, true);
+                node.finish((x, weight, Arc::new(slope)), out)
+            }
+            OpsKind::UnTracked(node) => node.finish(linear_silu(&x, &weight, &bias, false).0),
         }
     }
 
@@ -158,20 +177,54 @@ impl Backward<Flex, 3> for LinearGradient {
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dout = whole(grads.consume::<Flex>(&ops.node));
         let (x, weight) = ops.state;
-        let [of_x, of_weight, of_bias] = ops.parents;
-        if let Some(node) = of_x {
-            let dx = product(matrix(&dout), matrix(&weight).transposed());
-            grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
-        }
-        if let Some(node) = of_weight {
-            let dw = product(matrix(&x).transposed(), matrix(&dout));
-            grads.register::<Flex>(node.id, tensor(dw, dims(&weight)));
-        }
-        if let Some(node) = of_bias {
+        let bias = ops.parents[2].is_some().then(|| {
             let [_, columns] = dims(&dout);
-            let sums = sum_of_rows(values(&dout), columns);
-            grads.register::<Flex>(node.id, tensor(sums, [columns]));
-        }
+            sum_of_rows(values(&dout), columns)
+        });
+        let parents = ops.parents.map(|node| node.map(|node| node.id));
+        register_linear(parents, &x, &weight, matrix(&dout), bias, grads);
+    }
+}
+
+/// Of SiLU of a linear layer.
+#[derive(Debug)]
+struct LinearSiluGradient;
+
+impl Backward<Flex, 3> for LinearSiluGradient {
+    type State = (FlexTensor, FlexTensor, Arc<Vec<f32>>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = whole(grads.consume::<Flex>(&ops.node));
+        let (x, weight, slope) = ops.state;
+        let [rows, columns] = dims(&dout);
+        let (dz, bias) = slope_gradient(values(&dout), &slope, columns);
+        drop(slope);
+        let dz = Matrix::new(&dz, rows, columns);
+        let parents = ops.parents.map(|node| node.map(|node| node.id));
+        register_linear(parents, &x, &weight, dz, Some(bias), grads);
+    }
+}
+
+/// Registers the gradients of a linear layer whose output has the gradient `dout`.
+fn register_linear(
+    [of_x, of_weight, of_bias]: [Option<NodeId>; 3],
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    dout: Matrix,
+    bias: Option<Vec<f32>>,
+    grads: &mut Gradients,
+) {
+    if let Some(node) = of_x {
+        let dx = product(dout, matrix(weight).transposed());
+        grads.register::<Flex>(node, tensor(dx, dims(x)));
+    }
+    if let Some(node) = of_weight {
+        let dw = product(matrix(x).transposed(), dout);
+        grads.register::<Flex>(node, tensor(dw, dims(weight)));
+    }
+    if let Some((node, bias)) = of_bias.zip(bias) {
+        let columns = bias.len();
+        grads.register::<Flex>(node, tensor(bias, [columns]));
     }
 }
 

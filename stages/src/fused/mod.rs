@@ -6,6 +6,7 @@
 
 mod flex;
 mod gradients;
+mod images;
 mod operations;
 pub mod plain;
 mod tangents;
@@ -15,6 +16,7 @@ use burn::backend::Dispatch;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 pub use flex::{flex_mut, flex_ref, is_fused};
+pub use images::{channels_first, channels_last, convolution, transposed_convolution};
 use latent_align_kernels as kernels;
 use operations::FusedOperations;
 pub use tangents::{block_tangents, block_trace, modulated_norm_tangents, without_graph};
@@ -46,6 +48,24 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
 pub fn linear_layer(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
     let bias = layer.bias.as_ref().expect("a layer with a bias");
     linear(x, layer.weight.val(), bias.val())
+}
+
+/// SiLU of [`linear`].
+pub fn linear_silu(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    if !is_fused(&x) {
+        return plain::silu(plain::linear(x, weight, bias));
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_linear_silu(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+    ))
+}
+
+/// [`linear_silu`] with the weights of `layer`, which has a bias.
+pub fn linear_silu_layer(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+    let bias = layer.bias.as_ref().expect("a layer with a bias");
+    linear_silu(x, layer.weight.val(), bias.val())
 }
 
 /// SiLU of `x` [n, width].
@@ -206,9 +226,14 @@ mod tests {
                 draw("b", [1, to], &device),
             ];
             check(
-                inputs,
+                inputs.clone(),
                 |[x, w, b]| linear(x, w, vector(b)),
                 |[x, w, b]| plain::linear(x, w, vector(b)),
+            );
+            check(
+                inputs,
+                |[x, w, b]| linear_silu(x, w, vector(b)),
+                |[x, w, b]| plain::silu(plain::linear(x, w, vector(b))),
             );
         }
     }
@@ -232,6 +257,71 @@ mod tests {
                 |[x, m]| plain::modulated_norm(x, m),
             );
         }
+    }
+
+    /// Convolutions as tests give them: images [n, H, W, C] and weights [O, C, 3, 3] as matrices.
+    #[test]
+    fn convolutions_have_the_gradients_of_autodiff() {
+        let device = Device::flex().autodiff();
+        for (n, [height, width], from, to) in [(3, [5, 4], 2, 3), (40, [7, 7], 16, 24)] {
+            let halved = [usize::div_ceil(height, 2), usize::div_ceil(width, 2)];
+            for silu in [false, true] {
+                let kernel = |w: Tensor<2>| w.reshape([to, from, 3, 3]);
+                let down = |of: &dyn Fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>,
+                            [x, w, b]: [Tensor<2>; 3]| {
+                    let x = x.reshape([n, height, width, from]);
+                    of(x, kernel(w), vector(b)).reshape([n * halved[0] * halved[1], to])
+                };
+                let up = |of: &dyn Fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>,
+                          [x, w, b]: [Tensor<2>; 3]| {
+                    let x = x.reshape([n, halved[0], halved[1], to]);
+                    of(x, kernel(w), vector(b)).reshape([n * height * width, from])
+                };
+                let weights = draw("w", [to, 9 * from], &device);
+                check(
+                    [
+                        draw("x", [n * height * width, from], &device),
+                        weights.clone(),
+                        draw("b", [1, to], &device),
+                    ],
+                    |x| down(&|x, w, b| convolution(x, w, b, silu), x),
+                    |x| down(&|x, w, b| plain::convolution(x, w, b, silu), x),
+                );
+                let size = [height, width];
+                check(
+                    [
+                        draw("y", [n * halved[0] * halved[1], to], &device),
+                        weights,
+                        draw("b", [1, from], &device),
+                    ],
+                    |x| up(&|x, w, b| transposed_convolution(x, w, b, size, silu), x),
+                    |x| {
+                        up(
+                            &|x, w, b| plain::transposed_convolution(x, w, b, size, silu),
+                            x,
+                        )
+                    },
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn channels_move_as_in_a_permutation() {
+        let device = Device::flex().autodiff();
+        let (n, height, width, channels) = (3, 2, 5, 4);
+        let to_last = |x: Tensor<2>| x.reshape([n, channels, height, width]);
+        check(
+            [draw("x", [n, channels * height * width], &device)],
+            |[x]| channels_last(to_last(x)).reshape([n, channels * height * width]),
+            |[x]| (to_last(x).permute([0, 2, 3, 1])).reshape([n, channels * height * width]),
+        );
+        let to_first = |x: Tensor<2>| x.reshape([n, height, width, channels]);
+        check(
+            [draw("x", [n, channels * height * width], &device)],
+            |[x]| channels_first(to_first(x)).reshape([n, channels * height * width]),
+            |[x]| (to_first(x).permute([0, 3, 1, 2])).reshape([n, channels * height * width]),
+        );
     }
 
     #[test]

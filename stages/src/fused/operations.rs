@@ -7,7 +7,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};
 use latent_align_kernels::{
     Attention, Block, LayerNorm, Lstm, LstmKept, Matrix, Moments, bernoulli, gated, gelu,
-    layer_norm, product_plus_bias, silu,
+    layer_norm, product_bias_silu, product_plus_bias, silu,
 };
 
 /// See the functions of these names in [`super`].
@@ -15,6 +15,13 @@ use latent_align_kernels::{
 pub trait FusedOperations: Backend {
     /// `x weight + bias`.
     fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// SiLU of `x weight + bias`.
+    fn fused_linear_silu(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
@@ -70,6 +77,10 @@ impl FusedOperations for Flex {
         tensor(out, [rows, columns])
     }
 
+    fn fused_linear_silu(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        linear_silu(&whole(x), &whole(weight), &whole(bias), false).0
+    }
+
     fn fused_silu(x: FlexTensor) -> FlexTensor {
         let x = whole(x);
         tensor(silu(values(&x)), dims(&x))
@@ -120,6 +131,18 @@ impl FusedOperations for Flex {
         let others = [modulation, gamma, beta, w1, b1, w2, b2].map(whole);
         tensor(block(&others).forward(values(&h)), dims(&h))
     }
+}
+
+/// SiLU of a linear layer, and its derivative there if it is to be kept.
+pub(super) fn linear_silu(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+    keep: bool,
+) -> (FlexTensor, Vec<f32>) {
+    let ([rows, _], [_, columns]) = (dims(x), dims(weight));
+    let (out, slope) = product_bias_silu(matrix(x), matrix(weight), values(bias), keep);
+    (tensor(out, [rows, columns]), slope)
 }
 
 /// A matrix in one piece.

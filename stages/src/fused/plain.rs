@@ -1,9 +1,12 @@
 //! The same in plain Burn operations: for other devices and element types, and what the fused ones are
 //! checked against.
 
+use super::images::{KERNEL, PADDING, STRIDE};
 use super::weights::{BlockWeights, NORM_EPSILON};
 use crate::tensors::from_f32;
 use burn::tensor::activation;
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{DType, Tensor};
 
 /// As [`super::linear`].
@@ -16,6 +19,37 @@ pub fn linear_bf16(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2
     let dtype = x.dtype();
     let product = x.cast(DType::BF16).matmul(weight.cast(DType::BF16));
     product.cast(dtype) + bias.unsqueeze()
+}
+
+/// As [`super::convolution`].
+pub fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, silu: bool) -> Tensor<4> {
+    let options = ConvOptions::new([STRIDE; 2], [PADDING; 2], [1; 2], 1);
+    let out = conv2d(x.permute([0, 3, 1, 2]), weight, Some(bias), options);
+    activated(out, silu).permute([0, 2, 3, 1])
+}
+
+/// As [`super::transposed_convolution`].
+pub fn transposed_convolution(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    size: [usize; 2],
+    silu: bool,
+) -> Tensor<4> {
+    let [_, height, width, _] = x.dims();
+    // without more, an image of h rows becomes one of this many
+    let rows = |halved: usize| STRIDE * (halved - 1) + KERNEL - 2 * PADDING;
+    let out = [size[0] - rows(height), size[1] - rows(width)];
+    let options = ConvTransposeOptions::new([STRIDE; 2], [PADDING; 2], out, [1; 2], 1);
+    let out = conv_transpose2d(x.permute([0, 3, 1, 2]), weight, Some(bias), options);
+    activated(out, silu).permute([0, 2, 3, 1])
+}
+
+fn activated(x: Tensor<4>, silu: bool) -> Tensor<4> {
+    match silu {
+        true => activation::silu(x),
+        false => x,
+    }
 }
 
 /// As [`super::silu`].

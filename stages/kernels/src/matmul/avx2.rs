@@ -3,6 +3,8 @@
 use super::block::{Block, Scratch};
 use super::epilogue::Epilogue;
 use super::kernel::{Kernel, Strided};
+use super::left::Left;
+use super::place::Place;
 use super::registers::{self, Vector};
 use std::arch::x86_64::*;
 
@@ -68,7 +70,11 @@ impl Kernel for Avx2 {
 /// # Safety
 /// The processor must have AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn run<E: Epilogue>(block: Block, epilogue: &E, scratch: &mut Scratch) {
+pub(super) unsafe fn run<L: Left, P: Place, E: Epilogue>(
+    block: Block<L, P>,
+    epilogue: &E,
+    scratch: &mut Scratch,
+) {
     // SAFETY: the caller's.
     unsafe { block.compute::<Avx2, E>(epilogue, scratch) }
 }

@@ -3,6 +3,8 @@
 use super::block::{Block, Scratch};
 use super::epilogue::Epilogue;
 use super::kernel::{Kernel, Strided};
+use super::left::Left;
+use super::place::Place;
 use super::registers::{self, Vector};
 use std::arch::x86_64::*;
 
@@ -129,7 +131,11 @@ unsafe fn transpose(from: *const f32, from_stride: usize, into: *mut f32, into_s
 /// # Safety
 /// The processor must have AVX-512 F, VL, DQ and BW.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-pub(super) unsafe fn run<E: Epilogue>(block: Block, epilogue: &E, scratch: &mut Scratch) {
+pub(super) unsafe fn run<L: Left, P: Place, E: Epilogue>(
+    block: Block<L, P>,
+    epilogue: &E,
+    scratch: &mut Scratch,
+) {
     // SAFETY: the caller's.
     unsafe { block.compute::<Avx512, E>(epilogue, scratch) }
 }

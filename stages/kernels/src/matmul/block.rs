@@ -1,8 +1,10 @@
 //! A block of a product: its operands packed, and passed to the innermost loops.
 
 use super::epilogue::Epilogue;
-use super::kernel::{Kernel, Strided};
+use super::kernel::Kernel;
+use super::left::Left;
 use super::matrix::Matrix;
+use super::place::Place;
 use crate::shared::Shared;
 use std::mem::MaybeUninit;
 
@@ -16,15 +18,17 @@ pub(super) struct Scratch {
 }
 
 /// One task: the entries `rows` x `columns` of the product.
-pub(super) struct Block<'a> {
-    pub(super) a: Matrix<'a>,
+pub(super) struct Block<'a, L, P> {
+    pub(super) a: L,
     pub(super) b: Matrix<'a>,
     pub(super) rows: std::ops::Range<usize>,
     pub(super) columns: std::ops::Range<usize>,
     pub(super) out: Shared<'a, MaybeUninit<f32>>,
+    /// Where rows of the product go in `out`.
+    pub(super) place: P,
 }
 
-impl Block<'_> {
+impl<L: Left, P: Place> Block<'_, L, P> {
     /// Computes the block. Must be inlined into a function with the instructions of `K`.
     ///
     /// # Safety
@@ -35,14 +39,14 @@ impl Block<'_> {
         epilogue: &E,
         scratch: &mut Scratch,
     ) {
-        let depth = self.a.columns;
+        let depth = self.a.columns();
         let width = self.b.columns;
         let mut edge = [0.0f32; 1024];
         assert!(K::ROWS * K::COLUMNS <= edge.len());
         for start in (0..depth).step_by(DEPTH) {
             let length = DEPTH.min(depth - start);
             // SAFETY: all of `start..start + length` and the rows are inside a.
-            let a = unsafe { self.rows_of_a::<K>(start, length, &mut scratch.a) };
+            let a = unsafe { (self.a).part::<K>(self.rows.clone(), start, length, &mut scratch.a) };
             for column in self.columns.clone().step_by(K::COLUMNS) {
                 let columns = K::COLUMNS.min(self.columns.end - column);
                 // SAFETY: as above, inside b.
@@ -50,10 +54,10 @@ impl Block<'_> {
                 let packed = scratch.b.as_ptr();
                 for row in self.rows.clone().step_by(K::ROWS) {
                     let rows = K::ROWS.min(self.rows.end - row);
-                    let out = self.out.block(row * width + column, rows, width, columns);
-                    let out = out.cast::<f32>();
                     let a = a.at_row(row - self.rows.start, K::ROWS);
-                    if columns == K::COLUMNS {
+                    if P::IN_ORDER && columns == K::COLUMNS {
+                        let out = self.out.block(row * width + column, rows, width, columns);
+                        let out = out.cast::<f32>();
                         // SAFETY: `rows` rows of `columns` entries are there, only this task touches them,
                         // and they are added to once they were written.
                         unsafe { K::product(rows, length, a, packed, out, width, start > 0) };
@@ -63,10 +67,12 @@ impl Block<'_> {
                         unsafe { K::product(rows, length, a, packed, to, K::COLUMNS, false) };
                         for i in 0..rows {
                             let from = &edge[i * K::COLUMNS..][..columns];
+                            let place = self.place.of(row + i) * width + column;
+                            let out = self.out.block(place, 1, 0, columns).cast::<f32>();
                             for (j, from) in from.iter().enumerate() {
                                 // SAFETY: as above.
                                 unsafe {
-                                    let to = out.add(i * width + j);
+                                    let to = out.add(j);
                                     *to = if start > 0 { *to + from } else { *from };
                                 }
                             }
@@ -75,61 +81,15 @@ impl Block<'_> {
                 }
                 if start + length == depth {
                     for row in self.rows.clone() {
+                        let place = self.place.of(row);
                         // SAFETY: only this task touches these entries, and it has written them.
                         let values = unsafe {
-                            (self.out.part(row * width + column, columns)).assume_init_mut()
+                            (self.out.part(place * width + column, columns)).assume_init_mut()
                         };
-                        epilogue.finish(row, column, values);
+                        epilogue.finish(place, column, values);
                     }
                 }
             }
-        }
-    }
-
-    /// The rows of this block, columns `start..start + length` of a. A transposed a is packed, since
-    /// its entries are far apart; rows that are contiguous are read where they are.
-    #[inline(always)]
-    unsafe fn rows_of_a<K: Kernel>(
-        &self,
-        start: usize,
-        length: usize,
-        packed: &mut Vec<f32>,
-    ) -> RowsOfA {
-        let values = self.a.values.as_ptr();
-        if self.a.row_stride != 1 || self.a.column_stride == 1 {
-            let offset = self.rows.start * self.a.row_stride + start * self.a.column_stride;
-            return RowsOfA {
-                // SAFETY: inside a.
-                start: unsafe { values.add(offset) },
-                row_stride: self.a.row_stride,
-                column_stride: self.a.column_stride,
-                group: None,
-            };
-        }
-        let groups = self.rows.len().div_ceil(K::ROWS);
-        packed.resize(groups * K::ROWS * DEPTH, 0.0);
-        for group in 0..groups {
-            let first = self.rows.start + group * K::ROWS;
-            let rows = K::ROWS.min(self.rows.end - first);
-            let into = packed[group * K::ROWS * length..].as_mut_ptr();
-            for p in 0..length {
-                // SAFETY: rows first..first + rows of column start + p are inside a.
-                unsafe {
-                    let from = values.add((start + p) * self.a.column_stride + first);
-                    let into = into.add(p * K::ROWS);
-                    if rows == K::ROWS {
-                        std::ptr::copy_nonoverlapping(from, into, K::ROWS);
-                    } else {
-                        std::ptr::copy_nonoverlapping(from, into, rows);
-                    }
-                }
-            }
-        }
-        RowsOfA {
-            start: packed.as_ptr(),
-            row_stride: 1,
-            column_stride: K::ROWS,
-            group: Some(K::ROWS * length),
         }
     }
 
@@ -169,32 +129,6 @@ impl Block<'_> {
                     packed[p * K::COLUMNS + j] = unsafe { *from.add(at) };
                 }
             }
-        }
-    }
-}
-
-/// The rows of a block, in place or packed in groups.
-#[derive(Clone, Copy)]
-struct RowsOfA {
-    start: *const f32,
-    row_stride: usize,
-    column_stride: usize,
-    /// Entries of a packed group of rows.
-    group: Option<usize>,
-}
-
-impl RowsOfA {
-    /// From `row` (a multiple of `rows`) on.
-    #[inline(always)]
-    fn at_row(self, row: usize, rows: usize) -> Strided {
-        let offset = match self.group {
-            Some(entries) => row / rows * entries,
-            None => row * self.row_stride,
-        };
-        Strided {
-            start: self.start.wrapping_add(offset),
-            row_stride: self.row_stride,
-            column_stride: self.column_stride,
         }
     }
 }

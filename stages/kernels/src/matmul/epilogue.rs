@@ -1,5 +1,9 @@
 //! What follows each entry of a product.
 
+use crate::activation::{silu_and_slope, silu_of};
+use crate::shared::Shared;
+use std::mem::MaybeUninit;
+
 /// What is done with each entry of a product once it is complete.
 pub(crate) trait Epilogue: Sync {
     /// `values` are the entries (row, column..), to be changed in place. Each entry is seen once; rows
@@ -16,7 +20,7 @@ impl Epilogue for Plain {
 }
 
 /// Adds a bias `[columns]` to each row.
-pub(super) struct AddBias<'a>(pub(super) &'a [f32]);
+pub(crate) struct AddBias<'a>(pub(crate) &'a [f32]);
 
 impl Epilogue for AddBias<'_> {
     #[inline(always)]
@@ -24,6 +28,36 @@ impl Epilogue for AddBias<'_> {
         let bias = &self.0[column..column + values.len()];
         for (value, bias) in values.iter_mut().zip(bias) {
             *value += bias;
+        }
+    }
+}
+
+/// SiLU of the sum with a bias; its derivative there into `slope`.
+pub(crate) struct BiasSilu<'a> {
+    pub(crate) bias: &'a [f32],
+    pub(crate) slope: Option<Shared<'a, MaybeUninit<f32>>>,
+}
+
+impl Epilogue for BiasSilu<'_> {
+    #[inline(always)]
+    fn finish(&self, row: usize, column: usize, values: &mut [f32]) {
+        let count = values.len();
+        let bias = &self.bias[column..column + count];
+        match &self.slope {
+            None => {
+                for i in 0..count {
+                    values[i] = silu_of(values[i] + bias[i]);
+                }
+            }
+            Some(slope) => {
+                // SAFETY: each entry is finished once.
+                let slope = unsafe { slope.part(row * self.bias.len() + column, count) };
+                for i in 0..count {
+                    let (value, of_value) = silu_and_slope(values[i] + bias[i]);
+                    values[i] = value;
+                    slope[i].write(of_value);
+                }
+            }
         }
     }
 }

@@ -2,14 +2,14 @@
 
 /// Where the rows of a are read from: entry (i, p) at `start + i row_stride + p column_stride`.
 #[derive(Clone, Copy)]
-pub(super) struct Strided {
+pub(crate) struct Strided {
     pub(super) start: *const f32,
     pub(super) row_stride: usize,
     pub(super) column_stride: usize,
 }
 
 /// The innermost loops for one set of instructions.
-pub(super) trait Kernel {
+pub(crate) trait Kernel {
     /// Rows and columns of the product held in registers.
     const ROWS: usize;
     const COLUMNS: usize;

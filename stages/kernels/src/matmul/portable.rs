@@ -3,6 +3,8 @@
 use super::block::{Block, Scratch};
 use super::epilogue::Epilogue;
 use super::kernel::{Kernel, Strided};
+use super::left::Left;
+use super::place::Place;
 
 /// See the module.
 struct Portable;
@@ -47,7 +49,11 @@ impl Kernel for Portable {
 }
 
 /// Computes a block.
-pub(super) fn run<E: Epilogue>(block: Block, epilogue: &E, scratch: &mut Scratch) {
+pub(super) fn run<L: Left, P: Place, E: Epilogue>(
+    block: Block<L, P>,
+    epilogue: &E,
+    scratch: &mut Scratch,
+) {
     // SAFETY: it needs no special instructions.
     unsafe { block.compute::<Portable, E>(epilogue, scratch) }
 }

@@ -1,0 +1,183 @@
+//! The windows of images as rows of a matrix.
+
+use super::Image;
+use crate::matmul::{Kernel, Left, Part, pack_columns};
+use std::ops::Range;
+
+/// Pixels of a window that follow each other in a row of the image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Run {
+    /// Where they begin, from where the window is.
+    down: isize,
+    across: isize,
+    /// The columns that they are, from the first to before the second.
+    columns: [usize; 2],
+}
+
+/// The runs of windows of the pixels at these distances `down` and `across`, of `channels` each.
+pub(super) fn runs(
+    down: &[(usize, isize)],
+    across: &[(usize, isize)],
+    channels: usize,
+) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for &(_, down) in down {
+        let mut next = None; // what would go on the run before
+        for &(_, across) in across {
+            let first = runs.last().map_or(0, |run| run.columns[1]);
+            match runs.last_mut() {
+                Some(run) if next == Some(across) => run.columns[1] += channels,
+                _ => runs.push(Run {
+                    down,
+                    across,
+                    columns: [first, first + channels],
+                }),
+            }
+            next = Some(across + 1);
+        }
+    }
+    runs
+}
+
+/// The windows of images [n, height, width, channels], each a row: a window every `step` pixels, a `grid` of them in
+/// each image, of the pixels of `runs` from there on; those outside the image are zeros.
+#[derive(Clone, Copy)]
+pub(super) struct Windows<'a> {
+    values: &'a [f32],
+    image: Image,
+    grid: [usize; 2],
+    step: usize,
+    runs: &'a [Run],
+    rows: usize,
+    columns: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// See the fields.
+    pub(super) fn new(
+        values: &'a [f32],
+        image: Image,
+        grid: [usize; 2],
+        step: usize,
+        runs: &'a [Run],
+    ) -> Self {
+        let images = values.len() / (image.height * image.width * image.channels);
+        Self {
+            values,
+            image,
+            grid,
+            step,
+            runs,
+            rows: images * grid[0] * grid[1],
+            columns: runs.last().map_or(0, |run| run.columns[1]),
+        }
+    }
+
+    /// Writes `columns` of the window `row`.
+    #[inline(always)]
+    fn write(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
+        let Image {
+            height,
+            width,
+            channels,
+        } = self.image;
+        let (rest, x) = (row / self.grid[1], row % self.grid[1]);
+        let (image, y) = (rest / self.grid[0], rest % self.grid[0]);
+        let (x, y) = ((x * self.step) as isize, (y * self.step) as isize);
+        let into = &mut into[..columns.len()];
+        for run in self.runs {
+            let (from, to) = (
+                columns.start.max(run.columns[0]),
+                columns.end.min(run.columns[1]),
+            );
+            if from >= to {
+                continue;
+            }
+            let into = &mut into[from - columns.start..to - columns.start];
+            let y = y + run.down;
+            if y < 0 || y >= height as isize {
+                into.fill(0.0);
+                continue;
+            }
+            // numbers of this row of the image, from the left; those before it and behind it are zeros
+            let first = (x + run.across) * channels as isize + (from - run.columns[0]) as isize;
+            let before = ((-first).max(0) as usize).min(into.len());
+            let end = (width * channels) as isize - first;
+            let end = (end.max(0) as usize).clamp(before, into.len());
+            into[..before].fill(0.0);
+            into[end..].fill(0.0);
+            if before < end {
+                let row = (image * height + y as usize) * width * channels;
+                let start = (row as isize + first) as usize + before;
+                let from = &self.values[start..start + (end - before)];
+                for (into, from) in into[before..end].iter_mut().zip(from) {
+                    *into = *from;
+                }
+            }
+        }
+    }
+}
+
+impl Left for Windows<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    #[inline(always)]
+    unsafe fn part<K: Kernel>(
+        &self,
+        rows: Range<usize>,
+        start: usize,
+        length: usize,
+        packed: &mut Vec<f32>,
+    ) -> Part {
+        // not a power of two, whose rows would share few sets of the cache
+        let stride = length + 16;
+        packed.resize(packed.len().max(rows.len() * stride), 0.0);
+        for (row, into) in rows.zip(packed.chunks_exact_mut(stride)) {
+            self.write(row, start..start + length, into);
+        }
+        Part {
+            start: packed.as_ptr(),
+            row_stride: stride,
+            column_stride: 1,
+            group: None,
+        }
+    }
+}
+
+/// The transpose: a column a window.
+#[derive(Clone, Copy)]
+pub(super) struct Turned<'a>(pub(super) Windows<'a>);
+
+impl Left for Turned<'_> {
+    fn rows(&self) -> usize {
+        self.0.columns
+    }
+
+    fn columns(&self) -> usize {
+        self.0.rows
+    }
+
+    #[inline(always)]
+    unsafe fn part<K: Kernel>(
+        &self,
+        rows: Range<usize>,
+        start: usize,
+        length: usize,
+        packed: &mut Vec<f32>,
+    ) -> Part {
+        let (count, grouped) = (rows.len(), rows.len().next_multiple_of(K::ROWS) * length);
+        packed.resize(packed.len().max(grouped + count * length), 0.0);
+        let (into, windows) = packed.split_at_mut(grouped);
+        for (p, window) in windows.chunks_exact_mut(count).take(length).enumerate() {
+            self.0.write(start + p, rows.clone(), window);
+        }
+        // SAFETY: `length` rows of `count` were written just now, and there is room for the groups.
+        unsafe { pack_columns::<K>(windows.as_ptr(), count, count, length, into.as_mut_ptr()) }
+    }
+}

@@ -1,0 +1,130 @@
+//! The left operand of a product, read in place or packed.
+
+use super::kernel::{Kernel, Strided};
+use super::matrix::Matrix;
+use std::ops::Range;
+
+/// A matrix [rows, columns] that need not be in memory as such.
+pub(crate) trait Left: Copy + Sync {
+    /// Its rows.
+    fn rows(&self) -> usize;
+
+    /// Its columns.
+    fn columns(&self) -> usize;
+
+    /// `rows`, columns `start..start + length`; `packed` is room for a copy.
+    ///
+    /// # Safety
+    /// Rows and columns must be inside, and the processor have the instructions of `K`. What comes back is
+    /// good while the matrix lives and `packed` is left alone.
+    unsafe fn part<K: Kernel>(
+        &self,
+        rows: Range<usize>,
+        start: usize,
+        length: usize,
+        packed: &mut Vec<f32>,
+    ) -> Part;
+}
+
+impl Left for Matrix<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// A transposed matrix is packed, since its entries are far apart; rows that are contiguous are read
+    /// where they are.
+    #[inline(always)]
+    unsafe fn part<K: Kernel>(
+        &self,
+        rows: Range<usize>,
+        start: usize,
+        length: usize,
+        packed: &mut Vec<f32>,
+    ) -> Part {
+        let values = self.values.as_ptr();
+        if self.row_stride != 1 || self.column_stride == 1 {
+            let offset = rows.start * self.row_stride + start * self.column_stride;
+            return Part {
+                // SAFETY: inside the matrix.
+                start: unsafe { values.add(offset) },
+                row_stride: self.row_stride,
+                column_stride: self.column_stride,
+                group: None,
+            };
+        }
+        let room = rows.len().next_multiple_of(K::ROWS) * length;
+        packed.resize(packed.len().max(room), 0.0);
+        // SAFETY: the columns are rows of what this is the transpose of.
+        unsafe {
+            let from = values.add(start * self.column_stride + rows.start);
+            let into = packed.as_mut_ptr();
+            pack_columns::<K>(from, self.column_stride, rows.len(), length, into)
+        }
+    }
+}
+
+/// Packs the transpose of `from`, whose `length` rows of `rows` numbers are `stride` apart, in groups of
+/// rows that the kernel takes at once.
+///
+/// # Safety
+/// There must be as much at `from`, and room for it, with the last group filled up, at `into`.
+#[inline(always)]
+pub(crate) unsafe fn pack_columns<K: Kernel>(
+    from: *const f32,
+    stride: usize,
+    rows: usize,
+    length: usize,
+    into: *mut f32,
+) -> Part {
+    for first in (0..rows).step_by(K::ROWS) {
+        let count = K::ROWS.min(rows - first);
+        for p in 0..length {
+            // SAFETY: the caller's.
+            unsafe {
+                let from = from.add(p * stride + first);
+                let into = into.add(first * length + p * K::ROWS);
+                if count == K::ROWS {
+                    std::ptr::copy_nonoverlapping(from, into, K::ROWS);
+                } else {
+                    std::ptr::copy_nonoverlapping(from, into, count);
+                }
+            }
+        }
+    }
+    Part {
+        start: into,
+        row_stride: 1,
+        column_stride: K::ROWS,
+        group: Some(K::ROWS * length),
+    }
+}
+
+/// A part of the left operand, in place or packed in groups of rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) start: *const f32,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
+    /// Entries of a packed group of rows.
+    pub(crate) group: Option<usize>,
+}
+
+impl Part {
+    /// From `row` (a multiple of `rows`) on.
+    #[inline(always)]
+    pub(super) fn at_row(self, row: usize, rows: usize) -> Strided {
+        let offset = match self.group {
+            Some(entries) => row / rows * entries,
+            None => row * self.row_stride,
+        };
+        Strided {
+            start: self.start.wrapping_add(offset),
+            row_stride: self.row_stride,
+            column_stride: self.column_stride,
+        }
+    }
+}
