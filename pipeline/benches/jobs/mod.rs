@@ -3,6 +3,7 @@
 
 mod align;
 mod divergence;
+mod images;
 mod likelihood;
 mod points;
 mod size;
@@ -13,6 +14,7 @@ mod vae;
 
 pub use align::Align;
 pub use divergence::Divergence;
+pub use images::{OfImages, TrainAutoencoder, TrainClassifier};
 pub use likelihood::{Likelihood, TOLERANCES, reference, trained_flow};
 pub use points::points;
 pub use size::Size;

@@ -1,7 +1,7 @@
 //! Jobs at every size, turn by turn: ours, PyTorch naive and careful, each eager and compiled, and again.
 
 use super::agreement::{self, Step};
-use super::jobs::{DATASET, MEMORY, OfVae, Size, Stream, TarSize};
+use super::jobs::{DATASET, MEMORY, OfImages, OfVae, Size, Stream, TarSize};
 use super::likelihood;
 use super::machine;
 use super::protocol::Task;
@@ -55,6 +55,8 @@ enum Kind {
     Train,
     Align,
     Tarflow,
+    Autoencoder,
+    Classifier,
     Vae,
     Weigh,
     Divergence,
@@ -71,6 +73,8 @@ const TARFLOW: Ask = Ask::new(1.2, 2.0);
 /// Of training steps of a VAE, and of its importance-weighted likelihoods.
 const VAE: Ask = Ask::new(1.3, 2.0);
 const WEIGHING: Ask = Ask::new(1.2, 2.0);
+/// Of training steps of autoencoders and classifiers.
+const IMAGES: Ask = Ask::new(1.3, 2.0);
 /// Draws of each image.
 const SAMPLES: usize = 5000;
 /// Of divergences and solves.
@@ -167,6 +171,12 @@ impl<'a> Comparison<'a> {
             Kind::Train => self.train(),
             Kind::Align => self.align(),
             Kind::Tarflow => self.tarflow(),
+            Kind::Autoencoder => self.images("autoencoder training step", |size| {
+                Task::Autoencoder { size }
+            }),
+            Kind::Classifier => {
+                self.images("classifier training step", |size| Task::Classifier { size })
+            }
             Kind::Vae => self.vae(),
             Kind::Weigh => self.weigh(),
             Kind::Divergence => self.divergence(),
@@ -260,6 +270,29 @@ impl<'a> Comparison<'a> {
             self.set_up(job, &name, &NO_CARE, Task::Tarflow { size })?;
             let rounds = self.rounds(&NO_CARE, false)?;
             self.report(job, &name, TARFLOW, &rounds);
+        }
+        Ok(())
+    }
+
+    fn images(&mut self, job: &str, task: impl Fn(OfImages) -> Task) -> Result<()> {
+        self.notes.push(format!(
+            "{job}: PyTorch has fused AdamW; ours clips the gradient and averages the weights besides."
+        ));
+        for size in OfImages::ALL {
+            let name = size.to_string();
+            if !name.contains(&self.arguments.size) {
+                continue;
+            }
+            let how = self.set_up(job, &name, &NO_CARE, task(size))?;
+            let rounds = self.rounds(&NO_CARE, false)?;
+            self.report(job, &name, IMAGES, &rounds);
+            let how: Vec<String> = (how.into_iter().skip(1))
+                .map(|(way, how)| format!("{} has {how}", way.name()))
+                .collect();
+            if !how.is_empty() {
+                self.notes
+                    .push(format!("{job}, {name}: {}.", how.join(", ")));
+            }
         }
         Ok(())
     }

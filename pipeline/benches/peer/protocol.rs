@@ -1,6 +1,6 @@
 //! What the driver and a worker say to each other: a line of JSON each way.
 
-use super::jobs::{Align, OfVae, Size, TarSize};
+use super::jobs::{Align, OfImages, OfVae, Size, TarSize};
 use latent_align_stages::priors::VelocityNetworkConfig;
 use latent_align_stages::training::{MatmulPrecision, OptimiserConfig};
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,10 @@ pub enum Task {
     Tarflow { size: TarSize },
     /// A training step of a VAE of binary images.
     Vae { posterior: OfVae },
+    /// A training step of an autoencoder of images.
+    Autoencoder { size: OfImages },
+    /// A training step of a classifier of images.
+    Classifier { size: OfImages },
     /// The importance-weighted NLL of a hundred binary images.
     Weigh {
         /// Draws of each.

@@ -3,7 +3,8 @@
 use super::exchange::{self, Tensors};
 use super::held_out::HeldOut;
 use super::jobs::{
-    self, Align, Divergence, Job, Likelihood, Stream, Train, TrainTarFlow, TrainVae, WeighVae,
+    self, Align, Divergence, Job, Likelihood, Stream, Train, TrainAutoencoder, TrainClassifier,
+    TrainTarFlow, TrainVae, WeighVae,
 };
 use super::protocol::{Reply, Request, Task};
 use anyhow::{Context as _, Result, bail};
@@ -102,6 +103,10 @@ fn prepare(task: Task, device: &Device) -> Result<Prepared> {
         }
         Task::Tarflow { size } => Prepared::Plain(Box::new(TrainTarFlow::new(size, device))),
         Task::Vae { posterior } => Prepared::Plain(Box::new(TrainVae::new(posterior, device))),
+        Task::Autoencoder { size } => {
+            Prepared::Plain(Box::new(TrainAutoencoder::new(size, device)))
+        }
+        Task::Classifier { size } => Prepared::Plain(Box::new(TrainClassifier::new(size, device))),
         Task::Weigh { samples } => Prepared::Plain(Box::new(WeighVae::new(samples, device))),
         Task::Divergence { size } => Prepared::Plain(Box::new(Divergence::new(size.size, device)?)),
         Task::Likelihood {

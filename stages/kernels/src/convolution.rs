@@ -9,11 +9,11 @@ mod windows;
 use crate::activation::silu_and_slope;
 use crate::fresh::Fresh;
 use crate::level::for_each_level;
-use crate::matmul::{AddBias, BiasSilu, InOrder, Left, Matrix, Place, Plain, fill, product};
+use crate::matmul::{AddBias, BiasSilu, InOrder, Left, Matrix, Place, Plain, Run, fill, product};
 use crate::parallel::*;
 use crate::shared::Shared;
 use std::mem::MaybeUninit;
-use windows::{Run, Turned, Windows, runs};
+use windows::{Turned, Windows, runs};
 
 /// Height, width and channels of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +176,7 @@ impl Convolution {
     }
 
     /// The runs of a window of the fine image.
-    fn runs(&self) -> Vec<Run> {
+    fn runs(&self) -> Vec<windows::Run> {
         let taps: Vec<(usize, isize)> = (0..self.kernel)
             .map(|tap| (tap, tap as isize - self.padding as isize))
             .collect();
@@ -184,7 +184,7 @@ impl Convolution {
     }
 
     /// The windows of fine images, one a coarse pixel.
-    fn windows<'a>(&self, fine: &'a [f32], runs: &'a [Run]) -> Windows<'a> {
+    fn windows<'a>(&self, fine: &'a [f32], runs: &'a [windows::Run]) -> Windows<'a> {
         let grid = [self.coarse.height, self.coarse.width];
         Windows::new(fine, self.fine, grid, self.stride, runs)
     }
@@ -221,8 +221,9 @@ for_each_level! {
                 if y < height && from < to {
                     let start = (y * width * channels) as isize + first;
                     let out = &mut out[start as usize + from..][..to - from];
-                    for (out, value) in out.iter_mut().zip(&window[from..to]) {
-                        *out += value;
+                    let window = &window[from..to];
+                    for i in 0..out.len().min(window.len()) {
+                        out[i] += window[i];
                     }
                 }
             }
@@ -266,14 +267,16 @@ struct Apart {
 }
 
 impl Place for Apart {
-    const IN_ORDER: bool = false;
-
     #[inline(always)]
-    fn of(&self, row: usize) -> usize {
+    fn run(&self, row: usize) -> Run {
         let (rest, x) = (row / self.grid[1], row % self.grid[1]);
         let (image, y) = (rest / self.grid[0], rest % self.grid[0]);
         let y = image * self.size[0] + y * self.stride + self.first[0];
-        y * self.size[1] + x * self.stride + self.first[1]
+        Run {
+            first: y * self.size[1] + x * self.stride + self.first[1],
+            step: self.stride,
+            rows: self.grid[1] - x,
+        }
     }
 }
 

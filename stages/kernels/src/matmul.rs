@@ -27,7 +27,7 @@ pub(crate) use epilogue::{AddBias, BiasSilu, Epilogue, Plain};
 pub(crate) use kernel::Kernel;
 pub(crate) use left::{Left, Part, pack_columns};
 pub use matrix::Matrix;
-pub(crate) use place::{InOrder, Place};
+pub(crate) use place::{InOrder, Place, Run};
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 

@@ -73,16 +73,36 @@ impl<'a> Windows<'a> {
         }
     }
 
-    /// Writes `columns` of the window `row`.
+    /// Writes `columns` of windows from `row` on, one into each of `rows`.
     #[inline(always)]
-    fn write(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
+    fn write<'b>(
+        &self,
+        row: usize,
+        columns: Range<usize>,
+        rows: impl Iterator<Item = &'b mut [f32]>,
+    ) {
+        let (rest, mut x) = (row / self.grid[1], row % self.grid[1]);
+        let (mut image, mut y) = (rest / self.grid[0], rest % self.grid[0]);
+        for into in rows {
+            self.write_one([image, y, x], columns.clone(), into);
+            x += 1;
+            if x == self.grid[1] {
+                (x, y) = (0, y + 1);
+            }
+            if y == self.grid[0] {
+                (y, image) = (0, image + 1);
+            }
+        }
+    }
+
+    /// Writes `columns` of one window.
+    #[inline(always)]
+    fn write_one(&self, [image, y, x]: [usize; 3], columns: Range<usize>, into: &mut [f32]) {
         let Image {
             height,
             width,
             channels,
         } = self.image;
-        let (rest, x) = (row / self.grid[1], row % self.grid[1]);
-        let (image, y) = (rest / self.grid[0], rest % self.grid[0]);
         let (x, y) = ((x * self.step) as isize, (y * self.step) as isize);
         let into = &mut into[..columns.len()];
         for run in self.runs {
@@ -104,17 +124,34 @@ impl<'a> Windows<'a> {
             let before = ((-first).max(0) as usize).min(into.len());
             let end = (width * channels) as isize - first;
             let end = (end.max(0) as usize).clamp(before, into.len());
-            into[..before].fill(0.0);
-            into[end..].fill(0.0);
+            if before > 0 {
+                into[..before].fill(0.0);
+            }
+            if end < into.len() {
+                into[end..].fill(0.0);
+            }
             if before < end {
                 let row = (image * height + y as usize) * width * channels;
                 let start = (row as isize + first) as usize + before;
-                let from = &self.values[start..start + (end - before)];
-                for (into, from) in into[before..end].iter_mut().zip(from) {
-                    *into = *from;
-                }
+                copy(
+                    &self.values[start..start + (end - before)],
+                    &mut into[before..end],
+                );
             }
         }
+    }
+}
+
+/// Copies a few numbers, of which a call of `memcpy` would take longer, or many.
+#[inline(always)]
+fn copy(from: &[f32], into: &mut [f32]) {
+    if from.len() >= 32 {
+        into.copy_from_slice(from);
+        return;
+    }
+    let count = into.len().min(from.len());
+    for i in 0..count {
+        into[i] = from[i];
     }
 }
 
@@ -138,9 +175,8 @@ impl Left for Windows<'_> {
         // not a power of two, whose rows would share few sets of the cache
         let stride = length + 16;
         packed.resize(packed.len().max(rows.len() * stride), 0.0);
-        for (row, into) in rows.zip(packed.chunks_exact_mut(stride)) {
-            self.write(row, start..start + length, into);
-        }
+        let into = packed.chunks_exact_mut(stride).take(rows.len());
+        self.write(rows.start, start..start + length, into);
         Part {
             start: packed.as_ptr(),
             row_stride: stride,
@@ -174,9 +210,11 @@ impl Left for Turned<'_> {
         let (count, grouped) = (rows.len(), rows.len().next_multiple_of(K::ROWS) * length);
         packed.resize(packed.len().max(grouped + count * length), 0.0);
         let (into, windows) = packed.split_at_mut(grouped);
-        for (p, window) in windows.chunks_exact_mut(count).take(length).enumerate() {
-            self.0.write(start + p, rows.clone(), window);
-        }
+        self.0.write(
+            start,
+            rows.clone(),
+            windows.chunks_exact_mut(count).take(length),
+        );
         // SAFETY: `length` rows of `count` were written just now, and there is room for the groups.
         unsafe { pack_columns::<K>(windows.as_ptr(), count, count, length, into.as_mut_ptr()) }
     }

@@ -4,7 +4,7 @@ use super::epilogue::Epilogue;
 use super::kernel::Kernel;
 use super::left::Left;
 use super::matrix::Matrix;
-use super::place::Place;
+use super::place::{Place, each};
 use crate::shared::Shared;
 use std::mem::MaybeUninit;
 
@@ -55,19 +55,21 @@ impl<L: Left, P: Place> Block<'_, L, P> {
                 for row in self.rows.clone().step_by(K::ROWS) {
                     let rows = K::ROWS.min(self.rows.end - row);
                     let a = a.at_row(row - self.rows.start, K::ROWS);
-                    if P::IN_ORDER && columns == K::COLUMNS {
-                        let out = self.out.block(row * width + column, rows, width, columns);
+                    let run = self.place.run(row);
+                    if columns == K::COLUMNS && run.rows >= rows {
+                        let (start_of_out, stride) = (run.first * width + column, run.step * width);
+                        let out = self.out.block(start_of_out, rows, stride, columns);
                         let out = out.cast::<f32>();
                         // SAFETY: `rows` rows of `columns` entries are there, only this task touches them,
                         // and they are added to once they were written.
-                        unsafe { K::product(rows, length, a, packed, out, width, start > 0) };
+                        unsafe { K::product(rows, length, a, packed, out, stride, start > 0) };
                     } else {
                         let to = edge.as_mut_ptr();
                         // SAFETY: the edge has room for a whole block.
                         unsafe { K::product(rows, length, a, packed, to, K::COLUMNS, false) };
-                        for i in 0..rows {
-                            let from = &edge[i * K::COLUMNS..][..columns];
-                            let place = self.place.of(row + i) * width + column;
+                        each(self.place, row..row + rows, |i, place| {
+                            let from = &edge[(i - row) * K::COLUMNS..][..columns];
+                            let place = place * width + column;
                             let out = self.out.block(place, 1, 0, columns).cast::<f32>();
                             for (j, from) in from.iter().enumerate() {
                                 // SAFETY: as above.
@@ -76,18 +78,17 @@ impl<L: Left, P: Place> Block<'_, L, P> {
                                     *to = if start > 0 { *to + from } else { *from };
                                 }
                             }
-                        }
+                        });
                     }
                 }
                 if start + length == depth {
-                    for row in self.rows.clone() {
-                        let place = self.place.of(row);
+                    each(self.place, self.rows.clone(), |_, place| {
                         // SAFETY: only this task touches these entries, and it has written them.
                         let values = unsafe {
                             (self.out.part(place * width + column, columns)).assume_init_mut()
                         };
                         epilogue.finish(place, column, values);
-                    }
+                    });
                 }
             }
         }

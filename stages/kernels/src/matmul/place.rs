@@ -2,10 +2,19 @@
 
 /// The row of the output that each row of a product becomes.
 pub(crate) trait Place: Copy + Sync {
-    /// Whether all rows stay where they are.
-    const IN_ORDER: bool;
-    /// Where `row` goes; no other row goes there.
-    fn of(&self, row: usize) -> usize;
+    /// Where `row` goes, and those that follow it as far as they are evenly apart; no two go to one place.
+    fn run(&self, row: usize) -> Run;
+}
+
+/// Rows evenly apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Run {
+    /// Where the first goes.
+    pub(crate) first: usize,
+    /// From one to the next.
+    pub(crate) step: usize,
+    /// How many they are.
+    pub(crate) rows: usize,
 }
 
 /// Rows stay where they are.
@@ -13,10 +22,30 @@ pub(crate) trait Place: Copy + Sync {
 pub(crate) struct InOrder;
 
 impl Place for InOrder {
-    const IN_ORDER: bool = true;
-
     #[inline(always)]
-    fn of(&self, row: usize) -> usize {
-        row
+    fn run(&self, row: usize) -> Run {
+        Run {
+            first: row,
+            step: 1,
+            rows: usize::MAX,
+        }
+    }
+}
+
+/// Calls `visit` with each of some rows, and where it goes.
+#[inline(always)]
+pub(super) fn each<P: Place>(
+    place: P,
+    rows: std::ops::Range<usize>,
+    mut visit: impl FnMut(usize, usize),
+) {
+    let mut row = rows.start;
+    while row < rows.end {
+        let run = place.run(row);
+        let count = run.rows.min(rows.end - row);
+        for i in 0..count {
+            visit(row + i, run.first + i * run.step);
+        }
+        row += count;
     }
 }
