@@ -74,7 +74,6 @@ pub fn adamw(step: AdamW, parameter: Parameter) {
         parameter.second.par_chunks_mut(CHUNK),
         parameter.average.par_chunks_mut(CHUNK),
     )
-        .into_par_iter()
         .for_each(|(weights, gradient, first, second, average)| {
             step_chunk(step, weights, gradient, first, second, average);
         });

@@ -40,17 +40,15 @@ impl Attention {
         assert_eq!(qkv.len() % (3 * of_point), 0, "parts of points");
         let mut out = vec![0.0; qkv.len() / 3];
         let points = qkv.par_chunks(3 * of_point);
-        (out.par_chunks_mut(of_point), points)
-            .into_par_iter()
-            .for_each(|(out, qkv)| {
-                let mut room = Room::new(self, false);
-                for head in 0..self.heads {
-                    let at = head * self.head_width;
-                    room.load(self, qkv, at);
-                    attend(&mut room, self.tokens, self.head_width);
-                    store(&room.out, &mut out[at..], width, self.head_width);
-                }
-            });
+        (out.par_chunks_mut(of_point), points).for_each(|(out, qkv)| {
+            let mut room = Room::new(self, false);
+            for head in 0..self.heads {
+                let at = head * self.head_width;
+                room.load(self, qkv, at);
+                attend(&mut room, self.tokens, self.head_width);
+                store(&room.out, &mut out[at..], width, self.head_width);
+            }
+        });
         out
     }
 
@@ -68,7 +66,6 @@ impl Attention {
             qkv.par_chunks(3 * of_point),
             gradient.par_chunks(of_point),
         )
-            .into_par_iter()
             .for_each(|(out, qkv, gradient)| {
                 let mut room = Room::new(self, true);
                 for head in 0..self.heads {

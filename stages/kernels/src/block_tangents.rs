@@ -58,20 +58,24 @@ impl Block<'_> {
             [&q, &ones, &unit].map(|rows| self.through(&rows_times(rows, gate), self.w2, true));
 
         let mut trace = vec![0.0; points];
-        trace.par_iter_mut().enumerate().for_each(|(point, trace)| {
-            let at = point * width..(point + 1) * width;
-            let row = tangents.count * width;
-            inner_products(
-                tangents.of_point(point, width),
-                &hidden[point * row..][..row],
-                [&q, &q_back],
-                &means,
-                &ones_back,
-                [&unit[at.clone()], &unit_back[at]],
-                moments[point].inverse,
-                trace,
-            );
-        });
+        trace
+            .par_chunks_mut(1)
+            .enumerate()
+            .for_each(|(point, trace)| {
+                let trace = &mut trace[0];
+                let at = point * width..(point + 1) * width;
+                let row = tangents.count * width;
+                inner_products(
+                    tangents.of_point(point, width),
+                    &hidden[point * row..][..row],
+                    [&q, &q_back],
+                    &means,
+                    &ones_back,
+                    [&unit[at.clone()], &unit_back[at]],
+                    moments[point].inverse,
+                    trace,
+                );
+            });
         (out, trace)
     }
 

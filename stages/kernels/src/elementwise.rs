@@ -10,9 +10,7 @@ const CHUNK: usize = 1 << 14;
 /// What `chunk` writes for each of `x`, which must be all.
 pub(crate) fn each(x: &[f32], chunk: fn(&[f32], &mut [MaybeUninit<f32>])) -> Vec<f32> {
     let mut out = Fresh::new(x.len());
-    (out.room().par_chunks_mut(CHUNK), x.par_chunks(CHUNK))
-        .into_par_iter()
-        .for_each(|(out, x)| chunk(x, out));
+    (out.room().par_chunks_mut(CHUNK), x.par_chunks(CHUNK)).for_each(|(out, x)| chunk(x, out));
     // SAFETY: both are of one length.
     unsafe { out.written() }
 }
@@ -26,9 +24,7 @@ pub(crate) fn each_two(
     assert_eq!(x.len(), y.len(), "numbers of another length");
     let mut out = Fresh::new(x.len());
     let inputs = (x.par_chunks(CHUNK), y.par_chunks(CHUNK));
-    (out.room().par_chunks_mut(CHUNK), inputs.0, inputs.1)
-        .into_par_iter()
-        .for_each(|(out, x, y)| chunk(x, y, out));
+    (out.room().par_chunks_mut(CHUNK), inputs.0, inputs.1).for_each(|(out, x, y)| chunk(x, y, out));
     // SAFETY: all three are of one length.
     unsafe { out.written() }
 }
@@ -45,9 +41,7 @@ pub(crate) fn each_three([x, y, z]: [&[f32]; 3], chunk: OfThree) -> Vec<f32> {
     let mut out = Fresh::new(x.len());
     let inputs = [x, y, z].map(|numbers| numbers.par_chunks(CHUNK));
     let [x, y, z] = inputs;
-    (out.room().par_chunks_mut(CHUNK), x, y, z)
-        .into_par_iter()
-        .for_each(|(out, x, y, z)| chunk(x, y, z, out));
+    (out.room().par_chunks_mut(CHUNK), x, y, z).for_each(|(out, x, y, z)| chunk(x, y, z, out));
     // SAFETY: all four are of one length.
     unsafe { out.written() }
 }

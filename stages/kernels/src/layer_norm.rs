@@ -146,8 +146,7 @@ impl Segments {
     /// Runs `task` on ranges of segments.
     fn for_each(self, task: impl Fn(std::ops::Range<usize>) + Sync) {
         let at_once = (TASK / self.rows_per_group.min(SEGMENT)).max(1);
-        (0..self.count.div_ceil(at_once))
-            .into_par_iter()
+        Numbers(self.count.div_ceil(at_once))
             .for_each(|i| task(i * at_once..((i + 1) * at_once).min(self.count)));
     }
 

@@ -26,6 +26,7 @@ mod parallel;
 mod shared;
 mod slope;
 mod tangents;
+mod team;
 #[cfg(test)]
 mod tests;
 

@@ -163,7 +163,6 @@ impl Lstm {
                 before.par_chunks(TASK * 2 * channels),
                 here.par_chunks_mut(TASK * 2 * channels),
             )
-                .into_par_iter()
                 .for_each(|(gates, recurrent, before, out)| {
                     cells(gates, recurrent, before, out, channels);
                 });
@@ -203,7 +202,6 @@ impl Lstm {
                 carried.par_chunks_mut(TASK * 2 * channels),
                 here.par_chunks_mut(TASK * 4 * channels),
             )
-                .into_par_iter()
                 .for_each(|(gates, before, after, state, dgates)| {
                     cells_back(gates, before, after, state, dgates, channels);
                 });

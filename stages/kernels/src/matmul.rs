@@ -94,29 +94,26 @@ pub(crate) fn fill<L: Left, P: Place, E: Epilogue>(
     // enough tasks for all threads, each as wide as that allows
     let groups = (2 * threads()).div_ceil(row_blocks).min(panels);
     let group = panels.div_ceil(groups) * panel;
-    (0..row_blocks * groups)
-        .into_par_iter()
-        .with_max_len(1)
-        .for_each(|task| {
-            let first_row = task / groups * ROWS;
-            let first_column = task % groups * group;
-            let block = Block {
-                a,
-                b,
-                rows: first_row..(first_row + ROWS).min(rows),
-                columns: first_column.min(b.columns)..(first_column + group).min(b.columns),
-                out,
-                place,
-            };
-            SCRATCH.with_borrow_mut(|scratch| match Level::get() {
-                // SAFETY: the level says that the processor has these instructions.
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => unsafe { avx512::run(block, epilogue, scratch) },
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => unsafe { avx2::run(block, epilogue, scratch) },
-                _ => portable::run(block, epilogue, scratch),
-            });
+    Numbers(row_blocks * groups).for_each(|task| {
+        let first_row = task / groups * ROWS;
+        let first_column = task % groups * group;
+        let block = Block {
+            a,
+            b,
+            rows: first_row..(first_row + ROWS).min(rows),
+            columns: first_column.min(b.columns)..(first_column + group).min(b.columns),
+            out,
+            place,
+        };
+        SCRATCH.with_borrow_mut(|scratch| match Level::get() {
+            // SAFETY: the level says that the processor has these instructions.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { avx512::run(block, epilogue, scratch) },
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { avx2::run(block, epilogue, scratch) },
+            _ => portable::run(block, epilogue, scratch),
         });
+    });
 }
 
 thread_local! {
