@@ -6,12 +6,12 @@ from torch import nn
 def halving(channels):
     """3 x 3 convolutions of stride 2 from each of `channels` to the next, SiLU after each."""
     pairs = zip(channels, channels[1:])
-    return [layer for a, b in pairs for layer in (nn.Conv2d(a, b, 3, 2, 1), nn.SiLU(inplace=True))]
+    return [layer for a, b in pairs for layer in (nn.Conv2d(a, b, 3, 2, 1), nn.SiLU())]
 
 
 def dense(sizes):
     """Linear layers from each of `sizes` to the next, SiLU between them."""
-    layers = [layer for a, b in zip(sizes, sizes[1:]) for layer in (nn.Linear(a, b), nn.SiLU(inplace=True))]
+    layers = [layer for a, b in zip(sizes, sizes[1:]) for layer in (nn.Linear(a, b), nn.SiLU())]
     return layers[:-1]
 
 
@@ -24,18 +24,20 @@ class Images:
         self.pixels = size["channels"] * size["side"] ** 2
         self.convolutional, self.latents = size["convolutional"], size["latents"]
         self.channels = [size["channels"], *self.layers]
-        last = size["side"]
+        sides = [size["side"]]
         for _ in self.layers:
-            last = -(-last // 2)
-        self.last = [self.layers[-1], last, last]
-        self.inner = self.layers[-1] * last * last
+            sides.append(-(-sides[-1] // 2))
+        # a transposed convolution of stride 2 gives 2 n - 1 rows; one more where the image was even
+        self.extra = [1 - side % 2 for side in sides[:-1]]
+        self.last = [self.layers[-1], sides[-1], sides[-1]]
+        self.inner = self.layers[-1] * sides[-1] ** 2
 
     def autoencoder(self):
         if not self.convolutional:
             inward = [self.pixels, *self.layers, self.latents]
             return nn.Sequential(nn.Flatten(), *dense(inward), *dense(inward[::-1]), nn.Unflatten(1, self.shape))
-        pairs = list(zip(self.channels, self.channels[1:]))[::-1]
-        up = [layer for a, b in pairs for layer in (nn.SiLU(inplace=True), nn.ConvTranspose2d(b, a, 3, 2, 1, 1))]
+        stages = list(zip(self.channels, self.channels[1:], self.extra))[::-1]
+        up = [layer for a, b, extra in stages for layer in (nn.SiLU(), nn.ConvTranspose2d(b, a, 3, 2, 1, extra))]
         return nn.Sequential(
             *halving(self.channels),
             nn.Flatten(),
@@ -50,4 +52,4 @@ class Images:
             layers = [*halving(self.channels), nn.Flatten(), nn.Linear(self.inner, features)]
         else:
             layers = [nn.Flatten(), *dense([self.pixels, *self.layers, features])]
-        return nn.Sequential(*layers, nn.SiLU(inplace=True), nn.Linear(features, classes))
+        return nn.Sequential(*layers, nn.SiLU(), nn.Linear(features, classes))

@@ -68,6 +68,7 @@ pub enum After<'a> {
 impl Convolution {
     /// `fine` [n, H, W, C] -> coarse [n, h, w, O]; and the derivative of SiLU at each number, where it is kept.
     pub fn down(&self, fine: &[f32], weight: &[f32], after: After) -> (Vec<f32>, Vec<f32>) {
+        self.check(weight, after, self.coarse);
         let taps = self.kernel * self.kernel;
         let weight = reorder(
             weight,
@@ -87,7 +88,7 @@ impl Convolution {
     /// `coarse` [n, h, w, O] -> fine [n, H, W, C]: the gradient of [`Self::down`] with respect to its input, and a
     /// transposed convolution; and the derivative of SiLU as above.
     pub fn up(&self, coarse: &[f32], weight: &[f32], after: After) -> (Vec<f32>, Vec<f32>) {
-        assert!(self.kernel >= self.stride, "pixels that no window reaches");
+        self.check(weight, after, self.fine);
         let images = coarse.len() / self.coarse.elements();
         let (from, to) = (self.coarse.channels, self.fine.channels);
         let taps = self.kernel * self.kernel;
@@ -175,6 +176,27 @@ impl Convolution {
         )
     }
 
+    /// Refuses sizes that are none, and weights and a bias of other sizes.
+    fn check(&self, weight: &[f32], after: After, to: Image) {
+        assert!(
+            self.stride > 0 && self.kernel >= self.stride,
+            "pixels that no window reaches"
+        );
+        assert!(
+            self.fine.elements() > 0 && self.coarse.elements() > 0,
+            "images of no numbers"
+        );
+        let channels = self.coarse.channels * self.fine.channels;
+        assert_eq!(
+            weight.len(),
+            channels * self.kernel * self.kernel,
+            "weights of other sizes"
+        );
+        if let After::Bias(bias) | After::BiasSilu(bias, _) = after {
+            assert_eq!(bias.len(), to.channels, "a bias of another size");
+        }
+    }
+
     /// The runs of a window of the fine image.
     fn runs(&self) -> Vec<windows::Run> {
         let taps: Vec<(usize, isize)> = (0..self.kernel)
@@ -202,7 +224,7 @@ impl Convolution {
     }
 }
 
-/// Numbers of a window, at most, that one product gives all of: a vector or two.
+/// Up to this many numbers a window, a transposed convolution is one product whose windows are then summed.
 const FEW: usize = 32;
 
 for_each_level! {
@@ -219,8 +241,8 @@ for_each_level! {
             for (tap, window) in window.chunks_exact(row).enumerate() {
                 let Some(y) = (y * of.stride + tap).checked_sub(of.padding) else { continue };
                 if y < height && from < to {
-                    let start = (y * width * channels) as isize + first;
-                    let out = &mut out[start as usize + from..][..to - from];
+                    let start = (y * width * channels + from) as isize + first;
+                    let out = &mut out[start as usize..][..to - from];
                     let window = &window[from..to];
                     for i in 0..out.len().min(window.len()) {
                         out[i] += window[i];
@@ -346,6 +368,10 @@ fn reorder(values: &[f32], shape: [usize; 3], axes: [usize; 3]) -> Vec<f32> {
 /// Each image of `values`, [n, rows, columns], turned: [n, columns, rows].
 pub fn turn_images(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let size = rows * columns;
+    assert!(
+        values.len().is_multiple_of(size),
+        "images that are not whole"
+    );
     let mut out = Fresh::new(values.len());
     (out.room().par_chunks_exact_mut(size.max(1)).enumerate()).for_each(|(image, out)| {
         let from = &values[image * size..][..size];
@@ -423,6 +449,7 @@ mod tests {
         ];
         if !cfg!(miri) {
             cases.extend([
+                (of(image(4, 4, 5), image(2, 2, 3), 3, 2, 1), 0),
                 (of(image(14, 14, 32), image(7, 7, 64), 3, 2, 1), 11),
                 (of(image(28, 27, 1), image(14, 14, 33), 3, 2, 1), 5),
                 (of(image(9, 16, 70), image(5, 8, 40), 3, 2, 1), 3), // more than one part of the sums
@@ -434,7 +461,7 @@ mod tests {
 
     fn close(found: &[f32], exact: &[f64]) {
         assert_eq!(found.len(), exact.len());
-        let size = (exact.iter().map(|x| x * x).sum::<f64>() / exact.len() as f64).sqrt();
+        let size = (exact.iter().map(|x| x * x).sum::<f64>() / exact.len().max(1) as f64).sqrt();
         for (found, exact) in found.iter().zip(exact) {
             let error = (f64::from(*found) - exact).abs();
             assert!(error < 1e-5 * size.max(1e-2), "{found} {exact} of {size}");
@@ -486,7 +513,7 @@ mod tests {
     #[test]
     #[cfg(not(miri))] // which has one thread only
     fn the_number_of_threads_does_not_change_a_bit() {
-        let (of, images) = cases()[3];
+        let (of, images) = cases()[4];
         let fine = numbers(images * of.fine.elements(), 1);
         let coarse = numbers(images * of.coarse.elements(), 2);
         let weight = numbers(of.coarse.channels * of.fine.channels * 9, 3);
@@ -500,6 +527,10 @@ mod tests {
         };
         let one = on(1);
         assert!(one == on(2) && one == on(7));
+        // pools work alone; outside of one there are helpers
+        let down = of.down(&fine, &weight, After::Nothing).0;
+        let up = of.up(&coarse, &weight, After::Nothing).0;
+        assert!(one == (down, up, of.weight_gradient(&fine, &coarse)));
     }
 
     #[test]

@@ -56,26 +56,14 @@ pub fn product_bias_silu(a: Matrix, b: Matrix, bias: &[f32], keep: bool) -> (Vec
 /// `epilogue(a b)`: a [m, k], b [k, n] -> [m, n] row-major. The sum of an entry is taken in an order that
 /// only k decides. Every entry has been finished when it returns.
 pub(crate) fn matmul<E: Epilogue>(a: Matrix, b: Matrix, epilogue: &E) -> Vec<f32> {
-    assert_eq!(a.columns, b.rows, "inner dimensions differ");
-    if a.rows == 0 || b.columns == 0 {
-        return Vec::new();
-    }
-    if a.columns == 0 {
-        // no sum has a term, and what follows sums follows these too
-        let mut out = vec![0.0; a.rows * b.columns];
-        for (row, values) in out.chunks_exact_mut(b.columns).enumerate() {
-            epilogue.finish(row, 0, values);
-        }
-        return out;
-    }
     let mut out = Fresh::new(a.rows * b.columns);
     fill(a, b, Shared::new(out.room()), InOrder, epilogue);
     // SAFETY: the blocks cover the product, and each writes all of its entries.
     unsafe { out.written() }
 }
 
-/// `epilogue(a b)` with its rows where `place` has them in `out`, whose rows are as long. There must be at
-/// least one row, one column and one term to sum; nobody else may touch the places meanwhile.
+/// `epilogue(a b)` with its rows where `place` has them in `out`, whose rows are as long. Nobody else may touch the
+/// places meanwhile.
 pub(crate) fn fill<L: Left, P: Place, E: Epilogue>(
     a: L,
     b: Matrix,
@@ -88,7 +76,22 @@ pub(crate) fn fill<L: Left, P: Place, E: Epilogue>(
         Level::Avx2 => 16,
         Level::Portable => 8,
     };
+    assert_eq!(a.columns(), b.rows, "inner dimensions differ");
     let rows = a.rows();
+    if rows == 0 || b.columns == 0 {
+        return;
+    }
+    if a.columns() == 0 {
+        // no sum has a term, and what follows sums follows these too
+        place::each(place, 0..rows, |_, place| {
+            // SAFETY: no two rows go to one place.
+            let values = unsafe { out.part(place * b.columns, b.columns) };
+            values.fill(MaybeUninit::new(0.0));
+            // SAFETY: filled just now.
+            epilogue.finish(place, 0, unsafe { values.assume_init_mut() });
+        });
+        return;
+    }
     let row_blocks = rows.div_ceil(ROWS);
     let panels = b.columns.div_ceil(panel);
     // enough tasks for all threads, each as wide as that allows
@@ -200,5 +203,7 @@ mod tests {
         };
         let one = on(1);
         assert!(one == on(2) && one == on(7));
+        // pools work alone; outside of one there are helpers
+        assert!(one == product(Matrix::new(&a, m, k), Matrix::new(&b, k, n)));
     }
 }

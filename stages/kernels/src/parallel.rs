@@ -21,7 +21,7 @@ pub(crate) trait Tasks: Sync + Sized {
     /// `index` must be below the count, and asked for once.
     unsafe fn get(&self, index: usize) -> Self::Item;
 
-    /// Beside those of `other`, as many as both have.
+    /// Pairs of both, as many as the shorter has.
     fn zip<T: Tasks>(self, other: T) -> (Self, T) {
         (self, other)
     }

@@ -13,6 +13,10 @@ const SEGMENT: usize = 64;
 /// rows, which are the gradient of a bias.
 pub fn slope_gradient(gradient: &[f32], slope: &[f32], columns: usize) -> (Vec<f32>, Vec<f32>) {
     assert_eq!(gradient.len(), slope.len(), "a slope for each number");
+    assert!(
+        slope.len().is_multiple_of(columns),
+        "rows that are not whole"
+    );
     let mut out = Fresh::new(gradient.len());
     let segment = (SEGMENT * columns).max(1);
     let sums: Vec<Vec<f32>> = (out.room().par_chunks_mut(segment))

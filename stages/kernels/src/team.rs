@@ -1,22 +1,25 @@
 //! Threads that wait for work awake. A layer's pass takes a tenth of a millisecond, as long as it takes to wake a
 //! thread that sleeps: after one pass they look out for the next for a while, and give way to other processes
-//! meanwhile. One caller at a time has them; any other does its work alone.
+//! meanwhile. One caller at a time has them; any other does its work alone, and so do the threads of other pools. A
+//! process must not fork without `exec` while kernels run: its child would wait for helpers that it does not have.
 
 use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, TryLockError};
 use std::thread::Thread;
 
-/// Looks for work before others are let run, and before a thread sleeps.
+/// How often a thread looks for work before it lets other processes run between two looks.
 const AWAKE: u32 = 2_000;
+/// How often it looks before it sleeps.
 const GIVING_WAY: u32 = 3_000;
 
-/// Of [`Team::state`]: whether there is work that a helper may take up; the work before this one.
+/// In [`Team::state`]: set while helpers may join.
 const OPEN: u64 = 1 << 32;
+/// In [`Team::state`]: added once for each piece of work, so that the states of two pieces differ.
 const NEXT: u64 = 1 << 33;
-/// The helpers at work.
+/// In [`Team::state`]: how many helpers are at work.
 const HELPERS: u64 = OPEN - 1;
 
 /// What a caller wants done: indices below `count`, in portions.
@@ -68,11 +71,14 @@ pub(crate) fn threads() -> usize {
 pub(crate) fn run(count: usize, task: &(dyn Fn(Range<usize>) + Sync)) {
     // a thread of another pool has its share of the processors already
     let alone = cfg!(miri) || count < 2 || rayon::current_thread_index().is_some() || threads() < 2;
-    let caller = (!alone).then(|| TEAM.caller.try_lock());
-    match caller {
-        Some(Ok(_held)) => TEAM.share(count, task),
-        _ => task(0..count),
-    }
+    let _held = match TEAM.caller.try_lock() {
+        _ if alone => return task(0..count),
+        Ok(held) => held,
+        // a task panicked in a call before this one, which waited for its helpers all the same
+        Err(TryLockError::Poisoned(held)) => held.into_inner(),
+        Err(TryLockError::WouldBlock) => return task(0..count),
+    };
+    TEAM.share(count, task);
 }
 
 impl Team {
@@ -103,7 +109,8 @@ impl Team {
         while self.state.load(Ordering::Acquire) & HELPERS > 0 {
             wait(&mut looked);
         }
-        if let Some(said) = lock(&self.panicked).take() {
+        let panicked = lock(&self.panicked).take();
+        if let Some(said) = panicked {
             resume_unwind(said);
         }
     }
@@ -176,14 +183,14 @@ impl Team {
 
 /// Waits for an instant, or until others had their turn.
 fn wait(looked: &mut u32) {
-    *looked += 1;
+    *looked = looked.saturating_add(1);
     match *looked < AWAKE {
         true => std::hint::spin_loop(),
         false => std::thread::yield_now(),
     }
 }
 
-/// What a mutex holds; no panic happens while one is held.
+/// What a mutex holds. No panic happens while `work` or `panicked` is held.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
@@ -194,6 +201,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(not(miri))] // which has no helpers
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
 
     /// Red where work ends before its helpers do, or an index is left out or taken twice: by several callers at once,
     /// of whom one has the helpers.
@@ -221,7 +229,30 @@ mod tests {
         });
     }
 
-    /// Red where a helper that panics is gone, or its work never ends.
+    /// Whether two tasks that wait for each other, for a while, both run. Another test may have the helpers meanwhile.
+    fn helpers_take_part() -> bool {
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
+            let met = AtomicUsize::new(0);
+            run(2, &|range| {
+                met.fetch_add(range.len(), Ordering::SeqCst);
+                let patience = Instant::now() + Duration::from_millis(50);
+                while range.len() < 2 && met.load(Ordering::SeqCst) < 2 && Instant::now() < patience
+                {
+                    std::thread::yield_now();
+                }
+                if range.len() < 2 && met.load(Ordering::SeqCst) == 2 {
+                    met.fetch_add(2, Ordering::SeqCst); // both were there at once
+                }
+            });
+            if met.into_inner() > 2 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Red where a helper that panics is gone, its work never ends, or nobody has the helpers any more.
     #[test]
     fn a_panic_is_the_callers_and_the_helpers_go_on() {
         for _ in 0..50 {
@@ -235,5 +266,6 @@ mod tests {
             });
             assert_eq!(sum.into_inner(), 64 * 63 / 2);
         }
+        assert!(threads() < 2 || helpers_take_part());
     }
 }

@@ -51,6 +51,9 @@ pub fn transposed_convolution(
         return plain::transposed_convolution(x, weight, bias, size, silu);
     }
     let [channels, outputs, ..] = weight.dims();
+    let [_, height, width, _] = x.dims();
+    let halved = size.map(|size| size.div_ceil(STRIDE));
+    assert_eq!([height, width], halved, "the halves of {size:?}");
     Tensor::from_dispatch(<Dispatch as ImageOperations>::fused_convolution(
         x.into_dispatch(),
         weight.into_dispatch(),

@@ -132,7 +132,7 @@ impl<'a> Windows<'a> {
             }
             if before < end {
                 let row = (image * height + y as usize) * width * channels;
-                let start = (row as isize + first) as usize + before;
+                let start = (row as isize + first + before as isize) as usize;
                 copy(
                     &self.values[start..start + (end - before)],
                     &mut into[before..end],

@@ -2,7 +2,7 @@
 
 /// The row of the output that each row of a product becomes.
 pub(crate) trait Place: Copy + Sync {
-    /// Where `row` goes, and those that follow it as far as they are evenly apart; no two go to one place.
+    /// Where `row` goes, and how many rows from it on are written at equal distances; no two go to one place.
     fn run(&self, row: usize) -> Run;
 }
 
