@@ -4,6 +4,7 @@
 //! that it works on. A transposed convolution of stride s is s x s products, one for the pixels of each
 //! offset modulo s: their windows hold the same taps of the kernel.
 
+mod image;
 mod windows;
 
 use crate::activation::silu_and_slope;
@@ -12,29 +13,9 @@ use crate::level::for_each_level;
 use crate::matmul::{AddBias, BiasSilu, InOrder, Left, Matrix, Place, Plain, Run, fill, product};
 use crate::parallel::*;
 use crate::shared::Shared;
+pub use image::Image;
 use std::mem::MaybeUninit;
 use windows::{Turned, Windows, runs};
-
-/// Height, width and channels of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Image {
-    /// Rows of pixels.
-    pub height: usize,
-    /// Pixels of a row.
-    pub width: usize,
-    /// Numbers of a pixel.
-    pub channels: usize,
-}
-
-impl Image {
-    fn pixels(&self) -> usize {
-        self.height * self.width
-    }
-
-    fn elements(&self) -> usize {
-        self.pixels() * self.channels
-    }
-}
 
 /// A convolution from fine images to coarse ones, which the same weights lead back from as a transposed
 /// convolution: a coarse pixel (y, x) sees the fine ones from (stride y - padding, stride x - padding) on.

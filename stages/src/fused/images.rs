@@ -2,6 +2,7 @@
 //! double it, and the way between that order and the one of data, [n, C, H, W].
 
 use super::flex::{is_fused, tensor, values, whole};
+use super::halving::{KERNEL, PADDING, STRIDE};
 use super::plain;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -13,12 +14,6 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use latent_align_kernels::{After, Convolution, Image, slope_gradient, sum_of_rows, turn_images};
 use std::sync::Arc;
-
-/// Height and width of a window, pixels from one to the next, and zeros around the image: each layer halves an image,
-/// rounded up, or doubles it.
-pub(super) const KERNEL: usize = 3;
-pub(super) const STRIDE: usize = 2;
-pub(super) const PADDING: usize = 1;
 
 /// A 3 x 3 convolution of stride 2 with a border of one zero: `x` [n, H, W, C], weight [O, C, 3, 3], bias `[O]` ->
 /// [n, H / 2, W / 2, O], rounded up; then SiLU, if it is to be.

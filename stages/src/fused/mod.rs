@@ -6,6 +6,7 @@
 
 mod flex;
 mod gradients;
+mod halving;
 mod images;
 mod operations;
 pub mod plain;

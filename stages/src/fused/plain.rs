@@ -1,7 +1,7 @@
 //! The same in plain Burn operations: for other devices and element types, and what the fused ones are
 //! checked against.
 
-use super::images::{KERNEL, PADDING, STRIDE};
+use super::halving::{KERNEL, PADDING, STRIDE};
 use super::weights::{BlockWeights, NORM_EPSILON};
 use crate::tensors::from_f32;
 use burn::tensor::activation;

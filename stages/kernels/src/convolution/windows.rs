@@ -1,6 +1,6 @@
 //! The windows of images as rows of a matrix.
 
-use super::Image;
+use super::image::Image;
 use crate::matmul::{Kernel, Left, Part, pack_columns};
 use std::ops::Range;
 
