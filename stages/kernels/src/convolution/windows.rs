@@ -144,6 +144,7 @@ impl<'a> Windows<'a> {
 
 /// Copies a few numbers, of which a call of `memcpy` would take longer, or many.
 #[inline(always)]
+#[allow(clippy::manual_memcpy)] // see above
 fn copy(from: &[f32], into: &mut [f32]) {
     if from.len() >= 32 {
         into.copy_from_slice(from);
@@ -190,6 +191,7 @@ impl Left for Windows<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Turned<'a>(pub(super) Windows<'a>);
 
+#[allow(clippy::misnamed_getters)] // rows are columns
 impl Left for Turned<'_> {
     fn rows(&self) -> usize {
         self.0.columns
