@@ -21,11 +21,6 @@ pub(crate) trait Tasks: Sync + Sized {
     /// `index` must be below the count, and asked for once.
     unsafe fn get(&self, index: usize) -> Self::Item;
 
-    /// Pairs of both, as many as the shorter has.
-    fn zip<T: Tasks>(self, other: T) -> (Self, T) {
-        (self, other)
-    }
-
     /// With their numbers.
     fn enumerate(self) -> (Numbers, Self) {
         (Numbers(self.count()), self)

@@ -19,10 +19,12 @@ pub fn slope_gradient(gradient: &[f32], slope: &[f32], columns: usize) -> (Vec<f
     );
     let mut out = Fresh::new(gradient.len());
     let segment = (SEGMENT * columns).max(1);
-    let sums: Vec<Vec<f32>> = (out.room().par_chunks_mut(segment))
-        .zip(gradient.par_chunks(segment))
-        .zip(slope.par_chunks(segment))
-        .map(|((out, gradient), slope)| {
+    let sums: Vec<Vec<f32>> = (
+        out.room().par_chunks_mut(segment),
+        gradient.par_chunks(segment),
+        slope.par_chunks(segment),
+    )
+        .map(|(out, gradient, slope)| {
             let mut sums = vec![0.0; columns];
             rows(gradient, slope, out, &mut sums);
             sums

@@ -71,8 +71,10 @@ pub(crate) fn threads() -> usize {
 pub(crate) fn run(count: usize, task: &(dyn Fn(Range<usize>) + Sync)) {
     // a thread of another pool has its share of the processors already
     let alone = cfg!(miri) || count < 2 || rayon::current_thread_index().is_some() || threads() < 2;
+    if alone {
+        return task(0..count);
+    }
     let _held = match TEAM.caller.try_lock() {
-        _ if alone => return task(0..count),
         Ok(held) => held,
         // a task panicked in a call before this one, which waited for its helpers all the same
         Err(TryLockError::Poisoned(held)) => held.into_inner(),
