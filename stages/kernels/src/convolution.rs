@@ -369,12 +369,7 @@ pub fn turn_images(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn numbers(count: usize, seed: usize) -> Vec<f32> {
-        (0..count)
-            .map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1000.0 - 1.0)
-            .collect()
-    }
+    use crate::tests::numbers;
 
     /// Each term of the convolution's sums: fine index, coarse index, index of the weight.
     fn terms(of: Convolution, images: usize, mut visit: impl FnMut(usize, usize, usize)) {

@@ -126,12 +126,7 @@ thread_local! {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn numbers(count: usize, seed: usize) -> Vec<f32> {
-        (0..count)
-            .map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1000.0 - 1.0)
-            .collect()
-    }
+    use crate::tests::numbers;
 
     #[test]
     fn products_are_those_of_double_precision_in_every_layout() {

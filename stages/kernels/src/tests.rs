@@ -12,7 +12,7 @@ const WIDTH: usize = 11;
 const EPSILON: f64 = 1e-5;
 
 /// Numbers between -1 and 1 without a pattern.
-fn numbers(count: usize, seed: usize) -> Vec<f32> {
+pub(crate) fn numbers(count: usize, seed: usize) -> Vec<f32> {
     (0..count)
         .map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1000.0 - 1.0)
         .collect()
