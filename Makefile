@@ -211,7 +211,7 @@ check-sweep: hdf5
 
 ## make large                                                       5 million x 64 features in under 2 GiB of memory
 large: build
-	@[ -f configs/data/large.h5 ] || $(BINARY) features generate gaussian --param width=64 --out configs/data/large.h5 --count 5000000 --seed 0
+	@[ -f configs/data/large.h5 ] || $(BINARY) generate gaussian --param width=64 --out configs/data/large.h5 --count 5000000 --seed 0
 	@$(BINARY) run configs/large.yaml $(ARGS)
 
 # Nothing is downloaded: MNIST=DIR holds the four IDX files of MNIST, packed or not; MNIST=FILE.h5 all 70,000 images.

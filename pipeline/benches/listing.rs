@@ -1,4 +1,4 @@
-//! `ls` and `compare` over a thousand runs, by the real binary: with the store's index, and without.
+//! `list` and `compare` over a thousand runs, by the real binary: with the store's index, and without.
 //!
 //! Each run has a flow, an autoencoder and an estimate of its own, with manifests as long as those of a
 //! run of the digits.
@@ -35,14 +35,14 @@ fn main() {
     divan::main();
 }
 
-#[divan::bench(args = ["ls", "compare"], sample_count = 10, sample_size = 1)]
+#[divan::bench(args = ["list", "compare"], sample_count = 10, sample_size = 1)]
 fn with_the_index(bencher: Bencher, command: &str) {
     let store = store();
     run(store.path(), command); // writes the index
     bencher.bench_local(|| run(store.path(), command));
 }
 
-#[divan::bench(args = ["ls", "compare"], sample_count = 3, sample_size = 1)]
+#[divan::bench(args = ["list", "compare"], sample_count = 3, sample_size = 1)]
 fn without_the_index(bencher: Bencher, command: &str) {
     let store = store();
     let forget = || {

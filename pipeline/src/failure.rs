@@ -6,7 +6,12 @@ use latent_align_stages::Error;
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
-/// The exit codes, for `--help`.
+/// The exit codes in short, for `--help`.
+pub const SHORT_EXIT_CODES: &str = "\
+Exit codes: 0 success; 1 failure; 2 wrong input; 3 what --require or checks ask for does not hold;
+  101 a bug in this program; 130 stopped by SIGINT (Ctrl-C); 143 stopped by SIGTERM";
+
+/// The exit codes, for `help` and the manual.
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    success; also when there was nothing to do

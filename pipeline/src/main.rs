@@ -36,7 +36,6 @@ mod store;
 mod sweep;
 mod tables;
 
-use clap::Parser as _;
 use std::process::ExitCode;
 
 /// Tensors come and go at every operation; glibc would give their pages back to the system and fault
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
     if latent_align_stages::data::is_rehearsal() {
         return ExitCode::SUCCESS;
     }
-    let cli = match cli::Cli::try_parse() {
+    let cli = match cli::Cli::parse() {
         Ok(cli) => cli,
         Err(said) => return failure::usage(&said),
     };

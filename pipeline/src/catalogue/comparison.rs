@@ -1,14 +1,21 @@
 //! Runs beside a baseline: only what differs among them.
 
-use super::RunEntry;
+use super::differences::Difference;
 use super::found::Catalogue;
+use super::runs::RunEntry;
+use crate::store::Stage;
 use crate::tables::{Field, Kind, Source, Values, is_bound};
 use latent_align_stages::figures::PEAK_MEMORY;
 
 /// The table of `runs` as [`Catalogue::table`] has it, of which those settings and figures are shown
 /// that are not the same in all of them, each figure followed by its difference from the first run.
-/// Ends of intervals are left out, and what says how a run went.
-pub fn compare<'a>(catalogue: &'a Catalogue, runs: &'a [RunEntry]) -> Source<'a> {
+/// Ends of intervals are left out, and what says how a run went. Columns that are not shown have the fingerprint of
+/// each stage's artifact; `shared` says of the second run which artifacts it shares with the first.
+pub fn compare<'a>(
+    catalogue: &'a Catalogue,
+    runs: &'a [RunEntry],
+    shared: &[Difference],
+) -> Source<'a> {
     let Source { height, fields, .. } = catalogue.table(runs);
     let is_plain = |name: &str| !name.contains(": ") && !name.contains('.');
     let mut all: Vec<Field> = Vec::new();
@@ -37,11 +44,35 @@ pub fn compare<'a>(catalogue: &'a Catalogue, runs: &'a [RunEntry]) -> Source<'a>
             all.push(delta);
         }
     }
+    all.extend(
+        Stage::ALL
+            .iter()
+            .filter_map(|stage| artifacts(runs, *stage)),
+    );
+    for stage in shared {
+        shown.push(all.len());
+        let words = vec![None, Some(stage.why.clone())];
+        all.push(Field::new(
+            format!("{}: shared", stage.name),
+            Values::Text(words),
+        ));
+    }
     Source {
         height,
         fields: all,
         shown,
     }
+}
+
+/// The fingerprints of the artifacts of `stage`, if any run has one.
+fn artifacts(runs: &[RunEntry], stage: Stage) -> Option<Field<'static>> {
+    let of = |run: &RunEntry| {
+        let found = run.stages.iter().find(|s| s.stage == stage)?;
+        Some(found.fingerprint.clone())
+    };
+    let values: Vec<Option<String>> = runs.iter().map(of).collect();
+    let name = format!("{stage}: artifact");
+    (values.iter().any(Option::is_some)).then(|| Field::new(name, Values::Text(values)))
 }
 
 fn deltas(name: &str, values: &[Option<f64>]) -> Field<'static> {

@@ -1,4 +1,4 @@
-//! Two artifacts, or two runs: the settings that differ, and which artifacts are shared, else why not.
+//! Two artifacts: what differs. Two runs: which artifacts they share, and why not the others.
 
 use super::runs::RunEntry;
 use crate::config::diff;
@@ -22,7 +22,7 @@ pub struct Difference {
 }
 
 /// How two configurations differ, key by key.
-pub fn settings(one: &Value, other: &Value) -> Vec<Difference> {
+fn settings(one: &Value, other: &Value) -> Vec<Difference> {
     let text = |value: Option<&Value>| {
         let value = value?;
         Some(
@@ -100,18 +100,9 @@ pub fn artifacts(one: &Manifest, other: &Manifest) -> Vec<Difference> {
     rows
 }
 
-/// How two runs differ: settings as their folders have them, then stage by stage.
-pub fn runs(one: &RunEntry, other: &RunEntry) -> Vec<Difference> {
-    let config = |run: &RunEntry| crate::config::read::<Value>(&run.config);
-    let mut rows = match (config(one), config(other)) {
-        (Ok(ours), Ok(theirs)) => settings(&ours, &theirs),
-        (ours, theirs) => {
-            let state = |c: latent_align_stages::Result<Value>| {
-                Some(c.map_or("cannot be read", |_| "is there").to_owned())
-            };
-            vec![plain("setting", "config.yaml", state(ours), state(theirs))]
-        }
-    };
+/// The stages of two runs: which artifacts they share, and why not the others.
+pub fn stages(one: &RunEntry, other: &RunEntry) -> Vec<Difference> {
+    let mut rows = Vec::new();
     for stage in Stage::ALL {
         let place = |run: &RunEntry| {
             let found = run.stages.iter().find(|s| s.stage == stage)?;

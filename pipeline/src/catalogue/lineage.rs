@@ -8,14 +8,10 @@ use std::path::{Path, PathBuf};
 const DEEPEST: usize = 16;
 
 /// The tree under the artifact in `dir`.
-pub fn tree(store: &Store, dir: &Path, manifest: &Manifest) -> String {
+pub fn tree(dir: &Path, manifest: &Manifest) -> String {
     // An artifact's upstream lies in the store it lies in, which need not be the current one.
-    let home = dir.canonicalize().ok();
-    let home = home
-        .as_deref()
-        .and_then(Path::parent)
-        .and_then(Path::parent);
-    let home = home.map_or_else(|| store.clone(), Store::at);
+    let place = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let home = Store::at(place.ancestors().nth(2).unwrap_or(&place));
     let mut out = format!("  {} {}\n", manifest.stage, manifest.fingerprint);
     branches(&home, manifest, "  ", 0, &mut out);
     out

@@ -29,7 +29,7 @@ pub use candidate::Candidate;
 pub use comparison::compare;
 pub use differences::Difference;
 pub use found::Catalogue;
-pub use resolve::{Target, target};
+pub use resolve::Thing;
 pub use runs::{RunEntry, StageEntry};
 pub use sweeps::{SweepEntry, TrialEntry, sweeps};
 pub use unreferenced::{candidates, remove};

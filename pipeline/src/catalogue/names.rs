@@ -36,8 +36,8 @@ impl Catalogue {
             if found.is_empty() {
                 let run = entry_of(name).0;
                 let (near, lists) = match all.contains(&run) {
-                    true => (String::new(), "ls --all"),
-                    false => (hint(name, &all), "ls"),
+                    true => (String::new(), "list --all"),
+                    false => (hint(name, &all), "list"),
                 };
                 return Err(Error::input(format!(
                     "no run `{name}` in {}{near} (`latent-align {lists}` lists them)",

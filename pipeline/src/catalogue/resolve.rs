@@ -1,69 +1,227 @@
-//! Artifacts as people name them.
+//! What people point at: a run, a sweep, an artifact, an HDF5 file, a store.
 
-use crate::config::is_fingerprint_prefix;
-use crate::store::{MANIFEST, Stage, Store};
+use super::found::Catalogue;
+use crate::config::{hint, is_fingerprint_prefix, read};
+use crate::store::{CONFIG, MANIFEST, RECORD, Stage, Store, entry_of};
+use crate::sweep::{self, SweepFile};
 use latent_align_stages::{Error, Result};
+use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// What somebody pointed at.
-#[derive(Debug, PartialEq)]
-pub enum Target {
-    /// These artifacts.
-    Many(Vec<(Stage, PathBuf)>),
-    /// This artifact.
-    One(PathBuf),
+#[derive(Debug, Clone)]
+pub enum Thing {
+    /// The run in the folder of this name, in this store.
+    Run(Store, String),
+    /// The sweep of this name, in this store.
+    Sweep(Store, String),
+    /// The artifact in this folder.
+    Artifact(PathBuf),
+    /// An HDF5 file.
+    Hdf5(PathBuf),
+    /// All of a store.
+    Store(Store),
 }
 
-/// Finds out what `what` means: nothing (the whole store), the start of a fingerprint, an artifact's
-/// folder, a run's folder, or a store's.
-///
-/// # Errors
-/// [`Error::Input`] when it is none of these.
-pub fn target(store: &Store, what: Option<&Path>) -> Result<Target> {
-    let Some(path) = what else {
-        return Ok(Target::Many(store.artifacts()));
-    };
-    if !path.exists() {
-        let text = path.to_string_lossy();
-        if is_fingerprint_prefix(&text) {
-            return store.find(None, &text).map(Target::One);
+impl Thing {
+    /// Finds out what `what` is. A name without `/` is first looked for among runs and sweeps, then as a file or
+    /// folder, and then as the start of an artifact's fingerprint; what lies beside a run of the same name is meant
+    /// with `./`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it is nothing, with near names, and where it is a run and a sweep.
+    pub fn find(store: &Store, what: &Path) -> Result<Self> {
+        let text = what.to_string_lossy();
+        let named = match text.contains('/') {
+            false => named(store, &text)?,
+            true => None,
+        };
+        let on_disk = || at(store, what).transpose();
+        if let Some(found) = named.map(Ok).or_else(on_disk) {
+            return found;
         }
-        return Err(Error::input(format!(
-            "{}: no such file, folder or fingerprint; expected the folder of an artifact, of a run \
-             or of a store, or at least four characters of a fingerprint",
-            path.display()
-        )));
+        if is_fingerprint_prefix(&text) && !what.exists() {
+            return store.find(None, &text).map(Self::Artifact);
+        }
+        Err(unknown(store, what))
     }
-    let folder = match path.file_name() {
-        Some(name) if name == MANIFEST => path.parent().unwrap_or(path),
-        _ => path,
-    };
-    if folder.join(MANIFEST).exists() || parent_is_a_stage(folder) {
-        return Ok(Target::One(folder.to_owned()));
+
+    /// What it is, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Run(..) => "a run",
+            Self::Sweep(..) => "a sweep",
+            Self::Artifact(_) => "an artifact",
+            Self::Hdf5(_) => "an HDF5 file",
+            Self::Store(_) => "a folder of artifacts",
+        }
     }
-    let linked: Vec<(Stage, PathBuf)> = Stage::ALL
-        .into_iter()
-        .map(|stage| (stage, folder.join(stage.name())))
-        .filter(|(_, link)| link.is_symlink())
-        .collect();
-    if !linked.is_empty() {
-        return Ok(Target::Many(linked));
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Run(store, name) => store.root().join("runs").join(name),
+            Self::Sweep(store, name) => store.root().join("sweeps").join(name),
+            Self::Artifact(path) | Self::Hdf5(path) => path.clone(),
+            Self::Store(store) => store.root().to_owned(),
+        }
     }
-    let other = Store::at(folder);
-    if Stage::ALL.iter().any(|s| folder.join(s.name()).is_dir()) {
-        return Ok(Target::Many(other.artifacts()));
+
+    /// Its artifacts, damaged ones included.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for what holds none.
+    pub fn artifacts(&self) -> Result<Vec<(Stage, PathBuf)>> {
+        match self {
+            Self::Run(..) => {
+                let folder = self.path();
+                let links = Stage::ALL.map(|stage| (stage, folder.join(stage.name())));
+                let links = links.into_iter().filter(|(_, link)| link.is_symlink());
+                let links: Vec<_> = links.collect();
+                match links.is_empty() {
+                    false => Ok(links),
+                    true => Err(Error::input(format!(
+                        "{}: holds no artifact; run its experiment to its end",
+                        folder.display()
+                    ))),
+                }
+            }
+            Self::Artifact(dir) => {
+                let stage = stage_of(dir).unwrap_or(Stage::ALL[0]);
+                Ok(vec![(stage, dir.clone())])
+            }
+            Self::Store(store) => Ok(store.artifacts()),
+            Self::Sweep(_, name) => Err(Error::input(format!(
+                "{name}: found a sweep, expected a run or an artifact; its trials are runs, and `latent-align show \
+                 {name}` lists them"
+            ))),
+            Self::Hdf5(file) => Err(Error::input(format!(
+                "{}: found an HDF5 file, expected a run or an artifact",
+                file.display()
+            ))),
+        }
     }
-    Err(Error::input(format!(
-        "{}: holds no artifact; expected the folder of an artifact, of a run or of a store",
-        path.display()
-    )))
 }
 
-/// A damaged artifact may lack its manifest; it still lies where artifacts lie.
-fn parent_is_a_stage(folder: &Path) -> bool {
-    let parent = folder.parent().and_then(Path::file_name);
-    let in_run = folder.is_symlink();
-    folder.is_dir()
-        && !in_run
-        && parent.is_some_and(|name| Stage::ALL.iter().any(|s| name == s.name()))
+/// The run or sweep called `name`.
+fn named(store: &Store, name: &str) -> Result<Option<Thing>> {
+    if name.is_empty() || name.starts_with('.') {
+        return Ok(None);
+    }
+    let run = store.run_entry(name);
+    let is_of_a_run = || matches!(entry_of(name), (run, Some(_)) if store.run_entry(run).is_some());
+    let run = match run.is_none() && (name.contains('*') || is_of_a_run()) {
+        true => Some(Catalogue::of(store).one_named(name)?),
+        false => run,
+    };
+    let sweep = store.root().join("sweeps").join(name);
+    match (run, sweep.is_dir()) {
+        (Some(_), true) => Err(Error::input(format!(
+            "`{name}` is a run and a sweep; give the folder of one of them, {} or {}",
+            store.root().join("runs").join(name).display(),
+            sweep.display()
+        ))),
+        (Some(entry), false) => Ok(Some(Thing::Run(store.clone(), entry))),
+        (None, true) => Ok(Some(Thing::Sweep(store.clone(), name.to_owned()))),
+        (None, false) => Ok(None),
+    }
+}
+
+/// What lies at `path`; nothing if that does not exist and is not called as an HDF5 file is.
+fn at(store: &Store, path: &Path) -> Result<Option<Thing>> {
+    if is_hdf5(path) {
+        return Ok(Some(Thing::Hdf5(path.to_owned())));
+    }
+    if path.is_file() {
+        return match path.file_name() {
+            Some(name) if name == MANIFEST => {
+                let dir = path.parent().unwrap_or(path);
+                Ok(Some(Thing::Artifact(dir.to_owned())))
+            }
+            _ if path.extension().is_some_and(|e| e == "yaml" || e == "yml") => {
+                let name = read::<SweepFile>(path)?.name;
+                Ok(Some(Thing::Sweep(store.clone(), name)))
+            }
+            _ => Ok(None),
+        };
+    }
+    if path.join(MANIFEST).exists() || (path.is_dir() && stage_of(path).is_some()) {
+        return Ok(Some(Thing::Artifact(path.to_owned())));
+    }
+    if let Some(found) = in_store(path) {
+        return Ok(Some(found));
+    }
+    let rooms = Stage::ALL.map(Stage::name);
+    let is_store = (rooms.iter().chain(&["runs", "sweeps"])).any(|room| path.join(room).is_dir());
+    match path.is_dir() {
+        true if is_store => Ok(Some(Thing::Store(Store::at(path)))),
+        true => Err(Error::input(format!(
+            "{}: holds no artifact; expected the folder of a run, of a sweep, of an artifact, or of all of them",
+            path.display()
+        ))),
+        false => Ok(None),
+    }
+}
+
+/// The run or sweep whose folder is `path`, in whichever store.
+fn in_store(path: &Path) -> Option<Thing> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let name = path.file_name()?.to_str()?.to_owned();
+    let kind = path.parent()?;
+    let store = Store::at(kind.parent()?);
+    let is_run = || {
+        let is_link = |stage: &Stage| path.join(stage.name()).is_symlink();
+        [CONFIG, RECORD].iter().any(|file| path.join(file).exists())
+            || Stage::ALL.iter().any(is_link)
+    };
+    match kind.file_name()?.to_str()? {
+        "runs" if path.is_dir() && is_run() => Some(Thing::Run(store, name)),
+        "sweeps" if path.join(sweep::RECORD).exists() => Some(Thing::Sweep(store, name)),
+        _ => None,
+    }
+}
+
+/// The stage in whose folder `dir` lies. A damaged artifact may lack its manifest; it still lies where artifacts lie.
+/// A run's link to an artifact lies elsewhere.
+fn stage_of(dir: &Path) -> Option<Stage> {
+    let parent = dir.parent().and_then(Path::file_name);
+    let of = |stage: &Stage| parent.is_some_and(|name| name == stage.name());
+    Stage::ALL
+        .into_iter()
+        .find(of)
+        .filter(|_| !dir.is_symlink())
+}
+
+/// True for a file that claims to be HDF5, by its content or by its name.
+fn is_hdf5(path: &Path) -> bool {
+    let extension = path.extension();
+    let named = extension.is_some_and(|e| ["h5", "hdf5", "he5"].iter().any(|x| e == *x));
+    let mut head = [0u8; 8];
+    // To open a pipe is to wait for somebody who writes.
+    let is_read = path.is_file()
+        && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok());
+    named || (is_read && &head == b"\x89HDF\r\n\x1a\n")
+}
+
+/// That `what` is nothing.
+fn unknown(store: &Store, what: &Path) -> Error {
+    let catalogue = Catalogue::of(store);
+    let runs = catalogue
+        .history()
+        .into_iter()
+        .flat_map(|e| [e.run, e.folder]);
+    let names: BTreeSet<String> = runs.chain(catalogue.folders("sweeps")).collect();
+    let shown = what.display();
+    let expected = match what.exists() {
+        true => "found another kind of file",
+        false => "no run, sweep, artifact or file of that name",
+    };
+    let near = hint(&what.to_string_lossy(), &names);
+    Error::input(format!(
+        "{shown}: {expected} in {}{near}; expected a run (`latent-align list`), a sweep (`latent-align list sweeps`), \
+         four or more characters of an artifact's fingerprint (`latent-align list artifacts`), the folder of one of \
+         them, or an HDF5 file",
+        store.root().display()
+    ))
 }

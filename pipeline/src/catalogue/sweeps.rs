@@ -200,7 +200,7 @@ impl Catalogue {
         if !names.iter().any(|n| n == last) {
             let near = hint(last, &names);
             return Err(Error::input(format!(
-                "no sweep `{last}` in {}{near} (`latent-align ls sweeps` lists them)",
+                "no sweep `{last}` in {}{near} (`latent-align list sweeps` lists them)",
                 self.store.root().display()
             )));
         }

@@ -28,13 +28,17 @@ pub fn tell(figures: Summary, region: &str, is_stream: bool, console: &Console) 
 /// A run, and where what comes out goes.
 #[derive(Debug, Args)]
 pub struct Applied {
-    /// A run by name, the folder of a run or of an artifact, or four or more characters of a fingerprint
+    /// A run by name or folder, or an artifact by fingerprint or folder
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
-    /// The file to write; until it is whole, rows are kept in OUT.partial, from which the same command goes on
+    /// The file to write
+    ///
+    /// Until it is whole, rows are kept in OUT.partial, from which the same command goes on
     #[arg(long, value_name = "OUT")]
     pub out: PathBuf,
-    /// Replace the file of --out, and start anew where another command was interrupted
+    /// Replace the file of --out
+    ///
+    /// Starts anew where another command was interrupted
     #[arg(long)]
     pub force: bool,
     /// Where to compute
@@ -85,11 +89,13 @@ pub fn grid(text: &str) -> std::result::Result<Grid, String> {
 /// What rows are conditioned on.
 #[derive(Debug, Args)]
 pub struct ConditionArguments {
-    /// Of a flow with conditions: a class from 0, or an HDF5 file of a label or an embedding for each row
+    /// A class from 0, or an HDF5 file of a label or an embedding for each row
+    ///
+    /// For flows with conditions
     #[arg(long, value_name = "CLASS|FILE")]
     condition: Option<String>,
-    /// The dataset of the file of --condition [default: labels or embeddings, or the only one]
-    #[arg(long, value_name = "DATASET", requires = "condition")]
+    /// The dataset of that file [default: labels or embeddings, or the only one]
+    #[arg(long, value_name = "NAME", requires = "condition")]
     condition_dataset: Option<String>,
 }
 

@@ -1,19 +1,20 @@
-//! `latent-align compare RUN...`
+//! `latent-align compare RUN...`, `latent-align compare ARTIFACT ARTIFACT`
 
-use crate::catalogue::{Catalogue, compare};
+use crate::catalogue::{Catalogue, Difference, Thing, compare, differences};
 use crate::console::Console;
-use crate::store::Store;
-use crate::tables::{OutputArguments, Query};
+use crate::store::{Manifest, Store};
+use crate::tables::{Field, OutputArguments, Query, Source, Values, columns};
 use anyhow::Result;
 use clap::Args;
+use std::path::Path;
 
 /// Options of `compare`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Runs by name or folder, older entries such as digits@1, or patterns such as 'digits*' and 'digits@*';
-    /// quote those
-    #[arg(value_name = "RUN", required = true)]
-    runs: Vec<String>,
+    /// Runs by name or folder, older entries such as digits@1, or patterns such as 'digits*' (quote those); or the
+    /// fingerprints or folders of two artifacts
+    #[arg(value_name = "THING", required = true)]
+    things: Vec<String>,
     /// The run that figures are compared with; the first by default
     #[arg(long, value_name = "RUN")]
     baseline: Option<String>,
@@ -23,24 +24,86 @@ pub struct Arguments {
     output: OutputArguments,
 }
 
-/// Prints what differs.
+/// Prints what differs; between two runs also which artifacts they share, and why not the others.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let output = arguments.output.open()?;
     let mut catalogue = Catalogue::of(store);
-    let mut names = catalogue.named(&arguments.runs)?;
+    let mut names = match catalogue.named(&arguments.things) {
+        Ok(names) => names,
+        Err(no_run) => {
+            let Some([one, other]) = artifacts(store, &arguments.things)? else {
+                return Err(no_run.into());
+            };
+            let rows = differences::artifacts(&one, &other);
+            if rows.is_empty() && output.is_text_on_stdout() {
+                console.print("no difference\n");
+                return Ok(());
+            }
+            let source = table(&rows, &arguments.things[0], &arguments.things[1]);
+            return output.write(&mut arguments.query.run(&source)?, console);
+        }
+    };
     if let Some(baseline) = &arguments.baseline {
         let baseline = catalogue.one_named(baseline)?;
         names.retain(|name| *name != baseline);
         names.insert(0, baseline);
     }
     let runs = catalogue.runs(&names);
-    let source = compare(&catalogue, &runs);
-    let mut frame = arguments.query.run(&source)?;
-    let notes = format!("\n(differences from {})\n", names[0]);
-    let notes = if names.len() > 1 {
-        notes
-    } else {
-        String::new()
+    let shared = match &runs[..] {
+        [one, other] => differences::stages(one, other),
+        _ => Vec::new(),
     };
+    let mut notes = String::new();
+    if names.len() > 1 {
+        notes = format!("\n(differences from {})\n", names[0]);
+    }
+    if !shared.is_empty() {
+        let row = |d: &Difference| vec![d.name.clone(), d.why.clone()];
+        let rows: Vec<_> = shared.iter().map(row).collect();
+        notes += &format!("\nartifacts\n{}", columns(&rows));
+    }
+    // People read below the table what programs find in it.
+    let shared = match output.is_text() {
+        true => &[][..],
+        false => &shared[..],
+    };
+    let source = compare(&catalogue, &runs, shared);
+    let mut frame = arguments.query.run(&source)?;
     output.write_with(&mut frame, &notes, console)
+}
+
+/// The two artifacts that `things` are, if they are two artifacts.
+fn artifacts(store: &Store, things: &[String]) -> Result<Option<[Manifest; 2]>> {
+    let dir = |thing: &String| match Thing::find(store, Path::new(thing)) {
+        Ok(Thing::Artifact(dir)) => Some(dir),
+        _ => None,
+    };
+    let dirs: Vec<_> = things.iter().filter_map(dir).collect();
+    let [one, other] = &dirs[..] else {
+        return Ok(None);
+    };
+    let manifest =
+        |dir: &Path| Manifest::read(dir).map_err(|e| e.under(&dir.display().to_string()));
+    match things.len() {
+        2 => Ok(Some([manifest(one)?, manifest(other)?])),
+        _ => Ok(None),
+    }
+}
+
+fn table(rows: &[Difference], one: &str, other: &str) -> Source<'static> {
+    let values = |of: fn(&Difference) -> &Option<String>| {
+        Values::Text(rows.iter().map(|row| of(row).clone()).collect())
+    };
+    let (one, other) = if one == other {
+        ("A", "B")
+    } else {
+        (one, other)
+    };
+    let fields = vec![
+        Field::text("what", rows.iter().map(|row| row.what)),
+        Field::text("name", rows.iter().map(|row| row.name.as_str())),
+        Field::new(one, values(|row| &row.one)),
+        Field::new(other, values(|row| &row.other)),
+    ];
+    Source::new(rows.len(), fields)
 }

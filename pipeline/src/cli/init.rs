@@ -50,7 +50,7 @@ found no file, expected the HDF5 file with the features that latents shall follo
   latent-align init features.h5                      scans it and writes features.yaml
   latent-align init features.h5 --data images.h5     with images or vectors to encode
 To write one with h5py: `h5py.File(\"features.h5\", \"w\")[\"features\"] = array`
-To try it without one: `latent-align features generate moons --out moons.h5 --count 5000`";
+To try it without one: `latent-align generate moons --out moons.h5 --count 5000`";
 
 /// Writes the configuration, and says what to do with it.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {

@@ -2,23 +2,21 @@
 
 pub mod applied;
 pub mod arguments;
-pub mod best;
+pub mod clean;
 pub mod compare;
 pub mod completions;
 pub mod config;
 pub mod decode;
 pub mod devices;
-pub mod diff;
 pub mod encode;
 pub mod export;
-pub mod features;
-pub mod gc;
+mod former;
+pub mod generate;
+mod help;
 pub mod import;
 pub mod init;
-pub mod inspect;
-pub mod ls;
+pub mod list;
 pub mod man;
-pub mod metrics;
 pub mod plan;
 pub mod report;
 pub mod require;
@@ -33,33 +31,46 @@ pub mod sweep;
 pub mod verify;
 
 use crate::console::{Console, LogFormat};
-use crate::failure::EXIT_CODES;
+use crate::failure::{EXIT_CODES, SHORT_EXIT_CODES};
 use crate::store::Store;
 use anyhow::Result;
-use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
+use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches as _, Parser, Subcommand};
+use former::Former;
 use std::path::PathBuf;
 
 /// Train latent spaces that follow a distribution known only by samples, and prove it with
 /// likelihoods.
 #[derive(Debug, Parser)]
-#[command(name = "latent-align", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(
+    name = "latent-align",
+    version,
+    max_term_width = 100,
+    disable_help_flag = true
+)]
+#[command(after_help = SHORT_EXIT_CODES, after_long_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Command,
+    command: Chosen,
 }
 
 #[derive(Debug, Args)]
 struct Global {
     /// The folder of artifacts [default: $LATENT_ALIGN_ARTIFACTS or `artifacts`]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     artifacts: Option<PathBuf>,
     /// Say more: -v what happens, -vv why, -vvv everything
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, hide_short_help = true)]
     verbose: u8,
     /// Say less: no progress and no warnings
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        hide_short_help = true
+    )]
     quiet: bool,
     /// How logs and progress are written to stderr
     #[arg(
@@ -67,47 +78,34 @@ struct Global {
         global = true,
         value_enum,
         default_value_t,
-        value_name = "FORMAT"
+        value_name = "FORMAT",
+        hide_short_help = true
     )]
     log_format: LogFormat,
+    /// Print a page of help
+    #[arg(short, long, global = true, action = ArgAction::HelpShort, hide_short_help = true)]
+    help: Option<bool>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Bring every stage of an experiment up to date
+enum Chosen {
+    /// Scan your own HDF5 file and write a commented configuration for it
+    Init(init::Arguments),
+    /// Train and evaluate; skip what is finished
     Run(run::Arguments),
-    /// Run variants of an experiment, each with several seeds, and tabulate their figures
-    Sweep(sweep::Arguments),
     /// Show what `run` would do, and why
     Plan(plan::Arguments),
-    /// Print a configuration with all its values, the defaults, or the JSON Schema
-    Config(config::Arguments),
+    /// Run variants of an experiment, each with several seeds, and tabulate their figures
+    Sweep(sweep::Arguments),
     /// List runs, sweeps or artifacts
-    Ls(ls::Arguments),
-    /// Show everything about one run
+    #[command(alias = "ls")]
+    List(list::Arguments),
+    /// Show one run, sweep, artifact or HDF5 file
     Show(show::Arguments),
-    /// Show what differs between runs
+    /// Show what differs between runs, or between two artifacts
     Compare(compare::Arguments),
-    /// Order the trials of a sweep by its objective
-    Best(best::Arguments),
-    /// Show how two runs or two artifacts differ, and which artifacts runs share
-    Diff(diff::Arguments),
-    /// Show the learning curves of a run, as a table or in the terminal
-    Metrics(metrics::Arguments),
-    /// Find artifacts that no run leads to (an imported flow counts once a run uses it), and delete them
-    Gc(gc::Arguments),
-    /// Look at artifacts, all as a table or one in full, or into an HDF5 file
-    Inspect(inspect::Arguments),
-    /// Read everything that has a digest, and say what is not as it was written
-    Verify(verify::Arguments),
     /// Write the report of a run or of a sweep: one HTML file that opens anywhere
     Report(report::Arguments),
-    /// Make a flow artifact of a checkpoint trained elsewhere
-    Import(import::Arguments),
-    /// Look at features, or generate some whose density is known
-    Features(features::Arguments),
-    /// Write a commented starter configuration for your own HDF5 file, after scanning it
-    Init(init::Arguments),
     /// Encode rows of data with a run's autoencoder
     Encode(encode::Arguments),
     /// Decode latents to data with a run's autoencoder
@@ -116,20 +114,62 @@ enum Command {
     Sample(sample::Arguments),
     /// Score features or latents under a run's flow: NLLs and alignment losses, a row each
     Score(score::Arguments),
+    /// Write features drawn from a distribution whose density is known
+    Generate(generate::Arguments),
+    /// Make a flow artifact of a checkpoint trained elsewhere
+    Import(import::Arguments),
     /// Copy results out for other programs: TensorBoard, or weights as safetensors
     Export(export::Arguments),
+    /// Check all checksums: artifacts, checkpoints and records of runs
+    Verify(verify::Arguments),
+    /// List artifacts that no run uses, and delete them on request
+    ///
+    /// An imported flow is used once a run reads it
+    #[command(alias = "gc")]
+    Clean(clean::Arguments),
+    /// Print a configuration with all its values, the defaults, or the JSON Schema
+    Config(config::Arguments),
     /// Show the devices of this machine, and what this binary was built for
     Devices(devices::Arguments),
-    /// Print the completions of a shell
-    Completions(completions::Arguments),
-    /// Print the manual, or write its pages
-    Man(man::Arguments),
     /// Let other hosts compute on a device of this one
     #[cfg(feature = "remote")]
     Serve(serve::Arguments),
+    /// Print the completions of a shell
+    #[command(hide = true)]
+    Completions(completions::Arguments),
+    /// Print the manual, or write its pages
+    #[command(hide = true)]
+    Man(man::Arguments),
+    #[command(skip)]
+    Former(Former),
 }
 
 impl Cli {
+    /// What was typed.
+    ///
+    /// # Errors
+    /// What is wrong with it; also for help and the version, which are printed instead.
+    pub fn parse() -> Result<Self, clap::Error> {
+        let mut program = Former::augment_subcommands(Self::program());
+        let matches = program.try_get_matches_from_mut(std::env::args_os())?;
+        let is_former = matches
+            .subcommand_name()
+            .is_some_and(Former::has_subcommand);
+        let parsed = match is_former {
+            false => Self::from_arg_matches(&matches),
+            true => Global::from_arg_matches(&matches).and_then(|global| {
+                let command = Chosen::Former(Former::from_arg_matches(&matches)?);
+                Ok(Self { global, command })
+            }),
+        };
+        parsed.map_err(|e| e.format(&mut program))
+    }
+
+    /// The command line as clap has it.
+    fn program() -> Command {
+        help::arranged(<Self as CommandFactory>::command())
+    }
+
     /// The console that the options ask for.
     pub fn console(&self) -> Console {
         let verbosity = if self.global.quiet {
@@ -141,38 +181,35 @@ impl Cli {
     }
 
     /// Does what was asked for.
-    pub fn execute(&self, console: &Console) -> Result<()> {
+    pub fn execute(self, console: &Console) -> Result<()> {
         let store = self.store();
-        match &self.command {
-            Command::Run(arguments) => run::run(arguments, &store, console),
-            Command::Sweep(arguments) => sweep::run(arguments, &store, console),
-            Command::Plan(arguments) => plan::run(arguments, &store, console),
-            Command::Config(arguments) => config::run(arguments, console),
-            Command::Ls(arguments) => ls::run(arguments, &store, console),
-            Command::Show(arguments) => show::run(arguments, &store, console),
-            Command::Compare(arguments) => compare::run(arguments, &store, console),
-            Command::Best(arguments) => best::run(arguments, &store, console),
-            Command::Diff(arguments) => diff::run(arguments, &store, console),
-            Command::Metrics(arguments) => metrics::run(arguments, &store, console),
-            Command::Gc(arguments) => gc::run(arguments, &store, console),
-            Command::Inspect(arguments) => inspect::run(arguments, &store, console),
-            Command::Verify(arguments) => verify::run(arguments, &store, console),
-            Command::Report(arguments) => report::run(arguments, &store, console),
-            Command::Import(arguments) => import::run(arguments, &store, console),
-            Command::Features(arguments) => features::run(arguments, console),
-            Command::Init(arguments) => init::run(arguments, console),
-            Command::Encode(arguments) => encode::run(arguments, &store, console),
-            Command::Decode(arguments) => decode::run(arguments, &store, console),
-            Command::Sample(arguments) => sample::run(arguments, &store, console),
-            Command::Score(arguments) => score::run(arguments, &store, console),
-            Command::Export(arguments) => export::run(arguments, &store, console),
-            Command::Devices(arguments) => devices::run(arguments, console),
-            Command::Completions(arguments) => {
-                completions::run(arguments, Self::command(), console)
-            }
-            Command::Man(arguments) => man::run(arguments, Self::command(), console),
+        match self.command {
+            Chosen::Init(arguments) => init::run(&arguments, console),
+            Chosen::Run(arguments) => run::run(&arguments, &store, console),
+            Chosen::Plan(arguments) => plan::run(&arguments, &store, console),
+            Chosen::Sweep(arguments) => sweep::run(&arguments, &store, console),
+            Chosen::List(arguments) => list::run(&arguments, &store, console),
+            Chosen::Show(arguments) => show::run(&arguments, &store, console),
+            Chosen::Compare(arguments) => compare::run(&arguments, &store, console),
+            Chosen::Report(arguments) => report::run(&arguments, &store, console),
+            Chosen::Encode(arguments) => encode::run(&arguments, &store, console),
+            Chosen::Decode(arguments) => decode::run(&arguments, &store, console),
+            Chosen::Sample(arguments) => sample::run(&arguments, &store, console),
+            Chosen::Score(arguments) => score::run(&arguments, &store, console),
+            Chosen::Generate(arguments) => Ok(generate::run(&arguments, console)?),
+            Chosen::Import(arguments) => import::run(&arguments, &store, console),
+            Chosen::Export(arguments) => export::run(&arguments, &store, console),
+            Chosen::Verify(arguments) => verify::run(&arguments, &store, console),
+            Chosen::Clean(arguments) => clean::run(&arguments, &store, console),
+            Chosen::Config(arguments) => config::run(&arguments, console),
+            Chosen::Devices(arguments) => devices::run(&arguments, console),
             #[cfg(feature = "remote")]
-            Command::Serve(arguments) => serve::run(arguments, console),
+            Chosen::Serve(arguments) => serve::run(&arguments, console),
+            Chosen::Completions(arguments) => {
+                completions::run(&arguments, Self::program(), console)
+            }
+            Chosen::Man(arguments) => man::run(&arguments, Self::program(), console),
+            Chosen::Former(former) => former.run(&store, console),
         }
     }
 
@@ -193,6 +230,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        Former::augment_subcommands(Cli::program()).debug_assert();
     }
 }

@@ -25,46 +25,76 @@ pub struct Arguments {
     /// The seed of the noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The standard deviation of the noise: 1 for the flow's own distribution, less for what is likelier
-    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    /// The standard deviation of the noise
+    ///
+    /// 1 for the flow's own distribution, less for what is likelier
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     temperature: f64,
-    /// The tolerance of the ODE's solver, absolute and relative
-    #[arg(long, default_value_t = 1e-5, conflicts_with = "steps")]
+    /// The tolerance of the ODE's solver
+    ///
+    /// Absolute and relative
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 1e-5,
+        conflicts_with = "steps"
+    )]
     tolerance: f64,
-    /// Take so many equal steps of the ODE (Dormand-Prince, 6 evaluations each) instead of steps that adapt to
-    /// the tolerance; for kinds with an ODE, `flow_matching` and `mixture`
+    /// Take so many equal steps of the ODE instead (`flow_matching`, `mixture`)
+    ///
+    /// Steps of Dormand-Prince, 6 evaluations each, which do not adapt to the tolerance
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
-    /// Draw tokens of `tarflow` and `starflow` several at once: sweep over them until no sample changes by more than this
-    /// share of itself (root mean square); 0 for as many sweeps as tokens, which is exact
-    #[arg(long, value_name = "TOLERANCE", conflicts_with = "steps")]
+    /// Draw tokens several at once, sweeping until samples change by less (`tarflow`, `starflow`)
+    ///
+    /// Sweeps over the tokens until no sample changes by more than this share of itself (root mean square); 0 for as many
+    /// sweeps as tokens, which is exact
+    #[arg(long, value_name = "T", conflicts_with = "steps")]
     sweeps: Option<f64>,
     /// Tokens that a sweep goes over; 0 for all of them
     #[arg(long, value_name = "N", default_value_t = 0, requires = "sweeps")]
     sweep_tokens: usize,
     #[command(flatten)]
     condition: ConditionArguments,
-    /// How far samples lean towards their condition (classifier-free guidance): 1 for the density under it,
-    /// more for what is more of its own kind and less varied; `flow_matching`, `tarflow` and `starflow` have it
-    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    /// How far samples lean towards their condition (classifier-free guidance)
+    ///
+    /// 1 for the density under the condition, more for what is more of its own kind and less varied; `flow_matching`,
+    /// `tarflow` and `starflow` have it
+    #[arg(
+        long,
+        value_name = "SCALE",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     guidance: f64,
-    /// Let guidance grow along the tokens of `tarflow` and `starflow`, from none at the first to all of it at the last
+    /// Let guidance grow from none at the first token to all at the last (`tarflow`, `starflow`)
     #[arg(long)]
     guidance_rising: bool,
-    /// Lean away from `tarflow` or `starflow` itself with its attention's logits divided by this temperature, not from
-    /// the condition "none"; goes without a --condition
+    /// Lean away from the flow at this temperature of its attention (`tarflow`, `starflow`)
+    ///
+    /// The attention's logits are divided by it. Without it, samples lean away from the condition "none"; with it, no
+    /// --condition is needed
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     guidance_temperature: Option<f64>,
-    /// Take noise of this standard deviation, in the flow's space, off the samples of a flow that was trained with it: one
-    /// step along the gradient of the log-likelihood (Tweedie); for likelihoods in closed form
+    /// Take noise of this standard deviation, with which the flow was trained, off its samples
+    ///
+    /// In the flow's space: one step along the gradient of the log-likelihood (Tweedie); for likelihoods in closed form
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
     denoise: Option<f64>,
-    /// Go on to data through the run's autoencoder, which must be aligned with the flow
+    /// Decode the samples with the run's autoencoder
+    ///
+    /// It must be aligned with the flow
     #[arg(long)]
     decode: bool,
-    /// Also a picture of the first images, OUT with the ending `.png`: as many rows of as many as `8x8` says; of
-    /// what --decode makes, or of a flow of images
-    #[arg(long, value_name = "ROWSxCOLUMNS", value_parser = grid)]
+    /// Also a picture of the first images, such as 8x8 of them: OUT with the ending .png
+    ///
+    /// Of what --decode makes, or of a flow of images
+    #[arg(long, value_name = "RxC", value_parser = grid)]
     grid: Option<Grid>,
 }
 

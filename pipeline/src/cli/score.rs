@@ -24,15 +24,15 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(flatten)]
     applied: Applied,
-    /// The HDF5 file of features, of the width that the flow was trained on; or of latents, with --latents; of a model
-    /// of sequences, the text file with one a line
+    /// The HDF5 file of features; of a model of sequences, the text file with one a line
+    ///
+    /// Features have the width that the flow was trained on. With --latents, the file has latents.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The dataset of FILE [default: features, or the only one; with --latents: latents, means or points]
     #[arg(long)]
     dataset: Option<String>,
-    /// Rows are in the flow's own space already, as the latents of an autoencoder that is aligned with it:
-    /// its normalisation is not applied
+    /// Rows are latents of an autoencoder that is aligned with the flow: its normalisation is not applied
     #[arg(long)]
     latents: bool,
     /// Score latents of an autoencoder that is not aligned with this flow, to compare with
@@ -46,10 +46,11 @@ pub struct Arguments {
     /// (t, noise) draws of the alignment loss [default: those of the run's estimate-nll, or 512]
     #[arg(long)]
     draws: Option<usize>,
-    #[arg(long, help = format!("The largest ratio R = t / (1 - t) of the likelihood weighting [default: that of the run's estimate-nll, or {TRUNCATION}]"))]
+    #[arg(long, help = format!("The largest R = t / (1 - t) of the likelihood weighting [default: that of the run's estimate-nll, or {TRUNCATION}]"))]
     truncation: Option<f64>,
-    /// Estimate the divergence with so many random probes a point (Hutchinson), for points of many
-    /// dimensions; NLLs then have a standard error [default: as the run's estimate-nll, or exactly]
+    /// Estimate the divergence with so many random probes [default: as the run's estimate-nll, or exactly]
+    ///
+    /// Hutchinson's estimator, for points of many dimensions; NLLs then have a standard error
     #[arg(long, value_name = "N")]
     probes: Option<usize>,
     /// The precision of likelihoods and losses [default: that of the run's estimate-nll, or f32]

@@ -1,11 +1,11 @@
-//! `latent-align sweep FILE`, `latent-align sweep status FILE|NAME`
+//! `latent-align sweep FILE`
 
 use super::arguments::OverrideArguments;
+use super::show;
 use crate::console::Console;
 use crate::failure::Unmet;
 use crate::launch::{Launcher, Local, Swept, cores};
 use crate::store::Store;
-use crate::tables::{OutputArguments, Query};
 use crate::{launch, sweep};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -42,16 +42,9 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show how every trial stands, wherever it runs, and bring the table up to date
-    Status {
-        /// The sweep's YAML file, or its name
-        #[arg(value_name = "FILE|NAME")]
-        sweep: PathBuf,
-        #[command(flatten)]
-        query: Box<Query>,
-        #[command(flatten)]
-        output: OutputArguments,
-    },
+    /// As `show SWEEP`, of which it is the former name
+    #[command(hide = true)]
+    Status(Box<show::Arguments>),
 }
 
 /// Where trials run.
@@ -67,19 +60,7 @@ pub enum Where {
 /// Runs the trials and prints their table, and the paths of what was written, the report last.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let file = match (&arguments.command, &arguments.file) {
-        (
-            Some(Command::Status {
-                sweep,
-                query,
-                output,
-            }),
-            _,
-        ) => {
-            let output = output.open()?;
-            let status = launch::status(sweep, store, console)?;
-            let mut frame = query.run(&status.trials)?;
-            return output.write_with(&mut frame, &status.notes, console);
-        }
+        (Some(Command::Status(arguments)), _) => return show::run(arguments, store, console),
         (None, Some(file)) => file,
         (None, None) => bail!("clap requires a file"),
     };

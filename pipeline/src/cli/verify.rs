@@ -1,6 +1,6 @@
-//! `latent-align verify [PATH | FINGERPRINT]`
+//! `latent-align verify [THING]`
 
-use crate::catalogue::{Catalogue, Target, target};
+use crate::catalogue::{Catalogue, Thing};
 use crate::console::Console;
 use crate::store::{
     FileRecord, MANIFEST, Manifest, RunFolder, Store, Wrong, checkpoints, unreadable,
@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 /// Options of `verify`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// An artifact's folder, a run's, a store's, or four or more characters of a fingerprint; the whole
-    /// store, with its checkpoints and records of runs, by default
-    #[arg(value_name = "PATH|FINGERPRINT")]
-    target: Option<PathBuf>,
+    /// A run, an artifact's fingerprint, or the folder of one; all artifacts, checkpoints and records of runs by
+    /// default
+    #[arg(value_name = "THING")]
+    thing: Option<PathBuf>,
 }
 
 /// What was read, and what is wrong.
@@ -37,29 +37,32 @@ struct Findings {
 
 /// Reads everything that has a digest and compares.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
-    let mut findings = Findings::default();
-    if arguments.target.is_none() {
-        store.must_be_listed()?;
-    }
-    match target(store, arguments.target.as_deref())? {
-        Target::One(dir) => findings.artifact(&dir),
-        Target::Many(artifacts) => {
-            for (_, dir) in &artifacts {
-                findings.artifact(dir);
-            }
+    match &arguments.thing {
+        Some(what) => check(&Thing::find(store, what)?, console),
+        None => {
+            store.must_be_listed()?;
+            check(&Thing::Store(store.clone()), console)
         }
     }
-    if arguments.target.is_none() {
+}
+
+/// Reads the artifacts of `thing`, and of a store everything else that has a digest.
+///
+/// # Errors
+/// [`Error::File`] names what is damaged or cannot be read.
+pub fn check(thing: &Thing, console: &Console) -> Result<()> {
+    let mut findings = Findings::default();
+    for (_, dir) in thing.artifacts()? {
+        findings.artifact(&dir);
+    }
+    if let Thing::Store(store) = thing {
         for (dir, wrong) in checkpoints(store) {
             findings.note("checkpoint", &dir, "", wrong.as_slice());
         }
         findings.runs(store);
     }
     if findings.rows.is_empty() {
-        console.print(&format!(
-            "Nothing to verify in {}\n",
-            store.root().display()
-        ));
+        console.print("Nothing to verify\n");
         return Ok(());
     }
     console.print(&columns(&findings.rows));
@@ -88,7 +91,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             told.push(format!("{what}\n  {}", found.join("\n  ")));
         }
     }
-    Err(Error::file(store.root(), told.join("\n")).into())
+    Err(Error::file(thing.path(), told.join("\n")).into())
 }
 
 impl Findings {

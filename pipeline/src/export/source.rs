@@ -1,7 +1,6 @@
 //! What is exported: the artifacts of a run, or one artifact, whole.
 
-use crate::catalogue::{Target, target};
-use crate::config::hint;
+use crate::catalogue::Thing;
 use crate::store::{Manifest, Stage, State, Store, Wrong, state_of, verify_output};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -25,64 +24,31 @@ pub struct Artifact {
 }
 
 impl Source {
-    /// Finds out what `what` means: the name of a run, the folder of a run or of an artifact, or the start
-    /// of a fingerprint.
+    /// The run or artifact that [`Thing::find`] finds.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is none of these, or no stage of the run is finished; [`Error::File`] for a
+    /// [`Error::Input`] when it is neither, or no stage of the run is finished; [`Error::File`] for a
     /// damaged artifact.
     pub fn find(store: &Store, what: &Path) -> Result<Self> {
-        let entry = store.run_entry(&what.to_string_lossy());
-        let run = store.root().join("runs");
-        let run = entry.map_or_else(|| run.join(what), |entry| run.join(entry));
-        // A path that exists is what it is, even if a run has the same name.
-        let place = match what.exists() {
-            false if run.is_dir() => &run,
-            _ => what,
-        };
-        let found = target(store, Some(place)).map_err(|e| explain(store, what, e))?;
-        match found {
-            Target::One(dir) => {
-                let artifact = Artifact::read(dir)?;
-                let Manifest {
-                    stage, fingerprint, ..
-                } = &artifact.manifest;
-                Ok(Self {
-                    name: format!("{stage}-{fingerprint}"),
-                    artifacts: vec![artifact],
-                })
-            }
-            Target::Many(links) if links.iter().all(|(_, link)| link.is_symlink()) => {
-                let dir = place.canonicalize().map_err(|e| Error::file(place, e))?;
-                let name = dir.file_name().unwrap_or_default().to_string_lossy();
-                let artifacts = links.into_iter().map(|(_, link)| Artifact::read(link));
-                Ok(Self {
-                    name: name.into_owned(),
-                    artifacts: artifacts.collect::<Result<_>>()?,
-                })
-            }
-            Target::Many(_) => Err(Error::input(format!(
+        let thing = Thing::find(store, what)?;
+        if let Thing::Store(_) = thing {
+            return Err(Error::input(format!(
                 "{}: found a folder of many artifacts, expected one run or artifact",
                 what.display()
-            ))),
+            )));
         }
+        let places = thing.artifacts()?.into_iter();
+        let artifacts = places.map(|(_, dir)| Artifact::read(dir));
+        let artifacts: Vec<Artifact> = artifacts.collect::<Result<_>>()?;
+        let name = match (thing, &artifacts[..]) {
+            (Thing::Run(_, name), _) => name,
+            (_, artifacts) => {
+                let of = |a: &Artifact| format!("{}-{}", a.stage(), a.manifest.fingerprint);
+                artifacts.iter().map(of).collect()
+            }
+        };
+        Ok(Self { name, artifacts })
     }
-}
-
-/// `error`, unless there are runs and `what` may be a mistyped one.
-fn explain(store: &Store, what: &Path, error: Error) -> Error {
-    let entries = store.root().join("runs").read_dir();
-    let names = entries.into_iter().flatten().flatten();
-    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let near = hint(&what.to_string_lossy(), names);
-    if near.is_empty() || what.exists() {
-        return error;
-    }
-    Error::input(format!(
-        "{}: no such run in {}{near}",
-        what.display(),
-        store.root().display()
-    ))
 }
 
 impl Artifact {

@@ -3,16 +3,14 @@
 use super::live::doing;
 use super::progress::Results;
 use super::slurm::Submitted;
-use crate::config;
-use crate::config::{Overrides, is_name};
+use crate::config::Overrides;
 use crate::console::Console;
 use crate::store::{RunState, Store};
-use crate::sweep::{Standing, SweepFile, SweepFolder, SweepRecord, TrialState, load};
+use crate::sweep::{Standing, SweepFolder, SweepRecord, TrialState, load};
 use crate::tables::{Field, Kind, Source, Values};
 use anyhow::Result;
 use latent_align_stages::Error;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// How a sweep stands.
 pub struct Status {
@@ -22,20 +20,15 @@ pub struct Status {
     pub notes: String,
 }
 
-/// How the sweep `what`, its file or its name, stands. Its table and report are brought up to date.
+/// How the sweep `name` stands. Its table and report are brought up to date.
 ///
 /// # Errors
 /// There is no such sweep.
-pub fn status(what: &Path, store: &Store, console: &Console) -> Result<Status> {
-    let name = match what.is_file() {
-        true => config::read::<SweepFile>(what)?.name,
-        false => what.to_string_lossy().into_owned(),
-    };
-    let folder = SweepFolder::of(store, &name);
-    if !is_name(&name) || !folder.path().is_dir() {
+pub fn status(name: &str, store: &Store, console: &Console) -> Result<Status> {
+    let folder = SweepFolder::of(store, name);
+    if !folder.path().is_dir() {
         return Err(Error::input(format!(
-            "{}: no sweep of that name in {}; `latent-align sweep FILE` starts one",
-            what.display(),
+            "{name}: no sweep of that name in {}; `latent-align sweep FILE` starts one",
             store.root().join("sweeps").display()
         ))
         .into());

@@ -109,7 +109,7 @@ impl<'a> Folders<'a> {
             asked.write_config()?;
             let record = asked.record(asked.folder.number());
             Attendance::start(&asked.folder, record)?.end(Some(error), false)?;
-            write_run(self.store, &asked.folder)?;
+            write_run(&asked.folder)?;
         }
         Ok(())
     }
@@ -160,11 +160,11 @@ impl<'a> Folders<'a> {
     /// The folder of the experiment that was asked for cannot be written.
     pub fn report(&self) -> Result<()> {
         for member in self.members.iter().skip(1).filter(|m| m.is_begun()) {
-            if let Err(why) = write_run(self.store, &member.folder) {
+            if let Err(why) = write_run(&member.folder) {
                 tracing::warn!("no report of {}: {why:#}", member.loaded.experiment.name);
             }
         }
-        write_run(self.store, &self.members[0].folder).map(drop)
+        write_run(&self.members[0].folder).map(drop)
     }
 }
 

@@ -90,7 +90,7 @@ impl Store {
             ))),
             (None, _) => Err(Error::input(format!(
                 "no {kind} in {} has a fingerprint that starts with `{prefix}`; \
-                 `latent-align inspect` lists them",
+                 `latent-align list artifacts` lists them",
                 self.root.display()
             ))),
         }

@@ -24,6 +24,7 @@ pub use figures::{figures_tables, is_bound, shown};
 pub use glob::matches;
 pub use names::resolve;
 pub use numbers::{brief, bytes, duration, mean_and_deviation, number, with_spread};
+pub use output::Output;
 pub use parquet::{Metrics, TableWriter, write_table};
 pub use query::{OutputArguments, Query};
 pub use source::{Field, Kind, Source, Values};

@@ -17,8 +17,9 @@ pub enum Format {
     /// For a terminal
     #[default]
     Table,
-    /// Markdown
-    Md,
+    /// A table in Markdown
+    #[value(alias = "md")]
+    Markdown,
     /// Comma-separated values
     Csv,
     /// An array of objects
@@ -49,7 +50,7 @@ impl Output {
 
     /// Whether people read it, not programs.
     pub fn is_text(&self) -> bool {
-        matches!(self.format, Format::Table | Format::Md)
+        matches!(self.format, Format::Table | Format::Markdown)
     }
 
     /// Whether people read it, and at once.
@@ -57,20 +58,25 @@ impl Output {
         self.is_text() && self.file.is_none()
     }
 
-    /// Writes `page`, a text on one thing, of which there is no table.
+    /// That people read it, which `what` needs: it is a page of text, not a table.
     ///
     /// # Errors
-    /// [`Error::Input`] for a format that programs read; the file refuses.
-    pub fn write_page(self, page: &str, console: &Console) -> anyhow::Result<()> {
-        if !self.is_text() {
-            let format = self.format.to_possible_value();
-            return Err(Error::input(format!(
-                "--format {}: found one file or artifact, which is told as a page of text, expected many; use --format \
-                 md or leave it out",
-                format.map_or_else(String::new, |f| f.get_name().to_owned())
-            ))
-            .into());
+    /// [`Error::Input`] for a format that programs read.
+    pub fn must_be_text(&self, what: &str) -> Result<()> {
+        match self.format.to_possible_value() {
+            Some(format) if !self.is_text() => Err(Error::input(format!(
+                "--format {}: found {what}, shown as a page of text; use --format markdown or leave it out",
+                format.get_name()
+            ))),
+            _ => Ok(()),
         }
+    }
+
+    /// Writes `page`, a text of which there is no table.
+    ///
+    /// # Errors
+    /// The file refuses.
+    pub fn write_page(self, page: &str, console: &Console) -> anyhow::Result<()> {
         let Some(file) = self.file else {
             console.print(page);
             return Ok(());
@@ -101,21 +107,21 @@ impl Output {
     ) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Table => terminal(frame) + notes,
-            Format::Md => markdown(frame) + notes,
+            Format::Markdown => markdown(frame) + notes,
             Format::Csv => csv(frame),
             Format::Json => json(frame),
             Format::Parquet => String::new(),
         };
         let Some(file) = self.file else {
             match self.format {
-                Format::Table | Format::Md => console.print(&text),
+                Format::Table | Format::Markdown => console.print(&text),
                 _ => console.print_for_programs(&text),
             }
             return Ok(());
         };
         let told = format!("{} rows in {}", frame.data.height(), file.path().display());
         match self.format {
-            Format::Table | Format::Md => file.write(visible(&text).as_bytes())?,
+            Format::Table | Format::Markdown => file.write(visible(&text).as_bytes())?,
             Format::Csv | Format::Json => file.write(text.as_bytes())?,
             Format::Parquet => file.write(&parquet(frame)?)?,
         }
@@ -150,7 +156,7 @@ fn csv(frame: &Frame) -> String {
     lines.join("\n") + "\n"
 }
 
-/// An array of objects, one a line; what is no number is null, as is what there is none of.
+/// An array of objects, one a line; NaN and missing values become null.
 fn json(frame: &Frame) -> String {
     let mut rows = vec![Map::new(); frame.data.height()];
     for column in frame.data.columns() {

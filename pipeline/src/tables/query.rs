@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 /// Which rows and columns, and in which order.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Tables")]
 pub struct Query {
     /// Keep rows as in `state=finished`, `pretrain_flow.steps>=1000` or `name~digits*`; nothing after
     /// `=` means no value; may be repeated
@@ -29,6 +30,7 @@ pub struct Query {
 
 /// How a table is written, and where.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Tables")]
 pub struct OutputArguments {
     /// How the table is written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
@@ -52,6 +54,23 @@ impl OutputArguments {
 }
 
 impl Query {
+    /// An option that asks for some rows, columns or order, if one was given.
+    pub fn given(&self) -> Option<&'static str> {
+        [
+            ("--filter", !self.filter.is_empty()),
+            ("--sort", !self.sort.is_empty()),
+            ("--limit", self.limit.is_some()),
+            ("--columns", !self.columns.is_empty()),
+        ]
+        .into_iter()
+        .find_map(|(option, is_given)| is_given.then_some(option))
+    }
+
+    /// Whether it asks for the table as it is.
+    pub fn is_empty(&self) -> bool {
+        self.given().is_none()
+    }
+
     /// What is asked for of `source`.
     ///
     /// # Errors

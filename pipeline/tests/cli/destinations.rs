@@ -13,13 +13,13 @@ use std::process::{Command, Stdio};
 
 /// Whatever writes a file of a given name.
 const WRITERS: [&[&str]; 8] = [
-    &["ls", "--out"],
-    &["ls", "artifacts", "--format", "parquet", "--out"],
+    &["list", "--out"],
+    &["list", "artifacts", "--format", "parquet", "--out"],
     &["show", "tiny", "--format", "json", "--out"],
-    &["metrics", "tiny", "--out"],
-    &["gc", "--out"],
-    &["inspect", "--format", "md", "--out"],
-    &["features", "generate", "moons", "--count", "50", "--out"],
+    &["show", "tiny", "--curves", "--out"],
+    &["clean", "--out"],
+    &["list", "artifacts", "--format", "markdown", "--out"],
+    &["generate", "moons", "--count", "50", "--out"],
     &["init", "features.h5", "--out"],
 ];
 
@@ -102,7 +102,7 @@ fn a_device_is_written_to_and_stays_one() {
     let beside = project.entries(".");
     assert!(!beside.iter().any(|f| f.contains("schema")), "{beside:?}");
     project
-        .run(&["ls", "--out", "/dev/full"])
+        .run(&["list", "--out", "/dev/full"])
         .expect(1, &["/dev/full: No space left on device"]);
 }
 
@@ -157,8 +157,11 @@ fn standard_output_by_name_goes_on_where_it_is() {
             );
         }
     }
-    let json = project.run(&["ls", "--format", "json", "--out", "/dev/stdout"]);
-    assert_eq!(json.stdout, project.run(&["ls", "--format", "json"]).stdout);
+    let json = project.run(&["list", "--format", "json", "--out", "/dev/stdout"]);
+    assert_eq!(
+        json.stdout,
+        project.run(&["list", "--format", "json"]).stdout
+    );
     let starter = project.run(&["init", "features.h5", "--out", "/dev/stdout"]);
     project.write("mine.yaml", starter.stdout);
     project
@@ -197,10 +200,8 @@ fn a_failure_leaves_nothing_beside() {
     let project = project();
     let before = project.entries(".");
     for arguments in [
-        &["ls", "--filter", "nonsense=1", "--out", "new"][..],
-        &[
-            "features", "generate", "moons", "--count", "0", "--out", "new",
-        ],
+        &["list", "--filter", "nonsense=1", "--out", "new"][..],
+        &["generate", "moons", "--count", "0", "--out", "new"],
         &["init", "vectors.h5", "--dataset", "none", "--out", "new"],
     ] {
         project.run(arguments).expect(2, &[]);

@@ -44,8 +44,11 @@ fn a_run_leaves_artifacts_a_summary_and_links() {
         assert!(path.is_file(), "{file}");
     }
     project
-        .run(&["inspect", "artifacts/runs/tiny/estimate-nll", "--verify"])
-        .expect(0, &["verified", "lineage", "features.h5"]);
+        .run(&["show", "artifacts/runs/tiny/estimate-nll"])
+        .expect(0, &["lineage", "features.h5"]);
+    project
+        .run(&["verify", "tiny"])
+        .expect(0, &["verified: all 3"]);
 }
 
 #[test]

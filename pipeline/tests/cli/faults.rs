@@ -340,7 +340,7 @@ fn kill_at(at: u64, what: &str) {
         assert_eq!(Some(&found), reference().get(&name), "{what}: {name}");
     }
     if at.is_multiple_of(2) {
-        let gone = project.run(&["gc", "--delete"]);
+        let gone = project.run(&["clean", "--delete"]);
         gone.expect(0, &[]);
         // the run is still to go on from its checkpoints
         let may_stay = |name: &str| {

@@ -237,8 +237,8 @@ fn manifests() {
         let text = String::from_utf8_lossy(&mutated);
         std::fs::write(&file, sealed(&text)).unwrap();
         vec![
-            words("inspect"),
-            vec!["inspect".into(), flow.display().to_string()],
+            words("list artifacts"),
+            vec!["show".into(), flow.display().to_string()],
             words("plan tiny.yaml"),
             words("verify"),
         ]
@@ -398,15 +398,7 @@ fn hdf5_files() {
     let values: Vec<f32> = (0..800).map(|i| tiny::noise(i, 0)).collect();
     let written = project.path("written.h5");
     project
-        .run(&[
-            "features",
-            "generate",
-            "rings",
-            "--out",
-            "written.h5",
-            "--count",
-            "300",
-        ])
+        .run(&["generate", "rings", "--out", "written.h5", "--count", "300"])
         .expect(0, &[]);
     let written = std::fs::read(written).unwrap();
     project.write_dataset("tokens.h5", "features", &[100, 4, 2], &values);

@@ -33,9 +33,9 @@ fn with_a_loose_artifact() -> Project {
 fn refuses(project: &Project, culprit: &str, run: impl Fn(&[&str]) -> Outcome) {
     let before = everything(&project.path("artifacts"));
     for arguments in [
-        &["gc"][..],
-        &["gc", "--delete"],
-        &["gc", "--delete", "--damaged"],
+        &["clean"][..],
+        &["clean", "--delete"],
+        &["clean", "--delete", "--damaged"],
     ] {
         run(arguments).expect(2, &[culprit, "nothing may be deleted"]);
         assert_eq!(everything(&project.path("artifacts")), before, "{culprit}");
@@ -62,7 +62,7 @@ fn while_something_that_may_refer_to_artifacts_cannot_be_read_nothing_is_deleted
         // once the disk is there again, all is as it was
         std::fs::remove_file(&place).unwrap();
         std::fs::rename(&away, &place).unwrap();
-        project.run(&["gc", "--delete"]).expect(0, &["deleted"]);
+        project.run(&["clean", "--delete"]).expect(0, &["deleted"]);
         let left = project.entries("artifacts/pretrain-flow");
         assert_eq!(left, ["aa00000000000001"], "{culprit}");
     }
@@ -87,7 +87,7 @@ fn what_another_user_may_not_read_is_no_reason_to_delete() {
         let mode = std::fs::Permissions::from_mode;
         let place = project.path(&format!("artifacts/{culprit}"));
         std::fs::set_permissions(&place, mode(0o000)).unwrap();
-        let Some(_) = project.run_as_another_user(&["gc"]) else {
+        let Some(_) = project.run_as_another_user(&["clean"]) else {
             return;
         };
         refuses(&project, culprit, |arguments| {
@@ -105,7 +105,7 @@ fn a_run_that_lies_on_another_disk_keeps_its_artifacts() {
         std::fs::rename(&place, project.path(away)).unwrap();
         symlink(project.path(away), place).unwrap();
     }
-    project.run(&["gc", "--delete"]).expect(0, &["deleted"]);
+    project.run(&["clean", "--delete"]).expect(0, &["deleted"]);
     assert_eq!(
         project.entries("artifacts/pretrain-flow"),
         ["aa00000000000001"]
@@ -121,12 +121,12 @@ fn what_a_run_of_a_damaged_record_may_refer_to_stays_unless_damage_is_named() {
     std::fs::create_dir(&checkpoints).unwrap();
     project.write("artifacts/runs/digits-a/run.json", "{");
     project
-        .run(&["gc", "--delete"])
+        .run(&["clean", "--delete"])
         .expect(0, &["stays without --damaged", "runs/digits-a"]);
     let loose = project.path("artifacts/pretrain-flow/dd00000000000001");
     assert!(loose.exists() && checkpoints.exists());
     project
-        .run(&["gc", "--delete", "--damaged"])
+        .run(&["clean", "--delete", "--damaged"])
         .expect(0, &["deleted"]);
     assert!(!loose.exists() && !checkpoints.exists());
 }
@@ -186,7 +186,7 @@ fn only_names_that_this_program_makes_go() {
     ];
     let ours = ours.map(|name| project.path("tmp-store").join(name));
     kept.iter().chain(&ours).for_each(|path| old(path));
-    let gone = project.run(&["--artifacts", "tmp-store", "gc", "--delete"]);
+    let gone = project.run(&["--artifacts", "tmp-store", "clean", "--delete"]);
     gone.expect(0, &["deleted"]);
     let still = |paths: &[PathBuf]| paths.iter().filter(|path| path.exists()).count();
     assert_eq!(still(&kept), kept.len(), "{gone}");

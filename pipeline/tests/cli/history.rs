@@ -55,11 +55,11 @@ fn three_weights_are_three_entries_that_can_be_compared() {
     let first = contents(&project.path("artifacts/runs/tiny"));
     weighted(&project, "0.2", &[]);
     weighted(&project, "0.3", &[]);
-    assert_eq!(column(&project, &["ls"], "name"), ["tiny"]);
+    assert_eq!(column(&project, &["list"], "name"), ["tiny"]);
     project
-        .run(&["ls"])
+        .run(&["list"])
         .expect(0, &["2 older entries of these runs; --all shows them"]);
-    let all = ["ls", "--all"];
+    let all = ["list", "--all"];
     assert_eq!(column(&project, &all, "name"), ["tiny@1", "tiny@2", "tiny"]);
     assert_eq!(column(&project, &all, "entry"), ["1", "2", "3"]);
     assert_eq!(column(&project, &all, WEIGHT), ["0.1", "0.2", "0.3"]);
@@ -85,20 +85,20 @@ fn three_weights_are_three_entries_that_can_be_compared() {
         .expect(0, &["3, after tiny@1, tiny@2"]);
     project
         .run(&["show", "tiny@7"])
-        .expect(2, &["no run `tiny@7`", "ls --all"]);
+        .expect(2, &["no run `tiny@7`", "list --all"]);
     project
-        .run(&["diff", "tiny@1", "tiny"])
+        .run(&["compare", "tiny@1", "tiny"])
         .expect(0, &[WEIGHT, "0.3"]);
     project
         .run(&["report", "tiny@2"])
         .expect(0, &["runs/tiny@2/report.html"]);
     project
-        .run(&["metrics", "tiny@1"])
+        .run(&["show", "tiny@1", "--curves"])
         .expect(0, &["train-autoencoder"]);
     project.run(&["verify"]).expect(0, &["tiny@1"]);
     // what an older entry leads to is in use
-    project.run(&["gc"]).expect(0, &["nothing to delete"]);
-    project.run(&["gc", "--delete"]).expect(0, &[]);
+    project.run(&["clean"]).expect(0, &["nothing to delete"]);
+    project.run(&["clean", "--delete"]).expect(0, &[]);
     assert_eq!(project.entries("artifacts/train-autoencoder").len(), 3);
     assert_eq!(project.entries("artifacts/estimate-nll").len(), 3);
     // what was computed before is found again, and is the newest then
@@ -137,7 +137,10 @@ fn what_a_run_shows_is_of_one_configuration() {
         .expect(0, &["train-autoencoder changes: "]);
     // the rest of the same configuration is the same entry
     weighted(&project, "0.3", &[]);
-    assert_eq!(column(&project, &["ls", "--all"], "state"), ["finished"; 2]);
+    assert_eq!(
+        column(&project, &["list", "--all"], "state"),
+        ["finished"; 2]
+    );
     // and a part of it leaves what was found before
     weighted(&project, "0.3", &["--until", "train-autoencoder"]);
     assert!(file(&project, "tiny", "summary.md").contains("mean NLL"));
@@ -210,7 +213,7 @@ fn a_run_that_fails_before_it_starts_changes_nothing() {
         wrong.expect(2, &[why]);
         assert_eq!(contents(&project.path("artifacts/runs/tiny")), before);
     }
-    assert_eq!(column(&project, &["ls", "--all"], "state"), ["finished"]);
+    assert_eq!(column(&project, &["list", "--all"], "state"), ["finished"]);
     // where nothing is replaced, the failure is recorded
     let wrong = [
         "--set",
@@ -221,7 +224,7 @@ fn a_run_that_fails_before_it_starts_changes_nothing() {
     project
         .run(&[&["run", "tiny.yaml"], &wrong[..]].concat())
         .expect(2, &["vectrs"]);
-    assert_eq!(column(&project, &["ls"], "state"), ["failed", "finished"]);
+    assert_eq!(column(&project, &["list"], "state"), ["failed", "finished"]);
     let import = ["import", "features.h5", "--into", "tiny"];
     project
         .run(&import)
@@ -234,14 +237,14 @@ fn a_run_that_another_process_works_on_is_not_replaced_under_its_hands() {
     let long = CONFIG.replace("  steps: 20\n  batch: 16", "  steps: 10000000\n  batch: 16");
     project.write("tiny.yaml", long);
     let mut child = project.spawn(&["-q", "run", "tiny.yaml"]);
-    let states = || column(&project, &["ls"], "state");
+    let states = || column(&project, &["list"], "state");
     wait_until("running run", || states() == ["running"]);
     let other = ["run", "tiny.yaml", "--set", "seed=3"];
     project.run(&other).expect(
         2,
         &["works on it with another configuration", "--set name=NAME"],
     );
-    assert_eq!(column(&project, &["ls", "--all"], "state"), ["running"]);
+    assert_eq!(column(&project, &["list", "--all"], "state"), ["running"]);
     signal(&child, "INT");
     child.wait().unwrap();
     assert_eq!(states(), ["stopped"]);
@@ -253,13 +256,13 @@ fn killed_when_its_newest_entry_had_just_become_an_older_one_a_run_goes_on_from_
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
     let [newest, older] = ["tiny", "tiny@1"].map(|n| project.path("artifacts/runs").join(n));
     std::fs::rename(&newest, &older).unwrap();
-    assert_eq!(column(&project, &["ls"], "name"), ["tiny@1"]);
+    assert_eq!(column(&project, &["list"], "name"), ["tiny@1"]);
     project
         .run(&["show", "tiny"])
         .expect(0, &["tiny@1: finished"]);
-    project.run(&["gc"]).expect(0, &["nothing to delete"]);
+    project.run(&["clean"]).expect(0, &["nothing to delete"]);
     project
         .run(&["run", "tiny.yaml"])
         .expect(0, &["Nothing to do"]);
-    assert_eq!(column(&project, &["ls", "--all"], "entry"), ["1", "2"]);
+    assert_eq!(column(&project, &["list", "--all"], "entry"), ["1", "2"]);
 }

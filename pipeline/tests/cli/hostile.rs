@@ -142,7 +142,7 @@ fn a_file_that_crashes_libhdf5_is_refused() {
     std::fs::write(&file, bytes).unwrap();
     let damaged = ["features.h5", "damaged", "again"];
     project.run(&["run", "tiny.yaml"]).expect(2, &damaged);
-    project.run(&["inspect", "features.h5"]).expect(2, &damaged);
+    project.run(&["show", "features.h5"]).expect(2, &damaged);
     assert!(outputs(&project).is_empty());
 }
 
@@ -158,7 +158,7 @@ fn a_file_that_libhdf5_reads_for_ever_is_refused() {
     let heap = bytes.windows(4).position(|w| w == b"GCOL").unwrap();
     bytes[heap + 16..heap + 32].fill(0);
     std::fs::write(&file, bytes).unwrap();
-    let inspected = project.run(&["inspect", "features.h5"]);
+    let inspected = project.run(&["show", "features.h5"]);
     inspected.expect(2, &["features.h5", "damaged", "comes to no end"]);
 }
 
@@ -256,13 +256,13 @@ fn a_store_that_cannot_be_written_can_be_looked_at() {
     }
     let looks = [
         &["plan", "tiny.yaml"][..],
-        &["inspect"],
-        &["ls"],
+        &["list", "artifacts"],
+        &["list"],
         &["show", "tiny"],
         &["verify"],
-        &["metrics", "tiny"],
-        &["gc"],
-        &["sweep", "status", "s"],
+        &["show", "tiny", "--curves"],
+        &["clean"],
+        &["show", "s"],
     ];
     let looked: Vec<_> = looks
         .iter()

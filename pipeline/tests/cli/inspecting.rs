@@ -38,13 +38,13 @@ fn project() -> Project {
 #[test]
 fn without_artifacts_it_says_how_to_get_some() {
     Project::new()
-        .run(&["inspect"])
+        .run(&["list", "artifacts"])
         .expect(0, &["latent-align run"]);
 }
 
 #[test]
 fn artifacts_are_a_table() {
-    project().run(&["inspect"]).expect(
+    project().run(&["list", "artifacts"]).expect(
         0,
         &[
             "fingerprint",
@@ -74,19 +74,17 @@ fn damaged_artifacts_are_rows_that_say_so() {
     }
     std::fs::create_dir(project.path("artifacts/pretrain-flow/aa05")).unwrap();
     project.write("artifacts/pretrain-flow/aa06", "a file");
-    let table = project.run(&["inspect"]);
+    let table = project.run(&["list", "artifacts"]);
     table.expect(0, &["newer version", FLOW, AUTOENCODER]);
     assert_eq!(table.stdout.matches("DAMAGED").count(), 6, "{table}");
-    project.run(&["inspect", "aa01"]).expect(0, &["DAMAGED"]);
-    project
-        .run(&["inspect", "aa05", "--verify"])
-        .expect(1, &["DAMAGED"]);
+    project.run(&["show", "aa01"]).expect(0, &["DAMAGED"]);
+    project.run(&["verify", "aa05"]).expect(1, &["DAMAGED"]);
 }
 
 #[test]
 fn one_artifact_is_shown_in_full_with_its_lineage() {
     let project = project();
-    let by_prefix = project.run(&["inspect", "bb11"]);
+    let by_prefix = project.run(&["show", "bb11"]);
     by_prefix.expect(
         0,
         &[
@@ -103,14 +101,14 @@ fn one_artifact_is_shown_in_full_with_its_lineage() {
         ],
     );
     let path = format!("artifacts/train-autoencoder/{AUTOENCODER}");
-    let by_path = project.run(&["inspect", &path]);
+    let by_path = project.run(&["show", &path]);
     assert_eq!(by_path.stdout, by_prefix.stdout);
-    let by_manifest = project.run(&["inspect", &format!("{path}/manifest.yaml")]);
+    let by_manifest = project.run(&["show", &format!("{path}/manifest.yaml")]);
     assert_eq!(by_manifest.stdout, by_prefix.stdout);
 }
 
 #[test]
-fn a_run_is_shown_as_its_artifacts() {
+fn a_run_of_an_older_version_is_shown_with_its_artifacts() {
     let project = project();
     std::fs::create_dir_all(project.path("artifacts/runs/ring")).unwrap();
     std::os::unix::fs::symlink(
@@ -118,11 +116,11 @@ fn a_run_is_shown_as_its_artifacts() {
         project.path("artifacts/runs/ring/pretrain-flow"),
     )
     .unwrap();
-    let run = project.run(&["inspect", "artifacts/runs/ring"]);
+    let run = project.run(&["show", "artifacts/runs/ring"]);
     run.expect(0, &[FLOW]);
     assert!(!run.stdout.contains(AUTOENCODER));
     project
-        .run(&["inspect", "artifacts/runs/ring/pretrain-flow"])
+        .run(&["show", "artifacts/runs/ring/pretrain-flow"])
         .expect(0, &["pretrain-flow 00112233445566aa", "lineage"]);
 }
 
@@ -130,16 +128,16 @@ fn a_run_is_shown_as_its_artifacts() {
 fn verify_finds_one_flipped_bit() {
     let project = project();
     project
-        .run(&["inspect", "--verify"])
-        .expect(0, &["verified: the outputs of all 2 artifacts"]);
+        .run(&["verify"])
+        .expect(0, &["verified: all 2 are as they were written"]);
     project
-        .run(&["inspect", FLOW, "--verify"])
-        .expect(0, &["verified: all 1 outputs"]);
+        .run(&["verify", FLOW])
+        .expect(0, &["verified: all 1 are as they were written"]);
     let weights = format!("artifacts/pretrain-flow/{FLOW}/weights.safetensors");
     project.write(&weights, "weighus");
     let right = blake3::hash(b"weights").to_hex();
     let wrong = blake3::hash(b"weighus").to_hex();
-    for arguments in [&["inspect", "--verify"][..], &["inspect", FLOW, "--verify"]] {
+    for arguments in [&["verify"][..], &["verify", FLOW]] {
         project
             .run(arguments)
             .expect(1, &["weights.safetensors", &right, &wrong]);
@@ -150,9 +148,9 @@ fn verify_finds_one_flipped_bit() {
 fn an_unknown_or_ambiguous_fingerprint_is_wrong_input() {
     let project = project();
     artifact(&project, "pretrain-flow", "0011aaaaaaaaaaaa", "");
-    project.run(&["inspect", "ffff"]).expect(2, &["`ffff`"]);
+    project.run(&["show", "ffff"]).expect(2, &["`ffff`"]);
     project
-        .run(&["inspect", "0011"])
+        .run(&["show", "0011"])
         .expect(2, &["give more characters"]);
-    project.run(&["inspect", "nowhere"]).expect(2, &["nowhere"]);
+    project.run(&["show", "nowhere"]).expect(2, &["nowhere"]);
 }

@@ -187,7 +187,6 @@ fn grey_images_without_an_axis_of_channels_are_painted() {
 fn a_feature_that_is_split_has_the_density_of_the_whole() {
     let project = Project::new();
     let generate = [
-        "features",
         "generate",
         "gaussian_ring",
         "--out",

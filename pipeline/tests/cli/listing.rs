@@ -156,22 +156,24 @@ fn names(rows: &[Value], column: &str) -> Vec<String> {
 #[test]
 fn an_empty_store_says_what_fills_it() {
     let project = Project::new();
-    project.run(&["ls"]).expect(0, &["latent-align run"]);
+    project.run(&["list"]).expect(0, &["latent-align run"]);
     project
-        .run(&["ls", "sweeps"])
+        .run(&["list", "sweeps"])
         .expect(0, &["latent-align sweep"]);
     project
-        .run(&["ls", "artifacts"])
+        .run(&["list", "artifacts"])
         .expect(0, &["latent-align run"]);
-    project.run(&["gc"]).expect(0, &["nothing to delete"]);
-    project.run(&["ls", "--format", "json"]).expect(0, &["[]"]);
+    project.run(&["clean"]).expect(0, &["nothing to delete"]);
+    project
+        .run(&["list", "--format", "json"])
+        .expect(0, &["[]"]);
 }
 
 #[test]
 fn runs_are_filtered_sorted_and_cut() {
     let project = project();
     let weight = "train_autoencoder.regulariser.weight";
-    let filtered = |more: &[&str]| names(&json(&project, &[&["ls"], more].concat()), "name");
+    let filtered = |more: &[&str]| names(&json(&project, &[&["list"], more].concat()), "name");
     assert_eq!(filtered(&[]), ["digits-a", "digits-b", "moons"]);
     assert_eq!(
         filtered(&["--filter", &format!("{weight}>=0.01")]),
@@ -193,7 +195,7 @@ fn runs_are_filtered_sorted_and_cut() {
     let rows = json(
         &project,
         &[
-            "ls",
+            "list",
             "--columns",
             &format!("weight,{error},pretrain_flow.steps"),
         ],
@@ -208,11 +210,11 @@ fn an_unknown_column_is_wrong_input_with_the_nearest() {
     let project = project();
     for option in ["--sort=stat", "--columns=stat", "--filter=stat=finished"] {
         project
-            .run(&["ls", option])
+            .run(&["list", option])
             .expect(2, &["did you mean `state`?"]);
     }
     project
-        .run(&["ls", "--filter", "weight=much"])
+        .run(&["list", "--filter", "weight=much"])
         .expect(2, &["holds numbers"]);
     project
         .run(&["show", "digits"])
@@ -223,24 +225,24 @@ fn an_unknown_column_is_wrong_input_with_the_nearest() {
 fn every_format_has_the_same_rows() {
     let project = project();
     project
-        .run(&["ls"])
+        .run(&["list"])
         .expect(0, &["digits-a  finished  2026-01-02 03:04:05  4 min 00 s"]);
     project
-        .run(&["ls", "--format", "md"])
+        .run(&["list", "--format", "markdown"])
         .expect(0, &["| name ", "| digits-a | finished"]);
-    let csv = project.run(&["ls", "--format", "csv", "--columns", "name,seconds"]);
+    let csv = project.run(&["list", "--format", "csv", "--columns", "name,seconds"]);
     assert_eq!(
         csv.stdout,
         "name,seconds\ndigits-a,240\ndigits-b,240\nmoons,240\n"
     );
     project
-        .run(&["ls", "--format", "parquet"])
+        .run(&["list", "--format", "parquet"])
         .expect(2, &["--out"]);
-    let table = ["ls", "--format", "parquet", "--out", "runs.parquet"];
+    let table = ["list", "--format", "parquet", "--out", "runs.parquet"];
     project.run(&table).expect(0, &["3 rows in runs.parquet"]);
     let bytes = std::fs::read(project.path("runs.parquet")).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
-    project.run(&["ls", "--out", "no/where.csv"]).expect(
+    project.run(&["list", "--out", "no/where.csv"]).expect(
         2,
         &["no/where.csv: cannot be written (there is no folder no)"],
     );
@@ -277,10 +279,10 @@ fn the_best_trial_is_first_and_what_is_left_out_is_told() {
     let project = project();
     sweep(&project, "null");
     project
-        .run(&["best", "weights"])
+        .run(&["show", "weights", "--objective"])
         .expect(2, &["has no objective", "--objective"]);
     let by_hand = [
-        "best",
+        "show",
         "weights",
         "--objective",
         MSE,
@@ -292,7 +294,7 @@ fn the_best_trial_is_first_and_what_is_left_out_is_told() {
         &project,
         &format!("{{\"figure\": \"train-autoencoder: {MSE}\", \"direction\": \"minimise\"}}"),
     );
-    let outcome = project.run(&["best", "weights"]);
+    let outcome = project.run(&["show", "weights", "--objective"]);
     outcome.expect(
         0,
         &[
@@ -303,12 +305,12 @@ fn the_best_trial_is_first_and_what_is_left_out_is_told() {
     );
     let place = |run| outcome.stdout.find(run).unwrap();
     assert!(place("digits-b") < place("digits-a"), "{outcome}");
-    let all = json(&project, &["best", "weights"]);
+    let all = json(&project, &["show", "weights", "--objective"]);
     assert_eq!(
         names(&all, "run"),
         ["digits-b", "digits-a", "moons", "never"]
     );
-    let sweeps = json(&project, &["ls", "sweeps", "--columns", "*"]);
+    let sweeps = json(&project, &["list", "sweeps", "--columns", "*"]);
     assert_eq!(names(&sweeps, "best run"), ["digits-b"]);
     assert_eq!(sweeps[0]["unfinished"], 1);
     let file = "artifacts/sweeps/weights/sweep.json";
@@ -317,37 +319,44 @@ fn the_best_trial_is_first_and_what_is_left_out_is_told() {
         "\"constraints\": [{{\"figure\": \"train-autoencoder: {MSE}\", \"at_least\": 0.2}}]"
     );
     project.write(file, text.replace("\"constraints\": []", &bound));
-    let bounded = project.run(&["best", "weights"]);
+    let bounded = project.run(&["show", "weights", "--objective"]);
     bounded.expect(
         0,
         &["left out: digits-b", "is 0.125, expected at least 0.2"],
     );
     project
-        .run(&["best", "weight"])
+        .run(&["show", "weight", "--objective"])
         .expect(2, &["did you mean `weights`?"]);
 }
 
 #[test]
 fn two_runs_share_a_flow_and_differ_in_a_setting() {
     let project = project();
-    let rows = json(&project, &["diff", "digits-a", "digits-b"]);
-    let find = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();
-    assert_eq!(
-        find("train_autoencoder.regulariser.weight")["digits-b"],
-        "0.01"
+    let rows = json(&project, &["compare", "digits-a", "digits-b"]);
+    assert_eq!(rows[1]["train_autoencoder.regulariser.weight"], 0.01);
+    assert_eq!(rows[1]["pretrain-flow: shared"], "shared");
+    // their manifests say the same, their fingerprints do not
+    let other = "computed from the same";
+    assert_eq!(rows[1]["train-autoencoder: shared"], other);
+    let text = project.run(&["compare", "digits-a", "digits-b"]);
+    text.expect(0, &["pretrain-flow      shared", other]);
+    let column = "pretrain-flow: artifact";
+    let rows = json(&project, &["compare", "digits-*", "--columns", column]);
+    assert_eq!(rows[0][column], rows[1][column]);
+    let artifacts = json(
+        &project,
+        &["compare", "aa00000000000001", "bb00000000000001"],
     );
-    assert_eq!(find("pretrain-flow")["why"], "shared");
-    let artifacts = json(&project, &["diff", "aa00000000000001", "bb00000000000001"]);
     let steps = artifacts.iter().find(|row| row["name"] == "steps").unwrap();
     assert_eq!(
         (&steps["aa00000000000001"], &steps["bb00000000000001"]),
         (&"7".into(), &"9".into())
     );
     project
-        .run(&["diff", "digits-a", "digits-a"])
-        .expect(0, &["shared"]);
+        .run(&["compare", "aa00000000000001", "aa00"])
+        .expect(0, &["no difference"]);
     project
-        .run(&["diff", "digits-a", "nowhere"])
+        .run(&["compare", "digits-a", "nowhere"])
         .expect(2, &["nowhere"]);
 }
 
@@ -367,29 +376,110 @@ fn a_run_is_shown_with_what_was_set_and_what_it_was_made_from() {
         ],
     );
     assert_eq!(json(&project, &["show", "digits-a"])[0]["seed"], 3);
-    // A folder is that of a run of this store, or of none.
+    let by_prefix = json(&project, &["show", "aa00"]);
+    assert_eq!(by_prefix[0]["fingerprint"], "aa00000000000001");
     project
         .run(&["show", "artifacts/runs/digits-a/"])
         .expect(0, &["digits-a"]);
     project
         .run(&["show", "elsewhere/runs/digits-a"])
+        .expect(2, &["elsewhere/runs/digits-a: no run"]);
+    project
+        .run(&["compare", "elsewhere/runs/digits-a"])
         .expect(2, &["no run of this store", "--artifacts"]);
+}
+
+/// Red where `show` takes a name for something else, or lets an option pass that means nothing there.
+#[test]
+fn whatever_is_shown_is_found_by_its_name_and_takes_its_own_options_only() {
+    let project = project();
+    sweep(&project, "null");
+    project.run(&["show"]).expect(2, &["found nothing"]);
+    project
+        .run(&["show", "digits-c"])
+        .expect(2, &["did you mean `digits-a`?", "latent-align list"]);
+    for (thing, option, expected) in [
+        ("digits-a", "--rows=1", "an HDF5 file"),
+        ("digits-a", "--objective", "a sweep"),
+        ("weights", "--curves", "a run"),
+        ("aa00", "--chart", "a run"),
+        ("weights", "--dataset=x", "an HDF5 file"),
+    ] {
+        let option_only = option.split('=').next().unwrap();
+        project
+            .run(&["show", thing, option])
+            .expect(2, &[option_only, "found a", expected]);
+    }
+    // in a folder that has something of the same name, the run is meant; with a path, what lies there
+    project.write("digits-a", "not a run");
+    project
+        .run(&["show", "digits-a"])
+        .expect(0, &["digits-a: finished"]);
+    project
+        .run(&["show", "./digits-a"])
+        .expect(2, &["found another kind of file"]);
+    for folder in ["artifacts", "artifacts/"] {
+        let all = project.run(&["show", folder]);
+        assert_eq!(all.stdout, project.run(&["list", "artifacts"]).stdout);
+    }
+    let folder = project.run(&["show", "artifacts/sweeps/weights"]);
+    folder.expect(0, &["never"]);
+    std::fs::create_dir(project.path("artifacts/runs/weights")).unwrap();
+    for command in ["show", "report"] {
+        project
+            .run(&[command, "weights"])
+            .expect(2, &["is a run and a sweep"]);
+    }
+}
+
+#[test]
+fn former_names_of_commands_do_what_those_of_today_do() {
+    let project = project();
+    let objective = format!("{{\"figure\": \"train-autoencoder: {MSE}\"}}");
+    sweep(&project, &objective);
+    project.write_features("rows.h5", "features", 20, 2, crate::tiny::noise);
+    for (former, today) in [
+        ("ls", "list"),
+        (
+            "ls artifacts --format md",
+            "list artifacts --format markdown",
+        ),
+        ("gc", "clean"),
+        ("inspect", "list artifacts"),
+        ("inspect aa00", "show aa00"),
+        ("inspect rows.h5", "show rows.h5"),
+        ("features scan rows.h5", "show rows.h5 --rows 0"),
+        ("best weights", "show weights --objective"),
+        ("sweep status weights", "show weights"),
+        ("diff digits-a digits-b", "compare digits-a digits-b"),
+        ("diff aa00 bb00", "compare aa00 bb00"),
+        ("metrics digits-a --plot", "show digits-a --curves --chart"),
+        ("features generate moons", "generate moons"),
+    ] {
+        let [was, is] = [former, today].map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            project.run(&words)
+        });
+        let generated = former.contains("generate"); // whose usage names the command
+        let same = generated || (&was.stdout, &was.stderr) == (&is.stdout, &is.stderr);
+        assert!(was.code == is.code && same, "{former}\n{was}\n{is}");
+    }
 }
 
 /// What each command says of a store.
 fn everything(project: &Project) -> Vec<(String, i32, String)> {
     let commands: [&[&str]; 11] = [
-        &["ls"],
-        &["ls", "--columns", "*", "--format", "json"],
-        &["ls", "artifacts", "--columns", "*", "--format", "csv"],
-        &["ls", "sweeps", "--format", "json"],
+        &["list"],
+        &["list", "--columns", "*", "--format", "json"],
+        &["list", "artifacts", "--columns", "*", "--format", "csv"],
+        &["list", "sweeps", "--format", "json"],
         &["show", "digits-a"],
         &["compare", "*", "--format", "json"],
-        &["best", "weights"],
-        &["diff", "digits-a", "digits-b"],
-        &["gc"],
-        &["inspect"],
-        &["metrics", "digits-a"],
+        &["show", "weights", "--objective"],
+        &["compare", "digits-a", "digits-b"],
+        &["clean"],
+        &["list", "artifacts"],
+        &["show", "digits-a", "--curves"],
     ];
     let answers = commands.iter().map(|command| {
         let outcome = project.run(command);
@@ -427,7 +517,7 @@ fn the_index_changes_no_answer() {
     );
     let rows = json(
         &project,
-        &["ls", "--filter", "name=digits-a", "--columns", "*"],
+        &["list", "--filter", "name=digits-a", "--columns", "*"],
     );
     assert_eq!(rows[0][format!("train-autoencoder: {MSE}")], 0.0625);
 }
@@ -436,7 +526,7 @@ fn the_index_changes_no_answer() {
 fn many_processes_may_list_at_once() {
     let project = project();
     let children: Vec<_> = (0..8)
-        .map(|_| project.spawn(&["ls", "--format", "csv"]))
+        .map(|_| project.spawn(&["list", "--format", "csv"]))
         .collect();
     let outputs = children
         .into_iter()
@@ -475,7 +565,7 @@ fn one_truncated_manifest_of_a_thousand_is_one_flagged_row_and_every_command_wor
     let text = std::fs::read_to_string(project.path(manifest)).unwrap();
     project.write(manifest, &text[..text.len() / 3]);
     for (command, code, stdout) in everything(&project) {
-        let has_curves = !command.starts_with("metrics");
+        let has_curves = !command.ends_with("--curves");
         assert_eq!(code, if has_curves { 0 } else { 2 }, "{command}: {stdout}");
     }
     let flagged = |arguments: &[&str]| {
@@ -485,14 +575,14 @@ fn one_truncated_manifest_of_a_thousand_is_one_flagged_row_and_every_command_wor
             .filter(|p| p.contains("DAMAGED"))
             .count()
     };
-    assert_eq!(json(&project, &["ls"]).len(), 1000);
-    assert_eq!(flagged(&["ls"]), 1);
-    assert_eq!(flagged(&["ls", "artifacts"]), 1);
+    assert_eq!(json(&project, &["list"]).len(), 1000);
+    assert_eq!(flagged(&["list"]), 1);
+    assert_eq!(flagged(&["list", "artifacts"]), 1);
     project
-        .run(&["ls"])
+        .run(&["list"])
         .expect(0, &["DAMAGED: manifest.yaml does not parse", "digits-b"]);
     project
-        .run(&["best", "weights"])
+        .run(&["show", "weights", "--objective"])
         .expect(0, &["left out: digits-a"]);
 }
 
@@ -518,7 +608,7 @@ fn records_and_configurations_may_be_damaged_missing_or_lead_nowhere() {
     project.write("artifacts/runs/moons/config.yaml", "name: [");
     std::fs::create_dir_all(project.path("artifacts/sweeps/broken")).unwrap();
     project.write("artifacts/sweeps/broken/sweep.json", "{");
-    let rows = json(&project, &["ls", "--columns", "*"]);
+    let rows = json(&project, &["list", "--columns", "*"]);
     let told: Vec<String> = rows
         .iter()
         .map(|r| format!("{}: {}", r["name"], r["state"]).replace('"', ""))
@@ -546,14 +636,16 @@ fn records_and_configurations_may_be_damaged_missing_or_lead_nowhere() {
     assert_eq!(rows[1][format!("train-autoencoder: {MSE}")], 0.25);
     for name in ["dangling", "digits-a", "digits-b", "killed", "moons", "old"] {
         project.run(&["show", name]).expect(0, &[name]);
-        project.run(&["diff", name, "digits-b"]).expect(0, &[]);
+        project.run(&["compare", name, "digits-b"]).expect(0, &[]);
     }
     project.run(&["compare", "*"]).expect(0, &[]);
-    project.run(&["gc"]).expect(0, &[]);
+    project.run(&["clean"]).expect(0, &[]);
     project
-        .run(&["ls", "sweeps"])
+        .run(&["list", "sweeps"])
         .expect(0, &["broken", "DAMAGED"]);
-    project.run(&["best", "broken"]).expect(2, &["sweep.json"]);
+    project
+        .run(&["show", "broken", "--objective"])
+        .expect(2, &["sweep.json"]);
 }
 
 #[test]
@@ -585,7 +677,7 @@ fn what_nothing_refers_to_goes_only_when_asked_and_damage_only_when_named() {
         stages.map(|stage| project.entries(stage)).concat()
     };
     let before = artifacts(&project);
-    let dry = project.run(&["gc"]);
+    let dry = project.run(&["clean"]);
     dry.expect(
         0,
         &[
@@ -599,18 +691,18 @@ fn what_nothing_refers_to_goes_only_when_asked_and_damage_only_when_named() {
     assert!(!dry.stdout.contains("bb0000"), "{dry}");
     assert_eq!(artifacts(&project), before);
     project
-        .run(&["gc", "--delete", "--filter", "stage=train-autoencoder"])
+        .run(&["clean", "--delete", "--filter", "stage=train-autoencoder"])
         .expect(0, &["deleted"]);
     assert!(!artifacts(&project).contains(&"dd00000000000002".to_owned()));
     assert!(artifacts(&project).contains(&"dd00000000000001".to_owned()));
     project
-        .run(&["gc", "--delete"])
+        .run(&["clean", "--delete"])
         .expect(0, &["deleted", "stays without --damaged"]);
     let kept = ["aa00000000000001", "dd00000000000003"];
     let trained = ["bb00000000000001", "bb00000000000002", "bb00000000000003"];
     assert_eq!(artifacts(&project), [&kept[..], &trained].concat());
     project
-        .run(&["gc", "--delete", "--damaged"])
+        .run(&["clean", "--delete", "--damaged"])
         .expect(0, &["deleted"]);
     assert_eq!(artifacts(&project), [&kept[..1], &trained].concat());
 }
@@ -620,7 +712,7 @@ fn temporary_files_of_dead_processes_are_found_by_their_age() {
     let project = project();
     let left = "artifacts/pretrain-flow/.probe.tmp-1-2-3";
     project.write(left, "");
-    let young = project.run(&["gc"]);
+    let young = project.run(&["clean"]);
     assert!(!young.stdout.contains(".probe"), "{young}");
     let file = std::fs::File::options()
         .write(true)
@@ -629,7 +721,7 @@ fn temporary_files_of_dead_processes_are_found_by_their_age() {
     file.set_modified(SystemTime::now() - Duration::from_secs(7200))
         .unwrap();
     project
-        .run(&["gc", "--delete"])
+        .run(&["clean", "--delete"])
         .expect(0, &[".probe.tmp-1-2-3", "a temporary file"]);
     assert!(!project.path(left).exists());
 }
@@ -648,12 +740,12 @@ fn what_a_process_works_on_stays() {
     };
     let held = [lock("dd00000000000001"), lock("ee00000000000001")];
     project
-        .run(&["gc", "--delete"])
+        .run(&["clean", "--delete"])
         .expect(0, &["a process works on it"]);
     let left = project.entries("artifacts/pretrain-flow");
     assert_eq!(left.len(), 5, "{left:?}");
     drop(held);
-    project.run(&["gc", "--delete"]).expect(0, &["deleted"]);
+    project.run(&["clean", "--delete"]).expect(0, &["deleted"]);
     assert_eq!(
         project.entries("artifacts/pretrain-flow"),
         ["aa00000000000001"]
@@ -672,6 +764,6 @@ fn a_run_in_progress_keeps_what_its_record_names() {
         1.0,
     );
     std::fs::remove_file(project.path("artifacts/runs/planned/pretrain-flow")).unwrap();
-    let outcome = project.run(&["gc"]);
+    let outcome = project.run(&["clean"]);
     assert!(!outcome.stdout.contains("dd00"), "{outcome}");
 }

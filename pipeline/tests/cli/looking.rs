@@ -8,8 +8,9 @@ fn learning_curves_are_tables_and_charts() {
     let project = tiny::project();
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
     let table = project.run(&[
-        "metrics",
+        "show",
         "tiny",
+        "--curves",
         "--format",
         "json",
         "--stage",
@@ -19,7 +20,7 @@ fn learning_curves_are_tables_and_charts() {
     let rows = rows.as_array().unwrap();
     assert!(rows.iter().all(|row| row["stage"] == "pretrain-flow"));
     assert_eq!(rows.last().unwrap()["step"], 20);
-    let chart = project.run(&["metrics", "tiny", "--plot"]);
+    let chart = project.run(&["show", "tiny", "--curves", "--chart"]);
     chart.expect(
         0,
         &["pretrain-flow:", "train-autoencoder:", "held-out", "step"],
@@ -27,21 +28,21 @@ fn learning_curves_are_tables_and_charts() {
     let widest = chart.stdout.lines().map(|line| line.chars().count()).max();
     assert!(widest.unwrap() <= 80, "{chart}");
     project
-        .run(&["metrics", "tiny", "--metric", "los"])
+        .run(&["show", "tiny", "--curves", "--metric", "los"])
         .expect(2, &["--metric"]);
     project
-        .run(&["metrics", "tiny", "--stage", "train"])
+        .run(&["show", "tiny", "--curves", "--stage", "train"])
         .expect(2, &["--stage", "train-autoencoder"]);
-    project.run(&["ls"]).expect(0, &["tiny", "finished"]);
+    project.run(&["list"]).expect(0, &["tiny", "finished"]);
     project
         .run(&["show", "tiny"])
         .expect(0, &["tiny: finished", "pretrain_flow.steps", "summary.md"]);
     let shown = project.run(&["show", "tiny"]).stdout;
     assert!(!shown.contains("pretrain_flow.optimiser"), "{shown}");
-    project.run(&["gc"]).expect(0, &["nothing to delete"]);
+    project.run(&["clean"]).expect(0, &["nothing to delete"]);
     project.write("artifacts/runs/tiny/run.json", "{");
     project
-        .run(&["metrics", "tiny"])
+        .run(&["show", "tiny", "--curves"])
         .expect(0, &["pretrain-flow"]);
 }
 
@@ -58,7 +59,7 @@ fn an_hdf5_file_is_shown_whatever_it_holds() {
     project.add_dataset("all.h5", "bad", &[3], &[1.5f64, f64::NAN, f64::INFINITY]);
     let words = ["one", "two, three"].map(|w| hdf5::types::VarLenUnicode::from_str(w).unwrap());
     project.add_dataset("all.h5", "words", &[2], &words);
-    let outcome = project.run(&["inspect", "all.h5", "--rows", "2"]);
+    let outcome = project.run(&["show", "all.h5", "--rows", "2"]);
     outcome.expect(
         0,
         &[
@@ -78,29 +79,29 @@ fn an_hdf5_file_is_shown_whatever_it_holds() {
         ],
     );
     assert!(!outcome.stdout.contains("\n  [2] "), "{outcome}");
-    let kept = ["inspect", "all.h5", "--rows", "2", "--out", "page.txt"];
+    let kept = ["show", "all.h5", "--rows", "2", "--out", "page.txt"];
     let told = project.run(&kept);
     told.expect(0, &["page.txt"]);
     assert_eq!(told.stdout, "");
     let page = std::fs::read_to_string(project.path("page.txt")).unwrap();
     assert_eq!(page, outcome.stdout);
     project
-        .run(&["inspect", "all.h5", "--format", "json"])
-        .expect(2, &["--format json", "a page of text"]);
-    let one = project.run(&["inspect", "all.h5", "--dataset", "labels"]);
+        .run(&["show", "all.h5", "--format", "json"])
+        .expect(2, &["--format json", "an HDF5 file", "a page of text"]);
+    let one = project.run(&["show", "all.h5", "--dataset", "labels"]);
     one.expect(0, &["[2] -1"]);
     assert!(!one.stdout.contains("rows of width"), "{one}");
     project
-        .run(&["inspect", "all.h5", "--dataset", "label"])
+        .run(&["show", "all.h5", "--dataset", "label"])
         .expect(2, &["labels"]);
     project.write(
         "cut.h5",
         &std::fs::read(project.path("all.h5")).unwrap()[..600],
     );
     project
-        .run(&["inspect", "cut.h5"])
+        .run(&["show", "cut.h5"])
         .expect(2, &["truncated or damaged"]);
-    let scanned = project.run(&["features", "scan", "all.h5"]);
+    let scanned = project.run(&["show", "all.h5", "--rows", "0"]);
     scanned.expect(0, &["50 rows of width 3"]);
     assert!(!scanned.stdout.contains("\n  [0] "), "{scanned}");
 }

@@ -75,7 +75,7 @@ fn equal_rows_are_warned_of_and_recorded() {
     let scan = std::fs::read_to_string(scan).unwrap();
     assert!(scan.contains("\"equal_rows\": 50"), "{scan}");
     project
-        .run(&["features", "scan", "vectors.h5"])
+        .run(&["show", "vectors.h5", "--rows", "0"])
         .expect(0, &["rows that equal an earlier one 50"]);
 }
 
@@ -110,9 +110,9 @@ fn a_sweep_chooses_by_held_out_rows_and_shows_test_rows() {
         ],
     );
     project
-        .run(&["best", "chosen"])
+        .run(&["show", "chosen", "--objective"])
         .expect(0, &["test mean squared error"]);
     project
-        .run(&["best", "chosen", "--objective", by_test])
+        .run(&["show", "chosen", "--objective", by_test])
         .expect(2, &["--objective", "nothing is chosen by test rows"]);
 }

@@ -268,7 +268,7 @@ fn the_store_is_chosen_by_the_environment_too() {
     let project = project();
     let flow = commit_flow(&project);
     std::fs::rename(project.path("artifacts"), project.path("elsewhere")).unwrap();
-    let mut command = project.command(&["inspect"]);
+    let mut command = project.command(&["list", "artifacts"]);
     let output = output(command.env("LATENT_ALIGN_ARTIFACTS", "elsewhere")).unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains(&flow));
 }

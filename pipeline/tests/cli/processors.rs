@@ -19,7 +19,7 @@ fn held_out_loss(level: Option<&str>) -> f64 {
         "{}",
         String::from_utf8_lossy(&ran.stderr)
     );
-    let shown = project.run(&["ls", "--format", "json", "--columns", LOSS]);
+    let shown = project.run(&["list", "--format", "json", "--columns", LOSS]);
     let rows: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
     let loss = &rows[0][LOSS];
     loss.as_f64().unwrap_or_else(|| panic!("{rows}"))

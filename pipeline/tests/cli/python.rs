@@ -147,9 +147,7 @@ fn files_written_here_open_in_h5py_with_their_checksums() {
         return;
     };
     let project = Project::new();
-    let generated = project.run(&[
-        "features", "generate", "moons", "--out", "moons.h5", "--count", "500",
-    ]);
+    let generated = project.run(&["generate", "moons", "--out", "moons.h5", "--count", "500"]);
     generated.expect(0, &["moons.h5"]);
     project.write(
         "moons.yaml",

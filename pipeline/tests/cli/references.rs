@@ -95,7 +95,7 @@ fn what_an_experiment_reads_runs_first_and_is_shared() {
     let summary = std::fs::read_to_string(project.path("artifacts/runs/unaligned/summary.md"));
     assert!(summary.unwrap().contains("## estimate-nll"));
     project
-        .run(&["inspect", "artifacts/runs/tiny/estimate-nll"])
+        .run(&["show", "artifacts/runs/tiny/estimate-nll"])
         .expect(0, &["train-autoencoder (unaligned) "]);
 }
 

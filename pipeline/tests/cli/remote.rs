@@ -26,9 +26,7 @@ fn run(mut command: Command) -> Outcome {
 #[test]
 fn a_served_device_gives_the_same_outputs() {
     let project = Project::new();
-    let generate = [
-        "features", "generate", "moons", "--out", "moons.h5", "--count", "400",
-    ];
+    let generate = ["generate", "moons", "--out", "moons.h5", "--count", "400"];
     project.run(&generate).expect(0, &[]);
     project.write(
         "moons.yaml",

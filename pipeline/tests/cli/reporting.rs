@@ -222,7 +222,7 @@ fn figures_are_png_files_where_asked_for() {
 fn a_name_that_is_nothing_is_wrong_input_with_the_nearest() {
     let project = ran();
     let unknown = project.run(&["report", "tinny"]);
-    unknown.expect(2, &["no run and no sweep `tinny`", "did you mean `tiny`?"]);
+    unknown.expect(2, &["tinny: no run, sweep", "did you mean `tiny`?"]);
 }
 
 #[test]

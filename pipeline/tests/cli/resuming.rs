@@ -376,10 +376,12 @@ fn checkpoints_are_no_part_of_the_identity_and_go_with_gc_only_when_no_run_needs
     let project = project_of(&config());
     kill(start(&project, "pretrain-flow"));
     let kept = checkpoints(&project, "pretrain-flow");
-    project.run(&["gc", "--delete"]).expect(0, &[]);
+    project.run(&["clean", "--delete"]).expect(0, &[]);
     assert_eq!(checkpoints(&project, "pretrain-flow"), kept);
     std::fs::remove_dir_all(project.path("artifacts/runs/tiny")).unwrap();
-    project.run(&["gc", "--delete"]).expect(0, &["checkpoints"]);
+    project
+        .run(&["clean", "--delete"])
+        .expect(0, &["checkpoints"]);
     assert_eq!(
         checkpoints(&project, "pretrain-flow"),
         Vec::<PathBuf>::new()

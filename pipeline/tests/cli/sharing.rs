@@ -91,7 +91,12 @@ fn what_one_user_has_made_another_goes_on_from() {
         .filter(|file| before.contains(file))
         .collect();
     assert_eq!(kept, before);
-    for look in [&["verify"][..], &["ls"], &["ls", "artifacts"], &["gc"]] {
+    for look in [
+        &["verify"][..],
+        &["list"],
+        &["list", "artifacts"],
+        &["clean"],
+    ] {
         project.run_as_another_user(look).unwrap().expect(0, &[]);
     }
 }
@@ -129,9 +134,9 @@ fn what_another_user_may_not_read_is_not_damaged() {
         );
         let verify = project.run_as_another_user(&["verify"]).unwrap();
         verify.expect(1, &["unreadable", "Permission denied"]);
-        let list = project.run_as_another_user(&["ls"]).unwrap();
+        let list = project.run_as_another_user(&["list"]).unwrap();
         list.expect(0, &["tiny"]);
-        let artifacts = project.run_as_another_user(&["ls", "artifacts"]).unwrap();
+        let artifacts = project.run_as_another_user(&["list", "artifacts"]).unwrap();
         artifacts.expect(0, &[]);
         if !culprit.ends_with("flow.safetensors") {
             list.expect(0, &["cannot be read"]);
@@ -164,7 +169,7 @@ fn a_run_that_another_user_may_not_read_is_left_to_its_owner() {
     };
     run.expect(1, &["run.json", "Permission denied"]);
     assert!(!run.stderr.contains("training"), "{run}");
-    let list = project.run_as_another_user(&["ls"]).unwrap();
+    let list = project.run_as_another_user(&["list"]).unwrap();
     list.expect(0, &["unreadable", "Permission denied"]);
     let verify = project.run_as_another_user(&["verify"]).unwrap();
     verify.expect(1, &["unreadable", "run.json"]);
@@ -175,7 +180,7 @@ fn a_run_that_another_user_may_not_read_is_left_to_its_owner() {
     assert_eq!(std::fs::read(&record).unwrap(), before);
     // the whole folder of runs
     change_mode(&project.path("artifacts/runs"), "000");
-    for look in [&["ls"][..], &["verify"]] {
+    for look in [&["list"][..], &["verify"]] {
         let looked = project.run_as_another_user(look).unwrap();
         looked.expect(2, &["runs", "Permission denied"]);
     }

@@ -46,13 +46,16 @@ fn bash_completes_subcommands_options_and_choices() {
         let found = execute(&project, "bash", &script).expect("bash, which the Makefile needs too");
         found.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(complete("latent-align ins"), ["inspect"]);
+    assert_eq!(complete("latent-align sho"), ["show"]);
     assert_eq!(complete("latent-align export t"), ["tensorboard"]);
     assert_eq!(complete("latent-align config --sch"), ["--schema"]);
     assert_eq!(complete("latent-align run a.yaml --require h"), ["holds"]);
     let all = complete("latent-align ''");
-    for command in ["run", "sweep", "init", "export", "completions", "man"] {
+    for command in ["run", "sweep", "init", "export", "show", "list"] {
         assert!(all.contains(&command.to_owned()), "{command}: {all:?}");
+    }
+    for former in ["inspect", "metrics", "features", "best", "diff"] {
+        assert!(!all.contains(&former.to_owned()), "{former}: {all:?}");
     }
 }
 
@@ -70,9 +73,9 @@ fn zsh_and_fish_accept_their_completions() {
     if let Some(found) = execute(
         &project,
         "fish",
-        "source ./completions; complete -C 'latent-align ins'",
+        "source ./completions; complete -C 'latent-align sho'",
     ) {
-        assert!(found.starts_with("inspect\t"), "{found}");
+        assert!(found.starts_with("show\t"), "{found}");
     }
 }
 
@@ -86,7 +89,7 @@ fn the_manual_has_a_page_a_subcommand_and_renders() {
     for page in [
         "latent-align.1",
         "latent-align-run.1",
-        "latent-align-features-scan.1",
+        "latent-align-export-tensorboard.1",
     ] {
         assert!(pages.contains(&page.to_owned()), "{page}: {pages:?}");
     }

@@ -145,7 +145,7 @@ fn a_job_array_gives_the_table_that_local_trials_give() {
     let mut seen = String::new();
     let mut queued = false;
     wait_until("end of the array", || {
-        let (code, said) = node.run(&project, &["sweep", "status", "weights"]);
+        let (code, said) = node.run(&project, &["show", "weights"]);
         assert_eq!(code, Some(0), "{said}");
         queued |= said.contains("queued") || said.contains("running");
         seen = said;
@@ -164,8 +164,7 @@ fn a_job_array_gives_the_table_that_local_trials_give() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("3 submitted as job array"), "{said}");
     let json = [
-        "sweep",
-        "status",
+        "show",
         "weights",
         "--format",
         "json",

@@ -102,9 +102,7 @@ fn images_in_the_same_file_are_encoded() {
 #[test]
 fn a_plane_without_data_moves_free_points() {
     let project = Project::new();
-    let generated = [
-        "features", "generate", "moons", "--out", "moons.h5", "--count", "500",
-    ];
+    let generated = ["generate", "moons", "--out", "moons.h5", "--count", "500"];
     project.run(&generated).expect(0, &[]);
     project.run(&["init", "moons.h5"]).expect(0, &[]);
     has(
@@ -406,7 +404,7 @@ fn channels_last_are_refused_wherever_images_are_read() {
         .run(&["run", "classes.yaml"])
         .expect(2, &["under train_classifier.data"]);
     project
-        .run(&["inspect", "last.h5"])
+        .run(&["show", "last.h5"])
         .expect(0, &["channels last?", "transpose(0, 3, 1, 2)"]);
     assert!(project.entries("artifacts/train-classifier").is_empty());
 }

@@ -9,7 +9,7 @@ use crate::tiny::noise;
 fn files_and_datasets_of_nothing_are_called_empty() {
     let project = Project::new();
     project.write("nothing.h5", "");
-    for command in ["init", "inspect"] {
+    for command in ["init", "show"] {
         let empty = ["nothing.h5 is empty, 0 bytes"];
         project.run(&[command, "nothing.h5"]).expect(2, &empty);
     }
@@ -96,7 +96,7 @@ fn what_h5py_writes_and_we_do_not_read_is_named() {
     );
     execute(&python, &project, &write);
 
-    let types = project.run(&["inspect", "types.h5"]);
+    let types = project.run(&["show", "types.h5"]);
     types.expect(
         0,
         &[
@@ -109,7 +109,7 @@ fn what_h5py_writes_and_we_do_not_read_is_named() {
     assert!(!types.stdout.contains("damaged"), "{types}");
     assert!(types.stdout.lines().all(|l| l.len() < 200), "{types}");
 
-    let lzf = project.run(&["inspect", "lzf.h5"]);
+    let lzf = project.run(&["show", "lzf.h5"]);
     let why = "this libhdf5 lacks (lzf, filter 32000). Write it again with gzip";
     lzf.expect(0, &[why]);
     assert_eq!(lzf.stdout.matches(why).count(), 1, "{lzf}");
@@ -117,7 +117,7 @@ fn what_h5py_writes_and_we_do_not_read_is_named() {
 
     let deep = "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q";
     project
-        .run(&["inspect", "deep.h5"])
+        .run(&["show", "deep.h5"])
         .expect(0, &[deep, "nested too deep"]);
     project
         .run(&["init", "deep.h5"])

@@ -8,7 +8,6 @@ use polars::prelude::{ParquetReader, SerReader as _};
 fn ring() -> Project {
     let project = Project::new();
     let generate = [
-        "features",
         "generate",
         "gaussian_ring",
         "--out",

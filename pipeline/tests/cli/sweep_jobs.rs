@@ -130,7 +130,7 @@ fn a_failure_ends_the_sweep_only_where_that_is_asked_for() {
             "latent.width: found 3, expected 2",
         ],
     );
-    let status = project.run(&["sweep", "status", "jobs"]);
+    let status = project.run(&["show", "jobs"]);
     status.expect(
         0,
         &[
@@ -165,19 +165,19 @@ fn a_sweep_in_progress_can_be_watched() {
         "train_autoencoder.steps: 100000000",
     ));
     project
-        .run(&["sweep", "status", "jobs"])
-        .expect(2, &["no sweep of that name"]);
+        .run(&["show", "jobs"])
+        .expect(2, &["jobs: no run, sweep"]);
     let child = project.spawn(&["sweep", "jobs.yaml"]);
     let mut seen = String::new();
     wait_until("a trial in training", || {
-        seen = project.run(&["sweep", "status", "jobs.yaml"]).stdout;
+        seen = project.run(&["show", "jobs.yaml"]).stdout;
         seen.contains("train-autoencoder: training")
     });
     assert!(seen.contains("jobs.t.weight-0.1.seed0  running"), "{seen}");
     assert!(seen.contains("4 trials: 1 running, 3 waiting"), "{seen}");
     signal(&child, "INT");
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
-    let status = project.run(&["sweep", "status", "jobs"]);
+    let status = project.run(&["show", "jobs"]);
     status.expect(0, &["4 trials: 1 stopped, 3 waiting"]);
     assert!(!status.stdout.contains("training"), "{status}");
 }

@@ -303,7 +303,7 @@ objective: {figure: \"train-autoencoder: held-out mean squared error\"}
 
 /// Which variant the table, the report, `best` and `ls sweeps` name.
 fn winners(project: &Project) -> [String; 4] {
-    project.run(&["sweep", "status", "seeds"]).expect(0, &[]);
+    project.run(&["show", "seeds"]).expect(0, &[]);
     let read = |name: &str| {
         std::fs::read_to_string(project.path(&format!("artifacts/sweeps/seeds/{name}"))).unwrap()
     };
@@ -317,9 +317,14 @@ fn winners(project: &Project) -> [String; 4] {
         let rows: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
         rows[0][column].as_str().unwrap().to_owned()
     };
-    let run = first(&["ls", "sweeps"], "best run");
+    let run = first(&["list", "sweeps"], "best run");
     let run = run.split('.').nth(1).unwrap().to_owned();
-    [of_table, of_page, first(&["best", "seeds"], "variant"), run]
+    [
+        of_table,
+        of_page,
+        first(&["show", "seeds", "--objective"], "variant"),
+        run,
+    ]
 }
 
 #[test]
@@ -351,7 +356,7 @@ fn a_variant_with_a_lost_seed_wins_nowhere_and_says_how_many_it_has() {
         );
     }
     let counts = format!("`{best}` has a number for 2 of 3 seeds");
-    project.run(&["best", "seeds"]).expect(
+    project.run(&["show", "seeds", "--objective"]).expect(
         0,
         &[
             &counts,
@@ -368,5 +373,7 @@ fn a_variant_with_a_lost_seed_wins_nowhere_and_says_how_many_it_has() {
     assert_ne!(text, failed);
     std::fs::write(&record, failed).unwrap();
     assert_eq!(winners(&project), [other; 4].map(str::to_owned));
-    project.run(&["best", "seeds"]).expect(0, &[&counts]);
+    project
+        .run(&["show", "seeds", "--objective"])
+        .expect(0, &[&counts]);
 }

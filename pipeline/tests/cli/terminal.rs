@@ -52,17 +52,17 @@ fn names_in_files_are_shown_and_not_obeyed() {
     let project = project();
     let missing = "pretrain_flow.features={file: evil.h5, dataset: none}";
     let commands: [&[&str]; 12] = [
-        &["inspect", "evil.h5"],
-        &["features", "scan", "evil.h5"],
+        &["show", "evil.h5"],
+        &["show", "evil.h5", "--rows", "0"],
         &["init", "evil.h5", "--dataset", "none"],
         &["run", "tiny.yaml", "--set", missing],
         &["run", "tiny.yaml", "--set", missing, "-vvv"],
         &["run", "tiny.yaml", "--set", &format!("name={EVIL}")],
-        &["ls", "artifacts", "--columns", "*"],
-        &["ls", "artifacts", "--format", "md"],
-        &["inspect", "0011223344"],
+        &["list", "artifacts", "--columns", "*"],
+        &["list", "artifacts", "--format", "markdown"],
+        &["show", "0011223344"],
         &["verify"],
-        &["gc"],
+        &["clean"],
         &["show", EVIL],
     ];
     for arguments in commands {
@@ -76,7 +76,7 @@ fn names_in_files_are_shown_and_not_obeyed() {
         assert!(!forged, "{arguments:?}: {all}");
     }
     project
-        .run(&["inspect", "evil.h5"])
+        .run(&["show", "evil.h5"])
         .expect(0, &["/a\\u{1b}[2J"]);
 }
 
@@ -101,7 +101,14 @@ fn terminal() -> (File, OwnedFd) {
 #[test]
 fn programs_get_names_as_they_are_and_a_terminal_does_not() {
     let project = project();
-    let list = ["ls", "artifacts", "--columns", "device", "--format", "csv"];
+    let list = [
+        "list",
+        "artifacts",
+        "--columns",
+        "device",
+        "--format",
+        "csv",
+    ];
     let exact = project.run(&list).stdout;
     assert_eq!(exact, format!("device\n\"{EVIL}\"\n"));
 
@@ -129,8 +136,8 @@ fn a_link_with_the_name_of_a_draft_is_not_followed() {
     let project = tiny::project();
     project.write("victim", "mine");
     for (command, file) in [
-        ("ls", "table.csv"),
-        ("features generate moons --count 50", "moons.h5"),
+        ("list", "table.csv"),
+        ("generate moons --count 50", "moons.h5"),
         ("init features.h5", "new.yaml"),
     ] {
         // The shell knows the number that the program will have.

@@ -31,7 +31,7 @@ fn wrong_usage_exits_with_2() {
         .run(&["config", "--defaults", "--schema"])
         .expect(2, &["cannot be used with"]);
     project
-        .run(&["inspect", "-q", "-v"])
+        .run(&["show", "-q", "-v"])
         .expect(2, &["cannot be used with"]);
 }
 
@@ -69,7 +69,7 @@ fn import_refuses_names_that_leave_the_folder() {
 
 #[test]
 fn a_parameter_of_a_target_needs_a_value() {
-    let arguments = ["features", "generate", "moons", "--out", "a.h5", "--count"];
+    let arguments = ["generate", "moons", "--out", "a.h5", "--count"];
     let project = Project::new();
     let arguments: Vec<&str> = arguments
         .into_iter()

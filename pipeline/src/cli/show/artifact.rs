@@ -1,78 +1,44 @@
 //! One artifact in full.
 
 use crate::catalogue::lineage;
-use crate::store::{Manifest, State, Store, state_of, verify_digests};
+use crate::store::{Manifest, State, state_of};
 use crate::tables::{bytes, columns, duration, number};
 use latent_align_stages::{Error, Result};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Everything about the artifact in `dir`; with `verify`, every output is read and its digest
-/// compared.
+/// Everything about the artifact in `dir`; of a damaged one, what is wrong with it.
 ///
 /// # Errors
-/// [`Error::File`] when `verify` found damage; the page is still the first of the pair.
-pub fn one(store: &Store, dir: &Path, verify: bool) -> (String, Result<()>) {
+/// [`Error::File`] where this user may not read it.
+pub fn artifact_page(dir: &Path) -> Result<String> {
     let mut page = String::new();
+    let damaged = |why: &str| Ok(format!("{}\nDAMAGED: {why}\n", dir.display()));
     let manifest = match state_of(dir) {
-        State::Whole(manifest) => manifest,
+        State::Whole(manifest) => *manifest,
         State::Damaged(why) => match Manifest::read(dir) {
             Ok(manifest) => {
                 let _ = writeln!(page, "DAMAGED: {why}\n");
-                Box::new(manifest)
+                manifest
             }
-            Err(_) => {
-                let _ = writeln!(page, "{}\nDAMAGED: {why}", dir.display());
-                return (page, verified(dir, verify, vec![why]));
-            }
+            Err(_) => return damaged(&why),
         },
         State::Unreadable(why) => {
-            let _ = writeln!(page, "{}\ncannot be read: {why}", dir.display());
-            return (
-                page,
-                Err(Error::file(dir, format!("cannot be read: {why}"))),
-            );
+            return Err(Error::file(dir, format!("cannot be read: {why}")));
         }
-        State::Absent => {
-            let _ = writeln!(page, "{}\nDAMAGED: not a folder", dir.display());
-            return (page, verified(dir, verify, vec!["not a folder".into()]));
-        }
+        State::Absent => return damaged("not a folder"),
     };
     page.push_str(&head(&manifest, dir));
     page.push_str(&figures(&manifest));
     page.push_str(&files(&manifest));
-    let _ = write!(page, "\nlineage\n{}", lineage::tree(store, dir, &manifest));
+    let _ = write!(page, "\nlineage\n{}", lineage::tree(dir, &manifest));
     if let Ok(config) = serde_yaml::to_string(&manifest.config) {
         page.push_str("\nconfig\n");
         for line in config.lines() {
             let _ = writeln!(page, "  {line}");
         }
     }
-    let result = if verify {
-        let wrong = verify_digests(dir, &manifest);
-        let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-        if wrong.is_empty() {
-            let count = manifest.outputs.len();
-            let _ = writeln!(page, "\nverified: all {count} outputs have their digests");
-        }
-        verified(dir, verify, wrong)
-    } else {
-        Ok(())
-    };
-    (page, result)
-}
-
-fn verified(dir: &Path, verify: bool, wrong: Vec<String>) -> Result<()> {
-    if !verify || wrong.is_empty() {
-        return Ok(());
-    }
-    Err(Error::file(
-        dir,
-        format!(
-            "damaged; the next run that needs it computes it again\n  {}",
-            wrong.join("\n  ")
-        ),
-    ))
+    Ok(page)
 }
 
 fn head(manifest: &Manifest, dir: &Path) -> String {

@@ -1,6 +1,5 @@
 //! A chart in the terminal: plain characters, 80 columns, no colours.
 
-use super::curves::Panel;
 use crate::tables::number;
 
 /// Columns and lines of the area where curves are drawn.
@@ -11,6 +10,16 @@ const LABEL: usize = 11;
 const WIDE: f64 = 20.0;
 const TRAINING: char = '.';
 const HELD_OUT: char = 'o';
+
+/// A metric over steps, of training and of held-out data.
+pub struct Panel {
+    /// The stage and the metric.
+    pub title: String,
+    /// Of batches that are trained on.
+    pub training: Vec<(f64, f64)>,
+    /// Of held-out data.
+    pub held_out: Vec<(f64, f64)>,
+}
 
 /// The chart of `panel`: curves of training with dots, of held-out data with circles.
 pub fn draw(panel: &Panel) -> String {

@@ -1,37 +1,110 @@
-//! The learning curves of a run: one a column of a stage's `metrics.parquet`.
+//! `latent-align show RUN --curves`: one learning curve a column of a stage's `metrics.parquet`.
 
+use super::chart::{self, Panel};
 use crate::catalogue::{RunEntry, StageEntry};
 use crate::config::{hint, list};
+use crate::console::Console;
 use crate::store::{METRICS, Name, Stage};
-use crate::tables::{Field, Kind, Source, Values};
+use crate::tables::{Field, Kind, Output, Query, Source, Values};
+use clap::Args;
 use latent_align_stages::figures::curves::{HELD_OUT, STEP, TRAINING};
 use latent_align_stages::{Error, Result};
 use polars::prelude::{DataType, ParquetReader, SerReader as _};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// A metric of a stage, step by step.
-pub struct Curve {
-    /// The stage.
-    pub stage: Stage,
-    /// Its column.
-    pub column: String,
-    /// The rows of the stage's table.
-    pub rows: Vec<(i64, Option<f64>)>,
+/// Which learning curves of a run are shown, and how.
+#[derive(Debug, Args)]
+pub struct CurvesArguments {
+    /// Of a run: its learning curves, those of stages in progress included
+    #[arg(long)]
+    pub curves: bool,
+    /// Draw the curves in the terminal: a panel for each metric, training and held-out data together
+    #[arg(long, alias = "plot")]
+    chart: bool,
+    /// Curves of this stage only, such as train-autoencoder; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    stage: Vec<String>,
+    /// Curves of this metric only, such as reconstruction; may be repeated
+    #[arg(long, value_name = "METRIC")]
+    metric: Vec<String>,
 }
 
-/// A metric over steps, of training and of held-out data.
-pub struct Panel {
-    /// The stage and the metric.
-    pub title: String,
-    /// Of batches that are trained on.
-    pub training: Vec<(f64, f64)>,
-    /// Of held-out data.
-    pub held_out: Vec<(f64, f64)>,
+impl CurvesArguments {
+    /// An option that asks for curves, if one was given.
+    pub fn given(&self) -> Option<&'static str> {
+        [
+            ("--curves", self.curves),
+            ("--chart", self.chart),
+            ("--stage", !self.stage.is_empty()),
+            ("--metric", !self.metric.is_empty()),
+        ]
+        .into_iter()
+        .find_map(|(option, is_given)| is_given.then_some(option))
+    }
+
+    /// Writes the curves of `run` as a table, or draws them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a run without any, and for a stage or a metric that is not there.
+    pub fn show(
+        &self,
+        run: &RunEntry,
+        query: &Query,
+        output: Output,
+        console: &Console,
+    ) -> anyhow::Result<()> {
+        let stages = self.stage.iter().map(|name| stage(name));
+        let stages: Vec<Stage> = stages.collect::<Result<_, Error>>()?;
+        let (curves, damaged) = of(run, &stages);
+        damaged.iter().for_each(|why| console.note(why));
+        if curves.is_empty() {
+            return Err(Error::input(format!(
+                "{}: no learning curves; expected a run with a stage that trains{}",
+                run.name,
+                if stages.is_empty() {
+                    ""
+                } else {
+                    " among those of --stage"
+                }
+            ))
+            .into());
+        }
+        let curves = chosen(curves, &self.metric)?;
+        if self.chart {
+            output.must_be_text("charts")?;
+            let drawn: Vec<String> = panels(&curves).iter().map(chart::draw).collect();
+            return output.write_page(&drawn.join("\n"), console);
+        }
+        output.write(&mut query.run(&table(&curves))?, console)
+    }
+}
+
+/// The stage called `name`.
+///
+/// # Errors
+/// [`Error::Input`] with the names there are.
+fn stage(name: &str) -> Result<Stage, Error> {
+    let wanted = name.replace('_', "-");
+    let found = Stage::ALL.into_iter().find(|stage| stage.name() == wanted);
+    found.ok_or_else(|| {
+        let names = Stage::ALL.map(Stage::name);
+        let near = hint(&wanted, names);
+        let names = list(&names);
+        Error::input(format!("--stage: found `{name}`, expected {names}{near}"))
+    })
+}
+
+/// A metric of a stage, step by step.
+struct Curve {
+    stage: Stage,
+    column: String,
+    /// The rows of the stage's table.
+    rows: Vec<(i64, Option<f64>)>,
 }
 
 /// The curves of `run`, of these stages or of all; and what could not be read.
-pub fn of(run: &RunEntry, stages: &[Stage]) -> (Vec<Curve>, Vec<String>) {
+fn of(run: &RunEntry, stages: &[Stage]) -> (Vec<Curve>, Vec<String>) {
     let (mut curves, mut damaged) = (Vec::new(), Vec::new());
     let wanted = |s: &&StageEntry| stages.is_empty() || stages.contains(&s.stage);
     for stage in run.stages.iter().filter(wanted) {
@@ -87,7 +160,7 @@ fn metric(column: &str) -> &str {
 ///
 /// # Errors
 /// [`Error::Input`] for one that is not there.
-pub fn chosen(curves: Vec<Curve>, wanted: &[String]) -> Result<Vec<Curve>> {
+fn chosen(curves: Vec<Curve>, wanted: &[String]) -> Result<Vec<Curve>> {
     if wanted.is_empty() {
         return Ok(curves);
     }
@@ -114,7 +187,7 @@ pub fn chosen(curves: Vec<Curve>, wanted: &[String]) -> Result<Vec<Curve>> {
 }
 
 /// The table of `curves`, a row a step of a stage.
-pub fn table(curves: &[Curve]) -> Source<'static> {
+fn table(curves: &[Curve]) -> Source<'static> {
     let parts: Vec<&[Curve]> = curves.chunk_by(|a, b| a.stage == b.stage).collect();
     let height = parts.iter().map(|part| part[0].rows.len()).sum();
     let steps = parts
@@ -144,7 +217,7 @@ pub fn table(curves: &[Curve]) -> Source<'static> {
 }
 
 /// Curves of one metric together. A term that the run does not have, zero throughout, is left out.
-pub fn panels(curves: &[Curve]) -> Vec<Panel> {
+fn panels(curves: &[Curve]) -> Vec<Panel> {
     let mut panels: Vec<Panel> = Vec::new();
     for curve in curves {
         let points = curve

@@ -1,45 +1,207 @@
-//! `latent-align show RUN`
+//! `latent-align show THING`
 
 mod artifact;
-pub mod chart;
-pub mod curves;
-pub mod hdf5;
+mod chart;
+mod curves;
+mod hdf5;
 mod run;
+mod sweep;
 
-pub use artifact::one;
-
-use crate::catalogue::Catalogue;
+use super::list::NO_ARTIFACTS;
+use super::verify;
+use crate::catalogue::{Catalogue, Thing, artifacts};
 use crate::console::Console;
+use crate::launch;
+use crate::process::Signals;
+use crate::run::StageMonitor;
 use crate::store::Store;
-use crate::tables::{OutputArguments, Query};
+use crate::tables::{Output, OutputArguments, Query, Source};
 use anyhow::Result;
+use artifact::artifact_page;
 use clap::Args;
+use curves::CurvesArguments;
+use latent_align_stages::Error;
 use run::run_page;
+use std::path::{Path, PathBuf};
+use sweep::Ranking;
 
 /// Options of `show`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The run's name or folder; NAME@NUMBER is an older entry of its history
-    #[arg(value_name = "RUN")]
-    run: String,
+    /// A run (NAME@NUMBER: an older entry), a sweep or its file, an artifact's fingerprint, an HDF5 file, a folder
+    ///
+    /// A name is first looked for among runs and sweeps, then as a file or folder, then as four or more characters of
+    /// an artifact's fingerprint. A file beside a run of the same name is meant with ./
+    #[arg(value_name = "THING")]
+    thing: Option<PathBuf>,
+    #[command(flatten)]
+    curves: CurvesArguments,
+    #[command(flatten)]
+    ranking: Ranking,
+    /// Of an HDF5 file: rows of each dataset that are shown [default: 3]
+    #[arg(long, value_name = "N")]
+    rows: Option<usize>,
+    /// Of an HDF5 file: this dataset only
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// Also read every file of the artifact and compare its digest, as `verify` does
+    #[arg(long, hide = true)]
+    verify: bool,
+    #[command(flatten)]
+    query: Query,
     #[command(flatten)]
     output: OutputArguments,
 }
 
-/// Prints a page on the run; where programs read, every column that `ls` knows of it.
+/// The command under which older versions had a part of `show`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Former {
+    /// `inspect [THING]`: all artifacts without a THING.
+    Inspect,
+    /// `metrics RUN`
+    Metrics,
+    /// `best SWEEP`
+    Best,
+    /// `features scan FILE`: no rows.
+    Scan,
+}
+
+/// Shows what was asked for.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
-    let output = arguments.output.open()?;
-    let mut catalogue = Catalogue::of(store);
-    let name = catalogue.one_named(&arguments.run)?;
-    let runs = catalogue.runs(&[name]);
-    if output.is_text_on_stdout() {
-        console.print(&run_page(store, &runs[0]));
-        return Ok(());
+    match &arguments.thing {
+        Some(what) => arguments.show(&Thing::find(store, what)?, store, console),
+        None => Err(Error::input(
+            "show: found nothing, expected a run, a sweep, an artifact, an HDF5 file or a folder; `latent-align list` \
+             lists runs",
+        )
+        .into()),
     }
-    let all = Query {
-        columns: vec!["*".into()],
-        ..Query::default()
-    };
-    let mut frame = all.run(&catalogue.table(&runs))?;
-    output.write(&mut frame, console)
+}
+
+/// Shows it as the command of an older version did.
+pub fn run_as(
+    former: Former,
+    mut arguments: Arguments,
+    store: &Store,
+    console: &Console,
+) -> Result<()> {
+    match former {
+        Former::Inspect if arguments.thing.is_none() => {
+            return arguments.show(&Thing::Store(store.clone()), store, console);
+        }
+        Former::Inspect => {}
+        Former::Metrics => arguments.curves.curves = true,
+        Former::Best => arguments.ranking.ask(),
+        Former::Scan => arguments.rows = arguments.rows.or(Some(0)),
+    }
+    run(&arguments, store, console)
+}
+
+impl Arguments {
+    fn show(&self, thing: &Thing, store: &Store, console: &Console) -> Result<()> {
+        let output = self.output.open()?;
+        self.refuse_what_does_not_apply(thing)?;
+        match thing {
+            Thing::Run(store, name) => self.run(store, name, output, console),
+            Thing::Sweep(store, name) => self.sweep(store, name, output, console),
+            Thing::Artifact(dir) if output.is_text() && self.query.is_empty() => {
+                output.write_page(&artifact_page(dir)?, console)
+            }
+            Thing::Artifact(_) => self.artifacts(thing, store, output, console),
+            Thing::Store(store) => self.artifacts(thing, store, output, console),
+            Thing::Hdf5(file) => self.hdf5(file, output, console),
+        }?;
+        match self.verify {
+            true => verify::check(thing, console),
+            false => Ok(()),
+        }
+    }
+
+    fn refuse_what_does_not_apply(&self, thing: &Thing) -> Result<(), Error> {
+        let is_hdf5 = matches!(thing, Thing::Hdf5(_));
+        let (run, sweep, file) = ("a run", "a sweep", "an HDF5 file");
+        let wanted = [
+            (self.curves.given(), run, matches!(thing, Thing::Run(..))),
+            (
+                self.ranking.given(),
+                sweep,
+                matches!(thing, Thing::Sweep(..)),
+            ),
+            (self.rows.map(|_| "--rows"), file, is_hdf5),
+            (self.dataset.as_ref().map(|_| "--dataset"), file, is_hdf5),
+            (self.query.given(), "something shown as a table", !is_hdf5),
+        ];
+        let mut wrong = wanted.into_iter().filter(|(_, _, applies)| !applies);
+        match wrong.find_map(|(option, expected, _)| Some((option?, expected))) {
+            None => Ok(()),
+            Some((option, expected)) => Err(Error::input(format!(
+                "{option}: found {}, expected {expected}; leave it out",
+                thing.kind()
+            ))),
+        }
+    }
+
+    /// A page on the run; its learning curves where they are asked for; where programs read, every column that
+    /// `list` knows of it.
+    fn run(&self, store: &Store, name: &str, output: Output, console: &Console) -> Result<()> {
+        let mut catalogue = Catalogue::of(store);
+        let runs = catalogue.runs(&[name.to_owned()]);
+        if self.curves.given().is_some() {
+            return self.curves.show(&runs[0], &self.query, output, console);
+        }
+        if output.is_text() && self.query.is_empty() {
+            return output.write_page(&run_page(&runs[0]), console);
+        }
+        self.all_columns(&catalogue.table(&runs), output, console)
+    }
+
+    /// How the trials of the sweep stand, or their order by an objective.
+    fn sweep(&self, store: &Store, name: &str, output: Output, console: &Console) -> Result<()> {
+        if self.ranking.given().is_some() {
+            return self.ranking.show(store, name, &self.query, output, console);
+        }
+        let status = launch::status(name, store, console)?;
+        let mut frame = self.query.run(&status.trials)?;
+        output.write_with(&mut frame, &status.notes, console)
+    }
+
+    /// A row for each artifact; of one alone with every column that is known of it.
+    fn artifacts(
+        &self,
+        thing: &Thing,
+        store: &Store,
+        output: Output,
+        console: &Console,
+    ) -> Result<()> {
+        let mut catalogue = Catalogue::of(store);
+        let entries = catalogue.artifacts(&thing.artifacts()?);
+        let source = artifacts(&catalogue, &entries);
+        match thing {
+            Thing::Store(_) if source.height == 0 && output.is_text_on_stdout() => {
+                console.print(NO_ARTIFACTS);
+                Ok(())
+            }
+            Thing::Store(_) => output.write(&mut self.query.run(&source)?, console),
+            _ => self.all_columns(&source, output, console),
+        }
+    }
+
+    fn all_columns(&self, source: &Source, output: Output, console: &Console) -> Result<()> {
+        let mut query = self.query.clone();
+        if query.columns.is_empty() {
+            query.columns.push("*".into());
+        }
+        output.write(&mut query.run(source)?, console)
+    }
+
+    /// What the file holds, what a pass over each of its datasets finds, and first rows.
+    fn hdf5(&self, file: &Path, output: Output, console: &Console) -> Result<()> {
+        output.must_be_text("an HDF5 file")?;
+        let signals = Signals::listen()?;
+        let monitor = StageMonitor::new(console, &signals, "show", None, None);
+        let rows = self.rows.unwrap_or(3);
+        let page = hdf5::page(file, self.dataset.as_deref(), rows, &monitor);
+        monitor.finish()?;
+        output.write_page(&page?, console)
+    }
 }

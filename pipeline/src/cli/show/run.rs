@@ -3,12 +3,12 @@
 use crate::catalogue::{RunEntry, StageEntry, lineage};
 use crate::config;
 use crate::config::{Experiment, differing};
-use crate::store::{Manifest, Stage, Store, entry_name};
+use crate::store::{Manifest, Stage, entry_name};
 use crate::tables::{bytes, columns, duration, figures_tables};
 use std::fmt::Write as _;
 
 /// Everything about `run`.
-pub fn run_page(store: &Store, run: &RunEntry) -> String {
+pub fn run_page(run: &RunEntry) -> String {
     let mut page = head(run);
     for problem in &run.problems {
         let _ = writeln!(page, "  {problem}");
@@ -35,7 +35,7 @@ pub fn run_page(store: &Store, run: &RunEntry) -> String {
         }
     }
     page.push_str(&files(run));
-    page.push_str(&lineages(store, run));
+    page.push_str(&lineages(run));
     page
 }
 
@@ -127,7 +127,7 @@ fn files(run: &RunEntry) -> String {
 }
 
 /// The trees of the stages that no other stage of the run reads.
-fn lineages(store: &Store, run: &RunEntry) -> String {
+fn lineages(run: &RunEntry) -> String {
     let manifests: Vec<(&StageEntry, Manifest)> = (run.stages.iter())
         .filter_map(|stage| Some((stage, Manifest::read(&stage.dir).ok()?)))
         .collect();
@@ -138,7 +138,7 @@ fn lineages(store: &Store, run: &RunEntry) -> String {
     let last = manifests
         .iter()
         .filter(|(s, _)| !is_read(s.stage, &s.fingerprint));
-    let trees: Vec<String> = last.map(|(s, m)| lineage::tree(store, &s.dir, m)).collect();
+    let trees: Vec<String> = last.map(|(s, m)| lineage::tree(&s.dir, m)).collect();
     match trees.is_empty() {
         true => String::new(),
         false => format!("\nlineage\n{}", trees.concat()),

@@ -26,9 +26,9 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn write_run(store: &Store, folder: &RunFolder) -> Result<PathBuf> {
+pub fn write_run(folder: &RunFolder) -> Result<PathBuf> {
     let found = Found::read(folder);
-    folder.write(REPORT, &run::page(store, &found))?;
+    folder.write(REPORT, &run::page(&found))?;
     Ok(folder.path().join(REPORT))
 }
 

@@ -4,12 +4,11 @@ use super::found::Found;
 use super::html::{Cell, Html, Table, code, details, note, text};
 use crate::catalogue::lineage;
 use crate::config::differing;
-use crate::store::Store;
 use crate::tables::{bytes, duration};
 use std::collections::BTreeSet;
 
 /// Everything about where a run comes from.
-pub fn provenance(store: &Store, found: &Found) -> Html {
+pub fn provenance(found: &Found) -> Html {
     let mut out = String::new();
     out.push_str(&stages(found).0);
     let inputs = inputs(found);
@@ -20,7 +19,7 @@ pub fn provenance(store: &Store, found: &Found) -> Html {
     out.push_str(&configuration(found).0);
     let trees = found.stages.iter().map(|stage| {
         let folder = found.path().join(stage.stage.name());
-        lineage::tree(store, &folder, stage)
+        lineage::tree(&folder, stage)
     });
     let trees: Vec<String> = trees.collect();
     if !trees.is_empty() {

@@ -11,7 +11,7 @@ use super::provenance::provenance;
 use super::shell::{self, Section};
 use super::warnings::warnings;
 use crate::report::charts::escaped;
-use crate::store::{RunState, Stage, Store};
+use crate::store::{RunState, Stage};
 use crate::tables::{brief, with_spread};
 use latent_align_stages::figures::{
     evaluate_latents, pretrain_flow, train_autoencoder as names, train_classifier,
@@ -19,7 +19,7 @@ use latent_align_stages::figures::{
 use std::fmt::Write as _;
 
 /// The page of `found`.
-pub fn page(store: &Store, found: &Found) -> String {
+pub fn page(found: &Found) -> String {
     let joined = |parts: Vec<Html>| Html(parts.into_iter().map(|p| p.0).collect());
     let sections = [
         Section {
@@ -67,7 +67,7 @@ pub fn page(store: &Store, found: &Found) -> String {
         Section {
             id: "provenance",
             title: "What was run, and from what",
-            body: provenance(store, found),
+            body: provenance(found),
         },
         Section {
             id: "figures",

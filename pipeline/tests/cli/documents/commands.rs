@@ -2,6 +2,7 @@
 //! types first run as they stand.
 
 use super::{Document, current, read, root};
+use crate::importing::foreign_flow;
 use crate::project::{Outcome, Project, output};
 use crate::starting::TINY;
 use crate::tiny::{self, noise};
@@ -71,17 +72,21 @@ fn every_command_of_the_documents_is_one_that_this_program_accepts() {
     assert!(count > 30, "{count}");
 }
 
+/// The commands of a page of help.
+fn listed(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|l| *l != "Commands:").skip(1);
+    let lines = lines.take_while(|l| !l.is_empty());
+    let names: Vec<&str> = lines
+        .filter_map(|l| l.get(10..)?.split_whitespace().next())
+        .collect();
+    assert!(names.len() > 15, "{help}");
+    names
+}
+
 #[test]
 fn every_subcommand_stands_in_a_document() {
     let help = Project::new().run(&["--help"]).stdout;
-    let listed = help.lines().skip_while(|l| *l != "Commands:").skip(1);
-    let listed = listed.take_while(|l| !l.is_empty());
-    let names: Vec<&str> = listed
-        .filter(|l| l.starts_with("  ") && !l.starts_with("   "))
-        .filter_map(|l| l.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .collect();
-    assert!(names.len() > 10, "{help}");
+    let names = listed(&help);
     let documents = current();
     for name in names {
         let command = format!("latent-align {name}");
@@ -179,4 +184,48 @@ fn the_six_commands_to_sweep_and_inspect_run() {
     }
     let report = project.path("artifacts/sweeps/weight/report.html");
     assert!(report.exists());
+}
+
+/// As the pages have them, but for the sizes of what is trained.
+#[test]
+fn the_example_of_every_page_of_help_runs() {
+    let project = Project::new();
+    project.write_features("my-features.h5", "features", 400, 2, noise);
+    let images: Vec<f32> = (0..200 * 64).map(|i| noise(i, 1)).collect();
+    project.write_dataset("my-images.h5", "images", &[200, 1, 8, 8], &images);
+    project.write("their-flow.safetensors", foreign_flow());
+    let config = tiny::CONFIG
+        .replace("name: tiny", "name: digits")
+        .replace("{file: features.h5}", "{file: my-features.h5}")
+        .replace(
+            "{file: vectors.h5, dataset: vectors}",
+            "{file: my-images.h5, dataset: images}",
+        );
+    project.write("digits.yaml", config);
+    project.write(
+        "my-sweep.yaml",
+        "name: weight\nbase: digits.yaml\n\
+         grid:\n  train_autoencoder.regulariser.weight: [0.1, 0.2]\n",
+    );
+    project.run(&["run", "digits.yaml"]).expect(0, &[]);
+    let small: String = TINY.iter().map(|s| format!(" --set '{s}'")).collect();
+    let help = project.run(&["--help"]).stdout;
+    let more = [
+        "export tensorboard",
+        "export safetensors",
+        "completions",
+        "man",
+    ];
+    for name in listed(&help).into_iter().chain(more) {
+        let words: Vec<&str> = name.split(' ').chain(["--help"]).collect();
+        let page = project.run(&words).stdout;
+        let mut lines = page.lines().skip_while(|l| *l != "Example:").skip(1);
+        let example = lines.next().unwrap_or_else(|| panic!("{name}: {page}"));
+        let trains = ["run", "plan"].contains(&name);
+        let command = format!("{example}{}", if trains { &small } else { "" });
+        assert!(command.trim().starts_with("latent-align "), "{page}");
+        if name != "serve" {
+            shell(&project, &command).expect(0, &[]);
+        }
+    }
 }

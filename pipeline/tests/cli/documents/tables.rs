@@ -66,7 +66,7 @@ fn the_results_of_the_readme_are_rows_of_the_table_in_the_documents() {
 
 #[test]
 fn the_table_of_exit_codes_is_that_of_the_help() {
-    let help = crate::project::Project::new().run(&["--help"]).stdout;
+    let help = crate::project::Project::new().run(&["help"]).stdout;
     let codes = help.lines().skip_while(|l| *l != "Exit codes:").skip(1);
     let codes = codes.take_while(|l| !l.is_empty());
     let codes: Vec<&str> = codes

@@ -1,4 +1,4 @@
-//! `latent-align gc [--delete]`
+//! `latent-align clean [--delete]`
 
 use crate::catalogue::{Candidate, Catalogue, candidates, remove};
 use crate::console::Console;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use std::collections::BTreeSet;
 
-/// Options of `gc`.
+/// Options of `clean`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Delete what is listed; without this nothing is touched

@@ -1,4 +1,4 @@
-//! `latent-align ls [runs | sweeps | artifacts]`
+//! `latent-align list [runs | sweeps | artifacts]`
 
 use crate::catalogue::{Catalogue, artifacts, sweeps};
 use crate::console::Console;
@@ -7,7 +7,7 @@ use crate::tables::{OutputArguments, Query};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-/// Options of `ls`.
+/// Options of `list`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// What is listed

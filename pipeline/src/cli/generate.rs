@@ -1,4 +1,4 @@
-//! `latent-align features generate KIND --out FILE --count N`
+//! `latent-align generate KIND --out FILE --count N`
 
 use crate::config::{hint, parse_value};
 use crate::console::Console;
@@ -76,7 +76,7 @@ fn explain(error: &serde_json::Error) -> Error {
         .replace("unknown variant", "unknown kind")
         .replace("unknown field", "unknown --param")
         .replace("missing field", "missing --param");
-    Error::input(format!("features generate: {what}{near}"))
+    Error::input(format!("generate: {what}{near}"))
 }
 
 /// The distribution as the tagged map that [`Target`] reads.

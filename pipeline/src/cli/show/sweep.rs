@@ -1,0 +1,198 @@
+//! `latent-align show SWEEP --objective`
+
+use crate::catalogue::{Catalogue, SweepEntry, TrialEntry};
+use crate::console::Console;
+use crate::store::Store;
+use crate::sweep::{
+    Constraint, Direction, Objective, SweepRecord, refuse_to_choose_by, test_figure,
+};
+use crate::tables::{Field, Kind, Output, Query, Source, Values, resolve};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use latent_align_stages::Error;
+use std::fmt::Write as _;
+
+/// In which order the trials of a sweep are shown.
+#[derive(Debug, Args)]
+pub struct Ranking {
+    /// Of a sweep: its trials by this figure, as `stage: figure`, the best first; by the sweep's own objective where
+    /// none is given
+    #[arg(long, value_name = "FIGURE", num_args = 0..=1)]
+    objective: Option<Option<String>>,
+    /// Which way is better
+    #[arg(long, value_enum, value_name = "DIRECTION")]
+    direction: Option<Better>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Better {
+    /// The least value is the best
+    #[value(alias = "minimize")]
+    Minimise,
+    /// The greatest value is the best
+    #[value(alias = "maximize")]
+    Maximise,
+}
+
+/// The column of the objective over the seeds of a variant, by which variants compare.
+const MEAN: &str = "mean over seeds";
+
+impl Ranking {
+    /// An option that asks for an order, if one was given.
+    pub fn given(&self) -> Option<&'static str> {
+        let direction = self.direction.map(|_| "--direction");
+        self.objective.as_ref().map(|_| "--objective").or(direction)
+    }
+
+    /// Asks for the order by the sweep's own objective, unless another is asked for.
+    pub fn ask(&mut self) {
+        self.objective.get_or_insert_default();
+    }
+
+    /// Shows the trials of the sweep `name`, the best variant's first, and those that were left out.
+    ///
+    /// # Errors
+    /// [`Error::Input`] without an objective, and for one that is not there or of which nothing may be chosen.
+    pub fn show(
+        &self,
+        store: &Store,
+        name: &str,
+        query: &Query,
+        output: Output,
+        console: &Console,
+    ) -> Result<()> {
+        let mut catalogue = Catalogue::of(store);
+        let (entry, record) = catalogue.sweep(name)?;
+        let objective = self.objective(&record, &catalogue, &entry.trials)?;
+        let index = &catalogue.index;
+        let ranked = entry.ranked(&objective, &record.constraints, index);
+        let mut trials: Vec<_> = ranked.into_iter().map(|t| (t, None)).collect();
+        let out: Vec<_> = (entry.trials.iter())
+            .map(|t| (t, entry.left_out(t, &objective, &record.constraints, index)))
+            .filter(|t| t.1.is_some())
+            .collect();
+        let mut notes = String::new();
+        for (trial, why) in &out {
+            let why = why.as_deref().unwrap_or_default();
+            let _ = writeln!(notes, "left out: {}: {why}", trial.trial.run);
+        }
+        if trials.is_empty() {
+            notes.insert_str(0, "no trial counts\n");
+        } else if !out.is_empty() {
+            notes.insert(0, '\n');
+        }
+        // People read of them below the table; programs find all trials in it.
+        let is_text = output.is_text();
+        if !is_text {
+            trials.extend(out);
+        }
+        let source = table(&trials, &entry, &record, &objective, &catalogue, is_text);
+        output.write_with(&mut query.run(&source)?, &notes, console)
+    }
+
+    fn objective(
+        &self,
+        record: &SweepRecord,
+        catalogue: &Catalogue,
+        trials: &[TrialEntry],
+    ) -> Result<Objective> {
+        let mut objective = match (self.objective.iter().flatten().next(), &record.objective) {
+            (Some(wanted), _) => Objective {
+                figure: figure(wanted, catalogue, trials)?,
+                direction: Direction::Minimise,
+            },
+            (None, Some(objective)) => objective.clone(),
+            (None, None) => {
+                return Err(Error::input(format!(
+                    "sweep `{}` has no objective; give one, such as --objective 'train-autoencoder: held-out \
+                     mean squared error' --direction minimise, or write `objective: {{figure: ...}}` into {}",
+                    record.name,
+                    record.file.display()
+                ))
+                .into());
+            }
+        };
+        match self.direction {
+            Some(Better::Minimise) => objective.direction = Direction::Minimise,
+            Some(Better::Maximise) => objective.direction = Direction::Maximise,
+            None => {}
+        }
+        Ok(objective)
+    }
+}
+
+/// The figure of `trials` that `wanted` means: as lenient about names as columns are.
+fn figure(wanted: &str, catalogue: &Catalogue, trials: &[TrialEntry]) -> Result<String> {
+    let runs: Vec<_> = trials.iter().filter_map(|t| t.run.as_ref()).collect();
+    let mut names = catalogue.figure_names(&runs);
+    let fields = names
+        .iter()
+        .map(|name| Field::new(name, Values::Float(vec![])));
+    let at = resolve(&Source::new(0, fields.collect()), wanted, "--objective")?;
+    let found = names.swap_remove(at);
+    match refuse_to_choose_by(&found) {
+        None => Ok(found),
+        Some(expected) => {
+            Err(Error::input(format!("--objective: found `{found}`, expected {expected}")).into())
+        }
+    }
+}
+
+fn table<'a>(
+    trials: &[(&'a TrialEntry, Option<String>)],
+    entry: &SweepEntry,
+    record: &'a SweepRecord,
+    objective: &Objective,
+    catalogue: &Catalogue,
+    is_text: bool,
+) -> Source<'a> {
+    let each = || trials.iter().map(|t| t.0);
+    let seeds = each().map(|t| i64::try_from(t.trial.seed).ok()).collect();
+    let mut fields = vec![
+        Field::text("run", each().map(|t| t.trial.run.as_str())),
+        Field::text("variant", each().map(|t| t.trial.variant.as_str())),
+        Field::new("seed", Values::Int(seeds)),
+    ];
+    let index = &catalogue.index;
+    let seeds = |t: &TrialEntry| entry.seeds(&t.trial.variant, &objective.figure, index);
+    if each().any(|t| seeds(t).count > 1) {
+        let means = each().map(|t| seeds(t).mean()).collect();
+        fields.push(Field::new(MEAN, Values::Float(means)).of(Kind::Figure));
+    }
+    let constraints = record.constraints.iter().map(|c: &Constraint| &c.figure);
+    let shown = test_figure(&objective.figure);
+    let mut figures: Vec<&String> = std::iter::once(&objective.figure)
+        .chain(&shown)
+        .chain(constraints)
+        .collect();
+    figures.extend(&record.columns);
+    let mut named: Vec<&str> = Vec::new();
+    for figure in figures {
+        if !named.contains(&figure.as_str()) {
+            named.push(figure);
+            let values = each().map(|t| t.figure(figure, &catalogue.index)).collect();
+            fields.push(Field::new(figure, Values::Float(values)).of(Kind::Figure));
+        }
+    }
+    let settings: Vec<Vec<Option<String>>> = (record.axes.iter())
+        .map(|axis| {
+            each()
+                .map(|t| t.trial.settings.get(axis).map(ToString::to_string))
+                .collect()
+        })
+        .collect();
+    for (axis, values) in record.axes.iter().zip(settings) {
+        let words = values
+            .into_iter()
+            .map(|v| v.map(|v| v.trim_matches('"').to_owned()));
+        fields.push(Field::new(axis, Values::Text(words.collect())));
+    }
+    fields.push(Field::text("state", each().map(TrialEntry::state)));
+    if !is_text {
+        fields.push(Field::text(
+            "left out",
+            trials.iter().map(|t| t.1.clone().unwrap_or_default()),
+        ));
+    }
+    Source::new(trials.len(), fields)
+}
