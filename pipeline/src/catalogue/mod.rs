@@ -31,5 +31,5 @@ pub use differences::Difference;
 pub use found::Catalogue;
 pub use resolve::Thing;
 pub use runs::{RunEntry, StageEntry};
-pub use sweeps::{SweepEntry, TrialEntry, sweeps};
+pub use sweeps::sweeps;
 pub use unreferenced::{candidates, remove};

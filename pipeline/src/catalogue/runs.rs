@@ -174,21 +174,6 @@ impl Catalogue {
         runs
     }
 
-    /// The figures that any of `runs` has, as `stage: figure`.
-    pub fn figure_names(&self, runs: &[&RunEntry]) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        for stage in runs.iter().flat_map(|run| &run.stages) {
-            let card = self.index.card(&stage.dir);
-            for (name, _) in card.iter().flat_map(|card| &card.figures) {
-                let name = format!("{}: {}", stage.stage, self.index.symbols.text(*name));
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
-        names
-    }
-
     /// The table of `runs`.
     pub fn table<'a>(&'a self, runs: &'a [RunEntry]) -> Source<'a> {
         let index = &self.index;

@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         What::Sweeps => {
             trials = catalogue.sweeps();
             (
-                sweeps(&catalogue, &trials),
+                sweeps(&trials),
                 "No sweeps yet; `latent-align sweep FILE` makes one.\n",
             )
         }

@@ -4,7 +4,8 @@ use super::batch::Batch;
 use crate::console::Console;
 use crate::report::write_sweep;
 use crate::sweep::{
-    Dropped, MARKDOWN, Standing, Sweep, SweepFolder, SweepRecord, Table, Trial, best, compare,
+    Dropped, MARKDOWN, Standing, Sweep, SweepFolder, SweepRecord, Table, Trial, Trials, best,
+    compare,
 };
 use anyhow::Result;
 use std::path::PathBuf;
@@ -31,8 +32,7 @@ pub struct Swept {
 pub struct Results<'a> {
     sweep: &'a Sweep,
     folder: SweepFolder,
-    record: SweepRecord,
-    standings: Vec<Standing>,
+    trials: Trials,
     /// Whether the results are those of the sweep, and not of a rung.
     is_whole: bool,
     has_warned: bool,
@@ -51,7 +51,7 @@ impl<'a> Results<'a> {
     /// The trials of `batch` as they stood when it was planned.
     pub fn new(sweep: &'a Sweep, folder: &SweepFolder, batch: &Batch) -> Self {
         let record = SweepRecord::new(sweep, batch.records.clone());
-        Self::of(sweep, folder, record, batch.before.clone())
+        Self::of(sweep, folder, Trials::of(record, batch.before.clone()))
     }
 
     /// The trials of a rung, of which nothing is written.
@@ -62,18 +62,12 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// The trials of `record`, which stand as `standings` say.
-    pub fn of(
-        sweep: &'a Sweep,
-        folder: &SweepFolder,
-        record: SweepRecord,
-        standings: Vec<Standing>,
-    ) -> Self {
+    /// These `trials`, which are those of `sweep`.
+    pub fn of(sweep: &'a Sweep, folder: &SweepFolder, trials: Trials) -> Self {
         Self {
             sweep,
             folder: folder.clone(),
-            record,
-            standings,
+            trials,
             is_whole: true,
             has_warned: false,
         }
@@ -86,9 +80,9 @@ impl<'a> Results<'a> {
 
     /// Takes note that these trials run now: what failed before is tried again.
     pub fn starting(&mut self, runs: &[String]) -> Result<()> {
-        for (trial, standing) in self.record.trials.iter().zip(&mut self.standings) {
-            if runs.contains(&trial.run) {
-                *standing = Standing::waiting();
+        for row in &mut self.trials.rows {
+            if runs.contains(&row.trial.run) {
+                row.standing = Standing::waiting();
             }
         }
         if self.is_whole {
@@ -99,9 +93,9 @@ impl<'a> Results<'a> {
 
     /// Takes note of how the trial that runs as `run` stands.
     pub fn ended(&mut self, run: &str, standing: Standing, console: &Console) -> Result<()> {
-        let found = self.record.trials.iter().position(|t| t.run == run);
-        if let Some(trial) = found {
-            self.standings[trial] = standing;
+        let mut rows = self.trials.rows.iter_mut();
+        if let Some(row) = rows.find(|row| row.trial.run == run) {
+            row.standing = standing;
         }
         if !self.is_whole {
             return Ok(());
@@ -117,47 +111,41 @@ impl<'a> Results<'a> {
 
     /// Writes record and table as they are, so that one may look while the sweep runs.
     pub fn write(&self) -> Result<Table> {
-        self.record.write(self.folder.path())?;
+        self.trials.record().write(self.folder.path())?;
         let table = self.table();
         table.write(self.folder.path())?;
         Ok(table)
     }
 
     fn table(&self) -> Table {
-        Table::new(self.sweep, &self.record, self.standings.clone())
+        Table::new(self.sweep, self.trials.clone())
     }
 
     /// True if any trial has not ended.
     pub fn is_waiting(&self) -> bool {
-        self.waiting() > 0
-    }
-
-    fn waiting(&self) -> usize {
-        self.standings.iter().filter(|s| !s.has_ended()).count()
+        self.trials.rows.iter().any(|row| !row.standing.has_ended())
     }
 
     /// The mean of `figure` over the seeds of every variant; none where any of them lacks it.
     pub fn measured(&self, figure: &str) -> Vec<(&str, Option<f64>)> {
-        let table = self.table();
-        let variants = self.record.trials.chunk_by(|a, b| a.variant == b.variant);
+        let variants = self.trials.variants().into_iter();
         variants
-            .map(|trials| trials[0].variant.as_str())
-            .map(|variant| (variant, table.seeds(variant, figure).mean()))
+            .map(|variant| (variant, self.trials.seeds(variant, figure).mean()))
             .collect()
     }
 
     /// True if successive halving stopped the variant of `trial`.
     pub fn is_dropped(&self, trial: &Trial) -> bool {
-        let mut trials = self.record.trials.iter();
-        trials.any(|t| t.variant == trial.variant && t.dropped.is_some())
+        let rows = self.trials.of_variant(&trial.variant);
+        rows.iter().any(|row| row.trial.dropped.is_some())
     }
 
     /// Notes that a variant goes no further than `rung`, where its metric is `value`.
     pub fn drop_variant(&mut self, variant: &str, rung: u64, value: Option<f64>) {
-        let trials = self.record.trials.iter_mut().zip(&mut self.standings);
-        for (trial, standing) in trials.filter(|t| t.0.variant == variant) {
-            trial.dropped = Some(Dropped { rung, value });
-            *standing = Standing::dropped();
+        let rows = self.trials.rows.iter_mut();
+        for row in rows.filter(|row| row.trial.variant == variant) {
+            row.trial.dropped = Some(Dropped { rung, value });
+            row.standing = Standing::dropped();
         }
     }
 
@@ -165,28 +153,24 @@ impl<'a> Results<'a> {
     pub fn finish(self) -> Result<Swept> {
         let mut table = self.table();
         if let Some(objective) = &self.sweep.objective {
-            table.best = best(objective, &self.sweep.constraints, &table);
+            table.best = best(objective, &self.trials);
         }
-        let checked = compare(&self.sweep.checks, &table);
-        let waiting = self.waiting();
+        let checked = compare(&self.sweep.checks, &self.trials);
         let mut missed = Vec::new();
-        if waiting == 0 && !self.sweep.checks.is_empty() {
+        if !self.is_waiting() && !self.sweep.checks.is_empty() {
             table.checks = Some(checked.table);
             missed = checked.missed;
         }
-        self.record.write(self.folder.path())?;
+        self.trials.record().write(self.folder.path())?;
         table.write(self.folder.path())?;
         // A report is not worth a sweep.
-        let report = write_sweep(self.folder.store(), &self.record.name);
+        let report = write_sweep(self.folder.store(), &self.trials.record.name);
         if let Err(why) = &report {
-            tracing::warn!("no report of {}: {why:#}", self.record.name);
+            tracing::warn!("no report of {}: {why:#}", self.trials.record.name);
         }
         let named = |is: fn(&Standing) -> bool| {
-            let trials = self.record.trials.iter().zip(&self.standings);
-            trials
-                .filter(|t| is(t.1))
-                .map(|t| t.0.run.clone())
-                .collect()
+            let rows = self.trials.rows.iter().filter(|row| is(&row.standing));
+            rows.map(|row| row.trial.run.clone()).collect()
         };
         Ok(Swept {
             table: table.whole(),
@@ -194,7 +178,7 @@ impl<'a> Results<'a> {
             report: report.ok(),
             failed: named(Standing::is_failed),
             waiting: named(|s| !s.has_ended()),
-            trials: self.record.trials.len(),
+            trials: self.trials.rows.len(),
             missed,
         })
     }

@@ -6,7 +6,7 @@ use super::slurm::Submitted;
 use crate::config::Overrides;
 use crate::console::Console;
 use crate::store::{RunState, Store};
-use crate::sweep::{Standing, SweepFolder, SweepRecord, TrialState, load};
+use crate::sweep::{Standing, SweepFolder, SweepRecord, TrialRow, TrialState, Trials, load};
 use crate::tables::{Field, Kind, Source, Values};
 use anyhow::Result;
 use latent_align_stages::Error;
@@ -35,10 +35,13 @@ pub fn status(name: &str, store: &Store, console: &Console) -> Result<Status> {
     }
     let record = SweepRecord::read(folder.path())?;
     let queue = queue(&folder, console);
-    let all: Vec<Stands> = (record.trials.iter())
-        .map(|trial| Stands {
-            standing: Standing::of(trial, store),
-            queued: queue.get(&trial.run).cloned(),
+    let standings = record.trials.iter().map(|t| Standing::of(t, store));
+    let standings = standings.collect();
+    let trials = Trials::of(record, standings);
+    let all: Vec<Stands> = (trials.rows.iter())
+        .map(|row| Stands {
+            row,
+            queued: queue.get(&row.trial.run),
         })
         .collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -47,25 +50,27 @@ pub fn status(name: &str, store: &Store, console: &Console) -> Result<Status> {
     }
     let counts: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
     let mut notes = format!("\n{} trials: {}\n", all.len(), counts.join(", "));
-    let trials = table(&record, &all);
-    let sweep = load(&record.file, &Overrides::default());
+    let table = table(&trials.record, &all);
+    let sweep = load(&trials.record.file, &Overrides::default());
     // looking must work where nothing can be written
-    let brought_up_to_date = sweep.map_err(anyhow::Error::from).and_then(|sweep| {
-        let standings = all.into_iter().map(|t| t.standing).collect();
-        Results::of(&sweep, &folder, record, standings).finish()
-    });
+    let brought_up_to_date = sweep
+        .map_err(anyhow::Error::from)
+        .and_then(|sweep| Results::of(&sweep, &folder, trials).finish());
     match brought_up_to_date {
         Ok(swept) => notes.push_str(&swept.paths()),
         Err(e) => console.note(&format!("warning: the table is left as it was: {e:#}")),
     }
-    Ok(Status { trials, notes })
+    Ok(Status {
+        trials: table,
+        notes,
+    })
 }
 
 /// The table of the trials.
 fn table(record: &SweepRecord, all: &[Stands]) -> Source<'static> {
-    let trials = || record.trials.iter();
+    let trials = || all.iter().map(|t| &t.row.trial);
     let seeds = trials().map(|t| i64::try_from(t.seed).ok()).collect();
-    let seconds = all.iter().map(|t| t.standing.seconds).collect();
+    let seconds = all.iter().map(|t| t.row.standing.seconds).collect();
     let mut fields = vec![
         Field::text("trial", trials().map(|t| t.run.clone())),
         Field::text("variant", trials().map(|t| t.variant.clone())),
@@ -76,7 +81,7 @@ fn table(record: &SweepRecord, all: &[Stands]) -> Source<'static> {
     ];
     let mut shown = vec!["trial", "state", "doing", "seconds"];
     if let Some(objective) = &record.objective {
-        let figures = all.iter().map(|t| t.standing.figure(&objective.figure));
+        let figures = all.iter().map(|t| t.row.standing.figure(&objective.figure));
         let figures = Values::Float(figures.collect());
         fields.push(Field::new(&objective.figure, figures).of(Kind::Figure));
         shown.push(&objective.figure);
@@ -85,15 +90,15 @@ fn table(record: &SweepRecord, all: &[Stands]) -> Source<'static> {
 }
 
 /// How a trial stands, and what Slurm says of it.
-struct Stands {
-    standing: Standing,
-    queued: Option<String>,
+struct Stands<'a> {
+    row: &'a TrialRow,
+    queued: Option<&'a String>,
 }
 
-impl Stands {
+impl Stands<'_> {
     /// The state of the trial, that of its task in Slurm where it has not started, or not again.
     fn word(&self) -> &'static str {
-        let state = self.standing.state;
+        let state = self.row.standing.state;
         let settled = [RunState::Running, RunState::Finished].map(TrialState::Run);
         match self.queued {
             Some(_) if !settled.contains(&state) => "queued",
@@ -104,12 +109,14 @@ impl Stands {
     /// What it does, waits for, or failed of.
     fn doing(&self) -> String {
         match (
-            &self.standing.progress,
-            &self.queued,
-            &self.standing.failure,
+            &self.row.standing.progress,
+            self.queued,
+            &self.row.standing.failure,
         ) {
             (Some(progress), ..) => doing(progress),
-            (None, Some(queued), _) if !self.standing.is_finished() => format!("Slurm: {queued}"),
+            (None, Some(queued), _) if !self.row.standing.is_finished() => {
+                format!("Slurm: {queued}")
+            }
             (None, _, Some(why)) => why.replace('\n', " "),
             _ => String::new(),
         }

@@ -1,21 +1,19 @@
 //! The best variant, in a sentence.
 
 use super::choosing::test_figure;
-use super::file::{Constraint, Objective};
-use super::race::race;
-use super::table::Table;
+use super::file::Objective;
+use super::results::Trials;
 use crate::tables::{number, short_name};
 
 /// A sentence on the best variant; none where none has the objective.
-pub fn best(objective: &Objective, constraints: &[Constraint], table: &Table) -> Option<String> {
-    let seeds = |variant: &str, figure: &str| table.seeds(variant, figure);
-    let race = race(table.variants(), objective, constraints, seeds);
+pub fn best(objective: &Objective, trials: &Trials) -> Option<String> {
+    let race = trials.race(objective);
     let mut parts = Vec::new();
     match (race.best, race.unmet) {
         (Some((variant, value)), unmet) => {
             let figure = short_name(&objective.figure);
             let shown = test_figure(&objective.figure).and_then(|shown| {
-                let value = table.seeds(variant, &shown).mean()?;
+                let value = trials.seeds(variant, &shown).mean()?;
                 Some(format!(" ({} {})", short_name(&shown), number(value)))
             });
             parts.push(format!(

@@ -1,7 +1,7 @@
 //! What a sweep must show: figures of its variants against bounds.
 
 use super::file::{Check, is_within};
-use super::table::Table;
+use super::results::Trials;
 use crate::tables::{markdown, shown};
 use latent_align_stages::figures::INTERVAL;
 
@@ -13,13 +13,13 @@ pub struct Checked {
     pub missed: Vec<String>,
 }
 
-/// Compares the figures in `table` with what `checks` ask for.
-pub fn compare(checks: &[Check], table: &Table) -> Checked {
+/// Compares the figures of `trials` with what `checks` ask for.
+pub fn compare(checks: &[Check], trials: &Trials) -> Checked {
     let header = ["claim", "measured", "required", ""].map(str::to_owned);
     let mut rows = vec![header.to_vec()];
     let mut missed = Vec::new();
     for check in checks {
-        let value = value(check, table);
+        let value = value(check, trials);
         let word = match value {
             None => "MISSING",
             Some(_) if check.at_least.is_none() && check.at_most.is_none() => "shown",
@@ -31,7 +31,7 @@ pub fn compare(checks: &[Check], table: &Table) -> Checked {
         }
         rows.push(vec![
             check.claim.clone(),
-            measured(check, value, table),
+            measured(check, value, trials),
             required(check),
             word.to_owned(),
         ]);
@@ -43,11 +43,11 @@ pub fn compare(checks: &[Check], table: &Table) -> Checked {
 }
 
 /// The figure, less another one where that is asked for.
-fn value(check: &Check, table: &Table) -> Option<f64> {
-    let figure = table.seeds(&check.variant, &check.figure).mean()?;
+fn value(check: &Check, trials: &Trials) -> Option<f64> {
+    let figure = trials.seeds(&check.variant, &check.figure).mean()?;
     match &check.minus {
         None => Some(figure),
-        Some(other) => Some(figure - table.seeds(&check.variant, other).mean()?),
+        Some(other) => Some(figure - trials.seeds(&check.variant, other).mean()?),
     }
 }
 
@@ -56,9 +56,9 @@ fn holds(check: &Check, value: f64) -> bool {
     is_within(value, check.at_least, check.at_most)
 }
 
-fn measured(check: &Check, value: Option<f64>, table: &Table) -> String {
+fn measured(check: &Check, value: Option<f64>, trials: &Trials) -> String {
     let Some(value) = value else {
-        return match table.seeds(&check.variant, &check.figure).lacking() {
+        return match trials.seeds(&check.variant, &check.figure).lacking() {
             Some(some) => format!("a number in {some} seeds"),
             None => format!("no figure `{}`", check.figure),
         };
@@ -66,7 +66,7 @@ fn measured(check: &Check, value: Option<f64>, table: &Table) -> String {
     let text = shown(&check.figure, value);
     let [low, high] = INTERVAL.map(|end| {
         let figure = format!("{}{end}", check.figure);
-        table.seeds(&check.variant, &figure).mean()
+        trials.seeds(&check.variant, &figure).mean()
     });
     match (&check.minus, low, high) {
         (None, Some(low), Some(high)) => format!("{text} [{low:.4}, {high:.4}]"),

@@ -1,10 +1,11 @@
-//! The trials of a sweep as its report shows them: what each set, how it stands, what it found.
+//! The trials of a sweep: what each set, how it stands, what it found, and how variants compare. Tables, reports, lists
+//! and the choice of the best read them from here.
 
 use super::choosing::test_figure;
-use super::file::{Direction, Objective};
+use super::file::{Constraint, Direction, Objective};
 use super::race::{Race, Seeds, race};
 use super::record::{SweepRecord, TrialRecord};
-use super::standing::Standing;
+use super::standing::{Standing, TrialState};
 use crate::store::{CONFIG, REPORT, RunFolder, Stage, Store};
 use latent_align_stages::Result;
 use latent_align_stages::figures::estimate_nll::FALLS;
@@ -12,9 +13,11 @@ use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, GAP, NLL};
 use latent_align_stages::figures::{error_beside, error_of, in_region, optimise_latents};
 use latent_align_stages::stages::sample::PICTURE;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// A sweep and its trials.
+#[derive(Clone)]
 pub struct Trials {
     /// What it consists of.
     pub record: SweepRecord,
@@ -23,6 +26,7 @@ pub struct Trials {
 }
 
 /// A trial.
+#[derive(Clone)]
 pub struct TrialRow {
     /// What it is.
     pub trial: TrialRecord,
@@ -39,6 +43,7 @@ pub struct TrialRow {
 }
 
 /// The search of a trial.
+#[derive(Clone)]
 pub struct SearchOfTrial {
     /// The table of its evaluations.
     pub evaluations: PathBuf,
@@ -47,18 +52,37 @@ pub struct SearchOfTrial {
 }
 
 impl Trials {
-    /// Those of the sweep whose record is in `folder`.
+    /// Those of `record`, which stand as `standings` say, in the same order.
+    pub fn of(record: SweepRecord, standings: Vec<Standing>) -> Self {
+        let trials = record.trials.iter().zip(standings);
+        let rows = trials.map(|(trial, standing)| TrialRow::of(trial, standing, &record.axes));
+        Self {
+            rows: rows.collect(),
+            record,
+        }
+    }
+
+    /// Those of the sweep whose record is in `folder`, with what their runs hold besides.
     ///
     /// # Errors
     /// The record is missing or damaged.
     pub fn read(store: &Store, folder: &Path) -> Result<Self> {
         let record = SweepRecord::read(folder)?;
-        let trials = record.trials.iter();
-        let rows = trials.map(|trial| TrialRow::read(store, trial, &record.axes));
-        Ok(Self {
-            rows: rows.collect(),
-            record,
-        })
+        let standing = |trial| Standing::of(trial, store);
+        let standings = record.trials.iter().map(standing).collect();
+        let mut trials = Self::of(record, standings);
+        for row in &mut trials.rows {
+            row.read_run(store, &trials.record.axes);
+        }
+        Ok(trials)
+    }
+
+    /// The record as it is now: what was dropped is noted in the rows.
+    pub fn record(&self) -> SweepRecord {
+        SweepRecord {
+            trials: self.rows.iter().map(|row| row.trial.clone()).collect(),
+            ..self.record.clone()
+        }
     }
 
     /// The figure that the sweep is about: its objective, else its first column, else the NLL of latents.
@@ -72,12 +96,8 @@ impl Trials {
 
     /// True if `row` is what the sweep's constraints ask for.
     pub fn counts(&self, row: &TrialRow) -> bool {
-        self.meets(|figure| row.figure(figure))
-    }
-
-    fn meets(&self, value: impl Fn(&str) -> Option<f64>) -> bool {
         let mut constraints = self.record.constraints.iter();
-        constraints.all(|constraint| constraint.is_met_by(value(&constraint.figure)))
+        constraints.all(|constraint| constraint.is_met_by(row.figure(&constraint.figure)))
     }
 
     /// How the variants compare by `objective` and the sweep's constraints.
@@ -85,6 +105,62 @@ impl Trials {
         let variants = self.variants().into_iter();
         let seeds = |variant: &str, figure: &str| self.seeds(variant, figure);
         race(variants, objective, &self.record.constraints, seeds)
+    }
+
+    /// Why `row` is not among the trials that count, if it is not: a variant counts with all its seeds.
+    pub fn left_out(&self, row: &TrialRow, objective: &Objective) -> Option<String> {
+        let figure = &objective.figure;
+        if !row.standing.is_finished() {
+            return Some(match row.standing.state {
+                TrialState::Waiting => "it was not run yet".into(),
+                TrialState::Dropped => "successive halving stopped it".into(),
+                TrialState::Outdated => {
+                    "its run is of another configuration; run the sweep again".into()
+                }
+                state => format!("its run is {}", state.word()),
+            });
+        }
+        match row.standing.figure(figure) {
+            None => return Some(format!("it has no figure `{figure}`")),
+            Some(value) if !value.is_finite() => return Some(format!("`{figure}` is {value}")),
+            Some(_) => {}
+        }
+        let variant = &row.trial.variant;
+        if let Some(some) = self.seeds(variant, figure).lacking() {
+            return Some(format!(
+                "`{variant}` has a number for {some} seeds, and counts with all"
+            ));
+        }
+        let broken = self.record.constraints.iter().filter_map(|constraint| {
+            let seeds = self.seeds(variant, &constraint.figure);
+            (!constraint.is_met_by(seeds.mean())).then(|| unmet(constraint, &seeds))
+        });
+        let broken: Vec<String> = broken.collect();
+        (!broken.is_empty()).then(|| broken.join("; "))
+    }
+
+    /// The trials that count, the best first: by the mean of their variant, and then by their own figure.
+    pub fn ranked(&self, objective: &Objective) -> Vec<&TrialRow> {
+        let figure = &objective.figure;
+        let counts = |row: &&TrialRow| self.left_out(row, objective).is_none();
+        let mut ranked: Vec<(f64, f64, &TrialRow)> = (self.rows.iter())
+            .filter(counts)
+            .filter_map(|row| {
+                let mean = self.seeds(&row.trial.variant, figure).mean()?;
+                Some((mean, row.figure(figure)?, row))
+            })
+            .collect();
+        let order = |a, b| objective.direction.order(a, b);
+        ranked.sort_by(|a, b| order(a.0, b.0).then(order(a.1, b.1)));
+        ranked.into_iter().map(|t| t.2).collect()
+    }
+
+    /// The names of all figures that a trial has, as `stage: figure`.
+    pub fn figures(&self) -> Vec<&str> {
+        let mut seen = HashSet::new();
+        let all = self.rows.iter().flat_map(|row| &row.standing.figures);
+        let names = all.map(|figure| figure.0.as_str());
+        names.filter(|name| seen.insert(*name)).collect()
     }
 
     /// The trials of a variant.
@@ -141,30 +217,35 @@ impl SearchOfTrial {
 }
 
 impl TrialRow {
-    fn read(store: &Store, trial: &TrialRecord, axes: &[String]) -> Self {
-        let folder = RunFolder::of(store, &trial.run);
-        let mut row = Self {
-            trial: trial.clone(),
-            standing: Standing::of(trial, store),
+    fn of(trial: &TrialRecord, standing: Standing, axes: &[String]) -> Self {
+        Self {
             values: (axes.iter().map(|axis| trial.settings.get(axis).cloned())).collect(),
-            has_report: folder.path().join(REPORT).is_file(),
-            samples: Some(folder.path().join(Stage::Sample.name()).join(PICTURE))
-                .filter(|path| path.is_file()),
+            trial: trial.clone(),
+            standing,
+            has_report: false,
+            samples: None,
             search: None,
-        };
+        }
+    }
+
+    /// Takes note of what the folder of the run holds.
+    fn read_run(&mut self, store: &Store, axes: &[String]) {
+        let folder = RunFolder::of(store, &self.trial.run);
+        self.has_report = folder.path().join(REPORT).is_file();
+        self.samples = Some(folder.path().join(Stage::Sample.name()).join(PICTURE))
+            .filter(|path| path.is_file());
         let evaluations = format!("{}.parquet", optimise_latents::TABLE);
         let search = folder.path().join(Stage::OptimiseLatents.name());
         let search = Some(search.join(evaluations)).filter(|path| path.is_file());
-        let wants_config = search.is_some() || row.values.iter().any(Option::is_none);
-        if row.standing.is_finished() && wants_config {
+        let wants_config = search.is_some() || self.values.iter().any(Option::is_none);
+        if self.standing.is_finished() && wants_config {
             let text = std::fs::read_to_string(folder.path().join(CONFIG)).ok();
             let config: Option<Value> = text.and_then(|text| serde_yaml::from_str(&text).ok());
             if let Some(config) = config {
-                row.fill_values(&config, axes);
-                row.search = search.and_then(|file| SearchOfTrial::of(&config, file));
+                self.fill_values(&config, axes);
+                self.search = search.and_then(|file| SearchOfTrial::of(&config, file));
             }
         }
-        row
     }
 
     /// What the experiment has for axes that this trial leaves as they are.
@@ -212,6 +293,35 @@ impl TrialRow {
         gap.is_some_and(|(gap, error)| gap < -2.0 * error)
             && fall.is_some_and(|(fall, error)| fall > 2.0 * error)
     }
+}
+
+/// What is wrong with `seeds`, whose mean does not meet `constraint`.
+fn unmet(constraint: &Constraint, seeds: &Seeds) -> String {
+    let Constraint {
+        figure,
+        at_least,
+        at_most,
+    } = constraint;
+    let Some(value) = seeds.mean() else {
+        return match seeds.lacking() {
+            Some(some) => format!("`{figure}` is a number in {some} seeds"),
+            None => format!("it has no figure `{figure}`"),
+        };
+    };
+    let over = if seeds.count > 1 {
+        " on average over seeds"
+    } else {
+        ""
+    };
+    let bounds = [("at least", at_least), ("at most", at_most)];
+    let bounds = bounds
+        .iter()
+        .filter_map(|(word, bound)| Some(format!("{word} {}", (*bound).as_ref()?)));
+    let bounds: Vec<String> = bounds.collect();
+    format!(
+        "`{figure}` is {value}{over}, expected {}",
+        bounds.join(" and ")
+    )
 }
 
 /// The value of an axis in few characters: the kind of a section, the whole of anything else.

@@ -28,6 +28,10 @@ pub enum TrialState {
     Run(RunState),
     /// Successive halving stopped it.
     Dropped,
+    /// Its run is of another configuration than the sweep asks for now.
+    Outdated,
+    /// Its run has no record that can be read, and is called so.
+    Unreadable(&'static str),
 }
 
 impl TrialState {
@@ -37,6 +41,8 @@ impl TrialState {
             Self::Waiting => "waiting",
             Self::Run(state) => state.word(),
             Self::Dropped => "dropped",
+            Self::Outdated => "outdated",
+            Self::Unreadable(word) => word,
         }
     }
 }

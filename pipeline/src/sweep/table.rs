@@ -2,8 +2,9 @@
 
 use super::halving::Dropped;
 use super::race::Seeds;
-use super::record::{SweepRecord, TrialRecord};
-use super::standing::{Standing, TrialState};
+use super::record::TrialRecord;
+use super::results::{TrialRow, Trials};
+use super::standing::TrialState;
 use super::trials::Sweep;
 use crate::config::nearest;
 use crate::store::{RunState, write_whole};
@@ -29,27 +30,17 @@ pub struct Table {
     drawn: Vec<String>,
     /// The metric by which variants were dropped.
     metric: String,
-    /// The variants in order, each with its number of trials.
-    variants: Vec<(String, usize)>,
-    /// A row a trial.
-    pub rows: Vec<Row>,
+    /// What it is of.
+    pub trials: Trials,
     /// Which variant is the best, in a sentence.
     pub best: Option<String>,
     /// What came of the checks, a row each, as Markdown.
     pub checks: Option<String>,
 }
 
-/// A trial and how it stands.
-pub struct Row {
-    trial: TrialRecord,
-    standing: Standing,
-}
-
 impl Table {
-    /// The table of `sweep`, whose trials stand as `standings` say, in the order of `record`.
-    pub fn new(sweep: &Sweep, record: &SweepRecord, standings: Vec<Standing>) -> Self {
-        let variants = record.trials.chunk_by(|a, b| a.variant == b.variant);
-        let variants = variants.map(|trials| (trials[0].variant.clone(), trials.len()));
+    /// The table of `trials`, which are those of `sweep`.
+    pub fn new(sweep: &Sweep, trials: Trials) -> Self {
         let mut columns = sweep.columns.clone();
         if let Some(objective) = &sweep.objective
             && !columns.is_empty()
@@ -57,7 +48,6 @@ impl Table {
         {
             columns.push(objective.figure.clone());
         }
-        let rows = record.trials.iter().cloned().zip(standings);
         Self {
             title: sweep.name.clone(),
             columns,
@@ -65,24 +55,10 @@ impl Table {
             metric: (sweep.halving.iter())
                 .map(|h| h.budget.metric.clone())
                 .collect(),
-            variants: variants.collect(),
-            rows: rows
-                .map(|(trial, standing)| Row { trial, standing })
-                .collect(),
             best: None,
             checks: None,
+            trials,
         }
-    }
-
-    /// The names of the variants.
-    pub fn variants(&self) -> impl Iterator<Item = &str> {
-        self.variants.iter().map(|v| v.0.as_str())
-    }
-
-    /// The figure `column` over the seeds of `variant`.
-    pub fn seeds(&self, variant: &str, column: &str) -> Seeds {
-        let trials = self.rows.iter().filter(|row| row.trial.variant == variant);
-        trials.map(|row| row.get(column)).collect()
     }
 
     /// The table of variants, the best of them, and the table of the checks where there are any.
@@ -95,12 +71,17 @@ impl Table {
 
     /// One line for each wanted column that no finished trial has a figure for, with the nearest that the first has.
     pub fn unknown_columns(&self) -> Vec<String> {
-        let finished = || self.rows.iter().filter(|row| row.standing.is_finished());
+        let finished = || {
+            self.trials
+                .rows
+                .iter()
+                .filter(|row| row.standing.is_finished())
+        };
         let Some(row) = finished().next() else {
             return Vec::new();
         };
         let unknown = self.columns.iter();
-        let unknown = unknown.filter(|c| finished().all(|row| row.get(c).is_none()));
+        let unknown = unknown.filter(|c| finished().all(|row| row.standing.figure(c).is_none()));
         let told = unknown.map(|column| {
             let names = row.standing.figures.iter().map(|f| &f.0);
             let nearest = nearest(column, names);
@@ -117,7 +98,7 @@ impl Table {
     pub fn write(&self, folder: &Path) -> Result<()> {
         let text = format!("# {}\n\n{}", self.title, self.whole());
         write_whole(folder, MARKDOWN, &text)?;
-        write_table(&folder.join(PARQUET), &self.trials())
+        write_table(&folder.join(PARQUET), &self.by_trial())
     }
 
     /// One row a variant (one column, where rows are wider than a terminal): mean and standard deviation
@@ -128,10 +109,9 @@ impl Table {
         let drawn = self.drawn.iter().cloned();
         let names = columns.iter().map(|c| short_name(c).to_owned());
         let mut rows = vec![header.chain(drawn).chain(names).collect()];
-        for (variant, count) in &self.variants {
-            let trials = self.rows.iter().filter(|row| row.trial.variant == *variant);
-            let trials: Vec<&Row> = trials.collect();
-            let mut row = vec![variant.clone(), progress(&trials, *count)];
+        for variant in self.trials.variants() {
+            let trials = self.trials.of_variant(variant);
+            let mut row = vec![variant.to_owned(), progress(&trials)];
             for key in &self.drawn {
                 let value = trials.first().and_then(|t| t.trial.settings.get(key));
                 row.push(value.map_or(String::new(), setting));
@@ -142,12 +122,17 @@ impl Table {
             rows.push(row);
         }
         let mut out = markdown_within(&rows, TERMINAL);
-        let failures = self.rows.iter().filter(|row| row.standing.is_failed());
+        let failures = self
+            .trials
+            .rows
+            .iter()
+            .filter(|row| row.standing.is_failed());
         let failures = failures.map(|row| {
             let why = row.standing.failure.as_deref().unwrap_or("no reason known");
             format!("- {} failed: {}", row.trial.run, why.replace('\n', " "))
         });
         let first = self
+            .trials
             .rows
             .chunk_by(|a, b| a.trial.variant == b.trial.variant);
         let dropped = first.filter_map(|rows| self.dropped(&rows[0].trial));
@@ -173,7 +158,7 @@ impl Table {
             return self.columns.clone();
         }
         let mut columns: Vec<String> = Vec::new();
-        for row in &self.rows {
+        for row in &self.trials.rows {
             let stage = |name: &str| name.split_once(": ").map(|s| s.0.to_owned());
             let last = row.standing.figures.last().and_then(|f| stage(&f.0));
             for (name, _) in &row.standing.figures {
@@ -189,18 +174,16 @@ impl Table {
     }
 
     /// One row a trial; every key that is set and every figure is a column.
-    fn trials(&self) -> context::Table {
+    fn by_trial(&self) -> context::Table {
         let mut keys: Vec<&String> = Vec::new();
-        let mut names: Vec<&String> = Vec::new();
-        for row in &self.rows {
+        for row in &self.trials.rows {
             let settings = row.trial.settings.keys();
             keys.extend(settings.filter(|k| !keys.contains(k)).collect::<Vec<_>>());
-            let figures = row.standing.figures.iter().map(|f| &f.0);
-            names.extend(figures.filter(|n| !names.contains(n)).collect::<Vec<_>>());
         }
-        let text =
-            |of: &dyn Fn(&Row) -> String| -> Vec<String> { self.rows.iter().map(of).collect() };
-        let seeds = self.rows.iter().map(|r| r.trial.seed);
+        let text = |of: &dyn Fn(&TrialRow) -> String| -> Vec<String> {
+            self.trials.rows.iter().map(of).collect()
+        };
+        let seeds = self.trials.rows.iter().map(|r| r.trial.seed);
         let seeds = seeds.map(|seed| i64::try_from(seed).unwrap_or(i64::MAX));
         let mut table = context::Table::default();
         table
@@ -213,7 +196,7 @@ impl Table {
                 text(&|r| r.standing.failure.clone().unwrap_or_default()),
             );
         for key in keys {
-            let values: Vec<Option<&Value>> = (self.rows.iter())
+            let values: Vec<Option<&Value>> = (self.trials.rows.iter())
                 .map(|r| r.trial.settings.get(key))
                 .collect();
             let numbers: Option<Vec<f64>> = (values.iter())
@@ -230,17 +213,15 @@ impl Table {
                 ),
             };
         }
-        for name in names {
-            let values = self.rows.iter().map(|r| r.get(name).unwrap_or(f64::NAN));
+        for name in self.trials.figures() {
+            let values = self
+                .trials
+                .rows
+                .iter()
+                .map(|r| r.standing.figure(name).unwrap_or(f64::NAN));
             table.float(name, values.collect());
         }
         table
-    }
-}
-
-impl Row {
-    fn get(&self, column: &str) -> Option<f64> {
-        self.standing.figure(column)
     }
 }
 
@@ -252,8 +233,9 @@ fn setting(value: &Value) -> String {
 }
 
 /// How many of a variant's trials there are, such as `3` or `1 of 3, 1 failed`.
-fn progress(trials: &[&Row], count: usize) -> String {
-    let is = |state| move |row: &&&Row| row.standing.state == state;
+fn progress(trials: &[&TrialRow]) -> String {
+    let count = trials.len();
+    let is = |state| move |row: &&&TrialRow| row.standing.state == state;
     if trials
         .iter()
         .any(|row| row.standing.state == TrialState::Dropped)
@@ -281,13 +263,17 @@ fn progress(trials: &[&Row], count: usize) -> String {
 
 /// A figure over the finished trials of a variant, and how many of them it is a number in where it is not one
 /// in all.
-fn cell(column: &str, trials: &[&Row]) -> String {
+fn cell(column: &str, trials: &[&TrialRow]) -> String {
     let finished = trials.iter().filter(|row| row.standing.is_finished());
-    let seeds: Seeds = finished.map(|row| row.get(column)).collect();
+    let seeds: Seeds = finished.map(|row| row.standing.figure(column)).collect();
     let told = summarised(column, &seeds.finite);
     match seeds.lacking() {
         Some(some) => format!("{told} ({some})"),
-        None if seeds.finite.is_empty() && trials.iter().any(|row| row.get(column).is_some()) => {
+        None if seeds.finite.is_empty()
+            && trials
+                .iter()
+                .any(|row| row.standing.figure(column).is_some()) =>
+        {
             "NaN".into()
         }
         None => told,
@@ -308,9 +294,11 @@ fn summarised(column: &str, values: &[f64]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::SweepRecord;
+    use super::super::standing::Standing;
     use super::*;
 
-    fn row(variant: &str, seed: u64, outcome: Result<f64, &str>) -> Row {
+    fn row(variant: &str, seed: u64, outcome: Result<f64, &str>) -> (TrialRecord, Standing) {
         let figures = |x| {
             vec![
                 ("pretrain-flow: loss".to_owned(), 1.0),
@@ -331,17 +319,30 @@ mod tests {
             Err(why) => Standing::failed(why.to_owned()),
         };
         let settings = serde_json::json!({"a.weight": 0.5, "a.kind": "kl"});
-        Row {
-            trial: TrialRecord {
-                run: format!("s.{variant}.seed{seed}"),
-                variant: variant.into(),
-                seed,
-                identity: String::new(),
-                settings: settings.as_object().unwrap().clone(),
-                dropped: None,
-            },
-            standing,
-        }
+        let trial = TrialRecord {
+            run: format!("s.{variant}.seed{seed}"),
+            variant: variant.into(),
+            seed,
+            identity: String::new(),
+            settings: settings.as_object().unwrap().clone(),
+            dropped: None,
+        };
+        (trial, standing)
+    }
+
+    fn trials(rows: Vec<(TrialRecord, Standing)>) -> Trials {
+        let (trials, standings) = rows.into_iter().unzip();
+        let record = SweepRecord {
+            format: 1,
+            name: "s".into(),
+            file: "s.yaml".into(),
+            axes: Vec::new(),
+            objective: None,
+            constraints: Vec::new(),
+            columns: Vec::new(),
+            trials,
+        };
+        Trials::of(record, standings)
     }
 
     fn table(columns: &[&str]) -> Table {
@@ -350,15 +351,14 @@ mod tests {
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             drawn: Vec::new(),
             metric: "loss".into(),
-            variants: vec![("a".into(), 2), ("b".into(), 2)],
             best: None,
             checks: None,
-            rows: vec![
+            trials: trials(vec![
                 row("a", 0, Ok(2.0)),
                 row("a", 1, Ok(3.0)),
                 row("b", 0, Ok(4.0)),
                 row("b", 1, Err("no\nmemory")),
-            ],
+            ]),
         }
     }
 
@@ -366,7 +366,7 @@ mod tests {
     fn what_was_drawn_and_what_was_dropped_is_told() {
         let mut table = table(&["estimate-nll: grid: NLL"]);
         table.drawn = vec!["a.weight".into()];
-        for row in &mut table.rows[2..] {
+        for row in &mut table.trials.rows[2..] {
             row.trial.dropped = Some(Dropped {
                 rung: 10,
                 value: Some(0.25),
@@ -404,7 +404,7 @@ mod tests {
     fn a_column_that_no_trial_has_is_told_with_the_nearest() {
         let mut table = table(&["estimate-nll: grid: nul", "pretrain-flow: loss", "of b"]);
         let of_b = ("of b".to_owned(), 1.0);
-        table.rows[2].standing.figures.push(of_b);
+        table.trials.rows[2].standing.figures.push(of_b);
         let warnings = table.unknown_columns();
         assert_eq!(warnings.len(), 1);
         assert!(
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn every_trial_is_a_row_of_the_parquet_table() {
-        let trials = table(&[]).trials();
+        let trials = table(&[]).by_trial();
         let names: Vec<&str> = trials.columns.iter().map(|c| c.0.as_str()).collect();
         assert_eq!(
             &names[..8],
@@ -447,8 +447,8 @@ mod tests {
     #[test]
     fn a_figure_that_is_no_number_for_every_seed_says_for_how_many_it_is() {
         let column = "estimate-nll: grid: NLL";
-        let rows = [2.0, f64::NAN, 3.0].map(|x| row("a", 0, Ok(x)));
-        let rows: Vec<&Row> = rows.iter().collect();
+        let all = trials([2.0, f64::NAN, 3.0].map(|x| row("a", 0, Ok(x))).into());
+        let rows = all.of_variant("a");
         assert_eq!(cell(column, &rows), "2.50 ± 0.71 (2 of 3)");
         assert_eq!(cell(column, &rows[1..2]), "NaN");
     }

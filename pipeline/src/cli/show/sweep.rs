@@ -1,10 +1,10 @@
 //! `latent-align show SWEEP --objective`
 
-use crate::catalogue::{Catalogue, SweepEntry, TrialEntry};
+use crate::catalogue::Catalogue;
 use crate::console::Console;
 use crate::store::Store;
 use crate::sweep::{
-    Constraint, Direction, Objective, SweepRecord, refuse_to_choose_by, test_figure,
+    Constraint, Direction, Objective, TrialRow, Trials, refuse_to_choose_by, test_figure,
 };
 use crate::tables::{Field, Kind, Output, Query, Source, Values, resolve};
 use anyhow::Result;
@@ -61,15 +61,13 @@ impl Ranking {
         output: Output,
         console: &Console,
     ) -> Result<()> {
-        let mut catalogue = Catalogue::of(store);
-        let (entry, record) = catalogue.sweep(name)?;
-        let objective = self.objective(&record, &catalogue, &entry.trials)?;
-        let index = &catalogue.index;
-        let ranked = entry.ranked(&objective, &record.constraints, index);
-        let mut trials: Vec<_> = ranked.into_iter().map(|t| (t, None)).collect();
-        let out: Vec<_> = (entry.trials.iter())
-            .map(|t| (t, entry.left_out(t, &objective, &record.constraints, index)))
-            .filter(|t| t.1.is_some())
+        let all = Catalogue::of(store).sweep(name)?;
+        let objective = self.objective(&all)?;
+        let ranked = all.ranked(&objective).into_iter();
+        let mut trials: Vec<_> = ranked.map(|row| (row, None)).collect();
+        let out: Vec<_> = (all.rows.iter())
+            .map(|row| (row, all.left_out(row, &objective)))
+            .filter(|row| row.1.is_some())
             .collect();
         let mut notes = String::new();
         for (trial, why) in &out {
@@ -86,19 +84,15 @@ impl Ranking {
         if !is_text {
             trials.extend(out);
         }
-        let source = table(&trials, &entry, &record, &objective, &catalogue, is_text);
+        let source = table(&trials, &all, &objective, is_text);
         output.write_with(&mut query.run(&source)?, &notes, console)
     }
 
-    fn objective(
-        &self,
-        record: &SweepRecord,
-        catalogue: &Catalogue,
-        trials: &[TrialEntry],
-    ) -> Result<Objective> {
+    fn objective(&self, trials: &Trials) -> Result<Objective> {
+        let record = &trials.record;
         let mut objective = match (self.objective.iter().flatten().next(), &record.objective) {
             (Some(wanted), _) => Objective {
-                figure: figure(wanted, catalogue, trials)?,
+                figure: figure(wanted, trials)?,
                 direction: Direction::Minimise,
             },
             (None, Some(objective)) => objective.clone(),
@@ -122,14 +116,12 @@ impl Ranking {
 }
 
 /// The figure of `trials` that `wanted` means: as lenient about names as columns are.
-fn figure(wanted: &str, catalogue: &Catalogue, trials: &[TrialEntry]) -> Result<String> {
-    let runs: Vec<_> = trials.iter().filter_map(|t| t.run.as_ref()).collect();
-    let mut names = catalogue.figure_names(&runs);
-    let fields = names
-        .iter()
-        .map(|name| Field::new(name, Values::Float(vec![])));
-    let at = resolve(&Source::new(0, fields.collect()), wanted, "--objective")?;
-    let found = names.swap_remove(at);
+fn figure(wanted: &str, trials: &Trials) -> Result<String> {
+    let names = trials.figures();
+    let field = |name: &&str| Field::new(*name, Values::Float(vec![]));
+    let fields = names.iter().map(field).collect();
+    let at = resolve(&Source::new(0, fields), wanted, "--objective")?;
+    let found = names[at].to_owned();
     match refuse_to_choose_by(&found) {
         None => Ok(found),
         Some(expected) => {
@@ -139,22 +131,20 @@ fn figure(wanted: &str, catalogue: &Catalogue, trials: &[TrialEntry]) -> Result<
 }
 
 fn table<'a>(
-    trials: &[(&'a TrialEntry, Option<String>)],
-    entry: &SweepEntry,
-    record: &'a SweepRecord,
+    rows: &[(&'a TrialRow, Option<String>)],
+    all: &'a Trials,
     objective: &Objective,
-    catalogue: &Catalogue,
     is_text: bool,
 ) -> Source<'a> {
-    let each = || trials.iter().map(|t| t.0);
+    let record = &all.record;
+    let each = || rows.iter().map(|row| row.0);
     let seeds = each().map(|t| i64::try_from(t.trial.seed).ok()).collect();
     let mut fields = vec![
         Field::text("run", each().map(|t| t.trial.run.as_str())),
         Field::text("variant", each().map(|t| t.trial.variant.as_str())),
         Field::new("seed", Values::Int(seeds)),
     ];
-    let index = &catalogue.index;
-    let seeds = |t: &TrialEntry| entry.seeds(&t.trial.variant, &objective.figure, index);
+    let seeds = |t: &TrialRow| all.seeds(&t.trial.variant, &objective.figure);
     if each().any(|t| seeds(t).count > 1) {
         let means = each().map(|t| seeds(t).mean()).collect();
         fields.push(Field::new(MEAN, Values::Float(means)).of(Kind::Figure));
@@ -170,7 +160,7 @@ fn table<'a>(
     for figure in figures {
         if !named.contains(&figure.as_str()) {
             named.push(figure);
-            let values = each().map(|t| t.figure(figure, &catalogue.index)).collect();
+            let values = each().map(|t| t.standing.figure(figure)).collect();
             fields.push(Field::new(figure, Values::Float(values)).of(Kind::Figure));
         }
     }
@@ -187,12 +177,15 @@ fn table<'a>(
             .map(|v| v.map(|v| v.trim_matches('"').to_owned()));
         fields.push(Field::new(axis, Values::Text(words.collect())));
     }
-    fields.push(Field::text("state", each().map(TrialEntry::state)));
+    fields.push(Field::text(
+        "state",
+        each().map(|t| t.standing.state.word()),
+    ));
     if !is_text {
         fields.push(Field::text(
             "left out",
-            trials.iter().map(|t| t.1.clone().unwrap_or_default()),
+            rows.iter().map(|row| row.1.clone().unwrap_or_default()),
         ));
     }
-    Source::new(trials.len(), fields)
+    Source::new(rows.len(), fields)
 }

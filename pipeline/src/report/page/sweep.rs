@@ -332,8 +332,12 @@ fn standing(row: &TrialRow) -> Html {
     let state = row.standing.state;
     let grade = match state {
         TrialState::Run(RunState::Finished) => Grade::Good,
-        TrialState::Run(RunState::Failed | RunState::Interrupted) => Grade::Bad,
-        TrialState::Run(RunState::Stopped) | TrialState::Dropped => Grade::Fair,
+        TrialState::Run(RunState::Failed | RunState::Interrupted) | TrialState::Unreadable(_) => {
+            Grade::Bad
+        }
+        TrialState::Run(RunState::Stopped) | TrialState::Dropped | TrialState::Outdated => {
+            Grade::Fair
+        }
         TrialState::Run(RunState::Running) | TrialState::Waiting => Grade::Plain,
     };
     chip(state.word(), grade)
