@@ -19,6 +19,10 @@ macro_rules! experiment {
         pub struct Experiment {
             /// Names the folder under artifacts/runs: 1 to 64 letters, digits, `.`, `_` or `-`.
             pub name: String,
+            /// Another experiment, relative to this file, of which this one is a variation: what this file says is
+            /// set in it key by key, a `null` removes a section, and a new `kind` starts from its own defaults.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub base: Option<PathBuf>,
             /// The seed every random stream derives from.
             #[serde(default)]
             pub seed: u64,
@@ -152,6 +156,12 @@ impl Experiment {
         let mut problems = Problems::new();
         let p = &mut problems;
         p.require(is_name(&self.name), "name", &self.name, NAME);
+        p.require(
+            self.base.is_none(),
+            "base",
+            "a base that is set",
+            "none: write it into the file",
+        );
         p.require(
             self.device.parse::<DeviceChoice>().is_ok(),
             "device",

@@ -3,6 +3,7 @@
 //! One direction, each step once: text -> typed struct (errors with line and column) -> `--set`
 //! -> paths made absolute -> every value checked. Nothing downstream sees raw input.
 
+mod base;
 mod defaults;
 mod diff;
 mod differing;
@@ -53,7 +54,7 @@ pub struct Loaded {
 /// [`Error::Input`] that names the file and, for a mistake in it, line, column and the nearest key;
 /// values out of range are reported all at once.
 pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded> {
-    let mut experiment: Experiment = read(file)?;
+    let mut experiment = base::read(file)?;
     experiment = overrides::apply(experiment, &overrides.set)?;
     if let Some(device) = &overrides.device {
         experiment.device.clone_from(device);
