@@ -1,11 +1,11 @@
 //! One evaluation of the velocity and its exact divergence.
 
-use super::{Job, Size, Train};
+use super::{Job, Shown, Size, Tensors, Train};
 use burn::tensor::{Device, Tensor};
 use latent_align_stages::Result;
 use latent_align_stages::priors::{VelocityField as _, VelocityNetwork};
 use latent_align_stages::random::Streams;
-use latent_align_stages::tensors::from_f32;
+use latent_align_stages::tensors::{from_f32, to_f32};
 
 /// Points [batch, d] at one time.
 pub struct Divergence {
@@ -15,6 +15,8 @@ pub struct Divergence {
 
 /// Where on the way from noise to data.
 const TIME: f64 = 0.5;
+/// Of the noise added to weights.
+const SCALE: f32 = 0.02;
 
 impl Divergence {
     /// Random points under a network that is no longer zero.
@@ -36,5 +38,20 @@ impl Job for Divergence {
         let (velocity, divergence) = self.flow.velocity_and_divergence(self.points.clone(), TIME);
         drop((velocity, divergence));
         Ok(())
+    }
+
+    fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
+        // a network that a few steps have moved hardly has a divergence
+        self.flow = to.perturbed(self.flow.clone(), SCALE)?;
+        to.module("flow", &self.flow)?;
+        let mut given = Tensors::default();
+        let shape = self.points.dims();
+        given.add("points", shape, to_f32(self.points.clone())?);
+        to.given(&given)?;
+        let (velocity, divergence) = self.flow.velocity_and_divergence(self.points.clone(), TIME);
+        let mut found = Tensors::default();
+        found.add("velocity", shape, to_f32(velocity)?);
+        found.add("divergence", [shape[0]], to_f32(divergence)?);
+        to.found(&found)
     }
 }

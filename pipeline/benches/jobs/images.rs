@@ -1,6 +1,7 @@
 //! One training step of an autoencoder or a classifier of images.
 
-use super::Job;
+use super::{Job, Shown, Tensors};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use latent_align_stages::Result;
 use latent_align_stages::architectures::ArchitectureConfig;
@@ -11,7 +12,7 @@ use latent_align_stages::classifiers::{Classifier, cross_entropy};
 use latent_align_stages::data::DataShape;
 use latent_align_stages::posteriors::{Deterministic, PosteriorConfig};
 use latent_align_stages::random::Streams;
-use latent_align_stages::tensors::from_f32;
+use latent_align_stages::tensors::{from_f32, to_f32};
 use latent_align_stages::training::{OptimiserConfig, Trainer};
 use serde::Serialize;
 use std::fmt;
@@ -49,6 +50,11 @@ impl OfImages {
             features: FEATURES,
             classes: CLASSES,
         }
+    }
+
+    /// Whether it is dense, without convolutions.
+    pub fn is_dense(&self) -> bool {
+        !self.convolutional
     }
 
     pub const ALL: [Self; 4] = [
@@ -135,16 +141,41 @@ impl TrainAutoencoder {
     }
 }
 
-impl Job for TrainAutoencoder {
-    fn step(&mut self) -> Result<()> {
-        let trainer = self.trainer.take().expect("put back below");
-        let model = &trainer.module;
+impl TrainAutoencoder {
+    fn loss(&self, model: &Autoencoder) -> Tensor<1> {
         let latents = model.encode(self.images.clone()).centre();
         let decoded = model.decode(latents);
         let losses = model.reconstruction_losses(Reconstruction::Mse, decoded, self.images.clone());
-        self.trainer = Some(trainer.step(losses.mean().backward()));
+        losses.mean()
+    }
+}
+
+impl Job for TrainAutoencoder {
+    fn step(&mut self) -> Result<()> {
+        let trainer = self.trainer.take().expect("put back below");
+        let loss = self.loss(&trainer.module);
+        self.trainer = Some(trainer.step(loss.backward()));
         Ok(())
     }
+
+    fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
+        let model = &self.trainer.as_ref().expect("between steps").module;
+        show(to, model, self.loss(model), &self.images)
+    }
+}
+
+/// Shows the loss of `model` and its gradient at `images`.
+fn show<M: Module>(
+    to: &Shown,
+    model: &M,
+    loss: Tensor<1>,
+    images: &Tensor<4>,
+) -> anyhow::Result<()> {
+    to.module("model", model)?;
+    let mut given = Tensors::default();
+    given.add("images", images.dims(), to_f32(images.clone().inner())?);
+    to.given(&given)?;
+    to.loss_and_gradient(model, loss)
 }
 
 /// A classifier in training on random images and classes, over and over.
@@ -181,12 +212,22 @@ impl TrainClassifier {
     }
 }
 
+impl TrainClassifier {
+    fn loss(&self, model: &Classifier) -> Tensor<1> {
+        cross_entropy(model.logits(self.images.clone()), self.targets.clone())
+    }
+}
+
 impl Job for TrainClassifier {
     fn step(&mut self) -> Result<()> {
         let trainer = self.trainer.take().expect("put back below");
-        let logits = trainer.module.logits(self.images.clone());
-        let loss = cross_entropy(logits, self.targets.clone());
+        let loss = self.loss(&trainer.module);
         self.trainer = Some(trainer.step(loss.backward()));
         Ok(())
+    }
+
+    fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
+        let model = &self.trainer.as_ref().expect("between steps").module;
+        show(to, model, self.loss(model), &self.images)
     }
 }

@@ -6,10 +6,17 @@ mod divergence;
 mod images;
 mod likelihood;
 mod points;
+mod priors;
+mod probe;
+mod shown;
 mod size;
 mod stream;
+pub mod student;
+pub mod surrogate;
 mod tarflow;
+mod tensors;
 mod train;
+pub mod transport;
 mod vae;
 
 pub use align::Align;
@@ -17,10 +24,16 @@ pub use divergence::Divergence;
 pub use images::{OfImages, TrainAutoencoder, TrainClassifier};
 pub use likelihood::{Likelihood, TOLERANCES, reference, trained_flow};
 pub use points::points;
+pub use probe::{OfProbe, Probe};
+pub use shown::{FOUND, FOUND_THERE, GRADIENT, GRADIENT_THERE, Shown};
 pub use size::Size;
 pub use stream::{DATASET, MEMORY, Stream};
-pub use tarflow::{SampleTarFlow, TarSize, TrainTarFlow};
+pub use student::TrainWithStudent;
+pub use surrogate::Surrogate;
+pub use tarflow::{NllTarFlow, SampleTarFlow, TarSize, TrainTarFlow};
+pub use tensors::Tensors;
 pub use train::Train;
+pub use transport::Carry;
 pub use vae::{OfVae, TrainVae, WeighVae};
 
 use burn::tensor::Device;
@@ -34,6 +47,14 @@ pub trait Job {
     /// # Errors
     /// When the device fails, or the numbers do.
     fn step(&mut self) -> Result<()>;
+
+    /// Writes what another implementation needs to compute the same as a step does, and what comes out of it here.
+    ///
+    /// # Errors
+    /// File errors; as [`Job::step`]; where a job has nothing to show.
+    fn show(&mut self, _to: &Shown) -> anyhow::Result<()> {
+        anyhow::bail!("this job shows nothing that another could be held to")
+    }
 }
 
 /// The variable that names the device.

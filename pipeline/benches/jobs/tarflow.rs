@@ -1,6 +1,6 @@
 //! One training step of a TarFlow, and its samples.
 
-use super::Job;
+use super::{Job, Shown, Tensors};
 use burn::tensor::Device;
 use latent_align_stages::Result;
 use latent_align_stages::priors::{PointShape, Steps, Sweeps, TarFlow, TarFlowSteps};
@@ -103,6 +103,56 @@ impl TrainTarFlow {
     }
 }
 
+impl TrainTarFlow {
+    /// Batch `number` of the rows, one of the first.
+    fn batch(&self, number: usize) -> Vec<f32> {
+        let first = number % BATCHES * self.of_batch;
+        self.rows[first..first + self.of_batch].to_vec()
+    }
+
+    /// Shows weights that are no longer zero anywhere, and a batch; what is found is shown by others.
+    fn show_given(&mut self, to: &Shown) -> anyhow::Result<()> {
+        let file = to.file("model");
+        to.module("model", self.steps.module())?;
+        let mut weights = Tensors::read(&file)?;
+        weights.perturb(SCALE, Streams::new(6));
+        weights.write(&file)?;
+        self.steps.load(&file)?;
+        let mut given = Tensors::default();
+        given.add("rows", [self.of_batch], self.batch(0));
+        to.given(&given)
+    }
+}
+
+/// Of the noise added to fresh weights, some of which are zero.
+const SCALE: f32 = 0.02;
+
+/// The NLLs of points, without gradients.
+pub struct NllTarFlow(TrainTarFlow);
+
+impl NllTarFlow {
+    pub fn new(size: TarSize, device: &Device) -> Self {
+        Self(TrainTarFlow::new(size, device))
+    }
+}
+
+impl Job for NllTarFlow {
+    fn step(&mut self) -> Result<()> {
+        self.0.done += 1;
+        self.0.steps.nll(self.0.batch(self.0.done)).map(drop)
+    }
+
+    fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
+        self.0.show_given(to)?;
+        let nll: Vec<f32> = (self.0.steps.nll(self.0.batch(0))?.into_iter())
+            .map(|nll| nll as f32)
+            .collect();
+        let mut found = Tensors::default();
+        found.add("nll", [nll.len()], nll);
+        to.found(&found)
+    }
+}
+
 /// Samples of a TarFlow, each token with the keys and values of those before kept, or with all of them read again.
 pub struct SampleTarFlow {
     flow: TrainTarFlow,
@@ -135,14 +185,29 @@ impl Job for SampleTarFlow {
             .draw(self.noise.clone(), self.steps)
             .map(drop)
     }
+
+    fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
+        self.flow.show_given(to)?;
+        let mut given = Tensors::default();
+        given.add("noise", [self.noise.len()], self.noise.clone());
+        to.given(&given)?;
+        let drawn = self.flow.steps.draw(self.noise.clone(), self.steps)?;
+        let mut found = Tensors::default();
+        found.add("samples", [drawn.len()], drawn);
+        to.found(&found)
+    }
 }
 
 impl Job for TrainTarFlow {
     fn step(&mut self) -> Result<()> {
-        let first = self.done % BATCHES * self.of_batch;
-        self.steps
-            .step(self.rows[first..first + self.of_batch].to_vec());
+        self.steps.step(self.batch(self.done));
         self.done += 1;
         Ok(())
+    }
+
+    fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
+        self.show_given(to)?;
+        let loss = self.steps.loss(self.batch(0));
+        to.loss_and_gradient(self.steps.module(), loss)
     }
 }

@@ -1,6 +1,6 @@
 //! One training step of a VAE of binary images, by its posterior, and its importance-weighted likelihoods.
 
-use super::Job;
+use super::{Job, Shown, Tensors};
 use burn::tensor::{Device, Tensor};
 use latent_align_stages::Result;
 use latent_align_stages::architectures::ArchitectureConfig;
@@ -12,10 +12,11 @@ use latent_align_stages::posteriors::{
     Gaussian, Householder, Iaf, LinearIaf, Planar, PosteriorConfig, Radial,
 };
 use latent_align_stages::priors::normal_nll;
-use latent_align_stages::random::Streams;
+use latent_align_stages::random::{Streams, normal};
 use latent_align_stages::stages::evaluate_likelihood::importance_weighted;
-use latent_align_stages::tensors::from_f32;
+use latent_align_stages::tensors::{from_f32, to_f32};
 use latent_align_stages::training::{OptimiserConfig, Trainer};
+use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -79,6 +80,8 @@ pub struct TrainVae {
 /// Images a step, and their pixels.
 const BATCH: usize = 100;
 const PIXELS: usize = 28;
+/// Numbers of a latent.
+const LATENTS: usize = 40;
 
 /// The VAE on `device`.
 fn network(posterior: OfVae, device: &Device) -> Autoencoder {
@@ -89,7 +92,7 @@ fn network(posterior: OfVae, device: &Device) -> Autoencoder {
         },
         latent: LatentConfig {
             tokens: 1,
-            width: 40,
+            width: LATENTS,
             top: None,
         },
         posterior: posterior.config(),
@@ -143,16 +146,37 @@ impl WeighVae {
 
 impl Job for WeighVae {
     fn step(&mut self) -> Result<()> {
-        importance_weighted(&self.model, 1, &self.images, self.samples, Streams::new(1)).map(drop)
+        self.nll().map(drop)
+    }
+
+    /// Each side has its own draws: of so many, their means agree.
+    fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
+        to.module("model", &self.model)?;
+        let mut given = Tensors::default();
+        given.add(
+            "images",
+            [BATCH, PIXELS * PIXELS],
+            to_f32(self.images.clone())?,
+        );
+        to.given(&given)?;
+        let mean = self.nll()?.iter().sum::<f64>() / BATCH as f64;
+        let mut found = Tensors::default();
+        found.add("nll", [1], vec![mean as f32]);
+        to.found(&found)
     }
 }
 
-impl Job for TrainVae {
-    fn step(&mut self) -> Result<()> {
-        let trainer = self.trainer.take().expect("put back below");
-        let model = &trainer.module;
+impl WeighVae {
+    fn nll(&self) -> Result<Vec<f64>> {
+        importance_weighted(&self.model, 1, &self.images, self.samples, Streams::new(1))
+    }
+}
+
+impl TrainVae {
+    /// The negative ELBO of the images under `model` in nats over their pixels, of the draws of step `done`.
+    fn loss(&self, model: &Autoencoder, done: u64) -> Tensor<1> {
         let posterior = model.encode(self.images.clone());
-        let draw = posterior.draw(&mut Streams::new(1).at("draws", self.done));
+        let draw = posterior.draw(&mut draws(done));
         let decoded = model.decode(draw.latents.clone());
         let losses =
             model.reconstruction_losses(Reconstruction::Bernoulli, decoded, self.images.clone());
@@ -163,9 +187,33 @@ impl Job for TrainVae {
                 normal_nll(draw.latents).sum() + log_density.sum()
             }
         };
-        let loss = (losses.sum() + divergence).div_scalar((BATCH * PIXELS * PIXELS) as f64);
+        (losses.sum() + divergence).div_scalar((BATCH * PIXELS * PIXELS) as f64)
+    }
+}
+
+/// What draws from the posteriors at step `done`.
+fn draws(done: u64) -> Pcg64 {
+    Streams::new(1).at("draws", done)
+}
+
+impl Job for TrainVae {
+    fn step(&mut self) -> Result<()> {
+        let trainer = self.trainer.take().expect("put back below");
+        let loss = self.loss(&trainer.module, self.done);
         self.trainer = Some(trainer.step(loss.backward()));
         self.done += 1;
         Ok(())
+    }
+
+    fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
+        let model = &self.trainer.as_ref().expect("between steps").module;
+        to.module("model", model)?;
+        let mut given = Tensors::default();
+        let images = to_f32(self.images.clone().inner())?;
+        given.add("images", [BATCH, PIXELS * PIXELS], images);
+        let noise = normal(&mut draws(0), BATCH * LATENTS);
+        given.add("noise", [BATCH, LATENTS], noise);
+        to.given(&given)?;
+        to.loss_and_gradient(model, self.loss(model, 0))
     }
 }

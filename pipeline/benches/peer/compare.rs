@@ -1,11 +1,13 @@
 //! Jobs at every size, turn by turn: ours, PyTorch naive and careful, each eager and compiled, and again.
 
 use super::agreement::{self, Step};
-use super::jobs::{DATASET, MEMORY, OfImages, OfVae, Size, Stream, TarSize};
+use super::jobs::{DATASET, MEMORY, Size, Stream};
 use super::likelihood;
 use super::machine;
 use super::protocol::Task;
 use super::rounds::{Plan, Round, SQUARES, rounds};
+use super::rows::{Row, Rows};
+use super::shown;
 use super::side::{Common, Side, Way};
 use super::statistics::{Ask, Spread};
 use super::table::{Table, publish};
@@ -36,6 +38,9 @@ pub struct Arguments {
     /// What training and alignment steps take the matrix products of blocks in: f32 or bf16
     #[arg(long, default_value = "f32", value_parser = precision)]
     precision: MatmulPrecision,
+    /// Only whether all sides compute the same, of the rows that can tell; nothing is timed
+    #[arg(long)]
+    check: bool,
     /// Leave naive PyTorch out
     #[arg(long)]
     careful: bool,
@@ -51,16 +56,30 @@ fn precision(name: &str) -> Result<MatmulPrecision, String> {
 
 /// A kind of job.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+pub enum Kind {
     Train,
     Align,
     Tarflow,
+    TarflowNll,
+    TarflowSamples,
     Autoencoder,
     Classifier,
+    /// The linear probe
+    Probe,
+    /// A step with distribution matching
+    Student,
     Vae,
+    /// Importance weights
     Weigh,
+    /// Of a round of a search in latents
+    Surrogate,
+    /// Transport of latents
+    Carry,
     Divergence,
+    /// Against torchdiffeq
     Likelihood,
+    /// Against the same quadrature as ours
+    Nested,
     Stream,
 }
 
@@ -70,20 +89,9 @@ const TRAINING_WIDE: Ask = Ask::new(1.15, 2.0);
 /// Of alignment steps, narrow and wide.
 const ALIGNING: Ask = Ask::new(1.2, 2.0);
 const ALIGNING_WIDE: Ask = Ask::new(1.1, 2.0);
-/// Of TarFlow's training steps.
-const TARFLOW: Ask = Ask::new(1.2, 2.0);
-/// Of training steps of a VAE, and of its importance-weighted likelihoods.
-const VAE: Ask = Ask::new(1.3, 2.0);
-const WEIGHING: Ask = Ask::new(1.2, 2.0);
-/// Of training steps of autoencoders and classifiers.
-const IMAGES: Ask = Ask::new(1.3, 2.0);
-/// Draws of each image.
-const SAMPLES: usize = 5000;
-/// Of divergences, at 256 points and at more, whose products both sides do alike.
-const DIVERGENCE: Ask = Ask::new(2.0, 4.0);
-const DIVERGENCES: Ask = Ask::new(1.35, 4.0);
-/// Of whole solves.
+/// Of whole solves, against torchdiffeq and against the same quadrature.
 const SOLVING: Ask = Ask::new(5.0, 20.0);
+const SOLVING_NESTED: Ask = Ask::new(2.0, 4.0);
 /// Of batches out of a file.
 const STREAMING: Ask = Ask::new(2.0, 5.0);
 /// Rows of that file, and of a batch.
@@ -175,19 +183,65 @@ impl<'a> Comparison<'a> {
         match kind {
             Kind::Train => self.train(),
             Kind::Align => self.align(),
-            Kind::Tarflow => self.tarflow(),
-            Kind::Autoencoder => self.images("autoencoder training step", |size| {
-                Task::Autoencoder { size }
-            }),
-            Kind::Classifier => {
-                self.images("classifier training step", |size| Task::Classifier { size })
-            }
-            Kind::Vae => self.vae(),
-            Kind::Weigh => self.weigh(),
-            Kind::Divergence => self.divergence(),
-            Kind::Likelihood => self.likelihood(),
+            Kind::Likelihood => self.likelihood(false),
+            Kind::Nested => self.likelihood(true),
             Kind::Stream => self.stream(),
+            kind => self.plain(Rows::of(kind).expect("those above have ways of their own")),
         }
+    }
+
+    /// Rows that all sides do alike; one whose sides do not compute the same is refused, the others are measured.
+    fn plain(&mut self, Rows { rows, note }: Rows) -> Result<()> {
+        let mut refused = Vec::new();
+        for row in rows {
+            if !row.size.contains(&self.arguments.size) {
+                continue;
+            }
+            if let Err(why) = self.row(&row) {
+                eprintln!("    refused: {why:#}");
+                refused.push(format!("{}, {}: {why:#}", row.job, row.size));
+            }
+        }
+        self.notes.push(note.to_owned());
+        ensure!(refused.is_empty(), "{}", refused.join("; "));
+        Ok(())
+    }
+
+    fn row(
+        &mut self,
+        Row {
+            job,
+            size,
+            task,
+            ask,
+            long,
+        }: &Row,
+    ) -> Result<()> {
+        let how = self.set_up(job, size, &NO_CARE, task.clone())?;
+        let difference = shown::check(&mut self.among(&NO_CARE))?;
+        if self.arguments.check {
+            eprintln!(
+                "    differs by {difference:.1e}",
+                difference = difference.unwrap_or_default()
+            );
+        } else {
+            let rounds = match long {
+                false => self.rounds(&NO_CARE, false)?,
+                true => self.solves(&NO_CARE)?,
+            };
+            self.report(job, size, *ask, &rounds);
+        }
+        let mut said: Vec<String> = (how.into_iter().skip(1))
+            .map(|(way, how)| format!("{}: {how}", way.name()))
+            .collect();
+        said.extend(difference.map(|difference| {
+            format!("what comes out with the same weights at the same points differs by {difference:.1e} of its size")
+        }));
+        if !said.is_empty() {
+            self.notes
+                .push(format!("{job}, {size}: {}.", said.join("; ")));
+        }
+        Ok(())
     }
 
     fn train(&mut self) -> Result<()> {
@@ -263,124 +317,21 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    fn tarflow(&mut self) -> Result<()> {
-        self.notes.push(
-            "TarFlow: PyTorch has its fused causal attention and AdamW; ours clips the gradient and averages the weights \
-             besides. The Python package, which is of the same arithmetic, is held to our numbers by a test."
-                .to_owned(),
-        );
-        let job = "TarFlow training step";
-        for size in TarSize::ALL {
-            let name = size.to_string();
-            if !name.contains(&self.arguments.size) {
-                continue;
-            }
-            self.set_up(job, &name, &NO_CARE, Task::Tarflow { size })?;
-            let rounds = self.rounds(&NO_CARE, false)?;
-            self.report(job, &name, TARFLOW, &rounds);
-        }
-        Ok(())
-    }
-
-    fn images(&mut self, job: &str, task: impl Fn(OfImages) -> Task) -> Result<()> {
-        self.notes.push(format!(
-            "{job}: PyTorch has fused AdamW; ours clips the gradient and averages the weights besides."
-        ));
-        for size in OfImages::ALL {
-            let name = size.to_string();
-            if !name.contains(&self.arguments.size) {
-                continue;
-            }
-            let how = self.set_up(job, &name, &NO_CARE, task(size))?;
-            let rounds = self.rounds(&NO_CARE, false)?;
-            self.report(job, &name, IMAGES, &rounds);
-            let how: Vec<String> = (how.into_iter().skip(1))
-                .map(|(way, how)| format!("{} has {how}", way.name()))
-                .collect();
-            if !how.is_empty() {
-                self.notes
-                    .push(format!("{job}, {name}: {}.", how.join(", ")));
-            }
-        }
-        Ok(())
-    }
-
-    fn vae(&mut self) -> Result<()> {
-        self.notes.push(
-            "VAE: PyTorch has one product for a gated layer and its gate, and fused AdamW; ours clips the gradient and \
-             averages the weights besides."
-                .to_owned(),
-        );
-        let (job, size) = (
-            "VAE training step",
-            "784, gated 300 and 300, 40 latents, batch 100",
-        );
-        for posterior in [OfVae::Gaussian, OfVae::LinearIaf] {
-            let name = format!("`{posterior}`, {size}");
-            self.set_up(job, &name, &NO_CARE, Task::Vae { posterior })?;
-            let rounds = self.rounds(&NO_CARE, false)?;
-            self.report(job, &name, VAE, &rounds);
-        }
-        Ok(())
-    }
-
-    fn weigh(&mut self) -> Result<()> {
-        let (job, size) = (
-            "importance-weighted NLL",
-            format!("100 images, S = {SAMPLES}"),
-        );
-        let how = self.set_up(job, &size, &NO_CARE, Task::Weigh { samples: SAMPLES })?;
-        let rounds = self.rounds(&NO_CARE, false)?;
-        self.report(job, &size, WEIGHING, &rounds);
-        for (way, how) in how.into_iter().skip(1).take(1) {
-            let name = way.name();
-            self.notes
-                .push(format!("Importance weights, {name}: {how}."));
-        }
-        Ok(())
-    }
-
-    fn divergence(&mut self) -> Result<()> {
-        let job = "velocity + exact divergence";
-        for size in self.sizes([256, 1024].map(|batch| Size::tokens(256, batch))) {
-            let task = Task::Divergence { size: size.into() };
-            let how = self.set_up(job, size, &NO_CARE, task)?;
-            let rounds = self.rounds(&NO_CARE, false)?;
-            let ask = if size.batch > 256 {
-                DIVERGENCES
-            } else {
-                DIVERGENCE
-            };
-            self.report(job, &size.to_string(), ask, &rounds);
-            for (way, how) in how.into_iter().skip(1) {
-                let name = way.name();
-                self.notes
-                    .push(format!("Divergence, {size}, {name}: by {how}."));
-            }
-        }
-        Ok(())
-    }
-
-    fn likelihood(&mut self) -> Result<()> {
-        let prepared = likelihood::prepare(&mut self.three(NO_CARE)?)?;
-        let rounds = self.follow(
-            &NO_CARE,
-            &Plan {
-                count: self.arguments.solves,
-                seconds: None,
-                products: false,
-            },
-        )?;
+    fn likelihood(&mut self, nested: bool) -> Result<()> {
+        let prepared = likelihood::prepare(&mut self.three(NO_CARE)?, nested)?;
+        let rounds = self.solves(&NO_CARE)?;
         let size = Size {
             batch: likelihood::POINTS,
             ..likelihood::NETWORK
         };
-        self.report(
-            "NLL solve to 1e-3 nats",
-            &size.to_string(),
-            SOLVING,
-            &rounds,
-        );
+        let (job, ask) = match nested {
+            false => ("NLL solve to 1e-3 nats", SOLVING),
+            true => (
+                "NLL solve to 1e-3 nats, the same quadrature",
+                SOLVING_NESTED,
+            ),
+        };
+        self.report(job, &size.to_string(), ask, &rounds);
         let note = prepared.describe(&mut self.three(NO_CARE)?)?;
         self.notes.push(note);
         Ok(())
@@ -460,6 +411,18 @@ impl<'a> Comparison<'a> {
                 count: self.arguments.rounds,
                 seconds: Some(self.arguments.turn),
                 products,
+            },
+        )
+    }
+
+    /// Rounds of a job that has been run and takes long.
+    fn solves(&mut self, ways: &[Way]) -> Result<Vec<Round>> {
+        self.follow(
+            ways,
+            &Plan {
+                count: self.arguments.solves,
+                seconds: None,
+                products: false,
             },
         )
     }

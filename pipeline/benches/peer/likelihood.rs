@@ -33,8 +33,8 @@ pub struct Prepared {
 }
 
 /// Trains a flow, solves its first points in f64, and finds each side's tolerance: first on these points
-/// alone, then on all.
-pub fn prepare(sides: &mut Sides) -> Result<Prepared> {
+/// alone, then on all. `nested` is as [`Task::Likelihood`] has it.
+pub fn prepare(sides: &mut Sides, nested: bool) -> Result<Prepared> {
     eprintln!(
         "NLL solve: training a flow for {STEPS} steps and solving {REFERENCES} points in f64"
     );
@@ -62,6 +62,7 @@ pub fn prepare(sides: &mut Sides) -> Result<Prepared> {
         size: NETWORK.into(),
         flow: flow.clone(),
         points: points.clone(),
+        nested,
         tolerance,
     };
     let mut chosen: [(f64, String); 3] = Default::default();

@@ -3,11 +3,7 @@
 //! This program drives one worker a side: itself as `worker`, and `worker.py` twice, eager and compiled.
 //! It is run by `make bench-peer` and `make bench-quality`.
 
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "the benchmark of hot paths uses more of it"
-)]
+#[expect(unused_imports, reason = "the benchmark of hot paths uses more of it")]
 #[path = "../jobs/mod.rs"]
 mod jobs;
 
@@ -21,6 +17,8 @@ mod protocol;
 mod quality;
 mod race;
 mod rounds;
+mod rows;
+mod shown;
 mod side;
 mod statistics;
 mod table;

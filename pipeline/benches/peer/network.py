@@ -1,10 +1,7 @@
 """The velocity network in PyTorch, its parameters under the names that `flow.safetensors` has."""
 
-import json
 import math
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -80,19 +77,3 @@ class Velocity(nn.Module):
 
     def forward(self, x, t):
         return self.modulated(x, self.modulations(t))
-
-
-def read_tensors(path):
-    """The f32 tensors of a safetensors file, by name."""
-    raw = Path(path).read_bytes()
-    start = 8 + int.from_bytes(raw[:8], "little")
-    tensors = {}
-    for name, about in json.loads(raw[8:start]).items():
-        if name == "__metadata__":
-            continue
-        if about["dtype"] != "F32":
-            raise ValueError(f"{path}: `{name}` is {about['dtype']}, expected F32")
-        first, end = about["data_offsets"]
-        values = np.frombuffer(raw[start + first : start + end], np.float32)
-        tensors[name] = torch.tensor(values.reshape(about["shape"]))
-    return tensors

@@ -1,6 +1,7 @@
 //! What the driver and a worker say to each other: a line of JSON each way.
 
-use super::jobs::{Align, OfImages, OfVae, Size, TarSize};
+use super::jobs::{Align, OfImages, OfProbe, OfVae, Size, TarSize};
+use super::jobs::{student, surrogate};
 use latent_align_stages::priors::VelocityNetworkConfig;
 use latent_align_stages::training::{MatmulPrecision, OptimiserConfig};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ pub enum Request {
         /// `points` and `noise` [n, d]; `times` `[k]`, each of n / k points in a row.
         points: PathBuf,
     },
+    /// Write into the folder what the task computes: ours, before the others, which compute the same from it. See
+    /// `Shown`.
+    Show { folder: PathBuf },
     /// Multiply two square matrices.
     Product {
         /// Rows and columns of each.
@@ -43,6 +47,8 @@ pub enum Request {
 pub enum Reply {
     /// The task is set up, or what runs there: in words.
     Ready(String),
+    /// What was asked for is written.
+    Written(()),
     /// Seconds a step.
     Seconds(f64),
     /// NLLs in nats, a loss (and its gradient), or the seconds of each product.
@@ -65,6 +71,10 @@ pub enum Task {
     },
     /// A training step of a TarFlow on random points.
     Tarflow { size: TarSize },
+    /// The NLLs of random points under a TarFlow.
+    TarflowNll { size: TarSize },
+    /// Samples of a TarFlow, token by token.
+    TarflowSamples { size: TarSize },
     /// A training step of a VAE of binary images.
     Vae { posterior: OfVae },
     /// A training step of an autoencoder of images.
@@ -76,6 +86,20 @@ pub enum Task {
         /// Draws of each.
         samples: usize,
     },
+    /// A linear probe fitted to random points.
+    Probe { of: OfProbe },
+    /// A step of an autoencoder with distribution matching, the student's steps included.
+    Student(Matching),
+    /// Latents carried to points of a prior.
+    Carry {
+        /// The flow of the latents, and that of the target's tokens.
+        flows: [Shape; 2],
+        latents: usize,
+        /// Of a step, absolute and relative.
+        tolerance: f64,
+    },
+    /// What a search in latents believes in a round.
+    Surrogate(Believing),
     /// An evaluation of velocity and exact divergence at random points.
     Divergence { size: Shape },
     /// A whole solve: the NLL of given points under a given flow.
@@ -85,7 +109,11 @@ pub enum Task {
         flow: PathBuf,
         /// `points` [n, d].
         points: PathBuf,
-        /// As the side's solver understands it: absolute and relative of a step for torchdiffeq, see
+        /// Whether PyTorch solves the trajectory first and then integrates the divergence along it as ours does, instead of
+        /// both at once with torchdiffeq.
+        nested: bool,
+        /// As the side's solver understands it: absolute and relative of a step for
+        /// torchdiffeq, see
         /// `NllOptions` for ours.
         tolerance: f64,
     },
@@ -110,6 +138,71 @@ pub enum Task {
         /// Of the initial weights, noise and times.
         seed: u64,
     },
+}
+
+/// What distribution matching is done with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Matching {
+    pub flow: Shape,
+    pub student: Shape,
+    pub images: usize,
+    pub weight: f64,
+    pub draws: usize,
+    pub student_steps: usize,
+    pub optimiser: OptimiserConfig,
+}
+
+impl Matching {
+    /// As our job has it.
+    pub fn ours() -> Self {
+        let matching = student::matching();
+        Self {
+            flow: student::FLOW.into(),
+            student: student::STUDENT.into(),
+            images: student::IMAGES,
+            weight: matching.weight,
+            draws: matching.draws,
+            student_steps: matching.student_steps,
+            optimiser: OptimiserConfig {
+                learning_rate: matching.student_learning_rate,
+                ..OptimiserConfig::default()
+            },
+        }
+    }
+}
+
+/// The sizes of a surrogate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Believing {
+    pub evaluations: usize,
+    pub fitted_to: usize,
+    pub steps: usize,
+    pub tokens: usize,
+    pub width: usize,
+    pub regions: usize,
+    pub candidates: usize,
+    pub draws: usize,
+    pub features: usize,
+}
+
+impl Believing {
+    /// As our job has it.
+    pub fn ours() -> Self {
+        use surrogate::{
+            CANDIDATES, DRAWS, EVALUATIONS, FEATURES, FITTED_TO, REGIONS, STEPS, TOKENS, WIDTH,
+        };
+        Self {
+            evaluations: EVALUATIONS,
+            fitted_to: FITTED_TO,
+            steps: STEPS,
+            tokens: TOKENS,
+            width: WIDTH,
+            regions: REGIONS,
+            candidates: CANDIDATES,
+            draws: DRAWS,
+            features: FEATURES,
+        }
+    }
 }
 
 /// A size with every setting of its network: nothing is a default of the other side.

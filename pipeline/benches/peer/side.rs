@@ -162,6 +162,15 @@ impl Side {
         }
     }
 
+    /// Writes what the task computes into `folder`.
+    pub fn show(&mut self, folder: &Path) -> Result<()> {
+        let folder = folder.to_owned();
+        match self.ask(&Request::Show { folder })? {
+            Reply::Written(()) => Ok(()),
+            reply => bail!("{}: {reply:?} in answer to a folder", self.way.name()),
+        }
+    }
+
     /// Runs `steps` steps: seconds of each, in the mean.
     pub fn run(&mut self, steps: u64) -> Result<f64> {
         match self.ask(&Request::Steps(steps))? {

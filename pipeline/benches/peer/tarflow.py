@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from job import BATCHES, Job, adamw, gradients
+
 NORM_EPSILON = 1e-6
 
 
@@ -22,6 +24,16 @@ class Layer(nn.Module):
         q, k, v = self.qkv(self.norm1(h)).view(n, m, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         h = h + self.projection(seen.transpose(1, 2).reshape(n, m, channels))
+        return h + self.fc2(F.gelu(self.fc1(self.norm2(h))))
+
+
+    def after(self, h, keys, values, at):
+        """One token `h` [n, 1, C] after `at` others, whose keys and values [n, heads, T, c] are in the buffers."""
+        n, _, channels = h.shape
+        q, k, v = self.qkv(self.norm1(h)).view(n, 1, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        keys[:, :, at], values[:, :, at] = k[:, :, 0], v[:, :, 0]
+        seen = F.scaled_dot_product_attention(q, keys[:, :, : at + 1], values[:, :, : at + 1])
+        h = h + self.projection(seen.transpose(1, 2).reshape(n, 1, channels))
         return h + self.fc2(F.gelu(self.fc1(self.norm2(h))))
 
 
@@ -45,6 +57,14 @@ class Block(nn.Module):
         return torch.cat([x[:, :1], z], 1), -log_scale.flatten(1).sum(1)
 
 
+    def next(self, token, caches, at):
+        """Log-scale and shift [n, 1, d] of what follows `token` [n, 1, d] at place `at`."""
+        h = self.input(token) + self.positions[at]
+        for layer, (keys, values) in zip(self.layers, caches):
+            h = layer.after(h, keys, values, at)
+        return self.output(h).chunk(2, -1)
+
+
 class TarFlow(nn.Module):
     def __init__(self, size):
         super().__init__()
@@ -62,3 +82,81 @@ class TarFlow(nn.Module):
             log_det = log_det + of_block
         x = x.flatten(1)
         return 0.5 * x.square().sum(1) + 0.5 * x.shape[1] * math.log(2 * math.pi) - log_det
+
+
+class Tarflow(Job):
+    """One training step of a TarFlow: forward, backward, fused AdamW."""
+
+    def __init__(self, task, device, mode):
+        size = task["size"]
+        self.network, self.done = TarFlow(size).to(device), 0
+        self.nll = mode.compile(self.network)
+        self.optimiser = adamw(self.network.parameters())
+        self.rows = torch.randn(BATCHES, size["batch"], size["tokens"], size["width"], device=device)
+        self.how = "fused attention and AdamW"
+
+    def step(self):
+        self.optimiser.zero_grad(set_to_none=True)
+        self.nll(self.rows[self.done % BATCHES]).mean().backward()
+        self.optimiser.step()
+        self.done += 1
+
+    def show(self, shown):
+        rows = self.read(shown)
+        loss = self.nll(rows).mean()
+        return {"loss": loss.view(1)}, gradients(loss, dict(self.network.named_parameters()))
+
+    def read(self, shown):
+        """Takes the weights; the rows that are given [n, T, d]."""
+        self.network.load_state_dict(shown.tensors("model"))
+        return shown.given["rows"].view_as(self.rows[0]).to(self.rows)
+
+
+class Nll(Tarflow):
+    """The NLLs of points, without autograd."""
+
+    @torch.inference_mode()
+    def step(self):
+        self.nll(self.rows[self.done % BATCHES]).cpu()
+        self.done += 1
+
+    def show(self, shown):
+        rows = self.read(shown)
+        with torch.inference_mode():
+            return {"nll": self.nll(rows)}, {}
+
+
+class Samples(Job):
+    """Samples, token by token: keys and values are kept in buffers that are made once."""
+
+    def __init__(self, task, device, mode):
+        self.size = size = task["size"]
+        self.network = TarFlow(size).to(device).requires_grad_(False)
+        self.next = [torch.compile(block.next, dynamic=True) if mode.compiled else block.next for block in self.network.blocks]
+        heads = size["channels"] // size["head_width"]
+        buffer = lambda: torch.empty(size["batch"], heads, size["tokens"], size["head_width"], device=device)
+        self.caches = [(buffer(), buffer()) for _ in range(size["layers"])]
+        self.noise = torch.randn(size["batch"], size["tokens"], size["width"], device=device)
+        self.how = "cached keys and values, without autograd"
+
+    @torch.inference_mode()
+    def draw(self, noise):
+        x = noise
+        for number in reversed(range(len(self.next))):
+            if number % 2:
+                x = x.flip(1)
+            tokens = [x[:, :1]]
+            for at in range(x.shape[1] - 1):
+                log_scale, shift = self.next[number](tokens[-1], self.caches, at)
+                tokens.append(x[:, at + 1 : at + 2] * log_scale.exp() + shift)
+            x = torch.cat(tokens, 1)
+            if number % 2:
+                x = x.flip(1)
+        return x
+
+    def step(self):
+        self.draw(self.noise).cpu()
+
+    def show(self, shown):
+        self.network.load_state_dict(shown.tensors("model"))
+        return {"samples": self.draw(shown.given["noise"].view_as(self.noise).to(self.noise)).flatten()}, {}

@@ -6,6 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from job import Job, adamw, gradients
+from posteriors import POSTERIORS
+
 PIXELS, WIDTH, LATENTS = 784, 300, 40
 
 
@@ -23,39 +26,104 @@ class Gated(nn.Module):
 class Vae(nn.Module):
     def __init__(self, posterior):
         super().__init__()
-        self.matrix = posterior == "linear_iaf"
-        below = LATENTS * (LATENTS - 1) // 2 if self.matrix else 0
-        self.encoder = nn.Sequential(Gated(PIXELS, WIDTH), Gated(WIDTH, WIDTH), nn.Linear(WIDTH, 2 * LATENTS + below))
+        self.posterior = POSTERIORS[posterior](LATENTS)
+        outputs = 2 * LATENTS + self.posterior.others
+        self.encoder = nn.Sequential(Gated(PIXELS, WIDTH), Gated(WIDTH, WIDTH), nn.Linear(WIDTH, outputs))
         self.decoder = nn.Sequential(Gated(LATENTS, WIDTH), Gated(WIDTH, WIDTH), nn.Linear(WIDTH, PIXELS))
-        self.register_buffer("places", torch.tril_indices(LATENTS, LATENTS, -1))
 
-    def encode(self, x):  # [B, 784] -> mean and log standard deviation [B, 40]
-        return self.encoder(x).split([LATENTS, LATENTS], -1)
+    def encode(self, x):  # [B, 784] -> mean and log-variance [B, 40], and what else the posterior takes
+        mean, log_variance, others = self.encoder(x).split([LATENTS, LATENTS, self.posterior.others], -1)
+        return mean, log_variance.clamp(-15, 15), others
 
-    def forward(self, x):
+    def forward(self, x, noise):
         """The negative ELBO of images [B, 784] in nats over their pixels."""
-        of_posterior = self.encoder(x)
-        mean, log_sigma = of_posterior[:, :LATENTS], of_posterior[:, LATENTS : 2 * LATENTS]
-        noise = torch.randn_like(mean)
-        z = mean + noise * log_sigma.exp()
-        if self.matrix:  # a unit lower-triangular matrix of each image: its determinant is 1
-            matrix = z.new_zeros(len(z), LATENTS, LATENTS)
-            matrix[:, self.places[0], self.places[1]] = of_posterior[:, 2 * LATENTS :]
-            z = z + torch.bmm(matrix, z[:, :, None])[:, :, 0]
-            divergence = 0.5 * (z.square() - noise.square()).sum() - log_sigma.sum()
-        else:
-            divergence = 0.5 * (mean.square() + (2 * log_sigma).exp() - 2 * log_sigma - 1).sum()
+        mean, log_variance, others = self.encode(x)
+        z, divergence = self.posterior(mean, log_variance, noise, others)
         reconstruction = F.binary_cross_entropy_with_logits(self.decoder(z), x, reduction="sum")
         return (reconstruction + divergence) / x.numel()
 
+    def under_our_names(self, tensors):
+        """Of each of our weights, the one of `tensors`, by the names of the parameters here."""
+        found = {}
+        for name, tensor in tensors.items():
+            part, number, *rest = name.split(".")
+            if part == "posterior":
+                found[name] = tensor
+            elif rest[0] == "both":
+                layer, gate = tensor.chunk(2)
+                found[f"architecture.Dense.{part}.{number}.{rest[1]}"] = layer
+                found[f"architecture.Dense.gates.{part}.{number}.{rest[1]}"] = gate
+            else:
+                found[f"architecture.Dense.{part}.{number}.{rest[0]}"] = tensor
+        return found
 
-def weigh(model, images, mean, log_sigma, draws):
+    def load(self, ours):
+        """Takes our weights, tensors by our names."""
+        # such as `posterior.Householder.next.0.weight`
+        plain = {".".join([*name.split(".")[:1], *name.split(".")[2:]]) if name.startswith("posterior.") else name: tensor for name, tensor in ours.items()}
+        with torch.no_grad():
+            for name, parameter in self.under_our_names(dict(self.named_parameters())).items():
+                parameter.copy_(plain.pop(name))
+        if plain:
+            raise ValueError(f"found weights {list(plain)}, which are not in this network")
+
+
+def weigh(model, images, mean, log_variance, draws):
     """Log-weights [draws, n] of `draws` draws of the latents of `images` [n, 784]."""
     noise = torch.randn(draws, *mean.shape, device=mean.device)
-    z = mean + noise * log_sigma.exp()
+    z = mean + noise * (0.5 * log_variance).exp()
     logits = model.decoder(z)
     reconstruction = (F.softplus(logits) - images * logits).sum(-1)
-    constant = 0.5 * LATENTS * math.log(2 * math.pi)
-    prior = 0.5 * z.square().sum(-1) + constant
-    posterior = -0.5 * noise.square().sum(-1) - log_sigma.sum(-1) - constant
-    return -reconstruction - prior - posterior
+    # what does not depend on the draw is the same in prior and posterior but for the determinant
+    return 0.5 * (noise.square() - z.square()).sum(-1) + 0.5 * log_variance.sum(-1) - reconstruction
+
+
+class TrainVae(Job):
+    """One training step of a VAE of binary images: forward, backward, fused AdamW."""
+
+    def __init__(self, task, device, mode):
+        self.model = Vae(task["posterior"]).to(device)
+        self.loss = mode.compile(self.model)
+        self.optimiser = adamw(self.model.parameters())
+        self.images = (torch.randn(100, 784, device=device) > 0).float()
+        self.how = "one product for a gated layer and its gate, fused AdamW"
+
+    def step(self):
+        self.optimiser.zero_grad(set_to_none=True)
+        self.loss(self.images, torch.randn(len(self.images), LATENTS, device=self.images.device)).backward()
+        self.optimiser.step()
+
+    def show(self, shown):
+        given, ours = shown.given, shown.tensors("model")
+        self.model.load(ours)
+        weights = dict(self.model.named_parameters())
+        loss = self.loss(given["images"].to(self.images), given["noise"].to(self.images))
+        found = self.model.under_our_names(gradients(loss, weights))
+        kind = {".".join(name.split(".")[:2]) for name in ours if name.startswith("posterior.")}
+        return {"loss": loss.view(1)}, {name.replace("posterior", *kind, 1) if kind else name: g for name, g in found.items()}
+
+
+class WeighVae(Job):
+    """The importance-weighted NLL of a hundred images, a chunk of draws at a time."""
+
+    CHUNK = 20
+
+    def __init__(self, task, device, mode):
+        self.samples, self.model = task["samples"], Vae("gaussian").to(device)
+        self.weigh = mode.compile(weigh)
+        self.images = (torch.randn(100, 784, device=device) > 0).float()
+        self.how = f"each image is encoded once, {self.CHUNK} draws of all images are decoded at once, without autograd"
+
+    @torch.inference_mode()
+    def nll(self):
+        mean, log_variance, _ = self.model.encode(self.images)
+        parts = [self.weigh(self.model, self.images, mean, log_variance, self.CHUNK) for _ in range(self.samples // self.CHUNK)]
+        return (math.log(self.samples) - torch.logsumexp(torch.cat(parts), 0)).mean()
+
+    def step(self):
+        self.nll().item()
+
+    def show(self, shown):
+        self.model.load(shown.tensors("model"))
+        self.images.copy_(shown.given["images"])
+        return {"nll": self.nll().view(1)}, {}

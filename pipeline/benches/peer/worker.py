@@ -12,7 +12,9 @@ import warnings
 
 import torch
 
-from jobs import JOBS, Mode, product_seconds, synchronise
+from job import Mode, product_seconds, synchronise
+from jobs import JOBS
+from tensors import Shown
 
 
 class Worker:
@@ -50,6 +52,11 @@ class Worker:
 
     def gradient(self, given):
         return {"values": self.job.gradient(given["flow"], given["points"])}
+
+    def show(self, given):
+        shown = Shown(given["folder"])
+        shown.write(*self.job.show(shown))
+        return {"written": None}
 
     def held_out_loss(self, _):
         return {"values": [self.job.held_out_loss()]}

@@ -3,8 +3,9 @@
 use super::exchange::{self, Tensors};
 use super::held_out::HeldOut;
 use super::jobs::{
-    self, Align, Divergence, Job, Likelihood, Stream, Train, TrainAutoencoder, TrainClassifier,
-    TrainTarFlow, TrainVae, WeighVae,
+    self, Align, Carry, Divergence, Job, Likelihood, NllTarFlow, Probe, SampleTarFlow, Shown,
+    Stream, Surrogate, Train, TrainAutoencoder, TrainClassifier, TrainTarFlow, TrainVae,
+    TrainWithStudent, WeighVae,
 };
 use super::protocol::{Reply, Request, Task};
 use anyhow::{Context as _, Result, bail};
@@ -80,6 +81,10 @@ impl Worker {
                 jobs::wait_for(&self.device)?;
                 Reply::Seconds(start.elapsed().as_secs_f64() / count as f64)
             }
+            (Request::Show { folder }, Some(prepared)) => {
+                prepared.job().show(&Shown(&folder))?;
+                Reply::Written(())
+            }
             (Request::Likelihoods(()), Some(Prepared::Likelihood(job))) => {
                 Reply::Values(job.nll.clone())
             }
@@ -102,11 +107,19 @@ fn prepare(task: Task, device: &Device) -> Result<Prepared> {
             Prepared::Plain(Box::new(align))
         }
         Task::Tarflow { size } => Prepared::Plain(Box::new(TrainTarFlow::new(size, device))),
+        Task::TarflowNll { size } => Prepared::Plain(Box::new(NllTarFlow::new(size, device))),
+        Task::TarflowSamples { size } => {
+            Prepared::Plain(Box::new(SampleTarFlow::new(size, true, device)))
+        }
         Task::Vae { posterior } => Prepared::Plain(Box::new(TrainVae::new(posterior, device))),
         Task::Autoencoder { size } => {
             Prepared::Plain(Box::new(TrainAutoencoder::new(size, device)))
         }
         Task::Classifier { size } => Prepared::Plain(Box::new(TrainClassifier::new(size, device))),
+        Task::Probe { of } => Prepared::Plain(Box::new(Probe::new(of))),
+        Task::Student(_) => Prepared::Plain(Box::new(TrainWithStudent::new(device)?)),
+        Task::Carry { .. } => Prepared::Plain(Box::new(Carry::new(device)?)),
+        Task::Surrogate(_) => Prepared::Plain(Box::new(Surrogate::new())),
         Task::Weigh { samples } => Prepared::Plain(Box::new(WeighVae::new(samples, device))),
         Task::Divergence { size } => Prepared::Plain(Box::new(Divergence::new(size.size, device)?)),
         Task::Likelihood {
@@ -114,6 +127,7 @@ fn prepare(task: Task, device: &Device) -> Result<Prepared> {
             flow,
             points,
             tolerance,
+            ..
         } => {
             let flow = exchange::read_flow(&flow, shape.size, device)?;
             let rows = Tensors::read(&points)?.take("points")?;

@@ -19,6 +19,8 @@ mod protocol;
 mod race;
 #[path = "../../benches/peer/rounds.rs"]
 mod rounds;
+#[path = "../../benches/peer/shown.rs"]
+mod shown;
 #[path = "../../benches/peer/side.rs"]
 mod side;
 #[path = "../../benches/peer/statistics.rs"]
@@ -30,12 +32,15 @@ use crate::project::{Project, output, skipped};
 use agreement::{Given, Step};
 use exchange::{Tensors, write_flow};
 use held_out::HeldOut;
-use jobs::{DATASET, MEMORY, Size, Stream, points, reference, trained_flow};
+use jobs::{
+    DATASET, MEMORY, OfImages, OfProbe, OfVae, Size, Stream, TarSize, points, reference,
+    trained_flow,
+};
 use latent_align_stages::priors::VelocityNetworkConfig;
 use latent_align_stages::random::Streams;
 use latent_align_stages::training::MatmulPrecision;
 use machine::Usage;
-use protocol::{Reply, Request, Task};
+use protocol::{Matching, Reply, Request, Task};
 use race::{Moment, first_at};
 use rounds::Round;
 use side::{SCRIPTS, Side, Way};
@@ -128,7 +133,7 @@ fn a_fit_lowers_the_held_out_loss_that_both_sides_share() {
 }
 
 /// The NLL task, and what f64 says of it.
-fn solve(project: &Project) -> (Task, Vec<f64>) {
+fn solve(project: &Project, nested: bool) -> (Task, Vec<f64>) {
     let device = jobs::device().unwrap();
     let flow = trained_flow(TINY, 30, &device).unwrap();
     let rows = points(2, 12, Streams::new(3));
@@ -144,6 +149,7 @@ fn solve(project: &Project) -> (Task, Vec<f64>) {
         size: TINY.into(),
         flow: weights,
         points: file,
+        nested,
         tolerance: 1e-4,
     };
     (task, reference(flow, &rows, TINY).unwrap())
@@ -160,7 +166,7 @@ fn within_a_thousandth(found: &[f64], expected: &[f64]) {
 #[test]
 fn a_solve_of_ours_is_that_of_f64() {
     let project = Project::new();
-    let (task, expected) = solve(&project);
+    let (task, expected) = solve(&project, false);
     let replies = answers(&[
         Request::Prepare(task),
         Request::Steps(1),
@@ -186,11 +192,91 @@ fn pytorch() -> Option<PathBuf> {
 fn a_solve_of_pytorch_with_our_weights_is_that_of_f64() {
     let Some(python) = pytorch() else { return };
     let project = Project::new();
-    let (task, expected) = solve(&project);
     let mut eager = Side::pytorch(Way::CarefulEager, &python, SCRIPTS.as_ref(), 1).unwrap();
-    eager.prepare(task).unwrap();
-    eager.run(1).unwrap();
-    within_a_thousandth(&eager.values(&Request::Likelihoods(())).unwrap(), &expected);
+    for nested in [false, true] {
+        let (task, expected) = solve(&project, nested);
+        eager.prepare(task).unwrap();
+        eager.run(1).unwrap();
+        within_a_thousandth(&eager.values(&Request::Likelihoods(())).unwrap(), &expected);
+    }
+}
+
+/// Red where PyTorch has another loss, another sampler or another posterior than ours: rows that would compare different
+/// work.
+#[test]
+fn pytorch_computes_what_our_jobs_compute() {
+    let Some(python) = pytorch() else { return };
+    let samples = TarSize {
+        batch: 3,
+        ..TarSize::DIGITS
+    };
+    let tasks = [
+        Task::Autoencoder {
+            size: OfImages::ALL[0],
+        },
+        Task::Classifier {
+            size: OfImages::ALL[2],
+        },
+        Task::Tarflow {
+            size: TarSize::DIGITS,
+        },
+        Task::TarflowNll { size: samples },
+        Task::TarflowSamples { size: samples },
+        Task::Probe {
+            of: OfProbe::ALL[0],
+        },
+        Task::Student(Matching::ours()),
+        Task::Divergence { size: TINY.into() },
+    ];
+    let vaes = OfVae::ALL.map(|posterior| Task::Vae { posterior });
+    let folder = tempfile::tempdir().unwrap();
+    let mut eager = Side::pytorch(Way::CarefulEager, &python, SCRIPTS.as_ref(), 1).unwrap();
+    for task in tasks.into_iter().chain(vaes) {
+        let what = format!("{task:?}");
+        let path = folder
+            .path()
+            .join(blake3::hash(what.as_bytes()).to_string());
+        std::fs::create_dir(&path).unwrap();
+        let show = Request::Show {
+            folder: path.clone(),
+        };
+        let replies = answers(&[Request::Prepare(task.clone()), show]);
+        assert!(
+            matches!(replies[1], Reply::Written(())),
+            "{what}: {replies:?}"
+        );
+        eager.prepare(task).unwrap();
+        eager.show(&path).unwrap();
+        let (greatest, of) = shown::differences(&path).unwrap();
+        assert!(greatest < 1e-3, "{what}: {of} {greatest:e}");
+        assert!(eager.run(1).unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn what_comes_out_differs_by_its_greatest_number_relative_to_the_size_of_its_tensor() {
+    let tensors = |a: &[f32], b: f32| {
+        let mut found = Tensors::default();
+        found.add("a", [a.len()], a.to_vec());
+        found.add("b", [1], vec![b]);
+        found
+    };
+    let of = |other| shown::difference(&tensors(&[1.0, -4.0], 100.0), &other);
+    assert_eq!(of(tensors(&[1.0, -4.0], 100.0)).unwrap().0, 0.0);
+    assert_eq!(
+        of(tensors(&[1.0, -3.0], 99.0)).unwrap(),
+        (0.25, "a".to_owned())
+    );
+    assert_eq!(
+        of(tensors(&[f32::NAN, -4.0], 100.0)).unwrap().0,
+        f64::INFINITY
+    );
+    let error = of(tensors(&[1.0], 100.0)).unwrap_err().to_string();
+    assert!(
+        error.contains("`a`: found 1 numbers, expected 2"),
+        "{error}"
+    );
+    assert!(of(Tensors::default()).is_err());
 }
 
 /// Red where careful PyTorch shares a time among the wrong points, takes another row of its table, or forgets

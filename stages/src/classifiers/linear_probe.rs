@@ -73,6 +73,13 @@ impl LinearProbe {
         Err(not_converged(&gradient))
     }
 
+    /// W with b as its last column, row-major [K, D + 1].
+    pub fn coefficients(&self) -> Vec<f64> {
+        let rows = self.weights.row_iter();
+        rows.flat_map(|row| row.iter().copied().collect::<Vec<_>>())
+            .collect()
+    }
+
     /// The share of `points` [n, D] whose class is `labels`.
     pub fn accuracy(&self, points: &[f32], labels: &[usize]) -> f64 {
         let x = with_ones(points, self.weights.ncols() - 1);

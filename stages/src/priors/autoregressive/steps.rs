@@ -3,15 +3,17 @@
 use super::network::Network;
 use super::tarflow::TarFlow;
 use crate::error::Result;
+use crate::persist::load_weights;
 use crate::priors::bijection::{Bijection as _, Under};
 use crate::priors::drawing::{Steps, Way};
 use crate::priors::maximum_likelihood::Likelihood as _;
 use crate::priors::prior::{PointShape, Points};
 use crate::random::Streams;
-use crate::tensors::to_f32;
+use crate::tensors::{to_f32, to_f64};
 use crate::training::{OptimiserConfig, Trainer};
-use burn::module::Module as _;
-use burn::tensor::Device;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use std::path::Path;
 
 /// A TarFlow in training.
 pub struct TarFlowSteps {
@@ -47,11 +49,49 @@ impl TarFlow {
 impl TarFlowSteps {
     /// A step down the mean NLL of points [n, T, d], row-major.
     pub fn step(&mut self, points: Vec<f32>) {
+        let loss = self.loss(points);
         let trainer = self.trainer.take().expect("it comes back from each step");
-        let points = Points::new(self.shape.tensor(points, &self.device));
-        let nll = (trainer.module).training_nll(&points, self.streams, self.done);
-        self.trainer = Some(trainer.step(nll.mean().backward()));
+        self.trainer = Some(trainer.step(loss.backward()));
         self.done += 1;
+    }
+
+    /// The loss `[1]` of that step: the mean NLL of points [n, T, d], row-major, in nats, dropout included.
+    pub fn loss(&self, points: Vec<f32>) -> Tensor<1> {
+        let points = Points::new(self.shape.tensor(points, &self.device));
+        let network = &self.trainer().module;
+        network
+            .training_nll(&points, self.streams, self.done)
+            .mean()
+    }
+
+    /// The NLL in nats of each of the points [n, T, d], row-major, without autodiff and dropout.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn nll(&self, points: Vec<f32>) -> Result<Vec<f64>> {
+        let device = self.device.clone().inner();
+        let points = Points::new(self.shape.tensor(points, &device));
+        to_f64(self.trainer().module.valid().nll(&points))
+    }
+
+    /// The network, with autodiff.
+    pub fn module(&self) -> &(impl Module + use<>) {
+        &self.trainer().module
+    }
+
+    /// Takes the weights in the safetensors file `path`.
+    ///
+    /// # Errors
+    /// As [`load_weights`].
+    pub fn load(&mut self, path: &Path) -> Result<()> {
+        let trainer = self.trainer.as_mut();
+        let trainer = trainer.expect("it comes back from each step");
+        load_weights(&mut trainer.module, path)
+    }
+
+    fn trainer(&self) -> &Trainer<Network> {
+        let trainer = self.trainer.as_ref();
+        trainer.expect("it comes back from each step")
     }
 
     /// As many points [n, T, d] as `noise` [n, T, d] has, row-major, of the flow as it is now, drawn in `steps`.
@@ -59,8 +99,7 @@ impl TarFlowSteps {
     /// # Errors
     /// Device errors.
     pub fn draw(&self, noise: Vec<f32>, steps: Steps) -> Result<Vec<f32>> {
-        let trainer = self.trainer.as_ref().expect("it comes back from each step");
-        let network = trainer.module.valid();
+        let network = self.trainer().module.valid();
         let noise = self.shape.tensor(noise, &self.device.clone().inner());
         let nothing = Under {
             condition: None,
