@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run align-full sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment hdf5 python peer
+.PHONY: help run align-full sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-growth bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -162,6 +162,10 @@ bench-peer: hdf5 peer
 ## make bench-quality [ARGS="--seeds 3"] [OUT=table.md]              seconds to the held-out loss that PyTorch reaches
 bench-quality: hdf5 peer
 	$(BENCH_PEER) quality --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
+
+## make bench-growth                                                how costs grow with rows, dimensions, tokens, width, batch, points
+bench-growth: hdf5
+	LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(BUILT) --bench growth
 
 ## make bench-using                                                 rows a second and memory of encode, decode, sample and score
 bench-using: hdf5

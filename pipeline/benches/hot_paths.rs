@@ -30,6 +30,7 @@ use std::sync::OnceLock;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    latent_align_stages::devices::keep_memory_between_steps();
     divan::main();
 }
 

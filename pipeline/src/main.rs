@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     if latent_align_stages::data::is_rehearsal() {
         return ExitCode::SUCCESS;
     }
+    latent_align_stages::devices::keep_memory_between_steps();
     let cli = match cli::Cli::parse() {
         Ok(cli) => cli,
         Err(said) => return failure::usage(&said),

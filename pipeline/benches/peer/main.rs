@@ -52,6 +52,7 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
+    latent_align_stages::devices::keep_memory_between_steps();
     match Arguments::parse().command {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Quality(arguments) => quality::run(&arguments),

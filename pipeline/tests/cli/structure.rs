@@ -18,6 +18,7 @@ pub const CRATES: [Crate; 3] = [
     Crate {
         sources: "stages/kernels/src",
         floors: &[
+            "allocator",
             "level",
             "shared",
             "team",

@@ -225,9 +225,13 @@ pub fn moments(norm: LayerNorm, x: &[f32]) -> Vec<Moments> {
 
 /// Rows [n, width] of several matrices beside each other, [n, N width].
 pub fn side_by_side<const N: usize>(parts: [&[f32]; N], width: usize) -> Vec<f32> {
-    let rows = parts[0].len() / width;
-    let row = |row: usize| parts.map(|part| &part[row * width..][..width]).concat();
-    (0..rows).flat_map(row).collect()
+    let mut all = Vec::with_capacity(N * parts[0].len());
+    for start in (0..parts[0].len()).step_by(width) {
+        for part in parts {
+            all.extend_from_slice(&part[start..start + width]);
+        }
+    }
+    all
 }
 
 /// Gradients of the modulation and weights of a [`LayerNorm`].

@@ -11,6 +11,7 @@
 
 mod activation;
 mod adamw;
+mod allocator;
 mod attention;
 mod block;
 mod block_tangents;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use activation::{gelu, gelu_gradient, silu, silu_gradient};
 pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
+pub use allocator::keep_freed_memory;
 pub use attention::Attention;
 pub use block::{Block, BlockGradient, Kept};
 pub use convolution::{After, Convolution, Image, turn_images};
