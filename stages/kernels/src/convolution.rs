@@ -10,12 +10,14 @@ mod windows;
 use crate::activation::silu_and_slope;
 use crate::fresh::Fresh;
 use crate::level::for_each_level;
-use crate::matmul::{AddBias, BiasSilu, InOrder, Left, Matrix, Place, Plain, Run, fill, product};
+use crate::matmul::{
+    AddBias, BiasSilu, InOrder, Left, Matrix, Place, Plain, Run, fill, long_sums, product,
+};
 use crate::parallel::*;
 use crate::shared::Shared;
 pub use image::Image;
 use std::mem::MaybeUninit;
-use windows::{Turned, Windows, runs};
+use windows::{Windows, runs};
 
 /// A convolution from fine images to coarse ones, which the same weights lead back from as a transposed
 /// convolution: a coarse pixel (y, x) sees the fine ones from (stride y - padding, stride x - padding) on.
@@ -136,25 +138,12 @@ impl Convolution {
     /// The gradient with respect to the weights, of a convolution of `fine` [n, H, W, C] whose output has the gradient
     /// `coarse` [n, h, w, O], or of a transposed convolution of `coarse` whose output has the gradient `fine`.
     pub fn weight_gradient(&self, fine: &[f32], coarse: &[f32]) -> Vec<f32> {
-        let runs = self.runs();
-        let left = Turned(self.windows(fine, &runs));
-        let rows = coarse.len() / self.coarse.channels;
-        let right = Matrix::new(coarse, rows, self.coarse.channels);
-        let taps = self.kernel * self.kernel;
-        let columns = taps * self.fine.channels;
-        let (out, _) = finished(
-            columns,
-            self.coarse.channels,
-            After::Nothing,
-            |out, epilogue| {
-                epilogue.fill(left, right, out, InOrder);
-            },
-        );
-        reorder(
-            &out,
-            [taps, self.fine.channels, self.coarse.channels],
-            [2, 1, 0],
-        )
+        let (runs, taps) = (self.runs(), self.kernel * self.kernel);
+        let windows = self.windows(fine, &runs);
+        let left = Matrix::new(coarse, windows.rows(), self.coarse.channels).transposed();
+        let out = long_sums(left, windows, windows.rows().div_ceil(WINDOWS).min(PARTS));
+        let (of_coarse, of_fine) = (self.coarse.channels, self.fine.channels);
+        reorder(&out, [of_coarse, taps, of_fine], [0, 2, 1])
     }
 
     /// Refuses sizes that are none, and weights and a bias of other sizes.
@@ -205,6 +194,9 @@ impl Convolution {
     }
 }
 
+/// Windows that a gradient of weights is summed over at once, and the most parts that it is summed in.
+const WINDOWS: usize = 2048;
+const PARTS: usize = 16;
 /// Up to this many numbers a window, a transposed convolution is one product whose windows are then summed.
 const FEW: usize = 32;
 

@@ -17,6 +17,7 @@ mod place;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod registers;
+mod right;
 
 use crate::fresh::Fresh;
 use crate::level::Level;
@@ -25,9 +26,10 @@ use crate::shared::Shared;
 use block::{Block, Scratch};
 pub(crate) use epilogue::{AddBias, BiasSilu, Epilogue, Plain};
 pub(crate) use kernel::Kernel;
-pub(crate) use left::{Left, Part, pack_columns};
+pub(crate) use left::{Left, Part};
 pub use matrix::Matrix;
 pub(crate) use place::{InOrder, Place, Run};
+pub(crate) use right::Right;
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
@@ -62,11 +64,48 @@ pub(crate) fn matmul<E: Epilogue>(a: Matrix, b: Matrix, epilogue: &E) -> Vec<f32
     unsafe { out.written() }
 }
 
+/// `a b` for sums so long that there is more work in them than in entries: they are taken in `parts` of about the same
+/// length, each a task of its own, which are added up in their order.
+pub(crate) fn long_sums<L: Left, R: Right>(a: L, b: R, parts: usize) -> Vec<f32> {
+    let size = a.rows() * b.columns();
+    let parts = parts.clamp(1, a.columns().max(1));
+    let mut all = Fresh::new(parts * size);
+    fill_parts(a, b, parts, Shared::new(all.room()), InOrder, &Plain);
+    // SAFETY: the blocks of each part cover its product.
+    let mut all = unsafe { all.written() };
+    if size > 0 {
+        let (out, others) = all.split_at_mut(size);
+        let chunk = size.div_ceil(4 * threads());
+        (out.par_chunks_mut(chunk).enumerate()).for_each(|(number, out)| {
+            for part in others.chunks_exact(size) {
+                let part = &part[number * chunk..][..out.len()];
+                out.iter_mut()
+                    .zip(part)
+                    .for_each(|(sum, part)| *sum += part);
+            }
+        });
+    }
+    all.truncate(size);
+    all
+}
+
 /// `epilogue(a b)` with its rows where `place` has them in `out`, whose rows are as long. Nobody else may touch the
 /// places meanwhile.
-pub(crate) fn fill<L: Left, P: Place, E: Epilogue>(
+pub(crate) fn fill<L: Left, R: Right, P: Place, E: Epilogue>(
     a: L,
-    b: Matrix,
+    b: R,
+    out: Shared<MaybeUninit<f32>>,
+    place: P,
+    epilogue: &E,
+) {
+    fill_parts(a, b, 1, out, place, epilogue);
+}
+
+/// As [`fill`], of `parts` of the sums one after the other in `out`.
+fn fill_parts<L: Left, R: Right, P: Place, E: Epilogue>(
+    a: L,
+    b: R,
+    parts: usize,
     out: Shared<MaybeUninit<f32>>,
     place: P,
     epilogue: &E,
@@ -76,16 +115,16 @@ pub(crate) fn fill<L: Left, P: Place, E: Epilogue>(
         Level::Avx2 => 16,
         Level::Portable => 8,
     };
-    assert_eq!(a.columns(), b.rows, "inner dimensions differ");
-    let rows = a.rows();
-    if rows == 0 || b.columns == 0 {
+    let (rows, depth, columns) = (a.rows(), a.columns(), b.columns());
+    assert_eq!(depth, b.rows(), "inner dimensions differ");
+    if rows == 0 || columns == 0 {
         return;
     }
-    if a.columns() == 0 {
+    if depth == 0 {
         // no sum has a term, and what follows sums follows these too
         place::each(place, 0..rows, |_, place| {
             // SAFETY: no two rows go to one place.
-            let values = unsafe { out.part(place * b.columns, b.columns) };
+            let values = unsafe { out.part(place * columns, columns) };
             values.fill(MaybeUninit::new(0.0));
             // SAFETY: filled just now.
             epilogue.finish(place, 0, unsafe { values.assume_init_mut() });
@@ -93,19 +132,22 @@ pub(crate) fn fill<L: Left, P: Place, E: Epilogue>(
         return;
     }
     let row_blocks = rows.div_ceil(ROWS);
-    let panels = b.columns.div_ceil(panel);
+    let panels = columns.div_ceil(panel);
     // enough tasks for all threads, each as wide as that allows
-    let groups = (2 * threads()).div_ceil(row_blocks).min(panels);
+    let groups = (2 * threads()).div_ceil(parts * row_blocks).min(panels);
     let group = panels.div_ceil(groups) * panel;
-    Numbers(row_blocks * groups).for_each(|task| {
+    Numbers(parts * row_blocks * groups).for_each(|task| {
+        let (part, task) = (task / (row_blocks * groups), task % (row_blocks * groups));
         let first_row = task / groups * ROWS;
         let first_column = task % groups * group;
         let block = Block {
             a,
             b,
             rows: first_row..(first_row + ROWS).min(rows),
-            columns: first_column.min(b.columns)..(first_column + group).min(b.columns),
+            columns: first_column.min(columns)..(first_column + group).min(columns),
+            depth: part * depth / parts..(part + 1) * depth / parts,
             out,
+            offset: part * rows * columns,
             place,
         };
         SCRATCH.with_borrow_mut(|scratch| match Level::get() {
@@ -180,6 +222,31 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// Red where a part of the sums is left out, counted twice, or written where another is.
+    #[test]
+    fn long_sums_in_parts_are_those_of_double_precision() {
+        let (m, k, n) = if cfg!(miri) {
+            (9, 40, 10)
+        } else {
+            (270, 1301, 43)
+        };
+        let (a, b) = (numbers(k * m, 1), numbers(k * n, 2));
+        for parts in [1, 3, 16] {
+            let left = Matrix::new(&a, k, m).transposed();
+            let out = long_sums(left, Matrix::new(&b, k, n), parts);
+            assert_eq!(out.len(), m * n);
+            for (i, found) in out.iter().enumerate() {
+                let terms =
+                    (0..k).map(|p| f64::from(a[p * m + i / n]) * f64::from(b[p * n + i % n]));
+                let exact: f64 = terms.sum();
+                assert!(
+                    (f64::from(*found) - exact).abs() < 2e-4,
+                    "{parts} {i}: {found} {exact}"
+                );
             }
         }
     }

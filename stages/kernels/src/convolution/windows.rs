@@ -1,7 +1,7 @@
 //! The windows of images as rows of a matrix.
 
 use super::image::Image;
-use crate::matmul::{Kernel, Left, Part, pack_columns};
+use crate::matmul::{Kernel, Left, Part, Right};
 use std::ops::Range;
 
 /// Pixels of a window that follow each other in a row of the image.
@@ -187,37 +187,29 @@ impl Left for Windows<'_> {
     }
 }
 
-/// The transpose: a column a window.
-#[derive(Clone, Copy)]
-pub(super) struct Turned<'a>(pub(super) Windows<'a>);
-
-#[allow(clippy::misnamed_getters)] // rows are columns
-impl Left for Turned<'_> {
+impl Right for Windows<'_> {
     fn rows(&self) -> usize {
-        self.0.columns
+        self.rows
     }
 
     fn columns(&self) -> usize {
-        self.0.rows
+        self.columns
     }
 
     #[inline(always)]
-    unsafe fn part<K: Kernel>(
+    unsafe fn panel<K: Kernel>(
         &self,
-        rows: Range<usize>,
         start: usize,
         length: usize,
-        packed: &mut Vec<f32>,
-    ) -> Part {
-        let (count, grouped) = (rows.len(), rows.len().next_multiple_of(K::ROWS) * length);
-        packed.resize(packed.len().max(grouped + count * length), 0.0);
-        let (into, windows) = packed.split_at_mut(grouped);
-        self.0.write(
-            start,
-            rows.clone(),
-            windows.chunks_exact_mut(count).take(length),
-        );
-        // SAFETY: `length` rows of `count` were written just now, and there is room for the groups.
-        unsafe { pack_columns::<K>(windows.as_ptr(), count, count, length, into.as_mut_ptr()) }
+        column: usize,
+        columns: usize,
+        packed: &mut [f32],
+    ) {
+        if columns < K::COLUMNS {
+            let rows = packed.chunks_exact_mut(K::COLUMNS).take(length);
+            rows.for_each(|row| row[columns..].fill(0.0));
+        }
+        let rows = packed.chunks_exact_mut(K::COLUMNS).take(length);
+        self.write(start, column..column + columns, rows);
     }
 }

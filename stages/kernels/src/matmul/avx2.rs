@@ -6,6 +6,7 @@ use super::kernel::{Kernel, Strided};
 use super::left::Left;
 use super::place::Place;
 use super::registers::{self, Vector};
+use super::right::Right;
 use std::arch::x86_64::*;
 
 /// See the module.
@@ -70,8 +71,8 @@ impl Kernel for Avx2 {
 /// # Safety
 /// The processor must have AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn run<L: Left, P: Place, E: Epilogue>(
-    block: Block<L, P>,
+pub(super) unsafe fn run<L: Left, R: Right, P: Place, E: Epilogue>(
+    block: Block<L, R, P>,
     epilogue: &E,
     scratch: &mut Scratch,
 ) {

@@ -6,6 +6,7 @@ use super::kernel::{Kernel, Strided};
 use super::left::Left;
 use super::place::Place;
 use super::registers::{self, Vector};
+use super::right::Right;
 use std::arch::x86_64::*;
 
 /// See the module.
@@ -131,8 +132,8 @@ unsafe fn transpose(from: *const f32, from_stride: usize, into: *mut f32, into_s
 /// # Safety
 /// The processor must have AVX-512 F, VL, DQ and BW.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-pub(super) unsafe fn run<L: Left, P: Place, E: Epilogue>(
-    block: Block<L, P>,
+pub(super) unsafe fn run<L: Left, R: Right, P: Place, E: Epilogue>(
+    block: Block<L, R, P>,
     epilogue: &E,
     scratch: &mut Scratch,
 ) {

@@ -5,6 +5,7 @@ use super::epilogue::Epilogue;
 use super::kernel::{Kernel, Strided};
 use super::left::Left;
 use super::place::Place;
+use super::right::Right;
 
 /// See the module.
 struct Portable;
@@ -49,8 +50,8 @@ impl Kernel for Portable {
 }
 
 /// Computes a block.
-pub(super) fn run<L: Left, P: Place, E: Epilogue>(
-    block: Block<L, P>,
+pub(super) fn run<L: Left, R: Right, P: Place, E: Epilogue>(
+    block: Block<L, R, P>,
     epilogue: &E,
     scratch: &mut Scratch,
 ) {

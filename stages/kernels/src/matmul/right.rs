@@ -1,0 +1,73 @@
+//! The right operand of a product, packed in panels as wide as the kernel.
+
+use super::kernel::Kernel;
+use super::matrix::Matrix;
+
+/// A matrix [rows, columns] that need not be in memory as such.
+pub(crate) trait Right: Copy + Sync {
+    /// Its rows.
+    fn rows(&self) -> usize;
+
+    /// Its columns.
+    fn columns(&self) -> usize;
+
+    /// Writes rows `start..start + length`, `columns` columns from `column` on, filled up with zeros to
+    /// `K::COLUMNS`, into `packed`, which has room for as many rows at least.
+    ///
+    /// # Safety
+    /// Rows and columns must be inside, and the processor have the instructions of `K`.
+    unsafe fn panel<K: Kernel>(
+        &self,
+        start: usize,
+        length: usize,
+        column: usize,
+        columns: usize,
+        packed: &mut [f32],
+    );
+}
+
+impl Right for Matrix<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    #[inline(always)]
+    unsafe fn panel<K: Kernel>(
+        &self,
+        start: usize,
+        length: usize,
+        column: usize,
+        columns: usize,
+        packed: &mut [f32],
+    ) {
+        let offset = start * self.row_stride + column * self.column_stride;
+        // SAFETY: inside the matrix.
+        let from = unsafe { self.values.as_ptr().add(offset) };
+        let into = packed.as_mut_ptr();
+        if columns == K::COLUMNS && self.column_stride == 1 {
+            for p in 0..length {
+                // SAFETY: a whole row of the panel.
+                unsafe {
+                    let from = from.add(p * self.row_stride);
+                    std::ptr::copy_nonoverlapping(from, into.add(p * K::COLUMNS), K::COLUMNS);
+                }
+            }
+        } else if columns == K::COLUMNS && self.row_stride == 1 {
+            // SAFETY: `length` entries of COLUMNS rows of what this is the transpose of.
+            unsafe { K::pack_transposed(from, self.column_stride, length, into) };
+        } else {
+            packed[..length * K::COLUMNS].fill(0.0);
+            for p in 0..length {
+                for j in 0..columns {
+                    let at = p * self.row_stride + j * self.column_stride;
+                    // SAFETY: inside the matrix.
+                    packed[p * K::COLUMNS + j] = unsafe { *from.add(at) };
+                }
+            }
+        }
+    }
+}
