@@ -27,12 +27,20 @@ class Layer(nn.Module):
         return h + self.fc2(F.gelu(self.fc1(self.norm2(h))))
 
 
-    def after(self, h, keys, values, at):
-        """One token `h` [n, 1, C] after `at` others, whose keys and values [n, heads, T, c] are in the buffers."""
+    def after(self, h, keys, values, at, mask):
+        """One token `h` [n, 1, C] after `at` others, whose keys and values [n, heads, T, c] are in the buffers.
+
+        With a `mask` [1, T] of those that it sees, `at` is a tensor [1]: one compiled graph does for all places.
+        """
         n, _, channels = h.shape
         q, k, v = self.qkv(self.norm1(h)).view(n, 1, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        keys[:, :, at], values[:, :, at] = k[:, :, 0], v[:, :, 0]
-        seen = F.scaled_dot_product_attention(q, keys[:, :, : at + 1], values[:, :, : at + 1])
+        if mask is None:
+            keys[:, :, at], values[:, :, at] = k[:, :, 0], v[:, :, 0]
+            keys, values = keys[:, :, : at + 1], values[:, :, : at + 1]
+        else:
+            keys.index_copy_(2, at, k)
+            values.index_copy_(2, at, v)
+        seen = F.scaled_dot_product_attention(q, keys, values, mask)
         h = h + self.projection(seen.transpose(1, 2).reshape(n, 1, channels))
         return h + self.fc2(F.gelu(self.fc1(self.norm2(h))))
 
@@ -57,11 +65,11 @@ class Block(nn.Module):
         return torch.cat([x[:, :1], z], 1), -log_scale.flatten(1).sum(1)
 
 
-    def next(self, token, caches, at):
+    def next(self, token, caches, at, mask):
         """Log-scale and shift [n, 1, d] of what follows `token` [n, 1, d] at place `at`."""
         h = self.input(token) + self.positions[at]
         for layer, (keys, values) in zip(self.layers, caches):
-            h = layer.after(h, keys, values, at)
+            h = layer.after(h, keys, values, at, mask)
         return self.output(h).chunk(2, -1)
 
 
@@ -132,11 +140,16 @@ class Samples(Job):
     def __init__(self, task, device, mode):
         self.size = size = task["size"]
         self.network = TarFlow(size).to(device).requires_grad_(False)
-        self.next = [torch.compile(block.next, dynamic=True) if mode.compiled else block.next for block in self.network.blocks]
+        self.next = [mode.compile(block.next) for block in self.network.blocks]
         heads = size["channels"] // size["head_width"]
-        buffer = lambda: torch.empty(size["batch"], heads, size["tokens"], size["head_width"], device=device)
+        buffer = lambda: torch.zeros(size["batch"], heads, size["tokens"], size["head_width"], device=device)
         self.caches = [(buffer(), buffer()) for _ in range(size["layers"])]
         self.noise = torch.randn(size["batch"], size["tokens"], size["width"], device=device)
+        # where each token goes and what it sees
+        self.places = [(at, None) for at in range(size["tokens"] - 1)]
+        if mode.compiled:
+            all_places = torch.arange(size["tokens"], device=device)
+            self.places = [(all_places[at : at + 1].clone(), all_places[None] <= at) for at, _ in self.places]
         self.how = "cached keys and values, without autograd"
 
     @torch.inference_mode()
@@ -146,8 +159,8 @@ class Samples(Job):
             if number % 2:
                 x = x.flip(1)
             tokens = [x[:, :1]]
-            for at in range(x.shape[1] - 1):
-                log_scale, shift = self.next[number](tokens[-1], self.caches, at)
+            for at, (place, mask) in enumerate(self.places):
+                log_scale, shift = self.next[number](tokens[-1], self.caches, place, mask)
                 tokens.append(x[:, at + 1 : at + 2] * log_scale.exp() + shift)
             x = torch.cat(tokens, 1)
             if number % 2:
