@@ -44,6 +44,9 @@ pub struct Arguments {
     /// Leave naive PyTorch out
     #[arg(long)]
     careful: bool,
+    /// Beside so many threads that are busy all the time, of a process that is neither ours nor PyTorch's
+    #[arg(long, default_value_t = 0)]
+    beside: usize,
     /// Seconds of a turn; one step at least
     #[arg(long, default_value_t = 1.0)]
     turn: f64,
@@ -104,6 +107,7 @@ const WIDEST: usize = 1024;
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut comparison = Comparison::new(arguments)?;
+    machine::keep_busy(arguments.beside);
     let mut failed = 0;
     for &kind in &arguments.rows {
         // what was measured before is not lost
@@ -411,6 +415,7 @@ impl<'a> Comparison<'a> {
                 count: self.arguments.rounds,
                 seconds: Some(self.arguments.turn),
                 products,
+                disturbed: self.arguments.beside > 0,
             },
         )
     }
@@ -423,6 +428,7 @@ impl<'a> Comparison<'a> {
                 count: self.arguments.solves,
                 seconds: None,
                 products: false,
+                disturbed: self.arguments.beside > 0,
             },
         )
     }
@@ -467,6 +473,9 @@ impl<'a> Comparison<'a> {
         for note in &self.notes {
             let _ = write!(text, "\n{note}\n");
         }
-        text + "\n" + &machine::disturbance(self.disturbed)
+        match self.arguments.beside {
+            0 => text + "\n" + &machine::disturbance(self.disturbed),
+            busy => text + &format!("\nBeside {busy} threads that were busy all the time.\n"),
+        }
     }
 }

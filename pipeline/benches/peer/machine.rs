@@ -78,6 +78,18 @@ impl Usage {
     }
 }
 
+/// Starts so many threads of this process that compute for as long as it lives.
+pub fn keep_busy(threads: usize) {
+    for _ in 0..threads {
+        std::thread::spawn(|| {
+            let mut number = 1.0f64;
+            loop {
+                number = std::hint::black_box(number * 1.000_000_1).min(1e9);
+            }
+        });
+    }
+}
+
 /// The share of the machine that others may use where nothing is disturbed.
 pub const QUIET: f64 = 0.05;
 

@@ -15,6 +15,8 @@ pub struct Plan {
     pub seconds: Option<f64>,
     /// Each round ends with products of matrices.
     pub products: bool,
+    /// Others are meant to be at work: their disturbance is no reason to run a round again.
+    pub disturbed: bool,
 }
 
 /// What was measured.
@@ -56,7 +58,8 @@ pub fn rounds(sides: &mut [&mut Side], plan: &Plan) -> Result<Vec<Round>> {
         }
     }
     let mut measured: Vec<Round> = Vec::new();
-    let quiet = |rounds: &[Round]| rounds.iter().filter(|r| r.others < QUIET).count();
+    let counts = |round: &&Round| plan.disturbed || round.others < QUIET;
+    let quiet = |rounds: &[Round]| rounds.iter().filter(counts).count();
     while quiet(&measured) < plan.count && measured.len() < PATIENCE * plan.count {
         let mut round = Round::default();
         for turn in 0..sides.len() {
