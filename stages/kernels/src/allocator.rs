@@ -9,15 +9,16 @@ const PURGE_DELAY: mi_option_t = 15;
 
 /// Has mimalloc keep freed memory for `time` before it gives it back to the system. By default it gives all free
 /// memory back once a second, and the pages of tensors are then faulted in anew: where a training step takes a second,
-/// a tenth of it went there. Without effect where `MIMALLOC_PURGE_DELAY` is set, or another allocator is used.
+/// a tenth of it went there. To be called before other threads are started. Without effect where
+/// `MIMALLOC_PURGE_DELAY` is set, or another allocator is used.
 pub fn keep_freed_memory(time: Duration) {
     if std::env::var_os("MIMALLOC_PURGE_DELAY").is_some() {
         return;
     }
     let milliseconds = c_long::try_from(time.as_millis()).unwrap_or(c_long::MAX);
-    // SAFETY: options are atomic numbers.
+    // SAFETY: mimalloc writes a word that its other threads read, which is to say without a lock: see above.
     unsafe { mi_option_set(PURGE_DELAY, milliseconds) };
-    // SAFETY: as above.
+    // SAFETY: a word is read.
     debug_assert_eq!(unsafe { mi_option_get(PURGE_DELAY) }, milliseconds);
 }
 

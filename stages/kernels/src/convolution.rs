@@ -141,7 +141,9 @@ impl Convolution {
         let (runs, taps) = (self.runs(), self.kernel * self.kernel);
         let windows = self.windows(fine, &runs);
         let left = Matrix::new(coarse, windows.rows(), self.coarse.channels).transposed();
-        let out = long_sums(left, windows, windows.rows().div_ceil(WINDOWS).min(PARTS));
+        let room = PARTS_NUMBERS / (left.rows() * windows.columns());
+        let parts = windows.rows().div_ceil(WINDOWS).min(PARTS).min(room.max(1));
+        let out = long_sums(left, windows, parts);
         let (of_coarse, of_fine) = (self.coarse.channels, self.fine.channels);
         reorder(&out, [of_coarse, taps, of_fine], [0, 2, 1])
     }
@@ -197,6 +199,8 @@ impl Convolution {
 /// Windows that a gradient of weights is summed over at once, and the most parts that it is summed in.
 const WINDOWS: usize = 2048;
 const PARTS: usize = 16;
+/// How many numbers all parts may have together, 16 MiB of them.
+const PARTS_NUMBERS: usize = 4 << 20;
 /// Up to this many numbers a window, a transposed convolution is one product whose windows are then summed.
 const FEW: usize = 32;
 
@@ -422,6 +426,7 @@ mod tests {
                 (of(image(28, 27, 1), image(14, 14, 33), 3, 2, 1), 5),
                 (of(image(9, 16, 70), image(5, 8, 40), 3, 2, 1), 3), // more than one part of the sums
                 (of(image(8, 8, 3), image(2, 2, 5), 4, 4, 0), 4),
+                (of(image(40, 38, 2), image(20, 19, 3), 3, 2, 1), 11), // weights in three parts, not all as long
             ]);
         }
         cases
