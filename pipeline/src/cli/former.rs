@@ -7,7 +7,7 @@ use crate::store::Store;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-/// A command under its former name.
+// A comment of the kind that documents would be the first line of --help: clap takes it from a flattened enum.
 #[derive(Debug, Subcommand)]
 pub enum Former {
     /// As `show`; without a THING as `list artifacts`

@@ -20,6 +20,21 @@ fn help_documents_every_exit_code() {
     );
 }
 
+/// Red where a hidden group of commands puts its own words there.
+#[test]
+fn help_begins_with_what_the_program_is_for() {
+    let project = Project::new();
+    for page in ["--help", "help"] {
+        let shown = project.run(&[page]);
+        shown.expect(0, &[]);
+        assert!(
+            shown.stdout.starts_with("Train latent spaces"),
+            "{}",
+            shown.stdout
+        );
+    }
+}
+
 #[test]
 fn wrong_usage_exits_with_2() {
     let project = Project::new();
