@@ -6,7 +6,7 @@ use latent_align_stages::{Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// How many experiments may stand on each other.
+/// On how many others an experiment may stand.
 const DEEPEST: usize = 8;
 
 /// The experiment in `file`; where it has a `base`, that one with every key of `file` set in it.
@@ -22,11 +22,12 @@ fn on_bases(file: &Path, above: &mut Vec<PathBuf>) -> Result<Experiment> {
     let text = yaml::read(file)?;
     let tree: Value = match yaml::parse(&text, &source) {
         Ok(tree @ Value::Object(_)) => tree,
-        // the types know better what is wrong with it
+        // The types know better what is wrong with it. But a variation lacks most of what they want.
+        Err(wrong) if text.lines().any(|line| line.starts_with("base:")) => return Err(wrong),
         _ => return yaml::parse(&text, &source),
     };
     let base = match tree.get("base") {
-        Some(Value::String(base)) => beside(file, Path::new(base)),
+        Some(Value::String(base)) if is_file_name(base) => beside(file, Path::new(base)),
         None | Some(Value::Null) => return yaml::parse(&text, &source),
         Some(other) => {
             return Err(Error::input(format!(
@@ -34,22 +35,42 @@ fn on_bases(file: &Path, above: &mut Vec<PathBuf>) -> Result<Experiment> {
             )));
         }
     };
-    above.push(file.to_owned());
-    if above.contains(&base) || above.len() >= DEEPEST {
+    if above.is_empty() && tree.get("name").is_none_or(Value::is_null) {
         return Err(Error::input(format!(
-            "{source}: base: found {}, which stands on this file or on {DEEPEST} others; expected an experiment \
-             without such a circle",
+            "{source}: the key `name` is missing: it names the folder of the run, and a variation has a run of its \
+             own; write `name: ` and a name that its base, {}, does not have",
             base.display()
+        )));
+    }
+    above.push(file.to_owned());
+    if above.contains(&base) {
+        return Err(Error::input(format!(
+            "{source}: base: found {}, which stands on this file; expected an experiment without such a circle",
+            base.display()
+        )));
+    }
+    if above.len() > DEEPEST {
+        return Err(Error::input(format!(
+            "{source}: base: found {}, one base more than the {DEEPEST} that {} may have; write some of them as one \
+             file",
+            base.display(),
+            above[0].display()
         )));
     }
     let mut experiment = on_bases(&base, above)?;
     paths::make_absolute(&mut experiment, &base)?;
     let below = serde_json::to_value(&experiment).unwrap_or_default();
-    apply(experiment, &assignments(&tree, &below, &source))
+    apply(experiment, &assignments(&tree, &below, &text, &source))
+}
+
+/// Whether the words may be the path of a file; those of a folder never are.
+fn is_file_name(base: &str) -> bool {
+    let last = base.rsplit('/').next().unwrap_or_default();
+    !["", ".", ".."].contains(&last.trim())
 }
 
 /// What `tree` sets in `below`. A kind comes before what stands beside it: a new one drops the keys of the old.
-fn assignments(tree: &Value, below: &Value, source: &str) -> Vec<Assignment> {
+fn assignments(tree: &Value, below: &Value, text: &str, source: &str) -> Vec<Assignment> {
     let is_there = |key: &str| {
         let found = below.pointer(&format!("/{}", key.replace('.', "/")));
         found.is_some_and(Value::is_object)
@@ -65,8 +86,7 @@ fn assignments(tree: &Value, below: &Value, source: &str) -> Vec<Assignment> {
     let leaves = leaves.into_iter();
     leaves
         .map(|(key, value)| {
-            let source = format!("{source}: {key}");
-            Assignment::new(&key, value.clone(), source)
+            Assignment::in_file(&key, value.clone(), source, yaml::place_of(text, &key))
         })
         .collect()
 }
@@ -151,7 +171,7 @@ mod tests {
         let wrong = |text: &str| read_text(text).1.unwrap_err().to_string();
         let message = wrong("base: ../base.yaml\nname: b\npretrain_flow: {stpes: 4}\n");
         for part in [
-            "variation.yaml: pretrain_flow.stpes",
+            "variation.yaml:3:17: unknown key `stpes` in `pretrain_flow`",
             "did you mean `steps`?",
         ] {
             assert!(message.contains(part), "{message}");
@@ -162,6 +182,64 @@ mod tests {
         assert!(message.contains("base: found"), "{message}");
         let message = wrong("base: 3\nname: b\n");
         assert!(message.contains("base: found 3"), "{message}");
+        for folder in ["''", ".", "..", "sub/"] {
+            let message = wrong(&format!("base: {folder}\nname: b\n"));
+            assert!(message.contains("variation.yaml: base: found"), "{message}");
+        }
+    }
+
+    /// Red where it takes the name of its base: two experiments would have one run.
+    #[test]
+    fn a_variation_has_a_name_of_its_own() {
+        for text in ["base: ../base.yaml\n", "base: ../base.yaml\nname: null\n"] {
+            let message = read_text(text).1.unwrap_err().to_string();
+            for part in ["variation.yaml: the key `name` is missing", "base.yaml"] {
+                assert!(message.contains(part), "{message}");
+            }
+        }
+    }
+
+    /// Red where a file with such a mistake is read as an experiment in full: `the key ... is missing`.
+    #[test]
+    fn mistakes_of_syntax_and_type_are_told_as_what_they_are_and_where() {
+        for (text, told) in [
+            (
+                "name: b\nname: c\n",
+                "variation.yaml:3:1: the key `name` is given twice",
+            ),
+            ("name: b\npretrain_flow: {steps: [4\n", "variation.yaml:"),
+            (
+                "name: b\npretrain_flow: {steps: many}\n",
+                "variation.yaml:3:17: pretrain_flow.steps: ",
+            ),
+        ] {
+            let text = format!("base: ../base.yaml\n{text}");
+            let message = read_text(&text).1.unwrap_err().to_string();
+            assert!(message.contains(told), "{message}");
+            assert!(!message.contains("is missing"), "{message}");
+            assert!(
+                message.matches("pretrain_flow.steps").count() < 2,
+                "{message}"
+            );
+        }
+    }
+
+    /// Red where the limit is one less than what the message says.
+    #[test]
+    fn an_experiment_stands_on_as_many_others_as_the_message_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |level: usize| dir.path().join(format!("{level}.yaml"));
+        std::fs::write(path(0), BASE).unwrap();
+        for level in 1..=DEEPEST + 1 {
+            let text = format!("base: {}.yaml\nname: a{level}\n", level - 1);
+            std::fs::write(path(level), text).unwrap();
+        }
+        assert_eq!(read(&path(DEEPEST)).unwrap().name, format!("a{DEEPEST}"));
+        let message = read(&path(DEEPEST + 1)).unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("than the {DEEPEST} that")),
+            "{message}"
+        );
     }
 
     /// What the shipped variations set otherwise than the defaults, as it was when each was written out in full.

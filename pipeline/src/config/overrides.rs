@@ -18,6 +18,8 @@ pub struct Assignment {
     text: String,
     /// What messages call the assignment.
     source: String,
+    /// What messages call it together with others: the file of a variation, without line and column.
+    group: String,
 }
 
 impl Assignment {
@@ -36,6 +38,7 @@ impl Assignment {
             value: parse_value(text, &format!("--set {key}"))?,
             text: text.to_owned(),
             source: format!("--set {given}"),
+            group: format!("--set {given}"),
         })
     }
 
@@ -45,8 +48,18 @@ impl Assignment {
             key: key.to_owned(),
             text: value.to_string(),
             value,
+            group: source.clone(),
             source,
         }
+    }
+
+    /// `key` set to `value` in a file, at line and column `place` if they are known.
+    pub fn in_file(key: &str, value: Value, file: &str, place: Option<(usize, usize)>) -> Self {
+        let mut made = Self::new(key, value, file.to_owned());
+        if let Some((line, column)) = place {
+            made.source = format!("{file}:{line}:{column}");
+        }
+        made
     }
 
     /// The dotted key.
@@ -85,7 +98,10 @@ fn replace(tree: &mut Value, assignment: &Assignment) -> Result<(), String> {
     };
     let value = assignment.value.clone();
     if last.is_empty() || parents.iter().any(|p: &&str| p.is_empty()) {
-        return Err("the key is empty or has an empty part".into());
+        return Err(format!(
+            "the key `{}` is empty or has an empty part",
+            assignment.key
+        ));
     }
     let mut node = tree;
     for (depth, part) in parents.iter().enumerate() {
@@ -175,7 +191,12 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[Assignm
         }
         _ => format!("{section}: {message}"),
     };
-    let sources: Vec<&str> = blamed(set, section).iter().map(|a| a.source()).collect();
+    let blamed = blamed(set, section);
+    let mut sources: Vec<&str> = match &blamed[..] {
+        [one] => vec![one.source()],
+        many => many.iter().map(|a| a.group.as_str()).collect(),
+    };
+    sources.dedup();
     Error::input(format!("{}: {wrong}", sources.join(" ")))
 }
 

@@ -177,6 +177,26 @@ fn kind_of_number(ty: &str) -> &str {
     }
 }
 
+/// Line and column of the dotted `key`, where its last part is a key in one place only.
+pub fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
+    let word = key.rsplit('.').next().filter(|word| !word.is_empty())?;
+    let mut found = None;
+    for (number, line) in text.lines().enumerate() {
+        for (at, _) in line.match_indices(word) {
+            let (before, after) = (&line[..at], &line[at + word.len()..]);
+            let after = after.strip_prefix(['"', '\'']).unwrap_or(after);
+            if before.ends_with(is_word) || !after.trim_start().starts_with(':') {
+                continue;
+            }
+            if found.is_some() {
+                return None;
+            }
+            found = Some((number + 1, before.chars().count() + 1));
+        }
+    }
+    found
+}
+
 /// An error inside a map with a `kind` is reported at the map; the word itself stands further down.
 /// `fits` sees what stands around it.
 fn refine(
