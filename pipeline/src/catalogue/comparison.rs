@@ -15,6 +15,7 @@ pub fn compare<'a>(
     catalogue: &'a Catalogue,
     runs: &'a [RunEntry],
     shared: &[Difference],
+    is_text: bool,
 ) -> Source<'a> {
     let Source { height, fields, .. } = catalogue.table(runs);
     let is_plain = |name: &str| !name.contains(": ") && !name.contains('.');
@@ -49,8 +50,11 @@ pub fn compare<'a>(
             .iter()
             .filter_map(|stage| artifacts(runs, *stage)),
     );
+    // People read below the table what programs find in it.
     for stage in shared {
-        shown.push(all.len());
+        if !is_text {
+            shown.push(all.len());
+        }
         let words = vec![None, Some(stage.why.clone())];
         all.push(Field::new(
             format!("{}: shared", stage.name),

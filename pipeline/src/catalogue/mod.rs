@@ -29,7 +29,7 @@ pub use candidate::Candidate;
 pub use comparison::compare;
 pub use differences::Difference;
 pub use found::Catalogue;
-pub use resolve::Thing;
+pub use resolve::{Prefer, Thing};
 pub use runs::{RunEntry, StageEntry};
 pub use sweeps::sweeps;
 pub use unreferenced::{candidates, remove};

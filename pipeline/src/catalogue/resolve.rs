@@ -1,13 +1,24 @@
 //! What people point at: a run, a sweep, an artifact, an HDF5 file, a store.
 
 use super::found::Catalogue;
-use crate::config::{hint, is_fingerprint_prefix, read};
+use crate::config::{self, NAME, hint, is_fingerprint_prefix, is_name, read};
 use crate::store::{CONFIG, MANIFEST, RECORD, Stage, Store, entry_of};
 use crate::sweep::{self, SweepFile};
 use latent_align_stages::{Error, Result};
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+/// What the name of a run and of a sweep means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefer {
+    /// The run: nothing else would do.
+    Run,
+    /// The sweep: nothing else would do.
+    Sweep,
+    /// Neither: both would do.
+    Neither,
+}
 
 /// What somebody pointed at.
 #[derive(Debug, Clone)]
@@ -27,14 +38,15 @@ pub enum Thing {
 impl Thing {
     /// Finds out what `what` is. A name without `/` is first looked for among runs and sweeps, then as a file or
     /// folder, and then as the start of an artifact's fingerprint; what lies beside a run of the same name is meant
-    /// with `./`.
+    /// with `./`. Where a run and a sweep have the name, it is the one to `prefer`.
     ///
     /// # Errors
-    /// [`Error::Input`] where it is nothing, with near names, and where it is a run and a sweep.
-    pub fn find(store: &Store, what: &Path) -> Result<Self> {
+    /// [`Error::Input`] where it is nothing, with near names, and where it is a run and a sweep of which neither is to
+    /// be preferred.
+    pub fn find(store: &Store, what: &Path, prefer: Prefer) -> Result<Self> {
         let text = what.to_string_lossy();
         let named = match text.contains('/') {
-            false => named(store, &text)?,
+            false => named(store, &text, prefer)?,
             true => None,
         };
         let on_disk = || at(store, what).transpose();
@@ -105,7 +117,7 @@ impl Thing {
 }
 
 /// The run or sweep called `name`.
-fn named(store: &Store, name: &str) -> Result<Option<Thing>> {
+fn named(store: &Store, name: &str, prefer: Prefer) -> Result<Option<Thing>> {
     if name.is_empty() || name.starts_with('.') {
         return Ok(None);
     }
@@ -116,14 +128,18 @@ fn named(store: &Store, name: &str) -> Result<Option<Thing>> {
         false => run,
     };
     let sweep = store.root().join("sweeps").join(name);
-    match (run, sweep.is_dir()) {
-        (Some(_), true) => Err(Error::input(format!(
+    let is_sweep = match prefer {
+        Prefer::Run => run.is_none() && sweep.is_dir(),
+        Prefer::Sweep | Prefer::Neither => sweep.is_dir(),
+    };
+    match (run, is_sweep) {
+        (Some(_), true) if prefer == Prefer::Neither => Err(Error::input(format!(
             "`{name}` is a run and a sweep; give the folder of one of them, {} or {}",
             store.root().join("runs").join(name).display(),
             sweep.display()
         ))),
         (Some(entry), false) => Ok(Some(Thing::Run(store.clone(), entry))),
-        (None, true) => Ok(Some(Thing::Sweep(store.clone(), name.to_owned()))),
+        (_, true) => Ok(Some(Thing::Sweep(store.clone(), name.to_owned()))),
         (None, false) => Ok(None),
     }
 }
@@ -140,8 +156,7 @@ fn at(store: &Store, path: &Path) -> Result<Option<Thing>> {
                 Ok(Some(Thing::Artifact(dir.to_owned())))
             }
             _ if path.extension().is_some_and(|e| e == "yaml" || e == "yml") => {
-                let name = read::<SweepFile>(path)?.name;
-                Ok(Some(Thing::Sweep(store.clone(), name)))
+                sweep_of(path).map(|name| Some(Thing::Sweep(store.clone(), name)))
             }
             _ => Ok(None),
         };
@@ -161,6 +176,25 @@ fn at(store: &Store, path: &Path) -> Result<Option<Thing>> {
             path.display()
         ))),
         false => Ok(None),
+    }
+}
+
+/// The name of the sweep in `file`. Its folder is called so: what is no name could lead out of the store.
+fn sweep_of(file: &Path) -> Result<String> {
+    let shown = file.display();
+    match read::<SweepFile>(file) {
+        Ok(SweepFile { name, .. }) if is_name(&name) => Ok(name),
+        Ok(SweepFile { name, .. }) => Err(Error::input(format!(
+            "{shown}: name: found {name}, expected {NAME}"
+        ))),
+        Err(no_sweep) => match config::load(file, &config::Overrides::default()) {
+            Ok(loaded) => Err(Error::input(format!(
+                "{shown}: found the file of an experiment, expected that of a sweep, or a run; the run of this \
+                 experiment is called `{}`",
+                loaded.experiment.name
+            ))),
+            Err(_) => Err(no_sweep),
+        },
     }
 }
 

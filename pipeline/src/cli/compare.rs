@@ -1,6 +1,6 @@
 //! `latent-align compare RUN...`, `latent-align compare ARTIFACT ARTIFACT`
 
-use crate::catalogue::{Catalogue, Difference, Thing, compare, differences};
+use crate::catalogue::{Catalogue, Difference, Prefer, Thing, compare, differences};
 use crate::console::Console;
 use crate::store::{Manifest, Store};
 use crate::tables::{Field, OutputArguments, Query, Source, Values, columns};
@@ -54,27 +54,27 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         _ => Vec::new(),
     };
     let mut notes = String::new();
+    let source = compare(&catalogue, &runs, &shared, output.is_text());
     if names.len() > 1 {
-        notes = format!("\n(differences from {})\n", names[0]);
+        // The first column is the name.
+        let found = match source.shown.len() {
+            ..=1 => "no difference",
+            _ => "differences",
+        };
+        notes = format!("\n({found} from {})\n", names[0]);
     }
     if !shared.is_empty() {
         let row = |d: &Difference| vec![d.name.clone(), d.why.clone()];
         let rows: Vec<_> = shared.iter().map(row).collect();
         notes += &format!("\nartifacts\n{}", columns(&rows));
     }
-    // People read below the table what programs find in it.
-    let shared = match output.is_text() {
-        true => &[][..],
-        false => &shared[..],
-    };
-    let source = compare(&catalogue, &runs, shared);
     let mut frame = arguments.query.run(&source)?;
     output.write_with(&mut frame, &notes, console)
 }
 
 /// The two artifacts that `things` are, if they are two artifacts.
 fn artifacts(store: &Store, things: &[String]) -> Result<Option<[Manifest; 2]>> {
-    let dir = |thing: &String| match Thing::find(store, Path::new(thing)) {
+    let dir = |thing: &String| match Thing::find(store, Path::new(thing), Prefer::Run) {
         Ok(Thing::Artifact(dir)) => Some(dir),
         _ => None,
     };

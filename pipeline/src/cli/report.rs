@@ -1,6 +1,6 @@
 //! `latent-align report RUN|SWEEP`
 
-use crate::catalogue::Thing;
+use crate::catalogue::{Prefer, Thing};
 use crate::console::Console;
 use crate::report::{write_png, write_run, write_sweep};
 use crate::store::{RunFolder, Store};
@@ -22,7 +22,7 @@ pub struct Arguments {
 
 /// Writes the report and prints its path, after those of the figures that were asked for.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
-    let thing = Thing::find(store, &arguments.what)?;
+    let thing = Thing::find(store, &arguments.what, Prefer::Neither)?;
     let path = match &thing {
         Thing::Run(store, name) => write_run(&RunFolder::of(store, name))?,
         Thing::Sweep(store, name) => write_sweep(store, name)?,

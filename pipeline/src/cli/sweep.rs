@@ -2,6 +2,7 @@
 
 use super::arguments::OverrideArguments;
 use super::show;
+use crate::catalogue::Prefer;
 use crate::console::Console;
 use crate::failure::Unmet;
 use crate::launch::{Launcher, Local, Swept, cores};
@@ -60,7 +61,9 @@ pub enum Where {
 /// Runs the trials and prints their table, and the paths of what was written, the report last.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let file = match (&arguments.command, &arguments.file) {
-        (Some(Command::Status(arguments)), _) => return show::run(arguments, store, console),
+        (Some(Command::Status(arguments)), _) => {
+            return show::run_preferring(Prefer::Sweep, arguments, store, console);
+        }
         (None, Some(file)) => file,
         (None, None) => bail!("clap requires a file"),
     };

@@ -1,6 +1,6 @@
 //! `latent-align verify [THING]`
 
-use crate::catalogue::{Catalogue, Thing};
+use crate::catalogue::{Catalogue, Prefer, Thing};
 use crate::console::Console;
 use crate::store::{
     FileRecord, MANIFEST, Manifest, RunFolder, Store, Wrong, checkpoints, unreadable,
@@ -38,7 +38,7 @@ struct Findings {
 /// Reads everything that has a digest and compares.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     match &arguments.thing {
-        Some(what) => check(&Thing::find(store, what)?, console),
+        Some(what) => check(&Thing::find(store, what, Prefer::Run)?, console),
         None => {
             store.must_be_listed()?;
             check(&Thing::Store(store.clone()), console)

@@ -1,6 +1,6 @@
 //! What is exported: the artifacts of a run, or one artifact, whole.
 
-use crate::catalogue::Thing;
+use crate::catalogue::{Prefer, Thing};
 use crate::store::{Manifest, Stage, State, Store, Wrong, state_of, verify_output};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ impl Source {
     /// [`Error::Input`] when it is neither, or no stage of the run is finished; [`Error::File`] for a
     /// damaged artifact.
     pub fn find(store: &Store, what: &Path) -> Result<Self> {
-        let thing = Thing::find(store, what)?;
+        let thing = Thing::find(store, what, Prefer::Run)?;
         if let Thing::Store(_) = thing {
             return Err(Error::input(format!(
                 "{}: found a folder of many artifacts, expected one run or artifact",

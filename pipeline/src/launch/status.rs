@@ -3,7 +3,7 @@
 use super::live::doing;
 use super::progress::Results;
 use super::slurm::Submitted;
-use crate::config::Overrides;
+use crate::config::{NAME, Overrides, is_name};
 use crate::console::Console;
 use crate::store::{RunState, Store};
 use crate::sweep::{Standing, SweepFolder, SweepRecord, TrialRow, TrialState, Trials, load};
@@ -25,6 +25,9 @@ pub struct Status {
 /// # Errors
 /// There is no such sweep.
 pub fn status(name: &str, store: &Store, console: &Console) -> Result<Status> {
+    if !is_name(name) {
+        return Err(Error::input(format!("sweep: name: found {name}, expected {NAME}")).into());
+    }
     let folder = SweepFolder::of(store, name);
     if !folder.path().is_dir() {
         return Err(Error::input(format!(

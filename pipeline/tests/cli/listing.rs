@@ -1,4 +1,4 @@
-//! `ls`, `show`, `compare`, `best`, `diff`, `metrics` and `gc`, on stores written by hand: whole, damaged,
+//! `list`, `show`, `compare` and `clean`, and what they were called before, on stores written by hand: whole, damaged,
 //! old, and with the store's index or without.
 
 use crate::project::Project;
@@ -430,6 +430,68 @@ fn whatever_is_shown_is_found_by_its_name_and_takes_its_own_options_only() {
             .run(&[command, "weights"])
             .expect(2, &["is a run and a sweep"]);
     }
+}
+
+/// Red where such a name is refused although only one of the two would do.
+#[test]
+fn a_run_and_a_sweep_may_have_one_name() {
+    let project = project();
+    sweep(&project, "null");
+    let [runs, sweeps] = ["runs", "sweeps"].map(|kind| project.path(&format!("artifacts/{kind}")));
+    std::fs::rename(sweeps.join("weights"), sweeps.join("moons")).unwrap();
+    assert!(runs.join("moons").is_dir());
+    project
+        .run(&["show", "moons"])
+        .expect(2, &["is a run and a sweep", "runs/moons", "sweeps/moons"]);
+    for command in [
+        &["show", "moons", "--curves"][..],
+        &["verify", "moons"],
+        &["metrics", "moons"],
+    ] {
+        let told = project.run(command);
+        assert!(!told.stderr.contains("a sweep"), "{told}");
+    }
+    for command in [
+        &["sweep", "status", "moons"][..],
+        &["best", "moons"],
+        &["show", "moons", "--objective"],
+    ] {
+        let told = project.run(command);
+        assert!(!told.stderr.contains("is a run"), "{told}");
+    }
+}
+
+/// Red where the name in a sweep's file is used as a path: what lies beside the store would be written.
+#[test]
+fn a_file_names_no_sweep_outside_the_store_and_that_of_an_experiment_names_its_run() {
+    let project = project();
+    std::fs::create_dir(project.path("evil")).unwrap();
+    project.write("evil/sweep.json", "{}");
+    project.write(
+        "evil.yaml",
+        "name: ../../evil\nbase: a.yaml\nlist: [{name: a}]\n",
+    );
+    for command in ["show", "report"] {
+        let told = project.run(&[command, "evil.yaml"]);
+        told.expect(2, &["evil.yaml: name: found ../../evil", "1 to 64"]);
+    }
+    let kept = std::fs::read_dir(project.path("evil")).unwrap();
+    assert_eq!(kept.count(), 1);
+    project.write("e.yaml", crate::tiny::CONFIG);
+    project
+        .run(&["show", "e.yaml"])
+        .expect(2, &["e.yaml: found the file of an experiment", "`tiny`"]);
+}
+
+#[test]
+fn runs_that_do_not_differ_are_told_to_have_no_difference() {
+    let project = Project::new();
+    for name in ["one", "two"] {
+        run(&project, name, "finished", &[], 1.0);
+    }
+    project
+        .run(&["compare", "one", "two"])
+        .expect(0, &["no difference from one"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod sweep;
 
 use super::list::NO_ARTIFACTS;
 use super::verify;
-use crate::catalogue::{Catalogue, Thing, artifacts};
+use crate::catalogue::{Catalogue, Prefer, Thing, artifacts};
 use crate::console::Console;
 use crate::launch;
 use crate::process::Signals;
@@ -68,8 +68,23 @@ pub enum Former {
 
 /// Shows what was asked for.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
+    let prefer = match (arguments.curves.given(), arguments.ranking.given()) {
+        (Some(_), _) => Prefer::Run,
+        (None, Some(_)) => Prefer::Sweep,
+        (None, None) => Prefer::Neither,
+    };
+    run_preferring(prefer, arguments, store, console)
+}
+
+/// Shows what was asked for; the one to `prefer` where the name is that of a run and of a sweep.
+pub fn run_preferring(
+    prefer: Prefer,
+    arguments: &Arguments,
+    store: &Store,
+    console: &Console,
+) -> Result<()> {
     match &arguments.thing {
-        Some(what) => arguments.show(&Thing::find(store, what)?, store, console),
+        Some(what) => arguments.show(&Thing::find(store, what, prefer)?, store, console),
         None => Err(Error::input(
             "show: found nothing, expected a run, a sweep, an artifact, an HDF5 file or a folder; `latent-align list` \
              lists runs",
