@@ -394,7 +394,10 @@ fn a_run_is_shown_with_what_was_set_and_what_it_was_made_from() {
 fn whatever_is_shown_is_found_by_its_name_and_takes_its_own_options_only() {
     let project = project();
     sweep(&project, "null");
-    project.run(&["show"]).expect(2, &["found nothing"]);
+    for command in ["show", "metrics", "best"] {
+        let told = project.run(&[command]);
+        told.expect(2, &["THING: found nothing"]);
+    }
     project
         .run(&["show", "digits-c"])
         .expect(2, &["did you mean `digits-a`?", "latent-align list"]);

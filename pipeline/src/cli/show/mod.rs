@@ -86,7 +86,7 @@ pub fn run_preferring(
     match &arguments.thing {
         Some(what) => arguments.show(&Thing::find(store, what, prefer)?, store, console),
         None => Err(Error::input(
-            "show: found nothing, expected a run, a sweep, an artifact, an HDF5 file or a folder; `latent-align list` \
+            "THING: found nothing, expected a run, a sweep, an artifact, an HDF5 file or a folder; `latent-align list` \
              lists runs",
         )
         .into()),
