@@ -119,7 +119,7 @@ fn rates_and_memory() {
         ),
         (
             "decode, 1,000,000 rows",
-            &["decode", "measured", "latents.h5", "--out", "images.h5"],
+            &["decode", "measured", "latents.h5", "--out", "decoded.h5"],
         ),
         (
             "sample, 100,000",
