@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Red where F, its density or a sign is wrong. F in f64 is by Simpson's rule.
+    /// Fails if F, its density or a sign is wrong. The reference F in f64 is computed by Simpson's rule.
     #[test]
     fn gelu_and_its_slope_are_those_of_double_precision() {
         let every = if cfg!(miri) { 200 } else { 1 };

@@ -4,13 +4,12 @@
 use crate::level::for_each_level;
 use crate::parallel::*;
 
-/// Elements one task takes.
+/// Elements per task.
 const CHUNK: usize = 1 << 15;
 
-/// What is the same for all parameters of a step.
+/// Settings shared by all parameters of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamW {
-    /// The learning rate.
     pub rate: f32,
     /// Decays of the moments.
     pub betas: [f32; 2],
@@ -20,17 +19,15 @@ pub struct AdamW {
     pub epsilon: f32,
     /// Decoupled weight decay.
     pub decay: f32,
-    /// A factor on the gradient: what clipping its norm leaves of it.
+    /// Factor applied to the gradient, as left by clipping its norm.
     pub factor: f32,
     /// The decay of the moving average of the weights.
     pub average: f32,
 }
 
-/// One parameter and what is kept about it, all of one length.
+/// A parameter and its optimiser state, all of equal length.
 pub struct Parameter<'a> {
-    /// The weights.
     pub weights: &'a mut [f32],
-    /// Their gradient.
     pub gradient: &'a [f32],
     /// First moment.
     pub first: &'a mut [f32],
@@ -81,7 +78,7 @@ pub fn adamw(step: AdamW, parameter: Parameter) {
 
 for_each_level! {
     fn squares_chunk(values: &[f32], total: &mut f64) {
-        // short runs, so that f32 loses nothing that matters
+        // short runs keep the f32 rounding error negligible
         for run in values.chunks(1024) {
             let (whole, rest) = run.as_chunks::<16>();
             let mut sums = [0.0f32; 16];

@@ -1,27 +1,26 @@
-//! Causal self-attention of several heads, forward and backward: for each point and head
+//! Multi-head causal self-attention, forward and backward. For each point and head:
 //!
 //! ```text
 //! P = softmax(Q K^T / sqrt(head width), each token seeing itself and earlier ones)            O = P V
 //! ```
 //!
-//! P is never in memory as a whole: the way back computes it again.
+//! P is never stored as a whole; the backward pass recomputes it.
 
 use crate::activation::exponential;
 use crate::level::for_each_level;
 use crate::parallel::*;
 
-/// Attention over points of so many tokens.
+/// Shape of an attention layer.
 #[derive(Debug, Clone, Copy)]
 pub struct Attention {
-    /// Tokens of a point.
+    /// Tokens per point.
     pub tokens: usize,
-    /// Heads.
     pub heads: usize,
-    /// Numbers a token and head, of queries, keys and values each.
+    /// Width of queries, keys and values per token and head.
     pub head_width: usize,
 }
 
-/// Numbers that one vector instruction takes, at most.
+/// Maximum number of f32 in a vector register.
 const LANES: usize = 16;
 
 impl Attention {
@@ -29,12 +28,13 @@ impl Attention {
         self.heads * self.head_width
     }
 
-    /// Tokens with padding.
+    /// Tokens per point, rounded up to a multiple of the vector width.
     fn padded(&self) -> usize {
         self.tokens.next_multiple_of(LANES)
     }
 
-    /// What each token sees, [n tokens, C], of queries, keys and values `qkv` [n tokens, 3 C], each heads by head width.
+    /// Output [n tokens, C] for queries, keys and values `qkv` [n tokens, 3 C], each ordered by head, then head
+    /// width.
     pub fn forward(&self, qkv: &[f32]) -> Vec<f32> {
         let (width, of_point) = (self.channels(), self.tokens * self.channels());
         assert_eq!(qkv.len() % (3 * of_point), 0, "parts of points");
@@ -52,7 +52,7 @@ impl Attention {
         out
     }
 
-    /// The gradient [n tokens, 3 C] with respect to `qkv`, `gradient` [n tokens, C] being that of the output.
+    /// Gradient [n tokens, 3 C] with respect to `qkv`, given the `gradient` [n tokens, C] of the output.
     pub fn gradient(&self, qkv: &[f32], gradient: &[f32]) -> Vec<f32> {
         let (width, of_point) = (self.channels(), self.tokens * self.channels());
         assert_eq!(
@@ -87,7 +87,7 @@ impl Attention {
     }
 }
 
-/// One head of one point, and room for what is computed of it.
+/// One head of one point, with scratch space.
 struct Room {
     /// [tokens, head width].
     q: Vec<f32>,
@@ -95,11 +95,11 @@ struct Room {
     v: Vec<f32>,
     /// Keys as columns, [head width, padded].
     k_columns: Vec<f32>,
-    /// What a token gives to each, `[padded]`.
+    /// Attention weights of a token, `[padded]`.
     weights: Vec<f32>,
     /// [tokens, head width].
     out: Vec<f32>,
-    /// For the way back: gradients of the output, values as columns, and what comes of them.
+    /// Backward pass: gradients of the output, values as columns, and results.
     dout: Vec<f32>,
     v_columns: Vec<f32>,
     dweights: Vec<f32>,
@@ -128,7 +128,7 @@ impl Room {
         }
     }
 
-    /// Takes the head at column `at` of `qkv` [tokens, 3 C], queries divided by the root of their width.
+    /// Loads the head at column `at` of `qkv` [tokens, 3 C] and divides queries by the square root of their width.
     fn load(&mut self, of: &Attention, qkv: &[f32], at: usize) {
         let (width, channels) = (of.head_width, of.channels());
         let scale = 1.0 / (width as f32).sqrt();
@@ -144,7 +144,7 @@ impl Room {
         transpose(&self.k, &mut self.k_columns, width, of.padded());
     }
 
-    /// Takes the gradient of the output of the head at column `at` of `gradient` [tokens, C].
+    /// Loads the gradient of the output of the head at column `at` of `gradient` [tokens, C].
     fn load_gradient(&mut self, of: &Attention, gradient: &[f32], at: usize) {
         let width = of.head_width;
         for (token, row) in gradient.chunks_exact(of.channels()).enumerate() {
@@ -156,7 +156,7 @@ impl Room {
     }
 }
 
-/// `rows` [tokens, width] as `columns` [width, padded].
+/// Transposes `rows` [tokens, width] into `columns` [width, padded].
 fn transpose(rows: &[f32], columns: &mut [f32], width: usize, padded: usize) {
     for (token, row) in rows.chunks_exact(width).enumerate() {
         for (column, x) in columns.chunks_exact_mut(padded).zip(row) {
@@ -165,7 +165,7 @@ fn transpose(rows: &[f32], columns: &mut [f32], width: usize, padded: usize) {
     }
 }
 
-/// Writes `rows` [tokens, width] to every `stride`-th place of `out`.
+/// Writes `rows` [tokens, width] to `out` with row stride `stride`.
 fn store(rows: &[f32], out: &mut [f32], stride: usize, width: usize) {
     for (row, out) in rows.chunks_exact(width).zip(out.chunks_mut(stride)) {
         out[..width].copy_from_slice(row);
@@ -196,7 +196,7 @@ fn combine(out: &mut [f32], factors: &[f32], rows: &[f32]) {
     }
 }
 
-/// Sum of `x`, whose length is a multiple of [`LANES`], in an order that its length decides.
+/// Sum of `x`, whose length is a multiple of [`LANES`]. The order of summation depends on the length only.
 #[inline(always)]
 fn sum(x: &[f32]) -> f32 {
     let mut lanes = [0.0; LANES];
@@ -208,7 +208,7 @@ fn sum(x: &[f32]) -> f32 {
     lanes.iter().sum()
 }
 
-/// Logits of a token as the weights that it gives to the first `seen`, 0 for those after.
+/// Softmax of a token's logits over the first `seen` tokens; the rest are set to 0.
 #[inline(always)]
 fn softmax(logits: &mut [f32], seen: usize) {
     let most = logits[..seen]
@@ -239,7 +239,7 @@ for_each_level! {
 
 for_each_level! {
     fn attend_back(room: &mut Room, tokens: usize, width: usize) {
-        // what queries were multiplied by
+        // scale that was applied to the queries
         let scale = 1.0 / (width as f32).sqrt();
         for token in 0..tokens {
             let rows = token * width..(token + 1) * width;
@@ -282,7 +282,7 @@ mod tests {
             .collect()
     }
 
-    /// Attention by its formula in f64: [tokens, C] of `qkv` [tokens, 3 C].
+    /// Reference attention in f64: `qkv` [tokens, 3 C] -> [tokens, C].
     fn plainly(of: &Attention, qkv: &[f64]) -> Vec<f64> {
         let (width, channels) = (of.head_width, of.channels());
         let mut out = vec![0.0; of.tokens * channels];
@@ -313,7 +313,7 @@ mod tests {
         out
     }
 
-    /// Red where heads, parts or tokens are mixed up, a later token is seen, or a factor is forgotten.
+    /// Fails if heads, parts or tokens are mixed up, a later token is seen, or a factor is missing.
     #[test]
     fn attention_and_its_gradient_are_those_of_the_formula() {
         for (points, tokens, heads, head_width) in [(2, 5, 2, 3), (1, 1, 1, 4), (1, 18, 1, 6)] {

@@ -34,7 +34,7 @@ pub struct Block<'a> {
     pub epsilon: f32,
 }
 
-/// What the forward pass keeps for the backward pass, each [rows, width].
+/// Activations kept for the backward pass, each [rows, width].
 #[derive(Debug, Clone)]
 pub struct Kept {
     u: Vec<f32>,
@@ -42,11 +42,11 @@ pub struct Kept {
     /// silu(W1 u + b1), and the derivative of SiLU there.
     activation: Vec<f32>,
     pub(crate) slope: Vec<f32>,
-    /// Before the gate.
+    /// Value before the gate.
     z: Vec<f32>,
 }
 
-/// Gradients with respect to all but h.
+/// Gradients with respect to everything except h.
 pub struct BlockGradient {
     /// Of shift, scale and gate [groups, 3 width].
     pub modulation: Vec<f32>,
@@ -97,7 +97,7 @@ impl<'a> Block<'a> {
         self.run(h, false).0
     }
 
-    /// As [`Self::forward`], and what [`Self::gradient`] needs.
+    /// As [`Self::forward`], also returning what [`Self::gradient`] needs.
     pub fn forward_keeping(&self, h: &[f32]) -> (Vec<f32>, Kept) {
         self.run(h, true)
     }
@@ -114,7 +114,7 @@ impl<'a> Block<'a> {
             slope: keep.then(|| Shared::new(slope.room())),
         };
         let activation = matmul(self.rows(&u), self.square(self.w1), &first);
-        // SAFETY: there is none, or the product has finished every entry.
+        // SAFETY: it is empty, or the product has finished every entry.
         let slope = unsafe { slope.written() };
 
         let mut z = kept();
@@ -138,8 +138,8 @@ impl<'a> Block<'a> {
         (out, kept)
     }
 
-    /// The gradient with respect to `h`, given that of the output, `dout`; and, if `wanted`, all
-    /// others.
+    /// The gradient with respect to `h`, given the gradient `dout` of the output, and, if `wanted`,
+    /// all other gradients.
     pub fn gradient(
         &self,
         h: &[f32],
@@ -178,7 +178,7 @@ impl<'a> Block<'a> {
         let da = matmul(self.rows(&dz), transposed, &through);
         let w1 = wanted.then(|| of_weights(&kept.u, &da));
 
-        drop(dz); // each is done with before one of the same size is taken
+        drop(dz); // dropped before a buffer of the same size is allocated
         let transposed = self.square(self.w1).transposed();
         let du = matmul(self.rows(&da), transposed, &Plain);
 
@@ -208,7 +208,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// `h + gate * (value + bias)`; the value before the gate into `z`.
+/// `h + gate * (value + bias)`; also writes the value before the gate to `z`.
 struct Gated<'a> {
     bias: &'a [f32],
     h: &'a [f32],
@@ -232,7 +232,7 @@ impl Epilogue for Gated<'_> {
                 }
             }
             Some(z) => {
-                // SAFETY: each entry is finished once.
+                // SAFETY: each entry is finished exactly once.
                 let z = unsafe { z.part(row * width + column, count) };
                 for i in 0..count {
                     let before = values[i] + bias[i];
@@ -244,12 +244,12 @@ impl Epilogue for Gated<'_> {
     }
 }
 
-/// Times the `slope` [points, width] of a row's point; sums over blocks of [`ROWS`] rows into `sums`
-/// [blocks, width].
+/// Multiplies by the `slope` [points, width] of a row's point, and sums blocks of [`ROWS`] rows into
+/// `sums` [blocks, width].
 pub(crate) struct TimesSlope<'a> {
     pub(crate) slope: &'a [f32],
     pub(crate) width: usize,
-    /// More than one where tangents ride with the points.
+    /// Greater than 1 if tangents are computed along with the points.
     pub(crate) rows_per_point: usize,
     pub(crate) sums: Option<Shared<'a>>,
 }
@@ -263,7 +263,7 @@ impl Epilogue for TimesSlope<'_> {
             values[i] *= slope[i];
         }
         if let Some(sums) = &self.sums {
-            // SAFETY: one thread has these columns of a block of rows.
+            // SAFETY: these columns of a block of rows belong to one thread.
             let sums = unsafe { sums.part(row / ROWS * self.width + column, count) };
             for i in 0..count {
                 sums[i] += values[i];

@@ -1,11 +1,11 @@
-//! A residual block along tangents that ride with the points of one group, and the trace of the
-//! Jacobian that they end in.
+//! A residual block applied to tangents of the points of one group, and the trace of the resulting
+//! Jacobian.
 //!
-//! Two of the matrix products over tangents are not needed. Before the first block tangents are the
-//! same at every point; the layer norm's derivative is `(dx - mean(dx) - unit <unit, dx> / width) / std`,
-//! so that its product with W1 is a combination of products that have one row a tangent or one row a
-//! point. After the last block only a trace is wanted, and W2 can act on the other side of the inner
-//! products, where the same holds.
+//! Two of the matrix products over tangents can be avoided. Before the first block, tangents are the same
+//! at every point. The layer norm's derivative is `(dx - mean(dx) - unit <unit, dx> / width) / std`, so its
+//! product with W1 is a combination of products that have one row per tangent or one row per point. After
+//! the last block only the trace is needed, so W2 can act on the other side of the inner products, where
+//! the same holds.
 
 use crate::block::{Block, TimesSlope};
 use crate::fresh::Fresh;
@@ -17,8 +17,8 @@ use crate::tangents::Tangents;
 use std::mem::MaybeUninit;
 
 impl Block<'_> {
-    /// `h` [points, width] of one group, and its `tangents` -> the same of the output, [points, width]
-    /// and [points, k, width].
+    /// Maps `h` [points, width] of one group and its `tangents` to the block's output [points, width] and
+    /// the output's tangents [points, k, width].
     pub fn with_tangents(&self, h: &[f32], tangents: Tangents) -> (Vec<f32>, Vec<f32>) {
         let width = self.width();
         let (out, hidden) = self.hidden_tangents(h, tangents);
@@ -31,9 +31,9 @@ impl Block<'_> {
         (out, images)
     }
 
-    /// As [`Self::with_tangents`], followed by a layer norm and a linear layer with the weights `readout`
-    /// [k, width], one row for each tangent: the block's output [points, width], and the trace of the
-    /// whole `[points]`, the sum over j of the derivative of output j along tangent j.
+    /// As [`Self::with_tangents`], followed by a layer norm and a linear layer with weights `readout` [k,
+    /// width], one row per tangent. Returns the block's output [points, width] and the trace `[points]` of
+    /// the whole: the sum over j of the derivative of output j along tangent j.
     pub fn trace(
         &self,
         h: &[f32],
@@ -47,7 +47,7 @@ impl Block<'_> {
         let gate = &self.modulation[2 * width..3 * width];
         let moments = moments(last, &out);
 
-        // q = readout * factor, the adjoints before the norm; W2 (gate * .) of q, of 1 and of units
+        // q = readout * factor, the adjoints before the norm; W2 (gate * .) applied to q, to 1 and to units
         let (mut factor, mut summand) = (vec![0.0; width], vec![0.0; width]);
         last.affine(0, &mut factor, &mut summand);
         let q = rows_times(readout, &factor);
@@ -98,7 +98,7 @@ impl Block<'_> {
         (out, hidden)
     }
 
-    /// The hidden tangents where those of h are the same at every point.
+    /// Hidden tangents if the tangents of h are the same at every point.
     fn first(&self, h: &[f32], moments: &[Moments], slope: &[f32], tangents: Tangents) -> Vec<f32> {
         let (width, k) = (self.width(), tangents.count);
         let points = moments.len();
@@ -127,11 +127,11 @@ impl Block<'_> {
                 hidden,
             );
         });
-        // SAFETY: `k` tangents, means and products a point make `k` rows, each written whole.
+        // SAFETY: `k` tangents, means and products per point give `k` rows, each written in full.
         unsafe { hidden.written() }
     }
 
-    /// Rows [n, width] times w1 or w2, or its transpose.
+    /// Multiplies rows [n, width] by w1 or w2, or by its transpose.
     fn through(&self, rows: &[f32], weights: &[f32], transposed: bool) -> Vec<f32> {
         let weights = self.square(weights);
         let weights = if transposed {
@@ -150,7 +150,6 @@ fn rows_times(rows: &[f32], factor: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// The mean of each row.
 fn means(rows: &[f32], width: usize) -> Vec<f32> {
     rows.chunks_exact(width)
         .map(|row| sum2(row, row, |a, _| a) / width as f32)
@@ -185,7 +184,7 @@ for_each_level! {
 
 for_each_level! {
     /// `sum_j <t_j, r_j> + <p_j, s_j>` with `r_j = (q_j - mean(q_j) - unit <q_j, unit> / width) / std`, and
-    /// s_j the same combination of what W2 made of q_j, 1 and unit.
+    /// s_j the same combination of W2's products with q_j, 1 and unit.
     fn inner_products(
         t: &[f32], p: &[f32], q: [&[f32]; 2], means: &[f32], ones: &[f32], unit: [&[f32]; 2],
         inverse: f32, trace: &mut f32,

@@ -1,8 +1,8 @@
-//! Convolutions of images whose channels come last, [images, height, width, channels], as matrix products.
+//! Channels-last image convolutions, [images, height, width, channels], as matrix products.
 //!
-//! The windows of an image are rows of a matrix that is never in memory as a whole: a product packs the part
-//! that it works on. A transposed convolution of stride s is s x s products, one for the pixels of each
-//! offset modulo s: their windows hold the same taps of the kernel.
+//! The windows of an image are the rows of a matrix (im2col) that is never stored as a whole: each product packs
+//! only the part it works on. A transposed convolution of stride s is s x s products, one per offset of the output
+//! pixel modulo s: windows of equal offset contain the same taps of the kernel.
 
 mod image;
 mod windows;
@@ -19,37 +19,35 @@ pub use image::Image;
 use std::mem::MaybeUninit;
 use windows::{Windows, runs};
 
-/// A convolution from fine images to coarse ones, which the same weights lead back from as a transposed
-/// convolution: a coarse pixel (y, x) sees the fine ones from (stride y - padding, stride x - padding) on.
+/// A convolution from fine images to coarse ones; with the same weights, the transposed convolution maps back. The
+/// window of a coarse pixel (y, x) starts at the fine pixel (stride y - padding, stride x - padding).
 ///
-/// Weights are [coarse channels, fine channels, kernel, kernel], as layers of either kind store them.
+/// Weights are [coarse channels, fine channels, kernel, kernel], as both kinds of layer store them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
-    /// The larger image.
     pub fine: Image,
-    /// The smaller image.
     pub coarse: Image,
     /// Height and width of a window; at least the stride.
     pub kernel: usize,
-    /// Pixels from a window to the next.
+    /// Distance between neighbouring windows, in pixels.
     pub stride: usize,
-    /// Zeros around the fine image.
+    /// Zero padding of the fine image, in pixels.
     pub padding: usize,
 }
 
-/// What follows a convolution.
+/// Operation after a convolution.
 #[derive(Clone, Copy)]
 pub enum After<'a> {
     /// Nothing.
     Nothing,
-    /// A bias of each channel.
+    /// A bias per channel.
     Bias(&'a [f32]),
-    /// A bias, then SiLU, whose derivative is kept or not.
+    /// A bias, then SiLU; the flag says whether the derivative of SiLU is kept.
     BiasSilu(&'a [f32], bool),
 }
 
 impl Convolution {
-    /// `fine` [n, H, W, C] -> coarse [n, h, w, O]; and the derivative of SiLU at each number, where it is kept.
+    /// `fine` [n, H, W, C] -> coarse [n, h, w, O], and the derivative of SiLU at each element if it is kept.
     pub fn down(&self, fine: &[f32], weight: &[f32], after: After) -> (Vec<f32>, Vec<f32>) {
         self.check(weight, after, self.coarse);
         let taps = self.kernel * self.kernel;
@@ -68,8 +66,8 @@ impl Convolution {
         })
     }
 
-    /// `coarse` [n, h, w, O] -> fine [n, H, W, C]: the gradient of [`Self::down`] with respect to its input, and a
-    /// transposed convolution; and the derivative of SiLU as above.
+    /// Transposed convolution, which is also the gradient of [`Self::down`] with respect to its input: `coarse` [n,
+    /// h, w, O] -> fine [n, H, W, C], and the derivative of SiLU at each element if it is kept.
     pub fn up(&self, coarse: &[f32], weight: &[f32], after: After) -> (Vec<f32>, Vec<f32>) {
         self.check(weight, after, self.fine);
         let images = coarse.len() / self.coarse.elements();
@@ -110,8 +108,8 @@ impl Convolution {
         })
     }
 
-    /// [`Self::up`] where fine pixels have so few numbers that products would be mostly padding: one product gives all taps
-    /// of all coarse pixels, whose windows are then summed.
+    /// [`Self::up`] for fine images with so few channels that its products would be mostly padding. One product
+    /// computes all taps of all coarse pixels; their windows are then summed.
     fn scatter(&self, coarse: &[f32], weight: &[f32], after: After) -> (Vec<f32>, Vec<f32>) {
         let (from, to) = (self.coarse.channels, self.fine.channels);
         let taps = self.kernel * self.kernel;
@@ -129,13 +127,13 @@ impl Convolution {
         (out.par_chunks_exact_mut(size).enumerate()).for_each(|(image, out)| {
             sum_windows(*self, &windows[image * columns..][..columns], out);
             let kept = if keep { size } else { 0 };
-            // SAFETY: each image has its own.
+            // SAFETY: each image has its own part.
             finish_pixels(after, out, unsafe { slopes.part(image * kept, kept) });
         });
         (out, slope)
     }
 
-    /// The gradient with respect to the weights, of a convolution of `fine` [n, H, W, C] whose output has the gradient
+    /// Gradient with respect to the weights: of a convolution of `fine` [n, H, W, C] whose output has the gradient
     /// `coarse` [n, h, w, O], or of a transposed convolution of `coarse` whose output has the gradient `fine`.
     pub fn weight_gradient(&self, fine: &[f32], coarse: &[f32]) -> Vec<f32> {
         let (runs, taps) = (self.runs(), self.kernel * self.kernel);
@@ -148,7 +146,7 @@ impl Convolution {
         reorder(&out, [of_coarse, taps, of_fine], [0, 2, 1])
     }
 
-    /// Refuses sizes that are none, and weights and a bias of other sizes.
+    /// Panics on inconsistent sizes of images, weights or bias.
     fn check(&self, weight: &[f32], after: After, to: Image) {
         assert!(
             self.stride > 0 && self.kernel >= self.stride,
@@ -169,7 +167,6 @@ impl Convolution {
         }
     }
 
-    /// The runs of a window of the fine image.
     fn runs(&self) -> Vec<windows::Run> {
         let taps: Vec<(usize, isize)> = (0..self.kernel)
             .map(|tap| (tap, tap as isize - self.padding as isize))
@@ -177,14 +174,14 @@ impl Convolution {
         runs(&taps, &taps, self.fine.channels)
     }
 
-    /// The windows of fine images, one a coarse pixel.
+    /// The windows of fine images, one per coarse pixel.
     fn windows<'a>(&self, fine: &'a [f32], runs: &'a [windows::Run]) -> Windows<'a> {
         let grid = [self.coarse.height, self.coarse.width];
         Windows::new(fine, self.fine, grid, self.stride, runs)
     }
 
-    /// The taps along one direction that reach fine pixels at `offset` modulo the stride, and how far the coarse pixel
-    /// of each is from the one whose window begins there; from left to right.
+    /// Taps along one axis that reach fine pixels whose position is `offset` modulo the stride, from left to right,
+    /// and the distance of each tap's coarse pixel from the one whose window begins there.
     fn taps_of(&self, offset: usize) -> Vec<(usize, isize)> {
         let stride = self.stride as isize;
         (0..self.kernel)
@@ -196,12 +193,13 @@ impl Convolution {
     }
 }
 
-/// Windows that a gradient of weights is summed over at once, and the most parts that it is summed in.
+/// Windows per part of a weight gradient's sum, and the maximum number of parts.
 const WINDOWS: usize = 2048;
 const PARTS: usize = 16;
-/// How many numbers all parts may have together, 16 MiB of them.
+/// Maximum number of elements in all parts together (16 MiB).
 const PARTS_NUMBERS: usize = 4 << 20;
-/// Up to this many numbers a window, a transposed convolution is one product whose windows are then summed.
+/// A transposed convolution with at most this many elements per window is one product whose windows are then
+/// summed.
 const FEW: usize = 32;
 
 for_each_level! {
@@ -211,7 +209,7 @@ for_each_level! {
         let row = of.kernel * channels;
         for (pixel, window) in windows.chunks_exact(of.kernel * row).enumerate() {
             let (y, x) = (pixel / of.coarse.width, pixel % of.coarse.width);
-            // the part of a window's row that is inside the image
+            // the part of the window's row inside the image
             let first = (x * of.stride * channels) as isize - (of.padding * channels) as isize;
             let from = ((-first).max(0) as usize).min(row);
             let to = ((width * channels) as isize - first).clamp(from as isize, row as isize) as usize;
@@ -231,7 +229,7 @@ for_each_level! {
 }
 
 for_each_level! {
-    /// Does what follows to pixels [n, C]; `slope` is as long where the derivative is kept.
+    /// Applies `after` to pixels [n, C]; `slope` has the same length if the derivative is kept.
     fn finish_pixels(after: After, pixels: &mut [f32], slope: &mut [f32]) {
         match after {
             After::Nothing => {}
@@ -255,10 +253,10 @@ for_each_level! {
     }
 }
 
-/// Pixels that are `stride` apart, the first of them at `first`, in images of `size`.
+/// Pixels at distance `stride`, starting at `first`, in images of `size`.
 #[derive(Clone, Copy)]
 struct Apart {
-    /// Rows and columns of such pixels.
+    /// Rows and columns of these pixels.
     grid: [usize; 2],
     first: [usize; 2],
     stride: usize,
@@ -279,7 +277,7 @@ impl Place for Apart {
     }
 }
 
-/// What follows, as the products take it.
+/// `After` in the form that products take.
 enum Finish<'a> {
     Nothing(Plain),
     Bias(AddBias<'a>),
@@ -287,7 +285,7 @@ enum Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// [`fill`] with this at its end.
+    /// [`fill`] with this epilogue.
     fn fill<L: Left, P: Place>(
         &self,
         left: L,
@@ -303,7 +301,7 @@ impl Finish<'_> {
     }
 }
 
-/// The numbers [rows, columns] that `products` fill, each followed by `after`; and the derivatives that it keeps.
+/// Output [rows, columns] filled by `products` with `after` applied, and the derivatives it keeps.
 fn finished(
     rows: usize,
     columns: usize,
@@ -324,11 +322,11 @@ fn finished(
         };
         products(Shared::new(out.room()), &finish);
     }
-    // SAFETY: the products cover all rows and finish every number.
+    // SAFETY: the products cover all rows and finish every element.
     unsafe { (out.written(), slope.written()) }
 }
 
-/// `values` of `shape` with its axes in the order `axes`.
+/// Permutes the axes of `values` of `shape` into the order `axes`.
 fn reorder(values: &[f32], shape: [usize; 3], axes: [usize; 3]) -> Vec<f32> {
     let strides = [shape[1] * shape[2], shape[2], 1];
     let [a, b, c] = axes.map(|axis| (shape[axis], strides[axis]));
@@ -342,7 +340,7 @@ fn reorder(values: &[f32], shape: [usize; 3], axes: [usize; 3]) -> Vec<f32> {
     out
 }
 
-/// Each image of `values`, [n, rows, columns], turned: [n, columns, rows].
+/// Transposes each image of `values`: [n, rows, columns] -> [n, columns, rows].
 pub fn turn_images(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let size = rows * columns;
     assert!(
@@ -358,7 +356,7 @@ pub fn turn_images(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
             }
         }
     });
-    // SAFETY: every number of each image is written.
+    // SAFETY: every element of each image is written.
     unsafe { out.written() }
 }
 
@@ -367,7 +365,7 @@ mod tests {
     use super::*;
     use crate::tests::numbers;
 
-    /// Each term of the convolution's sums: fine index, coarse index, index of the weight.
+    /// Visits each term of the convolution's sums: fine index, coarse index, index of the weight.
     fn terms(of: Convolution, images: usize, mut visit: impl FnMut(usize, usize, usize)) {
         let Convolution {
             fine,
@@ -424,9 +422,9 @@ mod tests {
                 (of(image(4, 4, 5), image(2, 2, 3), 3, 2, 1), 0),
                 (of(image(14, 14, 32), image(7, 7, 64), 3, 2, 1), 11),
                 (of(image(28, 27, 1), image(14, 14, 33), 3, 2, 1), 5),
-                (of(image(9, 16, 70), image(5, 8, 40), 3, 2, 1), 3), // more than one part of the sums
+                (of(image(9, 16, 70), image(5, 8, 40), 3, 2, 1), 3), // several parts of the sums
                 (of(image(8, 8, 3), image(2, 2, 5), 4, 4, 0), 4),
-                (of(image(40, 38, 2), image(20, 19, 3), 3, 2, 1), 11), // weights in three parts, not all as long
+                (of(image(40, 38, 2), image(20, 19, 3), 3, 2, 1), 11), // weights in three parts of different lengths
             ]);
         }
         cases
@@ -441,7 +439,7 @@ mod tests {
         }
     }
 
-    /// Red where a window is off by a pixel, a border is not zero, or an offset takes the taps of another.
+    /// Fails if a window is off by a pixel, a border is not zero, or an offset uses the wrong taps.
     #[test]
     fn sums_are_those_of_the_definition_in_double_precision() {
         for (of, images) in cases() {
@@ -484,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(not(miri))] // which has one thread only
+    #[cfg(not(miri))] // Miri runs one thread only
     fn the_number_of_threads_does_not_change_a_bit() {
         let (of, images) = cases()[4];
         let fine = numbers(images * of.fine.elements(), 1);
@@ -500,7 +498,7 @@ mod tests {
         };
         let one = on(1);
         assert!(one == on(2) && one == on(7));
-        // pools work alone; outside of one there are helpers
+        // code in a rayon pool runs alone; outside, helpers take part
         let down = of.down(&fine, &weight, After::Nothing).0;
         let up = of.up(&coarse, &weight, After::Nothing).0;
         assert!(one == (down, up, of.weight_gradient(&fine, &coarse)));

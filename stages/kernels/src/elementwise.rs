@@ -1,21 +1,21 @@
-//! What is computed number by number, in tasks of some thousands.
+//! Elementwise operations, in parallel chunks.
 
 use crate::fresh::Fresh;
 use crate::parallel::*;
 use std::mem::MaybeUninit;
 
-/// Numbers one task takes.
+/// Elements per task.
 const CHUNK: usize = 1 << 14;
 
-/// What `chunk` writes for each of `x`, which must be all.
+/// Applies `chunk` to `x`; it must write every element.
 pub(crate) fn each(x: &[f32], chunk: fn(&[f32], &mut [MaybeUninit<f32>])) -> Vec<f32> {
     let mut out = Fresh::new(x.len());
     (out.room().par_chunks_mut(CHUNK), x.par_chunks(CHUNK)).for_each(|(out, x)| chunk(x, out));
-    // SAFETY: both are of one length.
+    // SAFETY: both have the same length.
     unsafe { out.written() }
 }
 
-/// As [`each`], of two.
+/// As [`each`], for two inputs.
 pub(crate) fn each_two(
     x: &[f32],
     y: &[f32],
@@ -25,14 +25,14 @@ pub(crate) fn each_two(
     let mut out = Fresh::new(x.len());
     let inputs = (x.par_chunks(CHUNK), y.par_chunks(CHUNK));
     (out.room().par_chunks_mut(CHUNK), inputs.0, inputs.1).for_each(|(out, x, y)| chunk(x, y, out));
-    // SAFETY: all three are of one length.
+    // SAFETY: all three have the same length.
     unsafe { out.written() }
 }
 
-/// What is written for each of three numbers, which must be all.
+/// An operation on three inputs that writes every element.
 type OfThree = fn(&[f32], &[f32], &[f32], &mut [MaybeUninit<f32>]);
 
-/// As [`each`], of three.
+/// As [`each`], for three inputs.
 pub(crate) fn each_three([x, y, z]: [&[f32]; 3], chunk: OfThree) -> Vec<f32> {
     assert!(
         x.len() == y.len() && x.len() == z.len(),
@@ -42,6 +42,6 @@ pub(crate) fn each_three([x, y, z]: [&[f32]; 3], chunk: OfThree) -> Vec<f32> {
     let inputs = [x, y, z].map(|numbers| numbers.par_chunks(CHUNK));
     let [x, y, z] = inputs;
     (out.room().par_chunks_mut(CHUNK), x, y, z).for_each(|(out, x, y, z)| chunk(x, y, z, out));
-    // SAFETY: all four are of one length.
+    // SAFETY: all four have the same length.
     unsafe { out.written() }
 }

@@ -1,16 +1,16 @@
-//! Memory for what a kernel computes, written before it is read. To fill it with zeros first would cost
-//! 4 % of a forward pass or of tangents at width 256.
+//! Uninitialised memory for kernel outputs. Zeroing it first would cost 4 % of a forward pass or of
+//! tangents at width 256.
 
 use std::mem::MaybeUninit;
 
-/// What tests find where nothing was written: a NaN that no arithmetic makes.
+/// Fill value in tests: a NaN that no arithmetic produces.
 const UNWRITTEN: u32 = 0x7fa5_5a5a;
 
-/// Room for numbers that a kernel writes, every one.
+/// An uninitialised buffer that a kernel fills completely.
 pub(crate) struct Fresh(Box<[MaybeUninit<f32>]>);
 
 impl Fresh {
-    /// Room for `count` numbers.
+    /// A buffer of `count` elements.
     pub(crate) fn new(count: usize) -> Self {
         let mut room = Box::new_uninit_slice(count);
         if cfg!(all(test, not(miri))) {
@@ -19,17 +19,17 @@ impl Fresh {
         Self(room)
     }
 
-    /// Where they go.
+    /// The uninitialised elements.
     pub(crate) fn room(&mut self) -> &mut [MaybeUninit<f32>] {
         &mut self.0
     }
 
-    /// The numbers.
+    /// The initialised elements.
     ///
     /// # Safety
-    /// Every one must have been written.
+    /// Every element must have been written.
     pub(crate) unsafe fn written(self) -> Vec<f32> {
-        // SAFETY: the caller's.
+        // SAFETY: required of the caller.
         let values = unsafe { self.0.assume_init() }.into_vec();
         if cfg!(all(test, not(miri))) {
             let missing = values.iter().position(|v| v.to_bits() == UNWRITTEN);
@@ -49,7 +49,7 @@ mod tests {
         for (i, value) in fresh.room().iter_mut().enumerate() {
             value.write(i as f32);
         }
-        // SAFETY: all three are written.
+        // SAFETY: all three elements are written.
         assert_eq!(unsafe { fresh.written() }, [0.0, 1.0, 2.0]);
     }
 
@@ -59,7 +59,7 @@ mod tests {
     fn tests_find_what_was_not_written() {
         let mut fresh = Fresh::new(3);
         fresh.room()[1].write(1.0);
-        // SAFETY: in tests, and only in tests, all of it holds something.
+        // SAFETY: in tests, `new` fills the buffer.
         unsafe { fresh.written() };
     }
 }

@@ -11,15 +11,14 @@ use crate::shared::Shared;
 use crate::tangents::Tangents;
 use std::mem::MaybeUninit;
 
-/// Rows whose sums are taken at once.
+/// Rows per partial sum.
 const SEGMENT: usize = 64;
-/// Rows that are worth a task.
+/// Minimum number of rows per task.
 const TASK: usize = 16;
 
-/// The mean of a row, and one over its standard deviation.
+/// Mean and inverse standard deviation of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Moments {
-    /// Mean.
     pub mean: f32,
     /// `1 / sqrt(variance + epsilon)`.
     pub inverse: f32,
@@ -32,17 +31,17 @@ pub struct LayerNorm<'a> {
     pub width: usize,
     /// Rows that share a modulation.
     pub rows_per_group: usize,
-    /// Of each group: shift `[width]`, scale `[width]`, and what else the stride holds.
+    /// Per group: shift `[width]`, scale `[width]`, and other values up to the stride.
     pub modulation: &'a [f32],
-    /// Entries of a group in `modulation`.
+    /// Elements per group in `modulation`.
     pub stride: usize,
-    /// gamma and beta `[width]`; without them 1 and 0.
+    /// gamma and beta `[width]`; 1 and 0 if absent.
     pub weights: Option<(&'a [f32], &'a [f32])>,
     /// Added to the variance.
     pub epsilon: f32,
 }
 
-/// Sums of 16 lanes, so that every instruction set takes them in one order.
+/// Sums in 16 lanes, so that the order of summation is the same with every instruction set.
 type Lanes = [f32; 16];
 
 #[inline(always)]
@@ -115,7 +114,7 @@ impl<'a> LayerNorm<'a> {
     }
 }
 
-/// Rows in segments that lie inside a group.
+/// Rows split into segments that do not cross groups.
 #[derive(Clone, Copy)]
 struct Segments {
     rows_per_group: usize,
@@ -134,7 +133,7 @@ impl Segments {
         }
     }
 
-    /// The group of a segment, its first row and its rows.
+    /// A segment's group, first row and number of rows.
     #[inline(always)]
     fn get(self, segment: usize) -> (usize, usize, usize) {
         let (group, part) = (segment / self.per_group, segment % self.per_group);
@@ -150,7 +149,7 @@ impl Segments {
             .for_each(|i| task(i * at_once..((i + 1) * at_once).min(self.count)));
     }
 
-    /// Sums over segments [count, width] to sums over groups.
+    /// Adds sums over segments [count, width] to sums over groups.
     fn to_groups(self, sums: Vec<f32>, width: usize) -> Vec<f32> {
         if self.per_group == 1 {
             return sums;
@@ -178,7 +177,7 @@ pub fn layer_norm(norm: LayerNorm, x: &[f32]) -> (Vec<f32>, Vec<Moments>) {
     segments.for_each(|range| {
         for_each_row(norm, segments, range, x, to, of_rows);
     });
-    // SAFETY: the segments cover the rows, and each row is written whole.
+    // SAFETY: the segments cover the rows, and each row is written in full.
     return (unsafe { u.written() }, moments);
 
     for_each_level! {
@@ -206,7 +205,7 @@ pub fn layer_norm(norm: LayerNorm, x: &[f32]) -> (Vec<f32>, Vec<Moments>) {
     }
 }
 
-/// The moments of the rows of `x` [rows, width], as [`layer_norm`] finds them.
+/// The moments of the rows of `x` [rows, width], as [`layer_norm`] computes them.
 pub fn moments(norm: LayerNorm, x: &[f32]) -> Vec<Moments> {
     return (x.par_chunks(norm.width))
         .map(|row| {
@@ -223,7 +222,7 @@ pub fn moments(norm: LayerNorm, x: &[f32]) -> Vec<Moments> {
     }
 }
 
-/// Rows [n, width] of several matrices beside each other, [n, N width].
+/// Concatenates rows [n, width] of several matrices: [n, N width].
 pub fn side_by_side<const N: usize>(parts: [&[f32]; N], width: usize) -> Vec<f32> {
     let mut all = Vec::with_capacity(N * parts[0].len());
     for start in (0..parts[0].len()).step_by(width) {
@@ -247,7 +246,7 @@ pub struct NormGradient {
 }
 
 /// The gradient with respect to `x` of a [`layer_norm`] whose output has the gradient `du`, plus
-/// `residual` where there is one; and the gradients of modulation and weights if they are `wanted`.
+/// `residual` if given; and the gradients of modulation and weights if `wanted`.
 pub fn layer_norm_gradient(
     norm: LayerNorm,
     x: &[f32],
@@ -268,7 +267,7 @@ pub fn layer_norm_gradient(
             norm, segments, range, x, moments, du, residual, dx, wanted, plain_out, along_out,
         );
     });
-    // SAFETY: the segments cover the rows, and each row is written whole.
+    // SAFETY: the segments cover the rows, and each row is written in full.
     let of_x = unsafe { of_x.written() };
 
     for_each_level! {
@@ -357,13 +356,13 @@ pub fn layer_norm_gradient(
 pub struct GateGradient {
     /// Of the gate of each group [groups, width].
     pub gate: Vec<f32>,
-    /// Of a bias that is added before the gate `[width]`.
+    /// Of a bias added before the gate, `[width]`.
     pub bias: Vec<f32>,
 }
 
-/// The gradient with respect to `z` of `gate * z`, rows in groups of `rows_per_group`, the gate of a
-/// group at `modulation[group * stride + offset..]`: `gate * dout`. And the gradients of gate and bias, if
-/// `z` is given.
+/// Gradient `gate * dout` of `gate * z` with respect to `z`, for rows in groups of `rows_per_group`. The
+/// gate of a group is at `modulation[group * stride + offset..]`. If `z` is given, also the gradients of
+/// gate and bias.
 pub fn gate_gradient(
     width: usize,
     rows_per_group: usize,
@@ -430,7 +429,7 @@ pub fn gate_gradient(
         }
     }
 
-    // SAFETY: the segments cover the rows, and each row is written whole.
+    // SAFETY: the segments cover the rows, and each row is written in full.
     let of_z = unsafe { of_z.written() };
     if z.is_none() {
         return (of_z, None);
@@ -467,7 +466,7 @@ pub fn layer_norm_tangents(
         let x = &x[point * norm.width..][..norm.width];
         of_point(norm, x, moments[point], dx, du);
     });
-    // SAFETY: each point has as many tangents as it has rows of du, and each row is written whole.
+    // SAFETY: each point has as many tangents as rows of du, and each row is written in full.
     return unsafe { du.written() };
 
     for_each_level! {
@@ -502,7 +501,7 @@ for_each_level! {
     }
 }
 
-/// The sum of the rows of `x` [rows, columns]: in segments, then these.
+/// The sum of the rows of `x` [rows, columns], by segments.
 pub fn sum_of_rows(x: &[f32], columns: usize) -> Vec<f32> {
     let segments: Vec<Vec<f32>> = x
         .par_chunks((SEGMENT * columns).max(1))

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 /// A set of vector instructions that the kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What every processor of the target has.
+    /// The baseline of the target.
     Portable,
     /// AVX2 and FMA (x86-64-v3).
     Avx2,
@@ -14,13 +14,13 @@ pub enum Level {
 }
 
 impl Level {
-    /// The best level of this processor, or the one that the environment variable
-    /// `LATENT_ALIGN_CPU` (`portable`, `avx2`, `avx512`) holds it down to. Decided once.
+    /// The best level of this processor, or the lower one given by the environment variable
+    /// `LATENT_ALIGN_CPU` (`portable`, `avx2`, `avx512`). Determined once.
     pub fn get() -> Self {
         static LEVEL: OnceLock<Level> = OnceLock::new();
         *LEVEL.get_or_init(|| {
             if cfg!(miri) {
-                return Self::Portable; // Miri knows few vector instructions
+                return Self::Portable; // Miri supports few vector instructions
             }
             let best = Self::best();
             match std::env::var("LATENT_ALIGN_CPU").as_deref() {
@@ -51,9 +51,9 @@ impl Level {
     }
 }
 
-/// Compiles a function once for each [`Level`] and calls the one that this processor has. The body is
-/// plain Rust, in lanes that the compiler turns into vectors; products and sums are not contracted, so
-/// that every level gives the same bits.
+/// Compiles a function once per [`Level`] and calls the version for this processor. The body is plain
+/// Rust in lanes that the compiler vectorises. Products and sums are not contracted, so every level
+/// gives the same bits.
 macro_rules! for_each_level {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
@@ -72,7 +72,7 @@ macro_rules! for_each_level {
                 body($($argument),*)
             }
             match $crate::level::Level::get() {
-                // SAFETY: the level says that the processor has these instructions.
+                // SAFETY: the level guarantees that the processor has these instructions.
                 #[cfg(target_arch = "x86_64")]
                 $crate::level::Level::Avx512 => unsafe { avx512($($argument),*) },
                 #[cfg(target_arch = "x86_64")]

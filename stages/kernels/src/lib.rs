@@ -1,13 +1,13 @@
-//! The arithmetic of the networks on a CPU, in f32: matrix products with what follows them
-//! fused in, convolutions, layer norms, attention, SiLU, GELU and AdamW, each one pass over memory, forward and backward.
+//! CPU arithmetic of the networks in f32: matrix products with fused epilogues, convolutions, layer norms,
+//! attention, SiLU, GELU and AdamW, forward and backward, each in one pass over memory.
 //!
-//! Vector instructions are chosen at run time ([`Level`]). Results do not depend on the number of
-//! threads: every sum is taken in an order that only shapes decide.
+//! Vector instructions are chosen at run time ([`Level`]). Results do not depend on the number of threads: the
+//! order of every sum depends on shapes only.
 //!
-//! Nothing public is generic: the kernels are compiled here, with this crate's settings.
+//! Nothing public is generic, so the kernels are compiled here, with this crate's settings.
 
 #![deny(clippy::missing_errors_doc)]
-#![allow(clippy::too_many_arguments)] // a kernel takes its operands one by one
+#![allow(clippy::too_many_arguments)] // kernels take their operands one by one
 
 mod activation;
 mod adamw;

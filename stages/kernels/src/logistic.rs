@@ -1,4 +1,4 @@
-//! Gates, `v s(g)` with the logistic function s, and Bernoulli losses, `softplus(l) - x l` of logits l and data x, with
+//! Gates `v s(g)` with the logistic function s, Bernoulli losses `softplus(l) - x l` of logits l and data x, and
 //! their derivatives.
 
 use crate::activation::exponential;
@@ -71,32 +71,32 @@ for_each_level! {
     }
 }
 
-/// `value s(gate)` of each.
+/// `value s(gate)`, elementwise.
 pub fn gated(value: &[f32], gate: &[f32]) -> Vec<f32> {
     each_two(value, gate, gated_chunk)
 }
 
-/// `gradient` times the derivative of [`gated`] by the value.
+/// `gradient` times the derivative of [`gated`] with respect to the value.
 pub fn gated_by_value(_value: &[f32], gate: &[f32], gradient: &[f32]) -> Vec<f32> {
     each_two(gradient, gate, gated_chunk)
 }
 
-/// `gradient` times the derivative of [`gated`] by the gate.
+/// `gradient` times the derivative of [`gated`] with respect to the gate.
 pub fn gated_by_gate(value: &[f32], gate: &[f32], gradient: &[f32]) -> Vec<f32> {
     each_three([value, gate, gradient], gated_by_gate_chunk)
 }
 
-/// `softplus(logit) - data logit` of each: the negative log-probability of binary data, in nats.
+/// `softplus(logit) - data logit`, elementwise: the negative log-probability of binary data, in nats.
 pub fn bernoulli(logit: &[f32], data: &[f32]) -> Vec<f32> {
     each_two(logit, data, bernoulli_chunk)
 }
 
-/// `gradient` times the derivative of [`bernoulli`] by the logit.
+/// `gradient` times the derivative of [`bernoulli`] with respect to the logit.
 pub fn bernoulli_by_logit(logit: &[f32], data: &[f32], gradient: &[f32]) -> Vec<f32> {
     each_three([logit, data, gradient], bernoulli_by_logit_chunk)
 }
 
-/// `gradient` times the derivative of [`bernoulli`] by the data.
+/// `gradient` times the derivative of [`bernoulli`] with respect to the data.
 pub fn bernoulli_by_data(logit: &[f32], _data: &[f32], gradient: &[f32]) -> Vec<f32> {
     each_two(logit, gradient, minus_product_chunk)
 }
@@ -105,7 +105,7 @@ pub fn bernoulli_by_data(logit: &[f32], _data: &[f32], gradient: &[f32]) -> Vec<
 mod tests {
     use super::*;
 
-    /// Red where the series of the logarithm is cut short, or large logits overflow.
+    /// Fails if the logarithm's series is truncated too early, or large logits overflow.
     #[test]
     fn bernoulli_losses_are_those_of_double_precision() {
         let every = if cfg!(miri) { 200 } else { 1 };

@@ -1,18 +1,18 @@
-//! An LSTM (Hochreiter & Schmidhuber 1997) over whole sequences, forward and backward: for each place t
+//! An LSTM (Hochreiter & Schmidhuber 1997) over whole sequences, forward and backward. At each position t:
 //!
 //! ```text
-//! i, f, g, o = x_t + h_{t-1} W                              x_t: what the inputs say of the gates, 4 C
+//! i, f, g, o = x_t + h_{t-1} W                              x_t: contribution of the input to the gates, 4 C
 //! c_t = s(f) c_{t-1} + s(i) tanh(g)        h_t = s(o) tanh(c_t)
 //! ```
 //!
-//! Rows of all places lie below each other, those of the first place first.
+//! Rows are ordered by position, then by sequence.
 
 use crate::activation::exponential;
 use crate::level::for_each_level;
 use crate::matmul::{Matrix, product};
 use crate::parallel::*;
 
-/// An LSTM of so many channels C over n sequences at once.
+/// An LSTM with C channels over n sequences at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Lstm {
     /// n.
@@ -21,11 +21,11 @@ pub struct Lstm {
     pub channels: usize,
 }
 
-/// What the way back needs: the gates [T n, 4 C] after their functions.
+/// Kept for the backward pass: the gates [T n, 4 C] after their nonlinearities.
 #[derive(Debug, Clone)]
 pub struct LstmKept(Vec<f32>);
 
-/// Gradients of what an [`Lstm`] was given.
+/// Gradients with respect to the inputs of an [`Lstm`].
 #[derive(Debug)]
 pub struct LstmGradient {
     /// [T n, 4 C].
@@ -36,7 +36,7 @@ pub struct LstmGradient {
     pub begin: Vec<f32>,
 }
 
-/// Rows that one task takes.
+/// Rows per task.
 const TASK: usize = 32;
 
 /// `s(x)`.
@@ -45,13 +45,13 @@ fn logistic(x: f32) -> f32 {
     1.0 / (1.0 + exponential(-x))
 }
 
-/// To 1e-7.
+/// Accurate to 1e-7.
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
     2.0 / (1.0 + exponential(-2.0 * x)) - 1.0
 }
 
-/// `row` in four parts of one length.
+/// Splits `row` into four parts of equal length.
 #[inline(always)]
 fn in_four(row: &[f32]) -> [&[f32]; 4] {
     let (a, b) = row.split_at(row.len() / 2);
@@ -68,7 +68,8 @@ fn in_four_mut(row: &mut [f32]) -> [&mut [f32]; 4] {
 }
 
 for_each_level! {
-    /// Rows of one place: `gates` [n, 4 C] plus `recurrent` become gates after their functions, `out` [n, 2 C] h and c.
+    /// Rows of one position: turns `gates` [n, 4 C] plus `recurrent` into gates after their nonlinearities, and
+    /// writes h and c to `out` [n, 2 C].
     fn cells(gates: &mut [f32], recurrent: &[f32], before: &[f32], out: &mut [f32], channels: usize) {
         let rows = gates.chunks_exact_mut(4 * channels).zip(recurrent.chunks_exact(4 * channels));
         let states = before.chunks_exact(2 * channels).zip(out.chunks_exact_mut(2 * channels));
@@ -97,8 +98,8 @@ for_each_level! {
 }
 
 for_each_level! {
-    /// Rows of one place on the way back: from `state` [n, 2 C], the gradients of h and c, to `dgates` [n, 4 C]; the gradient
-    /// of c before takes the place of that of c.
+    /// Backward pass of one position: from `state` [n, 2 C], the gradients of h and c, to `dgates` [n, 4 C]. The
+    /// gradient of the previous c replaces that of c.
     fn cells_back(
         gates: &[f32],
         before: &[f32],
@@ -137,8 +138,8 @@ for_each_level! {
 }
 
 impl Lstm {
-    /// h and c after each place, [T n, 2 C], of `gates` [T n, 4 C], `weight` [C, 4 C], and h and c before the first, `begin`
-    /// [n, 2 C].
+    /// h and c after each position, [T n, 2 C], from `gates` [T n, 4 C], `weight` [C, 4 C], and the initial h and
+    /// c, `begin` [n, 2 C].
     pub fn forward(&self, gates: &[f32], weight: &[f32], begin: &[f32]) -> (Vec<f32>, LstmKept) {
         let Self {
             sequences,
@@ -171,7 +172,7 @@ impl Lstm {
         (out, LstmKept(kept))
     }
 
-    /// The gradients where that of the output `out` is `dout` [T n, 2 C].
+    /// The gradients, given the gradient `dout` [T n, 2 C] of the output `out`.
     pub fn gradient(
         &self,
         weight: &[f32],
@@ -216,7 +217,7 @@ impl Lstm {
                 carried[..channels].copy_from_slice(dh);
             }
         }
-        // h before each place
+        // h before each position
         let mut h = of_h(begin, channels);
         h.extend(of_h(&out[..out.len() - of_state], channels));
         let rows = places * sequences;
@@ -232,7 +233,7 @@ impl Lstm {
     }
 }
 
-/// h of rows [n, 2 C] of h and c.
+/// The h columns of rows [n, 2 C] of h and c.
 fn of_h(states: &[f32], channels: usize) -> Vec<f32> {
     let rows = states.chunks_exact(2 * channels);
     rows.flat_map(|row| &row[..channels]).copied().collect()
@@ -248,7 +249,7 @@ mod tests {
             .collect()
     }
 
-    /// An LSTM by its formula in f64, h and c [T n, 2 C].
+    /// Reference LSTM in f64: h and c [T n, 2 C].
     fn plainly(of: &Lstm, gates: &[f64], weight: &[f64], begin: &[f64]) -> Vec<f64> {
         let (n, channels) = (of.sequences, of.channels);
         let s = |x: f64| 1.0 / (1.0 + (-x).exp());
@@ -271,7 +272,7 @@ mod tests {
         all.split_off(n * 2 * channels)
     }
 
-    /// Red where gates, places or sequences are mixed up, or a path of the gradient is forgotten.
+    /// Fails if gates, positions or sequences are mixed up, or a path of the gradient is missing.
     #[test]
     fn states_and_gradients_are_those_of_the_formula() {
         for (sequences, places, channels) in [(2, 3, 2), (1, 1, 3), (35, 2, 1)] {

@@ -1,8 +1,8 @@
-//! Matrix products, and what follows each entry fused into them.
+//! Matrix products with fused epilogues.
 //!
-//! After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 34(3),
-//! 2008): a panel of b, packed, stays in the first cache while rows of a pass by; a small block of the
-//! product stays in registers.
+//! After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 34(3), 2008): a
+//! packed panel of b stays in the L1 cache while rows of a pass by, and a small block of the product stays in
+//! registers.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -43,7 +43,7 @@ pub fn product_plus_bias(a: Matrix, b: Matrix, bias: &[f32]) -> Vec<f32> {
     matmul(a, b, &AddBias(bias))
 }
 
-/// SiLU of `a b + bias`, and its derivative there if it is to be kept.
+/// SiLU of `a b + bias`, and its derivative there if `keep` is set.
 pub fn product_bias_silu(a: Matrix, b: Matrix, bias: &[f32], keep: bool) -> (Vec<f32>, Vec<f32>) {
     let mut slope = Fresh::new(if keep { a.rows * b.columns } else { 0 });
     let epilogue = BiasSilu {
@@ -51,12 +51,12 @@ pub fn product_bias_silu(a: Matrix, b: Matrix, bias: &[f32], keep: bool) -> (Vec
         slope: keep.then(|| Shared::new(slope.room())),
     };
     let out = matmul(a, b, &epilogue);
-    // SAFETY: there is none, or the product has finished every entry.
+    // SAFETY: it is empty, or the product has finished every entry.
     (out, unsafe { slope.written() })
 }
 
-/// `epilogue(a b)`: a [m, k], b [k, n] -> [m, n] row-major. The sum of an entry is taken in an order that
-/// only k decides. Every entry has been finished when it returns.
+/// `epilogue(a b)`: a [m, k], b [k, n] -> [m, n] row-major. The order of an entry's sum depends on k only. Every
+/// entry is finished on return.
 pub(crate) fn matmul<E: Epilogue>(a: Matrix, b: Matrix, epilogue: &E) -> Vec<f32> {
     let mut out = Fresh::new(a.rows * b.columns);
     fill(a, b, Shared::new(out.room()), InOrder, epilogue);
@@ -64,8 +64,8 @@ pub(crate) fn matmul<E: Epilogue>(a: Matrix, b: Matrix, epilogue: &E) -> Vec<f32
     unsafe { out.written() }
 }
 
-/// `a b` for sums so long that there is more work in them than in entries: they are taken in `parts` of about the same
-/// length, each a task of its own, which are added up in their order.
+/// `a b` for products whose sums are longer than the number of entries: the sums are split into `parts` of about
+/// equal length, one task each, which are then added in order.
 pub(crate) fn long_sums<L: Left, R: Right>(a: L, b: R, parts: usize) -> Vec<f32> {
     let size = a.rows() * b.columns();
     let parts = parts.clamp(1, a.columns().max(1));
@@ -89,8 +89,8 @@ pub(crate) fn long_sums<L: Left, R: Right>(a: L, b: R, parts: usize) -> Vec<f32>
     all
 }
 
-/// `epilogue(a b)` with its rows where `place` has them in `out`, whose rows are as long. Nobody else may touch the
-/// places meanwhile.
+/// Writes `epilogue(a b)` to `out`, each row at the position given by `place`. Rows of `out` have the product's
+/// length. Nothing else may access these rows meanwhile.
 pub(crate) fn fill<L: Left, R: Right, P: Place, E: Epilogue>(
     a: L,
     b: R,
@@ -101,7 +101,7 @@ pub(crate) fn fill<L: Left, R: Right, P: Place, E: Epilogue>(
     fill_parts(a, b, 1, out, place, epilogue);
 }
 
-/// As [`fill`], of `parts` of the sums one after the other in `out`.
+/// As [`fill`], writing `parts` partial sums one after another to `out`.
 fn fill_parts<L: Left, R: Right, P: Place, E: Epilogue>(
     a: L,
     b: R,
@@ -121,9 +121,9 @@ fn fill_parts<L: Left, R: Right, P: Place, E: Epilogue>(
         return;
     }
     if depth == 0 {
-        // no sum has a term, and what follows sums follows these too
+        // empty sums: apply the epilogue to zeros
         place::each(place, 0..rows, |_, place| {
-            // SAFETY: no two rows go to one place.
+            // SAFETY: no two rows have the same place.
             let values = unsafe { out.part(place * columns, columns) };
             values.fill(MaybeUninit::new(0.0));
             // SAFETY: filled just now.
@@ -133,7 +133,7 @@ fn fill_parts<L: Left, R: Right, P: Place, E: Epilogue>(
     }
     let row_blocks = rows.div_ceil(ROWS);
     let panels = columns.div_ceil(panel);
-    // enough tasks for all threads, each as wide as that allows
+    // enough tasks for all threads, each as wide as possible
     let groups = (2 * threads()).div_ceil(parts * row_blocks).min(panels);
     let group = panels.div_ceil(groups) * panel;
     Numbers(parts * row_blocks * groups).for_each(|task| {
@@ -151,7 +151,7 @@ fn fill_parts<L: Left, R: Right, P: Place, E: Epilogue>(
             place,
         };
         SCRATCH.with_borrow_mut(|scratch| match Level::get() {
-            // SAFETY: the level says that the processor has these instructions.
+            // SAFETY: the level guarantees that the processor has these instructions.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { avx512::run(block, epilogue, scratch) },
             #[cfg(target_arch = "x86_64")]
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn products_are_those_of_double_precision_in_every_layout() {
         let sizes: &[[usize; 3]] = match cfg!(miri) {
-            // two blocks of rows, two parts of the sums, panels whole and not
+            // two blocks of rows, two parts of the sums, whole and partial panels
             true => &[[1, 1, 1], [3, 5, 2], [9, 4, 24], [257, 3, 9], [4, 515, 8]],
             false => &[
                 [1, 1, 1],
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    /// Red where a part of the sums is left out, counted twice, or written where another is.
+    /// Fails if a part of the sums is omitted, counted twice, or written to the wrong place.
     #[test]
     fn long_sums_in_parts_are_those_of_double_precision() {
         let (m, k, n) = if cfg!(miri) {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(not(miri))] // which has one thread only
+    #[cfg(not(miri))] // Miri runs one thread only
     fn the_number_of_threads_does_not_change_a_bit() {
         let (m, k, n) = (300, 600, 200);
         let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
@@ -265,7 +265,7 @@ mod tests {
         };
         let one = on(1);
         assert!(one == on(2) && one == on(7));
-        // pools work alone; outside of one there are helpers
+        // code in a rayon pool runs alone; outside, helpers take part
         assert!(one == product(Matrix::new(&a, m, k), Matrix::new(&b, k, n)));
     }
 }

@@ -1,37 +1,37 @@
-//! Parts of slices and numbers of ranges, one task each, on the threads of [`crate::team`].
+//! Parallel iteration over parts of slices and ranges of numbers, on the threads of
+//! [`crate::team`].
 
 use crate::shared::Shared;
 use crate::team;
 pub(crate) use crate::team::threads;
 
-/// Rows that one task works on; sums over rows are taken in blocks of as many.
+/// Rows per task; also the block size of sums over rows.
 pub(crate) const ROWS: usize = 256;
 
-/// Some tasks, each of them about an item.
+/// A sequence of tasks, each with an item.
 pub(crate) trait Tasks: Sync + Sized {
-    /// What a task is about.
     type Item;
 
-    /// How many there are.
+    /// The number of tasks.
     fn count(&self) -> usize;
 
-    /// The item of one of them.
+    /// The item of a task.
     ///
     /// # Safety
-    /// `index` must be below the count, and asked for once.
+    /// `index` must be below the count, and each index may be passed once only.
     unsafe fn get(&self, index: usize) -> Self::Item;
 
-    /// With their numbers.
+    /// Pairs each item with its index.
     fn enumerate(self) -> (Numbers, Self) {
         (Numbers(self.count()), self)
     }
 
-    /// With what `f` makes of each item.
+    /// Applies `f` to each item.
     fn map<R, F: Fn(Self::Item) -> R + Sync>(self, f: F) -> Map<Self, F> {
         Map(self, f)
     }
 
-    /// Does `task` for each.
+    /// Calls `task` with each item, in parallel.
     fn for_each(self, task: impl Fn(Self::Item) + Sync) {
         team::run(self.count(), &|range| {
             for index in range {
@@ -41,7 +41,7 @@ pub(crate) trait Tasks: Sync + Sized {
         });
     }
 
-    /// The items, in their order.
+    /// Collects the items in order.
     fn collect(self) -> Vec<Self::Item>
     where
         Self::Item: Send,
@@ -49,10 +49,10 @@ pub(crate) trait Tasks: Sync + Sized {
         let mut items = Box::new_uninit_slice(self.count());
         let room = Shared::new(&mut items);
         Numbers(self.count()).for_each(|index| {
-            // SAFETY: each index once.
+            // SAFETY: each index occurs once.
             unsafe { room.part(index, 1)[0].write(self.get(index)) };
         });
-        // SAFETY: each is written.
+        // SAFETY: every element is written.
         unsafe { items.assume_init() }.into_vec()
     }
 }
@@ -69,7 +69,7 @@ impl<T: Tasks, R, F: Fn(T::Item) -> R + Sync> Tasks for Map<T, F> {
 
     #[inline(always)]
     unsafe fn get(&self, index: usize) -> R {
-        // SAFETY: the caller's.
+        // SAFETY: required of the caller.
         self.1(unsafe { self.0.get(index) })
     }
 }
@@ -110,7 +110,7 @@ impl<'a, T: Sync> Tasks for Chunks<'a, T> {
     }
 }
 
-/// Parts of a slice, to be changed.
+/// Mutable parts of a slice.
 pub(crate) struct ChunksMut<'a, T> {
     values: Shared<'a, T>,
     length: usize,
@@ -127,20 +127,20 @@ impl<'a, T: Send> Tasks for ChunksMut<'a, T> {
     #[inline(always)]
     unsafe fn get(&self, index: usize) -> &'a mut [T] {
         let start = index * self.size;
-        // SAFETY: parts do not overlap, and each is asked for once.
+        // SAFETY: parts do not overlap, and each is taken once.
         unsafe { (self.values).part(start, self.size.min(self.length - start)) }
     }
 }
 
-/// A slice in parts.
+/// Splits a slice into parts.
 pub(crate) trait InParts<T> {
-    /// In parts of `size`, the last of them shorter where it does not divide the length.
+    /// Parts of `size` elements; the last one may be shorter.
     fn par_chunks(&self, size: usize) -> Chunks<'_, T>;
 
-    /// As [`Self::par_chunks`], to be changed.
+    /// As [`Self::par_chunks`], mutable.
     fn par_chunks_mut(&mut self, size: usize) -> ChunksMut<'_, T>;
 
-    /// As [`Self::par_chunks_mut`], without what is left over.
+    /// As [`Self::par_chunks_mut`], without the remainder.
     fn par_chunks_exact_mut(&mut self, size: usize) -> ChunksMut<'_, T>;
 }
 
@@ -176,7 +176,7 @@ macro_rules! beside_each_other {
 
             #[inline(always)]
             unsafe fn get(&self, index: usize) -> Self::Item {
-                // SAFETY: the caller's, and none has fewer.
+                // SAFETY: required of the caller, and no component has fewer items.
                 ($(unsafe { self.$field.get(index) },)*)
             }
         }

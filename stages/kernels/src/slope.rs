@@ -1,4 +1,4 @@
-//! The gradient of what a bias and a SiLU follow.
+//! Gradient of a bias followed by an activation.
 
 use crate::fresh::Fresh;
 use crate::layer_norm::add_row;
@@ -6,11 +6,11 @@ use crate::level::for_each_level;
 use crate::parallel::*;
 use std::mem::MaybeUninit;
 
-/// Rows whose sums are taken at once.
+/// Rows per partial sum.
 const SEGMENT: usize = 64;
 
-/// `gradient` times `slope`, the derivative of an activation at each of [rows, columns] numbers, and the sums of its
-/// rows, which are the gradient of a bias.
+/// `gradient` times `slope`, the derivative of an activation at each of [rows, columns] elements, and its column
+/// sums, which are the gradient of the bias.
 pub fn slope_gradient(gradient: &[f32], slope: &[f32], columns: usize) -> (Vec<f32>, Vec<f32>) {
     assert_eq!(gradient.len(), slope.len(), "a slope for each number");
     assert!(
@@ -34,7 +34,7 @@ pub fn slope_gradient(gradient: &[f32], slope: &[f32], columns: usize) -> (Vec<f
     for sums in sums {
         add_row(&sums, &mut total);
     }
-    // SAFETY: the segments cover the numbers, and each is written whole.
+    // SAFETY: the segments cover the elements, and each is written in full.
     return (unsafe { out.written() }, total);
 
     for_each_level! {
@@ -58,7 +58,7 @@ pub fn slope_gradient(gradient: &[f32], slope: &[f32], columns: usize) -> (Vec<f
 mod tests {
     use super::*;
 
-    /// Red where a segment is left out of the sums, or taken twice.
+    /// Fails if a segment is omitted from the sums or counted twice.
     #[test]
     fn gradients_are_products_and_their_sums() {
         let (rows, columns) = (150, 3);

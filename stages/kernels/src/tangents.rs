@@ -1,11 +1,11 @@
-//! Tangents that ride with points.
+//! Tangents of points.
 
-/// The tangents of points [points, k, width], or the same at every point [1, k, width].
+/// Tangents of points [points, k, width], or the same ones for every point [1, k, width].
 #[derive(Clone, Copy)]
 pub struct Tangents<'a> {
     /// Row-major.
     pub values: &'a [f32],
-    /// Tangents of a point.
+    /// Tangents per point.
     pub count: usize,
 }
 

@@ -1,7 +1,7 @@
-//! Threads that wait for work awake. A layer's pass takes a tenth of a millisecond, as long as it takes to wake a
-//! thread that sleeps: after one pass they look out for the next for a while, and give way to other processes
-//! meanwhile. One caller at a time has them; any other does its work alone, and so do the threads of other pools. A
-//! process must not fork without `exec` while kernels run: its child would wait for helpers that it does not have.
+//! A thread pool that stays awake between tasks. A layer's pass takes 0.1 ms, as long as waking a sleeping thread;
+//! so helpers poll for the next task for a while and yield to other processes meanwhile. One caller at a time uses
+//! the helpers; other callers, and threads of other pools, run their work alone. A process must not `fork` without
+//! `exec` while kernels run: its child would wait for helpers that it does not have.
 
 use std::any::Any;
 use std::ops::Range;
@@ -10,19 +10,19 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, TryLockError};
 use std::thread::Thread;
 
-/// How often a thread looks for work before it lets other processes run between two looks.
+/// Polls between two yields to other processes.
 const AWAKE: u32 = 2_000;
-/// How often it looks before it sleeps.
+/// Yields before a helper sleeps.
 const GIVING_WAY: u32 = 3_000;
 
-/// In [`Team::state`]: set while helpers may join.
+/// Flag in [`Team::state`]: helpers may join.
 const OPEN: u64 = 1 << 32;
-/// In [`Team::state`]: added once for each piece of work, so that the states of two pieces differ.
+/// Increment of [`Team::state`] per piece of work, so that two pieces have different states.
 const NEXT: u64 = 1 << 33;
-/// In [`Team::state`]: how many helpers are at work.
+/// Mask in [`Team::state`]: the number of helpers at work.
 const HELPERS: u64 = OPEN - 1;
 
-/// What a caller wants done: indices below `count`, in portions.
+/// A piece of work: indices below `count`, taken in portions.
 #[derive(Clone, Copy)]
 struct Work {
     task: *const (dyn Fn(Range<usize>) + Sync),
@@ -30,23 +30,23 @@ struct Work {
     portion: usize,
 }
 
-/// See the module.
+/// See the module documentation.
 struct Team {
-    /// Which work this is, whether it is open, and how many helpers are at it.
+    /// Identifies the work, whether it is open, and the number of helpers at work.
     state: AtomicU64,
     work: Mutex<Option<Work>>,
-    /// The first index that nobody has taken.
+    /// The first index not taken yet.
     next: AtomicUsize,
-    /// Helpers that sleep or are about to.
+    /// Number of helpers that sleep or are about to.
     asleep: AtomicUsize,
     helpers: OnceLock<Vec<Thread>>,
-    /// Held by the caller whose work it is.
+    /// Held by the caller that uses the helpers.
     caller: Mutex<()>,
-    /// What the first task that panicked said.
+    /// The payload of the first panic of a task.
     panicked: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: the pointer in `work` is followed only while the caller that it came from waits.
+// SAFETY: the pointer in `work` is dereferenced only while its caller waits.
 unsafe impl Send for Work {}
 
 static TEAM: Team = Team {
@@ -59,24 +59,24 @@ static TEAM: Team = Team {
     panicked: Mutex::new(None),
 };
 
-/// Threads that share the work.
+/// Number of threads that share the work.
 pub(crate) fn threads() -> usize {
     match cfg!(miri) {
-        true => 2, // as many tasks as two would have
+        true => 2, // as many tasks as with two threads
         false => rayon::current_num_threads(),
     }
 }
 
-/// Calls `task` with ranges that cover the indices below `count`, each of them once, on as many threads as there are.
+/// Calls `task` with disjoint ranges that cover the indices below `count`, on all threads.
 pub(crate) fn run(count: usize, task: &(dyn Fn(Range<usize>) + Sync)) {
-    // a thread of another pool has its share of the processors already
+    // threads of another pool already use the processors
     let alone = cfg!(miri) || count < 2 || rayon::current_thread_index().is_some() || threads() < 2;
     if alone {
         return task(0..count);
     }
     let _held = match TEAM.caller.try_lock() {
         Ok(held) => held,
-        // a task panicked in a call before this one, which waited for its helpers all the same
+        // a task panicked in an earlier call, which still waited for its helpers
         Err(TryLockError::Poisoned(held)) => held.into_inner(),
         Err(TryLockError::WouldBlock) => return task(0..count),
     };
@@ -84,10 +84,11 @@ pub(crate) fn run(count: usize, task: &(dyn Fn(Range<usize>) + Sync)) {
 }
 
 impl Team {
-    /// Does it together with the helpers.
+    /// Runs the work together with the helpers.
     fn share(&'static self, count: usize, task: &(dyn Fn(Range<usize>) + Sync)) {
         let helpers = self.helpers.get_or_init(|| self.hire());
-        // SAFETY: the lifetime is not longer than this call, which ends when no helper is at the work.
+        // SAFETY: the reference does not outlive this call, which returns only after all helpers have left the
+        // work.
         let task = unsafe {
             std::mem::transmute::<
                 *const (dyn Fn(Range<usize>) + Sync + '_),
@@ -117,7 +118,7 @@ impl Team {
         }
     }
 
-    /// Takes portions until there are none. A panic is kept, and ends the work.
+    /// Takes portions until none is left. A panic is kept and ends the work.
     fn take_part(&self, work: Work) {
         let done = catch_unwind(AssertUnwindSafe(|| {
             loop {
@@ -126,7 +127,7 @@ impl Team {
                     return;
                 }
                 let last = (first + work.portion).min(work.count);
-                // SAFETY: the caller waits for those who take part.
+                // SAFETY: the caller waits for all helpers at work.
                 unsafe { (*work.task)(first..last) };
             }
         }));
@@ -146,7 +147,7 @@ impl Team {
             .collect()
     }
 
-    /// Looks out for work for ever.
+    /// Polls for work for ever.
     fn help(&self) {
         let mut looked = 0;
         loop {
@@ -163,7 +164,7 @@ impl Team {
                     self.take_part(work.expect("open: there is some"));
                     self.state.fetch_sub(1, Ordering::Release);
                     looked = 0;
-                    // nothing is left of it, and the caller closes it soon
+                    // no portion is left, and the caller will close the work soon
                     while self.state.load(Ordering::Acquire) & !HELPERS == state & !HELPERS {
                         wait(&mut looked);
                     }
@@ -183,7 +184,7 @@ impl Team {
     }
 }
 
-/// Waits for an instant, or until others had their turn.
+/// Spins, or yields to other processes.
 fn wait(looked: &mut u32) {
     *looked = looked.saturating_add(1);
     match *looked < AWAKE {
@@ -192,7 +193,7 @@ fn wait(looked: &mut u32) {
     }
 }
 
-/// What a mutex holds. No panic happens while `work` or `panicked` is held.
+/// Locks a mutex. No panic happens while `work` or `panicked` is held.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
@@ -200,13 +201,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-#[cfg(not(miri))] // which has no helpers
+#[cfg(not(miri))] // Miri has no helpers
 mod tests {
     use super::*;
     use std::time::{Duration, Instant};
 
-    /// Red where work ends before its helpers do, or an index is left out or taken twice: by several callers at once,
-    /// of whom one has the helpers.
+    /// Fails if work ends before its helpers do, or an index is omitted or taken twice, with several callers at
+    /// once of which one has the helpers.
     #[test]
     fn every_index_is_done_once_and_before_it_returns() {
         std::thread::scope(|scope| {
@@ -223,7 +224,7 @@ mod tests {
                         });
                         assert!(counts.into_iter().all(|count| count.into_inner() == 1));
                         if round % 500 == 0 {
-                            std::thread::sleep(std::time::Duration::from_millis(20)); // they sleep
+                            std::thread::sleep(std::time::Duration::from_millis(20)); // they sleep by now
                         }
                     }
                 });
@@ -231,7 +232,7 @@ mod tests {
         });
     }
 
-    /// Whether two tasks that wait for each other, for a while, both run. Another test may have the helpers meanwhile.
+    /// Whether two tasks that wait for each other both run. Another test may hold the helpers meanwhile.
     fn helpers_take_part() -> bool {
         let end = Instant::now() + Duration::from_secs(10);
         while Instant::now() < end {
@@ -244,7 +245,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 if range.len() < 2 && met.load(Ordering::SeqCst) == 2 {
-                    met.fetch_add(2, Ordering::SeqCst); // both were there at once
+                    met.fetch_add(2, Ordering::SeqCst); // both ran at the same time
                 }
             });
             if met.into_inner() > 2 {
@@ -254,7 +255,7 @@ mod tests {
         false
     }
 
-    /// Red where a helper that panics is gone, its work never ends, or nobody has the helpers any more.
+    /// Fails if a panicking helper is lost, its work never ends, or the helpers stay held.
     #[test]
     fn a_panic_is_the_callers_and_the_helpers_go_on() {
         for _ in 0..50 {

@@ -3,21 +3,20 @@
 /// Height, width and channels of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Image {
-    /// Rows of pixels.
+    /// In pixels.
     pub height: usize,
-    /// Pixels of a row.
+    /// In pixels.
     pub width: usize,
-    /// Numbers of a pixel.
     pub channels: usize,
 }
 
 impl Image {
-    /// Its pixels.
+    /// Number of pixels.
     pub(super) fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// Its numbers.
+    /// Number of elements.
     pub(super) fn elements(&self) -> usize {
         self.pixels() * self.channels
     }

@@ -1,20 +1,20 @@
-//! The windows of images as rows of a matrix.
+//! Image windows as rows of a matrix.
 
 use super::image::Image;
 use crate::matmul::{Kernel, Left, Part, Right};
 use std::ops::Range;
 
-/// Pixels of a window that follow each other in a row of the image.
+/// Consecutive pixels of a window in one row of the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Run {
-    /// Where they begin, from where the window is.
+    /// Row relative to the window's position.
     down: isize,
     across: isize,
-    /// The columns that they are, from the first to before the second.
+    /// First column and one past the last.
     columns: [usize; 2],
 }
 
-/// The runs of windows of the pixels at these distances `down` and `across`, of `channels` each.
+/// The runs of windows whose pixels lie at the distances `down` and `across`, with `channels` each.
 pub(super) fn runs(
     down: &[(usize, isize)],
     across: &[(usize, isize)],
@@ -22,7 +22,7 @@ pub(super) fn runs(
 ) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for &(_, down) in down {
-        let mut next = None; // what would go on the run before
+        let mut next = None; // the pixel that would continue the previous run
         for &(_, across) in across {
             let first = runs.last().map_or(0, |run| run.columns[1]);
             match runs.last_mut() {
@@ -39,8 +39,8 @@ pub(super) fn runs(
     runs
 }
 
-/// The windows of images [n, height, width, channels], each a row: a window every `step` pixels, a `grid` of them in
-/// each image, of the pixels of `runs` from there on; those outside the image are zeros.
+/// The windows of images [n, height, width, channels], one per row: a `grid` of windows per image, every `step`
+/// pixels, each made of the pixels of `runs`. Pixels outside the image are zero.
 #[derive(Clone, Copy)]
 pub(super) struct Windows<'a> {
     values: &'a [f32],
@@ -73,7 +73,7 @@ impl<'a> Windows<'a> {
         }
     }
 
-    /// Writes `columns` of windows from `row` on, one into each of `rows`.
+    /// Writes `columns` of consecutive windows, starting at `row`, one into each of `rows`.
     #[inline(always)]
     fn write<'b>(
         &self,
@@ -119,7 +119,7 @@ impl<'a> Windows<'a> {
                 into.fill(0.0);
                 continue;
             }
-            // numbers of this row of the image, from the left; those before it and behind it are zeros
+            // elements in this row of the image, from the left; the ones before and after are zero
             let first = (x + run.across) * channels as isize + (from - run.columns[0]) as isize;
             let before = ((-first).max(0) as usize).min(into.len());
             let end = (width * channels) as isize - first;
@@ -142,7 +142,7 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// Copies a few numbers, of which a call of `memcpy` would take longer, or many.
+/// Copies elements; short copies avoid the cost of calling `memcpy`.
 #[inline(always)]
 #[allow(clippy::manual_memcpy)] // see above
 fn copy(from: &[f32], into: &mut [f32]) {
@@ -173,7 +173,7 @@ impl Left for Windows<'_> {
         length: usize,
         packed: &mut Vec<f32>,
     ) -> Part {
-        // not a power of two, whose rows would share few sets of the cache
+        // a power of two would map all rows to a few cache sets
         let stride = length + 16;
         packed.resize(packed.len().max(rows.len() * stride), 0.0);
         let into = packed.chunks_exact_mut(stride).take(rows.len());

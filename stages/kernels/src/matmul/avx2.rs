@@ -9,7 +9,7 @@ use super::registers::{self, Vector};
 use super::right::Right;
 use std::arch::x86_64::*;
 
-/// See the module.
+/// See the module documentation.
 struct Avx2;
 
 impl Vector for __m256 {
@@ -17,7 +17,7 @@ impl Vector for __m256 {
 
     #[inline(always)]
     unsafe fn zero() -> Self {
-        // SAFETY: the caller's, as below.
+        // SAFETY: required of the caller.
         unsafe { _mm256_setzero_ps() }
     }
 
@@ -61,7 +61,7 @@ impl Kernel for Avx2 {
         out_stride: usize,
         add: bool,
     ) {
-        // SAFETY: the caller's.
+        // SAFETY: required of the caller.
         unsafe { registers::product::<__m256>(rows, depth, a, b, out, out_stride, add) }
     }
 }
@@ -76,6 +76,6 @@ pub(super) unsafe fn run<L: Left, R: Right, P: Place, E: Epilogue>(
     epilogue: &E,
     scratch: &mut Scratch,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: required of the caller.
     unsafe { block.compute::<Avx2, E>(epilogue, scratch) }
 }

@@ -9,7 +9,7 @@ use super::registers::{self, Vector};
 use super::right::Right;
 use std::arch::x86_64::*;
 
-/// See the module.
+/// See the module documentation.
 struct Avx512;
 
 impl Vector for __m512 {
@@ -17,7 +17,7 @@ impl Vector for __m512 {
 
     #[inline(always)]
     unsafe fn zero() -> Self {
-        // SAFETY: the caller's, as below.
+        // SAFETY: required of the caller.
         unsafe { _mm512_setzero_ps() }
     }
 
@@ -61,13 +61,13 @@ impl Kernel for Avx512 {
         out_stride: usize,
         add: bool,
     ) {
-        // SAFETY: the caller's.
+        // SAFETY: required of the caller.
         unsafe { registers::product::<__m512>(rows, depth, a, b, out, out_stride, add) }
     }
 
     #[inline(always)]
     unsafe fn pack_transposed(from: *const f32, stride: usize, depth: usize, into: *mut f32) {
-        // SAFETY: the caller's.
+        // SAFETY: required of the caller.
         unsafe {
             let whole = depth / 16 * 16;
             for p in (0..whole).step_by(16) {
@@ -88,9 +88,9 @@ impl Kernel for Avx512 {
 /// Writes the transpose of 16 x 16 entries.
 #[inline(always)]
 unsafe fn transpose(from: *const f32, from_stride: usize, into: *mut f32, into_stride: usize) {
-    // SAFETY: the caller's.
+    // SAFETY: required of the caller.
     unsafe {
-        // rows in pairs, then in fours, inside each lane of 4; then the lanes
+        // transpose rows in pairs, then in fours, inside each lane of 4; then the lanes
         let mut r = [_mm512_setzero_ps(); 16];
         for (i, r) in r.iter_mut().enumerate() {
             *r = _mm512_loadu_ps(from.add(i * from_stride));
@@ -137,6 +137,6 @@ pub(super) unsafe fn run<L: Left, R: Right, P: Place, E: Epilogue>(
     epilogue: &E,
     scratch: &mut Scratch,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: required of the caller.
     unsafe { block.compute::<Avx512, E>(epilogue, scratch) }
 }

@@ -1,4 +1,4 @@
-//! A block of a product: its operands packed, and passed to the innermost loops.
+//! Computes a block of a product: packs its operands and calls the innermost loops.
 
 use super::epilogue::Epilogue;
 use super::kernel::Kernel;
@@ -8,10 +8,10 @@ use super::right::Right;
 use crate::shared::Shared;
 use std::mem::MaybeUninit;
 
-/// Length of the sums that are taken at once.
+/// Maximum length of a sum computed in one go.
 const DEPTH: usize = 512;
 
-/// Packed parts of the operands.
+/// Buffers for packed operands.
 pub(super) struct Scratch {
     pub(super) a: Vec<f32>,
     pub(super) b: Vec<f32>,
@@ -27,15 +27,15 @@ pub(super) struct Block<'a, L, R, P> {
     pub(super) out: Shared<'a, MaybeUninit<f32>>,
     /// Where the product begins in `out`.
     pub(super) offset: usize,
-    /// Where rows of the product go in `out`.
+    /// Position of the product's rows in `out`.
     pub(super) place: P,
 }
 
 impl<L: Left, R: Right, P: Place> Block<'_, L, R, P> {
-    /// Computes the block. Must be inlined into a function with the instructions of `K`.
+    /// Computes the block. Must be inlined into a function compiled with the instructions of `K`.
     ///
     /// # Safety
-    /// The processor must have them.
+    /// The processor must have these instructions.
     #[inline(always)]
     pub(super) unsafe fn compute<K: Kernel, E: Epilogue>(
         self,
@@ -65,12 +65,12 @@ impl<L: Left, R: Right, P: Place> Block<'_, L, R, P> {
                         let stride = run.step * width;
                         let out = self.out.block(at, rows, stride, columns);
                         let out = out.cast::<f32>();
-                        // SAFETY: `rows` rows of `columns` entries are there, only this task touches them,
-                        // and they are added to once they were written.
+                        // SAFETY: there are `rows` rows of `columns` entries, only this task accesses
+                        // them, and they are added to only after they were written.
                         unsafe { K::product(rows, length, a, packed, out, stride, add) };
                     } else {
                         let to = edge.as_mut_ptr();
-                        // SAFETY: the edge has room for a whole block.
+                        // SAFETY: the edge buffer has room for a whole block.
                         unsafe { K::product(rows, length, a, packed, to, K::COLUMNS, false) };
                         each(self.place, row..row + rows, |i, place| {
                             let from = &edge[(i - row) * K::COLUMNS..][..columns];
@@ -88,7 +88,7 @@ impl<L: Left, R: Right, P: Place> Block<'_, L, R, P> {
                 }
                 if start + length == self.depth.end {
                     each(self.place, self.rows.clone(), |_, place| {
-                        // SAFETY: only this task touches these entries, and it has written them.
+                        // SAFETY: only this task accesses these entries, and it has written them.
                         let values = unsafe {
                             let at = self.offset + place * width + column;
                             self.out.part(at, columns).assume_init_mut()

@@ -1,13 +1,13 @@
-//! What follows each entry of a product.
+//! Operations fused into a matrix product.
 
 use crate::activation::{silu_and_slope, silu_of};
 use crate::shared::Shared;
 use std::mem::MaybeUninit;
 
-/// What is done with each entry of a product once it is complete.
+/// An operation on each entry of a product once its sum is complete.
 pub(crate) trait Epilogue: Sync {
-    /// `values` are the entries (row, column..), to be changed in place. Each entry is seen once; rows
-    /// of one block of [`crate::parallel::ROWS`] in ascending order, by one thread.
+    /// Changes `values`, the entries (row, column..), in place. Each entry is visited once; one thread
+    /// visits the rows of a block of [`crate::parallel::ROWS`] in ascending order.
     fn finish(&self, row: usize, column: usize, values: &mut [f32]);
 }
 
@@ -32,7 +32,7 @@ impl Epilogue for AddBias<'_> {
     }
 }
 
-/// SiLU of the sum with a bias; its derivative there into `slope`.
+/// SiLU of the sum with a bias; writes its derivative to `slope`.
 pub(crate) struct BiasSilu<'a> {
     pub(crate) bias: &'a [f32],
     pub(crate) slope: Option<Shared<'a, MaybeUninit<f32>>>,

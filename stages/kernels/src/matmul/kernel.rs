@@ -1,6 +1,6 @@
-//! The innermost loops: what each set of instructions has of its own.
+//! The innermost loops, as each instruction set implements them.
 
-/// Where the rows of a are read from: entry (i, p) at `start + i row_stride + p column_stride`.
+/// Layout of rows of a: entry (i, p) is at `start + i row_stride + p column_stride`.
 #[derive(Clone, Copy)]
 pub(crate) struct Strided {
     pub(super) start: *const f32,
@@ -10,15 +10,15 @@ pub(crate) struct Strided {
 
 /// The innermost loops for one set of instructions.
 pub(crate) trait Kernel {
-    /// Rows and columns of the product held in registers.
+    /// Rows and columns of the product that are held in registers.
     const ROWS: usize;
     const COLUMNS: usize;
 
-    /// `out[i, j] (+)= sum_p a[i, p] b[p, j]` for `rows` <= ROWS rows and all COLUMNS columns; b packed
-    /// [depth, COLUMNS], rows of out `out_stride` apart. What out holds is read only to `add` to it.
+    /// `out[i, j] (+)= sum_p a[i, p] b[p, j]` for `rows` <= ROWS rows and all COLUMNS columns; b is
+    /// packed [depth, COLUMNS], rows of out are `out_stride` apart. `out` is read only if `add` is set.
     ///
     /// # Safety
-    /// The pointers must be good for all that, and the processor have the instructions.
+    /// The pointers must be valid for these accesses, and the processor must have the instructions.
     unsafe fn product(
         rows: usize,
         depth: usize,
@@ -29,7 +29,8 @@ pub(crate) trait Kernel {
         add: bool,
     );
 
-    /// Packs `depth` x COLUMNS entries of a transposed b: entry (p, j) from `from[j * stride + p]`.
+    /// Packs `depth` x COLUMNS entries of a transposed b: entry (p, j) is read from
+    /// `from[j * stride + p]`.
     ///
     /// # Safety
     /// As [`Self::product`].
@@ -37,7 +38,7 @@ pub(crate) trait Kernel {
     unsafe fn pack_transposed(from: *const f32, stride: usize, depth: usize, into: *mut f32) {
         for p in 0..depth {
             for j in 0..Self::COLUMNS {
-                // SAFETY: the caller's.
+                // SAFETY: required of the caller.
                 unsafe { *into.add(p * Self::COLUMNS + j) = *from.add(j * stride + p) };
             }
         }

@@ -4,19 +4,17 @@ use super::kernel::{Kernel, Strided};
 use super::matrix::Matrix;
 use std::ops::Range;
 
-/// A matrix [rows, columns] that need not be in memory as such.
+/// A matrix [rows, columns] that need not be stored as such.
 pub(crate) trait Left: Copy + Sync {
-    /// Its rows.
     fn rows(&self) -> usize;
 
-    /// Its columns.
     fn columns(&self) -> usize;
 
-    /// `rows`, columns `start..start + length`; `packed` is room for a copy.
+    /// Returns `rows`, columns `start..start + length`; `packed` is a buffer for a copy.
     ///
     /// # Safety
-    /// Rows and columns must be inside, and the processor have the instructions of `K`. What comes back is
-    /// good while the matrix lives and `packed` is left alone.
+    /// Rows and columns must be in bounds, and the processor must have the instructions of `K`. The result
+    /// is valid while the matrix lives and `packed` is unchanged.
     unsafe fn part<K: Kernel>(
         &self,
         rows: Range<usize>,
@@ -35,8 +33,7 @@ impl Left for Matrix<'_> {
         self.columns
     }
 
-    /// A transposed matrix is packed, since its entries are far apart; rows that are contiguous are read
-    /// where they are.
+    /// A transposed matrix is packed, since its entries are far apart; contiguous rows are read in place.
     #[inline(always)]
     unsafe fn part<K: Kernel>(
         &self,
@@ -49,7 +46,7 @@ impl Left for Matrix<'_> {
         if self.row_stride != 1 || self.column_stride == 1 {
             let offset = rows.start * self.row_stride + start * self.column_stride;
             return Part {
-                // SAFETY: inside the matrix.
+                // SAFETY: in bounds.
                 start: unsafe { values.add(offset) },
                 row_stride: self.row_stride,
                 column_stride: self.column_stride,
@@ -58,7 +55,7 @@ impl Left for Matrix<'_> {
         }
         let room = rows.len().next_multiple_of(K::ROWS) * length;
         packed.resize(packed.len().max(room), 0.0);
-        // SAFETY: the columns are rows of what this is the transpose of.
+        // SAFETY: the columns are rows of the untransposed matrix.
         unsafe {
             let from = values.add(start * self.column_stride + rows.start);
             let into = packed.as_mut_ptr();
@@ -67,11 +64,11 @@ impl Left for Matrix<'_> {
     }
 }
 
-/// Packs the transpose of `from`, whose `length` rows of `rows` numbers are `stride` apart, in groups of
-/// rows that the kernel takes at once.
+/// Packs the transpose of `from`, which has `length` rows of `rows` elements at distance `stride`, in
+/// groups of as many rows as the kernel takes at once.
 ///
 /// # Safety
-/// There must be as much at `from`, and room for it, with the last group filled up, at `into`.
+/// `from` must have that many elements, and `into` room for them, with the last group padded.
 #[inline(always)]
 pub(crate) unsafe fn pack_columns<K: Kernel>(
     from: *const f32,
@@ -83,7 +80,7 @@ pub(crate) unsafe fn pack_columns<K: Kernel>(
     for first in (0..rows).step_by(K::ROWS) {
         let count = K::ROWS.min(rows - first);
         for p in 0..length {
-            // SAFETY: the caller's.
+            // SAFETY: required of the caller.
             unsafe {
                 let from = from.add(p * stride + first);
                 let into = into.add(first * length + p * K::ROWS);
@@ -109,12 +106,12 @@ pub(crate) struct Part {
     pub(crate) start: *const f32,
     pub(crate) row_stride: usize,
     pub(crate) column_stride: usize,
-    /// Entries of a packed group of rows.
+    /// Elements per packed group of rows.
     pub(crate) group: Option<usize>,
 }
 
 impl Part {
-    /// From `row` (a multiple of `rows`) on.
+    /// The part from `row` (a multiple of `rows`) on.
     #[inline(always)]
     pub(super) fn at_row(self, row: usize, rows: usize) -> Strided {
         let offset = match self.group {

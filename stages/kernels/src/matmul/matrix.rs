@@ -1,6 +1,6 @@
 //! Matrices in memory.
 
-/// A matrix [rows, columns] of f32, row-major or the transpose of one that is.
+/// A matrix [rows, columns] of f32, row-major or transposed.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
     pub(super) values: &'a [f32],
@@ -23,17 +23,15 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Its transpose [columns, rows].
+    /// The transpose [columns, rows].
     pub fn transposed(self) -> Self {
         Self {
             rows: self.columns,

@@ -1,23 +1,23 @@
-//! Where the rows of a product go.
+//! Positions of a product's rows in the output.
 
-/// The row of the output that each row of a product becomes.
+/// Maps each row of a product to a row of the output.
 pub(crate) trait Place: Copy + Sync {
-    /// Where `row` goes, and how many rows from it on are written at equal distances; no two go to one place.
+    /// Output position of `row`, and the number of following rows that continue at equal distances. The
+    /// mapping is injective.
     fn run(&self, row: usize) -> Run;
 }
 
-/// Rows evenly apart.
+/// Evenly spaced rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Run {
-    /// Where the first goes.
+    /// Position of the first row.
     pub(crate) first: usize,
-    /// From one to the next.
+    /// Distance between neighbouring rows.
     pub(crate) step: usize,
-    /// How many they are.
     pub(crate) rows: usize,
 }
 
-/// Rows stay where they are.
+/// The identity mapping.
 #[derive(Clone, Copy)]
 pub(crate) struct InOrder;
 
@@ -32,7 +32,7 @@ impl Place for InOrder {
     }
 }
 
-/// Calls `visit` with each of some rows, and where it goes.
+/// Calls `visit` with each row of a range and its output position.
 #[inline(always)]
 pub(super) fn each<P: Place>(
     place: P,

@@ -7,7 +7,7 @@ use super::left::Left;
 use super::place::Place;
 use super::right::Right;
 
-/// See the module.
+/// See the module documentation.
 struct Portable;
 
 impl Kernel for Portable {
@@ -55,6 +55,6 @@ pub(super) fn run<L: Left, R: Right, P: Place, E: Epilogue>(
     epilogue: &E,
     scratch: &mut Scratch,
 ) {
-    // SAFETY: it needs no special instructions.
+    // SAFETY: no special instructions are needed.
     unsafe { block.compute::<Portable, E>(epilogue, scratch) }
 }

@@ -1,25 +1,23 @@
-//! The innermost loop of both vector levels: a block of the product held in registers, two vectors wide.
+//! The innermost loop of both vector levels: a block of the product in registers, two vectors wide.
 
 use super::kernel::Strided;
 
 /// A vector register of f32.
 ///
 /// # Safety
-/// Callers of its functions answer for the pointers, and for a processor that has the instructions.
+/// Callers must pass valid pointers and run on a processor with the instructions.
 pub(super) trait Vector: Copy {
-    /// Numbers it holds.
     const LANES: usize;
-    /// All zeros.
     unsafe fn zero() -> Self;
-    /// The numbers from `from` on.
+    /// Loads from `from`.
     unsafe fn load(from: *const f32) -> Self;
-    /// One number everywhere.
+    /// Broadcasts `value`.
     unsafe fn splat(value: f32) -> Self;
     /// `self * factor + summand`, rounded once.
     unsafe fn multiply_add(self, factor: Self, summand: Self) -> Self;
     /// `self + other`.
     unsafe fn add(self, other: Self) -> Self;
-    /// Writes the numbers from `into` on.
+    /// Stores to `into`.
     unsafe fn store(self, into: *mut f32);
 }
 
@@ -34,7 +32,7 @@ pub(super) unsafe fn product<V: Vector>(
     out_stride: usize,
     add: bool,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: required of the caller.
     unsafe {
         match rows {
             8 => rows_of::<V, 8>(depth, a, b, out, out_stride, add),
@@ -58,7 +56,7 @@ unsafe fn rows_of<V: Vector, const ROWS: usize>(
     out_stride: usize,
     add: bool,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: required of the caller.
     unsafe {
         let mut sums = [[V::zero(); 2]; ROWS];
         let (mut at, mut b) = (a.start, b);

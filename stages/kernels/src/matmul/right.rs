@@ -3,19 +3,17 @@
 use super::kernel::Kernel;
 use super::matrix::Matrix;
 
-/// A matrix [rows, columns] that need not be in memory as such.
+/// A matrix [rows, columns] that need not be stored as such.
 pub(crate) trait Right: Copy + Sync {
-    /// Its rows.
     fn rows(&self) -> usize;
 
-    /// Its columns.
     fn columns(&self) -> usize;
 
-    /// Writes rows `start..start + length`, `columns` columns from `column` on, filled up with zeros to
-    /// `K::COLUMNS`, into `packed`, which has room for as many rows at least.
+    /// Writes rows `start..start + length` and `columns` columns from `column` on into `packed`, padded
+    /// with zeros to `K::COLUMNS` columns. `packed` has room for at least that many rows.
     ///
     /// # Safety
-    /// Rows and columns must be inside, and the processor have the instructions of `K`.
+    /// Rows and columns must be in bounds, and the processor must have the instructions of `K`.
     unsafe fn panel<K: Kernel>(
         &self,
         start: usize,
@@ -45,7 +43,7 @@ impl Right for Matrix<'_> {
         packed: &mut [f32],
     ) {
         let offset = start * self.row_stride + column * self.column_stride;
-        // SAFETY: inside the matrix.
+        // SAFETY: in bounds.
         let from = unsafe { self.values.as_ptr().add(offset) };
         let into = packed.as_mut_ptr();
         if columns == K::COLUMNS && self.column_stride == 1 {
@@ -57,14 +55,14 @@ impl Right for Matrix<'_> {
                 }
             }
         } else if columns == K::COLUMNS && self.row_stride == 1 {
-            // SAFETY: `length` entries of COLUMNS rows of what this is the transpose of.
+            // SAFETY: `length` entries of COLUMNS rows of the untransposed matrix.
             unsafe { K::pack_transposed(from, self.column_stride, length, into) };
         } else {
             packed[..length * K::COLUMNS].fill(0.0);
             for p in 0..length {
                 for j in 0..columns {
                     let at = p * self.row_stride + j * self.column_stride;
-                    // SAFETY: inside the matrix.
+                    // SAFETY: in bounds.
                     packed[p * K::COLUMNS + j] = unsafe { *from.add(at) };
                 }
             }
