@@ -1,10 +1,10 @@
-//! A prior on disk: what every later stage and any Python script reads.
+//! A prior on disk, as read by later stages and by the Python package.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `flow.safetensors` | the averaged weights in PyTorch's names and layouts; in the header the kind of prior and its configuration, the shape of a point, how features are cut into its tokens and, for a flow, the convention of time |
+//! | `flow.safetensors` | the averaged weights with PyTorch's names and layouts; the header holds the kind of prior and its configuration, the shape of a point, how features are cut into tokens and, for a flow, the convention of time |
 //! | `normalisation.safetensors` | `mean` `[D]` and `matrix` [D, d] in f64: a feature x, or each of its patches, becomes (x - mean) matrix |
-//! | `target.json` | the analytic density of the features, where they have one |
+//! | `target.json` | the analytic density of the features, if there is one |
 //! | `held_out.h5`, `test.h5` | features of these parts as points: see [`super::KeptPoints`] |
 //!
 //! An imported flow has the first two only.
@@ -21,27 +21,26 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 
-/// The format of `flow.safetensors`; a reader refuses a newer one.
+/// The format of `flow.safetensors`; readers refuse newer ones.
 const FORMAT: &str = "latent-align flow 1";
-/// How to get a file that can be read.
+/// How to obtain a readable file.
 const REMEDY: &str = "pretrain the flow again";
-/// What the weights of a velocity network mean.
+/// The convention of a velocity network's weights.
 const CONVENTION: &str =
     "t = 0 noise, t = 1 data; x_t = (1 - t) noise + t data; velocity = data - noise";
 
-/// A fitted prior and the normalisation its points went through.
+/// A fitted prior and the normalisation of its points.
 pub struct Flow {
-    /// The density over points.
     pub prior: Box<dyn Prior>,
-    /// From features to the width d of a token, or to a whole point that is cut into tokens.
+    /// From features to tokens of width d, or to a whole point that is cut into tokens.
     pub normaliser: Normaliser,
-    /// How features stand as points besides.
+    /// How features are laid out as points.
     pub layout: Layout,
-    /// The analytic density of the features (before normalisation), where they have one; of single tokens.
+    /// The analytic density of the features before normalisation, if known; of single tokens.
     pub target: Option<Target>,
 }
 
-/// What the header of `flow.safetensors` says.
+/// The header of `flow.safetensors`.
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: String,
@@ -64,37 +63,34 @@ fn one() -> usize {
     1
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde gives a reference
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
 fn is_one(tokens: &usize) -> bool {
     *tokens == 1
 }
 
-/// What is known of a stored prior without its weights.
+/// A stored prior without its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
-    /// Its kind and configuration.
     pub model: ModelConfig,
-    /// The shape of a point.
     pub shape: PointShape,
     /// What points are conditioned on.
     pub condition: Option<ConditionKind>,
-    /// How features stand as points.
     pub layout: Layout,
 }
 
-/// The prior in `dir` without its weights.
+/// Reads the prior in `dir` without its weights.
 ///
 /// # Errors
-/// File errors; an input error for a header that is no prior's, or is larger than its file.
+/// File errors; an input error if the header is not that of a prior, or is larger than the file.
 pub fn stored(dir: &Path) -> Result<Stored> {
     let path = dir.join("flow.safetensors");
     let mut header: Header = read_header(&path, FORMAT, REMEDY)?;
-    // files of before there were kinds
+    // files written before there were kinds
     let kind = (header.model.entry("kind")).or_insert_with(|| "flow_matching".into());
     let kind = kind.clone();
     let model: ModelConfig = serde_json::from_value(header.model.into()).map_err(|error| {
         Error::input(format!(
-            "{}: its header is of a prior of kind {kind} that this version does not know ({error}); {REMEDY}",
+            "{}: its header names a prior of kind {kind}, unknown to this version ({error}); {REMEDY}",
             path.display()
         ))
     })?;
@@ -117,7 +113,7 @@ pub fn stored(dir: &Path) -> Result<Stored> {
 }
 
 impl Flow {
-    /// Writes the prior into the directory `dir`; `model` is how it was configured.
+    /// Writes the prior into the directory `dir`; `model` is its configuration.
     ///
     /// # Errors
     /// File errors.
@@ -148,10 +144,10 @@ impl Flow {
         Ok(())
     }
 
-    /// Reads the prior in the directory `dir`, its weights frozen, to where `place` says.
+    /// Reads the prior in the directory `dir` with frozen weights, on the device and in the precision of `place`.
     ///
     /// # Errors
-    /// File errors; an input error for files that are no prior's.
+    /// File errors; an input error if the files are not those of a prior.
     pub fn load(dir: &Path, place: &Placement) -> Result<Self> {
         let Stored {
             model,
@@ -182,25 +178,25 @@ impl Flow {
 }
 
 impl Flow {
-    /// The velocity that a perfect flow would have, where the features follow a Gaussian mixture.
+    /// The exact velocity field, if the features follow a Gaussian mixture.
     pub fn exact_field(&self, dtype: DType, device: &Device) -> Option<ExactMixture> {
         Some(ExactMixture::new(&self.mixture()?, dtype, device))
     }
 
-    /// The Gaussian mixture that points of one feature follow, where the features follow one.
+    /// The Gaussian mixture of single-feature points, if the features follow one.
     pub fn mixture(&self) -> Option<GaussianMixture> {
         exact_mixture(self.target.as_ref(), &self.normaliser, self.prior.shape())
     }
 
-    /// The analytic NLL in nats of each of `points` [n, T d], points of one feature, where the features have a
-    /// density that survives the normalisation.
+    /// The analytic NLL in nats of each of `points` [n, T d], points of one feature, if the features have a density
+    /// that remains known after normalisation.
     pub fn analytic_nll(&self, points: &[f32]) -> Option<Vec<f64>> {
         let target = self.target.as_ref()?;
         if self.normalised_rows() != 1 {
             return None;
         }
         let wide = |row: &[f32]| -> Vec<f64> { row.iter().map(|&x| f64::from(x)).collect() };
-        // Densities are prepared once: a mixture factorises its covariances, a curve lays out its rule.
+        // Densities are prepared once: a mixture factorises its covariances, a curve computes its quadrature rule.
         if let Some(mixture) = self.mixture() {
             let density = mixture.density()?;
             let rows = points.chunks(self.normaliser.output_width);
@@ -216,14 +212,14 @@ impl Flow {
         )
     }
 
-    /// `log |det|` of the normalisation of a whole point in nats; none where it cannot be undone.
+    /// `log |det|` of the normalisation of a whole point, in nats; None if it is not invertible.
     pub fn log_abs_det(&self) -> Option<f64> {
         let of_row = self.normaliser.log_abs_det()?;
         Some(self.normalised_rows() as f64 * of_row)
     }
 }
 
-/// The Gaussian mixture that normalised points of one feature follow, where the features follow one.
+/// The Gaussian mixture of normalised single-feature points, if the features follow one.
 pub(crate) fn exact_mixture(
     target: Option<&Target>,
     normaliser: &Normaliser,

@@ -1,5 +1,5 @@
-//! Normalizing flows: networks that carry points to noise and back in closed form, and the prior that each
-//! makes of it. With z = f(x) and N the standard normal density,
+//! Normalizing flows: networks that map points to noise and back in closed form, as priors. With z = f(x) and N the
+//! standard normal density,
 //!
 //! ```text
 //! log p(x) = log N(f(x)) + log |det df / dx|
@@ -22,13 +22,12 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 use std::path::Path;
 
-/// A network that carries points to noise and back in closed form, under conditions where it was made for some.
+/// A network that maps points to noise and back in closed form, optionally under conditions.
 pub(super) trait Bijection: Module + Send + Sync + 'static {
-    /// Points carried to noise [n, D], and `log |det d noise / d point|` [n, 1].
+    /// Maps points to noise [n, D]; also returns `log |det d noise / d point|` [n, 1].
     fn to_noise(&self, points: &Points) -> (Tensor<2>, Tensor<2>);
 
-    /// As [`Self::to_noise`], for a step of a training: what is random in it (dropout) comes from `streams` at
-    /// `step`.
+    /// As [`Self::to_noise`] in training: random elements such as dropout come from `streams` at `step`.
     fn to_noise_in_training(
         &self,
         points: &Points,
@@ -38,12 +37,12 @@ pub(super) trait Bijection: Module + Send + Sync + 'static {
         self.to_noise(points)
     }
 
-    /// Noise [n, T, d] carried to points, `none` being the condition "none" [n, c] where it takes conditions, from which
-    /// guidance leans.
+    /// Maps noise [n, T, d] to points. `none` is the condition "none" [n, c] of networks with conditions, needed
+    /// for guidance.
     ///
     /// # Errors
-    /// What `progress` returns.
-    #[allow(clippy::wrong_self_convention)] // the network is what carries noise, not what is made of it
+    /// Returned by `progress`.
+    #[allow(clippy::wrong_self_convention)] // `self` is the network, not a conversion's result
     fn from_noise(
         &self,
         noise: Tensor<3>,
@@ -52,11 +51,11 @@ pub(super) trait Bijection: Module + Send + Sync + 'static {
         progress: Progress,
     ) -> Result<Carried>;
 
-    /// Points of `shape` that go through the network at once: what its activations need stays within bounds.
+    /// Number of points of `shape` per pass, chosen to bound the memory of activations.
     fn chunk(&self, shape: PointShape) -> usize;
 }
 
-/// What points are made under.
+/// Conditions of generated points.
 pub(super) struct Under {
     /// [n, c].
     pub condition: Option<Tensor<2>>,
@@ -80,7 +79,7 @@ fn nll_of((noise, log_det): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
     (normal_nll(noise) - log_det).reshape([n])
 }
 
-/// Fits the prior of a kind and of `network` to what `fit` gives by maximum likelihood.
+/// Fits a prior made of `network` by maximum likelihood.
 ///
 /// # Errors
 /// As [`fit_by_likelihood`].
@@ -96,7 +95,7 @@ pub(super) fn fit_bijection<B: Bijection>(
     Ok(Fitted { prior, figures })
 }
 
-/// The prior of a kind and of `network`, which was trained and is without autodiff.
+/// Makes a prior of the trained `network` without autodiff.
 pub(super) fn prior_of<B: Bijection>(
     network: B,
     ways: Ways,
@@ -111,7 +110,7 @@ pub(super) fn prior_of<B: Bijection>(
     })
 }
 
-/// The prior of a kind and of `network`, whose weights are in the safetensors file `path`, frozen.
+/// Makes a prior of `network` with frozen weights from the safetensors file `path`.
 ///
 /// # Errors
 /// File errors; an input error for weights of another network.
@@ -141,7 +140,7 @@ struct NormalizingFlow<B> {
 }
 
 impl<B: Bijection> NormalizingFlow<B> {
-    /// `points` with the condition "none" where the flow takes one and they have none.
+    /// `points`, with the condition "none" added if the flow takes conditions and they have none.
     fn conditioned(&self, points: &Points) -> Points {
         let Some(kind) = self.condition.filter(|_| points.condition.is_none()) else {
             return points.clone();
@@ -153,7 +152,7 @@ impl<B: Bijection> NormalizingFlow<B> {
         }
     }
 
-    /// What the network makes of `points`, a chunk at a time.
+    /// Applies the network to `points` in chunks.
     fn in_chunks<T>(
         &self,
         points: &Points,
@@ -174,7 +173,7 @@ impl<B: Bijection> NormalizingFlow<B> {
         Ok(parts)
     }
 
-    /// A parameter of the network, which says where all are.
+    /// Device and element type, as of any parameter.
     fn placed(&self) -> (Device, DType) {
         struct First(Option<(Device, DType)>);
         impl ModuleVisitor for First {

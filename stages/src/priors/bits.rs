@@ -1,4 +1,4 @@
-//! Likelihoods of whole levels in bits a dimension.
+//! Likelihoods of integer levels, in bits per dimension.
 
 use super::layout::Layout;
 use super::noise::Noise;
@@ -6,21 +6,23 @@ use super::prior::PointShape;
 use crate::data::Normaliser;
 use std::f64::consts::LN_2;
 
-/// What turns an NLL of points in nats into bits a dimension of the levels that features are of.
+/// Converts NLLs of points in nats into bits per dimension of the underlying integer levels.
 ///
-/// The probability of levels k is the density of features over the cube k + [0, 1)^D, and by Jensen's inequality at
-/// least the exponential of the mean log-density of k + u: the mean NLL of dequantised features is an upper bound of that
-/// of levels. A feature x becomes the point (x - mean) A, so that its NLL is that of the point less `log |det A|`.
+/// The probability of levels k is the density of features integrated over the cube k + [0, 1)^D. By Jensen's
+/// inequality it is at least the exponential of the mean log-density of k + u, so the mean NLL of dequantised
+/// features is an upper bound of the mean NLL of levels. A feature x becomes the point (x - mean) A, so its NLL is
+/// the point's NLL minus `log |det A|`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bits {
     /// `log |det A|` of a whole point.
     log_abs_det: f64,
-    /// D, the numbers of a feature.
+    /// D, the number of elements of a feature.
     dimensions: usize,
 }
 
 impl Bits {
-    /// Those of points of `shape`; none for features without uniform noise, and where the normalisation cannot be undone.
+    /// The conversion for points of `shape`; None for features without uniform noise, or if the normalisation is
+    /// not invertible.
     pub fn new(layout: &Layout, normaliser: &Normaliser, shape: PointShape) -> Option<Self> {
         if layout.noise != Some(Noise::Uniform) {
             return None;
@@ -33,12 +35,12 @@ impl Bits {
         })
     }
 
-    /// The bits a dimension of a point, or of a mean of points, whose NLL is `nll` nats.
+    /// Bits per dimension of an NLL in nats, of a point or a mean over points.
     pub fn of(&self, nll: f64) -> f64 {
         self.of_difference(nll - self.log_abs_det)
     }
 
-    /// Those of a difference of NLLs, such as a standard error.
+    /// Converts a difference of NLLs, such as a standard error.
     pub fn of_difference(&self, nll: f64) -> f64 {
         nll / (self.dimensions as f64 * LN_2)
     }
@@ -69,8 +71,8 @@ mod tests {
         Bits::new(&layout, &normaliser, shape).unwrap().of(nll)
     }
 
-    /// Figures of the literature: N(0, 1) on numbers that are uniform on [-1, 1) has 1.085605 nats a dimension, or 8.566197
-    /// bits of 256 levels; no nats are 7 bits of 256 levels and 3.087463 of 17.
+    /// Values from the literature: N(0, 1) on numbers uniform on [-1, 1) has 1.085605 nats per dimension, or
+    /// 8.566197 bits for 256 levels; zero nats are 7 bits for 256 levels and 3.087463 for 17.
     #[test]
     fn nats_of_points_become_bits_of_levels() {
         let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found}");

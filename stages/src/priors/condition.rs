@@ -1,4 +1,4 @@
-//! What points are conditioned on: class labels, or an embedding of each.
+//! Conditions of points: class labels, or embeddings.
 
 use crate::error::{Error, Result};
 use crate::tensors::from_f32;
@@ -7,30 +7,29 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-/// What a condition is.
+/// Kind of condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ConditionKind {
     /// A class, 0 to `classes` - 1.
     Labels {
-        /// How many there are.
+        /// Number of classes.
         classes: usize,
     },
     /// A vector such as a text embedding.
     Embedding {
-        /// Its width c.
+        /// Width c of the vector.
         width: usize,
     },
 }
 
-/// The condition of each of some points.
+/// The conditions of a batch of points.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Conditions {
-    /// The class of each.
+    /// One class per point.
     Labels(Vec<u32>),
-    /// A vector each, row-major [n, width].
+    /// One vector per point, row-major [n, width].
     Embeddings {
-        /// The numbers.
         values: Vec<f32>,
         /// c.
         width: usize,
@@ -38,7 +37,7 @@ pub enum Conditions {
 }
 
 impl Conditions {
-    /// How many points they are of.
+    /// Number of points.
     pub fn len(&self) -> usize {
         match self {
             Self::Labels(labels) => labels.len(),
@@ -46,12 +45,12 @@ impl Conditions {
         }
     }
 
-    /// Whether they are of no point.
+    /// Whether there are no points.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Those of the points `chosen`, in that order.
+    /// The conditions of the points `chosen`, in that order.
     pub fn select(&self, chosen: impl IntoIterator<Item = usize>) -> Self {
         match self {
             Self::Labels(labels) => Self::Labels(chosen.into_iter().map(|i| labels[i]).collect()),
@@ -66,7 +65,7 @@ impl Conditions {
 }
 
 impl ConditionKind {
-    /// Columns of an encoded condition: one a class, or those of the embedding, and one that says "none".
+    /// Width of an encoded condition: one column per class, or the embedding's columns, plus one for "none".
     pub fn columns(self) -> usize {
         1 + match self {
             Self::Labels { classes } => classes,
@@ -74,7 +73,7 @@ impl ConditionKind {
         }
     }
 
-    /// Refuses `conditions` of another kind; `place` says where they are from.
+    /// Refuses `conditions` of another kind; `place` names their origin.
     ///
     /// # Errors
     /// An input error.
@@ -102,8 +101,8 @@ impl ConditionKind {
         )))
     }
 
-    /// Conditions as rows [n, c]: a one at the class or the embedding, and 0 in the last column; "none" is 0
-    /// but for a 1 there. Without `conditions` all of the `count` rows are "none".
+    /// Encodes conditions as rows [n, c]: one-hot classes or the embedding, and 0 in the last column. "none"
+    /// is 1 in the last column and 0 elsewhere. Without `conditions`, all `count` rows are "none".
     pub fn encode(
         self,
         conditions: Option<&Conditions>,
@@ -113,7 +112,7 @@ impl ConditionKind {
         self.encode_some(conditions, &vec![conditions.is_some(); count], device)
     }
 
-    /// As [`Self::encode`], rows [n, c], each condition replaced by "none" with probability `rate`.
+    /// As [`Self::encode`], but each condition is replaced by "none" with probability `rate`.
     pub fn encode_with_dropout(
         self,
         conditions: &Conditions,
@@ -127,7 +126,7 @@ impl ConditionKind {
         self.encode_some(Some(conditions), &kept, device)
     }
 
-    /// A row for each of `kept`, "none" where it is false.
+    /// One row for each element of `kept`, "none" where it is false.
     fn encode_some(
         self,
         conditions: Option<&Conditions>,
@@ -149,7 +148,7 @@ impl ConditionKind {
     }
 }
 
-/// The columns of an encoded condition; none without one.
+/// Width of an encoded condition; 0 without one.
 pub(super) fn columns_of(condition: Option<ConditionKind>) -> usize {
     condition.map_or(0, ConditionKind::columns)
 }

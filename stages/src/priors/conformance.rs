@@ -1,5 +1,5 @@
-//! What every kind of prior keeps: each test runs over [`ModelConfig::examples`], so that a new kind is tested by
-//! being there.
+//! Conformance tests of priors. Each test runs over [`ModelConfig::examples`], so a new kind is tested as soon as
+//! it is listed.
 
 use super::*;
 use crate::context::{Context, Monitor, Silent, Table};
@@ -22,14 +22,14 @@ const TWO_TOKENS: PointShape = PointShape {
     tokens: 2,
     width: 2,
 };
-/// Training steps: enough to be far from where every kind starts.
+/// Training steps: enough to move every kind far from its initial state.
 const STEPS: u64 = 60;
 
 fn device() -> Device {
     Device::flex()
 }
 
-/// Every kind over the plane, as points of one token, or of two where it takes no fewer.
+/// Every kind in two dimensions, as points of one token, or of two if it needs two.
 fn planes() -> Vec<(ModelConfig, PointShape)> {
     let split = PointShape {
         tokens: 2,
@@ -42,7 +42,7 @@ fn planes() -> Vec<(ModelConfig, PointShape)> {
     ModelConfig::examples().into_iter().map(plane).collect()
 }
 
-/// Every kind over points of each shape that it takes.
+/// Every kind, with points of each shape that it supports.
 fn each() -> Vec<(ModelConfig, PointShape)> {
     let kinds = ModelConfig::examples().into_iter();
     let pairs = kinds.flat_map(|config| [FLAT, TWO_TOKENS].map(|shape| (config.clone(), shape)));
@@ -51,7 +51,7 @@ fn each() -> Vec<(ModelConfig, PointShape)> {
         .collect()
 }
 
-/// `count` points of class 0 or 1 in turn: two uneven bumps whose elements hang together.
+/// `count` points of alternating class 0 or 1: two uneven modes with correlated elements.
 fn data(shape: PointShape, count: usize, seed: u64) -> Batch {
     let noise = Streams::new(seed).normal("data", 0, count * shape.elements());
     let rows = noise.chunks_exact(shape.elements()).enumerate();
@@ -69,7 +69,7 @@ fn data(shape: PointShape, count: usize, seed: u64) -> Batch {
     }
 }
 
-/// A monitor that keeps the state after so many steps.
+/// A monitor that keeps the snapshot at a given step.
 struct Keep(u64, Mutex<Option<Snapshot>>);
 
 impl Monitor for Keep {
@@ -131,7 +131,7 @@ fn fit(
     config.kind().fit(fit, &context).unwrap().prior
 }
 
-/// The kind fitted for a while, saved, and read back in f64 for gradients.
+/// Trains the kind briefly, saves it, and reads it back in f64 for gradients.
 fn trained(
     config: &ModelConfig,
     shape: PointShape,
@@ -159,7 +159,7 @@ fn options() -> NllOptions {
     NllOptions::exact(1e-7)
 }
 
-/// NLLs that are summed over many points.
+/// NLLs at a tolerance that suffices for sums over many points.
 fn roughly(prior: &dyn Prior, points: &Points) -> Vec<f64> {
     let options = NllOptions::exact(1e-4);
     prior.nll(points, &options, &mut |_| Ok(())).unwrap().values
@@ -172,7 +172,7 @@ fn nll(prior: &dyn Prior, points: &Points) -> Vec<f64> {
         .values
 }
 
-/// `count` samples at a temperature, one under each row of `condition`, where there is one; [n, T d] in f64.
+/// `count` samples at a temperature, one per row of `condition` if given; [n, T d] in f64.
 fn drawn(
     prior: &dyn Prior,
     count: usize,
@@ -186,7 +186,7 @@ fn drawn(
     drawn_with(prior, count, condition, options).unwrap()
 }
 
-/// Samples of the density itself.
+/// Samples of the density itself, without temperature or guidance.
 fn plainly() -> SampleOptions {
     SampleOptions {
         streams: Streams::new(5),
@@ -210,14 +210,14 @@ fn drawn_with(
     to_f64(samples)
 }
 
-/// Some points that follow the data roughly, in f64.
+/// Points that roughly follow the data, in f64.
 fn some(shape: PointShape, count: usize) -> Vec<f64> {
     let rows = data(shape, count, 2000).values;
     rows.into_iter().map(f64::from).collect()
 }
 
-/// A point somewhere in each cell of a grid over the plane, wide enough for the tails, and the area of a cell:
-/// sums over them are unbiased however sharp a density is.
+/// A random point in each cell of a grid over the plane, wide enough for the tails, and the area of a cell. Sums
+/// over them are unbiased however sharp the density is.
 fn grid() -> (Vec<f64>, f64) {
     use rand::RngExt as _;
     let (least, step, count) = (-5.0, 0.05, 200);
@@ -227,7 +227,7 @@ fn grid() -> (Vec<f64>, f64) {
     (cells.collect(), step * step)
 }
 
-/// Red where a constant or a log-determinant is forgotten.
+/// Fails if a constant or a log-determinant is missing.
 #[test]
 fn a_density_holds_as_much_of_the_plane_as_its_samples() {
     let (cells, area) = grid();
@@ -237,7 +237,7 @@ fn a_density_holds_as_much_of_the_plane_as_its_samples() {
             .iter()
             .map(|nll| (-nll).exp() * area)
             .sum();
-        // what of the prior is in the window, its samples tell
+        // the share of the prior inside the window is estimated by its samples
         let count = 4000;
         let inside = (drawn(prior.as_ref(), count, None, 1.0).chunks_exact(2))
             .filter(|point| point.iter().all(|x| x.abs() < 5.0))
@@ -249,7 +249,7 @@ fn a_density_holds_as_much_of_the_plane_as_its_samples() {
     }
 }
 
-/// Red where a sampler draws from another density than the one that is scored.
+/// Fails if the sampler draws from another density than the one scored.
 #[test]
 fn samples_are_as_likely_as_the_density_says() {
     let (cells, area) = grid();
@@ -354,8 +354,7 @@ fn gradients_are_those_of_central_differences() {
     }
 }
 
-/// Red where a velocity is not that of the density: along it points must come from noise as likely as the NLL
-/// says.
+/// Fails if the velocity does not match the density: points generated along it must be as likely as the NLL says.
 #[test]
 fn a_velocity_carries_noise_to_the_density() {
     for (config, shape) in each() {
@@ -417,7 +416,7 @@ fn a_condition_moves_density_and_samples_and_none_is_between() {
     }
 }
 
-/// Red where a condition is lost in the chunks of a solve, or a round trip or a gradient is of another condition.
+/// Fails if a condition is lost in the chunks of a solve, or a round trip or a gradient uses another condition.
 #[test]
 fn under_conditions_noise_leads_back_and_gradients_are_those_of_the_nll() {
     for (config, shape) in each() {
@@ -471,7 +470,7 @@ fn under_conditions_noise_leads_back_and_gradients_are_those_of_the_nll() {
     }
 }
 
-/// Red where guidance has the wrong sign or leans from the wrong velocity.
+/// Fails if guidance has the wrong sign or starts from the wrong velocity.
 #[test]
 fn guidance_of_1_is_none_of_0_forgets_the_condition_and_more_leans_further() {
     for (config, shape) in each() {
@@ -522,8 +521,8 @@ fn guidance_of_1_is_none_of_0_forgets_the_condition_and_more_leans_further() {
     }
 }
 
-/// Red where steps are lost on the way to the solver, under a condition or with guidance too, or a closed form
-/// takes a number of them without a word.
+/// Fails if steps do not reach the solver, with a condition or guidance too, or a closed form silently accepts a
+/// number of steps.
 #[test]
 fn few_steps_move_samples_and_many_agree_with_those_that_adapt() {
     let far = |a: &[f64], b: &[f64]| {
@@ -596,7 +595,7 @@ fn a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
     }
 }
 
-/// Red where a layer is cut off from the loss.
+/// Fails if a layer is cut off from the loss.
 #[test]
 fn training_moves_every_weight_and_the_count_of_parameters_is_true() {
     for (config, shape) in each() {

@@ -1,15 +1,15 @@
-//! What models of sequences with exact decoding share on the way to latents and back.
+//! Shared encoding and decoding of sequence models with exact decoding.
 
 use super::of_sequences::{require, rows_of};
 use crate::error::{Error, Result};
 use crate::sequences::{Alphabet, Sequence, SequenceModel};
 
-/// Latents [n, T d] of `sequences` that `model` decodes to them. `make` makes those of rows [n, T] in each of `attempts`; what
-/// decodes to something else is made again in the next one.
+/// Latents [n, T d] that `model` decodes to `sequences`. `make` computes latents of rows [n, T] in each of
+/// `attempts`; those that decode to another sequence are computed again in the next attempt.
 ///
 /// # Errors
-/// An input error for a sequence of another alphabet; a numerical error, which says `why`, where attempts run out; what `make`
-/// returns.
+/// An input error for a sequence of another alphabet; a numerical error, explained by `why`, if no attempt is left;
+/// errors of `make`.
 pub(super) fn exact_latents<A>(
     model: &dyn SequenceModel,
     sequences: &[Sequence],
@@ -58,7 +58,7 @@ pub(super) fn require_finite(latents: &[f32], elements: usize) -> Result<()> {
     }
 }
 
-/// The sequences whose tokens are, place by place, `by_place`: n numbers each.
+/// Sequences from tokens ordered by position: n tokens in each element of `by_place`.
 pub(super) fn sequences_of_places(by_place: &[Vec<u32>]) -> Vec<Sequence> {
     let count = by_place.first().map_or(0, Vec::len);
     let row = |row: usize| {

@@ -1,13 +1,13 @@
-//! One step of denoising, for priors that were trained on points with noise added.
+//! One denoising step, for priors trained on points with noise added.
 
 use super::prior::{NllOptions, Points, Prior, Progress};
 use crate::error::Result;
 use crate::tensors::from_f64;
 use burn::tensor::Tensor;
 
-/// `points` y [n, T, d] of a prior that was trained on points with noise of N(0, sigma^2) added, less what is most likely
-/// noise of them (Tweedie's formula): `y + sigma^2 d log p(y) / d y`, the mean of what y was before its noise. The prior is
-/// loaded for gradients.
+/// The posterior mean of the noiseless points, given `points` y [n, T, d] of a prior trained on points with noise
+/// of N(0, sigma^2) added (Tweedie's formula): `y + sigma^2 d log p(y) / d y`. The prior must be loaded for
+/// gradients.
 ///
 /// # Errors
 /// As [`Prior::nll_gradient`].
@@ -17,7 +17,7 @@ pub fn denoised(
     sigma: f64,
     progress: Progress,
 ) -> Result<Tensor<3>> {
-    // only a prior whose NLL goes through an ODE asks for the tolerance
+    // only priors whose NLL needs an ODE use the tolerance
     let options = NllOptions::exact(1e-3);
     let gradient = prior.nll_gradient(points, &options, progress)?;
     let y = points.values.clone();
@@ -33,8 +33,8 @@ mod tests {
     use crate::tensors::to_f64;
     use burn::tensor::Device;
 
-    /// Red where the factor is sigma, or a mean over the numbers of a point: of N(0, s^2) with noise of sigma, s^2 + sigma^2
-    /// = 1, the mean of what was before y is y s^2.
+    /// Fails if the factor is sigma, or a mean over the elements of a point. For N(0, s^2) with noise of sigma, s^2
+    /// + sigma^2 = 1, the posterior mean at y is y s^2.
     #[test]
     fn points_of_a_normal_distribution_lose_their_share_of_noise() {
         let device = Device::flex();

@@ -1,4 +1,4 @@
-//! From features in the shape of the data to points, and back.
+//! Conversion between features in the shape of the data and points.
 
 use super::artifact::Flow;
 use super::bits::Bits;
@@ -7,7 +7,7 @@ use super::noise::{Noise, Noising};
 use crate::data::{Inverse, Patches};
 
 impl Flow {
-    /// The shape of the features of a point, in the data: a feature `[D]`, tokens [T, D], or an image [C, H, W].
+    /// Shape of the features of a point: a feature `[D]`, tokens [T, D], or an image [C, H, W].
     pub fn feature_shape(&self) -> Vec<usize> {
         let width = self.normaliser.input_width;
         match (self.layout.cut, self.normalised_rows()) {
@@ -19,12 +19,12 @@ impl Flow {
         }
     }
 
-    /// The rows of the normalisation that a point is.
+    /// Number of normalised rows per point.
     pub(super) fn normalised_rows(&self) -> usize {
         self.prior.shape().elements() / self.normaliser.output_width
     }
 
-    /// Features, one after another, as points [n, T d].
+    /// Converts features, one after another, to points [n, T d].
     pub fn points_of(&self, features: &[f32]) -> Vec<f32> {
         match self.layout.cut {
             Cut::Patches(patches) => self.normaliser.apply(&patches.cut(features)),
@@ -32,8 +32,8 @@ impl Flow {
         }
     }
 
-    /// What makes features, one after another, of points [n, T d]; none where the normalisation cannot be undone. Where
-    /// uniform noise was added to whole levels, it is taken away again.
+    /// Converts points [n, T d] to features, one after another; None if the normalisation is not invertible.
+    /// Uniform noise added to integer levels is removed.
     pub fn features_of(&self) -> Option<Inverse> {
         let undo = self.normaliser.inverter()?;
         let Layout { cut, noise, range } = self.layout;
@@ -52,13 +52,13 @@ impl Flow {
         }))
     }
 
-    /// What adds the noise that features had in training to points.
+    /// Adds the training noise of features to points.
     pub fn noising(&self) -> Option<Noising> {
         let noise = self.layout.noise?;
         Some(Noising::new(noise, &self.normaliser))
     }
 
-    /// What turns NLLs of points into bits a dimension; none where features are no levels.
+    /// Converts NLLs of points into bits per dimension; None if features are not integer levels.
     pub fn bits(&self) -> Option<Bits> {
         Bits::new(&self.layout, &self.normaliser, self.prior.shape())
     }

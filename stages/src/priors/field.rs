@@ -1,16 +1,14 @@
-//! What every consumer of a flow asks of it.
+//! The velocity field of a flow.
 
 use crate::error::Result;
 use crate::tensors::{stacked, to_f64};
 use burn::tensor::{Int, Tensor};
 
-/// Rows (points, times their tangents) that one evaluation should carry: more do not help, and memory
-/// grows.
+/// Rows (points times tangents) per evaluation: more do not help, and need more memory.
 pub const ROWS_PER_EVALUATION: usize = 8192;
 
 /// A velocity field over points of width d: `dx/dt = v(x, t)` carries noise (t = 0) to data (t = 1).
 pub trait VelocityField: Send + Sync {
-    /// The width d of a point.
     fn width(&self) -> usize;
 
     /// The velocity at `x` [K, m, d], the m points of group k at time `times[k]`. Differentiable
@@ -40,20 +38,20 @@ pub trait VelocityField: Send + Sync {
         jvps_in_turn(self, x, times, directions)
     }
 
-    /// The same with what depends on time alone computed once, for all of `times`; at other times it is as it was.
-    /// None where nothing is gained.
+    /// The same field with time-dependent values precomputed for all of `times`; at other times it is unchanged.
+    /// None if nothing is gained.
     fn at_times(&self, _times: &[f64]) -> Option<Box<dyn VelocityField + '_>> {
         None
     }
 
-    /// The same over points that are each under a row of `condition` [n, c], in the order of the rows of
-    /// `x`. None where the velocity takes no condition.
+    /// The same field over points that each have a condition, a row of `condition` [n, c], in the order of the
+    /// rows of `x`. None if the velocity takes no condition.
     fn under(&self, _condition: Tensor<2>) -> Option<Box<dyn VelocityField + '_>> {
         None
     }
 
-    /// Of a field over points that each have a condition, the field over those `chosen` `[m]`. None where
-    /// all points have the same velocity.
+    /// For a field over points that each have a condition: the field over the points `chosen` `[m]`. None if all
+    /// points have the same velocity.
     fn of_points(&self, _chosen: Tensor<1, Int>) -> Option<Box<dyn VelocityField + '_>> {
         None
     }
@@ -86,11 +84,11 @@ fn groups(x: Tensor<3>) -> impl Iterator<Item = Tensor<2>> {
     (0..count).map(move |k| x.clone().narrow(0, k, 1).squeeze_dim(0))
 }
 
-/// The products of the Jacobian at `x` [n, d] with `directions` [n, k, d] by central differences: what
-/// tangents are checked against, in f64.
+/// Products of the Jacobian at `x` [n, d] with `directions` [n, k, d] by central differences, to check tangents in
+/// f64.
 ///
 /// # Errors
-/// When the device cannot return them.
+/// If reading from the device fails.
 pub fn difference_jvps(
     field: &dyn VelocityField,
     x: Tensor<2>,
@@ -114,7 +112,7 @@ const DIFFERENCE: f64 = 1e-5;
 /// The divergence at `x` [n, d] by central differences.
 ///
 /// # Errors
-/// When the device cannot return it.
+/// If reading from the device fails.
 pub fn difference_divergence(
     field: &dyn VelocityField,
     x: Tensor<2>,
@@ -130,11 +128,11 @@ pub fn difference_divergence(
         .collect())
 }
 
-/// The divergence at `x` [n, d] by d vector-Jacobian products, `field` on a device with autodiff, over points
-/// that have no condition. A graph has copies of all points, one for each of several axes.
+/// The divergence at `x` [n, d] by d vector-Jacobian products. `field` is on a device with autodiff, over points
+/// without conditions. A graph holds several copies of all points, one per axis.
 ///
 /// # Errors
-/// When the device cannot return it.
+/// If reading from the device fails.
 pub fn autodiff_divergence(field: &dyn VelocityField, x: Tensor<2>, time: f64) -> Result<Vec<f64>> {
     let [n, d] = x.dims();
     let axes = Tensor::<2>::eye(d, &x.device()).cast(x.dtype());
@@ -159,5 +157,5 @@ pub fn autodiff_divergence(field: &dyn VelocityField, x: Tensor<2>, time: f64) -
     Ok(total)
 }
 
-/// Rows that the graph of one evaluation should carry.
+/// Rows per graph.
 const ROWS_IN_GRAPH: usize = 1024;

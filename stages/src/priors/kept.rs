@@ -1,4 +1,4 @@
-//! Points that a prior was not trained on, kept beside it.
+//! Points that a prior was not trained on, stored with it.
 
 use super::condition::Conditions;
 use super::kind::Batch;
@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::tensors::spread_indices;
 use std::path::{Path, PathBuf};
 
-/// How to get a file that can be read.
+/// How to obtain a readable file.
 const REMEDY: &str = "pretrain the flow again";
 
-/// What attributes say of points of the flow.
+/// Attributes of a file of points.
 pub fn about_points() -> [(&'static str, Attribute); 2] {
     let text = |text: &str| Attribute::Text(text.to_owned());
     [
@@ -22,36 +22,36 @@ pub fn about_points() -> [(&'static str, Attribute); 2] {
     ]
 }
 
-/// Features of a part that was not trained on, kept with the flow as its points, in `held_out.h5` or
+/// Features of a part not used for training, stored with the flow as points in `held_out.h5` or
 /// `test.h5`:
 ///
-/// | dataset | holds |
+/// | dataset | contents |
 /// |---|---|
-/// | `/points` [n, d] f32 | the points; attributes say their space and units |
-/// | `/items` `[n]` i64 | the item of each; the T tokens of one stand together (attribute `tokens`) |
-/// | `/labels` `[n / T]` i64 | the class of each item, where the flow is conditioned on one |
-/// | `/embeddings` [n / T, c] f32 | the embedding of each item, where the flow is conditioned on one |
+/// | `/points` [n, d] f32 | the points; attributes give their space and units |
+/// | `/items` `[n]` i64 | the item of each point; the T tokens of an item are consecutive (attribute `tokens`) |
+/// | `/labels` `[n / T]` i64 | the class of each item, if the flow is conditioned on classes |
+/// | `/embeddings` [n / T, c] f32 | the embedding of each item, if the flow is conditioned on embeddings |
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeptPoints {
     /// Row-major [n, d], with the condition of each item, `[n / T]`.
     pub points: Batch,
     /// d.
     pub width: usize,
-    /// The item of each.
+    /// The item of each point.
     pub items: Vec<i64>,
-    /// T, the tokens of an item, which belong together: 1 for features [N, D].
+    /// T, the number of consecutive tokens per item: 1 for features [N, D].
     pub tokens: usize,
 }
 
 impl KeptPoints {
-    /// At most `at_most` of the points [m, d], evenly spread, as whole items (one at least), with the
+    /// At most `at_most` of the points [m, d], evenly spread, in whole items (at least one), with the
     /// condition of each item.
     pub fn some(&self, at_most: usize) -> Batch {
         self.points
             .select(self.tokens * self.width, &self.chosen(at_most))
     }
 
-    /// Which items [`Self::some`] takes, as they are counted here.
+    /// Indices of the items that [`Self::some`] takes.
     pub fn chosen(&self, at_most: usize) -> Vec<usize> {
         let items = match at_most {
             0 => 0,
@@ -60,7 +60,7 @@ impl KeptPoints {
         spread_indices(self.items.len() / self.tokens, items).collect()
     }
 
-    /// Writes them into the directory `dir`.
+    /// Writes the points into the directory `dir`.
     ///
     /// # Errors
     /// File errors.
@@ -120,10 +120,11 @@ impl KeptPoints {
         )
     }
 
-    /// Those of `part` kept with the flow in `dir`; none where it has none, as an imported flow.
+    /// The points of `part` stored with the flow in `dir`; None if there are none, as for an imported
+    /// flow.
     ///
     /// # Errors
-    /// An input error for a file that holds something else.
+    /// An input error for a file with other contents.
     pub fn load(part: Part, dir: &Path) -> Result<Option<Self>> {
         let path = kept_file(part, dir);
         if !path.is_file() || !has_dataset(&path, "points")? {
@@ -157,8 +158,7 @@ impl KeptPoints {
         }))
     }
 
-    /// Those of the part that is shown, with it: of the test part, or of the held-out one where there is
-    /// no other.
+    /// The points to show and their part: the test part, or the held-out part if there is no test part.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -175,7 +175,7 @@ impl KeptPoints {
 const LABELS: &str = "labels";
 const EMBEDDINGS: &str = "embeddings";
 
-/// The conditions of the items in the file `path`, where it has some.
+/// The conditions of the items in the file `path`, if any.
 fn conditions_in(path: &Path) -> Result<Option<Conditions>> {
     if has_dataset(path, LABELS)? {
         let (_, labels) = read_dataset_i64(path, LABELS)?;

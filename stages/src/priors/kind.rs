@@ -1,4 +1,4 @@
-//! A kind of prior as it is configured, and what it is fitted to.
+//! Configuration of a kind of prior, and the data it is fitted to.
 
 use super::bits::Bits;
 use super::condition::{ConditionKind, Conditions};
@@ -17,36 +17,36 @@ use std::path::Path;
 /// A prior's part of a checkpoint.
 pub(super) const PART: &str = "flow";
 
-/// A kind of prior, as it is configured.
+/// The configuration of a kind of prior.
 pub trait PriorConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     fn check(&self, _problems: &mut Problems) {}
 
-    /// Notes what does not go with `schedule`.
+    /// Reports conflicts with `schedule`.
     fn check_with(&self, _schedule: &Schedule, _problems: &mut Problems) {}
 
-    /// The numbers that training takes its matrix products in, by the key that asks for them.
+    /// Number format of the matrix products in training, with its configuration key.
     fn numbers(&self) -> Option<Numbers> {
         None
     }
 
-    /// What it offers a regulariser beside its density.
+    /// What the prior offers regularisers besides its density.
     fn offers(&self) -> Offers;
 
-    /// What kind of number its NLL is.
+    /// Whether its NLL is exact or solved by an ODE.
     fn nll(&self) -> NllKind {
         NllKind::Exact
     }
 
-    /// Whether it takes conditions.
+    /// Whether it supports conditions.
     fn conditional(&self) -> bool {
         false
     }
 
-    /// What it can do on the way from noise to points.
+    /// Supported ways of sampling.
     fn ways(&self) -> Ways;
 
-    /// Says what it expects of points, if not these.
+    /// Checks the shape of points.
     ///
     /// # Errors
     /// The end of the sentence "expected ...".
@@ -54,16 +54,16 @@ pub trait PriorConfig {
         Ok(())
     }
 
-    /// The parameters that it has over points of `shape`, before any memory is taken for them.
+    /// Number of parameters over points of `shape`, computed before memory is allocated.
     fn parameters(&self, shape: PointShape, condition: Option<ConditionKind>) -> u128;
 
-    /// Fits it to what `fit` gives, and goes on where `context` says.
+    /// Fits the prior to `fit`, resuming from the checkpoint in `context` if there is one.
     ///
     /// # Errors
     /// [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`]; errors of the data.
     fn fit(&self, fit: Fit, context: &Context) -> Result<Fitted>;
 
-    /// The prior whose weights are in the safetensors file `path`, frozen.
+    /// Loads the prior with frozen weights from the safetensors file `path`.
     ///
     /// # Errors
     /// File errors; an input error for weights of another prior.
@@ -76,34 +76,35 @@ pub trait PriorConfig {
     ) -> Result<Box<dyn Prior>>;
 }
 
-/// What a prior offers beside its density, the more the later.
+/// Capabilities of a prior besides its density, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Offers {
-    /// Nothing.
+    /// None.
     Density,
     /// The velocity of a probability-flow ODE.
     Velocity,
 }
 
-/// How long and how fast a prior is fitted.
+/// Training schedule of a prior.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     /// Optimiser and learning rate.
     pub optimiser: OptimiserConfig,
     /// Training steps.
     pub steps: u64,
-    /// Points a step.
+    /// Points per step.
     pub batch: usize,
     /// Steps between evaluations of the held-out loss.
     pub evaluate_every: u64,
-    /// Points in an evaluation.
+    /// Points per evaluation.
     pub evaluation_points: usize,
-    /// Evaluations without a lower held-out loss after which training stops and the best weights are taken.
+    /// Number of evaluations without a lower held-out loss after which training stops and the best weights
+    /// are used.
     pub early_stopping: Option<u64>,
 }
 
 impl Schedule {
-    /// Adds what is wrong with it to `problems`, under the keys of the stage that it is of.
+    /// Adds its problems to `problems`, under the keys of its stage.
     pub fn check(&self, problems: &mut Problems) {
         problems.section("optimiser", |p| self.optimiser.check(p));
         problems.at_least("steps", self.steps, 1);
@@ -116,7 +117,7 @@ impl Schedule {
 
 #[cfg(test)]
 impl Schedule {
-    /// A short one for tests: an evaluation at its end.
+    /// A short schedule for tests, with one evaluation at the end.
     pub(crate) fn short(steps: u64) -> Self {
         Self {
             optimiser: OptimiserConfig {
@@ -134,23 +135,23 @@ impl Schedule {
     }
 }
 
-/// Points on the host, and what each is conditioned on.
+/// Points on the host with their conditions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// Row-major [n, T, d].
     pub values: Vec<f32>,
-    /// One a point; none for a prior that takes none.
+    /// One per point; None for an unconditional prior.
     pub conditions: Option<Conditions>,
 }
 
 impl Batch {
-    /// Points that are conditioned on nothing.
+    /// Points without conditions.
     pub fn new(values: Vec<f32>) -> Self {
         let conditions = None;
         Self { values, conditions }
     }
 
-    /// The rows `chosen` of `width` numbers each, in that order, with their conditions.
+    /// Selects the rows `chosen` of `width` numbers each, in that order, with their conditions.
     pub fn select(&self, width: usize, chosen: &[usize]) -> Self {
         let row = |&i: &usize| self.values[i * width..(i + 1) * width].iter();
         Self {
@@ -159,7 +160,7 @@ impl Batch {
         }
     }
 
-    /// The same on `device` as points of `shape`, for a prior that takes conditions of the kind `condition`.
+    /// The batch on `device` as points of `shape`, for a prior with conditions of the kind `condition`.
     pub fn points(
         &self,
         shape: PointShape,
@@ -176,34 +177,32 @@ impl Batch {
     }
 }
 
-/// What a prior is fitted to.
+/// Data and settings of a fit.
 pub struct Fit<'a> {
-    /// The shape of a point.
     pub shape: PointShape,
-    /// What points are conditioned on.
+    /// Kind of the points' conditions.
     pub condition: Option<ConditionKind>,
     /// The probability that a condition is replaced by "none" in training.
     pub dropout: f64,
-    /// How long and how fast.
     pub schedule: &'a Schedule,
-    /// The batch of a step.
+    /// Returns the batch of a step.
     pub next: &'a mut dyn FnMut(u64) -> Result<Batch>,
-    /// Held-out points, which choose checkpoints.
+    /// Held-out points, used to choose checkpoints.
     pub held_out: &'a Batch,
-    /// Test points, where there are some, which choose nothing.
+    /// Test points if available; they choose nothing.
     pub test: Option<&'a Batch>,
-    /// The velocity that a perfect flow would have, where it is known.
+    /// The exact velocity, if known.
     pub exact: Option<&'a ExactMixture>,
-    /// What turns NLLs into bits a dimension, where features are whole levels.
+    /// Conversion of NLLs to bits per dimension, if features are integer levels.
     pub bits: Option<Bits>,
-    /// Where random numbers come from.
+    /// Source of random numbers.
     pub streams: Streams,
 }
 
-/// A fitted prior, and the figures of its own loss.
+/// A fitted prior and the figures of its loss.
 pub struct Fitted {
     /// The prior, on the device without autodiff.
     pub prior: Box<dyn Prior>,
-    /// Its losses, where they are no NLL; first among the figures of the stage.
+    /// Losses that are not NLLs; they come first among the stage's figures.
     pub figures: Summary,
 }

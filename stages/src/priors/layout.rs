@@ -1,4 +1,4 @@
-//! How features stand as points, besides the normalisation.
+//! Layout of features as points, besides the normalisation.
 
 use super::noise::Noise;
 use super::prior::PointShape;
@@ -6,16 +6,16 @@ use crate::data::{Normaliser, Patches};
 use crate::problems::Problems;
 use serde::{Deserialize, Serialize};
 
-/// How features stand as points.
+/// Layout of features as points.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Layout {
     /// How a feature is cut into tokens.
     #[serde(default)]
     pub cut: Cut,
-    /// What was added to features.
+    /// Noise added to features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<Noise>,
-    /// The smallest and the largest value that features may have, where that is known, as of pixels.
+    /// Smallest and largest possible feature value, if known, as for pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
 }
@@ -24,22 +24,22 @@ pub struct Layout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
-    /// Not at all: each token of a point is a feature `[D]`.
+    /// Not cut: each token of a point is a feature `[D]`.
     #[default]
     None,
     /// The normalised feature `[D]` is cut into tokens of D / T numbers.
     Split,
-    /// An image is cut into patches, each of which is normalised.
+    /// An image is cut into patches; each patch is normalised.
     Patches(Patches),
 }
 
 impl Layout {
-    /// Whether it is that of tokens as they come.
+    /// Whether tokens are used as they are.
     pub(super) fn is_plain(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Notes what does not go with points of `shape` and `normaliser`, as in a damaged file.
+    /// Reports conflicts with points of `shape` and `normaliser`, as in a damaged file.
     pub(super) fn check(
         &self,
         shape: PointShape,

@@ -1,4 +1,4 @@
-//! Training by maximum likelihood: what every prior with a differentiable density shares.
+//! Training by maximum likelihood, shared by all priors with a differentiable density.
 
 use super::kind::{Batch, Fit, PART, Schedule};
 use super::prior::Points;
@@ -11,20 +11,20 @@ use crate::training::{Best, HeldOut, Length, Step, Task, Term, Trainer, train_fo
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-/// A module whose density is differentiable in its weights and in the points.
+/// A module whose density is differentiable with respect to weights and points.
 pub(super) trait Likelihood: Module {
     /// The NLL `[n]` of each point, in nats.
     fn nll(&self, points: &Points) -> Tensor<1>;
 
-    /// As [`Self::nll`], for a step of a training: what is random in it comes from `streams` at `step`.
+    /// As [`Self::nll`], for a training step: random elements come from `streams` at `step`.
     fn training_nll(&self, points: &Points, _streams: Streams, _step: u64) -> Tensor<1> {
         self.nll(points)
     }
 }
 
-/// The `module` with averaged weights, without autodiff, after the steps of `fit`, or the best of them where it stops
-/// early, and what is to be told of that. Each step is down the gradient of the mean NLL of a batch, conditions dropped at
-/// the rate of `fit`. Goes on where `context` says.
+/// Minimises the mean NLL of batches from `fit`, with conditions dropped at the rate of `fit`. Returns `module`
+/// with averaged weights and without autodiff, of the last step or, with early stopping, of the best one; and
+/// figures of the training. Resumes from the checkpoint in `context`, if any.
 ///
 /// # Errors
 /// [`crate::error::Error::Diverged`]; errors of the data; [`crate::error::Error::Cancelled`].
@@ -44,8 +44,9 @@ pub(super) fn fit_by_likelihood<M: Likelihood>(
     trained(module, &mut task, schedule, context)
 }
 
-/// The `module` with averaged weights, without autodiff, after the steps of `task` that `schedule` has, or the best of them
-/// where it stops early, and what is to be told of that. Goes on where `context` says.
+/// Trains `module` on `task` by `schedule`. Returns it with averaged weights and without autodiff, of the last step
+/// or, with early stopping, of the best one; and figures of the training. Resumes from the checkpoint in `context`,
+/// if any.
 ///
 /// # Errors
 /// Those of the task; [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`].
@@ -65,7 +66,7 @@ pub(super) fn trained<M: Module, T: Task<M, N>, const N: usize>(
     Ok((module, told(schedule, step)))
 }
 
-/// The figures of a training by `schedule` whose weights are of `step`.
+/// Figures of a training by `schedule` whose final weights are those of `step`.
 pub(super) fn told(schedule: &Schedule, step: u64) -> Summary {
     let mut figures = Summary::default();
     if schedule.early_stopping.is_some() {

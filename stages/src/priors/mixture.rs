@@ -1,15 +1,14 @@
-//! A mixture of Gaussians with full covariances, fitted by maximum likelihood: the strongest prior whose density,
-//! velocity and samples all have closed forms.
+//! A mixture of Gaussians with full covariances, fitted by maximum likelihood: the most expressive prior with
+//! density, velocity and samples in closed form.
 //!
-//! Component k has a weight, a mean m and a lower-triangular factor L of its precision, whose diagonal is
-//! positive:
+//! Component k has a weight, a mean m and a lower-triangular factor L of its precision with positive diagonal:
 //!
 //! ```text
 //! log p(x) = log sum_k w_k N(x; m_k, (L_k^T L_k)^-1)
 //! log N = sum_i log L_ii - |L (x - m)|^2 / 2 - D/2 log 2 pi
 //! ```
 //!
-//! To noise and back it goes by the probability-flow ODE of its exact velocity.
+//! Points and noise are mapped to each other by the probability-flow ODE of its exact velocity.
 
 use super::condition::ConditionKind;
 use super::drawing::{Carried, Way, Ways};
@@ -39,7 +38,7 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mixture {
-    /// Its components.
+    /// Number of components.
     pub components: usize,
 }
 
@@ -49,20 +48,20 @@ impl Default for Mixture {
     }
 }
 
-/// The mixture's weights in the sense of training.
+/// The trained parameters.
 #[derive(Module, Debug)]
 struct Network {
     /// Unnormalised log-weights [1, K].
     logits: Param<Tensor<2>>,
     /// [K, D].
     means: Param<Tensor<2>>,
-    /// Factors of the precisions [K, D, D]: the lower triangle, and the logarithm of its diagonal on the
-    /// diagonal; what is above it is not read.
+    /// Factors of the precisions [K, D, D]: the strict lower triangle of L, and the logarithm of its diagonal on
+    /// the diagonal; entries above are ignored.
     factors: Param<Tensor<3>>,
 }
 
 impl Mixture {
-    /// Components of unit covariance around means from N(0, I), as points are after normalisation.
+    /// Components of unit covariance with means from N(0, I), the scale of normalised points.
     fn init(&self, elements: usize, streams: Streams, device: &Device) -> Network {
         let count = self.components;
         let means = streams.normal("initial means", 0, count * elements);
@@ -94,7 +93,7 @@ impl Network {
         square.transpose().mul_scalar(-0.5) - constant + log_det + log_softmax(self.logits.val(), 1)
     }
 
-    /// The same as numbers on the host.
+    /// The mixture on the host.
     ///
     /// # Errors
     /// Device errors.
@@ -112,7 +111,7 @@ impl Network {
                     std::cmp::Ordering::Less => 0.0,
                 }
             });
-            // (L^T L)^-1 = L^-1 L^-T, its diagonal positive
+            // (L^T L)^-1 = L^-1 L^-T with a positive diagonal
             let identity = DMatrix::identity(elements, elements);
             let inverse = (lower.solve_lower_triangular(&identity)).expect("a positive diagonal");
             (&inverse * inverse.transpose()).data.into()
@@ -154,7 +153,7 @@ impl FittedMixture {
     }
 }
 
-/// What it can do on the way from noise to points.
+/// Supported ways of sampling.
 const WAYS: Ways = Ways {
     kind: "mixture",
     stepped: true,

@@ -1,6 +1,6 @@
-//! The priors: densities over points [n, T, d] that are sampled, and that carry points to noise and back.
+//! Priors: densities over points [n, T, d] that can be sampled, and that map points to noise and back.
 //!
-//! A kind is a file of its own and its lines in this one: `mod`, an arm of [`ModelConfig`], and an arm of
+//! A new kind is a file of its own and a few lines in this one: `mod`, an arm of [`ModelConfig`], and an arm of
 //! [`ModelConfig::kind`]. The conformance tests run over [`ModelConfig::examples`].
 
 mod artifact;
@@ -70,7 +70,7 @@ pub use sequence_model::{open_fitted_sequences, open_sequence_model};
 pub use sequence_vae::{SequenceVae, SequenceVaeModel};
 pub use witness::Witness;
 
-/// What is fitted to the target features, by `kind`.
+/// The model fitted to the target features, by `kind`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ModelConfig {
@@ -80,7 +80,7 @@ pub enum ModelConfig {
     Normal(normal::Normal),
     /// A mixture of Gaussians with full covariances.
     Mixture(mixture::Mixture),
-    /// A coupling flow (RealNVP, neural spline flow), conditional where conditions are given.
+    /// A coupling flow (RealNVP, neural spline flow), conditional if conditions are given.
     Coupling(coupling::Coupling),
     /// TarFlow: causal transformers over the tokens of a point, with exact likelihoods.
     #[serde(rename = "tarflow")]
@@ -88,13 +88,13 @@ pub enum ModelConfig {
     /// STARFlow: a deep block next to the noise and shallow ones next to the data.
     #[serde(rename = "starflow")]
     StarFlow(autoregressive::StarFlow),
-    /// SeqFlow: an autoregressive flow over sequences of tokens, which decoding of latents gives back exactly.
+    /// SeqFlow: an autoregressive flow over sequences of tokens, with exact decoding of latents.
     #[serde(rename = "seqflow")]
     SeqFlow(seqflow::SeqFlow),
-    /// A variational autoencoder of sequences, with an LSTM on each side: what `seqflow` is compared with.
+    /// A variational autoencoder of sequences with an LSTM on each side; the baseline for `seqflow`.
     SequenceVae(sequence_vae::SequenceVae),
-    /// An autoregressive model of sequences, an LSTM, whose latents are the noise by which it draws tokens; decoding gives
-    /// sequences back exactly.
+    /// An autoregressive LSTM model of sequences whose latents are the noise used to draw tokens; decoding is
+    /// exact.
     GumbelMax(gumbel_max::GumbelMax),
 }
 
@@ -105,7 +105,7 @@ impl Default for ModelConfig {
 }
 
 impl ModelConfig {
-    /// The kind as what it does.
+    /// The configuration as a trait object.
     pub fn kind(&self) -> &dyn PriorConfig {
         match self {
             Self::FlowMatching(config) => config,
@@ -120,7 +120,7 @@ impl ModelConfig {
         }
     }
 
-    /// The kind as what is fitted to sequences; none for one that goes with numbers alone.
+    /// The configuration of a sequence model; None for kinds that model numbers only.
     pub fn of_sequences(&self) -> Option<&dyn FitsSequences> {
         match self {
             Self::SeqFlow(config) => Some(config),
@@ -135,14 +135,14 @@ impl ModelConfig {
         !matches!(self, Self::SequenceVae(_) | Self::GumbelMax(_))
     }
 
-    /// Its name, as in `kind: NAME`.
+    /// Name of the kind, as in `kind: NAME`.
     pub fn name(&self) -> String {
         let value = serde_json::to_value(self).expect("plain data serialises");
         let kind = value.get("kind").and_then(|kind| kind.as_str());
         kind.expect("an internally tagged enum").to_owned()
     }
 
-    /// A small example of each kind of density over points: what the conformance tests run over.
+    /// A small example of each kind of density over points, used by the conformance tests.
     pub fn examples() -> Vec<Self> {
         let [affine, splines] = coupling::Coupling::examples();
         let [lstm, transformer] = seqflow::SeqFlow::examples();

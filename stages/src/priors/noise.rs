@@ -1,4 +1,4 @@
-//! Noise of features: a density of pixels, which are whole levels, has no bound without it.
+//! Noise added to features: without it, the density of integer-valued pixels is unbounded.
 
 use crate::data::Normaliser;
 use crate::problems::Problems;
@@ -8,22 +8,22 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Noise that is added to features: in training drawn anew each step, otherwise once.
+/// Noise added to features: drawn anew for each training step, otherwise once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Noise {
-    /// Uniform dequantisation of whole levels 0, 1, 2, ...: a level k becomes k + u, u uniform on [0, 1). Likelihoods
-    /// are then of the levels, in bits a dimension.
+    /// Uniform dequantisation of integer levels 0, 1, 2, ...: a level k becomes k + u, u uniform on [0, 1).
+    /// Likelihoods are those of the levels, in bits per dimension.
     Uniform,
-    /// Gaussian noise in the flow's coordinates; likelihoods are of noisy points.
+    /// Gaussian noise in the flow's coordinates; likelihoods are those of noisy points.
     Gaussian {
-        /// Its standard deviation.
+        /// Standard deviation.
         sigma: f64,
     },
 }
 
 impl Noise {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(self, problems: &mut Problems) {
         if let Self::Gaussian { sigma } = self {
             problems.positive("sigma", sigma, "0.1");
@@ -31,16 +31,16 @@ impl Noise {
     }
 }
 
-/// What adds noise to the points that a normalisation makes.
+/// Adds noise to normalised points.
 #[derive(Debug, Clone)]
 pub struct Noising {
     noise: Noise,
-    /// The normalisation without its mean: what noise of features goes through.
+    /// The normalisation without its mean, which noise of features passes through.
     linear: Normaliser,
 }
 
 impl Noising {
-    /// `noise` of the points of `normaliser`.
+    /// `noise` for points of `normaliser`.
     pub fn new(noise: Noise, normaliser: &Normaliser) -> Self {
         Self {
             noise,
@@ -51,7 +51,7 @@ impl Noising {
         }
     }
 
-    /// Adds noise from `rng` to `points`, rows of the normalisation one after another.
+    /// Adds noise from `rng` to `points`, consecutive normalised rows.
     pub fn add(&self, points: &mut [f32], rng: &mut Pcg64) {
         match self.noise {
             Noise::Uniform => {

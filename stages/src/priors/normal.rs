@@ -1,5 +1,5 @@
-//! The standard normal distribution, in which nothing is trained: the prior of a plain VAE, and the Gaussian
-//! that whitened features have.
+//! The standard normal distribution, without parameters: the prior of a plain VAE, and the moments of
+//! whitened features.
 
 use super::condition::ConditionKind;
 use super::drawing::{Carried, Way, Ways};
@@ -48,7 +48,7 @@ impl StandardNormal {
     }
 }
 
-/// What it can do on the way from noise to points.
+/// Supported ways of sampling.
 const WAYS: Ways = Ways::plain("normal");
 
 impl PriorConfig for Normal {

@@ -7,7 +7,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What the header of `normalisation.safetensors` says.
+/// The header of `normalisation.safetensors`.
 #[derive(Serialize, Deserialize)]
 struct About {
     meaning: String,
@@ -38,10 +38,10 @@ pub(super) fn save_normaliser(normaliser: &Normaliser, path: &Path) -> Result<()
     save_tensors(tensors, about, path)
 }
 
-/// Reads what [`save_normaliser`] wrote.
+/// Reads the output of [`save_normaliser`].
 ///
 /// # Errors
-/// File errors; an input error for a file that holds something else.
+/// File errors; an input error for a file with other contents.
 pub(super) fn load_normaliser(path: &Path) -> Result<Normaliser> {
     let bytes = read_whole(path)?;
     let fail = |error: &dyn std::fmt::Display| Error::file(path, error);

@@ -1,4 +1,4 @@
-//! Models that are fitted to sequences of tokens, and what their trainings share.
+//! Models fitted to sequences of tokens, and the common parts of their training.
 
 use super::kind::Schedule;
 use crate::context::{Context, Summary};
@@ -11,9 +11,9 @@ use burn::tensor::Tensor;
 use rand::seq::SliceRandom;
 use std::path::Path;
 
-/// A kind of model that is fitted to sequences, as it is configured.
+/// The configuration of a kind of sequence model.
 pub trait FitsSequences {
-    /// Fits it, and says what is to be told of its training. Goes on where `context` says.
+    /// Fits the model and returns figures of the training. Resumes from the checkpoint in `context`, if any.
     ///
     /// # Errors
     /// [`Error::Diverged`]; [`Error::Cancelled`]; device errors.
@@ -24,51 +24,49 @@ pub trait FitsSequences {
     ) -> Result<(Box<dyn FittedSequences>, Summary)>;
 }
 
-/// What a model of sequences is fitted to.
+/// Data and settings of a fit to sequences.
 pub struct FitSequences<'a> {
-    /// What sequences are made of.
     pub alphabet: &'a Alphabet,
-    /// To train on.
+    /// Training sequences.
     pub train: &'a [Sequence],
-    /// To choose weights by.
+    /// Held-out sequences, used to choose weights.
     pub held_out: &'a [Sequence],
-    /// How long and how fast.
     pub schedule: &'a Schedule,
 }
 
-/// A model that was fitted to sequences.
+/// A fitted sequence model.
 pub trait FittedSequences: SequenceModel {
-    /// How many numbers were trained.
+    /// Number of trained parameters.
     fn parameters(&self) -> usize;
 
-    /// Writes it into the directory `dir`.
+    /// Writes the model into the directory `dir`.
     ///
     /// # Errors
     /// File errors.
     fn write(&self, dir: &Path) -> Result<()>;
 
-    /// What is known of the likelihoods of `sequences`, with what is drawn from `streams`.
+    /// Likelihoods of `sequences`, or bounds, with random numbers from `streams`.
     ///
     /// # Errors
-    /// Device errors; a numerical error for one that is not a number.
+    /// Device errors; a numerical error for NaN.
     fn likelihoods(&self, sequences: &[Sequence], streams: Streams) -> Result<Likelihoods>;
 
-    /// Latents [n, T d] of `sequences` as the model's own distribution has them, with fresh noise.
+    /// Latents [n, T d] of `sequences` with fresh noise, distributed as under the model.
     ///
     /// # Errors
     /// Device errors.
     fn noisy_latents(&self, sequences: &[Sequence], streams: Streams) -> Result<Vec<f32>>;
 }
 
-/// What is known of the likelihoods of some sequences.
+/// Likelihoods of sequences, or bounds on them.
 pub struct Likelihoods {
-    /// An upper bound on the NLL of each in nats, in the mean over draws; infinite where there is none.
+    /// An upper bound on the NLL of each sequence in nats, averaged over draws; infinite if there is none.
     pub bounds: Vec<f64>,
-    /// A figure of all that this kind of model has besides, and its name.
+    /// A further figure of this kind of model over all sequences, with its name.
     pub besides: (&'static str, f64),
 }
 
-/// `config` fitted to `train` on a CPU, for tests.
+/// Fits `config` to `train` on a CPU, for tests.
 #[cfg(test)]
 pub(super) fn fitted(
     config: &dyn FitsSequences,
@@ -102,7 +100,7 @@ pub(super) fn rows_of<'a>(
     rows.flatten().collect()
 }
 
-/// What each of the rows [n, T] says, of `size` tokens: 1 at each token up to the first end of the row, else 0, [n, T, V].
+/// One-hot tokens of rows [n, T] with a vocabulary of `size`, 0 after the first end of a row: [n, T, V].
 pub(super) fn said(rows: &[u32], [tokens, size]: [usize; 2]) -> Vec<f32> {
     let mut said = vec![0.0; rows.len() * size];
     let each = rows
@@ -117,7 +115,7 @@ pub(super) fn said(rows: &[u32], [tokens, size]: [usize; 2]) -> Vec<f32> {
     said
 }
 
-/// What is told where the model `kind`, which is of sequences alone, is asked for a density over points.
+/// The error for using the sequence model `kind` as a density over points.
 pub(super) fn of_sequences_alone(kind: &str) -> Error {
     Error::input(format!(
         "model.kind: found `{kind}` for features that are numbers, expected sequences, `features.tokeniser`, or another \
@@ -125,10 +123,10 @@ pub(super) fn of_sequences_alone(kind: &str) -> Error {
     ))
 }
 
-/// Refuses what is no sequence of `alphabet`.
+/// Refuses invalid sequences.
 ///
 /// # Errors
-/// An input error that shows it.
+/// An input error that shows the sequence.
 pub(super) fn require(alphabet: &Alphabet, sequences: &[Sequence]) -> Result<()> {
     let (longest, size) = (alphabet.longest(), alphabet.size());
     let good = |sequence: &&Sequence| {
@@ -144,11 +142,11 @@ pub(super) fn require(alphabet: &Alphabet, sequences: &[Sequence]) -> Result<()>
     }
 }
 
-/// Sequences in the order of a training: all of them in random order, and again in another.
+/// Training order of sequences: reshuffled in each epoch.
 pub(super) struct Shuffled<'a> {
     sequences: &'a [Sequence],
     batch: usize,
-    /// The pass that `order` is of.
+    /// The epoch of `order`.
     pass: Option<u64>,
     order: Vec<usize>,
 }
@@ -163,7 +161,7 @@ impl<'a> Shuffled<'a> {
         }
     }
 
-    /// Those of `step`.
+    /// The sequences of `step`.
     pub fn at(&mut self, step: u64, streams: Streams) -> Vec<&'a Sequence> {
         let count = self.sequences.len() as u64;
         let places = step * self.batch as u64..(step + 1) * self.batch as u64;
@@ -181,33 +179,32 @@ impl<'a> Shuffled<'a> {
     }
 }
 
-/// Sequences of a step of a [`Refit`].
+/// Sequences per step of a [`Refit`].
 const REFIT_BATCH: usize = 32;
 
-/// More training of a model that was fitted, after a round of a search.
+/// Further training of a fitted model after a round of a search.
 pub(super) struct Refit<'a> {
-    /// What sequences are made of.
     pub alphabet: &'a Alphabet,
-    /// To train on.
+    /// Training sequences.
     pub sequences: &'a [Sequence],
-    /// Noise and order are of it.
+    /// Key of noise and order.
     pub round: u64,
-    /// Says when to stop.
+    /// Whether to stop.
     pub cancelled: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Refit<'a> {
-    /// `module`, which is without autodiff, after one pass of the training that `task` makes of the sequences, with Adam at a
-    /// learning rate of 1e-3, gradients clipped at 1, as the released code of NF-BO has it. As it was without sequences.
+    /// Trains `module`, which has no autodiff, for one epoch of `task` with Adam at a learning rate of 1e-3 and
+    /// gradients clipped at 1, as in the released code of NF-BO. Returns it unchanged if there are no sequences.
     ///
     /// # Errors
-    /// An input error for what is no sequence of the alphabet; [`Error::Diverged`]; [`Error::Cancelled`]; device errors.
+    /// An input error for an invalid sequence; [`Error::Diverged`]; [`Error::Cancelled`]; device errors.
     pub fn run<M: Module, T: Task<M, 1>>(
         &self,
         module: M,
         task: impl FnOnce(Shuffled<'a>) -> T,
     ) -> Result<M> {
-        /// Brings weights to the device with autodiff.
+        /// Moves weights to the device with autodiff.
         struct Track;
         impl ModuleMapper for Track {
             fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {

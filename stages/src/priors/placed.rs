@@ -1,4 +1,4 @@
-//! Modules where they are used: without autodiff, and with it where gradients are asked for.
+//! Frozen modules on their device, without autodiff and, if gradients are needed, with it.
 
 use super::field::VelocityField;
 use super::prior::Placement;
@@ -11,12 +11,12 @@ use burn::tensor::Device;
 pub(super) struct Placed<M> {
     /// Without autodiff.
     pub plain: M,
-    /// With autodiff, its weights frozen.
+    /// With autodiff and frozen weights.
     pub tracked: Option<M>,
 }
 
 impl<M: Module> Placed<M> {
-    /// `module`, which is on the device that `place` asks weights to be made on.
+    /// `module`, which is on the weights' device of `place`.
     pub fn new(module: M, place: &Placement) -> Self {
         let module = cast(module, place.dtype).no_grad();
         match place.gradients {
@@ -31,7 +31,7 @@ impl<M: Module> Placed<M> {
         }
     }
 
-    /// A module just trained, without autodiff.
+    /// A trained module without autodiff.
     pub fn plain(module: M) -> Self {
         Self {
             plain: module,
@@ -41,7 +41,7 @@ impl<M: Module> Placed<M> {
 }
 
 impl<V: VelocityField> Placed<V> {
-    /// What `make` makes on the devices that `place` asks for.
+    /// Calls `make` for each device that `place` needs.
     pub fn made(place: &Placement, make: impl Fn(&Device) -> V) -> Self {
         Self {
             plain: make(&place.device),
@@ -49,7 +49,7 @@ impl<V: VelocityField> Placed<V> {
         }
     }
 
-    /// The field with autodiff, where there is one.
+    /// The field with autodiff, if loaded.
     pub fn tracked_field(&self) -> Option<&dyn VelocityField> {
         self.tracked.as_ref().map(|field| field as _)
     }

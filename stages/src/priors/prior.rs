@@ -1,7 +1,7 @@
-//! What every consumer asks of a prior, and no more.
+//! The interface of priors.
 //!
-//! Points are [n, T, d]: T tokens of width d that are one point together. Flow matching as the paper has it
-//! takes each token for a point of its own, T = 1.
+//! Points are [n, T, d]: a point consists of T tokens of width d. Flow matching as in the paper treats each token
+//! as a point of its own, T = 1.
 
 use super::condition::ConditionKind;
 use super::drawing::{Carried, SampleOptions, Way};
@@ -21,42 +21,42 @@ use std::path::Path;
 /// The shape of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PointShape {
-    /// T, its tokens.
+    /// T, the number of tokens.
     pub tokens: usize,
-    /// d, the width of each.
+    /// d, the width of a token.
     pub width: usize,
 }
 
 impl PointShape {
-    /// Numbers in a point, T d.
+    /// Numbers per point, T d.
     pub fn elements(self) -> usize {
         self.tokens * self.width
     }
 
-    /// Rows [n, T d] on the host as points [n, T, d].
+    /// Converts rows [n, T d] on the host to points [n, T, d].
     pub fn tensor(self, rows: Vec<f32>, device: &Device) -> Tensor<3> {
         let dims = [rows.len() / self.elements(), self.tokens, self.width];
         from_f32(rows, dims, device)
     }
 }
 
-/// Points, and what each is conditioned on.
+/// Points with their conditions.
 #[derive(Debug, Clone)]
 pub struct Points {
     /// [n, T, d].
     pub values: Tensor<3>,
-    /// [n, c], as [`ConditionKind::encode`] makes it; none for a prior that takes none.
+    /// [n, c], encoded by [`ConditionKind::encode`]; None for an unconditional prior.
     pub condition: Option<Tensor<2>>,
 }
 
 impl Points {
-    /// Points [n, T, d] that are conditioned on nothing.
+    /// Points [n, T, d] without conditions.
     pub fn new(values: Tensor<3>) -> Self {
         let condition = None;
         Self { values, condition }
     }
 
-    /// How many there are.
+    /// Number of points.
     pub fn count(&self) -> usize {
         self.values.dims()[0]
     }
@@ -74,7 +74,7 @@ impl Points {
         self.values.clone().flatten(1, 2)
     }
 
-    /// The same on a device with autodiff, nothing of them tracked.
+    /// The same on a device with autodiff, not tracked.
     pub fn tracked(&self) -> Self {
         Self {
             values: Tensor::from_inner(self.values.clone()),
@@ -83,51 +83,51 @@ impl Points {
     }
 }
 
-/// What kind of number an NLL is.
+/// How an NLL is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum NllKind {
     /// In closed form, up to rounding.
     #[default]
     Exact,
-    /// Through an ODE, to a tolerance.
+    /// By an ODE, to a tolerance.
     Ode,
 }
 
-/// Negative log-likelihoods of points, and what they cost.
+/// Negative log-likelihoods of points and their cost.
 #[derive(Debug, Clone, Default)]
 pub struct Nll {
-    /// In nats, one a point, in the coordinates the points were given in.
+    /// In nats, one per point, in the coordinates of the given points.
     pub values: Vec<f64>,
-    /// The standard error of each over the probes of an estimated divergence; empty where nothing is drawn.
+    /// Standard error of each over the probes of an estimated divergence; empty without probes.
     pub errors: Vec<f64>,
-    /// What kind of number each is.
     pub kind: NllKind,
-    /// Evaluations of the divergence, of one point each; 0 where there is none.
+    /// Number of evaluations of the divergence at one point; 0 in closed form.
     pub evaluations: u64,
-    /// Whether the integral of each settled within the tolerance; false where its quadrature stopped at
-    /// [`super::MOST_INTERVALS`] without.
+    /// Whether each integral converged within the tolerance; false if its quadrature stopped at
+    /// [`super::MOST_INTERVALS`].
     pub settled: Vec<bool>,
 }
 
 /// NLLs of points that are solved twice.
 #[derive(Debug, Clone, Default)]
 pub struct Halving {
-    /// In nats, one a point.
+    /// In nats, one per point.
     pub values: Vec<f64>,
-    /// By how much each changes when every step is halved, in nats: what tolerance and precision leave uncertain.
+    /// How much each NLL changes when every step is halved, in nats: the uncertainty left by tolerance and
+    /// precision.
     pub changes: Vec<f64>,
 }
 
 impl Nll {
-    /// Points whose integral did not settle.
+    /// Number of points whose integral did not converge.
     pub fn unsettled(&self) -> usize {
         self.settled.iter().filter(|settled| !**settled).count()
     }
 
-    /// Exact NLLs `[n]` or [n, 1], one for each point, read from the device.
+    /// Exact NLLs `[n]` or [n, 1], one per point, read from the device.
     ///
     /// # Errors
-    /// Device errors; a numerical error for one that is not finite.
+    /// Device errors; a numerical error if one is not finite.
     pub fn exact<const D: usize>(values: Tensor<D>) -> Result<Self> {
         let values = finite_nll(to_f64(values)?)?;
         Ok(Self {
@@ -141,7 +141,7 @@ impl Nll {
 /// `values` if all are finite.
 ///
 /// # Errors
-/// A numerical error that names the first point whose NLL is not.
+/// A numerical error that names the first point with an NLL that is not finite.
 pub(super) fn finite_nll(values: Vec<f64>) -> Result<Vec<f64>> {
     match values.iter().position(|nll| !nll.is_finite()) {
         Some(point) => Err(Error::Numerical(format!(
@@ -155,13 +155,13 @@ pub(super) fn finite_nll(values: Vec<f64>) -> Result<Vec<f64>> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Divergence {
-    /// Exactly, by forward mode with d tangents a point.
+    /// Exactly, by forward mode with d tangents per point.
     #[default]
     Exact,
-    /// Estimated with fixed Rademacher probes (Hutchinson), for points of many dimensions; NLLs then
-    /// have a standard error.
+    /// Estimated with fixed Rademacher probes (Hutchinson), for points of many dimensions; NLLs then have a
+    /// standard error.
     Hutchinson {
-        /// Probes a point.
+        /// Probes per point.
         #[serde(default = "default_probes")]
         probes: usize,
     },
@@ -172,7 +172,7 @@ fn default_probes() -> usize {
 }
 
 impl Divergence {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         if let Self::Hutchinson { probes } = self {
             problems.require(
@@ -185,20 +185,20 @@ impl Divergence {
     }
 }
 
-/// How likelihoods are computed where an ODE has to be solved for them; a closed form asks for none of it.
+/// Options of likelihoods that need an ODE; closed forms ignore them.
 #[derive(Debug, Clone, Copy)]
 pub struct NllOptions {
-    /// In nats, what may be left of the integral of the divergence as its nodes are doubled; 0.0001 of
-    /// it is the absolute and relative tolerance of each step of a trajectory (in f32 not below 1e-6).
+    /// Tolerance in nats of the integral of the divergence as its nodes are doubled; 0.0001 of it is the absolute
+    /// and relative tolerance of each step of a trajectory (in f32 at least 1e-6).
     pub tolerance: f64,
     /// How the divergence is evaluated.
     pub divergence: Divergence,
-    /// Where the probes of an estimated divergence come from.
+    /// Source of the probes of an estimated divergence.
     pub streams: Streams,
 }
 
 impl NllOptions {
-    /// With the exact divergence.
+    /// Options with the exact divergence.
     pub fn exact(tolerance: f64) -> Self {
         Self {
             tolerance,
@@ -208,25 +208,24 @@ impl NllOptions {
     }
 }
 
-/// Points carried to noise.
+/// Points mapped to noise.
 #[derive(Debug, Clone)]
 pub struct Noised {
-    /// [n, T, d], N(0, I) where the points follow the prior.
+    /// [n, T, d], distributed as N(0, I) if the points follow the prior.
     pub noise: Tensor<3>,
     /// `log |det d noise / d point|` of each point in nats.
     pub log_det: Vec<f64>,
 }
 
-/// Called with the share that is done; an error from it stops the work.
+/// Called with the finished fraction; an error from it stops the work.
 pub type Progress<'a> = &'a mut dyn FnMut(f64) -> Result<()>;
 
-/// A density over points [n, T, d] that is sampled, and that carries them to noise and back.
+/// A density over points [n, T, d] that can be sampled, and that maps points to noise and back.
 pub trait Prior: Send + Sync {
-    /// The shape of a point.
     fn shape(&self) -> PointShape;
 
-    /// What points may be conditioned on. Points without a condition are then scored and sampled under the
-    /// condition "none", which training with dropout of conditions teaches.
+    /// Kind of conditions. Points without a condition are scored and sampled under the condition "none", which is
+    /// learnt by dropout of conditions in training.
     fn condition(&self) -> Option<ConditionKind> {
         None
     }
@@ -234,10 +233,10 @@ pub trait Prior: Send + Sync {
     /// The NLL of each point.
     ///
     /// # Errors
-    /// A numerical error for an NLL that is not finite; what `progress` returns; device errors.
+    /// A numerical error if an NLL is not finite; errors of `progress`; device errors.
     fn nll(&self, points: &Points, options: &NllOptions, progress: Progress) -> Result<Nll>;
 
-    /// NLLs, and how much one changes when what is approximate about it is halved. None where they are exact.
+    /// NLLs, and how much each changes when all steps are halved. None if NLLs are exact.
     ///
     /// # Errors
     /// As [`Self::nll`].
@@ -250,19 +249,19 @@ pub trait Prior: Send + Sync {
         Ok(None)
     }
 
-    /// Points carried to noise.
+    /// Maps points to noise.
     ///
     /// # Errors
     /// As [`Self::nll`].
     fn to_noise(&self, points: &Points, options: &NllOptions, progress: Progress)
     -> Result<Noised>;
 
-    /// Noise [n, T, d] carried to points, the inverse of [`Self::to_noise`] under the same `condition`, but for what
-    /// `way` leans and how closely it goes.
+    /// Maps noise [n, T, d] to points: the inverse of [`Self::to_noise`] under the same `condition`, up to guidance
+    /// and the accuracy of `way`.
     ///
     /// # Errors
-    /// An input error for a way that this kind of prior does not have; what `progress` returns; device errors.
-    #[allow(clippy::wrong_self_convention)] // the prior is what carries noise, not what is made of it
+    /// An input error for an unsupported way; errors of `progress`; device errors.
+    #[allow(clippy::wrong_self_convention)] // `self` is the prior, not a conversion's result
     fn from_noise(
         &self,
         noise: Tensor<3>,
@@ -271,7 +270,7 @@ pub trait Prior: Send + Sync {
         progress: Progress,
     ) -> Result<Carried>;
 
-    /// `count` samples [n, T, d]; with a `condition` [n, c], one under each row of it.
+    /// Draws `count` samples [n, T, d]; with a `condition` [n, c], one per row of it.
     ///
     /// # Errors
     /// As [`Self::sample_from`].
@@ -290,10 +289,10 @@ pub trait Prior: Send + Sync {
         self.sample_from(noise, condition, options, progress)
     }
 
-    /// The samples that [`Self::sample`] makes of `noise` [n, T, d] from N(0, I), the same for the same noise.
+    /// The samples that [`Self::sample`] computes from `noise` [n, T, d] of N(0, I); deterministic in the noise.
     ///
     /// # Errors
-    /// An input error for a guidance without what is to be leant from; as [`Self::from_noise`].
+    /// An input error for guidance without a condition; as [`Self::from_noise`].
     fn sample_from(
         &self,
         noise: Tensor<3>,
@@ -309,14 +308,14 @@ pub trait Prior: Send + Sync {
         self.from_noise(noise, condition, &options.way, progress)
     }
 
-    /// The NLL of each point `[n]`, differentiable with respect to points on a device with autodiff. None
-    /// where there is no closed form of it, or the prior was not loaded for gradients.
+    /// The NLL `[n]` of each point, differentiable with respect to points on a device with autodiff. None if there
+    /// is no closed form, or the prior was not loaded for gradients.
     fn nll_graph(&self, _points: &Points) -> Option<Tensor<1>> {
         None
     }
 
-    /// The gradient of each point's NLL with respect to the point, on the host: [n, T, d], in nats. The
-    /// prior is loaded for gradients; `points` are without autodiff.
+    /// The gradient of each point's NLL with respect to the point, on the host: [n, T, d], in nats. The prior must
+    /// be loaded for gradients; `points` are without autodiff.
     ///
     /// # Errors
     /// As [`Self::nll`].
@@ -335,30 +334,30 @@ pub trait Prior: Send + Sync {
         to_f64(gradient.expect("the NLL depends on the points"))
     }
 
-    /// The velocity of its probability-flow ODE over points as rows [n, T d], without autodiff; none where
-    /// it has no ODE. The alignment loss needs one.
+    /// The velocity of its probability-flow ODE over points as rows [n, T d], without autodiff; None if there is no
+    /// ODE. The alignment loss needs one.
     fn velocity(&self) -> Option<&dyn VelocityField> {
         None
     }
 
-    /// As [`Self::velocity`] on a device with autodiff, where the prior was loaded for gradients.
+    /// As [`Self::velocity`] on a device with autodiff, if the prior was loaded for gradients.
     fn velocity_tracked(&self) -> Option<&dyn VelocityField> {
         None
     }
 
-    /// The velocity network on a device with autodiff, its weights frozen: what a table of its modulations
-    /// and a student that learns are made of. None where the velocity is no network's.
+    /// The velocity network on a device with autodiff, with frozen weights, from which a table of modulations or a
+    /// student is made. None if the velocity is not a network.
     fn network(&self) -> Option<&VelocityNetwork> {
         None
     }
 
-    /// How many numbers were trained.
+    /// Number of trained parameters.
     fn parameters(&self) -> usize;
 
-    /// Where its tensors live, without autodiff.
+    /// The device of its tensors, without autodiff.
     fn device(&self) -> Device;
 
-    /// The element type of its tensors, which points must have too.
+    /// The element type of its tensors; points must have the same.
     fn dtype(&self) -> DType;
 
     /// Writes the weights to the safetensors file `path`, with `metadata` in the header.
@@ -368,17 +367,17 @@ pub trait Prior: Send + Sync {
     fn save(&self, path: &Path, metadata: &str) -> Result<()>;
 }
 
-/// Where a stored prior is put.
+/// Placement of a loaded prior.
 #[derive(Debug, Clone)]
 pub struct Placement {
     /// The device, without autodiff.
     pub device: Device,
     /// The element type of its weights.
     pub dtype: DType,
-    /// What the matrix products of a velocity network's blocks are taken in.
+    /// Precision of the matrix products in a velocity network's blocks.
     pub precision: MatmulPrecision,
-    /// Whether gradients with respect to points are asked for: the prior is then on the device with autodiff
-    /// too.
+    /// Whether gradients with respect to points are needed; if so, the prior is also placed on the device with
+    /// autodiff.
     pub gradients: bool,
 }
 
@@ -393,7 +392,7 @@ impl Placement {
         }
     }
 
-    /// The same, for gradients too.
+    /// The same, with gradients.
     pub fn for_gradients(self) -> Self {
         Self {
             gradients: true,
@@ -401,7 +400,7 @@ impl Placement {
         }
     }
 
-    /// The device weights are made on.
+    /// The device on which weights are created.
     pub(super) fn weights_device(&self) -> Device {
         match self.gradients {
             true => self.device.clone().autodiff(),
@@ -410,7 +409,7 @@ impl Placement {
     }
 }
 
-/// `-log N(x; 0, I)` of each of the rows `x` [n, D]: [n, 1], in nats.
+/// `-log N(x; 0, I)` of each row of `x` [n, D]: [n, 1], in nats.
 pub fn normal_nll(x: Tensor<2>) -> Tensor<2> {
     let [_, elements] = x.dims();
     x.square().sum_dim(1).mul_scalar(0.5) + 0.5 * elements as f64 * TAU.ln()

@@ -1,30 +1,29 @@
-//! An LSTM (Hochreiter & Schmidhuber 1997), over whole sequences or step by step, with the same bits on a CPU.
+//! An LSTM (Hochreiter & Schmidhuber 1997), over whole sequences or step by step, with identical bits on a CPU.
 //!
 //! ```text
-//! i, f, g, o = W [x_t, h_{t-1}] + p_t                  p_t: numbers of the place t, 4 C
+//! i, f, g, o = W [x_t, h_{t-1}] + p_t                  p_t: a learnt vector per position t, 4 C
 //! c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)        h_t = sigmoid(o) tanh(c_t)
 //! ```
 //!
-//! It begins with c = h = 0 unless it is told; layers above the first read the h of the layer below.
+//! The initial c and h are 0 unless given; layers above the first take the h of the layer below as input.
 
 use crate::fused::{linear, lstm};
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-/// The gates and what they let in.
+/// Number of gates, including the candidate.
 const GATES: usize = 4;
 
-/// The weights.
 #[derive(Module, Debug)]
 pub(super) struct Recurrent {
-    /// Of each place, added to the gates of the first layer [T, 4 C].
+    /// Learnt vectors per position, added to the gates of the first layer [T, 4 C].
     places: Param<Tensor<2>>,
-    /// Of each layer, from its input and its h to the gates.
+    /// Per layer, a linear map from its input and h to the gates.
     layers: Vec<Linear>,
 }
 
-/// h and c of each layer [n, 2 C], and how many inputs were read.
+/// h and c of each layer [n, 2 C], and the number of inputs read.
 #[derive(Default)]
 pub(super) struct Remembered {
     layers: Vec<Tensor<2>>,
@@ -32,7 +31,7 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// As if `states`, h and c of each layer [n, 2 C], were left of what was read.
+    /// The state with h and c of each layer [n, 2 C] given by `states`.
     pub fn of(states: Vec<Tensor<2>>) -> Self {
         let (layers, read) = (states, 0);
         Self { layers, read }
@@ -40,7 +39,7 @@ impl Remembered {
 }
 
 impl Recurrent {
-    /// Over at most `tokens` inputs of `width` numbers, with a state of `channels`; weights are yet to be drawn.
+    /// For at most `tokens` inputs of width `width`, with a state of `channels`; weights are initialised later.
     pub fn new(
         [tokens, width]: [usize; 2],
         channels: usize,
@@ -57,14 +56,14 @@ impl Recurrent {
         }
     }
 
-    /// Numbers in one.
+    /// Number of parameters.
     pub fn parameters([tokens, width]: [u128; 2], channels: usize, layers: usize) -> u128 {
         let (channels, gates, layers) = (channels as u128, GATES as u128, layers as u128);
         let of_layer = |input: u128| (input + channels + 1) * gates * channels;
         tokens * gates * channels + of_layer(width) + (layers - 1) * of_layer(channels)
     }
 
-    /// Reads the next `inputs` [m, n, width], those of the next place first: h of the last layer [m, n, C].
+    /// Reads the next `inputs` [m, n, width], ordered by position: h of the last layer [m, n, C].
     pub fn read(&self, state: &mut Remembered, inputs: Tensor<3>) -> Tensor<3> {
         let [places, n, _] = inputs.dims();
         let rows = places * n;

@@ -1,4 +1,4 @@
-//! A model of sequences on disk: one file with its weights, and in the header configuration and alphabet.
+//! A sequence model on disk: one file with its weights, and configuration and alphabet in the header.
 
 use crate::error::Result;
 use crate::persist::{header_json, load_weights, must_hold, read_header, save_weights};
@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// How to get a file that can be read.
+/// How to obtain a readable file.
 const REMEDY: &str = "pretrain the model again";
 
-/// What the header says besides the format.
+/// The header, besides the format.
 #[derive(Serialize, Deserialize)]
 struct Header<C> {
     config: C,
@@ -36,10 +36,11 @@ pub(super) fn write<C: Serialize + Clone, M: Module>(
     )
 }
 
-/// Reads what [`write()`] wrote: into the module that `new` makes, of `at_least` so many numbers.
+/// Reads the output of [`write()`] into the module made by `new`; the file must hold at least `at_least`
+/// numbers.
 ///
 /// # Errors
-/// File errors; input errors for files of something else.
+/// File errors; input errors for files of another kind.
 pub(super) fn read<C: DeserializeOwned, M: Module>(
     path: &Path,
     format: &str,

@@ -1,4 +1,4 @@
-//! The model of sequences that an artifact of `pretrain_flow` holds, of whatever kind.
+//! The sequence model in an artifact of `pretrain_flow`, of any kind.
 
 use super::gumbel_max::{self, GumbelMaxModel};
 use super::of_sequences::FittedSequences;
@@ -9,7 +9,7 @@ use crate::sequences::SequenceModel;
 use burn::tensor::Device;
 use std::path::Path;
 
-/// The model of sequences in `dir`, an artifact of `pretrain_flow`.
+/// Opens the sequence model in `dir`, an artifact of `pretrain_flow`.
 ///
 /// # Errors
 /// File errors; input errors for files of another kind of model.
@@ -17,7 +17,7 @@ pub fn open_sequence_model(dir: &Path, device: &Device) -> Result<Box<dyn Sequen
     Ok(open_fitted_sequences(dir, device)?)
 }
 
-/// The same with what is asked of a model that was fitted to sequences.
+/// The same, as a fitted sequence model.
 ///
 /// # Errors
 /// As [`open_sequence_model`].

@@ -1,4 +1,4 @@
-//! A second likelihood: the exact NLL of another prior over the same features, of points of a flow.
+//! A second likelihood of a flow's points: the exact NLL under another prior over the same features.
 
 use super::artifact::Flow;
 use super::condition::ConditionKind;
@@ -10,9 +10,9 @@ use crate::tensors::{from_f64, to_f64};
 use burn::tensor::Tensor;
 use std::path::Path;
 
-/// A prior with an exact NLL that says what it makes of the points of another flow. Those become features and then
-/// its own points by one affine map, y' = (y - mean) M, of each of the R features, or tokens of one, that a point is;
-/// NLLs are of the density of the points they came as, `NLL(y) = NLL'(y') - R log |det M|`.
+/// A prior with an exact NLL, evaluated at the points of another flow. Points become features and then points of
+/// this prior by one affine map, y' = (y - mean) M, applied to each of the R features (or tokens of one feature) of
+/// a point. NLLs are those of densities in the original coordinates, `NLL(y) = NLL'(y') - R log |det M|`.
 pub struct Witness {
     flow: Flow,
     onto: Normaliser,
@@ -21,10 +21,10 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// The prior in the directory `dir`, for points of `own`.
+    /// Loads the prior in the directory `dir`, for points of `own`.
     ///
     /// # Errors
-    /// As [`Flow::load`]; an input error for a prior whose points are no function of those of `own`.
+    /// As [`Flow::load`]; an input error if the prior's points are not a function of those of `own`.
     pub fn load(dir: &Path, own: &Flow, place: &Placement) -> Result<Self> {
         let flow = Flow::load(dir, place)?;
         let onto = own.normaliser.onto(&flow.normaliser);
@@ -33,9 +33,9 @@ impl Witness {
             .ok_or_else(|| {
                 let widths = |of: &Normaliser| format!("{} to {}", of.input_width, of.output_width);
                 Error::input(format!(
-                    "{}: found a normalisation (width {}) whose points are no function of those of the flow (width \
-                     {}), expected one that can be undone, or the same projection; give both experiments the same \
-                     pretrain_flow.normalisation",
+                    "{}: found a normalisation (width {}) whose points are not a function of \
+                     those of the flow (width {}), expected an invertible one, or the same \
+                     projection; give both experiments the same pretrain_flow.normalisation",
                     dir.display(),
                     widths(&flow.normaliser),
                     widths(&own.normaliser)
@@ -48,20 +48,21 @@ impl Witness {
         })
     }
 
-    /// Numbers in a point of it: of the flow's so many together, or a part of one.
+    /// Numbers per point of this prior, which may be several points of the flow, or a part of one.
     pub fn elements(&self) -> usize {
         self.flow.prior.shape().elements()
     }
 
-    /// What its points are conditioned on.
+    /// Kind of its conditions.
     pub fn condition(&self) -> Option<ConditionKind> {
         self.flow.prior.condition()
     }
 
-    /// The NLL in nats of each of the `points` [n, D] in coordinates of the flow, D the [elements](Self::elements) here.
+    /// The NLL in nats of each of the `points` [n, D] in coordinates of the flow, where D is
+    /// [elements](Self::elements).
     ///
     /// # Errors
-    /// A numerical error for an NLL that is not finite; what `progress` returns; device errors.
+    /// A numerical error if an NLL is not finite; errors of `progress`; device errors.
     pub fn nll(
         &self,
         points: &Batch,
@@ -83,11 +84,11 @@ impl Witness {
         Ok(values.into_iter().map(|nll| nll - self.log_det).collect())
     }
 
-    /// The same `[n]` of points [n, T, d] of so many elements, differentiable with respect to the points on a device with autodiff. The prior is loaded for
-    /// gradients.
+    /// The same `[n]`, differentiable with respect to points [n, T, d] on a device with autodiff. The prior must be
+    /// loaded for gradients.
     ///
     /// # Errors
-    /// An input error for a prior that has no graph of its NLL.
+    /// An input error if the NLL has no closed form.
     pub fn nll_graph(&self, points: &Points) -> Result<Tensor<1>> {
         let (shape, width) = (self.flow.prior.shape(), self.onto.output_width);
         let [n, ..] = points.values.dims();
@@ -105,14 +106,14 @@ impl Witness {
         };
         let nll = (self.flow.prior.nll_graph(&own)).ok_or_else(|| {
             Error::input(
-                "found a witness without a closed form of its NLL, expected one that has it",
+                "found a witness without a closed form of its NLL, expected one with a closed form",
             )
         })?;
         Ok(nll.sub_scalar(self.log_det))
     }
 
-    /// The gradient of the NLL of each point with respect to the point: [n, T, d] on the host, in nats. The prior is
-    /// loaded for gradients; `points` are without autodiff.
+    /// The gradient of the NLL of each point with respect to the point: [n, T, d] on the host, in nats. The prior
+    /// must be loaded for gradients; `points` are without autodiff.
     ///
     /// # Errors
     /// As [`Self::nll_graph`]; device errors.
@@ -150,8 +151,8 @@ mod tests {
         flow
     }
 
-    /// Red where a determinant has a wrong sign, counts one feature of many or a part of one, or a gradient stays in
-    /// the coordinates of the witness.
+    /// Fails if a determinant has the wrong sign or counts the wrong number of features, or a gradient stays in the
+    /// coordinates of the witness.
     #[test]
     fn nlls_and_gradients_are_of_the_points_as_they_came() {
         let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -168,7 +169,7 @@ mod tests {
         let place = Placement::on(&Device::flex()).for_gradients();
         let witness = Witness::load(dirs[1].path(), &own, &place).unwrap();
         let rows = Streams::new(3).normal("points", 0, 5 * 6);
-        // by way of the features
+        // computed through the features
         let nll = |rows: &[f32]| -> Vec<f64> {
             let features = own.normaliser.inverse(rows).unwrap();
             let others = other.normaliser.apply(&features);

@@ -1,4 +1,5 @@
-//! What a block reads for tokens: `z = (x - mu) exp(-a)` carries them to noise, `x = z exp(a) + mu` back.
+//! A block's affine transform of tokens: `z = (x - mu) exp(-a)` maps them to noise, `x = z exp(a) + mu`
+//! back.
 
 use burn::tensor::Tensor;
 
@@ -10,17 +11,17 @@ pub(super) struct Affine {
 }
 
 impl Affine {
-    /// Noise of tokens `x` [n, m, d].
+    /// Noise for tokens `x` [n, m, d].
     pub fn to_noise(&self, x: Tensor<3>) -> Tensor<3> {
         (x - self.shift.clone()) * self.log_scale.clone().neg().exp()
     }
 
-    /// Tokens of noise `z` [n, m, d].
+    /// Tokens for noise `z` [n, m, d].
     pub fn undo(&self, z: Tensor<3>) -> Tensor<3> {
         z * self.log_scale.clone().exp() + self.shift.clone()
     }
 
-    /// Of token `k` alone.
+    /// The transform of token `k` alone.
     pub fn narrow(&self, k: usize) -> Self {
         let of = |x: &Tensor<3>| x.clone().narrow(1, k, 1);
         Self {
@@ -29,7 +30,7 @@ impl Affine {
         }
     }
 
-    /// Of tokens one after the other.
+    /// Concatenates along tokens.
     pub fn cat(parts: Vec<Self>) -> Self {
         let (log_scale, shift): (Vec<_>, Vec<_>) =
             (parts.into_iter().map(|part| (part.log_scale, part.shift))).unzip();

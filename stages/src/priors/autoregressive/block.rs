@@ -1,12 +1,12 @@
-//! One block of an autoregressive flow: each token is shifted and scaled by what a causal transformer reads from
-//! the tokens before it, in the block's own order, and from a condition c.
+//! A block of an autoregressive flow. A causal transformer computes each token's shift and scale from the tokens
+//! before it, in the block's own order, and from a condition c.
 //!
 //! ```text
 //! a_i, mu_i = transformer(x_0 .. x_{i-1}, c)           z_i = (x_i - mu_i) exp(-a_i)
 //! log |det dz / dx| = - sum of all a_i
 //! ```
 //!
-//! Without a start token nothing is read for the first token, and it stays as it is.
+//! Without a start token, the first token is left unchanged.
 
 use super::affine::Affine;
 use super::design::{BlockDesign, Scale};
@@ -23,21 +23,21 @@ use burn::nn::{Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::activation::softplus;
 use burn::tensor::{Device, Tensor};
 
-/// The standard deviation of positions and conditions before training.
+/// Initial standard deviation of positions and conditions.
 const SMALL: f32 = 0.01;
-/// ln(e - 1): softplus of it is 1.
+/// ln(e - 1); its softplus is 1.
 const INVERSE_SOFTPLUS_OF_1: f64 = 0.541_324_854_612_918;
 
 /// A block's weights.
 #[derive(Module, Debug)]
 pub(super) struct Block {
-    /// Of a token, d -> C.
+    /// Maps a token, d -> C.
     input: Linear,
-    /// Stands before the first token, [1, d].
+    /// Start token, placed before the first token, [1, d].
     start: Option<Param<Tensor<2>>>,
-    /// Added to the tokens that are read, [T or T - 1, C].
+    /// Positional embeddings of the tokens that are read, [T or T - 1, C].
     positions: Option<Param<Tensor<2>>>,
-    /// Of a condition [n, c], without a bias: "none" has a column of its own.
+    /// Linear map of a condition [n, c], without a bias: "none" has a column of its own.
     condition: Option<Linear>,
     layers: Vec<Layer>,
     last_norm: Option<RmsNorm>,
@@ -48,27 +48,27 @@ pub(super) struct Block {
     #[module(skip)]
     scale: Scale,
     guided: bool,
-    /// Outputs are bounded by it; none at 0.
+    /// Bound of the outputs; 0 for none.
     soft_clip: f64,
 }
 
-/// What is the same for all tokens that a block reads in a pass, and what it has read.
+/// State of a pass through a block: the condition, and the tokens read so far.
 #[derive(Clone)]
 pub(super) struct Reading {
-    /// [n, 1, C], added to every token.
+    /// Embedded condition [n, 1, C], added to every token.
     condition: Option<Tensor<3>>,
-    /// For each layer.
+    /// Per layer.
     seen: Vec<Seen>,
-    /// Tokens that were read, the start token among them.
+    /// Number of tokens read, including the start token.
     read: usize,
-    /// Logits of attention are divided by it.
+    /// Divisor of the attention logits.
     pub temperature: f64,
     pub dropout: Dropout,
 }
 
 impl Block {
-    /// A block over points of `tokens` x `width`; weights are yet to be drawn, but for those that
-    /// [`Self::prepare`] sets.
+    /// A block over points of `tokens` x `width`. Weights are initialised later, except for those set by
+    /// [`Self::prepare`].
     pub fn new(
         design: &BlockDesign,
         [tokens, width]: [usize; 2],
@@ -102,8 +102,8 @@ impl Block {
         }
     }
 
-    /// Sets what does not start like other weights: the output layer is zero, so that the block starts as the
-    /// identity, positions and conditions are small, and the start token is standard normal.
+    /// Initialises weights that differ from the default: the output layer is zero, so that the block starts as
+    /// the identity; positions and conditions are small; the start token is standard normal.
     pub fn prepare(&mut self, number: u64, streams: Streams) {
         let small = |name: &'static str, param: &mut Param<Tensor<2>>, scale: f32| {
             *param = param.clone().map(|tensor| {
@@ -128,7 +128,7 @@ impl Block {
         zero(&mut self.output);
     }
 
-    /// Numbers in a block over points of `tokens` x `width`.
+    /// Number of parameters of a block over points of `tokens` x `width`.
     pub fn parameters(design: &BlockDesign, [tokens, width]: [u128; 2], columns: usize) -> u128 {
         let channels = design.channels as u128;
         let once = |there: bool, count: u128| u128::from(there) * count;
@@ -142,12 +142,12 @@ impl Block {
             + (channels + 1) * 2 * width
     }
 
-    /// Whether guidance leans what it makes.
+    /// Whether guidance applies to this block.
     pub fn is_guided(&self) -> bool {
         self.guided
     }
 
-    /// Begins to read under `condition` [n, c].
+    /// Starts a pass under `condition` [n, c].
     pub fn reading(&self, condition: Option<&Tensor<2>>, dropout: Dropout) -> Reading {
         let of = |(layer, c): (&Linear, &Tensor<2>)| {
             c.clone().matmul(layer.weight.val()).unsqueeze_dim(1)
@@ -161,7 +161,7 @@ impl Block {
         }
     }
 
-    /// Log-scale and shift of every token of `x` [n, T, d], whose order is the block's own.
+    /// Log-scale and shift of every token of `x` [n, T, d], which is in the block's own order.
     pub fn affine(&self, x: &Tensor<3>, mut reading: Reading) -> Affine {
         reading.seen.fill(Seen::Nothing);
         let [n, tokens, width] = x.dims();
@@ -185,7 +185,8 @@ impl Block {
         }
     }
 
-    /// Log-scale and shift of the first of `n` tokens; none without a start token: it stays as it is.
+    /// Log-scale and shift of the first of `n` tokens; None without a start token, as the first token is then
+    /// unchanged.
     pub fn first(&self, n: usize, reading: &mut Reading) -> Option<Affine> {
         self.start.as_ref().map(|_| self.after_start(n, reading))
     }
@@ -195,8 +196,7 @@ impl Block {
         self.after(start.val().unsqueeze::<3>().repeat_dim(0, n), reading)
     }
 
-    /// Log-scale and shift of the tokens that come next after each of `tokens` [n, m, d], which follow those
-    /// read before.
+    /// Log-scale and shift of the token after each of `tokens` [n, m, d], which follow those read before.
     pub fn after(&self, tokens: Tensor<3>, reading: &mut Reading) -> Affine {
         let [n, m, width] = tokens.dims();
         let from = reading.read;
@@ -237,7 +237,7 @@ impl Block {
     }
 }
 
-/// As [`RmsNorm::forward`], which squares in f32 whatever the precision of `h` [n, m, C] is.
+/// As [`RmsNorm::forward`], but squares in f32 whatever the precision of `h` [n, m, C].
 fn rms_norm(norm: &RmsNorm, h: Tensor<3>) -> Tensor<3> {
     let mean_square = h.clone().square().mean_dim(2);
     h / mean_square.add_scalar(norm.epsilon).sqrt() * norm.gamma.val().unsqueeze()

@@ -1,59 +1,58 @@
-//! What an autoregressive flow is made of; each kind of it fills this in.
+//! The design of an autoregressive flow; each kind fills it in.
 
 use super::guidance::Rule;
 
-/// How a block makes a positive scale of what its network says.
+/// How a block computes a positive scale from the network's output o.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scale {
     /// `exp(o)`.
     Exponential,
-    /// `softplus(o + ln(e - 1))`, which is 1 at o = 0 and grows slowly.
+    /// `softplus(o + ln(e - 1))`, which is 1 at o = 0 and grows linearly.
     Softplus,
 }
 
-/// One block.
+/// Design of a block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BlockDesign {
-    /// Layers of its transformer.
+    /// Transformer layers.
     pub layers: usize,
-    /// C, numbers a token inside of it.
+    /// C, the width of the transformer.
     pub channels: usize,
     /// Channels of an attention head.
     pub head_width: usize,
-    /// Whether a learnt token stands before the first, which is then transformed too.
+    /// Whether a learnt start token precedes the first token, which is then transformed too.
     pub start: bool,
-    /// Rotary positions instead of learnt ones.
+    /// Rotary positional encoding instead of learnt positions.
     pub rotary: bool,
     /// RMSNorm before the output layer.
     pub last_norm: bool,
-    /// How a scale is made.
     pub scale: Scale,
-    /// Bound of log-scale and shift, `bound tanh(o / bound)`; none at 0.
+    /// Bound of log-scale and shift, `bound tanh(o / bound)`; 0 for none.
     pub soft_clip: f64,
-    /// Whether it sees the condition.
+    /// Whether the block sees the condition.
     pub conditional: bool,
 }
 
 impl BlockDesign {
-    /// Of a point of `tokens`, those that its network reads, the start token among them: the last one has none
-    /// after it.
+    /// Number of tokens the network reads for points of `tokens`, including the start token: the last token is
+    /// not read.
     pub fn tokens_read(&self, tokens: usize) -> usize {
         tokens - usize::from(!self.start)
     }
 
-    /// Numbers of a condition that it sees, of `columns`.
+    /// Width of the condition that the block sees, out of `columns`.
     pub fn columns(&self, columns: usize) -> usize {
         columns * usize::from(self.conditional)
     }
 }
 
-/// The flow.
+/// Design of the flow.
 #[derive(Debug, Clone)]
 pub(super) struct Design {
-    /// From the data to the noise.
+    /// From data to noise.
     pub blocks: Vec<BlockDesign>,
     /// Dropout in training, after attention and MLP of each layer.
     pub dropout: f64,
-    /// How guidance leans.
+    /// How guidance is applied.
     pub guidance: Rule,
 }

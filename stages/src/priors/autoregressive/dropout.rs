@@ -1,26 +1,26 @@
-//! Dropout whose masks come from a stream of random numbers: a resumed training draws the same ones.
+//! Dropout whose masks come from a random stream, so that a resumed training draws the same masks.
 
 use crate::tensors::from_f32;
 use burn::tensor::Tensor;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-/// Sets numbers to zero at a rate and makes up for it in the others; nothing outside of a training.
+/// Zeroes elements with a given probability and rescales the rest; the identity outside training.
 #[derive(Clone)]
 pub(in crate::priors) struct Dropout(Option<(f64, Pcg64)>);
 
 impl Dropout {
-    /// None.
+    /// No dropout.
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// At `rate`, from `rng`.
+    /// Dropout with probability `rate`, using `rng`.
     pub fn at(rate: f64, rng: Pcg64) -> Self {
         Self((rate > 0.0).then_some((rate, rng)))
     }
 
-    /// `x` [rows, C] with a share of its numbers zero.
+    /// Applies dropout to `x` [rows, C].
     pub fn of(&mut self, x: Tensor<2>) -> Tensor<2> {
         let Some((rate, rng)) = &mut self.0 else {
             return x;

@@ -1,11 +1,10 @@
-//! How samples lean towards their condition: log-scale and shift of a token are made of those under the condition
-//! (c) and those without it (u). A guidance of 1 is the condition's own density, w = guidance - 1 is what is
-//! leant beyond it.
+//! Guidance of samples towards their condition: log-scale and shift of a token are combined from those under the
+//! condition (c) and those without it (u). A guidance of 1 is the conditional density; w = guidance - 1.
 
 use super::affine::Affine;
 use burn::tensor::Tensor;
 
-/// Which of the released ways it is.
+/// Which of the published rules is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
     /// TarFlow's (arXiv 2412.06329): `a_c + w (a_c - a_u)`, and the same for mu.
@@ -22,7 +21,7 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// What `guidance` makes of `with` a condition and `without`.
+    /// Combines the transforms `with` and `without` a condition.
     pub fn lean(self, with: &Affine, without: &Affine, guidance: f64) -> Affine {
         let w = guidance - 1.0;
         match self {

@@ -1,8 +1,7 @@
-//! Autoregressive flows over tokens: transformers that carry points [n, T, d] to noise in one pass, and back one
+//! Autoregressive flows over tokens: transformers that map points [n, T, d] to noise in one pass, and back one
 //! token at a time (TarFlow, Zhai et al. 2024, arXiv 2412.06329; STARFlow, Gu et al. 2025, arXiv 2506.06276).
 //!
-//! Blocks follow each other from the data to the noise; every second one reads the tokens from the last to the
-//! first.
+//! Blocks are ordered from data to noise; every second block reads the tokens in reverse.
 
 mod affine;
 mod block;

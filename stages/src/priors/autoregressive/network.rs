@@ -1,4 +1,4 @@
-//! The blocks of an autoregressive flow, one after the other.
+//! The chain of blocks of an autoregressive flow.
 
 use super::block::Block;
 use super::design::Design;
@@ -29,11 +29,11 @@ pub(super) struct Network {
     rule: Rule,
 }
 
-/// Numbers of activations that one pass may need in one layer.
+/// Maximum number of activations of one pass in one layer.
 const ACTIVATIONS: usize = 1 << 25;
 
 impl Network {
-    /// A flow over points of `shape` under conditions of `columns` numbers, its weights drawn from `streams`.
+    /// A flow over points of `shape` under conditions of width `columns`, initialised from `streams`.
     pub fn new(
         design: &Design,
         shape: PointShape,
@@ -53,17 +53,17 @@ impl Network {
         for (number, block) in network.blocks.iter_mut().enumerate() {
             block.prepare(number as u64, streams);
         }
-        network.set_require_grad(true) // mapping the weights has dropped it
+        network.set_require_grad(true) // mapping the weights has cleared it
     }
 
-    /// Numbers in a flow over points of `shape` under conditions of `columns` numbers.
+    /// Number of parameters of a flow over points of `shape` under conditions of width `columns`.
     pub fn parameters(design: &Design, shape: PointShape, columns: usize) -> u128 {
         let dims = [shape.tokens as u128, shape.width as u128];
         let of = |block| Block::parameters(block, dims, columns);
         design.blocks.iter().map(of).sum()
     }
 
-    /// Points carried to noise [n, D], and `log |det|` [n, 1].
+    /// Maps points to noise [n, D]; also returns `log |det|` [n, 1].
     fn carry(&self, points: &Points, dropout: &mut dyn FnMut(usize) -> Dropout) -> [Tensor<2>; 2] {
         let mut x = points.values.clone();
         let dtype = x.dtype();
@@ -85,7 +85,7 @@ impl Network {
     }
 }
 
-/// Fits a flow of `design` to what `fit` gives, as the prior of the kind that `ways` names.
+/// Fits a flow of `design` by maximum likelihood, as a prior of the kind named in `ways`.
 ///
 /// # Errors
 /// As [`fit_bijection`].
@@ -96,7 +96,7 @@ pub(super) fn fit(design: &Design, ways: Ways, fit: Fit, context: &Context) -> R
     fit_bijection(network, ways, fit, context)
 }
 
-/// The flow of `design` whose weights are in the safetensors file `path`, as the prior of the kind that `ways` names.
+/// Loads a flow of `design` from the safetensors file `path`, as a prior of the kind named in `ways`.
 ///
 /// # Errors
 /// As [`load_bijection`].
@@ -112,7 +112,7 @@ pub(super) fn load(
     load_bijection(network, ways, path, (shape, condition), place)
 }
 
-/// `x` [n, T, d] in the order in which block `number` reads it, and from that order back.
+/// Permutes `x` [n, T, d] into the order of block `number`, or back.
 fn in_order(number: usize, x: Tensor<3>) -> Tensor<3> {
     match number.is_multiple_of(2) {
         true => x,

@@ -1,4 +1,4 @@
-//! A block undone: its tokens made of noise, one after the other or several at once.
+//! Inverts a block: computes tokens from noise, one at a time or several at once.
 
 use super::affine::Affine;
 use super::block::{Block, Reading};
@@ -8,7 +8,7 @@ use crate::priors::drawing::{Guidance, Sweeps};
 use crate::tensors::to_f64;
 use burn::tensor::Tensor;
 
-/// What a block has read of tokens that are known, under a condition and under what guidance leans away from.
+/// The state of known tokens, under the condition and, for guidance, without it.
 pub(super) struct Reader<'a> {
     pub block: &'a Block,
     pub plain: Reading,
@@ -17,18 +17,18 @@ pub(super) struct Reader<'a> {
     pub guidance: Guidance,
     /// T.
     pub tokens: usize,
-    /// Passes so far.
+    /// Number of passes so far.
     pub evaluations: u64,
 }
 
-/// Called with the number of tokens that are done.
+/// Called with the number of finished tokens.
 type Done<'a> = &'a mut dyn FnMut(usize) -> Result<()>;
 
 impl Reader<'_> {
-    /// The tokens of noise `z` [n, T, d], one after the other.
+    /// Computes the tokens of noise `z` [n, T, d] one at a time.
     ///
     /// # Errors
-    /// What `done` returns.
+    /// Returned by `done`.
     pub fn one_by_one(&mut self, z: &Tensor<3>, n: usize, done: Done) -> Result<Tensor<3>> {
         let mut tokens: Vec<Tensor<3>> = Vec::with_capacity(self.tokens);
         for i in 0..self.tokens {
@@ -43,10 +43,10 @@ impl Reader<'_> {
         Ok(Tensor::cat(tokens, 1))
     }
 
-    /// The tokens of noise `z` [n, T, d], several at once, which start as their noise.
+    /// Computes the tokens of noise `z` [n, T, d] several at once by Jacobi iteration, starting from the noise.
     ///
     /// # Errors
-    /// What `done` returns; device errors.
+    /// Returned by `done`; device errors.
     pub fn in_sweeps(
         &mut self,
         z: &Tensor<3>,
@@ -58,7 +58,7 @@ impl Reader<'_> {
             0 => self.tokens,
             some => some,
         };
-        // what is made of nothing
+        // the first token depends on no other
         let first = z.clone().narrow(1, 0, 1);
         let first = match self.next(n, None, 0) {
             Some(affine) => affine.undo(first),
@@ -77,7 +77,7 @@ impl Reader<'_> {
                 _ => Tensor::cat(vec![before.clone(), x.clone().narrow(1, 0, count - 1)], 1),
             };
             let mut x = z.clone();
-            // a token more is right after each sweep
+            // each sweep makes one more token exact
             for sweep in 1..=count {
                 done(start)?;
                 let next = self.guess(read(&x), start).undo(z.clone());
@@ -87,7 +87,7 @@ impl Reader<'_> {
                     break;
                 }
             }
-            // keys and values of the last guess, not of the one before
+            // replace keys and values by those of the last iterate
             if start + count < self.tokens {
                 self.after(read(&x), start);
             }
@@ -97,7 +97,7 @@ impl Reader<'_> {
         Ok(Tensor::cat(known, 1))
     }
 
-    /// Log-scale and shift of token `i`, which comes after `previous`, or first.
+    /// Log-scale and shift of token `i`, which follows `previous` or is the first.
     fn next(&mut self, n: usize, previous: Option<&Tensor<3>>, i: usize) -> Option<Affine> {
         match previous {
             Some(previous) => Some(self.after(previous.clone(), i)),
@@ -113,7 +113,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Log-scale and shift of the tokens from `i` on, each after one of `tokens`, which are read for good.
+    /// Log-scale and shift of the tokens from `i` on, each after one of `tokens`, which become part of the state.
     fn after(&mut self, tokens: Tensor<3>, i: usize) -> Affine {
         self.count();
         let with = self.block.after(tokens.clone(), &mut self.plain);
@@ -128,7 +128,7 @@ impl Reader<'_> {
         self.evaluations += 1 + u64::from(self.away.is_some());
     }
 
-    /// As [`Self::after`], of tokens that are not known yet.
+    /// As [`Self::after`], for tokens that are not final.
     fn guess(&mut self, tokens: Tensor<3>, i: usize) -> Affine {
         let (plain, away) = (self.plain.clone(), self.away.clone());
         let affine = self.after(tokens, i);
@@ -136,7 +136,7 @@ impl Reader<'_> {
         affine
     }
 
-    /// What guidance makes of both, of tokens from `i` on.
+    /// Applies guidance to the tokens from `i` on.
     fn leant(&self, with: Affine, away: Option<Affine>, i: usize) -> Affine {
         let Some(away) = away else {
             return with;
@@ -161,7 +161,8 @@ impl Reader<'_> {
     }
 }
 
-/// The largest root mean square of the change of a point from `before` to `after` [n, m, d], as a share of the point's own.
+/// The largest root mean square change of a point from `before` to `after` [n, m, d], relative to the point's own
+/// RMS.
 fn change(after: &Tensor<3>, before: &Tensor<3>) -> Result<f64> {
     let squares = |x: Tensor<3>| {
         let x: Tensor<2> = x.flatten(1, 2);

@@ -1,21 +1,21 @@
-//! Rotary positions (Su et al. 2021, arXiv 2104.09864): queries and keys are turned by angles that grow with
-//! their position, so that what attention sees is how far apart two tokens are.
+//! Rotary positional encoding (Su et al. 2021, arXiv 2104.09864): queries and keys are rotated by angles
+//! proportional to their position, so that attention depends on the distance between two tokens.
 
 use crate::tensors::from_f64;
 use burn::tensor::Tensor;
 use std::ops::Range;
 
-/// Slowest and fastest angles differ by this factor.
+/// Ratio of the fastest to the slowest frequency.
 const BASE: f64 = 10_000.0;
 
-/// For heads of an even width.
+/// For heads of even width.
 #[derive(Debug, Clone)]
 pub(super) struct Rotary {
-    /// Radians a position, `[head width / 2]`.
+    /// Radians per position, `[head width / 2]`.
     angles: Vec<f64>,
 }
 
-/// Cosines and sines of some positions, each [1, 1, m, head width / 2].
+/// Cosines and sines of a range of positions, each [1, 1, m, head width / 2].
 pub(in crate::priors) struct Rotation([Tensor<4>; 2]);
 
 impl Rotary {
@@ -27,7 +27,7 @@ impl Rotary {
         }
     }
 
-    /// That of `positions`, beside `like`.
+    /// The rotation of `positions`, on the device and in the type of `like`.
     pub fn at(&self, positions: Range<usize>, like: &Tensor<3>) -> Rotation {
         let dims = [1, 1, positions.len(), self.angles.len()];
         let table = |f: fn(f64) -> f64| {
@@ -40,7 +40,7 @@ impl Rotary {
 }
 
 impl Rotation {
-    /// `x` [n, heads, m, head width] turned.
+    /// Rotates `x` [n, heads, m, head width].
     pub fn of(&self, x: Tensor<4>) -> Tensor<4> {
         let [cos, sin] = &self.0;
         let [.., width] = x.dims();
@@ -63,7 +63,7 @@ mod tests {
     use crate::tensors::{from_f32, to_f64};
     use burn::tensor::{DType, Device};
 
-    /// Red where an angle depends on more than the position, or halves are mixed up.
+    /// Fails if an angle depends on anything but the position, or halves are mixed up.
     #[test]
     fn products_depend_on_how_far_apart_two_positions_are() {
         let device = Device::flex();

@@ -15,12 +15,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// STARFlow: an autoregressive flow with one deep block next to the noise, which alone sees conditions, and shallow
-/// ones next to the data. Outputs are bounded: points should be near unit scale.
+/// STARFlow: an autoregressive flow with one deep block next to the noise, the only one that sees conditions, and
+/// shallow blocks next to the data. Outputs are bounded, so points should be near unit scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StarFlow {
-    /// Shallow blocks, next to the data.
+    /// Number of shallow blocks, next to the data.
     pub shallow_blocks: usize,
     /// Transformer layers of each shallow block.
     pub shallow_layers: usize,
@@ -28,11 +28,11 @@ pub struct StarFlow {
     pub deep_layers: usize,
     /// Width of the transformers; a multiple of `head_width`.
     pub channels: usize,
-    /// Width of an attention head, an even number.
+    /// Width of an attention head; even.
     pub head_width: usize,
-    /// Bound of what makes log-scales and shifts: c tanh(o / c) for the output o; 0 for none.
+    /// Bound c of the network's outputs o before they become log-scales and shifts: c tanh(o / c); 0 for none.
     pub soft_clip: f64,
-    /// Dropout in training, after attention and MLP of each layer.
+    /// Dropout probability in training, after attention and MLP of each layer.
     pub dropout: f64,
 }
 
@@ -51,7 +51,7 @@ impl Default for StarFlow {
 }
 
 impl StarFlow {
-    /// A small one, for tests.
+    /// A small configuration for tests.
     pub fn example() -> Self {
         Self {
             shallow_blocks: 3,
@@ -85,7 +85,7 @@ impl StarFlow {
     }
 }
 
-/// What it can do on the way from noise to points.
+/// Supported ways of sampling.
 const WAYS: Ways = Ways {
     kind: "starflow",
     stepped: false,

@@ -1,4 +1,4 @@
-//! TarFlow one step at a time: of a training, what `pretrain-flow` does between two batches, and of its samples.
+//! TarFlow one step at a time, for benchmarks: what `pretrain-flow` does between two batches, and sampling.
 
 use super::network::Network;
 use super::tarflow::TarFlow;
@@ -25,7 +25,7 @@ pub struct TarFlowSteps {
 }
 
 impl TarFlow {
-    /// A fresh one over points of `shape` on `device`, of a training of `steps`.
+    /// A new TarFlow over points of `shape` on `device`, for a training of `steps`.
     pub fn begin(
         &self,
         shape: PointShape,
@@ -47,7 +47,7 @@ impl TarFlow {
 }
 
 impl TarFlowSteps {
-    /// A step down the mean NLL of points [n, T, d], row-major.
+    /// One training step on the mean NLL of points [n, T, d], row-major.
     pub fn step(&mut self, points: Vec<f32>) {
         let loss = self.loss(points);
         let trainer = self.trainer.take().expect("it comes back from each step");
@@ -55,7 +55,7 @@ impl TarFlowSteps {
         self.done += 1;
     }
 
-    /// The loss `[1]` of that step: the mean NLL of points [n, T, d], row-major, in nats, dropout included.
+    /// The loss `[1]` of such a step: the mean NLL of points [n, T, d], row-major, in nats, with dropout.
     pub fn loss(&self, points: Vec<f32>) -> Tensor<1> {
         let points = Points::new(self.shape.tensor(points, &self.device));
         let network = &self.trainer().module;
@@ -64,7 +64,7 @@ impl TarFlowSteps {
             .mean()
     }
 
-    /// The NLL in nats of each of the points [n, T, d], row-major, without autodiff and dropout.
+    /// The NLL in nats of each of the points [n, T, d], row-major, without autodiff or dropout.
     ///
     /// # Errors
     /// Device errors.
@@ -79,7 +79,7 @@ impl TarFlowSteps {
         &self.trainer().module
     }
 
-    /// Takes the weights in the safetensors file `path`.
+    /// Loads the weights in the safetensors file `path`.
     ///
     /// # Errors
     /// As [`load_weights`].
@@ -94,7 +94,7 @@ impl TarFlowSteps {
         trainer.expect("it comes back from each step")
     }
 
-    /// As many points [n, T, d] as `noise` [n, T, d] has, row-major, of the flow as it is now, drawn in `steps`.
+    /// Draws a point for each row of `noise` [n, T, d] from the current flow in `steps`: [n, T, d], row-major.
     ///
     /// # Errors
     /// Device errors.

@@ -14,22 +14,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// TarFlow: a chain of causal transformers over the tokens of a point. Its likelihoods are exact; a sample is drawn
-/// token by token.
+/// TarFlow: a chain of causal transformers over the tokens of a point. Exact likelihoods; samples are drawn token
+/// by token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TarFlow {
-    /// Blocks of the flow; every second one reads the tokens backwards.
+    /// Number of blocks; every second one reads the tokens in reverse.
     pub blocks: usize,
-    /// Transformer layers of each block.
+    /// Transformer layers per block.
     pub layers: usize,
     /// Width of the transformers; a multiple of `head_width`.
     pub channels: usize,
     /// Width of an attention head.
     pub head_width: usize,
-    /// Bound of log-scales and shifts: c tanh(o / c) for the output o; 0 for none.
+    /// Bound c of log-scales and shifts: c tanh(o / c) for the output o; 0 for none.
     pub soft_clip: f64,
-    /// Dropout in training, after attention and MLP of each layer.
+    /// Dropout probability in training, after attention and MLP of each layer.
     pub dropout: f64,
 }
 
@@ -47,7 +47,7 @@ impl Default for TarFlow {
 }
 
 impl TarFlow {
-    /// A small one, for tests.
+    /// A small configuration for tests.
     pub fn example() -> Self {
         Self {
             blocks: 4,
@@ -78,7 +78,7 @@ impl TarFlow {
     }
 }
 
-/// Notes widths of transformers that do not fit together, under the keys that all kinds have.
+/// Reports transformer widths that do not fit together, under the keys that all kinds share.
 pub(super) fn check_widths(channels: usize, head_width: usize, problems: &mut Problems) {
     problems.within("head_width", head_width, 1..=1024);
     problems.within("channels", channels, 1..=16_384);
@@ -90,7 +90,7 @@ pub(super) fn check_widths(channels: usize, head_width: usize, problems: &mut Pr
     );
 }
 
-/// Notes a bound or a rate that is out of range.
+/// Reports a bound or a rate that is out of range.
 pub(super) fn check_rates(soft_clip: f64, dropout: f64, problems: &mut Problems) {
     problems.require(
         soft_clip >= 0.0 && soft_clip.is_finite(),
@@ -102,11 +102,11 @@ pub(super) fn check_rates(soft_clip: f64, dropout: f64, problems: &mut Problems)
         (0.0..1.0).contains(&dropout),
         "dropout",
         dropout,
-        "0 (none) or a share below 1, such as 0.1",
+        "0 (none) or a probability below 1, such as 0.1",
     );
 }
 
-/// What it can do on the way from noise to points.
+/// Supported ways of sampling.
 const WAYS: Ways = Ways {
     kind: "tarflow",
     stepped: false,
@@ -133,8 +133,9 @@ impl PriorConfig for TarFlow {
     fn check_shape(&self, shape: PointShape) -> Result<(), String> {
         match shape.tokens {
             0 | 1 => Err(
-                "points of at least 2 tokens, since each is read from those before it: `rows: {split: T}` for \
-                 vectors, `rows: {patches: P}` for images, `rows: sequences` for rows of tokens"
+                "points of at least 2 tokens, since each token is predicted from those before it: \
+                 `rows: {split: T}` for vectors, `rows: {patches: P}` for images, `rows: \
+                 sequences` for rows of tokens"
                     .into(),
             ),
             _ => Ok(()),

@@ -1,4 +1,4 @@
-//! Causal transformer layers over tokens, with a cache of keys and values for one token at a time.
+//! Causal transformer layers over tokens, with a cache of keys and values for decoding one token at a time.
 //!
 //! ```text
 //! h = h + W attention(norm(h))                        heads of `head_width`, each token sees itself and earlier ones
@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-/// How many times wider than a token the hidden layer of each MLP is.
+/// Ratio of the MLP's hidden width to the token width.
 pub(super) const EXPANSION: usize = 4;
 
 /// One layer: attention, then an MLP.
@@ -28,19 +28,19 @@ pub(in crate::priors) struct Layer {
     heads: usize,
 }
 
-/// Keys and values of the tokens that a layer has seen.
+/// Cache of a layer's keys and values.
 #[derive(Debug, Clone)]
 pub(in crate::priors) enum Seen {
-    /// None, and none are kept: all tokens are read in one pass.
+    /// No cache: all tokens are read in one pass.
     Nothing,
-    /// None yet.
+    /// An empty cache.
     Empty,
     /// Each [n, heads, tokens, head width].
     Tokens(Box<[Tensor<4>; 2]>),
 }
 
 impl Layer {
-    /// A layer over tokens of `channels` numbers; weights are yet to be drawn.
+    /// A layer over tokens of width `channels`, with weights to be initialised later.
     pub fn new(channels: usize, head_width: usize, device: &Device) -> Self {
         let linear = |from, to| LinearConfig::new(from, to).init(device);
         let norm = || {
@@ -59,7 +59,7 @@ impl Layer {
         }
     }
 
-    /// How many numbers a layer has.
+    /// Number of parameters of a layer.
     pub fn parameters(channels: u128) -> u128 {
         let expansion = EXPANSION as u128;
         let norms = 4 * channels;
@@ -68,8 +68,8 @@ impl Layer {
         norms + attention + mlp
     }
 
-    /// Tokens `h` [n, m, C] after those in `seen`, which then holds them too if it keeps any. Queries and keys are turned
-    /// by `rotation`, logits of attention divided by `temperature`.
+    /// Processes tokens `h` [n, m, C] that follow those in the cache `seen`, which is extended if it is in use.
+    /// Queries and keys are rotated by `rotation`; attention logits are divided by `temperature`.
     pub fn forward(
         &self,
         h: Tensor<3>,
@@ -88,7 +88,7 @@ impl Layer {
         h.reshape(dims)
     }
 
-    /// Attention over normed tokens `h` [n m, C]: [n m, C].
+    /// Attention over normalised tokens `h` [n m, C]: [n m, C].
     fn attend(
         &self,
         h: Tensor<2>,
@@ -130,7 +130,7 @@ impl Layer {
 }
 
 impl Seen {
-    /// All keys and values with those of new tokens at the end, which are kept.
+    /// Appends new keys and values to the cache, and returns all of them.
     fn extended(&mut self, keys: Tensor<4>, values: Tensor<4>) -> [Tensor<4>; 2] {
         let all = match std::mem::replace(self, Self::Nothing) {
             Self::Nothing | Self::Empty => [keys, values],
@@ -147,7 +147,7 @@ impl Seen {
     }
 }
 
-/// Layer norm with its weights, fused where the device allows it: [rows, C].
+/// Layer norm with weights, fused if the device supports it: [rows, C].
 fn norm(layer: &LayerNorm, h: Tensor<2>) -> Tensor<2> {
     let beta = layer.beta.as_ref().expect("affine norm").val();
     let scale = layer.gamma.val().sub_scalar(1.0);

@@ -1,4 +1,4 @@
-//! One coupling layer: half of the elements stay, and say how the others move.
+//! A coupling layer: half of the elements stay and determine how the others move.
 
 use super::transform::Transform;
 use crate::random::Streams;
@@ -13,15 +13,16 @@ use rand::RngExt;
 #[derive(Module, Debug)]
 pub(super) struct Layer {
     hidden: Vec<Linear>,
-    /// What the transform of each moved element takes, all firsts, then all seconds and so on.
+    /// Outputs the transforms' parameters: first parameters of all moved elements, then second ones, and so on.
     last: Linear,
-    /// Which elements it keeps, `[D]`.
+    /// Which elements are kept, `[D]`.
     #[module(skip)]
     kept: Vec<bool>,
 }
 
 impl Layer {
-    /// Layer `number` over `elements` numbers and `columns` of conditions, with `depth` hidden layers of `width`.
+    /// Layer `number` over `elements` elements and `columns` condition columns, with `depth` hidden layers of
+    /// `width`.
     pub fn new(
         number: usize,
         (elements, columns): (usize, usize),
@@ -41,12 +42,12 @@ impl Layer {
         }
     }
 
-    /// Makes the layer the identity.
+    /// Initialises the layer to the identity.
     pub fn start(&mut self) {
         zero(&mut self.last);
     }
 
-    /// Points `x` [n, D] carried towards noise, and `log |det|` [n, 1].
+    /// Maps points `x` [n, D] towards noise; also returns `log |det|` [n, 1].
     pub fn to_noise(
         &self,
         x: Tensor<2>,
@@ -60,7 +61,7 @@ impl Layer {
     }
 
     /// The inverse of [`Self::to_noise`].
-    #[allow(clippy::wrong_self_convention)] // the layer is what carries, not what is made
+    #[allow(clippy::wrong_self_convention)] // `self` is the layer, not a conversion's result
     pub fn from_noise(
         &self,
         y: Tensor<2>,
@@ -81,7 +82,7 @@ impl Layer {
         })
     }
 
-    /// Where [`Self::parted`] took them from.
+    /// Inverse of [`Self::parted`].
     fn joined(&self, kept: Tensor<2>, moved: Tensor<2>) -> Tensor<2> {
         let (mut of_kept, mut of_moved) = (0.., kept.dims()[1]..);
         let places = self.kept.iter().map(|&kept| match kept {
@@ -92,7 +93,7 @@ impl Layer {
         Tensor::cat(vec![kept, moved], 1).select(1, places)
     }
 
-    /// What the transforms of the moved elements take [n, numbers, moved].
+    /// The parameters of the moved elements' transforms, [n, numbers, moved].
     fn read(
         &self,
         kept: &Tensor<2>,
@@ -116,8 +117,8 @@ fn indices(places: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, In
     Tensor::from_data(TensorData::new(places, [count]), device)
 }
 
-/// Which of `elements` the layer of this number keeps: half of them at random, the same whenever it is asked;
-/// an odd layer keeps what the even one before it moves.
+/// Which of `elements` the layer keeps: a random half, deterministic in the layer's number. An odd layer keeps
+/// what the even one before it moves.
 fn kept_by(layer: usize, elements: usize) -> Vec<bool> {
     let mut order: Vec<usize> = (0..elements).collect();
     let mut rng = Streams::new(0).at("halves of a coupling", (layer / 2) as u64);

@@ -1,24 +1,24 @@
-//! A coupling flow over whole points, conditional where conditions are given (RealNVP, Dinh et al. 2017, arXiv
-//! 1605.08803; with splines, Durkan et al. 2019, arXiv 1906.04032).
+//! A coupling flow over whole points, optionally conditional (RealNVP, Dinh et al. 2017, arXiv 1605.08803; with
+//! splines, Durkan et al. 2019, arXiv 1906.04032).
 //!
-//! It is the plain chain of bijections: a point x goes through f_1, f_2, ... f_K to noise z, and with N the standard normal
-//! density
+//! It is a chain of bijections: a point x passes through f_1, f_2, ... f_K to noise z. With N the standard normal
+//! density,
 //!
 //! ```text
 //! z = f_K(... f_2(f_1(x)))          log p(x) = log N(z) + sum over k of log |det d f_k|
 //! ```
 //!
-//! The first of them is an elementwise affine map. Each other one, a layer, leaves half of the T d elements as they are and
-//! moves the others, one by one, by what it reads from that half and from the condition c, so that the logarithm of its
-//! determinant is a sum over the moved elements:
+//! The first bijection is an elementwise affine map. Each of the others, a layer, keeps half of the T d elements
+//! and transforms the rest elementwise with parameters computed from that half and the condition c, so its
+//! log-determinant is a sum over the moved elements:
 //!
 //! ```text
 //! affine      shift, raw = MLP(kept, c)     s = bound tanh(raw / bound)      y = x exp(s) + shift      log dy/dx = s
 //! splines     numbers = MLP(kept, c)        y = spline(x)
 //! ```
 //!
-//! Layers come in pairs whose halves are complementary, each pair with halves of its own. The inverse is as exact and as
-//! quick.
+//! Layers come in pairs with complementary halves; each pair has its own halves. The inverse has the same accuracy
+//! and cost.
 
 mod layer;
 mod spline;
@@ -47,13 +47,13 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Coupling {
-    /// Coupling layers; even, since they come in pairs.
+    /// Number of coupling layers; even, since they come in pairs.
     pub layers: usize,
     /// Width of the hidden layers of each layer's network.
     pub width: usize,
     /// Hidden layers of each layer's network.
     pub depth: usize,
-    /// Splines move elements, in place of affine maps.
+    /// Transform elements by splines instead of affine maps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splines: Option<Splines>,
 }
@@ -72,7 +72,7 @@ impl Default for Coupling {
 /// The flow's weights.
 #[derive(Module, Debug)]
 pub(super) struct Network {
-    /// Of the elementwise map: `x exp(log_scale) + shift`, each [1, D].
+    /// Parameters of the elementwise map `x exp(log_scale) + shift`, each [1, D].
     log_scale: Param<Tensor<2>>,
     shift: Param<Tensor<2>>,
     layers: Vec<Layer>,
@@ -81,7 +81,7 @@ pub(super) struct Network {
 }
 
 impl Coupling {
-    /// Small ones, of both transforms.
+    /// Small configurations with either transform, for tests.
     pub(super) fn examples() -> [Self; 2] {
         let splines = Splines {
             bins: 6,
@@ -128,7 +128,7 @@ impl Coupling {
     }
 }
 
-/// Numbers that a layer holds at most, but for very wide points.
+/// Maximum number of elements that a layer holds, except for very wide points.
 const HELD: usize = 1 << 25;
 
 impl Bijection for Network {
@@ -169,7 +169,7 @@ impl Bijection for Network {
     fn chunk(&self, shape: PointShape) -> usize {
         match self.transform {
             Transform::Affine => 8192,
-            // a layer holds some ten numbers for each piece of each moved element
+            // a layer holds about ten numbers per piece and moved element
             Transform::Spline(splines) => {
                 let each = 5 * splines.numbers() * shape.elements();
                 (HELD / each).clamp(16, 8192)
@@ -178,7 +178,7 @@ impl Bijection for Network {
     }
 }
 
-/// What it can do on the way from noise to points.
+/// Supported ways of sampling.
 const WAYS: Ways = Ways::plain("coupling");
 
 impl PriorConfig for Coupling {
@@ -206,7 +206,7 @@ impl PriorConfig for Coupling {
 
     fn check_shape(&self, shape: PointShape) -> Result<(), String> {
         match shape.elements() {
-            1 => Err("points of at least 2 numbers, of which one half moves the other".into()),
+            1 => Err("points of at least 2 numbers, since one half transforms the other".into()),
             _ => Ok(()),
         }
     }
@@ -220,7 +220,7 @@ impl PriorConfig for Coupling {
             [shape.elements(), self.width, self.depth, self.layers].map(|n| n as u128);
         let columns = condition.map_or(0, |kind| kind.columns() as u128);
         let numbers = self.transform().numbers() as u128;
-        // kept and moved elements, the other way round in the other layer of a pair
+        // sizes of kept and moved elements, swapped in the other layer of a pair
         let [less, more] = [elements / 2, elements.div_ceil(2)];
         let layer = |keeps: u128, moves: u128| {
             let hidden = (keeps + columns + 1) * width + (depth - 1) * (width + 1) * width;

@@ -1,15 +1,15 @@
 //! Monotonic rational-quadratic splines (Durkan et al. 2019, *Neural Spline Flows*, arXiv 1906.04032).
 //!
-//! On [-B, B] a number x is carried by K pieces between K + 1 knots `(x_k, y_k)` with slopes `d_k`, each a quotient of two
-//! quadratics; beyond it stays as it is. With w and h the width and the height of the piece that x is in, `s = h / w` and
-//! `r = (x - x_k) / w`:
+//! On [-B, B] a number x is mapped by one of K pieces between K + 1 knots `(x_k, y_k)` with slopes `d_k`; each
+//! piece is a quotient of two quadratics. Outside the interval the map is the identity. With w and h the width and
+//! height of the piece that contains x, `s = h / w` and `r = (x - x_k) / w`:
 //!
 //! ```text
 //! y     = y_k + h (s r^2 + d_k r (1 - r)) / (s + (d_k + d_{k+1} - 2 s) r (1 - r))                           (equation 4)
 //! dy/dx = s^2 (d_{k+1} r^2 + 2 s r (1 - r) + d_k (1 - r)^2) / (s + (d_k + d_{k+1} - 2 s) r (1 - r))^2        (equation 5)
 //! ```
 //!
-//! The way back solves a quadratic equation for r (equations 6 to 8).
+//! The inverse solves a quadratic equation for r (equations 6 to 8).
 
 use crate::problems::Problems;
 use burn::tensor::Tensor;
@@ -17,13 +17,13 @@ use burn::tensor::activation::{softmax, softplus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Splines in place of affine maps.
+/// Splines instead of affine maps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Splines {
-    /// Pieces K of a spline.
+    /// Number of pieces K of a spline.
     pub bins: usize,
-    /// Numbers beyond +-bound are carried as they are.
+    /// The map is the identity outside +-bound.
     pub bound: f64,
 }
 
@@ -39,11 +39,11 @@ impl Default for Splines {
 /// The least share of a piece in width and height, and the least slope at a knot.
 const LEAST: f64 = 1e-3;
 
-/// The axes, as knots are kept.
+/// Index of the axis, as knots are stored.
 const X: usize = 0;
 const Y: usize = 1;
 
-/// The pieces that m numbers of each of n rows are in, each [n, m].
+/// The pieces that contain m numbers of each of n rows, each [n, m].
 struct Pieces {
     x: Tensor<2>,
     width: Tensor<2>,
@@ -67,18 +67,18 @@ impl Splines {
         );
     }
 
-    /// Numbers that a spline takes: K widths, K heights and K - 1 slopes, before they are confined.
+    /// Parameters of a spline: K widths, K heights and K - 1 slopes, unconstrained.
     pub(super) fn numbers(&self) -> usize {
         3 * self.bins - 1
     }
 
-    /// Numbers `x` [n, m] carried by splines of `raw` [n, numbers, m], and the logarithms of their slopes [n, m]. Zeros of
-    /// `raw` are the identity.
+    /// Maps `x` [n, m] by splines with parameters `raw` [n, numbers, m]; also returns the logarithms of their
+    /// slopes [n, m]. Zero `raw` gives the identity.
     pub(super) fn forward(&self, x: Tensor<2>, raw: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         let inside = x.clone().clamp(-self.bound, self.bound);
         let beyond = x - inside.clone();
         let (y, log_slope) = self.pieces(&inside, raw, X).at(inside);
-        // a piece at its border has the slope 1 there, and so has what lies beyond
+        // the slope at the border is 1, as it is outside
         (y + beyond, log_slope)
     }
 
@@ -89,7 +89,7 @@ impl Splines {
         self.pieces(&inside, raw, Y).back_from(inside) + beyond
     }
 
-    /// The pieces that `values` [n, m] on this axis are in.
+    /// The pieces that contain `values` [n, m] on this axis.
     fn pieces(&self, values: &Tensor<2>, raw: Tensor<3>, axis: usize) -> Pieces {
         let bins = self.bins;
         let [n, _, m] = raw.dims();
@@ -105,7 +105,7 @@ impl Splines {
         let one = slopes.ones_like().narrow(1, 0, 1);
         let slopes = Tensor::cat(vec![one.clone(), slopes, one], 1);
 
-        // 1 in the piece that a value is in: it has passed the piece's left knot and not the next one's
+        // 1 in the piece that contains the value: at or past its left knot and before the next one
         let inner = knots[axis].clone().narrow(1, 1, bins - 1);
         let values = values.clone().reshape([n, 1, m]);
         let passed = inner.lower_equal(values).float().cast(sizes[0].dtype());
@@ -125,7 +125,7 @@ impl Splines {
         }
     }
 
-    /// Sizes of pieces [n, K, m], which together are as long as [-B, B].
+    /// Sizes of pieces [n, K, m], which sum to the length of [-B, B].
     fn sizes(&self, raw: Tensor<3>) -> Tensor<3> {
         let free = 1.0 - LEAST * self.bins as f64;
         let shares = softmax(raw, 1).mul_scalar(free).add_scalar(LEAST);
@@ -139,7 +139,7 @@ impl Pieces {
         self.left.clone() + self.right.clone() - self.slope.clone().mul_scalar(2.0)
     }
 
-    /// Where `x` [n, m] is carried, and the logarithm of the slope there.
+    /// Value of the spline at `x` [n, m], and the logarithm of its slope.
     fn at(self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let bend = self.bend();
         let r = (x - self.x) / self.width;
@@ -154,7 +154,7 @@ impl Pieces {
         (y, log_slope)
     }
 
-    /// What is carried to `y` [n, m]: r is the root of `a r^2 + b r + c` in [0, 1], in the form that loses no digits.
+    /// Inverse at `y` [n, m]: r is the root of `a r^2 + b r + c` in [0, 1], in the numerically stable form.
     fn back_from(self, y: Tensor<2>) -> Tensor<2> {
         let above = y - self.y.clone();
         let bent = above.clone() * self.bend();
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    /// Red where a piece takes a knot or a slope of another, or leaves a gap at its border.
+    /// Fails if a piece uses the wrong knot or slope, or leaves a gap at its border.
     #[test]
     fn it_rises_continuously_by_its_slope_and_is_undone() {
         let (x, step) = (numbers(), 1e-6);

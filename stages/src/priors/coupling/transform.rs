@@ -1,4 +1,4 @@
-//! How a layer moves an element: a rising function of it whose numbers the layer reads elsewhere.
+//! A layer's elementwise transform: a monotonic function whose parameters the layer computes.
 
 use super::spline::Splines;
 use burn::tensor::Tensor;
@@ -10,11 +10,11 @@ pub(super) enum Transform {
     Spline(Splines),
 }
 
-/// The largest logarithm of an affine map's scale.
+/// Bound of an affine map's log-scale.
 const BOUND: f64 = 2.0;
 
 impl Transform {
-    /// Numbers that it takes for an element.
+    /// Parameters per element.
     pub fn numbers(self) -> usize {
         match self {
             Self::Affine => 2,
@@ -22,8 +22,8 @@ impl Transform {
         }
     }
 
-    /// Elements `x` [n, m] moved by `raw` [n, numbers, m], and the logarithms of the slopes [n, m]. Zeros of `raw` are the
-    /// identity.
+    /// Maps `x` [n, m] by parameters `raw` [n, numbers, m]; also returns the logarithms of the slopes [n, m]. Zero
+    /// `raw` gives the identity.
     pub fn forward(self, x: Tensor<2>, raw: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         match self {
             Self::Affine => {

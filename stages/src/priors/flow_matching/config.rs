@@ -14,9 +14,9 @@ pub struct VelocityNetworkConfig {
     pub blocks: usize,
     /// Width of the sinusoidal embedding of time; even.
     pub frequencies: usize,
-    /// Time in `[0, 1]` is multiplied by this before the embedding, whose frequencies run from 1 down to
-    /// 1 / 10,000. A larger scale resolves finer times, and makes the velocity rougher in time: on the
-    /// ring, 1000 trains no better than 100 and takes 2.6 times as many evaluations to integrate.
+    /// Factor applied to time in `[0, 1]` before the embedding, whose frequencies run from 1 down to 1 /
+    /// 10,000. A larger scale resolves finer times and makes the velocity rougher in time: on the ring,
+    /// 1000 trains no better than 100 and takes 2.6 times as many evaluations to integrate.
     pub time_scale: f64,
 }
 
@@ -32,8 +32,8 @@ impl Default for VelocityNetworkConfig {
 }
 
 impl VelocityNetworkConfig {
-    /// The parameters of a network over points of `dimensions` dimensions, each under a condition of
-    /// `columns` numbers; 0 where there is none.
+    /// Number of parameters of a network over points of `dimensions` dimensions, each under a condition
+    /// of width `columns`; 0 for none.
     pub fn parameters(&self, dimensions: usize, columns: usize) -> u128 {
         let [width, blocks, frequencies, dimensions] =
             [self.width, self.blocks, self.frequencies, dimensions].map(|n| n as u128);
@@ -47,7 +47,7 @@ impl VelocityNetworkConfig {
             .saturating_add(condition)
     }
 
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.within("width", self.width, 1..=16_384);
         problems.within("blocks", self.blocks, 1..=256);

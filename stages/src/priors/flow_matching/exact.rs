@@ -1,8 +1,8 @@
-//! The exact velocity field of a Gaussian mixture, in closed form: what a perfectly trained flow
-//! would be. It checks the solver, the alignment loss and a trained network without any training.
+//! The exact velocity field of a Gaussian mixture in closed form: that of a perfectly trained flow. It
+//! allows tests of the solver, the alignment loss and trained networks without training.
 //!
-//! With component k ~ N(m, C) the interpolant `x_t = (1 - t) noise + t data` is Gaussian given k:
-//! mean `t m`, covariance `S = (1 - t)^2 I + t^2 C`. Conditioning gives
+//! With component k ~ N(m, C), the interpolant `x_t = (1 - t) noise + t data` is Gaussian given k,
+//! with mean `t m` and covariance `S = (1 - t)^2 I + t^2 C`. Conditioning gives
 //!
 //! ```text
 //! u_k(x, t) = E[data - noise | x_t = x, k] = m + (t C - (1 - t) I) S^-1 (x - t m)
@@ -10,7 +10,7 @@
 //! div v     = sum_k gamma_k [ tr((t C - (1 - t) I) S^-1) + g_k . (u_k - v) ],   g_k = -S^-1 (x - t m)
 //! ```
 //!
-//! All in the eigenbasis of C, where S is diagonal.
+//! All computations use the eigenbasis of C, where S is diagonal.
 
 use crate::priors::field::VelocityField;
 use crate::targets::GaussianMixture;
@@ -33,7 +33,7 @@ struct Component {
     eigenvalues: Vec<f64>,
 }
 
-/// What a component says about points [K, m, d] at K times.
+/// Conditional quantities of a component at points [K, m, d] and K times.
 struct Conditional {
     log_joint: Tensor<3>, // log p(k, x_t), up to a constant shared by all components [K, m, 1]
     velocity: Tensor<3>,  // u_k [K, m, d]
@@ -42,7 +42,7 @@ struct Conditional {
 }
 
 impl ExactMixture {
-    /// The field on `device` in element type `dtype` (f32 or f64).
+    /// The field on `device` with element type `dtype` (f32 or f64).
     pub fn new(mixture: &GaussianMixture, dtype: DType, device: &Device) -> Self {
         let width = mixture.width();
         let components = (mixture.weights.iter())
@@ -72,7 +72,7 @@ impl Component {
     fn condition(&self, x: &Tensor<3>, times: &[f64]) -> Conditional {
         let [groups, _, d] = x.dims();
         let (dtype, device) = (x.dtype(), x.device());
-        // A coefficient for each time and eigenvalue, [K, 1, d].
+        // A coefficient per time and eigenvalue, [K, 1, d].
         let coefficient = |f: &dyn Fn(f64, f64) -> f64| -> Tensor<3> {
             let values = (times.iter())
                 .flat_map(|&t| self.eigenvalues.iter().map(move |&l| f(t, l)))
@@ -98,7 +98,7 @@ impl Component {
     }
 }
 
-/// Rows [K, m, d] into or out of an eigenbasis.
+/// Rotates rows [K, m, d] into or out of an eigenbasis.
 fn turn(rows: Tensor<3>, basis: Tensor<2>) -> Tensor<3> {
     let [groups, points, d] = rows.dims();
     let flat = rows.reshape([groups * points, d]).matmul(basis);
@@ -218,7 +218,8 @@ mod tests {
 
     #[test]
     fn it_is_the_regression_of_data_minus_noise() {
-        // Flow matching with any other field costs more, and by E|v' - v|^2: compare with shifts.
+        // Any other field has a larger flow-matching loss, by E|v' - v|^2: compare with shifted
+        // fields.
         let device = Device::flex();
         let exact = ExactMixture::new(&mixture(), DType::F64, &device);
         struct Shifted(ExactMixture, f64);

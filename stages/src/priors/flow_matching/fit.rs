@@ -1,4 +1,4 @@
-//! Fitting a velocity network to points: the loop of flow matching.
+//! Fits a velocity network to points by flow matching.
 
 use super::config::VelocityNetworkConfig;
 use super::matching::{Evaluation, flow_matching_loss};
@@ -20,22 +20,22 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a flow is fitted. The defaults are small: for points whose flow is a measurement, not an end.
+/// Settings of a fit. The defaults are small, for flows that only serve as a measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FitConfig {
-    /// The size of the velocity network.
+    /// Size of the velocity network.
     pub network: VelocityNetworkConfig,
     /// Optimiser and schedule.
     pub optimiser: OptimiserConfig,
     /// Training steps.
     pub steps: u64,
-    /// Training points a step.
+    /// Training points per step.
     pub batch: usize,
-    /// Stratified times a step, each shared by batch / times points; the time embedding and its
-    /// modulations are computed once for each.
+    /// Stratified times per step, each shared by batch / times points; the time embedding and its modulations are
+    /// computed once for each.
     pub times: usize,
-    /// What the matrix products of training are taken in.
+    /// Precision of the matrix products of training.
     pub precision: MatmulPrecision,
 }
 
@@ -57,21 +57,20 @@ impl Default for FitConfig {
     }
 }
 
-/// The stream of a step's times and noise.
+/// Random stream of a step's times and noise.
 const STREAM: &str = "flow matching";
-/// The stream of the conditions that a step drops.
+/// Random stream of dropped conditions.
 const DROPPED: &str = "dropout of conditions";
 
-/// What a network is conditioned on.
+/// Conditioning of a network.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Conditioning {
-    /// Labels or embeddings.
     pub kind: ConditionKind,
     /// The probability that a condition is replaced by "none" in training.
     pub dropout: f64,
 }
 
-/// Notes `times` that do not divide `batch`.
+/// Reports `times` that do not divide `batch`.
 pub(super) fn check_times(times: usize, batch: usize, problems: &mut Problems) {
     problems.require(
         times >= 1 && batch.is_multiple_of(times),
@@ -82,7 +81,7 @@ pub(super) fn check_times(times: usize, batch: usize, problems: &mut Problems) {
 }
 
 impl FitConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.section("network", |p| self.network.check(p));
         problems.section("optimiser", |p| self.optimiser.check(p));
@@ -91,8 +90,8 @@ impl FitConfig {
         check_times(self.times, self.batch, problems);
     }
 
-    /// A fresh network over points of `width` dimensions, ready to be trained on `device` (without
-    /// autodiff, which is added here).
+    /// A new network over points of `width` dimensions, ready for training on `device` (without autodiff, which is
+    /// added here).
     pub fn begin(
         &self,
         width: usize,
@@ -102,7 +101,7 @@ impl FitConfig {
         self.begin_under(0, width, streams, device)
     }
 
-    /// As [`Self::begin`], over points under conditions of `columns` numbers.
+    /// As [`Self::begin`], over points under conditions of width `columns`.
     fn begin_under(
         &self,
         columns: usize,
@@ -116,8 +115,8 @@ impl FitConfig {
         Trainer::new(network, &self.optimiser, self.steps)
     }
 
-    /// One step of flow matching on `points`, row-major [batch, width], times and noise from `rng`: the
-    /// trainer after it and the loss `[1]`, without autodiff. Nothing is read back from the device.
+    /// One step of flow matching on `points`, row-major [batch, width], with times and noise from `rng`. Returns
+    /// the trainer after the step and the loss `[1]`, without autodiff. Nothing is read back from the device.
     pub fn step(
         &self,
         trainer: Trainer<VelocityNetwork>,
@@ -128,7 +127,7 @@ impl FitConfig {
         (trainer.step(loss.backward()), loss.inner())
     }
 
-    /// The loss `[1]` of `network` on `points`, row-major [batch, width], under `condition` [batch, c], times
+    /// The loss `[1]` of `network` on `points`, row-major [batch, width], under `condition` [batch, c], with times
     /// and noise from `rng`.
     fn loss(
         &self,
@@ -146,9 +145,9 @@ impl FitConfig {
         flow_matching_loss(under.as_deref().unwrap_or(network), data, noise, &times)
     }
 
-    /// The network with averaged weights after `steps` steps of flow matching on what `next` gives:
-    /// the points of a step, [batch, width]. The held-out loss is of `evaluation`, every
-    /// `evaluate_every` steps and at the end. Goes on where `context` says.
+    /// Trains for `steps` steps of flow matching and returns the network with averaged weights. `next` returns the
+    /// points of a step, [batch, width]. The held-out loss uses `evaluation`, every `evaluate_every` steps and at
+    /// the end. Resumes from the checkpoint in `context`, if any.
     ///
     /// # Errors
     /// As [`train_for_the_best`].
@@ -167,9 +166,8 @@ impl FitConfig {
         fitted.map(|(network, _)| network)
     }
 
-    /// As [`Self::fit`], over points that are conditioned as `conditioning` says, evaluated every so many steps; it stops
-    /// after so many evaluations without a lower loss, and takes the weights of the lowest. The network, and the step that
-    /// its weights are of.
+    /// As [`Self::fit`], with `conditioning`, evaluations every `evaluate_every` steps, and early stopping after a
+    /// number of evaluations without a lower loss. Returns the network of the lowest loss and its step.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn fit_under(
         &self,
@@ -200,7 +198,7 @@ impl FitConfig {
     }
 }
 
-/// A training by flow matching.
+/// A flow-matching training.
 struct Matching<'a, N> {
     config: &'a FitConfig,
     conditioning: Option<Conditioning>,
@@ -232,7 +230,7 @@ impl<N: FnMut(u64) -> Result<Batch>> Task<VelocityNetwork, 1> for Matching<'_, N
     }
 }
 
-/// What a network is evaluated in, however it was trained.
+/// Sets f32 matrix products for evaluation, whatever the precision of training.
 fn in_f32(network: VelocityNetwork) -> VelocityNetwork {
     network.in_precision(MatmulPrecision::F32)
 }

@@ -1,16 +1,15 @@
-//! Foreign flows: the checkpoints of the paper's released code (MAR's `SimpleMLPAdaLN`), as `.pt` or
-//! safetensors, become flows of this project.
+//! Imports flows: checkpoints of the paper's released code (MAR's `SimpleMLPAdaLN`), as `.pt` or safetensors.
 //!
-//! The released ImageNet code runs time from data (t = 0) to noise (t = 1) with velocity noise - data.
-//! Ours is `v(x, t) = -v'(x, 1 - t)`, and both changes fold into the weights: the sign into the last
-//! layer, and time into the first. With `e(t) = [cos(s t f), sin(s t f)]`,
+//! The released ImageNet code runs time from data (t = 0) to noise (t = 1) with velocity noise - data. Ours is
+//! `v(x, t) = -v'(x, 1 - t)`. Both changes are folded into the weights: the sign into the last layer, and time
+//! into the first. With `e(t) = [cos(s t f), sin(s t f)]`,
 //!
 //! ```text
 //! cos(s (1 - t) f) = cos(s f) cos(s t f) + sin(s f) sin(s t f)
 //! sin(s (1 - t) f) = sin(s f) cos(s t f) - cos(s f) sin(s t f)
 //! ```
 //!
-//! so that `W e(1 - t) = W R e(t)` with a fixed rotation-reflection R. Nothing downstream needs to know.
+//! so that `W e(1 - t) = W R e(t)` with a fixed orthogonal R.
 
 use super::config::VelocityNetworkConfig;
 use super::network::embedding_frequencies;
@@ -29,27 +28,27 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What to import and how to read it.
+/// Settings of an import.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImportConfig {
     /// A `.pt` / `.pth` or `.safetensors` file.
     pub file: PathBuf,
-    /// The dictionary in a `.pt` file that holds the weights; by default `ema` if there is one, else
-    /// `model`, else the top level.
+    /// The dictionary in a `.pt` file that holds the weights; by default `ema` if present, else `model`, else
+    /// the top level.
     pub key: Option<String>,
-    /// Which way the foreign flow runs time.
+    /// Direction of time in the imported flow.
     pub time: TimeDirection,
-    /// What the foreign code multiplies t in [0, 1] by before its sinusoidal embedding.
+    /// Factor that the original code applies to t in [0, 1] before its sinusoidal embedding.
     pub time_scale: f64,
-    /// Features were multiplied by this before the foreign flow saw them.
+    /// Factor that was applied to features before the imported flow.
     pub feature_scale: f64,
 }
 
-/// Which way a flow runs time.
+/// Direction of time in a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeDirection {
-    /// t = 0 is noise, velocity = data - noise: this project, and the paper's toy.
+    /// t = 0 is noise, velocity = data - noise: this project, and the paper's toy examples.
     NoiseToData,
     /// t = 0 is data, velocity = noise - data: the paper's ImageNet code.
     DataToNoise,
@@ -63,11 +62,11 @@ struct Weights {
 
 type Checkpoint = BTreeMap<String, Weights>;
 
-/// Reads a foreign flow and writes it as a flow artifact into the directory of `context`.
+/// Reads an imported flow and writes it as a flow artifact into the directory of `context`.
 ///
 /// # Errors
-/// An input error for a checkpoint that is no velocity network of this kind: it names the file, and the tensors
-/// that are missing, misshapen or not finite; file errors.
+/// An input error for a checkpoint that is not a velocity network of this architecture, naming the file and the
+/// tensors that are missing, misshapen or not finite; file errors.
 pub fn import(config: &ImportConfig, context: &Context) -> Result<Summary> {
     let (network, flow) = read(config, &context.device)?;
     let model = FlowMatching {
@@ -83,7 +82,7 @@ pub fn import(config: &ImportConfig, context: &Context) -> Result<Summary> {
     Ok(summary)
 }
 
-/// The flow in a foreign checkpoint.
+/// Reads the flow in a checkpoint.
 pub(super) fn read(
     config: &ImportConfig,
     device: &burn::tensor::Device,
@@ -118,8 +117,7 @@ fn read_checkpoint(path: &Path, key: Option<&str>) -> Result<Checkpoint> {
     }
     let fail = |error: &dyn std::fmt::Display| {
         Error::input(format!(
-            "{}: not a PyTorch checkpoint that can be read ({error}); expected a file written by \
-             torch.save, or safetensors",
+            "{}: not a readable PyTorch checkpoint ({error}); expected a file written by torch.save, or safetensors",
             path.display()
         ))
     };
@@ -136,7 +134,7 @@ fn read_checkpoint(path: &Path, key: Option<&str>) -> Result<Checkpoint> {
             .map_err(|e| fail(&e))?,
     };
     let tensors = reader.into_tensors();
-    // a view of one number may call itself larger than any memory
+    // a view of one element may claim any size
     let size = file_size(path)?;
     let said: u128 = tensors.values().map(|t| t.byte_len() as u128).sum();
     if said > u128::from(size) {
@@ -176,7 +174,7 @@ fn read_safetensors(path: &Path) -> Result<Checkpoint> {
         .collect()
 }
 
-/// Little-endian values of an element type, by its name, as f32.
+/// Converts little-endian values of the named element type to f32.
 fn to_f32(dtype: &str, bytes: &[u8]) -> Option<Vec<f32>> {
     use half::{bf16, f16};
     fn each<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<f32> {
@@ -193,7 +191,7 @@ fn to_f32(dtype: &str, bytes: &[u8]) -> Option<Vec<f32>> {
     }
 }
 
-/// The checkpoint under this project's names. Anything this network has no place for is an error.
+/// Renames the checkpoint's tensors to this project's names. Unknown tensors are an error.
 fn renamed(checkpoint: Checkpoint, path: &Path) -> Result<Checkpoint> {
     let mut unknown = Vec::new();
     let mut weights = Checkpoint::new();
@@ -230,7 +228,7 @@ fn refuse_non_finite(weights: &Checkpoint, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// MAR's name of a parameter -> ours.
+/// Maps MAR's name of a parameter to ours.
 fn our_name(theirs: &str) -> Option<String> {
     let (layer, parameter) = theirs.rsplit_once('.')?;
     let layer = match layer {
@@ -254,7 +252,7 @@ fn our_name(theirs: &str) -> Option<String> {
     matches!(parameter, "weight" | "bias").then(|| format!("{layer}.{parameter}"))
 }
 
-/// Our names of the parameters of a network with so many blocks.
+/// Our names of the parameters of a network with `blocks` blocks.
 fn names(blocks: usize) -> Vec<String> {
     let of_blocks = (0..blocks).flat_map(|block| {
         ["norm", "fc1", "fc2", "modulation"].map(|layer| format!("blocks.{block}.{layer}"))
@@ -283,10 +281,11 @@ fn shape_of<'a>(weights: &'a Checkpoint, name: &str, path: &Path) -> Result<&'a 
     }
 }
 
-/// The size of the network, and the width of its points, from the shapes of its weights.
+/// The size of the network and the width of its points, inferred from the shapes of its weights.
 ///
 /// # Errors
-/// An input error for one that the checkpoint does not hold, before memory is taken for it.
+/// An input error if the checkpoint does not hold all weights of such a network, raised before memory is
+/// allocated.
 fn infer(
     weights: &Checkpoint,
     time_scale: f64,
@@ -321,15 +320,16 @@ fn infer(
     let held: u128 = weights.values().map(|w| w.values.len() as u128).sum();
     if needed != held {
         return Err(Error::input(format!(
-            "{}: its shapes are those of a network of {needed} parameters (width {width}, {blocks} blocks, \
-             {frequencies} frequencies), but it holds {held}; expected the checkpoint of a SimpleMLPAdaLN",
+            "{}: its shapes imply a network of {needed} parameters (width {width}, {blocks} \
+             blocks, {frequencies} frequencies), but it holds {held}; expected the checkpoint of \
+             a SimpleMLPAdaLN",
             path.display()
         )));
     }
     Ok((network, dimensions))
 }
 
-/// Turns the weights of `v'` into those of `v(x, t) = -v'(x, 1 - t)`.
+/// Converts the weights of `v'` into those of `v(x, t) = -v'(x, 1 - t)`.
 fn reverse_time(weights: &mut Checkpoint, time_scale: f64) {
     for name in ["output.linear.weight", "output.linear.bias"] {
         if let Some(tensor) = weights.get_mut(name) {
@@ -392,7 +392,7 @@ mod tests {
         }
     }
 
-    /// The largest difference of velocity and divergence from what the paper's code computed.
+    /// The largest differences of velocity and divergence from those of the paper's code.
     fn largest_errors(config: &ImportConfig) -> (f32, f32) {
         let device = Device::flex();
         let flow = read(config, &device).unwrap().1;

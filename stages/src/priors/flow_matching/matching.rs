@@ -35,8 +35,8 @@ pub fn interpolate(data: Tensor<3>, noise: Tensor<3>, times: &[f64]) -> Tensor<3
     noise.clone() + (data - noise) * t
 }
 
-/// Held-out points with their conditions, noise and times, fixed once so that successive evaluations differ by the field
-/// alone. The loss they give has a floor above zero: the variance of `data - noise` given `x_t`.
+/// Held-out points with conditions, noise and times, fixed once so that successive evaluations differ by the field
+/// alone. Their loss has a floor above zero: the variance of `data - noise` given `x_t`.
 pub struct Evaluation {
     chunks: Vec<Chunk>,
 }
@@ -49,18 +49,18 @@ struct Chunk {
     noise: Tensor<3>,
     /// `[K]`.
     times: Vec<f64>,
-    /// [K m, c], where points have some.
+    /// [K m, c], if there are conditions.
     condition: Option<Tensor<2>>,
 }
 
-/// Points evaluated at a time.
+/// Points per evaluation.
 const CHUNK: usize = 2048;
-/// Times in a chunk, each shared by CHUNK / TIMES points.
+/// Times per chunk, each shared by CHUNK / TIMES points.
 const TIMES: usize = 64;
 
 impl Evaluation {
-    /// `points` draws of a held-out row (in turn), noise and a stratified time. `held_out` is of rows [n, d],
-    /// with conditions of the kind `condition`, where there is one.
+    /// `points` triples of a held-out row (in turn), noise and a stratified time. `held_out` has rows [n, d], with
+    /// conditions of the kind `condition` if given.
     pub fn new(
         held_out: &Batch,
         condition: Option<ConditionKind>,
@@ -75,7 +75,7 @@ impl Evaluation {
                 let count = CHUNK.min(points - chunk * CHUNK);
                 let groups = if count == CHUNK { TIMES } else { count };
                 let each = count / groups;
-                // a row meets another stratum of time each time it comes round
+                // a repeated row falls into another stratum of time
                 let chosen: Vec<usize> = (0..count)
                     .map(|i| (chunk * CHUNK + i % each * groups + i / each) % available)
                     .collect();

@@ -1,4 +1,4 @@
-//! Flow matching as a prior: a velocity network, and the probability-flow ODE that carries noise to points.
+//! Flow matching as a prior: a velocity network and its probability-flow ODE, which maps noise to points.
 
 mod config;
 mod exact;
@@ -50,12 +50,12 @@ pub use tabulated::Tabulated;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowMatching {
-    /// The size of the velocity network.
+    /// Size of the velocity network.
     pub network: VelocityNetworkConfig,
-    /// Stratified times a step, each shared by batch / times points; the time embedding and its
+    /// Stratified times per step, each shared by batch / times points; the time embedding and its
     /// modulations are computed once for each.
     pub times: usize,
-    /// What the matrix products of training are taken in.
+    /// Precision of the matrix products of training.
     pub precision: MatmulPrecision,
 }
 
@@ -70,7 +70,7 @@ impl Default for FlowMatching {
 }
 
 impl FlowMatching {
-    /// A small one.
+    /// A small configuration for tests.
     pub(super) fn example() -> Self {
         Self {
             network: VelocityNetworkConfig {
@@ -84,7 +84,7 @@ impl FlowMatching {
         }
     }
 
-    /// How its network is fitted by `schedule`.
+    /// The settings for fitting by `schedule`.
     fn fit_config(&self, schedule: &Schedule) -> FitConfig {
         FitConfig {
             network: self.network.clone(),
@@ -97,7 +97,7 @@ impl FlowMatching {
     }
 }
 
-/// What it can do on the way from noise to points.
+/// Supported ways of sampling.
 const WAYS: Ways = Ways {
     kind: "flow_matching",
     stepped: true,
@@ -141,8 +141,8 @@ impl PriorConfig for FlowMatching {
         )
     }
 
-    /// Figures: the held-out flow-matching loss; that of the test part and of the exact velocity, where
-    /// there are such. Summed over dimensions. An exact velocity knows no conditions.
+    /// Figures: the flow-matching loss on held-out points, on the test part and of the exact velocity, if
+    /// available, summed over dimensions. The exact velocity is not available under conditions.
     fn fit(&self, fit: Fit, context: &Context) -> Result<Fitted> {
         let Fit {
             shape,
@@ -223,7 +223,7 @@ impl PriorConfig for FlowMatching {
     }
 }
 
-/// A trained velocity and its probability-flow ODE.
+/// A trained velocity network and its probability-flow ODE.
 pub(super) struct VelocityFlow {
     shape: PointShape,
     condition: Option<ConditionKind>,
@@ -231,7 +231,7 @@ pub(super) struct VelocityFlow {
 }
 
 impl VelocityFlow {
-    /// That of `network`, without autodiff.
+    /// Wraps `network` without autodiff.
     pub fn of(network: VelocityNetwork) -> Self {
         Self {
             shape: PointShape {
@@ -245,12 +245,12 @@ impl VelocityFlow {
 }
 
 impl VelocityFlow {
-    /// The velocity of points that are each under a row of `condition` [n, c].
+    /// The velocity of points under the rows of `condition` [n, c].
     fn under(&self, condition: Option<&Tensor<2>>) -> Option<Box<dyn VelocityField + '_>> {
         self.network.plain.under(condition?.clone())
     }
 
-    /// That velocity, or the one of all points alike.
+    /// The conditional velocity if there are conditions, else the plain one.
     fn field<'a>(
         &'a self,
         under: &'a Option<Box<dyn VelocityField + 'a>>,

@@ -1,5 +1,5 @@
-//! The velocity network v(x, t): the AdaLN residual network that Li et al. take from MAR
-//! (arXiv 2406.11838, `SimpleMLPAdaLN`).
+//! The velocity network v(x, t): the AdaLN residual network that Li et al. take from MAR (arXiv 2406.11838,
+//! `SimpleMLPAdaLN`).
 //!
 //! ```text
 //! c = W silu(W embed(scale t))                         time embedding        [K, width]
@@ -11,11 +11,10 @@
 //! v = W (norm(h) * (1 + scale) + shift)                output                [rows, d]
 //! ```
 //!
-//! The modulation depends on time only, so points come in K groups that share a time, and it is
-//! computed once a group. A network that takes conditions [n, c] adds a linear layer of them to the time
-//! embedding, before its last silu; without one, points are under "none", which is folded into the
-//! embedding of each time. All modulation layers and the output layer start at zero: the untrained
-//! velocity is 0 and every block the identity.
+//! The modulation depends on time only, so points come in K groups that share a time, and it is computed once per
+//! group. A network with conditions [n, c] adds a linear layer of them to the time embedding, before its last silu;
+//! points without a condition are under "none", which is folded into the embedding of each time. All modulation
+//! layers and the output layer start at zero: the untrained velocity is 0 and every block is the identity.
 
 use super::config::VelocityNetworkConfig;
 use crate::fused::{self, BlockWeights, NORM_EPSILON, plain};
@@ -27,14 +26,14 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{DType, Device, Int, Tensor};
 use rayon::prelude::*;
 
-/// The network. Weights stand in Burn's layout here ([in, out]) and in PyTorch's on disk.
+/// The network. Weights have Burn's layout here ([in, out]) and PyTorch's on disk.
 #[derive(Module, Debug)]
 pub struct VelocityNetwork {
     time: TimeEmbedding,
     input: Linear,
     blocks: Vec<Block>,
     output: Output,
-    /// Of a condition [n, c], without a bias: "none" has a column of its own.
+    /// Linear map of a condition [n, c], without a bias: "none" has a column of its own.
     condition: Option<Linear>,
     dimensions: usize,
     #[module(skip)]
@@ -59,7 +58,7 @@ struct Block {
     modulation: Linear,
 }
 
-/// The last layer. Its norm has no weights.
+/// The output layer. Its norm has no weights.
 #[derive(Module, Debug)]
 struct Output {
     modulation: Linear,
@@ -67,12 +66,12 @@ struct Output {
 }
 
 impl VelocityNetworkConfig {
-    /// A network over points of width `dimensions`, with weights drawn from `streams`.
+    /// A network over points of width `dimensions`, initialised from `streams`.
     pub fn init(&self, dimensions: usize, streams: Streams, device: &Device) -> VelocityNetwork {
         self.init_under(0, dimensions, streams, device)
     }
 
-    /// As [`Self::init`], over points under conditions of `columns` numbers; 0 for a network that takes none.
+    /// As [`Self::init`], over points under conditions of width `columns`; 0 for none.
     pub(super) fn init_under(
         &self,
         columns: usize,
@@ -104,7 +103,7 @@ impl VelocityNetworkConfig {
                 modulation: linear(width, 2 * width),
                 linear: linear(width, dimensions),
             },
-            // last, so that the other weights are drawn as without it
+            // drawn last, so that the other weights do not depend on it
             condition: (columns > 0).then(|| {
                 let layer = LinearConfig::new(columns, width).with_bias(false);
                 layer.init(device)
@@ -118,7 +117,7 @@ impl VelocityNetworkConfig {
         }
         network.output.modulation = zeroed(network.output.modulation);
         network.output.linear = zeroed(network.output.linear);
-        network.set_require_grad(true) // mapping the weights has dropped it
+        network.set_require_grad(true) // mapping the weights has cleared it
     }
 }
 
@@ -133,7 +132,7 @@ fn zeroed(layer: Linear) -> Linear {
 }
 
 impl TimeEmbedding {
-    /// `times` `[K]` -> their embedding [K, width], of which silu is to be taken.
+    /// `times` `[K]` -> their embedding [K, width], before the final silu.
     fn forward(&self, times: &[f64]) -> Tensor<2> {
         let weight = self.fc1.weight.val();
         let waves = self.waves(times, weight.dtype(), &weight.device()); // [K, frequencies]
@@ -141,8 +140,8 @@ impl TimeEmbedding {
         fused::linear_layer(&self.fc2, inner)
     }
 
-    /// `[cos(scale t f_j), sin(scale t f_j)]`, f_j from 1 down to 1 / 10,000. Computed in f64 on the
-    /// host, where times are known.
+    /// `[cos(scale t f_j), sin(scale t f_j)]`, f_j from 1 down to 1 / 10,000. Computed in f64 on the host, where
+    /// times are known.
     fn waves(&self, times: &[f64], dtype: DType, device: &Device) -> Tensor<2> {
         let half = self.frequencies / 2;
         let frequencies: Vec<f64> = embedding_frequencies(half).collect();
@@ -208,25 +207,24 @@ impl Output {
         fused::linear_layer(&self.modulation, c)
     }
 
-    /// The velocity [K * m, d] that is read from `h` [K * m, width].
+    /// The velocity [K * m, d] computed from `h` [K * m, width].
     fn read(&self, h: Tensor<2>, modulation: Tensor<2>) -> Tensor<2> {
         fused::linear_layer(&self.linear, fused::modulated_norm(h, modulation))
     }
 }
 
 impl VelocityNetwork {
-    /// The same network, [`velocity`](crate::priors::VelocityField::velocity) taking the matrix products of its blocks in
-    /// `precision`; divergences and products along tangents stay as they are.
+    /// The same network with [`velocity`](crate::priors::VelocityField::velocity) using `precision` for the matrix
+    /// products of its blocks; divergences and Jacobian products are unaffected.
     pub fn in_precision(self, precision: MatmulPrecision) -> Self {
         Self { precision, ..self }
     }
 
-    /// What [`velocity`](crate::priors::VelocityField::velocity) takes the matrix products of its blocks in.
+    /// Precision of the blocks' matrix products in [`velocity`](crate::priors::VelocityField::velocity).
     pub(super) fn precision(&self) -> MatmulPrecision {
         self.precision
     }
 
-    /// How large it is.
     pub fn size(&self) -> VelocityNetworkConfig {
         let [_, width] = self.input.weight.dims();
         VelocityNetworkConfig {
@@ -242,50 +240,48 @@ impl VelocityNetwork {
         self.dimensions
     }
 
-    /// `times` `[K]` -> their embedding [K, width], of which silu is to be taken.
+    /// `times` `[K]` -> their embedding [K, width], before the final silu.
     pub(super) fn time_embedding(&self, times: &[f64]) -> Tensor<2> {
         self.time.forward(times)
     }
 
-    /// What conditions [n, c] are multiplied by [c, width], of a network that takes them.
+    /// The weight [c, width] of conditions, if the network takes them.
     pub(super) fn condition_weight(&self) -> Option<Tensor<2>> {
         Some(self.condition.as_ref()?.weight.val())
     }
 
-    /// The element type of the weights.
     pub fn dtype(&self) -> DType {
         self.input.weight.val().dtype()
     }
 
-    /// Where the weights are.
     pub fn device(&self) -> Device {
         self.input.weight.val().device()
     }
 }
 
-/// Rows (points times their tangents) that stay in a core's cache on their way through the network.
+/// Rows (points times tangents) that fit in a core's cache during a pass through the network.
 const CACHED_ROWS: usize = 1024;
 
-/// What the network takes from time, and from a condition: of K groups of points.
+/// Modulations of K groups of points, from time and condition.
 pub(super) struct Modulations {
-    /// Of each block [K, 3 width].
+    /// Per block [K, 3 width].
     blocks: Vec<Tensor<2>>,
-    /// Of the output [K, 2 width].
+    /// Of the output layer [K, 2 width].
     output: Tensor<2>,
 }
 
 impl Modulations {
-    /// Those of some times by number, which may repeat.
+    /// Selects rows by index, with repetition.
     pub(super) fn select(&self, rows: Tensor<1, Int>) -> Self {
         self.map(|modulation| modulation.select(0, rows.clone()))
     }
 
-    /// That of one group by number.
+    /// Selects the row of one group.
     pub(super) fn of_group(&self, group: usize) -> Self {
         self.map(|modulation| modulation.narrow(0, group, 1))
     }
 
-    /// Those of `count` points from `start` on; the same where all points share one.
+    /// Rows `start` to `start + count`; unchanged if all points share one row.
     fn of_rows(&self, start: usize, count: usize) -> Self {
         self.map(|modulation| match modulation.dims() {
             [1, _] => modulation,
@@ -293,7 +289,7 @@ impl Modulations {
         })
     }
 
-    /// The same without a graph.
+    /// Detached from the graph.
     pub(super) fn detach(&self) -> Self {
         self.map(Tensor::detach)
     }
@@ -307,14 +303,14 @@ impl Modulations {
 }
 
 impl VelocityNetwork {
-    /// The modulations of `times` `[K]`, those of blocks taken in `precision`; under the condition "none",
-    /// where the network takes conditions.
+    /// The modulations of `times` `[K]`, with the blocks' products in `precision`; under the condition "none" if
+    /// the network takes conditions.
     pub(super) fn modulations(&self, times: &[f64], precision: MatmulPrecision) -> Modulations {
         let time = self.time_embedding(times); // [K, width]
         let embedded = match self.condition_weight() {
             None => time,
             Some(weight) => {
-                // [c, width], the last row that of "none"
+                // [c, width]; the last row is "none"
                 let [columns, _] = weight.dims();
                 time + weight.narrow(0, columns - 1, 1)
             }
@@ -322,7 +318,7 @@ impl VelocityNetwork {
         self.modulations_of(fused::silu(embedded), precision)
     }
 
-    /// The modulations that `c` = silu(embedding) [K, width] asks for, those of blocks in `precision`.
+    /// The modulations for `c` = silu(embedding) [K, width], with the blocks' products in `precision`.
     pub(super) fn modulations_of(&self, c: Tensor<2>, precision: MatmulPrecision) -> Modulations {
         let blocks = self.blocks.iter();
         Modulations {
@@ -333,7 +329,7 @@ impl VelocityNetwork {
         }
     }
 
-    /// The velocity at `x` [K, m, d], each group by its modulation.
+    /// The velocity at `x` [K, m, d], each group with its own modulation.
     pub(super) fn modulated(&self, x: Tensor<3>, modulations: Modulations) -> Tensor<3> {
         let [groups, points, d] = x.dims();
         let mut h = fused::linear_layer(&self.input, x.reshape([groups * points, d]));
@@ -345,8 +341,8 @@ impl VelocityNetwork {
             .reshape([groups, points, d])
     }
 
-    /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], by a modulation that all points share, or
-    /// one for each.
+    /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], with one modulation for all points or one per
+    /// point.
     pub(super) fn with_divergence(
         &self,
         x: Tensor<2>,
@@ -357,7 +353,7 @@ impl VelocityNetwork {
         if !fused::without_graph(&x) || n <= at_once {
             return self.divergence_at(x, modulations);
         }
-        // points in small groups, each through the whole network while it is in a core's cache
+        // small groups of points pass through the whole network while they are in a core's cache
         let parts: Vec<_> = (0..n).step_by(at_once).collect();
         let parts: Vec<(Tensor<2>, Tensor<1>)> = (parts.into_par_iter())
             .map(|start| {
@@ -370,8 +366,8 @@ impl VelocityNetwork {
         (Tensor::cat(velocities, 0), Tensor::cat(divergences, 0))
     }
 
-    /// The velocity [n, d] at `x` [n, d] and its Jacobian times `directions` [n, k, d], by a modulation that
-    /// all points share, or one for each.
+    /// The velocity [n, d] at `x` [n, d] and its Jacobian times `directions` [n, k, d], with one modulation for all
+    /// points or one per point.
     pub(super) fn with_jvps(
         &self,
         x: Tensor<2>,
@@ -387,7 +383,7 @@ impl VelocityNetwork {
         (self.output.read(h, output), along)
     }
 
-    /// The modulations of `times` `[K]`, that of a group for each of its points `x` [K, m, d]: [K m, ..].
+    /// The modulations of `times` `[K]`, repeated for each point of a group `x` [K, m, d]: [K m, ..].
     pub(super) fn modulations_of_points(&self, x: &Tensor<3>, times: &[f64]) -> Modulations {
         let [groups, points, _] = x.dims();
         let rows = (0..groups).flat_map(|k| vec![k as i64; points]);
@@ -395,14 +391,14 @@ impl VelocityNetwork {
         self.modulations(times, MatmulPrecision::F32).select(rows)
     }
 
-    /// The divergences [K, m] at `x` [K, m, d], each by its modulation.
+    /// The divergences [K, m] at `x` [K, m, d], with one modulation per point.
     pub(super) fn divergences_by(&self, x: Tensor<3>, modulations: &Modulations) -> Tensor<2> {
         let [groups, points, _] = x.dims();
         let (_, divergences) = self.with_divergence(x.flatten(0, 1), modulations);
         divergences.reshape([groups, points])
     }
 
-    /// The Jacobians at `x` [K, m, d], each by its modulation, times `directions` [m, j, d]: [K, m, j, d].
+    /// The Jacobians at `x` [K, m, d] times `directions` [m, j, d], with one modulation per point: [K, m, j, d].
     pub(super) fn jvps_by(
         &self,
         x: Tensor<3>,
@@ -418,13 +414,13 @@ impl VelocityNetwork {
 
     /// The velocity [n, d] and the divergence `[n]` at `x` [n, d], as in [`Self::with_divergence`].
     fn divergence_at(&self, x: Tensor<2>, modulations: &Modulations) -> (Tensor<2>, Tensor<1>) {
-        // d h / d x_j is row j of the input matrix, the same for every point
+        // d h / d x_j is row j of the input matrix for every point
         let tangents = self.input.weight.val().unsqueeze_dim::<3>(0); // [1, d, width]
         let readout = self.output.linear.weight.val().transpose(); // [d, width]
         let mut blocks = self.blocks.iter().zip(&modulations.blocks);
         let (last, last_modulation) = blocks.next_back().expect("checked: a block or more");
         let (h, tangents) = through_blocks(fused::linear_layer(&self.input, x), tangents, blocks);
-        // of d v_i / d x_j only i = j is computed
+        // only the diagonal of d v_i / d x_j is computed
         let output = &modulations.output;
         let (h, divergence) = fused::block_trace(
             h,
@@ -438,8 +434,8 @@ impl VelocityNetwork {
     }
 }
 
-/// `h` [n, width] through `blocks`, its `tangents` carried along: [n, k, width], or
-/// [1, k, width], the same at every point.
+/// Passes `h` [n, width] through `blocks` along with its `tangents` [n, k, width], or [1, k, width] if they are the
+/// same at every point.
 fn through_blocks<'a>(
     h: Tensor<2>,
     tangents: Tensor<3>,
@@ -510,7 +506,7 @@ mod tests {
                 assert!((a - b).abs() <= 1e-12 * b.abs().max(1.0), "{a} {b}");
             }
         };
-        // in f32 a CPU would take one after another
+        // with f32, a CPU would take one time after another
         for field in [
             &network(DType::F64, &device) as &dyn VelocityField,
             under.as_ref(),
@@ -562,7 +558,7 @@ mod tests {
         }
     }
 
-    /// Three classes, five points and one under none of them, over points in groups and at one time.
+    /// Three classes; five points, one of them under "none"; in groups and at one time.
     #[test]
     fn a_point_has_the_velocity_of_its_condition_and_none_is_that_of_a_point_without_one() {
         let kind = ConditionKind::Labels { classes: 3 };
@@ -610,7 +606,7 @@ mod tests {
             let central = difference_divergence(field, alone, 0.7).unwrap()[0];
             close(divergence[point], central, 1e-5);
         }
-        // some of the points, in another order
+        // a subset of the points in another order
         let chosen: Tensor<1, Int> = Tensor::from_data([4i64, 1], &device);
         let some = field.of_points(chosen.clone()).unwrap();
         let directions: Tensor<3> =
@@ -675,7 +671,7 @@ mod tests {
         for (a, b) in to_f64(along).unwrap().iter().zip(expected) {
             assert!((a - b).abs() < 1e-5 * b.abs().max(1.0), "{a} {b}");
         }
-        // along the axes: the trace is the divergence
+        // along the axes, the trace is the divergence
         let axes = Tensor::<2>::eye(5, &device)
             .cast(DType::F64)
             .unsqueeze::<3>();

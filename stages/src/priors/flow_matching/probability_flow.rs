@@ -1,11 +1,11 @@
 //! Likelihoods and samples through the probability-flow ODE (Chen et al. 2018, arXiv 1806.07366).
 //!
-//! `log p(y) = log N(x_0; 0, I) - int_0^1 div v(x_t, t) dt` along the trajectory that ends in
-//! `x_1 = y`, found by integrating backwards from y.
+//! `log p(y) = log N(x_0; 0, I) - int_0^1 div v(x_t, t) dt` along the trajectory that ends in `x_1 = y`, found by
+//! integrating backwards from y.
 //!
-//! A trajectory needs the velocity only, a small part of what its divergence costs: it is solved
-//! first, with steps of its own, and the divergence is integrated along it by a quadrature that takes
-//! as many nodes as each point needs.
+//! A trajectory needs only the velocity, which costs a small fraction of the divergence. So the trajectory is
+//! solved first, with its own steps, and the divergence is then integrated along it by a quadrature with as many
+//! nodes as each point needs.
 
 use crate::error::{Error, Result};
 use crate::numerics::quadrature::{self, Integrals};
@@ -22,13 +22,12 @@ use crate::tensors::{from_f64, to_f64};
 use burn::tensor::{DType, Device, Int, Tensor};
 use rand::RngExt;
 
-/// The tolerance of a step of a trajectory, as a share of that of the NLL (in f32 none is asked for better
-/// than 1e-6). Measured on the flow of the digits at a tolerance of 1e-3: with a share of 0.03 NLLs are
-/// off by 13 tolerances, with 0.003 by 1.3, with 0.001 and less by 0.13. Velocities cost a small part of
-/// what divergences do.
+/// Tolerance of a trajectory's steps relative to that of the NLL (at least 1e-6 in f32). Measured on the digits'
+/// flow at a tolerance of 1e-3: with a ratio of 0.03, NLLs are off by 13 tolerances; with 0.003 by 1.3; with 0.001
+/// and less by 0.13. Velocities cost a small fraction of divergences.
 const TRAJECTORY: f64 = 0.0001;
 
-/// Tangents that ride along with a point of `width` dimensions.
+/// Number of tangents per point of `width` dimensions.
 fn tangents(options: &NllOptions, width: usize) -> usize {
     match options.divergence {
         Divergence::Exact => width,
@@ -36,15 +35,14 @@ fn tangents(options: &NllOptions, width: usize) -> usize {
     }
 }
 
-/// Intervals between nodes along a trajectory after which its integral is taken as it is.
+/// Maximum number of intervals between nodes along a trajectory; the integral is then accepted as it is.
 pub const MOST_INTERVALS: usize = quadrature::MOST;
 
-/// The NLL in nats of each of `points` [n, d] under `field`.
-/// `progress` is called with the share of points that is done; an error from it stops.
+/// The NLL in nats of each of `points` [n, d] under `field`. `progress` is called with the fraction of finished
+/// points; an error from it stops the computation.
 ///
 /// # Errors
-/// What `progress` returns; a numerical error for an NLL that is not finite, or where no step is small enough;
-/// device errors.
+/// Errors of `progress`; a numerical error if an NLL is not finite or no step is small enough; device errors.
 pub fn negative_log_likelihood(
     field: &dyn VelocityField,
     points: Tensor<2>,
@@ -76,8 +74,8 @@ pub fn negative_log_likelihood(
     Ok(result)
 }
 
-/// The NLLs of `points` [n, d], and by how much in nats each changes when every step and every interval between the
-/// nodes of its point is halved: what the tolerance, and the precision, leave uncertain.
+/// The NLLs of `points` [n, d], and how much each changes, in nats, when every step and every interval between
+/// nodes is halved: the uncertainty left by tolerance and precision.
 ///
 /// # Errors
 /// As [`negative_log_likelihood`].
@@ -117,17 +115,17 @@ pub fn halving_check(
     Ok(found)
 }
 
-/// Evaluations that a graph may keep.
+/// Maximum number of evaluations in a graph.
 const MOST_IN_GRAPH: usize = 6_000;
-/// Evaluations of a step of Dormand-Prince.
+/// Evaluations per Dormand-Prince step.
 const STAGES: usize = 6;
 
-/// The gradient [n, d] of each point's NLL with respect to the point, in nats, on the host: through
-/// every step of the solver. `tracked` is `field` on a device with autodiff, which keeps what goes through
-/// it: where to step is found without.
+/// The gradient [n, d] of each point's NLL with respect to the point, in nats, on the host: through every step of
+/// the solver. `tracked` is `field` on a device with autodiff, which records its evaluations; steps are chosen
+/// without it.
 ///
 /// # Errors
-/// As [`negative_log_likelihood`], and where the graph would not fit into memory.
+/// As [`negative_log_likelihood`], and if the graph would not fit into memory.
 pub fn nll_gradient(
     [field, tracked]: [&dyn VelocityField; 2],
     points: Tensor<2>,
@@ -142,15 +140,15 @@ pub fn nll_gradient(
         let y = points.clone().narrow(0, start, at_once.min(n - start));
         let of_chunk = of_range(field, start, &y);
         let along = Along::new(of_chunk.as_deref().unwrap_or(field), solver, &y, start);
-        // steps and nodes are chosen first, and then held fixed
+        // steps and nodes are chosen first, then held fixed
         let chosen = along.solve(y.clone(), solver.tolerance, &mut check)?;
         let grid = &chosen.trajectory.grid;
         let evaluations = STAGES * grid.len() + chosen.integrals.finest();
         if evaluations > MOST_IN_GRAPH {
             return Err(Error::Numerical(format!(
-                "the gradient of an NLL would go through {evaluations} evaluations of the flow, expected at \
-                 most {MOST_IN_GRAPH}: the velocity is far from smooth; loosen the tolerance, or take no \
-                 gradients (estimate_nll.gradient_points: 0)"
+                "the gradient of an NLL would go through {evaluations} evaluations of the flow, \
+                 expected at most {MOST_IN_GRAPH}: the velocity is far from smooth; loosen the \
+                 tolerance, or turn gradients off (estimate_nll.gradient_points: 0)"
             )));
         }
         let y = Tensor::from_inner(y).require_grad();
@@ -167,7 +165,7 @@ pub fn nll_gradient(
     Ok(gradients)
 }
 
-/// Points [n, d] in chunks of what one evaluation should carry, and where each starts.
+/// Splits points [n, d] into chunks of one evaluation each; yields each chunk with its first index.
 fn chunks(points: &Tensor<2>, solver: &NllOptions) -> impl Iterator<Item = (usize, Tensor<2>)> {
     let [n, d] = points.dims();
     let size = (ROWS_PER_EVALUATION / (tangents(solver, d) + 1)).max(1);
@@ -176,8 +174,8 @@ fn chunks(points: &Tensor<2>, solver: &NllOptions) -> impl Iterator<Item = (usiz
         .map(move |start| (start, points.clone().narrow(0, start, size.min(n - start))))
 }
 
-/// The field over the points `x` [n, d], the first of which has the index `start`; none where all points have
-/// the same.
+/// The field over the points `x` [n, d], of which the first has the index `start`; None if all points have the same
+/// velocity.
 fn of_range<'a>(
     field: &'a dyn VelocityField,
     start: usize,
@@ -188,23 +186,23 @@ fn of_range<'a>(
     field.of_points(Tensor::arange(chosen, &x.device()))
 }
 
-/// What is integrated along the trajectories of one chunk of points.
+/// The integrands along the trajectories of a chunk of points.
 struct Along<'a> {
     field: &'a dyn VelocityField,
-    /// The directions of an estimated divergence, the same along a whole trajectory [n, k, d].
+    /// Probe vectors of an estimated divergence, fixed along a trajectory [n, k, d].
     probes: Option<Tensor<3>>,
-    /// Rows that one evaluation of the divergence carries for each point.
+    /// Rows per point of an evaluation of the divergence.
     rows: usize,
-    /// Whether one evaluation takes several times.
+    /// Whether one evaluation covers several times.
     several_times: bool,
 }
 
-/// A velocity as the solver asks for it.
+/// The velocity as the solver calls it.
 struct Velocity<'a, C> {
     field: &'a dyn VelocityField,
-    /// Whether what depends on time alone is computed for several times together.
+    /// Whether time-dependent values are precomputed for several times.
     several_times: bool,
-    /// The field at the times to come, where it gains by knowing them.
+    /// The field with values precomputed for upcoming times, if that helps.
     ahead: Option<Box<dyn VelocityField + 'a>>,
     check: C,
 }
@@ -234,8 +232,8 @@ impl<C: FnMut(f64) -> Result<()>> Slope for Velocity<'_, C> {
     }
 }
 
-/// Whether `device` is to be given several times at once: a GPU waits for the host at each launch, this machine's
-/// cores take one after another, each through a cache.
+/// Whether to pass several times to `device` in one evaluation: a GPU waits for the host at each launch, while a
+/// CPU's cores are faster with one time after another, in cache.
 fn several_times(device: &Device) -> bool {
     device.clone().inner() != Device::flex()
 }
@@ -247,7 +245,7 @@ fn indices(points: &[usize], device: &Device) -> Tensor<1, Int> {
 }
 
 impl<'a> Along<'a> {
-    /// For the points `x` [n, d], the first of which has the index `start`.
+    /// For the points `x` [n, d], of which the first has the index `start`.
     fn new(field: &'a dyn VelocityField, solver: &NllOptions, x: &Tensor<2>, start: usize) -> Self {
         let [n, d] = x.dims();
         let probes = match solver.divergence {
@@ -277,7 +275,7 @@ impl<'a> Along<'a> {
         }
     }
 
-    /// Integrals of a point: one, or one for each probe.
+    /// Number of integrals per point: one, or one per probe.
     fn columns(&self) -> usize {
         self.probes.as_ref().map_or(1, |probes| probes.dims()[1])
     }
@@ -290,7 +288,7 @@ impl<'a> Along<'a> {
         Velocity::new(self.field, self.several_times, move |_| check())
     }
 
-    /// Times that one evaluation of the divergence of `points` points takes.
+    /// Times per evaluation of the divergence of `points` points.
     fn at_once(&self, points: usize) -> usize {
         match self.several_times {
             true => (ROWS_PER_EVALUATION / (points * self.rows)).max(1),
@@ -298,9 +296,9 @@ impl<'a> Along<'a> {
         }
     }
 
-    /// The divergences [K, m, 1] along `trajectory` at the `positions` `[K]`, or their estimates by each probe
-    /// [K, m, k]: `e . J e` (Hutchinson 1989; Grathwohl et al. 2019, arXiv 1810.01367); of all points, or of
-    /// those with the indices `chosen` `[m]`.
+    /// The divergences [K, m, 1] along `trajectory` at the `positions` `[K]`, or their estimates by each probe [K,
+    /// m, k]: `e . J e` (Hutchinson 1989; Grathwohl et al. 2019, arXiv 1810.01367); of all points, or of those with
+    /// the indices `chosen` `[m]`.
     fn divergences(
         &self,
         trajectory: &Trajectory,
@@ -342,7 +340,7 @@ impl<'a> Along<'a> {
             DType::F64 => [1e-13, 1e-14],
             _ => [1e-6, 1e-6],
         };
-        // read between steps, a trajectory must be better than what is integrated along it
+        // interpolated between steps, a trajectory must be more accurate than the integral along it
         let within = (TRAJECTORY * tolerance).max(step);
         let within = Tolerance {
             absolute: within,
@@ -370,8 +368,8 @@ impl<'a> Along<'a> {
         })
     }
 
-    /// The integrals [n, q] of the divergence along `trajectory` by the rule with `intervals`; of the points
-    /// with the indices `points` alone, where they are given.
+    /// The integrals [n, q] of the divergence along `trajectory` by the rule with `intervals`, of the points with
+    /// the indices `points` if given, else of all.
     fn by_rule(
         &self,
         trajectory: &Trajectory,
@@ -422,10 +420,10 @@ struct Solution {
     integrals: Integrals,
 }
 
-/// Noise [n, T, d] carried from t = 0 to points at t = 1 by `field` over rows [n, T d].
+/// Maps noise [n, T, d] at t = 0 to points at t = 1 by `field` over rows [n, T d].
 ///
 /// # Errors
-/// What `progress` returns; a numerical error where no step is small enough.
+/// Errors of `progress`; a numerical error if no step is small enough.
 pub fn points_of(
     field: &dyn VelocityField,
     noise: Tensor<3>,
@@ -437,7 +435,7 @@ pub fn points_of(
 }
 
 /// As [`points_of`] with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598): the velocity is
-/// `none + guidance (under - none)`, `under` that of a condition and `none` that without.
+/// `none + guidance (under - none)`, with `under` the conditional and `none` the unconditional velocity.
 ///
 /// # Errors
 /// As [`points_of`].
@@ -458,7 +456,7 @@ pub fn guided_points_of(
     carried(velocity, noise, steps)
 }
 
-/// Noise [n, T, d] carried from t = 0 to t = 1 by `velocity` of rows [n, T d].
+/// Integrates noise [n, T, d] from t = 0 to t = 1 along `velocity` over rows [n, T d].
 fn carried(velocity: impl Slope, noise: Tensor<3>, steps: Steps) -> Result<Carried> {
     let dims = noise.dims();
     let noise = noise.flatten::<2>(1, 2);
@@ -480,8 +478,8 @@ fn carried(velocity: impl Slope, noise: Tensor<3>, steps: Steps) -> Result<Carri
     })
 }
 
-/// Points carried from t = 1 to noise at t = 0 by `field` over rows [n, T d], and the logarithm of the
-/// determinant of that map: the integral of the divergence with its sign changed.
+/// Maps points at t = 1 to noise at t = 0 by `field` over rows [n, T d]; also returns the log-determinant of the
+/// map, which is minus the integral of the divergence.
 ///
 /// # Errors
 /// As [`negative_log_likelihood`].
@@ -521,8 +519,7 @@ mod tests {
     use std::f64::consts::TAU;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// N(mu, A A^T) in d dimensions, its Cholesky-free log-density known from the rotation-free form:
-    /// variances s_i^2 along the axes.
+    /// N(mu, A A^T) in d dimensions with known log-density: variances s_i^2 along the axes.
     fn gaussian(d: usize) -> (GaussianMixture, Vec<f64>, Vec<f64>) {
         let mean: Vec<f64> = (0..d).map(|i| (i as f64).sin()).collect();
         let scale: Vec<f64> = (0..d)
@@ -546,7 +543,7 @@ mod tests {
         for d in [2, 16, 64] {
             let (mixture, mean, scale) = gaussian(d);
             let n = 50;
-            // two standard deviations wide: tails as well as the bulk
+            // two standard deviations wide, to cover the tails
             let z = Streams::new(d as u64).normal("z", 0, n * d);
             let points: Vec<f64> = (z.iter().enumerate())
                 .map(|(i, z)| mean[i % d] + 2.0 * scale[i % d] * f64::from(*z))
@@ -596,7 +593,7 @@ mod tests {
         }
     }
 
-    /// A network that is no potential flow, in f64.
+    /// A network whose velocity is not a gradient field, in f64.
     fn network(d: usize, device: &Device) -> VelocityNetwork {
         let config = VelocityNetworkConfig {
             width: 32,
@@ -610,7 +607,7 @@ mod tests {
 
     #[test]
     fn a_point_whose_divergence_is_too_rough_to_integrate_is_told() {
-        /// Stands still; its divergence swings `x` times as fast as any rule can follow.
+        /// Zero velocity with a divergence that oscillates faster than any rule can resolve.
         struct Rough;
         impl VelocityField for Rough {
             fn width(&self) -> usize {
@@ -676,7 +673,7 @@ mod tests {
         }
     }
 
-    /// A network that counts the times it computes a modulation for a velocity.
+    /// A network that counts computations of a modulation for a velocity.
     struct Counting(VelocityNetwork, AtomicUsize);
 
     impl VelocityField for Counting {

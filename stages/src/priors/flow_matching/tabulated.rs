@@ -1,23 +1,23 @@
-//! A frozen network that looks up what depends on time alone.
+//! A frozen network with precomputed time-dependent values.
 
 use super::network::{Modulations, VelocityNetwork};
 use crate::priors::field::VelocityField;
 use burn::tensor::{Device, Tensor};
 use std::borrow::Borrow;
 
-/// A velocity network whose weights no longer change, with its modulations at the times of a grid:
-/// computed once, not at every step of a training against it. At other times it is the network itself.
+/// A velocity network with frozen weights, with modulations precomputed at the times of a grid instead
+/// of at every training step against it. At other times the network computes them.
 pub struct Tabulated<N = VelocityNetwork> {
     network: N,
     /// The grid, ascending.
     times: Vec<f64>,
-    /// A row for each of them.
+    /// One row per time.
     table: Modulations,
 }
 
 impl<N: Borrow<VelocityNetwork>> Tabulated<N> {
-    /// The frozen `network` with a table of `times`, which ascend. It holds 3 width numbers a block and
-    /// time, and 2 width more.
+    /// The frozen `network` with a table for the ascending `times`. The table holds 3 width numbers per
+    /// block and time, plus 2 width per time.
     pub fn new(network: N, times: Vec<f64>) -> Self {
         debug_assert!(times.is_sorted(), "looked up by bisection");
         let of = network.borrow();
@@ -28,13 +28,12 @@ impl<N: Borrow<VelocityNetwork>> Tabulated<N> {
         }
     }
 
-    /// The rows of `times` in the table, if it has all of them.
+    /// The table's rows for `times`, if it has all of them.
     fn rows(&self, times: &[f64]) -> Option<Vec<i64>> {
         let row = |time: &f64| self.times.binary_search_by(|t| t.total_cmp(time)).ok();
         times.iter().map(|t| Some(row(t)? as i64)).collect()
     }
 
-    /// Where tensors live.
     pub fn device(&self) -> Device {
         self.network.borrow().device()
     }
@@ -88,14 +87,14 @@ mod tests {
             time_scale: 1000.0,
         };
         let precisions = [MatmulPrecision::F32, MatmulPrecision::Bf16];
-        // one that takes conditions is looked up under "none"
+        // a network with conditions is looked up under "none"
         for (columns, precision) in [0, 3].into_iter().flat_map(|c| precisions.map(|p| (c, p))) {
             let network = config.init_under(columns, 3, Streams::new(1), &device);
             let network = perturb(network, 0.2, Streams::new(2)).no_grad();
             let network = network.in_precision(precision);
             let times: Vec<f64> = (0..64).map(|k| f64::from(k) / 64.0).collect();
             let tabulated = Tabulated::new(network.clone(), times.clone());
-            // on the grid in any order and more than once, and off it
+            // on the grid in any order and repeated, and off the grid
             for asked in [[times[7], times[3], times[7]], [times[7], 0.123, 0.9]] {
                 let run = |field: &dyn VelocityField| {
                     let x = from_f32(Streams::new(3).normal("x", 0, 36), [3, 4, 3], &device);

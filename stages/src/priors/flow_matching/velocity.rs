@@ -1,4 +1,4 @@
-//! The velocity network as a field: of all points alike, or of points that are each under a condition.
+//! The velocity network as a field: unconditional, or over points that each have a condition.
 
 use super::network::{Modulations, VelocityNetwork};
 use super::tabulated::Tabulated;
@@ -16,7 +16,7 @@ impl VelocityField for VelocityNetwork {
         self.modulated(x, self.modulations(times, self.precision()))
     }
 
-    /// Forward mode: d tangents ride along as extra rows of the same matrix products; no graph.
+    /// Forward mode: d tangents pass through the same matrix products as extra rows; no graph.
     fn velocity_and_divergence(&self, x: Tensor<2>, time: f64) -> (Tensor<2>, Tensor<1>) {
         let modulations = self.modulations(&[time], MatmulPrecision::F32);
         self.with_divergence(x, &modulations)
@@ -64,28 +64,28 @@ impl VelocityField for VelocityNetwork {
     }
 }
 
-/// A network over points that are each under a condition of their own.
+/// A network over points that each have a condition.
 struct Conditioned<'a> {
     network: &'a VelocityNetwork,
-    /// What each point's condition adds to the time embedding [n, width].
+    /// Contribution of each point's condition to the time embedding [n, width].
     embedded: Tensor<2>,
 }
 
 impl Conditioned<'_> {
-    /// The modulations of n points, K groups of which share each of `times` `[K]`.
+    /// The modulations of n points, in K groups that share each of `times` `[K]`.
     fn modulations(&self, times: &[f64], precision: MatmulPrecision) -> Modulations {
         let [n, width] = self.embedded.dims();
         let grouped = [times.len(), n / times.len(), width];
         self.by_time(self.embedded.clone().reshape(grouped), times, precision)
     }
 
-    /// The same of K groups, the n points in each of them.
+    /// The modulations of K groups that each contain the n points.
     fn modulations_of_groups(&self, times: &[f64]) -> Modulations {
         let all = self.embedded.clone().unsqueeze_dim(0);
         self.by_time(all, times, MatmulPrecision::F32)
     }
 
-    /// Of points embedded as [K or 1, m, width], K times in all.
+    /// Combines time embeddings with point embeddings [K or 1, m, width] for K times.
     fn by_time(
         &self,
         embedded: Tensor<3>,
@@ -106,7 +106,7 @@ impl VelocityField for Conditioned<'_> {
     fn velocity(&self, x: Tensor<3>, times: &[f64]) -> Tensor<3> {
         let [groups, each, d] = x.dims();
         let modulations = self.modulations(times, self.network.precision());
-        // every point has its own
+        // one modulation per point
         let x = x.reshape([groups * each, 1, d]);
         let velocity = self.network.modulated(x, modulations);
         velocity.reshape([groups, each, d])
@@ -149,7 +149,7 @@ impl VelocityField for Conditioned<'_> {
     }
 }
 
-/// Whether groups [K, m, d] go through the network one after another: one, or several through a core's cache.
+/// Whether groups [K, m, d] pass through the network one after another, as one, or several in a core's cache.
 fn in_turn(x: &Tensor<3>) -> bool {
     x.dims()[0] == 1 || fused::without_graph(x)
 }

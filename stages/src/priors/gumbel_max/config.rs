@@ -1,4 +1,5 @@
-//! How the model is configured, and what it is as a kind of prior: none over points of numbers.
+//! Configuration of the model, and its place among the kinds of prior: it is not a density over
+//! points.
 
 use crate::context::Context;
 use crate::error::Result;
@@ -12,15 +13,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// An autoregressive model of sequences whose latents are the noise by which it draws tokens.
+/// An autoregressive sequence model whose latents are the noise used to draw tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GumbelMax {
-    /// Numbers of an embedded token.
+    /// Width of a token embedding.
     pub embedding: usize,
     /// Width of the LSTM's state.
     pub width: usize,
-    /// Its layers.
+    /// Number of LSTM layers.
     pub layers: usize,
 }
 
@@ -34,7 +35,7 @@ impl Default for GumbelMax {
     }
 }
 
-/// Its name, as in `kind: NAME`.
+/// Name of the kind, as in `kind: NAME`.
 const KIND: &str = "gumbel_max";
 
 impl PriorConfig for GumbelMax {

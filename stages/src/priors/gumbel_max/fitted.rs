@@ -1,4 +1,4 @@
-//! The model as one that is fitted to sequences.
+//! Fitting the model to sequences.
 
 use super::config::GumbelMax;
 use super::model::{FILE, FORMAT, GumbelMaxModel};
@@ -54,7 +54,7 @@ impl FittedSequences for GumbelMaxModel {
         sequence_file::write(&self.network, &dir.join(FILE), FORMAT, about)
     }
 
-    /// The NLLs themselves, and the share of tokens that are the likeliest after those before them.
+    /// The exact NLLs, and the share of tokens that are the likeliest given those before them.
     fn likelihoods(&self, sequences: &[Sequence], _: Streams) -> Result<Likelihoods> {
         require(&self.alphabet, sequences)?;
         let (longest, size) = (self.alphabet.longest(), self.alphabet.size());

@@ -1,4 +1,4 @@
-//! The trained model, which carries sequences to latents and back.
+//! The trained model, which maps sequences to latents and back.
 
 use super::config::GumbelMax;
 use super::network::Network;
@@ -19,17 +19,17 @@ use rand_distr::Exp1;
 use rand_pcg::Pcg64;
 use std::path::Path;
 
-/// The file of the weights; in its header configuration and alphabet.
+/// The file of the weights; its header has configuration and alphabet.
 pub const FILE: &str = "gumbel_max.safetensors";
 pub(super) const FORMAT: &str = "latent-align gumbel-max 1";
 
-/// Sequences that go through the network at once.
+/// Sequences per pass of the network.
 const AT_ONCE: usize = 512;
-/// Draws of noise that are tried for a sequence whose latent does not lead back to it.
+/// Attempts with new noise for a sequence whose latent does not decode to it.
 const DRAWS: u64 = 8;
 
-/// A trained model. The latent of a sequence is that of the races that its tokens win with noise that is the same for all
-/// sequences: two latents differ by what their sequences are made of alone.
+/// A trained model. The latent of a sequence is computed with noise shared by all sequences, so two latents differ
+/// only by the tokens of their sequences.
 pub struct GumbelMaxModel {
     pub(super) config: GumbelMax,
     pub(super) alphabet: Alphabet,
@@ -38,10 +38,10 @@ pub struct GumbelMaxModel {
 }
 
 impl GumbelMaxModel {
-    /// Reads what [`crate::priors::FittedSequences::write`] wrote into `dir`, to `device`.
+    /// Reads the output of [`crate::priors::FittedSequences::write`] in `dir` to `device`.
     ///
     /// # Errors
-    /// File errors; input errors for files of something else.
+    /// File errors; input errors for files of another kind.
     pub fn read(dir: &Path, device: &Device) -> Result<Self> {
         let numbers = |config: &GumbelMax, _: &Alphabet| {
             (config.width as u128).pow(2) * config.layers as u128
@@ -57,12 +57,13 @@ impl GumbelMaxModel {
         })
     }
 
-    /// V.
+    /// Vocabulary size V.
     fn size(&self) -> usize {
         self.alphabet.size()
     }
 
-    /// What `of` makes of `rows` [n, T] and of `log p` of every token at each of their places [n, T, V], some at a time.
+    /// Calls `of` with `rows` [n, T] and `log p` of every token at each position [n, T, V], in batches, and
+    /// collects the results.
     pub(super) fn each(
         &self,
         rows: &[u32],
@@ -74,8 +75,8 @@ impl GumbelMaxModel {
         Ok(())
     }
 
-    /// Latents [n, T V] of rows [n, T] whose races have `log_p` [n, T, V], with noise from `draws`, given the place of a number in
-    /// all rows.
+    /// Latents [n, T V] of rows [n, T] whose races have `log_p` [n, T, V], with noise from `draws`, a function of a
+    /// number's position in all rows.
     pub(super) fn latents(
         &self,
         rows: &[u32],
@@ -88,14 +89,14 @@ impl GumbelMaxModel {
             .collect()
     }
 
-    /// The noise [T, V] of draw `draw` that every sequence has.
+    /// The noise [T, V] of attempt `draw`, shared by all sequences.
     fn shared_noise(&self, draw: u64) -> Vec<f64> {
         let mut rng = Streams::new(0).at("races of encoded sequences", draw);
         let count = self.alphabet.longest() * self.size();
         (0..count).map(|_| rng.sample(Exp1)).collect()
     }
 
-    /// The part of the shared noise [T, V] that place `place` of rows [n, T] has.
+    /// The shared noise [T, V] at position `place` of rows [n, T].
     fn of_place(&self, shared: &[f64], place: usize) -> Vec<f64> {
         let size = self.size();
         shared[place % self.alphabet.longest() * size..][..size].to_vec()
@@ -107,7 +108,7 @@ impl SequenceModel for GumbelMaxModel {
         self.alphabet.longest()
     }
 
-    /// V: a number for each token that may be next.
+    /// V: one number per possible next token.
     fn width(&self) -> usize {
         self.size()
     }
@@ -116,7 +117,7 @@ impl SequenceModel for GumbelMaxModel {
         &self.alphabet
     }
 
-    /// Each latent is decoded again, and made with other noise where rounding let another token win.
+    /// Each latent is decoded again, and recomputed with other noise if rounding changed the winner.
     fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
         let why =
             "one of its tokens is too improbable; train the model longer, or on more sequences";
@@ -189,7 +190,7 @@ impl SequenceModel for GumbelMaxModel {
         Ok(sequences)
     }
 
-    /// One pass over `sequences` in batches of 32.
+    /// One epoch over `sequences` in batches of 32.
     fn refit(
         &mut self,
         sequences: &[Sequence],

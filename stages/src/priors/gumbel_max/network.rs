@@ -14,25 +14,24 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
 
-/// The weights.
 #[derive(Module, Debug)]
 pub(super) struct Network {
-    /// Of each token, and of what stands before the first, [V + 1, E].
+    /// Embeddings of the tokens and of the start symbol, [V + 1, E].
     table: Param<Tensor<2>>,
     reader: Recurrent,
-    /// C -> a logit for each token.
+    /// C -> one logit per token.
     logits: Linear,
     tokens: usize,
 }
 
-/// What was read of some sequences so far.
+/// State after the tokens read so far.
 pub(super) struct Reading {
     state: Remembered,
     before: Vec<u32>,
 }
 
 impl Network {
-    /// Its weights drawn from `streams`.
+    /// A network initialised from `streams`.
     pub fn new(config: &GumbelMax, alphabet: &Alphabet, streams: Streams, device: &Device) -> Self {
         let GumbelMax {
             embedding,
@@ -49,12 +48,12 @@ impl Network {
         initialise_with_biases(network, streams)
     }
 
-    /// What stands before the first token.
+    /// The start symbol.
     fn start(&self) -> u32 {
         self.table.dims()[0] as u32 - 1
     }
 
-    /// `log p` of every token behind `before`, n sequences of a place after those of the place before: [places n, V].
+    /// `log p` of every token after `before`, ordered by position, then sequence: [positions n, V].
     fn read(&self, state: &mut Remembered, before: &[u32], n: usize) -> Tensor<2> {
         let table = self.table.val();
         let [_, width] = table.dims();
@@ -66,7 +65,7 @@ impl Network {
         log_softmax(linear_layer(&self.logits, h), 1)
     }
 
-    /// `log p` of every token at each place of rows [n, T], given those before it: [n, T, V].
+    /// `log p` of every token at each position of rows [n, T], given the tokens before it: [n, T, V].
     pub fn log_probabilities(&self, rows: &[u32]) -> Tensor<3> {
         let n = rows.len() / self.tokens;
         let mut before = vec![self.start(); n];
@@ -78,7 +77,8 @@ impl Network {
         log_p.reshape([self.tokens, n, size]).swap_dims(0, 1)
     }
 
-    /// `-log p` of each token of rows [n, T] given those before it, up to the first end of each and 0 behind it, in nats: [n, T].
+    /// `-log p` in nats of each token of rows [n, T] given the tokens before it, up to and including the first end
+    /// symbol, and 0 after it: [n, T].
     pub fn each_token(&self, rows: &[u32]) -> Tensor<2> {
         let n = rows.len() / self.tokens;
         let size = self.start() as usize;
@@ -91,7 +91,7 @@ impl Network {
         (log_p * said).sum_dim(2).neg().reshape([n, self.tokens])
     }
 
-    /// Before the first token of `n` sequences.
+    /// The initial state of `n` sequences.
     pub fn begin(&self, n: usize) -> Reading {
         Reading {
             state: Remembered::default(),
@@ -99,7 +99,7 @@ impl Network {
         }
     }
 
-    /// `log p` of every next token, [n, V]; `choose` then says which they are.
+    /// Computes `log p` of every next token, [n, V]; `choose` then picks them.
     ///
     /// # Errors
     /// Device errors.

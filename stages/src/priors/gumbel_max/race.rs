@@ -1,18 +1,18 @@
-//! The race of tokens: from a latent to the token that wins it, and from a token to a latent of races that it wins.
+//! The race between tokens: from a latent to the winning token, and from a token to a latent of races that it wins.
 
 use statrs::function::erf::{erfc, erfc_inv};
 use std::f64::consts::SQRT_2;
 
-/// `-ln Phi(z)`, exponential where z is from N(0, 1).
+/// `-ln Phi(z)`, exponential if z is from N(0, 1).
 pub(super) fn time(z: f64) -> f64 {
     match z < 0.0 {
-        // Phi itself is small, and known to all its digits
+        // Phi is small here, and accurate to all digits
         true => -(0.5 * erfc(-z / SQRT_2)).ln(),
         false => -(-0.5 * erfc(z / SQRT_2)).ln_1p(),
     }
 }
 
-/// The z whose [`time`] is `time`.
+/// The inverse of [`time`].
 pub(super) fn noise(time: f64) -> f64 {
     let below = (-time).exp();
     match below < 0.5 {
@@ -21,7 +21,7 @@ pub(super) fn noise(time: f64) -> f64 {
     }
 }
 
-/// The token that wins, with latents `z` and `log_p`, the first of equal ones.
+/// The winning token for latents `z` and `log_p`; the first one among equals.
 pub(super) fn winner(z: &[f32], log_p: &[f64]) -> u32 {
     let mut best = (0, f64::INFINITY);
     for (token, (&z, log_p)) in z.iter().zip(log_p).enumerate() {
@@ -33,8 +33,8 @@ pub(super) fn winner(z: &[f32], log_p: &[f64]) -> u32 {
     best.0 as u32
 }
 
-/// Latents of a race with `log_p` that `token` wins: the winner arrives at `draws[token]`, and after it token j has `draws[j]`
-/// still to go; all `draws` are exponential.
+/// Latents of a race with `log_p` that `token` wins: the winner arrives at `draws[token]`, and token j arrives
+/// `draws[j]` later; all `draws` are exponential.
 pub(super) fn won_by(token: u32, log_p: &[f64], draws: &[f64]) -> Vec<f32> {
     let won = draws[token as usize];
     let each = log_p.iter().zip(draws).enumerate();
@@ -73,7 +73,7 @@ mod tests {
         assert!((time(7.0) / 1.279_812_543_885_835e-12 - 1.0).abs() < 1e-9);
     }
 
-    /// Red where the winner is not drawn with the probabilities: the maximum of the wrong noise, or their powers.
+    /// Fails if the winner is not drawn with the probabilities p, as with the wrong noise or powers of p.
     #[test]
     fn tokens_win_as_often_as_they_are_probable() {
         let mut rng = Streams::new(1).at("races", 0);
@@ -89,8 +89,8 @@ mod tests {
         }
     }
 
-    /// Red where latents given a token are not those of races that it wins: over tokens drawn from p they are N(0, I) then, and
-    /// each leads back to its token, however improbable.
+    /// Fails if latents given a token are not those of races that it wins: over tokens drawn from p they are N(0,
+    /// I), and each decodes to its token, however improbable.
     #[test]
     fn latents_given_a_token_lead_back_to_it_and_are_normal_over_all() {
         let mut rng = Streams::new(2).at("races", 0);

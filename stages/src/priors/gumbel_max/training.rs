@@ -1,4 +1,4 @@
-//! Its training: the mean of `-log p(x)`.
+//! Training by the mean of `-log p(x)`.
 
 use super::network::Network;
 use crate::error::Result;
@@ -10,7 +10,6 @@ use crate::tensors::scalar;
 use crate::training::{HeldOut, Step, Task, Term};
 use burn::tensor::Tensor;
 
-/// A training.
 pub(super) struct Training<'a> {
     pub alphabet: &'a Alphabet,
     pub batches: Shuffled<'a>,
@@ -19,7 +18,7 @@ pub(super) struct Training<'a> {
     pub streams: Streams,
 }
 
-/// The NLL of rows [n, T], their mean `[1]` in nats.
+/// The mean NLL `[1]` of rows [n, T], in nats.
 fn loss(network: &Network, rows: &[u32]) -> Tensor<1> {
     network.each_token(rows).sum_dim(1).mean()
 }

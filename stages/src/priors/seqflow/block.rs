@@ -1,4 +1,4 @@
-//! One block: couplings inside each token, all of which read the same context of the tokens before.
+//! A block: couplings inside each token that all read the same context of preceding tokens.
 
 use super::config::SeqFlow;
 use super::context::{Context, State};
@@ -8,7 +8,6 @@ use crate::random::Streams;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-/// A block's weights.
 #[derive(Module, Debug)]
 pub(super) struct Block {
     context: Context,
@@ -16,8 +15,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Block `number` over points of `dims`, T x F; its weights are yet to be drawn. Of each two couplings in a row one
-    /// takes the numbers of a token from the last to the first, in odd blocks the first of them.
+    /// Block `number` over points of `dims`, T x F; weights are initialised later. Every second coupling takes the
+    /// numbers of a token in reverse; odd blocks start with a reversed one.
     pub fn new(config: &SeqFlow, number: usize, dims: [usize; 2], device: &Device) -> Self {
         let coupling = |place: usize| {
             let reversed = !(number + place).is_multiple_of(2);
@@ -35,18 +34,18 @@ impl Block {
         }
     }
 
-    /// Sets what does not start like other weights.
+    /// Initialises weights that differ from the default.
     pub fn prepare(&mut self, number: u64, streams: Streams) {
         self.context.prepare(number, streams);
     }
 
-    /// What is read for every token of `x` [n, T, F]: [n T, C].
+    /// The context of every token of `x` [n, T, F]: [n T, C].
     pub fn read(&self, x: &Tensor<3>) -> Tensor<2> {
         self.context.all(x).flatten(0, 1)
     }
 
-    /// Points `x` [n, T, F] carried on under the `context` [n T, C] that was read of them, and each token's part of `log |det|`
-    /// [n, T].
+    /// Maps points `x` [n, T, F] towards noise under their `context` [n T, C]; also returns each token's part of
+    /// `log |det|` [n, T].
     pub fn forward(&self, x: Tensor<3>, context: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
         let dims = x.dims();
         let [n, tokens, _] = dims;
@@ -64,12 +63,13 @@ impl Block {
         (x.reshape(dims), log_det.reshape([n, tokens]))
     }
 
-    /// Nothing of any point.
+    /// The initial state.
     pub fn begin(&self) -> State {
         self.context.begin()
     }
 
-    /// The next token `x` [n, F] carried back; `before` [n, F] is what the one before it became, none at the first.
+    /// Inverts the next token `x` [n, F]; `before` [n, F] is the result for the token before it, None for the
+    /// first.
     ///
     /// # Errors
     /// Device errors.
@@ -83,7 +83,7 @@ impl Block {
         self.inverse(x, self.context.next(state, before, n))
     }
 
-    /// Tokens `x` [n, F] carried back under their `context` [n, C].
+    /// Inverts tokens `x` [n, F] under their `context` [n, C].
     ///
     /// # Errors
     /// Device errors.

@@ -1,4 +1,4 @@
-//! How a SeqFlow is configured.
+//! Configuration of a SeqFlow.
 
 use super::context::ContextConfig;
 use super::embedding::EmbeddingConfig;
@@ -6,19 +6,20 @@ use crate::priors::drawing::Ways;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// SeqFlow: an autoregressive flow over sequences of tokens, which decoding of latents gives back exactly.
+/// SeqFlow: an autoregressive flow over sequences of tokens, with exact decoding of latents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SeqFlow {
-    /// Blocks of the flow. Over sequences all contexts read the same tokens, and one block with more couplings does as well.
+    /// Blocks of the flow. Over sequences all contexts read the same tokens, so one block with more couplings does
+    /// as well.
     pub blocks: usize,
-    /// Couplings inside each token, in each block.
+    /// Couplings inside each token, per block.
     pub couplings: usize,
     /// Width of the two hidden layers of each coupling.
     pub hidden: usize,
-    /// What reads the tokens before each.
+    /// The network that reads the tokens before each.
     pub context: ContextConfig,
-    /// How tokens of sequences become points; not for features that are numbers.
+    /// How tokens of sequences become points; not for numeric features.
     pub embedding: EmbeddingConfig,
 }
 
@@ -35,7 +36,7 @@ impl Default for SeqFlow {
 }
 
 impl SeqFlow {
-    /// Small ones, for tests: with an LSTM, and with a transformer.
+    /// Small configurations for tests: with an LSTM, and with a transformer.
     pub fn examples() -> [Self; 2] {
         let contexts = [
             ContextConfig::Lstm {
@@ -58,5 +59,5 @@ impl SeqFlow {
     }
 }
 
-/// What it can do on the way from noise to points.
+/// Supported ways of sampling.
 pub(super) const WAYS: Ways = Ways::plain("seqflow");

@@ -1,6 +1,6 @@
-//! What a block reads from the tokens before each: an LSTM, or a causal transformer.
+//! A block's context of the tokens before each: an LSTM or a causal transformer.
 //!
-//! Token i is read from a start token and tokens 0 to i - 1, and from i, for which each place has numbers of its own.
+//! The context of token i depends on a start token, tokens 0 to i - 1, and a learnt vector of position i.
 
 use super::lstm::Lstm;
 use super::transformer::{Read, Transformer};
@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What reads the tokens before each.
+/// The network that reads the tokens before each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ContextConfig {
@@ -21,7 +21,7 @@ pub enum ContextConfig {
         /// Width of its state.
         #[serde(default = "width")]
         width: usize,
-        /// Layers.
+        /// Number of layers.
         #[serde(default = "layers")]
         layers: usize,
     },
@@ -33,7 +33,7 @@ pub enum ContextConfig {
         /// Width of an attention head.
         #[serde(default = "head_width")]
         head_width: usize,
-        /// Layers.
+        /// Number of layers.
         #[serde(default = "layers")]
         layers: usize,
     },
@@ -59,7 +59,7 @@ impl Default for ContextConfig {
 }
 
 impl ContextConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.within("width", self.width(), 1..=16_384);
         match *self {
@@ -81,14 +81,14 @@ impl ContextConfig {
         }
     }
 
-    /// The width of what is read for a token.
+    /// Width of a token's context.
     pub(super) fn width(&self) -> usize {
         match *self {
             Self::Lstm { width, .. } | Self::Transformer { width, .. } => width,
         }
     }
 
-    /// Numbers in one over points of `tokens` x `width`.
+    /// Number of parameters over points of `tokens` x `width`.
     pub(super) fn parameters(&self, dims: [u128; 2]) -> u128 {
         match *self {
             Self::Lstm { width, layers } => Lstm::parameters(dims, width, layers),
@@ -96,7 +96,7 @@ impl ContextConfig {
         }
     }
 
-    /// Numbers that one token needs while it is read, about.
+    /// Approximate number of activations per token.
     pub(super) fn activations(&self) -> usize {
         match *self {
             Self::Lstm { width, layers } => 10 * width * layers,
@@ -105,21 +105,20 @@ impl ContextConfig {
     }
 }
 
-/// A context's weights.
 #[derive(Module, Debug)]
 pub(super) enum Context {
     Lstm(Lstm),
     Transformer(Transformer),
 }
 
-/// What was read of some points so far.
+/// State after the tokens read so far.
 pub(super) enum State {
     Lstm(Remembered),
     Transformer(Read),
 }
 
 impl Context {
-    /// A context over points of `dims`, T x F; its weights are yet to be drawn.
+    /// A context over points of `dims`, T x F; weights are initialised later.
     pub fn new(config: &ContextConfig, dims: [usize; 2], device: &Device) -> Self {
         match *config {
             ContextConfig::Lstm { width, layers } => {
@@ -133,7 +132,7 @@ impl Context {
         }
     }
 
-    /// Sets what does not start like other weights.
+    /// Initialises weights that differ from the default.
     pub fn prepare(&mut self, number: u64, streams: Streams) {
         match self {
             Self::Lstm(lstm) => lstm.prepare(number, streams),
@@ -141,7 +140,7 @@ impl Context {
         }
     }
 
-    /// What is read for every token of `x` [n, T, F]: [n, T, C].
+    /// The context of every token of `x` [n, T, F]: [n, T, C].
     pub fn all(&self, x: &Tensor<3>) -> Tensor<3> {
         match self {
             Self::Lstm(lstm) => lstm.all(x),
@@ -149,7 +148,7 @@ impl Context {
         }
     }
 
-    /// Nothing of any point.
+    /// The initial state.
     pub fn begin(&self) -> State {
         match self {
             Self::Lstm(_) => State::Lstm(Remembered::default()),
@@ -157,7 +156,8 @@ impl Context {
         }
     }
 
-    /// What is read for the next token of `n` points [n, C]; `before` [n, F] is the one before it, none at the first.
+    /// The context of the next token of `n` points [n, C]; `before` [n, F] is the previous token, None for the
+    /// first.
     pub fn next(&self, state: &mut State, before: Option<Tensor<2>>, n: usize) -> Tensor<2> {
         match (self, state) {
             (Self::Lstm(lstm), State::Lstm(state)) => lstm.next(state, before, n),

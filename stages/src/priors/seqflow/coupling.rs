@@ -1,10 +1,10 @@
-//! One coupling inside each token: half of its numbers set the map of the others, together with what the context read.
+//! A coupling inside each token: half of its numbers, together with the context, parametrise the map of the rest.
 //!
 //! ```text
 //! h = silu(W2 silu(W1 [kept, context]))        u = the map of the others whose parameters are W3 h
 //! ```
 //!
-//! The released code has ReLU, with which the gradient of the density jumps.
+//! The released code uses ReLU, which makes the gradient of the density discontinuous.
 
 use super::squared::{PARAMETERS, Squared};
 use crate::error::Result;
@@ -13,25 +13,24 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-/// The weights.
 #[derive(Module, Debug)]
 pub(super) struct Coupling {
-    /// Of the numbers kept and the context, -> H.
+    /// Maps the kept numbers and the context to H.
     input: Linear,
     inner: Linear,
-    /// H -> the parameters of the map.
+    /// Maps H to the parameters of the map.
     output: Linear,
-    /// Whether the numbers of a token are taken from the last to the first.
+    /// Whether a token's numbers are taken in reverse.
     reversed: bool,
 }
 
-/// How many numbers of a token of `width` are kept.
+/// Number of kept elements of a token of `width`.
 fn kept(width: usize) -> usize {
     width / 2
 }
 
 impl Coupling {
-    /// Over tokens of `width` numbers with a context of `context`; weights are yet to be drawn.
+    /// For tokens of `width` numbers with a context of width `context`; weights are initialised later.
     pub fn new(
         width: usize,
         context: usize,
@@ -49,7 +48,7 @@ impl Coupling {
         }
     }
 
-    /// How many numbers one has.
+    /// Number of parameters.
     pub fn parameters(width: u128, context: u128, hidden: u128) -> u128 {
         let kept = width / 2;
         (kept + context + 1) * hidden
@@ -57,7 +56,7 @@ impl Coupling {
             + (hidden + 1) * PARAMETERS as u128 * (width - kept)
     }
 
-    /// The numbers kept, and the others.
+    /// The kept and the other numbers.
     fn parts(&self, x: Tensor<2>) -> [Tensor<2>; 2] {
         let [_, width] = x.dims();
         let kept = kept(width);
@@ -89,14 +88,14 @@ impl Coupling {
         Squared::new(linear_layer(&self.output, h))
     }
 
-    /// Tokens `x` [n, F] carried on, and `log |det|` [n, 1].
+    /// Maps tokens `x` [n, F] towards noise; also returns `log |det|` [n, 1].
     pub fn forward(&self, x: Tensor<2>, context: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let [kept, others] = self.parts(x);
         let (others, log_det) = self.map(kept.clone(), context).forward(others);
         (self.joined(kept, others), log_det)
     }
 
-    /// Tokens carried back [n, F].
+    /// Inverts tokens [n, F].
     ///
     /// # Errors
     /// Device errors.

@@ -1,18 +1,18 @@
-//! A flow with its embedding: trained together, and then carrying sequences to latents and back.
+//! A flow with its embedding: trained together, then used to map sequences to latents and back.
 //!
 //! ```text
 //! x -> v_i = e_{x_i} + noise, which decodes to x_i -> z = flow(v)        z -> v = flow^-1(z) -> argmax_j cos(v_i, e_j)
 //! ```
 //!
-//! **What contexts read.** The noise of a token says nothing of the tokens behind it, so that p(v_i | v_1 .. v_{i-1}) is
-//! p(v_i | x_1 .. x_{i-1}). Contexts therefore read the embeddings of the tokens that those before decode to, without noise, and
-//! not what a block carries, as the released code does: nothing is lost, and they need not learn to see tokens through noise.
-//! They are constant where tokens are, so that log-determinants are those of the couplings still.
+//! **Contexts.** The noise of a token is independent of later tokens, so p(v_i | v_1 .. v_{i-1}) equals p(v_i | x_1
+//! .. x_{i-1}). Contexts therefore read the noiseless embeddings of the decoded preceding tokens, rather than the
+//! block's values as in the released code. No information is lost, and contexts need not learn to see tokens
+//! through noise. The embeddings are piecewise constant, so log-determinants remain those of the couplings.
 //!
-//! **The latents of a sequence.** A latent without noise lies far inside of N(0, I): the flow is fitted to noisy tokens, and
-//! nearly all that a latent varies by is that noise. [`SequenceModel::encode`] therefore adds noise too, but the same to every
-//! sequence: it is of place and draw alone. Each latent then has the length that latents have, two sequences differ
-//! by what they are made of alone, and equal sequences have equal latents.
+//! **Latents of a sequence.** A noiseless latent lies far inside N(0, I): the flow is fitted to noisy tokens, and
+//! most of the variance of a latent comes from that noise. [`SequenceModel::encode`] therefore adds noise too, but
+//! the same noise to every sequence, a function of position and draw alone. Latents then have their typical norm,
+//! two latents differ only by the tokens of their sequences, and equal sequences have equal latents.
 
 use super::config::SeqFlow;
 use super::embedding::{Dequantised, Embedding, HostTable, similarity};
@@ -38,7 +38,7 @@ use rand_pcg::Pcg64;
 use std::f64::consts::TAU;
 use std::path::Path;
 
-/// A network and a table: what is trained.
+/// The trained module: a flow and an embedding table.
 #[derive(Module, Debug)]
 pub(super) struct Embedded {
     pub network: Network,
@@ -46,7 +46,7 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    /// Its weights drawn from `streams`.
+    /// Initialised from `streams`.
     pub fn new(config: &SeqFlow, alphabet: &Alphabet, streams: Streams, device: &Device) -> Self {
         let shape = shape_of(config, alphabet);
         Self {
@@ -55,7 +55,7 @@ impl Embedded {
         }
     }
 
-    /// The NLL `[n]` of rows [n, T] with `noise` around their tokens, and their similarity loss `[1]`, a mean.
+    /// The NLL `[n]` of rows [n, T] with `noise` added to their tokens, and their mean similarity loss `[1]`.
     fn losses(&self, shape: PointShape, rows: &[u32], noise: Vec<f32>) -> [Tensor<1>; 2] {
         let n = rows.len() / shape.tokens;
         let dims = [n, shape.tokens, shape.width];
@@ -77,7 +77,8 @@ fn shape_of(config: &SeqFlow, alphabet: &Alphabet) -> PointShape {
 }
 
 impl FitsSequences for SeqFlow {
-    /// Each step is down the gradient of the mean over sequences of NLL and weighted similarity loss; weights are averaged.
+    /// Each step minimises the mean over sequences of the NLL plus the weighted similarity loss; weights are
+    /// averaged.
     fn fit_sequences(
         &self,
         fit: FitSequences,
@@ -100,7 +101,7 @@ impl FitsSequences for SeqFlow {
     }
 }
 
-/// A training of flow and table.
+/// Joint training of flow and table.
 struct Training<'a> {
     config: &'a SeqFlow,
     alphabet: &'a Alphabet,
@@ -159,18 +160,18 @@ pub struct SequenceFlow {
     device: Device,
 }
 
-/// What a sequence's likelihood is, in nats.
+/// Likelihood of a sequence, in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
-    /// `-log p(v)` of embeddings v with noise, a density over T F numbers: of these, not of the sequence.
+    /// `-log p(v)` of noisy embeddings v, a density over T F numbers; not the likelihood of the sequence.
     pub nll: f64,
-    /// `-log p(v) + log q(v | x)`, q being the noise around the tokens of x: its mean over noise is at least `-log p(x)`, the
-    /// NLL of the sequence itself, since v with noise decodes to x alone (the variational bound of dequantisation, Ho et
-    /// al. 2019, arXiv 1902.00275). None where a token has no noise.
+    /// `-log p(v) + log q(v | x)`, where q is the noise around the tokens of x. Its mean over noise is an upper
+    /// bound of `-log p(x)`, the NLL of the sequence, since noisy v decode to x alone (the variational bound of
+    /// dequantisation, Ho et al. 2019, arXiv 1902.00275). None if a token has no noise.
     pub bound: Option<f64>,
 }
 
-/// Scales of the noise of [`SequenceModel::encode`], tried one after the other.
+/// Noise scales of [`SequenceModel::encode`], tried in this order.
 const SCALES: [f32; 4] = [1.0, 0.5, 0.25, 0.0];
 
 impl SequenceFlow {
@@ -195,14 +196,14 @@ impl SequenceFlow {
         self.config.embedding.noise as f32
     }
 
-    /// The noise [n, F] around the tokens of `rows`, a fresh draw.
+    /// A fresh draw of noise [n, F] around the tokens of `rows`.
     pub(super) fn fresh(&self, rows: &[u32], streams: Streams) -> Dequantised {
         let mut rng = streams.at("noise of scored tokens", 0);
         self.table.dequantise_with(rows, self.scale(), &mut rng)
     }
 
-    /// Rows [n, T] with `noise` around their tokens [n, T, F] carried to latents [n, T F], and what each token adds to the NLL
-    /// given the tokens before it, [n, T] in nats; some at a time.
+    /// Maps rows [n, T] with `noise` around their tokens [n, T, F] to latents [n, T F], in batches; also returns
+    /// each token's contribution to the NLL given the tokens before it, [n, T] in nats.
     pub(super) fn carried(&self, rows: &[u32], noise: &[f32]) -> Result<(Vec<f32>, Vec<f64>)> {
         let PointShape { tokens, width } = self.shape;
         let chunk = tokens * self.module.network.chunk(self.shape);
@@ -252,7 +253,8 @@ impl SequenceFlow {
                 self.alphabet.text(&sequences[at])
             )));
         }
-        // q is a normal distribution cut off where it decodes to another token: over the share that is left
+        // q is a normal distribution truncated to the region that decodes to the token: divide by the region's
+        // probability
         let mut accepted = vec![[0.0; 2]; self.alphabet.size()];
         for (&token, &draws) in rows.iter().zip(&dequantised.draws) {
             accepted[token as usize][0] += 1.0;
@@ -277,7 +279,7 @@ impl SequenceFlow {
             .collect())
     }
 
-    /// The noise around the tokens of rows [n, T] that every sequence has, scaled.
+    /// The scaled noise around the tokens of rows [n, T] that all sequences share.
     fn shared_noise(&self, rows: &[u32], scale: f32) -> Vec<f32> {
         let PointShape { tokens, width } = self.shape;
         let mut drawn: Vec<Vec<f32>> = Vec::new();
@@ -306,7 +308,7 @@ impl SequenceModel for SequenceFlow {
         &self.alphabet
     }
 
-    /// Each latent is decoded again, and made with less noise where rounding lost a token.
+    /// Each latent is decoded again, and recomputed with less noise if rounding changed a token.
     fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
         let why = "the flow is too steep there; train it longer or with fewer blocks and couplings";
         exact_latents(self, sequences, SCALES, why, |scale, rows| {
@@ -366,7 +368,7 @@ impl SequenceModel for SequenceFlow {
         Ok(sequences)
     }
 
-    /// One pass over `sequences` in batches of 32.
+    /// One epoch over `sequences` in batches of 32.
     fn refit(
         &mut self,
         sequences: &[Sequence],

@@ -1,4 +1,4 @@
-//! Tokens as vectors: a table of unit rows, noise around them, and the nearest row again.
+//! Token embeddings: a table of unit vectors, noise around them, and decoding to the nearest one.
 
 use super::start::drawn;
 use crate::error::Result;
@@ -17,12 +17,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EmbeddingConfig {
-    /// F, the numbers of an embedded token.
+    /// F, the width of a token embedding.
     pub width: usize,
-    /// The standard deviation of the noise around the embedding of a token, whose length is 1. Noise that reaches the other
-    /// tokens leaves no gaps between them, in which a flow has to learn that nothing is.
+    /// Standard deviation of the noise around a token's embedding, which has unit length. Noise that reaches the
+    /// neighbouring tokens leaves no gaps of low density between them, which a flow would have to learn.
     pub noise: f64,
-    /// The weight of the similarity loss, which keeps the embeddings of different tokens apart; 0 for none.
+    /// Weight of the similarity loss, in units of the mean NLL per sequence (nats per unit of loss); the loss keeps
+    /// the embeddings of different tokens apart. 0 for none.
     pub similarity: f64,
 }
 
@@ -44,10 +45,11 @@ impl EmbeddingConfig {
     }
 }
 
-/// Draws of noise after which a token is left without: among 79 tokens of width 8 some accept 3 % of noise as wide as they are long.
+/// Maximum number of draws, after which a token gets no noise: among 79 tokens of width 8, some accept only 3 % of
+/// noise with a norm equal to theirs.
 const MOST_DRAWS: usize = 1000;
 
-/// A table of embeddings: row i, at length 1, is token i.
+/// A table of embeddings; row i, normalised, is the embedding of token i.
 #[derive(Module, Debug)]
 pub(super) struct Embedding {
     table: Param<Tensor<2>>,
@@ -61,14 +63,14 @@ impl Embedding {
         Self { table }.set_require_grad(true)
     }
 
-    /// The rows at length 1, [V, F].
+    /// The normalised rows, [V, F].
     pub fn rows(&self) -> Tensor<2> {
         let table = self.table.val();
         let length = table.clone().square().sum_dim(1).sqrt();
         table / length
     }
 
-    /// The same on the host.
+    /// The normalised rows on the host.
     ///
     /// # Errors
     /// Device errors.
@@ -100,9 +102,9 @@ pub(super) struct HostTable {
 /// Noise around tokens.
 #[derive(Debug, Clone)]
 pub(super) struct Dequantised {
-    /// What is added to the embedding of each token, [n, F].
+    /// Noise added to the embedding of each token, [n, F].
     pub noise: Vec<f32>,
-    /// How often noise was drawn for each.
+    /// Number of draws per token.
     pub draws: Vec<u32>,
 }
 
@@ -112,7 +114,7 @@ impl HostTable {
         &self.rows[token as usize * self.width..][..self.width]
     }
 
-    /// The token whose embedding has the largest cosine with `v`, the first of equal ones.
+    /// The token whose embedding has the largest cosine with `v`, the first one among equals.
     pub fn nearest(&self, v: &[f32]) -> u32 {
         let mut best = (0, f32::NEG_INFINITY);
         for (token, row) in self.rows.chunks_exact(self.width).enumerate() {
@@ -124,9 +126,9 @@ impl HostTable {
         best.0
     }
 
-    /// Noise of `scale` around each of `tokens`, drawn again where it decodes to another token, and none where
-    /// it still does after 1,000 draws; so that embedding and noise always decode to their token. `next` gives the noise of
-    /// a token and of a draw.
+    /// Noise of `scale` around each of `tokens`. Noise that decodes to another token is drawn again, up to 1,000
+    /// times, and is then 0; so embedding plus noise always decodes to its token. `next` returns the noise of a
+    /// token and a draw.
     pub fn dequantise(
         &self,
         tokens: &[u32],
@@ -169,11 +171,11 @@ impl HostTable {
 /// sum_i (1 - cos(v_i, e_{x_i})) + sum_{j != x_i} max(0, cos(v_i, e_j))
 /// ```
 ///
-/// It holds embeddings apart, which the likelihood alone pulls together: m tokens that share one embedding save up to ln m
-/// nats each, and before the flow has learnt more than one mode about F / 2 ln(1 + 1 / (F noise^2)) nats, 16 at F = 16. The
-/// released code takes one j at random in place of all, so that its push is V - 1 times weaker in the mean, and its j may
-/// be the token itself. As there, the loss is a sum over tokens (the paper's mean is T times less), and leaves a pair
-/// alone whose cosine is below zero (the paper's does not).
+/// It keeps embeddings apart; the likelihood alone would make them collapse: m tokens that share one embedding save
+/// up to ln m nats each, and, before the flow has learnt more than one mode, about F / 2 ln(1 + 1 / (F noise^2))
+/// nats, 16 at F = 16. The released code uses one random j instead of all, so its repulsion is V - 1 times weaker
+/// on average, and its j may be the token itself. As in that code, the loss is a sum over tokens (the paper's mean
+/// is T times smaller) and ignores pairs with a cosine below zero (the paper's does not).
 pub(super) fn similarity(v: &Tensor<2>, tokens: &[u32], table: &Embedding) -> Tensor<1> {
     let [n, _] = v.dims();
     let length = v.clone().square().sum_dim(1).sqrt();

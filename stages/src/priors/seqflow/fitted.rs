@@ -1,4 +1,4 @@
-//! A flow over sequences as a model that was fitted to them.
+//! A flow over sequences as a fitted sequence model.
 
 use super::embedded::SequenceFlow;
 use super::stored;

@@ -6,10 +6,9 @@ use crate::random::Streams;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-/// The weights.
 #[derive(Module, Debug)]
 pub(super) struct Lstm {
-    /// Stands before the first token, [1, F].
+    /// The start token, [1, F].
     start: Param<Tensor<2>>,
     inner: Recurrent,
 }
@@ -22,17 +21,18 @@ impl Lstm {
         }
     }
 
-    /// Numbers in one over points of `dims`, T x F.
+    /// Number of parameters over points of `dims`, T x F.
     pub fn parameters(dims: [u128; 2], channels: usize, layers: usize) -> u128 {
         dims[1] + Recurrent::parameters(dims, channels, layers)
     }
 
-    /// Draws the start token from N(0, 1): nothing like an embedding, and the same for all sequences.
+    /// Draws the start token from N(0, 1); it is unlike any embedding, and the same for all
+    /// sequences.
     pub fn prepare(&mut self, number: u64, streams: Streams) {
         self.start = drawn(&self.start, "start token", number, streams);
     }
 
-    /// What is read for every token of `x` [n, T, F]: [n, T, C].
+    /// The context of every token of `x` [n, T, F]: [n, T, C].
     pub fn all(&self, x: &Tensor<3>) -> Tensor<3> {
         let [n, tokens, _] = x.dims();
         let mut inputs = vec![read_next(self.start.val(), None, n).unsqueeze_dim(0)];
@@ -44,7 +44,7 @@ impl Lstm {
         read.swap_dims(0, 1)
     }
 
-    /// What is read for the next token of `n` points.
+    /// The context of the next token of `n` points.
     pub fn next(&self, state: &mut Remembered, before: Option<Tensor<2>>, n: usize) -> Tensor<2> {
         let input = read_next(self.start.val(), before, n);
         let read = self.inner.read(state, input.unsqueeze_dim(0));

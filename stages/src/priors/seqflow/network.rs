@@ -1,5 +1,5 @@
-//! The blocks of a SeqFlow, one after the other. All read tokens from the first to the last, so that each token of the
-//! noise is a function of tokens up to it.
+//! The chain of blocks of a SeqFlow. All blocks read tokens from first to last, so each token of the noise is a
+//! function of the tokens up to it.
 
 use super::block::Block;
 use super::config::SeqFlow;
@@ -13,21 +13,20 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor};
 use rand::RngExt;
 
-/// Weights start uniform on +- this.
+/// Weights are initialised uniformly in +- this.
 const BOUND: f32 = 0.07;
-/// Numbers of activations that one pass may need.
+/// Maximum number of activations per pass.
 const ACTIVATIONS: usize = 1 << 26;
 
-/// The flow's weights.
 #[derive(Module, Debug)]
 pub(super) struct Network {
     blocks: Vec<Block>,
-    /// Numbers that a token needs on its way, about.
+    /// Approximate number of activations per token.
     activations: usize,
 }
 
 impl Network {
-    /// A flow over points of `shape`, its weights drawn from `streams`.
+    /// A flow over points of `shape`, initialised from `streams`.
     pub fn new(config: &SeqFlow, shape: PointShape, streams: Streams, device: &Device) -> Self {
         let dims = [shape.tokens, shape.width];
         let block = |number| Block::new(config, number, dims, device);
@@ -44,11 +43,11 @@ impl Network {
         for (number, block) in network.blocks.iter_mut().enumerate() {
             block.prepare(number as u64, streams);
         }
-        network.set_require_grad(true) // mapping the weights has dropped it
+        network.set_require_grad(true) // mapping the weights has cleared it
     }
 
-    /// Points [n, T, F] carried to noise, and each token's part of `log |det|` [n, T]. Contexts read `tokens` [n, T, F], or, where
-    /// there are none, what each block carries.
+    /// Maps points [n, T, F] to noise; also returns each token's part of `log |det|` [n, T]. Contexts read `tokens`
+    /// [n, T, F] or, if not given, each block's values.
     pub fn each_token(
         &self,
         points: Tensor<3>,
@@ -68,8 +67,8 @@ impl Network {
         (x, log_det.expect("at least one block"))
     }
 
-    /// What token `places[i]` of point i is where its noise is row i of `noise` [n, F] and contexts read `tokens` [n, T, F] before
-    /// it: [n, F].
+    /// The value [n, F] of token `places[i]` of point i if its noise is row i of `noise` [n, F] and contexts read
+    /// `tokens` [n, T, F] before it.
     ///
     /// # Errors
     /// Device errors.
@@ -90,11 +89,11 @@ impl Network {
         })
     }
 
-    /// Noise [n, T, F] carried back to points, token by token. What `read` makes of a token [n, F], contexts read for it; where it
-    /// is none they read what each block carries.
+    /// Maps noise [n, T, F] to points, token by token. Contexts read the output of `read` for each token [n, F];
+    /// without `read`, they read each block's values.
     ///
     /// # Errors
-    /// What `progress` and `read` return; device errors.
+    /// Errors of `progress` and `read`; device errors.
     pub fn points_of(
         &self,
         noise: Tensor<3>,
@@ -127,7 +126,7 @@ impl Network {
 /// What contexts read for a token [n, F].
 pub(super) type Read<'a> = &'a mut dyn FnMut(&Tensor<2>) -> Result<Tensor<2>>;
 
-/// Draws every weight uniformly; norms keep their ones and zeros.
+/// Initialises every weight uniformly; norms keep their ones and zeros.
 struct Uniform {
     streams: Streams,
     drawn: u64,

@@ -5,20 +5,20 @@
 //! b = exp(0.4 r1)    d = exp(0.4 r3)    c = k b / d    k = tanh(0.3 r2) (8 sqrt(3) / 9 - 0.05)
 //! ```
 //!
-//! With w = d y + f its slope is b (1 - 2 k w / (1 + w^2)^2), between 0.0325 b and 1.9675 b: it rises everywhere. Its
-//! inverse is the one real root of a cubic equation, which is solved in f64 on the host.
+//! With w = d y + f its slope is b (1 - 2 k w / (1 + w^2)^2), between 0.0325 b and 1.9675 b, so the map is
+//! increasing. Its inverse is the only real root of a cubic equation, solved in f64 on the host.
 
 use crate::error::Result;
 use crate::tensors::{from_f64, to_f64};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-/// Numbers of each element: a, r1, r2, r3 and f.
+/// Parameters per element: a, r1, r2, r3 and f.
 pub(super) const PARAMETERS: usize = 5;
 /// The largest |k|: at 8 sqrt(3) / 9 the slope would reach zero.
 const LARGEST: f64 = 1.539_600_717_839_002 - 0.05;
 
-/// Elements that one thread solves at once.
+/// Elements per parallel task.
 const AT_ONCE: usize = 4096;
 
 /// The raw parameters of a map of m elements, [n, 5 m]: all a, then all r1, r2, r3, f.
@@ -39,7 +39,7 @@ impl Squared {
         self.raw.clone().narrow(1, number * m, m)
     }
 
-    /// `y` [n, m] carried to u [n, m], and the sum of the logarithms of the slopes [n, 1].
+    /// Maps `y` [n, m] to u [n, m]; also returns the sum of the log-slopes [n, 1].
     pub fn forward(&self, y: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let [a, r1, r2, r3, f] = std::array::from_fn(|i| self.part(i));
         let k = r2.mul_scalar(0.3).tanh().mul_scalar(LARGEST);
@@ -53,7 +53,7 @@ impl Squared {
         (u, log_slope.sum_dim(1))
     }
 
-    /// `u` [n, m] carried back to y [n, m].
+    /// Maps `u` [n, m] back to y [n, m].
     ///
     /// # Errors
     /// Device errors.
@@ -72,7 +72,7 @@ impl Squared {
     }
 }
 
-/// The y whose image is u, under the parameters a, r1, r2, r3 and f.
+/// The y that is mapped to u, with parameters a, r1, r2, r3 and f.
 fn inverse(u: f64, [a, r1, r2, r3, f]: [f64; PARAMETERS]) -> f64 {
     let k = (0.3 * r2).tanh() * LARGEST;
     let (b, d) = ((0.4 * r1).exp(), (0.4 * r3).exp());
@@ -80,18 +80,18 @@ fn inverse(u: f64, [a, r1, r2, r3, f]: [f64; PARAMETERS]) -> f64 {
     (root(s, k) - f) / d
 }
 
-/// The w with w + k / (1 + w^2) = s, |k| < 8 sqrt(3) / 9: the only real root of
-/// w^3 - s w^2 + w + k - s = 0, by Cardano's formula, and polished by Newton's steps.
+/// The w with w + k / (1 + w^2) = s, |k| < 8 sqrt(3) / 9: the only real root of w^3 - s w^2 + w + k - s = 0, by
+/// Cardano's formula and refined by Newton steps.
 fn root(s: f64, k: f64) -> f64 {
-    // w = t + s / 3 leaves t^3 + p t + q = 0
+    // w = t + s / 3 gives the depressed cubic t^3 + p t + q = 0
     let p = 1.0 - s * s / 3.0;
     let q = k - 2.0 * s / 3.0 - 2.0 * s * s * s / 27.0;
-    // never negative but for rounding: there is one real root
+    // negative only by rounding, as there is one real root
     let discriminant = (q * q / 4.0 + p * p * p / 27.0).max(0.0);
-    // of the two roots of the resolvent, the one without cancellation
+    // the root of the resolvent without cancellation
     let larger = -(q.abs() / 2.0 + discriminant.sqrt()).cbrt().copysign(q);
     let smaller = match larger == 0.0 {
-        true => 0.0, // p = q = 0: a threefold root
+        true => 0.0, // p = q = 0: a triple root
         false => -p / (3.0 * larger),
     };
     let mut w = larger + smaller + s / 3.0;
@@ -121,7 +121,7 @@ mod tests {
         [to_f64(u).unwrap()[0], to_f64(log_slope).unwrap()[0]]
     }
 
-    /// Values of independent code.
+    /// Values computed by independent code.
     #[test]
     fn the_map_and_its_slope_have_their_reference_values() {
         for (parameters, y, u, log_slope) in [
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    /// Red where the slope may vanish: the map would then have no inverse.
+    /// Fails if the slope may vanish: the map would then have no inverse.
     #[test]
     fn the_slope_stays_within_its_bounds() {
         let slope = |r2: f64, w: f64| forward(w, [0.0, 0.0, r2, 0.0, 0.0])[1].exp();
@@ -144,7 +144,7 @@ mod tests {
         assert!((slope(-1e3, steepest) - 1.967_524).abs() < 1e-6);
     }
 
-    /// Red where a root is NaN at p = 0 or q = 0, or loses digits for large u.
+    /// Fails if a root is NaN at p = 0 or q = 0, or loses digits for large u.
     #[test]
     fn the_inverse_is_right_where_the_cubic_degenerates_and_everywhere_else() {
         // p = 0 at s = sqrt(3); q = 0 for k = 2 s / 3 + 2 s^3 / 27; both at once where k = 8 sqrt(3) / 9

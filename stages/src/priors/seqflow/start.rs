@@ -1,11 +1,11 @@
-//! What contexts and tables start with: numbers from N(0, 1), and the token that stands before the first.
+//! Initial values of contexts and tables: numbers from N(0, 1); and the start token.
 
 use crate::random::Streams;
 use crate::tensors::from_f32;
 use burn::module::Param;
 use burn::tensor::Tensor;
 
-/// `param` with numbers from N(0, 1), as `name` of block `number` has them.
+/// Fills `param` with numbers from N(0, 1), keyed by `name` and block `number`.
 pub(super) fn drawn(
     param: &Param<Tensor<2>>,
     name: &'static str,
@@ -22,7 +22,7 @@ pub(super) fn drawn(
     })
 }
 
-/// The start token [1, F] before `before` [n, F]: what is read for the next of `n` points.
+/// Prepends the start token [1, F]: what is read for the next of `n` points, given `before` [n, F].
 pub(super) fn read_next(start: Tensor<2>, before: Option<Tensor<2>>, n: usize) -> Tensor<2> {
     before.unwrap_or_else(|| start.repeat_dim(0, n))
 }

@@ -1,5 +1,5 @@
-//! A flow over sequences on disk: one file with the weights of flow and table [V, F], as trained (rows are scaled to length 1
-//! where they are used), and in its header configuration and alphabet.
+//! A flow over sequences on disk: one file with the weights of the flow and the table [V, F] as trained (rows are
+//! normalised on use), and configuration and alphabet in its header.
 
 use super::config::SeqFlow;
 use super::embedded::{Embedded, SequenceFlow};
@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// The file.
 const FILE: &str = "seqflow.safetensors";
-/// Its format; 1 had contexts that read tokens with noise.
+/// In format 1, contexts read tokens with noise.
 const FORMAT: &str = "latent-align seqflow 2";
 /// Writes flow and table into the directory `dir`.
 ///
@@ -24,7 +24,7 @@ pub(super) fn write(model: &SequenceFlow, dir: &Path) -> Result<()> {
 }
 
 impl SequenceFlow {
-    /// Reads what [`crate::priors::FittedSequences::write`] wrote into `dir`, to `device`.
+    /// Reads the output of [`crate::priors::FittedSequences::write`] in `dir` to `device`.
     ///
     /// # Errors
     /// File errors; input errors for files of another kind of prior.

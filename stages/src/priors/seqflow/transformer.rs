@@ -8,19 +8,18 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-/// The weights.
 #[derive(Module, Debug)]
 pub(super) struct Transformer {
-    /// Stands before the first token, [1, F].
+    /// The start token, [1, F].
     start: Param<Tensor<2>>,
-    /// Of a token, F -> C.
+    /// Maps a token, F -> C.
     input: Linear,
-    /// Of each place, added to what is read there [T, C].
+    /// Positional embeddings, [T, C].
     places: Param<Tensor<2>>,
     layers: Vec<Layer>,
 }
 
-/// Keys and values of each layer, and how many tokens were read.
+/// Keys and values of each layer, and the number of tokens read.
 pub(super) struct Read {
     seen: Vec<Seen>,
     read: usize,
@@ -43,7 +42,7 @@ impl Transformer {
         }
     }
 
-    /// Numbers in one over points of `tokens` x `width`.
+    /// Number of parameters over points of `tokens` x `width`.
     pub fn parameters([tokens, width]: [u128; 2], channels: usize, layers: usize) -> u128 {
         let channels = channels as u128;
         width
@@ -52,12 +51,13 @@ impl Transformer {
             + layers as u128 * Layer::parameters(channels)
     }
 
-    /// Draws the start token from N(0, 1): nothing like an embedding, and the same for all sequences.
+    /// Draws the start token from N(0, 1); it is unlike any embedding, and the same for all
+    /// sequences.
     pub fn prepare(&mut self, number: u64, streams: Streams) {
         self.start = drawn(&self.start, "start token", number, streams);
     }
 
-    /// What is read for every token of `x` [n, T, F]: [n, T, C].
+    /// The context of every token of `x` [n, T, F]: [n, T, C].
     pub fn all(&self, x: &Tensor<3>) -> Tensor<3> {
         let [n, tokens, _] = x.dims();
         let start = self.start.val().unsqueeze::<3>().repeat_dim(0, n);
@@ -69,7 +69,7 @@ impl Transformer {
         self.read(read, &mut seen.collect::<Vec<_>>(), 0)
     }
 
-    /// Nothing of any point.
+    /// The initial state.
     pub fn begin(&self) -> Read {
         Read {
             seen: self.layers.iter().map(|_| Seen::Empty).collect(),
@@ -77,7 +77,7 @@ impl Transformer {
         }
     }
 
-    /// What is read for the next token of `n` points.
+    /// The context of the next token of `n` points.
     pub fn next(&self, state: &mut Read, before: Option<Tensor<2>>, n: usize) -> Tensor<2> {
         let place = state.read;
         state.read += 1;
@@ -85,7 +85,7 @@ impl Transformer {
         self.read(token, &mut state.seen, place).squeeze_dim(1)
     }
 
-    /// `tokens` [n, m, F], of which the first is read for `place`: [n, m, C].
+    /// Reads `tokens` [n, m, F], the first of them at position `place`: [n, m, C].
     fn read(&self, tokens: Tensor<3>, seen: &mut [Seen], place: usize) -> Tensor<3> {
         let [n, m, _] = tokens.dims();
         let h = linear_layer(&self.input, tokens.flatten(0, 1));

@@ -1,4 +1,4 @@
-//! How the autoencoder is configured, and what it is as a kind of prior: none over points of numbers.
+//! Configuration of the autoencoder, and its place among the kinds of prior: it is not a density over points.
 
 use crate::context::Context;
 use crate::error::Result;
@@ -12,19 +12,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// A variational autoencoder of sequences: an LSTM that reads a sequence to a Gaussian, and one that writes it.
+/// A variational autoencoder of sequences: an LSTM encoder with a Gaussian posterior, and an LSTM decoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SequenceVae {
-    /// Numbers of a latent.
+    /// Width of a latent.
     pub latent: usize,
-    /// Numbers of an embedded token.
+    /// Width of a token embedding.
     pub embedding: usize,
-    /// Width of the state of both LSTMs.
+    /// Width of both LSTM states.
     pub width: usize,
-    /// Layers of both.
+    /// Number of layers of each LSTM.
     pub layers: usize,
-    /// The weight of the KL divergence to N(0, I); below 1 latents keep more of their sequence.
+    /// Weight of the KL divergence to N(0, I), in nats per nat of reconstruction; below 1, latents retain more
+    /// of their sequence.
     pub kl_weight: f64,
     /// Steps over which the weight rises from 0.
     pub warm_up_steps: u64,
@@ -44,14 +45,14 @@ impl Default for SequenceVae {
 }
 
 impl SequenceVae {
-    /// The weight of the divergence in `step`.
+    /// The weight of the divergence at `step`.
     pub(super) fn weight(&self, step: u64) -> f64 {
         let share = (step + 1) as f64 / self.warm_up_steps.max(1) as f64;
         self.kl_weight * share.min(1.0)
     }
 }
 
-/// Its name, as in `kind: NAME`.
+/// Name of the kind, as in `kind: NAME`.
 const KIND: &str = "sequence_vae";
 
 impl PriorConfig for SequenceVae {

@@ -1,5 +1,5 @@
-//! A variational autoencoder of sequences (Bowman et al. 2016, arXiv 1511.06349): what a flow over sequences is compared
-//! with in search. Its decoding is not exact.
+//! A variational autoencoder of sequences (Bowman et al. 2016, arXiv 1511.06349): the baseline for flows over
+//! sequences in search. Its decoding is not exact.
 
 mod config;
 mod model;

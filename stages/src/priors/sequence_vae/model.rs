@@ -1,4 +1,4 @@
-//! A trained autoencoder as a model of sequences.
+//! A trained autoencoder as a sequence model.
 
 use super::config::SequenceVae;
 use super::network::Network;
@@ -22,15 +22,14 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 use std::path::Path;
 
-/// The file of the weights; in its header configuration and alphabet.
+/// The file of the weights; its header has configuration and alphabet.
 pub const FILE: &str = "sequence_vae.safetensors";
 const FORMAT: &str = "latent-align sequence vae 2";
 
-/// Sequences that go through the network at once.
+/// Sequences per pass of the network.
 const AT_ONCE: usize = 1024;
 
-/// A trained autoencoder of sequences. The latent of a sequence is the mean of its posterior; a latent decodes to the
-/// likeliest token after the likeliest before.
+/// A trained autoencoder of sequences. The latent of a sequence is the mean of its posterior; decoding is greedy.
 pub struct SequenceVaeModel {
     config: SequenceVae,
     alphabet: Alphabet,
@@ -68,10 +67,10 @@ impl FitsSequences for SequenceVae {
 }
 
 impl SequenceVaeModel {
-    /// Reads what [`FittedSequences::write`] wrote into `dir`, to `device`.
+    /// Reads the output of [`FittedSequences::write`] in `dir` to `device`.
     ///
     /// # Errors
-    /// File errors; input errors for files of something else.
+    /// File errors; input errors for files of another kind.
     pub fn read(dir: &Path, device: &Device) -> Result<Self> {
         let numbers = |config: &SequenceVae, _: &Alphabet| {
             (config.width as u128).pow(2) * config.layers as u128
@@ -89,14 +88,14 @@ impl SequenceVaeModel {
         })
     }
 
-    /// What `of` makes of the rows [n, T] of `sequences`, some at a time.
+    /// Calls `of` with the rows [n, T] of `sequences`, in batches.
     fn each(&self, sequences: &[Sequence], mut of: impl FnMut(&[u32]) -> Result<()>) -> Result<()> {
         let rows = rows_of(&self.alphabet, sequences);
         let mut chunks = rows.chunks(AT_ONCE * self.alphabet.longest());
         chunks.try_for_each(&mut of)
     }
 
-    /// Reconstruction and divergence of each of `sequences` at one draw, in nats.
+    /// Reconstruction and KL divergence of each of `sequences` with one draw, in nats.
     fn terms(&self, sequences: &[Sequence], streams: Streams) -> Result<[Vec<f64>; 2]> {
         let [mut reconstruction, mut divergence] = [Vec::new(), Vec::new()];
         let mut chunk = 0;
@@ -146,7 +145,7 @@ impl SequenceModel for SequenceVaeModel {
         }
     }
 
-    /// Costs are those of the decoder at the latent of each.
+    /// Costs are those of the decoder at each latent.
     fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
         require(&self.alphabet, sequences)?;
         let (mut latents, mut costs) = (Vec::new(), Vec::new());
@@ -160,7 +159,7 @@ impl SequenceModel for SequenceVaeModel {
         Ok(Weighed { latents, costs })
     }
 
-    /// By the decoder at the latent of each.
+    /// By the decoder at each latent.
     fn redraw(
         &self,
         sequences: &[Sequence],
@@ -231,7 +230,7 @@ impl SequenceModel for SequenceVaeModel {
     }
 }
 
-/// A draw from the tokens whose probabilities are `exp(log_p)`.
+/// Draws a token with probabilities `exp(log_p)`.
 fn drawn(log_p: &[f64], rng: &mut Pcg64) -> u32 {
     let mut left: f64 = rng.random();
     let below = log_p.iter().position(|log_p| {
@@ -251,7 +250,7 @@ impl FittedSequences for SequenceVaeModel {
         sequence_file::write(&self.network, &dir.join(FILE), FORMAT, about)
     }
 
-    /// The negative ELBO, whatever the weight of the divergence was in training, and the mean divergence.
+    /// The negative ELBO, with the divergence at weight 1 whatever its weight in training, and the mean divergence.
     fn likelihoods(&self, sequences: &[Sequence], streams: Streams) -> Result<Likelihoods> {
         let [reconstruction, divergence] = self.terms(sequences, streams)?;
         let both = reconstruction.iter().zip(&divergence);

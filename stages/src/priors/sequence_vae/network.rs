@@ -5,8 +5,8 @@
 //! writing:  p(x_i | x_1 .. x_{i-1}, z) = softmax(W' LSTM([e_{x_{i-1}}, (U z)_i]))           begun from tanh(V z)
 //! ```
 //!
-//! Each place is read into the latent on its own, and U z has E numbers for each: with the last h alone, or with the same z at
-//! every place, hardly any new sequence of some length comes back exactly.
+//! Every position contributes to the latent directly, and U z has E numbers per position. With the last h alone, or
+//! the same z at every position, hardly any new long sequence is reconstructed exactly.
 
 use super::config::SequenceVae;
 use crate::error::Result;
@@ -22,27 +22,26 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
 
-/// The weights.
 #[derive(Module, Debug)]
 pub(super) struct Network {
-    /// Of each token, and of what stands before the first, [V + 1, E].
+    /// Embeddings of the tokens and of the start symbol, [V + 1, E].
     table: Param<Tensor<2>>,
     reader: Recurrent,
     /// T C -> mean and log-variance.
     posterior: Linear,
-    /// Of a latent, -> h and c of each layer.
+    /// Maps a latent to h and c of each layer.
     begin: Linear,
-    /// Of a latent, -> E numbers for each place.
+    /// Maps a latent to E numbers per position.
     places: Linear,
     writer: Recurrent,
-    /// C -> a logit for each token.
+    /// C -> one logit per token.
     logits: Linear,
     tokens: usize,
     latent: usize,
     layers: usize,
 }
 
-/// A Gaussian for each sequence.
+/// A Gaussian per sequence.
 pub(super) struct Posterior {
     /// [n, z].
     pub mean: Tensor<2>,
@@ -51,7 +50,7 @@ pub(super) struct Posterior {
 }
 
 impl Posterior {
-    /// Its KL divergence to N(0, I) in nats, `[n]`.
+    /// KL divergence to N(0, I) in nats, `[n]`.
     pub fn divergence(&self) -> Tensor<1> {
         let [n, _] = self.mean.dims();
         let of_number = self.mean.clone().square() + self.log_variance.clone().exp()
@@ -60,7 +59,7 @@ impl Posterior {
         of_number.sum_dim(1).mul_scalar(0.5).reshape([n])
     }
 
-    /// The draw whose noise is `noise` [n, z].
+    /// The draw with noise `noise` [n, z].
     pub fn draw(&self, noise: Vec<f32>) -> Tensor<2> {
         let noise = from_f32(noise, self.mean.dims(), &self.mean.device());
         self.mean.clone() + self.log_variance.clone().mul_scalar(0.5).exp() * noise
@@ -68,7 +67,7 @@ impl Posterior {
 }
 
 impl Network {
-    /// Its weights drawn from `streams`.
+    /// Networks initialised from `streams`.
     pub fn new(
         config: &SequenceVae,
         alphabet: &Alphabet,
@@ -99,7 +98,7 @@ impl Network {
         initialise_with_biases(network, streams)
     }
 
-    /// The embeddings of `tokens` of n sequences, those of one place after those of the one before: [places, n, E].
+    /// The embeddings of `tokens` of n sequences, ordered by position: [positions, n, E].
     fn embedded(&self, tokens: impl Iterator<Item = u32>, n: usize) -> Tensor<3> {
         let tokens: Vec<i64> = tokens.map(i64::from).collect();
         let (table, places) = (self.table.val(), tokens.len() / n);
@@ -108,13 +107,13 @@ impl Network {
         table.select(0, tokens).reshape([places, n, width])
     }
 
-    /// The tokens of the first `places` of rows [n, T], place by place.
+    /// The first `places` tokens of rows [n, T], ordered by position.
     fn by_place<'a>(&self, rows: &'a [u32], places: usize) -> impl Iterator<Item = u32> + use<'a> {
         let tokens = self.tokens;
         (0..places).flat_map(move |place| rows.iter().skip(place).step_by(tokens).copied())
     }
 
-    /// What stands before the first token.
+    /// The start symbol.
     fn start(&self) -> u32 {
         self.table.dims()[0] as u32 - 1
     }
@@ -139,21 +138,23 @@ impl Network {
         Remembered::of((0..self.layers).map(of_layer).collect())
     }
 
-    /// What latents `z` [n, z] say of each place, [T, n, E].
+    /// What the decoder reads from latents `z` [n, z] at each position, [T, n, E].
     fn of_places(&self, z: &Tensor<2>) -> Tensor<3> {
         let ([n, _], [_, width]) = (z.dims(), self.table.dims());
         let all = linear_layer(&self.places, z.clone());
         all.reshape([n, self.tokens, width]).swap_dims(0, 1)
     }
 
-    /// The logits of the tokens behind `before` [places, n, E] with what the latents say of their places: [places n, V].
+    /// The logits of the tokens after `before` [positions, n, E], given the latents' numbers of these positions:
+    /// [positions n, V].
     fn write(&self, state: &mut Remembered, before: Tensor<3>, of_places: Tensor<3>) -> Tensor<2> {
         let input = Tensor::cat(vec![before, of_places], 2);
         let h: Tensor<2> = self.writer.read(state, input).flatten(0, 1);
         linear_layer(&self.logits, h)
     }
 
-    /// `log p` of every token at each place of rows [n, T], given those before it and `z` [n, z]: [n, T, V].
+    /// `log p` of every token at each position of rows [n, T], given the tokens before it and `z` [n, z]: [n, T,
+    /// V].
     pub fn log_probabilities(&self, rows: &[u32], z: &Tensor<2>) -> Tensor<3> {
         let [n, _] = z.dims();
         let starts = std::iter::repeat_n(self.start(), n);
@@ -165,7 +166,8 @@ impl Network {
         log_softmax(logits, 2)
     }
 
-    /// `-log p(x_i | x_1 .. x_{i-1}, z)` of rows [n, T] in nats, [n, T], up to the first end token of each, and 0 behind it.
+    /// `-log p(x_i | x_1 .. x_{i-1}, z)` of rows [n, T] in nats, [n, T], up to and including the first end token of
+    /// each row, and 0 after it.
     pub fn each_token(&self, rows: &[u32], z: &Tensor<2>) -> Tensor<2> {
         let [n, _] = z.dims();
         let size = self.start() as usize;
@@ -178,13 +180,13 @@ impl Network {
         each.reshape([n, self.tokens])
     }
 
-    /// `-log p(x | z)` of rows [n, T] in nats, `[n]`, up to the first end token of each.
+    /// `-log p(x | z)` of rows [n, T] in nats, `[n]`, up to and including the first end token of each row.
     pub fn reconstruction(&self, rows: &[u32], z: &Tensor<2>) -> Tensor<1> {
         let [n, _] = z.dims();
         self.each_token(rows, z).sum_dim(1).reshape([n])
     }
 
-    /// The likeliest token after the likeliest before, rows [n, T] of latents `z` [n, z].
+    /// Greedy decoding of latents `z` [n, z] to rows [n, T].
     ///
     /// # Errors
     /// Device errors.
@@ -211,7 +213,7 @@ impl Network {
     }
 }
 
-/// The first of the largest.
+/// Index of the first maximum.
 fn likeliest(logits: &[f32]) -> u32 {
     let mut best = 0;
     for (token, logit) in logits.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Its training: the negative ELBO, the divergence's weight rising at first.
+//! Training by the negative ELBO, with a warm-up of the divergence's weight.
 
 use super::config::SequenceVae;
 use super::network::Network;
@@ -11,7 +11,6 @@ use crate::tensors::scalar;
 use crate::training::{HeldOut, Step, Task, Term};
 use burn::tensor::Tensor;
 
-/// A training.
 pub(super) struct Training<'a> {
     pub config: &'a SequenceVae,
     pub alphabet: &'a Alphabet,
@@ -24,7 +23,7 @@ pub(super) struct Training<'a> {
 }
 
 impl Training<'_> {
-    /// Reconstruction and weighted divergence, the mean of rows [n, T] `[1]`.
+    /// Reconstruction and weighted divergence, averaged over rows [n, T]: `[1]` each.
     fn loss(
         &self,
         network: &Network,
