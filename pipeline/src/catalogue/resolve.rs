@@ -5,6 +5,7 @@ use crate::config::{self, NAME, hint, is_fingerprint_prefix, is_name, read};
 use crate::store::{CONFIG, MANIFEST, RECORD, Stage, Store, entry_of};
 use crate::sweep::{self, SweepFile};
 use latent_align_stages::{Error, Result};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -193,9 +194,20 @@ fn sweep_of(file: &Path) -> Result<String> {
                  experiment is called `{}`",
                 loaded.experiment.name
             ))),
-            Err(_) => Err(no_sweep),
+            Err(no_experiment) => match is_of_an_experiment(file) {
+                true => Err(no_experiment),
+                false => Err(no_sweep),
+            },
         },
     }
+}
+
+/// Whether `file` has a section of an experiment.
+fn is_of_an_experiment(file: &Path) -> bool {
+    let keys = read::<Value>(file).unwrap_or_default();
+    Stage::ALL
+        .iter()
+        .any(|stage| keys.get(stage.section()).is_some())
 }
 
 /// The run or sweep whose folder is `path`, in whichever store.

@@ -6,6 +6,7 @@ use crate::store::{Manifest, Store};
 use crate::tables::{Field, OutputArguments, Query, Source, Values, columns};
 use anyhow::Result;
 use clap::Args;
+use latent_align_stages::Error;
 use std::path::Path;
 
 /// Options of `compare`.
@@ -32,7 +33,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         Ok(names) => names,
         Err(no_run) => {
             let Some([one, other]) = artifacts(store, &arguments.things)? else {
-                return Err(no_run.into());
+                return Err(no_runs(store, &arguments.things).unwrap_or(no_run).into());
             };
             let rows = differences::artifacts(&one, &other);
             if rows.is_empty() && output.is_text_on_stdout() {
@@ -88,6 +89,27 @@ fn artifacts(store: &Store, things: &[String]) -> Result<Option<[Manifest; 2]>> 
         2 => Ok(Some([manifest(one)?, manifest(other)?])),
         _ => Ok(None),
     }
+}
+
+/// What the first of `things` is that is no run of this store.
+fn no_runs(store: &Store, things: &[String]) -> Option<Error> {
+    let found = things.iter().find_map(|thing| {
+        let found = Thing::find(store, Path::new(thing), Prefer::Run).ok();
+        let found = found.filter(|found| !matches!(found, Thing::Run(..)));
+        found.map(|found| (thing, found))
+    });
+    let (thing, found) = found?;
+    let hint = match &found {
+        Thing::Sweep(_, name) => {
+            format!("; its trials are runs, and `latent-align show {name}` lists them")
+        }
+        Thing::Artifact(_) => "; an artifact is compared with one other".to_owned(),
+        _ => String::new(),
+    };
+    Some(Error::input(format!(
+        "{thing}: found {}, expected runs, or two artifacts{hint}",
+        found.kind()
+    )))
 }
 
 fn table(rows: &[Difference], one: &str, other: &str) -> Source<'static> {

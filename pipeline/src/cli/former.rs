@@ -1,18 +1,28 @@
 //! Names that commands had in older versions: they work, and no help, completion or manual shows them.
 
 use super::show::{self, Former as Of};
-use super::{compare, generate};
+use super::{clean, compare, generate, list, verify};
+use crate::catalogue::{Prefer, Thing};
 use crate::console::Console;
 use crate::store::Store;
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, Command, Subcommand};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 // A comment of the kind that documents would be the first line of --help: clap takes it from a flattened enum.
 #[derive(Debug, Subcommand)]
 pub enum Former {
+    /// As `list`
+    #[command(hide = true)]
+    Ls(list::Arguments),
+    /// As `clean`
+    #[command(hide = true)]
+    Gc(clean::Arguments),
     /// As `show`; without a THING as `list artifacts`
     #[command(hide = true)]
-    Inspect(show::Arguments),
+    Inspect(Inspect),
     /// As `show RUN --curves`
     #[command(hide = true)]
     Metrics(show::Arguments),
@@ -25,6 +35,16 @@ pub enum Former {
     /// As `show FILE.h5 --rows 0` and `generate`
     #[command(hide = true)]
     Features(Features),
+}
+
+/// Options of `inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    #[command(flatten)]
+    show: show::Arguments,
+    /// Also read every file of the artifact and compare its digest, as `verify` does
+    #[arg(long)]
+    verify: bool,
 }
 
 /// Options of `features`.
@@ -46,7 +66,18 @@ impl Former {
     /// Does what the command of today does.
     pub fn run(self, store: &Store, console: &Console) -> Result<()> {
         match self {
-            Self::Inspect(arguments) => show::run_as(Of::Inspect, arguments, store, console),
+            Self::Ls(arguments) => list::run(&arguments, store, console),
+            Self::Gc(arguments) => clean::run(&arguments, store, console),
+            Self::Inspect(Inspect { show, verify }) => {
+                let what = show.thing().map(Path::to_owned);
+                show::run_as(Of::Inspect, show, store, console)?;
+                let thing = match (verify, what) {
+                    (false, _) => return Ok(()),
+                    (true, Some(what)) => Thing::find(store, &what, Prefer::Neither)?,
+                    (true, None) => Thing::Store(store.clone()),
+                };
+                verify::check(&thing, console)
+            }
             Self::Metrics(arguments) => show::run_as(Of::Metrics, arguments, store, console),
             Self::Best(arguments) => show::run_as(Of::Best, arguments, store, console),
             Self::Diff(arguments) => compare::run(&arguments, store, console),
@@ -58,4 +89,39 @@ impl Former {
             },
         }
     }
+}
+
+/// `error` without hints at names that no help of `program`, the command line of today, shows.
+pub fn unmentioned(mut error: clap::Error, mut program: Command) -> clap::Error {
+    program.build();
+    let shown = names(&program);
+    let commands = error.remove(ContextKind::SuggestedSubcommand);
+    if let Some(ContextValue::Strings(mut commands)) = commands {
+        commands.retain(|name| shown.contains(name));
+        if !commands.is_empty() {
+            let commands = ContextValue::Strings(commands);
+            error.insert(ContextKind::SuggestedSubcommand, commands);
+        }
+    }
+    let option = error.remove(ContextKind::SuggestedArg);
+    if let Some(ContextValue::String(option)) = option
+        && shown.contains(&option)
+    {
+        error.insert(ContextKind::SuggestedArg, ContextValue::String(option));
+    }
+    error
+}
+
+/// The commands and options of `program` by their names of today.
+fn names(program: &Command) -> BTreeSet<String> {
+    let options = program
+        .get_arguments()
+        .filter(|option| !option.is_hide_set());
+    let options = options.filter_map(|option| Some(format!("--{}", option.get_long()?)));
+    let mut all: BTreeSet<String> = options.collect();
+    for command in program.get_subcommands() {
+        all.insert(command.get_name().to_owned());
+        all.extend(names(command));
+    }
+    all
 }

@@ -98,7 +98,6 @@ enum Chosen {
     /// Run variants of an experiment, each with several seeds, and tabulate their figures
     Sweep(sweep::Arguments),
     /// List runs, sweeps or artifacts
-    #[command(alias = "ls")]
     List(list::Arguments),
     /// Show one run, sweep, artifact or HDF5 file
     Show(show::Arguments),
@@ -125,7 +124,6 @@ enum Chosen {
     /// List artifacts that no run uses, and delete them on request
     ///
     /// An imported flow is used once a run reads it
-    #[command(alias = "gc")]
     Clean(clean::Arguments),
     /// Print a configuration with all its values, the defaults, or the JSON Schema
     Config(config::Arguments),
@@ -151,7 +149,9 @@ impl Cli {
     /// What is wrong with it; also for help and the version, which are printed instead.
     pub fn parse() -> Result<Self, clap::Error> {
         let mut program = Former::augment_subcommands(Self::program());
-        let matches = program.try_get_matches_from_mut(std::env::args_os())?;
+        let matches = program
+            .try_get_matches_from_mut(std::env::args_os())
+            .map_err(|e| former::unmentioned(e, Self::program()))?;
         let is_former = matches
             .subcommand_name()
             .is_some_and(Former::has_subcommand);
@@ -189,7 +189,7 @@ impl Cli {
             Chosen::Plan(arguments) => plan::run(&arguments, &store, console),
             Chosen::Sweep(arguments) => sweep::run(&arguments, &store, console),
             Chosen::List(arguments) => list::run(&arguments, &store, console),
-            Chosen::Show(arguments) => show::run(&arguments, &store, console),
+            Chosen::Show(arguments) => show::run(arguments, &store, console),
             Chosen::Compare(arguments) => compare::run(&arguments, &store, console),
             Chosen::Report(arguments) => report::run(&arguments, &store, console),
             Chosen::Encode(arguments) => encode::run(&arguments, &store, console),

@@ -1,32 +1,15 @@
 //! `*` and `?` in names.
 
-/// Whether `text` is what `pattern` describes: `*` stands for any text, `?` for one character.
+use glob::Pattern;
+
+/// Whether `text` is what `pattern` describes: `*` stands for any text, `?` for one character. Brackets, which names
+/// of figures have, stand for themselves.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    // Where the last `*` stood, and the first character that it does not stand for.
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match &mut star {
-                Some((at, after)) => {
-                    *after += 1;
-                    (p, t) = (*at + 1, *after);
-                }
-                None => return false,
-            },
-        }
+    let mut pattern = pattern.replace('[', "[[]");
+    while pattern.contains("**") {
+        pattern = pattern.replace("**", "*");
     }
-    pattern[p..].iter().all(|c| *c == '*')
+    Pattern::new(&pattern).is_ok_and(|pattern| pattern.matches(text))
 }
 
 #[cfg(test)]
@@ -41,6 +24,8 @@ mod tests {
             ("*seed?", "a.seed1"),
             ("*a*b*", "xxaxxbxx"),
             ("", ""),
+            ("a**b", "a/b"),
+            ("share in [0, 1]*", "share in [0, 1], 2.5 %"),
         ] {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
@@ -49,6 +34,7 @@ mod tests {
             ("*seed?", "seed"),
             ("a*b", "ac"),
             ("?", ""),
+            ("[ab]", "a"),
         ] {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }

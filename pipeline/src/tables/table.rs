@@ -1,28 +1,17 @@
 //! Tables as text: aligned columns for the terminal, the same as Markdown for files.
 
-/// Columns two spaces apart, each as wide as its longest cell.
+use comfy_table::{Table, presets};
+
+/// Columns two spaces apart, each as wide as its longest cell; a cell may have several lines.
 pub fn columns(rows: &[Vec<String>]) -> String {
-    render(rows, |row, widths| {
-        let cells: Vec<String> = pad(row, widths);
-        cells.join("  ").trim_end().to_owned()
-    })
+    drawn(presets::NOTHING, (0, 2), rows)
 }
 
 /// A Markdown table whose first row is the header, aligned so that it reads well as it is.
 pub fn markdown(rows: &[Vec<String>]) -> String {
-    let escaped: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| row.iter().map(|c| c.replace('|', "\\|")).collect())
-        .collect();
-    let mut first = true;
-    render(&escaped, |row, widths| {
-        let mut line = format!("| {} |", pad(row, widths).join(" | "));
-        if std::mem::take(&mut first) {
-            let rules: Vec<String> = widths.iter().map(|w| "-".repeat(w + 2)).collect();
-            line.push_str(&format!("\n|{}|", rules.join("|")));
-        }
-        line
-    })
+    let cell = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
+    let rows: Vec<Vec<String>> = (rows.iter().map(|row| row.iter().map(cell).collect())).collect();
+    drawn(presets::ASCII_MARKDOWN, (1, 1), &rows)
 }
 
 /// Columns of a terminal that wide tables keep to where they can.
@@ -32,50 +21,46 @@ pub const TERMINAL: usize = 120;
 /// it narrower.
 pub fn markdown_within(rows: &[Vec<String>], columns: usize) -> String {
     let upright = markdown(rows);
-    if longest_line(&upright) <= columns {
-        return upright;
-    }
-    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let exchanged: Vec<Vec<String>> = (0..count)
-        .map(|i| {
-            let cell = |row: &Vec<String>| row.get(i).cloned().unwrap_or_default();
-            rows.iter().map(cell).collect()
-        })
-        .collect();
-    let exchanged = markdown(&exchanged);
-    if longest_line(&exchanged) < longest_line(&upright) {
-        exchanged
-    } else {
-        upright
+    match longest_line(&upright) <= columns {
+        true => upright,
+        false => narrower(upright, markdown(&exchanged(rows))),
     }
 }
 
-fn longest_line(text: &str) -> usize {
-    text.lines()
-        .map(|line| line.chars().count())
-        .max()
-        .unwrap_or(0)
-}
-
-fn render(rows: &[Vec<String>], mut line: impl FnMut(&[String], &[usize]) -> String) -> String {
+/// Rows as columns.
+pub fn exchanged(rows: &[Vec<String>]) -> Vec<Vec<String>> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..count)
-        .map(|i| rows.iter().map(|r| width(r, i)).max().unwrap_or(0))
-        .collect();
-    rows.iter().map(|row| line(row, &widths) + "\n").collect()
-}
-
-fn width(row: &[String], column: usize) -> usize {
-    row.get(column).map_or(0, |cell| cell.chars().count())
-}
-
-fn pad(row: &[String], widths: &[usize]) -> Vec<String> {
-    let cell = |i: usize| row.get(i).map_or("", String::as_str);
-    widths
-        .iter()
-        .enumerate()
-        .map(|(i, width)| format!("{:width$}", cell(i)))
+    let cell = |row: &Vec<String>, i| row.get(i).cloned().unwrap_or_default();
+    (0..count)
+        .map(|i| rows.iter().map(|row| cell(row, i)).collect())
         .collect()
+}
+
+/// The narrower of two tables, `one` where both are as wide.
+pub fn narrower(one: String, other: String) -> String {
+    match longest_line(&other) < longest_line(&one) {
+        true => other,
+        false => one,
+    }
+}
+
+/// The width of a text in characters.
+pub fn longest_line(text: &str) -> usize {
+    let widths = text.lines().map(|line| line.chars().count());
+    widths.max().unwrap_or(0)
+}
+
+/// `rows` in the style of `preset`, the first as header, with spaces before and after each cell.
+fn drawn(preset: &str, padding: (u16, u16), rows: &[Vec<String>]) -> String {
+    let Some((header, body)) = rows.split_first() else {
+        return String::new();
+    };
+    let mut table = Table::new();
+    table.load_preset(preset).set_header(header).add_rows(body);
+    for column in table.column_iter_mut() {
+        column.set_padding(padding);
+    }
+    table.trim_fmt() + "\n"
 }
 
 #[cfg(test)]

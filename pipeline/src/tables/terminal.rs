@@ -6,7 +6,7 @@ use super::filter::text;
 use super::frame::Frame;
 use super::numbers::{bytes, duration, number};
 use super::source::Kind;
-use super::table::{TERMINAL, columns, markdown_within};
+use super::table::{TERMINAL, columns, exchanged, longest_line, markdown_within, narrower};
 use polars::prelude::AnyValue;
 
 /// Headers are not broken into lines narrower than this.
@@ -16,29 +16,16 @@ const NARROW: usize = 16;
 pub fn terminal(frame: &Frame) -> String {
     let rows = cells(frame, "-");
     let upright = columns(&with_broken_header(&rows));
-    let count = rows[0].len();
     // A table of more rows than columns only becomes wider.
-    if widest(&upright) <= TERMINAL || rows.len() > count {
-        return upright;
-    }
-    let exchanged: Vec<Vec<String>> = (0..count)
-        .map(|i| rows.iter().map(|row| row[i].clone()).collect())
-        .collect();
-    let exchanged = columns(&exchanged);
-    if widest(&exchanged) < widest(&upright) {
-        exchanged
-    } else {
-        upright
+    match longest_line(&upright) <= TERMINAL || rows.len() > rows[0].len() {
+        true => upright,
+        false => narrower(upright, columns(&exchanged(&rows))),
     }
 }
 
 /// The same as Markdown.
 pub fn markdown(frame: &Frame) -> String {
     markdown_within(&cells(frame, ""), TERMINAL)
-}
-
-fn widest(text: &str) -> usize {
-    text.lines().map(|l| l.chars().count()).max().unwrap_or(0)
 }
 
 /// The header and every row; `none` stands where there is no value.
@@ -89,20 +76,13 @@ fn cell(name: &str, kind: Kind, value: &AnyValue) -> String {
 
 /// The same rows with a header of several lines where names are longer than what stands below them.
 fn with_broken_header(rows: &[Vec<String>]) -> Vec<Vec<String>> {
-    let Some((header, body)) = rows.split_first() else {
-        return Vec::new();
-    };
-    let broken = header.iter().enumerate().map(|(i, name)| {
+    let mut rows = rows.to_vec();
+    let (header, body) = rows.split_first_mut().expect("the header is always there");
+    for (i, name) in header.iter_mut().enumerate() {
         let width = body.iter().map(|row| row[i].chars().count()).max();
-        lines(name, width.unwrap_or(0).max(NARROW))
-    });
-    let broken: Vec<Vec<String>> = broken.collect();
-    let height = broken.iter().map(Vec::len).max().unwrap_or(0);
-    let line = |at: usize| {
-        let part = |lines: &Vec<String>| lines.get(at).cloned().unwrap_or_default();
-        broken.iter().map(part).collect()
-    };
-    (0..height).map(line).chain(body.iter().cloned()).collect()
+        *name = lines(name, width.unwrap_or(0).max(NARROW)).join("\n");
+    }
+    rows
 }
 
 /// The words of `name` in lines of at most `width` where words allow that.

@@ -484,6 +484,65 @@ fn a_file_names_no_sweep_outside_the_store_and_that_of_an_experiment_names_its_r
     project
         .run(&["show", "e.yaml"])
         .expect(2, &["e.yaml: found the file of an experiment", "`tiny`"]);
+    let wrong = crate::tiny::CONFIG.replace("pretrain_flow:", "pretrain_flow:\n  stepz: 3");
+    project.write("e.yaml", &wrong);
+    project
+        .run(&["show", "e.yaml"])
+        .expect(2, &["e.yaml", "stepz", "did you mean `steps`?"]);
+}
+
+/// Red where a message names an option that nobody typed, or says only that a name is no run's.
+#[test]
+fn a_thing_of_another_kind_is_told_as_what_it_is() {
+    let project = project();
+    sweep(&project, "null");
+    project.write_features("rows.h5", "features", 20, 2, crate::tiny::noise);
+    for (command, expected) in [
+        ("best digits-a", "digits-a: found a run, expected a sweep"),
+        ("metrics weights", "weights: found a sweep, expected a run"),
+        (
+            "features scan aa00",
+            "found an artifact, expected an HDF5 file",
+        ),
+        (
+            "compare digits-a weights",
+            "weights: found a sweep, expected runs, or two artifacts; its trials are runs",
+        ),
+        (
+            "compare digits-a aa00",
+            "aa00: found an artifact, expected runs",
+        ),
+        (
+            "compare rows.h5",
+            "rows.h5: found an HDF5 file, expected runs",
+        ),
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let told = project.run(&words);
+        told.expect(2, &[expected]);
+        assert!(!told.stderr.contains("--"), "{told}");
+    }
+}
+
+/// Red where the sweep is taken for the figure.
+#[test]
+fn a_sweep_may_stand_behind_the_option_that_may_have_a_figure() {
+    let project = project();
+    let objective = format!("{{\"figure\": \"train-autoencoder: {MSE}\"}}");
+    sweep(&project, &objective);
+    let [before, behind] = [
+        ["show", "weights", "--objective"],
+        ["show", "--objective", "weights"],
+    ]
+    .map(|words| project.run(&words));
+    assert_eq!(
+        (before.code, &before.stdout),
+        (Some(0), &behind.stdout),
+        "{behind}"
+    );
+    project
+        .run(&["show", "--objective", "train-autoencoder: nothing"])
+        .expect(2, &["THING: found nothing"]);
 }
 
 #[test]

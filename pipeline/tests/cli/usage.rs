@@ -50,6 +50,38 @@ fn wrong_usage_exits_with_2() {
         .expect(2, &["cannot be used with"]);
 }
 
+/// Red where clap compares with every name it knows, those of older versions included.
+#[test]
+fn what_was_mistyped_is_never_told_to_be_a_former_name() {
+    let project = Project::new();
+    for line in [
+        "inspekt a",
+        "gk",
+        "lss",
+        "metric a",
+        "show a --verfy",
+        "show a --plt",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let told = project.run(&words);
+        told.expect(2, &["error: un"]);
+        for former in [
+            "'inspect'",
+            "'gc'",
+            "'ls'",
+            "'metrics'",
+            "'--verify'",
+            "'--plot'",
+        ] {
+            assert!(!told.stderr.contains(former), "{line}\n{told}");
+        }
+    }
+    project.run(&["shwo", "a"]).expect(2, &["'show'"]);
+    project
+        .run(&["show", "a", "--curvs"])
+        .expect(2, &["'--curves'"]);
+}
+
 #[test]
 fn a_reader_that_goes_away_is_not_an_error() {
     let project = Project::new();

@@ -8,7 +8,6 @@ mod run;
 mod sweep;
 
 use super::list::NO_ARTIFACTS;
-use super::verify;
 use crate::catalogue::{Catalogue, Prefer, Thing, artifacts};
 use crate::console::Console;
 use crate::launch;
@@ -44,9 +43,6 @@ pub struct Arguments {
     /// Of an HDF5 file: this dataset only
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
-    /// Also read every file of the artifact and compare its digest, as `verify` does
-    #[arg(long, hide = true)]
-    verify: bool,
     #[command(flatten)]
     query: Query,
     #[command(flatten)]
@@ -67,13 +63,14 @@ pub enum Former {
 }
 
 /// Shows what was asked for.
-pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
-    let prefer = match (arguments.curves.given(), arguments.ranking.given()) {
-        (Some(_), _) => Prefer::Run,
-        (None, Some(_)) => Prefer::Sweep,
-        (None, None) => Prefer::Neither,
-    };
-    run_preferring(prefer, arguments, store, console)
+pub fn run(mut arguments: Arguments, store: &Store, console: &Console) -> Result<()> {
+    let prefer = arguments.prefers();
+    if arguments.thing.is_none() {
+        // `--objective SWEEP` reads as `--objective FIGURE`
+        arguments.thing = (arguments.ranking)
+            .give_back(|what| Thing::find(store, Path::new(what), prefer).is_ok());
+    }
+    run_preferring(prefer, &arguments, store, console)
 }
 
 /// Shows what was asked for; the one to `prefer` where the name is that of a run and of a sweep.
@@ -83,14 +80,8 @@ pub fn run_preferring(
     store: &Store,
     console: &Console,
 ) -> Result<()> {
-    match &arguments.thing {
-        Some(what) => arguments.show(&Thing::find(store, what, prefer)?, store, console),
-        None => Err(Error::input(
-            "THING: found nothing, expected a run, a sweep, an artifact, an HDF5 file or a folder; `latent-align list` \
-             lists runs",
-        )
-        .into()),
-    }
+    let thing = arguments.find(store, prefer)?;
+    arguments.show(&thing, store, console)
 }
 
 /// Shows it as the command of an older version did.
@@ -109,10 +100,53 @@ pub fn run_as(
         Former::Best => arguments.ranking.ask(),
         Former::Scan => arguments.rows = arguments.rows.or(Some(0)),
     }
-    run(&arguments, store, console)
+    let prefer = arguments.prefers();
+    let thing = arguments.find(store, prefer)?;
+    match (former, &thing) {
+        (Former::Inspect, _)
+        | (Former::Metrics, Thing::Run(..))
+        | (Former::Best, Thing::Sweep(..))
+        | (Former::Scan, Thing::Hdf5(_)) => arguments.show(&thing, store, console),
+        // nobody typed the option that stands for the command
+        _ => Err(Error::input(format!(
+            "{}: found {}, expected {}",
+            thing.path().display(),
+            thing.kind(),
+            match former {
+                Former::Best => "a sweep",
+                Former::Scan => "an HDF5 file",
+                Former::Metrics | Former::Inspect => "a run",
+            }
+        ))
+        .into()),
+    }
 }
 
 impl Arguments {
+    /// What is to be shown, if that was said.
+    pub fn thing(&self) -> Option<&Path> {
+        self.thing.as_deref()
+    }
+
+    /// What the options ask for where a name is that of a run and of a sweep.
+    fn prefers(&self) -> Prefer {
+        match (self.curves.given(), self.ranking.given()) {
+            (Some(_), _) => Prefer::Run,
+            (None, Some(_)) => Prefer::Sweep,
+            (None, None) => Prefer::Neither,
+        }
+    }
+
+    fn find(&self, store: &Store, prefer: Prefer) -> Result<Thing, Error> {
+        match &self.thing {
+            Some(what) => Thing::find(store, what, prefer),
+            None => Err(Error::input(
+                "THING: found nothing, expected a run, a sweep, an artifact, an HDF5 file or a folder; `latent-align \
+                 list` lists runs",
+            )),
+        }
+    }
+
     fn show(&self, thing: &Thing, store: &Store, console: &Console) -> Result<()> {
         let output = self.output.open()?;
         self.refuse_what_does_not_apply(thing)?;
@@ -125,10 +159,6 @@ impl Arguments {
             Thing::Artifact(_) => self.artifacts(thing, store, output, console),
             Thing::Store(store) => self.artifacts(thing, store, output, console),
             Thing::Hdf5(file) => self.hdf5(file, output, console),
-        }?;
-        match self.verify {
-            true => verify::check(thing, console),
-            false => Ok(()),
         }
     }
 

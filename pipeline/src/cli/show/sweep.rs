@@ -11,6 +11,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use latent_align_stages::Error;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 /// In which order the trials of a sweep are shown.
 #[derive(Debug, Args)]
@@ -42,6 +43,12 @@ impl Ranking {
     pub fn given(&self) -> Option<&'static str> {
         let direction = self.direction.map(|_| "--direction");
         self.objective.as_ref().map(|_| "--objective").or(direction)
+    }
+
+    /// What was given as a figure, where that `is_thing` to be shown: then the sweep's own objective is asked for.
+    pub fn give_back(&mut self, is_thing: impl Fn(&str) -> bool) -> Option<PathBuf> {
+        let given = self.objective.as_mut()?;
+        given.take_if(|given| is_thing(given)).map(PathBuf::from)
     }
 
     /// Asks for the order by the sweep's own objective, unless another is asked for.
