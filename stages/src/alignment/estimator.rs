@@ -1,4 +1,4 @@
-//! The alignment loss of single points, precise enough to be compared with likelihoods.
+//! The alignment loss of individual points, accurate enough to compare with likelihoods.
 
 use super::loss::weighted_error;
 use super::noise_rule::{FEWEST_NODES, NodeNoise, layout, noise_rule};
@@ -12,13 +12,13 @@ use crate::tensors::{from_f64, to_f64};
 use burn::tensor::Tensor;
 use rand::RngExt;
 
-/// Independent rules among the draws. Their spread is what the standard errors come from; of so few, 95 %
-/// is [`Draws::quantile`] standard errors, not 2.
+/// Number of independent rules among the draws. Standard errors come from their spread; with so few, a 95 %
+/// interval is [`Draws::quantile`] standard errors wide to each side, not 2.
 pub const RULES: usize = 8;
-/// Fewer draws leave a rule without nodes in time.
+/// With fewer draws, a rule has too few nodes in time.
 const FEWEST_DRAWS: usize = RULES * FEWEST_NODES * 3;
 
-/// Notes a number of `draws` of [`Draws`] out of range.
+/// Reports a number of `draws` of [`Draws`] that is out of range.
 pub fn check_draws(problems: &mut Problems, draws: usize) {
     problems.require(
         (FEWEST_DRAWS..=1 << 20).contains(&draws),
@@ -28,23 +28,22 @@ pub fn check_draws(problems: &mut Problems, draws: usize) {
     );
 }
 
-/// The alignment loss of each point, *summed* over dimensions; under the likelihood weighting the
-/// NLL in nats.
+/// The alignment loss of each point, *summed* over dimensions; under the likelihood weighting it is the NLL in
+/// nats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Estimates {
-    /// One a point: the mean over the rules.
+    /// One per point: the mean over the rules.
     pub values: Vec<f64>,
-    /// The standard error of each, from the chance of the draws: the spread of the rules.
+    /// Standard error of each value due to the draws, from the spread of the rules.
     pub errors: Vec<f64>,
-    /// The standard error of the mean of `values`, from the chance of the draws alone: all points
-    /// share them.
+    /// Standard error of the mean of `values` due to the draws alone, which all points share.
     pub mean_error: f64,
-    /// What each of the [`RULES`] says of every point [rules, n].
+    /// The value of each point by each of the [`RULES`], [rules, n].
     pub rules: Vec<Vec<f64>>,
 }
 
 impl Estimates {
-    /// From what each of several independent rules says of every point [rules, n].
+    /// From the values of each point by several independent rules, [rules, n].
     fn of_rules(rules: Vec<Vec<f64>>) -> Self {
         let of_point = |point: usize| rules.iter().map(move |rule| rule[point]);
         let points = 0..rules[0].len();
@@ -65,24 +64,23 @@ fn collect(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values.collect()
 }
 
-/// The draws that all points share: [`RULES`] rules, each of nodes in time, systematic with a random
-/// offset of its own, and the noise of each node. Shared draws rank points better than independent ones:
-/// what is common to all cancels.
+/// The draws, shared by all points: [`RULES`] rules, each with systematic nodes in time with a random offset, and
+/// the noise of each node. Shared draws rank points better than independent ones, because common errors cancel.
 pub struct Draws {
     weighted: Weighted,
-    /// Of all rules, one after another.
+    /// The nodes of all rules, one rule after another.
     nodes: Vec<Node>,
-    /// The control variate at each node, a dimension.
+    /// Control variate at each node, per dimension.
     controls: Vec<f64>,
     noise: Vec<NodeNoise>,
-    /// Nodes of a rule.
+    /// Nodes per rule.
     nodes_of_rule: usize,
     width: usize,
     each: usize,
 }
 
 impl Draws {
-    /// At most `count` (t, noise) draws for points of `width` dimensions; at least as many as [`check_draws`] asks for.
+    /// At most `count` (t, noise) draws for points of `width` dimensions; at least the minimum of [`check_draws`].
     pub fn new(weighted: Weighted, count: usize, width: usize, streams: Streams) -> Self {
         let (nodes_of_rule, directions) = layout(count / RULES, width);
         let (mut nodes, mut controls, mut noise) = (Vec::new(), Vec::new(), Vec::new());
@@ -108,21 +106,21 @@ impl Draws {
         }
     }
 
-    /// How many standard errors of the draws are a 95 % interval to each side: Student's t of
-    /// [`RULES`] - 1 degrees of freedom.
+    /// Half-width of a 95 % interval in standard errors of the draws: Student's t with [`RULES`] - 1 degrees of
+    /// freedom.
     pub fn quantile() -> f64 {
         student(RULES as f64 - 1.0)
     }
 
-    /// Evaluations of the velocity a point.
+    /// Number of velocity evaluations per point.
     pub fn count(&self) -> usize {
         self.nodes.len() * self.each
     }
 
-    /// The loss of each of `points` [n, d]. `check` is called now and then; an error from it stops.
+    /// The loss of each of `points` [n, d]. `check` is called regularly; an error from it stops the computation.
     ///
     /// # Errors
-    /// What `check` returns; a numerical error that names the first point whose loss is not finite; device
+    /// Errors of `check`; a numerical error that names the first point with a loss that is not finite; device
     /// errors.
     pub fn estimate(
         &self,
@@ -167,11 +165,11 @@ impl Draws {
         Ok(found)
     }
 
-    /// The gradient [n, d] of each point's loss with respect to the point by each of the [`RULES`], on
-    /// the host; that of the loss is their mean. `field` and `points` are on a device with autodiff.
+    /// The gradient [n, d] of each point's loss with respect to the point, by each of the [`RULES`], on the host;
+    /// the gradient of the loss is their mean. `field` and `points` are on a device with autodiff.
     ///
     /// # Errors
-    /// What `check` returns; device errors.
+    /// Errors of `check`; device errors.
     pub fn gradients(
         &self,
         field: &dyn VelocityField,
@@ -202,7 +200,8 @@ impl Draws {
         Ok(gradients)
     }
 
-    /// Points [n, d] in chunks that one node's draws fill an evaluation with, and where each starts.
+    /// Splits points [n, d] into chunks such that a node's draws fill one evaluation; yields each chunk with its
+    /// first index.
     fn chunks(&self, points: &Tensor<2>) -> impl Iterator<Item = (usize, Tensor<2>)> {
         let [n, _] = points.dims();
         let size = (ROWS_PER_EVALUATION / self.each).max(1);
@@ -211,7 +210,7 @@ impl Draws {
             .map(move |start| (start, points.clone().narrow(0, start, size.min(n - start))))
     }
 
-    /// The weighted squared error at some nodes, its expectation over noise taken [nodes, n].
+    /// The weighted squared error at some nodes, averaged over noise [nodes, n].
     fn errors(
         &self,
         field: &dyn VelocityField,
@@ -274,7 +273,7 @@ mod tests {
             let loss = (0..3).map(|i| s[i] + z2(i)).sum::<f64>() * PI / 4.0;
             let found = uniform.values[row];
             assert!((found / loss - 1.0).abs() < 1e-3, "{found} {loss}");
-            // a Gaussian's error is quadratic in the noise: the rule leaves the time alone
+            // a Gaussian's error is quadratic in the noise: the rule is exact up to the integral over time
             assert!(uniform.errors[row] < 1e-2, "{}", uniform.errors[row]);
             let nll = (0..3)
                 .map(|i| 0.5 * (2.0 * PI).ln() + s[i].ln() + 0.5 * z2(i) / s[i])
@@ -284,8 +283,8 @@ mod tests {
         }
     }
 
-    /// How the loss with the exact velocity of `mixture` follows its analytic NLL on samples, with at
-    /// most 1,024 draws a point, for several draws of the draws.
+    /// How well the loss with the exact velocity of `mixture` agrees with its analytic NLL on samples, with at most
+    /// 1,024 draws per point, for several seeds of the draws.
     fn against_analytic(
         mixture: &GaussianMixture,
         n: usize,

@@ -1,4 +1,4 @@
-//! Targets of tests whose density, and so whose exact velocity and NLL, is known.
+//! Test distributions with known density, velocity and NLL.
 
 use crate::random::{Streams, normal};
 use crate::targets::GaussianMixture;
@@ -19,7 +19,7 @@ pub fn ring() -> GaussianMixture {
     }
 }
 
-/// Five Gaussians in `d` dimensions, each dimension of each with a scale of 0.2 to 1.
+/// Five Gaussians in `d` dimensions with scales of 0.2 to 1 per dimension.
 pub fn uneven(d: usize) -> GaussianMixture {
     let mut rng = Streams::new(3).at("mixture", d as u64);
     let means = (0..5)

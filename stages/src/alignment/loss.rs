@@ -2,8 +2,8 @@
 //!
 //! `L(y) = E_{t, noise} w(t) || v((1 - t) noise + t y, t) - (y - noise) ||^2`.
 //!
-//! The gradient goes through the network's input *and* through the target. Freezing the flow means
-//! its parameters, not the graph.
+//! The gradient flows through the network's input *and* through the target. A frozen flow has constant
+//! parameters, but remains part of the graph.
 
 use super::weighting::{Node, Weighted};
 use crate::priors::{VelocityField, interpolate};
@@ -12,19 +12,20 @@ use crate::tensors::{from_f32, from_f64};
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
-/// Times in one training loss, each shared by a group of rows.
+/// Maximum number of times per training loss, each shared by a group of rows.
 const MOST_TIMES: usize = 64;
-/// Fewer make the loss of a step noisy.
+/// Minimum number of times; fewer make the loss of a step noisy.
 const FEWEST_TIMES: usize = 16;
-/// Times there are at all: a rule of as many midpoints is exact next to the chance of a training.
+/// Number of possible times: a midpoint rule of this size has negligible error compared with the noise
+/// of training.
 const GRID: usize = 1024;
 
-/// The alignment loss of latents `y` [n, d] as a training loss `[1]`: `draws` independent
-/// (t, noise) draws a latent, *mean* over draws, latents and dimensions. Under the likelihood
-/// weighting it estimates the NLL in nats a dimension.
+/// The alignment loss of latents `y` [n, d] as a training loss `[1]`, with `draws` independent (t,
+/// noise) draws per latent: the *mean* over draws, latents and dimensions. Under the likelihood
+/// weighting it estimates the NLL in nats per dimension.
 ///
-/// Rows share stratified times in 16 to 64 groups, each row's own time following the weighting; the
-/// strata are dealt to groups in random order. Noise is independent. Times are those of
+/// Rows share stratified times in 16 to 64 groups, so that each row's own time follows the weighting;
+/// the strata are assigned to groups in random order. Noise is independent. Times are those of
 /// [`alignment_times`].
 pub fn alignment_loss(
     field: &dyn VelocityField,
@@ -51,8 +52,8 @@ pub fn alignment_loss(
     error - (noise.square() * control).mean() + offset
 }
 
-/// The times that [`alignment_loss`] evaluates a field at, ascending: the middles of equal cells of the
-/// weighting's range. What depends on time alone can be computed once for all of them
+/// The times at which [`alignment_loss`] evaluates a field, ascending: the midpoints of equal cells of
+/// the weighting's range. Time-dependent values can be precomputed for all of them
 /// ([`crate::priors::Tabulated`]).
 pub fn alignment_times(weighted: Weighted) -> Vec<f64> {
     (0..GRID)
@@ -60,27 +61,27 @@ pub fn alignment_times(weighted: Weighted) -> Vec<f64> {
         .collect()
 }
 
-/// The share in the middle of a cell of the grid.
+/// The midpoint of a grid cell as a share of the range.
 fn grid_share(cell: usize) -> f64 {
     (cell.min(GRID - 1) as f64 + 0.5) / GRID as f64
 }
 
 /// Draws for rows in K groups that share a time.
 pub(super) struct Grouped {
-    /// The rows, repeated for each draw [K, m, d].
+    /// The rows, repeated for each draw, [K, m, d].
     pub data: Tensor<3>,
     /// Independent standard normal numbers [K, m, d].
     pub noise: Tensor<3>,
-    /// A stratified share of [0, 1) for each group.
+    /// A stratified share of [0, 1) per group.
     pub shares: Vec<f64>,
 }
 
-/// `draws` draws for each of `rows` [n, d]: one after another, in 16 to 64 groups where that many
-/// divide them.
+/// `draws` consecutive draws for each of `rows` [n, d], in 16 to 64 groups if such a number divides
+/// them.
 pub(super) fn grouped(rows: Tensor<2>, draws: usize, rng: &mut Pcg64) -> Grouped {
     let [n, d] = rows.dims();
     let count = draws * n;
-    // Where no good number of groups divides the rows, each row has its own time.
+    // Without a suitable divisor, each row has its own time.
     let groups = (FEWEST_TIMES..=MOST_TIMES)
         .rev()
         .find(|&k| count.is_multiple_of(k))
@@ -113,7 +114,7 @@ pub(super) fn weighted_error(
     error * factors
 }
 
-/// One number for each group [K, 1, 1], in the element type and on the device of `like`.
+/// One number per group [K, 1, 1], in the element type and on the device of `like`.
 fn per_group(values: &[f64], like: &Tensor<3>) -> Tensor<3> {
     from_f64(
         values.to_vec(),
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn every_time_of_a_loss_is_one_of_the_grid() {
-        /// Notes what it is asked.
+        /// Records the requested times.
         struct Noting(std::sync::Mutex<Vec<f64>>);
         impl VelocityField for Noting {
             fn width(&self) -> usize {
@@ -228,7 +229,7 @@ mod tests {
                 .collect();
             cells.sort_unstable();
             cells.dedup();
-            // 3,200 draws among 1,024 cells: all but about 45 are met
+            // 3,200 draws among 1,024 cells: all but about 45 are hit
             assert!(cells.len() > 900, "{}", cells.len());
         }
     }

@@ -1,4 +1,4 @@
-//! The alignment loss and its weightings, and the regularisers that hold latents to a prior.
+//! The alignment loss, its weightings, and the regularisers that match latents to a prior.
 
 mod estimator;
 #[cfg(test)]

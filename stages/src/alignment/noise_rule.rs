@@ -1,15 +1,16 @@
-//! Noise for an expectation over N(0, I) that all points share: the stochastic spherical-radial rule
-//! of degree 3 (Genz & Monahan 1998), made quasi-random over nodes.
+//! Noise for expectations over N(0, I), shared by all points: the stochastic spherical-radial rule of
+//! degree 3 (Genz & Monahan 1998), made quasi-random over nodes.
 //!
-//! A node has one random rotation Q and one radius rho, rho^2 ~ chi^2 with d + 2 degrees of freedom:
+//! A node has a random rotation Q and a radius rho, rho^2 ~ chi^2 with d + 2 degrees of freedom:
 //!
 //! ```text
 //! E f(noise) = E [ (1 - d / rho^2) f(0) + (d / k) sum_{j <= k} (f(rho q_j) + f(-rho q_j)) / (2 rho^2) ]
 //! ```
 //!
-//! It is unbiased, antithetic, and with k = d free of error for every polynomial of degree 3: of the
-//! fluctuation of `|noise|^2`, which spoils plain draws, nothing is left. Radii and first directions
-//! follow a Kronecker sequence with a random shift, so that neighbouring nodes complement each other.
+//! It is unbiased, antithetic, and with k = d exact for every polynomial of degree 3. In particular, the
+//! fluctuation of `|noise|^2`, which dominates the error of plain draws, vanishes. Radii and first
+//! directions follow a Kronecker sequence with a random shift, so that neighbouring nodes complement
+//! each other.
 
 use crate::random::normal;
 use nalgebra::DMatrix;
@@ -18,17 +19,17 @@ use rand_pcg::Pcg64;
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use std::f64::consts::TAU;
 
-/// The noise of one node.
+/// The noise of a node.
 #[derive(Debug, Clone)]
 pub struct NodeNoise {
-    /// Draws [2 k + 1, d], the first of them zero.
+    /// Draws [2 k + 1, d]; the first is zero.
     pub draws: Vec<f64>,
-    /// The weight of each draw; they add up to 1.
+    /// Weights of the draws; they sum to 1.
     pub weights: Vec<f64>,
 }
 
-/// Nodes and directions k a node that make at most `draws` draws of width d: all directions where that
-/// leaves enough nodes.
+/// Number of nodes, and directions k per node, for at most `draws` draws of width d: all directions if
+/// that leaves enough nodes.
 pub fn layout(draws: usize, width: usize) -> (usize, usize) {
     let directions = width
         .min((draws / FEWEST_NODES).saturating_sub(1) / 2)
@@ -37,10 +38,10 @@ pub fn layout(draws: usize, width: usize) -> (usize, usize) {
     (nodes, directions)
 }
 
-/// Fewer nodes do not resolve the integral over time.
+/// Minimum number of nodes to resolve the integral over time.
 pub const FEWEST_NODES: usize = 8;
 
-/// The noise of `nodes` nodes, `directions` directions each, in `width` dimensions.
+/// The noise of `nodes` nodes with `directions` directions each, in `width` dimensions.
 pub fn noise_rule(
     rng: &mut Pcg64,
     nodes: usize,
@@ -95,7 +96,7 @@ fn box_muller(u: f64, v: f64) -> [f64; 2] {
 }
 
 /// Multiples of powers of the generalised golden ratio modulo 1, from a random start: an additive
-/// recurrence of low discrepancy.
+/// recurrence with low discrepancy.
 struct Kronecker {
     point: Vec<f64>,
     step: Vec<f64>,
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
     use crate::random::Streams;
 
-    /// The rule's value of E f(noise), each node apart.
+    /// The rule's estimate of E f(noise), per node.
     fn values(rule: &[NodeNoise], width: usize, f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
         rule.iter()
             .map(|node| {

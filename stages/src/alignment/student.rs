@@ -1,14 +1,14 @@
-//! A student flow trained online on the latents: distribution matching (Yin et al. 2024, arXiv
-//! 2311.18828, for images; Ye et al. 2025, arXiv 2512.07778, for latents).
+//! A student flow trained online on the latents: distribution matching (Yin et al. 2024, arXiv 2311.18828, for
+//! images; Ye et al. 2025, arXiv 2512.07778, for latents).
 //!
-//! The student's velocity is the frozen flow's plus a correction, which is what is learned: it starts as the
-//! teacher whatever the shape of its rows, and the difference of both velocities is the correction itself. Its
-//! rows may be several points of the teacher side by side, which the teacher takes for independent of each other:
-//! then the correction learns how the latents of a row depend on each other.
+//! The student's velocity is the frozen flow's plus a trained correction. It starts as the teacher whatever the
+//! shape of its rows, and the difference of both velocities is the correction itself. Its rows may be several of
+//! the teacher's points side by side, which are independent under the teacher; the correction then learns how the
+//! latents of a row depend on each other.
 //!
-//! The loss is the alignment loss less the student's. At time t the scores of student and teacher differ by
-//! `t / (1 - t)` times the correction, and descending the difference of losses moves latents to where the teacher
-//! is denser than they are.
+//! The loss is the alignment loss minus the student's. At time t the scores of student and teacher differ by
+//! `t / (1 - t)` times the correction, and minimising the difference of losses moves latents to where the teacher's
+//! density exceeds their own.
 
 use super::loss::{Grouped, grouped};
 use crate::priors::{VelocityField, VelocityNetwork, interpolate};
@@ -19,13 +19,13 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the gradient of the difference of two alignment losses goes through.
+/// What the gradient of the difference of two alignment losses flows through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Gradient {
-    /// The losses' target alone: the gradient is the difference of the velocities, without Jacobians.
+    /// Only the losses' target: the gradient is the difference of the velocities, without Jacobians.
     Velocities,
-    /// The networks too: the gradient of the losses as they are.
+    /// Also the networks: the full gradient of the losses.
     #[default]
     Losses,
 }
@@ -35,31 +35,31 @@ pub enum Gradient {
 pub struct Teacher<'a> {
     /// Without autodiff.
     pub plain: &'a dyn VelocityField,
-    /// With autodiff, its weights frozen.
+    /// With autodiff and frozen weights.
     pub tracked: &'a dyn VelocityField,
 }
 
-/// How a student learns.
+/// Training schedule of a student.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
-    /// Steps of flow matching at each step of the autoencoder.
+    /// Flow-matching steps per step of the autoencoder.
     pub steps: usize,
     /// The largest learning rate.
     pub learning_rate: f64,
-    /// Steps of the autoencoder.
+    /// Number of steps of the autoencoder.
     pub of: u64,
 }
 
-/// A flow that follows the latents.
+/// A flow that tracks the latents.
 pub struct Student<'a> {
-    /// Of the correction; only absent while it takes a step.
+    /// Trains the correction; None only during a step.
     trainer: Option<Trainer<VelocityNetwork>>,
     teacher: Teacher<'a>,
     steps: usize,
 }
 
 impl<'a> Student<'a> {
-    /// A student of `teacher`. `correction` is a network whose velocity is still zero, over rows of one or
+    /// A student of `teacher`. `correction` is a network whose velocity is initially zero, over rows of one or
     /// several of the teacher's points.
     pub fn new(teacher: Teacher<'a>, correction: VelocityNetwork, schedule: Schedule) -> Self {
         debug_assert!(correction.width().is_multiple_of(teacher.plain.width()));
@@ -79,10 +79,10 @@ impl<'a> Student<'a> {
         }
     }
 
-    /// A loss `[1]` of `latents` [n, d], any number of the student's rows in each. Its value is the alignment loss
-    /// less the student's, mean over elements and `draws` draws: zero where both agree. Its gradient is that of
-    /// half of it over the mean absolute error of the teacher in each draw of a row, by which the gradient has
-    /// neither the unit of latents nor the size of its errors at a time (`ẑ_student - ẑ_teacher` over the mean of
+    /// A loss `[1]` of `latents` [n, d], with any number of the student's rows in each. Its value is the alignment
+    /// loss minus the student's, mean over elements and `draws` draws: zero if both agree. Its gradient is that of
+    /// half the value divided by the mean absolute error of the teacher in each draw of a row, so that it depends
+    /// on neither the unit of latents nor the size of errors at a time (`ẑ_student - ẑ_teacher` over the mean of
     /// `|z - ẑ_teacher|`, for `gradient` of velocities).
     pub fn matching_loss(
         &self,
@@ -101,7 +101,7 @@ impl<'a> Student<'a> {
         difference(of_teacher, correction, data - noise)
     }
 
-    /// The velocities of the teacher, and how the student's differ from them, at `x` [K, m, d].
+    /// The velocities of the teacher, and the student's minus the teacher's, at `x` [K, m, d].
     fn velocities(
         &self,
         x: Tensor<3>,
@@ -115,7 +115,7 @@ impl<'a> Student<'a> {
                 network.clone().no_grad().velocity(x, times),
             ),
             (tracked, _) => {
-                // nothing goes through the networks: no graph
+                // nothing flows through the networks, so no graph is needed
                 let x = if tracked { x.inner() } else { x };
                 let of_teacher = side_by_side(self.teacher.plain, x.clone(), times);
                 let correction = network.valid().velocity(x, times);
@@ -130,29 +130,29 @@ impl<'a> Student<'a> {
         }
     }
 
-    /// `latents` [n, any of the rows' elements] as rows of the student.
+    /// Reshapes `latents` [n, multiple of the row's elements] into rows of the student.
     fn rows(&self, latents: Tensor<2>) -> Tensor<2> {
         let [n, d] = latents.dims();
         let width = self.trainer().module.width();
         latents.reshape([n * d / width, width])
     }
 
-    /// Steps that the autoencoder has taken.
+    /// Steps taken by the autoencoder.
     pub fn taken(&self) -> u64 {
         self.trainer().steps_taken() / self.steps as u64
     }
 
-    /// Its training.
+    /// The training of the correction.
     pub(super) fn trainer(&self) -> &Trainer<VelocityNetwork> {
         self.trainer.as_ref().expect("no step is under way")
     }
 
-    /// Its training, to be resumed.
+    /// The training of the correction, to be resumed.
     pub(super) fn trainer_mut(&mut self) -> &mut Trainer<VelocityNetwork> {
         self.trainer.as_mut().expect("no step is under way")
     }
 
-    /// Steps of flow matching on `latents` [n, d].
+    /// Takes flow-matching steps on `latents` [n, d].
     pub fn learn(&mut self, latents: Tensor<2>, rng: &mut Pcg64) {
         let latents = self.rows(latents.inner());
         for _ in 0..self.steps {
@@ -163,7 +163,7 @@ impl<'a> Student<'a> {
         }
     }
 
-    /// The loss of flow matching of teacher and `correction` together.
+    /// The flow-matching loss of teacher plus `correction`.
     fn loss(&self, correction: &VelocityNetwork, drawn: Grouped) -> Tensor<1> {
         let Grouped {
             data,
@@ -178,19 +178,19 @@ impl<'a> Student<'a> {
     }
 }
 
-/// The alignment loss less the student's `[1]`, of their velocities' errors at `target` [K, m, d]; with the gradient
-/// that [`Student::matching_loss`] says.
+/// The alignment loss minus the student's `[1]`, from the errors of their velocities at `target` [K, m, d]; with
+/// the gradient described at [`Student::matching_loss`].
 fn difference(of_teacher: Tensor<3>, correction: Tensor<3>, target: Tensor<3>) -> Tensor<1> {
     let error = of_teacher - target;
     let of_student = error.clone() + correction;
     let size = error.clone().detach().abs().mean_dim(2).clamp_min(SMALLEST);
     let less = error.square() - of_student.square();
     let along = (less.clone() / size).mean().mul_scalar(0.5);
-    // the value of `along` means nothing
+    // `along` contributes its gradient only
     along.clone() - along.detach() + less.mean().detach()
 }
 
-/// The least error of the teacher that a gradient is taken over.
+/// Lower bound of the teacher's error when it divides a gradient.
 const SMALLEST: f64 = 1e-6;
 
 /// The velocities of `field` at `x` [K, m, c d], whose rows are c of its points of width d side by side.
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    /// A network of points of width 2, as it is without autodiff and with it.
+    /// A network over points of width 2, without and with autodiff.
     fn fields() -> [VelocityNetwork; 2] {
         let network = small().init(2, Streams::new(0), &Device::flex().autodiff());
         let network = perturb(network, 0.3, Streams::new(1)).no_grad();
@@ -237,7 +237,7 @@ mod tests {
         Teacher { plain, tracked }
     }
 
-    /// A student of rows of `width` numbers.
+    /// A student over rows of `width` numbers.
     fn student<'a>(teacher: Teacher<'a>, width: usize, schedule: Schedule) -> Student<'a> {
         let network = small().init(width, Streams::new(5), &Device::flex().autodiff());
         Student::new(teacher, network, schedule)
@@ -262,7 +262,7 @@ mod tests {
         (scalar(loss.inner()).unwrap(), to_f32(gradient).unwrap())
     }
 
-    /// The velocities of teacher and student, and the target, of the draws that [`at`] takes.
+    /// The velocities of teacher and student, and the target, of the draws that [`at`] uses.
     fn by_hand(student: &Student, latents: &Tensor<2>, draws: usize) -> [Vec<f32>; 3] {
         let rows = student.rows(latents.clone().inner());
         let drawn = grouped(rows, draws, &mut Streams::new(3).at("draws", 0));
@@ -273,7 +273,7 @@ mod tests {
         [of_teacher, of_student, drawn.data - drawn.noise].map(|t| to_f32(t).unwrap())
     }
 
-    /// Red for a sign, a factor, a normaliser of another row, or a student that does not start as the teacher.
+    /// Fails on a wrong sign, factor or normaliser, or if a student does not start as the teacher.
     #[test]
     fn the_gradient_is_the_difference_of_velocities_over_the_teachers_error_and_zero_at_the_start()
     {
@@ -315,7 +315,7 @@ mod tests {
         }
     }
 
-    /// Red where a Jacobian is left out, or one network's.
+    /// Fails if a Jacobian is missing, or one network's.
     #[test]
     fn through_the_networks_the_gradient_is_that_of_the_difference_of_both_losses() {
         let fields = fields();
@@ -342,7 +342,7 @@ mod tests {
         }
     }
 
-    /// Red where a weight means another thing for latents of another scale, or of more dimensions.
+    /// Fails if the meaning of a weight depends on the scale of latents or their dimensions.
     #[test]
     fn the_gradient_has_neither_unit_nor_dimensions() {
         let device = Device::flex().autodiff();
@@ -360,7 +360,7 @@ mod tests {
         let one = gradients(1.0, 1);
         for (other, times) in [(gradients(30.0, 1), 1), (gradients(1.0, 3), 3)] {
             assert!((size(&other) / size(&one) - 1.0).abs() < 1e-5);
-            // and of the same direction
+            // and have the same direction
             let first = other.chunks(4 * times).flat_map(|row| &row[..4]);
             for (a, b) in first.zip(&one) {
                 assert!((a * times as f32 - b).abs() < 1e-6, "{a} {b}");
@@ -368,7 +368,7 @@ mod tests {
         }
     }
 
-    /// Red for a student of whole rows that sees tokens, and the other way round.
+    /// Fails if a student of whole rows sees tokens, or vice versa.
     #[test]
     fn tokens_that_are_right_but_correlated_are_told_apart_by_whole_rows_alone() {
         let mixture = GaussianMixture {
@@ -382,7 +382,7 @@ mod tests {
             plain: &plain,
             tracked: &tracked,
         };
-        // rows of two tokens, each N(0, I), of correlation 0.9
+        // rows of two tokens, each N(0, I), with correlation 0.9
         let drawn = |count: usize, step: u64| {
             let values = Streams::new(8).normal("rows", step, 4 * count);
             let rows = values.chunks(4).flat_map(|x| {
@@ -404,7 +404,7 @@ mod tests {
             }
             let rows = drawn(512, 1000);
             let (_, gradient) = at(&student, &rows, Gradient::Velocities, 4);
-            // how fast a step down the gradient moves the tokens of a row apart
+            // how fast a step along the negative gradient moves the tokens of a row apart
             let rows = to_f32(rows).unwrap();
             let pairs = gradient.chunks(4).zip(rows.chunks(4));
             let rate = pairs.flat_map(|(g, z)| {
@@ -417,7 +417,7 @@ mod tests {
         assert!(tokens.abs() < 0.2 * whole, "{tokens} {whole}");
     }
 
-    /// Red where nobody asks the student: its loss is read nowhere.
+    /// Fails if the student is not checked: its loss is read nowhere else.
     #[test]
     fn a_student_whose_gradient_overflows_says_at_which_step_of_the_autoencoder() {
         let fields = fields();

@@ -1,6 +1,6 @@
-//! The weightings w(t) of the alignment loss: what each samples, and what is known about it.
+//! The weightings w(t) of the alignment loss: how times are sampled, and known properties.
 //!
-//! A weighting is one arm in each match below and one entry of [`Weighting::ALL`]; tables, figures and
+//! A new weighting is one arm in each match below and one entry of [`Weighting::ALL`]; tables, figures and
 //! options follow.
 
 use crate::figures::estimate_nll::{BOUND, UNIFORM_LOSS};
@@ -13,26 +13,26 @@ use std::f64::consts::TAU;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
-    /// w = 1, t uniform on [0, 1]: the paper's.
+    /// w = 1, t uniform on [0, 1], as in the paper.
     #[default]
     Uniform,
-    /// w = t / (1 - t), log-uniform in w: the loss becomes a negative log-likelihood in nats: exact
-    /// for the exact velocity; for a trained one a bound on the NLL of the diffusion with its marginals,
-    /// not of the ODE.
+    /// w = t / (1 - t), log-uniform in w: the loss becomes a negative log-likelihood in nats. It is exact
+    /// for the exact velocity; for a trained one it bounds the NLL of the diffusion with its marginals, not
+    /// of the ODE.
     Likelihood,
 }
 
 impl Weighting {
-    /// Every weighting, in the order of tables.
+    /// All weightings, in the order of tables.
     pub const ALL: [Self; 2] = [Self::Uniform, Self::Likelihood];
 
-    /// Its place in [`Self::ALL`].
+    /// Index in [`Self::ALL`].
     pub fn index(self) -> usize {
         let at = Self::ALL.iter().position(|&weighting| weighting == self);
         at.expect("one of all")
     }
 
-    /// As configurations call it.
+    /// Name in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Uniform => "uniform",
@@ -40,7 +40,7 @@ impl Weighting {
         }
     }
 
-    /// What tables call the loss under it, summed over dimensions, as a surrogate for the NLL.
+    /// Name in tables of the loss under it, summed over dimensions, as a surrogate for the NLL.
     pub fn surrogate(self) -> &'static str {
         match self {
             Self::Uniform => UNIFORM_LOSS,
@@ -57,25 +57,24 @@ impl Weighting {
     }
 }
 
-/// A weighting and the range of t it integrates over.
+/// A weighting and its range of t.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weighted {
-    /// The weighting.
     pub weighting: Weighting,
     /// The largest ratio R = t / (1 - t) of data to noise in the likelihood weighting.
     pub truncation: f64,
 }
 
-/// The default R: what it leaves out of a scale s is about 1 / (R s)^2 nats a dimension.
+/// The default R: at scale s it omits about 1 / (R s)^2 nats per dimension.
 pub const TRUNCATION: f64 = 200.0;
-/// The smallest ratio: what it leaves out is at most r^2 |y|^2 / 2 nats.
+/// The smallest ratio r: it omits at most r^2 |y|^2 / 2 nats.
 const LEAST_RATIO: f64 = 0.01;
-/// By how much the spacing of a rule's nodes in ln r is larger at the ends and smaller in the middle.
-/// Measured with exact velocities and 504 draws: against even spacing the error of a point's NLL falls from
-/// 0.14 to 0.10 nats in 2 dimensions, 0.38 to 0.31 in 16 and 0.82 to 0.58 in 64.
+/// Relative change of the spacing of a rule's nodes in ln r: larger at the ends, smaller in the middle.
+/// Measured with exact velocities and 504 draws: compared with even spacing, the error of a point's NLL
+/// falls from 0.14 to 0.10 nats in 2 dimensions, 0.38 to 0.31 in 16 and 0.82 to 0.58 in 64.
 const CLOSER: f64 = 0.6;
 
-/// Notes a truncation out of range.
+/// Reports a truncation out of range.
 pub fn check_truncation(problems: &mut Problems, truncation: f64) {
     problems.require(
         (1.0..=1e6).contains(&truncation),
@@ -85,12 +84,12 @@ pub fn check_truncation(problems: &mut Problems, truncation: f64) {
     );
 }
 
-/// A time and the factor on the squared error there.
+/// A time and the factor applied to the squared error there.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Node {
     /// In [0, 1]; 0 is noise.
     pub time: f64,
-    /// The mean of factor x squared error over nodes estimates the weighted integral.
+    /// The mean over nodes of factor x squared error estimates the weighted integral.
     pub factor: f64,
 }
 
@@ -103,8 +102,8 @@ impl Weighted {
         }
     }
 
-    /// The node at share `u` in [0, 1) of the range. Shares that cover [0, 1) evenly make the mean
-    /// over nodes an estimate of `E w(t) || v - u ||^2`.
+    /// The node at share `u` in [0, 1) of the range. For shares that cover [0, 1) evenly, the mean over
+    /// nodes estimates `E w(t) || v - u ||^2`.
     pub fn node(self, u: f64) -> Node {
         match self.weighting {
             Weighting::Uniform => Node {
@@ -122,9 +121,9 @@ impl Weighted {
         }
     }
 
-    /// The control variate: `factor x error` of a standard normal target's exact velocity grows with
+    /// The control variate: `factor x error` of the exact velocity of a standard normal target grows with
     /// the noise as `control x |noise|^2`. Its expectation over nodes and noise is known
-    /// ([`Self::control_mean`]) and it removes the fluctuation of the noise that all points share.
+    /// ([`Self::control_mean`]), and it removes the fluctuation of the noise that all points share.
     pub fn control(self, time: f64) -> f64 {
         match self.weighting {
             Weighting::Uniform => 0.0,
@@ -147,10 +146,10 @@ impl Weighted {
         }
     }
 
-    /// The node at share `u` of a rule in which few nodes must do, and the [`Self::control`] there, both
-    /// with the density of nodes. Under the likelihood weighting nodes lie up to 2.5 times as close in the
-    /// middle of ln r, where the error of a target of scale 1 / R to 1 varies, and further apart at the
-    /// ends, where it is known.
+    /// The node at share `u` of a rule with few nodes, and the [`Self::control`] there, both including the
+    /// density of nodes. Under the likelihood weighting, nodes are up to 2.5 times as dense in the middle
+    /// of ln r, where the error of a target of scale 1 / R to 1 varies, and sparser at the ends, where it
+    /// is known.
     pub fn rule_node(self, u: f64) -> (Node, f64) {
         let (share, density) = match self.weighting {
             Weighting::Uniform => (u, 1.0),
@@ -167,9 +166,9 @@ impl Weighted {
         (dense, density * self.control(node.time))
     }
 
-    /// What is added to the integral, a dimension. With it the likelihood weighting gives nats:
-    /// `NLL(y) = int_0^R r E|v - u|^2 dt + d (ln(2 pi) / 2 + 1/2 - ln R)` as R grows (Kingma & Gao
-    /// 2023, arXiv 2303.00848; the I-MMSE identity of Guo, Shamai & Verdu 2005).
+    /// Constant added to the integral, per dimension. With it the likelihood weighting gives nats:
+    /// `NLL(y) = int_0^R r E|v - u|^2 dt + d (ln(2 pi) / 2 + 1/2 - ln R)` as R grows (Kingma & Gao 2023,
+    /// arXiv 2303.00848; the I-MMSE identity of Guo, Shamai & Verdu 2005).
     pub fn constant(self) -> f64 {
         match self.weighting {
             Weighting::Uniform => 0.0,
@@ -214,7 +213,7 @@ mod tests {
         for weighted in Weighting::ALL.map(Weighted::new) {
             let count = 1000;
             let shares = || (0..count).map(|i| (f64::from(i) + 0.5) / f64::from(count));
-            // a standard normal's error at y = 0, and the control
+            // the error of a standard normal target at y = 0, and the control
             let error = |time: f64| (1.0 - time).powi(2) / (1.0 - 2.0 * time + 2.0 * time * time);
             let even: f64 = (shares().map(|u| weighted.node(u)))
                 .map(|node| node.factor * error(node.time))

@@ -1,4 +1,4 @@
-//! Every two-sample test of the same points, with the distances between them computed once.
+//! All two-sample tests of the same points, sharing the pairwise distances.
 
 use super::classifier::{ClassifierTest, classifier_test};
 use super::energy::{EnergyTest, energy_test_of};
@@ -8,26 +8,23 @@ use super::relabelling::{Pairs, euclidean};
 use crate::error::Result;
 use crate::random::Streams;
 
-/// Relabellings behind the p-values, where nobody says how many.
+/// Default number of permutations per p-value.
 pub const PERMUTATIONS: usize = 199;
 
-/// What the tests say of two samples.
+/// Results of the two-sample tests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Battery {
-    /// Rows of each sample.
+    /// Rows per sample.
     pub points: usize,
-    /// The energy test.
     pub energy: EnergyTest,
-    /// The kernel test.
     pub kernel: KernelTest,
-    /// The nearest-neighbour test.
     pub neighbours: NeighbourTest,
-    /// The classifier test; none for few rows.
+    /// None for few rows.
     pub classifier: Option<ClassifierTest>,
 }
 
-/// All tests of `first` [n, d] against `second` [n, d], n at most a few thousand, where every `group` rows of each belong
-/// together; p-values from `permutations` relabellings.
+/// All tests of `first` [n, d] against `second` [n, d], with n at most a few thousand and every `group` rows of
+/// each forming a group; p-values from `permutations` permutations.
 ///
 /// # Errors
 /// As [`classifier_test`].
@@ -58,10 +55,10 @@ mod tests {
 
     /// Width of a point.
     const WIDTH: usize = 16;
-    /// The modes stand at the corners of a cube of three dimensions, so far from its centre in each.
+    /// Coordinate of the modes, which are the corners of a cube in three dimensions.
     const CORNER: f32 = 2.0;
 
-    /// What is done to a sample of the target before it is compared with another.
+    /// Change of a sample of the target.
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum Done {
         Nothing,
@@ -69,12 +66,12 @@ mod tests {
         Rotated,
         /// By 5 % in every dimension.
         Shrunk,
-        /// None of one mode of eight.
+        /// One of eight modes is missing.
         Dropped,
     }
 
-    /// `count` points of a mixture of eight Gaussians, whose standard deviations fall from 1 to 0.3 over the dimensions,
-    /// with that `done` to them.
+    /// `count` points of a mixture of eight Gaussians, with standard deviations from 1 down to 0.3 over the
+    /// dimensions, changed as `done`.
     fn sample(count: usize, done: Done, rng: &mut Pcg64) -> Vec<f32> {
         let (sine, cosine) = 15f32.to_radians().sin_cos();
         (0..count)
@@ -106,7 +103,7 @@ mod tests {
             .collect()
     }
 
-    /// What tests at level 5 % say in repetitions.
+    /// Number of rejections at level 5 %.
     #[derive(Debug, Default)]
     struct Rejected {
         energy: usize,
@@ -114,7 +111,7 @@ mod tests {
         neighbours: usize,
         spread: usize,
         classifier: usize,
-        /// Intervals of 95 % of the accuracy that do not hold 0.5.
+        /// 95 % intervals of the accuracy that do not contain 0.5.
         missed: usize,
     }
 
@@ -137,10 +134,10 @@ mod tests {
         rejected
     }
 
-    /// Points of each sample, and repetitions, of `make check-two-samples`.
+    /// Points per sample, and repetitions, of `make check-two-samples`.
     const FULL: [usize; 2] = [1000, 200];
 
-    /// Those of this test.
+    /// Sizes of this test.
     fn sizes() -> [usize; 2] {
         match std::env::var_os("LATENT_ALIGN_FULL") {
             Some(_) => FULL,
@@ -148,7 +145,7 @@ mod tests {
         }
     }
 
-    /// What the tests say of a sample with that `done`, as a row of the table of `make check-two-samples`.
+    /// Test results for a sample changed as `done`: a row of the table of `make check-two-samples`.
     fn row(done: Done, [points, repetitions]: [usize; 2]) -> Rejected {
         let found = rejected(done, points, repetitions as u64);
         let share = |times: usize| format!("{:.1} %", 100.0 * times as f64 / repetitions as f64);
@@ -164,7 +161,7 @@ mod tests {
         found
     }
 
-    /// Red for a p-value that is none, or an error of the accuracy that is too small.
+    /// Fails if a p-value is not calibrated, or the error of the accuracy is too small.
     #[test]
     fn fresh_samples_are_rejected_as_often_as_the_level_says() {
         let [points, repetitions] = sizes();
@@ -178,25 +175,25 @@ mod tests {
         } = row(Done::Nothing, [points, repetitions]);
         let most = match repetitions {
             200 => 18, // 9 %
-            _ => 4,    // more in 0.3 % of the draws
+            _ => 4,    // exceeded in 0.3 % of the draws
         };
         for times in [energy, kernel, neighbours, spread, classifier, missed] {
             assert!(times <= most, "{times} of {repetitions}");
         }
     }
 
-    /// Red for a test that does not look: all find an eighth of the mass that is missing.
+    /// Fails if a test has no power: all find an eighth of the mass missing.
     #[test]
     fn a_dropped_mode_is_found() {
         let [points, repetitions] = sizes();
         let found = row(Done::Dropped, [points, repetitions]);
-        // a quarter of the samples: 1 in 3,000 where nothing was dropped
+        // a quarter of the samples: probability 1 in 3,000 if nothing was dropped
         for times in [found.energy, found.kernel] {
             assert!(times > repetitions / 4, "{found:?}");
         }
     }
 
-    /// Red without the nearest-neighbour test: the energy test sees 15 degrees as rarely as nothing.
+    /// Fails without the nearest-neighbour test: the energy test detects 15 degrees no more often than no change.
     #[test]
     #[ignore = "in full size alone: make check-two-samples"]
     fn a_rotation_is_found() {
@@ -204,7 +201,7 @@ mod tests {
         assert!(found.neighbours > FULL[1] / 2, "{found:?}");
     }
 
-    /// Red without the test of the spread: the others find 5 % in a fifth of the samples at most.
+    /// Fails without the test of the spread: the others detect 5 % in at most a fifth of the samples.
     #[test]
     #[ignore = "in full size alone: make check-two-samples"]
     fn a_shrinkage_is_found() {

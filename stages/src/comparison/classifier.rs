@@ -1,4 +1,4 @@
-//! Whether two samples follow one distribution: how well a classifier tells them apart (Lopez-Paz & Oquab 2017).
+//! Classifier two-sample test: how well a classifier tells two samples apart (Lopez-Paz & Oquab 2017).
 
 use crate::error::Result;
 use crate::numerics::{mean, variance_of_mean};
@@ -11,32 +11,32 @@ use burn::tensor::activation::{log_sigmoid, relu};
 use burn::tensor::{Device, Tensor};
 use rand::seq::SliceRandom;
 
-/// Folds: each row is judged by a network that was trained on the others.
+/// Cross-validation folds.
 const FOLDS: usize = 5;
-/// Units of each of the two hidden layers.
+/// Units in each of the two hidden layers.
 const HIDDEN: usize = 128;
-/// Rows a step.
+/// Batch size.
 const BATCH: usize = 200;
-/// Of the rows to train on, one in so many stops the training instead.
+/// One in so many training rows is used for early stopping instead.
 const STOPPING: usize = 10;
-/// The training ends after so many epochs in which the loss of those did not fall,
+/// Epochs without a lower loss on these rows after which training stops.
 const PATIENCE: u32 = 10;
-/// and after so many at most.
+/// Maximum number of epochs.
 const EPOCHS: u64 = 100;
-/// With fewer groups of rows in a sample there is no interval worth printing.
+/// Minimum number of groups per sample for a useful interval.
 const LEAST: usize = 50;
 
-/// The standard error over that of independent folds: each fold trains the networks that judge the others, which two
-/// samples of one distribution show most. Measured as 1.07 to 1.24 for 200 and 1,000 rows of 2 to 64 numbers, told
-/// right by chance, in 62 % and in 83 % of cases (`make check-two-samples`).
+/// Ratio of the standard error to that of independent folds: each fold trains the networks that judge the others,
+/// with the strongest effect for two samples of one distribution. Measured as 1.07 to 1.24 for 200 and 1,000 rows
+/// of 2 to 64 numbers whose accuracy is due to chance, in 62 % and in 83 % of cases (`make check-two-samples`).
 const DEPENDENCE: f64 = 1.2;
 
-/// How well a classifier tells two samples apart.
+/// Result of the classifier test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassifierTest {
-    /// The share of rows that it tells right, of both samples alike: 0.5 where it cannot tell them apart.
+    /// Accuracy, balanced over both samples: 0.5 if it cannot tell them apart.
     pub accuracy: f64,
-    /// Its standard error, from the groups of rows: 1.96 of them to each side are a 95 % interval.
+    /// Its standard error over groups of rows; a 95 % interval is 1.96 of them to each side.
     pub error: f64,
 }
 
@@ -59,18 +59,18 @@ impl Network {
         initialise(network, streams)
     }
 
-    /// The log-odds that `rows` [n, d] are of the first sample, [n, 1].
+    /// The log-odds that `rows` [n, d] belong to the first sample, [n, 1].
     fn log_odds(&self, rows: Tensor<2>) -> Tensor<2> {
         let hidden = relu(self.inner.forward(rows));
         self.last.forward(relu(self.outer.forward(hidden)))
     }
 }
 
-/// Rows with the sample of each.
+/// Rows labelled with their sample.
 struct Labelled {
     /// [n, d].
     rows: Vec<f32>,
-    /// 1 for a row of the first sample, -1 for one of the second.
+    /// 1 for a row of the first sample, -1 for a row of the second.
     signs: Vec<f32>,
 }
 
@@ -93,14 +93,15 @@ impl Labelled {
     }
 }
 
-/// The mean logistic loss of `log_odds` [n, 1] for rows of `signs` [n, 1], `[1]`.
+/// The mean logistic loss `[1]` of `log_odds` [n, 1] for rows with `signs` [n, 1].
 fn loss(log_odds: Tensor<2>, signs: Tensor<2>) -> Tensor<1> {
     log_sigmoid(log_odds * signs).mean().neg()
 }
 
-/// Trains a classifier on four fifths of `latents` [n, d] and `features` [n, d] and judges the fifth, in turn; in fixed
-/// settings (an MLP of 128 and 128 units, ReLU, Adam at 1e-3, batches of 200, stopped early by a tenth), on the processor. Every `group` rows of a sample belong together and are on one side. None
-/// for fewer than 50 groups, or samples of different sizes.
+/// Trains a classifier on four fifths of `latents` [n, d] and `features` [n, d] and evaluates it on the rest, in
+/// turn, with fixed settings (an MLP of 128 and 128 units, ReLU, Adam at 1e-3, batches of 200, early stopping on a
+/// tenth), on the CPU. Every `group` rows of a sample form a group and stay in one fold. None for fewer than 50
+/// groups, or samples of different sizes.
 ///
 /// # Errors
 /// Errors of the device; [`crate::error::Error::Diverged`] for rows that are not finite.
@@ -120,7 +121,7 @@ pub fn classifier_test(
         rows: [latents, features].concat(),
         signs: [vec![1.0; n], vec![-1.0; n]].concat(),
     };
-    // the same place in both samples, so that each fold has as many rows of one as of the other
+    // the same order in both samples, so that each fold has as many rows of one as of the other
     let order = [0, 1].map(|sample| {
         let mut order: Vec<usize> = (0..groups).collect();
         order.shuffle(&mut streams.at("order of groups", sample));
@@ -159,7 +160,7 @@ pub fn classifier_test(
     }))
 }
 
-/// All `parts` with mean 0 and variance 1 in each dimension of the first.
+/// Standardises all `parts` by mean and variance of the first, per dimension.
 fn standardised(mut parts: [Labelled; 3], width: usize) -> [Labelled; 3] {
     let n = parts[0].signs.len() as f64;
     for dimension in 0..width {
@@ -183,7 +184,7 @@ fn standardised(mut parts: [Labelled; 3], width: usize) -> [Labelled; 3] {
     parts
 }
 
-/// The log-odds of the last of `parts`, by a network that is trained on the first and stopped by the second.
+/// The log-odds of the last of `parts`, by a network trained on the first and stopped early on the second.
 fn judge(
     [trained, stopping, judged]: [Labelled; 3],
     width: usize,
@@ -245,8 +246,8 @@ mod tests {
         found.unwrap().unwrap()
     }
 
-    /// The best that there is tells N(2, 1) from N(0, 1) by the side of 1, right with probability Phi(1). Red for a
-    /// network that does not learn, or a sign lost.
+    /// The optimal classifier separates N(2, 1) from N(0, 1) at 1, with accuracy Phi(1). Fails if the network does
+    /// not learn, or a sign is lost.
     #[test]
     fn shifted_gaussians_are_told_as_well_as_they_can_be() {
         let found = told(&gaussian(0, 1000, 2.0), &gaussian(1, 1000, 0.0), 1, 1);
@@ -258,7 +259,7 @@ mod tests {
         );
     }
 
-    /// Red where rows are judged by a network that has seen them, which in 64 dimensions knows them by heart.
+    /// Fails if rows are judged by a network trained on them, which memorises them in 64 dimensions.
     #[test]
     fn a_fresh_sample_is_told_as_often_as_a_coin_tells() {
         let found = told(&gaussian(0, 12_800, 0.0), &gaussian(1, 12_800, 0.0), 64, 1);
@@ -268,7 +269,7 @@ mod tests {
         );
     }
 
-    /// Red where the rows of a group are dealt to several folds: four equal rows then give each other away.
+    /// Fails if the rows of a group are split over several folds: four equal rows would then reveal each other.
     #[test]
     fn rows_that_belong_together_are_judged_together() {
         let repeated = |seed| -> Vec<f32> {
@@ -290,8 +291,8 @@ mod tests {
         assert_eq!(found, None);
     }
 
-    /// How often intervals of 95 % do not hold the mean accuracy of all repetitions, and the level of a one-sided test
-    /// at 5 %. Red for an error that takes folds for independent: they train on each other.
+    /// Coverage of the mean accuracy of all repetitions by 95 % intervals, and the level of a one-sided test at 5
+    /// %. Fails if the error treats folds as independent, although they share training rows.
     #[test]
     fn intervals_hold_the_accuracy_as_often_as_they_say() {
         let Some(repetitions) = std::env::var_os("LATENT_ALIGN_FULL").map(|_| 200) else {

@@ -1,13 +1,13 @@
-//! Diagnostics that tell alignment from collapse: the loss has no entropy term, so latents may gather
-//! at the modes of the target and still score well.
+//! Diagnostics of collapse: the alignment loss has no entropy term, so latents may gather at the modes
+//! of the target and still have a low loss.
 
 use nalgebra::{DMatrix, SymmetricEigen};
 use rayon::prelude::*;
 
-/// What a set of points says alone.
+/// Statistics of one set of points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spectrum {
-    /// Variance of each dimension.
+    /// Variance per dimension.
     pub variance: Vec<f64>,
     /// `exp(entropy of the covariance's normalised eigenvalues)` (Roy & Vetterli 2007), between 1
     /// and d.
@@ -17,7 +17,7 @@ pub struct Spectrum {
 /// Neighbours that define a coverage ball.
 const NEIGHBOURS: usize = 5;
 
-/// Variance and rank of `points` [n, d].
+/// Variance and effective rank of `points` [n, d].
 pub fn spectrum(points: &[f32], width: usize) -> Spectrum {
     let covariance = covariance(points, width);
     Spectrum {
@@ -33,9 +33,9 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
         .sqrt()
 }
 
-/// The share of `features` [m, d] within whose k-nearest-neighbour ball at least one of `latents`
-/// [n, d] lies (Naeem et al. 2020, arXiv 2002.09797), k = 5; 1 - 2^-5 = 0.97 for a fresh sample of equal
-/// size. Takes O(m (n + m) d) time.
+/// The share of `features` [m, d] with at least one of `latents` [n, d] within their k-nearest-neighbour
+/// ball (Naeem et al. 2020, arXiv 2002.09797), k = 5; 1 - 2^-5 = 0.97 for a fresh sample of equal size.
+/// Takes O(m (n + m) d) time.
 pub fn coverage(latents: &[f32], features: &[f32], width: usize) -> f64 {
     let m = features.len() / width;
     let covered = (features.par_chunks(width))

@@ -1,40 +1,39 @@
-//! Whether two samples follow one distribution: the energy distance and its permutation test.
+//! Energy distance of two samples and its permutation test.
 
 use super::relabelling::{Pairs, Sums, euclidean, null_interval, p_value};
 use crate::random::Streams;
 
-/// What the energy test says of two samples.
+/// Result of the energy test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnergyTest {
-    /// The energy distance `2 E|y - x| - E|y - y'| - E|x - x'|` (Szekely & Rizzo 2013) of the samples
-    /// as they are: never negative, zero only for equal samples.
+    /// The energy distance `2 E|y - x| - E|y - y'| - E|x - x'|` (Szekely & Rizzo 2013) of the empirical
+    /// distributions: never negative, zero only for equal samples.
     pub energy_distance: f64,
-    /// Its expectation if the first sample were a fresh one of the second's distribution.
+    /// Its expectation if the first sample were drawn from the second's distribution.
     pub of_fresh_sample: f64,
-    /// The estimate of the distributions' own distance, which does not grow with the number of points; around
-    /// zero, and at times below it, where they are equal.
+    /// Unbiased estimate of the distance between the distributions; it does not grow with the number of points, and
+    /// scatters around zero if they are equal.
     pub unbiased: f64,
-    /// Where 95 % of relabelled samples have it.
+    /// Central 95 % interval under random permutations.
     pub null: [f64; 2],
-    /// The share of random relabellings whose distance is at least as large: small if the samples
-    /// differ.
+    /// The share of permutations with a distance at least as large: small if the samples differ.
     pub p_value: f64,
-    /// The test of the same distances that looks at the spread alone.
+    /// A test of the spread from the same distances.
     pub spread: SpreadTest,
 }
 
-/// Whether one sample is drawn together beside the other, which the energy distance hardly sees: it grows with the
-/// square of a small contraction.
+/// Test of a difference in spread, to which the energy distance is insensitive, as it grows with the square of a
+/// small contraction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpreadTest {
-    /// The mean distance of two rows of the first sample over that of two of the second: 1 where the distributions are
-    /// equal, 0.95 where the first is shrunk by 5 %. 1 where all rows are equal.
+    /// Mean distance between rows of the first sample divided by that of the second: 1 for equal distributions,
+    /// 0.95 if the first is shrunk by 5 %; 1 if all rows are equal.
     pub ratio: f64,
-    /// The share of random relabellings whose ratio is at least as far from 1, either way.
+    /// The share of permutations whose ratio is at least as far from 1 in either direction.
     pub p_value: f64,
 }
 
-/// The logarithm of the ratio of two mean distances; 0 for rows that are all equal, or no two to compare.
+/// The logarithm of the ratio of two mean distances; 0 if all rows are equal, or there are no pairs.
 fn log_ratio(first: f64, second: f64) -> f64 {
     match first == second || first.is_nan() || second.is_nan() {
         true => 0.0,
@@ -42,13 +41,12 @@ fn log_ratio(first: f64, second: f64) -> f64 {
     }
 }
 
-/// Compares `latents` [n, d] with `features` [m, d] by `permutations` relabellings. Takes
-/// O((n + m)^2) memory and O(permutations (n + m)^2) time: give at most a few thousand rows.
+/// Compares `latents` [n, d] with `features` [m, d] by `permutations` permutations. Takes O((n + m)^2) memory and
+/// O(permutations (n + m)^2) time: use at most a few thousand rows.
 ///
-/// Every `group` latents belong together, such as the tokens of one row of data, and are relabelled
-/// together, as are every `group` features: with as many features as latents the p-value is then that
-/// of latents that follow the features' distribution one by one, however those of a group depend on each
-/// other.
+/// Every `group` latents form a group, such as the tokens of one row of data, and are permuted together, as are
+/// every `group` features. With as many features as latents, the p-value is then that of the hypothesis that single
+/// latents follow the features' distribution, however those of a group depend on each other.
 pub fn energy_test(
     latents: &[f32],
     features: &[f32],
@@ -61,7 +59,7 @@ pub fn energy_test(
     energy_test_of(&distances, permutations, streams)
 }
 
-/// The same of `distances` that are known.
+/// The same from known `distances`.
 pub fn energy_test_of(distances: &Pairs, permutations: usize, streams: Streams) -> EnergyTest {
     let [n, m] = distances.rows();
     let biased =
@@ -134,8 +132,8 @@ mod tests {
         }
     }
 
-    /// Red where points are relabelled one by one: the four tokens of a row, all equal, then count as
-    /// four rows, and more than half of the fresh samples are rejected.
+    /// Fails if points are permuted one by one: the four equal tokens of a row would then count as four rows, and
+    /// more than half of the fresh samples would be rejected.
     #[test]
     fn tokens_that_repeat_each_other_do_not_count_as_many() {
         let rejected = (0..100)
@@ -150,7 +148,7 @@ mod tests {
         assert!((1..=12).contains(&rejected), "{rejected}");
     }
 
-    /// Red for a ratio upside down, a p-value of one side, or one that sees a shift.
+    /// Fails if a ratio is inverted, a p-value is one-sided, or the test reacts to a shift.
     #[test]
     fn a_contraction_and_its_opposite_are_seen_by_the_spread_and_a_shift_is_not() {
         let features = gaussian(1, 400, 0.0, 1.0);

@@ -22,7 +22,7 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// Mean and unbiased covariance of `rows` [n, width], which messages call `name`.
+    /// Mean and unbiased covariance of `rows` [n, width]; messages call them `name`.
     ///
     /// # Errors
     /// A numerical error for fewer than two rows, or values that are not finite.
@@ -68,7 +68,7 @@ fn square_root(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     &eigen.eigenvectors * DMatrix::from_diagonal(&roots) * eigen.eigenvectors.transpose()
 }
 
-/// The eigendecomposition of the symmetric part, since products leave rounding in the other.
+/// The eigendecomposition of the symmetric part, since products are symmetric up to rounding only.
 fn symmetric_eigen(matrix: DMatrix<f64>) -> SymmetricEigen<f64, nalgebra::Dyn> {
     SymmetricEigen::new((&matrix + matrix.transpose()) * 0.5)
 }

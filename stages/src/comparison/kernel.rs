@@ -1,25 +1,24 @@
-//! Whether two samples follow one distribution: the maximum mean discrepancy and its permutation test.
+//! Maximum mean discrepancy of two samples and its permutation test.
 
 use super::relabelling::{Pairs, Sums, null_interval, p_value};
 use crate::random::Streams;
 
-/// What the kernel test says of two samples.
+/// Result of the kernel test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KernelTest {
     /// The unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, eq. 3) with the kernel
-    /// `exp(-|x - y|^2 / (2 h^2))`: between about 0, where the distributions are equal, and 2, whatever the number
-    /// of points.
+    /// `exp(-|x - y|^2 / (2 h^2))`: from about 0 for equal distributions to 2, for any number of points.
     pub squared_mmd: f64,
-    /// Where 95 % of relabelled samples have it.
+    /// Central 95 % interval under random permutations.
     pub null: [f64; 2],
-    /// The share of random relabellings that have it at least as large.
+    /// The share of permutations with a value at least as large.
     pub p_value: f64,
-    /// h: the median distance between two rows of both samples together.
+    /// h: the median distance between rows of the pooled samples.
     pub bandwidth: f64,
 }
 
-/// Compares two samples with the `distances` between their rows, by `permutations` relabellings of whole groups. Pairs of
-/// one group do not count. Takes O((n + m)^2) memory and O(permutations (n + m)^2) time.
+/// Compares two samples from the `distances` between their rows, by `permutations` permutations of whole groups.
+/// Pairs within a group are ignored. Takes O((n + m)^2) memory and O(permutations (n + m)^2) time.
 pub fn kernel_test(distances: &Pairs, permutations: usize, streams: Streams) -> KernelTest {
     let mut of_pairs: Vec<f32> = distances.of_different_rows().collect();
     let middle = of_pairs.len() / 2;
@@ -27,7 +26,7 @@ pub fn kernel_test(distances: &Pairs, permutations: usize, streams: Streams) -> 
         true => 0.0,
         false => *of_pairs.select_nth_unstable_by(middle, f32::total_cmp).1,
     };
-    // equal rows only: any kernel tells as little
+    // all rows are equal: the bandwidth does not matter
     let wide = if bandwidth > 0.0 { bandwidth } else { 1.0 };
     let kernel = distances.map(|distance| (-0.5 * (distance / wide).powi(2)).exp());
     let mmd = |sums: &Sums| {
@@ -60,7 +59,7 @@ mod tests {
     }
 
     /// With the kernel of width h, `E k(x, y)` of N(0, 1) and N(a, 1) in one dimension is
-    /// `h / sqrt(h^2 + 2) exp(-a^2 / (2 (h^2 + 2)))`. Red for a bandwidth that is squared or halved.
+    /// `h / sqrt(h^2 + 2) exp(-a^2 / (2 (h^2 + 2)))`. Fails if the bandwidth is squared or halved.
     #[test]
     fn the_discrepancy_of_shifted_gaussians_has_its_known_value() {
         let (latents, features) = (gaussian(0, 1500, 1.0), gaussian(1, 1500, 0.0));

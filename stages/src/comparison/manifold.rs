@@ -1,10 +1,10 @@
-//! Precision and recall of samples (Kynkaanniemi et al. 2019, arXiv 1904.06991): the share of samples that lie within
-//! reach of real points, and of real points within reach of samples, where a point reaches as far as its k-th nearest
-//! neighbour in its own set.
+//! Precision and recall of samples (Kynkaanniemi et al. 2019, arXiv 1904.06991): the share of samples within the
+//! neighbourhoods of real points, and of real points within the neighbourhoods of samples. A point's neighbourhood
+//! is the ball to its k-th nearest neighbour in its own set.
 
 use rayon::prelude::*;
 
-/// The share of `points` that lie within reach of `of`, both row-major of `width`; `of` holds more than k points.
+/// The share of `points` within the neighbourhoods of `of`, both row-major of `width`; `of` has more than k points.
 pub fn within_reach(points: &[f32], of: &[f32], width: usize, k: usize) -> f64 {
     let reach: Vec<f64> = (of.par_chunks(width).enumerate())
         .map(|(i, a)| {
@@ -32,10 +32,10 @@ fn squared(a: &[f32], b: &[f32]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Red where a point counts as its own neighbour, or sets are exchanged.
+    /// Fails if a point counts as its own neighbour, or the sets are swapped.
     #[test]
     fn reach_is_to_the_kth_neighbour_of_the_other_set() {
-        // on a line: reaches to the 1st neighbour are 1, 1, 8; to the 2nd 10, 9, 9... of 0, 1, 9: 1, 1, 8
+        // on a line: radii to the 1st neighbour are 1, 1, 8; to the 2nd 9, 8, 9
         let of = [0.0, 1.0, 9.0];
         let points = [-1.0, -1.5, 1.9, 17.0, 17.5];
         assert_eq!(within_reach(&points, &of, 1, 1), 3.0 / 5.0);

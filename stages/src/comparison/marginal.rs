@@ -1,12 +1,12 @@
-//! The energy distance in one dimension, where sorting replaces distances of pairs.
+//! The energy distance in one dimension, computed by sorting instead of pairwise distances.
 
-/// How far one marginal of a sample lies from that of another.
+/// Distance between the marginals of two samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Marginal {
     /// `2 E|y - x| - E|y - y'| - E|x - x'|`, which is twice the integral of the squared difference of
     /// the distribution functions (Székely & Rizzo 2013).
     pub energy_distance: f64,
-    /// Its expectation if the first sample were a fresh one of the second's distribution.
+    /// Its expectation if the first sample were drawn from the second's distribution.
     pub of_fresh_sample: f64,
 }
 

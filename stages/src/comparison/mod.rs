@@ -1,4 +1,4 @@
-//! Two samples side by side, and what the spread of one says.
+//! Comparison of two samples, and statistics of one.
 
 mod battery;
 mod classifier;

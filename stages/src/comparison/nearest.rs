@@ -1,12 +1,13 @@
-//! The nearest of many rows.
+//! Nearest-neighbour search among many rows.
 
 use rayon::prelude::*;
 
-/// Numbers that are added up side by side.
+/// Numbers summed in parallel.
 const LANES: usize = 16;
 
-/// Goes on looking for the row nearest to each of `queries`, row-major of `width`, among `candidates`, whose numbers `row`
-/// knows: `nearest` holds the squared distance and the number of the nearest so far, and the first of equal ones stays.
+/// Continues the search for the row nearest to each of `queries`, row-major of `width`, among `candidates`, which
+/// `row` looks up. `nearest` holds the squared distance and index of the nearest row so far; the first among equals
+/// stays.
 pub fn nearest_rows<'a>(
     queries: &[f32],
     width: usize,
@@ -41,8 +42,8 @@ fn squared(a: &[f32], b: &[f32]) -> f32 {
 mod tests {
     use super::*;
 
-    /// Red where the numbers after the last sixteen are left out, a later block replaces what is nearer, or a row that is no
-    /// candidate is found.
+    /// Fails if numbers after the last sixteen are ignored, a later block replaces a nearer row, or a row outside
+    /// the candidates is found.
     #[test]
     fn the_nearest_candidate_of_all_blocks_is_found() {
         let width = 19;

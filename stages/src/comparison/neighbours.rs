@@ -1,30 +1,30 @@
-//! Whether two samples follow one distribution: whose rows are nearest to a row (Schilling 1986; Henze 1988).
+//! Nearest-neighbour two-sample test (Schilling 1986; Henze 1988).
 //!
-//! Energy and kernel tests compare at the scale of the whole sample, and hardly see what is wrong at a smaller one, such
-//! as points that lie beside the curve or the surface that features lie on. Neighbours do.
+//! Energy and kernel tests compare samples at their overall scale and are insensitive to smaller structure, such as
+//! points off the curve or surface of the features. Nearest neighbours detect it.
 
 use super::relabelling::{Pairs, null_interval, p_value};
 use crate::random::Streams;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-/// Neighbours of each row that count.
+/// Neighbours per row.
 const NEIGHBOURS: usize = 5;
 
-/// What the nearest-neighbour test says of two samples.
+/// Result of the nearest-neighbour test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NeighbourTest {
-    /// The share of the nearest neighbours of rows, five of each, that are of the row's own sample: about a half where
-    /// the distributions are equal and the samples as large, 1 where the samples lie apart.
+    /// The share of the five nearest neighbours of rows that belong to the row's own sample: about a half for equal
+    /// distributions and sample sizes, 1 for separated samples.
     pub share: f64,
-    /// Where 95 % of relabelled samples have it.
+    /// Central 95 % interval under random permutations.
     pub null: [f64; 2],
-    /// The share of random relabellings that have it at least as large.
+    /// The share of permutations with a value at least as large.
     pub p_value: f64,
 }
 
-/// Compares two samples with the `distances` between their rows, by `permutations` relabellings of whole groups. Rows of
-/// one group are no neighbours; of rows that are equally near, chance decides. Takes O((n + m)^2) time.
+/// Compares two samples from the `distances` between their rows, by `permutations` permutations of whole groups.
+/// Rows of the same group are not neighbours; ties are broken at random. Takes O((n + m)^2) time.
 pub fn neighbour_test(distances: &Pairs, permutations: usize, streams: Streams) -> NeighbourTest {
     let total = distances.total();
     let mut ranks: Vec<u32> = (0..total as u32).collect();
@@ -51,7 +51,7 @@ pub fn neighbour_test(distances: &Pairs, permutations: usize, streams: Streams) 
     }
 }
 
-/// The nearest rows to `row` of other groups; of equally near ones those of the lower rank.
+/// The nearest rows of other groups to `row`; ties go to the lower rank.
 fn nearest(distances: &Pairs, row: usize, ranks: &[u32]) -> Vec<u32> {
     let mut others: Vec<(f32, u32, u32)> = (distances.of_row(row).iter().enumerate())
         .filter(|(other, _)| !distances.in_one_group(row, *other))
@@ -75,7 +75,7 @@ mod tests {
         neighbour_test(&distances, 199, Streams::new(seed))
     }
 
-    /// `count` points on a circle of radius 1, off it by `noise`.
+    /// `count` points on a circle of radius 1, with noise of `noise`.
     fn circle(seed: u64, count: usize, noise: f32) -> Vec<f32> {
         let streams = Streams::new(seed);
         let places = streams.normal("places", 0, count);
@@ -88,7 +88,7 @@ mod tests {
             .collect()
     }
 
-    /// Red for a test at the scale of the sample, such as the energy test, which sees nothing here.
+    /// Fails for a test at the scale of the sample, such as the energy test, which detects nothing here.
     #[test]
     fn points_beside_a_curve_are_found() {
         let (on, off) = (circle(0, 300, 0.01), circle(1, 300, 0.08));
@@ -101,8 +101,8 @@ mod tests {
         assert!((fresh.null[0]..fresh.null[1]).contains(&fresh.share));
     }
 
-    /// Red where equally near rows are taken in the order of the samples, or rows of one group are neighbours: each of
-    /// these stands four times beside itself.
+    /// Fails if ties are broken by the order of samples, or rows of one group are neighbours: every row occurs four
+    /// times.
     #[test]
     fn rows_that_repeat_each_other_are_no_evidence() {
         let rejected = (0..60)
@@ -117,7 +117,7 @@ mod tests {
                 test(&fours(2 * seed), &fours(2 * seed + 1), 4, seed).p_value <= 0.05
             })
             .count();
-        // at 5 %, more than 9 in 0.1 % of the draws
+        // at 5 %, more than 9 occur in 0.1 % of the draws
         assert!(rejected <= 9, "{rejected}");
         let equal = test(&[1.0; 80], &[1.0; 80], 1, 0);
         assert!(

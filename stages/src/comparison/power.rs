@@ -1,24 +1,22 @@
-//! What the energy test would have told: without power, that it tells nothing apart says nothing.
+//! Power of the energy test, without which a high p-value means nothing.
 
 use super::collapse::spectrum;
 use super::energy::energy_test;
 use crate::random::Streams;
 use rand::seq::SliceRandom as _;
 
-/// Repetitions.
 const REPETITIONS: u64 = 20;
-/// Relabellings behind each p-value.
+/// Permutations per p-value.
 const PERMUTATIONS: usize = 99;
-/// The level of the test.
 const LEVEL: f64 = 0.05;
-/// The shift it is to find, in standard deviations of each dimension.
+/// The shift to detect, in standard deviations per dimension.
 const SHIFT: f64 = 0.5;
-/// With more points it has more power; that with so many is enough to know.
+/// Maximum number of points; more would only increase the power.
 const AT_MOST: usize = 100;
 
-/// The share of 20 repetitions in which the energy test at level 5 % tells features from other features that are
-/// shifted by half a standard deviation in every dimension. `features` are [m, d], and samples have
-/// `points` of them, at most 100 and at most m / 2: the power of the test with `points` is no less.
+/// The share of 20 repetitions in which the energy test at level 5 % distinguishes features from other features
+/// shifted by half a standard deviation in every dimension. `features` are [m, d]; samples have `points` of
+/// them, at most 100 and at most m / 2. The power of the test with `points` is no less.
 pub fn power(features: &[f32], width: usize, points: usize, streams: Streams) -> f64 {
     let rows = features.len() / width;
     let points = points.min(AT_MOST).min(rows / 2);

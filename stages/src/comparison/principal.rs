@@ -1,4 +1,4 @@
-//! The plane in which a set of points spreads most: its first two principal components.
+//! The plane of the first two principal components of a set of points.
 
 use crate::data::Moments;
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ pub struct PrincipalPlane {
     mean: Vec<f64>,
     /// Unit vectors; the second is zero for points on a line.
     axes: [Vec<f64>; 2],
-    /// The share of the set's variance along each.
+    /// The share of the set's variance along each axis.
     pub shares: [f64; 2],
 }
 
@@ -60,7 +60,7 @@ impl PrincipalPlane {
         })
     }
 
-    /// Where the points `rows` [n, width] lie in it.
+    /// Coordinates of the points `rows` [n, width] in the plane.
     pub fn project(&self, rows: &[f32]) -> Vec<(f64, f64)> {
         let along = |row: &[f32], axis: &[f64]| -> f64 {
             let centred = row.iter().zip(&self.mean).map(|(v, m)| f64::from(*v) - m);

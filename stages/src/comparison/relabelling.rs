@@ -1,10 +1,10 @@
-//! Permutation tests of two samples: sums over pairs, before and after the labels are mixed.
+//! Permutation tests of two samples: sums over pairs, before and after labels are permuted.
 
 use crate::random::Streams;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-/// A number for each pair of rows of two samples, one after the other, N rows in all.
+/// A number for each pair of rows of two samples, one sample after the other, N rows in all.
 pub struct Pairs {
     /// `[N, N]`.
     values: Vec<f32>,
@@ -12,28 +12,28 @@ pub struct Pairs {
     all: f64,
     /// The sum over the pairs within each group.
     of_groups: Vec<f64>,
-    /// Rows of the first sample.
+    /// Number of rows of the first sample.
     n: usize,
-    /// Rows of the second.
+    /// Number of rows of the second sample.
     m: usize,
     group: usize,
 }
 
-/// Sums over ordered pairs of rows, each with itself as well.
+/// Sums over ordered pairs of rows, including each row with itself.
 pub struct Sums {
-    /// Both of the first sample.
+    /// Both rows from the first sample.
     pub within: f64,
-    /// One of each sample, in one order.
+    /// One row from each sample, in one order.
     pub between: f64,
-    /// Both of the second sample.
+    /// Both rows from the second sample.
     pub beyond: f64,
-    /// The part of `within` and `beyond` that is of pairs in one group.
+    /// The part of `within` and `beyond` from pairs in the same group.
     of_groups: [f64; 2],
 }
 
 impl Pairs {
-    /// `value` of each pair of the rows of `first` [n, d] and `second` [m, d]; every `group` rows of each belong
-    /// together.
+    /// `value` of each pair of the rows of `first` [n, d] and `second` [m, d]; every `group` rows of each form a
+    /// group.
     pub fn new(
         first: &[f32],
         second: &[f32],
@@ -53,7 +53,7 @@ impl Pairs {
 
     fn of(values: Vec<f32>, n: usize, m: usize, group: usize) -> Self {
         let total = n + m;
-        // collected in order before each sum, so that the result does not depend on the threads
+        // collected in order before each sum, so that the result does not depend on threads
         let row_sums: Vec<f64> = (values.par_chunks(total))
             .map(|row| row.iter().map(|&d| f64::from(d)).sum())
             .collect();
@@ -76,13 +76,13 @@ impl Pairs {
         }
     }
 
-    /// Another number for each pair, made of this one.
+    /// Maps every pair's number.
     pub fn map(&self, value: impl Fn(f32) -> f32 + Sync) -> Self {
         let values = self.values.par_iter().map(|&v| value(v)).collect();
         Self::of(values, self.n, self.m, self.group)
     }
 
-    /// The number of every pair of two different rows, in no useful order.
+    /// The numbers of all pairs of different rows, in unspecified order.
     pub fn of_different_rows(&self) -> impl Iterator<Item = f32> {
         let total = self.n + self.m;
         (0..total).flat_map(move |i| {
@@ -115,17 +115,17 @@ impl Pairs {
         }
     }
 
-    /// Rows of the first sample and of the second.
+    /// Numbers of rows of the first and the second sample.
     pub fn rows(&self) -> [f64; 2] {
         [self.n as f64, self.m as f64]
     }
 
-    /// The sums of the samples as they are.
+    /// The sums of the samples as given.
     pub fn given(&self) -> Sums {
         self.sums(&(0..self.n / self.group).collect::<Vec<_>>())
     }
 
-    /// What `statistic` makes of the sums of each of `permutations` random relabellings of whole groups.
+    /// Applies `statistic` to the sums of each of `permutations` random permutations of whole groups.
     pub fn relabelled<T: Send>(
         &self,
         permutations: usize,
@@ -136,7 +136,7 @@ impl Pairs {
         (0..permutations as u64).into_par_iter().map(of).collect()
     }
 
-    /// As [`Self::relabelled`], of a `statistic` of the rows: whether each is of the first sample.
+    /// As [`Self::relabelled`], for a `statistic` of the rows' labels: whether each is in the first sample.
     pub fn relabelled_rows<T: Send>(
         &self,
         permutations: usize,
@@ -156,7 +156,7 @@ impl Pairs {
         first.to_vec()
     }
 
-    /// Whether each row is of one of the groups `first`.
+    /// Whether each row is in one of the groups `first`.
     fn labels(&self, first: &[usize]) -> Vec<bool> {
         let mut labels = vec![false; self.total()];
         for group in first {
@@ -165,28 +165,28 @@ impl Pairs {
         labels
     }
 
-    /// Whether each row is of the first sample, as they are.
+    /// Whether each row is in the first sample as given.
     pub fn given_labels(&self) -> Vec<bool> {
         (0..self.total()).map(|row| row < self.n).collect()
     }
 
-    /// Rows of both samples.
+    /// Number of rows in both samples.
     pub fn total(&self) -> usize {
         self.n + self.m
     }
 
-    /// The numbers of the pairs of `row` with each row.
+    /// The numbers of `row` paired with each row.
     pub fn of_row(&self, row: usize) -> &[f32] {
         &self.values[row * self.total()..(row + 1) * self.total()]
     }
 
-    /// Whether two rows belong together, as each does with itself.
+    /// Whether two rows are in the same group; each row is with itself.
     pub fn in_one_group(&self, one: usize, other: usize) -> bool {
         one / self.group == other / self.group
     }
 
-    /// The mean of the pairs within the first sample, that of the second, and that between them, without pairs of
-    /// one group: expectations whatever the number of rows.
+    /// Mean over pairs within the first sample, within the second, and between them, without pairs in the same
+    /// group: unbiased for any number of rows.
     pub fn unbiased_means(&self, sums: &Sums) -> [f64; 3] {
         let (n, m, group) = (self.n as f64, self.m as f64, self.group as f64);
         [
@@ -196,7 +196,7 @@ impl Pairs {
         ]
     }
 
-    /// The mean number of the pairs of different rows of the second sample.
+    /// Mean over pairs of different rows of the second sample.
     pub fn mean_of_second(&self) -> f64 {
         let (n, total) = (self.n, self.n + self.m);
         let sum: f64 = (n..total)
@@ -209,14 +209,14 @@ impl Pairs {
     }
 }
 
-/// The p-value of `found`, for which large values speak against equal distributions: the share of relabelled values
-/// and itself that are at least as large.
+/// The p-value of `found`, if large values are evidence against equal distributions: the share of permuted values,
+/// counting `found` itself, that are at least as large.
 pub fn p_value(found: f64, relabelled: &[f64]) -> f64 {
     let as_large = relabelled.iter().filter(|&&r| r >= found).count();
     (as_large + 1) as f64 / (relabelled.len() + 1) as f64
 }
 
-/// The central 95 % of relabelled values.
+/// The central 95 % interval of permuted values.
 pub fn null_interval(mut relabelled: Vec<f64>) -> [f64; 2] {
     relabelled.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| relabelled[((relabelled.len() - 1) as f64 * share).round() as usize];

@@ -1,15 +1,15 @@
-//! Between Burn's CPU tensors and slices.
+//! Conversion between Burn's CPU tensors and slices.
 
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
 
-/// Whether operations on `x`, of any shape, are fused: on the CPU, in f32.
+/// Whether operations on `x` are fused: on the CPU, in f32.
 pub fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && x.device().inner() == Device::flex()
 }
 
-/// The CPU's tensor of one without a graph.
+/// The CPU tensor of a tensor without a graph.
 pub(super) fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     let on_cpu = tensor.try_into_primitive::<Flex>();
     on_cpu.expect("checked: a tensor on the CPU without a graph")
@@ -20,7 +20,7 @@ pub fn flex_ref<R>(tensor: Tensor<1>, f: impl FnOnce(&[f32]) -> R) -> R {
     f(values(&whole(primitive(tensor))))
 }
 
-/// Calls `f` with the values of CPU tensors, each `[n]` of its own n, to be changed; in place where nothing else holds them.
+/// Calls `f` with mutable values of CPU tensors, each `[n]` with its own n; in place if they are not shared.
 pub fn flex_mut<const N: usize>(tensors: [&mut Tensor<1>; N], f: impl FnOnce([&mut [f32]; N])) {
     let device = tensors[0].device();
     let mut taken = tensors.map(|tensor| {
@@ -33,13 +33,13 @@ pub fn flex_mut<const N: usize>(tensors: [&mut Tensor<1>; N], f: impl FnOnce([&m
     }
 }
 
-/// A tensor that holds `values`, row-major.
+/// A tensor with `values`, row-major.
 pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     let layout = Layout::contiguous(shape.into());
     FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
 }
 
-/// The same values in one piece, row-major.
+/// The same values, contiguous and row-major.
 pub(super) fn whole(tensor: FlexTensor) -> FlexTensor {
     // a view of a part of a buffer counts as contiguous, too
     let entire = tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>();
@@ -49,7 +49,7 @@ pub(super) fn whole(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-/// The values of a tensor that is [`whole`].
+/// The values of a tensor from [`whole`].
 pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("f32, in one piece")
 }

@@ -1,4 +1,4 @@
-//! The operations on tensors with a graph: each one node of it, with its gradient written by hand.
+//! Operations on tensors with a graph: each is one node with a hand-written gradient.
 
 use super::flex::{dims, tensor, values, whole};
 use super::operations::{
@@ -167,7 +167,8 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
     }
 }
 
-/// Of `out = x weight + bias`: dx = dout weight^T, dweight = x^T dout, dbias = the sum of its rows.
+/// Of `out = x weight + bias`: dx = dout weight^T, dweight = x^T dout, dbias = the sum of dout's
+/// rows.
 #[derive(Debug)]
 struct LinearGradient;
 
@@ -228,10 +229,10 @@ fn register_linear(
     }
 }
 
-/// The derivative at each of some numbers times the gradient of the output there.
+/// Gradient of an elementwise function: maps inputs and output gradient to the input gradient.
 type Derivative = fn(&[f32], &[f32]) -> Vec<f32>;
 
-/// `forward` of `x`, whose derivative is known.
+/// Applies `forward` to `x`, with a known derivative.
 fn elementwise<C: CheckpointStrategy>(
     x: Node,
     forward: fn(FlexTensor) -> FlexTensor,
@@ -250,7 +251,7 @@ fn elementwise<C: CheckpointStrategy>(
     }
 }
 
-/// Of what is computed element by element.
+/// Of an elementwise function.
 #[derive(Debug)]
 struct ElementwiseGradient(Derivative);
 
@@ -267,10 +268,11 @@ impl Backward<Flex, 1> for ElementwiseGradient {
     }
 }
 
-/// The derivative by one of two numbers, each pair of some, times the gradient of the output there.
+/// Partial gradient of a function of pairs: maps both inputs and the output gradient to one input's
+/// gradient.
 type PartialDerivative = fn(&[f32], &[f32], &[f32]) -> Vec<f32>;
 
-/// `forward` of two matrices of one shape, number by number, whose derivatives by each are known.
+/// Applies `forward` elementwise to two matrices of one shape, with known partial derivatives.
 fn pairwise<C: CheckpointStrategy>(
     inputs: [Node; 2],
     forward: fn(FlexTensor, FlexTensor) -> FlexTensor,
@@ -289,7 +291,7 @@ fn pairwise<C: CheckpointStrategy>(
     }
 }
 
-/// Of what is computed pair by pair.
+/// Of an elementwise function of pairs.
 #[derive(Debug)]
 struct PairwiseGradient([PartialDerivative; 2]);
 

@@ -1,8 +1,8 @@
-//! How the windows of convolutions lie: each layer halves an image, rounded up, or doubles it.
+//! Geometry of convolutions: each layer halves an image's size, rounded up, or doubles it.
 
 /// Height and width of a window.
 pub(super) const KERNEL: usize = 3;
-/// Pixels from one window to the next.
+/// Distance between windows in pixels.
 pub(super) const STRIDE: usize = 2;
-/// Zeros around the image.
+/// Zero padding in pixels.
 pub(super) const PADDING: usize = 1;

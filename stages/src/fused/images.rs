@@ -1,5 +1,5 @@
-//! Operations on images whose channels come last, [n, H, W, C]: convolutions that halve an image, transposed ones that
-//! double it, and the way between that order and the one of data, [n, C, H, W].
+//! Operations on channels-last images [n, H, W, C]: convolutions that halve an image's size, transposed ones that
+//! double it, and conversion from and to the order of data, [n, C, H, W].
 
 use super::flex::{is_fused, tensor, values, whole};
 use super::halving::{KERNEL, PADDING, STRIDE};
@@ -15,8 +15,8 @@ use burn::tensor::Tensor;
 use latent_align_kernels::{After, Convolution, Image, slope_gradient, sum_of_rows, turn_images};
 use std::sync::Arc;
 
-/// A 3 x 3 convolution of stride 2 with a border of one zero: `x` [n, H, W, C], weight [O, C, 3, 3], bias `[O]` ->
-/// [n, H / 2, W / 2, O], rounded up; then SiLU, if it is to be.
+/// A 3 x 3 convolution of stride 2 with zero padding of one pixel: `x` [n, H, W, C], weight [O, C, 3, 3], bias
+/// `[O]` -> [n, H / 2, W / 2, O], rounded up; followed by SiLU if `silu` is set.
 pub fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, silu: bool) -> Tensor<4> {
     if !is_fused(&x) {
         return plain::convolution(x, weight, bias, silu);
@@ -33,8 +33,8 @@ pub fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, silu: bool)
     ))
 }
 
-/// The transposed convolution that leads back to images of `size`: `x` [n, h, w, C], weight [C, O, 3, 3], bias `[O]` ->
-/// [n, height, width, O], of which h and w are the halves; then SiLU, if it is to be.
+/// The transposed convolution to images of `size`: `x` [n, h, w, C], weight [C, O, 3, 3], bias `[O]` -> [n, height,
+/// width, O], where h and w are the halves of height and width; followed by SiLU if `silu` is set.
 pub fn transposed_convolution(
     x: Tensor<4>,
     weight: Tensor<4>,
@@ -59,7 +59,7 @@ pub fn transposed_convolution(
     ))
 }
 
-/// The convolution from images of `size` and `fine` channels to their halves of `coarse` channels.
+/// The convolution from images of `size` with `fine` channels to half the size with `coarse` channels.
 fn halving([height, width]: [usize; 2], fine: usize, coarse: usize) -> Convolution {
     let image = |height, width, channels| Image {
         height,
@@ -75,7 +75,7 @@ fn halving([height, width]: [usize; 2], fine: usize, coarse: usize) -> Convoluti
     }
 }
 
-/// Images [n, C, H, W] as [n, H, W, C].
+/// Permutes images [n, C, H, W] to [n, H, W, C].
 pub fn channels_last(x: Tensor<4>) -> Tensor<4> {
     let [n, channels, height, width] = x.dims();
     if channels == 1 {
@@ -89,7 +89,7 @@ pub fn channels_last(x: Tensor<4>) -> Tensor<4> {
     Tensor::<3>::from_dispatch(turned).reshape([n, height, width, channels])
 }
 
-/// Images [n, H, W, C] as [n, C, H, W].
+/// Permutes images [n, H, W, C] to [n, C, H, W].
 pub fn channels_first(x: Tensor<4>) -> Tensor<4> {
     let [n, height, width, channels] = x.dims();
     if channels == 1 {
@@ -103,7 +103,7 @@ pub fn channels_first(x: Tensor<4>) -> Tensor<4> {
     Tensor::<3>::from_dispatch(turned).reshape([n, channels, height, width])
 }
 
-/// Which way a convolution goes.
+/// Direction of a convolution.
 #[derive(Debug, Clone, Copy)]
 pub enum Direction {
     /// From fine images to coarse ones.
@@ -115,7 +115,7 @@ pub enum Direction {
 /// See the functions above.
 #[backend_extension(Autodiff, Flex)]
 pub trait ImageOperations: Backend {
-    /// A convolution or a transposed one with a bias, then SiLU if it is to be.
+    /// A convolution or a transposed one with a bias, then optionally SiLU.
     fn fused_convolution(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -125,7 +125,7 @@ pub trait ImageOperations: Backend {
         silu: bool,
     ) -> FloatTensor<Self>;
 
-    /// The transpose of each of some matrices [n, rows, columns].
+    /// Transposes each of the matrices [n, rows, columns].
     fn fused_turn(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
@@ -154,7 +154,7 @@ impl ImageOperations for Flex {
     }
 }
 
-/// The images that a convolution leads to in this direction, and the derivatives of SiLU that are kept.
+/// The result of a convolution in this direction, and the derivatives of SiLU that are kept.
 fn convolved(
     x: &FlexTensor,
     weight: &FlexTensor,
@@ -215,7 +215,7 @@ impl<C: CheckpointStrategy> ImageOperations for Autodiff<Flex, C> {
     }
 }
 
-/// Of a convolution, with what its output was multiplied by where SiLU followed.
+/// Of a convolution, with the derivatives of SiLU if it follows.
 #[derive(Debug)]
 struct ConvolutionGradient(Convolution, Direction);
 

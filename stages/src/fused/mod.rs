@@ -1,8 +1,8 @@
-//! Operations of the velocity network that are one pass on a CPU in f32, as a Burn backend extension
-//! with hand-written gradients, and plain Burn operations everywhere else.
+//! Operations of the networks that are one pass on a CPU in f32, as a Burn backend extension with hand-written
+//! gradients, and plain Burn operations everywhere else.
 //!
-//! Rows come in K groups of m that share a modulation: `x` [K m, width], `modulation` [K, 2 or 3 width]
-//! holding shift, scale (and gate) of each group.
+//! Rows come in K groups of m that share a modulation: `x` [K m, width], `modulation` [K, 2 or 3 width] with shift,
+//! scale (and gate) of each group.
 
 mod flex;
 mod gradients;
@@ -85,7 +85,7 @@ pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as FusedOperations>::fused_gelu(x.into_dispatch()))
 }
 
-/// `value s(gate)`, s the logistic function, of [n, width] each.
+/// `value s(gate)` with the logistic function s; both are [n, width].
 pub fn gated(value: Tensor<2>, gate: Tensor<2>) -> Tensor<2> {
     if !is_fused(&value) {
         return plain::gated(value, gate);
@@ -96,7 +96,7 @@ pub fn gated(value: Tensor<2>, gate: Tensor<2>) -> Tensor<2> {
     ))
 }
 
-/// `softplus(logit) - data logit` of [n, width] each: the negative log-probability of binary data, in nats.
+/// `softplus(logit) - data logit`, both [n, width]: the negative log-probability of binary data, in nats.
 pub fn bernoulli(logit: Tensor<2>, data: Tensor<2>) -> Tensor<2> {
     if !is_fused(&logit) {
         return plain::bernoulli(logit, data);
@@ -107,8 +107,8 @@ pub fn bernoulli(logit: Tensor<2>, data: Tensor<2>) -> Tensor<2> {
     ))
 }
 
-/// Causal attention: what each of the `tokens` of a point sees of itself and earlier ones, [n tokens, C], of queries, keys
-/// and values `qkv` [n tokens, 3 C], each as heads by their width.
+/// Causal attention output [n tokens, C] for points of `tokens` tokens, from queries, keys and values `qkv` [n
+/// tokens, 3 C], each ordered by head, then head width.
 pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
     if !is_fused(&qkv) {
         return plain::attention(qkv, tokens, heads);
@@ -120,8 +120,9 @@ pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
     ))
 }
 
-/// h and c [T n, 2 C] of an LSTM after each of T places, of what the inputs say of its gates `gates` [T n, 4 C] (in, forget, new,
-/// out), those of the first place first, the weights `weight` [C, 4 C] from h to them, and h and c before, `begin` [n, 2 C].
+/// h and c [T n, 2 C] of an LSTM after each of T positions, from the input's contributions to its gates `gates` [T
+/// n, 4 C] (in, forget, new, out), ordered by position, the weights `weight` [C, 4 C] from h to the gates, and the
+/// initial h and c, `begin` [n, 2 C].
 pub fn lstm(gates: Tensor<2>, weight: Tensor<2>, begin: Tensor<2>) -> Tensor<2> {
     if !is_fused(&gates) {
         return plain::lstm(gates, weight, begin);
@@ -164,7 +165,7 @@ pub fn block(h: Tensor<2>, modulation: Tensor<2>, weights: BlockWeights) -> Tens
 
 #[cfg(test)]
 mod tests {
-    //! The hand-written gradients against Burn's own of the plain operations in f64.
+    //! The hand-written gradients against Burn's autodiff of the plain operations in f64.
 
     use super::*;
     use crate::random::Streams;
@@ -176,8 +177,7 @@ mod tests {
         from_f32(Streams::new(3).normal(name, 0, count), dims, device)
     }
 
-    /// Output and gradients of `f` over `inputs`, weighted by fixed numbers so that no direction is
-    /// special.
+    /// Output and gradients of `f` over `inputs`, weighted by fixed numbers so that no direction is special.
     fn with_gradients<const N: usize>(
         inputs: [Tensor<2>; N],
         f: impl Fn([Tensor<2>; N]) -> Tensor<2>,
@@ -191,7 +191,7 @@ mod tests {
         all
     }
 
-    /// Compares both in f32, `fused` as it is and `plain` in f64.
+    /// Compares `fused` in f32 with `plain` in f64.
     fn check<const N: usize>(
         inputs: [Tensor<2>; N],
         fused: impl Fn([Tensor<2>; N]) -> Tensor<2>,
@@ -260,7 +260,7 @@ mod tests {
         }
     }
 
-    /// Convolutions as tests give them: images [n, H, W, C] and weights [O, C, 3, 3] as matrices.
+    /// Test inputs of convolutions: images [n, H, W, C] and weights [O, C, 3, 3] as matrices.
     #[test]
     fn convolutions_have_the_gradients_of_autodiff() {
         let device = Device::flex().autodiff();

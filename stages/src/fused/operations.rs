@@ -1,4 +1,4 @@
-//! The operations that Burn dispatches, forward, on CPU tensors.
+//! The operations that Burn dispatches: forward passes on CPU tensors.
 
 use super::flex::{dims, tensor, values, whole};
 use super::weights::NORM_EPSILON;
@@ -10,7 +10,7 @@ use latent_align_kernels::{
     layer_norm, product_bias_silu, product_plus_bias, silu,
 };
 
-/// See the functions of these names in [`super`].
+/// See the functions of the same names in [`super`].
 #[backend_extension(Autodiff, Flex)]
 pub trait FusedOperations: Backend {
     /// `x weight + bias`.
@@ -56,7 +56,7 @@ pub trait FusedOperations: Backend {
     ) -> FloatTensor<Self>;
 
     /// A residual block.
-    #[allow(clippy::too_many_arguments)] // tensors that a graph may reach each on its own
+    #[allow(clippy::too_many_arguments)] // tensors that may each have a graph
     fn fused_block(
         h: FloatTensor<Self>,
         modulation: FloatTensor<Self>,
@@ -133,7 +133,7 @@ impl FusedOperations for Flex {
     }
 }
 
-/// SiLU of a linear layer, and its derivative there if it is to be kept.
+/// SiLU of a linear layer, and its derivative if it is to be kept.
 pub(super) fn linear_silu(
     x: &FlexTensor,
     weight: &FlexTensor,
@@ -145,7 +145,7 @@ pub(super) fn linear_silu(
     (tensor(out, [rows, columns]), slope)
 }
 
-/// A matrix in one piece.
+/// A contiguous matrix.
 pub(super) fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
     let [rows, columns] = dims(tensor);
     Matrix::new(values(tensor), rows, columns)
@@ -161,7 +161,7 @@ pub(super) fn attention(qkv: &FlexTensor, tokens: usize, heads: usize) -> Attent
     }
 }
 
-/// An LSTM that begins from `begin` [n, 2 C].
+/// An LSTM with initial state `begin` [n, 2 C].
 pub(super) fn lstm(begin: &FlexTensor) -> Lstm {
     let [sequences, columns] = dims(begin);
     Lstm {
@@ -170,7 +170,7 @@ pub(super) fn lstm(begin: &FlexTensor) -> Lstm {
     }
 }
 
-/// h and c of an LSTM [T n, 2 C], and what their gradient needs.
+/// h and c of an LSTM [T n, 2 C], and what its gradient needs.
 pub(super) fn lstm_states(
     gates: &FlexTensor,
     weight: &FlexTensor,
@@ -202,7 +202,7 @@ pub(super) fn normed(x: &FlexTensor, modulation: &FlexTensor) -> (FlexTensor, Ve
     (tensor(out, dims(x)), moments)
 }
 
-/// A block of modulation, gamma, beta, w1, b1, w2, b2.
+/// A block from modulation, gamma, beta, w1, b1, w2, b2.
 pub(super) fn block(tensors: &[FlexTensor; 7]) -> Block<'_> {
     let [modulation, gamma, beta, w1, b1, w2, b2] = tensors.each_ref().map(values);
     Block {

@@ -1,5 +1,4 @@
-//! The same in plain Burn operations: for other devices and element types, and what the fused ones are
-//! checked against.
+//! The same in plain Burn operations: used on other devices and element types, and to check the fused ones.
 
 use super::halving::{KERNEL, PADDING, STRIDE};
 use super::weights::{BlockWeights, NORM_EPSILON};
@@ -37,7 +36,7 @@ pub fn transposed_convolution(
     silu: bool,
 ) -> Tensor<4> {
     let [_, height, width, _] = x.dims();
-    // without more, an image of h rows becomes one of this many
+    // by default, an image of h rows becomes one of this many
     let rows = |halved: usize| STRIDE * (halved - 1) + KERNEL - 2 * PADDING;
     let out = [size[0] - rows(height), size[1] - rows(width)];
     let options = ConvTransposeOptions::new([STRIDE; 2], [PADDING; 2], out, [1; 2], 1);
@@ -99,15 +98,15 @@ pub fn lstm(gates: Tensor<2>, weight: Tensor<2>, begin: Tensor<2>) -> Tensor<2> 
     Tensor::cat(each.collect(), 0)
 }
 
-/// What each of the last m tokens sees of all of those before and itself: queries [n, heads, m, width], keys and values
-/// [n, heads, all, width], logits divided by the root of the width and by `temperature`: [n, heads, m, width].
+/// Attention of the last m tokens over all tokens up to themselves: queries [n, heads, m, width], keys and values
+/// [n, heads, all, width], logits divided by sqrt(width) and by `temperature`: [n, heads, m, width].
 pub fn attend(
     queries: Tensor<4>,
     keys: Tensor<4>,
     values: Tensor<4>,
     temperature: f64,
 ) -> Tensor<4> {
-    /// What a token that must not be seen has for a logit.
+    /// Logit of a masked token.
     const HIDDEN: f32 = -1e30;
     let [.., m, width] = queries.dims();
     let [.., all, _] = keys.dims();
@@ -152,7 +151,7 @@ pub fn block_by(
     h + grouped(inner, groups, |inner| inner * gate.unsqueeze_dim(1))
 }
 
-/// A modulation [K, N width] in its N parts [K, width].
+/// Splits a modulation [K, N width] into its N parts [K, width].
 fn parts<const N: usize>(modulation: Tensor<2>) -> [Tensor<2>; N] {
     let parts = modulation.chunk(N, 1);
     parts.try_into().expect("a modulation of N parts")
@@ -180,7 +179,7 @@ fn standardise(x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     (centred * inverse.clone(), inverse)
 }
 
-/// As [`super::block_tangents`]; `modulation` may be of each row [n, 3 width].
+/// As [`super::block_tangents`]; `modulation` may be per row [n, 3 width].
 pub fn block_tangents(
     h: Tensor<2>,
     tangents: Tensor<3>,
@@ -209,7 +208,7 @@ pub fn block_tangents(
     )
 }
 
-/// As [`super::modulated_norm_tangents`]; `modulation` may be of each row [n, 2 width].
+/// As [`super::modulated_norm_tangents`]; `modulation` may be per row [n, 2 width].
 pub fn modulated_norm_tangents(
     x: Tensor<2>,
     tangents: Tensor<3>,
@@ -220,7 +219,7 @@ pub fn modulated_norm_tangents(
     standardise_tangents(tangents, unit, inverse) * (scale + 1.0).unsqueeze_dim(1)
 }
 
-/// As [`super::block_trace`]; the modulations may be of each row.
+/// As [`super::block_trace`]; the modulations may be per row.
 pub fn block_trace(
     h: Tensor<2>,
     tangents: Tensor<3>,

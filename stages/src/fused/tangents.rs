@@ -1,5 +1,4 @@
-//! Derivatives along tangents that ride with the points: fused where nothing asks for a graph and all points
-//! share one modulation.
+//! Derivatives along tangents of points: fused if no graph is needed and all points share one modulation.
 
 use super::flex::{is_fused, primitive, tensor, values, whole};
 use super::operations::{block, norm};
@@ -10,18 +9,19 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use latent_align_kernels::{Tangents, layer_norm_tangents, moments};
 
-/// Whether operations on `x` [n, width] are fused and nothing asks for a graph.
+/// Whether operations on `x` [n, width] are fused and need no graph.
 pub fn without_graph<const D: usize>(x: &Tensor<D>) -> bool {
     is_fused(x) && !x.device().is_autodiff()
 }
 
-/// Whether the kernels do it: they take one modulation for all points.
+/// Whether the kernels apply: they take one modulation for all points.
 fn by_kernels(x: &Tensor<2>, modulation: &Tensor<2>) -> bool {
     modulation.dims()[0] == 1 && without_graph(x)
 }
 
-/// A [`super::block`], `modulation` [1, 3 width] of all points or [n, 3 width] of each, with `tangents` of h [n, k, width] (or
-/// [1, k, width], the same at every point): its output and their images [n, k, width].
+/// A [`super::block`] with `modulation` [1, 3 width] for all points or [n, 3 width] for each, applied to h and its
+/// `tangents` [n, k, width] (or [1, k, width] if they are the same at every point): its output and the output's
+/// tangents [n, k, width].
 pub fn block_tangents(
     h: Tensor<2>,
     tangents: Tensor<3>,
@@ -69,10 +69,10 @@ pub fn modulated_norm_tangents(
     Tensor::from_primitive::<Flex>(tensor(out, [n, k, width]))
 }
 
-/// A block as in [`block_tangents`], and after it a [`super::modulated_norm`] under `last` [1, 2 width]
-/// or [n, 2 width] and a linear layer: the block's output [n, width], and the sum over tangents j of the derivative of
-/// `readout_j . modulated_norm` along tangent j `[n]`, `readout` [k, width]. With the axes as tangents,
-/// that is the trace of a Jacobian.
+/// A block as in [`block_tangents`], followed by a [`super::modulated_norm`] under `last` [1, 2 width] or [n, 2
+/// width] and a linear layer: the block's output [n, width], and the sum over tangents j of the derivative of
+/// `readout_j . modulated_norm` along tangent j `[n]`, `readout` [k, width]. With the axes as tangents, that is the
+/// trace of a Jacobian.
 pub fn block_trace(
     h: Tensor<2>,
     tangents: Tensor<3>,

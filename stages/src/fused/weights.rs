@@ -1,4 +1,4 @@
-//! What a residual block of the velocity network is made of.
+//! The weights of a residual block of the velocity network.
 
 use burn::tensor::Tensor;
 

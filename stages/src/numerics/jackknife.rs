@@ -1,10 +1,11 @@
 //! Figures of a table of points and rules, with 95 % intervals by the two-way jackknife.
 //!
-//! A surrogate is the mean of several independent rules of draws, and all points share them: a figure
-//! varies with the points that were taken *and* with the draws. Leaving out a rule, a block of points, or
-//! both tells how much by either, and how much was counted twice; few rules want Student's t. For a mean
-//! this is the analysis of variance of two crossed factors (Owen, "The pigeonhole bootstrap", Annals of
-//! Applied Statistics 1(2), 2007, says why resampling both ways would count the interaction three times).
+//! A surrogate is the mean of several independent rules of draws that all points share, so a figure varies
+//! with the points *and* with the draws. Leaving out a rule, a block of points, or both estimates the
+//! variance due to each, and what was counted twice. With few rules, intervals need Student's t. For a
+//! mean this is the analysis of variance of two crossed factors (Owen, "The pigeonhole bootstrap", Annals
+//! of Applied Statistics 1(2), 2007, explains why resampling both ways would count the interaction three
+//! times).
 
 use super::statistics::{mean, student};
 use crate::random::Streams;
@@ -14,23 +15,24 @@ use rayon::prelude::*;
 /// A figure with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// Of all points and rules.
+    /// Estimate from all points and rules.
     pub value: f64,
-    /// 2.5 % are below.
+    /// Lower end (2.5 %).
     pub low: f64,
-    /// 2.5 % are above.
+    /// Upper end (97.5 %).
     pub high: f64,
 }
 
-/// The scale on which a figure varies about evenly to both sides.
+/// The scale on which a figure is approximately symmetric.
 #[derive(Debug, Clone, Copy)]
 pub enum Scale {
-    /// As it is.
+    /// The identity.
     Plain,
-    /// A correlation: Fisher's z. A rank correlation of 1 means one that is nearer to 1 than the next
-    /// smaller one: `short` is half of that step, so that one exchange of ranks is not an infinite change.
+    /// A correlation: Fisher's z. A rank correlation of 1 is known only to be nearer to 1 than the next
+    /// smaller value; `short` is half of that step, so that one exchange of ranks is not an infinite
+    /// change.
     Correlation {
-        /// How far from 1 an exact 1 is taken to be.
+        /// Distance from 1 substituted for an exact 1.
         short: f64,
     },
     /// A positive number: its logarithm.
@@ -38,7 +40,7 @@ pub enum Scale {
 }
 
 impl Scale {
-    /// Of correlations that vary continuously, as far as f64 tells them apart.
+    /// For continuous correlations, up to the precision of f64.
     pub const CORRELATION: Self = Self::Correlation { short: 1e-15 };
 
     fn to(self, value: f64) -> f64 {
@@ -58,21 +60,21 @@ impl Scale {
     }
 }
 
-/// What a figure is computed from.
+/// The part of the data that a figure is computed from.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept<'a> {
     /// The points, ascending.
     pub points: &'a [usize],
-    /// The rule that is left out, if one is.
+    /// The omitted rule, if any.
     pub without: Option<usize>,
 }
 
-/// Blocks of points that are left out in turn.
+/// Number of blocks of points that are left out in turn.
 const BLOCKS: usize = 32;
 
 /// `figures` of the points 0 to `count`, measured by `rules` independent rules, each with its interval.
-/// Points come in groups of `group` that belong together, such as the tokens of one image, and are left
-/// out together, in blocks that `streams` deals. Intervals of fewer than two groups are NaN.
+/// Every `group` consecutive points belong together, such as the tokens of one image, and are left out
+/// together, in random blocks from `streams`. Intervals of fewer than two groups are NaN.
 pub fn intervals<const K: usize>(
     (count, group, rules): (usize, usize, usize),
     streams: Streams,
@@ -91,7 +93,7 @@ pub fn intervals<const K: usize>(
     let blocks = BLOCKS.min(groups);
     let mut dealt: Vec<usize> = (0..groups).map(|i| i % blocks).collect();
     dealt.shuffle(&mut streams.at("jackknife", 0));
-    // what is left without each block; first, without none
+    // the points left without each block; the first entry omits none
     let kept: Vec<Vec<usize>> = (0..=blocks)
         .map(|left| {
             (0..groups * group)
@@ -123,17 +125,17 @@ pub fn intervals<const K: usize>(
     })
 }
 
-/// The variance of a figure by what makes it vary.
+/// Variance of a figure by source.
 struct Variance {
     rules: f64,
     points: f64,
-    /// What both of the above contain.
+    /// Counted in both of the above.
     both: f64,
     freedom: [f64; 2],
 }
 
 impl Variance {
-    /// `at(r, b)` is the figure without rule r and block b; 0 is without none.
+    /// `at(r, b)` is the figure without rule r and block b; 0 omits none.
     fn of(at: &dyn Fn(usize, usize) -> f64, rules: usize, blocks: usize) -> Self {
         let share = |n: usize| (n as f64 - 1.0) / n as f64;
         let squares = |values: &[f64]| {
@@ -153,7 +155,7 @@ impl Variance {
                 freedom,
             };
         }
-        // what a rule and a block change together beyond what each changes
+        // the interaction of a rule and a block
         let mut rest: Vec<f64> = (1..=rules)
             .flat_map(|r| (1..=blocks).map(move |b| at(r, b) - at(r, 0) - at(0, b) + at(0, 0)))
             .collect();
@@ -174,7 +176,7 @@ impl Variance {
         }
     }
 
-    /// Of a 95 % interval, with Satterthwaite's degrees of freedom; NaN of a single block.
+    /// Half-width of a 95 % interval, with Satterthwaite's degrees of freedom; NaN for a single block.
     fn half_width(&self) -> f64 {
         let [rules, points] = self.freedom;
         let total = self.rules + (self.points - self.both).max(0.0);
@@ -182,7 +184,7 @@ impl Variance {
             return f64::NAN;
         }
         if total == 0.0 {
-            return 0.0; // nothing varies
+            return 0.0; // no variance
         }
         let mut spread = (self.points / total).powi(2) / points;
         if rules > 0.0 {
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn an_interval_holds_the_truth_whichever_way_a_table_varies() {
-        // by rules, by points, by neither alone
+        // variance by rules, by points, by neither alone
         for (by_rule, by_point, rest) in [(1.0, 0.1, 0.1), (0.1, 2.0, 0.1), (0.0, 0.0, 1.0)] {
             let (mut held, seeds) = (0, 400);
             for seed in 0..seeds {

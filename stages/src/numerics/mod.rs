@@ -1,4 +1,4 @@
-//! Numerical methods: ODE solver, quadrature, and what samples say of a mean.
+//! Numerical methods: ODE solver, quadrature, and statistics of samples.
 
 mod jackknife;
 mod ode;

@@ -1,9 +1,9 @@
-//! Dormand-Prince 5(4): an explicit Runge-Kutta pair with adaptive steps and first-same-as-last
-//! evaluation (Dormand & Prince 1980; step control as in Hairer, Norsett & Wanner, II.4).
+//! Dormand-Prince 5(4): an explicit Runge-Kutta pair with adaptive steps and first-same-as-last evaluation (Dormand
+//! & Prince 1980; step control as in Hairer, Norsett & Wanner, II.4).
 //!
-//! The state is a batch of points on a device that share one step size: no crate at hand integrates
-//! a batched tensor without moving it to the host at every stage. Between the ends of a step the
-//! solution is the pair's continuous extension of order four (Hairer, Norsett & Wanner, II.6).
+//! The state is a batch of points on a device that share one step size; no available crate integrates a batched
+//! tensor without moving it to the host at every stage. Between the ends of a step the solution is the pair's
+//! continuous extension of order four (Hairer, Norsett & Wanner, II.6).
 
 use crate::error::{Error, Result};
 use crate::tensors::{from_f64, scalar, stacked};
@@ -13,13 +13,11 @@ use std::cell::OnceCell;
 /// The largest local error of a step: for each entry `absolute + relative * |entry|`.
 #[derive(Debug, Clone, Copy)]
 pub struct Tolerance {
-    /// Error allowed anywhere.
     pub absolute: f64,
-    /// Error allowed per unit of the entry.
     pub relative: f64,
 }
 
-/// A solution [n, d] over a whole interval, and what it cost.
+/// A solution [n, d] over a whole interval, and its cost.
 #[derive(Debug)]
 pub struct Trajectory {
     steps: Vec<Step>,
@@ -28,9 +26,9 @@ pub struct Trajectory {
     pub evaluations: u64,
     /// Steps repeated with a smaller size.
     pub rejected: u64,
-    /// Where the steps end, as shares of the interval.
+    /// Ends of the steps, as shares of the interval.
     pub grid: Vec<f64>,
-    /// The coefficients of all steps [steps, n, d], once they are asked for together.
+    /// The coefficients of all steps [steps, n, d], filled on first use.
     together: OnceCell<[Tensor<3>; 5]>,
 }
 
@@ -67,8 +65,8 @@ impl Trajectory {
             + c4.clone().mul_scalar(s * s * (1.0 - s) * (1.0 - s))
     }
 
-    /// The points [K, n, d] at each of `positions` `[K]`, as [`Self::at`] gives them, by as many operations as
-    /// one of them takes.
+    /// The points [K, n, d] at each of `positions` `[K]`, as [`Self::at`] returns them, with as many operations as
+    /// for one position.
     pub fn at_all(&self, positions: &[f64]) -> Tensor<3> {
         let [c0, c1, c2, c3, c4] = self.together.get_or_init(|| {
             std::array::from_fn(|i| stacked(self.steps.iter().map(|s| s.coefficients[i].clone())))
@@ -93,7 +91,7 @@ impl Trajectory {
             + weighted(c4, |s| s * s * (1.0 - s) * (1.0 - s))
     }
 
-    /// The step that `position` is in.
+    /// The step that contains `position`.
     fn step_of(&self, position: f64) -> usize {
         let step = self.grid.partition_point(|&end| end <= position);
         step.min(self.steps.len() - 1)
@@ -150,11 +148,10 @@ const D: [f64; 7] = [
     69997945.0 / 29380423.0,
 ];
 
-/// Steps after which an integration is given up: its trajectory is kept in memory, and no flow that means
-/// anything takes a tenth of them.
+/// Maximum number of steps: the trajectory is kept in memory, and meaningful flows take less than a tenth of this.
 const MOST_STEPS: u64 = 10_000;
 
-/// Steps that are known beforehand whose times a slope is told together: what it keeps for each takes memory.
+/// Maximum number of known steps whose times are announced to a slope at once, to bound its memory.
 const TOLD_TOGETHER: usize = 64;
 
 /// `h sum_i weights[i] slopes[i]`, added to `x`.
@@ -165,8 +162,8 @@ fn advance(x: Tensor<2>, h: f64, weights: &[f64], slopes: &[Tensor<2>]) -> Tenso
     })
 }
 
-/// The local error of a step as a share of the tolerance: the root mean square over a point's
-/// entries, the largest over points, so that every point meets the tolerance.
+/// The local error of a step divided by the tolerance: the root mean square over a point's entries, the largest
+/// over points, so that every point meets the tolerance.
 fn error_share(
     before: &Tensor<2>,
     after: &Tensor<2>,
@@ -180,15 +177,15 @@ fn error_share(
     scalar(share.square().mean_dim(1).max().sqrt())
 }
 
-/// `dx/dt` [n, d] of points [n, d] at a time; any function of both is one.
+/// `dx/dt` [n, d] of points [n, d] at a time; implemented by any function of both.
 pub trait Slope {
-    /// Told before a few steps, the times at which they will ask.
+    /// Announces the times of the next steps.
     fn expect(&mut self, _times: &[f64]) {}
 
-    /// At `x` and `time`.
+    /// The slope at `x` and `time`.
     ///
     /// # Errors
-    /// What it stops with.
+    /// Errors that stop the integration.
     fn at(&mut self, x: Tensor<2>, time: f64) -> Result<Tensor<2>>;
 }
 
@@ -198,8 +195,8 @@ impl<F: FnMut(Tensor<2>, f64) -> Result<Tensor<2>>> Slope for F {
     }
 }
 
-/// `slope(x, t) = dx/dt` [n, d] between two times, either of which may be larger. Positions are shares
-/// of the interval, so that both directions read the same.
+/// `slope(x, t) = dx/dt` [n, d] between two times in either direction. Positions are shares of the interval, so
+/// that both directions are treated alike.
 struct Interval<S> {
     slope: S,
     from: f64,
@@ -226,7 +223,7 @@ impl<S: Slope> Interval<S> {
         self.slope.at(x.clone(), self.time(position))
     }
 
-    /// Tells the slope the times of steps, each of which starts at a position and has a share of the interval.
+    /// Announces the times of steps to the slope; each step has a start and a size as shares of the interval.
     fn expect(&mut self, steps: impl IntoIterator<Item = (f64, f64)>) {
         let times: Vec<f64> = (steps.into_iter())
             .flat_map(|(position, share)| C[1..].iter().map(move |c| position + c * share))
@@ -235,8 +232,8 @@ impl<S: Slope> Interval<S> {
         self.slope.expect(&times);
     }
 
-    /// One step of size `share` from `x` at `position`, where the slope is `first`: the next points and
-    /// the seven slopes, the last of them at the next points.
+    /// One step of size `share` from `x` at `position`, where the slope is `first`: the next points and the seven
+    /// slopes, the last of them at the next points.
     fn step(
         &mut self,
         x: &Tensor<2>,
@@ -282,11 +279,10 @@ impl<S: Slope> Interval<S> {
     }
 }
 
-/// Integrates `slope(x, t) = dx/dt` from `from` to `to` (either may be larger), starting at `start`
-/// [n, d].
+/// Integrates `slope(x, t) = dx/dt` from `from` to `to` (in either direction), starting at `start` [n, d].
 ///
 /// # Errors
-/// When the points stop being finite, the step size underflows, or `slope` fails.
+/// If the points are no longer finite, the step size underflows, or `slope` fails.
 pub fn dormand_prince(
     slope: impl Slope,
     start: Tensor<2>,
@@ -319,7 +315,7 @@ pub fn dormand_prince(
         let error = error_share(&x, &next, share * span, &slopes, tolerance)?;
         if !error.is_finite() && share < 1e-6 {
             return Err(Error::Numerical(format!(
-                "the ODE solution stopped being finite at t = {:.6}",
+                "the ODE solution is no longer finite at t = {:.6}",
                 from + position * span
             )));
         }
@@ -350,12 +346,12 @@ pub fn dormand_prince(
     })
 }
 
-/// Integrates from `start` [n, d] over steps that end at the positions `grid` (ascending shares of the interval, the last
-/// one 1), without control of the error: with every step of a [`Trajectory`] halved, the difference
-/// tells its error.
+/// Integrates from `start` [n, d] over steps that end at the positions `grid` (ascending shares of the interval,
+/// the last one 1), without error control. With every step of a [`Trajectory`] halved, the difference estimates its
+/// error.
 ///
 /// # Errors
-/// When `slope` fails.
+/// If `slope` fails.
 pub fn on_grid(
     slope: impl Slope,
     start: Tensor<2>,
@@ -388,11 +384,11 @@ pub fn on_grid(
     })
 }
 
-/// Where `start` [n, d] ends after `steps` equal steps, without control of the error: six evaluations each, and one
-/// at the start; and how many that makes. Nothing is kept of the way.
+/// Integrates `start` [n, d] over `steps` equal steps, without error control: six evaluations per step, and one at
+/// the start. Returns the end and the number of evaluations; the trajectory is not kept.
 ///
 /// # Errors
-/// When `slope` fails.
+/// If `slope` fails.
 pub fn in_equal_steps(
     slope: impl Slope,
     start: Tensor<2>,
@@ -415,7 +411,7 @@ pub fn in_equal_steps(
     Ok((x, interval.evaluations))
 }
 
-/// The positions of `grid` and the middle of each of its steps.
+/// The positions of `grid` and the midpoints of its steps.
 pub fn halved(grid: &[f64]) -> Vec<f64> {
     let starts = std::iter::once(0.0).chain(grid.iter().copied());
     (starts.zip(grid))
@@ -499,7 +495,7 @@ mod tests {
         }
     }
 
-    /// x' = x cos(t), which notes whether it was told the times it is asked for.
+    /// x' = x cos(t), recording whether the evaluated times were announced.
     #[derive(Default)]
     struct Told {
         last: Vec<f64>,

@@ -1,8 +1,8 @@
-//! Clenshaw-Curtis quadrature with as many nodes as each point needs (Clenshaw & Curtis 1960;
-//! Trefethen, "Is Gauss quadrature better than Clenshaw-Curtis?", SIAM Review 50(1), 2008).
+//! Clenshaw-Curtis quadrature with as many nodes as each point needs (Clenshaw & Curtis 1960; Trefethen, "Is Gauss
+//! quadrature better than Clenshaw-Curtis?", SIAM Review 50(1), 2008).
 //!
-//! Doubling the intervals keeps all nodes: what was evaluated is used again. Nodes lie closer towards
-//! both ends of the interval, where velocities of flows change fastest.
+//! Doubling the intervals keeps all nodes, so that evaluations are reused. Nodes are denser towards both ends of
+//! the interval, where velocities of flows change fastest.
 
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -10,9 +10,9 @@ use std::f64::consts::PI;
 
 /// Intervals of the coarsest rule.
 const FEWEST: usize = 16;
-/// Intervals from which on changes are taken for those of a series that converges.
+/// Number of intervals above which changes are treated as those of a converging series.
 const CONVERGING: usize = 128;
-/// Intervals after which a point's integral is taken as it is.
+/// Maximum number of intervals; a point's integral is then accepted as it is.
 pub const MOST: usize = 2048;
 
 /// The nodes of the rule with `intervals` intervals, ascending shares of the interval.
@@ -40,23 +40,23 @@ pub fn weights(intervals: usize) -> Vec<f64> {
 
 /// Integrals of many points.
 pub struct Integrals {
-    /// Of each point [n, q].
+    /// Per point [n, q].
     pub values: Vec<f64>,
-    /// Evaluations, of one point each.
+    /// Number of evaluations at one point.
     pub evaluations: u64,
     /// Intervals of the rule that each point needed.
     pub intervals: Vec<usize>,
-    /// Whether each point was done; false where the finest rule there is left more than what is allowed.
+    /// Whether each point converged; false if the finest rule left more than the tolerance.
     pub settled: Vec<bool>,
 }
 
 impl Integrals {
-    /// Intervals of the finest rule that a point needed.
+    /// Intervals of the finest rule in use.
     pub fn finest(&self) -> usize {
         self.intervals.iter().copied().max().unwrap_or(FEWEST)
     }
 
-    /// The points that needed the same rule, for each rule that any needed: its intervals and their indices.
+    /// Indices of the points by the number of intervals they needed.
     pub fn by_intervals(&self) -> BTreeMap<usize, Vec<usize>> {
         let mut found: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (point, &intervals) in self.intervals.iter().enumerate() {
@@ -66,13 +66,13 @@ impl Integrals {
     }
 }
 
-/// Integrates q functions at each of n points over [0, 1]. `evaluate(positions, points)` gives those of the
-/// points with the indices `points` at all new nodes of a rule, [positions, points, q]. A point is done once the changes of its integrals
-/// by doubling its nodes, going on as they went, leave no more than `tolerance`, or than `rounding`
-/// times the integral of the absolute value ([`what_is_left`]).
+/// Integrates q functions at each of n points over [0, 1]. `evaluate(positions, points)` returns the values for the
+/// points with the indices `points` at all new nodes of a rule, [positions, points, q]. A point is finished once
+/// the extrapolated change of its integrals under further doublings is at most `tolerance`, or `rounding` times the
+/// integral of the absolute value ([`what_is_left`]).
 ///
 /// # Errors
-/// When `evaluate` fails, or gives what is not finite.
+/// If `evaluate` fails, or returns values that are not finite.
 pub fn integrate(
     n: usize,
     q: usize,
@@ -87,11 +87,11 @@ pub fn integrate(
     };
     let mut points: Vec<usize> = (0..n).collect();
     let mut changes = vec![f64::INFINITY; n];
-    // of each node, the values at the points that are left
+    // per node, the values at the remaining points
     let mut nodes: Vec<Vec<f64>> = Vec::new();
     let mut intervals = FEWEST;
     loop {
-        // every second node is one of the coarser rule
+        // every second node belongs to the coarser rule
         let is_known = |index: usize| intervals > FEWEST && index.is_multiple_of(2);
         let new: Vec<f64> = (0..=intervals)
             .filter(|&index| !is_known(index))
@@ -156,10 +156,10 @@ pub fn integrate(
     }
 }
 
-/// The error of the rule with `intervals` after a `change` that followed on the change `before`: what is
-/// left of the series in which each change is to the one before as these two are. Convergence is not
-/// believed to be faster than tenfold a doubling, since a small change may be chance; and coarse rules
-/// may have missed the same feature, so that among them the change itself counts.
+/// Estimated error of the rule with `intervals`, after a `change` that followed the change `before`: the remaining
+/// sum of a geometric series with the ratio of the two. The assumed convergence is at most tenfold per doubling,
+/// since a small change may be chance. Coarse rules may miss the same feature, so for them the error is at least
+/// the change itself.
 fn what_is_left(change: f64, before: f64, intervals: usize) -> f64 {
     if intervals < CONVERGING {
         return change.max(0.05 * before);
@@ -179,7 +179,7 @@ mod tests {
         let ratio = 0.25f64;
         let rest: f64 = (2..60).map(|k| ratio.powi(k)).sum();
         assert!((left(ratio, 1.0) - rest).abs() < 1e-12);
-        // a change by chance, no convergence, and coarse rules
+        // a small change by chance, no convergence, and coarse rules
         assert!((left(0.0, 1.0) - 0.1 / 9.0).abs() < 1e-12);
         assert_eq!([left(0.7, 1.0), left(2.0, 1.0)], [0.7, 2.0]);
         assert_eq!(what_is_left(0.1, 1.0, CONVERGING / 2), 0.1);
@@ -216,7 +216,7 @@ mod tests {
             assert!((one - exact).abs() < 1e-10 && (two - 2.0 * exact).abs() < 1e-10);
         }
         assert_eq!(found.settled, [true; 4]);
-        // the fast one needs 256 intervals or more, the others do not
+        // the fast one needs at least 256 intervals, the others do not
         let finest = found.finest();
         assert!(finest >= 256);
         assert_eq!(found.by_intervals()[&finest], [3]);

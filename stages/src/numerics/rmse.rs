@@ -1,21 +1,22 @@
 //! The root mean square error of a surrogate over points and draws, with its interval.
 //!
-//! A surrogate is the mean of M independent rules. Its mean square error over points and draws is
-//! `B + s`: B the mean square of what it is off by with endless draws, s the variance that the draws
-//! leave. All points share the draws, so that the square of what is seen, q, hangs on few chances even of
-//! thousands of points: with an exact velocity (B = 0) q / s is about an F variable whose degrees of
-//! freedom are the effective rank of the rules' covariance over points. Leaving out rules cannot see that,
-//! since q is a square that is smallest where it is known worst; but the spread of the rules knows s
-//! (M - 1) times better than q does. So s has a chi^2 interval, B the values that q does not reject
-//! (Wilson's way: the variance is that under the value tried), and the interval of the sum is their sum.
+//! A surrogate is the mean of M independent rules. Its mean square error over points and draws is `B + s`:
+//! B is the mean squared bias with infinitely many draws, s the variance due to the draws. All points
+//! share the draws, so the observed mean square q has few degrees of freedom even for thousands of points:
+//! with an exact velocity (B = 0) q / s is approximately an F variable whose degrees of freedom are the
+//! effective rank of the rules' covariance over points. Leaving out rules cannot reveal that, since q is a
+//! square whose estimated variance is smallest where it is least reliable. But the spread of the rules
+//! estimates s (M - 1) times better than q does. So s has a chi^2 interval, B consists of the values that
+//! q does not reject (as in Wilson's interval, with the variance under the tested value), and the interval
+//! of the sum is their sum.
 
 use super::jackknife::Interval;
 use super::statistics::{fisher, mean, student, variance_of_mean};
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
-/// The root mean square of the mean over rules of `differences` [rules, n], each rule's surrogate less
-/// the NLL, over points and draws, for two rules or more. Points come in groups of `group` that belong
-/// together. The value is at least what the spread of the rules alone makes it. NaN of fewer than two
+/// The root mean square, over points and draws, of the mean over rules of `differences` [rules, n]: each
+/// rule's surrogate minus the NLL, for two or more rules. Every `group` consecutive points belong
+/// together. The value is at least the part implied by the spread of the rules. NaN for fewer than two
 /// groups.
 pub fn root_mean_square(differences: &[Vec<f64>], group: usize) -> Interval {
     let (rules, n) = (differences.len(), differences[0].len());
@@ -58,7 +59,7 @@ pub fn root_mean_square(differences: &[Vec<f64>], group: usize) -> Interval {
             .map(|g| (g * group..(g + 1) * group).map(of_point).sum::<f64>() / group as f64)
             .collect()
     };
-    // s: chi^2, its relative variance also that over points
+    // s: chi^2, with a relative variance that includes points
     let variance_at = |p: usize| deviations.iter().map(|d| d[p] * d[p]).sum::<f64>();
     let variances = of_groups(&variance_at);
     let over_points = variance_of_mean(&variances) / mean(&variances).powi(2);
@@ -71,14 +72,14 @@ pub fn root_mean_square(differences: &[Vec<f64>], group: usize) -> Interval {
         (0.0, 0.0)
     };
 
-    // B: what q - s can come from
+    // B: the values consistent with q - s
     let within = freedom * rank;
     let above = (fisher(rank, within, 0.975) - 1.0) * spread;
     let below = (1.0 - fisher(rank, within, 0.025)) * spread;
     let t = student(within).powi(2);
     let squares = of_groups(&|p| means[p] * means[p]);
     let points = student(groups - 1.0).powi(2) * variance_of_mean(&squares);
-    // how the variance of q grows with B: by what leaving out rules says, less what the null has of it
+    // growth of the variance of q with B: the jackknife variance minus that under the null hypothesis
     let null = 4.0 * spread * spread / rank;
     let influence: f64 = (deviations.iter())
         .map(|d| 4.0 * dot(d, &means).powi(2))
@@ -113,8 +114,8 @@ mod tests {
     use super::*;
     use crate::random::Streams;
 
-    /// How often the interval holds the truth: rules that share `shared` over all points and have `own`
-    /// at each, around what is off by `bias` everywhere and by `uneven` times chance at each point.
+    /// Coverage of the interval: rules with a `shared` error over all points and an `own` error at each,
+    /// around a constant `bias` and an `uneven` random bias per point.
     fn held(shared: f64, own: f64, bias: f64, uneven: f64) -> f64 {
         let (rules, n, seeds) = (8, 200, 400);
         let truth =

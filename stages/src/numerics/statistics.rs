@@ -3,12 +3,12 @@
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use statrs::function::beta::inv_beta_reg;
 
-/// The mean of `values`.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The standard error of the mean of `values`, which come in groups of `group` that belong together.
+/// The standard error of the mean of `values`, where every `group` consecutive values belong
+/// together.
 pub fn standard_error(values: &[f64], group: usize) -> f64 {
     let means: Vec<f64> = values.chunks_exact(group).map(mean).collect();
     variance_of_mean(&means).sqrt()
@@ -21,14 +21,14 @@ pub fn variance_of_mean(values: &[f64]) -> f64 {
     squares / (n - 1.0) / n
 }
 
-/// The 97.5th percentile of Student's t: so many standard errors to each side hold the truth in 95 %.
+/// The 97.5th percentile of Student's t: the half-width of a 95 % interval in standard errors.
 pub fn student(freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom.clamp(1.0, 1e6))
         .expect("positive degrees of freedom")
         .inverse_cdf(0.975)
 }
 
-/// The value that an F variable with `a` and `b` degrees of freedom is below with probability `p`.
+/// The quantile `p` of an F variable with `a` and `b` degrees of freedom.
 pub fn fisher(a: f64, b: f64, p: f64) -> f64 {
     let share = inv_beta_reg(0.5 * a, 0.5 * b, p);
     b * share / (a * (1.0 - share))

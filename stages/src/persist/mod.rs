@@ -1,4 +1,4 @@
-//! What is kept on disk: the weights of a network, the state of a training, rows until all are there.
+//! Persistence: the weights of a network, the state of a training, and partial rows.
 
 mod partial;
 mod snapshot;

@@ -1,14 +1,13 @@
-//! Rows that are computed one after another, kept beside the file that they become, so that what is
-//! interrupted goes on.
+//! Rows that are computed incrementally, stored next to the final file, so that an interrupted computation can
+//! resume.
 //!
-//! | bytes | hold |
+//! | bytes | contents |
 //! |---|---|
 //! | first line | `latent-align partial 1` |
-//! | second line | what the rows are of, as a JSON object |
-//! | blocks of whole rows | bytes of the rows (u64), BLAKE3 of the block's number and its rows (32), the rows |
+//! | second line | the identity of the rows, as a JSON object |
+//! | blocks of whole rows | size of the rows in bytes (u64), BLAKE3 of the block's number and its rows (32), the rows |
 //!
-//! A process may be killed at any byte: a block that does not have its digest, and all after it, count as
-//! not there.
+//! A process may be killed at any byte: a block without a valid digest, and everything after it, are ignored.
 
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
@@ -20,30 +19,30 @@ use std::path::{Path, PathBuf};
 
 /// The first line.
 const FORMAT: &str = "latent-align partial 1\n";
-/// Bytes of a block beside its rows.
+/// Bytes per block besides its rows.
 const HEAD: usize = 8 + blake3::OUT_LEN;
-/// No block is larger.
+/// Maximum size of a block.
 const LARGEST: u64 = 1 << 30;
 
-/// Rows so far. One process at a time has it open.
+/// The rows so far. Only one process at a time may open the file.
 #[derive(Debug)]
 pub struct Partial {
     file: File,
     path: PathBuf,
-    /// Where the blocks start.
+    /// Offset of the first block.
     start: u64,
-    /// Bytes of a row.
+    /// Size of a row in bytes.
     row: usize,
     rows: usize,
     blocks: u64,
 }
 
 impl Partial {
-    /// Opens the rows at `path` that are of `about`, each of `row` bytes; makes the file where there is
-    /// none. With `anew` rows of something else are thrown away, and so are those that are there.
+    /// Opens the rows at `path` with the identity `about` and `row` bytes each; creates the file if it does not
+    /// exist. With `anew`, existing rows are discarded, even those of another identity.
     ///
     /// # Errors
-    /// An input error for a file of something else, and for one that another process has open; file errors.
+    /// An input error for a file with other contents, or one that another process has open; file errors.
     pub fn open(path: &Path, about: &Map<String, Value>, row: usize, anew: bool) -> Result<Self> {
         let file = File::options()
             .read(true)
@@ -57,7 +56,7 @@ impl Partial {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::input(format!(
-                    "{}: another process writes it; wait for that one, or choose another --out",
+                    "{}: another process is writing it; wait for it to finish, or choose another --out",
                     path.display()
                 )));
             }
@@ -67,7 +66,7 @@ impl Partial {
         Self::of(file, path, about, row, anew)
     }
 
-    /// Rows that nobody goes on from, in a file without a name.
+    /// Rows in an unnamed file, which cannot be resumed.
     ///
     /// # Errors
     /// File errors.
@@ -100,7 +99,7 @@ impl Partial {
             .read_to_end(&mut found)
             .map_err(failed)?;
         let goes_on = found == head.as_bytes();
-        // of a process that was killed while it wrote the first lines
+        // a process was killed while writing the first lines
         let is_begun = head.as_bytes().starts_with(&found);
         if !goes_on && !is_begun {
             refuse_another(&mut file, path, about, anew)?;
@@ -122,20 +121,19 @@ impl Partial {
         Ok(partial)
     }
 
-    /// How many rows there are.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Adds whole rows.
+    /// Appends whole rows.
     ///
     /// # Errors
-    /// File errors, among them a full disk; what was there stays.
+    /// File errors, such as a full disk; existing rows remain.
     ///
     /// # Panics
     /// If the bytes are not whole rows.
@@ -154,10 +152,10 @@ impl Partial {
         Ok(())
     }
 
-    /// Calls `work` with all rows in order, some whole rows at a time.
+    /// Calls `work` with all rows in order, in chunks of whole rows.
     ///
     /// # Errors
-    /// What `work` returns; a file error for rows that are not as they were written.
+    /// Errors of `work`; a file error if rows have changed on disk.
     pub fn each(&mut self, mut work: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut seen = 0;
         self.read(|rows| {
@@ -170,10 +168,10 @@ impl Partial {
         }
     }
 
-    /// The first `count` rows, or all where there are fewer; no more is read than that takes.
+    /// The first `count` rows, or all if there are fewer; reads no more than needed.
     ///
     /// # Errors
-    /// A file error for rows that are not as they were written.
+    /// A file error if rows have changed on disk.
     pub fn first(&mut self, count: usize) -> Result<Vec<u8>> {
         let wanted = count.min(self.rows) * self.row;
         let mut found = Vec::new();
@@ -194,7 +192,7 @@ impl Partial {
     fn changed(&self) -> Error {
         Error::file(
             &self.path,
-            "rows are no longer as they were written; run the same command again",
+            "rows have changed since they were written; run the same command again",
         )
     }
 
@@ -209,7 +207,7 @@ impl Partial {
         }
     }
 
-    /// Counts the blocks that are whole, and cuts off what is behind them.
+    /// Finds the end of the last valid block, and truncates the file there.
     fn find_end(&mut self) -> Result<()> {
         let (mut rows, mut blocks) = (0, 0);
         let row = self.row;
@@ -225,8 +223,8 @@ impl Partial {
         Ok(())
     }
 
-    /// Calls `work` with the rows of each block that is whole, up to the first that is not or until it breaks off, and
-    /// returns where the last one ends; the file stands there.
+    /// Calls `work` with the rows of each valid block, up to the first invalid one or until it breaks, and returns
+    /// the end of the last one, which is the file's position.
     fn read(&mut self, mut work: impl FnMut(&[u8]) -> Result<ControlFlow<()>>) -> Result<u64> {
         let failed = |e: std::io::Error| Error::file(&self.path, e);
         let mut end = self.start;
@@ -249,7 +247,7 @@ impl Partial {
     }
 }
 
-/// Reads block `number` into `rows`; false where there is none that is whole.
+/// Reads block `number` into `rows`; false if there is no valid one.
 fn next_block(
     reader: &mut impl Read,
     number: u64,
@@ -281,7 +279,7 @@ fn digest(number: u64, rows: &[u8]) -> blake3::Hash {
     hasher.finalize()
 }
 
-/// Refuses what `file` holds, unless it is rows of something else and these may be thrown away.
+/// Refuses the contents of `file`, unless they are rows of another identity and may be discarded.
 fn refuse_another(
     file: &mut File,
     path: &Path,
@@ -297,7 +295,7 @@ fn refuse_another(
     let other: Option<Map<String, Value>> = line.and_then(|l| serde_json::from_slice(l).ok());
     let Some(other) = other else {
         return Err(Error::input(format!(
-            "{}: found a file that this program did not write, where it keeps rows until all are there; \
+            "{}: found a file that this program did not write, at the path of its partial rows; \
              move it away, or choose another --out",
             path.display()
         )));
@@ -320,8 +318,8 @@ fn refuse_another(
         })
         .collect();
     Err(Error::input(format!(
-        "{}: found rows of another command that was interrupted; finish that one, start anew with --force, \
-         or choose another --out\n  {}",
+        "{}: found rows of another interrupted command; finish that command, start anew with \
+         --force, or choose another --out\n  {}",
         path.display(),
         differs.join("\n  ")
     )))
@@ -350,7 +348,7 @@ mod tests {
         all
     }
 
-    /// Red if a block counts before all of it is there, or one that is damaged counts.
+    /// Fails if an incomplete or damaged block counts.
     #[test]
     fn cut_at_any_byte_it_goes_on_after_the_last_whole_block() {
         let dir = tempfile::tempdir().unwrap();
@@ -387,7 +385,7 @@ mod tests {
         assert_eq!(partial.rows(), 2);
     }
 
-    /// Red where the next rows would be written over those behind the first.
+    /// Fails if the next rows would overwrite those after the first ones.
     #[test]
     fn the_first_rows_are_read_alone_and_more_are_added_behind_all() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The state of a training between two steps: what a resumed one continues from, bit for bit.
+//! The state of a training between two steps, from which it resumes bit for bit.
 
 use super::weights::{METADATA, read_whole, save_tensors};
 use crate::error::{Error, Result};
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The name and version of the format; one that differs is not read.
+/// Name and version of the format; others are not read.
 const FORMAT: &str = "latent-align-training-1";
 
-/// Arrays and counts by name. Random streams are functions of the step, so their state is the step.
+/// Arrays and counts by name. Random streams are functions of the step, so the step is their state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     header: Header,
@@ -21,34 +21,35 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Header {
     format: String,
-    /// Steps that are done.
+    /// Completed steps.
     step: u64,
-    /// The last one measured.
+    /// The last measured one.
     held_out_loss: Option<f64>,
     numbers: BTreeMap<String, u64>,
 }
 
-/// Something whose state is part of a training's.
+/// A part of a training's state.
 pub trait Resumable {
-    /// Puts the state into `snapshot`, every name under `name`.
+    /// Puts the state into `snapshot`, under names that start with `name`.
     ///
     /// # Errors
-    /// When the device cannot return it, or when it is not finite: such a state is not worth keeping.
+    /// If the device cannot return it, or it is not finite and therefore not worth keeping.
     fn save(&self, name: &str, snapshot: &mut Snapshot) -> Result<()>;
 
-    /// Takes the state that [`Self::save`] put there.
+    /// Restores the state that [`Self::save`] wrote.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is missing or misshapen.
+    /// [`Error::Input`] if it is missing or misshapen.
     fn restore(&mut self, name: &str, snapshot: &Snapshot) -> Result<()>;
 }
 
 impl Snapshot {
-    /// The state of `parts` after `step` steps; `held_out_loss` is the last one measured. Parts that are
-    /// not finite at the same step are asked in this order, and the last is blamed: losses after weights.
+    /// The state of `parts` after `step` steps; `held_out_loss` is the last measured one. Parts are saved
+    /// in this order; if several are not finite at the same step, the last is reported: losses after
+    /// weights.
     ///
     /// # Errors
-    /// As [`Resumable::save`]; of divergences the first.
+    /// As [`Resumable::save`]; the first divergence if there are several.
     pub fn of(
         step: u64,
         held_out_loss: Option<f64>,
@@ -63,7 +64,7 @@ impl Snapshot {
             },
             arrays: BTreeMap::new(),
         };
-        // weights that are not finite are those of a loss that was not, some steps before
+        // weights that are not finite follow from an earlier loss that was not
         let failed = parts
             .iter()
             .filter_map(|(name, part)| part.save(name, &mut snapshot).err())
@@ -71,22 +72,22 @@ impl Snapshot {
         failed.map_or(Ok(snapshot), Err)
     }
 
-    /// Steps that are done.
+    /// Completed steps.
     pub fn step(&self) -> u64 {
         self.header.step
     }
 
-    /// The last held-out loss measured, if any was.
+    /// The last measured held-out loss, if any.
     pub fn held_out_loss(&self) -> Option<f64> {
         self.header.held_out_loss
     }
 
-    /// Keeps an array.
+    /// Stores an array.
     pub fn put(&mut self, name: impl Into<String>, values: Vec<f32>) {
         self.arrays.insert(name.into(), values);
     }
 
-    /// Keeps a count.
+    /// Stores a count.
     pub fn put_number(&mut self, name: impl Into<String>, value: u64) {
         self.header.numbers.insert(name.into(), value);
     }
@@ -94,7 +95,7 @@ impl Snapshot {
     /// The array `name`.
     ///
     /// # Errors
-    /// [`Error::Input`] when there is none.
+    /// [`Error::Input`] if there is none.
     pub fn get(&self, name: &str) -> Result<&[f32]> {
         self.arrays
             .get(name)
@@ -105,7 +106,7 @@ impl Snapshot {
     /// The array `name` of `count` elements.
     ///
     /// # Errors
-    /// [`Error::Input`] when there is none, or one of another length.
+    /// [`Error::Input`] if there is none, or it has another length.
     pub fn get_exactly(&self, name: &str, count: usize) -> Result<Vec<f32>> {
         let values = self.get(name)?;
         if values.len() == count {
@@ -120,16 +121,16 @@ impl Snapshot {
     /// The count `name`.
     ///
     /// # Errors
-    /// [`Error::Input`] when there is none.
+    /// [`Error::Input`] if there is none.
     pub fn number(&self, name: &str) -> Result<u64> {
         let found = self.header.numbers.get(name).copied();
         found.ok_or_else(|| missing(name))
     }
 
-    /// Writes all of it to `path`, in safetensors.
+    /// Writes the snapshot to `path` in safetensors.
     ///
     /// # Errors
-    /// [`Error::File`] when the disk refuses.
+    /// [`Error::File`] if it cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let failed = |e: &dyn std::fmt::Display| Error::file(path, e);
         let header = serde_json::to_string(&self.header).map_err(|e| failed(&e))?;
@@ -141,10 +142,10 @@ impl Snapshot {
         save_tensors(views, header, path)
     }
 
-    /// Reads what [`Self::write`] wrote.
+    /// Reads the output of [`Self::write`].
     ///
     /// # Errors
-    /// [`Error::File`] or [`Error::Input`] when it cannot be read or is of another format.
+    /// [`Error::File`] or [`Error::Input`] if it cannot be read or has another format.
     pub fn read(path: &Path) -> Result<Self> {
         let failed = |e: &dyn std::fmt::Display| Error::file(path, e);
         let bytes = read_whole(path)?;
@@ -169,7 +170,7 @@ impl Snapshot {
                     view.dtype()
                 )));
             }
-            // not aligned in the file, so not to be cast in place
+            // not aligned in the file, so it cannot be cast in place
             let values = view.data().chunks_exact(4);
             let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
             arrays.insert(name.to_owned(), values.collect());

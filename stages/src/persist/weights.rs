@@ -1,5 +1,4 @@
-//! Weights on disk: safetensors with PyTorch's names and layouts, so that Python reads them as they
-//! are.
+//! Weights on disk: safetensors with PyTorch's names and layouts, so that Python can read them directly.
 
 use crate::error::{Error, Result};
 use burn::module::Module;
@@ -16,52 +15,51 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// The one key of the header's metadata. There is only one because the format writes several in
-/// random order, and equal weights shall be equal bytes.
+/// The only key of the header's metadata. There is only one because the format writes several in random order,
+/// and equal weights must give equal bytes.
 pub const METADATA: &str = "latent_align";
 
-/// No file of weights that fits a machine's memory is larger.
+/// Upper bound of the size of weight files, by far larger than a machine's memory.
 const LARGEST: u64 = 64 << 30;
 /// The largest header that the format allows.
 const LARGEST_HEADER: u64 = 100_000_000;
 
-/// The bytes that `path` has.
+/// Size of `path` in bytes.
 ///
 /// # Errors
-/// A file error where there is no such file, or it may not be looked at.
+/// A file error if the file does not exist or cannot be accessed.
 pub fn file_size(path: &Path) -> Result<u64> {
     let metadata = std::fs::metadata(path);
     Ok(metadata.map_err(|e| Error::file(path, e))?.len())
 }
 
-/// Refuses the file of weights `path` if its header is that of a network of at least `parameters`, for
-/// which memory would be taken, and it is too small for them. `remedy` is as in [`read_header`].
+/// Refuses the file of weights `path` if it is too small for `parameters`, the number implied by its header,
+/// before memory is allocated. `remedy` is as in [`read_header`].
 ///
 /// # Errors
-/// An input error that names the file, the parameters and the bytes; a file error where it may not be looked
-/// at.
+/// An input error that names the file, the parameters and the bytes; a file error if it cannot be accessed.
 pub fn must_hold(path: &Path, parameters: u128, remedy: &str) -> Result<()> {
     let size = file_size(path)?;
     if parameters.saturating_mul(4) > u128::from(size) {
         return Err(Error::input(format!(
-            "{}: its header is that of a network of at least {parameters} parameters, which {size} bytes do \
-             not hold; {remedy}",
+            "{}: its header describes a network of at least {parameters} parameters, which do not \
+             fit into {size} bytes; {remedy}",
             path.display()
         )));
     }
     Ok(())
 }
 
-/// The bytes of a file of weights or of a training's state; one that is far too large is not read.
+/// The bytes of a file of weights or of a training's state, unless it is implausibly large.
 ///
 /// # Errors
-/// A file error where it cannot be read, or is larger than any weights are.
+/// A file error if it cannot be read, or is larger than any weights.
 pub fn read_whole(path: &Path) -> Result<Vec<u8>> {
     let size = file_size(path)?;
     if size > LARGEST {
         return Err(Error::file(
             path,
-            format!("found {size} bytes, expected at most {LARGEST}: these are no weights"),
+            format!("found {size} bytes, expected at most {LARGEST}: these are not weights"),
         ));
     }
     std::fs::read(path).map_err(|e| Error::file(path, e))
@@ -70,7 +68,7 @@ pub fn read_whole(path: &Path) -> Result<Vec<u8>> {
 /// Writes every parameter of `module` to `path`, with `metadata` (JSON) in the header.
 ///
 /// # Errors
-/// A file error where it cannot be written.
+/// A file error if it cannot be written.
 pub fn save_weights<M: Module>(module: &M, path: &Path, metadata: &str) -> Result<()> {
     let mut store = SafetensorsStore::from_file(path)
         .overwrite(true)
@@ -85,7 +83,7 @@ pub fn save_weights<M: Module>(module: &M, path: &Path, metadata: &str) -> Resul
 /// Writes `tensors` and the header's `metadata` to the safetensors file `path`.
 ///
 /// # Errors
-/// A file error where it cannot be written.
+/// A file error if it cannot be written.
 pub fn save_tensors<S: AsRef<str> + Ord + Display, V: View>(
     tensors: impl IntoIterator<Item = (S, V)>,
     metadata: String,
@@ -98,8 +96,8 @@ pub fn save_tensors<S: AsRef<str> + Ord + Display, V: View>(
     })
 }
 
-/// Gives what `write` puts at `path` the permissions that files have which are created there: the library
-/// writes files that nobody but their owner may read, whatever the umask says.
+/// Gives the output of `write` at `path` the default permissions of new files: the library creates files that
+/// only their owner may read, regardless of the umask.
 fn with_usual_permissions(path: &Path, write: impl FnOnce() -> Result<()>) -> Result<()> {
     let failed = |e| Error::file(path, e);
     let usual = File::create(path).and_then(|file| file.metadata());
@@ -108,7 +106,7 @@ fn with_usual_permissions(path: &Path, write: impl FnOnce() -> Result<()>) -> Re
     std::fs::set_permissions(path, usual).map_err(failed)
 }
 
-/// What [`save_weights`] takes as metadata: the fields of `header` after the name of their format.
+/// The metadata for [`save_weights`]: the name of the format, then the fields of `header`.
 pub fn header_json(format: &str, header: &impl Serialize) -> String {
     #[derive(Serialize)]
     struct Stamped<'a, H> {
@@ -119,11 +117,11 @@ pub fn header_json(format: &str, header: &impl Serialize) -> String {
     serde_json::to_string(&Stamped { format, header }).expect("plain data serialises")
 }
 
-/// The header that [`save_weights`] put into `path`, if it is of `format`. `remedy` says how to get a
-/// file that is, such as `pretrain the flow again`.
+/// The header that [`save_weights`] wrote to `path`, if it has `format`. `remedy` says how to obtain a valid
+/// file, such as `pretrain the flow again`.
 ///
 /// # Errors
-/// A file error for what is no safetensors file with such a header; an input error for another format.
+/// A file error if it is not a safetensors file with such a header; an input error for another format.
 pub fn read_header<H: DeserializeOwned>(path: &Path, format: &str, remedy: &str) -> Result<H> {
     let metadata = read_metadata(path)?;
     let header = metadata.get(METADATA).map_or("{}", String::as_str);
@@ -140,7 +138,7 @@ pub fn read_header<H: DeserializeOwned>(path: &Path, format: &str, remedy: &str)
     serde_json::from_value(header).map_err(|error| Error::file(path, error))
 }
 
-/// What the header of a safetensors file says beside its tensors; of the file, only the header is read.
+/// The metadata of a safetensors file; only the header is read.
 fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
     #[derive(Deserialize)]
     struct Header {
@@ -156,7 +154,7 @@ fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
     if length > held.min(LARGEST_HEADER) {
         return Err(Error::file(
             path,
-            format!("found a header of {length} bytes in {held}: these are no weights"),
+            format!("found a header of {length} bytes in {held}: these are not weights"),
         ));
     }
     let mut header = vec![0; length as usize];
@@ -169,7 +167,7 @@ fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
 /// Reads every parameter of `module` from `path`; a missing, unknown or misshapen one is an error.
 ///
 /// # Errors
-/// A file error where there is no safetensors file; an input error that names every parameter that is missing,
+/// A file error if it is not a safetensors file; an input error that names every parameter that is missing,
 /// misshapen or unknown.
 pub fn load_weights<M: Module>(module: &mut M, path: &Path) -> Result<()> {
     if !path.is_file() {
@@ -178,7 +176,7 @@ pub fn load_weights<M: Module>(module: &mut M, path: &Path) -> Result<()> {
     load(module, SafetensorsStore::from_file(path), path)
 }
 
-/// As [`load_weights`], from the bytes of a safetensors file that came from `origin`.
+/// As [`load_weights`], from the bytes of a safetensors file read from `origin`.
 ///
 /// # Errors
 /// As [`load_weights`].
@@ -193,7 +191,7 @@ pub fn load_weights_from_bytes<M: Module>(
 fn load<M: Module>(module: &mut M, store: SafetensorsStore, origin: &Path) -> Result<()> {
     let mut store = store
         .with_from_adapter(PyTorchToBurnAdapter)
-        // what is missing or misshapen is reported below, in our words
+        // missing or misshapen parameters are reported below, with our message
         .allow_partial(true)
         .validate(false);
     let result = module
@@ -223,7 +221,7 @@ fn load<M: Module>(module: &mut M, store: SafetensorsStore, origin: &Path) -> Re
 mod tests {
     use super::*;
 
-    /// A safetensors file whose tensor of `floats` numbers is a hole, so that it takes no disk.
+    /// A sparse safetensors file with a tensor of `floats` numbers, which takes no disk space.
     fn sparse(path: &Path, floats: u64, cut: u64) {
         let bytes = 4 * floats;
         let header = format!(

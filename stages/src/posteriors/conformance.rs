@@ -1,5 +1,5 @@
-//! What every kind of posterior keeps: each test runs over [`PosteriorConfig::examples`], so that a new kind is
-//! tested by being there.
+//! Conformance tests of posteriors. Each test runs over [`PosteriorConfig::examples`], so a new kind is tested as
+//! soon as it is listed.
 
 use super::*;
 use crate::numerics::{mean, standard_error};
@@ -13,7 +13,7 @@ use burn::tensor::{DType, Gradients};
 use nalgebra::{DMatrix, DVector};
 use std::f64::consts::TAU;
 
-/// Draws of each of two rows.
+/// Draws per row, for two rows.
 const DRAWS: usize = 8000;
 const SHAPES: [PointShape; 3] = [
     PointShape {
@@ -34,7 +34,7 @@ fn plain() -> Device {
     Device::flex()
 }
 
-/// Every kind over the latents of each shape that it takes.
+/// Every kind, for latents of each shape that it supports.
 fn each() -> Vec<(PosteriorConfig, PointShape)> {
     let pairs = PosteriorConfig::examples().into_iter();
     let pairs = pairs.flat_map(|config| SHAPES.map(|shape| (config.clone(), shape)));
@@ -43,13 +43,13 @@ fn each() -> Vec<(PosteriorConfig, PointShape)> {
         .collect()
 }
 
-/// The head of a kind in f64, away from where its weights start.
+/// The head of a kind in f64, with perturbed weights.
 fn head(config: &PosteriorConfig, shape: PointShape, device: &Device) -> PosteriorHead {
     let head = PosteriorHead::new(config, shape, Streams::new(1), device);
     cast(perturb(head, 0.3, Streams::new(2)), DType::F64)
 }
 
-/// What an encoder may give of `rows` rows: [rows, T d] and [rows, k], flat.
+/// Possible encoder outputs for `rows` rows: [rows, T d] and [rows, k], flat.
 fn given(config: &PosteriorConfig, shape: PointShape, rows: usize) -> [Vec<f64>; 2] {
     let drawn = |stream, count| {
         let values = Streams::new(3).normal(stream, 0, count);
@@ -61,7 +61,7 @@ fn given(config: &PosteriorConfig, shape: PointShape, rows: usize) -> [Vec<f64>;
     ]
 }
 
-/// `values` as [rows, k] on `device`; none where k is 0.
+/// `values` as [rows, k] on `device`; None if k is 0.
 fn tensor(values: &[f64], rows: usize, device: &Device) -> Option<Tensor<2>> {
     let columns = values.len() / rows;
     (columns > 0).then(|| from_f64(values.to_vec(), [rows, columns], DType::F64, device))
@@ -70,9 +70,9 @@ fn tensor(values: &[f64], rows: usize, device: &Device) -> Option<Tensor<2>> {
 /// Draws of two rows: [`DRAWS`] of the first, then as many of the second.
 struct Drawn {
     posterior: Box<dyn Posterior>,
-    /// Of each row its draws, [DRAWS, T d].
+    /// Draws per row, [DRAWS, T d].
     latents: [Vec<f64>; 2],
-    /// Of each row `log q` of its draws, where there is one.
+    /// `log q` of the draws per row, if there is one.
     log_density: Option<[Vec<f64>; 2]>,
 }
 
@@ -99,14 +99,14 @@ fn halves(values: &[f64]) -> [Vec<f64>; 2] {
     [first.to_vec(), second.to_vec()]
 }
 
-/// What comes in parts [P, 1], as a value of each of the 2 x [`DRAWS`] rows.
+/// Sums parts [P, 1] to a value for each of the 2 x [`DRAWS`] rows.
 fn of_rows(parts: Tensor<2>) -> [Vec<f64>; 2] {
     let parts = to_f64(parts).unwrap();
     let rows = parts.chunks(parts.len() / (2 * DRAWS));
     halves(&rows.map(|parts| parts.iter().sum()).collect::<Vec<f64>>())
 }
 
-/// `values` have the mean `expected` as far as their number tells.
+/// Checks that `values` have the mean `expected` within their standard error.
 fn have_mean(values: &[f64], expected: f64, what: &str) {
     let (found, error) = (mean(values), standard_error(values, 1));
     assert!(
@@ -127,8 +127,8 @@ fn log_normal(latents: &[f64], centre: &DVector<f64>, covariance: &DMatrix<f64>)
     .collect()
 }
 
-/// Any density r that lies within q is 1 in sum: `E_q r(z) / q(z) = 1`. Red where a constant or a determinant is
-/// left out, where `log q` is that of other latents, or its parts are of other rows.
+/// For any density r supported within q, `E_q r(z) / q(z) = 1`. Fails if a constant or a determinant is missing,
+/// `log q` is that of other latents, or parts belong to other rows.
 #[test]
 fn the_density_of_draws_integrates_to_one_and_is_theirs() {
     for (config, shape) in each() {
@@ -164,8 +164,9 @@ fn the_density_of_draws_integrates_to_one_and_is_theirs() {
     }
 }
 
-/// `q(z|x)` of a draw is the density of its noise over the determinant of what the noise goes through, by differences,
-/// up to 6 numbers a row. Red where a determinant is left out, counts a number twice, or is of another step.
+/// `q(z|x)` of a draw equals the density of its noise divided by the determinant of the map from noise, by
+/// differences, for up to 6 numbers per row. Fails if a determinant is missing, counts a number twice, or is that
+/// of another step.
 #[test]
 fn the_density_of_a_draw_is_that_of_its_noise_over_the_determinant() {
     let six = PointShape {
@@ -192,7 +193,7 @@ fn the_density_of_a_draw_is_that_of_its_noise_over_the_determinant() {
             let posterior = head.posterior(means, tensor(&others, 1, &device));
             posterior.draw(&mut rng())
         };
-        // what moves the mean moves z_0 by as much
+        // moving the mean moves z_0 by as much
         let jacobian = DMatrix::from_columns(&Vec::from_iter((0..size).map(|number| {
             let at = |h: f64| {
                 let mut means = means.clone();
@@ -222,7 +223,7 @@ fn the_density_of_a_draw_is_that_of_its_noise_over_the_determinant() {
     }
 }
 
-/// Red where a closed form is another's, or its parts are of other rows.
+/// Fails if a closed form is wrong, or its parts belong to other rows.
 #[test]
 fn closed_forms_are_what_the_draws_say() {
     for (config, shape) in each() {
@@ -270,7 +271,7 @@ impl ModuleVisitor for Gradient<'_> {
     }
 }
 
-/// Red where a draw or its density is cut off the graph, or a number or a weight is of no effect.
+/// Fails if a draw or its density is cut off the graph, or a number or a weight has no effect.
 #[test]
 fn gradients_of_draws_and_densities_are_those_of_differences() {
     const ROWS: usize = 2;
@@ -282,7 +283,7 @@ fn gradients_of_draws_and_densities_are_those_of_differences() {
             let weights: Vec<f64> = weights.into_iter().map(f64::from).collect();
             tensor(&weights, ROWS * shape.tokens, device).unwrap()
         };
-        // a number that depends on every draw and on every density
+        // a number that depends on every draw and every density
         let value = |means: Tensor<2>, others: Option<Tensor<2>>| {
             let device = means.device();
             let posterior = head.posterior(means, others);

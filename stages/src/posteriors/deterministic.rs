@@ -1,4 +1,4 @@
-//! No noise: the latent is what the encoder gives.
+//! No noise: the latent is the encoder's output.
 
 use super::kind::{self, PosteriorKind, tokens};
 use super::posterior::{Draw, Posterior};
@@ -9,7 +9,7 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One latent a row.
+/// One latent per row.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deterministic {}
@@ -32,7 +32,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Over the latents of a row.
+    /// For the latents of a row.
     pub fn new(_: &Deterministic, shape: PointShape) -> Self {
         Self { shape }
     }
@@ -44,7 +44,7 @@ impl kind::Head for Head {
     }
 }
 
-/// All mass in one point [B T, d] a row.
+/// A point mass [B T, d] per row.
 struct Point(Tensor<2>);
 
 impl Posterior for Point {

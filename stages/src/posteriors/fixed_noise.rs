@@ -1,4 +1,4 @@
-//! A Gaussian around what the encoder gives, its standard deviation fixed.
+//! A Gaussian around the encoder's output with a fixed standard deviation.
 
 use super::gaussian::Diagonal;
 use super::kind::{self, PosteriorKind, tokens};
@@ -10,12 +10,12 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A mean, to which noise of one fixed standard deviation is added (Unified Latents, arXiv
-/// 2602.17270): latents cannot contract below it.
+/// A mean with added noise of a fixed standard deviation (Unified Latents, arXiv 2602.17270):
+/// latents cannot contract below it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FixedNoise {
-    /// The standard deviation, in units of the flow's points.
+    /// Standard deviation, in units of the flow's points.
     pub scale: f64,
 }
 
@@ -50,7 +50,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Over the latents of a row.
+    /// For the latents of a row.
     pub fn new(config: &FixedNoise, shape: PointShape) -> Self {
         Self {
             shape,

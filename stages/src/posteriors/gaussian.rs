@@ -17,10 +17,10 @@ use std::f64::consts::TAU;
 #[serde(deny_unknown_fields)]
 pub struct Gaussian {}
 
-/// Log-variances are confined to +- this, so that a bad start cannot overflow.
+/// Log-variances are bounded to +- this, to prevent overflow after a bad start.
 const LOG_VARIANCE: f64 = 15.0;
-/// The log-variance at which posteriors of free points start: a standard deviation of 0.2, since a broad start
-/// can straddle modes for long.
+/// Initial log-variance of posteriors of free points: a standard deviation of 0.2, since broad initial
+/// posteriors can straddle modes for a long time.
 pub(super) const START: f32 = -3.2;
 
 impl PosteriorKind for Gaussian {
@@ -33,7 +33,7 @@ impl PosteriorKind for Gaussian {
     }
 }
 
-/// Has no weights: the others are log-variances [B, T d].
+/// Has no weights; the others are log-variances [B T, d].
 #[derive(Module, Debug)]
 pub struct Head {
     #[module(skip)]
@@ -41,7 +41,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Over the latents of a row.
+    /// For the latents of a row.
     pub fn new(_: &Gaussian, shape: PointShape) -> Self {
         Self { shape }
     }
@@ -57,12 +57,12 @@ impl kind::Head for Head {
     }
 }
 
-/// Log-variances within their bounds.
+/// Bounded log-variances.
 pub(super) fn confined(log_variance: Tensor<2>) -> Tensor<2> {
     log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
 }
 
-/// `N(mean, diag(exp(log_variance)))` of each row of both [n, d].
+/// `N(mean, diag(exp(log_variance)))` for each row of both [n, d].
 #[derive(Debug, Clone)]
 pub(super) struct Diagonal {
     pub mean: Tensor<2>,
@@ -70,7 +70,7 @@ pub(super) struct Diagonal {
 }
 
 impl Diagonal {
-    /// That of each row: of `means` [B, M] and the log-variances that the `others` [B, k] of a kind begin with.
+    /// From `means` [B, M] and the log-variances, the first of a kind's `others` [B, k].
     pub fn of_rows(means: Tensor<2>, others: &Tensor<2>) -> Self {
         let [_, size] = means.dims();
         Self {
@@ -79,7 +79,7 @@ impl Diagonal {
         }
     }
 
-    /// A draw of each row [n, d].
+    /// A draw for each row [n, d].
     pub fn sample(&self, rng: &mut Pcg64) -> Tensor<2> {
         let dims = self.mean.dims();
         let noise = normal(rng, dims.iter().product());
@@ -87,7 +87,7 @@ impl Diagonal {
         self.mean.clone() + self.log_variance.clone().mul_scalar(0.5).exp() * noise
     }
 
-    /// The log-density in nats of each row of `z` [n, d] under its own: [n, 1].
+    /// The log-density in nats of each row of `z` [n, d] under its own Gaussian: [n, 1].
     pub fn log_density_of(&self, z: Tensor<2>) -> Tensor<2> {
         let log_variance = self.log_variance.clone();
         let square = (z - self.mean.clone()).square() / log_variance.clone().exp();
@@ -108,13 +108,13 @@ impl Posterior for Diagonal {
         })
     }
 
-    /// Of each token, `(log sigma^2 + ln(2 pi e)) / 2` summed over its elements.
+    /// Per token, `(log sigma^2 + ln(2 pi e)) / 2` summed over its elements.
     fn entropy(&self) -> Option<Tensor<2>> {
         let terms = self.log_variance.clone() + (TAU.ln() + 1.0);
         Some(terms.sum_dim(1).mul_scalar(0.5))
     }
 
-    // one sum over all elements, not one a token
+    // one sum over all elements instead of one per token
     fn mean_entropy(&self) -> Option<Tensor<1>> {
         let log_variance = self.log_variance.clone();
         Some((log_variance.mean() + (TAU.ln() + 1.0)).mul_scalar(0.5))

@@ -1,15 +1,15 @@
-//! A Gaussian that reflections turn: Householder flow (Tomczak and Welling 2016, arXiv 1611.09630).
+//! A Gaussian with reflected axes: Householder flow (Tomczak and Welling 2016, arXiv 1611.09630).
 //!
-//! A draw of a diagonal Gaussian is reflected, the first time along a vector that the encoder gives, then along
-//! what a linear layer makes of the vector before:
+//! A draw of a diagonal Gaussian is reflected several times: first along a vector given by the encoder, then
+//! along a linear function of the previous vector:
 //!
 //! ```text
 //! z_t = z_{t-1} - 2 v_t (v_t . z_{t-1}) / |v_t|^2      v_{t+1} = W_t v_t + b_t
 //! ```
 //!
-//! so that `|det| = 1`, and `log q(z|x)` is that of `z_0`. One reflection fewer than numbers a row reach every
-//! covariance. N(0, I) looks the same from every side: the divergence from it is that of `z_0` too, and only a
-//! decoder or another prior can tell.
+//! so that `|det| = 1`, and `log q(z|x)` is that of `z_0`. M - 1 reflections for M numbers per row reach every
+//! covariance. N(0, I) is rotation-invariant, so the divergence from it is that of `z_0` too; only a decoder or
+//! another prior is sensitive to the rotation.
 
 use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row, tokens};
@@ -25,11 +25,11 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A Gaussian whose axes reflections turn.
+/// A Gaussian with reflected axes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Householder {
-    /// Reflections.
+    /// Number of reflections.
     pub steps: usize,
 }
 
@@ -39,7 +39,7 @@ impl Default for Householder {
     }
 }
 
-/// Added to `|v|^2`, so that a vector of zeros reflects nothing.
+/// Added to `|v|^2`, so that a zero vector does not reflect.
 const LEAST_SQUARE: f64 = 1e-12;
 
 impl PosteriorKind for Householder {
@@ -56,14 +56,14 @@ impl PosteriorKind for Householder {
         2 * shape.elements()
     }
 
-    /// Along the diagonal of all axes, since nothing is reflected along a vector of zeros.
+    /// The diagonal, since a zero vector does not reflect.
     fn start(&self, shape: PointShape) -> Vec<f32> {
         let of_each = |value| vec![value; shape.elements()];
         [of_each(START), of_each(1.0)].concat()
     }
 }
 
-/// The layers from one vector to the next.
+/// Linear layers from one vector to the next.
 #[derive(Module, Debug)]
 pub struct Head {
     next: Vec<Linear>,
@@ -72,7 +72,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Over the latents of a row, with weights drawn from `streams`.
+    /// For the latents of a row, initialised from `streams`.
     pub fn new(config: &Householder, shape: PointShape, streams: Streams, device: &Device) -> Self {
         let size = shape.elements();
         let layer = |_| LinearConfig::new(size, size).init(device);
@@ -98,17 +98,17 @@ impl kind::Head for Head {
     }
 }
 
-/// `N(H mean, H diag(variance) H^T)` of each row, H the product of its reflections.
+/// `N(H mean, H diag(variance) H^T)` per row, with H the product of its reflections.
 struct Turned {
-    /// Of z_0, [B, M].
+    /// Distribution of z_0, [B, M].
     base: Diagonal,
-    /// What each reflection is along [B, M].
+    /// Vectors of the reflections, each [B, M].
     vectors: Vec<Tensor<2>>,
     shape: PointShape,
 }
 
 impl Turned {
-    /// Each row of `z` [B, M] reflected by its vectors, as tokens [B T, d].
+    /// Reflects each row of `z` [B, M] by its vectors; returns tokens [B T, d].
     fn reflected(&self, z: Tensor<2>) -> Tensor<2> {
         let z = self.vectors.iter().fold(z, |z, v| {
             let along = (v.clone() * z.clone()).sum_dim(1);
@@ -135,7 +135,7 @@ impl Posterior for Turned {
         self.base.entropy()
     }
 
-    /// That of z_0, since N(0, I) does not change when it is turned.
+    /// That of z_0, since N(0, I) is invariant under reflections.
     fn kl_to_normal(&self) -> Option<Tensor<2>> {
         self.base.kl_to_normal()
     }

@@ -1,14 +1,14 @@
-//! A distribution of many shapes: inverse autoregressive flow (Kingma et al. 2016, arXiv 1606.04934).
+//! A flexible posterior: inverse autoregressive flow (Kingma et al. 2016, arXiv 1606.04934).
 //!
-//! A draw of a diagonal Gaussian goes through steps, each a masked network ([`Masked`]) of what the encoder gives as
+//! A draw of a diagonal Gaussian passes through steps. Each is a masked network ([`Masked`]) of the encoder's
 //! context and of the numbers before each:
 //!
 //! ```text
 //! z_t = g z_{t-1} + (1 - g) m      g = sigmoid(s + 2)      (s, m) of number i: network(z_{t-1} before i, context)
 //! ```
 //!
-//! so that `log det = sum_i log g_i`. At the start s and m are small: each step keeps nearly nine tenths of what it is
-//! given. The order of the numbers is reversed from one step to the next.
+//! so that `log det = sum_i log g_i`. Initially s and m are small: each step keeps nearly nine tenths of its input.
+//! The order of the numbers is reversed from one step to the next.
 
 use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
@@ -25,13 +25,14 @@ use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A distribution of many shapes.
+/// An inverse autoregressive flow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Iaf {
-    /// Passes over the numbers of a row, each in the order opposite to the one before.
+    /// Number of steps; each processes the numbers of a row in the reverse order of the one before.
     pub steps: usize,
-    /// Widths of the hidden layers of each step's network; the encoder gives as many numbers of context as the first.
+    /// Widths of the hidden layers of each step's network; the encoder outputs as many context numbers as the
+    /// first.
     pub widths: Vec<usize>,
 }
 
@@ -44,7 +45,7 @@ impl Default for Iaf {
     }
 }
 
-/// Added to s: the share that a step keeps starts at sigmoid(2) = 0.88.
+/// Added to s, so that the initial kept share is sigmoid(2) = 0.88.
 const KEPT: f64 = 2.0;
 
 impl PosteriorKind for Iaf {
@@ -84,7 +85,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Over the latents of a row, with weights drawn from `streams`.
+    /// For the latents of a row, initialised from `streams`.
     pub fn new(config: &Iaf, shape: PointShape, streams: Streams, device: &Device) -> Self {
         let network = |_| Masked::new(shape.elements(), &config.widths, device);
         let networks = (0..config.steps).map(network).collect();
@@ -125,7 +126,7 @@ struct Pass {
 
 impl Map for Pass {
     fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        // a number keeps its place from step to step: only the order in which the network sees them turns
+        // numbers keep their positions; only the order in which the network sees them is reversed
         let turned = |rows: Tensor<2>| match self.backwards {
             false => rows,
             true => rows.flip([1]),

@@ -1,4 +1,4 @@
-//! A kind of posterior as it is configured.
+//! Configuration of a kind of posterior.
 
 use super::posterior::Posterior;
 use crate::priors::PointShape;
@@ -6,13 +6,13 @@ use crate::problems::Problems;
 use burn::tensor::Tensor;
 use std::ops::RangeInclusive;
 
-/// A kind of posterior, as it is configured. For the latents of a row, T d numbers, the encoder gives as many
+/// The configuration of a kind of posterior. For the latents of a row, T d numbers, the encoder outputs as many
 /// means and `others`.
 pub trait PosteriorKind {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     fn check(&self, _problems: &mut Problems) {}
 
-    /// Says what it expects of the latents of a row, if not `shape`.
+    /// Checks the shape of a row's latents.
     ///
     /// # Errors
     /// The end of the sentence "expected ...".
@@ -20,28 +20,28 @@ pub trait PosteriorKind {
         Ok(())
     }
 
-    /// Whether draws have a density: what a KL divergence needs.
+    /// Whether draws have a density, as a KL divergence needs.
     fn has_density(&self) -> bool {
         true
     }
 
-    /// Numbers a row that the encoder gives besides the means.
+    /// Encoder outputs per row besides the means.
     fn others(&self, shape: PointShape) -> usize;
 
-    /// Where these numbers start for free points, which no encoder gives them.
+    /// Initial values of these numbers for free points, which have no encoder.
     fn start(&self, shape: PointShape) -> Vec<f32> {
         vec![0.0; self.others(shape)]
     }
 }
 
-/// What makes posteriors of what the encoder gives: a module, since some kinds have weights of their own.
+/// Computes posteriors from the encoder's outputs: a module, since some kinds have weights of their own.
 pub trait Head {
-    /// q(z|x) of each of B rows from `means` [B, T d] and `others` [B, k], none where k is 0.
+    /// q(z|x) of each of B rows from `means` [B, T d] and `others` [B, k], None if k is 0.
     fn posterior(&self, means: Tensor<2>, others: Option<Tensor<2>>) -> Box<dyn Posterior>;
 }
 
-/// Refuses latents of `shape` for a kind that `does` something, such as `ties together`, to all numbers of a row at once:
-/// as many of them as `range` says.
+/// Refuses latents of `shape` outside of `range` numbers per row, for a kind that `does` something, such as
+/// `ties together`, to all numbers of a row at once.
 pub(super) fn check_row(
     shape: PointShape,
     range: RangeInclusive<usize>,
@@ -50,17 +50,17 @@ pub(super) fn check_row(
     match range.contains(&shape.tokens.saturating_mul(shape.width)) {
         true => Ok(()),
         false => Err(format!(
-            "latents of {} to {} numbers a row, tokens times width, all of which it {does}; else `gaussian`",
+            "latents of {} to {} numbers per row, tokens times width, since it {does} all of them; or use `gaussian`",
             range.start(),
             range.end()
         )),
     }
 }
 
-/// The most numbers a row of a kind that moves them together, each step of which is as large as they are.
+/// Maximum numbers per row for kinds that transform them jointly, with steps of that size.
 pub(super) const MOST_MOVED: usize = 4096;
 
-/// Numbers of rows [B, T d] as those of their tokens [B T, d].
+/// Reshapes rows [B, T d] to tokens [B T, d].
 pub(super) fn tokens(rows: Tensor<2>, shape: PointShape) -> Tensor<2> {
     let [count, _] = rows.dims();
     rows.reshape([count * shape.tokens, shape.width])

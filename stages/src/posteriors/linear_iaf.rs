@@ -1,15 +1,15 @@
-//! A Gaussian of any covariance: linear inverse autoregressive flow, and its convex combination (Tomczak and
+//! A Gaussian with a full covariance: linear inverse autoregressive flow, and its convex combination (Tomczak and
 //! Welling 2017, arXiv 1706.02326).
 //!
-//! A draw of a diagonal Gaussian is multiplied by a lower-triangular matrix whose diagonal is 1:
+//! A draw of a diagonal Gaussian is multiplied by a unit lower-triangular matrix:
 //!
 //! ```text
 //! z = L z_0      z_0 ~ N(mean, diag(variance))      L = I + sum_k w_k L_k      w = softmax(y)
 //! ```
 //!
 //! so that `|det L| = 1`, and `log q(z|x)` is that of `z_0`. `z ~ N(L mean, L diag(variance) L^T)`: one matrix
-//! reaches every covariance, since each is such a product. More of them share the work otherwise; they reach no
-//! more.
+//! reaches every covariance, since each is such a product. More matrices change the parametrisation, but not the
+//! family.
 
 use super::gaussian::{Diagonal, START};
 use super::kind::{self, PosteriorKind, check_row, tokens};
@@ -23,11 +23,11 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A Gaussian whose covariance ties all numbers of a row together.
+/// A Gaussian with a full covariance over all numbers of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LinearIaf {
-    /// Triangular matrices K, of which a row takes a convex combination; 1 reaches every covariance.
+    /// Number K of triangular matrices, of which a row uses a convex combination; 1 reaches every covariance.
     pub matrices: usize,
 }
 
@@ -37,10 +37,10 @@ impl Default for LinearIaf {
     }
 }
 
-/// The most numbers a row: a step holds a matrix of them for each row.
+/// Maximum numbers per row: a training step holds one matrix per row.
 const MOST: usize = 512;
 
-/// Numbers below the diagonal of a matrix of `size` rows.
+/// Number of entries below the diagonal of a matrix of `size` rows.
 fn below_diagonal(size: usize) -> usize {
     size * size.saturating_sub(1) / 2
 }
@@ -54,7 +54,7 @@ impl PosteriorKind for LinearIaf {
         check_row(shape, 2..=MOST, "ties together")
     }
 
-    /// Log-variances, then K matrices below their diagonals row by row, then K logits where K > 1.
+    /// Log-variances, then K strictly lower triangles row by row, then K logits if K > 1.
     fn others(&self, shape: PointShape) -> usize {
         let size = shape.elements();
         let logits = if self.matrices > 1 { self.matrices } else { 0 };
@@ -77,7 +77,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Over the latents of a row.
+    /// For the latents of a row.
     pub fn new(config: &LinearIaf, shape: PointShape) -> Self {
         Self {
             shape,
@@ -85,8 +85,8 @@ impl Head {
         }
     }
 
-    /// L [M, M, B] of what the encoder gives of it [B, K M (M - 1) / 2 + logits]. The rows of data come last, so that a
-    /// number of L is taken for all of them at once.
+    /// L [M, M, B] from the encoder's outputs [B, K M (M - 1) / 2 + logits]. Rows of data are the last axis, so
+    /// that an entry of L is gathered for all of them at once.
     fn matrix(&self, given: Tensor<2>) -> Tensor<3> {
         let ([rows, _], size, each) = (given.dims(), self.shape.elements(), self.matrices);
         let count = below_diagonal(size);
@@ -101,7 +101,7 @@ impl Head {
                     .squeeze_dim(1)
             }
         };
-        // each place of a matrix takes a number below the diagonal, or one of the two behind them
+        // each entry is one below the diagonal, or one of the two constants after them
         let below = below.transpose();
         let [zero, one] = [0.0, 1.0].map(|value| below.full_like(value).narrow(0, 0, 1));
         let numbers = Tensor::cat(vec![below, zero, one], 0);
@@ -131,9 +131,9 @@ impl kind::Head for Head {
     }
 }
 
-/// `N(L mean, L diag(variance) L^T)` of each row.
+/// `N(L mean, L diag(variance) L^T)` per row.
 struct Correlated {
-    /// Of z_0, [B, M].
+    /// Distribution of z_0, [B, M].
     base: Diagonal,
     /// L [M, M, B].
     matrix: Tensor<3>,
@@ -200,8 +200,8 @@ mod tests {
         to_f64(posterior.kl_to_normal().unwrap()).unwrap()[0]
     }
 
-    /// Against KL(N(m, C) || N(0, I)) = (|m|^2 + tr C - D - ln |C|) / 2. Red where L is transposed, or its rows are
-    /// not in order.
+    /// Against KL(N(m, C) || N(0, I)) = (|m|^2 + tr C - D - ln |C|) / 2. Fails if L is transposed, or its rows are
+    /// out of order.
     #[test]
     fn the_covariance_is_l_times_the_variances_times_its_transpose() {
         let (log_variance, l) = ([0.3, -0.4, 0.1], [0.5, -1.2, 0.7]);
@@ -216,8 +216,8 @@ mod tests {
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
     }
 
-    /// The values of a correlated Gaussian: no diagonal one is nearer to it than `-ln(1 - rho^2) / 2`, this one
-    /// is it.
+    /// A correlated Gaussian: every diagonal one has a divergence of at least `-ln(1 - rho^2) / 2` from it, this
+    /// kind reaches it.
     #[test]
     fn it_is_a_correlated_gaussian_that_no_diagonal_one_is() {
         let rho = 0.9f64;
@@ -236,12 +236,12 @@ mod tests {
         let independent = (std::f64::consts::TAU * std::f64::consts::E).ln();
         assert!((independent - found - 0.830_365).abs() < 1e-5, "{found}");
         let others = [0.0, (1.0 - rho * rho).ln(), rho];
-        // of variances 1 the divergence from N(0, I) is the entropy that correlation takes
+        // with unit variances, the divergence from N(0, I) is the entropy lost by correlation
         assert!((kl(1, 2, &[0.0, 0.0], &others) - 0.830_365).abs() < 1e-5);
     }
 
-    /// The covariance of draws is `L diag(variance) L^T`. Red where a draw is multiplied by another matrix than the closed
-    /// forms have.
+    /// The covariance of draws is `L diag(variance) L^T`. Fails if a draw is multiplied by another matrix than in
+    /// the closed forms.
     #[test]
     fn draws_have_the_covariance() {
         const DRAWS: usize = 20_000;

@@ -1,5 +1,5 @@
-//! A network of rows whose outputs for a number see the numbers before it only (MADE, Germain et al. 2015, arXiv
-//! 1502.03509), and a context, which all of them see.
+//! A masked network whose outputs for a number depend on the preceding numbers only (MADE, Germain et al. 2015,
+//! arXiv 1502.03509), and on a context, which all outputs see.
 
 use crate::tensors::from_f32;
 use burn::module::Module;
@@ -7,22 +7,22 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
-/// Linear layers with SiLU between them, some of whose weights are left out.
+/// Masked linear layers with SiLU between them.
 #[derive(Module, Debug)]
 pub(super) struct Masked {
     /// From the context to the first hidden layer.
     context: Linear,
     layers: Vec<Linear>,
-    /// Of each layer's weights [in, out], 1 for those that count and 0 for the others.
+    /// Per layer, a mask of the weights [in, out]: 1 for used ones, 0 for others.
     #[module(skip)]
     masks: Vec<Vec<f32>>,
 }
 
 impl Masked {
-    /// Over rows of `size` numbers and contexts of as many as the first of the hidden `widths`, to two outputs a
+    /// For rows of `size` numbers and contexts as wide as the first of the hidden `widths`, with two outputs per
     /// number.
     pub fn new(size: usize, widths: &[usize], device: &Device) -> Self {
-        // how many of the numbers a unit sees, the first ones: spread evenly, the context alone among them
+        // how many leading numbers each unit sees, evenly spread; some see the context alone
         let of_layer = |width: usize| (0..width).map(|unit| unit * size / width).collect();
         let hidden = widths.iter().map(|&width| of_layer(width));
         let units: Vec<Vec<usize>> = hidden.collect();
@@ -44,7 +44,7 @@ impl Masked {
         }
     }
 
-    /// The two outputs of each number of `z` [B, M], each [B, M], given `context` [B, C].
+    /// The two outputs for each number of `z` [B, M], each [B, M], given `context` [B, C].
     pub fn forward(&self, z: Tensor<2>, context: Tensor<2>) -> [Tensor<2>; 2] {
         let [_, size] = z.dims();
         let mut x = z;
@@ -65,7 +65,7 @@ impl Masked {
     }
 }
 
-/// 1 for each of `count` inputs and each unit of `after`, which sees so many numbers, where the unit may see it.
+/// The mask from `count` inputs to units that see the first `after` numbers: 1 where the unit may see the input.
 fn mask(count: usize, after: &[usize], may_see: impl Fn(usize, usize) -> bool) -> Vec<f32> {
     let rows = (0..count).flat_map(|input| after.iter().map(move |&sees| (input, sees)));
     rows.map(|(input, sees)| f32::from(may_see(input, sees)))
@@ -81,8 +81,8 @@ mod tests {
 
     const SIZE: usize = 5;
 
-    /// Red where a mask lets a number through that comes later, or keeps one from what comes after it; and where fewer
-    /// hidden units than numbers leave some unseen.
+    /// Fails if a mask passes a later number or blocks an earlier one, or if fewer hidden units than numbers leave
+    /// some unseen.
     #[test]
     fn each_output_sees_every_number_before_its_own_and_no_other_and_all_see_the_context() {
         let device = Device::flex();

@@ -1,6 +1,6 @@
-//! The posteriors q(z|x): kinds of noise that an encoder's latents have, each with an exact log-density.
+//! Posteriors q(z|x): kinds of noise in an encoder's latents, each with an exact log-density.
 //!
-//! A kind is a file of its own and its lines in this one: `mod`, an arm of [`PosteriorConfig`], of
+//! A new kind is a file of its own and a few lines in this one: `mod`, an arm of [`PosteriorConfig`], of
 //! [`PosteriorConfig::kind`], of [`PosteriorHead`] and of its two methods, and an example in
 //! [`PosteriorConfig::examples`], over which the conformance tests run.
 
@@ -37,33 +37,32 @@ pub use radial::Radial;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the encoder outputs.
+/// The encoder's posterior.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[schemars(rename = "Posterior")]
 pub enum PosteriorConfig {
-    /// One latent a row.
+    /// One latent per row.
     Deterministic(Deterministic),
     /// Mean and log-variance of a diagonal Gaussian, sampled in training.
     Gaussian(Gaussian),
-    /// A mean, to which noise of one fixed standard deviation is added (Unified Latents, arXiv
-    /// 2602.17270): latents cannot contract below it.
+    /// A mean with added noise of a fixed standard deviation (Unified Latents, arXiv 2602.17270): latents cannot
+    /// contract below it.
     FixedNoise(FixedNoise),
-    /// A Gaussian whose covariance ties all numbers of a row together: a draw of a diagonal Gaussian times a
+    /// A Gaussian with a full covariance over all numbers of a row: a draw of a diagonal Gaussian times a
     /// triangular matrix (linear inverse autoregressive flow, arXiv 1706.02326).
     LinearIaf(LinearIaf),
-    /// A Gaussian whose axes reflections turn (Householder flow, arXiv 1611.09630).
+    /// A Gaussian with reflected axes (Householder flow, arXiv 1611.09630).
     Householder(Householder),
-    /// A Gaussian that is bent along directions (planar flow, arXiv 1505.05770).
+    /// A Gaussian bent along directions (planar flow, arXiv 1505.05770).
     Planar(Planar),
-    /// A Gaussian that is spread out from points or drawn in towards them (radial flow, arXiv 1505.05770).
+    /// A Gaussian expanded around points or contracted towards them (radial flow, arXiv 1505.05770).
     Radial(Radial),
-    /// A distribution of many shapes: a draw of a Gaussian through masked networks (inverse autoregressive flow, arXiv
-    /// 1606.04934).
+    /// A draw of a Gaussian transformed by masked networks (inverse autoregressive flow, arXiv 1606.04934).
     Iaf(Iaf),
 }
 
-/// The most numbers that an encoder gives for a row besides the means: its last layer has a row of weights for each.
+/// Maximum encoder outputs per row besides the means; each needs a row of weights in the encoder's last layer.
 const MOST_OTHERS: usize = 1 << 19;
 
 impl Default for PosteriorConfig {
@@ -73,7 +72,7 @@ impl Default for PosteriorConfig {
 }
 
 impl PosteriorConfig {
-    /// The kind as what it does.
+    /// The configuration as a trait object.
     pub fn kind(&self) -> &dyn PosteriorKind {
         match self {
             Self::Deterministic(config) => config,
@@ -87,7 +86,7 @@ impl PosteriorConfig {
         }
     }
 
-    /// Notes under `posterior` every value out of range, and latents of a row that it does not take.
+    /// Reports, under `posterior`, every value out of range and an unsupported shape of a row's latents.
     pub fn check(&self, shape: PointShape, problems: &mut Problems) {
         let before = problems.messages().len();
         problems.section("posterior", |p| self.kind().check(p));
@@ -107,7 +106,7 @@ impl PosteriorConfig {
                 others <= MOST_OTHERS,
                 "posterior.kind",
                 format!(
-                    "{}, for which the encoder gives {others} numbers a row besides the means",
+                    "{}, for which the encoder outputs {others} numbers per row besides the means",
                     self.name()
                 ),
                 &format!(
@@ -117,7 +116,7 @@ impl PosteriorConfig {
         }
     }
 
-    /// An example of each kind: what the conformance tests run over.
+    /// An example of each kind, used by the conformance tests.
     pub fn examples() -> Vec<Self> {
         vec![
             Self::Deterministic(Deterministic {}),
@@ -134,7 +133,7 @@ impl PosteriorConfig {
         ]
     }
 
-    /// Its name, as in `kind: NAME`.
+    /// Name of the kind, as in `kind: NAME`.
     pub fn name(&self) -> String {
         let value = serde_json::to_value(self).expect("plain data serialises");
         let kind = value.get("kind").and_then(|kind| kind.as_str());
@@ -142,7 +141,7 @@ impl PosteriorConfig {
     }
 }
 
-/// The head of a kind, its weights among those of the autoencoder.
+/// The head of a kind; its weights are part of the autoencoder.
 #[derive(Module, Debug)]
 pub enum PosteriorHead {
     Deterministic(deterministic::Head),
@@ -156,7 +155,7 @@ pub enum PosteriorHead {
 }
 
 impl PosteriorHead {
-    /// That of `config` over the latents of a row, with weights drawn from `streams`.
+    /// The head of `config` for the latents of a row, initialised from `streams`.
     pub fn new(
         config: &PosteriorConfig,
         shape: PointShape,

@@ -1,17 +1,17 @@
-//! A Gaussian that is bent along directions: planar flow (Rezende and Mohamed 2015, arXiv 1505.05770).
+//! A Gaussian bent along directions: planar flow (Rezende and Mohamed 2015, arXiv 1505.05770).
 //!
 //! ```text
 //! z_t = z_{t-1} + u' tanh(w . z_{t-1} + b)      u' = u + (softplus(w . u) - 1 - w . u) w / |w|^2
 //! ```
 //!
-//! u, w and b of each step are of the encoder. Since `w . u' = softplus(w . u) - 1 > -1`, a step is invertible whatever
-//! they are, and with h the tanh
+//! The encoder outputs u, w and b of each step. Since `w . u' = softplus(w . u) - 1 > -1`, every step is
+//! invertible. With h the tanh,
 //!
 //! ```text
 //! det = 1 + (1 - h^2) w . u' = h^2 + (1 - h^2) softplus(w . u)
 //! ```
 //!
-//! whose right side has no difference in which digits are lost.
+//! where the right side has no cancellation.
 
 use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Planar {
-    /// Bends, each along a direction of its own.
+    /// Number of steps, each along its own direction.
     pub steps: usize,
 }
 
@@ -39,9 +39,9 @@ impl Default for Planar {
     }
 }
 
-/// Added to `|w|^2`, so that a vector of zeros divides nothing by zero.
+/// Added to `|w|^2`, to avoid division by zero.
 const LEAST_SQUARE: f64 = 1e-12;
-/// Where `softplus(w . u) = 1`, ln(e - 1): `w . u'` is 0 there, and with u along w the step the identity.
+/// ln(e - 1), where `softplus(w . u) = 1` and `w . u'` is 0: with u along w, the step is the identity.
 const IDENTITY: f32 = 0.541_324_9;
 
 impl PosteriorKind for Planar {
@@ -59,7 +59,7 @@ impl PosteriorKind for Planar {
         size + self.steps * (2 * size + 1)
     }
 
-    /// Each step the identity, its w one axis after the other.
+    /// Every step is the identity, with w along one axis after another.
     fn start(&self, shape: PointShape) -> Vec<f32> {
         let size = shape.elements();
         let mut start = vec![START; size];
@@ -80,7 +80,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Over the latents of a row.
+    /// For the latents of a row.
     pub fn new(config: &Planar, shape: PointShape) -> Self {
         Self {
             shape,
@@ -119,7 +119,7 @@ struct Step {
 }
 
 impl Step {
-    /// That of `u` and `w` [B, M] and `b` [B, 1].
+    /// From `u` and `w` [B, M] and `b` [B, 1].
     fn new(u: Tensor<2>, w: Tensor<2>, b: Tensor<2>) -> Self {
         let product = (w.clone() * u.clone()).sum_dim(1);
         let square = w.clone().square().sum_dim(1) + LEAST_SQUARE;
@@ -156,7 +156,7 @@ mod tests {
         from_f64(values.to_vec(), dims, DType::F64, &Device::flex())
     }
 
-    /// Values worked out apart from this code. Red where u' is not kept above -1, or the determinant is of another h.
+    /// Values computed independently. Fails if u' is not kept above -1, or the determinant uses another h.
     #[test]
     fn a_step_is_the_one_of_the_paper() {
         let step = Step::new(tensor(&[-2.0, 1.0]), tensor(&[1.0, 0.5]), tensor(&[0.3]));
@@ -174,7 +174,7 @@ mod tests {
         }
     }
 
-    /// `w . u` far below -1, where u itself would fold the plane. Red without u'.
+    /// `w . u` far below -1, where u itself would fold the plane. Fails without u'.
     #[test]
     fn a_step_keeps_the_order_of_points_along_its_direction_whatever_the_encoder_gives() {
         for u in [-1.0, -5.0, -40.0] {

@@ -1,4 +1,4 @@
-//! A Gaussian that is spread out from points, or drawn in towards them: radial flow (Rezende and Mohamed 2015, arXiv
+//! A Gaussian expanded around points or contracted towards them: radial flow (Rezende and Mohamed 2015, arXiv
 //! 1505.05770).
 //!
 //! ```text
@@ -6,15 +6,15 @@
 //! alpha = softplus(a)      beta = softplus(b) - alpha
 //! ```
 //!
-//! c, a and b of each step are of the encoder. Since `beta > -alpha` and alpha is positive, a step is invertible whatever
-//! they are, and
+//! The encoder outputs c, a and b of each step. Since `beta > -alpha` and alpha is positive, every step is
+//! invertible, and
 //!
 //! ```text
 //! det = (1 + beta h)^(M - 1) (1 + beta h - beta h^2 r)
 //!     = ((r + softplus(b)) / (alpha + r))^(M - 1) (r^2 + 2 alpha r + alpha softplus(b)) / (alpha + r)^2
 //! ```
 //!
-//! whose lower line has no difference in which digits are lost.
+//! where the lower line has no cancellation.
 
 use super::gaussian::{Diagonal, START};
 use super::kind::{self, MOST_MOVED, PosteriorKind, check_row};
@@ -28,11 +28,11 @@ use burn::tensor::activation::softplus;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A Gaussian spread out from points, or drawn in.
+/// A Gaussian expanded around points or contracted towards them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Radial {
-    /// Points that it is moved about, one after another.
+    /// Number of steps, each around its own point.
     pub steps: usize,
 }
 
@@ -42,7 +42,7 @@ impl Default for Radial {
     }
 }
 
-/// Added to `r^2`, whose root has no slope at 0.
+/// Added to `r^2`, since the square root has no derivative at 0.
 const LEAST_SQUARE: f64 = 1e-12;
 
 impl PosteriorKind for Radial {
@@ -60,7 +60,7 @@ impl PosteriorKind for Radial {
         size + self.steps * (size + 2)
     }
 
-    /// Each step the identity, its c one axis after the other.
+    /// Every step is the identity, with c on one axis after another.
     fn start(&self, shape: PointShape) -> Vec<f32> {
         let size = shape.elements();
         let mut start = vec![START; size];
@@ -81,7 +81,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Over the latents of a row.
+    /// For the latents of a row.
     pub fn new(config: &Radial, shape: PointShape) -> Self {
         Self {
             shape,
@@ -117,7 +117,7 @@ struct Step {
     centre: Tensor<2>,
     /// alpha [B, 1].
     alpha: Tensor<2>,
-    /// softplus(b) [B, 1], that is alpha + beta.
+    /// softplus(b) [B, 1], which equals alpha + beta.
     least: Tensor<2>,
 }
 
@@ -150,8 +150,8 @@ mod tests {
         from_f64(values.to_vec(), dims, DType::F64, &Device::flex())
     }
 
-    /// Values worked out apart from this code. Red where alpha is not a softplus, beta not kept above -alpha, or a
-    /// factor of the determinant is missing.
+    /// Values computed independently. Fails if alpha is not a softplus, beta is not kept above -alpha, or a factor
+    /// of the determinant is missing.
     #[test]
     fn a_step_is_the_one_of_the_paper() {
         let step = Step {
@@ -170,8 +170,8 @@ mod tests {
         }
     }
 
-    /// Red where alpha is what the encoder gives, which may be negative: points between c and -alpha away would change
-    /// sides.
+    /// Fails if alpha is the encoder's raw output, which may be negative: points closer to c than -alpha would
+    /// change sides.
     #[test]
     fn a_step_keeps_the_order_of_points_on_a_ray_whatever_the_encoder_gives() {
         let shape = PointShape {

@@ -1,4 +1,4 @@
-//! A Gaussian that an invertible map has moved.
+//! A Gaussian transformed by an invertible map.
 
 use super::gaussian::Diagonal;
 use super::kind::tokens;
@@ -9,11 +9,11 @@ use rand_pcg::Pcg64;
 
 /// An invertible map of each row.
 pub(super) trait Map {
-    /// Where `z` [B, M] goes, and the logarithm of the determinant of its Jacobian [B, 1], which is positive.
+    /// The image of `z` [B, M], and the log-determinant of the Jacobian [B, 1], which is positive.
     fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>);
 }
 
-/// Maps one after another.
+/// Composition of maps.
 impl<F: Map> Map for Vec<F> {
     fn through(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let none = z.zeros_like().narrow(1, 0, 1);
@@ -26,7 +26,7 @@ impl<F: Map> Map for Vec<F> {
 
 /// `z = f(z_0)` of each row, `z_0 ~ N(mean, diag(variance))`, with `log q(z|x) = log q(z_0|x) - log |det df/dz_0|`.
 pub(super) struct Warped<F> {
-    /// Of z_0, [B, M].
+    /// Distribution of z_0, [B, M].
     pub base: Diagonal,
     /// f.
     pub map: F,

@@ -1,8 +1,8 @@
-//! Laws of a point that runs along a plane curve and is then blurred by Gaussian noise.
+//! Distributions along a plane curve, blurred by Gaussian noise.
 //!
 //! p(x) = ∫_0^1 N(x; c(s), noise^2 I) ds for a curve c, a sum over arcs if there are several. The
 //! integrand is smooth on the scale of the noise, so composite Gauss-Legendre quadrature with panels
-//! of half the noise's length converges to rounding error; this is exact, not an estimate.
+//! of half the noise's length converges to rounding error: the result is exact, not an estimate.
 
 use super::gaussian_mixture::log_sum_exp;
 use rand::{Rng, RngExt};
@@ -10,13 +10,13 @@ use rand_distr::StandardNormal;
 use statrs::function::erf::{erf, erfc};
 use std::f64::consts::{PI, SQRT_2};
 
-/// Points of the quadrature rule in a panel.
+/// Quadrature points per panel.
 const ORDER: usize = 10;
 
 /// Length of a panel in units of the noise.
 const PANEL: f64 = 0.5;
 
-/// A part of a curve, run through at s uniform on [0, 1].
+/// A part of a curve, parametrised by s uniform on [0, 1].
 pub(super) struct Arc {
     /// Probability of this arc.
     pub(super) weight: f64,
@@ -53,7 +53,7 @@ impl Curve {
         }
     }
 
-    /// The density with its quadrature nodes laid out.
+    /// The density with precomputed quadrature nodes.
     pub(super) fn density(&self) -> CurveDensity {
         let (points, weights) = gauss_legendre(ORDER);
         let mut nodes = Vec::new();
@@ -79,7 +79,7 @@ impl Curve {
     }
 }
 
-/// A law of this kind, ready to be evaluated.
+/// A distribution of this kind, prepared for evaluation.
 #[derive(Debug, Clone)]
 pub(super) struct CurveDensity {
     nodes: Vec<Node>,
@@ -112,7 +112,7 @@ impl CurveDensity {
 
 /// ln of the density of U[-height / 2, height / 2] + N(0, noise^2) at z.
 fn log_blurred_uniform(z: f64, height: f64, noise: f64) -> f64 {
-    // Symmetric, so only the upper tail is needed, where erfc keeps its digits.
+    // Symmetric, so only the upper tail is needed, where erfc is accurate.
     let near = (z.abs() - height / 2.0) / (noise * SQRT_2);
     let far = (z.abs() + height / 2.0) / (noise * SQRT_2);
     let mass = if near > 0.0 {
@@ -123,7 +123,7 @@ fn log_blurred_uniform(z: f64, height: f64, noise: f64) -> f64 {
     mass.ln() - height.ln()
 }
 
-/// An upper bound on |c'(s)|, from steps small beside any curve here.
+/// An upper bound on |c'(s)|, from steps that are small compared with any curve here.
 fn fastest(curve: &dyn Fn(f64) -> [f64; 2]) -> f64 {
     const STEPS: usize = 4096;
     let at = |i: usize| curve(i as f64 / STEPS as f64);
@@ -201,7 +201,7 @@ mod tests {
                 let across = -0.5 * (y / noise) * (y / noise) - (noise * (2.0 * PI).sqrt()).ln();
                 let exact = log_blurred_uniform(x, length, noise) + across;
                 let found = segment.log_density(&[x, y]);
-                // statrs's erfc is good to about 1e-11 relative.
+                // statrs's erfc is accurate to about 1e-11 relative.
                 assert!((found - exact).abs() < 1e-8, "({x}, {y}): {found} {exact}");
             }
         }

@@ -1,14 +1,14 @@
-//! Gaussian mixtures with full covariances: the family that affine maps and flows keep exact.
+//! Gaussian mixtures with full covariances, which affine maps and flows keep in closed form.
 
 use crate::data::Normaliser;
 use nalgebra::{DMatrix, SymmetricEigen};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-/// A mixture of Gaussians in any dimension d.
+/// A mixture of Gaussians in d dimensions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GaussianMixture {
-    /// Weight of each component; positive, not necessarily of sum one.
+    /// Weight of each component; positive, not necessarily normalised.
     pub weights: Vec<f64>,
     /// Mean of each component, `[d]`.
     pub means: Vec<Vec<f64>>,
@@ -31,7 +31,7 @@ impl GaussianMixture {
         self.means.first().map_or(0, Vec::len)
     }
 
-    /// The law of y = (x - mean) A for x of this law; A may reduce the width.
+    /// The distribution of y = (x - mean) A for x of this distribution; A may reduce the width.
     ///
     /// # Panics
     /// If the normaliser's input has another width.
@@ -48,7 +48,7 @@ impl GaussianMixture {
         let covariances = self.covariances.iter().map(|covariance| {
             let covariance = DMatrix::from_row_slice(from, from, covariance);
             let mapped = matrix.transpose() * covariance * &matrix;
-            // Symmetric up to rounding; made exactly so.
+            // Symmetric up to rounding; made exactly symmetric.
             ((&mapped + mapped.transpose()) * 0.5).as_slice().to_vec()
         });
         Self {
@@ -64,7 +64,7 @@ impl GaussianMixture {
         self.density().map_or(f64::NAN, |d| d.log_density(x))
     }
 
-    /// The density with its covariances factorised; `None` if one is not positive definite.
+    /// The density with factorised covariances; `None` if one is not positive definite.
     pub fn density(&self) -> Option<MixtureDensity> {
         let width = self.width();
         let total: f64 = self.weights.iter().sum();
@@ -90,8 +90,8 @@ impl GaussianMixture {
         })
     }
 
-    /// Eigenvalues and eigenvectors of each covariance, for functions of it such as
-    /// S(t) = (1 - t)^2 I + t^2 C at many t.
+    /// Eigenvalues and eigenvectors of each covariance, for functions of it such as S(t) = (1 -
+    /// t)^2 I + t^2 C at many t.
     pub fn components_eigen(&self) -> Vec<ComponentEigen> {
         let width = self.width();
         self.covariances
@@ -111,7 +111,7 @@ impl GaussianMixture {
     }
 }
 
-/// A [`GaussianMixture`] with its covariances factorised.
+/// A [`GaussianMixture`] with factorised covariances.
 #[derive(Debug, Clone)]
 pub struct MixtureDensity {
     components: Vec<Factored>,
@@ -133,7 +133,7 @@ impl MixtureDensity {
         log_sum_exp(self.components.iter().map(|c| c.log_weighted_density(x)))
     }
 
-    /// The component under which `x` is likeliest, its weight included.
+    /// The component with the largest posterior probability at `x`.
     pub fn likeliest(&self, x: &[f64]) -> usize {
         let densities = self.components.iter().map(|c| c.log_weighted_density(x));
         let best = densities.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
@@ -176,13 +176,13 @@ impl Factored {
     }
 }
 
-/// ln sum exp, without overflow; -inf for nothing.
+/// ln sum exp without overflow; -inf for no terms.
 pub(super) fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
     if largest == f64::NEG_INFINITY {
         return largest;
     }
-    // Terms below e^-45 of the largest are beyond the digits of the sum; most are.
+    // Terms below e^-45 of the largest do not affect the sum in f64; most are.
     let terms = values.map(|v| v - largest).filter(|&v| v > -45.0);
     largest + terms.map(f64::exp).sum::<f64>().ln()
 }

@@ -1,4 +1,4 @@
-//! Feature files with their law written beside the numbers, so that the truth travels with the data.
+//! Writes feature files with their distribution as attributes, so that the truth travels with the data.
 
 use super::target::Target;
 use crate::data::{
@@ -13,14 +13,14 @@ use std::path::Path;
 /// Samples drawn and written at once.
 const BLOCK_ROWS: usize = 1 << 16;
 
-/// Numbers of the longest array kept as an attribute.
+/// Maximum number of elements of an array stored as an attribute.
 const LARGEST_ARRAY: usize = 1 << 17;
 
-/// The attribute that holds the law as JSON.
+/// The attribute that holds the distribution as JSON.
 const TARGET: &str = "target";
 
-/// Writes `rows`, row-major [n, width], as `dataset` of a new file at `path`, with the law they come
-/// from, if it is known, and further attributes of the dataset.
+/// Writes `rows`, row-major [n, width], as `dataset` of a new file at `path`, with the distribution they
+/// were drawn from, if known, and further attributes of the dataset.
 ///
 /// # Errors
 /// File errors.
@@ -55,7 +55,8 @@ pub fn write_features(
 }
 
 /// Draws `count` samples of `target` and writes them as `dataset` [count, d] f32 of a new file at
-/// `path`, block by block in little memory, with the law and its seed as attributes of the dataset.
+/// `path`, block by block in bounded memory, with the distribution and the seed as attributes of the
+/// dataset.
 ///
 /// # Errors
 /// An input error for parameters out of range or a count of 0; file errors.
@@ -81,11 +82,11 @@ pub fn generate(
     writer.commit()
 }
 
-/// The law a dataset was generated from; `None` if it does not say. An attribute of that name that is no
-/// JSON with a `kind` is somebody else's, and says nothing.
+/// The distribution that a dataset was generated from; `None` if it is not recorded. An attribute of
+/// that name that is not JSON with a `kind` was written by another program and is ignored.
 ///
 /// # Errors
-/// An input error if it says so in a way that cannot be understood.
+/// An input error if it cannot be understood.
 pub fn read_target(dataset: &Dataset) -> Result<Option<Target>> {
     let Some(json) = dataset.text_attribute(TARGET) else {
         return Ok(None);
@@ -110,7 +111,7 @@ pub fn read_target(dataset: &Dataset) -> Result<Option<Target>> {
     })?;
     if target.width() != dataset.item_width() {
         return Err(Error::input(format!(
-            "the attribute `{TARGET}` of {} describes a law of width {}; expected {}",
+            "the attribute `{TARGET}` of {} describes a distribution of width {}; expected {}",
             dataset.describe(),
             target.width(),
             dataset.item_width()
@@ -119,7 +120,7 @@ pub fn read_target(dataset: &Dataset) -> Result<Option<Target>> {
     Ok(Some(target))
 }
 
-/// The law as JSON, each of its parameters, and for mixtures `weights` `[K]`, `means` [K, d],
+/// The distribution as JSON, each of its parameters, and for mixtures `weights` `[K]`, `means` [K, d],
 /// `covariances` [K, d, d].
 fn target_attributes(path: &Path, target: &Target) -> Result<Vec<(String, Attribute)>> {
     let json = serde_json::to_value(target).map_err(|e| Error::file(path, e))?;
@@ -142,7 +143,7 @@ fn target_attributes(path: &Path, target: &Target) -> Result<Vec<(String, Attrib
                 mixture.covariances.concat(),
             ),
         ];
-        // The JSON has it all; arrays of megabytes serve nobody as attributes.
+        // The JSON is complete; arrays of megabytes are not useful as attributes.
         let readable = arrays
             .into_iter()
             .filter(|(_, _, values)| values.len() <= LARGEST_ARRAY);
@@ -153,7 +154,7 @@ fn target_attributes(path: &Path, target: &Target) -> Result<Vec<(String, Attrib
     Ok(attributes)
 }
 
-/// Numbers, text and arrays of numbers; a mixture's list of components is told by its arrays.
+/// Numbers, text and arrays of numbers; a mixture's list of components is written as arrays.
 fn attribute(value: &Value) -> Option<Attribute> {
     match value {
         Value::String(text) => Some(Attribute::Text(text.clone())),

@@ -1,4 +1,4 @@
-//! Analytic target distributions: densities that are known, and files of features drawn from them.
+//! Analytic target distributions: known densities, and files of features drawn from them.
 
 mod curve_density;
 mod gaussian_mixture;

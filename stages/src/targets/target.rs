@@ -1,5 +1,5 @@
-//! Analytic target distributions: laws whose samples are written as features and whose density is
-//! known, so that every likelihood the pipeline estimates can be held against the truth.
+//! Analytic target distributions, whose samples are written as features and whose density is known, so that
+//! every estimated likelihood can be compared with the truth.
 
 use super::curve_density::{Arc, Curve, CurveDensity};
 use super::gaussian_mixture::{GaussianMixture, MixtureDensity};
@@ -10,10 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
-/// The smallest noise beside the size of a curve; below it the quadrature gets too fine.
+/// The smallest noise relative to the size of a curve; below it the quadrature becomes too fine.
 const LEAST_NOISE: f64 = 1e-3;
 
-/// A law with a known density. All lengths are in the units of the features.
+/// A distribution with a known density. All lengths are in units of the features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Target {
@@ -29,13 +29,13 @@ pub enum Target {
         /// The covariance by rows, [d, d].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         covariance: Option<Vec<Vec<f64>>>,
-        /// d, where `mean` is a single number.
+        /// d, if `mean` is a single number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         width: Option<usize>,
     },
-    /// Equal Gaussians evenly on a circle in the first two dimensions; 0 in the others.
+    /// Equal Gaussians evenly spaced on a circle in the first two dimensions; 0 in the others.
     GaussianRing {
-        /// How many; the first is at angle 0.
+        /// Number of Gaussians; the first is at angle 0.
         #[serde(default = "defaults::modes")]
         modes: usize,
         /// Radius of the circle.
@@ -50,10 +50,10 @@ pub enum Target {
     },
     /// Equal Gaussians on a grid of `side` points along each dimension, centred at 0.
     GaussianGrid {
-        /// Points along a dimension; `side^width` Gaussians.
+        /// Points per dimension; `side^width` Gaussians.
         #[serde(default = "defaults::side")]
         side: usize,
-        /// Distance of neighbours.
+        /// Distance between neighbours.
         #[serde(default = "defaults::spacing")]
         spacing: f64,
         /// Standard deviation of each Gaussian in every dimension.
@@ -85,7 +85,7 @@ pub enum Target {
     },
     /// Arms of an Archimedean spiral; the angle along an arm is uniform.
     Spiral {
-        /// How many arms, evenly turned.
+        /// Number of arms, at equal angles.
         #[serde(default = "defaults::two")]
         arms: usize,
         /// Turns of an arm around the centre.
@@ -113,7 +113,7 @@ pub enum Target {
     },
     /// Uniform on the squares of one colour of a board centred at 0.
     Checkerboard {
-        /// Squares along a side.
+        /// Squares per side.
         #[serde(default = "defaults::side")]
         squares: usize,
         /// Half the side of the board.
@@ -138,10 +138,10 @@ pub enum Target {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Component {
-    /// Its weight; weights are divided by their sum.
+    /// Weight of the component; weights are normalised.
     #[serde(default = "defaults::one")]
     pub weight: f64,
-    /// Its mean, `[d]`.
+    /// Mean of the component, `[d]`.
     pub mean: Vec<f64>,
     /// Standard deviation of each dimension; a single number is repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,7 +209,7 @@ impl Target {
         }
     }
 
-    /// The name of its kind, as in its `kind` field.
+    /// Name of the kind, as in its `kind` field.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Gaussian { .. } => "gaussian",
@@ -225,7 +225,7 @@ impl Target {
         }
     }
 
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, p: &mut Problems) {
         let noise = |p: &mut Problems, noise: f64, size: f64| {
             let least = LEAST_NOISE * size;
@@ -368,13 +368,13 @@ impl Target {
         out
     }
 
-    /// ln p(x) in nats, -inf where the density is zero; `None` if the parameters are not those of a
-    /// law. Prepares the density on each call: for many points use [`Self::density`].
+    /// ln p(x) in nats, -inf where the density is zero; `None` if the parameters are invalid. Prepares the
+    /// density on each call: for many points use [`Self::density`].
     pub fn log_density(&self, x: &[f64]) -> Option<f64> {
         Some(self.density()?.log_density(x))
     }
 
-    /// The density, ready for many points; `None` if the parameters are not those of a law.
+    /// The density, prepared for many points; `None` if the parameters are invalid.
     pub fn density(&self) -> Option<Density> {
         Some(Density(match self.law()? {
             Law::Mixture(density) => Prepared::Mixture(density),
@@ -384,7 +384,7 @@ impl Target {
         }))
     }
 
-    /// The same law as a Gaussian mixture, for those that are one.
+    /// The same distribution as a Gaussian mixture, if it is one.
     pub fn as_mixture(&self) -> Option<GaussianMixture> {
         let isotropic = |means: Vec<Vec<f64>>, sigma: f64| {
             let width = means.first().map_or(0, Vec::len);
@@ -457,7 +457,7 @@ impl Target {
         }
     }
 
-    /// What is sampled from; `None` if the parameters are not those of a law.
+    /// The sampler; `None` if the parameters are invalid.
     fn law(&self) -> Option<Law> {
         let mut problems = Problems::new();
         self.check(&mut problems);
@@ -535,7 +535,7 @@ impl Target {
     }
 }
 
-/// What samples are drawn from.
+/// A distribution prepared for sampling.
 enum Law {
     Mixture(MixtureDensity),
     Curve(Curve),
@@ -543,7 +543,7 @@ enum Law {
     Torus(Torus),
 }
 
-/// A density that is ready to be evaluated.
+/// A density prepared for evaluation.
 #[derive(Debug, Clone)]
 pub struct Density(Prepared);
 
@@ -556,8 +556,8 @@ enum Prepared {
 }
 
 impl Density {
-    /// ln p(x) in nats, -inf where the density is zero. Exact for mixtures and the checkerboard; for
-    /// curves and the torus within 1e-6 where the density matters, by quadrature. Farther than about 40 standard
+    /// ln p(x) in nats, -inf where the density is zero. Exact for mixtures and the checkerboard; within 1e-6 by
+    /// quadrature for curves and the torus, where the density is not negligible. Farther than about 40 standard
     /// deviations of the noise from the band of a three-dimensional Swiss roll it is -inf.
     pub fn log_density(&self, x: &[f64]) -> f64 {
         match &self.0 {
@@ -576,7 +576,7 @@ struct Board {
 }
 
 impl Board {
-    /// Squares (i, j) with i + j even; the larger half if their number is odd.
+    /// Number of squares (i, j) with i + j even.
     fn dark(&self) -> usize {
         (self.squares * self.squares).div_ceil(2)
     }
@@ -615,7 +615,7 @@ impl Board {
     }
 }
 
-/// One number stands for `width` of them.
+/// Repeats a single number `width` times.
 fn repeat(values: &[f64], width: usize) -> Vec<f64> {
     match values {
         [value] => vec![*value; width],
@@ -632,7 +632,7 @@ fn diagonal(std: &[f64]) -> Vec<f64> {
     covariance
 }
 
-/// Row-major [d, d].
+/// The covariance, row-major [d, d].
 fn spread(std: Option<&[f64]>, covariance: Option<&[Vec<f64>]>, width: usize) -> Vec<f64> {
     match (std, covariance) {
         (_, Some(rows)) => rows.concat(),
@@ -649,7 +649,7 @@ fn check_gaussian(
     width: usize,
 ) {
     let of_width = |n: usize| n == width || n == 1;
-    let expected = format!("{width} finite numbers, or one that is repeated");
+    let expected = format!("{width} finite numbers, or a single one for all dimensions");
     p.require(
         of_width(mean.len()) && mean.iter().all(|v| v.is_finite()),
         "mean",
@@ -667,7 +667,7 @@ fn check_gaussian(
             of_width(std.len()) && std.iter().all(|v| *v > 0.0 && v.is_finite()),
             "std",
             format!("{std:?}"),
-            &format!("{width} positive numbers, or one that is repeated"),
+            &format!("{width} positive numbers, or a single one for all dimensions"),
         );
     }
     if let Some(rows) = covariance {

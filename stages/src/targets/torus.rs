@@ -1,8 +1,8 @@
 //! The surface of a torus in three dimensions, blurred by Gaussian noise.
 //!
-//! Both angles are uniform. The integral over the turn around the axis is a Bessel function, so that the density is an
-//! integral over the tube's angle alone. Its integrand is smooth and periodic, and the trapezoidal rule converges to
-//! rounding error: this is exact, not an estimate.
+//! Both angles are uniform. The integral over the angle around the axis is a Bessel function, so the density is an
+//! integral over the tube's angle alone. Its integrand is smooth and periodic, and the trapezoidal rule converges
+//! to rounding error: the result is exact, not an estimate.
 
 use super::gaussian_mixture::log_sum_exp;
 use rand::{Rng, RngExt};
@@ -11,12 +11,12 @@ use std::f64::consts::PI;
 
 /// Length of a step along the tube in units of the noise.
 const STEP: f64 = 0.5;
-/// Steps around the tube, at least.
+/// Minimum number of steps around the tube.
 const LEAST_STEPS: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Torus {
-    /// From the axis to the middle of the tube.
+    /// Distance from the axis to the middle of the tube.
     pub(super) radius: f64,
     /// Radius of the tube, below `radius`.
     pub(super) tube: f64,
@@ -37,7 +37,7 @@ impl Torus {
         out.extend(blurred.map(|x| x as f32));
     }
 
-    /// The density with its quadrature nodes laid out.
+    /// The density with precomputed quadrature nodes.
     pub(super) fn density(&self) -> TorusDensity {
         let steps = (2.0 * PI * self.tube / (STEP * self.noise)).ceil() as usize;
         let steps = steps.max(LEAST_STEPS);
@@ -53,10 +53,10 @@ impl Torus {
     }
 }
 
-/// A torus, ready to be evaluated.
+/// A torus prepared for evaluation.
 #[derive(Debug, Clone)]
 pub(super) struct TorusDensity {
-    /// Circles on the surface, evenly around the tube: distance from the axis, and height.
+    /// Circles on the surface, evenly spaced around the tube: distance from the axis, and height.
     nodes: Vec<(f64, f64)>,
     noise: f64,
 }
@@ -77,8 +77,8 @@ impl TorusDensity {
     }
 }
 
-/// ln(exp(-z) I0(z)) for z >= 0, with I0 the modified Bessel function: its power series, or where that is long, its
-/// asymptotic one.
+/// ln(exp(-z) I0(z)) for z >= 0, with I0 the modified Bessel function: its power series, or its asymptotic series
+/// if that is shorter.
 fn log_scaled_bessel(z: f64) -> f64 {
     const LONG: f64 = 40.0;
     let (mut term, mut sum) = (1.0, 1.0);
@@ -117,8 +117,8 @@ mod tests {
         assert_eq!(log_scaled_bessel(0.0), 0.0);
     }
 
-    /// Red for a density without its constant, or samples of another surface: it integrates to one over a cube, and
-    /// its mean at samples is the integral of p ln p.
+    /// Fails if the density lacks its constant, or samples come from another surface: it integrates to one over a
+    /// cube, and its mean at samples is the integral of p ln p.
     #[test]
     fn the_density_integrates_to_one_and_agrees_with_samples() {
         let torus = Torus {
@@ -127,7 +127,7 @@ mod tests {
             noise: 0.2,
         };
         let density = torus.density();
-        // half a noise is exact enough for the midpoint rule of a blurred law
+        // half a noise is fine enough for the midpoint rule of a blurred distribution
         let (side, half) = (0.1, [3.4, 1.8]);
         let places = |half: f64| {
             let count = (2.0 * half / side).round() as usize;

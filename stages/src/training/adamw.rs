@@ -8,7 +8,7 @@ use latent_align_kernels::{AdamW, Parameter, adamw};
 /// Added to the root of the second moment.
 const EPSILON: f64 = 1e-8;
 
-/// What is kept about a parameter of n elements, each `[n]`.
+/// Optimiser state of a parameter of n elements, each `[n]`.
 #[derive(Clone)]
 pub(super) struct Kept {
     /// First moment.
@@ -20,7 +20,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Before the first step.
+    /// The initial state.
     pub(super) fn of(weights: Tensor<1>) -> Self {
         Self {
             first: weights.zeros_like(),
@@ -30,12 +30,12 @@ impl Kept {
     }
 }
 
-/// What is the same for all parameters.
+/// Settings shared by all parameters of a step.
 #[derive(Clone, Copy)]
 pub(super) struct Step {
     pub(super) rate: f64,
     pub(super) betas: [f64; 2],
-    /// From 1.
+    /// Starts at 1.
     pub(super) number: u64,
     pub(super) decay: f64,
     /// Decay of the average.
@@ -49,7 +49,7 @@ impl Step {
     }
 }
 
-/// `weights` `[n]` one step down `factor * gradient`, and what is kept after it.
+/// `weights` `[n]` after one step along `-factor * gradient`, and the new state.
 pub(super) fn update(
     mut weights: Tensor<1>,
     gradient: Tensor<1>,

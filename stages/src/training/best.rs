@@ -1,4 +1,4 @@
-//! The best module of a training by its held-out loss, and when to stop for lack of a better one.
+//! Keeps the module with the lowest held-out loss, and decides on early stopping.
 
 use crate::error::Result;
 use crate::persist::{Resumable, Snapshot};
@@ -8,9 +8,10 @@ use burn::tensor::Tensor;
 
 /// Weights of the best evaluation so far.
 pub struct Best<M> {
-    /// Evaluations without a better one after which a training stops; none: it goes on, and the last weights count.
+    /// Evaluations without improvement after which training stops; None: it continues, and the last weights are
+    /// used.
     patience: Option<u64>,
-    /// Where weights are, and of which shapes.
+    /// Reference for devices and shapes of the weights.
     like: M,
     found: Option<Found<M>>,
 }
@@ -18,13 +19,13 @@ pub struct Best<M> {
 struct Found<M> {
     loss: f64,
     step: u64,
-    /// Evaluations since.
+    /// Evaluations since the best one.
     since: u64,
     module: M,
 }
 
 impl<M: Module> Best<M> {
-    /// None yet; `like` is a module of the training, without autodiff.
+    /// No evaluation yet; `like` is a module of the training, without autodiff.
     pub fn new(patience: Option<u64>, like: M) -> Self {
         Self {
             patience,
@@ -33,7 +34,7 @@ impl<M: Module> Best<M> {
         }
     }
 
-    /// Takes the evaluation of `module` after `step` steps; true if the training is to stop.
+    /// Records the evaluation of `module` after `step` steps; true if training should stop.
     pub(super) fn evaluated(&mut self, loss: f64, step: u64, module: &M) -> bool {
         let Some(patience) = self.patience else {
             return false;
@@ -51,7 +52,7 @@ impl<M: Module> Best<M> {
         false
     }
 
-    /// The best module and its step, where they are kept.
+    /// The best module and its step, if kept.
     pub fn take(self) -> Option<(M, u64)> {
         self.found.map(|found| (found.module, found.step))
     }
@@ -102,7 +103,7 @@ impl<M: Module> Resumable for Best<M> {
             }
         }
         let number = |what| snapshot.number(&format!("{name}.{what}"));
-        // a checkpoint of before the first evaluation has none
+        // a checkpoint from before the first evaluation has none
         let Ok(loss) = number(LOSS) else {
             self.found = None;
             return Ok(());
@@ -141,7 +142,7 @@ mod tests {
         to_f32(line.weight.val()).unwrap()[0]
     }
 
-    /// Red where an equal or a worse loss counts as better, or evaluations are counted from the start.
+    /// Fails if an equal or worse loss counts as better, or evaluations are counted from the start.
     #[test]
     fn the_best_is_kept_and_a_training_stops_when_nothing_better_comes() {
         let mut best = Best::new(Some(2), line(0.0));
@@ -157,8 +158,8 @@ mod tests {
         assert!(last.take().is_none());
     }
 
-    /// Red where the best weights are those that go on being trained, as in the code of arXiv 1706.02326: the optimiser
-    /// changes weights where they lie.
+    /// Fails if the best weights alias those being trained, as in the code of arXiv 1706.02326: the optimiser
+    /// changes weights in place.
     #[test]
     fn the_best_is_no_alias_of_what_goes_on_being_trained() {
         for ema in [0.0, 0.9] {
@@ -195,7 +196,7 @@ mod tests {
         }
     }
 
-    /// Red where a resumed training forgets the best weights or how long ago they were.
+    /// Fails if a resumed training forgets the best weights or the number of evaluations since.
     #[test]
     fn it_goes_on_from_a_checkpoint() {
         let mut best = Best::new(Some(2), line(0.0));

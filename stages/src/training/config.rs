@@ -6,8 +6,8 @@ use burn::tensor::DType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The numbers that the velocity network's matrix products are taken in while something trains. Weights,
-/// sums, norms and the optimiser stay in f32, and so does every evaluation.
+/// Number format of the velocity network's matrix products in training. Weights, sums, norms and the
+/// optimiser stay in f32, and so does every evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "MatmulPrecision")]
@@ -21,7 +21,7 @@ pub enum MatmulPrecision {
 }
 
 impl MatmulPrecision {
-    /// As a configuration asks for it under `key`.
+    /// With the configuration `key` that selects it.
     pub fn numbers(self, key: &'static str) -> Numbers {
         let dtype = match self {
             Self::F32 => DType::F32,
@@ -40,15 +40,15 @@ pub struct OptimiserConfig {
     pub learning_rate: f64,
     /// Steps of linear warm-up from zero; at most half of all steps.
     pub warmup_steps: u64,
-    /// The learning rate at the last step, as a share of the largest.
+    /// The learning rate at the last step, as a fraction of the largest.
     pub final_learning_rate: f64,
     /// Decoupled weight decay (AdamW).
     pub weight_decay: f64,
     /// Decay of the first and second moments.
     pub betas: [f64; 2],
-    /// The largest global L2 norm of a gradient; longer ones are scaled down.
+    /// Maximum global L2 norm of a gradient; larger gradients are scaled down.
     pub gradient_clip: f64,
-    /// Decay of the moving average of the weights; 0 keeps the last weights.
+    /// Decay of the moving average of the weights; 0 uses the last weights.
     pub ema: f64,
 }
 
@@ -67,7 +67,7 @@ impl Default for OptimiserConfig {
 }
 
 impl OptimiserConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.positive("learning_rate", self.learning_rate, "1e-3");
         problems.require(

@@ -1,8 +1,8 @@
-//! What is not finite ends a training and says so.
+//! Detection of values that are not finite, which end a training with an error.
 
 use crate::error::{Error, Result};
 
-/// `value`, the figure `what` after `step`, such as `the held-out loss`.
+/// Checks `value`, the figure `what` after `step`, such as `the held-out loss`.
 ///
 /// # Errors
 /// [`Error::Diverged`] if it is NaN or infinite.
@@ -16,10 +16,10 @@ pub fn finite(value: f64, what: &str, step: u64) -> Result<f64> {
     })
 }
 
-/// `found`, where none of `checks` failed before it did.
+/// `found`, unless one of `checks` failed earlier.
 ///
 /// # Errors
-/// Of all failures the first divergence; of one step that of `found`.
+/// The earliest divergence; `found`'s if several are of the same step.
 pub fn unless_before<T, const N: usize>(checks: [Result<()>; N], found: Result<T>) -> Result<T> {
     let failed = checks.into_iter().filter_map(Result::err);
     match (failed.reduce(Error::earlier), found) {

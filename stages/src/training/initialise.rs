@@ -1,5 +1,4 @@
-//! Initial weights drawn from a stateless stream, so that they depend on the seed alone and not on
-//! the device's generator.
+//! Initial weights from a stateless stream, so that they depend only on the seed and not on the device's generator.
 
 use crate::random::Streams;
 use crate::tensors::from_f32;
@@ -9,14 +8,14 @@ use burn::tensor::Tensor;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-/// The module with every weight matrix and kernel drawn uniformly on +-sqrt(1 / fan_in) (PyTorch's
-/// default) and every bias set to zero. Normalisation layers keep their ones and zeros.
+/// Initialises every weight matrix and kernel uniformly on +-sqrt(1 / fan_in) (PyTorch's default) and every bias to
+/// zero. Normalisation layers keep their ones and zeros.
 pub fn initialise<M: Module>(module: M, streams: Streams) -> M {
     initialised(module, streams, false)
 }
 
-/// As [`initialise`], with every bias drawn likewise, as PyTorch does. A narrow input needs it: without biases the units that
-/// read one number x all bend at x = 0, and a layer norm behind them leaves nothing of x but its sign.
+/// As [`initialise`], with random biases, as in PyTorch. A narrow input needs them: without biases, all units that
+/// read a single number x have their kink at x = 0, and a layer norm after them leaves only the sign of x.
 pub fn initialise_with_biases<M: Module>(module: M, streams: Streams) -> M {
     initialised(module, streams, true)
 }
@@ -30,14 +29,14 @@ fn initialised<M: Module>(module: M, streams: Streams, biases: bool) -> M {
         layers: Vec::new(),
         drawn: 0,
     });
-    module.set_require_grad(true) // mapping the weights has dropped it
+    module.set_require_grad(true) // mapping the weights has cleared it
 }
 
 struct Initialise {
     streams: Streams,
-    /// Whether biases are drawn.
+    /// Whether biases are random.
     biases: bool,
-    /// Of the weights that were drawn last, whose bias comes next.
+    /// Bound of the last weights, used for the bias that follows them.
     bound: f32,
     path: Vec<String>,
     layers: Vec<String>,
@@ -91,7 +90,7 @@ fn uniform<const D: usize>(tensor: Tensor<D>, bound: f32, mut rng: Pcg64) -> Ten
     from_f32(drawn.collect(), dims, &tensor.device())
 }
 
-/// Makes weights and bias of a layer zero: a network that ends in it starts as the identity, where it adds to its input.
+/// Sets weights and bias of a layer to zero: a residual network that ends in it starts as the identity.
 pub fn zero(layer: &mut Linear) {
     layer.weight = layer.weight.clone().map(|weight| weight.zeros_like());
     layer.bias = layer
@@ -100,8 +99,7 @@ pub fn zero(layer: &mut Linear) {
         .map(|bias| bias.map(|bias| bias.zeros_like()));
 }
 
-/// The module with N(0, scale^2) added to every parameter. Tests start here: zero initialisation
-/// would make most of them vacuous.
+/// Adds N(0, scale^2) to every parameter, for tests: zero initialisation would make most of them vacuous.
 #[cfg(test)]
 pub fn perturb<M: Module>(module: M, scale: f64, streams: Streams) -> M {
     struct Perturb(f64, Streams, u64);

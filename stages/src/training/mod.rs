@@ -1,4 +1,4 @@
-//! What every stage's loop shares.
+//! The training loop and its parts.
 
 mod adamw;
 mod best;

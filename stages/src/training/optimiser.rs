@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::f64::consts::PI;
 
 /// The learning rate of `step` (from 0) of `steps`: linear warm-up, then a cosine down to
-/// `final_learning_rate` times the largest, which the last step takes. One step alone takes the largest.
+/// `final_learning_rate` times the largest at the last step. A single step has the largest rate.
 fn learning_rate(config: &OptimiserConfig, step: u64, steps: u64) -> f64 {
     let warmup = config.warmup_steps.min(steps / 2);
     if step < warmup {
@@ -30,18 +30,18 @@ fn learning_rate(config: &OptimiserConfig, step: u64, steps: u64) -> f64 {
 
 /// A module in training: its weights, the optimiser's moments and the weights' moving average.
 pub struct Trainer<M: Module> {
-    /// The module, on a device with autodiff.
+    /// On a device with autodiff.
     pub module: M,
     pub(super) kept: HashMap<ParamId, Kept>,
     config: OptimiserConfig,
-    /// Steps taken.
+    /// Completed steps.
     pub(super) step: u64,
     steps: u64,
-    /// The gradients' global norms `[1]` since the last check, on the device.
+    /// Global gradient norms `[1]` since the last check, on the device.
     norms: Vec<Tensor<1>>,
-    /// What a divergence calls the gradient.
+    /// Name of the gradient in divergence errors.
     gradient: &'static str,
-    /// Steps in a step of the training that it is part of.
+    /// Steps of this trainer per step of the enclosing training.
     each: u64,
 }
 
@@ -68,8 +68,8 @@ impl<M: Module> Trainer<M> {
         }
     }
 
-    /// As part of another training, which takes a step after `each` of these: a divergence is of a step of
-    /// the other, and calls the gradient `gradient`.
+    /// Makes it part of another training, with `each` steps of this trainer per step of the other.
+    /// Divergences name the step of the other training and call the gradient `gradient`.
     pub fn within_another(self, gradient: &'static str, each: u64) -> Self {
         Self {
             gradient,
@@ -78,7 +78,7 @@ impl<M: Module> Trainer<M> {
         }
     }
 
-    /// One step down the gradients of a loss. Nothing is read back from the device.
+    /// One optimiser step. Nothing is read back from the device.
     pub fn step(mut self, gradients: Gradients) -> Self {
         let gradients = flat_gradients(&self.module, gradients);
         let norm = norm(&gradients);
@@ -86,7 +86,7 @@ impl<M: Module> Trainer<M> {
         self.norms.extend(norm);
         let rate = learning_rate(&self.config, self.step, self.steps);
         self.step += 1;
-        // Early weights are far from the last ones: the average forgets them faster.
+        // Early weights are far from the final ones, so the average forgets them faster.
         let warm = (1 + self.step) as f64 / (10 + self.step) as f64;
         let step = Step {
             rate,
@@ -104,8 +104,8 @@ impl<M: Module> Trainer<M> {
         self
     }
 
-    /// Refuses to go on if a gradient since the last check had a norm that is not finite: the step down it
-    /// moved nothing, or moved everything to NaN. Waits for the device.
+    /// Fails if a gradient since the last check had a norm that is not finite: such a step either changed
+    /// nothing, or turned everything to NaN. Waits for the device.
     ///
     /// # Errors
     /// [`crate::error::Error::Diverged`] names the first such step.
@@ -115,7 +115,7 @@ impl<M: Module> Trainer<M> {
         Ok(())
     }
 
-    /// As [`Self::check`], which may ask again.
+    /// As [`Self::check`], repeatable.
     pub(super) fn gradients_are_finite(&self) -> Result<()> {
         if self.norms.is_empty() {
             return Ok(());
@@ -141,7 +141,6 @@ impl<M: Module> Trainer<M> {
         self.module.valid().map(&mut Apply(&self.kept))
     }
 
-    /// Steps taken.
     pub fn steps_taken(&self) -> u64 {
         self.step
     }
@@ -152,7 +151,7 @@ impl<M: Module> Trainer<M> {
     }
 }
 
-/// All elements of a tensor in a row.
+/// Flattens a tensor.
 pub(super) fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let count = tensor.shape().num_elements();
     tensor.reshape([count])
@@ -182,12 +181,12 @@ fn norm(gradients: &[(ParamId, Tensor<1>)]) -> Option<Tensor<1>> {
     Some(square.sqrt())
 }
 
-/// What scales gradients of `norm` to at most `largest`, `min(1, largest / norm)` `[1]`.
+/// The factor that limits gradients of `norm` to `largest`, `min(1, largest / norm)` `[1]`.
 fn clipping(norm: Tensor<1>, largest: f64) -> Tensor<1> {
     (norm + 1e-12).recip().mul_scalar(largest).clamp_max(1.0)
 }
 
-/// Moves every parameter that has a gradient.
+/// Updates every parameter that has a gradient.
 struct Update<'a> {
     kept: &'a mut HashMap<ParamId, Kept>,
     gradients: HashMap<ParamId, Tensor<1>>,
@@ -207,7 +206,7 @@ impl ModuleMapper for Update<'_> {
             .expect("kept for each parameter");
         let (id, weights, mapper) = param.consume();
         let dims = weights.dims();
-        // the weights' only owner, so that they are changed in place
+        // the weights have a single owner, so that they are changed in place
         let (weights, kept) = update(flat(weights.inner()), gradient, factor, kept, self.step);
         self.kept.insert(id, kept);
         let weights = Tensor::from_inner(weights.reshape(dims)).require_grad();
@@ -292,7 +291,7 @@ mod tests {
         }
     }
 
-    /// Red where an infinite norm only scales the gradient to nothing: weights and loss stay finite then.
+    /// Fails if an infinite norm only scales the gradient to zero: weights and loss then stay finite.
     #[test]
     fn a_gradient_whose_norm_overflows_is_a_divergence_of_its_step() {
         let mut trainer = step(trainer(&config()), 1.0);

@@ -1,4 +1,4 @@
-//! The state of an optimiser and its module: weights, moments, moving average and step.
+//! State of an optimiser and its module: weights, moments, moving average and step.
 
 use super::adamw::Kept;
 use super::divergence::unless_before;
@@ -10,12 +10,12 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use std::collections::HashMap;
 
-/// What is kept of each parameter.
+/// Parts of the state per parameter.
 const WEIGHTS: &str = "weights";
 const FIRST: &str = "first_moment";
 const SECOND: &str = "second_moment";
 const AVERAGE: &str = "average";
-/// Steps taken.
+/// Completed steps.
 const STEP: &str = "step";
 
 impl<M: Module> Resumable for Trainer<M> {
@@ -27,7 +27,7 @@ impl<M: Module> Resumable for Trainer<M> {
             snapshot,
         };
         self.module.visit(&mut save);
-        // what is not finite in the weights is of an earlier gradient that was not
+        // weights that are not finite follow from an earlier gradient that was not
         unless_before([self.gradients_are_finite()], save.outcome)?;
         snapshot.put_number(format!("{name}.{STEP}"), self.step);
         Ok(())
@@ -160,7 +160,7 @@ mod tests {
         Trainer::new(initialise(layer, Streams::new(1)), &config, 20)
     }
 
-    /// One step on a loss that is another one at each step.
+    /// One step on a loss that differs from step to step.
     fn step(trainer: Trainer<Linear>, number: u64) -> Trainer<Linear> {
         let x = Streams::new(2).normal("x", number, 12);
         let x: Tensor<2> = from_f32(x, [4, 3], &Device::flex().autodiff());

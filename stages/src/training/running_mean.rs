@@ -5,7 +5,7 @@ use crate::persist::{Resumable, Snapshot};
 use crate::tensors::{from_f32, to_f32};
 use burn::tensor::{Device, Tensor};
 
-/// Losses on the device, one a step; reading them is the only synchronisation.
+/// Losses on the device, one per step; only reading them synchronises.
 pub struct RunningMean {
     device: Device,
     losses: Vec<Tensor<1>>,
@@ -25,7 +25,7 @@ impl RunningMean {
         self.losses.push(loss);
     }
 
-    /// The mean since the last call, NaN if there was nothing; `step` is the last one added.
+    /// The mean since the last call, NaN if there were no losses; `step` is the last added one.
     ///
     /// # Errors
     /// [`Error::Diverged`] names the first step whose loss is not finite.
@@ -52,7 +52,7 @@ impl RunningMean {
         first.map_or(Ok(values), Err)
     }
 
-    /// The losses of the last steps of `done`.
+    /// The losses of the last steps up to `done`.
     fn read(&self, done: u64) -> Result<Vec<f32>> {
         if self.losses.is_empty() {
             return Ok(Vec::new());
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn of_two_losses_and_weights_the_first_that_diverged_is_named() {
-        // the regulariser at step 11, and what it did to the weights at step 12
+        // the regulariser at step 11, and its effect on the weights at step 12
         let mut reconstruction = mean_of(&[1.0, 1.0, f32::NAN]);
         let mut regulariser = mean_of(&[1.0, f32::INFINITY, f32::NAN]);
         struct Weights;

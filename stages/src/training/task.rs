@@ -1,4 +1,4 @@
-//! The one loop of a training: step, log, evaluate, checkpoint, cancel, resume.
+//! The training loop: step, log, evaluate, checkpoint, cancel, resume.
 
 use super::best::Best;
 use super::divergence::{finite, unless_before};
@@ -11,11 +11,10 @@ use crate::persist::Resumable;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-/// What is trained, step by step, and the N figures that its learning curve shows.
+/// A training task with N figures in its learning curve.
 pub trait Task<M, const N: usize> {
-    /// The module's part of a checkpoint.
+    /// Name of the module in checkpoints.
     const PART: &'static str;
-    /// The figures.
     const TERMS: [Term; N];
 
     /// The loss of `step` on a device with autodiff.
@@ -24,10 +23,10 @@ pub trait Task<M, const N: usize> {
     /// Errors of the data.
     fn step(&mut self, module: &M, step: u64) -> Result<Step<N>>;
 
-    /// What learns besides does so here, after the module has taken `step`.
+    /// Further training after the module has taken `step`.
     fn learn(&mut self, _step: u64) {}
 
-    /// Refuses to go on if what learns besides went wrong since the last check.
+    /// Fails if the further training has diverged since the last check.
     ///
     /// # Errors
     /// [`crate::error::Error::Diverged`] names the first such step.
@@ -35,44 +34,43 @@ pub trait Task<M, const N: usize> {
         Ok(())
     }
 
-    /// The same figures of the module with averaged weights, without autodiff, on held-out data; none where
-    /// there is none.
+    /// The figures of the module with averaged weights, without autodiff, on held-out data; None if there is none.
     ///
     /// # Errors
     /// Device errors.
     fn evaluate(&mut self, averaged: &M) -> Result<Option<HeldOut<N>>>;
 
-    /// More columns of a row of the learning curve, made of the figures in it: the means of the steps since the last row,
-    /// and the figures on held-out data, NaN where they were not evaluated.
+    /// Further columns of a row of the learning curve, computed from its figures: the means of the steps since the
+    /// last row, and the figures on held-out data, NaN if not evaluated.
     fn derived(&self, _means: [f64; N], _held_out: [f64; N]) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
 
-    /// Figures in a few words, for the line of progress.
+    /// Short description of the figures for the progress line.
     fn note(means: [f64; N]) -> String {
         format!("loss {:.4}", means[0])
     }
 
-    /// What a checkpoint holds of the task besides the module, by its part.
+    /// Further parts of a checkpoint, by name.
     fn parts(&mut self) -> Vec<(&'static str, &mut dyn Resumable)> {
         Vec::new()
     }
 }
 
-/// The names of a figure of each step: a term of the loss, or what stands beside it.
+/// The names of a figure: a term of the loss, or a figure next to it.
 pub struct Term {
-    /// Its column of the learning curve: the mean of the steps since the last row.
+    /// Column of the learning curve: the mean of the steps since the last row.
     pub train: &'static str,
-    /// Its column on held-out data.
+    /// Column on held-out data.
     pub held_out: &'static str,
-    /// That figure in a message, such as `the held-out loss`.
+    /// The held-out figure in messages, such as `the held-out loss`.
     pub words: &'static str,
-    /// Its part of a checkpoint.
+    /// Name in checkpoints.
     pub part: &'static str,
 }
 
 impl Term {
-    /// The loss itself, where it has no parts.
+    /// The loss itself, if it has no parts.
     pub const LOSS: Self = Self {
         train: curves::TRAIN_LOSS,
         held_out: curves::HELD_OUT_LOSS,
@@ -81,16 +79,16 @@ impl Term {
     };
 }
 
-/// A step.
+/// The result of a step.
 pub struct Step<const N: usize> {
-    /// What the step goes down `[1]`.
+    /// The minimised loss `[1]`.
     pub loss: Tensor<1>,
-    /// The figures `[1]`, with or without autodiff; none for a term that there is not.
+    /// The figures `[1]`, with or without autodiff; None for an absent term.
     pub terms: [Option<Tensor<1>>; N],
 }
 
 impl Step<1> {
-    /// One whose loss is its only figure.
+    /// A step whose loss is its only figure.
     pub fn of(loss: Tensor<1>) -> Self {
         Self {
             terms: [Some(loss.clone())],
@@ -99,17 +97,17 @@ impl Step<1> {
     }
 }
 
-/// An evaluation.
+/// The result of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeldOut<const N: usize> {
-    /// What checkpoints are chosen by.
+    /// Criterion for the best checkpoint.
     pub loss: f64,
-    /// The figures; none for a term that there is not.
+    /// The figures; None for an absent term.
     pub terms: [Option<f64>; N],
 }
 
 impl HeldOut<1> {
-    /// One whose loss is its only figure.
+    /// An evaluation whose loss is its only figure.
     pub fn of(loss: f64) -> Self {
         Self {
             loss,
@@ -118,7 +116,7 @@ impl HeldOut<1> {
     }
 }
 
-/// How long a training is, and how often it is evaluated besides at its end.
+/// Length of a training, and how often it is evaluated, besides at its end.
 #[derive(Debug, Clone, Copy)]
 pub struct Length {
     /// Steps.
@@ -127,16 +125,17 @@ pub struct Length {
     pub evaluate_every: u64,
 }
 
-/// The best weights' part of a checkpoint.
+/// Name of the best weights in checkpoints.
 const BEST: &str = "best";
 
-/// Steps between two rows of the learning curve.
+/// Steps between rows of the learning curve.
 const LOG_EVERY: u64 = 25;
 
-/// The module with averaged weights, without autodiff, after the steps of `task`. Goes on where `context` says.
+/// Runs `task` and returns the module with averaged weights, without autodiff. Resumes from the checkpoint in
+/// `context`, if any.
 ///
 /// # Errors
-/// [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`]; what `task` returns.
+/// [`crate::error::Error::Diverged`]; [`crate::error::Error::Cancelled`]; errors of `task`.
 pub fn train<M: Module, T: Task<M, N>, const N: usize>(
     trainer: Trainer<M>,
     task: &mut T,
@@ -147,8 +146,8 @@ pub fn train<M: Module, T: Task<M, N>, const N: usize>(
     train_for_the_best(trainer, task, length, best, context).map(|(module, _)| module)
 }
 
-/// As [`train`], with the weights of the `best` evaluation where it keeps some, else the last; and after how many steps
-/// they were.
+/// As [`train`], returning the weights of the `best` evaluation if they are kept, else the last ones; and the step
+/// of these weights.
 ///
 /// # Errors
 /// As [`train`].
@@ -236,7 +235,7 @@ pub fn train_for_the_best<M: Module, T: Task<M, N>, const N: usize>(
     Ok(best.take().unwrap_or_else(|| (trainer.averaged(), taken)))
 }
 
-/// A figure, off the graph where it is on one.
+/// A figure, detached from the graph.
 fn without_autodiff(term: Tensor<1>) -> Tensor<1> {
     match term.device().is_autodiff() {
         true => term.inner(),
@@ -257,7 +256,7 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Mutex;
 
-    /// A task of two terms, the second there at odd steps only, and a number that is learned besides.
+    /// A task of two terms, the second present at odd steps only, and a number that is trained in addition.
     struct Toy {
         held_out: [Option<f64>; 2],
         besides: Besides,
@@ -315,7 +314,7 @@ mod tests {
         }
     }
 
-    /// Keeps rows of the learning curve, and every state.
+    /// Keeps rows of the learning curve, and every snapshot.
     #[derive(Default)]
     struct Keep {
         rows: Mutex<Vec<Vec<(&'static str, f64)>>>,
@@ -343,7 +342,7 @@ mod tests {
         }
     }
 
-    /// The weight after ten steps, and what was kept of them.
+    /// The weight after ten steps, and what was kept.
     fn ten_steps(resume: Option<Snapshot>, held_out: [Option<f64>; 2]) -> Result<(f32, Keep)> {
         let device = Device::flex();
         let line = LinearConfig::new(1, 1)
@@ -376,7 +375,7 @@ mod tests {
         Ok((to_f32(line.weight.val())?[0], keep))
     }
 
-    /// Red where a part, or the mean of a term, is left out of a checkpoint.
+    /// Fails if a part, or the mean of a term, is missing from a checkpoint.
     #[test]
     fn a_resumed_training_ends_as_one_that_was_not_interrupted() {
         let held_out = [Some(0.5), None];
@@ -389,14 +388,13 @@ mod tests {
             let (resumed, kept) = ten_steps(Some(state.clone()), held_out).unwrap();
             assert_eq!(resumed.to_bits(), weight.to_bits());
             let found = kept.rows.into_inner().unwrap();
-            // NaN for the term that is missing
+            // NaN for the missing term
             assert_eq!(format!("{found:?}"), format!("{rows:?}"));
             assert_eq!(kept.states.into_inner().unwrap().last(), states.last());
         }
     }
 
-    /// Red where a term that is NaN is left out like one that is not there: a held-out loss of 0 is the best
-    /// there is.
+    /// Fails if a term that is NaN is treated like an absent one: a held-out loss of 0 would then be the best.
     #[test]
     fn a_held_out_term_that_is_nan_is_a_divergence_and_one_that_is_missing_is_not() {
         let (_, kept) = ten_steps(None, [Some(0.25), None]).unwrap();

@@ -15,20 +15,20 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The alignment loss under the frozen flow. Its unit: w(t) times the mean square of an element of the velocity's
-/// error, for each element of latents; under the likelihood weighting that is nats.
+/// The alignment loss under the frozen flow. Unit: w(t) times the mean square of the velocity error, per element
+/// of latents; nats per element of latents under the likelihood weighting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Alignment {
-    /// Factor on the term.
+    /// Weight of the term, per unit of the alignment loss (mean over elements of latents).
     pub weight: f64,
     /// The weighting w(t) of the loss.
     pub weighting: Weighting,
-    /// (t, noise) draws a token: noise independent, times stratified over the batch.
+    /// (t, noise) draws per token: noise is independent, times are stratified over the batch.
     pub draws: usize,
     /// The largest ratio R = t / (1 - t) of the likelihood weighting.
     pub truncation: f64,
-    /// Factor on the entropy of the posterior, in nats for each element of latents, that is taken off the loss: it
+    /// Factor on the posterior's entropy, in nats per element of latents, which is subtracted from the loss: it
     /// keeps latents from contracting onto modes. The posterior then needs noise.
     pub entropy: f64,
 }

@@ -1,5 +1,5 @@
-//! What every kind of regulariser keeps: each test runs over [`RegulariserConfig::examples`], so that a new kind
-//! is tested by being there.
+//! Conformance tests of regularisers. Each test runs over [`RegulariserConfig::examples`], so a new kind is
+//! tested as soon as it is listed.
 
 use super::*;
 use crate::context::{Context, Silent};
@@ -20,7 +20,7 @@ const SHAPE: PointShape = PointShape {
 };
 const ROWS: usize = 24;
 
-/// Every kind of prior over such points after a few steps, frozen and for gradients.
+/// Every kind of prior over such points after a few training steps, frozen and loaded for gradients.
 fn priors() -> Vec<(ModelConfig, Box<dyn Prior>)> {
     let device = Device::flex();
     let context = Context {
@@ -80,8 +80,8 @@ fn given(prior: &dyn Prior) -> Given<'_> {
     }
 }
 
-/// Gaussian posteriors of `rows` rows: means [rows, d] `moved` by so much along a fixed direction, and
-/// log-variances moved likewise.
+/// Gaussian posteriors of `rows` rows: means [rows, d] and log-variances, both shifted by `moved` along a fixed
+/// direction.
 fn posterior(rows: usize, moved: f32, device: &Device) -> (Box<dyn Posterior>, [Tensor<2>; 2]) {
     let count = rows * SHAPE.elements();
     let part = |which: &str, offset: f32| {
@@ -111,7 +111,7 @@ fn term(regulariser: &dyn Regulariser, posterior: &dyn Posterior, draw: u64) -> 
     regulariser.term(&drawn, posterior, &mut rng).unwrap()
 }
 
-/// Red where a term is cut off from the encoder, or its gradient is another's.
+/// Fails if a term is cut off from the encoder, or has the wrong gradient.
 #[test]
 fn gradients_are_those_of_differences_or_push_towards_what_is_learned() {
     for (model, prior) in priors() {
@@ -137,7 +137,7 @@ fn gradients_are_those_of_differences_or_push_towards_what_is_learned() {
             assert!(gradients.iter().flatten().any(|g| *g != 0.0), "{what}");
             regulariser.check().unwrap();
             if learns {
-                continue; // the value of such a term is no potential of its gradient
+                continue; // the gradient of such a term is not that of its value
             }
             let along = ["means", "log-variances"]
                 .map(|which| Streams::new(3).normal(which, 1, ROWS * SHAPE.elements()));
@@ -147,9 +147,9 @@ fn gradients_are_those_of_differences_or_push_towards_what_is_learned() {
                 let (posterior, _) = posterior(ROWS, moved, &device);
                 scalar(term(regulariser.as_ref(), posterior.as_ref(), 0).inner()).unwrap()
             };
-            // the log-slope of a spline has kinks: to both sides of one the gradient is that of one side
+            // the log-slope of a spline has kinks, where the one-sided derivatives differ
             let here = at(0.0);
-            // of second order, so that curvature does not count as a difference
+            // second-order, so that curvature does not count as a difference
             let side = |h: f32| {
                 let rise = 4.0 * at(h) - at(2.0 * h) - 3.0 * here;
                 rise / (2.0 * f64::from(h))
@@ -165,7 +165,7 @@ fn gradients_are_those_of_differences_or_push_towards_what_is_learned() {
     }
 }
 
-/// Red where a term is in another unit than its file says.
+/// Fails if a term is in another unit than documented.
 #[test]
 fn divergences_are_for_each_element_of_data_and_all_else_is_for_each_of_latents() {
     let all = priors();
@@ -180,7 +180,7 @@ fn divergences_are_for_each_element_of_data_and_all_else_is_for_each_of_latents(
                 ..given(prior.as_ref())
             };
             let mut regulariser = config.kind().begin(given).unwrap()?;
-            // a student that is still its teacher has a term of zero
+            // a student that still equals its teacher has a term of zero
             regulariser.learn(posterior.centre(), &mut Streams::new(5).at("learn", 0));
             Some(scalar(term(regulariser.as_ref(), posterior.as_ref(), 0)).unwrap())
         };
@@ -228,7 +228,7 @@ fn a_prior_without_what_a_kind_asks_for_is_refused_by_key() {
     );
 }
 
-/// A posterior that keeps its closed forms to itself.
+/// A posterior that hides its closed forms.
 struct Hidden(Box<dyn Posterior>);
 
 impl Posterior for Hidden {
@@ -240,7 +240,7 @@ impl Posterior for Hidden {
     }
 }
 
-/// Red where a sign or a constant is wrong without closed forms.
+/// Fails if a sign or a constant is wrong without closed forms.
 #[test]
 fn divergences_without_closed_forms_have_the_same_mean() {
     for (model, prior) in priors() {
@@ -292,7 +292,7 @@ fn a_configuration_reads_back_and_a_negative_weight_is_refused() {
     }
 }
 
-/// Red where an entropy is left out, has another sign, or is not that of an element.
+/// Fails if an entropy is omitted, has the wrong sign, or is not per element.
 #[test]
 fn an_entropy_is_taken_off_in_nats_for_each_element_of_latents() {
     let all = priors();
@@ -314,7 +314,7 @@ fn an_entropy_is_taken_off_in_nats_for_each_element_of_latents() {
         ]
     };
     let (posterior, _) = posterior(ROWS, 0.0, &Device::flex());
-    // log-variances around -1: less than that of N(0, 1), 1.42 nats
+    // log-variances around -1: less entropy than N(0, 1), which has 1.42 nats
     let expected = 0.5 * scalar(posterior.mean_entropy().unwrap()).unwrap();
     assert!((0.2..0.7).contains(&expected), "{expected}");
     for (with, without) in configs(0.5).iter().zip(&configs(0.0)) {

@@ -1,4 +1,4 @@
-//! Distribution matching: the alignment loss less that of a student, which learns the latents beside the frozen flow.
+//! Distribution matching: the alignment loss minus that of a student flow, which is trained on the latents.
 
 use super::kind::{
     DRAWS, Given, Regulariser, RegulariserKind, WEIGHT, check_draws, check_weight, lacks,
@@ -14,39 +14,39 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Distribution matching by a student flow. Its unit: the alignment loss less the student's, for each element of
-/// latents. Its gradient has none: with `velocities` it is the difference of the predicted points of student and
-/// teacher over the mean absolute error of the teacher's, in each draw of a row, with `losses` times the networks'
-/// Jacobians, so that a weight means the same for latents of any
-/// scale and width. It competes with the reconstruction: 0.01 goes with `mse` on data in [0, 1].
+/// Distribution matching by a student flow. Unit of the value: the alignment loss minus the student's, per element
+/// of latents. The gradient is normalised and has no unit: with `velocities` it is the difference of the points
+/// predicted by student and teacher, divided by the mean absolute error of the teacher's in each draw of a row;
+/// with `losses` it is that times the networks' Jacobians. So a weight means the same for latents of any scale and
+/// width. It trades off against the reconstruction: 0.01 suits `mse` on data in [0, 1].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DistributionMatching {
-    /// Factor on the term.
+    /// Weight of the term, relative to its normalised gradient (without unit).
     pub weight: f64,
-    /// What the student learns: all tokens of a row as one point, or each token as a point of its own.
+    /// What the student models: all tokens of a row as one point, or each token as a point of its own.
     pub latents: Latents,
-    /// What the gradient goes through.
+    /// What the gradient flows through.
     pub gradient: Gradient,
-    /// (t, noise) draws a row of the student.
+    /// (t, noise) draws per row of the student.
     pub draws: usize,
-    /// Steps of the training in which the student learns and the term counts for nothing.
+    /// Training steps at the start in which only the student learns and the term is off.
     pub warm_up_steps: u64,
-    /// Flow-matching steps of the student for each step of the autoencoder.
+    /// Flow-matching steps of the student per step of the autoencoder.
     pub student_steps: usize,
     /// The student's learning rate.
     pub student_learning_rate: f64,
-    /// The network of what the student's velocity differs from the frozen flow's; by default as large as the
-    /// flow's own, or of the default size where the prior has none.
+    /// Network of the correction that the student adds to the frozen flow's velocity; by default as large as the
+    /// flow's own, or of the default size if the prior has no network.
     pub student_network: Option<VelocityNetworkConfig>,
 }
 
-/// What a student learns.
+/// What a student models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Latents {
-    /// All tokens of a row together: how they depend on each other is matched too. Where the prior is of single
-    /// tokens, they are held to independent ones.
+    /// All tokens of a row together: their dependence is matched too. If the prior is over single tokens, its
+    /// tokens count as independent.
     #[default]
     Whole,
     /// Each token alone: tokens of a row may depend on each other.
@@ -106,8 +106,8 @@ impl RegulariserKind for DistributionMatching {
         }
         if self.warm_up_steps >= given.steps {
             return Err(Error::input(format!(
-                "train_autoencoder.regulariser.warm_up_steps: found {}, expected fewer than the {} steps of the \
-                 training: in none of them would the term count",
+                "train_autoencoder.regulariser.warm_up_steps: found {}, expected fewer than the \
+                 {} steps of the training: otherwise the term is never used",
                 self.warm_up_steps, given.steps
             )));
         }

@@ -1,4 +1,4 @@
-//! The KL divergence from the flow, by its likelihood-weighted loss.
+//! The KL divergence from the flow by its likelihood-weighted loss.
 
 use super::kind::{
     Against, DRAWS, Given, Regulariser, RegulariserKind, check_draws, check_weight, is_zero,
@@ -15,18 +15,18 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// KL(q(z|x) || flow), the entropy of the posterior against the likelihood-weighted loss of its draws. Its unit:
-/// nats for each element of data, a row's divergence over the elements of the row.
+/// KL(q(z|x) || flow): the likelihood-weighted loss of draws minus the posterior's entropy. Unit: nats per element
+/// of data (a row's divergence divided by the elements of the row).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowKl {
-    /// Factor on the term: the beta of a beta-VAE.
+    /// Weight of the term, per nat per element of data: the beta of a beta-VAE.
     pub weight: f64,
-    /// Steps at the start over which that factor rises from zero in proportion: latents are in use before the divergence
-    /// can empty them.
+    /// Steps over which the weight rises linearly from zero, so that latents carry information before the
+    /// divergence can suppress them.
     #[serde(skip_serializing_if = "is_zero")]
     pub warm_up_steps: u64,
-    /// (t, noise) draws a token.
+    /// (t, noise) draws per token.
     pub draws: usize,
     /// The largest ratio R = t / (1 - t).
     pub truncation: f64,
@@ -84,11 +84,11 @@ impl RegulariserKind for FlowKl {
     }
 }
 
-/// With the entropy in closed form where the posterior has one, else from the draw.
+/// Uses the closed form of the entropy if there is one, else the draw.
 struct Divergence<'a> {
     loss: WeightedLoss<'a>,
     draws: usize,
-    /// Latent elements for each element of data.
+    /// Latent elements per element of data.
     elements: f64,
 }
 

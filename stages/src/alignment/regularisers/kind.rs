@@ -1,4 +1,4 @@
-//! A kind of regulariser: as it is configured, and ready to be evaluated.
+//! Kinds of regulariser: configuration and evaluation.
 
 use crate::alignment::weighting::Weighted;
 use crate::error::{Error, Result};
@@ -10,20 +10,20 @@ use crate::random::Streams;
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
-/// A kind of regulariser, as it is configured.
+/// The configuration of a kind of regulariser.
 pub trait RegulariserKind {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     fn check(&self, _problems: &mut Problems) {}
 
-    /// The factor on the term.
+    /// Weight of the term, in the inverse of the term's unit.
     fn weight(&self) -> f64;
 
-    /// Steps at the start over which that factor rises from zero in proportion; 0 where it is the same throughout.
+    /// Steps over which the weight rises linearly from zero; 0 for a constant weight.
     fn rises_over(&self) -> u64 {
         0
     }
 
-    /// What it asks of a prior.
+    /// What it requires of a prior.
     fn asks(&self) -> Offers {
         Offers::Density
     }
@@ -33,65 +33,65 @@ pub trait RegulariserKind {
         true
     }
 
-    /// From what prior the term is a KL divergence, if it is one: the posterior then needs a density, and with a
-    /// reconstruction in nats weight 1 is an ELBO.
+    /// The prior of the KL divergence, if the term is one. The posterior then needs a density, and with a
+    /// reconstruction in nats, weight 1 gives an ELBO.
     fn divergence_from(&self) -> Option<Against> {
         None
     }
 
-    /// Whether the posterior needs a density, whose entropy is in the term.
+    /// Whether the posterior needs a density, because the term contains its entropy.
     fn needs_density(&self) -> bool {
         self.divergence_from().is_some()
     }
 
-    /// Ready to be evaluated; none where there is no term.
+    /// Prepares the evaluation; None if there is no term.
     ///
     /// # Errors
-    /// An input error for a prior that lacks what it [asks for](Self::asks).
+    /// An input error for a prior without what the kind [requires](Self::asks).
     fn begin<'a>(&'a self, given: Given<'a>) -> Result<Option<Box<dyn Regulariser + 'a>>>;
 }
 
-/// What latents are held to.
+/// The reference of a KL divergence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Against {
     /// N(0, I).
     Normal,
     /// The flow, by its likelihood-weighted loss.
     Flow(Weighted),
-    /// The prior, by its own NLL; the term is over the elements of latents.
+    /// The prior, by its own NLL; the term is a mean over the elements of latents.
     Prior,
 }
 
-/// What a regulariser is evaluated under.
+/// Context of a regulariser.
 #[derive(Clone, Copy)]
 pub struct Given<'a> {
     /// The frozen prior, loaded for gradients.
     pub prior: &'a dyn Prior,
-    /// Another experiment's prior over the same features, where the kind names one.
+    /// Another experiment's prior over the same features, if configured.
     pub witness: Option<&'a Witness>,
-    /// Latent elements for each element of data: what turns a mean over the ones into a mean over the others.
+    /// Latent elements per element of data: converts a mean over latents into a mean over data.
     pub elements: f64,
     /// The shape of the latents of a row of data.
     pub latent: PointShape,
-    /// The steps of the training.
+    /// Number of training steps.
     pub steps: u64,
-    /// What random weights are drawn from.
+    /// Source of initial weights.
     pub streams: Streams,
 }
 
 /// A regulariser under a frozen prior.
 pub trait Regulariser {
-    /// The term `[1]` before its weight, of latents `drawn` from `posterior`, differentiable in what the encoder
-    /// gave.
+    /// The term `[1]` before its weight, of latents `drawn` from `posterior`, differentiable with respect to the
+    /// encoder's outputs.
     ///
     /// # Errors
-    /// Numerical errors of a prior whose NLL is that of an ODE.
+    /// Numerical errors of a prior whose NLL needs an ODE.
     fn term(&self, drawn: &Draw, posterior: &dyn Posterior, rng: &mut Pcg64) -> Result<Tensor<1>>;
 
-    /// Learns from the latents [n, d] of a step, if it learns.
+    /// Trains on the latents [n, d] of a step, if the regulariser has a trained part.
     fn learn(&mut self, _latents: Tensor<2>, _rng: &mut Pcg64) {}
 
-    /// Refuses to go on if what is learned went wrong since the last check; waits for the device.
+    /// Fails if the trained part has diverged since the last check; waits for the device.
     ///
     /// # Errors
     /// [`crate::error::Error::Diverged`] names the first such step of the autoencoder.
@@ -99,27 +99,26 @@ pub trait Regulariser {
         Ok(())
     }
 
-    /// What learns, for checkpoints.
+    /// The trained part, for checkpoints.
     fn learner(&mut self) -> Option<&mut dyn Resumable> {
         None
     }
 }
 
-/// An input error for a prior without `what` the regulariser needs.
+/// An input error for a prior that lacks `what`.
 pub(super) fn lacks(what: &str) -> Error {
     Error::input(format!(
-        "train_autoencoder.regulariser.kind: found one that needs {what}, which the prior has not; expected \
-         `nll` with this prior, or a prior of `kind: flow_matching`"
+        "train_autoencoder.regulariser.kind: found one that needs {what}, which this prior does \
+         not have; expected `nll` with this prior, or a prior of `kind: flow_matching`"
     ))
 }
 
-/// Notes a `weight` out of range.
+/// Reports a `weight` that is out of range.
 pub(super) fn check_weight(weight: f64, problems: &mut Problems) {
     problems.not_negative("weight", weight, "0.01");
 }
 
-/// Whether a key has nothing to say: what is zero by default is left out, so that a configuration without it keeps its
-/// fingerprint.
+/// Whether a key has its default of zero and is omitted, so that a configuration without it keeps its fingerprint.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference"
@@ -128,13 +127,13 @@ pub(super) fn is_zero(steps: &u64) -> bool {
     *steps == 0
 }
 
-/// Notes a factor on the `entropy` out of range.
+/// Reports an `entropy` factor that is out of range.
 pub(super) fn check_entropy(entropy: f64, problems: &mut Problems) {
     problems.not_negative("entropy", entropy, "1.0");
 }
 
-/// `loss` less `weight` times the entropy of `posterior`, in nats for each element of latents; in closed form where it
-/// has one, else by the draw.
+/// `loss` minus `weight` times the entropy of `posterior`, in nats per element of latents; the entropy is in closed
+/// form if available, else estimated by the draw.
 pub(super) fn less_entropy(
     loss: Tensor<1>,
     weight: f64,
@@ -154,17 +153,17 @@ pub(super) fn less_entropy(
     }
 }
 
-/// Notes a number of `draws` out of range.
+/// Reports a number of `draws` that is out of range.
 pub(super) fn check_draws(draws: usize, problems: &mut Problems) {
     problems.require(
         (1..=4096).contains(&draws),
         "draws",
         draws,
-        "1 to 4096 draws a token",
+        "1 to 4096 draws per token",
     );
 }
 
-/// The default weight of a term that is no part of an ELBO.
+/// Default weight of terms that are not part of an ELBO.
 pub(super) const WEIGHT: f64 = 0.01;
-/// The default number of (t, noise) draws a token.
+/// Default number of (t, noise) draws per token.
 pub(super) const DRAWS: usize = 4;

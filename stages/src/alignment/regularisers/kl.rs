@@ -1,4 +1,4 @@
-//! The KL divergence from the standard normal distribution: that of a VAE.
+//! The KL divergence from the standard normal distribution, as in a VAE.
 
 use super::kind::{Against, Given, Regulariser, RegulariserKind, check_weight, is_zero};
 use crate::error::Result;
@@ -10,15 +10,14 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// KL(q(z|x) || N(0, I)). Its unit: nats for each element of data, a row's divergence over the elements of the
-/// row.
+/// KL(q(z|x) || N(0, I)). Unit: nats per element of data (a row's divergence divided by the elements of the row).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kl {
-    /// Factor on the term: the beta of a beta-VAE.
+    /// Weight of the term, per nat per element of data: the beta of a beta-VAE.
     pub weight: f64,
-    /// Steps at the start over which that factor rises from zero in proportion: latents are in use before the divergence
-    /// can empty them.
+    /// Steps over which the weight rises linearly from zero, so that latents carry information before the
+    /// divergence can suppress them.
     #[serde(skip_serializing_if = "is_zero")]
     pub warm_up_steps: u64,
 }
@@ -60,9 +59,9 @@ impl RegulariserKind for Kl {
     }
 }
 
-/// In closed form where the posterior has one, else from the draw.
+/// Uses the closed form if the posterior has one, else the draw.
 struct Divergence {
-    /// Latent elements for each element of data.
+    /// Latent elements per element of data.
     elements: f64,
 }
 

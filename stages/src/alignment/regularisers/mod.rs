@@ -1,8 +1,8 @@
-//! The regularisers: what holds latents to a prior.
+//! Regularisers, which match latents to a prior.
 //!
-//! A kind is a file of its own, which states its unit, and its lines in this one: `mod`, an arm of
-//! [`RegulariserConfig`] and of [`RegulariserConfig::kind`], and an example in [`RegulariserConfig::examples`],
-//! over which the conformance tests run.
+//! A new kind is a file of its own, which documents the unit of its weight, and a few lines in this one: `mod`,
+//! an arm of [`RegulariserConfig`] and of [`RegulariserConfig::kind`], and an example in
+//! [`RegulariserConfig::examples`], over which the conformance tests run.
 
 mod alignment;
 #[cfg(test)]
@@ -26,30 +26,30 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What holds latents to the prior.
+/// How latents are matched to the prior.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum RegulariserConfig {
-    /// Nothing.
+    /// No regulariser.
     None(Nothing),
-    /// KL(q(z|x) || N(0, I)) of a row's posterior in nats, over the elements of the row of data: with a
-    /// reconstruction in nats an element, weight 1 is the ELBO of a VAE.
+    /// KL(q(z|x) || N(0, I)) in nats per element of data: with a reconstruction in nats per element, weight 1 is
+    /// the ELBO of a VAE.
     Kl(Kl),
-    /// KL(q(z|x) || flow), the entropy of the posterior against the likelihood-weighted loss of its
-    /// draws, over the elements of the row of data: with a reconstruction in nats an element, weight 1
-    /// is the ELBO of a VAE whose prior is the flow (Vahdat et al. 2021, arXiv 2106.05931). The
-    /// entropy keeps latents from contracting onto modes.
+    /// KL(q(z|x) || flow) in nats per element of data: the likelihood-weighted loss of draws minus the
+    /// posterior's entropy. With a reconstruction in nats per element, weight 1 is the ELBO of a VAE with the
+    /// flow as prior (Vahdat et al. 2021, arXiv 2106.05931). The entropy keeps latents from contracting onto
+    /// modes.
     FlowKl(FlowKl),
-    /// The alignment loss under the frozen flow, mean over elements (Li et al.). It has no entropy
-    /// term, unless it is given one: a large weight contracts latents onto modes.
+    /// The alignment loss under the frozen flow, mean over elements of latents (Li et al.). It has no entropy
+    /// term unless `entropy` is set: a large weight contracts latents onto modes.
     Alignment(Alignment),
-    /// The exact NLL of latents under the prior, or under that of another experiment over the same features, mean
-    /// over elements in nats: in closed form at the cost of one pass, for flow matching through every step of its
-    /// ODE, which costs hundreds. It has no entropy term either, unless it is given one.
+    /// The exact NLL of latents in nats per element, under the prior or under that of another experiment over the
+    /// same features: in closed form at the cost of one pass, or for flow matching through every step of its ODE,
+    /// which costs hundreds. It has no entropy term unless `entropy` is set.
     Nll(Nll),
-    /// Distribution matching: the alignment loss less that of a student flow, which learns the latents online, of
-    /// whole rows or of tokens. The student's loss is an entropy term: it pushes latents apart where they are too
-    /// dense (Yin et al. 2024, arXiv 2311.18828).
+    /// Distribution matching: the alignment loss minus that of a student flow, which is trained online on latents
+    /// of whole rows or of tokens. The student's loss acts as an entropy term: it pushes latents apart where they
+    /// are too dense (Yin et al. 2024, arXiv 2311.18828).
     DistributionMatching(DistributionMatching),
 }
 
@@ -60,7 +60,7 @@ impl Default for RegulariserConfig {
 }
 
 impl RegulariserConfig {
-    /// The kind as what it does.
+    /// The configuration as a trait object.
     pub fn kind(&self) -> &dyn RegulariserKind {
         match self {
             Self::None(config) => config,
@@ -72,7 +72,7 @@ impl RegulariserConfig {
         }
     }
 
-    /// An example of each kind: what the conformance tests run over.
+    /// An example of each kind, used by the conformance tests.
     pub fn examples() -> Vec<Self> {
         vec![
             Self::None(Nothing {}),
@@ -84,7 +84,7 @@ impl RegulariserConfig {
         ]
     }
 
-    /// The key for the file of another experiment whose prior it takes, where it has one.
+    /// The key of another experiment's file whose prior is used, if the kind has one.
     pub fn experiment(&mut self) -> Option<&mut Option<PathBuf>> {
         match self {
             Self::Nll(config) => Some(&mut config.prior),
@@ -92,7 +92,7 @@ impl RegulariserConfig {
         }
     }
 
-    /// Its name, as in `kind: NAME`.
+    /// Name of the kind, as in `kind: NAME`.
     pub fn name(&self) -> String {
         let value = serde_json::to_value(self).expect("plain data serialises");
         let kind = value.get("kind").and_then(|kind| kind.as_str());

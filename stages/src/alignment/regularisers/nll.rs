@@ -15,19 +15,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The NLL of latents under a prior whose NLL can be differentiated. Its unit: nats for each element of latents.
+/// The NLL of latents under a prior with a differentiable NLL. Unit: nats per element of latents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Nll {
-    /// Factor on the term.
+    /// Weight of the term, per nat per element of latents.
     pub weight: f64,
-    /// The tolerance of an NLL in nats, where an ODE is solved for it.
+    /// Tolerance of an NLL in nats, if it needs an ODE.
     pub tolerance: f64,
-    /// The file of another experiment, relative to this one: the NLL is that under its prior over the same features,
-    /// which has a closed form of it, in place of the flow's.
+    /// The file of another experiment, relative to this one: its prior over the same features, which must have an
+    /// NLL in closed form, replaces the flow.
     pub prior: Option<PathBuf>,
-    /// Factor on the entropy of the posterior, in nats for each element of latents, that is taken off the NLL: 1
-    /// for a KL divergence. It keeps latents from contracting onto modes. The posterior then needs noise.
+    /// Factor on the posterior's entropy, in nats per element of latents, which is subtracted from the NLL: 1 gives
+    /// a KL divergence. It keeps latents from contracting onto modes. The posterior then needs noise.
     pub entropy: f64,
 }
 
@@ -78,7 +78,7 @@ impl RegulariserKind for Nll {
 
 struct Exact<'a> {
     prior: &'a dyn Prior,
-    /// What stands for the prior.
+    /// Replaces the prior, if given.
     witness: Option<&'a Witness>,
     tolerance: f64,
     entropy: f64,
@@ -104,8 +104,8 @@ fn under(witness: &Witness, latents: Tensor<2>) -> Result<Tensor<1>> {
 }
 
 impl Exact<'_> {
-    /// That of latents [n, d] under the prior: the NLL's graph where it has one, else its value, whose gradient is
-    /// that of the ODE.
+    /// The NLL of latents [n, d] under the prior: its graph if it has one, else its value with the gradient of the
+    /// ODE.
     fn own(&self, latents: Tensor<2>) -> Result<Tensor<1>> {
         let shape = self.prior.shape();
         let [n, d] = latents.dims();

@@ -1,4 +1,4 @@
-//! The alignment loss under a frozen velocity: what two kinds are made of.
+//! The alignment loss under a frozen velocity, shared by two kinds.
 
 use super::kind::lacks;
 use crate::alignment::loss::{alignment_loss, alignment_times};
@@ -8,27 +8,27 @@ use crate::priors::{Prior, Tabulated, VelocityField};
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
-/// The loss of one weighting.
+/// The loss for one weighting.
 pub(super) struct WeightedLoss<'a> {
     weighted: Weighted,
     frozen: Frozen<'a>,
-    /// Numbers of a point of the prior.
+    /// Numbers per point of the prior.
     elements: usize,
 }
 
 /// A frozen velocity on a device with autodiff.
 enum Frozen<'a> {
-    /// A network's, with a table of what depends on time alone.
+    /// A network with precomputed time-dependent values.
     Table(Box<Tabulated>),
-    /// Another.
+    /// Another field.
     Field(&'a dyn VelocityField),
 }
 
 impl<'a> WeightedLoss<'a> {
-    /// Under the velocity of `prior`.
+    /// For the velocity of `prior`.
     ///
     /// # Errors
-    /// An input error for a prior without one.
+    /// An input error for a prior without a velocity.
     pub fn new(weighted: Weighted, prior: &'a dyn Prior) -> Result<Self> {
         let frozen = match (prior.network(), prior.velocity_tracked()) {
             (Some(network), _) => {
