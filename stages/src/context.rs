@@ -1,4 +1,4 @@
-//! What a stage is given besides its configuration, and what it gives back.
+//! The surroundings of a stage besides its configuration, and its outputs.
 
 use crate::error::{Error, Result};
 use crate::persist::{Resumable, Snapshot};
@@ -6,59 +6,59 @@ use crate::random::Streams;
 use burn::tensor::Device;
 use std::path::PathBuf;
 
-/// How a stage talks to whoever runs it. The pipeline implements this with progress bars, parquet
-/// files and signal handlers; tests with [`Silent`].
+/// How a stage communicates with its caller. The pipeline implements this with progress bars, parquet files and
+/// signal handlers; tests use [`Silent`].
 pub trait Monitor: Send + Sync {
-    /// True once the user asked to stop.
+    /// True once the user has asked to stop.
     fn cancelled(&self) -> bool;
-    /// `done` of `total` units of `task` are finished; `note` is a few words such as the loss.
+    /// `done` of `total` units of `task` are finished; `note` is a short text such as the loss.
     fn progress(&self, task: &str, done: u64, total: u64, note: &str);
-    /// One row of the learning curves; names are stable within a stage, units in the name or docs.
+    /// One row of the learning curves. Names are stable within a stage; units are in the name or in the
+    /// documentation.
     fn metrics(&self, step: u64, row: &[(&'static str, f64)]);
     /// Writes a table as `<name>.parquet` into the stage's directory.
     ///
     /// # Errors
-    /// A file error where it cannot be written.
+    /// A file error if it cannot be written.
     fn table(&self, name: &str, table: &Table) -> Result<()>;
-    /// Something the user should read now and find again in the summary.
+    /// A message that the user should read now and find again in the summary.
     fn warn(&self, message: &str);
-    /// Whether the state of a training after `done` steps should be kept now; never by default.
+    /// Whether to keep the state of a training after `done` steps; never by default.
     fn wants_checkpoint(&self, _done: u64) -> bool {
         false
     }
-    /// Keeps the state of a training, which a later [`Context`] goes on from; does not by default.
+    /// Keeps the state of a training, from which a later [`Context`] resumes; does nothing by default.
     ///
     /// # Errors
-    /// A file error where it cannot be written.
+    /// A file error if it cannot be written.
     fn checkpoint(&self, _state: &Snapshot) -> Result<()> {
         Ok(())
     }
-    /// After the batch of `rows`, as the data counts them, `what` was not finite.
+    /// Called when `what` is not finite after the batch of `rows`, numbered as in the data.
     fn diverged(&self, _step: u64, _what: &str, _rows: &[u64]) {}
 }
 
-/// The surroundings of one run of one stage.
+/// The surroundings of one execution of a stage.
 pub struct Context<'a> {
-    /// Where random numbers come from: those of this stage under its seed.
+    /// Random numbers of this stage under its seed.
     pub streams: Streams,
-    /// Where tensors live; without autodiff (a stage adds it where it differentiates).
+    /// Where tensors live; without autodiff (stages add it where they need gradients).
     pub device: Device,
-    /// The directory to fill. It exists and is empty.
+    /// The output directory. It exists and is empty.
     pub dir: PathBuf,
-    /// The state that the stage's training goes on from; none from the start.
+    /// The state from which the stage's training resumes; None to start from the beginning.
     pub resume: Option<Snapshot>,
-    /// A folder for what must outlive this run if it is interrupted, such as what was paid for. It need not exist; a later
-    /// run of the same work finds it as it was left, and it goes once the stage is done.
+    /// A directory for what must outlive an interruption of this run, such as paid evaluations. It need not exist.
+    /// A later run of the same work finds it unchanged; it is removed once the stage has finished.
     pub kept: PathBuf,
-    /// The listener.
     pub monitor: &'a dyn Monitor,
 }
 
 impl Context<'_> {
-    /// Returns [`Error::Cancelled`] once the user asked to stop.
+    /// Returns [`Error::Cancelled`] once the user has asked to stop.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] once the user asked to stop.
+    /// [`Error::Cancelled`] once the user has asked to stop.
     pub fn check_cancelled(&self) -> Result<()> {
         if self.monitor.cancelled() {
             Err(Error::Cancelled)
@@ -67,12 +67,12 @@ impl Context<'_> {
         }
     }
 
-    /// The step at which the training starts or goes on.
+    /// The step at which the training starts or resumes.
     pub fn first_step(&self) -> u64 {
         self.resume.as_ref().map_or(0, Snapshot::step)
     }
 
-    /// Has the monitor record a divergence that `trained` ended in; `rows` are those of the batch of a step.
+    /// Records a divergence that ended `trained` with the monitor; `rows` returns those of a step's batch.
     ///
     /// # Errors
     /// That of `trained`.
@@ -83,15 +83,15 @@ impl Context<'_> {
         trained
     }
 
-    /// The last held-out loss that was measured before it goes on, if one was.
+    /// The last held-out loss measured before the checkpoint, if any.
     pub fn held_out_loss(&self) -> Option<f64> {
         self.resume.as_ref().and_then(Snapshot::held_out_loss)
     }
 
-    /// Gives every part of a training the state it goes on from, if it does.
+    /// Restores every part of a training from the checkpoint, if there is one.
     ///
     /// # Errors
-    /// [`Error::Input`] when that is the state of another training.
+    /// [`Error::Input`] if it belongs to another training.
     pub fn restore(&self, parts: &mut [(&str, &mut dyn Resumable)]) -> Result<()> {
         if let Some(state) = &self.resume {
             for (name, part) in parts {
@@ -101,11 +101,11 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// After `done` of `steps` steps: keeps the state of `parts` when it is time to, at the end, and when
-    /// the user asked to stop; `held_out_loss` is the last one measured.
+    /// After `done` of `steps` steps: keeps the state of `parts` if a checkpoint is due, at the end, and when the
+    /// user asked to stop; `held_out_loss` is the last measured one.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] when the user asked to stop, what keeping it returns otherwise.
+    /// [`Error::Cancelled`] if the user asked to stop; otherwise errors of keeping the state.
     pub fn checkpoint(
         &self,
         done: u64,
@@ -126,7 +126,7 @@ impl Context<'_> {
     }
 }
 
-/// A monitor that listens to nothing.
+/// A monitor that ignores everything.
 pub struct Silent;
 
 impl Monitor for Silent {
@@ -141,19 +141,19 @@ impl Monitor for Silent {
     fn warn(&self, _: &str) {}
 }
 
-/// A monitor of tests that keeps what is warned of, and the number of columns of each table.
+/// A monitor for tests that keeps warnings, and the number of columns of each table.
 #[cfg(test)]
 #[derive(Default)]
 pub(crate) struct Warned {
     /// Warnings, in order.
     pub warnings: std::sync::Mutex<Vec<String>>,
-    /// Names of tables, and how many columns each has.
+    /// Names of tables with their number of columns.
     pub tables: std::sync::Mutex<Vec<(String, usize)>>,
 }
 
 #[cfg(test)]
 impl Warned {
-    /// The warnings since they were last asked for.
+    /// Returns and clears the warnings.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.warnings.lock().unwrap())
     }
@@ -176,10 +176,10 @@ impl Monitor for Warned {
     }
 }
 
-/// A small table: named columns of one length.
+/// A small table: named columns of equal length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
-    /// Name and values of each column, in order.
+    /// Names and values of the columns, in order.
     pub columns: Vec<(String, Column)>,
 }
 
@@ -212,10 +212,10 @@ impl Table {
     }
 }
 
-/// The final figures of a stage, in the order in which a reader wants them.
+/// The final figures of a stage, in reading order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Summary {
-    /// Name (with its unit where it has one) and value.
+    /// Names (with units) and values.
     pub figures: Vec<(String, f64)>,
 }
 

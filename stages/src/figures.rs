@@ -1,19 +1,19 @@
-//! What stages call what they report: figures, regions, tables and their columns.
+//! Names of everything that stages report: figures, regions, tables and their columns.
 //!
-//! Stages write these names into manifests, tables and learning curves; reports, comparisons and sweeps look
-//! for them there. Neither spells one out anywhere else. A `{}` in a name stands for a number or a word
-//! ([`filled`]). What may stand around a name:
+//! Stages write these names into manifests, tables and learning curves; reports, comparisons and sweeps look them
+//! up. Names are spelled out nowhere else. A `{}` in a name is a placeholder for a number or a word ([`filled`]). A
+//! name may be combined as follows:
 //!
-//! | name | says |
+//! | name | meaning |
 //! |---|---|
-//! | `test NAME`, `held-out NAME`, `training NAME` | of which rows a figure is ([`of_rows`]) |
-//! | `REGION: NAME` | of which points it is ([`in_region`]) |
+//! | `test NAME`, `held-out NAME`, `training NAME` | the rows of a figure ([`of_rows`]) |
+//! | `REGION: NAME` | its points ([`in_region`]) |
 //! | `NAME, 2.5 %`, `NAME, 97.5 %` | the ends of its interval ([`INTERVAL`]) |
-//! | `NAME, standard error` | its standard error, beside it ([`error_beside`]) |
-//! | `its standard error` | that of the figure before it ([`error_of`]) |
-//! | `NAME (0 WORD, 1 WORD)` | the words that its numbers stand for, and are shown as |
+//! | `NAME, standard error` | its standard error, elsewhere in the list ([`error_beside`]) |
+//! | `its standard error` | that of the preceding figure ([`error_of`]) |
+//! | `NAME (0 WORD, 1 WORD)` | the words shown for its numbers |
 
-/// Declares names, and a list of them.
+/// Declares names and a list of them.
 macro_rules! names {
     ($(#[$about:meta])* $list:ident: $($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         $($(#[$doc])* pub const $name: &str = $text;)*
@@ -25,24 +25,24 @@ macro_rules! names {
 names! {
     /// Figures that any stage may report.
     FIGURES:
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     PARAMETERS = "parameters";
-    /// The standard error of the figure before it.
+    /// The standard error of the preceding figure.
     ITS_ERROR = "its standard error";
-    /// The most memory that the process needed so far.
+    /// Peak memory of the process so far.
     PEAK_MEMORY = "peak memory of the process (MiB)";
-    /// How long a stage took, in sweeps.
+    /// Duration of a stage, in sweeps.
     SECONDS = "seconds of the stage";
 }
 
-/// What stands after the name of a figure for the ends of its 95 % interval.
+/// Suffixes of the ends of a figure's 95 % interval.
 pub const INTERVAL: [&str; 2] = [", 2.5 %", ", 97.5 %"];
-/// What stands before the name of a figure of test rows, by which nothing is chosen.
+/// Prefix of figures of test rows, which are never used for selection.
 pub const TEST: &str = "test ";
-/// What stands before the name of a figure of held-out rows.
+/// Prefix of figures of held-out rows.
 pub const HELD_OUT: &str = "held-out ";
 
-/// The figure `name` of rows that are called `word`, such as `test`.
+/// The figure `name` of rows called `word`, such as `test`.
 pub fn of_rows(word: &str, name: &str) -> String {
     format!("{word} {name}")
 }
@@ -52,18 +52,18 @@ pub fn in_region(region: &str, name: &str) -> String {
     format!("{region}: {name}")
 }
 
-/// The standard error of the figure `name`, which stands right after it.
+/// The standard error of the figure `name`, which directly follows it.
 pub fn error_of(name: &str) -> String {
     let before = name.rfind(": ").map_or("", |end| &name[..end + 2]);
     format!("{before}{ITS_ERROR}")
 }
 
-/// The standard error of the figure `name` where several figures of a stage have one.
+/// The standard error of the figure `name`, for stages with several errors.
 pub fn error_beside(name: &str) -> String {
     format!("{name}, standard error")
 }
 
-/// `name` with `words` in place of its `{}`, one after the other.
+/// `name` with `words` substituted for its `{}`, in order.
 pub fn filled(name: &str, words: &[&dyn std::fmt::Display]) -> String {
     let mut parts = name.split("{}");
     let mut filled = parts.next().unwrap_or_default().to_owned();
@@ -76,25 +76,25 @@ pub fn filled(name: &str, words: &[&dyn std::fmt::Display]) -> String {
 
 /// Columns of learning curves.
 pub mod curves {
-    /// The file, without its ending.
+    /// Name of the file without extension.
     pub const TABLE: &str = "metrics";
-    /// What a column of held-out rows starts with.
+    /// Prefix of columns of held-out rows.
     pub const HELD_OUT: &str = "held_out_";
-    /// What a column of training rows may start with.
+    /// Possible prefix of columns of training rows.
     pub const TRAINING: &str = "train_";
 
     names! {
         /// Every column.
         COLUMNS:
-        /// Steps done.
+        /// Completed steps.
         STEP = "step";
         /// The loss of a batch.
         TRAIN_LOSS = "train_loss";
         /// The loss of held-out rows.
         HELD_OUT_LOSS = "held_out_loss";
-        /// The share of a batch that is classified right.
+        /// Accuracy on a batch.
         TRAIN_ACCURACY = "train_accuracy";
-        /// The share of held-out rows that is classified right.
+        /// Accuracy on held-out rows.
         HELD_OUT_ACCURACY = "held_out_accuracy";
         /// The reconstruction loss of a batch.
         RECONSTRUCTION = "reconstruction";
@@ -104,166 +104,166 @@ pub mod curves {
         HELD_OUT_RECONSTRUCTION = "held_out_reconstruction";
         /// The regulariser of the latents of held-out rows.
         HELD_OUT_REGULARISER = "held_out_regulariser";
-        /// The NLL of a batch in bits a dimension.
+        /// The NLL of a batch in bits per dimension.
         TRAIN_BITS = "train_bits";
-        /// The NLL of held-out rows in bits a dimension.
+        /// The NLL of held-out rows in bits per dimension.
         HELD_OUT_BITS = "held_out_bits";
         /// The learning rate.
         LEARNING_RATE = "learning_rate";
     }
 }
 
-/// What `train-classifier` reports.
+/// Figures of `train-classifier`.
 pub mod train_classifier {
     names! {
         /// Every figure.
         FIGURES:
-        /// The share of rows that is classified right.
+        /// Share of correctly classified rows.
         ACCURACY = "accuracy";
         /// The mean loss.
         CROSS_ENTROPY = "cross-entropy (nats)";
     }
 }
 
-/// What the energy test says of points beside features; the distance itself is named by what is compared.
+/// Figures of the energy test of points against features; the distance itself is named by what is compared.
 pub mod energy_test {
     names! {
         /// Every figure.
         FIGURES:
-        /// The energy distance of as many other features.
+        /// The energy distance of equally many other features.
         FRESH_DISTANCE = "energy distance of a fresh sample";
-        /// That of the points over it.
+        /// The ratio of the points' distance to that of a fresh sample.
         DISTANCE_OVER_FRESH = "energy distance over that of a fresh sample";
-        /// The p-value.
+        /// The p-value of equal distributions.
         P_VALUE = "p-value, same distribution";
-        /// How many points are compared.
+        /// Number of compared points.
         POINTS = "energy test, points";
-        /// How often the test finds a shift.
+        /// Power of the test for a shift.
         POWER = "energy test, power for a shift by half a standard deviation";
     }
 }
 
-/// What two-sample tests of points against features say, in each of these the points, one of
+/// Figures of two-sample tests of points against features; each name contains one of
 /// [`POINTS`](two_samples::POINTS).
 pub mod two_samples {
     names! {
-        /// What is compared with features.
+        /// Points compared with features.
         POINTS:
         /// Latents, token by token.
         LATENTS = "latents";
-        /// All tokens of a row together, against features that stand together in the same way: the tokens of a
-        /// feature where the flow is of whole rows, else features that are independent of each other.
+        /// All tokens of a row together, against features grouped in the same way: the tokens of a feature if the
+        /// flow is over whole rows, else independent features.
         WHOLE = "whole latents";
-        /// Samples of the flow: how near to features any latents can be brought by it.
+        /// Samples of the flow, the limit for latents aligned by it.
         SAMPLES = "samples";
-        /// As many samples of the flow together as a latent has tokens.
+        /// Groups of samples of the flow, as many as a latent has tokens.
         WHOLE_SAMPLES = "whole samples";
     }
 
     names! {
         /// Every figure.
         FIGURES:
-        /// The share that a classifier tells right; its standard error is beside it.
+        /// Accuracy of a classifier, with its standard error beside it.
         ACCURACY = "classifier's accuracy, {} against features";
-        /// How many of each are compared.
+        /// Number of compared points of each kind.
         COUNT = "points of the tests, {}";
-        /// The energy distance of the distributions.
+        /// The energy distance between the distributions.
         DISTANCE = "unbiased energy distance, {} to features";
-        /// What so few points show of equal distributions.
+        /// Upper end of its interval under equal distributions.
         DISTANCE_NULL = "unbiased energy distance, {} to features, 97.5 % of relabelled ones are below";
         /// The p-value of the energy test.
         ENERGY_P = "p-value of the energy test, {}";
         /// The maximum mean discrepancy, squared.
         MMD = "squared MMD, {} to features";
-        /// What so few points show of equal distributions.
+        /// Upper end of its interval under equal distributions.
         MMD_NULL = "squared MMD, {} to features, 97.5 % of relabelled ones are below";
         /// The p-value of the kernel test.
         KERNEL_P = "p-value of the kernel test, {}";
-        /// How far apart two of them are, over how far two features are.
+        /// Mean distance between two points divided by that between two features.
         SPREAD = "mean distance of two {} over that of two features";
-        /// The p-value of the spread, either way.
+        /// The two-sided p-value of the spread.
         SPREAD_P = "p-value of the test of the spread, {}";
-        /// How often the nearest rows are of the same sample.
+        /// Share of nearest rows that belong to the same sample.
         NEIGHBOURS = "share of nearest neighbours in the same sample, {} and features";
-        /// What so few points show of equal distributions.
+        /// Upper end of its interval under equal distributions.
         NEIGHBOURS_NULL = "share of nearest neighbours in the same sample, {} and features, 97.5 % of relabelled ones are below";
         /// The p-value of the nearest-neighbour test.
         NEIGHBOURS_P = "p-value of the nearest-neighbour test, {}";
     }
 }
 
-/// What `pretrain-flow` reports.
+/// Figures of `pretrain-flow`.
 pub mod pretrain_flow {
     names! {
         /// Every figure.
         FIGURES:
-        /// The loss that it was trained with.
+        /// The training loss.
         LOSS = "flow-matching loss";
-        /// The loss of the exact velocity field, which none can undercut.
+        /// The loss of the exact velocity field, a lower bound.
         FLOOR = "its floor (exact velocity, same points)";
-        /// One over the other.
+        /// Ratio of the two.
         LOSS_OVER_FLOOR = "loss over floor";
-        /// After how many steps the weights are that early stopping takes.
+        /// Step of the weights chosen by early stopping.
         BEST_STEP = "step of the best weights";
         /// The mean NLL of points.
         NLL = "NLL (nats)";
-        /// The mean NLL under the target, where its density is known.
+        /// The mean NLL under the target, if its density is known.
         ANALYTIC_NLL = "analytic NLL of the same points (nats)";
-        /// How far the NLL of points lies above that; its standard error is beside it.
+        /// Excess of the NLL over the analytic one, with its standard error beside it.
         NLL_OVER_ANALYTIC = "NLL over the analytic one (nats)";
-        /// The standard deviation of the noise that points have.
+        /// Standard deviation of the noise added to points.
         NOISE = "standard deviation of the noise in points";
-        /// The NLL of dequantised levels; its standard error is beside it.
+        /// NLL of dequantised levels, with its standard error beside it.
         BITS = "bits a dimension";
         /// The same under the uniform distribution.
         UNIFORM_BITS = "bits a dimension, uniform";
         /// The same under a Gaussian with the covariance of training rows.
         GAUSSIAN_BITS = "bits a dimension, full Gaussian";
-        /// The same, of the levels themselves, under a histogram of each dimension.
+        /// The same, of the levels themselves, under a histogram per dimension.
         HISTOGRAM_BITS = "bits a dimension, independent histograms";
-        /// The mean NLL of the features that the points were.
+        /// The mean NLL in the space of the features.
         FEATURES_NLL = "NLL in feature space (nats)";
         /// The energy distance of samples to features.
         SAMPLES_DISTANCE = "energy distance of samples to features";
-        /// The share of features that have a sample nearby.
+        /// Share of features with a sample nearby.
         COVERAGE = "coverage of features by samples";
-        /// The dimension that fits worst.
+        /// The worst dimension's energy distance.
         WORST_MARGINAL = "energy distance of the worst dimension over that of a fresh sample";
-        /// A bound on the mean NLL of sequences, their tokens and the end token counted.
+        /// A bound on the mean NLL of sequences, including their end tokens.
         SEQUENCE_NLL = "NLL of sequences, upper bound (nats a token)";
-        /// The same where each token is drawn alone.
+        /// The same under independent token frequencies.
         FREQUENCY_NLL = "NLL of sequences under frequencies of tokens (nats a token)";
-        /// The mean NLL of embedded tokens with noise, a density.
+        /// The mean NLL of noisy embedded tokens, a density.
         EMBEDDED_NLL = "NLL of embedded sequences with noise (nats a dimension)";
-        /// The mean KL divergence of a posterior to N(0, I), for an autoencoder.
+        /// The mean KL divergence of posteriors to N(0, I), for an autoencoder.
         SEQUENCE_KL = "KL divergence of posteriors to N(0, I) (nats a sequence)";
-        /// Of tokens, the end token among them.
+        /// Of tokens, including end tokens.
         LIKELIEST = "share of tokens that are the likeliest after those before";
         /// Of latents with fresh noise.
         LATENT_SQUARE = "mean square of latents, 1 under N(0, I)";
         /// Of latents with fresh noise.
         EXACT_NOISY = "share decoded exactly, latents with fresh noise";
-        /// Of latents that sequences are encoded to.
+        /// Of encoded latents.
         EXACT = "share decoded exactly";
-        /// The share of samples that are sequences of the data.
+        /// Share of samples that occur in the data.
         SAMPLES_IN_DATA = "share of samples that occur in the data";
-        /// The share of samples that are left without repetitions.
+        /// Share of distinct samples.
         DIFFERENT_SAMPLES = "share of samples that differ from each other";
         /// The width of a point of an imported flow.
         WIDTH = "width d";
         /// The width of an imported network.
         NETWORK_WIDTH = "network width";
-        /// The blocks of an imported network.
+        /// Number of blocks of an imported network.
         NETWORK_BLOCKS = "network blocks";
     }
 
-    /// The table of dimensions.
+    /// Name of the table of dimensions.
     pub const MARGINALS: &str = "marginals";
 
     names! {
         /// Columns of [`MARGINALS`].
         MARGINALS_COLUMNS:
-        /// Counted from 0.
+        /// Index from 0.
         DIMENSION = "dimension";
         /// The variance of samples.
         SAMPLE_VARIANCE = "sample_variance";
@@ -271,12 +271,12 @@ pub mod pretrain_flow {
         FEATURE_VARIANCE = "feature_variance";
         /// The energy distance of samples to features.
         MARGINAL_DISTANCE = "energy_distance";
-        /// That of as many other features.
+        /// That of equally many other features.
         MARGINAL_FRESH_DISTANCE = "energy_distance_of_fresh_sample";
     }
 }
 
-/// What `score` reports of sequences.
+/// Figures and columns of `score` for sequences.
 pub mod sequences {
     names! {
         /// Every figure and column.
@@ -285,19 +285,19 @@ pub mod sequences {
         BOUND = "NLL of sequences, upper bound (nats a token)";
         /// The sequence.
         TEXT = "sequence";
-        /// Its tokens, the end token counted.
+        /// Number of tokens, including the end token.
         TOKENS = "tokens";
         /// A bound on its NLL.
         NLL = "nll_bound";
     }
 }
 
-/// What `train-autoencoder` reports.
+/// Figures of `train-autoencoder`.
 pub mod train_autoencoder {
     names! {
         /// Every figure.
         FIGURES:
-        /// The reconstruction loss that it was trained with.
+        /// The reconstruction loss of training.
         RECONSTRUCTION_LOSS = "reconstruction loss";
         /// The error of decoded means.
         ERROR = "mean squared error";
@@ -305,59 +305,59 @@ pub mod train_autoencoder {
         ERROR_OF_DRAWS = "mean squared error, decoded draws";
         /// The same of images, as a ratio.
         PSNR = "PSNR (dB)";
-        /// The share of the data's variance that reconstructions explain.
+        /// Share of the data's variance that reconstructions explain.
         EXPLAINED = "variance explained";
         /// The variance of latents.
         VARIANCE = "latent variance, mean over dimensions";
-        /// That of the dimension in which they vary least.
+        /// Variance of the least varying dimension.
         LEAST_VARIANCE = "latent variance, smallest dimension";
-        /// That of the dimension in which they vary most.
+        /// Variance of the most varying dimension.
         MOST_VARIANCE = "latent variance, largest dimension";
         /// The variance of latents before training.
         VARIANCE_BEFORE = "latent variance before training";
-        /// Dimensions that latents use.
+        /// Effective number of dimensions of latents.
         RANK = "effective rank of latents";
-        /// Dimensions that features use.
+        /// Effective number of dimensions of features.
         FEATURES_RANK = "effective rank of features";
-        /// The share of features that have a latent nearby.
+        /// Share of features with a latent nearby.
         COVERAGE = "coverage of features";
-        /// The same with the means of posteriors as latents.
+        /// The same with posterior means as latents.
         COVERAGE_OF_MEANS = "coverage of features by posterior means";
         /// The energy distance of latents to features.
         DISTANCE = "energy distance to features";
-        /// That over the distance of a fresh sample, with the means of posteriors as latents.
+        /// That distance relative to a fresh sample's, with posterior means as latents.
         MEANS_DISTANCE_OVER_FRESH = "energy distance of posterior means over that of a fresh sample";
-        /// How full the emptiest mode of a mixture is.
+        /// Relative occupancy of the emptiest mode of a mixture.
         EMPTIEST_MODE = "latents in a mode over its mass, smallest";
-        /// How full the fullest mode of a mixture is.
+        /// Relative occupancy of the fullest mode of a mixture.
         FULLEST_MODE = "latents in a mode over its mass, largest";
         /// The negative evidence lower bound.
         ELBO = "negative ELBO (nats)";
         /// The same per element of data.
         ELBO_BITS = "negative ELBO (bits/dim)";
-        /// Its first part.
+        /// Its reconstruction part.
         ELBO_RECONSTRUCTION = "of it reconstruction (nats)";
-        /// Its second part; the prior is named.
+        /// Its KL part, with the name of the prior.
         ELBO_KL = "of it KL to the prior, {} (nats)";
-        /// The importance-weighted bound; rows and samples are named.
+        /// The importance-weighted bound, with numbers of rows and samples.
         IMPORTANCE = "importance-weighted NLL of {} rows, S = {} (nats)";
-        /// How far it lies below a weaker bound, which is named.
+        /// Its difference from a weaker bound, which is named.
         IMPORTANCE_LESS = "importance-weighted NLL of {} rows, S = {} less {} (standard errors)";
         /// The exact NLL of the same rows.
         EXACT = "exact NLL of {} rows, linear decoder (nats)";
-        /// How far the strongest bound lies above it.
+        /// Excess of the tightest bound over the exact NLL.
         LESS_EXACT = "importance-weighted NLL of {} rows, {} less the exact one (standard errors)";
     }
 
-    /// The table of variances.
+    /// Name of the table of variances.
     pub const VARIANCES: &str = "variances";
-    /// The table of moving points.
+    /// Name of the table of moving points.
     pub const TRAJECTORY: &str = "trajectory";
 
     names! {
         /// Columns of [`VARIANCES`].
         VARIANCES_COLUMNS:
-        /// Counted from 0.
+        /// Index from 0.
         DIMENSION = "dimension";
         /// The variance of latents.
         LATENT_VARIANCE = "latent_variance";
@@ -368,47 +368,47 @@ pub mod train_autoencoder {
     names! {
         /// Columns of [`TRAJECTORY`].
         TRAJECTORY_COLUMNS:
-        /// Steps done.
+        /// Completed steps.
         STEP = "step";
-        /// Counted from 0.
+        /// Index from 0.
         POINT = "point";
-        /// A coordinate, counted from 0.
+        /// A coordinate, numbered from 0.
         COORDINATE = "y{}";
     }
 }
 
-/// What `transport` reports, besides what `train-autoencoder` says of its latents.
+/// Figures of `transport`, besides those of latents from `train-autoencoder`.
 pub mod transport {
     names! {
         /// Every figure.
         FIGURES:
-        /// How far latents are from themselves after the way there and back, over their spread.
+        /// Error of latents after the round trip, relative to their spread.
         ROUND_TRIP = "round trip error (relative)";
-        /// The same of the latent that fares worst.
+        /// The same for the worst latent.
         WORST_ROUND_TRIP = "round trip error of the worst latent (relative)";
-        /// The mean squared error of the reconstructions that the autoencoder keeps.
+        /// The mean squared error of the stored reconstructions.
         ERROR = "mean squared error of {} kept reconstructions";
-        /// The same, decoded after the way there and back.
+        /// The same, decoded after the round trip.
         ERROR_AFTER = "mean squared error of {} kept reconstructions, there and back";
-        /// How much larger that is.
+        /// Relative increase of that error.
         ERROR_CHANGE = "change of that error by the way there and back (%)";
-        /// How far decoded latents move by the way there and back.
+        /// Change of decoded latents after the round trip.
         DECODED_CHANGE = "mean squared change of decoded latents by the way there and back";
         /// The smallest eigenvalue of the covariance of latents.
         LEAST_EIGENVALUE = "smallest eigenvalue of the latents' covariance";
-        /// The largest.
+        /// The largest one.
         MOST_EIGENVALUE = "largest eigenvalue of the latents' covariance";
-        /// What the way there costs.
+        /// Cost of the forward map.
         OWN_EVALUATIONS = "evaluations a latent, flow of the latents";
-        /// The same of the other flow, of all tokens at once.
+        /// The same of the target's flow, counting all tokens of a row once.
         TARGET_EVALUATIONS = "evaluations a latent, flow of the target";
-        /// Time of the way there.
+        /// Duration of the forward map.
         SECONDS = "seconds a latent";
-        /// The share that a classifier tells right of the noise that latents become and fresh noise.
+        /// Accuracy of a classifier between the latents' noise and fresh noise.
         NOISE_ACCURACY = "classifier's accuracy, noise of latents against fresh noise";
-        /// The energy distance of both.
+        /// Energy distance between the two.
         NOISE_DISTANCE = "unbiased energy distance, noise of latents to fresh noise";
-        /// What so few points show of equal distributions.
+        /// Upper end of its interval under equal distributions.
         NOISE_DISTANCE_NULL = "unbiased energy distance, noise of latents to fresh noise, 97.5 % of relabelled ones are below";
         /// The p-value of the energy test.
         NOISE_ENERGY_P = "p-value of the energy test, noise of latents";
@@ -416,52 +416,52 @@ pub mod transport {
         NOISE_KERNEL_P = "p-value of the kernel test, noise of latents";
         /// The p-value of the nearest-neighbour test.
         NOISE_NEIGHBOURS_P = "p-value of the nearest-neighbour test, noise of latents";
-        /// How many of each are compared.
+        /// Number of compared points of each kind.
         NOISE_COUNT = "points of the tests, noise of latents";
     }
 }
 
-/// What `estimate-nll` reports. Figures of [`REGION_FIGURES`](estimate_nll::REGION_FIGURES) and of
-/// [`AGREEMENT`](estimate_nll::AGREEMENT) are of a region, these with a weighting before them.
+/// Figures of `estimate-nll`. Names in [`REGION_FIGURES`](estimate_nll::REGION_FIGURES) and in
+/// [`AGREEMENT`](estimate_nll::AGREEMENT) are prefixed with a region, the latter also with a weighting.
 pub mod estimate_nll {
     names! {
         /// Every region.
         REGIONS:
-        /// Test features of the flow, which chose nothing.
+        /// Test features of the flow, never used for selection.
         TEST_FEATURES = "test features";
-        /// Held-out features of the flow, where it has no test part.
+        /// Held-out features of the flow, if it has no test part.
         HELD_OUT_FEATURES = "held-out features";
         /// Latents of test data.
         TEST_LATENTS = "test latents";
-        /// The means of the posteriors of the latents that are shown, where these are draws.
+        /// Posterior means of the shown latents, if these are draws.
         MEANS = "posterior means";
-        /// Latents of held-out data, by which sweeps may choose.
+        /// Latents of held-out data, which sweeps may use for selection.
         HELD_OUT_LATENTS = "held-out latents";
         /// Latents of training data.
         TRAINING_LATENTS = "training latents";
-        /// Points that encode nothing, as the training left them.
+        /// Free points after training.
         FREE_POINTS = "free points";
-        /// Latents of test data of an autoencoder without alignment.
+        /// Latents of test data of an unaligned autoencoder.
         UNALIGNED = "unaligned latents";
-        /// Uniform over a box around the features.
+        /// Uniform points in a box around the features.
         BOX = "uniform box";
-        /// A regular grid over that box, in two dimensions.
+        /// A regular grid in that box, in two dimensions.
         GRID = "grid";
     }
 
-    /// The features that are shown: the first of these that there is.
+    /// Regions of features in order of preference; the first available one is shown.
     pub const FEATURES: [&str; 2] = [TEST_FEATURES, HELD_OUT_FEATURES];
-    /// The latents that are shown: the first of these that there is.
+    /// Regions of latents in order of preference; the first available one is shown.
     pub const LATENTS: [&str; 3] = [TEST_LATENTS, FREE_POINTS, HELD_OUT_LATENTS];
 
     names! {
-        /// What is compared.
+        /// Compared quantities.
         QUANTITIES:
         /// The NLL by the probability-flow ODE.
         ODE = "ODE NLL";
-        /// The NLL of a prior that has it in closed form.
+        /// The NLL of a prior in closed form.
         EXACT = "exact NLL";
-        /// The NLL under the target, where its density is known.
+        /// The NLL under the target, if its density is known.
         ANALYTIC = "analytic NLL";
         /// The exact NLL under another experiment's prior over the same features.
         WITNESS = "witness NLL";
@@ -469,55 +469,55 @@ pub mod estimate_nll {
         UNIFORM_LOSS = "alignment loss (uniform, sum)";
         /// The loss under the likelihood weighting.
         BOUND = "likelihood-weighted bound";
-        /// What follows the name of a loss of the exact velocity field.
+        /// Suffix of losses of the exact velocity field.
         EXACT_VELOCITY = "exact velocity";
-        /// What stands before figures of the one NLL against the other.
+        /// Prefix of figures that compare the two NLLs.
         ODE_AGAINST_ANALYTIC = "ODE against analytic";
-        /// The same, of a prior that has its NLL in closed form.
+        /// The same for a prior with a closed form.
         EXACT_AGAINST_ANALYTIC = "exact against analytic";
-        /// The same, of the witness.
+        /// The same for the witness.
         WITNESS_AGAINST_ANALYTIC = "witness against analytic";
-        /// What stands before figures of a surrogate, which is named, against the witness.
+        /// Prefix of figures that compare a surrogate, which is named, with the witness.
         AGAINST_WITNESS = "{} against witness";
     }
 
     names! {
         /// Figures of a region.
         REGION_FIGURES:
-        /// How many points it has.
+        /// Number of points.
         POINTS = "points";
         /// Their mean NLL.
         NLL = "mean NLL, ODE (nats)";
-        /// The same under a prior that has it in closed form.
+        /// The same under a prior with a closed form.
         NLL_IN_CLOSED_FORM = "mean NLL, exact (nats)";
         /// Their mean NLL under the witness.
         NLL_OF_WITNESS = "mean NLL, witness (nats)";
-        /// How many of them the witness scores as one, where that is more than one.
+        /// Number of points that the witness scores together, if more than one.
         TOGETHER = "points of one NLL of the witness";
-        /// How well that of one point is known.
+        /// Standard error of a single point's NLL.
         PROBE_ERROR = "standard error of a point's NLL, from the probes";
         /// Their mean NLL under the target.
         ANALYTIC_NLL = "mean NLL, analytic";
-        /// How many lie where the target is 0.
+        /// Number of points where the target's density is 0.
         OUTSIDE = "points where the density is 0, left out";
-        /// Their mean NLL where they are dequantised levels.
+        /// Their mean NLL if they are dequantised levels.
         BITS = "bits a dimension";
-        /// The noise that was added to features, as in the training of the flow.
+        /// Noise added to features, as in the training of the flow.
         NOISE = "standard deviation of the noise in points";
         /// Their mean loss under the uniform weighting.
         MEAN_UNIFORM_LOSS = "mean alignment loss (uniform, sum)";
         /// Their mean loss under the likelihood weighting.
         MEAN_BOUND = "mean NLL, likelihood-weighted bound";
-        /// What the flow says of them as a hierarchical VAE, whose levels are counted.
+        /// Negative ELBO of the flow as a hierarchical VAE, with its number of levels.
         ELBO = "negative ELBO, {} levels (nats)";
-        /// How far that is above their NLL by the ODE.
+        /// Its excess over the NLL by the ODE.
         OVER_ODE = "negative ELBO, {} levels, over the NLL (nats)";
-        /// The accuracy of the solver, of a region and of all.
+        /// The accuracy of the solver, for a region and for all.
         HALVED = "largest change of an NLL with halved steps (nats)";
     }
 
     names! {
-        /// How a surrogate follows an NLL.
+        /// Agreement of a surrogate with an NLL.
         AGREEMENT:
         /// Linear correlation.
         PEARSON = "Pearson";
@@ -525,67 +525,67 @@ pub mod estimate_nll {
         SPEARMAN = "Spearman";
         /// Rank correlation by pairs.
         KENDALL = "Kendall";
-        /// The slope of the NLL on the surrogate.
+        /// Slope of the NLL on the surrogate.
         SLOPE = "slope";
         /// The mean difference.
         BIAS = "bias";
         /// The root mean square of differences.
         RMSE = "RMSE";
-        /// The agreement of gradients.
+        /// Cosine between gradients.
         COSINE = "gradient cosine";
-        /// Whether the surrogate can be trusted, as a number.
+        /// The verdict on the surrogate, as a number.
         VERDICT = "verdict (2 holds, 1 ranks only, 0 fails)";
     }
 
     names! {
         /// Figures of all regions together.
         FIGURES:
-        /// How much less likely latents are than features.
+        /// Mean NLL of latents minus that of features.
         GAP = "NLL gap, latents over features (nats)";
-        /// How far the NLL of latents lies below that of latents without alignment.
+        /// Mean NLL of unaligned latents minus that of latents.
         FALL_FROM_UNALIGNED = "fall of the NLL from unaligned latents (nats)";
-        /// How far the loss of latents lies below that before training.
+        /// Decrease of the latents' loss since before training.
         FALL_SINCE_TRAINING = "fall of the alignment loss since before training";
-        /// What turns an NLL of points into one of features.
+        /// Converts an NLL of points into one of features.
         TO_FEATURE_SPACE = "add for NLL in feature space (nats)";
-        /// What the solver cost.
+        /// Cost of the solver.
         EVALUATIONS = "divergence evaluations a point";
-        /// How often it did not reach its tolerance; the most intervals are named.
+        /// Number of points that missed the tolerance, with the maximum number of intervals.
         UNSETTLED = "points whose quadrature stopped at {} intervals";
         /// Draws of the surrogates.
         DRAWS = "draws behind a point's loss";
-        /// What their errors come from.
+        /// Source of their errors.
         RULES = "independent rules among them";
-        /// The divergence by two methods; the other method and the numbers are named.
+        /// The divergence by two methods, with the name of the other method and the number format.
         DIVERGENCE = "divergence, tangents against {} in {} (relative)";
-        /// The estimate of the divergence by probes.
+        /// Error of the divergence estimated by probes.
         HUTCHINSON = "Hutchinson's mean NLL against the exact one (standard errors)";
-        /// How far points are from themselves after a round trip, of a prior that has its NLL in closed form.
+        /// Error of points after a round trip, for a prior in closed form.
         ROUND_TRIP = "largest error of a round trip to noise and back";
-        /// The NLL by the noise that points lead to, against the NLL itself.
+        /// The NLL computed from noise and determinant, against the NLL itself.
         FROM_NOISE = "largest difference of an NLL and that from noise and log|det| (nats)";
     }
 
-    /// By what collapse is known, the first of these figures that there is; each has a standard error beside it.
+    /// Figures that indicate collapse, in order of preference; each has a standard error beside it.
     pub const FALLS: [&str; 2] = [FALL_FROM_UNALIGNED, FALL_SINCE_TRAINING];
 
-    /// The table of points.
+    /// Name of the table of points.
     pub const POINTS_TABLE: &str = "points";
-    /// The table of agreements.
+    /// Name of the table of agreements.
     pub const AGREEMENT_TABLE: &str = "agreement";
-    /// The table of the flow as a hierarchical VAE, of test features.
+    /// Name of the table of the flow as a hierarchical VAE, for test features.
     pub const HIERARCHY_TABLE: &str = "hierarchy";
 
     names! {
-        /// Columns of [`HIERARCHY_TABLE`], means over points in nats.
+        /// Columns of [`HIERARCHY_TABLE`]: means over points in nats.
         HIERARCHY_COLUMNS:
-        /// How many levels.
+        /// Number of levels.
         LEVELS = "levels";
         /// The negative ELBO.
         MEAN_ELBO = "negative_elbo";
         /// Its standard error over points.
         MEAN_ELBO_ERROR = "negative_elbo_error";
-        /// How far it is above the NLL by the ODE.
+        /// Its excess over the NLL by the ODE.
         MEAN_OVER_ODE = "over_nll";
         /// Its standard error over points.
         MEAN_OVER_ODE_ERROR = "over_nll_error";
@@ -600,23 +600,23 @@ pub mod estimate_nll {
         POINTS_COLUMNS:
         /// The region of a point, or of an agreement.
         REGION = "region";
-        /// Counted from 0 in each region.
+        /// Index from 0 within each region.
         POINT = "point";
-        /// Points that belong together.
+        /// Group of points that belong together.
         GROUP = "group";
         /// The NLL by the ODE.
         NLL_ODE = "nll_ode";
-        /// Whether it reached its tolerance.
+        /// Whether the tolerance was reached.
         NLL_ODE_SETTLED = "nll_ode_settled";
-        /// The NLL of a prior that has it in closed form.
+        /// The NLL of a prior in closed form.
         NLL_EXACT = "nll_exact";
-        /// Its standard error, where probes estimate it.
+        /// Its standard error, if estimated by probes.
         NLL_ODE_ERROR = "nll_ode_error";
-        /// The NLL of the feature that a point is of.
+        /// The NLL in the space of features.
         NLL_FEATURE_SPACE = "nll_feature_space";
         /// The NLL under the target.
         NLL_ANALYTIC = "nll_analytic";
-        /// The NLL under the witness, of all points of a group that it scores together.
+        /// The NLL under the witness, for a whole group if it scores points together.
         NLL_WITNESS = "nll_witness";
         /// The loss under a weighting, which is named.
         LOSS = "loss_{}";
@@ -624,7 +624,7 @@ pub mod estimate_nll {
         LOSS_ERROR = "loss_{}_error";
         /// The loss of the exact velocity field.
         LOSS_EXACT_VELOCITY = "loss_{}_exact_velocity";
-        /// A coordinate, counted from 0.
+        /// A coordinate, numbered from 0.
         COORDINATE = "y{}";
     }
 
@@ -633,9 +633,9 @@ pub mod estimate_nll {
         AGREEMENT_COLUMNS:
         /// What is compared.
         SURROGATE = "surrogate";
-        /// With what.
+        /// The reference.
         REFERENCE = "reference";
-        /// By what figure.
+        /// The measure of agreement.
         FIGURE = "figure";
         /// Its value.
         VALUE = "value";
@@ -646,195 +646,196 @@ pub mod estimate_nll {
     }
 }
 
-/// Figures with their stage before them, as comparisons and sweeps name them.
+/// Figures with their stage's name, as comparisons and sweeps use them.
 pub mod of_stage {
     names! {
         /// All of these.
         FIGURES:
-        /// The reconstruction error of test rows.
+        /// Reconstruction error of test rows.
         ERROR = "train-autoencoder: test mean squared error";
         /// The NLL of latents.
         NLL = "estimate-nll: test latents: mean NLL, ODE (nats)";
-        /// What that is measured against.
+        /// The NLL of features, the reference.
         FEATURES_NLL = "estimate-nll: test features: mean NLL, ODE (nats)";
-        /// How much less likely latents are than that.
+        /// The difference.
         GAP = "estimate-nll: NLL gap, latents over features (nats)";
     }
 }
 
-/// What `sample` reports.
+/// Figures of `sample`.
 pub mod sample {
     names! {
         /// Every figure.
         FIGURES:
-        /// What a sample costs.
+        /// Duration per sample.
         SECONDS = "seconds a sample";
-        /// How often a sample was not finite.
+        /// Number of samples that were not finite.
         AGAIN = "samples that were not finite and were drawn again";
-        /// Calls of a network for each sample.
+        /// Network evaluations per sample.
         EVALUATIONS = "network evaluations a sample";
-        /// Of them, of each block where tokens are drawn together, counted from the data.
+        /// The same per block if tokens are drawn together; blocks are numbered from the data.
         BLOCK_EVALUATIONS = "network evaluations a sample, block {}";
         /// Of samples to test data, in the classifier's features.
         DISTANCE = "Fréchet distance of samples";
         /// Of held-out data to test data.
         DATA_DISTANCE = "Fréchet distance between held-out and test data";
-        /// The share of samples within reach of data.
+        /// Share of samples within the neighbourhoods of data.
         PRECISION = "precision of samples";
-        /// The share of data within reach of samples.
+        /// Share of data within the neighbourhoods of samples.
         RECALL = "recall of samples";
-        /// The share of test data within reach of held-out data.
+        /// Share of test data within the neighbourhoods of held-out data.
         DATA_RECALL = "recall of held-out data";
-        /// The share of samples that the classifier finds to be of the class that they were asked to be of.
+        /// Share of samples that the classifier assigns to the requested class.
         CLASS_ACCURACY = "class accuracy of samples";
-        /// The root mean square of the difference to the nearest row of the training part, mean over samples.
+        /// Root mean square difference to the nearest training row, mean over samples.
         NEAREST = "distance of samples to the nearest training row";
-        /// The same of rows that were not trained on: what no copy is.
+        /// The same for unseen rows: the value without copying.
         UNSEEN_NEAREST = "distance of unseen rows to the nearest training row";
-        /// The share of samples that are nearer to a training row than 95 % of unseen rows are; 5 % where samples are as far
-        /// from training rows as new data.
+        /// Share of samples nearer to a training row than 95 % of unseen rows; 5 % if samples are as far from
+        /// training rows as new data.
         NEAR = "share of samples nearer to a training row than 95 % of unseen rows";
     }
 }
 
-/// What `evaluate-likelihood` reports: the same figures of any model, so that tables of models have one column of each.
+/// Figures of `evaluate-likelihood`: the same for every model, so that tables of models share columns.
 pub mod evaluate_likelihood {
     names! {
         /// Every figure.
         FIGURES:
-        /// The NLL of whole levels, a probability.
+        /// The NLL of integer levels, a probability.
         LEVELS = "NLL of levels (nats)";
-        /// The same per number of a row of data.
+        /// The same per element of a row of data.
         BITS = "bits a dimension";
-        /// Whether it is that of levels or of levels and noise, which is larger.
+        /// Whether it refers to the levels or to dequantised levels, which have a larger NLL.
         DEQUANTISED = "levels (0 as they are, 1 dequantised)";
-        /// The NLL of real numbers.
+        /// The NLL of real-valued data.
         DENSITY = "NLL as a density (nats)";
-        /// What a Bernoulli decoder makes of grey values.
+        /// The cross-entropy of a Bernoulli decoder with grey values.
         GREY = "cross-entropy of grey values, no likelihood (nats)";
-        /// What kind of number the NLL is.
+        /// Kind of the NLL.
         KIND = "kind of number (0 exact, 1 ODE, 2 bound, 3 importance-weighted, 4 negative ELBO)";
-        /// How many rows it is of.
+        /// Number of rows.
         ROWS = "rows";
-        /// S.
+        /// S, the number of importance samples.
         SAMPLES = "importance samples a row";
         /// How the log-density of latents is computed.
         PRIOR = "prior of latents (0 closed form, 1 ODE, 2 bound)";
-        /// What the same draws say one by one.
+        /// The negative ELBO from the same draws.
         ELBO = "negative ELBO (nats)";
-        /// The price of amortisation, and of the posterior's kind.
+        /// Amortisation and approximation gap.
         GAP = "negative ELBO less importance-weighted NLL (nats)";
-        /// What the draws leave uncertain of the mean.
+        /// Uncertainty of the mean due to the draws.
         DRAWS_ERROR = "standard error of the NLL over its draws (nats)";
-        /// The same of the row whose NLL is known worst.
+        /// The same for the least certain row.
         WORST_DRAWS_ERROR = "standard error of a row's NLL over its draws, largest (nats)";
         /// The mean effective sample size.
         EFFECTIVE = "effective sample size, mean over rows";
-        /// The smallest.
+        /// The smallest one.
         WORST_EFFECTIVE = "effective sample size, worst row";
-        /// Rows whose effective sample size is too small.
+        /// Number of rows with a small effective sample size.
         FEW = "rows with an effective sample size below 10";
-        /// Numbers in a row of data.
+        /// Elements per row of data.
         DIMENSIONS = "numbers in a row of data";
-        /// Numbers in what stands for it in the model.
+        /// Elements per latent.
         LATENTS = "numbers in a latent";
-        /// How long the NLL of these rows took.
+        /// Duration of computing the NLL.
         SECONDS = "seconds for the NLL";
     }
 
-    /// What progress is called.
+    /// Name of its progress.
     pub const PROGRESS: &str = "importance weights";
-    /// The table of rows.
+    /// Name of the table of rows.
     pub const TABLE: &str = "likelihoods";
 
     names! {
         /// Columns of [`TABLE`].
         COLUMNS:
-        /// Counted from 0.
+        /// Index from 0.
         ROW = "row";
         /// In nats.
         ROW_NLL = "nll";
         /// Over draws, by the delta method.
         ROW_ERROR = "nll_error";
-        /// The negative ELBO by the same draws.
+        /// The negative ELBO from the same draws.
         ROW_ELBO = "negative_elbo";
         /// The effective sample size.
         ROW_EFFECTIVE = "effective_sample_size";
     }
 }
 
-/// What `evaluate-latents` reports.
+/// Figures of `evaluate-latents`.
 pub mod evaluate_latents {
     names! {
         /// Every figure.
         FIGURES:
-        /// How well classes are told by a hyperplane.
+        /// Accuracy of a linear classifier of latents.
         PROBE_ACCURACY = "linear probe accuracy";
-        /// Of decoded samples to data.
+        /// Between decoded samples and data.
         SAMPLES_DISTANCE = "Fréchet distance of samples";
-        /// Of reconstructions to data.
+        /// Between reconstructions and data.
         RECONSTRUCTIONS_DISTANCE = "Fréchet distance of reconstructions";
-        /// Of data to other data.
+        /// Between two parts of the data.
         DATA_DISTANCE = "Fréchet distance between held-out and test data";
     }
 }
 
-/// What `optimise-latents` reports.
+/// Figures of `optimise-latents`.
 pub mod optimise_latents {
     names! {
         /// Every figure.
         FIGURES:
-        /// The best score of all, those of the start among them.
+        /// The best score of all, including the initial sequences.
         BEST = "best score";
-        /// The best score of the start.
+        /// The best initial score.
         BEST_OF_START = "best score of the start";
-        /// Calls of the objective that the budget paid for.
+        /// Objective calls charged to the budget.
         CALLS = "calls of the objective";
-        /// The share of calls that had no score.
+        /// Share of calls without a score.
         INFEASIBLE = "infeasible share of calls";
-        /// Sequences that it started from.
+        /// Number of initial sequences.
         START = "sequences of the start";
-        /// The share of drawn sequences that the start left out for being among the best.
+        /// Share of drawn sequences excluded from the initial ones for being among the best.
         LEFT_OUT = "share of sequences left out of the start as the best";
         /// Rounds of proposals.
         ROUNDS = "rounds";
-        /// How long proposals took, what is fitted for them included.
+        /// Duration of proposing, including model fits.
         PROPOSING = "seconds of proposing";
-        /// How long scores took.
+        /// Duration of scoring.
         SCORING = "seconds of the objective";
-        /// The share of sequences that come back from their latents as they were.
+        /// Share of sequences reconstructed exactly from their latents.
         DECODED = "share of evaluated sequences that decode to themselves";
-        /// The mean of `|score(decode(encode(x))) - score(x)|` over them.
+        /// Mean of `|score(decode(encode(x))) - score(x)|` over evaluated sequences.
         ENCODED_DISCREPANCY = "value discrepancy at encoded latents";
-        /// The mean over proposals of what the surrogate expects of a chosen latent, less what it expects of its sequence's.
+        /// Mean over proposals of the surrogate's prediction at the chosen latent minus that at its sequence's
+        /// latent.
         PROPOSED_DISCREPANCY = "value discrepancy at proposed latents, of expected scores";
-        /// The mean over proposals of how far these two latents are from each other.
+        /// Root mean square distance between these two latents over proposals.
         MOVED = "distance of proposed latents from those of their sequences (root mean square)";
     }
 
-    /// The table of evaluations.
+    /// Name of the table of evaluations.
     pub const TABLE: &str = "evaluations";
 
     names! {
         /// Columns of [`TABLE`].
         COLUMNS:
-        /// What was scored.
+        /// The scored sequence.
         TEXT = "text";
-        /// Its score; NaN where it is infeasible.
+        /// Its score; NaN if infeasible.
         SCORE = "score";
-        /// Whether it has one.
+        /// Whether it has a score.
         FEASIBLE = "feasible";
-        /// The round in which it was proposed, 0 for the start.
+        /// The round of its proposal; 0 for initial sequences.
         ROUND = "round";
-        /// The trust region that it is from, NaN where there is none.
+        /// Its trust region; NaN without one.
         REGION = "region";
-        /// The score that was expected, NaN where nothing was.
+        /// The predicted score; NaN without one.
         PREDICTED = "predicted";
-        /// The standard deviation of that.
+        /// Standard deviation of the prediction.
         UNCERTAINTY = "uncertainty";
-        /// How far the latent that was chosen is from that of its sequence, NaN where there is none.
+        /// Distance of the chosen latent from that of its sequence; NaN without one.
         MOVED_BY = "moved";
-        /// By how much the scores that were expected of these two differ.
+        /// Difference of the predicted scores of these two.
         DISCREPANCY = "discrepancy";
         /// The best score so far.
         BEST_SO_FAR = "best_so_far";

@@ -1,11 +1,11 @@
-//! The stages of latent-align: what each computes.
+//! The stages of latent-align: their computations.
 //!
-//! Data flows one way: features -> flow -> autoencoder -> latents -> likelihoods; what a classifier says
-//! of the same data judges the latents. A stage is given a typed configuration, the directories of
-//! earlier stages, and a [`context::Context`]; it knows nothing of runs, YAML or terminals.
+//! Data flows one way: features -> flow -> autoencoder -> latents -> likelihoods; a classifier of the
+//! same data evaluates the latents. A stage receives a typed configuration, the directories of earlier
+//! stages, and a [`context::Context`]; it knows nothing of runs, YAML or terminals.
 //!
-//! One convention of time everywhere: `t = 0` is noise and `t = 1` is data,
-//! `x_t = (1 - t) * noise + t * data`, and the velocity is `data - noise`.
+//! Convention of time: `t = 0` is noise and `t = 1` is data, `x_t = (1 - t) * noise + t * data`, and the
+//! velocity is `data - noise`.
 
 #![deny(clippy::missing_errors_doc)]
 

@@ -25,7 +25,7 @@ impl Problems {
         self.path.pop();
     }
 
-    /// Notes a problem with `key` unless `holds`: what was found, and what is expected.
+    /// Reports a problem with `key` unless `holds`: what was found, and what is expected.
     pub fn require(&mut self, holds: bool, key: &str, found: impl Display, expected: &str) {
         if !holds {
             let mut path = self.path.clone();
@@ -36,18 +36,18 @@ impl Problems {
         }
     }
 
-    /// Notes a problem with `key`: what was found, and what is expected.
+    /// Reports a problem with `key`: what was found, and what is expected.
     pub fn add(&mut self, key: &str, found: impl Display, expected: &str) {
         self.require(false, key, found, expected);
     }
 
-    /// Notes a value of `key` below `least`.
+    /// Reports a value of `key` below `least`.
     pub fn at_least<T: PartialOrd + Display>(&mut self, key: &str, value: T, least: T) {
         let expected = format!("at least {least}");
         self.require(value >= least, key, value, &expected);
     }
 
-    /// Notes a value of `key` outside of `range`.
+    /// Reports a value of `key` outside of `range`.
     pub fn within<T: PartialOrd + Display>(
         &mut self,
         key: &str,
@@ -58,32 +58,32 @@ impl Problems {
         self.require(range.contains(&value), key, value, &expected);
     }
 
-    /// Notes a value of `key` that is not positive and finite.
+    /// Reports a value of `key` that is not positive and finite.
     pub fn positive(&mut self, key: &str, value: f64, such_as: &str) {
         let holds = value > 0.0 && value.is_finite();
         let expected = format!("a positive number such as {such_as}");
         self.require(holds, key, value, &expected);
     }
 
-    /// Notes a value of `key` that is negative or not finite.
+    /// Reports a value of `key` that is negative or not finite.
     pub fn not_negative(&mut self, key: &str, value: f64, such_as: &str) {
         let holds = value >= 0.0 && value.is_finite();
         let expected = format!("zero or a positive number such as {such_as}");
         self.require(holds, key, value, &expected);
     }
 
-    /// Notes a value of `key` that is not a share below 1.
+    /// Reports a value of `key` that is not in [0, 1).
     pub fn share(&mut self, key: &str, value: f64, such_as: &str) {
         let expected = format!("a number in [0, 1) such as {such_as}");
         self.require((0.0..1.0).contains(&value), key, value, &expected);
     }
 
-    /// All problems, one a line.
+    /// All problems, one per line.
     pub fn messages(&self) -> &[String] {
         &self.found
     }
 
-    /// As [`Self::into_result`], with the file `path` in front, whose header was checked.
+    /// As [`Self::into_result`], prefixed with the file `path`, whose header was checked.
     ///
     /// # Errors
     /// As [`Self::into_result`].
@@ -92,10 +92,10 @@ impl Problems {
             .map_err(|e| e.under(&path.display().to_string()))
     }
 
-    /// An input error with every problem, if there is any.
+    /// Returns the problems as one error.
     ///
     /// # Errors
-    /// An input error with every problem, one a line, if there is any.
+    /// An input error with every problem, one per line, if there is any.
     pub fn into_result(self) -> Result<()> {
         if self.found.is_empty() {
             Ok(())
@@ -109,7 +109,7 @@ impl Problems {
 mod tests {
     use super::*;
 
-    /// Each bound is inclusive where its sentence says so, and NaN is in no range.
+    /// Bounds are inclusive where the message says so, and NaN is in no range.
     #[test]
     fn what_is_in_range_is_not_noted_and_what_is_not_says_what_was_expected() {
         let mut problems = Problems::new();

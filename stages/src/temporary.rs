@@ -1,26 +1,26 @@
-//! Files and folders that get their names once they are whole: what they are called until then, by whom
-//! they are made, and clearing away those of processes that are gone.
+//! Temporary files and directories, which are renamed when complete: their names, their makers, and removal
+//! of those left by dead processes.
 //!
 //! A temporary is called `.<name>.tmp-<system>-<process>-<nanoseconds>-<count>`. The system is one boot of
-//! one host, and in it one space of process numbers: only there does the number of a process say whether
-//! it lives.
+//! one host, and one PID namespace in it: only there does a process number tell whether the process is
+//! alive.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Between what a temporary will be called and who makes it.
+/// Separator between the final name and the maker.
 const MARK: &str = ".tmp-";
 /// Hexadecimal digits of a system.
 const SYSTEM: usize = 8;
-/// What a process of another system makes lives for moments; one this old has lost its process.
+/// Temporaries live for moments; an older one of another system has lost its process.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A process that makes something.
+/// A process that makes temporaries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maker {
-    /// The system it runs in; older versions did not write it down.
+    /// Its system; not recorded by older versions.
     system: Option<String>,
     process: u32,
 }
@@ -34,7 +34,7 @@ impl Maker {
         }
     }
 
-    /// The maker that is written as `text`: `<system>-<process>`, or as older versions did, `<process>`.
+    /// Parses `<system>-<process>`, or `<process>` as written by older versions.
     pub fn parse(text: &str) -> Option<Self> {
         let (system, process) = match text.split_once('-') {
             Some((system, process)) => (Some(system), process),
@@ -48,13 +48,13 @@ impl Maker {
         })
     }
 
-    /// Whether it is known to be gone; none where that cannot be told from here.
+    /// Whether it is known to be dead; None if that cannot be determined from here.
     pub fn is_gone(&self) -> Option<bool> {
         (self.system.as_deref() == Some(system())).then(|| !is_alive(self.process))
     }
 
-    /// Whether it is gone, as far as that can be told of what it made at `path`: where its process cannot be
-    /// seen, by the age of that.
+    /// Whether it is dead, as far as can be determined; if its process is not visible, by the age of `path`,
+    /// which it made.
     pub fn has_left(&self, path: &Path) -> bool {
         self.is_gone().unwrap_or_else(|| {
             let touched = path.symlink_metadata().and_then(|meta| meta.modified());
@@ -86,12 +86,12 @@ fn is_alive(process: u32) -> bool {
     let Ok(process) = i32::try_from(process) else {
         return false;
     };
-    // SAFETY: signal 0 is sent to nobody; the call only looks.
+    // SAFETY: signal 0 is not delivered; the call only checks for existence.
     let looked = unsafe { libc::kill(process, 0) };
     looked == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
-/// The running kernel, as it names itself; empty where that cannot be read.
+/// Identity of the running kernel's boot; empty if unknown.
 pub fn boot() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();
     BOOT.get_or_init(|| {
@@ -100,7 +100,7 @@ pub fn boot() -> &'static str {
     })
 }
 
-/// The system that this process runs in: its kernel and its space of process numbers.
+/// The system of this process: its kernel's boot and its PID namespace.
 fn system() -> &'static str {
     static SYSTEM_OF_THIS: OnceLock<String> = OnceLock::new();
     SYSTEM_OF_THIS.get_or_init(|| {
@@ -110,7 +110,7 @@ fn system() -> &'static str {
     })
 }
 
-/// A name beside `target` that no other process or thread uses, on this host or another.
+/// A temporary name beside `target`, unique over processes, threads and hosts.
 pub fn beside(target: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -121,7 +121,7 @@ pub fn beside(target: &Path) -> PathBuf {
     target.with_file_name(format!(".{name}{MARK}{maker}-{nanoseconds}-{count}"))
 }
 
-/// What the temporary `name` will be called, and who makes it; none for a name that is not made here.
+/// The final name and the maker of the temporary `name`; None for other names.
 pub fn parse(name: &str) -> Option<(&str, Maker)> {
     let (of, rest) = name.strip_prefix('.')?.rsplit_once(MARK)?;
     let (rest, count) = rest.rsplit_once('-')?;
@@ -130,7 +130,7 @@ pub fn parse(name: &str) -> Option<(&str, Maker)> {
     is_made.then_some((of, Maker::parse(maker)?))
 }
 
-/// Removes what processes that are gone left in the folder `dir` of what `wanted` says to by its name.
+/// Removes temporaries of dead processes in the directory `dir` whose final name `wanted` accepts.
 pub fn remove_abandoned(dir: &Path, wanted: impl Fn(&str) -> bool) {
     for entry in dir.read_dir().into_iter().flatten().flatten() {
         let (name, path) = (entry.file_name(), entry.path());
@@ -139,7 +139,7 @@ pub fn remove_abandoned(dir: &Path, wanted: impl Fn(&str) -> bool) {
         };
         if wanted(of) && maker.has_left(&path) {
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            // best effort: it costs only room
+            // best effort: leftovers only take space
             let _ = match is_folder {
                 true => std::fs::remove_dir_all(&path),
                 false => std::fs::remove_file(&path),
@@ -152,7 +152,7 @@ pub fn remove_abandoned(dir: &Path, wanted: impl Fn(&str) -> bool) {
 mod tests {
     use super::*;
 
-    /// The number of a process that has ended.
+    /// The number of a dead process.
     fn ended() -> u32 {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();

@@ -1,4 +1,4 @@
-//! Crossing between host memory and a device.
+//! Transfers between host memory and devices.
 
 use crate::error::{Error, Result};
 use burn::module::{Module, ModuleMapper, Param};
@@ -22,7 +22,7 @@ pub fn from_f64<const D: usize>(
 /// The values of a tensor of any shape, row-major, in f32.
 ///
 /// # Errors
-/// A device error where the device cannot return it.
+/// A device error if reading fails.
 pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     tensor.try_into_vec_as().map_err(read_error)
 }
@@ -30,12 +30,12 @@ pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
 /// The values of a tensor of any shape, row-major, in f64.
 ///
 /// # Errors
-/// A device error where the device cannot return it.
+/// A device error if reading fails.
 pub fn to_f64<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
     tensor.try_into_vec_as().map_err(read_error)
 }
 
-/// `tensors` one above the other: one dimension more, the first.
+/// Stacks `tensors` along a new first dimension.
 pub fn stacked<const D: usize, const E: usize>(
     tensors: impl IntoIterator<Item = Tensor<D>>,
 ) -> Tensor<E> {
@@ -57,14 +57,14 @@ pub fn scalar(tensor: Tensor<1>) -> Result<f64> {
     Ok(to_f64(tensor)?[0])
 }
 
-/// At most `at_most` of the rows [n, width], evenly spread from the first to the last.
+/// At most `at_most` of the rows [n, width], evenly spaced from the first to the last.
 pub fn spread(rows: &[f32], width: usize, at_most: usize) -> Vec<f32> {
     spread_indices(rows.len() / width, at_most)
         .flat_map(|row| rows[row * width..(row + 1) * width].iter().copied())
         .collect()
 }
 
-/// At most `at_most` of the numbers 0 to `count` - 1, evenly spread and ascending.
+/// At most `at_most` of the numbers 0 to `count` - 1, evenly spaced and ascending.
 pub fn spread_indices(count: usize, at_most: usize) -> impl Iterator<Item = usize> {
     let kept = count.min(at_most);
     (0..kept).map(move |i| i * count / kept)
@@ -74,7 +74,7 @@ fn read_error(error: impl std::fmt::Display) -> Error {
     Error::Device(format!("the device could not return a result: {error}"))
 }
 
-/// The same module with every real parameter in element type `dtype`.
+/// Casts every real parameter of a module to `dtype`.
 pub fn cast<M: Module>(module: M, dtype: DType) -> M {
     struct Cast(DType);
     impl ModuleMapper for Cast {

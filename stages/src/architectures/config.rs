@@ -1,4 +1,4 @@
-//! Which layers encode and decode.
+//! The layers of encoders and decoders.
 
 use crate::data::DataShape;
 use crate::error::Result;
@@ -12,27 +12,27 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ArchitectureConfig {
-    /// Fully connected layers with SiLU, or gated; the decoder mirrors the encoder.
+    /// Fully connected layers with SiLU or gates; the decoder mirrors the encoder.
     Dense {
-        /// Widths of the encoder's hidden layers, from the data to the latents; with none both are linear.
+        /// Widths of the encoder's hidden layers, from data to latents; empty for a linear encoder and decoder.
         #[serde(default = "default_widths")]
         widths: Vec<usize>,
-        /// In place of SiLU a second matrix in each hidden layer, a gate of the first: `(W x + b) * sigmoid(V x + c)`
-        /// (Dauphin et al. 2017, arXiv 1612.08083).
+        /// Use gates instead of SiLU: each hidden layer is `(W x + b) * sigmoid(V x + c)` (Dauphin et al. 2017,
+        /// arXiv 1612.08083).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         gated: bool,
     },
-    /// 3 x 3 convolutions, each stage halving the image, and a dense layer to the latents; the
-    /// decoder mirrors the encoder.
+    /// 3 x 3 convolutions, each halving the image size, and a dense layer to the latents; the decoder mirrors the
+    /// encoder.
     Convolutional {
-        /// Channels of each stage, from the data to the latents.
+        /// Channels of each convolution, from data to latents.
         #[serde(default = "default_channels")]
         channels: Vec<usize>,
     },
-    /// No data: free points that start at N(0, I) and follow the regulariser alone, the paper's
+    /// No data: free points, initialised from N(0, I) and moved by the regulariser alone, as in the paper's
     /// controlled experiment.
     Points {
-        /// How many.
+        /// Number of points.
         count: usize,
     },
 }
@@ -55,7 +55,7 @@ impl Default for ArchitectureConfig {
 }
 
 impl ArchitectureConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         match self {
             Self::Dense { widths, gated } => {
@@ -82,12 +82,12 @@ impl ArchitectureConfig {
         }
     }
 
-    /// Whether it takes images alone.
+    /// Whether it supports images only.
     pub fn takes_images(&self) -> bool {
         matches!(self, Self::Convolutional { .. })
     }
 
-    /// No network from data of `shape` to `outputs` numbers has fewer parameters.
+    /// A lower bound of the parameters of a network from data of `shape` to `outputs` numbers.
     fn fewest_parameters(&self, shape: DataShape, outputs: u128) -> u128 {
         let product = |sizes: &[usize]| {
             (sizes.iter()).fold(1u128, |product, &size| product.saturating_mul(size as u128))
@@ -97,7 +97,7 @@ impl ArchitectureConfig {
             height,
             width,
         } = shape;
-        // the sizes that layers lead from and to, and how many numbers each of the last has
+        // sizes of the layers at both ends, and the number of elements after the last convolution
         let (first, layers, pixels) = match self {
             Self::Dense { widths, .. } => (product(&[channels, height, width]), widths, 1),
             Self::Convolutional { channels: stages } => {
@@ -115,9 +115,9 @@ impl ArchitectureConfig {
         fewest.saturating_add(from.saturating_mul(pixels).saturating_mul(outputs))
     }
 
-    /// Refuses the header of the file of weights `path`, which is that of a network from data of `shape`,
-    /// divided by `maximum`, to `outputs` numbers, before memory is taken for what the file cannot hold.
-    /// `problems` are those of its other fields, `remedy` how to get a file that can be read.
+    /// Checks the header of the file of weights `path`, of a network from data of `shape`, divided by `maximum`, to
+    /// `outputs` numbers, before memory is allocated that the file cannot fill. `problems` are those of other
+    /// fields; `remedy` says how to obtain a readable file.
     ///
     /// # Errors
     /// Input errors that name the file and every field out of range.

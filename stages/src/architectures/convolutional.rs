@@ -10,8 +10,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfi
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
 
-/// 3 x 3 convolutions of stride 2, each halving the image (rounded up), then a linear layer; the
-/// decoder mirrors them with transposed convolutions.
+/// 3 x 3 convolutions of stride 2, each halving the image size (rounded up), then a linear layer; the decoder
+/// mirrors them with transposed convolutions.
 #[derive(Module, Debug)]
 pub struct Convolutional {
     down: Vec<Conv2d>,
@@ -24,7 +24,7 @@ pub struct Convolutional {
 }
 
 impl Convolutional {
-    /// Stages of `channels`, from data of `shape` to `outputs` numbers, and from `latents` numbers
+    /// Convolutions with `channels`, from data of `shape` to `outputs` numbers, and from `latents` numbers
     /// back.
     pub fn new(
         channels: &[usize],
@@ -34,13 +34,13 @@ impl Convolutional {
         device: &Device,
     ) -> Self {
         let stages = [&[shape.channels], channels].concat();
-        // the image after each stage
+        // image size after each convolution
         let mut sizes = vec![(shape.height, shape.width)];
         for _ in channels {
             let (height, width) = sizes[sizes.len() - 1];
             sizes.push((height.div_ceil(2), width.div_ceil(2)));
         }
-        // A transposed convolution of stride 2 gives 2 n - 1 rows; one more where the image was even.
+        // A transposed convolution of stride 2 yields 2 n - 1 rows; one more if the image size was even.
         let extra = |size: usize| usize::from(size.is_multiple_of(2));
         let up = (0..channels.len())
             .rev()
@@ -90,7 +90,7 @@ impl Convolutional {
     }
 }
 
-/// 3 x 3 convolutions from each of `channels` to the next, each halving the image (rounded up).
+/// 3 x 3 convolutions from each of `channels` to the next, each halving the image size (rounded up).
 pub(crate) fn halving_layers(channels: &[usize], device: &Device) -> Vec<Conv2d> {
     (channels.windows(2))
         .map(|pair| {
@@ -102,8 +102,8 @@ pub(crate) fn halving_layers(channels: &[usize], device: &Device) -> Vec<Conv2d>
         .collect()
 }
 
-/// `data` [B, C, H, W] -> the numbers of its image after `layers` of [`halving_layers`], each followed by SiLU,
-/// [B, channels * height * width].
+/// Applies `layers` of [`halving_layers`], each followed by SiLU, to `data` [B, C, H, W]: flattened, [B,
+/// channels * height * width].
 pub(crate) fn through_halving(layers: &[Conv2d], data: Tensor<4>) -> Tensor<2> {
     let mut x = channels_last(data);
     for layer in layers {

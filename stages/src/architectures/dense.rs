@@ -6,12 +6,12 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-/// Linear layers with SiLU between them, or gates; the decoder mirrors the encoder.
+/// Linear layers with SiLU or gates between them; the decoder mirrors the encoder.
 #[derive(Module, Debug)]
 pub struct Dense {
     encoder: Vec<Linear>,
     decoder: Vec<Linear>,
-    /// Of each hidden layer of either, where they are gated.
+    /// Gates of each hidden layer of encoder and decoder, if enabled.
     gates: Option<Gates>,
     channels: usize,
     height: usize,
@@ -73,7 +73,7 @@ impl Dense {
     }
 }
 
-/// What each hidden layer's numbers are multiplied by, before a sigmoid.
+/// Linear layers whose sigmoid multiplies the hidden layers.
 #[derive(Module, Debug)]
 struct Gates {
     encoder: Vec<Linear>,
@@ -96,7 +96,7 @@ pub(crate) fn through(layers: &[Linear], mut x: Tensor<2>) -> Tensor<2> {
     linear_layer(last, x)
 }
 
-/// `x` [B, in] -> [B, out] through `layers`, all but the last of them times the sigmoid of its gate.
+/// `x` [B, in] -> [B, out] through `layers`; every layer but the last is multiplied by the sigmoid of its gate.
 fn through_gates(layers: &[Linear], gates: &[Linear], mut x: Tensor<2>) -> Tensor<2> {
     for (layer, gate) in layers.iter().zip(gates) {
         x = gated(linear_layer(layer, x.clone()), linear_layer(gate, x));
@@ -121,7 +121,7 @@ mod tests {
         from_f32(values.to_vec(), [1, values.len()], &Device::flex())
     }
 
-    /// Red where a layer takes the gate of another, the gate is not a sigmoid, or the last layer is gated too.
+    /// Fails if a layer uses another's gate, the gate is not a sigmoid, or the last layer is gated too.
     #[test]
     fn gated_hidden_layers_are_products_of_two_matrices_one_through_a_sigmoid() {
         let device = Device::flex();

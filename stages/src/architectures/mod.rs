@@ -1,4 +1,4 @@
-//! The layers that autoencoders and classifiers are made of.
+//! Layers shared by autoencoders and classifiers.
 
 mod config;
 mod convolutional;

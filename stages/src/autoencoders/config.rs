@@ -1,4 +1,4 @@
-//! What an autoencoder is: its latents and its reconstruction.
+//! Configuration of an autoencoder: its latents and its reconstruction.
 
 use super::top_level::TopLevel;
 use crate::architectures::ArchitectureConfig;
@@ -9,16 +9,17 @@ use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The shape of a latent: tokens that the prior treats as independent.
+/// The shape of a latent: tokens that the prior may treat as independent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LatentConfig {
-    /// Tokens T a row.
+    /// Tokens T per row.
     #[serde(default = "one")]
     pub tokens: usize,
-    /// Width d of a token; the flow's width.
+    /// Width d of a token; must equal the flow's width.
     pub width: usize,
-    /// Makes the autoencoder a VAE of two levels: the last numbers of a row say what the others mean.
+    /// Makes the autoencoder a VAE of two levels: the last numbers of a row parametrise the distribution of the
+    /// others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top: Option<TopLevel>,
 }
@@ -28,7 +29,7 @@ fn one() -> usize {
 }
 
 impl LatentConfig {
-    /// The latents of a row.
+    /// The latents' shape per row.
     pub fn shape(&self) -> PointShape {
         PointShape {
             tokens: self.tokens,
@@ -36,7 +37,7 @@ impl LatentConfig {
         }
     }
 
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.within("tokens", self.tokens, 1..=65_536);
         problems.within("width", self.width, 1..=65_536);
@@ -46,7 +47,7 @@ impl LatentConfig {
     }
 }
 
-/// How a reconstruction is compared with its input.
+/// The reconstruction term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reconstruction {
@@ -55,37 +56,34 @@ pub enum Reconstruction {
     Mse,
     /// Mean absolute error over elements.
     L1,
-    /// Mean over elements of the Bernoulli negative log-likelihood in nats; data in [0, 1].
+    /// Bernoulli negative log-likelihood in nats, mean over elements; data in [0, 1].
     Bernoulli,
-    /// Mean over elements of the negative log-likelihood in nats of whole numbers under a logistic
-    /// density of one learned scale, integrated over each number's bin (Kingma et al. 2016, arXiv
-    /// 1606.04934): with it the ELBO is one of the data, in bits a dimension. Data in u8.
+    /// Negative log-likelihood in nats of integers under a logistic density with a learned scale, integrated
+    /// over each integer's bin, mean over elements (Kingma et al. 2016, arXiv 1606.04934): the ELBO is then one
+    /// of the data, in bits per dimension. Data in u8.
     DiscretisedLogistic,
 }
 
 impl Reconstruction {
-    /// True if the term is a negative log-likelihood in nats.
+    /// Whether the term is a negative log-likelihood in nats.
     pub fn in_nats(self) -> bool {
         matches!(self, Self::Bernoulli | Self::DiscretisedLogistic)
     }
 }
 
-/// What the header of `autoencoder.safetensors` says.
+/// The header of `autoencoder.safetensors`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AutoencoderHeader {
     /// Encoder and decoder.
     pub architecture: ArchitectureConfig,
     /// The shape of a latent.
     pub latent: LatentConfig,
-    /// What the encoder outputs.
     pub posterior: PosteriorConfig,
-    /// What the decoder's output means.
     pub reconstruction: Reconstruction,
-    /// The shape of a row of data.
     pub shape: DataShape,
-    /// What the data's values were divided by.
+    /// Divisor of the data's values.
     pub maximum: f64,
-    /// Whether what is encoded is binary data of which the values are the probabilities, and when it was drawn.
+    /// Whether the encoded data is binary, drawn with the values as probabilities, and when it was drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binarise: Option<Binarise>,
 }

@@ -1,5 +1,6 @@
-//! How close each kind of posterior comes to distributions in the plane: one posterior, no encoder, its numbers and
-//! weights free, moved down its KL divergence from the target. `make check-posteriors` writes the table and a picture.
+//! How closely each kind of posterior approximates distributions in the plane: one posterior without encoder, with
+//! free parameters, fitted by minimising its KL divergence from the target. `make check-posteriors` writes the
+//! table and a picture.
 
 use super::image_grid::write_images_in_columns;
 use crate::data::DataShape;
@@ -21,25 +22,25 @@ use std::path::PathBuf;
 /// A distribution in the plane.
 #[derive(Debug, Clone, Copy)]
 enum Target {
-    /// Standard deviations of 1, correlated by 0.9.
+    /// Standard deviations of 1, correlation 0.9.
     Correlated,
     /// `z_1 ~ N(0, 1)`, `z_2 ~ N(z_1^2 / 2, 0.3^2)`.
     Banana,
-    /// Equal parts of two round Gaussians of standard deviation 0.4, 3 apart.
+    /// An equal mixture of two isotropic Gaussians of standard deviation 0.4 at distance 3.
     TwoModes,
     /// A ring of radius 2, densest at two opposite places (U_1 of Rezende and Mohamed 2015, arXiv 1505.05770).
     Ring,
 }
 
 const RHO: f64 = 0.9;
-/// The mean and the standard deviation of the modes.
+/// Mean and standard deviation of the modes.
 const MODE: (f64, f64) = (1.5, 0.4);
 const BANANA: f64 = 0.3;
 
 impl Target {
     const BENT: [Self; 3] = [Self::Banana, Self::TwoModes, Self::Ring];
 
-    /// The log-density less [`Self::constant`], of each row of `z` [n, 2]: [n, 1].
+    /// The log-density minus [`Self::constant`], of each row of `z` [n, 2]: [n, 1].
     fn energy(self, z: Tensor<2>) -> Tensor<2> {
         let [a, b] = [0, 1].map(|i| z.clone().narrow(1, i, 1));
         // log(exp(-u^2 / 2) + exp(-v^2 / 2))
@@ -80,13 +81,13 @@ impl Target {
         }
     }
 
-    /// The integral of `exp(energy)` over a square that holds nearly all of it, by so many cells a side.
+    /// The integral of `exp(energy)` over a square that contains nearly all of it, with `cells` cells per side.
     fn integrated(self, cells: usize) -> f64 {
         let step = 2.0 * SIDE / cells as f64;
         self.densities(cells).iter().sum::<f64>() * step * step
     }
 
-    /// `exp(energy)` at the middles of so many cells a side of the square, the first row the uppermost.
+    /// `exp(energy)` at the centres of `cells` cells per side of the square, top row first.
     fn densities(self, cells: usize) -> Vec<f64> {
         let step = 2.0 * SIDE / cells as f64;
         let at = |i: usize| (-SIDE + (i as f64 + 0.5) * step) as f32;
@@ -99,10 +100,10 @@ impl Target {
     }
 }
 
-/// Half the side of the square that pictures show and integrals are over.
+/// Half the side of the square of pictures and integrals.
 const SIDE: f64 = 6.0;
 
-/// One posterior of two numbers.
+/// A posterior of two numbers.
 #[derive(Module, Debug)]
 struct Free {
     means: Param<Tensor<2>>,
@@ -115,16 +116,16 @@ const SHAPE: PointShape = PointShape {
     width: 2,
 };
 
-/// The mean of the first number and the log-variances of both at which a posterior starts.
+/// Initial mean of the first number and log-variances of both.
 type Start = (f32, f32);
 
-/// As N(0, I), which reaches every mode.
+/// N(0, I), which covers every mode.
 const WIDE: Start = (0.0, 0.0);
-/// Where it is nearer to one mode than to the others.
+/// Closer to one mode than to the others.
 const BESIDE: Start = (1.0, -2.0);
 
 impl Free {
-    /// As a free point starts, but for its mean and variance.
+    /// Initialised like a free point, except for mean and variance.
     fn new(config: &PosteriorConfig, start: Start, device: &Device) -> Self {
         let parameter = |values: Vec<f32>| {
             let count = values.len();
@@ -139,14 +140,14 @@ impl Free {
         }
     }
 
-    /// The same posterior so many times.
+    /// The same posterior, repeated `times` times.
     fn posterior(&self, times: usize) -> Box<dyn Posterior> {
         let repeated = |row: &Param<Tensor<2>>| row.val().repeat_dim(0, times);
         let others = self.others.as_ref().map(repeated);
         self.head.posterior(repeated(&self.means), others)
     }
 
-    /// `log q(z) - energy(z)` of so many draws [n, 1], and the draws [n, 2].
+    /// `log q(z) - energy(z)` of `draws` draws [n, 1], and the draws [n, 2].
     fn compared(&self, target: Target, draws: usize, step: u64) -> (Tensor<2>, Tensor<2>) {
         let drawn = self
             .posterior(draws)
@@ -156,7 +157,8 @@ impl Free {
         (log_density - target.energy(z.clone()), z)
     }
 
-    /// That of `config` from `start`, after so many `steps` of `draws` each down its KL divergence from `target`.
+    /// Fits `config` from `start` by `steps` steps with `draws` draws each, minimising its KL divergence from
+    /// `target`.
     fn fitted(
         config: &PosteriorConfig,
         start: Start,
@@ -178,8 +180,8 @@ impl Free {
         trainer.averaged()
     }
 
-    /// Its KL divergence from `target` in nats with the standard error, by `draws` that it was not fitted to, and those
-    /// [n, 2].
+    /// Its KL divergence from `target` in nats with its standard error, from `draws` fresh draws, and the draws [n,
+    /// 2].
     fn divergence(&self, target: Target, draws: usize) -> (f64, f64, Vec<f64>) {
         let (difference, z) = self.compared(target, draws, u64::MAX);
         let values = to_f64(difference).unwrap();
@@ -188,11 +190,11 @@ impl Free {
     }
 }
 
-/// Red where an energy is not what its integral is of.
+/// Fails if an energy does not match its integral.
 #[test]
 fn integrals_of_targets_are_those_of_their_energies() {
     for target in [Target::Correlated, Target::Banana, Target::TwoModes] {
-        // the banana goes out of the square at the top with the smallest share
+        // the banana leaves the square at the top with a negligible share
         let found = target.integrated(1200).ln() - target.log_integral();
         assert!(found.abs() < 1e-3, "{target:?}: {found}");
     }
@@ -200,9 +202,9 @@ fn integrals_of_targets_are_those_of_their_energies() {
     assert!((coarse / fine - 1.0).abs() < 1e-4, "{coarse} {fine}");
 }
 
-/// The closed value of correlated Gaussians: no diagonal one is nearer to a correlated one than `-ln(1 - rho^2) / 2`.
-/// Red where a density that is too large makes a divergence look smaller, and where a kind that holds every Gaussian
-/// does not reach this one.
+/// In closed form: every diagonal Gaussian has a divergence of at least `-ln(1 - rho^2) / 2` from a correlated one.
+/// Fails if an overestimated density makes a divergence look smaller, or a family of all Gaussians does not reach
+/// this one.
 #[test]
 fn a_correlated_gaussian_is_reached_by_all_kinds_but_the_diagonal_one() {
     let floor = -0.5 * (1.0 - RHO * RHO).ln();
@@ -216,7 +218,7 @@ fn a_correlated_gaussian_is_reached_by_all_kinds_but_the_diagonal_one() {
         (found - floor).abs() < 4.0 * error + 0.01,
         "{found} {floor}"
     );
-    // in closed form, never below it
+    // in closed form, a lower bound
     let [means, others] =
         [free.means.val(), free.others.unwrap().val()].map(|t| to_f64(t).unwrap());
     let [a, b] = [0, 1].map(|i| others[i].exp());
@@ -228,7 +230,7 @@ fn a_correlated_gaussian_is_reached_by_all_kinds_but_the_diagonal_one() {
     for config in [
         PosteriorConfig::LinearIaf(LinearIaf::default()),
         PosteriorConfig::LinearIaf(LinearIaf { matrices: 3 }),
-        // one fewer than numbers a row
+        // M - 1 reflections for M numbers per row
         PosteriorConfig::Householder(Householder { steps: 1 }),
         PosteriorConfig::Iaf(Iaf {
             steps: 2,
@@ -244,7 +246,7 @@ fn a_correlated_gaussian_is_reached_by_all_kinds_but_the_diagonal_one() {
     }
 }
 
-/// What the table and the picture are of.
+/// Kinds in the table and the picture.
 fn kinds() -> Vec<(&'static str, PosteriorConfig)> {
     vec![
         ("gaussian", PosteriorConfig::Gaussian(Gaussian {})),
@@ -285,8 +287,8 @@ fn kinds() -> Vec<(&'static str, PosteriorConfig)> {
     ]
 }
 
-/// A short version of the table, whose kinds stand in its order. Red where a kind that bends does not come below the
-/// best Gaussian, and where a divergence is negative by more than chance.
+/// A short version of the table with the same order of kinds. Fails if a nonlinear kind does not improve on the
+/// best Gaussian, or a divergence is negative beyond chance.
 #[test]
 fn kinds_that_bend_come_closer_to_a_banana_than_any_gaussian() {
     let mut found = kinds();
@@ -308,13 +310,13 @@ fn kinds_that_bend_come_closer_to_a_banana_than_any_gaussian() {
     assert!(iaf < 0.5 * planar.max(0.1), "{iaf} {planar}");
 }
 
-/// Cells of a picture a side.
+/// Cells per side of a picture.
 const CELLS: usize = 56;
 
-/// So many draws that a picture of them is smooth.
+/// Draws per picture, enough for a smooth one.
 const SHOWN: usize = 100_000;
 
-/// `make check-posteriors`: the KL divergence of each kind from each target, and what it looks like.
+/// `make check-posteriors`: the KL divergence of each kind from each target, and a picture.
 #[test]
 fn each_kind_and_how_close_it_comes() {
     if std::env::var_os("LATENT_ALIGN_FULL").is_none() {
@@ -365,13 +367,13 @@ fn each_kind_and_how_close_it_comes() {
             height: CELLS,
             width: CELLS,
         };
-        // a band a kind, below that of the targets
+        // one band per kind, below the targets
         write_images_in_columns(&path, &pictures, shape, Target::BENT.len()).unwrap();
         println!("{}", path.display());
     }
 }
 
-/// Densities as brightness: the root, since tails are faint, over that of the largest.
+/// Densities as brightness: the square root, since tails are faint, relative to the largest.
 fn brightness(densities: &[f64]) -> Vec<f32> {
     let most = densities.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let share = densities.iter().map(|density| (density / most).sqrt());

@@ -1,10 +1,10 @@
-//! Pictures of images: beside their reconstructions, or alone.
+//! PNG grids of images, alone or above their reconstructions.
 
 use crate::data::DataShape;
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// Images, or pairs of image and reconstruction, in a row of the picture.
+/// Images, or pairs of image and reconstruction, per row of the picture.
 const COLUMNS: usize = 8;
 /// Small images are enlarged to about this many pixels.
 const SIDE: usize = 56;
@@ -12,11 +12,11 @@ const SIDE: usize = 56;
 const GAP: usize = 2;
 
 /// Writes a PNG of `originals` above their `reconstructions` (both [n, C, H, W] in [0, 1], C = 1 or
-/// 3), eight a row, enlarged without smoothing. Returns false, writing nothing, for data that is not
-/// an image.
+/// 3), eight per row, enlarged without smoothing. Returns false without writing if the data are not
+/// images.
 ///
 /// # Errors
-/// A file error that names `path`, where it cannot be written.
+/// A file error that names `path` if it cannot be written.
 pub fn write_image_grid(
     path: &Path,
     originals: &[f32],
@@ -26,7 +26,7 @@ pub fn write_image_grid(
     write_bands(path, &[originals, reconstructions], shape, COLUMNS)
 }
 
-/// As [`write_image_grid`], of `images` [n, C, H, W] alone.
+/// As [`write_image_grid`], for `images` [n, C, H, W] alone.
 ///
 /// # Errors
 /// As [`write_image_grid`].
@@ -34,7 +34,7 @@ pub fn write_images(path: &Path, images: &[f32], shape: DataShape) -> Result<boo
     write_images_in_columns(path, images, shape, COLUMNS)
 }
 
-/// As [`write_images`], `columns` of them in a row of the picture.
+/// As [`write_images`], with `columns` images per row of the picture.
 ///
 /// # Errors
 /// As [`write_image_grid`].
@@ -47,12 +47,12 @@ pub fn write_images_in_columns(
     write_bands(path, &[images], shape, columns)
 }
 
-/// Whether items of `shape` are images that a picture can show.
+/// Whether items of `shape` are images that can be shown.
 pub fn is_picture(shape: DataShape) -> bool {
     [1, 3].contains(&shape.channels) && shape.height > 1 && shape.width > 1
 }
 
-/// Image i of each of `layers` stand one above the other, `columns` such stacks a band.
+/// Writes image i of each of `layers` above each other, with `columns` such stacks per band.
 fn write_bands(path: &Path, layers: &[&[f32]], shape: DataShape, columns: usize) -> Result<bool> {
     if !is_picture(shape) {
         return Ok(false);
@@ -61,7 +61,7 @@ fn write_bands(path: &Path, layers: &[&[f32]], shape: DataShape, columns: usize)
     let count = layers[0].len() / size;
     let zoom = (SIDE / shape.height.max(shape.width)).max(1);
     let (cell_h, cell_w) = (shape.height * zoom + GAP, shape.width * zoom + GAP);
-    // a stack is set off by a wider gap than the images in it
+    // the gap between stacks is wider than within
     let band = match layers.len() {
         1 => cell_h,
         stacked => stacked * cell_h + GAP,

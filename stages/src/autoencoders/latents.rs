@@ -12,37 +12,37 @@ use std::path::Path;
 pub struct PartLatents {
     /// The item of each row, ascending.
     pub items: Vec<i64>,
-    /// Row-major [n, T * d], drawn where the posterior has noise.
+    /// Row-major [n, T * d], drawn if the posterior has noise.
     pub values: Vec<f32>,
-    /// The means of posteriors with noise [n, T * d]; of rows that were trained on they are not kept.
+    /// Posterior means [n, T * d] if posteriors have noise; not stored for training rows.
     pub means: Option<Vec<f32>>,
 }
 
 /// The file.
 const FILE: &str = "latents.h5";
 
-/// The latents of all parts, T tokens of width d a row.
+/// The latents of all parts, T tokens of width d per row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latents {
     /// T.
     pub tokens: usize,
     /// d.
     pub token_width: usize,
-    /// Of the rows the autoencoder trained on.
+    /// Of training rows.
     pub train: PartLatents,
-    /// Of the rows it did not see, which choose.
+    /// Of held-out rows, used for selection.
     pub held_out: PartLatents,
-    /// Of the rows it did not see, which choose nothing; none where there is no test part.
+    /// Of test rows, never used for selection; None without a test part.
     pub test: Option<PartLatents>,
 }
 
 impl Latents {
-    /// Numbers a row: T * d.
+    /// Numbers per row: T * d.
     pub fn width(&self) -> usize {
         self.tokens * self.token_width
     }
 
-    /// Those of each part that was not trained on, the one that is shown last.
+    /// The parts that were not trained on; the one to show is last.
     pub fn unseen(&self) -> Vec<(Part, &PartLatents)> {
         let test = self.test.iter().map(|test| (Part::Test, test));
         [(Part::HeldOut, &self.held_out)]
@@ -54,7 +54,7 @@ impl Latents {
     /// Reads `latents.h5` in the directory `dir`.
     ///
     /// # Errors
-    /// Input errors for a file that is missing or holds something else, such as free points.
+    /// Input errors if the file is missing or has other contents, such as free points.
     pub fn load(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         let part = |part: &str| -> Result<(usize, usize, PartLatents)> {
@@ -99,10 +99,11 @@ impl Latents {
 }
 
 impl PartLatents {
-    /// Writes the latents of `parts`, T `tokens` of `width` d a row, to `latents.h5` in the directory `dir`.
+    /// Writes the latents of `parts`, T `tokens` of `width` d per row, to `latents.h5` in the directory
+    /// `dir`.
     ///
     /// # Errors
-    /// A file error where they cannot be written.
+    /// A file error if they cannot be written.
     pub fn write(parts: &[(Part, &Self)], [tokens, width]: [usize; 2], dir: &Path) -> Result<()> {
         let about = about_points();
         let shapes: Vec<_> = (parts.iter())

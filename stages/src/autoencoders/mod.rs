@@ -1,4 +1,4 @@
-//! Encoders and decoders, and points that have none.
+//! Encoders, decoders, and free points.
 
 mod config;
 #[cfg(test)]

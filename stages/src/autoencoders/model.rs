@@ -1,4 +1,4 @@
-//! An autoencoder: an architecture between data and the numbers of a posterior.
+//! An autoencoder: an architecture between data and the parameters of a posterior.
 
 use super::config::{AutoencoderHeader, Reconstruction};
 use super::top_level::Between;
@@ -14,7 +14,7 @@ use burn::tensor::{Device, Tensor};
 
 /// Encoder and decoder of one kind.
 #[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant)] // there is one of them
+#[allow(clippy::large_enum_variant)] // there is only one
 enum Architecture {
     Dense(Dense),
     Convolutional(Convolutional),
@@ -24,22 +24,22 @@ enum Architecture {
 #[derive(Module, Debug)]
 pub struct Autoencoder {
     architecture: Architecture,
-    /// The log-scale of a discretised logistic likelihood `[1]`.
+    /// Log-scale of a discretised logistic likelihood `[1]`.
     log_scale: Option<Param<Tensor<1>>>,
     tokens: usize,
     width: usize,
     posterior: PosteriorHead,
-    /// What makes z_1 of the latents, where there are two levels.
+    /// Computes z_1 from latents if there are two levels.
     between: Option<Between>,
-    /// What the data was divided by.
+    /// Divisor of the data.
     maximum: f64,
 }
 
-/// The log-scale at which a discretised logistic likelihood starts: a tenth of the data's range.
+/// Initial log-scale of a discretised logistic likelihood: a tenth of the data's range.
 const LOG_SCALE: f32 = -2.3;
 impl Autoencoder {
-    /// The autoencoder that `header` describes, with weights drawn from `streams`; `None` for free
-    /// points, which encode nothing.
+    /// The autoencoder described by `header`, initialised from `streams`; `None` for free points, which have no
+    /// encoder.
     pub fn new(header: &AutoencoderHeader, streams: Streams, device: &Device) -> Option<Self> {
         let AutoencoderHeader {
             architecture,
@@ -94,7 +94,7 @@ impl Autoencoder {
         self.posterior.posterior(means, Some(others))
     }
 
-    /// Latents [B * T, d] -> what the reconstruction term compares with the data [B, C, H, W].
+    /// Latents [B * T, d] -> input of the reconstruction term [B, C, H, W].
     pub fn decode(&self, latents: Tensor<2>) -> Tensor<4> {
         let [rows, width] = latents.dims();
         let latents = latents.reshape([rows / self.tokens, self.tokens * width]);
@@ -133,9 +133,9 @@ impl Autoencoder {
     }
 }
 
-/// The negative logarithm in nats of the probability of whole numbers, seen as `data` in [0, 1] with
-/// bins of width 1 / maximum, under a logistic density around `location`; the outer bins are open
-/// (Kingma et al. 2016, arXiv 1606.04934).
+/// The negative log-probability in nats of integers, given as `data` in [0, 1] with bins of width 1 / maximum,
+/// under a logistic density around `location`; the outer bins are unbounded (Kingma et al. 2016, arXiv
+/// 1606.04934).
 ///
 /// With a = (x + h - m) / s and b = (x - h - m) / s, h half a bin,
 /// `log(sigma(a) - sigma(b)) = log sigma(a) + log sigma(-b) + log(1 - exp(b - a))`.
@@ -158,12 +158,13 @@ fn discretised_logistic_nll(
     let dtype = data.dtype();
     let last = data.greater_elem(1.0 - half).float().cast(dtype); // x = maximum
     let middle = (first.clone() + last.clone()).neg() + 1.0;
-    // the first bin has no lower end, the last no upper one
+    // the first bin has no lower bound, the last no upper one
     above * (last.neg() + 1.0) + below * (first.neg() + 1.0) - inside * middle
 }
 
 impl Reconstruction {
-    /// The decoder's output [n, C, H, W] as data: logits become probabilities, and whole numbers stay in range.
+    /// Converts the decoder's output [n, C, H, W] to data: logits become probabilities, and integers are
+    /// clamped to their range.
     pub fn data(self, decoded: Tensor<4>) -> Tensor<4> {
         match self {
             Self::Mse | Self::L1 => decoded,

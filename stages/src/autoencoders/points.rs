@@ -1,5 +1,4 @@
-//! Free points: the paper's controlled experiment, in which nothing but the regulariser moves the
-//! latents.
+//! Free points: the paper's controlled experiment, in which only the regulariser moves the latents.
 
 use crate::posteriors::{Head, Posterior, PosteriorConfig, PosteriorHead};
 use crate::priors::PointShape;
@@ -8,12 +7,12 @@ use crate::tensors::from_f32;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-/// What an encoder would give of each point, as parameters.
+/// The outputs an encoder would have for each point, as parameters.
 #[derive(Module, Debug)]
 pub struct Points {
-    /// The latents, or the means of their posteriors [count, d].
+    /// Latents or posterior means [count, d].
     means: Param<Tensor<2>>,
-    /// What posteriors take besides [count, k].
+    /// Other posterior parameters [count, k].
     others: Option<Param<Tensor<2>>>,
     posterior: PosteriorHead,
 }

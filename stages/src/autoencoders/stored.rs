@@ -1,4 +1,4 @@
-//! An autoencoder on disk: `autoencoder.safetensors`, its header enough to build it again.
+//! An autoencoder on disk: `autoencoder.safetensors`, with a header from which it can be rebuilt.
 
 use super::config::AutoencoderHeader;
 use super::model::Autoencoder;
@@ -12,21 +12,21 @@ use std::path::Path;
 
 /// The file in an artifact's directory.
 const FILE: &str = "autoencoder.safetensors";
-/// Its format; a reader refuses another one.
+/// The format; readers refuse others.
 const FORMAT: &str = "latent-align autoencoder 1";
-/// How to get a file that can be read.
+/// How to obtain a readable file.
 const REMEDY: &str = "train the autoencoder again";
 
 impl Autoencoder {
     /// Writes the weights and `header` into the directory `dir`.
     ///
     /// # Errors
-    /// A file error where the weights cannot be written.
+    /// A file error if the weights cannot be written.
     pub fn save(&self, header: &AutoencoderHeader, dir: &Path) -> Result<()> {
         save_weights(self, &dir.join(FILE), &header_json(FORMAT, header))
     }
 
-    /// Reads the autoencoder in the directory `dir` onto `device`, its weights frozen.
+    /// Reads the autoencoder in the directory `dir` onto `device` with frozen weights.
     ///
     /// # Errors
     /// Input errors for a directory without an autoencoder, such as that of free points.
@@ -97,7 +97,7 @@ mod tests {
             binarise: None,
         };
         let autoencoder = Autoencoder::new(&header, Streams::new(1), &device).unwrap();
-        let autoencoder = perturb(autoencoder, 0.3, Streams::new(2)); // biases start at zero
+        let autoencoder = perturb(autoencoder, 0.3, Streams::new(2)); // biases are initially zero
         let dir = tempfile::tempdir().unwrap();
         autoencoder.save(&header, dir.path()).unwrap();
         let (loaded, read) = Autoencoder::load(dir.path(), &device).unwrap();

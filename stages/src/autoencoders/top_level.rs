@@ -1,14 +1,14 @@
 //! A VAE of two levels: `p(x, z_1, z_2) = p(x | z_1) p(z_1 | z_2) p(z_2)`.
 //!
-//! The latents of a row are `(e, z_2)`, both N(0, I) under the prior; the decoder makes of them
+//! The latents of a row are `(e, z_2)`, both N(0, I) under the prior. The decoder computes
 //!
 //! ```text
 //! z_1 = shift(z_2) + e exp(s(z_2))          so that p(z_1 | z_2) = N(shift, exp(s)^2)          shift, s = MLP(z_2)
 //! ```
 //!
-//! and decodes z_1 alone. The posterior is over `e = (z_1 - shift) / exp(s)` in place of z_1, relative to what the level above
-//! expects (as Vahdat and Kautz 2020, arXiv 2007.03898, do): densities of both differ by the same Jacobian in q and p, so that
-//! KL divergence, ELBO and importance weights of `(e, z_2)` are those of `(z_1, z_2)`.
+//! and decodes z_1 alone. The posterior is over `e = (z_1 - shift) / exp(s)` instead of z_1, relative to the top
+//! level's prediction (as in Vahdat and Kautz 2020, arXiv 2007.03898). Both densities p and q change by the same
+//! Jacobian, so KL divergence, ELBO and importance weights of `(e, z_2)` are those of `(z_1, z_2)`.
 
 use crate::architectures::{linear_layers, through};
 use crate::problems::Problems;
@@ -20,11 +20,11 @@ use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The level above the one that is decoded.
+/// The top level of a two-level VAE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TopLevel {
-    /// Numbers of z_2, the last of a row's latents; what is before them is z_1's.
+    /// Number of elements of z_2, the last of a row's latents; those before belong to z_1.
     pub numbers: usize,
     /// Widths of the hidden layers between the levels.
     #[serde(default = "widths")]
@@ -35,17 +35,17 @@ fn widths() -> Vec<usize> {
     vec![64]
 }
 
-/// The largest s.
+/// Bound of s.
 const BOUND: f64 = 4.0;
 
 impl TopLevel {
-    /// Notes every value that does not go with latents of `elements` numbers a row.
+    /// Reports every value that does not fit latents of `elements` numbers per row.
     pub(super) fn check(&self, elements: usize, problems: &mut Problems) {
         problems.require(
             (1..elements).contains(&self.numbers),
             "numbers",
             self.numbers,
-            &format!("1 or more, and fewer than the {elements} numbers of a row's latents"),
+            &format!("1 or more, and fewer than the {elements} numbers per row of latents"),
         );
         for width in &self.widths {
             problems.within("widths", *width, 1..=65_536);
@@ -53,17 +53,17 @@ impl TopLevel {
     }
 }
 
-/// What is between the levels.
+/// The network between the levels.
 #[derive(Module, Debug)]
 pub(super) struct Between {
-    /// To the shift, then s before it is bounded.
+    /// Outputs the shift, then s before it is bounded.
     layers: Vec<Linear>,
-    /// Numbers of z_1.
+    /// Number of elements of z_1.
     below: usize,
 }
 
 impl Between {
-    /// Between a top level of `config` and the rest of `elements` latents; at first z_1 is e.
+    /// The network from a top level of `config` to the rest of `elements` latents; initially z_1 = e.
     pub fn new(config: &TopLevel, elements: usize, streams: Streams, device: &Device) -> Self {
         let below = elements - config.numbers;
         let sizes = [&[config.numbers], &config.widths[..], &[2 * below]].concat();
@@ -73,7 +73,7 @@ impl Between {
         between.set_require_grad(true)
     }
 
-    /// z_1 [B, M_1] of `latents` [B, M].
+    /// z_1 [B, M_1] from `latents` [B, M].
     pub fn decode(&self, latents: Tensor<2>) -> Tensor<2> {
         let ([_, elements], below) = (latents.dims(), self.below);
         let own = latents.clone().narrow(1, 0, below);
@@ -92,7 +92,7 @@ mod tests {
     use crate::training::perturb;
     use burn::tensor::DType;
 
-    /// Red where the numbers of z_2 are not the last, or z_1 is not e before training.
+    /// Fails if z_2 is not the last part, or z_1 is not e before training.
     #[test]
     fn what_is_decoded_is_scaled_and_shifted_by_what_the_top_level_says() {
         let device = Device::flex();

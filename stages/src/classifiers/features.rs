@@ -1,11 +1,11 @@
-//! The features that `train-classifier` wrote: `features.h5`.
+//! The output of `train-classifier`: `features.h5`.
 //!
-//! | dataset | holds |
+//! | dataset | contents |
 //! |---|---|
 //! | `/features` [n, F] f32 | the penultimate activations of each row, in file order |
 //! | `/labels` `[n]` i64 | its class |
-//! | `/part` `[n]` i64 | 0 if the classifier trained on it, 1 if it was held out, 2 if it was tested on |
-//! | `/items` `[n]` i64 | its index in the data; n is less than N where rows were dropped. Items of datasets that are parts of their own follow on those of the training dataset |
+//! | `/part` `[n]` i64 | 0 training, 1 held-out, 2 test |
+//! | `/items` `[n]` i64 | its index in the data; n is less than N if rows were dropped. Items of separate held-out and test datasets are numbered after those of the training dataset |
 
 use crate::data::{Attribute, OutData, Part, read_dataset_f32, read_dataset_i64, write_datasets};
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ const FILE: &str = "features.h5";
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelledFeatures {
     path: PathBuf,
-    /// The items there are, ascending.
+    /// The available items, ascending.
     items: Vec<i64>,
     labels: Vec<i64>,
     parts: Vec<i64>,
@@ -26,12 +26,11 @@ pub struct LabelledFeatures {
     width: usize,
 }
 
-/// One row before it has a place: an item, its class, its part, its features.
+/// A row before sorting: item, class, part, features.
 pub type Row<'a> = (usize, usize, Part, &'a [f32]);
 
 impl LabelledFeatures {
-    /// Puts `rows` (in any order, of `width` features each) in the order of their items and writes
-    /// them into the directory `dir`.
+    /// Sorts `rows` (in any order, `width` features each) by item and writes them into the directory `dir`.
     ///
     /// # Errors
     /// File errors.
@@ -63,10 +62,10 @@ impl LabelledFeatures {
         )
     }
 
-    /// Reads what [`Self::write`] wrote into the directory `dir`.
+    /// Reads the output of [`Self::write`] in the directory `dir`.
     ///
     /// # Errors
-    /// Input errors for a file that is missing or does not fit together.
+    /// Input errors if the file is missing or inconsistent.
     pub fn load(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         let (shape, values) = read_dataset_f32(&path, "features")?;
@@ -98,7 +97,7 @@ impl LabelledFeatures {
         }
     }
 
-    /// F.
+    /// Width F of a feature.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -108,12 +107,12 @@ impl LabelledFeatures {
         &self.values
     }
 
-    /// The part of each row in the training of the classifier.
+    /// The part of each row in the classifier's training.
     pub fn parts(&self) -> impl Iterator<Item = Part> {
         self.parts.iter().map(|&part| Part::ALL[part as usize])
     }
 
-    /// Those of `items` that the classifier trained on.
+    /// The `items` in the classifier's training part.
     ///
     /// # Errors
     /// As [`Self::labels_of`].
@@ -127,7 +126,7 @@ impl LabelledFeatures {
         Ok(found)
     }
 
-    /// K: one more than the largest class.
+    /// Number of classes K: one more than the largest class.
     pub fn classes(&self) -> usize {
         self.labels
             .iter()
@@ -138,7 +137,7 @@ impl LabelledFeatures {
     /// The class of each of `items`.
     ///
     /// # Errors
-    /// An input error for an item that is not there.
+    /// An input error for an unknown item.
     pub fn labels_of(&self, items: &[i64]) -> Result<Vec<usize>> {
         let label = |&item: &i64| Ok(self.labels[self.row_of(item)?] as usize);
         items.iter().map(label).collect()

@@ -5,23 +5,23 @@ use crate::error::{Error, Result};
 use crate::tensors::from_f32;
 use burn::tensor::{Device, Tensor};
 
-/// Classes 0 to K - 1, one an item, each class with at least one item.
+/// Classes 0 to K - 1, one per item; each class has at least one item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labels {
     of_items: Vec<usize>,
     classes: usize,
 }
 
-/// Every integer up to this is a number in f32.
+/// f32 represents every integer up to this exactly.
 const LARGEST: f32 = (1 << 24) as f32;
 
 impl Labels {
-    /// Reads the labels of each of `sources`, a dataset and the name of its labels in the same file; items
-    /// are numbered on from one to the next.
+    /// Reads the labels of each of `sources`, a dataset and the name of its labels in the same file. Items
+    /// are numbered consecutively over all sources.
     ///
     /// # Errors
-    /// Input errors for a dataset that is missing or not `[N]`; labels that are not integers from 0 up
-    /// without gaps; a single class.
+    /// Input errors for a dataset that is missing or not `[N]`, for labels that are not integers from 0
+    /// without gaps, and for a single class.
     pub fn read(sources: &[(&Dataset, &str)]) -> Result<Self> {
         let renumber = "renumber them with numpy: `np.unique(labels, return_inverse=True)[1]`";
         let refuse = |(data, name): (&Dataset, &str), found: String, remedy: &str| {
@@ -79,7 +79,7 @@ impl Labels {
         Ok(Self { of_items, classes })
     }
 
-    /// K.
+    /// Number of classes K.
     pub fn classes(&self) -> usize {
         self.classes
     }
@@ -89,7 +89,7 @@ impl Labels {
         self.of_items[item]
     }
 
-    /// A one at the class of each of `items`: [B, K].
+    /// One-hot classes of `items`: [B, K].
     pub fn targets(&self, items: &[usize], device: &Device) -> Tensor<2> {
         let mut targets = vec![0.0; items.len() * self.classes];
         for (row, &item) in items.iter().enumerate() {

@@ -1,32 +1,32 @@
-//! A linear probe: multinomial logistic regression, fitted to the one minimum it has.
+//! A linear probe: multinomial logistic regression, fitted to its unique minimum.
 //!
-//! `f(W, b) = mean_i -log softmax(W x_i + b)[y_i] + l2 / 2 |W|^2` is convex, and strictly so in W: the
-//! accuracy at its minimum is a property of the points, not of an optimiser. L-BFGS (Liu and Nocedal
+//! `f(W, b) = mean_i -log softmax(W x_i + b)[y_i] + l2 / 2 |W|^2` is convex, and strictly convex in W, so
+//! the accuracy at its minimum is a property of the points, not of an optimiser. L-BFGS (Liu and Nocedal
 //! 1989) finds it on all points at once, in f64, without randomness.
 
 use crate::error::{Error, Result};
 use nalgebra::DMatrix;
 use std::collections::VecDeque;
 
-/// No entry of the gradient is larger at what counts as the minimum.
+/// Convergence criterion: largest absolute entry of the gradient.
 const TOLERANCE: f64 = 1e-5;
-/// Iterations after which something is wrong.
+/// Maximum number of iterations, far above the usual.
 const MOST_ITERATIONS: usize = 5000;
-/// Steps and changes of the gradient that the Hessian is known by.
+/// Number of steps that approximate the Hessian.
 const MEMORY: usize = 20;
-/// Share of the linear decrease that a step has to reach (Armijo).
+/// Required fraction of the linear decrease per step (Armijo).
 const SUFFICIENT: f64 = 1e-4;
 
 /// A linear classifier of points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearProbe {
-    /// W, with b as its last column: [K, D + 1].
+    /// W with b as its last column: [K, D + 1].
     weights: DMatrix<f64>,
 }
 
 impl LinearProbe {
-    /// Fits `points` [n, width] to their classes `labels` in 0..classes. `check` is called once an
-    /// iteration; an error from it stops.
+    /// Fits `points` [n, width] to their classes `labels` in 0..classes. `check` is called once per
+    /// iteration; an error from it stops the fit.
     ///
     /// # Errors
     /// A numerical error if points are not finite or there is no convergence.
@@ -98,7 +98,7 @@ fn not_converged(gradient: &DMatrix<f64>) -> Error {
     ))
 }
 
-/// Points [n, D] as columns with a one below: [D + 1, n].
+/// Points [n, D] as columns with a row of ones below: [D + 1, n].
 fn with_ones(points: &[f32], width: usize) -> DMatrix<f64> {
     let columns = points
         .chunks_exact(width)
@@ -106,7 +106,7 @@ fn with_ones(points: &[f32], width: usize) -> DMatrix<f64> {
     DMatrix::from_iterator(width + 1, points.len() / width, columns)
 }
 
-/// What is minimised.
+/// The objective.
 struct Problem<'a> {
     x: DMatrix<f64>,          // [D + 1, n]
     transposed: DMatrix<f64>, // [n, D + 1]
@@ -140,7 +140,7 @@ impl<'a> Problem<'a> {
             scores[label] -= 1.0;
         }
         let mut penalised = weights.clone();
-        penalised.column_mut(weights.ncols() - 1).fill(0.0); // not b
+        penalised.column_mut(weights.ncols() - 1).fill(0.0); // without b
         let loss = total / n + 0.5 * self.l2 * penalised.norm_squared();
         let gradient = errors * &self.transposed / n + penalised * self.l2;
         (loss, gradient)
@@ -154,7 +154,7 @@ struct Memory(VecDeque<(DMatrix<f64>, DMatrix<f64>, f64)>);
 impl Memory {
     fn add(&mut self, step: DMatrix<f64>, change: DMatrix<f64>) {
         let curvature = step.dot(&change);
-        // positive but for rounding, since f is convex
+        // positive up to rounding, since f is convex
         if curvature > 1e-12 * change.norm_squared() {
             if self.0.len() == MEMORY {
                 self.0.pop_front();
@@ -163,7 +163,7 @@ impl Memory {
         }
     }
 
-    /// -H gradient, H the inverse Hessian as far as it is known (two-loop recursion).
+    /// -H gradient, with H the approximate inverse Hessian (two-loop recursion).
     fn direction(&self, gradient: &DMatrix<f64>) -> DMatrix<f64> {
         let mut q = -gradient;
         let mut shares = Vec::with_capacity(self.0.len());

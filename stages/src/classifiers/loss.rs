@@ -1,10 +1,10 @@
-//! How well logits name the class.
+//! Classification losses.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 
-/// `-log softmax(logits)[class]` in nats, mean over rows `[1]`; `logits` [B, K], `targets` [B, K] with
-/// a one at the class of each row.
+/// `-log softmax(logits)[class]` in nats, mean over rows `[1]`; `logits` [B, K], one-hot `targets` [B,
+/// K].
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     let [rows, _] = logits.dims();
     let picked = (log_softmax(logits, 1) * targets).sum();
@@ -27,7 +27,7 @@ mod tests {
     #[test]
     fn cross_entropy_is_minus_the_log_of_the_softmax() {
         let device = Device::flex();
-        // softmax: (1/4, 1/4, 1/2) and (1, 0, 0) but for 1e-40
+        // softmax: (1/4, 1/4, 1/2) and (1, 0, 0) up to 1e-40
         let logits = vec![0.0, 0.0, 2f32.ln(), 100.0, 0.0, 0.0];
         let logits: Tensor<2> = from_f32(logits, [2, 3], &device);
         for (targets, loss, share) in [

@@ -1,4 +1,4 @@
-//! Classifiers, the features they give, and what is measured with them.
+//! Classifiers, their features, and measurements with them.
 
 mod features;
 mod labels;

@@ -20,8 +20,8 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// A classifier of data of `shape` with `features` penultimate activations, with weights drawn
-    /// from `streams`; `None` for free points, which are no data.
+    /// A classifier of data of `shape` with `features` penultimate activations, initialised from
+    /// `streams`; `None` for free points, which have no data.
     pub fn new(
         architecture: &ArchitectureConfig,
         features: usize,

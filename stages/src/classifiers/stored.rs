@@ -1,4 +1,4 @@
-//! A classifier on disk: `classifier.safetensors`, its header enough to build it again.
+//! A classifier on disk: `classifier.safetensors`, with a header from which it can be rebuilt.
 
 use super::model::Classifier;
 use crate::architectures::ArchitectureConfig;
@@ -14,23 +14,22 @@ use std::path::Path;
 
 /// The file in an artifact's directory.
 const FILE: &str = "classifier.safetensors";
-/// Its format; a reader refuses another one.
+/// The format; readers refuse others.
 const FORMAT: &str = "latent-align classifier 1";
-/// How to get a file that can be read.
+/// How to obtain a readable file.
 const REMEDY: &str = "train the classifier again";
 
-/// What the header of `classifier.safetensors` says.
+/// The header of `classifier.safetensors`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassifierHeader {
     /// The layers before the features.
     pub architecture: ArchitectureConfig,
-    /// F, how many penultimate activations.
+    /// F, the number of penultimate activations.
     pub features: usize,
-    /// K.
+    /// K, the number of classes.
     pub classes: usize,
-    /// The shape of a row of data.
     pub shape: DataShape,
-    /// What the data's values were divided by.
+    /// Divisor of the data's values.
     pub maximum: f64,
 }
 
@@ -38,16 +37,16 @@ impl Classifier {
     /// Writes the weights and `header` into the directory `dir`.
     ///
     /// # Errors
-    /// A file error where the weights cannot be written.
+    /// A file error if the weights cannot be written.
     pub fn save(&self, header: &ClassifierHeader, dir: &Path) -> Result<()> {
         save_weights(self, &dir.join(FILE), &header_json(FORMAT, header))
     }
 
-    /// Reads the classifier in the directory `dir` onto `device`, its weights frozen.
+    /// Reads the classifier in the directory `dir` onto `device` with frozen weights.
     ///
     /// # Errors
-    /// File errors; an input error for weights that are no classifier's, with every field of their header that
-    /// is out of range.
+    /// File errors; an input error if the weights are not a classifier's, with every field of their header
+    /// that is out of range.
     pub fn load(dir: &Path, device: &Device) -> Result<(Self, ClassifierHeader)> {
         let path = dir.join(FILE);
         let header: ClassifierHeader = read_header(&path, FORMAT, REMEDY)?;

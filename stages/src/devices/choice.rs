@@ -1,4 +1,4 @@
-//! A device by the name that a configuration gives it.
+//! Device names in configurations.
 
 #[cfg(feature = "cuda")]
 use super::cuda;
@@ -12,10 +12,10 @@ use burn::tensor::Device;
 use std::fmt;
 use std::str::FromStr;
 
-/// A device by name: `cpu`, `cuda`, `cuda:1`, `wgpu`, `remote:ws://host:3000`. [`KINDS`] lists them.
+/// A device by name: `cpu`, `cuda`, `cuda:1`, `wgpu`, `remote:ws://host:3000`. See [`KINDS`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// Pure Rust on this machine's cores (Burn's Flex backend).
+    /// Pure Rust on the CPU (Burn's Flex backend).
     #[default]
     Cpu,
     /// An NVIDIA GPU by index (cargo feature `cuda`).
@@ -61,10 +61,11 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens the device, or says in one line what is missing.
+    /// Opens the device.
     ///
     /// # Errors
-    /// A device error that says what this build, this machine or the other host lacks, and what to do.
+    /// A device error that says, in one line, what this build, this machine or the other host lacks,
+    /// and how to fix it.
     pub fn open(&self) -> Result<Device> {
         self.kind().require_built(self)?;
         match self {
@@ -80,7 +81,7 @@ impl DeviceChoice {
         }
     }
 
-    /// Its entry in the list of what there is.
+    /// Its entry in [`KINDS`].
     pub fn kind(&self) -> &'static Kind {
         &KINDS[match self {
             Self::Cpu => 0,

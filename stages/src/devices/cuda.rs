@@ -5,15 +5,15 @@ use super::toolkit;
 use crate::error::{Error, Result};
 use burn::tensor::{Device, DeviceType};
 
-/// How many there are, none where there is no driver. Opening one that is not there panics.
+/// The number of GPUs; 0 without a driver. Opening one that does not exist panics.
 pub fn count() -> usize {
     Device::enumerate(DeviceType::Cuda).into_vec().len()
 }
 
-/// Opens the one of `index`.
+/// Opens the GPU of `index`.
 ///
 /// # Errors
-/// When it is not there, or what compiles its kernels is not.
+/// If it or the compiler of its kernels does not exist.
 pub fn open(index: usize) -> Result<Device> {
     let indices = (0..count()).collect();
     let none = "no NVIDIA GPU or driver was found on this machine";

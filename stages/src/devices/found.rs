@@ -1,27 +1,27 @@
-//! What devices this machine has, and this binary can use.
+//! Devices of this machine that this binary can use.
 
 use super::choice::DeviceChoice;
 use super::kinds::{KINDS, Kind};
 use burn::tensor::{DType, Device};
 
-/// A device of this machine, or a kind of which there is none.
+/// A device of this machine, or a kind without a device.
 #[derive(Debug)]
 pub struct Found {
-    /// As a configuration writes it.
+    /// Name in configurations.
     pub name: String,
-    /// What it is: the model of a GPU where it says so, else its kind.
+    /// Description: the GPU's model if known, else its kind.
     pub about: String,
     /// Whether it can be used.
     pub usable: bool,
-    /// If not, why.
+    /// The reason if it cannot be used.
     pub why: String,
-    /// Whether it computes in bfloat16 and in 64 bits; unknown where it was not opened.
+    /// Whether it supports bfloat16; None if it was not opened.
     pub bf16: Option<bool>,
-    /// As `bf16`.
+    /// Whether it supports 64 bits; None if it was not opened.
     pub f64: Option<bool>,
 }
 
-/// Every device of this machine, and a line for each kind without one. Opens them.
+/// Opens and lists every device of this machine, with one line for each kind without a device.
 pub fn found() -> Vec<Found> {
     KINDS.iter().flat_map(of_kind).collect()
 }
@@ -32,7 +32,7 @@ fn of_kind(kind: &'static Kind) -> Vec<Found> {
         "cuda" => numbered(cuda_count(), DeviceChoice::Cuda),
         "wgpu" => numbered(wgpu_count(), DeviceChoice::Wgpu),
         _ if kind.built => {
-            let why = "named by its address; nothing is looked for".to_owned();
+            let why = "specified by its address; not searched for".to_owned();
             return vec![unopened(kind.forms.join(", "), kind, why)];
         }
         _ => vec![DeviceChoice::Remote("URL".to_owned())],
@@ -40,7 +40,7 @@ fn of_kind(kind: &'static Kind) -> Vec<Found> {
     choices.into_iter().map(|choice| open(&choice)).collect()
 }
 
-/// All `count` of them, or the first, which says why there is none.
+/// All `count` devices, or the first one, which explains why there is none.
 fn numbered(count: usize, choice: fn(usize) -> DeviceChoice) -> Vec<DeviceChoice> {
     (0..count.max(1)).map(choice).collect()
 }
@@ -99,7 +99,7 @@ fn wgpu_count() -> usize {
     0
 }
 
-/// What a GPU calls itself.
+/// The model name of a GPU.
 #[cfg(any(feature = "cuda", feature = "wgpu-untuned"))]
 fn model(device: &Device) -> Option<String> {
     Some(device.identity()?.name)

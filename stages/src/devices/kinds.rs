@@ -1,4 +1,4 @@
-//! The one list of devices: what help, schema, errors and completions say.
+//! The list of devices, used by help, schema, errors and completions.
 
 use crate::error::{Error, Result};
 use std::fmt::Display;
@@ -6,24 +6,24 @@ use std::fmt::Display;
 /// A kind of device.
 #[derive(Debug)]
 pub struct Kind {
-    /// As its forms begin.
+    /// Prefix of its forms.
     pub name: &'static str,
-    /// As a configuration writes it.
+    /// Forms in configurations.
     pub forms: &'static [&'static str],
-    /// What it is.
+    /// Description.
     pub about: &'static str,
-    /// The cargo feature that a binary needs to have it; none where every binary has.
+    /// The cargo feature that enables it; None if it is always available.
     pub feature: Option<&'static str>,
-    /// Whether this binary has it.
+    /// Whether this binary includes it.
     pub built: bool,
 }
 
-/// Every kind of device there is, in this binary or not.
+/// Every kind of device, whether or not this binary includes it.
 pub const KINDS: [Kind; 4] = [
     Kind {
         name: "cpu",
         forms: &["cpu"],
-        about: "this machine's cores, in pure Rust",
+        about: "the CPU of this machine, in pure Rust",
         feature: None,
         built: true,
     },
@@ -44,13 +44,13 @@ pub const KINDS: [Kind; 4] = [
     Kind {
         name: "remote",
         forms: &["remote:URL"],
-        about: "a device that another host serves",
+        about: "a device served by another host",
         feature: Some("remote"),
         built: cfg!(feature = "remote"),
     },
 ];
 
-/// Every way to write a device, each between two `quote`s: `cpu, cuda, ... or remote:URL`.
+/// Every form of a device name, each between two `quote`s: `cpu, cuda, ... or remote:URL`.
 pub fn forms(quote: &str) -> String {
     let forms = KINDS.iter().flat_map(|kind| kind.forms);
     let mut forms: Vec<String> = forms.map(|form| format!("{quote}{form}{quote}")).collect();
@@ -59,7 +59,7 @@ pub fn forms(quote: &str) -> String {
 }
 
 impl Kind {
-    /// An error that says how to build it, where this binary lacks it; `choice` is the device that was asked for.
+    /// An error that says how to build it if this binary lacks it; `choice` is the requested device.
     pub(super) fn require_built(&self, choice: &impl Display) -> Result<()> {
         match self.feature {
             Some(feature) if !self.built => Err(Error::Device(format!(

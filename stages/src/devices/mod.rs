@@ -26,8 +26,8 @@ pub use remote::TOKEN;
 #[cfg(feature = "remote")]
 pub use serve::serve;
 
-/// Has the allocator keep memory of tensors that are gone for ten seconds, where it is mimalloc: a step takes less as a
-/// rule, and finds it again. To be called once, before the first tensor.
+/// Makes mimalloc, if it is the allocator, keep freed memory for ten seconds, so that the next training step can
+/// reuse it. Call it once, before the first tensor.
 pub fn keep_memory_between_steps() {
     latent_align_kernels::keep_freed_memory(std::time::Duration::from_secs(10));
 }

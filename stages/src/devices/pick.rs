@@ -1,12 +1,11 @@
-//! One of several devices of a kind.
+//! Selection of one of several devices of a kind.
 
 use crate::error::{Error, Result};
 
-/// The device of `index` among `found` of `kind`, or what there is instead.
+/// The device of `index` among `found` of `kind`.
 ///
 /// # Errors
-/// A device error for an index that nothing was found at; `none` is what it says where nothing was found at
-/// all.
+/// A device error for an index out of range; `none` is its message if nothing was found at all.
 pub fn pick<T>(kind: &str, index: usize, mut found: Vec<T>, none: &str) -> Result<T> {
     let count = found.len();
     if index < count {

@@ -1,19 +1,18 @@
-//! What numbers a device computes in. Nothing in Burn refuses a type that a device lacks: there would be
-//! garbage, or a panic.
+//! Number formats of devices. Burn does not refuse an unsupported type: it returns garbage or panics.
 
 use crate::problems::Problems;
 use burn::tensor::{DType, Device};
 
-/// Numbers that a stage computes in, and the key that asks for them.
+/// The number format that a stage uses, and its configuration key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
-    /// Within the stage's section.
+    /// Key within the stage's section.
     pub key: &'static str,
-    /// Their type.
     pub dtype: DType,
 }
 
-/// Notes, under its key, every type of `asked` that `device`, which messages call `name`, lacks.
+/// Reports, under its key, every type of `asked` that `device`, called `name` in messages, does not
+/// support.
 pub fn check_numbers(device: &Device, name: &str, asked: &[Numbers], problems: &mut Problems) {
     refuse(|dtype| device.supports_dtype(dtype), name, asked, problems);
 }
@@ -26,12 +25,12 @@ fn refuse(
 ) {
     for Numbers { key, dtype } in asked {
         let found = format!("`{}`", dtype.name());
-        let expected = format!("`f32`, since the device `{name}` does not compute in that");
+        let expected = format!("`f32`, since the device `{name}` does not support that type");
         problems.require(supported(*dtype), key, found, &expected);
     }
 }
 
-/// The widest numbers that `device` computes in: 64 bits, or else 32, and then what is to be said of that.
+/// The widest number format of `device`: 64 bits, or else 32 with a note to report.
 pub fn widest(device: &Device) -> (DType, Option<&'static str>) {
     widest_of(|dtype| device.supports_dtype(dtype))
 }
@@ -40,8 +39,7 @@ fn widest_of(supported: impl Fn(DType) -> bool) -> (DType, Option<&'static str>)
     if supported(DType::F64) {
         return (DType::F64, None);
     }
-    let told =
-        "the device has no f64: its divergences are compared in f32, where they agree less well";
+    let told = "the device does not support f64: its divergences are compared in f32, where they agree less well";
     (DType::F32, Some(told))
 }
 

@@ -1,16 +1,16 @@
-//! Devices of other hosts, over WebSocket.
+//! Devices on other hosts, over WebSocket.
 
 use crate::error::{Error, Result};
 use burn::remote::{ConnectError, RemoteHost};
 use burn::tensor::Device;
 
-/// The environment variable with the token that clients of a served device show.
+/// Environment variable with the token for a served device.
 pub const TOKEN: &str = "LATENT_ALIGN_TOKEN";
 
-/// Opens the device that is served at `url`.
+/// Opens the device served at `url`.
 ///
 /// # Errors
-/// A device error where nothing is served there, or for a token other than the one in [`TOKEN`].
+/// A device error if nothing is served there, or the token differs from the one in [`TOKEN`].
 pub fn open(url: &str) -> Result<Device> {
     let token = std::env::var(TOKEN).unwrap_or_default();
     let host = RemoteHost::websocket(url).with_credential(token.as_str());

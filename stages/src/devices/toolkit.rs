@@ -1,16 +1,16 @@
-//! What compiles kernels for NVIDIA GPUs while the program runs: it comes with a CUDA toolkit, not with
-//! the driver, and without it the first kernel would fail in the middle of a stage.
+//! The run-time compiler of NVIDIA kernels. It comes with a CUDA toolkit, not with the driver; without
+//! it the first kernel would fail in the middle of a stage.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-/// What a machine is asked.
+/// Queries of a machine.
 pub trait Has {
-    /// `CUDA_PATH`, where it is set.
+    /// `CUDA_PATH`, if set.
     fn cuda_path(&self) -> Option<PathBuf>;
-    /// Whether there is such a file.
+    /// Whether the file exists.
     fn file(&self, path: &Path) -> bool;
-    /// Whether there is such a folder.
+    /// Whether the directory exists.
     fn folder(&self, path: &Path) -> bool;
     /// Whether the linker finds a library of that name.
     fn library(&self, name: &str) -> bool;
@@ -36,23 +36,24 @@ impl Has for Machine {
         let Ok(name) = CString::new(name) else {
             return false;
         };
-        // SAFETY: the name ends with a zero. Loading runs the library's constructors, as using it does.
+        // SAFETY: the name is NUL-terminated. Loading runs the library's constructors, as using it
+        // does.
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL) };
         !handle.is_null()
     }
 }
 
-/// Where CubeCL looks for `LIBDEVICE` without `CUDA_PATH`: in each, until it is found.
+/// Search path of CubeCL for `LIBDEVICE` without `CUDA_PATH`.
 const ROOTS: [&str; 4] = ["/usr/local/cuda", "/opt/cuda", "/usr/lib/cuda", "/usr"];
-/// What PTX is linked with for `exp`, `sin` and the like.
+/// The library linked into PTX for `exp`, `sin` and the like.
 const LIBDEVICE: &str = "nvvm/libdevice/libdevice.10.bc";
-/// Where CubeCL looks for headers without `CUDA_PATH`: in the first that is there.
+/// CubeCL looks for headers in the first of these that exists if `CUDA_PATH` is not set.
 const HEADER_ROOTS: [&str; 2] = ["/usr/local/cuda", "/opt/cuda"];
-/// And in `/usr`, where this is.
+/// If this exists, CubeCL also looks for headers in `/usr`.
 const NVCC: &str = "/usr/bin/nvcc";
-/// What kernels in C++ include.
+/// A header that C++ kernels include.
 const HEADER: &str = "include/cuda_fp16.h";
-/// What compiles them, as CubeCL looks for it.
+/// Names under which CubeCL looks for their compiler.
 const NVRTC: [&str; 4] = [
     "libnvrtc.so",
     "libnvrtc.so.13",
@@ -60,7 +61,7 @@ const NVRTC: [&str; 4] = [
     "libnvrtc.so.11",
 ];
 
-/// What the back end of this build misses on `machine`, in words; nothing where all is there.
+/// Describes what the back end of this build lacks on `machine`; None if it is complete.
 #[cfg_attr(
     not(feature = "cuda"),
     expect(dead_code, reason = "tests ask for each")
@@ -73,12 +74,12 @@ pub fn missing(machine: &impl Has) -> Option<String> {
     }
 }
 
-/// Of kernels that LLVM compiles.
+/// For kernels compiled by LLVM.
 fn without_libdevice(machine: &impl Has) -> Option<String> {
     absent(machine, LIBDEVICE, ROOTS.map(PathBuf::from).to_vec())
 }
 
-/// Of kernels that NVRTC compiles.
+/// For kernels compiled by NVRTC.
 fn without_nvrtc(machine: &impl Has) -> Option<String> {
     if !NVRTC.iter().any(|name| machine.library(name)) {
         return Some(format!(
@@ -97,7 +98,7 @@ fn without_nvrtc(machine: &impl Has) -> Option<String> {
     )
 }
 
-/// What is said where neither `CUDA_PATH` nor, if that is not set, any of `usual` has `file`.
+/// The message if neither `CUDA_PATH` nor, if that is not set, any of `usual` has `file`.
 fn absent(machine: &impl Has, file: &str, usual: Vec<PathBuf>) -> Option<String> {
     let set = machine.cuda_path();
     let roots = set.clone().map_or(usual, |path| vec![path]);
@@ -117,7 +118,7 @@ fn absent(machine: &impl Has, file: &str, usual: Vec<PathBuf>) -> Option<String>
 mod tests {
     use super::*;
 
-    /// A machine that has these files and libraries.
+    /// A machine with these files and libraries.
     struct Given<'a>(Option<&'a str>, &'a [&'a str]);
 
     impl Has for Given<'_> {
@@ -162,7 +163,7 @@ mod tests {
             &[libdevice, "/usr/local/cuda", "CUDA_PATH"],
         );
         says(without_nvrtc(&nothing), &["NVRTC", "libnvrtc.so.13"]);
-        // CUDA_PATH decides where it is set
+        // CUDA_PATH takes precedence
         let elsewhere = Given(
             Some("/own"),
             &["/usr/nvvm/libdevice/libdevice.10.bc", "libnvrtc.so"],
@@ -172,7 +173,7 @@ mod tests {
             &[libdevice, "/own (CUDA_PATH)"],
         );
         says(without_nvrtc(&elsewhere), &["cuda_fp16.h"]);
-        // headers are taken from the first folder that is there, and from /usr where nvcc is
+        // headers are taken from the first existing directory, and from /usr if nvcc is there
         let bare = [
             "/usr/local/cuda/bin/nvcc",
             "/opt/cuda/include/cuda_fp16.h",

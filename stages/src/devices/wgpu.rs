@@ -1,11 +1,11 @@
-//! GPUs through a graphics API, and software ones.
+//! GPUs through a graphics API, including software ones.
 
 use super::pick::pick;
 use crate::error::Result;
 use burn::tensor::{Device, DeviceKind, DeviceType};
 
-/// Those of this machine: GPUs as the API counts them, then the processor where a software driver makes
-/// one of it.
+/// The devices of this machine: GPUs in the API's order, then the CPU if a software driver provides
+/// one.
 pub fn all() -> Vec<Device> {
     let software = Device::wgpu(DeviceKind::Cpu);
     let found = Device::enumerate(DeviceType::Wgpu).into_vec().into_iter();
@@ -14,10 +14,10 @@ pub fn all() -> Vec<Device> {
     all
 }
 
-/// Opens the one of `index`.
+/// Opens the device of `index`.
 ///
 /// # Errors
-/// When it is not there.
+/// If it does not exist.
 pub fn open(index: usize) -> Result<Device> {
     let none = "no driver for Vulkan, Metal or DirectX was found on this machine";
     pick("wgpu", index, all(), none)

@@ -1,39 +1,39 @@
-//! Rows of f32 numbers, kept until all are there, as datasets of an HDF5 file.
+//! Rows of f32 numbers, stored as partial rows until complete, then as datasets of an HDF5 file.
 
 use crate::data::{Attribute, DatasetWriter, NewDataset};
 use crate::error::Result;
 use crate::persist::Partial;
 use std::path::Path;
 
-/// Some numbers of each row, which become a dataset.
+/// Consecutive numbers of each row that form a dataset.
 pub struct Column {
-    /// The dataset.
+    /// Name of the dataset.
     pub name: String,
-    /// The shape of an item of it.
+    /// Shape of its items.
     pub shape: Vec<usize>,
     /// Its attributes.
     pub attributes: Vec<(String, Attribute)>,
 }
 
 impl Column {
-    /// Numbers of a row.
+    /// Numbers per row.
     pub fn width(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Its name and its shape with `rows` items, for people.
+    /// Name and shape with `rows` items, for messages.
     pub fn written(&self, rows: usize) -> String {
         let shape = [&[rows], &self.shape[..]].concat();
         format!("/{} {shape:?} f32", self.name)
     }
 }
 
-/// Bytes of a row that consists of `columns`.
+/// Bytes per row of `columns`.
 pub fn row_bytes(columns: &[Column]) -> usize {
     columns.iter().map(Column::width).sum::<usize>() * size_of::<f32>()
 }
 
-/// The numbers of the last column in `rows`, each of which consists of `columns`.
+/// The last column of `rows` made of `columns`.
 pub fn last(rows: &[u8], columns: &[Column]) -> Vec<f32> {
     let end = row_bytes(columns);
     let start = end
@@ -44,8 +44,8 @@ pub fn last(rows: &[u8], columns: &[Column]) -> Vec<f32> {
     rows.flat_map(|row| numbers(&row[start..])).collect()
 }
 
-/// Writes all rows of `partial`, each of which consists of `columns`, to the HDF5 file `path`: a dataset
-/// [rows, ...] a column.
+/// Writes all rows of `partial`, made of `columns`, to the HDF5 file `path`: one dataset [rows, ...] per
+/// column.
 ///
 /// # Errors
 /// File errors.
@@ -74,13 +74,13 @@ pub fn write(partial: &mut Partial, columns: &[Column], path: &Path) -> Result<(
     writer.commit()
 }
 
-/// The numbers whose bytes are `bytes`.
+/// Decodes `bytes` to numbers.
 pub fn numbers(bytes: &[u8]) -> impl Iterator<Item = f32> {
     let four = bytes.chunks_exact(size_of::<f32>());
     four.map(|four| f32::from_ne_bytes(four.try_into().expect("four bytes")))
 }
 
-/// Rows that consist of a part of each of `parts`, all of `count` rows.
+/// Concatenates `parts` row by row; each has `count` rows.
 pub fn interleave(parts: &[Vec<f32>], count: usize) -> Vec<f32> {
     let mut rows = Vec::with_capacity(parts.iter().map(Vec::len).sum());
     for row in 0..count {

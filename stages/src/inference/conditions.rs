@@ -1,4 +1,4 @@
-//! What rows are conditioned on: one class, or a label or an embedding a row.
+//! Conditions of rows: one class for all, or a label or an embedding per row.
 
 use super::rows::refuse_non_finite;
 use crate::data::{Dataset, SourceConfig, read_dataset_f32};
@@ -6,14 +6,14 @@ use crate::error::{Error, Result};
 use crate::priors::{ConditionKind, Conditions};
 use std::ops::Range;
 
-/// What somebody asks for.
+/// The requested condition.
 #[derive(Debug, Clone)]
 pub enum Condition {
-    /// All rows are of this class.
+    /// One class for all rows.
     Class(u32),
-    /// A dataset of a label `[N]` or an embedding [N, c] for each row.
+    /// A dataset with a label `[N]` or an embedding [N, c] per row.
     Rows(SourceConfig),
-    /// That of each row.
+    /// A condition per row.
     Given(Conditions),
 }
 
@@ -26,11 +26,11 @@ pub(super) enum OfRows {
 }
 
 impl OfRows {
-    /// What `condition` means to a prior that takes conditions of the kind `kind`, if it takes any.
+    /// Interprets `condition` for a prior with conditions of the kind `kind`, or without conditions.
     ///
     /// # Errors
-    /// An input error for a prior that takes none, and for conditions of another kind, shape or range; as
-    /// [`Dataset::open`].
+    /// An input error for a prior without conditions, and for conditions of another kind, shape or range;
+    /// as [`Dataset::open`].
     pub fn read(condition: &Condition, kind: Option<ConditionKind>) -> Result<Self> {
         let Some(kind) = kind else {
             return Err(Error::input(
@@ -65,7 +65,7 @@ impl OfRows {
         let ConditionKind::Labels { classes } = kind else {
             unreachable!("embeddings are done")
         };
-        let expected = format!("a label 0 to {} for each row, of shape [N]", classes - 1);
+        let expected = format!("labels 0 to {}, one per row, of shape [N]", classes - 1);
         let refuse = |found: String| {
             Err(Error::input(format!(
                 "{place}: found {found}, expected {expected}"
@@ -85,7 +85,7 @@ impl OfRows {
         }
     }
 
-    /// How many rows there are; none where all have one.
+    /// Number of rows; None if all rows share one condition.
     pub fn count(&self) -> Option<usize> {
         match self {
             Self::Class(_) => None,
@@ -94,7 +94,7 @@ impl OfRows {
         }
     }
 
-    /// Refuses another number of rows than `expected`.
+    /// Checks that there are `expected` rows.
     ///
     /// # Errors
     /// An input error.
@@ -107,7 +107,7 @@ impl OfRows {
         }
     }
 
-    /// Those of `rows`.
+    /// The conditions of `rows`.
     ///
     /// # Errors
     /// As [`Dataset::read_items`]; an input error for an embedding that is not finite.

@@ -1,4 +1,4 @@
-//! Rows of latents -> data, and a picture of the first.
+//! Decodes rows of latents to data, with a picture of the first ones.
 
 use super::columns::{self, Column};
 use super::decoder::{Decoder, Through};
@@ -14,23 +14,23 @@ use crate::persist::Partial;
 use burn::tensor::Device;
 use std::path::Path;
 
-/// Decoding all rows of a dataset.
+/// Decodes all rows of a dataset.
 pub struct Decode {
     decoder: Decoder,
     dataset: Dataset,
-    /// What is written.
+    /// The output dataset.
     column: Column,
-    /// Whether the file says of which models its latents are.
+    /// Whether the file records the models of its latents.
     says_its_space: bool,
 }
 
 impl Decode {
-    /// Decodes the latents of `source`, which went `through` a transport where there is one, with the autoencoder in
-    /// the directory `dir`, whose lineage is `own`, to the dataset `name`.
+    /// Decodes the latents of `source`, which have passed `through` a transport if given, with the autoencoder in
+    /// the directory `dir` with lineage `own`, to the dataset `name`.
     ///
     /// # Errors
-    /// File errors for the autoencoder in `dir`; as [`Dataset::open`]; input errors for rows of another shape, and for
-    /// latents of another autoencoder.
+    /// File errors for the autoencoder in `dir`; as [`Dataset::open`]; input errors for rows of another shape, and
+    /// for latents of another autoencoder.
     pub fn open(
         dir: &Path,
         through: Option<Through>,
@@ -45,8 +45,8 @@ impl Decode {
         let (tokens, width) = (latent.tokens, latent.width);
         if held != [tokens, width] && held != [tokens * width] {
             return Err(Error::input(format!(
-                "{}: found rows of shape {held:?}, expected latents [N, {tokens}, {width}], as the autoencoder \
-                 makes; encode the data with this run",
+                "{}: found rows of shape {held:?}, expected latents [N, {tokens}, {width}], as \
+                 produced by the autoencoder; encode the data with this run",
                 dataset.describe()
             )));
         }
@@ -60,7 +60,7 @@ impl Decode {
         })
     }
 
-    /// Whether the file says of which models its latents are.
+    /// Whether the file records the models of its latents.
     pub fn says_its_space(&self) -> bool {
         self.says_its_space
     }
@@ -73,15 +73,15 @@ impl Decode {
         columns::write(partial, std::slice::from_ref(&self.column), path)
     }
 
-    /// What is written, in words.
+    /// Describes the output.
     pub fn written(&self) -> String {
         self.column.written(self.dataset.items())
     }
 
-    /// That its rows are images of which a picture can be made.
+    /// Checks that its rows are images that can be shown.
     ///
     /// # Errors
-    /// An input error for others.
+    /// An input error if not.
     pub fn require_images(&self) -> Result<()> {
         Images::require(Some(self.decoder.images(0)), &self.column.shape)
     }

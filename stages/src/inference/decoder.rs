@@ -1,4 +1,4 @@
-//! A stored decoder: latents -> data in its own units, back through the transport where there is one.
+//! A stored decoder: maps latents to data in its original units, through the inverse transport if there is one.
 
 use super::columns::Column;
 use super::grid::Images;
@@ -10,26 +10,24 @@ use crate::transport::Transport;
 use burn::tensor::Device;
 use std::path::Path;
 
-/// An autoencoder that decodes.
+/// An autoencoder used for decoding.
 pub struct Decoder {
     model: Autoencoder,
     transport: Option<Transport>,
-    /// What it is.
     pub header: AutoencoderHeader,
     device: Device,
 }
 
-/// Where a transport of latents is.
+/// Location of a transport of latents.
 #[derive(Debug, Clone, Copy)]
 pub struct Through<'a> {
-    /// The directory of the transport.
     pub dir: &'a Path,
-    /// The directory of the flow whose points latents become.
+    /// The directory of the target flow.
     pub flow: &'a Path,
 }
 
 impl Through<'_> {
-    /// The transport of latents of the shape that `header` says.
+    /// Loads the transport, for latents of the shape in `header`.
     ///
     /// # Errors
     /// As [`Transport::load`]; an input error for latents of another shape.
@@ -38,8 +36,8 @@ impl Through<'_> {
         let (found, expected) = (transport.shape(), header.latent.shape());
         if found != expected {
             return Err(Error::input(format!(
-                "{}: found a transport of latents [{}, {}], expected [{}, {}], as the autoencoder makes; run the \
-                 experiment again",
+                "{}: found a transport of latents [{}, {}], expected [{}, {}], as produced by the \
+                 autoencoder; run the experiment again",
                 self.dir.display(),
                 found.tokens,
                 found.width,
@@ -52,7 +50,7 @@ impl Through<'_> {
 }
 
 impl Decoder {
-    /// That of the autoencoder in the directory `dir`, of latents that went `through` a transport where there is one.
+    /// Loads the autoencoder in the directory `dir`, with latents that have passed `through` a transport if given.
     ///
     /// # Errors
     /// As [`Autoencoder::load`] and [`Through::load`].
@@ -67,10 +65,10 @@ impl Decoder {
         })
     }
 
-    /// Rows of data [n, C * H * W], in the units of the training data, of latents [n, T * d].
+    /// Decodes latents [n, T * d] to rows of data [n, C * H * W] in the units of the training data.
     ///
     /// # Errors
-    /// Device errors; a numerical error where no step of the transport's ODE is small enough.
+    /// Device errors; a numerical error if no step of the transport's ODE is small enough.
     pub fn decode(&self, latents: Vec<f32>) -> Result<Vec<f32>> {
         let latents = match &self.transport {
             Some(transport) => transport.back(&latents, &|_| Ok(()))?.values,
@@ -87,7 +85,7 @@ impl Decoder {
         Ok(data)
     }
 
-    /// Decoded rows, which are column `column`, as images.
+    /// Decoded rows in column `column`, as images.
     pub(super) fn images(&self, column: usize) -> Images {
         Images {
             column,
@@ -111,7 +109,7 @@ impl Decoder {
                 text("space", "data, as the autoencoder was trained on"),
                 text(
                     "units",
-                    &format!("those of that data, which it divides by {maximum}"),
+                    &format!("those of the training data, which it divides by {maximum}"),
                 ),
                 ("maximum".to_owned(), Attribute::Float(maximum)),
             ],

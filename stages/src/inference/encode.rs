@@ -1,4 +1,4 @@
-//! Rows of data -> latents, on through the transport where there is one.
+//! Encodes rows of data to latents, through the transport if there is one.
 
 use super::columns::{self, Column};
 use super::decoder::Through;
@@ -16,17 +16,17 @@ use crate::transport::Transport;
 use burn::tensor::Device;
 use std::path::Path;
 
-/// Numbers that are encoded or decoded at once, about.
+/// Approximate number of elements encoded or decoded at once.
 pub(super) const NUMBERS: usize = 1 << 19;
-/// Rows that are encoded or decoded at once, at most.
+/// Maximum number of rows encoded or decoded at once.
 const MOST_ROWS: usize = 4096;
 
-/// Rows of `shape` that go through an autoencoder at once.
+/// Rows of `shape` that pass through an autoencoder at once.
 pub(super) fn rows_at_once(shape: DataShape) -> usize {
     (NUMBERS / shape.elements()).clamp(1, MOST_ROWS)
 }
 
-/// What of its posterior a row becomes. Where that has no noise all are the one latent.
+/// Which latents to output for a row. Without posterior noise, all are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Latent {
     /// Its mean.
@@ -37,7 +37,7 @@ pub enum Latent {
     Both,
 }
 
-/// Encoding all rows of a dataset.
+/// Encodes all rows of a dataset.
 pub struct Encode {
     model: Autoencoder,
     header: AutoencoderHeader,
@@ -50,8 +50,8 @@ pub struct Encode {
 }
 
 impl Encode {
-    /// Encodes the rows of `source` with the autoencoder in the directory `dir`, and carries latents `through` a
-    /// transport where there is one; draws are of `seed`.
+    /// Encodes the rows of `source` with the autoencoder in the directory `dir`, and maps latents `through` a
+    /// transport if given; draws use `seed`.
     ///
     /// # Errors
     /// As [`Autoencoder::load`], [`Through::load`] and [`Dataset::open`]; an input error for rows of another shape.
@@ -79,9 +79,8 @@ impl Encode {
         })
     }
 
-    /// Writes the rows of `partial` to the HDF5 file `path`: `means` and `latents` (draws), whichever were
-    /// asked for, or `latents` alone of a posterior without noise; all [N, T, d]. Attributes say their space,
-    /// units and `lineage`.
+    /// Writes the rows of `partial` to the HDF5 file `path`: `means` and `latents` (draws) as requested, or
+    /// `latents` alone without posterior noise; all [N, T, d]. Attributes give their space, units and `lineage`.
     ///
     /// # Errors
     /// File errors.
@@ -89,7 +88,7 @@ impl Encode {
         columns::write(partial, &self.columns(lineage), path)
     }
 
-    /// What is written, in words: the name and the shape of each dataset, and what it holds.
+    /// Describes the output: the name, shape and contents of each dataset.
     pub fn written(&self) -> Vec<String> {
         let columns = self.columns(&Lineage::default());
         let of = columns.iter().zip(self.kinds());
@@ -98,7 +97,7 @@ impl Encode {
             .collect()
     }
 
-    /// Each dataset's name and what it holds.
+    /// Names and contents of the datasets.
     fn kinds(&self) -> Vec<(&'static str, &'static str)> {
         const MEANS: (&str, &str) = ("means", "means of the posterior");
         const DRAWS: (&str, &str) = ("latents", "draws from the posterior");
@@ -183,7 +182,7 @@ impl Work for Encode {
     }
 }
 
-/// Refuses items of `dataset` that are not, number by number, of `shape`.
+/// Refuses items of `dataset` that do not have `shape`.
 fn refuse_another_shape(dataset: &Dataset, shape: DataShape) -> Result<()> {
     let held = &dataset.shape()[1..];
     if shape.can_be(held) {

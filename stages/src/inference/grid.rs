@@ -1,4 +1,4 @@
-//! A picture of the first images among the rows that a command computes.
+//! A picture of the first images among computed rows.
 
 use super::columns::{Column, numbers, row_bytes};
 use crate::autoencoders::{is_picture, write_image_grid, write_images_in_columns};
@@ -7,19 +7,17 @@ use crate::error::{Error, Result};
 use crate::persist::Partial;
 use std::path::Path;
 
-/// Images, so many rows of so many.
+/// A grid of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    /// Rows of images.
     pub rows: usize,
-    /// Images in a row.
     pub columns: usize,
 }
 
-/// Which numbers of a row are an image.
+/// The part of a row that is an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Images {
-    /// The column that holds it.
+    /// The column that contains it.
     pub(super) column: usize,
     /// Its shape.
     pub(super) shape: DataShape,
@@ -28,10 +26,10 @@ pub(super) struct Images {
 }
 
 impl Images {
-    /// That they are images of which a picture can be made, unlike data of the shape `found`.
+    /// Checks that rows are images that can be shown; `found` is the shape of the data.
     ///
     /// # Errors
-    /// An input error for others.
+    /// An input error if not.
     pub(super) fn require(images: Option<Self>, found: &[usize]) -> Result<()> {
         match images {
             Some(images) if is_picture(images.shape) => Ok(()),
@@ -62,8 +60,8 @@ impl Images {
         write_images_in_columns(path, &images, self.shape, grid.columns).map(drop)
     }
 
-    /// Writes a PNG of the first `count` images of two layers, each above its own in the other; nothing where they are no
-    /// pictures.
+    /// Writes a PNG of the first `count` images of two layers, each above its counterpart; nothing if they are not
+    /// images.
     ///
     /// # Errors
     /// File errors.
@@ -76,7 +74,7 @@ impl Images {
         write_image_grid(path, &above, &below, self.shape).map(drop)
     }
 
-    /// Values as shares of the way from black to white.
+    /// Maps values to [0, 1] from black to white.
     fn grey(self, mut values: Vec<f32>) -> Vec<f32> {
         let [low, high] = self.range.map(|value| value as f32);
         values

@@ -1,4 +1,4 @@
-//! Which models numbers in a file belong to, as attributes of their dataset say.
+//! The models that a file's latents or points belong to, recorded as attributes of their dataset.
 
 use crate::data::{Attribute, Dataset};
 use crate::error::{Error, Result};
@@ -10,16 +10,16 @@ const TRANSPORT: &str = "transport";
 /// Fingerprints of the models that latents or points belong to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lineage {
-    /// The autoencoder whose latents they are.
+    /// The autoencoder of the latents.
     pub autoencoder: Option<String>,
-    /// The flow whose points they are, or that the autoencoder is aligned with.
+    /// The flow of the points, or the one the autoencoder is aligned with.
     pub flow: Option<String>,
-    /// The transport that latents went through.
+    /// The transport that the latents have passed through.
     pub transport: Option<String>,
 }
 
 impl Lineage {
-    /// What the attributes of `dataset` say; files of other programs say nothing.
+    /// Reads the attributes of `dataset`; empty for files of other programs.
     pub fn of(dataset: &Dataset) -> Self {
         Self {
             autoencoder: dataset.text_attribute(AUTOENCODER),
@@ -28,7 +28,7 @@ impl Lineage {
         }
     }
 
-    /// The attributes that say so, with the space and the units that follow from it.
+    /// The attributes that record it, with the space and units that follow.
     pub fn attributes(&self) -> Vec<(String, Attribute)> {
         let text = |name: &str, text: &str| (name.to_owned(), Attribute::Text(text.to_owned()));
         let space = match (&self.flow, &self.autoencoder) {
@@ -40,7 +40,10 @@ impl Lineage {
             text("units", "none: standardised by the flow's normalisation"),
         ];
         if self.flow.is_none() {
-            attributes[1] = text("units", "none: as the autoencoder chose");
+            attributes[1] = text(
+                "units",
+                "none: determined by the training of the autoencoder",
+            );
         }
         for (name, fingerprint) in [
             (AUTOENCODER, &self.autoencoder),
@@ -52,8 +55,8 @@ impl Lineage {
         attributes
     }
 
-    /// Refuses to decode latents, which lie in `dataset`, with an autoencoder of the lineage `own` if they are
-    /// known to be another's, or to have gone through another transport or none, or points of a flow that it is not
+    /// Refuses to decode latents in `dataset` with an autoencoder of the lineage `own` if they are known to belong
+    /// to another autoencoder, to have passed through another transport, or to be points of a flow that it is not
     /// aligned with.
     ///
     /// # Errors
@@ -80,9 +83,9 @@ impl Lineage {
                             })
                     ),
                     None => format!(
-                        "{place}: found latents of the autoencoder itself, expected those that its transport {} \
-                         makes of them; decode these with `latent-align decode {autoencoder}`, or encode the data \
-                         with this run",
+                        "{place}: found latents of the autoencoder itself, expected latents that \
+                         went through its transport {}; decode these with `latent-align decode \
+                         {autoencoder}`, or encode the data with this run",
                         own.transport.as_deref().unwrap_or_default()
                     ),
                 }))

@@ -1,7 +1,7 @@
-//! Trained models applied to new rows, in any number: they are read, computed and kept some at a time.
+//! Trained models applied to any number of new rows, which are read, computed and stored in batches.
 //!
-//! Each kind of work says what it reads and what its rows become; [`go_on`] computes them into a
-//! [`Partial`] that survives the process, and the work then writes the finished file.
+//! Each kind of work defines its inputs and outputs. [`go_on`] computes the rows into a [`Partial`]
+//! that survives the process; the work then writes the finished file.
 
 mod columns;
 mod conditions;

@@ -1,25 +1,25 @@
-//! Rows of a dataset as they come, refused with what mends them where a model cannot take them.
+//! Reading rows of a dataset, with errors that say how to fix rows a model cannot use.
 
 use crate::data::{Dataset, Element};
 use crate::error::{Error, Result};
 
-/// Data whose largest value is this small a share of what it was divided by was divided already.
+/// Data whose maximum is below this fraction of the divisor has probably been divided already.
 const ALREADY_DIVIDED: f64 = 1.0 / 16.0;
 
-/// The range of values that rows must keep to.
+/// The valid range of values.
 #[derive(Debug, Clone, Copy)]
 pub struct Range {
-    /// What the training data was divided by, its largest value.
+    /// Divisor of the training data, its largest value.
     pub maximum: f64,
     /// Whether values must lie between 0 and the maximum.
     pub bounded: bool,
 }
 
-/// Calls `work` with the rows of `dataset` from row `from` on, at most `step` at a time, and the number of
+/// Calls `work` with the rows of `dataset` from row `from` on, at most `step` at a time, and the index of
 /// the first.
 ///
 /// # Errors
-/// Input errors for values that are not finite or out of `range`; file errors; what `work` returns.
+/// Input errors for values that are not finite or out of `range`; file errors; errors of `work`.
 pub fn each(
     dataset: &Dataset,
     from: usize,
@@ -41,7 +41,7 @@ pub fn each(
     })
 }
 
-/// Refuses `values`, those of rows of `dataset` from row `first` on, of which one is NaN or an infinity.
+/// Reports the first value that is not finite among `values`, rows of `dataset` from row `first` on.
 ///
 /// # Errors
 /// An input error that names it.

@@ -1,4 +1,4 @@
-//! Samples of a flow: points, features, and data that an autoencoder makes of them.
+//! Samples of a flow: points, features, and data decoded by an autoencoder.
 
 use super::columns::{self, Column};
 use super::conditions::{Condition, OfRows};
@@ -21,21 +21,21 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Points drawn at once, about.
+/// Approximate number of points drawn at once.
 const POINTS: usize = 1024;
-/// How often a sample that is not finite is drawn again.
+/// Maximum number of redraws of a sample that is not finite.
 const AGAIN: u64 = 10;
 
-/// How samples are drawn.
+/// Sampling options.
 #[derive(Debug, Clone)]
 pub struct SampleConfig {
-    /// How many.
+    /// Number of samples.
     pub count: usize,
-    /// Under which conditions; those of rows are taken in turn.
+    /// Conditions; those of rows are used in turn.
     pub condition: Option<Condition>,
-    /// With which noise, temperature, guidance and steps.
+    /// Noise, temperature, guidance and steps.
     pub options: SampleOptions,
-    /// The standard deviation, in the flow's space, of noise that is taken off afterwards.
+    /// Standard deviation, in the flow's space, of noise that is removed afterwards.
     pub denoise: Option<f64>,
 }
 
@@ -44,34 +44,33 @@ pub struct Sample {
     flow: Flow,
     config: SampleConfig,
     condition: Option<OfRows>,
-    /// Tokens of a sample.
+    /// Tokens per sample.
     tokens: usize,
     inverse: Option<Inverse>,
     decoder: Option<Decoder>,
     columns: Vec<Column>,
-    /// Calls of a network, of all samples so far together, of each block.
+    /// Total number of network evaluations so far, per block.
     evaluations: Mutex<Vec<f64>>,
-    /// Samples that were not finite, each as often as it was not.
+    /// Number of redraws of samples that were not finite.
     again: AtomicUsize,
 }
 
-/// An autoencoder that makes data of samples.
+/// An autoencoder that decodes samples.
 pub struct Decoding<'a> {
-    /// The directory of the autoencoder.
     pub dir: &'a Path,
-    /// What its latents go through, where there is a transport.
+    /// The transport of its latents, if any.
     pub through: Option<Through<'a>>,
-    /// The dataset of what it makes.
+    /// Name of the output dataset.
     pub name: &'a str,
 }
 
 impl Sample {
-    /// Samples of the flow in the directory `dir`, whose fingerprint is `flow`; with `decoding` each has the
-    /// tokens of a latent, and becomes data.
+    /// Draws samples of the flow in the directory `dir` with fingerprint `flow`; with `decoding`, each sample has
+    /// the tokens of a latent and is decoded.
     ///
     /// # Errors
-    /// As [`Flow::load`]; file errors for the autoencoder; input errors for options out of range, that the flow does
-    /// not have, or that do not go together.
+    /// As [`Flow::load`]; file errors for the autoencoder; input errors for options out of range, unsupported by
+    /// the flow, or inconsistent.
     pub fn open(
         dir: &Path,
         flow: &str,
@@ -156,7 +155,7 @@ impl Sample {
         columns::write(partial, &self.columns, path)
     }
 
-    /// The data, or else the features, that samples become, where these are images.
+    /// The output data, or else the features, if these are images.
     fn images(&self) -> Option<Images> {
         if let Some(decoder) = &self.decoder {
             return Some(decoder.images(self.columns.len() - 1));
@@ -172,10 +171,10 @@ impl Sample {
         })
     }
 
-    /// That samples become images of which a picture can be made.
+    /// Checks that samples become images that can be shown.
     ///
     /// # Errors
-    /// An input error for others.
+    /// An input error if not.
     pub fn require_images(&self) -> Result<()> {
         let last = self.columns.last().expect("points at least");
         Images::require(self.images(), &last.shape)
@@ -184,15 +183,15 @@ impl Sample {
     /// Writes a PNG of the first images of `partial`.
     ///
     /// # Errors
-    /// File errors; an input error where there are none.
+    /// File errors; an input error if there are none.
     pub fn write_grid(&self, partial: &mut Partial, grid: Grid, path: &Path) -> Result<()> {
         self.require_images()?;
         let images = self.images().expect("they are images");
         images.write(partial, &self.columns, grid, path)
     }
 
-    /// Writes a PNG of the first `count` of two rows of images [n, C * H * W] in the units of the data, one above the other;
-    /// nothing where they are no images.
+    /// Writes a PNG of the first `count` of two sets of images [n, C * H * W] in the units of the data, one above
+    /// the other; nothing if they are not images.
     ///
     /// # Errors
     /// File errors.
@@ -203,22 +202,20 @@ impl Sample {
         }
     }
 
-    /// What is written, in words.
+    /// Describes the output.
     pub fn written(&self) -> String {
         let columns = self.columns.iter();
         let written: Vec<String> = columns.map(|c| c.written(self.config.count)).collect();
         written.join("; ")
     }
 
-    /// Calls of a network for each sample that was drawn, on average; of each block of an autoregressive flow, from the
-    /// data to the noise.
+    /// Mean number of network evaluations per sample; for each block of an autoregressive flow, from data to noise.
     pub fn evaluations(&self) -> Vec<f64> {
         let all = self.evaluations.lock().expect("nothing panics with it");
         all.iter().map(|e| e / self.config.count as f64).collect()
     }
 
-    /// The shape of the data that samples become, or else of the features where these are data; none where they
-    /// become neither.
+    /// The shape of decoded data, or else of features if these are data; None if neither.
     pub fn data_shape(&self) -> Option<DataShape> {
         if let Some(decoder) = &self.decoder {
             return Some(decoder.header.shape);
@@ -234,23 +231,23 @@ impl Sample {
         })
     }
 
-    /// The data of `rows` as [`Self::data_shape`] says, [n, C * H * W].
+    /// The data of `rows` in the shape of [`Self::data_shape`], [n, C * H * W].
     pub fn data(&self, rows: &[u8]) -> Vec<f32> {
         columns::last(rows, &self.columns)
     }
 
-    /// Whether the flow takes conditions and is given none.
+    /// Whether the flow takes conditions and none is given.
     pub fn lacks_condition(&self) -> bool {
         self.condition.is_none() && self.flow.prior.condition().is_some()
     }
 
-    /// How often a sample was not finite and was drawn again.
+    /// Number of redraws of samples that were not finite.
     pub fn drawn_again(&self) -> usize {
         self.again.load(Ordering::Relaxed)
     }
 
-    /// The points [n, T * d] of samples `first` to `first + count - 1`. What is not finite is drawn again from fresh noise: an
-    /// autoregressive flow may overflow where a token far out makes the next one go further.
+    /// The points [n, T * d] of samples `first` to `first + count - 1`. Samples that are not finite are redrawn
+    /// with fresh noise: an autoregressive flow may overflow if an extreme token drives the next one further.
     fn points(
         &self,
         first: usize,
@@ -300,7 +297,7 @@ impl Sample {
         )))
     }
 
-    /// The points [n, T * d] that `noise` [n, T * d] becomes.
+    /// Maps `noise` [n, T * d] to points [n, T * d].
     fn drawn(
         &self,
         noise: Vec<f32>,
@@ -325,7 +322,7 @@ impl Sample {
         })
     }
 
-    /// The conditions of samples `first` to `first + count - 1`; those of rows in turn.
+    /// The conditions of samples `first` to `first + count - 1`; those of rows are used in turn.
     fn encoded(&self, first: usize, count: usize) -> Result<Option<Tensor<2>>> {
         let prior = &self.flow.prior;
         let Some(kind) = prior.condition() else {
@@ -362,7 +359,7 @@ impl Work for Sample {
     }
 
     fn compute(&self, from: usize, monitor: &dyn Monitor, keep: Keep) -> Result<()> {
-        // the same noise whatever becomes of the points
+        // the noise does not depend on what becomes of the points
         let step = (POINTS * self.flow.prior.shape().tokens / self.tokens).max(1);
         let at_once = (self.decoder.as_ref()).map_or(step, |d| rows_at_once(d.header.shape));
         let check = || match monitor.cancelled() {
@@ -390,7 +387,7 @@ impl Work for Sample {
     }
 }
 
-/// The tokens of a latent of `decoder`, which are whole points of `shape`.
+/// Number of points of `shape` per latent of `decoder`.
 fn tokens_of_latents(decoder: &Decoder, shape: PointShape) -> Result<usize> {
     let latent = &decoder.header.latent;
     let fits = latent.width == shape.width && latent.tokens.is_multiple_of(shape.tokens);
@@ -428,7 +425,7 @@ fn refuse_out_of_range(config: &SampleConfig) -> Result<()> {
     let guidance = way.guidance;
     let leans = condition.is_some() || guidance.away_from != AwayFrom::None;
     if !guidance.is_off() && (!leans || !guidance.scale.is_finite()) {
-        let expected = "1, or a number such as 2 with a --condition to lean towards";
+        let expected = "1, or a number such as 2 with a --condition to guide towards";
         return refuse("--guidance", guidance.scale.to_string(), expected);
     }
     if let AwayFrom::Temperature(temperature) = guidance.away_from
@@ -460,7 +457,7 @@ fn refuse_out_of_range(config: &SampleConfig) -> Result<()> {
     }
 }
 
-/// Fails for options that priors of the kind `model` do not have.
+/// Refuses options that priors of the kind `model` do not support.
 fn refuse_what_it_lacks(model: &ModelConfig, config: &SampleConfig) -> Result<()> {
     if let (Some(sigma), ModelConfig::FlowMatching(_)) = (config.denoise, model) {
         return Err(Error::input(format!(
@@ -469,7 +466,7 @@ fn refuse_what_it_lacks(model: &ModelConfig, config: &SampleConfig) -> Result<()
             model.name()
         )));
     }
-    // what a way calls its parts are the options that ask for them
+    // the parts of a way have the names of their options
     let ways = model.kind().ways();
     (ways.refuse(&config.options.way)).map_err(|why| Error::input(format!("--{why}")))
 }
@@ -484,7 +481,7 @@ mod tests {
     use crate::random::Streams;
     use serde_json::Map;
 
-    /// Samples of N(0, I) over points of two numbers, at this temperature.
+    /// Samples of N(0, I) in two dimensions, at this temperature.
     fn drawn(count: usize, temperature: f64) -> Result<(Vec<f32>, usize)> {
         let shape = PointShape {
             tokens: 1,
@@ -528,8 +525,8 @@ mod tests {
         Ok((points, work.drawn_again()))
     }
 
-    /// Red where one sample in some that overflows ends the run, a finite one is drawn again too, or what is drawn again depends
-    /// on anything but the seed. A temperature of 2e38 overflows beyond 1.7 standard deviations: 17 % of the points.
+    /// Fails if one overflowing sample ends the run, finite ones are redrawn too, or a redraw depends on anything
+    /// but the seed. A temperature of 2e38 overflows beyond 1.7 standard deviations: 17 % of the points.
     #[test]
     fn samples_that_are_not_finite_are_drawn_again_and_no_others() {
         let (plain, none) = drawn(600, 1e30).unwrap();
@@ -552,7 +549,7 @@ mod tests {
         assert!(told.contains("--temperature"), "{told}");
     }
 
-    /// Points of temperature 1e30 that overflow at 2e38.
+    /// Number of points that differ from those at temperature 1e30, because they overflow at 2e38.
     fn changed(plain: &[f32]) -> usize {
         let beyond = |x: &&f32| !(**x * 2e8).is_finite();
         let points = plain.chunks(2);

@@ -1,4 +1,4 @@
-//! Rows of features, or of points -> NLLs and alignment losses.
+//! Scores rows of features or of points: NLLs and alignment losses.
 
 use super::conditions::{Condition, OfRows};
 use super::lineage::Lineage;
@@ -18,52 +18,51 @@ use std::path::Path;
 
 /// Points scored at once.
 const POINTS: usize = 512;
-/// Rows of the table that are in memory at once.
+/// Maximum number of table rows in memory.
 const TABLE_ROWS: usize = 1 << 16;
-/// Weightings.
+/// Number of weightings.
 const W: usize = Weighting::ALL.len();
 
-/// The space that rows are in.
+/// The space of the input rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
-    /// That of the target features: the flow's normalisation is applied.
+    /// The space of the target features: the flow's normalisation is applied.
     Features,
-    /// The flow's own, as latents are.
+    /// The flow's own space, which is that of latents.
     Points,
 }
 
-/// Scoring all rows of a dataset.
+/// Scores all rows of a dataset.
 pub struct Score {
     scoring: Scoring,
     dataset: Dataset,
     space: Space,
     condition: Option<OfRows>,
-    /// Points a row.
+    /// Points per row.
     group: usize,
-    /// What adds noise to features, as in the training of the flow.
+    /// Adds the training noise of the flow to features.
     noising: Option<Noising>,
 }
 
-/// What is kept of a point.
+/// The stored results of a point.
 #[derive(Debug, Clone, Copy, Default)]
 struct Record {
     nll: f64,
-    /// NaN where nothing is drawn.
+    /// NaN without probes.
     error: f64,
     settled: bool,
     is_exact: bool,
-    /// Of the divergence, mean over the points scored with it.
+    /// Number of divergence evaluations, averaged over the points scored together.
     evaluations: f64,
-    /// NaN where it is not known.
+    /// NaN if unknown.
     analytic: f64,
-    /// Of each weighting, NaN for a flow without a velocity: the loss, its error, the loss of the exact
-    /// velocity.
+    /// Per weighting, NaN for a flow without a velocity: loss, its error, loss of the exact velocity.
     losses: [[f64; 3]; W],
-    /// Of each weighting, what each rule says.
+    /// Per weighting, the value by each rule.
     rules: [[f64; RULES]; W],
 }
 
-/// Numbers of a record.
+/// Numbers per record.
 const NUMBERS: usize = 6 + W * (3 + RULES);
 
 impl Record {
@@ -100,7 +99,7 @@ impl Record {
 }
 
 impl Score {
-    /// Scores the rows of `source`, which are in `space`, under the flow in the directory `dir`; draws are of
+    /// Scores the rows of `source`, given in `space`, under the flow in the directory `dir`; draws use
     /// `seed`.
     ///
     /// # Errors
@@ -138,7 +137,7 @@ impl Score {
             condition.require_count(dataset.items())?;
             if group > 1 {
                 return Err(Error::input(format!(
-                    "{}: found {group} points a row, expected one: a condition is of a whole row",
+                    "{}: found {group} points per row, expected one: a condition applies to a whole row",
                     dataset.describe()
                 )));
             }
@@ -155,22 +154,22 @@ impl Score {
         })
     }
 
-    /// What the dataset says of where its rows come from.
+    /// The lineage recorded in the dataset.
     pub fn lineage(&self) -> Lineage {
         Lineage::of(&self.dataset)
     }
 
-    /// The dataset, with its shape and its file.
+    /// The dataset with its shape and file.
     pub fn describe(&self) -> String {
         self.dataset.describe()
     }
 
-    /// Points of the flow in all.
+    /// Total number of points of the flow.
     pub fn points(&self) -> usize {
         self.dataset.items() * self.group
     }
 
-    /// Whether rows are scored under no condition by a flow that takes some.
+    /// Whether the flow takes conditions and none is given.
     pub fn lacks_condition(&self) -> bool {
         self.condition.is_none() && self.scoring.flow().prior.condition().is_some()
     }
@@ -200,10 +199,10 @@ impl Score {
         Ok(summary)
     }
 
-    /// The `rows` from row `first` on as points of the flow.
+    /// Converts `rows`, starting at row `first`, to points of the flow.
     ///
     /// # Errors
-    /// An input error for features that are no levels, where the flow is of such.
+    /// An input error if the flow expects integer levels and features are not.
     fn points_of(&self, first: usize, rows: &[f32]) -> Result<Vec<f32>> {
         let flow = self.scoring.flow();
         if self.space == Space::Points {
@@ -217,7 +216,8 @@ impl Score {
         let fraction = rows.iter().position(|v| v.fract() != 0.0);
         if let (Some(Noise::Uniform), Some(at)) = (flow.layout.noise, fraction) {
             return Err(Error::input(format!(
-                "{}: found {} in row {}, expected whole levels, as the flow was trained on with `noise: {{kind: uniform}}`",
+                "{}: found {} in row {}, expected integer levels, as in the flow's training with \
+                 `noise: {{kind: uniform}}`",
                 self.dataset.describe(),
                 rows[at],
                 first + at / width
@@ -232,11 +232,11 @@ impl Score {
         Ok(points)
     }
 
-    /// Calls `work` with the table of all points of `partial`, some rows at a time; the columns are those of
+    /// Calls `work` with the table of all points of `partial`, in chunks; the columns are those of
     /// `points.parquet`.
     ///
     /// # Errors
-    /// What `work` returns; file errors.
+    /// Errors of `work`; file errors.
     pub fn tables(
         &self,
         partial: &mut Partial,
@@ -263,13 +263,13 @@ impl Score {
         }
     }
 
-    /// What turns an NLL of points into one of features, where the normalisation can be undone.
+    /// Converts NLLs of points into NLLs of features, if the normalisation is invertible.
     fn to_features(&self) -> Option<f64> {
         self.scoring.flow().log_abs_det().map(|log_det| -log_det)
     }
 }
 
-/// Calls `work` with the records of whole rows, some at a time.
+/// Calls `work` with the records of whole rows, in chunks.
 fn each_record(partial: &mut Partial, mut work: impl FnMut(&[Record]) -> Result<()>) -> Result<()> {
     let one = NUMBERS * size_of::<f64>();
     partial.each(|bytes| {
@@ -324,7 +324,7 @@ impl Work for Score {
     }
 }
 
-/// One a point.
+/// One record per point.
 fn records(scores: &Scores) -> impl Iterator<Item = Record> {
     let Nll {
         values,
@@ -357,7 +357,7 @@ fn records(scores: &Scores) -> impl Iterator<Item = Record> {
     })
 }
 
-/// The table of `records`, the first of which is point `first`; `group` points are of one row of the file.
+/// The table of `records`, starting at point `first`; each row of the file has `group` points.
 fn table(records: &[Record], first: usize, group: usize, to_features: Option<f64>) -> Table {
     let column = |of: &dyn Fn(&Record) -> f64| records.iter().map(of).collect::<Vec<f64>>();
     let points = first..first + records.len();
@@ -395,21 +395,21 @@ fn table(records: &[Record], first: usize, group: usize, to_features: Option<f64
     table
 }
 
-/// Sums over points, and over the means of rows.
+/// Sums over points, and over row means.
 #[derive(Debug, Default)]
 struct Sums {
     points: usize,
     /// The mean NLL of each row.
     rows: Vec<f64>,
     is_exact: bool,
-    /// Of squares of errors, NaN where there are none.
+    /// Sums of squared errors, NaN without errors.
     errors: f64,
     unsettled: usize,
     evaluations: f64,
-    /// Of those that are finite, and how many are not.
+    /// Sum over finite values, and the number of others.
     analytic: f64,
     outside: usize,
-    /// What each rule says of all points.
+    /// Sums over points by each rule.
     rules: [[f64; RULES]; W],
 }
 
@@ -486,7 +486,7 @@ impl Sums {
     }
 }
 
-/// Refuses a dataset that is none of the images that `patches` are cut from.
+/// Refuses a dataset without the images that `patches` are cut from.
 fn require_images(dataset: &Dataset, Patches { image, .. }: Patches) -> Result<()> {
     let held = &dataset.shape()[1..];
     if image.can_be(held) {
@@ -500,7 +500,7 @@ fn require_images(dataset: &Dataset, Patches { image, .. }: Patches) -> Result<(
     )))
 }
 
-/// How many points of `shape`, of tokens of `width` before the normalisation, a row of `dataset` is.
+/// The number of points of `shape` per row of `dataset`, with tokens of `width` before normalisation.
 fn points_of_a_row(
     dataset: &Dataset,
     shape: PointShape,

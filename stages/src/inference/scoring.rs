@@ -1,4 +1,4 @@
-//! What a flow says of points: their NLL, and the alignment loss under each weighting.
+//! Scores of points under a flow: their NLL, and the alignment loss under each weighting.
 
 use crate::alignment::{Draws, Estimates, Weighted, Weighting};
 use crate::error::Result;
@@ -10,14 +10,14 @@ use crate::random::Streams;
 use burn::tensor::Device;
 use std::path::Path;
 
-/// How points are scored.
+/// Scoring options.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScoringConfig {
     /// (t, noise) draws of the alignment loss under each weighting, shared by all points.
     pub draws: usize,
     /// The largest ratio R = t / (1 - t) in the likelihood weighting.
     pub truncation: f64,
-    /// The tolerance of an NLL in nats.
+    /// Tolerance of an NLL in nats.
     pub tolerance: f64,
     /// How the divergence of the velocity is evaluated.
     pub divergence: Divergence,
@@ -25,37 +25,36 @@ pub struct ScoringConfig {
     pub precision: Precision,
 }
 
-/// A flow, draws and options: the same for all points.
+/// A flow with draws and options, shared by all points.
 pub struct Scoring {
     flow: Flow,
-    /// The velocity that a perfect flow would have, where it is known.
+    /// The exact velocity, if known.
     exact: Option<Box<dyn VelocityField>>,
-    /// For each of [`Weighting::ALL`], of a flow with a velocity.
+    /// One for each of [`Weighting::ALL`], for a flow with a velocity.
     draws: Option<[Draws; Weighting::ALL.len()]>,
     options: NllOptions,
 }
 
-/// What was found of some points.
+/// Scores of a batch of points.
 pub struct Scores {
     /// Under the flow.
     pub likelihoods: Nll,
-    /// The analytic NLL, where it is known.
+    /// The analytic NLL, if known.
     pub analytic: Option<Vec<f64>>,
     /// The alignment loss under each of [`Weighting::ALL`]; empty for a flow without a velocity, and for points
-    /// with a condition: the loss is of the velocity without one.
+    /// with a condition, since the loss uses the unconditional velocity.
     pub losses: Vec<Estimates>,
-    /// The same with the exact velocity, where it is known.
+    /// The same with the exact velocity, if known.
     pub exact_losses: Option<Vec<Estimates>>,
 }
 
 impl Scoring {
-    /// The streams of draws and probes: those of `estimate-nll`, whose figures `score` gives again.
+    /// Streams of draws and probes: those of `estimate-nll`, so that `score` reproduces its figures.
     pub fn streams(seed: u64) -> Streams {
         Streams::of_stage("estimate-nll", seed)
     }
 
-    /// The flow in the directory `dir`, on `device`, for gradients too if they are asked for; draws are of
-    /// `seed`.
+    /// Loads the flow in the directory `dir` to `device`, with gradients if requested; draws use `seed`.
     ///
     /// # Errors
     /// As [`Flow::load`].
@@ -100,12 +99,11 @@ impl Scoring {
         })
     }
 
-    /// The flow.
     pub fn flow(&self) -> &Flow {
         &self.flow
     }
 
-    /// The draws of each of [`Weighting::ALL`]; none for a flow without a velocity.
+    /// The draws for each of [`Weighting::ALL`]; None for a flow without a velocity.
     pub fn draws(&self) -> Option<&[Draws; Weighting::ALL.len()]> {
         self.draws.as_ref()
     }
@@ -115,8 +113,7 @@ impl Scoring {
         &self.options
     }
 
-    /// Points on the host as points of the flow in the precision asked for, with what they are conditioned
-    /// on.
+    /// Moves points and their conditions from the host to the device in the requested precision.
     pub fn points(&self, batch: &Batch) -> Points {
         let prior = &self.flow.prior;
         let points = batch.points(prior.shape(), prior.condition(), &prior.device());
@@ -126,17 +123,17 @@ impl Scoring {
         }
     }
 
-    /// Scores the points `batch` of the flow. `progress` is given the share that is done.
+    /// Scores the points `batch` of the flow. `progress` receives the finished fraction.
     ///
     /// # Errors
-    /// A numerical error for a score that is not finite; what `progress` returns; device errors.
+    /// A numerical error if a score is not finite; errors of `progress`; device errors.
     pub fn score(&self, batch: &Batch, progress: Progress) -> Result<Scores> {
         let points = self.points(batch);
         let mut estimate = |field: &dyn VelocityField, from: f64| -> Result<Vec<Estimates>> {
             let of = |draws: &Draws| draws.estimate(field, points.rows(), || progress(from));
             self.draws.iter().flatten().map(of).collect()
         };
-        // of the time, solving takes most
+        // solving takes most of the time
         let prior = self.flow.prior.as_ref();
         let losses = match (prior.velocity(), &batch.conditions) {
             (Some(velocity), None) => estimate(velocity, 0.0)?,

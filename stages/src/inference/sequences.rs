@@ -1,4 +1,4 @@
-//! Sequences -> latents, latents and noise -> sequences, and their likelihoods, under a model of sequences.
+//! Encoding, decoding, sampling and scoring of sequences under a sequence model.
 
 use super::columns::{self, Column};
 use super::lineage::Lineage;
@@ -16,10 +16,10 @@ use burn::tensor::Device;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Sequences that go through a model at once.
+/// Sequences per pass of a model.
 const AT_ONCE: usize = 512;
 
-/// A model of sequences, and the work that is done with it.
+/// A sequence model and the task to do with it.
 pub struct OfSequences {
     model: Box<dyn FittedSequences>,
     job: Job,
@@ -37,11 +37,11 @@ enum Job {
     },
 }
 
-/// Where sequences to encode or to score are.
+/// The file of sequences to encode or score.
 pub struct SequenceFile<'a> {
-    /// A text file, or an HDF5 file of token numbers.
+    /// A text file, or an HDF5 file of token indices.
     pub file: &'a Path,
-    /// The dataset of token numbers.
+    /// The dataset of token indices.
     pub dataset: Option<&'a str>,
 }
 
@@ -50,7 +50,7 @@ impl SequenceFile<'_> {
         let numbers = matches!(alphabet.tokeniser(), Tokeniser::Ids { .. });
         if let (Some(dataset), false) = (self.dataset, numbers) {
             return Err(Error::input(format!(
-                "--dataset: found `{dataset}`, expected none: the model is of text, one sequence a line"
+                "--dataset: found `{dataset}`, expected none: the model's sequences are text, one sequence per line"
             )));
         }
         let source = SequenceSource {
@@ -67,14 +67,14 @@ impl OfSequences {
     /// Encodes the sequences of `file` with the model in the directory `dir`.
     ///
     /// # Errors
-    /// File errors; input errors with line and column for what is no sequence of the model's.
+    /// File errors; input errors with line and column for invalid sequences.
     pub fn encode(dir: &Path, file: &SequenceFile, device: &Device) -> Result<Self> {
         let model = open_fitted_sequences(dir, device)?;
         let job = Job::Encode(file.read(model.alphabet())?);
         Ok(Self { model, job })
     }
 
-    /// Scores the sequences of `file`, with noise of `seed`.
+    /// Scores the sequences of `file`, with noise from `seed`.
     ///
     /// # Errors
     /// As [`Self::encode`].
@@ -85,7 +85,7 @@ impl OfSequences {
         Ok(Self { model, job })
     }
 
-    /// Decodes the latents of `source`; those of another model than `own` are refused.
+    /// Decodes the latents of `source`; those of a model other than `own` are refused.
     ///
     /// # Errors
     /// As [`Dataset::open`]; input errors for rows of another shape, and for latents of another model.
@@ -95,8 +95,8 @@ impl OfSequences {
         let (held, tokens, width) = (&dataset.shape()[1..], model.tokens(), model.width());
         if held != [tokens, width] && held != [tokens * width] {
             return Err(Error::input(format!(
-                "{}: found rows of shape {held:?}, expected latents [N, {tokens}, {width}], as the model of sequences \
-                 makes; encode sequences with this run",
+                "{}: found rows of shape {held:?}, expected latents [N, {tokens}, {width}], as \
+                 produced by the sequence model; encode sequences with this run",
                 dataset.describe()
             )));
         }
@@ -112,7 +112,7 @@ impl OfSequences {
         Ok(Self { model, job })
     }
 
-    /// Draws `count` samples from noise of `seed` and the standard deviation `temperature`.
+    /// Draws `count` samples from noise of `seed` with the standard deviation `temperature`.
     ///
     /// # Errors
     /// File errors for the model in `dir`.
@@ -131,7 +131,7 @@ impl OfSequences {
         Ok(Self { model, job })
     }
 
-    /// Writes the latents of `partial` to the HDF5 file `path`: `latents` [N, T, d], of the model `own`.
+    /// Writes the latents of `partial` to the HDF5 file `path`: `latents` [N, T, d] of the model `own`.
     ///
     /// # Errors
     /// File errors.
@@ -151,7 +151,7 @@ impl OfSequences {
         columns::write(partial, &[column], path)
     }
 
-    /// Writes the sequences of `partial` as text to `path`, one a line.
+    /// Writes the sequences of `partial` as text to `path`, one per line.
     ///
     /// # Errors
     /// File errors.
@@ -171,7 +171,8 @@ impl OfSequences {
         std::fs::write(path, text).map_err(|e| Error::file(path, e))
     }
 
-    /// A row a sequence: its text, its tokens with the end token, and a bound on its NLL; and the figures of all.
+    /// One row per sequence: its text, the number of tokens including the end token, and a bound on its NLL; and
+    /// overall figures.
     ///
     /// # Errors
     /// File errors.
@@ -200,7 +201,7 @@ impl OfSequences {
         Ok((table, summary))
     }
 
-    /// What is written, in words.
+    /// Describes the output.
     pub fn written(&self) -> String {
         let (rows, model) = (self.total(), &self.model);
         match self.job {
@@ -209,8 +210,8 @@ impl OfSequences {
                 [rows, model.tokens(), model.width()]
             ),
             Job::Score(..) => format!("bounds on the NLLs of {rows} sequences in nats"),
-            Job::Decode(_) => format!("{rows} decoded sequences, one a line"),
-            Job::Sample { .. } => format!("{rows} sampled sequences, one a line"),
+            Job::Decode(_) => format!("{rows} decoded sequences, one per line"),
+            Job::Sample { .. } => format!("{rows} sampled sequences, one per line"),
         }
     }
 

@@ -1,35 +1,35 @@
-//! Rows computed in order, and gone on with where they stopped.
+//! Rows computed in order, resumable after an interruption.
 
 use crate::context::Monitor;
 use crate::error::{Error, Result};
 use crate::persist::Partial;
 
-/// Given the bytes of some whole rows, the next ones.
+/// Stores the bytes of the next whole rows.
 pub type Keep<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
-/// Work of many rows, each of which becomes as many bytes.
+/// A computation over many rows, each with an output of equal size.
 pub trait Work {
-    /// What progress calls it.
+    /// Its name in progress messages.
     fn task(&self) -> &'static str;
 
-    /// Rows in all.
+    /// Total number of rows.
     fn total(&self) -> usize;
 
-    /// Bytes that a row becomes.
+    /// Output bytes per row.
     fn row_bytes(&self) -> usize;
 
-    /// Computes rows `from` to the last, and gives them to `keep` in order. Rows that start where `keep` was
-    /// given rows before become the same bytes as then.
+    /// Computes the rows from `from` on, and passes them to `keep` in order. Rows are independent of `from`,
+    /// provided it is a boundary at which `keep` was called before.
     ///
     /// # Errors
-    /// What `keep` returns; an input error for rows that the model cannot take.
+    /// Errors of `keep`; an input error for rows that the model cannot use.
     fn compute(&self, from: usize, monitor: &dyn Monitor, keep: Keep) -> Result<()>;
 }
 
 /// Computes all rows of `work` that `partial` lacks.
 ///
 /// # Errors
-/// As [`Work::compute`]; [`Error::Cancelled`] when the user asked to stop. What is in `partial` stays.
+/// As [`Work::compute`]; [`Error::Cancelled`] if the user asked to stop. Rows in `partial` are kept.
 pub fn go_on(work: &dyn Work, partial: &mut Partial, monitor: &dyn Monitor) -> Result<()> {
     let total = work.total();
     if partial.rows() >= total {

@@ -1,23 +1,23 @@
-//! How well a surrogate follows the NLL over a set of points, with intervals over points and draws.
+//! Agreement of a surrogate with the NLL over a set of points, with intervals over points and draws.
 
 use crate::figures::estimate_nll as names;
 use crate::numerics::{Interval, Kept, Scale, intervals, root_mean_square};
 use crate::random::Streams;
 
-/// How a surrogate follows the NLL.
+/// Agreement of a surrogate with the NLL.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Agreement {
     /// Pearson's linear correlation.
     pub pearson: Interval,
     /// Spearman's rank correlation; ties share their mean rank.
     pub spearman: Interval,
-    /// Kendall's rank correlation tau-b: pairs in the same order less pairs in the other.
+    /// Kendall's rank correlation tau-b: concordant minus discordant pairs.
     pub kendall: Interval,
     /// Least-squares slope of the NLL on the surrogate, in nats per unit of the surrogate.
     pub slope: Interval,
-    /// Mean of the surrogate less the NLL; in nats where the surrogate is.
+    /// Mean of the surrogate minus the NLL; in nats if the surrogate is.
     pub bias: Interval,
-    /// Root mean square of the surrogate less the NLL; in nats where the surrogate is.
+    /// Root mean square of the surrogate minus the NLL; in nats if the surrogate is.
     pub rmse: Interval,
 }
 
@@ -36,11 +36,11 @@ impl Agreement {
 }
 
 /// The agreement of a surrogate with `nll`, paired by point. The surrogate is the mean of independent
-/// rules, `rules` [rules, n]; just one where no chance of draws is in it. Points come in groups of `group`
-/// that belong together. Figures are NaN where one side does not vary.
+/// rules, `rules` [rules, n]; a single one if it has no random draws. Every `group` consecutive points
+/// belong together. Figures are NaN if one side does not vary.
 pub fn agreement(rules: &[Vec<f64>], nll: &[f64], group: usize, streams: Streams) -> Agreement {
     assert!(rules.iter().all(|rule| rule.len() == nll.len()));
-    // the surrogate of all rules, and without each of them
+    // the surrogate from all rules, and without each of them
     let surrogates: Vec<Vec<f64>> = (0..=rules.len())
         .map(|left| {
             let kept = || (1..).zip(rules).filter(|(number, _)| *number != left);
@@ -62,7 +62,7 @@ pub fn agreement(rules: &[Vec<f64>], nll: &[f64], group: usize, streams: Streams
         let rmse = (difference().map(|d| d * d).sum::<f64>() / n).sqrt();
         [correlation, rank, kendall(&x, &y), slope, bias, rmse]
     };
-    // two neighbours exchanged change Spearman's by 12 / (n^3 - n), Kendall's by 4 / (n^2 - n)
+    // exchanging two neighbours changes Spearman's by 12 / (n^3 - n), Kendall's by 4 / (n^2 - n)
     let n = nll.len().max(2) as f64;
     let scales = [
         Scale::CORRELATION,
@@ -123,22 +123,22 @@ fn ranks(values: &[f64]) -> Vec<f64> {
         for &i in &order[start..start + tied] {
             ranks[i] = start as f64 + (tied - 1) as f64 / 2.0;
         }
-        start += tied.max(1); // NaN equals nothing
+        start += tied.max(1); // NaN differs from everything
     }
     ranks
 }
 
-/// Kendall's tau-b in O(n log n) (Knight 1966): after sorting by x, pairs out of order in y are the
-/// exchanges of a merge sort.
+/// Kendall's tau-b in O(n log n) (Knight 1966): after sorting by x, discordant pairs are the exchanges of
+/// a merge sort by y.
 fn kendall(x: &[f64], y: &[f64]) -> f64 {
     let n = x.len();
     let mut order: Vec<usize> = (0..n).collect();
-    // 0 and -0 are one value here, as they are below
+    // 0 and -0 compare equal, here and below
     let compare = |a: f64, b: f64| (a + 0.0).total_cmp(&(b + 0.0));
     order.sort_unstable_by(|&a, &b| compare(x[a], x[b]).then(compare(y[a], y[b])));
     let mut sorted: Vec<f64> = order.iter().map(|&i| y[i]).collect();
     let pairs = |count: usize| (count * count.saturating_sub(1) / 2) as f64;
-    // pairs tied where `same` says so of neighbours
+    // number of tied pairs, where `same` compares neighbours
     let tied = |same: &dyn Fn(usize) -> bool| {
         let (mut total, mut run) = (0.0, 1);
         for i in 1..=n {

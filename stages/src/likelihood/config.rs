@@ -1,15 +1,15 @@
-//! How likelihoods are computed.
+//! Numerical options of likelihoods.
 
 use crate::devices::Numbers;
 use burn::tensor::DType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The numbers that likelihoods are computed in.
+/// The number format of likelihoods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// 32 bits, as the network was trained.
+    /// 32 bits, as in training.
     #[default]
     F32,
     /// 64 bits: several times slower, for tolerances below 1e-6.
@@ -17,7 +17,6 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The element type.
     pub fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
@@ -25,7 +24,7 @@ impl Precision {
         }
     }
 
-    /// As a configuration asks for it under `key`.
+    /// With the configuration `key` that selects it.
     pub fn numbers(self, key: &'static str) -> Numbers {
         let dtype = self.dtype();
         Numbers { key, dtype }

@@ -1,9 +1,9 @@
-//! A flow read as a Markovian hierarchical VAE of N levels (Kingma et al. 2021, *Variational Diffusion Models*, arXiv
+//! A flow as a Markovian hierarchical VAE of N levels (Kingma et al. 2021, *Variational Diffusion Models*, arXiv
 //! 2107.00630, in this project's times).
 //!
 //! Latents of a point y are `x_t = t y + (1 - t) noise` at times 0 = t_0 < t_1 < ... < t_N, with the ratios
-//! `r = t / (1 - t)`. The encoder adds noise, one level after another; the decoder of a level is the encoder's own
-//! `q(x_{t_i} | x_{t_{i-1}}, y)` with the point that the velocity predicts, `x + (1 - t) v`, in place of y; that of the last
+//! `r = t / (1 - t)`. The encoder adds noise level by level; the decoder of a level is the encoder's
+//! `q(x_{t_i} | x_{t_{i-1}}, y)` with y replaced by the velocity's prediction, `x + (1 - t) v`; that of the last
 //! level is a Gaussian of scale 1 / R. The negative ELBO is then (equations 11 to 14 there)
 //!
 //! ```text
@@ -11,8 +11,8 @@
 //!     + d (ln(2 pi) / 2 + 1/2 - ln R)                                                      r_N = R
 //! ```
 //!
-//! since at t_0 = 0 latents are N(0, I) as the prior is. As N grows it falls to the likelihood-weighted bound of the same
-//! velocity, of which it is a sum over rectangles.
+//! since latents at t_0 = 0 are N(0, I), like the prior. It is a Riemann sum of the likelihood-weighted bound of
+//! the same velocity, to which it decreases as N grows.
 
 use crate::alignment::{Weighted, Weighting};
 use crate::error::{Error, Result};
@@ -23,17 +23,17 @@ use burn::tensor::Tensor;
 
 /// The levels of a hierarchy.
 pub struct Hierarchy {
-    /// Of the latents that a level decodes from, t_0 to t_{N-1}.
+    /// Times of the latents that levels decode from, t_0 to t_{N-1}.
     times: Vec<f64>,
-    /// By what it multiplies the squared error of the velocity.
+    /// Factors on the squared error of the velocity.
     factors: Vec<f64>,
-    /// What the last level adds for each dimension.
+    /// Contribution of the last level per dimension.
     last: f64,
 }
 
 impl Hierarchy {
-    /// N = `levels`, at least 2, whose ratios above 0 lie evenly in ln r over the range of the likelihood weighting, up to R =
-    /// `truncation`.
+    /// N = `levels`, at least 2, with positive ratios evenly spaced in ln r over the range of the likelihood
+    /// weighting, up to R = `truncation`.
     pub fn new(levels: usize, truncation: f64) -> Self {
         let weighted = Weighted {
             weighting: Weighting::Likelihood,
@@ -55,11 +55,12 @@ impl Hierarchy {
         }
     }
 
-    /// An estimate of the negative ELBO of each of `points` [n, d] in nats, without bias: every level of every point has a
-    /// noise of its own. `check` is called now and then; an error from it stops.
+    /// An unbiased estimate of the negative ELBO of each of `points` [n, d] in nats, with independent noise for
+    /// every level and point. `check` is called regularly; an error from it stops the computation.
     ///
     /// # Errors
-    /// What `check` returns; a numerical error that names the first point whose ELBO is not finite; device errors.
+    /// Errors of `check`; a numerical error that names the first point with an ELBO that is not finite; device
+    /// errors.
     pub fn negative_elbos(
         &self,
         field: &dyn VelocityField,
@@ -136,7 +137,8 @@ mod tests {
         ExactMixture::new(&mixture, DType::F64, &Device::flex())
     }
 
-    /// Of N(0, 1) the velocity predicts `s x / ((1 - s)^2 + s^2)` for a latent at s: each level's error is in closed form.
+    /// For N(0, 1) the velocity predicts `s x / ((1 - s)^2 + s^2)` from a latent at s, so each level's error has a
+    /// closed form.
     fn closed(y: f64, levels: usize) -> f64 {
         let ratio = |i: usize| match i {
             0 => 0.0,
@@ -152,7 +154,7 @@ mod tests {
         (0..levels).map(level).sum::<f64>() + 0.5 * TAU.ln() + 0.5 - TRUNCATION.ln()
     }
 
-    /// Red where a level takes the time, the ratio or the noise of another, or the last one is left out.
+    /// Fails if a level uses the wrong time, ratio or noise, or the last one is missing.
     #[test]
     fn the_elbo_of_a_normal_density_has_its_closed_form_and_falls_to_the_nll() {
         let (y, count, field) = (0.8, 20_000, normal());

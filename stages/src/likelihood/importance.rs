@@ -1,19 +1,19 @@
 //! Importance-weighted likelihoods (Burda et al. 2016, arXiv 1509.00519).
 //!
-//! With `w_s = p(x, z_s) / q(z_s | x)` of S draws z_s ~ q(z | x), `-ln(mean of w_s)` is the NLL of x from above in
-//! expectation: the negative ELBO for S = 1, lower for more, and the NLL itself in the limit.
+//! With `w_s = p(x, z_s) / q(z_s | x)` for S draws z_s ~ q(z | x), `-ln(mean of w_s)` is an upper bound of the NLL
+//! of x in expectation: the negative ELBO for S = 1, decreasing in S, with the NLL as its limit.
 
-/// The log-weights of one row, as many as come, in constant memory.
+/// The log-weights of a row, accumulated in constant memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights {
     count: usize,
     /// The largest log-weight so far.
     most: f64,
-    /// Of `exp(log-weight - most)`.
+    /// Sum of `exp(log-weight - most)`.
     sum: f64,
-    /// Of its squares.
+    /// Sum of its squares.
     squares: f64,
-    /// Of the log-weights.
+    /// Sum of the log-weights.
     logs: f64,
 }
 
@@ -30,7 +30,7 @@ impl Default for Weights {
 }
 
 impl Weights {
-    /// Takes in the log-weights `log p(x|z) + log p(z) - log q(z|x)` of further draws.
+    /// Adds the log-weights `log p(x|z) + log p(z) - log q(z|x)` of further draws.
     pub fn add(&mut self, group: &[f64]) {
         let most = group.iter().copied().fold(self.most, f64::max);
         self.count += group.len();
@@ -52,24 +52,24 @@ impl Weights {
         (samples as f64).ln() - self.most - self.sum.ln()
     }
 
-    /// The negative ELBO in nats: what the same draws say of it one by one.
+    /// The negative ELBO in nats from the same draws.
     pub fn elbo(&self) -> f64 {
         -self.logs / self.count as f64
     }
 
-    /// The effective sample size `(sum of w)^2 / sum of w^2`, 1 to S: how many equal weights would vary as little.
+    /// The effective sample size `(sum of w)^2 / sum of w^2`, between 1 and S.
     pub fn effective(&self) -> f64 {
         self.sum * self.sum / self.squares
     }
 
-    /// The standard error of [`Self::nll`] over draws, by the delta method: that of the mean weight over the mean weight,
-    /// `sqrt((S / effective - 1) / (S - 1))`. Infinite for a single draw. It counts on weights that show their variance:
-    /// where the effective sample size is small, it is too small as well.
+    /// The standard error of [`Self::nll`] over draws, by the delta method: the relative standard error of the mean
+    /// weight, `sqrt((S / effective - 1) / (S - 1))`. Infinite for a single draw. It relies on the weights'
+    /// empirical variance and is therefore too small if the effective sample size is small.
     pub fn error(&self) -> f64 {
         let samples = self.count as f64;
         match self.count {
             0 | 1 => f64::INFINITY,
-            // equal weights may round below
+            // equal weights may round below zero
             _ => ((samples / self.effective() - 1.0) / (samples - 1.0))
                 .max(0.0)
                 .sqrt(),
@@ -77,8 +77,8 @@ impl Weights {
     }
 }
 
-/// The mean over groups of `samples` log-weights of a row of their [`Weights::nll`]. Of the same log-weights in larger
-/// groups it is lower whatever they are: to compare numbers of samples, each needs log-weights of its own.
+/// The mean [`Weights::nll`] over groups of `samples` log-weights of a row. For the same log-weights, larger groups
+/// always give lower values: to compare numbers of samples, each needs its own log-weights.
 pub fn importance_weighted_nll(log_weights: &[f64], samples: usize) -> f64 {
     let groups = log_weights.chunks_exact(samples);
     let count = groups.len() as f64;
@@ -122,8 +122,8 @@ mod tests {
         weights
     }
 
-    /// The values of the literature's identity, computed by quadrature elsewhere, at each S from draws of its own. Red
-    /// where ln S is left out, where logarithms are averaged, and where the draws of one S serve another.
+    /// Values of the literature's identity, computed by quadrature elsewhere, at each S from independent draws.
+    /// Fails if ln S is missing, logarithms are averaged, or draws are shared between values of S.
     #[test]
     fn more_samples_lower_the_nll_to_the_evidence_by_the_known_values() {
         let expected = [
@@ -141,7 +141,7 @@ mod tests {
                 .map(|group| of(group).nll())
                 .collect();
             let (nll, error) = (mean(&found), standard_error(&found, 1));
-            // the printed values have three digits
+            // the published values have three digits
             let within = 3.0 * error + 2e-3 + if samples == 2 { 3e-3 } else { 0.0 };
             assert!(
                 (nll + expected).abs() < within,
@@ -156,11 +156,11 @@ mod tests {
         }
     }
 
-    /// Red where a chunk forgets what came before it, or sums of different largest weights are added as they are.
+    /// Fails if a chunk forgets earlier ones, or sums with different largest weights are added directly.
     #[test]
     fn chunks_change_nothing() {
         let mut weights = log_weights(3, 5000);
-        weights[4000] = 700.0; // whose exponential, squared, no number holds
+        weights[4000] = 700.0; // the square of its exponential overflows
         let whole = of(&weights);
         for chunk in [1, 7, 1024] {
             let mut by_chunks = Weights::default();
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// The spread of 2,000 estimates is what each says of itself.
+    /// The spread of 2,000 estimates matches their standard errors.
     #[test]
     fn the_delta_method_knows_the_spread_of_estimates() {
         let weights = log_weights(5, 2000 * 500);
@@ -195,7 +195,7 @@ mod tests {
         near(of(&[-3.0; 8]).effective(), 8.0);
         near(of(&[-3.0; 8]).error(), 0.0);
         near(of(&[0.0, -800.0, -900.0]).effective(), 1.0);
-        // weights 1 and 3: 16 / 10; the mean weight 2, its error 1
+        // weights 1 and 3: 16 / 10; mean weight 2, with error 1
         let two = of(&[0.0, 3f64.ln()]);
         near(two.effective(), 1.6);
         near(two.error(), 0.5);

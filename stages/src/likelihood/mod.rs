@@ -1,4 +1,4 @@
-//! What solves for likelihoods, and what likelihoods say about a surrogate.
+//! Statements about likelihoods: agreement, verdicts, importance weighting, hierarchies.
 
 mod agreement;
 mod config;

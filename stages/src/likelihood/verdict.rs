@@ -1,21 +1,21 @@
-//! Whether a surrogate can be trusted over a region, in words.
+//! Verdicts on surrogates over a region.
 
 use super::agreement::Agreement;
 use crate::figures::estimate_nll::VERDICT;
 
-/// What a surrogate is good for over a region. Ordered from worst to best.
+/// Verdict on a surrogate over a region, from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// It does not even rank points as the NLL does.
     Fails,
-    /// It ranks points as the NLL does, and says little about differences.
+    /// It ranks points as the NLL does, but its differences are not reliable.
     RanksOnly,
-    /// Differences of the surrogate are differences of the NLL: in nats if it is in nats, else in
-    /// proportion.
+    /// Differences of the surrogate equal differences of the NLL, or are proportional to them if the
+    /// surrogate is not in nats.
     Holds,
 }
 
-/// The thresholds, for whoever reads the verdict.
+/// The thresholds in words, for reports.
 pub const THRESHOLDS: &str = "\
 holds: Spearman and Pearson >= 0.95 and, for a surrogate in nats, a slope of 0.9 to 1.1; \
 ranks only: Spearman >= 0.8; fails: less; against the analytic NLL where a density is known, else the ODE's. \
@@ -26,10 +26,10 @@ const RANKS: f64 = 0.8;
 const SLOPE: std::ops::RangeInclusive<f64> = 0.9..=1.1;
 
 impl Verdict {
-    /// The verdict on a surrogate that agrees so with the NLL; `in_nats` if it estimates the NLL itself.
+    /// The verdict on a surrogate with this agreement; `in_nats` if it estimates the NLL itself.
     pub fn on(agreement: &Agreement, in_nats: bool) -> Self {
         let slope = !in_nats || SLOPE.contains(&agreement.slope.value);
-        // NaN, where a side does not vary, fails every comparison
+        // NaN, if a side does not vary, fails every comparison
         if agreement.spearman.low >= HOLDS && agreement.pearson.low >= HOLDS && slope {
             Self::Holds
         } else if agreement.spearman.low >= RANKS {
@@ -39,21 +39,21 @@ impl Verdict {
         }
     }
 
-    /// What the names of figures that are verdicts end in, after the region and the weighting.
+    /// Suffix of the names of verdict figures, after the region and the weighting.
     pub const FIGURE: &str = VERDICT;
 
-    /// As a figure.
+    /// The verdict as a number.
     pub fn figure(self) -> f64 {
         f64::from(self as u8)
     }
 
-    /// The verdict that a figure's value stands for, if it is one.
+    /// The verdict of a figure's value, if valid.
     pub fn from_figure(value: f64) -> Option<Self> {
         let all = [Self::Fails, Self::RanksOnly, Self::Holds];
         all.into_iter().find(|verdict| verdict.figure() == value)
     }
 
-    /// What tables call it.
+    /// Its word in tables.
     pub fn word(self) -> &'static str {
         match self {
             Self::Fails => "fails",

@@ -1,9 +1,9 @@
-//! Stateless randomness: every decision is a hash of what it is about, so nothing has to be replayed.
+//! Stateless randomness: every decision is a hash of its subject, so nothing needs to be replayed.
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
-/// What a stream is for; two purposes never share numbers even if they share a seed.
+/// Purpose of a stream; different purposes never share numbers, even with the same seed.
 #[derive(Clone, Copy)]
 #[repr(u64)]
 pub(crate) enum Purpose {
@@ -38,13 +38,13 @@ pub(crate) fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
-/// A generator of its own for (seed, purpose, words).
+/// A generator for (seed, purpose, words).
 pub(crate) fn stream(seed: u64, purpose: Purpose, words: &[u64]) -> Pcg64 {
     Pcg64::seed_from_u64(mix(seed, purpose, words))
 }
 
-/// Shuffles uniformly (Fisher-Yates). Written out so that the order is this crate's and not that of
-/// a version of `rand`.
+/// Shuffles uniformly (Fisher-Yates). Written out so that the order does not depend on the version of
+/// `rand`.
 pub(crate) fn shuffle<T>(values: &mut [T], rng: &mut impl rand::Rng) {
     for last in (1..values.len()).rev() {
         let bound = last as u128 + 1;

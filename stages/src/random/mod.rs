@@ -1,4 +1,4 @@
-//! Random numbers that depend on what they are for alone, so that no generator has to be kept or replayed.
+//! Random numbers as functions of their purpose, so that no generator state has to be stored.
 
 pub(crate) mod keyed;
 mod streams;

@@ -1,5 +1,5 @@
-//! Random numbers as a function of (seed, stage, stream, step), never of what was drawn before: a resumed
-//! run draws what an uninterrupted one would have drawn.
+//! Random numbers as a function of (seed, stage, stream, step), independent of earlier draws: a resumed
+//! run draws the same numbers as an uninterrupted one.
 
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -13,7 +13,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Streams that belong to no stage.
+    /// Streams without a stage.
     pub fn new(seed: u64) -> Self {
         Self::of_stage("", seed)
     }
@@ -23,7 +23,7 @@ impl Streams {
         Self { seed, stage }
     }
 
-    /// The seed: what shuffles and splits of data are keyed by, which no stage has for itself.
+    /// The seed, which keys shuffles and splits of data independently of the stage.
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -50,8 +50,8 @@ pub fn normal(rng: &mut Pcg64, count: usize) -> Vec<f32> {
     rng.sample_iter(StandardNormal).take(count).collect()
 }
 
-/// `count` times, one uniform in each of `count` equal strata of [0, 1), in random order: each is
-/// uniform on [0, 1), together they cover the interval evenly.
+/// `count` times, one uniform in each of `count` equal strata of [0, 1), in random order: each is uniform
+/// on [0, 1), and together they cover the interval evenly.
 pub fn stratified_times(rng: &mut Pcg64, count: usize) -> Vec<f64> {
     let mut times: Vec<f64> = (0..count)
         .map(|k| (k as f64 + rng.random::<f64>()) / count as f64)

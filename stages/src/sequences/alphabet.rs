@@ -1,4 +1,4 @@
-//! The vocabulary of some sequences, and how texts are written in it.
+//! The vocabulary of sequences, and their notation as text.
 
 use super::Sequence;
 use super::tokeniser::Tokeniser;
@@ -6,16 +6,16 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 
-/// The token that ends a sequence, and fills it up to the longest.
+/// The end token, which also pads sequences.
 pub const END: u32 = 0;
 
-/// The tokens that sequences are made of, and how long they may be.
+/// Vocabulary and maximum length of sequences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Alphabet {
     tokeniser: Tokeniser,
     longest: usize,
-    /// Token i + 1.
+    /// Entry i is token i + 1.
     tokens: Vec<String>,
     numbers: HashMap<String, u32>,
 }
@@ -51,7 +51,7 @@ impl From<Alphabet> for Stored {
 }
 
 impl Alphabet {
-    /// The alphabet of `tokens`, in that order from 1; sequences have at most `longest` of them.
+    /// The alphabet of `tokens`, numbered from 1; sequences have at most `longest` tokens.
     pub fn new(tokeniser: Tokeniser, longest: usize, tokens: Vec<String>) -> Self {
         let numbers = tokens.iter().cloned().zip(1..).collect();
         Self {
@@ -62,7 +62,7 @@ impl Alphabet {
         }
     }
 
-    /// That of some texts: their tokens, sorted, and at most `longest` of them.
+    /// The alphabet of the tokens `found`, sorted; sequences have at most `longest` tokens.
     pub(super) fn of(tokeniser: &Tokeniser, longest: usize, found: &BTreeSet<&str>) -> Self {
         let mut tokens: Vec<String> = found.iter().map(|&token| token.to_owned()).collect();
         if matches!(tokeniser, Tokeniser::Ids { .. }) {
@@ -71,22 +71,21 @@ impl Alphabet {
         Self::new(tokeniser.clone(), longest, tokens)
     }
 
-    /// How texts are cut.
     pub fn tokeniser(&self) -> &Tokeniser {
         &self.tokeniser
     }
 
-    /// V, the tokens with the end token among them.
+    /// V, the number of tokens including the end token.
     pub fn size(&self) -> usize {
         self.tokens.len() + 1
     }
 
-    /// T, the most tokens that a sequence has.
+    /// T, the maximum number of tokens of a sequence.
     pub fn longest(&self) -> usize {
         self.longest
     }
 
-    /// The tokens from 1.
+    /// The tokens, starting with token 1.
     pub fn tokens(&self) -> &[String] {
         &self.tokens
     }
@@ -94,7 +93,7 @@ impl Alphabet {
     /// The text of a sequence.
     ///
     /// # Panics
-    /// For a token that is not in the alphabet.
+    /// If a token is not in the alphabet.
     pub fn text(&self, sequence: &[u32]) -> String {
         let tokens = sequence
             .iter()
@@ -102,7 +101,7 @@ impl Alphabet {
         tokens.collect::<Vec<_>>().join(self.tokeniser.between())
     }
 
-    /// The sequence of a text, which stands in line `line`, from 1, of what is called `place`.
+    /// The sequence of a text, in line `line`, from 1, of the file named `place`.
     ///
     /// # Errors
     /// An input error with line and column for an empty text, an unknown token, or a text that is too long.
@@ -143,19 +142,19 @@ impl Alphabet {
         cut.into_iter().map(number).collect()
     }
 
-    /// The tokens of a sequence, the end token that follows one that is not the longest among them.
+    /// The number of tokens of a sequence, including the end token unless it has maximum length.
     pub fn tokens_of(&self, sequence: &[u32]) -> usize {
         (sequence.len() + 1).min(self.longest)
     }
 
-    /// The row `[T]` of a sequence, end tokens after it.
+    /// A sequence as a row `[T]`, padded with end tokens.
     pub fn row(&self, sequence: &[u32]) -> Vec<u32> {
         let mut row = sequence.to_vec();
         row.resize(self.longest, END);
         row
     }
 
-    /// The sequence of a row: what stands before the first end token.
+    /// The sequence of a row: the tokens before the first end token.
     pub fn sequence_of_row(row: &[u32]) -> Sequence {
         row.iter()
             .copied()

@@ -8,41 +8,41 @@ use crate::error::Result;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// Where sequences are.
+/// Location and format of sequences.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SequenceSource {
     /// A text file, or the HDF5 file of `dataset`.
     pub file: PathBuf,
     /// The dataset [N, L] of numbers, for [`Tokeniser::Ids`].
     pub dataset: String,
-    /// How texts are cut.
+    /// The tokeniser.
     pub tokeniser: Tokeniser,
-    /// The most tokens that a sequence may have; as many as the longest of the file by default.
+    /// Maximum number of tokens per sequence; by default that of the longest in the file.
     pub longest: Option<usize>,
 }
 
-/// Sequences, and the alphabet that they are written in.
+/// Sequences with their alphabet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Corpus {
-    /// Their tokens.
     pub alphabet: Alphabet,
-    /// In the order of the file.
+    /// In file order.
     pub sequences: Vec<Sequence>,
-    /// The score of each, where the file has scores.
+    /// Scores of the sequences, if the file has them.
     pub scores: Option<Vec<f64>>,
 }
 
 impl SequenceSource {
-    /// Reads all sequences; the alphabet is of the tokens that there are, in ascending order.
+    /// Reads all sequences; the alphabet consists of the tokens found, in ascending order.
     ///
     /// # Errors
-    /// File errors; input errors with line and column for what is no sequence, an empty line, or a line that is too long.
+    /// File errors; input errors with line and column for an invalid sequence, an empty line, or a line that is too
+    /// long.
     pub fn read(&self) -> Result<Corpus> {
         let lines = self.lines()?;
         let mut found = BTreeSet::new();
         let mut longest = 0;
         for line in &lines {
-            // what cannot be cut is told below, with its place
+            // untokenisable text is reported below, with its position
             let cut = self.tokeniser.cut(&line.text).unwrap_or_default();
             longest = longest.max(cut.len());
             found.extend(cut.into_iter().map(|(_, token)| token));
@@ -52,7 +52,7 @@ impl SequenceSource {
         self.corpus(&lines, alphabet)
     }
 
-    /// Reads all sequences in an `alphabet` that is known.
+    /// Reads all sequences with a given `alphabet`.
     ///
     /// # Errors
     /// As [`Self::read`]; an input error for a token that the alphabet lacks.

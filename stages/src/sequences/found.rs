@@ -1,4 +1,4 @@
-//! What one pass over the sequences of a file found; kept with the artifact.
+//! Statistics of the sequences of a file, stored with the artifact.
 
 use super::alphabet::Alphabet;
 use super::{Corpus, Sequence};
@@ -8,29 +8,30 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Figures of all sequences, and the part of each.
+/// Statistics of all sequences, and the part of each.
 #[derive(Debug, Clone, Serialize)]
 pub struct Found {
     /// BLAKE3 of alphabet and sequences, in hexadecimal.
     pub digest: String,
-    /// Sequences.
+    /// Number of sequences.
     pub sequences: usize,
-    /// Those that equal an earlier one, and are in its part.
+    /// Number of sequences that equal an earlier one; they are in its part.
     pub duplicates: usize,
-    /// Sequences of each part: training, held-out, test.
+    /// Number of sequences per part: training, held-out, test.
     pub parts: [usize; 3],
-    /// How many sequences have each length, from 0.
+    /// Number of sequences by length, from 0.
     pub lengths: Vec<usize>,
-    /// How often each token occurs, the end token first, one for each sequence.
+    /// Number of occurrences of each token, the end token first, which occurs once per sequence.
     pub occurrences: Vec<usize>,
-    /// How texts are cut, and the tokens from 1.
+    /// Tokeniser and tokens.
     pub alphabet: Alphabet,
     #[serde(skip)]
     part_of: Vec<Part>,
 }
 
 impl Found {
-    /// Of `corpus`, its sequences put into parts by `split`; equal ones are in the part of the first.
+    /// Scans `corpus` and assigns its sequences to parts by `split`; equal ones are in the part of
+    /// the first.
     pub fn of(corpus: &Corpus, split: &Split) -> Self {
         let Corpus {
             alphabet,
@@ -81,7 +82,7 @@ impl Found {
             .collect()
     }
 
-    /// Writes it into the directory `dir` as `scan.json`.
+    /// Writes the statistics into the directory `dir` as `scan.json`.
     ///
     /// # Errors
     /// File errors.
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
     use crate::sequences::Tokeniser;
 
-    /// Red where equal sequences stand on both sides of the split.
+    /// Fails if equal sequences are in different parts.
     #[test]
     fn equal_sequences_are_in_one_part_and_counted() {
         let alphabet = Alphabet::new(Tokeniser::Characters, 2, vec!["a".into(), "b".into()]);

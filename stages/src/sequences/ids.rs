@@ -1,14 +1,14 @@
-//! An HDF5 dataset of tokens as whole numbers [N, L].
+//! An HDF5 dataset of integer tokens [N, L].
 
 use crate::data::{list, read_dataset_i64};
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// The rows of the dataset `name` of the file `path`, each up to the number `fill`, as text: numbers with spaces between.
+/// The rows of the dataset `name` of the file `path`, each up to the number `fill`, as text: numbers separated by
+/// spaces.
 ///
 /// # Errors
-/// File errors; input errors for a dataset of another shape or of numbers that are not whole, for an empty row, and for a
-/// token after `fill`.
+/// File errors; input errors for a dataset of another shape or type, an empty row, and a token after `fill`.
 pub(super) fn read(path: &Path, name: &str, fill: Option<i64>) -> Result<Vec<String>> {
     let place = format!("`{name}` in {}", path.display());
     let bare = name.trim_start_matches('/');
@@ -18,8 +18,8 @@ pub(super) fn read(path: &Path, name: &str, fill: Option<i64>) -> Result<Vec<Str
         && !about.dtype.starts_with(['i', 'u'])
     {
         return Err(Error::input(format!(
-            "{place}: found numbers of type {}, expected whole ones such as u8, u16 or i32; convert them with numpy, \
-             `.astype('u2')`",
+            "{place}: found numbers of type {}, expected integers such as u8, u16 or i32; convert \
+             them with numpy, `.astype('u2')`",
             about.dtype
         )));
     }
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path, name: &str, fill: Option<i64>) -> Result<Vec<Str
         }
         if let Some(at) = row[end..].iter().position(|&id| Some(id) != fill) {
             return Err(Error::input(format!(
-                "{place}: row {number} has the token {} at {} after the fill {}, expected nothing but fill to its end",
+                "{place}: row {number} has the token {} at {} after the fill {}, expected only the fill up to its end",
                 row[end + at],
                 end + at,
                 row[end]

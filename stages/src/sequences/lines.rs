@@ -1,19 +1,21 @@
-//! A text file of sequences, one a line.
+//! A text file of sequences, one per line.
 
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// A line: a text, and its score where there is one.
+/// A line: a text, and its score if there is one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Line {
     pub text: String,
     pub score: Option<f64>,
 }
 
-/// The lines of the file `path`. What stands after a tab is the score of a line, of all or of none.
+/// The lines of the file `path`. The text after a tab is the score of a line; either all lines or
+/// none have one.
 ///
 /// # Errors
-/// File errors; input errors with line and column for what is no text, or a score that is no number.
+/// File errors; input errors with line and column for invalid UTF-8, or a score that is not a
+/// number.
 pub(super) fn read(path: &Path) -> Result<Vec<Line>> {
     let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
     let file = path.display();
@@ -21,8 +23,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<Line>> {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
         Error::input(format!(
-            "{file}:{line}: found bytes that are no UTF-8, expected a text file with one sequence a line; an HDF5 file \
-             takes `tokeniser: {{kind: ids}}`"
+            "{file}:{line}: found bytes that are not UTF-8, expected a text file with one \
+             sequence a line; an HDF5 file takes `tokeniser: {{kind: ids}}`"
         ))
     })?;
     let mut lines: Vec<Line> = Vec::new();

@@ -1,7 +1,7 @@
-//! Sequences of tokens: tokenisers, vocabularies, files; models whose latents stand for sequences.
+//! Sequences of tokens: tokenisers, vocabularies, files; models whose latents represent sequences.
 //!
-//! A sequence is a row of tokens, each a number from 1; 0 is the end token. As a row of T numbers it is followed by
-//! end tokens up to its last place, and one of T tokens by none.
+//! A sequence is a row of tokens, numbered from 1; 0 is the end token. As a row of T numbers it is padded with end
+//! tokens; a sequence of T tokens has none.
 
 mod alphabet;
 mod corpus;
@@ -21,5 +21,5 @@ pub use pattern::Pattern;
 pub use tokeniser::Tokeniser;
 pub use uncut::Uncut;
 
-/// A sequence: its tokens as indices into a vocabulary, without what fills it up to the longest.
+/// A sequence: its tokens as indices into a vocabulary, without padding.
 pub type Sequence = Vec<u32>;

@@ -1,4 +1,4 @@
-//! What is asked of a model whose latents stand for sequences.
+//! The interface of models whose latents represent sequences.
 
 use super::{Alphabet, Sequence};
 use crate::error::Result;
@@ -6,16 +6,17 @@ use crate::random::Streams;
 use rand_pcg::Pcg64;
 use std::path::Path;
 
-/// What a model holds of some sequences.
+/// Latents and costs of sequences under a model.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Weighed {
-    /// Their latents [n, T d].
+    /// Latents [n, T d].
     pub latents: Vec<f32>,
-    /// How improbable each is.
+    /// Costs, one per sequence.
     pub costs: Vec<Cost>,
 }
 
-/// How improbable a sequence is to a model: of `-log p` of each token given those before it, the end among them, in nats.
+/// How improbable a sequence is under a model: statistics of `-log p` in nats of each token given those before it,
+/// including the end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
     /// Of the least probable token.
@@ -25,7 +26,7 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Of tokens that cost `each`, one at least.
+    /// From the costs of all tokens, at least one.
     pub fn of(each: &[f64]) -> Self {
         Self {
             worst: each.iter().copied().fold(f64::NEG_INFINITY, f64::max),
@@ -33,7 +34,8 @@ impl Cost {
         }
     }
 
-    /// Of `sequences` whose tokens cost `each`, [n, T]: up to the end of each, which counts where there is room for it.
+    /// From the costs `each` [n, T] of the tokens of `sequences`: up to the end of each sequence, included if it is
+    /// not of maximum length.
     pub fn of_rows(each: &[f64], sequences: &[Sequence]) -> Vec<Self> {
         let longest = each.len() / sequences.len().max(1);
         let rows = each.chunks_exact(longest.max(1)).zip(sequences);
@@ -42,18 +44,17 @@ impl Cost {
     }
 }
 
-/// A trained model that carries sequences to latents [n, T d] and back. Equal arguments give equal results.
+/// A trained model that maps sequences to latents [n, T d] and back. All methods are deterministic.
 pub trait SequenceModel: Send {
-    /// T, the tokens of a latent: position i of a sequence is in the i-th where there are several.
+    /// T, the tokens of a latent; if there are several, token i belongs to position i of the sequence.
     fn tokens(&self) -> usize;
 
     /// d, the width of each.
     fn width(&self) -> usize;
 
-    /// What its sequences are made of.
     fn alphabet(&self) -> &Alphabet;
 
-    /// The text of a sequence, as its file has it.
+    /// The text of a sequence, as in its file.
     fn text(&self, sequence: &[u32]) -> String {
         self.alphabet().text(sequence)
     }
@@ -61,7 +62,7 @@ pub trait SequenceModel: Send {
     /// The sequence of a text.
     ///
     /// # Errors
-    /// An input error for a token that the vocabulary lacks, or a text longer than the longest.
+    /// An input error for a token that the vocabulary lacks, or a text that is too long.
     fn sequence(&self, text: &str) -> Result<Sequence> {
         self.alphabet().sequence(text, text, 1)
     }
@@ -72,15 +73,15 @@ pub trait SequenceModel: Send {
     /// Device errors; a numerical error for a latent that is not finite.
     fn encode(&self, sequences: &[Sequence]) -> Result<Vec<f32>>;
 
-    /// What the model holds of `sequences`, faster than [`Self::encode`]: the latents are not decoded again to see that they
-    /// are theirs.
+    /// Latents and costs of `sequences`, faster than [`Self::encode`]: the latents are not verified by decoding.
     ///
     /// # Errors
     /// Device errors.
     fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed>;
 
-    /// Each of `sequences` with the token at its place in `places` drawn anew as the model has it after the tokens before; those
-    /// behind it stay, up to the first end. A place is at most the length of its sequence, and below the longest.
+    /// Resamples, in each of `sequences`, the token at its position in `places` from the model given the tokens
+    /// before it; later tokens stay, up to the first end. A position is at most the length of its sequence, and
+    /// less than the maximum length.
     ///
     /// # Errors
     /// Device errors.
@@ -91,16 +92,16 @@ pub trait SequenceModel: Send {
         rng: &mut Pcg64,
     ) -> Result<Vec<Sequence>>;
 
-    /// The sequence of each of the latents [n, T d]. Exact on what [`Self::encode`] gives, for a model with exact decoding.
+    /// Decodes latents [n, T d]. Inverts [`Self::encode`] exactly, for a model with exact decoding.
     ///
     /// # Errors
     /// Device errors.
     fn decode(&self, latents: &[f32]) -> Result<Vec<Sequence>>;
 
-    /// Goes on training on `sequences`, what is random in it being of `round`.
+    /// Continues training on `sequences`; random numbers are keyed by `round`.
     ///
     /// # Errors
-    /// [`crate::Error::Diverged`]; [`crate::Error::Cancelled`] where `cancelled` says so; device errors.
+    /// [`crate::Error::Diverged`]; [`crate::Error::Cancelled`] if `cancelled` returns true; device errors.
     fn refit(
         &mut self,
         sequences: &[Sequence],
@@ -109,13 +110,13 @@ pub trait SequenceModel: Send {
         cancelled: &dyn Fn() -> bool,
     ) -> Result<()>;
 
-    /// Writes the weights as they are after refits to the file `path`.
+    /// Writes the current weights to the file `path`.
     ///
     /// # Errors
     /// File errors.
     fn save(&self, path: &Path) -> Result<()>;
 
-    /// Takes the weights that [`Self::save`] wrote to `path`.
+    /// Restores the weights that [`Self::save`] wrote to `path`.
     ///
     /// # Errors
     /// File errors; an input error for weights of another model.

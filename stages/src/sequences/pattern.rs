@@ -1,15 +1,15 @@
-//! Tokens by a regular expression.
+//! Tokens given by a regular expression.
 
 use super::uncut::Uncut;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-/// A regular expression whose matches are tokens. It matches no empty text.
+/// A regular expression whose matches are tokens. It does not match the empty text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern(Regex);
 
-/// The same expression, as it is written.
+/// Equality of the expressions' text.
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.0.as_str() == other.0.as_str()
@@ -30,7 +30,8 @@ impl TryFrom<String> for Pattern {
         })?;
         match regex.is_match("") {
             true => Err(format!(
-                "found the pattern `{text}`, which matches nothing at all, expected one whose every match has a character"
+                "found the pattern `{text}`, which matches the empty text, expected one whose \
+                 every match has a character"
             )),
             false => Ok(Self(regex)),
         }
@@ -44,10 +45,10 @@ impl From<Pattern> for String {
 }
 
 impl Pattern {
-    /// Its matches from the beginning of `text` to the end, each with the character, from 1, where it begins.
+    /// Splits `text` into consecutive matches, each with the position of its first character, from 1.
     ///
     /// # Errors
-    /// The first place where it does not match.
+    /// The first position without a match.
     pub(super) fn cut<'a>(&self, text: &'a str) -> Result<Vec<(usize, &'a str)>, Uncut> {
         let (mut tokens, mut at, mut column) = (Vec::new(), 0, 1);
         while at < text.len() {
@@ -79,7 +80,7 @@ mod tests {
         text.to_owned().try_into()
     }
 
-    /// Red where a match may begin after its place, alternatives are taken in another order, or columns are of bytes.
+    /// Fails if a match may begin later, alternatives are tried in another order, or columns count bytes.
     #[test]
     fn a_text_is_cut_into_matches_or_shown_where_there_is_none() {
         let functions = pattern(r"sin\(|exp\(|.").unwrap();
@@ -98,7 +99,7 @@ mod tests {
             "{}",
             uncut.why
         );
-        // a match of nothing in front of the `a` is none
+        // an empty match before the `a` does not count
         assert_eq!(pattern(r"\b|a").unwrap().cut("a").unwrap_err().column, 1);
         assert_eq!(smiles.cut(""), Ok(Vec::new()));
     }

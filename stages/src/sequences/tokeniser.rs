@@ -1,40 +1,40 @@
-//! From a text to its tokens, and back.
+//! Conversion between texts and tokens.
 
 use super::pattern::Pattern;
 use super::uncut::Uncut;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a text is cut into tokens.
+/// How a text is split into tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Tokeniser {
     /// Each character is a token.
     Characters,
-    /// Tokens stand between spaces: `12 4 7`.
+    /// Tokens are separated by spaces: `12 4 7`.
     Whitespace,
     /// Each pair of square brackets is a token, as in SELFIES: `[C][=O]`.
     Brackets,
-    /// What a regular expression matches, one match after the other up to the end of the text: `sin\(|exp\(|.` cuts
-    /// `x+sin(1)` into `x` `+` `sin(` `1` `)`.
+    /// Consecutive matches of a regular expression: `sin\(|exp\(|.` splits `x+sin(1)` into `x` `+` `sin(` `1` `)`.
     Pattern {
-        /// The regular expression, as the crate `regex` has them. Of alternatives the first that matches is taken.
+        /// The regular expression, in the syntax of the crate `regex`. The first matching alternative is taken.
         #[schemars(with = "String")]
         pattern: Pattern,
     },
-    /// Numbers in an HDF5 dataset [N, L] of u8, u16, i32 or another whole number; as text they stand between spaces.
+    /// Numbers in an HDF5 dataset [N, L] of u8, u16, i32 or another integer type; as text they are separated by
+    /// spaces.
     Ids {
-        /// The number that fills rows up to their end; by default none does, and every row is of L tokens.
+        /// The number that pads rows; by default there is no padding, and every row has L tokens.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fill: Option<i64>,
     },
 }
 
 impl Tokeniser {
-    /// The tokens of `text`, each with the character, from 1, where it begins.
+    /// The tokens of `text`, each with the position of its first character, from 1.
     ///
     /// # Errors
-    /// What cannot be cut.
+    /// The position that cannot be tokenised.
     pub fn cut<'a>(&self, text: &'a str) -> Result<Vec<(usize, &'a str)>, Uncut> {
         match self {
             Self::Characters => Ok(characters(text).collect()),
@@ -44,13 +44,13 @@ impl Tokeniser {
         }
     }
 
-    /// The tokens of `text`; none where it cannot be cut.
+    /// The tokens of `text`; None if it cannot be tokenised.
     pub fn tokens<'a>(&self, text: &'a str) -> Option<Vec<&'a str>> {
         let tokens = self.cut(text).ok()?;
         Some(tokens.into_iter().map(|(_, token)| token).collect())
     }
 
-    /// What stands between two tokens of a text.
+    /// The separator of tokens in a text.
     pub fn between(&self) -> &'static str {
         match self {
             Self::Characters | Self::Brackets | Self::Pattern { .. } => "",
@@ -59,7 +59,7 @@ impl Tokeniser {
     }
 }
 
-/// The characters of `text`, each with its place from 1.
+/// The characters of `text`, each with its position from 1.
 fn characters(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let starts = text.char_indices().enumerate();
     starts.map(|(place, (start, c))| (place + 1, &text[start..start + c.len_utf8()]))
@@ -117,7 +117,7 @@ mod tests {
         tokens.map(|(at, token)| (at, token.to_owned())).collect()
     }
 
-    /// Red where places are counted in bytes, or a token loses a character.
+    /// Fails if positions count bytes, or a token loses a character.
     #[test]
     fn each_kind_cuts_where_it_says_and_counts_characters() {
         let of = |pairs: &[(usize, &str)]| -> Vec<(usize, String)> {

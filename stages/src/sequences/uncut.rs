@@ -1,10 +1,10 @@
-//! What tokenisers say of a text that they cannot cut.
+//! Errors of tokenisers.
 
-/// What cannot be cut into tokens.
+/// A text that cannot be tokenised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uncut {
-    /// The character, from 1, where it begins.
+    /// Position of the first untokenisable character, from 1.
     pub column: usize,
-    /// What was found there, and what was expected.
+    /// What was found, and what was expected.
     pub why: String,
 }

@@ -1,4 +1,4 @@
-//! Points of a prior carried to noise, or noise to points, without the determinants that likelihoods need.
+//! Maps points of a prior to noise or back, without the determinants that likelihoods need.
 
 use crate::error::Result;
 use crate::numerics::{Tolerance, dormand_prince};
@@ -6,7 +6,7 @@ use crate::priors::{NllOptions, Points, Prior, Steps, Way};
 use crate::tensors::to_f32;
 use burn::tensor::Tensor;
 
-/// Where to.
+/// Direction of the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Towards {
     /// From t = 1 to 0.
@@ -15,12 +15,12 @@ pub enum Towards {
     Points,
 }
 
-/// Rows [n, T d], each a point of `prior`, carried: the rows, and calls of a network for each (0 for a closed
-/// form). An ODE takes steps that all rows share, so that each meets
-/// `tolerance`, absolute and relative. `check` is called at each evaluation.
+/// Maps rows [n, T d], each a point of `prior`. Returns the rows and the number of network evaluations per
+/// row (0 in closed form). An ODE takes steps shared by all rows, so that each meets `tolerance`, absolute
+/// and relative. `check` is called at each evaluation.
 ///
 /// # Errors
-/// What `check` returns; a numerical error where no step is small enough; device errors.
+/// Errors of `check`; a numerical error if no step is small enough; device errors.
 pub fn carry(
     prior: &dyn Prior,
     rows: &[f32],
@@ -45,7 +45,7 @@ pub fn carry(
         }
         (Towards::Noise, Some(field)) => field,
     };
-    // without the divergence, which likelihoods need
+    // the divergence is needed for likelihoods only
     let within = Tolerance {
         absolute: tolerance,
         relative: tolerance,

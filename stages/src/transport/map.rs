@@ -8,42 +8,42 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 
-/// The file beside the flow of the latents that says how they are carried.
+/// The file that describes the map, beside the flow of the latents.
 pub const FILE: &str = "transport.json";
-/// Rows that are carried together.
+/// Rows mapped together.
 const ROWS: usize = 1024;
 
-/// Latents [n, T d] to points of a prior and back.
+/// An invertible map from latents [n, T d] to points of a prior.
 pub struct Transport {
-    /// Of whitened latents, whole rows; its normaliser whitens.
+    /// Flow of whitened latents as whole rows; its normaliser whitens.
     own: Flow,
-    /// Whose points latents become.
+    /// Flow of the target points.
     target: Flow,
     header: Header,
 }
 
-/// What [`FILE`] says.
+/// The contents of [`FILE`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
-    /// Of a latent.
+    /// Tokens per latent.
     tokens: usize,
-    /// Of a token.
+    /// Width of a token.
     width: usize,
-    /// Of each step of an ODE, absolute and relative.
+    /// Absolute and relative tolerance of each ODE step.
     tolerance: f64,
 }
 
-/// Rows that were carried.
+/// Mapped rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Moved {
     /// Row-major [n, T d].
     pub values: Vec<f32>,
-    /// The noise on the way [n, T d].
+    /// The intermediate noise [n, T d].
     pub noise: Vec<f32>,
-    /// Evaluations of the velocity of the flow of the latents, of one row each.
+    /// Velocity evaluations of the latents' flow, per row.
     pub own_evaluations: u64,
-    /// The same of the target's, all tokens of a row counted as one.
+    /// The same of the target's flow, counting all tokens of a row once.
     pub target_evaluations: u64,
 }
 
@@ -57,10 +57,10 @@ impl Moved {
 }
 
 impl Transport {
-    /// By `own`, the flow of whole latents of `shape`, to points of `target`.
+    /// Maps through `own`, the flow of whole latents of `shape`, to points of `target`.
     ///
     /// # Errors
-    /// Input errors for flows of other shapes, and for a target under conditions.
+    /// Input errors for flows of other shapes, and for a conditional target.
     pub fn new(own: Flow, target: Flow, shape: PointShape, tolerance: f64) -> Result<Self> {
         let of_target = target.prior.shape();
         let fits = own.prior.shape().elements() == shape.elements()
@@ -79,8 +79,8 @@ impl Transport {
         }
         if target.prior.condition().is_some() {
             return Err(Error::input(
-                "transport: found a flow of the target that is conditioned, expected one without conditions, which \
-                 latents have none of; remove pretrain_flow.condition",
+                "transport: found a conditional target flow, expected one without conditions, \
+                 since latents have none; remove pretrain_flow.condition",
             ));
         }
         let header = Header {
@@ -95,7 +95,7 @@ impl Transport {
         })
     }
 
-    /// Writes how latents are carried into the directory `dir`, where the flow of the latents is saved.
+    /// Writes the description into the directory `dir`, where the flow of the latents is stored.
     ///
     /// # Errors
     /// A file error.
@@ -105,10 +105,10 @@ impl Transport {
         fs::write(&path, json).map_err(|e| Error::file(&path, e))
     }
 
-    /// That in the directory `dir` to points of the flow in the directory `target`.
+    /// Loads the transport in the directory `dir` to points of the flow in the directory `target`.
     ///
     /// # Errors
-    /// File errors; input errors for flows that do not go together.
+    /// File errors; input errors for incompatible flows.
     pub fn load(dir: &Path, target: &Path, device: &Device) -> Result<Self> {
         let path = dir.join(FILE);
         let json = fs::read(&path).map_err(|e| Error::file(&path, e))?;
@@ -124,7 +124,7 @@ impl Transport {
             .map_err(|e| e.under(&format!("reading {}", dir.display())))
     }
 
-    /// Of each step of an ODE, absolute and relative.
+    /// Absolute and relative tolerance of each ODE step.
     pub fn tolerance(&self) -> f64 {
         self.header.tolerance
     }
@@ -137,10 +137,11 @@ impl Transport {
         }
     }
 
-    /// `latents` [n, T d] as points of the target's flow. `progress` is given the rows that are done.
+    /// Maps `latents` [n, T d] to points of the target's flow. `progress` receives the number of finished
+    /// rows.
     ///
     /// # Errors
-    /// What `progress` returns; a numerical error where no step of an ODE is small enough; device errors.
+    /// Errors of `progress`; a numerical error if no ODE step is small enough; device errors.
     pub fn there(&self, latents: &[f32], progress: &dyn Fn(usize) -> Result<()>) -> Result<Moved> {
         self.in_chunks(latents, progress, |rows, check| {
             let whitened = self.own.normaliser.apply(rows);
@@ -157,13 +158,13 @@ impl Transport {
         })
     }
 
-    /// Points [n, T d] of the target's flow as latents, the inverse of [`Self::there`].
+    /// Maps points [n, T d] of the target's flow to latents, the inverse of [`Self::there`].
     ///
     /// # Errors
     /// As [`Self::there`].
     pub fn back(&self, points: &[f32], progress: &dyn Fn(usize) -> Result<()>) -> Result<Moved> {
         let unwhiten = self.own.normaliser.inverter().ok_or_else(|| {
-            Error::input("a whitening of latents that cannot be undone; run the experiment again")
+            Error::input("a whitening of latents that is not invertible; run the experiment again")
         })?;
         self.in_chunks(points, progress, |rows, check| {
             let (noise, target_evaluations) =
@@ -179,7 +180,7 @@ impl Transport {
         })
     }
 
-    /// `rows` carried by `flow`, and evaluations of all of them.
+    /// Maps `rows` by `flow`; also returns the total number of evaluations.
     fn carry(
         &self,
         flow: &Flow,

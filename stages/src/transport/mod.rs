@@ -1,10 +1,10 @@
-//! Alignment by transport: an invertible map from the latents of a finished autoencoder to the target's distribution.
+//! Alignment by transport: an invertible map from the latents of a trained autoencoder to the target's
+//! distribution.
 //!
-//! `z0 -> whitened -> noise -> z`: a flow that is fitted to whole, whitened latents carries them to noise, and the
-//! prior carries noise to its points. The way back is the same with every arrow turned, so that a decoder loses
-//! nothing but the error of the solver, and
-//! `KL(law of z || samples of the prior) = KL(law of the noise || N(0, I))`: what is left of a difference are the
-//! two flows' own errors.
+//! `z0 -> whitened -> noise -> z`: a flow fitted to whole, whitened latents maps them to noise, and the prior maps
+//! noise to its points. The inverse runs all steps backwards, so a decoder loses only the error of the solver, and
+//! `KL(distribution of z || samples of the prior) = KL(distribution of the noise || N(0, I))`: the remaining
+//! difference is due to the errors of the two flows.
 
 mod carry;
 mod map;

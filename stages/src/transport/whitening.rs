@@ -1,15 +1,15 @@
-//! Latents brought to mean zero and covariance one, all dimensions together.
+//! Whitens latents to mean zero and identity covariance over all dimensions.
 
 use crate::data::{Moments, NormalisationConfig, Normaliser, Projection, Whiten};
 use crate::error::{Error, Result};
 use nalgebra::{DMatrix, SymmetricEigen};
 
-/// Below this share of the largest eigenvalue the smallest one is warned of.
+/// A warning is given if the smallest eigenvalue is below this fraction of the largest.
 const WARNED: f64 = 1e-4;
-/// Below this share the map back loses what a latent holds: f32 has 24 bits.
+/// Below this fraction, the inverse map loses information: f32 has 24 bits.
 const REFUSED: f64 = 1e-8;
 
-/// Full whitening, and what it rests on.
+/// Full whitening and its condition.
 #[derive(Debug, Clone)]
 pub struct Whitening {
     /// The map: (x - mean) times the symmetric inverse square root of the covariance.
@@ -19,10 +19,10 @@ pub struct Whitening {
 }
 
 impl Whitening {
-    /// That of `rows` [n, width].
+    /// Computes the whitening of `rows` [n, width].
     ///
     /// # Errors
-    /// An input error for too few rows, and for a covariance so close to singular that its inverse has no digits.
+    /// An input error for too few rows, and for a covariance too close to singular to invert.
     pub fn of(rows: &[f32], width: usize) -> Result<Self> {
         let count = rows.len() / width;
         if count <= width {
@@ -60,14 +60,14 @@ impl Whitening {
         })
     }
 
-    /// What to say of a covariance that is near singular; nothing of others.
+    /// A warning for a nearly singular covariance; None otherwise.
     pub fn warning(&self) -> Option<String> {
         let [least, most] = self.eigenvalues;
         (least < WARNED * most).then(|| {
             format!(
-                "the covariance of the latents is near singular: eigenvalues from {least:.2e} to {most:.2e}; a flow \
-                 fits such latents badly, and the way back loses digits: make train_autoencoder.latent smaller, or \
-                 add transport.noise"
+                "the covariance of the latents is near singular: eigenvalues from {least:.2e} to \
+                 {most:.2e}; a flow fits such latents badly, and the inverse map loses digits: \
+                 make train_autoencoder.latent smaller, or add transport.noise"
             )
         })
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::random::Streams;
 
-    /// Rows [n, 3] whose last column is `spread` beside the sum of the others.
+    /// Rows [n, 3] whose last column differs from the sum of the others by noise of `spread`.
     fn rows(spread: f32) -> Vec<f32> {
         let mut rows = Streams::new(1).normal("rows", 0, 3 * 500);
         for row in rows.chunks_mut(3) {
@@ -87,7 +87,7 @@ mod tests {
         rows
     }
 
-    /// Red where columns are scaled one by one, which leaves them correlated.
+    /// Fails if columns are scaled one by one, which leaves them correlated.
     #[test]
     fn whitened_rows_have_covariance_one() {
         let rows = rows(0.5);
