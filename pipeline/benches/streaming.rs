@@ -7,9 +7,10 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use half::f16;
 use hdf5::{File, H5Type};
+use latent_align_hdf5::DatasetWriter;
 use latent_align_stages::context::Silent;
 use latent_align_stages::data::{
-    Batches, DatasetWriter, Ingest, NonFinite, Normaliser, Part, RowView, SourceConfig, Split,
+    Batches, Ingest, NonFinite, Normaliser, Part, RowView, SourceConfig, Split,
 };
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

@@ -72,8 +72,11 @@ pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
         return ExitCode::from(3);
     }
     console.error(&format!("error: {}", describe(error)));
-    match stages {
-        Some(Error::Input(_)) => ExitCode::from(2),
+    let of_file = error.chain().find_map(|e| e.downcast_ref());
+    match (stages, of_file) {
+        (Some(Error::Input(_)), _) | (_, Some(latent_align_hdf5::Error::Input(_))) => {
+            ExitCode::from(2)
+        }
         _ => ExitCode::from(1),
     }
 }

@@ -44,7 +44,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    if latent_align_stages::data::is_rehearsal() {
+    if latent_align_hdf5::is_rehearsal() {
         return ExitCode::SUCCESS;
     }
     latent_align_stages::devices::keep_memory_between_steps();

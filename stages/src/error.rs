@@ -38,6 +38,16 @@ pub enum Error {
     Cancelled,
 }
 
+impl From<latent_align_hdf5::Error> for Error {
+    fn from(error: latent_align_hdf5::Error) -> Self {
+        use latent_align_hdf5::Error as Of;
+        match error {
+            Of::Input(message) => Self::Input(message),
+            Of::File { path, message } => Self::File { path, message },
+        }
+    }
+}
+
 impl Error {
     /// An input error.
     pub fn input(message: impl Into<String>) -> Self {

@@ -33,9 +33,9 @@ pub mod random;
 pub mod sequences;
 pub mod stages;
 pub mod targets;
-pub mod temporary;
 pub mod tensors;
 pub mod training;
 pub mod transport;
 
 pub use error::{Error, Result};
+pub use latent_align_hdf5::temporary;

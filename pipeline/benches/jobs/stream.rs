@@ -2,11 +2,11 @@
 
 use super::Job;
 use burn::tensor::{Device, Tensor};
+use latent_align_hdf5::{OutData, write_datasets};
 use latent_align_stages::Result;
 use latent_align_stages::context::Silent;
 use latent_align_stages::data::{
-    Batches, Ingest, NonFinite, NormalisationConfig, Normaliser, OutData, Part, RowView,
-    SourceConfig, Split, write_datasets,
+    Batches, Ingest, NonFinite, NormalisationConfig, Normaliser, Part, RowView, SourceConfig, Split,
 };
 use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::from_f32;
@@ -55,7 +55,7 @@ impl Stream {
     pub fn write(file: &Path, rows: usize, width: usize) -> Result<()> {
         let values = Streams::new(0).normal("features", 0, rows * width);
         let features = (DATASET, &[rows, width][..], OutData::F32(&values));
-        write_datasets(file, &[features], &[])
+        Ok(write_datasets(file, &[features], &[])?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! "Did you mean ...?"
 
+pub use latent_align_stages::problems::quoted as list;
+
 /// Keys that stood beside `model` once and now stand in it.
 const MOVED: [&str; 3] = ["network", "times", "precision"];
 
@@ -56,16 +58,6 @@ fn by_distance<S: AsRef<str>>(
 fn nearest_of(candidates: impl Iterator<Item = (usize, String)>) -> Option<String> {
     let nearest = candidates.min_by_key(|(distance, _)| *distance);
     nearest.map(|(_, candidate)| candidate)
-}
-
-/// "`a`, `b` or `c`".
-pub fn list<S: AsRef<str>>(words: &[S]) -> String {
-    let quoted: Vec<String> = words.iter().map(|w| format!("`{}`", w.as_ref())).collect();
-    match quoted.as_slice() {
-        [] => "nothing".into(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
-    }
 }
 
 /// Serde's `message` without the words of the program: a tagged enum is a map with its kind.

@@ -3,8 +3,8 @@
 use super::{Artifact, Files, Source};
 use ::safetensors::SafeTensors;
 use anyhow::Result;
+use latent_align_hdf5::as_safetensors;
 use latent_align_stages::Error;
-use latent_align_stages::data::as_safetensors;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 

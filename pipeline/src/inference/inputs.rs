@@ -1,7 +1,8 @@
 //! A file that rows are read from.
 
 use crate::store::{Digests, FileRecord, Store};
-use latent_align_stages::data::{NonFinite, SourceConfig, list};
+use latent_align_hdf5::list;
+use latent_align_stages::data::{NonFinite, SourceConfig};
 use latent_align_stages::{Error, Result};
 use serde_json::{Value, json};
 use std::fs::Metadata;

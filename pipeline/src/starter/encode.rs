@@ -6,9 +6,9 @@ use super::rows::{batch, refuse_non_finite};
 use super::yaml::one_line;
 use super::{readings, yaml};
 use crate::tables::number;
+use latent_align_hdf5::{Dataset, Element};
 use latent_align_stages::context::Monitor;
-use latent_align_stages::data::refuse_channels_last;
-use latent_align_stages::data::{Dataset, Element, Ingest, NonFinite, RowView, SourceConfig};
+use latent_align_stages::data::{Ingest, RowView, refuse_channels_last};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 
@@ -175,11 +175,7 @@ enum Items {
 
 /// What the axes of `dataset` in `file` mean, as far as that is beyond doubt or was said.
 fn items(request: &Request, file: &Path, dataset: &str) -> Result<Items> {
-    let opened = Dataset::open(&SourceConfig {
-        file: file.to_owned(),
-        dataset: dataset.trim_start_matches('/').to_owned(),
-        non_finite: NonFinite::Drop,
-    })?;
+    let opened = Dataset::open(file, dataset)?;
     Ok(match (opened.shape(), request.data_as) {
         (&[_, _, _, _], Some(DataAs::Vectors)) => Items::Vectors,
         (&[_, _, height, width], _) => {

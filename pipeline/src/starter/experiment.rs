@@ -4,9 +4,9 @@ use super::flow::Flow;
 use super::request::{Request, SCHEMA};
 use super::yaml::{name_of, one_line};
 use super::{encode, pick};
+use latent_align_hdf5::FileListing;
 use latent_align_stages::Result;
 use latent_align_stages::context::Monitor;
-use latent_align_stages::data::FileListing;
 
 /// The configuration.
 ///

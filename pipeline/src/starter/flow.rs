@@ -7,8 +7,8 @@ use super::{readings, yaml};
 use crate::tables::number;
 use latent_align_stages::context::Monitor;
 use latent_align_stages::data::{
-    Dataset, Ingest, NonFinite, NormalisationConfig, Normaliser, Projection, RowView, Scan,
-    SourceConfig, Whiten,
+    Ingest, NonFinite, NormalisationConfig, Normaliser, Projection, RowView, Scan, SourceConfig,
+    Whiten,
 };
 use latent_align_stages::targets::read_target;
 use latent_align_stages::{Error, Result};
@@ -59,7 +59,7 @@ impl Flow {
             dataset: dataset.to_owned(),
             non_finite: NonFinite::Drop,
         };
-        let opened = Dataset::open(&source)?;
+        let opened = source.open()?;
         let shown = one_line(format_args!(
             "{} {:?} {}",
             opened.name(),
@@ -284,8 +284,8 @@ mod tests {
     use super::*;
 
     fn survey(rows: usize, row: impl Fn(f32) -> Vec<f32>) -> Result<Flow> {
+        use latent_align_hdf5::{OutData, write_datasets};
         use latent_align_stages::context::Silent;
-        use latent_align_stages::data::{OutData, write_datasets};
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.h5");
         // the fractional parts of multiples of irrational numbers

@@ -1,7 +1,7 @@
 //! Which datasets of a file are meant, where nobody said.
 
 use super::readings::images_as_features;
-use latent_align_stages::data::{DatasetInfo, FileListing};
+use latent_align_hdf5::{DatasetInfo, FileListing};
 use latent_align_stages::{Error, Result};
 
 /// The dataset of the features: `named`, or `features`, or the only one that can be.

@@ -2,7 +2,7 @@
 
 use crate::project::Project;
 use crate::tiny::noise;
-use latent_align_stages::data::{read_dataset_f32, read_dataset_i64};
+use latent_align_hdf5::{read_dataset_f32, read_dataset_i64};
 use polars::prelude::{ParquetReader, SerReader as _};
 use serde_json::Value;
 use std::fs::File;

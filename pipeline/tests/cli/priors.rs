@@ -2,8 +2,8 @@
 
 use crate::project::Project;
 use crate::tiny;
+use latent_align_hdf5::{read_dataset_f32, read_dataset_i64};
 use latent_align_stages::comparison::energy_test;
-use latent_align_stages::data::{read_dataset_f32, read_dataset_i64};
 use latent_align_stages::random::Streams;
 use std::f64::consts::TAU;
 use std::path::Path;

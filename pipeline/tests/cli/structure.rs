@@ -14,7 +14,7 @@ pub struct Crate {
     pub floors: &'static [&'static str],
 }
 
-pub const CRATES: [Crate; 3] = [
+pub const CRATES: [Crate; 4] = [
     Crate {
         sources: "stages/kernels/src",
         floors: &[
@@ -40,12 +40,43 @@ pub const CRATES: [Crate; 3] = [
         ],
     },
     Crate {
+        sources: "stages/hdf5/src",
+        floors: &[
+            "error",
+            "temporary",
+            "programs",
+            "suggest",
+            "text",
+            "raw",
+            "element",
+            "fletcher32",
+            "scratch",
+            "decode",
+            "chunks",
+            "tree",
+            "guard",
+            "open",
+            "advise",
+            "stored",
+            "dataset",
+            "stack",
+            "blocks",
+            "listing",
+            "contents",
+            "child",
+            "texts",
+            "superblock",
+            "write",
+            "write_stream",
+            "as_safetensors",
+        ],
+    },
+    Crate {
         sources: "stages/src",
         floors: &[
             "error",
             "figures",
             "problems",
-            "temporary",
             "devices",
             "tensors",
             "random",

@@ -3,7 +3,7 @@
 use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};
 use burn::tensor::Device;
-use latent_align_stages::data::read_dataset_f32;
+use latent_align_hdf5::read_dataset_f32;
 use latent_align_stages::priors::{Flow, Placement};
 use polars::prelude::{DataFrame, ParquetReader, SerReader as _};
 use std::f64::consts::TAU;

@@ -133,6 +133,6 @@ impl PartLatents {
                 datasets.push(points(&names[2], means));
             }
         }
-        write_described(&dir.join(FILE), &datasets, &[])
+        Ok(write_described(&dir.join(FILE), &datasets, &[])?)
     }
 }

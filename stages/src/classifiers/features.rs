@@ -41,7 +41,7 @@ impl LabelledFeatures {
         let parts: Vec<i64> = rows.iter().map(|row| row.2 as i64).collect();
         let values: Vec<f32> = rows.iter().flat_map(|row| row.3).copied().collect();
         let count = [rows.len()];
-        write_datasets(
+        Ok(write_datasets(
             &dir.join(FILE),
             &[
                 ("features", &[rows.len(), width], OutData::F32(&values)),
@@ -59,7 +59,7 @@ impl LabelledFeatures {
                     Attribute::Text("0 trained on, 1 held out, 2 tested on".into()),
                 ),
             ],
-        )
+        )?)
     }
 
     /// Reads the output of [`Self::write`] in the directory `dir`.

@@ -38,7 +38,7 @@ impl Labels {
         let mut of_items: Vec<usize> = Vec::new();
         for &(data, name) in sources {
             let read = read_dataset_f32(data.path(), name);
-            let (shape, values) = read.map_err(|error| match error {
+            let (shape, values) = read.map_err(|error| match error.into() {
                 Error::Input(why) => Error::input(format!(
                     "{why}. `labels` names the class of each item, integers from 0; {renumber}"
                 )),
@@ -102,7 +102,7 @@ impl Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{NonFinite, OutData, SourceConfig, write_datasets};
+    use crate::data::{OutData, write_datasets};
 
     fn read(labels: &[f32]) -> Result<Labels> {
         let dir = tempfile::tempdir().unwrap();
@@ -115,11 +115,7 @@ mod tests {
             ],
             &[],
         )?;
-        let data = Dataset::open(&SourceConfig {
-            file,
-            dataset: "images".into(),
-            non_finite: NonFinite::Refuse,
-        })?;
+        let data = Dataset::open(&file, "images")?;
         Labels::read(&[(&data, "labels")])
     }
 
@@ -147,12 +143,7 @@ mod tests {
             .shape([4]);
         text.create("text").unwrap();
         drop(opened);
-        let data = Dataset::open(&SourceConfig {
-            file,
-            dataset: "images".into(),
-            non_finite: NonFinite::Refuse,
-        })
-        .unwrap();
+        let data = Dataset::open(&file, "images").unwrap();
         for (name, remedy) in [
             ("column", "`labels[:, 0]`"),
             ("codes", "`labels.argmax(1)`"),

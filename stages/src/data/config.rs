@@ -1,6 +1,8 @@
 //! Which features to read, how to split them and how to normalise them.
 
+use crate::error::Result;
 use crate::problems::Problems;
+use latent_align_hdf5::Dataset;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -27,6 +29,16 @@ pub struct SourceConfig {
     /// What to do with rows that hold NaN or an infinity.
     #[serde(default)]
     pub non_finite: NonFinite,
+}
+
+impl SourceConfig {
+    /// Opens the dataset.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn open(&self) -> Result<Dataset> {
+        Ok(Dataset::open(&self.file, &self.dataset)?)
+    }
 }
 
 fn default_dataset() -> String {

@@ -1,8 +1,6 @@
 //! One full pass over the features before anything trains: count, check, split, moments.
 
-use super::ahead::each_block;
 use super::config::{NonFinite, PartConfig, SourceConfig};
-use super::dataset::Dataset;
 use super::lattice;
 use super::moments::Moments;
 use super::parts;
@@ -11,9 +9,9 @@ use super::patches::Patches;
 use super::rows::{RowBlock, RowReader, RowView};
 use super::scan::Scan;
 use super::split::{Part, Split};
-use super::stack::Stack;
 use crate::context::Monitor;
 use crate::error::{Error, Result};
+use latent_align_hdf5::{Dataset, Stack, each_block};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,7 +48,7 @@ impl Ingest {
         covariance: bool,
         monitor: &dyn Monitor,
     ) -> Result<Self> {
-        let stack = Stack::of(Dataset::open(source)?);
+        let stack = Stack::of(source.open()?);
         Self::scan(stack, split, view, source.non_finite, covariance, monitor)
     }
 

@@ -1,10 +1,10 @@
 //! Data of whole levels, as pixels are.
 
-use super::element::Element;
 use super::ingest::Ingest;
 use super::moments::{Accumulator, Moments};
 use super::split::Part;
 use crate::error::{Error, Result};
+use latent_align_hdf5::Element;
 
 impl Ingest {
     /// Refuses data that holds a value which is no whole number; `key` asks for such. Reads it again, unless its type

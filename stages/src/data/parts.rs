@@ -1,12 +1,9 @@
 //! From what a configuration says of the parts to the part of each item: datasets opened, lists read.
 
 use super::config::{PartConfig, SourceConfig};
-use super::dataset::Dataset;
-use super::open::absolute;
 use super::split::{Part, Split};
-use super::stack::Stack;
-use super::write::read_dataset;
 use crate::error::{Error, Result};
+use latent_align_hdf5::{Dataset, Stack, absolute, read_dataset};
 use std::path::Path;
 
 /// The datasets that hold all parts, and the part of each item. What is neither listed nor in a dataset
@@ -21,17 +18,13 @@ pub(super) fn resolve(
     held_out: &PartConfig,
     test: &PartConfig,
 ) -> Result<(Stack, Split)> {
-    let mut stack = Stack::of(Dataset::open(source)?);
+    let mut stack = Stack::of(source.open()?);
     let items = stack.items();
     let (mut datasets, mut listed) = (Vec::new(), Vec::new());
     for (part, config) in [(Part::HeldOut, held_out), (Part::Test, test)] {
         let file = config.file.as_deref().unwrap_or(&source.file);
         if let Some(name) = &config.dataset {
-            let given = Dataset::open(&SourceConfig {
-                file: file.to_owned(),
-                dataset: name.clone(),
-                non_finite: source.non_finite,
-            })?;
+            let given = Dataset::open(file, name)?;
             must_match(&stack, &given, part)?;
             datasets.push((stack.push(given), part));
         }

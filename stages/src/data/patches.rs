@@ -1,9 +1,9 @@
 //! Images cut into square patches, and put together again.
 
-use super::dataset::Dataset;
 use super::shape::{DataShape, channels_last};
 use crate::error::{Error, Result};
 use crate::problems::Problems;
+use latent_align_hdf5::Dataset;
 use serde::{Deserialize, Serialize};
 
 /// How images [C, H, W] become T = H W / P^2 tokens of C P^2 numbers: patches row by row, in each of them channels
@@ -180,7 +180,7 @@ mod tests {
                 dataset: "images".into(),
                 non_finite: NonFinite::Refuse,
             };
-            let why = Patches::of(&Dataset::open(&source).unwrap(), side).unwrap_err();
+            let why = Patches::of(&source.open().unwrap(), side).unwrap_err();
             let why = why.to_string();
             assert!(why.contains(expected), "{expected} is missing from {why}");
             assert!(why.contains("pretrain_flow.rows"), "{why}");

@@ -1,10 +1,9 @@
 //! From items to rows: which rows of a dataset belong to a part of the split, read in blocks.
 
 use super::patches::Patches;
-use super::scratch::BlockBuffer;
 use super::split::{Part, Split};
-use super::stack::Stack;
 use crate::error::{Error, Result};
+use latent_align_hdf5::{Scratch, Stack};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -34,6 +33,16 @@ pub(super) struct RowReader {
     /// Rows left out, because they are not finite or equal a row of a given part; ascending, counted
     /// over all datasets.
     pub(super) dropped: Arc<Vec<usize>>,
+}
+
+/// A block of rows, and what it takes to read one.
+#[derive(Debug, Default)]
+pub(super) struct BlockBuffer {
+    /// Row-major [n, width].
+    pub(super) rows: Vec<f32>,
+    /// Which rows of the file they are: ascending ranges.
+    pub(super) kept: Vec<Range<usize>>,
+    pub(super) scratch: Scratch,
 }
 
 /// Rows and where they come from.

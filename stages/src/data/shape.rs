@@ -1,8 +1,8 @@
 //! The shape of a row of data, and what the axes of a dataset mean to an autoencoder or a classifier.
 
-use super::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::problems::Problems;
+use latent_align_hdf5::Dataset;
 use serde::{Deserialize, Serialize};
 
 /// The shape of one row of data.
@@ -142,18 +142,14 @@ pub fn refuse_channels_last(dataset: &Dataset, key: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{NonFinite, OutData, SourceConfig, write_datasets};
+    use crate::data::{OutData, write_datasets};
 
     fn of(shape: &[usize], said: Option<[usize; 3]>, convolutional: bool) -> Result<[usize; 3]> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("data.h5");
         let values = vec![0; shape.iter().product()];
         write_datasets(&file, &[("images", shape, OutData::U8(&values))], &[])?;
-        let dataset = Dataset::open(&SourceConfig {
-            file,
-            dataset: "images".into(),
-            non_finite: NonFinite::Refuse,
-        })?;
+        let dataset = Dataset::open(&file, "images")?;
         let found = DataShape::of(&dataset, said, convolutional, "train_autoencoder.data")?;
         Ok([found.channels, found.height, found.width])
     }

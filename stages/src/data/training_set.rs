@@ -2,7 +2,6 @@
 
 use super::binarise::{Binarise, Binariser};
 use super::config::{NonFinite, PartConfig, SourceConfig};
-use super::element::Element;
 use super::ingest::Ingest;
 use super::normaliser::Normaliser;
 use super::rows::{RowBlock, RowView};
@@ -14,6 +13,7 @@ use crate::problems::Problems;
 use crate::random::Streams;
 use crate::tensors::from_f32;
 use burn::tensor::{Device, Tensor};
+use latent_align_hdf5::Element;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

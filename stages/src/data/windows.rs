@@ -1,8 +1,7 @@
 //! Windows of the stream, filled one ahead of the one that is handed out.
 
 use super::normaliser::Normaliser;
-use super::rows::{RowBlock, RowReader};
-use super::scratch::BlockBuffer;
+use super::rows::{BlockBuffer, RowBlock, RowReader};
 use super::shuffle::Shuffle;
 use super::split::Part;
 use crate::error::Result;

@@ -71,7 +71,7 @@ pub fn write(partial: &mut Partial, columns: &[Column], path: &Path) -> Result<(
         }
         Ok(())
     })?;
-    writer.commit()
+    Ok(writer.commit()?)
 }
 
 /// Decodes `bytes` to numbers.

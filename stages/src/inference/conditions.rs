@@ -51,7 +51,7 @@ impl OfRows {
         };
         let place = format!("`{}` in {}", source.dataset, source.file.display());
         if let ConditionKind::Embedding { .. } = kind {
-            let dataset = Dataset::open(source)?;
+            let dataset = source.open()?;
             let width = dataset.item_width();
             kind.require(
                 &Conditions::Embeddings {

@@ -40,7 +40,7 @@ impl Decode {
         device: &Device,
     ) -> Result<Self> {
         let decoder = Decoder::load(dir, through, device)?;
-        let dataset = Dataset::open(source)?;
+        let dataset = source.open()?;
         let (held, latent) = (&dataset.shape()[1..], &decoder.header.latent);
         let (tokens, width) = (latent.tokens, latent.width);
         if held != [tokens, width] && held != [tokens * width] {

@@ -65,7 +65,7 @@ impl Encode {
     ) -> Result<Self> {
         let (model, header) = Autoencoder::load(dir, device)?;
         let transport = through.map(|t| t.load(&header, device)).transpose()?;
-        let dataset = Dataset::open(source)?;
+        let dataset = source.open()?;
         refuse_another_shape(&dataset, header.shape)?;
         Ok(Self {
             scale: Normaliser::scale(header.shape.elements(), 1.0 / header.maximum),

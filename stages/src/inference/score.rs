@@ -114,7 +114,7 @@ impl Score {
         device: &Device,
     ) -> Result<Self> {
         let scoring = Scoring::new(config, dir, seed, device, false)?;
-        let dataset = Dataset::open(source)?;
+        let dataset = source.open()?;
         let flow = scoring.flow();
         let shape = flow.prior.shape();
         let group = match (space, flow.layout.cut) {

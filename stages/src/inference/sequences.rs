@@ -91,7 +91,7 @@ impl OfSequences {
     /// As [`Dataset::open`]; input errors for rows of another shape, and for latents of another model.
     pub fn decode(dir: &Path, source: &SourceConfig, own: &str, device: &Device) -> Result<Self> {
         let model = open_fitted_sequences(dir, device)?;
-        let dataset = Dataset::open(source)?;
+        let dataset = source.open()?;
         let (held, tokens, width) = (&dataset.shape()[1..], model.tokens(), model.width());
         if held != [tokens, width] && held != [tokens * width] {
             return Err(Error::input(format!(

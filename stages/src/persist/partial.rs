@@ -10,6 +10,7 @@
 //! A process may be killed at any byte: a block without a valid digest, and everything after it, are ignored.
 
 use crate::error::{Error, Result};
+use rustix::fs::OFlags;
 use serde_json::{Map, Value};
 use std::fs::{File, TryLockError};
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -49,7 +50,7 @@ impl Partial {
             .write(true)
             .create(true)
             .truncate(false)
-            .custom_flags(libc::O_NOFOLLOW)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path)
             .map_err(|e| Error::file(path, e))?;
         match file.try_lock() {

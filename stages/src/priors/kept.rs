@@ -110,14 +110,14 @@ impl KeptPoints {
                 about,
             });
         }
-        write_described(
+        Ok(write_described(
             &kept_file(part, dir),
             &datasets,
             &[
                 ("part", Attribute::Text(part.word().into())),
                 ("tokens", Attribute::Int(self.tokens as i64)),
             ],
-        )
+        )?)
     }
 
     /// The points of `part` stored with the flow in `dir`; None if there are none, as for an imported

@@ -1,8 +1,9 @@
 //! The artifacts that a stage reads, as far as they are made.
 
-use crate::data::{closest, quoted};
 use crate::error::{Error, Result};
 use crate::priors::{self, PointShape};
+use crate::problems::quoted;
+use latent_align_hdf5::closest;
 use std::any::Any;
 use std::path::{Path, PathBuf};
 

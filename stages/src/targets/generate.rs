@@ -1,9 +1,7 @@
 //! Writes feature files with their distribution as attributes, so that the truth travels with the data.
 
 use super::target::Target;
-use crate::data::{
-    Attribute, Dataset, DatasetWriter, OutData, write_attribute, write_dataset, write_image,
-};
+use crate::data::{Attribute, Dataset, DatasetWriter, Described, OutData, write_described};
 use crate::error::{Error, Result};
 use crate::problems::Problems;
 use crate::random::keyed::{Purpose, stream};
@@ -35,23 +33,21 @@ pub fn write_features(
     target: Option<&Target>,
     extra: &[(&str, Attribute)],
 ) -> Result<()> {
-    let mut attributes = match target {
+    let attributes = match target {
         Some(target) => target_attributes(path, target)?,
         None => Vec::new(),
     };
-    attributes.extend(extra.iter().map(|(n, v)| ((*n).to_owned(), v.clone())));
-    write_image(path, |file| {
-        let written = write_dataset(
-            file,
-            dataset,
-            &[rows.len() / width, width],
-            OutData::F32(rows),
-        )?;
-        for (name, value) in &attributes {
-            write_attribute(&written, name, value)?;
-        }
-        Ok(())
-    })
+    let mut about: Vec<(&str, Attribute)> = (attributes.iter())
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    about.extend_from_slice(extra);
+    let described = Described {
+        name: dataset,
+        shape: &[rows.len() / width, width],
+        values: OutData::F32(rows),
+        about: &about,
+    };
+    Ok(write_described(path, &[described], &[])?)
 }
 
 /// Draws `count` samples of `target` and writes them as `dataset` [count, d] f32 of a new file at
@@ -79,7 +75,7 @@ pub fn generate(
         let mut rng = stream(seed, Purpose::Generate, &[block as u64]);
         writer.append(&target.sample(BLOCK_ROWS.min(count - start), &mut rng))?;
     }
-    writer.commit()
+    Ok(writer.commit()?)
 }
 
 /// The distribution that a dataset was generated from; `None` if it is not recorded. An attribute of

@@ -110,7 +110,7 @@ impl ModuleMapper for Restore<'_> {
         let dims = weights.dims();
         let device = weights.device().inner();
         let count = dims.iter().product();
-        let read = |what| {
+        let read = |what| -> Result<Tensor<1>> {
             let values = self.snapshot.get_exactly(&named(&self.path, what), count)?;
             Ok(from_f32::<1>(values, [count], &device))
         };

@@ -1,11 +1,9 @@
 //! An HDF5 file: what it holds, what one full pass over each dataset found, and first rows.
 
 use crate::tables::{bytes, columns, number};
+use latent_align_hdf5::{Contents, Dataset, DatasetInfo, FileListing, Statistics};
 use latent_align_stages::context::Monitor;
-use latent_align_stages::data::refuse_channels_last;
-use latent_align_stages::data::{
-    Contents, Dataset, DatasetInfo, FileListing, Ingest, RowView, Scan, Statistics,
-};
+use latent_align_stages::data::{Ingest, RowView, Scan, refuse_channels_last};
 use latent_align_stages::{Error, Result};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -60,7 +58,7 @@ pub fn page(
         };
         match Contents::read(file, &name, whole, rows) {
             Ok(contents) => out.push_str(&rest(&contents)),
-            Err(error) if dataset.is_some() => return Err(error),
+            Err(error) if dataset.is_some() => return Err(error.into()),
             // as it was said already
             Err(error) if out.contains(&error.to_string()) => {}
             Err(error) => {

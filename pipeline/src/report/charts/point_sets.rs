@@ -2,7 +2,7 @@
 
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
-use latent_align_stages::data::{has_dataset, read_dataset_f32};
+use latent_align_hdf5::{has_dataset, read_dataset_f32};
 use latent_align_stages::figures::estimate_nll::{
     FREE_POINTS, HELD_OUT_FEATURES, HELD_OUT_LATENTS, TEST_FEATURES, TEST_LATENTS,
 };

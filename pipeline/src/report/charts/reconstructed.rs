@@ -9,7 +9,7 @@ use super::scale::{range, widened};
 use super::svg::{Rect, Svg, Trace, series};
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
-use latent_align_stages::data::read_dataset_f32;
+use latent_align_hdf5::read_dataset_f32;
 
 /// The sides of the panel.
 const SIDE: f64 = 300.0;

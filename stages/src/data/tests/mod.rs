@@ -1,11 +1,9 @@
 //! Tests that take several files of this room together, by what they show.
 
 mod batching;
-mod direct;
 mod ingesting;
 mod normalising;
 mod parting;
-mod reading;
 mod writing;
 
 use super::{NonFinite, SourceConfig, write_datasets};

@@ -1,11 +1,11 @@
 //! What samples are conditioned on.
 
 use super::trained_on::{TrainedOn, items};
-use crate::data::{closest, quoted};
 use crate::error::{Error, Result};
 use crate::inference::Condition;
 use crate::priors::{ConditionKind, Conditions, KeptPoints, stored};
-use crate::problems::Problems;
+use crate::problems::{Problems, quoted};
+use latent_align_hdf5::closest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;

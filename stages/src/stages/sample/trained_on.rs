@@ -48,7 +48,7 @@ impl TrainedOnConfig {
     /// # Errors
     /// File errors; input errors for a dataset that holds no numbers, and for names that do not fit.
     pub fn read(&self) -> Result<(Dataset, Option<Vec<String>>)> {
-        let data = Dataset::open(&self.source())?;
+        let data = self.source().open()?;
         let names = (self.names.as_ref()).map(|name| named(name, &self.file, data.items()));
         Ok((data, names.transpose()?))
     }

@@ -33,9 +33,9 @@ pub fn write(latents: &[f32], config: &Config, context: &Context) -> Result<()> 
     }
     let [tokens, width] = [config.latent.tokens, config.latent.width];
     let shape = [latents.len() / (tokens * width), tokens, width];
-    write_datasets(
+    Ok(write_datasets(
         &context.dir.join(FILE),
         &[(DATASET, &shape, OutData::F32(latents))],
         &[("space", Attribute::Text("points of the flow".into()))],
-    )
+    )?)
 }

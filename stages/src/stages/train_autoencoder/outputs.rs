@@ -63,7 +63,7 @@ impl Outputs<'_> {
             let share = chunk.len() as f64 / rows.len() as f64;
             let original = data.tensor(chunk.to_vec(), &context.device);
             let posterior = model.encode(original.clone());
-            let error = |reconstructed: Tensor<4>| {
+            let error = |reconstructed: Tensor<4>| -> Result<f64> {
                 Ok(share * scalar((reconstructed - original.clone()).square().mean())?)
             };
             if posterior.has_density() {

@@ -63,7 +63,7 @@ impl<'a> Carry<'a> {
     /// As [`Transport::there`]; [`crate::Error::Cancelled`].
     pub fn all(&self) -> Result<All<'a>> {
         let (mut rows, mut evaluations, mut seconds) = (0, [0, 0], 0.0);
-        let mut there = |word: &str, values: &[f32]| {
+        let mut there = |word: &str, values: &[f32]| -> Result<Moved> {
             let started = Instant::now();
             let moved = self.told(&format!("{word} latents"), values, Transport::there)?;
             seconds += started.elapsed().as_secs_f64();

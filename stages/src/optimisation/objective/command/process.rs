@@ -1,5 +1,7 @@
 //! A process in a group of its own that reads and writes lines.
 
+use latent_align_hdf5::alone;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -57,9 +59,7 @@ impl Process {
             .stderr(Stdio::piped())
             // Ctrl-C reaches this process alone, and what the program starts can be ended with it
             .process_group(0);
-        // SAFETY: what runs between fork and exec makes two system calls and nothing else.
-        unsafe { command.pre_exec(alone) };
-        let mut child = command.spawn()?;
+        let mut child = alone(&mut command).spawn()?;
         let mut stdin = child.stdin.take().expect("it is piped");
         let (input, texts) = channel::<String>();
         std::thread::spawn(move || {
@@ -153,22 +153,18 @@ impl Process {
         if self.status.is_some() {
             return true;
         }
-        // SAFETY: all zeros is a value of this plain structure.
-        let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-        // SAFETY: the call writes to `found`, which lives.
-        let asked = unsafe { libc::waitid(libc::P_PID, self.child.id(), &raw mut found, how) };
-        // SAFETY: after a call for `WEXITED` the field is that of a child, or 0.
-        asked != 0 || unsafe { found.si_pid() } != 0
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(
+            waitid(WaitId::Pid(Pid::from_child(&self.child)), how),
+            Ok(None)
+        )
     }
 
     /// Ends it and all of its group; how it ended, of itself if it had.
     fn kill(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
-            if let Ok(group) = i32::try_from(self.child.id()) {
-                // SAFETY: the call takes numbers alone; the child was not waited for, so the number is still its own.
-                unsafe { libc::kill(-group, libc::SIGKILL) };
-            }
+            // it was not waited for, so that the number is still its own
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
             self.status = self.child.wait().ok();
         }
         self.status
@@ -204,22 +200,6 @@ fn told(status: ExitStatus) -> String {
         (None, Some(signal)) => format!("was ended by signal {signal}"),
         (None, None) => "ended".to_owned(),
     }
-}
-
-/// In the new process, before it is the program: it dies with this one, and no file that is open here, which libhdf5
-/// may hold a lock on, stays open there.
-fn alone() -> std::io::Result<()> {
-    // SAFETY: both calls take numbers alone. An old kernel lacks the second, which is then without effect.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        libc::syscall(
-            libc::SYS_close_range,
-            3,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        );
-    }
-    Ok(())
 }
 
 /// Calls `work` with each line of `from` until it is false. What is too long is cut.

@@ -1,0 +1,192 @@
+//! One dataset of an HDF5 file, opened and checked: the only way in which numbers come in.
+
+use crate::element::{Element, element_of};
+use crate::error::{Error, Result, reason};
+use crate::guard::Asked;
+use crate::open::{absolute, open_dataset, open_file};
+use crate::scratch::Scratch;
+use crate::stored::{ReadError, Stored};
+use crate::text::FileText;
+use crate::tree::type_name;
+use hdf5::types::VarLenUnicode;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// One HDF5 dataset, opened and its type and shape checked; no data read yet.
+///
+/// A clone shares the open file.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    path: PathBuf,
+    name: String,
+    shape: Vec<usize>,
+    element: Element,
+    chunk_items: Option<usize>,
+    handle: hdf5::Dataset,
+    stored: Stored,
+}
+
+impl Dataset {
+    /// Opens the dataset `name` of the file at `path`.
+    ///
+    /// # Errors
+    /// Input errors that name file and dataset: a file that is missing, not HDF5 or truncated; a
+    /// missing dataset; an element type other than f16, f32, f64, u8; a rank other than 2, 3, 4; an
+    /// empty dataset; data that is kept in another file.
+    pub fn open(path: &Path, name: &str) -> Result<Self> {
+        let file = open_file(path, &Asked::dataset(name))?;
+        let handle = open_dataset(&file, path, name)?;
+        let place = format!("`{}` in {}", absolute(name), path.display());
+        let dtype = handle
+            .dtype()
+            .map_err(|e| Error::input(format!("{place}: {}", reason(&e))))?;
+        let element = element_of(&dtype).ok_or_else(|| {
+            Error::input(format!(
+                "{place} holds {}; expected f16, f32, f64 or u8. Convert it with numpy: `.astype(\"float32\")`",
+                type_name(&dtype)
+            ))
+        })?;
+        let shape = handle
+            .get_shape()
+            .map_err(|e| Error::input(format!("{place}: {}", reason(&e))))?;
+        if !(2..=4).contains(&shape.len()) {
+            return Err(Error::input(format!(
+                "{place} has shape {shape:?}; expected rank 2, 3 or 4: [N, D] features, [N, T, D] tokens or [N, C, H, W] images. Reshape it with numpy: `.reshape(n, -1)`"
+            )));
+        }
+        if shape.contains(&0) {
+            return Err(Error::input(format!(
+                "{place} is empty: its shape is {shape:?}; expected at least one row of at least one number"
+            )));
+        }
+        let stored =
+            Stored::of(&file, &handle, &shape, element).map_err(|e| Error::file(path, e))?;
+        Ok(Self {
+            path: path.to_owned(),
+            name: absolute(name),
+            chunk_items: handle.chunk().map(|c| c[0]),
+            shape,
+            element,
+            handle,
+            stored,
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Absolute path of the dataset inside the file, such as `/features`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Length of each axis; two, three or four of them, none zero.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// N, the length of the first axis.
+    pub fn items(&self) -> usize {
+        self.shape[0]
+    }
+
+    /// Numbers an item: the product of the other axes.
+    pub fn item_width(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+
+    /// The stored type.
+    pub fn element(&self) -> Element {
+        self.element
+    }
+
+    /// Such as `/features [29528, 384] f16 in data/words.h5`.
+    pub fn describe(&self) -> String {
+        format!(
+            "{} {:?} {} in {}",
+            self.name,
+            self.shape,
+            self.element,
+            self.path.display()
+        )
+    }
+
+    /// Reads the items of `range`, row-major: [range.len(), item_width].
+    ///
+    /// # Errors
+    /// An input error if an f64 is too large for f32 (it would silently become infinite), a file
+    /// error if the numbers cannot be read: a failed checksum or decompression, a file that has become
+    /// shorter.
+    ///
+    /// # Panics
+    /// If `range` ends after the last item.
+    pub fn read_items(&self, range: Range<usize>) -> Result<Vec<f32>> {
+        let mut values = vec![0.0; range.len() * self.item_width()];
+        self.read_items_into(range, &mut values, &mut Scratch::default())?;
+        Ok(values)
+    }
+
+    /// As [`Self::read_items`], into `values`, which are all overwritten.
+    ///
+    /// # Errors
+    /// As [`Self::read_items`].
+    ///
+    /// # Panics
+    /// As [`Self::read_items`], and if `values` has another length.
+    pub fn read_items_into(
+        &self,
+        range: Range<usize>,
+        values: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        assert!(range.end <= self.items(), "{range:?} of {}", self.items());
+        assert_eq!(values.len(), range.len() * self.item_width());
+        self.stored
+            .read(&self.handle, range.clone(), values, scratch)
+            .map_err(|error| match error {
+                ReadError::TooLarge { at, value } => Error::input(format!(
+                    "`{}` in {} holds {value:e} at item {}, column {}; expected numbers that fit f32 (at most 3.4e38 in size), in which everything is computed. Rescale the features",
+                    self.name,
+                    self.path.display(),
+                    at / self.item_width(),
+                    at % self.item_width(),
+                )),
+                ReadError::Failed(reason) => Error::file(
+                    &self.path,
+                    format!(
+                        "items {} to {} of `{}` cannot be read: {reason}. The file is probably damaged; copy or create it again",
+                        range.start, range.end, self.name,
+                    ),
+                ),
+            })
+    }
+
+    /// Says that the items of `range` are read soon.
+    pub fn announce_items(&self, range: Range<usize>) {
+        self.stored.announce(range);
+    }
+
+    /// The string attribute `name`; `None` if there is none or it is no string.
+    pub fn text_attribute(&self, name: &str) -> Option<String> {
+        if !self.handle.attr_names().ok()?.iter().any(|n| n == name) {
+            return None;
+        }
+        let attribute = self.handle.attr(name).ok()?;
+        let text: VarLenUnicode = attribute.read_scalar().ok()?;
+        Some(text.text())
+    }
+
+    /// Consecutive ranges that cover all items; each is about `bytes` of f32 and ends where a chunk
+    /// ends, so that reading them one by one decompresses each chunk once.
+    pub fn blocks(&self, bytes: usize) -> Vec<Range<usize>> {
+        let wanted = (bytes / 4 / self.item_width()).max(1);
+        let chunk = self.chunk_items.unwrap_or(1).max(1);
+        let step = (wanted / chunk).max(1) * chunk;
+        (0..self.items())
+            .step_by(step)
+            .map(|start| start..(start + step).min(self.items()))
+            .collect()
+    }
+}

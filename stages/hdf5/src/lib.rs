@@ -1,0 +1,58 @@
+//! HDF5 files: opening what may be damaged, reading, listing, and writing whole or not at all.
+//!
+//! A dataset is named by the path of its file and its own name. All `unsafe` about HDF5 is in `raw`;
+//! `programs` has the rest: what keeps the files that libhdf5 has open out of programs that are started here.
+
+#![deny(clippy::missing_errors_doc)]
+
+mod advise;
+mod as_safetensors;
+mod blocks;
+mod child;
+mod chunks;
+mod contents;
+mod dataset;
+mod decode;
+mod element;
+mod error;
+mod fletcher32;
+mod guard;
+mod listing;
+mod open;
+mod programs;
+mod raw;
+mod scratch;
+mod stack;
+mod stored;
+mod suggest;
+mod superblock;
+pub mod temporary;
+#[cfg(test)]
+mod tests;
+mod text;
+mod texts;
+mod tree;
+mod write;
+mod write_stream;
+
+pub use as_safetensors::as_safetensors;
+pub use blocks::each_block;
+pub use child::is_rehearsal;
+pub use contents::{Contents, Statistics};
+pub use dataset::Dataset;
+pub use element::Element;
+pub use error::{Error, Result};
+pub use listing::list;
+pub use open::absolute;
+pub use programs::alone;
+pub use raw::Readable;
+pub use scratch::Scratch;
+pub use stack::Stack;
+pub use suggest::closest;
+pub use texts::read_texts;
+pub use tree::{DatasetInfo, FileListing};
+pub use write::{
+    Attribute, Described, OutData, dataset_shape, has_dataset, read_dataset, read_dataset_f32,
+    read_dataset_i64, write_datasets, write_described,
+};
+pub use write_stream::{DatasetWriter, NewDataset};

@@ -1,0 +1,314 @@
+//! The few calls of libhdf5 that the safe crate does not offer. All `unsafe` about HDF5 is here.
+//!
+//! Every call runs under the process-wide lock of libhdf5 (`hdf5::sync::sync`), which also keeps the
+//! library from printing its error stack.
+
+use half::f16;
+use hdf5::file::FileDriver;
+use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
+use hdf5::{Attribute, Dataset, Dataspace, Datatype, File, Group, H5Type, Hyperslab, Selection};
+use hdf5_sys::h5::{herr_t, hsize_t};
+use hdf5_sys::h5a::H5Aread;
+use hdf5_sys::h5d::{H5Dread, H5Dread_chunk1, H5Dwrite};
+use hdf5_sys::h5f::{H5Fget_file_image, H5Fget_vfd_handle};
+use hdf5_sys::h5i::hid_t;
+use hdf5_sys::h5l::H5Lget_val;
+use hdf5_sys::h5p::H5P_DEFAULT;
+use hdf5_sys::h5s::H5S_ALL;
+use hdf5_sys::h5t::H5Tget_ebias;
+use std::ffi::{CString, c_int, c_uint};
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::sync::Once;
+
+unsafe extern "C" {
+    /// The bindings take it for a pointer.
+    fn H5PLset_loading_state(plugin_control_mask: c_uint) -> herr_t;
+    /// Since 1.10.2; the bindings lack it.
+    fn H5Dget_chunk_storage_size(
+        dataset: hid_t,
+        offset: *const hsize_t,
+        bytes: *mut hsize_t,
+    ) -> herr_t;
+    /// Since 1.10.5; the bindings have it for builds that know their version.
+    fn H5Dget_num_chunks(dataset: hid_t, space: hid_t, count: *mut hsize_t) -> herr_t;
+}
+
+/// Keeps libhdf5 from loading code for filters that it lacks, from wherever a variable points: a filter it
+/// does not have is refused.
+pub(crate) fn forbid_plugins() {
+    static FORBIDDEN: Once = Once::new();
+    FORBIDDEN.call_once(|| {
+        // SAFETY: the call takes a number alone.
+        hdf5::sync::sync(|| unsafe { H5PLset_loading_state(0) });
+    });
+}
+
+/// Types of which whatever libhdf5 writes is a value. `bool` is none: a file may hold any byte where 0 or 1
+/// is meant, and libhdf5 hands it on.
+pub trait Readable: H5Type + Clone + Default {}
+
+macro_rules! readable {
+    ($($kind:ty),*) => { $(impl Readable for $kind {})* };
+}
+readable!(f16, f32, f64, i8, i64, u8, u64, VarLenUnicode, VarLenAscii);
+impl<const N: usize> Readable for FixedUnicode<N> {}
+impl<const N: usize> Readable for FixedAscii<N> {}
+
+/// The part of `dataset` that is `axes`: its selection and its size in elements.
+fn part(dataset: &Dataset, axes: &[Range<usize>]) -> hdf5::Result<(Dataspace, Dataspace, usize)> {
+    let count: Vec<usize> = axes.iter().map(|a| a.len()).collect();
+    let slab: Vec<_> = axes.iter().cloned().map(Into::into).collect();
+    let in_file = match axes.is_empty() {
+        true => dataset.space()?, // a single value has no axis to select from
+        false => dataset
+            .space()?
+            .select(Selection::from(Hyperslab::from(slab)))?,
+    };
+    let in_memory = Dataspace::try_new(&count)?;
+    Ok((in_file, in_memory, count.iter().product()))
+}
+
+/// The items `range` of an array of `shape`, as a part of it.
+fn items(shape: &[usize], range: &Range<usize>) -> Vec<Range<usize>> {
+    std::iter::once(range.clone())
+        .chain(shape.iter().skip(1).map(|&n| 0..n))
+        .collect()
+}
+
+/// Reads the items `range` of a dataset of shape `shape`, row-major.
+pub(crate) fn read_items<T: Readable>(
+    dataset: &Dataset,
+    shape: &[usize],
+    range: Range<usize>,
+) -> hdf5::Result<Vec<T>> {
+    if shape.contains(&0) {
+        return Ok(Vec::new());
+    }
+    read_slab(dataset, &items(shape, &range))
+}
+
+/// Reads the part `axes` of a dataset, a range an axis, row-major.
+pub(crate) fn read_slab<T: Readable>(
+    dataset: &Dataset,
+    axes: &[Range<usize>],
+) -> hdf5::Result<Vec<T>> {
+    if axes.iter().any(Range::is_empty) {
+        return Ok(Vec::new());
+    }
+    let (in_file, in_memory, count) = part(dataset, axes)?;
+    let dtype = Datatype::from_type::<T>()?;
+    let mut values = vec![T::default(); count];
+    // SAFETY: the memory space has exactly `count` elements of type `T`, which is what `values` holds, and
+    // any bytes are a `T`.
+    hdf5::sync::sync(|| {
+        hdf5::h5check(unsafe {
+            H5Dread(
+                dataset.id(),
+                dtype.id(),
+                in_memory.id(),
+                in_file.id(),
+                H5P_DEFAULT,
+                values.as_mut_ptr().cast(),
+            )
+        })
+    })?;
+    Ok(values)
+}
+
+/// As [`read_slab`], of a dataset of flags: what is not zero is true.
+pub(crate) fn read_flags(dataset: &Dataset, axes: &[Range<usize>]) -> hdf5::Result<Vec<bool>> {
+    Ok(flags(&read_slab(dataset, axes)?))
+}
+
+/// The values of an attribute of flags: what is not zero is true.
+pub(crate) fn attribute_flags(attribute: &Attribute) -> hdf5::Result<Vec<bool>> {
+    let dtype = Datatype::from_type::<i8>()?;
+    let mut values = vec![0i8; attribute.size()];
+    // SAFETY: libhdf5 writes one byte for each value of the attribute.
+    hdf5::sync::sync(|| {
+        hdf5::h5check(unsafe { H5Aread(attribute.id(), dtype.id(), values.as_mut_ptr().cast()) })
+    })?;
+    Ok(flags(&values))
+}
+
+fn flags(values: &[i8]) -> Vec<bool> {
+    values.iter().map(|&value| value != 0).collect()
+}
+
+/// Reads the chunk that starts at `offset` (an index an axis) as it is stored, into the memory that
+/// `place` gives for its size. `None` if `place` gives none, the chunk was never written, a filter
+/// was skipped for it, or it cannot be read.
+///
+/// # Panics
+/// If `place` gives memory of another size.
+pub(crate) fn read_chunk<'a>(
+    dataset: &Dataset,
+    offset: &[u64],
+    place: impl FnOnce(usize) -> Option<&'a mut [u8]>,
+) -> Option<&'a [u8]> {
+    assert_eq!(offset.len(), dataset.ndim());
+    hdf5::sync::sync(|| {
+        let mut size: hsize_t = 0;
+        // SAFETY: `offset` has an entry an axis.
+        hdf5::h5check(unsafe {
+            H5Dget_chunk_storage_size(dataset.id(), offset.as_ptr(), &mut size)
+        })
+        .ok()?;
+        if size == 0 {
+            return None;
+        }
+        let stored = place(usize::try_from(size).ok()?)?;
+        assert_eq!(stored.len() as u64, size);
+        let mut skipped = 0;
+        // SAFETY: libhdf5 writes the chunk, whose size was just asked for under the same lock.
+        hdf5::h5check(unsafe {
+            H5Dread_chunk1(
+                dataset.id(),
+                H5P_DEFAULT,
+                offset.as_ptr(),
+                &mut skipped,
+                stored.as_mut_ptr().cast(),
+            )
+        })
+        .ok()?;
+        (skipped == 0).then_some(&*stored)
+    })
+}
+
+/// How many chunks of `dataset` were written, found by going through all of their index; `None` if it is
+/// not in chunks.
+pub(crate) fn count_chunks(dataset: &Dataset) -> Option<u64> {
+    dataset.chunk()?;
+    let mut count = 0;
+    // SAFETY: libhdf5 writes one number.
+    hdf5::sync::sync(|| {
+        hdf5::h5check(unsafe { H5Dget_num_chunks(dataset.id(), H5S_ALL, &mut count) })
+    })
+    .ok()?;
+    Some(count)
+}
+
+/// Writes the chunk that starts at `offset` as it is to be stored, whatever its filters would make.
+#[cfg(test)]
+pub(crate) fn write_chunk(dataset: &Dataset, offset: &[u64], stored: &[u8]) -> hdf5::Result<()> {
+    unsafe extern "C" {
+        fn H5Dwrite_chunk(
+            dataset: hid_t,
+            transfer: hid_t,
+            skipped: u32,
+            offset: *const hsize_t,
+            size: usize,
+            stored: *const std::ffi::c_void,
+        ) -> herr_t;
+    }
+    assert_eq!(offset.len(), dataset.ndim());
+    hdf5::sync::sync(|| {
+        // SAFETY: `offset` has an entry an axis, and libhdf5 reads `stored` alone.
+        hdf5::h5check(unsafe {
+            H5Dwrite_chunk(
+                dataset.id(),
+                H5P_DEFAULT,
+                0,
+                offset.as_ptr(),
+                stored.len(),
+                stored.as_ptr().cast(),
+            )
+        })
+    })?;
+    Ok(())
+}
+
+/// The file that libhdf5 has open as `file`, to read from it without libhdf5: the very same, whatever
+/// has its name by now. `None` if it is not a plain file.
+pub(crate) fn plain_file(file: &File) -> Option<std::fs::File> {
+    let driver = file.access_plist().ok()?.driver();
+    if !matches!(driver, FileDriver::Sec2) {
+        return None;
+    }
+    hdf5::sync::sync(|| {
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: the driver is the one whose handle is a pointer to a descriptor, which is open as
+        // long as the file is.
+        let descriptor = unsafe {
+            hdf5::h5check(H5Fget_vfd_handle(file.id(), H5P_DEFAULT, &mut handle)).ok()?;
+            BorrowedFd::borrow_raw(*handle.cast::<c_int>())
+        };
+        descriptor.try_clone_to_owned().ok().map(Into::into)
+    })
+}
+
+/// Writes whole items, row-major, from item `first` on.
+pub(crate) fn write_items<T: H5Type>(
+    dataset: &Dataset,
+    shape: &[usize],
+    first: usize,
+    values: &[T],
+) -> hdf5::Result<()> {
+    let width: usize = shape.iter().skip(1).product();
+    if values.is_empty() || width == 0 {
+        return Ok(());
+    }
+    let (in_file, in_memory, count) = part(
+        dataset,
+        &items(shape, &(first..first + values.len() / width)),
+    )?;
+    if count != values.len() {
+        return Err(format!("{} values are not whole items of {width}", values.len()).into());
+    }
+    let dtype = Datatype::from_type::<T>()?;
+    // SAFETY: the memory space has exactly `count == values.len()` elements of type `T`.
+    hdf5::sync::sync(|| {
+        hdf5::h5check(unsafe {
+            H5Dwrite(
+                dataset.id(),
+                dtype.id(),
+                in_memory.id(),
+                in_file.id(),
+                H5P_DEFAULT,
+                values.as_ptr().cast(),
+            )
+        })
+    })?;
+    Ok(())
+}
+
+/// Where the soft link `name` of `group` points to.
+pub(crate) fn soft_link_target(group: &Group, name: &str) -> hdf5::Result<String> {
+    let name = CString::new(name).map_err(|e| e.to_string())?;
+    let mut target = vec![0u8; 1 << 16];
+    // SAFETY: libhdf5 writes at most `target.len()` bytes.
+    hdf5::sync::sync(|| {
+        hdf5::h5check(unsafe {
+            H5Lget_val(
+                group.id(),
+                name.as_ptr(),
+                target.as_mut_ptr().cast(),
+                target.len() as _,
+                H5P_DEFAULT,
+            )
+        })
+    })?;
+    let end = target.iter().position(|&b| b == 0).unwrap_or(target.len());
+    Ok(String::from_utf8_lossy(&target[..end]).into_owned())
+}
+
+/// The exponent bias of a floating-point type; it tells IEEE half precision (15) from bfloat16 (127).
+pub(crate) fn exponent_bias(dtype: &Datatype) -> usize {
+    // SAFETY: a query on a live datatype.
+    hdf5::sync::sync(|| unsafe { H5Tget_ebias(dtype.id()) as usize })
+}
+
+/// The bytes of a flushed file that lives in memory (core driver).
+pub(crate) fn file_image(file: &File) -> hdf5::Result<Vec<u8>> {
+    hdf5::sync::sync(|| {
+        // SAFETY: with a null buffer the call only reports the size.
+        let size = hdf5::h5check(unsafe { H5Fget_file_image(file.id(), std::ptr::null_mut(), 0) })?;
+        let mut image = vec![0u8; size as usize];
+        // SAFETY: libhdf5 writes at most `image.len()` bytes.
+        hdf5::h5check(unsafe {
+            H5Fget_file_image(file.id(), image.as_mut_ptr().cast(), image.len() as _)
+        })?;
+        Ok(image)
+    })
+}

@@ -1,0 +1,235 @@
+//! How the numbers of a dataset lie in its file, and how they are fetched from there.
+//!
+//! Numbers in one piece are read by position, straight to where they go; chunks are read raw and
+//! unpacked here. Both leave libhdf5's process-wide lock to others. What is neither goes through libhdf5.
+
+use crate::advise::will_read;
+use crate::chunks::Chunks;
+use crate::decode::decode;
+use crate::element::Element;
+use crate::error::reason;
+use crate::raw::{Readable, plain_file, read_items};
+use crate::scratch::{Scratch, bytes};
+use half::f16;
+use hdf5::Datatype;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// Why numbers could not be read.
+pub(crate) enum ReadError {
+    /// An f64 that does not fit f32.
+    TooLarge {
+        /// Its place among all numbers of the dataset.
+        at: usize,
+        value: f64,
+    },
+    /// In words, without a full stop.
+    Failed(String),
+}
+
+/// Where the numbers of a dataset are.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    place: Place,
+    shape: Vec<usize>,
+    element: Element,
+    /// The file, unless it is read by libhdf5 in another way than as a plain file.
+    file: Option<Arc<File>>,
+    /// Its bytes when it was opened.
+    length: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    /// One piece from this byte on, in the format of this machine.
+    Piece(u64),
+    /// Chunks that can be unpacked here, in the format of this machine.
+    Chunks(Chunks),
+    /// Anything else.
+    Library,
+}
+
+impl Stored {
+    /// Finds out where the numbers of `dataset` in `file` are.
+    pub(crate) fn of(
+        file: &hdf5::File,
+        dataset: &hdf5::Dataset,
+        shape: &[usize],
+        element: Element,
+    ) -> std::io::Result<Self> {
+        let plain = plain_file(file).map(Arc::new);
+        let length = match &plain {
+            Some(plain) => plain.metadata()?.len(),
+            None => 0,
+        };
+        let native = plain.is_some() && is_native(dataset, element);
+        let all = (shape.iter().product::<usize>() * element.size()) as u64;
+        let piece = dataset.offset().filter(|_| dataset.storage_size() == all);
+        let place = match (piece, Chunks::of(dataset, shape, element.size())) {
+            (Some(at), _) if native => Place::Piece(at),
+            (_, Some(chunks)) if native => Place::Chunks(chunks),
+            _ => Place::Library,
+        };
+        Ok(Self {
+            place,
+            shape: shape.to_vec(),
+            element,
+            file: plain,
+            length,
+        })
+    }
+
+    /// Reads the items of `range` into `out`, row-major.
+    pub(crate) fn read(
+        &self,
+        dataset: &hdf5::Dataset,
+        range: Range<usize>,
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<(), ReadError> {
+        match (&self.place, &self.file) {
+            (Place::Piece(at), Some(file)) => self.read_piece(file, *at, range, out, scratch)?,
+            (Place::Chunks(chunks), _) => self.read_chunks(chunks, dataset, range, out, scratch)?,
+            _ => self.read_by_library(dataset, range, out)?,
+        }
+        self.refuse_shorter_file()
+    }
+
+    /// Lets the disk start on the items of `range`, if it is known where they are.
+    pub(crate) fn announce(&self, range: Range<usize>) {
+        if let (Place::Piece(at), Some(file)) = (&self.place, &self.file) {
+            let item = (self.width() * self.element.size()) as u64;
+            will_read(
+                file,
+                at + range.start as u64 * item..at + range.end as u64 * item,
+            );
+        }
+    }
+
+    fn read_piece(
+        &self,
+        file: &File,
+        start: u64,
+        range: Range<usize>,
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<(), ReadError> {
+        let first = range.start * self.width();
+        let size = self.element.size();
+        let at = start + (first * size) as u64;
+        let end = at + (out.len() * size) as u64;
+        let failed = |e: std::io::Error| {
+            ReadError::Failed(match e.kind() {
+                std::io::ErrorKind::UnexpectedEof => format!("the file ends before byte {end}"),
+                _ => e.to_string(),
+            })
+        };
+        if self.element == Element::F32 {
+            return (file.read_exact_at(bytemuck::cast_slice_mut(out), at)).map_err(failed);
+        }
+        let stored = bytes(&mut scratch.stored, out.len() * size);
+        file.read_exact_at(stored, at).map_err(failed)?;
+        self.decode(stored, first, out)
+    }
+
+    fn read_chunks(
+        &self,
+        chunks: &Chunks,
+        dataset: &hdf5::Dataset,
+        range: Range<usize>,
+        mut out: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<(), ReadError> {
+        let mut next = range.start;
+        while next < range.end {
+            let chunk = next / chunks.items;
+            let items = next..range.end.min((chunk + 1) * chunks.items);
+            let (here, rest) = out.split_at_mut(items.len() * self.width());
+            let unpacked = chunks.unpack(dataset, chunk, &items, scratch);
+            match unpacked.map_err(ReadError::Failed)? {
+                Some(stored) => self.decode(stored, items.start * self.width(), here)?,
+                None => self.read_by_library(dataset, items.clone(), here)?,
+            }
+            (next, out) = (items.end, rest);
+        }
+        Ok(())
+    }
+
+    fn read_by_library(
+        &self,
+        dataset: &hdf5::Dataset,
+        range: Range<usize>,
+        out: &mut [f32],
+    ) -> Result<(), ReadError> {
+        let first = range.start * self.width();
+        match self.element {
+            Element::F32 => {
+                let values = self.library_items::<f32>(dataset, range)?;
+                self.decode(bytemuck::cast_slice(&values), first, out)
+            }
+            Element::F16 => {
+                let values = self.library_items::<f16>(dataset, range)?;
+                let bits: Vec<u16> = values.into_iter().map(f16::to_bits).collect();
+                self.decode(bytemuck::cast_slice(&bits), first, out)
+            }
+            Element::U8 => {
+                let values = self.library_items::<u8>(dataset, range)?;
+                self.decode(&values, first, out)
+            }
+            Element::F64 => {
+                let values = self.library_items::<f64>(dataset, range)?;
+                self.decode(bytemuck::cast_slice(&values), first, out)
+            }
+        }
+    }
+
+    fn library_items<T: Readable>(
+        &self,
+        dataset: &hdf5::Dataset,
+        range: Range<usize>,
+    ) -> Result<Vec<T>, ReadError> {
+        read_items(dataset, &self.shape, range).map_err(|e| ReadError::Failed(reason(&e)))
+    }
+
+    /// Numbers from number `first` of the dataset on.
+    fn decode(&self, stored: &[u8], first: usize, out: &mut [f32]) -> Result<(), ReadError> {
+        decode(self.element, stored, out).map_err(|at| ReadError::TooLarge {
+            at: first + at,
+            value: bytemuck::cast_slice::<u8, f64>(stored)[at],
+        })
+    }
+
+    /// libhdf5 takes what is missing at the end of a file for zeros.
+    fn refuse_shorter_file(&self) -> Result<(), ReadError> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let now = (file.metadata()).map_err(|e| ReadError::Failed(e.to_string()))?;
+        if now.len() < self.length {
+            return Err(ReadError::Failed(format!(
+                "the file had {} bytes when it was opened and has {} now",
+                self.length,
+                now.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Numbers an item.
+    fn width(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+}
+
+/// True if the stored numbers are bit for bit those of this machine.
+fn is_native(dataset: &hdf5::Dataset, element: Element) -> bool {
+    let native = match element {
+        Element::U8 => Datatype::from_type::<u8>(),
+        Element::F16 => Datatype::from_type::<f16>(),
+        Element::F32 => Datatype::from_type::<f32>(),
+        Element::F64 => Datatype::from_type::<f64>(),
+    };
+    matches!((dataset.dtype(), native), (Ok(stored), Ok(native)) if stored == native)
+}

@@ -1,0 +1,332 @@
+//! HDF5 files that appear whole or not at all.
+//!
+//! libhdf5 can crash on a full disk and leaves an unreadable file if it is killed, so it never
+//! touches the final path: small files are built in memory and written as plain bytes, large ones
+//! ([`crate::DatasetWriter`]) beside the final path. Then: fsync, rename, fsync of the directory.
+//! All data is checksummed (fletcher32), since HDF5 otherwise reads a flipped bit as good data.
+
+use crate::error::{Error, Result, reason};
+use crate::guard::Asked;
+use crate::open::{absolute, open_dataset, open_file};
+use crate::raw::{Readable, file_image, read_items, write_items};
+use crate::superblock::seal;
+use crate::temporary;
+use hdf5::types::VarLenUnicode;
+use hdf5::{File, H5Type, Location};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a chunk, about; the unit of checksums and compression.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// The values of a dataset to write, row-major.
+#[derive(Debug, Clone, Copy)]
+pub enum OutData<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Double precision.
+    F64(&'a [f64]),
+    /// Bytes.
+    U8(&'a [u8]),
+    /// Integers.
+    I64(&'a [i64]),
+}
+
+/// The value of an attribute.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Attribute {
+    /// UTF-8 text.
+    Text(String),
+    /// A real number.
+    Float(f64),
+    /// An integer.
+    Int(i64),
+    /// Real numbers of the given shape, row-major.
+    Array(Vec<usize>, Vec<f64>),
+}
+
+/// Writes `datasets` (name, shape, values; a name may have groups) and attributes of the file to
+/// `path`, replacing what is there: chunked, shuffled, compressed by gzip, checksummed. Takes memory
+/// for the compressed file.
+///
+/// # Errors
+/// File errors; the previous file at `path` is then still there.
+///
+/// # Panics
+/// If a shape does not fit its values.
+pub fn write_datasets(
+    path: &Path,
+    datasets: &[(&str, &[usize], OutData<'_>)],
+    attributes: &[(&str, Attribute)],
+) -> Result<()> {
+    let described: Vec<Described> = (datasets.iter())
+        .map(|&(name, shape, values)| Described {
+            name,
+            shape,
+            values,
+            about: &[],
+        })
+        .collect();
+    write_described(path, &described, attributes)
+}
+
+/// A dataset to write, with attributes of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Described<'a> {
+    /// Its name, which may have groups.
+    pub name: &'a str,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Its values.
+    pub values: OutData<'a>,
+    /// Its attributes, such as the space and units of its values.
+    pub about: &'a [(&'a str, Attribute)],
+}
+
+/// As [`write_datasets`], of datasets with attributes.
+///
+/// # Errors
+/// As [`write_datasets`].
+///
+/// # Panics
+/// As [`write_datasets`].
+pub fn write_described(
+    path: &Path,
+    datasets: &[Described<'_>],
+    attributes: &[(&str, Attribute)],
+) -> Result<()> {
+    write_image(path, |file| {
+        for (name, value) in attributes {
+            write_attribute(file, name, value)?;
+        }
+        for dataset in datasets {
+            let written = write_dataset(file, dataset.name, dataset.shape, dataset.values)?;
+            for (name, value) in dataset.about {
+                write_attribute(&written, name, value)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Builds a file in memory with `fill` and puts it at `path`.
+pub(crate) fn write_image(path: &Path, fill: impl FnOnce(&File) -> hdf5::Result<()>) -> Result<()> {
+    let build = || -> hdf5::Result<Vec<u8>> {
+        let file = File::with_options()
+            .with_fcpl(|p| p.obj_track_times(false))
+            .with_fapl(|p| p.core_options(1 << 20, false).libver_v110())
+            .create(path)?;
+        fill(&file)?;
+        file.flush()?;
+        let mut image = file_image(&file)?;
+        seal(&mut image);
+        file.close()?;
+        Ok(image)
+    };
+    let image = build().map_err(|e| Error::file(path, reason(&e)))?;
+    let mut partial = Partial::beside(path)?;
+    let written = std::fs::File::create_new(&partial.path).and_then(|mut f| f.write_all(&image));
+    written.map_err(|e| {
+        Error::file(
+            path,
+            format!("{} bytes cannot be written: {e}", image.len()),
+        )
+    })?;
+    partial.commit()
+}
+
+/// Creates the dataset `name` of whole-number shape: chunked along the first axis and checksummed.
+pub(crate) fn create_dataset<T: H5Type>(
+    file: &File,
+    name: &str,
+    shape: &[usize],
+    compress: bool,
+) -> hdf5::Result<hdf5::Dataset> {
+    // no times of creation and change, so that equal data is equal bytes
+    let builder = file.new_dataset::<T>().obj_track_times(false);
+    let name = absolute(name);
+    if shape.contains(&0) || shape.is_empty() {
+        // Nothing to cut into chunks.
+        return builder.shape(shape.to_vec()).create(name.as_str());
+    }
+    let item = shape[1..].iter().product::<usize>() * size_of::<T>();
+    let mut chunk = shape.to_vec();
+    chunk[0] = (CHUNK_BYTES / item.max(1)).clamp(1, shape[0]);
+    let builder = builder.shape(shape.to_vec()).chunk(chunk);
+    // Shuffled bytes compress better, but take time to put in order again.
+    let builder = match compress {
+        true => builder.shuffle().deflate(4),
+        false => builder,
+    };
+    builder.fletcher32().create(name.as_str())
+}
+
+/// Writes all of a dataset into an open file.
+pub(crate) fn write_dataset(
+    file: &File,
+    name: &str,
+    shape: &[usize],
+    values: OutData<'_>,
+) -> hdf5::Result<hdf5::Dataset> {
+    fn all<T: H5Type>(
+        file: &File,
+        name: &str,
+        shape: &[usize],
+        values: &[T],
+    ) -> hdf5::Result<hdf5::Dataset> {
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            values.len(),
+            "the shape {shape:?} of `{name}` does not fit its values"
+        );
+        let dataset = create_dataset::<T>(file, name, shape, true)?;
+        write_items(&dataset, shape, 0, values)?;
+        Ok(dataset)
+    }
+    match values {
+        OutData::F32(values) => all(file, name, shape, values),
+        OutData::F64(values) => all(file, name, shape, values),
+        OutData::U8(values) => all(file, name, shape, values),
+        OutData::I64(values) => all(file, name, shape, values),
+    }
+}
+
+/// Writes one attribute of a file, group or dataset.
+pub(crate) fn write_attribute(
+    location: &Location,
+    name: &str,
+    value: &Attribute,
+) -> hdf5::Result<()> {
+    match value {
+        Attribute::Text(text) => {
+            let text: VarLenUnicode = text
+                .parse()
+                .map_err(|e| format!("attribute `{name}` cannot be stored: {e:?}"))?;
+            let attribute = location.new_attr::<VarLenUnicode>().create(name)?;
+            attribute.write_scalar(&text)
+        }
+        Attribute::Float(value) => location.new_attr::<f64>().create(name)?.write_scalar(value),
+        Attribute::Int(value) => location.new_attr::<i64>().create(name)?.write_scalar(value),
+        Attribute::Array(shape, values) => location
+            .new_attr::<f64>()
+            .shape(shape.clone())
+            .create(name)?
+            .write_raw(values.as_slice()),
+    }
+}
+
+/// Reads a whole dataset of any rank as f32; meant for files written here.
+///
+/// # Errors
+/// Input errors for a file or dataset that is missing or damaged, or does not hold numbers that
+/// convert to f32.
+pub fn read_dataset_f32(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+    read_dataset(path, name, "f32")
+}
+
+/// As [`read_dataset_f32`], of whole numbers.
+///
+/// # Errors
+/// As [`read_dataset_f32`].
+pub fn read_dataset_i64(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<i64>)> {
+    read_dataset(path, name, "i64")
+}
+
+/// Reads a whole dataset; libhdf5 converts its numbers to `T`, which messages call `kind`.
+///
+/// # Errors
+/// As [`read_dataset_f32`].
+pub fn read_dataset<T: Readable>(
+    path: &Path,
+    name: &str,
+    kind: &str,
+) -> Result<(Vec<usize>, Vec<T>)> {
+    let file = open_file(path, &Asked::dataset(name))?;
+    let dataset = open_dataset(&file, path, name)?;
+    let failed = |e: hdf5::Error| {
+        Error::input(format!(
+            "`{}` in {} cannot be read as {kind}: {}",
+            absolute(name),
+            path.display(),
+            reason(&e)
+        ))
+    };
+    let shape = dataset.get_shape().map_err(failed)?;
+    let values = match shape.first() {
+        Some(&items) => read_items::<T>(&dataset, &shape, 0..items),
+        None => dataset.read_raw::<T>(),
+    };
+    Ok((shape, values.map_err(failed)?))
+}
+
+/// The shape of the dataset `name` in the HDF5 file `path`.
+///
+/// # Errors
+/// Input errors for a file or a dataset that is missing or damaged.
+pub fn dataset_shape(path: &Path, name: &str) -> Result<Vec<usize>> {
+    let file = open_file(path, &Asked::dataset(name))?;
+    Ok(open_dataset(&file, path, name)?.shape())
+}
+
+/// True if the HDF5 file `path` has a dataset `name`.
+///
+/// # Errors
+/// Input errors for a file that is missing or damaged.
+pub fn has_dataset(path: &Path, name: &str) -> Result<bool> {
+    Ok(open_file(path, &Asked::dataset(name))?.link_exists(name))
+}
+
+/// A file beside its final path that is removed unless it is committed.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub(crate) path: PathBuf,
+    target: PathBuf,
+    committed: bool,
+}
+
+impl Partial {
+    /// Chooses a name in the directory of `target`, and removes what killed processes left there of the
+    /// same target; creates nothing. Who creates it must refuse what is there by then, above all a link
+    /// that somebody left for us to follow.
+    pub(crate) fn beside(target: &Path) -> Result<Self> {
+        let name = target
+            .file_name()
+            .ok_or_else(|| Error::file(target, "expected the path of a file"))?
+            .to_string_lossy();
+        temporary::remove_abandoned(directory(target), |of| of == name);
+        Ok(Self {
+            path: temporary::beside(target),
+            target: target.to_owned(),
+            committed: false,
+        })
+    }
+
+    /// Makes the file durable and gives it its name.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        let dir = directory(&self.target);
+        let done = std::fs::File::open(&self.path)
+            .and_then(|f| f.sync_all())
+            .and_then(|()| std::fs::rename(&self.path, &self.target))
+            .and_then(|()| std::fs::File::open(dir)?.sync_all());
+        done.map_err(|e| Error::file(&self.target, e))?;
+        self.committed = true;
+        Ok(())
+    }
+}
+
+/// The directory that `file` is in.
+fn directory(file: &Path) -> &Path {
+    match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Best effort: whoever failed already reports why.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

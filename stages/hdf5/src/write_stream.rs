@@ -1,0 +1,139 @@
+//! Datasets written item by item, for files larger than memory.
+
+use crate::error::{Error, Result, reason};
+use crate::raw::write_items;
+use crate::write::{Attribute, Partial, create_dataset, write_attribute};
+use hdf5::{Dataset, File};
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+
+/// A file of f32 datasets that is being written. Nothing is at its path before [`Self::commit`].
+#[derive(Debug)]
+pub struct DatasetWriter {
+    // Closing a file whose disk is full crashes libhdf5 (h5py#914), so the handles are dropped only
+    // after a flush has succeeded; otherwise they leak until the process ends.
+    file: ManuallyDrop<File>,
+    datasets: Vec<Growing>,
+    partial: Partial,
+    path: PathBuf,
+}
+
+/// A dataset to write: its name, its shape and its attributes.
+pub type NewDataset<'a> = (&'a str, &'a [usize], &'a [(String, Attribute)]);
+
+#[derive(Debug)]
+struct Growing {
+    handle: ManuallyDrop<Dataset>,
+    shape: Vec<usize>,
+    written: usize,
+}
+
+impl DatasetWriter {
+    /// Starts `path` with the dataset `name` of shape `shape` and attributes of that dataset. It is
+    /// checksummed but not compressed: samples of a continuous law do not compress.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn create(
+        path: &Path,
+        name: &str,
+        shape: &[usize],
+        attributes: &[(String, Attribute)],
+    ) -> Result<Self> {
+        Self::create_all(path, &[(name, shape, attributes)])
+    }
+
+    /// As [`Self::create`], with several datasets.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn create_all(path: &Path, datasets: &[NewDataset<'_>]) -> Result<Self> {
+        let partial = Partial::beside(path)?;
+        let failed = |e: hdf5::Error| Error::file(path, reason(&e));
+        let file = File::with_options()
+            .with_fcpl(|p| p.obj_track_times(false))
+            .with_fapl(|p| p.libver_v110())
+            .create_excl(&partial.path)
+            .map_err(failed)?;
+        let mut writer = Self {
+            file: ManuallyDrop::new(file),
+            datasets: Vec::new(),
+            partial,
+            path: path.to_owned(),
+        };
+        for (name, shape, attributes) in datasets {
+            let handle = create_dataset::<f32>(&writer.file, name, shape, false).map_err(failed)?;
+            let handle = ManuallyDrop::new(handle);
+            for (name, value) in *attributes {
+                write_attribute(&handle, name, value).map_err(failed)?;
+            }
+            writer.datasets.push(Growing {
+                handle,
+                shape: shape.to_vec(),
+                written: 0,
+            });
+        }
+        Ok(writer)
+    }
+
+    /// Writes the next items, row-major.
+    ///
+    /// # Errors
+    /// File errors, among them a full disk.
+    pub fn append(&mut self, values: &[f32]) -> Result<()> {
+        self.append_to(0, values)
+    }
+
+    /// As [`Self::append`], to dataset `number` of those that were created.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_to(&mut self, number: usize, values: &[f32]) -> Result<()> {
+        let dataset = &mut self.datasets[number];
+        let width: usize = dataset.shape[1..].iter().product();
+        let written = write_items(&dataset.handle, &dataset.shape, dataset.written, values);
+        if let Err(e) = written {
+            return Err(self.failed(number, &e));
+        }
+        dataset.written += values.len() / width;
+        Ok(())
+    }
+
+    /// Finishes the file and puts it at its path.
+    ///
+    /// # Errors
+    /// File errors, among them a full disk; what was at the path before is then still there.
+    ///
+    /// # Panics
+    /// If not all items were appended.
+    pub fn commit(self) -> Result<()> {
+        for dataset in &self.datasets {
+            assert_eq!(dataset.written, dataset.shape[0], "items are missing");
+        }
+        self.file.flush().map_err(|e| self.failed(0, &e))?;
+        let Self {
+            file,
+            datasets,
+            mut partial,
+            ..
+        } = self;
+        for dataset in datasets {
+            drop(ManuallyDrop::into_inner(dataset.handle));
+        }
+        drop(ManuallyDrop::into_inner(file));
+        partial.commit()
+    }
+
+    fn failed(&self, number: usize, error: &hdf5::Error) -> Error {
+        let Growing { shape, written, .. } = &self.datasets[number];
+        let bytes = shape.iter().product::<usize>() * size_of::<f32>();
+        Error::file(
+            &self.path,
+            format!(
+                "writing stopped after {written} of {} items ({bytes} bytes in all); is the disk full? {}",
+                shape[0],
+                reason(error)
+            ),
+        )
+    }
+}
