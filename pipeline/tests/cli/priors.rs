@@ -350,7 +350,7 @@ fn conditions_that_do_not_fit_are_refused_with_what_was_found() {
         text.replace("dataset: labels", "dataset: embeddings")
             .replace("  rows: sequences\n", "")
     })
-    .expect(2, &["2 tokens an item", "`rows: sequences`"]);
+    .expect(2, &["2 tokens per item", "`rows: sequences`"]);
     run(&|text| {
         text.replace(
             "{kind: coupling, layers: 8, width: 64, depth: 2}",

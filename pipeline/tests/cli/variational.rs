@@ -157,7 +157,10 @@ fn wrong_values_are_refused_by_key_before_anything_is_trained() {
                 "train_autoencoder.posterior={kind: linear_iaf}",
                 "train_autoencoder.latent={width: 2, tokens: 300}",
             ],
-            &["train_autoencoder.posterior.kind", "2 to 512 numbers a row"],
+            &[
+                "train_autoencoder.posterior.kind",
+                "2 to 512 numbers per row",
+            ],
         ),
         (
             &[
@@ -166,7 +169,7 @@ fn wrong_values_are_refused_by_key_before_anything_is_trained() {
             ],
             &[
                 "train_autoencoder.posterior.kind",
-                "5107664 numbers a row",
+                "5107664 numbers per row",
                 "at most 524288",
             ],
         ),

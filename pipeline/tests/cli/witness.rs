@@ -184,7 +184,7 @@ fn a_witness_of_whole_rows_is_compared_with_sums_over_tokens() {
     let told = format!("{}{}", run.stdout, run.stderr);
     assert!(
         told.contains(
-            "the witness scores whole rows of more tokens than stand together in: uniform box;"
+            "the witness scores whole rows with more tokens than the points grouped together in: uniform box;"
         ),
         "{run}"
     );
@@ -223,11 +223,11 @@ fn a_witness_that_cannot_be_one_is_refused_before_anything_is_trained() {
         ),
         (
             prior(MODEL),
-            "other.yaml has a prior of `kind: flow_matching`, whose NLL is that of an ODE",
+            "other.yaml has a prior of `kind: flow_matching`, whose NLL needs an ODE",
         ),
         (
             more(random),
-            "whose points do not follow from those of the flow here",
+            "whose points cannot be computed from those of the flow here",
         ),
         (
             more("test: {fraction: 0.2}"),

@@ -85,6 +85,9 @@ mod tests {
     fn without_f64_it_is_f32_and_said() {
         let (dtype, told) = widest_of(|dtype| dtype == DType::F32);
         assert_eq!(dtype, DType::F32);
-        assert!(told.is_some_and(|told| told.contains("no f64")), "{told:?}");
+        assert!(
+            told.is_some_and(|told| told.contains("does not support f64")),
+            "{told:?}"
+        );
     }
 }

@@ -416,7 +416,7 @@ mod tests {
         assert!(
             told(1, false)
                 .unwrap_err()
-                .contains("another process writes it")
+                .contains("another process is writing it")
         );
         drop(first);
         let refused = told(2, false).unwrap_err();

@@ -190,6 +190,6 @@ mod tests {
         let error = source(file, Tokeniser::Ids { fill: None })
             .read()
             .unwrap_err();
-        assert!(error.to_string().contains("expected whole ones"), "{error}");
+        assert!(error.to_string().contains("expected integers"), "{error}");
     }
 }

@@ -1,14 +1,13 @@
-//! How useful latents are: what a linear probe reads from them, and what a flow that is fitted to them
-//! generates, judged by the features of a classifier.
+//! Usefulness of latents: the accuracy of a linear probe, and the quality of samples of a flow fitted to them,
+//! judged by the features of a classifier.
 //!
-//! The flow of this stage is fitted to the latents themselves, so that autoencoders are compared by
-//! their latents and not by the prior that these were held to.
+//! The flow of this stage is fitted to the latents themselves, so that autoencoders are compared by their
+//! latents and not by the prior they were regularised to.
 //!
-//! The classifier judges rows that it was not trained on: what it is asked about is compared with the
-//! test rows (and, for sweeps that choose, with the held-out rows). A Fréchet distance is in squared
-//! units of this classifier's features, and that of n rows is too large by about 1/n: the one between
-//! held-out and test data shows by how much, and samples, of which there may be more, and reconstructions
-//! of the very rows that they are compared with can come below it.
+//! The classifier judges rows it was not trained on: results are compared with the test rows (and, for sweeps
+//! that select, with the held-out rows). A Fréchet distance is in squared units of this classifier's features,
+//! and is biased upwards by about 1/n for n rows. The distance between held-out and test data shows the size of
+//! the bias; samples, of which there may be more, and reconstructions of the same rows can be below it.
 
 use super::same_data::require_same_data;
 use super::train_autoencoder;
@@ -36,14 +35,14 @@ use std::path::{Path, PathBuf};
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "EvaluateLatents")]
 pub struct Config {
-    /// The file of another experiment, relative to this one, whose classifier judges; by default this
-    /// experiment's own.
+    /// The file of another experiment, relative to this one, whose classifier judges; by default that of this
+    /// experiment.
     pub classifier: Option<PathBuf>,
-    /// The flow that is fitted to the latents of the training rows, whitened per dimension.
+    /// The flow fitted to the latents of the training rows, whitened per dimension.
     pub flow: FitConfig,
-    /// Samples of that flow that are decoded and compared with the data.
+    /// Number of samples of that flow to decode and compare with the data.
     pub samples: usize,
-    /// Absolute and relative tolerance of the ODE solver (Dormand-Prince) that draws them.
+    /// Absolute and relative tolerance of the ODE solver (Dormand-Prince) for sampling.
     pub tolerance: f64,
     /// The L2 penalty of the linear probe: its loss is the mean cross-entropy in nats plus half of this
     /// times the sum of squared weights.
@@ -138,22 +137,22 @@ impl Prepared for Config {
     }
 }
 
-/// Evaluations of the flow's held-out loss.
+/// Number of evaluations of the flow's held-out loss.
 const EVALUATIONS: u64 = 10;
-/// Latents, noise and times in one of them.
+/// Triples of latents, noise and times per evaluation.
 const EVALUATION_POINTS: usize = 2048;
-/// Rows decoded at a time.
+/// Rows decoded at once.
 const CHUNK: usize = 512;
-/// Rows for each feature below which their Fréchet distances mislead.
+/// Minimum number of rows per feature for reliable Fréchet distances.
 const ROWS_PER_FEATURE: usize = 10;
-/// Samples kept with the artifact.
+/// Samples stored with the artifact.
 const KEPT: usize = 64;
 
-/// Measures the latents in the directory `autoencoder` with the classifier in the directory
-/// `classifier` and fills the directory of `context`: `samples.h5` and `samples.png`.
+/// Measures the latents in the directory `autoencoder` with the classifier in the directory `classifier` and
+/// fills the directory of `context`: `samples.h5` and `samples.png`.
 ///
 /// # Errors
-/// File errors; an input error for a classifier of other data, or one that was trained on rows that are judged;
+/// File errors; an input error for a classifier of other data, or one that was trained on rows it judges;
 /// [`crate::Error::Diverged`]; [`crate::Error::Cancelled`].
 fn run(
     config: &Config,
@@ -209,19 +208,19 @@ fn run(
     Ok(summary)
 }
 
-/// Warns where the covariance of the features that are compared with rests on too little.
+/// Warns if there are too few rows for the covariance of the features.
 fn warn_of_few_rows(rows: usize, width: usize, context: &Context) {
     let enough = ROWS_PER_FEATURE * width;
     if rows < enough {
         context.monitor.warn(&format!(
-            "{rows} rows are few for Fréchet distances of {width} features (about {enough} are enough): \
-             they are too large; `test: {{fraction: ...}}` in train_autoencoder and train_classifier sets \
-             their number"
+            "{rows} rows are few for Fréchet distances of {width} features (about {enough} are \
+             enough): the distances are biased upwards; `test: {{fraction: ...}}` in \
+             train_autoencoder and train_classifier sets their number"
         ));
     }
 }
 
-/// Refuses a classifier that trained on some of `items`, which it would judge.
+/// Refuses a classifier that was trained on some of `items`, which it would judge.
 fn require_unseen(
     real: &LabelledFeatures,
     part: Part,
@@ -243,7 +242,7 @@ fn require_unseen(
     )))
 }
 
-/// A linear probe fitted to the latents of the training rows, standardised.
+/// A linear probe fitted to the standardised latents of the training rows.
 struct Probe {
     standardise: Normaliser,
     probe: LinearProbe,
@@ -269,7 +268,7 @@ impl Probe {
         Ok(Self { standardise, probe })
     }
 
-    /// The share of `rows` whose class it tells.
+    /// The accuracy on `rows`.
     fn accuracy(&self, rows: &PartLatents, real: &LabelledFeatures) -> Result<f64> {
         let points = self.standardise.apply(&rows.values);
         Ok((self.probe).accuracy(&points, &real.labels_of(&rows.items)?))
@@ -322,20 +321,20 @@ fn draw(config: &Config, latents: &Latents, context: &Context) -> Result<Vec<f32
     Ok((whiten.inverse(&samples)).expect("a diagonal without zeros is invertible"))
 }
 
-/// The frozen networks that turn latents into data and data into features.
+/// The frozen networks that decode latents and compute features of data.
 struct Judge {
     autoencoder: Autoencoder,
     about: AutoencoderHeader,
     classifier: Classifier,
-    /// From the scale of the autoencoder's data to that of the classifier's.
+    /// Conversion from the scale of the autoencoder's data to that of the classifier's.
     factor: f64,
 }
 
 /// Decoded latents.
 struct Decoded {
-    /// The first of them as data of the autoencoder, row-major [n, C, H, W].
+    /// The first ones as data of the autoencoder, row-major [n, C, H, W].
     images: Vec<f32>,
-    /// The classifier's features of all, row-major [n, F].
+    /// The classifier's features of all of them, row-major [n, F].
     features: Vec<f32>,
 }
 
@@ -345,8 +344,8 @@ impl Judge {
         let (classifier, header) = Classifier::load(classifier_dir, device)?;
         if about.shape != header.shape {
             return Err(Error::input(format!(
-                "{}: found a classifier of {:?}, expected {:?}, as the autoencoder in {} decodes; \
-                 train both on the same dataset",
+                "{}: found a classifier of {:?}, expected {:?}, the shape that the autoencoder in \
+                 {} decodes to; train both on the same dataset",
                 classifier_dir.display(),
                 header.shape,
                 about.shape,
@@ -382,7 +381,7 @@ impl Judge {
         Ok(Decoded { images, features })
     }
 
-    /// The first samples as HDF5 and as a picture.
+    /// Writes the first samples as HDF5 and as a picture.
     fn write_samples(&self, images: &[f32], context: &Context) -> Result<()> {
         let shape = self.about.shape;
         let count = images.len() / shape.elements();
@@ -438,12 +437,12 @@ mod tests {
         }
     }
 
-    /// What the autoencoder stage commits, after `steps` steps down the reconstruction alone.
+    /// Writes the artifact of an autoencoder trained for `steps` steps on the reconstruction alone.
     fn autoencoder(file: &Path, steps: u64, dir: &Path) {
         autoencoder_of(file, PartConfig::default(), steps, dir);
     }
 
-    /// As [`autoencoder`], with this test part.
+    /// As [`autoencoder`], with the given test part.
     fn autoencoder_of(file: &Path, test: PartConfig, steps: u64, dir: &Path) {
         let architecture =
             serde_json::from_value(json!({"kind": "dense", "widths": [64]})).unwrap();
@@ -521,7 +520,7 @@ mod tests {
         .unwrap();
     }
 
-    /// A classifier whose data is scaled otherwise than the autoencoder's, to [0, 1/2].
+    /// A classifier whose data is scaled differently from the autoencoder's, to [0, 1/2].
     fn classifier(dir: &Path) {
         let config: train_classifier::Config = serde_json::from_value(json!({
             "data": {"file": digits(), "maximum": 32},

@@ -1,10 +1,10 @@
 //! The stages, each from its configuration to its figures.
 //!
-//! A stage is a file of its own, whose `Config` implements [`StageConfig`], and its lines in this one: `mod`, and
-//! an entry of [`with_stages`](crate::with_stages), from which names, sections of an experiment, schema, planner
-//! and runner follow.
+//! A new stage is a file of its own, whose `Config` implements [`StageConfig`], and a few lines in this one: `mod`,
+//! and an entry of [`with_stages`](crate::with_stages), from which names, sections of an experiment, schema,
+//! planner and runner follow.
 
-/// Gives the list of stages to the macro `$then`, in the order in which they run: what the section is for,
+/// Passes the list of stages to the macro `$then`, in the order in which they run: a description of the section,
 /// `module: Name = "name of its folder"`, and, after `leaves`, the HDF5 files in its artifact that others may read.
 ///
 /// The module has the name of the stage's section in an experiment.
@@ -12,32 +12,31 @@
 macro_rules! with_stages {
     ($then:ident) => {
         $then! {
-            /// A classifier whose features judge latents, or are the target of a flow; needs no flow itself.
+            /// A classifier whose features judge latents, or are the target of a flow; does not need a flow.
             train_classifier: TrainClassifier = "train-classifier"
                 leaves "Semantic features of data and their classes (features.h5).",
-            /// Stage 1; at most one of `flow` and `pretrain_flow` is given.
+            /// Stage 1; at most one of `flow` and `pretrain_flow` may be given.
             pretrain_flow: PretrainFlow = "pretrain-flow"
                 leaves "Features as points of the flow (held_out.h5, test.h5), and samples (samples.h5).",
-            /// Stage 2; left out when absent.
+            /// Stage 2; skipped if absent.
             train_autoencoder: TrainAutoencoder = "train-autoencoder"
                 leaves "Latents (latents.h5) and reconstructions (reconstructions.h5).",
-            /// An invertible map that carries the latents of stage 2 to the flow's distribution; left out when
-            /// absent, `{}` for all its defaults.
+            /// An invertible map from the latents of stage 2 to the flow's distribution; skipped if absent, `{}`
+            /// for all defaults.
             transport: Transport = "transport"
                 leaves "Transported latents (latents.h5).",
-            /// Stage 3; left out when absent, `{}` for all its defaults.
+            /// Stage 3; skipped if absent, `{}` for all defaults.
             estimate_nll: EstimateNll = "estimate-nll",
-            /// The likelihood of test data under the model as a whole, and what kind of number it is; left out when absent,
-            /// `{}` for all its defaults.
+            /// The likelihood of test data under the whole model, and its kind; skipped if absent, `{}` for all
+            /// defaults.
             evaluate_likelihood: EvaluateLikelihood = "evaluate-likelihood",
-            /// Samples of the flow, judged by a classifier where there is one; left out when absent, `{}` for all its
+            /// Samples of the flow, judged by a classifier if there is one; skipped if absent, `{}` for all
             /// defaults.
             sample: Sample = "sample"
                 leaves "Samples as points, features and data (samples.h5).",
-            /// How useful the latents are, judged by a classifier; left out when absent, `{}` for all its
-            /// defaults.
+            /// Usefulness of the latents, judged by a classifier; skipped if absent, `{}` for all defaults.
             evaluate_latents: EvaluateLatents = "evaluate-latents",
-            /// A search for sequences that an objective scores well; left out when absent.
+            /// A search for sequences with high scores under an objective; skipped if absent.
             optimise_latents: OptimiseLatents = "optimise-latents",
         }
     };

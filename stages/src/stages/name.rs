@@ -1,4 +1,4 @@
-//! The stages by name.
+//! Names of stages.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -7,30 +7,30 @@ use std::fmt;
 
 macro_rules! names {
     ($($(#[$doc:meta])* $section:ident: $stage:ident = $name:literal $(leaves $leaves:literal)?,)*) => {
-        /// A stage by name. Those that run later are greater.
+        /// A stage, ordered by when it runs.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Stage {
             $($(#[$doc])* $stage,)*
         }
 
-        /// The names of all.
+        /// The names of all stages.
         static NAMES: [&str; Stage::ALL.len()] = [$($name),*];
 
         impl Stage {
             /// In the order in which they run.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$stage),*];
 
-            /// The name of its folder.
+            /// Name of its folder.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$stage => $name,)* }
             }
 
-            /// The name of its section in a configuration.
+            /// Name of its section in a configuration.
             pub const fn section(self) -> &'static str {
                 match self { $(Self::$stage => stringify!($section),)* }
             }
 
-            /// The HDF5 files in its artifact that other stages may read; none where there are none.
+            /// The HDF5 files in its artifact that other stages may read; None if there are none.
             pub fn leaves(self) -> Option<&'static str> {
                 let files: &[&str] = match self { $(Self::$stage => &[$($leaves)?],)* };
                 files.first().copied()
@@ -47,7 +47,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// By its name in every format, so that what is stored stays readable when the list grows.
+/// Serialised by name in every format, so that stored data stays readable when the list grows.
 impl Serialize for Stage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Stage {
 mod tests {
     use super::*;
 
-    /// Red where an entry of the list has the name of another, or one that is no folder of its section's name.
+    /// Fails if an entry of the list has a wrong name.
     #[test]
     fn folder_and_section_have_one_name() {
         for stage in Stage::ALL {

@@ -1,4 +1,4 @@
-//! Stage 1: fit a prior to target features, by default a flow-matching model.
+//! Stage 1: fits a prior to target features, by default a flow-matching model.
 
 mod baselines;
 mod conditions;
@@ -34,7 +34,7 @@ pub use rows::Rows;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// The role of what the flow is fitted to, where a stage made it.
+/// Role of the features, if another stage made them.
 const FEATURES: &str = "features";
 
 impl StageConfig for Config {
@@ -175,7 +175,7 @@ impl super::Prepared for Prepared {
     }
 }
 
-/// The stage with its input opened, scanned and found good.
+/// The stage with its input opened, scanned and validated.
 pub struct Prepared {
     config: Config,
     ingest: Ingest,
@@ -184,10 +184,11 @@ pub struct Prepared {
     target: Option<Target>,
 }
 
-/// Opens and scans the features; whatever is wrong with them is found here, before any training.
+/// Opens and scans the features; problems are found here, before any training.
 ///
 /// # Errors
-/// File errors; input errors for features, labels or embeddings that do not fit the configuration.
+/// File errors; input errors for features, labels or embeddings that do not match the
+/// configuration.
 fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
     let tokens = Ingest::read_parts(
         &config.features.source(),
@@ -203,7 +204,7 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
     if config.noise == Some(Noise::Uniform) {
         tokens.require_levels("pretrain_flow.noise.kind: uniform")?;
     }
-    // normalisation is of tokens, or of features that are cut into tokens after it
+    // normalisation applies to tokens, or to features that are cut into tokens afterwards
     let normaliser = Normaliser::fit(&config.normalisation, &tokens.moments, seed)?;
     config
         .rows
@@ -211,7 +212,7 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
     let whole = config.rows.of_items() || tokens.rows_per_item() == 1;
     if config.condition.is_some() && !whole {
         return Err(Error::input(format!(
-            "{}: found {} tokens an item, expected one, or `rows: sequences`: a condition is of a whole item",
+            "{}: found {} tokens per item, expected one, or `rows: sequences`: a condition applies to a whole item",
             tokens.dataset.describe(),
             tokens.rows_per_item()
         )));
@@ -232,7 +233,7 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
         .transpose()?;
     let target = match config.noise {
         None => read_target(&ingest.dataset)?,
-        // the density is not that of noisy features
+        // the known density is not that of noisy features
         Some(_) => None,
     };
     let prepared = Prepared {
@@ -255,7 +256,6 @@ fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared
 }
 
 impl Prepared {
-    /// The shape of a point.
     pub fn shape(&self) -> PointShape {
         let rows = self.ingest.width() / self.normaliser.input_width;
         let tokens = match self.config.rows {
@@ -268,7 +268,7 @@ impl Prepared {
         }
     }
 
-    /// How features stand as points.
+    /// The layout of features as points.
     fn layout(&self) -> Layout {
         let cut = match (self.config.rows, self.ingest.patches()) {
             (_, Some(patches)) => Cut::Patches(patches),
@@ -284,7 +284,7 @@ impl Prepared {
         Layout { cut, noise, range }
     }
 
-    /// What adds noise to points.
+    /// Adds noise to points.
     fn noising(&self) -> Option<Noising> {
         let noise = self.config.noise?;
         Some(Noising::new(noise, &self.normaliser))
@@ -343,13 +343,13 @@ impl Prepared {
         Ok(summary)
     }
 
-    /// What each of `items` is conditioned on, if the prior is.
+    /// The conditions of `items`, if the prior is conditional.
     fn conditions_of(&self, items: &[usize]) -> Option<Conditions> {
         let conditions = self.conditions.as_ref()?;
         Some(conditions.of(items.iter().copied()))
     }
 
-    /// Some features of `part` as points of the flow, kept with the artifact.
+    /// Some features of `part` as points of the flow, to store with the artifact.
     fn keep(&self, part: Part, context: &Context) -> Result<KeptPoints> {
         let PointShape { tokens, width } = self.shape();
         let rows = some_rows(&self.config, &self.ingest, part, tokens)?;
@@ -373,7 +373,7 @@ impl Prepared {
         Ok(kept)
     }
 
-    /// The prior fitted to the training rows, normalised.
+    /// Fits the prior to the normalised training rows.
     fn fit(
         &self,
         held_out: &KeptPoints,
@@ -421,14 +421,14 @@ impl Prepared {
     }
 }
 
-/// Some rows of `part`, raw, as whole items; each is `tokens` tokens of a point.
+/// Some raw rows of `part`, in whole items; each point has `tokens` tokens.
 fn some_rows(config: &Config, ingest: &Ingest, part: Part, tokens: usize) -> Result<RowBlock> {
     let at_most = match part {
         Part::Test => config.test.at_most,
         _ => config.held_out.at_most,
     };
     let at_most = match config.rows {
-        // rows are counted as in the file, where each token is one
+        // rows are counted as in the file, where each token is a row
         Rows::Sequences => at_most.div_ceil(tokens),
         _ => at_most,
     };

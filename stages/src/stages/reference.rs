@@ -1,4 +1,4 @@
-//! What a stage reads of another one, which may belong to another experiment.
+//! References to artifacts of other stages, possibly of other experiments.
 
 use super::name::Stage;
 use schemars::JsonSchema;
@@ -12,13 +12,13 @@ pub struct Reference {
     /// The YAML file of the experiment, relative to the configuration file; this experiment if absent.
     #[serde(default)]
     pub experiment: Option<PathBuf>,
-    /// The stage whose artifact is read.
+    /// The stage that makes the artifact.
     #[serde(with = "by_section")]
     #[schemars(with = "by_section::Name")]
     pub stage: Stage,
 }
 
-/// A stage that leaves HDF5, by the name of its section.
+/// A stage with HDF5 outputs, serialised by the name of its section.
 mod by_section {
     use super::Stage;
     use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -44,7 +44,7 @@ mod by_section {
         found.ok_or_else(|| D::Error::unknown_variant(&name, &NAMES))
     }
 
-    /// What its schema is.
+    /// For its schema.
     pub struct Name;
 
     impl JsonSchema for Name {
@@ -60,14 +60,14 @@ mod by_section {
             };
             let each: Vec<_> = Stage::ALL.into_iter().filter_map(of).collect();
             json_schema!({
-                "description": "A stage that leaves HDF5 for others to read.",
+                "description": "A stage with HDF5 outputs that others may read.",
                 "oneOf": each,
             })
         }
     }
 }
 
-/// True for the name of a file, without a folder.
+/// Whether `path` is a file name without a directory.
 pub fn is_file_name(path: &Path) -> bool {
     let mut parts = path.components();
     matches!(
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Red where a stage that leaves nothing may be named: what it makes would be looked for in vain.
+    /// Fails if a stage without HDF5 outputs can be named.
     #[test]
     fn a_stage_that_leaves_hdf5_is_named_by_its_section_and_no_other() {
         let read = |name: &str| serde_json::from_value::<Reference>(json!({"stage": name}));

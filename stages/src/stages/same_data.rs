@@ -1,11 +1,11 @@
-//! A classifier judges rows of the data that it knows.
+//! Checks that a classifier judges the data it was trained on.
 
 use crate::data::Scan;
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// Refuses an artifact, what it is and where, and a classifier of different data: items would not mean the same rows. `key`
-/// names that data.
+/// Refuses an artifact, given by description and directory, if a classifier was trained on different data, so that
+/// items would not refer to the same rows. `key` names the artifact's data.
 ///
 /// # Errors
 /// File errors; an input error.

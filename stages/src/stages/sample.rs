@@ -1,4 +1,4 @@
-//! Samples of the flow, drawn as the command `sample` draws them: what they cost, and what a classifier makes of them.
+//! Samples of the flow, drawn as by the command `sample`: their cost, and their quality according to a classifier.
 
 mod conditions;
 mod judged;
@@ -23,46 +23,47 @@ use std::path::PathBuf;
 use std::time::Instant;
 use trained_on::{TrainedOn, TrainedOnConfig};
 
-/// Draw samples of the flow, and judge them.
+/// Draw samples of the flow and judge them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Sample")]
 pub struct Config {
-    /// Samples to draw; of a flow of classes, of each class in turn, of one of embeddings, under those of test rows in
-    /// turn.
+    /// Number of samples. A flow conditioned on classes draws each class in turn; one conditioned on embeddings
+    /// uses those of test rows in turn.
     pub count: usize,
-    /// Of a flow of embeddings: so many test rows, or the names of some, whose embeddings samples take in turn, in place of
-    /// those of all. They stand side by side in the picture.
+    /// For a flow conditioned on embeddings: a number of test rows, or the names of some, whose embeddings are used
+    /// in turn instead of those of all. They are arranged side by side in the picture.
     pub conditions: Option<Chosen>,
-    /// The rows that the flow was trained on: how near samples come to one, and what rows are called.
+    /// The rows that the flow was trained on, used for distances to the nearest training row and for names of rows.
     pub trained_on: Option<TrainedOnConfig>,
-    /// The standard deviation of the noise; 1 for the flow's own distribution.
+    /// Standard deviation of the noise; 1 for the flow's own distribution.
     pub temperature: f64,
     /// Absolute and relative tolerance of an ODE's solver.
     pub tolerance: f64,
-    /// So many equal steps of an ODE, in place of those that adapt to the tolerance.
+    /// Number of equal ODE steps, instead of adaptive ones.
     pub steps: Option<usize>,
-    /// Several tokens at once, of `tarflow` and `starflow`; one after the other by default.
+    /// Draw several tokens at once, for `tarflow` and `starflow`; one at a time by default.
     pub sweeps: Option<SweepsConfig>,
-    /// How far samples lean towards their condition.
+    /// Guidance of samples towards their condition.
     pub guidance: GuidanceConfig,
-    /// The standard deviation, in the flow's space, of noise that is taken off the samples: that which the flow was
+    /// Standard deviation, in the flow's space, of noise to remove from the samples: the noise that the flow was
     /// trained with.
     pub denoise: Option<f64>,
-    /// Whether samples go on to data through the experiment's autoencoder.
+    /// Whether samples are decoded to data by the experiment's autoencoder.
     pub decode: bool,
-    /// The file of another experiment, relative to this one, whose classifier judges; by default this experiment's
-    /// own, where it has one.
+    /// The file of another experiment, relative to this one, whose classifier judges; by default that of this
+    /// experiment, if any.
     pub classifier: Option<PathBuf>,
 }
 
-/// Sweeps over tokens that are drawn together.
+/// Jacobi sweeps over tokens that are drawn together.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SweepsConfig {
-    /// They end when no sample changes by more than this share of itself (root mean square); 0 for as many as tokens.
+    /// Sweeps stop when no sample changes by more than this fraction of its own size (root mean square); 0 for as
+    /// many sweeps as tokens.
     pub tolerance: f64,
-    /// Tokens that are swept over together; 0 for all.
+    /// Tokens per group; 0 for all.
     pub tokens: usize,
 }
 
@@ -79,12 +80,12 @@ impl Default for SweepsConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuidanceConfig {
-    /// 1 for the density under the condition, more for what is more of its own kind and less varied.
+    /// 1 for the conditional density, more for samples that are more typical of the condition and less varied.
     pub scale: f64,
-    /// Whether it grows along the tokens, of `tarflow` and `starflow`.
+    /// Whether it grows along the tokens, for `tarflow` and `starflow`.
     pub rising: bool,
-    /// What attention's logits are divided by in what is leant away from, of `tarflow` and `starflow`; the condition
-    /// "none" in its place by default.
+    /// Attention temperature of the reference that guidance moves away from, for `tarflow` and `starflow`; by
+    /// default the reference is the condition "none".
     pub temperature: Option<f64>,
 }
 
@@ -116,17 +117,17 @@ impl Default for Config {
     }
 }
 
-/// Images of the picture in a column, and its columns where samples have no classes.
+/// Images per column of the picture, and its columns if samples have no classes.
 const GRID: Grid = Grid {
     rows: 8,
     columns: 10,
 };
 
-/// Samples in the picture of those that are beside training rows.
+/// Samples in the picture beside their nearest training rows.
 const PAIRS: usize = 16;
-/// The picture of samples, where they are images.
+/// The picture of samples, if they are images.
 pub const PICTURE: &str = "samples.png";
-/// What the columns of [`PICTURE`] are called, a line each, where that is known.
+/// Names of the columns of [`PICTURE`], one per line, if known.
 pub const NAMES: &str = "samples.txt";
 
 impl Config {
@@ -173,7 +174,7 @@ impl StageConfig for Config {
             !(self.decode && self.trained_on.is_some()),
             "trained_on",
             "rows of the flow, and `decode: true`",
-            "one of them: what is decoded is no row that the flow was trained on",
+            "one of them: decoded samples are not in the space of the flow's training rows",
         );
         problems.not_negative("temperature", self.temperature, "1");
         problems.require(
@@ -239,7 +240,11 @@ impl StageConfig for Config {
             "1, a `pretrain_flow.condition`, or `guidance: {temperature: 2}`",
         );
         if let Err(error) = flow.model.kind().ways().refuse(&self.way()) {
-            problems.add("sample", error, "what goes with pretrain_flow.model");
+            problems.add(
+                "sample",
+                error,
+                "a setting that pretrain_flow.model supports",
+            );
         }
     }
 
@@ -326,8 +331,9 @@ impl Prepared for Config {
             }
             (Some(classifier), None) => {
                 return Err(Error::input(format!(
-                    "{}: found a classifier, and samples that do not become data which it knows, expected \
-                     `sample.decode: true`, or a flow of that data whose normalisation can be undone",
+                    "{}: found a classifier for data that samples are not converted to, expected \
+                     `sample.decode: true`, or a flow of that data with an invertible \
+                     normalisation",
                     classifier.display()
                 )));
             }
@@ -359,7 +365,8 @@ impl Config {
         summary.add(names::AGAIN, again as f64);
         if again > 0 {
             context.monitor.warn(&format!(
-                "samples were drawn again {again} times, of {}: they were not finite; the others are what the flow has left",
+                "samples were drawn again {again} times, of {}: they were not finite; the drawn \
+                 distribution excludes such samples",
                 self.count
             ));
         }

@@ -1,4 +1,4 @@
-//! What a stage is: a configuration that says what it reads, checks it, and becomes work.
+//! The interface of stages: a configuration that declares its inputs, checks them, and becomes work.
 
 use super::name::Stage;
 use super::upstream::Upstream;
@@ -15,10 +15,9 @@ use std::path::PathBuf;
 
 /// The section of a stage in an experiment.
 pub trait StageConfig: Section + Debug + Send + Sync {
-    /// Which stage it is of.
     fn stage(&self) -> Stage;
 
-    /// A section with what has no default, as an example.
+    /// An example of the keys without defaults.
     fn example() -> Value
     where
         Self: Sized,
@@ -26,10 +25,10 @@ pub trait StageConfig: Section + Debug + Send + Sync {
         json!({})
     }
 
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     fn check(&self, problems: &mut Problems);
 
-    /// Notes what does not go with the other sections of the experiment; keys of `problems` start with a section.
+    /// Reports conflicts with other sections of the experiment; keys of `problems` start with a section.
     fn check_with(&self, _sections: &Sections, _problems: &mut Problems) {}
 
     /// The artifacts that it reads.
@@ -37,8 +36,8 @@ pub trait StageConfig: Section + Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Says what is wrong with reading `read` out of another experiment, of the sections `other`, as this one, of
-    /// the sections `own`, does.
+    /// Checks reading `read` from another experiment with the sections `other`; `own` are the sections of this
+    /// one.
     ///
     /// # Errors
     /// The end of a sentence that begins with the other experiment's file.
@@ -51,7 +50,7 @@ pub trait StageConfig: Section + Debug + Send + Sync {
         Ok(())
     }
 
-    /// Says what is wrong with reading `read`, where `made` tells what all that this stage reads is made from.
+    /// Checks reading `read`, given how all artifacts that this stage reads were made.
     ///
     /// # Errors
     /// The end of a sentence that begins with the other experiment's file.
@@ -59,35 +58,34 @@ pub trait StageConfig: Section + Debug + Send + Sync {
         Ok(())
     }
 
-    /// The numbers that it computes in, by the key that asks for them.
+    /// Its number format with the configuration key.
     fn numbers(&self) -> Option<Numbers> {
         None
     }
 
-    /// The files that it reads and no stage made, each with its key within the section.
+    /// Input files that are not made by a stage, with their keys within the section.
     fn inputs(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         Vec::new()
     }
 
-    /// The keys for files of other experiments, whose artifacts it may read.
+    /// The keys for files of other experiments whose artifacts it may read.
     fn experiments(&mut self) -> Vec<&mut Option<PathBuf>> {
         Vec::new()
     }
 
-    /// Opens and scans the inputs, so that what is wrong with them is found before anything is trained.
+    /// Opens and scans the inputs, so that problems are found before any training.
     ///
     /// # Errors
-    /// File errors; input errors for data that does not fit the configuration or what it reads.
+    /// File errors; input errors for data that does not match the configuration or the artifacts it reads.
     fn prepare(&self, upstream: &Upstream, seed: u64, monitor: &dyn Monitor)
     -> Result<Preparation>;
 }
 
-/// What every [`StageConfig`] is besides: plain data.
+/// Plain-data operations of every [`StageConfig`].
 pub trait Section: Any {
-    /// A copy.
     fn boxed(&self) -> Box<dyn StageConfig>;
 
-    /// Its keys and values, those left at their defaults too.
+    /// Its keys and values, including defaults.
     ///
     /// # Errors
     /// A path that is not UTF-8.
@@ -104,11 +102,11 @@ impl<T: StageConfig + Clone + Serialize> Section for T {
     }
 }
 
-/// The sections of an experiment that are there, in the order in which stages run.
+/// The sections present in an experiment, in the order in which stages run.
 pub struct Sections<'a>(pub Vec<&'a dyn StageConfig>);
 
 impl<'a> Sections<'a> {
-    /// The section whose configuration is a `T`.
+    /// The section of type `T`.
     pub fn get<T: StageConfig>(&self) -> Option<&'a T> {
         let mut sections = self.0.iter();
         sections.find_map(|section| (*section as &dyn Any).downcast_ref())
@@ -123,20 +121,20 @@ impl<'a> Sections<'a> {
 /// An artifact that a stage reads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Read {
-    /// What for; artifacts of one stage are told apart by it. Part of an artifact's identity.
+    /// Distinguishes artifacts of the same stage. Part of the reader's identity.
     pub role: &'static str,
     /// The stage that makes it.
     pub stage: Stage,
-    /// The file of the experiment that has that stage; this one if absent.
+    /// The experiment's file; this experiment if absent.
     pub experiment: Option<PathBuf>,
-    /// The key, within the stage's section, that asks for it; empty where the stage itself does.
+    /// The key within the stage's section that requests it; empty if it is always read.
     pub key: &'static str,
-    /// Whether the stage can do without, where the experiment lacks it.
+    /// Whether the stage also works without it.
     pub optional: bool,
 }
 
 impl Read {
-    /// What a stage needs of its own experiment.
+    /// A required artifact of the same experiment.
     pub fn own(role: &'static str, stage: Stage) -> Self {
         Self {
             role,
@@ -148,37 +146,37 @@ impl Read {
     }
 }
 
-/// What an artifact that a stage reads is made from.
+/// How an artifact that a stage reads was made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Made {
-    /// What it is read for.
+    /// Its role for the reader.
     pub role: String,
-    /// The configuration of its stage, with the paths of inputs and of other experiments blanked.
+    /// The configuration of its stage, with paths of inputs and of other experiments blanked.
     pub config: Value,
     /// The seed of its random streams.
     pub seed: u64,
-    /// The files that it reads: dotted keys and digests of contents.
+    /// Files that it read: dotted keys and digests of contents.
     pub inputs: Vec<(String, String)>,
-    /// The artifacts that it reads: roles and fingerprints.
+    /// Artifacts that it read: roles and fingerprints.
     pub upstream: Vec<(String, String)>,
 }
 
-/// How far a stage can be prepared.
+/// The outcome of preparing a stage.
 pub enum Preparation {
-    /// Its inputs are good.
+    /// Its inputs are valid.
     Ready(Box<dyn Prepared>),
-    /// It reads something that is not made yet, and is to be asked again when it is.
+    /// An artifact that it reads does not exist yet; prepare again later.
     Wait,
 }
 
-/// A stage whose inputs were opened and found good.
+/// A stage whose inputs were opened and validated.
 pub trait Prepared {
-    /// The shape of the points of the flow that it will make, if it makes one.
+    /// The shape of the points of the flow it will make, if any.
     fn makes(&self) -> Option<PointShape> {
         None
     }
 
-    /// Fills the folder of `context` from the artifacts in `upstream`.
+    /// Fills the directory of `context` from the artifacts in `upstream`.
     ///
     /// # Errors
     /// Errors of reading and writing; [`crate::Error::Diverged`]; [`crate::Error::Cancelled`].

@@ -1,4 +1,4 @@
-//! Train a small classifier whose penultimate activations are semantic features.
+//! A small classifier whose penultimate activations are semantic features.
 
 use super::{Preparation, Stage, StageConfig, Upstream};
 use crate::architectures::ArchitectureConfig;
@@ -29,19 +29,19 @@ use std::path::PathBuf;
 pub struct Config {
     /// The images or vectors to classify.
     pub data: DataConfig,
-    /// The dataset of the classes in the same file: integers 0 to K - 1, one an item, `[N]`.
+    /// The dataset of classes in the same file: integers 0 to K - 1, one per item, `[N]`.
     #[serde(default = "defaults::labels")]
     pub labels: String,
-    /// Which rows are held out, for what chooses: learning curves, the best checkpoint, sweeps.
+    /// Held-out rows, used for selection: learning curves, the best checkpoint, sweeps.
     #[serde(default)]
     pub held_out: PartConfig,
-    /// Which rows choose nothing: figures that are shown are of these.
+    /// Test rows, never used for selection; reported figures are of these.
     #[serde(default)]
     pub test: PartConfig,
-    /// The layers before the features: those of an encoder.
+    /// The layers before the features, as in an encoder.
     #[serde(default)]
     pub architecture: ArchitectureConfig,
-    /// Penultimate activations F, the width of a feature.
+    /// Number F of penultimate activations, the width of a feature.
     #[serde(default = "defaults::features")]
     pub features: usize,
     /// Optimiser and schedule.
@@ -50,13 +50,13 @@ pub struct Config {
     /// Training steps.
     #[serde(default = "defaults::steps")]
     pub steps: u64,
-    /// Rows a step.
+    /// Rows per step.
     #[serde(default = "defaults::batch")]
     pub batch: usize,
     /// Steps between evaluations on the held-out rows.
     #[serde(default = "defaults::evaluate_every")]
     pub evaluate_every: u64,
-    /// Data is kept in memory below this size, and streamed above it.
+    /// Data smaller than this is kept in memory, larger data is streamed.
     #[serde(default = "defaults::memory_mib")]
     pub memory_mib: usize,
 }
@@ -99,7 +99,7 @@ impl StageConfig for Config {
             !matches!(self.architecture, ArchitectureConfig::Points { .. }),
             "architecture.kind",
             "points",
-            "`dense` or `convolutional`, since free points are no data",
+            "`dense` or `convolutional`, since free points have no data",
         );
         problems.require(
             !matches!(
@@ -108,7 +108,7 @@ impl StageConfig for Config {
             ),
             "architecture.gated",
             "true",
-            "none: the layers of a classifier have SiLU",
+            "none: the layers of a classifier use SiLU",
         );
         problems.within("features", self.features, 1..=65_536);
         problems.section("optimiser", |p| self.optimiser.check(p));
@@ -137,18 +137,18 @@ impl super::Prepared for Prepared {
     }
 }
 
-/// The stage with its input opened, scanned and found good.
+/// The stage with its input opened, scanned and validated.
 pub struct Prepared {
     config: Config,
     data: Data,
     labels: Labels,
 }
 
-/// Opens and scans the data and its labels; whatever is wrong with them is found here, before any
-/// training.
+/// Opens and scans the data and its labels; problems are found here, before any training.
 ///
 /// # Errors
-/// File errors; an input error for data or labels that do not fit the configuration or each other.
+/// File errors; an input error for data or labels that do not match the configuration or each
+/// other.
 pub(super) fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Prepared> {
     let demands = Demands {
         stage: "train_classifier",
@@ -172,7 +172,7 @@ pub(super) fn prepare(config: &Config, seed: u64, monitor: &dyn Monitor) -> Resu
     })
 }
 
-/// Rows classified at a time.
+/// Rows classified at once.
 const CHUNK: usize = 512;
 
 impl Prepared {
@@ -206,7 +206,8 @@ impl Prepared {
         Ok(summary)
     }
 
-    /// The classifier with averaged weights after `config.steps` steps down the cross-entropy.
+    /// Trains the classifier for `config.steps` steps on the cross-entropy; returns it with
+    /// averaged weights.
     fn train(&self, held_out: &Unseen, context: &Context) -> Result<Classifier> {
         let config = &self.config;
         let device = context.device.clone().autodiff();
@@ -243,7 +244,7 @@ impl Prepared {
         batches.explain(trained, context)
     }
 
-    /// The features of the rows of all parts, in file order.
+    /// Writes the features of the rows of all parts, in file order.
     fn write_features(&self, classifier: &Classifier, context: &Context) -> Result<()> {
         let (size, width) = (self.data.shape.elements(), self.config.features);
         let (mut items, mut features) = (Vec::new(), Vec::new());
@@ -266,7 +267,7 @@ impl Prepared {
     }
 }
 
-/// The training: down the cross-entropy of batches.
+/// The training on the cross-entropy of batches.
 struct Classification<'a> {
     stage: &'a Prepared,
     batches: &'a mut Batches,
@@ -313,7 +314,7 @@ impl Task<Classifier, 2> for Classification<'_> {
     }
 }
 
-/// Rows of a part that is not trained on and their classes, on the device.
+/// Held-out or test rows and their classes, on the device.
 struct Unseen {
     chunks: Vec<(Tensor<4>, Tensor<2>)>,
 }
@@ -336,7 +337,7 @@ impl Unseen {
         Ok(Self { chunks })
     }
 
-    /// Cross-entropy in nats and accuracy, means over the rows.
+    /// Cross-entropy in nats and accuracy, means over rows.
     fn measure(&self, classifier: &Classifier) -> Result<(f64, f64)> {
         let (mut loss, mut right, mut count) = (0.0, 0.0, 0.0);
         for (rows, targets) in &self.chunks {
@@ -411,7 +412,7 @@ mod tests {
                 assert!((stored - computed).abs() < 1e-4, "{stored} {computed}");
             }
 
-            // the accuracy of the summary is that of the logits on the rows marked as test rows
+            // the accuracy in the summary is that of the logits on test rows
             let items: Vec<i64> = (0..1797).collect();
             let labels = stored.labels_of(&items).unwrap();
             let logits = to_f32(classifier.logits(images)).unwrap();

@@ -1,9 +1,9 @@
-//! Latents of a finished autoencoder carried to the flow's distribution by an invertible map.
+//! Maps latents of a trained autoencoder to the flow's distribution by an invertible map.
 //!
-//! A flow is fitted to whole latents, whitened together. A latent goes along it to noise and from there along the
-//! target's flow, each way an ODE or a closed form, and decoding goes back the same way: see [`crate::transport`].
-//! What is written are latents in the place of the autoencoder's own, and how far both halves of the map are from
-//! what they should be.
+//! A flow is fitted to whole latents, whitened over all dimensions. A latent is mapped by it to noise and from
+//! there by the target's flow, each by an ODE or in closed form; decoding runs the inverse: see
+//! [`crate::transport`]. The outputs are transported latents, which replace the autoencoder's own, and the errors
+//! of both halves of the map.
 
 mod figures;
 mod moved;
@@ -29,27 +29,27 @@ use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Carry the latents of the autoencoder to the flow's distribution, by a flow that is fitted to them.
+/// Transport the latents of the autoencoder to the flow's distribution, by a flow fitted to them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Transport")]
 pub struct Config {
-    /// What is fitted to the whitened latents of the training rows, all tokens of a row together.
+    /// The model fitted to the whitened latents of the training rows, all tokens of a row together.
     pub model: ModelConfig,
     /// Optimiser and schedule.
     pub optimiser: OptimiserConfig,
     /// Training steps.
     pub steps: u64,
-    /// Training latents a step.
+    /// Training latents per step.
     pub batch: usize,
     /// Steps between evaluations of the held-out loss.
     pub evaluate_every: u64,
-    /// Latents in the held-out evaluation, with noise and times fixed beforehand.
+    /// Latents in the held-out evaluation, with fixed noise and times.
     pub evaluation_points: usize,
-    /// The standard deviation of noise that is added to whitened latents in training: a little smooths what few
-    /// rows leave jagged, and what hardly varies.
+    /// Standard deviation of noise added to whitened latents in training: a small value smooths the density of few
+    /// rows and of directions that hardly vary.
     pub noise: f64,
-    /// Absolute and relative tolerance of the ODE solver that carries latents and points, there and back.
+    /// Absolute and relative tolerance of the ODE solver, in both directions.
     pub tolerance: f64,
 }
 
@@ -81,7 +81,7 @@ impl Config {
     }
 }
 
-/// A latent of so many numbers as one point of a flow.
+/// A latent of `width` numbers as one point of a flow.
 fn whole(width: usize) -> PointShape {
     PointShape { tokens: 1, width }
 }
@@ -117,7 +117,7 @@ impl StageConfig for Config {
                 true => "free points, which have no decoder",
                 false => "no such section",
             },
-            "an autoencoder of data, whose latents `transport` carries to the flow",
+            "an autoencoder of data, whose latents `transport` maps to the flow",
         );
         if let Some(latent) = autoencoder.map(|stage| &stage.latent)
             && let Err(expected) = (self.model.kind()).check_shape(whole(latent.shape().elements()))
@@ -129,8 +129,8 @@ impl StageConfig for Config {
         problems.require(
             flow.is_none_or(|flow| flow.condition.is_none()),
             "transport",
-            "a flow of the target that is conditioned",
-            "one without conditions, which latents have none of: remove pretrain_flow.condition, or `transport`",
+            "a conditional target flow",
+            "one without conditions, since latents have none: remove pretrain_flow.condition, or `transport`",
         );
     }
 
@@ -145,7 +145,7 @@ impl StageConfig for Config {
         self.model.kind().numbers()
     }
 
-    /// Latents that cannot be whitened are refused before anything is trained, where they are made already.
+    /// Latents that cannot be whitened are refused before any training, if they exist already.
     fn prepare(&self, upstream: &Upstream, _: u64, _: &dyn Monitor) -> Result<Preparation> {
         if let Some(autoencoder) = upstream.made(AUTOENCODER)? {
             let latents = Latents::load(autoencoder)?;
@@ -203,7 +203,7 @@ impl Prepared for Config {
 }
 
 impl Config {
-    /// The flow of the whitened latents of the training rows.
+    /// Fits the flow of the whitened latents of the training rows.
     fn fit(&self, latents: &Latents, whitening: &Whitening, context: &Context) -> Result<Fitted> {
         let width = latents.width();
         let points = whitening.normaliser.apply(&latents.train.values);

@@ -11,25 +11,24 @@ use crate::random::Streams;
 use crate::tensors::spread;
 use rand::seq::SliceRandom;
 
-/// The most rows of each sample: what fixes the power of the tests, and their time.
+/// Maximum number of rows per sample, which determines the power of the tests and their time.
 pub const TESTED: usize = 1000;
 
-/// Points and as many features.
+/// Points and equally many features.
 pub struct Compared {
-    /// What the points are, as figures call them.
+    /// Name of the points in figures.
     pub what: &'static str,
     /// Row-major [n, d].
     pub points: Vec<f32>,
     /// Row-major [n, d].
     pub features: Vec<f32>,
-    /// d.
     pub width: usize,
-    /// Rows that belong together.
+    /// Number of consecutive rows per group.
     pub group: usize,
 }
 
 impl Compared {
-    /// Every test, with p-values of `permutations` relabellings.
+    /// All tests, with p-values from `permutations` permutations.
     ///
     /// # Errors
     /// As [`battery`].
@@ -70,7 +69,7 @@ impl Compared {
         )
     }
 
-    /// Puts the energy test into `summary`, the distance as `distance`; all under what `name` makes of their names.
+    /// Adds the energy test to `summary`, the distance as `distance`; `name` maps names of figures.
     pub fn add_energy(
         &self,
         distance: &str,
@@ -91,7 +90,7 @@ impl Compared {
         }
     }
 
-    /// Puts every test into `summary` under what `name` makes of their names.
+    /// Adds all tests to `summary`; `name` maps names of figures.
     pub fn add_battery(
         &self,
         found: &Battery,
@@ -117,7 +116,7 @@ impl Compared {
         }
     }
 
-    /// Puts the classifier test alone, if there is one, into `summary`.
+    /// Adds the classifier test, if any, to `summary`.
     pub fn add_accuracy(
         &self,
         told: Option<&ClassifierTest>,
@@ -133,10 +132,9 @@ impl Compared {
     }
 }
 
-/// `latents` [n, T, d] of rows of T `tokens`, whole, against features of `kept` that stand together in the same way:
-/// the tokens of an item where `sequences` says that the prior is of whole rows, else features drawn without
-/// replacement, each used once. None for single tokens, which are compared as they are, and where there are not
-/// features enough for two rows.
+/// Whole rows of T `tokens` from `latents` [n, T, d], against features of `kept` grouped in the same way: the
+/// tokens of an item if the prior is over whole rows (`sequences`), else features drawn without replacement. None
+/// for single tokens, which are compared as they are, and if there are not enough features for two rows.
 pub fn whole_rows(
     latents: &[f32],
     tokens: usize,
@@ -164,7 +162,7 @@ pub fn whole_rows(
     })
 }
 
-/// `rows` [n, d] in another order.
+/// Shuffles `rows` [n, d].
 fn shuffled(rows: &[f32], width: usize, streams: Streams) -> Vec<f32> {
     let mut rows: Vec<&[f32]> = rows.chunks(width).collect();
     rows.shuffle(&mut streams.at("independent tokens", 0));
@@ -188,7 +186,7 @@ mod tests {
         }
     }
 
-    /// Red for a comparison of no rows, or of one with itself.
+    /// Fails if no rows, or a single one, are compared.
     #[test]
     fn rows_of_more_tokens_than_there_are_features_are_not_compared() {
         let whole = |features| whole_rows(&[0.0; 12], 4, &kept(features), false, Streams::new(0));

@@ -1,4 +1,4 @@
-//! The artifacts that a stage reads, as far as they are made.
+//! The artifacts that a stage reads, whether or not they exist yet.
 
 use crate::error::{Error, Result};
 use crate::priors::{self, PointShape};
@@ -7,38 +7,38 @@ use latent_align_hdf5::closest;
 use std::any::Any;
 use std::path::{Path, PathBuf};
 
-/// The role of the prior.
+/// Role of the prior.
 pub const FLOW: &str = "flow";
-/// The role of the autoencoder that is measured.
+/// Role of the autoencoder.
 pub const AUTOENCODER: &str = "autoencoder";
-/// The role of what carries latents to the flow.
+/// Role of the transport of latents to the flow.
 pub const TRANSPORT: &str = "transport";
-/// The role of what judges latents.
+/// Role of the classifier that judges latents.
 pub const CLASSIFIER: &str = "classifier";
 
 /// An artifact that a stage reads.
 #[derive(Debug)]
 pub struct Artifact {
-    /// What for.
+    /// Its role for the reader.
     pub role: &'static str,
-    /// What messages call it: its stage and fingerprint.
+    /// Name in messages: stage and fingerprint.
     pub name: String,
-    /// Where it is, or will be.
+    /// Its directory, which may not exist yet.
     pub dir: PathBuf,
-    /// Whether it is there.
+    /// Whether it exists.
     pub standing: Standing,
-    /// The section of the stage that makes it; none of a finished flow that an experiment names.
+    /// The section of the stage that makes it; None for a finished flow named by the experiment.
     pub config: Option<Box<dyn Any>>,
 }
 
-/// Whether an artifact is there.
+/// Whether an artifact exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It is.
+    /// It exists.
     Made,
     /// A stage will make it.
     Coming {
-        /// The shape of the points of the flow that it will hold, where it will and the stage knows.
+        /// The shape of the points of its flow, if known.
         points: Option<PointShape>,
     },
 }
@@ -56,26 +56,26 @@ impl Upstream {
         (self.get(role)).ok_or_else(|| Error::input(format!("no {role} to read")))
     }
 
-    /// The folder of what is read as `role`.
+    /// The directory of the artifact read as `role`.
     ///
     /// # Errors
-    /// An input error if nothing is.
+    /// An input error if there is none.
     pub fn dir(&self, role: &str) -> Result<&Path> {
         self.needed(role).map(|artifact| artifact.dir.as_path())
     }
 
-    /// The same of what may be missing.
+    /// The same for an optional artifact.
     pub fn dir_if_any(&self, role: &str) -> Option<&Path> {
         self.get(role).map(|artifact| artifact.dir.as_path())
     }
 
-    /// The section, of type `T`, of the stage that makes what is read as `role`; none where nothing is, or no stage
-    /// makes it.
+    /// The section, of type `T`, of the stage that makes the artifact read as `role`; None if there is no artifact
+    /// or no stage makes it.
     pub fn config<T: Any>(&self, role: &str) -> Option<&T> {
         self.get(role)?.config.as_deref()?.downcast_ref()
     }
 
-    /// The folder of what is read as `role`, none while it is not made.
+    /// The directory of the artifact read as `role`; None if it does not exist yet.
     ///
     /// # Errors
     /// As [`Self::dir`].
@@ -84,11 +84,11 @@ impl Upstream {
         Ok((artifact.standing == Standing::Made).then_some(artifact.dir.as_path()))
     }
 
-    /// Where the file `name` of what is read as `role` is, for which the key `key` asks; none while the artifact
-    /// is not made.
+    /// The path of the file `name`, requested by the key `key`, in the artifact read as `role`; None if the
+    /// artifact does not exist yet.
     ///
     /// # Errors
-    /// An input error when it holds no such file, with the files it holds.
+    /// An input error if it has no such file, listing the files it has.
     pub fn file(&self, role: &str, key: &str, name: &Path) -> Result<Option<PathBuf>> {
         let Some(dir) = self.made(role)? else {
             return Ok(None);
@@ -112,10 +112,10 @@ impl Upstream {
         )))
     }
 
-    /// The shape of the points of the flow that is read as `role`; none while nobody knows it.
+    /// The shape of the points of the flow read as `role`; None if it is not known yet.
     ///
     /// # Errors
-    /// File errors; input errors for what holds no flow.
+    /// File errors; input errors if the artifact is not a flow.
     pub fn points(&self, role: &str) -> Result<Option<PointShape>> {
         let Artifact { dir, standing, .. } = self.needed(role)?;
         match standing {

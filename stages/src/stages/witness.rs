@@ -1,4 +1,4 @@
-//! A second likelihood: the prior of another experiment over the same features, read for its exact NLL.
+//! A second likelihood: the exact NLL under the prior of another experiment over the same features.
 
 use super::{FLOW, Made, Read, Stage, Upstream, pretrain_flow};
 use crate::data::{PartConfig, Projection, Whiten};
@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use crate::priors::{NllKind, Noise};
 use std::path::{Path, PathBuf};
 
-/// The role of that prior.
+/// Role of that prior.
 pub const WITNESS: &str = "witness";
 
-/// The prior of `experiment`, for which `key` asks.
+/// The prior of `experiment`, requested by `key`.
 pub fn read(experiment: PathBuf, key: &'static str) -> Read {
     Read {
         experiment: Some(experiment),
@@ -18,11 +18,11 @@ pub fn read(experiment: PathBuf, key: &'static str) -> Read {
     }
 }
 
-/// Whether the witness in `made` can say something of the points of the flow there: of the same features and rows,
-/// in coordinates that follow from the flow's, and exactly.
+/// Checks that the witness in `made` can score the points of the flow there: the same features and rows,
+/// coordinates that follow from the flow's, and an exact NLL.
 ///
 /// # Errors
-/// What is wrong, as the end of a sentence that begins with its experiment's file.
+/// The problem, as the end of a sentence that begins with its experiment's file.
 pub fn check(made: &[Made]) -> std::result::Result<(), String> {
     let of = |role: &str| made.iter().find(|made| made.role == role);
     let (Some(flow), Some(witness)) = (of(FLOW), of(WITNESS)) else {
@@ -31,16 +31,19 @@ pub fn check(made: &[Made]) -> std::result::Result<(), String> {
     let config = |made: &Made| serde_json::from_value::<pretrain_flow::Config>(made.config.clone());
     let Ok(own) = config(flow) else {
         return Err(
-            "cannot stand beside an imported flow, of whose features nothing is known; pretrain the flow here".into(),
+            "cannot be used with an imported flow, whose features are unknown; pretrain the flow here".into(),
         );
     };
     let Ok(other) = config(witness) else {
-        return Err("has an imported prior, of whose features nothing is known; expected one that it pretrains".into());
+        return Err(
+            "has an imported prior, whose features are unknown; expected one that it pretrains"
+                .into(),
+        );
     };
     if other.model.kind().nll() != NllKind::Exact {
         return Err(format!(
-            "has a prior of `kind: {}`, whose NLL is that of an ODE, expected one in closed form, such as \
-             `model: {{kind: coupling}}`",
+            "has a prior of `kind: {}`, whose NLL needs an ODE, expected one in closed form, such \
+             as `model: {{kind: coupling}}`",
             other.model.name()
         ));
     }
@@ -52,8 +55,8 @@ pub fn check(made: &[Made]) -> std::result::Result<(), String> {
     });
     if patches[0] != patches[1] {
         return Err(format!(
-            "cuts features by pretrain_flow.rows: {:?}, expected {:?} as here: tokens are normalised, and patches of \
-             other sizes are other tokens",
+            "cuts features by pretrain_flow.rows: {:?}, expected {:?} as here: the normalisation \
+             applies to tokens, which must be the same",
             other.rows, own.rows
         ));
     }
@@ -89,8 +92,8 @@ pub fn check(made: &[Made]) -> std::result::Result<(), String> {
             value.map_or_else(|e| e.to_string(), |value| value.to_string())
         };
         return Err(format!(
-            "has pretrain_flow.normalisation {}, whose points do not follow from those of the flow here, expected {}: \
-             a projection cannot be undone; give both the same",
+            "has pretrain_flow.normalisation {}, whose points cannot be computed from those of \
+             the flow here, expected {}: a projection is not invertible; give both the same",
             told(&other),
             told(&own)
         ));
@@ -108,12 +111,12 @@ pub fn check(made: &[Made]) -> std::result::Result<(), String> {
 /// A stage's artifact and its configuration.
 type Fitted<'a> = (&'a Made, &'a pretrain_flow::Config);
 
-/// Where the features of a prior come from.
+/// Source of a prior's features.
 #[derive(PartialEq)]
 struct Source<'a> {
-    /// The digest of their file, where no stage made it.
+    /// The digest of their file, if no stage made it.
     file: Option<&'a str>,
-    /// The fingerprint of the artifact that they are of, and the name of their file there.
+    /// The fingerprint of their artifact, and the name of the file in it.
     artifact: Option<(&'a str, &'a Path)>,
     dataset: &'a str,
 }
@@ -158,12 +161,12 @@ fn same_features(flow: Fitted, witness: Fitted) -> std::result::Result<(), Strin
     }
 }
 
-/// A witness that was trained on the rows that the flow was not would be no witness of those.
+/// A witness must not be trained on rows that the flow holds out.
 fn same_parts((flow, own): Fitted, (witness, other): Fitted) -> std::result::Result<(), String> {
     if flow.seed != witness.seed {
         return Err(format!(
-            "has a prior of seed {}, expected {}, that of the flow here: seeds draw the parts of the features, and \
-             projections",
+            "has a prior of seed {}, expected {}, that of the flow here: the seed determines the \
+             parts of the features, and projections",
             witness.seed, flow.seed
         ));
     }
@@ -187,18 +190,18 @@ fn same_parts((flow, own): Fitted, (witness, other): Fitted) -> std::result::Res
         };
         if rows(own) != rows(other) || digest(flow) != digest(witness) {
             return Err(format!(
-                "keeps other rows as its pretrain_flow.{key}, expected those of the flow here: it may have been \
-                 trained on what it is to judge; give both the same"
+                "keeps other rows as its pretrain_flow.{key}, expected those of the flow here: it \
+                 may have been trained on rows it has to judge; give both the same"
             ));
         }
     }
     Ok(())
 }
 
-/// Numbers in a point of the witness, for which `key` asks; none while nobody knows those of the flow and of it.
+/// Numbers per point of the witness requested by `key`; None if this is not known yet.
 ///
 /// # Errors
-/// An input error where neither number divides the other.
+/// An input error if neither the flow's nor the witness's number divides the other.
 pub fn elements(upstream: &Upstream, key: &str) -> Result<Option<usize>> {
     let (Some(flow), Some(witness)) = (upstream.points(FLOW)?, upstream.points(WITNESS)?) else {
         return Ok(None);
@@ -213,7 +216,7 @@ pub fn elements(upstream: &Upstream, key: &str) -> Result<Option<usize>> {
     Ok(Some(others))
 }
 
-/// The folder of the witness, where one is read.
+/// The directory of the witness, if there is one.
 pub fn dir(upstream: &Upstream) -> Option<&Path> {
     upstream.dir_if_any(WITNESS)
 }

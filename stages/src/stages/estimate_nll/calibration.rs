@@ -1,9 +1,9 @@
-//! Whether nominal 95 % intervals hold the truth in about 95 % of repetitions: with the exact velocity of
-//! mixtures whose NLL is known, and the draws of the defaults.
+//! Coverage of nominal 95 % intervals over repetitions, with the exact velocity of mixtures whose NLL is
+//! known, and the default draws.
 //!
-//! Every repetition takes new points and new draws. `make calibration` repeats 200 times and asks for 91
-//! to 98 %, of correlations and slopes for 91 % or more; `WIDTHS=64` chooses one of the mixtures. The test
-//! suite repeats less often, and asks for what chance alone does not miss.
+//! Every repetition uses new points and new draws. `make calibration` repeats 200 times and requires 91 to 98
+//! %, for correlations and slopes at least 91 %; `WIDTHS=64` selects one of the mixtures. The test suite
+//! repeats less often, with bounds that chance alone rarely exceeds.
 
 use super::config::Config;
 use crate::alignment::known_targets::{analytic_nll, ring, samples, uneven};
@@ -18,20 +18,20 @@ use burn::tensor::{DType, Device};
 
 /// Dimensions of the mixtures.
 const WIDTHS: [usize; 3] = [2, 16, 64];
-/// Repetitions from which on every row is held to the bar.
+/// Number of repetitions from which the bounds apply to every row.
 const MANY: usize = 200;
-/// The bar of many repetitions: of what is in nats, and of means and points.
+/// Bounds for figures in nats, means and points.
 const BAR: std::ops::RangeInclusive<f64> = 0.91..=0.98;
-/// The bar of correlations and slopes. Intervals of correlations are too wide where all are near 1: one less a
-/// correlation is then a mean square of what the draws are off by, whose chance leaving out rules counts
-/// twice (as for the RMSE, which has an interval of its own), and the few degrees of freedom do the rest.
+/// Bounds for correlations and slopes. Intervals of correlations near 1 are too wide: one minus a correlation
+/// is then a mean squared error of the draws, whose variance is counted twice by leaving out rules (as for the
+/// RMSE, which has its own interval), and the few degrees of freedom add to it.
 const SAFE: std::ops::RangeInclusive<f64> = 0.91..=1.0;
 /// Repetitions and points in the test suite.
 const FEW: usize = 30;
 /// See [`FEW`].
 const FEW_POINTS: usize = 60;
 
-/// An interval of each repetition, and the truth.
+/// The intervals of all repetitions, and the truth.
 struct Row {
     weighting: Weighting,
     figure: &'static str,
@@ -40,14 +40,14 @@ struct Row {
 }
 
 enum Truth {
-    /// Known, one a repetition.
+    /// Known, one per repetition.
     Known(Vec<f64>),
-    /// The same for all: the mean over repetitions of what is seen.
+    /// The mean estimate over repetitions.
     Mean,
 }
 
 impl Row {
-    /// The share of intervals that hold the truth, and the median width.
+    /// The share of intervals that contain the truth, and the median width.
     fn coverage(&self) -> (f64, f64) {
         let values: Vec<f64> = self.intervals.iter().map(|i| i.value).collect();
         let mut widths: Vec<f64> = self.intervals.iter().map(|i| i.high - i.low).collect();
@@ -64,7 +64,7 @@ impl Row {
     }
 }
 
-/// The intervals of what all points share, and of each point, from the draws alone.
+/// The intervals of shared quantities, and of each point, from the draws alone.
 fn of_draws(found: &Estimates) -> (Interval, Vec<Interval>) {
     let around = |value: f64, error: f64| Interval {
         value,
@@ -78,7 +78,7 @@ fn of_draws(found: &Estimates) -> (Interval, Vec<Interval>) {
     )
 }
 
-/// Every row of a mixture.
+/// All rows for a mixture.
 fn rows(mixture: &GaussianMixture, repetitions: usize, points: usize) -> Vec<Row> {
     let (device, d) = (Device::flex(), mixture.width());
     let field = ExactMixture::new(mixture, DType::F32, &device);
@@ -107,7 +107,7 @@ fn rows(mixture: &GaussianMixture, repetitions: usize, points: usize) -> Vec<Row
                 means[i].push(all);
                 single[i].extend(each);
             } else {
-                // the truth is the mean over repetitions: the points stay
+                // the truth is the mean over repetitions with fixed points
                 let found = estimate(weighting, &fixed, seed);
                 for (total, value) in fixed_values.iter_mut().zip(&found.values) {
                     *total += value / repetitions as f64;
@@ -156,7 +156,7 @@ fn rows(mixture: &GaussianMixture, repetitions: usize, points: usize) -> Vec<Row
     all
 }
 
-/// Those of [`WIDTHS`] that `chosen` names, with commas between; all where nothing is chosen.
+/// The elements of [`WIDTHS`] listed in `chosen`, separated by commas; all by default.
 fn widths(chosen: Option<&str>) -> Vec<usize> {
     let Some(chosen) = chosen else {
         return WIDTHS.into();
@@ -164,18 +164,19 @@ fn widths(chosen: Option<&str>) -> Vec<usize> {
     let named = chosen.split(',').map(|name| {
         let width = name.trim().parse().ok();
         let known = width.filter(|width| WIDTHS.contains(width));
-        known
-            .unwrap_or_else(|| panic!("LATENT_ALIGN_WIDTHS={chosen}: {name} is none of {WIDTHS:?}"))
+        known.unwrap_or_else(|| {
+            panic!("LATENT_ALIGN_WIDTHS={chosen}: {name} is not one of {WIDTHS:?}")
+        })
     });
     named.collect()
 }
 
-/// Standard errors from a fit to the nodes of one rule hold the mean in 71 to 87 % here, and intervals that
-/// resample points alone hold bias and RMSE in 2 to 17 %.
+/// Standard errors from a fit to the nodes of one rule cover the mean in only 71 to 87 %, and intervals that
+/// resample points alone cover bias and RMSE in 2 to 17 %.
 #[test]
 fn nominal_95_percent_intervals_hold_the_truth_at_the_defaults() {
     let number = |name: &str, default: usize| match std::env::var(name) {
-        Ok(value) => (value.parse()).unwrap_or_else(|_| panic!("{name}={value} is no number")),
+        Ok(value) => (value.parse()).unwrap_or_else(|_| panic!("{name}={value} is not a number")),
         Err(_) => default,
     };
     let repetitions = number("LATENT_ALIGN_SEEDS", FEW);
@@ -216,7 +217,7 @@ fn nominal_95_percent_intervals_hold_the_truth_at_the_defaults() {
             }
         }
     }
-    // 90 repetitions or more: 95 % is within 0.85 and 1 but for a chance of 1e-4
+    // 90 or more repetitions: coverage of 95 % is within 0.85 and 1 with probability 1 - 1e-4
     assert!(
         repetitions * widths.len() >= FEW * WIDTHS.len(),
         "too few repetitions of {widths:?} to tell"

@@ -1,4 +1,4 @@
-//! What the stage is asked.
+//! Configuration of the stage.
 
 use crate::alignment::{TRUNCATION, check_draws, check_truncation};
 use crate::inference::ScoringConfig;
@@ -14,40 +14,40 @@ use std::path::PathBuf;
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "EstimateNll")]
 pub struct Config {
-    /// The file of another experiment, relative to this one: its autoencoder's test latents are
-    /// one more region, such as what aligned latents are compared with.
+    /// The file of another experiment, relative to this one, whose test latents form a further region, for
+    /// comparison with aligned latents.
     pub unaligned: Option<PathBuf>,
     /// The file of another experiment, relative to this one: the exact NLL under its prior over the same
-    /// features, such as `model: {kind: coupling}`, is a second likelihood that stands beside the flow's.
+    /// features, such as `model: {kind: coupling}`, is reported as a second likelihood beside the flow's.
     pub witness: Option<PathBuf>,
-    /// Points a region (test features, latents of each part), whole items of them.
+    /// Points per region (test features, latents of each part), in whole items.
     pub points: usize,
-    /// Points of the uniform box around the features; 0 for no box.
+    /// Number of points in the uniform box around the features; 0 for no box.
     pub box_points: usize,
     /// Cells along each side of the grid in two dimensions; 0 for no grid.
     pub grid_cells: usize,
-    /// Box and grid cover the range of the test features and this share more on each side.
+    /// Margin of box and grid around the range of the test features, as a share of it on each side.
     pub grid_margin: f64,
-    /// (t, noise) draws of the alignment loss under each weighting, shared by all points: 8 independent
-    /// rules whose spread tells what chance the draws leave.
+    /// (t, noise) draws of the alignment loss under each weighting, shared by all points: 8 independent rules
+    /// whose spread gives the error due to the draws.
     pub draws: usize,
     /// The largest ratio R = t / (1 - t) in the likelihood weighting: a few times the inverse of the
     /// smallest scale of the features.
     pub truncation: f64,
-    /// The tolerance of an NLL in nats: how far its integral may still move when its nodes are doubled.
+    /// Tolerance of an NLL in nats: the remaining change of its integral when its nodes are doubled.
     pub tolerance: f64,
     /// How the divergence of the velocity is evaluated.
     pub divergence: Divergence,
-    /// Numbers N of levels: the flow is read as a Markovian hierarchical VAE of so many, and its negative ELBO of
-    /// test features stands beside their NLL, such as [10, 100, 1000].
+    /// Numbers N of levels, such as [10, 100, 1000]: the flow is read as a Markovian hierarchical VAE with N
+    /// levels, and its negative ELBO on test features is reported beside their NLL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<usize>,
     /// The precision of likelihoods and losses.
     pub precision: Precision,
-    /// Points a region at which the gradients of loss and NLL are compared; 0 for none.
+    /// Points per region at which the gradients of loss and NLL are compared; 0 for none.
     pub gradient_points: usize,
-    /// Points of each region on which the engine checks itself: solves again with every step halved, and compares
-    /// the divergence with autodiff, central differences and Hutchinson's estimate; 0 for none.
+    /// Points per region for self-checks: solving again with every step halved, and comparing the divergence with
+    /// autodiff, central differences and Hutchinson's estimate; 0 for none.
     pub check_points: usize,
 }
 
@@ -73,7 +73,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How points are scored.
+    /// The scoring options.
     pub fn scoring(&self) -> ScoringConfig {
         ScoringConfig {
             draws: self.draws,
@@ -84,7 +84,7 @@ impl Config {
         }
     }
 
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub(super) fn check_values(&self, problems: &mut Problems) {
         problems.at_least("points", self.points, 8);
         check_draws(problems, self.draws);

@@ -1,7 +1,7 @@
-//! Whether training drew latents together: collapse is a fall, of the NLL against latents without a regulariser,
-//! or else of the alignment loss against latents before training. An encoder that never spread its latents has
-//! a small loss too. (Before training latents lie in the middle of the target, where it may have a hole: their
-//! NLL says nothing.)
+//! Whether training made latents collapse. Collapse is a fall of the NLL compared with latents without a
+//! regulariser, or else of the alignment loss compared with latents before training: an encoder that never spread
+//! its latents has a small loss too. (Before training, latents lie in the middle of the target, which may have a
+//! hole there, so their NLL is not informative.)
 
 use super::config::Config;
 use super::measure::{Instruments, Measured};
@@ -17,37 +17,37 @@ use crate::numerics::{mean, standard_error};
 use crate::stages::train_autoencoder::{INITIAL_DATASET, INITIAL_FILE};
 use crate::tensors::spread;
 
-/// Rows of data whose latents before training are looked at.
+/// Rows of data whose latents before training are evaluated.
 const ROWS: usize = 100;
 
-/// How far latents fell.
+/// The fall of latents.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fall {
-    /// The mean of the reference less that of the latents.
+    /// Mean of the reference minus that of the latents.
     pub by: f64,
     /// Its standard error.
     pub error: f64,
-    /// Of what, and from where.
+    /// The quantity and its reference.
     pub kind: Kind,
 }
 
-/// What falls.
+/// The quantity that falls, and its reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The NLL in nats, against latents without alignment.
+    /// NLL in nats, compared with unaligned latents.
     Unaligned,
-    /// The alignment loss under the uniform weighting, against latents before training.
+    /// Alignment loss under the uniform weighting, compared with latents before training.
     BeforeTraining,
 }
 
 impl Fall {
-    /// The fall of the latents in `measured`: from those without alignment where there are such, else from
-    /// those before training. None where nothing held the latents to the flow, and of latents that a transport gives:
-    /// no training drew these together.
+    /// The fall of the latents in `measured`: from unaligned ones if available, else from those before training.
+    /// None if latents were not regularised towards the flow, and for transported latents, which no training made
+    /// collapse.
     ///
     /// # Errors
-    /// File errors of the latents before training; [`crate::Error::Cancelled`]; a numerical error for a loss
-    /// that is not finite.
+    /// File errors of the latents before training; [`crate::Error::Cancelled`]; a numerical error for a loss that
+    /// is not finite.
     pub fn of(
         measured: &[Measured],
         sources: &Sources,
@@ -93,7 +93,7 @@ impl Fall {
         }))
     }
 
-    /// Whether it is one, by more than two standard errors.
+    /// Whether it exceeds two standard errors.
     pub fn is_one(&self) -> bool {
         self.by > 2.0 * self.error
     }
@@ -109,47 +109,43 @@ impl Fall {
     }
 }
 
-/// The losses of the points of a region under the uniform weighting.
+/// The losses of a region's points under the uniform weighting.
 fn uniform(measured: &Measured) -> &[f64] {
     &measured.losses[Weighting::Uniform.index()].values
 }
 
-/// What latents that are likelier than features by more than two standard errors mean.
+/// The warning for latents that are likelier than features by more than two standard errors.
 pub fn warning(fall: Option<Fall>) -> String {
     let likelier = "the latents are likelier than the features";
     let Some(fall) = fall else {
         return format!(
-            "{likelier}: they fill less than the target; that is not called collapse, since nothing is known \
-             of latents before training, as without a regulariser"
+            "{likelier}: they cover less than the target; without a regulariser, latents before \
+             training are not recorded, so this is not reported as collapse"
         );
     };
     let fell = match fall.kind {
-        Kind::Unaligned => format!(
-            "and {:.2} nats likelier than latents without alignment",
-            fall.by
-        ),
+        Kind::Unaligned => format!("and {:.2} nats likelier than unaligned latents", fall.by),
         Kind::BeforeTraining => {
             format!(
-                "and their alignment loss fell by {:.2} since before training",
+                "and their alignment loss fell by {:.2} during training",
                 fall.by
             )
         }
     };
     match (fall.is_one(), fall.kind) {
         (true, _) => format!(
-            "{likelier}, {fell}: collapse onto modes, which the alignment loss does not prevent; lower \
-             train_autoencoder.regulariser.weight or take one of the remedies: `posterior: {{kind: \
-             gaussian}}` with `regulariser: {{kind: flow_kl}}`, `posterior: {{kind: fixed_noise}}`, or \
-             `regulariser: {{kind: distribution_matching}}`"
+            "{likelier}, {fell}: collapse onto modes, which the alignment loss does not prevent; \
+             lower train_autoencoder.regulariser.weight or use one of the remedies: `posterior: \
+             {{kind: gaussian}}` with `regulariser: {{kind: flow_kl}}`, `posterior: {{kind: \
+             fixed_noise}}`, or `regulariser: {{kind: distribution_matching}}`"
         ),
         (false, Kind::Unaligned) => format!(
-            "{likelier}, as latents without alignment are: they fill less than the target, and that is \
-             no collapse"
+            "{likelier}, and so are unaligned latents: they cover less than the target, which is not collapse"
         ),
         (false, Kind::BeforeTraining) => format!(
-            "{likelier}, without a fall of their alignment loss since before training: they fill less than \
-             the target; whether the regulariser keeps them there, latents without one would tell \
-             (estimate_nll.unaligned)"
+            "{likelier}, but their alignment loss did not fall during training: they cover less \
+             than the target; compare with latents without a regulariser (estimate_nll.unaligned) \
+             to see whether it keeps them there"
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! The flow as a hierarchical VAE of more and more levels, beside its other likelihoods.
+//! The negative ELBO of the flow as a hierarchical VAE with increasing numbers of levels.
 
 use super::config::Config;
 use super::measure::{Instruments, Measured};
@@ -10,8 +10,8 @@ use crate::figures::{error_beside, estimate_nll as names, filled, in_region};
 use crate::likelihood::Hierarchy;
 use crate::numerics::{mean, standard_error};
 
-/// Writes `hierarchy.parquet` and adds a figure for each of `config.levels`, of test features; nothing where none are
-/// asked for or the flow has no velocity.
+/// Writes `hierarchy.parquet` and adds a figure for each of `config.levels`, for test features; nothing if no
+/// levels are configured or the flow has no velocity.
 ///
 /// # Errors
 /// As [`Hierarchy::negative_elbos`].

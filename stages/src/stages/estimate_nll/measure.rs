@@ -1,4 +1,4 @@
-//! Everything that is measured over one region.
+//! Measurements of a region.
 
 use super::config::Config;
 use super::regions::Region;
@@ -16,34 +16,33 @@ use burn::tensor::{DType, Tensor};
 use std::borrow::Cow;
 use std::path::Path;
 
-/// What measures: the flow, draws and options, the same for all regions.
+/// The flow, draws and options, shared by all regions.
 pub struct Instruments<'a> {
     config: &'a Config,
     scoring: Scoring,
     witness: Option<Witness>,
 }
 
-/// A region and what was found there.
+/// A region and its measurements.
 pub struct Measured {
-    /// The region.
     pub region: Region,
     /// Under the flow.
     pub likelihoods: Nll,
-    /// The analytic NLL, where it is known.
+    /// The analytic NLL, if known.
     pub analytic: Option<Vec<f64>>,
-    /// Under the witness, where there is one.
+    /// Under the witness, if there is one.
     pub witness: Option<Witnessed>,
     /// The alignment loss under each of [`Weighting::ALL`]; empty for a flow without a velocity.
     pub losses: Vec<Estimates>,
-    /// The same with the exact velocity, where it is known.
+    /// The same with the exact velocity, if known.
     pub exact_losses: Option<Vec<Estimates>>,
     /// Each surrogate against each reference.
     pub compared: Vec<Compared>,
 }
 
 impl Measured {
-    /// What verdicts are about: the analytic NLL where it is known, since off the data the ODE of a
-    /// trained flow need not be the truth, and else the ODE's.
+    /// The reference of verdicts: the analytic NLL if known, since off the data the ODE of a trained flow need not
+    /// be correct, else the ODE's.
     pub fn reference(&self) -> &'static str {
         match self.analytic {
             Some(_) => ANALYTIC,
@@ -51,18 +50,18 @@ impl Measured {
         }
     }
 
-    /// What the flow's own NLLs are called.
+    /// Name of the flow's own NLL.
     pub fn own(&self) -> &'static str {
         own(self.likelihoods.kind)
     }
 
-    /// How `surrogate` follows `reference`; none of a loss for a flow without a velocity.
+    /// The comparison of `surrogate` with `reference`; None for a loss if the flow has no velocity.
     pub fn compared(&self, surrogate: &str, reference: &str) -> Option<&Compared> {
         (self.compared.iter()).find(|c| c.surrogate == surrogate && c.reference == reference)
     }
 }
 
-/// What NLLs of this kind are called.
+/// Name of NLLs of this kind.
 fn own(kind: NllKind) -> &'static str {
     match kind {
         NllKind::Ode => ODE,
@@ -70,25 +69,20 @@ fn own(kind: NllKind) -> &'static str {
     }
 }
 
-/// How one column follows another.
+/// Comparison of two columns.
 pub struct Compared {
-    /// The surrogate.
     pub surrogate: String,
-    /// What it is compared with.
     pub reference: &'static str,
-    /// The figures.
     pub agreement: Agreement,
-    /// Whether it is the alignment loss of the trained flow: the others say what the ODE and an exact
-    /// velocity are worth.
+    /// Whether it is the alignment loss of the trained flow; others measure the ODE or the exact velocity.
     pub is_trained: bool,
-    /// The cosine of the angle between the gradients of both, mean over points.
+    /// Cosine of the angle between the gradients, mean over points.
     pub cosine: Option<Interval>,
-    /// What the surrogate is good for.
     pub verdict: Verdict,
 }
 
 impl<'a> Instruments<'a> {
-    /// Instruments for the flow in the directory `dir` beside the witness in another, where there is one.
+    /// Instruments for the flow in the directory `dir` and the witness in another, if there is one.
     ///
     /// # Errors
     /// As [`Flow::load`] and [`Witness::load`].
@@ -116,8 +110,8 @@ impl<'a> Instruments<'a> {
         self.scoring.flow()
     }
 
-    /// Evaluations of the velocity behind a point's loss, under each of [`Weighting::ALL`]; none for a flow
-    /// without one.
+    /// Velocity evaluations per point and loss, for each of [`Weighting::ALL`]; None for a flow without a
+    /// velocity.
     pub fn draws(&self) -> Option<usize> {
         Some(self.scoring.draws()?[0].count())
     }
@@ -127,14 +121,13 @@ impl<'a> Instruments<'a> {
         self.scoring.options()
     }
 
-    /// Points on the host as points of the flow in the precision asked for, with what they are conditioned
-    /// on. Under a flow with a velocity that is "none", as it is of latents: the alignment loss is of that
-    /// velocity.
+    /// Moves points from the host to the device in the requested precision, with their conditions. Flows with a
+    /// velocity use the condition "none", as for latents, since the alignment loss uses that velocity.
     pub fn points(&self, batch: &Batch) -> Points {
         self.scoring.points(&self.without_conditions(batch))
     }
 
-    /// `batch` as it is scored: see [`Self::points`].
+    /// `batch` with the conditions it is scored with: see [`Self::points`].
     fn without_conditions<'b>(&self, batch: &'b Batch) -> Cow<'b, Batch> {
         match (self.scoring.draws(), &batch.conditions) {
             (Some(_), Some(_)) => Cow::Owned(Batch {
@@ -145,8 +138,8 @@ impl<'a> Instruments<'a> {
         }
     }
 
-    /// The alignment loss of points [n, T d] under the uniform weighting, with the draws of the regions;
-    /// none for a flow without a velocity.
+    /// The alignment loss of points [n, T d] under the uniform weighting, with the draws of the regions; None for
+    /// a flow without a velocity.
     ///
     /// # Errors
     /// As [`Scoring::score`].
@@ -167,10 +160,10 @@ impl<'a> Instruments<'a> {
         Ok(Some(draws.estimate(velocity, points.rows(), check)?.values))
     }
 
-    /// Measures `region`. `progress` is given the share that is done.
+    /// Measures `region`. `progress` receives the finished fraction.
     ///
     /// # Errors
-    /// What `progress` returns; a numerical error for a loss or an NLL that is not finite; device errors.
+    /// Errors of `progress`; a numerical error if a loss or an NLL is not finite; device errors.
     pub fn measure(
         &self,
         region: Region,
@@ -190,7 +183,7 @@ impl<'a> Instruments<'a> {
         let mut compared = Vec::new();
         let mut compare =
             |surrogate: String, x: &[Vec<f64>], reference, y: &[f64], in_nats, cosine| {
-                // points of one NLL of the witness count once
+                // points that the witness scores together count once
                 let group = region.group * y.len() / region.count().max(1);
                 let kept = finite_groups(y, group);
                 let pick = |values: &[f64]| kept.iter().map(|&i| values[i]).collect::<Vec<f64>>();
@@ -255,7 +248,8 @@ impl<'a> Instruments<'a> {
         })
     }
 
-    /// What the witness says of `region`; none without one, and where its points are whole rows and these are not.
+    /// Scores of the witness for `region`; None without a witness, or if it scores whole rows and the region has
+    /// single points.
     fn witnessed(
         &self,
         region: &Region,
@@ -269,7 +263,7 @@ impl<'a> Instruments<'a> {
         Witnessed::of(witness, flow, region, &points, options, &mut |_| check())
     }
 
-    /// The cosines of the angles between gradients at some points of `region`.
+    /// The cosines of the angles between gradients at a sample of points of `region`.
     fn cosines(&self, region: &Region, check: impl Fn() -> Result<()>) -> Result<Cosines> {
         let mut found = Cosines::default();
         let points = region.sample(self.config.gradient_points);
@@ -280,7 +274,7 @@ impl<'a> Instruments<'a> {
         }
         let width = region.width;
         let points = self.points(&points);
-        // the graph of a solve is long: the tolerance is that of a direction
+        // the graph of a solve is long: the tolerance suffices for a direction
         let options = NllOptions {
             tolerance: self.config.tolerance.max(1e-3),
             ..*self.options()
@@ -306,19 +300,19 @@ impl<'a> Instruments<'a> {
     }
 }
 
-/// Mean cosines of the angles between gradients, over some points of a region.
+/// Mean cosines of the angles between gradients, over a sample of points.
 #[derive(Default)]
 struct Cosines {
-    /// Of the loss under each weighting and the flow's NLL; empty for a flow without a velocity.
+    /// Between the loss under each weighting and the flow's NLL; empty for a flow without a velocity.
     losses: Vec<Interval>,
-    /// Of the same and the NLL of the witness; empty without one, and where its points are larger.
+    /// Between the same losses and the witness's NLL; empty without a witness, and if its points are larger.
     losses_witness: Vec<Interval>,
-    /// Of the flow's NLL and that of the witness.
+    /// Between the NLLs of flow and witness.
     own_witness: Option<Interval>,
 }
 
-/// The cosine of the angle between the gradients `by_rule`, added up, and `reference`, each [n, width]: mean over
-/// points.
+/// Mean over points of the cosine of the angle between the sum of the gradients `by_rule` and `reference`, each
+/// [n, width].
 fn mean_cosine(
     by_rule: &[Vec<f64>],
     reference: &[f64],
@@ -343,7 +337,7 @@ fn mean_cosine(
     mean
 }
 
-/// Where priors are put: in the element type `dtype`, for gradients.
+/// Placement of priors: element type `dtype`, with gradients.
 fn placement(dtype: DType, context: &Context) -> Placement {
     Placement {
         dtype,
@@ -351,7 +345,7 @@ fn placement(dtype: DType, context: &Context) -> Placement {
     }
 }
 
-/// The flow in the directory `dir` in the element type `dtype`, for gradients.
+/// Loads the flow in the directory `dir` with element type `dtype`, with gradients.
 ///
 /// # Errors
 /// As [`Flow::load`].
@@ -359,7 +353,7 @@ pub fn load(dir: &Path, dtype: DType, context: &Context) -> Result<Flow> {
     Flow::load(dir, &placement(dtype, context))
 }
 
-/// The points of groups in which every number is finite: an analytic density may be zero somewhere.
+/// The points of groups without infinite values: an analytic density may be zero.
 fn finite_groups(values: &[f64], group: usize) -> Vec<usize> {
     (values.chunks_exact(group).enumerate())
         .filter(|(_, values)| values.iter().all(|v| v.is_finite()))

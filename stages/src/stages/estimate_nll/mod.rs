@@ -29,7 +29,7 @@ use regions::{Region, Sources};
 use self_check::self_check;
 use std::path::{Path, PathBuf};
 
-/// The role of the autoencoder that is compared with.
+/// Role of the autoencoder used for comparison.
 const UNALIGNED: &str = "unaligned";
 
 impl StageConfig for Config {
@@ -77,7 +77,7 @@ impl StageConfig for Config {
         own.into_iter().chain(unaligned).chain(witness).collect()
     }
 
-    /// Latents of two experiments compare only if they have one width.
+    /// Latents of two experiments must have the same width to be compared.
     fn check_read(
         &self,
         read: &Read,
@@ -136,14 +136,14 @@ impl Prepared for Config {
     }
 }
 
-/// Estimates likelihoods under the flow of `sources`, of its test features, of the latents of the autoencoder, as
-/// the transport gives them where there is one, and of those of `unaligned`, beside the `witness` in another
-/// directory, and fills the directory of `context`: `points.parquet` (one row a point) and `agreement.parquet` (how
-/// the alignment loss under each weighting follows the NLL in each region).
+/// Estimates likelihoods under the flow of `sources`, of its test features, of the autoencoder's latents (after the
+/// transport, if any) and of those of `unaligned`, beside the `witness` in another directory. Fills the directory
+/// of `context`: `points.parquet` (one row per point) and `agreement.parquet` (agreement of the alignment loss with
+/// the NLL, by weighting and region).
 ///
 /// # Errors
-/// File errors; an input error for latents of another shape than a point of the flow; a numerical error for a
-/// loss or an NLL that is not finite; [`crate::Error::Cancelled`].
+/// File errors; an input error for latents of another shape than a point of the flow; a numerical error if a loss
+/// or an NLL is not finite; [`crate::Error::Cancelled`].
 fn run(
     config: &Config,
     sources: &Sources,
@@ -191,7 +191,7 @@ fn run(
     Ok(summary)
 }
 
-/// The figures, and a warning where they mean trouble.
+/// Adds the figures, and warns about problems.
 fn summarise(
     measured: &[Measured],
     instruments: &Instruments,
@@ -220,10 +220,10 @@ fn summarise(
     }
     for m in measured.iter().filter(|m| unsettled(m) > 0) {
         context.monitor.warn(&format!(
-            "{}: {} of {} ODE NLLs did not settle within estimate_nll.tolerance: their quadrature stopped \
-             at {MOST_INTERVALS} intervals (`nll_ode_settled` in points.parquet is 0); the velocity is far \
-             from smooth there, or precision f32 is too coarse for the tolerance: loosen it, or set \
-             estimate_nll.precision to f64",
+            "{}: {} of {} ODE NLLs did not converge within estimate_nll.tolerance: their \
+             quadrature stopped at {MOST_INTERVALS} intervals (`nll_ode_settled` in \
+             points.parquet is 0); the velocity is not smooth there, or f32 is too coarse for the \
+             tolerance: loosen it, or set estimate_nll.precision to f64",
             m.region.name,
             unsettled(m),
             m.region.count()
@@ -264,11 +264,11 @@ fn summarise(
     summary
 }
 
-/// A rank correlation of two likelihoods that may be this high is no sign that they differ.
+/// Rank correlations of two likelihoods that may be at least this high do not indicate a difference.
 const ALIKE: f64 = 0.95;
 
-/// Warns of regions that the witness cannot score, and where flow and witness disagree on features, of which both
-/// are densities.
+/// Warns about regions that the witness cannot score, and if flow and witness disagree on features, whose density
+/// both model.
 fn note_witness(measured: &[Measured], context: &Context) {
     let without: Vec<&str> = (measured.iter())
         .filter(|m| m.witness.is_none())
@@ -276,8 +276,9 @@ fn note_witness(measured: &[Measured], context: &Context) {
         .collect();
     if !without.is_empty() {
         context.monitor.warn(&format!(
-            "the witness scores whole rows of more tokens than stand together in: {}; take a witness of single tokens \
-             (`pretrain_flow.rows: tokens` there) to score those too",
+            "the witness scores whole rows with more tokens than the points grouped together in: \
+             {}; use a witness of single tokens (`pretrain_flow.rows: tokens` there) to score \
+             those too",
             without.join(", ")
         ));
     }
@@ -285,16 +286,16 @@ fn note_witness(measured: &[Measured], context: &Context) {
         return;
     };
     let own = features.own();
-    // an interval that few points leave wide tells nothing
+    // a wide interval, due to few points, is inconclusive
     if let Some(found) = features.compared(own, names::WITNESS)
         && found.verdict == Verdict::Fails
         && found.agreement.spearman.high < ALIKE
     {
         let [low, high] = [found.agreement.spearman.low, found.agreement.spearman.high];
         context.monitor.warn(&format!(
-            "{}: the {own} and the witness rank features differently (Spearman {:.2} [{low:.2}, {high:.2}]): at least \
-             one of them is not the density of the features; look at the NLLs of both, the lower one is nearer, and \
-             train the other longer or make it larger",
+            "{}: the {own} and the witness rank features differently (Spearman {:.2} [{low:.2}, \
+             {high:.2}]): at least one of them is not the density of the features; the one with \
+             the lower NLL is closer; train the other longer or make it larger",
             features.region.name, found.agreement.spearman.value
         ));
     }

@@ -13,40 +13,38 @@ use crate::tensors::{spread, spread_indices};
 use rand::RngExt;
 use std::path::Path;
 
-/// A set of points whose figures stand apart from the others'.
+/// A set of points with its own figures.
 #[derive(Clone)]
 pub struct Region {
-    /// What it is called in tables.
+    /// Name in tables.
     pub name: &'static str,
-    /// The points of the flow as rows [n, T d], and what each is conditioned on, where that is known and the
-    /// flow takes it.
+    /// The points of the flow as rows [n, T d], and their conditions, if known and supported by the flow.
     pub points: Batch,
     /// T d.
     pub width: usize,
-    /// Points that belong together, such as the tokens of one image.
+    /// Number of points that belong together, such as the tokens of one image.
     pub group: usize,
 }
 
-/// The artifacts that points come from.
+/// The artifacts that provide points.
 pub struct Sources<'a> {
-    /// The flow.
     pub flow: &'a Path,
     /// The autoencoder aligned with it.
     pub autoencoder: Option<&'a Path>,
-    /// What carries its latents to the flow, whose latents then stand for its own.
+    /// The transport of its latents, if any; transported latents replace its own.
     pub transport: Option<&'a Path>,
-    /// An autoencoder to compare with.
+    /// An autoencoder used for comparison.
     pub unaligned: Option<&'a Path>,
 }
 
 impl Region {
-    /// How many points it has.
+    /// Number of points.
     pub fn count(&self) -> usize {
         self.points.values.len() / self.width
     }
 
-    /// One point of each group, every place in a group in turn, of groups evenly spread over the region:
-    /// `at_most` of them.
+    /// At most `at_most` points, one from each of evenly spaced groups, with the position in the group
+    /// changing in turn.
     pub fn sample(&self, at_most: usize) -> Batch {
         let groups = spread_indices(self.count().div_ceil(self.group), at_most);
         let chosen = groups.map(|number| number * self.group + number % self.group);
@@ -54,7 +52,7 @@ impl Region {
     }
 }
 
-/// The point sets of a flow over points of `shape`.
+/// The regions for a flow over points of `shape`.
 ///
 /// # Errors
 /// File errors; an input error for latents of another shape than a point of the flow.
@@ -144,11 +142,11 @@ pub fn regions(
     Ok(regions)
 }
 
-/// Fewer rows of data say too little, however many tokens they have.
+/// Minimum number of rows of data, however many tokens they have.
 const FEWEST_ROWS: usize = 20;
 
-/// About `at_most` points of the dataset [N, T, d] of latents, whole rows of data so that tokens stay
-/// together, and how many points of the flow a row of data is.
+/// About `at_most` points of the dataset [N, T, d] of latents, in whole rows of data, and the number of
+/// points of the flow per row.
 fn read_latents(
     path: &Path,
     dataset: &str,
@@ -173,7 +171,7 @@ fn read_latents(
     }
     if !tokens.is_multiple_of(of_point) {
         return Err(Error::input(format!(
-            "{}: found {tokens} tokens a row, expected {of_point}, those of a point of the flow",
+            "{}: found {tokens} tokens per row, expected {of_point}, as in a point of the flow",
             path.display()
         )));
     }
@@ -182,7 +180,7 @@ fn read_latents(
     Ok((spread(&latents, tokens * width, rows), group))
 }
 
-/// The range of `features` [n, d] in each dimension, and the share `margin` more on each side.
+/// The range of `features` [n, d] in each dimension, extended by the share `margin` on each side.
 fn bounds(features: &[f32], width: usize, margin: f64) -> Vec<(f32, f32)> {
     (0..width)
         .map(|axis| {
@@ -211,7 +209,7 @@ mod tests {
     use crate::autoencoders::PartLatents;
     use crate::numerics::standard_error;
 
-    /// Red where latents are the autoencoder's own although the run carries them on.
+    /// Fails if the autoencoder's own latents are used although the run transports them.
     #[test]
     fn latents_are_those_of_the_transport_where_there_is_one() {
         let dirs = [1.0, 2.0].map(|value| {
@@ -247,13 +245,13 @@ mod tests {
         }
     }
 
-    /// Regression: tokens of one item counted as independent, so that errors were too narrow by up to the
-    /// square root of T.
+    /// Regression: tokens of one item were treated as independent, so that errors were too small by up to
+    /// the square root of T.
     #[test]
     fn tokens_of_one_feature_belong_together() {
         let dir = tempfile::tempdir().unwrap();
         let noise = Streams::new(1).normal("items", 0, 40);
-        // all four tokens of an item are alike
+        // all four tokens of an item are equal
         let values: Vec<f32> = noise.iter().flat_map(|&v| [v; 8]).collect();
         let kept = KeptPoints {
             points: Batch {

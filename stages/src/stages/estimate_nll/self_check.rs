@@ -1,4 +1,4 @@
-//! What the likelihood engine says about itself, on some points of every region and the flow at hand.
+//! Self-checks of the likelihood engine, on some points of every region with the given flow.
 
 use super::measure::{Instruments, load};
 use super::regions::Region;
@@ -19,19 +19,19 @@ use std::path::Path;
 const TIMES: [f64; 3] = [0.1, 0.5, 0.9];
 /// Probes of Hutchinson's estimate.
 const PROBES: usize = 16;
-/// The tolerance of Hutchinson's NLLs in nats: next to the chance of their probes it is nothing.
+/// Tolerance of Hutchinson's NLLs in nats, negligible compared with the variance of the probes.
 const BESIDE_CHANCE: f64 = 1e-3;
-/// The largest change under halved steps that goes without a warning, in nats.
+/// Largest change under halved steps without a warning, in nats.
 const ACCURATE: f64 = 0.01;
 
-/// Checks the flow in the directory `dir` on `points` points of each of `regions`. Where it has an ODE: how
-/// much an NLL changes when every step is halved, how far the tangents' divergence is from autodiff's and from
-/// central differences (in f64 where the device has it), and how many standard errors Hutchinson's mean is
-/// from the exact one. Where its NLL is in closed form: how far a round trip to noise and back is from where
-/// it started, and the NLL from that of the noise less `log |det|`.
+/// Checks the flow in the directory `dir` on `points` points of each of `regions`. With an ODE: the change of
+/// an NLL when every step is halved, the difference of the tangents' divergence from autodiff and central
+/// differences (in f64 if the device supports it), and the deviation of Hutchinson's mean from the exact one
+/// in standard errors. With a closed form: the error of a round trip to noise and back, and of the NLL
+/// computed from the noise and `log |det|`.
 ///
 /// # Errors
-/// File errors of the flow; a numerical error for an NLL that is not finite; [`crate::Error::Cancelled`].
+/// File errors of the flow; a numerical error if an NLL is not finite; [`crate::Error::Cancelled`].
 pub fn self_check(
     instruments: &Instruments,
     dir: &Path,
@@ -49,7 +49,7 @@ pub fn self_check(
         .collect();
     let mut worst = Worst::default();
     let check = &mut |_| context.check_cancelled();
-    // of all regions at once: a device takes hardly longer for them than for those of one
+    // all regions at once, which takes a device hardly longer than one
     let all = samples.iter().map(|(_, x)| x.values.clone()).collect();
     let all = Points::new(Tensor::cat(all, 0));
     let halving = prior.halving_check(&all, instruments.options(), check)?;
@@ -95,7 +95,7 @@ pub fn self_check(
     Ok(())
 }
 
-/// Notes the largest `change` of an NLL of `region` with halved steps, and warns where it is large.
+/// Reports the largest `change` of an NLL of `region` with halved steps, and warns if it is large.
 fn note_change(region: &Region, change: f64, summary: &mut Summary, context: &Context) {
     summary.add(in_region(region.name, HALVED), change);
     if change > ACCURATE {
@@ -107,13 +107,13 @@ fn note_change(region: &Region, change: f64, summary: &mut Summary, context: &Co
     }
 }
 
-/// What was found over all regions so far.
+/// Largest errors over all regions so far.
 #[derive(Default)]
 struct Worst {
     change: f64,
     from_autodiff: f64,
     from_differences: f64,
-    /// Of Hutchinson's NLLs less the exact ones, added up.
+    /// Sum of Hutchinson's NLLs minus the exact ones.
     difference: f64,
     variance: f64,
     round_trip: f64,
@@ -121,7 +121,7 @@ struct Worst {
 }
 
 impl Worst {
-    /// Divergences of `flow` at `x` [n, D], in its element type.
+    /// Compares divergences of `flow` at `x` [n, D], in its element type.
     fn divergences(&mut self, flow: &Flow, x: Tensor<2>, context: &Context) -> Result<()> {
         let (Some(plain), Some(tracked)) = (flow.prior.velocity(), flow.prior.velocity_tracked())
         else {
@@ -144,7 +144,7 @@ impl Worst {
         Ok(())
     }
 
-    /// Hutchinson's NLLs of `x` beside the exact ones, which are `nll` where those of `x` are.
+    /// Compares Hutchinson's NLLs of `x` with the exact ones, given as `nll` if known.
     fn hutchinson(
         &mut self,
         instruments: &Instruments,
@@ -174,7 +174,7 @@ impl Worst {
         Ok(())
     }
 
-    /// A round trip of `x` to noise and back.
+    /// Checks a round trip of `x` to noise and back.
     fn round_trip(
         &mut self,
         instruments: &Instruments,

@@ -1,4 +1,4 @@
-//! What was measured, as tables and as the figures of the summary.
+//! Measurements as tables and as summary figures.
 
 use super::measure::{Compared, Measured};
 use super::witnessed::Witnessed;
@@ -9,7 +9,7 @@ use crate::likelihood::Verdict;
 use crate::numerics::{Interval, mean, standard_error};
 use crate::priors::NllKind;
 
-/// One row a point.
+/// One row per point.
 pub fn points_table(measured: &[Measured]) -> Table {
     let column = |values: &dyn Fn(&Measured) -> Vec<f64>| -> Vec<f64> {
         measured.iter().flat_map(values).collect()
@@ -99,7 +99,7 @@ pub fn points_table(measured: &[Measured]) -> Table {
     table
 }
 
-/// One row a figure of each pair of columns in each region.
+/// One row per figure, pair of columns and region.
 pub fn agreement_table(measured: &[Measured]) -> Table {
     struct Row<'a> {
         region: &'a str,
@@ -152,7 +152,7 @@ pub fn agreement_table(measured: &[Measured]) -> Table {
 }
 
 /// The figures of each region. NLLs are in nats, of points of the flow. Correlations, slopes and verdicts
-/// of the losses are against [`Measured::reference`].
+/// of the losses refer to [`Measured::reference`].
 pub fn figures(measured: &[Measured], summary: &mut Summary) {
     for m in measured {
         let name = m.region.name;
@@ -238,7 +238,7 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
             let likelihood = [m.own(), names::WITNESS].into_iter();
             let Some(label) = exact.or(likelihood.into_iter().find(|l| found.surrogate == *l))
             else {
-                continue; // in the table
+                continue; // only in the table
             };
             let label = match label {
                 names::ODE => names::ODE_AGAINST_ANALYTIC.to_owned(),
@@ -264,7 +264,7 @@ pub fn figures(measured: &[Measured], summary: &mut Summary) {
     }
 }
 
-/// How the flow's own NLL and the losses follow the NLL of the witness.
+/// Agreement of the flow's own NLL and the losses with the NLL of the witness.
 fn against_witness(m: &Measured, add: &mut impl FnMut(&str, f64)) {
     let losses = Weighting::ALL.map(|w| (w.name().to_owned(), w.surrogate(), w.in_nats()));
     let own = match m.likelihoods.kind {
@@ -302,13 +302,13 @@ fn with_interval(add: &mut impl FnMut(&str, f64), label: &str, interval: Interva
     add(&high, interval.high);
 }
 
-/// The region that is shown of those called `names`: the first that there is.
+/// The region to show: the first available one of `names`.
 pub fn first<'a>(measured: &'a [Measured], names: &[&str]) -> Option<&'a Measured> {
     let found = |name: &&str| measured.iter().find(|m| m.region.name == *name);
     names.iter().find_map(found)
 }
 
-/// The mean NLL of the latents that are shown less that of the features, and its standard error.
+/// The mean NLL of the shown latents minus that of the features, and its standard error.
 pub fn gap(measured: &[Measured]) -> Option<(f64, f64)> {
     let of = |names: &[&str]| {
         let m = first(measured, names)?;

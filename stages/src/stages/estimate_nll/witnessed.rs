@@ -1,20 +1,20 @@
-//! What a witness says of a region.
+//! Scores of a region under a witness.
 
 use super::regions::Region;
 use crate::error::Result;
 use crate::priors::{Batch, Flow, NllOptions, Points, Progress, Witness};
 
-/// The exact NLLs of a region under a witness. Its points may be several points of the flow, such as whole rows of
-/// tokens, or parts of one: NLLs of independent parts add up to that of the whole.
+/// The exact NLLs of a region under a witness. A point of the witness may consist of several points of the flow,
+/// such as a whole row of tokens, or be a part of one: NLLs of independent parts are then summed.
 pub struct Witnessed {
-    /// In nats, one a whole, in coordinates of the flow.
+    /// In nats, one per whole point, in coordinates of the flow.
     pub values: Vec<f64>,
-    /// Points of the flow in a whole.
+    /// Points of the flow per whole.
     pub together: usize,
 }
 
 impl Witnessed {
-    /// Those of `region`, scored as `points`; none where its points are no whole ones.
+    /// Scores `region`, given as `points`; None if they do not form whole points of the witness.
     ///
     /// # Errors
     /// As [`Witness::nll`].
@@ -43,19 +43,19 @@ impl Witnessed {
         }))
     }
 
-    /// What stands for each whole, of values of the points of the flow in it.
+    /// Sums values of the flow's points over each whole.
     pub fn sums(&self, values: &[f64]) -> Vec<f64> {
         sums(values, self.together)
     }
 
-    /// For each point of the flow the NLL of the whole that it is in.
+    /// For each point of the flow, the NLL of the whole that contains it.
     pub fn by_point(&self) -> Vec<f64> {
         let repeated = (self.values.iter()).flat_map(|nll| vec![*nll; self.together]);
         repeated.collect()
     }
 }
 
-/// The gradient of the witness's NLL at `points` of the flow; none where these are parts of its points.
+/// The gradient of the witness's NLL at `points` of the flow; None if these are parts of its points.
 ///
 /// # Errors
 /// As [`Witness::nll_gradient`].
@@ -72,7 +72,7 @@ pub fn gradient(witness: &Witness, flow: &Flow, points: &Points) -> Result<Optio
     witness.nll_gradient(&points).map(Some)
 }
 
-/// Whether points of both are the same and conditioned alike; else the witness scores them under "none".
+/// Whether both have the same points and conditions; otherwise the witness scores them under "none".
 fn alike(witness: &Witness, flow: &Flow) -> bool {
     let own = (flow.prior.shape().elements(), flow.prior.condition());
     (witness.elements(), witness.condition()) == own

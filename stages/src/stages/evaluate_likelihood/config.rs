@@ -1,4 +1,4 @@
-//! What the stage is asked.
+//! Configuration of the stage.
 
 use crate::alignment::{TRUNCATION, Weighted, Weighting, check_draws, check_truncation};
 use crate::error::{Error, Result};
@@ -8,29 +8,30 @@ use crate::random::Streams;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The most importance samples a row.
+/// Maximum number of importance samples per row.
 const MOST_SAMPLES: usize = 100_000;
 
-/// The likelihood of test data under the model as a whole: of a prior of data its own, of an autoencoder with noise in
-/// its latents the importance-weighted one. Figures have the same names whatever the model is.
+/// The likelihood of test data under the whole model: the prior's own for a prior over data, the
+/// importance-weighted one for an autoencoder with noise in its latents. Figures have the same names for every
+/// model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "EvaluateLikelihood")]
 pub struct Config {
-    /// Test rows at most, evenly spread.
+    /// Maximum number of test rows, evenly spaced.
     pub rows: usize,
-    /// Of an autoencoder, importance samples S a row: 1 for the negative ELBO, more to come closer to the NLL. Time grows
-    /// with it, memory does not.
+    /// For an autoencoder, importance samples S per row: 1 for the negative ELBO, more to approach the NLL. Time
+    /// grows with S, memory does not.
     pub samples: usize,
     /// How log-densities of the prior are computed.
     pub by: By,
-    /// With `by: bound`, (t, noise) draws that all points share.
+    /// With `by: bound`, (t, noise) draws shared by all points.
     pub draws: usize,
     /// With `by: bound`, the largest ratio R = t / (1 - t).
     pub truncation: f64,
-    /// The tolerance of an NLL in nats, where an ODE is solved for it.
+    /// Tolerance of an NLL in nats, if it needs an ODE.
     pub tolerance: f64,
-    /// How the divergence of a velocity is evaluated, where an ODE is solved.
+    /// How the divergence of a velocity is evaluated, if an ODE is solved.
     pub divergence: Divergence,
 }
 
@@ -38,7 +39,7 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
-    /// The prior's own NLL: in closed form, of a flow-matching model by its ODE.
+    /// The prior's own NLL: in closed form, or by the ODE of a flow-matching model.
     #[default]
     Nll,
     /// The likelihood-weighted bound of a flow-matching model.
@@ -60,14 +61,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub(super) fn check_values(&self, problems: &mut Problems) {
         problems.at_least("rows", self.rows, 2);
         problems.require(
             (1..=MOST_SAMPLES).contains(&self.samples),
             "samples",
             self.samples,
-            &format!("1 to {MOST_SAMPLES} importance samples a row, such as 1000"),
+            &format!("1 to {MOST_SAMPLES} importance samples per row, such as 1000"),
         );
         check_draws(problems, self.draws);
         check_truncation(problems, self.truncation);
@@ -80,7 +81,7 @@ impl Config {
         problems.section("divergence", |p| self.divergence.check(p));
     }
 
-    /// How an NLL is computed, its probes from `streams`.
+    /// The options for NLLs, with probes from `streams`.
     pub(super) fn nll(&self, streams: Streams) -> NllOptions {
         NllOptions {
             tolerance: self.tolerance,
@@ -89,7 +90,7 @@ impl Config {
         }
     }
 
-    /// The loss that is the bound.
+    /// The weighting of the bound.
     pub(super) fn weighted(&self) -> Weighted {
         Weighted {
             weighting: Weighting::Likelihood,
@@ -98,7 +99,7 @@ impl Config {
     }
 }
 
-/// The velocity of `prior`, whose bound is asked for.
+/// The velocity of `prior` for the bound.
 pub(super) fn velocity(prior: &dyn Prior) -> Result<&dyn VelocityField> {
     prior.velocity().ok_or_else(|| {
         Error::input(

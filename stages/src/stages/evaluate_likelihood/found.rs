@@ -1,4 +1,4 @@
-//! What the stage found, as figures that have the same names whatever the model is.
+//! Results of the stage, as figures with the same names for every model.
 
 use crate::context::{Context, Summary, Table};
 use crate::data::Part;
@@ -8,49 +8,47 @@ use crate::likelihood::Weights;
 use crate::numerics::{mean, standard_error};
 use std::f64::consts::LN_2;
 
-/// The effective sample size below which the largest few weights of a row decide its NLL.
+/// Effective sample size below which a few weights dominate a row's NLL.
 const FEW: f64 = 10.0;
-/// The share of rows with so few from which on a warning says so.
+/// Share of such rows from which a warning is given.
 const MANY_ROWS: f64 = 0.05;
 
-/// Negative log-likelihoods of rows of data, and what kind of numbers they are.
+/// Negative log-likelihoods of rows of data and their kind.
 pub struct Found {
-    /// The part that the rows are of.
     pub part: Part,
-    /// What they are likelihoods of.
+    /// Space of the likelihoods.
     pub space: Space,
-    /// What kind of number each is.
     pub kind: Kind,
-    /// In nats, one a row.
+    /// In nats, one per row.
     pub values: Vec<f64>,
-    /// A standard error of their mean that all rows share.
+    /// Standard error of their mean that is common to all rows.
     pub shared_error: f64,
-    /// Numbers in a row of data.
+    /// Elements per row of data.
     pub dimensions: usize,
-    /// Numbers in its latent.
+    /// Elements per latent.
     pub latents: usize,
-    /// Trainable numbers of the whole model.
+    /// Trainable parameters of the whole model.
     pub parameters: usize,
-    /// How long the NLLs took.
+    /// Duration of computing the NLLs.
     pub seconds: f64,
-    /// Of importance weights, what they say besides.
+    /// Statistics of importance weights.
     pub weighted: Option<Weighted>,
 }
 
-/// What a likelihood is of.
+/// Space of a likelihood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
-    /// Whole levels, a probability.
+    /// Integer levels, a probability.
     Levels,
-    /// Whole levels by the density of level and uniform noise, which bounds their NLL from above.
+    /// Integer levels plus uniform noise, a density whose NLL is an upper bound.
     Dequantised,
     /// Real numbers, a density.
     Density,
-    /// Grey values under a Bernoulli decoder, which is no distribution of them.
+    /// Grey values under a Bernoulli decoder, which is not a distribution of them.
     Grey,
 }
 
-/// What kind of number an NLL is: the numbers that [`names::KIND`] explains.
+/// Kind of an NLL, numbered as in [`names::KIND`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// In closed form.
@@ -59,13 +57,13 @@ pub enum Kind {
     Ode,
     /// A bound.
     Bound,
-    /// By importance weighting, in expectation from above.
+    /// By importance weighting: an upper bound in expectation.
     ImportanceWeighted,
     /// The negative ELBO.
     Elbo,
 }
 
-/// How the log-density of the prior of latents is computed: the numbers that [`names::PRIOR`] explains.
+/// How the log-density of a prior of latents is computed, numbered as in [`names::PRIOR`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfPrior {
     /// In closed form.
@@ -78,16 +76,16 @@ pub enum OfPrior {
 
 /// Importance weights of rows.
 pub struct Weighted {
-    /// How many of each row.
+    /// Samples per row.
     pub samples: usize,
-    /// Of each row.
+    /// Weights per row.
     pub rows: Vec<Weights>,
-    /// How p(z) in them is computed.
+    /// How p(z) is computed.
     pub prior: OfPrior,
 }
 
 impl Found {
-    /// The figures; writes a table of rows, and warns of importance weights that are not to be trusted.
+    /// The figures. Writes a table of rows, and warns about unreliable importance weights.
     ///
     /// # Errors
     /// Errors of writing.
@@ -128,7 +126,7 @@ impl Found {
         Ok(summary)
     }
 
-    /// A row of data in each row.
+    /// One row per row of data.
     fn table(&self) -> Table {
         let mut table = Table::default();
         let count = self.values.len() as i64;
@@ -174,12 +172,12 @@ impl Weighted {
         summary.add(names::FEW, self.few() as f64);
     }
 
-    /// The effective sample size of each row.
+    /// Effective sample sizes by row.
     fn effective(&self) -> Vec<f64> {
         self.rows.iter().map(Weights::effective).collect()
     }
 
-    /// How many rows have too small a one.
+    /// Number of rows with a small effective sample size.
     fn few(&self) -> usize {
         self.rows.iter().filter(|row| row.effective() < FEW).count()
     }
@@ -188,9 +186,10 @@ impl Weighted {
         let (few, all) = (self.few(), self.rows.len());
         if self.samples > 1 && few as f64 > MANY_ROWS * all as f64 {
             context.monitor.warn(&format!(
-                "the importance-weighted NLL is too high, and its standard error too small: {few} of {all} rows have an \
-                 effective sample size below {FEW}, the worst {:.1} of {}, so that a few draws decide; raise \
-                 evaluate_likelihood.samples, or take a posterior that comes closer",
+                "the importance-weighted NLL is too high, and its standard error too small: {few} \
+                 of {all} rows have an effective sample size below {FEW}, the worst {:.1} of {}, \
+                 so that a few draws dominate; raise evaluate_likelihood.samples, or use a \
+                 posterior that fits better",
                 least(&self.effective()),
                 self.samples
             ));

@@ -1,8 +1,8 @@
-//! The likelihood of test data under the model of an experiment as a whole, whatever that is, and what kind of number it
-//! is: what tables of models compare.
+//! The likelihood of test data under the whole model of an experiment, and its kind: the quantity in tables of
+//! models.
 //!
-//! Without an autoencoder the model is the prior, fitted to the data itself. With one it is a latent-variable model,
-//! p(x|z) its decoder, q(z|x) its encoder, and p(z) what the regulariser is a KL divergence from.
+//! Without an autoencoder, the model is the prior, fitted to the data itself. With one, it is a latent-variable
+//! model: p(x|z) is its decoder, q(z|x) its encoder, and p(z) the prior of the regulariser's KL divergence.
 
 mod config;
 mod found;
@@ -88,7 +88,7 @@ fn no_likelihood(trained: &train_autoencoder::Config) -> Error {
     ))
 }
 
-/// The stage with the data of its autoencoder, where there is one, opened.
+/// The stage with the opened data of its autoencoder, if any.
 struct Ready {
     config: Config,
     model: Option<(train_autoencoder::Config, Data)>,

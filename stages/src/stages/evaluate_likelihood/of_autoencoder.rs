@@ -25,7 +25,7 @@ pub struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// That in the directory `dir`, which was `trained` so on `data`.
+    /// Loads the model in the directory `dir`, which was `trained` with this configuration on `data`.
     ///
     /// # Errors
     /// File errors.
@@ -43,11 +43,11 @@ impl<'a> Model<'a> {
         })
     }
 
-    /// The likelihood of test rows, p(z) being `flow`, whose own NLL is of `kind`, where the regulariser is a divergence from
-    /// it.
+    /// The likelihood of test rows. If the regulariser is a divergence from the flow, p(z) is `flow`, whose own NLL
+    /// is of `kind`.
     ///
     /// # Errors
-    /// File errors of the data; a numerical error for a loss or an NLL that is not finite; [`crate::Error::Cancelled`].
+    /// File errors of the data; a numerical error if a loss or an NLL is not finite; [`crate::Error::Cancelled`].
     pub fn found(
         &self,
         config: &Config,

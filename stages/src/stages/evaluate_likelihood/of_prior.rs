@@ -1,4 +1,4 @@
-//! The likelihood of features under a prior that was fitted to them.
+//! The likelihood of features under a prior fitted to them.
 
 use super::config::{By, Config, velocity};
 use super::found::{Found, Kind, Space};
@@ -9,26 +9,26 @@ use crate::priors::{Flow, KeptPoints, NllKind, Noise};
 use std::path::Path;
 use std::time::Instant;
 
-/// That of the test features kept with the `flow` in the directory `dir`.
+/// The likelihood of the test features stored with the `flow` in the directory `dir`.
 ///
 /// # Errors
-/// File errors; an input error for a flow without features, or whose normalisation cannot be undone; a numerical error for
-/// an NLL that is not finite; [`Error::Cancelled`].
+/// File errors; an input error for a flow without features, or with a normalisation that is not invertible; a
+/// numerical error if an NLL is not finite; [`Error::Cancelled`].
 pub fn found(config: &Config, flow: &Flow, dir: &Path, context: &Context) -> Result<Found> {
     let Some((part, kept)) = KeptPoints::shown(dir)? else {
         return Err(Error::input(format!(
-            "{}: found an imported flow, which keeps no features, expected one that was pretrained here",
+            "{}: found an imported flow, which has no stored features, expected one that was pretrained here",
             dir.display()
         )));
     };
     let shape = flow.prior.shape();
     let Some(log_det) = flow.log_abs_det() else {
         return Err(Error::input(
-            "pretrain_flow.normalisation: found a projection, which cannot be undone, expected none: points have a density \
-             there, data has none",
+            "pretrain_flow.normalisation: found a projection, which is not invertible, expected \
+             none: only projected points have a density, not the data",
         ));
     };
-    // points of the prior that are one item of the data
+    // points of the prior per item of the data
     let group = kept.tokens / shape.tokens;
     let chosen = kept.some(config.rows.saturating_mul(kept.tokens));
     let points = chosen.points(shape, flow.prior.condition(), &context.device);

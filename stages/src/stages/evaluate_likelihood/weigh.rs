@@ -1,4 +1,4 @@
-//! Importance weights of the rows of a latent-variable model, as many as asked for, in bounded memory.
+//! Importance weights of the rows of a latent-variable model, any number in bounded memory.
 
 use super::super::train_autoencoder::vae::{Likelihood, Prior, Vae};
 use crate::autoencoders::Autoencoder;
@@ -7,19 +7,18 @@ use crate::likelihood::Weights;
 use crate::random::Streams;
 use burn::tensor::Tensor;
 
-/// Rows that are weighed together: they share a stream of random numbers.
+/// Rows per block, which share a random stream.
 const ROWS: usize = 64;
-/// Pairs of a row and a draw that are decoded at once, where rows are short.
+/// Pairs of a row and a draw that are decoded at once, for short rows.
 const PAIRS: usize = 2048;
-/// Numbers of decoded rows at once: 16 MiB of each tensor.
+/// Maximum number of elements decoded at once: 16 MiB per tensor.
 const NUMBERS: usize = 1 << 22;
 
-/// How many rows and draws are taken at once.
+/// Rows and draws processed at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Chunk {
-    /// Rows.
     pub rows: usize,
-    /// Draws of each. The figures do not depend on it.
+    /// Draws per row. The figures do not depend on it.
     pub draws: usize,
 }
 
@@ -35,11 +34,11 @@ impl Chunk {
     }
 }
 
-/// The weights of `samples` draws from the posterior of each of `rows` [n, C, H, W]; `progress` is told the rows that are
-/// done. The encoder sees a row as often as a chunk has draws of it, once for all samples.
+/// The weights of `samples` draws from the posterior of each of `rows` [n, C, H, W]. `progress` receives the number
+/// of finished rows. Each row is encoded once, and repeated for the draws of a chunk.
 ///
 /// # Errors
-/// As [`Vae::draw`]; what `progress` returns.
+/// As [`Vae::draw`]; errors of `progress`.
 pub fn weigh(
     vae: &Vae,
     rows: &Tensor<4>,
@@ -52,7 +51,7 @@ pub fn weigh(
     let mut weights = vec![Weights::default(); count];
     for (block, start) in (0..count).step_by(chunk.rows).enumerate() {
         let size = chunk.rows.min(count - start);
-        // the numbers of a block are drawn in one order, whatever a chunk holds of them: draw by draw, row by row
+        // the random numbers of a block are drawn in one order, whatever the chunk size: draw by draw, row by row
         let mut rng = streams.at("importance weights", block as u64);
         let block = rows.clone().narrow(0, start, size);
         let copies = chunk.draws.min(samples);
@@ -71,11 +70,11 @@ pub fn weigh(
     Ok(weights)
 }
 
-/// The NLL in nats of each of `rows` [n, C, H, W] under a VAE of binary pixels and the prior N(0, I), by `samples` weighted
-/// draws.
+/// The NLL in nats of each of `rows` [n, C, H, W] under a VAE of binary pixels with the prior N(0, I), from
+/// `samples` weighted draws.
 ///
 /// # Errors
-/// A numerical error for a weight that is not finite; device errors.
+/// A numerical error if a weight is not finite; device errors.
 pub fn importance_weighted(
     model: &Autoencoder,
     tokens: usize,
@@ -106,7 +105,7 @@ mod tests {
     use crate::numerics::{mean, standard_error};
     use crate::posteriors::{FixedNoise, Gaussian, PosteriorConfig};
 
-    /// Rows of data: a whole chunk and part of one.
+    /// Rows of data: one whole chunk and a partial one.
     const ROWS: usize = 80;
 
     fn rows() -> Tensor<4> {
@@ -127,11 +126,11 @@ mod tests {
         all.filter(|kind| kind.kind().has_density()).collect()
     }
 
-    /// Red where a row's weights are another row's, where draws are left out or counted twice at the end of a chunk, and
-    /// where p(z), q(z|x) or ln S is missing.
+    /// Fails if weights belong to another row, draws are missing or counted twice at the end of a chunk, or p(z),
+    /// q(z|x) or ln S is missing.
     #[test]
     fn a_linear_gaussian_model_reaches_its_evidence() {
-        // not the posterior of the model, and as wide
+        // differs from the model's posterior, with a similar width
         let wide = FixedNoise { scale: 1.0 };
         for kind in [
             PosteriorConfig::Gaussian(Gaussian {}),
@@ -150,7 +149,7 @@ mod tests {
                 "{}: the posterior is too good to tell",
                 kind.name()
             );
-            // each row of many effective draws within what they say of it
+            // rows with many effective draws are within their standard errors
             let rows = found.iter().zip(&exact).zip(&weights);
             let off: Vec<f64> = rows
                 .filter(|(_, row)| row.effective() > 200.0)
@@ -166,7 +165,7 @@ mod tests {
         }
     }
 
-    /// Red where a chunk starts its random numbers anew.
+    /// Fails if a chunk restarts its random numbers.
     #[test]
     fn what_is_decoded_at_once_changes_nothing() {
         for kind in kinds() {

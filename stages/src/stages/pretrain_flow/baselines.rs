@@ -1,4 +1,4 @@
-//! What simple densities make of the levels of test features, in bits a dimension: what a flow has to undercut.
+//! Bits per dimension of the levels of test features under simple densities, as baselines for a flow.
 
 use crate::context::Summary;
 use crate::data::{Ingest, Moments, Part};
@@ -9,13 +9,13 @@ use crate::priors::{Batch, Flow, KeptPoints};
 use crate::targets::GaussianMixture;
 use std::f64::consts::LN_2;
 
-/// Dimensions above which no covariance is taken: its factorisation would cost more than the flow.
+/// Maximum number of dimensions for a covariance, whose factorisation would otherwise cost more than the flow.
 const MOST_DIMENSIONS: usize = 1024;
-/// Cells above which no histogram is taken.
+/// Maximum number of cells of a histogram.
 const MOST_CELLS: usize = 1 << 26;
 
-/// Adds the figures of densities that are fitted to the training rows of `ingest`. They are of those of the features
-/// `kept` of `part`, of which `levels` are the raw rows, whose NLL under `flow` is computed: `count` of them.
+/// Adds the figures of densities fitted to the training rows of `ingest`, evaluated on `count` of the features
+/// `kept` of `part`, the ones whose NLL under `flow` is computed; `levels` are their raw rows.
 ///
 /// # Errors
 /// Errors of reading.
@@ -58,8 +58,8 @@ pub fn add(
     Ok(())
 }
 
-/// The mean bits a dimension of the `dequantised` rows [n, D] under the Gaussian of training rows whose levels have
-/// `moments`, with the mean and the variance of uniform noise; none where the covariance cannot be factorised.
+/// The mean bits per dimension of the `dequantised` rows [n, D] under a Gaussian with the `moments` of training
+/// levels plus mean and variance of uniform noise; None if the covariance cannot be factorised.
 fn gaussian(moments: Moments, dequantised: &[f32]) -> Option<f64> {
     let width = moments.mean.len();
     let mut covariance = moments.covariance?;
@@ -82,7 +82,7 @@ fn gaussian(moments: Moments, dequantised: &[f32]) -> Option<f64> {
     Some(mean(&nats) / (width as f64 * LN_2))
 }
 
-/// How often each dimension has each level, one added to every count.
+/// Counts of each level by dimension, plus one.
 struct Histogram {
     least: f64,
     levels: usize,
@@ -101,7 +101,7 @@ impl Histogram {
         }
     }
 
-    /// The cell of `level` of dimension `d`; none outside of the range.
+    /// The cell of `level` of dimension `d`; None outside of the range.
     fn cell(&self, d: usize, level: f32) -> Option<usize> {
         let number = f64::from(level) - self.least;
         let known = (0.0..self.levels as f64).contains(&number);
@@ -120,7 +120,7 @@ impl Histogram {
         }
     }
 
-    /// The mean bits a dimension of `rows` [n, D].
+    /// The mean bits per dimension of `rows` [n, D].
     fn bits(&self, rows: &[f32]) -> f64 {
         let dimensions = self.counts.len() / self.levels;
         let total = (self.rows + self.levels as u64) as f64;
@@ -138,7 +138,7 @@ impl Histogram {
 mod tests {
     use super::*;
 
-    /// By hand: of the first dimension levels 0, 0 and 2 of three, of the second 1, 1 and 1.
+    /// By hand: in the first dimension levels 0, 0 and 2 of three, in the second 1, 1 and 1.
     #[test]
     fn a_histogram_adds_one_to_every_count() {
         let mut histogram = Histogram::new(2, 0.0, 3);
@@ -155,8 +155,8 @@ mod tests {
         assert_eq!(bits(&[3.0, 0.0]), f64::INFINITY);
     }
 
-    /// By hand: levels 0 and 2 have mean 1 and variance 1, with noise 1.5 and 13/12. Red where the noise's own moments
-    /// are left out.
+    /// By hand: levels 0 and 2 have mean 1 and variance 1, with noise 1.5 and 13/12. Fails if the noise's moments
+    /// are missing.
     #[test]
     fn a_gaussian_is_that_of_dequantised_rows() {
         let moments = Moments::of_rows(&[0.0, 2.0], 1, true);

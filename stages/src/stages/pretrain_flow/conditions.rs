@@ -1,4 +1,4 @@
-//! What a flow is conditioned on: a dataset beside the features, one row an item.
+//! Conditions of a flow: a dataset beside the features, with one row per item.
 
 use crate::classifiers::Labels;
 use crate::data::{Ingest, PartConfig, dataset_shape, read_dataset_f32};
@@ -8,19 +8,19 @@ use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the flow is conditioned on.
+/// The condition of the flow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConditionConfig {
     /// The dataset in the features' file: class labels `[N]`, integers from 0 without gaps, or embeddings
     /// [N, c].
     pub dataset: String,
-    /// The probability that a condition is replaced by "none" in training, which teaches the flow the
-    /// density without a condition: what latents are regularised by and scored under.
+    /// Probability that a condition is replaced by "none" in training, so that the flow learns the
+    /// density without a condition, under which latents are regularised and scored.
     #[serde(default = "default_dropout")]
     pub dropout: f64,
-    /// Classifier-free guidance of the samples that are drawn at the end: 1 for the density under their
-    /// conditions, more for samples that are more of their own kind and less varied.
+    /// Classifier-free guidance of the final samples: 1 for the conditional density, more for samples
+    /// that are more typical of their condition and less varied.
     #[serde(default = "default_guidance")]
     pub guidance: f64,
 }
@@ -34,7 +34,7 @@ fn default_guidance() -> f64 {
 }
 
 impl ConditionConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.share("dropout", self.dropout, "0.1");
         problems.not_negative("guidance", self.guidance, "1.0");
@@ -43,22 +43,23 @@ impl ConditionConfig {
             learnt,
             "guidance",
             format!("{} with `dropout: 0`", self.guidance),
-            "1, or a dropout such as 0.1, which teaches what guidance leads away from",
+            "1, or a dropout such as 0.1, so that the flow learns the density that guidance moves away from",
         );
     }
 }
 
-/// The condition of each item of the data, and its kind.
+/// The conditions of all items, and their kind.
 #[derive(Debug, Clone)]
 pub struct OfItems {
-    /// Labels or embeddings, of what size.
+    /// Labels or embeddings, with their size.
     pub kind: ConditionKind,
-    /// One an item, parts that are given numbered on.
+    /// One per item, numbered consecutively over separate parts.
     all: Conditions,
 }
 
 impl OfItems {
-    /// Reads those of the items of `ingest`; `parts` are how its held-out and test parts are configured.
+    /// Reads the conditions of the items of `ingest`; `parts` are the configurations of its held-out and
+    /// test parts.
     ///
     /// # Errors
     /// File errors; an input error for a dataset of another shape, or labels with gaps.
@@ -108,7 +109,7 @@ impl OfItems {
         })
     }
 
-    /// Those of `items`, in that order.
+    /// The conditions of `items`, in that order.
     pub fn of(&self, items: impl IntoIterator<Item = usize>) -> Conditions {
         self.all.select(items)
     }

@@ -1,4 +1,4 @@
-//! How the stage is configured.
+//! Configuration of the stage.
 
 use super::conditions::ConditionConfig;
 use super::rows::Rows;
@@ -18,26 +18,26 @@ use std::path::PathBuf;
 pub struct Config {
     /// The target features.
     pub features: FeaturesConfig,
-    /// Which rows are held out, for what chooses: learning curves and sweeps.
+    /// Held-out rows, used for selection: learning curves and sweeps.
     #[serde(default)]
     pub held_out: PartConfig,
-    /// Which rows choose nothing: figures that are shown are of these.
+    /// Test rows, never used for selection; reported figures are of these.
     #[serde(default)]
     pub test: PartConfig,
-    /// How features become training points.
+    /// Conversion of features to training points.
     #[serde(default)]
     pub normalisation: NormalisationConfig,
-    /// What is fitted.
+    /// The model to fit.
     #[serde(default)]
     pub model: ModelConfig,
-    /// What a point is: a token, a whole row of them, or a feature or an image that is cut into tokens.
+    /// The definition of a point: a token, a whole row of tokens, or a feature or an image cut into tokens.
     #[serde(default)]
     pub rows: Rows,
-    /// Noise that is added to features, nothing by default: to train with, once to held-out and test features, and to
-    /// features that `score` is given.
+    /// Noise added to features; none by default. It is drawn anew for each training step, and once for held-out and
+    /// test features and for features passed to `score`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<Noise>,
-    /// What points are conditioned on; nothing by default.
+    /// Condition of points; none by default.
     #[serde(default)]
     pub condition: Option<ConditionConfig>,
     /// Optimiser and schedule.
@@ -46,30 +46,30 @@ pub struct Config {
     /// Training steps.
     #[serde(default = "defaults::steps")]
     pub steps: u64,
-    /// Training points a step.
+    /// Training points per step.
     #[serde(default = "defaults::batch")]
     pub batch: usize,
     /// Steps between evaluations of the held-out loss.
     #[serde(default = "defaults::evaluate_every")]
     pub evaluate_every: u64,
-    /// Evaluations without a lower held-out loss after which training stops, with the averaged weights of the best one;
-    /// by default it takes all steps, and the last weights count.
+    /// Number of evaluations without a lower held-out loss after which training stops, with the averaged weights of
+    /// the best one; by default training takes all steps and uses the last weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<u64>,
-    /// Points in the held-out evaluation, with noise and times fixed beforehand.
+    /// Points in the held-out evaluation, with fixed noise and times.
     #[serde(default = "defaults::evaluation_points")]
     pub evaluation_points: usize,
     /// Samples drawn from the trained flow at the end.
     #[serde(default = "defaults::samples")]
     pub samples: usize,
-    /// Test features whose NLL is computed at the end.
+    /// Number of test features whose NLL is computed at the end.
     #[serde(default = "defaults::nll_points")]
     pub nll_points: usize,
-    /// Samples of the trained flow that are compared with as many test features, to say whether it is trained; 0 for
+    /// Number of samples of the trained flow compared with equally many test features, to check its training; 0 for
     /// none. Time and memory grow with the square.
     #[serde(default = "defaults::compared")]
     pub compared: usize,
-    /// Features are kept in memory below this size (after normalisation), and streamed above it.
+    /// Features smaller than this (after normalisation) are kept in memory, larger ones are streamed.
     #[serde(default = "defaults::memory_mib")]
     pub memory_mib: usize,
 }
@@ -79,11 +79,11 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct FeaturesConfig {
     /// Read an artifact of another stage, such as the latents of another experiment's autoencoder:
-    /// `{experiment: other.yaml, stage: train_autoencoder}`. What it needs runs first.
+    /// `{experiment: other.yaml, stage: train_autoencoder}`. Missing artifacts are computed first.
     #[serde(default)]
     pub from: Option<Reference>,
-    /// The HDF5 file, relative to the configuration file; with `from`, the name of a file in that
-    /// artifact, such as latents.h5; with `tokeniser`, a text file with one sequence a line.
+    /// The HDF5 file, relative to the configuration file; with `from`, the name of a file in that artifact, such as
+    /// latents.h5; with `tokeniser`, a text file with one sequence per line.
     pub file: PathBuf,
     /// The dataset in it: features [N, D] or tokens [N, T, D], or images [N, C, H, W] or [N, H, W] with
     /// `rows: {patches: P}`; f16, f32, f64 or u8.
@@ -92,17 +92,17 @@ pub struct FeaturesConfig {
     /// What to do with rows that hold NaN or an infinity.
     #[serde(default)]
     pub non_finite: NonFinite,
-    /// How sequences are cut into tokens: features are then the lines of a text file, for `model: {kind: seqflow}`. What
-    /// stands after a tab in a line is a score, which the flow leaves alone.
+    /// How sequences are split into tokens: features are then the lines of a text file, for
+    /// `model: {kind: seqflow}`. Text after a tab in a line is a score, which is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokeniser: Option<Tokeniser>,
-    /// With `tokeniser`, the most tokens that a sequence may have, T; as many as the longest one by default.
+    /// With `tokeniser`, the maximum number T of tokens per sequence; by default that of the longest one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longest: Option<usize>,
 }
 
 impl FeaturesConfig {
-    /// Where the features are.
+    /// Location of the features.
     pub(super) fn source(&self) -> SourceConfig {
         SourceConfig {
             file: self.file.clone(),
@@ -143,7 +143,7 @@ pub(super) mod defaults {
 }
 
 impl Config {
-    /// How long and how fast the prior is fitted.
+    /// The training schedule of the prior.
     pub(super) fn schedule(&self) -> Schedule {
         Schedule {
             optimiser: self.optimiser.clone(),

@@ -7,7 +7,7 @@ use crate::figures::{ITS_ERROR, error_beside, of_rows, pretrain_flow as names};
 use crate::numerics::{mean, standard_error};
 use crate::priors::{Batch, Flow, KeptPoints, Nll, NllKind, NllOptions, Noise};
 
-/// Tolerance of the ODE solver for the samples and likelihoods at the end.
+/// Tolerance of the ODE solver for the final samples and likelihoods.
 pub const TOLERANCE: f64 = 1e-4;
 
 /// The NLLs in nats of some of the points `kept` of `part`.
@@ -34,7 +34,7 @@ fn likelihoods(
     Ok(Some((chosen, nll)))
 }
 
-/// The figures of the part that is shown, and whether its likelihoods are exact. They are in nats, of points.
+/// The figures of the shown part, and whether its likelihoods are exact. They are in nats, of points.
 ///
 /// # Errors
 /// As [`crate::priors::Prior::nll`].
@@ -50,13 +50,13 @@ pub fn of_shown(
         return Ok(false);
     };
     let (kind, nll) = (nll.kind, nll.values);
-    // points of an item that are not one point together
+    // points of an item that are scored separately
     let group = kept.tokens / flow.prior.shape().tokens;
     summary.add(of_rows(word, names::NLL), mean(&nll));
     summary.add(ITS_ERROR, standard_error(&nll, group));
     if let Some(analytic) = flow.analytic_nll(&chosen.values) {
         summary.add(names::ANALYTIC_NLL, mean(&analytic));
-        // a density may be zero where rounding led
+        // a density may be zero after rounding
         let over = nll
             .iter()
             .zip(&analytic)
@@ -82,7 +82,7 @@ pub fn of_shown(
     Ok(kind == NllKind::Exact)
 }
 
-/// What a sweep may choose by: the NLL of held-out points, where it costs one pass.
+/// The NLL of held-out points, as a criterion for sweeps, if it costs one pass.
 ///
 /// # Errors
 /// As [`crate::priors::Prior::nll`].

@@ -1,8 +1,8 @@
-//! Whether a flow is trained: its samples beside features that it was not trained on.
+//! Check of a flow's training: compares its samples with features it was not trained on.
 //!
-//! A verdict on latents, or on a loss that stands for the likelihood, rests on the flow: where samples of the flow
-//! itself are told from the features, nothing that follows it can pass. Whole points are compared, all tokens of
-//! a row together where the flow is of whole rows.
+//! Verdicts on latents and surrogates rely on the flow: if its own samples can be told from the features, latents
+//! that follow it cannot pass either. Whole points are compared, all tokens of a row together if the flow is over
+//! whole rows.
 
 use crate::comparison::{Battery, PERMUTATIONS, coverage, marginal_distance, power, spectrum};
 use crate::context::{Context, Summary, Table};
@@ -14,9 +14,9 @@ use crate::priors::{Flow, KeptPoints, SampleOptions, Steps, Way};
 use crate::stages::two_samples::Compared;
 use crate::tensors::to_f32;
 
-/// Compares up to `count` samples of `flow` with as many of the features `kept` of `part`, under the conditions of those
-/// and without guidance. The figures go into `summary`, each dimension into a table; a warning says where they are
-/// told apart.
+/// Compares up to `count` samples of `flow` with equally many of the features `kept` of `part`, under their
+/// conditions and without guidance. Adds figures to `summary`, writes a table of dimensions, and warns if they can
+/// be told apart.
 ///
 /// # Errors
 /// Errors of sampling, of the classifier, and of writing the table.
@@ -66,28 +66,29 @@ pub fn compare(
     context.monitor.table(names::MARGINALS, &pair.marginals())?;
     if let Some(told) = told_apart(&found) {
         context.monitor.warn(&format!(
-            "samples of the flow are told from {count} {word} features ({told}; {:.0} % of features covered): the flow is \
-             undertrained or too small, and neither likelihoods under it nor latents that follow it are those of the \
-             features; raise pretrain_flow.steps, or make pretrain_flow.model larger",
+            "samples of the flow can be told from {count} {word} features ({told}; {:.0} % of \
+             features covered): the flow is undertrained or too small, so that neither \
+             likelihoods under it nor latents aligned with it match the features; raise \
+             pretrain_flow.steps, or make pretrain_flow.model larger",
             100.0 * covered
         ));
     }
     Ok(())
 }
 
-/// Items from which relabellings are drawn: with fewer there is no comparison.
+/// Minimum number of items for permutation tests.
 const LEAST: usize = 8;
-/// Below this p-value samples are said to be told from features.
+/// Significance level for telling samples from features.
 const LEVEL: f64 = 0.01;
 
-/// What tells the two samples behind `found` apart, in words.
+/// The tests that tell the two samples of `found` apart, in words.
 fn told_apart(found: &Battery) -> Option<String> {
     let mut told = Vec::new();
     if let Some(classifier) = &found.classifier
         && (classifier.accuracy - 0.5) > 2.33 * classifier.error
     {
         told.push(format!(
-            "a classifier is right in {:.1} % of cases, where 50 is chance",
+            "a classifier is right in {:.1} % of cases, compared with 50 by chance",
             100.0 * classifier.accuracy
         ));
     }
@@ -104,11 +105,11 @@ fn told_apart(found: &Battery) -> Option<String> {
     (!told.is_empty()).then(|| told.join("; "))
 }
 
-/// Samples and features, equal in number.
+/// Equally many samples and features.
 struct Pair(Compared);
 
 impl Pair {
-    /// The share of features that have a sample nearby.
+    /// The share of features with a sample nearby.
     fn covered(&self) -> f64 {
         coverage(&self.0.points, &self.0.features, self.0.width)
     }
@@ -144,7 +145,7 @@ impl Pair {
         })
     }
 
-    /// The largest energy distance of a dimension over that of a fresh sample.
+    /// The largest ratio of a dimension's energy distance to that of a fresh sample.
     fn worst_marginal(&self) -> f64 {
         let ratios = self
             .by_dimension()
@@ -152,7 +153,7 @@ impl Pair {
         ratios.fold(0.0, f64::max)
     }
 
-    /// A row for each dimension.
+    /// One row per dimension.
     fn marginals(&self) -> Table {
         let (distances, fresh) = self.by_dimension().unzip();
         let Compared {
@@ -181,8 +182,7 @@ mod tests {
     use burn::tensor::Device;
     use serde_json::json;
 
-    /// What the stage says of N(0, I) as a flow of `features` [n, T, 2], and what it warns of; `rows` as in
-    /// `pretrain_flow`.
+    /// The summary and warnings for N(0, I) as a flow of `features` [n, T, 2]; `rows` as in `pretrain_flow`.
     fn compared(features: &[f32], tokens: usize, rows: &str) -> (Summary, Vec<String>) {
         let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let [data, own] = dirs.each_ref().map(|dir| dir.path().to_owned());
@@ -254,7 +254,7 @@ mod tests {
         assert!(of(&right) < 4.0 && of(&wrong) > 8.0, "{right:?} {wrong:?}");
     }
 
-    /// Red where nothing is said of features on a lattice, as pixels are.
+    /// Fails if there is no warning for features on a lattice, such as pixels.
     #[test]
     fn features_on_a_lattice_are_warned_of() {
         let mut features = Streams::new(5).normal("features", 0, 2 * 6000);
@@ -269,7 +269,7 @@ mod tests {
         );
     }
 
-    /// Red where rows are compared token by token: each token alone is as the flow has it.
+    /// Fails if rows are compared token by token: each token alone follows the flow.
     #[test]
     fn tokens_that_repeat_each_other_pass_alone_and_fail_as_whole_rows() {
         let tokens = Streams::new(6).normal("features", 0, 2 * 6000);

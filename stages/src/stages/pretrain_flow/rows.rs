@@ -1,4 +1,4 @@
-//! What a point is made of.
+//! The definition of a point.
 
 use crate::data::{Dataset, RowView};
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::problems::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a point of the prior is.
+/// The definition of a point of the prior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rows {
@@ -23,7 +23,7 @@ pub enum Rows {
 }
 
 impl Rows {
-    /// How a dataset's items become rows to be normalised.
+    /// How a dataset's items become rows for the normalisation.
     pub fn view(self) -> RowView {
         match self {
             Self::Patches(side) => RowView::Patches(side),
@@ -31,12 +31,12 @@ impl Rows {
         }
     }
 
-    /// Whether all rows of an item are one point.
+    /// Whether all rows of an item form one point.
     pub fn of_items(self) -> bool {
         matches!(self, Self::Sequences | Self::Patches(_))
     }
 
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(self, problems: &mut Problems) {
         match self {
             Self::Split(tokens) => problems.at_least("rows.split", tokens, 1),
@@ -45,10 +45,10 @@ impl Rows {
         }
     }
 
-    /// Refuses features of `dataset` that are `width` numbers after the normalisation and cannot be split.
+    /// Refuses features of `dataset` with `width` numbers after normalisation that cannot be split.
     ///
     /// # Errors
-    /// An input error with the numbers of tokens that there can be.
+    /// An input error that lists possible numbers of tokens.
     pub fn require_width(self, width: usize, dataset: &Dataset) -> Result<()> {
         let Self::Split(tokens) = self else {
             return Ok(());
@@ -59,8 +59,9 @@ impl Rows {
         let known = (1..=width).filter(|&n| width.is_multiple_of(n));
         let known: Vec<_> = known.map(|n| n.to_string()).collect();
         Err(Error::input(format!(
-            "pretrain_flow.rows: found `{{split: {tokens}}}` for {}, whose features are {width} numbers after the \
-             normalisation, expected one of {}; `normalisation.projection` leads to another width",
+            "pretrain_flow.rows: found `{{split: {tokens}}}` for {}, whose features are {width} \
+             numbers after the normalisation, expected one of {}; `normalisation.projection` \
+             changes the width",
             dataset.describe(),
             known.join(", ")
         )))

@@ -1,4 +1,4 @@
-//! Samples of the trained flow, with its artifact.
+//! Samples of the trained flow, stored with its artifact.
 
 use crate::autoencoders::write_images;
 use crate::context::Context;
@@ -9,8 +9,8 @@ use crate::priors::{
 };
 use crate::tensors::to_f32;
 
-/// Draws `count` samples of the trained flow into `samples.h5`: as points, and as features where the
-/// normalisation can be undone; with the conditions of `kept` in turn, where the flow takes some. Images are painted.
+/// Draws `count` samples of the trained flow into `samples.h5`: as points, and as features if the normalisation is
+/// invertible; under the conditions of `kept` in turn, if the flow takes some. Images are also drawn as a picture.
 ///
 /// # Errors
 /// Errors of sampling and of writing.
@@ -46,7 +46,7 @@ pub fn write(
     let about_features = [
         (
             "space",
-            "features as in the data: point matrix^-1 + mean, without noise that whole levels had",
+            "features as in the data: point matrix^-1 + mean, with the noise of integer levels removed",
         ),
         ("units", "those of the data"),
     ];
@@ -90,7 +90,7 @@ pub fn write(
     }
 }
 
-/// Writes the first of `features` as `samples.png`, where they are images.
+/// Writes the first of `features` as `samples.png`, if they are images.
 fn paint(flow: &Flow, features: &[f32], context: &Context) -> Result<()> {
     let (Cut::Patches(patches), Some([low, high])) = (flow.layout.cut, flow.layout.range) else {
         return Ok(());
@@ -102,5 +102,5 @@ fn paint(flow: &Flow, features: &[f32], context: &Context) -> Result<()> {
     write_images(&context.dir.join("samples.png"), &images, patches.image).map(drop)
 }
 
-/// Samples in the picture of them.
+/// Samples in the picture.
 const PAINTED: usize = 64;

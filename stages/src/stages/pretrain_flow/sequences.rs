@@ -1,6 +1,7 @@
-//! The stage where features are sequences of tokens.
+//! The stage for sequences of tokens.
 //!
-//! Its artifact holds, beside the model with the alphabet, `scan.json`, and `samples.txt`, a decoded sample a line.
+//! Besides the model with its alphabet, its artifact contains `scan.json`, and `samples.txt` with one decoded
+//! sample per line.
 
 use super::config::{Config, defaults};
 use super::rows::Rows;
@@ -26,7 +27,7 @@ const OF_NUMBERS: [Stage; 6] = [
     Stage::EvaluateLatents,
 ];
 
-/// Notes what does not go with sequences, or, where features are numbers, what only sequences have.
+/// Reports settings that do not apply to sequences or, for numeric features, settings that apply to sequences only.
 pub fn check(config: &Config, problems: &mut Problems) {
     let features = &config.features;
     let Some(tokeniser) = &features.tokeniser else {
@@ -37,13 +38,13 @@ pub fn check(config: &Config, problems: &mut Problems) {
             features.longest.is_none(),
             "features.longest",
             longest,
-            "nothing without `features.tokeniser`: only sequences have a length",
+            "none without `features.tokeniser`: only sequences have a length",
         );
         problems.require(
             config.model.of_numbers(),
             "model.kind",
             format!("`{}` without `features.tokeniser`", config.model.name()),
-            "a kind for features that are numbers, such as `flow_matching`; this one is of sequences",
+            "a kind for numeric features, such as `flow_matching`; this one is for sequences",
         );
         return;
     };
@@ -58,7 +59,7 @@ pub fn check(config: &Config, problems: &mut Problems) {
         config.model.of_sequences().is_some(),
         "model.kind",
         &format!("`{}`", config.model.name()),
-        "`seqflow`, `gumbel_max` or `sequence_vae`, the kinds that sequences of tokens go with",
+        "`seqflow`, `gumbel_max` or `sequence_vae`, the kinds for sequences of tokens",
     );
     refuse(
         features.from.is_none(),
@@ -71,7 +72,7 @@ pub fn check(config: &Config, problems: &mut Problems) {
         finite,
         "features.non_finite",
         "a rule for numbers",
-        "nothing: tokens are always finite",
+        "none: tokens are always finite",
     );
     let numbers = matches!(tokeniser, Tokeniser::Ids { .. });
     let dataset = features.dataset == defaults::dataset();
@@ -79,7 +80,7 @@ pub fn check(config: &Config, problems: &mut Problems) {
         numbers || dataset,
         "features.dataset",
         &format!("`{}`", features.dataset),
-        "nothing: a text file has no datasets; token numbers in an HDF5 file take `tokeniser: {kind: ids}`",
+        "none: a text file has no datasets; token numbers in an HDF5 file need `tokeniser: {kind: ids}`",
     );
     for (key, part) in [("held_out", &config.held_out), ("test", &config.test)] {
         let given = [
@@ -93,7 +94,7 @@ pub fn check(config: &Config, problems: &mut Problems) {
                 !given,
                 &key,
                 "a part that is given",
-                "`fraction`: parts are drawn by the seed",
+                "`fraction`: parts are drawn with the seed",
             );
         }
     }
@@ -102,46 +103,46 @@ pub fn check(config: &Config, problems: &mut Problems) {
         plain,
         "normalisation",
         "a normalisation",
-        "nothing: embedded tokens have length 1",
+        "none: embedded tokens have length 1",
     );
     let rows = config.rows == Rows::default();
     refuse(
         rows,
         "rows",
         "a view of rows",
-        "nothing: a sequence is one point of all its tokens",
+        "none: a sequence is one point of all its tokens",
     );
     let quiet = config.noise.is_none();
     refuse(
         quiet,
         "noise",
         "noise",
-        "nothing: that of tokens is `model.embedding.noise`",
+        "none: the noise of tokens is `model.embedding.noise`",
     );
     let alone = config.condition.is_none();
     refuse(
         alone,
         "condition",
         "a condition",
-        "none: a flow over sequences takes none",
+        "none: flows over sequences are unconditional",
     );
     let compared = config.compared == defaults::compared();
     refuse(
         compared,
         "compared",
         &config.compared.to_string(),
-        "nothing: samples are decoded and looked for in the data instead",
+        "none: samples are decoded and searched for in the data instead",
     );
     let memory = config.memory_mib == defaults::memory_mib();
     refuse(
         memory,
         "memory_mib",
         &config.memory_mib.to_string(),
-        "nothing: sequences are kept in memory",
+        "none: sequences are kept in memory",
     );
 }
 
-/// Notes sections that read a flow over numbers.
+/// Reports sections that read a flow over numbers.
 pub fn check_with(config: &Config, sections: &Sections, problems: &mut Problems) {
     if config.features.tokeniser.is_none() {
         return;
@@ -155,14 +156,14 @@ pub fn check_with(config: &Config, sections: &Sections, problems: &mut Problems)
     }
 }
 
-/// The stage with its sequences read and found good.
+/// The stage with its sequences read and validated.
 pub struct Prepared {
     config: Config,
     corpus: Corpus,
     found: Found,
 }
 
-/// Reads the sequences, cut by `tokeniser`; whatever is wrong with them is found here, before any training.
+/// Reads the sequences, split by `tokeniser`; problems are found here, before any training.
 ///
 /// # Errors
 /// File errors; input errors with line and column.
@@ -186,8 +187,8 @@ pub fn prepare(
     let wants = |part: Part, count: usize, share: f64| match count == 0 && share > 0.0 {
         false => Ok(()),
         true => Err(Error::input(format!(
-            "{}: found no sequence in the {} part of {} ({} of them different), expected one at least; give more \
-             sequences, or raise pretrain_flow.{}.fraction",
+            "{}: found no sequence in the {} part of {} ({} of them different), expected at least \
+             one; give more sequences, or raise pretrain_flow.{}.fraction",
             features.file.display(),
             part.word(),
             found.sequences,
@@ -199,7 +200,10 @@ pub fn prepare(
     wants(Part::HeldOut, held_out, 1.0)?;
     wants(Part::Test, test, config.test.share())?;
     if config.test.share() == 0.0 {
-        monitor.warn("no test part (pretrain_flow.test.fraction is 0): figures are of held-out sequences, which also choose");
+        monitor.warn(
+            "no test part (pretrain_flow.test.fraction is 0): figures are of held-out \
+            sequences, which are also used for selection",
+        );
     }
     Ok(Prepared {
         config: config.clone(),
@@ -245,7 +249,7 @@ impl Prepared {
         Ok(summary)
     }
 
-    /// At most so many sequences of `part`, evenly spread.
+    /// At most `at_most` sequences of `part`, evenly spaced.
     fn some(&self, part: Part, at_most: usize) -> Vec<Sequence> {
         let items = self.found.items(part);
         let chosen = spread_indices(items.len(), at_most);
@@ -291,7 +295,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// The NLL of `chosen` in nats where every token is drawn alone, as often as in all sequences.
+    /// The NLL of `chosen` in nats under independent tokens with their frequencies in all sequences.
     fn frequencies(&self, chosen: &[Sequence]) -> f64 {
         let occurrences = &self.found.occurrences;
         let all: usize = occurrences.iter().sum();
@@ -304,7 +308,7 @@ impl Prepared {
         chosen.iter().map(sequence).sum()
     }
 
-    /// Draws samples, writes them as text, and says how many are in the data.
+    /// Draws samples, writes them as text, and reports how many occur in the data.
     fn samples(
         &self,
         flow: &dyn FittedSequences,

@@ -1,4 +1,4 @@
-//! What samples are conditioned on.
+//! Conditions of samples.
 
 use super::trained_on::{TrainedOn, items};
 use crate::error::{Error, Result};
@@ -10,21 +10,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Rows whose conditions stand side by side, at most.
+/// Maximum number of conditions side by side in the picture.
 const WIDEST: usize = 16;
 
-/// Some of the rows that the flow was not trained on, whose embeddings samples take in turn.
+/// Rows that the flow was not trained on, whose embeddings are used in turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Chosen {
-    /// So many, evenly spread.
+    /// This many rows, evenly spaced.
     Count(usize),
-    /// Those that `trained_on.names` calls so.
+    /// Rows with these names in `trained_on.names`.
     Names(Vec<String>),
 }
 
 impl Chosen {
-    /// Notes a number that does not fit beside each other.
+    /// Reports a number of rows that does not fit side by side.
     pub fn check(&self, named: bool, problems: &mut Problems) {
         let count = match self {
             Self::Count(count) => *count,
@@ -35,7 +35,7 @@ impl Chosen {
             named || matches!(self, Self::Count(_)),
             "conditions",
             "names of rows",
-            "a number, or `trained_on: {file, dataset, names}`, which says what rows are called",
+            "a number, or `trained_on: {file, dataset, names}`, which gives the names of rows",
         );
     }
 }
@@ -43,22 +43,22 @@ impl Chosen {
 /// The conditions of samples.
 #[derive(Debug, Default)]
 pub struct Asked {
-    /// What the flow is given; none where it takes no conditions.
+    /// The flow's condition; None if it takes none.
     pub condition: Option<Condition>,
-    /// How many classes samples come in, in turn, of a flow of classes.
+    /// Number of classes that samples cycle through, for a flow of classes.
     pub classes: Option<usize>,
-    /// How many conditions there are, in turn, where they stand side by side in the picture.
+    /// Number of conditions that samples cycle through, if they are side by side in the picture.
     pub columns: Option<usize>,
-    /// What these are called; empty where that is not known.
+    /// Names of the conditions; empty if unknown.
     pub names: Vec<String>,
 }
 
 impl Asked {
-    /// Those of `count` samples of the flow in the directory `dir`: each class in turn, or the embeddings of rows that it was
-    /// not trained on, of all of them or of the `chosen`.
+    /// The conditions of `count` samples of the flow in the directory `dir`: each class in turn, or the embeddings
+    /// of rows it was not trained on, all of them or the `chosen` ones.
     ///
     /// # Errors
-    /// File errors; input errors for a choice that the flow does not have.
+    /// File errors; input errors for a choice that the flow does not support.
     pub fn of(
         dir: &Path,
         count: usize,
@@ -76,7 +76,7 @@ impl Asked {
             (None, None) => Ok(Self::default()),
             (None, Some(_)) => refuse("a flow without conditions", "none; leave it out"),
             (Some(ConditionKind::Labels { .. }), Some(_)) => refuse(
-                "a flow of classes, which is asked for each in turn",
+                "a flow of classes, which draws each class in turn",
                 "none; leave it out",
             ),
             (Some(ConditionKind::Labels { classes }), None) => {

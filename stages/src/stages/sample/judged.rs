@@ -1,4 +1,5 @@
-//! Samples judged by a classifier: beside test rows, and beside held-out rows in their place.
+//! Samples judged by a classifier, compared with test rows; held-out rows are judged in the same way for
+//! reference.
 
 use crate::classifiers::{Classifier, ClassifierHeader, LabelledFeatures};
 use crate::comparison::{Gaussian, frechet_distance, within_reach};
@@ -10,12 +11,12 @@ use crate::tensors::{from_f32, to_f32};
 use burn::tensor::Device;
 use std::path::Path;
 
-/// The neighbour up to which a row reaches.
+/// Index k of the neighbour that defines neighbourhoods.
 const NEIGHBOUR: usize = 3;
-/// Rows of each kind whose reaches are compared: their time grows with the square.
+/// Maximum number of rows per set for precision and recall, whose cost grows with the square.
 const REACHING: usize = 2000;
 
-/// A classifier and the rows that it did not train on.
+/// A classifier and the rows it was not trained on.
 pub struct Judge {
     classifier: Classifier,
     header: ClassifierHeader,
@@ -23,7 +24,7 @@ pub struct Judge {
     device: Device,
 }
 
-/// What the classifier makes of samples.
+/// The classifier's outputs for samples.
 #[derive(Default)]
 pub struct Seen {
     /// Row-major [n, F].
@@ -33,7 +34,7 @@ pub struct Seen {
 }
 
 impl Judge {
-    /// The classifier in the directory `dir`, of samples of `shape`.
+    /// Loads the classifier in the directory `dir`, for samples of `shape`.
     ///
     /// # Errors
     /// File errors; an input error for a classifier of another shape.
@@ -41,7 +42,8 @@ impl Judge {
         let (classifier, header) = Classifier::load(dir, device)?;
         if header.shape != shape {
             return Err(Error::input(format!(
-                "{}: found a classifier of {:?}, expected {shape:?}, as samples are; train both on the same dataset",
+                "{}: found a classifier of {:?}, expected {shape:?}, the shape of samples; train \
+                 both on the same dataset",
                 dir.display(),
                 header.shape
             )));
@@ -54,7 +56,7 @@ impl Judge {
         })
     }
 
-    /// Adds to `seen` what it makes of `rows` [n, C * H * W] in the units of the data.
+    /// Adds the outputs for `rows` [n, C * H * W], in the units of the data, to `seen`.
     ///
     /// # Errors
     /// Device errors.
@@ -77,7 +79,7 @@ impl Judge {
         Ok(())
     }
 
-    /// Adds the figures of what was `seen`, `asked` being the class that each sample was asked to be of.
+    /// Adds the figures of `seen`; `asked` is the requested class of each sample.
     ///
     /// # Errors
     /// A numerical error for features that are not finite, and for fewer than two rows of a part.

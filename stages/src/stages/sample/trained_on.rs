@@ -1,4 +1,5 @@
-//! The rows that a flow was trained on, as its user names them: what they are called, and how near samples come to one.
+//! The rows that a flow was trained on, as named by the user: their names, and distances of samples to the nearest
+//! one.
 
 use crate::comparison::nearest_rows;
 use crate::context::{Context, Monitor, Summary};
@@ -14,11 +15,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Samples, and rows that were not trained on, whose nearest training row is looked for.
+/// Number of samples, and of unseen rows, whose nearest training row is searched.
 const COMPARED: usize = 1000;
-/// Numbers of training rows in memory.
+/// Number of elements of training rows in memory.
 const BLOCK: usize = 4 << 20;
-/// The share of rows that were not trained on which are farther from training rows than a sample that counts as near.
+/// The share of unseen rows that are closer to training rows than the threshold for a near sample.
 const NEAR: f64 = 0.05;
 
 /// The rows that the flow was trained on.
@@ -27,9 +28,9 @@ const NEAR: f64 = 0.05;
 pub struct TrainedOnConfig {
     /// The HDF5 file of the flow's features, relative to the configuration file.
     pub file: PathBuf,
-    /// The dataset of the flow's features in it.
+    /// The dataset of the flow's features in that file.
     pub dataset: String,
-    /// A dataset `[N]` of texts in it, which say what each row is called.
+    /// A dataset `[N]` of texts in that file with the name of each row.
     #[serde(default)]
     pub names: Option<String>,
 }
@@ -43,10 +44,10 @@ impl TrainedOnConfig {
         }
     }
 
-    /// Opens the rows, and reads what they are called.
+    /// Opens the rows and reads their names.
     ///
     /// # Errors
-    /// File errors; input errors for a dataset that holds no numbers, and for names that do not fit.
+    /// File errors; input errors for a dataset without numbers, and for names that do not match.
     pub fn read(&self) -> Result<(Dataset, Option<Vec<String>>)> {
         let data = self.source().open()?;
         let names = (self.names.as_ref()).map(|name| named(name, &self.file, data.items()));
@@ -54,7 +55,7 @@ impl TrainedOnConfig {
     }
 }
 
-/// Those rows, opened, and which of them were not trained on.
+/// The opened rows, and which of them the flow was not trained on.
 pub struct TrainedOn {
     data: Dataset,
     /// Ascending.
@@ -62,7 +63,7 @@ pub struct TrainedOn {
     names: Option<Vec<String>>,
 }
 
-/// Samples beside the training rows that are nearest to them.
+/// Samples with their nearest training rows.
 pub struct Nearest {
     /// Row-major [n, width].
     pub samples: Vec<f32>,
@@ -71,11 +72,11 @@ pub struct Nearest {
 }
 
 impl TrainedOn {
-    /// Opens them for the flow in the directory `flow`.
+    /// Opens the rows for the flow in the directory `flow`.
     ///
     /// # Errors
-    /// File errors; input errors for other rows than the flow was trained on, for a part of it that is kept in part, and
-    /// for names that do not fit.
+    /// File errors; input errors for rows that the flow was not trained on, for a part that is stored incompletely,
+    /// and for names that do not match.
     pub fn open(config: &TrainedOnConfig, flow: &Path, monitor: &dyn Monitor) -> Result<Self> {
         let (data, names) = config.read()?;
         let read = Ingest::read(
@@ -89,9 +90,9 @@ impl TrainedOn {
         let place = data.describe();
         if read.scan.digest != scan.digest {
             return Err(Error::input(format!(
-                "sample.trained_on: found {place} (digest {:.12}), expected the rows that the flow was trained on \
-                 (digest {:.12}); name the file and the dataset of pretrain_flow.features. Parts that are datasets of \
-                 their own do not go with it",
+                "sample.trained_on: found {place} (digest {:.12}), expected the rows that the \
+                 flow was trained on (digest {:.12}); name the file and the dataset of \
+                 pretrain_flow.features. Separate datasets for parts are not supported",
                 read.scan.digest, scan.digest
             )));
         }
@@ -101,12 +102,13 @@ impl TrainedOn {
                 unseen.extend(items(&kept));
             }
         }
-        // a sample is a whole row, and so was what the flow counted
+        // a sample is a whole row, and the flow counted whole rows too
         let not_trained_on = (scan.held_out_rows + scan.test_rows) as usize;
         if not_trained_on != unseen.len() {
             return Err(Error::input(format!(
-                "sample.trained_on: found {} rows kept with the flow of those that it was not trained on, expected all \
-                 {not_trained_on}; raise pretrain_flow.held_out.at_most and test.at_most, or leave it out",
+                "sample.trained_on: found {} unseen rows stored with the flow, expected all \
+                 {not_trained_on}; raise pretrain_flow.held_out.at_most and test.at_most, or \
+                 leave it out",
                 unseen.len()
             )));
         }
@@ -118,12 +120,12 @@ impl TrainedOn {
         })
     }
 
-    /// What the rows are called, where that is said.
+    /// Names of the rows, if given.
     pub fn names(&self) -> Option<&[String]> {
         self.names.as_deref()
     }
 
-    /// That samples of `width` numbers can be held beside the rows.
+    /// Checks that samples of `width` numbers can be compared with the rows.
     ///
     /// # Errors
     /// An input error.
@@ -132,15 +134,15 @@ impl TrainedOn {
             return Ok(());
         }
         Err(Error::input(format!(
-            "sample.trained_on: found {} of {} numbers a row and samples of {width}, expected a flow whose samples are \
-             whole rows; leave it out",
+            "sample.trained_on: found {} of {} numbers per row and samples of {width}, expected a \
+             flow whose samples are whole rows; leave it out",
             self.data.describe(),
             self.data.item_width()
         )))
     }
 
-    /// Adds how near some of `samples`, row-major [n, width] in the units of the data, come to training rows, beside rows
-    /// that were not trained on.
+    /// Adds the distances of some of `samples`, row-major [n, width] in the units of the data, to their nearest
+    /// training rows, with those of unseen rows for reference.
     ///
     /// # Errors
     /// File errors; [`Error::Cancelled`].
@@ -202,7 +204,7 @@ impl TrainedOn {
     }
 }
 
-/// The items of `kept` as the data counts them, once each.
+/// The items of `kept`, numbered as in the data, without repetition.
 pub fn items(kept: &KeptPoints) -> impl Iterator<Item = usize> {
     let each = kept.items.iter().step_by(kept.tokens);
     each.map(|&item| item as usize)
@@ -215,7 +217,7 @@ fn named(name: &str, file: &Path, items: usize) -> Result<Vec<String>> {
         return Ok(names);
     }
     Err(Error::input(format!(
-        "sample.trained_on.names: found {} texts in `{name}` of {}, expected {items}, one a row",
+        "sample.trained_on.names: found {} texts in `{name}` of {}, expected {items}, one per row",
         names.len(),
         file.display()
     )))

@@ -1,5 +1,5 @@
-//! Latents as they were before training: only against these, or against latents without a regulariser, can
-//! collapse be told from an encoder that never spread its latents.
+//! Latents before training. Collapse can be told from an encoder that never spread its latents only by
+//! comparison with these, or with latents without a regulariser.
 
 use super::config::{CHUNK, Config};
 use crate::autoencoders::Autoencoder;
@@ -12,7 +12,7 @@ use crate::tensors::to_f32;
 pub const FILE: &str = "initial_latents.h5";
 pub const DATASET: &str = "initial_latents";
 
-/// The latents [n * T, d] that `untrained` gives some rows of the part that is shown.
+/// The latents [n * T, d] of some rows of the shown part, encoded by `untrained`.
 ///
 /// # Errors
 /// File errors of the data; device errors.
@@ -23,10 +23,11 @@ pub fn encode(untrained: &Autoencoder, data: &Data, context: &Context) -> Result
     to_f32(posterior.draw(&mut rng).latents)
 }
 
-/// Writes `latents`, where something holds them to the flow: else training cannot have made them collapse.
+/// Writes `latents` if they are regularised towards the flow; otherwise training cannot have made them
+/// collapse.
 ///
 /// # Errors
-/// A file error where they cannot be written.
+/// A file error if they cannot be written.
 pub fn write(latents: &[f32], config: &Config, context: &Context) -> Result<()> {
     if config.regulariser.kind().weight() <= 0.0 {
         return Ok(());

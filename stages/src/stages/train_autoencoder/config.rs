@@ -1,4 +1,4 @@
-//! What the stage is asked.
+//! Configuration of the stage.
 
 use super::fine_tune::FineTune;
 use crate::alignment::RegulariserConfig;
@@ -11,7 +11,7 @@ use crate::training::{MatmulPrecision, OptimiserConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Rows encoded at a time.
+/// Rows encoded at once.
 pub(super) const CHUNK: usize = 512;
 
 /// Train an autoencoder whose latents follow the frozen flow.
@@ -22,10 +22,10 @@ pub struct Config {
     /// The images or vectors to encode; absent for `architecture: {kind: points}`.
     #[serde(default)]
     pub data: Option<DataConfig>,
-    /// Which rows are held out, for what chooses: learning curves, the best checkpoint, sweeps.
+    /// Held-out rows, used for selection: learning curves, the best checkpoint, sweeps.
     #[serde(default)]
     pub held_out: PartConfig,
-    /// Which rows choose nothing: figures that are shown are of these.
+    /// Test rows, never used for selection; reported figures are of these.
     #[serde(default)]
     pub test: PartConfig,
     /// Encoder and decoder.
@@ -33,23 +33,23 @@ pub struct Config {
     pub architecture: ArchitectureConfig,
     /// The shape of a latent.
     pub latent: LatentConfig,
-    /// What the encoder outputs.
+    /// The encoder's posterior.
     #[serde(default)]
     pub posterior: PosteriorConfig,
-    /// How a reconstruction is compared with its input.
+    /// The reconstruction term.
     #[serde(default)]
     pub reconstruction: Reconstruction,
-    /// Values in [0, 1] are the probabilities of binary data, which is drawn from them, once or in each epoch: it is both
-    /// what is encoded and what the reconstruction is compared with.
+    /// Treat values in [0, 1] as probabilities of binary data, drawn once or in each epoch: the binary data is both
+    /// encoded and compared with the reconstruction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binarise: Option<Binarise>,
-    /// What holds the latents to the prior.
+    /// How latents are matched to the prior.
     #[serde(default)]
     pub regulariser: RegulariserConfig,
-    /// The autoencoder that it goes on from; fresh weights by default.
+    /// The autoencoder to start from; new weights by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fine_tune: Option<FineTune>,
-    /// What the matrix products of the frozen flow are taken in, for the regulariser.
+    /// Precision of the frozen flow's matrix products in the regulariser.
     #[serde(default)]
     pub precision: MatmulPrecision,
     /// Optimiser and schedule.
@@ -58,13 +58,13 @@ pub struct Config {
     /// Training steps.
     #[serde(default = "defaults::steps")]
     pub steps: u64,
-    /// Rows a step.
+    /// Rows per step.
     #[serde(default = "defaults::batch")]
     pub batch: usize,
     /// Steps between evaluations on the held-out rows.
     #[serde(default = "defaults::evaluate_every")]
     pub evaluate_every: u64,
-    /// Data is kept in memory below this size, and streamed above it.
+    /// Data smaller than this is kept in memory, larger data is streamed.
     #[serde(default = "defaults::memory_mib")]
     pub memory_mib: usize,
 }
@@ -85,7 +85,7 @@ mod defaults {
 }
 
 impl Config {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub(super) fn check_values(&self, problems: &mut Problems) {
         let points = matches!(self.architecture, ArchitectureConfig::Points { .. });
         problems.require(
@@ -185,7 +185,7 @@ impl Config {
     }
 }
 
-/// `names` as a choice: `a`, `b` or `c`.
+/// `names` as a list: `a`, `b` or `c`.
 fn either(names: &[String]) -> String {
     match names {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// Red where a key that is not used stands in what a fingerprint is of: every autoencoder would be trained again.
+    /// Fails if unused keys are part of a fingerprint: every autoencoder would be trained again.
     #[test]
     fn what_is_not_asked_for_is_not_in_a_fingerprint() {
         let written = |value: Value| {

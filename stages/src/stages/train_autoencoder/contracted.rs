@@ -1,26 +1,24 @@
-//! What a small variance of the latents means, in words that name only what the configuration has.
+//! Warnings about a small variance of latents, in words that mention only what is configured.
 
 use super::config::Config;
 use std::fmt::Write as _;
 
-/// Latents of less than this share of the features' variance are told of.
+/// Share of the features' variance below which a warning is given.
 const SMALL: f64 = 0.5;
-/// Of an autoencoder that explains less than this share of its data's variance, latents may still spread.
+/// Explained variance of the data below which an autoencoder is considered undertrained, so that its
+/// latents may still spread.
 pub const LEARNED: f64 = 0.75;
 
 /// Variances, means over dimensions.
 #[derive(Debug, Clone, Copy)]
 pub struct Variances {
-    /// Of the latents.
     pub latents: f64,
-    /// Of the latents before training.
     pub before: f64,
-    /// Of the features.
     pub features: f64,
 }
 
-/// A warning, where the latents' variance is small: they have contracted, or were never spread.
-/// `explained` is the share of the data's variance that the reconstruction explains; free points have none.
+/// A warning if the latents' variance is small: they have contracted, or were never spread. `explained` is
+/// the share of the data's variance explained by the reconstruction; None for free points.
 pub fn warning(variances: Variances, explained: Option<f64>, config: &Config) -> Option<String> {
     let Variances {
         latents,
@@ -58,8 +56,8 @@ pub fn warning(variances: Variances, explained: Option<f64>, config: &Config) ->
             let _ = write!(told, " ({} before training)", share(before));
             if is_held {
                 told.push_str(
-                    "; whether the regulariser keeps them small, the same without it would tell \
-                     (estimate_nll.unaligned)",
+                    "; compare with a run without the regulariser (estimate_nll.unaligned) to see \
+                     whether it keeps them small",
                 );
             }
         }
@@ -88,7 +86,7 @@ mod tests {
             features: 1.0,
         };
         for (config, found, explained, has, lacks) in [
-            // a fall, and something that made it
+            // a fall, and a cause for it
             (
                 &held,
                 variances(0.1, 0.9),

@@ -1,4 +1,4 @@
-//! What tells alignment from collapse.
+//! Diagnostics that tell alignment from collapse.
 
 use super::config::Config;
 use super::contracted::{Variances, warning};
@@ -14,44 +14,43 @@ use crate::random::Streams;
 use crate::stages::two_samples::{Compared, TESTED, whole_rows};
 use crate::tensors::spread;
 
-/// Latents and features compared by variance and coverage.
+/// Number of latents and features compared by variance and coverage.
 const COMPARED: usize = 2000;
-/// What says whether latents have contracted, or were never spread.
+/// Data for deciding whether latents have contracted or were never spread.
 #[derive(Clone, Copy)]
 pub struct Spread<'a> {
     /// Latents before training [m, d].
     pub initial: &'a [f32],
-    /// The share of the data's variance that reconstructions explain; free points have none.
+    /// The share of the data's variance explained by reconstructions; None for free points.
     pub explained: Option<f64>,
-    /// The stage's.
     pub config: &'a Config,
 }
 
-/// Latents to look at.
+/// Latents to diagnose.
 pub struct Diagnosed<'a> {
     /// Row-major [n, d].
     pub values: &'a [f32],
-    /// Where they are draws, the means of their posteriors [n, d].
+    /// If they are draws, the means of their posteriors [n, d].
     pub means: Option<&'a [f32]>,
-    /// How many of them are of one row of data.
+    /// Number of consecutive latents per row of data.
     pub tokens: usize,
-    /// The part that they are of; none for free points.
+    /// Their part; None for free points.
     pub part: Option<Part>,
-    /// The part whose features they are compared with.
+    /// The part of the features for comparison.
     pub against: Part,
-    /// Whether their figures are those that people see first, for which there are warnings and a table.
+    /// Whether their figures are the ones shown first, with warnings and a table.
     pub shown: bool,
-    /// What the training is judged beside; none for latents that are not as a training left them.
+    /// Context of the training; None for latents changed after training.
     pub spread: Option<Spread<'a>>,
 }
 
-/// The diagnostics of latents against features of the flow that it was not trained on; warnings where
-/// they look like collapse. Where they are draws, how near their means are to the features besides. An
-/// imported flow has no features to compare with: then only what the latents say alone. Figures are named
-/// by the part that they are of.
+/// Diagnostics of latents compared with features of the flow that it was not trained on, with warnings for
+/// signs of collapse. If latents are draws, their means are compared with the features as well. An
+/// imported flow has no features: then only statistics of the latents are reported. Figures are named by
+/// their part.
 ///
 /// # Errors
-/// A file error where a table cannot be written.
+/// A file error if a table cannot be written.
 pub fn diagnose(
     diagnosed: &Diagnosed,
     prior: &Prior,
@@ -68,7 +67,7 @@ pub fn diagnose(
         shown,
         spread,
     } = diagnosed;
-    // those of latents alone, and those of both
+    // names of figures of latents alone, and of comparisons
     let own_name = |name: &str| match part {
         Some(part) => of_rows(part.word(), name),
         None => name.to_owned(),
@@ -165,7 +164,8 @@ pub fn diagnose(
     Ok(())
 }
 
-/// `count` of the features, at most all of them [count, d], evenly spread and of whole items but the last.
+/// `count` of the features, at most all of them [count, d], evenly spaced and in whole items except for
+/// the last.
 fn some_features(kept: &KeptPoints, count: usize) -> Vec<f32> {
     let items = count.div_ceil(kept.tokens);
     let mut features = spread(&kept.points.values, kept.tokens * kept.width, items);
@@ -173,7 +173,7 @@ fn some_features(kept: &KeptPoints, count: usize) -> Vec<f32> {
     features
 }
 
-/// `latents`, which figures call `what`, and as many of the features, token by token.
+/// `latents`, called `what` in figures, and equally many features, token by token.
 pub fn alone(
     Thinned { latents, group }: Thinned,
     kept: &KeptPoints,
@@ -188,7 +188,7 @@ pub fn alone(
     }
 }
 
-/// What the same figures are of the `means` of posteriors with noise: draws spread wider.
+/// The same figures of posterior `means`: draws are more spread.
 fn of_means(
     means: &[f32],
     tokens: usize,
@@ -213,7 +213,7 @@ fn of_means(
     );
 }
 
-/// Where the target is a mixture: the share of latents nearest to each mode over the mode's mass, the
+/// If the target is a mixture: the share of latents nearest to each mode divided by the mode's mass, the
 /// smallest and the largest.
 fn modes(latents: &[f32], prior: &Prior, name: impl Fn(&str) -> String, summary: &mut Summary) {
     let Some(mixture) = prior.flow.mixture() else {
@@ -245,14 +245,14 @@ mod tests {
     /// Repetitions of a test.
     const TESTS: u64 = 200;
 
-    /// Rows of data, and the most latents that are tested: as a run has them in full length.
+    /// Rows of data, and the maximum number of tested latents, as in a full-length run.
     fn sizes() -> (usize, usize) {
         let full = std::env::var_os("LATENT_ALIGN_FULL").is_some();
         if full { (2000, TESTED) } else { (480, 240) }
     }
 
-    /// How many of the tests at 5 % reject latents of `tokens` a row that follow N(0, I) but for the
-    /// last token, moved by `shift`.
+    /// How many tests at 5 % reject latents with `tokens` tokens per row that follow N(0, I) except for
+    /// the last token, shifted by `shift`.
     fn rejected(tokens: usize, shift: f32) -> u64 {
         let (rows, at_most) = sizes();
         let tests = (0..TESTS).filter(|&seed| {
@@ -281,7 +281,7 @@ mod tests {
         tests.count() as u64
     }
 
-    /// Red where thinning leaves the last token out.
+    /// Fails if thinning omits the last token.
     #[test]
     fn one_token_of_several_moved_by_half_a_standard_deviation_is_found_out() {
         for tokens in [2, 4] {
@@ -293,12 +293,12 @@ mod tests {
         }
     }
 
-    /// Red where the p-value is not one, such as with relabellings of another size.
+    /// Fails if the p-value is not calibrated, as with permutations of another size.
     #[test]
     fn a_fresh_sample_is_rejected_as_often_as_the_level_says() {
         for tokens in [1, 2, 4] {
             let found = rejected(tokens, 0.0);
-            println!("a fresh sample of {tokens} tokens a row: {found} of {TESTS} rejected");
+            println!("a fresh sample of {tokens} tokens per row: {found} of {TESTS} rejected");
             assert!(
                 (TESTS * 2 / 100..=TESTS * 9 / 100).contains(&found),
                 "{tokens}: {found} of {TESTS}"

@@ -1,4 +1,4 @@
-//! The evidence lower bound of test data, and what more samples make of it.
+//! The evidence lower bound of test data, and tighter bounds with more samples.
 
 use super::config::CHUNK;
 use super::evidence::linear_gaussian_nll;
@@ -16,31 +16,30 @@ use crate::priors::{Flow, NllOptions};
 use burn::tensor::Tensor;
 use std::f64::consts::LN_2;
 
-/// Rows it is estimated on.
+/// Rows of the estimate.
 const ROWS: usize = 1000;
 /// Rows of the importance-weighted estimate.
 const WEIGHTED_ROWS: usize = 64;
-/// Samples S a row of it, and how many times S of them: each S has draws of its own.
+/// Samples S per row, and the number of sets of S samples: each S has its own draws.
 const SAMPLES: [(usize, usize); 3] = [(1, 16), (4, 8), (32, 1)];
-/// Draws a row of the negative ELBO that one sample is compared with.
+/// Draws per row of the negative ELBO that a single sample is compared with.
 const ELBO_DRAWS: usize = 16;
 /// (t, noise) draws of the likelihood-weighted loss, shared by all latents.
 const DRAWS: usize = 512;
-/// Draws where a row has many samples.
+/// Draws if rows have many samples.
 const FEWER_DRAWS: usize = 264;
-/// The tolerance in nats of an NLL of latents by an ODE.
+/// Tolerance in nats of an NLL of latents by an ODE.
 const TOLERANCE: f64 = 1e-2;
 
 impl Outputs<'_> {
-    /// Where the loss is a negative ELBO in some unit ([`Likelihood::of`]): the ELBO of test rows in
-    /// nats a row, of whole numbers also in bits a dimension, and its two parts; then the
-    /// importance-weighted NLL of some rows from one sample, which is the negative ELBO, and from more,
-    /// which lower it towards the NLL. With a flow as the prior its log-density is the
-    /// likelihood-weighted bound. Where the NLL is known, as of a linear decoder with Gaussian noise, it
-    /// stands beside.
+    /// If the loss is a negative ELBO in some unit ([`Likelihood::of`]): the ELBO of test rows in nats
+    /// per row, for integers also in bits per dimension, and its two parts; then the importance-weighted
+    /// NLL of some rows from one sample, which is the negative ELBO, and from more samples, which
+    /// approaches the NLL. With a flow as the prior, its log-density is the likelihood-weighted bound.
+    /// If the NLL is known, as for a linear decoder with Gaussian noise, it is reported too.
     ///
     /// # Errors
-    /// File errors of the data; a numerical error for a loss or an NLL that is not finite;
+    /// File errors of the data; a numerical error if a loss or an NLL is not finite;
     /// [`crate::Error::Cancelled`].
     pub fn elbo(&self, flow: &Flow, summary: &mut Summary) -> Result<()> {
         let Some(likelihood) = Likelihood::of(self.config) else {
@@ -58,7 +57,7 @@ impl Outputs<'_> {
         self.importance(&vae(FEWER_DRAWS), summary)
     }
 
-    /// The prior that the regulariser holds latents to, a flow's from at most `draws` draws.
+    /// The prior of the regulariser; that of a flow uses at most `draws` draws.
     fn prior<'a>(&self, flow: &'a Flow, draws: usize) -> Prior<'a> {
         match self.config.regulariser.kind().divergence_from() {
             Some(Against::Flow(weighted)) => {
@@ -75,7 +74,7 @@ impl Outputs<'_> {
         }
     }
 
-    /// The negative ELBO and its parts, one draw a row.
+    /// The negative ELBO and its parts, with one draw per row.
     fn bound(&self, vae: &Vae, summary: &mut Summary) -> Result<()> {
         let (mut reconstructions, mut divergences) = (Vec::new(), Vec::new());
         let mut shared_error = 0.0f64;
@@ -88,7 +87,7 @@ impl Outputs<'_> {
             let drawn = vae.draw(&posteriors, &mut rng)?;
             divergences.extend(match vae.prior {
                 Prior::Normal => vae.divergences(&posteriors, &drawn)?,
-                // at the same draw, so that what both have in common cancels
+                // from the same draw, so that common terms cancel
                 Prior::Flow(..) | Prior::Own(..) => sums(&drawn.priors, &drawn.posteriors),
             });
             shared_error = shared_error.max(drawn.shared_error);
@@ -104,7 +103,7 @@ impl Outputs<'_> {
             filled(names::ELBO_KL, &[&vae.prior.name()]),
             mean(&divergences),
         );
-        // of a density, or of a Bernoulli likelihood of grey values, bits have no meaning
+        // bits are meaningless for a density, or a Bernoulli likelihood of grey values
         let whole = match self.config.reconstruction {
             Reconstruction::DiscretisedLogistic => true,
             Reconstruction::Bernoulli => self.config.binarise.is_some(),
@@ -118,7 +117,7 @@ impl Outputs<'_> {
         Ok(())
     }
 
-    /// The importance-weighted NLL of some rows, each number of samples compared with the one before.
+    /// The importance-weighted NLL of some rows, each number of samples compared with the previous one.
     fn importance(&self, vae: &Vae, summary: &mut Summary) -> Result<()> {
         let rows = self.some_rows(WEIGHTED_ROWS)?;
         let [count, ..] = rows.dims();
@@ -175,7 +174,7 @@ impl Outputs<'_> {
         Ok(())
     }
 
-    /// At most `at_most` rows of the part that is shown, evenly spread [n, C, H, W].
+    /// At most `at_most` rows of the shown part, evenly spaced [n, C, H, W].
     fn some_rows(&self, at_most: usize) -> Result<Tensor<4>> {
         let part = self.data.ingest.reported();
         let rows = (self.data).some_rows(part, self.at_most(part).min(at_most))?;
@@ -183,12 +182,12 @@ impl Outputs<'_> {
     }
 }
 
-/// The sums of what stands beside each other.
+/// Elementwise sum.
 fn sums(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
-/// The mean of `a` less `b`, row by row, in its standard errors.
+/// The mean of `a` minus `b`, paired by row, in its standard errors.
 fn in_standard_errors(a: &[f64], b: &[f64]) -> f64 {
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     mean(&differences) / standard_error(&differences, 1)

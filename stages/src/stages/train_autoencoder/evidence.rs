@@ -7,12 +7,13 @@ use burn::tensor::Tensor;
 use nalgebra::{DMatrix, DVector};
 use std::f64::consts::TAU;
 
-/// The NLL in nats of each of `rows` [n, C, H, W] where the decoder of `model` is linear,
-/// `x = W z + b + noise` with z ~ N(0, I) of `tokens` x `width` numbers and noise of `variance` in each
-/// element: `x ~ N(b, W W^T + variance I)`, the model of probabilistic PCA (Tipping and Bishop 1999).
+/// The NLL in nats of each of `rows` [n, C, H, W] if the decoder of `model` is linear:
+/// `x = W z + b + noise` with z ~ N(0, I) of `tokens` x `width` numbers and noise of `variance` per
+/// element, so that `x ~ N(b, W W^T + variance I)`, the model of probabilistic PCA (Tipping and Bishop
+/// 1999).
 ///
 /// # Errors
-/// When the device cannot return what it decodes, or a variance is not positive.
+/// If reading from the device fails, or a variance is not positive.
 pub fn linear_gaussian_nll(
     model: &Autoencoder,
     tokens: usize,
@@ -23,7 +24,7 @@ pub fn linear_gaussian_nll(
     nll_of(|z| model.decode(z), tokens, width, variance, rows)
 }
 
-/// As [`linear_gaussian_nll`], of any `decode` [n * tokens, width] -> [n, C, H, W] that is linear.
+/// As [`linear_gaussian_nll`], for any linear `decode` [n * tokens, width] -> [n, C, H, W].
 pub(super) fn nll_of(
     decode: impl Fn(Tensor<2>) -> Tensor<4>,
     tokens: usize,
@@ -34,7 +35,7 @@ pub(super) fn nll_of(
     let latents = tokens * width;
     let rows = rows.flatten::<2>(1, 3);
     let [n, elements] = rows.dims();
-    // what nothing and each unit vector decode to
+    // decode zero and each unit vector
     let mut units = vec![0.0; (1 + latents) * latents];
     for i in 0..latents {
         units[(1 + i) * latents + i] = 1.0;
@@ -71,7 +72,7 @@ mod tests {
     use crate::random::Streams;
     use burn::tensor::Device;
 
-    /// Against the density of N(b, W W^T + s I), its covariance inverted as it is.
+    /// Against the density of N(b, W W^T + s I) with a directly inverted covariance.
     #[test]
     fn the_evidence_is_the_density_of_the_gaussian_that_the_model_draws_from() {
         let device = Device::flex();

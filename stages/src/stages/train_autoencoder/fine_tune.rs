@@ -1,4 +1,4 @@
-//! Going on from the finished autoencoder of another experiment.
+//! Fine-tuning of the autoencoder of another experiment.
 
 use crate::problems::Problems;
 use crate::random::normal;
@@ -9,24 +9,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Go on from a finished autoencoder instead of fresh weights, such as with noise on its latents, so that its decoder
-/// takes what a flow of noisy latents draws (Gu et al. 2025, arXiv 2506.06276).
+/// Start from a trained autoencoder instead of new weights, for example with noise on its latents, so that its
+/// decoder can decode samples of a flow of noisy latents (Gu et al. 2025, arXiv 2506.06276).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FineTune {
-    /// The file of the experiment, relative to this one, whose autoencoder it is, of the same data, architecture and
+    /// The file of the autoencoder's experiment, relative to this one, with the same data, architecture and
     /// latents.
     pub from: Option<PathBuf>,
-    /// Whether the decoder alone is trained: latents stay what they are.
+    /// Train the decoder only, so that latents do not change.
     #[serde(default)]
     pub decoder_only: bool,
-    /// The standard deviation of noise that is added to latents before they are decoded, in training.
+    /// Standard deviation of noise added to latents before decoding, in training.
     #[serde(default)]
     pub noise: f64,
 }
 
 impl FineTune {
-    /// Notes every value out of range; `regularised` says whether a regulariser would move latents.
+    /// Reports every value out of range; `regularised` says whether there is a regulariser.
     pub(super) fn check(&self, regularised: bool, problems: &mut Problems) {
         problems.require(
             self.from.is_some(),
@@ -39,11 +39,11 @@ impl FineTune {
             !(self.decoder_only && regularised),
             "decoder_only",
             "true, and a regulariser",
-            "`regulariser: {kind: none}`: latents do not move, so that nothing could hold them to the flow",
+            "`regulariser: {kind: none}`: latents are fixed, so that a regulariser has no effect",
         );
     }
 
-    /// Latents [n, d] as the decoder gets them in training.
+    /// Latents [n, d] as passed to the decoder in training.
     pub(super) fn for_decoder(&self, latents: Tensor<2>, rng: &mut Pcg64) -> Tensor<2> {
         let latents = match self.decoder_only {
             true => latents.detach(),

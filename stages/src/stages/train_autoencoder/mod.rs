@@ -1,4 +1,4 @@
-//! Stage 2: train an autoencoder whose latents follow the frozen flow.
+//! Stage 2: trains an autoencoder whose latents follow the frozen flow.
 
 mod before;
 mod config;
@@ -51,19 +51,19 @@ impl StageConfig for Config {
         self.check_values(problems);
     }
 
-    /// A prior without a velocity, or without a network, does not go with every regulariser.
+    /// Some regularisers need a prior with a velocity or a network.
     fn check_with(&self, sections: &Sections, problems: &mut Problems) {
         let Some(flow) = sections.get::<pretrain_flow::Config>() else {
-            return; // a stored flow is asked when it is read
+            return; // a stored flow is checked when it is read
         };
         problems.require(
             flow.model.kind().offers() >= self.regulariser.kind().asks(),
             "train_autoencoder.regulariser.kind",
             format!(
-                "one that needs what `pretrain_flow.model: {{kind: {}}}` has not",
+                "one that needs more than `pretrain_flow.model: {{kind: {}}}` offers",
                 flow.model.name()
             ),
-            "`nll`, which goes with every prior, or `model: {kind: flow_matching}`",
+            "`nll`, which works with every prior, or `model: {kind: flow_matching}`",
         );
     }
 
@@ -140,22 +140,22 @@ impl super::Prepared for Prepared {
     }
 }
 
-/// The role of the autoencoder that is gone on from.
+/// Role of the autoencoder to start from.
 const START: &str = "start";
 /// The key for the prior of another experiment.
 const PRIOR: &str = "train_autoencoder.regulariser.prior";
 
 impl Config {
-    /// Refuses a witness of rows that latents are not.
+    /// Refuses a witness whose points do not fit a latent.
     fn check_witness(&self, elements: usize) -> Result<()> {
         let latent = self.latent.shape();
         if latent.elements().is_multiple_of(elements) {
             return Ok(());
         }
         Err(Error::input(format!(
-            "{PRIOR}: found a prior over points of {elements} numbers, expected a divisor of those of a latent, \
-             {} tokens of {}; set train_autoencoder.latent.tokens to {}, or fit a prior of single tokens \
-             (`pretrain_flow.rows: tokens` there)",
+            "{PRIOR}: found a prior over points of {elements} numbers, expected a divisor of the \
+             numbers of a latent, {} tokens of {}; set train_autoencoder.latent.tokens to {}, or \
+             fit a prior of single tokens (`pretrain_flow.rows: tokens` there)",
             latent.tokens,
             latent.width,
             elements.div_ceil(latent.width)
@@ -163,17 +163,17 @@ impl Config {
     }
 }
 
-/// The stage with its input opened, scanned and found good.
+/// The stage with its input opened, scanned and validated.
 pub struct Prepared {
     config: Config,
     data: Option<Data>,
 }
 
-/// Opens and scans the data; whatever is wrong with it, or does not fit a flow over points of shape
-/// `flow`, is found here, before any training.
+/// Opens and scans the data; problems with it, or with a flow over points of shape `flow`, are found here, before
+/// any training.
 ///
 /// # Errors
-/// File errors; input errors for data or latents that do not fit.
+/// File errors; input errors for data or latents that do not match.
 fn prepare(
     config: &Config,
     seed: u64,
@@ -198,8 +198,9 @@ fn prepare(
     let against = config.regulariser.kind().divergence_from();
     if tokens != 1 && matches!(against, Some(Against::Flow(_))) {
         return Err(Error::input(format!(
-            "train_autoencoder.regulariser.kind: found {} with points of {tokens} tokens, expected points of \
-             one (`pretrain_flow.rows: tokens`): its bound is of single tokens; take `alignment` or `nll`",
+            "train_autoencoder.regulariser.kind: found {} with points of {tokens} tokens, \
+             expected points of one (`pretrain_flow.rows: tokens`): its bound applies to single \
+             tokens; use `alignment` or `nll`",
             config.regulariser.name()
         )));
     }
@@ -209,10 +210,10 @@ fn prepare(
     })
 }
 
-/// Opens and scans the data of `config`, if it has some.
+/// Opens and scans the data of `config`, if any.
 ///
 /// # Errors
-/// File errors; input errors for data that does not fit the configuration.
+/// File errors; input errors for data that does not match the configuration.
 pub(super) fn open(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<Option<Data>> {
     let demands = Demands {
         stage: "train_autoencoder",
@@ -230,7 +231,7 @@ pub(super) fn open(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<
         && data.ingest.dataset.element() != Element::U8
     {
         return Err(Error::input(format!(
-            "{}: found real numbers, expected whole numbers in u8 for `reconstruction: \
+            "{}: found real numbers, expected integers in u8 for `reconstruction: \
              discretised_logistic`; use `mse` or `bernoulli` for others",
             data.ingest.dataset.describe()
         )));
@@ -239,8 +240,8 @@ pub(super) fn open(config: &Config, seed: u64, monitor: &dyn Monitor) -> Result<
 }
 
 impl Prepared {
-    /// Trains the autoencoder against the flow in the directory `flow`, or the `witness` in another where the
-    /// regulariser takes one, from the autoencoder in the directory `start` where it goes on from one, and fills the
+    /// Trains the autoencoder against the flow in the directory `flow`, or the `witness` in another if the
+    /// regulariser uses one, starting from the autoencoder in the directory `start` if given, and fills the
     /// directory of `context`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The objective of both trainings: a reconstruction term, where there is data, and a regulariser.
+//! The objective of both trainings: a reconstruction term, if there is data, and a regulariser.
 
 use super::config::Config;
 use super::prior::Prior;
@@ -14,7 +14,7 @@ use crate::training::{HeldOut, Length, Step, Term};
 use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 
-/// The module's part of a checkpoint.
+/// Name of the module in checkpoints.
 pub(super) const PART: &str = "autoencoder";
 /// The terms of the loss.
 pub(super) const TERMS: [Term; 2] = [
@@ -31,7 +31,7 @@ pub(super) const TERMS: [Term; 2] = [
         part: "regulariser_term",
     },
 ];
-/// What a regulariser learns, in a checkpoint.
+/// Name of the regulariser's trained part in checkpoints.
 const STUDENT: &str = "student";
 
 /// The length of the training.
@@ -42,7 +42,7 @@ pub(super) fn length(config: &Config) -> Length {
     }
 }
 
-/// The regulariser and what it learns from.
+/// The regulariser and the data of its own training.
 pub(super) struct Objective<'a> {
     regulariser: Option<Box<dyn Regulariser + 'a>>,
     weight: f64,
@@ -53,19 +53,20 @@ pub(super) struct Objective<'a> {
     latents: Option<Tensor<2>>,
 }
 
-/// The terms of one step, those there are.
+/// The terms of a step, as far as present.
 pub(super) struct Terms {
     reconstruction: Option<Tensor<1>>,
     regulariser: Option<Tensor<1>>,
-    /// The latents they are of [n, d].
+    /// Their latents [n, d].
     latents: Tensor<2>,
 }
 
 impl<'a> Objective<'a> {
-    /// That of `config` under the frozen `prior`, `elements` latent elements for each element of data.
+    /// The objective of `config` under the frozen `prior`, with `elements` latent elements per element
+    /// of data.
     ///
     /// # Errors
-    /// An input error for a prior without what the regulariser asks for.
+    /// An input error if the prior lacks what the regulariser requires.
     pub fn new(
         config: &'a Config,
         prior: &'a Prior,
@@ -90,7 +91,7 @@ impl<'a> Objective<'a> {
         })
     }
 
-    /// The terms of latents `drawn` from `posterior`, beside that of their `reconstruction`.
+    /// The regulariser of latents `drawn` from `posterior`, together with their `reconstruction` term.
     ///
     /// # Errors
     /// As [`Regulariser::term`].
@@ -111,7 +112,7 @@ impl<'a> Objective<'a> {
         })
     }
 
-    /// The `step` that goes down `terms`.
+    /// The `step` that minimises `terms`.
     pub fn step(&mut self, terms: Terms, step: u64) -> Step<2> {
         let weight = rising(self.weight, self.warm_up, step);
         let weighted = (terms.regulariser.clone()).map(|term| term.mul_scalar(weight));
@@ -125,7 +126,7 @@ impl<'a> Objective<'a> {
         }
     }
 
-    /// The regulariser learns from the latents of `step`.
+    /// Trains the regulariser on the latents of `step`.
     pub fn learn(&mut self, step: u64) {
         let latents = self.latents.take().expect("a step has been taken");
         if let Some(regulariser) = &mut self.regulariser {
@@ -155,14 +156,14 @@ impl<'a> Objective<'a> {
         })
     }
 
-    /// What learns, if it does, by its part of a checkpoint.
+    /// The regulariser's trained part, if any, with its name in checkpoints.
     pub fn part(&mut self) -> Option<(&'static str, &mut dyn Resumable)> {
         let learner = self.regulariser.as_mut()?.learner()?;
         Some((STUDENT, learner))
     }
 }
 
-/// The factor at `step`, which rises to `weight` in so many steps.
+/// The factor at `step`, rising linearly to `weight` over `over` steps.
 fn rising(weight: f64, over: u64, step: u64) -> f64 {
     match step + 1 < over {
         true => weight * (step + 1) as f64 / over as f64,
@@ -170,7 +171,7 @@ fn rising(weight: f64, over: u64, step: u64) -> f64 {
     }
 }
 
-/// The terms in a few words, without those there are not.
+/// A short description of the terms that are present.
 pub(super) fn note([reconstruction, regulariser]: [f64; 2]) -> String {
     let named = [
         ("reconstruction", reconstruction),

@@ -1,4 +1,4 @@
-//! An encoder and a decoder, trained on data.
+//! Training of an encoder and a decoder on data.
 
 use super::before;
 use super::config::{CHUNK, Config};
@@ -56,7 +56,7 @@ pub fn train_on(
     let explained = outputs.write_reconstructions(&mut summary)?;
     let latents = outputs.write_latents()?;
     outputs.elbo(&prior.flow, &mut summary)?;
-    // the same weights as at the start, however often the training was resumed
+    // the initial weights, however often the training was resumed
     let initial = before::encode(&begin(&context.device)?, data, context)?;
     before::write(&initial, config, context)?;
     for (part, latents) in latents {
@@ -79,20 +79,21 @@ pub fn train_on(
     Ok(summary)
 }
 
-/// The autoencoder that training starts with, on `device`.
+/// The initial autoencoder, on `device`.
 fn untrained(header: &AutoencoderHeader, context: &Context, device: &Device) -> Autoencoder {
     let autoencoder = Autoencoder::new(header, context.streams, device);
     autoencoder.expect("the configuration is checked: free points have no data")
 }
 
-/// The finished autoencoder in the directory `dir`, to be trained on `device` as one of `header`.
+/// Loads the autoencoder in the directory `dir` for training on `device`, which must match `header`.
 fn finished(header: &AutoencoderHeader, dir: &Path, device: &Device) -> Result<Autoencoder> {
     let (autoencoder, found) = Autoencoder::load(dir, device)?;
     if found != *header {
         let json = |header| serde_json::to_string(header).expect("plain data serialises");
         return Err(Error::input(format!(
-            "train_autoencoder.fine_tune.from: found an autoencoder of {} in {}, expected {}, as this section says; \
-             give both experiments the same data, architecture, latent, posterior and reconstruction",
+            "train_autoencoder.fine_tune.from: found an autoencoder of {} in {}, expected {}, as \
+             in this section; give both experiments the same data, architecture, latent, \
+             posterior and reconstruction",
             json(&found),
             dir.display(),
             json(header)
@@ -101,7 +102,7 @@ fn finished(header: &AutoencoderHeader, dir: &Path, device: &Device) -> Result<A
     Ok(autoencoder.set_require_grad(true))
 }
 
-/// The `autoencoder` after the training.
+/// Trains `autoencoder`.
 fn trained(
     config: &Config,
     autoencoder: Autoencoder,
@@ -191,7 +192,7 @@ impl Task<Autoencoder, 2> for Encode<'_> {
     }
 
     fn evaluate(&mut self, averaged: &Autoencoder) -> Result<Option<HeldOut<2>>> {
-        // the same noise every time
+        // the same noise for every evaluation
         let terms = self.terms(averaged, self.held_out.clone(), u64::MAX)?;
         self.objective.values(terms).map(Some)
     }

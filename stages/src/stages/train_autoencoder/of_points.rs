@@ -1,4 +1,4 @@
-//! Free points, moved down the regulariser alone.
+//! Free points, moved by the regulariser alone.
 
 use super::before;
 use super::config::Config;
@@ -17,10 +17,10 @@ use crate::random::Streams;
 use crate::tensors::to_f32;
 use crate::training::{HeldOut, Step, Task, Term, Trainer, train};
 
-/// The trajectory's part of a checkpoint.
+/// Name of the trajectory in checkpoints.
 const TRAJECTORY: &str = "trajectory";
 
-/// Moves `count` free points against `prior`, then writes them, where they went and diagnostics into the
+/// Moves `count` free points against `prior`, then writes them, their trajectories and diagnostics into the
 /// directory of `context`.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ pub fn move_points(
     before::write(&start, config, context)?;
 
     let mut summary = Summary::default();
-    // points encode no data: only the features have parts
+    // points have no data: only the features have parts
     let parts = match prior.test {
         Some(_) => &[Part::HeldOut, Part::Test][..],
         None => &[Part::HeldOut],

@@ -1,4 +1,4 @@
-//! What the stage writes about the data: reconstructions and latents.
+//! Outputs of the stage for the data: reconstructions and latents.
 
 use super::config::{CHUNK, Config};
 use crate::autoencoders::{Autoencoder, PartLatents, write_image_grid};
@@ -9,30 +9,27 @@ use crate::figures::{of_rows, train_autoencoder as names};
 use crate::tensors::{scalar, to_f32};
 use burn::tensor::Tensor;
 
-/// Reconstructions kept with the artifact.
+/// Reconstructions stored with the artifact.
 const RECONSTRUCTIONS: usize = 64;
 
-/// A trained autoencoder and what it was trained on.
+/// A trained autoencoder and its data.
 #[derive(Clone, Copy)]
 pub struct Outputs<'a> {
     /// With averaged weights.
     pub model: &'a Autoencoder,
-    /// The stage's.
     pub config: &'a Config,
-    /// All parts.
     pub data: &'a Data,
-    /// The stage's.
     pub context: &'a Context<'a>,
 }
 
 impl Outputs<'_> {
-    /// Reconstruction errors of each part that was not trained on, and the first reconstructions of the
-    /// one that is shown as HDF5 and as a picture; where the posterior has noise those of its decoded mean,
-    /// and the error of its decoded draws besides. Returns the share of the variance of the rows of that
-    /// part that their reconstructions explain.
+    /// Computes reconstruction errors of the held-out and test parts, and writes the first reconstructions
+    /// of the shown part as HDF5 and as a picture. With posterior noise, these decode the mean; the error of
+    /// decoded draws is reported too. Returns the share of the variance of the shown part's rows explained
+    /// by their reconstructions.
     ///
     /// # Errors
-    /// File errors of the data and of what is written; [`crate::Error::Cancelled`].
+    /// File errors of data and outputs; [`crate::Error::Cancelled`].
     pub fn write_reconstructions(&self, summary: &mut Summary) -> Result<f64> {
         let shown = self.data.ingest.reported();
         let mut of_shown = f64::NAN;
@@ -47,7 +44,7 @@ impl Outputs<'_> {
     }
 
     /// Adds the reconstruction errors of `part`; returns its first rows, their reconstructions and the share
-    /// of the variance that they explain.
+    /// of the variance explained.
     fn reconstruct(&self, part: Part, summary: &mut Summary) -> Result<(Vec<f32>, Vec<f32>, f64)> {
         let Self {
             model,
@@ -89,7 +86,7 @@ impl Outputs<'_> {
             summary.add(of_rows(word, names::ERROR_OF_DRAWS), squared);
         }
         if data.shape.height > 1 {
-            // of images in [0, 1]
+            // for images in [0, 1]
             summary.add(of_rows(word, names::PSNR), -10.0 * squared.log10());
         }
         let explained = 1.0 - squared / variance(&rows, size);
@@ -99,7 +96,7 @@ impl Outputs<'_> {
         Ok((rows, first, explained))
     }
 
-    /// At most this many rows of `part` are evaluated.
+    /// Maximum number of rows of `part` that are evaluated.
     pub fn at_most(&self, part: Part) -> usize {
         match part {
             Part::Test => self.config.test.at_most,
@@ -138,12 +135,11 @@ impl Outputs<'_> {
         Ok(())
     }
 
-    /// The latents of all parts, in file order: draws where the posterior has noise, and the means of
-    /// those besides, of rows that were not trained on. Returns those of these parts, the one that is
-    /// shown last.
+    /// Writes the latents of all parts in file order: draws if the posterior has noise, and their means for
+    /// held-out and test rows. Returns those of held-out and test rows; the part to show is last.
     ///
     /// # Errors
-    /// File errors of the data and of what is written; [`crate::Error::Cancelled`].
+    /// File errors of data and outputs; [`crate::Error::Cancelled`].
     pub fn write_latents(&self) -> Result<Vec<(Part, PartLatents)>> {
         let Self {
             model,
@@ -191,7 +187,7 @@ impl Outputs<'_> {
     }
 }
 
-/// The variance of the elements of `rows`, each of `size`, about their means over rows; mean over elements.
+/// The variance of the elements of `rows`, each of `size`, over rows; mean over elements.
 fn variance(rows: &[f32], size: usize) -> f64 {
     let count = (rows.len() / size) as f64;
     let mut means = vec![0.0f64; size];

@@ -1,27 +1,27 @@
-//! What latents are held to.
+//! The prior of latents.
 
 use crate::data::Part;
 use crate::error::Result;
 use crate::priors::{Flow, KeptPoints, Placement, Witness};
 use std::path::Path;
 
-/// The frozen flow, and the features it was trained without, as its points.
+/// The frozen flow, and the features it was not trained on, as its points.
 pub struct Prior {
     /// The flow.
     pub flow: Flow,
     /// Features of held-out rows.
     pub held_out: Option<KeptPoints>,
-    /// Features of test rows, where there are some.
+    /// Features of test rows, if any.
     pub test: Option<KeptPoints>,
-    /// Another prior over the same features, which the regulariser takes in place of the flow.
+    /// Another prior over the same features, used by the regulariser instead of the flow.
     pub witness: Option<Witness>,
 }
 
 impl Prior {
-    /// That in the directory `dir`.
+    /// Loads the prior in the directory `dir`.
     ///
     /// # Errors
-    /// File errors; an input error for files that are no prior's.
+    /// File errors; an input error if the files are not those of a prior.
     pub fn load(dir: &Path, place: &Placement) -> Result<Self> {
         Ok(Self {
             flow: Flow::load(dir, place)?,
@@ -31,7 +31,7 @@ impl Prior {
         })
     }
 
-    /// The same beside the witness in the directory `dir`.
+    /// Adds the witness in the directory `dir`.
     ///
     /// # Errors
     /// As [`Witness::load`].
@@ -45,8 +45,8 @@ impl Prior {
         self.flow.prior.shape().tokens > 1
     }
 
-    /// The features to compare latents of `part` with: those of that part of the flow's data, or
-    /// held-out ones where it has no test part. An imported flow has none.
+    /// The features for comparison with latents of `part`: those of the same part of the flow's
+    /// data, or held-out ones if it has no test part. An imported flow has none.
     pub fn features(&self, part: Part) -> Option<&KeptPoints> {
         match part {
             Part::Test => self.test.as_ref().or(self.held_out.as_ref()),

@@ -1,19 +1,19 @@
-//! Some of the latents, for figures whose cost is the square of their number.
+//! Subsets of latents for figures with quadratic cost.
 
 use crate::random::Streams;
 use rand::seq::SliceRandom;
 
-/// Latents that stand for all.
+/// A representative subset of latents.
 pub struct Thinned {
     /// Row-major [n, d].
     pub latents: Vec<f32>,
-    /// How many of them come of one row of data, one after another.
+    /// Number of consecutive latents per row of data.
     pub group: usize,
 }
 
-/// At most `at_most` of the `latents` [N, T, d], T `tokens` of `width` d a row of data, of as many rows
-/// as possible: of each row an equal number of tokens, drawn so that every token stands for as many rows
-/// as any other. Every second latent would be the same token of every row.
+/// At most `at_most` of the `latents` [N, T, d], with T `tokens` of `width` d per row of data, from as
+/// many rows as possible: an equal number of tokens per row, drawn so that all tokens occur in equally
+/// many rows. (Taking every second latent would select the same tokens in every row.)
 pub fn thin(
     latents: &[f32],
     tokens: usize,
@@ -24,7 +24,7 @@ pub fn thin(
     let row = tokens * width;
     let count = latents.len() / row;
     let rows = count.min(at_most);
-    // a divisor of T, so that a shuffled deck of tokens comes out even
+    // a divisor of T, so that a shuffled deck of tokens is used up evenly
     let wanted = at_most.checked_div(rows).unwrap_or(1).clamp(1, tokens);
     let group = (1..=wanted)
         .rev()
@@ -39,7 +39,7 @@ pub fn thin(
             if group < tokens {
                 deck.shuffle(&mut rng);
             } else {
-                deck.reverse(); // all, in their order
+                deck.reverse(); // all, in order
             }
         }
         let start = i * count / rows * row;
@@ -57,7 +57,7 @@ pub fn thin(
 mod tests {
     use super::*;
 
-    /// Latents [rows, tokens, 1] whose value is their place.
+    /// Latents [rows, tokens, 1] whose values are their indices.
     fn places(rows: usize, tokens: usize) -> Vec<f32> {
         (0..rows * tokens).map(|i| i as f32).collect()
     }
@@ -73,7 +73,7 @@ mod tests {
             }
             let (least, most) = (of_token.iter().min(), of_token.iter().max());
             assert!(most.unwrap() - least.unwrap() <= 1, "{of_token:?}");
-            // the tokens of a group are of one row, and differ
+            // the tokens of a group are distinct and of one row
             for latents in found.latents.chunks(group) {
                 let mut distinct: Vec<usize> = latents.iter().map(|&x| x as usize).collect();
                 distinct.sort_unstable();

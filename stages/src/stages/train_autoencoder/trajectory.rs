@@ -1,4 +1,4 @@
-//! Where free points went: snapshots of some of them over the training.
+//! Trajectories of free points: snapshots of some of them during training.
 
 use crate::context::Table;
 use crate::error::Result;
@@ -7,9 +7,9 @@ use crate::persist::{Resumable, Snapshot};
 use crate::tensors::to_f32;
 use burn::tensor::Tensor;
 
-/// Points followed.
+/// Number of followed points.
 const FOLLOWED: usize = 200;
-/// Snapshots of each.
+/// Number of snapshots.
 const SNAPSHOTS: u64 = 50;
 
 /// Snapshots of free points.
@@ -17,13 +17,13 @@ pub struct Trajectory {
     every: u64,
     stride: usize,
     steps: Vec<u64>,
-    /// The followed points of each snapshot, one after another.
+    /// The followed points by snapshot.
     points: Vec<Vec<f32>>,
     width: usize,
 }
 
 impl Trajectory {
-    /// Of `count` points over `steps` steps.
+    /// For `count` points over `steps` steps.
     pub fn new(count: usize, steps: u64) -> Self {
         Self {
             every: steps.div_ceil(SNAPSHOTS),
@@ -34,10 +34,10 @@ impl Trajectory {
         }
     }
 
-    /// Keeps the points [count, d] before `step`, if it is time to.
+    /// Records the points [count, d] before `step` if a snapshot is due.
     ///
     /// # Errors
-    /// A device error where the points cannot be read.
+    /// A device error if the points cannot be read.
     pub fn note(&mut self, step: u64, points: &Tensor<2>) -> Result<()> {
         if step.is_multiple_of(self.every) {
             self.keep(step, points)
@@ -46,10 +46,10 @@ impl Trajectory {
         }
     }
 
-    /// Keeps the points [count, d] before `step`.
+    /// Records the points [count, d] before `step`.
     ///
     /// # Errors
-    /// A device error where the points cannot be read.
+    /// A device error if the points cannot be read.
     pub fn keep(&mut self, step: u64, points: &Tensor<2>) -> Result<()> {
         let [_, width] = points.dims();
         let rows = to_f32(points.clone())?;
@@ -65,7 +65,7 @@ impl Trajectory {
         Ok(())
     }
 
-    /// One row a point and snapshot: step, point and coordinates.
+    /// One row per point and snapshot: step, point and coordinates.
     pub fn table(&self) -> Table {
         let of_snapshot = |points: &Vec<f32>| points.len() / self.width;
         let mut table = Table::default();
@@ -87,7 +87,7 @@ impl Trajectory {
     }
 }
 
-/// Kept by the checkpoints of a training.
+/// Part of a training's checkpoints.
 impl Resumable for Trajectory {
     fn save(&self, name: &str, snapshot: &mut Snapshot) -> Result<()> {
         let steps = self.steps.iter().zip(&self.points);

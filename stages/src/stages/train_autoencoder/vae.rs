@@ -1,5 +1,5 @@
-//! An autoencoder with noise in its latents as a latent-variable model: p(z), p(x|z) and q(z|x) of a row
-//! x and its latents z, in nats.
+//! An autoencoder with noise in its latents as a latent-variable model: p(z), p(x|z) and q(z|x) of a row x and its
+//! latents z, in nats.
 
 use super::config::Config;
 use crate::alignment::{Against, Draws};
@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 use std::f64::consts::{PI, TAU};
 
-/// `-log p(x|z)` of a reconstruction: of each element `loss / scale + constant`.
+/// `-log p(x|z)` from a reconstruction loss: per element `loss / scale + constant`.
 #[derive(Clone, Copy)]
 pub struct Likelihood {
     pub reconstruction: Reconstruction,
@@ -21,23 +21,23 @@ pub struct Likelihood {
 }
 
 impl Likelihood {
-    /// That of binary elements, in nats.
+    /// Of binary elements, in nats.
     pub const BERNOULLI: Self = Self {
         reconstruction: Reconstruction::Bernoulli,
         scale: 1.0,
         constant: 0.0,
     };
 
-    /// That of `config`, where its loss is a negative ELBO in some unit: the regulariser is a KL
-    /// divergence, and the reconstruction a negative log-likelihood. A squared error under the weight w
-    /// is that of N(decoded, w / 2) in units of w, an absolute one that of a Laplace density of scale w.
+    /// The likelihood of `config`, if its loss is a negative ELBO in some unit: the regulariser is a KL divergence,
+    /// and the reconstruction a negative log-likelihood. With weight w, a squared error is that of N(decoded, w /
+    /// 2) in units of w, an absolute error that of a Laplace density of scale w.
     pub fn of(config: &Config) -> Option<Self> {
         let regulariser = config.regulariser.kind();
         let weight = regulariser.weight();
         let reconstruction = config.reconstruction;
         match regulariser.divergence_from() {
             None => return None,
-            // its weight is not over the elements of data, and would be of another unit
+            // its weight is per element of latents, and would have another unit
             Some(Against::Prior) if !reconstruction.in_nats() => return None,
             Some(_) if weight <= 0.0 => return None,
             Some(_) => {}
@@ -57,7 +57,7 @@ impl Likelihood {
 
 #[cfg(test)]
 impl Likelihood {
-    /// That of a Gaussian of variance `scale / 2`.
+    /// Of a Gaussian with variance `scale / 2`.
     pub fn gaussian(scale: f64) -> Self {
         Self {
             reconstruction: Reconstruction::Mse,
@@ -67,7 +67,7 @@ impl Likelihood {
     }
 }
 
-/// p(z), of each token on its own.
+/// p(z), per token.
 pub enum Prior<'a> {
     /// N(0, I).
     Normal,
@@ -78,7 +78,7 @@ pub enum Prior<'a> {
 }
 
 impl Prior<'_> {
-    /// In a few words.
+    /// Short name.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Normal => "N(0, I)",
@@ -92,10 +92,10 @@ impl Prior<'_> {
 pub struct Vae<'a> {
     pub model: &'a Autoencoder,
     pub likelihood: Likelihood,
-    /// Tokens a row.
+    /// Tokens per row.
     pub tokens: usize,
     pub prior: Prior<'a>,
-    /// Asked now and then; an error from it stops.
+    /// Called regularly; an error from it stops the computation.
     pub check: &'a dyn Fn() -> Result<()>,
 }
 
@@ -113,8 +113,7 @@ pub struct Drawn {
     pub priors: Vec<f64>,
     /// `log q(z|x)` of each row.
     pub posteriors: Vec<f64>,
-    /// The standard error of the mean of `priors` that all rows share, from the draws of the flow's
-    /// bound.
+    /// The standard error of the mean of `priors` that is common to all rows, from the draws of the flow's bound.
     pub shared_error: f64,
 }
 
@@ -137,7 +136,7 @@ impl Vae<'_> {
     /// A draw from each posterior.
     ///
     /// # Errors
-    /// What the check returns; a numerical error for a loss that is not finite; device errors.
+    /// Errors of the check; a numerical error for a loss that is not finite; device errors.
     pub fn draw(&self, posteriors: &Posteriors, rng: &mut Pcg64) -> Result<Drawn> {
         (self.check)()?;
         let Posteriors { rows, q } = posteriors;
@@ -152,8 +151,8 @@ impl Vae<'_> {
         })
     }
 
-    /// `KL(q(z|x) || p(z))` of each row in nats: for N(0, I) all of it, for a flow the entropy of q in closed
-    /// form where it has one; the rest from `drawn`.
+    /// `KL(q(z|x) || p(z))` of each row in nats: in closed form for N(0, I); for a flow, the entropy of q in closed
+    /// form if available, and the rest from `drawn`.
     ///
     /// # Errors
     /// Device errors.
@@ -193,8 +192,8 @@ impl Vae<'_> {
         Ok(sums.iter().map(|sum| sum / scale + constant).collect())
     }
 
-    /// `-log p(z)` of the tokens [n * T, d], in parts, as many of each row, and the standard error of a part's mean that
-    /// all share.
+    /// `-log p(z)` of the tokens [n * T, d], in equally many parts per row, and the standard error of a part's mean
+    /// that is common to all.
     fn priors(&self, latents: Tensor<2>) -> Result<(Vec<f64>, f64)> {
         match &self.prior {
             Prior::Flow(field, draws) => {
@@ -216,14 +215,14 @@ impl Vae<'_> {
     }
 }
 
-/// Parts of a sum for each of `rows` [n, C, H, W], P / n of them a row, added up: as many as rows.
+/// Sums parts for each of `rows` [n, C, H, W], P / n of them per row: one value per row.
 fn sums_of_rows(parts: &[f64], rows: &Tensor<4>) -> Vec<f64> {
     let [count, ..] = rows.dims();
     let rows = parts.chunks(parts.len() / count);
     rows.map(|parts| parts.iter().sum()).collect()
 }
 
-/// Linear models, whose evidence is known.
+/// Linear models with known evidence.
 #[cfg(test)]
 pub(in crate::stages) mod linear {
     use super::{Likelihood, Prior, Vae};
@@ -241,7 +240,7 @@ pub(in crate::stages) mod linear {
     /// Twice the variance of the likelihood.
     pub const SCALE: f64 = 3.0;
 
-    /// A linear encoder and decoder, `x = W z + b`, and a posterior that is not that of the model.
+    /// A linear encoder and decoder, `x = W z + b`, and a posterior that differs from the model's.
     pub fn model(posterior: PosteriorConfig) -> Autoencoder {
         let header = AutoencoderHeader {
             architecture: ArchitectureConfig::Dense {
@@ -277,7 +276,7 @@ pub(in crate::stages) mod linear {
         }
     }
 
-    /// So many rows of data [count, C, 1, 1].
+    /// `count` rows of data [count, C, 1, 1].
     pub fn rows(count: usize) -> Tensor<4> {
         let values = Streams::new(2).normal("x", 0, count * ELEMENTS);
         from_f32(values, [count, ELEMENTS, 1, 1], &Device::flex())
@@ -310,7 +309,7 @@ mod tests {
         linear::rows(ROWS)
     }
 
-    /// The importance-weighted NLL of each row from `samples` draws, its mean over `sets` of them.
+    /// The importance-weighted NLL of each row from `samples` draws, averaged over `sets` sets.
     fn importance_weighted(vae: &Vae, samples: usize, sets: usize) -> Vec<f64> {
         let posteriors = vae.posteriors(rows());
         let mut weights = vec![Vec::new(); ROWS];
@@ -327,14 +326,14 @@ mod tests {
         nll.collect()
     }
 
-    /// Of the differences of `a` and `b`, the mean in standard errors.
+    /// The mean difference of `a` and `b` in standard errors.
     fn apart(a: &[f64], b: &[f64]) -> f64 {
         let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
         mean(&differences) / standard_error(&differences, 1)
     }
 
-    /// Checks importance weights and ELBO under `prior`, the exact NLL of each row being `exact`, known
-    /// `within` some nats.
+    /// Checks importance weights and ELBO under `prior` against the exact NLL of each row, `exact`, up to `within`
+    /// nats.
     fn reaches(prior: Prior, exact: &[f64], within: f64) {
         let model = linear();
         let vae = linear::vae(&model, prior);
@@ -358,7 +357,7 @@ mod tests {
         assert!(gap.abs() < within, "{gap}");
     }
 
-    /// Red where p(z), q(z|x), a constant or the number of samples is left out, or a sign is wrong.
+    /// Fails if p(z), q(z|x), a constant or the number of samples is missing, or a sign is wrong.
     #[test]
     fn importance_weights_of_a_linear_gaussian_model_reach_its_evidence() {
         let model = linear();
@@ -366,7 +365,7 @@ mod tests {
         reaches(Prior::Normal, &exact, 0.03);
     }
 
-    /// The same under an exact flow of a Gaussian that is not N(0, I), with f32 as a run has it.
+    /// The same under the exact flow of a Gaussian other than N(0, I), in f32 as in a run.
     #[test]
     fn importance_weights_under_a_flow_of_a_gaussian_reach_the_evidence() {
         let (mean, scale) = ([0.3, -0.5], [0.6, 1.2]);
@@ -378,7 +377,7 @@ mod tests {
         let field = ExactMixture::new(&mixture, DType::F32, &Device::flex());
         let weighted = Weighted::new(Weighting::Likelihood);
         let draws = Draws::new(weighted, 264, WIDTH, Streams::new(2));
-        // z = mean + scale u with u ~ N(0, I): the same model of u, its decoder composed with that
+        // z = mean + scale u with u ~ N(0, I): an equivalent model of u with a composed decoder
         let decode = |u: Tensor<2>| {
             let n = u.dims()[0];
             let device = Device::flex();
@@ -389,7 +388,7 @@ mod tests {
         };
         let exact =
             super::super::evidence::nll_of(decode, TOKENS, WIDTH, SCALE / 2.0, rows()).unwrap();
-        // the draws of the bound are good to about 0.1 nats a row
+        // the bound's draws are accurate to about 0.1 nats per row
         reaches(Prior::Flow(&field, draws), &exact, 0.15);
     }
 }

@@ -1,4 +1,4 @@
-//! What the stage says of the map and of the latents that it gives.
+//! Figures of the map and of the transported latents.
 
 use super::moved::{All, Carry};
 use crate::autoencoders::Autoencoder;
@@ -15,14 +15,14 @@ use crate::transport::Transport;
 use burn::tensor::Tensor;
 use std::path::Path;
 
-/// Rows decoded at a time.
+/// Rows decoded at once.
 const CHUNK: usize = 512;
-/// A round trip that is worse is warned of.
+/// Round-trip error from which a warning is given.
 const ROUND_TRIP: f64 = 1e-4;
-/// Below this p-value halves of the map are said to be wrong.
+/// Significance level for errors of the map's halves.
 const LEVEL: f64 = 0.01;
 
-/// What the way costs, and how exact it is.
+/// Cost and accuracy of the map.
 pub fn of_way(all: &All, carry: &Carry, summary: &mut Summary) {
     let rows = all.rows as f64;
     let mut shown = 0.0;
@@ -32,11 +32,11 @@ pub fn of_way(all: &All, carry: &Carry, summary: &mut Summary) {
         summary.add(of_rows(of.part.word(), names::WORST_ROUND_TRIP), worst);
         shown = mean;
     }
-    // NaN is told of too
+    // also warns for NaN
     if shown.is_nan() || shown >= ROUND_TRIP {
         carry.context.monitor.warn(&format!(
-            "latents are off by {shown:.1e} of their spread after the way there and back, expected less than \
-             {ROUND_TRIP:.0e}: lower transport.tolerance"
+            "latents are off by {shown:.1e} of their spread after a round trip, expected less \
+             than {ROUND_TRIP:.0e}: lower transport.tolerance"
         ));
     }
     let [own, target] = all.evaluations;
@@ -45,8 +45,8 @@ pub fn of_way(all: &All, carry: &Carry, summary: &mut Summary) {
     summary.add(names::SECONDS, all.seconds / rows);
 }
 
-/// The root mean square of `back - before` [n, width] over the spread of `before` about its mean: of all rows, and
-/// of the worst.
+/// The root mean square of `back - before` [n, width] relative to the spread of `before` about its mean: over all
+/// rows, and for the worst one.
 fn round_trip(before: &[f32], back: &[f32], width: usize) -> (f64, f64) {
     let rows = (before.len() / width) as f64;
     let mut mean = vec![0.0; width];
@@ -68,8 +68,8 @@ fn round_trip(before: &[f32], back: &[f32], width: usize) -> (f64, f64) {
     ((mean / spread).sqrt(), (worst / spread).sqrt())
 }
 
-/// What reconstructions lose by the way there and back: of the rows that the autoencoder in the directory `dir`
-/// kept with their reconstructions, and of all rows of the part that is shown.
+/// Loss of reconstructions by a round trip: for the rows stored with their reconstructions by the autoencoder in
+/// the directory `dir`, and for all rows of the shown part.
 pub fn of_reconstructions(
     all: &All,
     carry: &Carry,
@@ -119,7 +119,7 @@ fn mean_square(a: &[f32], b: &[f32]) -> f64 {
     squares.sum::<f64>() / a.len() as f64
 }
 
-/// What `train-autoencoder` says of its latents, of those that were carried.
+/// The figures of `train-autoencoder`, for transported latents.
 pub fn of_latents(all: &All, carry: &Carry, target: &Prior, summary: &mut Summary) -> Result<()> {
     let shown = all.shown().part;
     for of in &all.unseen {
@@ -137,8 +137,8 @@ pub fn of_latents(all: &All, carry: &Carry, target: &Prior, summary: &mut Summar
     Ok(())
 }
 
-/// Whether each half of the map does what it should: the noise that latents become beside fresh noise, and samples
-/// of the target's flow beside its features, which is as near as latents can come.
+/// Checks each half of the map: the noise of latents against fresh noise, and samples of the target's flow against
+/// its features, which limit the result.
 pub fn of_halves(all: &All, carry: &Carry, target: &Prior, summary: &mut Summary) -> Result<()> {
     let (shown, context) = (all.shown(), carry.context);
     let width = carry.latents.width();
@@ -180,16 +180,17 @@ pub fn of_halves(all: &All, carry: &Carry, target: &Prior, summary: &mut Summary
     let p_value = p_values.into_iter().fold(1.0, f64::min);
     if p_value <= LEVEL {
         context.monitor.warn(&format!(
-            "the noise that {} latents become is told from fresh noise (p-value {p_value}): the flow of the latents \
-             is undertrained, or has learnt its rows by heart where its held-out loss is above that of training: raise \
-             transport.steps in the first case; take more data, fewer steps, or transport.noise in the second",
+            "the noise of {} latents can be told from fresh noise (p-value {p_value}): the flow \
+             of the latents is undertrained, or overfitted if its held-out loss exceeds that of \
+             training: raise transport.steps in the first case; use more data, fewer steps, or \
+             transport.noise in the second",
             shown.part.word()
         ));
     }
     floor(all, carry, target, summary)
 }
 
-/// Samples of the target's flow, as many tokens of a row as latents have, beside its features.
+/// Compares samples of the target's flow, grouped like the tokens of latents, with its features.
 fn floor(all: &All, carry: &Carry, target: &Prior, summary: &mut Summary) -> Result<()> {
     let (part, context) = (all.shown().part, carry.context);
     let Some(kept) = target.features(part) else {

@@ -1,4 +1,4 @@
-//! The latents of all parts, carried there and back.
+//! The latents of all parts, mapped in both directions.
 
 use crate::autoencoders::{Latents, PartLatents};
 use crate::context::Context;
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::transport::{Moved, Transport};
 use std::time::Instant;
 
-/// What carries, and what is carried.
+/// The transport and the latents.
 #[derive(Clone, Copy)]
 pub struct Carry<'a> {
     pub transport: &'a Transport,
@@ -15,35 +15,35 @@ pub struct Carry<'a> {
     pub context: &'a Context<'a>,
 }
 
-/// Latents of a part that was not trained on.
+/// Latents of a held-out or test part.
 pub struct Unseen<'a> {
     pub part: Part,
-    /// As the autoencoder made them.
+    /// The autoencoder's own latents.
     pub before: &'a PartLatents,
     /// As points of the target's flow.
     pub after: PartLatents,
-    /// The noise on the way [n, T d].
+    /// The intermediate noise [n, T d].
     pub noise: Vec<f32>,
-    /// Back from those points [n, T d].
+    /// Mapped back from those points [n, T d].
     pub back: Vec<f32>,
 }
 
 /// Latents of all parts.
 pub struct All<'a> {
-    /// Of the rows that were trained on, as points of the target's flow.
+    /// Of training rows, as points of the target's flow.
     train: PartLatents,
-    /// Of the others, of the part that is shown last.
+    /// Of held-out and test rows; the part to show is last.
     pub unseen: Vec<Unseen<'a>>,
-    /// Rows that were carried there.
+    /// Number of mapped rows.
     pub rows: usize,
-    /// What they cost: evaluations of the latents' flow and of the target's.
+    /// Evaluations of the latents' flow and of the target's.
     pub evaluations: [u64; 2],
-    /// And seconds.
+    /// Duration.
     pub seconds: f64,
 }
 
 impl<'a> Carry<'a> {
-    /// `rows` [n, T d] carried by `work`, with progress as `task`.
+    /// Maps `rows` [n, T d] by `work`, with progress as `task`.
     pub fn told(
         &self,
         task: &str,
@@ -57,7 +57,7 @@ impl<'a> Carry<'a> {
         })
     }
 
-    /// The latents of all parts there, and of those that were not trained on back again.
+    /// Maps the latents of all parts, and those of held-out and test rows back again.
     ///
     /// # Errors
     /// As [`Transport::there`]; [`crate::Error::Cancelled`].
@@ -107,7 +107,7 @@ impl<'a> Carry<'a> {
 }
 
 impl All<'_> {
-    /// Writes `latents.h5`, of the layout of the autoencoder's.
+    /// Writes `latents.h5` in the layout of the autoencoder's.
     ///
     /// # Errors
     /// A file error.
@@ -121,7 +121,7 @@ impl All<'_> {
         PartLatents::write(&parts, [shape.tokens, shape.width], &carry.context.dir)
     }
 
-    /// Those of the part that is shown.
+    /// The part to show.
     pub fn shown(&self) -> &Unseen<'_> {
         self.unseen.last().expect("every split has held-out rows")
     }
