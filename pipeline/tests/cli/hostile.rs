@@ -159,7 +159,7 @@ fn a_file_that_libhdf5_reads_for_ever_is_refused() {
     bytes[heap + 16..heap + 32].fill(0);
     std::fs::write(&file, bytes).unwrap();
     let inspected = project.run(&["show", "features.h5"]);
-    inspected.expect(2, &["features.h5", "damaged", "comes to no end"]);
+    inspected.expect(2, &["features.h5", "damaged", "does not terminate"]);
 }
 
 #[test]

@@ -292,7 +292,7 @@ fn bits_of_the_digits_stand_beside_those_of_simple_densities() {
     assert!((scored - bits).abs() < 0.01, "{scored} {bits}");
     let halves: Vec<f32> = tested.iter().map(|level| level / 2.0).collect();
     project.write_dataset("halves.h5", "images", &[count, 1, 8, 8], &halves);
-    score("halves.h5").expect(2, &["found", ".5 in row 0", "whole levels"]);
+    score("halves.h5").expect(2, &["found", ".5 in row 0", "integer levels"]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn figures_of_a_given_test_set_are_shown_beside_those_that_choose() {
     assert!(scan.contains("\"test_rows\": 30"), "{scan}");
     let unlike = ["--set", "train_autoencoder.test.dataset=vectors"];
     let refused = project.run(&[&["run", "tiny.yaml"][..], &unlike].concat());
-    refused.expect(2, &["test.dataset", "another part already"]);
+    refused.expect(2, &["test.dataset", "already another part"]);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn without_a_test_part_words_say_that_the_rows_also_chose() {
     assert!(!summary.contains("test mean squared error"), "{summary}");
     let page = std::fs::read_to_string(project.path("artifacts/runs/tiny/report.html")).unwrap();
     assert!(
-        page.contains("held-out rows, which also choose"),
+        page.contains("held-out rows, which also select"),
         "no such words"
     );
 }

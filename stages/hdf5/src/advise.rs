@@ -1,10 +1,9 @@
-//! Tells the system what will be read soon, so that the disk is at work meanwhile.
+//! Read-ahead hints to the operating system.
 
 use std::fs::File;
 use std::ops::Range;
 
-/// Announces a read of the bytes `range` of `file`. Advice, no more: nothing follows if it is not
-/// taken.
+/// Announces a read of the bytes `range` of `file`. A hint only; failure is ignored.
 #[cfg(target_os = "linux")]
 pub(crate) fn will_read(file: &File, range: Range<u64>) {
     use rustix::fs::{Advice, fadvise};
@@ -12,6 +11,6 @@ pub(crate) fn will_read(file: &File, range: Range<u64>) {
     let _ = fadvise(file, range.start, length, Advice::WillNeed);
 }
 
-/// As on Linux, where other systems have no such call.
+/// A no-op on systems without such a call.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn will_read(_file: &File, _range: Range<u64>) {}

@@ -1,4 +1,4 @@
-//! An HDF5 file as a safetensors file.
+//! Conversion of an HDF5 file to safetensors.
 
 use crate::error::{Error, Result};
 use crate::listing::list;
@@ -7,11 +7,11 @@ use crate::write::read_dataset;
 use safetensors::{Dtype, tensor::TensorView};
 use std::path::Path;
 
-/// The datasets of the file at `path`, each a tensor of the same name (without the slash before it), type
-/// and shape. Meant for files written here, of f32, f64, u8 and i64; takes memory for all of it.
+/// Converts the datasets of the file at `path` to tensors of the same name (without the leading slash),
+/// type and shape. For files written by this crate, with f32, f64, u8 and i64; holds all of it in memory.
 ///
 /// # Errors
-/// Input errors for a file that is missing or damaged, or holds other types.
+/// Input errors for a file that is missing or damaged, or has other types.
 pub fn as_safetensors(path: &Path) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
     for dataset in list(path)? {

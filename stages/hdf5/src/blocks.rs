@@ -1,4 +1,4 @@
-//! Blocks of a file in order, read while the ones before are worked on.
+//! Reads blocks of a file in order, ahead of the work on them.
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -7,20 +7,21 @@ use crate::stack::Stack;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
-/// Threads that read, each every second block: while one waits for the disk, the other unpacks.
+/// Reader threads, which alternate between blocks: while one waits for the disk, the other decompresses.
 const READERS: usize = 2;
 
-/// Bytes of f32 in a block of [`Dataset::each_block`], about.
+/// Approximate size of a block of [`Dataset::each_block`] in bytes of f32.
 const BLOCK_BYTES: usize = 4 << 20;
 
 type Block = Result<Vec<f32>>;
 
 impl Dataset {
-    /// Calls `work` with the items from item `from` on, in order and in blocks of bounded size that depend on
-    /// the file alone, but for the first: which items, and their values, row-major [items, item_width].
+    /// Calls `work` with the items from item `from` on, in order and in blocks of bounded size. Block
+    /// boundaries depend on the file alone, except for the first. `work` receives the range of items and
+    /// their values, row-major [items, item_width].
     ///
     /// # Errors
-    /// As [`Dataset::read_items`], and whatever `work` returns; nothing is read after the first.
+    /// As [`Dataset::read_items`], and errors of `work`; reading stops at the first error.
     pub fn each_block<E: From<Error>>(
         &self,
         from: usize,
@@ -33,14 +34,14 @@ impl Dataset {
     }
 }
 
-/// Calls `work` with the items of each of `blocks` and their values, row-major [items, item_width], in
-/// order. About five blocks are in memory at a time.
+/// Calls `work` with the items of each of `blocks` and their values, row-major [items, item_width], in order.
+/// About five blocks are in memory at a time.
 ///
 /// # Errors
-/// As [`Stack::read_items_into`], and whatever `work` returns; nothing is read after the first.
+/// As [`Stack::read_items_into`], and errors of `work`; reading stops at the first error.
 ///
 /// # Panics
-/// If a block is not of one dataset.
+/// If a block spans several datasets.
 pub fn each_block<E: From<Error>>(
     stack: &Stack,
     blocks: &[Range<usize>],
@@ -68,7 +69,7 @@ pub fn each_block<E: From<Error>>(
     })
 }
 
-/// Sends `blocks` until nobody listens or reading fails, then the error.
+/// Sends `blocks` until the receiver is dropped or reading fails, then the error.
 fn read<'a>(
     stack: &Stack,
     blocks: impl Iterator<Item = &'a Range<usize>> + Clone,

@@ -1,4 +1,4 @@
-//! What the subprocess does that opens a file first; see [`super::guard`].
+//! The subprocess that opens a file first; see [`super::guard`].
 
 use crate::contents::Contents;
 use crate::error::Result;
@@ -10,9 +10,9 @@ use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal,
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// To be called first by a program that reads files of others. True in a process that rehearses a
-/// reading: it is over, and the program ends. Files are read without a rehearsal by programs that do not
-/// call it.
+/// A program that reads untrusted files must call this first. It returns true in the subprocess of a
+/// trial reading, after which the program must exit. Programs that do not call it read files without a
+/// trial.
 pub fn is_rehearsal() -> bool {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().as_deref() != Some(OsStr::new(REHEARSE)) {
@@ -21,7 +21,7 @@ pub fn is_rehearsal() -> bool {
     }
     if let Some((path, asked)) = Asked::parse(arguments) {
         limit(&path);
-        // What it says is of no matter: who asked asks again, and is told the same.
+        // The result does not matter: the parent asks again and gets the same answer.
         let _ = ask(&asked, &path);
     }
     true
@@ -39,18 +39,18 @@ fn ask(asked: &Asked, path: &Path) -> Result<()> {
     Contents::read(path, name, false, *rows).map(drop)
 }
 
-/// Seconds of a processor, to which comes one for each so many bytes of the file, and the most.
+/// CPU time limit in seconds: a minimum, one more per so many bytes of the file, and a maximum.
 const SECONDS: u64 = 10;
 const BYTES_A_SECOND: u64 = 8 << 20;
 const MOST_SECONDS: u64 = 60;
 
-/// Bounds this process, which leaves no core behind and ends with its parent.
+/// Limits the resources of this process, which leaves no core dump and ends with its parent.
 fn limit(path: &Path) {
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     let seconds = (SECONDS + size / BYTES_A_SECOND).min(MOST_SECONDS);
     let set = |resource, soft, hard| {
         let (current, maximum) = (Some(soft), Some(hard));
-        // best effort: without limits it is bounded by its parent's patience
+        // best effort: without limits, the parent's timeout applies
         let _ = setrlimit(resource, Rlimit { current, maximum });
     };
     set(Resource::Core, 0, 0);

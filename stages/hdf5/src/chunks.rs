@@ -1,7 +1,8 @@
-//! Chunks of a dataset, read raw and unpacked here: the filters of libhdf5 run under its one lock.
+//! Chunks of a dataset, read raw and decompressed here, because libhdf5 runs filters under its global
+//! lock.
 //!
-//! What is not as expected (a chunk never written, a filter skipped) is left to libhdf5. What is damaged
-//! is not: it would take whatever memory the damage asks for.
+//! Unusual chunks (never written, with a skipped filter) are left to libhdf5. Damaged ones are not, since
+//! libhdf5 would allocate whatever the damaged sizes say.
 
 use crate::fletcher32::fletcher32;
 use crate::raw::read_chunk;
@@ -11,23 +12,23 @@ use hdf5::Dataset;
 use hdf5::filters::Filter;
 use std::ops::Range;
 
-/// Bytes of a checksum, at the end of a chunk.
+/// Size of the checksum at the end of a chunk.
 const CHECKSUM: usize = 4;
 
-/// Chunks of whole items, through filters that are known here.
+/// Chunks of whole items with supported filters.
 #[derive(Debug, Clone)]
 pub(crate) struct Chunks {
-    /// Items a chunk.
+    /// Items per chunk.
     pub(crate) items: usize,
-    /// Numbers an item.
+    /// Numbers per item.
     width: usize,
-    /// Bytes a number.
+    /// Bytes per number.
     size: usize,
     rank: usize,
     filters: Filters,
 }
 
-/// Which filters a chunk went through, in this order.
+/// The filters of a chunk, in this order.
 #[derive(Debug, Clone, Copy, Default)]
 struct Filters {
     shuffle: bool,
@@ -54,15 +55,14 @@ impl Filters {
     }
 }
 
-/// The most bytes that a chunk of `plain` bytes takes in a file: filters add a little to what they cannot
-/// compress.
+/// Maximum stored size of a chunk of `plain` bytes: filters add a little to incompressible data.
 pub(crate) fn most_stored(plain: u128) -> u128 {
     plain.saturating_add(plain / 100 + 1024)
 }
 
 impl Chunks {
-    /// `None` if the dataset of `shape`, with numbers of `size` bytes, is not chunked, cut along other
-    /// axes than the first, or needs libhdf5 to unpack it.
+    /// `None` if the dataset of `shape`, with numbers of `size` bytes, is not chunked, is chunked along
+    /// axes other than the first, or needs libhdf5 for decompression.
     pub(crate) fn of(dataset: &Dataset, shape: &[usize], size: usize) -> Option<Self> {
         let chunk = dataset.chunk()?;
         let whole = chunk[1..] == shape[1..] && chunk[0] > 0;
@@ -75,10 +75,10 @@ impl Chunks {
         })
     }
 
-    /// The stored bytes of `items`, all of chunk `chunk`; `None` if libhdf5 has to be asked.
+    /// The decompressed bytes of `items`, all in chunk `chunk`; `None` if libhdf5 has to read it.
     ///
     /// # Errors
-    /// In words, what is wrong with the chunk.
+    /// A description of what is wrong with the chunk.
     pub(crate) fn unpack<'a>(
         &self,
         dataset: &Dataset,
@@ -134,7 +134,7 @@ impl Chunks {
         ))
     }
 
-    /// True if a chunk of `plain` bytes may take `stored` bytes in the file.
+    /// Whether a chunk of `plain` bytes may have `stored` bytes in the file.
     fn fits(&self, stored: usize, plain: usize) -> bool {
         let checksum = if self.filters.fletcher32 { CHECKSUM } else { 0 };
         match stored.checked_sub(checksum) {
@@ -144,15 +144,15 @@ impl Chunks {
     }
 }
 
-/// Fills `plain` with what `packed` holds; `None` unless it holds just that.
+/// Decompresses `packed` into `plain`; `None` unless the size matches exactly.
 fn inflate(packed: &[u8], plain: &mut [u8]) -> Option<()> {
     let mut zlib = Decompress::new(true);
     let status = zlib.decompress(packed, plain, FlushDecompress::Finish);
     (status.ok()? == Status::StreamEnd && zlib.total_out() == plain.len() as u64).then_some(())
 }
 
-/// Numbers of `size` bytes, 1, 2, 4 or 8, from number `first` on, from a chunk that has all their first
-/// bytes before all their second ones.
+/// Reverses the shuffle filter for numbers of `size` bytes, 1, 2, 4 or 8, from number `first` on: the
+/// chunk has all their first bytes before all their second ones.
 fn unshuffle(chunk: &[u8], size: usize, first: usize, out: &mut [u8]) {
     let (numbers, count) = (chunk.len() / size, out.len() / size);
     let plane = |k: usize| &chunk[k * numbers + first..][..count];
@@ -184,7 +184,7 @@ fn unshuffle(chunk: &[u8], size: usize, first: usize, out: &mut [u8]) {
     }
 }
 
-/// As `u32::from_le_bytes`, in a form that becomes vector instructions.
+/// As `u32::from_le_bytes`, in a form that the compiler vectorises.
 #[inline(always)]
 fn word([a, b, c, d]: [u8; 4]) -> u32 {
     u32::from(a) | u32::from(b) << 8 | u32::from(c) << 16 | u32::from(d) << 24

@@ -1,5 +1,5 @@
-//! What any dataset holds, whether or not it can be features: statistics of its numbers, and its first
-//! rows. Read in blocks; a file of any size takes a few MiB.
+//! Contents of any dataset, whether or not it can be used as features: statistics of its numbers, and
+//! its first rows. Read in blocks with a few MiB of memory.
 
 use crate::error::{Error, Result, reason, remedy};
 use crate::guard::Asked;
@@ -14,43 +14,41 @@ use std::path::Path;
 
 /// Numbers read at once.
 const BLOCK: usize = 1 << 19;
-/// Numbers of a row that are shown.
+/// Maximum number of values shown per row.
 const WIDEST: usize = 8;
 
-/// Statistics of all numbers of a dataset together.
+/// Statistics over all numbers of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Statistics {
-    /// How many numbers are finite.
+    /// Number of finite values.
     pub finite: u64,
-    /// How many are not numbers.
+    /// Number of NaN values.
     pub nan: u64,
-    /// How many are infinite.
+    /// Number of infinite values.
     pub infinite: u64,
-    /// Mean of the finite ones; none without any.
+    /// Mean of the finite values; NaN if there are none.
     pub mean: f64,
     /// Their standard deviation (divided by their number).
     pub std: f64,
-    /// The smallest.
     pub min: f64,
-    /// The largest.
     pub max: f64,
 }
 
 impl Statistics {
-    /// Of nothing yet.
+    /// Statistics of no values.
     fn none() -> Self {
         Self {
             finite: 0,
             nan: 0,
             infinite: 0,
             mean: 0.0,
-            std: 0.0, // the sum of squared deviations, until the end
+            std: 0.0, // the sum of squared deviations until the end
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
         }
     }
 
-    /// Adds a block; moments are merged as moments are, so that a large mean costs no digits.
+    /// Adds a block; moments are merged stably, so that a large mean costs no digits.
     fn add(&mut self, values: &[f64]) {
         self.nan += values.iter().filter(|v| v.is_nan()).count() as u64;
         self.infinite += values.iter().filter(|v| v.is_infinite()).count() as u64;
@@ -76,12 +74,12 @@ impl Statistics {
     }
 }
 
-/// What [`Contents::read`] found.
+/// The result of [`Contents::read`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contents {
-    /// None for what holds no numbers, and where they were not asked for.
+    /// None for datasets without numbers, or if not requested.
     pub statistics: Option<Statistics>,
-    /// The first items of the first axis, each the start of its values as text.
+    /// The first items of the first axis, each with the start of its values as text.
     pub rows: Vec<String>,
 }
 
@@ -99,8 +97,8 @@ impl Contents {
     /// first `rows` items.
     ///
     /// # Errors
-    /// As [`crate::Dataset::open`] has for the file and for what leads out of it; any type and shape
-    /// will do.
+    /// As [`crate::Dataset::open`] for the file and for references to other files; any type and shape is
+    /// supported.
     pub fn read(path: &Path, name: &str, statistics: bool, rows: usize) -> Result<Self> {
         let asked = Asked::Dataset {
             name: name.to_owned(),
@@ -115,7 +113,7 @@ impl Contents {
         };
         let mut shape = dataset.get_shape().map_err(failed)?;
         if shape.is_empty() && dataset.space().map_err(failed)?.size() == 0 {
-            shape.push(0); // of no values, which is not of one
+            shape.push(0); // for zero values rather than one
         }
         let dtype = dataset.dtype().map_err(failed)?;
         let kind = match dtype.to_descriptor() {
@@ -193,7 +191,7 @@ fn numbers(dataset: &Dataset, part: &[Range<usize>], kind: Values) -> hdf5::Resu
     })
 }
 
-/// The first values of the item `row`, exactly as they are stored.
+/// The first values of the item `row`, exactly as stored.
 fn row_of_numbers(
     dataset: &Dataset,
     shape: &[usize],
@@ -206,7 +204,7 @@ fn row_of_numbers(
     let part = start_of(shape, row);
     let values = match kind {
         Values::Float => {
-            // Shortest text that reads back as the same f32, or f64.
+            // Shortest text that reads back as the same f32 or f64.
             let wide = read_slab::<f64>(dataset, &part)?;
             let text = |v: f64| {
                 let plain = v == 0.0 || !v.is_finite() || (1e-6..1e15).contains(&v.abs());

@@ -1,4 +1,4 @@
-//! One dataset of an HDF5 file, opened and checked: the only way in which numbers come in.
+//! An opened and checked dataset of an HDF5 file, through which all numbers are read.
 
 use crate::element::{Element, element_of};
 use crate::error::{Error, Result, reason};
@@ -12,9 +12,9 @@ use hdf5::types::VarLenUnicode;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// One HDF5 dataset, opened and its type and shape checked; no data read yet.
+/// An HDF5 dataset that is open, with type and shape checked, but not read yet.
 ///
-/// A clone shares the open file.
+/// Clones share the open file.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     path: PathBuf,
@@ -32,7 +32,7 @@ impl Dataset {
     /// # Errors
     /// Input errors that name file and dataset: a file that is missing, not HDF5 or truncated; a
     /// missing dataset; an element type other than f16, f32, f64, u8; a rank other than 2, 3, 4; an
-    /// empty dataset; data that is kept in another file.
+    /// empty dataset; data stored in another file.
     pub fn open(path: &Path, name: &str) -> Result<Self> {
         let file = open_file(path, &Asked::dataset(name))?;
         let handle = open_dataset(&file, path, name)?;
@@ -72,7 +72,6 @@ impl Dataset {
         })
     }
 
-    /// The file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -92,7 +91,7 @@ impl Dataset {
         self.shape[0]
     }
 
-    /// Numbers an item: the product of the other axes.
+    /// Numbers per item: the product of the other axes.
     pub fn item_width(&self) -> usize {
         self.shape[1..].iter().product()
     }
@@ -116,9 +115,8 @@ impl Dataset {
     /// Reads the items of `range`, row-major: [range.len(), item_width].
     ///
     /// # Errors
-    /// An input error if an f64 is too large for f32 (it would silently become infinite), a file
-    /// error if the numbers cannot be read: a failed checksum or decompression, a file that has become
-    /// shorter.
+    /// An input error if an f64 is too large for f32 (it would silently become infinite), a file error
+    /// if the numbers cannot be read: a failed checksum or decompression, a truncated file.
     ///
     /// # Panics
     /// If `range` ends after the last item.
@@ -128,7 +126,7 @@ impl Dataset {
         Ok(values)
     }
 
-    /// As [`Self::read_items`], into `values`, which are all overwritten.
+    /// As [`Self::read_items`], into `values`, which is overwritten completely.
     ///
     /// # Errors
     /// As [`Self::read_items`].
@@ -163,12 +161,12 @@ impl Dataset {
             })
     }
 
-    /// Says that the items of `range` are read soon.
+    /// Announces a read of the items of `range`.
     pub fn announce_items(&self, range: Range<usize>) {
         self.stored.announce(range);
     }
 
-    /// The string attribute `name`; `None` if there is none or it is no string.
+    /// The string attribute `name`; `None` if there is none or it is not a string.
     pub fn text_attribute(&self, name: &str) -> Option<String> {
         if !self.handle.attr_names().ok()?.iter().any(|n| n == name) {
             return None;
@@ -178,8 +176,8 @@ impl Dataset {
         Some(text.text())
     }
 
-    /// Consecutive ranges that cover all items; each is about `bytes` of f32 and ends where a chunk
-    /// ends, so that reading them one by one decompresses each chunk once.
+    /// Consecutive ranges that cover all items; each is about `bytes` of f32 and ends at a chunk
+    /// boundary, so that reading them one by one decompresses each chunk once.
     pub fn blocks(&self, bytes: usize) -> Vec<Range<usize>> {
         let wanted = (bytes / 4 / self.item_width()).max(1);
         let chunk = self.chunk_items.unwrap_or(1).max(1);

@@ -1,14 +1,14 @@
-//! Numbers as they are stored -> f32.
+//! Conversion of stored numbers to f32.
 
 use crate::element::Element;
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
-/// Widens or narrows numbers in the byte order of this machine. `Err` is the position of the first f64
-/// that is finite but no f32.
+/// Converts numbers in native byte order to f32. `Err` is the index of the first f64 that is finite
+/// but overflows f32.
 ///
 /// # Panics
-/// If `bytes` is not aligned to the element, or holds other than `out.len()` numbers.
+/// If `bytes` is not aligned to the element, or does not contain `out.len()` numbers.
 pub(crate) fn decode(element: Element, bytes: &[u8], out: &mut [f32]) -> Result<(), usize> {
     match element {
         Element::F32 => out.copy_from_slice(bytemuck::cast_slice(bytes)),

@@ -1,10 +1,10 @@
-//! The stored types of numbers.
+//! Supported element types.
 
 use crate::raw::exponent_bias;
 use hdf5::types::TypeDescriptor;
 use serde::Serialize;
 
-/// The stored type of a number.
+/// The element type of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Element {
@@ -30,7 +30,7 @@ impl std::fmt::Display for Element {
 }
 
 impl Element {
-    /// Bytes a number.
+    /// Bytes per number.
     pub(crate) fn size(self) -> usize {
         match self {
             Self::U8 => 1,
@@ -41,7 +41,7 @@ impl Element {
     }
 }
 
-/// The type of numbers stored as `dtype`; `None` for others.
+/// The element type for `dtype`; `None` if unsupported.
 pub(crate) fn element_of(dtype: &hdf5::Datatype) -> Option<Element> {
     let bias = || exponent_bias(dtype);
     match dtype.to_descriptor().ok()? {

@@ -1,22 +1,21 @@
-//! What can go wrong with an HDF5 file, what libhdf5 says of it, and what to do about it.
+//! Errors of HDF5 files: libhdf5's reason, and how to fix it.
 
 use std::path::{Path, PathBuf};
 
-/// The result of everything in this crate that can fail.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a file was not read or written.
+/// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file is not as it should be. The message names it, what was found, what was expected and how to fix it.
+    /// The file is invalid. The message names it, what was found, what was expected and how to fix it.
     #[error("{0}")]
     Input(String),
     /// The file could not be read or written.
     #[error("{path}: {message}", path = path.display())]
     File {
-        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         message: String,
     },
 }
@@ -40,7 +39,7 @@ pub(crate) fn reason(error: &hdf5::Error) -> String {
     text.lines().next().unwrap_or("unknown").trim().to_owned()
 }
 
-/// What is said of `name` in the file `path` where libhdf5 fails on it.
+/// The error for `name` in the file `path` if libhdf5 fails to read it.
 pub(crate) fn damaged(path: &Path, name: &str, error: &hdf5::Error) -> Error {
     let why = reason(error);
     Error::input(format!(
@@ -50,7 +49,7 @@ pub(crate) fn damaged(path: &Path, name: &str, error: &hdf5::Error) -> Error {
     ))
 }
 
-/// What to do where libhdf5 says `why` it fails.
+/// The remedy for libhdf5's reason `why`.
 pub(crate) fn remedy(why: &str) -> String {
     if !why.contains("bad version number") {
         return "The file is probably damaged; create it again".to_owned();

@@ -1,9 +1,9 @@
-//! The checksum that HDF5 keeps with a chunk, at the speed of memory.
+//! The Fletcher32 checksum of HDF5 chunks, vectorised.
 
-/// Words added up side by side.
+/// Words summed in parallel.
 const LANES: usize = 16;
 
-/// Rounds of [`LANES`] words after which a lane of 32 bits is nearly full: 65535 * 360 * 361 / 2 < 2^32.
+/// Rounds of [`LANES`] words after which a 32-bit lane may be full: 65535 * 360 * 361 / 2 < 2^32.
 const ROUNDS: usize = 360;
 
 /// Fletcher's checksum over big-endian words of 16 bits; an odd last byte counts as the high one.
@@ -21,7 +21,7 @@ pub(crate) fn fletcher32(bytes: &[u8]) -> u32 {
         first = (first + u64::from(word)) % 65_535;
         second = (second + first) % 65_535;
     }
-    // HDF5 reduces by carrying around, which never leads back to zero.
+    // HDF5 reduces with end-around carry, which never yields zero again.
     let folded = |sum: u64| match sum {
         0 if bytes.iter().any(|&b| b != 0) => 65_535,
         sum => sum as u32,
@@ -29,19 +29,19 @@ pub(crate) fn fletcher32(bytes: &[u8]) -> u32 {
     (folded(second) << 16) | folded(first)
 }
 
-/// The sum of the words of a block, and their sum weighted by n for the first to 1 for the last.
+/// The sum of the words of a block, and their sum with weights n for the first to 1 for the last.
 fn sums(block: &[u8]) -> (u64, u64) {
     let mut plain = [0u32; LANES];
     let mut running = [0u32; LANES];
     for round in block.as_chunks::<{ 2 * LANES }>().0 {
-        // By index: only so it becomes vector instructions.
+        // Indexing lets the compiler vectorise this loop.
         for k in 0..LANES {
             let word = u16::from_be_bytes([round[2 * k], round[2 * k + 1]]);
             plain[k] += u32::from(word);
             running[k] += plain[k];
         }
     }
-    // In round s of m, lane k has weight (m - s) * LANES - k, of which `running` has m - s.
+    // In round s of m, lane k has weight (m - s) * LANES - k, of which `running` accounts for m - s.
     let sum = |lanes: [u32; LANES]| lanes.into_iter().map(u64::from).sum::<u64>();
     let late: u64 = (0..).zip(plain).map(|(k, v)| k * u64::from(v)).sum();
     (sum(plain), LANES as u64 * sum(running) - late)
@@ -51,7 +51,7 @@ fn sums(block: &[u8]) -> (u64, u64) {
 mod tests {
     use super::*;
 
-    /// Word by word, as libhdf5 does it.
+    /// Word by word, as in libhdf5.
     fn by_words(bytes: &[u8]) -> u32 {
         let fold = |sum: u32| (sum & 0xffff) + (sum >> 16);
         let (mut first, mut second) = (0u32, 0u32);

@@ -1,5 +1,5 @@
-//! Opens a file in a subprocess first, because libhdf5 1.10 crashes on some damaged files and loops for ever
-//! on others. This is the parent's side; [`super::child`] is what the subprocess does.
+//! Opens a file in a subprocess first, because libhdf5 1.10 crashes on some damaged files and loops forever
+//! on others. This is the parent's side; [`super::child`] is the subprocess.
 
 use crate::error::{Error, Result};
 use rustix::process::Signal;
@@ -13,22 +13,22 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex};
 
-/// What is asked of a file.
+/// What to read from a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Asked {
-    /// What it holds.
+    /// Its listing.
     Listing,
-    /// How a dataset lies in it, and its first items.
+    /// The layout of a dataset, and its first items.
     Dataset {
         /// Its path in the file.
         name: String,
-        /// How many items.
+        /// Number of items.
         rows: usize,
     },
 }
 
 impl Asked {
-    /// A dataset, of which numbers are read.
+    /// A dataset whose numbers will be read.
     pub(crate) fn dataset(name: &str) -> Self {
         Self::Dataset {
             name: name.to_owned(),
@@ -36,7 +36,7 @@ impl Asked {
         }
     }
 
-    /// As arguments of the process that asks.
+    /// As arguments of the subprocess.
     fn arguments(&self, path: &Path) -> Vec<OsString> {
         let mut arguments = vec![REHEARSE.into(), path.into()];
         if let Self::Dataset { name, rows } = self {
@@ -45,7 +45,7 @@ impl Asked {
         arguments
     }
 
-    /// The file and the question of [`Self::arguments`].
+    /// Parses [`Self::arguments`] into file and query.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<(PathBuf, Self)> {
         let path = arguments.next()?.into();
         let asked = match (arguments.next(), arguments.next()) {
@@ -59,20 +59,20 @@ impl Asked {
     }
 }
 
-/// The first argument of a process that rehearses.
+/// First argument of the subprocess.
 pub(crate) const REHEARSE: &str = "--rehearse-reading";
-/// Set where this program can be asked to rehearse.
+/// Whether this program supports trial readings.
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
-/// From now on files are rehearsed: this program can be asked to.
+/// Enables trial readings: this program supports them.
 pub(crate) fn enable() {
     ENABLED.store(true, Ordering::Relaxed);
 }
 
-/// A file as it was at some time, and what was asked of it.
+/// Identity of a file's version, and the query.
 type Question = ([u64; 3], [i64; 2], Asked);
 
-/// Has `asked` of the file at `path`, which is `meta`, rehearsed, once in the life of this process.
+/// Runs a trial reading of `asked` on the file at `path` with metadata `meta`, once per process.
 ///
 /// # Errors
 /// An input error if libhdf5 does not survive it.
@@ -87,7 +87,7 @@ pub(crate) fn rehearse(path: &Path, meta: &Metadata, asked: &Asked) -> Result<()
     if !ENABLED.load(Ordering::Relaxed) || passed().contains(&question) {
         return Ok(());
     }
-    // this very program, even if another file has its name by now
+    // this same executable, even if its file was replaced
     let rehearsal = Command::new("/proc/self/exe")
         .args(asked.arguments(path))
         .stdin(Stdio::null())
@@ -99,7 +99,10 @@ pub(crate) fn rehearse(path: &Path, meta: &Metadata, asked: &Asked) -> Result<()
     let damage = match rehearsal {
         Ok(status) => damage(status),
         Err(error) => {
-            tracing::debug!("{} is read without a rehearsal: {error}", path.display());
+            tracing::debug!(
+                "{} is read without a trial in a subprocess: {error}",
+                path.display()
+            );
             None
         }
     };
@@ -109,21 +112,21 @@ pub(crate) fn rehearse(path: &Path, meta: &Metadata, asked: &Asked) -> Result<()
             Asked::Dataset { name, .. } => format!("`{name}` in {}", path.display()),
         };
         return Err(Error::input(format!(
-            "{place} is damaged: libhdf5 {damage} when it reads it. Copy or create the file again"
+            "{place} is damaged: libhdf5 {damage} while reading it. Copy or create the file again"
         )));
     }
     passed().insert(question);
     Ok(())
 }
 
-/// What became of a process that did not end well; `None` also where somebody else stopped it.
+/// Describes how a process failed; `None` if it succeeded or was stopped from outside.
 fn damage(status: ExitStatus) -> Option<String> {
     match (
         status.signal().and_then(Signal::from_named_raw),
         status.code(),
     ) {
-        (Some(Signal::XCPU), _) => Some("comes to no end".to_owned()),
-        // out of memory, most likely
+        (Some(Signal::XCPU), _) => Some("does not terminate".to_owned()),
+        // most likely out of memory
         (Some(Signal::KILL), _) => Some("is killed".to_owned()),
         (
             Some(signal @ (Signal::SEGV | Signal::BUS | Signal::ABORT | Signal::FPE | Signal::ILL)),
@@ -162,7 +165,7 @@ mod tests {
         assert_eq!(of(Signal::TERM.as_raw()), None);
         assert_eq!(of(Signal::KILL.as_raw()).unwrap(), "is killed");
         assert_eq!(of(Signal::SEGV.as_raw()).unwrap(), "crashes (signal 11)");
-        assert_eq!(of(Signal::XCPU.as_raw()).unwrap(), "comes to no end");
+        assert_eq!(of(Signal::XCPU.as_raw()).unwrap(), "does not terminate");
         assert_eq!(of(101 << 8).unwrap(), "panics");
     }
 }

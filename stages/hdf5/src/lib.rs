@@ -1,7 +1,8 @@
-//! HDF5 files: opening what may be damaged, reading, listing, and writing whole or not at all.
+//! HDF5 files: opening possibly damaged ones, reading, listing, and atomic writing.
 //!
-//! A dataset is named by the path of its file and its own name. All `unsafe` about HDF5 is in `raw`;
-//! `programs` has the rest: what keeps the files that libhdf5 has open out of programs that are started here.
+//! A dataset is identified by the path of its file and its name. All `unsafe` code for HDF5 is in `raw`; the
+//! rest is in `programs`, which keeps the files that libhdf5 has open from being inherited by child
+//! processes.
 
 #![deny(clippy::missing_errors_doc)]
 

@@ -1,4 +1,4 @@
-//! What an HDF5 file holds, by its path.
+//! Listing of an HDF5 file by path.
 
 use crate::error::Result;
 use crate::guard::Asked;

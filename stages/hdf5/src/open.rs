@@ -1,4 +1,4 @@
-//! Opening HDF5 files that may be missing, damaged, mislabelled, or out to make us open other files.
+//! Opening HDF5 files that may be missing, damaged, mislabelled, or maliciously refer to other files.
 
 use crate::chunks::most_stored;
 use crate::error::{Error, Result, damaged, reason};
@@ -17,7 +17,7 @@ const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 /// Soft links followed before a path counts as circular.
 const LONGEST_LINK_CHAIN: usize = 16;
 
-/// Opens `path` to have `asked` answered.
+/// Opens `path` to read what is `asked`.
 ///
 /// # Errors
 /// Input errors for a file that is missing, not HDF5, or truncated, and for one that libhdf5 does not
@@ -64,11 +64,11 @@ pub(crate) fn open_file(path: &Path, asked: &Asked) -> Result<File> {
     })
 }
 
-/// Opens the dataset `name` of `file` (opened from `path`) without ever leaving the file.
+/// Opens the dataset `name` of `file` (opened from `path`) without following references to other files.
 ///
 /// # Errors
-/// Input errors for a missing dataset (listing what there is), a group, an external link, external
-/// storage, a virtual dataset, and filters this libhdf5 lacks.
+/// Input errors for a missing dataset (listing the existing ones), a group, an external link, external
+/// storage, a virtual dataset, and filters that this libhdf5 lacks.
 pub(crate) fn open_dataset(file: &File, path: &Path, name: &str) -> Result<hdf5::Dataset> {
     let shown = path.display();
     let full = absolute(name);
@@ -122,14 +122,14 @@ pub(crate) fn open_dataset(file: &File, path: &Path, name: &str) -> Result<hdf5:
     Ok(dataset)
 }
 
-/// The most that gzip makes of a byte; other filters that are known make less.
+/// Upper bound of gzip's compression ratio; other supported filters have smaller ones.
 const GREATEST_COMPRESSION: u128 = 1100;
-/// A dataset as small as this may never have been written: it holds its fill value.
+/// A dataset up to this size may be unwritten and consist of its fill value.
 const SMALL: u128 = 1 << 20;
-/// No row of features has more numbers.
+/// Upper bound of the numbers per row.
 const WIDEST_ITEM: u128 = 1 << 26;
 
-/// Refuses a shape that what is stored cannot hold: memory would be taken for it.
+/// Refuses a shape larger than the stored data can fill, before memory is allocated.
 fn check_size(dataset: &hdf5::Dataset, layout: Layout, path: &Path, full: &str) -> Result<()> {
     let damaged = |e| damaged(path, full, &e);
     let shape = dataset.get_shape().map_err(damaged)?;
@@ -143,7 +143,7 @@ fn check_size(dataset: &hdf5::Dataset, layout: Layout, path: &Path, full: &str) 
         Layout::Chunked if stored > of_chunks(dataset, &shape, size) => 0,
         Layout::Chunked => stored.saturating_mul(GREATEST_COMPRESSION).max(SMALL),
         Layout::Contiguous if stored == 0 => SMALL,
-        // in one piece, which libhdf5 would read past the end of
+        // contiguous data, which libhdf5 would read past its end
         _ => stored,
     };
     let wide = product(shape.iter().copied().skip(1)) > WIDEST_ITEM;
@@ -158,8 +158,8 @@ fn check_size(dataset: &hdf5::Dataset, layout: Layout, path: &Path, full: &str) 
     )))
 }
 
-/// The most bytes that all chunks of a dataset of `shape`, with numbers of `size` bytes, take in a file.
-/// Chunks that take more grow in memory.
+/// Upper bound of the stored size of all chunks of a dataset of `shape`, with numbers of `size` bytes.
+/// Larger chunks would expand in memory.
 fn of_chunks(dataset: &hdf5::Dataset, shape: &[usize], size: u128) -> u128 {
     let chunk = dataset.chunk().unwrap_or_default();
     let axes = shape.iter().zip(&chunk);
@@ -177,7 +177,7 @@ pub fn absolute(name: &str) -> String {
     format!("/{}", name.trim_matches('/'))
 }
 
-/// The path of `name` through hard links only; `None` if something on the way is missing.
+/// The path of `name` through hard links only; `None` if a component is missing.
 fn resolve(file: &File, path: &Path, name: &str) -> Result<Option<String>> {
     let parts = |p: &str| -> Vec<String> {
         p.split('/')

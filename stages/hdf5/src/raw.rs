@@ -1,4 +1,4 @@
-//! The few calls of libhdf5 that the safe crate does not offer. All `unsafe` about HDF5 is here.
+//! The few calls of libhdf5 that the safe crate lacks. All `unsafe` code for HDF5 is here.
 //!
 //! Every call runs under the process-wide lock of libhdf5 (`hdf5::sync::sync`), which also keeps the
 //! library from printing its error stack.
@@ -22,30 +22,30 @@ use std::os::fd::BorrowedFd;
 use std::sync::Once;
 
 unsafe extern "C" {
-    /// The bindings take it for a pointer.
+    /// The bindings declare a pointer.
     fn H5PLset_loading_state(plugin_control_mask: c_uint) -> herr_t;
-    /// Since 1.10.2; the bindings lack it.
+    /// Since 1.10.2; missing in the bindings.
     fn H5Dget_chunk_storage_size(
         dataset: hid_t,
         offset: *const hsize_t,
         bytes: *mut hsize_t,
     ) -> herr_t;
-    /// Since 1.10.5; the bindings have it for builds that know their version.
+    /// Since 1.10.5; available in the bindings only for builds that know their version.
     fn H5Dget_num_chunks(dataset: hid_t, space: hid_t, count: *mut hsize_t) -> herr_t;
 }
 
-/// Keeps libhdf5 from loading code for filters that it lacks, from wherever a variable points: a filter it
-/// does not have is refused.
+/// Keeps libhdf5 from loading plugins for filters it lacks from a path in an environment variable; such
+/// filters are refused.
 pub(crate) fn forbid_plugins() {
     static FORBIDDEN: Once = Once::new();
     FORBIDDEN.call_once(|| {
-        // SAFETY: the call takes a number alone.
+        // SAFETY: the call takes a number only.
         hdf5::sync::sync(|| unsafe { H5PLset_loading_state(0) });
     });
 }
 
-/// Types of which whatever libhdf5 writes is a value. `bool` is none: a file may hold any byte where 0 or 1
-/// is meant, and libhdf5 hands it on.
+/// Types for which every bit pattern written by libhdf5 is valid. `bool` is not one of them: a file may
+/// contain any byte for a flag, and libhdf5 passes it on.
 pub trait Readable: H5Type + Clone + Default {}
 
 macro_rules! readable {
@@ -55,12 +55,12 @@ readable!(f16, f32, f64, i8, i64, u8, u64, VarLenUnicode, VarLenAscii);
 impl<const N: usize> Readable for FixedUnicode<N> {}
 impl<const N: usize> Readable for FixedAscii<N> {}
 
-/// The part of `dataset` that is `axes`: its selection and its size in elements.
+/// Selection of the part `axes` of `dataset`: file space, memory space and number of elements.
 fn part(dataset: &Dataset, axes: &[Range<usize>]) -> hdf5::Result<(Dataspace, Dataspace, usize)> {
     let count: Vec<usize> = axes.iter().map(|a| a.len()).collect();
     let slab: Vec<_> = axes.iter().cloned().map(Into::into).collect();
     let in_file = match axes.is_empty() {
-        true => dataset.space()?, // a single value has no axis to select from
+        true => dataset.space()?, // a scalar has no axis to select from
         false => dataset
             .space()?
             .select(Selection::from(Hyperslab::from(slab)))?,
@@ -69,7 +69,7 @@ fn part(dataset: &Dataset, axes: &[Range<usize>]) -> hdf5::Result<(Dataspace, Da
     Ok((in_file, in_memory, count.iter().product()))
 }
 
-/// The items `range` of an array of `shape`, as a part of it.
+/// The items `range` of an array of `shape`, as one range per axis.
 fn items(shape: &[usize], range: &Range<usize>) -> Vec<Range<usize>> {
     std::iter::once(range.clone())
         .chain(shape.iter().skip(1).map(|&n| 0..n))
@@ -88,7 +88,7 @@ pub(crate) fn read_items<T: Readable>(
     read_slab(dataset, &items(shape, &range))
 }
 
-/// Reads the part `axes` of a dataset, a range an axis, row-major.
+/// Reads the part `axes` of a dataset, one range per axis, row-major.
 pub(crate) fn read_slab<T: Readable>(
     dataset: &Dataset,
     axes: &[Range<usize>],
@@ -99,8 +99,8 @@ pub(crate) fn read_slab<T: Readable>(
     let (in_file, in_memory, count) = part(dataset, axes)?;
     let dtype = Datatype::from_type::<T>()?;
     let mut values = vec![T::default(); count];
-    // SAFETY: the memory space has exactly `count` elements of type `T`, which is what `values` holds, and
-    // any bytes are a `T`.
+    // SAFETY: the memory space has exactly `count` elements of type `T`, the capacity of `values`, and any
+    // bytes are a valid `T`.
     hdf5::sync::sync(|| {
         hdf5::h5check(unsafe {
             H5Dread(
@@ -116,16 +116,16 @@ pub(crate) fn read_slab<T: Readable>(
     Ok(values)
 }
 
-/// As [`read_slab`], of a dataset of flags: what is not zero is true.
+/// As [`read_slab`], for flags: nonzero values are true.
 pub(crate) fn read_flags(dataset: &Dataset, axes: &[Range<usize>]) -> hdf5::Result<Vec<bool>> {
     Ok(flags(&read_slab(dataset, axes)?))
 }
 
-/// The values of an attribute of flags: what is not zero is true.
+/// The values of a flag attribute: nonzero values are true.
 pub(crate) fn attribute_flags(attribute: &Attribute) -> hdf5::Result<Vec<bool>> {
     let dtype = Datatype::from_type::<i8>()?;
     let mut values = vec![0i8; attribute.size()];
-    // SAFETY: libhdf5 writes one byte for each value of the attribute.
+    // SAFETY: libhdf5 writes one byte per value of the attribute.
     hdf5::sync::sync(|| {
         hdf5::h5check(unsafe { H5Aread(attribute.id(), dtype.id(), values.as_mut_ptr().cast()) })
     })?;
@@ -136,12 +136,12 @@ fn flags(values: &[i8]) -> Vec<bool> {
     values.iter().map(|&value| value != 0).collect()
 }
 
-/// Reads the chunk that starts at `offset` (an index an axis) as it is stored, into the memory that
-/// `place` gives for its size. `None` if `place` gives none, the chunk was never written, a filter
-/// was skipped for it, or it cannot be read.
+/// Reads the raw chunk that starts at `offset` (an index per axis) into the memory that `place` returns for
+/// its size. `None` if `place` returns none, the chunk was never written, a filter was skipped for it, or
+/// it cannot be read.
 ///
 /// # Panics
-/// If `place` gives memory of another size.
+/// If `place` returns memory of another size.
 pub(crate) fn read_chunk<'a>(
     dataset: &Dataset,
     offset: &[u64],
@@ -150,7 +150,7 @@ pub(crate) fn read_chunk<'a>(
     assert_eq!(offset.len(), dataset.ndim());
     hdf5::sync::sync(|| {
         let mut size: hsize_t = 0;
-        // SAFETY: `offset` has an entry an axis.
+        // SAFETY: `offset` has one entry per axis.
         hdf5::h5check(unsafe {
             H5Dget_chunk_storage_size(dataset.id(), offset.as_ptr(), &mut size)
         })
@@ -161,7 +161,7 @@ pub(crate) fn read_chunk<'a>(
         let stored = place(usize::try_from(size).ok()?)?;
         assert_eq!(stored.len() as u64, size);
         let mut skipped = 0;
-        // SAFETY: libhdf5 writes the chunk, whose size was just asked for under the same lock.
+        // SAFETY: libhdf5 writes the chunk, whose size was queried under the same lock.
         hdf5::h5check(unsafe {
             H5Dread_chunk1(
                 dataset.id(),
@@ -176,8 +176,7 @@ pub(crate) fn read_chunk<'a>(
     })
 }
 
-/// How many chunks of `dataset` were written, found by going through all of their index; `None` if it is
-/// not in chunks.
+/// The number of written chunks of `dataset`, counted by traversing its index; `None` if it is not chunked.
 pub(crate) fn count_chunks(dataset: &Dataset) -> Option<u64> {
     dataset.chunk()?;
     let mut count = 0;
@@ -189,7 +188,7 @@ pub(crate) fn count_chunks(dataset: &Dataset) -> Option<u64> {
     Some(count)
 }
 
-/// Writes the chunk that starts at `offset` as it is to be stored, whatever its filters would make.
+/// Writes the raw chunk that starts at `offset`, bypassing its filters.
 #[cfg(test)]
 pub(crate) fn write_chunk(dataset: &Dataset, offset: &[u64], stored: &[u8]) -> hdf5::Result<()> {
     unsafe extern "C" {
@@ -204,7 +203,7 @@ pub(crate) fn write_chunk(dataset: &Dataset, offset: &[u64], stored: &[u8]) -> h
     }
     assert_eq!(offset.len(), dataset.ndim());
     hdf5::sync::sync(|| {
-        // SAFETY: `offset` has an entry an axis, and libhdf5 reads `stored` alone.
+        // SAFETY: `offset` has one entry per axis, and libhdf5 reads `stored` only.
         hdf5::h5check(unsafe {
             H5Dwrite_chunk(
                 dataset.id(),
@@ -219,8 +218,8 @@ pub(crate) fn write_chunk(dataset: &Dataset, offset: &[u64], stored: &[u8]) -> h
     Ok(())
 }
 
-/// The file that libhdf5 has open as `file`, to read from it without libhdf5: the very same, whatever
-/// has its name by now. `None` if it is not a plain file.
+/// The file that libhdf5 has open as `file`, for reading without libhdf5: the same inode, even if its name
+/// now refers to another file. `None` if it is not a plain file.
 pub(crate) fn plain_file(file: &File) -> Option<std::fs::File> {
     let driver = file.access_plist().ok()?.driver();
     if !matches!(driver, FileDriver::Sec2) {
@@ -228,8 +227,8 @@ pub(crate) fn plain_file(file: &File) -> Option<std::fs::File> {
     }
     hdf5::sync::sync(|| {
         let mut handle = std::ptr::null_mut();
-        // SAFETY: the driver is the one whose handle is a pointer to a descriptor, which is open as
-        // long as the file is.
+        // SAFETY: with this driver, the handle is a pointer to a descriptor that is open as long as the
+        // file is.
         let descriptor = unsafe {
             hdf5::h5check(H5Fget_vfd_handle(file.id(), H5P_DEFAULT, &mut handle)).ok()?;
             BorrowedFd::borrow_raw(*handle.cast::<c_int>())
@@ -293,13 +292,14 @@ pub(crate) fn soft_link_target(group: &Group, name: &str) -> hdf5::Result<String
     Ok(String::from_utf8_lossy(&target[..end]).into_owned())
 }
 
-/// The exponent bias of a floating-point type; it tells IEEE half precision (15) from bfloat16 (127).
+/// The exponent bias of a floating-point type, which distinguishes IEEE half precision (15) from bfloat16
+/// (127).
 pub(crate) fn exponent_bias(dtype: &Datatype) -> usize {
     // SAFETY: a query on a live datatype.
     hdf5::sync::sync(|| unsafe { H5Tget_ebias(dtype.id()) as usize })
 }
 
-/// The bytes of a flushed file that lives in memory (core driver).
+/// The bytes of a flushed in-memory file (core driver).
 pub(crate) fn file_image(file: &File) -> hdf5::Result<Vec<u8>> {
     hdf5::sync::sync(|| {
         // SAFETY: with a null buffer the call only reports the size.

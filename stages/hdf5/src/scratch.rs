@@ -1,16 +1,16 @@
-//! Memory that is used again for one block after another.
+//! Memory reused from block to block.
 
-/// What a chunk goes through. Words of eight bytes, so that numbers of any size are aligned.
+/// Buffers for a chunk. Words of eight bytes align numbers of any size.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// As it is in the file.
+    /// The chunk as stored.
     pub(crate) stored: Vec<u64>,
     pub(crate) inflated: Vec<u64>,
-    /// With the bytes of a number side by side.
+    /// The chunk after reversing the shuffle filter.
     pub(crate) ordered: Vec<u64>,
 }
 
-/// The first `count` bytes of `words`, which grow to hold them.
+/// The first `count` bytes of `words`, which grows as needed.
 pub(crate) fn bytes(words: &mut Vec<u64>, count: usize) -> &mut [u8] {
     let needed = count.div_ceil(size_of::<u64>());
     if words.len() < needed {

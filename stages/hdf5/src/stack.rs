@@ -1,26 +1,25 @@
-//! Datasets one after another, read as one: the training set, and those that are parts of their own.
+//! Concatenated datasets: the training set, and separate held-out and test sets.
 
 use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::scratch::Scratch;
 use std::ops::Range;
 
-/// Datasets whose items are numbered on: those of the second follow on those of the first. All have
-/// items of one width.
+/// Datasets whose items are numbered consecutively. All have items of equal width.
 #[derive(Debug, Clone)]
 pub struct Stack {
     datasets: Vec<Dataset>,
 }
 
 impl Stack {
-    /// Of `first` alone.
+    /// A single dataset.
     pub fn of(first: Dataset) -> Self {
         Self {
             datasets: vec![first],
         }
     }
 
-    /// Adds `dataset` at the end and returns the items that it holds.
+    /// Appends `dataset` and returns the range of its items.
     pub fn push(&mut self, dataset: Dataset) -> Range<usize> {
         let start = self.items();
         let end = start + dataset.items();
@@ -43,15 +42,15 @@ impl Stack {
         self.datasets.iter().map(Dataset::items).sum()
     }
 
-    /// Numbers an item.
+    /// Numbers per item.
     pub fn item_width(&self) -> usize {
         self.first().item_width()
     }
 
-    /// The dataset that holds `item`, and its first item.
+    /// The dataset that contains `item`, and its first item.
     ///
     /// # Panics
-    /// If there are no more than `item` items.
+    /// If `item` is out of range.
     pub fn holder(&self, item: usize) -> (&Dataset, usize) {
         let mut start = 0;
         for dataset in &self.datasets {
@@ -63,7 +62,7 @@ impl Stack {
         panic!("item {item} of {start}");
     }
 
-    /// As [`Dataset::read_items_into`]; the items are of one dataset.
+    /// As [`Dataset::read_items_into`], for items of one dataset.
     ///
     /// # Errors
     /// As [`Dataset::read_items_into`].
@@ -80,7 +79,7 @@ impl Stack {
         dataset.read_items_into(range.start - start..range.end - start, values, scratch)
     }
 
-    /// As [`Dataset::announce_items`]; the items are of one dataset.
+    /// As [`Dataset::announce_items`], for items of one dataset.
     ///
     /// # Panics
     /// If there are no such items.

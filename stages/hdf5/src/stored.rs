@@ -1,7 +1,7 @@
-//! How the numbers of a dataset lie in its file, and how they are fetched from there.
+//! Storage layout of a dataset's numbers, and reading them.
 //!
-//! Numbers in one piece are read by position, straight to where they go; chunks are read raw and
-//! unpacked here. Both leave libhdf5's process-wide lock to others. What is neither goes through libhdf5.
+//! Contiguous numbers are read by position, directly into their destination; chunks are read raw and
+//! decompressed here. Both avoid libhdf5's process-wide lock. Other layouts are read by libhdf5.
 
 use crate::advise::will_read;
 use crate::chunks::Chunks;
@@ -19,40 +19,40 @@ use std::sync::Arc;
 
 /// Why numbers could not be read.
 pub(crate) enum ReadError {
-    /// An f64 that does not fit f32.
+    /// An f64 that overflows f32.
     TooLarge {
-        /// Its place among all numbers of the dataset.
+        /// Its index among all numbers of the dataset.
         at: usize,
         value: f64,
     },
-    /// In words, without a full stop.
+    /// A description without a full stop.
     Failed(String),
 }
 
-/// Where the numbers of a dataset are.
+/// Location of a dataset's numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     place: Place,
     shape: Vec<usize>,
     element: Element,
-    /// The file, unless it is read by libhdf5 in another way than as a plain file.
+    /// The file, if libhdf5 reads it as a plain file.
     file: Option<Arc<File>>,
-    /// Its bytes when it was opened.
+    /// Its size when it was opened.
     length: u64,
 }
 
 #[derive(Debug, Clone)]
 enum Place {
-    /// One piece from this byte on, in the format of this machine.
+    /// Contiguous from this byte on, in native format.
     Piece(u64),
-    /// Chunks that can be unpacked here, in the format of this machine.
+    /// Chunks that can be decompressed here, in native format.
     Chunks(Chunks),
     /// Anything else.
     Library,
 }
 
 impl Stored {
-    /// Finds out where the numbers of `dataset` in `file` are.
+    /// Determines the storage of `dataset` in `file`.
     pub(crate) fn of(
         file: &hdf5::File,
         dataset: &hdf5::Dataset,
@@ -97,7 +97,7 @@ impl Stored {
         self.refuse_shorter_file()
     }
 
-    /// Lets the disk start on the items of `range`, if it is known where they are.
+    /// Starts reading the items of `range` ahead, if their location is known.
     pub(crate) fn announce(&self, range: Range<usize>) {
         if let (Place::Piece(at), Some(file)) = (&self.place, &self.file) {
             let item = (self.width() * self.element.size()) as u64;
@@ -193,7 +193,7 @@ impl Stored {
         read_items(dataset, &self.shape, range).map_err(|e| ReadError::Failed(reason(&e)))
     }
 
-    /// Numbers from number `first` of the dataset on.
+    /// Decodes numbers from number `first` of the dataset on.
     fn decode(&self, stored: &[u8], first: usize, out: &mut [f32]) -> Result<(), ReadError> {
         decode(self.element, stored, out).map_err(|at| ReadError::TooLarge {
             at: first + at,
@@ -201,7 +201,7 @@ impl Stored {
         })
     }
 
-    /// libhdf5 takes what is missing at the end of a file for zeros.
+    /// libhdf5 treats missing bytes at the end of a file as zeros.
     fn refuse_shorter_file(&self) -> Result<(), ReadError> {
         let Some(file) = &self.file else {
             return Ok(());
@@ -217,13 +217,13 @@ impl Stored {
         Ok(())
     }
 
-    /// Numbers an item.
+    /// Numbers per item.
     fn width(&self) -> usize {
         self.shape[1..].iter().product()
     }
 }
 
-/// True if the stored numbers are bit for bit those of this machine.
+/// Whether the stored numbers have this machine's format bit for bit.
 fn is_native(dataset: &hdf5::Dataset, element: Element) -> bool {
     let native = match element {
         Element::U8 => Datatype::from_type::<u8>(),

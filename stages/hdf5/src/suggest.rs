@@ -1,7 +1,7 @@
-//! "Did you mean ...?": the candidate closest to a mistyped name.
+//! "Did you mean ...?": the candidate closest to a misspelt name.
 
-/// The candidate within two fifths of the name's length in edits, or one that contains it or is
-/// contained in it.
+/// The candidate within an edit distance of two fifths of the name's length, or one that contains
+/// it or is contained in it.
 pub fn closest<'a>(name: &str, candidates: &'a [String]) -> Option<&'a str> {
     let plain = |s: &str| s.trim_start_matches('/').to_lowercase();
     let name = plain(name);

@@ -1,10 +1,10 @@
 //! The checksum of an HDF5 superblock.
 //!
-//! `H5Fget_file_image` of libhdf5 1.10 clears the "open for writing" flag in the image of a file of
-//! the 1.10 format but leaves the checksum as it was with the flag, so the image would not open.
+//! For files of the 1.10 format, `H5Fget_file_image` of libhdf5 1.10 clears the "open for writing"
+//! flag in the image but does not update the checksum, so the image could not be opened.
 
-/// Clears the flags of a version 2 or 3 superblock at the start of `image` and renews its checksum.
-/// Other images are left alone.
+/// Clears the flags of a version 2 or 3 superblock at the start of `image` and updates its
+/// checksum. Other images are unchanged.
 pub(crate) fn seal(image: &mut [u8]) {
     const VERSION: usize = 8;
     const OFFSET_SIZE: usize = 9;

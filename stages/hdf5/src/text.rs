@@ -1,13 +1,13 @@
-//! Text out of files: HDF5 says that it is UTF-8, and hands on whatever bytes there are.
+//! Text from files: HDF5 declares it as UTF-8, but passes on any bytes.
 
 use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
 
-/// A string of a file.
+/// A string from a file.
 pub(crate) trait FileText {
-    /// What it holds.
+    /// Its bytes.
     fn bytes(&self) -> &[u8];
 
-    /// As text; what is not UTF-8 is replaced.
+    /// As text; invalid UTF-8 is replaced.
     fn text(&self) -> String {
         String::from_utf8_lossy(self.bytes()).into_owned()
     }
@@ -37,7 +37,7 @@ impl<const N: usize> FileText for FixedAscii<N> {
     }
 }
 
-/// A name of a link or an attribute, which the bindings take for UTF-8 unseen.
+/// The name of a link or an attribute, which the bindings assume to be UTF-8.
 impl FileText for String {
     fn bytes(&self) -> &[u8] {
         self.as_bytes()

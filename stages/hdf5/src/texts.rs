@@ -1,4 +1,4 @@
-//! Names of items: datasets of text.
+//! Datasets of text, such as names of items.
 
 use crate::error::{Error, Result, reason};
 use crate::guard::Asked;
@@ -9,13 +9,13 @@ use crate::tree::type_name;
 use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use std::path::Path;
 
-/// Bytes of a text of fixed length, at most.
+/// Maximum size of a fixed-length text in bytes.
 const LONGEST: usize = 1024;
 
-/// Reads the dataset `name` `[n]` of the HDF5 file `path`, a text an item.
+/// Reads the dataset `name` `[n]` of the HDF5 file `path`, one text per item.
 ///
 /// # Errors
-/// Input errors for a file or a dataset that is missing or damaged, of another rank, or holds no text.
+/// Input errors for a file or a dataset that is missing or damaged, of another rank, or not text.
 pub fn read_texts(path: &Path, name: &str) -> Result<Vec<String>> {
     fn texts<T: Readable + FileText>(
         dataset: &hdf5::Dataset,
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::write::{OutData, write_datasets};
 
-    /// Red where texts of a kind that h5py writes are cut, padded or in another order.
+    /// Fails if texts of a kind that h5py writes are cut, padded or reordered.
     #[test]
     fn texts_of_any_length_are_read_in_order_and_numbers_are_refused() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What an opened HDF5 file holds, without reading its data and without following it into other files.
+//! Listing of an open HDF5 file, without reading its data or following references to other files.
 
 use crate::error::{Result, damaged, reason};
 use crate::raw::{attribute_flags, exponent_bias};
@@ -8,16 +8,16 @@ use hdf5::{Attribute, File, Group, IndexType, IterationOrder, LinkType, Location
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Groups nested deeper are not entered; a hard link to a parent group makes a circle.
+/// Maximum depth of groups; a hard link to a parent group makes a cycle.
 const DEEPEST_GROUP: usize = 16;
 
-/// Numbers of an array attribute that are shown.
+/// Maximum number of values shown of an array attribute.
 const LONGEST_ARRAY: usize = 8;
 
-/// Values of an attribute that is printed; of a larger one only their number.
+/// Attributes with more values are shown by their size only.
 const LARGEST_ATTRIBUTE: usize = 65_536;
 
-/// A dataset as its header describes it.
+/// A dataset as described by its header.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DatasetInfo {
     /// Absolute path inside the file, such as `/features`.
@@ -30,26 +30,25 @@ pub struct DatasetInfo {
     pub chunks: Option<Vec<usize>>,
     /// The filters in the order in which writing applies them, such as `shuffle`, `gzip(4)`.
     pub filters: Vec<String>,
-    /// Name and printed value of each attribute; long arrays are cut.
+    /// Names and printed values of the attributes; long arrays are cut.
     pub attributes: Vec<(String, String)>,
-    /// Bytes the data takes in the file.
+    /// Size of the data in the file, in bytes.
     pub stored_bytes: u64,
 }
 
-/// The datasets of a file, and what was left alone.
+/// The datasets of a file, and what was skipped.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FileListing {
-    /// The file.
     pub file: PathBuf,
     /// Every dataset reachable by hard links, by name.
     pub datasets: Vec<DatasetInfo>,
-    /// Links into other files, which are never followed.
+    /// Links to other files, which are never followed.
     pub external_links: Vec<String>,
-    /// Groups nested too deep to be entered.
+    /// Groups nested too deep.
     pub too_deep: Vec<String>,
 }
 
-/// All of an opened file, which is at `path`.
+/// The listing of an open file at `path`.
 pub(crate) fn of_file(file: &File, path: &Path) -> Result<FileListing> {
     let mut listing = FileListing {
         file: path.to_owned(),
@@ -77,7 +76,7 @@ fn visit(
         let name = format!("{prefix}/{link}");
         match info.link_type {
             LinkType::External => listing.external_links.push(name),
-            // What a soft link points to is listed under its own name.
+            // The target of a soft link is listed under its own name.
             LinkType::Soft => {}
             LinkType::Hard => {
                 let kind = group.loc_type_by_name(&link);
@@ -101,7 +100,7 @@ fn visit(
     Ok(())
 }
 
-/// What the header of `dataset` says, which is called `name`.
+/// The header of `dataset`, called `name`.
 pub(crate) fn describe(dataset: &hdf5::Dataset, name: &str) -> hdf5::Result<DatasetInfo> {
     let mut attributes = Vec::new();
     for attribute in dataset.attr_names()? {

@@ -1,9 +1,9 @@
-//! HDF5 files that appear whole or not at all.
+//! Atomic writing of HDF5 files.
 //!
-//! libhdf5 can crash on a full disk and leaves an unreadable file if it is killed, so it never
-//! touches the final path: small files are built in memory and written as plain bytes, large ones
-//! ([`crate::DatasetWriter`]) beside the final path. Then: fsync, rename, fsync of the directory.
-//! All data is checksummed (fletcher32), since HDF5 otherwise reads a flipped bit as good data.
+//! libhdf5 can crash on a full disk and leaves an unreadable file if it is killed, so it never writes
+//! to the final path: small files are built in memory and written as plain bytes, large ones
+//! ([`crate::DatasetWriter`]) next to the final path. Then: fsync, rename, fsync of the directory. All
+//! data is checksummed (fletcher32), since HDF5 would otherwise return corrupted data silently.
 
 use crate::error::{Error, Result, reason};
 use crate::guard::Asked;
@@ -16,10 +16,10 @@ use hdf5::{File, H5Type, Location};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a chunk, about; the unit of checksums and compression.
+/// Approximate size of a chunk in bytes, the unit of checksums and compression.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// The values of a dataset to write, row-major.
+/// The values of a dataset, row-major.
 #[derive(Debug, Clone, Copy)]
 pub enum OutData<'a> {
     /// Single precision.
@@ -45,15 +45,15 @@ pub enum Attribute {
     Array(Vec<usize>, Vec<f64>),
 }
 
-/// Writes `datasets` (name, shape, values; a name may have groups) and attributes of the file to
-/// `path`, replacing what is there: chunked, shuffled, compressed by gzip, checksummed. Takes memory
-/// for the compressed file.
+/// Writes `datasets` (name, shape, values; a name may contain groups) and attributes of the file to
+/// `path`, replacing an existing file: chunked, shuffled, compressed by gzip, checksummed. Holds the
+/// compressed file in memory.
 ///
 /// # Errors
-/// File errors; the previous file at `path` is then still there.
+/// File errors; the previous file at `path` then remains.
 ///
 /// # Panics
-/// If a shape does not fit its values.
+/// If a shape does not match its values.
 pub fn write_datasets(
     path: &Path,
     datasets: &[(&str, &[usize], OutData<'_>)],
@@ -70,20 +70,18 @@ pub fn write_datasets(
     write_described(path, &described, attributes)
 }
 
-/// A dataset to write, with attributes of its own.
+/// A dataset to write, with its own attributes.
 #[derive(Debug, Clone, Copy)]
 pub struct Described<'a> {
-    /// Its name, which may have groups.
+    /// Its name, which may contain groups.
     pub name: &'a str,
-    /// Its shape.
     pub shape: &'a [usize],
-    /// Its values.
     pub values: OutData<'a>,
-    /// Its attributes, such as the space and units of its values.
+    /// Attributes, such as the space and units of the values.
     pub about: &'a [(&'a str, Attribute)],
 }
 
-/// As [`write_datasets`], of datasets with attributes.
+/// As [`write_datasets`], for datasets with attributes.
 ///
 /// # Errors
 /// As [`write_datasets`].
@@ -109,7 +107,7 @@ pub fn write_described(
     })
 }
 
-/// Builds a file in memory with `fill` and puts it at `path`.
+/// Builds a file in memory with `fill` and writes it to `path`.
 pub(crate) fn write_image(path: &Path, fill: impl FnOnce(&File) -> hdf5::Result<()>) -> Result<()> {
     let build = || -> hdf5::Result<Vec<u8>> {
         let file = File::with_options()
@@ -135,25 +133,25 @@ pub(crate) fn write_image(path: &Path, fill: impl FnOnce(&File) -> hdf5::Result<
     partial.commit()
 }
 
-/// Creates the dataset `name` of whole-number shape: chunked along the first axis and checksummed.
+/// Creates the dataset `name` of the given shape: chunked along the first axis and checksummed.
 pub(crate) fn create_dataset<T: H5Type>(
     file: &File,
     name: &str,
     shape: &[usize],
     compress: bool,
 ) -> hdf5::Result<hdf5::Dataset> {
-    // no times of creation and change, so that equal data is equal bytes
+    // no timestamps, so that equal data gives equal bytes
     let builder = file.new_dataset::<T>().obj_track_times(false);
     let name = absolute(name);
     if shape.contains(&0) || shape.is_empty() {
-        // Nothing to cut into chunks.
+        // nothing to split into chunks
         return builder.shape(shape.to_vec()).create(name.as_str());
     }
     let item = shape[1..].iter().product::<usize>() * size_of::<T>();
     let mut chunk = shape.to_vec();
     chunk[0] = (CHUNK_BYTES / item.max(1)).clamp(1, shape[0]);
     let builder = builder.shape(shape.to_vec()).chunk(chunk);
-    // Shuffled bytes compress better, but take time to put in order again.
+    // shuffled bytes compress better, but take time to reorder
     let builder = match compress {
         true => builder.shuffle().deflate(4),
         false => builder,
@@ -161,7 +159,7 @@ pub(crate) fn create_dataset<T: H5Type>(
     builder.fletcher32().create(name.as_str())
 }
 
-/// Writes all of a dataset into an open file.
+/// Writes a complete dataset into an open file.
 pub(crate) fn write_dataset(
     file: &File,
     name: &str,
@@ -215,16 +213,15 @@ pub(crate) fn write_attribute(
     }
 }
 
-/// Reads a whole dataset of any rank as f32; meant for files written here.
+/// Reads a complete dataset of any rank as f32; for files written by this crate.
 ///
 /// # Errors
-/// Input errors for a file or dataset that is missing or damaged, or does not hold numbers that
-/// convert to f32.
+/// Input errors for a file or dataset that is missing or damaged, or has no numbers convertible to f32.
 pub fn read_dataset_f32(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
     read_dataset(path, name, "f32")
 }
 
-/// As [`read_dataset_f32`], of whole numbers.
+/// As [`read_dataset_f32`], for integers.
 ///
 /// # Errors
 /// As [`read_dataset_f32`].
@@ -232,7 +229,7 @@ pub fn read_dataset_i64(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<i64>
     read_dataset(path, name, "i64")
 }
 
-/// Reads a whole dataset; libhdf5 converts its numbers to `T`, which messages call `kind`.
+/// Reads a complete dataset; libhdf5 converts its numbers to `T`, called `kind` in messages.
 ///
 /// # Errors
 /// As [`read_dataset_f32`].
@@ -268,7 +265,7 @@ pub fn dataset_shape(path: &Path, name: &str) -> Result<Vec<usize>> {
     Ok(open_dataset(&file, path, name)?.shape())
 }
 
-/// True if the HDF5 file `path` has a dataset `name`.
+/// Whether the HDF5 file `path` has a dataset `name`.
 ///
 /// # Errors
 /// Input errors for a file that is missing or damaged.
@@ -276,7 +273,7 @@ pub fn has_dataset(path: &Path, name: &str) -> Result<bool> {
     Ok(open_file(path, &Asked::dataset(name))?.link_exists(name))
 }
 
-/// A file beside its final path that is removed unless it is committed.
+/// A temporary file next to its final path, removed unless committed.
 #[derive(Debug)]
 pub(crate) struct Partial {
     pub(crate) path: PathBuf,
@@ -285,9 +282,9 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// Chooses a name in the directory of `target`, and removes what killed processes left there of the
-    /// same target; creates nothing. Who creates it must refuse what is there by then, above all a link
-    /// that somebody left for us to follow.
+    /// Chooses a name in the directory of `target`, and removes files that killed processes left there
+    /// for the same target; creates nothing. The creator must refuse an existing file, in particular a
+    /// malicious link.
     pub(crate) fn beside(target: &Path) -> Result<Self> {
         let name = target
             .file_name()
@@ -301,7 +298,7 @@ impl Partial {
         })
     }
 
-    /// Makes the file durable and gives it its name.
+    /// Syncs the file and renames it to its final name.
     pub(crate) fn commit(&mut self) -> Result<()> {
         let dir = directory(&self.target);
         let done = std::fs::File::open(&self.path)
@@ -314,7 +311,7 @@ impl Partial {
     }
 }
 
-/// The directory that `file` is in.
+/// The parent directory of `file`.
 fn directory(file: &Path) -> &Path {
     match file.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -325,7 +322,7 @@ fn directory(file: &Path) -> &Path {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.committed {
-            // Best effort: whoever failed already reports why.
+            // best effort: the caller already reports the failure
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -7,18 +7,18 @@ use hdf5::{Dataset, File};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
-/// A file of f32 datasets that is being written. Nothing is at its path before [`Self::commit`].
+/// A file of f32 datasets being written. It appears at its path only on [`Self::commit`].
 #[derive(Debug)]
 pub struct DatasetWriter {
-    // Closing a file whose disk is full crashes libhdf5 (h5py#914), so the handles are dropped only
-    // after a flush has succeeded; otherwise they leak until the process ends.
+    // Closing a file on a full disk crashes libhdf5 (h5py#914), so the handles are dropped only
+    // after a successful flush; otherwise they leak until the process ends.
     file: ManuallyDrop<File>,
     datasets: Vec<Growing>,
     partial: Partial,
     path: PathBuf,
 }
 
-/// A dataset to write: its name, its shape and its attributes.
+/// A dataset to write: name, shape and attributes.
 pub type NewDataset<'a> = (&'a str, &'a [usize], &'a [(String, Attribute)]);
 
 #[derive(Debug)]
@@ -29,8 +29,8 @@ struct Growing {
 }
 
 impl DatasetWriter {
-    /// Starts `path` with the dataset `name` of shape `shape` and attributes of that dataset. It is
-    /// checksummed but not compressed: samples of a continuous law do not compress.
+    /// Starts a file at `path` with the dataset `name` of shape `shape` and its attributes. It is
+    /// checksummed but not compressed: samples of a continuous distribution do not compress.
     ///
     /// # Errors
     /// File errors.
@@ -79,12 +79,12 @@ impl DatasetWriter {
     /// Writes the next items, row-major.
     ///
     /// # Errors
-    /// File errors, among them a full disk.
+    /// File errors, such as a full disk.
     pub fn append(&mut self, values: &[f32]) -> Result<()> {
         self.append_to(0, values)
     }
 
-    /// As [`Self::append`], to dataset `number` of those that were created.
+    /// As [`Self::append`], to dataset `number` in the order of creation.
     ///
     /// # Errors
     /// As [`Self::append`].
@@ -99,13 +99,13 @@ impl DatasetWriter {
         Ok(())
     }
 
-    /// Finishes the file and puts it at its path.
+    /// Finishes the file and moves it to its path.
     ///
     /// # Errors
-    /// File errors, among them a full disk; what was at the path before is then still there.
+    /// File errors, such as a full disk; the previous file then remains.
     ///
     /// # Panics
-    /// If not all items were appended.
+    /// If items are missing.
     pub fn commit(self) -> Result<()> {
         for dataset in &self.datasets {
             assert_eq!(dataset.written, dataset.shape[0], "items are missing");

@@ -1,12 +1,12 @@
-//! An infinite stream of training batches, shuffled, resumable, prepared on threads of its own.
+//! An infinite stream of shuffled training batches, resumable, prepared on background threads.
 //!
-//! Windows of rows are filled ahead ([`super::windows`]) -> their rows are gathered into batches, some
-//! ahead -> training takes them.
+//! Windows of rows are filled ahead ([`super::windows`]); their rows are gathered into batches, also ahead;
+//! training consumes them.
 //!
-//! Batch k holds rows k * batch to (k + 1) * batch of a stream that is one epoch after another (see
-//! [`super::shuffle`]); a batch may straddle two epochs, so that each epoch visits each row exactly
-//! once. Which rows form batch k depends on the seed and k only (for one file, split, memory budget
-//! and batch size): a stream that starts at step k continues one that was stopped there.
+//! Batch k holds rows k * batch to (k + 1) * batch of a stream of consecutive epochs (see
+//! [`super::shuffle`]); a batch may straddle two epochs, so that each epoch visits each row exactly once.
+//! The rows of batch k depend on the seed and k only (for a given file, split, memory budget and batch
+//! size): a stream that starts at step k continues one that was stopped there.
 
 use super::ingest::Ingest;
 use super::normaliser::Normaliser;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-/// Most batches prepared ahead; fewer if they are large.
+/// Maximum number of batches prepared ahead; fewer if they are large.
 const MOST_AHEAD: usize = 16;
 
 /// A running stream of batches. Dropping it ends its threads.
@@ -36,18 +36,17 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Starts the stream of the rows of `part`, normalised, at step `from_step`. A row of several tokens of
-    /// the normaliser's width is normalised token by token.
+    /// Starts the stream of the normalised rows of `part` at step `from_step`. Rows of several tokens of
+    /// the normaliser's width are normalised token by token.
     ///
-    /// If the normalised part fits in `memory_bytes` it is loaded once and each epoch is a full
-    /// shuffle. Otherwise it is streamed: chunk-aligned blocks in seeded order, shuffled within
-    /// windows that hold half of the budget; one is filled while another is handed out. On top of the
-    /// budget come the batches prepared ahead (an eighth of it, but at least two), blocks of at most 4
-    /// MiB on their way, and a few bytes a row in memory: its place in the order, and its item if rows
-    /// have items.
+    /// If the normalised part fits in `memory_bytes`, it is loaded once and each epoch is a full shuffle.
+    /// Otherwise it is streamed: chunk-aligned blocks in seeded order, shuffled within windows that hold
+    /// half of the budget; one is filled while another is consumed. In addition to the budget, memory is
+    /// needed for batches prepared ahead (an eighth of it, but at least two), blocks in flight of at most 4
+    /// MiB each, and a few bytes per row: its position in the order, and its item if rows have items.
     ///
     /// # Errors
-    /// An input error if the part has fewer rows than a batch. Errors of reading come from
+    /// An input error if the part has fewer rows than a batch. Errors of reading are returned by
     /// [`Self::next`].
     pub fn start(
         ingest: &Ingest,
@@ -106,8 +105,7 @@ impl Batches {
         })
     }
 
-    /// `trained` as it is; where it diverged, whoever listens learns which rows of the file the batch
-    /// had.
+    /// Returns `trained`; if it diverged, reports the batch's rows of the file to the monitor.
     ///
     /// # Errors
     /// That of `trained`.
@@ -115,17 +113,17 @@ impl Batches {
         context.explain(trained, |step| self.producer.rows_of(step))
     }
 
-    /// The batch of the next step, row-major [batch, width]; waits until it is there.
+    /// Waits for the batch of the next step, row-major [batch, width].
     ///
     /// # Errors
-    /// Errors of reading the file. The stream ends with the first.
-    #[allow(clippy::should_implement_trait)] // An iterator cannot say that it never ends.
+    /// Errors of reading the file; the stream ends with the first.
+    #[allow(clippy::should_implement_trait)] // An iterator cannot express that it never ends.
     pub fn next(&mut self) -> Result<Vec<f32>> {
         Ok(self.next_of_items()?.rows)
     }
 
-    /// As [`Self::next`], with the item of each row: what its label is found by. Under
-    /// [`RowView::Tokens`] rows are anonymous, and there are no items.
+    /// As [`Self::next`], with the item of each row, which identifies its label. Under [`RowView::Tokens`],
+    /// rows are anonymous and there are no items.
     ///
     /// # Errors
     /// As [`Self::next`].
@@ -138,7 +136,7 @@ impl Batches {
     }
 }
 
-/// The width of a row of `ingest` after `normaliser`, which may be of one of its tokens.
+/// The width of a row of `ingest` after `normaliser`, which may apply to its tokens.
 fn normalised_width(ingest: &Ingest, normaliser: &Normaliser) -> usize {
     ingest.width() / normaliser.input_width * normaliser.output_width
 }
@@ -146,7 +144,7 @@ fn normalised_width(ingest: &Ingest, normaliser: &Normaliser) -> usize {
 impl Drop for Batches {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.ready = None; // A thread that waits to send wakes up.
+        self.ready = None; // Wakes up a thread that waits to send.
         if let Some(thread) = self.thread.take() {
             // A panic there was already seen as the end of the stream.
             let _ = thread.join();
@@ -154,12 +152,12 @@ impl Drop for Batches {
     }
 }
 
-/// What the stream is made of; the threads' side.
+/// The threads' side of the stream.
 #[derive(Debug)]
 pub(super) struct Producer {
     pub(super) loader: Loader,
     pub(super) shuffle: Shuffle,
-    /// Whether all rows lie in memory in file order.
+    /// Whether all rows are in memory, in file order.
     pub(super) in_memory: bool,
     pub(super) batch: usize,
     position: u64,
@@ -211,9 +209,9 @@ impl Producer {
         }
     }
 
-    /// Sends batches until nobody listens or reading fails, then the error.
+    /// Sends batches until the receiver is dropped or reading fails, then the error.
     fn run(&self, sender: &SyncSender<Result<RowBlock>>) {
-        // No place in between: one window waits, filled, while another is handed out.
+        // Zero capacity: one filled window waits while another is consumed.
         let (filled, windows) = sync_channel(0);
         let (give_back, used) = channel();
         let (loader, shuffle, position) = (&self.loader, &self.shuffle, self.position);
@@ -226,12 +224,12 @@ impl Producer {
                 }
                 scope.spawn(move || loader.stream(shuffle, position, &filled, &used));
             }
-            // Both ends drop with it, which ends the other thread.
+            // Dropping both ends stops the other thread.
             self.gather(windows, give_back, sender);
         });
     }
 
-    /// Makes batches of windows.
+    /// Gathers windows into batches.
     #[allow(clippy::needless_pass_by_value)] // The caller must not keep them.
     fn gather(
         &self,
@@ -245,7 +243,7 @@ impl Producer {
             let Filled { block, order, skip } = match next {
                 Ok(window) => window,
                 Err(error) => {
-                    // Nobody listens if the stream was dropped meanwhile.
+                    // The receiver is gone if the stream was dropped meanwhile.
                     let _ = sender.send(Err(error));
                     return;
                 }
@@ -263,7 +261,7 @@ impl Producer {
                     }
                 }
             }
-            // Rows that stay in memory are not waited for.
+            // No one waits for rows that stay in memory.
             let _ = give_back.send(block);
         }
     }
@@ -331,7 +329,7 @@ mod tests {
     fn the_rows_of_a_batch_are_found_again() {
         let folder = tempfile::tempdir().expect("temporary directory");
         let file = folder.path().join("features.h5");
-        // each row holds its number
+        // each row contains its index
         let values: Vec<f32> = (0..60_000).map(|i| (i / 2) as f32).collect();
         for shape in [&[30_000, 2][..], &[10_000, 3, 2]] {
             let data = OutData::F32(&values);

@@ -1,4 +1,4 @@
-//! Grey values as probabilities: the binary data that is drawn from them.
+//! Binary data drawn with grey values as probabilities.
 
 use crate::random::Streams;
 use rand::RngExt;
@@ -6,17 +6,18 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// When the binary data is drawn whose probabilities of 1 the values are. What is not trained on is always drawn once.
+/// When to draw binary data from values, which are the probabilities of 1. Held-out and test rows are always drawn
+/// once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Binarise {
-    /// Once, by the seed: an item is the same binary one in every epoch.
+    /// Once, keyed by the seed: an item has the same binary values in every epoch.
     Once,
-    /// Anew in each epoch: a model cannot learn the noise of one draw by heart (Burda et al. 2016, arXiv 1509.00519).
+    /// Anew in each epoch: a model cannot memorise the noise of one draw (Burda et al. 2016, arXiv 1509.00519).
     EachEpoch,
 }
 
-/// The draws.
+/// Draws binary data.
 #[derive(Debug, Clone, Copy)]
 pub struct Binariser {
     when: Binarise,
@@ -24,12 +25,12 @@ pub struct Binariser {
 }
 
 impl Binariser {
-    /// Draws as `when` says, from `streams`.
+    /// With draws as configured by `when`, from `streams`.
     pub fn new(when: Binarise, streams: Streams) -> Self {
         Self { when, streams }
     }
 
-    /// Makes `rows` of values in [0, 1] binary, as many numbers each, once for all: each by its item of `items`.
+    /// Makes `rows` with values in [0, 1] binary, once for all, keyed by their `items`.
     pub fn of_items(&self, items: &[usize], rows: &mut [f32]) {
         let width = rows.len() / items.len().max(1);
         for (item, row) in items.iter().zip(rows.chunks_mut(width.max(1))) {
@@ -37,7 +38,7 @@ impl Binariser {
         }
     }
 
-    /// Makes the `rows` of a training `step` binary, once for all or for this step alone.
+    /// Makes the `rows` of a training `step` binary, once for all or for this step only.
     pub fn of_step(&self, step: u64, items: &[usize], rows: &mut [f32]) {
         match self.when {
             Binarise::Once => self.of_items(items, rows),
@@ -47,7 +48,7 @@ impl Binariser {
     }
 }
 
-/// Makes each of `values` 1 with itself as the probability, else 0.
+/// Replaces each of `values` by 1 with that probability, else by 0.
 fn draw(values: &mut [f32], rng: &mut Pcg64) {
     for value in values {
         *value = f32::from(rng.random::<f32>() < *value);
@@ -74,7 +75,7 @@ mod tests {
         rows
     }
 
-    /// Red where a value is not its own probability, or one of 0 or 1 can change.
+    /// Fails if a value is not its own probability, or a value of 0 or 1 can change.
     #[test]
     fn values_are_the_probabilities_of_one() {
         for when in [Binarise::Once, Binarise::EachEpoch] {
@@ -99,15 +100,15 @@ mod tests {
         }
     }
 
-    /// Red where what is drawn once depends on the step, on the rows beside it or not on the seed; and where what is drawn
-    /// in each epoch stays.
+    /// Fails if single draws depend on the step, on neighbouring rows or not on the seed, or draws per epoch do not
+    /// change.
     #[test]
     fn once_is_by_seed_and_item_and_each_epoch_by_step() {
         use Binarise::{EachEpoch, Once};
         let first = of_step(Once, 1, 0, &ITEMS);
         assert_eq!(first, of_step(Once, 1, 9, &ITEMS));
         assert_ne!(first, of_step(Once, 2, 0, &ITEMS));
-        // the values of all items are alike: so are draws of one item, wherever it stands
+        // all items have the same values: draws of an item do not depend on its position
         let turned = of_step(Once, 1, 0, &[7, 4, 900]);
         assert_eq!(first[..WIDTH], turned[WIDTH..2 * WIDTH]);
         assert_ne!(first[..WIDTH], first[WIDTH..2 * WIDTH]);

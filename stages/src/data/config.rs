@@ -1,4 +1,4 @@
-//! Which features to read, how to split them and how to normalise them.
+//! Configuration of features: source, split and normalisation.
 
 use crate::error::Result;
 use crate::problems::Problems;
@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Notes a memory budget out of range.
+/// Reports a memory budget out of range.
 pub fn check_memory(problems: &mut Problems, mib: usize) {
     problems.require(
         (1..=1 << 24).contains(&mib),
@@ -23,10 +23,10 @@ pub fn check_memory(problems: &mut Problems, mib: usize) {
 pub struct SourceConfig {
     /// The HDF5 file, relative to the configuration file.
     pub file: PathBuf,
-    /// The dataset in it: [N, D], [N, T, D] or images [N, C, H, W]; f16, f32, f64 or u8.
+    /// The dataset in that file: [N, D], [N, T, D] or images [N, C, H, W]; f16, f32, f64 or u8.
     #[serde(default = "default_dataset")]
     pub dataset: String,
-    /// What to do with rows that hold NaN or an infinity.
+    /// What to do with rows that contain NaN or infinity.
     #[serde(default)]
     pub non_finite: NonFinite,
 }
@@ -45,39 +45,39 @@ fn default_dataset() -> String {
     "features".into()
 }
 
-/// What to do with rows that hold NaN or an infinity.
+/// What to do with rows that contain NaN or infinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFinite {
     /// Stop with an error that counts them and names the first.
     #[default]
     Refuse,
-    /// Leave these rows out and record how many there were.
+    /// Leave these rows out and record their number.
     Drop,
 }
 
-/// Which rows are in a part: a share drawn by the seed, a dataset of its own, or a list of items.
+/// The rows of a part: a random share, a separate dataset, or a list of items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartConfig {
-    /// The share of the training dataset's rows, drawn by the seed, at most 0.5; 0.05 where neither
-    /// `dataset` nor `indices` is given. 0 for no test part: figures are then of held-out rows.
+    /// Random share of the training dataset's rows, keyed by the seed, at most 0.5; 0.05 if neither `dataset` nor
+    /// `indices` is given. 0 for no test part: figures are then of held-out rows.
     #[serde(default)]
     pub fraction: Option<f64>,
-    /// Instead, a dataset of its own, such as test_images, with rows like those of the training dataset.
+    /// Alternatively, a separate dataset such as test_images, with rows like those of the training dataset.
     #[serde(default)]
     pub dataset: Option<String>,
-    /// Instead, a dataset `[n]` of the numbers of these items in the training dataset, from 0.
+    /// Alternatively, a dataset `[n]` with the indices of these items in the training dataset, from 0.
     #[serde(default)]
     pub indices: Option<String>,
-    /// The HDF5 file of `dataset` or `indices`, relative to the configuration file; by default that of
-    /// the training dataset.
+    /// The HDF5 file of `dataset` or `indices`, relative to the configuration file; by default that of the training
+    /// dataset.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// With `dataset`, of `train_classifier` only: the dataset of its classes in the same file.
+    /// With `dataset`, for `train_classifier` only: the dataset of its classes in the same file.
     #[serde(default)]
     pub labels: Option<String>,
-    /// At most this many rows of the part are used for evaluation and kept with the artifact.
+    /// Maximum number of rows of the part that are used for evaluation and stored with the artifact.
     #[serde(default = "default_at_most")]
     pub at_most: usize,
 }
@@ -99,11 +99,11 @@ impl Default for PartConfig {
     }
 }
 
-/// The share of rows in a part where nothing is said.
+/// Default share of rows in a part.
 const SHARE: f64 = 0.05;
 
 impl PartConfig {
-    /// The share of items that is drawn; 0 where the part is given.
+    /// The random share of items; 0 if the part is given explicitly.
     pub fn share(&self) -> f64 {
         match (&self.dataset, &self.indices) {
             (None, None) => self.fraction.unwrap_or(SHARE),
@@ -111,7 +111,7 @@ impl PartConfig {
         }
     }
 
-    /// Notes every value out of range; `may_be_empty` allows a share of 0.
+    /// Reports every value out of range; `may_be_empty` allows a share of 0.
     fn check(&self, may_be_empty: bool, problems: &mut Problems) {
         let share = self.share();
         let given = [
@@ -139,14 +139,14 @@ impl PartConfig {
             expected,
         );
         if let (true, Some(file)) = (drawn, &self.file) {
-            let expected = "no file without `dataset` or `indices`, which are looked for in it";
+            let expected = "no file without `dataset` or `indices`, which it contains";
             problems.add("file", file.display(), expected);
         }
         problems.at_least("at_most", self.at_most, 2);
     }
 }
 
-/// The files of the two parts that are not trained on, where they have some, each with its key.
+/// The files of the held-out and test parts, if given, with their keys.
 pub fn files_of_parts<'a>(
     held_out: &'a mut PartConfig,
     test: &'a mut PartConfig,
@@ -155,8 +155,7 @@ pub fn files_of_parts<'a>(
     (parts.into_iter()).filter_map(|(key, part)| Some((key, part.file.as_mut()?)))
 }
 
-/// Notes every value out of range of the two parts that are not trained on. `labelled` where rows have
-/// classes.
+/// Reports every value out of range of the held-out and test parts; `labelled` if rows have classes.
 pub fn check_parts(
     held_out: &PartConfig,
     test: &PartConfig,
@@ -190,25 +189,25 @@ pub fn check_parts(
     );
 }
 
-/// How features become the flow's training points: centre, whiten, project, whiten again; or, with `levels`, pixels to
-/// [-1, 1).
+/// Conversion of features to the flow's training points: centre, whiten, project, whiten again; or, with `levels`,
+/// pixels to [-1, 1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NormalisationConfig {
     /// Subtract the mean of the training rows.
     pub centre: bool,
-    /// How the spread is brought to one, before and after the projection.
+    /// How features are scaled to unit spread, before and after the projection.
     pub whiten: Whiten,
     /// How the features' width is reduced.
     pub projection: Projection,
-    /// Instead of all of these, for pixels of so many levels L, 0 to L - 1 (256 of u8): k becomes 2 k / L - 1. Whitening
-    /// would blow up pixels that hardly ever change.
+    /// Alternatively, for pixels with L levels, 0 to L - 1 (256 for u8): k becomes 2 k / L - 1. Whitening would
+    /// amplify pixels that hardly ever change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub levels: Option<usize>,
 }
 
 impl NormalisationConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         let Some(levels) = self.levels else {
             return;
@@ -238,13 +237,13 @@ impl Default for NormalisationConfig {
     }
 }
 
-/// How the spread is brought to one.
+/// How features are scaled to unit spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Whiten {
-    /// Leave the scale as it is.
+    /// Keep the scale.
     None,
-    /// Divide by one number, the root mean square of all (centred) entries, as the paper does.
+    /// Divide by one number, the root mean square of all (centred) entries, as in the paper.
     Global,
     /// Divide each dimension by its standard deviation.
     PerDimension,

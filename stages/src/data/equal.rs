@@ -1,9 +1,9 @@
-//! Equal rows: counted, and never on both sides of a split.
+//! Duplicate rows: counted, and never on both sides of a split.
 //!
-//! A row is here an item, with all its tokens: what a split moves. All that equal one another are in the
-//! part of the first, so that data without equal rows keep their split. A part that is given (a dataset,
-//! a list) stays as it is given: what equals one of its items is left out of the parts below it, that is
-//! of training rows and, for the test part, of held-out rows.
+//! A row here is an item with all its tokens, the unit of a split. All duplicates are in the part of the
+//! first one, so that data without duplicates keep their split. A part given explicitly (a dataset, a
+//! list) is unchanged: duplicates of its items are removed from other parts, that is from training rows
+//! and, for the test part, from held-out rows.
 
 use super::split::Part;
 use rayon::prelude::*;
@@ -11,32 +11,32 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// More items are not compared: the table would take more than 2 GiB.
+/// Maximum number of items that are compared; the table would otherwise take more than 2 GiB.
 const MOST: usize = 1 << 26;
 
-/// What becomes of an item.
+/// Treatment of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// It stays in its part.
     Stays,
-    /// It goes where the first of its equals is.
+    /// It moves to the part of its first duplicate.
     Moves(Part),
-    /// It equals an item of a part that is given.
+    /// It is a duplicate of an item of a given part.
     LeftOut,
 }
 
-/// The rows seen so far, as digests of 61 bits: 10 to 21 bytes a row, and half as much again while the
-/// table grows.
+/// The rows seen so far, as digests of 61 bits: 10 to 21 bytes per row, and 50 % more while the table
+/// grows.
 #[derive(Debug)]
 pub(super) struct EqualRows {
     seen: Option<HashSet<Seen, BuildHasherDefault<Digest>>>,
     /// Rows that equal an earlier one.
     pub(super) equal: u64,
-    /// Of them those that were not of its part.
+    /// Those among them in another part than the first.
     pub(super) across: u64,
 }
 
-/// A digest with the part of its row, and whether that is given, in the lowest bits.
+/// A digest, with the part of its row and whether the part is given in the lowest bits.
 #[derive(Debug, Clone, Copy)]
 struct Seen(u64);
 
@@ -86,13 +86,13 @@ impl Hasher for Digest {
     }
 
     fn write_u64(&mut self, key: u64) {
-        // the table looks at the highest bits too, which are zero
+        // the table also uses the highest bits, which would be zero
         self.0 = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 
 impl EqualRows {
-    /// Nothing seen yet of `items` items.
+    /// An empty table for `items` items.
     pub(super) fn among(items: usize) -> Self {
         Self {
             seen: (items <= MOST).then(HashSet::default),
@@ -101,13 +101,13 @@ impl EqualRows {
         }
     }
 
-    /// Whether rows are compared: there may be too many.
+    /// Whether rows are compared; not if there are too many.
     pub(super) fn compares(&self) -> bool {
         self.seen.is_some()
     }
 
-    /// Notes an item of `part`, and says what becomes of it. Parts that are given come first, the test
-    /// part before the held-out one.
+    /// Records an item of `part` and returns its treatment. Given parts must come first, the test part
+    /// before the held-out one.
     pub(super) fn note(&mut self, key: u64, part: Part, given: bool) -> Place {
         let Some(seen) = &mut self.seen else {
             return Place::Stays;

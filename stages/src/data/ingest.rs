@@ -1,4 +1,4 @@
-//! One full pass over the features before anything trains: count, check, split, moments.
+//! A full pass over the features before training: counts, checks, split, moments.
 
 use super::config::{NonFinite, PartConfig, SourceConfig};
 use super::lattice;
@@ -15,10 +15,10 @@ use latent_align_hdf5::{Dataset, Stack, each_block};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes of f32 read at once; small beside any memory budget, large beside a chunk.
+/// Bytes of f32 read at once; small compared with any memory budget, large compared with a chunk.
 const BLOCK_BYTES: usize = 4 << 20;
 
-/// A dataset that was read once from end to end and found good.
+/// A dataset that was read once completely and validated.
 #[derive(Debug, Clone)]
 pub struct Ingest {
     /// The training dataset.
@@ -27,17 +27,17 @@ pub struct Ingest {
     pub view: RowView,
     /// The part of each item.
     pub split: Split,
-    /// What the pass found.
+    /// Results of the pass.
     pub scan: Scan,
     /// Moments of the training rows.
     pub moments: Moments,
-    /// Rows left out because they are not finite, or equal one of a given part; ascending.
+    /// Rows left out because they are not finite or equal a row of a given part; ascending.
     pub dropped: Arc<Vec<usize>>,
     pub(super) reader: RowReader,
 }
 
 impl Ingest {
-    /// Reads all of `source` once, split as `split` says; see [`Self::read_parts`].
+    /// Reads all of `source` once, with the split `split`; see [`Self::read_parts`].
     ///
     /// # Errors
     /// As [`Self::read_parts`].
@@ -52,15 +52,15 @@ impl Ingest {
         Self::scan(stack, split, view, source.non_finite, covariance, monitor)
     }
 
-    /// Reads all of `source`, and of the datasets that `held_out` and `test` name, once, and computes the
-    /// moments of the training rows (`covariance` adds [D, D] numbers and N D^2 operations). Takes 10 to
-    /// 30 bytes an item besides a few blocks of rows. What is held out or tested on by a share is drawn by
-    /// `seed`. Items of datasets that are parts of their own are numbered on after those of `source`,
-    /// held-out ones first. Progress is reported as task `scan`, in items; equal rows are warned of.
+    /// Reads all of `source`, and of the datasets named by `held_out` and `test`, once, and computes the
+    /// moments of the training rows (`covariance` adds [D, D] numbers and N D^2 operations). Takes 10 to 30
+    /// bytes per item besides a few blocks of rows. Random shares are keyed by `seed`. Items of separate
+    /// datasets are numbered after those of `source`, held-out ones first. Progress is reported as task
+    /// `scan`, in items; duplicate rows give a warning.
     ///
     /// # Errors
-    /// Everything [`Dataset::open`] refuses; parts that do not fit the data or each other; values that
-    /// are not finite under [`NonFinite::Refuse`]; a part left without rows; [`Error::Cancelled`].
+    /// Errors of [`Dataset::open`]; parts that do not match the data or each other; values that are not
+    /// finite under [`NonFinite::Refuse`]; an empty part; [`Error::Cancelled`].
     pub fn read_parts(
         source: &SourceConfig,
         view: RowView,
@@ -129,7 +129,7 @@ impl Ingest {
         Ok(found)
     }
 
-    /// One line where rows are equal, and something is not trained on.
+    /// Warns about duplicate rows if there are held-out or test rows.
     fn warn_of_equal_rows(&self, monitor: &dyn Monitor) {
         let (held_out, test) = self.split.shares();
         if held_out + test == 0.0 && !self.split.has_given() {
@@ -146,13 +146,13 @@ impl Ingest {
             return;
         }
         let split = match (across, self.split.has_given()) {
-            (0, _) => "all are in its part of the split".to_owned(),
+            (0, _) => "all are in the same part of the split".to_owned(),
             (some, false) => format!(
                 "{some} of them were drawn for another part of the split and moved to that of the first"
             ),
             (some, true) => format!(
-                "{some} of them were of another part of the split and moved to that of the first, or are \
-                 left out where that is a part that is given"
+                "{some} of them were of another part of the split and moved to that of the first, \
+                 or left out if that part is given explicitly"
             ),
         };
         let total = self.reader.stack.items();
@@ -161,23 +161,23 @@ impl Ingest {
         ));
     }
 
-    /// How items are cut, where they are images in patches.
+    /// How items are cut, if they are images cut into patches.
     pub fn patches(&self) -> Option<Patches> {
         self.reader.patches
     }
 
-    /// One line where features, of which a density is to be learnt, lie on a lattice.
+    /// Warns if features whose density is to be learnt lie on a lattice.
     pub fn warn_of_lattice(&self, monitor: &dyn Monitor) {
         if let Some(told) = lattice::warning(&self.scan, &self.dataset.describe()) {
             monitor.warn(&told);
         }
     }
 
-    /// The same with whole items as rows [N, T * D], which know what item they are: an item with a token that
-    /// is left out is left out. The moments stay those of tokens.
+    /// The same with whole items as rows [N, T * D] with item numbers; items with an omitted token are left
+    /// out. The moments remain those of tokens.
     ///
     /// # Errors
-    /// An input error where a part is left without rows.
+    /// An input error if a part is empty.
     pub fn by_items(&self) -> Result<Self> {
         let tokens = self.rows_per_item();
         let mut dropped: Vec<usize> = self.dropped.iter().map(|row| row / tokens).collect();
@@ -202,12 +202,12 @@ impl Ingest {
         })
     }
 
-    /// The training dataset, and those that are parts of their own: their items are numbered on.
+    /// The training dataset and separate held-out and test datasets, with consecutive items.
     pub fn datasets(&self) -> &[Dataset] {
         self.reader.stack.datasets()
     }
 
-    /// The part whose figures are shown: the test part, or the held-out one where there is no other.
+    /// The part whose figures are shown: the test part, or the held-out part if there is no test part.
     pub fn reported(&self) -> Part {
         match self.scan.test_rows {
             0 => Part::HeldOut,
@@ -215,7 +215,7 @@ impl Ingest {
         }
     }
 
-    /// The parts that are not trained on, the one that is shown last.
+    /// The held-out and test parts; the one to show is last.
     pub fn unseen(&self) -> &'static [Part] {
         match self.reported() {
             Part::Test => &[Part::HeldOut, Part::Test],
@@ -223,18 +223,19 @@ impl Ingest {
         }
     }
 
-    /// A warning where figures are of the rows that choose, since there is no test part.
+    /// Warns if figures are of rows used for selection, because there is no test part.
     pub fn warn_of_no_test(&self, monitor: &dyn Monitor) {
         if self.reported() != Part::Test {
             monitor.warn(
-                "there is no test part (`test: {fraction: 0}`): figures are of held-out rows, which also \
-                 choose checkpoints and what a sweep prefers, and are better than those of new rows",
+                "there is no test part (`test: {fraction: 0}`): figures are of held-out rows, \
+                 which also select checkpoints and trials of sweeps, and are better than those of \
+                 new rows",
             );
         }
     }
 
-    /// As [`Self::read`] of `dataset` in `file`, to look at it: nothing is held out, and rows with values
-    /// that are not finite are counted and left out, not refused.
+    /// As [`Self::read`] of `dataset` in `file`, for inspection: nothing is held out, and rows with values
+    /// that are not finite are counted and left out instead of refused.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -253,8 +254,8 @@ impl Ingest {
         Self::read(&source, view, Split::new(0, 0.0), covariance, monitor)
     }
 
-    /// Refuses data with fewer training rows than a batch, or fewer than two held-out or test rows; `key`
-    /// is where the batch is configured.
+    /// Refuses data with fewer training rows than a batch, or fewer than two held-out or test rows; `key` is
+    /// the key of the batch size.
     ///
     /// # Errors
     /// Input errors.
@@ -276,7 +277,7 @@ impl Ingest {
         )))
     }
 
-    /// Writes what the pass found into `dir` as `scan.json`.
+    /// Writes the results of the pass into `dir` as `scan.json`.
     ///
     /// # Errors
     /// File errors.
@@ -289,12 +290,12 @@ impl Ingest {
         self.reader.width
     }
 
-    /// Rows an item: T for tokens [N, T, D], otherwise 1.
+    /// Rows per item: T for tokens [N, T, D], otherwise 1.
     pub fn rows_per_item(&self) -> usize {
         self.reader.rows_per_item
     }
 
-    /// Rows of `part`.
+    /// Number of rows of `part`.
     pub fn part_rows(&self, part: Part) -> usize {
         match part {
             Part::Train => self.scan.train_rows as usize,
@@ -303,8 +304,7 @@ impl Ingest {
         }
     }
 
-    /// Up to `at_most` rows of `part`, raw, in file order: all of them, or an even spread over the file.
-    /// Row-major [n, width].
+    /// Up to `at_most` raw rows of `part`, in file order: all, or evenly spaced ones. Row-major [n, width].
     ///
     /// # Errors
     /// As [`Dataset::read_items`].
@@ -328,7 +328,7 @@ impl Ingest {
                 break;
             }
             let here = self.reader.count(items.clone(), part);
-            // Blocks without a wanted row are not read at all.
+            // Blocks without a wanted row are not read.
             if position(next) < seen + here {
                 let block = self.reader.read(items, part)?;
                 while next < wanted && position(next) < seen + here {
@@ -344,11 +344,11 @@ impl Ingest {
         Ok(found)
     }
 
-    /// Up to `at_most` rows of `part`, raw, as items with all their tokens, in file order: all of them, or
-    /// an even spread over the file (one item at least). Items with a row that is left out are left out.
+    /// Up to `at_most` raw rows of `part`, as items with all their tokens, in file order: all, or evenly
+    /// spaced ones (at least one item). Items with an omitted row are left out.
     ///
     /// # Errors
-    /// As [`Dataset::read_items`]; an input error where no item has all its tokens.
+    /// As [`Dataset::read_items`]; an input error if no item has all its tokens.
     pub fn some_whole_items(&self, part: Part, at_most: usize) -> Result<RowBlock> {
         let tokens = self.rows_per_item();
         if tokens == 1 {
@@ -387,13 +387,13 @@ impl Ingest {
         Ok(found)
     }
 
-    /// Calls `f` with all rows of `part` in file order, in bounded blocks: the item of each row
-    /// (under [`RowView::Items`] these are the item ids, once each), and the raw rows, row-major
-    /// [ids.len(), width]. Tokens of one item always come in one block.
+    /// Calls `f` with all rows of `part` in file order, in bounded blocks: the item of each row (under
+    /// [`RowView::Items`] these are the item ids, once each), and the raw rows, row-major [ids.len(), width].
+    /// Tokens of an item are always in the same block.
     ///
     /// # Errors
-    /// As [`Dataset::read_items`], and whatever `f` returns.
-    #[allow(clippy::type_complexity)] // Spelt out, it says what a caller gets.
+    /// As [`Dataset::read_items`], and errors of `f`.
+    #[allow(clippy::type_complexity)] // Spelt out, it shows what a caller gets.
     pub fn for_each_block(
         &self,
         part: Part,

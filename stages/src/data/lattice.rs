@@ -1,19 +1,19 @@
-//! Which columns hold few different values: a density of features on a lattice can grow without bound.
+//! Detection of columns with few distinct values: a density of features on a lattice is unbounded.
 
 use super::scan::Scan;
 
-/// Columns of more different values are no lattice.
+/// Columns with more distinct values are not a lattice.
 const MOST_VALUES: usize = 256;
-/// Each value has to come so often on average, else the rows are few and not the values.
+/// Minimum mean frequency of a value; below it, there are too few rows to tell.
 const TIMES: usize = 4;
-/// So many rows are looked at, the first: enough to tell, and the time does not grow with the data.
+/// Number of rows examined, from the start: enough to tell, in bounded time.
 const LOOKED_AT: usize = 4096;
 
-/// The different values of each column, as far as they are few.
+/// Distinct values per column, as long as they are few.
 pub(super) struct Values {
-    /// By column, ascending by their bits; none where they are more than [`MOST_VALUES`].
+    /// By column, ascending by their bits; None if there are more than [`MOST_VALUES`].
     of_columns: Vec<Option<Vec<u32>>>,
-    /// Columns whose values are still few.
+    /// Number of columns with few values so far.
     few: usize,
     rows: usize,
 }
@@ -49,7 +49,8 @@ impl Values {
         }
     }
 
-    /// The columns, ascending, whose few values come again and again; those of one value are constant.
+    /// The columns, ascending, whose few values repeat; columns with one value are constant, not a
+    /// lattice.
     pub(super) fn lattice(&self) -> Vec<usize> {
         let again = |values: &Vec<u32>| values.len() > 1 && TIMES * values.len() <= self.rows;
         let columns = self.of_columns.iter().enumerate();
@@ -60,13 +61,14 @@ impl Values {
     }
 }
 
-/// What to say of features at `place`, of which a density is to be learnt, if any lie on a lattice.
+/// The warning for features at `place` whose density is to be learnt, if any lie on a lattice.
 pub(super) fn warning(scan: &Scan, place: &str) -> Option<String> {
     let first = scan.lattice_columns.first()?;
     Some(format!(
-        "{place}: {} of {} columns hold few different values (the first is column {first}): a density over such a \
-         lattice can grow without bound, so likelihoods say little and a flow may gather on it. Add uniform noise as \
-         wide as a step of the lattice (dequantisation; of whole levels by `pretrain_flow.noise: {{kind: uniform}}`), or \
+        "{place}: {} of {} columns have few distinct values (the first is column {first}): a \
+         density over such a lattice can grow without bound, so likelihoods mean little and a \
+         flow may concentrate on it. Add uniform noise as wide as a step of the lattice \
+         (dequantisation; for integer levels by `pretrain_flow.noise: {{kind: uniform}}`), or \
          leave out columns that only count or label",
         scan.lattice_columns.len(),
         scan.width
@@ -77,7 +79,7 @@ pub(super) fn warning(scan: &Scan, place: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Red for a column of few rows, of one value, or of many values that is called a lattice.
+    /// Fails if a column with few rows, one value, or many values is reported as a lattice.
     #[test]
     fn columns_of_values_that_come_again_are_found() {
         let rows = |count: usize| -> Vec<f32> {
@@ -90,7 +92,7 @@ mod tests {
         };
         let of = |count: usize| {
             let mut values = Values::new(4);
-            // in blocks, as they are read
+            // in blocks, as in reading
             rows(count)
                 .chunks(4 * 100)
                 .for_each(|block| values.add(block));

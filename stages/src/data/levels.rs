@@ -1,4 +1,4 @@
-//! Data of whole levels, as pixels are.
+//! Checks of integer-valued data such as pixels.
 
 use super::ingest::Ingest;
 use super::moments::{Accumulator, Moments};
@@ -7,11 +7,11 @@ use crate::error::{Error, Result};
 use latent_align_hdf5::Element;
 
 impl Ingest {
-    /// Refuses data that holds a value which is no whole number; `key` asks for such. Reads it again, unless its type
-    /// says so.
+    /// Refuses data with values that are not integers, for the setting `key`. Reads the data again, unless its type
+    /// is an integer type.
     ///
     /// # Errors
-    /// An input error that names the first value; errors of reading.
+    /// An input error that names the first such value; errors of reading.
     pub fn require_levels(&self, key: &str) -> Result<()> {
         if self.dataset.element() == Element::U8 {
             return Ok(());
@@ -23,8 +23,10 @@ impl Ingest {
                 };
                 let (dataset, first) = self.reader.stack.holder(items[at / self.width()]);
                 Err(Error::input(format!(
-                    "{key}: found {} in row {} of {}, expected whole levels 0, 1, 2, ...; multiply pixels in [0, 1] by 255 \
-                     with numpy: `(255 * x).round().astype(\"uint8\")`, or take `noise: {{kind: gaussian, sigma: 0.1}}`",
+                    "{key}: found {} in row {} of {}, expected integer levels 0, 1, 2, ...; \
+                     multiply pixels in [0, 1] by 255 with numpy: `(255 * \
+                     x).round().astype(\"uint8\")`, or use `noise: {{kind: gaussian, sigma: \
+                     0.1}}`",
                     rows[at],
                     items[at / self.width()] - first,
                     dataset.describe()
@@ -34,7 +36,7 @@ impl Ingest {
         Ok(())
     }
 
-    /// Refuses data with values that are none of `levels` levels from 0 on; `key` says how many there are.
+    /// Refuses data with values outside of `levels` levels from 0 on, as set by `key`.
     ///
     /// # Errors
     /// An input error with the range of values.

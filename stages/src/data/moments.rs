@@ -1,17 +1,16 @@
 //! Means, variances and covariances of more rows than fit in memory, merged block by block.
 //!
-//! Each block is centred on its own mean and blocks are merged by Chan, Golub and LeVeque's update,
-//! so a large mean does not cancel the variance away.
+//! Each block is centred on its own mean, and blocks are merged by Chan, Golub and LeVeque's
+//! update, so a large mean does not cancel the variance.
 
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 use serde::Serialize;
 
-/// Rows of a block whose products are formed by one task. Fixed, so that the sums do not depend on
-/// the number of cores.
+/// Rows per task when forming products. Fixed, so that sums do not depend on the number of cores.
 const TASK_ROWS: usize = 1024;
 
-/// First and second moments of a set of rows; divided by the number of rows, not by one less.
+/// First and second moments of a set of rows, divided by the number of rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Moments {
     /// How many rows.
@@ -20,13 +19,13 @@ pub struct Moments {
     pub mean: Vec<f64>,
     /// Variance of each column, `[D]`.
     pub variance: Vec<f64>,
-    /// Covariance, row-major [D, D], if it was asked for.
+    /// Covariance, row-major [D, D], if requested.
     #[serde(skip)]
     pub covariance: Option<Vec<f64>>,
 }
 
 impl Moments {
-    /// The moments of `rows` [n, width] in memory, with their covariance if it is asked for.
+    /// The moments of `rows` [n, width] in memory, with their covariance if requested.
     pub fn of_rows(rows: &[f32], width: usize, covariance: bool) -> Self {
         let mut accumulator = Accumulator::new(width, covariance);
         accumulator.add(rows);
@@ -34,7 +33,7 @@ impl Moments {
     }
 }
 
-/// Collects the moments of rows that come in blocks.
+/// Accumulates the moments of rows block by block.
 #[derive(Debug, Clone)]
 pub(super) struct Accumulator {
     rows: u64,
@@ -80,7 +79,7 @@ impl Accumulator {
         }
         let mut block = Self::new(width, false);
         block.rows = count as u64;
-        // Extremes of f32 are exact, and twice as many fit a vector.
+        // Extremes are exact in f32, which fits twice as many into a vector.
         let mut low = vec![f32::INFINITY; width];
         let mut high = vec![f32::NEG_INFINITY; width];
         for row in rows.chunks_exact(width) {
@@ -107,7 +106,7 @@ impl Accumulator {
         self.merge(&block);
     }
 
-    /// Adds the rows of another accumulator. Covariances survive only if both have them.
+    /// Adds the rows of another accumulator. Covariances are kept only if both have them.
     pub(super) fn merge(&mut self, other: &Self) {
         if other.rows == 0 {
             return;

@@ -1,6 +1,6 @@
 //! The affine map from features to the flow's points: y = (x - mean) A.
 //!
-//! A composes what the configuration asks for, in this order: whiten, project, whiten again.
+//! A is composed as configured, in this order: whiten, project, whiten again.
 
 use super::config::{NormalisationConfig, Projection, Whiten};
 use super::moments::Moments;
@@ -12,13 +12,13 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Rows a task maps at once.
+/// Rows per task.
 const TASK_ROWS: usize = 512;
 
-/// Numbers that a diagonal map goes through at once, at least.
+/// Minimum number of columns processed at once by a diagonal map.
 const DIAGONAL_COLUMNS: usize = 256;
 
-/// A direction whose variance is this small beside the largest counts as constant.
+/// Directions whose variance is below this fraction of the largest count as constant.
 const RANK_TOLERANCE: f64 = 1e-10;
 
 /// The matrix A of a [`Normaliser`].
@@ -34,7 +34,7 @@ pub enum Linear {
 /// y = (x - mean) A: the map from features of width D to points of width d.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Normaliser {
-    /// Subtracted first, `[D]`.
+    /// Mean, subtracted first, `[D]`.
     pub mean: Vec<f64>,
     /// A.
     pub linear: Linear,
@@ -50,7 +50,7 @@ pub struct Normaliser {
 pub type Inverse = Box<dyn Fn(&[f32]) -> Vec<f32> + Send + Sync>;
 
 impl Normaliser {
-    /// Leaves rows as they are.
+    /// The identity.
     pub fn identity(width: usize) -> Self {
         Self::scale(width, 1.0)
     }
@@ -66,8 +66,8 @@ impl Normaliser {
         }
     }
 
-    /// Brings each column of `rows` [n, width] to mean zero and spread one. Columns that are
-    /// constant, as those of a latent that collapsed, are centred and left at zero.
+    /// Standardises each column of `rows` [n, width]. Constant columns, as those of a collapsed latent, are centred
+    /// and stay zero.
     pub fn standardise(rows: &[f32], width: usize) -> Self {
         let moments = Moments::of_rows(rows, width, false);
         let scale = |(variance, mean): (&f64, &f64)| {
@@ -93,11 +93,10 @@ impl Normaliser {
         }
     }
 
-    /// A normaliser from its parts, such as a stored flow's: `mean` `[D]` and `matrix` row-major
-    /// [D, d].
+    /// A normaliser from its parts, such as a stored flow's: `mean` `[D]` and `matrix` row-major [D, d].
     ///
     /// # Errors
-    /// An input error if the lengths do not fit together or a value is not finite.
+    /// An input error if the lengths are inconsistent or a value is not finite.
     pub fn from_parts(
         mean: Vec<f64>,
         matrix: Vec<f64>,
@@ -132,30 +131,29 @@ impl Normaliser {
         })
     }
 
-    /// True if [`Self::fit`] needs the covariance of the features.
+    /// Whether [`Self::fit`] needs the covariance of the features.
     pub fn needs_covariance(config: &NormalisationConfig) -> bool {
         config.whiten == Whiten::Full
             || match config.projection {
                 Projection::None => false,
-                // The spread after a projection depends on how columns move together.
+                // The spread after a projection depends on correlations between columns.
                 Projection::Random { .. } => config.whiten != Whiten::None,
                 Projection::Pca { .. } => true,
             }
     }
 
-    /// Composes A from the moments of the training rows; of pixels of L levels, k becomes 2 k / L - 1 whatever they are.
+    /// Composes A from the moments of the training rows; pixels of L levels become 2 k / L - 1 whatever the
+    /// moments.
     ///
-    /// - Whitening is about the mean whether or not `centre` is set, except `global`, which divides
-    ///   by the root mean square of the entries as they are then.
-    /// - A random projection has entries N(0, 1/D) drawn from `seed`.
-    /// - PCA takes the directions of largest variance after the first whitening; with `whiten: full`
-    ///   before it, since afterwards all directions are equal. The sign of each direction makes its
-    ///   largest entry positive.
+    /// - Whitening refers to the mean whether or not `centre` is set, except for `global`, which divides by the
+    ///   root mean square of the current entries.
+    /// - A random projection has entries N(0, 1/D) drawn with `seed`.
+    /// - PCA takes the directions of largest variance after the first whitening; with `whiten: full` before it,
+    ///   since afterwards all directions are equal. The sign of each direction makes its largest entry positive.
     ///
     /// # Errors
-    /// Input errors for a projection to width 0 or to more than D; for constant columns where
-    /// whitening would divide by zero; for linearly dependent columns, or too few rows, where the
-    /// covariance has to be inverted.
+    /// Input errors for a projection to width 0 or to more than D; for constant columns where whitening would
+    /// divide by zero; for linearly dependent columns, or too few rows, where the covariance has to be inverted.
     ///
     /// # Panics
     /// If [`Self::needs_covariance`] and `moments` has none.
@@ -239,7 +237,7 @@ impl Normaliser {
         }
     }
 
-    /// Maps rows [n, D] to [n, d]; computed in f64.
+    /// Maps rows [n, D] to [n, d], computed in f64.
     ///
     /// # Panics
     /// If `rows` is not a whole number of rows.
@@ -256,7 +254,7 @@ impl Normaliser {
         assert_eq!(rows.len() * output_width, points.len() * width);
         match &self.linear {
             Linear::Diagonal(scales) => {
-                // Several narrow rows at once are as quick as a wide one.
+                // Several narrow rows at once are as fast as a wide one.
                 let together = DIAGONAL_COLUMNS.div_ceil(width);
                 let (mean, scales) = (self.mean.repeat(together), scales.repeat(together));
                 let parts = rows.chunks(together * width);
@@ -295,7 +293,7 @@ impl Normaliser {
         Some(self.inverter()?(points))
     }
 
-    /// As [`Self::inverse`], to be called many times.
+    /// As [`Self::inverse`], for repeated calls.
     pub fn inverter(&self) -> Option<Inverse> {
         let inverse = self.inverted()?;
         let mean = self.mean.clone();
@@ -352,9 +350,9 @@ impl Normaliser {
     }
 }
 
-/// First and second moments, as far as they are known, that can be pushed through a linear map.
+/// First and second moments, as far as known, of linearly mapped features.
 struct Spread {
-    /// Mean of what is left after centring.
+    /// Mean after centring.
     mean: Vec<f64>,
     variance: Vec<f64>,
     covariance: Option<DMatrix<f64>>,
@@ -501,7 +499,7 @@ fn refuse_too_few_rows(config: &NormalisationConfig, moments: &Moments) -> Resul
     Ok(())
 }
 
-/// True of a column of equal values: rounding leaves a variance of this order in it.
+/// Whether a column is constant: rounding leaves a variance of this order.
 fn is_constant(variance: f64, mean: f64) -> bool {
     variance <= 1e-24 * mean * mean
 }
@@ -516,7 +514,7 @@ fn refuse_constant_columns(config: &NormalisationConfig, moments: &Moments) -> R
         Whiten::None => pca && all,
         Whiten::Global => all,
         Whiten::PerDimension => !columns.is_empty(),
-        // PCA comes first there and leaves constant columns behind.
+        // PCA comes first here and removes constant columns.
         Whiten::Full => all || (!pca && !columns.is_empty()),
     };
     if !refused {

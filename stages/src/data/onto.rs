@@ -1,17 +1,17 @@
-//! From the points of one normalisation to those of another of the same features.
+//! The map between the points of two normalisations of the same features.
 
 use super::normaliser::{Linear, Normaliser};
 use nalgebra::DMatrix;
 
-/// How much of the other matrix may be left over, relative to its largest entry: beyond it the other points are
-/// no function of these.
+/// Maximum residual relative to the other matrix's largest entry; beyond it, the other points are not a function of
+/// these.
 const LEFT_OVER: f64 = 1e-8;
 
 impl Normaliser {
     /// The map from points `y = (x - m) A` of `self` to points `y' = (x - m') A'` of `other` of the same features
-    /// x: `y' = (y - mean) M` with `A M = A'` and `mean = (m' - m) A`. Its `log_abs_det` is `ln |det M|`. Where both
-    /// project, as by the same random matrix, the features themselves need not be known. None where the points
-    /// are of different widths, or `other` sees what `self` does not.
+    /// x: `y' = (y - mean) M` with `A M = A'` and `mean = (m' - m) A`. Its `log_abs_det` is `ln |det M|`. The
+    /// features themselves are not needed if both project in the same way, as by the same random matrix. None if
+    /// the points have different widths, or `other` depends on directions that `self` drops.
     pub fn onto(&self, other: &Self) -> Option<Self> {
         let (features, width) = (self.input_width, self.output_width);
         if (features, width) != (other.input_width, other.output_width) {

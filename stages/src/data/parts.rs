@@ -1,4 +1,4 @@
-//! From what a configuration says of the parts to the part of each item: datasets opened, lists read.
+//! Resolves the configured parts to the part of each item: opens datasets and reads lists.
 
 use super::config::{PartConfig, SourceConfig};
 use super::split::{Part, Split};
@@ -6,12 +6,12 @@ use crate::error::{Error, Result};
 use latent_align_hdf5::{Dataset, Stack, absolute, read_dataset};
 use std::path::Path;
 
-/// The datasets that hold all parts, and the part of each item. What is neither listed nor in a dataset
-/// of its own is drawn by `seed`.
+/// The datasets of all parts, and the part of each item. Items that are neither listed nor in a
+/// separate dataset are assigned by `seed`.
 ///
 /// # Errors
-/// What [`Dataset::open`] refuses; a dataset whose rows are unlike those of the training set; a list
-/// that is no list of items, names one twice, or names one of the other part.
+/// Errors of [`Dataset::open`]; a dataset whose rows differ from those of the training set; a list with
+/// invalid items, repetitions, or items of the other part.
 pub(super) fn resolve(
     source: &SourceConfig,
     seed: u64,
@@ -57,7 +57,8 @@ fn must_match(stack: &Stack, given: &Dataset, part: Part) -> Result<()> {
     let again = |d: &&Dataset| d.path() == given.path() && d.name() == given.name();
     if let Some(other) = stack.datasets().iter().find(again) {
         return Err(Error::input(format!(
-            "{key}.dataset: found {}, which is another part already, expected a dataset of its own; name it, or take a share with `{key}: {{fraction: 0.05}}`",
+            "{key}.dataset: found {}, which is already another part, expected a separate dataset; \
+             name one, or use a share with `{key}: {{fraction: 0.05}}`",
             other.describe()
         )));
     }

@@ -1,4 +1,4 @@
-//! What the one pass over all rows collects: a digest, and figures of each part of the split.
+//! Accumulates a digest and the statistics of each part in a pass over all rows.
 
 use super::equal::{EqualRows, Place, keys};
 use super::lattice::Values;
@@ -17,7 +17,7 @@ pub(super) struct Pass {
 }
 
 struct Figures {
-    /// Of each part.
+    /// By part.
     parts: [Accumulator; Part::ALL.len()],
     nan: u64,
     infinite: u64,
@@ -29,9 +29,9 @@ struct Figures {
     values: Values,
     /// Held-out items of a given part that equal a test item, ascending.
     left_out: Vec<usize>,
-    /// Items that are not in their own part but in that of an equal one, ascending.
+    /// Items that move to the part of a duplicate, ascending.
     moved: Vec<(usize, Part)>,
-    /// Memory for the rows of one part of a block.
+    /// Buffer for the rows of one part of a block.
     rows: Vec<f32>,
     kept: Vec<Range<usize>>,
 }
@@ -62,8 +62,8 @@ impl Pass {
         }
     }
 
-    /// Notes the items of `part`, which is given, among `items`, whose values are `raw`: before the pass,
-    /// so that rows which equal them are known when they come. The test part is first.
+    /// Records the `items` of the given `part` with values `raw` before the pass, so that their
+    /// duplicates are recognised. The test part must come first.
     pub(super) fn note_given(
         &mut self,
         reader: &RowReader,
@@ -87,10 +87,10 @@ impl Pass {
         }
     }
 
-    /// Adds the next `items`, whose values are `raw`.
+    /// Adds the next `items` with values `raw`.
     pub(super) fn add(&mut self, reader: &RowReader, items: Range<usize>, raw: &[f32]) {
         let Self { digest, figures } = self;
-        // Both take about as long.
+        // Both take about equally long.
         rayon::join(
             || digest.update(&little_endian(raw)),
             || figures.add(reader, items, &reader.in_rows(raw)),
@@ -102,13 +102,13 @@ impl Pass {
         self.figures.parts[Part::Train as usize].moments()
     }
 
-    /// Rows that hold a value that is not finite or equal one of a given part, ascending; they count as
-    /// left out from here on.
+    /// Rows that contain a value that is not finite or equal a row of a given part, ascending; they count
+    /// as left out from here on.
     pub(super) fn take_bad_rows(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.figures.bad_rows)
     }
 
-    /// Items that belong where the first that equals them is, ascending, each with that part.
+    /// Items that move to the part of their first duplicate, ascending, with that part.
     pub(super) fn take_moved(&mut self) -> Vec<(usize, Part)> {
         std::mem::take(&mut self.figures.moved)
     }
@@ -134,7 +134,7 @@ impl Pass {
         )))
     }
 
-    /// What was found.
+    /// The results.
     pub(super) fn scan(&self, width: usize) -> Scan {
         let mut all = Accumulator::new(width, false);
         for part in &self.figures.parts {
@@ -239,7 +239,7 @@ fn is_finite(row: &[f32]) -> bool {
     row.iter().all(|v| v.is_finite())
 }
 
-/// The bytes of `values` in the order that digests are of.
+/// The bytes of `values` in the order used for digests.
 fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "little") {
         Cow::Borrowed(bytemuck::cast_slice(values))

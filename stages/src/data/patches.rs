@@ -1,4 +1,4 @@
-//! Images cut into square patches, and put together again.
+//! Cutting images into square patches, and reassembling them.
 
 use super::shape::{DataShape, channels_last};
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::problems::Problems;
 use latent_align_hdf5::Dataset;
 use serde::{Deserialize, Serialize};
 
-/// How images [C, H, W] become T = H W / P^2 tokens of C P^2 numbers: patches row by row, in each of them channels
+/// Cuts images [C, H, W] into T = H W / P^2 tokens of C P^2 numbers: patches row by row, in each of them channels
 /// first, then rows, then columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patches {
@@ -17,10 +17,10 @@ pub struct Patches {
 }
 
 impl Patches {
-    /// Patches of `side` pixels of the images in `dataset`: [N, C, H, W], or [N, H, W] of one channel.
+    /// Patches of `side` pixels of the images in `dataset`: [N, C, H, W], or [N, H, W] with one channel.
     ///
     /// # Errors
-    /// Input errors for a dataset of vectors, images with their channels last, and a side that does not divide them.
+    /// Input errors for a dataset of vectors, channels-last images, and a side that does not divide the image size.
     pub(super) fn of(dataset: &Dataset, side: usize) -> Result<Self> {
         let refuse = |found: String, expected: &str| {
             Err(Error::input(format!(
@@ -60,7 +60,7 @@ impl Patches {
         })
     }
 
-    /// Notes every size out of range, as in a damaged file.
+    /// Reports every size out of range, as in a damaged file.
     pub fn check(self, problems: &mut Problems) {
         self.image.check(problems);
         let DataShape { height, width, .. } = self.image;
@@ -104,7 +104,7 @@ impl Patches {
         images
     }
 
-    /// Calls `work` with the place of every number among images, and among tokens.
+    /// Calls `work` with the index of every number among images and among tokens.
     fn each_number(self, numbers: usize, mut work: impl FnMut(usize, usize)) {
         let Self { side, image } = self;
         let DataShape {
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::data::{NonFinite, OutData, SourceConfig, write_datasets};
 
-    /// Red where rows and columns, or channels and rows, are swapped.
+    /// Fails if rows and columns, or channels and rows, are swapped.
     #[test]
     fn patches_go_row_by_row_and_come_together_again() {
         let patches = Patches {

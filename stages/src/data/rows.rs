@@ -1,4 +1,4 @@
-//! From items to rows: which rows of a dataset belong to a part of the split, read in blocks.
+//! The rows of a part of the split, read in blocks.
 
 use super::patches::Patches;
 use super::split::{Part, Split};
@@ -15,37 +15,37 @@ use std::sync::Arc;
 pub enum RowView {
     /// [N, T, D] gives N * T rows of width D, [N, D] gives N rows.
     Tokens,
-    /// One row an item, flattened: [N, C, H, W] gives N rows of width C * H * W.
+    /// One row per item, flattened: [N, C, H, W] gives N rows of width C * H * W.
     Items,
-    /// Images [N, C, H, W] or [N, H, W], cut into patches of so many pixels a side: each patch is a row.
+    /// Images [N, C, H, W] or [N, H, W], cut into patches with this side in pixels: each patch is a row.
     Patches(usize),
 }
 
-/// Reads the rows of one part, in file order. Cheap to clone; clones share the open files.
+/// Reads the rows of one part in file order. Cheap to clone; clones share the open files.
 #[derive(Debug, Clone)]
 pub(super) struct RowReader {
     pub(super) stack: Stack,
     pub(super) rows_per_item: usize,
     pub(super) width: usize,
-    /// How items are cut, where they are images in patches.
+    /// How items are cut, if they are images cut into patches.
     pub(super) patches: Option<Patches>,
     pub(super) split: Split,
-    /// Rows left out, because they are not finite or equal a row of a given part; ascending, counted
+    /// Rows left out because they are not finite or equal a row of a given part; ascending, numbered
     /// over all datasets.
     pub(super) dropped: Arc<Vec<usize>>,
 }
 
-/// A block of rows, and what it takes to read one.
+/// A block of rows, with buffers for reading it.
 #[derive(Debug, Default)]
 pub(super) struct BlockBuffer {
     /// Row-major [n, width].
     pub(super) rows: Vec<f32>,
-    /// Which rows of the file they are: ascending ranges.
+    /// Indices of the rows in the file: ascending ranges.
     pub(super) kept: Vec<Range<usize>>,
     pub(super) scratch: Scratch,
 }
 
-/// Rows and where they come from.
+/// Rows and their items.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RowBlock {
     /// The item of each row.
@@ -84,7 +84,7 @@ impl RowReader {
         })
     }
 
-    /// The numbers of items as they are stored, in the order of rows.
+    /// The stored numbers of items, in the order of rows.
     pub(super) fn in_rows<'a>(&self, raw: &'a [f32]) -> Cow<'a, [f32]> {
         match self.patches {
             Some(patches) => patches.cut(raw).into(),
@@ -92,7 +92,7 @@ impl RowReader {
         }
     }
 
-    /// Rows of `part` among `items`, without reading.
+    /// Number of rows of `part` among `items`, without reading.
     pub(super) fn count(&self, items: Range<usize>, part: Part) -> usize {
         let gone = self
             .dropped_in(&items)
@@ -121,7 +121,7 @@ impl RowReader {
         })
     }
 
-    /// As [`Self::read`], into memory that is used again; [`Self::items`] tells the item of each row.
+    /// As [`Self::read`], into a reused buffer; [`Self::items`] returns the item of each row.
     pub(super) fn read_into(
         &self,
         items: Range<usize>,
@@ -156,8 +156,8 @@ impl RowReader {
         Ok(())
     }
 
-    /// The rows of those of `items` that are wanted, as ascending ranges of rows, without those that are
-    /// `dropped`, which are ascending and among `items` too.
+    /// The rows of the wanted ones of `items`, as ascending ranges without `dropped`, which are
+    /// ascending rows of `items`.
     pub(super) fn keep(
         &self,
         items: Range<usize>,
@@ -170,7 +170,7 @@ impl RowReader {
         for item in items.filter(|&item| wanted(item)) {
             let (mut start, end) = (item * self.rows_per_item, (item + 1) * self.rows_per_item);
             while let Some(bad) = dropped.next_if(|&row| row < end) {
-                // One that lies before is of an item of the other part.
+                // An earlier one belongs to an item of another part.
                 if bad >= start {
                     extend(kept, start..bad);
                     start = bad + 1;
@@ -187,7 +187,7 @@ impl RowReader {
     }
 }
 
-/// Adds `run`, as a part of the last range where it follows on it.
+/// Appends `run`, merging it with the last range if adjacent.
 fn extend(kept: &mut Vec<Range<usize>>, run: Range<usize>) {
     match kept.last_mut() {
         _ if run.is_empty() => {}

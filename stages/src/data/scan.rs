@@ -1,17 +1,17 @@
-//! What one full pass over the rows found; kept with the artifact.
+//! Results of a full pass over the rows, stored with the artifact.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The figures of one full pass at ingest. Statistics are over the rows that are kept, of all parts
-/// of the split; counts of bad values are over everything in the dataset.
+/// Results of the full pass. Statistics are over the rows that are kept, in all parts of the split; counts of bad
+/// values are over the whole dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scan {
-    /// BLAKE3 of the dataset's shape and of all its values (as f32, in file order), in hexadecimal:
-    /// equal for two stages exactly when they read the same data.
+    /// BLAKE3 of the dataset's shape and of all its values (as f32, in file order), in hexadecimal: equal for two
+    /// stages exactly if they read the same data.
     pub digest: String,
-    /// Rows kept.
+    /// Number of rows kept.
     pub rows: u64,
     /// Width of a row.
     pub width: usize,
@@ -23,33 +23,32 @@ pub struct Scan {
     pub min: Vec<f64>,
     /// Largest value of each column, `[width]`.
     pub max: Vec<f64>,
-    /// NaN values in the dataset.
+    /// Number of NaN values.
     pub nan: u64,
-    /// Infinite values in the dataset.
+    /// Number of infinite values.
     pub infinite: u64,
     /// Row and column of the first value that is not finite.
     pub first_non_finite: Option<(u64, usize)>,
-    /// Rows left out because they hold a value that is not finite.
+    /// Rows left out because of a value that is not finite.
     pub dropped_rows: u64,
     /// Columns with the same value in every row.
     pub constant_columns: Vec<usize>,
-    /// Rows kept for training.
+    /// Number of training rows.
     pub train_rows: u64,
-    /// Rows held out, for what chooses.
+    /// Number of held-out rows.
     pub held_out_rows: u64,
-    /// Rows of the test part, for figures that are shown.
+    /// Number of test rows.
     #[serde(default)]
     pub test_rows: u64,
-    /// Rows (items with all their tokens) that equal an earlier one; none where there are too many
-    /// to compare.
+    /// Number of rows (items with all their tokens) that equal an earlier one; None if there are too many to
+    /// compare.
     #[serde(default)]
     pub equal_rows: Option<u64>,
-    /// Of them those that would have been in another part of the split than the first: they are where
-    /// that is, or left out where it is of a part that is given.
+    /// Those among them that were drawn for another part than the first: they moved to the first's part, or were
+    /// left out if that part is given.
     #[serde(default)]
     pub equal_rows_across: Option<u64>,
-    /// Columns of the features that lie on a lattice: at most 256 different values, which come again and again, in the
-    /// first 4,096 rows.
+    /// Columns on a lattice: at most 256 distinct values that repeat in the first 4,096 rows.
     #[serde(default)]
     pub lattice_columns: Vec<usize>,
 }
@@ -63,7 +62,7 @@ impl Scan {
         ]
     }
 
-    /// Writes it into the directory `dir`.
+    /// Writes the results into the directory `dir`.
     ///
     /// # Errors
     /// File errors.
@@ -73,7 +72,7 @@ impl Scan {
         std::fs::write(&path, json).map_err(|e| Error::file(&path, e))
     }
 
-    /// Reads what [`Self::write`] wrote into `dir`.
+    /// Reads the output of [`Self::write`] in `dir`.
     ///
     /// # Errors
     /// File errors.

@@ -1,4 +1,4 @@
-//! The shape of a row of data, and what the axes of a dataset mean to an autoencoder or a classifier.
+//! The shape of a row of data, and the meaning of a dataset's axes for an autoencoder or a classifier.
 
 use crate::error::{Error, Result};
 use crate::problems::Problems;
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 /// The shape of one row of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataShape {
-    /// Channels; the width of a vector.
+    /// Channels, or the width of a vector.
     pub channels: usize,
-    /// Rows of an image; 1 for a vector.
+    /// Height of an image; 1 for a vector.
     pub height: usize,
-    /// Columns of an image; 1 for a vector.
+    /// Width of an image; 1 for a vector.
     pub width: usize,
 }
 
 impl DataShape {
-    /// Notes every size out of range.
+    /// Reports every size out of range.
     pub fn check(self, problems: &mut Problems) {
         let sizes = [
             ("channels", self.channels),
@@ -29,13 +29,13 @@ impl DataShape {
         }
     }
 
-    /// Numbers in a row.
+    /// Numbers per row.
     pub fn elements(self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// Whether items of shape `held` are, number by number, rows of this shape: vectors in any shape, images
-    /// in theirs, flat, or without the axis of an only channel.
+    /// Whether items of shape `held` have the same numbers in the same order as rows of this shape: vectors in
+    /// any shape; images in theirs, flat, or without the axis of a single channel.
     pub fn can_be(self, held: &[usize]) -> bool {
         match self.height * self.width {
             1 => held.iter().product::<usize>() == self.channels,
@@ -44,16 +44,16 @@ impl DataShape {
     }
 }
 
-/// A last axis that is no longer, after two that are longer, looks like channels.
+/// A last axis up to this length after two longer ones looks like channels.
 const MOST_CHANNELS: usize = 4;
 
 impl DataShape {
     /// The shape of an item of `dataset`: that of its images [N, C, H, W], or of vectors, or `said` in the
-    /// configuration. Layers that are `convolutional` take images only. `key` is that of the data.
+    /// configuration. `convolutional` layers need images. `key` is the key of the data.
     ///
     /// # Errors
-    /// Input errors for images with their channels last, vectors where images are needed, and items that
-    /// are not of the shape that was said.
+    /// Input errors for channels-last images, vectors where images are needed, and items that do not match the
+    /// configured shape.
     pub fn of(
         dataset: &Dataset,
         said: Option<[usize; 3]>,
@@ -65,8 +65,8 @@ impl DataShape {
             return match can_be(held, said) {
                 true => Ok(image(said)),
                 false => Err(Error::input(format!(
-                    "{}: found items of shape {held:?}, expected what `shape: {said:?}` under {key} can mean: \
-                     {said:?} itself, [H, W] of one channel, or all of it flat",
+                    "{}: found items of shape {held:?}, expected a shape compatible with `shape: \
+                     {said:?}` under {key}: {said:?} itself, [H, W] for one channel, or flat",
                     dataset.describe()
                 ))),
             };
@@ -97,20 +97,20 @@ fn image([channels, height, width]: [usize; 3]) -> DataShape {
     }
 }
 
-/// Whether items of shape `held` are, number by number, images of shape `said`.
+/// Whether items of shape `held` are images of shape `said` with the same order of numbers.
 fn can_be(held: &[usize], said: [usize; 3]) -> bool {
     let count = |shape: &[usize]| shape.iter().map(|&n| n as u128).product::<u128>();
     let [channels, height, _] = said;
     count(held) == count(&said)
         && match *held {
             [_, _, _] => held == said,
-            // the axis of the only channel is missing, or pixels are flat
+            // the axis of a single channel is missing, or pixels are flat
             [first, _] => first == channels || (channels == 1 && first == height),
             _ => true,
         }
 }
 
-/// Images whose channels seem to come last, as other programs keep them: what was found, and how to move them.
+/// Images whose channels seem to come last, as in other programs: a description, and how to transpose them.
 pub(super) fn channels_last(dataset: &Dataset) -> Option<(String, &'static str)> {
     let [_, a, b, last] = *dataset.shape() else {
         return None;
@@ -124,10 +124,10 @@ pub(super) fn channels_last(dataset: &Dataset) -> Option<(String, &'static str)>
     })
 }
 
-/// Refuses images whose channels come last. `key` is that of the data.
+/// Refuses channels-last images. `key` is the key of the data.
 ///
 /// # Errors
-/// An input error with what mends it.
+/// An input error that says how to fix it.
 pub fn refuse_channels_last(dataset: &Dataset, key: &str) -> Result<()> {
     let (Some((found, fix)), [_, a, b, last]) = (channels_last(dataset), dataset.shape()) else {
         return Ok(());

@@ -1,12 +1,12 @@
 //! The order in which rows are visited: a pure function of the seed and the position in the stream.
 //!
-//! The stream is one epoch after another, each a different order of the same rows. An epoch is cut
+//! The stream is a sequence of epochs, each a different order of the same rows. An epoch is divided
 //! into windows: groups of blocks, taken in seeded order, that fit in memory together; rows are
-//! shuffled inside a window. If everything fits there is one window, and the shuffle is full.
+//! shuffled within a window. If everything fits, there is one window, and the shuffle is full.
 
 use crate::random::keyed::{Purpose, mix, shuffle, stream};
 
-/// Rows of each block, and how many rows a window may hold.
+/// Number of rows in each block, and in a window.
 #[derive(Debug, Clone)]
 pub(super) struct Shuffle {
     block_rows: Vec<usize>,
@@ -15,12 +15,12 @@ pub(super) struct Shuffle {
     seed: u64,
 }
 
-/// One window of an epoch.
+/// A window of an epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Window {
     /// The blocks to load, in this order.
     pub(super) blocks: Vec<usize>,
-    /// Rows in them together.
+    /// Total number of their rows.
     pub(super) rows: usize,
     order_seed: u64,
 }
@@ -38,7 +38,7 @@ impl Window {
 }
 
 impl Shuffle {
-    /// `window_rows` is exceeded only by a single block that is larger.
+    /// `window_rows` is exceeded only by a single larger block.
     pub(super) fn new(block_rows: Vec<usize>, window_rows: usize, seed: u64) -> Self {
         Self {
             total: block_rows.iter().map(|&n| n as u64).sum(),
@@ -79,7 +79,7 @@ impl Shuffle {
         windows
     }
 
-    /// The windows from stream position `position` (in rows) on, for ever; the number beside the
+    /// The windows from stream position `position` (in rows) on, without end; the number beside the
     /// first is how many of its rows come before the position.
     pub(super) fn windows_from(&self, position: u64) -> impl Iterator<Item = (Window, usize)> {
         let mut skip = position % self.total;

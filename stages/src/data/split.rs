@@ -1,4 +1,4 @@
-//! Which part each item belongs to: a seeded decision that needs no list and no order, or a list.
+//! The part of each item: a seeded decision per item, or given by a list or dataset.
 
 use crate::random::keyed::{Purpose, mix, unit};
 use serde::Serialize;
@@ -11,17 +11,18 @@ use std::sync::Arc;
 pub enum Part {
     /// Items the flow or the autoencoder trains on.
     Train,
-    /// Items that choose: of learning curves, the best checkpoint, and a sweep's objective.
+    /// Held-out items, used for selection: learning curves, the best checkpoint, and a sweep's
+    /// objective.
     HeldOut,
-    /// Items that choose nothing: for figures that are shown.
+    /// Test items, never used for selection; for reported figures.
     Test,
 }
 
 impl Part {
-    /// All of them, as they are stored: 0, 1, 2.
+    /// All parts, in the order of their stored values 0, 1, 2.
     pub const ALL: [Self; 3] = [Self::Train, Self::HeldOut, Self::Test];
 
-    /// As figures and messages call it.
+    /// Name in figures and messages.
     pub fn word(self) -> &'static str {
         match self {
             Self::Train => "training",
@@ -30,7 +31,7 @@ impl Part {
         }
     }
 
-    /// As datasets and keys call it.
+    /// Name in datasets and keys.
     pub fn key(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -40,18 +41,18 @@ impl Part {
     }
 }
 
-/// A split by item: the tokens of one item stay together. Where nothing else is said, an item's part is
-/// drawn by a hash of seed and item, so that it stays where it is when the file grows.
+/// A split by item: the tokens of an item stay together. By default, an item's part is drawn by a hash
+/// of seed and item, so that it does not change when the file grows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     seed: u64,
     held_out: f64,
     test: f64,
-    /// Items of datasets that are parts of their own.
+    /// Items of separate datasets.
     datasets: Vec<(Range<usize>, Part)>,
     /// Items of index lists, ascending.
     listed: Arc<Vec<(usize, Part)>>,
-    /// Items that equal an earlier one of another part, ascending, each with that part.
+    /// Items that equal an earlier one of another part, ascending, with that part.
     moved: Arc<Vec<(usize, Part)>>,
 }
 
@@ -74,7 +75,7 @@ impl Split {
         }
     }
 
-    /// With these items as parts of their own; `listed` is ascending, and holds no item twice.
+    /// With these items assigned explicitly; `listed` is ascending without repetitions.
     pub(super) fn given(
         mut self,
         datasets: Vec<(Range<usize>, Part)>,
@@ -85,13 +86,13 @@ impl Split {
         self
     }
 
-    /// With each item of `moved`, ascending, in the part beside it.
+    /// With each item of `moved`, ascending, assigned to its part.
     pub(super) fn with_moved(mut self, moved: Vec<(usize, Part)>) -> Self {
         self.moved = Arc::new(moved);
         self
     }
 
-    /// The shares of items that are drawn to be held out and to be tested on, in expectation.
+    /// The expected random shares of held-out and test items.
     pub(super) fn shares(&self) -> (f64, f64) {
         (self.held_out, self.test)
     }
@@ -106,7 +107,7 @@ impl Split {
         !self.datasets.is_empty() || !self.listed.is_empty()
     }
 
-    /// The part of `item` where it is given by a dataset or a list.
+    /// The part of `item` if given by a dataset or a list.
     #[inline]
     pub(super) fn given_part(&self, item: usize) -> Option<Part> {
         let of_dataset = self
@@ -116,14 +117,14 @@ impl Split {
         (of_dataset.map(|(_, part)| *part)).or_else(|| found(&self.listed, item))
     }
 
-    /// True if `item` is held out.
+    /// Whether `item` is held out.
     #[inline]
     pub fn is_held_out(&self, item: usize) -> bool {
         self.part(item) == Part::HeldOut
     }
 
-    /// The part of `item`: given, or else that of hash(seed, item), uniform on [0, 1): held out below
-    /// one share, tested on below the sum of both.
+    /// The part of `item`: given, or else by hash(seed, item), uniform on [0, 1): held out below the
+    /// first share, test below the sum of both.
     #[inline]
     pub fn part(&self, item: usize) -> Part {
         if let Some(part) = self.given_part(item).or_else(|| found(&self.moved, item)) {

@@ -1,4 +1,4 @@
-//! The images or vectors that an autoencoder or a classifier reads.
+//! Images or vectors for an autoencoder or a classifier.
 
 use super::binarise::{Binarise, Binariser};
 use super::config::{NonFinite, PartConfig, SourceConfig};
@@ -24,18 +24,18 @@ use std::path::PathBuf;
 pub struct DataConfig {
     /// The HDF5 file, relative to the configuration file.
     pub file: PathBuf,
-    /// The dataset in it: images [N, C, H, W], or vectors [N, D] or [N, T, D], each item flat; f16, f32, f64
+    /// The dataset in that file: images [N, C, H, W], or vectors [N, D] or [N, T, D], each item flat; f16, f32, f64
     /// or u8.
     #[serde(default = "default_dataset")]
     pub dataset: String,
-    /// What to do with rows that hold NaN or an infinity.
+    /// What to do with rows that contain NaN or infinity.
     #[serde(default)]
     pub non_finite: NonFinite,
-    /// Values are divided by this; by default 255 for u8 and 1 for real numbers.
+    /// Divisor of the values; by default 255 for u8 and 1 for real numbers.
     #[serde(default)]
     pub maximum: Option<f64>,
-    /// The shape [C, H, W] of an item, for images that the file holds without the axis of their only
-    /// channel, [N, H, W], or flat, [N, C * H * W]; by default what the dataset's own axes say.
+    /// The shape [C, H, W] of an item, for images stored without the axis of a single channel, [N, H, W], or flat,
+    /// [N, C * H * W]; by default the dataset's own axes.
     #[serde(default)]
     pub shape: Option<[usize; 3]>,
 }
@@ -45,7 +45,7 @@ fn default_dataset() -> String {
 }
 
 impl DataConfig {
-    /// Where the data is.
+    /// Location of the data.
     pub fn source(&self) -> SourceConfig {
         SourceConfig {
             file: self.file.clone(),
@@ -54,7 +54,7 @@ impl DataConfig {
         }
     }
 
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         if let Some(maximum) = self.maximum {
             problems.positive("maximum", maximum, "255");
@@ -70,43 +70,43 @@ impl DataConfig {
     }
 }
 
-/// What a stage asks of its data.
+/// Requirements of a stage on its data.
 #[derive(Debug, Clone, Copy)]
 pub struct Demands<'a> {
     /// The stage's key in the configuration, for messages.
     pub stage: &'static str,
-    /// Which rows are held out, and which are tested on.
+    /// The held-out and the test part.
     pub parts: [&'a PartConfig; 2],
-    /// Whether it takes images alone, as convolutions do.
+    /// Whether it needs images, as convolutions do.
     pub images_only: bool,
-    /// Rows a step.
+    /// Rows per step.
     pub batch: usize,
-    /// Vectors, as images always, have to lie between 0 and the maximum, since the reconstruction is a likelihood in nats.
+    /// Vectors must lie between 0 and the maximum, as images always must, since the reconstruction is a likelihood
+    /// in nats.
     pub bounded: bool,
-    /// Values over the maximum, between 0 and 1, are the probabilities of the binary data that is asked for.
+    /// Values divided by the maximum are probabilities of the requested binary data.
     pub binarise: Option<Binarise>,
 }
 
-/// The data, scanned and found good.
+/// The scanned and validated data.
 pub struct Data {
     /// The dataset, its split and its scan.
     pub ingest: Ingest,
-    /// Divides by the maximum.
+    /// Division by the maximum.
     pub scale: Normaliser,
-    /// What values are divided by.
+    /// Divisor of the values.
     pub maximum: f64,
     /// The shape of a row.
     pub shape: DataShape,
-    /// Draws the binary data whose probabilities the values are; none where they are the data.
+    /// Draws binary data with the values as probabilities; None if the values are the data.
     pub binariser: Option<Binariser>,
 }
 
 impl Data {
-    /// Opens and scans the data of `config`; what is drawn, for a part or as binary data, is drawn by `seed`.
+    /// Opens and scans the data of `config`; random choices, of a part or of binary data, are keyed by `seed`.
     ///
     /// # Errors
-    /// Everything [`Ingest::read`] refuses; a shape that does not fit what goes through; too few rows;
-    /// values out of range.
+    /// Errors of [`Ingest::read`]; a shape that does not match the layers; too few rows; values out of range.
     pub fn read(
         config: &DataConfig,
         demands: Demands,
@@ -152,7 +152,7 @@ impl Data {
         })
     }
 
-    /// Up to `at_most` rows of `part`, as [`Self::rows`]; see [`Ingest::some_rows`].
+    /// Up to `at_most` rows of `part`, converted by [`Self::rows`]; see [`Ingest::some_rows`].
     ///
     /// # Errors
     /// As [`Ingest::some_rows`].
@@ -161,8 +161,8 @@ impl Data {
         Ok(self.rows(&found.items, &found.rows))
     }
 
-    /// The `rows` of these `items`, as the file has them, divided by the maximum; where there is a binariser the binary
-    /// data that is drawn of each once for all.
+    /// The `rows` of these `items` from the file, divided by the maximum; with a binariser, the binary data drawn
+    /// once for each.
     pub fn rows(&self, items: &[usize], rows: &[f32]) -> Vec<f32> {
         let mut rows = self.scale.apply(rows);
         if let Some(binariser) = &self.binariser {
@@ -171,8 +171,7 @@ impl Data {
         rows
     }
 
-    /// The batch of a training `step`, divided by the maximum, as what is trained on; where there is a binariser as binary
-    /// data.
+    /// The batch of a training `step`, divided by the maximum; with a binariser, as binary data.
     pub fn trained_on(&self, step: u64, mut batch: RowBlock) -> Vec<f32> {
         if let Some(binariser) = &self.binariser {
             binariser.of_step(step, &batch.items, &mut batch.rows);
@@ -180,7 +179,7 @@ impl Data {
         batch.rows
     }
 
-    /// Rows on the host -> [B, C, H, W].
+    /// Converts rows on the host to [B, C, H, W].
     pub fn tensor(&self, rows: Vec<f32>, device: &Device) -> Tensor<4> {
         let DataShape {
             channels,

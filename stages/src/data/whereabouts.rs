@@ -1,9 +1,9 @@
-//! Which rows of a file form a batch, found again without reading any.
+//! Determines the rows of a batch without reading.
 
 use super::batches::Producer;
 
 impl Producer {
-    /// The rows of batch `step` of the file, in the order of the batch: row r of [N, D] is item r, of
+    /// The rows of the file in batch `step`, in the order of the batch: row r of [N, D] is item r, of
     /// [N, T, D] token r % T of item r / T.
     pub(super) fn rows_of(&self, step: u64) -> Vec<u64> {
         let everything: Vec<usize> = (0..self.loader.blocks.len()).collect();

@@ -1,4 +1,4 @@
-//! Windows of the stream, filled one ahead of the one that is handed out.
+//! Windows of the stream, filled one ahead of the one being consumed.
 
 use super::normaliser::Normaliser;
 use super::rows::{BlockBuffer, RowBlock, RowReader};
@@ -11,19 +11,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Threads that fill a window: while one waits for the disk or for libhdf5's lock, the other unpacks and
-/// normalises.
+/// Threads that fill a window: while one waits for the disk or for libhdf5's lock, the other
+/// decompresses and normalises.
 const READERS: usize = 2;
 
-/// Bytes of a window below which a second thread is not worth its start.
+/// Minimum size of a window, in bytes, for which a second thread pays off.
 const WORTH_A_THREAD: usize = 4 << 20;
 
 /// Rows in memory and the order in which they are visited.
 pub(super) struct Filled {
-    /// Normalised. A window that is sent back to the [`Loader`] lends its memory to a later one.
+    /// Normalised. A window that is sent back to the [`Loader`] donates its memory to a later one.
     pub(super) block: Arc<RowBlock>,
     pub(super) order: Vec<u32>,
-    /// How many of `order` come before the start of the stream.
+    /// Number of entries of `order` before the start of the stream.
     pub(super) skip: usize,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Loader {
     pub(super) reader: RowReader,
     pub(super) part: Part,
     pub(super) normaliser: Normaliser,
-    /// Of a normalised row.
+    /// Width of a normalised row.
     pub(super) row_width: usize,
     pub(super) blocks: Vec<Range<usize>>,
     /// Rows of the part in each block.
@@ -42,18 +42,18 @@ pub(super) struct Loader {
     pub(super) stop: Arc<AtomicBool>,
 }
 
-/// A block to read, and where its rows and their items go.
+/// A block to read, with the destination of its rows and items.
 struct Job<'a> {
     block: usize,
-    /// A block that is read soon after.
+    /// A block to read ahead.
     later: Option<usize>,
     rows: &'a mut [f32],
     items: &'a mut [usize],
 }
 
 impl Loader {
-    /// Sends the windows of `shuffle` from stream position `position` on until nobody listens or
-    /// reading fails, then the error. Memory for the windows comes through `used`.
+    /// Sends the windows of `shuffle` from stream position `position` on until the receiver is dropped
+    /// or reading fails, then the error. Memory for the windows is returned through `used`.
     pub(super) fn stream(
         &self,
         shuffle: &Shuffle,
@@ -78,7 +78,7 @@ impl Loader {
         }
     }
 
-    /// As [`Self::stream`] of a shuffle whose one window holds all rows: they are read once, in file
+    /// As [`Self::stream`], for a shuffle with a single window of all rows: they are read once, in file
     /// order, and only their order changes.
     pub(super) fn stay(
         &self,
@@ -89,7 +89,7 @@ impl Loader {
         let everything: Vec<usize> = (0..self.blocks.len()).collect();
         let mut block = RowBlock::default();
         if let Err(error) = self.fill(&everything, &mut block, &mut Default::default()) {
-            // Nobody listens if the stream was dropped meanwhile.
+            // The receiver is gone if the stream was dropped meanwhile.
             let _ = filled.send(Err(error));
             return;
         }
@@ -146,7 +146,7 @@ impl Loader {
         })
     }
 
-    /// Does jobs until there is none, one fails, or the stream is dropped.
+    /// Processes jobs until none is left, one fails, or the stream is dropped.
     fn work<'a>(
         &self,
         jobs: &Mutex<impl Iterator<Item = Job<'a>>>,
@@ -175,10 +175,11 @@ impl Loader {
     }
 }
 
-/// Makes room for just `count` values, whatever they are; `Vec::resize` would take up to twice as much.
+/// Resizes to exactly `count` values of unspecified content; `Vec::resize` would allocate up to twice as
+/// much.
 fn resize<T: Copy + Default>(values: &mut Vec<T>, count: usize) {
     if values.capacity() < count {
-        // Given back first, so that both are never held at once.
+        // Freed first, so that both are never held at once.
         *values = Vec::new();
         values.reserve_exact(count);
     }

@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(
             message,
             "estimate_nll.precision: found `f64`, expected `f32`, since the device `wgpu:0` does not \
-             compute in that"
+             support that type"
         );
     }
 

@@ -157,12 +157,12 @@ fn parts_that_do_not_fit_are_refused_with_what_was_found_and_what_to_do() {
         (
             &drawn,
             &dataset("train"),
-            &["test.dataset", "another part already", "fraction"],
+            &["test.dataset", "already another part", "fraction"],
         ),
         (
             &dataset("test"),
             &dataset("test"),
-            &["test.dataset", "another part already"],
+            &["test.dataset", "already another part"],
         ),
         (&drawn, &dataset("tset"), &["no `/tset`"]),
         (
