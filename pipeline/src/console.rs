@@ -1,4 +1,4 @@
-//! What people see: results on stdout, progress and logs on stderr, each said once.
+//! Output for people and programs: results on stdout, progress and logs on stderr, each message once.
 
 use indicatif::{MultiProgress, ProgressBar};
 use std::borrow::Cow;
@@ -9,13 +9,13 @@ use tracing_indicatif::writer::Stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How logs and progress are written.
+/// Format of logs and progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line, progress included.
+    /// One JSON object per line, including progress.
     Json,
 }
 
@@ -27,20 +27,20 @@ enum Style {
     Nothing,
 }
 
-/// The process's stdout and stderr. Neither stops the work when it cannot be written.
+/// The process's stdout and stderr. Failing to write to them does not stop the work.
 pub struct Console {
     bars: MultiProgress,
     style: Style,
     format: LogFormat,
-    /// How stdout stands: [`OPEN`], [`LEFT`] or [`LOST`].
+    /// State of stdout: [`OPEN`], [`LEFT`] or [`LOST`].
     stdout: AtomicU8,
 }
 
-/// Stdout took everything.
+/// Everything was written.
 const OPEN: u8 = 0;
-/// Its reader went away, as `head` does: it has seen what it wanted.
+/// The reader has closed the pipe, as `head` does.
 const LEFT: u8 = 1;
-/// It could not be written, as on a full disk.
+/// Writing failed, as on a full disk.
 const LOST: u8 = 2;
 
 impl Console {
@@ -60,7 +60,7 @@ impl Console {
             .unwrap_or_else(|| EnvFilter::new(filter(verbosity, format)));
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            // It would be said with a panic where stderr is full.
+            // A full stderr would otherwise cause a panic.
             .log_internal_errors(false)
             .with_writer(writer)
             .with_ansi(style == Style::Bars);
@@ -84,13 +84,13 @@ impl Console {
         }
     }
 
-    /// Writes `text` for people to stdout, [`visible`]. Once that has no reader, nothing more is written;
-    /// where it cannot be written, that is said once, and [`Self::has_lost_output`] knows.
+    /// Writes `text` for people to stdout, made [`visible`]. Once the reader has closed it, nothing more
+    /// is written. A failure to write is reported once and recorded in [`Self::has_lost_output`].
     pub fn print(&self, text: &str) {
         self.print_as_it_is(&visible(text));
     }
 
-    /// As [`Self::print`], what programs read: it is [`visible`] on a terminal only.
+    /// As [`Self::print`], for output that programs read: it is made [`visible`] on a terminal only.
     pub fn print_for_programs(&self, text: &str) {
         match std::io::stdout().is_terminal() {
             true => self.print(text),
@@ -115,32 +115,31 @@ impl Console {
             Err(e) => {
                 self.stdout.store(LOST, Ordering::Relaxed);
                 self.error(&format!(
-                    "error: standard output cannot be written ({e}); what it was to show is lost, the work \
-                     goes on"
+                    "error: standard output cannot be written ({e}); its output is lost, the work continues"
                 ));
             }
         }
     }
 
-    /// True if stdout could not be written: who reads it later must not take what is there for all.
+    /// Whether writing to stdout failed: its contents are incomplete.
     pub fn has_lost_output(&self) -> bool {
         self.stdout.load(Ordering::Relaxed) == LOST
     }
 
-    /// One line about what is going on.
+    /// Writes a status line to stderr.
     pub fn note(&self, line: &str) {
         let line = visible(line);
         match self.style {
             Style::Nothing => {}
             Style::Events => tracing::info!(target: "latent_align::progress", "{line}"),
             Style::Bars | Style::Lines => {
-                // A closed stderr is no reason to stop.
+                // A closed stderr does not stop the work.
                 let _ = self.bars.suspend(|| writeln!(std::io::stderr(), "{line}"));
             }
         }
     }
 
-    /// Why the process ends.
+    /// Reports the error that ends the process.
     pub fn error(&self, text: &str) {
         match self.format {
             LogFormat::Json => tracing::error!("{text}"),
@@ -151,7 +150,7 @@ impl Console {
         }
     }
 
-    /// A new progress bar, where there is a terminal for it.
+    /// A new progress bar, if there is a terminal.
     pub fn add_bar(&self, total: u64) -> Option<ProgressBar> {
         (self.style == Style::Bars).then(|| self.bars.add(ProgressBar::new(total)))
     }
@@ -167,9 +166,9 @@ fn filter(verbosity: i8, format: LogFormat) -> &'static str {
     }
 }
 
-/// `text` with every character written out that a terminal would obey rather than show, or that would let
-/// it show other words than there are: control characters but for line ends and tabs, and marks of the
-/// direction of writing. Names in other people's files may hold them.
+/// Escapes every character in `text` that a terminal would interpret rather than show, or that would make
+/// it show other text: control characters except line ends and tabs, and bidirectional marks. Names in
+/// untrusted files may contain them.
 pub fn visible(text: &str) -> Cow<'_, str> {
     visible_but_for(text, &['\n', '\t'])
 }
@@ -189,14 +188,13 @@ fn visible_but_for<'a>(text: &'a str, allowed: &[char]) -> Cow<'a, str> {
     Cow::Owned(out)
 }
 
-/// Ends of lines and paragraphs that `char::is_control` does not know, and what turns the direction of
-/// writing.
+/// Line and paragraph separators, which `char::is_control` does not include, and bidirectional marks.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Where logs go, [`visible`] but for the colours of the formatter, which itself writes out those that are
-/// in messages.
+/// Log output, made [`visible`] except for the formatter's colours; the formatter itself escapes those in
+/// messages.
 struct Logs<W>(W);
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Logs<M> {

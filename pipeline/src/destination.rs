@@ -1,14 +1,14 @@
-//! A place that a person named to write to. Nothing that is there is lost unless they say so.
+//! Output paths named by the user. Existing files are not overwritten unless `--force` is given.
 //!
-//! | what is there | without `--force` | with it |
+//! | path | without `--force` | with `--force` |
 //! |---|---|---|
-//! | nothing | made | made |
-//! | a regular file | refused | replaced, whole or not at all |
+//! | does not exist | created | created |
+//! | a regular file | refused | replaced atomically |
 //! | a pipe, a terminal, `/dev/null`, `/dev/stdout` | written to | written to |
 //! | a disk | refused | written to |
-//! | a folder, a socket, a link to nothing | refused | refused |
+//! | a directory, a socket, a dangling link | refused | refused |
 //!
-//! Links are followed and stay.
+//! Links are followed and kept.
 
 use crate::console::visible;
 use latent_align_stages::{Error, Result, temporary};
@@ -20,8 +20,8 @@ use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
-/// An open place. A file is made in a folder of its own beside its name, which no other user can enter,
-/// and takes its name when it is whole; dropped before, it leaves nothing.
+/// An open destination. A file is built in a private directory beside its final path and renamed when
+/// complete; if dropped before, it leaves nothing.
 #[derive(Debug)]
 pub struct Destination {
     named: PathBuf,
@@ -31,41 +31,41 @@ pub struct Destination {
 #[derive(Debug)]
 enum Place {
     File {
-        /// Where its draft is made.
+        /// Directory of the temporary file.
         folder: Draft,
-        /// The file itself, where `named` is a link to it.
+        /// The file itself, if `named` is a link to it.
         target: PathBuf,
         is_there: bool,
     },
     Stream(File),
 }
 
-/// A folder that only this user can enter; removed when dropped.
+/// A directory that only this user can enter; removed when dropped.
 #[derive(Debug)]
 struct Draft(PathBuf);
 
-/// What a path leads to.
+/// What exists at a path.
 #[derive(Debug, PartialEq)]
 pub enum Found {
-    /// Nothing, in a folder that may be there.
+    /// Nothing; its directory may exist.
     Nothing,
-    /// A regular file, which is here.
+    /// A regular file at this path.
     File(PathBuf),
-    /// A pipe or a device that takes one byte after the other.
+    /// A pipe or character device.
     Stream,
     /// A file descriptor of this process.
     Descriptor(RawFd),
-    /// A device that keeps what is written.
+    /// A block device.
     Disk,
-    /// What cannot be written, in words.
+    /// Something that cannot be written, with a description.
     Other(&'static str),
 }
 
 impl Found {
-    /// Looks at `path`, without opening it.
+    /// Examines `path` without opening it.
     ///
     /// # Errors
-    /// [`Error::Input`] where one cannot look.
+    /// [`Error::Input`] if it cannot be examined.
     pub fn at(path: &Path) -> Result<Self> {
         if let Some(number) = descriptor(path) {
             return Ok(Self::Descriptor(number));
@@ -95,7 +95,7 @@ impl Found {
         })
     }
 
-    /// Whether it may be written, and a regular file replaced.
+    /// Whether it may be written; regular files only with `force`.
     pub fn may_be_written(&self, force: bool) -> bool {
         match self {
             Self::Nothing | Self::Stream | Self::Descriptor(_) => true,
@@ -104,7 +104,7 @@ impl Found {
         }
     }
 
-    /// What it is, in words.
+    /// Description.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -117,10 +117,11 @@ impl Found {
 }
 
 impl Destination {
-    /// Opens `path`. A pipe is waited for until somebody reads it.
+    /// Opens `path`. Opening a pipe waits for a reader.
     ///
     /// # Errors
-    /// [`Error::Input`] for what may not be replaced, and for a folder that cannot be written.
+    /// [`Error::Input`] for something that may not be replaced, and for a directory that cannot be
+    /// written.
     pub fn open(path: &Path, force: bool) -> Result<Self> {
         let found = Found::at(path)?;
         if !found.may_be_written(force) {
@@ -155,20 +156,20 @@ impl Destination {
         })
     }
 
-    /// Whether it is a pipe or a device, beside which there is no place for other files.
+    /// Whether it is a pipe or a device, next to which no other files can be written.
     pub fn is_stream(&self) -> bool {
         matches!(self.place, Place::Stream(_))
     }
 
-    /// What it was called.
+    /// The path as named.
     pub fn path(&self) -> &Path {
         &self.named
     }
 
-    /// Writes `bytes` and nothing else; to a terminal as [`visible`] has them.
+    /// Writes `bytes`; to a terminal in [`visible`] form.
     ///
     /// # Errors
-    /// [`Error::File`]; a reader that has seen enough is none.
+    /// [`Error::File`]; a reader that stops early is not an error.
     pub fn write(self, bytes: &[u8]) -> Result<()> {
         if let Place::Stream(mut stream) = self.place {
             let written = match stream.is_terminal() {
@@ -183,10 +184,10 @@ impl Destination {
         })
     }
 
-    /// Has `fill` make a file of the name it is given, and puts that where it belongs.
+    /// Calls `fill` with a temporary path, and moves the result to the destination.
     ///
     /// # Errors
-    /// Those of `fill`, about the path that was named; [`Error::File`].
+    /// Those of `fill`, with the destination's path; [`Error::File`].
     pub fn fill(self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let Self { named, place } = self;
         let failed = |e: std::io::Error| Error::file(&named, e);
@@ -213,7 +214,7 @@ impl Destination {
                 let draft = make(&folder.0, target.file_name().unwrap_or_default())?;
                 put(&draft, &target, is_there).map_err(|e| match e.kind() {
                     ErrorKind::AlreadyExists => Error::input(format!(
-                        "{}: found a file that was not there before, and kept it; replace it with --force",
+                        "{}: found a file that was created meanwhile, and kept it; replace it with --force",
                         named.display()
                     )),
                     _ => failed(e),
@@ -223,10 +224,10 @@ impl Destination {
     }
 }
 
-/// Gives the file `draft` the name `target`, and waits until the disk has both.
+/// Moves the file `draft` to `target`, and syncs both to disk.
 fn put(draft: &Path, target: &Path, is_there: bool) -> std::io::Result<()> {
     if is_there {
-        // Who could read it may read it again, and nobody else.
+        // keep the permissions of the replaced file
         std::fs::set_permissions(draft, std::fs::metadata(target)?.permissions())?;
     }
     File::open(draft)?.sync_all()?;
@@ -239,7 +240,8 @@ fn put(draft: &Path, target: &Path, is_there: bool) -> std::io::Result<()> {
 }
 
 impl Draft {
-    /// A new folder beside `target`. What killed processes left of the same target goes.
+    /// Creates a directory beside `target`, and removes those left by killed processes for the same
+    /// target.
     fn beside(target: &Path) -> std::io::Result<Self> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         temporary::remove_abandoned(folder_of(target), |of| of == name);
@@ -251,7 +253,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // best effort: it costs only room
+        let _ = std::fs::remove_dir_all(&self.0); // best effort: leftovers only take space
     }
 }
 
@@ -272,7 +274,7 @@ fn cannot(path: &Path, why: &std::io::Error) -> Error {
     ))
 }
 
-/// A reader that went away has seen what it wanted.
+/// A reader that stops early is not an error.
 fn until_enough(written: std::io::Result<()>) -> std::io::Result<()> {
     written.or_else(|e| match e.kind() {
         ErrorKind::BrokenPipe => Ok(()),
@@ -280,8 +282,9 @@ fn until_enough(written: std::io::Result<()>) -> std::io::Result<()> {
     })
 }
 
-/// The number of the open file of this process that `path` means, as `/dev/stdout` and `/dev/fd/3` do.
-/// Opened by name it would be a second one, which writes over what the first one wrote.
+/// The open file descriptor of this process that `path` refers to, such as `/dev/stdout` or
+/// `/dev/fd/3`. Opening it by name would create a second description that overwrites what the first one
+/// wrote.
 fn descriptor(path: &Path) -> Option<RawFd> {
     let own = Path::new("/proc/self/fd").canonicalize().ok()?;
     let mut path = std::path::absolute(path).ok()?;
@@ -295,11 +298,11 @@ fn descriptor(path: &Path) -> Option<RawFd> {
     None
 }
 
-/// Links that are followed one by one.
+/// Maximum number of links to follow.
 const LONGEST_CHAIN: usize = 40;
 
 fn duplicate(number: RawFd) -> std::io::Result<File> {
-    // SAFETY: what is borrowed is only copied; a number that is not open is an error.
+    // SAFETY: the borrowed descriptor is only duplicated; a closed number gives an error.
     let open = unsafe { BorrowedFd::borrow_raw(number) };
     open.try_clone_to_owned().map(File::from)
 }

@@ -1,4 +1,4 @@
-//! How the process ends: one place that prints errors, and what each exit code means.
+//! The end of the process: printing of errors, and exit codes.
 
 use crate::console::Console;
 use crate::process::Signals;
@@ -6,12 +6,12 @@ use latent_align_stages::Error;
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
-/// The exit codes in short, for `--help`.
+/// Short list of exit codes for `--help`.
 pub const SHORT_EXIT_CODES: &str = "\
 Exit codes: 0 success; 1 failure; 2 wrong input; 3 what --require or checks ask for does not hold;
   101 a bug in this program; 130 stopped by SIGINT (Ctrl-C); 143 stopped by SIGTERM";
 
-/// The exit codes, for `help` and the manual.
+/// Exit codes for `help` and the manual.
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    success; also when there was nothing to do
@@ -29,7 +29,7 @@ Environment:
   LATENT_ALIGN_ARTIFACTS  the folder of artifacts, where --artifacts is not given
   LATENT_ALIGN_LOG        a tracing filter such as `debug` that replaces -v and -q for logs";
 
-/// A run did not show what was required of it.
+/// A requirement on a run that is not met.
 #[derive(Debug)]
 pub struct Unmet(pub String);
 
@@ -41,7 +41,7 @@ impl std::fmt::Display for Unmet {
 
 impl std::error::Error for Unmet {}
 
-/// Prints help, the version, or what is wrong with the command line, and returns the exit code.
+/// Prints help, the version, or a command-line error, and returns the exit code.
 pub fn usage(said: &clap::Error) -> ExitCode {
     let printed = said.print().and_then(|()| std::io::stdout().flush());
     match printed {
@@ -62,7 +62,7 @@ pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
     let stages = error.chain().find_map(|e| e.downcast_ref::<Error>());
     if let Some(Error::Cancelled) = stages {
         console.error(&format!(
-            "stopped on request; what is finished is kept. To go on:\n  {}",
+            "stopped on request; finished work is kept. To continue:\n  {}",
             this_command()
         ));
         return ExitCode::from(Signals::exit_code());
@@ -81,7 +81,7 @@ pub fn report(error: &anyhow::Error, console: &Console) -> ExitCode {
     }
 }
 
-/// The outermost message, and each cause on a line below unless it says nothing new.
+/// The outermost message, and each cause with new information on a line below.
 pub fn describe(error: &anyhow::Error) -> String {
     let mut lines: Vec<String> = Vec::new();
     for cause in error.chain() {
@@ -93,7 +93,7 @@ pub fn describe(error: &anyhow::Error) -> String {
     lines.join("\n  because: ")
 }
 
-/// The command line of this process, to be pasted into a shell.
+/// The command line of this process, quoted for a shell.
 pub(crate) fn this_command() -> String {
     let words: Vec<String> = std::env::args_os()
         .map(|word| quote(&word.to_string_lossy()))

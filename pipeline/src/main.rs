@@ -1,22 +1,24 @@
-//! `latent-align`: pretrain a flow, align an autoencoder with it, and prove it with likelihoods.
+//! `latent-align`: pretrain a flow, align an autoencoder with it, and verify the result with
+//! likelihoods.
 //!
-//! This crate is how stages become runs, and what people see. It never touches a tensor; what a
-//! stage computes is in `latent-align-stages`.
+//! This crate turns stages into runs and presents their results. It never touches a tensor; the
+//! computations are in `latent-align-stages`.
 //!
-//! - [`cli`]: one file a subcommand
+//! - [`cli`]: one file per subcommand
 //! - [`config`]: a YAML file -> a checked experiment
 //! - [`plan`]: which stages are stale, and why
 //! - [`run`]: computing them: progress, metrics, signals, commit
 //! - [`sweep`]: variants of an experiment, and the table of their figures; [`launch`]: running them
-//! - [`store`]: artifacts on disk, addressed by content
-//! - [`catalogue`]: what a store holds, as tables, and removing what nothing refers to
-//! - [`tables`]: numbers and tables as text and for other programs, and what is asked of a table
-//! - [`process`]: signals, memory and parent of this process, names for what is not finished
-//! - [`report`]: what people read
-//! - [`export`]: what other programs read
+//! - [`store`]: content-addressed artifacts on disk
+//! - [`catalogue`]: contents of a store as tables, and removal of unused artifacts
+//! - [`tables`]: numbers and tables as text and for other programs, and filtering
+//! - [`process`]: signals, memory and parent of this process, temporary names
+//! - [`report`]: reports for people
+//! - [`export`]: results for other programs
 //! - [`inference`]: a run's models applied to new rows
-//! - [`starter`]: a first experiment for a file nobody has described yet
-//! - [`console`], [`failure`]: stdout and stderr, exit codes; [`destination`]: files that people name
+//! - [`starter`]: a first experiment for a new file
+//! - [`console`], [`failure`]: stdout and stderr, exit codes; [`destination`]: output paths named by
+//!   users
 
 mod catalogue;
 mod cli;
@@ -38,8 +40,8 @@ mod tables;
 
 use std::process::ExitCode;
 
-/// Tensors come and go at every operation; glibc would give their pages back to the system and fault
-/// them in again each time, a third of a training step's time.
+/// Tensors are allocated and freed at every operation; glibc would return their pages to the system
+/// and fault them in again each time, which takes a third of a training step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! `base: other.yaml`: an experiment that is a variation of another one.
+//! `base: other.yaml`: an experiment as a variation of another one.
 
 use super::overrides::{Assignment, apply};
 use super::{Experiment, beside, flatten, paths, yaml};
@@ -6,13 +6,13 @@ use latent_align_stages::{Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// On how many others an experiment may stand.
+/// Maximum length of a chain of bases.
 const DEEPEST: usize = 8;
 
-/// The experiment in `file`; where it has a `base`, that one with every key of `file` set in it.
+/// Reads the experiment in `file`; if it has a `base`, every key of `file` is set in the base.
 ///
 /// # Errors
-/// [`Error::Input`] for a mistake in the file or in one that it stands on, and for a circle of bases.
+/// [`Error::Input`] for a mistake in the file or in one of its bases, and for a circle of bases.
 pub fn read(file: &Path) -> Result<Experiment> {
     on_bases(file, &mut Vec::new())
 }
@@ -22,7 +22,7 @@ fn on_bases(file: &Path, above: &mut Vec<PathBuf>) -> Result<Experiment> {
     let text = yaml::read(file)?;
     let tree: Value = match yaml::parse(&text, &source) {
         Ok(tree @ Value::Object(_)) => tree,
-        // The types know better what is wrong with it. But a variation lacks most of what they want.
+        // The typed error is more precise, but a variation lacks most required keys.
         Err(wrong) if text.lines().any(|line| line.starts_with("base:")) => return Err(wrong),
         _ => return yaml::parse(&text, &source),
     };
@@ -37,22 +37,22 @@ fn on_bases(file: &Path, above: &mut Vec<PathBuf>) -> Result<Experiment> {
     };
     if above.is_empty() && tree.get("name").is_none_or(Value::is_null) {
         return Err(Error::input(format!(
-            "{source}: the key `name` is missing: it names the folder of the run, and a variation has a run of its \
-             own; write `name: ` and a name that its base, {}, does not have",
+            "{source}: the key `name` is missing: it names the folder of the run; write `name: ` \
+             and a name that differs from that of its base, {}",
             base.display()
         )));
     }
     above.push(file.to_owned());
     if above.contains(&base) {
         return Err(Error::input(format!(
-            "{source}: base: found {}, which stands on this file; expected an experiment without such a circle",
+            "{source}: base: found {}, which has this file as its base; expected bases without a circle",
             base.display()
         )));
     }
     if above.len() > DEEPEST {
         return Err(Error::input(format!(
-            "{source}: base: found {}, one base more than the {DEEPEST} that {} may have; write some of them as one \
-             file",
+            "{source}: base: found {}, but {} may have a chain of at most {DEEPEST} bases; merge \
+             some of them into one file",
             base.display(),
             above[0].display()
         )));
@@ -63,13 +63,14 @@ fn on_bases(file: &Path, above: &mut Vec<PathBuf>) -> Result<Experiment> {
     apply(experiment, &assignments(&tree, &below, &text, &source))
 }
 
-/// Whether the words may be the path of a file; those of a folder never are.
+/// Whether `base` can be the path of a file; those of directories cannot.
 fn is_file_name(base: &str) -> bool {
     let last = base.rsplit('/').next().unwrap_or_default();
     !["", ".", ".."].contains(&last.trim())
 }
 
-/// What `tree` sets in `below`. A kind comes before what stands beside it: a new one drops the keys of the old.
+/// The assignments of `tree` to `below`. A kind comes before its sibling keys: a new kind drops the keys of the
+/// old one.
 fn assignments(tree: &Value, below: &Value, text: &str, source: &str) -> Vec<Assignment> {
     let is_there = |key: &str| {
         let found = below.pointer(&format!("/{}", key.replace('.', "/")));
@@ -123,7 +124,7 @@ mod tests {
         train_autoencoder: {data: {file: b.h5}, latent: {width: 2}, \
         regulariser: {kind: kl, weight: 3.0, warm_up_steps: 7}}\n";
 
-    /// The experiment that `variation` in `sub/` makes of the one above.
+    /// The experiment given by `variation` in `sub/` on the one above.
     fn read_text(variation: &str) -> (tempfile::TempDir, Result<Experiment>) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("sub")).unwrap();
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!((found.name.as_str(), found.seed), ("b", 3));
         let flow = found.pretrain_flow.unwrap();
         assert_eq!(flow.steps, 4);
-        // of the base, relative to the base
+        // from the base, relative to the base
         assert_eq!(flow.features.file, dir.path().join("sub/a.h5"));
         let autoencoder = serde_json::to_value(found.train_autoencoder.unwrap()).unwrap();
         assert_eq!(autoencoder["data"]["file"], "c.h5");
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!(autoencoder["regulariser"]["warm_up_steps"], 7);
     }
 
-    /// Red where keys are set in alphabetical order: `draws` would go with the old kind.
+    /// Fails if keys are set in alphabetical order: `draws` would be dropped with the old kind.
     #[test]
     fn a_new_kind_drops_the_keys_of_the_old_one_and_null_removes_a_section() {
         let (_dir, found) = read_text(
@@ -188,7 +189,7 @@ mod tests {
         }
     }
 
-    /// Red where it takes the name of its base: two experiments would have one run.
+    /// Fails if it takes the name of its base: two experiments would share a run.
     #[test]
     fn a_variation_has_a_name_of_its_own() {
         for text in ["base: ../base.yaml\n", "base: ../base.yaml\nname: null\n"] {
@@ -199,7 +200,7 @@ mod tests {
         }
     }
 
-    /// Red where a file with such a mistake is read as an experiment in full: `the key ... is missing`.
+    /// Fails if a file with such a mistake is reported as an incomplete experiment: `the key ... is missing`.
     #[test]
     fn mistakes_of_syntax_and_type_are_told_as_what_they_are_and_where() {
         for (text, told) in [
@@ -224,7 +225,7 @@ mod tests {
         }
     }
 
-    /// Red where the limit is one less than what the message says.
+    /// Fails if the limit differs from the one in the message.
     #[test]
     fn an_experiment_stands_on_as_many_others_as_the_message_says() {
         let dir = tempfile::tempdir().unwrap();
@@ -237,13 +238,13 @@ mod tests {
         assert_eq!(read(&path(DEEPEST)).unwrap().name, format!("a{DEEPEST}"));
         let message = read(&path(DEEPEST + 1)).unwrap_err().to_string();
         assert!(
-            message.contains(&format!("than the {DEEPEST} that")),
+            message.contains(&format!("chain of at most {DEEPEST} bases")),
             "{message}"
         );
     }
 
-    /// What the shipped variations set otherwise than the defaults, as it was when each was written out in full.
-    /// After a change on purpose, the message has the new digests.
+    /// The shipped variations resolve to the same settings as when each was written out in full. After an
+    /// intended change, the message has the new digests.
     #[test]
     fn the_shipped_variations_resolve_to_what_they_were_in_full() {
         let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../configs");

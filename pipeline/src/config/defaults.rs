@@ -1,6 +1,6 @@
-//! The defaults as YAML with the structs' own documentation, and JSON Schemas.
+//! The defaults as commented YAML, and JSON Schemas.
 //!
-//! All derive from the types: a new key documents itself.
+//! Both are derived from the types: a new key is documented by its doc comment.
 
 use super::Experiment;
 use super::experiment::example_of;
@@ -10,13 +10,13 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// The JSON Schema of `T`, a file that people write, such as [`Experiment`].
+/// The JSON Schema of `T`, a type of a file that users write, such as [`Experiment`].
 pub fn json_schema<T: JsonSchema>() -> Result<String> {
     let schema = schemars::schema_for!(T);
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
 
-/// An experiment with every stage at its defaults. What has no default is shown by an example.
+/// An experiment with every stage at its defaults; keys without defaults have example values.
 pub fn example() -> Result<Experiment> {
     let mut tree = json!({"name": "example"});
     for stage in Stage::ALL {
@@ -25,14 +25,14 @@ pub fn example() -> Result<Experiment> {
     serde_json::from_value(tree).context("the defaults do not make an experiment")
 }
 
-/// [`example`] as YAML, every key under its documentation.
+/// [`example`] as YAML, with the documentation above every key.
 pub fn commented_defaults() -> Result<String> {
     let schema = serde_json::to_value(schemars::schema_for!(Experiment))?;
     let printer = Printer {
         definitions: schema.get("$defs").cloned().unwrap_or_default(),
     };
     let mut out = String::from(
-        "# Every key with its default. `name`, the files and `latent.width` have none: these are examples.\n",
+        "# Every key with its default. `name`, the files and `latent.width` have no default: these are examples.\n",
     );
     let tree = serde_json::to_value(example()?)?;
     printer.section(&mut out, &tree, &schema, 0)?;
@@ -78,8 +78,8 @@ impl Printer {
         Ok(())
     }
 
-    /// The schema of `key` in a map that looks like `map`: among the variants of a tagged enum, the
-    /// one whose `kind` is the map's.
+    /// The schema of `key` in a map shaped like `map`; for a tagged enum, from the variant with the
+    /// map's `kind`.
     fn property(&self, schema: &Value, map: &Map<String, Value>, key: &str) -> Value {
         if let Some(found) = schema.pointer(&format!("/properties/{key}")) {
             return found.clone();
@@ -92,7 +92,7 @@ impl Printer {
             .unwrap_or_default()
     }
 
-    /// What stands above a key: its documentation, and its choices where there are some.
+    /// The comment above a key: its documentation, and its choices if it has any.
     fn comment(&self, property: &Value) -> Vec<String> {
         let mut lines = wrap(description(property).unwrap_or_default());
         let schema = self.resolve(property);
@@ -197,7 +197,7 @@ mod tests {
         let mut above = "";
         for line in text.lines() {
             let is_key = !line.trim_start().starts_with('#') && line.contains(':');
-            // The meaning of a `kind` stands above its map.
+            // The documentation of a `kind` is above its map.
             if is_key && !line.trim_start().starts_with("kind:") {
                 assert!(
                     above.trim_start().starts_with('#'),

@@ -1,22 +1,21 @@
-//! Two configurations beside each other.
+//! Comparison of two configurations.
 
 use super::tree::flatten;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A leaf that two configurations do not share.
+/// A leaf that differs between two configurations.
 #[derive(Debug, PartialEq)]
 pub struct Change<'a> {
     /// Its dotted key.
     pub key: String,
-    /// What the one has there.
+    /// Value in the first.
     pub one: Option<&'a Value>,
-    /// What the other has there.
+    /// Value in the second.
     pub other: Option<&'a Value>,
 }
 
-/// The leaves in which `one` and `other` differ: those of `one` in their order, then those that only `other`
-/// has, in theirs.
+/// The leaves in which `one` and `other` differ: those of `one` in order, then those that only `other` has.
 pub fn diff<'a>(one: &'a Value, other: &'a Value) -> Vec<Change<'a>> {
     let (ours, theirs) = (flatten(one), flatten(other));
     let ours_by_key: BTreeMap<&str, &Value> = ours.iter().map(|l| (l.0.as_str(), l.1)).collect();

@@ -1,4 +1,4 @@
-//! What an experiment sets otherwise than the defaults.
+//! Settings of an experiment that differ from the defaults.
 
 use super::Experiment;
 use serde_json::Value;
@@ -6,16 +6,15 @@ use serde_json::Value;
 /// A key whose value is not its default.
 #[derive(Debug, PartialEq)]
 pub struct Setting {
-    /// Dotted.
+    /// Dotted key.
     pub key: String,
-    /// What it is.
     pub value: Value,
-    /// What it would be; none where it has no default, or its section would not be there.
+    /// Default value; None if there is none, or the section would be absent.
     pub default: Option<Value>,
 }
 
-/// Every leaf of `experiment` that would be otherwise, or not be, if its file did not say it: the
-/// defaults are asked by leaving the key out.
+/// Every leaf of `experiment` that would be different or absent without its entry in the file; the
+/// default is determined by leaving the key out.
 pub fn differing(experiment: &Experiment) -> Vec<Setting> {
     let mut found = Vec::new();
     if let Ok(tree) = serde_json::to_value(experiment) {
@@ -24,15 +23,14 @@ pub fn differing(experiment: &Experiment) -> Vec<Setting> {
     found
 }
 
-/// Adds what differs below the pointer `at`; `default` is the tree that the nearest parent's default
-/// makes.
+/// Adds differences below the pointer `at`; `default` is the tree with the nearest parent omitted.
 fn walk(tree: &Value, at: &str, default: Option<&Value>, found: &mut Vec<Setting>) {
     let Some(Value::Object(map)) = tree.pointer(at) else {
         return;
     };
     for (name, value) in map {
         if value.is_null() {
-            continue; // what is left out is no setting
+            continue; // omitted keys are not settings
         }
         let pointer = format!("{at}/{name}");
         let without = without(tree, at, name);
@@ -56,7 +54,7 @@ fn walk(tree: &Value, at: &str, default: Option<&Value>, found: &mut Vec<Setting
     }
 }
 
-/// The tree of the experiment without the key `name` below `at`; none if it cannot do without.
+/// The tree of the experiment without the key `name` below `at`; None if the key is required.
 fn without(tree: &Value, at: &str, name: &str) -> Option<Value> {
     let mut tree = tree.clone();
     tree.pointer_mut(at)?.as_object_mut()?.shift_remove(name);

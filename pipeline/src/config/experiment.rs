@@ -1,4 +1,4 @@
-//! What a YAML file says: one section per stage.
+//! The experiment file: one section per stage.
 
 use latent_align_stages::devices::{DeviceChoice, forms};
 use latent_align_stages::problems::Problems;
@@ -12,26 +12,27 @@ use std::time::Duration;
 
 macro_rules! experiment {
     ($($(#[$doc:meta])* $section:ident: $stage:ident = $name:literal $(leaves $leaves:literal)?,)*) => {
-        /// One experiment: a flow, an autoencoder aligned with it, what the likelihoods say, and how useful the
-        /// latents are.
+        /// One experiment: a flow, an autoencoder aligned with it, their likelihoods, and the usefulness of the
+        /// latents.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct Experiment {
-            /// Names the folder under artifacts/runs: 1 to 64 letters, digits, `.`, `_` or `-`.
+            /// Name of the folder under artifacts/runs: 1 to 64 letters, digits, `.`, `_` or `-`.
             pub name: String,
-            /// Another experiment, relative to this file, of which this one is a variation: what this file says is
-            /// set in it key by key, a `null` removes a section, and a new `kind` starts from its own defaults.
+            /// Another experiment, relative to this file, of which this one is a variation: the keys of this file
+            /// are set in it one by one, a `null` removes a section, and a new `kind` starts from its own
+            /// defaults.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub base: Option<PathBuf>,
-            /// The seed every random stream derives from.
+            /// The seed of all random streams.
             #[serde(default)]
             pub seed: u64,
             /// Where tensors live. Not part of an artifact's identity.
             #[serde(default = "cpu")]
             #[schemars(description = device_description())]
             pub device: String,
-            /// When the state of a training is kept, to go on from after a crash. Not part of an artifact's
-            /// identity.
+            /// When to write checkpoints, from which a training resumes after an interruption. Not part of an
+            /// artifact's identity.
             #[serde(default)]
             pub checkpoints: CheckpointConfig,
             /// Use this finished flow instead of pretraining one: the start of its fingerprint (four or more
@@ -56,7 +57,7 @@ macro_rules! experiment {
             }
         }
 
-        /// What the section of `stage` has at least to hold, as an example.
+        /// An example of the required keys in the section of `stage`.
         pub fn example_of(stage: Stage) -> Value {
             match stage {
                 $(Stage::$stage => stages::$section::Config::example(),)*
@@ -72,17 +73,17 @@ fn device_description() -> String {
     format!("Where tensors live: {forms}. Not part of an artifact's identity.")
 }
 
-/// When the state of a training is kept.
+/// When to write checkpoints of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Checkpoints")]
 pub struct CheckpointConfig {
-    /// Seconds of training between two checkpoints; more where writing them would take more than a
-    /// twentieth of the time.
+    /// Seconds of training between two checkpoints; more if writing them would take more than a twentieth of the
+    /// time.
     pub every_seconds: f64,
-    /// Steps between two checkpoints, besides.
+    /// Steps between two checkpoints, in addition.
     pub every_steps: Option<u64>,
-    /// How many of the newest are kept, besides the one with the least held-out loss.
+    /// Number of recent checkpoints to keep, besides the one with the lowest held-out loss.
     pub keep: usize,
 }
 
@@ -113,7 +114,7 @@ impl CheckpointConfig {
             self.every_steps != Some(0),
             "every_steps",
             0,
-            "a number of steps, or nothing",
+            "a number of steps, or no value",
         );
         problems.require(
             (1..=1000).contains(&self.keep),
@@ -129,7 +130,7 @@ fn cpu() -> String {
 }
 
 impl Experiment {
-    /// The sections that there are.
+    /// The sections present.
     pub fn sections(&self) -> Sections<'_> {
         let sections = Stage::ALL
             .into_iter()
@@ -137,7 +138,7 @@ impl Experiment {
         Sections(sections.collect())
     }
 
-    /// Changes every path in the sections: inputs, and the files of other experiments.
+    /// Applies `change` to every path in the sections: inputs, and files of other experiments.
     pub fn change_paths(&mut self, mut change: impl FnMut(&mut PathBuf)) {
         for stage in Stage::ALL {
             if let Some(section) = self.section_mut(stage) {
@@ -151,7 +152,7 @@ impl Experiment {
         }
     }
 
-    /// Every value that is out of range, section by section.
+    /// Reports every value out of range, section by section.
     pub fn problems(&self) -> Problems {
         let mut problems = Problems::new();
         let p = &mut problems;
@@ -160,7 +161,7 @@ impl Experiment {
             self.base.is_none(),
             "base",
             "a base that is set",
-            "none: write it into the file",
+            "no base: write it into the file",
         );
         p.require(
             self.device.parse::<DeviceChoice>().is_ok(),
@@ -197,7 +198,7 @@ impl Experiment {
         problems
     }
 
-    /// True if there is a stage that measures against a flow, or none at all.
+    /// Whether a stage compares with a flow, or there is no stage at all.
     fn needs_flow(&self) -> bool {
         let is_flow = |read: &Read| read.stage == Stage::PretrainFlow && read.experiment.is_none();
         let Sections(sections) = self.sections();
@@ -206,10 +207,10 @@ impl Experiment {
     }
 }
 
-/// What [`is_name`] accepts, in words.
+/// Valid names according to [`is_name`].
 pub const NAME: &str = "1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot";
 
-/// True for names that may become a folder.
+/// Whether `name` may be the name of a directory.
 pub fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && !name.starts_with('.')

@@ -1,7 +1,7 @@
 //! From a YAML file to a validated [`Experiment`].
 //!
-//! One direction, each step once: text -> typed struct (errors with line and column) -> `--set`
-//! -> paths made absolute -> every value checked. Nothing downstream sees raw input.
+//! One direction, each step once: text -> typed struct (errors with line and column) -> `--set` ->
+//! absolute paths -> checked values. Nothing downstream sees raw input.
 
 mod base;
 mod defaults;
@@ -30,21 +30,20 @@ use latent_align_stages::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
-/// What the command line says about the experiment besides the file.
+/// Command-line overrides of the experiment.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// What is set, in order.
+    /// Assignments in order.
     pub set: Vec<Assignment>,
     /// Replaces `device`.
     pub device: Option<String>,
 }
 
-/// An experiment ready to be planned, and the file it came from.
+/// An experiment ready to be planned, and its file.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// Every value typed, checked, and every path absolute.
     pub experiment: Experiment,
-    /// The file it was read from.
     pub file: PathBuf,
 }
 
@@ -67,10 +66,10 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded> {
     })
 }
 
-/// What the YAML in `file` says, as a `T`.
+/// Parses the YAML in `file` as a `T`.
 ///
 /// # Errors
-/// As [`load`], but for values out of range.
+/// As [`load`], except for values out of range.
 pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
     yaml::parse(&yaml::read(file)?, &file.display().to_string())
 }
@@ -79,7 +78,7 @@ fn check(experiment: &Experiment, file: &Path) -> Result<()> {
     all_or_nothing(file, experiment.problems().messages().to_vec())
 }
 
-/// An input error with every message of `wrong`, if there is any.
+/// An input error with all messages of `wrong`, if there are any.
 pub fn all_or_nothing(file: &Path, wrong: Vec<String>) -> Result<()> {
     match wrong.as_slice() {
         [] => Ok(()),

@@ -1,7 +1,7 @@
-//! `--set key=value`, and what a sweep sets: any key of the experiment, type-checked.
+//! `--set key=value` and settings of a sweep: any key of the experiment, type-checked.
 //!
-//! The typed experiment, defaults included, becomes a tree; the key is replaced in the tree; the
-//! tree becomes an experiment again, and its types decide.
+//! The typed experiment with its defaults is converted to a tree, the key is replaced, and the tree
+//! is converted back, which checks types.
 
 use super::Experiment;
 use super::suggest::{hint, in_words, list, meant_key, question};
@@ -9,24 +9,25 @@ use super::yaml::parse_value;
 use latent_align_stages::{Error, Result};
 use serde_json::{Map, Value};
 
-/// A key and what it is set to.
+/// A key and its new value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
     key: String,
     value: Value,
-    /// The value as it was written: some texts look like numbers.
+    /// The value as written: some texts look like numbers.
     text: String,
-    /// What messages call the assignment.
+    /// Name of the assignment in messages.
     source: String,
-    /// What messages call it together with others: the file of a variation, without line and column.
+    /// Common name in messages about several assignments: the file of a variation, without line and
+    /// column.
     group: String,
 }
 
 impl Assignment {
-    /// The `key=value` of the command line.
+    /// Parses `key=value` from the command line.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is none, or the value is not YAML.
+    /// [`Error::Input`] if it has no `=`, or the value is not YAML.
     pub fn parse(given: &str) -> Result<Self> {
         let (key, text) = given.split_once('=').ok_or_else(|| {
             Error::input(format!(
@@ -42,7 +43,7 @@ impl Assignment {
         })
     }
 
-    /// `key` set to `value` at a place that messages call `source`.
+    /// Sets `key` to `value`; messages call the assignment `source`.
     pub fn new(key: &str, value: Value, source: String) -> Self {
         Self {
             key: key.to_owned(),
@@ -53,7 +54,7 @@ impl Assignment {
         }
     }
 
-    /// `key` set to `value` in a file, at line and column `place` if they are known.
+    /// Sets `key` to `value` in a file, at line and column `place` if known.
     pub fn in_file(key: &str, value: Value, file: &str, place: Option<(usize, usize)>) -> Self {
         let mut made = Self::new(key, value, file.to_owned());
         if let Some((line, column)) = place {
@@ -67,16 +68,16 @@ impl Assignment {
         &self.key
     }
 
-    /// What messages call it.
+    /// Name in messages.
     pub fn source(&self) -> &str {
         &self.source
     }
 }
 
-/// `experiment` with every assignment of `set` applied in order.
+/// Applies the assignments `set` to `experiment` in order.
 ///
 /// # Errors
-/// [`Error::Input`] that says which assignment is wrong, and names the nearest key.
+/// [`Error::Input`] that names the invalid assignment and the nearest key.
 pub fn apply(experiment: Experiment, set: &[Assignment]) -> Result<Experiment> {
     if set.is_empty() {
         return Ok(experiment);
@@ -113,7 +114,7 @@ fn replace(tree: &mut Value, assignment: &Assignment) -> Result<(), String> {
         _ => return Err(not_a_section(&parents)),
     }
     match node {
-        // The keys beside a kind belong to it; a new kind starts from its own defaults.
+        // Keys beside a kind belong to it; a new kind starts from its own defaults.
         Value::Object(map) if last == "kind" => {
             if map.get(last) != Some(&value) {
                 map.clear();
@@ -141,7 +142,7 @@ fn child<'a>(node: &'a mut Value, part: &str, above: &[&str]) -> Result<&'a mut 
     }
     match node {
         Value::Object(map) => {
-            // A section that is absent and has no place in the tree may still be a key of the type.
+            // An absent section without an entry in the tree may still be a key of the type.
             Ok(map.entry(part).or_insert(Value::Null))
         }
         Value::Array(items) => {
@@ -159,7 +160,7 @@ fn not_a_section(path: &[&str]) -> String {
     format!("`{}` is a value, not a section", path.join("."))
 }
 
-/// Serde's message about a tree, in the words of the person who wrote the assignments.
+/// Translates serde's message about a tree for the author of the assignments.
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[Assignment]) -> Error {
     let path = error.path().to_string();
     let message = in_words(&error.inner().to_string());
@@ -200,7 +201,7 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>, set: &[Assignm
     Error::input(format!("{}: {wrong}", sources.join(" ")))
 }
 
-/// The assignments around `path`, or all of them if there are none.
+/// The assignments at or below `path`, or all of them if there are none.
 fn blamed<'a>(set: &'a [Assignment], path: &str) -> Vec<&'a Assignment> {
     let around = |a: &&Assignment| path.starts_with(&a.key) || a.key.starts_with(path);
     let near: Vec<&Assignment> = set.iter().filter(around).collect();

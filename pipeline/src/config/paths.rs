@@ -4,7 +4,7 @@ use super::Experiment;
 use latent_align_stages::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
-/// Makes every path in `experiment` absolute, relative ones starting at the folder of `file`.
+/// Makes every path in `experiment` absolute, relative to the directory of `file`.
 pub fn make_absolute(experiment: &mut Experiment, file: &Path) -> Result<()> {
     let file = std::path::absolute(file).map_err(|e| Error::file(file, e))?;
     let folder = file.parent().unwrap_or(Path::new("/"));
@@ -21,7 +21,7 @@ pub fn make_absolute(experiment: &mut Experiment, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// True for what can only be the start of a fingerprint; write `./abcd` for a folder of that name.
+/// Whether `text` must be the start of a fingerprint; write `./abcd` for a directory of that name.
 pub fn is_fingerprint_prefix(text: &str) -> bool {
     (4..=64).contains(&text.len())
         && text
@@ -29,13 +29,13 @@ pub fn is_fingerprint_prefix(text: &str) -> bool {
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// `path` as `file` names it: relative to the folder of `file`.
+/// `path` resolved relative to the directory of `file`.
 pub fn beside(file: &Path, path: &Path) -> PathBuf {
     normal(&file.parent().unwrap_or(Path::new("")).join(path))
 }
 
-/// Removes `.` and `..` where that needs no look at the file system's links: a `..` is only removed
-/// together with a plain name before it, and only when that name is not a symbolic link.
+/// Removes `.` and `..` without following links: a `..` is removed only together with a plain name
+/// before it that is not a symbolic link.
 fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {

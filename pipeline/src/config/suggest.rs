@@ -2,11 +2,11 @@
 
 pub use latent_align_stages::problems::quoted as list;
 
-/// Keys that stood beside `model` once and now stand in it.
+/// Keys that used to be beside `model` and are now inside it.
 const MOVED: [&str; 3] = ["network", "times", "precision"];
 
-/// What the unknown key `word` among the keys `expected` may mean: where it stands now, if it has moved, or the
-/// nearest of them.
+/// The likely meaning of the unknown key `word` among the keys `expected`: its new place if it has moved, or
+/// the nearest key.
 pub fn meant_key(word: &str, expected: &[&str]) -> Option<String> {
     match MOVED.contains(&word) && expected.contains(&"model") {
         true => Some(format!("model: {{kind: flow_matching, {word}: ...}}")),
@@ -14,7 +14,7 @@ pub fn meant_key(word: &str, expected: &[&str]) -> Option<String> {
     }
 }
 
-/// The candidate nearest to `word`, if one is near enough to be a typo of it.
+/// The candidate nearest to `word`, if it is close enough to be a typo.
 pub fn did_you_mean<S: AsRef<str>>(
     word: &str,
     candidates: impl IntoIterator<Item = S>,
@@ -25,17 +25,17 @@ pub fn did_you_mean<S: AsRef<str>>(
     nearest_of(near)
 }
 
-/// "; did you mean `weight`?", the end of a message on `word`; nothing where no candidate is near enough.
+/// "; did you mean `weight`?" for messages about `word`; empty if no candidate is close enough.
 pub fn hint<S: AsRef<str>>(word: &str, candidates: impl IntoIterator<Item = S>) -> String {
     question(did_you_mean(word, candidates))
 }
 
-/// "; did you mean `weight`?", where there is something `near`.
+/// "; did you mean `weight`?" if `near` is given.
 pub fn question(near: Option<String>) -> String {
     near.map_or(String::new(), |near| format!("; did you mean `{near}`?"))
 }
 
-/// The candidate nearest to `word`, however far.
+/// The candidate nearest to `word`, at any distance.
 pub fn nearest<S: AsRef<str>>(
     word: &str,
     candidates: impl IntoIterator<Item = S>,
@@ -60,7 +60,7 @@ fn nearest_of(candidates: impl Iterator<Item = (usize, String)>) -> Option<Strin
     nearest.map(|(_, candidate)| candidate)
 }
 
-/// Serde's `message` without the words of the program: a tagged enum is a map with its kind.
+/// Translates serde's `message`: a tagged enum is a map with its kind.
 pub fn in_words(message: &str) -> String {
     const TAGGED: &str = "internally tagged enum ";
     match message.split_once(TAGGED) {

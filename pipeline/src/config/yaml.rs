@@ -1,8 +1,7 @@
-//! YAML text -> typed values, defensively.
+//! Safe parsing of YAML text to typed values.
 //!
-//! The size is capped before anything is parsed, aliases and nesting have a budget, `.nan` and
-//! `.inf` are refused, and the text goes straight into the typed struct so that a mistake is shown
-//! where it was made.
+//! The size is limited before parsing, aliases and nesting have a budget, `.nan` and `.inf` are
+//! refused, and the text is parsed directly into the typed struct so that errors have positions.
 
 use super::suggest::{did_you_mean, in_words, list, meant_key};
 use latent_align_stages::{Error, Result};
@@ -14,7 +13,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// No configuration is larger.
+/// Maximum size of a configuration.
 const LARGEST: u64 = 64 * 1024;
 
 /// The text of `file`.
@@ -85,10 +84,10 @@ fn options() -> Options {
     }
 }
 
-/// The YAML `text` as a `T`; `source` is what messages call it.
+/// Parses the YAML `text` as a `T`; messages call it `source`.
 ///
 /// # Errors
-/// [`Error::Input`] with the place, the line itself, what was expected, and the nearest key.
+/// [`Error::Input`] with the position, the line itself, what was expected, and the nearest key.
 pub fn parse<T: DeserializeOwned>(text: &str, source: &str) -> Result<T> {
     let parsed = serde_yaml::from_str_with_options::<T>(text, options())
         .map_err(|e| explain(&e, text, source))?;
@@ -106,7 +105,7 @@ pub fn parse_value(text: &str, source: &str) -> Result<Value> {
     serde_yaml::from_str_with_options(text, options()).map_err(|e| explain(&e, text, source))
 }
 
-/// A message in the words of the person who wrote the file.
+/// Translates a parser message for the author of the file.
 fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Error {
     let place = error
         .location()
@@ -177,7 +176,7 @@ fn kind_of_number(ty: &str) -> &str {
     }
 }
 
-/// Line and column of the dotted `key`, where its last part is a key in one place only.
+/// Line and column of the dotted `key`, if its last part occurs as a key exactly once.
 pub fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
     let word = key.rsplit('.').next().filter(|word| !word.is_empty())?;
     let mut found = None;
@@ -197,8 +196,8 @@ pub fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
     found
 }
 
-/// An error inside a map with a `kind` is reported at the map; the word itself stands further down.
-/// `fits` sees what stands around it.
+/// An error inside a map with a `kind` is reported at the map, although the word itself is further
+/// down. `fits` checks its surroundings.
 fn refine(
     text: &str,
     place: Option<(usize, usize)>,

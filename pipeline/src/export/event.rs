@@ -1,5 +1,5 @@
-//! The events of TensorBoard: numbers of the fields in its `event.proto`, `summary.proto` and, for
-//! hyperparameters, `plugin_data.proto`.
+//! TensorBoard events, with field numbers from `event.proto`, `summary.proto` and, for hyperparameters,
+//! `plugin_data.proto`.
 
 use super::message::Message;
 use super::record;
@@ -9,11 +9,11 @@ use serde_json::Value;
 #[derive(Debug)]
 pub struct EventFile {
     bytes: Vec<u8>,
-    /// Seconds since 1970, of all events.
+    /// Time of all events, in seconds since 1970.
     time: f64,
 }
 
-/// What an event shows.
+/// The contents of an event.
 #[derive(Debug, Default)]
 pub struct Summary(Message);
 
@@ -28,12 +28,12 @@ impl EventFile {
         file
     }
 
-    /// Adds what is known at `step`.
+    /// Adds `summary` at `step`.
     pub fn add(&mut self, step: u64, summary: &Summary) {
         self.event(Message::default().int(2, step).bytes(5, &summary.0));
     }
 
-    /// The file.
+    /// The bytes of the file.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -44,12 +44,12 @@ impl EventFile {
 }
 
 impl Summary {
-    /// A number; TensorBoard keeps 32 bits of it.
+    /// A number, stored by TensorBoard in 32 bits.
     pub fn scalar(self, tag: &str, value: f64) -> Self {
         self.value(tag, |v| v.float(2, value as f32))
     }
 
-    /// A PNG image of `width` x `height` pixels, as it is.
+    /// A PNG image of `width` x `height` pixels.
     pub fn image(self, tag: &str, [width, height]: [u32; 2], channels: u64, png: &[u8]) -> Self {
         let image = Message::default()
             .int(1, height.into())
@@ -70,7 +70,7 @@ impl Summary {
         self.value(tag, |v| v.bytes(8, tensor).bytes(9, plugin("text", [])))
     }
 
-    /// The start of a session with these hyperparameters; those that are no number, text or truth value
+    /// The start of a session with these hyperparameters; values other than numbers, texts and booleans
     /// are written as JSON.
     pub fn hyperparameters(self, of: &[(String, &Value)], start: f64) -> Self {
         let mut session = Message::default().double(5, start);
@@ -86,7 +86,7 @@ impl Summary {
         self.session("_hparams_/session_start_info", 3, session)
     }
 
-    /// The end of that session.
+    /// The end of the session.
     pub fn session_end(self, time: f64) -> Self {
         const SUCCESS: u64 = 1;
         let end = Message::default().int(1, SUCCESS).double(2, time);
@@ -103,7 +103,7 @@ impl Summary {
     }
 }
 
-/// The metadata of a value that a plugin of TensorBoard shows.
+/// Metadata of a value for a TensorBoard plugin.
 fn plugin(name: &str, content: impl AsRef<[u8]>) -> Message {
     let data = Message::default().bytes(1, name).bytes(2, content);
     Message::default().bytes(1, data)

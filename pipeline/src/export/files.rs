@@ -1,15 +1,15 @@
-//! Files to write: all of them, or none where one would replace another file.
+//! A set of files to write: either all, or none if one would overwrite another file.
 
 use crate::destination::{Destination, Found};
 use latent_align_stages::{Error, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Names relative to a folder, and contents.
+/// Names relative to a directory, with contents.
 #[derive(Debug, Default)]
 pub struct Files(pub Vec<(PathBuf, Vec<u8>)>);
 
-/// How many files were written, and how many were there already.
+/// Numbers of files written, and of files already present.
 #[derive(Debug, PartialEq)]
 pub struct Written {
     new: usize,
@@ -28,16 +28,16 @@ impl fmt::Display for Written {
 }
 
 impl Files {
-    /// Adds one.
+    /// Adds a file.
     pub fn add(&mut self, name: impl Into<PathBuf>, content: Vec<u8>) {
         self.0.push((name.into(), content));
     }
 
-    /// Writes them into `dir`, each whole or not at all. A file that is there with the same content is left
-    /// alone; one that differs is replaced only with `force`, and nothing but files ever: nobody named these.
+    /// Writes the files into `dir`, each atomically. An existing file with the same content is left alone;
+    /// one that differs is replaced only with `force`; anything but regular files is never replaced.
     ///
     /// # Errors
-    /// [`Error::Input`] before anything is written, with all that may not be replaced; as
+    /// [`Error::Input`] before anything is written, listing everything that may not be replaced; as
     /// [`Destination::write`].
     pub fn write(&self, dir: &Path, force: bool) -> Result<Written> {
         let mut new = Vec::new();
@@ -54,8 +54,8 @@ impl Files {
         }
         if !refused.is_empty() {
             return Err(Error::input(format!(
-                "found other things where files are to be written, expected none, so nothing was written; \
-                 choose another --out, or replace files with --force\n  {}",
+                "found existing files with other contents, so nothing was written; choose another \
+                 --out, or replace files with --force\n  {}",
                 refused.join("\n  ")
             )));
         }

@@ -1,10 +1,10 @@
-//! Protocol buffers, as far as events need them: fields appended to bytes.
+//! Encoding of protocol buffers, as far as events need it.
 
-/// A message under construction; fields may come in any order.
+/// A message under construction; fields may be added in any order.
 #[derive(Debug, Clone, Default)]
 pub struct Message(Vec<u8>);
 
-/// The wire types.
+/// Wire types.
 const VARINT: u64 = 0;
 const FIXED_64: u64 = 1;
 const LENGTH: u64 = 2;
@@ -45,7 +45,7 @@ impl Message {
         self.varint(field << 3 | wire);
     }
 
-    /// Seven bits a byte, the lowest first.
+    /// Seven bits per byte, the lowest first.
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);

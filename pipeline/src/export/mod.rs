@@ -1,7 +1,7 @@
-//! What runs left, for other programs.
+//! Export of results for other programs.
 //!
-//! Every file that is read is checked against the digest in its manifest first, and no file that is
-//! there is replaced unless that is asked for.
+//! Every file that is read is first checked against the digest in its manifest, and existing files
+//! are not overwritten by default.
 
 mod event;
 mod files;

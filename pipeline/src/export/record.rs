@@ -11,7 +11,7 @@ pub fn append(out: &mut Vec<u8>, data: &[u8]) {
     out.extend(masked(data).to_le_bytes());
 }
 
-/// CRC-32C, rotated and shifted so that a checksum of data that holds checksums stays a good one.
+/// CRC-32C, rotated and offset, so that checksums of data that contain checksums remain good.
 fn masked(data: &[u8]) -> u32 {
     crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }

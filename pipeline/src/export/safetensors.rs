@@ -1,4 +1,4 @@
-//! The weights of a run, copied out, and what they are.
+//! Export of a run's weights and their description.
 
 use super::{Artifact, Files, Source};
 use ::safetensors::SafeTensors;
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 /// `metadata.json`.
 ///
 /// # Errors
-/// [`Error::Input`] where there is nothing to export; a file that differs from what its manifest says, or
-/// does not read.
+/// [`Error::Input`] if there is nothing to export; an error for a file that differs from its manifest, or
+/// cannot be read.
 pub fn safetensors(source: &Source, arrays: bool) -> Result<Files> {
     let mut files = Files::default();
     let mut stages = Map::new();
@@ -48,7 +48,7 @@ pub fn safetensors(source: &Source, arrays: bool) -> Result<Files> {
     Ok(files)
 }
 
-/// The files of one artifact by name.
+/// The files of an artifact by name.
 fn exported(artifact: &Artifact, arrays: bool) -> Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
     for name in artifact.outputs("safetensors") {
@@ -66,7 +66,7 @@ fn exported(artifact: &Artifact, arrays: bool) -> Result<Vec<(String, Vec<u8>)>>
     Ok(found)
 }
 
-/// Each tensor's type and shape, and what the header says of all of them.
+/// Type and shape of each tensor, and the metadata of the header.
 fn about(name: &str, bytes: &[u8]) -> Result<Value> {
     let failed = |e: &dyn std::fmt::Display| Error::file(Path::new(name), e);
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| failed(&e))?;

@@ -1,4 +1,4 @@
-//! What is exported: the artifacts of a run, or one artifact, whole.
+//! What to export: the artifacts of a run, or one complete artifact.
 
 use crate::catalogue::{Prefer, Thing};
 use crate::store::{Manifest, Stage, State, Store, Wrong, state_of, verify_output};
@@ -8,26 +8,25 @@ use std::path::{Path, PathBuf};
 /// Artifacts under one name.
 #[derive(Debug)]
 pub struct Source {
-    /// The run's, or the artifact's stage and fingerprint.
+    /// Name of the run, or stage and fingerprint of the artifact.
     pub name: String,
     /// In the order of their stages.
     pub artifacts: Vec<Artifact>,
 }
 
-/// A whole artifact.
+/// A complete artifact.
 #[derive(Debug)]
 pub struct Artifact {
-    /// Where it is.
+    /// Its directory.
     pub dir: PathBuf,
-    /// What it is.
     pub manifest: Manifest,
 }
 
 impl Source {
-    /// The run or artifact that [`Thing::find`] finds.
+    /// The run or artifact found by [`Thing::find`].
     ///
     /// # Errors
-    /// [`Error::Input`] when it is neither, or no stage of the run is finished; [`Error::File`] for a
+    /// [`Error::Input`] if it is neither, or the run has no finished stage; [`Error::File`] for a
     /// damaged artifact.
     pub fn find(store: &Store, what: &Path) -> Result<Self> {
         let thing = Thing::find(store, what, Prefer::Run)?;
@@ -64,7 +63,6 @@ impl Artifact {
         }
     }
 
-    /// Its stage.
     pub fn stage(&self) -> Stage {
         self.manifest.stage
     }
@@ -75,7 +73,7 @@ impl Artifact {
         names.filter(move |name| Path::new(name).extension().is_some_and(|e| e == extension))
     }
 
-    /// The path of the output `name`, found to have its digest; none if there is no such output.
+    /// The path of the output `name` after checking its digest; None if there is no such output.
     ///
     /// # Errors
     /// [`Error::File`] if it differs from what the stage wrote.
@@ -96,8 +94,6 @@ impl Artifact {
 fn damaged(dir: &Path, why: &str) -> Error {
     Error::file(
         dir,
-        format!(
-            "damaged, and not used; run its experiment again, which computes it again\n  {why}"
-        ),
+        format!("damaged and not used; run its experiment again to compute it again\n  {why}"),
     )
 }

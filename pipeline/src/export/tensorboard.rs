@@ -1,4 +1,4 @@
-//! A run as event files: a folder a stage.
+//! Export of a run as TensorBoard event files, one directory per stage.
 
 use super::event::{EventFile, Summary};
 use super::{Artifact, Files, Source};
@@ -10,13 +10,13 @@ use latent_align_stages::Error;
 use latent_align_stages::figures::curves::STEP;
 use std::path::Path;
 
-/// Always the same, so that a second export meets the first one instead of standing beside it.
+/// A fixed name, so that a second export replaces the first one.
 const FILE: &str = "events.out.tfevents.latent-align";
 
 /// The event files of `source`, as `STAGE/events.out.tfevents.latent-align`.
 ///
 /// # Errors
-/// A file that differs from what its manifest says, or does not read.
+/// An error for a file that differs from its manifest, or cannot be read.
 pub fn tensorboard(source: &Source) -> Result<Files> {
     let mut files = Files::default();
     for artifact in &source.artifacts {
@@ -28,8 +28,8 @@ pub fn tensorboard(source: &Source) -> Result<Files> {
     Ok(files)
 }
 
-/// The events of one stage. Learning curves have steps and no times: every event has the time at which
-/// the stage was finished.
+/// The events of a stage. Learning curves have steps but no times, so every event has the time at
+/// which the stage finished.
 fn events(artifact: &Artifact) -> Result<Vec<u8>> {
     let manifest = &artifact.manifest;
     let finished = manifest.finished.seconds().unwrap_or(0) as f64;

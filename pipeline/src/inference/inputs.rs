@@ -1,4 +1,4 @@
-//! A file that rows are read from.
+//! Input files of rows.
 
 use crate::store::{Digests, FileRecord, Store};
 use latent_align_hdf5::list;
@@ -9,7 +9,7 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// An HDF5 file as it was when the work began.
+/// An HDF5 file, with its state when the work began.
 pub struct Input {
     path: PathBuf,
     dataset: String,
@@ -20,10 +20,10 @@ pub struct Input {
 type Stamp = (u64, Option<SystemTime>);
 
 impl Input {
-    /// The dataset `dataset` of the file `path`, which is digested unless the store knows its digest.
+    /// Opens the dataset `dataset` of the file `path`, and computes its digest unless the store knows it.
     ///
     /// # Errors
-    /// An input error for a file that is not there.
+    /// An input error if the file does not exist.
     pub fn open(path: &Path, dataset: &str, store: &Store) -> Result<Self> {
         let stamp = stamp(&metadata(path)?);
         let mut digests = Digests::of_store(store.root());
@@ -37,7 +37,7 @@ impl Input {
         })
     }
 
-    /// Where the rows are.
+    /// Location of the rows.
     pub fn source(&self) -> SourceConfig {
         SourceConfig {
             file: self.path.clone(),
@@ -46,12 +46,12 @@ impl Input {
         }
     }
 
-    /// What tells its rows from all others.
+    /// Identifies the rows.
     pub fn identity(&self) -> Value {
         json!({"digest": self.record.digest, "size": self.record.size, "dataset": self.dataset})
     }
 
-    /// That it is as it was when it was opened.
+    /// Checks that the file has not changed since it was opened.
     ///
     /// # Errors
     /// A file error.
@@ -60,7 +60,7 @@ impl Input {
             true => Ok(()),
             false => Err(Error::file(
                 &self.path,
-                "changed while it was read, and nothing is written; run the same command again",
+                "changed while it was read, and nothing was written; run the same command again",
             )),
         }
     }
@@ -80,11 +80,11 @@ fn stamp(meta: &Metadata) -> Stamp {
     (meta.len(), meta.modified().ok())
 }
 
-/// The dataset of the file `path` that is meant: the one `asked` for, else the first of `usual` that there
-/// is, else the only one.
+/// The dataset of the file `path` to use: `asked` if given, else the first existing one of `usual`, else
+/// the only one.
 ///
 /// # Errors
-/// An input error where none of these is one; as [`list`].
+/// An input error if none of these applies; as [`list`].
 pub fn dataset_of(path: &Path, asked: Option<&str>, usual: &[&str]) -> Result<String> {
     metadata(path)?;
     let found = list(path)?;

@@ -1,4 +1,4 @@
-//! Work from its input to the finished file.
+//! Executes work from its input to the finished file.
 
 use super::inputs::Input;
 use crate::console::Console;
@@ -12,16 +12,16 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Where results go.
+/// Destination of results.
 pub struct Output {
     path: PathBuf,
     force: bool,
-    /// Open from the start, since a pipe is opened once.
+    /// Opened at the start, since a pipe can be opened only once.
     stream: Option<Destination>,
 }
 
 impl Output {
-    /// That `path` may be written, `force` or not; a file is opened when there is something to write.
+    /// Checks that `path` may be written; a file is opened only when there is something to write.
     ///
     /// # Errors
     /// As [`Destination::open`].
@@ -40,7 +40,7 @@ impl Output {
         self.stream.is_some()
     }
 
-    /// The name of the file beside it that keeps rows until all are there.
+    /// Path of the file beside it that holds partial rows.
     fn partial(&self) -> PathBuf {
         let name = self.path.file_name().unwrap_or_default();
         let mut name = name.to_owned();
@@ -51,23 +51,22 @@ impl Output {
 
 /// A command that computes rows.
 pub struct Job<'a> {
-    /// The command.
+    /// Name of the command.
     pub name: &'static str,
-    /// Where it says what is going on.
     pub console: &'a Console,
-    /// What it reads, if anything.
+    /// Its input, if any.
     pub input: Option<&'a Input>,
-    /// All that its rows depend on: models, options, device.
+    /// Everything that determines its rows: models, options, device.
     pub about: Map<String, Value>,
 }
 
 impl Job<'_> {
-    /// Computes the rows of `work` that an interrupted command of the same `about` has not left, has `write`
-    /// make a file of them, puts that where it belongs, and says what was `written`.
+    /// Computes the rows of `work` that an interrupted command with the same `about` did not compute, calls
+    /// `write` to make a file of them, moves it to its destination, and reports what was `written`.
     ///
     /// # Errors
-    /// What the work, `write` and [`Destination`] return. After wrong input nothing is left behind; after
-    /// anything else the rows so far.
+    /// Errors of the work, `write` and [`Destination`]. After an input error nothing is left behind; after
+    /// other errors the partial rows are kept.
     pub fn run(
         self,
         work: &dyn Work,
@@ -86,7 +85,7 @@ impl Job<'_> {
         if first > 0 {
             let (total, path) = (work.total(), partial.path().display());
             self.console.note(&format!(
-                "{}: goes on after {first} of {total} rows in {path}",
+                "{}: resuming after {first} of {total} rows in {path}",
                 self.name
             ));
         }
@@ -141,7 +140,7 @@ impl Job<'_> {
     }
 }
 
-/// Whether the same command may end well after `error`.
+/// Whether the same command may succeed later, after `error`.
 fn may_go_on(error: &Error) -> bool {
     !matches!(error, Error::Input(_) | Error::Numerical(_))
 }

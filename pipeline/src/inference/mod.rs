@@ -1,5 +1,5 @@
-//! The models of a run applied to new rows: which models are meant, where results go, and going on with what
-//! was interrupted.
+//! Application of a run's models to new rows: selection of models, destinations, and resuming after an
+//! interruption.
 
 mod inputs;
 mod job;

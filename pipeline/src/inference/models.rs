@@ -1,4 +1,4 @@
-//! The models that somebody means by a run, a folder or a fingerprint.
+//! Models specified by a run, a directory or a fingerprint.
 
 use crate::export::{Artifact, Source};
 use crate::store::{Manifest, Stage, State, Store, state_of};
@@ -8,7 +8,7 @@ use latent_align_stages::{Error, Result};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// The artifacts of a run, or one artifact with those that it was made of.
+/// The artifacts of a run, or one artifact with those it was made from.
 pub struct Models<'a> {
     store: &'a Store,
     what: String,
@@ -17,7 +17,7 @@ pub struct Models<'a> {
 
 /// The files of a flow.
 const FLOW: [&str; 2] = ["flow.safetensors", "normalisation.safetensors"];
-/// The file of each kind of model of sequences.
+/// The file of each kind of sequence model.
 const SEQUENCES: [&[&str]; 3] = [
     &["seqflow.safetensors"],
     &["sequence_vae.safetensors"],
@@ -26,16 +26,15 @@ const SEQUENCES: [&[&str]; 3] = [
 /// The files of a transport.
 const TRANSPORT: [&str; 3] = [FLOW[0], FLOW[1], latent_align_stages::transport::FILE];
 
-/// An autoencoder with the transport of its latents, where there is one.
+/// An autoencoder with the transport of its latents, if there is one.
 pub struct Autoencoder {
-    /// The autoencoder.
     pub model: Model,
-    /// The transport, and the flow whose points latents become.
+    /// The transport, and its target flow.
     transport: Option<(Model, Model)>,
 }
 
 impl Autoencoder {
-    /// Where the transport is.
+    /// Location of the transport.
     pub fn through(&self) -> Option<Through<'_>> {
         let (transport, flow) = self.transport.as_ref()?;
         Some(Through {
@@ -44,7 +43,7 @@ impl Autoencoder {
         })
     }
 
-    /// What latents belong to.
+    /// Lineage of its latents.
     pub fn lineage(&self) -> Lineage {
         let own = self.model.lineage();
         match &self.transport {
@@ -57,7 +56,7 @@ impl Autoencoder {
         }
     }
 
-    /// What tells it from every other.
+    /// Identifies it.
     pub fn identity(&self) -> Value {
         match &self.transport {
             None => self.model.identity(),
@@ -69,7 +68,7 @@ impl Autoencoder {
         }
     }
 
-    /// What a command says of the transport; nothing without.
+    /// Description of the transport for messages; empty without one.
     pub fn told(&self) -> String {
         match &self.transport {
             None => String::new(),
@@ -78,17 +77,17 @@ impl Autoencoder {
     }
 }
 
-/// A model on disk, found to be as its stage wrote it.
+/// A stored model whose files match their digests.
 pub struct Model {
-    /// Its artifact's folder.
+    /// Directory of its artifact.
     pub dir: PathBuf,
-    /// What its artifact is.
+    /// Manifest of its artifact.
     pub manifest: Manifest,
 }
 
 impl<'a> Models<'a> {
-    /// Finds out what `what` means: the name of a run, the folder of a run or of an artifact, or the start
-    /// of a fingerprint.
+    /// Resolves `what`: the name of a run, the directory of a run or of an artifact, or the start of a
+    /// fingerprint.
     ///
     /// # Errors
     /// As [`Source::find`].
@@ -102,10 +101,10 @@ impl<'a> Models<'a> {
         })
     }
 
-    /// The autoencoder, with the transport of its latents where the run has one.
+    /// The autoencoder, with the transport of its latents if the run has one.
     ///
     /// # Errors
-    /// An input error where there is none, a file error where it is damaged.
+    /// An input error if there is none, a file error if it is damaged.
     pub fn autoencoder(&self) -> Result<Autoencoder> {
         const FILES: [&str; 1] = ["autoencoder.safetensors"];
         let transport = match self.of_stage(Stage::Transport) {
@@ -131,10 +130,10 @@ impl<'a> Models<'a> {
         }
     }
 
-    /// The model of sequences of the run; none where its flow is of numbers, or it has none.
+    /// The sequence model of the run; None if it has none, or its flow is over numbers.
     ///
     /// # Errors
-    /// A file error where it is damaged.
+    /// A file error if it is damaged.
     pub fn of_sequences(&self) -> Result<Option<Model>> {
         let Some(artifact) = self.of_stage(Stage::PretrainFlow) else {
             return Ok(None);
@@ -145,7 +144,7 @@ impl<'a> Models<'a> {
         files.map(|files| Model::of(artifact, files)).transpose()
     }
 
-    /// What the artifacts read of `stage`, called `what`.
+    /// The artifact of `stage` that the artifacts read, called `what` in messages.
     fn read(&self, stage: Stage, what: &str, files: &[&str]) -> Result<Model> {
         let read = self.artifacts.iter().flat_map(|a| &a.manifest.upstream);
         let Some(found) = read.into_iter().find(|u| u.stage == stage) else {
@@ -164,19 +163,19 @@ impl<'a> Models<'a> {
                 files,
             ),
             _ => Err(Error::input(format!(
-                "{}: found no whole {what} at {}, which it reads; run its experiment again",
+                "{}: found no complete {what} at {}, which it reads; run its experiment again",
                 self.what,
                 dir.display()
             ))),
         }
     }
 
-    /// The configuration of `stage`, if it is there.
+    /// The configuration of `stage`, if present.
     pub fn config(&self, stage: Stage) -> Option<&Value> {
         Some(&self.of_stage(stage)?.manifest.config)
     }
 
-    /// The seed of `stage`, if it is there.
+    /// The seed of `stage`, if present.
     pub fn seed(&self, stage: Stage) -> Option<u64> {
         Some(self.of_stage(stage)?.manifest.seed)
     }
@@ -189,8 +188,8 @@ impl<'a> Models<'a> {
         let stages = self.artifacts.iter().map(|a| a.stage().name());
         let stages: Vec<&str> = stages.collect();
         Error::input(format!(
-            "{}: found no {what} (it has {}), expected one; name a run whose configuration has the section \
-             {section}, or run this one to its end",
+            "{}: found no {what} (it has {}), expected one; name a run whose configuration has \
+             the section {section}, or let this run finish",
             self.what,
             stages.join(", ")
         ))
@@ -198,7 +197,7 @@ impl<'a> Models<'a> {
 }
 
 impl Model {
-    /// The model in `artifact`, each of `files` found to have its digest where there is one.
+    /// The model in `artifact`, after checking the digests of those of `files` that exist.
     fn of(artifact: &Artifact, files: &[&str]) -> Result<Self> {
         for name in files {
             artifact.output(name)?;
@@ -209,18 +208,16 @@ impl Model {
         })
     }
 
-    /// Its fingerprint.
     pub fn fingerprint(&self) -> &str {
         &self.manifest.fingerprint
     }
 
-    /// What tells it from every other model.
+    /// Identifies it.
     pub fn identity(&self) -> Value {
         json!({"fingerprint": self.fingerprint(), "contents": self.manifest.contents()})
     }
 
-    /// What its latents belong to, if it is an autoencoder: to itself, and to the flow that its regulariser
-    /// holds them to.
+    /// Lineage of its latents, if it is an autoencoder: itself, and the flow of its regulariser.
     pub fn lineage(&self) -> Lineage {
         let regulariser = self.manifest.config.get("regulariser").cloned();
         let regulariser: Option<RegulariserConfig> =
@@ -237,12 +234,12 @@ impl Model {
         }
     }
 
-    /// The dataset of the data that it was trained on, where it says so.
+    /// The dataset of its training data, if recorded.
     pub fn data_dataset(&self) -> Option<&str> {
         self.manifest.config.get("data")?.get("dataset")?.as_str()
     }
 
-    /// What a dataset of such data is called, without groups: `images`, where nothing says.
+    /// The name of that dataset without groups; `images` by default.
     pub fn data_name(&self) -> String {
         let name = self.data_dataset().unwrap_or("images");
         name.rsplit('/').next().unwrap_or(name).to_owned()

@@ -1,4 +1,4 @@
-//! Trials that run together: what each computes, and which of them are finished.
+//! Trials that run together: their work, and which of them are finished.
 
 use super::schedule::Needs;
 use crate::config::all_or_nothing;
@@ -10,25 +10,24 @@ use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Trials of one sweep, or of one rung of it.
+/// Trials of a sweep, or of one of its rungs.
 pub struct Batch<'a> {
-    /// The trials.
     pub trials: Vec<&'a Trial>,
-    /// What each is, in the same order.
+    /// Their records, in the same order.
     pub records: Vec<TrialRecord>,
-    /// What each must still compute.
+    /// Stages that each must still compute.
     pub needs: Vec<Needs>,
-    /// How each stood before.
+    /// Their states before.
     pub before: Vec<Standing>,
-    /// The stage of each artifact that must be computed.
+    /// The stage of each artifact to compute.
     stages: BTreeMap<String, Stage>,
 }
 
 impl<'a> Batch<'a> {
-    /// Plans every trial, so that missing inputs and wrong references surface before anything is trained.
+    /// Plans every trial, so that missing inputs and wrong references are found before any training.
     ///
     /// # Errors
-    /// Wrong input, all of it at once; `file` is that of the sweep.
+    /// All input errors at once; `file` is that of the sweep.
     pub fn plan(
         trials: impl IntoIterator<Item = &'a Trial>,
         store: &Store,
@@ -73,32 +72,32 @@ impl<'a> Batch<'a> {
         self.needs.push(needs);
     }
 
-    /// The numbers of the trials that are not finished.
+    /// Indices of the unfinished trials.
     pub fn to_run(&self) -> Vec<usize> {
         let all = 0..self.trials.len();
         all.filter(|i| !self.needs[*i].is_empty() || !self.before[*i].is_finished())
             .collect()
     }
 
-    /// How many trials are finished, in words.
+    /// The number of finished trials in words.
     pub fn finished(&self) -> String {
         let count = self.trials.len();
         let finished = count - self.to_run().len();
         format!("{finished} of {count} trials are finished already")
     }
 
-    /// How a trial stands now.
+    /// The current state of a trial.
     pub fn standing(&self, trial: usize, store: &Store) -> Standing {
         Standing::of(&self.records[trial], store)
     }
 
-    /// The name of the stage of an artifact that must be computed.
+    /// The name of the stage of an artifact to compute.
     pub fn stage_of(&self, fingerprint: &str) -> &'static str {
         let found = self.stages.get(fingerprint);
         found.map_or("artifact", |stage| stage.name())
     }
 
-    /// Writes the configuration of every trial that is to be run.
+    /// Writes the configurations of the trials to run.
     pub fn prepare(&self, folder: &SweepFolder) -> Result<()> {
         for trial in self.to_run() {
             folder.write_trial(self.trials[trial])?;

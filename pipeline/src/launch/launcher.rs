@@ -1,4 +1,4 @@
-//! Runs the trials of a sweep where it says, and tabulates them.
+//! Runs the trials of a sweep on the configured launcher, and tabulates them.
 
 use super::batch::Batch;
 use super::local::{Local, cores};
@@ -12,7 +12,7 @@ use anyhow::Result;
 use latent_align_stages::Error;
 use std::time::Duration;
 
-/// How often Slurm is asked.
+/// Interval between queries of Slurm.
 const POLL: Duration = Duration::from_secs(2);
 
 /// Where trials run.
@@ -20,19 +20,19 @@ const POLL: Duration = Duration::from_secs(2);
 pub enum Launcher {
     /// On this machine.
     Local(Local),
-    /// As a job array.
+    /// As a Slurm job array.
     Slurm {
-        /// Tasks at a time, all by default.
+        /// Maximum number of concurrent tasks; all by default.
         jobs: Option<usize>,
-        /// Whether to stay until all have ended.
+        /// Whether to wait until all have ended.
         wait: bool,
     },
 }
 
-/// Runs every trial of `sweep` that is not finished, and tabulates all of them.
+/// Runs every unfinished trial of `sweep`, and tabulates all of them.
 ///
 /// # Errors
-/// Wrong input of any trial before the first one runs, as far as it can be found without computing;
+/// Input errors of any trial, as far as they can be found without computing, before the first one runs;
 /// [`Error::Cancelled`]; a table that cannot be written.
 pub fn sweep(sweep: &Sweep, launcher: Launcher, store: &Store, console: &Console) -> Result<Swept> {
     let batch = Batch::plan(&sweep.trials, store, &sweep.file)?;
@@ -66,8 +66,8 @@ fn run(
     results.finish()
 }
 
-/// Runs the trials of a rung and drops the variants that do not go on; false where no variant does, or
-/// trials did not end.
+/// Runs the trials of a rung and drops the variants that are not promoted; false if no variant is
+/// promoted, or trials did not end.
 fn climb(
     sweep: &Sweep,
     halving: &Halving,
@@ -85,7 +85,7 @@ fn climb(
         Launcher::Slurm { jobs, .. } => Launcher::Slurm { jobs, wait: true },
         local => local,
     };
-    // The figures of a rung are its own, not those of the trials in full.
+    // The figures of a rung are its own, not those of the full trials.
     let mut here = Results::of_rung(sweep, &folder, &batch);
     launch(sweep, &batch, launcher, &mut here, console)?;
     if here.is_waiting() {
@@ -99,7 +99,7 @@ fn climb(
         }
     }
     console.note(&format!(
-        "rung {steps}: {} of {} variants go on: {}",
+        "rung {steps}: {} of {} variants continue: {}",
         kept.len(),
         measured.len(),
         kept.join(", ")
@@ -108,7 +108,7 @@ fn climb(
     Ok(!kept.is_empty())
 }
 
-/// Runs the trials of `batch` that are not finished, where `launcher` says.
+/// Runs the unfinished trials of `batch` on `launcher`.
 fn launch(
     sweep: &Sweep,
     batch: &Batch,
@@ -152,8 +152,8 @@ fn launch_here(
     })
 }
 
-/// Submits the trials that are not finished, unless Slurm has them already. Returns the last array of the
-/// sweep, if there is any.
+/// Submits the unfinished trials, unless Slurm has them already. Returns the last array of the sweep, if
+/// any.
 fn submit(
     sweep: &Sweep,
     batch: &Batch,
@@ -191,7 +191,7 @@ fn submit(
     Ok(Some(array))
 }
 
-/// Waits until Slurm has no task of `array` left, and takes note of each trial that ends meanwhile.
+/// Waits until Slurm has no task of `array` left, and records trials as they end.
 fn attend(
     array: &Submitted,
     batch: &Batch,
@@ -216,7 +216,7 @@ fn attend(
         }
         std::thread::sleep(POLL);
         if signals.received().is_some() {
-            console.note("the trials go on in Slurm; scancel stops them");
+            console.note("the trials continue in Slurm; scancel stops them");
             return Err(Error::Cancelled.into());
         }
     }

@@ -1,4 +1,4 @@
-//! What the trials are doing, while they run.
+//! Status of the running trials.
 
 use super::worker::Worker;
 use crate::console::{Console, visible};
@@ -8,12 +8,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A line about all that runs, where there is no terminal.
+/// Interval of status lines without a terminal.
 const LINES: Duration = Duration::from_secs(30);
-/// A look at what the processes say.
+/// Interval of reading the processes' progress.
 const LOOKS: Duration = Duration::from_millis(500);
 
-/// The status of the trials: a line each on a terminal, a line for all now and then elsewhere.
+/// The status of the trials: one line per process on a terminal, otherwise a periodic line for all.
 pub struct Live<'a> {
     console: &'a Console,
     store: &'a Store,
@@ -25,7 +25,7 @@ pub struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// Nothing runs yet; `total` trials will.
+    /// Nothing runs yet; there will be `total` trials.
     pub fn new(console: &'a Console, total: usize, store: &'a Store) -> Self {
         let now = Instant::now();
         Self {
@@ -39,7 +39,7 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// A process was started.
+    /// Adds a started process.
     pub fn add(&mut self, worker: &Worker) {
         if let Some(bar) = self.console.add_bar(0) {
             let style = ProgressStyle::with_template("{prefix}  {wide_msg}");
@@ -50,14 +50,14 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// A process ended.
+    /// Removes an ended process.
     pub fn remove(&mut self, worker: &Worker) {
         if let Some(bar) = self.bars.remove(&worker.run) {
             bar.finish_and_clear();
         }
     }
 
-    /// Shows what `workers` do, if it is time to.
+    /// Shows the status of `workers`, if it is due.
     pub fn show<'w>(&mut self, workers: impl Iterator<Item = &'w Worker>) {
         let now = Instant::now();
         let is_line_due = self.bars.is_empty() && now >= self.next_line;
@@ -83,7 +83,7 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// A trial is finished.
+    /// Reports a finished trial.
     pub fn finished(&mut self, console: &Console, worker: &Worker) {
         self.ended += 1;
         console.note(&format!(
@@ -95,13 +95,13 @@ impl<'a> Live<'a> {
         ));
     }
 
-    /// A trial failed.
+    /// Reports a failed trial.
     pub fn failed(&mut self, console: &Console, worker: &Worker, why: &str) {
         self.ended += 1;
         console.error(&format!("{} failed: {why}", worker.run));
     }
 
-    /// Takes the lines off the terminal.
+    /// Clears the lines on the terminal.
     pub fn clear(&mut self) {
         for (_, bar) in std::mem::take(&mut self.bars) {
             bar.finish_and_clear();
@@ -109,7 +109,7 @@ impl<'a> Live<'a> {
     }
 }
 
-/// Progress in a few words.
+/// Short description of the progress.
 pub fn doing(progress: &Progress) -> String {
     let Progress {
         stage,

@@ -1,4 +1,4 @@
-//! Trials as processes of this machine.
+//! Trials as processes on this machine.
 
 use super::batch::Batch;
 use super::live::Live;
@@ -15,29 +15,28 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// How long to wait before looking at the processes again.
+/// Interval of polling the processes.
 const TICK: Duration = Duration::from_millis(50);
 
 /// How trials run on this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Local {
-    /// Processes at a time.
+    /// Maximum number of concurrent processes.
     pub jobs: usize,
     /// Whether a failed trial stops the others.
     pub fail_fast: bool,
 }
 
-/// The number of cores.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl Local {
-    /// Runs the trials of `batch` that are to be run; tells `ended` of each how it stands then.
+    /// Runs the trials of `batch` that are not finished; calls `ended` with each and its state.
     ///
     /// # Errors
-    /// [`Error::Cancelled`]; a process that cannot be started. Those that run are asked to stop, and
-    /// waited for; those that come to their own end all the same count.
+    /// [`Error::Cancelled`]; a process that cannot be started. Running processes are then asked to
+    /// stop, and waited for; those that finish anyway count.
     pub fn run(
         self,
         batch: &Batch,
@@ -64,10 +63,10 @@ impl Local {
 
 struct Running<'a> {
     schedule: Schedule,
-    /// The processes by the number of their task.
+    /// Processes by task number.
     workers: BTreeMap<usize, Worker>,
     live: Live<'a>,
-    /// The trial of the batch that each trial of the schedule is.
+    /// The trial of the batch for each trial of the schedule.
     todo: Vec<usize>,
     batch: &'a Batch<'a>,
     folder: &'a SweepFolder,
@@ -93,7 +92,7 @@ impl Running<'_> {
             }
             std::thread::sleep(TICK);
             self.live.show(self.workers.values());
-            // All of them, before any is reason to stop.
+            // process all of them before stopping
             let mut has_failed = false;
             for (task, status) in self.reap()? {
                 has_failed |= !self.end(task, status, console, ended)?;
@@ -131,7 +130,7 @@ impl Running<'_> {
         Ok(ended)
     }
 
-    /// Takes note of a process that ended; true if it did well.
+    /// Records the end of a process; true if it succeeded.
     fn end(
         &mut self,
         task: usize,
@@ -167,7 +166,8 @@ impl Running<'_> {
         Ok(false)
     }
 
-    /// Asks what still runs to stop, waits for it, and takes note of what ended for another reason.
+    /// Asks running processes to stop, waits for them, and records those that ended for another
+    /// reason.
     fn stop(
         &mut self,
         console: &Console,
@@ -192,7 +192,7 @@ impl Running<'_> {
         outcome
     }
 
-    /// How the process of `task` ended, once it did; none if nobody knows.
+    /// Waits for the process of `task`; None if its status is unknown.
     fn wait(&mut self, task: usize) -> Option<ExitStatus> {
         let worker = self.workers.get_mut(&task)?;
         loop {
@@ -204,7 +204,7 @@ impl Running<'_> {
     }
 }
 
-/// Whether a process did what SIGTERM asks for, rather than finish or fail.
+/// Whether a process stopped because of SIGTERM, rather than finishing or failing.
 fn is_stopped(status: ExitStatus) -> bool {
     status.signal() == Some(libc::SIGTERM) || status.code() == Some(128 + libc::SIGTERM)
 }

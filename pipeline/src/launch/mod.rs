@@ -1,12 +1,12 @@
-//! How a sweep is executed: its trials as processes of this machine or tasks of Slurm.
+//! Execution of sweeps: trials as processes on this machine or tasks of Slurm.
 //!
-//! A trial is a run of its own name, in a process of its own. How the trials stand is read from disk, whoever
-//! ran them.
+//! A trial is a run with its own name and its own process. States of trials are read from disk, however they
+//! were run.
 //!
-//! - [`batch`]: what the trials compute
+//! - [`batch`]: the work of the trials
 //! - [`local`] ([`schedule`], [`worker`], [`live`]) and [`slurm`]: running them
-//! - [`launcher`]: all of a sweep, rung by rung
-//! - [`progress`], [`mod@status`]: what people read meanwhile, and at the end
+//! - [`launcher`]: the whole sweep, rung by rung
+//! - [`progress`], [`mod@status`]: reports during and after the sweep
 
 mod batch;
 mod launcher;

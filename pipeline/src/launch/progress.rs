@@ -1,4 +1,4 @@
-//! How the trials of a sweep stand while they run, on disk at any time, and what came of them.
+//! States and results of a sweep's trials, kept on disk at all times.
 
 use super::batch::Batch;
 use crate::console::Console;
@@ -10,36 +10,36 @@ use crate::sweep::{
 use anyhow::Result;
 use std::path::PathBuf;
 
-/// What a sweep left.
+/// The outcome of a sweep.
 pub struct Swept {
-    /// The table with one row a variant, as Markdown.
+    /// The table with one row per variant, as Markdown.
     pub table: String,
-    /// Where it was written.
+    /// Path of the table.
     pub file: PathBuf,
-    /// Where the report was written.
+    /// Path of the report.
     pub report: Option<PathBuf>,
-    /// The names of the trials that failed.
+    /// Names of failed trials.
     pub failed: Vec<String>,
-    /// The names of the trials that have not ended.
+    /// Names of trials that have not ended.
     pub waiting: Vec<String>,
-    /// How many trials there are.
+    /// Number of trials.
     pub trials: usize,
-    /// The claims of the sweep that do not hold.
+    /// Claims of the sweep that do not hold.
     pub missed: Vec<String>,
 }
 
-/// The trials of a sweep, or of a rung of it, and how they stand.
+/// The trials of a sweep, or of one of its rungs, and their states.
 pub struct Results<'a> {
     sweep: &'a Sweep,
     folder: SweepFolder,
     trials: Trials,
-    /// Whether the results are those of the sweep, and not of a rung.
+    /// Whether these are the results of the sweep rather than of a rung.
     is_whole: bool,
     has_warned: bool,
 }
 
 impl Swept {
-    /// The paths of what was written, a line each, the report last.
+    /// The paths of the outputs, one per line, the report last.
     pub fn paths(&self) -> String {
         let report = self.report.iter().map(|r| r.display().to_string());
         let paths = std::iter::once(self.file.display().to_string()).chain(report);
@@ -48,13 +48,13 @@ impl Swept {
 }
 
 impl<'a> Results<'a> {
-    /// The trials of `batch` as they stood when it was planned.
+    /// The trials of `batch` in their states at planning.
     pub fn new(sweep: &'a Sweep, folder: &SweepFolder, batch: &Batch) -> Self {
         let record = SweepRecord::new(sweep, batch.records.clone());
         Self::of(sweep, folder, Trials::of(record, batch.before.clone()))
     }
 
-    /// The trials of a rung, of which nothing is written.
+    /// The trials of a rung, for which nothing is written.
     pub fn of_rung(sweep: &'a Sweep, folder: &SweepFolder, batch: &Batch) -> Self {
         Self {
             is_whole: false,
@@ -62,7 +62,7 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// These `trials`, which are those of `sweep`.
+    /// The given `trials` of `sweep`.
     pub fn of(sweep: &'a Sweep, folder: &SweepFolder, trials: Trials) -> Self {
         Self {
             sweep,
@@ -73,12 +73,11 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// Where the sweep is.
     pub fn folder(&self) -> &SweepFolder {
         &self.folder
     }
 
-    /// Takes note that these trials run now: what failed before is tried again.
+    /// Records that these trials run now, including those that failed before.
     pub fn starting(&mut self, runs: &[String]) -> Result<()> {
         for row in &mut self.trials.rows {
             if runs.contains(&row.trial.run) {
@@ -91,7 +90,7 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
-    /// Takes note of how the trial that runs as `run` stands.
+    /// Records the state of the trial `run`.
     pub fn ended(&mut self, run: &str, standing: Standing, console: &Console) -> Result<()> {
         let mut rows = self.trials.rows.iter_mut();
         if let Some(row) = rows.find(|row| row.trial.run == run) {
@@ -109,7 +108,8 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
-    /// Writes record and table as they are, so that one may look while the sweep runs.
+    /// Writes record and table in their current state, so that the sweep can be inspected while it
+    /// runs.
     pub fn write(&self) -> Result<Table> {
         self.trials.record().write(self.folder.path())?;
         let table = self.table();
@@ -121,12 +121,12 @@ impl<'a> Results<'a> {
         Table::new(self.sweep, self.trials.clone())
     }
 
-    /// True if any trial has not ended.
+    /// Whether any trial has not ended.
     pub fn is_waiting(&self) -> bool {
         self.trials.rows.iter().any(|row| !row.standing.has_ended())
     }
 
-    /// The mean of `figure` over the seeds of every variant; none where any of them lacks it.
+    /// The mean of `figure` over the seeds of every variant; None if a seed lacks it.
     pub fn measured(&self, figure: &str) -> Vec<(&str, Option<f64>)> {
         let variants = self.trials.variants().into_iter();
         variants
@@ -134,13 +134,13 @@ impl<'a> Results<'a> {
             .collect()
     }
 
-    /// True if successive halving stopped the variant of `trial`.
+    /// Whether successive halving stopped the variant of `trial`.
     pub fn is_dropped(&self, trial: &Trial) -> bool {
         let rows = self.trials.of_variant(&trial.variant);
         rows.iter().any(|row| row.trial.dropped.is_some())
     }
 
-    /// Notes that a variant goes no further than `rung`, where its metric is `value`.
+    /// Records that a variant is stopped after `rung`, where its metric is `value`.
     pub fn drop_variant(&mut self, variant: &str, rung: u64, value: Option<f64>) {
         let rows = self.trials.rows.iter_mut();
         for row in rows.filter(|row| row.trial.variant == variant) {
@@ -149,7 +149,7 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// Compares with what is required, writes the table once more, and says what came of the sweep.
+    /// Checks the claims, writes the final table, and returns the outcome.
     pub fn finish(self) -> Result<Swept> {
         let mut table = self.table();
         if let Some(objective) = &self.sweep.objective {
@@ -163,7 +163,7 @@ impl<'a> Results<'a> {
         }
         self.trials.record().write(self.folder.path())?;
         table.write(self.folder.path())?;
-        // A report is not worth a sweep.
+        // A failing report does not fail the sweep.
         let report = write_sweep(self.folder.store(), &self.trials.record.name);
         if let Err(why) = &report {
             tracing::warn!("no report of {}: {why:#}", self.trials.record.name);

@@ -1,21 +1,21 @@
-//! Which process to start next, and with how many threads.
+//! Decides which process to start next, and with how many threads.
 //!
-//! What several trials need is computed first, by a process of its own that ends with it, so that no
-//! two processes wait for each other and none has more threads than there are cores left.
+//! Stages needed by several trials are computed first, by a process of their own, so that no two
+//! processes wait for each other and no process has more threads than there are free cores.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a trial must compute: its stages by fingerprint, each with what it reads of them.
+/// The stages a trial must compute, by fingerprint, each with the artifacts it reads among them.
 pub type Needs = Vec<(String, Vec<String>)>;
 
 /// A process to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// The number of the trial that it runs.
+    /// Index of its trial.
     pub trial: usize,
-    /// The artifact it ends with, if not all that the trial needs.
+    /// The artifact it ends with, unless it computes everything the trial needs.
     pub until: Option<String>,
-    /// The artifacts that must be there before.
+    /// The artifacts that must exist before.
     after: BTreeSet<String>,
 }
 
@@ -26,18 +26,18 @@ enum State {
     Done,
 }
 
-/// The processes of some trials.
+/// The processes of a set of trials.
 #[derive(Debug)]
 pub struct Schedule {
     tasks: Vec<(Task, State)>,
-    /// Processes at a time.
+    /// Maximum number of concurrent processes.
     jobs: usize,
-    /// Threads at a time.
+    /// Maximum number of threads.
     cores: usize,
 }
 
 impl Schedule {
-    /// The processes for trials that need `needs`, `jobs` at a time on `cores` cores.
+    /// The processes for trials with `needs`, at most `jobs` at a time on `cores` cores.
     pub fn new(needs: &[Needs], jobs: usize, cores: usize) -> Self {
         let mut users: BTreeMap<&str, usize> = BTreeMap::new();
         for (fingerprint, _) in needs.iter().flatten() {
@@ -75,8 +75,8 @@ impl Schedule {
         }
     }
 
-    /// The next process to start, by number, and its threads; none if one must end first, or all are
-    /// started.
+    /// The next process to start, by number, and its threads; None if another must end first, or all
+    /// are started.
     pub fn next(&mut self) -> Option<(usize, usize)> {
         let threads = self.tasks.iter().map(|(_, state)| match state {
             State::Running { threads } => *threads,
@@ -85,7 +85,7 @@ impl Schedule {
         let running: Vec<usize> = threads.filter(|t| *t > 0).collect();
         let free = self.cores.saturating_sub(running.iter().sum());
         let slots = self.jobs.saturating_sub(running.len());
-        // With more jobs than cores each has one thread.
+        // With more jobs than cores, each has one thread.
         if slots == 0 || (free == 0 && self.jobs <= self.cores) {
             return None;
         }
@@ -110,12 +110,12 @@ impl Schedule {
         &self.tasks[task].0
     }
 
-    /// Notes that a process ended well.
+    /// Records the success of a process.
     pub fn done(&mut self, task: usize) {
         self.tasks[task].1 = State::Done;
     }
 
-    /// Notes that a process failed. Returns the trials that cannot run for it, its own not among them.
+    /// Records a failed process. Returns the other trials that cannot run because of it.
     pub fn failed(&mut self, task: usize) -> Vec<usize> {
         let own = self.tasks[task].0.trial;
         let mut lost = BTreeSet::from([own]);
@@ -136,7 +136,7 @@ impl Schedule {
     }
 }
 
-/// All that `fingerprint` reads among `stages`, directly or not.
+/// All artifacts among `stages` that `fingerprint` reads, directly or indirectly.
 fn read_by(fingerprint: &str, stages: &Needs) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = vec![fingerprint];
@@ -163,7 +163,7 @@ mod tests {
             .collect()
     }
 
-    /// Three trials of one flow, the last with an autoencoder that has it.
+    /// Three trials with the same flow, the last with an autoencoder based on it.
     fn three(jobs: usize, cores: usize) -> Schedule {
         let trial = |autoencoder: &str, nll: &str| {
             needs(&[
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(schedule.next(), Some((2, 4)));
         assert_eq!(schedule.next(), None);
         schedule.done(2);
-        // Nothing else is ready before the autoencoder is.
+        // Nothing else is ready before the autoencoder.
         assert_eq!(schedule.next(), None);
         schedule.done(1);
         assert_eq!(schedule.next(), Some((3, 4)));

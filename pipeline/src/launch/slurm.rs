@@ -1,5 +1,5 @@
-//! Trials as one job array of Slurm. Every task is `latent-align run` on the configuration of a trial;
-//! the artifact store, on a file system that all nodes share, keeps them out of each other's way.
+//! Trials as a Slurm job array. Every task is `latent-align run` on the configuration of a trial; the
+//! artifact store, on a file system shared by all nodes, synchronises them.
 
 use super::batch::Batch;
 use crate::store::write_whole;
@@ -12,31 +12,31 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The record of what was submitted.
+/// Name of the record of the submission.
 const SUBMITTED: &str = "slurm.json";
-/// A trial is asked to stop so many seconds before its time ends.
+/// Seconds before its time limit at which a trial is asked to stop.
 const NOTICE: u32 = 60;
 
-/// A job array, and the run that each of its tasks is.
+/// A job array, and the run of each of its tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submitted {
     /// The array's job number.
     pub job: u64,
-    /// The runs, by the number of the task.
+    /// The runs, by task number.
     pub runs: Vec<String>,
 }
 
 impl Submitted {
-    /// The last array that was submitted for the sweep in `folder`, if any.
+    /// The last array submitted for the sweep in `folder`, if any.
     pub fn last(folder: &SweepFolder) -> Option<Self> {
         let text = std::fs::read(folder.path().join(SUBMITTED)).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// The tasks that Slurm still has, by run, each as `pending (Resources)` or `running`.
+    /// The tasks known to Slurm, by run, each as `pending (Resources)` or `running`.
     ///
     /// # Errors
-    /// [`Error::File`] when `squeue` cannot be asked.
+    /// [`Error::File`] if `squeue` fails.
     pub fn queue(&self) -> Result<BTreeMap<String, String>> {
         let job = self.job.to_string();
         let told = ask(
@@ -52,13 +52,13 @@ impl Submitted {
             "squeue",
         );
         let told = match told {
-            // An array that ended a while ago is unknown.
+            // Slurm forgets arrays some time after they end.
             Err(e) if e.to_string().contains("Invalid job id") => String::new(),
             told => told?,
         };
         let mut queue = BTreeMap::new();
         for line in told.lines() {
-            // The reason may be several words.
+            // The reason may consist of several words.
             let words: Vec<&str> = line.trim().splitn(4, ' ').collect();
             let [array, task, state, reason] = words[..] else {
                 continue;
@@ -79,8 +79,8 @@ impl Submitted {
     }
 }
 
-/// True for the states of a task that may still do something: all but those that squeue(1) says end a job.
-/// One that is not known here may, and submitting its trial twice would be worse than waiting.
+/// Whether a task in this state may still run: all states except those that end a job according to
+/// squeue(1). Unknown states count as alive, since submitting a trial twice would be worse than waiting.
 fn is_alive(state: &str) -> bool {
     const ENDED: [&str; 10] = [
         "BOOT_FAIL",
@@ -97,10 +97,10 @@ fn is_alive(state: &str) -> bool {
     !ENDED.contains(&state)
 }
 
-/// Submits the trials `todo` of `batch` as one array, `at_a_time` of them at a time where that is given.
+/// Submits the trials `todo` of `batch` as one array, with at most `at_a_time` concurrent tasks if given.
 ///
 /// # Errors
-/// [`Error::Input`] when there is no `sbatch`, or it refuses.
+/// [`Error::Input`] if there is no `sbatch`, or it fails.
 pub fn submit(
     batch: &Batch,
     todo: &[usize],
@@ -144,8 +144,8 @@ pub fn submit(
     Ok(submitted)
 }
 
-/// The path of a program that another file replaced since it was started, which Linux marks: the tasks,
-/// on other machines, can run the new one only.
+/// The path of an executable that was replaced since it was started, which Linux marks: tasks on other
+/// machines can only run the new one.
 fn without_mark(program: PathBuf) -> PathBuf {
     let text = program.to_string_lossy();
     match text.strip_suffix(" (deleted)").map(PathBuf::from) {
@@ -154,8 +154,8 @@ fn without_mark(program: PathBuf) -> PathBuf {
     }
 }
 
-/// The option that says where Slurm writes what a task says; none where the file of the sweep does. In a
-/// line of the script, blanks, quotes and `#` in the folder's path would mean something.
+/// The option for a task's output file; None if the sweep's file sets it. In a line of the script, blanks,
+/// quotes and `#` in the path would be interpreted.
 fn place(options: &Slurm, folder: &Path) -> Option<OsString> {
     let mut given = options.options.iter();
     if given.any(|option| option.starts_with("--output") || option.starts_with("-o")) {
@@ -164,7 +164,7 @@ fn place(options: &Slurm, folder: &Path) -> Option<OsString> {
     let folder = folder.as_os_str().as_bytes();
     let mut option = b"--output=".to_vec();
     if folder.contains(&b'\\') {
-        // after a backslash Slurm replaces nothing, and all tasks would write one file
+        // after a backslash Slurm replaces nothing, and all tasks would write to one file
         option.extend(b"/dev/null");
         return Some(OsString::from_vec(option));
     }
@@ -178,7 +178,7 @@ fn place(options: &Slurm, folder: &Path) -> Option<OsString> {
     Some(OsString::from_vec(option))
 }
 
-/// What a command of Slurm says.
+/// The output of a Slurm command.
 fn ask(command: &mut Command, name: &str) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().map_err(|e| {
         Error::input(match e.kind() {
@@ -233,7 +233,7 @@ fn script(
     )
 }
 
-/// A path as a word of a shell.
+/// A path quoted for the shell.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
 }
@@ -242,7 +242,7 @@ fn quoted(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    /// Defect that turns it red: a list of what is alive that lacks a state.
+    /// Fails if the list of alive states is incomplete.
     #[test]
     fn a_task_has_ended_only_in_the_states_that_end_a_job() {
         for state in [
@@ -331,7 +331,7 @@ mod tests {
         assert!(
             script.contains(r"--artifacts '/it'\''s here' run '/it'\''s here/sweeps/s'/trials/")
         );
-        // The options stand before the first command, or sbatch does not see them.
+        // The options must come before the first command, or sbatch ignores them.
         assert!(script.find("#SBATCH --account").unwrap() < script.find("module load").unwrap());
     }
 }

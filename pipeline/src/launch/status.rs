@@ -1,4 +1,4 @@
-//! How every trial of a sweep stands, wherever it runs.
+//! States of all trials of a sweep, wherever they run.
 
 use super::live::doing;
 use super::progress::Results;
@@ -12,18 +12,18 @@ use anyhow::Result;
 use latent_align_stages::Error;
 use std::collections::BTreeMap;
 
-/// How a sweep stands.
+/// The state of a sweep.
 pub struct Status {
-    /// A row a trial.
+    /// One row per trial.
     pub trials: Source<'static>,
-    /// How many stand how, and the paths of what was written.
+    /// Counts of states, and the paths of the outputs.
     pub notes: String,
 }
 
-/// How the sweep `name` stands. Its table and report are brought up to date.
+/// The state of the sweep `name`. Also updates its table and report.
 ///
 /// # Errors
-/// There is no such sweep.
+/// An error if there is no such sweep.
 pub fn status(name: &str, store: &Store, console: &Console) -> Result<Status> {
     if !is_name(name) {
         return Err(Error::input(format!("sweep: name: found {name}, expected {NAME}")).into());
@@ -55,13 +55,13 @@ pub fn status(name: &str, store: &Store, console: &Console) -> Result<Status> {
     let mut notes = format!("\n{} trials: {}\n", all.len(), counts.join(", "));
     let table = table(&trials.record, &all);
     let sweep = load(&trials.record.file, &Overrides::default());
-    // looking must work where nothing can be written
+    // status must work if nothing can be written
     let brought_up_to_date = sweep
         .map_err(anyhow::Error::from)
         .and_then(|sweep| Results::of(&sweep, &folder, trials).finish());
     match brought_up_to_date {
         Ok(swept) => notes.push_str(&swept.paths()),
-        Err(e) => console.note(&format!("warning: the table is left as it was: {e:#}")),
+        Err(e) => console.note(&format!("warning: the table was not updated: {e:#}")),
     }
     Ok(Status {
         trials: table,
@@ -92,14 +92,14 @@ fn table(record: &SweepRecord, all: &[Stands]) -> Source<'static> {
     Source::new(all.len(), fields).showing(&shown)
 }
 
-/// How a trial stands, and what Slurm says of it.
+/// The state of a trial, and of its Slurm task.
 struct Stands<'a> {
     row: &'a TrialRow,
     queued: Option<&'a String>,
 }
 
 impl Stands<'_> {
-    /// The state of the trial, that of its task in Slurm where it has not started, or not again.
+    /// The state of the trial, or that of its task in Slurm if it has not started, or not again.
     fn word(&self) -> &'static str {
         let state = self.row.standing.state;
         let settled = [RunState::Running, RunState::Finished].map(TrialState::Run);
@@ -109,7 +109,7 @@ impl Stands<'_> {
         }
     }
 
-    /// What it does, waits for, or failed of.
+    /// What it does, waits for, or failed with.
     fn doing(&self) -> String {
         match (
             &self.row.standing.progress,
@@ -126,8 +126,8 @@ impl Stands<'_> {
     }
 }
 
-/// What Slurm has of the sweep. That it cannot be asked is told, and no more: trials may have run
-/// elsewhere since.
+/// The sweep's tasks in Slurm. If Slurm cannot be queried, this is only reported, since trials may
+/// have run elsewhere since.
 fn queue(folder: &SweepFolder, console: &Console) -> BTreeMap<String, String> {
     let queue = Submitted::last(folder).map(|array| array.queue());
     match queue.transpose() {

@@ -8,7 +8,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Lines of a log that an error shows.
+/// Lines of a log quoted in an error.
 const TOLD: usize = 5;
 
 /// A process that runs a trial, or a part of it.
@@ -20,7 +20,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts `latent-align run` on the configuration of the trial `run`, with as many threads.
+    /// Starts `latent-align run` on the configuration of the trial `run` with this number of threads.
     pub fn start(
         run: &str,
         until: Option<&str>,
@@ -29,11 +29,11 @@ impl Worker {
     ) -> Result<Self> {
         let log = folder.log(run);
         let failed = |e| Error::file(&log, e);
-        // after what it said before, such as while it made what several trials read
+        // append to earlier output, such as that of shared stages
         let out = File::options().append(true).create(true).open(&log);
         let out = out.map_err(failed)?;
         let root = folder.store().root();
-        // this very program, even if another file has its name by now
+        // this same executable, even if its file was replaced
         let mut command = Command::new("/proc/self/exe");
         command
             .arg0(std::env::args_os().next().unwrap_or_default())
@@ -51,7 +51,7 @@ impl Worker {
             .stdin(Stdio::null())
             .stdout(out.try_clone().map_err(failed)?)
             .stderr(out)
-            // Ctrl-C reaches the sweep alone, which passes it on once.
+            // Ctrl-C reaches only the sweep, which forwards it once
             .process_group(0)
             .spawn()
             .map_err(|e| Error::file(run, format!("its process cannot be started: {e}")))?;
@@ -62,31 +62,30 @@ impl Worker {
         })
     }
 
-    /// How it ended, if it did.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         let status = self.child.try_wait();
         status.map_err(|e| Error::file(&self.run, format!("its process is lost: {e}")))
     }
 
-    /// How long it has run.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Passes on that the user asked to stop; false if there is nobody to be asked. Once a process that
-    /// ended is waited for, its number may be another's.
+    /// Forwards the user's request to stop; false if the process is gone. Once a process has been waited
+    /// for, its number may be reused.
     pub fn ask_to_stop(&mut self) -> bool {
         let is_running = matches!(self.child.try_wait(), Ok(None));
         let Some(process) = i32::try_from(self.child.id()).ok().filter(|_| is_running) else {
             return false;
         };
-        // SAFETY: `kill` takes numbers alone; nobody but this struct waits for the child, and it did not
-        // just now, so the number is still its own.
+        // SAFETY: `kill` takes numbers only; only this struct waits for the child, and it has not done
+        // so yet, so the number is still the child's.
         unsafe { libc::kill(process, libc::SIGTERM) == 0 }
     }
 }
 
-/// Why a process failed that could not record it: how it ended, and the last that it said.
+/// Why a process failed without recording it: its exit status, and its last output.
 pub fn why(status: ExitStatus, run: &str, folder: &SweepFolder) -> String {
     let log = folder.log(run);
     let text = std::fs::read_to_string(&log).unwrap_or_default();

@@ -1,33 +1,33 @@
-//! Experiments that read each other in a circle.
+//! Detection of experiments that read each other in a circle.
 
 use crate::store::Stage;
 use latent_align_stages::Error;
 use std::path::Path;
 
-/// The stages whose upstream is being looked for, from the one that was asked for inwards.
+/// The stages whose upstream is being resolved, from the requested one inwards.
 #[derive(Debug, Default)]
 pub struct Chain {
     links: Vec<(usize, Stage)>,
 }
 
 impl Chain {
-    /// True if `stage` of the experiment `member` is being looked for: it would read itself.
+    /// Whether `stage` of the experiment `member` is being resolved, so that it would read itself.
     pub fn holds(&self, member: usize, stage: Stage) -> bool {
         self.links.contains(&(member, stage))
     }
 
-    /// Goes one stage inwards.
+    /// Enters a stage.
     pub fn enter(&mut self, member: usize, stage: Stage) {
         self.links.push((member, stage));
     }
 
-    /// Comes back from the innermost stage.
+    /// Leaves the innermost stage.
     pub fn leave(&mut self) {
         self.links.pop();
     }
 
-    /// The error that `stage` of `member`, which this chain holds, is read again; `file` names an
-    /// experiment's file.
+    /// The error that `stage` of `member`, which is in this chain, is read again; `file` maps a
+    /// member to its file.
     pub fn closed_by<'a>(
         &self,
         member: usize,

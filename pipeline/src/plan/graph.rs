@@ -1,4 +1,4 @@
-//! From an experiment to the graph of stages that it needs, those of other experiments included.
+//! From an experiment to the graph of the stages it needs, including those of other experiments.
 
 use super::circle::Chain;
 use super::identity::identity;
@@ -10,11 +10,11 @@ use latent_align_stages::stages::{FLOW, Made, Read, StageConfig};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 
-/// Plans the experiment `loaded` against what `store` holds.
+/// Plans the experiment `loaded` against the contents of `store`.
 ///
 /// # Errors
-/// [`Error::Input`] when an input file, the finished flow, or an experiment that is read is not there
-/// or not right, and when experiments read each other in a circle.
+/// [`Error::Input`] if an input file, the finished flow, or an experiment that is read is missing or
+/// invalid, and if experiments read each other in a circle.
 pub fn make(loaded: &Loaded, store: &Store, digests: &mut Digests) -> Result<Plan> {
     let mut planner = Planner {
         store,
@@ -61,8 +61,8 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The number of the node that is `stage` of the experiment `member`, planned with all it reads;
-    /// none if the experiment has no such stage.
+    /// The index of the node for `stage` of the experiment `member`, planned with everything it reads;
+    /// None if the experiment has no such stage.
     fn node(&mut self, member: usize, stage: Stage) -> Result<Option<usize>> {
         let planned = self.experiments[member].nodes.iter().copied();
         if let Some(node) = planned.clone().find(|n| self.nodes[*n].key.stage == stage) {
@@ -102,7 +102,7 @@ impl Planner<'_> {
         Ok(Some(node))
     }
 
-    /// The artifacts that the stage `config` of the experiment `member` reads, planned.
+    /// Plans the artifacts that the stage `config` of the experiment `member` reads.
     fn upstream(&mut self, member: usize, config: &dyn StageConfig) -> Result<Vec<Upstream>> {
         let mut upstream = Vec::new();
         let mut others = Vec::new();
@@ -143,7 +143,7 @@ impl Planner<'_> {
         Ok(upstream)
     }
 
-    /// What `upstream` is made from.
+    /// How `upstream` is made.
     fn made(&self, upstream: &Upstream) -> Result<Made> {
         let is = |node: &&Planned| {
             node.key.stage == upstream.stage && node.fingerprint == upstream.fingerprint
@@ -177,7 +177,7 @@ impl Planner<'_> {
         })
     }
 
-    /// Says what is wrong where the stage `config` of the experiment `member` reads `read` out of `home`.
+    /// Checks that the stage `config` of the experiment `member` can read `read` from `home`.
     fn check_read(
         &self,
         config: &dyn StageConfig,
@@ -191,7 +191,7 @@ impl Planner<'_> {
         wrong.map_err(|why| format!("{} {why}", other.file.display()))
     }
 
-    /// The artifact of `stage` of the experiment `member`, to be read as `role`.
+    /// The artifact of `stage` of the experiment `member`, in the role `role`.
     fn artifact(
         &mut self,
         member: usize,
@@ -210,7 +210,7 @@ impl Planner<'_> {
         }))
     }
 
-    /// The finished artifact that the experiment `member` names in place of `stage`, if it does.
+    /// The finished artifact that the experiment `member` names instead of `stage`, if any.
     fn given(&mut self, member: usize, stage: Stage) -> Result<Option<Upstream>> {
         let home = &self.experiments[member];
         let Some(flow) = &home.loaded.experiment.flow else {
@@ -229,8 +229,7 @@ impl Planner<'_> {
         Ok(Some(flow))
     }
 
-    /// The number of the experiment in `file`, as the file has it but for seed and device, which are
-    /// those of the experiment that was asked for.
+    /// The index of the experiment in `file`, with the seed and device of the requested experiment.
     fn other(&mut self, file: &Path) -> Result<usize> {
         let same = |m: &Member| same_file(&m.loaded.file, file);
         let found = self.experiments.iter().skip(1).position(same);
@@ -242,7 +241,7 @@ impl Planner<'_> {
         let other = &mut loaded.experiment;
         if other.seed != asked.experiment.seed {
             other.seed = asked.experiment.seed;
-            // Its own seed's results keep the folder of its name.
+            // Results of its own seed keep the folder of its name.
             other.name = format!("{}.seed{}", other.name, other.seed);
         }
         other.device.clone_from(&asked.experiment.device);
@@ -276,7 +275,7 @@ impl Planner<'_> {
         ))
     }
 
-    /// `error` with the file of the experiment, if that is not the one that was asked for.
+    /// `error` with the file of the experiment, unless it is the requested one.
     fn within(&self, member: usize, error: Error) -> Error {
         match member {
             0 => error,
@@ -310,7 +309,7 @@ impl Planner<'_> {
     }
 }
 
-/// The key of the stage `config` that asks for `read`.
+/// The key of the stage `config` that requests `read`.
 fn key_of(config: &dyn StageConfig, read: &Read) -> String {
     let section = config.stage().section();
     match read.key {

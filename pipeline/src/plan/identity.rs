@@ -1,4 +1,4 @@
-//! What of a stage's configuration decides its result.
+//! The part of a stage's configuration that determines its result.
 
 use latent_align_stages::stages::StageConfig;
 use latent_align_stages::{Error, Result};
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// path. A file of another stage's artifact keeps its name.
 ///
 /// # Errors
-/// [`Error::Input`] for what JSON cannot hold.
+/// [`Error::Input`] for values that JSON cannot represent.
 pub fn identity(config: &dyn StageConfig) -> Result<(Value, Vec<(&'static str, PathBuf)>)> {
     let mut blank = config.boxed();
     let inputs = (blank.inputs().into_iter())
@@ -59,7 +59,7 @@ mod tests {
         );
     }
 
-    /// Red where a stage names an input by another key than the one that holds it.
+    /// Fails if a stage names an input by a wrong key.
     #[test]
     fn the_keys_of_inputs_are_where_their_paths_are() {
         let mut tree = serde_json::to_value(example().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What a plan consists of.
+//! The parts of a plan.
 
 use crate::config::Loaded;
 use crate::store::{Key, Manifest, Stage, StageOfRun, Upstream};
@@ -7,41 +7,39 @@ use latent_align_stages::stages::StageConfig;
 /// The stages of an experiment, and those of others that it reads, in an order in which they can run.
 #[derive(Debug)]
 pub struct Plan {
-    /// The experiment that was asked for, and then those it reads.
+    /// The requested experiment, then those it reads.
     pub experiments: Vec<Member>,
-    /// What is computed from what: each after everything it reads, none twice.
+    /// The stages, each after everything it reads, without repetition.
     pub nodes: Vec<Planned>,
 }
 
 /// An experiment of a plan.
 #[derive(Debug)]
 pub struct Member {
-    /// The experiment, of the seed and device of the one that was asked for.
+    /// The experiment, with the seed and device of the requested one.
     pub loaded: Loaded,
-    /// Whether the run folder of its name is its own, and not that of the experiment that was asked
-    /// for, which may name its own file.
+    /// Whether it has its own run folder, rather than that of the requested experiment, which may refer
+    /// to its own file.
     pub has_folder: bool,
-    /// Its stages that were asked for, by number, in the order of the stages.
+    /// Indices of its requested stages, in the order of the stages.
     pub nodes: Vec<usize>,
-    /// The artifacts that all its stages are or will be, a finished flow included; those of a plan that
-    /// was cut short as well.
+    /// The artifacts of all its stages, existing or not, including a finished flow and stages that were
+    /// cut off by `--until`.
     pub stages: Vec<StageOfRun>,
-    /// The finished flow it names instead of pretraining one, once that was asked for.
+    /// The finished flow that it names instead of pretraining one, if needed.
     pub finished_flow: Option<Upstream>,
 }
 
-/// One stage of a plan.
+/// A stage of a plan.
 #[derive(Debug)]
 pub struct Planned {
-    /// The number of the first experiment that has it.
+    /// Index of the first experiment that has it.
     pub member: usize,
-    /// What to compute.
     pub config: Box<dyn StageConfig>,
-    /// From what.
+    /// Its configuration and inputs.
     pub key: Key,
     /// The fingerprint of the key.
     pub fingerprint: String,
-    /// Whether it must be.
     pub verdict: Verdict,
 }
 
@@ -50,7 +48,7 @@ pub struct Planned {
 pub enum Verdict {
     /// Its artifact exists.
     UpToDate(Box<Manifest>),
-    /// It must, and why: one reason a line.
+    /// It must run, with one reason per line.
     Run(Vec<String>),
 }
 
@@ -60,12 +58,12 @@ impl Plan {
         self.nodes.iter().filter(|n| n.must_run())
     }
 
-    /// What messages call a stage: with its experiment, if that is not the one that was asked for.
+    /// Name of a stage in messages: with its experiment, unless that is the requested one.
     pub fn title(&self, planned: &Planned) -> String {
         self.title_of(planned.member, planned.key.stage)
     }
 
-    /// The same of any stage of the experiment `member`.
+    /// The same for any stage of the experiment `member`.
     pub fn title_of(&self, member: usize, stage: Stage) -> String {
         match member {
             0 => stage.to_string(),
@@ -82,7 +80,7 @@ impl Member {
 }
 
 impl Planned {
-    /// True if it must run.
+    /// Whether it must run.
     pub fn must_run(&self) -> bool {
         matches!(self.verdict, Verdict::Run(_))
     }

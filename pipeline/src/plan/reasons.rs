@@ -1,17 +1,17 @@
-//! What changed since an experiment last ran a stage.
+//! Changes since an experiment last ran a stage.
 
 use crate::config::{Change, diff};
 use crate::store::{FORMAT, Key, Manifest, RunFolder, Store, entry_name};
 use serde_json::Value;
 
-/// Why the artifact of `manifest` no longer follows from its upstream, if it does not: something it
-/// read was computed again since, with another result.
+/// Why the artifact of `manifest` no longer follows from its upstream: an artifact it read was computed
+/// again with another result. None if it does.
 pub fn stale_upstream(manifest: &Manifest, key: &Key) -> Option<String> {
     for upstream in &key.upstream {
         let mut recorded = manifest.upstream.iter();
         let Some(recorded) = recorded.find(|u| u.role.as_deref() == Some(upstream.role)) else {
             return Some(format!(
-                "it does not record the {} it read",
+                "it has no record of the {} it read",
                 upstream.name()
             ));
         };
@@ -31,8 +31,8 @@ pub fn stale_upstream(manifest: &Manifest, key: &Key) -> Option<String> {
     None
 }
 
-/// Differences between `key` and the artifact of the stage that the experiment last led to, in an older
-/// entry of its history where the newest has not come to that stage.
+/// Differences between `key` and the artifact of the stage from the experiment's last run; from an
+/// older entry of its history if the newest did not reach that stage.
 pub fn since_last(store: &Store, name: &str, key: &Key) -> Vec<String> {
     let newest = RunFolder::of(store, name);
     let older = newest.earlier().into_iter().rev();

@@ -1,10 +1,10 @@
-//! A plan as a person reads it.
+//! A plan as text.
 
 use super::planned::{Plan, Verdict};
 use crate::tables::columns;
 
 impl Plan {
-    /// One stage a line, further reasons below.
+    /// One line per stage, with further reasons below.
     pub fn render(&self) -> String {
         let mut rows = Vec::new();
         let mut row = |stage: String, fingerprint: &str, verdict: &str, reason: &str| {

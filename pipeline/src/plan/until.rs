@@ -1,4 +1,4 @@
-//! A plan cut short: one artifact, and what it needs.
+//! Restriction of a plan to one artifact and what it needs.
 
 use super::planned::Plan;
 use crate::config::hint;
@@ -7,11 +7,10 @@ use latent_align_stages::{Error, Result};
 use std::collections::BTreeSet;
 
 impl Plan {
-    /// Keeps what `last` needs, which is a stage of the experiment that was asked for, or the start of a
-    /// fingerprint.
+    /// Keeps only what `last` needs, a stage of the requested experiment or the start of a fingerprint.
     ///
     /// # Errors
-    /// [`Error::Input`] when the plan has no such stage.
+    /// [`Error::Input`] if the plan has no such stage.
     pub fn until(mut self, last: &str) -> Result<Self> {
         let asked = &self.experiments[0].nodes;
         let by_stage = (asked.iter()).find(|n| self.nodes[**n].key.stage.name() == last);
@@ -32,7 +31,7 @@ impl Plan {
             )));
         };
         let mut kept = BTreeSet::from([last]);
-        // Each node stands after everything it reads.
+        // Each node comes after everything it reads.
         for node in (0..=last).rev() {
             if kept.contains(&node) {
                 for upstream in &self.nodes[node].key.upstream {

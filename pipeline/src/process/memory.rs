@@ -1,6 +1,6 @@
-//! How much memory the process has needed.
+//! Memory use of the process.
 
-/// The largest resident set of this process so far in MiB, where the system tells (Linux).
+/// The peak resident set size of this process so far in MiB, if available (Linux).
 pub fn peak_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;

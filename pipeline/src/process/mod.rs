@@ -1,5 +1,4 @@
-//! This process: the signals it gets, the process it ends with, the memory it needs, the names it gives to
-//! what is not finished.
+//! This process: signals, parent, memory, and temporary names.
 
 mod host;
 mod memory;

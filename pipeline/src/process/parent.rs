@@ -1,18 +1,18 @@
-//! A trial ends with the sweep that started it.
+//! Ends a trial with the sweep that started it.
 
 use std::os::unix::process::parent_id;
 
-/// The variable that names the process to end with.
+/// Environment variable with the process to end with.
 pub const PARENT: &str = "LATENT_ALIGN_PARENT";
 
-/// Asks the kernel for SIGTERM when the process that started this one dies, if that is a sweep: one that
-/// was killed leaves nothing running. Returns false if it is dead already.
+/// Asks the kernel for SIGTERM when the parent process dies, if that is a sweep, so that a killed sweep
+/// leaves nothing running. Returns false if it is dead already.
 pub fn end_with_parent() -> bool {
     let parent = std::env::var(PARENT).ok();
     let Some(parent) = parent.and_then(|p| p.parse::<u32>().ok()) else {
         return true;
     };
-    // SAFETY: this call of `prctl` takes a number alone.
+    // SAFETY: this call of `prctl` takes numbers only.
     let asked = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } == 0;
     !asked || parent_id() == parent
 }

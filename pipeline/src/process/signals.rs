@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks, the second takes.
+//! Ctrl-C and SIGTERM: the first signal requests a stop, the second ends the process.
 
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -6,7 +6,7 @@ use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The signal received, if any, wherever it was listened for.
+/// The signal received, if any.
 static RECEIVED: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether the user asked to stop.
@@ -16,8 +16,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Starts to listen. From now on the first signal is only noted, and a second one ends the
-    /// process at once. A process listens once, however often it is told to.
+    /// Starts listening: from now on the first signal is only recorded, and a second one ends the
+    /// process at once. Repeated calls have no effect.
     pub fn listen() -> Result<Self> {
         static LISTENING: Mutex<Option<Signals>> = Mutex::new(None);
         let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -33,7 +33,8 @@ impl Signals {
         let asked = Arc::new(AtomicBool::new(false));
         let signal = Arc::new(AtomicUsize::new(0));
         for number in [SIGINT, SIGTERM] {
-            // Handlers run in the order of registration: the first arrival finds `asked` unset.
+            // Handlers run in the order of registration: at the first signal, `asked` is not set
+            // yet.
             flag::register_conditional_default(number, Arc::clone(&asked))
                 .and_then(|_| flag::register(number, Arc::clone(&asked)))
                 .and_then(|_| {
@@ -48,7 +49,7 @@ impl Signals {
         Ok(Self { signal })
     }
 
-    /// The signal received first or last, if any.
+    /// A signal that was received, if any.
     pub fn received(&self) -> Option<usize> {
         let number = self.signal.load(Ordering::SeqCst);
         if number == 0 {
@@ -58,7 +59,7 @@ impl Signals {
         Some(number)
     }
 
-    /// The exit code of a process that stopped on request: 128 and the signal.
+    /// The exit code of a process that stopped on request: 128 plus the signal.
     pub fn exit_code() -> u8 {
         match RECEIVED.load(Ordering::SeqCst) {
             0 => 130,

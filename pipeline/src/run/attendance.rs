@@ -1,11 +1,11 @@
-//! The record of a run while this process works on it, and when it is done.
+//! The record of a run while this process works on it, and when it ends.
 
 use crate::failure::describe;
 use crate::store::{Presence, RunFolder, RunRecord, RunState};
 use latent_align_stages::{Error, Result};
 use std::time::Instant;
 
-/// A run that this process works on. Without [`Attendance::end`] the run counts as interrupted.
+/// A run that this process works on. Without [`Attendance::end`], the run counts as interrupted.
 pub struct Attendance {
     folder: RunFolder,
     record: RunRecord,
@@ -14,10 +14,10 @@ pub struct Attendance {
 }
 
 impl Attendance {
-    /// Tells others that this process works on the run in `folder`.
+    /// Announces that this process works on the run in `folder`.
     ///
     /// # Errors
-    /// The folder cannot be written.
+    /// An error if the folder cannot be written.
     pub fn start(folder: &RunFolder, record: RunRecord) -> Result<Self> {
         let presence = folder.attend()?;
         folder.write_record(&record)?;
@@ -29,10 +29,11 @@ impl Attendance {
         })
     }
 
-    /// Records how the run ended: with `error`, or well, and then `whole` or only up to a stage.
+    /// Records how the run ended: with `error`, or successfully, and then `whole` or only up to a
+    /// stage.
     ///
     /// # Errors
-    /// The record cannot be written.
+    /// An error if the record cannot be written.
     pub fn end(self, error: Option<&anyhow::Error>, whole: bool) -> Result<()> {
         let state = match error {
             None if whole => RunState::Finished,
@@ -47,7 +48,7 @@ impl Attendance {
     }
 }
 
-/// True if the user asked to stop.
+/// Whether the user asked to stop.
 pub fn is_cancelled(error: &anyhow::Error) -> bool {
     let mut causes = error.chain();
     causes.any(|cause| matches!(cause.downcast_ref(), Some(Error::Cancelled)))

@@ -1,5 +1,5 @@
-//! The stages of a plan in turn: check what can be checked before anything is trained, then run and
-//! commit each.
+//! Executes the stages of a plan in order: validates inputs before any training, then runs and commits each
+//! stage.
 
 use super::fill::Workshop;
 use super::folders::Folders;
@@ -11,13 +11,13 @@ use latent_align_stages::stages::{Artifact, Preparation, Prepared, Standing, Ups
 use std::any::Any;
 use std::collections::BTreeMap;
 
-/// A stage whose input is good, and what its scan warned of.
+/// A stage with validated input, and the warnings of its scan.
 pub type Checked = (Box<dyn Prepared>, Vec<String>);
 
-/// What will be made, by fingerprint, with the shape of a flow's points where that is known beforehand.
+/// Artifacts to be made, by fingerprint, with the shape of a flow's points if known in advance.
 type Coming<'a> = BTreeMap<&'a str, Option<PointShape>>;
 
-/// Runs and commits every stage that must run, in order, those that are `ready` at once. Returns the manifest
+/// Runs and commits every stage that must run, in order, starting with those in `ready`. Returns the manifest
 /// of every stage of the plan.
 pub fn all(
     plan: &Plan,
@@ -38,7 +38,7 @@ pub fn all(
     Ok(manifests)
 }
 
-/// Runs and commits one stage; it is prepared now if that had to wait.
+/// Runs and commits one stage, preparing it now if that was postponed.
 fn run(
     plan: &Plan,
     planned: &Planned,
@@ -62,8 +62,8 @@ fn run(
     })
 }
 
-/// Opens and scans the inputs of every stage that will run, so that wrong data surfaces before any
-/// training; none for a stage that is up to date, and for one that must wait for another.
+/// Opens and scans the inputs of every stage that will run, so that invalid data is found before any
+/// training; None for a stage that is up to date, or must wait for another.
 pub fn prepare(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<Checked>>> {
     let mut coming = Coming::new();
     let mut all = Vec::new();
@@ -81,7 +81,7 @@ pub fn prepare(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<Checked>>>
     Ok(all)
 }
 
-/// Prepares a stage; none where it must wait.
+/// Prepares a stage; None if it must wait.
 fn prepare_one(
     planned: &Planned,
     upstream: &Upstream,
@@ -97,7 +97,7 @@ fn prepare_one(
     }
 }
 
-/// What a stage reads, some of which may be `coming`.
+/// The artifacts that a stage reads, some of which may be `coming`.
 fn upstream(plan: &Plan, planned: &Planned, coming: &Coming) -> Upstream {
     let made_by = |read: &Read| {
         let mut nodes = plan.nodes.iter();

@@ -1,24 +1,24 @@
-//! How what lies in a run's folder stands to what is to be run.
+//! Compares a run's folder with the run to execute.
 
 use crate::store::{RunFolder, Stage, StageOfRun};
 
-/// What an earlier start of the same name left.
+/// Contents of the folder from an earlier run of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
     /// Nothing.
     Nothing,
     /// A run of the same artifacts.
     Same,
-    /// A run of some of the artifacts, and of no others: it grows.
+    /// A run of some of the artifacts and no others.
     Part,
-    /// A run of all the artifacts and of more.
+    /// A run of all the artifacts and more.
     More,
-    /// A run of other artifacts, or what cannot be read.
+    /// A run of other artifacts, or an unreadable record.
     Other,
 }
 
 impl Before {
-    /// What `folder` holds, seen from a run of `stages`.
+    /// Compares the contents of `folder` with a run of `stages`.
     pub fn of(folder: &RunFolder, stages: &[StageOfRun]) -> Self {
         let found = match folder.record() {
             Ok(Some(record)) => record.stages,
@@ -36,7 +36,7 @@ impl Before {
     }
 }
 
-/// What the links of a folder without a record lead to.
+/// The artifacts that a folder without a record links to.
 fn linked(folder: &RunFolder, stages: &[StageOfRun]) -> Vec<StageOfRun> {
     let of = |stage| {
         let own = stages.iter().find(|s| s.stage == stage);

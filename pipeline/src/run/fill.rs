@@ -1,4 +1,4 @@
-//! One artifact: claim it, let its stage fill a draft, commit.
+//! Making an artifact: claim it, let its stage fill a temporary directory, commit.
 
 use super::monitor::StageMonitor;
 use crate::config::CheckpointConfig;
@@ -18,38 +18,34 @@ use latent_align_stages::random::Streams;
 use std::path::Path;
 use std::time::Duration;
 
-/// Where artifacts are made.
+/// The environment in which artifacts are made.
 pub struct Workshop<'a> {
-    /// Where they go.
     pub store: &'a Store,
-    /// Where progress is shown.
     pub console: &'a Console,
-    /// Whether the user asked to stop.
     pub signals: Signals,
-    /// Where tensors live.
     pub device: DeviceChoice,
-    /// What is known of input files.
+    /// Digests of input files.
     pub digests: Digests,
-    /// When the state of a training is kept.
+    /// When to write checkpoints.
     pub checkpoints: CheckpointConfig,
-    /// The run that this is for, if any: other processes find progress there.
+    /// The run this belongs to, if any: other processes read its progress there.
     pub run: Option<RunFolder>,
 }
 
 impl Workshop<'_> {
-    /// A monitor for `stage`; without a folder it keeps no metrics.
+    /// A monitor for `stage`; without a directory it keeps no metrics.
     pub fn monitor(&self, stage: Stage, dir: Option<&Path>) -> StageMonitor<'_> {
         let run = self.run.clone();
         StageMonitor::new(self.console, &self.signals, stage.name(), dir, run)
     }
 
-    /// The artifact of `key`, made by `work` unless another process has made it meanwhile. What was
-    /// warned of before, `warnings`, is recorded with it.
+    /// Makes the artifact of `key` by `work`, unless another process has made it meanwhile. Earlier
+    /// `warnings` are recorded with it.
     ///
-    /// A training goes on from its newest checkpoint.
+    /// A training resumes from its newest checkpoint.
     ///
     /// # Errors
-    /// What `work` returns, [`Error::Cancelled`] included; nothing but checkpoints is left behind then.
+    /// Errors of `work`, including [`Error::Cancelled`]; only checkpoints are left behind.
     pub fn fill(
         &mut self,
         key: &Key,
@@ -63,7 +59,7 @@ impl Workshop<'_> {
             let why = if waited {
                 "computed by another run meanwhile"
             } else {
-                "kept, since what it reads turned out unchanged"
+                "kept, since its inputs turned out to be unchanged"
             };
             self.console.note(&format!("{}: {why}", key.stage));
             return Ok(*manifest);
@@ -79,12 +75,12 @@ impl Workshop<'_> {
         if let Some(state) = &state {
             let step = state.step();
             self.console.note(&format!(
-                "{}: goes on from the checkpoint of step {step}",
+                "{}: resuming from the checkpoint of step {step}",
                 key.stage
             ));
         }
         if training.kept().exists() {
-            let goes_on = "goes on with what an interrupted run kept";
+            let goes_on = "resuming with the results of an interrupted run";
             self.console.note(&format!("{}: {goes_on}", key.stage));
         }
         let monitor = self.monitor(key.stage, Some(draft.dir()));
@@ -109,7 +105,7 @@ impl Workshop<'_> {
             ));
         }
         if worked.is_err() && training.kept().exists() {
-            let kept = "what it has so far is kept, and the next run goes on with it";
+            let kept = "its partial results are kept, and the next run resumes with them";
             self.console.note(&format!("{}: {kept}", key.stage));
         }
         let mut figures = worked?.figures;
@@ -128,7 +124,7 @@ impl Workshop<'_> {
             },
         )?;
         training.remove();
-        // not before: another process may train the same again at once
+        // not earlier: another process may start the same training at once
         drop(lock);
         self.console.note(&format!(
             "{}: done in {}",
@@ -138,7 +134,7 @@ impl Workshop<'_> {
         Ok(manifest)
     }
 
-    /// Waits for the lock on the artifact, as long as the user does; says whether it had to.
+    /// Waits for the lock on the artifact until the user asks to stop; returns whether it had to wait.
     fn claim(&self, key: &Key) -> Result<(Lock, bool)> {
         let folder = self.store.root().join(key.stage.name());
         let fingerprint = key.fingerprint();
@@ -163,8 +159,8 @@ impl Workshop<'_> {
         }
     }
 
-    /// The contents of every upstream artifact, all of which is read once more before it is used: the disk
-    /// may have lost what it had when the plan was made.
+    /// The contents of every upstream artifact, all of which are verified before use: files may have
+    /// changed since the plan was made.
     fn upstream_contents(&self, key: &Key) -> Result<Vec<String>> {
         let mut contents = Vec::new();
         for upstream in &key.upstream {
@@ -181,7 +177,7 @@ impl Workshop<'_> {
                 return Err(Error::file(
                     &upstream.dir,
                     format!(
-                        "{} is damaged, and not used; run again, which computes it again\n  {}",
+                        "{} is damaged and was not used; run again to compute it again\n  {}",
                         upstream.name(),
                         wrong.join("\n  ")
                     ),
@@ -192,7 +188,7 @@ impl Workshop<'_> {
         Ok(contents)
     }
 
-    /// An input that changed while it was read makes an artifact of nothing in particular.
+    /// Fails if an input changed while it was read.
     fn inputs_unchanged(&mut self, key: &Key) -> Result<()> {
         for (name, path, before) in &key.inputs {
             let now = self.digests.of(path)?;

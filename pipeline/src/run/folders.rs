@@ -1,5 +1,4 @@
-//! The run folders of a plan's experiments: links to what each stage left, configuration,
-//! figures, summary.
+//! The run folders of a plan's experiments: links to artifacts, configuration, figures, summary.
 
 use super::attendance::Attendance;
 use super::entry::Before;
@@ -14,7 +13,7 @@ use anyhow::{Context as _, Result};
 use latent_align_stages::Error;
 use std::path::PathBuf;
 
-/// The run folders of a plan, the first that of the experiment that was asked for.
+/// The run folders of a plan; the first is that of the requested experiment.
 pub struct Folders<'a> {
     store: &'a Store,
     members: Vec<Member>,
@@ -23,15 +22,15 @@ pub struct Folders<'a> {
 struct Member {
     loaded: Loaded,
     folder: RunFolder,
-    /// Whether it is the experiment that was asked for.
+    /// Whether it is the requested experiment.
     is_asked: bool,
-    /// Its stages by number.
+    /// Its stages by index.
     nodes: Vec<usize>,
-    /// The artifacts it leads to, a finished flow included.
+    /// Its artifacts, including a finished flow.
     stages: Vec<StageOfRun>,
-    /// Where a finished flow is.
+    /// Path of a finished flow.
     flow: Option<PathBuf>,
-    /// How its folder stands to this plan.
+    /// How its folder relates to this plan.
     part: Part,
 }
 
@@ -39,18 +38,18 @@ struct Member {
 enum Part {
     /// Nothing yet.
     Waits,
-    /// It is that of another configuration, or tells more than this plan: it stays as it is.
+    /// The folder belongs to another configuration, or has more stages than this plan: it is not changed.
     LeavesAlone,
-    /// It is finished and of this plan; only what is missing in it is added.
+    /// The folder belongs to this plan and is finished; only missing parts are added.
     Completes,
-    /// It is of this plan, and not finished.
+    /// The folder belongs to this plan and is not finished.
     Works(Box<Attendance>),
-    /// As [`Part::Works`], and done.
+    /// As [`Part::Works`], and finished.
     Ended,
 }
 
 impl<'a> Folders<'a> {
-    /// The folders of `plan`. Touches nothing.
+    /// The folders of `plan`. Changes nothing.
     pub fn of(plan: &Plan, store: &'a Store) -> Self {
         let members = (plan.experiments.iter().enumerate())
             .filter(|(_, member)| member.has_folder)
@@ -69,17 +68,17 @@ impl<'a> Folders<'a> {
         }
     }
 
-    /// The folder of the experiment that was asked for.
+    /// The folder of the requested experiment.
     pub fn asked(&self) -> &RunFolder {
         &self.members[0].folder
     }
 
-    /// Makes the folders ready for what the plan computes, and tells others that this process works on
-    /// these runs. What is there of another configuration becomes an older entry of the run's history.
+    /// Prepares the folders for the plan's results, and announces that this process works on these runs.
+    /// Contents of another configuration become an older entry of the run's history.
     ///
     /// # Errors
-    /// Another process works on the run that was asked for, with another configuration; a folder cannot
-    /// be written.
+    /// An error if another process works on the requested run with another configuration, or a folder
+    /// cannot be written.
     pub fn begin(&mut self) -> Result<()> {
         for member in &mut self.members {
             if member.is_asked || !member.nodes.is_empty() {
@@ -89,11 +88,11 @@ impl<'a> Folders<'a> {
         Ok(())
     }
 
-    /// Records that the run that was asked for failed before anything was begun, where that replaces
-    /// nothing: an earlier result, or another configuration's, is left as it is.
+    /// Records that the requested run failed before it began, unless that would replace an earlier result
+    /// or another configuration's.
     ///
     /// # Errors
-    /// The folder cannot be written.
+    /// An error if the folder cannot be written.
     pub fn not_begun(&mut self, error: &anyhow::Error) -> Result<()> {
         let asked = &self.members[0];
         let _alone = asked.folder.alone()?;
@@ -114,7 +113,7 @@ impl<'a> Folders<'a> {
         Ok(())
     }
 
-    /// Makes every experiment that has the stage `node` lead to its artifact, that of `key`.
+    /// Links every experiment with the stage `node` to its artifact, that of `key`.
     pub fn link(&mut self, node: usize, key: &Key) -> Result<()> {
         let artifact = self.store.artifact(key.stage, &key.fingerprint());
         let members = self.members.iter().filter(|m| m.nodes.contains(&node));
@@ -124,8 +123,7 @@ impl<'a> Folders<'a> {
         Ok(())
     }
 
-    /// Writes configurations, figures and summaries, and returns the summary of the experiment that was
-    /// asked for.
+    /// Writes configurations, figures and summaries, and returns the summary of the requested experiment.
     pub fn describe(&self, manifests: &[Manifest]) -> Result<Summary> {
         let (asked, others) = self
             .members
@@ -137,10 +135,10 @@ impl<'a> Folders<'a> {
         asked.describe(manifests)
     }
 
-    /// Records how what was begun ended: with `error`, or well.
+    /// Records the end of the runs: with `error`, or successful.
     ///
     /// # Errors
-    /// A record cannot be written.
+    /// An error if a record cannot be written.
     pub fn end(&mut self, error: Option<&anyhow::Error>) -> Result<()> {
         let mut ended = Ok(());
         for member in &mut self.members {
@@ -154,10 +152,10 @@ impl<'a> Folders<'a> {
         Ok(ended?)
     }
 
-    /// Writes the reports: that of the experiment that was asked for, and of others that were begun.
+    /// Writes the reports of the requested experiment and of others that were begun.
     ///
     /// # Errors
-    /// The folder of the experiment that was asked for cannot be written.
+    /// An error if the folder of the requested experiment cannot be written.
     pub fn report(&self) -> Result<()> {
         for member in self.members.iter().skip(1).filter(|m| m.is_begun()) {
             if let Err(why) = write_run(&member.folder) {
@@ -188,7 +186,7 @@ impl Member {
 
     fn begin(&mut self) -> Result<()> {
         let _alone = self.folder.alone()?;
-        // another user's, who keeps it from this one, does not give way
+        // a record that this user may not read belongs to another user, and is not replaced
         if let Err(why @ Error::File { .. }) = self.folder.record() {
             return Err(why.into());
         }
@@ -197,7 +195,7 @@ impl Member {
         let mut number = self.folder.number();
         let gives_way = match before {
             Before::Other => true,
-            // An experiment that others read is not asked for as a whole, and may have been before.
+            // An experiment read by others is not requested as a whole, and may have been before.
             Before::More => self.is_asked,
             Before::Nothing | Before::Same | Before::Part => false,
         };
@@ -237,12 +235,12 @@ impl Member {
         Ok(())
     }
 
-    /// What another process works on, with another configuration, is not replaced under its hands.
+    /// A run that another process works on with another configuration is not replaced.
     fn give_up(&mut self) -> Result<()> {
         if !self.is_asked {
             let name = &self.loaded.experiment.name;
             tracing::warn!(
-                "{name}: another process works on it with another configuration; its folder is left to that"
+                "{name}: another process is working on it with another configuration; its folder is not changed"
             );
             self.part = Part::LeavesAlone;
             return Ok(());
@@ -252,8 +250,8 @@ impl Member {
             format!("process {} on {}", record.process, record.host)
         });
         Err(Error::input(format!(
-            "{}: {who} works on it with another configuration; wait until that ends, or give this run a \
-             name of its own with --set name=NAME",
+            "{}: {who} is working on it with another configuration; wait until it ends, or give \
+             this run its own name with --set name=NAME",
             self.folder.path().display()
         ))
         .into())
@@ -265,8 +263,8 @@ impl Member {
         stages.all(|stage| self.folder.place(stage).join(MANIFEST).exists())
     }
 
-    /// Writes the configuration, the figures, and the summary of all that is of this configuration: stages
-    /// that this plan leaves out were computed before.
+    /// Writes the configuration, the figures, and the summary of all stages of this configuration,
+    /// including those computed before and not in this plan.
     fn describe(&self, manifests: &[Manifest]) -> Result<Summary> {
         let led = self.folder.stages();
         for (stage, _) in &led.stale {

@@ -1,4 +1,4 @@
-//! Running an experiment: plan, check every input, compute what is stale, commit each stage, show.
+//! Running an experiment: plan, validate inputs, compute stale stages, commit each, report.
 
 mod attendance;
 mod compute;
@@ -22,12 +22,12 @@ use folders::Folders;
 use latent_align_stages::devices::check_numbers;
 use latent_align_stages::problems::Problems;
 
-/// Brings the artifacts of an experiment up to date, those that `until` needs where that is given, and
-/// returns its summary.
+/// Brings the artifacts of an experiment up to date, or only those that `until` needs, and returns its
+/// summary.
 ///
 /// # Errors
-/// Wrong input is found before anything is trained, and then what earlier runs left is as it was. A failure
-/// of a later stage leaves the artifacts of earlier ones in place.
+/// Input errors are found before any training, and leave earlier runs as they were. A failure of a later
+/// stage leaves the artifacts of earlier ones in place.
 pub fn run(
     loaded: &Loaded,
     until: Option<&str>,
@@ -35,7 +35,7 @@ pub fn run(
     console: &Console,
 ) -> Result<Summary> {
     let experiment = &loaded.experiment;
-    // before others are told that this process works on the run: it must be able to take that back
+    // before the run is announced to other processes, since the announcement must be revocable
     let signals = Signals::listen()?;
     store.open_for_writing()?;
     let mut digests = Digests::of_store(store.root());
@@ -75,20 +75,20 @@ pub fn run(
         folders.describe(&manifests)
     });
     folders.end(outcome.as_ref().err())?;
-    // last, since it says how the run ended
+    // last, since it reports how the run ended
     if let Err(why) = folders.report() {
         console.note(&format!("warning: no report: {why:#}"));
     }
     outcome
 }
 
-/// Opens what the stages that must run need: the device, then every input.
+/// Opens the device and every input of the stages that must run.
 fn ready(plan: &Plan, workshop: &Workshop) -> Result<Vec<Option<compute::Checked>>> {
     if plan.to_run().next().is_none() {
         let console = workshop.console;
         console.print("Nothing to do: every stage is up to date.\n\n");
     } else {
-        // A device that is not there, or lacks what is asked of it, is found before any data is read.
+        // A missing or unsuitable device is reported before any data is read.
         let device = &workshop.device;
         let opened =
             (device.open()).with_context(|| format!("cannot open the device `{device}`"))?;

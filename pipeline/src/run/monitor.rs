@@ -1,4 +1,4 @@
-//! What a stage reports to: progress on the console, learning curves and tables in its folder.
+//! Receives a stage's progress, learning curves and tables, and writes them to console and directory.
 
 use super::progress::Progress;
 use crate::config::CheckpointConfig;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The monitor of one stage, or of anything else that reports like one.
+/// The monitor of a stage, or of similar work.
 pub struct StageMonitor<'a> {
     signals: &'a Signals,
     name: &'static str,
@@ -25,18 +25,18 @@ pub struct StageMonitor<'a> {
 struct Inner<'a> {
     progress: Progress<'a>,
     metrics: Option<Metrics>,
-    /// The first failure to write the metrics; a training is not lost to it before its end.
+    /// The first failure to write metrics, reported at the end so that a training is not lost.
     failed: Option<Error>,
     warnings: Vec<String>,
-    /// When the next checkpoint is due by the clock.
+    /// Time of the next checkpoint.
     next_checkpoint: Instant,
 }
 
-/// Checkpoints take at most one part in this many of a training's time, unless steps are counted.
+/// Checkpoints take at most this fraction (1 / SHARE) of a training's time, unless set by steps.
 const SHARE: u32 = 20;
 
 impl<'a> StageMonitor<'a> {
-    /// A monitor that writes into `dir`, or, without one, only shows; other processes find progress in
+    /// A monitor that writes into `dir` or, without one, only shows; other processes read progress in
     /// the folder of the `run`.
     pub fn new(
         console: &'a Console,
@@ -60,10 +60,10 @@ impl<'a> StageMonitor<'a> {
         }
     }
 
-    /// The same, keeping checkpoints of `training`; its learning curves go on from those in `metrics`.
+    /// The same, keeping checkpoints of `training`; its learning curves continue those in `metrics`.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// An error if they cannot be read.
     pub fn keeping(
         mut self,
         training: Training,
@@ -84,7 +84,7 @@ impl<'a> StageMonitor<'a> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the bars, writes the last metrics, and returns the warnings.
+    /// Removes the progress bars, writes the remaining metrics, and returns the warnings.
     pub fn finish(&self) -> Result<Vec<String>> {
         let mut inner = self.inner();
         inner.progress.clear();

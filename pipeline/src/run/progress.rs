@@ -1,4 +1,4 @@
-//! Progress: bars on a terminal, a line every few seconds elsewhere.
+//! Progress: bars on a terminal, otherwise a line every few seconds.
 
 use crate::console::Console;
 use crate::store::{self, RunFolder};
@@ -6,17 +6,17 @@ use crate::tables::duration;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::time::{Duration, Instant};
 
-/// At most one line of a task in this time.
+/// Minimum interval between lines of a task.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// At most one word to other processes in this time.
+/// Minimum interval between updates for other processes.
 const NEWS: Duration = Duration::from_secs(1);
 
-/// The tasks of one stage.
+/// The tasks of a stage.
 pub struct Progress<'a> {
     console: &'a Console,
     stage: &'static str,
     tasks: Vec<Task>,
-    /// Where other processes look, and when it is told there next.
+    /// The folder where other processes read progress, and the time of the next update.
     folder: Option<(RunFolder, Instant)>,
 }
 
@@ -24,7 +24,7 @@ struct Task {
     name: String,
     bar: Option<ProgressBar>,
     started: Instant,
-    /// Units that were done when the task appeared; a resumed one does not start at zero.
+    /// Units already done when the task appeared; a resumed task does not start at zero.
     first: u64,
     next_line: Instant,
     finished: bool,
@@ -103,7 +103,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Takes the bars off the terminal.
+    /// Clears the bars.
     pub fn clear(&mut self) {
         for task in self.tasks.drain(..) {
             if let Some(bar) = task.bar {

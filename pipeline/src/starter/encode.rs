@@ -1,4 +1,4 @@
-//! What is encoded, and the autoencoder for it.
+//! The data to encode, and the autoencoder for it.
 
 use super::flow::{Flow, comment};
 use super::request::{DataAs, Request};
@@ -12,18 +12,18 @@ use latent_align_stages::data::{Ingest, RowView, refuse_channels_last};
 use latent_align_stages::{Error, Result};
 use std::path::Path;
 
-/// Images whose shorter side is smaller go through dense layers.
+/// Images with a shorter side below this use dense layers.
 const SMALLEST_CONVOLVED: usize = 16;
-/// Convolutions halve an image down to about this.
+/// Convolutions reduce images to about this size.
 const CONVOLVED_TO: usize = 8;
-/// No latent has more tokens.
+/// Maximum number of tokens of a latent.
 const MOST_TOKENS: usize = 64;
 
 /// The section `train_autoencoder` for `dataset` in `file`.
 ///
 /// # Errors
-/// [`Error::Input`] for values that are not finite, images with negative values or with their channels
-/// last, and what can be images or vectors; what [`Ingest::read`] returns.
+/// [`Error::Input`] for values that are not finite, images with negative values or channels last, and data
+/// that could be images or vectors; errors of [`Ingest::read`].
 pub fn section(
     request: &Request,
     file: &Path,
@@ -73,8 +73,8 @@ pub fn section(
 train_autoencoder:
   # Found {shown}: {rows} rows of {elements} numbers, all finite, from {least} to {most}{equal}.
 {why}  data: {{file: {file}, dataset: {dataset}{said}{divisor}}}
-  held_out: {{fraction: {held_out}}}   # these choose: learning curves, the best checkpoint, sweeps
-  test: {{fraction: {held_out}}}   # figures that are shown are of these, which choose nothing
+  held_out: {{fraction: {held_out}}}   # used for selection: learning curves, the best checkpoint, sweeps
+  test: {{fraction: {held_out}}}   # reported figures are of these, which are never used for selection
   architecture: {architecture}
 {about_latent}  latent: {{tokens: {tokens}, width: {width}}}
   posterior: {{kind: gaussian}}
@@ -100,19 +100,18 @@ train_autoencoder:
         dataset = yaml::scalar(data.name().trim_start_matches('/')),
         architecture = architecture(items),
         about_latent = comment(&format!(
-            "{tokens} x {width} numbers for {elements}: a latent is {tokens} tokens that the flow sees one by one, \
-             so their width is that of its points, {width}. More tokens reconstruct better."
+            "{tokens} x {width} numbers for {elements}: a latent consists of {tokens} tokens \
+         that are points of the flow, so their width must be {width}. More tokens reconstruct better."
         )),
         about_regulariser = comment(
-            "Holds the latents to the flow, with an entropy term against collapse. A larger weight follows the \
-             flow more closely and reconstructs worse: try some, the summary shows both (mean squared error, NLL \
+            "Matches the latents to the flow, with an entropy term against collapse. A larger weight follows the \
+         flow more closely and reconstructs worse: try several, the summary shows both (mean squared error, NLL \
              gap, coverage). `kind: alignment` is the paper's loss, without the entropy term."
         ),
     ))
 }
 
-/// What stands in its place where there is nothing to encode: points that move freely where that can be
-/// looked at, else the section to fill in.
+/// The section without data to encode: free points if they can be visualised, else a template to fill in.
 pub fn without_data(flow: &Flow) -> String {
     let width = flow.width();
     if width == 2 {
@@ -126,8 +125,7 @@ pub fn without_data(flow: &Flow) -> String {
   steps: 1000
 ",
             comment(
-                "There is nothing to encode, so 1,000 free points follow the flow, which in two dimensions makes \
-                 pictures (heatmaps.svg, trajectories.svg). For an autoencoder, run `latent-align init` again with \
+                "There is nothing to encode, so 1,000 free points follow the flow; in two dimensions, this gives pictures (heatmaps.svg, trajectories.svg). For an autoencoder, run `latent-align init` again with \
                  `--data FILE.h5`, the images or vectors to encode."
             )
             .replace("  #", "#")
@@ -163,17 +161,17 @@ fn range(ingest: &Ingest) -> (f64, f64) {
     (least, most)
 }
 
-/// What the items of a dataset are.
+/// The items of a dataset.
 #[derive(Clone, Copy)]
 enum Items {
     Vectors,
-    /// Height and width of images with one channel, whose axis the file does not have.
+    /// Height and width of images with one channel, whose axis the file omits.
     Grey(usize, usize),
     /// Height and width.
     Images(usize, usize),
 }
 
-/// What the axes of `dataset` in `file` mean, as far as that is beyond doubt or was said.
+/// The meaning of the axes of `dataset` in `file`, if unambiguous or specified.
 fn items(request: &Request, file: &Path, dataset: &str) -> Result<Items> {
     let opened = Dataset::open(file, dataset)?;
     Ok(match (opened.shape(), request.data_as) {
@@ -214,7 +212,7 @@ fn refuse_negative(images: &Dataset, least: f64) -> Result<()> {
     )))
 }
 
-/// Dense layers, or as many convolutions as an image can take.
+/// Dense layers, or as many convolutions as the image size allows.
 fn architecture(items: Items) -> String {
     let side = match items {
         Items::Grey(height, width) | Items::Images(height, width) => height.min(width),
@@ -232,14 +230,14 @@ fn architecture(items: Items) -> String {
     format!("{{kind: convolutional, channels: {channels:?}}}")
 }
 
-/// Tokens of `width` numbers for a row of `elements`: an eighth of it, and at least 32 numbers, but no more
-/// than the row has.
+/// Number of tokens of `width` numbers for a row of `elements`: an eighth of the row, at least 32 numbers,
+/// at most the size of the row.
 fn tokens(elements: usize, width: usize) -> usize {
     let wanted = (elements / 8).max(32).div_ceil(width);
     wanted.min(elements / width).clamp(1, MOST_TOKENS)
 }
 
-/// The key `maximum`, if it is needed, and the reason.
+/// The key `maximum`, if needed, and its reason.
 fn maximum(element: Element, least: f64, most: f64) -> (String, String) {
     let size = most.abs().max(least.abs());
     let key = || format!(", maximum: {size:?}");

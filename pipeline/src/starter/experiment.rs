@@ -1,4 +1,4 @@
-//! The configuration as a whole.
+//! The complete configuration.
 
 use super::flow::Flow;
 use super::request::{Request, SCHEMA};
@@ -8,11 +8,11 @@ use latent_align_hdf5::FileListing;
 use latent_align_stages::Result;
 use latent_align_stages::context::Monitor;
 
-/// The configuration.
+/// Writes the configuration.
 ///
 /// # Errors
-/// [`Error::Input`] for a file without a dataset that serves, with several where none was named, or with
-/// values that are not finite, or that can be read in more than one way; what the scans return.
+/// [`Error::Input`] for a file without a suitable dataset, with several if none was named, with values
+/// that are not finite, or that can be read in several ways; errors of the scans.
 pub fn starter(request: &Request, monitor: &dyn Monitor) -> Result<String> {
     let (file, dataset) = request.features;
     let listing = FileListing::read(file)?;
@@ -43,12 +43,12 @@ pub fn starter(request: &Request, monitor: &dyn Monitor) -> Result<String> {
 # Every value is a starting point; `latent-align config --defaults` shows all keys and what they mean.
 #
 #   latent-align plan {out}     what would run, and why; nothing is computed
-#   latent-align run {out}      run it; the summary says what came of it
+#   latent-align run {out}      run it; the summary has the results
 name: {name}
 
 {flow}
 {encode}
-# Likelihoods under the flow, region by region, and whether the alignment loss stands in for them.
+# Likelihoods under the flow, region by region, and whether the alignment loss is a surrogate for them.
 estimate_nll:
   points: 300   # a region
 ",

@@ -1,4 +1,4 @@
-//! What the features are like, and the flow for them.
+//! Properties of the features, and the flow for them.
 
 use super::request::Request;
 use super::rows::{batch, refuse_non_finite};
@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 
 /// Flows of more dimensions are slow to train, and their exact likelihoods slow to compute.
 const WIDEST: usize = 64;
-/// The width that wider features are projected to, as in `configs/digits.yaml`.
+/// The width to which wider features are projected, as in `configs/digits.yaml`.
 const PROJECTED: usize = 16;
-/// Fewer rows are no distribution to follow.
+/// Minimum number of rows.
 const FEWEST: u64 = 100;
 
-/// The features, and what was found in them.
+/// The features, and the results of their scan.
 #[derive(Debug)]
 pub struct Flow {
     file: PathBuf,
@@ -31,14 +31,14 @@ pub struct Flow {
     /// Name, shape and type.
     shown: String,
     scan: Scan,
-    /// The kind of the density, where the file says.
+    /// The kind of the density, if the file records it.
     target: Option<&'static str>,
     normalisation: Normalisation,
-    /// The share of rows held out, and as many for the test part.
+    /// The share of held-out rows, and of test rows.
     held_out: f64,
 }
 
-/// How the features become points, with the reason.
+/// How features become points, with the reason.
 #[derive(Debug, PartialEq)]
 struct Normalisation {
     whiten: Whiten,
@@ -50,8 +50,8 @@ impl Flow {
     /// Scans `dataset` in the file of the features.
     ///
     /// # Errors
-    /// [`Error::Input`] for what can be tokens or images and for images; for values that are not finite, too few rows, or columns that are all constant;
-    /// what [`Ingest::read`] returns.
+    /// [`Error::Input`] for data that could be tokens or images, and for images; for values that are not finite,
+    /// too few rows, or only constant columns; errors of [`Ingest::read`].
     pub fn scan(request: &Request, dataset: &str, monitor: &dyn Monitor) -> Result<Self> {
         let file = request.features.0;
         let source = SourceConfig {
@@ -149,8 +149,8 @@ pretrain_flow:
         );
         if let Some(kind) = self.target {
             section.push_str(&comment(&format!(
-                "The file says that their density is known ({kind}): analytic likelihoods stand beside the \
-                 estimated ones."
+                "The file says that their density is known ({kind}): analytic likelihoods are reported \
+                 beside the estimated ones."
             )));
         }
         let _ = write!(
@@ -159,10 +159,10 @@ pretrain_flow:
 {why}  normalisation:
     whiten: {whiten}
     projection: {projection}
-  held_out: {{fraction: {held_out}}}   # these choose: learning curves, sweeps
-  test: {{fraction: {held_out}}}   # figures that are shown are of these, which choose nothing
+  held_out: {{fraction: {held_out}}}   # used for selection: learning curves, sweeps
+  test: {{fraction: {held_out}}}   # reported figures are of these, which are never used for selection
   # {train} rows to train on, points of {d} dimensions: a larger network fits more rows, and overfits fewer.
-  # If the held-out loss (learning-curves.svg) rises again, take fewer steps; if it still falls, more.
+  # If the held-out loss (learning-curves.svg) rises again, use fewer steps; if it still falls, more.
   model: {{kind: flow_matching, network: {{width: {width}, blocks: {blocks}}}, times: {times}}}
   steps: {steps}
   batch: {batch}
@@ -182,7 +182,7 @@ pretrain_flow:
     }
 }
 
-/// Width and blocks of the velocity network for points of `d` dimensions, `rows` of them.
+/// Width and blocks of the velocity network for `rows` points of `d` dimensions.
 fn network(d: usize, rows: u64) -> (usize, usize) {
     match (d, rows) {
         (_, ..2_000) => (64, 2),
@@ -214,8 +214,8 @@ fn normalisation(ingest: &Ingest) -> Normalisation {
             whiten,
             projection: random,
             why: format!(
-                "{how}, and {width} dimensions, more than a flow of this size learns well, are projected to \
-                 {PROJECTED} at random, as the paper does. `{{kind: pca, width: {PROJECTED}}}` keeps the \
+                "{how}, and {width} dimensions, more than a flow of this size learns well, are \
+             projected to {PROJECTED} at random, as in the paper. `{{kind: pca, width: {PROJECTED}}}` keeps the \
                  directions of largest variance instead; a larger width keeps more."
             ),
         };
@@ -233,7 +233,7 @@ fn normalisation(ingest: &Ingest) -> Normalisation {
             projection: Projection::Pca { width: rank },
             why: format!(
                 "The features vary in {rank} directions only ({width} columns, of which {constant} constant and {} \
-                 dependent on others): the flow is of these directions, each brought to spread one.",
+                 dependent on others): the flow models these directions, each scaled to unit spread.",
                 width - constant - rank
             ),
         },
@@ -261,7 +261,7 @@ fn range(values: &[f64]) -> String {
     format!("{} to {}", number(least), number(most))
 }
 
-/// `text` as the lines of a comment inside a section.
+/// `text` as comment lines inside a section.
 pub fn comment(text: &str) -> String {
     const COLUMNS: usize = 110;
     let mut out = String::from("  #");
@@ -288,7 +288,7 @@ mod tests {
         use latent_align_stages::context::Silent;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.h5");
-        // the fractional parts of multiples of irrational numbers
+        // fractional parts of multiples of irrational numbers
         let values: Vec<f32> = (0..rows).flat_map(|i| row(i as f32)).collect();
         let shape = [rows, values.len() / rows];
         write_datasets(&path, &[("features", &shape, OutData::F32(&values))], &[]).unwrap();

@@ -1,10 +1,11 @@
-//! A first experiment for somebody's own files: scan them, choose, and say why in comments.
+//! Generates a first experiment for a user's files: scans them, chooses settings, and explains them
+//! in comments.
 //!
-//! - [`pick`]: which datasets are meant
-//! - [`readings`]: what is asked for where one can be read in more than one way
-//! - [`flow`], [`encode`]: what was found in them, and what is chosen for it
-//! - [`experiment`]: all of it
-//! - [`yaml`]: how paths and names stand in the file
+//! - [`pick`]: selection of datasets
+//! - [`readings`]: errors for data that can be read in several ways
+//! - [`flow`], [`encode`]: scan results, and the settings chosen from them
+//! - [`experiment`]: the complete configuration
+//! - [`yaml`]: quoting of paths and names
 
 mod encode;
 mod experiment;

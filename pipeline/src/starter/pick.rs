@@ -1,13 +1,13 @@
-//! Which datasets of a file are meant, where nobody said.
+//! Selection of datasets in a file, if not specified.
 
 use super::readings::images_as_features;
 use latent_align_hdf5::{DatasetInfo, FileListing};
 use latent_align_stages::{Error, Result};
 
-/// The dataset of the features: `named`, or `features`, or the only one that can be.
+/// The dataset of the features: `named`, or `features`, or the only suitable one.
 ///
 /// # Errors
-/// [`Error::Input`] where there is none or more than one, with what the file holds.
+/// [`Error::Input`] if there is none or more than one, listing what the file holds.
 pub fn features(listing: &FileListing, named: Option<&str>) -> Result<String> {
     if let Some(named) = named {
         return Ok(absolute(named));
@@ -25,8 +25,8 @@ pub fn features(listing: &FileListing, named: Option<&str>) -> Result<String> {
     choose(listing, None, "features", "--dataset", expected, can_be)
 }
 
-/// The dataset to encode in a file that was given for it: `images`, or the only images, or the only one
-/// that can be, other than `taken`.
+/// The dataset to encode in a file given for it: `images`, or the only images, or the only suitable one,
+/// other than `taken`.
 ///
 /// # Errors
 /// As [`features`].
@@ -40,8 +40,8 @@ pub fn data(listing: &FileListing, taken: Option<&str>) -> Result<String> {
     })
 }
 
-/// The images in a file that was given for something else, if there are some beyond doubt: the only ones,
-/// or what has that name.
+/// The images in a file that was given for features, if unambiguous: the only ones, or those of that
+/// name.
 pub fn images(listing: &FileListing, taken: Option<&str>) -> Option<String> {
     let named = |d: &DatasetInfo| d.shape.len() == 3 && d.name.ends_with("/images");
     let all: Vec<_> = usable(listing, taken)
@@ -59,7 +59,7 @@ fn choose(
     can_be: impl Fn(&DatasetInfo) -> bool,
 ) -> Result<String> {
     let all: Vec<&DatasetInfo> = usable(listing, taken).filter(|d| can_be(d)).collect();
-    // Bytes are rarely features; real numbers beside them are meant.
+    // Bytes are rarely features; real-valued datasets take precedence.
     let real: Vec<&DatasetInfo> = all.iter().copied().filter(|d| d.dtype != "u8").collect();
     if let Some(found) = one(&all, name).or_else(|| one(&real, name)) {
         return Ok(found.name.clone());
@@ -82,7 +82,7 @@ fn choose(
         let remedy = match (listing.datasets.as_slice(), listing.too_deep.first()) {
             ([], Some(group)) => {
                 format!(
-                    "{group} is nested too deep to look in it; name what it holds with {option}"
+                    "{group} is nested too deep to be searched; name a dataset in it with {option}"
                 )
             }
             ([], None) => "Write some with h5py".to_owned(),
@@ -104,7 +104,7 @@ fn choose(
     )))
 }
 
-/// The one with the last name `name`, or the only one.
+/// The one whose last name is `name`, or the only one.
 fn one<'a>(all: &[&'a DatasetInfo], name: &str) -> Option<&'a DatasetInfo> {
     let mut named = all
         .iter()
@@ -115,7 +115,7 @@ fn one<'a>(all: &[&'a DatasetInfo], name: &str) -> Option<&'a DatasetInfo> {
     }
 }
 
-/// Datasets of numbers that have rows, other than `taken`.
+/// Nonempty numeric datasets other than `taken`.
 fn usable<'a>(
     listing: &'a FileListing,
     taken: Option<&'a str>,

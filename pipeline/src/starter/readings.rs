@@ -1,19 +1,19 @@
-//! What can be read in more than one way, and is asked for instead of guessed.
+//! Errors for data that can be read in several ways, which ask the user to choose.
 
 use super::request::Request;
 use crate::failure::quote;
 use latent_align_stages::Error;
 use std::path::Path;
 
-/// Features of rank 3: tokens or images. `shown` are name, shape and type.
+/// Features of rank 3: tokens or images. `shown` gives name, shape and type.
 pub fn features(request: &Request, dataset: &str, shown: &str, shape: [usize; 3]) -> Error {
     let [items, tokens, width] = shape;
     Error::input(format!(
-        "{file}: found {shown}, which can be read in two ways; type the one that is meant\n  \
-         {items} items of {tokens} tokens of width {width}, features that latents follow ({points} points):\n    \
-         {typed} --tokens\n  \
-         {items} images of {tokens} x {width}, which are encoded; the features are in another file:\n    \
-         latent-align init FEATURES.h5 --data {quoted} --data-dataset {name} --data-as images",
+        "{file}: found {shown}, which can be read in two ways; use one of these commands\n  \
+         {items} items of {tokens} tokens of width {width}, features that latents follow \
+         ({points} points):\n    {typed} --tokens\n  {items} images of {tokens} x {width}, which \
+         are encoded; the features are in another file:\n    latent-align init FEATURES.h5 --data \
+         {quoted} --data-dataset {name} --data-as images",
         file = request.features.0.display(),
         points = items * tokens,
         typed = request.typed,
@@ -26,9 +26,9 @@ pub fn features(request: &Request, dataset: &str, shown: &str, shape: [usize; 3]
 pub fn data(request: &Request, file: &Path, shown: &str, shape: [usize; 3]) -> Error {
     let [items, height, width] = shape;
     Error::input(format!(
-        "{}: found {shown}, which can be read in two ways; type the one that is meant\n  \
-         {items} images of {height} x {width} with one channel:\n    {typed} --data-as images\n  \
-         {items} vectors of {} numbers:\n    {typed} --data-as vectors",
+        "{}: found {shown}, which can be read in two ways; use one of these commands\n  {items} \
+         images of {height} x {width} with one channel:\n    {typed} --data-as images\n  {items} \
+         vectors of {} numbers:\n    {typed} --data-as vectors",
         file.display(),
         height * width,
         typed = request.typed,

@@ -1,4 +1,4 @@
-//! What is asked for.
+//! The request for a configuration.
 
 use clap::ValueEnum;
 use std::path::Path;
@@ -6,24 +6,24 @@ use std::path::Path;
 /// The name of the JSON Schema beside the configuration.
 pub const SCHEMA: &str = "latent-align.schema.json";
 
-/// What to write a configuration for.
+/// The request for a configuration.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The file of the features, and which dataset if that was said.
+    /// The file of the features, and the dataset if specified.
     pub features: (&'a Path, Option<&'a str>),
-    /// The file of what to encode.
+    /// The file of data to encode.
     pub data: Option<&'a Path>,
-    /// Which dataset of it.
+    /// The dataset in it.
     pub data_dataset: Option<&'a str>,
     /// Whether features of rank 3 are tokens.
     pub tokens: bool,
     /// How data of rank 3 is read.
     pub data_as: Option<DataAs>,
-    /// The command as it was typed, to be typed again with one more option.
+    /// The command as typed, to suggest it with one more option.
     pub typed: String,
-    /// Where the configuration will be.
+    /// Path of the configuration.
     pub out: &'a Path,
-    /// Whether [`SCHEMA`] will be beside it.
+    /// Whether [`SCHEMA`] is written beside it.
     pub schema: bool,
 }
 

@@ -1,15 +1,15 @@
-//! How many rows there are, and whether all of them serve.
+//! Number and validity of rows.
 
 use latent_align_stages::data::Ingest;
 use latent_align_stages::{Error, Result};
 
-/// The greatest power of two that is at most `most` and half of `rows`.
+/// The largest power of two that is at most `most` and half of `rows`.
 pub fn batch(rows: u64, most: u64) -> u64 {
     let half = (rows / 2).clamp(1, most);
     1 << half.ilog2()
 }
 
-/// An error where a scan left rows out.
+/// An error if a scan left rows out.
 pub fn refuse_non_finite(ingest: &Ingest) -> Result<()> {
     let scan = &ingest.scan;
     let Some((row, column)) = scan.first_non_finite else {

@@ -1,14 +1,14 @@
-//! How paths and names stand in the file.
+//! Quoting of paths and names in the file.
 
 use crate::config::is_name;
 use latent_align_stages::{Error, Result};
 use std::fmt::Display;
 use std::path::Path;
 
-/// No longer, so that names of sweeps and trials can be made of it.
+/// Maximum length of a name, so that names of sweeps and trials can be derived from it.
 const LONGEST_NAME: usize = 40;
 
-/// The name of an experiment on `file`: its own without the extension, as far as a name may hold it.
+/// The name of an experiment for `file`: its stem, restricted to valid characters.
 pub fn name_of(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -28,10 +28,11 @@ pub fn name_of(file: &Path) -> String {
     }
 }
 
-/// `file` as a configuration at `out` names it: relative if it lies in or below the same folder.
+/// `file` as a configuration at `out` refers to it: relative if it is in or below the same
+/// directory.
 ///
 /// # Errors
-/// [`Error::Input`] if it is not UTF-8; [`Error::File`] if the current folder is gone.
+/// [`Error::Input`] if it is not UTF-8; [`Error::File`] if the current directory does not exist.
 pub fn path(file: &Path, out: &Path) -> Result<String> {
     let absolute = |path: &Path| std::path::absolute(path).map_err(|e| Error::file(path, e));
     let (file, out) = (absolute(file)?, absolute(out)?);
@@ -46,7 +47,7 @@ pub fn path(file: &Path, out: &Path) -> Result<String> {
     Ok(scalar(text))
 }
 
-/// `text` as a YAML string, in quotes where it needs them.
+/// `text` as a YAML string, quoted if necessary.
 pub fn scalar(text: &str) -> String {
     const OTHER_THAN_TEXT: [&str; 7] = ["true", "false", "null", "yes", "no", "on", "off"];
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_./-".contains(&b);
@@ -59,7 +60,7 @@ pub fn scalar(text: &str) -> String {
     }
 }
 
-/// `text` for a comment, which ends with its line.
+/// `text` on one line, for a comment.
 pub fn one_line(text: impl Display) -> String {
     text.to_string().replace(char::is_control, "?")
 }

@@ -132,7 +132,7 @@ fn a_deleted_output_is_computed_again_and_what_follows_is_kept() {
         &[
             "metrics.parquet is missing",
             "pretrain-flow runs again",
-            "turned out unchanged",
+            "turned out to be unchanged",
         ],
     );
     assert_eq!(artifacts(&project), before);

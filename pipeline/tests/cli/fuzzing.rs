@@ -360,7 +360,7 @@ fn checkpoints() {
     let arguments: Vec<&str> = run.iter().map(String::as_str).collect();
     project
         .run(&arguments)
-        .expect(0, &["goes on from the checkpoint"]);
+        .expect(0, &["resuming from the checkpoint"]);
     fuzz("checkpoint", &project, |rng| {
         // as after the kill, whatever the run before made of it
         let _ = std::fs::remove_dir_all(training);

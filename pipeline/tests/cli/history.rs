@@ -242,7 +242,10 @@ fn a_run_that_another_process_works_on_is_not_replaced_under_its_hands() {
     let other = ["run", "tiny.yaml", "--set", "seed=3"];
     project.run(&other).expect(
         2,
-        &["works on it with another configuration", "--set name=NAME"],
+        &[
+            "is working on it with another configuration",
+            "--set name=NAME",
+        ],
     );
     assert_eq!(column(&project, &["list", "--all"], "state"), ["running"]);
     signal(&child, "INT");

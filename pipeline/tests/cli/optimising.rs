@@ -188,7 +188,7 @@ fn a_search_that_is_stopped_ends_its_program_and_keeps_its_scores() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("what it has so far is kept"), "{told}");
+    assert!(told.contains("its partial results are kept"), "{told}");
     for file in ["pid", "child"] {
         is_gone(&project, file);
     }

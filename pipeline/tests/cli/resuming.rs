@@ -92,7 +92,7 @@ fn resumes(config: &str, stages: &[&str]) {
         assert!(!checkpoints(&project, stage).is_empty());
     }
     let last = project.run(&["run", "tiny.yaml"]);
-    last.expect(0, &["goes on from the checkpoint of step"]);
+    last.expect(0, &["resuming from the checkpoint of step"]);
     assert_eq!(outputs(&project), outputs(&whole));
     for stage in STAGES {
         let left = project.entries(&format!("artifacts/{stage}"));
@@ -189,7 +189,10 @@ fn a_signal_commits_the_step_and_the_run_goes_on_from_it() {
             "{stderr}"
         );
         let on = project.run(&["run", "tiny.yaml"]);
-        on.expect(0, &[&format!("goes on from the checkpoint of step {step}")]);
+        on.expect(
+            0,
+            &[&format!("resuming from the checkpoint of step {step}")],
+        );
         assert_eq!(outputs(&project), outputs(&whole));
     }
 }
@@ -250,7 +253,7 @@ fn a_corrupt_checkpoint_is_set_aside_and_the_one_before_it_used() {
             "warning",
             "its record says",
             "set aside",
-            &format!("goes on from the checkpoint of step {before}"),
+            &format!("resuming from the checkpoint of step {before}"),
         ],
     );
     assert_eq!(outputs(&project), outputs(&whole));
@@ -366,7 +369,7 @@ fn an_artifact_that_is_trained_again_goes_on_from_its_checkpoint_too() {
     // the damaged artifact is still there, and looks whole to who does not read it
     let kept = checkpoints(&project, "pretrain-flow");
     let again = project.run(&["run", "tiny.yaml"]);
-    again.expect(0, &["goes on from the checkpoint of step"]);
+    again.expect(0, &["resuming from the checkpoint of step"]);
     assert!(!kept.is_empty() && checkpoints(&project, "pretrain-flow").is_empty());
     assert_eq!(outputs(&project), before);
 }

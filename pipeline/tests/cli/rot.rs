@@ -121,7 +121,7 @@ fn bit_rot_is_repaired_by_computing_again() {
         &[
             "flow.safetensors: digest",
             "its manifest says",
-            "turned out unchanged",
+            "turned out to be unchanged",
         ],
     );
     assert_eq!(outputs(&project), before);
@@ -152,7 +152,7 @@ fn rot_that_keeps_size_and_time_is_found_by_whoever_reads_the_artifact() {
         1,
         &[
             "flow",
-            "is damaged, and not used",
+            "is damaged and was not used",
             "flow.safetensors: digest",
         ],
     );

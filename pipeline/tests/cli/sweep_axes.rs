@@ -110,8 +110,8 @@ budget:
     swept.expect(
         0,
         &[
-            "rung 5: 2 of 4 variants go on: ",
-            "rung 10: 1 of 2 variants go on: ",
+            "rung 5: 2 of 4 variants continue: ",
+            "rung 10: 1 of 2 variants continue: ",
             "dropped",
         ],
     );

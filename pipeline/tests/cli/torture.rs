@@ -110,7 +110,7 @@ fn a_killed_holder_of_a_lock_frees_it_for_those_that_wait() {
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("waiting for process"), "{stderr}");
     assert!(
-        stderr.contains("goes on from the checkpoint of step"),
+        stderr.contains("resuming from the checkpoint of step"),
         "{stderr}"
     );
 }
