@@ -1,4 +1,4 @@
-//! What commands that apply a run's models have in common.
+//! Shared by the commands that apply a run's networks.
 
 use super::devices::DeviceName;
 use crate::console::Console;
@@ -14,7 +14,7 @@ use latent_align_stages::inference::{Condition, Grid};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// Shows the `figures` of `region`; beside the results where these go to the standard output.
+/// Prints the `figures` of `region`, on stderr if results go to stdout.
 pub fn tell(figures: Summary, region: &str, is_stream: bool, console: &Console) {
     let figures = figures.figures.into_iter();
     let named = figures.map(|(name, value)| (in_region(region, &name), value));
@@ -25,7 +25,7 @@ pub fn tell(figures: Summary, region: &str, is_stream: bool, console: &Console) 
     }
 }
 
-/// A run, and where what comes out goes.
+/// The run to apply, and the destination of the results.
 #[derive(Debug, Args)]
 pub struct Applied {
     /// A run by name or folder, or an artifact by fingerprint or folder
@@ -33,12 +33,12 @@ pub struct Applied {
     pub run: PathBuf,
     /// The file to write
     ///
-    /// Until it is whole, rows are kept in OUT.partial, from which the same command goes on
+    /// Until it is complete, rows are kept in OUT.partial; the same command resumes from it
     #[arg(long, value_name = "OUT")]
     pub out: PathBuf,
     /// Replace the file of --out
     ///
-    /// Starts anew where another command was interrupted
+    /// Starts over even if an interrupted run of the command could be resumed
     #[arg(long)]
     pub force: bool,
     /// Where to compute
@@ -51,12 +51,12 @@ impl Applied {
     /// The device.
     ///
     /// # Errors
-    /// An input error for a name that is none.
+    /// An input error for an unknown name.
     pub fn device(&self) -> Result<DeviceChoice> {
         self.device.parse()
     }
 
-    /// What rows depend on: `models and options`, and the device.
+    /// What the rows depend on: `models and options`, and the device.
     pub fn about<const N: usize>(&self, pairs: [(&str, Value); N]) -> Map<String, Value> {
         let pairs = pairs.map(|(key, value)| (key.to_owned(), value));
         let device = ("device".to_owned(), self.device.clone().into());
@@ -64,10 +64,10 @@ impl Applied {
     }
 }
 
-/// Images on each side of a picture, at most.
+/// The largest number of images per side of a picture.
 const MOST: usize = 256;
 
-/// What `--grid` means.
+/// Parses `--grid`.
 ///
 /// # Errors
 /// What was expected.
@@ -86,12 +86,12 @@ pub fn grid(text: &str) -> std::result::Result<Grid, String> {
     }
 }
 
-/// What rows are conditioned on.
+/// The conditions of the rows.
 #[derive(Debug, Args)]
 pub struct ConditionArguments {
-    /// A class from 0, or an HDF5 file of a label or an embedding for each row
+    /// A class, counted from 0, or an HDF5 file with a label or embedding per row
     ///
-    /// For flows with conditions
+    /// For conditional flows
     #[arg(long, value_name = "CLASS|FILE")]
     condition: Option<String>,
     /// The dataset of that file [default: labels or embeddings, or the only one]
@@ -100,15 +100,15 @@ pub struct ConditionArguments {
 }
 
 impl ConditionArguments {
-    /// Whether there are any.
+    /// Whether a condition was given.
     pub fn is_given(&self) -> bool {
         self.condition.is_some()
     }
 
-    /// What they mean, and what tells it from other conditions.
+    /// The condition, and a JSON value that identifies it.
     ///
     /// # Errors
-    /// An input error for a file that is not there.
+    /// An input error for a missing file.
     pub fn open(&self, store: &Store) -> Result<(Option<Condition>, Value)> {
         let Some(text) = &self.condition else {
             return Ok((None, Value::Null));

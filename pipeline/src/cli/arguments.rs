@@ -7,7 +7,7 @@ use clap::Args;
 use latent_align_stages::devices::forms;
 use std::path::PathBuf;
 
-/// An experiment on the command line.
+/// The experiment of a command line.
 #[derive(Debug, Args)]
 pub struct ExperimentArguments {
     /// The experiment's YAML file
@@ -17,7 +17,7 @@ pub struct ExperimentArguments {
     pub overrides: OverrideArguments,
 }
 
-/// What replaces values of the file.
+/// Overrides of values in the file.
 #[derive(Debug, Args)]
 pub struct OverrideArguments {
     /// Replace a value, as in `--set train_autoencoder.regulariser.weight=0.01`; may be repeated
@@ -30,7 +30,7 @@ pub struct OverrideArguments {
 }
 
 impl OverrideArguments {
-    /// What they say.
+    /// The overrides as given.
     ///
     /// # Errors
     /// A `--set` that is not KEY=VALUE.

@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 /// Options of `clean`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Delete what is listed; without this nothing is touched
+    /// Delete what is listed; by default nothing is deleted
     #[arg(long)]
     delete: bool,
-    /// Count artifacts with a damaged manifest among what may go
+    /// Include artifacts with a damaged manifest
     #[arg(long)]
     damaged: bool,
     #[command(flatten)]
@@ -23,12 +23,12 @@ pub struct Arguments {
     output: OutputArguments,
 }
 
-/// Prints what nothing refers to, and deletes it if asked to.
+/// Prints everything unreferenced, and deletes it with `--delete`.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let output = arguments.output.open()?;
     let found = candidates(&mut Catalogue::of(store), arguments.damaged)?;
     let mut frame = arguments.query.run(&table(&found))?;
-    // What the filters leave out is neither shown nor deleted.
+    // Entries excluded by the filters are neither shown nor deleted.
     let paths = Query {
         columns: vec!["path".into()],
         ..arguments.query.clone()

@@ -16,7 +16,7 @@ pub struct Arguments {
     /// fingerprints or folders of two artifacts
     #[arg(value_name = "THING", required = true)]
     things: Vec<String>,
-    /// The run that figures are compared with; the first by default
+    /// The run to compare figures with; the first by default
     #[arg(long, value_name = "RUN")]
     baseline: Option<String>,
     #[command(flatten)]
@@ -25,7 +25,7 @@ pub struct Arguments {
     output: OutputArguments,
 }
 
-/// Prints what differs; between two runs also which artifacts they share, and why not the others.
+/// Prints the differences; between two runs also which artifacts they share, and why they do not share the others.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let output = arguments.output.open()?;
     let mut catalogue = Catalogue::of(store);
@@ -73,7 +73,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     output.write_with(&mut frame, &notes, console)
 }
 
-/// The two artifacts that `things` are, if they are two artifacts.
+/// The two artifacts named by `things`, if both are artifacts.
 fn artifacts(store: &Store, things: &[String]) -> Result<Option<[Manifest; 2]>> {
     let dir = |thing: &String| match Thing::find(store, Path::new(thing), Prefer::Run) {
         Ok(Thing::Artifact(dir)) => Some(dir),
@@ -91,7 +91,7 @@ fn artifacts(store: &Store, things: &[String]) -> Result<Option<[Manifest; 2]>> 
     }
 }
 
-/// What the first of `things` is that is no run of this store.
+/// An error for the first of `things` that is not a run of this store.
 fn no_runs(store: &Store, things: &[String]) -> Option<Error> {
     let found = things.iter().find_map(|thing| {
         let found = Thing::find(store, Path::new(thing), Prefer::Run).ok();

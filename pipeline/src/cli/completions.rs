@@ -14,9 +14,9 @@ pub struct Arguments {
     shell: Shell,
 }
 
-/// How to use what is printed.
+/// How to use the output.
 const WHERE: &str = "\
-Where shells look for them (`make install` puts them there):
+Where shells look for completions (`make install` puts them there):
   bash  ~/.local/share/bash-completion/completions/latent-align
   zsh   ~/.local/share/zsh/site-functions/_latent-align, a folder that must be in fpath
   fish  ~/.local/share/fish/vendor_completions.d/latent-align.fish";
@@ -28,8 +28,8 @@ pub fn run(arguments: &Arguments, mut program: Command, console: &Console) -> Re
     clap_complete::generate(arguments.shell, &mut program, name, &mut script);
     let mut script = String::from_utf8(script)?;
     if arguments.shell == Shell::Bash {
-        // clap#6421: the hyphen in the program's name is taken for the end of a subcommand's, and nothing is
-        // completed after one.
+        // clap#6421: the hyphen in the program's name is taken for the end of a subcommand's name, and
+        // nothing is completed after one.
         script = script.replace("latent__subcmd__align", "latent__align");
     }
     console.print_for_programs(&script);

@@ -28,16 +28,16 @@ pub struct Arguments {
     overrides: OverrideArguments,
 }
 
-/// A kind of file that people write.
+/// A kind of file that users write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Schema {
-    /// What `run` reads.
+    /// Read by `run`.
     Experiment,
-    /// What `sweep` reads.
+    /// Read by `sweep`.
     Sweep,
 }
 
-/// Prints what was asked for.
+/// Prints the requested configuration.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let text = match (&arguments.config, arguments.schema) {
         (Some(file), _) => {

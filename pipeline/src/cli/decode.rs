@@ -22,12 +22,12 @@ pub struct Arguments {
     /// The dataset of FILE [default: means, latents or points, or the only one]
     #[arg(long)]
     dataset: Option<String>,
-    /// Also a picture of the first images, OUT with the ending `.png`: as many rows of as many as `8x8` says
+    /// Also write a grid of the first images, such as 8x8, to OUT with the ending `.png`
     #[arg(long, value_name = "ROWSxCOLUMNS", value_parser = grid)]
     grid: Option<Grid>,
 }
 
-/// Decodes every row, and says where the data is.
+/// Decodes every row, and prints where the data was written.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let Arguments {
         applied,
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     )?;
     let mut written = work.written() + &autoencoder.told();
     if autoencoder.through().is_some() && !work.says_its_space() {
-        written += "; the file does not say which latents it holds: they were taken for those of the transport";
+        written += "; the file does not say which latents it holds; they are assumed to be those of the transport";
     }
     if grid.is_some() {
         work.require_images()?;

@@ -17,7 +17,7 @@ pub struct Arguments {
     output: OutputArguments,
 }
 
-/// Prints a line for each device, and for each kind of which there is none.
+/// Prints a line for each device, and for each kind with no device.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let output = arguments.output.open()?;
     let found = found();
@@ -48,8 +48,7 @@ fn known(supported: Option<bool>) -> String {
     .to_owned()
 }
 
-/// Reads a device's name. What it may be is checked with all else of a configuration; shells complete the
-/// kinds.
+/// Parses the name of a device. The configuration checks the value; shells complete the kinds.
 #[derive(Debug, Clone)]
 pub struct DeviceName;
 

@@ -16,22 +16,22 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(flatten)]
     applied: Applied,
-    /// The HDF5 file of images or vectors, of the shape and range that the autoencoder was trained on; of a model of
-    /// sequences, the text file with one a line
+    /// The HDF5 file of images or vectors, of the shape and range that the autoencoder was trained on; for a model
+    /// of sequences, a text file with one per line
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The dataset of FILE [default: the one the run was trained on, or the only one]
     #[arg(long)]
     dataset: Option<String>,
-    /// What a row becomes where the posterior has noise
+    /// What to write for each row, if the posterior has noise
     #[arg(long, value_enum, default_value_t)]
     latents: Latents,
-    /// The seed of draws
+    /// The seed of the draws
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
-/// What a row becomes.
+/// What to write for each row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Latents {
     /// The mean of its posterior, as dataset `means`.
@@ -53,7 +53,7 @@ impl From<Latents> for Latent {
     }
 }
 
-/// Encodes every row, and says where the latents are and what space they are in.
+/// Encodes every row, and prints where the latents are and which space they are in.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let Arguments {
         applied,

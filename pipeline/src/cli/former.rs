@@ -1,4 +1,4 @@
-//! Names that commands had in older versions: they work, and no help, completion or manual shows them.
+//! Names of commands in older versions: they still work, but help, completions and manual omit them.
 
 use super::show::{self, Former as Of};
 use super::{clean, compare, generate, list, verify};
@@ -11,7 +11,7 @@ use clap::{Args, Command, Subcommand};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-// A comment of the kind that documents would be the first line of --help: clap takes it from a flattened enum.
+// Not a doc comment: clap takes the doc comment of a flattened enum as the first line of --help.
 #[derive(Debug, Subcommand)]
 pub enum Former {
     /// As `list`
@@ -63,7 +63,7 @@ enum FeaturesCommand {
 }
 
 impl Former {
-    /// Does what the command of today does.
+    /// Runs the current command.
     pub fn run(self, store: &Store, console: &Console) -> Result<()> {
         match self {
             Self::Ls(arguments) => list::run(&arguments, store, console),
@@ -91,7 +91,7 @@ impl Former {
     }
 }
 
-/// `error` without hints at names that no help of `program`, the command line of today, shows.
+/// `error` without hints at names that the help of `program`, the current command line, omits.
 pub fn unmentioned(mut error: clap::Error, mut program: Command) -> clap::Error {
     program.build();
     let shown = names(&program);
@@ -112,7 +112,7 @@ pub fn unmentioned(mut error: clap::Error, mut program: Command) -> clap::Error 
     error
 }
 
-/// The commands and options of `program` by their names of today.
+/// The current names of the commands and options of `program`.
 fn names(program: &Command) -> BTreeSet<String> {
     let options = program
         .get_arguments()

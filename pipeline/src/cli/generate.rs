@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Replace the file of --out
     #[arg(long)]
     force: bool,
-    /// Rows
+    /// The number of rows
     #[arg(long)]
     count: usize,
     /// The seed of the samples
@@ -35,10 +35,11 @@ pub struct Arguments {
     parameters: Vec<String>,
 }
 
-/// Draws the samples, and says what was written, on stderr where stdout may be what is written to.
+/// Draws the samples, and prints what was written, on stderr if the output goes to stdout.
 ///
 /// # Errors
-/// [`Error::Input`] for an unknown kind or parameter, or one out of range; as [`Destination::open`].
+/// [`Error::Input`] for an unknown kind or parameter, or a value out of range; as
+/// [`Destination::open`].
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let target: Target = serde_json::from_value(tree(arguments)?).map_err(|e| explain(&e))?;
     let Arguments {
@@ -65,7 +66,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     Ok(())
 }
 
-/// Serde's message about a target, in the words of the person who typed it.
+/// Serde's message about a target, in terms of the command line.
 fn explain(error: &serde_json::Error) -> Error {
     let message = error.to_string();
     let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();

@@ -1,9 +1,9 @@
-//! Pages of help: commands grouped by what one wants to do, and an example on each page.
+//! Help pages: commands grouped by task, with an example on each page.
 
 use clap::Command;
 use std::fmt::Write as _;
 
-/// What people do, the commands for it, and an example of each.
+/// Tasks, the commands for each, and an example of each command.
 const GROUPS: [(&str, &[(&str, &str)]); 5] = [
     (
         "Run",
@@ -53,29 +53,29 @@ const GROUPS: [(&str, &[(&str, &str)]); 5] = [
     ),
 ];
 
-/// Examples of pages that no group shows.
+/// Examples of pages in no group.
 const OTHERS: [(&str, &str); 2] = [
     ("completions", "completions bash"),
     ("man", "man --out man"),
 ];
 
-/// Examples of what can be exported to.
+/// Examples of the export formats.
 const EXPORTS: [(&str, &str); 2] = [
     ("tensorboard", "export tensorboard digits --out logs"),
     ("safetensors", "export safetensors digits --arrays"),
 ];
 
-/// The options of every command.
+/// The options common to all commands.
 const OPTIONS: &str = "\
 Options of every command:
       --artifacts <DIR>      The folder of artifacts [default: $LATENT_ALIGN_ARTIFACTS or `artifacts`]
-  -v, --verbose...           Say more: -v what happens, -vv why, -vvv everything
-  -q, --quiet                Say less: no progress and no warnings
+  -v, --verbose...           More output: -v what happens, -vv why, -vvv everything
+  -q, --quiet                Less output: no progress and no warnings
       --log-format <FORMAT>  How logs and progress are written to stderr: text or json
   -h, --help                 Print this page, or that of a command
   -V, --version              Print the version";
 
-/// `program`, whose page of help shows commands in groups, and each command's page an example.
+/// `program` with its commands in groups on the help page, and an example on each command's page.
 pub fn arranged(mut program: Command) -> Command {
     let mut commands = String::new();
     for (title, group) in GROUPS {
@@ -88,8 +88,8 @@ pub fn arranged(mut program: Command) -> Command {
     }
     let others = OTHERS.map(|(name, _)| format!("`{name}`")).join(", ");
     program = program.help_template(format!(
-        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\nCommands:\n{commands}\nMore: {others}, and `help COMMAND` for \
-         the whole of a page\n\n{OPTIONS}\n{{after-help}}"
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\nCommands:\n{commands}\nMore: \
+         {others}, and `help COMMAND` for the full page\n\n{OPTIONS}\n{{after-help}}"
     ));
     for (name, example) in GROUPS.iter().flat_map(|group| group.1).chain(&OTHERS) {
         program = program.mut_subcommand(name, |command| with_example(command, example));

@@ -23,17 +23,17 @@ pub struct Arguments {
     /// Link the flow as artifacts/runs/NAME/pretrain-flow
     #[arg(long, value_name = "NAME", default_value = "imported")]
     into: String,
-    /// Let NAME lead to this flow if it led to another one
+    /// Replace the link of NAME if it points to another flow
     #[arg(long)]
     force: bool,
-    /// Where the checkpoint has its noise: `reversed` at t = 1, as the paper's code does; `forward` at
-    /// t = 0, as this program does
+    /// The time of the noise in the checkpoint: `reversed` for t = 1, as in the paper's code;
+    /// `forward` for t = 0, as in this program
     #[arg(long, value_enum, default_value_t)]
     time: Time,
-    /// Factor on time before the checkpoint's embedding of it
+    /// Factor applied to the time before the checkpoint's time embedding
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     time_scale: f64,
-    /// Factor on features before the checkpoint's network sees them
+    /// Factor applied to the features before the checkpoint's network
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     feature_scale: f64,
     /// The dictionary of a `.pt` file that holds the weights; by default `ema`, else `model`, else the
@@ -46,13 +46,13 @@ pub struct Arguments {
     device: String,
 }
 
-/// Which way a checkpoint runs time.
+/// The direction of time in a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Time {
-    /// Data at t = 0, noise at t = 1, as the paper's ImageNet code.
+    /// Data at t = 0, noise at t = 1, as in the paper's ImageNet code.
     #[default]
     Reversed,
-    /// Noise at t = 0, data at t = 1, as this program.
+    /// Noise at t = 0, data at t = 1, as in this program.
     Forward,
 }
 
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     }
     if RunFolder::of(store, &arguments.into).record()?.is_some() {
         return Err(Error::input(format!(
-            "--into: `{}` is the run of an experiment, which an imported flow is no part of; give another name",
+            "--into: `{}` is the run of an experiment, not of an imported flow; give another name",
             arguments.into
         ))
         .into());
@@ -84,7 +84,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     store.open_for_writing()?;
     let mut digests = Digests::of_store(store.root());
     let record = digests.of(&arguments.file)?;
-    let file = std::path::absolute(&arguments.file).context("the current folder is gone")?;
+    let file =
+        std::path::absolute(&arguments.file).context("the current folder no longer exists")?;
     let config = ImportConfig {
         file: file.clone(),
         time: match arguments.time {
@@ -124,12 +125,12 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     Ok(())
 }
 
-/// Refuses a run that leads to another flow, before any work.
+/// Refuses a run that leads to another flow, before any work is done.
 fn refuse_another(run: &RunFolder, place: &Path, arguments: &Arguments) -> Result<(), Error> {
     let link = run.path().join(Stage::PretrainFlow.name());
     let way_out = match run.linked(Stage::PretrainFlow) {
         Some(led_to) if led_to == place || arguments.force => return Ok(()),
-        Some(_) => ", or let this one lead to the new flow with --force",
+        Some(_) => ", or replace its link with --force",
         None if link.symlink_metadata().is_err() => return Ok(()),
         None => "",
     };

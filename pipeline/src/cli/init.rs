@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 /// Options of `init`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The HDF5 file with the features that latents shall follow: [N, D] or [N, T, D]
+    /// The HDF5 file with the features that the latents should follow: [N, D] or [N, T, D]
     #[arg(value_name = "FILE.h5")]
     file: Option<PathBuf>,
-    /// The dataset in it [default: `features`, or the only one that can be]
+    /// The dataset in it [default: `features`, or the only suitable one]
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
     /// FILE's features of rank 3 are tokens: N items of T points of width D
@@ -27,10 +27,10 @@ pub struct Arguments {
     /// The HDF5 file with the images or vectors to encode [default: FILE, if it holds images]
     #[arg(long, value_name = "FILE.h5")]
     data: Option<PathBuf>,
-    /// The dataset in that [default: `images`, or the only one that can be]
+    /// The dataset in that file [default: `images`, or the only suitable one]
     #[arg(long, value_name = "NAME")]
     data_dataset: Option<String>,
-    /// What the items of data [N, H, W] are
+    /// How to read data of shape [N, H, W]
     #[arg(long, value_enum, value_name = "KIND")]
     data_as: Option<DataAs>,
     /// The configuration to write [default: FILE's name with .yaml, in this folder]
@@ -39,20 +39,20 @@ pub struct Arguments {
     /// Replace the files of --out and of the schema
     #[arg(long)]
     force: bool,
-    /// Do not write the JSON Schema beside the configuration, by which editors complete and check it
+    /// Do not write the JSON Schema, which lets editors complete and check the configuration
     #[arg(long)]
     no_schema: bool,
 }
 
-/// What to give where nothing was given.
+/// Printed when no file was given.
 const HINT: &str = "\
-found no file, expected the HDF5 file with the features that latents shall follow, [N, D] or [N, T, D]:
+found no file, expected the HDF5 file with the features that the latents should follow, [N, D] or [N, T, D]:
   latent-align init features.h5                      scans it and writes features.yaml
   latent-align init features.h5 --data images.h5     with images or vectors to encode
 To write one with h5py: `h5py.File(\"features.h5\", \"w\")[\"features\"] = array`
 To try it without one: `latent-align generate moons --out moons.h5 --count 5000`";
 
-/// Writes the configuration, and says what to do with it.
+/// Writes the configuration, and prints the next steps.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let file = arguments.file.as_deref();
     let file = file.ok_or_else(|| Error::input(format!("init: {HINT}")))?;
@@ -61,7 +61,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{name}.yaml")));
     // Before the scan, which may take long.
     let destination = Destination::open(&out, arguments.force)?;
-    // A pipe is in no folder: what it gets is for this one, and beside it there is no place for a schema.
+    // A pipe has no folder: its configuration refers to the current folder, and no schema is written
+    // beside it.
     let is_stream = destination.is_stream();
     let out = match is_stream {
         true => PathBuf::from(format!("{name}.yaml")),
@@ -90,7 +91,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     }
     let out = out.display();
     console.print(&format!(
-        "{out}: written; read what it says of your data, then\n  latent-align plan {out}\n  latent-align run {out}\n"
+        "{out}: written; read its comments on your data, then\n  latent-align plan {out}\n  latent-align run {out}\n"
     ));
     Ok(())
 }
@@ -103,9 +104,9 @@ fn write_schema(file: &Path, force: bool, console: &Console) -> Result<()> {
             return Ok(());
         }
         Found::File(_) if force => {}
-        // One of another version still serves; it is not worth an error.
+        // A schema of another version still works; it is not worth an error.
         _ => {
-            console.note(&format!("{}: kept as it is", file.display()));
+            console.note(&format!("{}: left unchanged", file.display()));
             return Ok(());
         }
     }

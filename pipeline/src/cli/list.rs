@@ -10,10 +10,10 @@ use clap::{Args, ValueEnum};
 /// Options of `list`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// What is listed
+    /// What to list
     #[arg(value_enum, default_value_t)]
     what: What,
-    /// Runs with their history: what they were of other configurations, as NAME@NUMBER
+    /// Include the history of runs: their earlier configurations, as NAME@NUMBER
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -27,7 +27,7 @@ enum What {
     /// Runs with their state, settings and figures
     #[default]
     Runs,
-    /// Sweeps with how their trials stand
+    /// Sweeps with the states of their trials
     Sweeps,
     /// Artifacts of all stages
     Artifacts,
@@ -75,5 +75,5 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     output.write_with(&mut frame, &notes, console)
 }
 
-/// What is said of a store without artifacts.
+/// Printed for a store without artifacts.
 pub const NO_ARTIFACTS: &str = "No artifacts yet; `latent-align run CONFIG` makes some.\n";

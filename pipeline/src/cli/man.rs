@@ -14,7 +14,7 @@ pub struct Arguments {
     /// printed, one after the other, as in `latent-align man | man -l -`
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Replace files that are there and differ
+    /// Replace existing files that differ
     #[arg(long, requires = "out")]
     force: bool,
 }

@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand.
+//! The command line, one file per subcommand.
 
 pub mod applied;
 pub mod arguments;
@@ -38,7 +38,7 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches as _, Parser
 use former::Former;
 use std::path::PathBuf;
 
-/// Train latent spaces that follow a distribution known only by samples, and prove it with
+/// Train latent spaces that follow a distribution known only by samples, and verify it with
 /// likelihoods.
 #[derive(Debug, Parser)]
 #[command(
@@ -60,10 +60,10 @@ struct Global {
     /// The folder of artifacts [default: $LATENT_ALIGN_ARTIFACTS or `artifacts`]
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     artifacts: Option<PathBuf>,
-    /// Say more: -v what happens, -vv why, -vvv everything
+    /// More output: -v what happens, -vv why, -vvv everything
     #[arg(short, long, global = true, action = ArgAction::Count, hide_short_help = true)]
     verbose: u8,
-    /// Say less: no progress and no warnings
+    /// Less output: no progress and no warnings
     #[arg(
         short,
         long,
@@ -82,7 +82,7 @@ struct Global {
         hide_short_help = true
     )]
     log_format: LogFormat,
-    /// Print a page of help
+    /// Print a help page
     #[arg(short, long, global = true, action = ArgAction::HelpShort, hide_short_help = true)]
     help: Option<bool>,
 }
@@ -91,7 +91,7 @@ struct Global {
 enum Chosen {
     /// Scan your own HDF5 file and write a commented configuration for it
     Init(init::Arguments),
-    /// Train and evaluate; skip what is finished
+    /// Train and evaluate; skip finished stages
     Run(run::Arguments),
     /// Show what `run` would do, and why
     Plan(plan::Arguments),
@@ -101,7 +101,7 @@ enum Chosen {
     List(list::Arguments),
     /// Show one run, sweep, artifact or HDF5 file
     Show(show::Arguments),
-    /// Show what differs between runs, or between two artifacts
+    /// Show the differences between runs, or between two artifacts
     Compare(compare::Arguments),
     /// Write the report of a run or of a sweep: one HTML file that opens anywhere
     Report(report::Arguments),
@@ -111,28 +111,28 @@ enum Chosen {
     Decode(decode::Arguments),
     /// Draw samples from a run's flow: points, features, and data
     Sample(sample::Arguments),
-    /// Score features or latents under a run's flow: NLLs and alignment losses, a row each
+    /// Score features or latents under a run's flow: NLL and alignment loss of each row
     Score(score::Arguments),
-    /// Write features drawn from a distribution whose density is known
+    /// Write features drawn from a distribution with a known density
     Generate(generate::Arguments),
-    /// Make a flow artifact of a checkpoint trained elsewhere
+    /// Import a checkpoint trained elsewhere as a flow artifact
     Import(import::Arguments),
-    /// Copy results out for other programs: TensorBoard, or weights as safetensors
+    /// Export results to other programs: TensorBoard, or weights as safetensors
     Export(export::Arguments),
     /// Check all checksums: artifacts, checkpoints and records of runs
     Verify(verify::Arguments),
-    /// List artifacts that no run uses, and delete them on request
+    /// List artifacts that no run uses, and optionally delete them
     ///
-    /// An imported flow is used once a run reads it
+    /// An imported flow is in use once a run reads it
     Clean(clean::Arguments),
     /// Print a configuration with all its values, the defaults, or the JSON Schema
     Config(config::Arguments),
-    /// Show the devices of this machine, and what this binary was built for
+    /// Show the devices of this machine and the backends of this binary
     Devices(devices::Arguments),
-    /// Let other hosts compute on a device of this one
+    /// Let other hosts compute on a device of this machine
     #[cfg(feature = "remote")]
     Serve(serve::Arguments),
-    /// Print the completions of a shell
+    /// Print shell completions
     #[command(hide = true)]
     Completions(completions::Arguments),
     /// Print the manual, or write its pages
@@ -143,10 +143,10 @@ enum Chosen {
 }
 
 impl Cli {
-    /// What was typed.
+    /// Parses the command line.
     ///
     /// # Errors
-    /// What is wrong with it; also for help and the version, which are printed instead.
+    /// What is wrong with it; also help and version, which are printed instead.
     pub fn parse() -> Result<Self, clap::Error> {
         let mut program = Former::augment_subcommands(Self::program());
         let matches = program
@@ -165,12 +165,12 @@ impl Cli {
         parsed.map_err(|e| e.format(&mut program))
     }
 
-    /// The command line as clap has it.
+    /// The command line as a clap command.
     fn program() -> Command {
         help::arranged(<Self as CommandFactory>::command())
     }
 
-    /// The console that the options ask for.
+    /// The console that the options specify.
     pub fn console(&self) -> Console {
         let verbosity = if self.global.quiet {
             -1
@@ -180,7 +180,7 @@ impl Cli {
         Console::start(verbosity, self.global.log_format)
     }
 
-    /// Does what was asked for.
+    /// Runs the command.
     pub fn execute(self, console: &Console) -> Result<()> {
         let store = self.store();
         match self.command {

@@ -15,12 +15,12 @@ pub struct Arguments {
     /// The name of a run (NAME@NUMBER for an older entry) or of a sweep, or its folder
     #[arg(value_name = "RUN|SWEEP")]
     what: PathBuf,
-    /// Write the figures as PNG too, beside the SVG files
+    /// Also write the figures as PNG, beside the SVG files
     #[arg(long)]
     png: bool,
 }
 
-/// Writes the report and prints its path, after those of the figures that were asked for.
+/// Writes the report and prints its path, after the paths of the PNG figures.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let thing = Thing::find(store, &arguments.what, Prefer::Neither)?;
     let path = match &thing {

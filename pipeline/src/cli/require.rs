@@ -1,4 +1,4 @@
-//! `--require holds`: an exit code for whether the alignment loss stands in for the NLL.
+//! `--require holds`: an exit code for the verdict on the alignment loss as a surrogate of the NLL.
 
 use crate::config::{Experiment, hint, list};
 use crate::failure::Unmet;
@@ -12,7 +12,7 @@ use latent_align_stages::Error;
 use latent_align_stages::alignment::{RegulariserConfig, Weighting};
 use latent_align_stages::figures::estimate_nll::{FEATURES, LATENTS};
 
-/// The least verdict.
+/// The minimum verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Required {
     /// It ranks points as the NLL does
@@ -29,7 +29,7 @@ impl Required {
         }
     }
 
-    /// What the command line calls it.
+    /// Its name on the command line.
     fn option(self) -> &'static str {
         match self {
             Self::Ranks => "ranks",
@@ -38,20 +38,20 @@ impl Required {
     }
 }
 
-/// What a run must show.
+/// The verdict that a run must reach.
 #[derive(Debug, Args)]
 pub struct Requirement {
-    /// Exit with 3 if the alignment loss does less in a region of estimate-nll. It holds with Spearman and
-    /// Pearson of at least 0.95 (the low ends of their intervals) and, in nats, a slope of 0.9 to 1.1; it
-    /// ranks with a Spearman of at least 0.8
+    /// Exit with 3 if the alignment loss does worse in a region of estimate-nll. `holds`: Spearman and
+    /// Pearson of at least 0.95 (the lower ends of their intervals) and, in nats, a slope of 0.9 to 1.1;
+    /// `ranks`: a Spearman of at least 0.8
     #[arg(long, value_name = "VERDICT", value_enum)]
     require: Option<Required>,
-    /// A region that --require is about; may be repeated [default: the features and the latents
-    /// of the test part]
+    /// A region that --require checks; may be repeated [default: the features and the latents of the test
+    /// part]
     #[arg(long, value_name = "REGION", requires = "require")]
     require_in: Vec<String>,
-    /// The weighting of the alignment loss that --require is about [default: that of the
-    /// autoencoder's regulariser, or likelihood where it has none]
+    /// The weighting of the alignment loss that --require checks [default: that of the autoencoder's
+    /// regulariser, or likelihood if it has none]
     #[arg(long, value_name = "WEIGHTING", requires = "require", value_parser = weightings())]
     require_of: Option<String>,
 }
@@ -62,7 +62,7 @@ fn weightings() -> PossibleValuesParser {
 }
 
 impl Requirement {
-    /// Refuses to require what `experiment` cannot show, before it runs.
+    /// Refuses a requirement that `experiment` cannot show, before it runs.
     ///
     /// # Errors
     /// [`Error::Input`].
@@ -76,10 +76,10 @@ impl Requirement {
         Ok(())
     }
 
-    /// Whether the run of `experiment` that `summary` is of shows what is required.
+    /// Whether the run of `experiment` with this `summary` meets the requirement.
     ///
     /// # Errors
-    /// [`Unmet`] with each region and its verdict; [`Error::Input`] where a region has none.
+    /// [`Unmet`] with each region and its verdict; [`Error::Input`] if a region has no verdict.
     pub fn check(&self, experiment: &Experiment, summary: &Summary) -> Result<()> {
         let Some(required) = self.require else {
             return Ok(());
@@ -120,7 +120,7 @@ impl Requirement {
         }
     }
 
-    /// The regions that are required, out of those that have a verdict.
+    /// The required regions, out of those with a verdict.
     fn regions<'a>(&'a self, all: &[&str]) -> latent_align_stages::Result<Vec<&'a str>> {
         let lacks = |region: &str| !all.contains(&region);
         if let Some(unknown) = self.require_in.iter().find(|region| lacks(region)) {

@@ -13,15 +13,16 @@ use clap::Args;
 pub struct Arguments {
     #[command(flatten)]
     experiment: ExperimentArguments,
-    /// Compute no more than this stage needs, which is included: a stage's name such as pretrain-flow, or
-    /// the start of a fingerprint that `plan` shows
+    /// Compute only what this stage needs, and the stage itself: a stage's name such as pretrain-flow, or the
+    /// start of a fingerprint that `plan` shows
     #[arg(long, value_name = "STAGE", conflicts_with = "require")]
     until: Option<String>,
     #[command(flatten)]
     requirement: Requirement,
 }
 
-/// Runs the experiment and prints its summary, which ends with the paths of what was written, the report last.
+/// Runs the experiment and prints its summary, which ends with the paths of the written files, the report
+/// last.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let experiment = &arguments.experiment;
     let loaded = config::load(&experiment.config, &experiment.overrides.overrides()?)?;

@@ -19,7 +19,7 @@ use serde_json::json;
 pub struct Arguments {
     #[command(flatten)]
     applied: Applied,
-    /// Samples to draw
+    /// The number of samples
     #[arg(long, value_name = "N")]
     count: usize,
     /// The seed of the noise
@@ -27,7 +27,7 @@ pub struct Arguments {
     seed: u64,
     /// The standard deviation of the noise
     ///
-    /// 1 for the flow's own distribution, less for what is likelier
+    /// 1 for the flow's own distribution, less for likelier samples
     #[arg(
         long,
         value_name = "T",
@@ -35,7 +35,7 @@ pub struct Arguments {
         allow_negative_numbers = true
     )]
     temperature: f64,
-    /// The tolerance of the ODE's solver
+    /// The tolerance of the ODE solver
     ///
     /// Absolute and relative
     #[arg(
@@ -45,26 +45,26 @@ pub struct Arguments {
         conflicts_with = "steps"
     )]
     tolerance: f64,
-    /// Take so many equal steps of the ODE instead (`flow_matching`, `mixture`)
+    /// Take this many equal steps of the ODE instead (`flow_matching`, `mixture`)
     ///
-    /// Steps of Dormand-Prince, 6 evaluations each, which do not adapt to the tolerance
+    /// Steps of Dormand-Prince, 6 evaluations each, without adaptation to the tolerance
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
-    /// Draw tokens several at once, sweeping until samples change by less (`tarflow`, `starflow`)
+    /// Draw several tokens at once, iterating until samples change by less (`tarflow`, `starflow`)
     ///
-    /// Sweeps over the tokens until no sample changes by more than this share of itself (root mean square); 0 for as many
-    /// sweeps as tokens, which is exact
+    /// Sweeps over the tokens until no sample changes by more than this relative amount (root mean square); 0 for
+    /// as many sweeps as tokens, which is exact
     #[arg(long, value_name = "T", conflicts_with = "steps")]
     sweeps: Option<f64>,
-    /// Tokens that a sweep goes over; 0 for all of them
+    /// Tokens per sweep; 0 for all of them
     #[arg(long, value_name = "N", default_value_t = 0, requires = "sweeps")]
     sweep_tokens: usize,
     #[command(flatten)]
     condition: ConditionArguments,
-    /// How far samples lean towards their condition (classifier-free guidance)
+    /// The strength of the condition (classifier-free guidance)
     ///
-    /// 1 for the density under the condition, more for what is more of its own kind and less varied; `flow_matching`,
-    /// `tarflow` and `starflow` have it
+    /// 1 for the density under the condition, more for more typical and less varied samples; for `flow_matching`,
+    /// `tarflow` and `starflow`
     #[arg(
         long,
         value_name = "SCALE",
@@ -72,18 +72,19 @@ pub struct Arguments {
         allow_negative_numbers = true
     )]
     guidance: f64,
-    /// Let guidance grow from none at the first token to all at the last (`tarflow`, `starflow`)
+    /// Increase guidance from none at the first token to its full strength at the last (`tarflow`, `starflow`)
     #[arg(long)]
     guidance_rising: bool,
-    /// Lean away from the flow at this temperature of its attention (`tarflow`, `starflow`)
+    /// Guide away from the flow at this temperature of its attention (`tarflow`, `starflow`)
     ///
-    /// The attention's logits are divided by it. Without it, samples lean away from the condition "none"; with it, no
-    /// --condition is needed
+    /// The attention's logits are divided by it. Without it, samples are guided away from the condition "none";
+    /// with it, no --condition is needed
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     guidance_temperature: Option<f64>,
-    /// Take noise of this standard deviation, with which the flow was trained, off its samples
+    /// Remove noise of this standard deviation, with which the flow was trained, from its samples
     ///
-    /// In the flow's space: one step along the gradient of the log-likelihood (Tweedie); for likelihoods in closed form
+    /// In the flow's space: one step along the gradient of the log-likelihood (Tweedie); for likelihoods in closed
+    /// form
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
     denoise: Option<f64>,
     /// Decode the samples with the run's autoencoder
@@ -91,14 +92,14 @@ pub struct Arguments {
     /// It must be aligned with the flow
     #[arg(long)]
     decode: bool,
-    /// Also a picture of the first images, such as 8x8 of them: OUT with the ending .png
+    /// Also write a grid of the first images, such as 8x8, to OUT with the ending .png
     ///
-    /// Of what --decode makes, or of a flow of images
+    /// Of the data that --decode writes, or of a flow of images
     #[arg(long, value_name = "RxC", value_parser = grid)]
     grid: Option<Grid>,
 }
 
-/// Draws the samples, and says where they are and what space they are in.
+/// Draws the samples, and prints where they are and which space they are in.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let Arguments {
         applied,
@@ -150,9 +151,10 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         let aligned = autoencoder.lineage().flow;
         if aligned.as_deref() != Some(flow.fingerprint()) {
             return Err(Error::input(format!(
-                "{}: found an autoencoder that is aligned with {}, expected one whose latents follow the flow \
-                 {}: what it decodes of that flow's samples means nothing; name a run with a regulariser such \
-                 as `alignment` or `flow_kl`, or with a `transport`, or leave --decode out",
+                "{}: found an autoencoder that is aligned with {}, expected one whose latents \
+                 follow the flow {}: decoding that flow's samples with it is meaningless; name a \
+                 run with a regulariser such as `alignment` or `flow_kl`, or with a `transport`, \
+                 or leave --decode out",
                 applied.run.display(),
                 aligned.map_or("no flow".to_owned(), |other| format!("the flow {other}")),
                 flow.fingerprint(),

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(flatten)]
     applied: Applied,
-    /// The HDF5 file of features; of a model of sequences, the text file with one a line
+    /// The HDF5 file of features; for a model of sequences, the text file with one per line
     ///
     /// Features have the width that the flow was trained on. With --latents, the file has latents.
     #[arg(value_name = "FILE")]
@@ -32,10 +32,10 @@ pub struct Arguments {
     /// The dataset of FILE [default: features, or the only one; with --latents: latents, means or points]
     #[arg(long)]
     dataset: Option<String>,
-    /// Rows are latents of an autoencoder that is aligned with the flow: its normalisation is not applied
+    /// Rows are latents of an autoencoder that is aligned with the flow: they are not normalised
     #[arg(long)]
     latents: bool,
-    /// Score latents of an autoencoder that is not aligned with this flow, to compare with
+    /// Score latents of an autoencoder that is not aligned with this flow, for comparison
     #[arg(long, requires = "latents")]
     unaligned: bool,
     #[command(flatten)]
@@ -48,7 +48,8 @@ pub struct Arguments {
     draws: Option<usize>,
     #[arg(long, help = format!("The largest R = t / (1 - t) of the likelihood weighting [default: that of the run's estimate-nll, or {TRUNCATION}]"))]
     truncation: Option<f64>,
-    /// Estimate the divergence with so many random probes [default: as the run's estimate-nll, or exactly]
+    /// Estimate the divergence with this many random probes [default: as the run's estimate-nll, or
+    /// exactly]
     ///
     /// Hutchinson's estimator, for points of many dimensions; NLLs then have a standard error
     #[arg(long, value_name = "N")]
@@ -69,7 +70,7 @@ enum Bits {
 }
 
 impl Arguments {
-    /// What the run's `estimate-nll` was asked, and what replaces it.
+    /// The run's configuration of `estimate-nll` with the overrides of the command line.
     fn config(&self, models: &Models) -> Result<estimate_nll::Config> {
         let own = models.config(Stage::EstimateNll).cloned();
         let own = own.and_then(|config| serde_json::from_value(config).ok());
@@ -99,7 +100,7 @@ impl Arguments {
     }
 }
 
-/// Scores every row, and prints the figures of all.
+/// Scores every row, and prints the mean figures.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let applied = &arguments.applied;
     let output = Output::new(&applied.out, applied.force)?;
@@ -158,7 +159,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     }
     let space = match space {
         Space::Features => "features, normalised to points of the flow",
-        Space::Points => "points of the flow as they are",
+        Space::Points => "points of the flow, unchanged",
     };
     let written = format!(
         "{} points, rows are {space} {}; NLLs and losses of points in nats, tolerance {:e}",
@@ -218,8 +219,8 @@ fn refuse_unaligned(work: &Score, own: &str) -> Result<()> {
         }
     };
     Err(Error::input(format!(
-        "{}: found {found}, expected points of the flow {own}; encode the data with a run that is aligned with \
-         it, or score these to compare with, with --unaligned",
+        "{}: found {found}, expected points of the flow {own}; encode the data with a run that is \
+         aligned with it, or score these for comparison with --unaligned",
         work.describe()
     ))
     .into())

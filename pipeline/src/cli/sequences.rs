@@ -1,4 +1,4 @@
-//! `encode`, `decode`, `sample` and `score` for a run whose model is of sequences: text in, latents out, and back.
+//! `encode`, `decode`, `sample` and `score` for a run of a model of sequences: text in, latents out, and back.
 
 use super::applied::{Applied, tell};
 use crate::console::Console;
@@ -12,21 +12,21 @@ use latent_align_stages::inference::{OfSequences, SequenceFile};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Where a command reads and writes, and with which model.
+/// What a command on sequences needs.
 pub struct Command<'a> {
-    /// The run, and where results go.
+    /// The run, and the destination of the results.
     pub applied: &'a Applied,
-    /// Where they go, opened.
+    /// The opened destination.
     pub output: Output,
     /// The model.
     pub model: Model,
-    /// Where digests are.
+    /// The store of digests.
     pub store: &'a Store,
-    /// Who is told.
+    /// Where messages go.
     pub console: &'a Console,
 }
 
-/// Refuses options that models of sequences do not have: those of `given` that were.
+/// Refuses options that models of sequences do not have, if one of them was `given`.
 ///
 /// # Errors
 /// An input error that names the first.
@@ -90,7 +90,7 @@ impl Command<'_> {
         })
     }
 
-    /// Scores the sequences of `file`, and prints the figures of all.
+    /// Scores the sequences of `file`, and prints the mean figures.
     ///
     /// # Errors
     /// As [`OfSequences::score`].

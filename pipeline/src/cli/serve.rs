@@ -12,11 +12,11 @@ use std::net::TcpListener;
 /// Options of `serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Clients show a token: that of the variable LATENT_ALIGN_TOKEN here, or else a new one that is printed. They
+Clients present a token: the value of LATENT_ALIGN_TOKEN here, or else a new one that is printed. They
 read it from the same variable.")]
 pub struct Arguments {
-    /// The address to listen on. Nothing is encrypted: keep it on loopback behind an SSH tunnel, or on a
-    /// network you trust
+    /// The address to listen on. Traffic is not encrypted: keep it on loopback behind an SSH tunnel, or
+    /// on a network you trust
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     listen: String,
     /// The device to serve
@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<()> {
     Ok(serve(&device, listener, &token)?)
 }
 
-/// 128 bits that nobody can guess.
+/// 128 random bits in hexadecimal.
 fn new_token() -> std::io::Result<String> {
     let mut bytes = [0u8; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

@@ -19,13 +19,13 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The sweep's YAML file; --set and --device apply to every trial of it
+    /// The sweep's YAML file; --set and --device apply to all its trials
     #[arg(value_name = "FILE", required = true)]
     file: Option<PathBuf>,
-    /// Trials at a time, in processes that share the cores [default: 1; with Slurm, all]
+    /// Number of concurrent trials, in processes that share the cores [default: 1; with Slurm, all]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Go on with the other trials when one fails; the default
+    /// Continue with the other trials when one fails; the default
     #[arg(long)]
     keep_going: bool,
     /// Stop the other trials when one fails
@@ -43,7 +43,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// As `show SWEEP`, of which it is the former name
+    /// The former name of `show SWEEP`
     #[command(hide = true)]
     Status(Box<show::Arguments>),
 }
@@ -54,11 +54,11 @@ pub enum Where {
     /// On this machine.
     #[default]
     Local,
-    /// As one job array of Slurm, with what the file says under `slurm`.
+    /// As a job array of Slurm, with the settings in the file's `slurm` section.
     Slurm,
 }
 
-/// Runs the trials and prints their table, and the paths of what was written, the report last.
+/// Runs the trials and prints their table, and the paths of the written files, the report last.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let file = match (&arguments.command, &arguments.file) {
         (Some(Command::Status(arguments)), _) => {
@@ -79,7 +79,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     verdict(&swept)?;
     if arguments.wait && !swept.waiting.is_empty() {
         bail!(
-            "{} of {} trials did not end, and Slurm has none of them left: {}; see logs beside {}, and `sacct`",
+            "{} of {} trials did not finish, and none of them is left in Slurm's queue: {}; see \
+             the logs beside {}, and `sacct`",
             swept.waiting.len(),
             swept.trials,
             swept.waiting.join(", "),

@@ -22,20 +22,20 @@ pub struct Arguments {
     thing: Option<PathBuf>,
 }
 
-/// What was read, and what is wrong.
+/// What was read, and what is wrong with it.
 #[derive(Default)]
 struct Findings {
     rows: Vec<Vec<String>>,
     damaged: Vec<String>,
-    /// What this user may not read: nobody knows whether it is whole.
+    /// Files that this user may not read, so that their integrity is unknown.
     unreadable: Vec<String>,
-    /// Inputs that are not what they were: stale results, but no damage.
+    /// Inputs that have changed: results are stale, but not damaged.
     changed: Vec<String>,
-    /// Inputs that were read already.
+    /// Inputs that were already read.
     inputs: BTreeMap<PathBuf, Option<FileRecord>>,
 }
 
-/// Reads everything that has a digest and compares.
+/// Reads everything with a digest and compares.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     match &arguments.thing {
         Some(what) => check(&Thing::find(store, what, Prefer::Run)?, console),
@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     }
 }
 
-/// Reads the artifacts of `thing`, and of a store everything else that has a digest.
+/// Reads the artifacts of `thing`, and for a store everything else with a digest.
 ///
 /// # Errors
 /// [`Error::File`] names what is damaged or cannot be read.

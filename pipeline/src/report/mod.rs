@@ -1,4 +1,4 @@
-//! What people read about runs: figures, summaries, reports.
+//! Reports for readers: figures, summaries and pages.
 
 mod charts;
 mod page;

@@ -1,4 +1,4 @@
-//! What a run brought, as Markdown that reads well in a terminal: `summary.md`.
+//! The summary of a run as Markdown that reads well in a terminal: `summary.md`.
 
 use super::charts::Plots;
 use crate::config::Loaded;
@@ -18,7 +18,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The summary of `loaded`, whose stages left the manifests `stages`.
+    /// The summary of `loaded`, whose stages wrote the manifests `stages`.
     pub fn new(loaded: &Loaded, folder: &RunFolder, stages: Vec<Manifest>) -> Self {
         let experiment = &loaded.experiment;
         let mut description = format!("seed {}", experiment.seed);
@@ -34,12 +34,12 @@ impl Summary {
         }
     }
 
-    /// The same with the run's figures at its end.
+    /// Appends the run's figures.
     pub fn with_plots(self, plots: Plots) -> Self {
         Self { plots, ..self }
     }
 
-    /// Where the run is.
+    /// The folder of the run.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -50,7 +50,7 @@ impl Summary {
         found.map_or(&[], |s| &s.figures.0)
     }
 
-    /// The whole summary.
+    /// The complete summary.
     pub fn markdown(&self) -> String {
         let mut out = format!("# {}\n\n{}\n", self.title, self.description);
         for stage in &self.stages {

@@ -28,7 +28,7 @@ const FIGURES: [(&str, &[&str]); 9] = [
             "negative ELBO",
             "NLL by the ODE",
             "levels",
-            "nats a test feature",
+            "nats per test feature",
         ],
     ),
     (

@@ -58,7 +58,7 @@ fn without_a_test_part_words_say_that_the_rows_also_chose() {
     assert!(!summary.contains("test mean squared error"), "{summary}");
     let page = std::fs::read_to_string(project.path("artifacts/runs/tiny/report.html")).unwrap();
     assert!(
-        page.contains("held-out rows, which also select"),
+        page.contains("held-out rows, which were also used for selection"),
         "no such words"
     );
 }

@@ -26,11 +26,11 @@ fn a_report_says_what_was_run_and_from_what() {
     let page = report(&project);
     for part in [
         "<h1>tiny <span class=\"chip good\">finished</span></h1>",
-        "Told from features",
+        "Distinguished from features",
         "Latents against the target",
         "Alignment or collapse?",
         "Every figure",
-        "Lineage: from what each stage was made",
+        "Lineage: the artifacts that each stage read",
         // what differs from the defaults, with these
         "<td><code>train_autoencoder.steps</code></td><td><code>20</code></td><td><code>2000</code></td>",
         "vectors.h5",
@@ -244,7 +244,7 @@ fn a_short_training_without_a_regulariser_is_undertrained_and_not_collapsed() {
             "collapse onto modes",
             "contracted",
             "regulariser.weight",
-            "gathered on",
+            "collapsed onto",
         ] {
             assert!(!text.contains(word), "{word}");
         }

@@ -1,4 +1,4 @@
-//! What is exported, and where to.
+//! What to export, and where to.
 
 use crate::export::{Files, Source};
 use crate::store::Store;
@@ -6,20 +6,20 @@ use anyhow::Result;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// What is exported.
+/// What to export.
 #[derive(Debug, Args)]
 pub struct Exported {
     /// A run by name, the folder of a run or of an artifact, or four or more characters of a fingerprint
     #[arg(value_name = "RUN|FINGERPRINT")]
     what: PathBuf,
-    /// Replace files that are there and differ
+    /// Replace existing files that differ
     #[arg(long)]
     force: bool,
 }
 
 impl Exported {
-    /// Writes into `out` what `files` makes of it, below a folder of its name, which is the second of
-    /// the pair.
+    /// Writes the files made by `files` into a folder of `out`; the second of the pair is the folder's
+    /// name.
     pub fn write(
         &self,
         store: &Store,

@@ -20,11 +20,11 @@ pub struct Arguments {
 enum Command {
     /// Learning curves, final figures, configurations and images as event files for TensorBoard
     Tensorboard(tensorboard::Arguments),
-    /// Weights, checked against their digests, and on request arrays, for PyTorch, JAX or numpy
+    /// Weights, checked against their digests, and optionally arrays, for PyTorch, JAX or numpy
     Safetensors(safetensors::Arguments),
 }
 
-/// Exports.
+/// Runs the export.
 pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()> {
     let page = match &arguments.command {
         Command::Tensorboard(arguments) => tensorboard::run(arguments, store)?,

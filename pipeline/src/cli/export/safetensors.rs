@@ -12,16 +12,16 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(flatten)]
     exported: Exported,
-    /// Also the HDF5 outputs, such as latents, samples and features of the parts, a tensor for each dataset
+    /// Also export the HDF5 outputs (latents, samples, features of the parts), one tensor per dataset
     #[arg(long)]
     arrays: bool,
-    /// The folder to write to: DIR/RUN/STAGE/NAME.safetensors, and DIR/RUN/metadata.json with what the
-    /// files are
+    /// The folder to write to: DIR/RUN/STAGE/NAME.safetensors, and DIR/RUN/metadata.json, which describes
+    /// the files
     #[arg(long, value_name = "DIR", default_value = "safetensors")]
     out: PathBuf,
 }
 
-/// Writes the files, and says where they are.
+/// Writes the files, and returns where they are.
 pub fn run(arguments: &Arguments, store: &Store) -> Result<String> {
     let files = |source: &export::Source| export::safetensors(source, arguments.arrays);
     let (written, dir) = arguments.exported.write(store, &arguments.out, files)?;

@@ -18,12 +18,12 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-/// Writes the event files, and says how to look at them.
+/// Writes the event files, and returns how to view them.
 pub fn run(arguments: &Arguments, store: &Store) -> Result<String> {
     let Arguments { exported, out } = arguments;
     let (written, dir) = exported.write(store, out, export::tensorboard)?;
     Ok(format!(
-        "{}: {written}\nLook at it with `tensorboard --logdir {}`.\n",
+        "{}: {written}\nView it with `tensorboard --logdir {}`.\n",
         dir.display(),
         out.display()
     ))

@@ -7,10 +7,10 @@ use latent_align_stages::{Error, Result};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Everything about the artifact in `dir`; of a damaged one, what is wrong with it.
+/// Everything about the artifact in `dir`; for a damaged one, what is wrong with it.
 ///
 /// # Errors
-/// [`Error::File`] where this user may not read it.
+/// [`Error::File`] if this user may not read it.
 pub fn artifact_page(dir: &Path) -> Result<String> {
     let mut page = String::new();
     let damaged = |why: &str| Ok(format!("{}\nDAMAGED: {why}\n", dir.display()));

@@ -2,11 +2,11 @@
 
 use crate::tables::number;
 
-/// Columns and lines of the area where curves are drawn.
+/// Columns and lines of the plotting area.
 const SIZE: (usize, usize) = (66, 14);
-/// Columns of the numbers beside it.
+/// Columns for the tick labels.
 const LABEL: usize = 11;
-/// Values whose largest is this many times the smallest are drawn on a logarithmic axis.
+/// The ratio of the largest to the smallest value from which the axis is logarithmic.
 const WIDE: f64 = 20.0;
 const TRAINING: char = '.';
 const HELD_OUT: char = 'o';
@@ -15,13 +15,13 @@ const HELD_OUT: char = 'o';
 pub struct Panel {
     /// The stage and the metric.
     pub title: String,
-    /// Of batches that are trained on.
+    /// On training batches.
     pub training: Vec<(f64, f64)>,
-    /// Of held-out data.
+    /// On held-out data.
     pub held_out: Vec<(f64, f64)>,
 }
 
-/// The chart of `panel`: curves of training with dots, of held-out data with circles.
+/// The chart of `panel`: training curves with dots, held-out curves with circles.
 pub fn draw(panel: &Panel) -> String {
     let all = || panel.training.iter().chain(&panel.held_out);
     let fold = |start, of: fn(f64, f64) -> f64| all().map(|p| p.1).fold(start, of);
@@ -97,7 +97,7 @@ pub fn draw(panel: &Panel) -> String {
         .collect()
 }
 
-/// Dots between two places, for what has none yet.
+/// Draws dots between two cells, where cells are empty.
 fn join(grid: &mut [Vec<char>], from: (usize, usize), to: (usize, usize)) {
     let steps = from.0.abs_diff(to.0).max(from.1.abs_diff(to.1));
     for step in 1..steps {

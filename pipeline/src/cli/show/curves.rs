@@ -1,4 +1,4 @@
-//! `latent-align show RUN --curves`: one learning curve a column of a stage's `metrics.parquet`.
+//! `latent-align show RUN --curves`: one learning curve per column of a stage's `metrics.parquet`.
 
 use super::chart::{self, Panel};
 use crate::catalogue::{RunEntry, StageEntry};
@@ -13,10 +13,10 @@ use polars::prelude::{DataType, ParquetReader, SerReader as _};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Which learning curves of a run are shown, and how.
+/// Which learning curves of a run to show, and how.
 #[derive(Debug, Args)]
 pub struct CurvesArguments {
-    /// Of a run: its learning curves, those of stages in progress included
+    /// For a run: its learning curves, including those of stages in progress
     #[arg(long)]
     pub curves: bool,
     /// Draw the curves in the terminal: a panel for each metric, training and held-out data together
@@ -31,7 +31,7 @@ pub struct CurvesArguments {
 }
 
 impl CurvesArguments {
-    /// An option that asks for curves, if one was given.
+    /// The first given option that needs learning curves.
     pub fn given(&self) -> Option<&'static str> {
         [
             ("--curves", self.curves),
@@ -46,7 +46,7 @@ impl CurvesArguments {
     /// Writes the curves of `run` as a table, or draws them.
     ///
     /// # Errors
-    /// [`Error::Input`] for a run without any, and for a stage or a metric that is not there.
+    /// [`Error::Input`] for a run without curves, and for a missing stage or metric.
     pub fn show(
         &self,
         run: &RunEntry,
@@ -83,7 +83,7 @@ impl CurvesArguments {
 /// The stage called `name`.
 ///
 /// # Errors
-/// [`Error::Input`] with the names there are.
+/// [`Error::Input`] with the valid names.
 fn stage(name: &str) -> Result<Stage, Error> {
     let wanted = name.replace('_', "-");
     let found = Stage::ALL.into_iter().find(|stage| stage.name() == wanted);
@@ -95,7 +95,7 @@ fn stage(name: &str) -> Result<Stage, Error> {
     })
 }
 
-/// A metric of a stage, step by step.
+/// A metric of a stage by step.
 struct Curve {
     stage: Stage,
     column: String,
@@ -103,7 +103,7 @@ struct Curve {
     rows: Vec<(i64, Option<f64>)>,
 }
 
-/// The curves of `run`, of these stages or of all; and what could not be read.
+/// The curves of `run`, for these stages or for all; and what could not be read.
 fn of(run: &RunEntry, stages: &[Stage]) -> (Vec<Curve>, Vec<String>) {
     let (mut curves, mut damaged) = (Vec::new(), Vec::new());
     let wanted = |s: &&StageEntry| stages.is_empty() || stages.contains(&s.stage);
@@ -119,7 +119,7 @@ fn of(run: &RunEntry, stages: &[Stage]) -> (Vec<Curve>, Vec<String>) {
     (curves, damaged)
 }
 
-/// The table of a stage, that of the process which computes it now included.
+/// The metrics table of a stage, or that of the process computing it now.
 fn table_of(stage: &StageEntry) -> Option<PathBuf> {
     let done = stage.dir.join(METRICS);
     if done.exists() {
@@ -147,7 +147,7 @@ fn read(stage: Stage, file: &Path) -> anyhow::Result<Vec<Curve>> {
     Ok(curves)
 }
 
-/// What a column measures, without the data it is measured on.
+/// The metric of a column, without the data it is measured on.
 fn metric(column: &str) -> &str {
     let of_data = column
         .strip_prefix(HELD_OUT)
@@ -155,11 +155,11 @@ fn metric(column: &str) -> &str {
     of_data.unwrap_or(column)
 }
 
-/// The curves of the metrics `wanted`, each by its column's name or without what it is measured on; all
-/// where none are named.
+/// The curves of the metrics in `wanted`, each given by the column's name or without the data it is
+/// measured on; all curves if `wanted` is empty.
 ///
 /// # Errors
-/// [`Error::Input`] for one that is not there.
+/// [`Error::Input`] for an unknown metric.
 fn chosen(curves: Vec<Curve>, wanted: &[String]) -> Result<Vec<Curve>> {
     if wanted.is_empty() {
         return Ok(curves);
@@ -186,7 +186,7 @@ fn chosen(curves: Vec<Curve>, wanted: &[String]) -> Result<Vec<Curve>> {
         .collect())
 }
 
-/// The table of `curves`, a row a step of a stage.
+/// The table of `curves`, one row per step of a stage.
 fn table(curves: &[Curve]) -> Source<'static> {
     let parts: Vec<&[Curve]> = curves.chunk_by(|a, b| a.stage == b.stage).collect();
     let height = parts.iter().map(|part| part[0].rows.len()).sum();
@@ -216,7 +216,7 @@ fn table(curves: &[Curve]) -> Source<'static> {
     Source::new(height, fields)
 }
 
-/// Curves of one metric together. A term that the run does not have, zero throughout, is left out.
+/// Groups curves by metric. A term that is zero throughout, which the run does not have, is left out.
 fn panels(curves: &[Curve]) -> Vec<Panel> {
     let mut panels: Vec<Panel> = Vec::new();
     for curve in curves {

@@ -1,4 +1,4 @@
-//! An HDF5 file: what it holds, what one full pass over each dataset found, and first rows.
+//! An HDF5 file: its contents, the statistics of one full pass over each dataset, and its first rows.
 
 use crate::tables::{bytes, columns, number};
 use latent_align_hdf5::{Contents, Dataset, DatasetInfo, FileListing, Statistics};
@@ -8,14 +8,14 @@ use latent_align_stages::{Error, Result};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Columns shown one by one; beyond, only the range over all of them.
+/// The number of columns shown one by one; for wider data only the range over all columns is shown.
 const COLUMNS: usize = 16;
 
-/// Characters of an attribute that are shown.
+/// The number of characters shown of an attribute.
 const LONGEST_ATTRIBUTE: usize = 100;
 
-/// What the file holds, and what one full pass over each dataset, or over `dataset` alone, found; with
-/// the first `rows` of each.
+/// The contents of the file, the statistics of one full pass over each dataset, or over `dataset`
+/// alone, and the first `rows` of each.
 ///
 /// # Errors
 /// [`Error::Input`] for a file that cannot be read, and for a `dataset` that cannot be.
@@ -44,7 +44,7 @@ pub fn page(
                 out.push_str(&figures(&scan.scan));
                 false
             }
-            // What cannot be features is not hidden, unless it is not there at all.
+            // A dataset that cannot be features is still shown, unless it does not exist.
             Some(Err(Error::Input(why))) if found.is_some() => {
                 let _ = writeln!(out, "  not features: {why}");
                 true
@@ -59,7 +59,7 @@ pub fn page(
         match Contents::read(file, &name, whole, rows) {
             Ok(contents) => out.push_str(&rest(&contents)),
             Err(error) if dataset.is_some() => return Err(error.into()),
-            // as it was said already
+            // already reported
             Err(error) if out.contains(&error.to_string()) => {}
             Err(error) => {
                 let _ = writeln!(out, "  {error}");
@@ -69,7 +69,7 @@ pub fn page(
     Ok(out)
 }
 
-/// Statistics of all numbers together, and first rows.
+/// Statistics over all numbers, and first rows.
 fn rest(contents: &Contents) -> String {
     let mut out = String::new();
     if let Some(Statistics {
@@ -134,7 +134,7 @@ fn contents(listing: &FileListing) -> String {
     }
     for link in &listing.external_links {
         let link = one_line(link);
-        let _ = writeln!(out, "  {link}: a link into another file, never followed");
+        let _ = writeln!(out, "  {link}: a link into another file, not followed");
     }
     for group in &listing.too_deep {
         let _ = writeln!(
@@ -145,21 +145,21 @@ fn contents(listing: &FileListing) -> String {
     out
 }
 
-/// A name, which may hold what looks like lines of ours.
+/// A name on one line: it could contain line breaks.
 fn one_line(name: &str) -> String {
     name.replace('\n', "\\n")
 }
 
 fn scan(file: &Path, dataset: &str, monitor: &dyn Monitor) -> Result<Ingest> {
     let rows = |view| Ingest::survey(file, dataset, view, false, monitor);
-    // Images have no width of a token; each is one row.
+    // Images have no token width; each is one row.
     match rows(RowView::Tokens) {
         Err(Error::Input(_)) => rows(RowView::Items),
         done => done,
     }
 }
 
-/// How the axes were read, where there is more than one way.
+/// How the axes were read, if it is ambiguous.
 fn reading(dataset: &Dataset, scan: &Scan) -> String {
     match *dataset.shape() {
         [items, tokens, width] => format!(

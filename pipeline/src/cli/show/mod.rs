@@ -29,18 +29,18 @@ use sweep::Ranking;
 pub struct Arguments {
     /// A run (NAME@NUMBER: an older entry), a sweep or its file, an artifact's fingerprint, an HDF5 file, a folder
     ///
-    /// A name is first looked for among runs and sweeps, then as a file or folder, then as four or more characters of
-    /// an artifact's fingerprint. A file beside a run of the same name is meant with ./
+    /// A name is looked up among runs and sweeps first, then as a file or folder, then as four or more characters
+    /// of an artifact's fingerprint. For a file with the same name as a run, write ./
     #[arg(value_name = "THING")]
     thing: Option<PathBuf>,
     #[command(flatten)]
     curves: CurvesArguments,
     #[command(flatten)]
     ranking: Ranking,
-    /// Of an HDF5 file: rows of each dataset that are shown [default: 3]
+    /// For an HDF5 file: the rows of each dataset to show [default: 3]
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
-    /// Of an HDF5 file: this dataset only
+    /// For an HDF5 file: this dataset only
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub struct Arguments {
     output: OutputArguments,
 }
 
-/// The command under which older versions had a part of `show`.
+/// The command of older versions that showed a part of `show`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Former {
     /// `inspect [THING]`: all artifacts without a THING.
@@ -62,7 +62,7 @@ pub enum Former {
     Scan,
 }
 
-/// Shows what was asked for.
+/// Shows the thing that the arguments name.
 pub fn run(mut arguments: Arguments, store: &Store, console: &Console) -> Result<()> {
     let prefer = arguments.prefers();
     if arguments.thing.is_none() {
@@ -73,7 +73,7 @@ pub fn run(mut arguments: Arguments, store: &Store, console: &Console) -> Result
     run_preferring(prefer, &arguments, store, console)
 }
 
-/// Shows what was asked for; the one to `prefer` where the name is that of a run and of a sweep.
+/// As [`run`], with the thing to `prefer` if a run and a sweep share the name.
 pub fn run_preferring(
     prefer: Prefer,
     arguments: &Arguments,
@@ -107,7 +107,7 @@ pub fn run_as(
         | (Former::Metrics, Thing::Run(..))
         | (Former::Best, Thing::Sweep(..))
         | (Former::Scan, Thing::Hdf5(_)) => arguments.show(&thing, store, console),
-        // nobody typed the option that stands for the command
+        // the option stands for the command; the user did not type it
         _ => Err(Error::input(format!(
             "{}: found {}, expected {}",
             thing.path().display(),
@@ -123,12 +123,12 @@ pub fn run_as(
 }
 
 impl Arguments {
-    /// What is to be shown, if that was said.
+    /// The thing to show, if given.
     pub fn thing(&self) -> Option<&Path> {
         self.thing.as_deref()
     }
 
-    /// What the options ask for where a name is that of a run and of a sweep.
+    /// What the options prefer if a run and a sweep share the name.
     fn prefers(&self) -> Prefer {
         match (self.curves.given(), self.ranking.given()) {
             (Some(_), _) => Prefer::Run,
@@ -186,8 +186,7 @@ impl Arguments {
         }
     }
 
-    /// A page on the run; its learning curves where they are asked for; where programs read, every column that
-    /// `list` knows of it.
+    /// A page on the run, or its learning curves; in formats for programs, every column that `list` has for it.
     fn run(&self, store: &Store, name: &str, output: Output, console: &Console) -> Result<()> {
         let mut catalogue = Catalogue::of(store);
         let runs = catalogue.runs(&[name.to_owned()]);
@@ -200,7 +199,7 @@ impl Arguments {
         self.all_columns(&catalogue.table(&runs), output, console)
     }
 
-    /// How the trials of the sweep stand, or their order by an objective.
+    /// The states of the sweep's trials, or their ranking by an objective.
     fn sweep(&self, store: &Store, name: &str, output: Output, console: &Console) -> Result<()> {
         if self.ranking.given().is_some() {
             return self.ranking.show(store, name, &self.query, output, console);
@@ -210,7 +209,7 @@ impl Arguments {
         output.write_with(&mut frame, &status.notes, console)
     }
 
-    /// A row for each artifact; of one alone with every column that is known of it.
+    /// A row for each artifact; for a single one every column.
     fn artifacts(
         &self,
         thing: &Thing,
@@ -239,7 +238,7 @@ impl Arguments {
         output.write(&mut query.run(source)?, console)
     }
 
-    /// What the file holds, what a pass over each of its datasets finds, and first rows.
+    /// The contents of the file, the statistics of each dataset, and first rows.
     fn hdf5(&self, file: &Path, output: Output, console: &Console) -> Result<()> {
         output.must_be_text("an HDF5 file")?;
         let signals = Signals::listen()?;

@@ -83,7 +83,7 @@ fn settings(run: &RunEntry) -> String {
     }
     let read: latent_align_stages::Result<Experiment> = config::read(&run.config);
     let Ok(experiment) = read else {
-        return String::new(); // told among its problems
+        return String::new(); // return String::new(); // listed among its problems
     };
     let rows: Vec<Vec<String>> = (differing(&experiment).into_iter())
         .map(|setting| {

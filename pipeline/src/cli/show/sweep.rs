@@ -13,53 +13,55 @@ use latent_align_stages::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// In which order the trials of a sweep are shown.
+/// How to order the trials of a sweep.
 #[derive(Debug, Args)]
 pub struct Ranking {
-    /// Of a sweep: its trials by this figure, as `stage: figure`, the best first; by the sweep's own objective where
-    /// none is given
+    /// For a sweep: rank its trials by this figure, as `stage: figure`, the best first; by default by the sweep's
+    /// own objective
     #[arg(long, value_name = "FIGURE", num_args = 0..=1)]
     objective: Option<Option<String>>,
-    /// Which way is better
+    /// Which direction is better
     #[arg(long, value_enum, value_name = "DIRECTION")]
     direction: Option<Better>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Better {
-    /// The least value is the best
+    /// The smallest value is best
     #[value(alias = "minimize")]
     Minimise,
-    /// The greatest value is the best
+    /// The largest value is best
     #[value(alias = "maximize")]
     Maximise,
 }
 
-/// The column of the objective over the seeds of a variant, by which variants compare.
+/// The column with the mean objective over the seeds of a variant, by which variants are ranked.
 const MEAN: &str = "mean over seeds";
 
 impl Ranking {
-    /// An option that asks for an order, if one was given.
+    /// The first given option that asks for a ranking.
     pub fn given(&self) -> Option<&'static str> {
         let direction = self.direction.map(|_| "--direction");
         self.objective.as_ref().map(|_| "--objective").or(direction)
     }
 
-    /// What was given as a figure, where that `is_thing` to be shown: then the sweep's own objective is asked for.
+    /// If the given figure is in fact a thing to show (`is_thing`), returns it and falls back to the sweep's own
+    /// objective.
     pub fn give_back(&mut self, is_thing: impl Fn(&str) -> bool) -> Option<PathBuf> {
         let given = self.objective.as_mut()?;
         given.take_if(|given| is_thing(given)).map(PathBuf::from)
     }
 
-    /// Asks for the order by the sweep's own objective, unless another is asked for.
+    /// Ranks by the sweep's own objective, unless another is given.
     pub fn ask(&mut self) {
         self.objective.get_or_insert_default();
     }
 
-    /// Shows the trials of the sweep `name`, the best variant's first, and those that were left out.
+    /// Shows the trials of the sweep `name`, the best variant first, and the excluded trials.
     ///
     /// # Errors
-    /// [`Error::Input`] without an objective, and for one that is not there or of which nothing may be chosen.
+    /// [`Error::Input`] without an objective, and for an objective that does not exist or that must not be used for
+    /// selection.
     pub fn show(
         &self,
         store: &Store,
@@ -86,7 +88,7 @@ impl Ranking {
         } else if !out.is_empty() {
             notes.insert(0, '\n');
         }
-        // People read of them below the table; programs find all trials in it.
+        // Text output lists excluded trials below the table; formats for programs have all trials in it.
         let is_text = output.is_text();
         if !is_text {
             trials.extend(out);
@@ -122,7 +124,7 @@ impl Ranking {
     }
 }
 
-/// The figure of `trials` that `wanted` means: as lenient about names as columns are.
+/// The figure of `trials` that `wanted` names, matched as leniently as column names.
 fn figure(wanted: &str, trials: &Trials) -> Result<String> {
     let names = trials.figures();
     let field = |name: &&str| Field::new(*name, Values::Float(vec![]));

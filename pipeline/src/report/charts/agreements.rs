@@ -1,4 +1,4 @@
-//! `agreement.parquet` of `estimate-nll`: how surrogates follow the NLL.
+//! `agreement.parquet` of `estimate-nll`: how well surrogates follow the NLL.
 
 use super::scale::short;
 use super::tables::{Table, parquet};
@@ -21,7 +21,7 @@ struct Row {
 }
 
 impl Agreements {
-    /// Those of `run`.
+    /// Reads the figures of `run`.
     ///
     /// # Errors
     /// The table is missing or damaged.
@@ -50,7 +50,7 @@ impl Agreements {
         Ok(Self { rows })
     }
 
-    /// What the figures of a region are about: the analytic NLL where it is known, else the prior's own.
+    /// The reference of a region's figures: the analytic NLL if it is known, else the prior's own.
     pub fn reference(&self, region: &str) -> &'static str {
         let known = |reference: &&str| {
             let is = |row: &Row| row.key[0] == region && row.reference == *reference;
@@ -59,7 +59,7 @@ impl Agreements {
         [ANALYTIC, EXACT].into_iter().find(known).unwrap_or(ODE)
     }
 
-    /// A figure with its interval, a dash where it is not known.
+    /// A figure with its interval, or a dash if it is not known.
     pub fn figure(&self, region: &str, surrogate: &str, figure: &str) -> String {
         let found = self.find(region, surrogate, |name| name == figure);
         let Some(row) = found.filter(|row| row.value.is_finite()) else {

@@ -1,4 +1,4 @@
-//! What the colours of a heat map mean.
+//! The colour bar of a heat map.
 
 use super::colours::{hex, viridis};
 use super::palette::MUTED;
@@ -9,19 +9,19 @@ use super::svg::{Anchor, Font, Rect, Svg, Trace};
 pub struct ColourBar {
     /// The values of its ends.
     pub range: (f64, f64),
-    /// Whether there are larger values, which have its last colour: a tip says so.
+    /// Whether larger values exist, which have the last colour; a pointed tip shows it.
     pub clipped: bool,
 }
 
 impl ColourBar {
-    /// Pixels that it needs beside its panel.
+    /// Width beside the panel in pixels.
     pub const WIDTH: f64 = 62.0;
-    /// Pixels of the bar alone.
+    /// Width of the bar in pixels.
     const BAR: f64 = 12.0;
-    /// Pixels of the tip.
+    /// Height of the tip in pixels.
     const TIP: f64 = 10.0;
 
-    /// Draws it beside `panel`, its unit above it.
+    /// Draws the bar beside `panel`, with its unit above it.
     pub fn draw(&self, svg: &mut Svg, panel: Rect, unit: &str) {
         let (left, bottom) = (panel.x + panel.width + 10.0, panel.y + panel.height);
         let top = panel.y + if self.clipped { Self::TIP } else { 0.0 };
@@ -31,7 +31,7 @@ impl ColourBar {
             width: Self::BAR,
             height: bottom - top,
         };
-        // between tenths, viridis is straight
+        // viridis is piecewise linear between tenths
         let colours: Vec<String> = (0..=10)
             .map(|i| hex(viridis(f64::from(i) / 10.0)))
             .collect();

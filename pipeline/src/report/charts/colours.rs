@@ -1,4 +1,4 @@
-//! Viridis: equal steps of a value are equal steps to the eye, in print and to the colour-blind too.
+//! The viridis colour map: perceptually uniform, also in greyscale and for colour-blind readers.
 
 /// Its colours at 0, 0.1, ... 1.
 const VIRIDIS: [[u8; 3]; 11] = [
@@ -15,7 +15,7 @@ const VIRIDIS: [[u8; 3]; 11] = [
     [0xfd, 0xe7, 0x25],
 ];
 
-/// The colour of a share of the range; shares outside it have the colour of the nearer end.
+/// The colour of a share of the range; shares outside [0, 1] are clamped.
 pub fn viridis(share: f64) -> [u8; 3] {
     let steps = VIRIDIS.len() - 1;
     let place = share.clamp(0.0, 1.0) * steps as f64;
@@ -27,7 +27,7 @@ pub fn viridis(share: f64) -> [u8; 3] {
     })
 }
 
-/// A colour as SVG writes it.
+/// A colour in SVG notation.
 pub fn hex([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }

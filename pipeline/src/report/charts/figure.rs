@@ -1,4 +1,4 @@
-//! A figure: panels and a caption, as a file of its own or as a part of a page.
+//! A figure: panels and a caption, as a file or as a part of a page.
 
 use super::palette::on_white;
 use super::panel::{GAP, LINE};
@@ -7,19 +7,19 @@ use std::fmt::Write as _;
 
 const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif";
 
-/// Panels and what they show.
+/// Panels and a caption.
 #[derive(Debug)]
 pub struct Figure {
     /// In reading order.
     pub panels: Vec<Svg>,
-    /// How many stand side by side in a file; a page decides for itself.
+    /// The number of panels per row in a file; a page decides for itself.
     pub columns: usize,
-    /// What a reader should know; may be empty.
+    /// Text below the figure; may be empty.
     pub caption: String,
 }
 
 impl Figure {
-    /// A whole SVG file on white.
+    /// The figure as an SVG file on white.
     pub fn file(&self) -> String {
         let columns = self.columns.clamp(1, self.panels.len().max(1));
         let widest = |of: fn(&Svg) -> f64| self.panels.iter().map(of).fold(0.0, f64::max);
@@ -58,8 +58,8 @@ impl Figure {
         )
     }
 
-    /// A `figure` of a page, of a `name` that no other figure there has: panels that flow into the width
-    /// there is, in the colours of the page.
+    /// The figure as an HTML `figure` whose `name` is unique on the page: panels flow into the available
+    /// width and have the colours of the page.
     pub fn html(&self, name: &str, about: &str) -> String {
         let widest = self.panels.iter().map(|p| p.width).fold(0.0, f64::max);
         let mut out = format!(
@@ -84,7 +84,7 @@ impl Figure {
     }
 }
 
-/// `body` with the names of what is referred to set apart by `prefix`.
+/// `body` with the identifiers it refers to prefixed by `prefix`.
 fn renamed(body: &str, prefix: &str) -> String {
     body.replace(&format!("\"{NAMED}"), &format!("\"{prefix}-"))
         .replace(&format!("\"url(#{NAMED}"), &format!("\"url(#{prefix}-"))
@@ -142,7 +142,7 @@ mod tests {
         names_are_unique_and_all_references_lead_somewhere(&file);
         assert!(file.contains("width=\"200\" height=\"134\""), "{file}");
         assert!(file.contains("fill=\"#0072b2\""));
-        // a text that looks like a colour stays one
+        // a text that looks like a colour is unchanged
         assert!(file.contains(">&quot;var(--ink)&quot;</text>"));
         let page = figure().html("one", "what it shows");
         names_are_unique_and_all_references_lead_somewhere(&page);

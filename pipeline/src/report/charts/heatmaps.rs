@@ -15,15 +15,15 @@ use latent_align_stages::alignment::Weighting;
 use latent_align_stages::figures::estimate_nll::{self as names, FEATURES, GRID, LATENTS};
 use latent_align_stages::figures::filled;
 
-/// The width of a panel, and about its height.
+/// The width of a panel, and approximately its height.
 const SIDE: f64 = 230.0;
-/// The share of the values that colours tell apart.
+/// The share of the values that the colour scale covers.
 const CLIP: f64 = 0.75;
 /// At most this many points of a region are drawn.
 const DOTS_AT_MOST: usize = 500;
-/// The colour in words, diameter and style of features.
+/// The colour name, diameter and style of features.
 const FEATURE_DOTS: (&str, f64, &str) = ("Pink", 1.5, r##"stroke="#ffa6c9" stroke-opacity="0.8""##);
-/// The same of latents.
+/// The same for latents.
 const LATENT_DOTS: (&str, f64, &str) = ("White", 2.0, r#"stroke="white""#);
 
 /// A quantity over the grid.
@@ -34,10 +34,10 @@ struct Map {
     in_nats: bool,
 }
 
-/// The figure of `run`; none for a flow that is not in the plane.
+/// The figure of `run`; none for a flow that is not two-dimensional.
 ///
 /// # Errors
-/// The table is damaged, or holds no whole grid.
+/// The table is damaged, or does not hold a complete grid.
 pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let Some(regions) = Regions::of(run)? else {
         return Ok(None);
@@ -125,7 +125,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     }))
 }
 
-/// What is shown, left to right.
+/// The maps to draw, from left to right.
 fn maps(regions: &Regions) -> Result<Vec<Map>> {
     let losses = Weighting::ALL.map(|w| (w.surrogate(), filled(names::LOSS, &[&w]), w.in_nats()));
     let own = match regions.own_nll() {
@@ -140,7 +140,7 @@ fn maps(regions: &Regions) -> Result<Vec<Map>> {
         }
         let values = regions.numbers(GRID, &column)?;
         if column == names::NLL_ANALYTIC && values.iter().all(|v| v.is_nan()) {
-            continue; // not known
+            continue; // continue; // unknown
         }
         maps.push(Map {
             title,
@@ -155,7 +155,7 @@ fn maps(regions: &Regions) -> Result<Vec<Map>> {
 /// A square grid, row by row; cells are centred on its points.
 #[derive(Debug, PartialEq)]
 struct Grid {
-    /// Points on a side.
+    /// Points per side.
     side: usize,
     /// From edge to edge of the cells.
     x: (f64, f64),

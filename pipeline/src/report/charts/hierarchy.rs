@@ -1,4 +1,4 @@
-//! `hierarchy.svg`: the flow as a hierarchical VAE, its negative ELBO against the number of levels.
+//! `hierarchy.svg`: the flow as a hierarchical VAE, its negative ELBO by the number of levels.
 
 use super::figure::Figure;
 use super::legend::legend;
@@ -13,7 +13,7 @@ use latent_align_stages::figures::estimate_nll as names;
 /// The size of the panel.
 const SIZE: (f64, f64) = (430.0, 200.0);
 
-/// The figure of `run`; none where no levels were asked for.
+/// The figure of `run`; none if no levels were configured.
 ///
 /// # Errors
 /// The table is damaged.
@@ -51,12 +51,13 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let entries: Vec<(&str, &str)> = lines.iter().map(|line| (line.0, line.1)).collect();
     legend(&mut svg, area.x, area.y - 8.0, &entries);
     panel.x_axis(&mut svg, "levels");
-    panel.y_axis(&mut svg, "nats a test feature");
+    panel.y_axis(&mut svg, "nats per test feature");
     Ok(Some(Figure {
         panels: vec![svg],
         columns: 1,
-        caption: "The negative ELBO falls to the likelihood-weighted bound of the same velocity as levels become more. \
-                  What is left to the ODE's NLL is that its density is not the diffusion's."
+        caption: "With more levels, the negative ELBO decreases to the likelihood-weighted bound \
+            of the same velocity. The remaining difference to the ODE's NLL exists because the \
+            density of the ODE is not that of the diffusion."
             .to_owned(),
     }))
 }

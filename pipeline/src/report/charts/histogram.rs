@@ -1,7 +1,7 @@
-//! Values counted in bins of equal width.
+//! Histograms with bins of equal width.
 
-/// The share of values in each bin, divided by the bin's width: its area is the share of values that
-/// lie on it.
+/// The share of values in each bin, divided by the bin's width, so that the area is the share of
+/// values in the range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     range: (f64, f64),
@@ -9,12 +9,13 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// `values` over `range` in `bins` bins. Values beyond the range count, but lie in no bin.
+    /// Counts `values` over `range` in `bins` bins. Values outside the range are in the total, but
+    /// in no bin.
     pub fn of(values: &[f64], range: (f64, f64), bins: usize) -> Self {
         let width = (range.1 - range.0) / bins as f64;
         let mut counts = vec![0.0; bins];
         for value in values.iter().filter(|v| (range.0..=range.1).contains(*v)) {
-            // the last bin holds its upper end
+            // the last bin includes its upper end
             let bin = ((value - range.0) / width) as usize;
             counts[bin.min(bins - 1)] += 1.0;
         }
@@ -26,12 +27,12 @@ impl Histogram {
         }
     }
 
-    /// The density of the fullest bin.
+    /// The largest density.
     pub fn highest(&self) -> f64 {
         self.densities.iter().copied().fold(0.0, f64::max)
     }
 
-    /// Its outline from left to right, from zero and back to it.
+    /// Its outline from left to right, starting and ending at zero.
     pub fn outline(&self) -> Vec<(f64, f64)> {
         let (low, high) = self.range;
         let bins = self.densities.len();
@@ -45,7 +46,7 @@ impl Histogram {
     }
 }
 
-/// How many bins show `count` values without noise: the cube root law of Rice, within bounds.
+/// The number of bins for `count` values: Rice's cube root rule, within bounds.
 pub fn bins_for(count: usize) -> usize {
     ((2.0 * (count as f64).cbrt()) as usize).clamp(8, 40)
 }

@@ -1,4 +1,4 @@
-//! `learning-curves.svg`: what training reported, a panel for each metric.
+//! `learning-curves.svg`: training metrics, a panel for each.
 
 use super::figure::Figure;
 use super::palette::{BLUE, ORANGE};
@@ -13,13 +13,13 @@ use latent_align_stages::figures::curves;
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (300.0, 200.0);
-/// At most this many panels stand side by side.
+/// The largest number of panels per row.
 const COLUMNS: usize = 3;
-/// At most this many points of a curve are drawn.
+/// The largest number of points drawn per curve.
 const AT_MOST: usize = 1500;
-/// The points of a curve are dotted if they are at most this many.
+/// Curves of at most this many points are marked by dots.
 const FEW: usize = 30;
-/// Values whose largest is this many times the smallest are drawn on a logarithmic axis.
+/// The ratio of the largest to the smallest value from which the axis is logarithmic.
 const WIDE: f64 = 20.0;
 
 /// Step and value.
@@ -47,7 +47,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     if metrics.is_empty() {
         return Ok(None);
     }
-    let caption = "Axes are logarithmic where values differ in size.";
+    let caption = "Axes are logarithmic if values span more than a factor of 20.";
     Ok(Some(Figure {
         panels: metrics.iter().map(Metric::draw).collect(),
         columns: COLUMNS,
@@ -55,7 +55,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     }))
 }
 
-/// The metrics of a stage: columns of training beside those of held-out data.
+/// The metrics of a stage: columns of training data with those of held-out data.
 fn metrics_of(stage: &'static str, table: &Table) -> Result<Vec<Metric>> {
     let mut metrics: Vec<Metric> = Vec::new();
     for column in table.names() {

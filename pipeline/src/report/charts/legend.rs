@@ -1,4 +1,4 @@
-//! What the colours of a panel mean, in a line above it.
+//! The legend of a panel, on a line above it.
 
 use super::svg::{Anchor, Font, Svg, Trace};
 

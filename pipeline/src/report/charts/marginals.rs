@@ -1,4 +1,4 @@
-//! `marginals.svg`: the first dimensions of latents and of features, each as two histograms.
+//! `marginals.svg`: histograms of the first dimensions of latents and of features.
 
 use super::figure::Figure;
 use super::histogram::{Histogram, bins_for};
@@ -14,12 +14,12 @@ use latent_align_stages::comparison::marginal_distance;
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (300.0, 150.0);
-/// At most this many dimensions are drawn.
+/// The largest number of dimensions drawn.
 const DIMENSIONS: usize = 6;
-/// The share of the values left out at each end of an axis.
+/// The share of the values cut at each end of an axis.
 const CUT: f64 = 0.002;
 
-/// The figure of `run`; none where latents have nothing to be compared with.
+/// The figure of `run`; none if there are no features to compare the latents with.
 ///
 /// # Errors
 /// A file is damaged.
@@ -40,9 +40,9 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         panels,
         columns: 3,
         caption: format!(
-            "{which} of the flow's space, as densities. The energy distance of the two samples stands \
-             beside that of a fresh sample of the features: equal numbers mean that this marginal cannot \
-             be told apart."
+            "{which} of the flow's space, as densities. The energy distance of the two samples is \
+             given with that of a fresh sample of the features: if they are equal, the marginals \
+             cannot be distinguished."
         ),
     }))
 }

@@ -1,8 +1,8 @@
-//! Figures of a run and of a sweep: as SVG in its folder, in its report, as PNG where asked for.
+//! Figures of a run and of a sweep: as SVG in its folder, in its report, and optionally as PNG.
 //!
 //! They are drawn from the tables of the artifacts that the folder leads to, each time a run ends, so
-//! that they are always those of the summary. None of them is worth a failed run: what cannot be drawn
-//! is a warning.
+//! that they always match the summary. A figure that cannot be drawn is a warning and never fails a
+//! run.
 
 mod agreements;
 mod colour_bar;
@@ -42,17 +42,17 @@ use crate::store::{RunFolder, RunStages};
 use anyhow::Result;
 use std::fmt::Write as _;
 
-/// A figure that a run may have.
+/// A kind of figure of a run.
 pub struct Kind {
-    /// The name of its file, without what says that it is SVG.
+    /// The name of its file without the extension.
     pub name: &'static str,
-    /// What it shows, in one line.
+    /// A description in one line.
     pub about: &'static str,
-    /// Draws it from what a run leads to; none where it does not apply.
+    /// Draws it from the artifacts of a run; none if it does not apply.
     pub draw: fn(&RunStages) -> Result<Option<Figure>>,
 }
 
-/// Every figure that a run may have.
+/// All figures of a run.
 pub const KINDS: [Kind; 11] = [
     Kind {
         name: "heatmaps",
@@ -61,12 +61,12 @@ pub const KINDS: [Kind; 11] = [
     },
     Kind {
         name: "surrogate",
-        about: "how the alignment losses follow the NLL, region by region, and the verdicts",
+        about: "how well the alignment losses follow the NLL in each region, and the verdicts",
         draw: surrogate::draw,
     },
     Kind {
         name: "hierarchy",
-        about: "the flow as a hierarchical VAE: its negative ELBO against the number of levels",
+        about: "the flow as a hierarchical VAE: its negative ELBO by the number of levels",
         draw: hierarchy::draw,
     },
     Kind {
@@ -91,17 +91,17 @@ pub const KINDS: [Kind; 11] = [
     },
     Kind {
         name: "reconstructions",
-        about: "values that were not trained on against their reconstructions",
+        about: "reconstructions of values that were not trained on",
         draw: reconstructed::draw,
     },
     Kind {
         name: "best-so-far",
-        about: "the best score of the search against its calls",
+        about: "the best score of the search by its calls",
         draw: searches::draw,
     },
     Kind {
         name: "learning-curves",
-        about: "what each training reported, step by step",
+        about: "the metrics of each training by step",
         draw: learning_curves::draw,
     },
     Kind {
@@ -119,7 +119,7 @@ pub struct Plots {
 }
 
 impl Plots {
-    /// Draws all that apply into `folder` and removes those that no longer do.
+    /// Draws all figures that apply into `folder` and removes those that no longer apply.
     pub fn draw(folder: &RunFolder) -> Self {
         let mut lines = Vec::new();
         let stages = folder.stages();
@@ -142,7 +142,7 @@ impl Plots {
                     lines.push(format!("- warning: {file} is missing: {why}"));
                 }
             }
-            // one of an earlier run would belong to other numbers
+            // a figure of an earlier run would not match the summary
             let _ = std::fs::remove_file(folder.path().join(file));
         }
         Self { lines }

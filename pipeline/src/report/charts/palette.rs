@@ -1,26 +1,26 @@
-//! The colours of figures by name: literal ones in files, those of the style sheet in a page, which
-//! has others in the dark.
+//! The colours of figures by name: literal colours in files, those of the style sheet in a page,
+//! which has a dark mode.
 
 /// Text, axes.
 pub const INK: &str = "var(--ink)";
-/// Text of less weight.
+/// Less prominent text.
 pub const MUTED: &str = "var(--muted)";
-/// Lines behind data.
+/// Grid lines.
 pub const RULE: &str = "var(--rule)";
 /// The first colour of data.
 pub const BLUE: &str = "var(--blue)";
 /// The second colour of data.
 pub const ORANGE: &str = "var(--orange)";
-/// Data in the background.
+/// Background data.
 pub const GREY: &str = "var(--grey)";
-/// What is as wanted.
+/// A good result.
 pub const GOOD: &str = "var(--good)";
-/// What is as wanted in part.
+/// A fair result.
 pub const FAIR: &str = "var(--fair)";
-/// What is not as wanted.
+/// A bad result.
 pub const BAD: &str = "var(--bad)";
 
-/// Each with what stands for it on white.
+/// Each colour with its literal value on white.
 const ON_WHITE: [(&str, &str); 9] = [
     (INK, "#1f2328"),
     (MUTED, "#57606a"),
@@ -33,11 +33,11 @@ const ON_WHITE: [(&str, &str); 9] = [
     (BAD, "#b42318"),
 ];
 
-/// `svg` with the colours of a file.
+/// `svg` with literal colours.
 pub fn on_white(svg: &str) -> String {
     let mut out = svg.to_owned();
     for (name, colour) in ON_WHITE {
-        // in quotes, so that it is an attribute and never a part of a text
+        // in quotes, so that only attributes are replaced and no text
         out = out.replace(&format!("\"{name}\""), &format!("\"{colour}\""));
     }
     out

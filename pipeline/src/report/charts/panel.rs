@@ -1,4 +1,4 @@
-//! One panel of a figure: a title, axes with ticks and labels, and room for what is drawn in it.
+//! One panel of a figure: a title, axes with ticks and labels, and the area for data.
 
 use super::palette::{MUTED, RULE};
 use super::scale::Scale;
@@ -12,20 +12,20 @@ pub const TOP: f64 = 32.0;
 pub const BOTTOM: f64 = 46.0;
 /// Pixels from one line of text to the next.
 pub const LINE: f64 = 16.0;
-/// Pixels between neighbours and at the edges.
+/// Pixels between panels and at the edges.
 pub const GAP: f64 = 18.0;
 
 /// A panel.
 pub struct Panel {
-    /// Where data go.
+    /// The area for data.
     pub area: Rect,
-    /// Left to right.
+    /// The horizontal axis, from left to right.
     pub x: Scale,
-    /// Bottom to top.
+    /// The vertical axis, from bottom to top.
     pub y: Scale,
 }
 
-/// A figure of one panel of this width and height, with a line for the legend above it, and where its data go.
+/// A figure of one panel of this width and height, with a line for the legend above it, and its area for data.
 pub fn alone((width, height): (f64, f64)) -> (Svg, Rect) {
     let area = Rect {
         x: LEFT,
@@ -52,12 +52,12 @@ impl Panel {
         (self.x.place(x), self.y.place(y))
     }
 
-    /// Whether a point lies in it.
+    /// Whether a point lies in the panel.
     pub fn holds(&self, (x, y): (f64, f64)) -> bool {
         self.x.holds(x) && self.y.holds(y)
     }
 
-    /// Lines at the ticks, behind data.
+    /// Draws grid lines at the ticks, behind data.
     pub fn rules(&self, svg: &mut Svg) {
         let Rect {
             x,
@@ -77,7 +77,7 @@ impl Panel {
         svg.trace(&rules, &format!(r#"stroke="{RULE}" fill="none""#));
     }
 
-    /// The series `name` of `points`, from one to the next.
+    /// Draws the series `name` as a line through `points`.
     pub fn curve(&self, svg: &mut Svg, name: &str, colour: &str, points: &[(f64, f64)]) {
         let mut line = Trace::default();
         line.line(points.iter().map(|p| self.place(*p)));
@@ -85,7 +85,7 @@ impl Panel {
         svg.trace(&line, &(series(name) + &style));
     }
 
-    /// `points` that lie in it as dots `diameter` wide.
+    /// Draws those of `points` that lie in the panel as dots of `diameter`.
     pub fn dots(&self, svg: &mut Svg, points: &[(f64, f64)], diameter: f64, style: &str) {
         let mut trace = Trace::default();
         for point in points.iter().filter(|p| self.holds(**p)) {
@@ -97,8 +97,8 @@ impl Panel {
         );
     }
 
-    /// The frame, with a title above it. It says where values stand, so that a page can tell the value
-    /// of a place.
+    /// Draws the frame, with a title above it. Its attributes give the scales, so that the page can convert
+    /// positions to values.
     pub fn frame(&self, svg: &mut Svg, title: &str, title_y: f64) {
         let (x, y) = (self.x.told(), self.y.told());
         svg.rect(
@@ -108,7 +108,7 @@ impl Panel {
         svg.text(self.area.x, title_y, title, Font::title());
     }
 
-    /// Ticks and label of the horizontal axis.
+    /// Draws ticks and label of the horizontal axis.
     pub fn x_axis(&self, svg: &mut Svg, label: &str) {
         let bottom = self.area.y + self.area.height;
         let mut marks = Trace::default();
@@ -124,7 +124,7 @@ impl Panel {
         });
     }
 
-    /// Ticks and label of the vertical axis.
+    /// Draws ticks and label of the vertical axis.
     pub fn y_axis(&self, svg: &mut Svg, label: &str) {
         let left = self.area.x;
         let mut marks = Trace::default();

@@ -3,14 +3,15 @@
 use super::colours::viridis;
 use anyhow::Result;
 
-/// Pixels on a side of a map, about: cells are enlarged for viewers that smooth what they enlarge.
+/// The approximate side of a map in pixels: cells are enlarged because some viewers smooth what
+/// they enlarge.
 const SIDE: usize = 460;
-/// The palette's colour for what is not finite; those before it are the colour map.
+/// The palette index of values that are not finite; smaller indices are the colour map.
 const MISSING: u8 = 255;
 const MISSING_COLOUR: [u8; 3] = [0xe4, 0xe7, 0xeb];
 
 /// A PNG of `values` on a square grid of `side` x `side` cells, the first row at the bottom. Values
-/// beyond `range` have the colour of its nearer end.
+/// outside `range` are clamped.
 pub fn heat_map(values: &[f64], side: usize, range: (f64, f64)) -> Result<Vec<u8>> {
     let zoom = (SIDE / side).max(1);
     let pixels: Vec<u8> = (values.chunks(side).rev())
@@ -38,12 +39,12 @@ pub fn heat_map(values: &[f64], side: usize, range: (f64, f64)) -> Result<Vec<u8
     Ok(file)
 }
 
-/// The levels of `values` in the same order, a byte each; [`MISSING`] is 255.
+/// The levels of `values` in the same order, one byte each; [`MISSING`] is 255.
 pub fn levels(values: &[f64], range: (f64, f64)) -> Vec<u8> {
     values.iter().map(|value| level(*value, range)).collect()
 }
 
-/// The place of a value's colour in the palette.
+/// The palette index of a value.
 fn level(value: f64, (low, high): (f64, f64)) -> u8 {
     if value.is_nan() {
         return MISSING;

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
-/// Pixels of a PNG for one of the SVG.
+/// PNG pixels per SVG pixel.
 const ZOOM: f32 = 2.0;
 
 /// Paints figures with the fonts of this machine.
@@ -17,12 +17,12 @@ impl Painter {
     /// A painter.
     ///
     /// # Errors
-    /// The machine has no font to write labels with.
+    /// The machine has no fonts for labels.
     pub fn new() -> Result<Self> {
         let mut options = Options::default();
         let fonts = options.fontdb_mut();
         fonts.load_system_fonts();
-        // `sans-serif` is a name that only some machines lead to a font of theirs
+        // only some machines map `sans-serif` to one of their fonts
         let wanted = [
             "Helvetica",
             "Arial",
@@ -39,8 +39,9 @@ impl Painter {
             .find(|name| families.iter().any(|f| f == *name));
         let Some(sans) = found.map(|n| (*n).to_owned()).or(families.first().cloned()) else {
             bail!(
-                "this machine has no fonts, and a PNG without labels says nothing; install some (Debian: \
-                 `apt-get install fonts-dejavu-core`), or use the SVG files, which bring none"
+                "this machine has no fonts, and a PNG without labels is of no use; install some \
+                 (Debian: `apt-get install fonts-dejavu-core`), or use the SVG files, which need \
+                 none"
             );
         };
         fonts.set_sans_serif_family(sans);
@@ -50,7 +51,7 @@ impl Painter {
     /// `figure` as the bytes of a PNG.
     ///
     /// # Errors
-    /// It is not a picture that can be painted.
+    /// The SVG cannot be rendered.
     pub fn paint(&self, figure: &Figure) -> Result<Vec<u8>> {
         let tree = Tree::from_str(&figure.file(), &self.options)?;
         let size = tree.size().to_int_size();

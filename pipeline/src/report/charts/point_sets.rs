@@ -1,4 +1,4 @@
-//! What a run leaves of the target and of the latents, both as points of the flow.
+//! The target and the latents of a run, both as points of the flow.
 
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
@@ -8,14 +8,14 @@ use latent_align_stages::figures::estimate_nll::{
 };
 use std::path::Path;
 
-/// At most this many points of a set are looked at; more would not change a figure.
+/// The largest number of points used per set; more would not change a figure.
 const AT_MOST: usize = 20_000;
 
-/// Features and latents of test data, or of held-out data where there is no test part.
+/// Features and latents of test data, or of held-out data without a test part.
 pub struct PointSets {
-    /// Which features they are.
+    /// Which part the features are from.
     pub features_name: &'static str,
-    /// Which latents they are.
+    /// Which part the latents are from.
     pub latents_name: &'static str,
     /// Dimensions of a point.
     pub width: usize,
@@ -26,10 +26,11 @@ pub struct PointSets {
 }
 
 impl PointSets {
-    /// Those of `run`; none where it has no latents, or a flow that was imported without features.
+    /// Reads those of `run`; none if it has no latents, or a flow that was imported without
+    /// features.
     ///
     /// # Errors
-    /// A file is damaged, or the two are not of equally many dimensions.
+    /// A file is damaged, or features and latents differ in width.
     pub fn of(run: &RunStages) -> Result<Option<Self>> {
         let features = [
             (TEST_FEATURES, "test.h5"),
@@ -77,7 +78,7 @@ impl PointSets {
         }))
     }
 
-    /// One dimension of `rows`, as far as it is finite.
+    /// The finite values of one dimension of `rows`.
     pub fn dimension(&self, rows: &[f32], dimension: usize) -> Vec<f64> {
         let column = rows.iter().skip(dimension).step_by(self.width);
         column

@@ -1,4 +1,5 @@
-//! `principal-plane.svg`: latents and features in the plane in which the features spread most.
+//! `principal-plane.svg`: latents and features in the plane of the features' first two principal
+//! components.
 
 use super::figure::Figure;
 use super::legend::legend;
@@ -12,14 +13,15 @@ use crate::store::RunStages;
 use anyhow::{Result, bail};
 use latent_align_stages::comparison::PrincipalPlane;
 
-/// The width of a panel, and about its height.
+/// The width of a panel, and approximately its height.
 const SIDE: f64 = 340.0;
-/// At most this many points of a set are drawn.
+/// The largest number of points drawn per set.
 const AT_MOST: usize = 1500;
-/// The share of the points left out at each end of an axis.
+/// The share of the points cut at each end of an axis.
 const CUT: f64 = 0.002;
 
-/// The figure of `run`; none where latents have nothing to be compared with, or only one dimension.
+/// The figure of `run`; none if there are no features to compare the latents with, or only one
+/// dimension.
 ///
 /// # Errors
 /// A file is damaged.
@@ -83,8 +85,8 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         columns: 2,
         caption: format!(
             "The plane through the first two principal components of the features, in the flow's \
-             space; {} features and {} latents are drawn. Where the latents follow the target, blue \
-             covers grey and does not reach beyond it.",
+             space; {} features and {} latents are drawn. If the latents follow the target, blue \
+             covers grey and does not extend beyond it.",
             features.len(),
             latents.len()
         ),

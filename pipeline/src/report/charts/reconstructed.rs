@@ -1,5 +1,4 @@
-//! `reconstructions.svg`: values of test data against their reconstructions, for data that is no
-//! picture.
+//! `reconstructions.svg`: reconstructions of values of test data, for data other than images.
 
 use super::figure::Figure;
 use super::palette::{BLUE, INK};
@@ -11,12 +10,12 @@ use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
 use latent_align_hdf5::read_dataset_f32;
 
-/// The sides of the panel.
+/// The side of the panel.
 const SIDE: f64 = 300.0;
-/// At most this many values are drawn.
+/// The largest number of values drawn.
 const AT_MOST: usize = 2000;
 
-/// The figure of `run`; none without reconstructions, or where there is a picture of them.
+/// The figure of `run`; none without reconstructions, or if the stage painted a picture of them.
 ///
 /// # Errors
 /// A file is damaged.
@@ -59,7 +58,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     Ok(Some(Figure {
         panels: vec![svg],
         columns: 1,
-        caption: "Every value of the first of these rows against its reconstruction; dashed: where both are equal."
+        caption: "Every value of the first rows against its reconstruction; dashed: the identity."
             .to_owned(),
     }))
 }

@@ -1,4 +1,4 @@
-//! `points.parquet` of `estimate-nll`: points in regions.
+//! `points.parquet` of `estimate-nll`: points by region.
 
 use super::tables::{Table, axis, parquet};
 use crate::store::{RunStages, Stage};
@@ -12,7 +12,7 @@ pub struct Regions {
 }
 
 impl Regions {
-    /// The points of `run`; none without the stage that measures them.
+    /// The points of `run`; none without `estimate-nll`.
     ///
     /// # Errors
     /// The table is missing or damaged.
@@ -26,7 +26,7 @@ impl Regions {
         Ok(Some(Self { table, region }))
     }
 
-    /// The regions in their order.
+    /// The regions in order.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for name in &self.region {
@@ -43,12 +43,12 @@ impl Regions {
         names.find(|name| self.region.iter().any(|region| region == name))
     }
 
-    /// How many points a region has.
+    /// The number of points in a region.
     pub fn count(&self, region: &str) -> usize {
         self.region.iter().filter(|name| *name == region).count()
     }
 
-    /// A column over one region.
+    /// The values of a column in one region.
     ///
     /// # Errors
     /// As [`Table::numbers`].
@@ -60,7 +60,7 @@ impl Regions {
             .collect())
     }
 
-    /// Whether there is a column, which depends on the kind of prior.
+    /// Whether a column exists, which depends on the kind of prior.
     pub fn has(&self, column: &str) -> bool {
         self.table.has(column)
     }
@@ -73,7 +73,7 @@ impl Regions {
         }
     }
 
-    /// Where the points of a region lie in the plane; nowhere where there is no such region.
+    /// The coordinates of a region's points in the plane; empty for a region that does not exist.
     ///
     /// # Errors
     /// As [`Table::numbers`].
@@ -85,13 +85,13 @@ impl Regions {
         Ok(x.into_iter().zip(y).collect())
     }
 
-    /// Whether its points are of two dimensions.
+    /// Whether points are two-dimensional.
     pub fn is_plane(&self) -> bool {
         self.table.is_plane()
     }
 }
 
-/// At most `most` of `all`, evenly spread.
+/// At most `most` of `all`, evenly spaced.
 pub fn thinned<T: Copy>(all: &[T], most: usize) -> Vec<T> {
     let count = all.len().min(most);
     (0..count).map(|i| all[i * all.len() / count]).collect()

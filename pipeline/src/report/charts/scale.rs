@@ -1,6 +1,6 @@
-//! From values to pixels: ranges without extremes, scales, round numbers for ticks.
+//! From values to pixels: percentile ranges, scales, and round numbers for ticks.
 
-/// The value below which `share` of the finite `values` lie, between the two nearest; none without any.
+/// The percentile `share` of the finite `values`, linearly interpolated; none if there are none.
 pub fn percentile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
@@ -11,7 +11,7 @@ pub fn percentile(values: &[f64], share: f64) -> Option<f64> {
     Some(sorted[below] + (above - sorted[below]) * (place - below as f64))
 }
 
-/// The range of finite `values` from one percentile to another, never empty; none without any.
+/// The range of finite `values` between two percentiles, never empty; none if there are none.
 pub fn range(values: &[f64], low: f64, high: f64) -> Option<(f64, f64)> {
     let (low, high) = (percentile(values, low)?, percentile(values, high)?);
     let size = low.abs().max(high.abs());
@@ -23,24 +23,24 @@ pub fn range(values: &[f64], low: f64, high: f64) -> Option<(f64, f64)> {
     })
 }
 
-/// `range` with `share` of its length more on each side.
+/// `range` extended by `share` of its length on each side.
 pub fn widened((low, high): (f64, f64), share: f64) -> (f64, f64) {
     let more = share * (high - low);
     (low - more, high + more)
 }
 
-/// Where values stand.
+/// A scale from values to pixels.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
     values: (f64, f64),
     pixels: (f64, f64),
     logarithmic: bool,
-    /// Ticks are no closer.
+    /// The smallest distance of ticks.
     least_step: f64,
 }
 
 impl Scale {
-    /// Equal steps are equally long.
+    /// A linear scale.
     pub fn linear(values: (f64, f64), pixels: (f64, f64)) -> Self {
         Self {
             values,
@@ -50,7 +50,7 @@ impl Scale {
         }
     }
 
-    /// Equal ratios are equally long. Values are positive.
+    /// A logarithmic scale of positive values.
     pub fn logarithmic(values: (f64, f64), pixels: (f64, f64)) -> Self {
         Self {
             values,
@@ -60,7 +60,7 @@ impl Scale {
         }
     }
 
-    /// The same for values that are whole, and so are its ticks.
+    /// The same with ticks at integers only.
     pub fn of_whole(self) -> Self {
         Self {
             least_step: 1.0,
@@ -76,12 +76,13 @@ impl Scale {
         self.pixels.0 + share * (self.pixels.1 - self.pixels.0)
     }
 
-    /// Whether a value lies on it.
+    /// Whether a value is in the range.
     pub fn holds(&self, value: f64) -> bool {
         (self.values.0..=self.values.1).contains(&value)
     }
 
-    /// It in words that a page reads: values and pixels of its ends, and `log` if it is logarithmic.
+    /// The scale in the format that the page's script reads: values and pixels of its ends, and `log`
+    /// if it is logarithmic.
     pub fn told(&self) -> String {
         let ((low, high), (first, last)) = (self.values, self.pixels);
         let kind = if self.logarithmic { " log" } else { "" };
@@ -93,7 +94,7 @@ impl Scale {
         self.values
     }
 
-    /// About `count` round values on it, and how they are written.
+    /// About `count` round values in the range, with their labels.
     pub fn ticks(&self, count: usize) -> Vec<(f64, String)> {
         let (low, high) = self.values;
         if self.logarithmic {
@@ -115,7 +116,7 @@ impl Scale {
     }
 }
 
-/// `value` among ticks whose largest and whose distance have these exponents.
+/// `value` formatted among ticks whose largest value and whose distance have these exponents.
 fn written(value: f64, largest: i32, step: i32) -> String {
     let digits = |exponent: i32| usize::try_from(exponent - step).unwrap_or(0);
     match value {
@@ -125,12 +126,12 @@ fn written(value: f64, largest: i32, step: i32) -> String {
     }
 }
 
-/// The power of ten of a size; one that is a little short of a power counts as that.
+/// The power of ten of a size, tolerant of rounding just below a power.
 fn exponent(size: f64) -> i32 {
     (size * 1.000_001).log10().floor() as i32
 }
 
-/// 1, 2 or 5 times a power of ten, about `step`, not much less.
+/// 1, 2 or 5 times a power of ten, close to `step`.
 fn round_step(step: f64) -> f64 {
     let power = 10f64.powi(exponent(step));
     let digit = [1.0, 2.0, 5.0]
@@ -158,7 +159,7 @@ fn labelled(value: f64) -> (f64, String) {
     (value, minus(text))
 }
 
-/// A number with a minus as long as a plus; zero has none.
+/// A number with a typographic minus; zero has none.
 fn minus(text: String) -> String {
     match text.strip_prefix('-') {
         Some(size) if size.bytes().all(|b| b"0.".contains(&b)) => size.to_owned(),
@@ -167,7 +168,7 @@ fn minus(text: String) -> String {
     }
 }
 
-/// A value of an interval or correlation: two decimals, more for small ones.
+/// A value of an interval or correlation: two decimals, more for small values.
 pub fn short(value: f64) -> String {
     let size = value.abs();
     let decimals = match size {

@@ -1,4 +1,4 @@
-//! `best-so-far.svg`: the best score of a search against its calls.
+//! `best-so-far.svg`: the best score of a search by its calls.
 
 use super::figure::Figure;
 use super::legend::legend;
@@ -13,12 +13,12 @@ use latent_align_stages::figures::optimise_latents as names;
 
 /// The size of the panel.
 const SIZE: (f64, f64) = (460.0, 260.0);
-/// At most so many evaluations are drawn.
+/// The largest number of evaluations drawn.
 const AT_MOST: usize = 3000;
-/// Scores outside of these shares of all are not in the range of the axis, which the best of all are.
+/// The percentiles of all scores that the axis covers; it always covers the best so far.
 const SHOWN: (f64, f64) = (0.02, 0.98);
 
-/// The figure of `run`; none without a search, or where nothing was feasible.
+/// The figure of `run`; none without a search, or if nothing was feasible.
 ///
 /// # Errors
 /// The table is damaged.
@@ -56,11 +56,11 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     Ok(Some(Figure {
         panels: vec![svg],
         columns: 1,
-        caption: "At 0 calls stands the best of the start.".to_owned(),
+        caption: "The value at 0 calls is the best of the initial points.".to_owned(),
     }))
 }
 
-/// Calls and the best score after them, from where there is one: the last of each number of calls.
+/// The best score after each number of calls, from the first feasible one on.
 ///
 /// # Errors
 /// The table lacks a column.
@@ -77,7 +77,7 @@ pub fn best_so_far(table: &Table) -> Result<Vec<(f64, f64)>> {
     Ok(best)
 }
 
-/// The corners of `points` where a value holds up to the next.
+/// The corners of a step function through `points`.
 pub fn staircase(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut corners: Vec<(f64, f64)> = points.first().copied().into_iter().collect();
     for pair in points.windows(2) {

@@ -1,4 +1,4 @@
-//! `surrogate.svg`: each surrogate of the NLL against the NLL, region by region.
+//! `surrogate.svg`: each surrogate of the NLL against the NLL, for each region.
 
 use super::agreements::Agreements;
 use super::figure::Figure;
@@ -15,11 +15,11 @@ use latent_align_stages::figures::{estimate_nll as names, filled};
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (370.0, 230.0);
-/// The share of the values left out at each end of an axis.
+/// The share of the values cut at each end of an axis.
 const CUT: f64 = 0.005;
-/// At most this many points are drawn in a panel.
+/// The largest number of points drawn in a panel.
 const AT_MOST: usize = 2000;
-/// Dots are drawn in so many sheets, each seen through: where they crowd it is darker.
+/// The number of translucent layers in which dots are drawn, so that dense areas are darker.
 const SHEETS: usize = 8;
 
 /// The figure of `run`; none if no likelihoods were estimated.
@@ -34,17 +34,17 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let names: Vec<&str> = (regions.names().into_iter())
         .filter(|name| *name != names::GRID)
         .collect();
-    // a prior without a velocity has no loss that could be a surrogate
+    // a prior without a velocity has no alignment loss
     let losses = Weighting::ALL.map(|weighting| filled(names::LOSS, &[&weighting]));
     if names.is_empty() || !losses.iter().all(|loss| regions.has(loss)) {
         return Ok(None);
     }
-    let mut caption = "Axes span the 0.5th to the 99.5th percentile of the points; figures are of all points, \
-                    with 95 % intervals over points and draws. Dashed: the identity, where a surrogate in nats equals \
-                    the NLL. The slope is that of the NLL on the surrogate."
+    let mut caption = "Axes span the 0.5th to the 99.5th percentile of the points; figures are \
+        over all points, with 95 % intervals over points and draws. Dashed: the identity, where a \
+        surrogate in nats equals the NLL. The slope is that of the NLL on the surrogate."
         .to_owned();
     if names.iter().any(|name| regions.count(name) > AT_MOST) {
-        caption.push_str(&format!(" Of a region, {AT_MOST} points are drawn."));
+        caption.push_str(&format!(" Of each region, {AT_MOST} points are drawn."));
     }
     let mut panels = Vec::new();
     for region in &names {

@@ -1,24 +1,24 @@
-//! A small SVG writer: shapes in pixels, text in the sans-serif of whoever looks.
+//! A small SVG writer: shapes in pixels, text in the viewer's sans-serif font.
 //!
-//! Colours are names ([`super::palette`]) and so are the things that are referred to, both always
-//! in quotes; quotes in texts are escaped, so that a name can be replaced wherever it stands.
+//! Colours are names ([`super::palette`]) and so are identifiers, both always in quotes; quotes in
+//! texts are escaped, so that a name can be replaced safely.
 
 use super::palette::{INK, MUTED};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write as _;
 
-/// A picture without a ground of its own: [`super::figure`] puts it on one.
+/// A picture without a background, which [`super::figure`] adds.
 #[derive(Debug)]
 pub struct Svg {
     pub width: f64,
     pub height: f64,
     pub body: String,
-    /// Things that are referred to.
+    /// The number of identifiers used.
     named: usize,
 }
 
-/// A rectangle, its corner at the top left.
+/// A rectangle given by its top left corner.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rect {
     pub x: f64,
@@ -27,7 +27,7 @@ pub struct Rect {
     pub height: f64,
 }
 
-/// Which part of a text stands at its position.
+/// Which part of a text is at its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anchor {
     Start,
@@ -35,7 +35,7 @@ pub enum Anchor {
     End,
 }
 
-/// How a text looks.
+/// The style of a text.
 #[derive(Debug, Clone, Copy)]
 pub struct Font {
     pub size: f64,
@@ -64,7 +64,7 @@ impl Font {
         }
     }
 
-    /// Text of less weight.
+    /// Less prominent text.
     pub fn muted(anchor: Anchor) -> Self {
         Self {
             size: 11.0,
@@ -111,7 +111,7 @@ impl Svg {
         self.place_text(&format!(r#"x="{x:.1}" y="{y:.1}""#), text, font);
     }
 
-    /// A text that is read from below.
+    /// A text rotated to read from bottom to top.
     pub fn upright_text(&mut self, x: f64, y: f64, text: &str, font: Font) {
         self.place_text(
             &format!(r#"transform="translate({x:.1} {y:.1}) rotate(-90)""#),
@@ -120,7 +120,7 @@ impl Svg {
         );
     }
 
-    /// A text that ends at (x, y) and rises towards it.
+    /// A slanted text that ends at (x, y) and rises towards it.
     pub fn slanted_text(&mut self, x: f64, y: f64, text: &str, font: Font) {
         self.place_text(
             &format!(r#"transform="translate({x:.1} {y:.1}) rotate(-35)""#),
@@ -149,7 +149,7 @@ impl Svg {
         );
     }
 
-    /// A PNG, its pixels as they are; `style` is further attributes.
+    /// A PNG; `style` is further attributes.
     pub fn image(&mut self, area: Rect, png: &[u8], style: &str) {
         let Rect {
             x,
@@ -164,7 +164,7 @@ impl Svg {
         );
     }
 
-    /// What `draw` adds, as far as it lies in `area`.
+    /// What `draw` adds, clipped to `area`.
     pub fn clipped(&mut self, area: Rect, draw: impl FnOnce(&mut Self)) {
         let id = self.name();
         let _ = writeln!(self.body, r#"<clipPath id="{id}">"#);
@@ -174,14 +174,14 @@ impl Svg {
         self.body.push_str("</g>\n");
     }
 
-    /// What `draw` adds, in a group of a class that pages look for.
+    /// What `draw` adds, in a group of a class that the page's script looks for.
     pub fn named(&mut self, class: &str, draw: impl FnOnce(&mut Self)) {
         let _ = writeln!(self.body, r#"<g class="{class}">"#);
         draw(self);
         self.body.push_str("</g>\n");
     }
 
-    /// A rectangle of `colours`, evenly spread and blended, the first at the bottom.
+    /// A rectangle with a vertical gradient of `colours`, evenly spaced, the first at the bottom.
     pub fn gradient(&mut self, area: Rect, colours: &[String]) {
         let id = self.name();
         let _ = writeln!(
@@ -199,7 +199,7 @@ impl Svg {
         self.rect(area, &format!(r#"fill="url(#{id})""#));
     }
 
-    /// A mark that says `tip` when it is pointed at.
+    /// A dot with a tooltip `tip`.
     pub fn mark(&mut self, (x, y): (f64, f64), radius: f64, tip: &str, style: &str) {
         let _ = writeln!(
             self.body,
@@ -214,20 +214,20 @@ impl Svg {
     }
 }
 
-/// What the names of things that are referred to start with.
+/// The prefix of identifiers.
 pub const NAMED: &str = "n-";
 
-/// The attribute of a line or of dots that makes their values readable under `name`.
+/// The attribute of a line or of dots whose values the page shows under `name`.
 pub fn series(name: &str) -> String {
     format!(r#"data-s="{}" "#, escaped(name))
 }
 
-/// The attribute of a shape that says `tip` when it is pointed at.
+/// The attribute of a shape with a tooltip `tip`.
 pub fn tipped(tip: &str) -> String {
     format!(r#"data-t="{}" "#, escaped(tip))
 }
 
-/// Lines and dots in few characters: steps between tenths of a pixel.
+/// Compact paths of lines and dots, with coordinates in tenths of a pixel.
 #[derive(Debug, Default)]
 pub struct Trace {
     data: String,
@@ -243,7 +243,7 @@ impl Trace {
         self
     }
 
-    /// A dot, round where the stroke's ends are.
+    /// A dot; round caps make it a disc.
     pub fn dot(&mut self, point: (f64, f64)) {
         self.step('m', point);
         self.data.push_str("h0");
@@ -272,7 +272,7 @@ fn push_tenths(out: &mut String, tenths: i64) {
     };
 }
 
-/// `text` in lines that are at most `width` pixels long in a wide font of `size`.
+/// `text` in lines of at most `width` pixels in a wide font of `size`.
 pub fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
     let most = (width / (0.6 * size)) as usize;
     let mut lines = vec![String::new()];
@@ -290,7 +290,7 @@ pub fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
     lines
 }
 
-/// `text` as content or as the value of an attribute.
+/// `text` escaped as content or as the value of an attribute.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -300,7 +300,7 @@ pub fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // XML has no other control characters, not even as references
+            // XML allows no other control characters, not even as references
             c if c.is_control() && !['\n', '\t'].contains(&c) => out.push('\u{fffd}'),
             c => out.push(c),
         }

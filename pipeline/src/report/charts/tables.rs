@@ -43,16 +43,16 @@ impl Table {
         self.frame.columns().iter().map(|c| c.name().as_str())
     }
 
-    /// A column of numbers, NaN where there is none.
+    /// A column of numbers, NaN for missing values.
     ///
     /// # Errors
-    /// There is no such column, or it is not numbers.
+    /// There is no such column, or it is not numeric.
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>> {
         let values = self.numbers_or_none(name)?.into_iter();
         Ok(values.map(|v| v.unwrap_or(f64::NAN)).collect())
     }
 
-    /// A column of numbers, which may have gaps.
+    /// A column of numbers with missing values.
     ///
     /// # Errors
     /// As [`Self::numbers`].
@@ -82,7 +82,7 @@ impl Table {
         Ok(self.numbers(x)?.into_iter().zip(self.numbers(y)?).collect())
     }
 
-    /// Whether its points are of two dimensions.
+    /// Whether its points are two-dimensional.
     pub fn is_plane(&self) -> bool {
         self.has(&axis(0)) && self.has(&axis(1)) && !self.has(&axis(2))
     }

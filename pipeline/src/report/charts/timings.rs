@@ -9,17 +9,17 @@ use crate::tables::{bytes, duration};
 use anyhow::Result;
 use latent_align_stages::figures::PEAK_MEMORY;
 
-/// Pixels from one bar to the next, and of a bar.
+/// Pixels from one bar to the next, and the height of a bar.
 const PITCH: f64 = 30.0;
 const BAR: f64 = 16.0;
-/// Pixels left of the bars, and of the longest.
+/// Pixels left of the bars, and the length of the longest bar.
 const NAMES: f64 = 125.0;
 const LONGEST: f64 = 260.0;
-/// Pixels for what stands behind a bar.
+/// Pixels for the text behind a bar.
 const AFTER: f64 = 95.0;
 
-/// The figure of `run`; none where it has no finished stage. A stage whose manifest is damaged is left
-/// out: pages say so elsewhere.
+/// The figure of `run`; none if it has no finished stage. A stage with a damaged manifest is left out;
+/// the report lists it elsewhere.
 ///
 /// # Errors
 /// None so far.

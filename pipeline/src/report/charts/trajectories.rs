@@ -1,4 +1,4 @@
-//! `trajectories.svg`: how free points in the plane move while they are aligned.
+//! `trajectories.svg`: how free points in the plane move during alignment.
 
 use super::figure::Figure;
 use super::legend::legend;
@@ -12,14 +12,14 @@ use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
 use latent_align_stages::figures::{estimate_nll, train_autoencoder as names};
 
-/// The width of the panel, and about its height.
+/// The width of the panel, and approximately its height.
 const SIDE: f64 = 440.0;
-/// At most this many corners of paths are drawn, and features.
+/// The largest number of path corners, and of features, drawn.
 const CORNERS_AT_MOST: usize = 30_000;
 const FEATURES_AT_MOST: usize = 3000;
 const FEATURES: &str = "features";
 
-/// The figure of `run`; none if nothing moved in the plane.
+/// The figure of `run`; none without free points in the plane.
 ///
 /// # Errors
 /// A table is damaged.
@@ -57,8 +57,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     };
     let height = SIDE * ((y.1 - y.0) / (x.1 - x.0)).clamp(0.5, 1.6);
     let caption = format!(
-        "{} points that were free to move, from where they started to where {} training steps took \
-         them, in the space of the flow.",
+        "{} free points, from their start to their position after {} training steps, in the space of the flow.",
         shown.len(),
         table.numbers(names::STEP)?.into_iter().fold(0.0, f64::max)
     );
@@ -103,7 +102,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     }))
 }
 
-/// The path of each point, in the order of steps, as far as it is finite.
+/// The path of each point by step, without values that are not finite.
 fn paths(table: &Table) -> Result<Vec<Vec<(f64, f64)>>> {
     let mut rows: Vec<[f64; 4]> = Vec::new();
     let (points, steps) = (table.numbers(names::POINT)?, table.numbers(names::STEP)?);

@@ -1,4 +1,4 @@
-//! `variances.svg`: the variance of each dimension of the latents beside that of the features.
+//! `variances.svg`: the variance of each dimension of latents and features.
 
 use super::figure::Figure;
 use super::legend::legend;
@@ -12,7 +12,7 @@ use latent_align_stages::figures::train_autoencoder as names;
 
 /// The size of the panel.
 const SIZE: (f64, f64) = (430.0, 180.0);
-/// Dimensions are marked by dots if they are at most this many.
+/// Dimensions are marked by dots if there are at most this many.
 const FEW: usize = 128;
 const LATENTS: &str = "latents";
 const FEATURES: &str = "features";
@@ -64,8 +64,8 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         panels: vec![svg],
         columns: 1,
         caption:
-            "A dimension whose latents vary much less than the features is narrow; one that does \
-                  not vary at all carries nothing."
+            "A dimension in which latents vary much less than features is narrow; one that does \
+             not vary carries no information."
                 .to_owned(),
     }))
 }

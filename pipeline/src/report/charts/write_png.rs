@@ -1,4 +1,4 @@
-//! The figures of a run or sweep as PNG files, written when asked for.
+//! The figures of a run or sweep as PNG files, written on request.
 
 use super::figure::Figure;
 use super::png::Painter;
@@ -15,7 +15,7 @@ pub struct Written {
     pub warnings: Vec<String>,
 }
 
-/// Those of the run in `folder`.
+/// Writes those of the run in `folder`.
 ///
 /// # Errors
 /// There are no fonts, or the folder cannot be written.
@@ -25,7 +25,7 @@ pub fn of_run(folder: &RunFolder) -> Result<Written> {
     write(folder.path(), figures)
 }
 
-/// Those of the sweep `name`.
+/// Writes those of the sweep `name`.
 ///
 /// # Errors
 /// As [`of_run`]; there is no such sweep.

@@ -1,4 +1,4 @@
-//! What tells alignment from collapse, each figure with the words that explain it.
+//! Diagnostics of alignment and collapse, each figure with an explanation.
 
 use super::found::Found;
 use super::headline::{Evidence, Likelihoods};
@@ -6,16 +6,17 @@ use super::html::{Cell, Html, Table, paragraph};
 use crate::tables::{brief, with_spread};
 use latent_align_stages::figures::train_autoencoder as names;
 
-const MEANING: &str = "The alignment loss has no entropy term: latents that contract onto the modes of the target have a small \
-    loss and a small NLL, and are still no sample of it. These figures tell.";
+const MEANING: &str = "The alignment loss has no entropy term: latents that contract onto the \
+    modes of the target have a small loss and a small NLL, but are not a sample of it. These \
+    figures show the difference.";
 
-/// The diagnostics as a table; nothing without latents.
+/// The diagnostics as a table; empty without latents.
 pub fn diagnostics(found: &Found) -> Html {
     let figure = |name: &str| found.of_latents(name);
     let evidence = Evidence::of(found);
     let mut table = Table::new(
         "Collapse diagnostics",
-        &["diagnostic", "latents", "a fresh sample", "what it says"],
+        &["diagnostic", "latents", "a fresh sample", "interpretation"],
     );
     let mut add = |name: &str, value: f64, told: String, fresh: String, says: String| {
         table.rows.push(vec![
@@ -29,10 +30,11 @@ pub fn diagnostics(found: &Found) -> Html {
         let (gap, error) = likelihoods.gap();
         let says = match likelihoods.words() {
             "likelier than" if evidence.has_fallen() => {
-                "likelier than the features by more than two standard errors, after a fall: mode-seeking"
+                "likelier than the features by more than two standard errors, after a contraction: mode-seeking"
             }
             "likelier than" => {
-                "likelier than the features by more than two standard errors, without a fall: they fill less"
+                "likelier than the features by more than two standard errors, without \
+                 contraction: they fill less of the target"
             }
             "less likely than" => "less likely than the features by more than two standard errors",
             _ => "within two standard errors of the features",
@@ -67,12 +69,12 @@ pub fn diagnostics(found: &Found) -> Html {
     let apart = evidence.told_apart();
     for (name, tests, apart) in [
         (
-            "told right by a classifier, tokens",
+            "accuracy of a classifier, tokens",
             evidence.tokens,
             apart[0],
         ),
         (
-            "told right by a classifier, whole rows",
+            "accuracy of a classifier, whole rows",
             evidence.whole,
             apart[1],
         ),
@@ -80,15 +82,18 @@ pub fn diagnostics(found: &Found) -> Html {
         let Some(tests) = tests else { continue };
         let says = match apart {
             true => format!(
-                "told from {:.0} features (p-values: energy test {}, kernel test {})",
+                "distinguished from {:.0} features (p-values: energy test {}, kernel test {})",
                 tests.points,
                 brief(tests.p_values[0]),
                 brief(tests.p_values[1])
             ),
             false if evidence.can_tell() => {
-                format!("no test tells them from {:.0} features", tests.points)
+                format!(
+                    "no test distinguishes them from {:.0} features",
+                    tests.points
+                )
             }
-            false => "too few points to tell".into(),
+            false => "too few points to decide".into(),
         };
         let (accuracy, error) = tests.accuracy.unwrap_or((f64::NAN, f64::NAN));
         let told = match tests.accuracy {
@@ -144,7 +149,7 @@ pub fn diagnostics(found: &Found) -> Html {
     out
 }
 
-/// Two digits of a ratio.
+/// A ratio with two digits.
 fn rough(value: f64) -> String {
     match value {
         v if v >= 10.0 => format!("{v:.0}"),

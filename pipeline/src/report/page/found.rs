@@ -1,4 +1,4 @@
-//! What a run's folder leads to.
+//! The contents of a run's folder.
 
 use crate::config::{self, Experiment};
 use crate::store::{CONFIG, Manifest, RunFolder, RunRecord, RunStages, Stage};
@@ -6,28 +6,28 @@ use latent_align_stages::alignment::{RegulariserConfig, Weighting};
 use latent_align_stages::figures::{HELD_OUT, TEST};
 use std::path::{Path, PathBuf};
 
-/// A run as it lies on disk, with what could not be read.
+/// A run as found on disk, with what could not be read.
 pub struct Found {
     /// The name of its folder.
     pub name: String,
     /// The folder.
     pub folder: PathBuf,
-    /// How it stands, if that was recorded.
+    /// Its state, if recorded.
     pub record: Option<RunRecord>,
-    /// Its configuration, if that reads as one.
+    /// Its configuration, if readable.
     pub experiment: Option<Experiment>,
-    /// Its stages that are there and of its configuration, in order.
+    /// Its finished stages that are in its configuration, in order.
     pub stages: Vec<Manifest>,
-    /// Where these are.
+    /// Their folders.
     pub places: RunStages,
-    /// What is damaged, a line each.
+    /// What is damaged, one line each.
     pub damage: Vec<String>,
-    /// What is left out since it is of something else, a line each.
+    /// Artifacts left out because they do not belong to this run, one line each.
     pub left_out: Vec<String>,
 }
 
 impl Found {
-    /// What lies in `folder`.
+    /// Reads the run in `folder`.
     pub fn read(folder: &RunFolder) -> Self {
         let path = folder.path().to_owned();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -72,26 +72,26 @@ impl Found {
         self.stage(stage).map_or(&[], |s| &s.figures.0)
     }
 
-    /// A figure of `stage` that is a number.
+    /// A figure of `stage` that is finite.
     pub fn figure(&self, stage: Stage, name: &str) -> Option<f64> {
         let found = self.figures(stage).iter().find(|f| f.0 == name);
         found.map(|f| f.1).filter(|v| v.is_finite())
     }
 
-    /// A figure of `stage` that is shown: of test rows, or of held-out rows where there is no test part,
-    /// or of neither.
+    /// A figure of `stage` as shown: on test rows, or on held-out rows without a test part, or without a
+    /// part.
     pub fn shown(&self, stage: Stage, name: &str) -> Option<f64> {
         let of = |part: &str| self.figure(stage, &format!("{part}{name}"));
         of(TEST).or_else(|| of(HELD_OUT)).or_else(|| of(""))
     }
 
-    /// The same of the latents that the run ends with: those of the transport, or the autoencoder's own.
+    /// The same of the final latents: those of the transport, or the autoencoder's own.
     pub fn of_latents(&self, name: &str) -> Option<f64> {
         let transported = self.shown(Stage::Transport, name);
         transported.or_else(|| self.shown(Stage::TrainAutoencoder, name))
     }
 
-    /// Whether figures are of held-out rows, since an autoencoder, or a flow, has no test part.
+    /// Whether figures are of held-out rows, because an autoencoder or a flow has no test part.
     pub fn lacks_test(&self) -> bool {
         Stage::ALL.into_iter().any(|stage| {
             let has = |part: &str| self.figures(stage).iter().any(|f| f.0.starts_with(part));
@@ -99,7 +99,7 @@ impl Found {
         })
     }
 
-    /// The weighting that the autoencoder was trained with, if it was.
+    /// The weighting that the autoencoder was trained with, if any.
     pub fn weighting(&self) -> Option<Weighting> {
         match &self
             .experiment

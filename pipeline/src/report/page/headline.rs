@@ -1,4 +1,4 @@
-//! Whether the latents follow the target, in a sentence.
+//! The verdict on whether the latents follow the target, in a sentence.
 
 use super::found::Found;
 use super::html::Grade;
@@ -13,7 +13,7 @@ use latent_align_stages::figures::{
 };
 use latent_align_stages::stages::train_autoencoder::LEARNED;
 
-/// What a reader should know first.
+/// The headline of a report.
 #[derive(Debug, PartialEq)]
 pub struct Headline {
     pub grade: Grade,
@@ -29,34 +29,34 @@ pub struct Likelihoods {
     pub features: (f64, f64),
 }
 
-/// What the verdict rests on.
+/// The evidence for the verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Evidence {
     pub likelihoods: Option<Likelihoods>,
     /// The share of features that latents cover.
     pub coverage: Option<f64>,
-    /// What two-sample tests say of latents, token by token.
+    /// The two-sample tests of latents against features, token by token.
     pub tokens: Option<Tests>,
-    /// What they say of all tokens of a row together.
+    /// Those of all tokens of a row together.
     pub whole: Option<Tests>,
-    /// How often a classifier tells samples of the flow from features.
+    /// The accuracy of a classifier between samples of the flow and features.
     pub floor: Option<f64>,
-    /// Whether all this is of rows that also chose.
+    /// Whether the figures are of rows that were also used for selection.
     pub lacks_test: bool,
     /// The power of the energy test, token by token.
     pub power: Option<f64>,
-    /// How far latents fell, one of [`FALLS`], with its standard error.
+    /// How far the latents contracted in training, one of [`FALLS`], with its standard error.
     pub fall: Option<(f64, f64)>,
     /// The share of the data's variance that reconstructions explain.
     pub explained: Option<f64>,
 }
 
-/// What two-sample tests say of latents against as many features.
+/// Two-sample tests of latents against as many features.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tests {
     /// Rows of each sample.
     pub points: f64,
-    /// The p-values of the energy test, the kernel test, the nearest-neighbour test and that of the spread.
+    /// The p-values of the energy test, the kernel test, the nearest-neighbour test and the test of the spread.
     pub p_values: [f64; 4],
     /// The classifier's accuracy with its standard error; none for few rows.
     pub accuracy: Option<(f64, f64)>,
@@ -66,16 +66,16 @@ pub struct Tests {
 const LEVEL: f64 = 0.05;
 /// Up to these accuracies of the classifier, token by token and of whole rows, latents nearly follow the target.
 const NEAR: [f64; 2] = [0.60, 0.70];
-/// From fewer points, and with less power, that the test tells nothing apart says nothing.
+/// With fewer points, or with less power, a test that rejects nothing is inconclusive.
 const POINTS: f64 = 100.0;
 const POWER: f64 = 0.8;
-/// What a fresh sample covers, less what chance takes.
+/// The coverage of a fresh sample, less a margin for chance.
 const COVERED: f64 = 0.9;
 /// Below this coverage the stage warns.
 const SPARSE: f64 = 0.5;
 
 impl Tests {
-    /// Those of `points`, a name of [`two_samples::POINTS`], if there are any.
+    /// Reads those of `points`, a name of [`two_samples::POINTS`], if they exist.
     fn of(found: &Found, points: &str) -> Option<Self> {
         let name = |text: &str| filled(text, &[&points]);
         let figure = |name: &str| found.of_latents(name);
@@ -93,8 +93,8 @@ impl Tests {
         })
     }
 
-    /// Whether a test rejects that latents and features follow one distribution, at a `level` of 0.05 over the number
-    /// of all tests, 5 or 10, of which `errors` is the one-sided quantile.
+    /// Whether a test rejects that latents and features follow one distribution, at a `level` of 0.05 over the
+    /// number of all tests, 5 or 10; `errors` is the one-sided quantile of that level.
     fn reject(&self, level: f64, errors: f64) -> bool {
         let by_classifier =
             (self.accuracy).is_some_and(|(mean, error)| mean - 0.5 > errors * error);
@@ -107,7 +107,7 @@ impl Tests {
 }
 
 impl Likelihoods {
-    /// Those of `found`, if they were estimated.
+    /// Reads those of `found`, if they were estimated.
     pub fn of(found: &Found) -> Option<Self> {
         let of = |region: &&str| -> Option<(f64, f64)> {
             let figure = |name: &str| found.figure(Stage::EstimateNll, &in_region(region, name));
@@ -120,7 +120,7 @@ impl Likelihoods {
         })
     }
 
-    /// How much less likely latents are than features, with its standard error.
+    /// How much less likely latents are than features in nats, with its standard error.
     pub fn gap(&self) -> (f64, f64) {
         (
             self.latents.0 - self.features.0,
@@ -128,7 +128,7 @@ impl Likelihoods {
         )
     }
 
-    /// The gap in words: beyond two standard errors, the latents are likelier or less likely.
+    /// The gap in words: only a gap of more than two standard errors counts.
     pub fn words(&self) -> &'static str {
         let (gap, error) = self.gap();
         match error.is_finite() {
@@ -140,7 +140,7 @@ impl Likelihoods {
 }
 
 impl Evidence {
-    /// That of `found`.
+    /// Reads the evidence of `found`.
     pub fn of(found: &Found) -> Self {
         let figure = |name| found.of_latents(name);
         Self {
@@ -162,14 +162,14 @@ impl Evidence {
         }
     }
 
-    /// Whether that the tests tell nothing apart would say something.
+    /// Whether tests that reject nothing are conclusive.
     pub fn can_tell(&self) -> bool {
         let tests = [self.tokens, self.whole];
         let enough = tests.iter().flatten().all(|tests| tests.points >= POINTS);
         enough && self.power.is_none_or(|power| power >= POWER)
     }
 
-    /// Whether tests tell latents from features, token by token and whole: at 5 % in all.
+    /// Whether tests distinguish latents from features, token by token and as whole rows, at 5 % in total.
     pub fn told_apart(&self) -> [bool; 2] {
         // normal quantiles of 1 - 0.05 / 10 and 1 - 0.05 / 5
         let (count, errors) = if self.whole.is_some() {
@@ -181,13 +181,13 @@ impl Evidence {
             .map(|tests| tests.is_some_and(|tests| tests.reject(LEVEL / count, errors)))
     }
 
-    /// Whether a classifier hardly tells latents from features.
+    /// Whether a classifier hardly distinguishes latents from features.
     pub fn is_near(&self) -> bool {
         self.tokens.is_some_and(|tests| tests.below(NEAR[0]))
             && self.whole.is_none_or(|tests| tests.below(NEAR[1]))
     }
 
-    /// Whether training drew the latents together.
+    /// Whether training contracted the latents.
     pub fn has_fallen(&self) -> bool {
         self.fall.is_some_and(|(nats, error)| nats > 2.0 * error)
     }
@@ -218,11 +218,11 @@ impl Evidence {
             }
             (true, false) if !self.can_tell() => (
                 Grade::Plain,
-                "Too few points to tell whether the latents follow the target",
+                "Too few points to decide whether the latents follow the target",
             ),
             (true, false) if whole && !unlikely => (
                 Grade::Good,
-                "The latents follow the target: no test tells them from its features",
+                "The latents follow the target: no test distinguishes them from its features",
             ),
             (true, false) => (Grade::Fair, "The latents nearly follow the target"),
             (true, true) if !apart && self.can_tell() && whole && !unlikely => (
@@ -232,7 +232,7 @@ impl Evidence {
             (true, true) if self.is_near() => (Grade::Fair, "The latents nearly follow the target"),
             (true, true) if likelier && self.has_fallen() => (
                 Grade::Bad,
-                "The latents have gathered on modes of the target",
+                "The latents have collapsed onto modes of the target",
             ),
             (true, true) if self.is_undertrained() => (
                 Grade::Fair,
@@ -240,7 +240,7 @@ impl Evidence {
             ),
             (true, true) if likelier => (
                 Grade::Bad,
-                "The latents do not follow the target: they fill less than it",
+                "The latents do not follow the target: they fill only a part of it",
             ),
             (true, true) if sparse && !unlikely && self.likelihoods.is_some() => (
                 Grade::Bad,
@@ -277,7 +277,7 @@ impl Evidence {
         if let Some((accuracy, error)) = self.tokens.and_then(|tests| tests.accuracy) {
             let percent = |(mean, error): (f64, f64)| with_spread(100.0 * mean, 100.0 * error);
             let mut told = format!(
-                "a classifier tells them from features in {} % of cases",
+                "a classifier distinguishes them from features with an accuracy of {} %",
                 percent((accuracy, error))
             );
             if let Some(whole) = self.whole.and_then(|tests| tests.accuracy) {
@@ -291,7 +291,7 @@ impl Evidence {
         }
         if self.lacks_test && !parts.is_empty() {
             parts.push(
-                "without a test part, these are figures of held-out rows, which also choose".into(),
+                "without a test part, these figures are of held-out rows, which were also used for selection".into(),
             );
         }
         if let Some(explained) = self.explained.filter(|_| self.is_undertrained()) {
@@ -305,8 +305,9 @@ impl Evidence {
                 .whole
                 .map_or(tests.points, |whole| whole.points.min(tests.points));
             parts.push(format!(
-                "the tests have {points:.0} points, the energy test a power of {:.2} for a shift by half a standard \
-                 deviation; at least {POINTS:.0} and {POWER} say something",
+                "the tests have {points:.0} points, the energy test a power of {:.2} for a shift \
+                 by half a standard deviation; at least {POINTS:.0} and {POWER} are needed for a \
+                 verdict",
                 self.power.unwrap_or(f64::NAN)
             ));
         }
@@ -320,20 +321,20 @@ impl Evidence {
 }
 
 impl Headline {
-    /// That of `found`: how it ended if it did not end well, else whether latents follow the target, else
-    /// what its last stage found.
+    /// The headline of `found`: how the run ended if it did not finish, else whether latents follow the target,
+    /// else the figures of its last stage.
     pub fn of(found: &Found) -> Self {
         if let Some(record) = &found.record {
             let verdict = match record.state {
                 RunState::Finished => None,
-                RunState::Running => Some((Grade::Plain, "This run is still going on")),
-                RunState::Stopped => Some((Grade::Fair, "This run was stopped before it was done")),
+                RunState::Running => Some((Grade::Plain, "This run is still in progress")),
+                RunState::Stopped => Some((Grade::Fair, "This run was stopped before it finished")),
                 RunState::Interrupted => Some((Grade::Bad, "This run was interrupted")),
                 RunState::Failed => Some((Grade::Bad, "This run failed")),
             };
             if let Some((grade, verdict)) = verdict {
                 let reasons = record.failure.clone().unwrap_or_else(|| {
-                    "What follows is what its finished stages found; run it again to go on.".into()
+                    "The following is from its finished stages; run it again to continue.".into()
                 });
                 return Self {
                     grade,
@@ -406,7 +407,7 @@ mod tests {
             (
                 evidence(-2.0, 0.3, 0.9, 0.005),
                 Grade::Bad,
-                "gathered on modes",
+                "collapsed onto modes",
             ),
             (evidence(-0.1, 0.38, 0.97, 0.005), Grade::Bad, "only a part"),
             (
@@ -416,7 +417,7 @@ mod tests {
             ),
             (evidence(0.1, 0.8, 0.8, 0.005), Grade::Fair, "in part"),
             (evidence(0.1, 0.8, 0.51, 0.06), Grade::Fair, "nearly follow"),
-            // told apart, and yet hardly
+            // distinguishable, but only just
             (
                 evidence(0.0, 0.97, 0.58, 0.005),
                 Grade::Fair,
@@ -431,7 +432,7 @@ mod tests {
         }
     }
 
-    /// Red where a verdict looks at one test only, or at tokens only.
+    /// Fails if a verdict uses only one test, or only tokens.
     #[test]
     fn each_test_alone_forbids_that_latents_follow_the_target() {
         let good = evidence(0.0, 0.97, 0.5, 0.5);
@@ -453,7 +454,7 @@ mod tests {
             let found = verdict(Evidence { whole, ..good });
             assert!(found.1.contains("rows as a whole do not"), "{found:?}");
         }
-        // at 5 % in all, ten tests of a fresh sample are not red at 5 % each
+        // at 5 % in total, ten tests of a fresh sample do not reject at 5 % each
         let tokens = Some(of([0.04, 0.03, 0.04, 0.5], 0.52));
         assert_eq!(verdict(Evidence { tokens, ..good }).0, Grade::Good);
     }
@@ -463,7 +464,7 @@ mod tests {
         let likelier = evidence(-2.0, 0.3, 0.9, 0.005);
         for fall in [None, Some((0.3, 0.2)), Some((-2.0, 0.2))] {
             let found = verdict(Evidence { fall, ..likelier });
-            assert!(found.1.contains("they fill less than it"), "{found:?}");
+            assert!(found.1.contains("they fill only a part of it"), "{found:?}");
             let explained = Some(0.5);
             let short = Evidence {
                 fall,
@@ -478,13 +479,13 @@ mod tests {
                 "{reasons}"
             );
         }
-        // trained briefly and yet fallen
+        // trained briefly, and still contracted
         let explained = Some(0.5);
         let found = verdict(Evidence {
             explained,
             ..likelier
         });
-        assert!(found.1.contains("gathered on modes"), "{found:?}");
+        assert!(found.1.contains("collapsed onto modes"), "{found:?}");
     }
 
     #[test]
@@ -501,14 +502,14 @@ mod tests {
             let headline = few.headline().unwrap();
             assert_eq!(headline.grade, Grade::Plain);
             assert!(
-                headline.verdict.contains("Too few points to tell"),
+                headline.verdict.contains("Too few points to decide"),
                 "{headline:?}"
             );
             assert!(
                 headline.reasons.contains(&format!("{points:.0} points")),
                 "{headline:?}"
             );
-            // what the test tells apart is told apart with however few points
+            // a rejection counts with any number of points
             let apart = so_few(evidence(2.0, 0.28, 0.98, 0.005));
             assert!(verdict(apart).1.contains("do not follow"));
         }
@@ -524,7 +525,7 @@ mod tests {
             reasons,
             "Under the flow they are as likely as the features (19.85 ± 0.20 against 20.00 ± 0.20 nats); \
              they cover 38 % of the features (a fresh sample covers 97 %); \
-             a classifier tells them from features in 97.0 ± 1.0 % of cases token by token and 97.0 ± 1.0 % as whole rows \
+             a classifier distinguishes them from features with an accuracy of 97.0 ± 1.0 % token by token and 97.0 ± 1.0 % as whole rows \
              (chance is 50 %, samples of the flow itself 51 %)."
         );
     }
@@ -537,7 +538,7 @@ mod tests {
         };
         let reasons = without.headline().unwrap().reasons;
         assert!(
-            reasons.ends_with("held-out rows, which also choose."),
+            reasons.ends_with("held-out rows, which were also used for selection."),
             "{reasons}"
         );
     }

@@ -1,10 +1,10 @@
-//! Parts of a page: whatever comes from outside is escaped on its way in.
+//! Parts of a page. All text from outside is escaped on the way in.
 
 use crate::report::charts::escaped;
 use crate::tables::number;
 use std::fmt::Write as _;
 
-/// How good something is, for its colour; the words say it too.
+/// A grade, shown as a colour; the words state it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grade {
     Good,
@@ -44,7 +44,7 @@ pub fn paragraph(text: impl AsRef<str>) -> Html {
     Html(format!("<p>{}</p>\n", escaped(text.as_ref())))
 }
 
-/// A paragraph that says why something is missing.
+/// A paragraph that explains why something is missing.
 pub fn note(text: impl AsRef<str>) -> Html {
     Html(format!(
         r#"<p class="note">{}</p>{}"#,
@@ -62,7 +62,7 @@ pub fn chip(word: &str, grade: Grade) -> Html {
     ))
 }
 
-/// A number that decides.
+/// A key figure.
 pub struct Card {
     pub name: &'static str,
     pub value: String,
@@ -70,7 +70,7 @@ pub struct Card {
     pub grade: Grade,
 }
 
-/// Cards side by side; nothing without any.
+/// Cards side by side; empty without cards.
 pub fn cards(cards: &[Card]) -> Html {
     if cards.is_empty() {
         return Html::default();
@@ -90,7 +90,7 @@ pub fn cards(cards: &[Card]) -> Html {
     Html(out)
 }
 
-/// What opens on demand.
+/// A section that opens on click.
 pub fn details(summary: &str, inner: &Html) -> Html {
     Html(format!(
         "<details><summary>{}</summary>\n{}</details>\n",
@@ -103,14 +103,14 @@ pub fn details(summary: &str, inner: &Html) -> Html {
 #[derive(Debug, Clone, Default)]
 pub struct Cell {
     html: Html,
-    /// What it is sorted by, if not by its text.
+    /// The value to sort by, if not the text.
     value: Option<f64>,
-    /// Whether it is a number, and stands at the right.
+    /// Whether it is a number, which is aligned right.
     is_number: bool,
 }
 
 impl Cell {
-    /// What is sorted by its text.
+    /// A cell sorted by its text.
     pub fn of(html: Html) -> Self {
         Self {
             html,
@@ -129,7 +129,7 @@ impl Cell {
         Self::shown(value, &number(value))
     }
 
-    /// A number that is written as `words`.
+    /// A number written as `words`.
     pub fn shown(value: f64, words: &str) -> Self {
         Self {
             html: text(words),
@@ -138,7 +138,7 @@ impl Cell {
         }
     }
 
-    /// What is sorted by `value` and reads as `html`.
+    /// A cell sorted by `value` that shows `html`.
     pub fn ranked(value: f64, html: Html) -> Self {
         Self {
             html,
@@ -147,13 +147,13 @@ impl Cell {
         }
     }
 
-    /// The same with `words` behind it.
+    /// The cell with `words` appended.
     pub fn with(mut self, words: &str) -> Self {
         self.html.0.push_str(&text(words).0);
         self
     }
 
-    /// Nothing, among numbers.
+    /// A missing number.
     pub fn none() -> Self {
         Self {
             html: text("–"),
@@ -163,10 +163,10 @@ impl Cell {
     }
 }
 
-/// A table that a click on a header sorts.
+/// A table that can be sorted by clicking a header.
 #[derive(Debug, Default)]
 pub struct Table {
-    /// What it holds, for those who do not see it.
+    /// Its description for screen readers.
     pub about: String,
     /// The names of its columns.
     pub header: Vec<String>,
@@ -184,7 +184,7 @@ impl Table {
         }
     }
 
-    /// The table in a box in which it scrolls where it is too wide; nothing without rows.
+    /// The table in a box that scrolls if it is too wide; empty without rows.
     pub fn html(&self) -> Html {
         if self.rows.is_empty() {
             return Html::default();
@@ -225,7 +225,7 @@ impl Table {
     }
 }
 
-/// The name of a column; the stage of a figure and the section of a key in a line of its own.
+/// The name of a column, with the stage of a figure or the section of a key on a line of its own.
 fn headed(name: &str) -> String {
     let cut = name.split_once(": ").or_else(|| {
         // a dotted key has no spaces

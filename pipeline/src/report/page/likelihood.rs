@@ -1,4 +1,4 @@
-//! Whether the alignment loss stands in for the NLL: the verdict of each region with what it rests on.
+//! Whether the alignment loss is a surrogate of the NLL: the verdict and figures of each region.
 
 use super::found::Found;
 use super::html::{Cell, Grade, Html, Table, chip, paragraph};
@@ -7,12 +7,13 @@ use crate::tables::{RegionVerdict, number, verdicts_of, with_spread};
 use latent_align_stages::figures::estimate_nll::{self as names, FEATURES, LATENTS};
 use latent_align_stages::figures::{INTERVAL, ITS_ERROR, in_region};
 
-/// What the verdicts mean, for those who do not know.
-const MEANING: &str = "Does a smaller alignment loss mean a greater likelihood? Holds: the loss follows the NLL (Spearman \
-    and Pearson at least 0.95, and a slope of 0.9 to 1.1 where it is in nats). Ranks only: it orders points as the \
-    NLL does (Spearman at least 0.8). The NLL is the analytic one where a density is known, else the ODE's; \
-    in rows that say so it is that of the witness, another prior over the same features. \
-    Intervals are of 95 %, over points and draws, and correlations count by their low end.";
+/// The meaning of the verdicts.
+const MEANING: &str = "Does a smaller alignment loss mean a greater likelihood? Holds: the loss \
+    follows the NLL (Spearman and Pearson at least 0.95, and a slope of 0.9 to 1.1 where it is in \
+    nats). Ranks only: it orders points as the NLL does (Spearman at least 0.8). The NLL is the \
+    analytic one if a density is known, else the ODE's; where stated it is that of the witness, \
+    another prior over the same features. Intervals are 95 % over points and draws; correlations \
+    are judged by their lower ends.";
 
 /// The colour of a verdict.
 pub fn grade(verdict: Option<RegionVerdict>) -> Grade {
@@ -24,7 +25,7 @@ pub fn grade(verdict: Option<RegionVerdict>) -> Grade {
     }
 }
 
-/// The verdicts as a table; nothing without any.
+/// The verdicts as a table; empty without verdicts.
 pub fn verdicts(found: &Found) -> Html {
     let figures = found.figures(Stage::EstimateNll);
     let all = verdicts_of(figures);
@@ -126,8 +127,8 @@ fn interval(figures: &[(String, f64)], name: &str) -> Cell {
     }
 }
 
-/// The verdict under the weighting that the latents were trained with: the worse of the usual regions
-/// (of all, without these) as a word, how good it is, and what all regions say.
+/// The verdict under the weighting that the latents were trained with: the worst of the usual regions
+/// (of all regions, without these) as a word, its grade, and the verdicts of all regions.
 pub fn overall(found: &Found) -> Option<(String, Grade, String)> {
     let mut all = verdicts_of(found.figures(Stage::EstimateNll));
     let weighting = found.weighting();

@@ -1,7 +1,7 @@
 //! `report.html`: a run or a sweep in one file that opens anywhere, without a network.
 //!
-//! Everything is read from disk, at the end of a run as well as later. Nothing here fails a run: what
-//! cannot be read is a note where it would stand.
+//! Everything is read from disk, at the end of a run as well as later. Nothing here fails a run: a
+//! note replaces what cannot be read.
 
 mod collapse;
 mod figures;
@@ -43,7 +43,7 @@ pub fn write_sweep(store: &Store, name: &str) -> Result<PathBuf> {
         let file = format!("{}.svg", kind.name);
         match (kind.draw)(&trials) {
             Some(figure) => write_whole(&folder, &file, &figure.file())?,
-            // one of an earlier state would show other trials
+            // a figure of an earlier state would show other trials
             None => drop(std::fs::remove_file(folder.join(file))),
         }
     }

@@ -1,4 +1,4 @@
-//! Reconstructions and samples as pictures, as the stages painted them.
+//! Reconstructions and samples as pictures, as written by the stages.
 
 use super::found::Found;
 use super::html::{Html, note};
@@ -11,10 +11,10 @@ use base64::engine::general_purpose::STANDARD;
 use latent_align_stages::stages::sample::{NAMES, PICTURE};
 use std::path::Path;
 
-/// A report holds no larger picture.
+/// The largest picture that a report embeds, in bytes.
 const LARGEST: u64 = 800 * 1024;
 
-/// A picture that a stage may have painted.
+/// A picture that a stage may have written.
 struct Picture {
     stage: Stage,
     file: &'static str,
@@ -35,12 +35,12 @@ const PICTURES: [Picture; 5] = [
     Picture {
         stage: Stage::Sample,
         file: PICTURE,
-        caption: "Samples of the flow, a class or a chosen condition a column where it has some.",
+        caption: "Samples of the flow, one column per class or chosen condition if it has any.",
     },
     Picture {
         stage: Stage::Sample,
         file: "nearest.png",
-        caption: "Samples, each above the training row that is nearest to it.",
+        caption: "Samples, each above its nearest training row.",
     },
     Picture {
         stage: Stage::EvaluateLatents,
@@ -49,7 +49,7 @@ const PICTURES: [Picture; 5] = [
     },
 ];
 
-/// Every picture that `found` has.
+/// All pictures of `found`.
 pub fn pictures(found: &Found) -> Html {
     let mut out = String::new();
     for Picture {
@@ -84,7 +84,7 @@ pub fn pictures(found: &Found) -> Html {
     side_by_side(&out)
 }
 
-/// The samples of each variant, those of its first finished trial that the stage `sample` painted.
+/// The samples of each variant, from its first finished trial with pictures of the stage `sample`.
 pub fn samples(trials: &Trials) -> Html {
     let mut out = String::new();
     for variant in trials.variants() {
@@ -99,7 +99,7 @@ pub fn samples(trials: &Trials) -> Html {
     side_by_side(&out)
 }
 
-/// `pictures`, where there are some, in a row that wraps.
+/// `pictures` in a row that wraps; empty without any.
 fn side_by_side(pictures: &str) -> Html {
     match pictures.is_empty() {
         true => Html::default(),
@@ -117,7 +117,7 @@ fn picture(png: &[u8], caption: &str) -> String {
     )
 }
 
-/// What the columns of the samples in `folder` are called, as the end of a caption; empty where that is not said.
+/// The names of the columns of the samples in `folder`, as the end of a caption; empty if not recorded.
 fn columns(folder: &Path) -> String {
     let names = std::fs::read_to_string(folder.join(NAMES)).unwrap_or_default();
     let names: Vec<&str> = names.lines().collect();

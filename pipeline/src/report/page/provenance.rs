@@ -1,4 +1,4 @@
-//! What was run and from what: stages, inputs, lineage, configuration.
+//! Provenance: stages, inputs, lineage, configuration.
 
 use super::found::Found;
 use super::html::{Cell, Html, Table, code, details, note, text};
@@ -7,7 +7,7 @@ use crate::config::differing;
 use crate::tables::{bytes, duration};
 use std::collections::BTreeSet;
 
-/// Everything about where a run comes from.
+/// The provenance of a run.
 pub fn provenance(found: &Found) -> Html {
     let mut out = String::new();
     out.push_str(&stages(found).0);
@@ -27,7 +27,7 @@ pub fn provenance(found: &Found) -> Html {
             "<pre tabindex=\"0\">{}</pre>\n",
             text(trees.join("\n")).0
         ));
-        out.push_str(&details("Lineage: from what each stage was made", &tree).0);
+        out.push_str(&details("Lineage: the artifacts that each stage read", &tree).0);
     }
     Html(out)
 }
@@ -94,7 +94,7 @@ fn configuration(found: &Found) -> Html {
     };
     let mut out = String::new();
     let mut table = Table::new(
-        "What the configuration sets otherwise than the defaults",
+        "Settings that differ from the defaults",
         &["key", "value", "default"],
     );
     for setting in differing(experiment) {
@@ -109,7 +109,7 @@ fn configuration(found: &Found) -> Html {
     }
     let table = table.html();
     if !table.0.is_empty() {
-        out.push_str("<h3>Set otherwise than the defaults</h3>\n");
+        out.push_str("<h3>Settings that differ from the defaults</h3>\n");
         out.push_str(&table.0);
     }
     if let Ok(whole) = serde_yaml::to_string(experiment) {

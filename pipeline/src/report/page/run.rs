@@ -1,4 +1,4 @@
-//! The report of a run: the verdict first, and then what it rests on.
+//! The report of a run: the verdict first, then the evidence.
 
 use super::collapse::diagnostics;
 use super::figures::{drawn, table, timings};
@@ -113,7 +113,7 @@ fn header(found: &Found) -> Html {
     Html(out)
 }
 
-/// Seed, device, when, and from which file.
+/// Seed, device, time, and configuration file.
 fn meta(found: &Found) -> String {
     let mut parts = Vec::new();
     if let Some(record) = &found.record {
@@ -199,7 +199,7 @@ fn cards(found: &Found) -> Vec<Card> {
         if let (Some(floor), Some(_)) = (evidence.floor, tests.accuracy) {
             detail += &format!("; of the flow's samples {:.0} %", 100.0 * floor);
         }
-        add("Told from features", value, detail, grade);
+        add("Distinguished from features", value, detail, grade);
     }
     if let Some(error) = autoencoder(names::ERROR) {
         let decibel = autoencoder(names::PSNR);

@@ -1,20 +1,21 @@
-//! The skeleton of a page: head, header, contents, sections; style and script within it.
+//! The skeleton of a page: head, header, contents, sections; with inline style and script.
 
 use super::html::Html;
 use crate::report::charts::escaped;
 use std::fmt::Write as _;
 
-/// A part of a page.
+/// A section of a page.
 pub struct Section {
     /// Its anchor.
     pub id: &'static str,
     /// Its heading.
     pub title: &'static str,
-    /// What it holds; a section without anything is left out.
+    /// Its contents; an empty section is left out.
     pub body: Html,
 }
 
-/// A whole page. The policy in its head keeps a browser from loading anything that is not in it.
+/// A complete page. The content security policy in its head keeps browsers from loading anything
+/// else.
 pub fn page(title: &str, header: &Html, sections: &[Section]) -> String {
     let shown = || sections.iter().filter(|s| !s.body.0.is_empty());
     let mut contents = String::new();

@@ -1,4 +1,5 @@
-//! The report of a sweep: what is best first, then every trial, the objective and the Pareto front.
+//! The report of a sweep: the best variant first, then every trial, the objective and the Pareto
+//! front.
 
 use super::html::{self, Card, Cell, Grade, Html, Table, chip, code, note, text};
 use super::pictures;
@@ -86,7 +87,7 @@ fn header(trials: &Trials, on_front: &[usize]) -> Html {
     Html(out)
 }
 
-/// How far the sweep is, and how far apart its trials are.
+/// The progress of the sweep, and the spread of its trials.
 fn cards(trials: &Trials, on_front: &[usize]) -> Vec<Card> {
     let finished = trials.rows.iter().filter(|r| r.standing.is_finished());
     let finished = finished.count();
@@ -142,7 +143,7 @@ fn cards(trials: &Trials, on_front: &[usize]) -> Vec<Card> {
     cards
 }
 
-/// What is best, in words.
+/// The best variant, in words.
 fn best(trials: &Trials) -> (Grade, String, String) {
     let Some(objective) = &trials.record.objective else {
         let variants = trials.variants().len();
@@ -157,15 +158,15 @@ fn best(trials: &Trials) -> (Grade, String, String) {
     let race = trials.race(objective);
     let out = match race.out.is_empty() {
         true => String::new(),
-        false => format!(" Out of the race: {}.", race.told_out()),
+        false => format!(" Excluded: {}.", race.told_out()),
     };
     let Some((variant, value)) = race.best else {
         let reasons = match (race.unmet, race.out.len()) {
             (0, 0) => format!("No trial has the figure `{aim}` yet."),
-            (0, _) => format!("No variant has the figure `{aim}` of all its seeds."),
+            (0, _) => format!("No variant has the figure `{aim}` for all its seeds."),
             _ => "No variant meets the constraints.".to_owned(),
         };
-        return (Grade::Fair, "Nothing is best yet".into(), reasons + &out);
+        return (Grade::Fair, "No best variant yet".into(), reasons + &out);
     };
     let rows = trials.of_variant(variant);
     let settings = rows.first().into_iter().flat_map(|row| &row.values);
@@ -186,8 +187,9 @@ fn best(trials: &Trials) -> (Grade, String, String) {
     let mut finished = rows.iter().filter(|row| row.standing.is_finished());
     if finished.all(|row| row.has_gathered()) {
         reasons.push_str(
-            " But its latents are likelier than the features by more than two standard errors: they have \
-             gathered on modes of the target. Constrain `train-autoencoder: held-out coverage of features`.",
+            " But its latents are likelier than the features by more than two standard errors: \
+             they have collapsed onto modes of the target. Constrain `train-autoencoder: held-out \
+             coverage of features`.",
         );
         return (Grade::Fair, verdict, reasons);
     }
@@ -203,7 +205,7 @@ fn figure(trials: &Trials, name: &str) -> Html {
     )
 }
 
-/// The trials that no other beats in both figures, by number.
+/// The non-dominated trials, by number.
 fn front(trials: &Trials) -> Vec<usize> {
     let points = trials.rows.iter().map(|row| {
         let of = |name| row.shown(name).unwrap_or(f64::NAN);
@@ -233,12 +235,15 @@ fn pareto(trials: &Trials, on_front: &[usize]) -> Html {
     out
 }
 
-/// One row a variant: mean and standard deviation over its seeds.
+/// One row per variant: mean and standard deviation over its seeds.
 fn variants(trials: &Trials) -> Html {
     let columns = trials.columns();
     let mut header = vec!["variant", "finished"];
     header.extend(columns.iter().map(|c| short_name(c)));
-    let mut table = Table::new("A row a variant, mean and deviation over seeds", &header);
+    let mut table = Table::new(
+        "One row per variant, mean and standard deviation over seeds",
+        &header,
+    );
     for variant in trials.variants() {
         let rows = trials.rows.iter().filter(|r| r.trial.variant == variant);
         let rows: Vec<&TrialRow> = rows.collect();
@@ -262,7 +267,7 @@ fn variants(trials: &Trials) -> Html {
     table.html()
 }
 
-/// Figures of one variant as one cell.
+/// The values of one variant as one cell.
 fn summarised(column: &str, values: &[f64]) -> Cell {
     let (mean, deviation) = mean_and_deviation(values);
     match (values, words(column, values)) {
@@ -273,7 +278,7 @@ fn summarised(column: &str, values: &[f64]) -> Cell {
     }
 }
 
-/// One row a trial.
+/// One row per trial.
 fn all(trials: &Trials, on_front: &[usize]) -> Html {
     let columns = trials.columns();
     let mut header = vec!["trial", "variant", "seed", "state"];
@@ -319,7 +324,7 @@ fn all(trials: &Trials, on_front: &[usize]) -> Html {
     table.html()
 }
 
-/// The name of a trial, leading to its report.
+/// The name of a trial, linked to its report.
 fn link(row: &TrialRow) -> Cell {
     let name = escaped(&row.trial.run);
     Cell::of(Html(match row.has_report {
@@ -343,7 +348,7 @@ fn standing(row: &TrialRow) -> Html {
     chip(state.word(), grade)
 }
 
-/// The trials that brought nothing, and why.
+/// The trials without a result, and why.
 fn unfinished(trials: &Trials) -> Html {
     let mut table = Table::new("Trials without a result", &["trial", "state", "why"]);
     for row in trials.rows.iter().filter(|r| !r.standing.is_finished()) {
@@ -362,14 +367,15 @@ fn unfinished(trials: &Trials) -> Html {
                 let rung = dropped.rung;
                 format!("successive halving stopped it at rung {rung}, where its metric {value}")
             }
-            (_, TrialState::Run(RunState::Running), _) => "it is going on".into(),
+            (_, TrialState::Run(RunState::Running), _) => "it is running".into(),
             (_, TrialState::Run(RunState::Stopped), _) => {
-                "it was stopped; run the sweep again to go on".into()
+                "it was stopped; run the sweep again to continue".into()
             }
             (_, TrialState::Waiting, _) => {
-                "it was not run as it is now, or an artifact of it is gone".into()
+                "it was not run with its current configuration, or one of its artifacts is missing"
+                    .into()
             }
-            _ => "its process ended without a word; run the sweep again to go on".into(),
+            _ => "its process ended without a record; run the sweep again to continue".into(),
         };
         let cells = [link(row), Cell::of(standing(row)), Cell::text(why)];
         table.rows.push(cells.into());
@@ -421,6 +427,6 @@ fn provenance(trials: &Trials) -> Html {
     seeds.dedup();
     add("seeds", seeds.join(", "));
     out.push_str(&table.html().0);
-    out.push_str(&note("The same table with every figure is table.parquet beside this file.").0);
+    out.push_str(&note("table.parquet beside this file is the same table with all figures.").0);
     Html(out)
 }

@@ -1,11 +1,11 @@
-//! What a reader should know before they trust the rest: warnings of the stages, and what is damaged.
+//! What to know before trusting the report: warnings of the stages, and damage.
 
 use super::found::Found;
 use super::html::Html;
 use crate::report::charts::escaped;
 use std::fmt::Write as _;
 
-/// A box of them; nothing without any.
+/// A box of them; empty without any.
 pub fn warnings(found: &Found) -> Html {
     let mut lines: Vec<(String, &str)> = Vec::new();
     for why in &found.damage {
@@ -22,7 +22,7 @@ pub fn warnings(found: &Found) -> Html {
     listed(&lines)
 }
 
-/// A box of `lines`, each under what it is about.
+/// A box of `lines`, each with its subject.
 pub fn listed(lines: &[(String, &str)]) -> Html {
     if lines.is_empty() {
         return Html::default();

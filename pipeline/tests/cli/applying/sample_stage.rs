@@ -250,7 +250,7 @@ fn samples_under_the_names_of_unseen_rows_stand_in_columns_and_beside_what_was_t
     let report = report.unwrap();
     let caption = format!("From left to right: ROW {} &lt;b&gt;;", rows[0]);
     assert!(report.contains(&caption), "{caption}");
-    assert!(report.contains("each above the training row"));
+    assert!(report.contains("each above its nearest training row"));
 
     // by name, in the order that is asked for
     let name = |row: usize| format!("ROW {row} <b>");

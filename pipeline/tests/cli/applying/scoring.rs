@@ -50,7 +50,7 @@ fn the_points_of_estimate_nll_are_scored_as_it_did() {
         &[
             "all points",
             "mean NLL, ODE",
-            "points of the flow as they are",
+            "points of the flow, unchanged",
         ],
     );
     let scores = table(&project.path("scores.parquet"));

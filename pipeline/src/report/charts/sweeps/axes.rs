@@ -1,4 +1,4 @@
-//! `objective.svg`: what the sweep is about against each of its axes.
+//! `objective.svg`: the objective of the sweep against each of its axes.
 
 use crate::report::charts::figure::Figure;
 use crate::report::charts::palette::{BLUE, GREY, ORANGE};
@@ -11,23 +11,23 @@ use serde_json::Value;
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (400.0, 230.0);
-/// Values of an axis whose largest is this many times the smallest are drawn on a logarithmic one.
+/// The ratio of the largest to the smallest value from which an axis is logarithmic.
 const WIDE: f64 = 20.0;
-/// How far left of the others 0 stands on a logarithmic axis, as a share of their width.
+/// The distance of 0 left of the other values on a logarithmic axis, as a share of their width.
 const ASIDE: f64 = 0.12;
-/// Categories of an axis that can be told apart.
+/// The largest number of categories on an axis.
 const CATEGORIES: usize = 24;
-/// Characters of a category's name.
+/// The largest number of characters of a category's name.
 const LETTERS: usize = 26;
 
-/// Trials with their place on an axis and their figure.
+/// A trial with its place on an axis and its figure.
 struct Placed<'a> {
     row: &'a TrialRow,
     at: f64,
     figure: f64,
 }
 
-/// The figure of `trials`; none where less than two have the figure that the sweep is about.
+/// The figure of `trials`; none if less than two trials have the objective.
 pub fn draw(trials: &Trials) -> Option<Figure> {
     let (aim, direction) = trials.aim();
     let valued: Vec<(&TrialRow, f64)> = (trials.rows.iter())
@@ -57,10 +57,10 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     };
     let hollow = match trials.record.constraints.is_empty() {
         true => "",
-        false => " Hollow: trials that a constraint rules out.",
+        false => " Hollow: trials excluded by a constraint.",
     };
     let caption = format!(
-        "{}: a dot a trial; the line joins the means over what else varies.{better}{hollow}",
+        "{}: one dot per trial; the line joins the means over all other axes.{better}{hollow}",
         short_name(aim)
     );
     (!panels.is_empty()).then_some(Figure {
@@ -98,7 +98,7 @@ fn panel(
     let moved = |at: f64| zero.filter(|_| at == 0.0).unwrap_or(at);
     let places: Vec<f64> = places.into_iter().map(moved).collect();
     if categories.len() > CATEGORIES || places.iter().all(|at| *at == places[0]) {
-        return None; // too many to tell apart, or nothing that varies
+        return None; // return None; // too many categories, or a constant
     }
     let placed: Vec<Placed> = (valued.iter().zip(&places))
         .map(|((row, figure), at)| Placed {
@@ -177,8 +177,8 @@ fn panel(
     Some(svg)
 }
 
-/// Where a logarithmic axis of `values` has its 0: left of the least other one, at a place of its own. None
-/// where there is no 0, or the axis is linear.
+/// The position of 0 on a logarithmic axis of `values`: left of the smallest other value. None without a 0,
+/// or if the axis is linear.
 fn zero_of(values: &[f64]) -> Option<f64> {
     let others = values.iter().copied().filter(|v| *v != 0.0);
     let least = others.clone().fold(f64::INFINITY, f64::min);
@@ -188,7 +188,7 @@ fn zero_of(values: &[f64]) -> Option<f64> {
     (is_wide && has_zero).then(|| least * (least / most).powf(ASIDE))
 }
 
-/// The mean of the figure at each place: joined where places are numbers, else a dash each.
+/// Draws the mean of the figure at each place: joined if places are numbers, else as dashes.
 fn means(svg: &mut Svg, panel: &Panel, placed: &[Placed], joined: bool) {
     let mut places: Vec<f64> = placed.iter().map(|p| p.at).collect();
     places.sort_by(f64::total_cmp);

@@ -1,4 +1,5 @@
-//! Figures of a sweep: the objective against each axis, and what reconstruction costs in likelihood.
+//! Figures of a sweep: best scores, the objective against each axis, and reconstruction against
+//! likelihood.
 
 mod axes;
 mod optimisers;
@@ -9,21 +10,21 @@ use crate::sweep::Trials;
 
 pub use pareto::front;
 
-/// A figure that a sweep may have.
+/// A kind of figure of a sweep.
 pub struct Kind {
-    /// The name of its file, without what says that it is SVG.
+    /// The name of its file without the extension.
     pub name: &'static str,
-    /// What it shows, in one line.
+    /// A description in one line.
     pub about: &'static str,
-    /// Draws it; none where it does not apply.
+    /// Draws it; none if it does not apply.
     pub draw: fn(&Trials) -> Option<Figure>,
 }
 
-/// Every figure that a sweep may have.
+/// All figures of a sweep.
 pub const KINDS: [Kind; 3] = [
     Kind {
         name: "optimisers",
-        about: "the best score of searches against their calls",
+        about: "the best score of searches by their calls",
         draw: optimisers::draw,
     },
     Kind {
@@ -33,8 +34,7 @@ pub const KINDS: [Kind; 3] = [
     },
     Kind {
         name: "pareto",
-        about: "the reconstruction error against the NLL of the latents, and the trials that no other beats \
-                in both",
+        about: "the reconstruction error against the NLL of the latents, and the trials that are not dominated",
         draw: pareto::draw,
     },
 ];

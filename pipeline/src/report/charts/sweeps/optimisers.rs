@@ -1,4 +1,4 @@
-//! `optimisers.svg`: the best score so far of searches against their calls, median and quartiles over seeds.
+//! `optimisers.svg`: the best score of searches by their calls, median and quartiles over seeds.
 
 use crate::report::charts::figure::Figure;
 use crate::report::charts::legend::legend;
@@ -12,13 +12,14 @@ use crate::sweep::Trials;
 
 /// The size of a panel.
 const SIZE: (f64, f64) = (460.0, 280.0);
-/// Variants that a panel tells apart, and entries of its legend in a line.
+/// The colours of variants; their number limits the variants of a panel and the entries per line of its
+/// legend.
 const COLOURS: [&str; 6] = [BLUE, ORANGE, GOOD, GREY, FAIR, BAD];
 const IN_A_LINE: usize = 2;
-/// At most so many places of a curve.
+/// The largest number of points of a curve.
 const PLACES: usize = 300;
 
-/// Calls and the best score after them.
+/// The best score by the number of calls.
 type Curve = Vec<(f64, f64)>;
 
 /// The searches of one variant.
@@ -27,7 +28,7 @@ struct Variant {
     seeds: Vec<Curve>,
 }
 
-/// The figure of `trials`, a panel for each objective; none where no trial is a search.
+/// The figure of `trials`, a panel for each objective; none if no trial is a search.
 pub fn draw(trials: &Trials) -> Option<Figure> {
     let mut panels: Vec<(&str, Vec<Variant>)> = Vec::new();
     for row in &trials.rows {
@@ -60,8 +61,8 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     (!drawn.is_empty()).then_some(Figure {
         panels: drawn,
         columns: 2,
-        caption: "A line is the median over seeds of the best score after so many calls, the band around it reaches from the \
-                  lower to the upper quartile. At 0 calls stands the best of the start."
+        caption: "Lines: the median over seeds of the best score by the number of calls; bands: \
+            lower to upper quartile. The value at 0 calls is the best of the initial points."
             .to_owned(),
     })
 }
@@ -121,7 +122,8 @@ fn panel(variants: &[Variant]) -> Option<Svg> {
     Some(svg)
 }
 
-/// Places with the lower quartile, the median and the upper quartile of `seeds`, from where all have a score.
+/// The lower quartile, the median and the upper quartile of `seeds` at each place, from where all have a
+/// score.
 fn band(seeds: &[Curve]) -> Vec<(f64, [f64; 3])> {
     let first = seeds.iter().map(|curve| curve[0].0).fold(0.0, f64::max);
     let last = seeds
@@ -148,7 +150,7 @@ fn band(seeds: &[Curve]) -> Vec<(f64, [f64; 3])> {
 mod tests {
     use super::*;
 
-    /// Red where a seed counts before it has a score, or a value does not hold up to the next.
+    /// Fails if a seed counts before it has a score, or a value does not hold up to the next.
     #[test]
     fn quartiles_are_those_of_the_seeds_at_each_place() {
         let seeds = [

@@ -12,10 +12,10 @@ use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, NLL};
 
 /// The size of the panel.
 const SIZE: (f64, f64) = (460.0, 300.0);
-/// Names are written beside the front's trials if these are at most this many.
+/// The trials of the front are labelled if there are at most this many.
 const NAMED: usize = 12;
 
-/// The figure of `trials`; none where less than two have both figures.
+/// The figure of `trials`; none if less than two have both figures.
 pub fn draw(trials: &Trials) -> Option<Figure> {
     let placed: Vec<(&TrialRow, (f64, f64))> = (trials.rows.iter())
         .filter_map(|row| Some((row, (row.shown(ERROR)?, row.shown(NLL)?))))
@@ -65,7 +65,7 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
         let mut used: Vec<(f64, f64)> = Vec::new();
         for i in &best {
             let (x, y) = panel.place(points[*i]);
-            // to the side where there is room, below the name before it if they would touch
+            // to the side if there is room, below the previous label if they would overlap
             let anchor = match x > area.x + 0.6 * area.width {
                 true => Anchor::End,
                 false => Anchor::Start,
@@ -78,7 +78,7 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
             };
             let mut places = [y, y + 13.0, y + 26.0].into_iter();
             let Some(y) = places.find(|y| !touches(*y)) else {
-                continue; // the page names it when it is pointed at
+                continue; // continue; // the page shows the name as a tooltip
             };
             used.push((x, y));
             let name = placed[*i].0.short_name(&trials.record.name);
@@ -98,15 +98,14 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     Some(Figure {
         panels: vec![svg],
         columns: 1,
-        caption: "A trial is on the front if no other has both a smaller reconstruction error and a smaller NLL. \
-                  Latents below the dashed line are likelier than the features themselves, which is collapse \
-                  onto modes and not success."
+        caption: "A trial is on the front if no other has both a smaller reconstruction error and \
+            a smaller NLL. Latents below the dashed line are likelier than the features \
+            themselves, which indicates collapse onto modes."
             .to_owned(),
     })
 }
 
-/// The points that no other is at least as good as in both coordinates and better in one, smaller being
-/// better: from left to right.
+/// The non-dominated points, from left to right; smaller is better in both coordinates.
 pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
     let finite = |p: &(f64, f64)| p.0.is_finite() && p.1.is_finite();
     let mut order: Vec<usize> = (0..points.len()).filter(|i| finite(&points[*i])).collect();
@@ -117,7 +116,7 @@ pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
     let mut found: Vec<usize> = Vec::new();
     for i in order {
         let last = found.last().map(|l| points[*l]);
-        // an equal one is as good, a lower one better
+        // keeps equal points
         if last.is_none_or(|last| points[i].1 < last.1 || points[i] == last) {
             found.push(i);
         }
@@ -135,9 +134,9 @@ mod tests {
             (3.0, 1.0), // on it
             (1.0, 3.0), // on it
             (2.0, 2.0), // on it
-            (2.0, 2.5), // beaten by (2, 2)
-            (3.0, 2.0), // beaten by (3, 1)
-            (4.0, 1.0), // beaten by (3, 1)
+            (2.0, 2.5), // (2.0, 2.5), // dominated by (2, 2)
+            (3.0, 2.0), // (3.0, 2.0), // dominated by (3, 1)
+            (4.0, 1.0), // (4.0, 1.0), // dominated by (3, 1)
             (f64::NAN, 0.0),
             (0.0, f64::NAN),
         ];
