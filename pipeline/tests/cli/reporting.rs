@@ -126,7 +126,11 @@ fn what_a_configuration_says_does_not_become_markup() {
     let page = report(&project);
     assert_eq!(page.matches("<script").count(), 1, "only its own");
     assert!(!page.contains("<img src=x") && !page.contains("<b>&amp;"));
-    assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("&lt;b&gt;&amp;amp;"));
+    let page = page
+        .replace("&#60;", "<")
+        .replace("&#62;", ">")
+        .replace("&#38;", "&");
+    assert!(page.contains("<script>alert(1)") && page.contains("<b>&amp;"));
 }
 
 #[test]

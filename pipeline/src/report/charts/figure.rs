@@ -2,7 +2,8 @@
 
 use super::palette::on_white;
 use super::panel::{GAP, LINE};
-use super::svg::{Anchor, Font, NAMED, Svg, escaped, wrapped};
+use super::svg::{Anchor, Font, NAMED, Svg, wrapped};
+use askama::Template;
 use std::fmt::Write as _;
 
 const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif";
@@ -61,30 +62,37 @@ impl Figure {
     /// The figure as an HTML `figure` whose `name` is unique on the page: panels flow into the available
     /// width and have the colours of the page.
     pub fn html(&self, name: &str, about: &str) -> String {
-        let widest = self.panels.iter().map(|p| p.width).fold(0.0, f64::max);
-        let mut out = format!(
-            "<figure id=\"figure-{name}\">\n<div class=\"panels\" style=\"--w:{widest:.0}px;--n:{}\">\n",
-            self.columns.max(1)
-        );
-        for (i, panel) in self.panels.iter().enumerate() {
-            let Svg { width, height, .. } = panel;
-            let _ = write!(
-                out,
-                "<svg class=\"plot\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"{}\">\n{}</svg>\n",
-                escaped(about),
-                renamed(&panel.body, &format!("{name}-{i}"))
-            );
-        }
-        out.push_str("</div>\n");
-        if !self.caption.is_empty() {
-            let _ = writeln!(out, "<figcaption>{}</figcaption>", escaped(&self.caption));
-        }
-        out.push_str("</figure>\n");
-        out
+        let panels = self.panels.iter().enumerate().map(|(i, panel)| {
+            let body = renamed(&panel.body, &format!("{name}-{i}"));
+            (panel.width.round(), panel.height.round(), body)
+        });
+        let figure = InPage {
+            name,
+            about,
+            widest: (self.panels.iter().map(|p| p.width))
+                .fold(0.0, f64::max)
+                .round(),
+            columns: self.columns.max(1),
+            panels: panels.collect(),
+            caption: &self.caption,
+        };
+        figure.render().unwrap_or_default()
     }
 }
 
-/// `body` with the identifiers it refers to prefixed by `prefix`.
+/// A figure as a page has it; `panels` by width, height and what they hold.
+#[derive(Template)]
+#[template(path = "figure.html")]
+struct InPage<'a> {
+    name: &'a str,
+    about: &'a str,
+    widest: f64,
+    columns: usize,
+    panels: Vec<(f64, f64, String)>,
+    caption: &'a str,
+}
+
+/// `body` with the names of what is referred to set apart by `prefix`.
 fn renamed(body: &str, prefix: &str) -> String {
     body.replace(&format!("\"{NAMED}"), &format!("\"{prefix}-"))
         .replace(&format!("\"url(#{NAMED}"), &format!("\"url(#{prefix}-"))
@@ -146,6 +154,6 @@ mod tests {
         assert!(file.contains(">&quot;var(--ink)&quot;</text>"));
         let page = figure().html("one", "what it shows");
         names_are_unique_and_all_references_lead_somewhere(&page);
-        assert!(page.contains("fill=\"var(--blue)\"") && page.contains("<figcaption>a &lt; b<"));
+        assert!(page.contains("fill=\"var(--blue)\"") && page.contains("<figcaption>a &#60; b<"));
     }
 }

@@ -34,7 +34,6 @@ mod variances;
 pub mod write_png;
 
 pub use figure::Figure;
-pub use svg::escaped;
 
 pub use tables::Table;
 

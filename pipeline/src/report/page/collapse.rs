@@ -2,7 +2,7 @@
 
 use super::found::Found;
 use super::headline::{Evidence, Likelihoods};
-use super::html::{Cell, Html, Table, paragraph};
+use super::parts::{Cell, Part, Table};
 use crate::tables::{brief, with_spread};
 use latent_align_stages::figures::train_autoencoder as names;
 
@@ -10,8 +10,8 @@ const MEANING: &str = "The alignment loss has no entropy term: latents that cont
     modes of the target have a small loss and a small NLL, but are not a sample of it. These \
     figures show the difference.";
 
-/// The diagnostics as a table; empty without latents.
-pub fn diagnostics(found: &Found) -> Html {
+/// The diagnostics as a table; nothing without latents.
+pub fn diagnostics(found: &Found) -> Vec<Part> {
     let figure = |name: &str| found.of_latents(name);
     let evidence = Evidence::of(found);
     let mut table = Table::new(
@@ -21,7 +21,7 @@ pub fn diagnostics(found: &Found) -> Html {
     let mut add = |name: &str, value: f64, told: String, fresh: String, says: String| {
         table.rows.push(vec![
             Cell::text(name),
-            Cell::shown(value, &told),
+            Cell::shown(value, told),
             Cell::text(fresh),
             Cell::text(says),
         ]);
@@ -141,12 +141,10 @@ pub fn diagnostics(found: &Found) -> Html {
             says,
         );
     }
-    if table.rows.is_empty() {
-        return Html::default();
-    }
-    let mut out = paragraph(MEANING);
-    out.0.push_str(&table.html().0);
-    out
+    let meaning = Part::Paragraph(MEANING.into());
+    table
+        .part()
+        .map_or(Vec::new(), |table| vec![meaning, table])
 }
 
 /// A ratio with two digits.

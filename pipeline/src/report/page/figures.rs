@@ -1,21 +1,21 @@
 //! Figures in their sections of a report, and all figures of the stages as one table.
 
 use super::found::Found;
-use super::html::{Cell, Html, Table, note};
+use super::parts::{Cell, Part, Table};
 use crate::report::charts::KINDS;
 use crate::tables::{duration, is_bound, short_name, shown};
 use latent_align_stages::figures::INTERVAL;
 
-/// The figures called `names` that apply to `found`. One that cannot be drawn is a note.
-pub fn drawn(found: &Found, names: &[&str]) -> Html {
-    let mut out = Html::default();
+/// The figures called `names`, as far as they apply to `found`. One that cannot be drawn is a note.
+pub fn drawn(found: &Found, names: &[&str]) -> Vec<Part> {
+    let mut out = Vec::new();
     for kind in KINDS.iter().filter(|kind| names.contains(&kind.name)) {
         match (kind.draw)(&found.places) {
-            Ok(Some(figure)) => out.0.push_str(&figure.html(kind.name, kind.about)),
+            Ok(Some(figure)) => out.push(Part::Chart(figure.html(kind.name, kind.about))),
             Ok(None) => {}
             Err(why) => {
-                let text = format!("The figure of {} is missing: {why:#}", kind.about);
-                out.0.push_str(&note(text).0);
+                let why = format!("The figure of {} is missing: {why:#}", kind.about);
+                out.push(Part::Note(why));
             }
         }
     }
@@ -23,7 +23,7 @@ pub fn drawn(found: &Found, names: &[&str]) -> Html {
 }
 
 /// Every figure of every stage.
-pub fn table(found: &Found) -> Html {
+pub fn table(found: &Found) -> Vec<Part> {
     let mut table = Table::new(
         "Every figure of every stage",
         &["stage", "figure", "value", "2.5 %", "97.5 %"],
@@ -38,17 +38,17 @@ pub fn table(found: &Found) -> Html {
             table.rows.push(vec![
                 Cell::text(stage.stage.name()),
                 Cell::text(short_name(name)),
-                Cell::shown(*value, &shown(name, *value)),
+                Cell::shown(*value, shown(name, *value)),
                 bound(name, INTERVAL[0]),
                 bound(name, INTERVAL[1]),
             ]);
         }
     }
-    table.html()
+    table.part().into_iter().collect()
 }
 
-/// A figure of the stages' times, and the total.
-pub fn timings(found: &Found) -> Html {
+/// How long each stage took, as a picture and in all.
+pub fn timings(found: &Found) -> Vec<Part> {
     let mut out = drawn(found, &["timings"]);
     let all: f64 = found.stages.iter().map(|s| s.seconds).sum();
     if found.stages.len() > 1 {
@@ -56,7 +56,7 @@ pub fn timings(found: &Found) -> Html {
             "{} in all, the time of stages that were computed earlier and reused included.",
             duration(all)
         );
-        out.0.push_str(&format!("<p>{text}</p>\n"));
+        out.push(Part::Paragraph(text));
     }
     out
 }

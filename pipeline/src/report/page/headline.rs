@@ -1,7 +1,7 @@
 //! The verdict on whether the latents follow the target, in a sentence.
 
 use super::found::Found;
-use super::html::Grade;
+use super::parts::{Grade, Headline};
 use crate::store::{RunState, Stage};
 use crate::tables::{number, with_spread};
 use latent_align_stages::figures::estimate_nll::{
@@ -12,15 +12,6 @@ use latent_align_stages::figures::{
     two_samples,
 };
 use latent_align_stages::stages::train_autoencoder::LEARNED;
-
-/// The headline of a report.
-#[derive(Debug, PartialEq)]
-pub struct Headline {
-    pub grade: Grade,
-    pub verdict: String,
-    /// The figures behind it, in words; may be empty.
-    pub reasons: String,
-}
 
 /// The NLL of latents and of features with standard errors, in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,7 +1,7 @@
 //! Whether the alignment loss is a surrogate of the NLL: the verdict and figures of each region.
 
 use super::found::Found;
-use super::html::{Cell, Grade, Html, Table, chip, paragraph};
+use super::parts::{Cell, Grade, Part, Table};
 use crate::store::Stage;
 use crate::tables::{RegionVerdict, number, verdicts_of, with_spread};
 use latent_align_stages::figures::estimate_nll::{self as names, FEATURES, LATENTS};
@@ -25,13 +25,10 @@ pub fn grade(verdict: Option<RegionVerdict>) -> Grade {
     }
 }
 
-/// The verdicts as a table; empty without verdicts.
-pub fn verdicts(found: &Found) -> Html {
+/// The verdicts as a table; nothing without any.
+pub fn verdicts(found: &Found) -> Vec<Part> {
     let figures = found.figures(Stage::EstimateNll);
     let all = verdicts_of(figures);
-    if all.is_empty() {
-        return Html::default();
-    }
     let trained = found.weighting().map(|w| w.name());
     let mut table = Table::new(
         "The verdict of each region and weighting",
@@ -54,7 +51,7 @@ pub fn verdicts(found: &Found) -> Html {
         let mut row = vec![
             Cell::text(region),
             Cell::text(name),
-            Cell::ranked(rank, chip(word, grade(verdict))),
+            Cell::chip(word, grade(verdict)).ranked(rank),
         ];
         for figure in [names::SPEARMAN, names::PEARSON, names::SLOPE] {
             row.push(interval(
@@ -64,13 +61,14 @@ pub fn verdicts(found: &Found) -> Html {
         }
         table.rows.push(row);
     }
-    let mut out = paragraph(MEANING);
-    out.0.push_str(&table.html().0);
-    out
+    let meaning = Part::Paragraph(MEANING.into());
+    table
+        .part()
+        .map_or(Vec::new(), |table| vec![meaning, table])
 }
 
 /// The likelihoods of each region as a table.
-pub fn likelihoods(found: &Found) -> Html {
+pub fn likelihoods(found: &Found) -> Vec<Part> {
     let figures = found.figures(Stage::EstimateNll);
     let mut regions: Vec<&str> = Vec::new();
     for region in figures.iter().filter_map(|f| f.0.split_once(": ")) {
@@ -97,21 +95,21 @@ pub fn likelihoods(found: &Found) -> Html {
     header.extend(columns.iter().map(|c| c.1));
     let mut table = Table::new("Mean likelihoods of each region", &header);
     for region in &regions {
-        let mut row = vec![Cell::text(region)];
+        let mut row = vec![Cell::text(*region)];
         for (name, _) in &columns {
             row.push(match (value(region, name), *name) {
                 (None, _) => Cell::none(),
                 (Some(mean), names::NLL | names::NLL_IN_CLOSED_FORM) => {
                     let error = value(region, ITS_ERROR);
                     let told = error.map_or_else(|| number(mean), |e| with_spread(mean, e));
-                    Cell::shown(mean, &told)
+                    Cell::shown(mean, told)
                 }
                 (Some(other), _) => Cell::number(other),
             });
         }
         table.rows.push(row);
     }
-    table.html()
+    table.part().into_iter().collect()
 }
 
 /// A figure with its interval.
@@ -121,9 +119,9 @@ fn interval(figures: &[(String, f64)], name: &str) -> Cell {
     match (of(name).filter(|v| v.is_finite()), low, high) {
         (None, ..) => Cell::none(),
         (Some(value), Some(low), Some(high)) => {
-            Cell::shown(value, &format!("{value:.3} [{low:.3}, {high:.3}]"))
+            Cell::shown(value, format!("{value:.3} [{low:.3}, {high:.3}]"))
         }
-        (Some(value), ..) => Cell::shown(value, &format!("{value:.3}")),
+        (Some(value), ..) => Cell::shown(value, format!("{value:.3}")),
     }
 }
 

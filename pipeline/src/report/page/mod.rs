@@ -7,18 +7,18 @@ mod collapse;
 mod figures;
 mod found;
 mod headline;
-mod html;
 mod likelihood;
+mod parts;
 mod pictures;
 mod provenance;
 mod run;
-mod shell;
 mod sweep;
 mod warnings;
 
 use crate::store::{REPORT, RunFolder, Store, write_whole};
 use crate::sweep::Trials;
 use anyhow::Result;
+use askama::Template as _;
 use found::Found;
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ use std::path::PathBuf;
 /// The folder cannot be written.
 pub fn write_run(folder: &RunFolder) -> Result<PathBuf> {
     let found = Found::read(folder);
-    folder.write(REPORT, &run::page(&found))?;
+    folder.write(REPORT, &run::page(&found).render()?)?;
     Ok(folder.path().join(REPORT))
 }
 
@@ -47,6 +47,6 @@ pub fn write_sweep(store: &Store, name: &str) -> Result<PathBuf> {
             None => drop(std::fs::remove_file(folder.join(file))),
         }
     }
-    write_whole(&folder, REPORT, &sweep::page(&trials))?;
+    write_whole(&folder, REPORT, &sweep::page(&trials).render()?)?;
     Ok(folder.join(REPORT))
 }

@@ -1,38 +1,36 @@
 //! Provenance: stages, inputs, lineage, configuration.
 
 use super::found::Found;
-use super::html::{Cell, Html, Table, code, details, note, text};
+use super::parts::{Cell, Part, Table};
 use crate::catalogue::lineage;
 use crate::config::differing;
 use crate::tables::{bytes, duration};
 use std::collections::BTreeSet;
 
-/// The provenance of a run.
-pub fn provenance(found: &Found) -> Html {
-    let mut out = String::new();
-    out.push_str(&stages(found).0);
-    let inputs = inputs(found);
-    if !inputs.0.is_empty() {
-        out.push_str("<h3>Inputs</h3>\n");
-        out.push_str(&inputs.0);
-    }
-    out.push_str(&configuration(found).0);
+/// Everything about where a run comes from.
+pub fn provenance(found: &Found) -> Vec<Part> {
+    let mut out: Vec<Part> = stages(found).part().into_iter().collect();
+    out.extend(titled("Inputs", inputs(found)));
+    out.extend(configuration(found));
     let trees = found.stages.iter().map(|stage| {
         let folder = found.path().join(stage.stage.name());
         lineage::tree(&folder, stage)
     });
     let trees: Vec<String> = trees.collect();
     if !trees.is_empty() {
-        let tree = Html(format!(
-            "<pre tabindex=\"0\">{}</pre>\n",
-            text(trees.join("\n")).0
-        ));
-        out.push_str(&details("Lineage: the artifacts that each stage read", &tree).0);
+        let summary = "Lineage: from what each stage was made";
+        out.push(Part::Details(summary, trees.join("\n")));
     }
-    Html(out)
+    out
 }
 
-fn stages(found: &Found) -> Html {
+/// A table with a heading; nothing without rows.
+fn titled(title: &'static str, table: Table) -> Vec<Part> {
+    let table = table.part();
+    table.map_or(Vec::new(), |table| vec![Part::Heading(title), table])
+}
+
+fn stages(found: &Found) -> Table {
     let mut table = Table::new(
         "The stages of the run",
         &[
@@ -54,19 +52,19 @@ fn stages(found: &Found) -> Html {
         };
         table.rows.push(vec![
             Cell::text(stage.stage.name()),
-            Cell::of(code(&stage.fingerprint)),
+            Cell::code(&stage.fingerprint),
             Cell::text(stage.finished.readable()),
-            Cell::shown(stage.seconds, &duration(stage.seconds)),
-            Cell::shown(stage.size() as f64, &bytes(stage.size())),
+            Cell::shown(stage.seconds, duration(stage.seconds)),
+            Cell::shown(stage.size() as f64, bytes(stage.size())),
             Cell::text(&stage.device),
             Cell::text(stage.seed.to_string()),
-            Cell::of(code(program)),
+            Cell::code(program),
         ]);
     }
-    table.html()
+    table
 }
 
-fn inputs(found: &Found) -> Html {
+fn inputs(found: &Found) -> Table {
     let mut table = Table::new(
         "The files that were read",
         &["stage", "key", "file", "size", "BLAKE3"],
@@ -77,22 +75,22 @@ fn inputs(found: &Found) -> Html {
             if seen.insert((stage.stage, &input.key)) {
                 table.rows.push(vec![
                     Cell::text(stage.stage.name()),
-                    Cell::of(code(&input.key)),
+                    Cell::code(&input.key),
                     Cell::text(input.path.display().to_string()),
-                    Cell::shown(input.size as f64, &bytes(input.size)),
-                    Cell::of(code(input.digest.get(..16).unwrap_or(&input.digest))),
+                    Cell::shown(input.size as f64, bytes(input.size)),
+                    Cell::code(input.digest.get(..16).unwrap_or(&input.digest)),
                 ]);
             }
         }
     }
-    table.html()
+    table
 }
 
-fn configuration(found: &Found) -> Html {
+fn configuration(found: &Found) -> Vec<Part> {
     let Some(experiment) = &found.experiment else {
-        return note("The configuration of this run cannot be read.");
+        let why = "The configuration of this run cannot be read.";
+        return vec![Part::Note(why.into())];
     };
-    let mut out = String::new();
     let mut table = Table::new(
         "Settings that differ from the defaults",
         &["key", "value", "default"],
@@ -100,21 +98,15 @@ fn configuration(found: &Found) -> Html {
     for setting in differing(experiment) {
         let default = setting
             .default
-            .map_or_else(|| text("none"), |d| code(d.to_string()));
+            .map(|default| Cell::code(default.to_string()));
         table.rows.push(vec![
-            Cell::of(code(&setting.key)),
-            Cell::of(code(setting.value.to_string())),
-            Cell::of(default),
+            Cell::code(&setting.key),
+            Cell::code(setting.value.to_string()),
+            default.unwrap_or_else(|| Cell::text("none")),
         ]);
     }
-    let table = table.html();
-    if !table.0.is_empty() {
-        out.push_str("<h3>Settings that differ from the defaults</h3>\n");
-        out.push_str(&table.0);
-    }
-    if let Ok(whole) = serde_yaml::to_string(experiment) {
-        let whole = Html(format!("<pre tabindex=\"0\">{}</pre>\n", text(whole).0));
-        out.push_str(&details("The whole resolved configuration", &whole).0);
-    }
-    Html(out)
+    let mut out = titled("Set otherwise than the defaults", table);
+    let whole = serde_yaml::to_string(experiment).ok();
+    out.extend(whole.map(|whole| Part::Details("The whole resolved configuration", whole)));
+    out
 }

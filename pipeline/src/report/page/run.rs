@@ -3,114 +3,78 @@
 use super::collapse::diagnostics;
 use super::figures::{drawn, table, timings};
 use super::found::Found;
-use super::headline::{Evidence, Headline, Likelihoods};
-use super::html::{self, Card, Grade, Html, chip};
+use super::headline::{Evidence, Likelihoods};
 use super::likelihood::{likelihoods, overall, verdicts};
+use super::parts::{Card, Grade, Headline, Page, Section};
 use super::pictures::pictures;
 use super::provenance::provenance;
-use super::shell::{self, Section};
 use super::warnings::warnings;
-use crate::report::charts::escaped;
 use crate::store::{RunState, Stage};
 use crate::tables::{brief, with_spread};
 use latent_align_stages::figures::{
     evaluate_latents, pretrain_flow, train_autoencoder as names, train_classifier,
 };
-use std::fmt::Write as _;
 
 /// The page of `found`.
-pub fn page(found: &Found) -> String {
-    let joined = |parts: Vec<Html>| Html(parts.into_iter().map(|p| p.0).collect());
-    let sections = [
-        Section {
-            id: "target",
-            title: "Latents against the target",
-            body: drawn(
-                found,
-                &["heatmaps", "principal-plane", "marginals", "trajectories"],
-            ),
-        },
-        Section {
-            id: "collapse",
-            title: "Alignment or collapse?",
-            body: joined(vec![diagnostics(found), drawn(found, &["variances"])]),
-        },
-        Section {
-            id: "surrogate",
-            title: "Does the loss stand in for the likelihood?",
-            body: joined(vec![
+pub fn page(found: &Found) -> Page {
+    let target = ["heatmaps", "principal-plane", "marginals", "trajectories"];
+    let sections = vec![
+        Section::new(
+            "target",
+            "Latents against the target",
+            [drawn(found, &target)],
+        ),
+        Section::new(
+            "collapse",
+            "Alignment or collapse?",
+            [diagnostics(found), drawn(found, &["variances"])],
+        ),
+        Section::new(
+            "surrogate",
+            "Does the loss stand in for the likelihood?",
+            [
                 verdicts(found),
                 drawn(found, &["surrogate"]),
                 likelihoods(found),
-            ]),
-        },
-        Section {
-            id: "pictures",
-            title: "Reconstructions and samples",
-            body: joined(vec![pictures(found), drawn(found, &["reconstructions"])]),
-        },
-        Section {
-            id: "search",
-            title: "The search",
-            body: drawn(found, &["best-so-far"]),
-        },
-        Section {
-            id: "learning",
-            title: "Learning curves",
-            body: drawn(found, &["learning-curves"]),
-        },
-        Section {
-            id: "timings",
-            title: "Timings",
-            body: timings(found),
-        },
-        Section {
-            id: "provenance",
-            title: "What was run, and from what",
-            body: provenance(found),
-        },
-        Section {
-            id: "figures",
-            title: "Every figure",
-            body: table(found),
-        },
+            ],
+        ),
+        Section::new(
+            "pictures",
+            "Reconstructions and samples",
+            [pictures(found), drawn(found, &["reconstructions"])],
+        ),
+        Section::new("search", "The search", [drawn(found, &["best-so-far"])]),
+        Section::new(
+            "learning",
+            "Learning curves",
+            [drawn(found, &["learning-curves"])],
+        ),
+        Section::new("timings", "Timings", [timings(found)]),
+        Section::new(
+            "provenance",
+            "What was run, and from what",
+            [provenance(found)],
+        ),
+        Section::new("figures", "Every figure", [table(found)]),
     ];
-    shell::page(&found.name, &header(found), &sections)
-}
-
-fn header(found: &Found) -> Html {
-    let headline = Headline::of(found);
-    let mut out = format!(
-        "<p class=\"over\">{}</p>\n<h1>{}",
-        "Run",
-        escaped(&found.name)
-    );
-    if let Some(record) = &found.record {
-        let grade = match record.state {
-            RunState::Finished => Grade::Good,
-            RunState::Running => Grade::Plain,
-            RunState::Stopped => Grade::Fair,
-            RunState::Interrupted | RunState::Failed => Grade::Bad,
-        };
-        let _ = write!(out, " {}", chip(record.state.word(), grade).0);
+    Page {
+        kind: "Run",
+        name: found.name.clone(),
+        state: found.record.as_ref().map(|record| {
+            let grade = match record.state {
+                RunState::Finished => Grade::Good,
+                RunState::Running => Grade::Plain,
+                RunState::Stopped => Grade::Fair,
+                RunState::Interrupted | RunState::Failed => Grade::Bad,
+            };
+            (record.state.word(), grade)
+        }),
+        headline: Headline::of(found),
+        cards: cards(found),
+        warnings: warnings(found),
+        meta: meta(found),
+        sections,
     }
-    let _ = write!(
-        out,
-        "</h1>\n<p class=\"verdict {}\">{}</p>\n",
-        headline.grade.class(),
-        escaped(&headline.verdict)
-    );
-    if !headline.reasons.is_empty() {
-        let _ = writeln!(
-            out,
-            "<p class=\"reasons\">{}</p>",
-            escaped(&headline.reasons)
-        );
-    }
-    out.push_str(&html::cards(&cards(found)).0);
-    out.push_str(&warnings(found).0);
-    let _ = writeln!(out, "<p class=\"meta\">{}</p>", escaped(&meta(found)));
-    Html(out)
 }
 
 /// Seed, device, time, and configuration file.

@@ -1,90 +1,67 @@
 //! The report of a sweep: the best variant first, then every trial, the objective and the Pareto
 //! front.
 
-use super::html::{self, Card, Cell, Grade, Html, Table, chip, code, note, text};
-use super::pictures;
-use super::shell::{self, Section};
-use super::warnings::listed;
-use crate::report::charts::{escaped, sweeps};
+use super::parts::{Card, Cell, Grade, Headline, Page, Part, Section, Table};
+use super::pictures::samples;
+use crate::report::charts::sweeps;
 use crate::store::{REPORT, RunState};
-use crate::sweep::{Seeds, TrialRow, TrialState, Trials, told};
+use crate::sweep::{Seeds, TrialRow, TrialState, Trials, told as words_of};
 use crate::tables::{
     brief, duration, mean_and_deviation, number, short_name, shown, with_spread, words,
 };
 use latent_align_stages::figures::of_stage::{ERROR, NLL};
-use std::fmt::Write as _;
 
 /// The page of `trials`.
-pub fn page(trials: &Trials) -> String {
+pub fn page(trials: &Trials) -> Page {
     let on_front = front(trials);
-    let sections = [
-        Section {
-            id: "variants",
-            title: "Variants",
-            body: variants(trials),
-        },
-        Section {
-            id: "optimisers",
-            title: "Best scores against calls",
-            body: figure(trials, "optimisers"),
-        },
-        Section {
-            id: "objective",
-            title: "The objective against each axis",
-            body: figure(trials, "objective"),
-        },
-        Section {
-            id: "pareto",
-            title: "Reconstruction against likelihood",
-            body: pareto(trials, &on_front),
-        },
-        Section {
-            id: "samples",
-            title: "Samples of each variant",
-            body: pictures::samples(trials),
-        },
-        Section {
-            id: "trials",
-            title: "Trials",
-            body: all(trials, &on_front),
-        },
-        Section {
-            id: "unfinished",
-            title: "Trials without a result",
-            body: unfinished(trials),
-        },
-        Section {
-            id: "provenance",
-            title: "What was swept",
-            body: provenance(trials),
-        },
+    let sections = vec![
+        Section::new("variants", "Variants", [variants(trials)]),
+        Section::new(
+            "optimisers",
+            "Best scores against calls",
+            [figure(trials, "optimisers")],
+        ),
+        Section::new(
+            "objective",
+            "The objective against each axis",
+            [figure(trials, "objective")],
+        ),
+        Section::new(
+            "pareto",
+            "Reconstruction against likelihood",
+            [pareto(trials, &on_front)],
+        ),
+        Section::new("samples", "Samples of each variant", [samples(trials)]),
+        Section::new("trials", "Trials", [all(trials, &on_front)]),
+        Section::new(
+            "unfinished",
+            "Trials without a result",
+            [unfinished(trials)],
+        ),
+        Section::new("provenance", "What was swept", [provenance(trials)]),
     ];
-    shell::page(&trials.record.name, &header(trials, &on_front), &sections)
+    Page {
+        kind: "Sweep",
+        name: trials.record.name.clone(),
+        state: None,
+        headline: best(trials),
+        cards: cards(trials, &on_front),
+        warnings: troubled(trials),
+        meta: String::new(),
+        sections,
+    }
 }
 
-fn header(trials: &Trials, on_front: &[usize]) -> Html {
-    let name = escaped(&trials.record.name);
-    let mut out = format!("<p class=\"over\">Sweep</p>\n<h1>{name}</h1>\n");
-    let (grade, verdict, reasons) = best(trials);
-    let _ = write!(
-        out,
-        "<p class=\"verdict {}\">{}</p>\n<p class=\"reasons\">{}</p>\n",
-        grade.class(),
-        escaped(&verdict),
-        escaped(&reasons)
-    );
-    out.push_str(&html::cards(&cards(trials, on_front)).0);
-    let troubled = trials.rows.iter().filter(|row| row.standing.is_failed());
-    let troubled: Vec<&str> = troubled.map(|row| row.trial.run.as_str()).collect();
-    if !troubled.is_empty() {
-        let about = match troubled.len() {
-            1 => "1 trial failed".to_owned(),
-            many => format!("{many} trials failed"),
-        };
-        let named = troubled.join(", ");
-        out.push_str(&listed(&[(about, &named)]).0);
-    }
-    Html(out)
+/// That trials failed.
+fn troubled(trials: &Trials) -> Vec<(String, String)> {
+    let failed = trials.rows.iter().filter(|row| row.standing.is_failed());
+    let failed: Vec<&str> = failed.map(|row| row.trial.run.as_str()).collect();
+    let about = match failed.len() {
+        0 => return Vec::new(),
+        1 => "1 trial failed".to_owned(),
+        many => format!("{many} trials failed"),
+    };
+    vec![(about, failed.join(", "))]
 }
 
 /// The progress of the sweep, and the spread of its trials.
@@ -143,12 +120,16 @@ fn cards(trials: &Trials, on_front: &[usize]) -> Vec<Card> {
     cards
 }
 
-/// The best variant, in words.
-fn best(trials: &Trials) -> (Grade, String, String) {
+/// What is best, in words.
+fn best(trials: &Trials) -> Headline {
+    let told = |grade, verdict: String, reasons: String| Headline {
+        grade,
+        verdict,
+        reasons,
+    };
     let Some(objective) = &trials.record.objective else {
-        let variants = trials.variants().len();
-        let verdict = format!("{variants} variants side by side");
-        return (
+        let verdict = format!("{} variants side by side", trials.variants().len());
+        return told(
             Grade::Plain,
             verdict,
             "The sweep names no objective.".into(),
@@ -166,15 +147,14 @@ fn best(trials: &Trials) -> (Grade, String, String) {
             (0, _) => format!("No variant has the figure `{aim}` for all its seeds."),
             _ => "No variant meets the constraints.".to_owned(),
         };
-        return (Grade::Fair, "No best variant yet".into(), reasons + &out);
+        return told(Grade::Fair, "Nothing is best yet".into(), reasons + &out);
     };
     let rows = trials.of_variant(variant);
     let settings = rows.first().into_iter().flat_map(|row| &row.values);
     let settings = trials.record.axes.iter().zip(settings);
     let settings: Vec<String> = settings
-        .map(|(axis, value)| format!("{axis} = {}", told(value.as_ref())))
+        .map(|(axis, value)| format!("{axis} = {}", words_of(value.as_ref())))
         .collect();
-    let verdict = format!("{variant} is best");
     let over = match rows.len() {
         1 => "",
         _ => ", mean over seeds",
@@ -184,25 +164,23 @@ fn best(trials: &Trials) -> (Grade, String, String) {
         brief(value),
         settings.join(", ")
     );
+    let mut grade = Grade::Good;
     let mut finished = rows.iter().filter(|row| row.standing.is_finished());
     if finished.all(|row| row.has_gathered()) {
+        grade = Grade::Fair;
         reasons.push_str(
             " But its latents are likelier than the features by more than two standard errors: \
              they have collapsed onto modes of the target. Constrain `train-autoencoder: held-out \
              coverage of features`.",
         );
-        return (Grade::Fair, verdict, reasons);
     }
-    (Grade::Good, verdict, reasons)
+    told(grade, format!("{variant} is best"), reasons)
 }
 
-fn figure(trials: &Trials, name: &str) -> Html {
+fn figure(trials: &Trials, name: &str) -> Vec<Part> {
     let kinds = sweeps::KINDS.iter().filter(|kind| kind.name == name);
-    Html(
-        kinds
-            .filter_map(|kind| Some((kind.draw)(trials)?.html(kind.name, kind.about)))
-            .collect(),
-    )
+    let drawn = kinds.filter_map(|kind| Some((kind.draw)(trials)?.html(kind.name, kind.about)));
+    drawn.map(Part::Chart).collect()
 }
 
 /// The non-dominated trials, by number.
@@ -214,9 +192,9 @@ fn front(trials: &Trials) -> Vec<usize> {
     sweeps::front(&points.collect::<Vec<_>>())
 }
 
-fn pareto(trials: &Trials, on_front: &[usize]) -> Html {
+fn pareto(trials: &Trials, on_front: &[usize]) -> Vec<Part> {
     let mut out = figure(trials, "pareto");
-    if out.0.is_empty() {
+    if out.is_empty() {
         return out;
     }
     let mut table = Table::new(
@@ -231,12 +209,12 @@ fn pareto(trials: &Trials, on_front: &[usize]) -> Html {
         let of = |name| row.shown(name).map_or_else(Cell::none, Cell::number);
         table.rows.push(vec![link(row), of(ERROR), of(NLL)]);
     }
-    out.0.push_str(&table.html().0);
+    out.extend(table.part());
     out
 }
 
-/// One row per variant: mean and standard deviation over its seeds.
-fn variants(trials: &Trials) -> Html {
+/// One row a variant: mean and standard deviation over its seeds.
+fn variants(trials: &Trials) -> Vec<Part> {
     let columns = trials.columns();
     let mut header = vec!["variant", "finished"];
     header.extend(columns.iter().map(|c| short_name(c)));
@@ -251,7 +229,7 @@ fn variants(trials: &Trials) -> Html {
         let done = done.count();
         let mut cells = vec![
             Cell::text(variant),
-            Cell::shown(done as f64, &format!("{done} of {}", rows.len())),
+            Cell::shown(done as f64, format!("{done} of {}", rows.len())),
         ];
         for column in &columns {
             let finished = rows.iter().filter(|r| r.standing.is_finished());
@@ -264,7 +242,7 @@ fn variants(trials: &Trials) -> Html {
         }
         table.rows.push(cells);
     }
-    table.html()
+    table.part().into_iter().collect()
 }
 
 /// The values of one variant as one cell.
@@ -272,14 +250,14 @@ fn summarised(column: &str, values: &[f64]) -> Cell {
     let (mean, deviation) = mean_and_deviation(values);
     match (values, words(column, values)) {
         ([], _) => Cell::none(),
-        ([one], _) => Cell::shown(*one, &shown(column, *one)),
-        (_, Some(words)) => Cell::ranked(mean, text(words)),
-        _ => Cell::shown(mean, &with_spread(mean, deviation)),
+        ([one], _) => Cell::shown(*one, shown(column, *one)),
+        (_, Some(words)) => Cell::text(words).ranked(mean),
+        _ => Cell::shown(mean, with_spread(mean, deviation)),
     }
 }
 
-/// One row per trial.
-fn all(trials: &Trials, on_front: &[usize]) -> Html {
+/// One row a trial.
+fn all(trials: &Trials, on_front: &[usize]) -> Vec<Part> {
     let columns = trials.columns();
     let mut header = vec!["trial", "variant", "seed", "state"];
     header.extend(trials.record.axes.iter().map(String::as_str));
@@ -298,42 +276,42 @@ fn all(trials: &Trials, on_front: &[usize]) -> Html {
         let mut cells = vec![
             link(row),
             Cell::text(&row.trial.variant),
-            Cell::shown(row.trial.seed as f64, &row.trial.seed.to_string()),
-            Cell::of(standing(row)),
+            Cell::shown(row.trial.seed as f64, row.trial.seed.to_string()),
+            standing(row),
         ];
         for (value, numeric) in row.values.iter().zip(&numeric) {
-            let words = told(value.as_ref());
+            let words = words_of(value.as_ref());
             cells.push(match value {
                 None if *numeric => Cell::none(),
-                Some(value) if *numeric => Cell::shown(value.as_f64().unwrap_or(f64::NAN), &words),
+                Some(value) if *numeric => Cell::shown(value.as_f64().unwrap_or(f64::NAN), words),
                 _ => Cell::text(words),
             });
         }
         for column in &columns {
-            let cell = |value| Cell::shown(value, &shown(column, value));
+            let cell = |value| Cell::shown(value, shown(column, value));
             cells.push(row.figure(column).map_or_else(Cell::none, cell));
         }
         cells.push(Cell::text(if on_front.contains(&i) { "yes" } else { "" }));
         cells.push(
             row.standing
                 .seconds
-                .map_or_else(Cell::none, |s| Cell::shown(s, &duration(s))),
+                .map_or_else(Cell::none, |s| Cell::shown(s, duration(s))),
         );
         table.rows.push(cells);
     }
-    table.html()
+    table.part().into_iter().collect()
 }
 
 /// The name of a trial, linked to its report.
 fn link(row: &TrialRow) -> Cell {
-    let name = escaped(&row.trial.run);
-    Cell::of(Html(match row.has_report {
-        true => format!("<a href=\"../../runs/{name}/{}\">{name}</a>", REPORT),
-        false => name,
-    }))
+    let name = &row.trial.run;
+    match row.has_report {
+        true => Cell::link(format!("../../runs/{name}/{REPORT}"), name),
+        false => Cell::text(name),
+    }
 }
 
-fn standing(row: &TrialRow) -> Html {
+fn standing(row: &TrialRow) -> Cell {
     let state = row.standing.state;
     let grade = match state {
         TrialState::Run(RunState::Finished) => Grade::Good,
@@ -345,11 +323,11 @@ fn standing(row: &TrialRow) -> Html {
         }
         TrialState::Run(RunState::Running) | TrialState::Waiting => Grade::Plain,
     };
-    chip(state.word(), grade)
+    Cell::chip(state.word(), grade)
 }
 
-/// The trials without a result, and why.
-fn unfinished(trials: &Trials) -> Html {
+/// The trials that brought nothing, and why.
+fn unfinished(trials: &Trials) -> Vec<Part> {
     let mut table = Table::new("Trials without a result", &["trial", "state", "why"]);
     for row in trials.rows.iter().filter(|r| !r.standing.is_finished()) {
         let why = match (
@@ -377,18 +355,14 @@ fn unfinished(trials: &Trials) -> Html {
             }
             _ => "its process ended without a record; run the sweep again to continue".into(),
         };
-        let cells = [link(row), Cell::of(standing(row)), Cell::text(why)];
+        let cells = [link(row), standing(row), Cell::text(why)];
         table.rows.push(cells.into());
     }
-    table.html()
+    table.part().into_iter().collect()
 }
 
-fn provenance(trials: &Trials) -> Html {
+fn provenance(trials: &Trials) -> Vec<Part> {
     let record = &trials.record;
-    let mut out = format!(
-        "<p>From {}.</p>\n",
-        code(record.file.display().to_string()).0
-    );
     let mut table = Table::new("What the sweep asks for", &["what", "value"]);
     let mut add = |what: &str, value: String| {
         table.rows.push(vec![Cell::text(what), Cell::text(value)]);
@@ -396,7 +370,7 @@ fn provenance(trials: &Trials) -> Html {
     for (i, axis) in record.axes.iter().enumerate() {
         let mut values: Vec<String> = Vec::new();
         for row in trials.rows.iter().filter(|row| row.values[i].is_some()) {
-            let value = told(row.values[i].as_ref());
+            let value = words_of(row.values[i].as_ref());
             if !values.contains(&value) {
                 values.push(value);
             }
@@ -426,7 +400,9 @@ fn provenance(trials: &Trials) -> Html {
     seeds.sort_unstable();
     seeds.dedup();
     add("seeds", seeds.join(", "));
-    out.push_str(&table.html().0);
-    out.push_str(&note("table.parquet beside this file is the same table with all figures.").0);
-    Html(out)
+    let beside = "The same table with every figure is table.parquet beside this file.";
+    let mut out = vec![Part::From(record.file.display().to_string())];
+    out.extend(table.part());
+    out.push(Part::Note(beside.into()));
+    out
 }
