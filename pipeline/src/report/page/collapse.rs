@@ -10,7 +10,7 @@ const MEANING: &str = "The alignment loss has no entropy term: latents that cont
     modes of the target have a small loss and a small NLL, but are not a sample of it. These \
     figures show the difference.";
 
-/// The diagnostics as a table; nothing without latents.
+/// The diagnostics as a table; empty without latents.
 pub fn diagnostics(found: &Found) -> Vec<Part> {
     let figure = |name: &str| found.of_latents(name);
     let evidence = Evidence::of(found);

@@ -6,7 +6,7 @@ use crate::report::charts::KINDS;
 use crate::tables::{duration, is_bound, short_name, shown};
 use latent_align_stages::figures::INTERVAL;
 
-/// The figures called `names`, as far as they apply to `found`. One that cannot be drawn is a note.
+/// The figures called `names` that apply to `found`. One that cannot be drawn is a note.
 pub fn drawn(found: &Found, names: &[&str]) -> Vec<Part> {
     let mut out = Vec::new();
     for kind in KINDS.iter().filter(|kind| names.contains(&kind.name)) {
@@ -47,7 +47,7 @@ pub fn table(found: &Found) -> Vec<Part> {
     table.part().into_iter().collect()
 }
 
-/// How long each stage took, as a picture and in all.
+/// A figure of the stages' times, and the total.
 pub fn timings(found: &Found) -> Vec<Part> {
     let mut out = drawn(found, &["timings"]);
     let all: f64 = found.stages.iter().map(|s| s.seconds).sum();

@@ -25,7 +25,7 @@ pub fn grade(verdict: Option<RegionVerdict>) -> Grade {
     }
 }
 
-/// The verdicts as a table; nothing without any.
+/// The verdicts as a table; empty without verdicts.
 pub fn verdicts(found: &Found) -> Vec<Part> {
     let figures = found.figures(Stage::EstimateNll);
     let all = verdicts_of(figures);

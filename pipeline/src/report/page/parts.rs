@@ -1,4 +1,4 @@
-//! What a page holds. `templates/page.html` says how that looks, and escapes whatever comes from outside.
+//! The content of a page. `templates/page.html` is its form, and escapes all text from outside.
 
 use crate::tables::number;
 use askama::Template;
@@ -6,7 +6,7 @@ use askama::Template;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// How good something is, for its colour; the words say it too.
+/// A grade, shown as a colour; the words state it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grade {
     Good,
@@ -31,25 +31,25 @@ impl Grade {
 #[derive(Template)]
 #[template(path = "page.html")]
 pub struct Page {
-    /// What it is of, in a word.
+    /// `Run` or `Sweep`.
     pub kind: &'static str,
-    /// What that is called.
+    /// Its name.
     pub name: String,
-    /// How it stands.
+    /// The state of a run, with its grade.
     pub state: Option<(&'static str, Grade)>,
-    /// What a reader should know first.
+    /// The headline.
     pub headline: Headline,
-    /// The numbers that decide.
+    /// The key figures.
     pub cards: Vec<Card>,
-    /// What a reader should know before they trust the rest, each under what it is about.
+    /// The warnings, each with its subject.
     pub warnings: Vec<(String, String)>,
-    /// From what it was made; may be empty.
+    /// Seed, device, time and file; may be empty.
     pub meta: String,
-    /// Its body.
+    /// Its sections.
     pub sections: Vec<Section>,
 }
 
-/// What a reader should know first.
+/// The headline of a report.
 #[derive(Debug, PartialEq)]
 pub struct Headline {
     pub grade: Grade,
@@ -58,7 +58,7 @@ pub struct Headline {
     pub reasons: String,
 }
 
-/// A number that decides.
+/// A key figure.
 pub struct Card {
     pub name: &'static str,
     pub value: String,
@@ -72,7 +72,7 @@ pub struct Section {
     pub id: &'static str,
     /// Its heading.
     pub title: &'static str,
-    /// What it holds.
+    /// Its content.
     pub parts: Vec<Part>,
 }
 
@@ -95,11 +95,11 @@ impl Section {
 pub enum Part {
     Heading(&'static str),
     Paragraph(String),
-    /// The file that it was made from.
+    /// The file of a sweep.
     From(String),
-    /// Why something is missing.
+    /// Explains why something is missing.
     Note(String),
-    /// What opens on demand: its summary and its text.
+    /// A summary and the text that opens on click.
     Details(&'static str, String),
     /// A chart as HTML.
     Chart(String),
@@ -115,9 +115,9 @@ pub struct Picture {
     pub caption: String,
 }
 
-/// A table that a click on a header sorts.
+/// A table that can be sorted by clicking a header.
 pub struct Table {
-    /// What it holds, for those who do not see it.
+    /// Its description for screen readers.
     about: &'static str,
     header: Vec<String>,
     /// Its rows.
@@ -127,9 +127,9 @@ pub struct Table {
 /// A cell of a table.
 pub struct Cell {
     content: Content,
-    /// What it is sorted by, if not by its text.
+    /// The value to sort by, if not the text.
     value: Option<f64>,
-    /// Whether it is a number, and stands at the right.
+    /// Whether it is a number, which is aligned right.
     is_number: bool,
 }
 
@@ -185,7 +185,7 @@ impl Cell {
         }
     }
 
-    /// The same, sorted by `value`.
+    /// The cell sorted by `value`.
     pub fn ranked(self, value: f64) -> Self {
         Self {
             value: Some(value),
@@ -193,7 +193,7 @@ impl Cell {
         }
     }
 
-    /// The same text with `words` behind it.
+    /// The cell with `words` appended.
     pub fn with(mut self, words: &str) -> Self {
         if let Content::Text(text) = &mut self.content {
             text.push_str(words);
@@ -201,7 +201,7 @@ impl Cell {
         self
     }
 
-    /// Nothing, among numbers.
+    /// A missing number.
     pub fn none() -> Self {
         Self::shown(f64::NAN, "–")
     }
@@ -222,7 +222,7 @@ impl Table {
         }
     }
 
-    /// The table as a part of a section; nothing without rows.
+    /// The table as a part of a section; none without rows.
     pub fn part(self) -> Option<Part> {
         (!self.rows.is_empty()).then_some(Part::Table(self))
     }

@@ -13,7 +13,7 @@ use std::path::Path;
 /// The largest picture that a report embeds, in bytes.
 const LARGEST: u64 = 800 * 1024;
 
-/// A picture that a stage may have painted.
+/// A picture that a stage may have written.
 struct Painted {
     stage: Stage,
     file: &'static str,
@@ -48,7 +48,7 @@ const PICTURES: [Painted; 5] = [
     },
 ];
 
-/// Every picture that `found` has.
+/// All pictures of `found`.
 pub fn pictures(found: &Found) -> Vec<Part> {
     let pictures = PICTURES.iter().filter_map(|painted| {
         let Painted { stage, file, .. } = painted;
@@ -70,7 +70,7 @@ pub fn pictures(found: &Found) -> Vec<Part> {
     side_by_side(pictures.collect())
 }
 
-/// The samples of each variant, those of its first finished trial that the stage `sample` painted.
+/// The samples of each variant, from its first finished trial with pictures of the stage `sample`.
 pub fn samples(trials: &Trials) -> Vec<Part> {
     let pictures = trials.variants().into_iter().filter_map(|variant| {
         let mut rows = trials.of_variant(variant).into_iter();
@@ -82,7 +82,7 @@ pub fn samples(trials: &Trials) -> Vec<Part> {
     side_by_side(pictures.map(Ok).collect())
 }
 
-/// `pictures`, where there are some, in a row that wraps.
+/// `pictures` in a row that wraps; empty without any.
 fn side_by_side(pictures: Vec<Result<Picture, String>>) -> Vec<Part> {
     match pictures.is_empty() {
         true => Vec::new(),
@@ -90,7 +90,7 @@ fn side_by_side(pictures: Vec<Result<Picture, String>>) -> Vec<Part> {
     }
 }
 
-/// What the columns of the samples in `folder` are called, as the end of a caption; empty where that is not said.
+/// The names of the columns of the samples in `folder`, as the end of a caption; empty if not recorded.
 fn columns(folder: &Path) -> String {
     let names = std::fs::read_to_string(folder.join(NAMES)).unwrap_or_default();
     let names: Vec<&str> = names.lines().collect();

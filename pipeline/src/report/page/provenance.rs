@@ -7,7 +7,7 @@ use crate::config::differing;
 use crate::tables::{bytes, duration};
 use std::collections::BTreeSet;
 
-/// Everything about where a run comes from.
+/// The provenance of a run.
 pub fn provenance(found: &Found) -> Vec<Part> {
     let mut out: Vec<Part> = stages(found).part().into_iter().collect();
     out.extend(titled("Inputs", inputs(found)));
@@ -18,13 +18,13 @@ pub fn provenance(found: &Found) -> Vec<Part> {
     });
     let trees: Vec<String> = trees.collect();
     if !trees.is_empty() {
-        let summary = "Lineage: from what each stage was made";
+        let summary = "Lineage: the artifacts that each stage read";
         out.push(Part::Details(summary, trees.join("\n")));
     }
     out
 }
 
-/// A table with a heading; nothing without rows.
+/// A table with a heading; empty without rows.
 fn titled(title: &'static str, table: Table) -> Vec<Part> {
     let table = table.part();
     table.map_or(Vec::new(), |table| vec![Part::Heading(title), table])
@@ -105,7 +105,7 @@ fn configuration(found: &Found) -> Vec<Part> {
             default.unwrap_or_else(|| Cell::text("none")),
         ]);
     }
-    let mut out = titled("Set otherwise than the defaults", table);
+    let mut out = titled("Settings that differ from the defaults", table);
     let whole = serde_yaml::to_string(experiment).ok();
     out.extend(whole.map(|whole| Part::Details("The whole resolved configuration", whole)));
     out

@@ -120,7 +120,7 @@ fn cards(trials: &Trials, on_front: &[usize]) -> Vec<Card> {
     cards
 }
 
-/// What is best, in words.
+/// The best variant, in words.
 fn best(trials: &Trials) -> Headline {
     let told = |grade, verdict: String, reasons: String| Headline {
         grade,
@@ -147,7 +147,7 @@ fn best(trials: &Trials) -> Headline {
             (0, _) => format!("No variant has the figure `{aim}` for all its seeds."),
             _ => "No variant meets the constraints.".to_owned(),
         };
-        return told(Grade::Fair, "Nothing is best yet".into(), reasons + &out);
+        return told(Grade::Fair, "No best variant yet".into(), reasons + &out);
     };
     let rows = trials.of_variant(variant);
     let settings = rows.first().into_iter().flat_map(|row| &row.values);
@@ -213,7 +213,7 @@ fn pareto(trials: &Trials, on_front: &[usize]) -> Vec<Part> {
     out
 }
 
-/// One row a variant: mean and standard deviation over its seeds.
+/// One row per variant: mean and standard deviation over its seeds.
 fn variants(trials: &Trials) -> Vec<Part> {
     let columns = trials.columns();
     let mut header = vec!["variant", "finished"];
@@ -256,7 +256,7 @@ fn summarised(column: &str, values: &[f64]) -> Cell {
     }
 }
 
-/// One row a trial.
+/// One row per trial.
 fn all(trials: &Trials, on_front: &[usize]) -> Vec<Part> {
     let columns = trials.columns();
     let mut header = vec!["trial", "variant", "seed", "state"];
@@ -326,7 +326,7 @@ fn standing(row: &TrialRow) -> Cell {
     Cell::chip(state.word(), grade)
 }
 
-/// The trials that brought nothing, and why.
+/// The trials without a result, and why.
 fn unfinished(trials: &Trials) -> Vec<Part> {
     let mut table = Table::new("Trials without a result", &["trial", "state", "why"]);
     for row in trials.rows.iter().filter(|r| !r.standing.is_finished()) {
@@ -400,7 +400,7 @@ fn provenance(trials: &Trials) -> Vec<Part> {
     seeds.sort_unstable();
     seeds.dedup();
     add("seeds", seeds.join(", "));
-    let beside = "The same table with every figure is table.parquet beside this file.";
+    let beside = "table.parquet beside this file is the same table with all figures.";
     let mut out = vec![Part::From(record.file.display().to_string())];
     out.extend(table.part());
     out.push(Part::Note(beside.into()));

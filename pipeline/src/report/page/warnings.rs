@@ -2,7 +2,7 @@
 
 use super::found::Found;
 
-/// A line each, with what it is about.
+/// The warnings of `found`, each with its subject.
 pub fn warnings(found: &Found) -> Vec<(String, String)> {
     let told = |about: &'static str| move |why: &String| (about.to_owned(), one_line(why));
     let damage = found.damage.iter().map(told("damaged"));
