@@ -1,4 +1,4 @@
-//! Artifacts, one a row.
+//! Tables of artifacts, one row each.
 
 use super::columns::Columns;
 use super::found::Catalogue;
@@ -6,22 +6,22 @@ use crate::store::{Card, Index, MANIFEST, Stage, Wrong, in_parallel, missing, un
 use crate::tables::{Field, Kind, Source, Values, number};
 use std::path::PathBuf;
 
-/// Figures a row shows.
+/// The number of figures shown per row.
 const KEY_FIGURES: usize = 3;
 
 /// An artifact.
 pub struct ArtifactEntry {
-    /// The stage in whose folder it lies.
+    /// The stage whose folder contains it.
     pub stage: Stage,
     /// The name of its folder.
     pub fingerprint: String,
-    /// Where it is, as it was given.
+    /// Its folder, as given.
     pub dir: PathBuf,
     /// What is wrong with it.
     pub problem: Option<String>,
 }
 
-/// Looks at every artifact of `places`.
+/// Reads every artifact of `places`.
 pub fn find(places: &[(Stage, PathBuf)], index: &mut Index) -> Vec<ArtifactEntry> {
     let dirs: Vec<PathBuf> = places.iter().map(|place| place.1.clone()).collect();
     index.look_up(&dirs, &[]);
@@ -38,13 +38,13 @@ pub fn find(places: &[(Stage, PathBuf)], index: &mut Index) -> Vec<ArtifactEntry
     })
 }
 
-/// What is wrong with the artifact in `dir`, which was looked up.
+/// What is wrong with the artifact in `dir`, which must have been looked up.
 pub fn problem(index: &Index, dir: &std::path::Path) -> Option<String> {
     if let Some(why) = unreadable(&dir.join(MANIFEST)) {
         return Some(told(&Wrong::Unreadable(why)));
     }
     if !dir.is_dir() {
-        return Some("DAMAGED: not a folder, or a link to nothing".into());
+        return Some("DAMAGED: not a folder, or a dangling link".into());
     }
     let wrong = match index.card(dir) {
         Ok(card) => {
@@ -59,7 +59,7 @@ pub fn problem(index: &Index, dir: &std::path::Path) -> Option<String> {
     Some(told(&wrong))
 }
 
-/// What a table says of something that is not as it should be.
+/// The text in tables for something that is damaged or unreadable.
 pub fn told(wrong: &Wrong) -> String {
     let told = wrong.to_string().replace('\n', " ");
     match wrong {
@@ -69,7 +69,7 @@ pub fn told(wrong: &Wrong) -> String {
 }
 
 impl Catalogue {
-    /// These artifacts, as they stand in their folders.
+    /// These artifacts in their present state.
     pub fn artifacts(&mut self, places: &[(Stage, PathBuf)]) -> Vec<ArtifactEntry> {
         let found = find(places, &mut self.index);
         self.index.save();

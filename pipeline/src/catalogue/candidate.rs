@@ -1,10 +1,10 @@
-//! Something that may be removed.
+//! An entry of a store that may be removed.
 
 use crate::store::{Held, Name, Stage, remove_at_once};
 use latent_align_stages::Result;
 use std::path::{Path, PathBuf};
 
-/// Something that may go.
+/// A candidate for removal.
 pub struct Candidate {
     /// The artifact's stage, if it is one.
     pub stage: Option<Stage>,
@@ -14,16 +14,16 @@ pub struct Candidate {
     pub path: PathBuf,
     /// Bytes on disk.
     pub bytes: u64,
-    /// Why it may go, or why it stays although nothing refers to it.
+    /// Why it may be removed, or why it stays although nothing refers to it.
     pub why: String,
-    /// Whether it goes.
+    /// Whether it is removed.
     pub goes: bool,
-    /// What is locked while it goes: the fingerprint in the stage's folder.
+    /// The lock to hold during removal: a fingerprint in the stage's folder.
     pub lock: Option<String>,
 }
 
 impl Candidate {
-    /// The folder and the fingerprint that are locked while it goes.
+    /// The folder and the fingerprint to lock during removal.
     pub fn locked(&self) -> Option<(&Path, &str)> {
         Some((self.path.parent()?, self.lock.as_deref()?))
     }
@@ -31,27 +31,27 @@ impl Candidate {
     /// Removes it.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// Removal fails.
     pub fn remove(&self) -> Result<()> {
         if matches!(Name::of(&self.name), Some(Name::Lock(_))) {
-            return Ok(()); // giving the lock back takes its file away
+            return Ok(()); // return Ok(()); // releasing the lock removes its file
         }
         remove_at_once(&self.path)
     }
 }
 
-/// Why something stays whose claim is `held` so, if it does.
+/// Why the candidate stays, given the state of its claim; none if it may be removed.
 pub fn stays(held: &Held) -> Option<String> {
     match held {
         Held::No => None,
-        Held::Yes => Some("stays: a process works on it".to_owned()),
+        Held::Yes => Some("stays: in use by a process".to_owned()),
         Held::Unknown(why) => Some(format!(
-            "stays: whether a process works on it cannot be found out ({why})"
+            "stays: cannot determine whether a process uses it ({why})"
         )),
     }
 }
 
-/// Bytes of everything under `path`; links count as themselves.
+/// Bytes of everything under `path`; links count by their own size.
 pub fn size(path: &Path) -> u64 {
     let own = path.symlink_metadata();
     match own {

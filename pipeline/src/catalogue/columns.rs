@@ -4,7 +4,7 @@ use crate::store::{Card, Index, Settings, Stage, Symbol};
 use crate::tables::{Field, Kind, Values};
 use std::collections::HashMap;
 
-/// Columns of settings and figures that grow row by row.
+/// Columns of settings and figures, added row by row.
 #[derive(Default)]
 pub struct Columns<'a> {
     settings: Vec<(String, Vec<Option<&'a str>>)>,
@@ -16,7 +16,7 @@ pub struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// Sets `settings` in the row `row` of `height`, under the section of `stage` where one is given.
+    /// Sets `settings` in row `row` of `height`, prefixed by the section of `stage` if given.
     pub fn settings(
         &mut self,
         row: usize,
@@ -47,7 +47,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// Sets the figures of `card` in the row `row` of `height`.
+    /// Sets the figures of `card` in row `row` of `height`.
     pub fn figures(&mut self, row: usize, height: usize, card: &Card, index: &'a Index) {
         for (name, value) in &card.figures {
             let next = self.figures.len();
@@ -60,7 +60,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// The settings that are not among `taken`, then the figures by stage, each as `stage: figure`.
+    /// The settings not among `taken`, then the figures by stage, each named `stage: figure`.
     pub fn fields(mut self, taken: &[Field]) -> Vec<Field<'a>> {
         self.figures.sort_by_key(|figure| figure.0);
         let settings = self.settings.into_iter();

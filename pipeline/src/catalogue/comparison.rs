@@ -1,4 +1,4 @@
-//! Runs beside a baseline: only what differs among them.
+//! Comparison of runs with a baseline; only differences are shown.
 
 use super::differences::Difference;
 use super::found::Catalogue;
@@ -7,10 +7,10 @@ use crate::store::Stage;
 use crate::tables::{Field, Kind, Source, Values, is_bound};
 use latent_align_stages::figures::PEAK_MEMORY;
 
-/// The table of `runs` as [`Catalogue::table`] has it, of which those settings and figures are shown
-/// that are not the same in all of them, each figure followed by its difference from the first run.
-/// Ends of intervals are left out, and what says how a run went. Columns that are not shown have the fingerprint of
-/// each stage's artifact; `shared` says of the second run which artifacts it shares with the first.
+/// The table of `runs` as [`Catalogue::table`] makes it. Shown are the settings and figures that differ between
+/// runs, each figure followed by its difference from the first run. Ends of intervals and columns on the course of
+/// a run are not shown. Hidden columns hold the fingerprint of each stage's artifact; `shared` states which
+/// artifacts the second run shares with the first.
 pub fn compare<'a>(
     catalogue: &'a Catalogue,
     runs: &'a [RunEntry],
@@ -50,7 +50,7 @@ pub fn compare<'a>(
             .iter()
             .filter_map(|stage| artifacts(runs, *stage)),
     );
-    // People read below the table what programs find in it.
+    // Text output has these below the table; formats for programs have them in it.
     for stage in shared {
         if !is_text {
             shown.push(all.len());

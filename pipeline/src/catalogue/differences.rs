@@ -1,4 +1,5 @@
-//! Two artifacts: what differs. Two runs: which artifacts they share, and why not the others.
+//! Differences between two artifacts; artifacts that two runs share, and why they do not share the
+//! others.
 
 use super::runs::RunEntry;
 use crate::config::diff;
@@ -6,22 +7,22 @@ use crate::store::{Manifest, Stage};
 use serde_json::Value;
 use std::path::Path;
 
-/// A line of the answer.
+/// One difference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// `setting`, `stage`, `input`, ...
     pub what: &'static str,
     /// The key, or the stage.
     pub name: String,
-    /// The one's value.
+    /// The value of the first.
     pub one: Option<String>,
-    /// The other's.
+    /// The value of the second.
     pub other: Option<String>,
-    /// Why, where that is not the values.
+    /// The reason, if it is not the values.
     pub why: String,
 }
 
-/// How two configurations differ, key by key.
+/// The differences of two configurations, key by key.
 fn settings(one: &Value, other: &Value) -> Vec<Difference> {
     let text = |value: Option<&Value>| {
         let value = value?;
@@ -36,7 +37,7 @@ fn settings(one: &Value, other: &Value) -> Vec<Difference> {
     rows.filter(|row| row.one != row.other).collect()
 }
 
-/// How two artifacts differ: what they were made from, and what came out.
+/// The differences of two artifacts: what they were computed from, and their figures.
 pub fn artifacts(one: &Manifest, other: &Manifest) -> Vec<Difference> {
     let mut rows = vec![
         plain(
@@ -130,7 +131,7 @@ pub fn stages(one: &RunEntry, other: &RunEntry) -> Vec<Difference> {
     rows
 }
 
-/// Why the artifacts of a stage in two folders are not the same one.
+/// Why two folders of a stage do not hold the same artifact.
 fn reasons(stage: Stage, one: &Path, other: &Path) -> String {
     let (one, other) = match (Manifest::read(one), Manifest::read(other)) {
         (Ok(one), Ok(other)) => (one, other),
@@ -140,7 +141,7 @@ fn reasons(stage: Stage, one: &Path, other: &Path) -> String {
     let because = differences.iter().filter_map(|d| match d.what {
         "setting" => Some(format!("{}.{}", stage.section(), d.name)),
         "input" => Some(format!("the file of {}", d.name)),
-        "upstream" => Some(format!("the {} it reads", d.name)),
+        "upstream" => Some(format!("the {} that it reads", d.name)),
         "artifact" if ["seed", "format"].contains(&d.name.as_str()) => Some(d.name.clone()),
         _ => None,
     });

@@ -1,17 +1,17 @@
-//! A store, and what was found in it.
+//! A store and its contents.
 
 use crate::store::{Index, Store};
 
-/// What was found in a store.
+/// The contents of a store.
 pub struct Catalogue {
-    /// Where.
+    /// The store.
     pub store: Store,
-    /// What its manifests and configurations say.
+    /// The contents of its manifests and configurations.
     pub index: Index,
 }
 
 impl Catalogue {
-    /// The catalogue of `store`; nothing is looked up yet.
+    /// The catalogue of `store`, with nothing looked up yet.
     pub fn of(store: &Store) -> Self {
         Self {
             store: store.clone(),

@@ -1,4 +1,4 @@
-//! The entries of runs: the newest of each, and those before.
+//! The entries of runs: the newest of each, and earlier ones.
 
 use super::found::Catalogue;
 use crate::store::{RunFolder, entry_of};
@@ -9,9 +9,9 @@ pub struct Entry {
     pub folder: String,
     /// The name of the run.
     pub run: String,
-    /// Its number; none for the newest, whose record says it.
+    /// Its number; none for the newest, whose record holds it.
     number: Option<u64>,
-    /// Whether the run has no newer one.
+    /// Whether it is the run's newest entry.
     pub is_newest: bool,
 }
 
@@ -24,7 +24,7 @@ impl Entry {
 }
 
 impl Catalogue {
-    /// Every entry of every run, by name and then by number.
+    /// Every entry of every run, by name, then by number.
     pub fn history(&self) -> Vec<Entry> {
         let folders = self.folders("runs").into_iter();
         let mut entries: Vec<Entry> = folders

@@ -1,15 +1,15 @@
-//! What dead processes left behind: unfinished artifacts, locks that nobody holds, temporary files.
+//! Leftovers of processes that have ended: unfinished artifacts, unheld locks, temporary files.
 
 use super::candidate::{Candidate, size, stays};
 use super::references::References;
 use crate::store::{Name, Stage, Store, held, is_over};
 use std::path::{Path, PathBuf};
 
-/// What a training that was stopped goes on from.
+/// What an interrupted training resumes from.
 const CHECKPOINTS: &str = "the checkpoints";
 
-/// Every leftover in `store`, and what looks like one but is of a living process. Checkpoints stay where
-/// `unknown` says why a run may still want them.
+/// Every leftover in `store`, including those of living processes, which stay. If references are incomplete,
+/// `unknown` says why, and checkpoints stay.
 pub fn leftovers(store: &Store, references: &References, unknown: Option<&str>) -> Vec<Candidate> {
     let mut found = Vec::new();
     for stage in Stage::ALL {
@@ -22,7 +22,7 @@ pub fn leftovers(store: &Store, references: &References, unknown: Option<&str>) 
                 Some(Name::Draft(fingerprint)) => (fingerprint, "the unfinished work"),
                 Some(Name::Replaced(fingerprint)) => (fingerprint, "a replaced artifact"),
                 Some(Name::Lock(fingerprint)) => (fingerprint, "the lock"),
-                // a run goes on from there
+                // a run resumes from it
                 Some(Name::Training(fingerprint))
                     if references.hold(stage, fingerprint) && !is_over(&folder, fingerprint) =>
                 {
@@ -50,7 +50,7 @@ pub fn leftovers(store: &Store, references: &References, unknown: Option<&str>) 
     found
 }
 
-/// The folders in which this program makes temporary files.
+/// The folders in which this program creates temporary files.
 fn places(store: &Store) -> Vec<PathBuf> {
     let folders_in = |folder: &Path| {
         let folders = entries(folder).into_iter();
@@ -64,13 +64,13 @@ fn places(store: &Store) -> Vec<PathBuf> {
     places
 }
 
-/// The entries of `folder`, sorted. What cannot be read is none: it is left alone.
+/// The entries of `folder`, sorted. An unreadable folder is skipped.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     crate::store::entries(folder).unwrap_or_default()
 }
 
-/// `path`, which is `what` of a process, about the artifact `fingerprint` where there is one. It goes unless
-/// `stays` says why not.
+/// The candidate `path`, which is `what` of a process, for the artifact `fingerprint` if given. It is
+/// removed unless `stays` gives a reason.
 fn candidate(
     path: &Path,
     fingerprint: Option<&str>,
@@ -84,7 +84,7 @@ fn candidate(
         bytes: size(path),
         path: path.to_owned(),
         goes: stays.is_none(),
-        why: stays.unwrap_or_else(|| format!("{what} of a process that is gone")),
+        why: stays.unwrap_or_else(|| format!("{what} of a process that has ended")),
         lock: fingerprint.map(str::to_owned),
     }
 }

@@ -1,15 +1,16 @@
-//! From what an artifact was made, and from what that was made: a tree.
+//! The upstream artifacts of an artifact, as a tree.
 
 use crate::store::{Manifest, State, Store, state_of};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// No chain of stages is longer; a manifest that was tampered with may form a circle.
+/// The depth limit; a manifest that was tampered with may form a cycle.
 const DEEPEST: usize = 16;
 
 /// The tree under the artifact in `dir`.
 pub fn tree(dir: &Path, manifest: &Manifest) -> String {
-    // An artifact's upstream lies in the store it lies in, which need not be the current one.
+    // Upstream artifacts are in the same store as the artifact, which need not be the current
+    // store.
     let place = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let home = Store::at(place.ancestors().nth(2).unwrap_or(&place));
     let mut out = format!("  {} {}\n", manifest.stage, manifest.fingerprint);
@@ -42,7 +43,7 @@ fn branches(store: &Store, manifest: &Manifest, indent: &str, depth: usize, out:
             State::Damaged(_) => (" (DAMAGED)", None),
             State::Unreadable(_) => (" (cannot be read)", None),
             State::Whole(now) if now.contents() != upstream.contents => {
-                (" (computed again since, with another result)", Some(now))
+                (" (recomputed since, with another result)", Some(now))
             }
             State::Whole(now) => ("", Some(now)),
         };

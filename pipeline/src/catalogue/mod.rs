@@ -1,12 +1,12 @@
-//! What is in a store: runs, sweeps, artifacts as tables; how they hang together; what may go.
+//! The contents of a store: runs, sweeps and artifacts as tables, the references between them, and removal.
 //!
-//! Nothing here stops at a damaged thing: it becomes a row that says what is wrong with it. What a
-//! manifest says comes through the store's index, which counts only while the manifest has not changed.
+//! Nothing here stops at a damaged entry: it becomes a row that says what is wrong. Manifests are read through the
+//! store's index, whose entries are valid only while the manifest is unchanged.
 //!
-//! - [`artifacts`], [`runs`], [`sweeps`] ([`columns`], [`history`]): tables of many; [`comparison`]: a table of few
-//! - [`names`], [`resolve`]: what people mean
-//! - [`lineage`], [`differences`], [`references`]: how artifacts hang together
-//! - [`unreferenced`] ([`candidate`], [`leftovers`]): what nothing refers to, and removing it
+//! - [`artifacts`], [`runs`], [`sweeps`] ([`columns`], [`history`]): tables of all; [`comparison`]: a table of some
+//! - [`names`], [`resolve`]: names on the command line
+//! - [`lineage`], [`differences`], [`references`]: relations between artifacts
+//! - [`unreferenced`] ([`candidate`], [`leftovers`]): unreferenced entries, and their removal
 
 mod artifacts;
 mod candidate;

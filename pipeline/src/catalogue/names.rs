@@ -1,4 +1,4 @@
-//! Runs as people name them.
+//! Names of runs on the command line.
 
 use super::found::Catalogue;
 use super::history::Entry;
@@ -9,12 +9,12 @@ use latent_align_stages::{Error, Result};
 use std::path::Path;
 
 impl Catalogue {
-    /// The folders of the runs that `wanted` name: each a run's name, its folder, an older entry of its history
-    /// such as `toy@1`, or a pattern with `*`. In that order, each once. Where no entry is named, the newest
-    /// is meant.
+    /// The folders of the runs that `wanted` names: each a run's name, its folder, an older entry of its
+    /// history such as `toy@1`, or a pattern with `*`. In that order, without repetitions. A name without an
+    /// entry number is the newest entry.
     ///
     /// # Errors
-    /// [`Error::Input`] for one that names no run.
+    /// [`Error::Input`] for a name without a run.
     pub fn named(&self, wanted: &[String]) -> Result<Vec<String>> {
         let history = self.history();
         let newest = history.iter().filter(|entry| entry.is_newest);
@@ -53,7 +53,7 @@ impl Catalogue {
         Ok(named)
     }
 
-    /// That `folder` is one of a run of this store.
+    /// Checks that `folder` is a run of this store.
     fn holds(&self, folder: &Path) -> Result<()> {
         let home = folder.parent().and_then(|p| p.canonicalize().ok());
         let runs = self.store.root().join("runs");
@@ -67,10 +67,10 @@ impl Catalogue {
         )))
     }
 
-    /// The one run that `wanted` names.
+    /// The single run that `wanted` names.
     ///
     /// # Errors
-    /// [`Error::Input`] where it names none or several.
+    /// [`Error::Input`] if it names none or several.
     pub fn one_named(&self, wanted: &str) -> Result<String> {
         let mut named = self.named(&[wanted.to_owned()])?;
         match named.len() {

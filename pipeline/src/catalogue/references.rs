@@ -1,7 +1,7 @@
-//! What refers to artifacts: the links and records of runs, and what kept artifacts were made from.
+//! References to artifacts: the links and records of runs, and the upstream artifacts of kept artifacts.
 //!
-//! Whoever deletes what nothing refers to must have seen everything that refers to something. So nothing
-//! is passed over here: what cannot be read is an error, not the absence of a reference.
+//! Removal of unreferenced artifacts is safe only if every reference is known. So nothing is skipped
+//! here: an unreadable file is an error, not the absence of a reference.
 
 use super::found::Catalogue;
 use crate::store::{MANIFEST, RECORD, RunFolder, Stage, Store, can_be_read, entries};
@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 /// An artifact by its stage and fingerprint.
 type Artifact = (Stage, String);
 
-/// The artifacts of a store that must stay.
+/// The artifacts of a store that must be kept.
 #[derive(Default)]
 pub struct References {
     kept: BTreeSet<Artifact>,
-    /// Runs and kept artifacts that say, damaged as they are, only in part what they refer to.
+    /// Damaged runs and kept artifacts, whose references are known only in part.
     pub damaged: Vec<PathBuf>,
 }
 
@@ -27,7 +27,7 @@ impl References {
     }
 }
 
-/// What could not be read, one a line.
+/// What could not be read, one per line.
 #[derive(Default)]
 struct Unread(Vec<String>);
 
@@ -39,11 +39,11 @@ impl Unread {
 }
 
 impl Catalogue {
-    /// What every run leads to, by link or record, finished or not, and what that was made from. The
-    /// trials of sweeps are runs, and so are the older entries of a run's history.
+    /// The artifacts that runs lead to, by link or record, finished or not, and their upstream
+    /// artifacts. The trials of sweeps and the older entries of a run's history are runs too.
     ///
     /// # Errors
-    /// [`Error::Input`] names everything that cannot be read and may refer to something.
+    /// [`Error::Input`] names everything unreadable that may refer to something.
     pub fn references(&mut self) -> Result<References> {
         let mut unread = Unread::default();
         let mut references = References::default();
@@ -56,7 +56,7 @@ impl Catalogue {
                 continue;
             }
             let Some(dir) = places.get(&artifact) else {
-                continue; // it is still to be made
+                continue; // continue; // not yet computed
             };
             let manifest = dir.join(MANIFEST);
             if unread.note(&manifest, can_be_read(&manifest)).is_none() {
@@ -71,23 +71,23 @@ impl Catalogue {
             return Ok(references);
         }
         Err(Error::input(format!(
-            "what refers to artifacts cannot be read, so nothing may be deleted; make it readable (mount the \
-             disk, change permissions), or remove it if it is not needed:\n  {}",
+            "references to artifacts cannot be read, so nothing may be deleted; make it readable \
+             (mount the disk, change permissions), or remove it if it is not needed:\n  {}",
             unread.0.join("\n  ")
         )))
     }
 }
 
-/// What the runs of `store` lead to.
+/// The artifacts that the runs of `store` lead to.
 fn of_runs(store: &Store, references: &mut References, unread: &mut Unread) -> Vec<Artifact> {
     let runs = store.root().join("runs");
     let mut found = Vec::new();
     for dir in unread.note(&runs, entries(&runs)).unwrap_or_default() {
         let is_hidden =
             (dir.file_name()).is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        // through a link: a run may lie on another disk
+        // follows links: a run may be on another disk
         let meta = match is_hidden {
-            true => continue, // no run is called so
+            true => continue, // true => continue, // not a valid run name
             false => unread.note(&dir, dir.metadata()),
         };
         if !meta.is_some_and(|meta| meta.is_dir()) {
@@ -114,7 +114,7 @@ fn of_runs(store: &Store, references: &mut References, unread: &mut Unread) -> V
     found
 }
 
-/// Where each artifact of `store` is.
+/// The location of each artifact of `store`.
 fn places(store: &Store, unread: &mut Unread) -> BTreeMap<Artifact, PathBuf> {
     let mut places = BTreeMap::new();
     for stage in Stage::ALL {

@@ -1,4 +1,4 @@
-//! What people point at: a run, a sweep, an artifact, an HDF5 file, a store.
+//! Resolves a THING of the command line: a run, a sweep, an artifact, an HDF5 file, a store.
 
 use super::found::Catalogue;
 use crate::config::{self, NAME, hint, is_fingerprint_prefix, is_name, read};
@@ -10,18 +10,18 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// What the name of a run and of a sweep means.
+/// How to resolve a name that a run and a sweep share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prefer {
-    /// The run: nothing else would do.
+    /// As the run: only a run is valid.
     Run,
-    /// The sweep: nothing else would do.
+    /// As the sweep: only a sweep is valid.
     Sweep,
-    /// Neither: both would do.
+    /// Neither: both are valid, so the name is ambiguous.
     Neither,
 }
 
-/// What somebody pointed at.
+/// A resolved thing.
 #[derive(Debug, Clone)]
 pub enum Thing {
     /// The run in the folder of this name, in this store.
@@ -37,13 +37,13 @@ pub enum Thing {
 }
 
 impl Thing {
-    /// Finds out what `what` is. A name without `/` is first looked for among runs and sweeps, then as a file or
-    /// folder, and then as the start of an artifact's fingerprint; what lies beside a run of the same name is meant
-    /// with `./`. Where a run and a sweep have the name, it is the one to `prefer`.
+    /// Resolves `what`. A name without `/` is looked up among runs and sweeps, then as a file or folder, and then
+    /// as the start of an artifact's fingerprint; a file with the same name as a run is written with `./`. `prefer`
+    /// decides if a run and a sweep share the name.
     ///
     /// # Errors
-    /// [`Error::Input`] where it is nothing, with near names, and where it is a run and a sweep of which neither is to
-    /// be preferred.
+    /// [`Error::Input`] if nothing matches, with similar names, and if a run and a sweep match and neither is
+    /// preferred.
     pub fn find(store: &Store, what: &Path, prefer: Prefer) -> Result<Self> {
         let text = what.to_string_lossy();
         let named = match text.contains('/') {
@@ -60,7 +60,7 @@ impl Thing {
         Err(unknown(store, what))
     }
 
-    /// What it is, for messages.
+    /// Its kind, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Run(..) => "a run",
@@ -71,7 +71,7 @@ impl Thing {
         }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> PathBuf {
         match self {
             Self::Run(store, name) => store.root().join("runs").join(name),
@@ -81,10 +81,10 @@ impl Thing {
         }
     }
 
-    /// Its artifacts, damaged ones included.
+    /// Its artifacts, including damaged ones.
     ///
     /// # Errors
-    /// [`Error::Input`] for what holds none.
+    /// [`Error::Input`] for something without artifacts.
     pub fn artifacts(&self) -> Result<Vec<(Stage, PathBuf)>> {
         match self {
             Self::Run(..) => {
@@ -95,7 +95,7 @@ impl Thing {
                 match links.is_empty() {
                     false => Ok(links),
                     true => Err(Error::input(format!(
-                        "{}: holds no artifact; run its experiment to its end",
+                        "{}: holds no artifact; run its experiment to completion",
                         folder.display()
                     ))),
                 }
@@ -145,7 +145,7 @@ fn named(store: &Store, name: &str, prefer: Prefer) -> Result<Option<Thing>> {
     }
 }
 
-/// What lies at `path`; nothing if that does not exist and is not called as an HDF5 file is.
+/// The thing at `path`; none if it does not exist and does not have the name of an HDF5 file.
 fn at(store: &Store, path: &Path) -> Result<Option<Thing>> {
     if is_hdf5(path) {
         return Ok(Some(Thing::Hdf5(path.to_owned())));
@@ -180,7 +180,8 @@ fn at(store: &Store, path: &Path) -> Result<Option<Thing>> {
     }
 }
 
-/// The name of the sweep in `file`. Its folder is called so: what is no name could lead out of the store.
+/// The name of the sweep in `file`. It is validated because its folder has the name, which could lead out of the
+/// store.
 fn sweep_of(file: &Path) -> Result<String> {
     let shown = file.display();
     match read::<SweepFile>(file) {
@@ -210,7 +211,7 @@ fn is_of_an_experiment(file: &Path) -> bool {
         .any(|stage| keys.get(stage.section()).is_some())
 }
 
-/// The run or sweep whose folder is `path`, in whichever store.
+/// The run or sweep in the folder `path`, in any store.
 fn in_store(path: &Path) -> Option<Thing> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let name = path.file_name()?.to_str()?.to_owned();
@@ -228,8 +229,8 @@ fn in_store(path: &Path) -> Option<Thing> {
     }
 }
 
-/// The stage in whose folder `dir` lies. A damaged artifact may lack its manifest; it still lies where artifacts lie.
-/// A run's link to an artifact lies elsewhere.
+/// The stage whose folder contains `dir`. A damaged artifact may lack its manifest, but not its location. A run's
+/// link to an artifact is not in such a folder.
 fn stage_of(dir: &Path) -> Option<Stage> {
     let parent = dir.parent().and_then(Path::file_name);
     let of = |stage: &Stage| parent.is_some_and(|name| name == stage.name());
@@ -239,18 +240,18 @@ fn stage_of(dir: &Path) -> Option<Stage> {
         .filter(|_| !dir.is_symlink())
 }
 
-/// True for a file that claims to be HDF5, by its content or by its name.
+/// True for an HDF5 file, by its content or by its name.
 fn is_hdf5(path: &Path) -> bool {
     let extension = path.extension();
     let named = extension.is_some_and(|e| ["h5", "hdf5", "he5"].iter().any(|x| e == *x));
     let mut head = [0u8; 8];
-    // To open a pipe is to wait for somebody who writes.
+    // Opening a pipe would wait for a writer.
     let is_read = path.is_file()
         && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok());
     named || (is_read && &head == b"\x89HDF\r\n\x1a\n")
 }
 
-/// That `what` is nothing.
+/// The error for a `what` that resolves to nothing.
 fn unknown(store: &Store, what: &Path) -> Error {
     let catalogue = Catalogue::of(store);
     let runs = catalogue

@@ -1,4 +1,4 @@
-//! Runs, one a row: how they stand, their configuration, the figures of their stages.
+//! Tables of runs, one row each: state, configuration, and figures of the stages.
 
 use super::artifacts::{problem, told};
 use super::columns::Columns;
@@ -12,32 +12,32 @@ use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, NLL};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// What a run is called whose record is not as it was written.
+/// The state of a run with a damaged record.
 const DAMAGED: &str = "damaged";
-/// What a run is called whose record this user may not read.
+/// The state of a run whose record this user may not read.
 const UNREADABLE: &str = "unreadable";
-/// What a run is called that has no record: an older version ran it.
+/// The state of a run without a record, from an older version.
 const UNRECORDED: &str = "unrecorded";
-/// The figures shown where none are asked for, if any run has them.
+/// The figures shown by default, if any run has them.
 const KEY_FIGURES: [&str; 3] = [ERROR, NLL, FEATURES_NLL];
 
 /// A run.
 pub struct RunEntry {
     /// Its name, that of its folder.
     pub name: String,
-    /// Which entry of the run's history it is; the first is 1.
+    /// The entry number in the run's history, from 1.
     pub entry: u64,
     /// Its folder.
     pub folder: RunFolder,
-    /// How it stands, if that is recorded.
+    /// Its recorded state, if any.
     pub record: Option<RunRecord>,
-    /// The stages it consists of, finished or not.
+    /// Its stages, finished or not.
     pub stages: Vec<StageEntry>,
     /// Its configuration.
     pub config: PathBuf,
     /// What is wrong with it.
     pub problems: Vec<String>,
-    /// What it is called if it has no record.
+    /// The state to show if it has no record.
     unrecorded: &'static str,
 }
 
@@ -45,16 +45,16 @@ pub struct RunEntry {
 pub struct StageEntry {
     /// The stage.
     pub stage: Stage,
-    /// The artifact it leads to.
+    /// The fingerprint of its artifact.
     pub fingerprint: String,
-    /// Where that is, or will be.
+    /// The present or future folder of the artifact.
     pub dir: PathBuf,
-    /// What is wrong with it; a stage that was not computed yet lacks its folder.
+    /// What is wrong with it; a stage that is not yet computed has no folder.
     pub problem: Option<String>,
 }
 
 impl RunEntry {
-    /// How it stands, in a word.
+    /// Its state as a word.
     pub fn state(&self) -> &'static str {
         match &self.record {
             Some(record) => record.state.word(),
@@ -62,19 +62,19 @@ impl RunEntry {
         }
     }
 
-    /// Its stages that have an artifact.
+    /// The stages that have an artifact.
     pub fn done(&self) -> impl Iterator<Item = &StageEntry> {
         self.stages.iter().filter(|s| s.problem.is_none())
     }
 }
 
-/// Looks at the runs called `names`.
+/// Reads the runs called `names`.
 pub fn find(store: &Store, names: &[String], index: &mut Index) -> Vec<RunEntry> {
     let mut runs = in_parallel(names, |name| open(store, name));
     let dirs = runs
         .iter()
         .flat_map(|run| run.stages.iter().map(|s| s.dir.clone()));
-    // one that this user may not look into is there too
+    // an unreadable folder exists too
     let is_there = |dir: &PathBuf| dir.is_dir() || unreadable(dir).is_some();
     let mut dirs: Vec<PathBuf> = dirs.filter(is_there).collect();
     dirs.sort();
@@ -112,7 +112,7 @@ pub fn find(store: &Store, names: &[String], index: &mut Index) -> Vec<RunEntry>
     runs
 }
 
-/// The run without what its artifacts say.
+/// The run without the contents of its artifacts.
 fn open(store: &Store, name: &str) -> RunEntry {
     let folder = RunFolder::of(store, name);
     let (mut problems, mut unrecorded) = (Vec::new(), UNRECORDED);
@@ -167,7 +167,7 @@ fn open(store: &Store, name: &str) -> RunEntry {
 }
 
 impl Catalogue {
-    /// The runs called `names`, as their folders are.
+    /// The runs called `names` in their present state.
     pub fn runs(&mut self, names: &[String]) -> Vec<RunEntry> {
         let runs = find(&self.store, names, &mut self.index);
         self.index.save();
@@ -187,7 +187,7 @@ impl Catalogue {
                 let Ok(card) = index.card(&stage.dir) else {
                     continue;
                 };
-                // A run that was not finished has no configuration yet; its stages have theirs.
+                // An unfinished run has no configuration yet; its stages have theirs.
                 if config.is_err() {
                     columns.settings(row, runs.len(), Some(stage.stage), &card.config, index);
                 }
@@ -205,7 +205,7 @@ impl Catalogue {
     }
 }
 
-/// The columns that every run has.
+/// The columns common to all runs.
 fn plain(runs: &[RunEntry]) -> Vec<Field<'static>> {
     let records = || runs.iter().map(|run| run.record.as_ref());
     let text = |name: &str, of: fn(&RunRecord) -> String| {

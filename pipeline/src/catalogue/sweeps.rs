@@ -1,4 +1,4 @@
-//! Sweeps, one a row: how their trials stand, and which is the best.
+//! Tables of sweeps, one row each: the states of their trials, and the best variant.
 
 use super::RunEntry;
 use super::found::Catalogue;
@@ -19,7 +19,7 @@ pub struct SweepEntry {
     pub trials: Result<Trials, String>,
 }
 
-/// How the trial stands whose run is `run`, if it has one, by what the index says.
+/// The state of the trial with the run `run`, if it has one, from the index.
 fn standing(trial: &TrialRecord, run: Option<&RunEntry>, index: &Index) -> Standing {
     let of = |state| Standing {
         state,
@@ -52,7 +52,7 @@ fn standing(trial: &TrialRecord, run: Option<&RunEntry>, index: &Index) -> Stand
     standing
 }
 
-/// Looks at the sweeps called `names` and at the runs of their trials.
+/// Reads the sweeps called `names` and the runs of their trials.
 pub fn find(catalogue: &mut Catalogue, names: &[String]) -> Vec<SweepEntry> {
     let mut sweeps = Vec::new();
     let exists = catalogue.folders("runs");
@@ -79,7 +79,7 @@ pub fn find(catalogue: &mut Catalogue, names: &[String]) -> Vec<SweepEntry> {
 }
 
 impl Catalogue {
-    /// Every sweep, by name.
+    /// All sweeps, by name.
     pub fn sweeps(&mut self) -> Vec<SweepEntry> {
         let names = self.folders("sweeps");
         find(self, &names)
@@ -88,7 +88,7 @@ impl Catalogue {
     /// The trials of the sweep called `name`, or in that folder.
     ///
     /// # Errors
-    /// There is none, or its record is damaged.
+    /// There is no such sweep, or its record is damaged.
     pub fn sweep(&mut self, name: &str) -> Result<Trials> {
         let names = self.folders("sweeps");
         let last = name
@@ -193,7 +193,7 @@ pub fn sweeps(entries: &[SweepEntry]) -> Source<'static> {
     Source::new(entries.len(), fields).showing(&shown)
 }
 
-/// The best variant's mean of the objective, and the run of its best trial.
+/// The best variant's mean objective, and the run of its best trial.
 fn best(trials: &Trials) -> Option<(f64, String)> {
     let objective = trials.record.objective.as_ref()?;
     let best = *trials.ranked(objective).first()?;

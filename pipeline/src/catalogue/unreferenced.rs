@@ -1,9 +1,9 @@
-//! What a store holds that nothing refers to, and removing it.
+//! Unreferenced entries of a store, and their removal.
 //!
-//! An artifact is kept while a run leads to it, by link or record, or a kept artifact was made from it.
-//! While any of that cannot be read nothing is deleted at all. Whatever a living process holds the lock of
-//! is left alone, and every name that this program does not make. What goes is first renamed to what a
-//! leftover is called, so that nothing is ever half there.
+//! An artifact is kept while a run leads to it, by link or record, or it is upstream of a kept artifact. If
+//! any reference cannot be read, nothing is deleted at all. Entries locked by a living process are left
+//! alone, as are names that this program does not create. An entry is renamed to the name of a leftover
+//! before it is deleted, so that no partial entry is ever visible.
 
 use super::leftovers::leftovers;
 
@@ -15,11 +15,11 @@ use latent_align_stages::Result;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Everything in the store that nothing refers to. An artifact whose manifest is damaged goes only with
-/// `damaged`: what it is can only be guessed.
+/// Everything in the store that is unreferenced. An artifact with a damaged manifest is removed only with
+/// `damaged`, since its contents are unknown.
 ///
 /// # Errors
-/// [`Input`](latent_align_stages::Error::Input) when something that may refer to artifacts cannot be read.
+/// [`Input`](latent_align_stages::Error::Input) if something that may refer to artifacts cannot be read.
 pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Result<Vec<Candidate>> {
     let references = catalogue.references()?;
     let places = catalogue.store.artifacts();
@@ -63,11 +63,11 @@ pub fn candidates(catalogue: &mut Catalogue, damaged: bool) -> Result<Vec<Candid
     Ok(found)
 }
 
-/// Removes `candidates`, unless something refers to them or works on them by now. Returns how many bytes that
-/// freed, and what stayed although it should go.
+/// Removes `candidates`, except those now referenced or in use. Returns the bytes freed, and the candidates
+/// that were kept.
 ///
 /// # Errors
-/// The disk refuses; something that may refer to artifacts cannot be read, and then nothing is removed.
+/// Removal fails; or something that may refer to artifacts cannot be read, and nothing is removed.
 pub fn remove(store: &Store, candidates: &[&Candidate]) -> Result<(u64, Vec<String>)> {
     let mut stayed = Vec::new();
     let mut locks: BTreeMap<PathBuf, Result<Lock, String>> = BTreeMap::new();
@@ -79,7 +79,8 @@ pub fn remove(store: &Store, candidates: &[&Candidate]) -> Result<(u64, Vec<Stri
             locks.insert(folder.join(fingerprint), lock);
         }
     }
-    // A run may have started meanwhile; with the locks ours, none can compute what it finds missing.
+    // A run may have started meanwhile; while this process holds the locks, no run can compute what it finds
+    // missing.
     let references = Catalogue::of(store).references()?;
     let mut freed = 0;
     for candidate in candidates {
@@ -87,10 +88,7 @@ pub fn remove(store: &Store, candidates: &[&Candidate]) -> Result<(u64, Vec<Stri
             .locked()
             .and_then(|(folder, name)| locks.get(&folder.join(name)));
         if let Some(Err(holder)) = lock {
-            stayed.push(format!(
-                "{}: {holder} works on it",
-                candidate.path.display()
-            ));
+            stayed.push(format!("{}: in use by {holder}", candidate.path.display()));
             continue;
         }
         if candidate

@@ -1,4 +1,4 @@
-//! Where a store is, and which artifacts are in it.
+//! The location of a store and its artifacts.
 
 use super::Stage;
 use super::disk;
@@ -12,25 +12,25 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store at `root`, which need not exist yet. Touches nothing.
+    /// The store at `root`, which need not exist yet. Accesses no files.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// Where it is.
+    /// Its root folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where the artifact `fingerprint` of `stage` is or would be.
+    /// The folder of the artifact `fingerprint` of `stage`, whether or not it exists.
     pub fn artifact(&self, stage: Stage, fingerprint: &str) -> PathBuf {
         self.root.join(stage.name()).join(fingerprint)
     }
 
-    /// That the folders of artifacts, runs and sweeps can be listed, where they are there.
+    /// Checks that existing folders of artifacts, runs and sweeps can be listed.
     ///
     /// # Errors
-    /// [`Error::Input`] names the one that cannot.
+    /// [`Error::Input`] names the folder that cannot.
     pub fn must_be_listed(&self) -> Result<()> {
         let kinds = Stage::ALL.map(Stage::name).into_iter();
         let folders = kinds
@@ -47,7 +47,7 @@ impl Store {
         Ok(())
     }
 
-    /// Every artifact folder, by stage and then by name; damaged ones included.
+    /// Every artifact folder, by stage and then by name, including damaged ones.
     pub fn artifacts(&self) -> Vec<(Stage, PathBuf)> {
         let mut found = Vec::new();
         for stage in Stage::ALL {
@@ -65,10 +65,10 @@ impl Store {
         found
     }
 
-    /// The one artifact, of `stage` if given, whose fingerprint starts with `prefix`.
+    /// The single artifact whose fingerprint starts with `prefix`, of `stage` if given.
     ///
     /// # Errors
-    /// [`Error::Input`] when there is none, or more than one.
+    /// [`Error::Input`] if none or several match.
     pub fn find(&self, stage: Option<Stage>, prefix: &str) -> Result<PathBuf> {
         let mut found: Vec<PathBuf> = self
             .artifacts()

@@ -1,4 +1,4 @@
-//! Wall-clock time as people and manifests write it: `2026-11-21T22:16:31Z`.
+//! Wall-clock time as in manifests: `2026-11-21T22:16:31Z`.
 
 use chrono::{DateTime, NaiveDateTime};
 use serde::{Deserialize, Serialize};
@@ -7,13 +7,13 @@ use std::time::SystemTime;
 
 const FORM: &str = "%Y-%m-%dT%H:%M:%SZ";
 
-/// A moment in UTC, to the second.
+/// A time in UTC with a resolution of one second.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(String);
 
 impl Timestamp {
-    /// This moment.
+    /// The current time.
     pub fn now() -> Self {
         let since = SystemTime::UNIX_EPOCH.elapsed();
         Self::from_seconds(since.map_or(0, |d| d.as_secs()))
@@ -25,13 +25,13 @@ impl Timestamp {
         Self(moment.unwrap_or_default().format(FORM).to_string())
     }
 
-    /// Seconds since 1970; none where the text is no moment, as in a manifest that was edited.
+    /// Seconds since 1970; none if the text is not a time, as in a manifest that was edited.
     pub fn seconds(&self) -> Option<u64> {
         let moment = NaiveDateTime::parse_from_str(&self.0, FORM).ok()?;
         u64::try_from(moment.and_utc().timestamp()).ok()
     }
 
-    /// Date and time of day with a space between, for tables.
+    /// Date and time separated by a space, for tables.
     pub fn readable(&self) -> String {
         self.0.replace('T', " ").trim_end_matches('Z').to_owned()
     }

@@ -1,7 +1,7 @@
 //! A cache of the digests of inputs and outputs.
 //!
-//! An input of many gigabytes is digested once: the cache remembers size, modification time and
-//! inode, and is only a shortcut. It can be deleted at any time.
+//! A large input is digested only once: the cache is keyed by path, size, modification time and
+//! inode. It can be deleted at any time.
 
 use super::file_record::{FileRecord, mismatch};
 use super::manifest::Manifest;
@@ -15,10 +15,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// No cache is larger.
+/// The largest size of the cache file in bytes.
 const LARGEST: u64 = 256 * 1024 * 1024;
 
-/// Digests of inputs and of artifacts that are read, remembered in `.digests.json`.
+/// Digests of inputs and artifacts that were read, stored in `.digests.json`.
 #[derive(Debug)]
 pub struct Digests {
     file: PathBuf,
@@ -34,7 +34,7 @@ struct Entry {
     digest: String,
 }
 
-/// What makes `path`, an input that shipped configurations name and git leaves alone.
+/// The command that creates `path`, an input of shipped configurations that is not in git.
 fn made_by(path: &Path) -> Option<&'static str> {
     let made = [
         ("large.h5", "make large"),
@@ -46,7 +46,7 @@ fn made_by(path: &Path) -> Option<&'static str> {
 }
 
 impl Digests {
-    /// The cache of the store at `root`; empty when there is none or it cannot be read.
+    /// The cache of the store at `root`; empty if it is missing or unreadable.
     pub fn of_store(root: &Path) -> Self {
         let file = root.join(".digests.json");
         Self {
@@ -56,15 +56,15 @@ impl Digests {
         }
     }
 
-    /// Content and length of `path`, from the cache where the file has not been touched since.
+    /// Digest and size of `path`, from the cache if the file is unchanged.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is missing or not a file.
+    /// [`Error::Input`] if it is missing or not a file.
     pub fn of(&mut self, path: &Path) -> Result<FileRecord> {
         let meta = std::fs::metadata(path)
             .map_err(|e| match e.kind() {
                 std::io::ErrorKind::NotFound => match made_by(path) {
-                    Some(command) => format!("{}: no such file. Type: {command}", path.display()),
+                    Some(command) => format!("{}: no such file; create it with: {command}", path.display()),
                     None => format!(
                         "{}: no such file; expected an input that the configuration names (paths are relative \
                          to the configuration file)",
@@ -81,7 +81,7 @@ impl Digests {
             )));
         }
         let touched = mtime_ns(&meta);
-        // the cache outlives the current folder
+        // the cache must not depend on the current folder
         let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         if let Some(entry) = self.known.get(path)
             && (entry.size, entry.mtime_ns, entry.inode) == (meta.len(), touched, meta.ino())
@@ -108,8 +108,8 @@ impl Digests {
         Ok(record)
     }
 
-    /// As [`state_of`], and every output has its digest; from the cache where a file has not been
-    /// touched since.
+    /// As [`state_of`], with a check of every output's digest, from the cache for files that are
+    /// unchanged.
     pub fn state_of(&mut self, dir: &Path) -> State {
         match state_of(dir) {
             State::Whole(manifest) => match self.differing_output(dir, &manifest) {
@@ -123,7 +123,7 @@ impl Digests {
     fn differing_output(&mut self, dir: &Path, manifest: &Manifest) -> Option<Wrong> {
         (manifest.outputs.iter()).find_map(|(name, recorded)| {
             let file = dir.join(name);
-            // a digest that is known is no permission
+            // a cached digest does not imply permission to read
             if let Some(why) = unreadable(&file) {
                 return Some(Wrong::Unreadable(why));
             }
@@ -135,7 +135,7 @@ impl Digests {
         })
     }
 
-    /// Remembers what was computed. A store that cannot be written only costs the next run time.
+    /// Writes the cache. A failure only costs time in the next run.
     pub fn save(&mut self) {
         if !self.changed || !self.file.parent().is_some_and(Path::is_dir) {
             return;
@@ -150,16 +150,15 @@ impl Digests {
     }
 }
 
-/// False for a file touched just now: within the clock's resolution it may change again without a new
-/// time.
+/// False for a file modified just now: within the clock's resolution it may change again without a
+/// new time.
 pub fn is_settled(meta: &Metadata) -> bool {
     let touched = meta.modified().unwrap_or(SystemTime::now());
     let age = SystemTime::now().duration_since(touched);
     age.is_ok_and(|age| age > Duration::from_secs(2))
 }
 
-/// A cache that is not as it was written is an empty one: a wrong digest would make a right file look
-/// changed.
+/// A damaged cache counts as empty: a wrong digest would make an intact file look changed.
 fn read(file: &Path) -> BTreeMap<PathBuf, Entry> {
     let entries = || {
         let text = disk::read_small(file, LARGEST).ok()?;

@@ -1,5 +1,5 @@
-//! Writing so that a crash, a full disk or a lost power supply leaves the state before or the state
-//! after: what is written is made beside, synced, and renamed.
+//! Crash-safe writing: a crash, a full disk or a power failure leaves either the old or the new state.
+//! Files are written under a temporary name, synced, and renamed.
 
 use crate::process::temporary;
 use latent_align_stages::{Error, Result};
@@ -9,14 +9,14 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// Makes a file that grows past the process's size limit an error that names it, not a signal that ends
-/// the process.
+/// Turns the signal for exceeding the process's file size limit, which would end the process, into an
+/// error that names the file.
 pub fn ignore_size_limit_signal() {
-    // SAFETY: to ignore a signal runs no code of ours.
+    // SAFETY: ignoring a signal runs no handler.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
-/// Writes `bytes` to a new file and waits until the disk has them.
+/// Writes `bytes` to a new file and syncs it.
 pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     File::create(path)
         .and_then(|mut file| {
@@ -31,20 +31,20 @@ pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
         })
 }
 
-/// Waits until the disk has the file or folder `path`.
+/// Syncs the file or folder `path`.
 pub fn sync(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(|e| Error::file(path, e))
 }
 
-/// Gives `from`, whose content the disk has, the name `to`, and waits until the disk has that.
+/// Renames `from`, which is synced, to `to`, and syncs the rename.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     std::fs::rename(from, to).map_err(|e| Error::file(to, e))?;
     sync(parent(to))
 }
 
-/// As [`rename`] of what was made for that name: what cannot get it is removed.
+/// As [`rename`] for a temporary `from`, which is removed on failure.
 pub fn place(from: &Path, to: &Path) -> Result<()> {
     let placed = rename(from, to);
     if placed.is_err() && from.symlink_metadata().is_ok() {
@@ -53,13 +53,12 @@ pub fn place(from: &Path, to: &Path) -> Result<()> {
     placed
 }
 
-/// Lets the folders `a` and `b` of one file system change places at once, and waits until the disk has
-/// that.
+/// Atomically exchanges the folders `a` and `b` of one file system, and syncs the exchange.
 pub fn exchange(a: &Path, b: &Path) -> Result<()> {
     let name =
         |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|e| Error::file(path, e));
     let (from, to) = (name(a)?, name(b)?);
-    // SAFETY: both are strings that end with a zero and outlive the call.
+    // SAFETY: both are zero-terminated strings that outlive the call.
     let done = unsafe {
         libc::renameat2(
             libc::AT_FDCWD,
@@ -79,13 +78,13 @@ pub fn exchange(a: &Path, b: &Path) -> Result<()> {
     sync(parent(b))
 }
 
-/// The same on file systems that know no exchange, such as NFS: for a moment nothing is called `b`.
+/// The same for file systems without an exchange, such as NFS: for a moment `b` does not exist.
 fn exchange_by_renaming(a: &Path, b: &Path) -> Result<()> {
     let name = b.file_name().unwrap_or_default().to_string_lossy();
     let aside = temporary(parent(b), &name);
     let renamed = std::fs::rename(b, &aside).and_then(|()| {
         std::fs::rename(a, b).inspect_err(|_| {
-            // as it was, if that can be
+            // restore if possible
             let _ = std::fs::rename(&aside, b);
         })
     });
@@ -94,8 +93,8 @@ fn exchange_by_renaming(a: &Path, b: &Path) -> Result<()> {
     sync(parent(b))
 }
 
-/// Writes `text` to the file `name` in the folder `dir`, all of it or nothing, and waits until the disk
-/// has it; leaves an equal file alone.
+/// Atomically writes `text` to the file `name` in the folder `dir`, and syncs it; an equal file is left
+/// alone.
 pub fn write_whole(dir: &Path, name: &str, text: &str) -> Result<()> {
     let file = dir.join(name);
     if std::fs::read_to_string(&file).is_ok_and(|found| found == text) {
@@ -110,8 +109,7 @@ pub fn write_whole(dir: &Path, name: &str, text: &str) -> Result<()> {
     place(&made, &file)
 }
 
-/// Writes `bytes` to `file`, all of it or nothing, and does not wait for the disk: for what can be made
-/// again or may be lost.
+/// Atomically writes `bytes` to `file` without syncing, for data that can be recreated or lost.
 pub fn write_lightly(file: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |e: std::io::Error| Error::file(file, e);
     std::fs::create_dir_all(parent(file)).map_err(failed)?;
@@ -124,7 +122,7 @@ pub fn write_lightly(file: &Path, bytes: &[u8]) -> Result<()> {
     written.map_err(failed)
 }
 
-/// Makes the folder `path` and those above it where they are missing, and waits until the disk has them.
+/// Creates the folder `path` and missing parents, and syncs them.
 pub fn create_folder(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -134,14 +132,14 @@ pub fn create_folder(path: &Path) -> Result<()> {
         create_folder(above)?;
     }
     match std::fs::create_dir(path) {
-        // another process made it meanwhile
+        // another process created it meanwhile
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => {}
         made => made.map_err(|e| Error::file(path, e))?,
     }
     sync(above)
 }
 
-/// The text of a file that has at most `largest` bytes; larger ones are not read.
+/// The text of a file of at most `largest` bytes; larger files are not read.
 pub fn read_small(path: &Path, largest: u64) -> Result<String> {
     let failed = |e: std::io::Error| Error::file(path, e);
     let file = File::open(path).map_err(failed)?;
@@ -152,16 +150,16 @@ pub fn read_small(path: &Path, largest: u64) -> Result<String> {
     if bytes.len() as u64 > largest {
         return Err(Error::file(
             path,
-            format!("has more than {largest} bytes, which none has"),
+            format!("has more than the maximum of {largest} bytes"),
         ));
     }
     String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8"))
 }
 
-/// The entries of the folder `path`, sorted; none if nothing is there.
+/// The entries of the folder `path`, sorted; empty if it does not exist.
 ///
 /// # Errors
-/// Something is there whose entries cannot be read, such as a link that leads nowhere.
+/// `path` exists but cannot be listed, such as a dangling link.
 pub fn entries(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     if !is_there(path)? {
         return Ok(Vec::new());
@@ -172,24 +170,24 @@ pub fn entries(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(entries)
 }
 
-/// Whether the file `path` is there; it is not below something that is no directory.
+/// Whether the file `path` exists; a path below a file does not.
 ///
 /// # Errors
-/// It is there and cannot be opened, or whether it is there cannot be told.
+/// It exists and cannot be opened, or its existence cannot be determined.
 pub fn can_be_read(path: &Path) -> std::io::Result<bool> {
     match is_there(path) {
         Ok(true) => {}
         Err(e) if e.kind() != std::io::ErrorKind::NotADirectory => return Err(e),
         _ => return Ok(false),
     }
-    // others may not be opened: a pipe would wait
+    // other kinds are not opened: a pipe would block
     if path.metadata()?.is_file() {
         File::open(path)?;
     }
     Ok(true)
 }
 
-/// Whether anything has the name `path`, a link that leads nowhere included.
+/// Whether `path` exists, including as a dangling link.
 pub fn is_there(path: &Path) -> std::io::Result<bool> {
     match path.symlink_metadata() {
         Ok(_) => Ok(true),
@@ -198,7 +196,7 @@ pub fn is_there(path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// Removes `path`, or says why it cannot.
+/// Removes `path`; a failure is logged.
 pub fn remove(path: &Path) {
     let removed = if path.is_dir() && !path.is_symlink() {
         std::fs::remove_dir_all(path)
@@ -210,10 +208,10 @@ pub fn remove(path: &Path) {
     }
 }
 
-/// Removes `path` so that it is never half there under its name: it is given another one first.
+/// Removes `path` atomically: it is first renamed.
 ///
 /// # Errors
-/// It cannot be removed; it may then have lost its name.
+/// It cannot be removed; it may already have been renamed.
 pub fn remove_at_once(path: &Path) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = temporary(parent(path), &name);
@@ -226,7 +224,7 @@ pub fn remove_at_once(path: &Path) -> Result<()> {
     removed.map_err(|e| Error::file(&aside, e))
 }
 
-/// Removes those entries of `folder` whose names `goes` says to; no other process may write them.
+/// Removes the entries of `folder` for which `goes` holds; no other process may be writing them.
 pub fn remove_those(folder: &Path, goes: impl Fn(&str) -> bool) {
     for entry in folder.read_dir().into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(&goes) {
@@ -260,7 +258,7 @@ mod tests {
             assert_eq!((held(&b), held(&a)), before);
             assert_eq!(dir.path().read_dir().unwrap().count(), 2);
         }
-        // what is not there leaves the other as it is
+        // a missing entry leaves the other unchanged
         let before = held(&b);
         assert!(exchange_by_renaming(&dir.path().join("absent"), &b).is_err());
         assert_eq!(held(&b), before);

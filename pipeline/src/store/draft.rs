@@ -1,4 +1,4 @@
-//! An artifact being made: a temporary folder that becomes the artifact at once, or vanishes.
+//! An artifact under construction: a temporary folder that is renamed to the artifact or removed.
 
 use super::artifacts::Store;
 use super::clock::Timestamp;
@@ -15,14 +15,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// What a stage brought back.
+/// The results of a stage.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// Its final figures.
     pub figures: Vec<(String, f64)>,
-    /// What the reader should know.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
-    /// The device it ran on.
+    /// The device of the computation.
     pub device: String,
 }
 
@@ -34,16 +34,16 @@ pub struct Draft {
     fingerprint: String,
     started: Timestamp,
     clock: Instant,
-    /// Given back by [`Draft::commit`].
+    /// Returned by [`Draft::commit`].
     lock: Option<Lock>,
 }
 
 impl Draft {
-    /// An empty temporary folder for the artifact that `lock` claims.
+    /// An empty temporary folder for the artifact claimed by `lock`.
     pub fn new(store: &Store, key: &Key, lock: Lock) -> Result<Self> {
         let fingerprint = key.fingerprint();
         let stage = store.root().join(key.stage.name());
-        // the lock is ours: whoever made these is gone
+        // this process holds the lock: whoever created these has ended
         disk::remove_those(&stage, |name| {
             Name::of(name) == Some(Name::Draft(&fingerprint))
         });
@@ -64,13 +64,13 @@ impl Draft {
         &self.folder
     }
 
-    /// Digests and syncs every output, writes the manifest, and renames the folder into place.
-    /// Reads each output once. `contents` are those of each upstream artifact of `key` as the stage read
-    /// them. The lock comes back: what led to the artifact is still to be cleared away.
+    /// Digests and syncs every output, writes the manifest, and renames the folder into place. Reads each
+    /// output once. `contents` are those of each upstream artifact of `key` as the stage read them. Returns
+    /// the lock, because files of the training must be removed under it.
     ///
     /// # Errors
-    /// [`Error::File`] names what could not be written; then no artifact exists, or the one that
-    /// was there before still does.
+    /// [`Error::File`] names what could not be written; then no artifact exists, or the previous one still
+    /// does.
     pub fn commit(
         mut self,
         key: &Key,
@@ -133,7 +133,7 @@ impl Draft {
             std::fs::rename(&self.folder, place).map_err(|e| Error::file(place, e))?;
             return disk::sync(place.parent().unwrap_or(Path::new(".")));
         }
-        // What is damaged or stale makes room at once; dropping the draft removes it.
+        // A damaged or stale artifact is replaced atomically; dropping the draft removes it.
         disk::exchange(&self.folder, place)
     }
 }
@@ -149,7 +149,7 @@ impl Drop for Draft {
 /// Digests and syncs the files under `folder`.
 ///
 /// # Errors
-/// A link or anything else that is not a file is refused: an artifact holds what it shows.
+/// Links and other special files are refused: an artifact must be self-contained.
 fn collect(root: &Path, folder: &Path, outputs: &mut BTreeMap<String, FileRecord>) -> Result<()> {
     let failed = |e| Error::file(folder, e);
     for entry in folder.read_dir().map_err(failed)? {
@@ -176,7 +176,7 @@ fn collect(root: &Path, folder: &Path, outputs: &mut BTreeMap<String, FileRecord
     disk::sync(folder)
 }
 
-/// Removes from a stage's `folder` what makers that are gone left there.
+/// Removes leftovers of ended processes from a stage's `folder`.
 pub fn remove_abandoned(folder: &Path) {
     temporary::remove_abandoned(folder, |_| true);
     for entry in folder.read_dir().into_iter().flatten().flatten() {
@@ -185,22 +185,24 @@ pub fn remove_abandoned(folder: &Path) {
             Some(Name::Draft(fingerprint) | Name::Replaced(fingerprint)) => fingerprint,
             Some(Name::Training(fingerprint)) if is_over(folder, fingerprint) => fingerprint,
             Some(Name::Lock(fingerprint)) => {
-                // one that nobody holds goes when it is given back
+                // releasing an unheld lock removes its file
                 drop(Lock::try_claim(folder, fingerprint));
                 continue;
             }
             _ => continue,
         };
         if let Ok(Ok(_lock)) = Lock::try_claim(folder, fingerprint) {
-            tracing::info!("removing {} of a run that is gone", entry.path().display());
+            tracing::info!(
+                "removing {} of a run that has ended",
+                entry.path().display()
+            );
             disk::remove(&entry.path());
         }
     }
 }
 
-/// Whether the training of `fingerprint` under a stage's `folder` came to an end with the artifact: that is
-/// there, and nothing was kept since. An artifact that is stale or damaged is trained again while it is
-/// there.
+/// Whether the training of `fingerprint` under a stage's `folder` is complete: the artifact exists, and no
+/// checkpoint is newer. A stale or damaged artifact still exists while it is trained again.
 pub fn is_over(folder: &Path, fingerprint: &str) -> bool {
     let training = folder.join(names::training(fingerprint));
     let artifact = folder.join(fingerprint);

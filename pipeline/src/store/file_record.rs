@@ -1,4 +1,4 @@
-//! What tells one content of a file from another.
+//! The identity of a file's content.
 
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -6,21 +6,21 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// Content and length of a file.
+/// Digest and size of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileRecord {
     /// BLAKE3 of the whole file, in hexadecimal.
     pub digest: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
 impl FileRecord {
-    /// Reads `path` once, in pieces.
+    /// Reads `path` once, in chunks.
     pub fn of(path: &Path) -> Result<Self> {
         let failed = |e| Error::file(path, e);
-        // To open a pipe is to wait for somebody who writes, and some devices have no end.
+        // Opening a pipe would wait for a writer, and some devices are endless.
         if !std::fs::metadata(path).map_err(failed)?.is_file() {
             return Err(Error::file(path, "is not a regular file"));
         }
@@ -46,7 +46,7 @@ impl FileRecord {
     }
 }
 
-/// How a file differs from what a manifest says.
+/// How a file differs from its manifest.
 pub fn mismatch(name: &str, found: &FileRecord, recorded: &FileRecord) -> String {
     format!(
         "{name}: digest {} ({} bytes), its manifest says {} ({} bytes)",

@@ -1,8 +1,8 @@
-//! The history of a run: `artifacts/runs/<name>` is its newest entry, `<name>@<number>` are those before.
+//! The history of a run: `artifacts/runs/<name>` is its newest entry, `<name>@<number>` are earlier ones.
 //!
-//! An entry is of one configuration. A start with another one gives what is there its number and begins
-//! anew; the older folder keeps its links, so that its artifacts stay in use, its configuration, its
-//! summary and its report.
+//! Each entry has one configuration. Starting a run with another configuration renames the existing
+//! folder to its number and creates a new one; the older folder keeps its links, so that its artifacts
+//! stay in use, its configuration, its summary and its report.
 
 use super::artifacts::Store;
 use super::{Lock, RunFolder, RunRecord, disk};
@@ -10,27 +10,27 @@ use latent_align_stages::{Error, Result};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// What stands between the name of a run and the number of an entry; no name has it.
+/// Separates the name of a run from the number of an entry; not allowed in names.
 const AT: char = '@';
-/// An entry begins in moments; a process that takes so long hangs.
+/// Starting an entry is fast; a process that takes this long hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The name of the run that the folder called `folder` is of, and the number of its entry; none for the
-/// newest, which bears the name alone.
+/// The run name and the entry number of the folder called `folder`; no number for the newest entry, whose
+/// folder is the name alone.
 pub fn entry_of(folder: &str) -> (&str, Option<u64>) {
     let parts = folder.rsplit_once(AT);
     let parts = parts.and_then(|(name, number)| Some((name, number.parse().ok()?)));
     parts.map_or((folder, None), |(name, number)| (name, Some(number)))
 }
 
-/// The name of the older entry `number` of the run `name`.
+/// The folder name of the older entry `number` of the run `name`.
 pub fn entry_name(name: &str, number: u64) -> String {
     format!("{name}{AT}{number}")
 }
 
 impl Store {
-    /// The folder under `runs` that `name` means, a run's name or that of an entry such as `toy@2`; none
-    /// if there is none. The newest entry answers to the name alone.
+    /// The folder under `runs` for `name`, a run's name or an entry such as `toy@2`; none if it does not
+    /// exist. The newest entry also has the name alone.
     pub fn run_entry(&self, name: &str) -> Option<String> {
         let exists = |name: &str| RunFolder::of(self, name).path().is_dir();
         if exists(name) {
@@ -41,7 +41,7 @@ impl Store {
                 let newest = RunFolder::of(self, name);
                 (exists(name) && newest.number() == number).then(|| name.to_owned())
             }
-            // Killed after the newest got its number, a run has only older entries.
+            // If killed right after the newest entry was renamed, a run has only older entries.
             (_, None) => {
                 let newest = RunFolder::of(self, name).earlier().pop()?;
                 Some(entry_name(name, newest))
@@ -57,7 +57,7 @@ impl RunFolder {
         name.to_string_lossy().into_owned()
     }
 
-    /// The numbers of the older entries of this run, the oldest first.
+    /// The numbers of the older entries of this run, ascending.
     pub fn earlier(&self) -> Vec<u64> {
         let own = self.name();
         let entries = self.path().parent().and_then(|runs| runs.read_dir().ok());
@@ -77,7 +77,7 @@ impl RunFolder {
         self.number_with(self.record().ok().flatten().as_ref())
     }
 
-    /// The same, with the record that was read already.
+    /// The same, with a record that was already read.
     pub fn number_with(&self, record: Option<&RunRecord>) -> u64 {
         match (entry_of(&self.name()).1, record) {
             (Some(number), _) => number,
@@ -86,11 +86,11 @@ impl RunFolder {
         }
     }
 
-    /// Makes this entry an older one, of the name `<name>@<number>`, and returns its number. From then on
-    /// the run has no newest entry until one is begun. For who is [alone](Self::alone).
+    /// Renames this entry to `<name>@<number>`, and returns its number. From then on the run has no
+    /// newest entry until a new one is started. The caller must be [alone](Self::alone).
     ///
     /// # Errors
-    /// The disk refuses.
+    /// Renaming fails.
     pub fn retire(&self) -> Result<u64> {
         let mut number = self.number();
         let place = |number| self.path().with_file_name(entry_name(&self.name(), number));
@@ -101,10 +101,10 @@ impl RunFolder {
         Ok(number)
     }
 
-    /// Keeps other processes from beginning an entry of this run until dropped.
+    /// Keeps other processes from starting an entry of this run until dropped.
     ///
     /// # Errors
-    /// The folder of runs cannot be written, or a process that hangs keeps this one waiting.
+    /// The folder of runs cannot be written, or a hanging process holds the lock.
     pub fn alone(&self) -> Result<Lock> {
         let runs: PathBuf = self.path().parent().map(Into::into).unwrap_or_default();
         disk::create_folder(&runs)?;

@@ -1,9 +1,9 @@
-//! `.index`: what manifests and configurations say, remembered in a form that reads fast.
+//! `.index`: the contents of manifests and configurations in a format that is fast to read.
 //!
-//! YAML of a thousand runs takes seconds to parse. An entry stands for one file and counts only
-//! while that has the size, times and inode it was read with; whatever else is wrong with the index
-//! makes it an empty one. It can be deleted at any time, and a process that cannot write it, or whose
-//! index another process replaces, only costs the next one time.
+//! Parsing the YAML of a thousand runs takes seconds. An entry belongs to one file and is valid only
+//! while the file has the size, times and inode recorded with it; an index that is damaged in any way
+//! counts as empty. It can be deleted at any time; if it cannot be written, or another process
+//! replaces it, the next process only takes longer.
 
 use super::Stage;
 use super::artifacts::Store;
@@ -22,10 +22,10 @@ use std::path::{Path, PathBuf};
 
 /// The file's name.
 const INDEX: &str = ".index";
-/// What it starts with: the layout of what follows, which another version does not read.
+/// The header: the format of the index and the version of the program, which must both match.
 const HEAD: &str = concat!("latent-align index 2, ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// A text that many entries share, by number.
+/// The number of a text shared by many entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Symbol(u32);
 
@@ -63,7 +63,7 @@ impl Symbols {
 /// Dotted keys and their values as JSON, in order.
 pub type Settings = Vec<(Symbol, Symbol)>;
 
-/// What tables show of an artifact.
+/// The contents of a manifest that tables show.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// Its stage.
@@ -78,13 +78,13 @@ pub struct Card {
     pub seconds: f64,
     /// The seed.
     pub seed: u64,
-    /// Where it was computed.
+    /// The device of the computation.
     pub device: String,
-    /// By what.
+    /// The program's version.
     pub version: String,
-    /// From which sources.
+    /// The source revision.
     pub revision: Option<String>,
-    /// How much the reader should know.
+    /// The number of warnings.
     pub warnings: u64,
     /// Its figures in order.
     pub figures: Vec<(Symbol, f64)>,
@@ -102,7 +102,7 @@ enum Content {
     Config(Settings),
 }
 
-/// What a file had when it was read; any change of it changes this.
+/// The file's metadata when it was read; any modification changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     size: u64,
@@ -122,7 +122,7 @@ impl Stamp {
     }
 }
 
-/// A file that was read, and with which stamp if that may be trusted later.
+/// A file that was read, with its stamp if that can be trusted later.
 type Read = (Option<Stamp>, Result<Parsed, String>);
 
 enum Parsed {
@@ -133,14 +133,14 @@ enum Parsed {
 /// Entries by path within the store.
 type Entries = HashMap<String, (Stamp, Content)>;
 
-/// What is known of the files of a store.
+/// The index of a store.
 #[derive(Debug)]
 pub struct Index {
     root: PathBuf,
     /// The texts that entries refer to.
     pub symbols: Symbols,
     known: Entries,
-    /// What was looked up: an entry, or what is none.
+    /// Paths looked up in this process: a valid entry, or an error.
     seen: HashMap<PathBuf, Found>,
     changed: bool,
 }
@@ -152,7 +152,7 @@ enum Found {
 }
 
 impl Index {
-    /// The index of `store`; empty when there is none or it cannot be read.
+    /// The index of `store`; empty if it is missing or cannot be read.
     pub fn of(store: &Store) -> Self {
         let root = store.root().to_owned();
         let read = std::fs::read(root.join(INDEX)).ok();
@@ -166,8 +166,8 @@ impl Index {
         }
     }
 
-    /// Looks up the manifests in the folders `artifacts` and the configurations `configs`; those that
-    /// are not known, or no longer what is known, are read, on all cores.
+    /// Looks up the manifests in the folders `artifacts` and the configurations `configs`; unknown
+    /// and modified ones are read in parallel.
     pub fn look_up(&mut self, artifacts: &[PathBuf], configs: &[PathBuf]) {
         let manifests = artifacts.iter().map(|dir| (dir.join(MANIFEST), true));
         let files = manifests.chain(configs.iter().map(|file| (file.clone(), false)));
@@ -211,7 +211,7 @@ impl Index {
         }
     }
 
-    /// The artifact in `dir`, which was looked up.
+    /// The artifact in `dir`, which must have been looked up.
     ///
     /// # Errors
     /// Why its manifest cannot be read.
@@ -222,7 +222,7 @@ impl Index {
         }
     }
 
-    /// The configuration `file`, which was looked up.
+    /// The configuration `file`, which must have been looked up.
     ///
     /// # Errors
     /// Why it cannot be read.
@@ -233,7 +233,7 @@ impl Index {
         }
     }
 
-    /// Remembers what was read, and forgets what is no longer there.
+    /// Writes what was read, and drops entries whose files no longer exist.
     pub fn save(&mut self) {
         if !self.changed {
             return;
@@ -254,7 +254,7 @@ impl Index {
     }
 }
 
-/// The index whose file has these bytes, if they are whole.
+/// Decodes the bytes of an index; none if they are damaged.
 fn decode(bytes: &[u8]) -> Option<(Vec<String>, Entries)> {
     let rest = bytes.strip_prefix(HEAD.as_bytes())?;
     let (digest, body) = rest.split_at_checked(blake3::OUT_LEN)?;
@@ -274,8 +274,8 @@ fn read(file: &Path, is_manifest: bool) -> Read {
     } else {
         config::read(file).map(Parsed::Config)
     };
-    // A file touched within the clock's resolution may change again without a new time, and one that
-    // changed while it was read is not the one of the stamp.
+    // A file modified within the clock's resolution may change again without a new time, and a file
+    // that changed during reading does not match its stamp.
     let before = meta.filter(is_settled).map(|meta| Stamp::of(&meta));
     let stamp = before.filter(|before| stamp_of(file).as_ref() == Some(before));
     let one_line = |e: Error| e.to_string().lines().next().unwrap_or_default().to_owned();
@@ -322,7 +322,7 @@ fn card(manifest: Manifest, symbols: &mut Symbols) -> Card {
     }
 }
 
-/// `work` of every item, in order, on all cores.
+/// Applies `work` to every item on all cores; results are in order.
 pub fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let share = items.len().div_ceil(cores).max(16);

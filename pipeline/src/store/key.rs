@@ -1,4 +1,4 @@
-//! What an artifact is computed from, and the fingerprint of that.
+//! The inputs of an artifact, and their fingerprint.
 
 use super::Stage;
 use super::file_record::FileRecord;
@@ -6,7 +6,7 @@ use super::layout::FORMAT;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
-/// Everything that decides what a stage computes. Two equal keys are one artifact.
+/// Everything that determines the result of a stage. Equal keys mean the same artifact.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Key {
     /// The stage.
@@ -17,31 +17,32 @@ pub struct Key {
     pub seed: u64,
     /// Dotted key, path and content of each input file; the path is not part of the identity.
     pub inputs: Vec<(String, PathBuf, FileRecord)>,
-    /// The artifacts it reads, each in a role of its own.
+    /// The artifacts it reads, each with its own role.
     pub upstream: Vec<Upstream>,
 }
 
 /// An artifact that a stage reads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
-    /// What for.
+    /// Its role.
     pub role: &'static str,
     /// Its stage.
     pub stage: Stage,
     /// Its fingerprint.
     pub fingerprint: String,
-    /// Where it is, or will be.
+    /// Its present or future folder.
     pub dir: PathBuf,
 }
 
 impl Upstream {
-    /// What messages call it.
+    /// Its name in messages.
     pub fn name(&self) -> String {
         called(self.stage, self.role)
     }
 }
 
-/// What messages call an artifact of `stage` that is read as `role`: the stage alone where its name says that.
+/// The name in messages of an artifact of `stage` read as `role`: the stage alone if its name implies the
+/// role.
 pub fn called(stage: Stage, role: &str) -> String {
     match stage.name().ends_with(role) {
         true => stage.to_string(),
@@ -75,7 +76,7 @@ impl Key {
     }
 }
 
-/// JSON without spaces, keys sorted.
+/// JSON without whitespace, keys sorted.
 fn canonical(value: &Value) -> String {
     match value {
         Value::Object(map) => {

@@ -1,11 +1,12 @@
 //! One process computes an artifact; others wait for it.
 //!
-//! The lock is the operating system's on `.lock-<fingerprint>`, so the kernel frees it when its
-//! holder dies. The file is removed when the lock is given back; whoever locks it checks that the
-//! name still leads to the file it locked.
+//! The lock is an operating system lock on `.lock-<fingerprint>`, so the kernel releases it when its
+//! holder dies. The file is removed when the lock is released; a process that locks it checks that the
+//! name still refers to the file it locked.
 //!
-//! On some file systems that hosts share, each host knows only its own locks. So the file says which
-//! process holds it, on which boot of which host, and there another host's is never taken over.
+//! On some shared file systems, each host sees only its own locks. So the file records the holding
+//! process, its host and that host's boot, and on such file systems a lock of another host is never
+//! taken over.
 
 use super::names;
 use super::shared::locks_are_seen_by_all_hosts;
@@ -18,12 +19,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What stands in the file before the boot of its holder's host.
+/// The prefix in the file before the boot ID of the holder's host.
 const BOOT: &str = "boot ";
-/// One that still says nothing of its holder after so long lost it before it could.
+/// A file that still names no holder after this time was abandoned by its creator.
 const MOMENT: Duration = Duration::from_secs(10);
 
-/// An exclusive claim on one artifact, until dropped.
+/// An exclusive claim on one artifact, released on drop.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
@@ -31,16 +32,16 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Claims `fingerprint` under the stage's `folder`, or returns who holds it.
+    /// Claims `fingerprint` under the stage's `folder`, or returns its holder.
     ///
     /// # Errors
-    /// [`Error::File`] when the file cannot be made; [`Error::Input`] where another host may hold it and
-    /// that cannot be found out.
+    /// [`Error::File`] if the file cannot be created; [`Error::Input`] if another host may hold it and
+    /// this cannot be determined.
     pub fn try_claim(folder: &Path, fingerprint: &str) -> Result<Result<Self, String>> {
         Self::try_claim_where(folder, fingerprint, locks_are_seen_by_all_hosts(folder))
     }
 
-    /// As [`Self::try_claim`] where locks are `seen` by all hosts, or not.
+    /// As [`Self::try_claim`]; `seen` says whether locks are seen by all hosts.
     fn try_claim_where(
         folder: &Path,
         fingerprint: &str,
@@ -50,7 +51,7 @@ impl Lock {
         let failed = |e: std::io::Error| Error::file(&path, e);
         loop {
             let Some(Opened { mut file, access }) = Opened::at(&path, true).map_err(failed)? else {
-                continue; // its last holder has just removed it
+                continue; // continue; // its last holder has just removed it
             };
             match file.try_lock() {
                 Ok(()) => {}
@@ -58,7 +59,7 @@ impl Lock {
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
             }
             if !leads_to(&path, &file).map_err(failed)? {
-                continue; // its last holder removed it between our opening and our locking
+                continue; // continue; // its last holder removed it between our opening and our locking
             }
             if access != Access::New && !seen {
                 match left_by(&file) {
@@ -68,7 +69,7 @@ impl Lock {
                 }
             }
             if access == Access::Read {
-                // that of another user's process, which is gone
+                // the file of an ended process of another user
                 std::fs::remove_file(&path).map_err(failed)?;
                 continue;
             }
@@ -82,14 +83,14 @@ impl Lock {
     }
 }
 
-/// What may be done with a lock's file.
+/// How a lock's file can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
-    /// It was made just now, by this process alone: that holds between hosts too.
+    /// It was created just now by this process alone, which also holds between hosts.
     New,
-    /// It was there.
+    /// It exists.
     Write,
-    /// It was there, made by another user.
+    /// It exists and was created by another user.
     Read,
 }
 
@@ -99,7 +100,7 @@ struct Opened {
 }
 
 impl Opened {
-    /// Opens the file, or makes it; none if it is not there, or is there only for a moment.
+    /// Opens the file, or creates it; none if it does not exist, or exists only for a moment.
     fn at(path: &Path, make: bool) -> std::io::Result<Option<Self>> {
         let mut options = File::options();
         options.read(true).write(true);
@@ -124,7 +125,7 @@ impl Opened {
     }
 }
 
-/// What stands in the file while this process holds it.
+/// The contents of the file while this process holds it.
 fn about_this() -> String {
     let (process, host) = (std::process::id(), host());
     format!("process {process} on {host}\n{BOOT}{}\n", boot())
@@ -136,18 +137,18 @@ fn text(file: &File) -> String {
     text
 }
 
-/// The holder that a file of this `text` tells of, for people; empty if it does not.
+/// The holder named in a file with this `text`, for messages; empty if there is none.
 fn holder(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
-/// Who left a file behind that this host sees no lock on.
+/// The creator of a file on which this host sees no lock.
 enum Left {
-    /// A process of this boot of this host, whose lock would be seen: it is gone.
+    /// A process of this boot of this host, whose lock would be seen, so it has ended.
     ByThisBoot,
-    /// One that has made it just now and does not say yet who it is.
+    /// A process that created it just now and has not yet written its identity.
     JustNow,
-    /// One of another host, or of an earlier boot of this one.
+    /// A process of another host, or of an earlier boot of this one.
     Elsewhere(String),
 }
 
@@ -160,7 +161,7 @@ fn left_by(file: &File) -> Left {
         Some(booted) if booted == boot() && !booted.is_empty() => Left::ByThisBoot,
         None if text.is_empty() && age.is_ok_and(|age| age < MOMENT) => Left::JustNow,
         _ => Left::Elsewhere(match holder(&text) {
-            holder if holder.is_empty() => "a process that does not say who it is".to_owned(),
+            holder if holder.is_empty() => "an unknown process".to_owned(),
             holder => holder,
         }),
     }
@@ -180,11 +181,11 @@ fn elsewhere(path: &Path, holder: &str) -> String {
 /// Whether a process holds the claim on an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
-    /// None does.
+    /// No process does.
     No,
-    /// One does.
+    /// A process does.
     Yes,
-    /// That cannot be found out, and why.
+    /// This cannot be determined, and why.
     Unknown(String),
 }
 
@@ -193,7 +194,7 @@ pub fn held(folder: &Path, fingerprint: &str) -> Held {
     held_where(folder, fingerprint, locks_are_seen_by_all_hosts(folder))
 }
 
-/// As [`held`] where locks are `seen` by all hosts, or not.
+/// As [`held`]; `seen` says whether locks are seen by all hosts.
 fn held_where(folder: &Path, fingerprint: &str, seen: bool) -> Held {
     let path = folder.join(names::lock(fingerprint));
     let failed = |e: std::io::Error| Held::Unknown(format!("{}: {e}", path.display()));
@@ -214,7 +215,7 @@ fn held_where(folder: &Path, fingerprint: &str, seen: bool) -> Held {
     }
 }
 
-/// Whether `path` is still the name of the open `file`.
+/// Whether `path` still refers to the open `file`.
 pub fn leads_to(path: &Path, file: &File) -> std::io::Result<bool> {
     let locked = file.metadata()?;
     let named = std::fs::metadata(path);
@@ -246,14 +247,14 @@ mod tests {
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
     }
 
-    /// A lock as a process of another host leaves it while it works, or when it is killed.
+    /// The lock file that a process of another host has while it works, or leaves when it is killed.
     fn of_another_host(dir: &Path) -> PathBuf {
         let path = dir.join(names::lock("aa"));
         std::fs::write(&path, "process 7 on node2\nboot 0-0-0\n").unwrap();
         path
     }
 
-    /// Defect that turns it red: a lock is trusted wherever it is.
+    /// Fails if locks are trusted on every file system.
     #[test]
     fn where_hosts_do_not_see_each_others_locks_none_takes_over_anothers() {
         let dir = tempfile::tempdir().unwrap();
@@ -266,7 +267,7 @@ mod tests {
         let held = held_where(dir.path(), "aa", false);
         assert!(matches!(held, Held::Unknown(_)), "{held:?}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
-        // where locks are seen, one that is not seen is that of a dead process
+        // where locks are visible to all hosts, a file without a lock belongs to a dead process
         assert_eq!(held_where(dir.path(), "aa", true), Held::No);
         Lock::try_claim_where(dir.path(), "aa", true)
             .unwrap()

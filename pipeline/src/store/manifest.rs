@@ -1,6 +1,6 @@
-//! `manifest.yaml`: what an artifact is, from what it was made, and what came out.
+//! `manifest.yaml`: the identity of an artifact, its inputs, and its results.
 //!
-//! It is written last. Its presence is the commit.
+//! It is written last and marks the artifact as committed.
 
 use super::Stage;
 use super::clock::Timestamp;
@@ -17,10 +17,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Since this format a manifest ends with its digest.
+/// From this format on, manifests end with their digest.
 const SEALED: u32 = 3;
 
-/// No manifest is larger.
+/// The largest size of a manifest in bytes.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// The record of one artifact.
@@ -38,18 +38,18 @@ pub struct Manifest {
     pub finished: Timestamp,
     /// How long the stage took.
     pub seconds: f64,
-    /// The final figures, in the order in which a reader wants them.
+    /// The final figures, in display order.
     pub figures: Figures,
-    /// What the reader should know.
+    /// Warnings for the reader.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// The seed of its random streams.
     pub seed: u64,
-    /// Where it was computed.
+    /// The device of the computation.
     pub device: String,
-    /// By what.
+    /// The program that made it.
     pub program: Program,
-    /// The stage's configuration after defaults, as the identity sees it: input paths blanked.
+    /// The stage's configuration after defaults, as used for the identity: input paths blanked.
     pub config: Value,
     /// The files it read.
     #[serde(default)]
@@ -86,33 +86,33 @@ impl Program {
 pub struct InputRecord {
     /// The key of the stage's configuration that names it.
     pub key: String,
-    /// Where it was.
+    /// Its path.
     pub path: PathBuf,
     /// BLAKE3 of its content.
     pub digest: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
 /// An artifact a stage read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpstreamRecord {
-    /// What for; not recorded before format 2.
+    /// Its role; not recorded before format 2.
     #[serde(default)]
     pub role: Option<String>,
     /// Its stage.
     pub stage: Stage,
     /// Its fingerprint.
     pub fingerprint: String,
-    /// [`Manifest::contents`] of it: what was really read.
+    /// [`Manifest::contents`] of the artifact that was read.
     pub contents: String,
-    /// Where it was, if outside this store.
+    /// Its path, if outside this store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
 }
 
 impl UpstreamRecord {
-    /// What messages call it.
+    /// Its name in messages.
     pub fn name(&self) -> String {
         match &self.role {
             Some(role) => called(self.stage, role),
@@ -125,7 +125,7 @@ impl Manifest {
     /// The manifest of the artifact in `dir`.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is missing, does not parse, or is of a newer format.
+    /// [`Error::Input`] if it is missing, does not parse, or has a newer format.
     pub fn read(dir: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct Header {
@@ -137,7 +137,7 @@ impl Manifest {
         let size = size.map_err(|e| wrong(format!("no readable {MANIFEST} ({e})")))?;
         if size > LARGEST {
             return Err(wrong(format!(
-                "{MANIFEST} has {size} bytes, which none has"
+                "{MANIFEST} has {size} bytes, which is more than any manifest has"
             )));
         }
         let text = std::fs::read_to_string(&file).map_err(|e| wrong(format!("{MANIFEST}: {e}")))?;
@@ -156,7 +156,7 @@ impl Manifest {
                 Err(wrong(format!("{MANIFEST} does not end with its digest")))
             }
             Ok(manifest) => Ok(manifest),
-            // What a newer version writes need not parse as ours.
+            // A manifest of a newer version need not parse as ours.
             Err(e) => Err(match parse::<Header>(&text) {
                 Ok(header) if header.format > FORMAT => newer(header.format),
                 _ => wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))),
@@ -164,7 +164,7 @@ impl Manifest {
         }
     }
 
-    /// What stands in the file: YAML with its digest below.
+    /// The contents of the file: YAML followed by its digest.
     pub fn text(&self) -> Result<String> {
         let yaml = serde_yaml::to_string(self).map_err(|e| Error::file(MANIFEST, e))?;
         Ok(sealed::seal_yaml(&yaml))
@@ -187,7 +187,7 @@ impl Manifest {
         self.outputs.values().map(|o| o.size).sum()
     }
 
-    /// True if this is an artifact of `key`.
+    /// Whether this is an artifact of `key`.
     pub fn is_of(&self, key: &Key) -> bool {
         self.stage == key.stage && self.fingerprint == key.fingerprint()
     }
@@ -241,7 +241,7 @@ pub mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A small manifest to change.
+    /// A small manifest for tests.
     pub fn manifest() -> Manifest {
         Manifest {
             format: FORMAT,

@@ -1,8 +1,8 @@
 //! Artifacts on disk: `artifacts/<stage>/<fingerprint>/`.
 //!
 //! A stage fills a temporary folder beside its artifact. The manifest is written last and the folder
-//! is renamed into place: an artifact either exists whole or not at all. Identity is content: what
-//! went in, not when or where.
+//! is renamed into place, so that an artifact is either complete or absent. Artifacts are identified
+//! by their inputs, not by time or location.
 
 mod artifacts;
 mod clock;

@@ -1,15 +1,15 @@
-//! What this program calls what is not finished or not for people, for those who make it and for those
-//! who clear it away. Only names that are made here are ever cleared away.
+//! Names of unfinished and internal files, for the code that creates and removes them. Only names
+//! created here are ever removed.
 //!
 //! | name | in | what |
 //! |---|---|---|
-//! | `.tmp-<fingerprint>-<maker>` | a stage's folder | an artifact being made |
-//! | `.old-<fingerprint>-<maker>` | a stage's folder | what older versions were removing |
+//! | `.tmp-<fingerprint>-<maker>` | a stage's folder | an artifact under construction |
+//! | `.old-<fingerprint>-<maker>` | a stage's folder | an artifact being removed by an older version |
 //! | `.lock-<fingerprint>` | a stage's folder | the claim on an artifact |
 //! | `.training-<fingerprint>` | a stage's folder | the checkpoints of a training |
-//! | `.<name>.tmp-<maker>-<nanoseconds>-<count>` | anywhere in a store | what will be called `name` |
+//! | `.<name>.tmp-<maker>-<nanoseconds>-<count>` | anywhere in a store | a temporary file of `name` |
 //!
-//! A maker is a process and the system that it runs in ([`Maker`]).
+//! A maker is a process together with its system ([`Maker`]).
 
 use latent_align_stages::temporary::{self, Maker};
 
@@ -20,23 +20,23 @@ const TRAINING: &str = ".training-";
 /// Hexadecimal digits of a fingerprint.
 const FINGERPRINT: usize = 16;
 
-/// What a name that was made here stands for.
+/// The meaning of a name created here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name<'a> {
-    /// An artifact being made, by its fingerprint.
+    /// An artifact under construction, by its fingerprint.
     Draft(&'a str),
-    /// What an older version was removing.
+    /// An artifact being removed by an older version.
     Replaced(&'a str),
     /// The claim on an artifact.
     Lock(&'a str),
     /// The checkpoints of a training.
     Training(&'a str),
-    /// A file or folder that gets its name once it is whole, and who makes it.
+    /// A temporary file or folder, and its creator.
     Temporary(Maker),
 }
 
 impl<'a> Name<'a> {
-    /// What `name` stands for; none for one that this program does not make.
+    /// Parses `name`; none for a name that this program does not create.
     pub fn of(name: &'a str) -> Option<Self> {
         let made = |rest: &'a str| {
             let (fingerprint, maker) = rest.split_once('-')?;
@@ -65,17 +65,17 @@ fn is_fingerprint(text: &str) -> bool {
     text.len() == FINGERPRINT && text.bytes().all(is_digit)
 }
 
-/// What the artifact `fingerprint` is called while this process makes it.
+/// The temporary name of the artifact `fingerprint` in this process.
 pub fn draft(fingerprint: &str) -> String {
     format!("{DRAFT}{fingerprint}-{}", Maker::this())
 }
 
-/// What the claim on the artifact `fingerprint` is called.
+/// The name of the lock of the artifact `fingerprint`.
 pub fn lock(fingerprint: &str) -> String {
     format!("{LOCK}{fingerprint}")
 }
 
-/// What the folder of the checkpoints of the artifact `fingerprint` is called.
+/// The name of the folder of checkpoints of the artifact `fingerprint`.
 pub fn training(fingerprint: &str) -> String {
     format!("{TRAINING}{fingerprint}")
 }
@@ -100,7 +100,7 @@ mod tests {
         let made = temporary(Path::new("/store.tmp-1/runs"), "run.json");
         let made = made.file_name().unwrap().to_str().unwrap();
         assert_eq!(Name::of(made), Some(Name::Temporary(Maker::this())));
-        // as older versions called it
+        // names in older versions
         for old in [
             ".tmp-00112233445566aa-7",
             ".old-00112233445566aa-7",

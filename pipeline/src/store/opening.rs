@@ -1,4 +1,4 @@
-//! What is asked of a store before a run begins.
+//! Checks of a store before a run starts.
 
 use super::Stage;
 use super::artifacts::Store;
@@ -11,11 +11,11 @@ use latent_align_stages::temporary::remove_abandoned;
 use latent_align_stages::{Error, Result};
 
 impl Store {
-    /// Makes the store ready for writing: creates it, probes that it can be written, and removes
-    /// what killed runs left behind.
+    /// Prepares the store for writing: creates it, tests that it is writable, and removes leftovers of
+    /// killed runs.
     ///
     /// # Errors
-    /// [`Error::Input`] when the folder cannot be written.
+    /// [`Error::Input`] if the folder cannot be written.
     pub fn open_for_writing(&self) -> Result<()> {
         for stage in Stage::ALL {
             let folder = self.root().join(stage.name());
@@ -43,22 +43,24 @@ impl Store {
         Ok(())
     }
 
-    /// The state of the artifact with this key, its outputs found to have their digests: every file that
-    /// was touched since `digests` knows it is read.
+    /// The state of the artifact with this key, with a check of its outputs' digests; only files modified
+    /// since `digests` recorded them are read.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is there and this user may not read it. To compute it again would replace
-    /// what is whole for others.
+    /// [`Error::Input`] if it exists and this user may not read it: computing it again would replace an
+    /// artifact that may be intact for others.
     pub fn state(&self, key: &Key, digests: &mut Digests) -> Result<State> {
         let dir = self.artifact(key.stage, &key.fingerprint());
         if dir.is_symlink() {
-            return Ok(State::Damaged("it is a link, which none is".into()));
+            return Ok(State::Damaged(
+                "it is a link, and artifacts are folders".into(),
+            ));
         }
         Ok(match digests.state_of(&dir) {
             State::Unreadable(why) => {
                 return Err(Error::input(format!(
-                    "{} {} is there and cannot be read ({why}); ask its owner for permission (chmod -R a+rX \
-                     {}), or use a store of your own with --artifacts",
+                    "{} {} exists but cannot be read ({why}); ask its owner for permission (chmod \
+                     -R a+rX {}), or use a store of your own with --artifacts",
                     key.stage,
                     key.fingerprint(),
                     dir.display()

@@ -1,29 +1,29 @@
-//! `.progress.json`: what a run is doing now, for whoever asks from another process.
+//! `.progress.json`: the current progress of a run, for other processes.
 
 use super::RunFolder;
 use serde::{Deserialize, Serialize};
 
 const FILE: &str = ".progress.json";
-/// No progress is larger.
+/// The largest size of the file in bytes.
 const LARGEST: u64 = 64 * 1024;
 
-/// What a run is doing.
+/// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The stage.
     pub stage: String,
     /// The task of the stage, such as `training`.
     pub task: String,
-    /// Units of it that are done.
+    /// Units completed.
     pub done: u64,
-    /// Units of it in all.
+    /// Total units.
     pub total: u64,
-    /// What else there is to say, such as a loss.
+    /// Further information, such as a loss.
     pub note: String,
 }
 
 impl RunFolder {
-    /// What the run is doing, if it says so.
+    /// The current progress, if recorded.
     pub fn progress(&self) -> Option<Progress> {
         let file = self.path().join(FILE);
         let size = std::fs::metadata(&file).ok()?.len();
@@ -31,7 +31,7 @@ impl RunFolder {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Says what the run is doing. Nothing is lost if that cannot be written.
+    /// Writes the progress. A failure is ignored.
     pub fn write_progress(&self, progress: &Progress) {
         let text = serde_json::to_string(progress).unwrap_or_default();
         if let Err(e) = self.write_lightly(FILE, &text) {
@@ -39,7 +39,7 @@ impl RunFolder {
         }
     }
 
-    /// Takes the file away.
+    /// Removes the file.
     pub fn clear_progress(&self) {
         let _ = std::fs::remove_file(self.path().join(FILE));
     }

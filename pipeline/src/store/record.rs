@@ -1,7 +1,7 @@
-//! `run.json`: how a run stands, for people and programs that look at many.
+//! `run.json`: the state of a run, for tables of runs and for programs.
 //!
-//! The truth about results is in the manifests of the artifacts that the run leads to; this says
-//! which these are, and how the run came to its end.
+//! Results are defined by the manifests of the artifacts that the run leads to; the record names these
+//! artifacts and states how the run ended.
 
 use super::Stage;
 use super::clock::Timestamp;
@@ -16,40 +16,40 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Locked, shared, by every process that works on the run; the kernel frees it when one dies.
+/// Locked, shared, by every process that works on the run; the kernel releases it when one dies.
 const PRESENCE: &str = ".running";
-/// The format of the record; a reader refuses a newer one.
+/// The format of the record; newer ones are refused.
 const FORMAT: u32 = 1;
-/// No record is larger.
+/// The largest size of a record in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The format of this file.
     pub format: u32,
     /// The experiment's name.
     pub name: String,
-    /// Which configuration of this name it is of: the first is 1.
+    /// The number of its configuration under this name, from 1.
     #[serde(default = "first")]
     pub entry: u64,
     /// Whether it is finished.
     pub state: RunState,
-    /// What it computes: a hash of the fingerprints of its stages.
+    /// A hash of the fingerprints of its stages.
     pub identity: String,
     /// The configuration it was started with.
     pub file: PathBuf,
     /// The seed of its random streams.
     pub seed: u64,
-    /// Where it computes.
+    /// The device of the computation.
     pub device: String,
     /// When it was started.
     pub started: Timestamp,
-    /// When it ended, however it did.
+    /// When it ended, in whatever way.
     pub finished: Option<Timestamp>,
-    /// How long that took.
+    /// How long it took.
     pub seconds: Option<f64>,
-    /// The process that ran it, and the host of that.
+    /// The ID of the process that ran it.
     pub process: u32,
     /// The host of the process.
     pub host: String,
@@ -64,28 +64,28 @@ pub struct RunRecord {
 pub struct StageOfRun {
     /// The stage.
     pub stage: Stage,
-    /// The artifact it leads to.
+    /// The fingerprint of its artifact.
     pub fingerprint: String,
 }
 
-/// Whether a run is finished.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunState {
     /// Every stage has its artifact.
     Finished,
-    /// A process works on it.
+    /// A process is working on it.
     Running,
     /// It was stopped on request.
     Stopped,
-    /// Its process died. Never written: it is a run said to be running on which nobody works.
+    /// Its process died. Never written: a run recorded as running on which no process works.
     Interrupted,
     /// A stage failed.
     Failed,
 }
 
 impl RunState {
-    /// What tables call it.
+    /// Its name in tables.
     pub fn word(self) -> &'static str {
         match self {
             Self::Finished => "finished",
@@ -119,20 +119,20 @@ impl RunRecord {
         }
     }
 
-    /// The same of a run with these stages.
+    /// The record with these stages.
     pub fn with_stages(mut self, stages: Vec<StageOfRun>) -> Self {
         self.identity = identity(&stages);
         self.stages = stages;
         self
     }
 
-    /// The same as the entry `number` of its name.
+    /// The record as entry `number` of its name.
     pub fn numbered(mut self, number: u64) -> Self {
         self.entry = number;
         self
     }
 
-    /// The same, ended as `state`.
+    /// The record of a run that ended as `state`.
     pub fn ended(mut self, state: RunState, failure: Option<String>, since: Instant) -> Self {
         self.state = state;
         self.failure = failure;
@@ -142,12 +142,12 @@ impl RunRecord {
     }
 }
 
-/// The number of a run's first entry; that of every run whose record does not say it.
+/// The number of a run's first entry, and of every run whose record has none.
 fn first() -> u64 {
     1
 }
 
-/// A hash of what the stages of a run are computed from: equal for two runs that compute the same.
+/// A hash of the inputs of a run's stages: equal for two runs that compute the same.
 pub fn identity(stages: &[StageOfRun]) -> String {
     let mut hasher = blake3::Hasher::new();
     for stage in stages {
@@ -158,8 +158,8 @@ pub fn identity(stages: &[StageOfRun]) -> String {
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
-/// A claim that this process works on a run, until dropped. Others may as well; the last one takes the
-/// file away.
+/// A claim that this process works on a run, until dropped. Several processes may hold it; the last one
+/// removes the file.
 #[derive(Debug)]
 pub struct Presence {
     path: PathBuf,
@@ -175,10 +175,10 @@ impl Drop for Presence {
 }
 
 impl RunFolder {
-    /// Tells others that this process works on the run.
+    /// Records that this process works on the run.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder cannot be written.
+    /// [`Error::File`] if the folder cannot be written.
     pub fn attend(&self) -> Result<Presence> {
         let path = self.path().join(PRESENCE);
         let failed = |e| Error::file(&path, e);
@@ -189,35 +189,35 @@ impl RunFolder {
             if leads_to(&path, &file).map_err(failed)? {
                 return Ok(Presence { path, file });
             }
-            // The last one who attended took it away between our opening and our locking.
+            // The last process removed it between our opening and our locking.
         }
     }
 
-    /// True if some process works on the run. Whoever asks takes no lock, so that two who ask do not take
-    /// each other for one who works.
+    /// Whether some process works on the run. The test takes no lock, so that two concurrent tests do not
+    /// see each other.
     pub fn is_attended(&self) -> bool {
         let file = File::open(self.path().join(PRESENCE));
         file.is_ok_and(|file| open_lock::is_held(&file))
     }
 
-    /// Removes what says that a process works on the run, if none does.
+    /// Removes the presence file if no process holds it.
     pub fn remove_unattended(&self) {
         let path = self.path().join(PRESENCE);
         let Ok(file) = open(&path, false) else {
             return;
         };
-        // as the last one who attends would have
+        // as the last process would have done
         if open_lock::try_exclusive(&file) {
             self.clear_progress();
             let _ = std::fs::remove_file(&path);
         }
     }
 
-    /// How the run stands; none if it was never run.
+    /// The state of the run; none if it was never run.
     ///
     /// # Errors
-    /// [`Error::File`] when it is there and cannot be opened; [`Error::Input`] when it does not parse or is
-    /// of a newer format.
+    /// [`Error::File`] if the record exists and cannot be opened; [`Error::Input`] if it does not parse or
+    /// has a newer format.
     pub fn record(&self) -> Result<Option<RunRecord>> {
         let path = self.path().join(RECORD);
         let wrong = |why: String| Error::input(format!("{}: {why}", path.display()));
@@ -233,7 +233,7 @@ impl RunFolder {
                 record.format
             )));
         }
-        // a process of another host may be one that this host cannot see
+        // this host may not see a process of another host
         let would_be_seen = || record.host == host() || locks_are_seen_by_all_hosts(self.path());
         if record.state == RunState::Running && !self.is_attended() && would_be_seen() {
             record.state = RunState::Interrupted;
@@ -241,7 +241,7 @@ impl RunFolder {
         Ok(Some(record))
     }
 
-    /// Writes the record, all of it or nothing.
+    /// Atomically writes the record.
     pub fn write_record(&self, record: &RunRecord) -> Result<()> {
         let text = serde_json::to_string_pretty(record).expect("a record has nothing but text");
         self.write(RECORD, &(text + "\n"))
@@ -304,13 +304,13 @@ mod tests {
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     }
 
-    /// Defect that turns it red: whoever asks whether a run is worked on holds its lock meanwhile.
+    /// Fails if the test for a working process holds a lock meanwhile.
     #[test]
     fn those_who_ask_are_not_taken_for_those_who_work() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::of(&Store::at(dir.path()), "ring");
         drop(folder.attend().unwrap());
-        folder.write(PRESENCE, "").unwrap(); // as a killed process leaves it
+        folder.write(PRESENCE, "").unwrap(); // folder.write(PRESENCE, "").unwrap(); // as left by a killed process
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 let folder = &folder;

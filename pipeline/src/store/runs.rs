@@ -1,7 +1,7 @@
-//! `artifacts/runs/<name>/`: what people open.
+//! `artifacts/runs/<name>/`: the folder of a run for users.
 //!
-//! Links to the stages' artifacts, the resolved configuration, and a summary. Everything in it can
-//! be rebuilt by running the experiment again, which then computes nothing.
+//! Links to the stages' artifacts, the resolved configuration, and a summary. All of it can be
+//! rebuilt by running the experiment again, which then computes nothing.
 
 use super::Stage;
 use super::artifacts::Store;
@@ -19,7 +19,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// The folder of the experiment `name` in `store`. Touches nothing.
+    /// The folder of the experiment `name` in `store`. Accesses no files.
     pub fn of(store: &Store, name: &str) -> Self {
         Self {
             dir: store.root().join("runs").join(name),
@@ -27,23 +27,23 @@ impl RunFolder {
         }
     }
 
-    /// The folder `dir` of a run in `store`, whatever it is called. Touches nothing.
+    /// The folder `dir` of a run in `store`, whatever its name. Accesses no files.
     pub fn at(store: &Store, dir: PathBuf) -> Self {
         let root = store.root().to_owned();
         Self { dir, root }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.dir
     }
 
-    /// The root of the store it is in.
+    /// The root of its store.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The artifact that `stage` last led to, whether or not it still exists.
+    /// The artifact that the link of `stage` refers to, whether or not it still exists.
     pub fn linked(&self, stage: Stage) -> Option<PathBuf> {
         let target = std::fs::read_link(self.dir.join(stage.name())).ok()?;
         Some(if target.is_absolute() {
@@ -54,7 +54,7 @@ impl RunFolder {
         })
     }
 
-    /// The artifacts that its links lead to.
+    /// The artifacts that its links refer to.
     ///
     /// # Errors
     /// What cannot be read, and why.
@@ -63,7 +63,7 @@ impl RunFolder {
         for stage in Stage::ALL {
             let link = self.dir.join(stage.name());
             let told = |e: std::io::Error| format!("{}: {e}", link.display());
-            // what is no link leads nowhere: someone put a copy there
+            // a copy in place of a link refers to nothing
             if !disk::is_there(&link).map_err(told)? || !link.is_symlink() {
                 continue;
             }
@@ -74,8 +74,8 @@ impl RunFolder {
         Ok(found)
     }
 
-    /// Makes `stage` lead to `artifact`, relative when that lies in the store; says whether it led
-    /// elsewhere before.
+    /// Links `stage` to `artifact`, with a relative path if it is in the store; returns whether the
+    /// link changed.
     pub fn link(&self, stage: Stage, artifact: &Path) -> Result<bool> {
         let inside = artifact.strip_prefix(&self.root);
         let target = match inside {
@@ -102,18 +102,18 @@ impl RunFolder {
         }
     }
 
-    /// Removes what processes that are gone left here.
+    /// Removes leftovers of ended processes.
     pub fn tidy(&self) {
         remove_abandoned(&self.dir, |_| true);
         self.remove_unattended();
     }
 
-    /// Writes `text` to the file `name`, all of it or nothing; leaves an equal file alone.
+    /// Atomically writes `text` to the file `name`; an equal file is left alone.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         disk::write_whole(&self.dir, name, text)
     }
 
-    /// As [`Self::write`], of what may be lost when the power is: the disk is not waited for.
+    /// As [`Self::write`] without syncing, for data that may be lost in a power failure.
     pub fn write_lightly(&self, name: &str, text: &str) -> Result<()> {
         disk::write_lightly(&self.dir.join(name), text.as_bytes())
     }

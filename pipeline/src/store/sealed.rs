@@ -1,18 +1,17 @@
-//! Small text files that hold a digest of themselves, so that one flipped bit is found when they are
-//! read.
+//! Small text files with a digest of their contents, so that a flipped bit is detected on reading.
 
-/// What the last line of a sealed file starts with.
+/// The prefix of the last line of a sealed file.
 const YAML: &str = "# digest of all above: ";
 const JSON: &str = "digest of all above: ";
 
-/// `yaml` with its digest below, in a comment.
+/// `yaml` followed by its digest in a comment.
 pub fn seal_yaml(yaml: &str) -> String {
     let end = if yaml.ends_with('\n') { "" } else { "\n" };
     let body = format!("{yaml}{end}");
     format!("{body}{YAML}{}\n", digest(&body))
 }
 
-/// Whether `text` is as it was sealed, and if not, why; none for text that was never sealed.
+/// Checks the digest of `text`; none for text without one.
 pub fn check_yaml(text: &str) -> Option<Result<(), String>> {
     let start = text.rfind(YAML)?;
     let (above, last) = text.split_at(start);
@@ -23,7 +22,7 @@ pub fn check_yaml(text: &str) -> Option<Result<(), String>> {
     })
 }
 
-/// `json` with its digest below.
+/// `json` followed by its digest.
 pub fn seal_json(json: &str) -> String {
     format!("{json}\n{JSON}{}\n", digest(json))
 }
@@ -31,7 +30,7 @@ pub fn seal_json(json: &str) -> String {
 /// The JSON of a sealed text.
 ///
 /// # Errors
-/// When it is not as it was sealed; the message goes on after the name of the file.
+/// The digest does not match; the message continues after the name of the file.
 pub fn open_json(text: &str) -> Result<String, String> {
     let broken = || "does not end with its digest".to_owned();
     let (json, rest) = text.rsplit_once(&format!("\n{JSON}")).ok_or_else(broken)?;

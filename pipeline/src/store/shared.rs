@@ -1,25 +1,24 @@
-//! Whether a lock that one host takes on a file is seen by the others that use the same file system.
+//! Whether a lock taken by one host is seen by other hosts on the same file system.
 
 use std::path::Path;
 
-/// File systems that only one host has mounted at a time.
+/// File systems that only one host mounts at a time.
 const OF_ONE_HOST: [&str; 17] = [
     "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs", "tmpfs", "ramfs",
     "overlay", "vfat", "exfat", "ntfs3", "fuseblk", "aufs",
 ];
-/// File systems of many hosts that share locks, however they are mounted.
+/// Shared file systems with locks between hosts, with any mount options.
 const SHARING: [&str; 4] = ["gpfs", "ceph", "ocfs2", "gfs2"];
 
-/// Whether locks on files in `folder` are seen by every host that can see the files. Where that is not
-/// known, they are taken not to be.
+/// Whether locks on files in `folder` are seen by every host that can see the files; false if unknown.
 pub fn locks_are_seen_by_all_hosts(folder: &Path) -> bool {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     of_mounts(&mounts, &folder)
 }
 
-/// The same, where the file systems are mounted as `mounts` says, in the form of `/proc/self/mountinfo`
-/// (proc(5)): `36 35 98:0 /root /place options optional... - type source options`.
+/// The same for file systems mounted as in `mounts`, in the format of `/proc/self/mountinfo` (proc(5)):
+/// `36 35 98:0 /root /place options optional... - type source options`.
 fn of_mounts(mounts: &str, folder: &Path) -> bool {
     let mut longest = 0;
     let mut seen = false;
@@ -33,7 +32,7 @@ fn of_mounts(mounts: &str, folder: &Path) -> bool {
             continue;
         };
         let place = unescaped(place);
-        // of mounts one over the other, the last is on top
+        // of stacked mounts, the last is on top
         if folder.starts_with(&place) && place.len() >= longest {
             longest = place.len();
             let options = [head.get(5), tail.get(2)].into_iter().flatten();
@@ -49,19 +48,19 @@ fn of_mounts(mounts: &str, folder: &Path) -> bool {
 fn are_seen(kind: &str, options: &[&str]) -> bool {
     let has = |option: &str| options.contains(&option);
     match kind {
-        // flock(2): NFS clients pass locks on since Linux 2.6.12 unless told otherwise (nfs(5))
+        // flock(2): NFS clients pass locks on since Linux 2.6.12 unless configured otherwise (nfs(5))
         "nfs" | "nfs4" => {
             let local = options.iter().find_map(|o| o.strip_prefix("local_lock="));
             !has("nolock") && local.is_none_or(|local| local == "none" || local == "posix")
         }
-        // `localflock` and `noflock` are the others (mount.lustre(8))
+        // the alternatives are `localflock` and `noflock` (mount.lustre(8))
         "lustre" => has("flock"),
         "cifs" | "smb3" => !has("nobrl"),
         kind => OF_ONE_HOST.contains(&kind) || SHARING.contains(&kind),
     }
 }
 
-/// A path as `/proc/self/mountinfo` writes it, where blanks and backslashes are octal numbers.
+/// A path of `/proc/self/mountinfo`, in which spaces and backslashes are octal escapes.
 fn unescaped(text: &str) -> String {
     let codes = [
         ("\\040", " "),

@@ -1,32 +1,32 @@
-//! What the folder of a run leads to, as far as that is of its configuration.
+//! The artifacts of a run's folder that belong to its configuration.
 //!
-//! A link of an older version, an artifact that was computed again with another result: what does not
-//! belong to the rest is left out, and told.
+//! Links of an older version and artifacts recomputed with another result do not belong to the rest;
+//! they are left out and reported.
 
 use super::Stage;
 use super::{Manifest, RunFolder, RunRecord, StageOfRun};
 use std::path::PathBuf;
 
-/// The stages of a run as they lie on disk.
+/// The stages of a run on disk.
 pub struct RunStages {
     run: PathBuf,
     there: Vec<Stage>,
-    /// Those that are whole, in order.
+    /// The intact stages, in order.
     pub whole: Vec<Manifest>,
-    /// Those that cannot be read, and why.
+    /// Stages that cannot be read, and why.
     pub damaged: Vec<(Stage, String)>,
-    /// Those that are not of what the run is of now, and why.
+    /// Stages that do not belong to the present configuration of the run, and why.
     pub stale: Vec<(Stage, String)>,
 }
 
 impl RunStages {
-    /// The folder of `stage`; none where the run does not have it, or it is stale.
+    /// The folder of `stage`; none if the run does not have it, or it is stale.
     pub fn folder(&self, stage: Stage) -> Option<PathBuf> {
         let is_there = self.there.contains(&stage);
         is_there.then(|| self.run.join(stage.name()))
     }
 
-    /// The file `name` of `stage`, if it is there.
+    /// The file `name` of `stage`, if it exists.
     pub fn file(&self, stage: Stage, name: &str) -> Option<PathBuf> {
         let file = self.folder(stage)?.join(name);
         file.exists().then_some(file)
@@ -53,23 +53,19 @@ impl RunStages {
         manifest.upstream.iter().find_map(|read| {
             let same = |m: &&Manifest| m.stage == read.stage && m.fingerprint == read.fingerprint;
             let now = self.whole.iter().find(same)?;
-            (now.contents() != read.contents).then(|| {
-                format!(
-                    "{} was computed again since, with another result",
-                    read.stage
-                )
-            })
+            (now.contents() != read.contents)
+                .then(|| format!("{} was recomputed since, with another result", read.stage))
         })
     }
 }
 
 impl RunFolder {
-    /// The stages that the folder leads to.
+    /// The stages that the folder's links refer to.
     pub fn stages(&self) -> RunStages {
         self.stages_with(self.record().ok().flatten().as_ref())
     }
 
-    /// The same, with the record that was read already. Without one, every link counts.
+    /// The same, with a record that was already read. Without a record, every link counts.
     pub fn stages_with(&self, record: Option<&RunRecord>) -> RunStages {
         let mut found = RunStages {
             run: self.path().to_owned(),
@@ -99,18 +95,19 @@ impl RunFolder {
         found
     }
 
-    /// Whether the link of `stage` leads to that artifact.
+    /// Whether the link of `stage` refers to that artifact.
     pub fn leads_to(&self, stage: &StageOfRun) -> bool {
         let Some(place) = self.linked(stage.stage) else {
             return false;
         };
-        // Elsewhere than in this store an artifact may have any name.
+        // Outside this store an artifact may have any name.
         place.ends_with(&stage.fingerprint)
             || (!place.starts_with(self.root())
                 && Manifest::read(&place).is_ok_and(|m| m.fingerprint == stage.fingerprint))
     }
 
-    /// Where the artifact of `stage` is or will be: where the link leads, if that is to it.
+    /// The present or future folder of the artifact of `stage`: the target of the link, if it is this
+    /// artifact.
     pub fn place(&self, stage: &StageOfRun) -> PathBuf {
         let linked = self.linked(stage.stage).filter(|_| self.leads_to(stage));
         linked.unwrap_or_else(|| {

@@ -1,16 +1,16 @@
-//! The checkpoints of a training that is not finished: `artifacts/<stage>/.training-<fingerprint>/`.
+//! The checkpoints of an unfinished training: `artifacts/<stage>/.training-<fingerprint>/`.
 //!
 //! ```text
 //! step-000000001500/
 //!     state.safetensors     weights, moving average, moments, pending losses (safetensors)
 //!     metrics.parquet       the learning curves so far
-//!     checkpoint.json       written last: step, what is trained, digests of the other files and of itself
-//! kept/                     what a stage keeps by itself, such as scores that were paid for
+//!     checkpoint.json       written last: step, description of the training, digests of the other files and of itself
+//! kept/                     data that a stage keeps itself, such as evaluated scores
 //! ```
 //!
-//! A checkpoint is made beside and renamed into place: it exists whole or not at all. One whose digests
-//! do not hold is set aside and the one before it is used. Whoever trains holds the artifact's lock;
-//! the folder goes when the artifact is committed.
+//! A checkpoint is written under a temporary name and renamed into place, so that it is complete or absent. One
+//! whose digests do not match is set aside and the one before it is used. The training process holds the artifact's
+//! lock; the folder is removed when the artifact is committed.
 
 use super::Stage;
 use super::artifacts::Store;
@@ -33,17 +33,17 @@ use std::path::{Path, PathBuf};
 const RECORD: &str = "checkpoint.json";
 const STATE: &str = "state.safetensors";
 
-/// What the name of a checkpoint starts with, before its step.
+/// The prefix of the name of a checkpoint before its step.
 const STEP: &str = "step-";
-/// A checkpoint that cannot be used; kept for whoever wants to know why.
+/// The prefix of an unusable checkpoint, kept for diagnosis.
 const DAMAGED: &str = "damaged-";
-/// What an artifact is made of besides inputs, in the description of a training.
+/// The key for upstream artifacts in the description of a training.
 const UPSTREAM: &str = "upstream";
-/// What a stage keeps by itself.
+/// The folder for data that a stage keeps itself.
 const KEPT: &str = "kept";
-/// Why a training stopped.
+/// The record of why a training stopped.
 const DIVERGED: &str = "diverged.json";
-/// No record is larger.
+/// The largest size of a record in bytes.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// The training of one artifact.
@@ -53,12 +53,12 @@ pub struct Training {
     about: Value,
 }
 
-/// What a checkpoint holds.
+/// The contents of a checkpoint.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The state of the training.
     pub state: Snapshot,
-    /// Its learning curves so far, if there were any.
+    /// Its learning curves so far, if any.
     pub metrics: Option<PathBuf>,
 }
 
@@ -69,22 +69,21 @@ struct Record {
     held_out_loss: Option<f64>,
     written: Timestamp,
     program: Program,
-    /// What is trained: everything the artifact's fingerprint is of.
+    /// The description of the training: everything in the artifact's fingerprint.
     about: Value,
     files: BTreeMap<String, FileRecord>,
 }
 
-/// Why a checkpoint cannot be gone on from.
+/// Why training cannot resume from a checkpoint.
 enum Unfit {
-    /// It is not what was written.
+    /// It is damaged.
     Damaged(String),
-    /// It is whole, but no good here: wrong input.
+    /// It is intact, but does not fit here: an input error.
     Refused(String),
 }
 
 impl Training {
-    /// The training of the artifact of `key`; `contents` are those of each upstream artifact. Touches
-    /// nothing.
+    /// The training of the artifact of `key`; `contents` are those of each upstream artifact. Accesses no files.
     pub fn of(store: &Store, key: &Key, contents: &[String]) -> Self {
         let name = names::training(&key.fingerprint());
         let inputs = key.inputs.iter();
@@ -107,17 +106,15 @@ impl Training {
         }
     }
 
-    /// The folder of what a stage itself keeps for the next run, such as scores that were paid for. It may not exist.
+    /// The folder of data that a stage itself keeps for the next run, such as evaluated scores. It may not exist.
     pub fn kept(&self) -> PathBuf {
         self.folder.join(KEPT)
     }
 
-    /// The newest checkpoint that can be gone on from. `tell` hears of each that cannot and was set
-    /// aside.
+    /// The newest usable checkpoint. `tell` is called with a message for each checkpoint that is set aside.
     ///
     /// # Errors
-    /// [`Error::Input`] when one is of another configuration or of a newer version: that is nothing to
-    /// pass over.
+    /// [`Error::Input`] if one has another configuration or a newer version, which must not be skipped.
     pub fn newest(&self, mut tell: impl FnMut(&str)) -> Result<Option<Checkpoint>> {
         for (step, folder) in self.steps().into_iter().rev() {
             match self.read(step, &folder) {
@@ -142,11 +139,11 @@ impl Training {
         Ok(None)
     }
 
-    /// Commits `state` and the learning curves that `write_metrics` writes, then removes what is more
-    /// than the `keep` newest and the best.
+    /// Commits `state` and the learning curves that `write_metrics` writes, then removes all but the `keep` newest
+    /// checkpoints and the best one.
     ///
     /// # Errors
-    /// [`Error::File`] names what could not be written; the checkpoints before stay as they are.
+    /// [`Error::File`] names what could not be written; earlier checkpoints are unchanged.
     pub fn commit(
         &self,
         state: &Snapshot,
@@ -159,7 +156,7 @@ impl Training {
         let written = self.write(&made, state, write_metrics);
         let place = self.folder.join(format!("{STEP}{:012}", state.step()));
         let placed = written.and_then(|()| {
-            // in between, what was there before must not be missing
+            // the previous one must never be missing in between
             match place.exists() {
                 true => disk::exchange(&made, &place),
                 false => disk::place(&made, &place),
@@ -212,7 +209,7 @@ impl Training {
         let of_upstream = |what: &String| what.starts_with(UPSTREAM);
         if !differing.is_empty() && differing.iter().all(of_upstream) {
             return Err(damaged(format!(
-                "what it was trained on was computed again with another result: {}",
+                "its training data were recomputed with another result: {}",
                 differing.join("; ")
             )));
         }
@@ -240,7 +237,7 @@ impl Training {
         })
     }
 
-    /// A free name for the checkpoint of `step` that cannot be used.
+    /// A free name for the unusable checkpoint of `step`.
     fn aside(&self, step: u64) -> PathBuf {
         (1..)
             .map(|n| self.folder.join(format!("{DAMAGED}{step:012}-{n}")))
@@ -248,12 +245,12 @@ impl Training {
             .expect("one of all numbers is free")
     }
 
-    /// The checkpoints by step, ascending.
+    /// The checkpoints in ascending order of steps.
     fn steps(&self) -> Vec<(u64, PathBuf)> {
         steps(&self.folder)
     }
 
-    /// Removes all but the `keep` newest checkpoints and the one with the least held-out loss.
+    /// Removes all but the `keep` newest checkpoints and the one with the smallest held-out loss.
     fn prune(&self, keep: usize) {
         let steps = self.steps();
         let loss = |folder: &Path| {
@@ -271,7 +268,7 @@ impl Training {
         }
     }
 
-    /// Records why the training stopped, for whoever wants to see it again; returns where.
+    /// Records why the training stopped, for diagnosis; returns the path.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -291,12 +288,12 @@ impl Training {
         Ok(self.folder.join(DIVERGED))
     }
 
-    /// The step of the newest checkpoint, if there is one.
+    /// The step of the newest checkpoint, if any.
     pub fn step(&self) -> Option<u64> {
         self.steps().last().map(|(step, _)| *step)
     }
 
-    /// Removes all of it. Whoever does holds the artifact's lock.
+    /// Removes the folder. The caller holds the artifact's lock.
     pub fn remove(&self) {
         if self.folder.exists() {
             remove(&self.folder);
@@ -304,14 +301,14 @@ impl Training {
     }
 }
 
-/// Removes a folder at once, or says why it cannot.
+/// Atomically removes a folder; a failure is logged.
 fn remove(folder: &Path) {
     if let Err(why) = disk::remove_at_once(folder) {
         tracing::warn!("{why}");
     }
 }
 
-/// Every checkpoint in `store`, and what is wrong with it, if anything is.
+/// Every checkpoint in `store`, and what is wrong with it, if anything.
 pub fn checkpoints(store: &Store) -> Vec<(PathBuf, Option<Wrong>)> {
     let mut found = Vec::new();
     for stage in Stage::ALL {
@@ -334,7 +331,7 @@ pub fn checkpoints(store: &Store) -> Vec<(PathBuf, Option<Wrong>)> {
     found
 }
 
-/// The checkpoints in `training` by step, ascending.
+/// The checkpoints in `training` in ascending order of steps.
 fn steps(training: &Path) -> Vec<(u64, PathBuf)> {
     let entries = training.read_dir().into_iter().flatten().flatten();
     let mut found: Vec<(u64, PathBuf)> = entries
@@ -347,7 +344,7 @@ fn steps(training: &Path) -> Vec<(u64, PathBuf)> {
     found
 }
 
-/// A file that is there and cannot be opened, for want of rights or of descriptors, is not damaged.
+/// An existing file that cannot be opened, for lack of permission or descriptors, is not damaged.
 fn may_be_read(file: &Path) -> Result<(), Unfit> {
     match std::fs::File::open(file) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -357,7 +354,7 @@ fn may_be_read(file: &Path) -> Result<(), Unfit> {
     }
 }
 
-/// The record of the checkpoint of `step`, whose files have the digests it says.
+/// The record of the checkpoint of `step`, with the digests of its files verified.
 fn whole(step: u64, folder: &Path) -> Result<Record, Unfit> {
     let damaged = |why: String| Unfit::Damaged(why);
     let record = record(folder)?;
@@ -405,7 +402,7 @@ fn record(folder: &Path) -> Result<Record, Unfit> {
     serde_json::from_str(&text).map_err(parsed)
 }
 
-/// The leaves in which two descriptions differ, by name.
+/// The names of the leaves in which two descriptions differ.
 fn differing(found: &Value, expected: &Value) -> Vec<String> {
     let show = |value: Option<&Value>| value.map_or("(absent)".to_owned(), ToString::to_string);
     let mut changes = diff(found, expected);
@@ -476,7 +473,7 @@ mod tests {
         assert_eq!(step_of(&training), (None, vec![]));
     }
 
-    /// Defect that turns it red: what was there before is removed before the new one takes its place.
+    /// Fails if the previous checkpoint is removed before the new one replaces it.
     #[test]
     fn a_checkpoint_that_is_written_again_is_never_missing() {
         let (_dir, training) = training();
@@ -537,7 +534,7 @@ mod tests {
         let (step, told) = step_of(&now);
         assert_eq!(step, None);
         assert!(told[0].contains("upstream.flow.contents"), "{told:?}");
-        // the training from the start keeps what was set aside
+        // training from the start keeps what was set aside
         commit(&now, 1, 1.0);
         assert_eq!(step_of(&now), (Some(1), vec![]));
         let aside = now.folder.join("damaged-000000000001-1");
@@ -548,7 +545,7 @@ mod tests {
     fn numbers_of_a_configuration_are_the_same_after_a_kill() {
         let dir = tempfile::tempdir().unwrap();
         let mut key = key(9);
-        // of those that a parser without care rounds otherwise
+        // numbers that an inexact parser rounds differently
         let numbers = [0.17265083563414355, 1.0 / 3.0, 5e-324, f64::MAX];
         key.config = json!({"numbers": numbers});
         let training = Training::of(&Store::at(dir.path()), &key, &[]);

@@ -1,4 +1,4 @@
-//! Whether an artifact on disk is what its manifest says.
+//! Whether an artifact on disk matches its manifest.
 
 use super::disk;
 use super::file_record::{FileRecord, mismatch};
@@ -8,25 +8,25 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Component, Path};
 
-/// What was found where an artifact should be.
+/// The state of an artifact's folder.
 #[derive(Debug, Clone, PartialEq)]
 pub enum State {
-    /// Nothing.
+    /// No artifact.
     Absent,
-    /// A whole artifact.
+    /// An intact artifact.
     Whole(Box<Manifest>),
-    /// Something that cannot be used, and why.
+    /// An unusable artifact, and why.
     Damaged(String),
-    /// Something that this user may not read, and why: it may well be whole.
+    /// An artifact that this user may not read, and why; it may be intact.
     Unreadable(String),
 }
 
-/// Why something is not as it should be.
+/// What is wrong with an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wrong {
-    /// It is not what was written.
+    /// It is damaged.
     Damaged(String),
-    /// It cannot be read, or not understood, so that nobody knows.
+    /// It cannot be read or understood, so its state is unknown.
     Unreadable(String),
 }
 
@@ -48,14 +48,14 @@ impl From<Wrong> for State {
     }
 }
 
-/// Why this user cannot read `path`, if it is there.
+/// Why this user cannot read `path`, if it exists.
 pub fn unreadable(path: &Path) -> Option<String> {
     let why = disk::can_be_read(path).err()?;
     Some(format!("{}: {why}", path.display()))
 }
 
-/// Reads the manifest in `dir` and looks that every output is there with its size. Cheap: no output
-/// is read.
+/// Reads the manifest in `dir` and checks that every output exists with its size. Fast: outputs are
+/// not read.
 pub fn state_of(dir: &Path) -> State {
     match dir.metadata() {
         Ok(meta) if meta.is_dir() => {}
@@ -81,8 +81,8 @@ fn sizes(manifest: &Manifest) -> impl Iterator<Item = (&str, u64)> {
     outputs.map(|(name, record)| (name.as_str(), record.size))
 }
 
-/// Which of `outputs`, names and sizes, is not in `dir` as it should be, if any is not. No output is
-/// read.
+/// The first of `outputs`, names and sizes, that is not as recorded in `dir`, if any. Outputs are
+/// not read.
 pub fn missing<'a>(dir: &Path, outputs: impl IntoIterator<Item = (&'a str, u64)>) -> Option<Wrong> {
     let wrong = |(name, size)| {
         if !is_confined(name) {
@@ -106,7 +106,7 @@ pub fn missing<'a>(dir: &Path, outputs: impl IntoIterator<Item = (&'a str, u64)>
     outputs.into_iter().find_map(wrong)
 }
 
-/// True for a relative path of plain names.
+/// True for a relative path without special components.
 pub fn is_confined(name: &str) -> bool {
     !name.is_empty()
         && Path::new(name)
@@ -114,7 +114,7 @@ pub fn is_confined(name: &str) -> bool {
             .all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Reads every output and compares its digest. Returns one line for each that differs.
+/// Reads every output and compares its digest. Returns one line for each difference.
 pub fn verify_digests(dir: &Path, manifest: &Manifest) -> Vec<Wrong> {
     let outputs = manifest.outputs.iter();
     outputs

@@ -5,7 +5,7 @@ use super::file::Objective;
 use super::results::Trials;
 use crate::tables::{number, short_name};
 
-/// A sentence on the best variant; none where none has the objective.
+/// A sentence on the best variant; none if no variant has the objective.
 pub fn best(objective: &Objective, trials: &Trials) -> Option<String> {
     let race = trials.race(objective);
     let mut parts = Vec::new();
@@ -23,7 +23,7 @@ pub fn best(objective: &Objective, trials: &Trials) -> Option<String> {
             ));
             if unmet > 0 {
                 parts.push(format!(
-                    "{unmet} left out, which do not meet the constraints"
+                    "{unmet} excluded, which do not meet the constraints"
                 ));
             }
         }
@@ -35,7 +35,7 @@ pub fn best(objective: &Objective, trials: &Trials) -> Option<String> {
         }
     }
     if !race.out.is_empty() {
-        parts.push(format!("out of the race: {}", race.told_out()));
+        parts.push(format!("excluded: {}", race.told_out()));
     }
     let is_empty = race.best.is_none() && race.unmet == 0 && race.out.is_empty();
     (!is_empty).then(|| parts.join("; "))

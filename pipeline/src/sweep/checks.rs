@@ -1,19 +1,19 @@
-//! What a sweep must show: figures of its variants against bounds.
+//! Checks of a sweep: figures of its variants against bounds.
 
 use super::file::{Check, is_within};
 use super::results::Trials;
 use crate::tables::{markdown, shown};
 use latent_align_stages::figures::INTERVAL;
 
-/// What came of the checks of a sweep.
+/// The result of the checks of a sweep.
 pub struct Checked {
-    /// A row a check, as Markdown.
+    /// A Markdown table with one row per check.
     pub table: String,
     /// The claims that do not hold.
     pub missed: Vec<String>,
 }
 
-/// Compares the figures of `trials` with what `checks` ask for.
+/// Compares the figures of `trials` with the bounds of `checks`.
 pub fn compare(checks: &[Check], trials: &Trials) -> Checked {
     let header = ["claim", "measured", "required", ""].map(str::to_owned);
     let mut rows = vec![header.to_vec()];
@@ -42,7 +42,7 @@ pub fn compare(checks: &[Check], trials: &Trials) -> Checked {
     }
 }
 
-/// The figure, less another one where that is asked for.
+/// The figure, minus the other figure if given.
 fn value(check: &Check, trials: &Trials) -> Option<f64> {
     let figure = trials.seeds(&check.variant, &check.figure).mean()?;
     match &check.minus {
@@ -51,7 +51,7 @@ fn value(check: &Check, trials: &Trials) -> Option<f64> {
     }
 }
 
-/// The figure is the mean over all seeds of the variant; NaN holds nothing.
+/// Whether the mean over all seeds of the variant is within bounds; NaN never is.
 fn holds(check: &Check, value: f64) -> bool {
     is_within(value, check.at_least, check.at_most)
 }

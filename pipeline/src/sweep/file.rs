@@ -1,4 +1,4 @@
-//! What the YAML of a sweep says.
+//! The YAML format of a sweep.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{MapAccess, Visitor};
@@ -11,46 +11,46 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 
-/// Trials of an experiment: every variant of `list`, times every point of `grid`, times every draw of
+/// Trials of an experiment: every variant of `list`, combined with every point of `grid` and every draw of
 /// `random`, each with every seed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SweepFile {
-    /// Names the folder under artifacts/sweeps, and starts the names of the trials.
+    /// Names the folder under artifacts/sweeps, and prefixes the names of the trials.
     pub name: String,
-    /// The experiment that varies, relative to this file.
+    /// The experiment to vary, relative to this file.
     pub base: PathBuf,
-    /// Keys of the experiment and the values that they have in every trial.
+    /// Keys of the experiment and their values in every trial.
     #[serde(default)]
     pub set: InOrder<Spanned<AnyValue>>,
-    /// Variants by name, each with the values of several keys that go together.
+    /// Named variants, each with the values of several keys.
     #[serde(default)]
     pub list: Vec<Variant>,
-    /// Keys of the experiment, each with the values it takes; every combination is a variant.
+    /// Keys of the experiment, each with its values; every combination is a variant.
     #[serde(default)]
     pub grid: InOrder<Vec<Spanned<AnyValue>>>,
     /// Keys of the experiment whose values are drawn at random.
     #[serde(default)]
     pub random: Option<Random>,
-    /// Each variant runs once with each.
+    /// Each variant runs once with each seed.
     #[serde(default = "one_seed")]
     pub seeds: Vec<u64>,
     /// Figures to tabulate, as `stage: figure`; by default those of the last stage.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// What is sought among the variants.
+    /// The objective by which variants are ranked.
     #[serde(default)]
     pub objective: Option<Objective>,
-    /// What the figures of a variant must be for it to count.
+    /// Bounds on the figures of a variant; a variant outside of them is excluded.
     #[serde(default)]
     pub constraints: Vec<Constraint>,
-    /// Stops hopeless variants early, by successive halving.
+    /// Stops poor variants early, by successive halving.
     #[serde(default)]
     pub budget: Option<Budget>,
     /// How trials are submitted with `--launcher slurm`.
     #[serde(default)]
     pub slurm: Slurm,
-    /// What the figures must be; a miss is an exit code.
+    /// Claims about figures; a claim that does not hold gives an exit code.
     #[serde(default)]
     pub checks: Vec<Check>,
 }
@@ -73,85 +73,85 @@ pub struct Variant {
     pub set: InOrder<Spanned<AnyValue>>,
 }
 
-/// Keys whose values are drawn at random. A draw depends on seed, key and its number alone: more draws,
-/// or another key, leave the earlier values as they were.
+/// Keys whose values are drawn at random. A draw depends only on the seed, the key and its number: more
+/// draws or other keys do not change earlier values.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Random {
-    /// How many draws.
+    /// The number of draws.
     pub count: u64,
-    /// The seed of the draws, not that of the experiments.
+    /// The seed of the draws, not of the experiments.
     #[serde(default)]
     pub seed: u64,
-    /// Keys of the experiment, and what their values are drawn from.
+    /// Keys of the experiment and the distributions of their values.
     pub axes: InOrder<Distribution>,
 }
 
-/// What values are drawn from. Between two whole numbers, whole numbers are drawn.
+/// The distribution of a key. Between two integers, integers are drawn.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Distribution {
-    /// Evenly from the least to the greatest value.
+    /// Uniform between the two values.
     Uniform([AnyNumber; 2]),
-    /// The logarithm evenly from the least to the greatest value, both positive.
+    /// The logarithm is uniform between the logarithms of the two values, both positive.
     LogUniform([AnyNumber; 2]),
-    /// Any of these, equally likely.
+    /// One of these, with equal probability.
     Choice(Vec<AnyValue>),
 }
 
-/// A figure and which way is better.
+/// A figure and its direction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Objective {
     /// The figure, as `stage: figure`.
     pub figure: String,
-    /// Which way is better.
+    /// Which direction is better.
     #[serde(default)]
     pub direction: Direction,
 }
 
-/// Which way is better.
+/// Which direction is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// The least value is the best.
+    /// The smallest value is best.
     #[default]
     Minimise,
-    /// The greatest value is the best.
+    /// The largest value is best.
     Maximise,
 }
 
-/// What a figure, mean over seeds, must be for a variant to count.
+/// A bound on a figure, averaged over seeds; a variant outside of it is excluded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Constraint {
     /// The figure, as `stage: figure`.
     pub figure: String,
-    /// The least it may be.
+    /// The lower bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<f64>,
-    /// The most it may be.
+    /// The upper bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<f64>,
 }
 
-/// Successive halving (Jamieson and Talwalkar, arXiv 1502.07943): every variant trains for the first rung's
-/// steps, the best go on to the next rung, and what is left trains in full. Each rung trains from the
-/// start, up to the stage of the metric.
+/// Successive halving (Jamieson and Talwalkar, arXiv 1502.07943): every variant trains for the steps of the
+/// first rung, the best ones continue to the next rung, and the remaining ones train in full. Each rung
+/// trains from the start, up to the stage of the metric.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// The figure by which variants are compared, mean over seeds, as `stage: figure`.
+    /// The figure for comparing variants, averaged over seeds, as `stage: figure`.
     pub metric: String,
-    /// Which way is better.
+    /// Which direction is better.
     #[serde(default)]
     pub direction: Direction,
-    /// The key whose value is the budget; by default the training steps of the metric's stage.
+    /// The key that holds the budget; by default the training steps of the metric's stage.
     #[serde(default)]
     pub key: Option<String>,
-    /// Values of the key, ascending, each less than the experiment's own.
+    /// Values of the key, ascending, each smaller than the experiment's own.
     pub rungs: Vec<u64>,
-    /// The share of the variants that goes on from a rung, rounded up.
+    /// The share of the variants that continues from a rung, rounded up.
     pub keep: f64,
 }
 
@@ -162,7 +162,8 @@ pub struct Slurm {
     /// The partition; by default the cluster's.
     #[serde(default)]
     pub partition: Option<String>,
-    /// The time limit of a trial, such as `2:00:00`. A minute before it ends the trial is asked to stop.
+    /// The time limit of a trial, such as `2:00:00`. A minute before its end the trial receives a signal to
+    /// stop.
     #[serde(default)]
     pub time: Option<String>,
     /// Cores of a trial.
@@ -177,34 +178,34 @@ pub struct Slurm {
     /// Further options of sbatch, such as `--account=lab`.
     #[serde(default)]
     pub options: Vec<String>,
-    /// Shell lines before a trial starts, such as `module load cuda`.
+    /// Shell lines to run before a trial, such as `module load cuda`.
     #[serde(default)]
     pub setup: Vec<String>,
 }
 
-/// A claim about a figure of one variant, mean over its seeds; without bounds it is only shown.
+/// A claim about a figure of one variant, averaged over its seeds; without bounds the figure is only shown.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// What is claimed, in words.
+    /// The claim, in words.
     pub claim: String,
     /// The variant.
     pub variant: String,
     /// Its figure, as `stage: figure`.
     pub figure: String,
-    /// Another figure of it that is subtracted.
+    /// Another of its figures, to be subtracted.
     #[serde(default)]
     pub minus: Option<String>,
-    /// The least it may be.
+    /// The lower bound.
     #[serde(default)]
     pub at_least: Option<f64>,
-    /// The most it may be.
+    /// The upper bound.
     #[serde(default)]
     pub at_most: Option<f64>,
 }
 
 impl Direction {
-    /// Orders values, the better one first. NaN is worse than any number.
+    /// Orders values, the better one first. NaN is last.
     pub fn order(self, a: f64, b: f64) -> Ordering {
         let badness = |value: f64| match self {
             _ if value.is_nan() => f64::INFINITY,
@@ -216,23 +217,23 @@ impl Direction {
 }
 
 impl Constraint {
-    /// Whether a figure meets it; a missing one does not, and neither does NaN.
+    /// Whether a figure meets the constraint; a missing figure and NaN do not.
     pub fn is_met_by(&self, value: Option<f64>) -> bool {
         value.is_some_and(|value| is_within(value, self.at_least, self.at_most))
     }
 }
 
-/// Whether `value` lies within bounds, where there are any. NaN lies in none.
+/// Whether `value` lies within the given bounds. NaN does not.
 pub fn is_within(value: f64, least: Option<f64>, most: Option<f64>) -> bool {
     least.is_none_or(|least| value >= least) && most.is_none_or(|most| value <= most)
 }
 
 /// Any value that a key may have.
 pub type AnyValue = Value;
-/// A number that remembers whether it was written as a whole one.
+/// A number that remembers whether it was written as an integer.
 pub type AnyNumber = serde_json::Number;
 
-/// Dotted keys and what they are given, in the order in which they are written.
+/// Dotted keys and their values, in the order of the file.
 #[derive(Debug, Clone)]
 pub struct InOrder<T>(pub Vec<(String, T)>);
 
@@ -277,9 +278,9 @@ impl<T: Described> JsonSchema for InOrder<T> {
     }
 }
 
-/// What keys may be given, as a JSON Schema: places in the text are none of it.
+/// The JSON Schema of the values of keys, without the positions in the text.
 pub trait Described {
-    /// The name of the map from keys to it.
+    /// The name of the map from keys to this type.
     const NAME: &'static str;
     /// Its schema.
     fn schema(generator: &mut SchemaGenerator) -> Schema;

@@ -1,5 +1,5 @@
 //! `artifacts/sweeps/<name>/`: the record and table of a sweep, the configuration of every trial, and
-//! what their processes said.
+//! the logs of their processes.
 
 use super::trial::Trial;
 use crate::store::{Store, write_whole};
@@ -16,7 +16,7 @@ pub struct SweepFolder {
 }
 
 impl SweepFolder {
-    /// The folder of the sweep `name` in `store`. Touches nothing.
+    /// The folder of the sweep `name` in `store`. Accesses no files.
     pub fn of(store: &Store, name: &str) -> Self {
         Self {
             store: store.clone(),
@@ -24,19 +24,19 @@ impl SweepFolder {
         }
     }
 
-    /// Removes what processes that are gone left here.
+    /// Removes leftovers of ended processes.
     pub fn tidy(&self) {
         for folder in [&self.dir, &self.dir.join("trials")] {
             remove_abandoned(folder, |_| true);
         }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.dir
     }
 
-    /// The store that the trials fill.
+    /// The store of the trials' artifacts.
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -46,12 +46,12 @@ impl SweepFolder {
         self.dir.join("trials").join(format!("{run}.yaml"))
     }
 
-    /// What the process of the trial that runs as `run` said.
+    /// The log of the trial that runs as `run`.
     pub fn log(&self, run: &str) -> PathBuf {
         self.dir.join("logs").join(format!("{run}.log"))
     }
 
-    /// Writes the configuration of `trial`, all paths absolute: an experiment like any other.
+    /// Writes the configuration of `trial` with absolute paths, as an ordinary experiment.
     pub fn write_trial(&self, trial: &Trial) -> Result<()> {
         let text = serde_yaml::to_string(&trial.loaded.experiment);
         let text = text.context("the configuration of a trial cannot be written")?;

@@ -1,4 +1,4 @@
-//! Successive halving: which variants go on from a rung.
+//! Successive halving: which variants continue from a rung.
 
 use super::file::Budget;
 use super::trial::Trial;
@@ -11,25 +11,26 @@ use serde_json::Value;
 /// The rungs of a sweep.
 #[derive(Debug)]
 pub struct Halving {
-    /// What the file says.
+    /// The configuration.
     pub budget: Budget,
     /// The trials of all variants on each rung.
     pub rungs: Vec<Vec<Trial>>,
 }
 
-/// A variant that did not go on.
+/// A variant that was dropped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dropped {
-    /// The rung it did not go on from.
+    /// The rung at which it was dropped.
     pub rung: u64,
-    /// Its metric there, none if not every seed came to a number.
+    /// Its metric there; none if it is not finite for every seed.
     pub value: Option<f64>,
 }
 
-/// What shortens `experiment` to `rung`: the budget's key, and no stage after that of the metric.
+/// The assignments that shorten `experiment` to `rung`: the budget's key, and no stage after that
+/// of the metric.
 ///
 /// # Errors
-/// [`Error::Input`] when the experiment has no such key, or the rung is not less than its value.
+/// [`Error::Input`] if the experiment has no such key, or the rung is not smaller than its value.
 pub fn shortened(budget: &Budget, rung: u64, experiment: &Experiment) -> Result<Vec<Assignment>> {
     let wrong = |why: String| Error::input(format!("budget: {why}"));
     let tree = serde_json::to_value(experiment)
@@ -75,8 +76,8 @@ fn default_key(stage: Stage, tree: &Value) -> String {
     format!("{}.steps", last.unwrap_or(stage).section())
 }
 
-/// The variants that go on, out of `measured`: the best, as many as the budget keeps. One without a
-/// value goes on only with a better one beside it.
+/// The variants of `measured` that continue: the best, as many as the budget keeps. A variant
+/// without a value continues only together with a better one.
 pub fn survivors<'a>(budget: &Budget, measured: &[(&'a str, Option<f64>)]) -> Vec<&'a str> {
     let count = (budget.keep * measured.len() as f64).ceil().max(1.0) as usize;
     let value = |measured: &(&str, Option<f64>)| measured.1.unwrap_or(f64::NAN);

@@ -1,13 +1,12 @@
 //! Variants of an experiment, each with several seeds: ordinary runs, and a table of their figures.
 //!
-//! A trial is a run of its own name. Artifacts are addressed by content, so that stages which trials share
-//! are computed once, and what is finished is not computed again. Running them is for
-//! [`launch`](crate::launch).
+//! A trial is a run with its own name. Artifacts are addressed by content, so that stages shared between
+//! trials are computed once, and finished ones are not recomputed. [`launch`](crate::launch) runs the trials.
 //!
 //! - [`mod@file`], [`problems`], [`variants`], [`random`], [`trial`], [`trials`]: from YAML to checked trials
-//! - [`halving`]: which of them go on
+//! - [`halving`]: which of them continue
 //! - [`folder`], [`record`], [`standing`]: on disk
-//! - [`results`], [`table`], [`mod@race`], [`mod@best`], [`choosing`], [`checks`]: what came of them
+//! - [`results`], [`table`], [`mod@race`], [`mod@best`], [`choosing`], [`checks`]: results
 
 mod best;
 mod checks;

@@ -1,4 +1,4 @@
-//! What is wrong with a sweep's file beyond its syntax.
+//! Validation of a sweep's file beyond its syntax.
 
 use super::choosing::refuse_to_choose_by;
 use super::file::{Budget, Check, Distribution, SweepFile};
@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest name of a run.
 const LONGEST: usize = 64;
-/// The most variants that a sweep may have: more is a mistake in an axis.
+/// The largest number of variants of a sweep: more indicate a mistake in an axis.
 const MOST: u64 = 100_000;
 
-/// What keeps the variants from being listed.
+/// Problems that prevent enumerating the variants.
 pub fn of_axes(written: &SweepFile) -> Vec<String> {
     let mut problems = Problems::new();
     let p = &mut problems;
@@ -170,7 +170,7 @@ fn of_budget(budget: &Budget, p: &mut Problems) {
     );
 }
 
-/// What chooses does not look at test rows.
+/// Refuses a figure of test rows for selection.
 fn chosen_by(key: &str, figure: &str, p: &mut Problems) {
     if let Some(expected) = refuse_to_choose_by(figure) {
         p.add(key, figure, &expected);
@@ -207,7 +207,7 @@ fn ordered(key: &str, least: Option<f64>, most: Option<f64>, p: &mut Problems) {
     }
 }
 
-/// What is wrong with the names of the variants `points`, and with checks that name them.
+/// Problems with the names of the variants `points`, and with checks that name them.
 pub fn of_variants(written: &SweepFile, points: &[Point]) -> Vec<String> {
     let mut problems = Problems::new();
     let p = &mut problems;

@@ -1,7 +1,7 @@
-//! Which variant is the best: by the objective, among those that meet the constraints.
+//! The best variant: by the objective, among those that meet the constraints.
 //!
-//! A variant stands for all its seeds. One whose seeds did not all end with a number is out of the race:
-//! the mean of those that survived would be another, kinder figure.
+//! A variant is judged by all its seeds. If not every seed finished with a finite figure, the variant is
+//! excluded: the mean over the surviving seeds would be a biased figure.
 
 use super::file::{Constraint, Objective};
 use crate::tables::mean_and_deviation;
@@ -9,14 +9,14 @@ use crate::tables::mean_and_deviation;
 /// A figure over the seeds of a variant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seeds {
-    /// Of the seeds that are finished and have a finite figure.
+    /// Its values for the seeds that are finished and have a finite figure.
     pub finite: Vec<f64>,
-    /// How many seeds there are.
+    /// The number of seeds.
     pub count: usize,
 }
 
 impl FromIterator<Option<f64>> for Seeds {
-    /// Of the figure of each seed; none for one that is not finished or lacks it.
+    /// Collects the figure of each seed; none for one that is unfinished or lacks it.
     fn from_iter<T: IntoIterator<Item = Option<f64>>>(figures: T) -> Self {
         let mut seeds = Self {
             finite: Vec::new(),
@@ -33,31 +33,31 @@ impl FromIterator<Option<f64>> for Seeds {
 }
 
 impl Seeds {
-    /// The mean, where every seed has the figure.
+    /// The mean, if every seed has the figure.
     pub fn mean(&self) -> Option<f64> {
         let is_whole = self.count > 0 && self.finite.len() == self.count;
         is_whole.then(|| mean_and_deviation(&self.finite).0)
     }
 
-    /// How many have it, as `2 of 3`, where some do and some do not.
+    /// How many seeds have it, as `2 of 3`, if some but not all do.
     pub fn lacking(&self) -> Option<String> {
         let found = self.finite.len();
         (found > 0 && found < self.count).then(|| format!("{found} of {}", self.count))
     }
 }
 
-/// How variants compare.
+/// The comparison of variants.
 #[derive(Debug, PartialEq)]
 pub struct Race<'a> {
-    /// The best, with the mean of its objective.
+    /// The best variant and its mean objective.
     pub best: Option<(&'a str, f64)>,
-    /// How many others have the objective and do not meet the constraints.
+    /// The number of others that have the objective but violate the constraints.
     pub unmet: usize,
-    /// Those that lack seeds, and how many they have.
+    /// Variants with missing seeds, and how many they have.
     pub out: Vec<(&'a str, String)>,
 }
 
-/// Compares `variants`; `seeds` are a figure of a variant over its seeds.
+/// Compares `variants`; `seeds` gives a figure of a variant over its seeds.
 pub fn race<'a>(
     variants: impl Iterator<Item = &'a str>,
     objective: &Objective,
@@ -92,7 +92,7 @@ pub fn race<'a>(
 }
 
 impl Race<'_> {
-    /// Which are out of the race, as `wide with 2 of 3 seeds`; empty where none is.
+    /// The excluded variants, as `wide with 2 of 3 seeds`; empty if there are none.
     pub fn told_out(&self) -> String {
         let told = self.out.iter();
         let told: Vec<String> = told
@@ -107,7 +107,7 @@ mod tests {
     use super::super::file::Direction;
     use super::*;
 
-    /// Three variants of three seeds: the least mean is that of the survivors of `b`.
+    /// Three variants of three seeds: the smallest mean is that of the surviving seeds of `b`.
     fn seeds(variant: &str, figure: &str) -> Seeds {
         let values = match (variant, figure) {
             ("a", "error") => [Some(3.0), Some(3.0), Some(3.0)],
@@ -130,7 +130,7 @@ mod tests {
         let free = race(all(), &objective, &[], seeds);
         assert_eq!(free.best, Some(("c", 2.0)));
         assert_eq!(free.told_out(), "b with 2 of 3 seeds");
-        // a constraint is not met by those that survived either
+        // nor do surviving seeds satisfy a constraint
         let constraint = Constraint {
             figure: "coverage".into(),
             at_least: Some(1.0),

@@ -1,9 +1,9 @@
-//! Values drawn at random, each a function of seed, key and number alone.
+//! Random values, each a function of only seed, key and number.
 
 use super::file::Distribution;
 use serde_json::{Number, Value};
 
-/// Digits that a drawn number keeps: enough for any axis, few enough to be read.
+/// The number of digits of a drawn value: enough for any axis, and short enough to read.
 const DIGITS: i32 = 4;
 
 /// Draw `number` of `key`.
@@ -21,11 +21,11 @@ pub fn draw(distribution: &Distribution, seed: u64, key: &str, number: u64) -> V
     }
 }
 
-/// A whole number if both bounds are, else one of a few digits.
+/// An integer if both bounds are, else rounded to a few digits.
 fn between(bounds: &[Number; 2], value: impl Fn([f64; 2]) -> f64) -> Value {
     let [low, high] = bounds.each_ref().map(|b| b.as_f64().unwrap_or(f64::NAN));
     if let [Some(least), Some(most)] = bounds.each_ref().map(Number::as_i64) {
-        // Every whole number has an interval of its own, the ends included.
+        // Every integer has an interval of its own, the ends included.
         let drawn = value([low, high + 1.0]).floor() as i64;
         return drawn.clamp(least, most).into();
     }
@@ -64,7 +64,7 @@ mod tests {
         drawn.map(|v| v.as_f64().unwrap()).collect()
     }
 
-    /// The greatest distance of the distribution of `values` from the uniform one on [0, 1].
+    /// The Kolmogorov distance of `values` from the uniform distribution on [0, 1].
     fn kolmogorov(mut values: Vec<f64>) -> f64 {
         values.sort_by(f64::total_cmp);
         let count = values.len() as f64;

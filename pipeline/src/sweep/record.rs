@@ -1,6 +1,6 @@
-//! `sweep.json`: what a sweep consists of, for whoever reads its results.
+//! `sweep.json`: the trials of a sweep, for programs that read its results.
 //!
-//! How a trial stands is in the record of its run.
+//! The state of a trial is in the record of its run.
 
 use super::file::{Constraint, Objective};
 use super::halving::Dropped;
@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 
 /// The file's name.
 pub const RECORD: &str = "sweep.json";
-/// The format of the record; a reader refuses a newer one.
+/// The format of the record; newer ones are refused.
 const FORMAT: u32 = 1;
-/// No record is larger.
+/// The largest size of a record in bytes.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// What a sweep consists of.
+/// The contents of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepRecord {
     /// The format of this file.
@@ -30,13 +30,13 @@ pub struct SweepRecord {
     pub file: PathBuf,
     /// The keys that any trial sets, in order.
     pub axes: Vec<String>,
-    /// What is sought.
+    /// The objective.
     pub objective: Option<Objective>,
-    /// What the figures of a trial must be for it to count.
+    /// The bounds on the figures of a trial.
     pub constraints: Vec<Constraint>,
     /// The figures to tabulate, as `stage: figure`.
     pub columns: Vec<String>,
-    /// Its trials, variant by variant.
+    /// Its trials, grouped by variant.
     pub trials: Vec<TrialRecord>,
 }
 
@@ -61,17 +61,17 @@ pub struct TrialRecord {
     pub variant: String,
     /// Its seed.
     pub seed: u64,
-    /// The identity that the record of its run has once it is the one of this trial.
+    /// The identity in the record of its run if that run belongs to this trial.
     pub identity: String,
-    /// The keys that it sets, and their values.
+    /// The keys it sets, and their values.
     pub settings: Map<String, Value>,
-    /// Where successive halving stopped it.
+    /// Where successive halving dropped it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Dropped>,
 }
 
 impl SweepRecord {
-    /// The record of `sweep`, which has these `trials`.
+    /// The record of `sweep` with these `trials`.
     pub fn new(sweep: &Sweep, trials: Vec<TrialRecord>) -> Self {
         let mut axes: Vec<String> = Vec::new();
         for key in trials.iter().flat_map(|trial| trial.settings.keys()) {
@@ -94,7 +94,7 @@ impl SweepRecord {
     /// The record of the sweep in `folder`.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is missing, does not parse, or is of a newer format.
+    /// [`Error::Input`] if it is missing, does not parse, or has a newer format.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(RECORD);
         let wrong = |why: String| Error::input(format!("{}: {why}", path.display()));
@@ -114,7 +114,7 @@ impl SweepRecord {
         Ok(record)
     }
 
-    /// Writes it into `folder`, all of it or nothing.
+    /// Atomically writes it into `folder`.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).expect("a record has nothing but text");
         write_whole(folder, RECORD, &(text + "\n"))

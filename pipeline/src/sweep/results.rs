@@ -1,5 +1,5 @@
-//! The trials of a sweep: what each set, how it stands, what it found, and how variants compare. Tables, reports, lists
-//! and the choice of the best read them from here.
+//! The trials of a sweep: settings, states and figures, and the comparison of variants. Tables, reports, lists and
+//! the choice of the best read them from here.
 
 use super::choosing::test_figure;
 use super::file::{Constraint, Direction, Objective};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// A sweep and its trials.
 #[derive(Clone)]
 pub struct Trials {
-    /// What it consists of.
+    /// Its record.
     pub record: SweepRecord,
     /// Its trials in the same order.
     pub rows: Vec<TrialRow>,
@@ -28,17 +28,17 @@ pub struct Trials {
 /// A trial.
 #[derive(Clone)]
 pub struct TrialRow {
-    /// What it is.
+    /// Its record.
     pub trial: TrialRecord,
-    /// How it stands, with its figures once it is finished.
+    /// Its state, with its figures once it is finished.
     pub standing: Standing,
-    /// What it has for each axis of the sweep, as far as that is known.
+    /// Its value for each axis of the sweep, if known.
     pub values: Vec<Option<Value>>,
     /// Whether its run has a report.
     pub has_report: bool,
-    /// The picture of its samples, where the stage `sample` painted one.
+    /// The picture of its samples, if the stage `sample` wrote one.
     pub samples: Option<PathBuf>,
-    /// The search that it made, if it did.
+    /// Its search, if it has one.
     pub search: Option<SearchOfTrial>,
 }
 
@@ -47,12 +47,12 @@ pub struct TrialRow {
 pub struct SearchOfTrial {
     /// The table of its evaluations.
     pub evaluations: PathBuf,
-    /// What was searched for, as its configuration has it.
+    /// The objective as configured.
     pub objective: String,
 }
 
 impl Trials {
-    /// Those of `record`, which stand as `standings` say, in the same order.
+    /// The trials of `record` with their `standings`, in the same order.
     pub fn of(record: SweepRecord, standings: Vec<Standing>) -> Self {
         let trials = record.trials.iter().zip(standings);
         let rows = trials.map(|(trial, standing)| TrialRow::of(trial, standing, &record.axes));
@@ -62,7 +62,7 @@ impl Trials {
         }
     }
 
-    /// Those of the sweep whose record is in `folder`, with what their runs hold besides.
+    /// The trials of the sweep whose record is in `folder`, with the other contents of their runs.
     ///
     /// # Errors
     /// The record is missing or damaged.
@@ -77,7 +77,7 @@ impl Trials {
         Ok(trials)
     }
 
-    /// The record as it is now: what was dropped is noted in the rows.
+    /// The current record, including the trials dropped since.
     pub fn record(&self) -> SweepRecord {
         SweepRecord {
             trials: self.rows.iter().map(|row| row.trial.clone()).collect(),
@@ -85,7 +85,7 @@ impl Trials {
         }
     }
 
-    /// The figure that the sweep is about: its objective, else its first column, else the NLL of latents.
+    /// The main figure of the sweep: its objective, else its first column, else the NLL of latents.
     pub fn aim(&self) -> (&str, Direction) {
         if let Some(objective) = &self.record.objective {
             return (&objective.figure, objective.direction);
@@ -94,25 +94,25 @@ impl Trials {
         (figure, Direction::Minimise)
     }
 
-    /// True if `row` is what the sweep's constraints ask for.
+    /// Whether `row` meets the sweep's constraints.
     pub fn counts(&self, row: &TrialRow) -> bool {
         let mut constraints = self.record.constraints.iter();
         constraints.all(|constraint| constraint.is_met_by(row.figure(&constraint.figure)))
     }
 
-    /// How the variants compare by `objective` and the sweep's constraints.
+    /// Compares the variants by `objective` under the sweep's constraints.
     pub fn race(&self, objective: &Objective) -> Race<'_> {
         let variants = self.variants().into_iter();
         let seeds = |variant: &str, figure: &str| self.seeds(variant, figure);
         race(variants, objective, &self.record.constraints, seeds)
     }
 
-    /// Why `row` is not among the trials that count, if it is not: a variant counts with all its seeds.
+    /// Why `row` is excluded, if it is: a variant counts only with all its seeds.
     pub fn left_out(&self, row: &TrialRow, objective: &Objective) -> Option<String> {
         let figure = &objective.figure;
         if !row.standing.is_finished() {
             return Some(match row.standing.state {
-                TrialState::Waiting => "it was not run yet".into(),
+                TrialState::Waiting => "it has not run yet".into(),
                 TrialState::Dropped => "successive halving stopped it".into(),
                 TrialState::Outdated => {
                     "its run is of another configuration; run the sweep again".into()
@@ -128,7 +128,7 @@ impl Trials {
         let variant = &row.trial.variant;
         if let Some(some) = self.seeds(variant, figure).lacking() {
             return Some(format!(
-                "`{variant}` has a number for {some} seeds, and counts with all"
+                "`{variant}` has a number for {some} seeds, and needs one for all"
             ));
         }
         let broken = self.record.constraints.iter().filter_map(|constraint| {
@@ -139,7 +139,7 @@ impl Trials {
         (!broken.is_empty()).then(|| broken.join("; "))
     }
 
-    /// The trials that count, the best first: by the mean of their variant, and then by their own figure.
+    /// The trials that count, the best first: by the mean of their variant, then by their own figure.
     pub fn ranked(&self, objective: &Objective) -> Vec<&TrialRow> {
         let figure = &objective.figure;
         let counts = |row: &&TrialRow| self.left_out(row, objective).is_none();
@@ -186,7 +186,7 @@ impl Trials {
         variants
     }
 
-    /// The figures to show: those that the sweep asks for, with its objective and the two of the front.
+    /// The columns to show: those of the sweep, with its objective and the two figures of the Pareto front.
     pub fn columns(&self) -> Vec<String> {
         let mut columns: Vec<String> = Vec::new();
         let aim = self.aim().0.to_owned();
@@ -228,7 +228,7 @@ impl TrialRow {
         }
     }
 
-    /// Takes note of what the folder of the run holds.
+    /// Reads the contents of the run's folder.
     fn read_run(&mut self, store: &Store, axes: &[String]) {
         let folder = RunFolder::of(store, &self.trial.run);
         self.has_report = folder.path().join(REPORT).is_file();
@@ -248,13 +248,13 @@ impl TrialRow {
         }
     }
 
-    /// What the experiment has for axes that this trial leaves as they are.
+    /// Fills in the experiment's values of the axes that this trial does not set.
     fn fill_values(&mut self, config: &Value, axes: &[String]) {
         for (value, axis) in self.values.iter_mut().zip(axes) {
             if value.is_none() {
                 let pointer = format!("/{}", axis.replace('.', "/"));
                 *value = match config.pointer(&pointer) {
-                    // the other axes say what else is in it
+                    // the other axes describe its contents
                     Some(Value::Object(section)) => section.get("kind").cloned(),
                     Some(Value::Null) | None => None,
                     Some(other) => Some(other.clone()),
@@ -263,26 +263,26 @@ impl TrialRow {
         }
     }
 
-    /// A figure, if it has it and it is a number.
+    /// A figure, if it exists and is finite.
     pub fn figure(&self, name: &str) -> Option<f64> {
         self.standing.figure(name).filter(|value| value.is_finite())
     }
 
-    /// A figure of test rows that is shown; that of held-out rows where there is no test part.
+    /// A figure of test rows as shown; that of held-out rows without a test part.
     pub fn shown(&self, name: &str) -> Option<f64> {
         let held_out = || self.figure(&name.replacen(": test ", ": held-out ", 1));
         self.figure(name).or_else(held_out)
     }
 
-    /// The name of its run without that of the sweep.
+    /// The name of its run without the sweep's prefix.
     pub fn short_name(&self, sweep: &str) -> &str {
         let name = self.trial.run.strip_prefix(sweep);
         let name = name.and_then(|name| name.strip_prefix('.'));
         name.unwrap_or(&self.trial.run)
     }
 
-    /// True if its latents are likelier than features and fell there, by more than two standard errors: that is
-    /// collapse onto modes.
+    /// Whether its latents are likelier than features and contracted, by more than two standard errors: this
+    /// indicates collapse onto modes.
     pub fn has_gathered(&self) -> bool {
         let gap = self.figure(GAP).zip(self.figure(&error_of(GAP)));
         let fall = FALLS.iter().find_map(|name| {
@@ -295,7 +295,7 @@ impl TrialRow {
     }
 }
 
-/// What is wrong with `seeds`, whose mean does not meet `constraint`.
+/// Why `seeds`, whose mean does not meet `constraint`, are excluded.
 fn unmet(constraint: &Constraint, seeds: &Seeds) -> String {
     let Constraint {
         figure,
@@ -324,7 +324,7 @@ fn unmet(constraint: &Constraint, seeds: &Seeds) -> String {
     )
 }
 
-/// The value of an axis in few characters: the kind of a section, the whole of anything else.
+/// The value of an axis in short form: the kind of a section, or the whole of any other value.
 pub fn told(value: Option<&Value>) -> String {
     match value {
         None => "–".to_owned(),

@@ -1,13 +1,13 @@
-//! How a trial stands, read from the record of its run and the manifests that this leads to.
+//! The state of a trial, read from the record of its run and the manifests it leads to.
 
 use super::record::TrialRecord;
 use crate::store::{Progress, RunFolder, RunRecord, RunState, State, Store, state_of};
 use latent_align_stages::figures::SECONDS;
 
-/// How a trial stands.
+/// The state of a trial with its results.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
-    /// Whether it is finished.
+    /// Its state.
     pub state: TrialState,
     /// Its figures as `stage: figure`, once it is finished.
     pub figures: Vec<(String, f64)>,
@@ -15,27 +15,27 @@ pub struct Standing {
     pub failure: Option<String>,
     /// How long it took.
     pub seconds: Option<f64>,
-    /// What it is doing, while it runs.
+    /// Its progress while it runs.
     pub progress: Option<Progress>,
 }
 
-/// Whether a trial is finished.
+/// The state of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrialState {
-    /// Not started, or started before what it computes changed.
+    /// Not started, or started before its configuration changed.
     Waiting,
-    /// As its run.
+    /// The state of its run.
     Run(RunState),
     /// Successive halving stopped it.
     Dropped,
-    /// Its run is of another configuration than the sweep asks for now.
+    /// Its run has another configuration than the sweep now specifies.
     Outdated,
-    /// Its run has no record that can be read, and is called so.
+    /// The record of its run cannot be read; the word for its state.
     Unreadable(&'static str),
 }
 
 impl TrialState {
-    /// What tables call it.
+    /// Its name in tables.
     pub fn word(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -48,7 +48,7 @@ impl TrialState {
 }
 
 impl Standing {
-    /// A trial that was not started.
+    /// A trial that has not started.
     pub fn waiting() -> Self {
         Self {
             state: TrialState::Waiting,
@@ -59,7 +59,7 @@ impl Standing {
         }
     }
 
-    /// A trial that failed before its run could say so.
+    /// A trial that failed before its run could record it.
     pub fn failed(why: String) -> Self {
         Self {
             state: TrialState::Run(RunState::Failed),
@@ -76,7 +76,7 @@ impl Standing {
         }
     }
 
-    /// How `trial` stands in `store`.
+    /// The state of `trial` in `store`.
     pub fn of(trial: &TrialRecord, store: &Store) -> Self {
         if trial.dropped.is_some() {
             return Self::dropped();
@@ -91,7 +91,7 @@ impl Standing {
         let figures = match record.state {
             RunState::Finished => match figures(&folder, &record) {
                 Some(figures) => figures,
-                None => return Self::waiting(), // an artifact is gone or damaged
+                None => return Self::waiting(), // None => return Self::waiting(), // an artifact is missing or damaged
             },
             _ => Vec::new(),
         };
@@ -107,17 +107,17 @@ impl Standing {
         }
     }
 
-    /// True if it is finished.
+    /// Whether it is finished.
     pub fn is_finished(&self) -> bool {
         self.state == TrialState::Run(RunState::Finished)
     }
 
-    /// True if it is finished, failed or dropped: nothing more will come of it.
+    /// Whether it is finished, failed or dropped, so that its state is final.
     pub fn has_ended(&self) -> bool {
         self.is_finished() || self.is_failed() || self.state == TrialState::Dropped
     }
 
-    /// True if it failed.
+    /// Whether it failed.
     pub fn is_failed(&self) -> bool {
         self.state == TrialState::Run(RunState::Failed)
     }
@@ -129,7 +129,7 @@ impl Standing {
     }
 }
 
-/// Every figure of a run as `stage: figure`, by stage; none if an artifact is not there.
+/// All figures of a run as `stage: figure`, by stage; none if an artifact is missing.
 fn figures(folder: &RunFolder, record: &RunRecord) -> Option<Vec<(String, f64)>> {
     let mut all = Vec::new();
     for stage in &record.stages {

@@ -1,4 +1,4 @@
-//! The figures of a sweep: a row a trial as parquet, a row a variant as Markdown.
+//! The tables of a sweep: one row per trial as Parquet, one row per variant as Markdown.
 
 use super::halving::Dropped;
 use super::race::Seeds;
@@ -26,20 +26,20 @@ const PARQUET: &str = "table.parquet";
 pub struct Table {
     title: String,
     columns: Vec<String>,
-    /// Keys whose values are shown, since the names of the variants do not say them.
+    /// Keys whose values are shown because variant names do not contain them.
     drawn: Vec<String>,
-    /// The metric by which variants were dropped.
+    /// The metric of successive halving.
     metric: String,
-    /// What it is of.
+    /// The trials.
     pub trials: Trials,
-    /// Which variant is the best, in a sentence.
+    /// The best variant, in a sentence.
     pub best: Option<String>,
-    /// What came of the checks, a row each, as Markdown.
+    /// The results of the checks as a Markdown table.
     pub checks: Option<String>,
 }
 
 impl Table {
-    /// The table of `trials`, which are those of `sweep`.
+    /// The table of `trials`, which belong to `sweep`.
     pub fn new(sweep: &Sweep, trials: Trials) -> Self {
         let mut columns = sweep.columns.clone();
         if let Some(objective) = &sweep.objective
@@ -61,7 +61,7 @@ impl Table {
         }
     }
 
-    /// The table of variants, the best of them, and the table of the checks where there are any.
+    /// The table of variants, the best variant, and the table of the checks, if any.
     pub fn whole(&self) -> String {
         let best = self.best.iter().map(|best| format!("\n{best}\n"));
         let checks = self.checks.iter().map(|table| format!("\n{table}"));
@@ -69,7 +69,7 @@ impl Table {
         table.chain(best).chain(checks).collect()
     }
 
-    /// One line for each wanted column that no finished trial has a figure for, with the nearest that the first has.
+    /// One line for each configured column that no finished trial has, with the most similar figure.
     pub fn unknown_columns(&self) -> Vec<String> {
         let finished = || {
             self.trials
@@ -101,8 +101,8 @@ impl Table {
         write_table(&folder.join(PARQUET), &self.by_trial())
     }
 
-    /// One row a variant (one column, where rows are wider than a terminal): mean and standard deviation
-    /// over seeds. Below it, what failed and what was dropped.
+    /// One row per variant (or one column, if rows are wider than a terminal): mean and standard deviation over
+    /// seeds. Below it, failed and dropped variants.
     pub fn markdown(&self) -> String {
         let columns = self.shown_columns();
         let header = ["variant", "trials"].map(str::to_owned).into_iter();
@@ -146,13 +146,13 @@ impl Table {
     /// A line on where a variant was dropped, if it was.
     fn dropped(&self, trial: &TrialRecord) -> Option<String> {
         let Dropped { rung, value } = trial.dropped.as_ref()?;
-        let value = value.map_or("not every seed came to a number".into(), |v| {
+        let value = value.map_or("not every seed gave a number".into(), |v| {
             format!("{} {}", self.metric, number(v))
         });
         Some(format!("- {} dropped at {rung}: {value}", trial.variant))
     }
 
-    /// The columns asked for, or the figures of the last stage of any trial.
+    /// The configured columns, or the figures of the last stage of any trial.
     fn shown_columns(&self) -> Vec<String> {
         if !self.columns.is_empty() {
             return self.columns.clone();
@@ -162,7 +162,7 @@ impl Table {
             let stage = |name: &str| name.split_once(": ").map(|s| s.0.to_owned());
             let last = row.standing.figures.last().and_then(|f| stage(&f.0));
             for (name, _) in &row.standing.figures {
-                // ends of intervals, of what is reported and of what chance alone shows
+                // excludes ends of intervals and of null distributions
                 let bound = INTERVAL.iter().any(|end| name.contains(end));
                 let aside = bound || name.contains(PEAK_MEMORY) || name.ends_with(SECONDS);
                 if stage(name) == last && !aside && !columns.contains(name) {
@@ -173,7 +173,7 @@ impl Table {
         columns
     }
 
-    /// One row a trial; every key that is set and every figure is a column.
+    /// One row per trial; every key that is set and every figure is a column.
     fn by_trial(&self) -> context::Table {
         let mut keys: Vec<&String> = Vec::new();
         for row in &self.trials.rows {
@@ -225,14 +225,14 @@ impl Table {
     }
 }
 
-/// A value as it is written in a file, a text without its quotes.
+/// A value as written in a file, a text without its quotes.
 fn setting(value: &Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// How many of a variant's trials there are, such as `3` or `1 of 3, 1 failed`.
+/// The number of a variant's finished trials, such as `3` or `1 of 3, 1 failed`.
 fn progress(trials: &[&TrialRow]) -> String {
     let count = trials.len();
     let is = |state| move |row: &&&TrialRow| row.standing.state == state;
@@ -261,8 +261,7 @@ fn progress(trials: &[&TrialRow]) -> String {
     text
 }
 
-/// A figure over the finished trials of a variant, and how many of them it is a number in where it is not one
-/// in all.
+/// A figure over the finished trials of a variant, and in how many of them it is finite, if not in all.
 fn cell(column: &str, trials: &[&TrialRow]) -> String {
     let finished = trials.iter().filter(|row| row.standing.is_finished());
     let seeds: Seeds = finished.map(|row| row.standing.figure(column)).collect();

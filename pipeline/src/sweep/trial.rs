@@ -10,7 +10,7 @@ pub struct Trial {
     pub variant: String,
     /// The keys it sets, and their values.
     pub settings: Map<String, Value>,
-    /// The experiment, under the trial's name and seed.
+    /// The experiment with the trial's name and seed.
     pub loaded: Loaded,
 }
 

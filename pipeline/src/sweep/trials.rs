@@ -1,4 +1,4 @@
-//! From a sweep's file to its trials, each a checked experiment.
+//! From a sweep's file to its trials, each a validated experiment.
 
 use super::file::{Check, Constraint, Objective, Slurm, SweepFile};
 use super::halving::{Halving, shortened};
@@ -12,33 +12,32 @@ use std::path::{Path, PathBuf};
 /// A sweep ready to run.
 #[derive(Debug)]
 pub struct Sweep {
-    /// Names its folder.
+    /// The name of its folder.
     pub name: String,
     /// The file it was read from.
     pub file: PathBuf,
-    /// Variant by variant, the seeds of each together.
+    /// The trials, grouped by variant.
     pub trials: Vec<Trial>,
-    /// The keys that are drawn at random.
+    /// The keys with random values.
     pub drawn: Vec<String>,
-    /// The figures to tabulate, as `stage: figure`; none for those of the last stage.
+    /// The figures to tabulate, as `stage: figure`; empty for those of the last stage.
     pub columns: Vec<String>,
-    /// What is sought among the variants.
+    /// The objective.
     pub objective: Option<Objective>,
-    /// What the figures of a variant must be for it to count.
+    /// The bounds on the figures of a variant.
     pub constraints: Vec<Constraint>,
-    /// What stops variants early.
+    /// Successive halving, if configured.
     pub halving: Option<Halving>,
     /// How trials are submitted to Slurm.
     pub slurm: Slurm,
-    /// What the figures must be.
+    /// The claims to check.
     pub checks: Vec<Check>,
 }
 
-/// Reads the sweep in `file` and checks every trial of it. `overrides` apply to all of them, last.
+/// Reads the sweep in `file` and validates every trial. `overrides` apply to all of them, last.
 ///
 /// # Errors
-/// [`Error::Input`] with line and column where the file does not say what a sweep is, else with all
-/// that is wrong at once.
+/// [`Error::Input`] with line and column for a syntax error, else with all problems at once.
 pub fn load(file: &Path, overrides: &Overrides) -> Result<Sweep> {
     let written: SweepFile = config::read(file)?;
     all_or_nothing(file, problems::of_axes(&written))?;
@@ -96,7 +95,7 @@ fn trials_of(
     Ok((with_seeds(point, written, &loaded, ""), rungs))
 }
 
-/// The experiment of a variant, under the name and with the seed of its base; `last` is set last.
+/// The experiment of a variant, with its name and seed; `last` is applied last.
 fn experiment(
     point: &Point,
     file: &Path,
@@ -130,7 +129,7 @@ fn with_seeds(point: &Point, written: &SweepFile, loaded: &Loaded, end: &str) ->
     written.seeds.iter().map(trial).collect()
 }
 
-/// True for keys that every trial has a value of its own for.
+/// Whether each trial gets its own value of the key.
 fn is_taken(key: &str) -> bool {
     matches!(key, "name" | "seed")
 }

@@ -1,4 +1,4 @@
-//! Every variant of a sweep: each of the list, times each point of the grid, times each random draw.
+//! All variants of a sweep: each of the list, combined with each point of the grid and each random draw.
 
 use super::file::{SweepFile, Variant};
 use super::random::draw;
@@ -8,22 +8,22 @@ use serde_yaml::Location;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A variant with all that it sets.
+/// A variant with all its assignments.
 #[derive(Debug, Clone)]
 pub struct Point {
     /// Its name: that of the list's variant, and each value with its key.
     pub name: String,
     /// Its experiment, relative to the sweep's file.
     pub base: PathBuf,
-    /// What it sets.
+    /// Its assignments.
     pub set: Vec<Assignment>,
-    /// The same as a map.
+    /// The assignments as a map.
     pub settings: Map<String, Value>,
-    /// What it sets by an axis, not by the list.
+    /// The keys set by an axis rather than by the list.
     pub axes: Vec<String>,
 }
 
-/// The variants that `written`, the sweep in `file`, asks for, in order.
+/// The variants of `written`, the sweep in `file`, in order.
 pub fn all(written: &SweepFile, file: &Path) -> Vec<Point> {
     let place = |at: Location| format!("{}:{}:{}", file.display(), at.line(), at.column());
     let names = ShortNames::of(written);
@@ -98,7 +98,7 @@ impl Point {
     }
 }
 
-/// What an axis is called in names: as few of its key's last parts as tell it from the others.
+/// The name of an axis in variant names: as few of its key's last parts as are unique.
 struct ShortNames(Vec<(String, String)>);
 
 impl ShortNames {
@@ -121,7 +121,7 @@ impl ShortNames {
     }
 }
 
-/// The last `parts` parts of a key without a last `kind`, which says nothing.
+/// The last `parts` parts of a key, without a final `kind`.
 fn end(key: &str, parts: usize) -> String {
     let key = key.strip_suffix(".kind").unwrap_or(key);
     let all: Vec<&str> = key.split('.').collect();
@@ -154,7 +154,7 @@ fn word(value: &Value) -> String {
         .collect()
 }
 
-/// A number in few characters: `1e-5`, not `0.00001`.
+/// A number in short form: `1e-5`, not `0.00001`.
 fn short(number: &Number) -> String {
     let plain = number.to_string();
     let scientific = number.as_f64().map(|v| format!("{v:e}"));
@@ -164,8 +164,8 @@ fn short(number: &Number) -> String {
     }
 }
 
-/// Gives every variant a name of its own: the first of some keeps the name, the others get a hash of what
-/// they set.
+/// Makes the names of variants unique: the first keeps a shared name, the others get a hash of their
+/// assignments.
 fn tell_apart(points: &mut [Point]) {
     let mut taken = BTreeSet::new();
     for point in points {

@@ -1,6 +1,6 @@
-//! Figures whose numbers stand for words, which their names say: `kind of number (0 exact, 1 ODE)`.
+//! Figures whose numbers are codes, explained in their names: `kind of number (0 exact, 1 ODE)`.
 
-/// What the numbers of the figure `name` mean, with where in the name that begins; none of other figures.
+/// The codes of the figure `name`, with the position of their list in the name; none for other figures.
 fn meanings(name: &str) -> Option<(usize, Vec<(f64, &str)>)> {
     let (start, _) = name.rmatch_indices(" (").next()?;
     let inside = name[start + 2..].strip_suffix(')')?;
@@ -12,15 +12,15 @@ fn meanings(name: &str) -> Option<(usize, Vec<(f64, &str)>)> {
     (all.len() > 1).then_some((start, all))
 }
 
-/// The word that `value` of the figure `name` stands for.
+/// The word for `value` of the figure `name`.
 pub fn word(name: &str, value: f64) -> Option<&str> {
     let (_, meanings) = meanings(name)?;
     let found = meanings.into_iter().find(|(number, _)| *number == value);
     found.map(|(_, word)| word)
 }
 
-/// The word that all `values` of the figure `name` stand for, or how many are which, larger numbers first; none where a
-/// value stands for no word.
+/// The word for all `values` of the figure `name`, or the count of each word, larger counts first; none if a value
+/// has no word.
 pub fn words(name: &str, values: &[f64]) -> Option<String> {
     let mut sorted = values.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
@@ -37,7 +37,7 @@ pub fn words(name: &str, values: &[f64]) -> Option<String> {
     }
 }
 
-/// The name of a figure without the meanings of its numbers.
+/// The name of a figure without its codes.
 pub fn short_name(name: &str) -> &str {
     meanings(name).map_or(name, |(start, _)| &name[..start])
 }

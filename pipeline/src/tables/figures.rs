@@ -6,7 +6,7 @@ use super::numbers::number;
 use super::table::{TERMINAL, markdown};
 use latent_align_stages::figures::INTERVAL;
 
-/// A table of plain figures, and as many for regions as keep to a terminal's width.
+/// A table of plain figures, and tables of regions that fit a terminal's width.
 pub fn figures_tables(figures: &[(String, f64)]) -> String {
     let mut plain = vec![vec!["figure".to_owned(), "value".to_owned()]];
     let mut regions: Vec<&str> = Vec::new();
@@ -91,12 +91,12 @@ fn with_interval(value: f64, low: f64, high: f64) -> String {
     format!("{value:.digits$} [{low:.digits$}, {high:.digits$}]")
 }
 
-/// The value of the figure `name` as people read it: a number, or the word that it stands for.
+/// The value of the figure `name` for display: a number, or the word for a code.
 pub fn shown(name: &str, value: f64) -> String {
     word(name, value).map_or_else(|| number(value), str::to_owned)
 }
 
-/// True for the name of one end of a figure's interval.
+/// Whether `name` is one end of a figure's interval.
 pub fn is_bound(name: &str) -> bool {
     INTERVAL.iter().any(|bound| name.ends_with(bound))
 }

@@ -1,4 +1,4 @@
-//! `COLUMN OP VALUE`: which rows stay.
+//! `COLUMN OP VALUE`: which rows to keep.
 
 use super::glob::matches;
 use super::names::resolve;
@@ -7,21 +7,21 @@ use latent_align_stages::{Error, Result};
 use polars::prelude::{AnyValue, Column};
 use std::cmp::Ordering;
 
-/// What a row must be to stay.
+/// A condition on rows.
 pub struct Filter {
-    /// The column that is compared.
+    /// The column to compare.
     pub column: usize,
     operator: &'static str,
     value: String,
     given: String,
 }
 
-/// Longer ones before those that they start with.
+/// Longer operators before their prefixes.
 const OPERATORS: [&str; 9] = [">=", "<=", "!=", "!~", "==", "=", ">", "<", "~"];
 
 impl Filter {
-    /// What `given` says of a column of `source`. Names may have operators in them: the first operator
-    /// counts that has a column before it.
+    /// Parses `given` for a column of `source`. Names may contain operators: the first operator after
+    /// a known column counts.
     ///
     /// # Errors
     /// [`Error::Input`] without an operator or a known column.
@@ -52,10 +52,10 @@ impl Filter {
         }))
     }
 
-    /// Which rows of its `column` stay.
+    /// Which rows of its `column` to keep.
     ///
     /// # Errors
-    /// [`Error::Input`] where numbers are compared with what is none.
+    /// [`Error::Input`] if numbers are compared with text.
     pub fn mask(&self, column: &Column) -> Result<Vec<bool>> {
         let number = self.value.parse::<f64>();
         let is_like = matches!(self.operator, "~" | "!~");
@@ -105,7 +105,7 @@ impl Filter {
     }
 }
 
-/// A value as it is typed.
+/// A value as a user types it.
 pub fn text(value: &AnyValue) -> String {
     match value {
         AnyValue::Null => String::new(),

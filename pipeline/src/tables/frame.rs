@@ -1,4 +1,4 @@
-//! What was asked for of a table: rows filtered and sorted by polars.
+//! The result of a query: rows filtered and sorted by polars.
 
 use super::filter::{Filter, text};
 use super::source::{Kind, Source};
@@ -8,21 +8,21 @@ use polars::prelude::{
     NewChunkedArray as _, PolarsError, Series, SortMultipleOptions,
 };
 
-/// Rows and columns to be written.
+/// Rows and columns to write.
 pub struct Frame {
     /// The values.
     pub data: DataFrame,
-    /// What they mean, column by column.
+    /// The kind of each column.
     pub kinds: Vec<Kind>,
 }
 
 impl Frame {
-    /// The rows of `source` that pass all `filters`, in the order of `sort` (a column, and whether
-    /// downwards), at most `limit` of them, with the columns `shown`. Rows without a value, or with NaN,
-    /// come last.
+    /// The rows of `source` that pass all `filters`, sorted by `sort` (a column, and whether
+    /// descending), at most `limit` of them, with the columns `shown`. Rows without a value, or with
+    /// NaN, come last.
     ///
     /// # Errors
-    /// [`Error::Input`] for a comparison that makes no sense.
+    /// [`Error::Input`] for an invalid comparison.
     pub fn of(
         source: &Source,
         filters: &[Filter],
@@ -66,7 +66,7 @@ impl Frame {
 }
 
 impl Frame {
-    /// The words in the column `name`, rows without any left out.
+    /// The texts in the column `name`, skipping rows without one.
     pub fn texts(&self, name: &str) -> impl Iterator<Item = String> {
         let column = self.data.column(name).ok();
         let values = column
@@ -76,7 +76,7 @@ impl Frame {
     }
 }
 
-/// The column with no value where it has NaN.
+/// The column with NaN replaced by missing values.
 fn sortable(column: &Column) -> Column {
     match column.dtype() {
         DataType::Float64 => {

@@ -2,8 +2,8 @@
 
 use glob::Pattern;
 
-/// Whether `text` is what `pattern` describes: `*` stands for any text, `?` for one character. Brackets, which names
-/// of figures have, stand for themselves.
+/// Whether `text` matches `pattern`: `*` matches any text, `?` one character. Brackets, which occur in names of
+/// figures, match themselves.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let mut pattern = pattern.replace('[', "[[]");
     while pattern.contains("**") {

@@ -1,8 +1,8 @@
-//! Numbers and tables as people and programs read them: chosen, filtered, sorted, and written.
+//! Numbers and tables for readers and programs: selected, filtered, sorted, and written.
 //!
-//! A [`Source`] has every column there is; a [`Query`] takes what was asked for out of it as a
-//! [`Frame`](frame::Frame), through polars; an [`Output`](output::Output) writes that. [`mod@numbers`],
-//! [`mod@table`], [`mod@figures`], [`coded`] and [`verdict`] are text for pages; [`parquet`] is what a stage leaves.
+//! A [`Source`] has all columns; a [`Query`] turns it into a [`Frame`](frame::Frame), using polars; an
+//! [`Output`](output::Output) writes that. [`mod@numbers`], [`mod@table`], [`mod@figures`], [`coded`] and
+//! [`verdict`] make text for pages; [`parquet`] writes the tables of stages.
 
 mod coded;
 mod figures;

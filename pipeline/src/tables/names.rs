@@ -1,20 +1,20 @@
-//! Names of columns as people type them.
+//! Names of columns as users type them.
 
 use super::glob::matches;
 use super::source::Source;
 use crate::config::{hint, list};
 use latent_align_stages::{Error, Result};
 
-/// The column called `wanted`, or the only one whose last part is: `weight` stands for
-/// `train_autoencoder.regulariser.weight`. `option` is where it was asked for.
+/// The column called `wanted`, or the only one whose last part is: `weight` matches
+/// `train_autoencoder.regulariser.weight`. `option` names the option in messages.
 ///
 /// # Errors
-/// [`Error::Input`] with the nearest names, or those it may stand for.
+/// [`Error::Input`] with the most similar names, or the ambiguous ones.
 pub fn resolve(source: &Source, wanted: &str, option: &str) -> Result<usize> {
     find(source, wanted).map_err(|why| Error::input(format!("{option}: {why}")))
 }
 
-/// The columns that `wanted` name, each a list with commas; a name may itself have commas.
+/// The columns named by `wanted`, each a list with commas; a name may contain commas.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -77,7 +77,7 @@ fn find(source: &Source, wanted: &str) -> Result<usize, String> {
         _ => {
             let names: Vec<&str> = meant.iter().map(|m| m.1).collect();
             return Err(format!(
-                "`{wanted}` may be {}; give more of it",
+                "`{wanted}` is ambiguous: it may be {}; give more of it",
                 list(&names)
             ));
         }

@@ -1,6 +1,6 @@
-//! Numbers as people read them.
+//! Formatting of numbers.
 
-/// A figure: whole numbers as they are, others to five significant digits.
+/// A figure: integers in full, other numbers with five significant digits.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return value.to_string();
@@ -17,7 +17,7 @@ pub fn number(value: f64) -> String {
     format!("{value:.after$}")
 }
 
-/// A figure where room is short: three significant digits.
+/// A figure with three significant digits.
 pub fn brief(value: f64) -> String {
     let size = value.abs();
     if !(1e-4..1000.0).contains(&size) {
@@ -27,7 +27,7 @@ pub fn brief(value: f64) -> String {
     format!("{value:.after$}")
 }
 
-/// The mean of `values` and their standard deviation (n - 1); NaN where there are too few.
+/// The mean of `values` and their standard deviation (n - 1); NaN for too few values.
 pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -45,7 +45,7 @@ pub fn with_spread(mean: f64, deviation: f64) -> String {
     format!("{mean:.digits$} ± {deviation:.digits$}")
 }
 
-/// A duration from milliseconds to days.
+/// A duration, in milliseconds to days.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match seconds {
@@ -57,7 +57,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A size from bytes to tebibytes.
+/// A size, in bytes to tebibytes.
 pub fn bytes(size: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if size < 1024 {

@@ -1,4 +1,4 @@
-//! Where a table goes, and in which form.
+//! The destination and the format of a table.
 
 use super::filter::text;
 use super::frame::Frame;
@@ -11,7 +11,7 @@ use polars::prelude::{AnyValue, DataType, ParquetWriter};
 use serde_json::{Map, Number, Value};
 use std::path::Path;
 
-/// How a table is written.
+/// The format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
     /// For a terminal
@@ -28,40 +28,40 @@ pub enum Format {
     Parquet,
 }
 
-/// An open place for a table: stdout, or a file, which is there when it is whole.
+/// The destination of a table: stdout, or a file that appears once it is complete.
 pub struct Output {
     format: Format,
     file: Option<Destination>,
 }
 
 impl Output {
-    /// Opens the file `out`, which is replaced with `force`, or stdout.
+    /// Opens the file `out`, replacing it with `force`, or stdout.
     ///
     /// # Errors
-    /// [`Error::Input`] for parquet without a file, and as [`Destination::open`].
+    /// [`Error::Input`] for Parquet without a file, and as [`Destination::open`].
     pub fn open(format: Format, out: Option<&Path>, force: bool) -> Result<Self> {
         if out.is_none() && format == Format::Parquet {
-            let wrong = "--format parquet is for programs; say where with --out FILE";
+            let wrong = "--format parquet is for programs; give a file with --out FILE";
             return Err(Error::input(wrong));
         }
         let file = out.map(|path| Destination::open(path, force)).transpose()?;
         Ok(Self { format, file })
     }
 
-    /// Whether people read it, not programs.
+    /// Whether the format is for readers, not programs.
     pub fn is_text(&self) -> bool {
         matches!(self.format, Format::Table | Format::Markdown)
     }
 
-    /// Whether people read it, and at once.
+    /// Whether the format is for readers, and the destination is stdout.
     pub fn is_text_on_stdout(&self) -> bool {
         self.is_text() && self.file.is_none()
     }
 
-    /// That people read it, which `what` needs: it is a page of text, not a table.
+    /// Checks that the format is for readers, as needed by `what`, a page of text.
     ///
     /// # Errors
-    /// [`Error::Input`] for a format that programs read.
+    /// [`Error::Input`] for a format for programs.
     pub fn must_be_text(&self, what: &str) -> Result<()> {
         match self.format.to_possible_value() {
             Some(format) if !self.is_text() => Err(Error::input(format!(
@@ -72,10 +72,10 @@ impl Output {
         }
     }
 
-    /// Writes `page`, a text of which there is no table.
+    /// Writes `page`, a text that is not a table.
     ///
     /// # Errors
-    /// The file refuses.
+    /// Writing fails.
     pub fn write_page(self, page: &str, console: &Console) -> anyhow::Result<()> {
         let Some(file) = self.file else {
             console.print(page);
@@ -90,12 +90,12 @@ impl Output {
     /// Writes `frame`.
     ///
     /// # Errors
-    /// The file or stdout refuses.
+    /// Writing fails.
     pub fn write(self, frame: &mut Frame, console: &Console) -> anyhow::Result<()> {
         self.write_with(frame, "", console)
     }
 
-    /// Writes `frame`, and `notes` below it where people read.
+    /// Writes `frame`, with `notes` below it in formats for readers.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -137,7 +137,7 @@ fn parquet(frame: &mut Frame) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A line a row, cells quoted as RFC 4180 has it; nothing where there is no value.
+/// One line per row, cells quoted according to RFC 4180; empty for missing values.
 fn csv(frame: &Frame) -> String {
     let quoted = |cell: String| match cell.contains(['"', ',', '\n', '\r']) {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
@@ -156,7 +156,7 @@ fn csv(frame: &Frame) -> String {
     lines.join("\n") + "\n"
 }
 
-/// An array of objects, one a line; NaN and missing values become null.
+/// An array of objects, one per line; NaN and missing values become null.
 fn json(frame: &Frame) -> String {
     let mut rows = vec![Map::new(); frame.data.height()];
     for column in frame.data.columns() {

@@ -1,7 +1,7 @@
-//! Learning curves and tables as parquet.
+//! Learning curves and tables as Parquet.
 //!
-//! `metrics.parquet` is rewritten as a whole while a stage runs, by a rename, so that a reader
-//! never meets half a file.
+//! `metrics.parquet` is rewritten as a whole while a stage runs, by a rename, so that readers never
+//! see a partial file.
 
 use crate::process::temporary;
 use latent_align_stages::context::{Column, Table};
@@ -16,7 +16,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// At most this long are new rows kept from a reader, or longer where writing takes long.
+/// The longest time until new rows are written, unless writing is slow.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The rows so far.
@@ -30,7 +30,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// No rows; nothing is written before the first.
+    /// No rows; the file is written with the first row.
     pub fn new(file: PathBuf) -> Self {
         Self {
             file,
@@ -41,7 +41,7 @@ impl Metrics {
         }
     }
 
-    /// Appends a row, and rewrites the file when that is due.
+    /// Appends a row, and rewrites the file if due.
     pub fn add(&mut self, step: u64, row: &[(&'static str, f64)]) -> Result<()> {
         self.steps.push(i64::try_from(step).unwrap_or(i64::MAX));
         let rows = self.steps.len();
@@ -78,7 +78,7 @@ impl Metrics {
         write_frame(file, DataFrame::new(self.steps.len(), columns))
     }
 
-    /// Takes the rows that [`Self::write_to`] wrote to `file` instead of its own.
+    /// Replaces the rows by those that [`Self::write_to`] wrote to `file`.
     pub fn restore(&mut self, file: &Path) -> Result<()> {
         let failed = |e: &dyn std::fmt::Display| Error::file(file, e);
         let open = File::open(file).map_err(|e| failed(&e))?;
@@ -98,7 +98,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// Rewrites the file if there are rows it lacks.
+    /// Rewrites the file if it lacks rows.
     pub fn write(&mut self) -> Result<()> {
         if self.written == self.steps.len() {
             return Ok(());
@@ -106,7 +106,7 @@ impl Metrics {
         let started = Instant::now();
         self.write_to(&self.file)?;
         self.written = self.steps.len();
-        // Writing must not take a noticeable share of the training.
+        // Writing must take only a small share of the training time.
         self.next = Instant::now() + INTERVAL.max(started.elapsed() * 50);
         Ok(())
     }
@@ -115,12 +115,12 @@ impl Metrics {
 /// Writes `table` to `file`.
 ///
 /// # Errors
-/// [`Error::File`] when the columns differ in length or the disk refuses.
+/// [`Error::File`] if the columns differ in length or writing fails.
 pub fn write_table(file: &Path, table: &Table) -> Result<()> {
     write_frame(file, frame(table))
 }
 
-/// `table` as polars has it.
+/// `table` as a polars data frame.
 fn frame(table: &Table) -> PolarsResult<DataFrame> {
     let height = table.columns.first().map_or(0, |c| length(&c.1));
     let columns = table
@@ -139,16 +139,16 @@ fn frame(table: &Table) -> PolarsResult<DataFrame> {
     DataFrame::new(height, columns)
 }
 
-/// A table larger than memory, written some rows at a time.
+/// A table larger than memory, written in batches of rows.
 pub struct TableWriter {
     file: PathBuf,
     about: Vec<(String, String)>,
-    /// From the first rows on, whose columns are those of all.
+    /// Set by the first rows, which determine the columns.
     writer: Option<BatchedWriter<BufWriter<File>>>,
 }
 
 impl TableWriter {
-    /// A new file, with `about` among its metadata; nothing may be at `file`.
+    /// A new file with `about` in its metadata; `file` must not exist.
     pub fn create(file: &Path, about: &[(&str, String)]) -> Self {
         let about = about.iter();
         Self {
@@ -163,7 +163,7 @@ impl TableWriter {
     /// Adds rows.
     ///
     /// # Errors
-    /// [`Error::File`] when the columns differ in length, or from those before, or the disk refuses.
+    /// [`Error::File`] if the columns differ in length, or from earlier rows, or writing fails.
     pub fn append(&mut self, rows: &Table) -> Result<()> {
         let failed = |e: &dyn std::fmt::Display| Error::file(&self.file, e);
         let frame = frame(rows).map_err(|e| failed(&e))?;
@@ -186,7 +186,7 @@ impl TableWriter {
     /// Finishes the file.
     ///
     /// # Errors
-    /// [`Error::File`] when there were no rows, or the disk refuses.
+    /// [`Error::File`] if there were no rows, or writing fails.
     pub fn finish(self) -> Result<()> {
         let failed = |e: &dyn std::fmt::Display| Error::file(&self.file, e);
         let writer = (self.writer.as_ref()).ok_or_else(|| failed(&"there are no rows"))?;

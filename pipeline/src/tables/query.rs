@@ -1,4 +1,4 @@
-//! What the command line asks of a table.
+//! Options of the command line for tables.
 
 use super::filter::Filter;
 use super::frame::Frame;
@@ -9,30 +9,31 @@ use clap::Args;
 use latent_align_stages::Result;
 use std::path::PathBuf;
 
-/// Which rows and columns, and in which order.
+/// Which rows and columns to show, and in which order.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Tables")]
 pub struct Query {
-    /// Keep rows as in `state=finished`, `pretrain_flow.steps>=1000` or `name~digits*`; nothing after
-    /// `=` means no value; may be repeated
+    /// Keep matching rows, as in `state=finished`, `pretrain_flow.steps>=1000` or `name~digits*`;
+    /// nothing after `=` means no value; may be repeated
     #[arg(long, value_name = "COLUMN OP VALUE")]
     pub filter: Vec<String>,
-    /// Order by a column, as in `--sort=started`, or downwards, as in `--sort=-started`; may be repeated
+    /// Order by a column, as in `--sort=started`, or descending, as in `--sort=-started`; may be
+    /// repeated
     #[arg(long, value_name = "[-]COLUMN", allow_hyphen_values = true)]
     pub sort: Vec<String>,
-    /// Keep the first rows only
+    /// Keep only the first rows
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Show these columns, separated by commas; `*` stands for any text
+    /// Show these columns, separated by commas; `*` matches any text
     #[arg(long, value_name = "NAMES")]
     pub columns: Vec<String>,
 }
 
-/// How a table is written, and where.
+/// The format and destination of a table.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Tables")]
 pub struct OutputArguments {
-    /// How the table is written
+    /// The format of the table
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: Format,
     /// Write it into this file, pipe or device
@@ -44,7 +45,7 @@ pub struct OutputArguments {
 }
 
 impl OutputArguments {
-    /// Opens where it is written, before any work.
+    /// Opens the destination, before any work.
     ///
     /// # Errors
     /// As [`Output::open`].
@@ -54,7 +55,7 @@ impl OutputArguments {
 }
 
 impl Query {
-    /// An option that asks for some rows, columns or order, if one was given.
+    /// The first given option that selects rows, columns or an order.
     pub fn given(&self) -> Option<&'static str> {
         [
             ("--filter", !self.filter.is_empty()),
@@ -66,16 +67,15 @@ impl Query {
         .find_map(|(option, is_given)| is_given.then_some(option))
     }
 
-    /// Whether it asks for the table as it is.
+    /// Whether no such option is given.
     pub fn is_empty(&self) -> bool {
         self.given().is_none()
     }
 
-    /// What is asked for of `source`.
+    /// Applies the query to `source`.
     ///
     /// # Errors
-    /// [`latent_align_stages::Error::Input`] for a column that is not there, and for a comparison that
-    /// makes no sense.
+    /// [`latent_align_stages::Error::Input`] for an unknown column, and for an invalid comparison.
     pub fn run(&self, source: &Source) -> Result<Frame> {
         let filters = self.filter.iter().map(|f| Filter::parse(f, source));
         let filters: Vec<Filter> = filters.collect::<Result<_>>()?;

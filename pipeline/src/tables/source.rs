@@ -1,15 +1,15 @@
-//! A table with every column there is. Columns become polars' only when something asks for them.
+//! A table with all columns, which are converted to polars only on demand.
 
 use polars::prelude::{Column, IntoColumn as _, NamedFrom as _, Series};
 use serde_json::Value;
 
-/// Every column there is.
+/// All columns.
 pub struct Source<'a> {
-    /// How many rows.
+    /// The number of rows.
     pub height: usize,
     /// The columns.
     pub fields: Vec<Field<'a>>,
-    /// Those shown where none are asked for.
+    /// Those shown by default.
     pub shown: Vec<usize>,
 }
 
@@ -17,38 +17,38 @@ pub struct Source<'a> {
 pub struct Field<'a> {
     /// Its name.
     pub name: String,
-    /// What its values mean.
+    /// How to display its values.
     pub kind: Kind,
-    /// Its values, one a row.
+    /// Its values, one per row.
     pub values: Values<'a>,
 }
 
-/// What the values of a column mean, for people.
+/// How to display the values of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// They are shown as they are.
+    /// Unchanged.
     Plain,
-    /// A moment.
+    /// A time.
     Moment,
     /// A duration in seconds.
     Seconds,
     /// A size in bytes.
     Bytes,
-    /// A figure, to five digits.
+    /// A figure with five digits.
     Figure,
-    /// How much the column before differs from a baseline.
+    /// The difference of the column before from a baseline.
     Delta,
 }
 
-/// The values of a column; none where a row has none.
+/// The values of a column; none for rows without a value.
 pub enum Values<'a> {
-    /// Words.
+    /// Texts.
     Text(Vec<Option<String>>),
     /// Numbers.
     Float(Vec<Option<f64>>),
-    /// Whole numbers.
+    /// Integers.
     Int(Vec<Option<i64>>),
-    /// Settings as JSON; what type the column has follows from them.
+    /// Settings as JSON, which determine the type of the column.
     Setting(Vec<Option<&'a str>>),
 }
 
@@ -63,7 +63,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The same, of which only `names` are shown; one that is not there is left out.
+    /// Shows only `names`; unknown names are ignored.
     pub fn showing(mut self, names: &[&str]) -> Self {
         let place = |name: &&str| self.fields.iter().position(|f| f.name == **name);
         self.shown = names.iter().filter_map(place).collect();
@@ -72,7 +72,7 @@ impl<'a> Source<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// A column whose values are shown as they are.
+    /// A column with plain values.
     pub fn new(name: impl Into<String>, values: Values<'a>) -> Self {
         let name = name.into();
         Self {
@@ -82,19 +82,19 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The same whose values are of this kind.
+    /// The column with this kind.
     pub fn of(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Words; empty ones count as none.
+    /// A column of texts; empty ones count as missing.
     pub fn text<T: Into<String>>(name: &str, words: impl Iterator<Item = T>) -> Self {
         let words = words.map(|w| Some(w.into()).filter(|w: &String| !w.is_empty()));
         Self::new(name, Values::Text(words.collect()))
     }
 
-    /// The column as polars has it.
+    /// The column as a polars column.
     pub fn column(&self) -> Column {
         let name = self.name.as_str().into();
         match &self.values {
@@ -115,7 +115,7 @@ impl<'a> Field<'a> {
             Values::Text(values) => differ(values, |a, b| a == b),
             Values::Int(values) => differ(values, |a, b| a == b),
             Values::Setting(values) => differ(values, |a, b| a == b),
-            // NaN is NaN.
+            // NaN equals NaN here.
             Values::Float(values) => {
                 differ(values, |a, b| a.map(f64::to_bits) == b.map(f64::to_bits))
             }

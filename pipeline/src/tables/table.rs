@@ -2,23 +2,22 @@
 
 use comfy_table::{Table, presets};
 
-/// Columns two spaces apart, each as wide as its longest cell; a cell may have several lines.
+/// Columns separated by two spaces, each as wide as its longest cell; a cell may have several lines.
 pub fn columns(rows: &[Vec<String>]) -> String {
     drawn(presets::NOTHING, (0, 2), rows)
 }
 
-/// A Markdown table whose first row is the header, aligned so that it reads well as it is.
+/// A Markdown table whose first row is the header, aligned for reading as plain text.
 pub fn markdown(rows: &[Vec<String>]) -> String {
     let cell = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
     let rows: Vec<Vec<String>> = (rows.iter().map(|row| row.iter().map(cell).collect())).collect();
     drawn(presets::ASCII_MARKDOWN, (1, 1), &rows)
 }
 
-/// Columns of a terminal that wide tables keep to where they can.
+/// The width of a terminal in columns, for wide tables.
 pub const TERMINAL: usize = 120;
 
-/// As [`markdown`], rows and columns exchanged where it is wider than `columns` and the exchange makes
-/// it narrower.
+/// As [`markdown`], transposed if the table is wider than `columns` and transposing makes it narrower.
 pub fn markdown_within(rows: &[Vec<String>], columns: usize) -> String {
     let upright = markdown(rows);
     match longest_line(&upright) <= columns {
@@ -27,7 +26,7 @@ pub fn markdown_within(rows: &[Vec<String>], columns: usize) -> String {
     }
 }
 
-/// Rows as columns.
+/// Transposes rows and columns.
 pub fn exchanged(rows: &[Vec<String>]) -> Vec<Vec<String>> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &Vec<String>, i| row.get(i).cloned().unwrap_or_default();
@@ -36,7 +35,7 @@ pub fn exchanged(rows: &[Vec<String>]) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The narrower of two tables, `one` where both are as wide.
+/// The narrower of two tables; `one` if equal.
 pub fn narrower(one: String, other: String) -> String {
     match longest_line(&other) < longest_line(&one) {
         true => other,
@@ -50,7 +49,7 @@ pub fn longest_line(text: &str) -> usize {
     widths.max().unwrap_or(0)
 }
 
-/// `rows` in the style of `preset`, the first as header, with spaces before and after each cell.
+/// `rows` in the style of `preset`, the first as header, with padding before and after each cell.
 fn drawn(preset: &str, padding: (u16, u16), rows: &[Vec<String>]) -> String {
     let Some((header, body)) = rows.split_first() else {
         return String::new();

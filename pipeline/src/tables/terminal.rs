@@ -1,4 +1,4 @@
-//! A table for people.
+//! Tables for the terminal.
 
 use super::coded::short_name;
 use super::figures::shown;
@@ -9,14 +9,14 @@ use super::source::Kind;
 use super::table::{TERMINAL, columns, exchanged, longest_line, markdown_within, narrower};
 use polars::prelude::AnyValue;
 
-/// Headers are not broken into lines narrower than this.
+/// Headers are not wrapped below this width.
 const NARROW: usize = 16;
 
-/// Aligned columns; rows and columns exchanged where that is narrower and a terminal is too narrow.
+/// Aligned columns; transposed if that is narrower and the table is wider than a terminal.
 pub fn terminal(frame: &Frame) -> String {
     let rows = cells(frame, "-");
     let upright = columns(&with_broken_header(&rows));
-    // A table of more rows than columns only becomes wider.
+    // Transposing a table of more rows than columns only makes it wider.
     match longest_line(&upright) <= TERMINAL || rows.len() > rows[0].len() {
         true => upright,
         false => narrower(upright, columns(&exchanged(&rows))),
@@ -28,7 +28,7 @@ pub fn markdown(frame: &Frame) -> String {
     markdown_within(&cells(frame, ""), TERMINAL)
 }
 
-/// The header and every row; `none` stands where there is no value.
+/// The header and every row, with `none` for missing values.
 fn cells(frame: &Frame, none: &str) -> Vec<Vec<String>> {
     let mut rows = vec![Vec::new(); frame.data.height() + 1];
     for (column, kind) in frame.data.columns().iter().zip(&frame.kinds) {
@@ -74,7 +74,7 @@ fn cell(name: &str, kind: Kind, value: &AnyValue) -> String {
     }
 }
 
-/// The same rows with a header of several lines where names are longer than what stands below them.
+/// The same rows with headers wrapped if they are wider than the cells below them.
 fn with_broken_header(rows: &[Vec<String>]) -> Vec<Vec<String>> {
     let mut rows = rows.to_vec();
     let (header, body) = rows.split_first_mut().expect("the header is always there");
@@ -85,7 +85,7 @@ fn with_broken_header(rows: &[Vec<String>]) -> Vec<Vec<String>> {
     rows
 }
 
-/// The words of `name` in lines of at most `width` where words allow that.
+/// The words of `name` in lines of at most `width`, except for longer words.
 fn lines(name: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in name.split(' ') {

@@ -1,8 +1,9 @@
-//! Whether the alignment loss stands in for the NLL in a region: a figure that is a word.
+//! The verdict on whether the alignment loss is a surrogate of the NLL in a region: a figure that
+//! is a word.
 
 pub use latent_align_stages::likelihood::Verdict as RegionVerdict;
 
-/// Every verdict among `figures`, each with its region and the weighting of the alignment loss.
+/// Every verdict among `figures`, with its region and the weighting of the alignment loss.
 pub fn verdicts_of(figures: &[(String, f64)]) -> Vec<(&str, &str, Option<RegionVerdict>)> {
     let verdicts = figures.iter().filter_map(|(name, value)| {
         let (region, label) = name.split_once(": ")?;
@@ -13,7 +14,7 @@ pub fn verdicts_of(figures: &[(String, f64)]) -> Vec<(&str, &str, Option<RegionV
     verdicts.collect()
 }
 
-/// True for the name of a figure, with or without what stands before it, whose value is a verdict.
+/// Whether the figure `name`, with or without a prefix, is a verdict.
 pub fn is_verdict(name: &str) -> bool {
     name.ends_with(RegionVerdict::FIGURE)
 }

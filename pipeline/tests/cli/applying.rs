@@ -208,7 +208,7 @@ fn check_kills(project: &Project, command: &[&str], name: &str) {
             false => {
                 let again = project.run(command);
                 again.expect(0, &[]);
-                goes_on += u64::from(again.stderr.contains("goes on after"));
+                goes_on += u64::from(again.stderr.contains("resuming after"));
             }
             // killed between the file's name and the end of what it was made of, which goes with the next
             true => {

@@ -163,7 +163,7 @@ fn what_read_an_earlier_result_is_left_out_and_told() {
     std::fs::write(&manifest, sealed(above)).unwrap();
     project.run(&["report", "tiny"]).expect(0, &[]);
     let page = file(&project, "tiny", "report.html");
-    assert!(page.contains("train-autoencoder was computed again since, with another result"));
+    assert!(page.contains("train-autoencoder was recomputed since, with another result"));
     assert!(!page.contains("NLL of latents (nats)") && !page.contains("id=\"figure-surrogate\""));
     let until = ["run", "tiny.yaml", "--until", "train-autoencoder"];
     project.run(&until).expect(0, &["Nothing to do"]);

@@ -96,7 +96,7 @@ fn one_artifact_is_shown_in_full_with_its_lineage() {
             "steps: 12",
             "2.0 KiB",
             &blake3::hash(b"weights").to_hex(),
-            "└─ pretrain-flow 00112233445566aa (computed again since",
+            "└─ pretrain-flow 00112233445566aa (recomputed since",
             "   └─ /data/a.h5 0123456789abcdef",
         ],
     );

@@ -300,7 +300,7 @@ fn the_best_trial_is_first_and_what_is_left_out_is_told() {
         &[
             "left out: moons",
             "NaN",
-            "left out: never: it was not run yet",
+            "left out: never: it has not run yet",
         ],
     );
     let place = |run| outcome.stdout.find(run).unwrap();
@@ -865,7 +865,7 @@ fn what_a_process_works_on_stays() {
     let held = [lock("dd00000000000001"), lock("ee00000000000001")];
     project
         .run(&["clean", "--delete"])
-        .expect(0, &["a process works on it"]);
+        .expect(0, &["in use by a process"]);
     let left = project.entries("artifacts/pretrain-flow");
     assert_eq!(left.len(), 5, "{left:?}");
     drop(held);

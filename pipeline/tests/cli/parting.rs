@@ -95,7 +95,7 @@ fn a_sweep_chooses_by_held_out_rows_and_shows_test_rows() {
         &[
             "objective.figure: found train-autoencoder: test mean squared error",
             "`train-autoencoder: held-out mean squared error`",
-            "nothing is chosen by test rows",
+            "test rows are not used for selection",
         ],
     );
     project.write(
@@ -114,5 +114,5 @@ fn a_sweep_chooses_by_held_out_rows_and_shows_test_rows() {
         .expect(0, &["test mean squared error"]);
     project
         .run(&["show", "chosen", "--objective", by_test])
-        .expect(2, &["--objective", "nothing is chosen by test rows"]);
+        .expect(2, &["--objective", "test rows are not used for selection"]);
 }
