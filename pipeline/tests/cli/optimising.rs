@@ -235,7 +235,7 @@ fn a_program_that_does_something_else_is_told_with_what_it_did() {
             "echo 1; kill -9 $$",
             ", retries: 0",
             &[
-                "was ended by signal 9 after 1 of 4 scores",
+                "was killed by signal 9 after 1 of 4 scores",
                 "Scores so far are kept",
             ],
         ),

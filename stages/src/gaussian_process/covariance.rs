@@ -1,18 +1,18 @@
-//! Matrices of covariances and their factors.
+//! Covariance matrices and their factors.
 
 use crate::error::{Error, Result};
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
-/// Added to the diagonal of a covariance of function values, as a share of their variance, so that rounding leaves it
-/// positive definite.
+/// Added to the diagonal of a covariance of function values, relative to their variance, so that rounding errors
+/// leave it positive definite.
 pub(super) const JITTER: f64 = 1e-8;
 
-/// `L^-1 cross`, L being the factor.
+/// `L^-1 cross` for the factor L.
 pub(super) fn white(factor: &Cholesky<f64, Dyn>, cross: &DMatrix<f64>) -> DMatrix<f64> {
     factor
         .l_dirty()
         .solve_lower_triangular(cross)
-        .expect("a factor's diagonal is positive")
+        .expect("the diagonal of a factor is positive")
 }
 
 /// The squared norm of each column of [`white`].
@@ -31,7 +31,7 @@ pub(super) fn add_to_diagonal(matrix: &mut DMatrix<f64>, value: f64) {
 /// The Cholesky factor of `covariance`.
 ///
 /// # Errors
-/// A numerical error where it is not positive definite.
+/// A numerical error if it is not positive definite.
 pub(super) fn factor(covariance: DMatrix<f64>) -> Result<Cholesky<f64, Dyn>> {
     covariance.cholesky().ok_or_else(|| {
         Error::Numerical(
@@ -41,10 +41,10 @@ pub(super) fn factor(covariance: DMatrix<f64>) -> Result<Cholesky<f64, Dyn>> {
     })
 }
 
-/// That `values` are finite.
+/// Checks that `values` are finite.
 ///
 /// # Errors
-/// A numerical error where one is not.
+/// A numerical error if one is not.
 pub(super) fn require_finite(values: &DVector<f64>) -> Result<()> {
     match values.iter().all(|value| value.is_finite()) {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! Functions drawn from the posterior, at some points.
+//! Draws of functions from the posterior at given points.
 
 use super::kernel::Kernel;
 use super::points::Points;
@@ -9,14 +9,15 @@ use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 use std::f64::consts::TAU;
 
-/// The values [n, count] of `count` functions drawn from `posterior` at `points`. A draw is one of the prior, g, and what
-/// corrects it where there are data:
+/// The values [n, count] of `count` functions drawn from `posterior` at `points`. A draw is a draw g of the prior
+/// plus a correction by the data (Wilson et al., 2020):
 ///
 /// ```text
 /// f(x) = mean + g(x) + k(x, X) weights
 /// ```
 ///
-/// All share `features` random frequencies, and the covariances of points and data, which cost the most.
+/// All draws share `features` random frequencies, and the covariances of points and data, which are the most
+/// expensive part.
 pub fn draws(
     posterior: &Posterior,
     points: &Points,

@@ -1,4 +1,4 @@
-//! Settings of a Gaussian process by the most probable ones: marginal likelihood times a prior over settings.
+//! Maximum a posteriori settings of a Gaussian process: the marginal likelihood times a prior over settings.
 
 use super::covariance::{JITTER, add_to_diagonal, factor, require_finite};
 use super::kernel::{Family, Kernel};
@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 /// The settings of a Gaussian process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
-    /// Covariances of function values.
+    /// The covariance function.
     pub kernel: Kernel,
     /// The mean of a function value.
     pub mean: f64,
-    /// The variance of the noise on a value.
+    /// The variance of the noise.
     pub noise: f64,
 }
 
 impl Fit {
-    /// What is expected of standardised values at points of `tokens` tokens of `width` numbers of unit variance: all tokens
-    /// matter alike, and two points drawn at random are `sqrt(2)` lengthscales apart, as in few dimensions
-    /// (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024).
+    /// The prior's mode for standardised values at points of `tokens` tokens of `width` numbers of unit variance:
+    /// all tokens have the same lengthscale, and two random points are `sqrt(2)` lengthscales apart, as in few
+    /// dimensions (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024).
     pub fn expected(family: Family, tokens: usize, width: usize) -> Self {
         Self {
             kernel: Kernel {
@@ -34,7 +34,7 @@ impl Fit {
         }
     }
 
-    /// Logarithms of lengthscales, of the variance and of the noise.
+    /// The logarithms of the lengthscales, the variance and the noise.
     fn logarithms(&self) -> Vec<f64> {
         let lengths = self.kernel.lengths.iter().copied();
         lengths
@@ -43,7 +43,7 @@ impl Fit {
             .collect()
     }
 
-    /// The settings of which these are the logarithms.
+    /// The settings with these logarithms.
     fn of_logarithms(&self, logarithms: &[f64]) -> Self {
         let tokens = self.kernel.lengths.len();
         Self {
@@ -58,13 +58,13 @@ impl Fit {
     }
 }
 
-/// Standard deviations of the logarithms of a lengthscale, of the variance and of the noise about what is expected.
+/// The prior's standard deviations of the logarithms of a lengthscale, the variance and the noise.
 const SPREAD: [f64; 3] = [1.0, 1.0, 1.5];
 
-/// The settings under which `values` at `points` are most probable, from `start` in `steps` steps of Adam. The mean stays.
+/// The most probable settings for `values` at `points`, by `steps` steps of Adam from `start`. The mean is fixed.
 ///
 /// # Errors
-/// A numerical error where covariances are not positive definite, as for values that are not finite.
+/// A numerical error if covariances are not positive definite, as for values that are not finite.
 pub fn fit(start: &Fit, points: &Points, values: &[f64], steps: usize) -> Result<Fit> {
     let problem = Problem::new(start, points, values);
     let mut at = start.logarithms();
@@ -86,10 +86,10 @@ pub fn fit(start: &Fit, points: &Points, values: &[f64], steps: usize) -> Result
     Ok(start.of_logarithms(&best))
 }
 
-/// What settings are chosen by.
+/// The fitting problem.
 struct Problem<'a> {
     start: &'a Fit,
-    /// What is expected, as logarithms.
+    /// The mode of the prior, as logarithms.
     expected: Vec<f64>,
     /// Squared distances [n, n] of each token.
     squares: Vec<DMatrix<f64>>,
@@ -112,7 +112,7 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// The negative log-probability in nats, without constants, and its slope by each logarithm.
+    /// The negative log-probability in nats, without constants, and its gradient by the logarithms.
     fn loss(&self, logarithms: &[f64]) -> Result<(f64, Vec<f64>)> {
         let settings = self.start.of_logarithms(logarithms);
         let (n, tokens) = (self.centred.len(), self.squares.len());

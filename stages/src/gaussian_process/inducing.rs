@@ -19,10 +19,11 @@ pub(super) struct Inducing {
 }
 
 impl Inducing {
-    /// Of the values `centred` at the scaled points `all` [n, D], by the scaled points `inducing` [m, D].
+    /// The posterior given the values `centred` at the scaled points `all` [n, D], with the scaled points
+    /// `inducing` [m, D].
     ///
     /// # Errors
-    /// A numerical error where covariances are not positive definite.
+    /// A numerical error if covariances are not positive definite.
     pub fn new(
         kernel: &Kernel,
         inducing: &DMatrix<f64>,
@@ -31,7 +32,7 @@ impl Inducing {
         noise: f64,
     ) -> Result<Self> {
         let mut covariance = kernel.between(inducing, inducing);
-        // 100 times that of an exact posterior, whose diagonal has the noise too
+        // 100 times the jitter of an exact posterior, whose diagonal also has the noise
         add_to_diagonal(&mut covariance, 100.0 * JITTER * kernel.variance);
         let prior = factor(covariance)?;
         let scale = noise.sqrt();
@@ -47,8 +48,8 @@ impl Inducing {
         })
     }
 
-    /// Means less the prior's mean, and how much the data take off the prior's variance, at points whose covariances with
-    /// the inducing ones are `cross` [m, n].
+    /// Means minus the prior's mean, and reductions of the prior's variance, at points whose covariances with the
+    /// inducing points are `cross` [m, n].
     pub fn at(&self, cross: &DMatrix<f64>) -> (DVector<f64>, Vec<f64>) {
         let whitened = white(&self.prior, cross);
         let means = whitened.tr_mul(&self.white);
@@ -57,8 +58,8 @@ impl Inducing {
         (means, all.zip(kept).map(|(all, kept)| all - kept).collect())
     }
 
-    /// The weights `K_uu^-1 (u - prior)` [m, count] of draws u of the function at the inducing points, `normal` being
-    /// standard normal numbers and `prior` draws of the prior there.
+    /// The weights `K_uu^-1 (u - prior)` [m, count] of draws u of the function at the inducing points, given
+    /// standard normal numbers `normal` and draws `prior` of the prior there.
     pub fn weights(&self, prior: &DMatrix<f64>, normal: &DMatrix<f64>) -> DMatrix<f64> {
         let mut drawn = transposed_solve(&self.inner, normal) - white(&self.prior, prior);
         for mut column in drawn.column_iter_mut() {
@@ -73,12 +74,12 @@ fn transposed_solve(factor: &Cholesky<f64, Dyn>, v: &DMatrix<f64>) -> DMatrix<f6
     factor
         .l_dirty()
         .tr_solve_lower_triangular(v)
-        .expect("a factor's diagonal is positive")
+        .expect("the diagonal of a factor is positive")
 }
 
-/// At most `count` of the scaled `points` [n, D], each the one whose value is least known from those before it: the pivots
-/// of a Cholesky factorisation of their covariance (Burt et al., "Convergence of Sparse Variational Inference in
-/// Gaussian Processes Regression", 2020). Fewer where those determine the rest.
+/// At most `count` of the scaled `points` [n, D], each with the largest conditional variance given those before it:
+/// the pivots of a Cholesky factorisation of their covariance (Burt et al., "Convergence of Sparse Variational
+/// Inference in Gaussian Processes Regression", 2020). Fewer if these determine the rest.
 pub(super) fn spread_out(kernel: &Kernel, points: &DMatrix<f64>, count: usize) -> Vec<usize> {
     let n = points.nrows();
     let mut left = vec![kernel.variance; n];

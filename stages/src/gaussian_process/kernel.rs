@@ -1,4 +1,4 @@
-//! Covariances of function values at two points.
+//! Covariance functions.
 
 use super::points::{Points, squared_distances};
 use nalgebra::DMatrix;
@@ -8,7 +8,7 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How covariances fall with the scaled distance r.
+/// The correlation as a function of the scaled distance r.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
@@ -46,7 +46,7 @@ impl Family {
 /// A covariance function.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kernel {
-    /// How it falls.
+    /// The family.
     pub family: Family,
     /// The lengthscale of each token.
     pub lengths: Vec<f64>,
@@ -65,7 +65,7 @@ impl Kernel {
         squared_distances(a, b).map(|square| self.variance * self.family.correlation(square))
     }
 
-    /// Covariances and their derivatives by the squared distance, of squared distances [n, m].
+    /// Covariances for squared distances [n, m], and their derivatives by the squared distance.
     pub(super) fn with_slopes(&self, squares: &DMatrix<f64>) -> (DMatrix<f64>, DMatrix<f64>) {
         (
             squares.map(|square| self.variance * self.family.correlation(square)),

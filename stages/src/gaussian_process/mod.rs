@@ -1,13 +1,14 @@
-//! Gaussian-process regression on points of many tokens: one lengthscale a token, fitted by the marginal likelihood.
+//! Gaussian process regression on points of several tokens, with one lengthscale per token, fitted by the marginal
+//! likelihood.
 //!
 //! ```text
 //! y = f(x) + N(0, noise),   f ~ GP(mean, k),   k(x, x') = variance * rho(sum_i |x_i - x'_i|^2 / length_i^2)
 //! ```
 //!
-//! Up to a number of points the posterior is exact; above it, it is that of the variational approximation by inducing
-//! points (Titsias, 2009). A draw of it is a draw of the prior by random Fourier features, corrected at the points of the
-//! posterior (Wilson et al., "Efficiently Sampling Functions from Gaussian Process Posteriors", 2020): its cost is linear
-//! in the number of points that it is evaluated at.
+//! The posterior is exact up to a given number of points; above it, it is the variational approximation by inducing
+//! points (Titsias, 2009). Draws of the posterior are draws of the prior by random Fourier features, corrected at
+//! the posterior's points (Wilson et al., "Efficiently Sampling Functions from Gaussian Process Posteriors", 2020),
+//! so that their cost is linear in the number of points evaluated.
 
 mod covariance;
 mod draw;

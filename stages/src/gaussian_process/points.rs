@@ -1,11 +1,11 @@
-//! Points that are several tokens each.
+//! Points of several tokens.
 
 use nalgebra::DMatrix;
 
 /// Points [n, T d] in f64.
 #[derive(Debug, Clone)]
 pub struct Points {
-    /// T, the tokens of a point.
+    /// T, the number of tokens per point.
     tokens: usize,
     /// [n, T d].
     values: DMatrix<f64>,
@@ -15,7 +15,7 @@ impl Points {
     /// The row-major points `values` [n, T d] of `tokens` tokens each.
     ///
     /// # Panics
-    /// Where the values are not whole points of `tokens` tokens of `width` numbers.
+    /// If the values are not whole points of `tokens` tokens of `width` numbers.
     pub fn new(values: &[f32], tokens: usize, width: usize) -> Self {
         let elements = tokens * width;
         assert!(elements > 0 && values.len().is_multiple_of(elements));
@@ -24,12 +24,12 @@ impl Points {
         Self { tokens, values }
     }
 
-    /// How many there are.
+    /// The number of points.
     pub fn count(&self) -> usize {
         self.values.nrows()
     }
 
-    /// T, the tokens of each.
+    /// T, the number of tokens per point.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
@@ -47,7 +47,7 @@ impl Points {
         }
     }
 
-    /// [n, T d], every token divided by its length.
+    /// [n, T d], every token divided by its lengthscale.
     pub(super) fn divided(&self, lengths: &[f64]) -> DMatrix<f64> {
         let width = self.width();
         let mut values = self.values.clone();

@@ -1,4 +1,4 @@
-//! What is known of a function after its noisy values at some points.
+//! The posterior of a function given noisy values at some points.
 
 use super::covariance::{JITTER, add_to_diagonal, explained, factor, require_finite};
 use super::fit::Fit;
@@ -8,40 +8,40 @@ use super::points::Points;
 use crate::error::Result;
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
-/// How many points a posterior is exact for, and how many stand for all where there are more.
+/// The limits of exact and approximate posteriors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// The most points of an exact posterior.
+    /// The largest number of points of an exact posterior.
     pub exact: usize,
-    /// Inducing points above that.
+    /// The number of inducing points above that.
     pub inducing: usize,
 }
 
-/// A Gaussian process given data.
+/// A Gaussian process conditioned on data.
 #[derive(Debug, Clone)]
 pub struct Posterior {
     pub(super) kernel: Kernel,
     pub(super) mean: f64,
     pub(super) noise: f64,
-    /// The scaled points [n, D] that carry it: all, or the inducing ones.
+    /// The scaled points [n, D] of the posterior: all, or the inducing points.
     pub(super) support: DMatrix<f64>,
     pub(super) of: Kind,
 }
 
-/// What a posterior is solved from.
+/// The solved form of a posterior.
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    /// All points: the factor of `K + noise I`, and the targets less the mean.
+    /// All points: the factor of `K + noise I`, and the values minus the mean.
     Exact(Cholesky<f64, Dyn>, DVector<f64>),
     /// Inducing points.
     Inducing(Inducing),
 }
 
 impl Posterior {
-    /// Of the noisy `values` at `points`, with the settings of `fit`.
+    /// The posterior given the noisy `values` at `points`, with the settings of `fit`.
     ///
     /// # Errors
-    /// A numerical error where covariances are not positive definite, as for values that are not finite.
+    /// A numerical error if covariances are not positive definite, as for values that are not finite.
     pub fn new(fit: &Fit, points: &Points, values: &[f64], size: Size) -> Result<Self> {
         let kernel = fit.kernel.clone();
         let scaled = kernel.scaled(points);
@@ -66,7 +66,7 @@ impl Posterior {
         })
     }
 
-    /// Mean and variance of the function, without noise, at each of `points`.
+    /// Mean and variance of the noise-free function at each of `points`.
     pub fn at(&self, points: &Points) -> Vec<(f64, f64)> {
         let cross = (self.kernel).between(&self.support, &self.kernel.scaled(points));
         let variance = self.kernel.variance;

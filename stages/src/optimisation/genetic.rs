@@ -1,8 +1,8 @@
-//! A genetic algorithm: the best so far are the parents of what is evaluated next.
+//! A genetic algorithm: the best texts so far are the parents of the next ones.
 //!
-//! Parents are the `population` best texts of all that were evaluated (truncation selection). A parent of a child is the
-//! best of `tournament` of them that are drawn; with probability `crossover` a child has two. Then it mutates. Children that
-//! are known already are made again.
+//! Parents are the `population` best evaluated texts (truncation selection). Each parent of a child is the best of
+//! `tournament` random ones; a child has two parents with probability `crossover`. Then it is mutated. Children
+//! that are already known are replaced.
 
 use super::history::History;
 use super::objective::{Canonical, Space, Variation};
@@ -21,24 +21,25 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GeneticConfig {
-    /// How many of the best may be parents.
+    /// The number of best texts that may be parents.
     pub population: usize,
-    /// Of how many of them the best becomes one.
+    /// The number of candidates in a tournament for a parent.
     pub tournament: usize,
-    /// How likely a child has two parents.
+    /// The probability that a child has two parents.
     pub crossover: f64,
-    /// What changes.
+    /// What mutation and crossover act on.
     pub by: VariationKind,
 }
 
-/// What a genetic algorithm changes.
+/// What a genetic algorithm varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VariationKind {
-    /// Parts of the grammar of the objective's texts, where it has one: children are feasible. Tokens where it has none.
+    /// Parts of the grammar of the objective's texts, if it has one, so that children are feasible; otherwise
+    /// tokens.
     Grammar,
-    /// Tokens: of L tokens each changes with probability 1/L, and children of texts of one length go over from one parent
-    /// to the other with that probability. Children may be infeasible.
+    /// Tokens: each of L tokens changes with probability 1/L, and a child of two texts of the same length switches
+    /// from one parent to the other with that probability. Children may be infeasible.
     Tokens,
 }
 
@@ -54,7 +55,7 @@ impl Default for GeneticConfig {
 }
 
 impl GeneticConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.within("population", self.population, 1..=1_000_000);
         problems.within("tournament", self.tournament, 1..=1_000_000);
@@ -70,7 +71,7 @@ pub struct Genetic {
 }
 
 impl Genetic {
-    /// Over the texts of `space`, as `canonical` writes them.
+    /// A genetic algorithm on the texts of `space`, in the form that `canonical` gives them.
     pub fn new(config: GeneticConfig, space: Arc<dyn Space>, canonical: Canonical) -> Self {
         Self {
             config,
@@ -87,7 +88,7 @@ impl Genetic {
         grammar.unwrap_or_else(|| self.space.alphabet())
     }
 
-    /// The feasible texts that may be parents, best first; of equal ones those that came first.
+    /// The feasible texts that may be parents, best first; ties in the order of evaluation.
     fn parents<'a>(&self, history: &'a History) -> Vec<&'a str> {
         let best = history.best_first().into_iter();
         let best = best.take(self.config.population);
@@ -147,7 +148,8 @@ mod tests {
         config.unwrap().open().unwrap()
     }
 
-    /// The median score of the last 80 of 200 calls, from a start of bad ones, and how many calls had no score.
+    /// The median score of the last 80 of 200 calls, from a start of bad texts, and the number of calls without a
+    /// score.
     fn search(mut proposer: impl Proposer, seed: u64) -> (f64, usize) {
         let mut objective = opened().objective;
         let mut history = History::new(Direction::Minimise);
@@ -186,7 +188,7 @@ mod tests {
         (last[40], infeasible)
     }
 
-    /// Red where parents are the worst, or not selected at all: children of any ones are no better than random draws.
+    /// Fails if parents are the worst, or not selected at all: their children are no better than random draws.
     #[test]
     fn children_are_better_than_random_expressions() {
         let space = || opened().space.unwrap();

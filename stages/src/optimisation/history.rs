@@ -1,4 +1,4 @@
-//! What was evaluated so far.
+//! The history of evaluations.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,14 +8,14 @@ use std::collections::HashMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Lower ones.
+    /// Smaller scores.
     Minimise,
-    /// Higher ones.
+    /// Larger scores.
     Maximise,
 }
 
 impl Direction {
-    /// What turns a score into a number that is to be high, and back.
+    /// The factor between a score and a value to be maximised.
     pub fn sign(self) -> f64 {
         match self {
             Self::Minimise => -1.0,
@@ -27,15 +27,15 @@ impl Direction {
 /// A text and its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// What was scored.
+    /// The evaluated text.
     pub text: String,
-    /// Its score as the objective gives it; none for a text that is infeasible.
+    /// Its score as given by the objective; none for an infeasible text.
     pub score: Option<f64>,
-    /// The round in which it was proposed; 0 for what the search started from.
+    /// The round in which it was proposed; 0 for the start of the search.
     pub round: u64,
 }
 
-/// The evaluations of a search, in the order in which they were made; no text twice.
+/// The evaluations of a search in order, without repeated texts.
 #[derive(Debug, Clone)]
 pub struct History {
     direction: Direction,
@@ -44,7 +44,7 @@ pub struct History {
 }
 
 impl History {
-    /// None so far.
+    /// An empty history.
     pub fn new(direction: Direction) -> Self {
         Self {
             direction,
@@ -53,7 +53,7 @@ impl History {
         }
     }
 
-    /// Adds an evaluation; one of a text that is there already changes nothing.
+    /// Adds an evaluation, unless its text is already known.
     pub fn push(&mut self, evaluation: Evaluation) {
         if !self.knows(&evaluation.text) {
             let place = self.evaluations.len();
@@ -67,12 +67,12 @@ impl History {
         self.places.contains_key(text)
     }
 
-    /// All of them.
+    /// All evaluations.
     pub fn evaluations(&self) -> &[Evaluation] {
         &self.evaluations
     }
 
-    /// The score of an evaluation as a number that is to be high; none where it is infeasible.
+    /// The score of an evaluation as a value to be maximised; none if it is infeasible.
     pub fn value(&self, evaluation: &Evaluation) -> Option<f64> {
         evaluation.score.map(|score| self.direction.sign() * score)
     }
@@ -82,7 +82,7 @@ impl History {
         self.direction.sign() * value
     }
 
-    /// The feasible evaluations, best first; of equal ones those that came first.
+    /// The feasible evaluations, best first; ties in the order of evaluation.
     pub fn best_first(&self) -> Vec<&Evaluation> {
         let feasible = self.evaluations.iter();
         let feasible =
@@ -95,7 +95,7 @@ impl History {
             .collect()
     }
 
-    /// The best evaluation, the first of equal ones; none where all are infeasible.
+    /// The best evaluation, the first of equal ones; none if all are infeasible.
     pub fn best(&self) -> Option<&Evaluation> {
         let mut best: Option<(&Evaluation, f64)> = None;
         for evaluation in &self.evaluations {

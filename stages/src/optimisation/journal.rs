@@ -1,7 +1,8 @@
-//! The evaluations of a search on disk, one a line, as they are made: `evaluations.jsonl`.
+//! The journal of a search's evaluations on disk, one per line: `evaluations.jsonl`.
 //!
-//! A line is 16 hexadecimal digits of the BLAKE3 hash of the rest, a blank, and a JSON object. It is on the disk before
-//! what it says is used. A last line that is not whole, of a process that was killed while it wrote, is cut off.
+//! A line consists of 16 hexadecimal digits of the BLAKE3 hash of the rest, a space, and a JSON object. It is
+//! synced before its contents are used. An incomplete last line, left by a process killed during writing, is cut
+//! off.
 
 use super::history::Evaluation;
 use crate::error::{Error, Result};
@@ -10,52 +11,52 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The file in the folder that a search keeps.
+/// The file in the folder of a search.
 const FILE: &str = "evaluations.jsonl";
 /// Hexadecimal digits before a line.
 const DIGITS: usize = 16;
 
-/// An evaluation and what the one who proposed it said of it.
+/// An evaluation with information from its proposer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluated {
     /// Text, score and round.
     #[serde(flatten)]
     pub evaluation: Evaluation,
-    /// The trust region that it is from.
+    /// The trust region it is from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<u32>,
-    /// The score that was expected.
+    /// The predicted score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted: Option<f64>,
-    /// The standard deviation of that.
+    /// Its standard deviation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertainty: Option<f64>,
-    /// How far the latent that was chosen is from that of its sequence.
+    /// The distance of the chosen latent from the latent of its sequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<f64>,
-    /// By how much the scores that were expected of these two differ.
+    /// The difference of the scores predicted at these two latents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discrepancy: Option<f64>,
 }
 
-/// A round that is over.
+/// A completed round.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// Counted from 1; 0 is what the search started from.
+    /// Counted from 1; 0 is the start of the search.
     pub round: u64,
-    /// Seconds that proposing took, refits included.
+    /// Seconds for proposals, including refits.
     pub proposing: f64,
-    /// Seconds that the objective took.
+    /// Seconds for the objective.
     pub scoring: f64,
 }
 
-/// What a line says.
+/// The contents of a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
     /// A text was scored.
     Evaluated(Evaluated),
-    /// A round is over.
+    /// A round was completed.
     Round(Round),
 }
 
@@ -67,10 +68,10 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in the folder `dir`, or begins it, and returns what it says.
+    /// Opens or creates the journal in the folder `dir`, and returns its entries.
     ///
     /// # Errors
-    /// File errors; an input error for a line, other than the last, that is not as it was written.
+    /// File errors; an input error for a damaged line other than the last.
     pub fn open(dir: &Path) -> Result<(Self, Vec<Entry>)> {
         let path = dir.join(FILE);
         let failed = |e: std::io::Error| Error::file(&path, e);
@@ -90,7 +91,7 @@ impl Journal {
                 None if end + line.len() == bytes.len() => break,
                 None => {
                     return Err(Error::input(format!(
-                        "{}: line {} is not as it was written; repair it, or remove it to have its sequence scored again",
+                        "{}: line {} is damaged; repair it, or remove it to have its sequence scored again",
                         path.display(),
                         number + 1
                     )));
@@ -106,7 +107,7 @@ impl Journal {
         Ok((Self { file, path }, entries))
     }
 
-    /// Adds `entries`, and returns once the disk has them.
+    /// Appends `entries` and syncs the file.
     ///
     /// # Errors
     /// File errors.
@@ -166,7 +167,7 @@ mod tests {
         ]
     }
 
-    /// Red where a torn line counts, where a whole one is lost, or where what is added joins what was torn.
+    /// Fails if a torn line counts, a complete one is lost, or an added line joins a torn one.
     #[test]
     fn cut_at_any_byte_it_goes_on_after_the_last_whole_line() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Search for sequences that an objective scores well: what was evaluated, and who proposes the next.
+//! Search for sequences that an objective scores well: the history of evaluations, and proposers.
 
 mod genetic;
 mod history;

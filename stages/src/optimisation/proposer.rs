@@ -1,29 +1,29 @@
-//! Who proposes what is evaluated next.
+//! The interface of proposers.
 
 use super::history::History;
 use crate::error::Result;
 use crate::random::Streams;
 use std::path::Path;
 
-/// A text to evaluate, and what the one who proposed it says of it.
+/// A text to evaluate, with information from its proposer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {
     /// The text.
     pub text: String,
-    /// The trust region that it is from, where there are regions.
+    /// The trust region it is from, if any.
     pub region: Option<u32>,
-    /// The score that a surrogate expects, in the objective's own direction.
+    /// The score predicted by a surrogate, in the objective's own direction.
     pub predicted: Option<f64>,
-    /// The standard deviation of that.
+    /// Its standard deviation.
     pub uncertainty: Option<f64>,
-    /// How far the latent that was chosen is from that of its sequence: the root mean square over its numbers.
+    /// The distance of the chosen latent from the latent of its sequence: the root mean square over elements.
     pub moved: Option<f64>,
-    /// By how much the scores that the surrogate expects of these two differ.
+    /// The difference of the scores that the surrogate predicts at these two latents.
     pub discrepancy: Option<f64>,
 }
 
 impl Proposal {
-    /// Of `text` alone.
+    /// A proposal without further information.
     pub fn of(text: String) -> Self {
         Self {
             text,
@@ -36,14 +36,14 @@ impl Proposal {
     }
 }
 
-/// Proposes what is evaluated next. What it does in a round depends on its state before the round, the history, and the
-/// streams at that round, and on nothing else: an interrupted round is proposed again as it was.
+/// Proposes the texts to evaluate next. A round depends only on the state before the round, the history, and the
+/// random streams of the round, so that an interrupted round is repeated identically.
 pub trait Proposer {
-    /// At most `count` texts for `round` (from 1), none of them twice and none in `history`; none at all where it finds
+    /// At most `count` texts for `round` (from 1), without repetitions and not in `history`; empty if it finds
     /// nothing new.
     ///
     /// # Errors
-    /// [`crate::Error::Cancelled`] where `cancelled` says so; numerical and device errors.
+    /// [`crate::Error::Cancelled`] if `cancelled` says so; numerical and device errors.
     fn propose(
         &mut self,
         history: &History,
@@ -53,8 +53,7 @@ pub trait Proposer {
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Vec<Proposal>>;
 
-    /// Those of `texts` that the model can encode, each with what it becomes by way of its latent; none where there is no
-    /// model.
+    /// Those of `texts` that the model can encode, each with its reconstruction; empty without a model.
     ///
     /// # Errors
     /// Device errors.
@@ -62,7 +61,7 @@ pub trait Proposer {
         Ok(Vec::new())
     }
 
-    /// Writes its state between rounds into the folder `dir`; does nothing where it has none.
+    /// Writes its state between rounds into the folder `dir`; does nothing for a stateless proposer.
     ///
     /// # Errors
     /// File errors.
@@ -70,7 +69,7 @@ pub trait Proposer {
         Ok(())
     }
 
-    /// Takes the state that [`Self::save`] wrote to `dir`.
+    /// Restores the state that [`Self::save`] wrote to `dir`.
     ///
     /// # Errors
     /// File errors; an input error for the state of another search.

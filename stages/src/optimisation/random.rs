@@ -1,4 +1,4 @@
-//! Random search: whatever the objective's space draws.
+//! Random search: independent draws from the objective's space.
 
 use super::history::History;
 use super::objective::{Canonical, Space};
@@ -8,7 +8,7 @@ use crate::random::Streams;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Draws in a row that are known before it gives up.
+/// The number of consecutive known draws after which it gives up.
 const PATIENCE: usize = 10_000;
 
 /// Random search.
@@ -18,7 +18,7 @@ pub struct RandomSearch {
 }
 
 impl RandomSearch {
-    /// Over the texts of `space`, as `canonical` writes them.
+    /// Random search on the texts of `space`, in the form that `canonical` gives them.
     pub fn new(space: Arc<dyn Space>, canonical: Canonical) -> Self {
         Self { space, canonical }
     }
@@ -40,11 +40,11 @@ impl Proposer for RandomSearch {
     }
 }
 
-/// At most `count` texts that `next` gives, as `canonical` writes them, and `history` does not have; fewer once it gave known
-/// ones many times.
+/// At most `count` new texts from `next`, in canonical form and not in `history`; fewer if many consecutive ones
+/// are known.
 ///
 /// # Errors
-/// [`Error::Cancelled`] where `cancelled` says so; those of `canonical`.
+/// [`Error::Cancelled`] if `cancelled` says so; those of `canonical`.
 pub(super) fn new_texts(
     history: &History,
     canonical: &Canonical,

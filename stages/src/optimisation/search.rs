@@ -1,8 +1,8 @@
-//! The loop of a search: propose, score, keep, round after round until the budget is spent.
+//! The loop of a search: propose, score and store, round after round until the budget is spent.
 //!
-//! Every score is on disk before it is used, and no text is asked twice. After each round the proposer's state is kept
-//! too. A search that was interrupted, in whatever way, proposes the round that was not over again, as it was, and takes
-//! the scores that it has from the disk: its trace is that of one that was not.
+//! Every score is synced before it is used, and no text is scored twice. The proposer's state is saved after each
+//! round. An interrupted search repeats the unfinished round identically, and takes existing scores from disk: its
+//! trace equals that of an uninterrupted one.
 
 use super::history::{Evaluation, History};
 use super::journal::{Entry, Evaluated, Journal, Round};
@@ -16,16 +16,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
-/// How much may be asked.
+/// The budget of a search.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// Calls of the objective, those for the start not counted.
+    /// Calls of the objective, not counting those for the start.
     pub calls: usize,
-    /// Calls a round.
+    /// Calls per round.
     pub per_round: usize,
 }
 
-/// What the search starts from: a text, and its score where that is known and need not be asked.
+/// A text of the start, and its score if already known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Start {
     /// The text.
@@ -34,25 +34,25 @@ pub struct Start {
     pub score: Option<Score>,
 }
 
-/// What a search came to.
+/// The results of a search.
 #[derive(Debug)]
 pub struct Outcome {
     /// All evaluations, those of the start first.
     pub evaluations: Vec<Evaluated>,
-    /// The same for a proposer.
+    /// The same as a history for proposers.
     pub history: History,
     /// The rounds, that of the start first.
     pub rounds: Vec<Round>,
 }
 
 impl Outcome {
-    /// Calls that the budget paid for.
+    /// The number of calls charged to the budget.
     pub fn calls(&self) -> usize {
         calls(&self.evaluations)
     }
 }
 
-/// Evaluations that are not of the start.
+/// The number of evaluations that are not of the start.
 fn calls(evaluations: &[Evaluated]) -> usize {
     let rounds = evaluations
         .iter()
@@ -60,25 +60,25 @@ fn calls(evaluations: &[Evaluated]) -> usize {
     rounds.filter(|&round| round > 0).count()
 }
 
-/// What [`Monitor::progress`] calls it.
+/// The task name for [`Monitor::progress`].
 const TASK: &str = "calls";
 
 /// A search.
 pub struct Search<'a> {
-    /// Scores.
+    /// The objective.
     pub objective: &'a mut dyn Objective,
-    /// Proposes.
+    /// The proposer.
     pub proposer: &'a mut dyn Proposer,
-    /// How much may be asked.
+    /// The budget.
     pub budget: Budget,
-    /// The streams of proposals.
+    /// The random streams of proposals.
     pub streams: Streams,
-    /// The listener.
+    /// The monitor.
     pub monitor: &'a dyn Monitor,
 }
 
 impl Search<'_> {
-    /// Searches from `start`, which is the same whenever it goes on, and keeps in the folder `dir` what it goes on from.
+    /// Searches from `start`, which must be the same on resuming, and keeps its state in the folder `dir`.
     ///
     /// # Errors
     /// Those of the objective and of the proposer; [`Error::Cancelled`]; file errors.
@@ -104,7 +104,7 @@ impl Search<'_> {
         Ok(run.outcome)
     }
 
-    /// Scores what of the start has no score yet.
+    /// Scores the texts of the start without a score.
     fn begin(&mut self, start: &[Start], run: &mut Running) -> Result<()> {
         let unknown = start.iter().filter(|start| start.score.is_none());
         let unknown: Vec<Proposal> = unknown
@@ -122,7 +122,7 @@ impl Search<'_> {
         })
     }
 
-    /// One round after `calls` calls; false where nothing new was proposed.
+    /// One round after `calls` calls; false if nothing new was proposed.
     fn round(&mut self, round: u64, calls: usize, run: &mut Running, dir: &Path) -> Result<bool> {
         let monitor = self.monitor;
         let count = self.budget.per_round.min(self.budget.calls - calls);
@@ -156,7 +156,7 @@ impl Search<'_> {
         Ok(true)
     }
 
-    /// Has `proposals` scored, as far as they are not yet, and adds them to the history.
+    /// Scores the remaining `proposals`, and adds all to the history.
     fn score(&mut self, round: u64, proposals: &[Proposal], run: &mut Running) -> Result<()> {
         let monitor = self.monitor;
         let is_open = |proposal: &&Proposal| !run.paid.contains_key(&proposal.text);
@@ -186,7 +186,7 @@ impl Search<'_> {
                 }
             }
         }
-        // what another version proposed in this round is paid for
+        // scores from proposals of another version in this round are kept
         let of_round = |_: &String, evaluated: &mut Evaluated| evaluated.evaluation.round == round;
         for evaluated in run
             .paid
@@ -216,11 +216,11 @@ fn evaluated(proposal: &Proposal, score: Score, round: u64) -> Evaluated {
     }
 }
 
-/// A search under way.
+/// A running search.
 struct Running {
     journal: Journal,
     outcome: Outcome,
-    /// What is scored in a round that is not over, by text.
+    /// Scores of the unfinished round, by text.
     paid: BTreeMap<String, Evaluated>,
     budget: usize,
 }
@@ -239,8 +239,8 @@ impl Running {
         }
     }
 
-    /// Takes up the scores of the start that are known, and from the journal what is paid for. Returns the evaluations of
-    /// the rounds up to `done`, which come after the start.
+    /// Takes the known scores of the start, and existing ones from the journal. Returns the evaluations of the
+    /// rounds up to `done`, after those of the start.
     fn take_up(&mut self, start: &[Start], entries: Vec<Entry>, done: u64) -> Vec<Evaluated> {
         let known = start.iter().filter_map(|start| Some((start, start.score?)));
         for (start, score) in known {
@@ -262,7 +262,7 @@ impl Running {
         later
     }
 
-    /// Keeps what was scored in the round under way.
+    /// Stores scores of the current round.
     fn keep(&mut self, scored: Vec<Evaluated>) -> Result<()> {
         let entries: Vec<Entry> = scored.iter().cloned().map(Entry::Evaluated).collect();
         self.journal.append(&entries)?;
@@ -282,7 +282,7 @@ impl Running {
         Ok(())
     }
 
-    /// Shows how far it is, in the middle of a round.
+    /// Reports progress within a round.
     fn show(&self, monitor: &dyn Monitor) {
         let open = self
             .paid
@@ -305,8 +305,8 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    /// Scores a number by its distance to 700, one in four not at all, and fails after `left` texts, some of a batch
-    /// having been kept. Counts how often each text was asked.
+    /// Scores a number by its distance to 700, one in four as infeasible, and fails after `left` texts with part of
+    /// a batch stored. Counts how often each text was scored.
     struct Distance {
         left: usize,
         asked: Rc<RefCell<BTreeMap<String, usize>>>,
@@ -342,7 +342,7 @@ mod tests {
         }
     }
 
-    /// Proposes numbers near the best, further on by what it counted: its state.
+    /// Proposes numbers near the best, with an offset by its counter, which is its state.
     struct Counting(u64);
 
     impl Proposer for Counting {
@@ -378,7 +378,7 @@ mod tests {
         }
     }
 
-    /// A search that is interrupted, when it asked for so many texts since it last was.
+    /// A search that is interrupted after the given numbers of scored texts.
     fn search(stops: &[usize]) -> (Vec<Evaluated>, BTreeMap<String, usize>, usize) {
         let dir = tempfile::tempdir().unwrap();
         let asked: Rc<RefCell<BTreeMap<String, usize>>> = Rc::default();
@@ -418,8 +418,8 @@ mod tests {
         unreachable!("the last one is not interrupted");
     }
 
-    /// Red where a score is lost or paid twice, a round is proposed in another way when it is proposed again, the start comes
-    /// back in another order, or the proposer's state is not that after the round before.
+    /// Fails if a score is lost or computed twice, a repeated round differs, the start changes its order, or the
+    /// proposer's state is not that after the previous round.
     #[test]
     fn interrupted_anywhere_it_asks_nothing_twice_and_its_trace_is_the_same() {
         let (expected, asked, _) = search(&[]);
@@ -444,7 +444,7 @@ mod tests {
         assert_eq!((found, again, interrupted), (expected, asked, 7));
     }
 
-    /// Red where a budget is overrun by the last round, or what was known is counted.
+    /// Fails if the last round exceeds the budget, or known scores are counted.
     #[test]
     fn a_search_ends_with_its_budget_or_without_anything_new() {
         struct Same;

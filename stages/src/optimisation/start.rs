@@ -1,4 +1,4 @@
-//! What a search starts from: random sequences of the objective, or those of a file.
+//! The start of a search: random sequences of the objective, or those of a file.
 
 use super::objective::{Alphabet, Opened, Score, Space};
 use super::search::Start;
@@ -14,21 +14,23 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the search starts from. These sequences are not counted as calls.
+/// The start of a search. Its sequences are not counted as calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "StartConfig")]
 pub struct StartConfig {
-    /// How many sequences.
+    /// The number of sequences.
     pub count: usize,
-    /// A text file of sequences, one a line, relative to the configuration file, of which `count` are drawn; a tab and a
-    /// score, a number or `infeasible`, may follow. By default sequences are drawn at random as the objective says.
+    /// A text file of sequences, one per line, relative to the configuration file, of which `count` are drawn; a
+    /// tab and a score, a number or `infeasible`, may follow. By default sequences are drawn at random from the
+    /// objective's space.
     pub file: Option<PathBuf>,
-    /// The share of the best sequences that is left out beforehand: 0.5 for a start no better than the median.
+    /// The share of the best sequences to exclude: 0.5 for a start no better than the median.
     pub best_left_out: f64,
-    /// What a token of the file's sequences is, for a genetic algorithm that an objective tells nothing of its sequences.
+    /// How to split the file's sequences into tokens, for a genetic algorithm on an objective without an alphabet
+    /// of its own.
     pub tokeniser: Tokeniser,
-    /// How many different sequences are drawn and scored to know which those are, where there is no file.
+    /// The number of distinct sequences drawn and scored to determine the best, without a file.
     pub draws: usize,
 }
 
@@ -49,7 +51,7 @@ impl Default for StartConfig {
 pub struct Row {
     text: String,
     score: Option<Score>,
-    /// From 1; 0 of what no file has.
+    /// From 1; 0 for sequences not from a file.
     line: usize,
 }
 
@@ -57,12 +59,12 @@ pub struct Row {
 pub struct Starting {
     /// The sequences.
     pub start: Vec<Start>,
-    /// The share of sequences that was left out for being among the best.
+    /// The share of best sequences that was excluded.
     pub left_out: f64,
 }
 
 impl StartConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.within("count", self.count, 1..=10_000_000);
         problems.share("best_left_out", self.best_left_out, "0.5");
@@ -82,10 +84,10 @@ impl StartConfig {
         );
     }
 
-    /// The sequences of the file, each once; none where there is no file.
+    /// The sequences of the file, without repetitions; none without a file.
     ///
     /// # Errors
-    /// File errors; an input error for a line that is no sequence and score, or too few of them.
+    /// File errors; an input error for an invalid line, or too few sequences.
     pub fn read(&self) -> Result<Option<Vec<Row>>> {
         let Some(path) = &self.file else {
             return Ok(None);
@@ -108,8 +110,8 @@ impl StartConfig {
         let left = ((1.0 - self.best_left_out) * rows.len() as f64).floor() as usize;
         if left < self.count {
             return Err(Error::input(format!(
-                "{}: found {} different sequences, {left} of them without the best that are left out; expected `count`, {}, \
-                 or more",
+                "{}: found {} different sequences, {left} of them without the excluded best; \
+                 expected `count`, {}, or more",
                 path.display(),
                 rows.len(),
                 self.count
@@ -122,8 +124,8 @@ impl StartConfig {
     fn refuse_unscored(&self, path: &Path, rows: &[Row]) -> Result<()> {
         match rows.iter().find(|row| row.score.is_none()) {
             Some(row) if self.best_left_out > 0.0 => Err(Error::input(format!(
-                "{}: found no score of {:?}, expected a tab and a score behind each sequence, by which the best are left \
-                 out (initial.best_left_out)",
+                "{}: found no score of {:?}, expected a tab and a score behind each sequence, \
+                 needed to exclude the best (initial.best_left_out)",
                 path.display(),
                 row.text
             ))),
@@ -131,10 +133,10 @@ impl StartConfig {
         }
     }
 
-    /// The start, of the sequences `rows` of the file where there is one.
+    /// The start, from the `rows` of the file if given.
     ///
     /// # Errors
-    /// An input error where there is neither a file nor a space to draw from; those of the objective.
+    /// An input error without a file and without a space to draw from; those of the objective.
     pub fn choose(
         &self,
         opened: &mut Opened,
@@ -157,7 +159,7 @@ impl StartConfig {
             false => rows,
         };
         let left_out = 1.0 - rows.len() as f64 / drawn as f64;
-        // the first of a random order
+        // the first ones in random order
         let (mut start, mut seen, mut next) = (Vec::new(), BTreeSet::new(), 0);
         while start.len() < self.count && next < rows.len() {
             let some = next..(next + self.count - start.len()).min(rows.len());
@@ -178,7 +180,7 @@ impl StartConfig {
         Ok(Starting { start, left_out })
     }
 
-    /// Different sequences of `space`, as many as are needed.
+    /// As many distinct sequences of `space` as needed.
     fn draw(&self, space: &dyn Space, rng: &mut Pcg64) -> Result<Vec<Row>> {
         let count = match self.best_left_out > 0.0 {
             true => self.draws,
@@ -207,7 +209,7 @@ impl StartConfig {
         Ok(rows)
     }
 
-    /// `rows` that are no better than the best that stay: equal ones stay too.
+    /// `rows` without the best; ties with the best remaining one stay.
     fn without_best(&self, mut rows: Vec<Row>, opened: &mut Opened) -> Result<Vec<Row>> {
         let unknown = rows.iter_mut().filter(|row| row.score.is_none());
         let mut unknown: Vec<&mut Row> = unknown.collect();
@@ -255,17 +257,17 @@ fn parse(line: &str, number: usize) -> Result<Row, String> {
     }
 }
 
-/// The sequences of a file as a space: those are drawn, and they say what tokens there are.
+/// The sequences of a file as a space: draws are from them, and they define the tokens.
 pub struct Rows {
     texts: Vec<String>,
     alphabet: Alphabet,
 }
 
 impl Rows {
-    /// Of `rows` of the file of `config`, cut as its tokeniser does.
+    /// The space of `rows` of the file of `config`, split by its tokeniser.
     ///
     /// # Errors
-    /// An input error with line and column for a sequence that cannot be cut.
+    /// An input error with line and column for a sequence that cannot be split.
     pub fn new(rows: &[Row], config: &StartConfig) -> Result<Arc<Self>> {
         let texts: Vec<String> = rows.iter().map(|row| row.text.clone()).collect();
         match Alphabet::of(config.tokeniser.clone(), &texts) {
@@ -312,7 +314,7 @@ mod tests {
         .read()
     }
 
-    /// Red where the best of the draws stay, or more than those go.
+    /// Fails if the best draws stay, or more than those are excluded.
     #[test]
     fn a_start_no_better_than_the_median_is_drawn_from_the_worse_half() {
         let config = StartConfig {

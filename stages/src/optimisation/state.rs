@@ -1,4 +1,4 @@
-//! The state of a proposer after a round, on disk: the newest is there whole, or the one before it is.
+//! The state of a proposer after a round, on disk: the newest state is complete, or the previous one is used.
 
 use super::proposer::Proposer;
 use crate::error::{Error, Result};
@@ -6,10 +6,10 @@ use crate::temporary;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// What the name of a folder of states starts with, before the round.
+/// The prefix of a folder of states, before the round.
 const ROUND: &str = "round-";
 
-/// Writes the state of `proposer` after `round` into the folder `dir`, and removes those before it.
+/// Writes the state of `proposer` after `round` into the folder `dir`, and removes earlier states.
 ///
 /// # Errors
 /// File errors, those of [`Proposer::save`].
@@ -30,18 +30,18 @@ pub fn save(proposer: &dyn Proposer, dir: &Path, round: u64) -> Result<()> {
         .into_iter()
         .filter(|(before, _)| *before != round)
     {
-        // best effort: it costs only room
+        // best effort: a remaining folder only takes space
         let _ = std::fs::remove_dir_all(path);
     }
     Ok(())
 }
 
-/// Gives `proposer` the newest state in `dir`, and returns after which round that was; 0 where there is none.
+/// Restores `proposer` from the newest state in `dir`, and returns its round; 0 without a state.
 ///
 /// # Errors
 /// Those of [`Proposer::restore`].
 pub fn restore(proposer: &mut dyn Proposer, dir: &Path) -> Result<u64> {
-    // whoever made them is gone: one process at a time has the folder
+    // their creators have ended: only one process at a time uses the folder
     temporary::remove_abandoned(dir, |_| true);
     let Some((round, path)) = saved(dir).pop() else {
         return Ok(0);

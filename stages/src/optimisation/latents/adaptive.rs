@@ -1,10 +1,10 @@
-//! Token-level adaptive candidate sampling (TACS): the tokens whose latents matter more are changed more.
+//! Token-level adaptive candidate sampling (TACS): tokens whose latents matter more are changed more.
 
-/// The probability that a token of the decoded sequence is the one that was meant, in the likelihood `p(x | z)`.
+/// The probability that a decoded token is the intended one, in the likelihood `p(x | z)`.
 const MATCH: f64 = 0.95;
 
-/// What each token of a latent matters, `omega = log p(x|z) - log E p(x|z')`, z' being z with that token drawn anew; `changed`
-/// has, for each token, the tokens of the decoded sequence that each draw changed.
+/// The importance of each token of a latent, `omega = log p(x|z) - log E p(x|z')`, where z' is z with that token
+/// resampled; `changed` gives, for each token, the number of decoded tokens that each draw changed.
 pub(super) fn importance(changed: &[Vec<usize>]) -> Vec<f64> {
     let ratio = (1.0 - MATCH) / MATCH;
     let of = |draws: &Vec<usize>| -> f64 {
@@ -14,7 +14,8 @@ pub(super) fn importance(changed: &[Vec<usize>]) -> Vec<f64> {
     changed.iter().map(of).collect()
 }
 
-/// The probability that a number of each token is changed, `share` on average: `min(1, share T softmax(omega / temperature))`.
+/// The probability of changing a number of each token, `share` on average:
+/// `min(1, share T softmax(omega / temperature))`.
 pub(super) fn probabilities(importance: &[f64], share: f64, temperature: f64) -> Vec<f64> {
     let most = importance.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = importance
@@ -26,7 +27,7 @@ pub(super) fn probabilities(importance: &[f64], share: f64, temperature: f64) ->
     weights.iter().map(|w| (scale * w).min(1.0)).collect()
 }
 
-/// How many places differ between two sequences, each filled up to the longer.
+/// The number of positions in which two sequences differ, padded to the longer one.
 pub(super) fn differences(a: &[u32], b: &[u32]) -> usize {
     let same = a.iter().zip(b).filter(|(a, b)| a == b).count();
     a.len().max(b.len()) - same

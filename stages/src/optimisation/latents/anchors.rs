@@ -1,10 +1,10 @@
-//! Which evaluations the regions are about.
+//! The choice of evaluations as centres of regions.
 
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-/// `count` places in `values`, which are to be high, without one twice: drawn by the softmax of the values scaled to [0, 1]
-/// over `temperature`, or the highest where that is 0.
+/// `count` distinct indices of `values`, which are to be maximised: sampled by the softmax of the values scaled to
+/// [0, 1] over `temperature`, or the largest ones if that is 0.
 pub(super) fn anchors(
     values: &[f64],
     count: usize,
@@ -14,7 +14,8 @@ pub(super) fn anchors(
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let range = if most > least { most - least } else { 1.0 };
-    // the largest of value / temperature + Gumbel noise is a draw of the softmax; the next largest one without it
+    // Gumbel top-k: the largest value / temperature + Gumbel noise is a draw of the softmax, the following ones are
+    // draws without replacement
     let mut keys: Vec<(usize, f64)> = (values.iter().enumerate())
         .map(|(place, value)| {
             let scaled = (value - least) / range;

@@ -1,13 +1,14 @@
-//! Candidates about a latent: in a box, and with another ending.
+//! Candidates around a latent: in a box, and with a new ending.
 
 use crate::random::normal;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use sobol_burley::{NUM_DIMENSIONS, sample};
 
-/// `count` candidates [count, D] about the latent `centre` `[D]`: those of its numbers that change, each with the probability
-/// of its token in `probabilities` and at least one in each candidate, are spread over the box of side `side` by a
-/// scrambled Sobol sequence (Owen scrambling; above its number of dimensions, sequences scrambled independently).
+/// `count` candidates [count, D] around the latent `centre` `[D]`. The changed numbers of each candidate, chosen
+/// with the probability of their token in `probabilities` and at least one, are spread over the box of side `side`
+/// by a scrambled Sobol sequence (Owen scrambling; above its number of dimensions, independently scrambled
+/// sequences).
 pub(super) fn candidates(
     centre: &[f32],
     probabilities: &[f64],
@@ -39,8 +40,9 @@ pub(super) fn candidates(
     all
 }
 
-/// `count` candidates [count, D] that are the latent `centre` `[D]` up to one of its `tokens`, and from there on drawn from
-/// N(0, I): up to the `used` first at most, behind which its sequence ends, so that some go on where it does.
+/// `count` candidates [count, D] that equal the latent `centre` `[D]` up to one of its `tokens`, and are drawn from
+/// N(0, I) from there on. At most the first `used` tokens are kept, where the sequence ends, so that some
+/// candidates extend it.
 pub(super) fn endings(
     centre: &[f32],
     tokens: usize,

@@ -1,4 +1,4 @@
-//! Settings of a search in latents.
+//! Configuration of a search in latents.
 
 use super::length::LengthRule;
 use crate::gaussian_process::{Family, Size};
@@ -12,34 +12,35 @@ use serde::{Deserialize, Serialize};
 pub struct LatentsConfig {
     /// The regions in which candidates are drawn.
     pub regions: RegionsConfig,
-    /// Which numbers of a latent a candidate changes.
+    /// How candidates differ from the latent of their region.
     pub perturbation: PerturbationConfig,
     /// The Gaussian process on latents.
     pub surrogate: SurrogateConfig,
-    /// When and on what the model of sequences goes on training.
+    /// When and on which evaluations the model of sequences is trained further.
     pub refit: RefitConfig,
 }
 
-/// Boxes about good latents.
+/// Boxes around good latents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegionsConfig {
-    /// How many a round.
+    /// The number of regions per round.
     pub count: usize,
-    /// Candidates in each.
+    /// Candidates in each region.
     pub candidates: usize,
-    /// In how many generations they are made: those after the first have tokens of the most promising ones so far drawn anew or
-    /// joined.
+    /// The number of generations of candidates: after the first, the most promising candidates so far have tokens
+    /// resampled or are joined.
     pub generations: usize,
-    /// The side of a box at first, in standard deviations of the model's noise.
+    /// The initial side of a box, in standard deviations of the model's noise.
     pub length: f64,
-    /// What makes the side grow and shrink.
+    /// The rule by which the side grows and shrinks.
     pub rule: LengthRule,
-    /// The temperature of the softmax over scores, scaled to [0, 1], by which the latents at their centres are drawn; 0 takes
-    /// the best.
+    /// The temperature of the softmax over scores, scaled to [0, 1], from which the centres are drawn; 0 takes the
+    /// best.
     pub temperature: f64,
-    /// Whether the surrogate judges a candidate by the latent of the sequence that it decodes to, which is what will be
-    /// evaluated. If not, it judges by the candidate itself, and learns the score at the latent that was proposed.
+    /// Whether the surrogate evaluates a candidate at the latent of the sequence that it decodes to, which is the
+    /// sequence that will be scored. Otherwise it evaluates the candidate itself, and learns the score at the
+    /// proposed latent.
     pub encode_again: bool,
 }
 
@@ -57,28 +58,28 @@ impl Default for RegionsConfig {
     }
 }
 
-/// Which numbers of a latent a candidate changes.
+/// How candidates differ from the latent of their region.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PerturbationConfig {
     /// The share of a latent's numbers that change on average.
     pub share: f64,
-    /// The share of candidates that have a few tokens drawn anew, half of them as the model has them after those before and half
-    /// of them any, and keep the others: one, and each further one half as often.
+    /// The share of candidates with a few tokens resampled, half of them from the model given the tokens before,
+    /// half of them uniformly, and the other tokens kept: one token, and each further one with probability 1/2.
     pub tokens: f64,
-    /// The share of candidates that are the head of one good sequence and the tail of another, half of them with tokens
-    /// drawn anew besides.
+    /// The share of candidates that join the head of one good sequence with the tail of another, half of them with
+    /// tokens also resampled.
     pub joins: f64,
-    /// How many of the best evaluations the other sequence is drawn from.
+    /// The number of best evaluations from which the other sequence is drawn.
     pub partners: usize,
-    /// The share of candidates that keep the latents of their first tokens, as many as chance will have it, and draw the
-    /// others from N(0, I): the model ends the sequence anew, or goes on with it. For latents of several tokens.
+    /// The share of candidates that keep the latents of a random number of first tokens and draw the others from
+    /// N(0, I): the model ends the sequence in a new way, or extends it. For latents of several tokens.
     pub endings: f64,
-    /// Change the tokens more whose latents matter more for the decoded sequence (TACS), as sharply as this temperature
-    /// says: low is sharp. Absent, all alike.
+    /// Change tokens more if their latents matter more for the decoded sequence (TACS), with this temperature:
+    /// small values are sharper. Absent: all alike.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// Draws of a token's latent from which what it matters is estimated.
+    /// Draws of a token's latent for estimating its importance.
     pub draws: usize,
 }
 
@@ -96,14 +97,14 @@ impl Default for PerturbationConfig {
     }
 }
 
-/// What the Gaussian process sees of a sequence.
+/// The features of a sequence for the Gaussian process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SurrogateInput {
-    /// Its latent: what is at which place.
+    /// Its latent, which depends on positions.
     #[default]
     Latents,
-    /// How often it has each token, and each pair of tokens up to 6 places apart, wherever they are.
+    /// The counts of each token, and of each pair of tokens up to 6 positions apart, at any position.
     Pairs,
 }
 
@@ -111,19 +112,19 @@ pub enum SurrogateInput {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SurrogateConfig {
-    /// What it sees of a sequence.
+    /// The features of a sequence.
     pub input: SurrogateInput,
-    /// How covariances fall with distance.
+    /// The covariance function.
     pub kernel: Family,
-    /// The most evaluations that it is exact for; above that, `inducing` points stand for all.
+    /// The largest number of evaluations for an exact posterior; above it, `inducing` points approximate it.
     pub exact: usize,
-    /// Inducing points.
+    /// The number of inducing points.
     pub inducing: usize,
-    /// Evaluations, half of them the best, from which its settings are fitted each round.
+    /// The number of evaluations, half of them the best, to which its settings are fitted each round.
     pub fitted_to: usize,
-    /// Steps of that.
+    /// Steps of this fit.
     pub steps: usize,
-    /// Random Fourier features of a draw.
+    /// Random Fourier features per draw.
     pub features: usize,
 }
 
@@ -142,7 +143,7 @@ impl Default for SurrogateConfig {
 }
 
 impl SurrogateConfig {
-    /// The sizes of a posterior.
+    /// The size of the posterior.
     pub(super) fn size(&self) -> Size {
         Size {
             exact: self.exact,
@@ -151,15 +152,15 @@ impl SurrogateConfig {
     }
 }
 
-/// When and on what the model of sequences goes on training.
+/// When and on which evaluations the model of sequences is trained further.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RefitConfig {
-    /// New evaluations after which it does; 0 for never.
+    /// The number of new evaluations between refits; 0 for no refits.
     pub every: usize,
-    /// The best evaluations that it trains on; infeasible ones are never among them.
+    /// The number of best evaluations to train on; infeasible ones are excluded.
     pub best: usize,
-    /// The newest ones besides.
+    /// The number of newest evaluations to train on as well.
     pub newest: usize,
 }
 
@@ -174,7 +175,7 @@ impl Default for RefitConfig {
 }
 
 impl LatentsConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.section("regions", |p| {
             let RegionsConfig {

@@ -1,12 +1,13 @@
-//! One edit of a sequence, any as likely as another: what a model finds improbable it never draws.
+//! Single random edits of a sequence with equal probabilities, which reach sequences that a model never samples.
 
 use crate::sequences::Sequence;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-/// Changes `sequence` at one place: every other time its token becomes any of the `size` that there are, the end token (0) not
-/// among them, else it goes, or any token comes before it. One of `longest` tokens keeps them all but for a token that goes while
-/// another comes elsewhere: what is between the two moves by a place.
+/// Edits `sequence` at one position: with probability 1/2 its token is replaced by any of the `size` tokens except
+/// the end token (0), otherwise it is deleted, or any token is inserted before it. A sequence of `longest` tokens
+/// keeps its length: a token is deleted and another one inserted elsewhere, so that the tokens between them shift
+/// by one position.
 pub(super) fn edit(sequence: &mut Sequence, longest: usize, size: usize, rng: &mut Pcg64) {
     let token = |rng: &mut Pcg64| rng.random_range(1..size as u32);
     let is_full = sequence.len() == longest;
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
     use crate::random::Streams;
 
-    /// Red where a full sequence loses or gains a place, or where none but replacements are made.
+    /// Fails if a full sequence changes its length, or only replacements are made.
     #[test]
     fn full_sequences_keep_their_length_and_others_gain_and_lose_a_token() {
         let mut rng = Streams::new(3).at("edits", 0);
@@ -47,7 +48,7 @@ mod tests {
             edit(&mut short, 8, 50, &mut rng);
             lengths[short.len() - 3] += 1;
         }
-        // an edit behind the end is one more token, whatever its kind
+        // an edit behind the end appends a token, whatever its kind
         assert!((320..480).contains(&lengths[0]), "{lengths:?}");
         assert!((620..900).contains(&lengths[2]), "{lengths:?}");
         assert!((600..1000).contains(&moved), "{moved}");

@@ -1,31 +1,32 @@
-//! How likely a sequence is feasible, by what it costs in the model: one token that never follows those before it is what makes
-//! most sequences infeasible, and it costs much.
+//! The probability that a sequence is feasible, predicted from its cost under the model: most infeasible sequences
+//! have one token that never follows the tokens before it, which is costly.
 
 use crate::numerics::{mean, variance_of_mean};
 use crate::sequences::Cost;
 use nalgebra::{Matrix3, Vector3};
 
-/// Logistic regression on the cost of the worst token and on the mean, in standard deviations of feasible sequences.
+/// Logistic regression on the cost of the worst token and on the mean cost, in standard deviations of feasible
+/// sequences.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Feasibility {
-    /// Mean and standard deviation over feasible sequences, of the worst token and of the mean.
+    /// Mean and standard deviation over feasible sequences, of the cost of the worst token and of the mean cost.
     worst: [f64; 2],
     mean: [f64; 2],
     weights: Vector3<f64>,
 }
 
-/// What is believed before anything infeasible was seen: a typical sequence is feasible with probability 0.95, one whose worst
-/// token is three standard deviations above what is typical with 0.5.
+/// The prior mean of the weights: a typical sequence is feasible with probability 0.95, one whose worst token is
+/// three standard deviations above the typical one with 0.5.
 const EXPECTED: [f64; 3] = [3.0, -1.0, 0.0];
-/// How firmly: the inverse variances of the weights.
+/// The inverse variances of the prior over weights.
 const PRECISION: [f64; 3] = [0.25, 1.0, 1.0];
-/// Standard deviations beyond which there is nothing more to learn.
+/// The largest feature in standard deviations; larger ones are clipped.
 const LARGEST: f64 = 10.0;
 /// Steps of Newton's method; it converges in fewer.
 const STEPS: usize = 30;
 
 impl Feasibility {
-    /// Of sequences with these `costs`, each with whether it is feasible; one at least is.
+    /// Fits sequences with these `costs`, each with whether it is feasible; at least one is.
     pub fn new(costs: &[(Cost, bool)]) -> Self {
         let feasible = costs.iter().filter(|(_, feasible)| *feasible);
         let scale = |of: fn(&Cost) -> f64| {
@@ -61,13 +62,13 @@ impl Feasibility {
                 .cholesky()
                 .expect("positive definite by the prior");
             let step = step.solve(&gradient);
-            // far from the solution a whole step may lead beyond it
+            // limits the step: far from the solution a full Newton step may overshoot
             model.weights += step * (2.0 / step.norm()).min(1.0);
         }
         model
     }
 
-    /// 1, and the two costs in standard deviations, at most [`LARGEST`], which is also what has no finite cost.
+    /// 1, and the two costs in standard deviations, clipped at [`LARGEST`], also for costs that are not finite.
     fn features(&self, cost: &Cost) -> Vector3<f64> {
         let of = |value: f64, [mean, spread]: [f64; 2]| match value.is_finite() {
             true => ((value - mean) / spread).clamp(-LARGEST, LARGEST),
@@ -102,7 +103,8 @@ mod tests {
         (0..count).map(|_| one()).collect()
     }
 
-    /// Red where costs are scaled otherwise in the fit than afterwards, or the prior outweighs a thousand sequences.
+    /// Fails if costs are scaled differently in the fit and in predictions, or the prior outweighs a thousand
+    /// sequences.
     #[test]
     fn probabilities_are_those_that_labels_were_drawn_with() {
         let truth = |worst: f64| logistic(1.5 * (6.0 - worst));
@@ -123,7 +125,7 @@ mod tests {
         let model = Feasibility::new(&costs(100, |_, _| true));
         let at = |worst: f64| model.probability(&Cost { worst, mean: 1.0 });
         assert!(at(5.0) > 0.9 && at(40.0) < 0.5, "{} {}", at(5.0), at(40.0));
-        // one sequence has no spread, and infinities no place
+        // one sequence has no spread, and infinite costs have no scale
         let one = Cost {
             worst: 3.0,
             mean: 1.0,

@@ -1,11 +1,11 @@
-//! Sequences made of two: the head of one and the tail of another.
+//! Crossover of sequences: the head of one and the tail of another.
 
 use crate::sequences::Sequence;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-/// The first tokens of one of `pair` and the last of the other, either way round, of at most `longest`: cut at the same place
-/// as often as at two.
+/// The first tokens of one of `pair` and the last tokens of the other, in random order, at most `longest` in total:
+/// cut at the same position or at two different ones with equal probability.
 pub(super) fn joined(pair: [&[u32]; 2], longest: usize, rng: &mut Pcg64) -> Sequence {
     let [head, tail] = match rng.random_bool(0.5) {
         true => pair,
@@ -21,8 +21,8 @@ pub(super) fn joined(pair: [&[u32]; 2], longest: usize, rng: &mut Pcg64) -> Sequ
     both
 }
 
-/// The first of `pair` with a piece of the other in place of a piece of its own, of at most `longest`: the same places every other
-/// time, or where both have as many tokens as there may be.
+/// The first of `pair` with a segment replaced by one of the other, at most `longest` in total: the same positions
+/// with probability 1/2, or if both have the maximum length.
 pub(super) fn spliced([one, other]: [&[u32]; 2], longest: usize, rng: &mut Pcg64) -> Sequence {
     if one.is_empty() || other.is_empty() {
         return one.to_vec();
@@ -43,7 +43,7 @@ pub(super) fn spliced([one, other]: [&[u32]; 2], longest: usize, rng: &mut Pcg64
     both
 }
 
-/// The most tokens of a piece.
+/// The largest number of tokens in a segment.
 const LONGEST_PIECE: usize = 12;
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::random::Streams;
 
-    /// Red where full sequences change their length, or what stays loses its order.
+    /// Fails if full sequences change their length, or the remaining tokens change their order.
     #[test]
     fn a_piece_of_one_takes_the_place_of_a_piece_of_the_other() {
         let (a, b): (Vec<u32>, Vec<u32>) = ((1..=20).collect(), (101..=120).collect());
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(spliced([&a, &[]], 20, &mut rng), a);
     }
 
-    /// Red where a token is lost or moved: half of the pairs of one length keep every token in its place.
+    /// Fails if a token is lost or moved: half of the pairs of equal length keep every token in its position.
     #[test]
     fn two_of_one_length_exchange_their_ends() {
         let (a, b) = ([1, 2, 3, 4, 5], [11, 12, 13, 14, 15]);
@@ -89,7 +89,7 @@ mod tests {
                 usize::from(both.iter().zip(1..).all(|(t, i)| t % 10 == i) && both.len() == 5);
         }
         assert_eq!(longest, 8);
-        // at one place, and a sixth of the others by chance
+        // at one position, and a sixth of the others by chance
         assert!((1080..1260).contains(&in_place), "{in_place}");
         assert!((800..1200).contains(&heads), "{heads}");
     }

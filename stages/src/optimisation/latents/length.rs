@@ -1,32 +1,32 @@
-//! How the sides of trust regions grow and shrink.
+//! Rules for the sides of trust regions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What makes the side of a region grow and shrink.
+/// The rule by which the side of a region grows and shrinks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LengthRule {
-    /// NF-BO: times 1.2 where more than 95 % of the sequences that candidates decode to are known, divided by it where fewer
-    /// than 80 % are, so that the regions are as small as what is new in them allows.
+    /// NF-BO: multiplied by 1.2 if more than 95 % of the sequences decoded from candidates are known, divided by
+    /// 1.2 if fewer than 80 % are, so that regions are as small as possible while candidates are new.
     #[default]
     Known,
-    /// TuRBO: twice the side, at most twice the first, after three rounds in a row with a better score; half after as many
-    /// without as a latent has numbers for each evaluation of a round (4 to 20); from the start again below 2^-7 of the
-    /// first.
+    /// TuRBO: doubled, up to twice the initial side, after three consecutive rounds with a better score; halved
+    /// after as many rounds without one as a latent has numbers per evaluation of a round (4 to 20); reset below
+    /// 2^-7 of the initial side.
     Turbo,
 }
 
-/// What a round has shown.
+/// The result of a round.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Shown {
     /// The share of the candidates' sequences that were known.
     pub known: f64,
-    /// Whether a proposal of the last round was better than all before it.
+    /// Whether a proposal of the last round was better than all earlier ones.
     pub better: bool,
 }
 
-/// The side of the regions, and what changes it.
+/// The side of the regions, and its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Length {
     rule: LengthRule,
@@ -37,14 +37,14 @@ pub(super) struct Length {
     failures: u32,
 }
 
-/// Rounds with a better score after which TuRBO doubles a side.
+/// Rounds with a better score after which TuRBO doubles the side.
 const SUCCESSES: u32 = 3;
 
-/// The largest side over the first: a box that holds all latents that a model was trained on.
+/// The largest side relative to the initial one: a box that contains all latents of the training data.
 const LARGEST: f64 = 8.0;
 
 impl Length {
-    /// The first side.
+    /// The initial side.
     pub fn new(rule: LengthRule, first: f64) -> Self {
         Self {
             rule,
@@ -55,7 +55,7 @@ impl Length {
         }
     }
 
-    /// After a round that has shown `shown`; `patience` rounds without a better score halve the side of TuRBO's regions.
+    /// Updates the side after a round; `patience` rounds without a better score halve the side of TuRBO's regions.
     pub fn after(&mut self, shown: Shown, patience: u32) {
         match self.rule {
             LengthRule::Known if shown.known > 0.95 => self.side *= 1.2,
@@ -66,7 +66,7 @@ impl Length {
         self.side = self.side.min(LARGEST * self.first);
     }
 
-    /// Where nothing new was found.
+    /// Enlarges the regions if nothing new was found.
     pub fn grow(&mut self) {
         self.side = (1.2 * self.side).min(LARGEST * self.first);
     }
@@ -87,8 +87,8 @@ impl Length {
     }
 }
 
-/// The rounds without a better score after which TuRBO halves a side, for latents of `elements` numbers and `count`
-/// evaluations a round.
+/// The number of rounds without a better score after which TuRBO halves a side, for latents of `elements` numbers
+/// and `count` evaluations per round.
 pub(super) fn patience(elements: usize, count: usize) -> u32 {
     elements.div_ceil(count.max(1)).clamp(4, 20) as u32
 }
@@ -121,7 +121,7 @@ mod tests {
     fn successes_and_failures_move_turbos_side_as_by_hand() {
         let better = [
             true, true, false, true, true, true, // three in a row at the sixth
-            true, true, true, // held at twice the first
+            true, true, true, // true, true, true, // limited to twice the initial side
             false, false, false, false, // four in a row
             false, false, true, false, false, false, false, // and four after a success
         ];
@@ -131,7 +131,7 @@ mod tests {
         ];
         let rounds: Vec<_> = better.iter().map(|&better| (0.0, better)).collect();
         assert_eq!(trace(LengthRule::Turbo, &rounds), by_hand);
-        // eight halvings go below 2^-7: from the start again
+        // eight halvings go below 2^-7: reset
         let restart = trace(LengthRule::Turbo, &[(0.0, false); 32]);
         assert_eq!((restart[27], restart[31]), (1.0 / 128.0, 1.0));
         assert_eq!(

@@ -1,6 +1,7 @@
-//! Proposals from the latents of a model of sequences: trust regions about good latents, and a Gaussian process that says
-//! which of their candidates may be best. Lee et al., "Latent Bayesian Optimization via Autoregressive Normalizing Flows"
-//! (ICLR 2025); regions after Eriksson et al., "Scalable Global Optimization via Local Bayesian Optimization" (2019).
+//! Proposals from the latents of a model of sequences: trust regions around good latents, and a Gaussian process
+//! that selects among their candidates. Lee et al., "Latent Bayesian Optimization via Autoregressive Normalizing
+//! Flows" (ICLR 2025); regions after Eriksson et al., "Scalable Global Optimization via Local Bayesian
+//! Optimization" (2019).
 
 mod adaptive;
 mod anchors;

@@ -1,27 +1,29 @@
-//! Sequences by what they have, wherever it is: how often each token, and each pair of tokens a few places apart.
+//! Position-independent features of sequences: counts of each token, and of each pair of tokens a few positions
+//! apart.
 //!
-//! A token that comes or goes changes the places of all behind it, but few of these counts. Square roots of counts are added
-//! up in a few numbers each, with the signs of a hash (a count sketch: Charikar et al., "Finding Frequent Items in Data Streams",
-//! 2002), so that squared distances are in the mean those between all of them.
+//! An inserted or deleted token shifts the positions of all tokens after it, but changes few of these counts.
+//! Square roots of counts are hashed with random signs into a fixed number of values each (count sketch: Charikar
+//! et al., "Finding Frequent Items in Data Streams", 2002), so that squared distances are unbiased.
 
 use crate::gaussian_process::Points;
 use crate::sequences::Sequence;
 use std::collections::BTreeMap;
 
-/// The most places that two tokens of a pair are apart.
+/// The largest distance of the two tokens of a pair.
 const REACH: usize = 6;
-/// Numbers for the counts of tokens, and for those of pairs at each distance.
+/// Sketch width for the counts of tokens, and for those of pairs at each distance.
 const WIDTH: usize = 128;
 
-/// The counts of sequences as points: those of tokens, and those of pairs at each distance, are a token of the points each.
+/// The counts of sequences as points: token counts, and pair counts at each distance, are one token of the point
+/// each.
 #[derive(Debug, Clone)]
 pub(super) struct Pairs {
-    /// What the numbers of each are divided by.
+    /// The divisor of each.
     scales: [f64; REACH + 1],
 }
 
 impl Pairs {
-    /// That gives the numbers of `sequences` a mean variance of 1.
+    /// Scaled so that the numbers of `sequences` have a mean variance of 1.
     pub fn of(sequences: &[&Sequence]) -> Self {
         let rows: Vec<Vec<f32>> = sequences.iter().map(|sequence| counts(sequence)).collect();
         let mut scales = [1.0; REACH + 1];
@@ -89,7 +91,8 @@ mod tests {
         pairs.map(|(a, b)| (a - b).powi(2)).sum()
     }
 
-    /// Red where places count: a token more in front moves all others. And where two tokens may change places unseen.
+    /// Fails if positions matter, since a token inserted in front shifts all others; or if two tokens can be
+    /// exchanged without effect.
     #[test]
     fn what_moves_by_a_place_stays_near_and_another_order_does_not() {
         let mut rng = Streams::new(1).at("pairs", 0);
@@ -117,7 +120,7 @@ mod tests {
                 variance_of_mean(&numbers) * numbers.len() as f64
             };
             let variances: Vec<f64> = (group * WIDTH..(group + 1) * WIDTH).map(numbers).collect();
-            // of a sample, 50 / 49 of that of all
+            // the sample variance is 50 / 49 times that of the population
             assert!((mean(&variances) - 50.0 / 49.0).abs() < 1e-6, "{group}");
         }
         let points = Pairs { scales }.points(sequences.iter());

@@ -1,4 +1,4 @@
-//! Proposals of a round: regions, candidates, and what a surrogate hopes of them.
+//! The proposals of a round: regions, candidates, and draws of a surrogate.
 
 use super::anchors::anchors;
 use super::config::LatentsConfig;
@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
-/// Attempts at enough new sequences in a round, each in larger regions than the one before.
+/// Attempts per round to find enough new sequences, each in larger regions than the one before.
 const ATTEMPTS: usize = 10;
-/// The most promising candidates of a region that the next generation is made of.
+/// The number of most promising candidates of a region from which the next generation is made.
 const PARENTS: usize = 10;
-/// The state between rounds, and the model's weights, in the folder of a state.
+/// The file of the state between rounds, beside the model's weights.
 const STATE: &str = "latents.json";
 const WEIGHTS: &str = "model.safetensors";
 
@@ -33,50 +33,51 @@ pub struct Latents {
     pub(super) model: Box<dyn SequenceModel>,
     canonical: Canonical,
     state: State,
-    /// What the model holds of the first evaluations that it can encode, under its weights as they are.
+    /// The model's encoding of the first evaluations, under its current weights.
     encoded: Weighed,
 }
 
-/// What is kept from round to round besides the model's weights.
+/// The state between rounds except the model's weights.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct State {
     length: Length,
-    /// Where the fit of the surrogate's settings starts from.
+    /// The starting point for fitting the surrogate's settings.
     fit: Option<Fit>,
-    /// Evaluations that the model was fitted to last, or that there were at the start.
+    /// The number of evaluations at the last refit of the model, or at the start.
     refitted: Option<usize>,
     /// The share of known sequences, and the best value, in the last round.
     last: Option<(f64, f64)>,
-    /// Where the surrogate goes by them: the latent [T d] that each text was proposed by, under the model's weights as they are.
+    /// If the surrogate uses proposed latents: the latent [T d] from which each text was proposed, under the
+    /// current weights.
     #[serde(default)]
     proposed: BTreeMap<String, Vec<f32>>,
 }
 
-/// What was evaluated, as the model sees it.
+/// The evaluations as encoded by the model.
 pub(super) struct Seen {
     sequences: Vec<Sequence>,
-    /// To be high; none where infeasible.
+    /// To be maximised; none if infeasible.
     values: Vec<Option<f64>>,
     /// [n, T d].
     pub latents: Vec<f32>,
     costs: Vec<Cost>,
 }
 
-/// What candidates in a region came to.
+/// The candidates of a region.
 #[derive(Default)]
 struct Region {
-    /// Sequences that were not evaluated, each once.
+    /// Sequences that were not evaluated, without repetitions.
     fresh: Vec<Sequence>,
-    /// The same.
+    /// The same as a set.
     all: HashSet<Sequence>,
-    /// The latent [T d] that each was decoded from, where it was.
+    /// The latent [T d] that each was decoded from, if any.
     from: Vec<Option<Vec<f32>>>,
-    /// What the model holds of them.
+    /// The model's encoding of them.
     weighed: Weighed,
 }
 
 impl Latents {
-    /// A search in the latents of `model`, for texts as `canonical` writes them.
+    /// A search in the latents of `model`, for texts in the form that `canonical` gives them.
     pub fn new(config: LatentsConfig, model: Box<dyn SequenceModel>, canonical: Canonical) -> Self {
         let length = Length::new(config.regions.rule, config.regions.length);
         let state = State {
@@ -95,13 +96,13 @@ impl Latents {
         }
     }
 
-    /// Numbers of a latent.
+    /// The number of elements of a latent.
     pub(super) fn elements(&self) -> usize {
         self.model.tokens() * self.model.width()
     }
 
-    /// Tokens of a latent and their width as the surrogate has them: each number of a latent of one token is one, with a
-    /// lengthscale of its own.
+    /// The number of tokens of a latent and their width for the surrogate: each number of a latent with a single
+    /// token counts as a token, with its own lengthscale.
     fn grid(&self) -> (usize, usize) {
         match (self.model.tokens(), self.model.width()) {
             (1, width) => (width, 1),
@@ -109,8 +110,8 @@ impl Latents {
         }
     }
 
-    /// The evaluations whose text the model can encode, and their latents. Those of a round are encoded together, whenever that
-    /// is: a search that was interrupted has the same latents.
+    /// The evaluations whose text the model can encode, and their latents. The evaluations of a round are encoded
+    /// together, so that a search that was interrupted has the same latents.
     pub(super) fn seen(&mut self, history: &History) -> Result<Seen> {
         let (mut sequences, mut values, mut rounds) = (Vec::new(), Vec::new(), Vec::new());
         for evaluation in history.evaluations() {
@@ -150,7 +151,7 @@ impl Latents {
         })
     }
 
-    /// Has the model go on training where enough is new.
+    /// Trains the model further if there are enough new evaluations.
     fn refit(
         &mut self,
         history: &History,
@@ -166,14 +167,14 @@ impl Latents {
         let chosen = self.worth_learning(history);
         self.model.refit(&chosen, streams, round, cancelled)?;
         self.state.refitted = Some(count);
-        // latents are others now
+        // latents change
         self.state.fit = None;
         self.encoded = Weighed::default();
         self.state.proposed.clear();
         Ok(())
     }
 
-    /// The best and the newest of the feasible evaluations, as sequences: a model that learns infeasible ones proposes more
+    /// The best and the newest feasible evaluations, as sequences: a model trained on infeasible ones proposes more
     /// of them.
     fn worth_learning(&self, history: &History) -> Vec<Sequence> {
         let all = history.evaluations().iter();
@@ -187,7 +188,7 @@ impl Latents {
             .collect()
     }
 
-    /// What is believed after what was seen.
+    /// The surrogate given the evaluations.
     fn surrogate(&mut self, seen: &Seen, rng: &mut Pcg64) -> Result<Surrogate> {
         let (tokens, width) = self.grid();
         let evaluated = Evaluated {
@@ -201,8 +202,8 @@ impl Latents {
         Surrogate::new(&evaluated, &self.config.surrogate, &mut self.state.fit, rng)
     }
 
-    /// The region about evaluation `anchor`: what is new of its candidates and not `proposed`, and the share of those in the box
-    /// that were known.
+    /// The region around evaluation `anchor`: its new candidates that are not yet `proposed`, and the share of
+    /// known sequences among those in the box.
     fn region(
         &self,
         (seen, anchor): (&Seen, usize),
@@ -242,8 +243,8 @@ impl Latents {
         Ok((region, share))
     }
 
-    /// Adds what is new of `candidates` to `region`, as the objective writes it and as its text is read. Returns the share of those
-    /// of the box that is not new.
+    /// Adds the new ones of `candidates` to `region`, in canonical form. Returns the share of known sequences among
+    /// those of the box.
     fn add(&self, region: &mut Region, candidates: Vec<Candidate>, known: &Known) -> Result<f64> {
         let Known {
             history,
@@ -281,8 +282,7 @@ impl Latents {
         Ok((boxed - new_boxed) as f64 / boxed.max(1) as f64)
     }
 
-    /// The places in `region` of at most `count` sequences that draws of `surrogate` hope most of, each the best of a draw of its
-    /// own.
+    /// The indices in `region` of at most `count` sequences, each the best under its own draw of `surrogate`.
     fn best_places(
         &self,
         surrogate: &Surrogate,
@@ -310,7 +310,7 @@ impl Latents {
         chosen
     }
 
-    /// The `quota` sequences of `region` that draws of `surrogate` hope most of, and their places in it.
+    /// The `quota` best sequences of `region` under draws of `surrogate`, and their indices.
     fn best_of_draws(
         &self,
         surrogate: &Surrogate,
@@ -353,16 +353,17 @@ impl Latents {
     }
 }
 
-/// What is not new.
+/// Known sequences.
 struct Known<'a> {
     history: &'a History,
-    /// In this round.
+    /// Proposed in this round.
     proposed: &'a BTreeSet<String>,
     cancelled: &'a dyn Fn() -> bool,
 }
 
 impl Region {
-    /// The latents [n, T d] that the sequences at `places` were decoded from, or their own where they were not.
+    /// The latents [n, T d] that the sequences at `places` were decoded from, or their own if they were not
+    /// decoded.
     fn candidates(&self, places: impl Iterator<Item = usize>, elements: usize) -> Vec<f32> {
         let latent = |place: usize| match &self.from[place] {
             Some(latent) => latent,
@@ -404,7 +405,7 @@ impl Proposer for Latents {
         let mut rng = streams.at("regions", round);
         let mut order = feasible.clone();
         let value = |i: usize| seen.values[i].unwrap_or(f64::NEG_INFINITY);
-        order.shuffle(&mut rng); // of equal ones any
+        order.shuffle(&mut rng); // order.shuffle(&mut rng); // breaks ties at random
         order.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
         let partners = order.iter().take(self.config.perturbation.partners);
         let partners: Vec<&Sequence> = partners.map(|&i| &seen.sequences[i]).collect();
@@ -453,7 +454,7 @@ impl Proposer for Latents {
         let known =
             known.filter_map(|(place, text)| Some((place, self.model.sequence(text).ok()?)));
         let (places, sequences): (Vec<usize>, Vec<Sequence>) = known.unzip();
-        let latents = self.model.weigh(&sequences)?.latents; // those that the surrogate knows
+        let latents = self.model.weigh(&sequences)?.latents; // let latents = self.model.weigh(&sequences)?.latents; // the latents known to the surrogate
         let decoded = self.model.decode(&latents)?;
         let texts = decoded.iter().map(|sequence| self.model.text(sequence));
         Ok(places.into_iter().zip(texts).collect())

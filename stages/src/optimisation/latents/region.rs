@@ -1,4 +1,5 @@
-//! The candidates about one good latent: some by way of latents, some of other sequences' tokens.
+//! The candidates around one good latent: some decoded from latents, some made of the tokens of
+//! sequences.
 
 use super::adaptive::{differences, importance, probabilities};
 use super::candidates::{candidates, endings};
@@ -9,29 +10,29 @@ use crate::random::normal;
 use crate::sequences::{Sequence, SequenceModel};
 use rand_pcg::Pcg64;
 
-/// What candidates are about.
+/// The centre of candidates.
 pub(super) struct About<'a> {
     /// The latent [T d].
     pub centre: &'a [f32],
-    /// What it stands for.
+    /// Its sequence.
     pub sequence: &'a Sequence,
     /// The side of the box, in standard deviations of the model's noise.
     pub side: f64,
-    /// Good sequences that it may be joined with.
+    /// Good sequences for crossover.
     pub partners: &'a [&'a Sequence],
 }
 
-/// A sequence that may be proposed.
+/// A candidate sequence.
 pub(super) struct Candidate {
     pub sequence: Sequence,
-    /// The latent [T d] that it was decoded from, where it was.
+    /// The latent [T d] that it was decoded from, if any.
     pub latent: Option<Vec<f32>>,
-    /// Whether that is of the box.
+    /// Whether that latent is in the box.
     pub boxed: bool,
 }
 
 impl Candidate {
-    /// That is by no latent.
+    /// A candidate that is not decoded from a latent.
     pub fn of_tokens(sequence: Sequence) -> Self {
         Self {
             sequence,
@@ -41,11 +42,11 @@ impl Candidate {
     }
 }
 
-/// Numbers of latents that are decoded at once.
+/// Numbers of latents decoded at once.
 const AT_ONCE: usize = 1 << 24;
 
 impl About<'_> {
-    /// `count` candidates, in the shares that `config` says; the same sequence may be among them twice.
+    /// `count` candidates, in the shares given by `config`; they may contain repetitions.
     ///
     /// # Errors
     /// Device errors.
@@ -91,7 +92,7 @@ impl About<'_> {
             .collect())
     }
 
-    /// The probability that a number of each token changes in the box.
+    /// The probability of changing a number of each token in the box.
     fn changes(
         &self,
         model: &dyn SequenceModel,
@@ -102,7 +103,7 @@ impl About<'_> {
         let Some(temperature) = config.temperature.filter(|_| tokens > 1) else {
             return Ok(vec![config.share; tokens]);
         };
-        // some tokens at a time: a latent may have many numbers
+        // a few tokens at a time: a latent may have many numbers
         let at_once = (AT_ONCE / (config.draws * self.centre.len())).max(1);
         let (mut changed, all): (Vec<Vec<usize>>, Vec<usize>) = (Vec::new(), (0..tokens).collect());
         for some in all.chunks(at_once) {

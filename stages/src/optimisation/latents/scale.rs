@@ -1,15 +1,15 @@
-//! Values on the scale that a surrogate fits: straight above their median, and ever flatter below it.
+//! The scale of values for the surrogate: linear above the median, logarithmic below it.
 //!
 //! ```text
 //! t = (y - median) / s,  s the root mean square of y - median over the better half
 //! t where t >= 0,  -ln(1 - t) below
 //! ```
 //!
-//! How much better the best are than the others is what a search lives on, and stays as it is; how bad the bad ones are says
-//! little, and a few very bad ones would flatten all the rest (the logarithm on one side of the bilog transform of Eriksson and
-//! Poloczek, "Scalable Constrained Bayesian Optimization", 2021).
+//! Differences between the best values matter for the search and are kept; differences between bad values matter
+//! little, and a few very bad ones would otherwise dominate the scale (one side of the bilog transform of Eriksson
+//! and Poloczek, "Scalable Constrained Bayesian Optimization", 2021).
 
-/// The map.
+/// The transform.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
     median: f64,
@@ -17,7 +17,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Of `values`, one at least, which are finite and to be high.
+    /// Fits `values`, at least one, finite and to be maximised.
     pub fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -37,7 +37,7 @@ impl Scale {
         if t >= 0.0 { t } else { -(-t).ln_1p() }
     }
 
-    /// The value at `scaled`.
+    /// The inverse.
     pub fn value(&self, scaled: f64) -> f64 {
         let t = if scaled >= 0.0 {
             scaled
@@ -52,7 +52,7 @@ impl Scale {
 mod tests {
     use super::*;
 
-    /// Red where a bad value flattens the good ones, or the way back is another.
+    /// Fails if a bad value compresses the good ones, or the inverse is wrong.
     #[test]
     fn good_values_keep_their_distances_and_bad_ones_come_nearer() {
         let values = [1.0, 3.0, -1e6, 2.0, 5.0];

@@ -1,4 +1,4 @@
-//! What is believed of sequences that were not evaluated: their scores, and whether they are feasible.
+//! Predictions for sequences that were not evaluated: their scores and their feasibility.
 
 use super::config::{SurrogateConfig, SurrogateInput};
 use super::feasibility::Feasibility;
@@ -11,25 +11,26 @@ use crate::sequences::{Cost, Sequence};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-/// What a sequence as good as the best is worth that is no better: so little that an improvement of a twentieth of what better
-/// ones are spread by is worth as much, and enough that a sequence which is hardly ever feasible is left alone.
+/// The value of a sequence that equals the best, without improvement: so small that an improvement by a twentieth
+/// of the spread of better values counts as much, and large enough that a sequence that is almost never feasible is
+/// not chosen.
 const LIKE_THE_BEST: f64 = 0.05;
 
-/// A Gaussian process over the scores of feasible sequences, and how likely a sequence is one.
+/// A Gaussian process over the scores of feasible sequences, and a model of feasibility.
 pub(super) struct Surrogate {
     sight: Sight,
     scale: Scale,
     objective: Posterior,
     feasibility: Feasibility,
-    /// The worst and the best score on that scale.
+    /// The worst and the best score on the scale.
     range: [f64; 2],
 }
 
-/// What the process sees of sequences.
+/// The features of sequences for the process.
 enum Sight {
     /// Their latents, T tokens of width d.
     Latents(usize, usize),
-    /// What they have, wherever it is.
+    /// Position-independent counts.
     Pairs(Pairs),
 }
 
@@ -43,24 +44,24 @@ impl Sight {
     }
 }
 
-/// Latents that were evaluated, T tokens of width d.
+/// Evaluated latents, T tokens of width d.
 pub(super) struct Evaluated<'a> {
     pub sequences: &'a [Sequence],
     /// [n, T d].
     pub latents: &'a [f32],
     pub tokens: usize,
     pub width: usize,
-    /// To be high; none where infeasible. One at least is feasible.
+    /// To be maximised; none if infeasible. At least one is feasible.
     pub values: &'a [Option<f64>],
-    /// What each costs in the model.
+    /// The cost of each under the model.
     pub costs: &'a [Cost],
 }
 
 impl Surrogate {
-    /// Of what was `evaluated`, settings of the process fitted from `start` on, which become the new ones.
+    /// Conditions on `evaluated`; the process's settings are fitted from `start`, which is updated.
     ///
     /// # Errors
-    /// A numerical error where latents or values are not finite.
+    /// A numerical error if latents or values are not finite.
     pub fn new(
         evaluated: &Evaluated,
         config: &SurrogateConfig,
@@ -116,15 +117,15 @@ impl Surrogate {
         self.sight.points(sequences, latents)
     }
 
-    /// Whether it sees latents.
+    /// Whether its features are latents.
     pub fn is_of_latents(&self) -> bool {
         matches!(self.sight, Sight::Latents(..))
     }
 
-    /// `count` draws of what it believes of `points`, by `features` random Fourier features; what each sequence costs is in
-    /// `costs`. A draw is, of each point, the probability that it is feasible times what it would be
-    /// worth: by how much it would be better than the best so far, on the surrogate's scale, and [`LIKE_THE_BEST`] of where it would be
-    /// between the worst and the best.
+    /// `count` draws of the acquisition value at `points`, with `features` random Fourier features; `costs` are the
+    /// costs of the sequences. In each draw, the acquisition value of a point is the probability that it is
+    /// feasible times the sum of its improvement over the best so far, on the surrogate's scale, and
+    /// [`LIKE_THE_BEST`] times its position between the worst and the best.
     pub fn hopes(
         &self,
         points: &Points,
@@ -148,7 +149,7 @@ impl Surrogate {
         (0..count).map(of_draw).collect()
     }
 
-    /// The expected value and its standard deviation at each of `points`, if they are feasible.
+    /// The expected value and its standard deviation at each of `points`, given that they are feasible.
     pub fn expects(&self, points: &Points) -> Vec<(f64, f64)> {
         let at = self.objective.at(points).into_iter();
         at.map(|(mean, variance)| {
@@ -163,7 +164,7 @@ impl Surrogate {
     }
 }
 
-/// `count` places in `values`, half of them the highest, the others drawn from the rest; all where there are no more.
+/// `count` indices of `values`, half of them the largest, the others drawn from the rest; all if there are no more.
 fn best_and_others(values: &[f64], count: usize, rng: &mut Pcg64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));

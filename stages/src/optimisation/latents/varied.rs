@@ -1,4 +1,4 @@
-//! Candidates that are made of the tokens of good sequences.
+//! Candidates made of the tokens of good sequences.
 
 use super::edits::edit;
 use super::joined::{joined, spliced};
@@ -8,12 +8,12 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_pcg::Pcg64;
 
-/// The most tokens of a sequence that are drawn anew, half of them any, the others as the model has them; half as many sequences
-/// get a second as a first, and so on.
+/// The largest number of resampled tokens of a sequence, half of them uniform, the others from the model; each
+/// further token is half as likely as the one before.
 const MOST_REDRAWN: usize = 6;
 
-/// So many sequences that are one of `parents` in turn with tokens drawn anew, and so many that are joined with a partner or with
-/// one of `endings`, every other one with tokens drawn anew. The same sequence may be among them twice.
+/// `redrawn` copies of `parents` in turn with resampled tokens, and `joins` crossovers of a parent with a partner or
+/// with one of `endings`, every other one with resampled tokens. The result may contain repetitions.
 ///
 /// # Errors
 /// Device errors.

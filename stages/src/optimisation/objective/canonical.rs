@@ -1,23 +1,23 @@
-//! Texts as an objective has them: what may be written in several ways is written in one, so that it is scored once.
+//! Canonical forms of texts: if a text can be written in several ways, one form is used, so that it is scored once.
 
 use super::command::Program;
 use crate::error::Result;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Writes texts as the objective has them; without a program for that, as they are.
+/// Puts texts into canonical form; the identity without a program.
 #[derive(Clone, Default)]
 pub struct Canonical(Option<Arc<Mutex<Program>>>);
 
 impl Canonical {
-    /// As `program` writes them, where there is one.
+    /// Uses `program`, if any.
     pub(super) fn by(program: Option<Program>) -> Self {
         Self(program.map(|program| Arc::new(Mutex::new(program))))
     }
 
-    /// Each of `texts` as the objective has it; none for what is nothing to it.
+    /// The canonical form of each of `texts`; none for an invalid text.
     ///
     /// # Errors
-    /// [`crate::Error::Cancelled`] where `cancelled` says so; an input error for a program that does not do what is asked.
+    /// [`crate::Error::Cancelled`] if `cancelled` says so; an input error for a program that violates the protocol.
     pub fn of(
         &self,
         texts: Vec<String>,

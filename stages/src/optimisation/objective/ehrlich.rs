@@ -1,9 +1,10 @@
-//! Ehrlich functions (Stanton et al. 2024, "Closed-form test functions for biophysical sequence design"): sequences are
-//! feasible if a Markov chain can make them, and score by how much of given motifs, with gaps, they hold.
+//! Ehrlich functions (Stanton et al. 2024, "Closed-form test functions for biophysical sequence design"): sequences
+//! are feasible if a Markov chain can generate them, and are scored by how much of given motifs with gaps they
+//! contain.
 //!
-//! For a motif of k tokens whose places are o from its first, and a quantisation q, h is the largest over places l of the
-//! sequence of floor(matches / ceil(k/q)) / (k / ceil(k/q)), where matches counts the tokens of the motif that stand at
-//! l + o. The score is the product over motifs of h (1 + epsilon h (h - 1)).
+//! For a motif of k tokens with offsets o from its first token, and a quantisation q, h is the maximum over
+//! positions l of the sequence of floor(matches / ceil(k/q)) / (k / ceil(k/q)), where matches counts the tokens of
+//! the motif at positions l + o. The score is the product over motifs of h (1 + epsilon h (h - 1)).
 
 use super::scoring::{Objective, Score};
 use super::space::{Alphabet, Space};
@@ -15,23 +16,23 @@ use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// An Ehrlich function. A text is its tokens, numbers from 0, with a blank between them.
+/// An Ehrlich function. A text is its tokens, integers from 0, separated by spaces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EhrlichConfig {
-    /// L, the tokens of a sequence.
+    /// L, the length of a sequence in tokens.
     pub length: usize,
-    /// For each of V tokens V weights: how likely each token follows it in random sequences, up to a factor a row. A
-    /// sequence with a step of weight 0 is infeasible.
+    /// V weights for each of V tokens: the unnormalised probability that each token follows it in random sequences.
+    /// A sequence with a transition of weight 0 is infeasible.
     pub transitions: Vec<Vec<f64>>,
-    /// The motifs, all of one length.
+    /// The motifs, all of the same length.
     pub motifs: Vec<Vec<u32>>,
-    /// For each motif how many places each of its tokens is behind the one before it, one number less than tokens.
+    /// For each motif the distances between consecutive tokens, one fewer than tokens.
     pub gaps: Vec<Vec<usize>>,
-    /// q: into how many equal parts a motif may be held; its length by default.
+    /// q: the number of equal parts in which a motif is counted; its length by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantisation: Option<usize>,
-    /// How much less a motif counts that is held in part.
+    /// The penalty on partially contained motifs.
     #[serde(default)]
     pub epsilon: f64,
 }
@@ -41,7 +42,7 @@ impl EhrlichConfig {
         self.transitions.len()
     }
 
-    /// Notes every value out of range, motifs that no feasible sequence holds among them.
+    /// Reports every value out of range, and motifs that no feasible sequence can contain.
     pub fn check(&self, problems: &mut Problems) {
         let before = problems.messages().len();
         problems.within("length", self.length, 1..=100_000);
@@ -111,10 +112,10 @@ impl EhrlichConfig {
         }
     }
 
-    /// A feasible sequence that holds all motifs: one after the other, each gap filled with the token before it.
+    /// A feasible sequence that contains all motifs: one after the other, each gap filled with the token before it.
     ///
     /// # Errors
-    /// Why that is none.
+    /// Why there is none.
     pub fn optimum(&self) -> std::result::Result<Vec<u32>, String> {
         let mut sequence = Vec::new();
         for (motif, gaps) in self.motifs.iter().zip(&self.gaps) {
@@ -155,7 +156,7 @@ pub struct Ehrlich {
 }
 
 impl Ehrlich {
-    /// As configured, which was checked.
+    /// The objective for a valid configuration.
     pub fn new(config: EhrlichConfig) -> Self {
         let tokens = (0..config.vocabulary()).map(|token| token.to_string());
         Self {
@@ -164,7 +165,7 @@ impl Ehrlich {
         }
     }
 
-    /// The tokens of `text`, none where they are not as many as there should be or not written as they should be.
+    /// The tokens of `text`; none if their number or format is wrong.
     fn parse(&self, text: &str) -> Option<Vec<u32>> {
         let token = |word: &str| {
             let token: u32 = word.parse().ok()?;
@@ -227,7 +228,7 @@ impl Objective for Ehrlich {
     }
 }
 
-/// Random sequences are drawn from the chain, from a first token that is uniform: they are feasible.
+/// Random sequences are drawn from the chain with a uniform first token, and are feasible.
 impl Space for Ehrlich {
     fn draw(&self, rng: &mut Pcg64) -> String {
         let mut token = rng.random_range(0..self.config.vocabulary());

@@ -1,4 +1,4 @@
-//! What scores sequences, each kind in a file: arithmetic expressions, Ehrlich functions, any program.
+//! Objectives for sequences, one kind per file: arithmetic expressions, Ehrlich functions, external programs.
 
 mod canonical;
 mod command;
@@ -22,30 +22,30 @@ pub use space::{Alphabet, Space, Variation};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What sequences are searched for, by `kind`.
+/// The objective of a search, by `kind`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ObjectiveConfig {
-    /// Arithmetic expressions that fit a function; lower is better.
+    /// Arithmetic expressions that fit a function; smaller is better.
     Expression(ExpressionConfig),
-    /// An Ehrlich function: sequences that may be drawn from a Markov chain and hold motifs; 1 is the highest score.
+    /// An Ehrlich function: sequences of a Markov chain that contain motifs; the largest score is 1.
     Ehrlich(EhrlichConfig),
-    /// Whatever a program scores.
+    /// Scores of an external program.
     Command(CommandConfig),
 }
 
-/// An objective that is ready to score.
+/// An objective ready for scoring.
 pub struct Opened {
-    /// It.
+    /// The objective.
     pub objective: Box<dyn Objective>,
-    /// The texts that it takes, where that is known.
+    /// The space of its texts, if known.
     pub space: Option<Arc<dyn Space>>,
-    /// How it writes them.
+    /// Its canonical form of texts.
     pub canonical: Canonical,
 }
 
 impl ObjectiveConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         match self {
             Self::Expression(config) => config.check(problems),
@@ -65,10 +65,10 @@ impl ObjectiveConfig {
         }
     }
 
-    /// Ready to score; a program is looked for, and started when it is asked.
+    /// Opens the objective; an external program is located now, and started on first use.
     ///
     /// # Errors
-    /// An input error for a program that is not there.
+    /// An input error for a program that does not exist.
     pub fn open(&self) -> Result<Opened> {
         Ok(match self {
             Self::Expression(config) => Opened::known(Expressions::new(config.clone())),

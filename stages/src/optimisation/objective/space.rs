@@ -1,49 +1,49 @@
-//! What is known of the texts that an objective takes: how to draw one at random, and how to vary some.
+//! The space of an objective's texts: random draws and variations.
 
 use crate::sequences::{Tokeniser, Uncut};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use std::collections::BTreeSet;
 
-/// The texts that an objective takes. Feasible ones, as far as that is known.
+/// The texts of an objective, feasible ones as far as known.
 pub trait Space: Send + Sync {
-    /// One drawn at random.
+    /// A random text.
     fn draw(&self, rng: &mut Pcg64) -> String;
 
     /// The tokens of a text.
     fn alphabet(&self) -> &Alphabet;
 
-    /// Variations that know more than tokens, where there are any.
+    /// Variations by the grammar rather than by tokens, if available.
     fn grammar(&self) -> Option<&dyn Variation> {
         None
     }
 }
 
-/// New texts out of known ones. They may be known ones, and infeasible.
+/// New texts made from known ones. They may be known or infeasible.
 pub trait Variation {
-    /// `text` with something changed.
+    /// `text` with a random change.
     fn mutate(&self, text: &str, rng: &mut Pcg64) -> String;
 
-    /// `one` with something of `other`.
+    /// `one` with a part of `other`.
     fn cross(&self, one: &str, other: &str, rng: &mut Pcg64) -> String;
 }
 
-/// The tokens that texts are made of, and variations that know no more: each place of a text of L tokens changes with
-/// probability 1/L.
+/// The tokens of texts, and token-level variations: each position of a text of L tokens changes with probability
+/// 1/L.
 #[derive(Debug, Clone)]
 pub struct Alphabet {
     tokens: Vec<String>,
-    /// How a text is cut; without one, into the longest of the tokens that fits.
+    /// How a text is split; without one, greedily into the longest matching tokens.
     tokeniser: Option<Tokeniser>,
-    /// Whether all texts have as many.
+    /// Whether all texts have the same number of tokens.
     fixed_length: bool,
 }
 
 impl Alphabet {
-    /// Of texts of any length, whose `tokens` follow each other without anything between.
+    /// For texts of any length whose `tokens` are concatenated.
     pub fn joined(tokens: &[&str]) -> Self {
         let mut tokens: Vec<String> = tokens.iter().map(|&token| token.to_owned()).collect();
-        // the longest that fits is the one that is meant
+        // longest match first
         tokens.sort_by_key(|token| std::cmp::Reverse(token.len()));
         Self {
             tokens,
@@ -52,7 +52,7 @@ impl Alphabet {
         }
     }
 
-    /// Of texts of one length, whose `tokens` have a blank between them.
+    /// For texts of equal length whose `tokens` are separated by spaces.
     pub fn spaced(tokens: impl Iterator<Item = String>) -> Self {
         Self {
             tokens: tokens.collect(),
@@ -61,10 +61,10 @@ impl Alphabet {
         }
     }
 
-    /// Of `texts`, with their tokens, and of one length where they are.
+    /// For the tokens of `texts`; of fixed length if all have the same.
     ///
     /// # Errors
-    /// The place of a text that cannot be cut, and where it cannot.
+    /// The index of a text that cannot be split, and where.
     pub fn of(tokeniser: Tokeniser, texts: &[String]) -> Result<Self, (usize, Uncut)> {
         let (mut tokens, mut lengths) = (BTreeSet::new(), BTreeSet::new());
         for (place, text) in texts.iter().enumerate() {
@@ -106,8 +106,8 @@ impl Alphabet {
 }
 
 impl Variation for Alphabet {
-    /// Each token changes with probability 1/L: it becomes another, or, where texts have any length, it is left out or
-    /// gets one before it, all three equally likely.
+    /// Each token changes with probability 1/L: it is replaced, or, for texts of any length, deleted or preceded by
+    /// an insertion, all three with equal probability.
     fn mutate(&self, text: &str, rng: &mut Pcg64) -> String {
         let tokens = self.split(text);
         let mut child = Vec::with_capacity(tokens.len() + 1);
@@ -125,8 +125,8 @@ impl Variation for Alphabet {
         self.join(&child)
     }
 
-    /// Texts of one length: from token to token it goes over to the other with probability 1/L. Of any length: the
-    /// beginning of one and the end of the other.
+    /// For texts of fixed length: switches to the other parent with probability 1/L after each token. For any
+    /// length: the beginning of one and the end of the other.
     fn cross(&self, one: &str, other: &str, rng: &mut Pcg64) -> String {
         let (mut one, mut other) = (self.split(one), self.split(other));
         if !self.fixed_length {
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!((place, uncut.column), (1, 1));
     }
 
-    /// The mean number of changes is 1, less those to the same token; red at any other rate.
+    /// The mean number of changes is 1, minus those to the same token; fails for any other rate.
     #[test]
     fn tokens_change_at_a_rate_of_one_a_text() {
         let alphabet = Alphabet::spaced((0..50).map(|token| token.to_string()));
@@ -196,7 +196,7 @@ mod tests {
         }
     }
 
-    /// Red where a child of one length takes tokens from other places, or never has some of both.
+    /// Fails if a child of fixed length takes tokens from other positions, or never mixes both parents.
     #[test]
     fn a_child_has_its_tokens_from_its_parents() {
         let alphabet = Alphabet::spaced((0..64).map(|token| token.to_string()));

@@ -1,8 +1,9 @@
-//! What any program scores: it reads texts from its standard input, one a line, and writes a score for each to its
-//! standard output, one a line and in the same order.
+//! Scores by an external program: it reads texts from its standard input, one per line, and writes a score for each
+//! to its standard output, one per line and in the same order.
 //!
-//! A score is a number, or `infeasible`; a number that is not finite is infeasible too. The program is started for each
-//! batch and its input ends with the batch, or, with `keep_running`, it is started once and gets batch after batch.
+//! A score is a number, or `infeasible`; a number that is not finite is infeasible too. The program is started for
+//! each batch and its input ends with the batch, or, with `keep_running`, it is started once and gets batch after
+//! batch.
 
 mod process;
 
@@ -18,37 +19,38 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A program that reads sequences from its standard input, one a line, and writes a score for each to its standard
-/// output, one a line in the same order: a number, or `infeasible`.
+/// A program that reads sequences from its standard input, one per line, and writes a score for each to its
+/// standard output, one per line in the same order: a number, or `infeasible`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommandConfig {
-    /// The program and its arguments; `{script}` in them stands for the path of `script`. No shell is in between.
+    /// The program and its arguments; `{script}` in them is replaced by the path of `script`. No shell is used.
     pub command: Vec<String>,
-    /// A file of the program, relative to the configuration file. Its content is part of the artifact's identity: a search
-    /// starts anew when it changes.
+    /// A file of the program, relative to the configuration file. Its content is part of the artifact's identity: a
+    /// search starts over when it changes.
     #[serde(default)]
     pub script: Option<PathBuf>,
-    /// A program and its arguments that writes each sequence as the objective has it, one a line in the same order: what is
-    /// written in several ways in one of them, and an empty line for what is nothing. Started and asked as `command` is, and
-    /// not counted as calls. Sequences are then proposed and scored in that form, each once.
+    /// A program and its arguments that writes each sequence in canonical form, one per line in the same order, and
+    /// an empty line for an invalid sequence. It is started and called like `command`, and its calls are not
+    /// counted. Sequences are then proposed and scored in that form, each once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canonical: Option<Vec<String>>,
     /// Which scores are better.
     pub direction: Direction,
-    /// Most sequences that the program gets at once.
+    /// The largest number of sequences per batch.
     #[serde(default = "defaults::batch")]
     pub batch: usize,
-    /// Seconds that it may take for a batch, its start among them.
+    /// The time limit for a batch in seconds, including the start of the program.
     #[serde(default = "defaults::time_limit")]
     pub time_limit: f64,
-    /// How often in a row it is started again when it ends early or takes too long, for the sequences that it left out.
+    /// The number of consecutive restarts after the program ends early or exceeds the time limit, for the remaining
+    /// sequences.
     #[serde(default = "defaults::retries")]
     pub retries: u32,
-    /// Whether one process gets batch after batch. It must then write its scores out before it waits for more.
+    /// Whether one process gets batch after batch. It must then flush its scores before it reads more.
     #[serde(default)]
     pub keep_running: bool,
-    /// Environment variables, besides those that there are.
+    /// Additional environment variables.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
 }
@@ -65,15 +67,15 @@ mod defaults {
     }
 }
 
-/// What stands for the script in the command.
+/// The placeholder of the script in the command.
 const SCRIPT: &str = "{script}";
-/// What a program writes for a text that has no score.
+/// The output for a text without a score.
 const INFEASIBLE: &str = "infeasible";
-/// How often somebody who wants to stop is asked for.
+/// The interval for checking for cancellation.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 impl CommandConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         let program = self.command.first();
         problems.require(
@@ -119,18 +121,18 @@ impl CommandConfig {
         }
     }
 
-    /// The program as something that scores.
+    /// The program as a scorer.
     ///
     /// # Errors
-    /// An input error when there is no such program.
+    /// An input error if there is no such program.
     pub(super) fn open(&self) -> Result<Program> {
         self.program(&self.command, "command", "scores")
     }
 
-    /// The program that writes sequences as the objective has them, where one is named.
+    /// The program for canonical forms, if configured.
     ///
     /// # Errors
-    /// An input error when there is no such program.
+    /// An input error if there is no such program.
     pub(super) fn open_canonical(&self) -> Result<Option<Program>> {
         let words = self.canonical.as_ref();
         words
@@ -163,7 +165,7 @@ impl CommandConfig {
     }
 }
 
-/// Whether `program`, a path or a name to be looked for in PATH, may be run.
+/// Whether `program`, a path or a name in PATH, is executable.
 fn is_there(program: &str) -> bool {
     let may_be_run = |path: &Path| {
         let meta = path.metadata();
@@ -181,19 +183,19 @@ pub(super) struct Program {
     config: CommandConfig,
     /// The command with its script.
     words: Vec<String>,
-    /// Its key.
+    /// Its key in the configuration.
     key: &'static str,
     /// What it writes.
     says: &'static str,
-    /// The process that waits for a batch, if one does.
+    /// The process waiting for a batch, if any.
     running: Option<Process>,
 }
 
-/// Why a batch was not scored to its end.
+/// Why a batch was not completed.
 enum Failure {
-    /// It may go better next time: what happened, and what the program said of it.
+    /// A retry may succeed: what happened, and the program's error output.
     Again(String, String),
-    /// It would not.
+    /// A retry would fail too.
     For(Error),
 }
 
@@ -218,28 +220,28 @@ impl Objective for Program {
     }
 }
 
-/// How lines are read.
+/// How to read lines.
 struct Reading<T> {
-    /// What a line says; none where it says something else.
+    /// Parses a line; none if it is invalid.
     parse: fn(&str) -> Option<T>,
-    /// What is expected in each.
+    /// The expected contents of a line.
     expected: &'static str,
 }
 
-/// Of scores.
+/// Lines of scores.
 const SCORES: Reading<Score> = Reading {
     parse,
     expected: "a number, or `infeasible`, for each sequence",
 };
 
-/// Of sequences.
+/// Lines of sequences.
 const SEQUENCES: Reading<Option<String>> = Reading {
     parse: |line| Some(Some(line.trim_end().to_owned()).filter(|text| !text.is_empty())),
     expected: "a sequence for each",
 };
 
 impl Program {
-    /// `texts` as the program writes them; none for those that are nothing.
+    /// `texts` in canonical form; none for invalid ones.
     ///
     /// # Errors
     /// As those of [`Objective::score`].
@@ -256,7 +258,7 @@ impl Program {
         Ok(all)
     }
 
-    /// Has all of `texts` answered, a batch at a time.
+    /// Processes all of `texts`, a batch at a time.
     fn ask<T>(
         &mut self,
         texts: &[&str],
@@ -270,7 +272,7 @@ impl Program {
         Ok(())
     }
 
-    /// Has a batch answered, with new processes where one fails.
+    /// Processes a batch, with new processes after failures.
     fn ask_batch<T>(
         &mut self,
         batch: &[&str],
@@ -301,8 +303,8 @@ impl Program {
         Ok(())
     }
 
-    /// One process, or the one that waits, answers `texts`, and `done` counts those that it did. The process is gone
-    /// afterwards unless it did all and is to be kept.
+    /// Processes `texts` with a new or a waiting process; `done` counts the answers. The process has ended
+    /// afterwards unless it answered all and is to be kept.
     fn attempt<T>(
         &mut self,
         texts: &[&str],
@@ -376,7 +378,7 @@ impl Program {
         }
     }
 
-    /// The process that waits for a batch, if one does and has nothing left to say.
+    /// The process waiting for a batch, if there is one without unread output.
     fn waiting(&mut self) -> Result<Option<Process>, Failure> {
         let Some(mut process) = self.running.take() else {
             return Ok(None);
@@ -388,7 +390,7 @@ impl Program {
         }
     }
 
-    /// It wrote something else than it should.
+    /// The failure for unexpected output.
     fn odd(&self, line: &str, number: usize, expected: &str) -> Failure {
         let short: String = line.chars().take(80).collect();
         Failure::For(Error::input(format!(
@@ -400,7 +402,7 @@ impl Program {
     }
 }
 
-/// The score that a line says; none where it says something else.
+/// Parses the score in a line; none if it is invalid.
 fn parse(line: &str) -> Option<Score> {
     let line = line.trim();
     if line.eq_ignore_ascii_case(INFEASIBLE) {

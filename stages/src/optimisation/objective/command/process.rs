@@ -1,4 +1,4 @@
-//! A process in a group of its own that reads and writes lines.
+//! A process in its own process group that reads and writes lines.
 
 use latent_align_hdf5::alone;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -11,41 +11,41 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The longest line that is read whole.
+/// The longest line that is not cut.
 const LONGEST: u64 = 1 << 16;
-/// Lines of its standard error that an error shows.
+/// Lines of its standard error shown in errors.
 const TOLD: usize = 5;
 
-/// What a process says on its standard output.
+/// The standard output of a process.
 pub(super) enum Said {
     /// These lines, at least one.
     Lines(Vec<String>),
     /// No line so far.
     Nothing,
-    /// No line any more, and how it ended.
+    /// No more lines, and how the process ended.
     End(String),
 }
 
-/// A running process. Dropped, it and all that it started in its group is killed.
+/// A running process. On drop, it and all processes in its group are killed.
 pub(super) struct Process {
     child: Child,
-    /// What is to be written; the process reads the end of its input once this is gone.
+    /// The sender of its input; its standard input is closed once this is dropped.
     input: Option<Sender<String>>,
     lines: Receiver<Line>,
-    /// A last line without an end.
+    /// A last line without a line break.
     unfinished: Option<String>,
     errors: Arc<Mutex<VecDeque<String>>>,
-    /// What reads those.
+    /// The threads that read its output.
     listener: JoinHandle<()>,
     /// How it ended, once it was waited for.
     status: Option<ExitStatus>,
 }
 
-/// A line, and whether it ended as lines do.
+/// A line, and whether it ended with a line break.
 type Line = (String, bool);
 
 impl Process {
-    /// Starts the program `words[0]` with arguments, and `environment` besides that of this process.
+    /// Starts the program `words[0]` with arguments, and `environment` in addition to that of this process.
     pub fn start(
         words: &[String],
         environment: &BTreeMap<String, String>,
@@ -57,14 +57,14 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C reaches this process alone, and what the program starts can be ended with it
+            // Ctrl-C reaches only this process, and the program's children can be ended with it
             .process_group(0);
         let mut child = alone(&mut command).spawn()?;
         let mut stdin = child.stdin.take().expect("it is piped");
         let (input, texts) = channel::<String>();
         std::thread::spawn(move || {
             for text in texts {
-                // one that does not read on is noticed by what it does not write
+                // a program that stops reading is detected by its missing output
                 if stdin
                     .write_all(text.as_bytes())
                     .and_then(|()| stdin.flush())
@@ -101,10 +101,10 @@ impl Process {
         })
     }
 
-    /// Has `text` written to it; unless there is `more` to come, its input ends with that.
+    /// Writes `text` to its input; closes the input unless there is `more` to come.
     pub fn write(&mut self, text: String, more: bool) {
         if let Some(input) = &self.input {
-            // nobody writes any more to one that closed its input
+            // the process may have closed its input
             let _ = input.send(text);
         }
         if !more {
@@ -112,8 +112,8 @@ impl Process {
         }
     }
 
-    /// What it says within `patience`, at most `most` lines or one. A last line that does not end as lines do counts once
-    /// the process ended well: one that dies may leave half a number.
+    /// Its output within `patience`, at most `most` lines. A last line without a line break counts only if the
+    /// process ended successfully: a crash may leave half a number.
     pub fn said(&mut self, patience: Duration, most: usize) -> Said {
         let first = match self.lines.recv_timeout(patience) {
             Ok(line) => line,
@@ -135,7 +135,7 @@ impl Process {
         }
     }
 
-    /// What it says once its standard output is closed.
+    /// The result once its standard output is closed.
     fn silent(&mut self, patience: Duration) -> Said {
         if !self.has_ended() {
             std::thread::sleep(patience.min(Duration::from_millis(5)));
@@ -148,7 +148,7 @@ impl Process {
         }
     }
 
-    /// Whether it ended; its number stays its own until it is waited for.
+    /// Whether it ended; its process ID remains valid until it is waited for.
     fn has_ended(&self) -> bool {
         if self.status.is_some() {
             return true;
@@ -160,17 +160,17 @@ impl Process {
         )
     }
 
-    /// Ends it and all of its group; how it ended, of itself if it had.
+    /// Ends it and its process group; returns how it ended, possibly by itself before.
     fn kill(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
-            // it was not waited for, so that the number is still its own
+            // it was not waited for, so that the process ID is still valid
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
             self.status = self.child.wait().ok();
         }
         self.status
     }
 
-    /// Ends it, and returns the last that it wrote to its standard error, as a sentence; nothing where it wrote nothing.
+    /// Ends it, and returns the end of its standard error as a sentence; empty if it wrote nothing.
     pub fn last_words(mut self) -> String {
         self.kill();
         let started = Instant::now();
@@ -192,17 +192,17 @@ impl Drop for Process {
     }
 }
 
-/// How a process ended, after its name.
+/// How a process ended, in words that follow its name.
 fn told(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(0), _) => "ended".to_owned(),
         (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended".to_owned(),
     }
 }
 
-/// Calls `work` with each line of `from` until it is false. What is too long is cut.
+/// Calls `work` with each line of `from` until it returns false. Lines that are too long are cut.
 fn each_line(from: impl Read, mut work: impl FnMut(Line) -> bool) {
     let mut reader = BufReader::new(from);
     let mut bytes = Vec::new();

@@ -4,10 +4,10 @@ use super::syntax::{Function, Operator, Sum, Term};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-/// How often a variation that takes too many productions is tried again before it is given up.
+/// The number of attempts at a variation that takes too many productions.
 const TRIES: usize = 20;
 
-/// A sum drawn with productions that are equally likely, given that it takes at most `most` of them.
+/// A random sum with equally likely productions, conditioned on at most `most` of them.
 pub(super) fn draw(most: usize, rng: &mut Pcg64) -> Sum {
     loop {
         let mut left = most / 2;
@@ -17,7 +17,7 @@ pub(super) fn draw(most: usize, rng: &mut Pcg64) -> Sum {
     }
 }
 
-/// A sum of at most `left` terms; none where it became longer.
+/// A sum of at most `left` terms; none if it became longer.
 fn sum(left: &mut usize, rng: &mut Pcg64) -> Option<Sum> {
     let mut operators = Vec::new();
     // S -> S + T | S * T | S / T | T
@@ -35,7 +35,7 @@ fn sum(left: &mut usize, rng: &mut Pcg64) -> Option<Sum> {
     Some(Sum { first, rest: rest? })
 }
 
-/// A term, which is counted already, with what is in it.
+/// A term, which is already counted, with its contents.
 fn term(left: &mut usize, rng: &mut Pcg64) -> Option<Term> {
     // T -> (S) | sin(S) | exp(S) | x | 1 | 2 | 3
     Some(match rng.random_range(0..7) {
@@ -45,7 +45,7 @@ fn term(left: &mut usize, rng: &mut Pcg64) -> Option<Term> {
     })
 }
 
-/// `sum` with one of its terms, or an operator, drawn again; `sum` itself where that takes too many productions.
+/// `sum` with one of its terms, or an operator, resampled; `sum` itself if that takes too many productions.
 pub(super) fn mutate(sum: &Sum, most: usize, rng: &mut Pcg64) -> Sum {
     for _ in 0..TRIES {
         let mut changed = sum.clone();
@@ -68,7 +68,7 @@ pub(super) fn mutate(sum: &Sum, most: usize, rng: &mut Pcg64) -> Sum {
     sum.clone()
 }
 
-/// `one` with one of its terms from `other`; `one` itself where that takes too many productions.
+/// `one` with one of its terms replaced by a term of `other`; `one` itself if that takes too many productions.
 pub(super) fn cross(one: &Sum, other: &Sum, most: usize, rng: &mut Pcg64) -> Sum {
     for _ in 0..TRIES {
         let (mut child, mut donor) = (one.clone(), other.clone());
@@ -83,7 +83,7 @@ pub(super) fn cross(one: &Sum, other: &Sum, most: usize, rng: &mut Pcg64) -> Sum
     one.clone()
 }
 
-/// An operator of one of its sums drawn again, if it has any.
+/// Resamples an operator of one of its sums, if it has any.
 fn redraw_operator(sum: &mut Sum, rng: &mut Pcg64) {
     let sum = pick_sum(sum, rng);
     if !sum.rest.is_empty() {
@@ -92,7 +92,7 @@ fn redraw_operator(sum: &mut Sum, rng: &mut Pcg64) {
     }
 }
 
-/// A leaf more in one of its sums.
+/// Adds a leaf to one of its sums.
 fn lengthen(sum: &mut Sum, rng: &mut Pcg64) {
     let sum = pick_sum(sum, rng);
     let place = rng.random_range(0..=sum.rest.len());
@@ -107,7 +107,7 @@ fn leaf(rng: &mut Pcg64) -> Term {
     }
 }
 
-/// A term less in one of its sums, if it has several.
+/// Removes a term from one of its sums, if it has several.
 fn shorten(sum: &mut Sum, rng: &mut Pcg64) {
     let sum = pick_sum(sum, rng);
     if !sum.rest.is_empty() {
@@ -118,13 +118,13 @@ fn shorten(sum: &mut Sum, rng: &mut Pcg64) {
     }
 }
 
-/// One of the terms in `sum`, at any depth.
+/// A random term of `sum`, at any depth.
 fn pick_term<'a>(sum: &'a mut Sum, rng: &mut Pcg64) -> &'a mut Term {
     let place = rng.random_range(0..sum.terms());
     term_at(sum, place)
 }
 
-/// One of the sums in `sum`, itself among them.
+/// A random sum in `sum`, which may be itself.
 fn pick_sum<'a>(sum: &'a mut Sum, rng: &mut Pcg64) -> &'a mut Sum {
     let place = rng.random_range(0..sums(sum));
     sum_at(sum, place)
@@ -144,7 +144,7 @@ fn sums(sum: &Sum) -> usize {
     1 + inner.sum::<usize>()
 }
 
-/// The term that is `place`-th where a term stands before those in it.
+/// The term at index `place` in pre-order.
 fn term_at(sum: &mut Sum, mut place: usize) -> &mut Term {
     for term in terms_of(sum) {
         let size = term.terms();
@@ -161,7 +161,7 @@ fn term_at(sum: &mut Sum, mut place: usize) -> &mut Term {
     unreachable!("a place is below the number of terms")
 }
 
-/// The sum that is `place`-th where a sum stands before those in it.
+/// The sum at index `place` in pre-order.
 fn sum_at(sum: &mut Sum, place: usize) -> &mut Sum {
     let Some(mut place) = place.checked_sub(1) else {
         return sum;
@@ -184,8 +184,9 @@ mod tests {
     use crate::random::Streams;
     use std::collections::BTreeSet;
 
-    /// Of two terms at most there are 4 leaves, 48 pairs of them, and three functions of a leaf: pairs are the last
-    /// production but one of a sum (1/4 each), leaves 1/7 each. Red where a production is left out or favoured.
+    /// With at most two terms there are 4 leaves, 48 pairs of them, and three functions of a leaf: pairs are the
+    /// second to last production of a sum (1/4 each), leaves 1/7 each. Fails if a production is missing or
+    /// favoured.
     #[test]
     fn small_expressions_are_drawn_as_often_as_their_derivations_say() {
         let mut rng = Streams::new(3).at("draws", 0);
@@ -212,7 +213,8 @@ mod tests {
         }
     }
 
-    /// Red where a variation leaves the grammar, its length, or never reaches some place of an expression.
+    /// Fails if a variation violates the grammar or the length limit, or never reaches some position of an
+    /// expression.
     #[test]
     fn variations_are_expressions_of_the_grammar() {
         let mut rng = Streams::new(4).at("draws", 0);

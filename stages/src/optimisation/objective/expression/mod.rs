@@ -1,4 +1,4 @@
-//! How well an arithmetic expression fits 1/3 + x + sin(x x) (Kusner et al. 2017).
+//! The fit of an arithmetic expression to 1/3 + x + sin(x x) (Kusner et al. 2017).
 
 mod grammar;
 mod syntax;
@@ -13,14 +13,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use syntax::Sum;
 
-/// An arithmetic expression of `x`, `1`, `2`, `3`, `+`, `*`, `/`, parentheses, `sin` and `exp`, such as `x/3+sin(x)`,
-/// whose error against 1/3 + x + sin(x x) at 1,000 points of [-10, 10] is to be small.
+/// An arithmetic expression of `x`, `1`, `2`, `3`, `+`, `*`, `/`, parentheses, `sin` and `exp`, such as
+/// `x/3+sin(x)`, whose error against 1/3 + x + sin(x x) at 1,000 points of [-10, 10] is to be minimised.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExpressionConfig {
-    /// Most productions of the grammar in an expression; a term takes two.
+    /// The largest number of productions of the grammar in an expression; a term takes two.
     pub productions: usize,
-    /// Whether each squared error counts at most 1,000 before the mean, log(1 + mean(min(error², 1000))), in place of
+    /// Whether squared errors are clipped at 1,000 before the mean, log(1 + mean(min(error², 1000))), instead of
     /// min(7, log(1 + mean(error²))).
     pub clipped: bool,
 }
@@ -35,32 +35,32 @@ impl Default for ExpressionConfig {
 }
 
 impl ExpressionConfig {
-    /// Notes every value out of range.
+    /// Reports every value out of range.
     pub fn check(&self, problems: &mut Problems) {
         problems.within("productions", self.productions, 2..=100);
     }
 }
 
-/// Points at which an expression is compared with the target.
+/// The number of points at which an expression is compared with the target.
 const POINTS: usize = 1000;
-/// They are evenly in [-RANGE, RANGE], ends among them.
+/// They are evenly spaced in [-RANGE, RANGE], including the ends.
 const RANGE: f64 = 10.0;
-/// The highest score, that of what is infinite or undefined somewhere.
+/// The largest score, also of expressions that are infinite or undefined somewhere.
 const MOST: f64 = 7.0;
-/// Where a squared error is clipped.
+/// The limit of clipped squared errors.
 const CLIP: f64 = 1000.0;
 
 /// The objective.
 #[derive(Debug, Clone)]
 pub struct Expressions {
     config: ExpressionConfig,
-    /// Places and what the target is there.
+    /// Points and the target's values.
     points: Vec<(f64, f64)>,
     alphabet: Alphabet,
 }
 
 impl Expressions {
-    /// As configured.
+    /// The configured objective.
     pub fn new(config: ExpressionConfig) -> Self {
         let at = |k: usize| -RANGE + 2.0 * RANGE * k as f64 / (POINTS - 1) as f64;
         let points = (0..POINTS)
@@ -82,7 +82,7 @@ impl Expressions {
         let errors = self.points.iter().map(|&(x, target)| {
             let error = sum.value(x) - target;
             match self.config.clipped {
-                // infinite - infinite is undefined, and as far off as anything
+                // infinity - infinity is undefined and counts as the largest error
                 true if error.is_nan() => CLIP,
                 true => (error * error).min(CLIP),
                 false => error * error,
@@ -91,12 +91,12 @@ impl Expressions {
         let score = (errors.sum::<f64>() / POINTS as f64).ln_1p();
         match self.config.clipped {
             true => score,
-            // `min` takes the number of the two where one is none
+            // `min` ignores NaN
             false => score.min(MOST),
         }
     }
 
-    /// A sum that was drawn or varied, or that was read; none where the text is no expression.
+    /// Parses `text` and varies it; unchanged if the text is not an expression.
     fn varied(&self, text: &str, vary: impl FnOnce(&Sum) -> Sum) -> String {
         self.parse(text)
             .map_or_else(|_| text.to_owned(), |sum| vary(&sum).to_string())
@@ -175,7 +175,7 @@ mod tests {
             ("1", 3.5624, 3.5624),
             ("x*x", 7.0, 6.3008),
             ("exp(x)", 7.0, 5.8879),
-            // the exponential is infinite, and infinite less infinite undefined
+            // the exponential is infinite, and infinity minus infinity is undefined
             ("exp(exp(exp(x)))", 7.0, 6.3),
         ] {
             for (objective, expected) in [(of(false), plain), (of(true), clipped)] {
@@ -208,8 +208,8 @@ mod tests {
         assert_eq!(scores[1..], [None; 4]);
     }
 
-    /// The best of 500 draws, mean 0.423 over 200 runs, 5 to 95 %: 0.391 to 0.488. Of 60 runs the mean has a standard error of
-    /// 0.007. Red where draws that are too long count (0.457), or only different ones do (0.392).
+    /// The best of 500 draws: mean 0.423 over 200 runs, 5 to 95 %: 0.391 to 0.488. The mean of 60 runs has a
+    /// standard error of 0.007. Fails if draws that are too long count (0.457), or only distinct ones do (0.392).
     #[test]
     fn random_search_reaches_what_it_does_with_equally_likely_productions() {
         let objective = of(false);

@@ -5,13 +5,13 @@
 //! T -> (S) | sin(S) | exp(S) | x | 1 | 2 | 3
 //! ```
 //!
-//! (Kusner et al. 2017), their texts and their values. A text has one derivation: a sum S is a row of terms T with an
-//! operator between any two, so that each term takes two productions, its own and one of the S that it is in. Values
-//! are those of common notation, where `*` and `/` bind more tightly than `+`.
+//! (Kusner et al. 2017), their texts and their values. A text has one derivation: a sum S is a sequence of terms T
+//! with operators between them, so that each term takes two productions, its own and one of its S. Values follow
+//! common notation, where `*` and `/` bind more tightly than `+`.
 
 use std::fmt;
 
-/// What stands between two terms.
+/// An operator between two terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
     Plus,
@@ -39,7 +39,7 @@ pub(super) enum Term {
     Of(Function, Box<Sum>),
 }
 
-/// What is done to a sum in parentheses.
+/// A function of a sum in parentheses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
     Nothing,
@@ -67,7 +67,7 @@ pub(super) struct Sum {
 }
 
 impl Term {
-    /// Terms in it, itself among them.
+    /// The number of terms, including itself.
     pub(super) fn terms(&self) -> usize {
         match self {
             Self::X | Self::Number(_) => 1,
@@ -87,13 +87,13 @@ impl Term {
 }
 
 impl Sum {
-    /// Terms in it, at any depth.
+    /// The number of terms, at any depth.
     pub(super) fn terms(&self) -> usize {
         let rest = self.rest.iter().map(|(_, term)| term.terms());
         self.first.terms() + rest.sum::<usize>()
     }
 
-    /// Productions of its derivation.
+    /// The number of productions of its derivation.
     pub(super) fn productions(&self) -> usize {
         2 * self.terms()
     }
@@ -115,10 +115,10 @@ impl Sum {
         sum + product
     }
 
-    /// The sum that `text` stands for.
+    /// The sum with this `text`.
     ///
     /// # Errors
-    /// Where the text is none of the grammar's, or takes more than `most` productions: what was found and expected.
+    /// If the text is not of the grammar, or takes more than `most` productions: what was found and expected.
     pub(super) fn parse(text: &str, most: usize) -> Result<Self, String> {
         let mut parser = Parser {
             text: text.as_bytes(),
@@ -155,7 +155,7 @@ impl fmt::Display for Sum {
 struct Parser<'a> {
     text: &'a [u8],
     at: usize,
-    /// Terms that may still come; bounds the depth too.
+    /// The number of terms left, which also bounds the depth.
     left: usize,
     most: usize,
 }
@@ -200,7 +200,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Whether `word` comes next; if so it is behind afterwards.
+    /// Consumes `word` if it comes next, and returns whether it did.
     fn takes(&mut self, word: &str) -> bool {
         let comes = self.text[self.at..].starts_with(word.as_bytes());
         self.at += if comes { word.len() } else { 0 };
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    /// Red where a product takes what was added before, as the grammar's own tree would.
+    /// Fails if a product includes the preceding sum, as the grammar's own tree would.
     #[test]
     fn products_bind_more_tightly_and_quotients_from_the_left() {
         let value = |text| Sum::parse(text, 15).unwrap().value(2.0);
