@@ -27,18 +27,18 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "OptimiseLatents")]
 pub struct Config {
-    /// What scores sequences.
+    /// The objective that scores sequences.
     pub objective: ObjectiveConfig,
-    /// What it starts from.
+    /// The start of the search.
     #[serde(default)]
     pub initial: StartConfig,
     /// How sequences are proposed.
     #[serde(default)]
     pub method: MethodConfig,
-    /// How many sequences are scored after the start.
+    /// The number of sequences to score after the start.
     #[serde(default = "defaults::calls")]
     pub calls: usize,
-    /// How many of them in a round.
+    /// The number of calls per round.
     #[serde(default = "defaults::calls_a_round")]
     pub calls_a_round: usize,
 }
@@ -56,7 +56,7 @@ mod defaults {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum MethodConfig {
-    /// At random: as the objective draws, or from the file of the start.
+    /// At random: draws from the objective's space, or from the file of the start.
     Random(RandomConfig),
     /// By a genetic algorithm.
     Genetic(GeneticConfig),
@@ -84,7 +84,8 @@ impl MethodConfig {
         }
     }
 
-    /// Who proposes texts of `space` as `canonical` writes them, or of the flow in the folder `flow`.
+    /// The proposer for texts of `space` in the form that `canonical` gives them, or of the flow in the folder
+    /// `flow`.
     fn proposer(
         &self,
         (space, canonical): (Arc<dyn Space>, Canonical),
@@ -102,7 +103,7 @@ impl MethodConfig {
         })
     }
 
-    /// Whether it searches in latents of a flow.
+    /// Whether it searches in the latents of a flow.
     fn is_of_latents(&self) -> bool {
         matches!(self, Self::Latents(_))
     }
@@ -180,15 +181,15 @@ impl StageConfig for Config {
     }
 }
 
-/// Its section, in messages.
+/// The name of its section in messages.
 const SECTION: &str = "optimise_latents";
 
-/// The stage with its objective and its file found good.
+/// The stage with its objective and its file validated.
 struct Ready {
     config: Config,
     opened: Opened,
     rows: Option<Vec<Row>>,
-    /// The space of those, where the objective has none.
+    /// Their space, if the objective has none.
     of_file: Option<Arc<Rows>>,
 }
 
@@ -206,7 +207,7 @@ impl Prepared for Ready {
         } = &mut self.opened;
         let of_file = self.of_file.clone().map(|rows| -> Arc<dyn Space> { rows });
         let space = space.clone().or(of_file);
-        let space = space.expect("an objective without random sequences has a file of some");
+        let space = space.expect("an objective without random sequences has a file of sequences");
         let flow = upstream.dir_if_any(FLOW);
         let mut proposer =
             config
@@ -231,7 +232,7 @@ impl Prepared for Ready {
             summary.add(names::LEFT_OUT, starting.left_out);
         }
         add_discrepancies(&outcome, &mut summary);
-        // a program's calls are paid for: it is not asked for the sake of a figure
+        // calls of a program are expensive and are not made for a figure alone
         if !matches!(config.objective, ObjectiveConfig::Command(_)) {
             add_decoded(
                 proposer.as_ref(),
@@ -245,22 +246,22 @@ impl Prepared for Ready {
     }
 }
 
-/// The best sequences with their scores, as a search may start from them.
+/// The file of the best sequences with their scores, from which another search may start.
 const BEST: &str = "best.txt";
-/// How many.
+/// The number of best sequences.
 const BEST_COUNT: usize = 100;
 
-/// A line for each of the best sequences, best first: it, a tab, its score.
+/// A line for each of the best sequences, best first: the sequence, a tab, its score.
 fn best_lines(outcome: &Outcome) -> String {
     let best = outcome.history.best_first().into_iter().take(BEST_COUNT);
     let lines = best.filter_map(|e| Some(format!("{}\t{}\n", e.text, e.score?)));
     lines.collect()
 }
 
-/// Evaluations that are encoded and decoded again, at most.
+/// The largest number of evaluations to encode and decode.
 const DECODED: usize = 500;
 
-/// Adds how far scores of sequences are from those of what their latents decode to.
+/// Adds the differences between scores of sequences and of what their latents decode to.
 fn add_decoded(
     proposer: &dyn Proposer,
     objective: &mut dyn Objective,
@@ -297,7 +298,7 @@ fn add_decoded(
     Ok(())
 }
 
-/// Adds how far proposed latents are from those of their sequences.
+/// Adds the distances of proposed latents from those of their sequences.
 fn add_discrepancies(outcome: &Outcome, summary: &mut Summary) {
     let proposed = || outcome.evaluations.iter();
     let discrepancies: Vec<f64> = proposed().filter_map(|e| e.discrepancy).collect();
@@ -336,7 +337,7 @@ fn summary(outcome: &Outcome) -> Summary {
         summary.add(names::INFEASIBLE, infeasible.count() as f64 / calls as f64);
     }
     summary.add(names::START, of_start.count() as f64);
-    // not those whose times were noted: a process may be killed before it does
+    // not the rounds in the journal: a process may be killed before it writes them
     let rounds = evaluations.iter().map(|e| e.evaluation.round).max();
     summary.add(names::ROUNDS, rounds.unwrap_or(0) as f64);
     summary.add(
@@ -350,7 +351,7 @@ fn summary(outcome: &Outcome) -> Summary {
     summary
 }
 
-/// All evaluations, in the order in which they were made.
+/// All evaluations, in order.
 fn table(outcome: &Outcome) -> Table {
     let (mut best, mut calls) = (f64::NEG_INFINITY, 0);
     let (mut best_so_far, mut calls_so_far) = (Vec::new(), Vec::new());
