@@ -12,10 +12,12 @@
 
 use crate::console::visible;
 use latent_align_stages::{Error, Result, temporary};
+use rustix::io::Errno;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
@@ -301,8 +303,15 @@ fn descriptor(path: &Path) -> Option<RawFd> {
 /// Maximum number of links to follow.
 const LONGEST_CHAIN: usize = 40;
 
+/// A duplicate of the open file `number`. Where the kernel or a sandbox does not allow that, the file is
+/// reopened for appending, which makes no difference for a pipe.
 fn duplicate(number: RawFd) -> std::io::Result<File> {
-    // SAFETY: the borrowed descriptor is only duplicated; a closed number gives an error.
-    let open = unsafe { BorrowedFd::borrow_raw(number) };
-    open.try_clone_to_owned().map(File::from)
+    let own = pidfd_open(getpid(), PidfdFlags::empty());
+    match own.and_then(|own| pidfd_getfd(own, number, PidfdGetfdFlags::empty())) {
+        Ok(copy) => Ok(copy.into()),
+        Err(Errno::BADF) => Err(Errno::BADF.into()),
+        Err(_) => File::options()
+            .append(true)
+            .open(format!("/proc/self/fd/{number}")),
+    }
 }

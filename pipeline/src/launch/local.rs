@@ -10,6 +10,7 @@ use crate::process::Signals;
 use crate::sweep::{Standing, SweepFolder};
 use anyhow::Result;
 use latent_align_stages::Error;
+use signal_hook::consts::SIGTERM;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -206,5 +207,5 @@ impl Running<'_> {
 
 /// Whether a process stopped because of SIGTERM, rather than finishing or failing.
 fn is_stopped(status: ExitStatus) -> bool {
-    status.signal() == Some(libc::SIGTERM) || status.code() == Some(128 + libc::SIGTERM)
+    status.signal() == Some(SIGTERM) || status.code() == Some(128 + SIGTERM)
 }

@@ -3,6 +3,7 @@
 use crate::process::PARENT;
 use crate::sweep::SweepFolder;
 use latent_align_stages::{Error, Result};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -76,12 +77,8 @@ impl Worker {
     /// for, its number may be reused.
     pub fn ask_to_stop(&mut self) -> bool {
         let is_running = matches!(self.child.try_wait(), Ok(None));
-        let Some(process) = i32::try_from(self.child.id()).ok().filter(|_| is_running) else {
-            return false;
-        };
-        // SAFETY: `kill` takes numbers only; only this struct waits for the child, and it has not done
-        // so yet, so the number is still the child's.
-        unsafe { libc::kill(process, libc::SIGTERM) == 0 }
+        // only this struct waits for the child, and it has not done so yet: the number is still the child's
+        is_running && kill_process(Pid::from_child(&self.child), Signal::TERM).is_ok()
     }
 }
 
@@ -121,7 +118,7 @@ mod tests {
         let mut waiting = worker("cat");
         assert!(waiting.ask_to_stop());
         let status = waiting.child.wait().unwrap();
-        assert_eq!(status.signal(), Some(libc::SIGTERM));
+        assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
         assert!(!waiting.ask_to_stop());
     }
 }

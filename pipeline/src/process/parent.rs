@@ -1,5 +1,6 @@
 //! Ends a trial with the sweep that started it.
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::os::unix::process::parent_id;
 
 /// Environment variable with the process to end with.
@@ -12,7 +13,6 @@ pub fn end_with_parent() -> bool {
     let Some(parent) = parent.and_then(|p| p.parse::<u32>().ok()) else {
         return true;
     };
-    // SAFETY: this call of `prctl` takes numbers only.
-    let asked = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } == 0;
-    !asked || parent_id() == parent
+    let asked = set_parent_process_death_signal(Some(Signal::TERM));
+    asked.is_err() || parent_id() == parent
 }

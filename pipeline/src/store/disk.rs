@@ -3,17 +3,18 @@
 
 use crate::process::temporary;
 use latent_align_stages::{Error, Result};
-use std::ffi::CString;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Turns the signal for exceeding the process's file size limit, which would end the process, into an
 /// error that names the file.
 pub fn ignore_size_limit_signal() {
-    // SAFETY: ignoring a signal runs no handler.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    // with a handler the write fails instead
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
 /// Writes `bytes` to a new file and syncs it.
@@ -55,27 +56,11 @@ pub fn place(from: &Path, to: &Path) -> Result<()> {
 
 /// Atomically exchanges the folders `a` and `b` of one file system, and syncs the exchange.
 pub fn exchange(a: &Path, b: &Path) -> Result<()> {
-    let name =
-        |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|e| Error::file(path, e));
-    let (from, to) = (name(a)?, name(b)?);
-    // SAFETY: both are zero-terminated strings that outlive the call.
-    let done = unsafe {
-        libc::renameat2(
-            libc::AT_FDCWD,
-            from.as_ptr(),
-            libc::AT_FDCWD,
-            to.as_ptr(),
-            libc::RENAME_EXCHANGE,
-        )
-    };
-    if done != 0 {
-        let error = std::io::Error::last_os_error();
-        return match error.raw_os_error() {
-            Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => exchange_by_renaming(a, b),
-            _ => Err(Error::file(b, error)),
-        };
+    match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+        Ok(()) => sync(parent(b)),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => exchange_by_renaming(a, b),
+        Err(error) => Err(Error::file(b, std::io::Error::from(error))),
     }
-    sync(parent(b))
 }
 
 /// The same for file systems without an exchange, such as NFS: for a moment `b` does not exist.

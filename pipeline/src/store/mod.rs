@@ -17,7 +17,6 @@ mod layout;
 mod lock;
 mod manifest;
 mod names;
-mod open_lock;
 mod opening;
 mod progress;
 mod record;

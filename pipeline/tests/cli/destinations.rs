@@ -2,10 +2,9 @@
 
 use crate::project::{Project, output, start};
 use crate::tiny;
-use std::ffi::CString;
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -30,9 +29,7 @@ fn project() -> Project {
 }
 
 pub fn fifo(path: &Path) {
-    let name = CString::new(path.as_os_str().as_bytes()).unwrap();
-    // SAFETY: the name lives through the call.
-    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
 #[test]
@@ -84,11 +81,9 @@ fn a_new_file_has_the_mode_that_the_umask_leaves() {
 fn a_device_is_written_to_and_stays_one() {
     let project = project();
     let device = project.path("device");
-    let name = CString::new(device.as_os_str().as_bytes()).unwrap();
-    // SAFETY: the calls read a name that lives through them.
-    let made =
-        unsafe { libc::mknod(name.as_ptr(), libc::S_IFCHR | 0o666, libc::makedev(1, 3)) == 0 };
-    if !made {
+    let mode = Mode::from_raw_mode(0o666);
+    let made = mknodat(CWD, &device, FileType::CharacterDevice, mode, makedev(1, 3));
+    if made.is_err() {
         symlink("/dev/null", &device).unwrap(); // no right to make one, nor to lose that one
     }
     for writer in WRITERS {

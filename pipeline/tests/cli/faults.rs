@@ -4,11 +4,14 @@
 use crate::project::{Outcome, Project, output, skipped};
 use crate::resuming::{STAGES, outputs};
 use crate::tiny;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+
+const EIO: i32 = Errno::IO.raw_os_error();
+const ENOSPC: i32 = Errno::NOSPC.raw_os_error();
 
 /// Every stage, in as few operations as possible.
 const CONFIG: &str = "\
@@ -134,21 +137,6 @@ fn outcome(command: &mut Command) -> Outcome {
     }
 }
 
-/// Files of the process may not grow beyond `bytes`.
-fn limit_files(command: &mut Command, bytes: u64) {
-    let limit = libc::rlimit {
-        rlim_cur: bytes,
-        rlim_max: bytes,
-    };
-    // SAFETY: the call is one that may be made between fork and exec.
-    unsafe {
-        command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        });
-    }
-}
-
 fn shell(text: &str) -> bool {
     output(Command::new("sh").arg("-c").arg(text))
         .unwrap()
@@ -233,7 +221,7 @@ fn stride(count: u64, some: u64) -> u64 {
 #[test]
 fn any_operation_may_fail_and_the_store_is_before_or_after() {
     let whole = project();
-    let (outcome, count) = run_with_fault(&whole, 0, libc::EIO, false);
+    let (outcome, count) = run_with_fault(&whole, 0, EIO, false);
     outcome.expect(0, &[]);
     assert_eq!(&outputs(&whole), reference());
     assert!(count > 100, "{count} operations");
@@ -242,7 +230,7 @@ fn any_operation_may_fail_and_the_store_is_before_or_after() {
     let mut tried = 0;
     while at <= count {
         let project = project();
-        let (outcome, _) = run_with_fault(&project, at, libc::EIO, false);
+        let (outcome, _) = run_with_fault(&project, at, EIO, false);
         let what = format!("operation {at} of {count}");
         failed += u64::from(outcome.code != Some(0));
         check_state(&project, &outcome, &what);
@@ -256,11 +244,11 @@ fn any_operation_may_fail_and_the_store_is_before_or_after() {
 
 #[test]
 fn a_disk_that_fills_up_at_any_moment_is_an_error_that_names_the_file() {
-    let (_, count) = run_with_fault(&project(), 0, libc::ENOSPC, false);
+    let (_, count) = run_with_fault(&project(), 0, ENOSPC, false);
     let stride = stride(count, 8);
     for at in (1..=count).step_by(stride as usize) {
         let project = project();
-        let (outcome, _) = run_with_fault(&project, at, libc::ENOSPC, true);
+        let (outcome, _) = run_with_fault(&project, at, ENOSPC, true);
         let what = format!("full from operation {at} of {count}");
         check_state(&project, &outcome, &what);
         if outcome.code == Some(1) {
@@ -287,8 +275,8 @@ fn a_limit_on_the_size_of_files_is_an_error_in_every_stage_and_no_signal() {
             .map(|size| size.parse::<u64>().unwrap())
             .max()
             .unwrap();
-        let mut command = project.command(&["run", "tiny.yaml", "--until", stage]);
-        limit_files(&mut command, largest - 1);
+        let limit = format!("prlimit --pid $$ --fsize={}", largest - 1);
+        let mut command = project.command_after(&limit, &["run", "tiny.yaml", "--until", stage]);
         let run = outcome(&mut command);
         run.expect(1, &["File too large", &format!("artifacts/{stage}/")]);
         let has = outputs(&project);

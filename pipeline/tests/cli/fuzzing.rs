@@ -24,7 +24,7 @@ fn budget() -> Duration {
 /// Nothing takes longer than this, on however busy a machine.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Nothing takes more memory than this (KiB).
-pub const LARGEST: i64 = 1024 * 1024;
+pub const LARGEST: u64 = 1024 * 1024;
 
 /// What interesting numbers look like in text and in bytes.
 const WORDS: [&str; 24] = [
@@ -140,9 +140,9 @@ fn kept(project: &Project) -> PathBuf {
     folder
 }
 
-/// Exit code (none for a signal, or when it took too long), stderr, and the most memory it took in KiB.
-#[allow(clippy::zombie_processes)] // `wait4` waits for it, and knows the memory it took
-pub fn run(mut command: Command) -> (Option<i32>, String, i64) {
+/// Exit code (none for a signal, or when it took too long), stderr, and the most memory that it or what it
+/// started was seen to take, in KiB.
+pub fn run(mut command: Command) -> (Option<i32>, String, u64) {
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = start(&mut command).unwrap();
     let mut stderr = child.stderr.take().unwrap();
@@ -151,25 +151,32 @@ pub fn run(mut command: Command) -> (Option<i32>, String, i64) {
         let _ = stderr.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     });
-    let id = child.id() as libc::pid_t;
-    let started = Instant::now();
-    let (mut status, mut usage) = (0, unsafe { std::mem::zeroed::<libc::rusage>() });
-    let mut ended = false;
-    while !ended {
-        // SAFETY: both places live through the call.
-        ended = unsafe { libc::wait4(id, &mut status, libc::WNOHANG, &mut usage) } == id;
-        if !ended && started.elapsed() > LONGEST {
-            child.kill().unwrap();
-            // SAFETY: as above.
-            unsafe { libc::wait4(id, &mut status, 0, &mut usage) };
-            ended = true;
+    let (started, mut most) = (Instant::now(), 0);
+    let status = loop {
+        most = most.max(memory_of(child.id()));
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if started.elapsed() > LONGEST => child.kill().unwrap(),
+            None => std::thread::sleep(Duration::from_millis(1)),
         }
-        if !ended {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-    let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
-    (code, reader.join().unwrap(), usage.ru_maxrss)
+    };
+    (status.code(), reader.join().unwrap(), most)
+}
+
+/// The most memory that a process or one that it started has taken so far, in KiB; 0 once it is gone.
+fn memory_of(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let own = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let own = own.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task"));
+    let children = (tasks.into_iter().flatten().flatten())
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|line| {
+            line.split_whitespace()
+                .filter_map(|id| id.parse().ok())
+                .collect::<Vec<u32>>()
+        });
+    children.map(memory_of).chain(own).max().unwrap_or(0)
 }
 
 fn words(line: &str) -> Vec<String> {

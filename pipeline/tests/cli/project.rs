@@ -118,11 +118,20 @@ impl Project {
         command
     }
 
+    /// The same, in a shell that runs `first` before.
+    pub fn command_after(&self, first: &str, arguments: &[&str]) -> Command {
+        let line = format!("{first}; exec \"$0\" \"$@\"");
+        let mut command = self.command_of(Path::new("sh"), &["-c", &line]);
+        command
+            .arg(env!("CARGO_BIN_EXE_latent-align"))
+            .args(arguments);
+        command
+    }
+
     /// The same as another user than the one who made the folder; none, and a reason, where that takes
     /// rights that this one lacks. Whoever it is may enter the folder.
     pub fn command_of_another_user(&self, arguments: &[&str]) -> Option<Command> {
-        // SAFETY: the call has no conditions.
-        if unsafe { libc::geteuid() } != 0 {
+        if !rustix::process::geteuid().is_root() {
             skipped("only root may run the binary as another user");
             return None;
         }

@@ -4,7 +4,6 @@ use crate::project::{Project, output};
 use crate::resuming::{STAGES, outputs};
 use crate::tiny;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,14 +22,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Runs the experiment with the file creation mask `mask`.
 fn run_with_mask(project: &Project, mask: u32) {
-    let mut command = project.command(&["run", "tiny.yaml"]);
-    // SAFETY: the call is one that may be made between fork and exec.
-    unsafe {
-        command.pre_exec(move || {
-            libc::umask(mask);
-            Ok(())
-        });
-    }
+    let mut command = project.command_after(&format!("umask {mask:o}"), &["run", "tiny.yaml"]);
     let done = output(&mut command).unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{said}");

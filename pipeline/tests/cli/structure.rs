@@ -45,6 +45,7 @@ pub const CRATES: [Crate; 4] = [
             "error",
             "temporary",
             "programs",
+            "open_lock",
             "suggest",
             "text",
             "raw",

@@ -3,9 +3,11 @@
 use crate::project::{Project, output, start};
 use crate::tiny;
 use hdf5::types::VarLenUnicode;
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
 /// Clears the screen, in two encodings, rings, sets the title, and writes from right to left.
@@ -82,20 +84,13 @@ fn names_in_files_are_shown_and_not_obeyed() {
 
 /// A terminal, and what it shows.
 fn terminal() -> (File, OwnedFd) {
-    let (mut screen, mut terminal) = (0, 0);
-    // SAFETY: both places live through the call; what is not asked for may be null.
-    let opened = unsafe {
-        libc::openpty(
-            &raw mut screen,
-            &raw mut terminal,
-            std::ptr::null_mut(),
-            std::ptr::null(),
-            std::ptr::null(),
-        )
-    };
-    assert_eq!(opened, 0);
-    // SAFETY: both were opened just now, for nobody else.
-    unsafe { (File::from_raw_fd(screen), OwnedFd::from_raw_fd(terminal)) }
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let terminal = rustix::fs::open(name.as_c_str(), flags, Mode::empty()).unwrap();
+    (screen.into(), terminal)
 }
 
 #[test]

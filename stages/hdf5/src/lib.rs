@@ -1,8 +1,9 @@
 //! HDF5 files: opening possibly damaged ones, reading, listing, and atomic writing.
 //!
-//! A dataset is identified by the path of its file and its name. All `unsafe` code for HDF5 is in `raw`; the
-//! rest is in `programs`, which keeps the files that libhdf5 has open from being inherited by child
-//! processes.
+//! A dataset is identified by the path of its file and its name. All `unsafe` code for HDF5 is in `raw`. Two
+//! modules make system calls for which there is no safe function, so that `stages` and `pipeline` can forbid
+//! `unsafe`: `programs` keeps the files that libhdf5 has open from being inherited by child processes,
+//! `open_lock` locks open files.
 
 #![deny(clippy::missing_errors_doc)]
 
@@ -20,7 +21,11 @@ mod fletcher32;
 mod guard;
 mod listing;
 mod open;
+#[allow(unsafe_code)]
+pub mod open_lock;
+#[allow(unsafe_code)]
 mod programs;
+#[allow(unsafe_code)]
 mod raw;
 mod scratch;
 mod stack;

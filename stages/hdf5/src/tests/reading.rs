@@ -99,7 +99,7 @@ fn a_file_that_is_not_hdf5_is_told_from_a_truncated_one() {
         &open("half.h5", &good[..good.len() / 2]),
         &["truncated or damaged", "again"],
     );
-    let message = match Dataset::open(&dir.path(), "f32") {
+    let message = match Dataset::open(dir.path(), "f32") {
         Err(Error::Input(message)) => message,
         other => panic!("{other:?}"),
     };

@@ -6,6 +6,9 @@ use std::io::Result;
 use std::os::fd::AsRawFd as _;
 
 /// Takes a shared lock; waits while another process holds an exclusive one.
+///
+/// # Errors
+/// If the file system has no such locks.
 pub fn shared(file: &File) -> Result<()> {
     loop {
         match call(file, libc::F_OFD_SETLKW, libc::F_RDLCK) {
