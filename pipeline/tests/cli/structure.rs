@@ -57,7 +57,6 @@ pub const CRATES: [Crate; 4] = [
             "tree",
             "guard",
             "open",
-            "advise",
             "stored",
             "dataset",
             "stack",

@@ -7,7 +7,6 @@
 
 #![deny(clippy::missing_errors_doc)]
 
-mod advise;
 mod as_safetensors;
 mod blocks;
 mod child;

@@ -3,7 +3,6 @@
 //! Contiguous numbers are read by position, directly into their destination; chunks are read raw and
 //! decompressed here. Both avoid libhdf5's process-wide lock. Other layouts are read by libhdf5.
 
-use crate::advise::will_read;
 use crate::chunks::Chunks;
 use crate::decode::decode;
 use crate::element::Element;
@@ -12,7 +11,9 @@ use crate::raw::{Readable, plain_file, read_items};
 use crate::scratch::{Scratch, bytes};
 use half::f16;
 use hdf5::Datatype;
+use rustix::fs::{Advice, fadvise};
 use std::fs::File;
+use std::num::NonZero;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -101,9 +102,13 @@ impl Stored {
     pub(crate) fn announce(&self, range: Range<usize>) {
         if let (Place::Piece(at), Some(file)) = (&self.place, &self.file) {
             let item = (self.width() * self.element.size()) as u64;
-            will_read(
+            let length = NonZero::new(range.len() as u64 * item);
+            // a hint only
+            let _ = fadvise(
                 file,
-                at + range.start as u64 * item..at + range.end as u64 * item,
+                at + range.start as u64 * item,
+                length,
+                Advice::WillNeed,
             );
         }
     }

@@ -1,53 +1,19 @@
 //! Text from files: HDF5 declares it as UTF-8, but passes on any bytes.
 
-use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
-
-/// A string from a file.
-pub(crate) trait FileText {
-    /// Its bytes.
-    fn bytes(&self) -> &[u8];
-
+/// A string from a file, or the name of a link or an attribute, which the bindings assume to be UTF-8.
+pub(crate) trait FileText: AsRef<[u8]> {
     /// As text; invalid UTF-8 is replaced.
     fn text(&self) -> String {
-        String::from_utf8_lossy(self.bytes()).into_owned()
+        String::from_utf8_lossy(self.as_ref()).into_owned()
     }
 }
 
-impl FileText for VarLenUnicode {
-    fn bytes(&self) -> &[u8] {
-        self.as_bytes()
-    }
-}
-
-impl FileText for VarLenAscii {
-    fn bytes(&self) -> &[u8] {
-        self.as_bytes()
-    }
-}
-
-impl<const N: usize> FileText for FixedUnicode<N> {
-    fn bytes(&self) -> &[u8] {
-        self.as_bytes()
-    }
-}
-
-impl<const N: usize> FileText for FixedAscii<N> {
-    fn bytes(&self) -> &[u8] {
-        self.as_bytes()
-    }
-}
-
-/// The name of a link or an attribute, which the bindings assume to be UTF-8.
-impl FileText for String {
-    fn bytes(&self) -> &[u8] {
-        self.as_bytes()
-    }
-}
+impl<T: AsRef<[u8]>> FileText for T {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::listing::list;
+    use hdf5::types::VarLenUnicode;
 
     #[test]
     fn text_that_is_not_utf_8_is_shown_with_replacements() {
