@@ -1,10 +1,10 @@
-"""The flows and autoencoders that the `latent-align` pipeline trained, as PyTorch modules.
+"""The flows and autoencoders trained by the `latent-align` pipeline, as PyTorch modules.
 
     run = latent_align.open_run("artifacts/runs/digits")
     loss = reconstruction + 5e-5 * run.flow.alignment_loss(latents)
 
-Shapes: `[B, T, d]` latents are B rows of data with T tokens of width d. Likelihoods are in nats, of points in the flow's
-space, which `Flow.normalise` leads to.
+Shapes: `[B, T, d]` latents are B rows of data with T tokens of width d. Likelihoods are in nats, of points in the
+flow's space, as given by `Flow.normalise`.
 """
 
 from .alignment import Draws, Weighting

@@ -1,8 +1,8 @@
-"""The alignment loss of latents under a frozen flow (Li et al., arXiv 2506.05240) as the pipeline trains with it:
+"""The alignment loss of latents under a frozen flow (Li et al., arXiv 2506.05240) as used by the pipeline:
 
 `L(y) = E_{t, noise} w(t) || v((1 - t) noise + t y, t) - (y - noise) ||^2`.
 
-The gradient goes through the flow's input and through the target; the flow's weights are frozen.
+The gradient passes through the flow's input and through the target; the flow's weights are frozen.
 """
 
 import math
@@ -15,13 +15,13 @@ from torch import Tensor
 from .errors import InputError
 from .likelihood import Velocity
 
-# the largest ratio of data to noise: what it leaves out of a scale s is about 1 / (R s)^2 nats a dimension
+# the largest ratio of data to noise: truncation costs about 1 / (R s)^2 nats per dimension at scale s
 TRUNCATION = 200.0
-# the smallest ratio: what it leaves out is at most r^2 |y|^2 / 2 nats
+# the smallest ratio: truncation costs at most r^2 |y|^2 / 2 nats
 LEAST_RATIO = 0.01
-# times in one loss, each shared by a group of rows: as many of these as divide them
+# the number of times in one loss, each shared by a group of rows: the largest divisor of the rows in this range
 FEWEST_TIMES, MOST_TIMES = 16, 64
-# times there are at all: a rule of as many midpoints is exact next to the chance of a training
+# the grid of possible times: a midpoint rule with this many nodes is exact relative to training noise
 GRID = 1024
 
 
@@ -70,7 +70,7 @@ class Weighting:
 
     @property
     def offset(self) -> float:
-        """What is added to the integral, a dimension: the mean of the control variate, and what makes it nats."""
+        """Added to the integral per dimension: the mean of the control variate, and the constant of an NLL in nats."""
         if self.name == "uniform":
             return 0.0
 
@@ -83,9 +83,9 @@ class Weighting:
 
 @dataclass(frozen=True)
 class Draws:
-    """What is random in a loss: K shares of the weighting's range, and noise for K groups of m rows.
+    """The random numbers of a loss: K shares of the weighting's range, and noise for K groups of m rows.
 
-    Rows [n, D] are taken once for each draw, one round after another: [draws * n, D] as [K, m, D].
+    Rows [n, D] are repeated for each draw: [draws * n, D] as [K, m, D].
     """
 
     shares: Tensor
@@ -100,11 +100,11 @@ class Draws:
         if draws < 1 or n < 1:
             raise InputError(f"found {draws} draws for {n} points, expected at least one of each")
         count = draws * n
-        # where no good number of groups divides the rows, each row has its own time
+        # if no number of groups in the range divides the rows, each row has its own time
         groups = next((k for k in range(MOST_TIMES, FEWEST_TIMES - 1, -1) if count % k == 0), count)
         on_cpu = generator if generator is None or generator.device.type == "cpu" else None
         if on_cpu is None and generator is not None:
-            # shares are needed on the CPU: a generator of another device gives the seed of one there
+            # shares are drawn on the CPU: a generator of another device provides the seed
             seed = torch.randint(2**62, (1,), generator=generator, device=generator.device)
             on_cpu = torch.Generator().manual_seed(int(seed))
         within = torch.rand(groups, generator=on_cpu, dtype=torch.float64)
@@ -128,7 +128,7 @@ def alignment_loss(velocity: Velocity, rows: Tensor, weighting: Weighting, draws
         )
     noise = draws.noise.to(rows)
     y = rows.repeat(groups * of_group // n, 1).reshape(noise.shape)
-    # the middles of equal cells of the weighting's range
+    # midpoints of equal cells of the weighting's range
     cells = (draws.shares.to("cpu", torch.float64) * GRID).floor().clamp(max=GRID - 1)
     times = weighting.times((cells + 0.5) / GRID)
 

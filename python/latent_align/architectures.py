@@ -1,4 +1,4 @@
-"""The layers that autoencoders are made of, from data [B, C, H, W] to numbers [B, n] and back."""
+"""The networks of autoencoders, from data [B, C, H, W] to numbers [B, n] and back."""
 
 from typing import Any, Dict, List, Tuple
 
@@ -22,7 +22,7 @@ def through(layers: nn.ModuleList, x: Tensor) -> Tensor:
 
 
 class Gates(nn.Module):
-    """What the numbers of each hidden layer of an encoder and a decoder are multiplied by, before a sigmoid."""
+    """The gates of the hidden layers of an encoder and a decoder, before the sigmoid."""
 
     def __init__(self, encoder: List[int], decoder: List[int]):
         super().__init__()
@@ -76,7 +76,7 @@ class Convolutional(nn.Module):
             height, width = sizes[-1]
             sizes.append((-(-height // 2), -(-width // 2)))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(stages, stages[1:]))
-        # a transposed convolution of stride 2 gives 2 n - 1 rows; one more where the image was even
+        # a transposed convolution of stride 2 gives 2 n - 1 rows, and one more if the image size was even
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(
                 stages[i + 1], stages[i], 3, stride=2, padding=1, output_padding=tuple(1 - n % 2 for n in sizes[i])
@@ -106,7 +106,7 @@ KINDS = {"dense": (Dense, "widths"), "convolutional": (Convolutional, "channels"
 
 
 def build(config: Dict[str, Any], shape: DataShape, outputs: int, latents: int) -> nn.Module:
-    """The encoder and decoder that a header describes."""
+    """The encoder and decoder described by a header."""
     kind = config.get("kind")
     if kind not in KINDS:
         raise InputError(

@@ -18,7 +18,7 @@ RECONSTRUCTIONS = ("mse", "l1", "bernoulli", "discretised_logistic")
 
 
 class Autoencoder(nn.Module):
-    """Encoder, posterior and decoder; frozen as it is loaded (`requires_grad_()` goes on training it)."""
+    """Encoder, posterior and decoder; frozen when loaded (`requires_grad_()` allows further training)."""
 
     def __init__(self, header: Dict[str, Any]):
         super().__init__()
@@ -44,18 +44,18 @@ class Autoencoder(nn.Module):
     def load(
         cls, path: StrPath, device: Union[str, torch.device] = "cpu", dtype: torch.dtype = torch.float32
     ) -> "Autoencoder":
-        """The autoencoder in `path`: a run's folder such as `artifacts/runs/digits`, an artifact of `train-autoencoder`, or
-        what `latent-align export safetensors` wrote. Free points have none."""
+        """The autoencoder in `path`: a run's folder such as `artifacts/runs/digits`, an artifact of
+        `train-autoencoder`, or a folder of `latent-align export safetensors`. Free points have none."""
         file = find(path, "train-autoencoder", FILE)
         header = read_header(file, FORMAT, REMEDY)
         try:
-            with torch.random.fork_rng(devices=[]):  # weights that are replaced at once shall cost nobody random numbers
+            with torch.random.fork_rng(devices=[]):  # replaced weights must not consume random numbers
                 autoencoder = cls(header)
         except InputError as error:
             raise InputError(f"{file}: {error}; {REMEDY}") from None
         tensors = read_tensors(file)
         for part in "architecture", "posterior":
-            # the program's names of weights say the kind, which has a class of the same name here
+            # the program's names of weights contain the kind, which is also a class name here
             prefix = f"{part}.{type(getattr(autoencoder, part)).__name__}."
             tensors = {name.replace(prefix, f"{part}.", 1): tensor for name, tensor in tensors.items()}
         load_weights(autoencoder, tensors, file)
@@ -63,14 +63,14 @@ class Autoencoder(nn.Module):
 
     def encode(self, data: Tensor) -> Encoding:
         """The posterior of the latents of `data`: [B, C, H, W], or [B, D] for vectors, with values divided by `maximum`
-        (what the data was divided by in training: 255 for images in u8)."""
+        (the divisor in training: 255 for images in u8)."""
         rows = self._data(data)
         means, others = self.architecture.encode(rows).split([self.tokens * self.width, self.posterior.others], 1)
         return self.posterior(means, others)
 
     def decode(self, latents: Tensor, raw: bool = False) -> Tensor:
-        """Data [B, C, H, W] of `latents` [B, T, d], in units of `maximum`: multiply by it for the data's own. `raw` gives
-        what the decoder's last layer says, such as the logits of a Bernoulli reconstruction."""
+        """Data [B, C, H, W] of `latents` [B, T, d], in units of `maximum`: multiply by it for the data's own units.
+        `raw` gives the output of the decoder's last layer, such as the logits of a Bernoulli reconstruction."""
         if latents.dim() != 3 or latents.shape[1:] != (self.tokens, self.width):
             raise InputError(f"found latents {list(latents.shape)}, expected [B, {self.tokens}, {self.width}]")
         rows = latents.to(self._dtype()).flatten(1)
@@ -100,7 +100,7 @@ class Autoencoder(nn.Module):
 
 
 class Between(nn.Module):
-    """Of a VAE of two levels: what makes z_1 of the latents `(e, z_2)` of a row, `shift(z_2) + e exp(s(z_2))`."""
+    """For a VAE of two levels: computes z_1 = `shift(z_2) + e exp(s(z_2))` from the latents `(e, z_2)` of a row."""
 
     # the largest s
     BOUND = 4.0
@@ -123,7 +123,7 @@ class Between(nn.Module):
 def _whole(header: Dict[str, Any], section: str, key: str) -> int:
     value = header.get(key)
     if not isinstance(value, int) or not 1 <= value <= 1 << 26:
-        raise InputError(f"its header says {section}.{key}: {value!r}, expected a whole number, 1 or more")
+        raise InputError(f"its header says {section}.{key}: {value!r}, expected an integer, 1 or more")
     return value
 
 

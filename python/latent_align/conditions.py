@@ -1,4 +1,4 @@
-"""What points may be conditioned on: class labels, or an embedding of each."""
+"""The conditions of points: class labels or embeddings."""
 
 from dataclasses import dataclass
 from typing import Any, Dict, Optional
@@ -18,7 +18,7 @@ class ConditionKind:
 
     @classmethod
     def of(cls, header: Optional[Dict[str, Any]], path: object) -> Optional["ConditionKind"]:
-        """What the header of the file `path` says."""
+        """Parses the header of the file `path`."""
         if header is None:
             return None
         sizes = {"labels": "classes", "embedding": "width"}
@@ -32,12 +32,12 @@ class ConditionKind:
 
     @property
     def columns(self) -> int:
-        """Columns of an encoded condition: one a class, or those of the embedding, and one that says "none"."""
+        """Columns of an encoded condition: one per class, or those of the embedding, and one for "none"."""
         return self.size + 1
 
     def encode(self, condition: Optional[Tensor], count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Conditions as rows [count, c]: labels `[count]` (whole numbers) or embeddings [count, width]; "none" for all
-        without one."""
+        """Conditions as rows [count, c]: labels `[count]` (integers) or embeddings [count, width]; "none" for all if
+        absent."""
         rows = torch.zeros(count, self.columns, dtype=dtype, device=device)
         if condition is None:
             rows[:, -1] = 1.0

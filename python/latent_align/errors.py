@@ -1,4 +1,4 @@
-"""What goes wrong, in two kinds."""
+"""The two kinds of errors."""
 
 
 class InputError(ValueError):
@@ -6,4 +6,4 @@ class InputError(ValueError):
 
 
 class NumericalError(ArithmeticError):
-    """Numbers that went wrong: an NLL that is not finite, or an ODE that no step is small enough for."""
+    """A numerical failure: an NLL that is not finite, or an ODE that no step size can solve."""

@@ -1,7 +1,7 @@
-"""Files of the pipeline: where they are in a folder, their headers, and weights into modules.
+"""Files of the pipeline: their location in a folder, their headers, and loading weights into modules.
 
-Weights are safetensors with PyTorch's names and layouts. The header's key `latent_align` holds JSON that says what they
-are, enough to build the module again.
+Weights are safetensors with PyTorch's names and layouts. The header's key `latent_align` holds JSON that describes the
+module, so that it can be rebuilt.
 """
 
 import json
@@ -22,8 +22,8 @@ METADATA = "latent_align"
 def find(path: StrPath, stage: str, name: str) -> Path:
     """The file `name` of `stage`: `path` itself, in the folder `path`, or in its folder of that stage.
 
-    `path` is the file, an artifact's folder, a run's folder such as `artifacts/runs/digits`, or what
-    `latent-align export safetensors` wrote.
+    `path` is the file, an artifact's folder, a run's folder such as `artifacts/runs/digits`, or a folder of
+    `latent-align export safetensors`.
     """
     path = Path(path)
     if not path.exists():
@@ -38,7 +38,8 @@ def find(path: StrPath, stage: str, name: str) -> Path:
 
 
 def read_header(path: Path, format: str, remedy: str) -> Dict[str, Any]:
-    """What the header of the file of weights `path` says, if it is of `format`; `remedy` says how to get one that is."""
+    """The header of the file of weights `path`, which must have `format`; `remedy` tells users how to get such a
+    file."""
     with _opened(path) as file:
         text = (file.metadata() or {}).get(METADATA, "{}")
     try:
@@ -61,7 +62,8 @@ def read_tensors(path: Path) -> Dict[str, torch.Tensor]:
 
 
 def load_weights(module: nn.Module, tensors: Dict[str, torch.Tensor], path: Path) -> None:
-    """Puts `tensors` of the file `path` into `module` and freezes it; what is missing, unknown or misshapen is an error."""
+    """Loads `tensors` of the file `path` into `module` and freezes it; missing, unknown or misshapen tensors are an
+    error."""
     expected = module.state_dict()
     wrong = [f"no tensor `{name}`" for name in expected if name not in tensors]
     wrong += [f"`{name}`, which this model does not have" for name in tensors if name not in expected]

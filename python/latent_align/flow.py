@@ -1,4 +1,4 @@
-"""A trained prior and the normalisation its points went through."""
+"""A trained prior and the normalisation of its points."""
 
 import math
 from typing import Optional, Tuple, Union
@@ -23,10 +23,9 @@ REMEDY = "pretrain the flow again"
 class Flow(nn.Module):
     """A density over points of T tokens of width d, frozen.
 
-    Points are `[..., d]` where T = 1, and `[..., T, d]` where a point is several tokens; `...` is any number of axes,
-    such as `[B, T]` of an autoencoder's latents. They are in the flow's space, which `normalise` leads to. Everything is
-    computed where the flow is (`flow.to("cuda")`) and in the element type of its weights. Gradients reach points, never
-    weights.
+    Points are `[..., d]` for T = 1, and `[..., T, d]` for several tokens; `...` is any number of axes, such as `[B, T]`
+    of an autoencoder's latents. They are in the flow's space, as given by `normalise`. Everything is computed on the
+    flow's device (`flow.to("cuda")`) and in the element type of its weights. Gradients reach points, never weights.
     """
 
     def __init__(self, prior: Prior, normaliser: Normaliser, layout: Optional[Layout] = None):
@@ -37,11 +36,12 @@ class Flow(nn.Module):
 
     @classmethod
     def load(cls, path: StrPath, device: Union[str, torch.device] = "cpu", dtype: torch.dtype = torch.float32) -> "Flow":
-        """The flow in `path`: a run's folder such as `artifacts/runs/digits`, an artifact of `pretrain-flow`, or what
-        `latent-align export safetensors` wrote. `dtype` is that of the weights: f64 for the most precise likelihoods."""
+        """The flow in `path`: a run's folder such as `artifacts/runs/digits`, an artifact of `pretrain-flow`, or a
+        folder of `latent-align export safetensors`. `dtype` is that of the weights: f64 for the most precise
+        likelihoods."""
         file = find(path, "pretrain-flow", FILE)
         header = read_header(file, FORMAT, REMEDY)
-        kind = header.get("kind", "flow_matching")  # files of before there were kinds
+        kind = header.get("kind", "flow_matching")  # older files have no kind
         if kind not in KINDS:
             raise InputError(
                 f"{file}: its prior is of kind {kind!r}, which this version of the package does not know; it knows "
@@ -52,7 +52,7 @@ class Flow(nn.Module):
             Prior.sizes({"tokens": 1, **header}, tokens=(1, 65_536))
             condition = ConditionKind.of(header.get("condition"), file)
             shape = Shape(header.get("tokens", 1), header["dimensions"], condition)
-            with torch.random.fork_rng(devices=[]):  # weights that are replaced at once shall cost nobody random numbers
+            with torch.random.fork_rng(devices=[]):  # replaced weights must not consume random numbers
                 prior = KINDS[kind](header, shape)
         except InputError as error:
             raise InputError(f"{file}: {error}; {REMEDY}") from None
@@ -78,14 +78,14 @@ class Flow(nn.Module):
 
     @property
     def condition(self) -> Optional[ConditionKind]:
-        """What points may be conditioned on; without a condition, methods answer under the condition "none"."""
+        """The kind of condition of points; without a condition, methods use the condition "none"."""
         return self.prior.shape.condition
 
     def velocity(self, x: Tensor, t: Union[float, Tensor], condition: Optional[Tensor] = None) -> Tensor:
         """The velocity dx/dt of the probability-flow ODE at points `x`, in their shape; t = 0 is noise, t = 1 data.
 
-        `t` is a number, or of the shape of the first axes of `x`: `[n]` for points `[n, d]`, or `[K]` for groups
-        `[K, m, d]` that share a time, for which what depends on time alone is computed once.
+        `t` is a number, or of the shape of the first axes of `x`: `[n]` for points `[n, d]`, or `[K]` for groups `[K,
+        m, d]` that share a time, so that terms that depend on time alone are computed once per group.
         """
         rows, leading = self._rows(x, "points")
         t = torch.as_tensor(t, dtype=torch.float64 if not isinstance(t, Tensor) else None)
@@ -111,9 +111,11 @@ class Flow(nn.Module):
         """The alignment loss of `latents` (points) as a scalar, to be added to a training loss: mean over draws, points
         and dimensions. Differentiable with respect to `latents`.
 
-        `weighting` is `uniform` (Li et al.) or `likelihood`, under which the loss estimates the NLL in nats a dimension;
-        `truncation` is the largest ratio t / (1 - t) of the latter. `draws` are (t, noise) draws a point from
-        `generator`, or the draws themselves. It has no entropy term: a large weight contracts latents onto modes.
+        `weighting` is `uniform` (Li et al.) or `likelihood`, under which the loss estimates the NLL in nats per
+        dimension;
+        `truncation` is the largest ratio t / (1 - t) of the latter. `draws` is the number of (t, noise) draws per point
+        from `generator`, or the draws themselves. The loss has no entropy term: a large weight contracts latents onto
+        modes.
         """
         rows, _ = self._rows(latents, "latents")
         return alignment_loss(self.prior.velocity, rows, Weighting(weighting, truncation), draws, generator)
@@ -129,13 +131,13 @@ class Flow(nn.Module):
     ) -> Nll:
         """The NLL of each point in nats, of shape `...`, as points of the flow's space.
 
-        Exact for a prior in closed form. For flow matching through the ODE: `tolerance` is what may be left of the
-        integral in nats (in f32 1e-7 at best, in f64 1e-12); `divergence` is `exact`, or `hutchinson` for many dimensions
-        with `probes` Rademacher probes a point (or the directions [n, k, D] themselves), which gives standard errors.
-        Differentiable with respect to points, for an ODE at the price of a graph through hundreds of evaluations; call it
-        under `torch.no_grad()` where no gradient is wanted. Add `-log_abs_det()` for an NLL of features.
+        Exact for a prior in closed form. For flow matching through the ODE: `tolerance` is the error of the integral in
+        nats (in f32 1e-7 at best, in f64 1e-12); `divergence` is `exact`, or `hutchinson` for many dimensions with
+        `probes` Rademacher probes per point (or the directions [n, k, D] themselves), which gives standard errors.
+        Differentiable with respect to points, for an ODE at the cost of a graph through hundreds of evaluations; call
+        it under `torch.no_grad()` if no gradient is needed. Add `-log_abs_det()` for an NLL of features.
 
-        `condition`, where the flow takes one: labels `[n]` or embeddings [n, c] of the n points in a row.
+        `condition`, for conditional flows: labels `[n]` or embeddings [n, c] of the n points in order.
         """
         rows, leading = self._rows(points, "points")
         options = self._options(rows, tolerance, divergence, probes, generator)
@@ -156,9 +158,10 @@ class Flow(nn.Module):
         guidance: float = 1.0,
         steps: Optional[int] = None,
     ) -> Tensor:
-        """`count` samples [count, d], or [count, T, d] where a point is several tokens, in the flow's space.
+        """`count` samples [count, d], or [count, T, d] for points of several tokens, in the flow's space.
 
-        `temperature` is the standard deviation of the noise: 1 for the prior's own distribution, less for what is likelier.
+        `temperature` is the standard deviation of the noise: 1 for the prior's own distribution, less for likelier
+        samples.
         `condition`, `tolerance`, `guidance` and `steps` are those of `from_noise`.
         """
         dtype, device = self._place()
@@ -170,8 +173,8 @@ class Flow(nn.Module):
     def to_noise(
         self, points: Tensor, condition: Optional[Tensor] = None, tolerance: float = 1e-5
     ) -> Tuple[Tensor, Tensor]:
-        """Points carried to noise of the same shape, N(0, I) where they follow the prior; and `log |det d noise / d point|`
-        in nats, of shape `...`. The NLL is that of the noise less this. Without gradients."""
+        """Points mapped to noise of the same shape, N(0, I) if they follow the prior; and `log |det d noise / d point|`
+        in nats, of shape `...`. The NLL is that of the noise minus this. Without gradients."""
         rows, leading = self._rows(points, "points")
         with torch.no_grad():
             noise, log_det = self.prior.to_noise(rows, self._condition(condition, rows), OdeOptions(tolerance))
@@ -185,11 +188,11 @@ class Flow(nn.Module):
         guidance: float = 1.0,
         steps: Optional[int] = None,
     ) -> Tensor:
-        """Noise carried to points of the same shape: the inverse of `to_noise`. Without gradients.
+        """Noise mapped to points of the same shape: the inverse of `to_noise`. Without gradients.
 
-        `tolerance` is that of the ODE's steps, absolute and relative; `steps` takes so many equal ones instead, six
-        evaluations of the velocity each. `guidance` is how far points lean from the condition "none" to theirs: 1 is the
-        density under it (flow matching only). Kinds in closed form take neither steps nor guidance.
+        `tolerance` is that of the ODE's steps, absolute and relative; `steps` takes this many equal steps instead, six
+        evaluations of the velocity each. `guidance` is the scale of classifier-free guidance: 1 is the density under
+        the condition (flow matching only). Kinds in closed form take neither steps nor guidance.
         """
         rows, _ = self._rows(noise, "noise")
         if steps is not None and not (self.prior.stepped and steps >= 1):
@@ -197,7 +200,7 @@ class Flow(nn.Module):
             raise InputError(f"found steps {steps}, expected {expected}")
         if guidance != 1.0 and not (self.prior.guided and condition is not None and math.isfinite(guidance)):
             known = self.prior.guided
-            expected = "a condition to lean to, or 1" if known else f"1: a prior of kind {self.kind} has no guidance"
+            expected = "a condition for the guidance, or 1" if known else f"1: a prior of kind {self.kind} has no guidance"
             raise InputError(f"found guidance {guidance}, expected {expected}")
         options = SampleOptions(tolerance, steps, guidance)
         with torch.no_grad():
@@ -205,26 +208,24 @@ class Flow(nn.Module):
         return points.reshape(noise.shape)
 
     def normalise(self, features: Tensor) -> Tensor:
-        """Features [..., D], as in the data, as points [..., d]: `(feature - mean) matrix`, computed in f64.
-
-        Points of a flow of images [..., C, H, W] are patches [..., T, d]; those of features that are split are [..., T, d]
-        too."""
+        """Features [..., D], as in the data, as points [..., d]: `(feature - mean) matrix`, computed in f64. Points of
+        a flow of images [..., C, H, W] are patches [..., T, d], as are those of features that are split into tokens."""
         rows = self.normaliser.apply(self.layout.rows(features))
         return self.layout.points(rows).to(self._place()[0])
 
     def denormalise(self, points: Tensor) -> Tensor:
-        """Points as features in the shape of the data, where the normalisation can be undone (it has no projection)."""
+        """Points as features in the shape of the data, if the normalisation is invertible (it has no projection)."""
         rows = self.normaliser.undo(self.layout.undo_points(points))
         return self.layout.undo_rows(rows).to(self._place()[0])
 
     @property
     def noise(self) -> Optional[Noise]:
-        """What was added to features in training, and to those that likelihoods are of; none for most flows."""
+        """The noise added to features in training and for likelihoods; none for most flows."""
         return self.layout.noise
 
     def noisy_points(self, features: Tensor, generator: Optional[torch.Generator] = None) -> Tensor:
-        """As `normalise`, with the noise that features had in training: uniform on [0, 1) of whole levels, or Gaussian of
-        the points."""
+        """As `normalise`, with the noise of training: uniform on [0, 1) for discrete levels, or Gaussian in the flow's
+        space."""
         noise = self.noise
         if noise is None:
             return self.normalise(features)
@@ -236,7 +237,8 @@ class Flow(nn.Module):
         return points + noise.sigma * normal
 
     def bits_a_dimension(self, nll: Tensor) -> Tensor:
-        """NLLs of dequantised levels as bits a dimension: `(nll - log_abs_det()) / (D ln 2)`, for a flow with uniform noise."""
+        """NLLs of dequantised levels in bits per dimension: `(nll - log_abs_det()) / (D ln 2)`, for a flow with uniform
+        noise."""
         log_abs_det = self.log_abs_det()
         if self.noise is None or self.noise.kind != "uniform" or log_abs_det is None:
             raise InputError(
@@ -246,8 +248,8 @@ class Flow(nn.Module):
         return (nll - log_abs_det) / (self.prior.shape.elements * math.log(2))
 
     def log_abs_det(self) -> Optional[float]:
-        """`log |det|` in nats of the normalisation of a whole point: the NLL of features is that of points less this. None
-        where the normalisation cannot be undone."""
+        """`log |det|` in nats of the normalisation of a whole point: the NLL of features is that of points minus this.
+        None if the normalisation is not invertible."""
         of_row = self.normaliser.log_abs_det()
         rows = self.prior.shape.elements // self.normaliser.output_width
         return None if of_row is None else rows * of_row
@@ -260,7 +262,7 @@ class Flow(nn.Module):
         return (self.width,) if self.tokens == 1 else (self.tokens, self.width)
 
     def _rows(self, points: Tensor, what: str) -> Tuple[Tensor, torch.Size]:
-        """Points as rows [n, D] in the weights' element type, and the shape of what is before a point."""
+        """Points as rows [n, D] in the weights' element type, and the shape of the leading axes."""
         tail = self._tail()
         if points.dim() < len(tail) or points.shape[-len(tail) :] != tail:
             raise InputError(f"found {what} {list(points.shape)}, expected [..., {', '.join(map(str, tail))}]")

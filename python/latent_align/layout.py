@@ -1,4 +1,4 @@
-"""How features stand as points besides the normalisation: as they are, cut into tokens, or images in patches."""
+"""How features become points, apart from the normalisation: directly, split into tokens, or as patches of images."""
 
 import math
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ class Patches:
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise that was added to features in training, and to those that likelihoods are of."""
+    """The noise added to features in training and for likelihoods."""
 
     kind: str
-    """`uniform`: on [0, 1), of whole levels. `gaussian`: in the flow's coordinates."""
+    """`uniform`: on [0, 1), for discrete levels. `gaussian`: in the flow's coordinates."""
     sigma: float = 0.0
     """The standard deviation of Gaussian noise."""
 
@@ -56,16 +56,16 @@ class Noise:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the header of a flow says of its features."""
+    """The layout of features in the header of a flow."""
 
     tokens: int
-    """T, the tokens of a point."""
+    """T, the number of tokens per point."""
     split: bool = False
-    """Whether a normalised feature [D] is cut into its tokens."""
+    """Whether a normalised feature [D] is split into tokens."""
     patches: Optional[Patches] = None
-    """How images are cut, where features are images."""
+    """The patches, if features are images."""
     noise: Optional[Noise] = None
-    """What was added to features."""
+    """The noise added to features."""
 
     @classmethod
     def of(cls, said: Any, tokens: int, file: Path) -> "Layout":
@@ -92,7 +92,7 @@ class Layout:
         )
 
     def rows(self, features: Tensor) -> Tensor:
-        """Features as what the normalisation takes."""
+        """Features as input of the normalisation."""
         if self.patches is None:
             return features
         shape = self.patches.image
@@ -101,7 +101,7 @@ class Layout:
         return self.patches.cut(features)
 
     def points(self, rows: Tensor) -> Tensor:
-        """What the normalisation makes of those, as points."""
+        """The normalised rows as points."""
         if self.split and self.tokens > 1:
             return rows.reshape(*rows.shape[:-1], self.tokens, -1)
         return rows.squeeze(-2) if self.patches is not None and self.tokens == 1 else rows

@@ -1,4 +1,4 @@
-"""Likelihoods and samples through the probability-flow ODE (Chen et al. 2018, arXiv 1806.07366).
+"""Likelihoods and samples by the probability-flow ODE (Chen et al. 2018, arXiv 1806.07366).
 
 `log p(y) = log N(x_0; 0, I) - int_0^1 div v(x_t, t) dt` along the trajectory that ends in `x_1 = y`. The trajectory is
 solved first; the divergence is integrated along it by a quadrature with as many nodes as each point needs.
@@ -19,9 +19,9 @@ from .ode import Trajectory, dormand_prince, in_equal_steps, on_grid
 # velocity [K, m, D] at rows [K, m, D] and times [K]
 Velocity = Callable[[Tensor, Tensor], Tensor]
 
-# rows (points, times their tangents) that one evaluation carries
+# rows (points times their tangents) per evaluation
 ROWS_PER_EVALUATION = 8192
-# the tolerance of a step of a trajectory as a share of that of the NLL
+# the tolerance of a step of a trajectory relative to that of the NLL
 TRAJECTORY = 1e-4
 
 
@@ -30,13 +30,13 @@ class Nll:
     """Negative log-likelihoods of points."""
 
     values: Tensor
-    """In nats, one a point, in the coordinates the points were given in."""
+    """In nats, one per point, in the coordinates of the given points."""
     kind: str
     """`exact`: in closed form. `ode`: through an ODE, to a tolerance."""
     errors: Optional[Tensor] = None
-    """The standard error of each over the probes of an estimated divergence; none where nothing is drawn."""
+    """The standard error of each over the probes of an estimated divergence; none without random probes."""
     settled: Optional[Tensor] = None
-    """Of an ODE: whether the integral of each point settled within the tolerance."""
+    """For an ODE: whether the integral of each point converged to the tolerance."""
 
 
 def normal_nll(rows: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def require_finite(values: Tensor) -> Tensor:
 def divergence_probes(divergence: str, probes: "int | Tensor", rows: Tensor, generator) -> Optional[Tensor]:
     """Rademacher directions [n, k, D] of Hutchinson's estimate; none for the exact divergence.
 
-    `probes` is their number a point, or the directions themselves.
+    `probes` is their number per point, or the directions themselves.
     """
     if divergence == "exact":
         return None
@@ -74,25 +74,26 @@ def divergence_probes(divergence: str, probes: "int | Tensor", rows: Tensor, gen
 
 
 class Velocities(Protocol):
-    """A velocity, which is all that carrying noise to points takes."""
+    """A velocity, which suffices for mapping noise to points."""
 
     def velocity(self, x: Tensor, times: Tensor, condition: Optional[Tensor] = None) -> Tensor:
-        """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`, under a row of `condition` [K m, c] each."""
+        """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`, each row with its row of `condition` [K m,
+        c]."""
 
 
 class VelocityField(Velocities, Protocol):
-    """A velocity with what its divergence is made of."""
+    """A velocity with Jacobian-vector products for its divergence."""
 
     def jvps(self, x: Tensor, time: float, directions: Tensor, condition: Optional[Tensor] = None) -> Tensor:
-        """The Jacobian of the velocity at `x` [n, D], all at `time`, times k directions a point: [n, k, D], or [1, k, D]
-        for the same at every point."""
+        """The Jacobian of the velocity at `x` [n, D], all at `time`, times k directions per point: [n, k, D], or [1, k,
+        D] for the same at every point."""
 
 
 class ProbabilityFlow:
-    """The ODE `dx/dt = v(x, t)` that carries noise at t = 0 to points at t = 1, over rows [n, D]."""
+    """The ODE `dx/dt = v(x, t)` from noise at t = 0 to points at t = 1, on rows [n, D]."""
 
     def __init__(self, field: VelocityField, condition: Optional[Tensor] = None):
-        """That of `field`, each row under its row of `condition` [n, c]."""
+        """The ODE of `field`, each row with its row of `condition` [n, c]."""
         self._field, self._condition = field, condition
 
     def velocity(self, x: Tensor, time: float) -> Tensor:
@@ -113,7 +114,7 @@ class ProbabilityFlow:
         return ProbabilityFlow(self._field, None if self._condition is None else self._condition[chosen])
 
     def nll(self, rows: Tensor, tolerance: float, probes: Optional[Tensor] = None) -> Nll:
-        """The NLL of each of `rows` [n, D], differentiable where `rows` are: through every step of the solver."""
+        """The NLL of each of `rows` [n, D], differentiable with respect to `rows` through every step of the solver."""
         wants_graph = torch.is_grad_enabled() and rows.requires_grad
         values, errors, settled = [], [], []
         # a graph keeps every evaluation of a solve
@@ -133,7 +134,7 @@ class ProbabilityFlow:
         )
 
     def to_noise(self, rows: Tensor, tolerance: float, probes: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
-        """Rows [n, D] carried to noise [n, D], and `log |det d noise / d row|` `[n]` in nats."""
+        """Rows [n, D] mapped to noise [n, D], and `log |det d noise / d row|` `[n]` in nats."""
         ends, log_dets = [], []
         for chunk, x, of_chunk in _chunks(rows, probes, ROWS_PER_EVALUATION):
             noise, integrals, _ = self.of(chunk).to_noise_and_integrals(x, tolerance, of_chunk, False)
@@ -142,7 +143,8 @@ class ProbabilityFlow:
         return (torch.cat(ends) if ends else rows), require_finite(_joined(log_dets, rows))
 
     def from_noise(self, noise: Tensor, tolerance: float, steps: Optional[int] = None) -> Tensor:
-        """Noise [n, D] carried to rows [n, D]; `tolerance` of a step, absolute and relative, or so many equal `steps`."""
+        """Noise [n, D] mapped to rows [n, D]; with the absolute and relative `tolerance` of a step, or this many equal
+        `steps`."""
         with torch.no_grad():
             if steps is None:
                 return dormand_prince(self.velocity, noise, 0.0, 1.0, tolerance).end
@@ -151,8 +153,8 @@ class ProbabilityFlow:
     def to_noise_and_integrals(
         self, x: Tensor, tolerance: float, probes: Optional[Tensor], wants_graph: bool
     ) -> Tuple[Tensor, Tensor, Tensor]:
-        """Noise [n, D], integrals of the divergence [n, q] in f64 on the CPU where there is no graph, and whether each
-        settled `[n]`. With a graph, steps and nodes are chosen without it and then held fixed."""
+        """Noise [n, D], integrals of the divergence [n, q] in f64 on the CPU (without a graph), and whether each
+        converged `[n]`. With a graph, steps and nodes are chosen without gradients and then fixed."""
         with torch.no_grad():
             trajectory, integrals = self._solve(x.detach(), tolerance, probes)
         settled = torch.from_numpy(integrals.settled)
@@ -169,7 +171,7 @@ class ProbabilityFlow:
         self, x: Tensor, tolerance: float, probes: Optional[Tensor]
     ) -> Tuple[Trajectory, quadrature.Integrals]:
         step, rounding = (1e-13, 1e-14) if x.dtype == torch.float64 else (1e-6, 1e-6)
-        # read between steps, a trajectory must be better than what is integrated along it
+        # interpolated between steps, a trajectory must be more accurate than the integral along it
         trajectory = dormand_prince(self.velocity, x, 1.0, 0.0, max(TRAJECTORY * tolerance, step))
 
         def evaluate(position: float, points: np.ndarray) -> np.ndarray:
@@ -185,7 +187,7 @@ class ProbabilityFlow:
 
 
 def _wide(like: Tensor) -> dict:
-    """Where sums of many terms are kept: in f64, on a device that has it."""
+    """The element type and device of long sums: f64 if the device has it."""
     dtype = torch.float32 if like.device.type == "mps" else torch.float64
     return {"dtype": dtype, "device": like.device}
 
@@ -197,7 +199,7 @@ def _joined(parts: List[Tensor], like: Tensor) -> Tensor:
 def _chunks(
     rows: Tensor, probes: Optional[Tensor], at_once: int
 ) -> Iterator[Tuple[slice, Tensor, Optional[Tensor]]]:
-    """Which of rows [n, D] make `at_once` rows with their tangents, these rows, and their probes."""
+    """Chunks of rows [n, D] with at most `at_once` rows including tangents: the slice, the rows, and their probes."""
     tangents = rows.shape[1] if probes is None else probes.shape[1]
     size = max(at_once // (tangents + 1), 1)
     for start in range(0, len(rows), size):

@@ -1,4 +1,4 @@
-"""The normalisation that features went through: a feature x [D] becomes the point (x - mean) matrix [d]."""
+"""The normalisation of features: a feature x [D] becomes the point (x - mean) matrix [d]."""
 
 from pathlib import Path
 from typing import Dict, Optional
@@ -13,7 +13,8 @@ FILE = "normalisation.safetensors"
 
 
 class Normaliser:
-    """An affine map from features to the width d of a token, kept and computed in f64 (f32 on a device without)."""
+    """An affine map from features to the width d of a token, stored and computed in f64 (f32 on a device without
+    f64)."""
 
     def __init__(self, mean: Tensor, matrix: Tensor):
         self.mean, self.matrix = mean, matrix
@@ -21,7 +22,7 @@ class Normaliser:
 
     @classmethod
     def load(cls, path: Path) -> "Normaliser":
-        """Reads `normalisation.safetensors`, or the folder that it is in."""
+        """Reads `normalisation.safetensors`, or that file in a folder."""
         file = find(path, "pretrain-flow", FILE)
         tensors: Dict[str, Tensor] = read_tensors(file)
         shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
@@ -47,14 +48,14 @@ class Normaliser:
         return (x - self.mean.to(x)) @ self.matrix.to(x)
 
     def undo(self, points: Tensor) -> Tensor:
-        """Points [..., d] as features [..., D], where d = D and the matrix can be inverted."""
+        """Points [..., d] as features [..., D], if d = D and the matrix is invertible."""
         x = self._wide(points, self.output_width, "points")
         if self._inverse is None:
             self._inverse = self._inverted()
         return x @ self._inverse.to(x) + self.mean.to(x)
 
     def log_abs_det(self) -> Optional[float]:
-        """`ln |det matrix|` in nats; none where the map cannot be undone."""
+        """`ln |det matrix|` in nats; none if the map is not invertible."""
         if self.input_width != self.output_width:
             return None
         log = float(torch.linalg.slogdet(self.matrix).logabsdet)
@@ -64,7 +65,7 @@ class Normaliser:
         if self.log_abs_det() is None:
             raise InputError(
                 f"the normalisation takes features of width {self.input_width} to points of width {self.output_width} "
-                "and cannot be undone: points have no one feature; work with points, or pretrain the flow without "
+                "and is not invertible; work with points, or pretrain the flow without "
                 "`normalisation.projection`"
             )
         return torch.linalg.inv(self.matrix)

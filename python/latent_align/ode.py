@@ -39,7 +39,7 @@ D = (
     -1453857185 / 822651844,
     69997945 / 29380423,
 )
-# steps after which an integration is given up
+# the largest number of steps
 MOST_STEPS = 10_000
 
 
@@ -54,7 +54,7 @@ class Step:
 
 @dataclass
 class Trajectory:
-    """A solution [n, d] over a whole interval; positions are shares of it, so that both directions read the same."""
+    """A solution [n, d] over a whole interval; positions are fractions of it, so that both directions are alike."""
 
     steps: List[Step]
     end: Tensor
@@ -122,7 +122,7 @@ def dormand_prince(slope: Slope, x: Tensor, start: float, end: float, tolerance:
         error = _error_share(x, following, share * interval.span, slopes, tolerance)
         is_finite = error < float("inf")
         if not is_finite and share < 1e-6:
-            raise NumericalError(f"the ODE solution stopped being finite at t = {time:.6f}")
+            raise NumericalError(f"the ODE solution is not finite at t = {time:.6f}")
         factor = min(max(0.9 * max(error, 1e-10) ** -0.2, 0.2), 5.0) if is_finite else 0.1
         if error <= 1.0:
             steps.append(interval.extension(x, following, slopes, position, share))
@@ -150,8 +150,8 @@ def on_grid(slope: Slope, x: Tensor, start: float, end: float, grid: List[float]
 
 
 def in_equal_steps(slope: Slope, x: Tensor, start: float, end: float, steps: int) -> Tensor:
-    """Where `x` [n, d] ends after so many equal steps, without control of the error: six evaluations each, and one at the
-    start."""
+    """The end point of `x` [n, d] after this many equal steps, without error control: six evaluations each, and one at
+    the start."""
     interval = Interval(slope, start, end)
     first, position = interval.slope_at(x, 0.0), 0.0
     for stop in ((step + 1) / steps for step in range(steps)):
@@ -169,7 +169,7 @@ def _advance(x: Tensor, h: float, weights: Tuple[float, ...], slopes: List[Tenso
 
 
 def _error_share(before: Tensor, after: Tensor, h: float, slopes: List[Tensor], tolerance: float) -> float:
-    """The local error of a step as a share of the tolerance."""
+    """The local error of a step relative to the tolerance."""
     error = _advance(torch.zeros_like(before), h, E, slopes)
     size = torch.maximum(before.abs(), after.abs())
     share = error / (size * tolerance + tolerance)

@@ -1,8 +1,8 @@
-"""The posteriors q(z|x): what an encoder's outputs say of the latents of each row.
+"""The posteriors q(z|x), given by the encoder's outputs for each row.
 
-All start from a diagonal Gaussian. `linear_iaf` and `householder` tie the numbers of a row together by a linear map whose
-determinant is 1 or -1, so that densities are those before the map; `planar`, `radial` and `iaf` by maps that are not
-linear, whose determinants are taken off.
+All start from a diagonal Gaussian. `linear_iaf` and `householder` apply a linear map to a row whose determinant is 1 or
+-1, so that densities are unchanged; `planar`, `radial` and `iaf` apply nonlinear maps, whose log-determinants are
+subtracted.
 """
 
 import math
@@ -15,9 +15,9 @@ from torch.nn.functional import linear, logsigmoid, silu, softplus
 
 from .errors import InputError
 
-# log-variances are confined to +- this
+# log-variances are clamped to +- this
 LOG_VARIANCE = 15.0
-# added to |v|^2, so that a vector of zeros reflects nothing
+# added to |v|^2, so that a zero vector gives no reflection
 LEAST_SQUARE = 1e-12
 
 
@@ -25,10 +25,10 @@ class Map(Protocol):
     """An invertible map of each row [B, M], M = T d."""
 
     def apply(self, rows: Tensor) -> Tensor:
-        """What the rows [B, M] become."""
+        """The images of the rows [B, M]."""
 
     def undo(self, rows: Tensor) -> Tensor:
-        """The rows [B, M] that become these."""
+        """The inverse images of the rows [B, M]."""
 
     def log_determinant(self, rows: Tensor) -> Tensor:
         """`log |det|` of the map's Jacobian at the rows [B, M]: `[B]`."""
@@ -36,21 +36,21 @@ class Map(Protocol):
 
 @dataclass
 class Encoding:
-    """What the encoder says of each row: T tokens of width d, in the space of the flow it was aligned with."""
+    """The posterior of each row: T tokens of width d, in the space of the flow it was aligned with."""
 
     mean: Tensor
     """The latent, or the mean of its posterior [B, T, d]."""
     log_variance: Optional[Tensor] = None
-    """The log-variance of a diagonal Gaussian, learned or fixed [B, T, d]: the posterior itself, or what `map` is applied to;
-    none where latents have no noise."""
+    """The log-variance of a diagonal Gaussian, learned or fixed [B, T, d]: the posterior itself, or the input of `map`;
+    none if latents have no noise."""
     start: Optional[Tensor] = None
-    """The mean of that Gaussian [B, T, d], where there is a `map`."""
+    """The mean of that Gaussian [B, T, d], if there is a `map`."""
     map: Optional[Map] = None
-    """What ties the numbers of a row together; none of a diagonal Gaussian."""
+    """The map applied to a row; none for a diagonal Gaussian."""
 
     def draw(self, generator: Optional[torch.Generator] = None, noise: Optional[Tensor] = None) -> Tensor:
         """Latents [B, T, d]: the mean itself, or a draw from the posterior, with `noise` [B, T, d] from N(0, 1) if given.
-        Differentiable with respect to what the encoder gave."""
+        Differentiable with respect to the encoder's outputs."""
         if self.log_variance is None:
             return self.mean
         if noise is None:
@@ -86,7 +86,7 @@ class Posterior(nn.Module):
 
     @property
     def others(self) -> int:
-        """Numbers a row that it takes from the encoder besides the means."""
+        """The number of encoder outputs per row in addition to the means."""
         return 0
 
     def forward(self, means: Tensor, others: Tensor) -> Encoding:
@@ -102,7 +102,7 @@ class Posterior(nn.Module):
 
 
 class Deterministic(Posterior):
-    """One latent a row."""
+    """One latent per row."""
 
     def forward(self, means: Tensor, others: Tensor) -> Encoding:
         return Encoding(self._tokens(means))
@@ -156,8 +156,8 @@ class Triangular(Rigid):
 
 
 class LinearIaf(Posterior):
-    """Linear inverse autoregressive flow (Tomczak & Welling 2017, arXiv 1706.02326): `z = L z_0`, L a convex combination of
-    K triangular matrices that the encoder gives."""
+    """Linear inverse autoregressive flow (Tomczak & Welling 2017, arXiv 1706.02326): `z = L z_0`, L a convex
+    combination of K triangular matrices from the encoder."""
 
     def __init__(self, config: Dict[str, Any], shape: Tuple[int, int]):
         super().__init__(config, shape)
@@ -207,7 +207,7 @@ class Reflections(Rigid):
 
 
 class Householder(Posterior):
-    """Householder flow (Tomczak & Welling 2016, arXiv 1611.09630): the encoder gives the first vector to reflect along, a
+    """Householder flow (Tomczak & Welling 2016, arXiv 1611.09630): the encoder gives the first reflection vector, and a
     linear layer each further one."""
 
     def __init__(self, config: Dict[str, Any], shape: Tuple[int, int]):
@@ -228,7 +228,7 @@ class Householder(Posterior):
 
 
 class OfSteps:
-    """A map of several steps, each with a log-determinant of its own."""
+    """A map of several steps, each with its own log-determinant."""
 
     def __init__(self, steps: List[Map]):
         self.steps = steps
@@ -288,7 +288,7 @@ class Bend:
 
 
 class Planar(Posterior):
-    """Planar flow (Rezende & Mohamed 2015, arXiv 1505.05770), its steps of the encoder."""
+    """Planar flow (Rezende & Mohamed 2015, arXiv 1505.05770) with parameters from the encoder."""
 
     def __init__(self, config: Dict[str, Any], shape: Tuple[int, int]):
         super().__init__(config, shape)
@@ -305,7 +305,7 @@ class Planar(Posterior):
 
 
 class Spread:
-    """One radial step of each row: away from a point, or towards it."""
+    """One radial step of each row: a radial expansion or contraction around a point."""
 
     def __init__(self, centre: Tensor, a: Tensor, b: Tensor):
         self.centre, self.alpha, self.least = centre, softplus(a), softplus(b)
@@ -319,7 +319,7 @@ class Spread:
         return ((rows.shape[1] - 1) * self._factor(r).log() + outward.log())[:, 0]
 
     def undo(self, rows: Tensor) -> Tensor:
-        # r after the step is r (r + least) / (alpha + r) of that before it
+        # the step maps r to r (r + least) / (alpha + r)
         more = self._distance(rows) - self.least
         r = (more + (more.square() + 4.0 * self.alpha * (more + self.least)).sqrt()) / 2
         return self.centre + (rows - self.centre) / self._factor(r)
@@ -332,7 +332,7 @@ class Spread:
 
 
 class Radial(Posterior):
-    """Radial flow (Rezende & Mohamed 2015, arXiv 1505.05770), its steps of the encoder."""
+    """Radial flow (Rezende & Mohamed 2015, arXiv 1505.05770) with parameters from the encoder."""
 
     def __init__(self, config: Dict[str, Any], shape: Tuple[int, int]):
         super().__init__(config, shape)
@@ -349,14 +349,14 @@ class Radial(Posterior):
 
 
 class Masked(nn.Module):
-    """A network whose outputs for a number see the numbers before it only, and a context, which all of them see."""
+    """A masked network: the outputs for a number depend only on the numbers before it and on a context."""
 
     def __init__(self, size: int, widths: List[int]):
         super().__init__()
         sizes = [size, *widths, 2 * size]
         self.context = nn.Linear(widths[0], widths[0], bias=False)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
-        # how many of the numbers a unit sees, the first ones
+        # the number of leading inputs that a unit depends on
         units = [torch.arange(width) * size // width for width in widths]
         outputs = torch.arange(size).repeat(2)
         masks = [torch.arange(size) < units[0][:, None]]
@@ -376,7 +376,7 @@ class Masked(nn.Module):
 
 
 class Pass:
-    """One step of inverse autoregressive flow of each row: `g z + (1 - g) m`, g and m of the numbers before each."""
+    """One step of inverse autoregressive flow of each row: `g z + (1 - g) m`, g and m from the numbers before each."""
 
     # added to s: g starts at sigmoid(2)
     KEPT = 2.0
@@ -392,7 +392,7 @@ class Pass:
         return self._of(rows)[0].sum(1)
 
     def undo(self, rows: Tensor) -> Tensor:
-        # the first number depends on the context alone, each further one on those before it
+        # the first number depends only on the context, each further one also on those before it
         before = rows
         for _ in range(rows.shape[1]):
             log_kept, m = self._of(before)
@@ -408,7 +408,7 @@ class Pass:
 
 
 class Iaf(Posterior):
-    """Inverse autoregressive flow (Kingma et al. 2016, arXiv 1606.04934), its context of the encoder."""
+    """Inverse autoregressive flow (Kingma et al. 2016, arXiv 1606.04934) with a context from the encoder."""
 
     def __init__(self, config: Dict[str, Any], shape: Tuple[int, int]):
         super().__init__(config, shape)

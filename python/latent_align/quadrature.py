@@ -1,6 +1,5 @@
-"""Clenshaw-Curtis quadrature with as many nodes as each point needs (Clenshaw & Curtis 1960).
-
-Doubling the intervals keeps all nodes: what was evaluated is used again.
+"""Adaptive Clenshaw-Curtis quadrature (Clenshaw & Curtis 1960). Doubling the intervals keeps all nodes, so that
+evaluations are reused.
 """
 
 import math
@@ -14,14 +13,14 @@ from .errors import NumericalError
 
 # intervals of the coarsest rule
 FEWEST = 16
-# intervals from which on changes are taken for those of a series that converges
+# intervals from which changes are assumed to follow a convergent series
 CONVERGING = 128
-# intervals after which a point's integral is taken as it is
+# the largest number of intervals
 MOST = 2048
 
 
 def node(index: int, intervals: int) -> float:
-    """The node `index` of the rule with `intervals` intervals, a share of the interval."""
+    """The node `index` of the rule with `intervals` intervals, as a fraction of the interval."""
     return (1.0 - math.cos(math.pi * index / intervals)) / 2.0
 
 
@@ -44,9 +43,9 @@ class Integrals:
     values: np.ndarray
     """[n, q]."""
     intervals: int
-    """Of the finest rule that a point needed."""
+    """The number of intervals of the finest rule used."""
     settled: np.ndarray
-    """`[n]`: false where the finest rule left more than what is allowed."""
+    """`[n]`: false if the error of the finest rule exceeds the tolerance."""
     evaluations: int
     """Of one point each."""
 
@@ -56,13 +55,13 @@ def integrate(
 ) -> Integrals:
     """Integrates q functions at each of n points over [0, 1].
 
-    `evaluate(position, points)` gives those of the points with the indices `points`, [points, q]. A point is done once
-    the changes of its integrals by doubling its nodes, going on as they went, leave no more than `tolerance`, or than
-    `rounding` times the integral of the absolute value.
+    `evaluate(position, points)` gives those of the points with the indices `points`, [points, q]. A point is finished
+    once the extrapolated error of its integrals is at most `tolerance`, or `rounding` times the integral of the
+    absolute value.
     """
     values, settled = np.full((n, q), np.nan), np.ones(n, bool)
     points, changes = np.arange(n), np.full(n, np.inf)
-    nodes: List[np.ndarray] = []  # of each node, the values [points, q] of the points that are left
+    nodes: List[np.ndarray] = []  # for each node, the values [points, q] of the unfinished points
     intervals, evaluations = FEWEST, 0
     while True:
         known, nodes = nodes, []
@@ -96,9 +95,8 @@ def integrate(
 def _what_is_left(change: np.ndarray, before: np.ndarray, intervals: int) -> np.ndarray:
     """The error of the rule with `intervals` after a `change` that followed on the change `before`.
 
-    It is what is left of the series in which each change is to the one before as these two are. Convergence is not
-    believed to be faster than tenfold a doubling, and among coarse rules, which may have missed the same feature, the
-    change itself counts.
+    It is the remainder of the geometric series with the ratio of the two changes. The ratio is at least 1/10, and for
+    coarse rules, which may have missed the same feature, the error is the change itself.
     """
     if intervals < CONVERGING:
         return np.maximum(change, 0.05 * before)

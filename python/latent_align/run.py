@@ -1,4 +1,4 @@
-"""A run of the pipeline as it lies on disk."""
+"""A run of the pipeline on disk."""
 
 import warnings
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from .sequences import SequenceModel, has_sequences, load_sequences
 
 @dataclass
 class Run:
-    """What a run trained."""
+    """The trained modules of a run."""
 
     path: Path
     _flow: Optional[Flow]
     autoencoder: Optional[Autoencoder]
-    """None where the run has none: it stopped at the flow, or moved free points."""
+    """None if the run has none: it stopped at the flow, or trained free points."""
     sequences: Optional[SequenceModel] = None
-    """The model of sequences of tokens, `SequenceFlow` or `GumbelMax`, where the run has one; it is in the place of a flow."""
+    """The model of sequences of tokens, `SequenceFlow` or `GumbelMax`, if the run has one; it replaces the flow."""
 
     @property
     def flow(self) -> Flow:
@@ -37,10 +37,11 @@ class Run:
 def open_run(
     path: StrPath, device: Union[str, torch.device] = "cpu", dtype: torch.dtype = torch.float32
 ) -> Run:
-    """Loads the flow and the autoencoder of a run: `artifacts/runs/NAME`, or what `latent-align export safetensors` wrote.
+    """Loads the flow and the autoencoder of a run: `artifacts/runs/NAME`, or a folder of `latent-align export
+    safetensors`.
 
-    Everything is frozen, on `device` and in `dtype`. A file that is missing, damaged, or of a kind that this version does
-    not know is an `InputError` that says so. A run with a `transport` is warned of: it is not applied here.
+    Everything is frozen, on `device` and in `dtype`. A file that is missing, damaged, or of an unknown kind raises an
+    `InputError`. A run with a `transport` gives a warning, because it is not applied here.
     """
     path = Path(path)
     if path.is_dir() and not (path / "pretrain-flow").exists():

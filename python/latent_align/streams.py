@@ -1,7 +1,6 @@
-"""The pipeline's random streams, as far as a file needs them to be understood: the halves of a coupling are drawn, not
-stored, and so is the noise that latents of sequences have.
-
-A stream is a Pcg64 generator (PCG XSL RR 128/64) whose seed is the BLAKE3 digest of what the stream is for.
+"""The pipeline's random streams, as needed to use its files: the halves of a coupling are drawn, not stored, as is the
+noise of latents of sequences. A stream is a Pcg64 generator (PCG XSL RR 128/64) whose seed is the BLAKE3 digest of its
+purpose.
 """
 
 import math
@@ -46,7 +45,7 @@ def blake3_of_a_block(data: bytes) -> bytes:
 
 
 class Pcg64:
-    """The generator of `stream` at `step`, of the streams of `stage` with `seed`; by default of those that belong to none."""
+    """The generator of `stream` at `step`, for `stage` with `seed`; by default for no stage."""
 
     _MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
 
@@ -112,7 +111,7 @@ class Pcg64:
         return (self.next_u64() >> 11) * 2.0**-53
 
     def _tail(self) -> float:
-        """A number beyond the last strip."""
+        """A number from the tail."""
         while True:
             x, y = (math.log(((self.next_u64() >> 12) + 0.5) * 2.0**-52) for _ in range(2))
             x /= _LAST_EDGE
@@ -121,7 +120,7 @@ class Pcg64:
 
 
 _LAST_EDGE = 3.654152885361008796
-# of each of 256 strips, and of what lies beyond the last
+# of each of 256 strips, and of the tail
 _AREA = 0.00492867323399
 
 
@@ -145,7 +144,7 @@ _EXP_LAST_EDGE = 7.697117470131050077
 
 
 def _exp_edges() -> List[float]:
-    """As `_edges`, under exp(-x): what lies beyond the last edge is exp(-edge)."""
+    """As `_edges`, under exp(-x): the tail beyond the last edge has area exp(-edge)."""
     area = math.exp(-_EXP_LAST_EDGE) * (_EXP_LAST_EDGE + 1)
     edges = [_EXP_LAST_EDGE + 1, _EXP_LAST_EDGE]
     while len(edges) < 256:
@@ -158,8 +157,8 @@ _EXP_HEIGHTS = [math.exp(-x) for x in _EXP_EDGES]
 
 
 def kept_by(layer: int, elements: int) -> List[bool]:
-    """Which of `elements` the coupling layer of this number keeps: half of them at random; an odd layer keeps what the
-    even one before it moves."""
+    """Which of `elements` the coupling layer of this number keeps: half of them at random; an odd layer keeps the
+    elements that the even layer before it moves."""
     order = list(range(elements))
     rng = Pcg64("halves of a coupling", layer // 2)
     for last in range(elements - 1, 0, -1):

@@ -134,7 +134,7 @@ refused(["tolerance 1e-09", "dtype=torch.float64"], flow.nll, points, tolerance=
 refused(['divergence "fast"', '"hutchinson"'], flow.nll, points, divergence="fast")
 refused(["1 probes", "2 or more"], flow.nll, points, divergence="hutchinson", probes=1)
 refused(["found a condition", "without"], flow.nll, points, torch.zeros(4, dtype=torch.int64))
-refused(["guidance 2.0", "a condition to lean to"], flow.from_noise, points, guidance=2.0)
+refused(["guidance 2.0", "a condition for the guidance"], flow.from_noise, points, guidance=2.0)
 refused(["steps 0", "1 or more"], flow.sample, 4, steps=0)
 refused(["features [4, 2]", "[..., 3]"], flow.normalise, torch.zeros(4, 2))
 refused(["data [2, 5]", "expected [B, 4, 1, 1] or [B, 4]"], autoencoder.encode, torch.zeros(2, 5))

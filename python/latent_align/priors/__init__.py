@@ -1,4 +1,4 @@
-"""The kinds of prior that this version knows. A new kind is a file of its own and its name in `KINDS`."""
+"""The kinds of prior. A new kind is a file and an entry of `KINDS`."""
 
 from typing import Dict, Type
 

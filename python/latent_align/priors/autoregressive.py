@@ -1,13 +1,13 @@
 """Autoregressive flows over tokens: TarFlow (Zhai et al. 2024, arXiv 2412.06329) and STARFlow (Gu et al. 2025,
 arXiv 2506.06276).
 
-Blocks follow each other from the data to the noise; every second one reads the tokens from the last to the first. In a
-block a causal transformer reads a log-scale a and a shift mu of each token from those before it and a condition c:
+Blocks are applied from the data to the noise; every second one reads the tokens in reverse order. In a block a causal
+transformer computes a log-scale a and a shift mu of each token from the tokens before it and a condition c:
 
     a_i, mu_i = transformer(x_0 .. x_{i-1}, c)          z_i = (x_i - mu_i) exp(-a_i)
     log |det dz / dx| = - sum of all a_i
 
-Without a start token the first token of a block stays as it is.
+Without a start token the first token of a block is unchanged.
 """
 
 import math
@@ -24,13 +24,13 @@ from .base import Bijection, SampleOptions, Shape
 EPSILON = 1e-6
 EXPANSION = 4
 INVERSE_SOFTPLUS_OF_1 = math.log(math.e - 1)
-# slowest and fastest rotary angles differ by this factor
+# the ratio of the fastest to the slowest rotary angle
 ROTARY_BASE = 10_000.0
 
 
 @dataclass(frozen=True)
 class BlockDesign:
-    """What a block is made of."""
+    """The configuration of a block."""
 
     layers: int
     channels: int
@@ -42,7 +42,7 @@ class BlockDesign:
 
 
 def _rotated(x: Tensor, start: int) -> Tensor:
-    """`x` [n, heads, m, head width] whose first token is at position `start`, turned."""
+    """Rotates `x` [n, heads, m, head width], whose first token is at position `start`."""
     half = x.shape[-1] // 2
     wide = torch.float32 if x.device.type == "mps" else torch.float64
     steps = torch.arange(half, dtype=wide, device=x.device)
@@ -68,7 +68,8 @@ class Layer(nn.Module):
         self.fc2 = nn.Linear(EXPANSION * channels, channels)
 
     def forward(self, h: Tensor, seen: Optional[Tuple[Tensor, Tensor]]) -> Tuple[Tensor, Tuple[Tensor, Tensor]]:
-        """Tokens `h` [n, m, C] after those whose keys and values are `seen`; and all keys and values."""
+        """Applies the layer to tokens `h` [n, m, C] that follow those with the keys and values `seen`; also returns all
+        keys and values."""
         n, m, channels = h.shape
         qkv = self.qkv(self.norm1(h)).view(n, m, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         queries, keys, values = qkv.unbind(0)
@@ -113,7 +114,7 @@ class Block(nn.Module):
         self.output = nn.Linear(channels, 2 * width)
 
     def read(self, tokens: Tensor, condition: Optional[Tensor], seen: List[Any]) -> Tuple[Tensor, Tensor]:
-        """Log-scale and shift of what follows each of `tokens` [n, m, d], which come after those `seen`."""
+        """Log-scale and shift of the token after each of `tokens` [n, m, d], which follow those `seen`."""
         start = seen[0][0].shape[2] if seen[0] else 0
         h = self.input(tokens)
         if self.positions is not None:
@@ -134,7 +135,7 @@ class Block(nn.Module):
         return log_scale, shift
 
     def _started(self, x: Tensor) -> Tensor:
-        """The start token [n, 1, d] where there is one, else none of them [n, 0, d]."""
+        """The start token [n, 1, d], or no token [n, 0, d]."""
         if self.start is None:
             return x[:, :0]
         return self.start.expand(len(x), 1, -1)
@@ -152,7 +153,7 @@ class Block(nn.Module):
         return torch.cat([none, out[0]], 1), torch.cat([none, out[1]], 1)
 
     def invert(self, z: Tensor, under: List[Optional[Tensor]], lean: Any) -> Tensor:
-        """The tokens [n, T, d] that become `z`, one after the other."""
+        """The inverse image [n, T, d] of `z`, token by token."""
         if self.condition is None:
             under = under[:1]
         seen = [self._fresh() for _ in under]
@@ -169,7 +170,7 @@ class Block(nn.Module):
 
 
 class Autoregressive(Bijection):
-    """Blocks one after the other."""
+    """A sequence of blocks."""
 
     guided = True
 
@@ -185,7 +186,7 @@ class Autoregressive(Bijection):
         raise NotImplementedError
 
     def lean(self, given: Tuple[Tensor, Tensor], none: Tuple[Tensor, Tensor], w: float) -> Tuple[Tensor, Tensor]:
-        """Log-scale and shift that lean by w = guidance - 1 from `none` beyond those `given` a condition."""
+        """Guided log-scale and shift: extrapolated by w = guidance - 1 from `none` beyond those `given` a condition."""
         raise NotImplementedError
 
     def from_noise(self, noise: Tensor, condition: Optional[Tensor], options: SampleOptions) -> Tensor:
@@ -242,7 +243,7 @@ class TarFlow(Autoregressive):
 
 
 class StarFlow(Autoregressive):
-    """A deep block next to the noise, which alone sees conditions, and shallow ones next to the data."""
+    """A deep block next to the noise, the only conditional one, and shallow ones next to the data."""
 
     kind = "starflow"
 

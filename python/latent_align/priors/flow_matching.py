@@ -9,8 +9,8 @@ probability-flow ODE.
     shift, scale = W silu(c)
     v = W (norm(h) * (1 + scale) + shift)              output           [K, m, d]
 
-What depends on time alone is computed once for each of K groups of points. A network that takes conditions [n, c] adds a
-linear layer of them to the time embedding, before its last silu; points without one are under "none".
+Terms that depend on time alone are computed once for each of K groups of points. A conditional network adds a linear
+layer of the conditions [n, c] to the time embedding, before its last silu; points without a condition have "none".
 """
 
 import math
@@ -54,8 +54,7 @@ class TimeEmbedding(nn.Module):
         self.fc2 = nn.Linear(width, width)
 
     def forward(self, times: Tensor) -> Tensor:
-        """The embedding [K, 1, width] of `times` `[K]`, of which silu is to be taken; waves are computed in f64 where there
-        is f64."""
+        """The embedding [K, 1, width] of `times` `[K]`, before silu; sinusoids are computed in f64 if available."""
         weight = self.fc1.weight
         half = self.frequencies // 2
         wide = torch.float32 if times.device.type == "mps" else torch.float64
@@ -83,7 +82,8 @@ class Block(nn.Module):
         return h + gate * self.fc2(silu(self.fc1(inner)))
 
     def tangents(self, h: Tensor, tangents: Tensor, c: Tensor) -> Tuple[Tensor, Tensor]:
-        """`h` [n, 1, width] and its tangents [n, k, width] (or [1, k, width], the same at every point), one step on."""
+        """`h` [n, 1, width] and its tangents [n, k, width] (or [1, k, width], the same at every point), after the
+        block."""
         shift, scale, gate = self.modulation(c).chunk(3, -1)
         normed, inverse = _norm(h)
         before = self.fc1((normed * self.norm.weight + self.norm.bias) * (1 + scale) + shift)
@@ -127,7 +127,7 @@ class FlowMatching(Prior):
         self.input = nn.Linear(shape.elements, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(network["blocks"]))
         self.output = Output(width, shape.elements)
-        # without a bias: "none" has a column of its own
+        # without a bias: "none" has its own column
         self.condition = nn.Linear(shape.condition.columns, width, bias=False) if shape.condition else None
 
     def _embedded(self, times: Tensor, condition: Optional[Tensor]) -> Tensor:
@@ -148,7 +148,7 @@ class FlowMatching(Prior):
         return self.output(h, c)
 
     def jvps(self, x: Tensor, time: float, directions: Tensor, condition: Optional[Tensor] = None) -> Tensor:
-        # forward mode: tangents ride along as extra rows of the same matrix products
+        # forward mode: tangents are extra rows of the same matrix products
         c = self._embedded(torch.tensor([time], dtype=torch.float64), condition).transpose(0, 1)
         h, tangents = self.input(x)[:, None], directions @ self.input.weight.T
         for block in self.blocks:
@@ -167,8 +167,8 @@ class FlowMatching(Prior):
 
 
 class Guided:
-    """Classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598): the velocity `none + guidance (under - none)`, `under`
-    that of a condition and `none` that without."""
+    """Classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598): the velocity `none + guidance (under - none)`,
+    where `under` is with the condition and `none` without."""
 
     def __init__(self, field: FlowMatching, guidance: float):
         self._field, self._guidance = field, guidance

@@ -8,7 +8,7 @@ The interpolant `(1 - t) noise + t data` is Gaussian given k, of mean `t m` and 
 
     u_k(x, t) = m + (t C - (1 - t) I) S^-1 (x - t m),      v = sum_k p(k | x_t = x) u_k
 
-To noise and back it goes by the probability-flow ODE of that velocity.
+Points are mapped to noise and back by the probability-flow ODE of that velocity.
 """
 
 import math
@@ -24,7 +24,7 @@ from .base import OdeOptions, Prior, SampleOptions, Shape
 
 @dataclass
 class Conditional:
-    """What a component says about points [K, m, D] at K times."""
+    """The terms of the components for points [K, m, D] at K times."""
 
     velocity: Tensor
     """u_k [K, m, D]."""
@@ -51,7 +51,7 @@ class Mixture(Prior):
         count, elements = config["components"], shape.elements
         self.logits = nn.Parameter(torch.zeros(1, count))
         self.means = nn.Parameter(torch.zeros(count, elements))
-        # lower triangles; the diagonal holds its logarithm, what is above is not read
+        # lower triangles; the diagonal holds its logarithm, the upper triangle is not used
         self.factors = nn.Parameter(torch.zeros(count, elements, elements))
 
     def nll(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Nll:
@@ -85,7 +85,7 @@ class Mixture(Prior):
         return ProbabilityFlow(self).from_noise(noise, options.tolerance, options.steps)
 
     def _conditionals(self, x: Tensor, times: Tensor) -> Tuple[Tensor, "List[Conditional]"]:
-        """`p(k | x_t = x)` [K, m, components], and what each component says of `x` [K, m, D] at `times` `[K]`."""
+        """`p(k | x_t = x)` [K, m, components], and the terms of each component for `x` [K, m, D] at `times` `[K]`."""
         t = times.to(x.dtype).to(x.device)[:, None, None]
         log_joints: List[Tensor] = []
         conditionals: List[Conditional] = []
@@ -103,8 +103,8 @@ class Mixture(Prior):
         return self.factors.tril(-1) + torch.diag_embed(diagonal.exp())
 
     def _eigen(self) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Log-weights, means, and eigenvalues and eigenvectors of the covariances (L^T L)^-1; kept while the weights
-        stay what they are."""
+        """Log-weights, means, and eigenvalues and eigenvectors of the covariances (L^T L)^-1; cached while the weights
+        are unchanged."""
         weights = (self.logits, self.means, self.factors)
         key = [(w.data_ptr(), w._version, w.dtype) for w in weights]
         if getattr(self, "_kept_key", None) != key:

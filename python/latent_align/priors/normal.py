@@ -1,4 +1,4 @@
-"""The standard normal distribution, in which nothing is trained: the prior of a plain VAE."""
+"""The standard normal distribution, without parameters: the prior of a plain VAE."""
 
 from typing import Optional, Tuple
 

@@ -1,4 +1,4 @@
-"""An LSTM (Hochreiter & Schmidhuber 1997), read place by place."""
+"""An LSTM (Hochreiter & Schmidhuber 1997), evaluated position by position."""
 
 from typing import List, Tuple
 
@@ -11,7 +11,7 @@ GATES = 4
 
 
 class Recurrent(nn.Module):
-    """An LSTM: each layer reads its input and its own last state, and places of the sequence have numbers of their own."""
+    """An LSTM: each layer reads its input and its own last state; positions of the sequence have embeddings."""
 
     def __init__(self, shape: Shape, channels: int, layers: int):
         super().__init__()
@@ -21,7 +21,7 @@ class Recurrent(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(size + channels, GATES * channels) for size in inputs)
 
     def forward(self, x: Tensor, states: List[Tuple[Tensor, Tensor]], place: int) -> Tensor:
-        """The last layer's state [n, C] after `x` [n, width] of this place; `states` go on."""
+        """The last layer's state [n, C] after `x` [n, width] at this position; updates `states`."""
         for number, layer in enumerate(self.layers):
             h, c = states[number]
             gates = layer(torch.cat([x, h], 1))

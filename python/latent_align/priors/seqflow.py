@@ -1,14 +1,15 @@
 """SeqFlow (Lee et al. 2025, arXiv 2504.14889): couplings inside each token that read the tokens before it.
 
-Blocks follow each other from the data to the noise. In each a context, an LSTM or a causal transformer, reads the tokens
-before each from the first to the last (their embeddings without noise, where points are texts), and couplings carry half of
-the token's numbers by the non-linear squared map (Ziegler & Rush 2019, arXiv 1901.10548), whose parameters are read from the
+Blocks are applied from the data to the noise. In each a context network, an LSTM or a causal transformer, reads the
+tokens before each token (their embeddings without noise, if points are texts), and couplings transform half of the
+token's numbers by the non-linear squared map (Ziegler & Rush 2019, arXiv 1901.10548), whose parameters depend on the
 other half and the context:
 
     u = a + b y + c / (1 + (d y + f)^2)      b = exp(0.4 r1)      d = exp(0.4 r3)      c = k b / d
     k = tanh(0.3 r2) (8 sqrt(3) / 9 - 0.05)
 
-With w = d y + f its slope is b (1 - 2 k w / (1 + w^2)^2). The way back is the only real root of a cubic equation, in f64.
+With w = d y + f its slope is b (1 - 2 k w / (1 + w^2)^2). The inverse is the only real root of a cubic equation, in
+f64.
 """
 
 import math
@@ -77,11 +78,11 @@ class Lstm(nn.Module):
         return self.inner.begin(n)
 
     def next(self, before: Tensor, state: List[Any], place: int) -> Tensor:
-        """What is read for token `place` [n, C], the one `before` [n, d] being the last."""
+        """The context of token `place` [n, C], given the preceding token `before` [n, d]."""
         return self.inner(before, state, place)
 
     def all(self, x: Tensor) -> Tensor:
-        """What is read for every token of `x` [n, T, d]: [n, T, C]."""
+        """The contexts of all tokens of `x` [n, T, d]: [n, T, C]."""
         state = self.begin(len(x))
         before = torch.cat([self.start.expand(len(x), 1, -1), x[:, :-1]], 1)
         return torch.stack([self.next(token, state, place) for place, token in enumerate(before.unbind(1))], 1)
@@ -145,7 +146,7 @@ class Coupling(nn.Module):
         return self.output(silu(self.inner(h)))
 
     def forward(self, x: Tensor, context: Tensor) -> Tuple[Tensor, Tensor]:
-        """Tokens `x` [..., d] carried on, and the logarithm of the slope of each `[...]`."""
+        """The images of tokens `x` [..., d], and the logarithm of the slope of each `[...]`."""
         kept, others = self._parts(x)
         others, log_slope = _forward(others, self._read(kept, context))
         return self._joined(kept, others), log_slope
@@ -169,7 +170,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor, read: Tensor) -> Tuple[Tensor, Tensor]:
-        """Points `x` [n, T, d] carried on, and `log |det|` `[n]`; the context is of `read` [n, T, d]."""
+        """The images of points `x` [n, T, d], and `log |det|` `[n]`; the context reads `read` [n, T, d]."""
         context = self.context[self.reader].all(read)
         log_det = x.new_zeros(len(x))
         for coupling in self.couplings:
@@ -178,12 +179,12 @@ class Block(nn.Module):
         return x, log_det
 
     def begin(self, n: int) -> List[Any]:
-        """The token before the first, and nothing that was read."""
+        """The token before the first, and an empty state."""
         reader = self.context[self.reader]
         return [reader.start.expand(n, -1), reader.begin(n)]
 
     def next(self, x: Tensor, state: List[Any], place: int) -> Tensor:
-        """Token `place` carried back [n, d]; `state` goes on from it."""
+        """The inverse image of token `place` [n, d]; updates `state`."""
         before, read = state
         context = self.context[self.reader].next(before, read, place)
         for coupling in reversed(self.couplings):
@@ -193,7 +194,7 @@ class Block(nn.Module):
 
 
 class SeqFlow(Bijection):
-    """Blocks one after the other."""
+    """A sequence of blocks."""
 
     kind = "seqflow"
 
@@ -218,8 +219,8 @@ class SeqFlow(Bijection):
         return noise.flatten(1), log_det
 
     def carried(self, points: Tensor, read: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
-        """`points` [n, T, d] carried to noise, and `log |det|` `[n]`. Contexts are of `read` [n, T, d], or, without, of what each
-        block carries."""
+        """`points` [n, T, d] mapped to noise, and `log |det|` `[n]`. Contexts read `read` [n, T, d], or by default the
+        input of each block."""
         x = points
         log_det = points.new_zeros(len(points))
         for block in self.blocks:
@@ -228,8 +229,8 @@ class SeqFlow(Bijection):
         return x, log_det
 
     def points_of(self, noise: Tensor, read: Optional[Callable[[Tensor], Tensor]] = None) -> Tensor:
-        """`noise` [n, T, d] carried back, token by token. Contexts are of what `read` makes of a token [n, d], or, without, of
-        what each block carries."""
+        """`noise` [n, T, d] mapped to points, token by token. Contexts read `read` of each token [n, d], or by default
+        the input of each block."""
         states = [block.begin(len(noise)) for block in self.blocks]
         points = []
         for place, x in enumerate(noise.unbind(1)):

@@ -1,5 +1,5 @@
-"""Monotonic rational-quadratic splines (Durkan et al. 2019, arXiv 1906.04032): on [-bound, bound] a number is carried by
-pieces between knots, each a quotient of two quadratics; beyond it stays as it is."""
+"""Monotonic rational-quadratic splines (Durkan et al. 2019, arXiv 1906.04032): on [-bound, bound] a number is mapped by
+pieces between knots, each a quotient of two quadratics; outside it is unchanged."""
 
 import math
 from typing import Any, Callable, NamedTuple, Tuple
@@ -10,12 +10,12 @@ from torch.nn.functional import pad, softmax, softplus
 
 from ..errors import InputError
 
-# the least share of a piece in width and height, and the least slope at a knot
+# the smallest share of a piece in width and height, and the smallest slope at a knot
 LEAST = 1e-3
 
 
 class Pieces(NamedTuple):
-    """The pieces that numbers are in, each [n, m]."""
+    """The pieces that contain the numbers, each [n, m]."""
 
     x: Tensor
     width: Tensor
@@ -62,7 +62,7 @@ class Splines:
         return piece.x + r * piece.width + (y - inside)
 
     def _pieces(self, values: Tensor, raw: Tensor, axis: int) -> Pieces:
-        """The pieces that `values` are in, by their place on the axis x (0) or y (1)."""
+        """The pieces that contain `values`, along the axis x (0) or y (1)."""
         sizes = [self._sizes(raw[:, from_ : from_ + self.bins]) for from_ in (0, self.bins)]
         knots = [pad(size.cumsum(1), (0, 0, 1, 0)) - self.bound for size in sizes]
         # softplus(raw + shift) + LEAST is 1 at 0
@@ -76,6 +76,6 @@ class Splines:
         return Pieces(pick(knots[0]), pick(sizes[0]), pick(knots[1]), pick(sizes[1]), pick(slopes), pick(slopes, 1))
 
     def _sizes(self, raw: Tensor) -> Tensor:
-        """Sizes of pieces [n, K, m], which together are as long as [-bound, bound]."""
+        """Sizes of pieces [n, K, m], which add up to the length of [-bound, bound]."""
         shares = LEAST + (1 - LEAST * self.bins) * softmax(raw, 1)
         return 2 * self.bound * shares

@@ -1,4 +1,4 @@
-"""Models of sequences of tokens: from texts to latents, and exactly back. A new kind is a file of its own and its name in
+"""Models of sequences of tokens: from texts to latents, and exactly back. A new kind is a file and an entry of
 `KINDS`."""
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from .gumbel_max import GumbelMax
 from .model import Bound, SequenceModel
 
 KINDS: Tuple[Type[SequenceModel], ...] = (SequenceFlow, GumbelMax)
-# of the kind that has no exact way back
+# the kind without an exact inverse
 NOT_OPENED = "sequence_vae.safetensors"
 
 

@@ -1,4 +1,4 @@
-"""Texts as sequences of tokens: how they are cut, and the numbers of their tokens."""
+"""Texts as sequences of tokens: tokenisation, and the indices of tokens."""
 
 import re
 from typing import Any, Dict, List, Sequence, Tuple
@@ -9,14 +9,14 @@ from torch import Tensor
 from ..errors import InputError
 
 END = 0
-"""Ends a sequence, and fills it up to the longest."""
+"""Ends a sequence, and pads it to the longest."""
 
 _CUTS = {"characters": r".", "whitespace": r"\S+", "ids": r"\S+", "brackets": r"\[[^\[\]]*\]"}
 _BLANKS = ("whitespace", "ids")
 
 
 class Alphabet:
-    """The tokens that texts are made of, numbered from 1, and the most that a text has, T."""
+    """The tokens of texts, numbered from 1, and the largest number of tokens per text, T."""
 
     def __init__(self, tokeniser: Dict[str, Any], tokens: List[str], longest: int):
         self.tokens, self.longest = tokens, longest
@@ -29,12 +29,12 @@ class Alphabet:
         try:
             self._token = re.compile(expression, re.DOTALL if self.kind == "characters" else 0)
         except re.error as error:
-            raise InputError(f"its pattern `{expression}` is none of Python's ({error})") from None
+            raise InputError(f"its pattern `{expression}` is not a valid Python pattern ({error})") from None
         self._numbers = {token: number for number, token in enumerate(tokens, 1)}
 
     @classmethod
     def of(cls, header: Any) -> "Alphabet":
-        """That of a file's header."""
+        """Parses a file's header."""
         try:
             tokeniser, tokens, longest = (header[key] for key in ("tokeniser", "tokens", "longest"))
             return cls(dict(tokeniser), list(map(str, tokens)), int(longest))
@@ -43,11 +43,11 @@ class Alphabet:
 
     @property
     def size(self) -> int:
-        """V, the tokens with the end token among them."""
+        """V, the number of tokens including the end token."""
         return len(self.tokens) + 1
 
     def _cut(self, text: str) -> List[Tuple[int, str]]:
-        """The tokens of `text`, each with the character where it begins."""
+        """The tokens of `text`, each with the index of its first character."""
         found, at = [], 0
         while at < len(text):
             if self.kind in _BLANKS and text[at].isspace():

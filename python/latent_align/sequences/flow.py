@@ -1,7 +1,7 @@
 """A flow over sequences of tokens.
 
-Token i of a text becomes the row x_i of a table, at length 1, with noise around it that decodes to x_i by the largest
-cosine; the flow carries these points to latents. Its contexts read the rows of the tokens, without their noise.
+Token i of a text becomes the normalised row x_i of a table, plus noise that decodes to x_i by the largest cosine; the
+flow maps these points to latents. Its contexts read the embeddings without noise.
 """
 
 import math
@@ -20,7 +20,7 @@ from .alphabet import Alphabet
 from .model import Bound, SequenceModel, up_to_the_end
 
 MOST_DRAWS = 1000
-# of the noise of `encode`, tried one after the other
+# random streams of the noise of `encode`, tried in order
 SCALES = (1.0, 0.5, 0.25, 0.0)
 
 
@@ -29,13 +29,13 @@ class TokenNoise:
     """Noise around the tokens of n texts."""
 
     values: Tensor
-    """What is added to the embedding of each token [n, T, F]; zero where no draw decoded to its token."""
+    """The noise added to the embedding of each token [n, T, F]; zero if no draw decoded to its token."""
     draws: Tensor
-    """How often noise was drawn for each token until it did [n, T]."""
+    """The number of draws for each token until one did [n, T]."""
 
 
 class Embedding(nn.Module):
-    """A table [V, F], whose rows are used at length 1."""
+    """A table [V, F] whose rows are normalised to length 1."""
 
     def __init__(self, size: int, width: int):
         super().__init__()
@@ -61,7 +61,7 @@ class SequenceFlow(SequenceModel):
 
     @property
     def width(self) -> int:
-        """F, the numbers of an embedded token."""
+        """F, the width of an embedded token."""
         return self.network.shape.width
 
     @property
@@ -114,7 +114,7 @@ class SequenceFlow(SequenceModel):
         return made
 
     def points(self, latents: Tensor) -> Tensor:
-        """What `latents` [n, T, F] are carried back to: embedded tokens with their noise [n, T, F]."""
+        """The inverse images of `latents` [n, T, F]: embedded tokens with their noise [n, T, F]."""
         rows = self.embeddings
         with torch.no_grad():
             return self.network.points_of(self._of_latents(latents), lambda x: rows[self.nearest(x)])
@@ -125,9 +125,8 @@ class SequenceFlow(SequenceModel):
     def score(
         self, texts: Sequence[str], noise: Optional[TokenNoise] = None, generator: Optional[torch.Generator] = None
     ) -> Bound:
-        """A bound on the NLL of each text in nats, with noise from `generator`, or that noise itself.
-
-        The share of draws that a token accepts is estimated from all texts, so that it takes some."""
+        """A bound on the NLL of each text in nats, with noise from `generator`, or that noise itself. The acceptance
+        rate of a token's draws is estimated from all texts, so that several are needed."""
         tokens = self.tokenise(texts)
         noise = self.dequantise(tokens, generator) if noise is None else noise
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What every model of sequences offers: texts as numbers of tokens, as latents, and back."""
+"""The interface of models of sequences: texts as token indices, as latents, and back."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,22 +19,23 @@ Self = TypeVar("Self", bound="SequenceModel")
 
 @dataclass
 class Bound:
-    """What is known of the likelihood of each text, in nats."""
+    """Bounds on the NLL of each text, in nats."""
 
     nll: Tensor
     """`-log p(v)` `[n]` of the embedded text v with its noise: a density over T F numbers."""
     values: Tensor
-    """`-log p(v) + log q(v | x)` `[n]`, which in the mean over noise is at least the NLL of the text itself."""
+    """`-log p(v) + log q(v | x)` `[n]`, whose mean over noise is at least the NLL of the text itself."""
 
 
 class SequenceModel(nn.Module):
-    """A model of texts of at most T tokens, frozen. A latent is T rows of `width` numbers, N(0, I) over texts of the model."""
+    """A model of texts of at most T tokens, frozen. A latent is T rows of `width` numbers, distributed as N(0, I) for
+    texts of the model."""
 
     file: str
     """Its file in an artifact of `pretrain-flow`."""
     format: str
     attempts: int
-    """Kinds of noise that `encode` tries one after the other, where rounding would lose a token."""
+    """The number of noise streams that `encode` tries in order, in case rounding loses a token."""
 
     def __init__(self, config: Dict[str, Any], alphabet: Alphabet):
         super().__init__()
@@ -59,32 +60,32 @@ class SequenceModel(nn.Module):
             if not isinstance(config, dict):
                 raise InputError(f"its header says config: {config!r}, expected what the model was configured with")
             alphabet = Alphabet.of(header.get("alphabet"))
-            with torch.random.fork_rng(devices=[]):  # weights that are replaced at once shall cost nobody random numbers
+            with torch.random.fork_rng(devices=[]):  # replaced weights must not consume random numbers
                 return cls(config, alphabet)
         except InputError as error:
             raise InputError(f"{file}: {error}; {REMEDY}") from None
 
     @property
     def tokens(self) -> int:
-        """T, the most tokens that a text has."""
+        """T, the largest number of tokens per text."""
         return self.alphabet.longest
 
     @property
     def width(self) -> int:
-        """The numbers of a latent at each token."""
+        """The width of a latent at each token."""
         raise NotImplementedError
 
     def tokenise(self, texts: Sequence[str]) -> Tensor:
-        """Numbers of tokens [n, T], 0 behind the end of each text. A token that is not known is an `InputError`."""
+        """Token indices [n, T], 0 after the end of each text. An unknown token is an `InputError`."""
         return self.alphabet.rows(texts).to(self.place.device)
 
     def texts(self, tokens: Tensor) -> List[str]:
-        """The texts of numbers of tokens [n, T]."""
+        """The texts of token indices [n, T]."""
         return self.alphabet.texts(tokens)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """The latent of each text [n, T, width], as `latent-align encode` makes it: with noise that is the same for every text,
-        so that equal texts have equal latents, and other noise where rounding would lose a token."""
+        """The latent of each text [n, T, width], as `latent-align encode` makes it: with the same noise for every text,
+        so that equal texts have equal latents, and other noise if rounding would lose a token."""
         tokens = self.tokenise(texts)
         latents = self.place.new_zeros(*tokens.shape, self.width)
         left = torch.arange(len(texts), device=tokens.device)
@@ -107,11 +108,11 @@ class SequenceModel(nn.Module):
             return self.texts(self._tokens(self._of_latents(latents)))
 
     def score(self, texts: Sequence[str]) -> Union[Nll, Bound]:
-        """What is known of the NLL of each text; `values` [n] in nats."""
+        """The NLL of each text, or bounds on it; `values` [n] in nats."""
         raise NotImplementedError
 
     def _of_latents(self, latents: Tensor) -> Tensor:
-        """`latents` where the weights are, if they are latents of this model."""
+        """`latents` on the device of the weights, after a check of their shape."""
         if latents.dim() != 3 or latents.shape[1:] != (self.tokens, self.width):
             raise InputError(f"found latents {list(latents.shape)}, expected [n, {self.tokens}, {self.width}]")
         if not torch.isfinite(latents).all():
@@ -119,14 +120,14 @@ class SequenceModel(nn.Module):
         return latents.to(self.place)
 
     def _latents(self, tokens: Tensor, attempt: int) -> Tensor:
-        """Latents [n, T, width] of numbers of tokens [n, T], with noise of this number."""
+        """Latents [n, T, width] of token indices [n, T], with the noise stream of this number."""
         raise NotImplementedError
 
     def _tokens(self, latents: Tensor) -> Tensor:
-        """Numbers of tokens [n, T] that `latents` decode to, end tokens behind the first."""
+        """Token indices [n, T] that `latents` decode to, with end tokens after the first one."""
         raise NotImplementedError
 
 
 def up_to_the_end(tokens: Tensor) -> Tensor:
-    """Numbers of tokens [n, T], with end tokens behind the first."""
+    """Token indices [n, T], with end tokens after the first one."""
     return tokens * (tokens != 0).cumprod(1)
