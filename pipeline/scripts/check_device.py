@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks a device against this machine's processor, and times it: what a binary says it can do, done.
+"""Checks a device against this machine's processor, and times it.
 
 A small experiment of every stage runs on both, and losses and NLLs are held against each other. Then, where
 the benchmark is at hand, training and alignment steps of the paper's size are timed, beside careful PyTorch
@@ -28,7 +28,7 @@ OPTIMISER = {"warmup_steps": 20, "ema": 0.9}
 NETWORK = {"width": 64, "blocks": 2}
 DENSE = {"kind": "dense", "widths": [64]}
 DIGITS = {"file": str(DATA / "digits.h5"), "dataset": "images", "maximum": 16}
-# Every stage, as small as it still means something. The slowest one comes last.
+# Every stage, at the smallest meaningful size. The slowest one comes last.
 EXPERIMENT = {
     "name": "check",
     "pretrain_flow": {
@@ -66,21 +66,21 @@ EXPERIMENT = {
         "tolerance": 1.0e-3,
     },
 }
-# What each stage must have before.
+# The prerequisites of each stage.
 NEEDS = {
     "train_autoencoder": ["pretrain_flow"],
     "evaluate_latents": ["train_autoencoder", "train_classifier"],
     "estimate_nll": ["train_autoencoder"],
 }
 # Losses, NLLs and distances of samples, which a device must reproduce: noise comes from the host. Differences of
-# figures are too noisy to judge by.
+# figures are too noisy for a comparison.
 JUDGED = re.compile(
     r"(held-out|test) (flow-matching loss|reconstruction loss|mean squared error|cross-entropy \(nats\)|NLL \(nats\))$"
     r"|mean NLL, (ODE \(nats\)|likelihood-weighted bound)$|mean alignment loss \(uniform, sum\)$"
     r"|Fréchet distance (of (samples|reconstructions)|between held-out and test data)$"
     r"|(energy distance of samples|unbiased energy distance, samples|squared MMD, samples) to features$"
 )
-# Shares of samples and p-values jump where a loss only moves: these may differ by so much, not relatively.
+# Shares of samples and p-values change in jumps: these tolerances are absolute.
 SHARES = re.compile(
     r"coverage of features by samples$|classifier's accuracy, samples against features$"
     r"|share of nearest neighbours in the same sample, samples and features$"
@@ -91,13 +91,13 @@ SHARE_TOLERANCE = 0.02
 TOLERANCES = {"cuda": 1e-2}
 TOLERANCE = 1e-3
 PRECISIONS = ("f32", "bf16")
-# What a device may lack, and the keys that ask for it.
+# Optional precisions of a device, and the keys that need them.
 ASKING = {
     "bf16": ["pretrain_flow.model.precision", "train_autoencoder.precision", "evaluate_latents.flow.precision"],
     "f64": ["estimate_nll.precision"],
 }
 JOBS = ("train", "align")
-# Of the time, for the experiment, where the benchmark is at hand too.
+# The share of the time for the experiment, if the benchmark is available too.
 SHARE = 0.45
 
 
@@ -110,7 +110,7 @@ class Clock:
 
 
 def toolkit(python, settings):
-    """The variables by which the binary finds NVRTC and its headers: those of a CUDA toolkit, or of PyTorch's packages."""
+    """Environment variables for NVRTC and its headers: from a CUDA toolkit, or from PyTorch's packages."""
     nvcc = shutil.which("nvcc")
     roots = [settings.get("CUDA_PATH"), nvcc and Path(nvcc).resolve().parents[1], "/usr/local/cuda", "/opt/cuda"]
     if python:
@@ -148,15 +148,15 @@ class Check:
         self.say(f"Miss: {what}")
 
     def environment(self):
-        """What the commands find in their environment."""
+        """The environment of the commands."""
         settings = {"XDG_RUNTIME_DIR": str(self.folder), **os.environ}
         if self.on_cuda():
             settings.update(toolkit(self.given.python or shutil.which("python3"), settings))
         return settings
 
     def call(self, command, within=None, settings=None):
-        """Runs a command in what is left of the time, `within` seconds at most: whether it ended well, and what it
-        wrote or why not."""
+        """Runs a command in the remaining time, at most `within` seconds; returns whether it succeeded, and its output
+        or the reason."""
         left = min(self.clock.left(), within or float("inf"))
         if left <= 1:
             return False, "no time was left"
@@ -169,7 +169,7 @@ class Check:
             try:
                 code = started.wait(left)
             except BaseException as error:
-                # with what it has started: PyTorch's compilers would go on
+                # with its child processes: PyTorch's compilers would continue
                 os.killpg(started.pid, signal.SIGKILL)
                 started.wait()
                 if isinstance(error, subprocess.TimeoutExpired):
@@ -182,7 +182,7 @@ class Check:
         return True, told
 
     def devices(self):
-        """Whether the device is there."""
+        """Whether the device exists."""
         well, told = self.call([self.given.binary, "devices", "--format", "json"])
         if not well:
             self.miss(f"`devices`: {told}")
@@ -204,7 +204,7 @@ class Check:
         return True
 
     def refused(self, name, keys):
-        """Whether a precision that the device lacks is refused by every key that asks for it, before anything runs."""
+        """Whether every key for a precision that the device lacks is refused, before anything runs."""
         settings = [argument for key in keys for argument in ("--set", f"{key}={name}")]
         store = self.folder / "refused"
         command = [self.given.binary, "--artifacts", store, "-q", "run", self.experiment(), "--device", self.given.device]
@@ -216,16 +216,16 @@ class Check:
             self.say(f"\n`{name}` is refused: {told}")
 
     def experiment(self):
-        """The file of the small experiment."""
+        """The configuration of the small experiment."""
         file = self.folder / "check.yaml"
         file.write_text(json.dumps(EXPERIMENT))
         return file
 
     def until(self, device, store, stage, within):
-        """The figures of the small experiment on `device` until `stage`, or all of it, and how many seconds that
-        took; or no figures, and why."""
+        """The figures of the small experiment on `device` up to `stage`, or all of it, and the seconds it took; or no
+        figures, and the reason."""
         started = time.monotonic()
-        # kernels are compiled and tuned for every size, and none is used long
+        # kernels are compiled and tuned for every size, and each is used only briefly
         settings = {"CUBECL_AUTOTUNE_LEVEL": os.environ.get("CUBECL_AUTOTUNE_LEVEL", "minimal")}
         command = [self.given.binary, "--artifacts", store, "-q", "run", self.experiment(), "--device", device]
         command += ["--until", stage.replace("_", "-")] if stage else []
@@ -239,7 +239,7 @@ class Check:
         return {key: value for key, value in json.loads(told)[0].items() if isinstance(value, (int, float))}, seconds
 
     def agreement(self):
-        """Losses and NLLs of the device against those of the processor, stage by stage."""
+        """Compares losses and NLLs of the device with those of the processor, stage by stage."""
         time_of_all = Clock(self.clock.left() * (SHARE if self.given.bench else 1))
         ours, seconds = self.until("cpu", self.folder / "cpu", None, time_of_all.left())
         if ours is None:
@@ -269,7 +269,7 @@ class Check:
                 a, b = ours[key], theirs.get(key)
                 share = SHARES.search(key)
                 difference = float("inf") if b is None else abs(b - a) / (1 if share else max(abs(a), 1e-12))
-                # not a number is far too
+                # NaN counts as different
                 near = difference <= (SHARE_TOLERANCE if share else allowed)
                 figure = key.removeprefix(f"{name}: ")
                 if not near:
@@ -284,7 +284,7 @@ class Check:
             self.misses.append(f"figures that differ by more than is allowed: {'; '.join(far)}")
 
     def peer(self):
-        """A Python with PyTorch that computes on the device, or why there is none."""
+        """A Python with PyTorch for the device, or the reason why there is none."""
         python = self.given.python or shutil.which("python3")
         if self.on_wgpu() or not python:
             return None, "it has no such device" if python else "no Python was found"
@@ -295,7 +295,7 @@ class Check:
         return (python, None) if well else (None, why)
 
     def bench(self):
-        """Steps of the paper's size: ours first, then, where it is installed, beside PyTorch."""
+        """Times steps of the paper's size: this program first, then, if it is installed, PyTorch."""
         if not self.given.bench:
             return
         python, why = self.peer()
@@ -303,7 +303,7 @@ class Check:
             self.say("\nSteps of the paper's size: ours alone, then beside careful PyTorch, products alike on both sides.")
         else:
             self.say(f"\nSteps of the paper's size, ours alone. PyTorch is left out: {why}")
-        # TF32 is allowed on both sides: ours has no way to forbid it
+        # TF32 is allowed on both sides: this program cannot disable it
         settings = {"LATENT_ALIGN_DEVICE": self.given.device, "PEER_TF32": "1"}
         scripts = ROOT / "pipeline" / "benches" / "peer"
         calls = [(beside, precision, job) for beside in ([False, True] if python else [False])
@@ -316,7 +316,7 @@ class Check:
             self.say(f"\n{job}, {precision}{tf32}, {'beside PyTorch' if beside else 'ours alone'}:\n")
             if beside and precision == "bf16":
                 self.say("PyTorch's autocast rounds every product to bf16, ours those of the blocks.\n")
-            # none takes the time of those that follow
+            # no step takes the time of the following ones
             well, told = self.call(command, max(20, self.clock.left() / (len(calls) - number)), settings)
             self.say(told.strip() if well else f"Left out: {told}")
 
@@ -341,20 +341,20 @@ class Check:
 
 
 def program(name):
-    """Where it is, whatever folder it is started in."""
+    """The absolute path of a program."""
     return os.path.abspath(shutil.which(name) or name)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", required=True, help="as a configuration writes it, such as cuda or wgpu")
+    parser.add_argument("--device", required=True, help="as in a configuration, such as cuda or wgpu")
     parser.add_argument("--binary", type=program, required=True, help="latent-align, built for that device")
-    parser.add_argument("--bench", type=program, help="the benchmark `peer`, built for it too; without it nothing is timed")
-    parser.add_argument("--python", type=program, help="a Python with torch, h5py and torchdiffeq; python3 where it has them")
-    parser.add_argument("--seconds", type=float, default=570, help="for all of it")
-    parser.add_argument("--out", help="write the table there as well, as markdown")
+    parser.add_argument("--bench", type=program, help="the benchmark `peer`, built for the same device; without it nothing is timed")
+    parser.add_argument("--python", type=program, help="a Python with torch, h5py and torchdiffeq; by default python3 if it has them")
+    parser.add_argument("--seconds", type=float, default=570, help="total time limit")
+    parser.add_argument("--out", help="also write the table to this file, as Markdown")
     given = parser.parse_args()
-    # as an interrupt, so that what it has started ends with it
+    # like an interrupt, so that child processes end too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(Check(given).run())
 

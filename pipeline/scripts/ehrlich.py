@@ -15,7 +15,7 @@ import random
 
 
 def forbidden(vocabulary, width, rng):
-    """For each token those that must not follow it."""
+    """For each token the tokens that must not follow it."""
     order = list(range(vocabulary))
     rng.shuffle(order)
     return [
@@ -25,7 +25,7 @@ def forbidden(vocabulary, width, rng):
 
 
 def walk(banned, steps, rng):
-    """Different tokens one after the other along what is allowed, as far as there are enough."""
+    """A walk of distinct tokens along allowed transitions, as long as there are enough."""
     vocabulary = len(banned)
     tokens = [rng.randrange(vocabulary)]
     while len(tokens) < steps:
@@ -58,7 +58,7 @@ def main():
         motifs = [[int(token) for token in motif.split("-")] for motif, _ in pairs]
         gaps = [[int(gap) for gap in gaps] for _, gaps in pairs]
         chain = [token for motif in motifs for token in motif]
-        # of random orders the first that allows the motifs
+        # the first random order that allows the motifs
         for _ in range(1_000_000):
             banned = forbidden(given.vocabulary, band, rng)
             if all(after not in banned[before] for before, after in zip(chain, chain[1:])):

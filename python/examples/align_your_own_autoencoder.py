@@ -56,13 +56,13 @@ def learning_rate(step, steps):
 
 
 def moving_average(mean, weight, count):
-    """A moving average whose memory grows with the steps that were taken."""
+    """A moving average whose time constant grows with the number of steps."""
     kept = min(0.999, (1 + int(count)) / (10 + int(count)))
     return mean + (weight - mean) * (1 - kept)
 
 
 def batches(images, size):
-    """Batches [size, ...] for ever: every image once, in a new order, before any comes again."""
+    """Endless batches [size, ...]: every epoch has every image once, in a new order."""
     rest = images[:0]
     while True:
         while len(rest) < size:
@@ -111,7 +111,7 @@ def measure(model, flow, images, at_most):
 
 
 def mean_and_error(values):
-    """The mean of values [n, T], and its standard error over rows, whose tokens belong together."""
+    """The mean of values [n, T], and its standard error over rows, whose tokens are dependent."""
     of_rows = values.mean(1)
     return f"{float(of_rows.mean()):.2f} ± {float(of_rows.std() / len(of_rows) ** 0.5):.2f}"
 
@@ -138,7 +138,7 @@ def main():
     with h5py.File(options.data) as file:
         images = torch.from_numpy(file[options.dataset][...]).float() / options.maximum
     images = images[torch.randperm(len(images))].to(options.device)
-    # a tenth is held out; a tenth chooses nothing here, as the pipeline keeps one to watch its training with
+    # a tenth is the test part; another tenth is unused here, which the pipeline uses to monitor its training
     tenth = len(images) // 10
     held_out, _, images = images.split([tenth, tenth, len(images) - 2 * tenth])
 

@@ -1,8 +1,8 @@
-"""The package against the program that wrote the files: run by the program's own tests.
+"""Compares the package with the program that wrote the files; run by the program's own tests.
 
     python agreement.py CHECK RUN GIVEN.h5
 
-`GIVEN.h5` holds what the program computed, and the draws behind it. Prints the largest relative difference of each
+`GIVEN.h5` holds the program's results and random draws. Prints the largest relative difference of each
 comparison as JSON.
 """
 
@@ -41,7 +41,7 @@ def tensors(file):
 
 
 def as_points(flow, rows):
-    """Rows [n, T d] as the points that the flow takes."""
+    """Rows [n, T d] as points of the flow."""
     return rows.to(WIDE).reshape(len(rows), *([flow.tokens] if flow.tokens > 1 else []), flow.width)
 
 
@@ -71,7 +71,7 @@ def velocities(flow, given):
 
 
 def samples(flow, run, given):
-    """The samples that the run drew, from the same noise."""
+    """The samples of the run, from the same noise."""
     drawn = tensors(run / "pretrain-flow" / "samples.h5")
     points, guidance = drawn["points"], float(given["guidance"]) if "guidance" in given else 1.0
     noise = given["sample_noise"].reshape(points.shape).to(WIDE)
@@ -137,7 +137,7 @@ def encoded(autoencoder, run, given):
 
 
 def check_prior(run, given):
-    """Another kind of prior: NLLs under conditions and without, samples, the way to noise and back."""
+    """Another kind of prior: NLLs with and without conditions, samples, the map to noise and back."""
     flow = Flow.load(run, dtype=WIDE)
     kept = tensors(run / "pretrain-flow" / "test.h5")
     points, labels = kept["points"].to(WIDE), kept.get("labels")
@@ -155,7 +155,7 @@ def check_prior(run, given):
 
 
 def check_pixels(run, given):
-    """A flow of dequantised images: bits of its test points, and whole levels of samples."""
+    """A flow of dequantised images: bits of its test points, and integer levels of samples."""
     flow = Flow.load(run, dtype=WIDE)
     kept, drawn = (tensors(run / "pretrain-flow" / name) for name in ("test.h5", "samples.h5"))
     points = kept["points"].to(WIDE).reshape(-1, flow.tokens, flow.width)
@@ -171,7 +171,7 @@ def check_pixels(run, given):
 
 
 def check_layout(run, given):
-    """Features that are cut into tokens, there and back, and their NLL."""
+    """Features split into tokens and joined again, and their NLL."""
     flow = Flow.load(run, dtype=WIDE)
     kept, drawn = (tensors(run / "pretrain-flow" / name) for name in ("test.h5", "samples.h5"))
     items = kept["items"][:: flow.tokens]
@@ -184,7 +184,7 @@ def check_layout(run, given):
 
 
 def check_conditional(run, given):
-    """Flow matching under conditions, and `sample` with guidance and a number of steps."""
+    """Conditional flow matching, and `sample` with guidance and a number of steps."""
     flow = Flow.load(run, dtype=WIDE)
     points, labels, times, velocity = (given[name] for name in ("points", "labels", "times", "velocity"))
     nll = flow.nll(points, labels, tolerance=1e-7)
@@ -203,7 +203,7 @@ def check_conditional(run, given):
 
 
 def check_posterior(run, given):
-    """What `encode` makes of new rows, the density of its draws, and what training kept."""
+    """`encode` of new rows, the density of its draws, and the stored results of training."""
     autoencoder = Autoencoder.load(run, dtype=WIDE)
     encoding = autoencoder.encode(given["data"].to(WIDE) / autoencoder.maximum)
     written = tensors(run.parents[2] / f"{run.name}-encoded.h5")
@@ -216,7 +216,7 @@ def check_posterior(run, given):
 
 
 def noise_of_score(flow, tokens):
-    """The noise that `score` draws around `tokens` [n, T], one after the other."""
+    """The noise that `score` draws around `tokens` [n, T], in order."""
     rng = Pcg64("noise of scored tokens", 0, "score")
     embedded = flow.embeddings[tokens]
     values, draws = torch.zeros_like(embedded), torch.zeros_like(tokens)
@@ -228,14 +228,14 @@ def noise_of_score(flow, tokens):
 
 
 def texts_and_back(model, folder):
-    """The texts that the program encoded, and how far its latents are from ours; both decode to the texts, and what is no
-    text is refused."""
+    """The texts that the program encoded, and the differences of its latents from the package's; both decode to the
+    texts, and invalid texts are refused."""
     lines = (folder / "lines.txt").read_text().splitlines()
     written = tensors(folder / "encoded.h5")["latents"]
     ours = model.encode(lines)
     assert model.texts(model.tokenise(lines)) == lines
     assert model.decode(written.to(WIDE)) == lines and model.decode(ours) == lines
-    # not of the noise of `encode` alone
+    # with other noise than that of `encode`
     drawn = torch.randn(60, *ours.shape[1:], generator=torch.Generator().manual_seed(1), dtype=WIDE)
     assert len(set(model.decode(drawn))) > 10
     for wrong, told in [("ax", "found the token 'x'"), (8 * "b", "found 8 tokens"), ("", "found 0 tokens")]:
@@ -254,7 +254,7 @@ def texts_and_back(model, folder):
 
 
 def check_sequences(run, given):
-    """A flow over sequences: latents of `encode`, the way back, and the bounds of `score`."""
+    """A flow over sequences: latents of `encode`, decoding, and the bounds of `score`."""
     opened = latent_align.open_run(run, dtype=WIDE)
     try:
         opened.flow
@@ -278,7 +278,7 @@ def check_sequences(run, given):
 
 
 def check_races(run, given):
-    """Sequences of kind `gumbel_max`: latents of `encode`, the way back, and exact NLLs."""
+    """Sequences of kind `gumbel_max`: latents of `encode`, decoding, and exact NLLs."""
     model = latent_align.open_run(run, dtype=WIDE).sequences
     lines, found = texts_and_back(model, run.parents[2])
     scored = model.score(lines)

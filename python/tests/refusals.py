@@ -19,7 +19,7 @@ run, conditional, folder = map(Path, sys.argv[1:])
 
 
 def refused(parts, function, *arguments, **named):
-    """`function` refuses its arguments with a message that has all `parts`."""
+    """`function` refuses its arguments with a message that contains all `parts`."""
     try:
         function(*arguments, **named)
     except InputError as error:
@@ -109,7 +109,7 @@ for file, format, config, of, parts in [
     save_file({"x": torch.zeros(1)}, sequences / f"{file}.safetensors", {"latent_align": json.dumps(header)})
     refused([*parts, f"{file}.safetensors"], open_run, sequences.parent)
 
-# a map of latents that is not applied
+# a transport, which is not applied
 transported = folder / "transported"
 shutil.copytree(run, transported)
 (transported / "transport").mkdir()

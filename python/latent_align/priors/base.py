@@ -1,4 +1,4 @@
-"""What every prior offers: a density over points, samples, and the way to noise and back.
+"""The interface of priors: a density over points, samples, and the map to noise and back.
 
 A point is T tokens of width d, here a row of D = T d numbers.
 """
@@ -16,7 +16,7 @@ from ..likelihood import Nll, normal_nll, require_finite
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of a point: T tokens of width d, and what it is conditioned on."""
+    """The shape of a point: T tokens of width d, and its condition."""
 
     tokens: int
     width: int
@@ -30,43 +30,43 @@ class Shape:
 
 @dataclass(frozen=True)
 class OdeOptions:
-    """How an ODE is solved where there is one; a closed form asks for none of it."""
+    """Options of the ODE solver; unused by priors in closed form."""
 
     tolerance: float
     probes: Optional[Tensor] = None
-    """Directions [n, k, D] of Hutchinson's estimate; the exact divergence without."""
+    """Directions [n, k, D] of Hutchinson's estimate; none for the exact divergence."""
 
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """How noise is carried to points."""
+    """Options for mapping noise to points."""
 
     tolerance: float = 1e-4
-    """Of a step of an ODE, absolute and relative."""
+    """The tolerance of an ODE step, absolute and relative."""
     steps: Optional[int] = None
-    """So many equal steps instead, whatever their error."""
+    """This many equal steps instead, without error control."""
     guidance: float = 1.0
-    """How far points lean towards their condition; 1 for the density under it."""
+    """The guidance scale; 1 for the density under the condition."""
 
 
 class Prior(nn.Module):
-    """A density over rows [n, D]. `condition` is [n, c] as `ConditionKind.encode` makes it, or none."""
+    """A density over rows [n, D]. `condition` is [n, c] from `ConditionKind.encode`, or none."""
 
     kind: str
-    # whether points come of noise by an ODE, in as many steps as one likes
+    # whether points are computed from noise by an ODE, with any number of steps
     stepped = False
-    # whether they can lean towards their condition by more than it asks
+    # whether the prior supports guidance
     guided = False
 
     def __init__(self, config: Dict[str, Any], shape: Shape):
         super().__init__()
         self.shape = shape
-        # of the element type and on the device of the weights, which a kind may have none of
+        # has the element type and the device of the weights; a kind may have no weights
         self.register_buffer("place", torch.zeros(()), persistent=False)
 
     @staticmethod
     def sizes(config: Dict[str, Any], **expected: Tuple[float, float]) -> None:
-        """Refuses a header whose numbers are missing or out of range."""
+        """Refuses a header with numbers that are missing or out of range."""
         for name, (least, most) in expected.items():
             value = config.get(name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -74,14 +74,16 @@ class Prior(nn.Module):
                 raise InputError(f"its header says {name}: {value!r}, expected {least} to {most}")
 
     def velocity(self, x: Tensor, times: Tensor, condition: Optional[Tensor] = None) -> Tensor:
-        """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`, under a row of `condition` [K m, c] each."""
+        """The velocity [K, m, D] at `x` [K, m, D], group k at `times[k]`, each row with its row of `condition` [K m,
+        c]."""
         raise InputError(
             f"a prior of kind {self.kind} has no velocity, expected one with a probability-flow ODE (flow_matching, "
             "mixture, normal); its exact `nll` is differentiable and can be trained against instead"
         )
 
     def jvps(self, x: Tensor, time: float, directions: Tensor, condition: Optional[Tensor] = None) -> Tensor:
-        """The velocity's Jacobian at `x` [n, D] times k directions a point, [n, k, D] or [1, k, D]; where there is an ODE."""
+        """The velocity's Jacobian at `x` [n, D] times k directions per point, [n, k, D] or [1, k, D]; for priors with
+        an ODE."""
         raise NotImplementedError
 
     def nll(self, rows: Tensor, condition: Optional[Tensor], options: OdeOptions) -> Nll:
@@ -98,7 +100,7 @@ class Prior(nn.Module):
 
 
 class Bijection(Prior):
-    """A prior that carries rows to noise in closed form, from which its exact NLL follows."""
+    """A prior that maps rows to noise in closed form, which gives its exact NLL."""
 
     def _forward(self, rows: Tensor, condition: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
         """Noise [n, D], and `log |det d noise / d row|` `[n]` in nats."""

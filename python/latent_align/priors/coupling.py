@@ -1,13 +1,13 @@
-"""A coupling flow over whole points, conditional where conditions are given (RealNVP, Dinh et al. 2017,
+"""A coupling flow over whole points, optionally conditional (RealNVP, Dinh et al. 2017,
 arXiv 1605.08803; with splines, Durkan et al. 2019, arXiv 1906.04032).
 
-A layer leaves half of the D elements as they are and moves the others, one by one, by what it reads from that half and
-from the condition c:
+A layer keeps half of the D elements and transforms the others elementwise, with parameters computed from the kept half
+and the condition c:
 
     affine      shift, raw = MLP(kept, c)     s = bound tanh(raw / bound)      y = x exp(s) + shift      log dy/dx = s
     splines     numbers = MLP(kept, c)        y = spline(x)
 
-Points go through it to noise; the inverse is as exact and as quick.
+It maps points to noise; the inverse is equally exact and fast.
 """
 
 from typing import Any, Dict, List, Optional, Tuple
@@ -57,7 +57,7 @@ class Layer(nn.Module):
         self.register_buffer("kept", torch.tensor(kept), persistent=False)
 
     def forward(self, x: Tensor, condition: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
-        """Points `x` [n, D] carried towards noise, and `log |det|` `[n]`."""
+        """Points `x` [n, D] mapped towards noise, and `log |det|` `[n]`."""
         moved, log_slope = self.transform.forward(x[:, ~self.kept], self._read(x, condition))
         return self._put(x, moved), log_slope.sum(1)
 
@@ -66,7 +66,7 @@ class Layer(nn.Module):
         return self._put(y, moved)
 
     def _read(self, x: Tensor, condition: Optional[Tensor]) -> Tensor:
-        """What the transforms of the moved elements take [n, numbers, moved]."""
+        """The parameters of the transforms of the moved elements [n, numbers, moved]."""
         h = x[:, self.kept]
         if condition is not None:
             h = torch.cat([h, condition], 1)
