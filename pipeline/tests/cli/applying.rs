@@ -78,7 +78,8 @@ fn assert_near(found: &[f32], expected: &[f32], tolerance: f32) {
     }
 }
 
-/// Red if data is not divided by its maximum, rows are mixed up, or the fingerprint of another stage is told.
+/// Fails if data is not divided by its maximum, rows are mixed up, or the fingerprint of another stage is
+/// told.
 #[test]
 fn rows_become_the_latents_that_the_run_itself_wrote() {
     let project = finished(&[]);
@@ -128,7 +129,7 @@ fn rows_become_the_latents_that_the_run_itself_wrote() {
     }
 }
 
-/// Red if means and draws change places, or draws do not depend on the seed alone.
+/// Fails if means and draws change places, or draws do not depend on the seed alone.
 #[test]
 fn a_posterior_with_noise_has_means_and_draws() {
     let project = finished(&[GAUSSIAN]);
@@ -233,7 +234,7 @@ fn check_kills(project: &Project, command: &[&str], name: &str) {
     assert!(goes_on > 1, "{goes_on} of {count} went on");
 }
 
-/// Red if rows are computed again that are there, if one is left out or comes twice, or half a file has the
+/// Fails if rows are computed again that are there, if one is left out or comes twice, or half a file has the
 /// name of the whole.
 #[test]
 fn an_encoding_killed_at_any_operation_goes_on_to_the_same_file() {
@@ -251,7 +252,7 @@ fn an_encoding_killed_at_any_operation_goes_on_to_the_same_file() {
     check_kills(&project, &command, "a.h5");
 }
 
-/// Red if rows of two commands come into one file.
+/// Fails if rows of two commands come into one file.
 #[test]
 fn rows_of_another_command_are_not_gone_on_with() {
     let project = finished(&[GAUSSIAN]);
@@ -350,7 +351,7 @@ fn of_images<T: hdf5::H5Type>(values: &[T]) -> Project {
     project
 }
 
-/// Red if data of another range, or with its channels last, is encoded as if it were right.
+/// Fails if data of another range, or with its channels last, is encoded as if it were right.
 #[test]
 fn images_of_another_range_or_order_are_refused() {
     let real: Vec<f32> = (0..6000).map(|i| noise(i, 0)).collect();

@@ -148,7 +148,7 @@ fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
     }
 }
 
-/// Red where a device that lacks a precision may take it for another, or may refuse it under one key of three.
+/// Fails if a device that lacks a precision may take it for another, or may refuse it under one key of three.
 #[test]
 fn the_check_of_a_device_asks_for_the_precisions_that_it_lacks() {
     let project = Project::new();

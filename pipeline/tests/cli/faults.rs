@@ -345,8 +345,7 @@ fn kill_at(at: u64, what: &str) {
     assert_eq!(verified.code, Some(0), "{what}: {verified}");
 }
 
-/// Defects that turn it red: a folder removed under its own name, a temporary file that is known by its
-/// age alone.
+/// Detects: a folder removed under its own name, a temporary file that is known by its age alone.
 #[test]
 fn a_run_killed_at_any_operation_leaves_nothing_that_stays() {
     let (operations, count) = operations(&project());
@@ -369,8 +368,8 @@ fn a_run_killed_at_any_operation_leaves_nothing_that_stays() {
     }
 }
 
-/// Defects that turn it red: only the last of several new folders is synced into its parent; the lock is given
-/// back before what it protects is cleared away.
+/// Detects: only the last of several new folders is synced into its parent; the lock is given back before what
+/// it protects is cleared away.
 #[test]
 fn new_folders_are_synced_and_checkpoints_go_before_the_lock() {
     let (operations, _) = operations(&project());

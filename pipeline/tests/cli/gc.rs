@@ -42,7 +42,7 @@ fn refuses(project: &Project, culprit: &str, run: impl Fn(&[&str]) -> Outcome) {
     }
 }
 
-/// Defect that turns it red: an error of the file system that counts as an empty folder.
+/// Detects: an error of the file system that counts as an empty folder.
 #[test]
 fn while_something_that_may_refer_to_artifacts_cannot_be_read_nothing_is_deleted() {
     for culprit in [
@@ -68,7 +68,7 @@ fn while_something_that_may_refer_to_artifacts_cannot_be_read_nothing_is_deleted
     }
 }
 
-/// Defect that turns it red: `permission denied` that counts as nothing being there.
+/// Detects: `permission denied` that counts as nothing being there.
 #[test]
 fn what_another_user_may_not_read_is_no_reason_to_delete() {
     for culprit in [
@@ -96,7 +96,7 @@ fn what_another_user_may_not_read_is_no_reason_to_delete() {
     }
 }
 
-/// Defect that turns it red: links and records of runs behind a link are not looked at.
+/// Detects: links and records of runs behind a link are not looked at.
 #[test]
 fn a_run_that_lies_on_another_disk_keeps_its_artifacts() {
     let project = with_a_loose_artifact();
@@ -113,7 +113,7 @@ fn a_run_that_lies_on_another_disk_keeps_its_artifacts() {
     assert_eq!(project.entries("artifacts/train-autoencoder").len(), 3);
 }
 
-/// Defect that turns it red: a record that does not parse counts as one that refers to nothing.
+/// Detects: a record that does not parse counts as one that refers to nothing.
 #[test]
 fn what_a_run_of_a_damaged_record_may_refer_to_stays_unless_damage_is_named() {
     let project = with_a_loose_artifact();
@@ -139,7 +139,7 @@ fn old(path: &Path) {
     file.set_modified(hours_ago).unwrap();
 }
 
-/// Defect that turns it red: any name or path in which `tmp-` occurs counts as ours.
+/// Detects: any name or path in which `tmp-` occurs counts as ours.
 #[test]
 fn only_names_that_this_program_makes_go() {
     let project = project();

@@ -80,7 +80,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Red where a patch is taken from another place than it is put back to, or new images are cut otherwise than those
+/// Fails if a patch is taken from another place than it is put back to, or new images are cut otherwise than those
 /// that the flow was trained on.
 #[test]
 fn images_in_patches_come_back_as_images_and_are_scored_as_the_stage_did() {
@@ -161,7 +161,7 @@ fn images_in_patches_come_back_as_images_and_are_scored_as_the_stage_did() {
         .expect(2, &["latents [N, T, 8]"]);
 }
 
-/// Red where the axis of the only channel is asked for, or the picture is not made.
+/// Fails if the axis of the only channel is asked for, or the picture is not made.
 #[test]
 fn grey_images_without_an_axis_of_channels_are_painted() {
     let project = project(1);
@@ -181,8 +181,8 @@ fn grey_images_without_an_axis_of_channels_are_painted() {
     );
 }
 
-/// A mixture looks at whole points, however they are cut. Red where a feature that is split is normalised otherwise, or
-/// loses its analytic density.
+/// A mixture looks at whole points, however they are cut. Fails if a feature that is split is normalised otherwise,
+/// or loses its analytic density.
 #[test]
 fn a_feature_that_is_split_has_the_density_of_the_whole() {
     let project = Project::new();
@@ -239,9 +239,9 @@ pretrain_flow:
   compared: 0
 ";
 
-/// The figures of the literature for this split of the digits. Red where a baseline is fitted to rows that it is scored
-/// on, scored on levels instead of dequantised ones or the other way round; and where `score` adds no noise to new images,
-/// or other than the flow's.
+/// The figures of the literature for this split of the digits. Fails if a baseline is fitted to rows that it is
+/// scored on, scored on levels instead of dequantised ones or the other way round; and if `score` adds no noise to
+/// new images, or other than the flow's.
 #[test]
 fn bits_of_the_digits_stand_beside_those_of_simple_densities() {
     let project = Project::new();

@@ -66,8 +66,8 @@ fn refused(outcome: &Outcome, parts: &[&str]) {
     outcome.expect(2, parts);
 }
 
-/// Red where the figures of one kind of model are called otherwise than those of another, where nats and bits disagree, and
-/// where the same rows of the same prior have another likelihood than `pretrain-flow` says.
+/// Fails if the figures of one kind of model are called otherwise than those of another, if nats and bits disagree,
+/// and if the same rows of the same prior have another likelihood than `pretrain-flow` says.
 #[test]
 fn a_vae_and_a_flow_report_figures_of_the_same_names() {
     let project = project();
@@ -122,7 +122,7 @@ fn a_vae_and_a_flow_report_figures_of_the_same_names() {
     );
 }
 
-/// Red where another number of samples trains anything again.
+/// Fails if another number of samples trains anything again.
 #[test]
 fn more_samples_leave_the_training_as_it_is() {
     let project = project();
@@ -140,7 +140,7 @@ fn more_samples_leave_the_training_as_it_is() {
     one.expect(0, &["Nothing to do", "negative ELBO"]);
 }
 
-/// Red where weights that a few draws decide pass in silence.
+/// Fails if weights that a few draws decide pass in silence.
 #[test]
 fn weights_that_a_few_draws_decide_are_warned_of() {
     let project = project();
@@ -212,7 +212,7 @@ fn what_has_no_likelihood_is_refused_before_anything_is_trained() {
     assert!(!trained.exists());
 }
 
-/// Red where a table has no column that both kinds of model fill, where the kind of number is a number, and where a column
+/// Fails if a table has no column that both kinds of model fill, if the kind of number is a number, and if a column
 /// that only one kind has is called unknown.
 #[test]
 fn a_sweep_puts_a_vae_beside_a_flow() {

@@ -389,7 +389,7 @@ fn a_run_is_shown_with_what_was_set_and_what_it_was_made_from() {
         .expect(2, &["no run of this store", "--artifacts"]);
 }
 
-/// Red where `show` takes a name for something else, or lets an option pass that means nothing there.
+/// Fails if `show` takes a name for something else, or lets an option pass that means nothing there.
 #[test]
 fn whatever_is_shown_is_found_by_its_name_and_takes_its_own_options_only() {
     let project = project();
@@ -435,7 +435,7 @@ fn whatever_is_shown_is_found_by_its_name_and_takes_its_own_options_only() {
     }
 }
 
-/// Red where such a name is refused although only one of the two would do.
+/// Fails if such a name is refused although only one of the two would do.
 #[test]
 fn a_run_and_a_sweep_may_have_one_name() {
     let project = project();
@@ -464,7 +464,7 @@ fn a_run_and_a_sweep_may_have_one_name() {
     }
 }
 
-/// Red where the name in a sweep's file is used as a path: what lies beside the store would be written.
+/// Fails if the name in a sweep's file is used as a path: what lies beside the store would be written.
 #[test]
 fn a_file_names_no_sweep_outside_the_store_and_that_of_an_experiment_names_its_run() {
     let project = project();
@@ -491,7 +491,7 @@ fn a_file_names_no_sweep_outside_the_store_and_that_of_an_experiment_names_its_r
         .expect(2, &["e.yaml", "stepz", "did you mean `steps`?"]);
 }
 
-/// Red where a message names an option that nobody typed, or says only that a name is no run's.
+/// Fails if a message names an option that nobody typed, or says only that a name is no run's.
 #[test]
 fn a_thing_of_another_kind_is_told_as_what_it_is() {
     let project = project();
@@ -524,7 +524,7 @@ fn a_thing_of_another_kind_is_told_as_what_it_is() {
     }
 }
 
-/// Red where the sweep is taken for the figure.
+/// Fails if the sweep is taken for the figure.
 #[test]
 fn a_sweep_may_stand_behind_the_option_that_may_have_a_figure() {
     let project = project();

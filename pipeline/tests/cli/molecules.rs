@@ -61,8 +61,8 @@ const OTHERS: [&str; 6] = [
     "CCN(CC)CC(=O)NC1=C(C)C=CC=C1C",
 ];
 
-/// The median of two molecules scores each of the two alike: the square root of their similarity. Red where SELFIES lose a
-/// bond, the task is another, or what is no molecule has a score.
+/// The median of two molecules scores each of the two alike: the square root of their similarity. Fails if SELFIES
+/// lose a bond, the task is another, or what is no molecule has a score.
 #[test]
 fn molecules_are_scored_by_guacamol_from_their_selfies() {
     let Some(python) = python() else { return };
@@ -108,7 +108,7 @@ fn molecules_are_scored_by_guacamol_from_their_selfies() {
     assert!(!project.path("few.txt").exists());
 }
 
-/// Red where a molecule keeps the way in which it was written, or tokens behind its end.
+/// Fails if a molecule keeps the way in which it was written, or tokens behind its end.
 #[test]
 fn a_molecule_is_written_in_one_way() {
     let Some(python) = python() else { return };

@@ -95,14 +95,14 @@ fn kills(few: u64) -> u64 {
     asked.map_or(few, |n| n.parse().expect("LATENT_ALIGN_KILLS is a number"))
 }
 
-/// Red where a score is used before the disk has it, a sequence is asked again that was paid for, or a round that was cut
-/// short is proposed in another way when it is proposed again.
+/// Fails if a score is used before the disk has it, a sequence is asked again that was paid for, or a round that
+/// was cut short is proposed in another way when it is proposed again.
 #[test]
 fn a_search_killed_at_any_moment_asks_nothing_twice_and_has_the_same_trace() {
     kill_at_any_moment(&|| of_program(""), kills(4));
 }
 
-/// Red where weights, regions or fits of a round are not those of the round that was cut short.
+/// Fails if weights, regions or fits of a round are not those of the round that was cut short.
 #[test]
 fn a_search_killed_in_latents_asks_nothing_twice_and_has_the_same_trace() {
     kill_at_any_moment(&in_latents, kills(2));
@@ -350,7 +350,8 @@ fn a_program_that_keeps_running_is_started_once_unless_it_dies() {
 const SORT: &str = r#"optimise_latents.objective.canonical=[sh, -c, 'while read -r text; do
   case $text in *c*c*) echo; continue;; esac; printf %s "$text" | grep -o . | sort | tr -d "\n"; echo; done']"#;
 
-/// Red where a method proposes, or the start has, what the program would write otherwise, or what it says is nothing.
+/// Fails if a method proposes, or the start has, what the program would write otherwise, or what it says is
+/// nothing.
 #[test]
 fn what_is_written_in_several_ways_is_scored_once_and_in_one_of_them() {
     for (project, methods) in [
@@ -438,7 +439,7 @@ fn the_shipped_ehrlich_function_is_what_its_script_writes() {
     assert!(found.figure("best score") < 1.0);
 }
 
-/// Red where a chart is of another column, or variants of one objective have panels of their own.
+/// Fails if a chart is of another column, or variants of one objective have panels of their own.
 #[test]
 fn the_report_of_a_sweep_draws_each_method_against_calls() {
     let project = project(

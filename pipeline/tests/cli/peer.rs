@@ -201,8 +201,8 @@ fn a_solve_of_pytorch_with_our_weights_is_that_of_f64() {
     }
 }
 
-/// Red where PyTorch has another loss, another sampler or another posterior than ours: rows that would compare different
-/// work.
+/// Fails if PyTorch has another loss, another sampler or another posterior than ours: rows that would compare
+/// different work.
 #[test]
 fn pytorch_computes_what_our_jobs_compute() {
     let Some(python) = pytorch() else { return };
@@ -279,8 +279,8 @@ fn what_comes_out_differs_by_its_greatest_number_relative_to_the_size_of_its_ten
     assert!(of(Tensors::default()).is_err());
 }
 
-/// Red where careful PyTorch shares a time among the wrong points, takes another row of its table, or forgets
-/// a factor.
+/// Fails if careful PyTorch shares a time among the wrong points, takes another row of its table, or forgets a
+/// factor.
 #[test]
 fn naive_and_careful_pytorch_have_our_loss_and_the_same_gradient() {
     let Some(python) = pytorch() else { return };

@@ -74,8 +74,8 @@ pretrain_flow:
 estimate_nll: {points: 400, box_points: 50}
 ";
 
-/// Red where a condition gets lost on its way through training, scoring or sampling, where a token is dropped from
-/// a point, or where a log-determinant has a wrong sign.
+/// Fails if a condition gets lost on its way through training, scoring or sampling, if a token is dropped from a
+/// point, or if a log-determinant has a wrong sign.
 #[test]
 fn a_conditional_coupling_flow_is_trained_scored_inverted_and_sampled_by_the_ordinary_stages() {
     let project = Project::new();
@@ -166,7 +166,7 @@ pretrain_flow:
 estimate_nll: {points: 64, draws: 192, box_points: 0, grid_cells: 0, gradient_points: 4}
 ";
 
-/// Red where the velocity network loses a condition in training, in the ODE of the NLL or in that of samples.
+/// Fails if the velocity network loses a condition in training, in the ODE of the NLL or in that of samples.
 #[test]
 fn a_conditional_flow_is_trained_scored_and_sampled_by_the_ordinary_stages() {
     let project = Project::new();
@@ -297,7 +297,7 @@ fn a_regulariser_that_the_prior_does_not_offer_is_refused_before_anything_runs()
     }
 }
 
-/// Red where the levels of a flow without a velocity are found out after its training.
+/// Fails if the levels of a flow without a velocity are found out after its training.
 #[test]
 fn levels_of_a_hierarchy_need_a_velocity_and_more_than_one() {
     for (model, levels, found) in [

@@ -74,8 +74,8 @@ print(worst)
     assert!(worst < 1e-5, "{worst}");
 }
 
-/// Red where the lines read the tokens of a block in another order, forget what an earlier token must not see, the condition,
-/// the soft clip or a constant of the density.
+/// Fails if the lines read the tokens of a block in another order, forget what an earlier token must not see, the
+/// condition, the soft clip or a constant of the density.
 #[test]
 fn an_exported_tarflow_has_the_exact_nll_of_the_lines_of_the_documentation() {
     let Some(python) = python(NUMBERS) else {

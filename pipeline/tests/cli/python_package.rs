@@ -234,7 +234,7 @@ fn add_latent_noise(project: &Project, name: &str, width: usize) {
     project.add_dataset(&given(name), "latent_noise", &[count, width], &noise);
 }
 
-/// Red where a layer, a factor or a sign of the package is not ours: network, solver, quadrature, divergence,
+/// Fails if a layer, a factor or a sign of the package is not ours: network, solver, quadrature, divergence,
 /// weightings, control variate, normalisation, posterior, decoder.
 #[test]
 fn the_package_has_the_numbers_of_this_program_for_a_flow_and_an_autoencoder() {
@@ -386,8 +386,8 @@ const STARFLOW: &str =
 const SEQFLOW: &str =
     "{kind: seqflow, blocks: 3, couplings: 2, hidden: 8, context: {kind: lstm, width: 8}}";
 
-/// Red where the halves of a coupling, an order of tokens, a rotation, a condition, a factor of a mixture or the order of
-/// numbers in a point differ.
+/// Fails if the halves of a coupling, an order of tokens, a rotation, a condition, a factor of a mixture or the
+/// order of numbers in a point differ.
 #[test]
 fn other_kinds_of_prior_have_the_numbers_of_this_program_in_the_package() {
     let Some(python) = pytorch() else { return };
@@ -417,8 +417,8 @@ fn other_kinds_of_prior_have_the_numbers_of_this_program_in_the_package() {
     }
 }
 
-/// Red where a convolution, its padding or the order of stages differs, fixed noise has another scale, or the levels of a
-/// latent are put together otherwise.
+/// Fails if a convolution, its padding or the order of stages differs, fixed noise has another scale, or the levels
+/// of a latent are put together otherwise.
 #[test]
 fn a_convolutional_autoencoder_has_the_numbers_of_this_program_in_the_package() {
     let Some(python) = pytorch() else { return };

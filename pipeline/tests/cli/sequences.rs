@@ -32,8 +32,8 @@ pub fn project(model: &str) -> Project {
     project
 }
 
-/// Red where a command takes a run of sequences for one of numbers, rows are mixed up, or latents of a flow do not decode
-/// to what they are of.
+/// Fails if a command takes a run of sequences for one of numbers, rows are mixed up, or latents of a flow do not
+/// decode to what they are of.
 #[test]
 fn text_goes_to_latents_and_back_and_is_drawn_and_scored() {
     for model in MODELS {

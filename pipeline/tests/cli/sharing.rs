@@ -28,7 +28,7 @@ fn run_with_mask(project: &Project, mask: u32) {
     assert!(done.status.success(), "{said}");
 }
 
-/// Defect that turns it red: weights as their library writes them, for their owner alone.
+/// Detects: weights as their library writes them, for their owner alone.
 #[test]
 fn every_file_follows_the_mask_of_who_writes_it() {
     for mask in [0o002, 0o027, 0o077] {
@@ -65,7 +65,7 @@ fn inodes(project: &Project) -> Vec<(PathBuf, u64)> {
     all
 }
 
-/// Defect that turns it red: a file that another user may not read.
+/// Detects: a file that another user may not read.
 #[test]
 fn what_one_user_has_made_another_goes_on_from() {
     let project = tiny::project();
@@ -93,7 +93,7 @@ fn what_one_user_has_made_another_goes_on_from() {
     }
 }
 
-/// Defect that turns it red: `permission denied` that counts as damage.
+/// Detects: `permission denied` that counts as damage.
 #[test]
 fn what_another_user_may_not_read_is_not_damaged() {
     for culprit in ["flow.safetensors", "manifest.yaml", ""] {
@@ -147,7 +147,7 @@ fn what_another_user_may_not_read_is_not_damaged() {
     }
 }
 
-/// Defect that turns it red: a record that cannot be opened counts as damaged, or as none.
+/// Detects: a record that cannot be opened counts as damaged, or as none.
 #[test]
 fn a_run_that_another_user_may_not_read_is_left_to_its_owner() {
     let project = tiny::project();

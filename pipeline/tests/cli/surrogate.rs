@@ -249,7 +249,7 @@ fn a_vae_with_a_flow_prior_reports_bits_a_dimension() {
     refused.expect(2, &["vectors.h5", "u8", "discretised_logistic"]);
 }
 
-/// Red where p(z), q(z|x) or a constant is left out of the importance weights, or draws are shared.
+/// Fails if p(z), q(z|x) or a constant is left out of the importance weights, or draws are shared.
 #[test]
 fn a_linear_vae_is_measured_against_its_evidence() {
     let project = tiny::project();
@@ -275,8 +275,8 @@ fn a_linear_vae_is_measured_against_its_evidence() {
     assert!(nll(1) > nll(32) + 0.01, "{found}");
 }
 
-/// Red where a decoder of two levels is taken for a linear one, where its weights of draws are not those of the ELBO, or
-/// where nothing is left below the top.
+/// Fails if a decoder of two levels is taken for a linear one, if its weights of draws are not those of the ELBO,
+/// or if nothing is left below the top.
 #[test]
 fn a_vae_of_two_levels_has_an_elbo_but_no_evidence_in_closed_form() {
     let project = tiny::project();
@@ -300,7 +300,7 @@ fn a_vae_of_two_levels_has_an_elbo_but_no_evidence_in_closed_form() {
     assert!(!found.stdout.contains("linear decoder"), "{found}");
 }
 
-/// Red where the error of decoded means stands for that of draws, or the NLL of draws for that of means.
+/// Fails if the error of decoded means stands for that of draws, or the NLL of draws for that of means.
 #[test]
 fn a_posterior_with_noise_is_shown_by_its_means_and_by_its_draws() {
     let project = tiny::project();

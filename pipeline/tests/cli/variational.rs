@@ -39,9 +39,9 @@ fn posteriors_that_bend_go_with_every_regulariser() {
     }
 }
 
-/// Data of which each value is nearly 1/2 tells nothing before it is binary: the reconstruction is below ln 2 a number only if what
-/// is encoded is the very draw that the decoded is compared with. Red where either is grey, as in the code of arXiv
-/// 1706.02326, or is another draw.
+/// Data of which each value is nearly 1/2 tells nothing before it is binary: the reconstruction is below ln 2 a
+/// number only if what is encoded is the very draw that the decoded is compared with. Fails if either is grey, as
+/// in the code of arXiv 1706.02326, or is another draw.
 #[test]
 fn the_same_binary_data_is_on_both_sides_of_the_loss() {
     let project = tiny::project();
@@ -100,7 +100,7 @@ fn the_same_binary_data_is_on_both_sides_of_the_loss() {
     }
 }
 
-/// Red where the key does nothing, or the divergence does not come to count in full.
+/// Fails if the key does nothing, or the divergence does not come to count in full.
 #[test]
 fn a_divergence_that_rises_holds_latents_later() {
     let project = tiny::project();

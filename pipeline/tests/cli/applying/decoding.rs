@@ -4,7 +4,7 @@ use super::{GAUSSIAN, assert_near, check_kills, dataset, finished, of_images, re
 use crate::tiny::noise;
 use std::fs::File;
 
-/// Red if data is not brought back to its own range, or another output of the decoder is taken.
+/// Fails if data is not brought back to its own range, or another output of the decoder is taken.
 #[test]
 fn latents_become_the_reconstructions_that_the_run_itself_wrote() {
     let bytes: Vec<u8> = (0..6000).map(|i| (noise(i, 0) * 255.0) as u8).collect();

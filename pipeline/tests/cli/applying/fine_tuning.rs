@@ -38,7 +38,7 @@ fn error(project: &Project, name: &str, data: &[f32]) -> f32 {
     squares.sum::<f32>() / data.len() as f32
 }
 
-/// Red where the encoder moves, training starts afresh, or noise does not reach the decoder.
+/// Fails if the encoder moves, training starts afresh, or noise does not reach the decoder.
 #[test]
 fn a_decoder_learns_to_take_noisy_latents_while_the_encoder_stays() {
     let project = finished(&[

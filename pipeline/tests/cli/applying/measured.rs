@@ -69,7 +69,7 @@ fn measure(project: &Project, command: &[&str]) -> (f64, f64) {
 /// What a larger file may take more, in MiB.
 const BESIDES: f64 = 96.0;
 
-/// Red if rows are gathered in memory before they are written.
+/// Fails if rows are gathered in memory before they are written.
 #[test]
 fn memory_does_not_grow_with_the_file() {
     let project = project();

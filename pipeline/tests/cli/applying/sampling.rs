@@ -12,7 +12,7 @@ fn sample(project: &Project, out: &str, more: &[&str]) -> std::path::PathBuf {
     project.path(out)
 }
 
-/// Red if noise is not of the seed and the place alone, temperature is not applied, or features are not those of
+/// Fails if noise is not of the seed and the place alone, temperature is not applied, or features are not those of
 /// the points.
 #[test]
 fn points_and_features_are_drawn_from_the_flow() {
@@ -47,7 +47,7 @@ fn points_and_features_are_drawn_from_the_flow() {
     }
 }
 
-/// Red if what is decoded are not the points, in their order.
+/// Fails if what is decoded are not the points, in their order.
 #[test]
 fn samples_go_on_to_data_through_the_runs_autoencoder() {
     let project = finished(&[]);
@@ -80,7 +80,7 @@ fn a_sampling_killed_at_any_operation_goes_on_to_the_same_file() {
     check_kills(&project, &command, "a.h5");
 }
 
-/// Red if the class gets lost on the way to the sampler.
+/// Fails if the class gets lost on the way to the sampler.
 #[test]
 fn samples_follow_their_conditions() {
     let project = of_classes();
@@ -151,7 +151,7 @@ fn samples_follow_their_conditions() {
     );
 }
 
-/// Red if the number of steps is lost under a condition or with guidance.
+/// Fails if the number of steps is lost under a condition or with guidance.
 #[test]
 fn steps_go_with_a_condition_and_guidance() {
     let project = of_classes();
@@ -194,7 +194,8 @@ fn steps_go_with_a_condition_and_guidance() {
     }
 }
 
-/// Red where an option of autoregressive sampling does not reach the flow, or sweeps end elsewhere than token after token.
+/// Fails if an option of autoregressive sampling does not reach the flow, or sweeps end elsewhere than token after
+/// token.
 #[test]
 fn tokens_are_drawn_in_turn_or_together_with_guidance_of_every_kind_and_denoised() {
     let project = of_classes();
@@ -267,7 +268,7 @@ fn tokens_are_drawn_in_turn_or_together_with_guidance_of_every_kind_and_denoised
     refused(&project, &sweeps, &told);
 }
 
-/// Red if samples of a flow go through an autoencoder that never knew it.
+/// Fails if samples of a flow go through an autoencoder that never knew it.
 #[test]
 fn an_unaligned_run_does_not_decode_samples() {
     let project = finished(&[UNALIGNED]);

@@ -29,8 +29,9 @@ fn near(found: &[f64], expected: &[f64], tolerance: f64) {
 /// The tolerance of the runs' NLLs in nats.
 const TOLERANCE: f64 = 0.01;
 
-/// Points of every region of the run, scored by `estimate-nll`, and again as rows of a file. Red if the two
-/// stopped being one computation: other draws, another tolerance or precision, normalisation applied twice.
+/// Points of every region of the run, scored by `estimate-nll`, and again as rows of a file. Fails if the
+/// two stopped being one computation: other draws, another tolerance or precision, normalisation applied
+/// twice.
 #[test]
 fn the_points_of_estimate_nll_are_scored_as_it_did() {
     let project = tiny::plane();
@@ -69,7 +70,7 @@ fn the_points_of_estimate_nll_are_scored_as_it_did() {
     }
 }
 
-/// Red if the normalisation is not applied, or its log-determinant has a wrong sign.
+/// Fails if the normalisation is not applied, or its log-determinant has a wrong sign.
 #[test]
 fn features_are_normalised_and_have_a_density_of_their_own() {
     let project = finished(&[]);
@@ -190,7 +191,7 @@ pub fn of_classes() -> Project {
     project
 }
 
-/// Red if conditions get lost, or are of other rows.
+/// Fails if conditions get lost, or are of other rows.
 #[test]
 fn rows_are_scored_under_their_conditions() {
     let project = of_classes();

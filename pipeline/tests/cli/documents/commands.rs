@@ -95,7 +95,7 @@ fn every_subcommand_stands_in_a_document() {
     }
 }
 
-/// Red where the Makefile puts the binary elsewhere than documents say.
+/// Fails if the Makefile puts the binary elsewhere than documents say.
 #[test]
 fn the_binary_is_where_the_documents_say() {
     let makefile = read("Makefile");

@@ -21,8 +21,8 @@ pretrain_flow:
 ";
 const CLASSES: u32 = 3;
 
-/// Red where a condition is embedded otherwise than here, lost in chunks of a solve or taken for that of another
-/// row, or where guidance or steps are.
+/// Fails if a condition is embedded otherwise than here, lost in chunks of a solve or taken for that of another
+/// row, or if guidance or steps are.
 #[test]
 fn a_conditional_flow_has_the_numbers_of_this_program_in_the_package() {
     let Some(python) = pytorch() else { return };

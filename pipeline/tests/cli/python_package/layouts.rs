@@ -5,8 +5,8 @@ use crate::project::Project;
 use crate::tiny::noise;
 use serde_json::Value;
 
-/// Red where the package cuts an image or a feature otherwise than this program, puts it together otherwise, or forgets
-/// how many rows of the normalisation a point is.
+/// Fails if the package cuts an image or a feature otherwise than this program, puts it together otherwise, or
+/// forgets how many rows of the normalisation a point is.
 #[test]
 fn the_package_cuts_features_as_this_program_does() {
     let Some(python) = pytorch() else { return };
@@ -38,7 +38,7 @@ fn the_package_cuts_features_as_this_program_does() {
     }
 }
 
-/// Red where noise or the conversion to bits of the package is another.
+/// Fails if noise or the conversion to bits of the package is another.
 #[test]
 fn the_package_dequantises_and_counts_bits_as_this_program_does() {
     let Some(python) = pytorch() else { return };

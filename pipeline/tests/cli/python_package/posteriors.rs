@@ -12,7 +12,7 @@ const ROWS: usize = 200;
 /// Two tokens of width 3.
 const LATENTS: usize = 6;
 
-/// Red where a matrix is filled in another order, a reflection is along another vector, a network has other masks, a
+/// Fails if a matrix is filled in another order, a reflection is along another vector, a network has other masks, a
 /// weight of the head is not read, or a density forgets the map or its determinant.
 #[test]
 fn every_posterior_has_the_numbers_of_this_program_in_the_package() {

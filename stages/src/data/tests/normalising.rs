@@ -343,7 +343,7 @@ fn standardised_columns_have_spread_one_and_a_constant_one_stays_at_zero() {
     }
 }
 
-/// Red where a mean, a matrix or its determinant is that of another direction.
+/// Fails if a mean, a matrix or its determinant is that of another direction.
 #[test]
 fn points_of_one_normalisation_become_those_of_another() {
     let data = rows(2000);

@@ -74,8 +74,8 @@ fn drawn_by(flow: &Network, noise: Tensor<3>, given: &Points, way: &Way) -> Carr
     flow.from_noise(noise, under, way, &mut |_| Ok(())).unwrap()
 }
 
-/// Red where keys of a guess stay in the cache, a token is read from the wrong one before it, or guidance is of another
-/// token.
+/// Fails if keys of a guess stay in the cache, a token is read from the wrong one before it, or guidance is of
+/// another token.
 #[test]
 fn sweeps_over_tokens_end_where_one_after_the_other_does() {
     let device = Device::flex();
@@ -128,7 +128,7 @@ fn sweeps_over_tokens_end_where_one_after_the_other_does() {
     }
 }
 
-/// Red where a block is undone in the wrong order, or with tokens, scales or conditions of another.
+/// Fails if a block is undone in the wrong order, or with tokens, scales or conditions of another.
 #[test]
 fn points_go_to_noise_and_back_and_noise_to_points_and_back() {
     let device = Device::flex();
@@ -157,7 +157,7 @@ fn points_go_to_noise_and_back_and_noise_to_points_and_back() {
     }
 }
 
-/// Red where a log-scale is left out, counted twice or has the wrong sign.
+/// Fails if a log-scale is left out, counted twice or has the wrong sign.
 #[test]
 fn the_log_determinant_is_that_of_the_jacobian_from_autodiff() {
     let device = Device::flex().autodiff();
@@ -193,7 +193,7 @@ fn blocks(device: &Device) -> [Block; 2] {
     })
 }
 
-/// Red where a token sees itself or a later one: bits of what is read for it would change.
+/// Fails if a token sees itself or a later one: bits of what is read for it would change.
 #[test]
 fn what_is_read_for_a_token_depends_on_earlier_ones_alone() {
     let device = Device::flex();
@@ -218,7 +218,7 @@ fn what_is_read_for_a_token_depends_on_earlier_ones_alone() {
     }
 }
 
-/// Red where cached keys are of other tokens, positions start again or a temperature is forgotten in one of both.
+/// Fails if cached keys are of other tokens, positions start again or a temperature is forgotten in one of both.
 #[test]
 fn tokens_read_one_at_a_time_are_those_of_the_whole_pass() {
     let device = Device::flex();
@@ -279,7 +279,7 @@ fn the_parameters_are_as_many_as_it_says() {
     }
 }
 
-/// Red where dropout is the same in every step or block, or goes on outside of a training.
+/// Fails if dropout is the same in every step or block, or goes on outside of a training.
 #[test]
 fn dropout_is_drawn_anew_each_step_and_is_off_afterwards() {
     let device = Device::flex();
@@ -344,7 +344,7 @@ fn trained_nll(
     nll.unwrap().values.iter().sum::<f64>() / 4000.0
 }
 
-/// Red where a constant is missing or the density is not normalised: the entropy of a Gaussian is known.
+/// Fails if a constant is missing or the density is not normalised: the entropy of a Gaussian is known.
 #[test]
 fn trained_on_a_gaussian_it_reaches_the_entropy() {
     let shape = PointShape {

@@ -57,7 +57,7 @@ fn tensor(values: &[f64], device: &Device) -> Tensor<3> {
     from_f64(values.to_vec(), dims, DType::F64, device)
 }
 
-/// Red where a token is carried by what a later one holds, or by nothing that an earlier one does.
+/// Fails if a token is carried by what a later one holds, or by nothing that an earlier one does.
 #[test]
 fn each_token_of_noise_depends_on_those_up_to_it() {
     let device = Device::flex();
@@ -81,7 +81,7 @@ fn each_token_of_noise_depends_on_those_up_to_it() {
     }
 }
 
-/// Red where a step reads other tokens, another place or another state than the pass over all of them.
+/// Fails if a step reads other tokens, another place or another state than the pass over all of them.
 #[test]
 fn noise_leads_back_token_by_token_to_the_points_it_was_made_of_at_once() {
     let device = Device::flex();
@@ -137,8 +137,8 @@ fn fitted(config: &SeqFlow, train: &[Sequence], schedule: &Schedule) -> Box<dyn 
     of_sequences::fitted(config, &alphabet(), [train, &train[..8]], schedule)
 }
 
-/// Red where a token is decoded by anything but the largest cosine, rounding is not made up for, or a sequence
-/// and what fills it up are mixed up.
+/// Fails if a token is decoded by anything but the largest cosine, rounding is not made up for, or a sequence and
+/// what fills it up are mixed up.
 #[test]
 fn every_sequence_is_decoded_exactly_at_random_weights_and_after_training() {
     let all = sequences(1000, 6);
@@ -165,7 +165,7 @@ fn every_sequence_is_decoded_exactly_at_random_weights_and_after_training() {
     }
 }
 
-/// Red where latents shrink to their centre, as those without noise do, or where those of a sequence hang on the
+/// Fails if latents shrink to their centre, as those without noise do, or if those of a sequence hang on the
 /// sequences beside it.
 #[test]
 fn latents_have_the_length_of_noise_and_are_of_their_sequence_alone() {
@@ -190,7 +190,7 @@ fn latents_have_the_length_of_noise_and_are_of_their_sequence_alone() {
     }
 }
 
-/// Red where a redrawn token reads another place or later tokens, others change, or costs are of the wrong tokens.
+/// Fails if a redrawn token reads another place or later tokens, others change, or costs are of the wrong tokens.
 #[test]
 fn a_redrawn_token_is_what_its_noise_decodes_to_after_the_tokens_before_it() {
     let all = sequences(60, 13);
@@ -222,7 +222,7 @@ fn a_redrawn_token_is_what_its_noise_decodes_to_after_the_tokens_before_it() {
     }
 }
 
-/// Red where costs are not those of the tokens: a token that never stood there costs more than any that did.
+/// Fails if costs are not those of the tokens: a token that never stood there costs more than any that did.
 #[test]
 fn what_was_never_seen_costs_more() {
     let [config, _] = SeqFlow::examples();
@@ -242,7 +242,7 @@ fn what_was_never_seen_costs_more() {
     }
 }
 
-/// Red where noise is kept that decodes to another token, or a token that no noise decodes to is not left bare.
+/// Fails if noise is kept that decodes to another token, or a token that no noise decodes to is not left bare.
 #[test]
 fn noise_always_decodes_to_its_token() {
     let device = Device::flex();
@@ -292,7 +292,7 @@ fn closest_rows(weight: f64) -> f32 {
     cosines.fold(-1.0, f32::max)
 }
 
-/// Red where the similarity loss pushes the wrong pairs, or not at all.
+/// Fails if the similarity loss pushes the wrong pairs, or not at all.
 #[test]
 fn likelihood_alone_pulls_embeddings_together_and_the_similarity_loss_holds_them_apart() {
     let (alone, held) = (closest_rows(0.0), closest_rows(10.0));

@@ -95,7 +95,7 @@ fn run(
     ready.run(&nothing, &context).unwrap()
 }
 
-/// Red where noise depends on how often it was drawn, or that of held-out points on training.
+/// Fails if noise depends on how often it was drawn, or that of held-out points on training.
 #[test]
 fn a_training_with_noise_goes_on_to_the_same_bits() {
     for noise in [
@@ -120,7 +120,7 @@ fn a_training_with_noise_goes_on_to_the_same_bits() {
     }
 }
 
-/// Red where kept points have no noise, noise of another size, or features of samples keep it; and where figures,
+/// Fails if kept points have no noise, noise of another size, or features of samples keep it; and if figures,
 /// learning curve and the flow's own conversion to bits part.
 #[test]
 fn levels_are_dequantised_and_come_back_whole() {
@@ -175,7 +175,7 @@ fn levels_are_dequantised_and_come_back_whole() {
     assert!(column(curves::TRAIN_BITS).is_finite());
 }
 
-/// Red where kept points have none of the noise, or figures do not say that they have.
+/// Fails if kept points have none of the noise, or figures do not say that they have.
 #[test]
 fn gaussian_noise_is_that_of_the_flows_coordinates() {
     let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());

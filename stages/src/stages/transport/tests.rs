@@ -171,8 +171,8 @@ fn features(kind: &str) -> Vec<f32> {
     features
 }
 
-/// Red where latents are not whitened together, where one of the halves goes the wrong way, or where tokens are
-/// mixed up on the way: whitening alone makes these latents noise.
+/// Fails if latents are not whitened together, if one of the halves goes the wrong way, or if tokens are mixed up
+/// on the way: whitening alone makes these latents noise.
 #[test]
 fn gaussian_latents_follow_a_known_target_after_the_map_and_not_before() {
     let encoded = autoencoder(gaussian);
@@ -207,7 +207,7 @@ fn heavy(name: &str, rows: usize) -> Vec<f32> {
     latents
 }
 
-/// Red where the flow of the latents goes the wrong way, from latents as if they were noise.
+/// Fails if the flow of the latents goes the wrong way, from latents as if they were noise.
 #[test]
 fn heavy_latents_become_noise_along_a_flow_that_knows_both_scales() {
     let encoded = autoencoder(heavy);
@@ -224,8 +224,8 @@ fn heavy_latents_become_noise_along_a_flow_that_knows_both_scales() {
     assert!(known > 0.01 && whitened <= 0.01, "{known} {whitened}");
 }
 
-/// Red where the way back is not that of the way there, where what is stored is another map than the one that made
-/// the latents, or where parts or their items are swapped.
+/// Fails if the way back is not that of the way there, if what is stored is another map than the one that made the
+/// latents, or if parts or their items are swapped.
 #[test]
 fn a_trained_map_is_undone_decodes_as_before_and_is_the_one_on_disk() {
     let (flow, out) = (
@@ -282,7 +282,7 @@ fn a_trained_map_is_undone_decodes_as_before_and_is_the_one_on_disk() {
     }
 }
 
-/// Red where the covariance is looked at after the training only.
+/// Fails if the covariance is looked at after the training only.
 #[test]
 fn latents_without_variance_are_refused_before_anything_is_trained() {
     let flow = flow(&features("normal"), &json!({"kind": "normal"}));
@@ -310,7 +310,7 @@ fn latents_without_variance_are_refused_before_anything_is_trained() {
     assert!(told.contains("near singular"), "{told}");
 }
 
-/// Red where noise of an unfitted map passes for noise.
+/// Fails if noise of an unfitted map passes for noise.
 #[test]
 fn a_flow_of_latents_that_fits_badly_is_warned_of() {
     let flow = flow(&features("normal"), &json!({"kind": "normal"}));
