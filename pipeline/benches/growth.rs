@@ -1,5 +1,5 @@
-//! How the cost of the hot paths grows: each is timed over sizes at least 16 times apart, a line is fitted to the
-//! logarithms, and the size that lies furthest from it is named. Run by `make bench-growth`.
+//! How the cost of the hot paths grows: each is timed over a 16-fold range of sizes or more, a line is fitted to
+//! the logarithms, and the size furthest from it is named. Run by `make bench-growth`.
 
 #[expect(
     dead_code,
@@ -22,23 +22,23 @@ use latent_align_stages::training::MatmulPrecision;
 use std::time::{Duration, Instant};
 use table::Table;
 
-/// As the binary's: what tensors cost depends on it.
+/// The allocator of the binary, which affects the cost of tensors.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What is timed over sizes.
 struct Row {
     job: &'static str,
-    /// What grows.
+    /// The varied size.
     of: &'static str,
     sizes: &'static [usize],
     /// Seconds at a size.
     seconds: fn(usize, &Device) -> Result<f64>,
 }
 
-/// Width and batch where something else grows.
+/// Width and batch when another size is varied.
 const BASE: Size = Size::tokens(256, 256);
-/// A TarFlow on as many tokens as grow.
+/// A TarFlow with the varied number of tokens.
 const TOKENS: TarSize = TarSize {
     channels: 64,
     batch: 16,
@@ -169,10 +169,10 @@ fn time(mut job: impl Job, device: &Device) -> Result<f64> {
     })
 }
 
-/// The least time that something is repeated for.
+/// The shortest time of a measurement.
 const WHILE: Duration = Duration::from_millis(500);
 
-/// The median of at least three runs, after one that is not counted.
+/// The median of at least three runs, after a warm-up run.
 fn median(mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     run()?;
     let (begin, mut taken) = (Instant::now(), Vec::new());
@@ -185,7 +185,7 @@ fn median(mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(taken[taken.len() / 2])
 }
 
-/// Slope and intercept of the line of least squares.
+/// Slope and intercept of the least-squares line.
 fn line(points: &[(f64, f64)]) -> (f64, f64) {
     let count = points.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;

@@ -1,4 +1,4 @@
-//! The hot paths, by the names of their stages, on the device that LATENT_ALIGN_DEVICE names.
+//! The hot paths, named by stage, on the device in LATENT_ALIGN_DEVICE.
 
 #[expect(
     dead_code,
@@ -25,7 +25,7 @@ use latent_align_stages::training::MatmulPrecision;
 use project::Project;
 use std::sync::OnceLock;
 
-/// As the binary's: what tensors cost depends on it.
+/// The allocator of the binary, which affects the cost of tensors.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -34,7 +34,7 @@ fn main() {
     divan::main();
 }
 
-/// Seconds that a size is timed for, of those that take long.
+/// Seconds of measurement per size, for slow jobs.
 const SECONDS: u64 = 4;
 
 #[divan::bench(args = Size::ALL, sample_size = 1, max_time = SECONDS)]
@@ -63,14 +63,14 @@ fn tarflow_step(bencher: Bencher, size: TarSize) {
     time(bencher, &device, TrainTarFlow::new(size, &device));
 }
 
-/// How much more a step costs with each posterior than with the diagonal Gaussian.
+/// The cost of a step with each posterior, relative to the diagonal Gaussian.
 #[divan::bench(args = OfVae::ALL, sample_size = 1, max_time = SECONDS)]
 fn vae_step(bencher: Bencher, posterior: OfVae) {
     let device = device();
     time(bencher, &device, TrainVae::new(posterior, &device));
 }
 
-/// Samples of MNIST's size, so many at once, with cached keys and values and without.
+/// Samples of MNIST's size in batches, with cached keys and values and without.
 #[divan::bench(args = [(16, true), (16, false), (256, true), (256, false)], sample_size = 1, max_time = SECONDS)]
 fn tarflow_samples_cached(bencher: Bencher, (batch, cached): (usize, bool)) {
     let device = device();
@@ -87,7 +87,7 @@ fn velocity_and_divergence(bencher: Bencher, size: Size) {
     time(bencher, &device, Divergence::new(size, &device).unwrap());
 }
 
-/// How the exact divergence grows with the dimensions of a point.
+/// The cost of the exact divergence by the dimension of a point.
 #[divan::bench(args = [2, 8, 32, 128], sample_size = 1, max_time = SECONDS)]
 fn divergence_by_dimensions(bencher: Bencher, dimensions: usize) {
     let device = device();
@@ -102,8 +102,8 @@ fn divergence_by_dimensions(bencher: Bencher, dimensions: usize) {
 const POINTS: usize = 100;
 const STEPS: u64 = 100;
 
-/// By accuracy: to so many nats, by the loosest tolerance whose worst error is below that among the
-/// points that are also solved in f64.
+/// By accuracy in nats: with the loosest tolerance whose worst error is below it for the points
+/// that are also solved in f64.
 #[divan::bench(args = [1e-2, 1e-3], sample_size = 1, max_time = SECONDS)]
 fn nll_solve_of_100_points(bencher: Bencher, nats: f64) {
     let (device, size) = (device(), Size::tokens(256, 256));
@@ -162,9 +162,9 @@ fn plan_with_nothing_to_do(bencher: Bencher) {
     });
 }
 
-/// Runs the whole job again and again, each time to the end of what the device was asked.
+/// Runs the job repeatedly, and waits for the device each time.
 fn time(bencher: Bencher, device: &Device, mut job: impl Job) {
-    job.step().unwrap(); // what happens only once
+    job.step().unwrap(); // job.step().unwrap(); // warm-up
     bencher.bench_local(|| {
         job.step().unwrap();
         jobs::wait_for(device).unwrap();

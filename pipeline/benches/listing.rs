@@ -1,7 +1,7 @@
 //! `list` and `compare` over a thousand runs, by the real binary: with the store's index, and without.
 //!
-//! Each run has a flow, an autoencoder and an estimate of its own, with manifests as long as those of a
-//! run of the digits.
+//! Each run has its own flow, autoencoder and estimate, with manifests as long as those of a run of the
+//! digits.
 
 use divan::Bencher;
 use std::fmt::Write as _;
@@ -66,7 +66,7 @@ fn run(store: &Path, command: &str) {
     assert!(binary.status().unwrap().success());
 }
 
-/// A store with the runs, in memory where the system has such a place, so that writing it is quick.
+/// A store with the runs, in memory if the system has such a place, so that writing it is fast.
 fn store() -> TempDir {
     let store = tempfile::tempdir().unwrap();
     for number in 0..RUNS {
@@ -132,7 +132,7 @@ const OUTPUTS: [&str; 6] = [
     "points.parquet",
 ];
 
-/// A file written a while ago: the index does not trust a younger one.
+/// A file with an old modification time: the index does not trust a recent one.
 fn write_settled(file: &Path, text: &str) {
     std::fs::write(file, text).unwrap();
     let opened = std::fs::File::options().write(true).open(file).unwrap();
@@ -148,7 +148,7 @@ fn fingerprint(number: usize, stage: u64) -> String {
     )
 }
 
-/// Digits like those of a measurement.
+/// A pseudo-random value.
 fn value(number: usize, figure: usize) -> f64 {
     let mixed = (number * 1009 + figure) as u64;
     20.0 + (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11) as f64 / (1u64 << 53) as f64

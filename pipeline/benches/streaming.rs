@@ -1,7 +1,7 @@
-//! Features from an HDF5 file into shuffled, normalised batches, as training takes them.
+//! Features from an HDF5 file into shuffled, normalised batches, as for training.
 //!
-//! The rate is that of batches in f32, once the stream runs: an epoch a sample, from a file that the
-//! page cache holds, so that it is the loader that is timed and not the disk.
+//! The rate is that of batches in f32, once the stream runs: one epoch per sample, from a file in
+//! the page cache, so that the loader is timed and not the disk.
 
 use divan::Bencher;
 use divan::counter::BytesCount;
@@ -24,7 +24,7 @@ const RESIDENT: usize = 512 << 20;
 /// Smaller than the file: streamed.
 const STREAMED: usize = 64 << 20;
 
-/// How the numbers lie in the file.
+/// The layouts of numbers in the file.
 const LAYOUTS: [&str; 4] = ["contiguous f32", "contiguous f16", "checksummed", "gzip"];
 
 fn main() {
@@ -83,7 +83,7 @@ fn ingest(path: &Path) -> Ingest {
     Ingest::read(&source, RowView::Items, Split::new(1, 0.1), false, &Silent).unwrap()
 }
 
-/// The matrix that brings columns of `variance` to spread one, row-major.
+/// The matrix that scales columns of `variance` to unit variance, row-major.
 fn diagonal(variance: &[f64]) -> Vec<f64> {
     let mut matrix = vec![0.0; WIDTH * WIDTH];
     for (i, v) in variance.iter().enumerate() {

@@ -20,16 +20,16 @@ pub struct Align {
     done: u64,
 }
 
-/// That of the paper.
+/// The paper's weighting.
 const WEIGHTING: Weighting = Weighting::Uniform;
 
 impl Align {
-    /// Every time that a loss is taken at, ascending.
+    /// The times of the loss, ascending.
     pub fn grid() -> Vec<f64> {
         alignment_times(Weighted::new(WEIGHTING))
     }
 
-    /// Random latents under a network that is no longer zero.
+    /// Random latents under a perturbed network.
     ///
     /// # Errors
     /// As [`Job::step`].

@@ -13,13 +13,13 @@ pub struct Divergence {
     points: Tensor<2>,
 }
 
-/// Where on the way from noise to data.
+/// The time between noise (0) and data (1).
 const TIME: f64 = 0.5;
-/// Of the noise added to weights.
+/// The standard deviation of the noise added to weights.
 const SCALE: f32 = 0.02;
 
 impl Divergence {
-    /// Random points under a network that is no longer zero.
+    /// Random points under a perturbed network.
     ///
     /// # Errors
     /// As [`Job::step`].
@@ -41,7 +41,7 @@ impl Job for Divergence {
     }
 
     fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
-        // a network that a few steps have moved hardly has a divergence
+        // a network after a few steps has almost no divergence
         self.flow = to.perturbed(self.flow.clone(), SCALE)?;
         to.module("flow", &self.flow)?;
         let mut given = Tensors::default();

@@ -17,7 +17,7 @@ use latent_align_stages::training::{OptimiserConfig, Trainer};
 use serde::Serialize;
 use std::fmt;
 
-/// Images of a step.
+/// The batch size.
 const BATCH: usize = 128;
 /// A classifier's features and classes.
 const FEATURES: usize = 64;
@@ -30,7 +30,7 @@ pub struct OfImages {
     channels: usize,
     side: usize,
     convolutional: bool,
-    /// Widths or channels; zeros are none.
+    /// Widths or channels; zeros are unused.
     layers: [usize; 3],
     batch: usize,
     latents: usize,
@@ -111,7 +111,7 @@ impl fmt::Display for OfImages {
     }
 }
 
-/// An autoencoder in training on the squared error of random images, over and over.
+/// An autoencoder trained on the squared error of random images, repeatedly.
 pub struct TrainAutoencoder {
     trainer: Option<Trainer<Autoencoder>>,
     images: Tensor<4>,
@@ -178,11 +178,11 @@ fn show<M: Module>(
     to.loss_and_gradient(model, loss)
 }
 
-/// A classifier in training on random images and classes, over and over.
+/// A classifier trained on random images and classes, repeatedly.
 pub struct TrainClassifier {
     trainer: Option<Trainer<Classifier>>,
     images: Tensor<4>,
-    /// Its classes [B, K], a one each.
+    /// Its classes [B, K], one-hot.
     targets: Tensor<2>,
 }
 

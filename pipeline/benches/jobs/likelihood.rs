@@ -1,4 +1,4 @@
-//! A whole solve of the probability-flow ODE: the NLL of points under a flow that was trained a while.
+//! A whole solve of the probability-flow ODE: the NLL of points under a briefly trained flow.
 
 use super::{Job, Size, Train, points};
 use burn::tensor::{DType, Device, Tensor};
@@ -8,7 +8,7 @@ use latent_align_stages::random::Streams;
 use latent_align_stages::tensors::{cast, from_f32};
 use latent_align_stages::training::OptimiserConfig;
 
-/// A flow and points of the law that it was trained on.
+/// A flow and points of its training distribution.
 pub struct Likelihood {
     flow: VelocityNetwork,
     points: Tensor<2>,
@@ -17,9 +17,9 @@ pub struct Likelihood {
     pub nll: Vec<f64>,
 }
 
-/// Tolerances, as each solver understands them, the loosest first.
+/// Tolerances, in the sense of each solver, the loosest first.
 pub const TOLERANCES: [f64; 9] = [1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6];
-/// The tolerance of a solve in f64 that others are held against.
+/// The tolerance of the reference solve in f64.
 const REFERENCE: f64 = 1e-7;
 
 impl Likelihood {
@@ -56,7 +56,7 @@ pub fn reference(flow: VelocityNetwork, rows: &[f32], size: Size) -> Result<Vec<
     Ok(negative_log_likelihood(&flow, points, &options, &mut |_| Ok(()))?.values)
 }
 
-/// A flow that `steps` steps have fitted to [`points`]: its field moves as that of a real one.
+/// A flow trained for `steps` steps on [`points`], so that its velocity resembles that of a real flow.
 ///
 /// # Errors
 /// As [`Job::step`].
@@ -65,7 +65,7 @@ pub fn trained_flow(size: Size, steps: u64, device: &Device) -> Result<VelocityN
     let mut fit = size.fit();
     fit.steps = steps;
     fit.optimiser = OptimiserConfig {
-        ema: 0.0, // an average over few steps would remember the zeros it began with
+        ema: 0.0, // ema: 0.0, // an average over few steps would still contain the initial zeros
         ..fit.optimiser
     };
     let trainer = fit.begin(size.dimensions, streams, device);

@@ -1,5 +1,5 @@
-//! What is timed: the hot paths of the stages, each set up once and then run a step at a time. The
-//! benchmarks and the comparison with PyTorch time these same steps.
+//! The timed jobs: the hot paths of the stages, each set up once and then run step by step. The benchmarks and the
+//! comparison with PyTorch time the same steps.
 
 mod align;
 mod divergence;
@@ -40,18 +40,18 @@ use burn::tensor::Device;
 use latent_align_stages::devices::DeviceChoice;
 use latent_align_stages::{Error, Result};
 
-/// A hot path, set up.
+/// A hot path after its setup.
 pub trait Job {
-    /// Runs it once. What it leaves to the device need not be done: see [`wait_for`].
+    /// Runs a step. Work on the device may still be pending: see [`wait_for`].
     ///
     /// # Errors
-    /// When the device fails, or the numbers do.
+    /// Device errors and numerical errors.
     fn step(&mut self) -> Result<()>;
 
-    /// Writes what another implementation needs to compute the same as a step does, and what comes out of it here.
+    /// Writes the inputs that another implementation needs to compute the same step, and its results here.
     ///
     /// # Errors
-    /// File errors; as [`Job::step`]; where a job has nothing to show.
+    /// File errors; as [`Job::step`]; an error for a job without results to compare.
     fn show(&mut self, _to: &Shown) -> anyhow::Result<()> {
         anyhow::bail!("this job shows nothing that another could be held to")
     }
@@ -60,24 +60,24 @@ pub trait Job {
 /// The variable that names the device.
 const DEVICE: &str = "LATENT_ALIGN_DEVICE";
 
-/// The device that the environment names: `cpu` unless it says otherwise.
+/// The device named by the environment, `cpu` by default.
 ///
 /// # Errors
-/// When there is no such device, or this build has none of its kind.
+/// There is no such device, or this build lacks its backend.
 pub fn device() -> Result<Device> {
     let choice: DeviceChoice = device_name().parse().map_err(|e: Error| e.under(DEVICE))?;
     choice.open()
 }
 
-/// What the environment calls it.
+/// The name of the device in the environment.
 pub fn device_name() -> String {
     std::env::var(DEVICE).unwrap_or_else(|_| "cpu".to_owned())
 }
 
-/// Returns once `device` has done what it was asked.
+/// Returns once `device` has finished its work.
 ///
 /// # Errors
-/// When something that it was asked has failed.
+/// Some of the work failed.
 pub fn wait_for(device: &Device) -> Result<()> {
     device.sync().map_err(|e| Error::Device(e.to_string()))
 }

@@ -1,4 +1,4 @@
-//! Points to train on: the paper's ring in the plane, a mixture of Gaussians elsewhere.
+//! Training points: the paper's ring in the plane, a mixture of Gaussians otherwise.
 
 use latent_align_stages::random::{Streams, normal};
 use latent_align_stages::targets::{Component, Target};
@@ -9,10 +9,10 @@ const COMPONENTS: usize = 64;
 /// Standard deviations are log-uniform between these.
 const SPREADS: [f64; 2] = [0.2, 1.0];
 
-/// Points that the scale is taken from.
+/// Points from which the scale is computed.
 const SCALED_BY: usize = 1 << 14;
 
-/// `count` points of width `dimensions`, row-major, of a law whose entries have root mean square 1.
+/// `count` points of width `dimensions`, row-major, from a distribution with root mean square 1.
 pub fn points(dimensions: usize, count: usize, streams: Streams) -> Vec<f32> {
     let law = match dimensions {
         2 => serde_json::from_value(serde_json::json!({"kind": "gaussian_ring"}))
@@ -26,7 +26,7 @@ pub fn points(dimensions: usize, count: usize, streams: Streams) -> Vec<f32> {
     points.into_iter().map(|x| scale * x).collect()
 }
 
-/// Equal components around means from N(0, I), each dimension with a spread of its own.
+/// Equal components around means from N(0, I), with a spread for each dimension.
 fn mixture(dimensions: usize) -> Target {
     let mut rng = Streams::new(0).at("mixture", 0);
     let [least, most] = SPREADS.map(f64::ln);

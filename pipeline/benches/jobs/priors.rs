@@ -1,4 +1,4 @@
-//! Velocity networks as the priors that stages read.
+//! Velocity networks as priors that stages read.
 
 use super::Size;
 use latent_align_stages::Result;
@@ -7,7 +7,7 @@ use latent_align_stages::priors::{
     FlowMatching, Placement, PointShape, Prior, PriorConfig as _, VelocityNetwork,
 };
 
-/// The prior of `network`, of that size, where `place` says.
+/// The prior of `network`, of that size, in the folder `place`.
 ///
 /// # Errors
 /// File errors.

@@ -1,4 +1,4 @@
-//! The linear probe: multinomial logistic regression to its one minimum.
+//! The linear probe: multinomial logistic regression, solved to its optimum.
 
 use super::{Job, Shown, Tensors};
 use latent_align_stages::Result;
@@ -18,7 +18,7 @@ pub struct OfProbe {
 }
 
 impl OfProbe {
-    /// Latents of the digits and of MNIST in training.
+    /// Latents of the digits and of MNIST in the training part.
     pub const ALL: [Self; 2] = [Self::of(1438, 32), Self::of(8000, 64)];
 
     const fn of(rows: usize, width: usize) -> Self {
@@ -43,14 +43,15 @@ impl fmt::Display for OfProbe {
     }
 }
 
-/// A fit from nothing.
+/// A fit from zero.
 pub struct Probe {
     of: OfProbe,
     points: Vec<f32>,
     labels: Vec<usize>,
 }
 
-/// By how much a class is moved along an axis: so little that classes overlap, as those of latents do.
+/// The distance between classes along an axis: small enough that classes overlap, as those of latents
+/// do.
 const SHIFT: f32 = 1.5;
 
 impl Probe {
@@ -76,7 +77,7 @@ impl Job for Probe {
         self.fit().map(drop)
     }
 
-    /// Of each side, W of its own minimum.
+    /// Each side writes W at its own optimum.
     fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
         let mut given = Tensors::default();
         given.add("points", [self.of.rows, self.of.width], self.points.clone());

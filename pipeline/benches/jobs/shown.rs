@@ -1,4 +1,4 @@
-//! What a job computes, in files, so that another implementation can be held to it.
+//! Results of a job in files, for comparison with another implementation.
 
 use super::Tensors;
 use anyhow::Result;
@@ -13,17 +13,17 @@ use std::path::{Path, PathBuf};
 /// A folder of safetensors files.
 pub struct Shown<'a>(pub &'a Path);
 
-/// What the job is given instead of drawing it.
+/// The inputs of the job, instead of random draws.
 pub const GIVEN: &str = "given";
-/// What comes out, and the gradient of the loss with respect to the weights.
+/// The results, and the gradient of the loss with respect to the weights.
 pub const FOUND: &str = "found";
 pub const GRADIENT: &str = "gradient";
-/// The same of the other side.
+/// The results of the other side.
 pub const FOUND_THERE: &str = "found-there";
 pub const GRADIENT_THERE: &str = "gradient-there";
 
 impl Shown<'_> {
-    /// The file of what is called `name`.
+    /// The file of the item called `name`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name).with_extension("safetensors")
     }
@@ -33,7 +33,8 @@ impl Shown<'_> {
         Ok(save_weights(module, &self.file(name), "{}")?)
     }
 
-    /// `module` with N(0, scale^2) added to each weight: what is zero at first would tell nothing.
+    /// `module` with N(0, scale^2) added to each weight, because initial zeros would hide
+    /// differences.
     pub fn perturbed<M: Module>(&self, mut module: M, scale: f32) -> Result<M> {
         let file = self.file("perturbed");
         save_weights(&module, &file, "{}")?;
@@ -52,7 +53,7 @@ impl Shown<'_> {
         tensors.write(&self.file(FOUND))
     }
 
-    /// Writes `loss` as what is found, and its gradient with respect to the weights of `module`.
+    /// Writes `loss` as a result, and its gradient with respect to the weights of `module`.
     pub fn loss_and_gradient<M: Module>(&self, module: &M, loss: Tensor<1>) -> Result<()> {
         let gradient = gradient_of(module, loss.backward());
         save_weights(&gradient, &self.file(GRADIENT), "{}")?;

@@ -1,18 +1,18 @@
-//! How large a job is.
+//! Sizes of jobs.
 
 use latent_align_stages::priors::{FitConfig, VelocityNetworkConfig};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A velocity network and the points that a step gives it.
+/// A velocity network and the points of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
-    /// Of a point.
+    /// The dimension of a point.
     pub dimensions: usize,
-    /// Of the residual stream.
+    /// The width of the residual stream.
     pub width: usize,
     pub blocks: usize,
-    /// Points a step.
+    /// Points per step.
     pub batch: usize,
 }
 
@@ -35,7 +35,7 @@ impl Size {
         }
     }
 
-    /// Every size at which training and alignment are timed.
+    /// The sizes of training and alignment steps.
     pub const ALL: [Self; 7] = [
         Self::RING,
         Self::tokens(256, 256),
@@ -46,10 +46,10 @@ impl Size {
         Self::tokens(1024, 4096),
     ];
 
-    /// The paper's network, and more points than a processor has time for.
+    /// The paper's network, with more points than a CPU can process in reasonable time.
     pub const PAPER: [Self; 2] = [Self::tokens(1024, 1024), Self::tokens(1024, 8192)];
 
-    /// The network, all else as a configuration that says nothing has it.
+    /// The network, with default settings otherwise.
     pub fn network(&self) -> VelocityNetworkConfig {
         VelocityNetworkConfig {
             width: self.width,
@@ -58,7 +58,7 @@ impl Size {
         }
     }
 
-    /// How a flow of this size is fitted, all else as a configuration that says nothing has it.
+    /// The training of a flow of this size, with default settings otherwise.
     pub fn fit(&self) -> FitConfig {
         let defaults = FitConfig::default();
         FitConfig {
@@ -69,18 +69,18 @@ impl Size {
         }
     }
 
-    /// The arithmetic that one training step cannot do without, in floating-point operations.
+    /// The necessary arithmetic of one training step, in floating-point operations.
     ///
     /// For w the width, d the dimensions, K the times of a step and F the frequencies of their
     /// embedding, in multiply-adds of two operations each:
     ///
-    /// - a row: 2 w^2 a block, forward, for the gradient of the input and for that of the weights; d w
-    ///   of the input layer twice (nothing asks for the gradient of the points), d w of the output layer
+    /// - a row: 2 w^2 per block, forward, for the gradient of the input and for that of the weights; d w
+    ///   of the input layer twice (the gradient of the points is not needed), d w of the output layer
     ///   three times;
-    /// - a time: 3 w^2 a block, 2 w^2 of the output's modulation and w^2 of the embedding three times,
+    /// - a time: 3 w^2 per block, 2 w^2 of the output's modulation and w^2 of the embedding three times,
     ///   F w twice.
     ///
-    /// What is done element by element and the optimiser are not counted.
+    /// Elementwise operations and the optimiser are not counted.
     pub fn necessary_operations(&self) -> f64 {
         let fit = self.fit();
         let [w, d, blocks, rows, times, frequencies] = [

@@ -1,4 +1,4 @@
-//! One batch of rows out of an HDF5 file that does not fit into the memory it may use.
+//! One batch of rows from an HDF5 file that exceeds the memory limit.
 
 use super::Job;
 use burn::tensor::{Device, Tensor};
@@ -19,9 +19,9 @@ pub struct Stream {
     device: Device,
 }
 
-/// Where the rows are.
+/// The dataset of the rows.
 pub const DATASET: &str = "features";
-/// The share of rows that is left out.
+/// The share of held-out rows.
 const HELD_OUT: f64 = 0.01;
 /// Memory for rows, in bytes.
 pub const MEMORY: usize = 64 << 20;

@@ -1,4 +1,4 @@
-//! A step of `train-autoencoder` with distribution matching, the student's own steps included.
+//! A step of `train-autoencoder` with distribution matching, including the student's steps.
 
 use super::priors::prior_of;
 use super::{Job, Shown, Size, Tensors};
@@ -20,7 +20,7 @@ use latent_align_stages::tensors::{from_f32, scalar, to_f32};
 use latent_align_stages::training::{OptimiserConfig, Trainer};
 use rand_pcg::Pcg64;
 
-/// The autoencoder of `configs/digits-student.yaml` in training on random images, over and over.
+/// The autoencoder of `configs/digits-student.yaml` trained on random images, repeatedly.
 pub struct TrainWithStudent {
     trainer: Option<Trainer<Autoencoder>>,
     regulariser: Box<dyn Regulariser>,
@@ -33,9 +33,9 @@ pub struct TrainWithStudent {
 /// Images of a step.
 pub const IMAGES: usize = 128;
 const SIDE: usize = 8;
-/// Factor on the term.
+/// The weight of the regulariser.
 const WEIGHT: f64 = 0.02;
-/// The flow, of tokens; the student's points are two of them.
+/// The flow of tokens; the student's points are two tokens.
 pub const FLOW: Size = Size {
     dimensions: 16,
     width: 256,
@@ -46,14 +46,14 @@ pub const STUDENT: Size = Size {
     dimensions: 2 * FLOW.dimensions,
     ..FLOW
 };
-/// Times that a step shares among its points.
+/// Times shared by the points of a step.
 const TIMES: usize = 64;
-/// Steps of the autoencoder in which the student learns before what comes out is shown.
+/// Steps of the autoencoder before the comparison, in which the student learns.
 const LEARNT: u64 = 5;
-/// Of the noise added to the flow's weights.
+/// The standard deviation of the noise added to the flow's weights.
 const SCALE: f32 = 0.05;
 
-/// How the student learns.
+/// The student's configuration.
 pub fn matching() -> DistributionMatching {
     DistributionMatching {
         weight: WEIGHT,
@@ -65,7 +65,7 @@ fn streams() -> Streams {
     Streams::new(0)
 }
 
-/// What the loss of a step draws from, and what the student does.
+/// The random numbers of a step, for its loss and the student.
 fn draws(step: u64) -> Pcg64 {
     streams().at("draws", step)
 }
@@ -107,7 +107,7 @@ impl TrainWithStudent {
         };
         let place = Placement::on(device).for_gradients();
         let tracked = device.clone().autodiff();
-        // what the regulariser borrows lives as long as the process
+        // the regulariser borrows it for the lifetime of the process
         let matching: &'static DistributionMatching = Box::leak(Box::new(matching()));
         let prior: &'static dyn Prior = Box::leak(prior_of(&flow, FLOW, &place)?);
         let regulariser = matching.begin(Given {
@@ -124,7 +124,7 @@ impl TrainWithStudent {
             trainer: Some(Trainer::new(model, &OptimiserConfig::default(), 1 << 32)),
             regulariser: regulariser.expect("it has a term"),
             flow,
-            // as the regulariser makes it
+            // as created by the regulariser
             student: (STUDENT.network()).init(STUDENT.dimensions, streams(), &tracked),
             images: from_f32(
                 streams().normal("images", 0, count),
@@ -135,7 +135,7 @@ impl TrainWithStudent {
         })
     }
 
-    /// The reconstruction and the term, and the latents they are of.
+    /// The reconstruction loss and the regulariser, and the latents.
     fn terms(&self, model: &Autoencoder, step: u64) -> Result<([Tensor<1>; 2], Tensor<2>)> {
         let mut rng = draws(step);
         let posterior = model.encode(self.images.clone());
@@ -147,7 +147,7 @@ impl TrainWithStudent {
     }
 }
 
-/// Adds to `given` what a loss over `count` of the student's points draws from `rng`, as `name`.
+/// Adds to `given` the draws from `rng` for a loss over `count` of the student's points, as `name`.
 fn add_draws(given: &mut Tensors, name: &str, count: usize, rng: &mut Pcg64) {
     let times = stratified_times(rng, TIMES);
     let times = times.into_iter().map(|time| time as f32).collect();
@@ -167,7 +167,7 @@ impl Job for TrainWithStudent {
         Ok(())
     }
 
-    /// What comes out is the loss, the term with all its weight, after some steps of the student.
+    /// The results are the loss and the weighted regulariser after some steps of the student.
     fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
         let flow = to.perturbed(self.flow.clone(), SCALE)?;
         *self = Self::beside(flow, &self.images.device().inner())?;

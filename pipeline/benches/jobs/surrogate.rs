@@ -1,14 +1,15 @@
-//! What a round of a search in latents believes: a Gaussian process fitted to its evaluations, and draws of it.
+//! The surrogate in a round of a search in latents: a Gaussian process fitted to the evaluations, and draws of
+//! it.
 
 use super::{Job, Shown, Tensors};
 use latent_align_stages::Result;
 use latent_align_stages::gaussian_process::{Family, Fit, Points, Posterior, Size, draws, fit};
 use latent_align_stages::random::Streams;
 
-/// Evaluations, and those that settings are fitted to.
+/// Evaluations, and those used for fitting settings.
 pub const EVALUATIONS: usize = 1500;
 pub const FITTED_TO: usize = 300;
-/// Steps of that.
+/// Steps of the fit.
 pub const STEPS: usize = 40;
 /// Tokens of a latent and their width.
 pub const TOKENS: usize = 8;
@@ -67,7 +68,7 @@ impl Job for Surrogate {
         Ok(())
     }
 
-    /// What is expected of the candidates, without draws.
+    /// The predictions for the candidates, without draws.
     fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
         let count = REGIONS * CANDIDATES;
         let mut given = Tensors::default();

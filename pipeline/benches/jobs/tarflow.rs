@@ -9,17 +9,17 @@ use latent_align_stages::training::OptimiserConfig;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A TarFlow and the points that a step gives it.
+/// A TarFlow and the points of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TarSize {
     pub tokens: usize,
-    /// Numbers a token.
+    /// Numbers per token.
     pub width: usize,
     pub blocks: usize,
     pub layers: usize,
     pub channels: usize,
     pub head_width: usize,
-    /// Points a step.
+    /// Points per step.
     pub batch: usize,
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for TarSize {
     }
 }
 
-/// A TarFlow in training on random points, over and over.
+/// A TarFlow trained on random points, repeatedly.
 pub struct TrainTarFlow {
     steps: TarFlowSteps,
     rows: Vec<f32>,
@@ -110,7 +110,7 @@ impl TrainTarFlow {
         self.rows[first..first + self.of_batch].to_vec()
     }
 
-    /// Shows weights that are no longer zero anywhere, and a batch; what is found is shown by others.
+    /// Writes perturbed weights, and a batch; results are written by others.
     fn show_given(&mut self, to: &Shown) -> anyhow::Result<()> {
         let file = to.file("model");
         to.module("model", self.steps.module())?;
@@ -124,7 +124,7 @@ impl TrainTarFlow {
     }
 }
 
-/// Of the noise added to fresh weights, some of which are zero.
+/// The standard deviation of the noise added to fresh weights, some of which are zero.
 const SCALE: f32 = 0.02;
 
 /// The NLLs of points, without gradients.
@@ -153,7 +153,7 @@ impl Job for NllTarFlow {
     }
 }
 
-/// Samples of a TarFlow, each token with the keys and values of those before kept, or with all of them read again.
+/// Samples of a TarFlow, with cached keys and values or without.
 pub struct SampleTarFlow {
     flow: TrainTarFlow,
     noise: Vec<f32>,
@@ -168,7 +168,7 @@ impl SampleTarFlow {
             noise: Streams::new(1).normal("noise", 0, numbers),
             steps: match cached {
                 true => Steps::Adaptive(0.1),
-                // as many passes over all tokens as there are tokens but one: an untrained flow would settle at once
+                // as many sweeps over all tokens as tokens minus one: an untrained flow would converge immediately
                 false => Steps::Parallel(Sweeps {
                     tolerance: -1.0,
                     tokens: 0,

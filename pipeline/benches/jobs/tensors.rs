@@ -15,13 +15,13 @@ impl Tensors {
         self.0.insert(name.to_owned(), (shape.to_vec(), values));
     }
 
-    /// The values of `name`, which is then gone.
+    /// Removes and returns the values of `name`.
     pub fn take(&mut self, name: &str) -> Result<Vec<f32>> {
         let found = self.0.remove(name);
         Ok(found.with_context(|| format!("no tensor `{name}`"))?.1)
     }
 
-    /// N(0, scale^2) added to every number: what is zero at first is no longer.
+    /// Adds N(0, scale^2) to every number, so that none is zero.
     pub fn perturb(&mut self, scale: f32, streams: Streams) {
         for (name, (_, values)) in &mut self.0 {
             let noise = streams.normal(name, 0, values.len());

@@ -7,7 +7,7 @@ use latent_align_stages::priors::{FitConfig, VelocityField as _, VelocityNetwork
 use latent_align_stages::random::Streams;
 use latent_align_stages::training::{MatmulPrecision, Trainer};
 
-/// A flow in training on the rows it was given, in their order, over and over.
+/// A flow trained on the given rows in order, repeatedly.
 pub struct Train {
     fit: FitConfig,
     streams: Streams,
@@ -16,8 +16,8 @@ pub struct Train {
     done: usize,
 }
 
-/// Steps after which no weight is zero: the first moves the last layer, the second the gates, the third
-/// all else.
+/// Steps after which no weight is zero: the first changes the last layer, the second the gates, the
+/// third all others.
 const STEPS_TO_MOVE: usize = 3;
 
 impl Train {
@@ -33,7 +33,7 @@ impl Train {
         Self::resume(fit, trainer, rows, streams)
     }
 
-    /// Goes on with `trainer` on `rows`, row-major, at least a batch of them; times and noise from
+    /// Continues with `trainer` on `rows`, row-major, at least a batch of them; times and noise from
     /// `streams`.
     pub fn resume(
         fit: FitConfig,
@@ -50,7 +50,7 @@ impl Train {
         }
     }
 
-    /// A network that a few steps have moved: a fresh one is zero everywhere.
+    /// A network after a few steps: a fresh one is zero everywhere.
     ///
     /// # Errors
     /// As [`Job::step`].

@@ -1,4 +1,4 @@
-//! Latents carried to points of a prior, by two flows one after the other.
+//! Latents mapped to points of a prior, by two flows in sequence.
 
 use super::priors::prior_of;
 use super::{Job, Shown, Size, Tensors, trained_flow};
@@ -19,9 +19,9 @@ pub struct Carry {
 
 /// Latents.
 pub const CARRIED: usize = 10_000;
-/// Those that both sides are compared on.
+/// The number of latents compared between both sides.
 const SHOWN: usize = 200;
-/// Of each step of an ODE, absolute and relative.
+/// The tolerance of each ODE step, absolute and relative.
 pub const TOLERANCE: f64 = 1e-6;
 /// Steps of training of both flows.
 const STEPS: u64 = 300;
@@ -43,7 +43,7 @@ pub const FLOWS: [Size; 2] = [
 ];
 
 impl Carry {
-    /// Flows that were trained a little, each on a law of its own.
+    /// Briefly trained flows, each on its own distribution.
     ///
     /// # Errors
     /// As [`Job::step`].

@@ -70,7 +70,7 @@ impl fmt::Display for OfVae {
     }
 }
 
-/// The VAE in training on random binary images, over and over.
+/// The VAE trained on random binary images, repeatedly.
 pub struct TrainVae {
     trainer: Option<Trainer<Autoencoder>>,
     images: Tensor<4>,
@@ -127,7 +127,7 @@ impl TrainVae {
     }
 }
 
-/// The importance-weighted NLL of as many images as a batch has, under the VAE untrained.
+/// The importance-weighted NLL of a batch of images under the untrained VAE.
 pub struct WeighVae {
     model: Autoencoder,
     images: Tensor<4>,
@@ -149,7 +149,7 @@ impl Job for WeighVae {
         self.nll().map(drop)
     }
 
-    /// Each side has its own draws: of so many, their means agree.
+    /// Each side uses its own draws, so that means over many draws are compared.
     fn show(&mut self, to: &Shown) -> anyhow::Result<()> {
         to.module("model", &self.model)?;
         let mut given = Tensors::default();
@@ -173,7 +173,7 @@ impl WeighVae {
 }
 
 impl TrainVae {
-    /// The negative ELBO of the images under `model` in nats over their pixels, of the draws of step `done`.
+    /// The negative ELBO of the images under `model` in nats per pixel, with the draws of step `done`.
     fn loss(&self, model: &Autoencoder, done: u64) -> Tensor<1> {
         let posterior = model.encode(self.images.clone());
         let draw = posterior.draw(&mut draws(done));
@@ -191,7 +191,7 @@ impl TrainVae {
     }
 }
 
-/// What draws from the posteriors at step `done`.
+/// The random numbers of step `done`.
 fn draws(done: u64) -> Pcg64 {
     Streams::new(1).at("draws", done)
 }

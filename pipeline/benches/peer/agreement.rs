@@ -1,5 +1,5 @@
-//! Whether all sides compute the same thing: loss and gradient of a step at points, noise and times that are
-//! given instead of drawn.
+//! Whether all sides compute the same: loss and gradient of a step at given points, noise and times instead
+//! of random ones.
 
 use super::exchange::{Tensors, read_flow, write_flow};
 use super::jobs::{Align, Size, device};
@@ -15,18 +15,18 @@ use latent_align_stages::training::MatmulPrecision;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// What is computed at: small, for the gradient travels as text.
+/// A small size, because the gradient is sent as text.
 const SIZE: Size = Size {
     dimensions: 3,
     width: 32,
     blocks: 2,
     batch: 128,
 };
-/// Of the noise added to fresh weights, most of which are zero.
+/// The standard deviation of the noise added to fresh weights, most of which are zero.
 const SCALE: f32 = 0.2;
-/// Times, each of as many points in a row.
+/// Times, each shared by consecutive points.
 const GROUPS: usize = 16;
-/// The greatest relative difference that is rounding, TF32 on a GPU included.
+/// The largest relative difference explained by rounding, including TF32 on a GPU.
 const LIMIT: f64 = 1e-2;
 
 /// A job whose loss and gradient are compared.
@@ -38,8 +38,7 @@ pub enum Step {
     Alignment,
 }
 
-/// A flow that is nowhere zero, points, noise and times, in files that PyTorch reads, and what ours makes of
-/// them.
+/// A perturbed flow, points, noise and times, in files that PyTorch reads, and the results of this program.
 pub struct Given {
     /// Loss, and gradient with respect to the points.
     ours: Vec<f64>,
@@ -50,7 +49,7 @@ pub struct Given {
 
 impl Given {
     /// # Errors
-    /// When the files cannot be written, or ours fails.
+    /// The files cannot be written, or this program fails.
     pub fn write() -> Result<Self> {
         let (device, folder) = (device()?, tempfile::tempdir()?);
         let flow = folder.path().join("flow.safetensors");
@@ -79,7 +78,7 @@ impl Given {
         let noise = from_f32(noise, shape, &device);
         let network = read_flow(&flow, SIZE, &device)?.no_grad();
         let flow_of_ours = Tabulated::new(network, grid);
-        // PyTorch's is the mean over dimensions too
+        // PyTorch's loss is the mean over dimensions too
         let loss = flow_matching_loss(&flow_of_ours, y.clone(), noise, &times).div_scalar(d as f64);
         let gradients = loss.backward();
         let gradient = y.grad(&gradients).expect("it is a leaf of the loss");
@@ -93,7 +92,7 @@ impl Given {
         })
     }
 
-    /// Our loss.
+    /// The loss of this program.
     pub fn loss(&self) -> f64 {
         self.ours[0]
     }
@@ -101,7 +100,7 @@ impl Given {
     /// Loss and gradient of the same step by PyTorch.
     ///
     /// # Errors
-    /// When its worker says so.
+    /// The worker fails.
     pub fn by(&self, side: &mut Side, step: Step) -> Result<Vec<f64>> {
         side.prepare(match step {
             Step::Training => Task::train(SIZE, MatmulPrecision::F32),
@@ -113,8 +112,8 @@ impl Given {
         })
     }
 
-    /// The greatest difference among `found`: of losses, ours included, relative to ours, and of
-    /// gradients, ours included where it has one of the same kind, relative to their greatest number.
+    /// The largest difference among `found`: of losses, relative to that of this program, and of gradients,
+    /// with this program's if it has one of the same kind, relative to their largest number.
     ///
     /// # Panics
     /// If `found` is empty, or its members differ in length.
@@ -123,7 +122,7 @@ impl Given {
             Step::Training => &found[0],
             Step::Alignment => &self.ours,
         };
-        // a number that is none is no agreement
+        // NaN counts as infinitely different
         let or_infinite = |x: f64| if x.is_nan() { f64::INFINITY } else { x };
         let greatest =
             |numbers: &mut dyn Iterator<Item = f64>| numbers.map(or_infinite).fold(0.0, f64::max);
@@ -139,10 +138,10 @@ impl Given {
     }
 }
 
-/// In a sentence, by how much the losses and gradients of `sides`, each of PyTorch, differ at most.
+/// A sentence with the largest difference of losses and gradients between `sides`, all of PyTorch.
 ///
 /// # Errors
-/// When that is more than rounding, or a side fails.
+/// The difference exceeds rounding, or a side fails.
 pub fn check<'a>(step: Step, sides: impl IntoIterator<Item = &'a mut Side>) -> Result<String> {
     let given = Given::write()?;
     let found: Result<Vec<_>> = sides.into_iter().map(|s| given.by(s, step)).collect();

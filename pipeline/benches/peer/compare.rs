@@ -1,4 +1,4 @@
-//! Jobs at every size, turn by turn: ours, PyTorch naive and careful, each eager and compiled, and again.
+//! Jobs at every size, in turns: this program, PyTorch naive and careful, each eager and compiled.
 
 use super::agreement::{self, Step};
 use super::jobs::{DATASET, MEMORY, Size, Stream};
@@ -23,31 +23,31 @@ pub struct Arguments {
     /// Which jobs
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::value_variants().to_vec())]
     rows: Vec<Kind>,
-    /// Only sizes whose description has this in it, such as "width 1024, 6 blocks, 256 points"
+    /// Only sizes whose description contains this, such as "width 1024, 6 blocks, 256 points"
     #[arg(long, default_value = "")]
     size: String,
-    /// Rounds, in each of which every side has a turn
+    /// Rounds, in which every side has a turn
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Rounds of whole solves, which take long
+    /// Rounds of whole solves, which are slow
     #[arg(long, default_value_t = 2)]
     solves: usize,
-    /// Training and alignment steps of the paper's size alone: width 1024, 6 blocks, batch 1024 and 8192
+    /// Training and alignment steps of the paper's size only: width 1024, 6 blocks, batch 1024 and 8192
     #[arg(long)]
     paper: bool,
-    /// What training and alignment steps take the matrix products of blocks in: f32 or bf16
+    /// Precision of the matrix products of blocks in training and alignment steps: f32 or bf16
     #[arg(long, default_value = "f32", value_parser = precision)]
     precision: MatmulPrecision,
-    /// Only whether all sides compute the same, of the rows that can tell; nothing is timed
+    /// Only check whether all sides compute the same, for rows that allow it; nothing is timed
     #[arg(long)]
     check: bool,
     /// Leave naive PyTorch out
     #[arg(long)]
     careful: bool,
-    /// Beside so many threads that are busy all the time, of a process that is neither ours nor PyTorch's
+    /// Keep this many threads of another process busy
     #[arg(long, default_value_t = 0)]
     beside: usize,
-    /// Seconds of a turn; one step at least
+    /// Seconds of a turn, with at least one step
     #[arg(long, default_value_t = 1.0)]
     turn: f64,
 }
@@ -81,28 +81,28 @@ pub enum Kind {
     Divergence,
     /// Against torchdiffeq
     Likelihood,
-    /// Against the same quadrature as ours
+    /// Against the same quadrature as in this program
     Nested,
     Stream,
 }
 
-/// Of training steps of the flow, narrow and wide.
+/// The target ratios of training steps of the flow, narrow and wide.
 const TRAINING: Ask = Ask::new(1.3, 2.0);
 const TRAINING_WIDE: Ask = Ask::new(1.15, 2.0);
-/// Of alignment steps, narrow and wide.
+/// The target ratios of alignment steps, narrow and wide.
 const ALIGNING: Ask = Ask::new(1.2, 2.0);
 const ALIGNING_WIDE: Ask = Ask::new(1.1, 2.0);
-/// Of whole solves, against torchdiffeq and against the same quadrature.
+/// The target ratios of whole solves, against torchdiffeq and against the same quadrature.
 const SOLVING: Ask = Ask::new(5.0, 20.0);
 const SOLVING_NESTED: Ask = Ask::new(2.0, 4.0);
-/// Of batches out of a file.
+/// The target ratios of batches from a file.
 const STREAMING: Ask = Ask::new(2.0, 5.0);
 /// Rows of that file, and of a batch.
 const FILE_ROWS: usize = 2_000_000;
 const BATCH: usize = 256;
-/// Of the machine's rate, in per cent.
+/// The target share of the machine's rate, in per cent.
 const RATE: Ask = Ask::new(85.0, 95.0);
-/// The width whose training is held against the machine's rate.
+/// The width whose training is compared with the machine's rate.
 const WIDEST: usize = 1024;
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -110,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     machine::keep_busy(arguments.beside);
     let mut failed = 0;
     for &kind in &arguments.rows {
-        // what was measured before is not lost
+        // keeps earlier measurements
         if let Err(why) = comparison.rows(kind) {
             comparison.notes.push(format!("Failed: {why:#}"));
             failed += 1;
@@ -124,18 +124,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Where careful means no less arithmetic than naive.
+/// Jobs in which careful PyTorch has no less arithmetic than naive PyTorch.
 const NO_CARE: [Way; 3] = [Way::Ours, Way::CarefulEager, Way::CarefulCompiled];
-/// Where there is nothing to compile.
+/// Jobs with nothing to compile.
 const NOT_COMPILED: [Way; 3] = [Way::Ours, Way::NaiveEager, Way::CarefulEager];
 
 struct Comparison<'a> {
-    /// In the order of [`Way::ALL`]: those that are asked for.
+    /// The selected sides, in the order of [`Way::ALL`].
     sides: Vec<Side>,
     arguments: &'a Arguments,
     table: Table,
     notes: Vec<String>,
-    /// The greatest share of the machine that others used in a turn that counts.
+    /// The largest share of the machine that other processes used in a counted turn.
     disturbed: f64,
 }
 
@@ -149,7 +149,7 @@ impl<'a> Comparison<'a> {
         let mut sides: Vec<Side> = (Way::ALL.into_iter().filter(asked))
             .map(|way| Side::start(way, &arguments.common))
             .collect::<Result<_>>()?;
-        // ours, and any of PyTorch
+        // this program, and one of PyTorch
         let about: Vec<String> = (sides.iter_mut().take(2))
             .map(Side::about)
             .collect::<Result<_>>()?;
@@ -187,7 +187,7 @@ impl<'a> Comparison<'a> {
         match kind {
             Kind::Train => self.train(),
             Kind::Align => self.align(),
-            // their results are held to f64, or are no numbers
+            // their results are compared with f64, or are not numbers
             Kind::Likelihood | Kind::Nested | Kind::Stream if self.arguments.check => Ok(()),
             Kind::Likelihood => self.likelihood(false),
             Kind::Nested => self.likelihood(true),
@@ -196,7 +196,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Rows that all sides do alike; one whose sides do not compute the same is refused, the others are measured.
+    /// Rows that all sides run the same way; a row whose sides differ is refused, and the others are measured.
     fn plain(&mut self, Rows { rows, note }: Rows) -> Result<()> {
         let mut refused = Vec::new();
         for row in rows {
@@ -277,7 +277,7 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Notes that all ways compute the same thing.
+    /// Records that all sides compute the same.
     fn agree(&mut self, step: Step) -> Result<()> {
         eprintln!("{step:?}: whether all ways have the same loss and gradient");
         let [_, peers @ ..] = &mut self.sides[..] else {
@@ -289,8 +289,8 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// What share of the best rate of matrix products, theirs or ours, the necessary arithmetic of our
-    /// training step reaches.
+    /// The share of the best rate of matrix products, of either side, that the necessary arithmetic of this
+    /// program's training step reaches.
     fn share_of_rate(&mut self, size: Size, rounds: &[Round]) {
         let operations = size.necessary_operations();
         let rate = |side: usize| Spread::of(rounds.iter().map(|r| r.rates[side] / 1e9));
@@ -376,7 +376,7 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// The sizes of training and alignment steps that are asked for.
+    /// The selected sizes of training and alignment steps.
     fn steps(&self) -> Vec<Size> {
         if self.arguments.paper {
             return self.sizes(Size::PAPER);
@@ -384,13 +384,13 @@ impl<'a> Comparison<'a> {
         self.sizes(Size::ALL)
     }
 
-    /// Those of `sizes` that are asked for.
+    /// The selected ones of `sizes`.
     fn sizes(&self, sizes: impl IntoIterator<Item = Size>) -> Vec<Size> {
         let asked = |size: &Size| size.to_string().contains(&self.arguments.size);
         sizes.into_iter().filter(asked).collect()
     }
 
-    /// The sides that do a job those ways.
+    /// The sides that run a job in those ways.
     fn among(&mut self, ways: &[Way]) -> Vec<&mut Side> {
         let asked = |side: &&mut Side| ways.contains(&side.way);
         self.sides.iter_mut().filter(asked).collect()
@@ -401,7 +401,7 @@ impl<'a> Comparison<'a> {
         sides.context("it needs PyTorch beside ours; `--python` names a Python with it")
     }
 
-    /// Gives those sides the task, ours first; how each does it.
+    /// Sets up the task on those sides, this program first; returns how each runs it.
     fn set_up(
         &mut self,
         job: &str,
@@ -428,7 +428,7 @@ impl<'a> Comparison<'a> {
         )
     }
 
-    /// Rounds of a job that has been run and takes long.
+    /// Rounds of a slow job that was already run.
     fn solves(&mut self, ways: &[Way]) -> Result<Vec<Round>> {
         self.follow(
             ways,

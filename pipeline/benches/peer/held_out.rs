@@ -1,4 +1,4 @@
-//! Held-out points, noise and times that are the same for both sides.
+//! Held-out points, noise and times shared by both sides.
 
 use super::exchange::Tensors;
 use super::jobs::points;

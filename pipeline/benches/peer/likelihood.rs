@@ -1,4 +1,4 @@
-//! The whole solve: each side with the loosest tolerance that is good enough, told by the same reference.
+//! The whole solve: each side with the loosest sufficient tolerance, according to the same reference.
 
 use super::exchange::{Tensors, write_flow};
 use super::jobs::{Size, TOLERANCES, device, points, reference, trained_flow};
@@ -33,7 +33,7 @@ pub struct Prepared {
 }
 
 /// Trains a flow, solves its first points in f64, and finds each side's tolerance: first on these points
-/// alone, then on all. `nested` is as [`Task::Likelihood`] has it.
+/// alone, then on all. `nested` is as in [`Task::Likelihood`].
 pub fn prepare(sides: &mut Sides, nested: bool) -> Result<Prepared> {
     eprintln!(
         "NLL solve: training a flow for {STEPS} steps and solving {REFERENCES} points in f64"
@@ -67,7 +67,7 @@ pub fn prepare(sides: &mut Sides, nested: bool) -> Result<Prepared> {
     };
     let mut chosen: [(f64, String); 3] = Default::default();
     for at in [0, 2, 1] {
-        // eager computes what compiled does: it starts where that ended
+        // eager computes the same as compiled: it starts with that tolerance
         let loosest = if at == 1 { chosen[2].0 } else { f64::INFINITY };
         let mut tolerances = TOLERANCES
             .into_iter()
@@ -101,7 +101,7 @@ pub fn prepare(sides: &mut Sides, nested: bool) -> Result<Prepared> {
 }
 
 impl Prepared {
-    /// What each side's last solve was like.
+    /// A description of each side's last solve.
     pub fn describe(&self, sides: &mut Sides) -> Result<String> {
         let mut text = format!(
             "NLL solve: the loosest tolerance of {TOLERANCES:?} whose worst error over the first {REFERENCES} \

@@ -1,4 +1,4 @@
-//! What the machine is, and whether somebody else was using it while it was timed.
+//! The machine, and whether other processes used it during timing.
 
 use std::collections::HashMap;
 use std::fs::{read_dir, read_to_string};
@@ -34,7 +34,7 @@ impl Process {
 }
 
 impl Usage {
-    /// Of the process `id` and its descendants; nothing where the system does not say.
+    /// The usage of the process `id` and its descendants; none if the system does not report it.
     pub fn of(id: u32) -> Option<Self> {
         let system = read_to_string("/proc/stat").ok()?;
         let processes = read_dir("/proc").ok()?.flatten();
@@ -43,7 +43,7 @@ impl Usage {
         Self::parse(&system, &processes, id)
     }
 
-    /// From what the system says of itself and of each process.
+    /// Parses the system's and the processes' statistics.
     pub fn parse(system: &str, processes: &[String], id: u32) -> Option<Self> {
         // cpu user nice system idle iowait irq softirq steal
         let cores = system.lines().next()?.split_whitespace().skip(1).take(8);
@@ -69,7 +69,7 @@ impl Usage {
         })
     }
 
-    /// The share of all cores' time that others have used since `before`.
+    /// The share of all cores' time that other processes used since `before`.
     pub fn others_since(&self, before: &Self) -> f64 {
         let total = (self.total - before.total).max(1) as f64;
         let busy = (self.busy - before.busy) as f64;
@@ -78,7 +78,7 @@ impl Usage {
     }
 }
 
-/// Starts so many threads of this process that compute for as long as it lives.
+/// Starts this many threads that compute for the lifetime of the process.
 pub fn keep_busy(threads: usize) {
     for _ in 0..threads {
         std::thread::spawn(|| {
@@ -90,22 +90,22 @@ pub fn keep_busy(threads: usize) {
     }
 }
 
-/// The share of the machine that others may use where nothing is disturbed.
+/// The share of the machine that other processes may use in an undisturbed turn.
 pub const QUIET: f64 = 0.05;
 
-/// A line about the greatest share of the machine that others used in a turn that counts.
+/// A line on the largest share of the machine that other processes used in a counted turn.
 pub fn disturbance(share: f64) -> String {
     let percent = 100.0 * share;
     let line = format!("In a turn that counts, others used at most {percent:.0} % of the machine");
     if share < QUIET {
         line + ".\n"
     } else {
-        // a thread of OpenMP that waits for one that does not run spins
+        // waiting threads of OpenMP spin
         line + ": too much for these ratios to mean anything, since PyTorch suffers more from it than ours.\n"
     }
 }
 
-/// What the processor calls itself.
+/// The name of the processor.
 pub fn processor() -> String {
     let about = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = |line: &str| {

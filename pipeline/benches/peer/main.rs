@@ -1,7 +1,7 @@
-//! Ours against PyTorch: the same jobs, turn by turn on the same cores.
+//! Compares this program with PyTorch: the same jobs in turns on the same cores.
 //!
-//! This program drives one worker a side: itself as `worker`, and `worker.py` twice, eager and compiled.
-//! It is run by `make bench-peer` and `make bench-quality`.
+//! The driver starts one worker per side: itself as `worker`, and `worker.py` twice, eager and compiled.
+//! Run by `make bench-peer` and `make bench-quality`.
 
 #[expect(unused_imports, reason = "the benchmark of hot paths uses more of it")]
 #[path = "../jobs/mod.rs"]
@@ -26,7 +26,7 @@ mod worker;
 
 use clap::{Parser, Subcommand};
 
-/// As the binary's: what tensors cost depends on it.
+/// The allocator of the binary, which affects the cost of tensors.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -46,7 +46,7 @@ enum Command {
     Compare(compare::Arguments),
     /// Seconds to the held-out loss that PyTorch reaches
     Quality(quality::Arguments),
-    /// Our side: reads requests from stdin, answers on stdout
+    /// The side of this program: reads requests from stdin, answers on stdout
     #[command(hide = true)]
     Worker,
 }

@@ -1,4 +1,4 @@
-//! What the driver and a worker say to each other: a line of JSON each way.
+//! The protocol between the driver and a worker: one line of JSON in each direction.
 
 use super::jobs::{Align, OfImages, OfProbe, OfVae, Size, TarSize};
 use super::jobs::{student, surrogate};
@@ -7,37 +7,37 @@ use latent_align_stages::training::{MatmulPrecision, OptimiserConfig};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Asked of a worker. All but [`Self::Product`] are about the task it was last given.
+/// A request to a worker. All but [`Self::Product`] refer to the last task.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// Forget the last task and set this one up.
+    /// Drop the last task and set up this one.
     Prepare(Task),
-    /// Run so many steps.
+    /// Run this many steps.
     Steps(u64),
     /// The NLLs of the last step.
     Likelihoods(()),
     /// The held-out loss of the averaged weights.
     HeldOutLoss(()),
-    /// Of PyTorch: the loss of a training or an alignment step and its gradient, with respect to the
-    /// weights or the latents, at what is given instead of drawn.
+    /// For PyTorch: the loss of a training or an alignment step and its gradient, with respect to the weights or
+    /// the latents, at given inputs instead of random ones.
     Gradient {
         /// Weights of the flow.
         flow: PathBuf,
-        /// `points` and `noise` [n, d]; `times` `[k]`, each of n / k points in a row.
+        /// `points` and `noise` [n, d]; `times` `[k]`, each for n / k consecutive points.
         points: PathBuf,
     },
-    /// Write into the folder what the task computes: ours, before the others, which compute the same from it. See
-    /// `Shown`.
+    /// Write the results of the task into the folder: this program first, the others then compute the same from its
+    /// files. See `Shown`.
     Show { folder: PathBuf },
     /// Multiply two square matrices.
     Product {
         /// Rows and columns of each.
         side: usize,
-        /// Products timed, after one that is not.
+        /// Timed products, after a warm-up product.
         times: usize,
     },
-    /// What runs there.
+    /// Describe the worker.
     About(()),
 }
 
@@ -45,19 +45,19 @@ pub enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
-    /// The task is set up, or what runs there: in words.
+    /// The task is set up, or the description of the worker.
     Ready(String),
-    /// What was asked for is written.
+    /// The requested files are written.
     Written(()),
-    /// Seconds a step.
+    /// Seconds per step.
     Seconds(f64),
     /// NLLs in nats, a loss (and its gradient), or the seconds of each product.
     Values(Vec<f64>),
-    /// Why not.
+    /// The error.
     Failed(String),
 }
 
-/// What to set up.
+/// A task to set up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Task {
@@ -66,7 +66,7 @@ pub enum Task {
     /// An alignment step on random latents.
     Align {
         size: Shape,
-        /// Every time that a loss is taken at, ascending.
+        /// The times of the loss, ascending.
         grid: Vec<f64>,
     },
     /// A training step of a TarFlow on random points.
@@ -90,7 +90,7 @@ pub enum Task {
     Probe { of: OfProbe },
     /// A step of an autoencoder with distribution matching, the student's steps included.
     Student(Matching),
-    /// Latents carried to points of a prior.
+    /// Latents mapped to points of a prior.
     Carry {
         /// The flow of the latents, and that of the target's tokens.
         flows: [Shape; 2],
@@ -98,7 +98,7 @@ pub enum Task {
         /// Of a step, absolute and relative.
         tolerance: f64,
     },
-    /// What a search in latents believes in a round.
+    /// The surrogate in a round of a search in latents.
     Surrogate(Believing),
     /// An evaluation of velocity and exact divergence at random points.
     Divergence { size: Shape },
@@ -109,12 +109,11 @@ pub enum Task {
         flow: PathBuf,
         /// `points` [n, d].
         points: PathBuf,
-        /// Whether PyTorch solves the trajectory first and then integrates the divergence along it as ours does, instead of
-        /// both at once with torchdiffeq.
+        /// Whether PyTorch solves the trajectory first and then integrates the divergence along it as this program
+        /// does, instead of both at once with torchdiffeq.
         nested: bool,
-        /// As the side's solver understands it: absolute and relative of a step for
-        /// torchdiffeq, see
-        /// `NllOptions` for ours.
+        /// In the sense of the side's solver: absolute and relative of a step for torchdiffeq; see `NllOptions` for
+        /// this program.
         tolerance: f64,
     },
     /// A batch of shuffled rows of an HDF5 file.
@@ -132,7 +131,7 @@ pub enum Task {
         size: Shape,
         /// Initial weights: those that `FitConfig::begin` draws from the seed.
         flow: PathBuf,
-        /// `rows` [n, d] in the order they are taken in; held out: `data` and `noise` [m, d], `times` [m].
+        /// `rows` [n, d] in training order; held out: `data` and `noise` [m, d], `times` [m].
         points: PathBuf,
         optimiser: OptimiserConfig,
         /// Of the initial weights, noise and times.
@@ -140,7 +139,7 @@ pub enum Task {
     },
 }
 
-/// What distribution matching is done with.
+/// The settings of distribution matching.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Matching {
     pub flow: Shape,
@@ -153,7 +152,7 @@ pub struct Matching {
 }
 
 impl Matching {
-    /// As our job has it.
+    /// Those of this program's job.
     pub fn ours() -> Self {
         let matching = student::matching();
         Self {
@@ -186,7 +185,7 @@ pub struct Believing {
 }
 
 impl Believing {
-    /// As our job has it.
+    /// Those of this program's job.
     pub fn ours() -> Self {
         use surrogate::{
             CANDIDATES, DRAWS, EVALUATIONS, FEATURES, FITTED_TO, REGIONS, STEPS, TOKENS, WIDTH,
@@ -205,14 +204,14 @@ impl Believing {
     }
 }
 
-/// A size with every setting of its network: nothing is a default of the other side.
+/// A size with all settings of its network, so that no default of the other side matters.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Shape {
     #[serde(flatten)]
     pub size: Size,
     pub frequencies: usize,
     pub time_scale: f64,
-    /// Of a step, each shared by batch / times points where times are shared.
+    /// Times per step, each shared by batch / times points if times are shared.
     pub times: usize,
     /// Of the products of matrices in the blocks.
     pub precision: MatmulPrecision,

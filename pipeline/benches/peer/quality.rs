@@ -1,9 +1,9 @@
 //! Seconds to the held-out loss that PyTorch reaches.
 //!
-//! Both sides start from the same weights and take the same rows in the same order, by the pipeline's
+//! Both sides start from the same weights and take the same rows in the same order, with the pipeline's
 //! recipe at a constant learning rate. Both share stratified times, as the pipeline does, or PyTorch, naive,
 //! draws a time for each point. The loss is that of the averaged weights, at the same points, noise and
-//! times; the time it takes is not counted.
+//! times; its evaluation is not timed.
 
 use super::exchange::write_flow;
 use super::held_out::HeldOut;
@@ -31,7 +31,7 @@ pub struct Arguments {
     /// Steps of PyTorch
     #[arg(long, default_value_t = 2000)]
     steps: u64,
-    /// PyTorch that shares times as ours does, or that draws one for each point
+    /// PyTorch with shared times, or with a time for each point
     #[arg(long, value_enum, default_value_t = Against::Careful)]
     against: Against,
 }
@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let race = Race::run(&mut ours, &mut peers[peer], &files.task, arguments.steps)?;
             let (target, reached) = (race.target(), race.reached());
             let ratio = reached.map(|here| target.seconds / here.seconds);
-            ratios.push(ratio.unwrap_or(0.0)); // never there: less than any ratio
+            ratios.push(ratio.unwrap_or(0.0)); // ratios.push(ratio.unwrap_or(0.0)); // never reached: less than any ratio
             others = others.max(race.others());
             let number = |x: Option<f64>, digits: usize| match x {
                 Some(x) => format!("{x:.digits$}"),
@@ -131,7 +131,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     publish(&text, arguments.common.out.as_deref())
 }
 
-/// What both sides read, as long as it lives.
+/// The files that both sides read, for its lifetime.
 struct Files {
     task: Task,
     _folder: TempDir,
@@ -156,7 +156,7 @@ impl Files {
                 flow,
                 points: points_file,
                 optimiser: OptimiserConfig {
-                    final_learning_rate: 1.0, // constant after the warm-up: no end is built in
+                    final_learning_rate: 1.0, // final_learning_rate: 1.0, // constant after the warm-up, so that any number of steps can be compared
                     ..fit.optimiser
                 },
                 seed,
@@ -166,7 +166,7 @@ impl Files {
     }
 }
 
-/// Which of eager and compiled takes less time over a few steps.
+/// The faster of eager and compiled over a few steps.
 fn faster_of(peers: &mut [Side; 2], task: &Task) -> Result<usize> {
     let mut seconds = [f64::INFINITY; 2];
     for peer in peers.iter_mut() {

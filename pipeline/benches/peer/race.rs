@@ -1,14 +1,14 @@
-//! Two trainings, turn by turn, and where each was when.
+//! Two trainings in turns, with their progress over time.
 
 use super::protocol::{Request, Task};
 use super::side::{Side, Way};
 use anyhow::Result;
 
-/// Where a training was.
+/// The state of a training at a moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moment {
     pub steps: f64,
-    /// Of training: evaluations are not counted.
+    /// Of training, without evaluations.
     pub seconds: f64,
     /// On held-out points.
     pub loss: f64,
@@ -21,13 +21,14 @@ pub struct Race {
     others: Vec<f64>,
 }
 
-/// Steps of a turn; the loss is known after each.
+/// Steps per turn; the loss is evaluated after each turn.
 const TURN: u64 = 50;
-/// Ours gives up after so many times the steps of PyTorch.
+/// This program stops after this many times the steps of PyTorch.
 const PATIENCE: u64 = 2;
 
 impl Race {
-    /// `theirs` takes `steps` steps; ours as many, and then more until its loss is as small.
+    /// `theirs` takes `steps` steps; this program as many, and then more until its loss is as
+    /// small.
     pub fn run(ours: &mut Side, theirs: &mut Side, task: &Task, steps: u64) -> Result<Self> {
         let mut race = Self {
             ours: Vec::new(),
@@ -64,12 +65,13 @@ impl Race {
         Ok(())
     }
 
-    /// Where PyTorch ended.
+    /// The end of PyTorch's training.
     pub fn target(&self) -> Moment {
         *self.theirs.last().expect("it had a turn")
     }
 
-    /// When our loss first was that of the target: linear between the turns.
+    /// When this program's loss first reached that of the target, interpolated linearly between
+    /// turns.
     pub fn reached(&self) -> Option<Moment> {
         first_at(&self.ours, self.target().loss)
     }
@@ -83,7 +85,7 @@ impl Race {
         }
     }
 
-    /// The share of the machine that others used, in the mean over turns.
+    /// The share of the machine that other processes used, averaged over turns.
     pub fn others(&self) -> f64 {
         self.others.iter().sum::<f64>() / self.others.len() as f64
     }

@@ -6,33 +6,32 @@ use super::side::{Side, Way};
 use anyhow::Result;
 use std::collections::BTreeMap;
 
-/// What is run.
+/// The plan of a measurement.
 pub struct Plan {
-    /// Rounds that are wanted.
+    /// The number of rounds.
     pub count: usize,
-    /// Of a turn, in which there is one step at least; none where a turn is one step and all has been
-    /// warmed up.
+    /// The seconds of a turn, with at least one step; none if a turn is one step after a warm-up.
     pub seconds: Option<f64>,
     /// Each round ends with products of matrices.
     pub products: bool,
-    /// Others are meant to be at work: their disturbance is no reason to run a round again.
+    /// Other load is intended: disturbance is no reason to repeat a round.
     pub disturbed: bool,
 }
 
-/// What was measured.
+/// The measurements of a round.
 #[derive(Debug, Clone, Default)]
 pub struct Round {
-    /// Of a step, each way.
+    /// Seconds per step, by way.
     pub seconds: BTreeMap<Way, f64>,
-    /// Matrix products, ours and PyTorch's, in floating-point operations a second; 0 where the plan has
-    /// none.
+    /// Rates of matrix products, of this program and of PyTorch, in floating-point operations per second; 0
+    /// if the plan has none.
     pub rates: [f64; 2],
-    /// The greatest share of the machine that others used in a turn.
+    /// The largest share of the machine that other processes used in a turn.
     pub others: f64,
 }
 
 impl Round {
-    /// How many times as long as ours the fastest of those `ways` took; nothing where there is none.
+    /// The ratio of the fastest of those `ways` to this program; none if there is none.
     pub fn ratio(&self, ways: impl Fn(Way) -> bool) -> Option<f64> {
         let theirs = self.seconds.iter().filter(|(way, _)| ways(**way));
         let best = theirs.map(|(_, &seconds)| seconds).reduce(f64::min)?;
@@ -40,20 +39,20 @@ impl Round {
     }
 }
 
-/// Rounds that others disturbed are run again, up to so many times as many as are wanted.
+/// Disturbed rounds are repeated, up to this many times the planned number.
 const PATIENCE: usize = 3;
 
 /// Sides of square matrices, and products of each.
 pub const SQUARES: [usize; 3] = [1024, 2048, 4096];
 const PRODUCTS: usize = 2;
 
-/// Runs the task that all of `sides` are set up for, ours first: the least disturbed rounds, as many as the
-/// plan wants. The order of turns moves on by one from round to round.
+/// Runs the task set up on all of `sides`, this program first: the least disturbed rounds, as many as
+/// planned. The order of turns rotates by one from round to round.
 pub fn rounds(sides: &mut [&mut Side], plan: &Plan) -> Result<Vec<Round>> {
     let mut steps = vec![1; sides.len()];
     if let Some(seconds) = plan.seconds {
         for (steps, side) in steps.iter_mut().zip(sides.iter_mut()) {
-            side.run(1)?; // what happens only once, such as compiling
+            side.run(1)?; // side.run(1)?; // warm-up, such as compilation
             *steps = steps_of(side, seconds)?;
         }
     }
@@ -82,8 +81,8 @@ pub fn rounds(sides: &mut [&mut Side], plan: &Plan) -> Result<Vec<Round>> {
     Ok(measured)
 }
 
-/// How many steps `side` takes in so many seconds; at least one. More and more are tried, for the first may
-/// have been ready beforehand.
+/// The number of steps that `side` takes in these seconds; at least one. The number is increased step by
+/// step, because the first steps may have been prepared beforehand.
 fn steps_of(side: &mut Side, seconds: f64) -> Result<u64> {
     let mut steps = 1;
     loop {
@@ -95,8 +94,8 @@ fn steps_of(side: &mut Side, seconds: f64) -> Result<u64> {
     }
 }
 
-/// The best rate of matrix products, in floating-point operations a second, and the greatest share of the
-/// machine that others used meanwhile.
+/// The best rate of matrix products, in floating-point operations per second, and the largest share of the
+/// machine that other processes used meanwhile.
 fn best_rate(side: &mut Side) -> Result<(f64, f64)> {
     let (mut best, mut others) = (0.0f64, 0.0f64);
     for square in SQUARES {

@@ -1,4 +1,4 @@
-//! Rows of the table whose jobs all sides do alike, by kind.
+//! Rows of the table whose jobs all sides run the same way, by kind.
 
 use super::compare::Kind;
 use super::jobs::transport::{CARRIED, FLOWS, TOLERANCE};
@@ -12,11 +12,11 @@ pub struct Row {
     pub size: String,
     pub task: Task,
     pub ask: Ask,
-    /// Whether a step takes so long that a turn is one: as many rounds as of whole solves.
+    /// Whether a step is so slow that a turn is one step: as many rounds as for whole solves.
     pub long: bool,
 }
 
-/// Rows, and what is to be said of them.
+/// Rows, and remarks on them.
 pub struct Rows {
     pub rows: Vec<Row>,
     pub note: &'static str,
@@ -30,7 +30,7 @@ const TRAINS: &str =
     "PyTorch has fused AdamW; ours clips the gradient and averages the weights besides.";
 
 impl Rows {
-    /// Those of `kind`; none of a kind that has a way of its own.
+    /// The rows of `kind`; none for a kind with its own method.
     pub fn of(kind: Kind) -> Option<Self> {
         let (rows, note) = match kind {
             Kind::Tarflow => (
@@ -189,7 +189,7 @@ fn tarflow(job: &'static str, task: impl Fn(TarSize) -> Task) -> Vec<Row> {
         .into()
 }
 
-/// A row of which a ratio of `least` is asked.
+/// A row with the target ratio `least`.
 fn row(job: &'static str, size: impl ToString, task: Task, least: f64) -> Row {
     Row {
         job,

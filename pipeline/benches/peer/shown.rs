@@ -1,5 +1,5 @@
-//! Whether all sides compute the same: each writes what comes out of its task, from weights and numbers that ours
-//! wrote before.
+//! Whether all sides compute the same: each writes the results of its task, from weights and inputs that this
+//! program wrote before.
 
 use super::jobs::{FOUND, FOUND_THERE, GRADIENT, GRADIENT_THERE, Shown, Tensors};
 use super::side::{Side, Way};
@@ -7,16 +7,16 @@ use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The greatest relative difference that is rounding, TF32 on a GPU included.
+/// The largest relative difference explained by rounding, including TF32 on a GPU.
 const LIMIT: f64 = 1e-2;
-/// A gradient all of which is smaller than this share of the greatest of all is compared with that share.
+/// Gradients smaller than this share of the largest gradient are compared relative to that share.
 const SMALL: f64 = 1e-3;
 
-/// The greatest difference between ours, the first of `sides`, and any other in what the task that all are set up for
-/// computes, relative to the greatest number of each tensor. None where ours is alone.
+/// The largest difference between this program, the first of `sides`, and the others in the results of the task
+/// that all are set up for, relative to the largest number of each tensor. None if this program is alone.
 ///
 /// # Errors
-/// When that is more than rounding, or a side fails.
+/// The difference exceeds rounding, or a side fails.
 pub fn check(sides: &mut [&mut Side]) -> Result<Option<f64>> {
     let [ours, peers @ ..] = sides else {
         return Ok(None);
@@ -41,7 +41,7 @@ pub fn check(sides: &mut [&mut Side]) -> Result<Option<f64>> {
     Ok(Some(greatest))
 }
 
-/// The greatest relative difference between what both sides wrote into `folder`, and of what.
+/// The largest relative difference between the results of both sides in `folder`, and its tensor.
 ///
 /// # Errors
 /// File errors; as [`difference`].
@@ -62,10 +62,10 @@ pub fn differences(folder: &Path) -> Result<(f64, String)> {
     Ok(greatest)
 }
 
-/// The greatest relative difference, and of which tensor.
+/// The largest relative difference, and its tensor.
 ///
 /// # Errors
-/// Where one has a tensor that the other has not, or of another size.
+/// A tensor is missing on one side, or differs in size.
 pub fn difference(ours: &Tensors, theirs: &Tensors) -> Result<(f64, String)> {
     let theirs: BTreeMap<&str, &[f32]> = theirs.values().collect();
     let count = ours.values().count();
@@ -86,7 +86,7 @@ pub fn difference(ours: &Tensors, theirs: &Tensors) -> Result<(f64, String)> {
             .values()
             .map(|(_, values)| size(values))
             .fold(0.0, f64::max);
-    // each of several results is held to its own size
+    // each of several results is compared at its own scale
     let least = if count > FEW { least } else { 0.0 };
     let mut greatest = (0.0, String::new());
     for (name, values) in ours.values() {
@@ -101,7 +101,7 @@ pub fn difference(ours: &Tensors, theirs: &Tensors) -> Result<(f64, String)> {
             .iter()
             .zip(other)
             .map(|(a, b)| f64::from(a - b).abs());
-        // a number that is none is no agreement
+        // NaN counts as infinitely different
         let apart = apart.map(|x| if x.is_nan() { f64::INFINITY } else { x });
         let apart = apart.fold(0.0, f64::max);
         let relative = if apart == 0.0 {
@@ -116,5 +116,5 @@ pub fn difference(ours: &Tensors, theirs: &Tensors) -> Result<(f64, String)> {
     Ok(greatest)
 }
 
-/// Up to so many tensors are results, more are weights.
+/// Up to this many tensors are results, more are weights.
 const FEW: usize = 2;

@@ -1,4 +1,4 @@
-//! A worker as the driver sees it: a process that answers one request at a time.
+//! A worker from the driver's side: a process that answers one request at a time.
 
 use super::machine::Usage;
 use super::protocol::{Reply, Request, Task};
@@ -12,11 +12,11 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
     Ours,
-    /// PyTorch, as first comes to mind: a time for each point, rows of a file one by one.
+    /// Direct PyTorch: a time for each point, rows of a file one by one.
     NaiveEager,
     NaiveCompiled,
-    /// PyTorch with no more arithmetic than ours: times shared by groups of points, modulations of a frozen
-    /// flow out of a table, windows of a file.
+    /// PyTorch with no more arithmetic than this program: times shared by groups of points, modulations of
+    /// a frozen flow from a table, windows of a file.
     CarefulEager,
     CarefulCompiled,
 }
@@ -30,7 +30,7 @@ impl Way {
         Self::CarefulCompiled,
     ];
 
-    /// As `worker.py` is told: `careful compiled`.
+    /// As an argument of `worker.py`: `careful compiled`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -50,19 +50,19 @@ impl Way {
     }
 }
 
-/// What both comparisons need to know.
+/// Settings of both comparisons.
 #[derive(clap::Args)]
 pub struct Common {
-    /// A Python with torch, numpy, h5py and torchdiffeq; without it ours runs alone
+    /// A Python with torch, numpy, h5py and torchdiffeq; without it this program runs alone
     #[arg(long)]
     pub python: Option<PathBuf>,
-    /// The folder of `worker.py`, where this program does not run on the machine that built it
+    /// The folder of `worker.py`, if this program does not run on the machine that built it
     #[arg(long, default_value = SCRIPTS)]
     pub scripts: PathBuf,
     /// Threads of each side
     #[arg(long, default_value_t = 2)]
     pub threads: usize,
-    /// Write the table there as well, as markdown
+    /// Also write the table to this file, as Markdown
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
@@ -73,18 +73,18 @@ pub const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer");
 /// One side of the comparison.
 pub struct Side {
     pub way: Way,
-    /// The share of the machine that others used during the last request.
+    /// The share of the machine that other processes used during the last request.
     pub others: f64,
     child: Child,
     requests: ChildStdin,
     replies: BufReader<ChildStdout>,
 }
 
-/// Before a side starts, so that the threads of the one before it have gone to sleep.
+/// Wait before a side starts, so that the threads of the previous one have gone to sleep.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Side {
-    /// A process that does jobs in that way.
+    /// A process that runs jobs in that way.
     pub fn start(way: Way, common: &Common) -> Result<Self> {
         if way == Way::Ours {
             let mut ours = Command::new(std::env::current_exe()?);
@@ -145,12 +145,12 @@ impl Side {
         }
     }
 
-    /// What runs there, in words.
+    /// The worker's description of itself.
     pub fn about(&mut self) -> Result<String> {
         self.words(&Request::About(()))
     }
 
-    /// Sets a task up, and says how it will be done.
+    /// Sets up a task, and returns how it will be run.
     pub fn prepare(&mut self, task: Task) -> Result<String> {
         self.words(&Request::Prepare(task))
     }
@@ -162,7 +162,7 @@ impl Side {
         }
     }
 
-    /// Writes what the task computes into `folder`.
+    /// Writes the results of the task into `folder`.
     pub fn show(&mut self, folder: &Path) -> Result<()> {
         let folder = folder.to_owned();
         match self.ask(&Request::Show { folder })? {
@@ -171,7 +171,7 @@ impl Side {
         }
     }
 
-    /// Runs `steps` steps: seconds of each, in the mean.
+    /// Runs `steps` steps; returns the mean seconds per step.
     pub fn run(&mut self, steps: u64) -> Result<f64> {
         match self.ask(&Request::Steps(steps))? {
             Reply::Seconds(seconds) => Ok(seconds),
@@ -179,7 +179,7 @@ impl Side {
         }
     }
 
-    /// The numbers that `request` asks for.
+    /// The values requested by `request`.
     pub fn values(&mut self, request: &Request) -> Result<Vec<f64>> {
         match self.ask(request)? {
             Reply::Values(values) => Ok(values),

@@ -1,8 +1,8 @@
-//! What many rounds say together.
+//! Statistics over rounds.
 
 use std::fmt;
 
-/// The median of measurements, and the least and the greatest.
+/// The median of measurements, with minimum and maximum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     pub median: f64,
@@ -17,7 +17,7 @@ impl Spread {
         Self::of_any(measured).expect("at least one")
     }
 
-    /// Nothing, if there are no measurements.
+    /// None if there are no measurements.
     pub fn of_any(measured: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = measured.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -45,7 +45,7 @@ impl fmt::Display for Spread {
     }
 }
 
-/// What a ratio shall be.
+/// The target of a ratio.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
     at_least: f64,
@@ -60,7 +60,7 @@ impl Ask {
         }
     }
 
-    /// In a word or two, for the median.
+    /// The verdict on the median in a word or two.
     pub fn verdict(&self, found: Spread) -> &'static str {
         if found.median >= self.hoped_for {
             "as hoped"

@@ -1,9 +1,9 @@
-//! Tables in markdown, aligned so that they read well in a terminal too.
+//! Tables in Markdown, aligned for reading as plain text.
 
 use anyhow::{Context as _, Result};
 use std::path::Path;
 
-/// A header and rows of as many cells.
+/// A header and rows with as many cells.
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -39,7 +39,7 @@ impl Table {
     }
 }
 
-/// Prints `text`, and writes it to `out` where that is asked for.
+/// Prints `text`, and writes it to `out` if given.
 pub fn publish(text: &str, out: Option<&Path>) -> Result<()> {
     print!("{text}");
     match out {

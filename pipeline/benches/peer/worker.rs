@@ -1,4 +1,4 @@
-//! Our side: sets up what it is asked to and runs it.
+//! The side of this program: sets up and runs tasks.
 
 use super::exchange::{self, Tensors};
 use super::held_out::HeldOut;
@@ -17,7 +17,7 @@ use latent_align_stages::tensors::from_f32;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-/// Answers every request of `input` on `output` until there are no more.
+/// Answers the requests of `input` on `output`.
 pub fn serve(input: impl BufRead, mut output: impl Write) -> Result<()> {
     let mut worker = Worker {
         device: jobs::device()?,
@@ -60,7 +60,7 @@ impl Worker {
     fn answer(&mut self, request: Request) -> Result<Reply> {
         Ok(match (request, &mut self.prepared) {
             (Request::Prepare(task), _) => {
-                self.prepared = None; // its memory first
+                self.prepared = None; // self.prepared = None; // frees its memory first
                 self.prepared = Some(prepare(task, &self.device)?);
                 Reply::Ready("Burn".to_owned())
             }
@@ -160,7 +160,7 @@ fn prepare(task: Task, device: &Device) -> Result<Prepared> {
     })
 }
 
-/// Steps of a training whose learning rate stays as it is: only its warm-up depends on it.
+/// Steps of a training with a constant learning rate: only its warm-up depends on it.
 const NO_END: u64 = 1 << 32;
 
 /// Seconds of each of `times` products of two f32 matrices [side, side], after one that is not timed.

@@ -1,4 +1,4 @@
-//! `encode`, `decode`, `sample` and `score`: a run's models applied to new rows.
+//! `encode`, `decode`, `sample` and `score`: a run's networks applied to new rows.
 
 mod decoding;
 mod fine_tuning;
@@ -14,7 +14,7 @@ use crate::tiny::{self, noise};
 use std::path::Path;
 use std::process::Command;
 
-/// A finished run `tiny`, some of its settings replaced.
+/// A finished run `tiny` with some settings replaced.
 fn finished(changes: &[(&str, &str)]) -> Project {
     let project = tiny::project();
     let config = (changes.iter()).fold(tiny::CONFIG.to_owned(), |config, (from, to)| {
@@ -26,7 +26,7 @@ fn finished(changes: &[(&str, &str)]) -> Project {
     project
 }
 
-/// With a posterior that has noise.
+/// With a noisy posterior.
 const GAUSSIAN: (&str, &str) = (
     "regulariser: {kind: alignment, weight: 0.1, draws: 2}",
     "posterior: {kind: gaussian}\n  regulariser: {kind: flow_kl, weight: 0.1, draws: 2}",
@@ -52,7 +52,7 @@ fn attribute(file: &Path, dataset: &str, name: &str) -> Option<String> {
     Some(text.to_string())
 }
 
-/// The latents, or means, that the run itself wrote of its test part, and the items they are of.
+/// The latents, or means, that the run itself wrote for its test part, and their items.
 fn own(project: &Project, what: &str) -> (Vec<f32>, Vec<usize>) {
     let file = project.path("artifacts/runs/tiny/train-autoencoder/latents.h5");
     let (_, values) = dataset(&file, &format!("test_{what}"));
@@ -79,7 +79,7 @@ fn assert_near(found: &[f32], expected: &[f32], tolerance: f32) {
 }
 
 /// Fails if data is not divided by its maximum, rows are mixed up, or the fingerprint of another stage is
-/// told.
+/// reported.
 #[test]
 fn rows_become_the_latents_that_the_run_itself_wrote() {
     let project = finished(&[]);
@@ -109,7 +109,7 @@ fn rows_become_the_latents_that_the_run_itself_wrote() {
     assert!(told("units").is_some() && told("meaning").is_some());
     assert!(!project.path("latents.h5.partial").exists());
 
-    // a run, its folder, an artifact's folder and the start of a fingerprint are one model
+    // a run, its folder, an artifact's folder and the start of a fingerprint name the same networks
     let whole = std::fs::read(&out).unwrap();
     let artifact = format!("artifacts/train-autoencoder/{autoencoder}");
     for run in ["artifacts/runs/tiny", &artifact, &autoencoder[..6]] {
@@ -129,7 +129,7 @@ fn rows_become_the_latents_that_the_run_itself_wrote() {
     }
 }
 
-/// Fails if means and draws change places, or draws do not depend on the seed alone.
+/// Fails if means and draws are exchanged, or draws do not depend on the seed alone.
 #[test]
 fn a_posterior_with_noise_has_means_and_draws() {
     let project = finished(&[GAUSSIAN]);
@@ -170,7 +170,7 @@ fn latents_of_an_unaligned_run_say_that_they_are_of_no_flow() {
     assert!(space.contains("no flow"), "{space}");
 }
 
-/// A command of which the library watches what it does below `out`, and kills it at operation `at`.
+/// A command whose operations below `out` are counted by the library, which kills it at operation `at`.
 fn killed(project: &Project, command: &[&str], at: u64) -> (Outcome, u64) {
     let mut command: Command = project.command(command);
     command
@@ -184,8 +184,8 @@ fn killed(project: &Project, command: &[&str], at: u64) -> (Outcome, u64) {
     (outcome, count.parse().unwrap_or(0))
 }
 
-/// Kills `command`, which writes `out/NAME`, at some of its operations there: after each there is no such file
-/// or the whole one, and the same command ends as if nothing had been.
+/// Kills `command`, which writes `out/NAME`, at some of its operations there: after each kill the file is
+/// absent or complete, and the same command finishes normally.
 #[track_caller]
 fn check_kills(project: &Project, command: &[&str], name: &str) {
     let folder = project.path("out");
@@ -211,7 +211,8 @@ fn check_kills(project: &Project, command: &[&str], name: &str) {
                 again.expect(0, &[]);
                 goes_on += u64::from(again.stderr.contains("resuming after"));
             }
-            // killed between the file's name and the end of what it was made of, which goes with the next
+            // killed between the file's rename and the removal of its temporary data, which the next command
+            // removes
             true => {
                 assert_eq!(
                     std::fs::read(&out).unwrap(),
@@ -234,8 +235,8 @@ fn check_kills(project: &Project, command: &[&str], name: &str) {
     assert!(goes_on > 1, "{goes_on} of {count} went on");
 }
 
-/// Fails if rows are computed again that are there, if one is left out or comes twice, or half a file has the
-/// name of the whole.
+/// Fails if existing rows are computed again, if a row is missing or repeated, or an incomplete file has the
+/// final name.
 #[test]
 fn an_encoding_killed_at_any_operation_goes_on_to_the_same_file() {
     let project = finished(&[GAUSSIAN]);
@@ -252,7 +253,7 @@ fn an_encoding_killed_at_any_operation_goes_on_to_the_same_file() {
     check_kills(&project, &command, "a.h5");
 }
 
-/// Fails if rows of two commands come into one file.
+/// Fails if rows of two commands are mixed in one file.
 #[test]
 fn rows_of_another_command_are_not_gone_on_with() {
     let project = finished(&[GAUSSIAN]);
@@ -275,7 +276,7 @@ fn rows_of_another_command_are_not_gone_on_with() {
     assert_eq!(project.entries("out"), ["a.h5"]);
 }
 
-/// One message that names the file, what was found and what to do; nothing is written.
+/// One message that names the file, the finding and the remedy; nothing is written.
 #[track_caller]
 fn refused(project: &Project, command: &[&str], parts: &[&str]) {
     let before = project.entries(".");
@@ -351,7 +352,7 @@ fn of_images<T: hdf5::H5Type>(values: &[T]) -> Project {
     project
 }
 
-/// Fails if data of another range, or with its channels last, is encoded as if it were right.
+/// Fails if data of another range, or with its channels last, is encoded without an error.
 #[test]
 fn images_of_another_range_or_order_are_refused() {
     let real: Vec<f32> = (0..6000).map(|i| noise(i, 0)).collect();

@@ -1,4 +1,4 @@
-//! Mistakes in a configuration, and overrides of it.
+//! Errors in a configuration, and overrides.
 
 use crate::project::Project;
 

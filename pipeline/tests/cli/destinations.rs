@@ -1,4 +1,4 @@
-//! Paths that people name to write to: nothing that is there is lost unless they say so.
+//! Output paths: existing files are not lost without an explicit option.
 
 use crate::project::{Project, output, start};
 use crate::tiny;
@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Whatever writes a file of a given name.
+/// Commands that write a file with a given name.
 const WRITERS: [&[&str]; 8] = [
     &["list", "--out"],
     &["list", "artifacts", "--format", "parquet", "--out"],

@@ -68,8 +68,8 @@ fn program(project: &Project, name: &str, script: &str) {
     std::fs::set_permissions(project.path(name), everybody).unwrap();
 }
 
-/// `pipeline/scripts/check_device.py` of the processor with `binary` of `project`: whether it ended well, and
-/// what it wrote.
+/// `pipeline/scripts/check_device.py` of the processor with `binary` of `project`: whether it succeeded, and
+/// its output.
 fn check(project: &Project, binary: &str) -> Option<(bool, String)> {
     let mut command = Command::new(python("json")?);
     command.arg(concat!(
@@ -133,7 +133,7 @@ fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
         let row = |line: &str| line.contains(figure) && line.ends_with(", a miss |");
         assert!(table.lines().any(row), "{figure}: {table}");
     }
-    // a stage that fails takes those with it that need it, and no other
+    // a stage that fails also fails the stages that need it, and no others
     let fails = "; case \"$*\" in *'--until train-autoencoder'*) echo no kernel >&2; exit 7;; esac";
     binary("broken", fails);
     let (passed, table) = check(&project, "broken").unwrap();
@@ -148,7 +148,8 @@ fn the_check_of_a_device_passes_what_agrees_and_misses_what_does_not() {
     }
 }
 
-/// Fails if a device that lacks a precision may take it for another, or may refuse it under one key of three.
+/// Fails if a device that lacks a precision may use another one instead, or may refuse it under one key of
+/// three.
 #[test]
 fn the_check_of_a_device_asks_for_the_precisions_that_it_lacks() {
     let project = Project::new();

@@ -1,4 +1,4 @@
-//! Classifiers, and what they say about latents.
+//! Classifiers, and their evaluation of latents.
 
 use crate::project::Project;
 use crate::tiny::{CONFIG, noise, project as tiny};
@@ -70,13 +70,13 @@ fn latents_are_evaluated_with_the_classifier_of_another_experiment_or_its_own() 
         ],
     );
     assert_eq!(stages_that_ran(&project), [1, 1, 1]);
-    // The same classifier in a section of its own is the same artifact, and so is what it says.
+    // The same classifier in its own section is the same artifact, with the same results.
     let own = format!("{CLASSIFIER}evaluate_latents:\n{EVALUATION}");
     project.write("tiny.yaml", with(&own));
     project
         .run(&["run", "tiny.yaml"])
         .expect(0, &["Nothing to do"]);
-    // Another classifier says something else; the autoencoder stays.
+    // Another classifier gives other results; the autoencoder is unchanged.
     project
         .run(&["run", "tiny.yaml", "--set", "train_classifier.steps=11"])
         .expect(0, &["train-classifier changes: "]);

@@ -1,4 +1,4 @@
-//! `export`: what other programs read. That TensorBoard and Python read it is tested in `python`.
+//! `export`: files for other programs. `python` tests reading them with TensorBoard and Python.
 
 use crate::project::Project;
 use crate::tiny;

@@ -1,5 +1,5 @@
-//! Disks that fail: any one write, sync or rename, a full disk, a limit on the size of files. After each
-//! the store holds the state before or the state after, and the next run ends as if nothing had been.
+//! Failing disks: any single write, sync or rename, a full disk, a limit on the size of files. After each
+//! failure the store holds the old or the new state, and the next run finishes normally.
 
 use crate::project::{Outcome, Project, output, skipped};
 use crate::resuming::{STAGES, outputs};

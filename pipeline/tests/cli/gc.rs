@@ -1,4 +1,4 @@
-//! What `gc` must not delete: what it cannot know to be unwanted, and what this program did not make.
+//! `gc` must not delete entries that may be needed, or that this program did not create.
 
 use crate::listing::{artifact, project};
 use crate::project::{Outcome, Project, output};

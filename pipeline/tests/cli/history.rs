@@ -1,4 +1,4 @@
-//! What a run was of other configurations is kept, and what it shows is of one.
+//! The history of a run keeps its earlier configurations, and each entry shows only its own.
 
 use crate::project::{Project, sealed, signal, wait_until};
 use crate::tiny::{CONFIG, project};

@@ -1,4 +1,4 @@
-//! Inputs and stores that mean harm, or look like it.
+//! Hostile inputs and stores.
 
 use crate::destinations::fifo;
 use crate::project::{output, skipped};

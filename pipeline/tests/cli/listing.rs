@@ -1,5 +1,5 @@
-//! `list`, `show`, `compare` and `clean`, and what they were called before, on stores written by hand: whole, damaged,
-//! old, and with the store's index or without.
+//! `list`, `show`, `compare` and `clean`, and their former names, on stores written by hand: intact, damaged, old,
+//! and with the store's index or without.
 
 use crate::project::Project;
 use serde_json::Value;
@@ -389,7 +389,7 @@ fn a_run_is_shown_with_what_was_set_and_what_it_was_made_from() {
         .expect(2, &["no run of this store", "--artifacts"]);
 }
 
-/// Fails if `show` takes a name for something else, or lets an option pass that means nothing there.
+/// Fails if `show` resolves a name wrongly, or accepts an option that does not apply.
 #[test]
 fn whatever_is_shown_is_found_by_its_name_and_takes_its_own_options_only() {
     let project = project();
@@ -435,7 +435,7 @@ fn whatever_is_shown_is_found_by_its_name_and_takes_its_own_options_only() {
     }
 }
 
-/// Fails if such a name is refused although only one of the two would do.
+/// Fails if such a name is refused although only one of the two is possible.
 #[test]
 fn a_run_and_a_sweep_may_have_one_name() {
     let project = project();
@@ -491,7 +491,7 @@ fn a_file_names_no_sweep_outside_the_store_and_that_of_an_experiment_names_its_r
         .expect(2, &["e.yaml", "stepz", "did you mean `steps`?"]);
 }
 
-/// Fails if a message names an option that nobody typed, or says only that a name is no run's.
+/// Fails if a message names an option that was not given, or only says that no run has the name.
 #[test]
 fn a_thing_of_another_kind_is_told_as_what_it_is() {
     let project = project();

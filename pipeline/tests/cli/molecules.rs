@@ -32,7 +32,7 @@ fn script(name: &str) -> PathBuf {
     root().join("pipeline/scripts").join(name)
 }
 
-/// `smiles` in the file `name` of the project, as the script writes them; what it says.
+/// Converts `smiles` with the script into the file `name` of the project; returns its output.
 fn written(project: &Project, python: &Path, smiles: &[&str], name: &str, more: &[&str]) -> String {
     project.write("given.smiles", smiles.join("\n"));
     let count = smiles.len().to_string();
@@ -61,8 +61,8 @@ const OTHERS: [&str; 6] = [
     "CCN(CC)CC(=O)NC1=C(C)C=CC=C1C",
 ];
 
-/// The median of two molecules scores each of the two alike: the square root of their similarity. Fails if SELFIES
-/// lose a bond, the task is another, or what is no molecule has a score.
+/// The median of two molecules has equal similarity to both: the square root of their similarity. Fails if SELFIES
+/// lose a bond, the task is wrong, or an invalid molecule has a score.
 #[test]
 fn molecules_are_scored_by_guacamol_from_their_selfies() {
     let Some(python) = python() else { return };
@@ -108,7 +108,7 @@ fn molecules_are_scored_by_guacamol_from_their_selfies() {
     assert!(!project.path("few.txt").exists());
 }
 
-/// Fails if a molecule keeps the way in which it was written, or tokens behind its end.
+/// Fails if a molecule keeps its original notation, or tokens after its end.
 #[test]
 fn a_molecule_is_written_in_one_way() {
     let Some(python) = python() else { return };
@@ -155,7 +155,7 @@ fn the_shipped_search_over_molecules_runs() {
     assert!(done.figure("infeasible share of calls") < 0.5, "{done}");
 }
 
-/// Needs nothing installed: who has not made the environment or the file is told how.
+/// Needs nothing installed: without the environment or the file, the message gives the command.
 #[test]
 fn what_is_missing_for_molecules_is_told_with_the_command_that_installs_it() {
     let project = Project::new();

@@ -1,5 +1,5 @@
-//! Whether the claims of `make verify` can fail: defects are put into a copy of the sources, and the rows
-//! that name them must miss.
+//! Whether the claims of `make verify` can fail: defects are inserted into a copy of the sources, and the rows that
+//! name them must miss.
 
 use crate::project::{output, skipped};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ struct File {
     mutations: Vec<Mutation>,
 }
 
-/// A defect: an expression that stands once in a file, and another of the same type.
+/// A defect: an expression that occurs once in a file, and its replacement of the same type.
 #[derive(Deserialize)]
 struct Mutation {
     name: String,
@@ -26,7 +26,7 @@ struct Mutation {
     becomes: String,
 }
 
-/// What the comment above a claim says would turn it red.
+/// The defect named in the comment above a claim.
 enum Red {
     /// A mutation by name.
     Run(String),
@@ -51,7 +51,7 @@ fn verify() -> String {
     read(workspace().join("configs/sweeps/verify.yaml"))
 }
 
-/// The claims of `verify.yaml`, each with what the line above says.
+/// The claims of `verify.yaml`, each with the defect in the line above.
 fn reds(text: &str) -> BTreeMap<String, Option<Red>> {
     let mut above = "";
     let mut found = BTreeMap::new();
@@ -68,7 +68,7 @@ fn reds(text: &str) -> BTreeMap<String, Option<Red>> {
     found
 }
 
-/// The text of the mutation's file with the defect in place of what was, where the program is asked for it.
+/// The text of the mutation's file in which the program uses the defect if it is selected at run time.
 fn mutated(text: &str, mutation: &Mutation) -> String {
     let Mutation {
         name, was, becomes, ..
@@ -109,8 +109,8 @@ fn every_claim_with_bounds_names_the_defect_that_turns_it_red() {
     assert!(file.mutations.len() >= 10);
 }
 
-/// `LATENT_ALIGN_MUTATIONS=all`, or some names with commas between. Takes a build and some minutes; interrupted, it
-/// goes on with what it has.
+/// `LATENT_ALIGN_MUTATIONS=all`, or some names separated by commas. Takes a build and some minutes; resumes after
+/// an interruption.
 #[test]
 fn every_mutation_turns_its_claims_red() {
     let Ok(wanted) = std::env::var("LATENT_ALIGN_MUTATIONS") else {
@@ -159,7 +159,7 @@ fn every_mutation_turns_its_claims_red() {
 /// What the names of the stores of mutants start with.
 const STORE: &str = "artifacts-";
 
-/// What mutants ask for, at the end of the library.
+/// The selection of a defect, appended to the library.
 const ASKED: &str = "\
 /// Whether the defect `name` is asked for.
 pub fn mutated(name: &str) -> bool {
@@ -240,7 +240,7 @@ struct Verdict {
     red: bool,
 }
 
-/// The program with every defect in it, each asleep until it is asked for.
+/// The program with all defects, each inactive until it is selected.
 struct Mutants {
     tree: PathBuf,
     binary: PathBuf,
@@ -256,7 +256,7 @@ impl Mutants {
             changed |= mirror(Path::new(part), &tree, file);
         }
         for store in names(&tree) {
-            // what an interrupted `make mutations` measured of the same sources stays
+            // measurements of an interrupted `make mutations` with the same sources are kept
             if changed && store.to_string_lossy().starts_with(STORE) {
                 remove(&tree.join(store));
             }
@@ -274,7 +274,7 @@ impl Mutants {
         Self { tree, binary }
     }
 
-    /// The rows of `claims` with the defect `name`, or with none. A trial that fails is red.
+    /// The rows of `claims` with the defect `name`, or with none. A failing trial counts as a miss.
     fn verdicts(
         &self,
         file: &File,

@@ -1,4 +1,4 @@
-//! What stages report is called as `figures` of the stages says, which is where reports look names up.
+//! Names of figures agree with `figures` of the stages, which reports use for lookups.
 
 use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};

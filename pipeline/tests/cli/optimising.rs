@@ -1,4 +1,5 @@
-//! Searches through the binary: resumed to the same trace, paid for once; and programs that score, well or badly.
+//! Searches through the binary: resumed to the same trace without scoring twice; and programs that score, correctly
+//! or not.
 
 use crate::documents::{all, root};
 use crate::project::{Project, start, wait_until};
@@ -20,7 +21,8 @@ fn project(keys: &str) -> Project {
     project
 }
 
-/// A program that scores a sequence by its letters `a` less its other letters; one with `cc` is infeasible.
+/// A program that scores a sequence by its number of letters `a` minus its other letters; one with `cc` is
+/// infeasible.
 const SCORE: &str = r#"while read -r text; do
   echo "$text" >> asked
   case $text in *cc*) echo infeasible; continue;; esac
@@ -49,7 +51,7 @@ fn asked(project: &Project) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// What is on disk of a search that is not over: the texts that are paid for.
+/// The scored texts of an unfinished search on disk.
 fn paid(project: &Project) -> BTreeSet<String> {
     let folder = project.path("artifacts/optimise-latents");
     let training = crate::project::starting_with(&folder, ".training-");
@@ -67,8 +69,8 @@ fn paid(project: &Project) -> BTreeSet<String> {
         .collect()
 }
 
-/// The same search in the latents of a flow, which is trained already: regions that move, refits, and a program that is
-/// asked for the scores.
+/// The same search in the latents of a trained flow: regions that move, refits, and an external program for the
+/// scores.
 fn in_latents() -> Project {
     let project = project(
         "  objective: {kind: command, command: [sh, '{script}'], script: score.sh, direction: maximise, batch: 4}\n  \
@@ -95,20 +97,21 @@ fn kills(few: u64) -> u64 {
     asked.map_or(few, |n| n.parse().expect("LATENT_ALIGN_KILLS is a number"))
 }
 
-/// Fails if a score is used before the disk has it, a sequence is asked again that was paid for, or a round that
-/// was cut short is proposed in another way when it is proposed again.
+/// Fails if a score is used before it is synced, a scored sequence is scored again, or an interrupted round is
+/// repeated differently.
 #[test]
 fn a_search_killed_at_any_moment_asks_nothing_twice_and_has_the_same_trace() {
     kill_at_any_moment(&|| of_program(""), kills(4));
 }
 
-/// Fails if weights, regions or fits of a round are not those of the round that was cut short.
+/// Fails if weights, regions or fits of a repeated round differ from those of the interrupted one.
 #[test]
 fn a_search_killed_in_latents_asks_nothing_twice_and_has_the_same_trace() {
     kill_at_any_moment(&in_latents, kills(2));
 }
 
-/// Kills searches in projects like `made` at random moments `kills` times, and holds them to one that was not.
+/// Kills searches in projects from `made` at random moments `kills` times, and compares them with an uninterrupted
+/// one.
 fn kill_at_any_moment(made: &dyn Fn() -> Project, kills: u64) {
     let whole = made();
     let started = Instant::now();
@@ -171,7 +174,7 @@ fn kill_at_any_moment(made: &dyn Fn() -> Project, kills: u64) {
     eprintln!("{killed} kills with seed {seed}: {kept} scores were kept, none paid twice");
 }
 
-/// Ctrl-C in the middle of a batch: the program is ended too, and what it scored is kept.
+/// Ctrl-C in the middle of a batch: the program ends too, and its scores are kept.
 #[test]
 fn a_search_that_is_stopped_ends_its_program_and_keeps_its_scores() {
     let project = of_program("");
@@ -213,12 +216,12 @@ fn is_gone(project: &Project, file: &str) {
     });
 }
 
-/// What a program may do wrong, and what is said of it.
+/// Errors of an external program, and their messages.
 #[test]
 fn a_program_that_does_something_else_is_told_with_what_it_did() {
     for (script, keys, told) in [
         (
-            // each time it does one
+            // one score per start
             "read -r text; echo 1; exit 3",
             ", retries: 1",
             &[][..],
@@ -264,7 +267,7 @@ fn a_program_that_does_something_else_is_told_with_what_it_did() {
             ],
         ),
         ("cat > rest", ", retries: 0", &["ended after 0 of 4 scores"]),
-        // half a number of one that dies
+        // half a number from a crashed process
         (
             "printf 1.; kill -9 $$",
             ", retries: 0",
@@ -302,7 +305,8 @@ fn a_program_that_does_something_else_is_told_with_what_it_did() {
         );
 }
 
-/// One process for all batches, started again once it died; the environment reaches it, and a last line needs no end.
+/// One process for all batches, restarted after it ends; it gets the environment, and a last line needs no line
+/// break.
 #[test]
 fn a_program_that_keeps_running_is_started_once_unless_it_dies() {
     let keys = ", keep_running: true, environment: {BONUS: \"7\"}";
@@ -346,12 +350,11 @@ fn a_program_that_keeps_running_is_started_once_unless_it_dies() {
     assert!(starts(&dying) >= 4);
 }
 
-/// Letters in order; what has two `c` is nothing.
+/// Sorts letters; a text with two `c` is invalid.
 const SORT: &str = r#"optimise_latents.objective.canonical=[sh, -c, 'while read -r text; do
   case $text in *c*c*) echo; continue;; esac; printf %s "$text" | grep -o . | sort | tr -d "\n"; echo; done']"#;
 
-/// Fails if a method proposes, or the start has, what the program would write otherwise, or what it says is
-/// nothing.
+/// Fails if a method proposes, or the start contains, texts that are not in canonical form or invalid.
 #[test]
 fn what_is_written_in_several_ways_is_scored_once_and_in_one_of_them() {
     for (project, methods) in [
@@ -415,7 +418,7 @@ fn the_program_of_the_documentation_scores_sequences() {
     assert!(found.figure("best score") >= 3.0);
 }
 
-/// The shipped function has the motifs that it says, can be fulfilled, and is what its script writes.
+/// The shipped function has the documented motifs, is feasible, and equals the output of its script.
 #[test]
 fn the_shipped_ehrlich_function_is_what_its_script_writes() {
     let Some(python) = python("random") else {

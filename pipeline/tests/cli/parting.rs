@@ -1,4 +1,4 @@
-//! Three parts: held-out rows choose, test rows are shown; parts that are given; equal rows.
+//! Three parts: held-out rows select, test rows are shown; given parts; equal rows.
 
 use crate::project::Project;
 use crate::tiny::{CONFIG, noise, project};

@@ -1,4 +1,4 @@
-//! The comparison with PyTorch: what its workers answer, and what its figures are made of.
+//! The comparison with PyTorch: answers of its workers, and its statistics.
 
 #![expect(dead_code, reason = "the benchmarks use more of it")]
 
@@ -48,7 +48,7 @@ use statistics::Spread;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A network that takes no time.
+/// A very small network.
 const TINY: Size = Size {
     dimensions: 2,
     width: 8,
@@ -56,7 +56,7 @@ const TINY: Size = Size {
     batch: 32,
 };
 
-/// What our worker answers to `requests`.
+/// The answers of this program's worker to `requests`.
 fn answers(requests: &[Request]) -> Vec<Reply> {
     let lines = requests
         .iter()
@@ -175,7 +175,7 @@ fn a_solve_of_ours_is_that_of_f64() {
     within_a_thousandth(values(&replies[2]), &expected);
 }
 
-/// A Python with PyTorch, such as `make peer` installs and `make test` names.
+/// A Python with PyTorch, as installed by `make peer` and set by `make test`.
 fn pytorch() -> Option<PathBuf> {
     let named = |variable| std::env::var_os(variable).filter(|name| !name.is_empty());
     let python = named("LATENT_ALIGN_PEER_PYTHON").or_else(|| named("LATENT_ALIGN_PYTHON"));
@@ -201,7 +201,7 @@ fn a_solve_of_pytorch_with_our_weights_is_that_of_f64() {
     }
 }
 
-/// Fails if PyTorch has another loss, another sampler or another posterior than ours: rows that would compare
+/// Fails if PyTorch has another loss, sampler or posterior than this program, so that rows would compare
 /// different work.
 #[test]
 fn pytorch_computes_what_our_jobs_compute() {

@@ -1,4 +1,5 @@
-//! Kinds of prior through the ordinary stages: trained, scored, inverted, sampled, and what latents are held to.
+//! Kinds of prior through the ordinary stages: trained, scored, inverted, sampled, and used as the target of
+//! alignment.
 
 use crate::project::Project;
 use crate::tiny;
@@ -74,8 +75,8 @@ pretrain_flow:
 estimate_nll: {points: 400, box_points: 50}
 ";
 
-/// Fails if a condition gets lost on its way through training, scoring or sampling, if a token is dropped from a
-/// point, or if a log-determinant has a wrong sign.
+/// Fails if a condition is lost in training, scoring or sampling, if a token is dropped from a point, or if a
+/// log-determinant has the wrong sign.
 #[test]
 fn a_conditional_coupling_flow_is_trained_scored_inverted_and_sampled_by_the_ordinary_stages() {
     let project = Project::new();
@@ -166,7 +167,7 @@ pretrain_flow:
 estimate_nll: {points: 64, draws: 192, box_points: 0, grid_cells: 0, gradient_points: 4}
 ";
 
-/// Fails if the velocity network loses a condition in training, in the ODE of the NLL or in that of samples.
+/// Fails if the velocity network ignores a condition in training, in the ODE of the NLL or in that of samples.
 #[test]
 fn a_conditional_flow_is_trained_scored_and_sampled_by_the_ordinary_stages() {
     let project = Project::new();
@@ -360,7 +361,7 @@ fn conditions_that_do_not_fit_are_refused_with_what_was_found() {
     .expect(2, &["pretrain_flow.condition", "kind: mixture", "coupling"]);
 }
 
-/// Latents of two tokens that are one point of a prior over whole rows.
+/// Latents of two tokens that form one point of a prior over whole rows.
 #[test]
 fn latents_of_several_tokens_are_held_to_a_prior_over_whole_rows() {
     let project = Project::new();

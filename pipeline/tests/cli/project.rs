@@ -206,7 +206,7 @@ impl Outcome {
         number.parse().unwrap()
     }
 
-    /// Exited with `code`, and said every one of `parts`, on whichever stream.
+    /// Checks that it exited with `code`, and printed every one of `parts`, on either stream.
     #[track_caller]
     pub fn expect(&self, code: i32, parts: &[&str]) -> &Self {
         assert_eq!(self.code, Some(code), "{self}");

@@ -1,5 +1,5 @@
-//! What we write, read by Python: h5py opens our HDF5, TensorBoard our event files, safetensors our
-//! weights, and the lines of the documentation reproduce a velocity.
+//! Files of this program read by Python: h5py opens HDF5 files, TensorBoard event files, safetensors weights, and
+//! the code of the documentation reproduces a velocity.
 
 use crate::project::{Project, output, skipped};
 use crate::{documents, tiny};
@@ -74,8 +74,8 @@ print(worst)
     assert!(worst < 1e-5, "{worst}");
 }
 
-/// Fails if the lines read the tokens of a block in another order, forget what an earlier token must not see, the
-/// condition, the soft clip or a constant of the density.
+/// Fails if the code of the documentation reads the tokens of a block in another order, forgets the causal mask,
+/// the condition, the soft clip or a constant of the density.
 #[test]
 fn an_exported_tarflow_has_the_exact_nll_of_the_lines_of_the_documentation() {
     let Some(python) = python(NUMBERS) else {

@@ -1,5 +1,5 @@
-//! The Python package in `python/`: it opens what runs wrote, computes what this program computes from the same
-//! draws, refuses what it does not know, and installs.
+//! The Python package in `python/`: it opens runs, computes the same numbers as this program from the same draws,
+//! refuses unknown files, and installs.
 
 mod conditional;
 mod layouts;
@@ -65,7 +65,8 @@ fn printed(command: &mut Command) -> String {
     out
 }
 
-/// Every figure of the package on the run `name` within 1e-5 of ours, relative; at least `least` of them.
+/// Every result of the package for the run `name` agrees to a relative 1e-5 with this program; at least `least`
+/// results.
 #[track_caller]
 fn agrees(python: &Path, project: &Project, check: &str, name: &str, least: usize) {
     let mut command = script(python, "agreement.py");
@@ -81,7 +82,7 @@ fn agrees(python: &Path, project: &Project, check: &str, name: &str, least: usiz
     }
 }
 
-/// The file with what we computed for the run `name`, and the draws behind it.
+/// The file with the results of this program for the run `name`, and their draws.
 fn given(name: &str) -> String {
     format!("{name}-given.h5")
 }
@@ -234,8 +235,8 @@ fn add_latent_noise(project: &Project, name: &str, width: usize) {
     project.add_dataset(&given(name), "latent_noise", &[count, width], &noise);
 }
 
-/// Fails if a layer, a factor or a sign of the package is not ours: network, solver, quadrature, divergence,
-/// weightings, control variate, normalisation, posterior, decoder.
+/// Fails if a layer, a factor or a sign of the package differs from this program: network, solver, quadrature,
+/// divergence, weightings, control variate, normalisation, posterior, decoder.
 #[test]
 fn the_package_has_the_numbers_of_this_program_for_a_flow_and_an_autoencoder() {
     let Some(python) = pytorch() else { return };

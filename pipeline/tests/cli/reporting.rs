@@ -1,4 +1,4 @@
-//! `report`: written at the end of a run and whenever it is asked for, from whatever is there.
+//! `report`: written at the end of a run and on request, from any state.
 
 use crate::project::{Project, skipped};
 use crate::tiny::{CONFIG, project};

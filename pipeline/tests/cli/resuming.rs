@@ -1,4 +1,4 @@
-//! Trainings that were stopped go on where they were, to the same bits.
+//! Interrupted trainings resume with the same bits.
 
 use crate::project::{Project, signal, starting_with, wait_until};
 use crate::tiny::{self, CONFIG};

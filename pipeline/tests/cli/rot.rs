@@ -1,4 +1,4 @@
-//! Flipped bits and files cut short: found before anything is used.
+//! Flipped bits and truncated files are detected before anything is used.
 
 use crate::project::Project;
 use crate::resuming::outputs;

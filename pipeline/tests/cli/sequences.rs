@@ -1,4 +1,4 @@
-//! Sequences of tokens: models that are fitted to them, and commands that apply these.
+//! Sequences of tokens: fitting models, and commands that apply them.
 
 use crate::project::Project;
 use hdf5::File;
@@ -33,7 +33,7 @@ pub fn project(model: &str) -> Project {
 }
 
 /// Fails if a command takes a run of sequences for one of numbers, rows are mixed up, or latents of a flow do not
-/// decode to what they are of.
+/// decode to their texts.
 #[test]
 fn text_goes_to_latents_and_back_and_is_drawn_and_scored() {
     for model in MODELS {

@@ -1,5 +1,5 @@
-//! Standard output and error that nobody reads, or that cannot be written: the work is done all the same,
-//! and the exit code says how it went.
+//! Standard output and error that are closed or cannot be written: the work is still done, and the exit
+//! code reports the result.
 
 use crate::project::{Outcome, Project, start};
 use crate::requiring::with_verdicts;

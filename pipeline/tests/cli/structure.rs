@@ -1,4 +1,4 @@
-//! How the sources hang together: no circle of imports between files, and rooms one above the other.
+//! The structure of the sources: no import cycles between files, and rooms in layers.
 
 mod circles;
 mod imports;
@@ -127,7 +127,7 @@ pub const CRATES: [Crate; 4] = [
     },
 ];
 
-/// What is wrong with the files of a crate.
+/// Problems with the files of a crate.
 fn problems(imports: &Imports, floors: &[&str]) -> Vec<String> {
     let arrows = imports.arrows();
     let mut found = circles(&arrows);
@@ -152,7 +152,7 @@ fn no_file_imports_in_a_circle_and_no_room_from_one_above_it() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// What is wrong with a made-up crate of a file `lib.rs` of modules and rooms `low`, `middle` and `high`.
+/// Problems with a made-up crate of a file `lib.rs` of modules and rooms `low`, `middle` and `high`.
 fn of(files: &[(&str, &str)]) -> Vec<String> {
     let lib = ("lib.rs", "pub mod low; pub mod middle; pub mod high;");
     let files: Vec<(String, String)> = std::iter::once(&lib)

@@ -126,7 +126,7 @@ fn every_region_is_measured_under_both_weightings() {
     }
 }
 
-/// Off the data the ODE of a flow of 40 steps is far from the truth: a verdict about it says nothing of the
+/// Away from the data the ODE of a flow of 40 steps is inaccurate: a verdict about it says nothing about the
 /// loss.
 #[test]
 fn where_a_density_is_known_verdicts_are_about_the_analytic_nll() {
@@ -300,7 +300,7 @@ fn a_vae_of_two_levels_has_an_elbo_but_no_evidence_in_closed_form() {
     assert!(!found.stdout.contains("linear decoder"), "{found}");
 }
 
-/// Fails if the error of decoded means stands for that of draws, or the NLL of draws for that of means.
+/// Fails if the error of decoded means is exchanged with that of draws, or the NLL of draws with that of means.
 #[test]
 fn a_posterior_with_noise_is_shown_by_its_means_and_by_its_draws() {
     let project = tiny::project();

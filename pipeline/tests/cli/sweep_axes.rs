@@ -1,4 +1,4 @@
-//! `sweep`: axes, halving, and what is sought.
+//! `sweep`: axes, halving, and objectives.
 
 use crate::project::Project;
 use crate::tiny::project;

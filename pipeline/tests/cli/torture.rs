@@ -1,4 +1,4 @@
-//! Runs killed at random moments, and resumed: nothing is lost, and the same bits come out.
+//! Runs killed at random moments, and resumed: nothing is lost, and results have the same bits.
 
 use crate::project::{Project, start, wait_until};
 use crate::resuming::{STAGES, outputs};

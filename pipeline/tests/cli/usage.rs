@@ -20,7 +20,7 @@ fn help_documents_every_exit_code() {
     );
 }
 
-/// Fails if a hidden group of commands puts its own words there.
+/// Fails if the doc comment of a hidden group of commands replaces the text.
 #[test]
 fn help_begins_with_what_the_program_is_for() {
     let project = Project::new();
@@ -50,7 +50,7 @@ fn wrong_usage_exits_with_2() {
         .expect(2, &["cannot be used with"]);
 }
 
-/// Fails if clap compares with every name it knows, those of older versions included.
+/// Fails if clap suggests names of older versions.
 #[test]
 fn what_was_mistyped_is_never_told_to_be_a_former_name() {
     let project = Project::new();

@@ -1,4 +1,4 @@
-//! Autoencoders as the literature has them: posteriors that bend, gated layers, binary data, a divergence that rises.
+//! Autoencoders as in the literature: flexible posteriors, gated layers, binary data, KL warm-up.
 
 use crate::project::{Outcome, Project};
 use crate::tiny;
@@ -39,9 +39,9 @@ fn posteriors_that_bend_go_with_every_regulariser() {
     }
 }
 
-/// Data of which each value is nearly 1/2 tells nothing before it is binary: the reconstruction is below ln 2 a
-/// number only if what is encoded is the very draw that the decoded is compared with. Fails if either is grey, as
-/// in the code of arXiv 1706.02326, or is another draw.
+/// Data whose values are all close to 1/2 is uninformative before it is binarised: the reconstruction loss is below
+/// ln 2 per number only if the encoded data is the same draw that the decoder is compared with. Fails if either is
+/// grey, as in the code of arXiv 1706.02326, or is another draw.
 #[test]
 fn the_same_binary_data_is_on_both_sides_of_the_loss() {
     let project = tiny::project();
@@ -100,7 +100,7 @@ fn the_same_binary_data_is_on_both_sides_of_the_loss() {
     }
 }
 
-/// Fails if the key does nothing, or the divergence does not come to count in full.
+/// Fails if the key has no effect, or the divergence does not reach its full weight.
 #[test]
 fn a_divergence_that_rises_holds_latents_later() {
     let project = tiny::project();

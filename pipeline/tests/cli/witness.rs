@@ -1,4 +1,4 @@
-//! A second likelihood: the exact NLL of another experiment's prior beside that of the flow.
+//! A second likelihood: the exact NLL of another experiment's prior, compared with that of the flow.
 
 use crate::project::Project;
 use crate::tiny::{CONFIG, noise, plane, project};
@@ -55,7 +55,7 @@ fn agreement(project: &Project, of: [&str; 4]) -> Option<f64> {
     row.map(|row| numbers(&table, "value")[row])
 }
 
-/// Fails if a witness is read in coordinates other than its own, or its NLL stays in them.
+/// Fails if a witness is evaluated in other coordinates than its own, or its NLL is not converted back.
 #[test]
 fn a_witness_in_its_own_coordinates_gives_the_nll_of_the_points_of_the_flow() {
     let project = project();
@@ -104,8 +104,8 @@ fn a_witness_in_its_own_coordinates_gives_the_nll_of_the_points_of_the_flow() {
     }
 }
 
-/// Fails if a feature that the witness cuts into tokens is cut otherwise on its way there, or counts as often as it
-/// has tokens.
+/// Fails if a feature that the witness splits into tokens is split differently, or counts as often as it has
+/// tokens.
 #[test]
 fn a_witness_of_split_features_says_what_it_says_of_its_own() {
     let project = project();
@@ -133,7 +133,7 @@ fn a_witness_of_split_features_says_what_it_says_of_its_own() {
     assert!(agreement(&project, of).is_some_and(|cosine| cosine.abs() <= 1.0));
 }
 
-/// Fails if a prior is not its own witness.
+/// Fails if a prior does not agree with itself as a witness.
 #[test]
 fn a_prior_beside_itself_agrees_exactly() {
     let project = project();
@@ -164,7 +164,7 @@ fn a_prior_beside_itself_agrees_exactly() {
     }
 }
 
-/// Fails if NLLs of tokens are compared with that of their row without being added up.
+/// Fails if NLLs of tokens are compared with that of their row without being summed.
 #[test]
 fn a_witness_of_whole_rows_is_compared_with_sums_over_tokens() {
     let project = project();
@@ -207,7 +207,7 @@ fn a_witness_of_whole_rows_is_compared_with_sums_over_tokens() {
     assert_eq!(agreement(&project, of), None);
 }
 
-/// Fails if a witness of something else is found out only after training, or never.
+/// Fails if an unsuitable witness is detected only after training, or never.
 #[test]
 fn a_witness_that_cannot_be_one_is_refused_before_anything_is_trained() {
     let project = project();
@@ -252,7 +252,8 @@ fn a_witness_that_cannot_be_one_is_refused_before_anything_is_trained() {
         .expect(0, &["4 stages would run."]);
 }
 
-/// Fails if latents are held to the prior of another experiment as if they were in its coordinates, or to the flow.
+/// Fails if latents are aligned with the prior of another experiment without changing coordinates, or with the
+/// flow.
 #[test]
 fn latents_are_held_to_the_prior_of_another_experiment() {
     let project = plane();
@@ -305,7 +306,7 @@ fn latents_are_held_to_the_prior_of_another_experiment() {
     plan.expect(0, &["train-autoencoder"]);
 }
 
-/// Fails if latents of too few tokens reach a prior of whole rows.
+/// Fails if latents of too few tokens are accepted by a prior of whole rows.
 #[test]
 fn a_prior_of_rows_that_latents_are_not_is_refused_before_training() {
     let project = project();

@@ -4,7 +4,7 @@ use super::{GAUSSIAN, assert_near, check_kills, dataset, finished, of_images, re
 use crate::tiny::noise;
 use std::fs::File;
 
-/// Fails if data is not brought back to its own range, or another output of the decoder is taken.
+/// Fails if data is not scaled back to its own range, or another output of the decoder is taken.
 #[test]
 fn latents_become_the_reconstructions_that_the_run_itself_wrote() {
     let bytes: Vec<u8> = (0..6000).map(|i| (noise(i, 0) * 255.0) as u8).collect();
@@ -33,7 +33,7 @@ fn latents_become_the_reconstructions_that_the_run_itself_wrote() {
     let size = picture.read_info().unwrap().info().size();
     assert_eq!(size, (3 * (5 * 11 + 2) + 2, 2 * (4 * 11 + 2) + 2));
 
-    // what is there is not replaced, neither of the two
+    // existing files are not replaced, neither of the two
     std::fs::remove_file(project.path("decoded.h5")).unwrap();
     let again = [&decode[..], &["--grid", "8x8"]].concat();
     refused(&project, &again, &["decoded.png: found a file"]);

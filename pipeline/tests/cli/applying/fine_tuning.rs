@@ -1,10 +1,10 @@
-//! `fine_tune`: a finished autoencoder goes on.
+//! `fine_tune`: training a finished autoencoder further.
 
 use super::{UNALIGNED, dataset, finished};
 use crate::project::Project;
 use crate::tiny::{CONFIG, noise};
 
-/// `tuned.yaml`: the decoder of `tiny` goes on with noise on its latents.
+/// `tuned.yaml`: trains the decoder of `tiny` further with noise on its latents.
 fn tuned(project: &Project, steps: usize, fine_tune: &str) {
     let config = CONFIG
         .replace("name: tiny", "name: tuned")
@@ -20,7 +20,7 @@ fn tuned(project: &Project, steps: usize, fine_tune: &str) {
     project.write("tuned.yaml", config);
 }
 
-/// Mean square error of what the run `name` decodes of `noisy.h5`.
+/// The mean squared error of the run `name` on `noisy.h5`.
 fn error(project: &Project, name: &str, data: &[f32]) -> f32 {
     let decode = [
         "decode",
@@ -38,7 +38,7 @@ fn error(project: &Project, name: &str, data: &[f32]) -> f32 {
     squares.sum::<f32>() / data.len() as f32
 }
 
-/// Fails if the encoder moves, training starts afresh, or noise does not reach the decoder.
+/// Fails if the encoder changes, training starts from scratch, or noise does not reach the decoder.
 #[test]
 fn a_decoder_learns_to_take_noisy_latents_while_the_encoder_stays() {
     let project = finished(&[

@@ -1,4 +1,4 @@
-//! What `encode`, `decode`, `sample` and `score` take: memory that does not grow with the file, and how many rows a
+//! The costs of `encode`, `decode`, `sample` and `score`: memory that does not grow with the file, and rows per
 //! second. `make bench-using` has the sizes of the documentation.
 
 use crate::project::Project;
@@ -55,7 +55,7 @@ fn write_images(project: &Project, file: &str, count: usize) {
     project.write_dataset(file, "images", &[count, 1, SIDE, SIDE], &images);
 }
 
-/// Rows a second, and the peak of memory in MiB, as a command told.
+/// Rows per second, and the peak memory in MiB, as reported by a command.
 fn measure(project: &Project, command: &[&str]) -> (f64, f64) {
     let done = project.run(command);
     done.expect(0, &["rows/s", "peak memory"]);
@@ -66,10 +66,10 @@ fn measure(project: &Project, command: &[&str]) -> (f64, f64) {
     (number("(", " rows/s"), number(" ", " MiB"))
 }
 
-/// What a larger file may take more, in MiB.
+/// The allowed increase for a larger file, in MiB.
 const BESIDES: f64 = 96.0;
 
-/// Fails if rows are gathered in memory before they are written.
+/// Fails if rows are collected in memory before they are written.
 #[test]
 fn memory_does_not_grow_with_the_file() {
     let project = project();

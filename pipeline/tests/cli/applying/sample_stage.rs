@@ -64,7 +64,7 @@ fn figure_of(project: &Project, run: &str, name: &str) -> f64 {
         .unwrap_or_else(|| panic!("{name}: {shown}"))
 }
 
-/// Fails if the count of what calls no network is an empty sum, which is -0.
+/// Fails if the number of network evaluations of a kind without a network is -0, the value of an empty sum.
 #[test]
 fn samples_without_a_network_take_no_evaluations_of_one() {
     let project = Project::new();
@@ -77,8 +77,8 @@ fn samples_without_a_network_take_no_evaluations_of_one() {
     assert_eq!(evaluations.to_string(), "0");
 }
 
-/// Fails if samples are not of the class that was asked for, the classifier sees them at another scale, or options
-/// of the section do not reach the flow.
+/// Fails if samples are not of the requested class, the classifier sees them at another scale, or options of the
+/// section do not reach the flow.
 #[test]
 fn samples_by_class_are_judged_by_a_classifier_and_cost_what_is_said() {
     let project = of_two_sides();
@@ -212,8 +212,8 @@ sample:
     project
 }
 
-/// Fails if columns are not of the rows that they are named after, training rows are taken for unseen ones or the
-/// other way round, or a copy passes for a sample.
+/// Fails if columns are not of the rows they are named after, training rows are exchanged with unseen ones, or a
+/// copy is not recognised.
 #[test]
 fn samples_under_the_names_of_unseen_rows_stand_in_columns_and_beside_what_was_trained_on() {
     let project = of_colours();
@@ -252,7 +252,7 @@ fn samples_under_the_names_of_unseen_rows_stand_in_columns_and_beside_what_was_t
     assert!(report.contains(&caption), "{caption}");
     assert!(report.contains("each above its nearest training row"));
 
-    // by name, in the order that is asked for
+    // by name, in the requested order
     let name = |row: usize| format!("ROW {row} <b>");
     let asked = format!("sample.conditions=[{}, {}]", name(rows[2]), name(rows[0]));
     project

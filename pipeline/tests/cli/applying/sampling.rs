@@ -12,8 +12,8 @@ fn sample(project: &Project, out: &str, more: &[&str]) -> std::path::PathBuf {
     project.path(out)
 }
 
-/// Fails if noise is not of the seed and the place alone, temperature is not applied, or features are not those of
-/// the points.
+/// Fails if noise does not depend on the seed and the position alone, temperature is not applied, or features do
+/// not match the points.
 #[test]
 fn points_and_features_are_drawn_from_the_flow() {
     let project = finished(&[]);
@@ -47,7 +47,7 @@ fn points_and_features_are_drawn_from_the_flow() {
     }
 }
 
-/// Fails if what is decoded are not the points, in their order.
+/// Fails if the decoded data are not those of the points, in order.
 #[test]
 fn samples_go_on_to_data_through_the_runs_autoencoder() {
     let project = finished(&[]);
@@ -80,7 +80,7 @@ fn a_sampling_killed_at_any_operation_goes_on_to_the_same_file() {
     check_kills(&project, &command, "a.h5");
 }
 
-/// Fails if the class gets lost on the way to the sampler.
+/// Fails if the class does not reach the sampler.
 #[test]
 fn samples_follow_their_conditions() {
     let project = of_classes();
@@ -151,7 +151,7 @@ fn samples_follow_their_conditions() {
     );
 }
 
-/// Fails if the number of steps is lost under a condition or with guidance.
+/// Fails if the number of steps is ignored with a condition or with guidance.
 #[test]
 fn steps_go_with_a_condition_and_guidance() {
     let project = of_classes();
@@ -194,8 +194,8 @@ fn steps_go_with_a_condition_and_guidance() {
     }
 }
 
-/// Fails if an option of autoregressive sampling does not reach the flow, or sweeps end elsewhere than token after
-/// token.
+/// Fails if an option of autoregressive sampling does not reach the flow, or sweeps differ from sequential
+/// sampling.
 #[test]
 fn tokens_are_drawn_in_turn_or_together_with_guidance_of_every_kind_and_denoised() {
     let project = of_classes();
@@ -268,7 +268,7 @@ fn tokens_are_drawn_in_turn_or_together_with_guidance_of_every_kind_and_denoised
     refused(&project, &sweeps, &told);
 }
 
-/// Fails if samples of a flow go through an autoencoder that never knew it.
+/// Fails if samples of a flow are decoded by an autoencoder that is not aligned with it.
 #[test]
 fn an_unaligned_run_does_not_decode_samples() {
     let project = finished(&[UNALIGNED]);

@@ -30,8 +30,7 @@ fn near(found: &[f64], expected: &[f64], tolerance: f64) {
 const TOLERANCE: f64 = 0.01;
 
 /// Points of every region of the run, scored by `estimate-nll`, and again as rows of a file. Fails if the
-/// two stopped being one computation: other draws, another tolerance or precision, normalisation applied
-/// twice.
+/// two computations differ: other draws, another tolerance or precision, normalisation applied twice.
 #[test]
 fn the_points_of_estimate_nll_are_scored_as_it_did() {
     let project = tiny::plane();
@@ -191,7 +190,7 @@ pub fn of_classes() -> Project {
     project
 }
 
-/// Fails if conditions get lost, or are of other rows.
+/// Fails if conditions are ignored, or are of other rows.
 #[test]
 fn rows_are_scored_under_their_conditions() {
     let project = of_classes();

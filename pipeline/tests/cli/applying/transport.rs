@@ -17,8 +17,8 @@ fn fingerprint(project: &Project, stage: &str) -> String {
     found.remove(0)
 }
 
-/// Fails if a command leaves the transport out, goes through it the wrong way, or takes latents of the one space
-/// for those of the other.
+/// Fails if a command skips the transport, applies its inverse, or takes latents of one space for those of the
+/// other.
 #[test]
 fn latents_go_through_the_transport_and_decode_as_without_it() {
     let project = finished(&[UNALIGNED, TRANSPORT]);

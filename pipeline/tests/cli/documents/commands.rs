@@ -1,5 +1,5 @@
-//! Commands in documents: this program accepts them, the Makefile has their targets, and those that a newcomer
-//! types first run as they stand.
+//! Commands in documents: this program accepts them, the Makefile has their targets, and the commands for a
+//! newcomer run as written.
 
 use super::{Document, current, read, root};
 use crate::importing::foreign_flow;
@@ -95,7 +95,7 @@ fn every_subcommand_stands_in_a_document() {
     }
 }
 
-/// Fails if the Makefile puts the binary elsewhere than documents say.
+/// Fails if the Makefile puts the binary elsewhere than the documents say.
 #[test]
 fn the_binary_is_where_the_documents_say() {
     let makefile = read("Makefile");
@@ -153,7 +153,7 @@ fn section(title: &str) -> Vec<String> {
     lines(&block.code)
 }
 
-/// As the README has them, but for the sizes of what is trained.
+/// As in the README, except for the sizes of trainings.
 #[test]
 fn the_three_commands_for_data_of_your_own_run() {
     let project = Project::new();
@@ -170,7 +170,7 @@ fn the_three_commands_for_data_of_your_own_run() {
     shell(&project, &format!("{run}{small}")).expect(0, &["report.html"]);
 }
 
-/// As the README has them, in a folder whose files have the names of the shipped ones and small trainings.
+/// As in the README, in a folder whose files have the names of the shipped ones and small trainings.
 #[test]
 fn the_six_commands_to_sweep_and_inspect_run() {
     let project = tiny::project();
@@ -198,7 +198,7 @@ fn the_six_commands_to_sweep_and_inspect_run() {
     assert!(report.exists());
 }
 
-/// As the pages have them, but for the sizes of what is trained.
+/// As in the pages, except for the sizes of trainings.
 #[test]
 fn the_example_of_every_page_of_help_runs() {
     let project = Project::new();

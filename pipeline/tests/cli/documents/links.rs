@@ -1,4 +1,4 @@
-//! Links between documents, and what the README must lead to.
+//! Links between documents, and links that the README must have.
 
 use super::{Document, all, root};
 use std::path::{Component, Path, PathBuf};

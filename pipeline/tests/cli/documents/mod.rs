@@ -1,5 +1,5 @@
-//! What the README and `docs/` say: links lead somewhere, commands are of this program, names exist, and
-//! tables agree with what they are about.
+//! The README and `docs/`: links resolve, commands are of this program, names exist, and tables agree
+//! with their sources.
 
 mod commands;
 mod links;
@@ -50,7 +50,7 @@ pub fn all() -> Vec<Document> {
     paths.into_iter().map(document).collect()
 }
 
-/// Those that tell how things are: the changelog tells how they were.
+/// Documents of the present state, without the changelog.
 pub fn current() -> Vec<Document> {
     let mut all = all();
     all.retain(|d| d.path != Path::new("CHANGELOG.md"));

@@ -1,4 +1,4 @@
-//! Tables against what they are about.
+//! Tables agree with their sources.
 
 use super::{current, read, rows};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Flow matching under conditions in the Python package, and what leans towards them.
+//! Conditional flow matching and guidance in the Python package.
 
 use super::{add_dataset_of, agrees, feature, given, pytorch, sample_noise, wide_flow};
 use crate::project::Project;
@@ -21,8 +21,8 @@ pretrain_flow:
 ";
 const CLASSES: u32 = 3;
 
-/// Fails if a condition is embedded otherwise than here, lost in chunks of a solve or taken for that of another
-/// row, or if guidance or steps are.
+/// Fails if a condition is embedded differently, lost in chunks of a solve or taken from another row, or if
+/// guidance or steps differ.
 #[test]
 fn a_conditional_flow_has_the_numbers_of_this_program_in_the_package() {
     let Some(python) = pytorch() else { return };

@@ -5,8 +5,8 @@ use crate::project::Project;
 use crate::tiny::noise;
 use serde_json::Value;
 
-/// Fails if the package cuts an image or a feature otherwise than this program, puts it together otherwise, or
-/// forgets how many rows of the normalisation a point is.
+/// Fails if the package splits or joins an image or a feature differently from this program, or forgets how
+/// many rows of the normalisation form a point.
 #[test]
 fn the_package_cuts_features_as_this_program_does() {
     let Some(python) = pytorch() else { return };
@@ -38,7 +38,7 @@ fn the_package_cuts_features_as_this_program_does() {
     }
 }
 
-/// Fails if noise or the conversion to bits of the package is another.
+/// Fails if noise or the conversion to bits differs in the package.
 #[test]
 fn the_package_dequantises_and_counts_bits_as_this_program_does() {
     let Some(python) = pytorch() else { return };

@@ -9,9 +9,9 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
-/// Fails if the package cuts a text otherwise than this program, adds other noise to its tokens, reads them with
-/// their noise, by another recurrence or other attention, takes the numbers of a token in another order, or has
-/// another root of the cubic.
+/// Fails if the package tokenises a text differently from this program, adds other noise to its tokens, reads
+/// them with noise, has another recurrence or attention, another order of numbers in a token, or another root of
+/// the cubic.
 #[test]
 fn the_package_carries_sequences_to_the_latents_of_this_program_and_back() {
     let Some(python) = pytorch() else { return };
@@ -37,7 +37,7 @@ fn the_package_carries_sequences_to_the_latents_of_this_program_and_back() {
     }
 }
 
-/// Fails if the package draws other exponential numbers, runs another race of tokens, or counts tokens behind the
+/// Fails if the package draws other exponential numbers, runs another race of tokens, or counts tokens after the
 /// end.
 #[test]
 fn the_package_runs_the_races_of_this_program() {

@@ -1,4 +1,4 @@
-//! What is wrong with arrows between files.
+//! Problems with imports between files.
 
 use super::imports::{Arrow, Names};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ pub fn shown(module: &Names) -> String {
     }
 }
 
-/// Every circle: its files, and the arrows between these.
+/// Every cycle: its files, and the imports between them.
 pub fn circles(arrows: &BTreeSet<Arrow>) -> Vec<String> {
     let mut next: BTreeMap<&Names, BTreeSet<&Names>> = BTreeMap::new();
     for arrow in arrows {

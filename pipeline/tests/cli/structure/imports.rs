@@ -1,4 +1,4 @@
-//! Which file of a crate takes what from which other.
+//! The imports between the files of a crate.
 
 use super::tokens::{Token, without_tests};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

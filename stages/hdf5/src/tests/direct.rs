@@ -1,4 +1,4 @@
-//! Reading past libhdf5 gives what libhdf5 gives, and notices what libhdf5 does not.
+//! Reading without libhdf5 gives the same as libhdf5, and detects damage that libhdf5 does not.
 
 use super::{fixture, normals};
 use crate::Dataset;

@@ -1,4 +1,4 @@
-//! Every format is read alike, and every bad file gets one message that says what to do.
+//! All formats are read alike, and every bad file gives one message with a remedy.
 
 use super::{fixture, value};
 use crate::Error;

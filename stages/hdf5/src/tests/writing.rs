@@ -1,4 +1,4 @@
-//! What is written can be read again, and a failed write leaves what was there.
+//! Written files can be read again, and a failed write leaves the previous state.
 
 use super::normals;
 use crate::{Attribute, DatasetWriter, Error, OutData, list, read_dataset_f32, write_datasets};

@@ -1,4 +1,4 @@
-//! The stream of batches: what it promises about order, resume, memory and bad rows.
+//! The stream of batches: guarantees on order, resuming, memory and bad rows.
 
 use super::{features, fixture, source};
 use crate::context::Silent;

@@ -1,4 +1,4 @@
-//! The composition centre, whiten, project, whiten again, against what it promises.
+//! The composition centre, whiten, project, whiten again, against its guarantees.
 
 use super::normals;
 use crate::data::{Linear, Moments, NormalisationConfig, Normaliser, Projection, Whiten};
@@ -343,7 +343,7 @@ fn standardised_columns_have_spread_one_and_a_constant_one_stays_at_zero() {
     }
 }
 
-/// Fails if a mean, a matrix or its determinant is that of another direction.
+/// Fails if a mean, a matrix or its determinant is that of the inverse direction.
 #[test]
 fn points_of_one_normalisation_become_those_of_another() {
     let data = rows(2000);

@@ -1,4 +1,4 @@
-//! Parts that are drawn, given as datasets or as lists; equal rows never on both sides.
+//! Parts that are drawn, or given as datasets or lists; equal rows are always in the same part.
 
 use super::{features, normals, source};
 use crate::context::Warned;

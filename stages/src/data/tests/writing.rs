@@ -1,4 +1,4 @@
-//! Features are written with their law, which is read again.
+//! Features are written with their distribution, which can be read again.
 
 use super::source;
 use crate::data::{Attribute, list};

@@ -244,7 +244,7 @@ fn proposed_again(config: &LatentsConfig) {
     );
 }
 
-/// Fails if a score is learnt at another latent than that which was judged.
+/// Fails if a score is assigned to another latent than the evaluated one.
 #[test]
 fn scores_are_learnt_at_the_latents_that_are_judged() {
     for encode_again in [true, false] {

@@ -1,5 +1,5 @@
-//! What autoregressive flows keep beside what every prior does. Weights are perturbed first: zero output layers
-//! would make most of it vacuous.
+//! Properties of autoregressive flows beyond those of every prior. Weights are perturbed first: zero output
+//! layers would make most of it vacuous.
 
 use super::block::Block;
 use super::design::Design;
@@ -74,8 +74,8 @@ fn drawn_by(flow: &Network, noise: Tensor<3>, given: &Points, way: &Way) -> Carr
     flow.from_noise(noise, under, way, &mut |_| Ok(())).unwrap()
 }
 
-/// Fails if keys of a guess stay in the cache, a token is read from the wrong one before it, or guidance is of
-/// another token.
+/// Fails if keys of a guess remain in the cache, a token is read from the wrong preceding token, or guidance is
+/// of another token.
 #[test]
 fn sweeps_over_tokens_end_where_one_after_the_other_does() {
     let device = Device::flex();
@@ -128,7 +128,7 @@ fn sweeps_over_tokens_end_where_one_after_the_other_does() {
     }
 }
 
-/// Fails if a block is undone in the wrong order, or with tokens, scales or conditions of another.
+/// Fails if a block is inverted in the wrong order, or with tokens, scales or conditions of another.
 #[test]
 fn points_go_to_noise_and_back_and_noise_to_points_and_back() {
     let device = Device::flex();
@@ -157,7 +157,7 @@ fn points_go_to_noise_and_back_and_noise_to_points_and_back() {
     }
 }
 
-/// Fails if a log-scale is left out, counted twice or has the wrong sign.
+/// Fails if a log-scale is missing, counted twice or has the wrong sign.
 #[test]
 fn the_log_determinant_is_that_of_the_jacobian_from_autodiff() {
     let device = Device::flex().autodiff();
@@ -193,7 +193,7 @@ fn blocks(device: &Device) -> [Block; 2] {
     })
 }
 
-/// Fails if a token sees itself or a later one: bits of what is read for it would change.
+/// Fails if a token sees itself or a later one, which would change bits of its context.
 #[test]
 fn what_is_read_for_a_token_depends_on_earlier_ones_alone() {
     let device = Device::flex();
@@ -218,7 +218,7 @@ fn what_is_read_for_a_token_depends_on_earlier_ones_alone() {
     }
 }
 
-/// Fails if cached keys are of other tokens, positions start again or a temperature is forgotten in one of both.
+/// Fails if cached keys are of other tokens, positions restart or a temperature is ignored in one of both.
 #[test]
 fn tokens_read_one_at_a_time_are_those_of_the_whole_pass() {
     let device = Device::flex();
@@ -279,7 +279,7 @@ fn the_parameters_are_as_many_as_it_says() {
     }
 }
 
-/// Fails if dropout is the same in every step or block, or goes on outside of a training.
+/// Fails if dropout is the same in every step or block, or is active outside of training.
 #[test]
 fn dropout_is_drawn_anew_each_step_and_is_off_afterwards() {
     let device = Device::flex();
@@ -362,8 +362,8 @@ fn trained_on_a_gaussian_it_reaches_the_entropy() {
     assert!((nll - entropy).abs() < 0.05, "{nll} {entropy}");
 }
 
-/// One block leaves the first token as it is and gives every other one a single normal density: two modes of the
-/// first are out of its reach, and of four blocks they are not.
+/// One block leaves the first token unchanged and gives every other token a single normal density: it cannot
+/// represent two modes of the first, and four blocks can.
 #[test]
 fn one_block_fails_on_two_modes_and_four_succeed() {
     let shape = PointShape {

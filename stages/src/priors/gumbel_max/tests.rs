@@ -60,7 +60,7 @@ fn nlls(model: &dyn FittedSequences, sequences: &[Sequence]) -> Vec<f64> {
     likelihoods.unwrap().bounds
 }
 
-/// Fails if a token races with the probabilities of another place, or rounding is not made up for.
+/// Fails if a token races with the probabilities of another position, or rounding is not corrected.
 #[test]
 fn every_sequence_is_decoded_exactly_before_and_after_training() {
     let all = sequences(1000);
@@ -76,7 +76,7 @@ fn every_sequence_is_decoded_exactly_before_and_after_training() {
     }
 }
 
-/// Fails if the NLL is of other tokens, or samples from N(0, I) are not of the distribution that it is of.
+/// Fails if the NLL is of other tokens, or samples from N(0, I) do not follow its distribution.
 #[test]
 fn nlls_are_those_of_what_noise_decodes_to() {
     let model = fitted(150);
@@ -107,7 +107,7 @@ fn nlls_are_those_of_what_noise_decodes_to() {
     );
 }
 
-/// Fails if a redrawn token is not of its place, others change, or costs are not those of the tokens.
+/// Fails if a resampled token is not of its position, others change, or costs are not those of the tokens.
 #[test]
 fn redrawn_tokens_win_their_race_and_costs_add_up_to_the_nll() {
     let model = fitted(150);

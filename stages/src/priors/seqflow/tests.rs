@@ -57,7 +57,7 @@ fn tensor(values: &[f64], device: &Device) -> Tensor<3> {
     from_f64(values.to_vec(), dims, DType::F64, device)
 }
 
-/// Fails if a token is carried by what a later one holds, or by nothing that an earlier one does.
+/// Fails if a token depends on a later one, or not on an earlier one.
 #[test]
 fn each_token_of_noise_depends_on_those_up_to_it() {
     let device = Device::flex();
@@ -81,7 +81,7 @@ fn each_token_of_noise_depends_on_those_up_to_it() {
     }
 }
 
-/// Fails if a step reads other tokens, another place or another state than the pass over all of them.
+/// Fails if a step reads other tokens, another position or another state than the pass over all of them.
 #[test]
 fn noise_leads_back_token_by_token_to_the_points_it_was_made_of_at_once() {
     let device = Device::flex();
@@ -137,8 +137,8 @@ fn fitted(config: &SeqFlow, train: &[Sequence], schedule: &Schedule) -> Box<dyn 
     of_sequences::fitted(config, &alphabet(), [train, &train[..8]], schedule)
 }
 
-/// Fails if a token is decoded by anything but the largest cosine, rounding is not made up for, or a sequence and
-/// what fills it up are mixed up.
+/// Fails if a token is decoded by anything but the largest cosine, rounding is not corrected, or a sequence and
+/// its padding are mixed up.
 #[test]
 fn every_sequence_is_decoded_exactly_at_random_weights_and_after_training() {
     let all = sequences(1000, 6);
@@ -165,7 +165,7 @@ fn every_sequence_is_decoded_exactly_at_random_weights_and_after_training() {
     }
 }
 
-/// Fails if latents shrink to their centre, as those without noise do, or if those of a sequence hang on the
+/// Fails if latents shrink to their centre, as those without noise do, or if those of a sequence depend on the
 /// sequences beside it.
 #[test]
 fn latents_have_the_length_of_noise_and_are_of_their_sequence_alone() {
