@@ -238,5 +238,5 @@ fn trials_that_slurm_never_started_are_a_failure() {
     let output = output(project.command(&slurm).env("PATH", path)).unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("12 of 12 trials did not end"), "{said}");
+    assert!(said.contains("12 of 12 trials did not finish"), "{said}");
 }

@@ -199,7 +199,7 @@ mod tests {
         bytes[second] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         let told = Journal::open(dir.path()).unwrap_err().to_string();
-        assert!(told.contains("line 2 is not as it was written"), "{told}");
+        assert!(told.contains("line 2 is damaged"), "{told}");
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
     }
 }
