@@ -1,4 +1,4 @@
-"""Exact divergences of the velocity, by the fastest way that PyTorch has."""
+"""Exact divergences of the velocity, by the fastest method in PyTorch."""
 
 import time
 
@@ -10,7 +10,7 @@ from job import Job, synchronise
 
 
 def divergences(network, compiled):
-    """Ways to the velocity [n, d] and its exact divergence [n] at x [n, d] and t [1, 1], by name."""
+    """Methods for the velocity [n, d] and its exact divergence [n] at x [n, d] and t [1, 1], by name."""
 
     def passes(through):
         def run(x, t):
@@ -47,7 +47,7 @@ def divergences(network, compiled):
 
 
 def fastest_divergence(network, compiled, x):
-    """The fastest of those that work, and its name."""
+    """The fastest method that works, and its name."""
     t = torch.full((1, 1), 0.5, device=x.device)
     found = []
     for name, divergence in divergences(network, compiled).items():

@@ -1,4 +1,5 @@
-"""Dormand-Prince 5(4) with its continuous extension, whose steps hold the worst point to the tolerance as ours do."""
+"""Dormand-Prince 5(4) with its continuous extension, whose steps apply the tolerance to the worst point, as the program
+does."""
 
 import bisect
 
@@ -30,7 +31,7 @@ def along(h, weights, slopes):
 
 
 class Trajectory:
-    """The solution [n, d] of `slope(x, time)` from `start` to `end`; positions are shares of the way."""
+    """The solution [n, d] of `slope(x, time)` from `start` to `end`; positions are fractions of the interval."""
 
     def __init__(self, slope, x, start, end, tolerance):
         span = end - start

@@ -13,7 +13,7 @@ def network_of(size, device):
 
 
 def numbers(size, device):
-    """Autocasting to bfloat16, where the size asks for it."""
+    """Autocasting to bfloat16, if configured."""
     bf16 = size["precision"] == "bf16"
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16)
 
@@ -24,12 +24,12 @@ def shares(count, device):
 
 
 def draw_times(mode, size, device):
-    """Naive: a time for each point. Careful: stratified ones, as ours has them, each for a group of points."""
+    """Naive: a time for each point. Careful: stratified times as in the program, each for a group of points."""
     return shares(size["times"], device) if mode.careful else torch.rand(size["batch"], device=device)
 
 
 def grouped(k, *points):
-    """Points [n, d] as [k, n / k, d], where k is less than n."""
+    """Points [n, d] as [k, n / k, d], if k is less than n."""
     return [p if k == len(p) else p.view(k, -1, p.shape[1]) for p in points]
 
 

@@ -1,4 +1,4 @@
-"""Autoencoders and classifiers of images in PyTorch, as somebody who wants them fast writes them."""
+"""Autoencoders and classifiers of images in optimised PyTorch."""
 
 import time
 
@@ -21,7 +21,7 @@ def dense(sizes):
 
 
 class Images:
-    """What a task says of its images and layers."""
+    """The images and layers of a task."""
 
     def __init__(self, size):
         self.layers = [layer for layer in size["layers"] if layer]
@@ -38,7 +38,7 @@ class Images:
         self.inner = self.layers[-1] * sides[-1] ** 2
 
     def names(self, down, inner, up):
-        """Ours of the parameters of a network, in their order: of `down`, of the `inner` layers, of `up`."""
+        """The program's names of the parameters of a network, in order: of `down`, of the `inner` layers, of `up`."""
         prefixes = [f"{down}.{i}" for i in range(len(self.layers))] if down else []
         prefixes += inner + ([f"{up}.{i}" for i in range(len(self.layers))] if up else [])
         return [f"{prefix}.{part}" for prefix in prefixes for part in ("weight", "bias")]

@@ -1,7 +1,6 @@
-"""What a job is.
-
-A job is made from the fields of its task, on a device, in a mode. `step` runs it once; `how` says in a few words what
-runs. `restart` takes up a task that differs in the fields `restarts` only. `show` computes the same as ours did.
+"""The interface of a job. A job is created from the fields of its task, on a device, in a mode. `step` runs it once;
+`how` describes it in a few words. `restart` continues with a task that differs only in the fields `restarts`. `show`
+computes the same as the program did.
 """
 
 import time
@@ -9,12 +8,12 @@ from typing import NamedTuple
 
 import torch
 
-# Batches of random rows that steps take in turn.
+# Batches of random rows that steps use in turn.
 BATCHES = 16
 
 
 class Mode(NamedTuple):
-    """Naive is what first comes to mind. Careful has no more arithmetic than ours."""
+    """Naive is the direct implementation. Careful has no more arithmetic than the program."""
 
     careful: bool
     compiled: bool
@@ -27,13 +26,13 @@ class Job:
     restarts = ()
 
     def show(self, shown):
-        """What comes out with the weights and numbers in `shown`, and the gradient with respect to the weights, both as
-        tensors under our names."""
+        """The results with the weights and inputs in `shown`, and the gradient with respect to the weights, both as
+        tensors under the program's names."""
         raise NotImplementedError("this job shows nothing")
 
 
 def adamw(parameters):
-    """With the settings of ours."""
+    """With the program's settings."""
     return torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.999), weight_decay=0.0, fused=True)
 
 

@@ -1,4 +1,4 @@
-"""The same jobs in PyTorch, what its users would run instead, by the names of their tasks."""
+"""The same jobs in PyTorch, by the names of their tasks."""
 
 from divergence import Divergence
 from flow import Align, Fit, Train

@@ -12,9 +12,9 @@ from job import Job
 from quadrature import integrate
 from tensors import read_tensors
 
-# Points of a solve whose trajectory comes first, so that their tangents stay in the caches.
+# Points per chunk of a nested solve, so that their tangents stay in the caches.
 CHUNK = 250
-# The tolerance of a step of a trajectory as a share of that of the NLL, and what f32 leaves.
+# The tolerance of a step of a trajectory relative to that of the NLL, and its minimum in f32.
 TRAJECTORY, ROUNDING = 1e-4, 1e-6
 
 
@@ -49,7 +49,8 @@ class Likelihood(Job):
         self.nll = torch.cat([self.after_the_trajectory(x) for x in chunks])
 
     def after_the_trajectory(self, x):
-        """The trajectories of the points [n, d] first, then the divergence along them by nested quadrature, as ours does."""
+        """The trajectories of the points [n, d] first, then the divergence along them by nested quadrature, as the
+        program does."""
         time = lambda t: torch.full((1, 1), t, device=x.device)
         within = max(TRAJECTORY * self.tolerance, ROUNDING)
         trajectory = Trajectory(lambda x, t: self.velocity(x, time(t)), x, 1.0, 0.0, within)

@@ -1,4 +1,4 @@
-"""The velocity network in PyTorch, its parameters under the names that `flow.safetensors` has."""
+"""The velocity network in PyTorch, with the parameter names of `flow.safetensors`."""
 
 import math
 
@@ -50,8 +50,8 @@ class Output(nn.Module):
 class Velocity(nn.Module):
     """v(x, t) of points x [..., d] at times t [..., 1], which broadcast.
 
-    What depends on time alone, the modulations, is more arithmetic than all the rest: [k, 1, 1] for [k, m, d]
-    computes it once for m points, a table of `modulations` once and for all.
+    The modulations, which depend on time alone, are more than half of the arithmetic: times [k, 1, 1] for [k, m, d]
+    compute them once for m points, a table of `modulations` only once.
     """
 
     def __init__(self, dimensions, width, blocks, frequencies, time_scale):

@@ -1,6 +1,6 @@
 """Posteriors of a VAE in PyTorch: latents drawn from them, and the divergence from N(0, I) summed over rows.
 
-Where the divergence has a closed form it is that, as in ours, else that of the draw.
+The divergence is in closed form if possible, as in the program, else that of the draw.
 """
 
 import torch
@@ -68,7 +68,7 @@ class Householder(nn.Module):
 
 
 class Warped(nn.Module):
-    """A draw of a diagonal Gaussian that goes `through` a map, whose log-determinants are summed."""
+    """A draw of a diagonal Gaussian transformed by `through`, whose log-determinants are summed."""
 
     def forward(self, mean, log_variance, noise, others):
         z, log_determinant = self.through(mean + noise * (0.5 * log_variance).exp(), others)
@@ -76,7 +76,7 @@ class Warped(nn.Module):
 
 
 class Planar(Warped):
-    """Bends along directions of each row."""
+    """Planar steps of each row."""
 
     def __init__(self, size, steps=10):
         super().__init__()
@@ -98,7 +98,7 @@ class Planar(Warped):
 
 
 class Radial(Warped):
-    """Away from points of each row, or towards them."""
+    """Radial steps of each row."""
 
     def __init__(self, size, steps=10):
         super().__init__()
@@ -120,7 +120,7 @@ class Radial(Warped):
 
 
 class Masked(nn.Module):
-    """Two outputs for each number of a row, of the numbers before it and a context."""
+    """Two outputs for each number of a row, which depend on the numbers before it and a context."""
 
     def __init__(self, size, width):
         super().__init__()
@@ -137,7 +137,8 @@ class Masked(nn.Module):
 
 
 class Iaf(Warped):
-    """Inverse autoregressive flow: each number moved by what a masked network says of those before it."""
+    """Inverse autoregressive flow: each number is transformed with parameters from a masked network of those before
+    it."""
 
     KEPT = 2.0
 

@@ -1,6 +1,6 @@
 """The linear probe: multinomial logistic regression by PyTorch's L-BFGS on all points at once, in f64.
 
-In f32 its line search stalls before the gradient is as small as is asked.
+In f32 its line search stalls before the gradient is small enough.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Clenshaw-Curtis quadrature whose points double until each integral has settled, with the rules of ours."""
+"""Clenshaw-Curtis quadrature that doubles its nodes until each integral converges, with the program's rules."""
 
 import functools
 import math

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from job import Job
 
-# Processes that read, and blocks of a window.
+# Reader processes, and blocks per window.
 LOADERS = 2
 BLOCKS = 32
 

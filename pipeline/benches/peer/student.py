@@ -8,7 +8,7 @@ from flow import network_of, shares
 from images import Images
 from job import Job, adamw, gradients
 
-# Times that a step shares among its points, and the least error that a gradient is taken over.
+# Times shared by the points of a step, and the smallest error for which a gradient is computed.
 TIMES = 64
 SMALLEST = 1e-6
 AUTOENCODER = {

@@ -1,6 +1,5 @@
-"""A Gaussian process over latents, as a search has it in a round: settings fitted, draws of functions at candidates.
-
-In f64 as ours: covariances of a thousand points are near singular in f32.
+"""The Gaussian process of a round of a search in latents: fitted settings, draws of functions at candidates. In f64 as
+in the program: covariances of a thousand points are nearly singular in f32.
 """
 
 import math
@@ -10,7 +9,7 @@ import torch
 from job import Job
 
 JITTER = 1e-8
-# Standard deviations of the logarithms of a lengthscale, of the variance and of the noise about what is expected.
+# The prior's standard deviations of the logarithms of a lengthscale, of the variance and of the noise.
 SPREAD = (1.0, 1.0, 1.5)
 NOISE = 1e-2
 
@@ -71,7 +70,7 @@ class Surrogate(Job):
 
     @torch.no_grad()
     def posterior(self, settings):
-        """What the posterior is made of."""
+        """The solved form of the posterior."""
         self.variance, self.noise = settings[-2].exp(), settings[-1].exp()
         self.scale = settings[:-2].exp().repeat_interleave(self.of["width"])
         self.support = self.latents / self.scale

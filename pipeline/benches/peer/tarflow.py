@@ -1,4 +1,4 @@
-"""TarFlow in PyTorch, as somebody who wants it fast writes it."""
+"""TarFlow in optimised PyTorch."""
 
 import math
 
@@ -30,7 +30,7 @@ class Layer(nn.Module):
     def after(self, h, keys, values, at, mask):
         """One token `h` [n, 1, C] after `at` others, whose keys and values [n, heads, T, c] are in the buffers.
 
-        With a `mask` [1, T] of those that it sees, `at` is a tensor [1]: one compiled graph does for all places.
+        With a `mask` [1, T] of those that it sees, `at` is a tensor [1]: one compiled graph serves all positions.
         """
         n, _, channels = h.shape
         q, k, v = self.qkv(self.norm1(h)).view(n, 1, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -66,7 +66,7 @@ class Block(nn.Module):
 
 
     def next(self, token, caches, at, mask):
-        """Log-scale and shift [n, 1, d] of what follows `token` [n, 1, d] at place `at`."""
+        """Log-scale and shift [n, 1, d] of the token after `token` [n, 1, d] at position `at`."""
         h = self.input(token) + self.positions[at]
         for layer, (keys, values) in zip(self.layers, caches):
             h = layer.after(h, keys, values, at, mask)
@@ -135,7 +135,7 @@ class Nll(Tarflow):
 
 
 class Samples(Job):
-    """Samples, token by token: keys and values are kept in buffers that are made once."""
+    """Samples, token by token: keys and values are in preallocated buffers."""
 
     def __init__(self, task, device, mode):
         self.size = size = task["size"]

@@ -37,7 +37,7 @@ def write_tensors(path, tensors):
 
 
 class Shown:
-    """The folder in which ours wrote what a job computes."""
+    """The folder of the program's inputs and results of a job."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -51,7 +51,7 @@ class Shown:
 
     @property
     def given(self):
-        """What is given instead of drawn."""
+        """The inputs that replace random draws."""
         return self.tensors("given")
 
     def write(self, found, gradient):

@@ -1,4 +1,4 @@
-"""Latents carried to points of a prior by two flows, with torchdiffeq's Dormand-Prince."""
+"""Latents mapped to points of a prior by two flows, with torchdiffeq's Dormand-Prince."""
 
 import torch
 from torchdiffeq import odeint

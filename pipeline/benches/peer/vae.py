@@ -1,4 +1,4 @@
-"""A VAE of binary images in PyTorch, as somebody who wants it fast writes it."""
+"""A VAE of binary images in optimised PyTorch."""
 
 import math
 
@@ -43,7 +43,7 @@ class Vae(nn.Module):
         return (reconstruction + divergence) / x.numel()
 
     def under_our_names(self, tensors):
-        """Of each of our weights, the one of `tensors`, by the names of the parameters here."""
+        """The program's weights in `tensors`, by the names of the parameters here."""
         found = {}
         for name, tensor in tensors.items():
             part, number, *rest = name.split(".")
@@ -58,7 +58,7 @@ class Vae(nn.Module):
         return found
 
     def load(self, ours):
-        """Takes our weights, tensors by our names."""
+        """Loads the program's weights, tensors by its names."""
         # such as `posterior.Householder.next.0.weight`
         plain = {".".join([*name.split(".")[:1], *name.split(".")[2:]]) if name.startswith("posterior.") else name: tensor for name, tensor in ours.items()}
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""PyTorch's side of the comparison: reads a request a line from stdin and answers each with a line of JSON.
+"""PyTorch's side of the comparison: reads one request per line from stdin and answers each with a line of JSON.
 
 Usage: worker.py naive|careful eager|compiled THREADS. Started by the bench target `peer`; requests are described there.
 """
@@ -29,7 +29,7 @@ class Worker:
     def prepare(self, task):
         kind = JOBS[task["kind"]]
         same = lambda key: self.task.get(key) == task[key]
-        # What was compiled is kept for a task that differs in nothing that needs compiling again.
+        # Compiled code is reused for a task that needs no recompilation.
         if self.task and same("kind") and all(same(key) for key in task if key not in kind.restarts):
             self.job.restart(task)
         else:
@@ -76,7 +76,7 @@ def main():
     if os.environ.get("PEER_TF32") == "1":
         torch.set_float32_matmul_precision("high")
     replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else is printed goes to stderr
+    os.dup2(2, 1)  # all other output goes to stderr
     worker = Worker(Mode(care == "careful", mode == "compiled"), os.environ.get("LATENT_ALIGN_DEVICE", "cpu"))
     for line in sys.stdin:
         try:
