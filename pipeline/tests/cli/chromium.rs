@@ -1,4 +1,4 @@
-//! Chromium without a window, driven over two pipes: the DevTools protocol as JSON messages that end in
+//! Headless Chromium, controlled through two pipes: the DevTools protocol as JSON messages that end in
 //! a zero byte.
 
 use crate::project::skipped;
@@ -10,12 +10,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// Where set to 1, a test that needs a browser fails without one instead of being skipped.
+/// If set to 1, a test that needs a browser fails without one instead of being skipped.
 const REQUIRED: &str = "LATENT_ALIGN_REQUIRE_BROWSER";
-/// No answer takes longer, on a machine that does much else.
+/// The longest wait for an answer on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A page in a browser of its own, which ends with it.
+/// A page in its own browser, which ends with it.
 pub struct Browser {
     child: Child,
     to: Option<ChildStdin>,
@@ -27,7 +27,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A browser whose files are in `folder`. None, with the reason on stderr, where there is none.
+    /// A browser with its files in `folder`. None, with the reason on stderr, if there is no browser.
     pub fn start(folder: &Path) -> Option<Self> {
         let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
         let finds = |name: &&&str| {
@@ -45,7 +45,7 @@ impl Browser {
             return None;
         };
         let profile = format!("--user-data-dir={}", folder.join("chromium").display());
-        // the browser speaks on 3 and 4, which the shell makes of its own input and output
+        // the browser uses descriptors 3 and 4, which the shell maps to its own input and output
         let mut child = Command::new("sh")
             .args([
                 "-c",
@@ -103,7 +103,7 @@ impl Browser {
         Some(browser)
     }
 
-    /// What the browser answers to `method`.
+    /// The browser's answer to `method`.
     #[track_caller]
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.last += 1;
@@ -131,7 +131,7 @@ impl Browser {
         answer.unwrap_or_else(|e| panic!("{what}: no answer of the browser: {e}"))
     }
 
-    /// Opens `file` in a window `width` pixels wide, and waits until it is there.
+    /// Opens `file` in a window `width` pixels wide, and waits until it is loaded.
     #[track_caller]
     pub fn open(&mut self, file: &Path, width: u32) {
         self.resize(width);
@@ -154,7 +154,7 @@ impl Browser {
         self.call("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// Says whether the user prefers the dark.
+    /// Sets the preferred colour scheme.
     pub fn prefer(&mut self, scheme: &str) {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.call("Emulation.setEmulatedMedia", features);
@@ -170,7 +170,7 @@ impl Browser {
         found["result"]["value"].clone()
     }
 
-    /// Moves the mouse to a place of the window, and clicks there if told so.
+    /// Moves the mouse to a position in the window, and optionally clicks there.
     pub fn point(&mut self, x: f64, y: f64, click: bool) {
         let kinds: &[&str] = match click {
             true => &["mouseMoved", "mousePressed", "mouseReleased"],
@@ -186,7 +186,7 @@ impl Browser {
         }
     }
 
-    /// Everything that went wrong in the page so far: exceptions, errors on its console or in its log.
+    /// All errors in the page so far: exceptions, and errors on its console or in its log.
     pub fn errors(&self) -> Vec<&Value> {
         let wrong = |event: &&Value| match event["method"].as_str() {
             Some("Runtime.exceptionThrown") => true,
@@ -197,7 +197,7 @@ impl Browser {
         self.events.iter().filter(wrong).collect()
     }
 
-    /// The addresses of everything that was asked for, but for what the page itself holds.
+    /// The addresses of all requests, except for the page itself.
     pub fn requests(&self) -> Vec<&str> {
         let sent = |e: &&Value| e["method"] == "Network.requestWillBeSent";
         let urls = self.events.iter().filter(sent);
@@ -208,7 +208,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // it ends by itself once nobody speaks to it, and takes its helpers along
+        // it ends once its pipes are closed, together with its helpers
         self.to = None;
         let since = Instant::now();
         while since.elapsed() < Duration::from_secs(10) {

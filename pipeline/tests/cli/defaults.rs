@@ -20,7 +20,7 @@ fn the_printed_defaults_are_a_configuration_that_resolves_to_itself() {
     let resolved = project.run(&["config", "defaults.yaml"]);
     resolved.expect(0, &["steps: 3000"]);
 
-    // A file with only what has no default resolves to the same.
+    // A file with only the keys without a default resolves to the same.
     let mut minimal = "name: example\npretrain_flow: {features: {file: features.h5}}\n\
          train_autoencoder: {data: {file: images.h5}, latent: {width: 16}}\n\
          train_classifier: {data: {file: images.h5}}\n\

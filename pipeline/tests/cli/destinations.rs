@@ -84,7 +84,7 @@ fn a_device_is_written_to_and_stays_one() {
     let mode = Mode::from_raw_mode(0o666);
     let made = mknodat(CWD, &device, FileType::CharacterDevice, mode, makedev(1, 3));
     if made.is_err() {
-        symlink("/dev/null", &device).unwrap(); // no right to make one, nor to lose that one
+        symlink("/dev/null", &device).unwrap(); // symlink("/dev/null", &device).unwrap(); // needs no rights, and loses no device
     }
     for writer in WRITERS {
         for force in [&[][..], &["--force"]] {
@@ -121,7 +121,7 @@ fn a_pipe_gets_what_a_file_would() {
         std::fs::remove_file(pipe).unwrap();
         project.run(&[writer, &["file"]].concat()).expect(0, &[]);
         let file = std::fs::read(project.path("file")).unwrap();
-        // A configuration says what it is called, and that it has a schema.
+        // A configuration contains its own name, and a reference to its schema.
         if writer[0] == "init" {
             let text = String::from_utf8(found).unwrap();
             assert!(

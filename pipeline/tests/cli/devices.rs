@@ -1,4 +1,4 @@
-//! The list of devices, wherever it is told.
+//! The list of devices, in all places that show it.
 
 use crate::project::{Project, output};
 use crate::python::python;

@@ -1,4 +1,4 @@
-//! What editors read: JSON Schemas, and the lines in the shipped files that lead to them.
+//! Support for editors: JSON Schemas, and the lines in the shipped files that refer to them.
 
 use crate::project::Project;
 use crate::python::{execute, python};
@@ -165,7 +165,7 @@ fn check(schema: &Value, place: &str, keys: &mut usize) {
                 );
                 for (key, property) in properties {
                     *keys += 1;
-                    // What a kind means, or the one key of a choice, stands above it.
+                    // The description of a kind, or of the only key of a choice, is above it.
                     let is_kind = property["const"].is_string() || properties.len() == 1;
                     let above = is_kind && map.contains_key("description");
                     let described = property["description"].is_string() || above;

@@ -111,8 +111,8 @@ fn run_with_fault(project: &Project, at: u64, errno: i32, stays: bool) -> (Outco
     (outcome, count.parse().unwrap_or(0))
 }
 
-/// What an undisturbed run does: the number of each operation that changes names or waits for the disk,
-/// what it is, and the path; and the number of all operations.
+/// The operations of an undisturbed run: the number of each operation that changes names or syncs, its kind,
+/// and its path; and the number of all operations.
 fn operations(project: &Project) -> (Vec<(u64, String, String)>, u64) {
     let log = project.path("log");
     let mut command = watched(project, 0);
@@ -168,8 +168,8 @@ fn run_those_before(project: &Project, stage: &str) {
     }
 }
 
-/// Ended with success or a failure that names a file, by no signal; what exists is whole, and as it
-/// would have been.
+/// It succeeded or failed with a file's name, without a signal; existing artifacts are intact and equal the
+/// reference.
 #[track_caller]
 fn check_state(project: &Project, outcome: &Outcome, what: &str) {
     match outcome.code {
@@ -187,7 +187,7 @@ fn check_state(project: &Project, outcome: &Outcome, what: &str) {
     assert_eq!(verified.code, Some(0), "{what}: {verified}\n{outcome}");
 }
 
-/// The next run ends as an undisturbed one, and leaves nothing besides.
+/// The next run gives the same as an undisturbed one, and leaves no leftovers.
 #[track_caller]
 fn check_recovery(project: &Project, what: &str) {
     let again = project.run(&["run", "tiny.yaml"]);
@@ -199,7 +199,7 @@ fn check_recovery(project: &Project, what: &str) {
 /// What is hidden in a store and no leftover.
 const KEPT: [&str; 2] = [".digests.json", ".index"];
 
-/// Nothing hidden is left but what the store keeps and what `may_stay`.
+/// No hidden entry is left except those of the store and those that `may_stay`.
 #[track_caller]
 fn check_leftovers(project: &Project, what: &str, may_stay: impl Fn(&str) -> bool) {
     let folders = STAGES.iter().copied().chain(["", "runs", "runs/tiny"]);
@@ -316,7 +316,7 @@ fn a_full_file_system_is_an_error_in_every_stage_and_then_there_is_room() {
     }
 }
 
-/// Kills a run at operation `at`; the next run, or `gc` and then the next run, leaves nothing behind.
+/// Kills a run at operation `at`; the next run, or `gc` and then the next run, leaves no leftovers.
 fn kill_at(at: u64, what: &str) {
     let project = project();
     let killed = outcome(watched(&project, at).env("FAULT_KILL", "1"));
@@ -330,7 +330,7 @@ fn kill_at(at: u64, what: &str) {
     if at.is_multiple_of(2) {
         let gone = project.run(&["clean", "--delete"]);
         gone.expect(0, &[]);
-        // the run is still to go on from its checkpoints
+        // the run must still be able to resume from its checkpoints
         let may_stay = |name: &str| {
             [".training-", ".running", ".progress.json", ".lock-tiny"]
                 .iter()

@@ -1,5 +1,5 @@
-//! Mutated files and options through the real binary: an error or success, never a panic, a signal, a
-//! hang, or much memory.
+//! Mutated files and options through the real binary: an error or success, but never a panic, a signal, a
+//! hang, or excessive memory.
 
 use crate::importing::foreign_flow;
 use crate::project::{Project, output, sealed, start};
@@ -21,9 +21,9 @@ fn budget() -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Nothing takes longer than this, on however busy a machine.
+/// The longest time of a command on a busy machine.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Nothing takes more memory than this (KiB).
+/// The largest memory of a command (KiB).
 pub const LARGEST: u64 = 1024 * 1024;
 
 /// What interesting numbers look like in text and in bytes.
@@ -97,7 +97,8 @@ fn mutate(rng: &mut Pcg64, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Tries mutations until the time is over; `prepare` writes one into the project and says what to run.
+/// Tries mutations until the time is over; `prepare` writes one into the project and returns the
+/// arguments.
 fn fuzz(target: &str, project: &Project, mut prepare: impl FnMut(&mut Pcg64) -> Vec<Vec<String>>) {
     let asked = std::env::var("LATENT_ALIGN_SEED").ok();
     let first: u64 = asked.map_or(1, |seed| {
@@ -140,8 +141,8 @@ fn kept(project: &Project) -> PathBuf {
     folder
 }
 
-/// Exit code (none for a signal, or when it took too long), stderr, and the most memory that it or what it
-/// started was seen to take, in KiB.
+/// Exit code (none for a signal, or a timeout), stderr, and the peak memory of it and its children, in
+/// KiB.
 pub fn run(mut command: Command) -> (Option<i32>, String, u64) {
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = start(&mut command).unwrap();
@@ -163,7 +164,7 @@ pub fn run(mut command: Command) -> (Option<i32>, String, u64) {
     (status.code(), reader.join().unwrap(), most)
 }
 
-/// The most memory that a process or one that it started has taken so far, in KiB; 0 once it is gone.
+/// The peak memory of a process and its children so far, in KiB; 0 once it has ended.
 fn memory_of(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let own = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -271,7 +272,7 @@ fn weights() {
     project.write("given.yaml", given.replace("steps: 20", "steps: 1"));
     fuzz("weights", &project, |rng| {
         let chosen = rng.random_range(0..names.len());
-        // a manifest that fits, so that the file itself is parsed
+        // a manifest that matches, so that the file itself is parsed
         let mut text = manifest.clone();
         for (number, name) in names.iter().enumerate() {
             let bytes = match number == chosen {
@@ -362,7 +363,7 @@ fn checkpoints() {
         .map(|name| newest.join(name))
         .filter_map(|path| Some((path.clone(), std::fs::read(path).ok()?)))
         .collect();
-    // as it is, it is gone on from
+    // unmodified, it is resumed from
     let run = words("run tiny.yaml --until pretrain-flow --set checkpoints.every_steps=1000");
     let arguments: Vec<&str> = run.iter().map(String::as_str).collect();
     project
@@ -380,7 +381,7 @@ fn checkpoints() {
                 true => mutate(rng, whole),
                 false => whole.clone(),
             };
-            // a record that fits, so that the file itself is parsed
+            // a record that matches, so that the file itself is parsed
             let said = |bytes: &[u8]| {
                 let (digest, size) = (blake3::hash(bytes).to_hex(), bytes.len());
                 format!("\"digest\": \"{digest}\",\n      \"size\": {size}")
@@ -413,7 +414,7 @@ fn hdf5_files() {
     fuzz("hdf5", &project, |rng| {
         let seeds = [&whole, &written, &tokens];
         let bytes = seeds[rng.random_range(0..seeds.len())];
-        // where structure is, more often than where numbers are
+        // structure is mutated more often than numbers
         let bytes = match rng.random_range(0..2) {
             0 => mutate(rng, bytes),
             _ => {

@@ -29,7 +29,7 @@ fn with_a_loose_artifact() -> Project {
     project
 }
 
-/// `gc` with and without `--delete` refuses, names `culprit`, and leaves everything.
+/// `gc` with and without `--delete` refuses, names `culprit`, and deletes nothing.
 fn refuses(project: &Project, culprit: &str, run: impl Fn(&[&str]) -> Outcome) {
     let before = everything(&project.path("artifacts"));
     for arguments in [
@@ -59,7 +59,7 @@ fn while_something_that_may_refer_to_artifacts_cannot_be_read_nothing_is_deleted
         std::fs::rename(&place, &away).unwrap();
         symlink(project.path("nowhere"), &place).unwrap();
         refuses(&project, culprit, |arguments| project.run(arguments));
-        // once the disk is there again, all is as it was
+        // once the disk is back, everything is as before
         std::fs::remove_file(&place).unwrap();
         std::fs::rename(&away, &place).unwrap();
         project.run(&["clean", "--delete"]).expect(0, &["deleted"]);

@@ -70,7 +70,7 @@ fn three_weights_are_three_entries_that_can_be_compared() {
         column(&project, &["compare", "tiny@1", "tiny@2"], WEIGHT),
         ["0.1", "0.2"]
     );
-    // the newest answers to its number too
+    // the newest also has its number
     assert_eq!(
         column(&project, &["compare", "tiny@3", "tiny@2"], "name"),
         ["tiny", "tiny@2"]
@@ -96,16 +96,16 @@ fn three_weights_are_three_entries_that_can_be_compared() {
         .run(&["show", "tiny@1", "--curves"])
         .expect(0, &["train-autoencoder"]);
     project.run(&["verify"]).expect(0, &["tiny@1"]);
-    // what an older entry leads to is in use
+    // the artifacts of an older entry are in use
     project.run(&["clean"]).expect(0, &["nothing to delete"]);
     project.run(&["clean", "--delete"]).expect(0, &[]);
     assert_eq!(project.entries("artifacts/train-autoencoder").len(), 3);
     assert_eq!(project.entries("artifacts/estimate-nll").len(), 3);
-    // what was computed before is found again, and is the newest then
+    // a configuration that was computed before is found again, and becomes the newest entry
     let again = project.run(&["run", "tiny.yaml"]);
     again.expect(0, &["Nothing to do"]);
     assert_eq!(column(&project, &all, WEIGHT), ["0.1", "0.2", "0.3", "0.1"]);
-    // the same once more is no new entry
+    // repeating it adds no entry
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
     assert_eq!(column(&project, &all, "entry").len(), 4);
 }
@@ -130,18 +130,18 @@ fn what_a_run_shows_is_of_one_configuration() {
     }
     assert!(!file(&project, "tiny", "report.html").contains("NLL of latents (nats)"));
     assert!(file(&project, "tiny@1", "report.html").contains("NLL of latents (nats)"));
-    // a plan names what changed since the stage last ran, though the newest entry did not come to it
+    // a plan names the changes since the stage last ran, even if the newest entry did not reach it
     let set = format!("{WEIGHT}=0.3");
     project
         .run(&["plan", "tiny.yaml", "--set", &set])
         .expect(0, &["train-autoencoder changes: "]);
-    // the rest of the same configuration is the same entry
+    // the remaining stages of the same configuration belong to the same entry
     weighted(&project, "0.3", &[]);
     assert_eq!(
         column(&project, &["list", "--all"], "state"),
         ["finished"; 2]
     );
-    // and a part of it leaves what was found before
+    // and a part of it keeps earlier results
     weighted(&project, "0.3", &["--until", "train-autoencoder"]);
     assert!(file(&project, "tiny", "summary.md").contains("mean NLL"));
 }
@@ -151,7 +151,7 @@ fn what_read_an_earlier_result_is_left_out_and_told() {
     let project = project();
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
     let folder = project.path("artifacts/runs/tiny");
-    // as if the autoencoder had been computed again elsewhere, with another result
+    // as if the autoencoder had been recomputed elsewhere with another result
     let autoencoder = folder.join("train-autoencoder").canonicalize().unwrap();
     std::fs::write(autoencoder.join("note.txt"), "new").unwrap();
     let manifest = autoencoder.join("manifest.yaml");
@@ -179,7 +179,7 @@ fn a_link_to_what_another_configuration_made_is_left_out_of_the_report() {
     let project = project();
     weighted(&project, "0.3", &[]);
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
-    // as versions without a history left it
+    // as left by versions without a history
     let [own, other] = ["tiny", "tiny@1"].map(|run| {
         project
             .path("artifacts/runs")
@@ -192,7 +192,7 @@ fn a_link_to_what_another_configuration_made_is_left_out_of_the_report() {
     let page = file(&project, "tiny", "report.html");
     assert!(page.contains("it is of another configuration than this run"));
     assert!(!page.contains("NLL of latents (nats)") && !page.contains("id=\"figure-surrogate\""));
-    // a run puts it right
+    // a run repairs it
     project
         .run(&["run", "tiny.yaml"])
         .expect(0, &["Nothing to do"]);
@@ -214,7 +214,7 @@ fn a_run_that_fails_before_it_starts_changes_nothing() {
         assert_eq!(contents(&project.path("artifacts/runs/tiny")), before);
     }
     assert_eq!(column(&project, &["list", "--all"], "state"), ["finished"]);
-    // where nothing is replaced, the failure is recorded
+    // if nothing is replaced, the failure is recorded
     let wrong = [
         "--set",
         "name=new",

@@ -16,7 +16,7 @@ fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Commands that read what has the name `P`, and what stands for it.
+/// Commands that read the path `P`, and its replacement.
 const READERS: [&str; 26] = [
     "run P",
     "plan P",

@@ -335,7 +335,7 @@ fn two_runs_share_a_flow_and_differ_in_a_setting() {
     let rows = json(&project, &["compare", "digits-a", "digits-b"]);
     assert_eq!(rows[1]["train_autoencoder.regulariser.weight"], 0.01);
     assert_eq!(rows[1]["pretrain-flow: shared"], "shared");
-    // their manifests say the same, their fingerprints do not
+    // their manifests are equal, their fingerprints are not
     let other = "computed from the same";
     assert_eq!(rows[1]["train-autoencoder: shared"], other);
     let text = project.run(&["compare", "digits-a", "digits-b"]);
@@ -413,7 +413,7 @@ fn whatever_is_shown_is_found_by_its_name_and_takes_its_own_options_only() {
             .run(&["show", thing, option])
             .expect(2, &[option_only, "found a", expected]);
     }
-    // in a folder that has something of the same name, the run is meant; with a path, what lies there
+    // in a folder with an entry of the same name, the name means the run; a path means the entry
     project.write("digits-a", "not a run");
     project
         .run(&["show", "digits-a"])
@@ -590,7 +590,7 @@ fn former_names_of_commands_do_what_those_of_today_do() {
     }
 }
 
-/// What each command says of a store.
+/// The output of each command for a store.
 fn everything(project: &Project) -> Vec<(String, i32, String)> {
     let commands: [&[&str]; 11] = [
         &["list"],
@@ -630,7 +630,7 @@ fn the_index_changes_no_answer() {
     let whole = std::fs::read(&index).unwrap();
     std::fs::write(&index, &whole[..whole.len() / 2]).unwrap();
     assert_eq!(everything(&project), without);
-    // What changed since is seen, though the index knows what it was.
+    // Changes are detected, although the index has the old contents.
     artifact(
         &project,
         "train-autoencoder",
@@ -755,7 +755,7 @@ fn records_and_configurations_may_be_damaged_missing_or_lead_nowhere() {
         problem(2)
     );
     assert!(problem(4).contains("config.yaml"), "{}", problem(4));
-    // The settings of stages stand in for a configuration that is gone.
+    // The settings of stages replace a missing configuration.
     assert_eq!(rows[2]["pretrain_flow.steps"], 7);
     assert_eq!(rows[1][format!("train-autoencoder: {MSE}")], 0.25);
     for name in ["dangling", "digits-a", "digits-b", "killed", "moons", "old"] {

@@ -1,4 +1,4 @@
-//! The real binary, each test in a folder of its own. One test program, so that linking is paid once.
+//! The real binary, each test in its own folder. One test program, so that linking is done once.
 
 mod applying;
 mod browser;

@@ -12,7 +12,7 @@ use std::process::Command;
 /// `mutations.yaml`.
 #[derive(Deserialize)]
 struct File {
-    /// Keys of each variant that make it cheap.
+    /// Keys of each variant that make it fast.
     reduced: BTreeMap<String, Map<String, Value>>,
     mutations: Vec<Mutation>,
 }
@@ -178,9 +178,9 @@ const SETTINGS: &str = "\n[profile.dev.package.latent-align-stages]\ncodegen-uni
 /// What the names of sweeps of mutants start with, in the copy's `configs/sweeps`.
 const SWEEP: &str = "mutant-";
 
-/// Copies `part` of the workspace into `tree` with every defect in it; true if the program changed. What is
-/// there already stays, so that only what changed is compiled again; what the workspace no longer has goes,
-/// since a module that moved would be there twice.
+/// Copies `part` of the workspace into `tree` with every defect in it; true if the program changed. Unchanged files
+/// are kept, so that only changes are compiled again; files that the workspace no longer has are removed, since a
+/// moved module would exist twice.
 fn mirror(part: &Path, tree: &Path, file: &File) -> bool {
     let (from, to) = (workspace().join(part), tree.join(part));
     if from.is_dir() {
@@ -214,7 +214,7 @@ fn mirror(part: &Path, tree: &Path, file: &File) -> bool {
     if changed {
         std::fs::write(&to, bytes).unwrap();
     }
-    // trials know their configurations: those that change are run again
+    // trials record their configurations: changed ones are run again
     let compiled = !part.starts_with("configs") && !part.starts_with("pipeline/tests");
     changed && compiled
 }

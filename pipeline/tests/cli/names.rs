@@ -181,7 +181,7 @@ fn columns(stage: &Path) -> Vec<(String, String)> {
     found
 }
 
-/// Whether `figure` is one of `names`, of some region and rows, or an end of the interval of one.
+/// Whether `figure` is one of `names`, for some region and rows, or an end of its interval.
 fn is_figure(figure: &str, names: &[&[&str]]) -> bool {
     let mut name = figure;
     if let Some((region, rest)) = figure.split_once(": ")
@@ -200,7 +200,7 @@ fn is_figure(figure: &str, names: &[&[&str]]) -> bool {
     is(name) || of_rows.is_some_and(is) || is_agreement(name)
 }
 
-/// Whether `name` is a figure of agreement, with what is compared before it.
+/// Whether `name` is a figure of agreement, with the compared quantities before it.
 fn is_agreement(name: &str) -> bool {
     let surrogates = [
         "uniform".to_owned(),

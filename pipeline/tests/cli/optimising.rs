@@ -137,7 +137,7 @@ fn kill_at_any_moment(made: &dyn Fn() -> Project, kills: u64) {
             child.kill().unwrap();
             let is_done = child.wait().unwrap().success();
             killed += u64::from(!is_done);
-            // the program dies with the search, a moment later
+            // the program dies shortly after the search
             std::thread::sleep(Duration::from_millis(30));
             let again = asked(&project)[at..]
                 .iter()
@@ -211,7 +211,7 @@ fn is_gone(project: &Project, file: &str) {
     let stat = PathBuf::from(format!("/proc/{}/stat", number.trim()));
     wait_until("end of the program", || {
         let state = std::fs::read_to_string(&stat).unwrap_or_default();
-        // a zombie waits for whoever adopted it
+        // a zombie waits for its new parent
         state.is_empty() || state.contains(") Z ")
     });
 }

@@ -127,7 +127,7 @@ fn a_fit_lowers_the_held_out_loss_that_both_sides_share() {
     let loss = || Request::HeldOutLoss(());
     let replies = answers(&[Request::Prepare(fit), loss(), Request::Steps(200), loss()]);
     let (before, after) = (values(&replies[1])[0], values(&replies[3])[0]);
-    // at first the velocity is zero: the loss is the mean square of data - noise, 2 a dimension
+    // at first the velocity is zero: the loss is the mean square of data - noise, 2 per dimension
     assert!((before - 4.0).abs() < 0.2, "{before}");
     assert!(after < 0.97 * before, "{before} {after}");
 }

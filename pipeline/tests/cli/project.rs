@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Held while this process writes HDF5 and while it starts a child: a child born in between would
+/// Held while this process writes HDF5 and while it starts a child: a child started in between would
 /// inherit the open file with its lock.
 static FORK: Mutex<()> = Mutex::new(());
 
@@ -128,8 +128,8 @@ impl Project {
         command
     }
 
-    /// The same as another user than the one who made the folder; none, and a reason, where that takes
-    /// rights that this one lacks. Whoever it is may enter the folder.
+    /// The same as another user than the owner of the folder; none, and a reason, without the necessary
+    /// rights. Every user may enter the folder.
     pub fn command_of_another_user(&self, arguments: &[&str]) -> Option<Command> {
         if !rustix::process::geteuid().is_root() {
             skipped("only root may run the binary as another user");
@@ -157,7 +157,7 @@ impl Project {
         copy
     }
 
-    /// Runs as another user, if that can be.
+    /// Runs as another user, if possible.
     pub fn run_as_another_user(&self, arguments: &[&str]) -> Option<Outcome> {
         let output = output(&mut self.command_of_another_user(arguments)?).unwrap();
         Some(Outcome::of(output))
@@ -172,7 +172,7 @@ impl Project {
         start(command.stdout(Stdio::piped()).stderr(Stdio::piped())).unwrap()
     }
 
-    /// Names in a stage's folder: artifacts, and what is temporary.
+    /// Names in a stage's folder: artifacts and temporary entries.
     pub fn entries(&self, folder: &str) -> Vec<String> {
         let mut names: Vec<String> = self
             .path(folder)
@@ -242,13 +242,13 @@ fn fill<T: hdf5::H5Type>(file: &hdf5::File, dataset: &str, shape: &[usize], valu
     dataset.unwrap().write_raw(values).unwrap();
 }
 
-/// A manifest as it stands on disk: with its digest below.
+/// A manifest as on disk, followed by its digest.
 pub fn sealed(manifest: &str) -> String {
     let digest = blake3::hash(manifest.as_bytes()).to_hex();
     format!("{manifest}# digest of all above: {digest}\n")
 }
 
-/// What another program than ours did.
+/// The output of another program.
 pub fn output(command: &mut Command) -> std::io::Result<Output> {
     command
         .stdin(Stdio::null())
@@ -263,7 +263,7 @@ pub fn start(command: &mut Command) -> std::io::Result<Child> {
     command.spawn()
 }
 
-/// Says why a test is skipped, on stderr itself: what a passing test prints is not shown.
+/// Reports why a test is skipped on stderr directly: the output of a passing test is not shown.
 pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

@@ -298,7 +298,7 @@ fn the_package_has_the_numbers_of_this_program_for_a_flow_and_an_autoencoder() {
     assert_eq!(printed(&mut command), "flow_matching\n");
 }
 
-/// As it stands in the documentation, on a run of small sizes, where there are `images`; and the example.
+/// As in the documentation, on a small run with `images`; and the example.
 #[test]
 fn the_lines_of_the_documentation_and_the_example_run() {
     let Some(python) = pytorch() else { return };

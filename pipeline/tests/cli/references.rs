@@ -146,7 +146,8 @@ fn a_flow_is_pretrained_on_the_latents_of_another_experiment() {
     project
         .run(&["run", "latents.yaml"])
         .expect(0, &["Nothing to do"]);
-    // What was never asked for of the other experiment has not run; its folder leads to the rest.
+    // Stages of the other experiment that are not needed have not run; its folder leads to the
+    // rest.
     let folder = project.entries("artifacts/runs/tiny");
     assert!(!folder.contains(&"estimate-nll".to_owned()), "{folder:?}");
     assert!(folder.contains(&"train-autoencoder".to_owned()));

@@ -51,7 +51,7 @@ fn a_served_device_gives_the_same_outputs() {
         "--device",
         device,
     ];
-    // Who does not know the token gets nothing, as a web page that opens a socket does not.
+    // Without the token there is no access, as for a web page that opens a socket.
     for wrong in [None, Some("0123456789abcdef0123456789abcdef")] {
         let mut command = project.command(&far);
         command.env_remove("LATENT_ALIGN_TOKEN");

@@ -31,7 +31,7 @@ fn a_report_says_what_was_run_and_from_what() {
         "Alignment or collapse?",
         "Every figure",
         "Lineage: the artifacts that each stage read",
-        // what differs from the defaults, with these
+        // settings that differ from the defaults, with the defaults
         "<td><code>train_autoencoder.steps</code></td><td><code>20</code></td><td><code>2000</code></td>",
         "vectors.h5",
     ] {
@@ -59,7 +59,7 @@ fn a_report_says_what_was_run_and_from_what() {
         .expect(0, &["runs/tiny/report.html"]);
 }
 
-/// The shipped experiment with as many points in its figures, but hardly trained.
+/// The shipped experiment with as many points in its figures, but with little training.
 #[test]
 fn the_report_of_a_digits_run_is_small_and_shows_pictures() {
     let project = Project::new();
@@ -86,7 +86,7 @@ fn the_report_of_a_digits_run_is_small_and_shows_pictures() {
     let page = std::fs::read_to_string(&file).unwrap();
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
     assert!(page.contains("<img alt=\"Originals that were not trained on, each above its reconstruction.\" src=\"data:image/png;base64,"));
-    // where there is a picture, values are not drawn as dots
+    // if there is a picture, values are not drawn as dots
     assert!(!page.contains("id=\"figure-reconstructions\""));
 }
 
@@ -232,7 +232,7 @@ fn a_name_that_is_nothing_is_wrong_input_with_the_nearest() {
 #[test]
 fn a_short_training_without_a_regulariser_is_undertrained_and_not_collapsed() {
     let project = project();
-    // enough test rows for the energy test to tell
+    // enough test rows for the energy test
     let more = [
         "--set",
         "pretrain_flow.test.fraction=0.4",
@@ -259,7 +259,7 @@ fn a_short_training_without_a_regulariser_is_undertrained_and_not_collapsed() {
             .join("initial_latents.h5")
             .exists()
     );
-    // with one, what latents were before training is kept and compared with
+    // with one, latents before training are kept for comparison
     project
         .run(&["run", "tiny.yaml"])
         .expect(0, &["fall of the alignment loss since before training"]);

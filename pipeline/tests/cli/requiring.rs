@@ -3,8 +3,8 @@
 use crate::project::{Project, sealed};
 use crate::tiny::project;
 
-/// `tiny.yaml`, run, and then with these verdicts among the figures of estimate-nll: figures are no
-/// part of what is verified.
+/// `tiny.yaml`, run, and then with these verdicts among the figures of estimate-nll: figures are
+/// not verified.
 pub fn with_verdicts(verdicts: &[(&str, &str)]) -> Project {
     let project = project();
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);

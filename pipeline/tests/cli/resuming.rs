@@ -33,7 +33,7 @@ pub const STAGES: [&str; 6] = [
     "evaluate-latents",
 ];
 
-/// Long enough to be met in any training, with a checkpoint every few steps.
+/// Long enough to be interrupted in any training, with a checkpoint every few steps.
 fn config() -> String {
     let long = CONFIG.replace("steps: 20\n", "steps: 150\n");
     format!("{long}checkpoints: {{every_steps: 7}}\n")
@@ -82,7 +82,7 @@ pub fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
-/// Kills a run in each of `stages` in turn; what comes out is what an undisturbed run makes.
+/// Kills a run in each of `stages` in turn; the result equals that of an undisturbed run.
 fn resumes(config: &str, stages: &[&str]) {
     let whole = project_of(config);
     whole.run(&["run", "tiny.yaml"]).expect(0, &[]);
@@ -114,7 +114,7 @@ fn a_killed_training_with_a_student_resumes_to_the_same_bits() {
     resumes(&student, &["train-autoencoder"]);
 }
 
-/// With free points in place of an autoencoder.
+/// With free points instead of an autoencoder.
 fn free_points() -> String {
     config()
         .replace("  data: {file: vectors.h5, dataset: vectors}\n", "")
@@ -207,7 +207,7 @@ fn a_second_signal_stops_at_once_and_loses_nothing_committed() {
     signal(&child, "TERM");
     signal(&child, "CONT");
     let code = child.wait_with_output().unwrap().status.code();
-    // by the second signal's default action, or by its code where the first was seen before
+    // by the second signal's default action, or by its exit code if the first was seen before
     assert!([None, Some(130), Some(143)].contains(&code), "{code:?}");
     assert_eq!(outputs(&project), flow);
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
@@ -334,7 +334,7 @@ fn a_loss_that_is_nan_stops_with_the_last_good_checkpoint_and_a_record() {
     assert_eq!(rows.len(), 32);
     assert!(rows.iter().all(|r| r.as_u64().unwrap() < 400));
     assert_eq!(record["about"]["seed"], 0);
-    // what is kept is finite, and of a step before
+    // the kept state is finite, and of an earlier step
     let from = record["goes on from step"].as_u64();
     assert!(from.is_none_or(|from| from <= step), "{from:?} {step}");
     project.run(&["verify"]).expect(0, &[]);
@@ -366,7 +366,7 @@ fn an_artifact_that_is_trained_again_goes_on_from_its_checkpoint_too() {
     *weights.last_mut().unwrap() ^= 1;
     std::fs::write(&flow, weights).unwrap();
     kill(start(&project, "pretrain-flow"));
-    // the damaged artifact is still there, and looks whole to who does not read it
+    // the damaged artifact still exists, and looks intact unless it is read
     let kept = checkpoints(&project, "pretrain-flow");
     let again = project.run(&["run", "tiny.yaml"]);
     again.expect(0, &["resuming from the checkpoint of step"]);

@@ -4,7 +4,7 @@ use crate::project::{Project, output, skipped};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Runs `script` in `shell`; `None`, with the reason said, where there is no such shell.
+/// Runs `script` in `shell`; `None`, with a reason on stderr, without such a shell.
 fn execute(project: &Project, shell: &str, script: &str) -> Option<String> {
     let mut command = Command::new(shell);
     if shell == "bash" {

@@ -223,7 +223,7 @@ fn without_slurm_the_error_says_so() {
     );
 }
 
-/// A cluster that takes a job array and starts none of its tasks, as one whose nodes cannot run the script does.
+/// A cluster that accepts a job array and starts none of its tasks, like one whose nodes cannot run the script.
 #[test]
 fn trials_that_slurm_never_started_are_a_failure() {
     let project = with_sweep(SWEEP);

@@ -1,9 +1,9 @@
-//! `init`: from somebody's HDF5 file to an experiment that runs.
+//! `init`: from a user's HDF5 file to an experiment that runs.
 
 use crate::project::{Outcome, Project};
 use crate::tiny::{self, noise};
 
-/// What makes any experiment run in a second.
+/// Settings that make any experiment run in a second.
 pub const TINY: [&str; 14] = [
     "pretrain_flow.steps=10",
     "pretrain_flow.batch=32",
@@ -29,7 +29,7 @@ fn run_tiny(project: &Project, file: &str, more: &[&str]) {
     project.run(&arguments).expect(0, &["estimate-nll"]);
 }
 
-/// What starts with a word of `lines` in the file.
+/// Lines of the file that start with a word of `lines`.
 fn has(project: &Project, file: &str, lines: &[&str]) {
     let text = std::fs::read_to_string(project.path(file)).unwrap();
     for line in lines {
@@ -144,7 +144,7 @@ fn more_dimensions_without_data_leave_the_autoencoder_to_be_filled_in() {
         .expect(0, &["2 stages would run"]);
     let text = std::fs::read_to_string(project.path("a.yaml")).unwrap();
     let (above, below) = text.split_once("# train_autoencoder:").unwrap();
-    // What stands there as a comment is a section of the right shape.
+    // The commented section has the right shape.
     let section = below.split("\n\n").next().unwrap().replace("\n# ", "\n");
     let rest = below.split_once("\n\n").map_or("", |(_, rest)| rest);
     project.write(

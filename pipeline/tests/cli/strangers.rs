@@ -1,5 +1,4 @@
-//! Files that other programs wrote: what cannot be used is named for what it is, with what mends it, and is
-//! not called damaged.
+//! Files of other programs: unusable content is named with a remedy, and is not called damaged.
 
 use crate::project::Project;
 use crate::python::{execute, python};
@@ -66,7 +65,7 @@ fn data_of_equal_rows_are_nothing_to_encode() {
         .expect(2, &["/images [60, 1, 8, 8] u8", "same values in every row"]);
 }
 
-/// What numpy can hold and we cannot, and a group too deep.
+/// Types that numpy supports and this program does not, and a group nested too deeply.
 const WRITE: &str = r#"
 import h5py, numpy as np
 x = np.random.default_rng(0).normal(size=(200, 4))

@@ -7,12 +7,12 @@ use crate::tiny;
 use std::fs::File;
 use std::process::Stdio;
 
-/// What becomes of standard output.
+/// The state of standard output.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Reader {
-    /// It went away before the first word, as `head -n 0` does.
+    /// It was closed before the first word, as by `head -n 0`.
     Gone,
-    /// It is a disk without room.
+    /// It is a full disk.
     Full,
 }
 

@@ -163,7 +163,7 @@ fn where_a_density_is_known_verdicts_are_about_the_analytic_nll() {
     assert_eq!(shown.len(), regions.len());
     for (region, shown) in regions.into_iter().zip(shown) {
         let [analytic, ode] = ["analytic NLL", "ODE NLL"].map(|r| of(region, r, "slope"));
-        // numbers are rounded to what their intervals tell
+        // numbers are rounded to the precision of their intervals
         let near = (shown - analytic).abs() < 0.5 * (ode - analytic).abs();
         assert!(near, "{region}: {shown}, analytic {analytic}, ODE {ode}");
     }
@@ -199,7 +199,7 @@ fn every_remedy_moves_free_points() {
     }
 }
 
-/// How far the farthest of the followed points went along the first axis.
+/// The largest distance of the followed points along the first axis.
 fn farthest_move(project: &Project) -> f64 {
     let table = project.path("artifacts/runs/ring/train-autoencoder/trajectory.parquet");
     let frame = ParquetReader::new(std::fs::File::open(table).unwrap());

@@ -1,7 +1,7 @@
-//! The shipped sweep over the alignment weight, on the digits: twelve trials, undisturbed, killed and started
-//! again, and through Slurm, give the same table.
+//! The shipped sweep over the alignment weight, on the digits: twelve trials give the same table undisturbed,
+//! killed and restarted, and through Slurm.
 //!
-//! Short trainings by default; with `LATENT_ALIGN_FULL=1` those that the file asks for (`make check-sweep`).
+//! Short trainings by default; with `LATENT_ALIGN_FULL=1` those of the file (`make check-sweep`).
 
 use crate::project::{Project, signal, wait_until};
 use crate::slurm::Node;

@@ -202,8 +202,8 @@ fn a_run_stops_where_it_is_told_to() {
     assert!(record.contains("\"state\": \"finished\""), "{record}");
 }
 
-/// A library with which the processes of trials stop themselves before they do anything, until they are
-/// sent SIGCONT.
+/// A library with which the processes of trials stop themselves at the start, until they are sent
+/// SIGCONT.
 const STOP_AT_START: &str = r#"
 #include <signal.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-//! Text of other people's files on a terminal, and links that other people leave.
+//! Text of untrusted files on a terminal, and untrusted links.
 
 use crate::project::{Project, output, start};
 use crate::tiny;

@@ -24,7 +24,7 @@ fn project() -> Project {
     project
 }
 
-/// Starts a run, lets it go on for `time`, and kills it; false if it was done before.
+/// Starts a run, lets it work for `time`, and kills it; false if it had already finished.
 fn run_for(project: &Project, time: Duration) -> bool {
     let mut command = project.command(&["run", "tiny.yaml"]);
     let mut child = start(command.stdout(Stdio::null()).stderr(Stdio::null())).unwrap();
@@ -51,7 +51,7 @@ fn a_run_killed_at_any_moment_is_resumed_to_the_same_bits() {
     let (mut killed, mut kept) = (0, 0);
     while killed < kills() {
         let project = project();
-        // at times killed again while it goes on
+        // sometimes killed again while it resumes
         loop {
             let time = duration.mul_f64(rng.random::<f64>());
             let before = outputs(&project);

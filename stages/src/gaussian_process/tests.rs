@@ -34,7 +34,7 @@ fn settings(family: Family) -> Fit {
     }
 }
 
-/// The covariance of two rows written out anew.
+/// The covariance of two rows, computed independently.
 fn covariance(fit: &Fit, a: &[f32], b: &[f32]) -> f64 {
     let square: f64 = (a.iter().zip(b).enumerate())
         .map(|(i, (a, b))| ((f64::from(*a) - f64::from(*b)) / fit.kernel.lengths[i / 3]).powi(2))

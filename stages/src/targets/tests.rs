@@ -43,9 +43,9 @@ fn rng(seed: u64) -> Pcg64 {
 }
 
 /// The mass in each quadrant and the integral of -p ln p over a square, by the midpoint rule, which
-/// for blurred laws is exact to rounding once a cell is smaller than the blur.
+/// for blurred distributions is exact to rounding once a cell is smaller than the blur.
 fn masses_and_entropy(target: &Target, half: f64) -> ([f64; 4], f64) {
-    // 32 to a square of the board, so that no cell crosses an edge.
+    // 32 per square of the board, so that no cell crosses an edge.
     const CELLS: usize = 160;
     let density = target.density().expect("a law");
     let side = 2.0 * half / CELLS as f64;
@@ -129,7 +129,7 @@ fn with_little_noise_samples_lie_on_the_figure() {
         r#"{"kind": "rings", "radii": [1, 2], "noise": 0.002}"#,
         &|x, y| near(x.hypot(y) - 1.0, x.hypot(y) - 2.0),
     );
-    // Along a spiral the distance fixes the angle; close to the centre the noise blurs both.
+    // Along a spiral the distance determines the angle; close to the centre the noise blurs both.
     let across = |x: f64, y: f64, angle: f64| {
         let distance = x.hypot(y);
         if distance < 0.5 {
@@ -264,7 +264,7 @@ fn a_projection_keeps_the_moments_of_the_law() {
         }
         (mean, second)
     };
-    // Samples of the original, mapped, against the moments of the mapped law.
+    // Samples of the original, mapped, against the moments of the mapped distribution.
     let target = Target::Mixture {
         components: (0..2)
             .map(|k| Component {

@@ -31,8 +31,8 @@ fn lines(code: &str) -> Vec<String> {
     lines.filter(|l| !l.is_empty()).map(str::to_owned).collect()
 }
 
-/// Every command of `document` that starts with `program`: lines of its shell blocks, and what stands in
-/// backticks without a place to fill in.
+/// Every command of `document` that starts with `program`: lines of its shell blocks, and code in backticks
+/// without placeholders.
 fn commands(document: &Document, program: &str) -> Vec<String> {
     let blocks = document.blocks();
     let shown = blocks.iter().filter(|b| b.language == "sh");
@@ -60,7 +60,7 @@ fn every_command_of_the_documents_is_one_that_this_program_accepts() {
             if command.starts_with("latent-align serve") {
                 continue; // only in builds for remote devices
             }
-            // What is only a name in a sentence lacks its arguments.
+            // A bare command name in a sentence lacks its arguments.
             let is_name = command.split(' ').count() == 2;
             let more = if is_name { " --help" } else { "" };
             let done = shell(&project, &format!("{command}{more}"));

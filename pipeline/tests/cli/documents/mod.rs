@@ -91,7 +91,7 @@ impl Document {
         prose
     }
 
-    /// What stands between single backticks, paragraph by paragraph.
+    /// The text between single backticks, paragraph by paragraph.
     pub fn spans(&self) -> Vec<String> {
         let prose = self.prose().join("\n");
         let paragraphs = prose.split("\n\n").flat_map(|p| {

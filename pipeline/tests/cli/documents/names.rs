@@ -105,7 +105,7 @@ fn every_test_that_a_document_names_exists() {
     assert!(count > 40, "{count}");
 }
 
-/// Or is one that git ignores by its name, since a command of `make` writes it.
+/// Unless git ignores it by name, because a command of `make` writes it.
 #[test]
 fn every_file_of_the_repository_that_a_document_names_exists() {
     let mut count = 0;

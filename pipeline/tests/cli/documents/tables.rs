@@ -12,7 +12,7 @@ fn results() -> super::Document {
     documents.swap_remove(at.expect("docs/results.md"))
 }
 
-/// What a check asks for, as the table of `make verify` has it.
+/// The requirement of a check, as written in the table of `make verify`.
 fn required(check: &Value) -> String {
     let bound = |key: &str| check.get(key).and_then(Value::as_f64);
     match (bound("at_least"), bound("at_most")) {
@@ -46,7 +46,7 @@ fn the_table_of_verify_has_the_claims_and_bounds_of_its_file() {
     }
 }
 
-/// The README repeats a few figures of a table in `docs/`: the same ones.
+/// The README repeats a few figures of a table in `docs/` unchanged.
 #[test]
 fn the_results_of_the_readme_are_rows_of_the_table_in_the_documents() {
     let readme = &current()[0];

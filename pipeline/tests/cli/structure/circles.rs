@@ -56,8 +56,8 @@ pub fn circles(arrows: &BTreeSet<Arrow>) -> Vec<String> {
     found
 }
 
-/// Every arrow from a room to one that stands above it, and rooms that are in no list: `floors` are the rooms,
-/// from the ground up. The root stands above all.
+/// Every import from a room to one above it, and rooms that are not listed: `floors` are the rooms, from the
+/// bottom up. The root is above all.
 pub fn upward<'a>(
     files: impl Iterator<Item = &'a Names>,
     arrows: &BTreeSet<Arrow>,

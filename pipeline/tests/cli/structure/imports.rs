@@ -4,15 +4,15 @@ use super::tokens::{Token, without_tests};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-/// A path of names, from the root of the crate on; that of a module stands for its file.
+/// A path of names from the root of the crate; that of a module represents its file.
 pub type Names = Vec<String>;
 
-/// A use of what another file defines.
+/// A use of a definition of another file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrow {
     pub from: Names,
     pub to: Names,
-    /// Where in `from`, and how it is written there.
+    /// The line in `from`, and the text there.
     pub line: usize,
     pub written: String,
 }
@@ -53,7 +53,7 @@ pub struct Imports {
 const DEEPEST: usize = 16;
 
 impl Imports {
-    /// Those of the sources below `root`, but for what only tests compile.
+    /// The imports of the sources below `root`, except for test code.
     pub fn of_folder(root: &Path) -> Self {
         fn collect(root: &Path, dir: &Path, found: &mut Vec<(String, String)>) {
             for entry in std::fs::read_dir(dir).unwrap() {
@@ -196,7 +196,7 @@ impl Imports {
                     continue;
                 }
                 let is_used = |name: &String| words.is_some_and(|words| words.contains(name));
-                // what is handed on alone is no arrow: whoever takes it from here takes it from its file
+                // a re-export alone is no import: users of the name import it from its file
                 if !found.public || found.name.as_ref().is_some_and(is_used) {
                     add(module, &found.path, found.line);
                 }
@@ -208,14 +208,14 @@ impl Imports {
         arrows
     }
 
-    /// The module of the file that defines what `path` means in `module`; none for other crates, and for a
-    /// module: what is taken out of it counts.
+    /// The module of the file that defines `path` in `module`; none for other crates and for a module,
+    /// whose uses count instead.
     fn definer(&self, module: &Names, path: &[String], deep: usize) -> Option<Names> {
         let (start, ups) = self.start(module, path)?;
         self.walk(&start, &path[ups..], ups > 0, deep)
     }
 
-    /// The module that `path` starts in, and how many of its names say so.
+    /// The module in which `path` starts, and how many of its names specify it.
     fn start(&self, module: &Names, path: &[String]) -> Option<(Names, usize)> {
         Some(match path.first()?.as_str() {
             "crate" => (Names::new(), 1),
@@ -228,7 +228,7 @@ impl Imports {
         })
     }
 
-    /// As [`Self::definer`], of a path from `module` on; `certain` where it is known to lead on from there.
+    /// As [`Self::definer`], for a path from `module` on; `certain` if it is known to continue there.
     fn walk(&self, module: &Names, path: &[String], certain: bool, deep: usize) -> Option<Names> {
         let (first, rest) = path.split_first()?;
         let inner = joined(module, first);
@@ -252,7 +252,7 @@ impl Imports {
                 return self.walk(&target, path, true, deep + 1);
             }
         }
-        // a name that nothing here declares is one that a macro makes
+        // a name without a declaration is created by a macro
         if certain && !is_module { here() } else { None }
     }
 
@@ -272,7 +272,7 @@ impl Imports {
         Some(found)
     }
 
-    /// Whether `module` has `name` for others.
+    /// Whether `module` declares `name` publicly.
     fn declares(&self, module: &Names, name: &str, deep: usize) -> bool {
         let uses = self.uses.get(module).map_or(&[][..], Vec::as_slice);
         let mut public = uses.iter().filter(|u| u.public);

@@ -13,7 +13,7 @@ const LETTERS: [char; 6] = ['a', 'b', 'c', 'd', 'e', 'f'];
 const LENGTH: usize = 10;
 const GOAL: &str = "acefbdacfe";
 
-/// A letter is a direction of the plane; what it was refitted to, it turns by.
+/// A letter is a direction in the plane; a refit rotates the directions.
 struct Directions {
     alphabet: Alphabet,
     turned: f32,
@@ -32,7 +32,7 @@ impl Default for Directions {
 }
 
 impl Directions {
-    /// Of a token from 1.
+    /// The angle of a token from 1.
     fn angle(&self, token: u32) -> f32 {
         self.turned + std::f32::consts::TAU * (token - 1) as f32 / LETTERS.len() as f32
     }
@@ -48,7 +48,7 @@ impl SequenceModel for Directions {
     fn alphabet(&self) -> &Alphabet {
         &self.alphabet
     }
-    /// Equal neighbours cost much.
+    /// Equal neighbours are costly.
     fn weigh(&self, sequences: &[Sequence]) -> Result<Weighed> {
         let cost = |sequence: &Sequence| {
             let twice = sequence.windows(2).filter(|w| w[0] == w[1]).count() as f64;
@@ -117,7 +117,7 @@ impl SequenceModel for Directions {
     }
 }
 
-/// Letters that are as in the goal; texts with two equal neighbours are infeasible.
+/// The number of letters that match the goal; texts with two equal neighbours are infeasible.
 fn score(text: &str) -> Option<f64> {
     let letters: Vec<char> = text.chars().collect();
     let same = text.chars().zip(GOAL.chars()).filter(|(a, b)| a == b);
@@ -199,7 +199,7 @@ fn a_search_finds_what_random_texts_do_not() {
         found >= 8.0 && chance <= 6.0 && before <= 6.0,
         "{found} {chance} {before}"
     );
-    // 40 new ones after rounds 4, 8 and 12, learnt from at the start of the next
+    // 40 new ones after rounds 4, 8 and 12, used for training at the start of the next round
     let refits = refits.lock().unwrap();
     assert_eq!(refits.len(), 3);
     let best = &history.best().unwrap().text;

@@ -38,7 +38,7 @@ fn designs() -> [Design; 2] {
     [config().design(), StarFlow::example().design()]
 }
 
-/// Flows whose weights are far from where they start.
+/// Flows with weights far from their initial values.
 fn flows(device: &Device, dtype: DType) -> [Network; 2] {
     designs().map(|design| {
         let network = Network::new(&design, SHAPE, COLUMNS, Streams::new(3), device);
@@ -51,7 +51,7 @@ fn drawn(name: &str, dims: [usize; 3], device: &Device, dtype: DType) -> Tensor<
     from_f32(numbers, dims, device).cast(dtype)
 }
 
-/// Points under conditions.
+/// Points with conditions.
 fn points(count: usize, device: &Device, dtype: DType) -> Points {
     let condition = drawn("condition", [count, 1, COLUMNS], device, dtype);
     Points {
@@ -64,7 +64,7 @@ fn far<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f64 {
     to_f64((a - b).abs().max()).unwrap()[0]
 }
 
-/// Points of `noise` under the conditions of `given`, and what "none" stands for.
+/// Points of `noise` with the conditions of `given`, and with "none".
 fn drawn_by(flow: &Network, noise: Tensor<3>, given: &Points, way: &Way) -> Carried {
     let condition = given.condition.clone();
     let under = Under {
@@ -301,7 +301,7 @@ fn dropout_is_drawn_anew_each_step_and_is_off_afterwards() {
     assert_eq!(far(a, b), 0.0);
 }
 
-/// The mean test NLL of a flow of `blocks` that is trained for `steps` on what `draw` draws.
+/// The mean test NLL of a flow of `blocks` that is trained for `steps` on draws of `draw`.
 fn trained_nll(
     shape: PointShape,
     blocks: usize,

@@ -190,7 +190,8 @@ fn latents_have_the_length_of_noise_and_are_of_their_sequence_alone() {
     }
 }
 
-/// Fails if a redrawn token reads another place or later tokens, others change, or costs are of the wrong tokens.
+/// Fails if a resampled token reads another position or later tokens, others change, or costs are of the wrong
+/// tokens.
 #[test]
 fn a_redrawn_token_is_what_its_noise_decodes_to_after_the_tokens_before_it() {
     let all = sequences(60, 13);
@@ -222,7 +223,8 @@ fn a_redrawn_token_is_what_its_noise_decodes_to_after_the_tokens_before_it() {
     }
 }
 
-/// Fails if costs are not those of the tokens: a token that never stood there costs more than any that did.
+/// Fails if costs are not those of the tokens: a token that never occurred in its position costs more than any
+/// that did.
 #[test]
 fn what_was_never_seen_costs_more() {
     let [config, _] = SeqFlow::examples();
@@ -242,7 +244,7 @@ fn what_was_never_seen_costs_more() {
     }
 }
 
-/// Fails if noise is kept that decodes to another token, or a token that no noise decodes to is not left bare.
+/// Fails if noise that decodes to another token is kept, or a token without any such noise gets some.
 #[test]
 fn noise_always_decodes_to_its_token() {
     let device = Device::flex();
@@ -272,7 +274,7 @@ fn noise_always_decodes_to_its_token() {
     assert!(away.noise.iter().all(|&noise| noise == 0.0));
 }
 
-/// The largest cosine of two rows of the table that likelihood and similarity loss of a `weight` lead to.
+/// The largest cosine of two rows of the table after training with likelihood and a similarity loss of `weight`.
 fn closest_rows(weight: f64) -> f32 {
     let [mut config, _] = SeqFlow::examples();
     config.embedding = EmbeddingConfig {
@@ -292,7 +294,7 @@ fn closest_rows(weight: f64) -> f32 {
     cosines.fold(-1.0, f32::max)
 }
 
-/// Fails if the similarity loss pushes the wrong pairs, or not at all.
+/// Fails if the similarity loss acts on the wrong pairs, or has no effect.
 #[test]
 fn likelihood_alone_pulls_embeddings_together_and_the_similarity_loss_holds_them_apart() {
     let (alone, held) = (closest_rows(0.0), closest_rows(10.0));

@@ -50,7 +50,7 @@ fn exact(model: &dyn SequenceModel) -> usize {
 }
 
 /// Fails if a latent does not reach the decoder, tokens after the end count, or a term has the wrong sign: no bound
-/// lies below the entropy of the sequences.
+/// is below the entropy of the sequences.
 #[test]
 fn few_sequences_are_learnt_and_their_bound_is_no_lower_than_their_entropy() {
     let model = fitted(0.05, 250);
@@ -101,8 +101,8 @@ fn a_refit_learns_its_sequences_repeats_itself_and_can_be_undone() {
     assert_eq!(nll(model.as_ref()), first);
 }
 
-/// Fails if a redrawn token is not of the decoder's probabilities at its place, or costs are of other tokens: in a
-/// run of one letter nothing else is likely.
+/// Fails if a resampled token does not follow the decoder's probabilities at its position, or costs are of other
+/// tokens: in a run of one letter nothing else is likely.
 #[test]
 fn redrawn_tokens_are_likely_ones_and_what_breaks_a_run_costs_more() {
     let model = fitted(0.05, 250);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Keeps the state of a training after so many steps, and the last row of its learning curve.
+/// Keeps the state of a training after this many steps, and the last row of its learning curve.
 #[derive(Default)]
 struct Keeps {
     after: u64,
@@ -120,8 +120,8 @@ fn a_training_with_noise_goes_on_to_the_same_bits() {
     }
 }
 
-/// Fails if kept points have no noise, noise of another size, or features of samples keep it; and if figures,
-/// learning curve and the flow's own conversion to bits part.
+/// Fails if kept points have no noise or noise of another size, or features of samples keep it; and if
+/// figures, learning curve and the flow's own conversion to bits differ.
 #[test]
 fn levels_are_dequantised_and_come_back_whole() {
     let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -160,7 +160,7 @@ fn levels_are_dequantised_and_come_back_whole() {
     assert!((figure(names::UNIFORM_BITS) - 5f64.log2()).abs() < 1e-12);
     let [gaussian, histogram] = [names::GAUSSIAN_BITS, names::HISTOGRAM_BITS].map(figure);
     println!("flow {bits:.3}, Gaussian {gaussian:.3}, histogram {histogram:.3}");
-    // pixels are independent: nothing undercuts their entropy, 1.46 bits
+    // pixels are independent: no likelihood is below their entropy, 1.46 bits
     assert!((1.36..1.6).contains(&histogram) && gaussian > histogram && bits > histogram - 0.05);
     let held_out_bits = summary.get(&of_rows("held-out", names::BITS)).unwrap();
     assert!(
@@ -175,7 +175,7 @@ fn levels_are_dequantised_and_come_back_whole() {
     assert!(column(curves::TRAIN_BITS).is_finite());
 }
 
-/// Fails if kept points have none of the noise, or figures do not say that they have.
+/// Fails if kept points have no noise, or figures do not say that they have.
 #[test]
 fn gaussian_noise_is_that_of_the_flows_coordinates() {
     let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());

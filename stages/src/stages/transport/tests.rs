@@ -78,12 +78,12 @@ fn latents_of(model: &Autoencoder, data: Vec<f32>) -> Vec<f32> {
     to_f32(model.encode(data).centre()).unwrap()
 }
 
-/// What `train-autoencoder` leaves, with the latents that `of` gives for parts of so many rows.
+/// An artifact of `train-autoencoder`, with the latents that `of` gives for parts with these numbers of rows.
 fn autoencoder(of: impl Fn(&str, usize) -> Vec<f32>) -> TempDir {
     encoded(|_, name, rows| of(name, rows))
 }
 
-/// The same with latents that are made by the autoencoder.
+/// The same with latents computed by the autoencoder.
 fn encoded(of: impl Fn(&Autoencoder, &str, usize) -> Vec<f32>) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let header = AutoencoderHeader {
@@ -171,8 +171,8 @@ fn features(kind: &str) -> Vec<f32> {
     features
 }
 
-/// Fails if latents are not whitened together, if one of the halves goes the wrong way, or if tokens are mixed up
-/// on the way: whitening alone makes these latents noise.
+/// Fails if latents are not whitened jointly, if one of the halves is inverted, or if tokens are mixed up:
+/// whitening alone turns these latents into noise.
 #[test]
 fn gaussian_latents_follow_a_known_target_after_the_map_and_not_before() {
     let encoded = autoencoder(gaussian);
@@ -197,7 +197,7 @@ fn gaussian_latents_follow_a_known_target_after_the_map_and_not_before() {
     }
 }
 
-/// Latents of which every eighth is much larger than the others, which no whitening makes noise.
+/// Latents of which every eighth is much larger than the others, so that whitening cannot turn them into noise.
 fn heavy(name: &str, rows: usize) -> Vec<f32> {
     let mut latents = Streams::new(6).normal(name, 0, rows * WIDTH);
     for (number, row) in latents.chunks_mut(WIDTH).enumerate() {
@@ -207,7 +207,7 @@ fn heavy(name: &str, rows: usize) -> Vec<f32> {
     latents
 }
 
-/// Fails if the flow of the latents goes the wrong way, from latents as if they were noise.
+/// Fails if the flow of the latents is applied in the wrong direction.
 #[test]
 fn heavy_latents_become_noise_along_a_flow_that_knows_both_scales() {
     let encoded = autoencoder(heavy);
@@ -224,8 +224,8 @@ fn heavy_latents_become_noise_along_a_flow_that_knows_both_scales() {
     assert!(known > 0.01 && whitened <= 0.01, "{known} {whitened}");
 }
 
-/// Fails if the way back is not that of the way there, if what is stored is another map than the one that made the
-/// latents, or if parts or their items are swapped.
+/// Fails if the inverse does not undo the map, if the stored map differs from the one that made the latents, or if
+/// parts or their items are swapped.
 #[test]
 fn a_trained_map_is_undone_decodes_as_before_and_is_the_one_on_disk() {
     let (flow, out) = (
@@ -282,7 +282,7 @@ fn a_trained_map_is_undone_decodes_as_before_and_is_the_one_on_disk() {
     }
 }
 
-/// Fails if the covariance is looked at after the training only.
+/// Fails if the covariance is checked only after training.
 #[test]
 fn latents_without_variance_are_refused_before_anything_is_trained() {
     let flow = flow(&features("normal"), &json!({"kind": "normal"}));
@@ -310,7 +310,7 @@ fn latents_without_variance_are_refused_before_anything_is_trained() {
     assert!(told.contains("near singular"), "{told}");
 }
 
-/// Fails if noise of an unfitted map passes for noise.
+/// Fails if the noise of an unfitted map is accepted.
 #[test]
 fn a_flow_of_latents_that_fits_badly_is_warned_of() {
     let flow = flow(&features("normal"), &json!({"kind": "normal"}));
