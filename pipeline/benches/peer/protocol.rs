@@ -131,7 +131,7 @@ pub enum Task {
         size: Shape,
         /// Initial weights: those that `FitConfig::begin` draws from the seed.
         flow: PathBuf,
-        /// `rows` [n, d] in training order; held out: `data` and `noise` [m, d], `times` [m].
+        /// `rows` [n, d] in training order; held out: `data` and `noise` [m, d], `times` `[m]`.
         points: PathBuf,
         optimiser: OptimiserConfig,
         /// Of the initial weights, noise and times.

@@ -73,7 +73,7 @@ pub fn run(mut arguments: Arguments, store: &Store, console: &Console) -> Result
     run_preferring(prefer, &arguments, store, console)
 }
 
-/// As [`run`], with the thing to `prefer` if a run and a sweep share the name.
+/// As `run`, with the thing to `prefer` if a run and a sweep share the name.
 pub fn run_preferring(
     prefer: Prefer,
     arguments: &Arguments,

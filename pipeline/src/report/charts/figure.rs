@@ -80,7 +80,7 @@ impl Figure {
     }
 }
 
-/// A figure as a page has it; `panels` by width, height and what they hold.
+/// A figure in a page; `panels` are widths, heights and contents.
 #[derive(Template)]
 #[template(path = "figure.html")]
 struct InPage<'a> {
@@ -92,7 +92,7 @@ struct InPage<'a> {
     caption: &'a str,
 }
 
-/// `body` with the names of what is referred to set apart by `prefix`.
+/// `body` with its identifiers prefixed by `prefix`.
 fn renamed(body: &str, prefix: &str) -> String {
     body.replace(&format!("\"{NAMED}"), &format!("\"{prefix}-"))
         .replace(&format!("\"url(#{NAMED}"), &format!("\"url(#{prefix}-"))

@@ -27,7 +27,7 @@ impl Grade {
     }
 }
 
-/// A whole page. The policy in its head keeps a browser from loading anything that is not in it.
+/// A complete page. The content security policy in its head keeps browsers from loading anything else.
 #[derive(Template)]
 #[template(path = "page.html")]
 pub struct Page {
@@ -227,7 +227,7 @@ impl Table {
         (!self.rows.is_empty()).then_some(Part::Table(self))
     }
 
-    /// Each column's name, what stands above that, and whether the column holds numbers only.
+    /// Each column's name, the line above it, and whether the column holds numbers only.
     fn headers(&self) -> impl Iterator<Item = (&str, &str, bool)> {
         self.header.iter().enumerate().map(|(column, name)| {
             let mut cells = self.rows.iter().filter_map(|row| row.get(column));
@@ -237,7 +237,7 @@ impl Table {
     }
 }
 
-/// The name of a column in two lines: the stage of a figure, or the section of a key, stands above.
+/// The name of a column in two lines: the stage of a figure, or the section of a key, is the upper one.
 fn headed(name: &str) -> (&str, &str) {
     let cut = name.split_once(": ").or_else(|| {
         // a dotted key has no spaces
