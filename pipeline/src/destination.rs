@@ -11,7 +11,8 @@
 //! Links are followed and kept.
 
 use crate::console::visible;
-use latent_align_stages::{Error, Result, temporary};
+use latent_align_hdf5::temporary::{self, folder_of};
+use latent_align_stages::{Error, Result};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use std::ffi::OsStr;
@@ -257,12 +258,6 @@ impl Drop for Draft {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0); // best effort: leftovers only take space
     }
-}
-
-fn folder_of(file: &Path) -> &Path {
-    file.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
 }
 
 fn cannot(path: &Path, why: &std::io::Error) -> Error {

@@ -38,4 +38,3 @@ pub mod training;
 pub mod transport;
 
 pub use error::{Error, Result};
-pub use latent_align_hdf5::temporary;

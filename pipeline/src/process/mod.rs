@@ -1,13 +1,11 @@
-//! This process: signals, parent, memory, and temporary names.
+//! This process: signals, parent, memory.
 
 mod host;
 mod memory;
 mod parent;
 mod signals;
-mod temporary;
 
 pub use host::host;
 pub use memory::peak_mib;
 pub use parent::{PARENT, end_with_parent};
 pub use signals::Signals;
-pub use temporary::temporary;

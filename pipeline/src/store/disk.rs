@@ -1,7 +1,7 @@
 //! Crash-safe writing: a crash, a full disk or a power failure leaves either the old or the new state.
 //! Files are written under a temporary name, synced, and renamed.
 
-use crate::process::temporary;
+use latent_align_hdf5::temporary::{self, folder_of};
 use latent_align_stages::{Error, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -42,7 +42,7 @@ pub fn sync(path: &Path) -> Result<()> {
 /// Renames `from`, which is synced, to `to`, and syncs the rename.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     std::fs::rename(from, to).map_err(|e| Error::file(to, e))?;
-    sync(parent(to))
+    sync(folder_of(to))
 }
 
 /// As [`rename`] for a temporary `from`, which is removed on failure.
@@ -57,7 +57,7 @@ pub fn place(from: &Path, to: &Path) -> Result<()> {
 /// Atomically exchanges the folders `a` and `b` of one file system, and syncs the exchange.
 pub fn exchange(a: &Path, b: &Path) -> Result<()> {
     match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
-        Ok(()) => sync(parent(b)),
+        Ok(()) => sync(folder_of(b)),
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => exchange_by_renaming(a, b),
         Err(error) => Err(Error::file(b, std::io::Error::from(error))),
     }
@@ -65,8 +65,7 @@ pub fn exchange(a: &Path, b: &Path) -> Result<()> {
 
 /// The same for file systems without an exchange, such as NFS: for a moment `b` does not exist.
 fn exchange_by_renaming(a: &Path, b: &Path) -> Result<()> {
-    let name = b.file_name().unwrap_or_default().to_string_lossy();
-    let aside = temporary(parent(b), &name);
+    let aside = temporary::beside(b);
     let renamed = std::fs::rename(b, &aside).and_then(|()| {
         std::fs::rename(a, b).inspect_err(|_| {
             // restore if possible
@@ -75,7 +74,7 @@ fn exchange_by_renaming(a: &Path, b: &Path) -> Result<()> {
     });
     renamed.map_err(|e| Error::file(b, e))?;
     std::fs::rename(&aside, a).map_err(|e| Error::file(a, e))?;
-    sync(parent(b))
+    sync(folder_of(b))
 }
 
 /// Atomically writes `text` to the file `name` in the folder `dir`, and syncs it; an equal file is left
@@ -86,7 +85,7 @@ pub fn write_whole(dir: &Path, name: &str, text: &str) -> Result<()> {
         return Ok(());
     }
     create_folder(dir)?;
-    let made = temporary(dir, name);
+    let made = temporary::beside(&dir.join(name));
     if let Err(error) = write_synced(&made, text.as_bytes()) {
         let _ = std::fs::remove_file(&made);
         return Err(error);
@@ -97,9 +96,8 @@ pub fn write_whole(dir: &Path, name: &str, text: &str) -> Result<()> {
 /// Atomically writes `bytes` to `file` without syncing, for data that can be recreated or lost.
 pub fn write_lightly(file: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |e: std::io::Error| Error::file(file, e);
-    std::fs::create_dir_all(parent(file)).map_err(failed)?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let made = temporary(parent(file), &name);
+    std::fs::create_dir_all(folder_of(file)).map_err(failed)?;
+    let made = temporary::beside(file);
     let written = std::fs::write(&made, bytes).and_then(|()| std::fs::rename(&made, file));
     if written.is_err() {
         let _ = std::fs::remove_file(&made);
@@ -112,7 +110,7 @@ pub fn create_folder(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let above = parent(path);
+    let above = folder_of(path);
     if above != path {
         create_folder(above)?;
     }
@@ -198,10 +196,9 @@ pub fn remove(path: &Path) {
 /// # Errors
 /// It cannot be removed; it may already have been renamed.
 pub fn remove_at_once(path: &Path) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let aside = temporary(parent(path), &name);
+    let aside = temporary::beside(path);
     let renamed = std::fs::rename(path, &aside).map_err(|e| Error::file(path, e));
-    renamed.and_then(|()| sync(parent(path)))?;
+    renamed.and_then(|()| sync(folder_of(path)))?;
     let removed = match aside.is_dir() && !aside.is_symlink() {
         true => std::fs::remove_dir_all(&aside),
         false => std::fs::remove_file(&aside),
@@ -216,12 +213,6 @@ pub fn remove_those(folder: &Path, goes: impl Fn(&str) -> bool) {
             remove(&entry.path());
         }
     }
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

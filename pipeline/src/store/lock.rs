@@ -11,7 +11,7 @@
 use super::names;
 use super::shared::locks_are_seen_by_all_hosts;
 use crate::process::host;
-use latent_align_stages::temporary::boot;
+use latent_align_hdf5::temporary::boot;
 use latent_align_stages::{Error, Result};
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};

@@ -11,7 +11,7 @@
 //!
 //! A maker is a process together with its system ([`Maker`]).
 
-use latent_align_stages::temporary::{self, Maker};
+use latent_align_hdf5::temporary::{self, Maker};
 
 const DRAFT: &str = ".tmp-";
 const REPLACED: &str = ".old-";
@@ -83,7 +83,6 @@ pub fn training(fingerprint: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::temporary;
     use std::path::Path;
 
     const FINGERPRINT: &str = "00112233445566aa";
@@ -97,7 +96,7 @@ mod tests {
         assert_eq!(known(&replaced), expected("Replaced"));
         assert_eq!(known(&lock(FINGERPRINT)), expected("Lock"));
         assert_eq!(known(&training(FINGERPRINT)), expected("Training"));
-        let made = temporary(Path::new("/store.tmp-1/runs"), "run.json");
+        let made = temporary::beside(Path::new("/store.tmp-1/runs/run.json"));
         let made = made.file_name().unwrap().to_str().unwrap();
         assert_eq!(Name::of(made), Some(Name::Temporary(Maker::this())));
         // names in older versions

@@ -6,8 +6,7 @@ use super::digests::Digests;
 use super::key::Key;
 use super::verify::State;
 use super::{disk, draft};
-use crate::process::temporary;
-use latent_align_stages::temporary::remove_abandoned;
+use latent_align_hdf5::temporary::{self, remove_abandoned};
 use latent_align_stages::{Error, Result};
 
 impl Store {
@@ -34,7 +33,7 @@ impl Store {
                 )));
             }
             disk::create_folder(&folder).map_err(|e| refused(&e))?;
-            let probe = temporary(&folder, "probe");
+            let probe = temporary::beside(&folder.join("probe"));
             std::fs::write(&probe, b"").map_err(failed)?;
             std::fs::remove_file(&probe).map_err(failed)?;
             draft::remove_abandoned(&folder);

@@ -6,8 +6,7 @@
 use super::Stage;
 use super::artifacts::Store;
 use super::disk;
-use crate::process::temporary;
-use latent_align_stages::temporary::remove_abandoned;
+use latent_align_hdf5::temporary::{self, remove_abandoned};
 use latent_align_stages::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -88,7 +87,7 @@ impl RunFolder {
         }
         let failed = |e| Error::file(&link, e);
         disk::create_folder(&self.dir)?;
-        let temporary = temporary(&self.dir, stage.name());
+        let temporary = temporary::beside(&self.dir.join(stage.name()));
         std::os::unix::fs::symlink(&target, &temporary).map_err(failed)?;
         disk::place(&temporary, &link)?;
         Ok(true)

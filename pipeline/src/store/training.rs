@@ -22,7 +22,7 @@ use super::manifest::Program;
 use super::names::{self, Name};
 use super::{Wrong, disk, sealed};
 use crate::config::{Change, diff};
-use crate::process::temporary;
+use latent_align_hdf5::temporary;
 use latent_align_stages::persist::Snapshot;
 use latent_align_stages::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -152,7 +152,7 @@ impl Training {
     ) -> Result<()> {
         disk::create_folder(&self.folder)?;
         disk::remove_those(&self.folder, |name| Name::of(name).is_some());
-        let made = temporary(&self.folder, "checkpoint");
+        let made = temporary::beside(&self.folder.join("checkpoint"));
         let written = self.write(&made, state, write_metrics);
         let place = self.folder.join(format!("{STEP}{:012}", state.step()));
         let placed = written.and_then(|()| {

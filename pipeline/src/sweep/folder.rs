@@ -4,8 +4,8 @@
 use super::trial::Trial;
 use crate::store::{Store, write_whole};
 use anyhow::{Context as _, Result};
+use latent_align_hdf5::temporary::remove_abandoned;
 use latent_align_stages::Error;
-use latent_align_stages::temporary::remove_abandoned;
 use std::path::{Path, PathBuf};
 
 /// The folder of a sweep.

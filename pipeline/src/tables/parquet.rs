@@ -3,7 +3,7 @@
 //! `metrics.parquet` is rewritten as a whole while a stage runs, by a rename, so that readers never
 //! see a partial file.
 
-use crate::process::temporary;
+use latent_align_hdf5::temporary;
 use latent_align_stages::context::{Column, Table};
 use latent_align_stages::figures::curves::STEP;
 use latent_align_stages::{Error, Result};
@@ -206,9 +206,7 @@ fn length(column: &Column) -> usize {
 fn write_frame(file: &Path, frame: PolarsResult<DataFrame>) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Error::file(file, e);
     let mut frame = frame.map_err(|e| failed(&e))?;
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = temporary(folder, &name);
+    let temporary = temporary::beside(file);
     let out = File::create_new(&temporary).map_err(|e| failed(&e))?;
     let mut out = BufWriter::new(out);
     ParquetWriter::new(&mut out)

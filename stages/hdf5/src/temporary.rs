@@ -108,6 +108,13 @@ fn system() -> &'static str {
     })
 }
 
+/// The folder that `file` is in.
+pub fn folder_of(file: &Path) -> &Path {
+    file.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
 /// A temporary name beside `target`, unique over processes, threads and hosts.
 pub fn beside(target: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);

@@ -10,7 +10,7 @@ use crate::guard::Asked;
 use crate::open::{absolute, open_dataset, open_file};
 use crate::raw::{Readable, file_image, read_items, write_items};
 use crate::superblock::seal;
-use crate::temporary;
+use crate::temporary::{self, folder_of};
 use hdf5::types::VarLenUnicode;
 use hdf5::{File, H5Type, Location};
 use std::io::Write;
@@ -290,7 +290,7 @@ impl Partial {
             .file_name()
             .ok_or_else(|| Error::file(target, "expected the path of a file"))?
             .to_string_lossy();
-        temporary::remove_abandoned(directory(target), |of| of == name);
+        temporary::remove_abandoned(folder_of(target), |of| of == name);
         Ok(Self {
             path: temporary::beside(target),
             target: target.to_owned(),
@@ -300,7 +300,7 @@ impl Partial {
 
     /// Syncs the file and renames it to its final name.
     pub(crate) fn commit(&mut self) -> Result<()> {
-        let dir = directory(&self.target);
+        let dir = folder_of(&self.target);
         let done = std::fs::File::open(&self.path)
             .and_then(|f| f.sync_all())
             .and_then(|()| std::fs::rename(&self.path, &self.target))
@@ -308,14 +308,6 @@ impl Partial {
         done.map_err(|e| Error::file(&self.target, e))?;
         self.committed = true;
         Ok(())
-    }
-}
-
-/// The parent directory of `file`.
-fn directory(file: &Path) -> &Path {
-    match file.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
     }
 }
 

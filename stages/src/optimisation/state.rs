@@ -2,7 +2,7 @@
 
 use super::proposer::Proposer;
 use crate::error::{Error, Result};
-use crate::temporary;
+use latent_align_hdf5::temporary;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 

@@ -73,7 +73,7 @@ impl Partial {
     /// File errors.
     pub fn unnamed(about: &Map<String, Value>, row: usize) -> Result<Self> {
         let dir = std::env::temp_dir();
-        let path = crate::temporary::beside(&dir.join("latent-align"));
+        let path = latent_align_hdf5::temporary::beside(&dir.join("latent-align"));
         let failed = |e: std::io::Error| Error::file(&path, e);
         let mut options = File::options();
         let options = options.read(true).write(true).create_new(true).mode(0o600);
