@@ -100,7 +100,7 @@ fn write_run(store: &Path, number: usize) {
         let dir = store.join(stage).join(fingerprint);
         std::fs::create_dir_all(&dir).unwrap();
         write_settled(
-            &dir.join("manifest.yaml"),
+            &dir.join("manifest.json"),
             &manifest(stage, fingerprint, figures, upstream, number),
         );
         for output in OUTPUTS {
@@ -217,7 +217,7 @@ fn manifest(
     number: usize,
 ) -> String {
     let mut text = format!(
-        "format: 2\nstage: {stage}\nfingerprint: \"{fingerprint}\"\nstarted: \"2026-11-22T04:14:04Z\"\n\
+        "format: 4\nstage: {stage}\nfingerprint: \"{fingerprint}\"\nstarted: \"2026-11-22T04:14:04Z\"\n\
          finished: \"2026-11-22T04:15:25Z\"\nseconds: 80.449\nfigures:\n"
     );
     for (name, value) in figures {
@@ -251,7 +251,11 @@ fn manifest(
     for output in OUTPUTS {
         let _ = writeln!(text, "  {output}:\n    digest: {digest}\n    size: 0");
     }
-    text
+    let content: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+    let json = serde_json::to_string_pretty(&content).unwrap();
+    let above = json.strip_suffix("\n}").unwrap();
+    let digest = blake3::hash(above.as_bytes()).to_hex();
+    format!("{above},\n  \"digest of all above\": \"{digest}\"\n}}\n")
 }
 
 /// The settings of a stage.

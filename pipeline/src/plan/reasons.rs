@@ -48,6 +48,9 @@ pub fn since_last(store: &Store, name: &str, key: &Key) -> Vec<String> {
     {
         return vec!["its artifact was deleted".into()];
     }
+    if Manifest::is_former(&last) {
+        return vec!["the format of artifacts changed".into()];
+    }
     let Ok(last) = Manifest::read(&last) else {
         return vec!["never run with this configuration".into()];
     };

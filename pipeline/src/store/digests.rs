@@ -142,8 +142,8 @@ impl Digests {
         }
         let mut all = read(&self.file);
         all.append(&mut self.known.clone());
-        let json = serde_json::to_string(&all).expect("text and numbers");
-        match disk::write_lightly(&self.file, sealed::seal_json(&json).as_bytes()) {
+        let text = sealed::seal(&all).expect("text and numbers");
+        match disk::write_lightly(&self.file, text.as_bytes()) {
             Ok(()) => self.changed = false,
             Err(e) => tracing::debug!("{e}"),
         }
@@ -162,7 +162,7 @@ pub fn is_settled(meta: &Metadata) -> bool {
 fn read(file: &Path) -> BTreeMap<PathBuf, Entry> {
     let entries = || {
         let text = disk::read_small(file, LARGEST).ok()?;
-        let json = sealed::open_json(&text).ok()?;
+        let json = sealed::open(&text).ok()?;
         serde_json::from_str(&json).ok()
     };
     entries().unwrap_or_default()

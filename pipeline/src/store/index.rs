@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// The file's name.
 const INDEX: &str = ".index";
 /// The header: the format of the index and the version of the program, which must both match.
-const HEAD: &str = concat!("latent-align index 2, ", env!("CARGO_PKG_VERSION"), "\n");
+const HEAD: &str = concat!("latent-align index 3, ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// The number of a text shared by many entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -373,9 +373,9 @@ mod tests {
         // NaN is not equal to itself.
         let (one, two) = (first.card(&place), second.card(&place));
         assert_eq!(format!("{one:?}"), format!("{two:?}"));
-        std::fs::write(place.join(MANIFEST), "format: 2\nst").unwrap();
+        std::fs::write(place.join(MANIFEST), "{\"format\": 4").unwrap();
         let third = index(dir.path(), &place);
-        assert!(third.card(&place).unwrap_err().contains("does not parse"));
+        assert!(third.card(&place).unwrap_err().contains("digest"));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 /// The version of the layout and meaning of artifacts. Part of every fingerprint; newer ones are
 /// refused.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// In an artifact: its manifest.
-pub const MANIFEST: &str = "manifest.yaml";
+pub const MANIFEST: &str = "manifest.json";
 /// In an artifact, and among checkpoints: the learning curves.
 pub const METRICS: &str = "metrics.parquet";
 

@@ -1,4 +1,4 @@
-//! `manifest.yaml`: the identity of an artifact, its inputs, and its results.
+//! `manifest.json`: the identity of an artifact, its inputs, and its results.
 //!
 //! It is written last and marks the artifact as committed.
 
@@ -9,16 +9,14 @@ use super::key::{Key, called};
 use super::layout::{FORMAT, MANIFEST};
 use super::sealed;
 use latent_align_stages::{Error, Result};
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
-use serde_yaml::NonFiniteFloatPolicy;
+use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// From this format on, manifests end with their digest.
-const SEALED: u32 = 3;
+/// What a manifest was called before format 4.
+const FORMER: &str = "manifest.yaml";
 
 /// The largest size of a manifest in bytes.
 const LARGEST: u64 = 16 * 1024 * 1024;
@@ -125,13 +123,19 @@ impl Manifest {
     /// The manifest of the artifact in `dir`.
     ///
     /// # Errors
-    /// [`Error::Input`] if it is missing, does not parse, or has a newer format.
+    /// [`Error::Input`] if it is missing, damaged, or of another format.
     pub fn read(dir: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct Header {
             format: u32,
         }
         let wrong = |why: String| Error::input(why);
+        if Self::is_former(dir) {
+            return Err(wrong(format!(
+                "made by an older version, whose {FORMER} this one does not read; run its experiment again, which \
+                 computes it anew"
+            )));
+        }
         let file = dir.join(MANIFEST);
         let size = std::fs::metadata(&file).map(|m| m.len());
         let size = size.map_err(|e| wrong(format!("no readable {MANIFEST} ({e})")))?;
@@ -141,33 +145,27 @@ impl Manifest {
             )));
         }
         let text = std::fs::read_to_string(&file).map_err(|e| wrong(format!("{MANIFEST}: {e}")))?;
-        let seal = sealed::check_yaml(&text);
-        if let Some(Err(why)) = &seal {
-            return Err(wrong(format!("{MANIFEST} {why}")));
-        }
-        let newer = |format: u32| {
-            wrong(format!(
-                "written by a newer version (format {format}, this version reads up to {FORMAT}); update latent-align"
-            ))
-        };
-        match parse::<Self>(&text) {
-            Ok(manifest) if manifest.format > FORMAT => Err(newer(manifest.format)),
-            Ok(manifest) if manifest.format >= SEALED && seal.is_none() => {
-                Err(wrong(format!("{MANIFEST} does not end with its digest")))
+        // A manifest of a newer version need not be sealed or parse as ours.
+        match serde_json::from_str(&text) {
+            Ok(Header { format }) if format > FORMAT => {
+                return Err(wrong(format!(
+                    "written by a newer version (format {format}, this version reads up to {FORMAT}); update latent-align"
+                )));
             }
-            Ok(manifest) => Ok(manifest),
-            // A manifest of a newer version need not parse as ours.
-            Err(e) => Err(match parse::<Header>(&text) {
-                Ok(header) if header.format > FORMAT => newer(header.format),
-                _ => wrong(format!("{MANIFEST} does not parse: {}", one_line(&e))),
-            }),
+            _ => {}
         }
+        let json = sealed::open(&text).map_err(|why| wrong(format!("{MANIFEST} {why}")))?;
+        serde_json::from_str(&json).map_err(|e| wrong(format!("{MANIFEST} does not parse: {e}")))
     }
 
-    /// The contents of the file: YAML followed by its digest.
+    /// Whether `dir` is an artifact of an older version, whose manifest is no longer read.
+    pub fn is_former(dir: &Path) -> bool {
+        dir.join(FORMER).exists() && !dir.join(MANIFEST).exists()
+    }
+
+    /// The contents of the file: JSON with its digest.
     pub fn text(&self) -> Result<String> {
-        let yaml = serde_yaml::to_string(self).map_err(|e| Error::file(MANIFEST, e))?;
-        Ok(sealed::seal_yaml(&yaml))
+        sealed::seal(self).map_err(|e| Error::file(MANIFEST, e))
     }
 
     /// A digest over the names and contents of all outputs.
@@ -193,46 +191,35 @@ impl Manifest {
     }
 }
 
-/// Figures may be NaN, unlike settings.
-fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, serde_yaml::Error> {
-    let options = serde_yaml::options! {
-        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
-    };
-    serde_yaml::from_str_with_options(text, options)
-}
-
-fn one_line(error: &serde_yaml::Error) -> String {
-    let text = error.without_snippet().to_string();
-    text.lines().next().unwrap_or_default().to_owned()
-}
-
-/// Figures by name, in order. Written as a map; NaN is allowed.
+/// Figures by name, in order. Written as a map; JSON has no NaN and no infinity, so that they are words there.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figures(pub Vec<(String, f64)>);
 
 impl Serialize for Figures {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+        serializer.collect_map(self.0.iter().map(|(name, value)| {
+            let word = || Value::from(value.to_string());
+            (
+                name,
+                Number::from_f64(*value).map_or_else(word, Value::from),
+            )
+        }))
     }
 }
 
 impl<'de> Deserialize<'de> for Figures {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Figures;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a map of names to numbers")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Figures, A::Error> {
-                let mut figures = Vec::new();
-                while let Some(figure) = map.next_entry()? {
-                    figures.push(figure);
-                }
-                Ok(Figures(figures))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
+        let figures = Map::deserialize(deserializer)?.into_iter();
+        let figures = figures.map(|(name, value)| {
+            let number = match &value {
+                Value::String(word) => word.parse().ok(),
+                other => other.as_f64(),
+            };
+            let wrong = || D::Error::custom(format!("{name}: found {value}, expected a number"));
+            let number = number.ok_or_else(wrong)?;
+            Ok((name, number))
+        });
+        Ok(Self(figures.collect::<Result<_, _>>()?))
     }
 }
 
@@ -250,7 +237,11 @@ pub mod tests {
             started: Timestamp::now(),
             finished: Timestamp::now(),
             seconds: 1.25,
-            figures: Figures(vec![("z".into(), 1.5), ("a".into(), f64::NAN)]),
+            figures: Figures(vec![
+                ("z".into(), 1.5),
+                ("i".into(), f64::NEG_INFINITY),
+                ("a".into(), f64::NAN),
+            ]),
             warnings: vec!["a \"quoted\": warning\nof two lines".into()],
             seed: u64::MAX,
             device: "cpu".into(),
@@ -268,7 +259,7 @@ pub mod tests {
         let mut written = manifest();
         std::fs::write(dir.path().join(MANIFEST), written.text().unwrap()).unwrap();
         let mut read = Manifest::read(dir.path()).unwrap();
-        assert!(read.figures.0[1].1.is_nan());
+        assert!(read.figures.0[2].1.is_nan());
         read.figures.0.pop();
         written.figures.0.pop();
         assert_eq!(read, written);
@@ -277,7 +268,7 @@ pub mod tests {
     #[test]
     fn a_newer_format_is_refused_with_advice() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(MANIFEST), "format: 99\nnew: {}\n").unwrap();
+        std::fs::write(dir.path().join(MANIFEST), "{\"format\": 99, \"new\": {}}").unwrap();
         let message = Manifest::read(dir.path()).unwrap_err().to_string();
         assert!(message.contains("newer version"), "{message}");
     }

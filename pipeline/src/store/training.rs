@@ -197,8 +197,8 @@ impl Training {
             files,
         };
         let path = folder.join(RECORD);
-        let text = serde_json::to_string_pretty(&record).map_err(|e| Error::file(&path, e))?;
-        disk::write_synced(&path, sealed::seal_json(&text).as_bytes())?;
+        let text = sealed::seal(&record).map_err(|e| Error::file(&path, e))?;
+        disk::write_synced(&path, text.as_bytes())?;
         disk::sync(folder)
     }
 
@@ -389,7 +389,7 @@ fn record(folder: &Path) -> Result<Record, Unfit> {
     may_be_read(&folder.join(RECORD))?;
     let text = disk::read_small(&folder.join(RECORD), LARGEST);
     let text = text.map_err(|e| Unfit::Damaged(e.to_string()))?;
-    let text = sealed::open_json(&text).map_err(damaged)?;
+    let text = sealed::open(&text).map_err(damaged)?;
     let parsed = |e: serde_json::Error| damaged(format!("does not parse ({e})"));
     let header: Header = serde_json::from_str(&text).map_err(parsed)?;
     if header.format > FORMAT {

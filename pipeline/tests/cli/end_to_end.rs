@@ -35,10 +35,10 @@ fn a_run_leaves_artifacts_a_summary_and_links() {
     for file in [
         "config.yaml",
         "summary.md",
-        "pretrain-flow/manifest.yaml",
+        "pretrain-flow/manifest.json",
         "pretrain-flow/metrics.parquet",
         "train-autoencoder/metrics.parquet",
-        "estimate-nll/manifest.yaml",
+        "estimate-nll/manifest.json",
     ] {
         let path = project.path("artifacts/runs/tiny").join(file);
         assert!(path.is_file(), "{file}");

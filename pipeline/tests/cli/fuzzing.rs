@@ -2,7 +2,7 @@
 //! hang, or excessive memory.
 
 use crate::importing::foreign_flow;
-use crate::project::{Project, output, sealed, start};
+use crate::project::{Project, output, sealed, start, unsealed};
 use crate::resuming::{checkpoints as checkpoints_of, kill, start as start_until_checkpoints};
 use crate::tiny::{self, CONFIG};
 use rand::{RngExt as _, SeedableRng as _};
@@ -229,16 +229,10 @@ fn finished() -> (Project, PathBuf) {
     (project, flow)
 }
 
-/// The text of a manifest without its digest.
-fn unsealed(manifest: &Path) -> String {
-    let text = std::fs::read_to_string(manifest).unwrap();
-    text.split_once("# digest").unwrap().0.to_owned()
-}
-
 #[test]
 fn manifests() {
     let (project, flow) = finished();
-    let file = flow.join("manifest.yaml");
+    let file = flow.join("manifest.json");
     let whole = unsealed(&file);
     fuzz("manifest", &project, |rng| {
         let mutated = mutate(rng, whole.as_bytes());
@@ -262,7 +256,7 @@ fn weights() {
         "held_out.h5",
     ];
     let whole = names.map(|name| std::fs::read(flow.join(name)).unwrap());
-    let manifest = unsealed(&flow.join("manifest.yaml"));
+    let manifest = unsealed(&flow.join("manifest.json"));
     let config = CONFIG.split_once("pretrain_flow:").unwrap();
     let (_, rest) = config.1.split_once("train_autoencoder:").unwrap();
     let given = format!(
@@ -282,12 +276,12 @@ fn weights() {
             let old = (blake3::hash(&whole[number]).to_hex(), whole[number].len());
             let new = (blake3::hash(&bytes).to_hex(), bytes.len());
             text = text.replace(
-                &format!("digest: {}\n    size: {}", old.0, old.1),
-                &format!("digest: {}\n    size: {}", new.0, new.1),
+                &format!("\"digest\": \"{}\",\n      \"size\": {}", old.0, old.1),
+                &format!("\"digest\": \"{}\",\n      \"size\": {}", new.0, new.1),
             );
             std::fs::write(flow.join(name), bytes).unwrap();
         }
-        std::fs::write(flow.join("manifest.yaml"), sealed(&text)).unwrap();
+        std::fs::write(flow.join("manifest.json"), sealed(&text)).unwrap();
         // another result each time, or the first would be kept
         let seed = format!("seed={}", rng.random_range(0..1_000_000));
         vec![
@@ -356,8 +350,7 @@ fn checkpoints() {
     let name = training.file_name().unwrap().to_string_lossy();
     let artifact = training.with_file_name(name.trim_start_matches(".training-"));
     let record = newest.join("checkpoint.json");
-    let text = std::fs::read_to_string(&record).unwrap();
-    let (json, _) = text.split_once("\ndigest of").unwrap();
+    let whole = unsealed(&record);
     let names = ["state.safetensors", "metrics.parquet"];
     let files: Vec<(PathBuf, Vec<u8>)> = (names.iter())
         .map(|name| newest.join(name))
@@ -375,7 +368,7 @@ fn checkpoints() {
         let _ = std::fs::remove_dir_all(&artifact);
         std::fs::create_dir_all(&newest).unwrap();
         let chosen = rng.random_range(0..=files.len());
-        let mut json = json.to_owned();
+        let mut json = whole.clone();
         for (number, (path, whole)) in files.iter().enumerate() {
             let bytes = match number == chosen {
                 true => mutate(rng, whole),
@@ -393,8 +386,7 @@ fn checkpoints() {
         if chosen == files.len() {
             json = String::from_utf8_lossy(&mutate(rng, json.as_bytes())).into_owned();
         }
-        let seal = blake3::hash(json.as_bytes()).to_hex();
-        std::fs::write(&record, format!("{json}\ndigest of all above: {seal}\n")).unwrap();
+        std::fs::write(&record, sealed(&json)).unwrap();
         vec![words("verify"), run.clone()]
     });
 }

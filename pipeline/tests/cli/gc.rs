@@ -51,7 +51,7 @@ fn while_something_that_may_refer_to_artifacts_cannot_be_read_nothing_is_deleted
         "runs/digits-a/run.json",
         "pretrain-flow",
         "train-autoencoder",
-        "train-autoencoder/bb00000000000001/manifest.yaml",
+        "train-autoencoder/bb00000000000001/manifest.json",
     ] {
         let project = with_a_loose_artifact();
         let place = project.path(&format!("artifacts/{culprit}"));
@@ -77,7 +77,7 @@ fn what_another_user_may_not_read_is_no_reason_to_delete() {
         "runs/digits-a/run.json",
         "train-autoencoder",
         "train-autoencoder/bb00000000000001",
-        "train-autoencoder/bb00000000000001/manifest.yaml",
+        "train-autoencoder/bb00000000000001/manifest.json",
     ] {
         let project = with_a_loose_artifact();
         let all = project.path("artifacts");

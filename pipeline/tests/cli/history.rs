@@ -1,6 +1,6 @@
 //! The history of a run keeps its earlier configurations, and each entry shows only its own.
 
-use crate::project::{Project, sealed, signal, wait_until};
+use crate::project::{Project, change_manifest, signal, wait_until};
 use crate::tiny::{CONFIG, project};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -154,13 +154,11 @@ fn what_read_an_earlier_result_is_left_out_and_told() {
     // as if the autoencoder had been recomputed elsewhere with another result
     let autoencoder = folder.join("train-autoencoder").canonicalize().unwrap();
     std::fs::write(autoencoder.join("note.txt"), "new").unwrap();
-    let manifest = autoencoder.join("manifest.yaml");
-    let text = std::fs::read_to_string(&manifest).unwrap();
-    let digest = blake3::hash(b"new").to_hex();
-    let more = format!("outputs:\n  note.txt:\n    digest: {digest}\n    size: 3\n");
-    let text = text.replacen("outputs:\n", &more, 1);
-    let (above, _) = text.rsplit_once("# digest of all above").unwrap();
-    std::fs::write(&manifest, sealed(above)).unwrap();
+    let manifest = autoencoder.join("manifest.json");
+    change_manifest(&manifest, |manifest| {
+        let digest = blake3::hash(b"new").to_hex().to_string();
+        manifest["outputs"]["note.txt"] = serde_json::json!({"digest": digest, "size": 3});
+    });
     project.run(&["report", "tiny"]).expect(0, &[]);
     let page = file(&project, "tiny", "report.html");
     assert!(page.contains("train-autoencoder was recomputed since, with another result"));

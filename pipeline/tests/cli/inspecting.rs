@@ -11,15 +11,15 @@ fn artifact(project: &Project, stage: &str, fingerprint: &str, more: &str) {
     project.write(&format!("{place}/weights.safetensors"), "weights");
     let digest = blake3::hash(b"weights").to_hex();
     project.write(
-        &format!("{place}/manifest.yaml"),
-        format!(
-            "format: 1\nstage: {stage}\nfingerprint: \"{fingerprint}\"\n\
+        &format!("{place}/manifest.json"),
+        crate::project::manifest(&format!(
+            "format: 4\nstage: {stage}\nfingerprint: \"{fingerprint}\"\n\
              started: 2026-01-02T03:04:05Z\nfinished: 2026-01-02T03:05:05Z\nseconds: 60.0\n\
-             figures: {{held-out loss: 2.5371, broken: .nan}}\nwarnings: [few rows]\nseed: 3\n\
+             figures: {{held-out loss: 2.5371, broken: NaN}}\nwarnings: [few rows]\nseed: 3\n\
              device: cpu\nprogram: {{version: 0.1.0, revision: abc}}\nconfig: {{steps: 12}}\n\
              inputs: [{{key: features.file, path: /data/a.h5, digest: 0123456789abcdef01, size: 2048}}]\n\
              outputs:\n  weights.safetensors: {{digest: {digest}, size: 7}}\n{more}"
-        ),
+        )),
     );
 }
 
@@ -62,13 +62,13 @@ fn damaged_artifacts_are_rows_that_say_so() {
     let project = project();
     for (name, manifest) in [
         ("aa01", "{{{{"),
-        ("aa02", "format: 1\n"),
-        ("aa03", "format: 77\n"),
+        ("aa02", "{\"format\": 4}"),
+        ("aa03", "{\"format\": 77}"),
         ("aa04", "\u{0}\u{1}"),
     ] {
         std::fs::create_dir(project.path(&format!("artifacts/pretrain-flow/{name}"))).unwrap();
         project.write(
-            &format!("artifacts/pretrain-flow/{name}/manifest.yaml"),
+            &format!("artifacts/pretrain-flow/{name}/manifest.json"),
             manifest,
         );
     }
@@ -103,7 +103,7 @@ fn one_artifact_is_shown_in_full_with_its_lineage() {
     let path = format!("artifacts/train-autoencoder/{AUTOENCODER}");
     let by_path = project.run(&["show", &path]);
     assert_eq!(by_path.stdout, by_prefix.stdout);
-    let by_manifest = project.run(&["show", &format!("{path}/manifest.yaml")]);
+    let by_manifest = project.run(&["show", &format!("{path}/manifest.json")]);
     assert_eq!(by_manifest.stdout, by_prefix.stdout);
 }
 

@@ -18,17 +18,17 @@ pub fn artifact(
     let place = format!("artifacts/{stage}/{fingerprint}");
     std::fs::create_dir_all(project.path(&place)).unwrap();
     project.write(&format!("{place}/weights.safetensors"), "weights");
-    let manifest = format!("{place}/manifest.yaml");
+    let manifest = format!("{place}/manifest.json");
     let digest = blake3::hash(b"weights").to_hex();
     project.write(
         &manifest,
-        format!(
-            "format: 2\nstage: {stage}\nfingerprint: \"{fingerprint}\"\nstarted: \"2026-01-02T03:04:05Z\"\n\
+        crate::project::manifest(&format!(
+            "format: 4\nstage: {stage}\nfingerprint: \"{fingerprint}\"\nstarted: \"2026-01-02T03:04:05Z\"\n\
              finished: \"2026-01-02T03:05:05Z\"\nseconds: 60.0\nfigures: {{{figures}}}\nwarnings: [few rows]\n\
              seed: 0\ndevice: cpu\nprogram: {{version: 0.1.0, revision: abc}}\nconfig: {{steps: {steps}}}\n\
              inputs: []\nupstream: [{upstream}]\n\
              outputs:\n  weights.safetensors: {{digest: {digest}, size: 7}}\n"
-        ),
+        )),
     );
     settle(project, &manifest);
 }
@@ -97,7 +97,7 @@ pub fn project() -> Project {
     for (name, fingerprint, error, weight) in [
         ("digits-a", "bb00000000000001", "0.25", 0.1),
         ("digits-b", "bb00000000000002", "0.125", 0.01),
-        ("moons", "bb00000000000003", ".nan", 0.001),
+        ("moons", "bb00000000000003", "NaN", 0.001),
     ] {
         artifact(
             &project,
@@ -685,7 +685,7 @@ fn one_truncated_manifest_of_a_thousand_is_one_flagged_row_and_every_command_wor
         &project,
         &format!("{{\"figure\": \"train-autoencoder: {MSE}\"}}"),
     );
-    let manifest = "artifacts/train-autoencoder/bb00000000000001/manifest.yaml";
+    let manifest = "artifacts/train-autoencoder/bb00000000000001/manifest.json";
     let text = std::fs::read_to_string(project.path(manifest)).unwrap();
     project.write(manifest, &text[..text.len() / 3]);
     for (command, code, stdout) in everything(&project) {
@@ -702,9 +702,13 @@ fn one_truncated_manifest_of_a_thousand_is_one_flagged_row_and_every_command_wor
     assert_eq!(json(&project, &["list"]).len(), 1000);
     assert_eq!(flagged(&["list"]), 1);
     assert_eq!(flagged(&["list", "artifacts"]), 1);
-    project
-        .run(&["list"])
-        .expect(0, &["DAMAGED: manifest.yaml does not parse", "digits-b"]);
+    project.run(&["list"]).expect(
+        0,
+        &[
+            "DAMAGED: manifest.json does not end with its digest",
+            "digits-b",
+        ],
+    );
     project
         .run(&["show", "weights", "--objective"])
         .expect(0, &["left out: digits-a"]);
@@ -787,8 +791,8 @@ fn what_nothing_refers_to_goes_only_when_asked_and_damage_only_when_named() {
     );
     std::fs::create_dir_all(project.path("artifacts/pretrain-flow/dd00000000000003")).unwrap();
     project.write(
-        "artifacts/pretrain-flow/dd00000000000003/manifest.yaml",
-        "format: 2\nsta",
+        "artifacts/pretrain-flow/dd00000000000003/manifest.json",
+        "{\"format\": 4",
     );
     std::fs::create_dir_all(project.path("artifacts/pretrain-flow/.tmp-ee00000000000001-1"))
         .unwrap();

@@ -158,8 +158,8 @@ fn all_have_names(project: &Project, run: &str) {
 
 /// The names of the figures in the manifest of `stage`.
 fn figures(stage: &Path) -> Vec<String> {
-    let manifest = std::fs::read_to_string(stage.join("manifest.yaml")).unwrap();
-    let manifest: serde_json::Value = serde_yaml::from_str(&manifest).unwrap();
+    let manifest = std::fs::read_to_string(stage.join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     let figures = manifest["figures"].as_object().unwrap();
     figures.keys().cloned().collect()
 }

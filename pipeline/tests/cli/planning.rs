@@ -1,6 +1,6 @@
 //! Plans: what would run, and why.
 
-use crate::project::{Project, output, sealed};
+use crate::project::{Project, manifest as manifest_of, output};
 
 const CONFIG: &str = "name: ring\npretrain_flow:\n  features: {file: a.h5}\n\
                       train_autoencoder:\n  data: {file: b.h5}\n  latent: {width: 2}\nestimate_nll: {}\n";
@@ -27,9 +27,9 @@ fn commit(project: &Project, stage: &str, fingerprint: &str, manifest: &str) {
     project.write(&format!("{place}/weights.safetensors"), "12345");
     let digest = blake3::hash(b"12345").to_hex();
     project.write(
-        &format!("{place}/manifest.yaml"),
-        sealed(&format!(
-            "format: 3\nstage: {stage}\nfingerprint: {fingerprint}\n\
+        &format!("{place}/manifest.json"),
+        manifest_of(&format!(
+            "format: 4\nstage: {stage}\nfingerprint: \"{fingerprint}\"\n\
              started: 2026-01-01T00:00:00Z\nfinished: 2026-01-01T00:00:01Z\nseconds: 1.0\n\
              figures: {{held-out loss: 2.5}}\nseed: 0\ndevice: cpu\nprogram: {{version: 0.1.0}}\n\
              outputs:\n  weights.safetensors: {{digest: {digest}, size: 5}}\n{manifest}"
@@ -215,12 +215,31 @@ fn a_manifest_of_a_newer_version_is_refused_with_advice() {
     let project = project();
     let flow = commit_flow(&project);
     project.write(
-        &format!("artifacts/pretrain-flow/{flow}/manifest.yaml"),
-        "format: 99\n",
+        &format!("artifacts/pretrain-flow/{flow}/manifest.json"),
+        "{\"format\": 99}",
     );
     project
         .run(&["plan", "ring.yaml"])
         .expect(0, &["newer version", "update latent-align"]);
+}
+
+/// Red where an artifact of an older version is read as if it were damaged, or passed over without a word.
+#[test]
+fn what_an_older_version_made_is_computed_anew_and_told() {
+    let project = project();
+    let flow = commit_flow(&project);
+    let [stage, run] = ["artifacts/pretrain-flow", "artifacts/runs/ring"].map(|p| project.path(p));
+    let before = stage.join("0123456789abcdef");
+    std::fs::rename(stage.join(&flow), &before).unwrap();
+    std::fs::rename(before.join("manifest.json"), before.join("manifest.yaml")).unwrap();
+    std::fs::remove_file(run.join("pretrain-flow")).unwrap();
+    std::os::unix::fs::symlink(&before, run.join("pretrain-flow")).unwrap();
+    project
+        .run(&["plan", "ring.yaml"])
+        .expect(0, &["the format of artifacts changed"]);
+    let advice = "made by an older version, whose manifest.yaml this one does not read; run its experiment again";
+    project.run(&["show", "0123"]).expect(0, &[advice]);
+    project.run(&["list", "artifacts"]).expect(0, &[advice]);
 }
 
 #[test]

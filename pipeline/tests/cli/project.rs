@@ -242,10 +242,32 @@ fn fill<T: hdf5::H5Type>(file: &hdf5::File, dataset: &str, shape: &[usize], valu
     dataset.unwrap().write_raw(values).unwrap();
 }
 
-/// A manifest as on disk, followed by its digest.
-pub fn sealed(manifest: &str) -> String {
-    let digest = blake3::hash(manifest.as_bytes()).to_hex();
-    format!("{manifest}# digest of all above: {digest}\n")
+/// JSON as it stands on disk: with its digest as its last member.
+pub fn sealed(json: &str) -> String {
+    let above = json.trim_end().strip_suffix("\n}").unwrap_or(json);
+    let digest = blake3::hash(above.as_bytes()).to_hex();
+    format!("{above},\n  \"digest of all above\": \"{digest}\"\n}}\n")
+}
+
+/// The JSON of a file that holds its digest, without that.
+pub fn unsealed(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    let (above, _) = text.rsplit_once(",\n  \"digest of all above\"").unwrap();
+    format!("{above}\n}}")
+}
+
+/// A manifest as it stands on disk; what is in it is given as YAML, NaN among figures as a word.
+pub fn manifest(yaml: &str) -> String {
+    let content: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
+    sealed(&serde_json::to_string_pretty(&content).unwrap())
+}
+
+/// Changes what is in a manifest, and its digest with it.
+pub fn change_manifest(file: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let mut content = serde_json::from_str(&unsealed(file)).unwrap();
+    change(&mut content);
+    let text = serde_json::to_string_pretty(&content).unwrap();
+    std::fs::write(file, sealed(&text)).unwrap();
 }
 
 /// The output of another program.

@@ -289,12 +289,8 @@ fn logged(dir: &Path) -> Vec<(String, u64, f64)> {
         }
         last = steps.iter().next_back().unwrap().unwrap() as u64;
     }
-    let manifest = std::fs::read_to_string(dir.join("manifest.yaml")).unwrap();
-    let manifest: serde_json::Value = serde_yaml::from_str_with_options(
-        &manifest,
-        serde_yaml::options! { non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::PassThrough },
-    )
-    .unwrap();
+    let manifest = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     for (name, value) in manifest["figures"].as_object().unwrap() {
         all.push((
             format!("figures/{name}"),

@@ -152,13 +152,13 @@ fn what_is_damaged_is_a_note_and_the_rest_is_there() {
     ] {
         assert!(page.contains(part), "{part} is missing");
     }
-    cut(artifact(&project, "train-autoencoder").join("manifest.yaml"));
+    cut(artifact(&project, "train-autoencoder").join("manifest.json"));
     std::fs::write(project.path("artifacts/runs/tiny/run.json"), "{").unwrap();
     std::fs::write(project.path("artifacts/runs/tiny/config.yaml"), "name: [").unwrap();
     project.run(&["report", "tiny"]).expect(0, &["report.html"]);
     let page = report(&project);
     for part in [
-        "<b>damaged</b> train-autoencoder: manifest.yaml",
+        "<b>damaged</b> train-autoencoder: manifest.json",
         "run.json: does not parse",
         "config.yaml",
         "id=\"figure-timings\"",

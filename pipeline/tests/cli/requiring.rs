@@ -1,6 +1,6 @@
 //! `run --require`.
 
-use crate::project::{Project, sealed};
+use crate::project::{Project, change_manifest};
 use crate::tiny::project;
 
 /// `tiny.yaml`, run, and then with these verdicts among the figures of estimate-nll: figures are
@@ -8,19 +8,16 @@ use crate::tiny::project;
 pub fn with_verdicts(verdicts: &[(&str, &str)]) -> Project {
     let project = project();
     project.run(&["run", "tiny.yaml"]).expect(0, &[]);
-    let path = "artifacts/runs/tiny/estimate-nll/manifest.yaml";
-    let manifest = std::fs::read_to_string(project.path(path)).unwrap();
-    let (manifest, _) = manifest.split_once("# digest").unwrap();
-    let kept = manifest.lines().filter(|l| !l.contains(", verdict ("));
-    let mut text: String = kept.map(|l| format!("{l}\n")).collect();
-    let figures: String = verdicts
-        .iter()
-        .map(|(region, value)| {
-            format!("  \"{region}, verdict (2 holds, 1 ranks only, 0 fails)\": {value}\n")
-        })
-        .collect();
-    text = text.replacen("figures:\n", &format!("figures:\n{figures}"), 1);
-    project.write(path, sealed(&text));
+    let path = "artifacts/runs/tiny/estimate-nll/manifest.json";
+    change_manifest(&project.path(path), |manifest| {
+        let figures = manifest["figures"].as_object_mut().unwrap();
+        figures.retain(|name, _| !name.contains(", verdict ("));
+        for (region, value) in verdicts {
+            let name = format!("{region}, verdict (2 holds, 1 ranks only, 0 fails)");
+            let number = value.parse::<f64>().ok().filter(|v| v.is_finite());
+            figures.insert(name, number.map_or("NaN".into(), Into::into));
+        }
+    });
     project
 }
 

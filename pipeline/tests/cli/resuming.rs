@@ -14,10 +14,9 @@ pub fn outputs(project: &Project) -> BTreeMap<String, String> {
             if name.starts_with('.') {
                 continue;
             }
-            let manifest = project.path(&format!("artifacts/{stage}/{name}/manifest.yaml"));
-            let manifest = std::fs::read_to_string(manifest).unwrap();
-            let (_, outputs) = manifest.split_once("\noutputs:\n").unwrap();
-            let (outputs, _) = outputs.split_once("# digest").unwrap();
+            let manifest = project.path(&format!("artifacts/{stage}/{name}/manifest.json"));
+            let manifest = crate::project::unsealed(&manifest);
+            let (_, outputs) = manifest.split_once("\"outputs\":").unwrap();
             found.insert(format!("{stage}/{name}"), outputs.to_owned());
         }
     }
@@ -292,9 +291,8 @@ fn a_checkpoint_of_a_newer_version_is_refused_with_advice() {
         .pop()
         .unwrap()
         .join("checkpoint.json");
-    let json = "{\"format\": 99}";
-    let digest = blake3::hash(json.as_bytes()).to_hex();
-    std::fs::write(record, format!("{json}\ndigest of all above: {digest}\n")).unwrap();
+    let newer = crate::project::sealed("{\n  \"format\": 99\n}");
+    std::fs::write(record, newer).unwrap();
     project.run(&["run", "tiny.yaml"]).expect(
         2,
         &[

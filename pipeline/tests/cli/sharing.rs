@@ -96,7 +96,7 @@ fn what_one_user_has_made_another_goes_on_from() {
 /// Detects: `permission denied` that counts as damage.
 #[test]
 fn what_another_user_may_not_read_is_not_damaged() {
-    for culprit in ["flow.safetensors", "manifest.yaml", ""] {
+    for culprit in ["flow.safetensors", "manifest.json", ""] {
         let project = tiny::project();
         run_with_mask(&project, 0o000);
         let before = outputs(&project);

@@ -32,15 +32,15 @@ fn project() -> Project {
     let escaped = EVIL.chars().map(|c| format!("\\u{:04x}", u32::from(c)));
     let evil = format!("\"{}\"", escaped.collect::<String>());
     project.write(
-        &format!("{place}/manifest.yaml"),
-        format!(
-            "format: 1\nstage: pretrain-flow\nfingerprint: \"00112233445566aa\"\n\
+        &format!("{place}/manifest.json"),
+        crate::project::manifest(&format!(
+            "format: 4\nstage: pretrain-flow\nfingerprint: \"00112233445566aa\"\n\
              started: 2026-01-02T03:04:05Z\nfinished: 2026-01-02T03:05:05Z\nseconds: 60.0\n\
              figures: {{{evil}: 1.0}}\nwarnings: [{evil}]\nseed: 3\ndevice: {evil}\n\
              program: {{version: 0.1.0, revision: abc}}\nconfig: {{key: {evil}}}\n\
              inputs: [{{key: {evil}, path: {evil}, digest: 0123456789abcdef01, size: 2048}}]\n\
              outputs: {{}}\n"
-        ),
+        )),
     );
     project
 }
