@@ -39,38 +39,17 @@ fn settings(one: &Value, other: &Value) -> Vec<Difference> {
 
 /// The differences of two artifacts: what they were computed from, and their figures.
 pub fn artifacts(one: &Manifest, other: &Manifest) -> Vec<Difference> {
-    let mut rows = vec![
-        plain(
-            "artifact",
-            "stage",
-            Some(one.stage.to_string()),
-            Some(other.stage.to_string()),
-        ),
-        plain(
-            "artifact",
-            "format",
-            Some(one.format.to_string()),
-            Some(other.format.to_string()),
-        ),
-        plain(
-            "artifact",
-            "seed",
-            Some(one.seed.to_string()),
-            Some(other.seed.to_string()),
-        ),
-        plain(
-            "artifact",
-            "device",
-            Some(one.device.clone()),
-            Some(other.device.clone()),
-        ),
-        plain(
-            "artifact",
-            "program",
-            Some(program(one)),
-            Some(program(other)),
-        ),
-    ];
+    let about = |m: &Manifest| {
+        [
+            ("stage", m.stage.to_string()),
+            ("format", m.format.to_string()),
+            ("seed", m.seed.to_string()),
+            ("device", m.device.clone()),
+            ("program", program(m)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+    };
+    let mut rows = named("artifact", about(one).into(), about(other).into());
     rows.extend(settings(&one.config, &other.config));
     let inputs = |m: &Manifest| {
         m.inputs

@@ -43,14 +43,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     let models = Models::find(store, &applied.run)?;
     if let Some(model) = models.of_sequences()? {
         refuse(&[("--grid", grid.is_some())])?;
-        let command = Command {
-            applied,
-            output,
-            model,
-            store,
-            console,
-        };
-        return command.decode(file, dataset.as_deref());
+        return Command::new(applied, output, model, store, console)
+            .decode(file, dataset.as_deref());
     }
     let autoencoder = models.autoencoder()?;
     let dataset = dataset_of(file, dataset.as_deref(), &["means", "latents", "points"])?;

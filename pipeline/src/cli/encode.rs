@@ -67,14 +67,8 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
     if let Some(model) = models.of_sequences()? {
         let draws = *latents != Latents::Means;
         refuse(&[("--latents", draws), ("--seed", *seed != 0)])?;
-        let command = Command {
-            applied,
-            output,
-            model,
-            store,
-            console,
-        };
-        return command.encode(file, dataset.as_deref());
+        return Command::new(applied, output, model, store, console)
+            .encode(file, dataset.as_deref());
     }
     let autoencoder = models.autoencoder()?;
     let usual = autoencoder.model.data_dataset().unwrap_or("images");

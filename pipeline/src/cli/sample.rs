@@ -136,14 +136,11 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             ("--decode", *decode),
             ("--grid", grid.is_some()),
         ])?;
-        let command = Command {
-            applied,
-            output,
-            model,
-            store,
-            console,
-        };
-        return command.sample(*count, *seed, *temperature);
+        return Command::new(applied, output, model, store, console).sample(
+            *count,
+            *seed,
+            *temperature,
+        );
     }
     let flow = models.flow()?;
     let autoencoder = decode.then(|| models.autoencoder()).transpose()?;

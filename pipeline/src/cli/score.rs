@@ -116,14 +116,11 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
             ("--precision", arguments.precision.is_some()),
         ])?;
         let seed = arguments.seed.unwrap_or(model.manifest.seed);
-        let command = Command {
-            applied,
-            output,
-            model,
-            store,
-            console,
-        };
-        return command.score(&arguments.file, arguments.dataset.as_deref(), seed);
+        return Command::new(applied, output, model, store, console).score(
+            &arguments.file,
+            arguments.dataset.as_deref(),
+            seed,
+        );
     }
     let flow = models.flow()?;
     let config = arguments.config(&models)?;

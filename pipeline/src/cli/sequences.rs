@@ -14,16 +14,11 @@ use std::path::Path;
 
 /// What a command on sequences needs.
 pub struct Command<'a> {
-    /// The run, and the destination of the results.
-    pub applied: &'a Applied,
-    /// The opened destination.
-    pub output: Output,
-    /// The model.
-    pub model: Model,
-    /// The store of digests.
-    pub store: &'a Store,
-    /// Where messages go.
-    pub console: &'a Console,
+    applied: &'a Applied,
+    output: Output,
+    model: Model,
+    store: &'a Store,
+    console: &'a Console,
 }
 
 /// Refuses options that models of sequences do not have, if one of them was `given`.
@@ -40,7 +35,24 @@ pub fn refuse(given: &[(&str, bool)]) -> Result<()> {
     }
 }
 
-impl Command<'_> {
+impl<'a> Command<'a> {
+    /// The command on the run of `applied`, whose destination is `output`, with digests of `store`.
+    pub fn new(
+        applied: &'a Applied,
+        output: Output,
+        model: Model,
+        store: &'a Store,
+        console: &'a Console,
+    ) -> Self {
+        Self {
+            applied,
+            output,
+            model,
+            store,
+            console,
+        }
+    }
+
     /// Encodes the sequences of `file`.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ mod yaml;
 pub use defaults::example;
 pub use defaults::{commented_defaults, json_schema};
 pub use diff::{Change, diff};
-pub use differing::differing;
+pub use differing::{Setting, differing};
 pub use experiment::{CheckpointConfig, Experiment, NAME, is_name};
 pub use overrides::Assignment;
 pub use paths::{beside, is_fingerprint_prefix};

@@ -55,7 +55,7 @@ impl Summary {
         let mut out = format!("# {}\n\n{}\n", self.title, self.description);
         for stage in &self.stages {
             out.push('\n');
-            out.push_str(&section(stage));
+            out.push_str(&of_stage(stage));
         }
         let figures = self.plots.markdown();
         if !figures.is_empty() {
@@ -65,7 +65,8 @@ impl Summary {
     }
 }
 
-fn section(stage: &Manifest) -> String {
+/// What `stage` did, its figures and its warnings.
+pub fn of_stage(stage: &Manifest) -> String {
     let mut out = format!(
         "## {} {}\n\n{} on {}, {} UTC\n",
         stage.stage,

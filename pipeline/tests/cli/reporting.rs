@@ -146,7 +146,7 @@ fn what_is_damaged_is_a_note_and_the_rest_is_there() {
     let page = report(&project);
     for part in [
         "<p class=\"note\">The figure of the first dimensions of latents",
-        "<p class=\"note\">The figure of how the alignment losses follow the NLL",
+        "<p class=\"note\">The figure of how well the alignment losses follow the NLL",
         "id=\"figure-learning-curves\"",
         "id=\"figure-variances\"",
     ] {

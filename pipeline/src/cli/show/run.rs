@@ -1,42 +1,48 @@
 //! One run in full.
 
-use crate::catalogue::{RunEntry, StageEntry, lineage};
-use crate::config;
-use crate::config::{Experiment, differing};
-use crate::store::{Manifest, Stage, entry_name};
-use crate::tables::{bytes, columns, duration, figures_tables};
+use crate::catalogue::{RunEntry, StageEntry};
+use crate::report::{RunView, of_stage, trees};
+use crate::store::{Manifest, entry_name};
+use crate::tables::{bytes, columns, duration};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 /// Everything about `run`.
 pub fn run_page(run: &RunEntry) -> String {
+    let view = RunView::read(&run.folder);
     let mut page = head(run);
     for problem in &run.problems {
         let _ = writeln!(page, "  {problem}");
     }
-    page.push_str(&settings(run));
-    page.push_str(&stages(run));
-    for stage in &run.stages {
-        let Ok(manifest) = Manifest::read(&stage.dir) else {
-            continue;
-        };
-        if !manifest.figures.0.is_empty() {
-            let _ = write!(
-                page,
-                "\n{}\n\n{}",
-                stage.stage,
-                figures_tables(&manifest.figures.0)
-            );
-        }
-        if !manifest.warnings.is_empty() {
-            page.push('\n');
-        }
-        for warning in &manifest.warnings {
-            let _ = writeln!(page, "warning: {}", warning.replace('\n', " "));
-        }
+    let settings = view.settings().into_iter().map(|setting| {
+        let text = setting.value.as_str().map(str::to_owned);
+        let text = text.unwrap_or_else(|| setting.value.to_string());
+        vec![format!("  {}", setting.key), text]
+    });
+    page += &titled("settings other than the defaults", settings.collect());
+    page += &titled("stages", stages(run));
+    let read = |stage: &StageEntry| Some((stage.dir.clone(), Manifest::read(&stage.dir).ok()?));
+    let manifests: Vec<(PathBuf, Manifest)> = run.stages.iter().filter_map(read).collect();
+    for (_, stage) in &manifests {
+        let _ = write!(page, "\n{}", of_stage(stage));
     }
-    page.push_str(&files(run));
-    page.push_str(&lineages(run));
+    let files = view.files().into_iter();
+    let files = files.map(|(name, size)| vec![format!("  {name}"), bytes(size)]);
+    page += &titled("files", files.collect());
+    let stages = manifests.iter().map(|(dir, stage)| (dir.clone(), stage));
+    let trees = trees(&stages.collect::<Vec<_>>());
+    if !trees.is_empty() {
+        let _ = write!(page, "\nlineage\n{trees}");
+    }
     page
+}
+
+/// A table below its title; empty without rows.
+fn titled(title: &str, rows: Vec<Vec<String>>) -> String {
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!("\n{title}\n{}", columns(&rows)),
+    }
 }
 
 fn head(run: &RunEntry) -> String {
@@ -77,25 +83,8 @@ fn head(run: &RunEntry) -> String {
     format!("{}: {}\n{}", run.name, run.state(), columns(&rows))
 }
 
-fn settings(run: &RunEntry) -> String {
-    if !run.config.exists() {
-        return String::new();
-    }
-    let read: latent_align_stages::Result<Experiment> = config::read(&run.config);
-    let Ok(experiment) = read else {
-        return String::new(); // return String::new(); // listed among its problems
-    };
-    let rows: Vec<Vec<String>> = (differing(&experiment).into_iter())
-        .map(|setting| {
-            let text = setting.value.as_str().map(str::to_owned);
-            let text = text.unwrap_or_else(|| setting.value.to_string());
-            vec![format!("  {}", setting.key), text]
-        })
-        .collect();
-    format!("\nsettings other than the defaults\n{}", columns(&rows))
-}
-
-fn stages(run: &RunEntry) -> String {
+/// Where each stage is, or what is wrong with it.
+fn stages(run: &RunEntry) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for stage in &run.stages {
         let mut row = vec![format!("  {}", stage.stage), stage.fingerprint.clone()];
@@ -109,38 +98,5 @@ fn stages(run: &RunEntry) -> String {
         }
         rows.push(row);
     }
-    format!("\nstages\n{}", columns(&rows))
-}
-
-fn files(run: &RunEntry) -> String {
-    let entries = run.folder.path().read_dir().into_iter().flatten().flatten();
-    let files = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_file()));
-    let mut rows: Vec<Vec<String>> = files
-        .filter_map(|e| {
-            let name = e.file_name().to_string_lossy().into_owned();
-            let size = e.metadata().map_or(0, |m| m.len());
-            (!name.starts_with('.')).then(|| vec![format!("  {name}"), bytes(size)])
-        })
-        .collect();
-    rows.sort();
-    format!("\nfiles\n{}", columns(&rows))
-}
-
-/// The trees of the stages that no other stage of the run reads.
-fn lineages(run: &RunEntry) -> String {
-    let manifests: Vec<(&StageEntry, Manifest)> = (run.stages.iter())
-        .filter_map(|stage| Some((stage, Manifest::read(&stage.dir).ok()?)))
-        .collect();
-    let is_read = |stage: Stage, fingerprint: &str| {
-        let mut upstream = manifests.iter().flat_map(|m| &m.1.upstream);
-        upstream.any(|u| u.stage == stage && u.fingerprint == fingerprint)
-    };
-    let last = manifests
-        .iter()
-        .filter(|(s, _)| !is_read(s.stage, &s.fingerprint));
-    let trees: Vec<String> = last.map(|(s, m)| lineage::tree(&s.dir, m)).collect();
-    match trees.is_empty() {
-        true => String::new(),
-        false => format!("\nlineage\n{}", trees.concat()),
-    }
+    rows
 }

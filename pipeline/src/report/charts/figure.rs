@@ -20,6 +20,15 @@ pub struct Figure {
 }
 
 impl Figure {
+    /// A figure of one panel.
+    pub fn of(panel: Svg, caption: impl Into<String>) -> Self {
+        Self {
+            panels: vec![panel],
+            columns: 1,
+            caption: caption.into(),
+        }
+    }
+
     /// The figure as an SVG file on white.
     pub fn file(&self) -> String {
         let columns = self.columns.clamp(1, self.panels.len().max(1));

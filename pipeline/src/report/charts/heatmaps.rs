@@ -2,11 +2,11 @@
 
 use super::colour_bar::ColourBar;
 use super::figure::Figure;
-use super::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
+use super::panel::{Panel, canvas};
 use super::pixels::{heat_map, levels};
 use super::regions::{Regions, thinned};
 use super::scale::{percentile, range, short};
-use super::svg::{Rect, Svg, series};
+use super::svg::series;
 use crate::store::RunStages;
 use anyhow::{Result, bail};
 use base64::Engine as _;
@@ -82,16 +82,10 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     }
 
     let height = SIDE * grid.aspect().clamp(0.5, 1.6);
-    let area = Rect {
-        x: LEFT,
-        y: TOP,
-        width: SIDE,
-        height,
-    };
     let mut panels = Vec::new();
     for map in &maps {
-        let width = LEFT + SIDE + ColourBar::WIDTH + GAP;
-        let mut svg = Svg::new(width, TOP + height + BOTTOM);
+        let (mut svg, area) = canvas((SIDE, height), 0);
+        svg.width += ColourBar::WIDTH;
         let panel = Panel::linear(area, grid.x, grid.y);
         let range = match range(&map.values, 0.0, CLIP) {
             None => bail!("no {} of the grid is finite", map.title),
@@ -110,9 +104,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
             let style = series(region) + style;
             panel.dots(&mut svg, places, *diameter, &style);
         }
-        panel.frame(&mut svg, map.title, TOP - 10.0);
-        panel.x_axis(&mut svg, "y₀");
-        panel.y_axis(&mut svg, "y₁");
+        panel.finish(&mut svg, map.title, "y₀", "y₁");
         let clipped = map.values.iter().any(|v| *v > range.1);
         ColourBar { range, clipped }.draw(&mut svg, area, map.unit);
         panels.push(svg);
@@ -140,7 +132,7 @@ fn maps(regions: &Regions) -> Result<Vec<Map>> {
         }
         let values = regions.numbers(GRID, &column)?;
         if column == names::NLL_ANALYTIC && values.iter().all(|v| v.is_nan()) {
-            continue; // continue; // unknown
+            continue; // unknown
         }
         maps.push(Map {
             title,

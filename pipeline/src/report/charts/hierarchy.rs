@@ -1,9 +1,8 @@
 //! `hierarchy.svg`: the flow as a hierarchical VAE, its negative ELBO by the number of levels.
 
 use super::figure::Figure;
-use super::legend::legend;
 use super::palette::{BLUE, GREY, ORANGE};
-use super::panel::{Panel, TOP, alone};
+use super::panel::{Panel, canvas};
 use super::scale::{Scale, range, widened};
 use super::tables::{Table, parquet};
 use crate::store::{RunStages, Stage};
@@ -37,7 +36,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let (Some(x), Some(y)) = (range(&levels, 0.0, 1.0), range(&values, 0.0, 1.0)) else {
         return Ok(None);
     };
-    let (mut svg, area) = alone(SIZE);
+    let (mut svg, area) = canvas(SIZE, 1);
     let mut panel = Panel::linear(area, x, widened(y, 0.06));
     let pixels = (area.x + 12.0, area.x + area.width - 12.0);
     panel.x = Scale::logarithmic(x, pixels);
@@ -47,17 +46,12 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     }
     let (_, colour, elbos) = &lines[0];
     panel.dots(&mut svg, elbos, 5.0, &format!(r#"stroke="{colour}""#));
-    panel.frame(&mut svg, "The flow as a hierarchical VAE", TOP - 10.0);
     let entries: Vec<(&str, &str)> = lines.iter().map(|line| (line.0, line.1)).collect();
-    legend(&mut svg, area.x, area.y - 8.0, &entries);
-    panel.x_axis(&mut svg, "levels");
-    panel.y_axis(&mut svg, "nats per test feature");
-    Ok(Some(Figure {
-        panels: vec![svg],
-        columns: 1,
-        caption: "With more levels, the negative ELBO decreases to the likelihood-weighted bound \
+    panel.legend(&mut svg, &entries);
+    let title = "The flow as a hierarchical VAE";
+    panel.finish(&mut svg, title, "levels", "nats per test feature");
+    let caption = "With more levels, the negative ELBO decreases to the likelihood-weighted bound \
             of the same velocity. The remaining difference to the ODE's NLL exists because the \
-            density of the ODE is not that of the diffusion."
-            .to_owned(),
-    }))
+            density of the ODE is not that of the diffusion.";
+    Ok(Some(Figure::of(svg, caption)))
 }

@@ -2,10 +2,10 @@
 
 use super::figure::Figure;
 use super::palette::{BLUE, ORANGE};
-use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use super::panel::{GAP, Panel, canvas};
 use super::regions::thinned;
 use super::scale::{Scale, percentile, range, widened};
-use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
+use super::svg::{Anchor, Font, Svg, Trace, series};
 use super::tables::Table;
 use crate::store::{METRICS, RunStages, Stage};
 use anyhow::Result;
@@ -94,16 +94,9 @@ fn metrics_of(stage: &'static str, table: &Table) -> Result<Vec<Metric>> {
 
 impl Metric {
     fn draw(&self) -> Svg {
-        let header = TOP + LINE;
-        let height = header + SIZE.1 + BOTTOM + GAP / 2.0;
-        let mut drawn = Svg::new(LEFT + SIZE.0 + GAP, height);
+        let (mut drawn, area) = canvas(SIZE, 1);
+        drawn.height += GAP / 2.0;
         let svg = &mut drawn;
-        let area = Rect {
-            x: LEFT,
-            y: header,
-            width: SIZE.0,
-            height: SIZE.1,
-        };
         let curves = [
             ("training", &self.training, BLUE, "1.2"),
             ("held-out", &self.held_out, ORANGE, "2"),
@@ -136,9 +129,7 @@ impl Metric {
             x += 90.0;
         }
         let title = format!("{}: {}", self.stage, self.name);
-        panel.frame(svg, &title, area.y - LINE - 10.0);
-        panel.x_axis(svg, "training step");
-        panel.y_axis(svg, &self.name);
+        panel.finish(svg, &title, "training step", &self.name);
         drawn
     }
 }

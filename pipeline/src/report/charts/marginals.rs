@@ -2,12 +2,11 @@
 
 use super::figure::Figure;
 use super::histogram::{Histogram, bins_for};
-use super::legend::legend;
 use super::palette::{BLUE, GREY};
-use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use super::panel::{GAP, LINE, Panel, canvas};
 use super::point_sets::PointSets;
 use super::scale::{range, short, widened};
-use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
+use super::svg::{Anchor, Font, Svg, Trace, series};
 use crate::store::RunStages;
 use anyhow::Result;
 use latent_align_stages::comparison::marginal_distance;
@@ -60,13 +59,8 @@ fn panel(sets: &PointSets, dimension: usize) -> Option<Svg> {
     let [of_features, of_latents] = [&features, &latents].map(|v| Histogram::of(v, x, bins));
     let highest = of_features.highest().max(of_latents.highest());
 
-    let area = Rect {
-        x: LEFT,
-        y: TOP + 2.0 * LINE,
-        width: SIZE.0,
-        height: SIZE.1,
-    };
-    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, area.y + SIZE.1 + BOTTOM + GAP / 2.0);
+    let (mut svg, area) = canvas(SIZE, 2);
+    svg.height += GAP / 2.0;
     let panel = Panel::linear(area, x, (0.0, 1.06 * highest));
     panel.rules(&mut svg);
     for (histogram, name, style) in [
@@ -85,23 +79,21 @@ fn panel(sets: &PointSets, dimension: usize) -> Option<Svg> {
         outline.line(histogram.outline().into_iter().map(|p| panel.place(p)));
         svg.trace(&outline, &(series(name) + &style));
     }
-    let top = area.y;
-    let title = format!("dimension {dimension}");
-    panel.frame(&mut svg, &title, top - 2.0 * LINE - 10.0);
     let found = marginal_distance(&latents, &features);
     let told = format!(
         "energy distance {}, of a fresh sample {}",
         short(found.energy_distance),
         short(found.of_fresh_sample)
     );
-    svg.text(area.x, top - LINE - 9.0, &told, Font::plain(Anchor::Start));
-    legend(
-        &mut svg,
+    svg.text(
         area.x,
-        top - 9.0,
-        &[(sets.latents_name, BLUE), (sets.features_name, GREY)],
+        area.y - LINE - 9.0,
+        &told,
+        Font::plain(Anchor::Start),
     );
-    panel.x_axis(&mut svg, &format!("dimension {dimension}"));
-    panel.y_axis(&mut svg, "density");
+    let entries = [(sets.latents_name, BLUE), (sets.features_name, GREY)];
+    panel.legend(&mut svg, &entries);
+    let name = format!("dimension {dimension}");
+    panel.finish(&mut svg, &name, &name, "density");
     Some(svg)
 }

@@ -1,6 +1,7 @@
 //! One panel of a figure: a title, axes with ticks and labels, and the area for data.
 
-use super::palette::{MUTED, RULE};
+use super::legend::legend;
+use super::palette::{INK, MUTED, RULE};
 use super::scale::Scale;
 use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
 
@@ -25,11 +26,12 @@ pub struct Panel {
     pub y: Scale,
 }
 
-/// A figure of one panel of this width and height, with a line for the legend above it, and its area for data.
-pub fn alone((width, height): (f64, f64)) -> (Svg, Rect) {
+/// An empty panel of this width and height with room for its title, `lines` of text below that, and axes; and its
+/// area for data.
+pub fn canvas((width, height): (f64, f64), lines: usize) -> (Svg, Rect) {
     let area = Rect {
         x: LEFT,
-        y: TOP + LINE,
+        y: TOP + LINE * lines as f64,
         width,
         height,
     };
@@ -99,13 +101,34 @@ impl Panel {
 
     /// Draws the frame, with a title above it. Its attributes give the scales, so that the page can convert
     /// positions to values.
-    pub fn frame(&self, svg: &mut Svg, title: &str, title_y: f64) {
+    pub fn frame(&self, svg: &mut Svg, title: &str) {
         let (x, y) = (self.x.told(), self.y.told());
         svg.rect(
             self.area,
             &format!(r#"fill="none" stroke="{MUTED}" stroke-width="1" data-x="{x}" data-y="{y}""#),
         );
-        svg.text(self.area.x, title_y, title, Font::title());
+        svg.text(self.area.x, TOP - 10.0, title, Font::title());
+    }
+
+    /// Draws the frame with its title, and both axes with their labels.
+    pub fn finish(&self, svg: &mut Svg, title: &str, x: &str, y: &str) {
+        self.frame(svg, title);
+        self.x_axis(svg, x);
+        self.y_axis(svg, y);
+    }
+
+    /// Draws a legend on the line above the panel.
+    pub fn legend(&self, svg: &mut Svg, entries: &[(&str, &str)]) {
+        legend(svg, self.area.x, self.area.y - 9.0, entries);
+    }
+
+    /// Draws the dashed line on which both values are equal.
+    pub fn identity(&self, svg: &mut Svg) {
+        let (low, high) = self.x.values();
+        let mut line = Trace::default();
+        line.line([low, high].map(|v| self.place((v, v))));
+        let style = format!(r#"stroke="{INK}" stroke-dasharray="5 4" fill="none""#);
+        svg.clipped(self.area, |svg| svg.trace(&line, &style));
     }
 
     /// Draws ticks and label of the horizontal axis.

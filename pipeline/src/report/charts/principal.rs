@@ -2,13 +2,12 @@
 //! components.
 
 use super::figure::Figure;
-use super::legend::legend;
 use super::palette::{BLUE, GREY};
-use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use super::panel::{Panel, canvas};
 use super::point_sets::PointSets;
 use super::regions::thinned;
 use super::scale::{range, widened};
-use super::svg::{Rect, Svg, series};
+use super::svg::series;
 use crate::store::RunStages;
 use anyhow::{Result, bail};
 use latent_align_stages::comparison::PrincipalPlane;
@@ -60,24 +59,16 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         ("latents over features", vec![grey, blue]),
     ];
     let panels = panels.map(|(title, sets)| {
-        let area = Rect {
-            x: LEFT,
-            y: TOP + LINE,
-            width: SIDE,
-            height,
-        };
-        let mut svg = Svg::new(LEFT + SIDE + GAP, area.y + height + BOTTOM);
+        let (mut svg, area) = canvas((SIDE, height), 1);
         let panel = Panel::linear(area, x, y);
         panel.rules(&mut svg);
         for (name, colour, opacity, points) in &sets {
             let style = format!(r#"stroke="{colour}" stroke-opacity="{opacity}""#);
             panel.dots(&mut svg, points, 3.2, &(series(name) + &style));
         }
-        panel.frame(&mut svg, title, TOP - 10.0);
         let entries: Vec<(&str, &str)> = sets.iter().rev().map(|s| (s.0, s.1)).collect();
-        legend(&mut svg, area.x, area.y - 8.0, &entries);
-        panel.x_axis(&mut svg, &labels[0]);
-        panel.y_axis(&mut svg, &labels[1]);
+        panel.legend(&mut svg, &entries);
+        panel.finish(&mut svg, title, &labels[0], &labels[1]);
         svg
     });
     Ok(Some(Figure {

@@ -1,11 +1,11 @@
 //! `reconstructions.svg`: reconstructions of values of test data, for data other than images.
 
 use super::figure::Figure;
-use super::palette::{BLUE, INK};
-use super::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
+use super::palette::BLUE;
+use super::panel::{Panel, canvas};
 use super::regions::thinned;
 use super::scale::{range, widened};
-use super::svg::{Rect, Svg, Trace, series};
+use super::svg::series;
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
 use latent_align_hdf5::read_dataset_f32;
@@ -35,30 +35,14 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     };
     let points: Vec<(f64, f64)> = originals.into_iter().zip(found).collect();
     let points = thinned(&points, AT_MOST);
-    let area = Rect {
-        x: LEFT,
-        y: TOP,
-        width: SIDE,
-        height: SIDE,
-    };
-    let mut svg = Svg::new(LEFT + SIDE + GAP, TOP + SIDE + BOTTOM);
+    let (mut svg, area) = canvas((SIDE, SIDE), 0);
     let panel = Panel::linear(area, span, span);
     panel.rules(&mut svg);
-    let mut identity = Trace::default();
-    identity.line([span.0, span.1].map(|v| panel.place((v, v))));
-    svg.trace(
-        &identity,
-        &format!(r#"stroke="{INK}" stroke-dasharray="5 4" fill="none""#),
-    );
+    panel.identity(&mut svg);
     let style = format!(r#"stroke="{BLUE}" stroke-opacity="0.5""#);
     panel.dots(&mut svg, &points, 3.2, &(series("value") + &style));
-    panel.frame(&mut svg, "Data that was not trained on", TOP - 10.0);
-    panel.x_axis(&mut svg, "original");
-    panel.y_axis(&mut svg, "reconstruction");
-    Ok(Some(Figure {
-        panels: vec![svg],
-        columns: 1,
-        caption: "Every value of the first rows against its reconstruction; dashed: the identity."
-            .to_owned(),
-    }))
+    let title = "Data that was not trained on";
+    panel.finish(&mut svg, title, "original", "reconstruction");
+    let caption = "Every value of the first rows against its reconstruction; dashed: the identity.";
+    Ok(Some(Figure::of(svg, caption)))
 }

@@ -1,9 +1,8 @@
 //! `best-so-far.svg`: the best score of a search by its calls.
 
 use super::figure::Figure;
-use super::legend::legend;
 use super::palette::{BLUE, GREY};
-use super::panel::{Panel, TOP, alone};
+use super::panel::{Panel, canvas};
 use super::regions::thinned;
 use super::scale::{range, widened};
 use super::tables::{Table, parquet};
@@ -38,26 +37,21 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let (low, high) = ends.fold((low, high), |(low, high), value| {
         (low.min(value), high.max(value))
     });
-    let (mut svg, area) = alone(SIZE);
+    let (mut svg, area) = canvas(SIZE, 1);
     let panel = Panel::linear(area, (0.0, last.0.max(1.0)), widened((low, high), 0.05));
     panel.rules(&mut svg);
     let style = format!(r#"stroke="{GREY}" stroke-opacity="0.7""#);
     panel.dots(&mut svg, &thinned(&scores, AT_MOST), 3.0, &style);
     panel.curve(&mut svg, "best so far", BLUE, &staircase(&best));
-    legend(
+    panel.legend(&mut svg, &[("best so far", BLUE), ("an evaluation", GREY)]);
+    panel.finish(
         &mut svg,
-        area.x,
-        area.y - 9.0,
-        &[("best so far", BLUE), ("an evaluation", GREY)],
+        "best score so far",
+        "calls of the objective",
+        "score",
     );
-    panel.frame(&mut svg, "best score so far", TOP - 10.0);
-    panel.x_axis(&mut svg, "calls of the objective");
-    panel.y_axis(&mut svg, "score");
-    Ok(Some(Figure {
-        panels: vec![svg],
-        columns: 1,
-        caption: "The value at 0 calls is the best of the initial points.".to_owned(),
-    }))
+    let caption = "The value at 0 calls is the best of the initial points.";
+    Ok(Some(Figure::of(svg, caption)))
 }
 
 /// The best score after each number of calls, from the first feasible one on.

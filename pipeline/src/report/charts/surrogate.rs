@@ -2,11 +2,11 @@
 
 use super::agreements::Agreements;
 use super::figure::Figure;
-use super::palette::{BAD, BLUE, FAIR, GOOD, INK};
-use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use super::palette::{BAD, BLUE, FAIR, GOOD};
+use super::panel::{GAP, LINE, Panel, canvas};
 use super::regions::{Regions, thinned};
 use super::scale::{range, widened};
-use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
+use super::svg::{Anchor, Font, Svg, series};
 use crate::store::RunStages;
 use crate::tables::RegionVerdict;
 use anyhow::Result;
@@ -65,14 +65,8 @@ fn draw_panel(
     region: &str,
     agreements: &Agreements,
 ) -> Result<Svg> {
-    let area = Rect {
-        x: LEFT,
-        y: TOP + 2.0 * LINE,
-        width: SIZE.0,
-        height: SIZE.1,
-    };
-    let height = area.y + SIZE.1 + BOTTOM + GAP / 2.0;
-    let mut drawn = Svg::new(LEFT + SIZE.0 + GAP, height);
+    let (mut drawn, area) = canvas(SIZE, 2);
+    drawn.height += GAP / 2.0;
     let svg = &mut drawn;
     let xs = regions.numbers(region, &filled(names::LOSS, &[&weighting]))?;
     let reference = agreements.reference(region);
@@ -97,19 +91,10 @@ fn draw_panel(
         panel.dots(svg, &dots, 3.2, &style);
     }
     if weighting.in_nats() {
-        let (low, high) = panel.x.values();
-        let mut identity = Trace::default();
-        identity.line([low, high].map(|v| panel.place((v, v))));
-        svg.clipped(area, |svg| {
-            svg.trace(
-                &identity,
-                &format!(r#"stroke="{INK}" stroke-dasharray="5 4" fill="none""#),
-            );
-        });
+        panel.identity(svg);
     }
     let top = area.y;
     let title = format!("{region}: {}", weighting.surrogate());
-    panel.frame(svg, &title, top - 2.0 * LINE - 10.0);
     let figure = |name| agreements.figure(region, weighting.surrogate(), name);
     let correlations =
         [names::SPEARMAN, names::PEARSON].map(|name| format!("{name} {}", figure(name)));
@@ -136,7 +121,7 @@ fn draw_panel(
     } else {
         "no unit"
     };
-    panel.x_axis(svg, &format!("{} ({unit})", weighting.surrogate()));
-    panel.y_axis(svg, &format!("{reference} (nats)"));
+    let x = format!("{} ({unit})", weighting.surrogate());
+    panel.finish(svg, &title, &x, &format!("{reference} (nats)"));
     Ok(drawn)
 }

@@ -58,9 +58,5 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         };
         svg.text(bar.x + bar.width + 8.0, middle, &took, after);
     }
-    Ok(Some(Figure {
-        panels: vec![svg],
-        columns: 1,
-        caption: String::new(),
-    }))
+    Ok(Some(Figure::of(svg, "")))
 }

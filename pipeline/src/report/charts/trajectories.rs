@@ -1,12 +1,11 @@
 //! `trajectories.svg`: how free points in the plane move during alignment.
 
 use super::figure::Figure;
-use super::legend::legend;
 use super::palette::{BLUE, GREY, ORANGE};
-use super::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use super::panel::{Panel, canvas};
 use super::regions::{Regions, thinned};
 use super::scale::{range, widened};
-use super::svg::{Rect, Svg, Trace, series};
+use super::svg::{Trace, series};
 use super::tables::{Table, axis, parquet};
 use crate::store::{RunStages, Stage};
 use anyhow::{Result, bail};
@@ -61,14 +60,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         shown.len(),
         table.numbers(names::STEP)?.into_iter().fold(0.0, f64::max)
     );
-    let top = TOP + LINE;
-    let mut svg = Svg::new(LEFT + SIDE + GAP, top + height + BOTTOM);
-    let area = Rect {
-        x: LEFT,
-        y: top,
-        width: SIDE,
-        height,
-    };
+    let (mut svg, area) = canvas((SIDE, height), 1);
     let panel = Panel::linear(area, x, y);
     panel.rules(&mut svg);
     panel.dots(
@@ -89,17 +81,11 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
     let dots = |name, colour| series(name) + &format!(r#"stroke="{colour}""#);
     panel.dots(&mut svg, &starts, 3.0, &dots("start", ORANGE));
     panel.dots(&mut svg, &ends, 3.6, &dots("end", BLUE));
-    panel.frame(&mut svg, "Trajectories of free points", TOP - 10.0);
-    panel.x_axis(&mut svg, "y₀");
-    panel.y_axis(&mut svg, "y₁");
+    panel.finish(&mut svg, "Trajectories of free points", "y₀", "y₁");
     let entries = [("start", ORANGE), ("end", BLUE), (FEATURES, GREY)];
     let shown = if features.is_empty() { 2 } else { 3 };
-    legend(&mut svg, area.x, top - 8.0, &entries[..shown]);
-    Ok(Some(Figure {
-        panels: vec![svg],
-        columns: 1,
-        caption,
-    }))
+    panel.legend(&mut svg, &entries[..shown]);
+    Ok(Some(Figure::of(svg, caption)))
 }
 
 /// The path of each point by step, without values that are not finite.

@@ -1,9 +1,8 @@
 //! `variances.svg`: the variance of each dimension of latents and features.
 
 use super::figure::Figure;
-use super::legend::legend;
 use super::palette::{BLUE, GREY};
-use super::panel::{Panel, TOP, alone};
+use super::panel::{Panel, canvas};
 use super::scale::widened;
 use super::tables::{Table, parquet};
 use crate::store::{RunStages, Stage};
@@ -40,7 +39,7 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         bail!("{}: no variance is positive", file.display());
     }
     let last = all().map(|p| p.0).fold(0.0, f64::max);
-    let (mut svg, area) = alone(SIZE);
+    let (mut svg, area) = canvas(SIZE, 1);
     let x = widened((0.0, last.max(1.0)), 0.02);
     let mut panel = Panel::linear(area, x, (0.0, 1.06 * highest));
     panel.x = panel.x.of_whole();
@@ -56,16 +55,14 @@ pub fn draw(run: &RunStages) -> Result<Option<Figure>> {
         }
         entries.insert(0, (name, colour));
     }
-    panel.frame(&mut svg, "Variance of each dimension", TOP - 10.0);
-    legend(&mut svg, area.x, area.y - 8.0, &entries);
-    panel.x_axis(&mut svg, "dimension");
-    panel.y_axis(&mut svg, "variance");
-    Ok(Some(Figure {
-        panels: vec![svg],
-        columns: 1,
-        caption:
-            "A dimension in which latents vary much less than features is narrow; one that does \
-             not vary carries no information."
-                .to_owned(),
-    }))
+    panel.legend(&mut svg, &entries);
+    panel.finish(
+        &mut svg,
+        "Variance of each dimension",
+        "dimension",
+        "variance",
+    );
+    let caption = "A dimension in which latents vary much less than features is narrow; one that does \
+             not vary carries no information.";
+    Ok(Some(Figure::of(svg, caption)))
 }

@@ -1,8 +1,8 @@
 //! Diagnostics of alignment and collapse, each figure with an explanation.
 
-use super::found::Found;
 use super::headline::{Evidence, Likelihoods};
 use super::parts::{Cell, Part, Table};
+use crate::report::view::RunView;
 use crate::tables::{brief, with_spread};
 use latent_align_stages::figures::train_autoencoder as names;
 
@@ -11,7 +11,7 @@ const MEANING: &str = "The alignment loss has no entropy term: latents that cont
     figures show the difference.";
 
 /// The diagnostics as a table; empty without latents.
-pub fn diagnostics(found: &Found) -> Vec<Part> {
+pub fn diagnostics(found: &RunView) -> Vec<Part> {
     let figure = |name: &str| found.of_latents(name);
     let evidence = Evidence::of(found);
     let mut table = Table::new(

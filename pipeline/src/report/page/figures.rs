@@ -1,13 +1,13 @@
 //! Figures in their sections of a report, and all figures of the stages as one table.
 
-use super::found::Found;
 use super::parts::{Cell, Part, Table};
 use crate::report::charts::KINDS;
+use crate::report::view::RunView;
 use crate::tables::{duration, is_bound, short_name, shown};
 use latent_align_stages::figures::INTERVAL;
 
 /// The figures called `names` that apply to `found`. One that cannot be drawn is a note.
-pub fn drawn(found: &Found, names: &[&str]) -> Vec<Part> {
+pub fn drawn(found: &RunView, names: &[&str]) -> Vec<Part> {
     let mut out = Vec::new();
     for kind in KINDS.iter().filter(|kind| names.contains(&kind.name)) {
         match (kind.draw)(&found.places) {
@@ -23,7 +23,7 @@ pub fn drawn(found: &Found, names: &[&str]) -> Vec<Part> {
 }
 
 /// Every figure of every stage.
-pub fn table(found: &Found) -> Vec<Part> {
+pub fn table(found: &RunView) -> Vec<Part> {
     let mut table = Table::new(
         "Every figure of every stage",
         &["stage", "figure", "value", "2.5 %", "97.5 %"],
@@ -48,7 +48,7 @@ pub fn table(found: &Found) -> Vec<Part> {
 }
 
 /// A figure of the stages' times, and the total.
-pub fn timings(found: &Found) -> Vec<Part> {
+pub fn timings(found: &RunView) -> Vec<Part> {
     let mut out = drawn(found, &["timings"]);
     let all: f64 = found.stages.iter().map(|s| s.seconds).sum();
     if found.stages.len() > 1 {

@@ -1,7 +1,7 @@
 //! The verdict on whether the latents follow the target, in a sentence.
 
-use super::found::Found;
 use super::parts::{Grade, Headline};
+use crate::report::view::RunView;
 use crate::store::{RunState, Stage};
 use crate::tables::{number, with_spread};
 use latent_align_stages::figures::estimate_nll::{
@@ -67,7 +67,7 @@ const SPARSE: f64 = 0.5;
 
 impl Tests {
     /// Reads those of `points`, a name of [`two_samples::POINTS`], if they exist.
-    fn of(found: &Found, points: &str) -> Option<Self> {
+    fn of(found: &RunView, points: &str) -> Option<Self> {
         let name = |text: &str| filled(text, &[&points]);
         let figure = |name: &str| found.of_latents(name);
         let accuracy = name(two_samples::ACCURACY);
@@ -99,7 +99,7 @@ impl Tests {
 
 impl Likelihoods {
     /// Reads those of `found`, if they were estimated.
-    pub fn of(found: &Found) -> Option<Self> {
+    pub fn of(found: &RunView) -> Option<Self> {
         let of = |region: &&str| -> Option<(f64, f64)> {
             let figure = |name: &str| found.figure(Stage::EstimateNll, &in_region(region, name));
             let nll = figure(NLL).or_else(|| figure(NLL_IN_CLOSED_FORM))?;
@@ -132,7 +132,7 @@ impl Likelihoods {
 
 impl Evidence {
     /// Reads the evidence of `found`.
-    pub fn of(found: &Found) -> Self {
+    pub fn of(found: &RunView) -> Self {
         let figure = |name| found.of_latents(name);
         Self {
             lacks_test: found.lacks_test(),
@@ -314,7 +314,7 @@ impl Evidence {
 impl Headline {
     /// The headline of `found`: how the run ended if it did not finish, else whether latents follow the target,
     /// else the figures of its last stage.
-    pub fn of(found: &Found) -> Self {
+    pub fn of(found: &RunView) -> Self {
         if let Some(record) = &found.record {
             let verdict = match record.state {
                 RunState::Finished => None,

@@ -1,7 +1,7 @@
 //! Whether the alignment loss is a surrogate of the NLL: the verdict and figures of each region.
 
-use super::found::Found;
 use super::parts::{Cell, Grade, Part, Table};
+use crate::report::view::RunView;
 use crate::store::Stage;
 use crate::tables::{RegionVerdict, number, verdicts_of, with_spread};
 use latent_align_stages::figures::estimate_nll::{self as names, FEATURES, LATENTS};
@@ -26,7 +26,7 @@ pub fn grade(verdict: Option<RegionVerdict>) -> Grade {
 }
 
 /// The verdicts as a table; empty without verdicts.
-pub fn verdicts(found: &Found) -> Vec<Part> {
+pub fn verdicts(found: &RunView) -> Vec<Part> {
     let figures = found.figures(Stage::EstimateNll);
     let all = verdicts_of(figures);
     let trained = found.weighting().map(|w| w.name());
@@ -68,7 +68,7 @@ pub fn verdicts(found: &Found) -> Vec<Part> {
 }
 
 /// The likelihoods of each region as a table.
-pub fn likelihoods(found: &Found) -> Vec<Part> {
+pub fn likelihoods(found: &RunView) -> Vec<Part> {
     let figures = found.figures(Stage::EstimateNll);
     let mut regions: Vec<&str> = Vec::new();
     for region in figures.iter().filter_map(|f| f.0.split_once(": ")) {
@@ -127,7 +127,7 @@ fn interval(figures: &[(String, f64)], name: &str) -> Cell {
 
 /// The verdict under the weighting that the latents were trained with: the worst of the usual regions
 /// (of all regions, without these) as a word, its grade, and the verdicts of all regions.
-pub fn overall(found: &Found) -> Option<(String, Grade, String)> {
+pub fn overall(found: &RunView) -> Option<(String, Grade, String)> {
     let mut all = verdicts_of(found.figures(Stage::EstimateNll));
     let weighting = found.weighting();
     let name = weighting.map_or("likelihood", |w| w.name());

@@ -5,7 +5,6 @@
 
 mod collapse;
 mod figures;
-mod found;
 mod headline;
 mod likelihood;
 mod parts;
@@ -15,11 +14,11 @@ mod run;
 mod sweep;
 mod warnings;
 
+use super::view::RunView;
 use crate::store::{REPORT, RunFolder, Store, write_whole};
 use crate::sweep::Trials;
 use anyhow::Result;
 use askama::Template as _;
-use found::Found;
 use std::path::PathBuf;
 
 /// Writes the report of the run in `folder` and returns its path.
@@ -27,7 +26,7 @@ use std::path::PathBuf;
 /// # Errors
 /// The folder cannot be written.
 pub fn write_run(folder: &RunFolder) -> Result<PathBuf> {
-    let found = Found::read(folder);
+    let found = RunView::read(folder);
     folder.write(REPORT, &run::page(&found).render()?)?;
     Ok(folder.path().join(REPORT))
 }

@@ -1,7 +1,7 @@
 //! Reconstructions and samples as pictures, as written by the stages.
 
-use super::found::Found;
 use super::parts::{Part, Picture};
+use crate::report::view::RunView;
 use crate::store::Stage;
 use crate::sweep::Trials;
 use crate::tables::bytes;
@@ -49,7 +49,7 @@ const PICTURES: [Painted; 5] = [
 ];
 
 /// All pictures of `found`.
-pub fn pictures(found: &Found) -> Vec<Part> {
+pub fn pictures(found: &RunView) -> Vec<Part> {
     let pictures = PICTURES.iter().filter_map(|painted| {
         let Painted { stage, file, .. } = painted;
         let record = found.stage(*stage)?.outputs.get(*file)?;

@@ -1,25 +1,19 @@
 //! Provenance: stages, inputs, lineage, configuration.
 
-use super::found::Found;
 use super::parts::{Cell, Part, Table};
-use crate::catalogue::lineage;
-use crate::config::differing;
+use crate::report::view::RunView;
 use crate::tables::{bytes, duration};
 use std::collections::BTreeSet;
 
 /// The provenance of a run.
-pub fn provenance(found: &Found) -> Vec<Part> {
+pub fn provenance(found: &RunView) -> Vec<Part> {
     let mut out: Vec<Part> = stages(found).part().into_iter().collect();
     out.extend(titled("Inputs", inputs(found)));
     out.extend(configuration(found));
-    let trees = found.stages.iter().map(|stage| {
-        let folder = found.path().join(stage.stage.name());
-        lineage::tree(&folder, stage)
-    });
-    let trees: Vec<String> = trees.collect();
+    let trees = found.lineage();
     if !trees.is_empty() {
         let summary = "Lineage: the artifacts that each stage read";
-        out.push(Part::Details(summary, trees.join("\n")));
+        out.push(Part::Details(summary, trees));
     }
     out
 }
@@ -30,7 +24,7 @@ fn titled(title: &'static str, table: Table) -> Vec<Part> {
     table.map_or(Vec::new(), |table| vec![Part::Heading(title), table])
 }
 
-fn stages(found: &Found) -> Table {
+fn stages(found: &RunView) -> Table {
     let mut table = Table::new(
         "The stages of the run",
         &[
@@ -64,7 +58,7 @@ fn stages(found: &Found) -> Table {
     table
 }
 
-fn inputs(found: &Found) -> Table {
+fn inputs(found: &RunView) -> Table {
     let mut table = Table::new(
         "The files that were read",
         &["stage", "key", "file", "size", "BLAKE3"],
@@ -86,7 +80,7 @@ fn inputs(found: &Found) -> Table {
     table
 }
 
-fn configuration(found: &Found) -> Vec<Part> {
+fn configuration(found: &RunView) -> Vec<Part> {
     let Some(experiment) = &found.experiment else {
         let why = "The configuration of this run cannot be read.";
         return vec![Part::Note(why.into())];
@@ -95,7 +89,7 @@ fn configuration(found: &Found) -> Vec<Part> {
         "Settings that differ from the defaults",
         &["key", "value", "default"],
     );
-    for setting in differing(experiment) {
+    for setting in found.settings() {
         let default = setting
             .default
             .map(|default| Cell::code(default.to_string()));

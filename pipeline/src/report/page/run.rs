@@ -2,13 +2,13 @@
 
 use super::collapse::diagnostics;
 use super::figures::{drawn, table, timings};
-use super::found::Found;
 use super::headline::{Evidence, Likelihoods};
 use super::likelihood::{likelihoods, overall, verdicts};
 use super::parts::{Card, Grade, Headline, Page, Section};
 use super::pictures::pictures;
 use super::provenance::provenance;
 use super::warnings::warnings;
+use crate::report::view::RunView;
 use crate::store::{RunState, Stage};
 use crate::tables::{brief, with_spread};
 use latent_align_stages::figures::{
@@ -16,7 +16,7 @@ use latent_align_stages::figures::{
 };
 
 /// The page of `found`.
-pub fn page(found: &Found) -> Page {
+pub fn page(found: &RunView) -> Page {
     let target = ["heatmaps", "principal-plane", "marginals", "trajectories"];
     let sections = vec![
         Section::new(
@@ -78,7 +78,7 @@ pub fn page(found: &Found) -> Page {
 }
 
 /// Seed, device, time, and configuration file.
-fn meta(found: &Found) -> String {
+fn meta(found: &RunView) -> String {
     let mut parts = Vec::new();
     if let Some(record) = &found.record {
         parts.push(format!("seed {}", record.seed));
@@ -92,7 +92,7 @@ fn meta(found: &Found) -> String {
     parts.join(" · ")
 }
 
-fn cards(found: &Found) -> Vec<Card> {
+fn cards(found: &RunView) -> Vec<Card> {
     let mut cards = Vec::new();
     let mut add = |name, value, detail: String, grade| {
         cards.push(Card {

@@ -1,9 +1,9 @@
 //! What to know before trusting the report: warnings of the stages, and damage.
 
-use super::found::Found;
+use crate::report::view::RunView;
 
 /// The warnings of `found`, each with its subject.
-pub fn warnings(found: &Found) -> Vec<(String, String)> {
+pub fn warnings(found: &RunView) -> Vec<(String, String)> {
     let told = |about: &'static str| move |why: &String| (about.to_owned(), one_line(why));
     let damage = found.damage.iter().map(told("damaged"));
     let left_out = found.left_out.iter().map(told("left out"));

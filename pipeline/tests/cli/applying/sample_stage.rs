@@ -248,7 +248,7 @@ fn samples_under_the_names_of_unseen_rows_stand_in_columns_and_beside_what_was_t
     assert!(of("share of samples nearer to a training row than 95 % of unseen rows") < 0.3);
     let report = std::fs::read_to_string(project.path("artifacts/runs/colours/report.html"));
     let report = report.unwrap();
-    let caption = format!("From left to right: ROW {} &lt;b&gt;;", rows[0]);
+    let caption = format!("From left to right: ROW {} &#60;b&#62;;", rows[0]);
     assert!(report.contains(&caption), "{caption}");
     assert!(report.contains("each above its nearest training row"));
 

@@ -2,9 +2,9 @@
 
 use crate::report::charts::figure::Figure;
 use crate::report::charts::palette::{BLUE, GREY, ORANGE};
-use crate::report::charts::panel::{BOTTOM, GAP, LEFT, Panel, TOP};
+use crate::report::charts::panel::{Panel, canvas};
 use crate::report::charts::scale::{Scale, range, widened};
-use crate::report::charts::svg::{Anchor, Font, Rect, Svg, Trace};
+use crate::report::charts::svg::{Anchor, Font, Svg, Trace};
 use crate::sweep::{Direction, TrialRow, Trials, told};
 use crate::tables::{number, short_name};
 use serde_json::Value;
@@ -98,7 +98,7 @@ fn panel(
     let moved = |at: f64| zero.filter(|_| at == 0.0).unwrap_or(at);
     let places: Vec<f64> = places.into_iter().map(moved).collect();
     if categories.len() > CATEGORIES || places.iter().all(|at| *at == places[0]) {
-        return None; // return None; // too many categories, or a constant
+        return None; // too many categories, or a constant
     }
     let placed: Vec<Placed> = (valued.iter().zip(&places))
         .map(|((row, figure), at)| Placed {
@@ -113,13 +113,8 @@ fn panel(
         .map(|c| c.chars().count().min(LETTERS))
         .max();
     let below = slanted.map_or(0.0, |letters| 3.6 * letters as f64);
-    let area = Rect {
-        x: LEFT,
-        y: TOP,
-        width: SIZE.0,
-        height: SIZE.1,
-    };
-    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, TOP + SIZE.1 + BOTTOM + below);
+    let (mut svg, area) = canvas(SIZE, 0);
+    svg.height += below;
     let mut panel = Panel::linear(area, (-0.5, categories.len() as f64 - 0.5), y);
     if numbers.is_some() {
         let (low, high) = range(&places, 0.0, 1.0)?;
@@ -148,7 +143,7 @@ fn panel(
         };
         svg.mark(panel.place((*at, *figure)), 4.0, &tip, &style);
     }
-    panel.frame(&mut svg, name, TOP - 10.0);
+    panel.frame(&mut svg, name);
     if numbers.is_some() {
         panel.x_axis(&mut svg, name);
         if let Some(zero) = zero {

@@ -3,10 +3,10 @@
 use crate::report::charts::figure::Figure;
 use crate::report::charts::legend::legend;
 use crate::report::charts::palette::{BAD, BLUE, FAIR, GOOD, GREY, ORANGE};
-use crate::report::charts::panel::{BOTTOM, GAP, LEFT, LINE, Panel, TOP};
+use crate::report::charts::panel::{LINE, Panel, canvas};
 use crate::report::charts::scale::{percentile, range, widened};
 use crate::report::charts::searches::best_so_far;
-use crate::report::charts::svg::{Rect, Svg, Trace};
+use crate::report::charts::svg::{Svg, Trace};
 use crate::report::charts::tables::Table;
 use crate::sweep::Trials;
 
@@ -77,13 +77,7 @@ fn panel(variants: &[Variant]) -> Option<Svg> {
         .map(|place| place.0)
         .fold(1.0, f64::max);
     let lines = variants.len().div_ceil(IN_A_LINE);
-    let area = Rect {
-        x: LEFT,
-        y: TOP + LINE * lines as f64,
-        width: SIZE.0,
-        height: SIZE.1,
-    };
-    let mut svg = Svg::new(LEFT + SIZE.0 + GAP, area.y + SIZE.1 + BOTTOM);
+    let (mut svg, area) = canvas(SIZE, lines);
     let panel = Panel::linear(area, (0.0, last), widened((low, high), 0.04));
     panel.rules(&mut svg);
     let colours = || COLOURS.iter().cycle();
@@ -116,9 +110,12 @@ fn panel(variants: &[Variant]) -> Option<Svg> {
         let from_below = (lines - 1 - line) as f64;
         legend(&mut svg, area.x, area.y - 9.0 - LINE * from_below, entries);
     }
-    panel.frame(&mut svg, "best score so far", TOP - 14.0);
-    panel.x_axis(&mut svg, "calls of the objective");
-    panel.y_axis(&mut svg, "score");
+    panel.finish(
+        &mut svg,
+        "best score so far",
+        "calls of the objective",
+        "score",
+    );
     Some(svg)
 }
 

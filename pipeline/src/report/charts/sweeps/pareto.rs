@@ -1,9 +1,8 @@
 //! `pareto.svg`: the reconstruction error of trials against the NLL of their latents.
 
 use crate::report::charts::figure::Figure;
-use crate::report::charts::legend::legend;
 use crate::report::charts::palette::{BLUE, GREY, INK, ORANGE};
-use crate::report::charts::panel::{Panel, TOP, alone};
+use crate::report::charts::panel::{Panel, canvas};
 use crate::report::charts::scale::{range, widened};
 use crate::report::charts::svg::{Anchor, Font, Trace};
 use crate::sweep::{TrialRow, Trials};
@@ -34,7 +33,7 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     let ys: Vec<f64> = points.iter().map(|p| p.1).chain(features_nll).collect();
     let (x, y) = (range(&xs, 0.0, 1.0)?, range(&ys, 0.0, 1.0)?);
 
-    let (mut svg, area) = alone(SIZE);
+    let (mut svg, area) = canvas(SIZE, 1);
     let panel = Panel::linear(area, widened(x, 0.1), widened(y, 0.1));
     panel.rules(&mut svg);
     if let Some(level) = features_nll {
@@ -78,31 +77,31 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
             };
             let mut places = [y, y + 13.0, y + 26.0].into_iter();
             let Some(y) = places.find(|y| !touches(*y)) else {
-                continue; // continue; // the page shows the name as a tooltip
+                continue; // the page shows the name as a tooltip
             };
             used.push((x, y));
             let name = placed[*i].0.short_name(&trials.record.name);
             svg.text(x + shift, y, name, Font::muted(anchor));
         }
     }
-    panel.frame(&mut svg, "Reconstruction against likelihood", TOP - 10.0);
     let entries = [
         ("Pareto front", ORANGE),
         ("other trials", BLUE),
         ("NLL of features (dashed)", GREY),
     ];
     let shown = if features_nll.is_some() { 3 } else { 2 };
-    legend(&mut svg, area.x, area.y - 8.0, &entries[..shown]);
-    panel.x_axis(&mut svg, "mean squared error");
-    panel.y_axis(&mut svg, "NLL of latents (nats)");
-    Some(Figure {
-        panels: vec![svg],
-        columns: 1,
-        caption: "A trial is on the front if no other has both a smaller reconstruction error and \
-            a smaller NLL. Latents below the dashed line are likelier than the features \
-            themselves, which indicates collapse onto modes."
-            .to_owned(),
-    })
+    panel.legend(&mut svg, &entries[..shown]);
+    let title = "Reconstruction against likelihood";
+    panel.finish(
+        &mut svg,
+        title,
+        "mean squared error",
+        "NLL of latents (nats)",
+    );
+    let caption = "A trial is on the front if no other has both a smaller reconstruction error and \
+        a smaller NLL. Latents below the dashed line are likelier than the features \
+        themselves, which indicates collapse onto modes.";
+    Some(Figure::of(svg, caption))
 }
 
 /// The non-dominated points, from left to right; smaller is better in both coordinates.

@@ -1,13 +1,25 @@
-//! The contents of a run's folder.
+//! A run as it is on disk: behind its page, and behind its text in a terminal.
 
-use crate::config::{self, Experiment};
+use crate::catalogue::lineage;
+use crate::config::{self, Experiment, Setting, differing};
+
 use crate::store::{CONFIG, Manifest, RunFolder, RunRecord, RunStages, Stage};
 use latent_align_stages::alignment::{RegulariserConfig, Weighting};
 use latent_align_stages::figures::{HELD_OUT, TEST};
 use std::path::{Path, PathBuf};
 
+/// What `stages`, each in its folder, were made from; a stage that another one reads is part of that one's tree.
+pub fn trees(stages: &[(PathBuf, &Manifest)]) -> String {
+    let is_read = |stage: &Manifest| {
+        let mut read = stages.iter().flat_map(|(_, other)| &other.upstream);
+        read.any(|u| u.stage == stage.stage && u.fingerprint == stage.fingerprint)
+    };
+    let last = stages.iter().filter(|(_, stage)| !is_read(stage));
+    last.map(|(dir, stage)| lineage::tree(dir, stage)).collect()
+}
+
 /// A run as found on disk, with what could not be read.
-pub struct Found {
+pub struct RunView {
     /// The name of its folder.
     pub name: String,
     /// The folder.
@@ -26,7 +38,7 @@ pub struct Found {
     pub left_out: Vec<String>,
 }
 
-impl Found {
+impl RunView {
     /// Reads the run in `folder`.
     pub fn read(folder: &RunFolder) -> Self {
         let path = folder.path().to_owned();
@@ -60,6 +72,31 @@ impl Found {
     /// The folder of the run.
     pub fn path(&self) -> &Path {
         &self.folder
+    }
+
+    /// The settings that differ from the defaults; none if the configuration is not readable.
+    pub fn settings(&self) -> Vec<Setting> {
+        self.experiment.as_ref().map_or(Vec::new(), differing)
+    }
+
+    /// What the stages were made from, as [`trees`].
+    pub fn lineage(&self) -> String {
+        let stages = self.stages.iter();
+        let stages = stages.map(|stage| (self.folder.join(stage.stage.name()), stage));
+        trees(&stages.collect::<Vec<_>>())
+    }
+
+    /// The files of the folder itself, with their sizes.
+    pub fn files(&self) -> Vec<(String, u64)> {
+        let entries = self.folder.read_dir().into_iter().flatten().flatten();
+        let files = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_file()));
+        let files = files.map(|e| {
+            let size = e.metadata().map_or(0, |m| m.len());
+            (e.file_name().to_string_lossy().into_owned(), size)
+        });
+        let mut files: Vec<_> = files.filter(|file| !file.0.starts_with('.')).collect();
+        files.sort();
+        files
     }
 
     /// The manifest of `stage`, if the run has it.
