@@ -172,7 +172,7 @@ fn nothing_is_overwritten_without_force() {
     );
     project
         .run(&["init", "a.h5", "--out", "b.yaml"])
-        .expect(0, &["latent-align.schema.json: kept"]);
+        .expect(0, &["latent-align.schema.json: left unchanged"]);
     let schema = || std::fs::read_to_string(project.path("latent-align.schema.json")).unwrap();
     assert_eq!(schema(), "mine too");
     project
