@@ -156,12 +156,12 @@ mod tests {
             &|h| h.architecture = dense(&[usize::MAX]),
             "architecture.widths",
         );
-        refused(&|h| h.architecture = dense(&[65_536; 2]), "do not hold");
-        refused(&|h| h.architecture = convolutional.clone(), "do not hold");
-        refused(&|h| h.latent.width = 65_536, "do not hold");
+        refused(&|h| h.architecture = dense(&[65_536; 2]), "do not fit");
+        refused(&|h| h.architecture = convolutional.clone(), "do not fit");
+        refused(&|h| h.latent.width = 65_536, "do not fit");
         refused(&|h| h.latent.tokens = 0, "latent.tokens");
         refused(&|h| h.shape.channels = usize::MAX, "shape.channels");
-        refused(&|h| h.shape.height = 1 << 26, "do not hold");
+        refused(&|h| h.shape.height = 1 << 26, "do not fit");
         refused(&|h| h.shape.width = 0, "shape.width");
         refused(&|h| h.maximum = 0.0, "maximum");
         autoencoder.save(&good, dir.path()).unwrap();
