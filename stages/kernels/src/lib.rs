@@ -16,6 +16,7 @@ mod attention;
 mod block;
 mod block_tangents;
 mod convolution;
+mod double;
 mod elementwise;
 mod fresh;
 mod layer_norm;
@@ -37,6 +38,7 @@ pub use allocator::keep_freed_memory;
 pub use attention::Attention;
 pub use block::{Block, BlockGradient, Kept};
 pub use convolution::{After, Convolution, Image, turn_images};
+pub use double::{cosines, exponentials, matern, matern_with_slopes};
 pub use layer_norm::{
     LayerNorm, Moments, NormGradient, layer_norm, layer_norm_gradient, layer_norm_tangents,
     moments, side_by_side, sum_of_rows,

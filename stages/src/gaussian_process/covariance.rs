@@ -1,23 +1,16 @@
 //! Covariance matrices and their factors.
 
 use crate::error::{Error, Result};
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use crate::numerics::Factor;
+use nalgebra::{DMatrix, DVector};
 
 /// Added to the diagonal of a covariance of function values, relative to their variance, so that rounding errors
 /// leave it positive definite.
 pub(super) const JITTER: f64 = 1e-8;
 
-/// `L^-1 cross` for the factor L.
-pub(super) fn white(factor: &Cholesky<f64, Dyn>, cross: &DMatrix<f64>) -> DMatrix<f64> {
-    factor
-        .l_dirty()
-        .solve_lower_triangular(cross)
-        .expect("the diagonal of a factor is positive")
-}
-
-/// The squared norm of each column of [`white`].
-pub(super) fn explained(factor: &Cholesky<f64, Dyn>, cross: &DMatrix<f64>) -> Vec<f64> {
-    let white = white(factor, cross);
+/// The squared norm of each column of `L^-1 cross` for the factor L.
+pub(super) fn explained(factor: &Factor, cross: &DMatrix<f64>) -> Vec<f64> {
+    let white = factor.solve_lower(cross);
     white.column_iter().map(|c| c.norm_squared()).collect()
 }
 
@@ -32,8 +25,8 @@ pub(super) fn add_to_diagonal(matrix: &mut DMatrix<f64>, value: f64) {
 ///
 /// # Errors
 /// A numerical error if it is not positive definite.
-pub(super) fn factor(covariance: DMatrix<f64>) -> Result<Cholesky<f64, Dyn>> {
-    covariance.cholesky().ok_or_else(|| {
+pub(super) fn factor(covariance: DMatrix<f64>) -> Result<Factor> {
+    Factor::new(covariance).ok_or_else(|| {
         Error::Numerical(
             "the covariance of the surrogate's points is not positive definite; are all latents and scores finite?"
                 .into(),

@@ -3,6 +3,8 @@
 use super::kernel::Kernel;
 use super::points::Points;
 use super::posterior::{Kind, Posterior};
+use crate::numerics::product;
+use latent_align_kernels::cosines;
 use nalgebra::DMatrix;
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -46,7 +48,7 @@ pub fn draws(
         Kind::Inducing(inducing) => inducing.weights(&at_support, &normal),
     };
     let scaled = kernel.scaled(points);
-    let values = prior.at(&scaled) + kernel.between(&scaled, support) * weights;
+    let values = prior.at(&scaled) + product(&kernel.between(&scaled, support), &weights);
     values.add_scalar(*mean)
 }
 
@@ -79,11 +81,12 @@ impl Prior {
 
     /// At scaled points [n, D]: [n, count].
     fn at(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut waves = points * &self.frequencies;
+        let mut waves = product(points, &self.frequencies);
         for (mut column, phase) in waves.column_iter_mut().zip(&self.phases) {
-            column.apply(|value| *value = (*value + phase).cos());
+            column.add_scalar_mut(*phase);
         }
-        waves * &self.weights
+        cosines(waves.as_mut_slice());
+        product(&waves, &self.weights)
     }
 }
 

@@ -91,8 +91,8 @@ struct Problem<'a> {
     start: &'a Fit,
     /// The mode of the prior, as logarithms.
     expected: Vec<f64>,
-    /// Squared distances [n, n] of each token.
-    squares: Vec<DMatrix<f64>>,
+    /// Squared distances of each token [n (n + 1) / 2, T]: the columns of the lower triangle, one after the other.
+    squares: DMatrix<f64>,
     centred: DVector<f64>,
 }
 
@@ -100,43 +100,68 @@ impl<'a> Problem<'a> {
     fn new(start: &'a Fit, points: &Points, values: &[f64]) -> Self {
         let family = start.kernel.family;
         let expected = Fit::expected(family, points.tokens(), points.width());
-        let squares = (0..points.tokens()).map(|token| {
+        let squares = (0..points.tokens()).flat_map(|token| {
             let token = points.token(token);
-            squared_distances(&token, &token)
+            lower_triangle(&squared_distances(&token, &token)).collect::<Vec<_>>()
         });
+        let n = values.len();
         Self {
             start,
             expected: expected.logarithms(),
-            squares: squares.collect(),
-            centred: DVector::from_iterator(values.len(), values.iter().map(|v| v - start.mean)),
+            squares: DMatrix::from_iterator(n * (n + 1) / 2, points.tokens(), squares),
+            centred: DVector::from_iterator(n, values.iter().map(|v| v - start.mean)),
         }
     }
 
     /// The negative log-probability in nats, without constants, and its gradient by the logarithms.
     fn loss(&self, logarithms: &[f64]) -> Result<(f64, Vec<f64>)> {
         let settings = self.start.of_logarithms(logarithms);
-        let (n, tokens) = (self.centred.len(), self.squares.len());
-        let mut total = DMatrix::zeros(n, n);
-        for (squares, length) in self.squares.iter().zip(&settings.kernel.lengths) {
-            total.zip_apply(squares, |sum, square| *sum += square / (length * length));
+        let (n, tokens) = (self.centred.len(), self.squares.ncols());
+        let Kernel {
+            family,
+            lengths,
+            variance,
+        } = &settings.kernel;
+        let inverse_squares = lengths.iter().map(|length| 1.0 / (length * length));
+        let inverse_squares = DVector::from_iterator(tokens, inverse_squares);
+        let mut correlations = &self.squares * &inverse_squares;
+        let by_square = family.correlations_with_slopes(correlations.as_mut_slice());
+        let mut covariance = DMatrix::zeros(n, n);
+        for (j, mut column) in covariance.column_iter_mut().enumerate() {
+            let first = place(n, j);
+            let lower = &correlations.as_slice()[first..first + n - j];
+            for (entry, correlation) in column.iter_mut().skip(j).zip(lower) {
+                *entry = variance * correlation;
+            }
         }
-        let (covariance, by_square) = settings.kernel.with_slopes(&total);
-        let mut noisy = covariance.clone();
-        let jitter = JITTER * settings.kernel.variance;
-        add_to_diagonal(&mut noisy, settings.noise + jitter);
-        let factor = factor(noisy)?;
-        let solved = factor.solve(&self.centred);
+        let jitter = JITTER * variance;
+        add_to_diagonal(&mut covariance, settings.noise + jitter);
+        let factor = factor(covariance)?;
+        let solved = factor.solve_vector(&self.centred);
         require_finite(&solved)?;
         let mut loss = 0.5 * self.centred.dot(&solved) + 0.5 * factor.ln_determinant();
-        // d loss / d theta = tr((K^-1 - a a^T) dK / d theta) / 2
-        let outer = factor.inverse() - &solved * solved.transpose();
-        let weighed = outer.component_mul(&by_square);
-        let mut slopes = Vec::with_capacity(tokens + 2);
-        for (squares, length) in self.squares.iter().zip(&settings.kernel.lengths) {
-            slopes.push(-weighed.dot(squares) / (length * length));
+        // d loss / d theta = tr((K^-1 - a a^T) dK / d theta) / 2, a sum over the lower triangle
+        let inverse = factor.inverse_lower();
+        let mut weights = correlations.clone(); // of dK
+        let mut trace = 0.0;
+        for (j, column) in inverse.column_iter().enumerate() {
+            let first = place(n, j);
+            let weights = &mut weights.as_mut_slice()[first..first + n - j];
+            let entries = column.iter().skip(j).zip(solved.iter().skip(j));
+            for (weight, (entry, a)) in weights.iter_mut().zip(entries) {
+                *weight = entry - a * solved[j];
+            }
+            trace += weights[0];
+            weights[0] *= 0.5; // all others stand for two
         }
-        slopes.push(0.5 * (outer.dot(&covariance) + jitter * outer.trace()));
-        slopes.push(0.5 * settings.noise * outer.trace());
+        let by_variance = 2.0 * variance * weights.dot(&correlations);
+        for (weight, slope) in weights.iter_mut().zip(&by_square) {
+            *weight *= -2.0 * variance * slope;
+        }
+        let by_length = (self.squares.tr_mul(&weights)).component_mul(&inverse_squares);
+        let mut slopes: Vec<f64> = by_length.iter().copied().collect();
+        slopes.push(0.5 * (by_variance + jitter * trace));
+        slopes.push(0.5 * settings.noise * trace);
         for (i, slope) in slopes.iter_mut().enumerate() {
             let spread = SPREAD[i.saturating_sub(tokens - 1).min(2)];
             let off = (logarithms[i] - self.expected[i]) / spread;
@@ -145,6 +170,17 @@ impl<'a> Problem<'a> {
         }
         Ok((loss, slopes))
     }
+}
+
+/// The lower triangle of `matrix`, column after column.
+fn lower_triangle(matrix: &DMatrix<f64>) -> impl Iterator<Item = f64> {
+    let columns = matrix.column_iter().enumerate();
+    columns.flat_map(|(j, column)| column.into_iter().skip(j).copied())
+}
+
+/// Where column `j` of a lower triangle of `n` rows begins.
+fn place(n: usize, j: usize) -> usize {
+    j * n - j * j.saturating_sub(1) / 2
 }
 
 #[cfg(test)]

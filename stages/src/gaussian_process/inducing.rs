@@ -1,19 +1,20 @@
 //! The variational posterior by inducing points: Titsias, "Variational Learning of Inducing Variables in Sparse
 //! Gaussian Processes", 2009.
 
-use super::covariance::{JITTER, add_to_diagonal, explained, factor, white};
+use super::covariance::{JITTER, add_to_diagonal, explained, factor};
 use super::kernel::Kernel;
 use crate::error::Result;
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use crate::numerics::{Factor, product};
+use nalgebra::{DMatrix, DVector};
 
 /// With `L L^T = K_uu`, `A = L^-1 K_uf / sqrt(noise)` and `B = I + A A^T`, the function at the inducing points has mean
 /// `L B^-1 A y / sqrt(noise)` and covariance `L B^-1 L^T`.
 #[derive(Debug, Clone)]
 pub(super) struct Inducing {
     /// L.
-    prior: Cholesky<f64, Dyn>,
+    prior: Factor,
     /// The factor of B.
-    inner: Cholesky<f64, Dyn>,
+    inner: Factor,
     /// `B^-1 A y / sqrt(noise)`: the mean in coordinates in which the prior is N(0, I).
     white: DVector<f64>,
 }
@@ -36,11 +37,11 @@ impl Inducing {
         add_to_diagonal(&mut covariance, 100.0 * JITTER * kernel.variance);
         let prior = factor(covariance)?;
         let scale = noise.sqrt();
-        let a = white(&prior, &kernel.between(inducing, all)) / scale;
-        let mut inner = &a * a.transpose();
+        let a = prior.solve_lower(&kernel.between(inducing, all)) / scale;
+        let mut inner = product(&a, &a.transpose());
         add_to_diagonal(&mut inner, 1.0);
         let inner = factor(inner)?;
-        let white = inner.solve(&(a * centred / scale));
+        let white = inner.solve_vector(&(a * centred / scale));
         Ok(Self {
             prior,
             inner,
@@ -51,7 +52,7 @@ impl Inducing {
     /// Means minus the prior's mean, and reductions of the prior's variance, at points whose covariances with the
     /// inducing points are `cross` [m, n].
     pub fn at(&self, cross: &DMatrix<f64>) -> (DVector<f64>, Vec<f64>) {
-        let whitened = white(&self.prior, cross);
+        let whitened = self.prior.solve_lower(cross);
         let means = whitened.tr_mul(&self.white);
         let kept = explained(&self.inner, &whitened);
         let all = whitened.column_iter().map(|c| c.norm_squared());
@@ -61,20 +62,12 @@ impl Inducing {
     /// The weights `K_uu^-1 (u - prior)` [m, count] of draws u of the function at the inducing points, given
     /// standard normal numbers `normal` and draws `prior` of the prior there.
     pub fn weights(&self, prior: &DMatrix<f64>, normal: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut drawn = transposed_solve(&self.inner, normal) - white(&self.prior, prior);
+        let mut drawn = self.inner.solve_upper(normal) - self.prior.solve_lower(prior);
         for mut column in drawn.column_iter_mut() {
             column += &self.white;
         }
-        transposed_solve(&self.prior, &drawn)
+        self.prior.solve_upper(&drawn)
     }
-}
-
-/// `L^-T v`.
-fn transposed_solve(factor: &Cholesky<f64, Dyn>, v: &DMatrix<f64>) -> DMatrix<f64> {
-    factor
-        .l_dirty()
-        .tr_solve_lower_triangular(v)
-        .expect("the diagonal of a factor is positive")
 }
 
 /// At most `count` of the scaled `points` [n, D], each with the largest conditional variance given those before it:

@@ -1,6 +1,7 @@
 //! Covariance functions.
 
 use super::points::{Points, squared_distances};
+use latent_align_kernels::{exponentials, matern, matern_with_slopes};
 use nalgebra::DMatrix;
 use rand::RngExt;
 use rand_distr::{ChiSquared, Distribution, StandardNormal};
@@ -20,24 +21,31 @@ pub enum Family {
 }
 
 impl Family {
-    /// The correlation at the squared distance `square`.
-    fn correlation(self, square: f64) -> f64 {
+    /// Replaces squared distances by correlations.
+    fn correlations(self, squares: &mut [f64]) {
         match self {
-            Self::Rbf => (-0.5 * square).exp(),
-            Self::Matern => {
-                let r = (5.0 * square).sqrt();
-                (1.0 + r + r * r / 3.0) * (-r).exp()
+            Self::Rbf => {
+                squares.iter_mut().for_each(|square| *square *= -0.5);
+                exponentials(squares);
             }
+            Self::Matern => matern(squares),
         }
     }
 
-    /// The derivative of [`Self::correlation`] by `square`.
-    fn slope(self, square: f64) -> f64 {
+    /// As [`Self::correlations`], and gives their derivatives by the squared distances.
+    pub(super) fn correlations_with_slopes(self, squares: &mut [f64]) -> Vec<f64> {
         match self {
-            Self::Rbf => -0.5 * (-0.5 * square).exp(),
+            Self::Rbf => {
+                self.correlations(squares);
+                squares
+                    .iter()
+                    .map(|correlation| -0.5 * correlation)
+                    .collect()
+            }
             Self::Matern => {
-                let r = (5.0 * square).sqrt();
-                -5.0 / 6.0 * (1.0 + r) * (-r).exp()
+                let mut slopes = vec![0.0; squares.len()];
+                matern_with_slopes(squares, &mut slopes);
+                slopes
             }
         }
     }
@@ -62,15 +70,9 @@ impl Kernel {
 
     /// Covariances [n, m] between the scaled points `a` [n, D] and `b` [m, D].
     pub(super) fn between(&self, a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
-        squared_distances(a, b).map(|square| self.variance * self.family.correlation(square))
-    }
-
-    /// Covariances for squared distances [n, m], and their derivatives by the squared distance.
-    pub(super) fn with_slopes(&self, squares: &DMatrix<f64>) -> (DMatrix<f64>, DMatrix<f64>) {
-        (
-            squares.map(|square| self.variance * self.family.correlation(square)),
-            squares.map(|square| self.variance * self.family.slope(square)),
-        )
+        let mut covariances = squared_distances(a, b);
+        self.family.correlations(covariances.as_mut_slice());
+        covariances * self.variance
     }
 
     /// `count` frequencies [count, D] of the kernel's spectrum, for scaled points of D numbers (Rahimi and Recht, 2007):

@@ -1,6 +1,8 @@
 //! Points of several tokens.
 
+use crate::numerics::product;
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 
 /// Points [n, T d] in f64.
 #[derive(Debug, Clone)]
@@ -76,11 +78,13 @@ pub(super) fn squared_distances(a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f
         squares
     };
     let (of_a, of_b) = (squares(a), squares(b));
-    let mut distances = a * b.transpose();
-    for (j, mut column) in distances.column_iter_mut().enumerate() {
-        for (i, value) in column.iter_mut().enumerate() {
-            *value = (of_a[i] + of_b[j] - 2.0 * *value).max(0.0);
-        }
-    }
+    let mut distances = product(a, &b.transpose());
+    (distances.as_mut_slice().par_chunks_mut(a.nrows().max(1)))
+        .zip(&of_b)
+        .for_each(|(column, of_b)| {
+            for (value, of_a) in column.iter_mut().zip(&of_a) {
+                *value = (of_a + of_b - 2.0 * *value).max(0.0);
+            }
+        });
     distances
 }

@@ -6,7 +6,8 @@ use super::inducing::{Inducing, spread_out};
 use super::kernel::Kernel;
 use super::points::Points;
 use crate::error::Result;
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use crate::numerics::Factor;
+use nalgebra::{DMatrix, DVector};
 
 /// The limits of exact and approximate posteriors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub struct Posterior {
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
     /// All points: the factor of `K + noise I`, and the values minus the mean.
-    Exact(Cholesky<f64, Dyn>, DVector<f64>),
+    Exact(Factor, DVector<f64>),
     /// Inducing points.
     Inducing(Inducing),
 }
@@ -72,7 +73,7 @@ impl Posterior {
         let variance = self.kernel.variance;
         let (means, explained) = match &self.of {
             Kind::Exact(factor, centred) => {
-                let means = cross.tr_mul(&factor.solve(centred));
+                let means = cross.tr_mul(&factor.solve_vector(centred));
                 (means, explained(factor, &cross))
             }
             Kind::Inducing(inducing) => inducing.at(&cross),
