@@ -9,7 +9,7 @@ CONFIG ?=
 SWEEP  ?= configs/sweeps/digits-regularisers.yaml
 ARGS   ?=
 
-.PHONY: help help-all run align-full sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-growth bench-peer bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment hdf5 python peer
+.PHONY: help help-all run align-full sweep verify compare-likelihoods compare-optimisers check-decoding check-molecules plan test calibration torture torture-search faults fuzz miri mutations check-energy check-two-samples check-posteriors bench bench-growth bench-peer bench-stage bench-quality bench-using build install schema lint check-cuda build-cuda check-device check-sweep test-remote large mnist molecules molecules-environment hdf5 python peer
 
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -159,6 +159,10 @@ bench: hdf5
 #+ make bench-peer [ARGS="--rows train"] [OUT=table.md]             the same jobs in PyTorch, alternating with this program
 bench-peer: hdf5 peer
 	$(BENCH_PEER) compare --python $(PEER_PYTHON) $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
+
+#+ make bench-stage [ARGS="--of digits"]                           train-autoencoder end to end beside a PyTorch script
+bench-stage: build peer
+	$(PEER_PYTHON) pipeline/scripts/time_training.py $(BINARY) $(PEER_PYTHON) $(ARGS)
 
 #+ make bench-quality [ARGS="--seeds 3"] [OUT=table.md]             seconds to the held-out loss that PyTorch reaches
 bench-quality: hdf5 peer
