@@ -57,12 +57,13 @@ impl Kernel for Avx512 {
         depth: usize,
         a: Strided,
         b: *const f32,
+        b_stride: usize,
         out: *mut f32,
         out_stride: usize,
         add: bool,
     ) {
         // SAFETY: required of the caller.
-        unsafe { registers::product::<__m512>(rows, depth, a, b, out, out_stride, add) }
+        unsafe { registers::product::<__m512>(rows, depth, a, b, b_stride, out, out_stride, add) }
     }
 
     #[inline(always)]

@@ -11,6 +11,9 @@ use std::mem::MaybeUninit;
 /// Maximum length of a sum computed in one go.
 const DEPTH: usize = 512;
 
+/// Up to this many blocks of rows read the right operand where it is.
+const FEW: usize = 2;
+
 /// Buffers for packed operands.
 pub(super) struct Scratch {
     pub(super) a: Vec<f32>,
@@ -52,10 +55,23 @@ impl<L: Left, R: Right, P: Place> Block<'_, L, R, P> {
             let a = unsafe { (self.a).part::<K>(self.rows.clone(), start, length, &mut scratch.a) };
             for column in self.columns.clone().step_by(K::COLUMNS) {
                 let columns = K::COLUMNS.min(self.columns.end - column);
-                scratch.b.resize(DEPTH * K::COLUMNS, 0.0);
-                // SAFETY: as above, inside b.
-                unsafe { (self.b).panel::<K>(start, length, column, columns, &mut scratch.b) };
-                let packed = scratch.b.as_ptr();
+                // packing pays where many rows of a pass by
+                let few = self.rows.len() <= FEW * K::ROWS;
+                let in_place = self
+                    .b
+                    .in_place(start, column)
+                    .filter(|_| few && columns == K::COLUMNS);
+                let (b, b_stride) = match in_place {
+                    Some(at) => at,
+                    None => {
+                        scratch.b.resize(DEPTH * K::COLUMNS, 0.0);
+                        // SAFETY: as above, inside b.
+                        unsafe {
+                            (self.b).panel::<K>(start, length, column, columns, &mut scratch.b)
+                        };
+                        (scratch.b.as_ptr(), K::COLUMNS)
+                    }
+                };
                 for row in self.rows.clone().step_by(K::ROWS) {
                     let rows = K::ROWS.min(self.rows.end - row);
                     let a = a.at_row(row - self.rows.start, K::ROWS);
@@ -67,11 +83,11 @@ impl<L: Left, R: Right, P: Place> Block<'_, L, R, P> {
                         let out = out.cast::<f32>();
                         // SAFETY: there are `rows` rows of `columns` entries, only this task accesses
                         // them, and they are added to only after they were written.
-                        unsafe { K::product(rows, length, a, packed, out, stride, add) };
+                        unsafe { K::product(rows, length, a, b, b_stride, out, stride, add) };
                     } else {
                         let to = edge.as_mut_ptr();
                         // SAFETY: the edge buffer has room for a whole block.
-                        unsafe { K::product(rows, length, a, packed, to, K::COLUMNS, false) };
+                        unsafe { K::product(rows, length, a, b, b_stride, to, K::COLUMNS, false) };
                         each(self.place, row..row + rows, |i, place| {
                             let from = &edge[(i - row) * K::COLUMNS..][..columns];
                             let at = self.offset + place * width + column;

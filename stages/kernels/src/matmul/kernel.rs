@@ -14,8 +14,8 @@ pub(crate) trait Kernel {
     const ROWS: usize;
     const COLUMNS: usize;
 
-    /// `out[i, j] (+)= sum_p a[i, p] b[p, j]` for `rows` <= ROWS rows and all COLUMNS columns; b is
-    /// packed [depth, COLUMNS], rows of out are `out_stride` apart. `out` is read only if `add` is set.
+    /// `out[i, j] (+)= sum_p a[i, p] b[p, j]` for `rows` <= ROWS rows and all COLUMNS columns; rows of b are
+    /// `b_stride` apart, those of out `out_stride`. `out` is read only if `add` is set.
     ///
     /// # Safety
     /// The pointers must be valid for these accesses, and the processor must have the instructions.
@@ -24,6 +24,7 @@ pub(crate) trait Kernel {
         depth: usize,
         a: Strided,
         b: *const f32,
+        b_stride: usize,
         out: *mut f32,
         out_stride: usize,
         add: bool,

@@ -20,15 +20,16 @@ impl Kernel for Portable {
         depth: usize,
         a: Strided,
         b: *const f32,
+        b_stride: usize,
         out: *mut f32,
         out_stride: usize,
         add: bool,
     ) {
         let mut sums = [[0.0f32; 8]; 4];
         for p in 0..depth {
-            // SAFETY: a whole row of the packed panel, and rows of a, by the caller's contract.
+            // SAFETY: a row of b, and rows of a, by the caller's contract.
             unsafe {
-                let b = &*b.add(p * 8).cast::<[f32; 8]>();
+                let b = &*b.add(p * b_stride).cast::<[f32; 8]>();
                 for (i, sums) in sums.iter_mut().enumerate().take(rows) {
                     let a = *a.start.add(i * a.row_stride + p * a.column_stride);
                     for (sum, b) in sums.iter_mut().zip(b) {

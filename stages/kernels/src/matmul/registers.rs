@@ -28,6 +28,7 @@ pub(super) unsafe fn product<V: Vector>(
     depth: usize,
     a: Strided,
     b: *const f32,
+    b_stride: usize,
     out: *mut f32,
     out_stride: usize,
     add: bool,
@@ -35,14 +36,14 @@ pub(super) unsafe fn product<V: Vector>(
     // SAFETY: required of the caller.
     unsafe {
         match rows {
-            8 => rows_of::<V, 8>(depth, a, b, out, out_stride, add),
-            7 => rows_of::<V, 7>(depth, a, b, out, out_stride, add),
-            6 => rows_of::<V, 6>(depth, a, b, out, out_stride, add),
-            5 => rows_of::<V, 5>(depth, a, b, out, out_stride, add),
-            4 => rows_of::<V, 4>(depth, a, b, out, out_stride, add),
-            3 => rows_of::<V, 3>(depth, a, b, out, out_stride, add),
-            2 => rows_of::<V, 2>(depth, a, b, out, out_stride, add),
-            _ => rows_of::<V, 1>(depth, a, b, out, out_stride, add),
+            8 => rows_of::<V, 8>(depth, a, b, b_stride, out, out_stride, add),
+            7 => rows_of::<V, 7>(depth, a, b, b_stride, out, out_stride, add),
+            6 => rows_of::<V, 6>(depth, a, b, b_stride, out, out_stride, add),
+            5 => rows_of::<V, 5>(depth, a, b, b_stride, out, out_stride, add),
+            4 => rows_of::<V, 4>(depth, a, b, b_stride, out, out_stride, add),
+            3 => rows_of::<V, 3>(depth, a, b, b_stride, out, out_stride, add),
+            2 => rows_of::<V, 2>(depth, a, b, b_stride, out, out_stride, add),
+            _ => rows_of::<V, 1>(depth, a, b, b_stride, out, out_stride, add),
         }
     }
 }
@@ -52,6 +53,7 @@ unsafe fn rows_of<V: Vector, const ROWS: usize>(
     depth: usize,
     a: Strided,
     b: *const f32,
+    b_stride: usize,
     out: *mut f32,
     out_stride: usize,
     add: bool,
@@ -68,7 +70,7 @@ unsafe fn rows_of<V: Vector, const ROWS: usize>(
                 sums[1] = a.multiply_add(right, sums[1]);
             }
             at = at.wrapping_add(a.column_stride);
-            b = b.add(2 * V::LANES);
+            b = b.wrapping_add(b_stride);
         }
         for (i, sums) in sums.iter().enumerate() {
             for (j, sum) in sums.iter().enumerate() {

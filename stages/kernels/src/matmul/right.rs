@@ -9,6 +9,11 @@ pub(crate) trait Right: Copy + Sync {
 
     fn columns(&self) -> usize;
 
+    /// Entry (`row`, `column`) and the distance between rows, if entries of a row are next to each other.
+    fn in_place(&self, _row: usize, _column: usize) -> Option<(*const f32, usize)> {
+        None
+    }
+
     /// Writes rows `start..start + length` and `columns` columns from `column` on into `packed`, padded
     /// with zeros to `K::COLUMNS` columns. `packed` has room for at least that many rows.
     ///
@@ -31,6 +36,12 @@ impl Right for Matrix<'_> {
 
     fn columns(&self) -> usize {
         self.columns
+    }
+
+    #[inline(always)]
+    fn in_place(&self, row: usize, column: usize) -> Option<(*const f32, usize)> {
+        let entry = || self.values[row * self.row_stride + column..].as_ptr();
+        (self.column_stride == 1).then(|| (entry(), self.row_stride))
     }
 
     #[inline(always)]
