@@ -21,7 +21,7 @@ pub struct Attention {
 }
 
 /// Maximum number of f32 in a vector register.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 impl Attention {
     fn channels(&self) -> usize {
@@ -174,7 +174,7 @@ fn store(rows: &[f32], out: &mut [f32], stride: usize, width: usize) {
 
 /// `out = sum over i of factors_i rows_i`, rows [factors, out].
 #[inline(always)]
-fn combine(out: &mut [f32], factors: &[f32], rows: &[f32]) {
+pub(crate) fn combine(out: &mut [f32], factors: &[f32], rows: &[f32]) {
     let width = out.len();
     out.fill(0.0);
     let mut fours = factors.chunks_exact(4);
@@ -210,7 +210,7 @@ fn sum(x: &[f32]) -> f32 {
 
 /// Softmax of a token's logits over the first `seen` tokens; the rest are set to 0.
 #[inline(always)]
-fn softmax(logits: &mut [f32], seen: usize) {
+pub(crate) fn softmax(logits: &mut [f32], seen: usize) {
     let most = logits[..seen]
         .iter()
         .copied()

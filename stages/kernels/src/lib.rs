@@ -15,6 +15,7 @@ mod allocator;
 mod attention;
 mod block;
 mod block_tangents;
+mod cached_attention;
 mod convolution;
 mod double;
 mod elementwise;
@@ -37,6 +38,7 @@ pub use adamw::{AdamW, Parameter, adamw, sum_of_squares};
 pub use allocator::keep_freed_memory;
 pub use attention::Attention;
 pub use block::{Block, BlockGradient, Kept};
+pub use cached_attention::CachedAttention;
 pub use convolution::{After, Convolution, Image, turn_images};
 pub use double::{cosines, exponentials, matern, matern_with_slopes};
 pub use layer_norm::{

@@ -13,6 +13,7 @@ pub mod plain;
 mod tangents;
 mod weights;
 
+use crate::tensors::from_f32;
 use burn::backend::Dispatch;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
@@ -118,6 +119,20 @@ pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
         tokens,
         heads,
     ))
+}
+
+/// [`attention`] output [n m, C] of m more tokens of n points, `qkv` [n m, 3 C], which see those in `cache` and become
+/// part of it; logits are divided by `temperature`. On the CPU, without gradients.
+pub fn cached_attention(
+    qkv: Tensor<2>,
+    cache: &mut kernels::CachedAttention,
+    temperature: f64,
+) -> Tensor<2> {
+    let ([rows, width], device) = (qkv.dims(), qkv.device());
+    let out = flex_ref(qkv.flatten(0, 1), |qkv| {
+        cache.forward(qkv, temperature as f32)
+    });
+    from_f32(out, [rows, width / 3], &device)
 }
 
 /// h and c [T n, 2 C] of an LSTM after each of T positions, from the input's contributions to its gates `gates` [T

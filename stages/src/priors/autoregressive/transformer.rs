@@ -11,6 +11,7 @@ use crate::fused::{self, NORM_EPSILON, linear_layer, plain};
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
+use latent_align_kernels::CachedAttention;
 
 /// Ratio of the MLP's hidden width to the token width.
 pub(super) const EXPANSION: usize = 4;
@@ -28,6 +29,10 @@ pub(in crate::priors) struct Layer {
     heads: usize,
 }
 
+/// Weights of a layer's norms as modulations, each [1, 2 C], made once for all tokens of a pass.
+#[derive(Debug, Clone)]
+pub(in crate::priors) struct Norms([Tensor<2>; 2]);
+
 /// Cache of a layer's keys and values.
 #[derive(Debug, Clone)]
 pub(in crate::priors) enum Seen {
@@ -37,6 +42,8 @@ pub(in crate::priors) enum Seen {
     Empty,
     /// Each [n, heads, tokens, head width].
     Tokens(Box<[Tensor<4>; 2]>),
+    /// On the CPU, in f32, without gradients.
+    OnCpu(Box<CachedAttention>),
 }
 
 impl Layer {
@@ -68,11 +75,21 @@ impl Layer {
         norms + attention + mlp
     }
 
+    /// The weights of its norms.
+    pub fn norms(&self) -> Norms {
+        Norms([&self.norm1, &self.norm2].map(|norm| {
+            let beta = norm.beta.as_ref().expect("affine norm").val();
+            let scale = norm.gamma.val().sub_scalar(1.0);
+            Tensor::cat(vec![beta, scale], 0).unsqueeze()
+        }))
+    }
+
     /// Processes tokens `h` [n, m, C] that follow those in the cache `seen`, which is extended if it is in use.
     /// Queries and keys are rotated by `rotation`; attention logits are divided by `temperature`.
     pub fn forward(
         &self,
         h: Tensor<3>,
+        Norms([norm1, norm2]): &Norms,
         seen: &mut Seen,
         rotation: Option<&Rotation>,
         temperature: f64,
@@ -80,10 +97,11 @@ impl Layer {
     ) -> Tensor<3> {
         let dims = h.dims();
         let h: Tensor<2> = h.flatten(0, 1);
-        let normed = norm(&self.norm1, h.clone());
+        let normed = fused::modulated_norm(h.clone(), norm1.clone());
         let attended = self.attend(normed, dims, seen, rotation, temperature);
         let h = h + dropout.of(linear_layer(&self.projection, attended));
-        let inner = fused::gelu(linear_layer(&self.fc1, norm(&self.norm2, h.clone())));
+        let normed = fused::modulated_norm(h.clone(), norm2.clone());
+        let inner = fused::gelu(linear_layer(&self.fc1, normed));
         let h = h + dropout.of(linear_layer(&self.fc2, inner));
         h.reshape(dims)
     }
@@ -100,16 +118,20 @@ impl Layer {
         let qkv = linear_layer(&self.qkv, h);
         if matches!(seen, Seen::Nothing) && temperature == 1.0 {
             let qkv = match rotation {
-                Some(rotation) => {
-                    let parts = self.parts(qkv, [n, m, channels]);
-                    let turned = rotation.of(parts.clone().narrow(1, 0, 2 * self.heads));
-                    let values = parts.narrow(1, 2 * self.heads, self.heads);
-                    let parts = Tensor::cat(vec![turned, values], 1);
-                    parts.swap_dims(1, 2).reshape([n * m, 3 * channels])
-                }
+                Some(rotation) => self.turned(qkv, [n, m, channels], rotation),
                 None => qkv,
             };
             return fused::attention(qkv, m, self.heads);
+        }
+        if seen.is_on_cpu(&qkv, [n, self.heads, channels / self.heads]) {
+            let qkv = match rotation {
+                Some(rotation) => self.turned(qkv, [n, m, channels], rotation),
+                None => qkv,
+            };
+            let Seen::OnCpu(cache) = seen else {
+                unreachable!("just checked");
+            };
+            return fused::cached_attention(qkv, cache, temperature);
         }
         let parts = self.parts(qkv, [n, m, channels]);
         let part = |i: usize| parts.clone().narrow(1, i * self.heads, self.heads);
@@ -122,6 +144,16 @@ impl Layer {
         attended.swap_dims(1, 2).reshape([n * m, channels])
     }
 
+    /// Queries, keys and values [n m, 3 C] with queries and keys rotated.
+    fn turned(&self, qkv: Tensor<2>, dims: [usize; 3], rotation: &Rotation) -> Tensor<2> {
+        let [n, m, channels] = dims;
+        let parts = self.parts(qkv, dims);
+        let turned = rotation.of(parts.clone().narrow(1, 0, 2 * self.heads));
+        let values = parts.narrow(1, 2 * self.heads, self.heads);
+        let parts = Tensor::cat(vec![turned, values], 1);
+        parts.swap_dims(1, 2).reshape([n * m, 3 * channels])
+    }
+
     /// Queries, keys and values [n m, 3 C] as [n, 3 heads, m, head width].
     fn parts(&self, qkv: Tensor<2>, [n, m, channels]: [usize; 3]) -> Tensor<4> {
         let width = channels / self.heads;
@@ -130,10 +162,18 @@ impl Layer {
 }
 
 impl Seen {
+    /// Whether keys and values are kept on the CPU; decided by the first `qkv`.
+    fn is_on_cpu(&mut self, qkv: &Tensor<2>, [n, heads, head_width]: [usize; 3]) -> bool {
+        if matches!(self, Self::Empty) && fused::is_fused(qkv) && !qkv.is_autodiff() {
+            *self = Self::OnCpu(Box::new(CachedAttention::new(n, heads, head_width)));
+        }
+        matches!(self, Self::OnCpu(_))
+    }
+
     /// Appends new keys and values to the cache, and returns all of them.
     fn extended(&mut self, keys: Tensor<4>, values: Tensor<4>) -> [Tensor<4>; 2] {
         let all = match std::mem::replace(self, Self::Nothing) {
-            Self::Nothing | Self::Empty => [keys, values],
+            Self::Nothing | Self::Empty | Self::OnCpu(_) => [keys, values],
             Self::Tokens(seen) => {
                 let [k, v] = *seen;
                 [
@@ -145,11 +185,4 @@ impl Seen {
         *self = Self::Tokens(Box::new(all.clone()));
         all
     }
-}
-
-/// Layer norm with weights, fused if the device supports it: [rows, C].
-fn norm(layer: &LayerNorm, h: Tensor<2>) -> Tensor<2> {
-    let beta = layer.beta.as_ref().expect("affine norm").val();
-    let scale = layer.gamma.val().sub_scalar(1.0);
-    fused::modulated_norm(h, Tensor::cat(vec![beta, scale], 0).unsqueeze())
 }

@@ -2,7 +2,7 @@
 
 use super::start::{drawn, read_next};
 use crate::fused::linear_layer;
-use crate::priors::autoregressive::{Dropout, Layer, Seen};
+use crate::priors::autoregressive::{Dropout, Layer, Norms, Seen};
 use crate::random::Streams;
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
@@ -21,6 +21,7 @@ pub(super) struct Transformer {
 
 /// Keys and values of each layer, and the number of tokens read.
 pub(super) struct Read {
+    norms: Vec<Norms>,
     seen: Vec<Seen>,
     read: usize,
 }
@@ -65,13 +66,15 @@ impl Transformer {
             1 => start,
             _ => Tensor::cat(vec![start, x.clone().narrow(1, 0, tokens - 1)], 1),
         };
-        let seen = self.layers.iter().map(|_| Seen::Nothing);
-        self.read(read, &mut seen.collect::<Vec<_>>(), 0)
+        let mut state = self.begin();
+        state.seen.fill(Seen::Nothing);
+        self.read(read, &mut state, 0)
     }
 
     /// The initial state.
     pub fn begin(&self) -> Read {
         Read {
+            norms: self.layers.iter().map(Layer::norms).collect(),
             seen: self.layers.iter().map(|_| Seen::Empty).collect(),
             read: 0,
         }
@@ -82,18 +85,19 @@ impl Transformer {
         let place = state.read;
         state.read += 1;
         let token = read_next(self.start.val(), before, n).unsqueeze_dim(1);
-        self.read(token, &mut state.seen, place).squeeze_dim(1)
+        self.read(token, state, place).squeeze_dim(1)
     }
 
     /// Reads `tokens` [n, m, F], the first of them at position `place`: [n, m, C].
-    fn read(&self, tokens: Tensor<3>, seen: &mut [Seen], place: usize) -> Tensor<3> {
+    fn read(&self, tokens: Tensor<3>, state: &mut Read, place: usize) -> Tensor<3> {
         let [n, m, _] = tokens.dims();
         let h = linear_layer(&self.input, tokens.flatten(0, 1));
         let [_, channels] = h.dims();
         let places = self.places.val().narrow(0, place, m).unsqueeze();
         let mut h: Tensor<3> = h.reshape([n, m, channels]) + places;
-        for (layer, seen) in self.layers.iter().zip(seen) {
-            h = layer.forward(h, seen, None, 1.0, &mut Dropout::off());
+        let kept = state.norms.iter().zip(&mut state.seen);
+        for (layer, (norms, seen)) in self.layers.iter().zip(kept) {
+            h = layer.forward(h, norms, seen, None, 1.0, &mut Dropout::off());
         }
         h
     }
