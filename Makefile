@@ -69,7 +69,7 @@ plan: build
 ## make build                                                       build the binary
 build: hdf5
 	cargo build --locked
-	@ln -f $(TARGET)/debug/latent-align $(BINARY)
+	@ln -sfn debug/latent-align $(BINARY)
 
 ## make install [PREFIX=~/.local]                                   the binary, completions and man pages
 install: build
@@ -207,7 +207,7 @@ CUDA_PACKED   = $(TARGET)/build-cuda/packed
 FEATURES     ?= wgpu-untuned
 DEVICE_FOLDER = $(if $(filter wgpu%,$(DEVICE)),$(TARGET)/wgpu,$(TARGET))
 DEVICE_BUILD  = cargo build --locked $(if $(filter wgpu%,$(DEVICE)),--features $(FEATURES)) --target-dir $(DEVICE_FOLDER) && \
-                ln -f $(DEVICE_FOLDER)/debug/latent-align $(DEVICE_FOLDER)/latent-align
+                ln -sfn debug/latent-align $(DEVICE_FOLDER)/latent-align
 DEVICE_BIN    = $(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align,$(DEVICE_FOLDER)/latent-align)
 DEVICE_BENCH  = $(or $(BENCH),$(if $(filter cuda%,$(DEVICE)),$(CUDA_PACKED)/latent-align-bench))
 

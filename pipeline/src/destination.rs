@@ -18,7 +18,7 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_op
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd as _, RawFd};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
@@ -298,9 +298,25 @@ fn descriptor(path: &Path) -> Option<RawFd> {
 /// Maximum number of links to follow.
 const LONGEST_CHAIN: usize = 40;
 
-/// A duplicate of the open file `number`. Where the kernel or a sandbox does not allow that, the file is
-/// reopened for appending, which makes no difference for a pipe.
+/// A duplicate of the open file `number`, which shares its position. Where the kernel or a sandbox does not allow that
+/// for other files than standard output and standard error, the file is reopened for appending, which makes no
+/// difference for a pipe.
 fn duplicate(number: RawFd) -> std::io::Result<File> {
+    match number {
+        1 => {
+            return std::io::stdout()
+                .as_fd()
+                .try_clone_to_owned()
+                .map(File::from);
+        }
+        2 => {
+            return std::io::stderr()
+                .as_fd()
+                .try_clone_to_owned()
+                .map(File::from);
+        }
+        _ => {}
+    }
     let own = pidfd_open(getpid(), PidfdFlags::empty());
     match own.and_then(|own| pidfd_getfd(own, number, PidfdGetfdFlags::empty())) {
         Ok(copy) => Ok(copy.into()),

@@ -1,9 +1,10 @@
 """The stage `train-autoencoder` as a short PyTorch script: reads the data and the flow, trains with the alignment loss,
 logs, evaluates, writes weights, latents, reconstructions and curves, and tests latents against features.
 
-It does less than the stage: no checkpoints, no test of parts besides the held-out one, and of the two-sample tests the
-energy, kernel and neighbour test (from one matrix of distances) with coverage, but no classifier test. What depends on
-time alone is a table; steps are compiled with `--compiled`.
+It does less than the stage: no checkpoints, no latents before training, no tests of the test part and of whole rows, no
+power of the tests, and of the two-sample tests the energy, kernel and neighbour test (from one matrix of distances) with
+coverage, but no classifier test. What depends on time alone is a table; convolutions are channels last; steps are
+compiled with `--compiled`.
 """
 
 import argparse
@@ -56,6 +57,12 @@ class Training:
         for name, parameter in whole.named_parameters():
             if name.endswith("bias"):
                 torch.nn.init.zeros_(parameter)
+        for layer in whole.modules():
+            if isinstance(layer, torch.nn.ConvTranspose2d):  # as the stage: by what a pixel receives at most
+                bound = (layer.weight.size(0) * 9) ** -0.5
+                torch.nn.init.uniform_(layer.weight, -bound, bound)
+        if options.convolutional:
+            whole.to(memory_format=torch.channels_last)
         self.parameters = list(whole.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimiser = adamw(self.parameters)
@@ -121,7 +128,7 @@ def batches(images, size):
 
 
 def two_samples(latents, features, tokens):
-    """Energy, kernel and neighbour tests of equally many points, rows of data permuted whole, and coverage."""
+    """Energy, kernel and neighbour tests of equally many points, rows of data permuted whole."""
     points = torch.cat([latents, features]).double()
     n, total = len(latents), len(points)
     distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
@@ -142,9 +149,13 @@ def two_samples(latents, features, tokens):
         statistics.append(sign * (2 * between - within - beyond) / n**2)
     statistics.append((first == first[:, nearest]).double().mean(1))
     p_values = [((s[1:] >= s[0]).sum() + 1).item() / (PERMUTATIONS + 1) for s in statistics]
-    own = torch.cdist(features, features).kthvalue(6, 1).values
-    coverage = (torch.cdist(features, latents).amin(1) <= own).double().mean().item()
-    return statistics[0][0].item(), p_values, coverage
+    return statistics[0][0].item(), p_values
+
+
+def coverage(latents, features):
+    """The share of features with a latent within reach of their fifth neighbour."""
+    reach = torch.cdist(features, features).kthvalue(6, 1).values
+    return (torch.cdist(features, latents).amin(1) <= reach).double().mean().item()
 
 
 def main():
@@ -153,6 +164,7 @@ def main():
     parser.add_argument("data")
     parser.add_argument("out", type=Path)
     parser.add_argument("--maximum", type=float, required=True)
+    parser.add_argument("--held-out", type=float, required=True, help="share, of the test part too")
     parser.add_argument("--layers", type=int, nargs="+", required=True)
     parser.add_argument("--convolutional", action="store_true")
     for name in ("tokens", "width", "draws", "steps", "batch", "every", "threads"):
@@ -167,9 +179,11 @@ def main():
         images = torch.from_numpy(file["images"][...]).float() / options.maximum
     images = images.view(len(images), 1, *images.shape[-2:])
     assert images.isfinite().all()
+    if options.convolutional:
+        images = images.to(memory_format=torch.channels_last)
     order = torch.randperm(len(images))
-    tenth = len(images) // 10
-    held_out, rest = images[order[:tenth]], images[order[2 * tenth :]]
+    share = int(options.held_out * len(images))
+    held_out, rest = images[order[:share]], images[order[2 * share :]]
     training = Training(options, images, flow_in(options.flow))
     with open(options.out / "metrics.csv", "w") as file:
         curve, sums, drawn, start = csv.writer(file), 0, batches(rest, options.batch), time.perf_counter()
@@ -180,7 +194,7 @@ def main():
                 curve.writerow([at, *(sums / LOG_EVERY).tolist()])
                 sums = 0
             if at % options.every == 0:
-                curve.writerow([at, *training.averaged(lambda: training.errors(held_out))])
+                curve.writerow([at, *training.averaged(lambda: training.errors(held_out[:512]))])
         seconds = time.perf_counter() - start
     with torch.no_grad():
         torch._foreach_copy_(training.parameters, training.average)
@@ -196,7 +210,9 @@ def main():
         features = torch.from_numpy(file["points"][...])
     points = kept.view(-1, options.width)
     tested = min(TESTED, len(points), len(features)) // options.tokens * options.tokens
-    energy, p_values, covered = two_samples(points[:tested], features[:tested], options.tokens)
+    energy, p_values = two_samples(points[:tested], features[:tested], options.tokens)
+    compared = min(COMPARED, len(points), len(features))
+    covered = coverage(points[:compared], features[:compared])
     variances = torch.linalg.eigvalsh(torch.cov(points.double().T)).tolist()
     summary = dict(seconds=seconds, error=found[0], alignment=found[1], energy=energy, p=p_values, coverage=covered)
     (options.out / "summary.json").write_text(json.dumps({**summary, "variances": variances}))

@@ -34,7 +34,7 @@ impl Candidate {
     /// Removal fails.
     pub fn remove(&self) -> Result<()> {
         if matches!(Name::of(&self.name), Some(Name::Lock(_))) {
-            return Ok(()); // return Ok(()); // releasing the lock removes its file
+            return Ok(()); // releasing the lock removes its file
         }
         remove_at_once(&self.path)
     }

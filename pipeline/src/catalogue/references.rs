@@ -4,7 +4,7 @@
 //! here: an unreadable file is an error, not the absence of a reference.
 
 use super::found::Catalogue;
-use crate::store::{MANIFEST, RECORD, RunFolder, Stage, Store, can_be_read, entries};
+use crate::store::{MANIFEST, Manifest, RECORD, RunFolder, Stage, Store, can_be_read, entries};
 use latent_align_stages::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -56,8 +56,11 @@ impl Catalogue {
                 continue;
             }
             let Some(dir) = places.get(&artifact) else {
-                continue; // continue; // not yet computed
+                continue; // not yet computed
             };
+            if Manifest::is_former(dir) {
+                continue; // refers to nothing that this version could have made
+            }
             let manifest = dir.join(MANIFEST);
             if unread.note(&manifest, can_be_read(&manifest)).is_none() {
                 continue;

@@ -3,7 +3,6 @@
 
 use latent_align_hdf5::temporary::{self, folder_of};
 use latent_align_stages::{Error, Result};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -56,10 +55,12 @@ pub fn place(from: &Path, to: &Path) -> Result<()> {
 
 /// Atomically exchanges the folders `a` and `b` of one file system, and syncs the exchange.
 pub fn exchange(a: &Path, b: &Path) -> Result<()> {
-    match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
-        Ok(()) => sync(folder_of(b)),
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => exchange_by_renaming(a, b),
-        Err(error) => Err(Error::file(b, std::io::Error::from(error))),
+    let Err(error) = latent_align_hdf5::exchange(a, b) else {
+        return sync(folder_of(b));
+    };
+    match Errno::from_io_error(&error) {
+        Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => exchange_by_renaming(a, b),
+        _ => Err(Error::file(b, error)),
     }
 }
 

@@ -51,7 +51,7 @@ impl Lock {
         let failed = |e: std::io::Error| Error::file(&path, e);
         loop {
             let Some(Opened { mut file, access }) = Opened::at(&path, true).map_err(failed)? else {
-                continue; // continue; // its last holder has just removed it
+                continue; // its last holder has just removed it
             };
             match file.try_lock() {
                 Ok(()) => {}
@@ -59,7 +59,7 @@ impl Lock {
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
             }
             if !leads_to(&path, &file).map_err(failed)? {
-                continue; // continue; // its last holder removed it between our opening and our locking
+                continue; // its last holder removed it between our opening and our locking
             }
             if access != Access::New && !seen {
                 match left_by(&file) {

@@ -145,16 +145,19 @@ impl Manifest {
             )));
         }
         let text = std::fs::read_to_string(&file).map_err(|e| wrong(format!("{MANIFEST}: {e}")))?;
-        // A manifest of a newer version need not be sealed or parse as ours.
+        let opened = sealed::open(&text);
+        // A manifest of a newer version need not be sealed or parse as ours; one whose seal does not match is damaged.
         match serde_json::from_str(&text) {
-            Ok(Header { format }) if format > FORMAT => {
+            Ok(Header { format })
+                if format > FORMAT && (opened.is_ok() || !sealed::is_sealed(&text)) =>
+            {
                 return Err(wrong(format!(
                     "written by a newer version (format {format}, this version reads up to {FORMAT}); update latent-align"
                 )));
             }
             _ => {}
         }
-        let json = sealed::open(&text).map_err(|why| wrong(format!("{MANIFEST} {why}")))?;
+        let json = opened.map_err(|why| wrong(format!("{MANIFEST} {why}")))?;
         serde_json::from_str(&json).map_err(|e| wrong(format!("{MANIFEST} does not parse: {e}")))
     }
 
@@ -271,5 +274,18 @@ pub mod tests {
         std::fs::write(dir.path().join(MANIFEST), "{\"format\": 99, \"new\": {}}").unwrap();
         let message = Manifest::read(dir.path()).unwrap_err().to_string();
         assert!(message.contains("newer version"), "{message}");
+    }
+
+    /// Detects: one flipped bit in the number of the format passes for a newer version.
+    #[test]
+    fn a_flipped_bit_in_the_format_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let format = |number: u32| format!("\"format\": {number}");
+        let text = manifest().text().unwrap();
+        let flipped = text.replacen(&format(FORMAT), &format(FORMAT + 1), 1);
+        assert_ne!(flipped, text);
+        std::fs::write(dir.path().join(MANIFEST), flipped).unwrap();
+        let message = Manifest::read(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("is not as it was written"), "{message}");
     }
 }

@@ -34,6 +34,11 @@ pub fn open(text: &str) -> Result<String, String> {
     }
 }
 
+/// Whether the text has a digest, whatever it is.
+pub fn is_sealed(text: &str) -> bool {
+    text.contains(SEAL)
+}
+
 fn digest(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }

@@ -131,6 +131,17 @@ fn what_a_run_of_a_damaged_record_may_refer_to_stays_unless_damage_is_named() {
     assert!(!loose.exists() && !checkpoints.exists());
 }
 
+/// Detects: a run of an older version, whose artifact is no longer read, keeps everything loose from being deleted.
+#[test]
+fn a_run_of_an_older_version_keeps_its_artifact_and_no_other() {
+    let project = with_a_loose_artifact();
+    let stage = project.path("artifacts/pretrain-flow");
+    let of_run = stage.join("aa00000000000001");
+    std::fs::rename(of_run.join("manifest.json"), of_run.join("manifest.yaml")).unwrap();
+    project.run(&["clean", "--delete"]).expect(0, &["deleted"]);
+    assert!(of_run.exists() && !stage.join("dd00000000000001").exists());
+}
+
 /// Makes a file that has not been touched for hours.
 fn old(path: &Path) {
     std::fs::write(path, "").unwrap();

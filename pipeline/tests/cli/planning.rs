@@ -223,7 +223,7 @@ fn a_manifest_of_a_newer_version_is_refused_with_advice() {
         .expect(0, &["newer version", "update latent-align"]);
 }
 
-/// Red where an artifact of an older version is read as if it were damaged, or passed over without a word.
+/// Detects: an artifact of an older version counts as damaged, or is passed over without a word.
 #[test]
 fn what_an_older_version_made_is_computed_anew_and_told() {
     let project = project();

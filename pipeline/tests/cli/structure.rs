@@ -44,6 +44,7 @@ pub const CRATES: [Crate; 4] = [
         floors: &[
             "error",
             "temporary",
+            "exchange",
             "programs",
             "open_lock",
             "suggest",

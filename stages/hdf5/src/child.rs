@@ -50,7 +50,7 @@ fn limit(path: &Path) {
     let seconds = (SECONDS + size / BYTES_A_SECOND).min(MOST_SECONDS);
     let set = |resource, soft, hard| {
         let (current, maximum) = (Some(soft), Some(hard));
-        // best effort: without limits, the parent's timeout applies
+        // best effort
         let _ = setrlimit(resource, Rlimit { current, maximum });
     };
     set(Resource::Core, 0, 0);

@@ -88,15 +88,32 @@ pub(crate) fn rehearse(path: &Path, meta: &Metadata, asked: &Asked) -> Result<()
         return Ok(());
     }
     // this same executable, even if its file was replaced
-    let rehearsal = Command::new("/proc/self/exe")
-        .args(asked.arguments(path))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        // Ctrl-C reaches this process alone
-        .process_group(0)
-        .status();
-    let damage = match rehearsal {
+    let rehearsal = || {
+        Command::new("/proc/self/exe")
+            .args(asked.arguments(path))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Ctrl-C reaches this process alone
+            .process_group(0)
+            .status()
+    };
+    let stopped = |status: &ExitStatus| {
+        let signal = status.signal().and_then(Signal::from_named_raw);
+        matches!(signal, Some(Signal::TERM | Signal::INT | Signal::HUP))
+    };
+    let mut trial = rehearsal();
+    if trial.as_ref().is_ok_and(stopped) {
+        trial = rehearsal(); // whoever stops all processes of a job may mean this one to end in order
+    }
+    let damage = match trial {
+        Ok(status) if stopped(&status) => {
+            return Err(Error::input(format!(
+                "the trial reading of {} was stopped by a signal twice, so that it is not known whether the file is \
+                 damaged; run the command again",
+                path.display()
+            )));
+        }
         Ok(status) => damage(status),
         Err(error) => {
             tracing::debug!(

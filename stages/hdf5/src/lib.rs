@@ -1,9 +1,9 @@
 //! HDF5 files: opening possibly damaged ones, reading, listing, and atomic writing.
 //!
-//! A dataset is identified by the path of its file and its name. All `unsafe` code for HDF5 is in `raw`. Two
+//! A dataset is identified by the path of its file and its name. All `unsafe` code for HDF5 is in `raw`. Three
 //! modules make system calls for which there is no safe function, so that `stages` and `pipeline` can forbid
 //! `unsafe`: `programs` keeps the files that libhdf5 has open from being inherited by child processes,
-//! `open_lock` locks open files.
+//! `open_lock` locks open files, `exchange` exchanges two folders.
 
 #![deny(clippy::missing_errors_doc)]
 
@@ -16,6 +16,8 @@ mod dataset;
 mod decode;
 mod element;
 mod error;
+#[allow(unsafe_code)]
+mod exchange;
 mod fletcher32;
 mod guard;
 mod listing;
@@ -47,6 +49,7 @@ pub use contents::{Contents, Statistics};
 pub use dataset::Dataset;
 pub use element::Element;
 pub use error::{Error, Result};
+pub use exchange::exchange;
 pub use listing::list;
 pub use open::absolute;
 pub use programs::alone;

@@ -35,6 +35,21 @@ impl CachedAttention {
         }
     }
 
+    /// Tokens so far.
+    pub fn read(&self) -> usize {
+        self.read
+    }
+
+    /// Forgets all but the first `read` tokens.
+    ///
+    /// # Panics
+    /// If fewer were read.
+    pub fn rewind(&mut self, read: usize) {
+        assert!(read <= self.read, "tokens that were not read");
+        // keys and values beyond are never used before they are written again
+        self.read = read;
+    }
+
     /// Output [n m, C] for queries, keys and values `qkv` [n m, 3 C] of m more tokens of each point, ordered by part,
     /// head, then head width. Each token sees itself and earlier ones; logits are divided by `temperature`.
     ///
@@ -43,6 +58,9 @@ impl CachedAttention {
     pub fn forward(&mut self, qkv: &[f32], temperature: f32) -> Vec<f32> {
         let channels = self.heads * self.head_width;
         let of_points = self.points * 3 * channels;
+        if qkv.is_empty() {
+            return Vec::new();
+        }
         assert!(
             of_points > 0 && qkv.len().is_multiple_of(of_points),
             "whole tokens of each point"
@@ -152,6 +170,9 @@ mod tests {
         let mut cached = CachedAttention::new(points, heads, head_width);
         let mut at = 0;
         for new in [1, 1, 13, 2, 20] {
+            // tokens that are taken back leave no trace
+            cached.forward(&vec![9.0; points * 3 * 3 * channels], 1.0);
+            cached.rewind(at);
             let rows = |values: &[f32], width: usize| -> Vec<f32> {
                 let points = values.chunks(tokens * width);
                 points

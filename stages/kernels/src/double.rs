@@ -9,10 +9,11 @@ const CHUNK: usize = 1 << 12;
 /// 1.5 * 2^52: adding it rounds to an integer, which the low bits then hold.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
-/// `exp(x)` for x in [-708, 709], to 2 units in the last place; saturates outside. Cody and Waite's reduction, then a
+/// `exp(x)` to 2 units in the last place; 0 for x < -708, and saturates for x > 709. Cody and Waite's reduction, then a
 /// polynomial of degree 12 (Taylor, |r| <= ln 2 / 2).
 #[inline(always)]
 fn exponential(x: f64) -> f64 {
+    let tiny = x < -708.0;
     let x = x.clamp(-708.0, 709.0);
     let shifted = x * std::f64::consts::LOG2_E + ROUND;
     let power = shifted - ROUND;
@@ -31,10 +32,21 @@ fn exponential(x: f64) -> f64 {
     p = p * r + 1.0;
     p = p * r + 1.0;
     let exponent = (shifted.to_bits().wrapping_sub(ROUND.to_bits())).wrapping_add(1023);
-    p * f64::from_bits(exponent << 52)
+    let value = p * f64::from_bits(exponent << 52);
+    if tiny { 0.0 } else { value }
 }
 
-/// `cos(x)` to an absolute error of 1e-15, for |x| below 1e8: `(-1)^k cos(x - k pi)` with pi in three parts, of which the
+/// Above this a cosine is the standard library's.
+const FAR: f64 = 1e8;
+
+/// `sqrt(5 square)`, at most 1e4, where its exponential is 0 already; NaN stays NaN.
+#[inline(always)]
+fn distance(square: f64) -> f64 {
+    let r = (5.0 * square).sqrt();
+    if r > 1e4 { 1e4 } else { r }
+}
+
+/// `cos(x)` to an absolute error of 1e-15, for |x| below [`FAR`]: `(-1)^k cos(x - k pi)` with pi in three parts, of which the
 /// first two have 27 bits, and the Taylor polynomial of degree 24 for |x - k pi| <= pi / 2.
 #[inline(always)]
 fn cosine(x: f64) -> f64 {
@@ -72,8 +84,12 @@ for_each_level! {
 
 for_each_level! {
     fn cosines_chunk(x: &mut [f64]) {
-        for x in x {
-            *x = cosine(*x);
+        for x in x.iter_mut() {
+            // those that are too large are left for the loop below
+            *x = if x.abs() < FAR { cosine(*x) } else { *x };
+        }
+        for x in x.iter_mut().filter(|x| x.abs() >= FAR) {
+            *x = x.cos();
         }
     }
 }
@@ -81,7 +97,7 @@ for_each_level! {
 for_each_level! {
     fn matern_chunk(squares: &mut [f64]) {
         for square in squares {
-            let r = (5.0 * *square).sqrt();
+            let r = distance(*square);
             *square = (1.0 + r + r * r / 3.0) * exponential(-r);
         }
     }
@@ -90,7 +106,7 @@ for_each_level! {
 for_each_level! {
     fn matern_slopes_chunk(squares: &mut [f64], slopes: &mut [f64]) {
         for (square, slope) in squares.iter_mut().zip(slopes) {
-            let r = (5.0 * *square).sqrt();
+            let r = distance(*square);
             let e = exponential(-r);
             *square = (1.0 + r + r * r / 3.0) * e;
             *slope = -5.0 / 6.0 * (1.0 + r) * e;
@@ -148,15 +164,18 @@ mod tests {
                 assert!(off.abs() < 1e-15, "exp({x}) = {found}, off by {off}");
             }
         }
-        let mut far = [-1e9, -800.0];
+        let mut far = [-1e9, -800.0, f64::NEG_INFINITY];
         exponentials(&mut far);
-        assert!(far.iter().all(|&x| (0.0..1e-300).contains(&x)), "{far:?}");
+        assert_eq!(far, [0.0; 3]);
+        let mut none = [f64::NAN];
+        exponentials(&mut none);
+        assert!(none[0].is_nan());
     }
 
     /// Red where the sign of odd half turns is lost, or the reduction has too few digits.
     #[test]
     fn cosines_are_those_of_the_standard_library() {
-        for reach in [4.0, 1e3, 1e8] {
+        for reach in [4.0, 1e3, 1e8, 1e17] {
             let given = between(-reach, reach);
             let mut found = given.clone();
             cosines(&mut found);
@@ -179,6 +198,9 @@ mod tests {
             one[0]
         };
         assert_eq!(correlations[0], 1.0);
+        let mut far = [1e6, 1e307, f64::INFINITY, f64::NAN];
+        matern(&mut far);
+        assert!(far[..3] == [0.0; 3] && far[3].is_nan(), "{far:?}");
         for (i, &square) in given.iter().enumerate().skip(1) {
             assert_eq!(correlations[i], of(square));
             let by = 1e-4 * square;

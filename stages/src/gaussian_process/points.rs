@@ -83,7 +83,8 @@ pub(super) fn squared_distances(a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f
         .zip(&of_b)
         .for_each(|(column, of_b)| {
             for (value, of_a) in column.iter_mut().zip(&of_a) {
-                *value = (of_a + of_b - 2.0 * *value).max(0.0);
+                let square = of_a + of_b - 2.0 * *value;
+                *value = if square < 0.0 { 0.0 } else { square }; // NaN stays
             }
         });
     distances

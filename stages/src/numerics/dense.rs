@@ -7,6 +7,8 @@ use rayon::prelude::*;
 
 /// Columns of a block.
 const BLOCK: usize = 64;
+/// Rows of a block of a product with few columns.
+const ROWS: usize = 256;
 
 /// `a b`.
 ///
@@ -17,6 +19,16 @@ pub(crate) fn product(a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
     let (rows, inner) = (a.nrows(), b.nrows());
     let mut out = DMatrix::zeros(rows, b.ncols());
     if rows == 0 || inner == 0 {
+        return out;
+    }
+    if b.ncols() <= BLOCK {
+        // a single block of columns: by blocks of rows
+        let blocks: Vec<DMatrix<f64>> = ((0..rows).into_par_iter().step_by(ROWS))
+            .map(|first| a.rows(first, ROWS.min(rows - first)) * b)
+            .collect();
+        for (block, first) in blocks.iter().zip((0..rows).step_by(ROWS)) {
+            out.rows_mut(first, block.nrows()).copy_from(block);
+        }
         return out;
     }
     (out.as_mut_slice().par_chunks_mut(rows * BLOCK))
@@ -250,7 +262,8 @@ mod tests {
 
     #[test]
     fn products_in_blocks_are_products() {
-        for [rows, inner, columns] in [[1, 1, 1], [70, 3, 200], [0, 4, 5], [3, 0, 5]] {
+        for [rows, inner, columns] in [[1, 1, 1], [70, 3, 200], [600, 5, 20], [0, 4, 5], [3, 0, 5]]
+        {
             let (a, b) = (random(rows, inner, 1), random(inner, columns, 2));
             assert!(rows == 0 || close(&product(&a, &b), &(&a * &b)));
         }

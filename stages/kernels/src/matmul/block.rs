@@ -56,11 +56,8 @@ impl<L: Left, R: Right, P: Place> Block<'_, L, R, P> {
             for column in self.columns.clone().step_by(K::COLUMNS) {
                 let columns = K::COLUMNS.min(self.columns.end - column);
                 // packing pays where many rows of a pass by
-                let few = self.rows.len() <= FEW * K::ROWS;
-                let in_place = self
-                    .b
-                    .in_place(start, column)
-                    .filter(|_| few && columns == K::COLUMNS);
+                let few = self.rows.len() <= FEW * K::ROWS && columns == K::COLUMNS;
+                let in_place = few.then(|| self.b.in_place(start, column)).flatten();
                 let (b, b_stride) = match in_place {
                     Some(at) => at,
                     None => {

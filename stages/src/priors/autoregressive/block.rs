@@ -67,6 +67,19 @@ pub(super) struct Reading {
     pub dropout: Dropout,
 }
 
+impl Reading {
+    /// Number of tokens read, including the start token.
+    pub fn read(&self) -> usize {
+        self.read
+    }
+
+    /// Forgets all but the first `read` tokens.
+    pub fn rewind(&mut self, read: usize) {
+        self.read = read;
+        self.seen.iter_mut().for_each(|seen| seen.rewind(read));
+    }
+}
+
 impl Block {
     /// A block over points of `tokens` x `width`. Weights are initialised later, except for those set by
     /// [`Self::prepare`].

@@ -130,9 +130,12 @@ impl Reader<'_> {
 
     /// As [`Self::after`], for tokens that are not final.
     fn guess(&mut self, tokens: Tensor<3>, i: usize) -> Affine {
-        let (plain, away) = (self.plain.clone(), self.away.clone());
+        let read = self.plain.read();
         let affine = self.after(tokens, i);
-        (self.plain, self.away) = (plain, away);
+        self.plain.rewind(read);
+        if let Some(away) = &mut self.away {
+            away.rewind(read);
+        }
         affine
     }
 

@@ -170,10 +170,23 @@ impl Seen {
         matches!(self, Self::OnCpu(_))
     }
 
+    /// Forgets all but the first `read` tokens.
+    pub fn rewind(&mut self, read: usize) {
+        match self {
+            Self::Nothing | Self::Empty => {}
+            Self::OnCpu(cache) => cache.rewind(read),
+            Self::Tokens(_) if read == 0 => *self = Self::Empty,
+            Self::Tokens(kept) => kept
+                .iter_mut()
+                .for_each(|of| *of = of.clone().narrow(2, 0, read)),
+        }
+    }
+
     /// Appends new keys and values to the cache, and returns all of them.
     fn extended(&mut self, keys: Tensor<4>, values: Tensor<4>) -> [Tensor<4>; 2] {
         let all = match std::mem::replace(self, Self::Nothing) {
-            Self::Nothing | Self::Empty | Self::OnCpu(_) => [keys, values],
+            Self::Nothing | Self::Empty => [keys, values],
+            Self::OnCpu(_) => unreachable!("read on the CPU from its first token on"),
             Self::Tokens(seen) => {
                 let [k, v] = *seen;
                 [
