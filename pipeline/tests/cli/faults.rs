@@ -270,9 +270,9 @@ fn a_limit_on_the_size_of_files_is_an_error_in_every_stage_and_no_signal() {
             .unwrap()
             .1
             .lines()
-            .filter_map(|line| line.trim().strip_prefix("size: "));
+            .filter_map(|line| line.trim().strip_prefix("\"size\": "));
         let largest: u64 = sizes
-            .map(|size| size.parse::<u64>().unwrap())
+            .map(|size| size.trim_end_matches(',').parse::<u64>().unwrap())
             .max()
             .unwrap();
         let limit = format!("prlimit --pid $$ --fsize={}", largest - 1);

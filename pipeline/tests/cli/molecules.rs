@@ -180,6 +180,9 @@ fn what_is_missing_for_molecules_is_told_with_the_command_that_installs_it() {
     };
     run(&project).expect(2, &["lacks guacamol", "Type: make molecules"]);
     std::fs::remove_file(project.path("data/molecules.txt")).unwrap();
-    let told = ["optimise_latents.initial.file", "Type: make molecules"];
+    let told = [
+        "optimise_latents.initial.file",
+        "create it with: make molecules",
+    ];
     run(&project).expect(2, &told);
 }
