@@ -4,7 +4,8 @@ use crate::project::{Project, output, start};
 use crate::tiny;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
