@@ -155,7 +155,7 @@ impl Factor {
         self.solve_upper(&self.solve_lower(b))
     }
 
-    /// `A^-1 b`, `b` [n].
+    /// `A^-1 b`, `b` `[n]`.
     pub fn solve_vector(&self, b: &DVector<f64>) -> DVector<f64> {
         let column = DMatrix::from_column_slice(b.len(), 1, b.as_slice());
         self.solve(&column).column(0).into_owned()
