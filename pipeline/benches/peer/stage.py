@@ -198,7 +198,7 @@ def main():
         seconds = time.perf_counter() - start
     with torch.no_grad():
         torch._foreach_copy_(training.parameters, training.average)
-        save_file({str(i): p.detach() for i, p in enumerate(training.parameters)}, options.out / "model.safetensors")
+        save_file({str(i): p.detach().contiguous() for i, p in enumerate(training.parameters)}, options.out / "model.safetensors")
         latents = torch.cat([training.encoder(chunk) for chunk in images.split(512)])
         found = training.errors(held_out)
         kept = training.encoder(held_out)
