@@ -3,7 +3,7 @@
 use super::legend::legend;
 use super::palette::{INK, MUTED, RULE};
 use super::scale::Scale;
-use super::svg::{Anchor, Font, Rect, Svg, Trace, series};
+use super::svg::{Anchor, Font, Rect, Svg, Trace, elided, series};
 
 /// Pixels left of a panel for ticks and the label of the vertical axis.
 pub const LEFT: f64 = 62.0;
@@ -147,7 +147,7 @@ impl Panel {
         });
     }
 
-    /// Draws ticks and label of the vertical axis.
+    /// Draws ticks and label of the vertical axis; a label that is longer than the axis is elided.
     pub fn y_axis(&self, svg: &mut Svg, label: &str) {
         let left = self.area.x;
         let mut marks = Trace::default();
@@ -159,8 +159,9 @@ impl Panel {
         svg.trace(&marks, &format!(r#"stroke="{MUTED}" fill="none""#));
         let middle = self.area.y + self.area.height / 2.0;
         svg.named("yl", |svg| {
-            let left = left - LEFT + 14.0;
-            svg.upright_text(left, middle, label, Font::plain(Anchor::Middle));
+            let (left, font) = (left - LEFT + 14.0, Font::plain(Anchor::Middle));
+            let label = elided(label, self.area.height, font.size);
+            svg.upright_text(left, middle, &label, font);
         });
     }
 

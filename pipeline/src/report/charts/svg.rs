@@ -290,6 +290,18 @@ pub fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
     lines
 }
 
+/// `text`, ended early by an ellipsis if it is longer than `width` pixels in a usual font of `size`.
+pub fn elided(text: &str, width: f64, size: f64) -> String {
+    let most = (width / (0.52 * size)) as usize;
+    match text.chars().count() <= most {
+        true => text.to_owned(),
+        false => {
+            let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+            format!("{}…", kept.trim_end_matches([' ', ',']))
+        }
+    }
+}
+
 /// `text` escaped as content or as the value of an attribute.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -311,6 +323,12 @@ pub fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_elided_and_a_short_one_is_not() {
+        assert_eq!(elided("short", 100.0, 10.0), "short");
+        assert_eq!(elided("accuracy, whole latents", 52.0, 10.0), "accuracy…");
+    }
 
     #[test]
     fn text_is_escaped() {
