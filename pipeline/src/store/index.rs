@@ -1,6 +1,6 @@
 //! `.index`: the contents of manifests and configurations in a format that is fast to read.
 //!
-//! Parsing the YAML of a thousand runs takes seconds. An entry belongs to one file and is valid only
+//! Without it, `list` of a thousand runs takes 0.9 s and not 0.17 (`cargo bench --bench listing`). An entry belongs to one file and is valid only
 //! while the file has the size, times and inode recorded with it; an index that is damaged in any way
 //! counts as empty. It can be deleted at any time; if it cannot be written, or another process
 //! replaces it, the next process only takes longer.
