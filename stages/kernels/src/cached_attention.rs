@@ -35,11 +35,6 @@ impl CachedAttention {
         }
     }
 
-    /// Tokens so far.
-    pub fn read(&self) -> usize {
-        self.read
-    }
-
     /// Forgets all but the first `read` tokens.
     ///
     /// # Panics
@@ -62,7 +57,7 @@ impl CachedAttention {
             return Vec::new();
         }
         assert!(
-            of_points > 0 && qkv.len().is_multiple_of(of_points),
+            qkv.len().is_multiple_of(of_points),
             "whole tokens of each point"
         );
         let new = qkv.len() / of_points;

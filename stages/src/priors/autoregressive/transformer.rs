@@ -116,31 +116,20 @@ impl Layer {
         temperature: f64,
     ) -> Tensor<2> {
         let qkv = linear_layer(&self.qkv, h);
+        let qkv = match rotation {
+            Some(rotation) => self.turned(qkv, [n, m, channels], rotation),
+            None => qkv,
+        };
         if matches!(seen, Seen::Nothing) && temperature == 1.0 {
-            let qkv = match rotation {
-                Some(rotation) => self.turned(qkv, [n, m, channels], rotation),
-                None => qkv,
-            };
             return fused::attention(qkv, m, self.heads);
         }
-        if seen.is_on_cpu(&qkv, [n, self.heads, channels / self.heads]) {
-            let qkv = match rotation {
-                Some(rotation) => self.turned(qkv, [n, m, channels], rotation),
-                None => qkv,
-            };
-            let Seen::OnCpu(cache) = seen else {
-                unreachable!("just checked");
-            };
+        if let Some(cache) = seen.on_cpu(&qkv, [n, self.heads, channels / self.heads]) {
             return fused::cached_attention(qkv, cache, temperature);
         }
         let parts = self.parts(qkv, [n, m, channels]);
         let part = |i: usize| parts.clone().narrow(1, i * self.heads, self.heads);
-        let turned = |x: Tensor<4>| match rotation {
-            Some(rotation) => rotation.of(x),
-            None => x,
-        };
-        let [keys, values] = seen.extended(turned(part(1)), part(2));
-        let attended = plain::attend(turned(part(0)), keys, values, temperature);
+        let [keys, values] = seen.extended(part(1), part(2));
+        let attended = plain::attend(part(0), keys, values, temperature);
         attended.swap_dims(1, 2).reshape([n * m, channels])
     }
 
@@ -162,12 +151,19 @@ impl Layer {
 }
 
 impl Seen {
-    /// Whether keys and values are kept on the CPU; decided by the first `qkv`.
-    fn is_on_cpu(&mut self, qkv: &Tensor<2>, [n, heads, head_width]: [usize; 3]) -> bool {
+    /// The cache of the CPU, if keys and values are kept there: the first `qkv` decides.
+    fn on_cpu(
+        &mut self,
+        qkv: &Tensor<2>,
+        [n, heads, head_width]: [usize; 3],
+    ) -> Option<&mut CachedAttention> {
         if matches!(self, Self::Empty) && fused::is_fused(qkv) && !qkv.is_autodiff() {
             *self = Self::OnCpu(Box::new(CachedAttention::new(n, heads, head_width)));
         }
-        matches!(self, Self::OnCpu(_))
+        match self {
+            Self::OnCpu(cache) => Some(cache),
+            _ => None,
+        }
     }
 
     /// Forgets all but the first `read` tokens.
