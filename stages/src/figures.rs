@@ -662,6 +662,31 @@ pub mod of_stage {
     }
 }
 
+/// The key figures of all stages as `stage: figure`: tables show those that a run has, unless told otherwise.
+pub fn key_figures() -> Vec<String> {
+    let test = |stage: &str, name: &str| in_region(stage, &of_rows("test", name));
+    let accuracy = |points: &str| filled(two_samples::ACCURACY, &[&points]);
+    vec![
+        test("pretrain-flow", pretrain_flow::BITS),
+        test("pretrain-flow", pretrain_flow::SEQUENCE_NLL),
+        of_stage::ERROR.to_owned(),
+        test("train-autoencoder", &accuracy(two_samples::LATENTS)),
+        test("train-autoencoder", &accuracy(two_samples::WHOLE)),
+        test("train-autoencoder", train_autoencoder::COVERAGE),
+        test("transport", &accuracy(two_samples::LATENTS)),
+        test("transport", &accuracy(two_samples::WHOLE)),
+        of_stage::NLL.to_owned(),
+        of_stage::FEATURES_NLL.to_owned(),
+        test("train-classifier", train_classifier::ACCURACY),
+        in_region("sample", sample::DISTANCE),
+        test("evaluate-latents", evaluate_latents::PROBE_ACCURACY),
+        test("evaluate-likelihood", evaluate_likelihood::BITS),
+        test("evaluate-likelihood", evaluate_likelihood::LEVELS),
+        test("evaluate-likelihood", evaluate_likelihood::DENSITY),
+        in_region("optimise-latents", optimise_latents::BEST),
+    ]
+}
+
 /// Figures of `sample`.
 pub mod sample {
     names! {

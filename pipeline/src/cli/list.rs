@@ -3,9 +3,11 @@
 use crate::catalogue::{Catalogue, artifacts, sweeps};
 use crate::console::Console;
 use crate::store::Store;
+use crate::sweep::is_rung;
 use crate::tables::{OutputArguments, Query};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use std::fmt::Write as _;
 
 /// Options of `list`.
 #[derive(Debug, Args)]
@@ -13,7 +15,7 @@ pub struct Arguments {
     /// What to list
     #[arg(value_enum, default_value_t)]
     what: What,
-    /// Include the history of runs: their earlier configurations, as NAME@NUMBER
+    /// Include the history of runs (their earlier configurations, as NAME@NUMBER) and the rungs of sweeps
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -48,7 +50,16 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
                 let count = older.len();
                 notes = format!("\n({count} older entries of these runs; --all shows them)\n");
             }
-            let names: Vec<String> = shown.into_iter().map(|entry| entry.folder).collect();
+            let names = shown.into_iter().map(|entry| entry.folder);
+            let (rungs, names): (Vec<_>, Vec<_>) =
+                names.partition(|name| is_rung(name) && !arguments.all);
+            if !rungs.is_empty() {
+                let count = rungs.len();
+                let _ = writeln!(
+                    notes,
+                    "\n({count} runs of rungs of sweeps; --all shows them)"
+                );
+            }
             runs = catalogue.runs(&names);
             (
                 catalogue.table(&runs),

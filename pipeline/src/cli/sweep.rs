@@ -37,6 +37,9 @@ pub struct Arguments {
     /// With Slurm: stay until all trials have ended, and print their table
     #[arg(long)]
     wait: bool,
+    /// Show which trials would run, and what each would compute; run nothing
+    #[arg(long, conflicts_with_all = ["wait", "fail_fast"])]
+    dry_run: bool,
     #[command(flatten)]
     overrides: OverrideArguments,
 }
@@ -67,8 +70,12 @@ pub fn run(arguments: &Arguments, store: &Store, console: &Console) -> Result<()
         (None, Some(file)) => file,
         (None, None) => bail!("clap requires a file"),
     };
-    let launcher = arguments.launcher(console)?;
     let loaded = sweep::load(file, &arguments.overrides.overrides()?)?;
+    if arguments.dry_run {
+        console.print(&launch::dry_run(&loaded, store)?);
+        return Ok(());
+    }
+    let launcher = arguments.launcher(console)?;
     let swept = launch::sweep(&loaded, launcher, store, console)?;
     console.print(&format!(
         "# {}\n\n{}\n{}",

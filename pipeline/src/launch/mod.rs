@@ -6,9 +6,11 @@
 //! - [`batch`]: the work of the trials
 //! - [`local`] ([`schedule`], [`worker`], [`live`]) and [`slurm`]: running them
 //! - [`launcher`]: the whole sweep, rung by rung
+//! - [`mod@dry_run`]: what a sweep would do
 //! - [`progress`], [`mod@status`]: reports during and after the sweep
 
 mod batch;
+mod dry_run;
 mod launcher;
 mod live;
 mod local;
@@ -18,6 +20,7 @@ mod slurm;
 mod status;
 mod worker;
 
+pub use dry_run::dry_run;
 pub use launcher::{Launcher, sweep};
 pub use local::{Local, cores};
 pub use progress::Swept;

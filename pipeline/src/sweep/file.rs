@@ -35,10 +35,10 @@ pub struct SweepFile {
     /// Each variant runs once with each seed.
     #[serde(default = "one_seed")]
     pub seeds: Vec<u64>,
-    /// Figures to tabulate, as `stage: figure`; by default those of the last stage.
+    /// Figures to tabulate, as `stage: figure`; by default the key figures of the stages.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// The objective by which variants are ranked.
+    /// The objective by which variants are ranked; by default the metric of `budget`.
     #[serde(default)]
     pub objective: Option<Objective>,
     /// Bounds on the figures of a variant; a variant outside of them is excluded.

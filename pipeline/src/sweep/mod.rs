@@ -6,7 +6,7 @@
 //! - [`mod@file`], [`problems`], [`variants`], [`random`], [`trial`], [`trials`]: from YAML to checked trials
 //! - [`halving`]: which of them continue
 //! - [`folder`], [`record`], [`standing`]: on disk
-//! - [`results`], [`table`], [`mod@race`], [`mod@best`], [`choosing`], [`checks`]: results
+//! - [`results`], [`table`], [`mod@race`], [`lead`], [`mod@best`], [`choosing`], [`checks`]: results
 
 mod best;
 mod checks;
@@ -14,6 +14,7 @@ mod choosing;
 mod file;
 mod folder;
 mod halving;
+mod lead;
 mod problems;
 mod race;
 mod random;
@@ -31,10 +32,11 @@ pub use choosing::{refuse_to_choose_by, test_figure};
 pub use file::{Constraint, Direction, Objective, Slurm, SweepFile};
 pub use folder::SweepFolder;
 pub use halving::{Dropped, Halving, survivors};
+pub use lead::Lead;
 pub use race::Seeds;
 pub use record::{RECORD, SweepRecord, TrialRecord, trial_record};
 pub use results::{TrialRow, Trials, told};
 pub use standing::{Standing, TrialState};
 pub use table::{MARKDOWN, Table};
-pub use trial::Trial;
+pub use trial::{Trial, is_rung};
 pub use trials::{Sweep, load};

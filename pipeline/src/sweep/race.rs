@@ -4,6 +4,7 @@
 //! excluded: the mean over the surviving seeds would be a biased figure.
 
 use super::file::{Constraint, Objective};
+use super::lead::Lead;
 use crate::tables::mean_and_deviation;
 
 /// A figure over the seeds of a variant.
@@ -51,6 +52,8 @@ impl Seeds {
 pub struct Race<'a> {
     /// The best variant and its mean objective.
     pub best: Option<(&'a str, f64)>,
+    /// Its lead over the others that count.
+    pub lead: Lead<'a>,
     /// The number of others that have the objective but violate the constraints.
     pub unmet: usize,
     /// Variants with missing seeds, and how many they have.
@@ -66,9 +69,11 @@ pub fn race<'a>(
 ) -> Race<'a> {
     let mut race = Race {
         best: None,
+        lead: Lead::Alone,
         unmet: 0,
         out: Vec::new(),
     };
+    let mut counted: Vec<(&str, Vec<f64>)> = Vec::new();
     for variant in variants {
         let measured = seeds(variant, &objective.figure);
         let Some(value) = measured.mean() else {
@@ -87,6 +92,12 @@ pub fn race<'a>(
         if is_better {
             race.best = Some((variant, value));
         }
+        counted.push((variant, measured.finite));
+    }
+    if let Some((best, _)) = race.best {
+        let (best, others): (Vec<_>, Vec<_>) = counted.iter().partition(|of| of.0 == best);
+        let others: Vec<(&str, &[f64])> = others.iter().map(|of| (of.0, &of.1[..])).collect();
+        race.lead = Lead::of(&best[0].1, &others);
     }
     race
 }
@@ -129,6 +140,7 @@ mod tests {
         let all = || ["a", "b", "c", "d"].into_iter();
         let free = race(all(), &objective, &[], seeds);
         assert_eq!(free.best, Some(("c", 2.0)));
+        assert_eq!(free.lead, Lead::Clear { seeds: 3 });
         assert_eq!(free.told_out(), "b with 2 of 3 seeds");
         // nor do surviving seeds satisfy a constraint
         let constraint = Constraint {

@@ -9,8 +9,11 @@ use super::standing::{Standing, TrialState};
 use crate::store::{CONFIG, REPORT, RunFolder, Stage, Store};
 use latent_align_stages::Result;
 use latent_align_stages::figures::estimate_nll::FALLS;
-use latent_align_stages::figures::of_stage::{ERROR, FEATURES_NLL, GAP, NLL};
-use latent_align_stages::figures::{error_beside, error_of, in_region, optimise_latents};
+use latent_align_stages::figures::of_stage::{GAP, NLL};
+use latent_align_stages::figures::{
+    INTERVAL, PEAK_MEMORY, SECONDS, error_beside, error_of, in_region, key_figures,
+    optimise_latents,
+};
 use latent_align_stages::stages::sample::PICTURE;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -186,22 +189,59 @@ impl Trials {
         variants
     }
 
-    /// The columns to show: those of the sweep, with its objective and the two figures of the Pareto front.
+    /// The columns of tables: the objective, its figure of test rows, and the sweep's columns. Without columns, the
+    /// key figures of its stages; for a variant that has none, the first figures of its last stage.
     pub fn columns(&self) -> Vec<String> {
+        let aim = self.record.objective.iter().map(|o| o.figure.clone());
+        let aim: Vec<String> = aim
+            .flat_map(|aim| [test_figure(&aim), Some(aim)])
+            .flatten()
+            .rev()
+            .collect();
+        let configured = &self.record.columns;
+        let wanted = match configured.is_empty() {
+            true => key_figures(),
+            false => configured.clone(),
+        };
         let mut columns: Vec<String> = Vec::new();
-        let aim = self.aim().0.to_owned();
-        let shown = test_figure(&aim);
-        let wanted = std::iter::once(aim).chain(shown);
-        let wanted = wanted.chain(self.record.columns.iter().cloned());
-        let always = [ERROR, FEATURES_NLL, NLL].map(str::to_owned);
-        for name in wanted.chain(always) {
-            let known = self.rows.iter().any(|row| row.figure(&name).is_some());
-            if known && !columns.contains(&name) {
+        for name in aim.into_iter().chain(wanted) {
+            let is_known = || {
+                self.rows
+                    .iter()
+                    .any(|row| row.standing.figure(&name).is_some())
+            };
+            if !columns.contains(&name) && is_known() {
                 columns.push(name);
+            }
+        }
+        for variant in self.variants() {
+            let rows = self.of_variant(variant);
+            let has =
+                |column: &String| rows.iter().any(|row| row.standing.figure(column).is_some());
+            if configured.is_empty() && !columns.iter().any(has) {
+                columns.extend(first_figures(&rows));
             }
         }
         columns
     }
+}
+
+/// The first figures of the last stage of `rows`, without the ends of intervals.
+fn first_figures(rows: &[&TrialRow]) -> Vec<String> {
+    const COUNT: usize = 5;
+    let stage = |name: &str| name.split_once(": ").map(|s| s.0.to_owned());
+    let is_aside = |name: &str| {
+        let is_bound = INTERVAL.iter().any(|end| name.contains(end));
+        is_bound || name.contains(PEAK_MEMORY) || name.ends_with(SECONDS)
+    };
+    let finished = rows.iter().find(|row| !row.standing.figures.is_empty());
+    let figures = finished.into_iter().flat_map(|row| &row.standing.figures);
+    let names: Vec<&str> = figures.map(|f| f.0.as_str()).collect();
+    let last = names.last().and_then(|name| stage(name));
+    let of_last = names
+        .iter()
+        .filter(|name| stage(name) == last && !is_aside(name));
+    of_last.take(COUNT).map(|name| (*name).to_owned()).collect()
 }
 
 impl SearchOfTrial {
@@ -281,17 +321,21 @@ impl TrialRow {
         name.unwrap_or(&self.trial.run)
     }
 
+    /// Whether its latents are likelier than the features, by more than two standard errors.
+    pub fn is_likelier_than_features(&self) -> bool {
+        let gap = self.figure(GAP).zip(self.figure(&error_of(GAP)));
+        gap.is_some_and(|(gap, error)| gap < -2.0 * error)
+    }
+
     /// Whether its latents are likelier than features and contracted, by more than two standard errors: this
     /// indicates collapse onto modes.
     pub fn has_gathered(&self) -> bool {
-        let gap = self.figure(GAP).zip(self.figure(&error_of(GAP)));
         let fall = FALLS.iter().find_map(|name| {
             let name = in_region(Stage::EstimateNll.name(), name);
             let error = self.figure(&error_beside(&name));
             self.figure(&name).zip(error)
         });
-        gap.is_some_and(|(gap, error)| gap < -2.0 * error)
-            && fall.is_some_and(|(fall, error)| fall > 2.0 * error)
+        self.is_likelier_than_features() && fall.is_some_and(|(fall, error)| fall > 2.0 * error)
     }
 }
 

@@ -12,7 +12,6 @@ use crate::tables::{
     TERMINAL, markdown_within, mean_and_deviation, number, short_name, with_spread, words,
     write_table,
 };
-use latent_align_stages::figures::{INTERVAL, PEAK_MEMORY, SECONDS};
 use latent_align_stages::{Result, context};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -25,7 +24,6 @@ const PARQUET: &str = "table.parquet";
 /// The trials so far.
 pub struct Table {
     title: String,
-    columns: Vec<String>,
     /// Keys whose values are shown because variant names do not contain them.
     drawn: Vec<String>,
     /// The metric of successive halving.
@@ -41,16 +39,8 @@ pub struct Table {
 impl Table {
     /// The table of `trials`, which belong to `sweep`.
     pub fn new(sweep: &Sweep, trials: Trials) -> Self {
-        let mut columns = sweep.columns.clone();
-        if let Some(objective) = &sweep.objective
-            && !columns.is_empty()
-            && !columns.contains(&objective.figure)
-        {
-            columns.push(objective.figure.clone());
-        }
         Self {
             title: sweep.name.clone(),
-            columns,
             drawn: sweep.drawn.clone(),
             metric: (sweep.halving.iter())
                 .map(|h| h.budget.metric.clone())
@@ -80,7 +70,7 @@ impl Table {
         let Some(row) = finished().next() else {
             return Vec::new();
         };
-        let unknown = self.columns.iter();
+        let unknown = self.trials.record.columns.iter();
         let unknown = unknown.filter(|c| finished().all(|row| row.standing.figure(c).is_none()));
         let told = unknown.map(|column| {
             let names = row.standing.figures.iter().map(|f| &f.0);
@@ -104,7 +94,7 @@ impl Table {
     /// One row per variant (or one column, if rows are wider than a terminal): mean and standard deviation over
     /// seeds. Below it, failed and dropped variants.
     pub fn markdown(&self) -> String {
-        let columns = self.shown_columns();
+        let columns = self.trials.columns();
         let header = ["variant", "trials"].map(str::to_owned).into_iter();
         let drawn = self.drawn.iter().cloned();
         let names = columns.iter().map(|c| short_name(c).to_owned());
@@ -150,27 +140,6 @@ impl Table {
             format!("{} {}", self.metric, number(v))
         });
         Some(format!("- {} dropped at {rung}: {value}", trial.variant))
-    }
-
-    /// The configured columns, or the figures of the last stage of any trial.
-    fn shown_columns(&self) -> Vec<String> {
-        if !self.columns.is_empty() {
-            return self.columns.clone();
-        }
-        let mut columns: Vec<String> = Vec::new();
-        for row in &self.trials.rows {
-            let stage = |name: &str| name.split_once(": ").map(|s| s.0.to_owned());
-            let last = row.standing.figures.last().and_then(|f| stage(&f.0));
-            for (name, _) in &row.standing.figures {
-                // excludes ends of intervals and of null distributions
-                let bound = INTERVAL.iter().any(|end| name.contains(end));
-                let aside = bound || name.contains(PEAK_MEMORY) || name.ends_with(SECONDS);
-                if stage(name) == last && !aside && !columns.contains(name) {
-                    columns.push(name.clone());
-                }
-            }
-        }
-        columns
     }
 
     /// One row per trial; every key that is set and every figure is a column.
@@ -345,19 +314,25 @@ mod tests {
     }
 
     fn table(columns: &[&str]) -> Table {
+        let all = trials(vec![
+            row("a", 0, Ok(2.0)),
+            row("a", 1, Ok(3.0)),
+            row("b", 0, Ok(4.0)),
+            row("b", 1, Err("no\nmemory")),
+        ]);
         Table {
             title: "s".into(),
-            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             drawn: Vec::new(),
             metric: "loss".into(),
             best: None,
             checks: None,
-            trials: trials(vec![
-                row("a", 0, Ok(2.0)),
-                row("a", 1, Ok(3.0)),
-                row("b", 0, Ok(4.0)),
-                row("b", 1, Err("no\nmemory")),
-            ]),
+            trials: Trials {
+                record: SweepRecord {
+                    columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+                    ..all.record
+                },
+                rows: all.rows,
+            },
         }
     }
 

@@ -25,3 +25,39 @@ impl Trial {
 pub fn run_name(sweep: &str, variant: &str, seed: u64) -> String {
     format!("{sweep}.{variant}.seed{seed}")
 }
+
+/// The name of the run of the trial `run` on the rung of `steps`.
+pub fn rung_name(run: &str, steps: u64) -> String {
+    format!("{run}.rung{steps}")
+}
+
+/// Whether `run` is the run of a trial on a rung of successive halving.
+pub fn is_rung(run: &str) -> bool {
+    let numbered = |part: Option<&str>, word: &str| {
+        let number = part.and_then(|part| part.strip_prefix(word));
+        number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let mut parts = run.rsplit('.');
+    numbered(parts.next(), "rung") && numbered(parts.next(), "seed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Detects: runs of rungs listed among results, and runs hidden that a user called so.
+    #[test]
+    fn runs_of_rungs_are_known_by_their_names() {
+        let trial = run_name("weight", "weight-0.1", 3);
+        assert!(is_rung(&rung_name(&trial, 100)));
+        for other in [
+            trial.as_str(),
+            "rung5",
+            "my.rung5",
+            "a.seed1.rung",
+            "a.seedx.rung5",
+        ] {
+            assert!(!is_rung(other), "{other}");
+        }
+    }
+}

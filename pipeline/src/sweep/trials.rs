@@ -3,7 +3,7 @@
 use super::file::{Check, Constraint, Objective, Slurm, SweepFile};
 use super::halving::{Halving, shortened};
 use super::problems;
-use super::trial::{Trial, run_name};
+use super::trial::{Trial, run_name, rung_name};
 use super::variants::{self, Point};
 use crate::config::{self, Assignment, Loaded, Overrides, all_or_nothing};
 use latent_align_stages::{Error, Result};
@@ -20,7 +20,7 @@ pub struct Sweep {
     pub trials: Vec<Trial>,
     /// The keys with random values.
     pub drawn: Vec<String>,
-    /// The figures to tabulate, as `stage: figure`; empty for those of the last stage.
+    /// The figures to tabulate, as `stage: figure`; empty for the key figures of the stages.
     pub columns: Vec<String>,
     /// The objective.
     pub objective: Option<Objective>,
@@ -62,13 +62,18 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Sweep> {
     }
     all_or_nothing(file, wrong)?;
     let random = written.random.into_iter().flat_map(|r| r.axes.0);
+    // The metric that stops variants also ranks those that are left, unless told otherwise.
+    let by_budget = written.budget.as_ref().map(|budget| Objective {
+        figure: budget.metric.clone(),
+        direction: budget.direction,
+    });
     Ok(Sweep {
         name: written.name,
         file: file.to_owned(),
         trials,
         drawn: random.map(|axis| axis.0).collect(),
         columns: written.columns,
-        objective: written.objective,
+        objective: written.objective.or(by_budget),
         constraints: written.constraints,
         halving: written.budget.map(|budget| Halving { budget, rungs }),
         slurm: written.slurm,
@@ -89,10 +94,12 @@ fn trials_of(
         for rung in &budget.rungs {
             let set = shortened(budget, *rung, &loaded.experiment)?;
             let loaded = experiment(point, file, overrides, set)?;
-            rungs.push(with_seeds(point, written, &loaded, &format!(".rung{rung}")));
+            rungs.push(with_seeds(point, written, &loaded, |run| {
+                rung_name(&run, *rung)
+            }));
         }
     }
-    Ok((with_seeds(point, written, &loaded, ""), rungs))
+    Ok((with_seeds(point, written, &loaded, |run| run), rungs))
 }
 
 /// The experiment of a variant, with its name and seed; `last` is applied last.
@@ -115,10 +122,15 @@ fn experiment(
     config::load(&config::beside(file, &point.base), &overrides)
 }
 
-fn with_seeds(point: &Point, written: &SweepFile, loaded: &Loaded, end: &str) -> Vec<Trial> {
+fn with_seeds(
+    point: &Point,
+    written: &SweepFile,
+    loaded: &Loaded,
+    named: impl Fn(String) -> String,
+) -> Vec<Trial> {
     let trial = |seed: &u64| {
         let mut loaded = loaded.clone();
-        loaded.experiment.name = run_name(&written.name, &point.name, *seed) + end;
+        loaded.experiment.name = named(run_name(&written.name, &point.name, *seed));
         loaded.experiment.seed = *seed;
         Trial {
             variant: point.name.clone(),

@@ -275,7 +275,7 @@ constraints:
     let text = browser.value("document.body.innerText");
     let text = text.as_str().unwrap();
     for part in [
-        "is best",
+        "has the best mean",
         "6 of 8",
         "Pareto front",
         "expected 2, the width of the flow",

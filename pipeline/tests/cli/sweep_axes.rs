@@ -106,6 +106,25 @@ budget:
 ";
     let grid = GRID.replace("weight: [0.1, 1.0e-4]", "weight: [1.0e-4, 0.1, 1, 100000]");
     let project = with(&format!("{grid}{budget}"));
+    let planned = project.run(&["sweep", "weights.yaml", "--dry-run"]);
+    planned.expect(
+        0,
+        &[
+            "weights: 0 of 4 trials are finished already, 4 to run",
+            "rungs of 5, 10 steps with up to 8 short trials",
+            "weights.t.weight-0.1.seed0   train-autoencoder",
+            "Nothing was run or written.",
+        ],
+    );
+    // the flow is computed by the first trial and shared by the three others
+    let counted = |text: &str| planned.stdout.matches(text).count();
+    assert_eq!(
+        counted("pretrain-flow, train-autoencoder  -"),
+        1,
+        "{planned}"
+    );
+    assert_eq!(counted("pretrain-flow\n"), 3, "{planned}");
+    assert!(!project.path("artifacts/runs").exists(), "{planned}");
     let swept = project.run(&["sweep", "weights.yaml"]);
     swept.expect(
         0,
@@ -129,6 +148,19 @@ budget:
     again.expect(0, &["1 of 1 trials are finished already, 0 to run"]);
     let end = |text: &str| text[text.find("# weights\n").unwrap()..].to_owned();
     assert_eq!(end(&swept.stdout), end(&again.stdout));
+    // the metric of the budget ranks what is left, and rungs are not listed among results
+    let best = project.run(&["show", "weights", "--objective"]);
+    best.expect(0, &[whole[0].as_str(), "left out: "]);
+    let listed = project.run(&["list"]);
+    listed.expect(
+        0,
+        &[
+            whole[0].as_str(),
+            "(6 runs of rungs of sweeps; --all shows them)",
+        ],
+    );
+    assert!(!listed.stdout.contains(".rung5"), "{listed}");
+    project.run(&["list", "--all"]).expect(0, &[".rung5"]);
 
     let long = budget.replace("[5, 10]", "[5, 20]");
     project.write("weights.yaml", format!("{grid}{long}"));

@@ -114,7 +114,7 @@ fn a_failing_trial_is_shown_and_the_others_finish() {
 }
 
 #[test]
-fn without_columns_the_figures_of_the_last_stage_are_shown() {
+fn without_columns_the_key_figures_are_shown_and_of_a_variant_without_any_its_first() {
     let project = with_sweep(
         "name: one\nbase: tiny.yaml\nlist:\n  - {name: flow, set: {train_autoencoder: null, estimate_nll: null}}\n  \
          - {name: other, base: other.yaml}\n",
@@ -125,7 +125,8 @@ fn without_columns_the_figures_of_the_last_stage_are_shown() {
         0,
         &[
             "| pretrain-flow: held-out flow-matching loss ",
-            "| estimate-nll: test latents: points ",
+            "| train-autoencoder: test mean squared error ",
+            "| estimate-nll: test latents: mean NLL, ODE (nats) ",
         ],
     );
     let table = &swept.stdout[swept.stdout.find("# one\n").unwrap()..];
@@ -310,7 +311,11 @@ fn winners(project: &Project) -> [String; 4] {
     let (table, page) = (read("table.md"), read("report.html"));
     let of_table = table.split("best: ").nth(1).unwrap();
     let of_table = of_table.split(',').next().unwrap().to_owned();
-    let (before, _) = page.split_once(" is best</p>").unwrap();
+    let verdicts = [" is best</p>", " has the best mean</p>"];
+    let mut verdicts = verdicts
+        .iter()
+        .filter_map(|verdict| page.split_once(verdict));
+    let (before, _) = verdicts.next().unwrap();
     let of_page = before.rsplit('>').next().unwrap().to_owned();
     let first = |arguments: &[&str], column: &str| {
         let outcome = project.run(&[arguments, &["--format", "json"]].concat());

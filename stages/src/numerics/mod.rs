@@ -11,4 +11,4 @@ pub(crate) use dense::{Factor, product};
 pub use jackknife::{Interval, Kept, Scale, intervals};
 pub use ode::{Slope, Tolerance, Trajectory, dormand_prince, halved, in_equal_steps, on_grid};
 pub(crate) use rmse::root_mean_square;
-pub use statistics::{mean, standard_error, student, variance_of_mean};
+pub use statistics::{mean, standard_error, student, student_quantile, variance_of_mean};

@@ -23,9 +23,14 @@ pub fn variance_of_mean(values: &[f64]) -> f64 {
 
 /// The 97.5th percentile of Student's t: the half-width of a 95 % interval in standard errors.
 pub fn student(freedom: f64) -> f64 {
+    student_quantile(0.975, freedom)
+}
+
+/// The quantile `p` of Student's t with `freedom` degrees of freedom.
+pub fn student_quantile(p: f64, freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom.clamp(1.0, 1e6))
         .expect("positive degrees of freedom")
-        .inverse_cdf(0.975)
+        .inverse_cdf(p)
 }
 
 /// The quantile `p` of an F variable with `a` and `b` degrees of freedom.

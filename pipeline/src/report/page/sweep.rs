@@ -5,15 +5,16 @@ use super::parts::{Card, Cell, Grade, Headline, Page, Part, Section, Table};
 use super::pictures::samples;
 use crate::report::charts::sweeps;
 use crate::store::{REPORT, RunState};
-use crate::sweep::{Seeds, TrialRow, TrialState, Trials, told as words_of};
+use crate::sweep::{Lead, Seeds, TrialRow, TrialState, Trials, told as words_of};
 use crate::tables::{
     brief, duration, mean_and_deviation, number, short_name, shown, with_spread, words,
 };
 use latent_align_stages::figures::of_stage::{ERROR, NLL};
+use std::fmt::Write as _;
 
 /// The page of `trials`.
 pub fn page(trials: &Trials) -> Page {
-    let on_front = front(trials);
+    let on_front = sweeps::on_front(trials);
     let sections = vec![
         Section::new("variants", "Variants", [variants(trials)]),
         Section::new(
@@ -159,12 +160,16 @@ fn best(trials: &Trials) -> Headline {
         1 => "",
         _ => ", mean over seeds",
     };
-    let mut reasons = format!(
-        "{aim}{over}: {}; {}.{out}",
-        brief(value),
-        settings.join(", ")
-    );
-    let mut grade = Grade::Good;
+    let mut reasons = format!("{aim}{over}: {}; {}.", brief(value), settings.join(", "));
+    if let Some(lead) = race.lead.told() {
+        let _ = write!(reasons, " {}.", capitalised(&lead));
+    }
+    reasons.push_str(&out);
+    let (mut grade, verdict) = match race.lead {
+        Lead::Alone | Lead::Clear { .. } => (Grade::Good, "is best"),
+        Lead::OneSeed => (Grade::Plain, "is best for this seed"),
+        Lead::Chance { .. } => (Grade::Plain, "has the best mean"),
+    };
     let mut finished = rows.iter().filter(|row| row.standing.is_finished());
     if finished.all(|row| row.has_gathered()) {
         grade = Grade::Fair;
@@ -174,22 +179,19 @@ fn best(trials: &Trials) -> Headline {
              coverage of features`.",
         );
     }
-    told(grade, format!("{variant} is best"), reasons)
+    told(grade, format!("{variant} {verdict}"), reasons)
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
 }
 
 fn figure(trials: &Trials, name: &str) -> Vec<Part> {
     let kinds = sweeps::KINDS.iter().filter(|kind| kind.name == name);
     let drawn = kinds.filter_map(|kind| Some((kind.draw)(trials)?.html(kind.name, kind.about)));
     drawn.map(Part::Chart).collect()
-}
-
-/// The non-dominated trials, by number.
-fn front(trials: &Trials) -> Vec<usize> {
-    let points = trials.rows.iter().map(|row| {
-        let of = |name| row.shown(name).unwrap_or(f64::NAN);
-        (of(ERROR), of(NLL))
-    });
-    sweeps::front(&points.collect::<Vec<_>>())
 }
 
 fn pareto(trials: &Trials, on_front: &[usize]) -> Vec<Part> {

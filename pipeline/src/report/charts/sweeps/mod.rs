@@ -8,7 +8,7 @@ mod pareto;
 use super::figure::Figure;
 use crate::sweep::Trials;
 
-pub use pareto::front;
+pub use pareto::on_front;
 
 /// A kind of figure of a sweep.
 pub struct Kind {

@@ -14,16 +14,32 @@ const SIZE: (f64, f64) = (460.0, 300.0);
 /// The trials of the front are labelled if there are at most this many.
 const NAMED: usize = 12;
 
+/// The trials of the Pareto front, by number, from left to right. Trials whose latents are likelier than the
+/// features do not count: a smaller NLL is no success there.
+pub fn on_front(trials: &Trials) -> Vec<usize> {
+    let place = |row: &TrialRow| match row.is_likelier_than_features() {
+        true => None,
+        false => row.shown(ERROR).zip(row.shown(NLL)),
+    };
+    let points = trials.rows.iter().map(place);
+    let points: Vec<(f64, f64)> = points.map(|p| p.unwrap_or((f64::NAN, f64::NAN))).collect();
+    front(&points)
+}
+
 /// The figure of `trials`; none if less than two have both figures.
 pub fn draw(trials: &Trials) -> Option<Figure> {
-    let placed: Vec<(&TrialRow, (f64, f64))> = (trials.rows.iter())
-        .filter_map(|row| Some((row, (row.shown(ERROR)?, row.shown(NLL)?))))
+    let counted = on_front(trials);
+    let placed: Vec<(usize, &TrialRow, (f64, f64))> = (trials.rows.iter().enumerate())
+        .filter_map(|(i, row)| Some((i, row, (row.shown(ERROR)?, row.shown(NLL)?))))
         .collect();
     if placed.len() < 2 {
         return None;
     }
-    let points: Vec<(f64, f64)> = placed.iter().map(|p| p.1).collect();
-    let best = front(&points);
+    let points: Vec<(f64, f64)> = placed.iter().map(|p| p.2).collect();
+    // positions among the placed trials, from left to right
+    let best: Vec<usize> = (counted.iter())
+        .filter_map(|i| placed.iter().position(|p| p.0 == *i))
+        .collect();
     let features: Vec<f64> = (trials.rows.iter())
         .filter_map(|row| row.shown(FEATURES_NLL))
         .collect();
@@ -47,7 +63,7 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
     line.line(best.iter().map(|i| panel.place(points[*i])));
     let style = format!(r#"stroke="{ORANGE}" stroke-width="1.6" fill="none""#);
     svg.trace(&line, &style);
-    for (i, (row, point)) in placed.iter().enumerate() {
+    for (i, (_, row, point)) in placed.iter().enumerate() {
         let is_best = best.contains(&i);
         let tip = format!(
             "{}: mean squared error {}, NLL {} nats{}",
@@ -80,7 +96,7 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
                 continue; // the page shows the name as a tooltip
             };
             used.push((x, y));
-            let name = placed[*i].0.short_name(&trials.record.name);
+            let name = placed[*i].1.short_name(&trials.record.name);
             svg.text(x + shift, y, name, Font::muted(anchor));
         }
     }
@@ -99,13 +115,13 @@ pub fn draw(trials: &Trials) -> Option<Figure> {
         "NLL of latents (nats)",
     );
     let caption = "A trial is on the front if no other has both a smaller reconstruction error and \
-        a smaller NLL. Latents below the dashed line are likelier than the features \
-        themselves, which indicates collapse onto modes.";
+        a smaller NLL. Latents clearly below the dashed line are likelier than the features \
+        themselves, which indicates collapse onto modes: they are never on the front.";
     Some(Figure::of(svg, caption))
 }
 
 /// The non-dominated points, from left to right; smaller is better in both coordinates.
-pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
+fn front(points: &[(f64, f64)]) -> Vec<usize> {
     let finite = |p: &(f64, f64)| p.0.is_finite() && p.1.is_finite();
     let mut order: Vec<usize> = (0..points.len()).filter(|i| finite(&points[*i])).collect();
     order.sort_by(|a, b| {
